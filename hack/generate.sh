@@ -31,7 +31,8 @@ imported() {
 			"$tmp/imported/$file" >"$tmp/$file"
 	done
 }
-imported github.com/fluxcd/source-controller/api/v1 source.toolkit.fluxcd.io_gitrepositories.yaml
+imported github.com/fluxcd/source-controller/api/v1 source.toolkit.fluxcd.io_gitrepositories.yaml \
+	source.toolkit.fluxcd.io_ocirepositories.yaml
 imported github.com/fluxcd/kustomize-controller/api/v1 kustomize.toolkit.fluxcd.io_kustomizations.yaml
 imported github.com/fluxcd/notification-controller/api/v1 notification.toolkit.fluxcd.io_receivers.yaml
 rm -r "$tmp/imported"

@@ -34,6 +34,7 @@ type sourceKind struct {
 // sources are the kinds that are served. A new one is a line here.
 var sources = []sourceKind{
 	{sourcev1.GitRepositoryKind, func() artifactSource { return &sourcev1.GitRepository{} }},
+	{sourcev1.OCIRepositoryKind, func() artifactSource { return &sourcev1.OCIRepository{} }},
 }
 
 func sourceOf(kind string) (sourceKind, bool) {

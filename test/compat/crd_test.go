@@ -43,6 +43,11 @@ var crds = map[string]facts{
 		Columns: []string{"URL", "Age", "Ready", "Status"},
 		Status:  `{"observedGeneration":-1}`,
 	},
+	"ocirepositories.source.toolkit.fluxcd.io": {
+		Short: []string{"ocirepo"}, Categories: []string{"all", "fluxcd", "fluxcd-sources"},
+		Columns: []string{"URL", "Ready", "Status", "Age"},
+		Status:  `{"observedGeneration":-1}`,
+	},
 	"kustomizations.kustomize.toolkit.fluxcd.io": {
 		Short: []string{"ks"}, Categories: []string{"all", "fluxcd", "fluxcd-appliers"},
 		Columns: []string{"Age", "Ready", "Status"},

@@ -61,6 +61,16 @@ func WithSecret(name string) func(*sourcev1.GitRepository) {
 	return func(g *sourcev1.GitRepository) { g.Spec.SecretRef = &meta.LocalObjectReference{Name: name} }
 }
 
+// OCIRepository follows the tag latest of an artifact once an hour, without credentials.
+func OCIRepository(namespace, name string, changes ...func(*sourcev1.OCIRepository)) *sourcev1.OCIRepository {
+	return changed(&sourcev1.OCIRepository{
+		ObjectMeta: named(namespace, name),
+		Spec: sourcev1.OCIRepositorySpec{
+			URL: "oci://registry.example.com/team/" + name, Interval: metav1.Duration{Duration: time.Hour},
+		},
+	}, changes)
+}
+
 // Kustomization applies, once an hour, what is at the root of the GitRepository src,
 // and deletes what is no longer there.
 func Kustomization(namespace, name string, changes ...func(*kustomizev1.Kustomization)) *kustomizev1.Kustomization {

@@ -33,10 +33,12 @@ var needed = map[string][]schema.GroupVersionKind{
 		imagev1.GroupVersion.WithKind("ImageRepository"), imagev1.GroupVersion.WithKind("ImagePolicy"),
 		imagev1.GroupVersion.WithKind("ImageUpdateAutomation"), sourcev1.GroupVersion.WithKind(sourcev1.GitRepositoryKind),
 	},
-	"source": {sourcev1.GroupVersion.WithKind(sourcev1.GitRepositoryKind)},
+	"source": {
+		sourcev1.GroupVersion.WithKind(sourcev1.GitRepositoryKind), sourcev1.GroupVersion.WithKind(sourcev1.OCIRepositoryKind),
+	},
 	"kustomize": {
 		kustomizev1.GroupVersion.WithKind(kustomizev1.KustomizationKind),
-		sourcev1.GroupVersion.WithKind(sourcev1.GitRepositoryKind),
+		sourcev1.GroupVersion.WithKind(sourcev1.GitRepositoryKind), sourcev1.GroupVersion.WithKind(sourcev1.OCIRepositoryKind),
 	},
 	"canary": {
 		flaggerv1.GroupVersion.WithKind("Canary"), flaggerv1.GroupVersion.WithKind("MetricTemplate"),

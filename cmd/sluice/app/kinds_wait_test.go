@@ -70,9 +70,12 @@ func writeGroups(w http.ResponseWriter, kinds []string) {
 	_ = json.NewEncoder(w).Encode(list)
 }
 
+// sourceKinds are those of the group source.
+const sourceKinds = "GitRepository.source.toolkit.fluxcd.io/v1 OCIRepository.source.toolkit.fluxcd.io/v1"
+
 func TestTheControllerWaitsForItsKinds(t *testing.T) {
 	kinds := &atomic.Value{}
-	kinds.Store("GitRepository.source.toolkit.fluxcd.io/v1")
+	kinds.Store(sourceKinds)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -98,7 +101,7 @@ func TestTheControllerWaitsForItsKinds(t *testing.T) {
 	if status, _ := probe(t, health, "healthz"); status != http.StatusOK {
 		t.Errorf("healthz: %d, the process would be killed while it waits", status)
 	}
-	kinds.Store("GitRepository.source.toolkit.fluxcd.io/v1 " + missing)
+	kinds.Store(sourceKinds + " " + missing)
 	for deadline := time.After(10 * time.Second); ; {
 		select {
 		case err := <-done:
@@ -134,7 +137,8 @@ func probe(t *testing.T, address, path string) (int, string) {
 // TestKindsThatAppearOneByOne has an API server that is asked while CRDs are applied to
 // it: in an order of its own, in an old version, and while it cannot answer for some.
 func TestKindsThatAppearOneByOne(t *testing.T) {
-	const git, applied = "GitRepository.source.toolkit.fluxcd.io/v1", "Kustomization.kustomize.toolkit.fluxcd.io/v1"
+	const git, oci = "GitRepository.source.toolkit.fluxcd.io/v1", "OCIRepository.source.toolkit.fluxcd.io/v1"
+	const applied = "Kustomization.kustomize.toolkit.fluxcd.io/v1"
 	kinds := &atomic.Value{}
 	kinds.Store("")
 	wait, err := newKindsWait(apiServer(t, kinds),
@@ -146,15 +150,16 @@ func TestKindsThatAppearOneByOne(t *testing.T) {
 		name, serves string
 		want         []string
 	}{
-		{"none", "", []string{applied, git}},
-		{"the first", git, []string{applied}},
-		{"an old version of the other", git +
+		{"none", "", []string{applied, git, oci}},
+		{"the first of a group", git, []string{applied, oci}},
+		{"all of the first group", sourceKinds, []string{applied}},
+		{"an old version of the other", sourceKinds +
 			" Kustomization.kustomize.toolkit.fluxcd.io/v1beta2", []string{applied + " (the API server has v1beta2 of the group)"}},
-		{"another kind of the version", git +
+		{"another kind of the version", sourceKinds +
 			" Other.kustomize.toolkit.fluxcd.io/v1", []string{applied + " (the API server has v1 of the group)"}},
-		{"no answer for one", git +
+		{"no answer for one", sourceKinds +
 			" !kustomize.toolkit.fluxcd.io/v1", []string{applied + " (asking the API server for kustomize.toolkit.fluxcd.io/v1: "}},
-		{"both", applied + " " + git, nil},
+		{"both", applied + " " + sourceKinds, nil},
 	} {
 		kinds.Store(step.serves)
 		got, err := wait.missing([]string{"kustomize", "source"})
@@ -189,7 +194,7 @@ func TestAnAPIServerThatIsStartingIsWaitedFor(t *testing.T) {
 	if len(said) > 1 {
 		t.Errorf("the log says the same %d times in ten seconds", len(said)+1)
 	}
-	kinds.Store("GitRepository.source.toolkit.fluxcd.io/v1")
+	kinds.Store(sourceKinds)
 	for deadline := time.After(10 * time.Second); ; {
 		select {
 		case err := <-done:

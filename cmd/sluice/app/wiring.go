@@ -18,6 +18,7 @@ import (
 	"github.com/sluice-cd/sluice/controllers/imagerepository"
 	"github.com/sluice-cd/sluice/controllers/imageupdateautomation"
 	"github.com/sluice-cd/sluice/controllers/kustomization"
+	"github.com/sluice-cd/sluice/controllers/ocirepository"
 	"github.com/sluice-cd/sluice/controllers/receiver"
 	"github.com/sluice-cd/sluice/internal/budget"
 	"github.com/sluice-cd/sluice/internal/disk"
@@ -53,10 +54,14 @@ type wiring struct {
 	mirrors *git.Mirrors
 	writer  *writeback.Writer
 	pushed  wake.Source // GitRepositories
+	tagged  wake.Source // OCIRepositories
 	store   *source.Store
 	tokens  *cache.TokenCache
-	// registry is made by [wiring.registries].
-	registry *registry.Client
+	// registry is made by [wiring.registries], scanner by [wiring.tagScanner], and
+	// publicGood by [wiring.sigstore].
+	registry   *registry.Client
+	scanner    *scan.Scanner
+	publicGood *signature.PublicGood
 	// clients of forges are made by [wiring.forges].
 	clients *forge.Clients
 }
@@ -103,20 +108,16 @@ func (w *wiring) image() error {
 	if err != nil {
 		return err
 	}
-	lister := scan.NewClient(registries, w.clock, scan.WithMaxTags(w.flags.scanMaxTags), scan.WithMemory(w.memory))
-	if err := metrics.Registry.Register(lister); err != nil {
-		return err
-	}
-	tags, err := w.tags()
+	scanner, err := w.tagScanner()
 	if err != nil {
 		return err
 	}
 	secrets := w.mgr.GetAPIReader() // Secrets and ServiceAccounts are read one at a time
-	repositories := &imagerepository.Reconciler{Secrets: secrets, Registry: registries, Scanner: scan.NewScanner(lister, tags), Clock: w.clock}
+	repositories := &imagerepository.Reconciler{Secrets: secrets, Registry: registries, Scanner: scanner, Clock: w.clock}
 	policies := &imagepolicy.Reconciler{
-		Client: client, Secrets: secrets, Registry: registries, Store: tags, Clock: w.clock,
+		Client: client, Secrets: secrets, Registry: registries, Store: scanner.Store(), Clock: w.clock,
 		Guard:                w.guard,
-		PublicGood:           signature.NewPublicGood(filepath.Join(w.flags.storagePath, "sigstore"), w.clock),
+		PublicGood:           w.sigstore(),
 		NoCrossNamespaceRefs: w.flags.noCrossNamespace,
 	}
 	forges, err := w.forges()
@@ -144,6 +145,32 @@ func (w *wiring) registries() (*registry.Client, error) {
 	w.registry = registry.NewClient(w.clock,
 		registry.WithIdentity(registry.Identity{Client: w.mgr.GetClient(), Tokens: w.tokens}), registry.WithGuard(w.guard))
 	return w.registry, metrics.Registry.Register(w.registry)
+}
+
+// tagScanner lists tags for all controllers, so that they share lists.
+func (w *wiring) tagScanner() (*scan.Scanner, error) {
+	if w.scanner != nil {
+		return w.scanner, nil
+	}
+	registries, err := w.registries()
+	if err != nil {
+		return nil, err
+	}
+	tags, err := w.tags()
+	if err != nil {
+		return nil, err
+	}
+	lister := scan.NewClient(registries, w.clock, scan.WithMaxTags(w.flags.scanMaxTags), scan.WithMemory(w.memory))
+	w.scanner = scan.NewScanner(lister, tags)
+	return w.scanner, metrics.Registry.Register(lister)
+}
+
+// sigstore is the root of the public Sigstore, which all controllers share.
+func (w *wiring) sigstore() *signature.PublicGood {
+	if w.publicGood == nil {
+		w.publicGood = signature.NewPublicGood(filepath.Join(w.flags.storagePath, "sigstore"), w.clock)
+	}
+	return w.publicGood
 }
 
 // access says which GitRepositories may be written to.
@@ -183,11 +210,23 @@ func (w *wiring) source() error {
 	if err := w.mgr.Add(&httpServer{listener: listener, handler: w.store}); err != nil {
 		return err
 	}
-	repositories := &gitrepository.Reconciler{
-		Mirrors: w.mirrors, Publisher: source.Publisher{Store: w.store, Memory: w.memory}, Pushed: &w.pushed,
-		Credentials: w.credentials(),
+	registries, err := w.registries()
+	if err != nil {
+		return err
 	}
-	return repositories.SetupWithManager(w.mgr, w.options)
+	scanner, err := w.tagScanner()
+	if err != nil {
+		return err
+	}
+	publisher := source.Publisher{Store: w.store, Memory: w.memory}
+	repositories := &gitrepository.Reconciler{
+		Mirrors: w.mirrors, Publisher: publisher, Pushed: &w.pushed, Credentials: w.credentials(),
+	}
+	artifacts := &ocirepository.Reconciler{
+		Client: w.mgr.GetClient(), Secrets: w.mgr.GetAPIReader(), Clock: w.clock, Registry: registries, Scanner: scanner,
+		Publisher: publisher, PublicGood: w.sigstore(), Guard: w.guard, Tagged: &w.tagged,
+	}
+	return errors.Join(repositories.SetupWithManager(w.mgr, w.options), artifacts.SetupWithManager(w.mgr, w.options))
 }
 
 func (w *wiring) kustomize() error {

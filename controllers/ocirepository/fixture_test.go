@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ocirepository
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"io"
+	"log"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	fakeregistry "github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/static"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+
+	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/internal/registry"
+	"github.com/sluice-cd/sluice/internal/registry/registrytest"
+	"github.com/sluice-cd/sluice/internal/tree"
+	"github.com/sluice-cd/sluice/internal/wake"
+	"github.com/sluice-cd/sluice/scan"
+	"github.com/sluice-cd/sluice/source"
+	"github.com/sluice-cd/sluice/test/make"
+)
+
+const (
+	namespace    = registrytest.Namespace
+	contentLayer = "application/vnd.cncf.flux.content.v1.tar+gzip"
+	repository   = "team/manifests"
+)
+
+// fixture is a reconciler of one OCIRepository against a registry.
+type fixture struct {
+	*testing.T
+	*Reconciler
+	host  string
+	obj   *sourcev1.OCIRepository
+	clock *clocktesting.FakeClock
+	dir   string
+	// objects are what the API server has.
+	objects []client.Object
+
+	mu       sync.Mutex
+	requests []string
+	// answer may take a request's place.
+	answer func(http.ResponseWriter, *http.Request) bool
+}
+
+func setup(t *testing.T) *fixture {
+	t.Helper()
+	f := &fixture{T: t, dir: t.TempDir(), clock: clocktesting.NewFakeClock(time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC))}
+	images := fakeregistry.New(fakeregistry.Logger(log.New(io.Discard, "", 0)))
+	f.host = registrytest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f.mu.Lock()
+		f.requests = append(f.requests, r.Method+" "+r.URL.Path)
+		answer := f.answer
+		f.mu.Unlock()
+		if answer == nil || !answer(w, r) {
+			images.ServeHTTP(w, r)
+		}
+	}))
+	f.obj = make.OCIRepository(namespace, "app", func(o *sourcev1.OCIRepository) {
+		o.Spec.URL = "oci://" + f.host + "/" + repository
+	})
+	f.restart()
+	return f
+}
+
+// restart is what a new process begins with.
+func (f *fixture) restart() {
+	asking := registry.NewClient(f.clock)
+	objects := fake.NewClientBuilder().WithObjects(f.objects...).Build()
+	f.Reconciler = &Reconciler{
+		Client: objects, Secrets: objects, Clock: f.clock, Registry: asking,
+		Scanner:   scan.NewScanner(scan.NewClient(asking, f.clock), scan.NewStore(scan.WithClock(f.clock))),
+		Publisher: source.Publisher{Store: source.NewStore(f.dir, "store.example.com", f.clock)},
+		Tagged:    &wake.Source{},
+	}
+}
+
+// asked returns what the registry was asked since the last call.
+func (f *fixture) asked() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	asked := f.requests
+	f.requests = nil
+	return asked
+}
+
+// answers lets answer take the place of the registry.
+func (f *fixture) answers(answer func(http.ResponseWriter, *http.Request) bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.answer = answer
+}
+
+func (f *fixture) must() reconciler.Result {
+	f.Helper()
+	result, err := f.Reconcile(f.Context(), f.obj)
+	if err != nil {
+		f.Fatal(err)
+	}
+	return result
+}
+
+// fails reconciles, and checks the reason and a part of the message.
+func (f *fixture) fails(reason, text string) error {
+	f.Helper()
+	_, err := f.Reconcile(f.Context(), f.obj)
+	if err == nil {
+		f.Fatal("it did not fail")
+	}
+	if got := reconciler.ReasonOf(err, f.Reason); got != reason || !strings.Contains(err.Error(), text) {
+		f.Errorf("failed with reason %s: %v\nwant %s, and %q", got, err, reason, text)
+	}
+	return err
+}
+
+// files are those of the artifact in status.
+func (f *fixture) files() map[string]string {
+	f.Helper()
+	t, err := source.NewOpener(f.Publisher.Store).Open(f.Context(), f.obj.Status.Artifact)
+	if err != nil {
+		f.Fatal(err)
+	}
+	all := map[string]string{}
+	err = tree.Walk(t, "", func(path string, _ tree.Entry) error {
+		data, err := t.ReadFile(path)
+		all[path] = string(data)
+		return err
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
+	return all
+}
+
+// push pushes layers as an artifact, and returns its digest.
+func (f *fixture) push(tag string, annotations map[string]string, layers ...v1.Layer) string {
+	f.Helper()
+	image := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), "application/vnd.cncf.flux.config.v1+json")
+	for _, layer := range layers {
+		media, _ := layer.MediaType()
+		var err error
+		if image, err = mutate.Append(image, mutate.Addendum{Layer: layer, MediaType: media}); err != nil {
+			f.Fatal(err)
+		}
+	}
+	if annotations != nil {
+		image = mutate.Annotations(image, annotations).(v1.Image)
+	}
+	ref, err := name.NewTag(f.host + "/" + repository + ":" + tag)
+	if err != nil {
+		f.Fatal(err)
+	}
+	if err := remote.Write(ref, image); err != nil {
+		f.Fatal(err)
+	}
+	digest, err := image.Digest()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.asked()
+	return digest.String()
+}
+
+// pushFiles pushes files as `flux push artifact` does.
+func (f *fixture) pushFiles(tag string, files map[string]string) string {
+	f.Helper()
+	return f.push(tag, nil, layer(contentLayer, archive(f.T, files)))
+}
+
+func layer(mediaType string, data []byte) v1.Layer {
+	return static.NewLayer(data, types.MediaType(mediaType))
+}
+
+// archive is a tarball of files; a content that begins with -> is a symlink.
+func archive(t *testing.T, files map[string]string) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	zip := gzip.NewWriter(&out)
+	w := tar.NewWriter(zip)
+	for path, content := range files {
+		header := &tar.Header{Name: path, Mode: 0o600, Size: int64(len(content)), Typeflag: tar.TypeReg}
+		if target, ok := strings.CutPrefix(content, "->"); ok {
+			header.Typeflag, header.Linkname, header.Size, content = tar.TypeSymlink, target, 0, ""
+		}
+		if err := w.WriteHeader(header); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write([]byte(content)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := zip.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// readyCondition is that of a source whose last run succeeded.
+func readyCondition() *metav1.Condition {
+	return &metav1.Condition{Type: meta.ReadyCondition, Status: metav1.ConditionTrue, Reason: meta.SucceededReason}
+}

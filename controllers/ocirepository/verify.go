@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ocirepository
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/internal/signature"
+)
+
+// verify reports whether what was seen carries the signature that spec.verify wants. That
+// is found out once for a digest and what is trusted, and again when either changes.
+func (r *Reconciler) verify(ctx context.Context, obj *sourcev1.OCIRepository, seen observed) error {
+	if obj.Spec.Verify == nil {
+		r.forget(obj)
+		reconciler.RemoveCondition(obj, sourcev1.SourceVerifiedCondition)
+		return nil
+	}
+	trust, err := r.trust(ctx, obj, seen)
+	if err != nil {
+		return err
+	}
+	key := client.ObjectKeyFromObject(obj)
+	r.mu.Lock()
+	known := r.verified[key] == trust
+	r.mu.Unlock()
+	verified := apimeta.FindStatusCondition(obj.Status.Conditions, sourcev1.SourceVerifiedCondition)
+	if known && verified != nil && verified.Status == metav1.ConditionTrue {
+		return nil
+	}
+	if err := r.verifySignature(ctx, obj, seen); err != nil {
+		r.forget(obj)
+		err = fmt.Errorf("failed to verify the signature using provider '%s': %w", obj.Spec.Verify.Provider, err)
+		return failure{reconciler.WithReason(sourcev1.VerificationError, err), sourcev1.SourceVerifiedCondition}
+	}
+	r.set(obj, sourcev1.SourceVerifiedCondition, meta.SucceededReason, "verified signature of revision "+seen.revision())
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.verified == nil {
+		r.verified = map[types.NamespacedName]string{}
+	}
+	r.verified[key] = trust
+	return nil
+}
+
+func (r *Reconciler) forget(obj *sourcev1.OCIRepository) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.verified, client.ObjectKeyFromObject(obj))
+}
+
+// trust names a revision and what its signature is verified by: the spec, and the Secrets
+// in their present version.
+func (r *Reconciler) trust(ctx context.Context, obj *sourcev1.OCIRepository, seen observed) (string, error) {
+	id, err := json.Marshal(obj.Spec.Verify)
+	if err != nil {
+		return "", fmt.Errorf("reading spec.verify: %w", err)
+	}
+	for _, ref := range []*meta.LocalObjectReference{obj.Spec.Verify.SecretRef, obj.Spec.Verify.TrustedRootSecretRef} {
+		if ref == nil {
+			continue
+		}
+		var secret metav1.PartialObjectMetadata
+		secret.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
+		key := types.NamespacedName{Namespace: obj.Namespace, Name: ref.Name}
+		if err := r.Client.Get(ctx, key, &secret); err != nil && !apierrors.IsNotFound(err) {
+			return "", fmt.Errorf("reading Secret %s: %w", key, err)
+		}
+		id = fmt.Appendf(id, " %s/%s", secret.UID, secret.ResourceVersion)
+	}
+	return fmt.Sprintf("%s %s %s", seen.image.ID().Image, seen.revision(), id), nil
+}
+
+// verifySignature asks the registry for signatures.
+func (r *Reconciler) verifySignature(ctx context.Context, obj *sourcev1.OCIRepository, seen observed) error {
+	verifier, err := signature.New(ctx, r.Secrets, obj.Namespace, signatureSpec(obj.Spec.Verify), signature.Options{
+		Remote: r.Registry.Remote(seen.image), PublicGood: r.PublicGood, Guard: r.Guard, Timeout: timeoutOf(obj),
+	})
+	if err != nil {
+		return fmt.Errorf("spec.verify: %w", err)
+	}
+	_, err = verifier.Verify(ctx, seen.image.Repository.Digest(seen.digest))
+	return err
+}
+
+func signatureSpec(verify *sourcev1.OCIRepositoryVerification) signature.Spec {
+	spec := signature.Spec{Provider: verify.Provider}
+	if verify.SecretRef != nil {
+		spec.SecretName = verify.SecretRef.Name
+	}
+	if verify.TrustedRootSecretRef != nil {
+		spec.TrustedRootSecretName = verify.TrustedRootSecretRef.Name
+	}
+	for _, match := range verify.MatchOIDCIdentity {
+		spec.Identities = append(spec.Identities, signature.Identity{Issuer: match.Issuer, Subject: match.Subject})
+	}
+	return spec
+}
