@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ocirepository
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/static"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/sluice-cd/sluice/internal/signature"
+	"github.com/sluice-cd/sluice/test/make"
+)
+
+// signer has a key of cosign's default kind.
+type signer struct{ *ecdsa.PrivateKey }
+
+func newSigner(t *testing.T) signer {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signer{key}
+}
+
+// trustedBy makes the Secret keys trust the key alone, in a version of its own.
+func (s signer) trustedBy(f *fixture, version string) {
+	f.Helper()
+	der, err := x509.MarshalPKIXPublicKey(&s.PublicKey)
+	if err != nil {
+		f.Fatal(err)
+	}
+	secret := make.Secret(namespace, "keys", map[string][]byte{"release.pub": pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})})
+	secret.ResourceVersion = version
+	f.objects = append(f.objects[:0], secret)
+}
+
+// sign leaves a signature of the digest under the tag where cosign keeps it.
+func (s signer) sign(f *fixture, digest string) {
+	f.Helper()
+	payload := fmt.Appendf(nil, `{"critical":{"identity":{"docker-reference":"%s/%s"},"image":{"docker-manifest-digest":"%s"},`+
+		`"type":"cosign container image signature"},"optional":null}`, f.host, repository, digest)
+	sum := sha256.Sum256(payload)
+	signed, err := ecdsa.SignASN1(rand.Reader, s.PrivateKey, sum[:])
+	if err != nil {
+		f.Fatal(err)
+	}
+	image, err := mutate.Append(empty.Image, mutate.Addendum{
+		Layer:       static.NewLayer(payload, "application/vnd.dev.cosign.simplesigning.v1+json"),
+		Annotations: map[string]string{"dev.cosignproject.cosign/signature": base64.StdEncoding.EncodeToString(signed)},
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
+	ref, err := name.NewTag(f.host + "/" + repository + ":" + strings.Replace(digest, ":", "-", 1) + ".sig")
+	if err != nil {
+		f.Fatal(err)
+	}
+	if err := remote.Write(ref, image); err != nil {
+		f.Fatal(err)
+	}
+	f.asked()
+}
+
+// swapSecrets has the API server hold other objects, in the same process.
+func (f *fixture) swapSecrets() {
+	before := f.Reconciler
+	f.restart()
+	f.Reconciler.verified, f.Publisher = before.verified, before.Publisher
+}
+
+func TestOnlyWhatIsSignedIsPublished(t *testing.T) {
+	f, key := setup(t), newSigner(t)
+	key.trustedBy(f, "1")
+	f.restart()
+	f.obj.Spec.Verify = &sourcev1.OCIRepositoryVerification{Provider: "cosign", SecretRef: &meta.LocalObjectReference{Name: "keys"}}
+	first := f.pushFiles("latest", map[string]string{"a.yaml": "a: 1"})
+	err := f.fails(sourcev1.VerificationError, "failed to verify the signature using provider 'cosign'")
+	if errors.Is(err, reconcile.TerminalError(nil)) {
+		t.Error("it may be signed later, and is retried")
+	}
+	if f.obj.Status.Artifact != nil {
+		t.Error("it was published")
+	}
+	for _, request := range f.asked() {
+		if strings.Contains(request, "/blobs/") {
+			t.Errorf("it was pulled before: %s", request)
+		}
+	}
+	key.sign(f, first)
+	f.must()
+	verified := apimeta.FindStatusCondition(f.obj.Status.Conditions, sourcev1.SourceVerifiedCondition)
+	if verified == nil || verified.Status != metav1.ConditionTrue || verified.Message != "verified signature of revision latest@"+first {
+		t.Errorf("SourceVerified is %+v", verified)
+	}
+	f.asked()
+	f.must()
+	if diff := cmp.Diff([]string{"HEAD /v2/" + repository + "/manifests/latest"}, f.asked()); diff != "" {
+		t.Errorf("a steady look asks (-want +got):\n%s", diff)
+	}
+
+	f.pushFiles("latest", map[string]string{"a.yaml": "a: 2"})
+	f.fails(sourcev1.VerificationError, "no valid signature")
+	if diff := cmp.Diff(map[string]string{"a.yaml": "a: 1"}, f.files()); diff != "" {
+		t.Errorf("what is not signed took the place of what is:\n%s", diff)
+	}
+}
+
+func TestAKeyThatChangesIsVerifiedWithAgain(t *testing.T) {
+	f, key, other := setup(t), newSigner(t), newSigner(t)
+	key.trustedBy(f, "1")
+	f.restart()
+	f.obj.Spec.Verify = &sourcev1.OCIRepositoryVerification{Provider: "cosign", SecretRef: &meta.LocalObjectReference{Name: "keys"}}
+	key.sign(f, f.pushFiles("latest", map[string]string{"a.yaml": "a"}))
+	f.must()
+	other.trustedBy(f, "2")
+	f.swapSecrets()
+	f.fails(sourcev1.VerificationError, "no valid signature")
+	if !apimeta.IsStatusConditionFalse(f.obj.Status.Conditions, sourcev1.SourceVerifiedCondition) {
+		t.Error("SourceVerified is not False")
+	}
+	key.trustedBy(f, "3")
+	f.swapSecrets()
+	f.must()
+	f.obj.Spec.Verify = nil
+	f.must()
+	if apimeta.FindStatusCondition(f.obj.Status.Conditions, sourcev1.SourceVerifiedCondition) != nil || len(f.Reconciler.verified) != 0 {
+		t.Error("without verify SourceVerified stays")
+	}
+}
+
+func TestAVerificationThatCannotWorkSaysSo(t *testing.T) {
+	tests := map[string]struct {
+		verify   sourcev1.OCIRepositoryVerification
+		text     string
+		terminal bool
+	}{
+		"a Secret that is missing": {
+			sourcev1.OCIRepositoryVerification{Provider: "cosign", SecretRef: &meta.LocalObjectReference{Name: "none"}}, "Secret apps/none", false},
+		"notation without a Secret": {sourcev1.OCIRepositoryVerification{Provider: "notation"}, "needs secretRef", true},
+		"another technology":        {sourcev1.OCIRepositoryVerification{Provider: "gpg"}, `provider "gpg" is unknown`, true},
+	}
+	for title, tc := range tests {
+		t.Run(title, func(t *testing.T) {
+			f := setup(t)
+			f.pushFiles("latest", map[string]string{"a.yaml": "a"})
+			f.obj.Spec.Verify = &tc.verify
+			err := f.fails(sourcev1.VerificationError, tc.text)
+			if got := errors.Is(err, reconcile.TerminalError(nil)); got != tc.terminal {
+				t.Errorf("terminal is %v: %v", got, err)
+			}
+		})
+	}
+}
+
+func TestTheSpecOfASignatureHasAllThatItNames(t *testing.T) {
+	got := signatureSpec(&sourcev1.OCIRepositoryVerification{
+		Provider: "cosign", SecretRef: &meta.LocalObjectReference{Name: "keys"}, TrustedRootSecretRef: &meta.LocalObjectReference{Name: "root"},
+		MatchOIDCIdentity: []sourcev1.OIDCIdentityMatch{{Issuer: "i", Subject: "s"}},
+	})
+	want := signature.Spec{
+		Provider: "cosign", SecretName: "keys", TrustedRootSecretName: "root", Identities: []signature.Identity{{Issuer: "i", Subject: "s"}},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestWhatALyingRegistrySendsIsNotPublished(t *testing.T) {
+	tests := map[string]struct {
+		answer       func(http.ResponseWriter, *http.Request) bool
+		reason, text string
+	}{
+		"another manifest": {func(w http.ResponseWriter, r *http.Request) bool {
+			if r.Method != http.MethodGet || !strings.Contains(r.URL.Path, "/manifests/") {
+				return false
+			}
+			_, _ = w.Write([]byte(`{"schemaVersion":2,"layers":[]}`))
+			return true
+		}, sourcev1.OCIPullFailedReason, "failed to pull artifact from"},
+		"a layer without end": {func(w http.ResponseWriter, r *http.Request) bool {
+			if !strings.Contains(r.URL.Path, "/blobs/") {
+				return false
+			}
+			for block := make1MiB(); ; {
+				if _, err := w.Write(block); err != nil {
+					return true
+				}
+			}
+		}, sourcev1.OCIPullFailedReason, "reading the layer"},
+		"a registry that limits requests": {func(w http.ResponseWriter, r *http.Request) bool {
+			if r.Method != http.MethodHead {
+				return false
+			}
+			w.Header().Set("Retry-After", "60")
+			w.WriteHeader(http.StatusTooManyRequests)
+			return true
+		}, sourcev1.OCIPullFailedReason, "limits the rate of requests"},
+	}
+	for title, tc := range tests {
+		t.Run(title, func(t *testing.T) {
+			f := setup(t)
+			f.pushFiles("latest", map[string]string{"a.yaml": "a"})
+			f.answers(tc.answer)
+			f.fails(tc.reason, tc.text)
+			if f.obj.Status.Artifact != nil {
+				t.Error("it was published")
+			}
+		})
+	}
+}
+
+func make1MiB() []byte { return []byte(strings.Repeat("x", 1<<20)) }
+
+func TestALayerThatIsNoArchiveOrExpandsWithoutEndIsRefused(t *testing.T) {
+	f := setup(t)
+	f.push("latest", nil, layer(contentLayer, []byte("no archive")))
+	f.fails(sourcev1.OCILayerOperationFailedReason, "failed to extract layer contents from artifact")
+	f.push("latest", nil)
+	f.fails(sourcev1.OCILayerOperationFailedReason, "no layers found in artifact")
+	f.push("latest", nil, layer(contentLayer, archive(t, map[string]string{"../a.yaml": "a"})))
+	f.fails(sourcev1.OCILayerOperationFailedReason, "failed to extract layer contents from artifact")
+	f.push("latest", nil, layer(contentLayer, archive(t, map[string]string{"a": strings.Repeat("\x00", 257<<20)})))
+	f.fails(sourcev1.OCILayerOperationFailedReason, "too large")
+}
