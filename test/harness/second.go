@@ -4,10 +4,16 @@ package harness
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/client-go/discovery"
 
 	"github.com/sluice-cd/sluice/test/env"
 )
@@ -49,4 +55,49 @@ func SecondPlayground(tb testing.TB) *Playground {
 		tb.Fatal(err)
 	}
 	return p
+}
+
+// LateKind is a [SecondPlayground] without one of Sluice's CRDs, named as its file in
+// config/crd/bases, and what applies it: an installation may apply its CRDs one by one.
+func LateKind(tb testing.TB, crd string) (p *Playground, apply func()) {
+	tb.Helper()
+	p = SecondPlayground(tb)
+	root, err := Root()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	group, plural, _ := strings.Cut(crd, "_")
+	late := &apiextensionsv1.CustomResourceDefinition{}
+	late.Name = plural + "." + group
+	if err := p.Client.Delete(tb.Context(), late); err != nil {
+		tb.Fatal(err)
+	}
+	asks, err := discovery.NewDiscoveryClientForConfig(p.REST)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	_, err = Eventually(tb.Context(), "the API server serves no "+plural, time.Minute, func(context.Context) (bool, string) {
+		_, lists, err := asks.ServerGroupsAndResources()
+		for _, list := range lists {
+			for _, found := range list.APIResources {
+				if found.Name == plural && strings.HasPrefix(list.GroupVersion, group+"/") {
+					return false, "it still does"
+				}
+			}
+		}
+		return err == nil, fmt.Sprint(err)
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return p, func() {
+		tb.Helper()
+		err := p.ApplyFile(tb.Context(), filepath.Join(root, "config", "crd", "bases", crd+".yaml"))
+		if err == nil {
+			err = p.waitEstablished(tb.Context())
+		}
+		if err != nil {
+			tb.Fatal(err)
+		}
+	}
 }

@@ -49,8 +49,14 @@ type fixture struct {
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
+	return newFixtureIn(t, harness.Installed(t))
+}
+
+// newFixtureIn is one in a playground of its own.
+func newFixtureIn(t *testing.T, p *harness.Playground) *fixture {
+	t.Helper()
 	ctrl.SetLogger(logr.Discard()) // conditions tell
-	f := &fixture{Playground: harness.Installed(t), t: t, repo: gitserver.New(t, gitserver.WithBasicAuth("user", "secret")).Repo("app")}
+	f := &fixture{Playground: p, t: t, repo: gitserver.New(t, gitserver.WithBasicAuth("user", "secret")).Repo("app")}
 	f.ns, f.shared = f.NewNamespace(t, "automation-", nil), f.NewNamespace(t, "shared-", nil)
 	f.repo.Commit("main", gitserver.Files{"a.yaml": f.marked("app", "1")})
 	f.must(f.Client.Create(t.Context(), make.Login(f.ns)))

@@ -53,8 +53,14 @@ type fixture struct {
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
+	return newFixtureIn(t, harness.Installed(t))
+}
+
+// newFixtureIn is one in a playground of its own.
+func newFixtureIn(t *testing.T, p *harness.Playground) *fixture {
+	t.Helper()
 	ctrl.SetLogger(logr.Discard()) // conditions tell
-	f := &fixture{Playground: harness.Installed(t), t: t}
+	f := &fixture{Playground: p, t: t}
 	f.ns = f.NewNamespace(t, "image-", nil)
 	images := fakeregistry.New(fakeregistry.Logger(log.New(io.Discard, "", 0)))
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
