@@ -5,6 +5,7 @@ package reconciler
 import (
 	"strings"
 	"time"
+	"unicode"
 
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -44,7 +45,18 @@ func validMessage(message string) string {
 	if len(message) > maxMessage {
 		message = message[:maxMessage] + "..."
 	}
-	return strings.ToValidUTF8(message, "\uFFFD")
+	return harmless(message)
+}
+
+// harmless is a message without what does something to the terminal that shows it, or
+// turns the order of what stands there: a server that an object names may answer such.
+func harmless(message string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, strings.ToValidUTF8(message, string(unicode.ReplacementChar)))
 }
 
 // terminalMessage is the message of an error without the words that controller-runtime

@@ -35,3 +35,25 @@ func TestAConditionKeepsTheTimeOfItsLastTransition(t *testing.T) {
 		t.Errorf("left are %v", obj.Status.Conditions)
 	}
 }
+
+// A forge, a gateway or a webhook may answer with sequences that a terminal obeys: it could
+// hide the rest of what a client of the cluster prints, or make another line of it.
+func TestAMessageDoesNothingToTheTerminalThatShowsIt(t *testing.T) {
+	for name, tc := range map[string]struct{ message, want string }{
+		"text stays":                   {"über 1 → 2\n\t日本", "über 1 → 2\n\t日本"},
+		"a sequence that clears lines": {"failed\x1b[2K\rReady", "failed\uFFFD[2K\uFFFDReady"},
+		"a single control character":   {"a\u009b2Kb\x00\x7f", "a\uFFFD2Kb\uFFFD\uFFFD"},
+		"one that turns the order":     {"a\u202eb\u2066c", "a\uFFFDb\uFFFDc"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			obj := app()
+			SetCondition(obj, time.Time{}, metav1.Condition{Type: "Ready", Message: tc.message})
+			if got := obj.Status.Conditions[0].Message; got != tc.want {
+				t.Errorf("the condition says %q", got)
+			}
+			if got := harmless(tc.message); got != tc.want {
+				t.Errorf("an event says %q", got)
+			}
+		})
+	}
+}

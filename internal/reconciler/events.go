@@ -92,6 +92,7 @@ func (s *EventSink) Start(ctx context.Context) error {
 
 // Event implements [Recorder].
 func (s *EventSink) Event(obj client.Object, e Event) {
+	e.Message = harmless(e.Message)
 	recorder, name := s.recorders[""], component
 	if gvk, err := apiutil.GVKForObject(obj, s.scheme); err == nil && s.recorders[gvk.Kind] != nil {
 		recorder, name = s.recorders[gvk.Kind], components[gvk.Kind]

@@ -94,3 +94,10 @@ func TestAColumnIsLeftOut(t *testing.T) {
 		t.Error("the table itself has changed")
 	}
 }
+
+// Messages come from servers that may mean harm to the terminal that shows them.
+func TestWhatATerminalObeysIsBlank(t *testing.T) {
+	if got := Clean("a\x1b[2K\r\u009bb\u202ec\u2066é"); got != "a [2K  b c é" {
+		t.Errorf("got %q", got)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"unicode"
 )
 
 // Table is what people read.
@@ -93,11 +94,11 @@ func (t *Table) Without(column int) Table {
 	return cut
 }
 
-// Clean keeps a text to its line and its cell: control characters become blanks, and
-// nothing becomes a dash.
+// Clean keeps a text to its line and its cell: control characters, and those that turn the
+// order of what stands there, become blanks, and nothing becomes a dash.
 func Clean(text string) string {
 	text = strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
+		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
 			return ' '
 		}
 		return r
