@@ -70,14 +70,15 @@ type FreezeState struct {
 // Freezes says whether the windows of a Freeze freeze something at an instant, be it
 // promotions or rollbacks.
 func (c Calendar) Freezes(now time.Time) FreezeState {
-	state := c.freezes(now)
+	var known frozenEdges
+	state := c.freezes(now, &known)
 	next := state
 	for range maxEdges {
 		if next.LookAgain.IsZero() {
 			return state
 		}
 		at := next.LookAgain
-		if next = c.freezes(at); next.Active != state.Active {
+		if next = c.freezes(at, &known); next.Active != state.Active {
 			state.Changes = at
 			return state
 		}
@@ -85,11 +86,18 @@ func (c Calendar) Freezes(now time.Time) FreezeState {
 	return state
 }
 
+// frozenScopes are what a Freeze may be about.
+var frozenScopes = [...]sluicev1.WindowScope{sluicev1.WindowPromotes, sluicev1.WindowRollsBack}
+
+// frozenEdges are how the windows stand, for each scope.
+type frozenEdges [len(frozenScopes)][]edge
+
 // freezes is all of it but when Active changes.
-func (c Calendar) freezes(now time.Time) FreezeState {
+func (c Calendar) freezes(now time.Time, known *frozenEdges) FreezeState {
 	var state FreezeState
-	for _, scope := range []sluicev1.WindowScope{sluicev1.WindowPromotes, sluicev1.WindowRollsBack} {
-		opening := c.At(now, scope)
+	for i, scope := range frozenScopes {
+		known[i] = c.edges(now, scope, known[i])
+		opening := c.opening(known[i], scope)
 		if !opening.Open && !state.Active {
 			state.Active, state.Window = true, opening.Window
 		}

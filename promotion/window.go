@@ -98,6 +98,9 @@ func (c calendar) instant(wall time.Time) time.Time {
 // never did.
 func (c calendar) opening(now time.Time) time.Time {
 	wall := c.wall(now)
+	if first := c.schedule.Next(wall.Add(-2 * maxWindow)); first.IsZero() || c.instant(first).After(now) {
+		return time.Time{} // a day of few years takes long to look for
+	}
 	for back := time.Minute; back < 2*maxWindow; back *= 2 {
 		var last time.Time
 		for at := c.schedule.Next(wall.Add(-back)); !at.IsZero() && !at.After(wall.Add(25*time.Hour)); at = c.schedule.Next(at) {
@@ -144,8 +147,8 @@ func (c calendar) open(now time.Time) (open bool, next time.Time) {
 			return true, closes
 		}
 	}
-	wall := c.wall(now)
-	for at := c.schedule.Next(wall.Add(-25 * time.Hour)); !at.IsZero(); at = c.schedule.Next(at) {
+	// What the wall showed before it shows for the first time before now, also around a change.
+	for at := c.schedule.Next(c.wall(now).Add(-time.Second)); !at.IsZero(); at = c.schedule.Next(at) {
 		if opens := c.instant(at); opens.After(now) {
 			return false, opens
 		}
@@ -185,17 +188,45 @@ type Opening struct {
 	Next time.Time
 }
 
+// edge is how a window stands, and when that changes; zero is never.
+type edge struct {
+	open bool
+	next time.Time
+}
+
+// edges are those of the windows about something at an instant. What was known before, and
+// has not changed since, is not looked for again: a schedule that comes once in years takes
+// milliseconds.
+func (c Calendar) edges(now time.Time, scope sluicev1.WindowScope, known []edge) []edge {
+	found := make([]edge, len(c.windows))
+	for i, w := range c.windows {
+		switch {
+		case !w.about(scope):
+		case known != nil && (known[i].next.IsZero() || known[i].next.After(now)):
+			found[i] = known[i]
+		default:
+			found[i].open, found[i].next = w.open(now)
+		}
+	}
+	return found
+}
+
 // At says whether the windows allow something at an instant: a Deny window that is open
 // forbids it, and if there are Allow windows one of them has to be open.
 func (c Calendar) At(now time.Time, scope sluicev1.WindowScope) Opening {
+	return c.opening(c.edges(now, scope, nil), scope)
+}
+
+// opening is what the windows together allow where each stands like this.
+func (c Calendar) opening(edges []edge, scope sluicev1.WindowScope) Opening {
 	result := Opening{Open: true}
 	denied, allowed, allows := "", "", 0
 	first := ""
-	for _, w := range c.windows {
+	for i, w := range c.windows {
 		if !w.about(scope) {
 			continue
 		}
-		open, next := w.open(now)
+		open, next := edges[i].open, edges[i].next
 		if !next.IsZero() && (result.Next.IsZero() || next.Before(result.Next)) {
 			result.Next = next
 		}
@@ -227,9 +258,10 @@ const maxEdges = 500
 // NextOpen is when the windows allow something next, from an instant at which they do
 // not; zero if that is never, or too far away.
 func (c Calendar) NextOpen(now time.Time, scope sluicev1.WindowScope) time.Time {
-	at := now
+	at, edges := now, []edge(nil)
 	for range maxEdges {
-		opening := c.At(at, scope)
+		edges = c.edges(at, scope, edges)
+		opening := c.opening(edges, scope)
 		if opening.Open {
 			return at
 		}
