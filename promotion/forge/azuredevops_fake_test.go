@@ -10,9 +10,13 @@ import (
 	"github.com/sluice-cd/sluice/promotion/forge"
 )
 
+// fakeAzure is a [fakeForge] that speaks the API of Azure DevOps.
+type fakeAzure struct{ *fakeForge }
+
 // serveAzure serves a fakeForge as Azure DevOps does: shapes and quirks are from its API
 // documentation and its behaviour.
-func serveAzure(fake *fakeForge) http.Handler {
+func serveAzure(at *fakeForge) http.Handler {
+	fake := fakeAzure{at}
 	mux, project := http.NewServeMux(), "/org/"+owner
 	repo := project + "/_apis/git/repositories/" + repoName
 	handle := func(pattern string, do func(http.ResponseWriter, *http.Request)) {
@@ -34,7 +38,7 @@ func serveAzure(fake *fakeForge) http.Handler {
 			source, target := r.FormValue("searchCriteria.sourceRefName"), r.FormValue("searchCriteria.targetRefName")
 			all := r.FormValue("searchCriteria.status") == "all" || c.state == forge.Open
 			if all && (source == "" || source == "refs/heads/"+c.branch) && (target == "" || target == "refs/heads/"+c.base) {
-				pull := fake.azurePull(c)
+				pull := fake.render(c)
 				delete(pull, "labels")
 				list = append(list, pull)
 			}
@@ -58,22 +62,22 @@ func serveAzure(fake *fakeForge) http.Handler {
 		for _, label := range in["labels"].([]any) {
 			c.labels = append(c.labels, label.(object)["name"].(string))
 		}
-		reply(rw, 201, fake.azurePull(c))
+		reply(rw, 201, fake.render(c))
 	})
 	on("GET", "/pullrequests/{n}", func(rw http.ResponseWriter, _ object, c *fakePull) {
 		if c.reads++; c.completing != "" { // in the background
 			fake.merge(c, c.completing, us)
 			c.completing = ""
 		}
-		reply(rw, 200, fake.azurePull(c))
+		reply(rw, 200, fake.render(c))
 	})
-	on("PATCH", "/pullrequests/{n}", fake.azurePatch)
+	on("PATCH", "/pullrequests/{n}", fake.edit)
 	on("POST", "/pullrequests/{n}/threads", func(rw http.ResponseWriter, _ object, _ *fakePull) { reply(rw, 200, object{}) })
 	on("POST", "/pullrequests/{n}/statuses", func(rw http.ResponseWriter, in object, c *fakePull) {
 		fake.setStatus(c.head, azureStatusOf(in)) // what policies look at
 		reply(rw, 200, object{})
 	})
-	fake.azureRest(handle, repo, project)
+	fake.serveRest(handle, repo, project)
 	return mux
 }
 
@@ -86,7 +90,7 @@ func azureStatusOf(in object) forge.Status {
 	return s
 }
 
-func (fake *fakeForge) azureRest(handle func(string, func(http.ResponseWriter, *http.Request)), repo, project string) {
+func (fake fakeAzure) serveRest(handle func(string, func(http.ResponseWriter, *http.Request)), repo, project string) {
 	handle("POST "+repo+"/commits/{sha}/statuses", func(rw http.ResponseWriter, r *http.Request) {
 		s := azureStatusOf(fake.read(r))
 		sha := r.PathValue("sha")
@@ -141,7 +145,7 @@ func (fake *fakeForge) azureRest(handle func(string, func(http.ResponseWriter, *
 	})
 }
 
-func (fake *fakeForge) azurePull(c *fakePull) object {
+func (fake fakeAzure) render(c *fakePull) object {
 	status := "succeeded" // of a draft, too
 	if c.reads <= fake.checking {
 		status = "queued"
@@ -174,7 +178,7 @@ func (fake *fakeForge) azurePull(c *fakePull) object {
 	return pull
 }
 
-func (fake *fakeForge) azurePatch(rw http.ResponseWriter, in object, c *fakePull) {
+func (fake fakeAzure) edit(rw http.ResponseWriter, in object, c *fakePull) {
 	if title, ok := in["title"].(string); ok {
 		c.title, c.body, c.draft = title, in["description"].(string), in["isDraft"] == true
 	}
@@ -210,5 +214,5 @@ func (fake *fakeForge) azurePatch(rw http.ResponseWriter, in object, c *fakePull
 		c.completing = method
 	}
 	fake.touch(c)
-	reply(rw, 200, fake.azurePull(c))
+	reply(rw, 200, fake.render(c))
 }

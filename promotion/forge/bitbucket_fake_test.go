@@ -9,9 +9,13 @@ import (
 	"github.com/sluice-cd/sluice/promotion/forge"
 )
 
+// fakeBitbucket is a [fakeForge] that speaks the API of Bitbucket.
+type fakeBitbucket struct{ *fakeForge }
+
 // serveBitbucket serves a fakeForge as Bitbucket Cloud does: shapes and quirks are from its
 // API documentation and its behaviour.
-func serveBitbucket(fake *fakeForge) http.Handler {
+func serveBitbucket(at *fakeForge) http.Handler {
+	fake := fakeBitbucket{at}
 	mux, repo := http.NewServeMux(), "/2.0/repositories/"+fullName
 	refuse := func(rw http.ResponseWriter, code int, message string) {
 		reply(rw, code, object{"type": "error", "error": object{"message": message}})
@@ -25,7 +29,7 @@ func serveBitbucket(fake *fakeForge) http.Handler {
 			matched := query == "" || strings.Contains(query, `source.branch.name="`+c.branch+`"`) &&
 				strings.Contains(query, `source.repository.full_name="`+c.headRepo+`"`)
 			if matched && (c.state == forge.Open || len(r.Form["state"]) == 4) { // only open ones otherwise
-				list = append(list, fake.bitbucketPull(c))
+				list = append(list, fake.render(c))
 			}
 		}
 		reply(rw, 200, object{"values": firstPage(list)})
@@ -38,11 +42,11 @@ func serveBitbucket(fake *fakeForge) http.Handler {
 			refuse(rw, 400, "There are no changes to be pulled")
 			return
 		} // a second one is not refused
-		reply(rw, 201, fake.bitbucketPull(fake.add(in["title"].(string), in["description"].(string), base, branch)))
+		reply(rw, 201, fake.render(fake.add(in["title"].(string), in["description"].(string), base, branch)))
 	})
 	on("GET", "", func(rw http.ResponseWriter, _ object, c *fakePull) {
 		c.reads++
-		reply(rw, 200, fake.bitbucketPull(c))
+		reply(rw, 200, fake.render(c))
 	})
 	on("PUT", "", func(rw http.ResponseWriter, in object, c *fakePull) {
 		c.title, c.body = in["title"].(string), in["description"].(string)
@@ -55,7 +59,7 @@ func serveBitbucket(fake *fakeForge) http.Handler {
 		}
 		c.approved = kept
 		fake.touch(c)
-		reply(rw, 200, fake.bitbucketPull(c))
+		reply(rw, 200, fake.render(c))
 	})
 	on("POST", "/merge", func(rw http.ResponseWriter, in object, c *fakePull) {
 		method := map[any]forge.Method{
@@ -77,7 +81,7 @@ func serveBitbucket(fake *fakeForge) http.Handler {
 			return
 		}
 		fake.close(c, us)
-		reply(rw, 200, fake.bitbucketPull(c))
+		reply(rw, 200, fake.render(c))
 	})
 	on("POST", "/comments", func(rw http.ResponseWriter, _ object, _ *fakePull) { reply(rw, 201, object{"id": 1}) })
 	mux.HandleFunc("GET "+repo+"/commit/{hash}", func(rw http.ResponseWriter, r *http.Request) {
@@ -114,8 +118,8 @@ func serveBitbucket(fake *fakeForge) http.Handler {
 	return mux
 }
 
-// bitbucketPull has short hashes.
-func (fake *fakeForge) bitbucketPull(c *fakePull) object {
+// render has short hashes.
+func (fake fakeBitbucket) render(c *fakePull) object {
 	participants, reviewers := []object{}, []object{}
 	for name := range c.approved {
 		participants = append(participants, object{"approved": true})

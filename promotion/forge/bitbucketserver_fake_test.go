@@ -10,9 +10,13 @@ import (
 	"github.com/sluice-cd/sluice/promotion/forge"
 )
 
+// fakeDataCenter is a [fakeForge] that speaks the API of Bitbucket Data Center.
+type fakeDataCenter struct{ *fakeForge }
+
 // serveDataCenter serves a fakeForge as Bitbucket Data Center does: shapes and quirks
 // are from its API documentation and its behaviour.
-func serveDataCenter(fake *fakeForge) http.Handler {
+func serveDataCenter(at *fakeForge) http.Handler {
+	fake := fakeDataCenter{at}
 	mux, repo := http.NewServeMux(), "/rest/api/latest/projects/"+owner+"/repos/"+repoName
 	refuse := func(rw http.ResponseWriter, code int, message string) {
 		reply(rw, code, object{"errors": []object{{"context": nil, "message": message}}})
@@ -36,7 +40,7 @@ func serveDataCenter(fake *fakeForge) http.Handler {
 		for _, c := range fake.recent() {
 			at := r.FormValue("at")
 			if r.FormValue("state") == "ALL" && (at == "" || at == "refs/heads/"+c.branch && r.FormValue("direction") == "OUTGOING") {
-				list = append(list, fake.dataCenterPull(c))
+				list = append(list, fake.render(c))
 			}
 		}
 		reply(rw, 200, object{"values": firstPage(list)})
@@ -51,12 +55,12 @@ func serveDataCenter(fake *fakeForge) http.Handler {
 		case fake.branches[branch] == fake.branches[base]:
 			refuse(rw, 409, "main is already up-to-date with branch")
 		default:
-			reply(rw, 201, fake.dataCenterPull(fake.add(in["title"].(string), in["description"].(string), base, branch)))
+			reply(rw, 201, fake.render(fake.add(in["title"].(string), in["description"].(string), base, branch)))
 		}
 	})
 	on("GET", "", func(rw http.ResponseWriter, _ object, c *fakePull) {
 		c.reads++
-		reply(rw, 200, fake.dataCenterPull(c))
+		reply(rw, 200, fake.render(c))
 	})
 	on("PUT", "", func(rw http.ResponseWriter, in object, c *fakePull) {
 		c.title, c.body = in["title"].(string), in["description"].(string)
@@ -72,7 +76,7 @@ func serveDataCenter(fake *fakeForge) http.Handler {
 		}
 		c.approved = kept
 		fake.touch(c)
-		reply(rw, 200, fake.dataCenterPull(c))
+		reply(rw, 200, fake.render(c))
 	})
 	on("GET", "/merge", func(rw http.ResponseWriter, _ object, c *fakePull) {
 		vetoes := []object{}
@@ -97,7 +101,7 @@ func serveDataCenter(fake *fakeForge) http.Handler {
 			refuse(rw, 409, "The pull request cannot be merged, it has been vetoed")
 		default:
 			fake.merge(c, method, us)
-			reply(rw, 200, fake.dataCenterPull(c))
+			reply(rw, 200, fake.render(c))
 		}
 	})
 	on("POST", "/decline", func(rw http.ResponseWriter, _ object, c *fakePull) {
@@ -106,7 +110,7 @@ func serveDataCenter(fake *fakeForge) http.Handler {
 			return
 		}
 		fake.close(c, us)
-		reply(rw, 200, fake.dataCenterPull(c))
+		reply(rw, 200, fake.render(c))
 	})
 	on("POST", "/reopen", func(rw http.ResponseWriter, _ object, c *fakePull) {
 		if fake.branches[c.branch] == "" {
@@ -115,7 +119,7 @@ func serveDataCenter(fake *fakeForge) http.Handler {
 		}
 		c.state, c.closedBy = forge.Open, ""
 		fake.touch(c)
-		reply(rw, 200, fake.dataCenterPull(c))
+		reply(rw, 200, fake.render(c))
 	})
 	on("GET", "/activities", func(rw http.ResponseWriter, _ object, c *fakePull) {
 		list := []object{{"action": "COMMENTED", "user": object{"name": "carol"}}}
@@ -128,11 +132,11 @@ func serveDataCenter(fake *fakeForge) http.Handler {
 		reply(rw, 200, object{"values": append(list, object{"action": "OPENED", "user": object{"name": us}})})
 	})
 	on("POST", "/comments", func(rw http.ResponseWriter, _ object, _ *fakePull) { reply(rw, 201, object{"id": 1}) })
-	fake.dataCenterRest(mux, repo)
+	fake.serveRest(mux, repo)
 	return mux
 }
 
-func (fake *fakeForge) dataCenterRest(mux *http.ServeMux, repo string) {
+func (fake fakeDataCenter) serveRest(mux *http.ServeMux, repo string) {
 	mux.HandleFunc("POST /rest/build-status/1.0/commits/{sha}", func(rw http.ResponseWriter, r *http.Request) {
 		fake.setBuild(rw, r.PathValue("sha"), fake.read(r))
 	})
@@ -174,7 +178,7 @@ func (fake *fakeForge) builds(sha string) []object {
 	return list
 }
 
-func (fake *fakeForge) dataCenterPull(c *fakePull) object {
+func (fake fakeDataCenter) render(c *fakePull) object {
 	project, slug, _ := strings.Cut(c.headRepo, "/")
 	reviewers := []object{}
 	for name := range c.approved {

@@ -11,9 +11,13 @@ import (
 	"github.com/sluice-cd/sluice/promotion/forge"
 )
 
+// fakeGitea is a [fakeForge] that speaks the API of Gitea.
+type fakeGitea struct{ *fakeForge }
+
 // serveGitea serves a fakeForge as Gitea 1.26 does: shapes and quirks are from its API
 // documentation and its behaviour.
-func serveGitea(fake *fakeForge) http.Handler {
+func serveGitea(at *fakeForge) http.Handler {
+	fake := fakeGitea{at}
 	mux, repo := http.NewServeMux(), "/api/v1/repos/"+fullName
 	mux.HandleFunc("GET /api/v1/user", func(rw http.ResponseWriter, _ *http.Request) { reply(rw, 200, object{"login": us}) })
 	mux.HandleFunc("GET "+repo+"/pulls", func(rw http.ResponseWriter, r *http.Request) {
@@ -21,7 +25,7 @@ func serveGitea(fake *fakeForge) http.Handler {
 		list := []object{}
 		for _, c := range fake.recent() {
 			if state := r.FormValue("state"); state == "all" || state == "" && c.state == forge.Open {
-				list = append(list, fake.giteaPull(c))
+				list = append(list, fake.render(c))
 			}
 		}
 		if r.FormValue("page") > "1" {
@@ -33,7 +37,7 @@ func serveGitea(fake *fakeForge) http.Handler {
 		// The oldest, whatever its state.
 		for _, c := range fake.pulls {
 			if c.base == r.PathValue("base") && c.branch == r.PathValue("head") && c.headRepo == fullName {
-				reply(rw, 200, fake.giteaPull(c))
+				reply(rw, 200, fake.render(c))
 				return
 			}
 		}
@@ -42,14 +46,14 @@ func serveGitea(fake *fakeForge) http.Handler {
 	on := fake.onPull(mux.HandleFunc, repo)
 	on("GET", "/pulls/{n}", func(rw http.ResponseWriter, _ object, c *fakePull) {
 		c.reads++
-		reply(rw, 200, fake.giteaPull(c))
+		reply(rw, 200, fake.render(c))
 	})
-	on("PATCH", "/pulls/{n}", fake.giteaEdit)
+	on("PATCH", "/pulls/{n}", fake.edit)
 	on("PATCH", "/issues/{n}", func(rw http.ResponseWriter, in object, c *fakePull) {
 		c.assignees = texts(in["assignees"])
 		reply(rw, 201, object{"number": c.number})
 	})
-	on("POST", "/pulls/{n}/merge", fake.giteaMerge)
+	on("POST", "/pulls/{n}/merge", fake.tryMerge)
 	on("DELETE", "/pulls/{n}/merge", func(rw http.ResponseWriter, _ object, c *fakePull) {
 		if !c.auto {
 			fail(rw, 404, "not found")
@@ -70,17 +74,17 @@ func serveGitea(fake *fakeForge) http.Handler {
 		reply(rw, 201, []object{})
 	})
 	on("POST", "/issues/{n}/comments", func(rw http.ResponseWriter, _ object, _ *fakePull) { reply(rw, 201, object{"id": 1}) })
-	on("POST", "/issues/{n}/labels", fake.giteaLabels)
+	on("POST", "/issues/{n}/labels", fake.addLabels)
 	on("GET", "/issues/{n}/timeline", func(rw http.ResponseWriter, _ object, c *fakePull) {
 		reply(rw, 200, []object{{"type": "comment", "user": object{"login": "carol"}}, {"type": "close", "user": object{"login": c.closedBy}}})
 	})
-	mux.HandleFunc("POST "+repo+"/pulls", func(rw http.ResponseWriter, r *http.Request) { fake.giteaOpen(rw, fake.read(r)) })
-	fake.giteaRest(mux, repo)
+	mux.HandleFunc("POST "+repo+"/pulls", func(rw http.ResponseWriter, r *http.Request) { fake.open(rw, fake.read(r)) })
+	fake.serveRest(mux, repo)
 	return mux
 }
 
-// giteaRest are labels, statuses and rules.
-func (fake *fakeForge) giteaRest(mux *http.ServeMux, repo string) {
+// serveRest are labels, statuses and rules.
+func (fake fakeGitea) serveRest(mux *http.ServeMux, repo string) {
 	mux.HandleFunc("GET "+repo+"/labels", func(rw http.ResponseWriter, _ *http.Request) {
 		list := []object{}
 		for i, name := range fake.labels {
@@ -126,7 +130,7 @@ func (fake *fakeForge) giteaRest(mux *http.ServeMux, repo string) {
 		func(rw http.ResponseWriter, _ *http.Request) { fail(rw, 403, "for administrators") })
 }
 
-func (fake *fakeForge) giteaPull(c *fakePull) object {
+func (fake fakeGitea) render(c *fakePull) object {
 	_, exists := fake.branches[c.branch]
 	ref := c.branch
 	if !exists {
@@ -152,7 +156,7 @@ func (fake *fakeForge) giteaPull(c *fakePull) object {
 	return pr
 }
 
-func (fake *fakeForge) giteaOpen(rw http.ResponseWriter, in object) {
+func (fake fakeGitea) open(rw http.ResponseWriter, in object) {
 	branch := in["head"].(string)
 	switch {
 	case len(in["title"].(string)) > 255:
@@ -164,11 +168,11 @@ func (fake *fakeForge) giteaOpen(rw http.ResponseWriter, in object) {
 	default:
 		c := fake.add(in["title"].(string), in["body"].(string), in["base"].(string), branch)
 		c.draft = strings.HasPrefix(c.title, "WIP:")
-		reply(rw, 201, fake.giteaPull(c))
+		reply(rw, 201, fake.render(c))
 	}
 }
 
-func (fake *fakeForge) giteaEdit(rw http.ResponseWriter, in object, c *fakePull) {
+func (fake fakeGitea) edit(rw http.ResponseWriter, in object, c *fakePull) {
 	if title, _ := in["title"].(string); title != "" {
 		c.title, c.draft = title, strings.HasPrefix(title, "WIP:")
 	}
@@ -186,10 +190,10 @@ func (fake *fakeForge) giteaEdit(rw http.ResponseWriter, in object, c *fakePull)
 		c.state, c.closedBy = forge.Open, ""
 	}
 	fake.touch(c)
-	reply(rw, 201, fake.giteaPull(c))
+	reply(rw, 201, fake.render(c))
 }
 
-func (fake *fakeForge) giteaLabels(rw http.ResponseWriter, in object, c *fakePull) {
+func (fake fakeGitea) addLabels(rw http.ResponseWriter, in object, c *fakePull) {
 	for _, id := range in["labels"].([]any) {
 		n, ok := id.(float64) // by number only
 		if !ok {
@@ -201,7 +205,7 @@ func (fake *fakeForge) giteaLabels(rw http.ResponseWriter, in object, c *fakePul
 	reply(rw, 200, []object{})
 }
 
-func (fake *fakeForge) giteaMerge(rw http.ResponseWriter, in object, c *fakePull) {
+func (fake fakeGitea) tryMerge(rw http.ResponseWriter, in object, c *fakePull) {
 	style, _ := in["Do"].(string)
 	method := forge.Method(strings.TrimSuffix(style, "-only"))
 	blockers := fake.blockers(c)

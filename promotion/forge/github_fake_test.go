@@ -12,11 +12,15 @@ import (
 	"github.com/sluice-cd/sluice/promotion/forge"
 )
 
+// fakeGitHub is a [fakeForge] that speaks the API of GitHub.
+type fakeGitHub struct{ *fakeForge }
+
 // serveGitHub serves a fakeForge as GitHub does: shapes and quirks are from its API
 // documentation and its behaviour.
-func serveGitHub(fake *fakeForge) http.Handler {
+func serveGitHub(at *fakeForge) http.Handler {
+	fake := fakeGitHub{at}
 	mux, repo := http.NewServeMux(), "/api/v3/repos/"+fullName
-	mux.HandleFunc("POST /api/graphql", func(rw http.ResponseWriter, r *http.Request) { fake.gitHubGraphQL(rw, fake.read(r)) })
+	mux.HandleFunc("POST /api/graphql", func(rw http.ResponseWriter, r *http.Request) { fake.graphQL(rw, fake.read(r)) })
 	mux.HandleFunc("GET "+repo+"/pulls", func(rw http.ResponseWriter, r *http.Request) {
 		// A head without an owner filters nothing.
 		from, branch, filtered := strings.Cut(r.FormValue("head"), ":")
@@ -26,7 +30,7 @@ func serveGitHub(fake *fakeForge) http.Handler {
 				continue
 			}
 			if r.FormValue("state") == "all" || c.state == forge.Open {
-				list = append(list, fake.gitHubPull(c, false))
+				list = append(list, fake.render(c, false))
 			}
 		}
 		reply(rw, 200, firstPage(list))
@@ -34,30 +38,30 @@ func serveGitHub(fake *fakeForge) http.Handler {
 	on := fake.onPull(mux.HandleFunc, repo)
 	on("GET", "/pulls/{n}", func(rw http.ResponseWriter, _ object, c *fakePull) {
 		c.reads++
-		reply(rw, 200, fake.gitHubPull(c, true))
+		reply(rw, 200, fake.render(c, true))
 	})
 	on("GET", "/issues/{n}", func(rw http.ResponseWriter, _ object, c *fakePull) {
 		reply(rw, 200, object{"number": c.number, "closed_by": object{"login": c.closedBy}})
 	})
-	on("PATCH", "/pulls/{n}", fake.gitHubEdit)
-	on("PUT", "/pulls/{n}/merge", fake.gitHubMerge)
+	on("PATCH", "/pulls/{n}", fake.edit)
+	on("PUT", "/pulls/{n}/merge", fake.tryMerge)
 	on("POST", "/issues/{n}/comments", func(rw http.ResponseWriter, _ object, _ *fakePull) { reply(rw, 201, object{"id": 1}) })
 	on("POST", "/issues/{n}/assignees", func(rw http.ResponseWriter, _ object, _ *fakePull) { reply(rw, 201, object{}) })
 	on("POST", "/pulls/{n}/requested_reviewers", func(rw http.ResponseWriter, in object, c *fakePull) {
 		c.reviewers = texts(in["reviewers"])
-		reply(rw, 201, fake.gitHubPull(c, true))
+		reply(rw, 201, fake.render(c, true))
 	})
 	mux.HandleFunc("POST "+repo+"/issues/{n}/labels", func(rw http.ResponseWriter, r *http.Request) {
 		c := fake.numbered(rw, r)
 		c.labels = []string{"promotion", "production"} // the body is a list, which read does not decode
 		reply(rw, 200, []object{})
 	})
-	mux.HandleFunc("POST "+repo+"/pulls", func(rw http.ResponseWriter, r *http.Request) { fake.gitHubOpen(rw, fake.read(r)) })
-	fake.gitHubRest(mux, repo)
+	mux.HandleFunc("POST "+repo+"/pulls", func(rw http.ResponseWriter, r *http.Request) { fake.open(rw, fake.read(r)) })
+	fake.serveRest(mux, repo)
 	return mux
 }
 
-func (fake *fakeForge) gitHubRest(mux *http.ServeMux, repo string) {
+func (fake fakeGitHub) serveRest(mux *http.ServeMux, repo string) {
 	mux.HandleFunc("POST "+repo+"/statuses/{sha}", func(rw http.ResponseWriter, r *http.Request) {
 		in := fake.read(r)
 		s := forge.Status{Context: in["context"].(string), State: forge.CheckState(in["state"].(string)), Description: in["description"].(string)}
@@ -100,7 +104,7 @@ func (fake *fakeForge) gitHubRest(mux *http.ServeMux, repo string) {
 		func(rw http.ResponseWriter, _ *http.Request) { fail(rw, 404, "Branch not protected") })
 }
 
-func (fake *fakeForge) gitHubPull(c *fakePull, whole bool) object {
+func (fake fakeGitHub) render(c *fakePull, whole bool) object {
 	pr := object{
 		"number": c.number, "node_id": fmt.Sprintf("PR_%d", c.number), "html_url": fake.server.URL + "/pull", "title": c.title, "body": c.body,
 		"draft": c.draft, "user": object{"login": c.author}, "state": "closed", "base": object{"ref": c.base},
@@ -138,7 +142,7 @@ func (fake *fakeForge) gitHubPull(c *fakePull, whole bool) object {
 	return pr
 }
 
-func (fake *fakeForge) gitHubOpen(rw http.ResponseWriter, in object) {
+func (fake fakeGitHub) open(rw http.ResponseWriter, in object) {
 	invalid := func(message string) {
 		reply(rw, 422, object{"message": "Validation Failed", "errors": []object{{"resource": "PullRequest", "message": message}}})
 	}
@@ -153,11 +157,11 @@ func (fake *fakeForge) gitHubOpen(rw http.ResponseWriter, in object) {
 	default:
 		c := fake.add(in["title"].(string), in["body"].(string), base, branch)
 		c.draft = in["draft"] == true
-		reply(rw, 201, fake.gitHubPull(c, true))
+		reply(rw, 201, fake.render(c, true))
 	}
 }
 
-func (fake *fakeForge) gitHubEdit(rw http.ResponseWriter, in object, c *fakePull) {
+func (fake fakeGitHub) edit(rw http.ResponseWriter, in object, c *fakePull) {
 	if title, ok := in["title"].(string); ok {
 		c.title = title
 	}
@@ -175,10 +179,10 @@ func (fake *fakeForge) gitHubEdit(rw http.ResponseWriter, in object, c *fakePull
 		c.state, c.closedBy = forge.Open, ""
 	}
 	fake.touch(c)
-	reply(rw, 200, fake.gitHubPull(c, true))
+	reply(rw, 200, fake.render(c, true))
 }
 
-func (fake *fakeForge) gitHubMerge(rw http.ResponseWriter, in object, c *fakePull) {
+func (fake fakeGitHub) tryMerge(rw http.ResponseWriter, in object, c *fakePull) {
 	blockers := fake.blockers(c)
 	switch {
 	case c.state != forge.Open, c.reads <= fake.checking:
@@ -197,8 +201,8 @@ func (fake *fakeForge) gitHubMerge(rw http.ResponseWriter, in object, c *fakePul
 	}
 }
 
-// gitHubGraphQL answers the documents that are sent, by what is in them.
-func (fake *fakeForge) gitHubGraphQL(rw http.ResponseWriter, in object) {
+// graphQL answers the documents that are sent, by what is in them.
+func (fake fakeGitHub) graphQL(rw http.ResponseWriter, in object) {
 	query, _ := in["query"].(string)
 	variables, _ := in["variables"].(object)
 	input, _ := variables["input"].(object)

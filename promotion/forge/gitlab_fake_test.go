@@ -10,9 +10,13 @@ import (
 	"github.com/sluice-cd/sluice/promotion/forge"
 )
 
+// fakeGitLab is a [fakeForge] that speaks the API of GitLab.
+type fakeGitLab struct{ *fakeForge }
+
 // serveGitLab serves a fakeForge as GitLab does: shapes and quirks are from its API
 // documentation and its behaviour.
-func serveGitLab(fake *fakeForge) http.Handler {
+func serveGitLab(at *fakeForge) http.Handler {
+	fake := fakeGitLab{at}
 	mux, project := http.NewServeMux(), "/api/v4/projects/{project}"
 	handle := func(pattern string, do func(http.ResponseWriter, *http.Request)) {
 		method, path, _ := strings.Cut(pattern, " ")
@@ -36,14 +40,14 @@ func serveGitLab(fake *fakeForge) http.Handler {
 		for _, c := range fake.recent() {
 			branch, base := r.FormValue("source_branch"), r.FormValue("target_branch")
 			if (branch == "" || branch == c.branch) && (base == "" || base == c.base) {
-				list = append(list, fake.gitLabRequest(c))
+				list = append(list, fake.render(c))
 			}
 		}
 		reply(rw, 200, firstPage(list))
 	})
 	on("GET", "/merge_requests/{n}", func(rw http.ResponseWriter, _ object, c *fakePull) {
 		c.reads++
-		reply(rw, 200, fake.gitLabRequest(c))
+		reply(rw, 200, fake.render(c))
 	})
 	on("GET", "/merge_requests/{n}/approvals", func(rw http.ResponseWriter, _ object, c *fakePull) {
 		by := []object{}
@@ -52,15 +56,15 @@ func serveGitLab(fake *fakeForge) http.Handler {
 		}
 		reply(rw, 200, object{"approved_by": by, "approved": len(by) > 0})
 	})
-	on("PUT", "/merge_requests/{n}", fake.gitLabUpdate)
-	on("PUT", "/merge_requests/{n}/merge", fake.gitLabMerge)
+	on("PUT", "/merge_requests/{n}", fake.edit)
+	on("PUT", "/merge_requests/{n}/merge", fake.tryMerge)
 	on("POST", "/merge_requests/{n}/cancel_merge_when_pipeline_succeeds", func(rw http.ResponseWriter, _ object, c *fakePull) {
 		if !c.auto {
 			fail(rw, 406, "can't cancel")
 			return
 		}
 		c.auto = false
-		reply(rw, 201, fake.gitLabRequest(c))
+		reply(rw, 201, fake.render(c))
 	})
 	on("POST", "/merge_requests/{n}/notes", func(rw http.ResponseWriter, _ object, _ *fakePull) { reply(rw, 201, object{"id": 1}) })
 	handle("POST /merge_requests", func(rw http.ResponseWriter, r *http.Request) {
@@ -79,13 +83,13 @@ func serveGitLab(fake *fakeForge) http.Handler {
 		if labels, ok := in["labels"].(string); ok {
 			c.labels = strings.Split(labels, ",")
 		}
-		reply(rw, 201, fake.gitLabRequest(c))
+		reply(rw, 201, fake.render(c))
 	})
-	fake.gitLabRest(handle)
+	fake.serveRest(handle)
 	return mux
 }
 
-func (fake *fakeForge) gitLabRest(handle func(string, func(http.ResponseWriter, *http.Request))) {
+func (fake fakeGitLab) serveRest(handle func(string, func(http.ResponseWriter, *http.Request))) {
 	handle("GET /repository/commits/{sha}", func(rw http.ResponseWriter, r *http.Request) {
 		reply(rw, 200, object{"id": r.PathValue("sha"), "last_pipeline": object{"id": 77}})
 	})
@@ -138,7 +142,7 @@ func (fake *fakeForge) gitLabRest(handle func(string, func(http.ResponseWriter, 
 	})
 }
 
-func (fake *fakeForge) gitLabRequest(c *fakePull) object {
+func (fake fakeGitLab) render(c *fakePull) object {
 	source := 10
 	if c.headRepo != fullName {
 		source = 11
@@ -177,7 +181,7 @@ func (fake *fakeForge) gitLabRequest(c *fakePull) object {
 	return mr
 }
 
-func (fake *fakeForge) gitLabUpdate(rw http.ResponseWriter, in object, c *fakePull) {
+func (fake fakeGitLab) edit(rw http.ResponseWriter, in object, c *fakePull) {
 	if title, ok := in["title"].(string); ok {
 		c.title, c.draft = title, strings.HasPrefix(title, "Draft:")
 	}
@@ -191,10 +195,10 @@ func (fake *fakeForge) gitLabUpdate(rw http.ResponseWriter, in object, c *fakePu
 		c.state = forge.Open
 	}
 	fake.touch(c)
-	reply(rw, 200, fake.gitLabRequest(c))
+	reply(rw, 200, fake.render(c))
 }
 
-func (fake *fakeForge) gitLabMerge(rw http.ResponseWriter, in object, c *fakePull) {
+func (fake fakeGitLab) tryMerge(rw http.ResponseWriter, in object, c *fakePull) {
 	for _, message := range []string{"merge_commit_message", "squash_commit_message"} {
 		if in[message] == "" {
 			fail(rw, 422, "Commit message cannot be empty")
@@ -216,11 +220,11 @@ func (fake *fakeForge) gitLabMerge(rw http.ResponseWriter, in object, c *fakePul
 		fail(rw, 409, "SHA does not match HEAD of source branch: "+c.head)
 	case c.state == forge.Open && auto && !c.draft:
 		c.auto, c.autoMethod = true, method
-		reply(rw, 200, fake.gitLabRequest(c))
+		reply(rw, 200, fake.render(c))
 	case c.state != forge.Open, len(fake.blockers(c)) > 0, c.reads <= fake.checking:
 		fail(rw, 405, "405 Method Not Allowed")
 	default:
 		fake.merge(c, method, us)
-		reply(rw, 200, fake.gitLabRequest(c))
+		reply(rw, 200, fake.render(c))
 	}
 }
