@@ -19,10 +19,6 @@ const (
 	GateVerify       Gate = "verify"
 )
 
-// Gates are all gates in the order in which a tag meets them. A pin stands in the
-// place of filter and rule.
-var Gates = append([]Gate{GateFilter, GateRule, GatePin, GateRejectTag}, LazyGates...)
-
 // LazyGates are those that need a clock or a registry, in their order: cheap ones
 // first. [GateFound] is met by whichever of them looks the digest up first: the
 // tag may have gone since the scan. [GateQuarantine] is no field: Pipelines close it.

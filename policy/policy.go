@@ -7,7 +7,7 @@
 //	        extracts  & orders tag        v  for who can look at registry and clock
 //	                                     quarantine -> minAge -> platform -> reject by digest -> verify -> choice
 //
-// A tag meets the gates in that order, which is the order of [Gates], and is
+// A tag meets the gates in that order, which is the order of the [Gate] constants, and is
 // dropped by the first that does not hold. The gates of the first line know
 // nothing but tags, and see all of them. Those of the second, [LazyGates], cost
 // requests, so that they are asked of the best candidates only, best first, until

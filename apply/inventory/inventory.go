@@ -19,7 +19,6 @@
 package inventory
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -126,16 +125,4 @@ func Diff(before, after []Entry) []Entry {
 // Union returns a, followed by the entries of b whose object is not in a.
 func Union(a, b []Entry) []Entry {
 	return append(slices.Clip(slices.Clone(a)), Diff(b, a)...)
-}
-
-// Sort orders entries by namespace, name, group and kind, so that an inventory
-// of the same objects is always the same text.
-func Sort(entries []Entry) {
-	slices.SortFunc(entries, func(a, b Entry) int {
-		return cmp.Or(
-			strings.Compare(a.Namespace, b.Namespace),
-			strings.Compare(a.Name, b.Name),
-			strings.Compare(a.Group, b.Group),
-			strings.Compare(a.Kind, b.Kind))
-	})
 }

@@ -155,18 +155,3 @@ func TestSubjectsNameTheNamespaceIfThereIsOne(t *testing.T) {
 		}
 	}
 }
-
-func TestAnInventoryIsInOneOrder(t *testing.T) {
-	want := []Entry{
-		{ID: ID{Name: "z", Group: "z", Kind: "Z"}},
-		{ID: ID{Namespace: "a", Name: "a", Group: "z", Kind: "Z"}},
-		{ID: ID{Namespace: "a", Name: "b", Group: "a", Kind: "Z"}},
-		{ID: ID{Namespace: "a", Name: "b", Group: "b", Kind: "A"}},
-		{ID: ID{Namespace: "a", Name: "b", Group: "b", Kind: "B"}},
-	}
-	got := []Entry{want[4], want[2], want[0], want[3], want[1]}
-	Sort(got)
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("Sort (-want +got):\n%s", diff)
-	}
-}

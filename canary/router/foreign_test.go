@@ -19,7 +19,7 @@ import (
 // the garbage collector of that cluster would not find it, and what belongs to a
 // Canary of that cluster is that one's, also if it has the same name.
 func TestRoutesInTheClusterOfAMesh(t *testing.T) {
-	for _, by := range router.Names() {
+	for _, by := range provider.Names() {
 		if p, _ := provider.Named(by); p.Cluster == provider.OfWorkload {
 			continue
 		}

@@ -171,7 +171,7 @@ func TestEveryProviderIsLetIntoACluster(t *testing.T) {
 	}
 	rights, err := os.ReadFile("../../config/rbac/canary.yaml")
 	must(t, err)
-	for _, name := range router.Names() {
+	for _, name := range provider.Names() {
 		t.Run(name, func(t *testing.T) {
 			if name != provider.Partition && !slices.Contains(strings.Split(string(enum[1]), ";"), name) {
 				t.Errorf("the API server refuses it: add it to the enum %s", enum[1])
@@ -215,7 +215,7 @@ func TestTheAPIServerAsksForTheReferencesThatAreNeeded(t *testing.T) {
 // families are the columns: providers of one family honour the same.
 func families() (names []string, of map[string][]string) {
 	of = map[string][]string{}
-	for _, name := range router.Names() {
+	for _, name := range provider.Names() {
 		family, _, _ := strings.Cut(name, ":")
 		if family == "linkerd" || family == "osm" {
 			family = "smi"

@@ -93,9 +93,6 @@ var builders = map[string]func(Deps) Router{
 	"traefik":            func(d Deps) Router { return singleObject{d, traefik{}} },
 }
 
-// Names returns the providers that [New] accepts, sorted.
-func Names() []string { return provider.Names() }
-
 // New returns the router of a spec.provider. An unknown name is a terminal error.
 func New(name string, deps Deps) (Router, error) {
 	if why, ok := provider.Ended(name); ok {

@@ -22,7 +22,7 @@ import (
 )
 
 func TestEveryRouterKeepsTheContract(t *testing.T) {
-	for _, name := range router.Names() {
+	for _, name := range provider.Names() {
 		t.Run(name, func(t *testing.T) {
 			fixture := func(t *testing.T) *contract.Fixture { return contract.New(t, name, contract.Cluster(t)) }
 			if f := fixture(t); f.Supports(f.Canary) != nil {
@@ -34,7 +34,7 @@ func TestEveryRouterKeepsTheContract(t *testing.T) {
 }
 
 func TestEveryProviderHasARouter(t *testing.T) {
-	for _, name := range router.Names() {
+	for _, name := range provider.Names() {
 		if _, err := router.New(name, router.Deps{}); err != nil {
 			t.Errorf("%s: its row in package provider is not carried out by a line in builders: %v", name, err)
 		}
@@ -42,7 +42,7 @@ func TestEveryProviderHasARouter(t *testing.T) {
 }
 
 func TestWithoutTheCRDsTheErrorSaysWhatToInstall(t *testing.T) {
-	for _, name := range router.Names() {
+	for _, name := range provider.Names() {
 		if row, _ := provider.Named(name); row.Product == "" {
 			continue
 		}

@@ -13,6 +13,7 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 	"github.com/sluice-cd/sluice/canary/router"
 	"github.com/sluice-cd/sluice/test/contract"
 )
@@ -108,7 +109,7 @@ func TestSupportsNamesTheFieldItCannotHonour(t *testing.T) {
 }
 
 func TestSupportsWithoutAnalysis(t *testing.T) {
-	for _, name := range router.Names() {
+	for _, name := range provider.Names() {
 		c := contract.CanaryFor(name)
 		c.Spec.Analysis = nil
 		r, err := router.New(name, router.Deps{})

@@ -23,7 +23,20 @@ func ask(ctx context.Context, t *testing.T, text, body string) (bool, error) {
 	if err := json.Unmarshal([]byte(body), &req); err != nil {
 		t.Fatal(err)
 	}
-	return program.True(ctx, map[string]any{"req": req, "res": map[string]any{}})
+	return isTrue(ctx, program, map[string]any{"req": req, "res": map[string]any{}})
+}
+
+// isTrue evaluates a condition, which is true or false whatever it is about.
+func isTrue(ctx context.Context, program *Program, data map[string]any) (bool, error) {
+	value, err := program.Evaluate(ctx, data)
+	if err != nil {
+		return false, err
+	}
+	result, ok := value.(bool)
+	if !ok {
+		return false, fmt.Errorf("the condition is %v", value)
+	}
+	return result, nil
 }
 
 const push = `{"draft":true,"tag":"v1.2.3","n":3,"commits":[{"id":"a","modified":["apps/x.yaml","README.md"]},{"id":"b","modified":[]}],
@@ -157,10 +170,10 @@ func TestAnExpressionThatWasEndedCanBeEvaluatedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	some := make([]any, 400)
-	if _, err := program.True(t.Context(), map[string]any{"req": map[string]any{"l": some}}); !errors.Is(err, ErrTooExpensive) {
+	if _, err := isTrue(t.Context(), program, map[string]any{"req": map[string]any{"l": some}}); !errors.Is(err, ErrTooExpensive) {
 		t.Errorf("got %v", err)
 	}
-	if ok, err := program.True(t.Context(), map[string]any{"req": map[string]any{"l": some[:3]}}); !ok || err != nil {
+	if ok, err := isTrue(t.Context(), program, map[string]any{"req": map[string]any{"l": some[:3]}}); !ok || err != nil {
 		t.Errorf("got %v, %v", ok, err)
 	}
 }

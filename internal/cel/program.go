@@ -11,7 +11,6 @@ import (
 
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/ast"
-	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/ext"
 )
 
@@ -178,18 +177,4 @@ func (p *Program) Evaluate(ctx context.Context, data map[string]any) (any, error
 		return nil, fmt.Errorf("evaluating the expression %q: %.200s", p.text, err.Error())
 	}
 	return result.Value(), nil
-}
-
-// True evaluates a condition.
-func (p *Program) True(ctx context.Context, data map[string]any) (bool, error) {
-	value, err := p.Evaluate(ctx, data)
-	if err != nil {
-		return false, err
-	}
-	result, ok := value.(bool)
-	if !ok {
-		return false, fmt.Errorf("evaluating the expression %q: it is not true or false but of type %s",
-			p.text, types.DefaultTypeAdapter.NativeToValue(value).Type().TypeName())
-	}
-	return result, nil
 }

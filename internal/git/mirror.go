@@ -119,9 +119,6 @@ func (m *mirror) acquire(ctx context.Context) (release func(), err error) {
 	}
 }
 
-// Remote is what the mirror is of.
-func (m *Mirror) Remote() Remote { return m.remote }
-
 // Resolve asks the remote what a ref is now: HEAD, a branch, a tag (peeled to
 // its commit), or a full ref name. A commit id is returned as it is, unasked.
 // One round trip.

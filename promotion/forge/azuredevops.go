@@ -79,21 +79,20 @@ type azureCommit struct {
 }
 
 type azurePull struct {
-	ID             int64          `json:"pullRequestId"`
-	Status         string         `json:"status"`
-	Title          string         `json:"title"`
-	Description    string         `json:"description"`
-	Draft          bool           `json:"isDraft"`
-	CreatedBy      *azureIdentity `json:"createdBy"`
-	ClosedBy       *azureIdentity `json:"closedBy"`
-	Source         string         `json:"sourceRefName"`
-	Target         string         `json:"targetRefName"`
-	MergeStatus    string         `json:"mergeStatus"`
-	Head           azureCommit    `json:"lastMergeSourceCommit"`
-	Merged         azureCommit    `json:"lastMergeCommit"`
-	AutoComplete   *azureIdentity `json:"autoCompleteSetBy"`
-	CompletionTime string         `json:"completionQueueTime"`
-	Reviewers      []struct {
+	ID           int64          `json:"pullRequestId"`
+	Status       string         `json:"status"`
+	Title        string         `json:"title"`
+	Description  string         `json:"description"`
+	Draft        bool           `json:"isDraft"`
+	CreatedBy    *azureIdentity `json:"createdBy"`
+	ClosedBy     *azureIdentity `json:"closedBy"`
+	Source       string         `json:"sourceRefName"`
+	Target       string         `json:"targetRefName"`
+	MergeStatus  string         `json:"mergeStatus"`
+	Head         azureCommit    `json:"lastMergeSourceCommit"`
+	Merged       azureCommit    `json:"lastMergeCommit"`
+	AutoComplete *azureIdentity `json:"autoCompleteSetBy"`
+	Reviewers    []struct {
 		Vote        int  `json:"vote"`
 		IsContainer bool `json:"isContainer"`
 	} `json:"reviewers"`
@@ -104,7 +103,6 @@ type azurePull struct {
 		Repository struct{ Name string }
 	} `json:"forkSource"`
 	Repository struct {
-		WebURL  string `json:"webUrl"`
 		Project struct {
 			ID string `json:"id"`
 		} `json:"project"`

@@ -56,7 +56,6 @@ type dataCenterUser struct {
 type dataCenterReviewer struct {
 	User     dataCenterUser `json:"user"`
 	Approved bool           `json:"approved,omitempty"`
-	Status   string         `json:"status,omitempty"`
 }
 
 type dataCenterRef struct {

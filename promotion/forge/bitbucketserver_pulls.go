@@ -67,9 +67,8 @@ func (b *dataCenterPulls) get(ctx context.Context, number int64) (*snapshot, err
 // complete adds whether an open pull request can be merged.
 func (b *dataCenterPulls) complete(ctx context.Context, pr *PullRequest) error {
 	var found struct {
-		CanMerge   bool   `json:"canMerge"`
-		Conflicted bool   `json:"conflicted"`
-		Outcome    string `json:"outcome"`
+		CanMerge   bool `json:"canMerge"`
+		Conflicted bool `json:"conflicted"`
 		Vetoes     []struct {
 			Summary string `json:"summaryMessage"`
 		} `json:"vetoes"`

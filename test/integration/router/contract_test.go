@@ -15,7 +15,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/sluice-cd/sluice/canary/provider"
-	"github.com/sluice-cd/sluice/canary/router"
 	"github.com/sluice-cd/sluice/test/contract"
 	"github.com/sluice-cd/sluice/test/env"
 	"github.com/sluice-cd/sluice/test/harness"
@@ -30,11 +29,11 @@ const testdata = "../../../canary/router/testdata"
 func TestARealServerKeepsEveryRouterToTheContract(t *testing.T) {
 	p := playground(t)
 	must(t, p.Install(t.Context()))
-	for _, name := range router.Names() {
+	for _, name := range provider.Names() {
 		t.Run("without CRDs/"+name, func(t *testing.T) { meetWithoutCRDs(t, p, name) })
 	}
 	installCRDs(t, p)
-	for _, name := range router.Names() {
+	for _, name := range provider.Names() {
 		if name == "linkerd" || name == "osm" {
 			continue // are smi:v1alpha1 and smi:v1alpha2
 		}
