@@ -45,12 +45,12 @@ func (k *Checker) PrepareCounters(ctx context.Context, c *flaggerv1.Canary, metr
 	if err != nil {
 		return nil, err
 	}
-	// Whatever cannot be filled in is found now. Which pods of a StatefulSet are the canary's moves.
+	// Whatever cannot be filled in is found now.
 	text, err := p.text(ctx, false)
 	if err != nil {
 		return nil, err
 	}
-	if c.Spec.TargetRef.Kind != "StatefulSet" {
+	if !movingArms(c) {
 		p.classic = text
 	}
 	return p.read, nil

@@ -51,6 +51,7 @@ type counterLabels struct {
 	KubernetesPod  string `json:"kubernetes_pod_name"`
 	ControllerPod  string `json:"controller_pod"`
 	DestinationPod string `json:"destination_pod"`
+	Cluster        string `json:"envoy_cluster_name"`
 }
 
 // pod is the label of that name, if it is one of those that name pods.
@@ -64,6 +65,8 @@ func (l *counterLabels) pod(label string) string {
 		return l.ControllerPod
 	case "destination_pod":
 		return l.DestinationPod
+	case "envoy_cluster_name":
+		return l.Cluster
 	default:
 		return ""
 	}

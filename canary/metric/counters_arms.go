@@ -14,8 +14,9 @@ import (
 	"github.com/sluice-cd/sluice/canary/provider"
 )
 
-// armVars returns what queries for counters may ask for: what any query may, and the arm. The revision
-// of a Knative Service is that of this moment; which pods of a StatefulSet are the canary's changes.
+// armVars returns what queries for counters may ask for: what any query may, and the arm. Which pods of a StatefulSet
+// are the canary's, and which revision of a Knative Service is, changes from release to release and from step to
+// step; see [movingArms].
 func (k *Checker) armVars(
 	ctx context.Context, c *flaggerv1.Canary, m flaggerv1.CanaryMetric,
 ) (func(context.Context, counter.Arm) (templateVars, error), error) {
@@ -30,7 +31,7 @@ func (k *Checker) armVars(
 	switch {
 	case provider.TargetsKnative(c):
 		primary.workload = canary.workload
-		primary.route, err = primaryRevision(ctx, k.client, key)
+		_, err = k.revision(ctx, key, counter.Primary)
 	case c.Spec.TargetRef.Kind == "StatefulSet":
 		primary.workload = canary.workload // there is one, with two revisions
 	case c.Spec.TargetRef.Kind == "DaemonSet":
@@ -44,13 +45,34 @@ func (k *Checker) armVars(
 	arms := map[counter.Arm]templateVars{counter.Canary: canary, counter.Primary: primary}
 	return func(ctx context.Context, arm counter.Arm) (templateVars, error) {
 		v := arms[arm]
-		if c.Spec.TargetRef.Kind != "StatefulSet" {
-			return v, nil
-		}
 		var err error
-		v.pods, err = k.ordinalPods(ctx, key, arm)
+		switch {
+		case provider.TargetsKnative(c):
+			v.route, err = k.revision(ctx, key, arm)
+		case c.Spec.TargetRef.Kind == "StatefulSet":
+			v.pods, err = k.ordinalPods(ctx, key, arm)
+		}
 		return v, err
 	}, nil
+}
+
+// movingArms reports whether the labels of the arms of a canary change.
+func movingArms(c *flaggerv1.Canary) bool {
+	return provider.TargetsKnative(c) || c.Spec.TargetRef.Kind == "StatefulSet"
+}
+
+// revision is that of a Knative Service which an arm has. While nothing is released, the newest is the primary's, and
+// the canary has none.
+func (k *Checker) revision(ctx context.Context, key client.ObjectKey, arm counter.Arm) (string, error) {
+	primary, err := primaryRevision(ctx, k.client, key)
+	if err != nil || arm == counter.Primary {
+		return primary, err
+	}
+	newest, err := k.newestRevision(ctx, key)
+	if err == nil && newest == primary {
+		newest = "(none)"
+	}
+	return newest, err
 }
 
 // primaryRevisionAnnotation is Flagger's on a Knative Service: the revision that users trust.

@@ -26,7 +26,7 @@ func TestEveryProxyThatAnswersChecksHasARowOfCounters(t *testing.T) {
 			t.Errorf("%s: say what is counted in counters_table.go, or why nothing is", name)
 		}
 		for _, label := range counters.pod {
-			all := counterLabels{Pod: "a", KubernetesPod: "a", ControllerPod: "a", DestinationPod: "a"}
+			all := counterLabels{Pod: "a", KubernetesPod: "a", ControllerPod: "a", DestinationPod: "a", Cluster: "a"}
 			if all.pod(label) == "" {
 				t.Errorf("%s: the label %s is not read", name, label)
 			}

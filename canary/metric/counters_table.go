@@ -54,8 +54,12 @@ var counterTable = map[string]proxyCounters{
 		requests: "istio_requests_total", failed: `response_code=~"5.*"`,
 		durations: "istio_request_duration_milliseconds", unit: provider.Milliseconds, pod: scrapedPod, sidecar: true,
 	},
-	// The route of an arm is a revision.
-	"knative": envoy(`envoy_cluster_name=~"{{ namespace }}/{{ route }}"`),
+	// The route of an arm is a revision, which becomes the primary's when it is promoted: its name is part of who counts.
+	"knative": {
+		arm: `envoy_cluster_name=~"{{ namespace }}/{{ route }}"`, requests: "envoy_cluster_upstream_rq",
+		failed: `envoy_response_code=~"5.*"`, durations: "envoy_cluster_upstream_rq_time", unit: provider.Milliseconds,
+		pod: []string{"envoy_cluster_name"},
+	},
 	"kubernetes": {
 		arm:      `kubernetes_namespace="{{ namespace }}", kubernetes_pod_name=~"{{ pods }}"`,
 		requests: "http_request_duration_seconds_count", failed: `status=~"5.*"`,

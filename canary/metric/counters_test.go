@@ -220,6 +220,11 @@ func TestTheArmsOfAKnativeServiceAreRevisions(t *testing.T) {
 			t.Errorf("%s: %s", arm, got)
 		}
 	}
+	// At rest there is one revision, which is not its own canary.
+	service.SetAnnotations(map[string]string{"flagger.app/primary-revision": "podinfo-00007"})
+	if got := askedArms(t, checker, c, service)[counter.Canary]["envoy_cluster_name"][0].String(); got != "^(?:staging/(none))$" {
+		t.Errorf("at rest: %s", got)
+	}
 }
 
 func TestMetricsWithoutCounters(t *testing.T) {
