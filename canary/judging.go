@@ -80,16 +80,16 @@ func (p *Plan) refuseJudge(a *flaggerv1.CanaryAnalysis) error {
 	throughput := slices.Contains(a.Judge.Metrics, flaggerv1.JudgeThroughput)
 	switch {
 	case p.ABTest:
-		return &Refused{judgeField, "the users of an A/B release are chosen by spec.analysis.match, and may differ from the others by more than " +
-			"the revision that they get: leave out one of the two"}
+		return &Refused{judgeField, "the users of an A/B release are chosen by spec.analysis.match, and may differ from the others by more " +
+			"than the revision that they get: leave out one of the two"}
 	case p.Worker && !counted:
 		return &Refused{judgeField + ".templateRef", "is needed: no proxy counts the requests of a worker"}
 	case p.lastJudged() < 0:
-		return &Refused{judgeField, "no step of the analysis has users of the canary beside some of the primary: set stepWeight or " +
-			"stepWeights to less than 100, or mirror to true"}
+		return &Refused{judgeField, "no step of the analysis has users of the canary beside some of the primary: take a provider that " +
+			"routes users, and set stepWeight or stepWeights to less than 100, or mirror to true"}
 	case throughput && (!p.Routed || p.InPlace || a.Mirror || a.SessionAffinity != nil):
-		return &Refused{judgeField + ".metrics", "throughput can be compared only where the weight alone says how many requests the canary gets: " +
-			"not with mirror, sessionAffinity or without a route"}
+		return &Refused{judgeField + ".metrics", "throughput can be compared only where the weight alone says how many requests the " +
+			"canary gets: not with mirror, sessionAffinity or without a route"}
 	}
 	return nil
 }

@@ -154,13 +154,16 @@ func TestWhatTheJudgeNeeds(t *testing.T) {
 		"users who were chosen": {"istio", func(s *flaggerv1.CanarySpec) {
 			s.Analysis.Iterations, s.Analysis.Match = 2, make([]flaggerv1.HTTPMatchRequest, 1)
 		}, judgeField, nil},
-		"blue/green without users":    {"istio", func(s *flaggerv1.CanarySpec) { s.Analysis.Iterations = 2 }, judgeField, nil},
-		"no users of the primary":     {"istio", func(s *flaggerv1.CanarySpec) { s.Analysis.StepWeight = 100 }, judgeField, nil},
-		"a worker without a template": {"", func(s *flaggerv1.CanarySpec) { s.Service.Port, s.Analysis.Iterations = 0, 2 }, judgeField + ".templateRef", nil},
+		"blue/green without users": {"istio", func(s *flaggerv1.CanarySpec) { s.Analysis.Iterations = 2 }, judgeField, nil},
+		"no users of the primary":  {"istio", func(s *flaggerv1.CanarySpec) { s.Analysis.StepWeight = 100 }, judgeField, nil},
+		"a worker without a template": {"", func(s *flaggerv1.CanarySpec) {
+			s.Service.Port, s.Analysis.Iterations = 0, 2
+		}, judgeField + ".templateRef", nil},
 		"a worker": {"", func(s *flaggerv1.CanarySpec) {
 			s.Service.Port, s.Analysis.Iterations = 0, 2
 			s.Analysis.Judge.TemplateRef = &flaggerv1.CrossNamespaceObjectReference{Name: "jobs"}
-		}, "", &Judging{Settings: judge.Default(), Kinds: []judge.Kind{judge.Errors}, OnInconclusive: flaggerv1.InconclusiveHold, Every: 10 * time.Second}},
+		}, "", &Judging{Settings: judge.Default(), Kinds: []judge.Kind{judge.Errors}, OnInconclusive: flaggerv1.InconclusiveHold,
+			Every: 10 * time.Second}},
 		"throughput with cookies": {"istio", func(s *flaggerv1.CanarySpec) {
 			s.Analysis.StepWeight, s.Analysis.SessionAffinity = 10, &flaggerv1.SessionAffinity{CookieName: "c"}
 			s.Analysis.Judge.Metrics = []flaggerv1.JudgeMetric{flaggerv1.JudgeThroughput}

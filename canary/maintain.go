@@ -4,6 +4,8 @@ package canary
 
 import (
 	"slices"
+
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 // maintain adds to a decision what puts back whatever somebody changed. Services come
@@ -43,11 +45,7 @@ func enforceWeights(t transition, d Decision) []Action {
 	}
 	wanted, found, users := t.seen.Plan.weights(d.State), t.seen.Weights, trafficOf(t.from(d.State))
 	if t.seen.RoutePending {
-		// What the route says is not known, and must not be the primary while only the canary answers.
-		if d.State.Fallback != nil && users.canaryTrusted() && !users.primary.Serves() {
-			return []Action{SetWeights{wanted}}
-		}
-		return nil
+		return enforceUnseen(t.from(d.State), wanted)
 	}
 	everyone := d.State.Fallback != nil && t.seen.Plan.ABTest // also those whom the test does not match
 	switch {
@@ -55,6 +53,15 @@ func enforceWeights(t transition, d Decision) []Action {
 	case wanted.Canary > found.Canary && !users.canaryTrusted():
 	case wanted.Canary < found.Canary && !users.primary.Serves() && users.canary.Serves():
 	default:
+		return []Action{SetWeights{wanted}}
+	}
+	return nil
+}
+
+// enforceUnseen is for a route of which nobody knows what it says: that must not be the primary while
+// only the canary answers.
+func enforceUnseen(t transition, wanted provider.Weights) []Action {
+	if users := trafficOf(t); users.fallback && users.canaryTrusted() && !users.primary.Serves() {
 		return []Action{SetWeights{wanted}}
 	}
 	return nil

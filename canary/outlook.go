@@ -5,6 +5,7 @@ package canary
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,7 +19,7 @@ const plainRegression = 5
 // Outlook says how long verdicts about errors take in the steps of the plan, with the traffic that
 // the primary has: so that people choose steps that can work before a release has to wait for one.
 func (p Plan) Outlook(t judge.Traffic) string {
-	if p.Judge == nil || t.Requests <= 0 {
+	if p.Judge == nil || t.Requests <= 0 || !slices.Contains(p.Judge.Kinds, judge.Errors) {
 		return ""
 	}
 	if t.Rate <= 0 {

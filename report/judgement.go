@@ -94,7 +94,7 @@ func howItIsJudged(plan canary.Plan) string {
 	for i, kind := range j.Kinds {
 		kinds[i] = string(kind)
 	}
-	return fmt.Sprintf("compares %s with the primary's: fails a release that is as good in at most %g %% of cases, passes one that is %g times "+
-		"as bad in at most %g %%, and without a verdict in time: %s",
+	return fmt.Sprintf("compares %s with the primary's: fails a release that is as good in at most %g %% of cases, passes one that is %g "+
+		"times as bad in at most %g %%, and without a verdict in time: %s",
 		strings.Join(kinds, " and "), 100*j.Settings.Alpha, j.Settings.Regression, 100*j.Settings.Beta, j.OnInconclusive)
 }

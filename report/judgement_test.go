@@ -19,7 +19,8 @@ func TestWhatTheJudgeSaysIsReportedWithoutItsEvidence(t *testing.T) {
 	}{
 		"a release that fails": {status: &flaggerv1.CanaryJudgeStatus{Outcome: "Fail", Message: "errors 4.1 times the primary's", Evidence: "x"},
 			verdict: "Fail: errors 4.1 times the primary's"},
-		"an arm that is not counted": {status: &flaggerv1.CanaryJudgeStatus{Outcome: "Undecided", Message: "m", Problem: "nothing counts the canary"},
+		"an arm that is not counted": {
+			status:  &flaggerv1.CanaryJudgeStatus{Outcome: "Undecided", Message: "m", Problem: "nothing counts the canary"},
 			verdict: "nothing counts the canary"},
 		"before the first window": {status: &flaggerv1.CanaryJudgeStatus{Outcome: "Undecided"}, verdict: "nothing compared yet"},
 		"a test of itself that failed": {status: &flaggerv1.CanaryJudgeStatus{Outcome: "Pass", Message: "m", ThresholdsOnly: true,

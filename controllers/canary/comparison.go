@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -52,6 +53,11 @@ type subject struct {
 	since    time.Time
 }
 
+// is reports whether two are the same release; the status has whole seconds.
+func (s subject) is(other subject) bool {
+	return s.revision == other.revision && s.since.Truncate(time.Second).Equal(other.since.Truncate(time.Second))
+}
+
 const (
 	// matureWindows are as many as it takes to say what a primary is like, and rememberedWindows as
 	// many as count; then all so far count for half.
@@ -75,7 +81,7 @@ func newComparison(c *flaggerv1.Canary, state canary.State, plan canary.Plan) *c
 		of.restoreSelfTest(test.State)
 	}
 	of.begin()
-	if status.Revision != of.subject.revision || !status.Since.Time.Equal(of.subject.since.Truncate(time.Second)) || status.Window == nil {
+	if !of.subject.is(subject{status.Revision, status.Since.Time}) || status.Window == nil {
 		return of
 	}
 	if release, err := of.baseline.Restore([]byte(status.Evidence), plan.Judge.Settings, plan.Judge.Kinds...); err == nil {
@@ -111,22 +117,20 @@ func subjectOf(s canary.State) subject {
 // begin drops the evidence, which was about another release.
 func (c *comparison) begin() {
 	c.release = c.baseline.Begin(c.plan.Judge.Settings, c.plan.Judge.Kinds...)
-	c.said, c.verdict, c.window = canary.Judged{Outcome: judge.Undecided}, judge.Verdict{Outcome: judge.Undecided}, time.Time{}
+	c.said = canary.Judged{Outcome: judge.Undecided, ThresholdsOnly: c.said.ThresholdsOnly}
+	c.verdict, c.window = judge.Verdict{Outcome: judge.Undecided}, time.Time{}
 }
 
 // follow tells where a release stands by now, and what its spec asks for.
 func (c *comparison) follow(of *flaggerv1.Canary, state canary.State, plan canary.Plan) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	edited := c.canary.Generation != of.Generation
-	c.canary, c.state = of, state
-	other := subjectOf(state)
-	same := other.revision == c.subject.revision && other.since.Truncate(time.Second).Equal(c.subject.since.Truncate(time.Second))
-	if edited && plan.Judge.Settings != c.plan.Judge.Settings || !same {
-		c.plan, c.subject = plan, other
+	alike := plan.Judge.Settings == c.plan.Judge.Settings && slices.Equal(plan.Judge.Kinds, c.plan.Judge.Kinds)
+	c.canary, c.state, c.plan = of, state, plan
+	if other := subjectOf(state); !alike || !other.is(c.subject) {
+		c.subject = other
 		c.begin()
 	}
-	c.plan = plan
 }
 
 // pause is how long after a reading the next one is due.
@@ -186,13 +190,16 @@ func (c *comparison) add(r counter.Reading) bool {
 	return urgent
 }
 
+// overlap is how much of a window may have been counted before: servers and the status round times.
+const overlap = time.Second
+
 // compare adds a window to the evidence, if it is about this release.
 func (c *comparison) compare(w counter.Increments, before trial.Baseline) {
 	share, ok := c.plan.ShareDuring(c.state.History, w.From, w.To)
 	if len(w.Missing) == 0 || !ok {
 		c.setProblem("")
 	}
-	if !ok || !c.plan.Judges(c.state) || c.said.Outcome == judge.Fail || w.From.Before(c.window) {
+	if !ok || !c.plan.Judges(c.state) || c.said.Outcome == judge.Fail || c.window.Sub(w.From) > overlap {
 		return
 	}
 	if len(w.Missing) > 0 {
@@ -211,7 +218,8 @@ func (c *comparison) compare(w counter.Increments, before trial.Baseline) {
 // judge draws the conclusion from the evidence.
 func (c *comparison) judge(now time.Time) {
 	c.verdict = c.release.Verdict()
-	said := canary.Judged{Outcome: c.verdict.Outcome, Text: canary.Words(c.verdict), Since: c.said.Since}
+	said := canary.Judged{Outcome: c.verdict.Outcome, Text: canary.Words(c.verdict), Since: c.said.Since,
+		ThresholdsOnly: c.said.ThresholdsOnly}
 	if said.Outcome != c.said.Outcome {
 		said.Since, c.news, c.urgent = now, true, true
 		if said.Outcome != judge.Undecided {
@@ -248,8 +256,7 @@ func (c *comparison) restate(now time.Time) {
 func (c *comparison) judged(state canary.State) canary.Judged {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	other := subjectOf(state)
-	if other.revision != c.subject.revision || !other.since.Truncate(time.Second).Equal(c.subject.since.Truncate(time.Second)) {
+	if !subjectOf(state).is(c.subject) {
 		return canary.Judged{ThresholdsOnly: c.distrusted()}
 	}
 	said := c.said

@@ -6,11 +6,13 @@
 //
 //	observer --Observation--> Decide --Decision--> performer --> statusRecorder
 //	   |                         ^                                    |
-//	   +--- queries, sampler ----+ (when a check is due)              +--> status, events
+//	   +--- queries, sampler, ---+ (when a check is due)              +--> status, events
+//	        judges
 //
 // It is driven by events: the target, the primary, their configuration, Services
 // and routes are watched, and only the stages of an analysis run on a clock. A
-// canary at rest costs nothing. Workloads, routes and the Canary itself are read
+// canary at rest costs nothing, but for the look at its primary now and then that a judge
+// learns from. Workloads, routes and the Canary itself are read
 // live: to decide on a status that was overtaken would take back what has been decided.
 // A deleted Canary gives back what it took by its finisher.
 package canary

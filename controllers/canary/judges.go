@@ -112,8 +112,15 @@ func (j *judges) compare(ctx context.Context, of *followed) error {
 				of.broken(err)
 			}
 		}
-		if read != nil && j.look(ctx, of, read) {
-			j.wake(of.key.canary)
+		if read != nil {
+			news, err := j.look(ctx, of, read)
+			if err != nil { // a template or a credential may be another by now
+				of.broken(err)
+				read = nil
+			}
+			if news {
+				j.wake(of.key.canary)
+			}
 		}
 		timer := j.clock.NewTimer(of.pause())
 		select {
@@ -128,7 +135,7 @@ func (j *judges) compare(ctx context.Context, of *followed) error {
 }
 
 // look takes the readings that are due, and reports whether a reconcile should know of something.
-func (j *judges) look(ctx context.Context, of *followed, read readCounters) (news bool) {
+func (j *judges) look(ctx context.Context, of *followed, read readCounters) (news bool, err error) {
 	for _, at := range of.due(j.clock.Now()) {
 		var reading counter.Reading
 		err := background.Try(ctx, func() (err error) {
@@ -136,15 +143,14 @@ func (j *judges) look(ctx context.Context, of *followed, read readCounters) (new
 			return err
 		})
 		if ctx.Err() != nil {
-			return false
+			return false, nil
 		}
 		if err != nil {
-			of.broken(err)
-			return news
+			return news, err
 		}
 		news = of.add(reading) || news
 	}
-	return news
+	return news, nil
 }
 
 // forget ends the comparison of a canary.

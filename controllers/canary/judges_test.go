@@ -33,7 +33,7 @@ func (f *fakeCounters) prepare(context.Context, *flaggerv1.Canary) (readCounters
 		}
 		seconds := at.Sub(f.since).Truncate(time.Second).Seconds()
 		reading := counter.Reading{At: at}
-		for pod, arm := range map[string]counter.Arm{"podinfo-primary-a": counter.Primary, "podinfo-primary-b": counter.Primary, "podinfo-a": counter.Canary} {
+		for pod, arm := range armOf {
 			rate, requests := 0.010, 50*seconds
 			if arm == counter.Canary {
 				rate, requests = float64(f.failing.Load())/1000, 100*seconds
@@ -47,6 +47,11 @@ func (f *fakeCounters) prepare(context.Context, *flaggerv1.Canary) (readCounters
 		}
 		return reading, nil
 	}, nil
+}
+
+// armOf are the pods that count.
+var armOf = map[string]counter.Arm{
+	"podinfo-primary-a": counter.Primary, "podinfo-primary-b": counter.Primary, "podinfo-a": counter.Canary,
 }
 
 // judgedRelease is one whose canary has half of the users, with a judge that looks every ten seconds.

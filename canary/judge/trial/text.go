@@ -88,7 +88,8 @@ func (b *Baseline) UnmarshalText(text []byte) error {
 		return fmt.Errorf("reading a baseline: it has %d windows, %d bounds, %d dispersions and %d counts",
 			kept.Windows, n, len(kept.Slow), len(kept.Primary.Slower))
 	}
-	*b = Baseline{Windows: kept.Windows, Seconds: kept.Seconds, Primary: kept.Primary, errors: kept.Errors, slow: kept.Slow, bounds: kept.Bounds}
+	*b = Baseline{Windows: kept.Windows, Seconds: kept.Seconds, Primary: kept.Primary,
+		errors: kept.Errors, slow: kept.Slow, bounds: kept.Bounds}
 	return nil
 }
 

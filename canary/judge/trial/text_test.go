@@ -63,6 +63,7 @@ func TestEvidenceOfAnotherKindIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	const about = `{"settings":{"Alpha":0.01,"Beta":0.05,"Tolerated":1,"Regression":2,"MinSamples":50},"kinds":["errors"],"series":`
 	strict := judge.Default()
 	strict.Alpha = 0.001
 	for name, tc := range map[string]struct {
@@ -70,11 +71,11 @@ func TestEvidenceOfAnotherKindIsRefused(t *testing.T) {
 		settings judge.Settings
 		kinds    []judge.Kind
 	}{
-		"of other settings":          {string(text), strict, []judge.Kind{judge.Errors, judge.Latency}},
-		"about other metrics":        {string(text), judge.Default(), []judge.Kind{judge.Errors}},
-		"no JSON":                    {"evidence", judge.Default(), nil},
-		"a series without a bound":   {`{"settings":{"Alpha":0.01,"Beta":0.05,"Tolerated":1,"Regression":2,"MinSamples":50},"kinds":["errors"],"series":[{"Kind":"errors"}]}`, judge.Default(), []judge.Kind{judge.Errors}},
-		"evidence that is no number": {`{"settings":{"Alpha":0.01,"Beta":0.05,"Tolerated":1,"Regression":2,"MinSamples":50},"kinds":["errors"],"series":[{"Kind":"errors","Bounds":[{"Evidence":"AAAA"}]}]}`, judge.Default(), []judge.Kind{judge.Errors}},
+		"of other settings":        {string(text), strict, []judge.Kind{judge.Errors, judge.Latency}},
+		"about other metrics":      {string(text), judge.Default(), []judge.Kind{judge.Errors}},
+		"no JSON":                  {"evidence", judge.Default(), nil},
+		"a series without a bound": {about + `[{"Kind":"errors"}]}`, judge.Default(), []judge.Kind{judge.Errors}},
+		"evidence of no windows":   {about + `[{"Kind":"errors","Bounds":[{"Evidence":"AAAA"}]}]}`, judge.Default(), []judge.Kind{judge.Errors}},
 	} {
 		if _, err := (trial.Baseline{}).Restore([]byte(tc.text), tc.settings, tc.kinds...); err == nil {
 			t.Errorf("%s: restored", name)

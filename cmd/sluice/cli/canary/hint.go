@@ -24,11 +24,8 @@ func hint(c report.Canary, root string, now time.Time) string {
 		return fmt.Sprintf("%s was let through the gate %s and is about to go on", subject, h.Gate)
 	case h != nil && h.Kind == flaggerv1.HoldGate:
 		return fmt.Sprintf("%s waits at the gate %s, %s: open it with %s", subject, h.Gate, closedBy(h, now), approve)
-	case h != nil && h.Kind == flaggerv1.HoldInconclusive && h.Approved:
-		return fmt.Sprintf("%s was let go on without a verdict of the judge and is about to", subject)
 	case h != nil && h.Kind == flaggerv1.HoldInconclusive:
-		return fmt.Sprintf("%s has waited for %s because the judge is inconclusive: let it go on without a verdict with %s, or end it with %s canary abort %s -n %s",
-			subject, output.Ago(h.Since.Time, now), approve, root, c.Name, c.Namespace)
+		return inconclusiveHint(c, approve, output.Ago(h.Since.Time, now))
 	case h != nil && h.Kind == flaggerv1.HoldHalt:
 		return fmt.Sprintf("%s is halted%s; checks go on and may roll it back: let it go on with %s", subject, report.HeldSince(h, now), approve)
 	case h != nil:
@@ -38,6 +35,15 @@ func hint(c report.Canary, root string, now time.Time) string {
 	default:
 		return ""
 	}
+}
+
+// inconclusiveHint says what there is to do about a release that the judge cannot decide about.
+func inconclusiveHint(c report.Canary, approve, since string) string {
+	if c.Hold.Approved {
+		return fmt.Sprintf("%s/%s was let go on without a verdict of the judge, and is about to", c.Namespace, c.Name)
+	}
+	return fmt.Sprintf("%s/%s has waited for %s because the judge is inconclusive: let it go on without a verdict with %s, or end it with %s",
+		c.Namespace, c.Name, since, approve, strings.Replace(approve, " approve ", " abort ", 1))
 }
 
 // closedBy says who keeps a gate closed, and for how long.

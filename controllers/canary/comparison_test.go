@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package canary
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary"
+	"github.com/sluice-cd/sluice/canary/judge"
+	"github.com/sluice-cd/sluice/canary/judge/trial"
+)
+
+// compared is a release that began at noon, and whose canary has half of the users.
+func compared(t *testing.T) (*comparison, *fakeCounters, time.Time) {
+	t.Helper()
+	noon := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+	plan := canary.Plan{Routed: true, Interval: time.Minute, Steps: []canary.Step{{Weight: 50}},
+		Judge: &canary.Judging{Settings: judge.Default(), Kinds: []judge.Kind{judge.Errors}, Every: 10 * time.Second,
+			OnInconclusive: flaggerv1.InconclusiveHold}}
+	state := canary.State{Phase: flaggerv1.CanaryPhaseProgressing, Weight: 50, Applied: "sha256:2",
+		History: canary.History{{Revision: "sha256:2", StartedAt: metav1.NewTime(noon),
+			Steps: []flaggerv1.CanaryStep{{Weight: 50, At: metav1.NewTime(noon)}}}}}
+	counters := &fakeCounters{since: noon.Add(-time.Hour)}
+	counters.failing.Store(10)
+	return newComparison(podinfo(), state, plan), counters, noon
+}
+
+// feed adds readings of every ten seconds, and counts those that a reconcile is to know of.
+func (c *comparison) feed(t *testing.T, from *fakeCounters, since time.Time, times int) (urgent int) {
+	t.Helper()
+	read, err := from.prepare(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range times {
+		reading, err := read(t.Context(), since.Add(time.Duration(i)*10*time.Second))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.add(reading) {
+			urgent++
+		}
+	}
+	return urgent
+}
+
+func TestAJudgeThatFailedItsTestOfItselfSaysSoOnce(t *testing.T) {
+	of, counters, noon := compared(t)
+	of.selfTest = trial.SelfTest{Windows: 100, Trials: 10, FalseAlarms: 5}
+	if urgent := of.feed(t, counters, noon, 4); urgent != 1 {
+		t.Errorf("a reconcile began %d times", urgent)
+	}
+	said, status := of.judged(of.state), of.status()
+	if !said.ThresholdsOnly || !strings.Contains(said.Text, "5 of 10 comparisons of the primary with itself were false alarms") {
+		t.Errorf("says %+v", said)
+	}
+	if !status.ThresholdsOnly || !status.SelfTest.Failed || status.SelfTest.FalseAlarms != 5 {
+		t.Errorf("status %+v", status)
+	}
+	of.selfTest = trial.SelfTest{}
+	if urgent := of.feed(t, counters, noon.Add(40*time.Second), 2); urgent != 1 || of.judged(of.state).ThresholdsOnly {
+		t.Errorf("a reconcile began %d times when it is to be trusted again", urgent)
+	}
+}
+
+func TestWhatThePrimaryIsLikeIsSaidOnceItIsKnown(t *testing.T) {
+	of, counters, noon := compared(t)
+	of.state.Phase = flaggerv1.CanaryPhaseSucceeded // at rest
+	if of.pause() != atRest {
+		t.Errorf("looks every %s", of.pause())
+	}
+	if urgent := of.feed(t, counters, noon, 100); urgent != 1 {
+		t.Errorf("a reconcile began %d times", urgent)
+	}
+	status := of.status()
+	if !strings.Contains(status.Outlook, "at 100 requests a second and 1 % errors a release that is as good passes after about") {
+		t.Errorf("says %q", status.Outlook)
+	}
+	if status.Window != nil || status.Evidence != "" || status.SelfTest.Windows != 99 {
+		t.Errorf("status %+v", status)
+	}
+	c := podinfo()
+	c.Status.Judge = status
+	again := newComparison(c, of.state, of.plan)
+	if again.baseline.Windows != of.baseline.Windows || again.selfTest.Windows != 99 || again.outlook != of.outlook {
+		t.Errorf("after a restart: %+v, %+v", again.baseline, again.selfTest)
+	}
+}
+
+func TestWindowsOfOtherSettingsAreNoEvidence(t *testing.T) {
+	of, counters, noon := compared(t)
+	of.feed(t, counters, noon, 5)
+	plan := of.plan
+	strict := *plan.Judge
+	strict.Settings.Alpha = 0.001
+	plan.Judge = &strict
+	of.follow(podinfo(), of.state, plan)
+	if !of.window.IsZero() || of.release.Trial.Observed != 0 {
+		t.Errorf("it has %s until %s", of.release.Trial.Observed, of.window)
+	}
+}
+
+func TestATimeThatIsUpIsInTheHistory(t *testing.T) {
+	of, counters, noon := compared(t)
+	counters.failing.Store(14)
+	of.feed(t, counters, noon, 5)
+	up := of.state
+	up.History = append(canary.History{}, of.state.History...)
+	up.History[0].InconclusiveAt = metav1.NewTime(noon.Add(time.Hour))
+	of.giveUp(of.state, up)
+	of.giveUp(up, up)
+	if len(of.history) != 1 || of.history[0].Outcome != flaggerv1.JudgeUndecided || of.history[0].Message == "" {
+		t.Errorf("history %+v", of.history)
+	}
+	for i := range 2 * flaggerv1.MaxJudgeVerdicts {
+		of.subject.revision = strings.Repeat("x", i)
+		of.note(canary.Judged{Outcome: judge.Pass}, noon)
+	}
+	if len(of.history) != flaggerv1.MaxJudgeVerdicts {
+		t.Errorf("%d verdicts are kept", len(of.history))
+	}
+}
+
+func TestLongTextsAreCut(t *testing.T) {
+	if got := cut(strings.Repeat("ä", 600), 1024); len(got) > 1024 || !strings.HasSuffix(got, "ä...") {
+		t.Errorf("%d bytes, ends in %q", len(got), got[len(got)-8:])
+	}
+}

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package canary
+
+import (
+	"context"
+	"encoding/json"
+	"math/rand/v2"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/test/harness"
+)
+
+// users are those of a service. They go where the route says, and a real Prometheus scrapes the pods that
+// answer them: one of the canary, and two of the primary.
+type users struct {
+	w    *canaryWorld
+	pods map[string]*prometheus.CounterVec
+	// failing are so many in a thousand of the canary's requests; thirty of the primary's do.
+	failing atomic.Int64
+}
+
+const failingAtPrimary = 30
+
+// newUsers send requests until the test ends.
+func newUsers(t *testing.T, w *canaryWorld, p *harness.Playground) *users {
+	t.Helper()
+	u := &users{w: w, pods: map[string]*prometheus.CounterVec{}}
+	type target struct {
+		Targets []string          `json:"targets"`
+		Labels  map[string]string `json:"labels"`
+	}
+	var targets []target
+	for pod, arm := range map[string]string{"podinfo-a": "canary", "podinfo-primary-a": "primary", "podinfo-primary-b": "primary"} {
+		registry := prometheus.NewRegistry()
+		u.pods[pod] = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "judged_requests_total"}, []string{"code"})
+		registry.MustRegister(u.pods[pod])
+		server := httptest.NewServer(promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+		t.Cleanup(server.Close)
+		targets = append(targets, target{[]string{server.Listener.Addr().String()},
+			map[string]string{"judged_namespace": w.namespace, "judged_arm": arm, "kubernetes_pod_name": pod}})
+	}
+	text, err := json.Marshal(targets)
+	file := filepath.Join(p.PrometheusTargets, w.namespace+".json")
+	if err == nil {
+		err = os.WriteFile(file+".partial", text, 0o600)
+	}
+	if err == nil {
+		err = os.Rename(file+".partial", file)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.Remove(file) })
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		u.send(ctx)
+	}()
+	t.Cleanup(func() { cancel(); <-done })
+	return u
+}
+
+// send sends two thousand requests a second.
+func (u *users) send(ctx context.Context) {
+	random := rand.New(rand.NewPCG(1, 2))
+	every := time.NewTicker(50 * time.Millisecond)
+	defer every.Stop()
+	weight := 0
+	for n := 0; ; n++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-every.C:
+		}
+		if n%5 == 0 {
+			weight = int(u.w.weight())
+		}
+		for range 100 {
+			pod, failing := "podinfo-a", u.failing.Load()
+			if random.IntN(100) >= weight {
+				pod, failing = []string{"podinfo-primary-a", "podinfo-primary-b"}[random.IntN(2)], failingAtPrimary
+			}
+			code := "200"
+			if random.Int64N(1000) < failing {
+				code = "500"
+			}
+			u.pods[pod].WithLabelValues(code).Inc()
+		}
+	}
+}
+
+// counted is a MetricTemplate with the counters of the users.
+func (w *canaryWorld) counted(p *harness.Playground) *flaggerv1.MetricTemplate {
+	where := `{judged_namespace="{{ namespace }}", judged_arm="{{ arm }}"`
+	return &flaggerv1.MetricTemplate{ObjectMeta: metav1.ObjectMeta{Name: "requests"}, Spec: flaggerv1.MetricTemplateSpec{
+		Provider: flaggerv1.MetricTemplateProvider{Type: "prometheus", Address: p.Prometheus},
+		Query:    "vector(1)",
+		Counters: &flaggerv1.MetricTemplateCounters{
+			Events:   `sum by (kubernetes_pod_name) (judged_requests_total` + where + `, code="500"})`,
+			Exposure: `sum by (kubernetes_pod_name) (judged_requests_total` + where + `})`,
+		}}}
+}
+
+// TestCanaryIsComparedWithItsPrimary by a real Prometheus: thresholds find nothing about a service that fails three
+// requests in a hundred all the time.
+func TestCanaryIsComparedWithItsPrimary(t *testing.T) {
+	t.Parallel()
+	log := &eventLog{}
+	p := harness.Installed(t)
+	w := newCanaryWorld(t, log)
+	w.create(w.counted(p))
+	w.podinfo(func(c *flaggerv1.Canary) {
+		c.Spec.Analysis.Interval = "3s"
+		c.Spec.Analysis.Sampling = &flaggerv1.CanarySampling{Interval: "1s", Disabled: true}
+		c.Spec.Analysis.Judge = &flaggerv1.CanaryJudge{Regression: "3", MinSamples: ptr.To(int64(100)),
+			TemplateRef: &flaggerv1.CrossNamespaceObjectReference{Name: "requests"}}
+	})
+	u := newUsers(t, w, p)
+
+	u.failing.Store(150)
+	w.apply("podinfo:bad")
+	w.phase(flaggerv1.CanaryPhaseFailed)
+	if failed := w.canary().Status; w.weight() != 0 || !strings.Contains(failed.History[0].Reason, "times the primary's (at least") {
+		t.Errorf("weight %d, reason %q", w.weight(), failed.History[0].Reason)
+	}
+	if !log.has("Rolling back podinfo." + w.namespace + " at once, errors ") {
+		t.Errorf("told %q", log.said)
+	}
+
+	u.failing.Store(failingAtPrimary)
+	w.apply("podinfo:good")
+	w.until("evidence in the status", func() bool {
+		s := w.canary().Status
+		return s.Judge != nil && s.Judge.Window != nil && s.Judge.Revision == s.Applied() && s.CanaryWeight > 0
+	})
+	w.stop()
+	w.start()
+	w.phase(flaggerv1.CanaryPhaseSucceeded)
+	judged := w.canary().Status.Judge
+	if len(judged.History) != 2 || judged.History[0].Outcome != flaggerv1.JudgePass || judged.History[1].Outcome != flaggerv1.JudgeFail {
+		t.Errorf("verdicts %+v", judged.History)
+	}
+	if test := judged.SelfTest; test == nil || test.Windows == 0 || test.Failed {
+		t.Errorf("self-test %+v", test)
+	}
+}
+
+// TestWhatTheJudgeCannotDoIsRefusedByTheAPIServer says which settings never get as far as the controller.
+func TestWhatTheJudgeCannotDoIsRefusedByTheAPIServer(t *testing.T) {
+	t.Parallel()
+	p := harness.Installed(t)
+	namespace := p.NewNamespace(t, "judge-", nil)
+	for want, judge := range map[string]flaggerv1.CanaryJudge{
+		"":                               {Alpha: "0.001", Beta: "0.1", Regression: "1.5", Tolerated: "1.25", Warmup: "30s"},
+		"must be from 0.000001 to 0.5":   {Alpha: "0.9"},
+		"spec.analysis.judge.beta":       {Beta: "1e-3"},
+		"must be more than 1":            {Regression: "0.5"},
+		"must be from 1 to 10":           {Tolerated: "11"},
+		"must be more than tolerated":    {Tolerated: "2.5"},
+		"spec.analysis.judge.minSamples": {MinSamples: ptr.To(int64(0))},
+		"spec.analysis.judge.warmup":     {Warmup: "soon"},
+		"spec.analysis.judge.metrics[0]": {Metrics: []flaggerv1.JudgeMetric{"feelings"}},
+		"with templateRef, metrics is errors": {Metrics: []flaggerv1.JudgeMetric{flaggerv1.JudgeLatency},
+			TemplateRef: &flaggerv1.CrossNamespaceObjectReference{Name: "t"}},
+		"spec.analysis.judge.onInconclusive": {OnInconclusive: "wait"},
+	} {
+		c := &flaggerv1.Canary{ObjectMeta: metav1.ObjectMeta{GenerateName: "c-", Namespace: namespace}}
+		c.Spec.TargetRef = flaggerv1.LocalObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "podinfo"}
+		c.Spec.Service.Port = 80
+		c.Spec.Analysis = &flaggerv1.CanaryAnalysis{Interval: "1m", Threshold: 1, StepWeight: 10, Judge: &judge}
+		err := p.Client.Create(t.Context(), c)
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: got %v, want %q", judge, err, want)
+		}
+	}
+}
