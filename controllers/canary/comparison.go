@@ -169,6 +169,9 @@ const maxCaughtUp = 60
 func (c *comparison) add(r counter.Reading) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !r.At.After(c.cursor.Last()) {
+		return false // a release began in the moment of a look
+	}
 	next, w, ok, err := c.cursor.Add(r, counter.Options{Bounds: c.baseline.Bounds()})
 	if err != nil {
 		c.setProblem(err.Error())

@@ -126,6 +126,16 @@ func TestATimeThatIsUpIsInTheHistory(t *testing.T) {
 	}
 }
 
+// A release that began made the judge look twice at the same time, and that was a problem until the next window.
+func TestALookAtTheSameTimeIsNoProblem(t *testing.T) {
+	of, counters, noon := compared(t)
+	of.feed(t, counters, noon, 1)
+	of.feed(t, counters, noon, 1)
+	if of.problem != "" {
+		t.Errorf("problem: %s", of.problem)
+	}
+}
+
 func TestLongTextsAreCut(t *testing.T) {
 	if got := cut(strings.Repeat("ä", 600), 1024); len(got) > 1024 || !strings.HasSuffix(got, "ä...") {
 		t.Errorf("%d bytes, ends in %q", len(got), got[len(got)-8:])
