@@ -118,7 +118,9 @@ func (v verifier) soak(l *Landing) {
 		return
 	}
 	b := v.stage.bundle(l.Bundle)
-	failing := slices.ContainsFunc(v.stage.seen.Targets, func(t TargetObservation) bool { return t.Ready == ReadinessFailed && t.Content.Is(b) })
+	failing := slices.ContainsFunc(v.stage.seen.Targets, func(t TargetObservation) bool {
+		return t.Ready == ReadinessFailed && t.Content.Is(b)
+	})
 	switch {
 	case failing, !v.stage.isThere(l.Bundle):
 		l.stopSoak(v.stage.now)

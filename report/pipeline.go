@@ -151,11 +151,15 @@ func remedies(p *sluicev1.Pipeline, s PipelineStage) []Remedy {
 			about = sluicev1.GateContent
 		}
 		found = append(found,
-			Remedy{Gate: about, Text: "if it failed wrongly, end the quarantine", Command: pipelineCommand(p, "lift", s.Name, "--bundle="+q.Bundle.ID)},
+			Remedy{
+				Gate: about, Text: "if it failed wrongly, end the quarantine",
+				Command: pipelineCommand(p, "lift", s.Name, "--bundle="+q.Bundle.ID),
+			},
 			Remedy{Gate: about, Text: "then give it the bundle", Command: pipelineCommand(p, "promote", s.Name, "--bundle="+q.Bundle.ID)})
 	}
 	if s.Phase == sluicev1.StageFailed {
-		found = append(found, Remedy{Text: "give it an earlier bundle", Command: pipelineCommand(p, "rollback", s.Name, "--to=BUNDLE", "--reason=WHY")})
+		found = append(found,
+			Remedy{Text: "give it an earlier bundle", Command: pipelineCommand(p, "rollback", s.Name, "--to=BUNDLE", "--reason=WHY")})
 	}
 	return found
 }

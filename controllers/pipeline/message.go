@@ -115,7 +115,8 @@ func defaultBody(m message) string {
 	for _, gate := range m.Gates {
 		fmt.Fprintf(&b, "- it waited for this when it was proposed: %s\n", strings.Join(strings.Fields(gate), " "))
 	}
-	closing := fmt.Sprintf("Closing this pull request skips this bundle; the label `%s` keeps the bundle when there is a newer one.", forge.KeepLabel)
+	closing := fmt.Sprintf("Closing this pull request skips this bundle; the label `%s` keeps the bundle when there is a newer one.",
+		forge.KeepLabel)
 	if m.Rollback {
 		closing = "Closing this pull request leaves the stage as it is, with what failed."
 	}
