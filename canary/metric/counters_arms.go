@@ -31,7 +31,7 @@ func (k *Checker) armVars(
 	switch {
 	case provider.TargetsKnative(c):
 		primary.workload = canary.workload
-		_, err = k.revision(ctx, key, counter.Primary)
+		_, err = armRevision(ctx, k.client, key, counter.Primary)
 	case c.Spec.TargetRef.Kind == "StatefulSet":
 		primary.workload = canary.workload // there is one, with two revisions
 	case c.Spec.TargetRef.Kind == "DaemonSet":
@@ -48,9 +48,9 @@ func (k *Checker) armVars(
 		var err error
 		switch {
 		case provider.TargetsKnative(c):
-			v.route, err = k.revision(ctx, key, arm)
+			v.route, err = armRevision(ctx, k.client, key, arm)
 		case c.Spec.TargetRef.Kind == "StatefulSet":
-			v.pods, err = k.ordinalPods(ctx, key, arm)
+			v.pods, err = ordinalPods(ctx, k.client, key, arm)
 		}
 		return v, err
 	}, nil
@@ -61,14 +61,14 @@ func movingArms(c *flaggerv1.Canary) bool {
 	return provider.TargetsKnative(c) || c.Spec.TargetRef.Kind == "StatefulSet"
 }
 
-// revision is that of a Knative Service which an arm has. While nothing is released, the newest is the primary's, and
+// armRevision is the revision of a Knative Service that an arm has. While nothing is released, the newest is the primary's, and
 // the canary has none.
-func (k *Checker) revision(ctx context.Context, key client.ObjectKey, arm counter.Arm) (string, error) {
-	primary, err := primaryRevision(ctx, k.client, key)
+func armRevision(ctx context.Context, reader client.Reader, key client.ObjectKey, arm counter.Arm) (string, error) {
+	primary, err := primaryRevision(ctx, reader, key)
 	if err != nil || arm == counter.Primary {
 		return primary, err
 	}
-	newest, err := k.newestRevision(ctx, key)
+	newest, err := newestRevision(ctx, reader, key)
 	if err == nil && newest == primary {
 		newest = "(none)"
 	}

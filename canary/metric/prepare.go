@@ -93,7 +93,7 @@ func (k *Checker) prepared(ctx context.Context, c *flaggerv1.Canary, m flaggerv1
 	}
 	if c.Spec.TargetRef.Kind == "StatefulSet" {
 		key := client.ObjectKey{Namespace: c.Namespace, Name: c.Spec.TargetRef.Name}
-		p.pods = func(ctx context.Context) (string, error) { return k.updatedPods(ctx, key) }
+		p.pods = func(ctx context.Context) (string, error) { return updatedPods(ctx, k.client, key) }
 	}
 	p.window, err = time.ParseDuration(p.vars.interval)
 	if err != nil || p.window <= 0 {

@@ -24,7 +24,7 @@ func (k *Checker) vars(ctx context.Context, c *flaggerv1.Canary, m flaggerv1.Can
 	var err error
 	switch {
 	case provider.TargetsKnative(c):
-		v.route, err = k.newestRevision(ctx, key)
+		v.route, err = newestRevision(ctx, k.client, key)
 	case c.Spec.TargetRef.Kind == "StatefulSet":
 		// see preparedQuery.pods
 	case c.Spec.TargetRef.Kind == "DaemonSet":
@@ -38,10 +38,10 @@ func (k *Checker) vars(ctx context.Context, c *flaggerv1.Canary, m flaggerv1.Can
 }
 
 // newestRevision is what a Knative Service has made last of its template.
-func (k *Checker) newestRevision(ctx context.Context, key client.ObjectKey) (string, error) {
+func newestRevision(ctx context.Context, reader client.Reader, key client.ObjectKey) (string, error) {
 	service := &unstructured.Unstructured{}
 	service.SetGroupVersionKind(provider.KnativeService)
-	if err := k.client.Get(ctx, key, service); err != nil {
+	if err := reader.Get(ctx, key, service); err != nil {
 		return "", fmt.Errorf("reading Knative Service %s: %w", key, err)
 	}
 	name, _, err := unstructured.NestedString(service.Object, "status", "latestCreatedRevisionName")
@@ -57,14 +57,14 @@ const maxOrdinals = 1000
 
 // updatedPods matches the pods of a StatefulSet that run its new revision: those
 // from the partition on. Both copies have the same name otherwise.
-func (k *Checker) updatedPods(ctx context.Context, key client.ObjectKey) (string, error) {
-	return k.ordinalPods(ctx, key, counter.Canary)
+func updatedPods(ctx context.Context, reader client.Reader, key client.ObjectKey) (string, error) {
+	return ordinalPods(ctx, reader, key, counter.Canary)
 }
 
 // ordinalPods matches the pods of a StatefulSet that are of an arm.
-func (k *Checker) ordinalPods(ctx context.Context, key client.ObjectKey, arm counter.Arm) (string, error) {
+func ordinalPods(ctx context.Context, reader client.Reader, key client.ObjectKey, arm counter.Arm) (string, error) {
 	set := &appsv1.StatefulSet{}
-	if err := k.client.Get(ctx, key, set); err != nil {
+	if err := reader.Get(ctx, key, set); err != nil {
 		return "", fmt.Errorf("reading StatefulSet %s: %w", key, err)
 	}
 	var first, partition, replicas int32 = 0, 0, 1
