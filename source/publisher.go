@@ -5,11 +5,13 @@ package source
 import (
 	"context"
 	"fmt"
+	"io/fs"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	"k8s.io/utils/ptr"
 
 	"github.com/sluice-cd/sluice/internal/budget"
+	"github.com/sluice-cd/sluice/internal/tree"
 )
 
 // Publisher keeps the artifact of a source at what its origin has now, whatever kind

@@ -31,7 +31,7 @@ func snapshot(t *testing.T, revision string, files map[string]string) source.Sna
 			if err != nil {
 				return nil, err
 			}
-			return filesOf(content)
+			return source.FilesOf(content)
 		},
 	}
 }
@@ -149,7 +149,7 @@ func TestATarballBecomesAnArtifact(t *testing.T) {
 		if err != nil {
 			return nil, err
 		}
-		return filesOf(content)
+		return source.FilesOf(content)
 	}}
 	store, _ := serve(t, t.TempDir())
 	artifact, err := (&source.Publisher{Store: store}).Publish(t.Context(), s, source.Recorded{})
@@ -201,7 +201,7 @@ func TestFilesOfFindsNoOtherContent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, err := filesOf(content)
+	files, err := source.FilesOf(content)
 	if err != nil {
 		t.Fatal(err)
 	}
