@@ -165,7 +165,8 @@ func TestAVersionThatIsSuspectedIsNotPromotedByACommand(t *testing.T) {
 	for _, verb := range []sluicev1.CommandVerb{sluicev1.CommandPromote, sluicev1.CommandRollback} {
 		s.command(verb, "production", func(c *Command) { c.Bundle = both })
 		s.settle()
-		if why := s.state.Refused[string(verb)+"/production"]; !strings.Contains(why, "has a version that app 2, web 1 failed with in production") {
+		why := s.state.Refused[string(verb)+"/production"]
+		if !strings.Contains(why, "has a version that app 2, web 1 failed with in production") {
 			t.Errorf("%s: refused %q", verb, why)
 		}
 	}

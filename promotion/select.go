@@ -92,7 +92,8 @@ func (s selector) nextWave(l *Landing) (*desiredBundle, []sluicev1.Gate) {
 	lacking := s.stage.lacking(l.Bundle)
 	wave := slices.MinFunc(lacking, func(a, b TargetObservation) int { return a.Wave - b.Wave }).Wave
 	w := &desiredBundle{
-		bundle: s.stage.bundle(l.Bundle), kind: l.Kind, targets: slices.DeleteFunc(lacking, func(t TargetObservation) bool { return t.Wave != wave }),
+		bundle: s.stage.bundle(l.Bundle), kind: l.Kind,
+		targets: slices.DeleteFunc(lacking, func(t TargetObservation) bool { return t.Wave != wave }),
 	}
 	switch pr, p := s.stage.seen.PullRequest, s.stage.state.Proposal; {
 	case s.verifiedBefore(wave):

@@ -129,7 +129,7 @@ func (s *stage) bundleOf(c Content) string {
 			return b.ID
 		}
 	}
-	b := NewBundle(c.Versions)
+	b := s.round.State.bundleOf(s.round.withImages(c.Versions))
 	s.round.State.addBundle(b, s.now)
 	return b.ID
 }

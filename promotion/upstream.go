@@ -89,7 +89,8 @@ func (u upstream) takenBackGate(isNews func(upstreamBundle) bool) *sluicev1.Gate
 			if l.Kind == sluicev1.LandingRollback || who == "" || !isNews(upstreamBundle{l.Bundle, l.At, i}) {
 				continue
 			}
-			found := gate(sluicev1.GateContent, l.At, time.Time{}, "%s was rolled back in %s by %s; `sluice pipeline promote` promotes it all the same",
+			found := gate(sluicev1.GateContent, l.At, time.Time{},
+				"%s was rolled back in %s by %s; `sluice pipeline promote` promotes it all the same",
 				u.stage.name(l.Bundle), name, who)
 			return &found
 		}

@@ -119,7 +119,8 @@ func (r *Reconciler) alone(ctx context.Context, p *sluicev1.Pipeline) error {
 	}
 	for i := range all.Items {
 		other := &all.Items[i]
-		if !isOlder(other, p) || !slices.ContainsFunc(other.Sources(), func(key types.NamespacedName) bool { return slices.Contains(p.Sources(), key) }) {
+		shared := func(key types.NamespacedName) bool { return slices.Contains(p.Sources(), key) }
+		if !isOlder(other, p) || !slices.ContainsFunc(other.Sources(), shared) {
 			continue
 		}
 		if err := apart(ours, other, placesOf(other, branch)); err != nil {

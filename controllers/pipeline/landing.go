@@ -20,7 +20,9 @@ const (
 // origin notes by which commit a target got what it has. It is looked for when that is news: the
 // state has the commits of landings that are known. What a stage has that nobody looked at before
 // was seen at the head; nobody knows since when it is there.
-func (s stageReader) origin(ctx context.Context, stage *sluicev1.Stage, t target, head *git.CommitTree, seen *promotion.TargetObservation) error {
+func (s stageReader) origin(
+	ctx context.Context, stage *sluicev1.Stage, t target, head *git.CommitTree, seen *promotion.TargetObservation,
+) error {
 	kept := s.state.Stages[stage.Name]
 	before, had := kept.Has[t.name]
 	isGone := kept.Writing != nil && s.wrote[stage.Name] == kept.Writing.Bundle // somebody took out what was just written

@@ -100,7 +100,10 @@ func (r *Reconciler) newRun(p *sluicev1.Pipeline, repo *repository, fields map[s
 	memory, now := r.memories.of(client.ObjectKeyFromObject(p)), r.Clock.Now()
 	return &run{
 		controller: r, pipeline: p, memory: memory, faults: stageErrors{},
-		state:    stateStore{pipeline: p, repo: repo, writer: r.Writer, client: r.Client, live: r.Live, memory: &memory.kept, now: now, heads: r.refsOf(p, repo, now)},
+		state: stateStore{
+			pipeline: p, repo: repo, writer: r.Writer, client: r.Client, live: r.Live, memory: &memory.kept,
+			now: now, heads: r.refsOf(p, repo, now),
+		},
 		contents: contents{artifacts: p.Spec.Artifacts, fields: fields, index: r.Writer.Index()},
 		tags: tags{
 			pipeline: p, registry: r.Registry, secrets: r.Live, memory: &memory.tags, wrote: memory.wrote,

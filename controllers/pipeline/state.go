@@ -112,19 +112,27 @@ func (s stateStore) read(ctx context.Context) error {
 		}
 		return fmt.Errorf("reading the state: %w", err)
 	}
-	switch goes := text == nil && was.known && carrier == sluicev1.StateBranch && was.carrier == carrier; {
-	case goes && was.branch != branch:
-		s.memory.state, s.memory.unsaved, s.memory.lost = was.state, true, was.lost
-	case goes && s.memory.at.IsZero() && !was.at.IsZero():
-		s.memory.lost = true
-	}
-	if text != nil {
+	if text == nil {
+		s.memory.follow(was)
+	} else {
 		if s.memory.state, err = promotion.ParseState(text); err != nil {
 			return reconciler.WithReason(sluicev1.StateInvalidReason, fmt.Errorf("%s: %w", from, err))
 		}
 	}
 	s.memory.known = true
 	return nil
+}
+
+// follow is what becomes of a state that the branch does not have: it was on another one, which the
+// pipeline had before, or it is lost.
+func (m *stateCache) follow(was stateCache) {
+	switch {
+	case !was.known || m.carrier != sluicev1.StateBranch || was.carrier != m.carrier:
+	case was.branch != m.branch:
+		m.state, m.unsaved, m.lost = was.state, true, was.lost
+	case m.at.IsZero() && !was.at.IsZero():
+		m.lost = true
+	}
 }
 
 // cause is for what it is asked whether somebody else wrote the state.
