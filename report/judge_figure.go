@@ -46,14 +46,18 @@ func JudgeDelaysFigure(s judge.Settings, t judge.Traffic, steps []judge.Step) pl
 func JudgeSimulationFigure(rows []simulate.Row) plot.Figure {
 	f := plot.Figure{Title: "Releases that were rolled back"}
 	for _, r := range rows {
-		p := plot.Panel{Title: r.Scenario.Name, Height: 110, X: sinceBegin, Y: plot.Axis{Unit: plot.Percent, Min: 0, Max: 1, Label: "of the releases"}}
+		p := plot.Panel{Title: r.Scenario.Name, Height: 110, X: sinceBegin,
+			Y: plot.Axis{Unit: plot.Percent, Min: 0, Max: 1, Label: "of the releases"}}
 		lasts := (time.Duration(r.Scenario.Release.Windows) * r.Scenario.Release.Window).Seconds()
 		p.X.Min, p.X.Max = 0, lasts
 		for _, rule := range []struct {
 			name   string
 			colour plot.Colour
 			result simulate.Result
-		}{{"judge", plot.Blue, r.Judge}, {"Flagger", plot.Orange, r.Flagger}, {"Argo Rollouts", plot.Purple, r.Argo}, {"Kayenta", plot.Grey, r.Kayenta}} {
+		}{
+			{"judge", plot.Blue, r.Judge}, {"Flagger", plot.Orange, r.Flagger},
+			{"Argo Rollouts", plot.Purple, r.Argo}, {"Kayenta", plot.Grey, r.Kayenta},
+		} {
 			p.Lines = append(p.Lines, plot.Line{Name: rule.name, Colour: rule.colour, Style: plot.Stepped, Points: cumulated(rule.result, lasts)})
 		}
 		f.Panels = append(f.Panels, p)
@@ -84,7 +88,8 @@ func ReplayFigure(s judge.Settings, r replay.Release) plot.Figure {
 		x := p.After.Seconds()
 		worse.Points = append(worse.Points, plot.Point{X: x, Y: eValue(p.Fail, low, high)})
 		regression.Points = append(regression.Points, plot.Point{X: x, Y: eValue(p.Pass, low, high)})
-		canary.Points, primary.Points = append(canary.Points, plot.Point{X: x, Y: p.Canary}), append(primary.Points, plot.Point{X: x, Y: p.Primary})
+		canary.Points = append(canary.Points, plot.Point{X: x, Y: p.Canary})
+		primary.Points = append(primary.Points, plot.Point{X: x, Y: p.Primary})
 		began := 0.0
 		if i > 0 {
 			began = r.Points[i-1].After.Seconds()

@@ -74,7 +74,8 @@ func (d *drawing) style() {
 		}
 		return rules.String()
 	}
-	fmt.Fprintf(d, "<style>%s\n@media (prefers-color-scheme:dark){%s}\n", mode("#ffffff", "#1f2328", "#d8dee4", func(i int) string { return colours[i].light }),
+	fmt.Fprintf(d, "<style>%s\n@media (prefers-color-scheme:dark){%s}\n",
+		mode("#ffffff", "#1f2328", "#d8dee4", func(i int) string { return colours[i].light }),
 		mode("#0d1117", "#c9d1d9", "#30363d", func(i int) string { return colours[i].dark }))
 	d.WriteString("path,line{fill:none;stroke-width:1.6}.grid{stroke-width:.6}.frame{stroke-width:1}" +
 		".dashed{stroke-dasharray:5 4}.dotted{stroke-dasharray:2 3}.title{font-size:14px;font-weight:600}.head{font-weight:600}" +

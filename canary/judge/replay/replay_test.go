@@ -72,7 +72,8 @@ func TestReleasesAreFoundByTheRequestsOfTheCanary(t *testing.T) {
 		}
 	}
 	bad := releases[1]
-	if bad.Judge.Outcome != replay.RolledBack || bad.Judge.After > time.Minute || !strings.Contains(bad.Judge.Text, "none of the primary (99 % sure) after 15s") {
+	if bad.Judge.Outcome != replay.RolledBack || bad.Judge.After > time.Minute ||
+		!strings.Contains(bad.Judge.Text, "none of the primary (99 % sure) after 15s") {
 		t.Errorf("the judge: %+v", bad.Judge)
 	}
 	if bad.Judge.Errors >= bad.Canary.Errors || bad.Ratio < 5 {

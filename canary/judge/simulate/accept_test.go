@@ -160,6 +160,53 @@ func TestBadReleasesAreFoundInTime(t *testing.T) {
 	}
 }
 
+// TestARegressionThatIsToleratedFailsNoMoreOftenThanAlpha is about the end of what is tolerated, where
+// false alarms are most frequent.
+func TestARegressionThatIsToleratedFailsNoMoreOftenThanAlpha(t *testing.T) {
+	n, settings := runs(t), judge.Default()
+	settings.Tolerated, settings.Alpha = 1.25, 0.05
+	for name, rate := range map[string]float64{"rare errors": 0.001, "many errors": 0.05, "most requests fail": 0.6} {
+		t.Run(name, func(t *testing.T) {
+			r := simulate.Release{Ratio: settings.Tolerated, Share: steps, Window: window, Windows: 60}
+			result := simulate.Run(rand.New(rand.NewPCG(7, 7)), simulate.Service{Requests: 20, Rate: rate}, r, n,
+				func(before []simulate.Halves) simulate.Rule { return onlyFailing{simulate.NewJudged(settings, before)} })
+			atMost(t, "tolerated releases that failed", result.RolledBack, n, settings.Alpha)
+		})
+	}
+}
+
+// TestTheOtherRulesDoWhatTheyAreKnownFor holds the rules that the judge is compared with to how often they
+// roll back, so that none of them is beaten by a caricature of it.
+func TestTheOtherRulesDoWhatTheyAreKnownFor(t *testing.T) {
+	type rates struct{ flagger, argo, kayenta [2]float64 } // at least, and at most
+	never, always := [2]float64{0, 0.03}, [2]float64{0.97, 1}
+	want := map[string]rates{
+		"same, 100, 0.1 %": {never, never, never},
+		"same, 100, 2 %":   {always, always, never},
+		"same, 100, shared outage of 10 % for 7 minutes": {always, always, never},
+		"5 times, 100, 0.1 %":                            {never, [2]float64{0, 0.1}, always},
+		"half of the requests fail, 100, 0.1 %":          {always, always, always},
+	}
+	n := min(runs(t), 500)
+	for _, s := range simulate.Scenarios(window) {
+		w, tried := want[s.Name]
+		if !tried {
+			continue
+		}
+		t.Run(s.Name, func(t *testing.T) {
+			row := s.Play(rand.New(rand.NewPCG(7, 8)), judge.Default(), n)
+			for rule, is := range map[string]struct {
+				result simulate.Result
+				want   [2]float64
+			}{"Flagger": {row.Flagger, w.flagger}, "Argo Rollouts": {row.Argo, w.argo}, "Kayenta": {row.Kayenta, w.kayenta}} {
+				if got := is.result.RolledBackRate(); got < is.want[0] || got > is.want[1] {
+					t.Errorf("%s rolls %.1f %% back, want between %.0f and %.0f %%", rule, 100*got, 100*is.want[0], 100*is.want[1])
+				}
+			}
+		})
+	}
+}
+
 // slow draws how many of n requests last longer than each bound, if the logarithm of
 // their duration is normal around that of median.
 func slow(random *rand.Rand, n int, median float64, bounds []float64) []judge.Count {

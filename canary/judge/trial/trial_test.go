@@ -100,7 +100,8 @@ func TestALatencyIsJudgedOverABoundThatIsUsual(t *testing.T) {
 		t.Errorf("Pass is about the bound %d, want that of 500ms, which 2 %% of the requests exceed", at)
 	}
 	// A release whose histogram lost its bounds has nothing to compare, and is not a failure.
-	if r := add(t, before.Begin(judge.Default(), judge.Latency), 0.1, timed(window(0, counts(100, 100), counts(900, 900)), 0.3)); r.Outcome() != judge.Undecided {
+	other := timed(window(0, counts(100, 100), counts(900, 900)), 0.3)
+	if r := add(t, before.Begin(judge.Default(), judge.Latency), 0.1, other); r.Outcome() != judge.Undecided {
 		t.Errorf("got %+v", r.Verdict())
 	}
 }

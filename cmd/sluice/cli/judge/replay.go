@@ -76,13 +76,16 @@ func (r *replaying) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&r.trace, "trace", "", "file with the counters that are judged; - is standard input")
 	r.server.register(cmd)
-	flags.Float64Var(&r.limits.SuccessRate, "success-rate", r.limits.SuccessRate, "threshold: percentage of the requests that have to succeed; 0 is none")
+	flags.Float64Var(&r.limits.SuccessRate, "success-rate", r.limits.SuccessRate,
+		"threshold: percentage of the requests that have to succeed; 0 is none")
 	flags.DurationVar(&r.limits.Duration, "max-duration", r.limits.Duration, "threshold: what 99 of 100 requests may take; 0 is none")
 	flags.IntVar(&r.limits.FailedChecks, "failed-checks", r.limits.FailedChecks, "threshold: failed checks that roll back")
-	flags.DurationVar(&r.limits.Interval, "interval", r.limits.Interval, "time between two checks of thresholds, and how long a step of --weights lasts")
+	flags.DurationVar(&r.limits.Interval, "interval", r.limits.Interval,
+		"time between two checks of thresholds, and how long a step of --weights lasts")
 	flags.IntVar(&r.limits.Steps, "steps", r.limits.Steps, "good checks after which thresholds promote; with --weights as many as these")
 	flags.IntSliceVar(&r.weights, "weights", nil, "weights of other steps, in percent: how long would a verdict have taken?")
-	flags.StringSliceVar(&r.metrics, "metrics", []string{string(judge.Errors), string(judge.Latency)}, "what the judge compares: errors, latency, throughput")
+	flags.StringSliceVar(&r.metrics, "metrics", []string{string(judge.Errors), string(judge.Latency)},
+		"what the judge compares: errors, latency, throughput")
 	flags.DurationVar(&r.gap, "gap", 2*time.Minute, "how long a canary has no requests until its release has ended")
 	flags.IntVar(&r.release, "release", 1, "which release -o svg draws: 1 is the last one")
 	r.settings.register(cmd)
@@ -175,8 +178,9 @@ func (r *replaying) print(cmd *cobra.Command, releases []replay.Release, steps [
 
 func replayTable(rows []report.ReplayedRelease, other bool) output.Table {
 	table := output.Table{
-		Columns: []string{"RELEASE", "WAS", "REQUESTS", "ERRORS", "JUDGE", "THRESHOLDS", "WITH THE WEIGHTS", "REVISION", "WHY THE JUDGE", "WHY THRESHOLDS"},
-		Short:   7,
+		Columns: []string{"RELEASE", "WAS", "REQUESTS", "ERRORS", "JUDGE", "THRESHOLDS", "WITH THE WEIGHTS",
+			"REVISION", "WHY THE JUDGE", "WHY THRESHOLDS"},
+		Short: 7,
 	}
 	for _, row := range rows {
 		expected := ""

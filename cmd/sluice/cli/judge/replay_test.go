@@ -66,7 +66,8 @@ func TestAReplayIsDrawn(t *testing.T) {
 	if err != nil || !strings.HasPrefix(out, "<svg") || !strings.Contains(out, "the judge fails it") {
 		t.Errorf("got %v:\n%s", err, out)
 	}
-	if _, err := run(t, "replay", "--trace", trace, "-o", "svg", "--release", "2"); err == nil || !strings.Contains(err.Error(), "there are 1 releases") {
+	if _, err := run(t, "replay", "--trace", trace, "-o", "svg", "--release", "2"); err == nil ||
+		!strings.Contains(err.Error(), "there are 1 releases") {
 		t.Errorf("got %v", err)
 	}
 }

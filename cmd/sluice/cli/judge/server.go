@@ -34,7 +34,8 @@ func (s *serverFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&s.since, "since", "7d", "how far to look back, such as 12h or 30d")
 	flags.DurationVar(&s.every, "every", 15*time.Second, "time between two readings; about as often as the server scrapes")
 	flags.DurationVar(&s.scan, "scan", time.Minute, "time between two points at which releases are looked for; a shorter one may be missed")
-	flags.DurationVar(&s.rest, "rest", 30*time.Minute, "how long before a release readings begin, from which is measured what the service is used to")
+	flags.DurationVar(&s.rest, "rest", 30*time.Minute,
+		"how long before a release readings begin, from which is measured what the service is used to")
 	flags.StringVar(&s.save, "save-trace", "", "also write the readings to this file, to be replayed with --trace")
 	flags.StringVar(&s.provider, "mesh-provider", "", "router of canaries that name no provider, as that of the controller")
 }
@@ -161,7 +162,8 @@ func (r *recorder) spans(cmd *cobra.Command, in span) ([]span, error) {
 		readings += s.to.Sub(s.from).Seconds() / r.flags.every.Seconds()
 	}
 	if readings > maxReadings {
-		return nil, fmt.Errorf("the canary had requests for so long that it would take %.0f readings, more than %d: shorten --since or --rest, or lengthen --every",
+		return nil, fmt.Errorf("the canary had requests for so long that it would take %.0f readings, more than %d: "+
+			"shorten --since or --rest, or lengthen --every",
 			readings, maxReadings)
 	}
 	return spans, nil
