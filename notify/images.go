@@ -3,11 +3,13 @@
 package notify
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
 	"strings"
 
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -18,9 +20,9 @@ import (
 // none, all are kept: the cluster may pull from the registry by another host name than the
 // one that it reports.
 func (h *Hooks) filterByImages(
-	ctx context.Context, items []metav1.PartialObjectMetadata, in client.InNamespace, pushed []string,
+	ctx context.Context, items []metav1.PartialObjectMetadata, in client.InNamespace, pushed payload,
 ) ([]metav1.PartialObjectMetadata, error) {
-	if len(pushed) == 0 || len(items) < 2 {
+	if len(pushed.images) == 0 || len(items) < 2 {
 		return items, nil
 	}
 	var list imagev1.ImageRepositoryList
@@ -29,15 +31,69 @@ func (h *Hooks) filterByImages(
 	}
 	pushedTo := map[string]bool{}
 	for i := range list.Items {
-		pushedTo[list.Items[i].Name] = slices.ContainsFunc(pushed, func(image string) bool {
-			return mayBeSameRepository(list.Items[i].Spec.Image, image)
-		})
+		if len(pushed.imagesOf(list.Items[i].Spec.Image)) > 0 {
+			pushedTo[list.Items[i].Name] = true
+		}
 	}
-	kept := slices.DeleteFunc(slices.Clone(items), func(o metav1.PartialObjectMetadata) bool { return !pushedTo[o.Name] })
-	if len(kept) == 0 {
+	return keepPushed(items, pushedTo, pushedTo), nil
+}
+
+// filterByArtifacts keeps the OCIRepositories of the images that were pushed, and of these
+// the ones that follow a tag which was pushed, or a range of versions. A message that names
+// no tag is about all of them. If there is none of the images, all are kept, too.
+func (h *Hooks) filterByArtifacts(
+	ctx context.Context, items []metav1.PartialObjectMetadata, in client.InNamespace, pushed payload,
+) ([]metav1.PartialObjectMetadata, error) {
+	if len(pushed.images) == 0 || len(items) < 2 {
 		return items, nil
 	}
-	return kept, nil
+	var list sourcev1.OCIRepositoryList
+	if err := h.Reader.List(ctx, &list, in); err != nil {
+		return nil, fmt.Errorf("listing the URLs of %s in '%s': %w", sourcev1.OCIRepositoryKind, string(in), err)
+	}
+	pushedTo, followed := map[string]bool{}, map[string]bool{}
+	for i := range list.Items {
+		source := &list.Items[i]
+		for _, image := range pushed.imagesOf(strings.TrimPrefix(source.Spec.URL, sourcev1.OCIRepositoryPrefix)) {
+			pushedTo[source.Name] = true
+			if tags := pushed.tags[image]; len(tags) == 0 || follows(source.Spec.Reference, tags) {
+				followed[source.Name] = true
+			}
+		}
+	}
+	return keepPushed(items, pushedTo, followed), nil
+}
+
+// keepPushed keeps the items with a wanted name, if there are any of what was pushed to.
+func keepPushed(items []metav1.PartialObjectMetadata, pushedTo, wanted map[string]bool) []metav1.PartialObjectMetadata {
+	if !slices.ContainsFunc(items, func(o metav1.PartialObjectMetadata) bool { return pushedTo[o.Name] }) {
+		return items
+	}
+	return slices.DeleteFunc(slices.Clone(items), func(o metav1.PartialObjectMetadata) bool { return !wanted[o.Name] })
+}
+
+// follows reports whether an OCIRepository may change when tags were pushed.
+func follows(ref *sourcev1.OCIRepositoryRef, tags []string) bool {
+	switch {
+	case ref == nil:
+		return slices.Contains(tags, "latest")
+	case ref.Digest != "":
+		return false
+	case ref.SemVer != "":
+		return true
+	}
+	return slices.Contains(tags, cmp.Or(ref.Tag, "latest"))
+}
+
+// imagesOf are those of the pushed images that can mean a repository.
+func (n payload) imagesOf(repository string) []string {
+	var images []string
+	for _, image := range n.images {
+		if mayBeSameRepository(repository, image) {
+			images = append(images, image)
+		}
+	}
+	return images
 }
 
 // mayBeSameRepository reports whether two image names can mean the same repository. Hosts
@@ -57,13 +113,25 @@ func path(image string) string {
 	return image
 }
 
-// add adds the repository of an image reference to those that were pushed to.
-func (n *payload) add(image string) {
+// add adds the repository of an image reference to those that were pushed to, with the
+// tag that it has and those that are named beside it.
+func (n *payload) add(image string, tags ...string) {
 	image, _, _ = strings.Cut(image, "@")
 	if colon := strings.LastIndex(image, ":"); colon > strings.LastIndex(image, "/") {
+		tags = append(tags, image[colon+1:])
 		image = image[:colon]
 	}
-	if image = strings.Trim(image, "/"); image != "" {
-		n.images = append(n.images, image)
+	if image = strings.Trim(image, "/"); image == "" {
+		return
+	}
+	n.images = append(n.images, image)
+	for _, tag := range tags {
+		if tag == "" {
+			continue
+		}
+		if n.tags == nil {
+			n.tags = map[string][]string{}
+		}
+		n.tags[image] = append(n.tags[image], tag)
 	}
 }

@@ -41,6 +41,8 @@ type payload struct {
 	event string
 	// images are the repositories that were pushed to, if the message names them.
 	images []string
+	// tags are those that were pushed to each of them, as far as the message names them.
+	tags map[string][]string
 	// git is what a message of a forge is about.
 	git gitEvent
 	// claims are those of the OIDC token that verified the message.

@@ -41,25 +41,31 @@ func dockerHub(_ context.Context, _ *Hooks, m message) (payload, error) {
 		Repository struct {
 			Name string `json:"repo_name"`
 		} `json:"repository"`
+		PushData struct {
+			Tag string `json:"tag"`
+		} `json:"push_data"`
 	}
 	if err := decode(m, &body); err != nil {
 		return refuse("%v", err)
 	}
 	var n payload
-	n.add(body.Repository.Name)
+	n.add(body.Repository.Name, body.PushData.Tag)
 	return n, nil
 }
 
 // quay reads an unsigned message: the path is the only secret.
 func quay(_ context.Context, _ *Hooks, m message) (payload, error) {
 	var body struct {
-		DockerURL string `json:"docker_url"`
+		DockerURL   string          `json:"docker_url"`
+		UpdatedTags json.RawMessage `json:"updated_tags"`
 	}
 	if err := decode(m, &body); err != nil {
 		return refuse("%v", err)
 	}
 	var n payload
-	n.add(body.DockerURL)
+	var tags []string
+	_ = json.Unmarshal(body.UpdatedTags, &tags) // what is no list narrows nothing
+	n.add(body.DockerURL, tags...)
 	return n, nil
 }
 
@@ -68,13 +74,14 @@ func acr(_ context.Context, _ *Hooks, m message) (payload, error) {
 	var body struct {
 		Target struct {
 			Repository string `json:"repository"`
+			Tag        string `json:"tag"`
 		} `json:"target"`
 	}
 	if err := decode(m, &body); err != nil {
 		return refuse("%v", err)
 	}
 	var n payload
-	n.add(body.Target.Repository)
+	n.add(body.Target.Repository, body.Target.Tag)
 	return n, nil
 }
 
@@ -87,6 +94,8 @@ func nexus(_ context.Context, _ *Hooks, m message) (payload, error) {
 		Component struct {
 			Format string `json:"format"`
 			Name   string `json:"name"`
+			// Version of a Docker image is its tag.
+			Version string `json:"version"`
 		} `json:"component"`
 	}
 	if err := decode(m, &body); err != nil {
@@ -94,7 +103,7 @@ func nexus(_ context.Context, _ *Hooks, m message) (payload, error) {
 	}
 	var n payload
 	if body.Component.Format == "docker" {
-		n.add(body.Component.Name)
+		n.add(body.Component.Name, body.Component.Version)
 	}
 	return n, nil
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -108,7 +109,9 @@ func (h *Hooks) listSelected(
 	}
 	switch kind.GroupKind() {
 	case imagev1.GroupVersion.WithKind(imagev1.ImageRepositoryKind).GroupKind():
-		return h.filterByImages(ctx, list.Items, client.InNamespace(namespace), d.payload.images)
+		return h.filterByImages(ctx, list.Items, client.InNamespace(namespace), d.payload)
+	case sourcev1.GroupVersion.WithKind(sourcev1.OCIRepositoryKind).GroupKind():
+		return h.filterByArtifacts(ctx, list.Items, client.InNamespace(namespace), d.payload)
 	case sluicev1.GroupVersion.WithKind(sluicev1.PipelineKind).GroupKind():
 		return h.filterByEvent(ctx, list.Items, client.InNamespace(namespace), d.payload.git)
 	}

@@ -62,7 +62,8 @@ type Reconciler struct {
 	PublicGood *signature.PublicGood
 	// Guard decides where certificates may have their revocation looked up.
 	Guard *outbound.Guard
-	// Tagged wakes sources whose tag this process has moved.
+	// Tagged wakes sources of a tag, by its name as [Followed] has it, that this process
+	// has moved.
 	Tagged *wake.Source
 
 	mu sync.Mutex
@@ -84,7 +85,12 @@ const (
 
 // SetupWithManager registers the controller.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options) error {
-	tagged := func(b *builder.Builder) *builder.Builder { return b.WatchesRawSource(r.Tagged) }
+	if err := reconciler.Index(mgr, &sourcev1.OCIRepository{}, byTag, indexTag); err != nil {
+		return err
+	}
+	tagged := func(b *builder.Builder) *builder.Builder {
+		return b.WatchesRawSource(r.Tagged.Map(followersOf(mgr.GetClient())))
+	}
 	secrets, err := reconciler.Secrets[*sourcev1.OCIRepository]{
 		List: func() client.ObjectList { return &sourcev1.OCIRepositoryList{} }, Of: secretsOf,
 	}.Watch(mgr, &sourcev1.OCIRepository{})

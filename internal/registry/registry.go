@@ -76,6 +76,7 @@ type Client struct {
 	metrics  *hostMetrics
 	identity *Identity
 	guard    *outbound.Guard
+	tagged   func(tag string)
 
 	hosts    hosts
 	sessions sessions
@@ -87,6 +88,11 @@ type Option func(*Client)
 // WithGuard keeps the client from connecting where objects may not lead to.
 func WithGuard(guard *outbound.Guard) Option {
 	return func(c *Client) { c.guard = guard }
+}
+
+// WithTagged calls tagged when [Client.Tag] has moved a tag, with its canonical name.
+func WithTagged(tagged func(tag string)) Option {
+	return func(c *Client) { c.tagged = tagged }
 }
 
 // NewClient returns a client that nothing was asked of yet.

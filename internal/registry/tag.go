@@ -71,6 +71,9 @@ func (c *Client) Tag(ctx context.Context, image Image, digest, tag string) error
 	if err != nil {
 		return fmt.Errorf("pointing %s at %s: %w", ref, digest, err)
 	}
+	if c.tagged != nil {
+		c.tagged(ref.Name())
+	}
 	return nil
 }
 

@@ -54,7 +54,7 @@ type wiring struct {
 	mirrors *git.Mirrors
 	writer  *writeback.Writer
 	pushed  wake.Source // GitRepositories
-	tagged  wake.Source // OCIRepositories
+	tagged  wake.Source // tags, of OCIRepositories
 	store   *source.Store
 	tokens  *cache.TokenCache
 	// registry is made by [wiring.registries], scanner by [wiring.tagScanner], and
@@ -143,7 +143,8 @@ func (w *wiring) registries() (*registry.Client, error) {
 		return w.registry, nil
 	}
 	w.registry = registry.NewClient(w.clock,
-		registry.WithIdentity(registry.Identity{Client: w.mgr.GetClient(), Tokens: w.tokens}), registry.WithGuard(w.guard))
+		registry.WithIdentity(registry.Identity{Client: w.mgr.GetClient(), Tokens: w.tokens}), registry.WithGuard(w.guard),
+		registry.WithTagged(func(tag string) { w.tagged.Wake(ocirepository.Followed(tag)) }))
 	return w.registry, metrics.Registry.Register(w.registry)
 }
 
