@@ -14,10 +14,12 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/canary/metric"
+	"github.com/sluice-cd/sluice/promotion"
 )
 
 // prometheus answers all queries with what it is told, "" with nothing, and with an
@@ -314,6 +316,45 @@ func TestMetricsThatAreRefused(t *testing.T) {
 			e.measures(newPrometheus(t))
 			e.Access.NoCrossNamespaceRefs = true
 			if _, err := e.Reconcile(t.Context(), e.pipeline); err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v, want %q", err, tc.want)
+			}
+		})
+	}
+}
+
+// One end of a range is enough, a window takes time, and the last look has to be before the
+// stage's verifyTimeout.
+func TestTheBoundsOfVerificationByMetrics(t *testing.T) {
+	valid := func() *sluicev1.MetricsVerification {
+		return &sluicev1.MetricsVerification{
+			Interval: metav1.Duration{Duration: time.Minute}, For: metav1.Duration{Duration: 5 * time.Minute},
+			Checks: []flaggerv1.CanaryMetric{
+				{Name: "latency", Query: "latency", ThresholdRange: &flaggerv1.CanaryThresholdRange{Max: ptr.To(1.0)}},
+				{Name: "success", Query: "success", ThresholdRange: &flaggerv1.CanaryThresholdRange{Min: ptr.To(99.0)}},
+			},
+		}
+	}
+	takes := promotion.MetricsTime(valid(), longestWindow(valid()))
+	for name, tc := range map[string]struct {
+		change  func(*sluicev1.MetricsVerification)
+		timeout time.Duration
+		want    string // of the error; empty is none
+	}{
+		"one end of a range":            {timeout: takes + time.Second},
+		"no timeout":                    {},
+		"a look at the time of the end": {timeout: takes, want: "and the verifyTimeout of the stage is"},
+		"a window of no time": {
+			change: func(v *sluicev1.MetricsVerification) { v.Checks[1].Interval = "0s" }, want: `f.checks[1].interval: "0s" is not a duration`,
+		},
+		"for no time": {change: func(v *sluicev1.MetricsVerification) { v.For.Duration = 0 }, want: "for more than none"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := valid()
+			if tc.change != nil {
+				tc.change(v)
+			}
+			err := validateMetrics("f", v, tc.timeout)
+			if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
 				t.Errorf("got %v, want %q", err, tc.want)
 			}
 		})
