@@ -35,7 +35,9 @@ func TestOnlyFollowersOfAPushedTagAreAsked(t *testing.T) {
 		"digest":     {"oci://registry.example.com/team/app", &sourcev1.OCIRepositoryRef{Digest: "sha256:12"}},
 		"other":      {"oci://registry.example.com/team/other", &sourcev1.OCIRepositoryRef{Tag: "production"}},
 	} {
-		objects = append(objects, make.OCIRepository("apps", name, func(o *sourcev1.OCIRepository) { o.Spec.URL, o.Spec.Reference = of.url, of.ref }))
+		objects = append(objects, make.OCIRepository("apps", name, func(o *sourcev1.OCIRepository) {
+			o.Spec.URL, o.Spec.Reference = of.url, of.ref
+		}))
 		item := metav1.PartialObjectMetadata{}
 		item.Name = name
 		items = append(items, item)

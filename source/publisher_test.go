@@ -144,13 +144,14 @@ func TestATarballBecomesAnArtifact(t *testing.T) {
 	if err := errors.Join(w.Close(), zip.Close()); err != nil {
 		t.Fatal(err)
 	}
-	s := source.Snapshot{Key: key, Name: "sha256-1", Revision: "latest@sha256:1", Ignore: ptr.To("*.md"), Open: func(*budget.Grant) (source.Files, error) {
+	s := source.Snapshot{Key: key, Name: "sha256-1", Revision: "latest@sha256:1", Ignore: ptr.To("*.md")}
+	s.Open = func(*budget.Grant) (source.Files, error) {
 		content, err := tree.FromTar(&data, tree.Limits{})
 		if err != nil {
 			return nil, err
 		}
 		return source.FilesOf(content)
-	}}
+	}
 	store, _ := serve(t, t.TempDir())
 	artifact, err := (&source.Publisher{Store: store}).Publish(t.Context(), s, source.Recorded{})
 	if err != nil {

@@ -121,7 +121,13 @@ func (f *fixture) must() reconciler.Result {
 }
 
 // fails reconciles, and checks the reason and a part of the message.
-func (f *fixture) fails(reason, text string) error {
+func (f *fixture) fails(reason, text string) {
+	f.Helper()
+	_ = f.failure(reason, text)
+}
+
+// failure is the error that [fixture.fails] checks.
+func (f *fixture) failure(reason, text string) error {
 	f.Helper()
 	_, err := f.Reconcile(f.Context(), f.obj)
 	if err == nil {

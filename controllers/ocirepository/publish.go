@@ -37,12 +37,13 @@ const (
 
 // publish makes the artifact in status what the source has now, unless it is.
 func (r *Reconciler) publish(ctx context.Context, obj *sourcev1.OCIRepository, seen observed) ([]reconciler.Event, error) {
-	from := &pull{ctx: ctx, registry: r.Registry, image: seen.image, digest: seen.digest, mediaType: obj.GetLayerMediaType()}
+	from := &pull{registry: r.Registry, image: seen.image, digest: seen.digest, mediaType: obj.GetLayerMediaType()}
 	snapshot := source.Snapshot{
-		Key: keyOf(obj), Name: seen.digest, Revision: seen.revision(), Ignore: obj.Spec.Ignore, Open: from.files,
+		Key: keyOf(obj), Name: seen.digest, Revision: seen.revision(), Ignore: obj.Spec.Ignore,
+		Open: func(memory *budget.Grant) (source.Files, error) { return from.files(ctx, memory) },
 	}
 	if obj.GetLayerOperation() == sourcev1.OCILayerCopy {
-		snapshot.Bytes = from.layer
+		snapshot.Bytes = func(memory *budget.Grant) ([]byte, error) { return from.layer(ctx, memory) }
 	}
 	recorded := source.Recorded{Artifact: obj.Status.Artifact, Ignore: obj.Status.ObservedIgnore}
 	if r.Publisher.IsCurrent(snapshot, recorded) && ptr.Equal(obj.Spec.LayerSelector, obj.Status.ObservedLayerSelector) {
@@ -106,9 +107,8 @@ func metadataOf(annotations map[string]string) map[string]string {
 	return kept
 }
 
-// pull reads the layer of one digest. Its context is that of the one run that it is made for.
+// pull reads the layer of one digest.
 type pull struct {
-	ctx       context.Context //nolint:containedctx // [source.Snapshot] has functions without one
 	registry  *registry.Client
 	image     registry.Image
 	digest    string
@@ -118,9 +118,9 @@ type pull struct {
 }
 
 // layer returns the selected layer as it is.
-func (p *pull) layer(memory *budget.Grant) ([]byte, error) {
+func (p *pull) layer(ctx context.Context, memory *budget.Grant) ([]byte, error) {
 	var err error
-	if p.manifest, err = p.registry.Manifest(p.ctx, p.image, p.digest); err != nil {
+	if p.manifest, err = p.registry.Manifest(ctx, p.image, p.digest); err != nil {
 		return nil, p.failed(err)
 	}
 	layer, err := selectLayer(p.manifest, p.mediaType)
@@ -131,7 +131,7 @@ func (p *pull) layer(memory *budget.Grant) ([]byte, error) {
 	if err := memory.Grow(2 * layer.Size); err != nil {
 		return nil, fmt.Errorf("pulling a layer of %d bytes: %w", layer.Size, err)
 	}
-	data, err := p.registry.Layer(p.ctx, p.image, layer)
+	data, err := p.registry.Layer(ctx, p.image, layer)
 	if err != nil {
 		return nil, p.failed(err)
 	}
@@ -145,8 +145,8 @@ func (p *pull) failed(err error) error {
 }
 
 // files returns the files in the selected layer.
-func (p *pull) files(memory *budget.Grant) (source.Files, error) {
-	data, err := p.layer(memory)
+func (p *pull) files(ctx context.Context, memory *budget.Grant) (source.Files, error) {
+	data, err := p.layer(ctx, memory)
 	if err != nil {
 		return nil, err
 	}

@@ -120,11 +120,13 @@ func TestWhatIsFollowed(t *testing.T) {
 		layer string
 		want  string
 	}{
-		"nothing is latest":            {want: "latest@" + digests["latest"]},
-		"a tag":                        {ref: &sourcev1.OCIRepositoryRef{Tag: "nightly"}, want: "nightly@" + digests["nightly"]},
-		"semver before tag":            {ref: &sourcev1.OCIRepositoryRef{Tag: "nightly", SemVer: "1.x"}, want: "1.1.0@" + digests["1.1.0"]},
-		"a filter comes before semver": {ref: &sourcev1.OCIRepositoryRef{SemVer: ">=1.0.0-0", SemverFilter: ".*-rc.*"}, want: "1.1.0-rc.1@" + digests["1.1.0-rc.1"]},
-		"charts spell + as _":          {ref: &sourcev1.OCIRepositoryRef{SemVer: "1.x"}, layer: chartLayer, want: "1.2.0_build@" + digests["1.2.0_build"]},
+		"nothing is latest": {want: "latest@" + digests["latest"]},
+		"a tag":             {ref: &sourcev1.OCIRepositoryRef{Tag: "nightly"}, want: "nightly@" + digests["nightly"]},
+		"semver before tag": {ref: &sourcev1.OCIRepositoryRef{Tag: "nightly", SemVer: "1.x"}, want: "1.1.0@" + digests["1.1.0"]},
+		"a filter comes before semver": {
+			ref: &sourcev1.OCIRepositoryRef{SemVer: ">=1.0.0-0", SemverFilter: ".*-rc.*"}, want: "1.1.0-rc.1@" + digests["1.1.0-rc.1"]},
+		"charts spell + as _": {
+			ref: &sourcev1.OCIRepositoryRef{SemVer: "1.x"}, layer: chartLayer, want: "1.2.0_build@" + digests["1.2.0_build"]},
 		"a digest before all": {
 			ref: &sourcev1.OCIRepositoryRef{SemVer: "1.x", Tag: "nightly", Digest: digests["2.0.0"]}, want: digests["2.0.0"]},
 	}
@@ -186,7 +188,8 @@ func TestLayersAreSelectedAndCopied(t *testing.T) {
 	f.obj.Spec.LayerSelector = &sourcev1.OCILayerSelector{MediaType: chartLayer, Operation: sourcev1.OCILayerCopy}
 	f.must()
 	artifact := f.obj.Status.Artifact
-	if artifact.Digest != digest.FromBytes(chart).String() || !strings.HasSuffix(artifact.Path, ".tgz") || *artifact.Size != int64(len(chart)) {
+	if artifact.Digest != digest.FromBytes(chart).String() || !strings.HasSuffix(artifact.Path, ".tgz") ||
+		*artifact.Size != int64(len(chart)) {
 		t.Errorf("the copy is not what was pushed: %+v", artifact)
 	}
 	if diff := cmp.Diff(f.obj.Spec.LayerSelector, f.obj.Status.ObservedLayerSelector); diff != "" {
@@ -269,7 +272,7 @@ func TestASpecThatCannotWorkStalls(t *testing.T) {
 		t.Run(title, func(t *testing.T) {
 			f := setup(t)
 			tc.change(&f.obj.Spec)
-			if err := f.fails(tc.reason, tc.text); !errors.Is(err, reconcile.TerminalError(nil)) {
+			if err := f.failure(tc.reason, tc.text); !errors.Is(err, reconcile.TerminalError(nil)) {
 				t.Errorf("%v is retried", err)
 			}
 			if asked := f.asked(); len(asked) != 0 {
@@ -292,7 +295,8 @@ func TestWhatARegistryRefuses(t *testing.T) {
 		return true
 	})
 	f.fails(sourcev1.OCIPullFailedReason, "set spec.secretRef")
-	if got := apimeta.FindStatusCondition(f.obj.Status.Conditions, sourcev1.FetchFailedCondition); got == nil || got.Reason != sourcev1.OCIPullFailedReason {
+	got := apimeta.FindStatusCondition(f.obj.Status.Conditions, sourcev1.FetchFailedCondition)
+	if got == nil || got.Reason != sourcev1.OCIPullFailedReason {
 		t.Errorf("FetchFailed is %+v", got)
 	}
 	f.obj.Spec.SecretRef = &meta.LocalObjectReference{Name: "missing"}

@@ -96,7 +96,7 @@ func TestOnlyWhatIsSignedIsPublished(t *testing.T) {
 	f.restart()
 	f.obj.Spec.Verify = &sourcev1.OCIRepositoryVerification{Provider: "cosign", SecretRef: &meta.LocalObjectReference{Name: "keys"}}
 	first := f.pushFiles("latest", map[string]string{"a.yaml": "a: 1"})
-	err := f.fails(sourcev1.VerificationError, "failed to verify the signature using provider 'cosign'")
+	err := f.failure(sourcev1.VerificationError, "failed to verify the signature using provider 'cosign'")
 	if errors.Is(err, reconcile.TerminalError(nil)) {
 		t.Error("it may be signed later, and is retried")
 	}
@@ -166,7 +166,7 @@ func TestAVerificationThatCannotWorkSaysSo(t *testing.T) {
 			f := setup(t)
 			f.pushFiles("latest", map[string]string{"a.yaml": "a"})
 			f.obj.Spec.Verify = &tc.verify
-			err := f.fails(sourcev1.VerificationError, tc.text)
+			err := f.failure(sourcev1.VerificationError, tc.text)
 			if got := errors.Is(err, reconcile.TerminalError(nil)); got != tc.terminal {
 				t.Errorf("terminal is %v: %v", got, err)
 			}

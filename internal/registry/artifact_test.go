@@ -86,7 +86,8 @@ func TestTheLayersOfAnArtifactAreThoseOfItsDigest(t *testing.T) {
 			manifest, err := client.Manifest(context.Background(), image, digest.String())
 			if err == nil {
 				var data []byte
-				if data, err = client.Layer(context.Background(), image, manifest.Layers[0]); err == nil && int64(len(data)) != manifest.Layers[0].Size {
+				data, err = client.Layer(context.Background(), image, manifest.Layers[0])
+				if err == nil && int64(len(data)) != manifest.Layers[0].Size {
 					t.Errorf("the layer has %d bytes", len(data))
 				}
 			}
