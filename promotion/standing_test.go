@@ -47,6 +47,8 @@ func lines(st sluicev1.StageStatus) []string {
 
 func TestWhereAStageStands(t *testing.T) {
 	const has1 = "has app 1 since 12:00 in 2 by setup, verified 12:00"
+	const mergedUnseen = "#1 is merged, and the branch does not show app 2 yet; " +
+		"if somebody took it out, `sluice pipeline promote` proposes it again"
 	tests := map[string]struct {
 		stage func(*sluicev1.Stage) // production
 		given func(*simulation)     // after version 2 was released
@@ -248,8 +250,8 @@ func TestWhereAStageStands(t *testing.T) {
 			stage: pullRequests,
 			given: func(s *simulation) { s.settle(); s.prs["production"].Open, s.prs["production"].Merged = false, true },
 			want: []string{
-				"Waiting: app 2: #1 is merged, and the branch does not show app 2 yet; if somebody took it out, `sluice pipeline promote` proposes it again", has1, "wants app 2",
-				"Review 12:01--: #1 is merged, and the branch does not show app 2 yet; if somebody took it out, `sluice pipeline promote` proposes it again", "#1 merged 9b0a",
+				"Waiting: app 2: " + mergedUnseen, has1, "wants app 2",
+				"Review 12:01--: " + mergedUnseen, "#1 merged 9b0a",
 			},
 		},
 	}

@@ -62,8 +62,10 @@ func TestWhatToDoAboutWhatAStageWaitsFor(t *testing.T) {
 		"the newest bundle, which is in quarantine": {
 			func(p *sluicev1.Pipeline) { waits(1, sluicev1.GateContent)(p); quarantined("2")(p) },
 			[]report.Remedy{
-				{Gate: sluicev1.GateContent, Text: "if it failed wrongly, end the quarantine", Command: "pipeline lift shop production -n apps --bundle=" +
-					make.Bundle("2").ID},
+				{
+					Gate: sluicev1.GateContent, Text: "if it failed wrongly, end the quarantine",
+					Command: "pipeline lift shop production -n apps --bundle=" + make.Bundle("2").ID,
+				},
 				{Gate: sluicev1.GateContent, Text: "then give it the bundle", Command: "pipeline promote shop production -n apps --bundle=" +
 					make.Bundle("2").ID},
 			},

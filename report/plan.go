@@ -170,7 +170,8 @@ func rollback(a *flaggerv1.CanaryAnalysis, plan canary.Plan) string {
 	}
 	if plan.SampleEvery > 0 && len(plan.Metrics) > 0 {
 		fewest := slices.MinFunc(plan.Metrics, func(a, b canary.Metric) int { return a.Decisive - b.Decisive }).Decisive
-		text += fmt.Sprintf(", or at once when a metric is bad in %d samples in a row, one every %s", fewest, plan.SampleEvery.Round(100*time.Millisecond))
+		text += fmt.Sprintf(", or at once when a metric is bad in %d samples in a row, one every %s",
+			fewest, plan.SampleEvery.Round(100*time.Millisecond))
 	}
 	return text
 }
