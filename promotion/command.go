@@ -211,6 +211,9 @@ func (h commandHandler) promote(c Command) (done, refused string) {
 	if proposer(h).mergedAndGone(id) {
 		h.stage.state.Proposal = nil // it is proposed again
 	}
+	if w := h.stage.state.Writing; w != nil && w.Kind == sluicev1.LandingRollback && proposer(h).mergedAndGone(w.Bundle) {
+		h.stage.state.Writing, h.stage.state.Proposal = nil, nil // somebody took back the rollback, and this is what they want
+	}
 	h.stage.state.Pin = &Writing{Bundle: id, Kind: sluicev1.LandingPromotion, At: c.At.Time, By: c.By, Reason: c.Reason}
 	return "promoted " + h.stage.name(id), ""
 }

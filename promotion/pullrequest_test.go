@@ -355,3 +355,23 @@ func TestWhoClosesAPullRequestThatWasAskedForEndsIt(t *testing.T) {
 		})
 	}
 }
+
+// A rollback whose pull request was merged, and taken out again, was waited for for ever, whatever
+// people asked for.
+func TestAPromotionGoesBeforeARollbackThatSomebodyTookOut(t *testing.T) {
+	s := newSimulation(t, staging(), with(production(), pullRequests))
+	s.settle()
+	s.verification["production/@hotfix"] = VerificationFailed
+	s.commit("production", "", "hotfix", "bob")
+	s.settle()
+	s.merge("production", "bob")
+	s.commit("production", "", "hotfix", "bob")
+	s.settle()
+	s.release("2")
+	s.settle()
+	s.command(sluicev1.CommandPromote, "production", func(c *Command) { c.Bundle = s.bundle("2") })
+	s.settle()
+	s.prs["production"].Checks = ReadinessReady
+	s.settle()
+	s.want(map[string]string{"staging": "2", "production": "2"})
+}
