@@ -91,7 +91,8 @@ var elsewhere = strings.Fields(`
 	spec.service.trafficDistribution spec.service.portDiscovery spec.service.headless
 	spec.service.apex spec.service.primary spec.service.canary spec.service.unmanagedMetadata
 	spec.analysis.interval spec.analysis.sampling spec.analysis.threshold spec.analysis.primaryReadyThreshold
-	spec.analysis.canaryReadyThreshold spec.analysis.alerts spec.analysis.metrics spec.analysis.webhooks`)
+	spec.analysis.canaryReadyThreshold spec.analysis.alerts spec.analysis.metrics spec.analysis.webhooks
+	spec.analysis.judge`)
 
 func TestEveryFieldIsProbed(t *testing.T) {
 	known := slices.Clone(elsewhere)

@@ -105,7 +105,8 @@ func TestWhatBecomesOfAPullRequest(t *testing.T) {
 			seen: proposing(pull(forge.Open), wants("three")), want: updateProposal, state: imagev1.PullRequestOpen,
 		},
 		"a text that is to be another one is written": {
-			seen: proposing(pull(forge.Open), func(s *proposalObservation) { s.text = "new" }), want: rewriteProposal, state: imagev1.PullRequestOpen},
+			seen: proposing(pull(forge.Open), func(s *proposalObservation) { s.text = "new" }),
+			want: rewriteProposal, state: imagev1.PullRequestOpen},
 		"one in conflict is made anew": {
 			seen: proposing(pull(forge.Open, blocked(forge.ByConflict))), want: updateProposal,
 			state: imagev1.PullRequestOpen,
@@ -198,7 +199,8 @@ func TestWhatBecomesOfAPullRequest(t *testing.T) {
 				func(s *proposalObservation) { s.byUs, s.status = false, nil }),
 			notOurs: "pull request #3 of branch 'updates' was opened by mallory"},
 		"a closed one of somebody else says nothing": {
-			seen: proposing(pull(forge.Closed, closedBy("alice")), func(s *proposalObservation) { s.byUs, s.status = false, nil }), want: openProposal},
+			seen: proposing(pull(forge.Closed, closedBy("alice")), func(s *proposalObservation) { s.byUs, s.status = false, nil }),
+			want: openProposal},
 		"one of ours is found again after a loss of the status": {
 			seen: proposing(pull(forge.Open), func(s *proposalObservation) { s.status, s.same = nil, true }),
 			want: updateProposal, state: imagev1.PullRequestOpen},

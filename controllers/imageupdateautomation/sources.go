@@ -51,7 +51,9 @@ func (r *Reconciler) requestSources(
 // automation, which may follow another one, and those beside it or beside the
 // automation with the same repository, such as one that reads with credentials of
 // its own.
-func (r *Reconciler) sourcesOfBranch(ctx context.Context, a *imagev1.ImageUpdateAutomation, seen observation) ([]sourcev1.GitRepository, error) {
+func (r *Reconciler) sourcesOfBranch(
+	ctx context.Context, a *imagev1.ImageUpdateAutomation, seen observation,
+) ([]sourcev1.GitRepository, error) {
 	key := sourceKey(a)
 	var found []sourcev1.GitRepository
 	for _, namespace := range slices.Compact([]string{key.Namespace, a.Namespace}) {

@@ -147,7 +147,7 @@ func (r readyChecker) kustomization(ctx context.Context, t target, o object, wan
 		return progressing("%s has not been reconciled yet", o), nil
 	case condition.Status == metav1.ConditionFalse && failedReasons[condition.Reason] &&
 		r.revisions.carries(ctx, t, k.Status.LastAttemptedRevision, want):
-		stale, err := r.waitsForStale(ctx, t, o, &k, condition.Message, want)
+		stale, err := r.waitsForStale(ctx, t, o, &k, want)
 		if stale != "" {
 			return progressing("%s is not Ready: %s", o, stale), err
 		}

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
@@ -23,10 +25,14 @@ var failedObject = regexp.MustCompile(`(\S+)/(\S+)/(\S+) status: 'Failed'`)
 // failed until it sees the version after: a Kustomization with `wait` that has just applied
 // that version would take the verdict on the one before for its own.
 func (r readyChecker) waitsForStale(
-	ctx context.Context, t target, o object, k *kustomizev1.Kustomization, message string, want promotion.Content,
+	ctx context.Context, t target, o object, k *kustomizev1.Kustomization, want promotion.Content,
 ) (string, error) {
 	if k.Spec.KubeConfig != nil {
 		return "", nil
+	}
+	message := ""
+	if ready := apimeta.FindStatusCondition(k.Status.Conditions, meta.ReadyCondition); ready != nil {
+		message = ready.Message
 	}
 	stale := ""
 	for _, named := range failedObject.FindAllStringSubmatch(message, -1) {

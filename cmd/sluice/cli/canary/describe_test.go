@@ -188,8 +188,10 @@ func TestWhatHoldsARelease(t *testing.T) {
 		"a person's pause": {func(c *flaggerv1.Canary) {
 			c.Status.Hold = &flaggerv1.CanaryHold{Kind: flaggerv1.HoldPause, By: "eve", Since: before(time.Minute)}
 		}, "is paused by eve for 60s"},
-		"a judge that is inconclusive": {inconclusive(false), "has waited for 60s because the judge is inconclusive: let it go on without a verdict " +
-			"with sluice canary approve podinfo -n apps, or end it with sluice canary abort podinfo -n apps"},
+		"a judge that is inconclusive": {
+			inconclusive(false), "has waited for 60s because the judge is inconclusive: let it go on without a verdict " +
+				"with sluice canary approve podinfo -n apps, or end it with sluice canary abort podinfo -n apps",
+		},
 		"a judge that a person did without": {inconclusive(true), "was let go on without a verdict of the judge"},
 		"an approval that is needed":        {func(c *flaggerv1.Canary) { c.Status.Phase = flaggerv1.CanaryPhaseWaiting }, "waits for approval"},
 	}

@@ -21,7 +21,9 @@ import (
 var errTimeout = errors.New("is a controller running?")
 
 // await waits until the controller says what came of commands, and prints that.
-func (g *stageCommand) await(cmd *cobra.Command, c client.WithWatch, p *sluicev1.Pipeline, stage string, given []report.GivenCommand) error {
+func (g *stageCommand) await(
+	cmd *cobra.Command, c client.WithWatch, p *sluicev1.Pipeline, stage string, given []report.GivenCommand,
+) error {
 	key := client.ObjectKeyFromObject(p)
 	what := fmt.Sprintf("waiting for the controller to %s %s of %s", g.name, stage, key)
 	timeout := fmt.Errorf("the controller has not carried it out within %s; the command stays in the annotation %s of Pipeline %s: %w",

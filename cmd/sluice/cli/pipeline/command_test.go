@@ -266,7 +266,8 @@ func TestACommandThatNobodyCarriesOut(t *testing.T) {
 	c := command.NewTerminal(t, obey("", ""), make.Pipeline(now, func(p *sluicev1.Pipeline) {
 		p.Status.Conditions = []metav1.Condition{{Type: "Ready", Status: "False", Reason: "InvalidSpec", Message: "spec.stages: a mistake"}}
 	}))
-	err := giving(t, "approve", func(g *stageCommand) { g.wait, g.timeout = true, time.Millisecond }).issue(c.Command, c, read(t, c), "production")
+	err := giving(t, "approve", func(g *stageCommand) { g.wait, g.timeout = true, time.Millisecond }).issue(c.Command,
+		c, read(t, c), "production")
 	for _, want := range []string{
 		"not carried it out within 1ms", "annotation approve.sluice.dev/production", "is a controller running?",
 		"not ready: spec.stages: a mistake",

@@ -116,7 +116,9 @@ func TestAPipelineOfAnAutomation(t *testing.T) {
 }
 
 func TestAPipelineWhoseKustomizationsCannotBeReadSaysSo(t *testing.T) {
-	p, comments, err := fromAutomation(automationSeen{automation: *fleet(), policies: []string{"api"}, appliers: appliers{unread: errors.New("forbidden")}},
+	p, comments, err := fromAutomation(automationSeen{
+		automation: *fleet(), policies: []string{"api"}, appliers: appliers{unread: errors.New("forbidden")},
+	},
 		"shop")
 	if err != nil || p.Name != "shop" || len(comments) == 0 ||
 		!strings.HasPrefix(comments[len(comments)-1], "production: Kustomizations could not be read") {
