@@ -82,7 +82,7 @@ func TestMarkersHeldUpdatesAndLostRacesAreMeasured(t *testing.T) {
 	f.reconciled(t, a)
 	f.repo.Commit("main", map[string]string{"a.yaml": markedFile})
 	f.reconciled(t, a)
-	want := map[string]float64{"current": 0, "held": 1, "skipped": 1}
+	want := map[string]float64{"current": 0, "outdated": 0, "held": 1, "skipped": 1}
 	for state, count := range want {
 		if got := testutil.ToFloat64(markers.WithLabelValues("apps", "measured", state)); got != count {
 			t.Errorf("%v markers are %s, want %v", got, state, count)
@@ -93,7 +93,7 @@ func TestMarkersHeldUpdatesAndLostRacesAreMeasured(t *testing.T) {
 	}
 	series := testutil.CollectAndCount(markers) + testutil.CollectAndCount(heldUpdates)
 	f.onDelete(t.Context(), event.DeleteEvent{Object: a}, nil)
-	if left := testutil.CollectAndCount(markers) + testutil.CollectAndCount(heldUpdates); left != series-4 {
+	if left := testutil.CollectAndCount(markers) + testutil.CollectAndCount(heldUpdates); left != series-len(want)-1 {
 		t.Errorf("%d series of %d are left of an automation that is gone", left, series)
 	}
 
