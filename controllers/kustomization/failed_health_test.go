@@ -3,6 +3,7 @@
 package kustomization
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluice-cd/sluice/internal/reconciler"
@@ -45,7 +47,7 @@ func newWaitingEnv(t *testing.T) *waitingEnv {
 		t.Fatal(err)
 	}
 	e.commitOf("6.1.0@sha256:1", origin1, map[string]string{"d.yaml": deployment("d"), "one.yaml": configMap("one", "1")})
-	e.step()
+	e.applied(1)
 	e.deploymentIs(map[string]any{
 		"observedGeneration": int64(1), "replicas": int64(1),
 		"updatedReplicas": int64(1), "readyReplicas": int64(1), "availableReplicas": int64(1),
@@ -57,9 +59,24 @@ func newWaitingEnv(t *testing.T) *waitingEnv {
 		"d.yaml": strings.Replace(deployment("d"), "replicas: 1", "replicas: 2", 1), "two.yaml": configMap("two", "2")})
 	e.deploymentIs(map[string]any{"observedGeneration": int64(1), "replicas": int64(1)})
 	e.events = nil
-	e.step()
+	e.applied(2)
 	e.ends = e.clock.Now().Add(time.Minute)
 	return e
+}
+
+// applied reconciles until the Deployment has so many replicas: a build that takes long, as the
+// first of a process does, goes on in the background.
+func (e *waitingEnv) applied(replicas int) {
+	e.t.Helper()
+	e.eventually(fmt.Sprintf("the Deployment has %d replicas", replicas), func() bool {
+		e.step()
+		live := e.cluster.Get(deploymentAt)
+		if live == nil {
+			return false
+		}
+		got, _, _ := unstructured.NestedFieldNoCopy(live.Object, "spec", "replicas")
+		return fmt.Sprint(got) == fmt.Sprint(replicas)
+	})
 }
 
 // step is one reconcile with all that the runner does around it.
