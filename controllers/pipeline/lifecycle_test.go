@@ -75,6 +75,18 @@ func refusing[T client.Object](err error) interceptor.Funcs {
 	}
 }
 
+// refusingLists refuses to list objects of a type.
+func refusingLists[T client.ObjectList](err error) interceptor.Funcs {
+	return interceptor.Funcs{
+		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+			if _, is := list.(T); is {
+				return err
+			}
+			return c.List(ctx, list, opts...)
+		},
+	}
+}
+
 // What the API server refuses for a while is an error that is retried, changes nothing and
 // is forgotten.
 func TestAnAPIServerThatIsAwayChangesNothing(t *testing.T) {
@@ -89,9 +101,8 @@ func TestAnAPIServerThatIsAwayChangesNothing(t *testing.T) {
 			want:  "artifact app: reading ImagePolicy apps/app: the API server is away",
 		},
 		"a GitRepository cannot be read": {funcs: refusing[*sourcev1.GitRepository](away), want: "reading GitRepository apps/fleet"},
-		"Freezes cannot be listed": {funcs: interceptor.Funcs{
-			List: func(context.Context, client.WithWatch, client.ObjectList, ...client.ListOption) error { return away },
-		}, want: "listing freezes: the API server is away"},
+		"Pipelines cannot be listed":     {funcs: refusingLists[*sluicev1.PipelineList](away), want: "listing pipelines: the API server is away"},
+		"Freezes cannot be listed":       {funcs: refusingLists[*sluicev1.FreezeList](away), want: "listing freezes: the API server is away"},
 		"the state cannot be read from the status": {
 			funcs: refusing[*sluicev1.Pipeline](away), change: inStatus, want: "reading the state: the API server is away",
 		},

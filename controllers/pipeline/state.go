@@ -107,7 +107,7 @@ func (s stateStore) read(ctx context.Context) error {
 	*s.memory = stateCache{carrier: carrier, branch: branch, lookedAt: s.now, cause: s.cause()}
 	text, from, err := read(ctx)
 	if err != nil {
-		if s.repo != nil {
+		if carrier != sluicev1.StateNone && s.repo != nil {
 			err = fmt.Errorf("GitRepository %s: %w", client.ObjectKeyFromObject(s.repo.object), credential.Advise(s.repo.object, err))
 		}
 		return fmt.Errorf("reading the state: %w", err)
