@@ -179,24 +179,15 @@ func compareSamples(a, b counter.Sample) int {
 
 // vectorOf reads an answer that has to be a vector, which may be empty.
 func vectorOf(body []byte) ([]labelledSample, error) {
-	var answer struct {
-		Error string `json:"error"`
-		Data  struct {
-			ResultType string          `json:"resultType"`
-			Result     json.RawMessage `json:"result"`
-		} `json:"data"`
-	}
-	if err := decode(body, &answer, "a Prometheus API"); err != nil {
-		return nil, err
-	}
+	answer, err := decodeResult(body)
 	switch {
-	case answer.Error != "":
-		return nil, fmt.Errorf("the server answered: %s", excerpt(answer.Error))
-	case answer.Data.ResultType != "vector":
+	case err != nil:
+		return nil, err
+	case answer.ResultType != "vector":
 		return nil, errors.New("the query returns no vector of counters")
 	}
 	var vector []labelledSample
-	if err := json.Unmarshal(answer.Data.Result, &vector); err != nil {
+	if err := json.Unmarshal(answer.Result, &vector); err != nil {
 		return nil, errors.New("reading a vector: it is none")
 	}
 	return vector, nil

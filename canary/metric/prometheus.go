@@ -42,32 +42,44 @@ func (p *prometheus) vector(ctx context.Context, query string, when time.Time) (
 // decodePrometheus reads an answer to an instant query; the shape of the result
 // depends on its type.
 func decodePrometheus(body []byte) (float64, error) {
-	var answer struct {
-		Error string `json:"error"`
-		Data  struct {
-			ResultType string          `json:"resultType"`
-			Result     json.RawMessage `json:"result"`
-		} `json:"data"`
-	}
-	if err := decode(body, &answer, "a Prometheus API"); err != nil {
-		return 0, err
-	}
+	answer, err := decodeResult(body)
 	switch {
-	case answer.Error != "":
-		return 0, fmt.Errorf("the server answered: %s", excerpt(answer.Error))
-	case answer.Data.ResultType == "vector":
-		return decodeVector(answer.Data.Result)
-	case answer.Data.ResultType == "scalar":
+	case err != nil:
+		return 0, err
+	case answer.ResultType == "vector":
+		return decodeVector(answer.Result)
+	case answer.ResultType == "scalar":
 		var s sample
-		if err := json.Unmarshal(answer.Data.Result, &s); err != nil {
+		if err := json.Unmarshal(answer.Result, &s); err != nil {
 			return 0, errors.New("reading a scalar: it is none")
 		}
 		return s.value()
-	case slices.Contains([]string{"matrix", "string", "streams"}, answer.Data.ResultType):
-		return 0, fmt.Errorf("the query returns a %q, not a single value", answer.Data.ResultType)
+	case slices.Contains([]string{"matrix", "string", "streams"}, answer.ResultType):
+		return 0, fmt.Errorf("the query returns a %q, not a single value", answer.ResultType)
 	default:
 		return 0, errors.New("the query does not return a single value")
 	}
+}
+
+// result is what an answer to a query holds, in the form that its type says.
+type result struct {
+	ResultType string          `json:"resultType"`
+	Result     json.RawMessage `json:"result"`
+}
+
+// decodeResult reads an answer to any query.
+func decodeResult(body []byte) (result, error) {
+	var answer struct {
+		Error string `json:"error"`
+		Data  result `json:"data"`
+	}
+	if err := decode(body, &answer, "a Prometheus API"); err != nil {
+		return result{}, err
+	}
+	if answer.Error != "" {
+		return result{}, fmt.Errorf("the server answered: %s", excerpt(answer.Error))
+	}
+	return answer.Data, nil
 }
 
 func decodeVector(result json.RawMessage) (float64, error) {
