@@ -13,27 +13,19 @@ import (
 	"github.com/sluice-cd/sluice/internal/reconciler"
 )
 
-// failure is an error that another condition shows beside Ready, with the same reason.
-type failure struct {
-	error
-	condition string
-}
-
-func (f failure) Unwrap() error { return f.error }
-
 func fetchFailed(reason string, err error) error {
-	return failure{reconciler.WithReason(reason, err), sourcev1.FetchFailedCondition}
+	return reconciler.WithCondition(sourcev1.FetchFailedCondition, reason, err)
 }
 
 func storageFailed(err error) error {
-	return failure{reconciler.WithReason(sourcev1.ArchiveOperationFailedReason, err), sourcev1.StorageOperationFailedCondition}
+	return reconciler.WithCondition(sourcev1.StorageOperationFailedCondition, sourcev1.ArchiveOperationFailedReason, err)
 }
 
 // fail records an error in the condition that it belongs to.
 func (r *Reconciler) fail(obj *sourcev1.GitRepository, err error) error {
-	var f failure
+	var f reconciler.ConditionError
 	if errors.As(err, &f) {
-		r.set(obj, f.condition, reconciler.ReasonOf(f, r.Reason), reconciler.ConditionMessage(f))
+		r.set(obj, f.Condition, reconciler.ReasonOf(f, r.Reason), reconciler.ConditionMessage(f))
 	}
 	return err
 }

@@ -115,9 +115,9 @@ func rateLimited(image registry.Image, err error, reason string) error {
 
 // fail records an error in the condition that it belongs to.
 func (r *Reconciler) fail(obj *sourcev1.OCIRepository, err error) error {
-	var f failure
+	var f reconciler.ConditionError
 	if errors.As(err, &f) {
-		r.set(obj, f.condition, reconciler.ReasonOf(f, r.Reason), reconciler.ConditionMessage(f))
+		r.set(obj, f.Condition, reconciler.ReasonOf(f, r.Reason), reconciler.ConditionMessage(f))
 	}
 	return err
 }

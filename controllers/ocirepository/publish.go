@@ -52,7 +52,7 @@ func (r *Reconciler) publish(ctx context.Context, obj *sourcev1.OCIRepository, s
 		return nil, nil
 	}
 	artifact, err := r.Publisher.Publish(ctx, snapshot, recorded)
-	var f failure
+	var f reconciler.ConditionError
 	switch {
 	case errors.As(err, &f):
 		return nil, err

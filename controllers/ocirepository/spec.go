@@ -146,18 +146,10 @@ func registrySpec(obj *sourcev1.OCIRepository) registry.Spec {
 	return spec
 }
 
-// failure is an error that another condition shows beside Ready, with the same reason.
-type failure struct {
-	error
-	condition string
-}
-
-func (f failure) Unwrap() error { return f.error }
-
 func fetchFailed(reason string, err error) error {
-	return failure{reconciler.WithReason(reason, err), sourcev1.FetchFailedCondition}
+	return reconciler.WithCondition(sourcev1.FetchFailedCondition, reason, err)
 }
 
 func storageFailed(err error) error {
-	return failure{reconciler.WithReason(sourcev1.ArchiveOperationFailedReason, err), sourcev1.StorageOperationFailedCondition}
+	return reconciler.WithCondition(sourcev1.StorageOperationFailedCondition, sourcev1.ArchiveOperationFailedReason, err)
 }

@@ -43,7 +43,7 @@ func (r *Reconciler) verify(ctx context.Context, obj *sourcev1.OCIRepository, se
 	if err := r.verifySignature(ctx, obj, seen); err != nil {
 		r.forget(obj)
 		err = fmt.Errorf("failed to verify the signature using provider '%s': %w", obj.Spec.Verify.Provider, err)
-		return failure{reconciler.WithReason(sourcev1.VerificationError, err), sourcev1.SourceVerifiedCondition}
+		return reconciler.WithCondition(sourcev1.SourceVerifiedCondition, sourcev1.VerificationError, err)
 	}
 	r.set(obj, sourcev1.SourceVerifiedCondition, meta.SucceededReason, "verified signature of revision "+seen.revision())
 	r.mu.Lock()

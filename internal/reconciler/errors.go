@@ -30,6 +30,22 @@ func ReasonOf(err error, others func(error) string) string {
 	return others(err)
 }
 
+// ConditionError is an error that a condition beside Ready shows, too, with the same reason.
+type ConditionError struct {
+	error
+	// Condition is the type of that condition.
+	Condition string
+}
+
+// Unwrap implements the interface of package errors.
+func (e ConditionError) Unwrap() error { return e.error }
+
+// WithCondition gives an error a reason, as [WithReason] does, and the condition beside
+// Ready that shows it.
+func WithCondition(condition, reason string, err error) error {
+	return ConditionError{WithReason(reason, err), condition}
+}
+
 // waiting is an error that neither backs off nor needs a person.
 type waiting struct {
 	error
