@@ -99,6 +99,10 @@ func dict(object map[string]any, field string) map[string]any {
 // go through.
 var expected = []string{"not ready", "Halt ", "Rolling back", "Canary failed!", "waiting for", "Canary analysis failed"}
 
+// Flagger writes a workload back as it read it: where the controller of that workload wrote its status in between,
+// Flagger says so, and tries again.
+const scaling, raced = "scaling ", " failed: Operation cannot be fulfilled on "
+
 // noComplaints fails for warnings that say something else: an object that is refused,
 // a conflict, something that is missing.
 func (f *fleet) noComplaints() {
@@ -109,6 +113,7 @@ func (f *fleet) noComplaints() {
 	}
 	for _, e := range events.Items {
 		known := slices.ContainsFunc(expected, func(part string) bool { return strings.Contains(e.Message, part) })
+		known = known || strings.HasPrefix(e.Message, scaling) && strings.Contains(e.Message, raced)
 		if e.InvolvedObject.Kind == flaggerv1.CanaryKind && e.Type == corev1.EventTypeWarning && !known {
 			f.Errorf("%s, %d times: %s", e.InvolvedObject.Name, e.Count, e.Message)
 		}
