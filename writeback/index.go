@@ -3,6 +3,7 @@
 package writeback
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -136,18 +137,19 @@ func (f found) something() bool { return len(f.Markers) > 0 || f.Skip != "" }
 // Hidden directories count, symlinks and submodules do not. What parsing takes is
 // of the budget of a namespace.
 func (x *Index) Marked(ctx context.Context, files Files, root, namespace string) ([]File, error) {
+	s := x.search(files, namespace)
 	at, err := files.Stat(root)
+	if err != nil || at.Mode == tree.Symlink {
+		err = cmp.Or(linkError(files, &s.links, root), err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("looking for markers in %q: %w", root, err)
 	}
-	s := x.search(files, namespace)
 	switch at.Mode {
 	case tree.Dir:
 		_, err = s.directory(ctx, path.Clean(root), at.Hash)
 	case tree.File, tree.Executable:
 		_, err = s.file(ctx, path.Clean(root), at.Hash)
-	case tree.Symlink:
-		err = fmt.Errorf("looking for markers in %q: %w", root, s.link(path.Clean(root)))
 	default:
 		err = fmt.Errorf("looking for markers in %q: %w", root, tree.ErrNotDir)
 	}

@@ -21,17 +21,37 @@ const (
 	maxNames = 100_000
 )
 
-// ErrLink means that the path is a symlink. What is behind it belongs to another
-// path, perhaps of someone else.
+// ErrLink means that the path is a symlink, or leads through one. What is behind it
+// belongs to another path, perhaps of someone else.
 var ErrLink = errors.New("it is a symlink, which is not followed")
 
-// link is the error for a root that is a symlink.
-func (s *search) link(name string) error {
-	target, err := s.links.Follow(name)
+// linkError says what to name instead of a path that is a symlink or leads through one,
+// which no tree follows; nil if the path does neither.
+func linkError(files Files, links *tree.Links, name string) error {
+	parts, err := tree.Split(name)
 	if err != nil {
-		return fmt.Errorf("%w: name what it points to", ErrLink)
+		return nil //nolint:nilerr // whoever looks at the path says so
 	}
-	return fmt.Errorf("%w: name what it points to, %q", ErrLink, target.Path)
+	for i := range parts {
+		link := path.Join(parts[:i+1]...)
+		at, err := files.Stat(link)
+		switch {
+		case err != nil:
+			return nil //nolint:nilerr // likewise
+		case at.Mode != tree.Symlink:
+			continue
+		}
+		err = ErrLink
+		if i < len(parts)-1 {
+			err = fmt.Errorf("%q leads there: %w", link, ErrLink)
+		}
+		target, nowhere := links.Follow(name)
+		if nowhere != nil {
+			return fmt.Errorf("%w: name what it points to", err)
+		}
+		return fmt.Errorf("%w: name what it points to, %q", err, target.Path)
+	}
+	return nil
 }
 
 // follow reports the symlinks that have markers behind them which are not looked at

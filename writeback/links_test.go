@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/sluice-cd/sluice/internal/tree"
 	"github.com/sluice-cd/sluice/test/fake/gitserver"
 	"github.com/sluice-cd/sluice/writeback"
 	"github.com/sluice-cd/sluice/writeback/edit"
@@ -41,12 +42,16 @@ func TestWhatIsBehindASymlinkIsSaid(t *testing.T) {
 		linked  []string
 		err     error
 	}{
-		"a folder of links":             {root: "prod", linked: []string{"prod/app.yaml", "prod/folder", "prod/second.yaml"}},
-		"all, where each is looked at":  {root: "", changed: []string{"base/app.yaml", "base/deep/x.yml", "test/app.yaml"}},
-		"a folder with both":            {root: "test", changed: []string{"test/app.yaml"}},
-		"a link as the path":            {root: "dirlink", err: writeback.ErrLink},
-		"a link to a file as the path":  {root: "prod/app.yaml", err: writeback.ErrLink},
-		"a link to nothing as the path": {root: "prod/gone.yaml", err: writeback.ErrLink},
+		"a folder of links":                {root: "prod", linked: []string{"prod/app.yaml", "prod/folder", "prod/second.yaml"}},
+		"all, where each is looked at":     {root: "", changed: []string{"base/app.yaml", "base/deep/x.yml", "test/app.yaml"}},
+		"a folder with both":               {root: "test", changed: []string{"test/app.yaml"}},
+		"a link as the path":               {root: "dirlink", err: writeback.ErrLink},
+		"a link to a file as the path":     {root: "prod/app.yaml", err: writeback.ErrLink},
+		"a link to nothing as the path":    {root: "prod/gone.yaml", err: writeback.ErrLink},
+		"a path through a link":            {root: "dirlink/app.yaml", err: writeback.ErrLink},
+		"a path through two links":         {root: "prod/self/folder/x.yml", err: writeback.ErrLink},
+		"a path through a link to nothing": {root: "dirlink/none.yaml", err: writeback.ErrLink},
+		"a path through a file":            {root: "base/app.yaml/x", err: tree.ErrNotDir},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

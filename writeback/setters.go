@@ -109,13 +109,17 @@ func (s Setter) find(files Files, root string) (string, error) {
 		}
 	}
 	at, err := files.Stat(name)
+	missing := errors.Is(err, fs.ErrNotExist) || errors.Is(err, tree.ErrNotDir)
+	if missing || err == nil && at.Mode == tree.Symlink {
+		if link := linkError(files, &tree.Links{In: files, Names: maxNames}, name); link != nil {
+			return "", s.fail(name, link)
+		}
+	}
 	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, tree.ErrNotDir):
+	case missing:
 		return "", s.fail(name, err)
 	case err != nil:
 		return "", fmt.Errorf("looking at %s: %w", name, err)
-	case at.Mode == tree.Symlink:
-		return "", s.fail(name, ErrLink)
 	case !at.Mode.IsFile():
 		return "", s.fail(name, errors.New("it is not a file"))
 	}

@@ -92,8 +92,12 @@ func TestABundleWhoseSetterDoesNotFitIsNotWrittenInPart(t *testing.T) {
 		"a directory":                 {v1alpha1.Setter{File: ".", YAML: "tag"}, "not a file", nil},
 		"a way out of the repository": {v1alpha1.Setter{File: "../../x.yaml", YAML: "tag"}, "outside of the repository", nil},
 		"a folder of Git":             {v1alpha1.Setter{File: "../.git/config", Regex: "(?P<version>.)"}, "does not check out", nil},
-		"a link":                      {v1alpha1.Setter{File: "link.yaml", YAML: "tag"}, "symlink", writeback.ErrLink},
-		"a way through a link":        {v1alpha1.Setter{File: "folder/values.yaml", YAML: "tag"}, "in app/folder/values.yaml", fs.ErrNotExist},
+		"a link": {
+			v1alpha1.Setter{File: "link.yaml", YAML: "tag"}, `name what it points to, "app/values.yaml"`, writeback.ErrLink,
+		},
+		"a way through a link": {
+			v1alpha1.Setter{File: "folder/values.yaml", YAML: "tag"}, `"app/folder" leads there: it is a symlink`, writeback.ErrLink,
+		},
 		"a field that there is not": {
 			v1alpha1.Setter{File: "values.yaml", YAML: "image.tag"}, "yaml image.tag: the file has no such field", nil,
 		},

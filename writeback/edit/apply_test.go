@@ -161,17 +161,19 @@ func TestNearMissesAreShownShortened(t *testing.T) {
 func TestWhyAMarkerIsNoJSON(t *testing.T) {
 	const marker = `{"$imagepolicy": "apps:app"}`
 	for comment, want := range map[string]Reason{
-		"# " + marker:               "",
-		"#" + marker + " ":          "",
-		"# see " + marker:           TextAround,
-		"# " + marker + " please":   TextAround,
-		"# " + marker + "x":         TextAround,
-		"# x" + marker:              TextAround,
-		"# {'$imagepolicy': 'a:b'}": SingleQuotes,
-		"# {$imagepolicy: a}":       NotJSON,
-		"# } $imagepolicy {":        NotJSON,
-		"# { $imagepolicy":          NotJSON,
-		"# {\"$imagepolicy\": 1}":   NotJSON,
+		"# " + marker:                "",
+		"#" + marker + " ":           "",
+		"# see " + marker:            TextAround,
+		"# " + marker + " please":    TextAround,
+		"# " + marker + "x":          TextAround,
+		"# x" + marker:               TextAround,
+		"# " + marker + " " + marker: TextAround,
+		"# {x} " + marker:            TextAround,
+		"# {'$imagepolicy': 'a:b'}":  SingleQuotes,
+		"# {$imagepolicy: a}":        NotJSON,
+		"# } $imagepolicy {":         NotJSON,
+		"# { $imagepolicy":           NotJSON,
+		"# {\"$imagepolicy\": 1}":    NotJSON,
 	} {
 		if _, skip, found := readComment([]byte(comment)); !found || skip != want {
 			t.Errorf("%s: %q, %v", comment, skip, found)

@@ -96,6 +96,8 @@ func TestSetter(t *testing.T) {
 		"too many parts":       {"ns:app:tag:x", edit.Setter{}, false},
 		"a slash is no colon":  {"ns/app", edit.Setter{}, false},
 		"nothing is no setter": {"", edit.Setter{}, false},
+		"a blank before it":    {" ns:app", edit.Setter{}, false},
+		"a blank within it":    {"ns: app:tag", edit.Setter{}, false},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

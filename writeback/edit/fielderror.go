@@ -25,15 +25,16 @@ const (
 
 // ofSetter are the reasons that speak of a marker, in the words of a setter's fields.
 var ofSetter = map[Reason]Reason{
-	NeedsTag:    "the field holds a tag, for which part has to be tag",
-	NeedsName:   "the field holds a name without a tag, for which part has to be name",
-	NeedsDigest: "the field holds a digest, for which part has to be digest",
-	NeedsAll:    "the field holds a whole image reference, for which part has to be reference",
-	MissingPart: "the image does not have the part that the setter asks for",
-	Alias:       "the path leads to an alias: name its anchor instead",
-	BlockScalar: "the value is a block scalar: write it on the line of its key",
-	Multiline:   "the value spans lines: write it on one",
-	Unsupported: "the value cannot be told from what is around it: write it in quotes",
+	NeedsTag:     "the field holds a tag, for which part has to be tag",
+	NeedsVersion: "the field holds a version, for which part has to be tag",
+	NeedsName:    "the field holds a name without a tag, for which part has to be name",
+	NeedsDigest:  "the field holds a digest, for which part has to be digest",
+	NeedsAll:     "the field holds a whole image reference, for which part has to be reference",
+	MissingPart:  "the image does not have the part that the setter asks for",
+	Alias:        "the path leads to an alias: name its anchor instead",
+	BlockScalar:  "the value is a block scalar: write it on the line of its key",
+	Multiline:    "the value spans lines: write it on one",
+	Unsupported:  "the value cannot be told from what is around it: write it in quotes",
 }
 
 // FieldError says why a field without a marker was neither read nor written.

@@ -145,6 +145,11 @@ func jsonSetter(body []byte) (string, bool) {
 	if err := json.Unmarshal(body, &object); err != nil {
 		return "", false
 	}
+	return setterOf(object)
+}
+
+// setterOf is the setter in the object that a comment is.
+func setterOf(object map[string]any) (string, bool) {
 	if value, ok := object[key].(string); ok {
 		return value, true
 	}
@@ -154,10 +159,13 @@ func jsonSetter(body []byte) (string, bool) {
 }
 
 func whyNotJSON(body []byte) Reason {
-	open, shut := bytes.IndexByte(body, '{'), bytes.LastIndexByte(body, '}')
-	if shut > open && (open > 0 || shut < len(body)-1) {
-		if _, ok := jsonSetter(body[open : shut+1]); ok {
-			return TextAround
+	before, _, _ := bytes.Cut(body, []byte(key))
+	if open := bytes.LastIndexByte(before, '{'); open >= 0 {
+		var object map[string]any
+		if err := json.NewDecoder(bytes.NewReader(body[open:])).Decode(&object); err == nil {
+			if _, ok := setterOf(object); ok {
+				return TextAround // another marker, say
+			}
 		}
 	}
 	if bytes.Contains(body, []byte("'"+key+"'")) {

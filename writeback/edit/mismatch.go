@@ -15,11 +15,12 @@ import (
 // The writer of the marker left out a part, or chose the wrong one, and the image
 // that comes of it cannot be pulled.
 const (
-	NeedsTag    Reason = "the field holds a tag, for which the marker has to end with :tag"
-	NeedsName   Reason = "the field holds a name without a tag, for which the marker has to end with :name"
-	NeedsDigest Reason = "the field holds a digest, for which the marker has to end with :digest"
-	NeedsAll    Reason = "the field holds a whole image reference, for which the marker must not ask for a part"
-	HoldsMore   Reason = "the value is more than an image, which would be lost"
+	NeedsTag     Reason = "the field holds a tag, for which the marker has to end with :tag"
+	NeedsVersion Reason = "the field holds a version, for which the marker has to end with :tag"
+	NeedsName    Reason = "the field holds a name without a tag, for which the marker has to end with :name"
+	NeedsDigest  Reason = "the field holds a digest, for which the marker has to end with :digest"
+	NeedsAll     Reason = "the field holds a whole image reference, for which the marker must not ask for a part"
+	HoldsMore    Reason = "the value is more than an image, which would be lost"
 
 	Encrypted Reason = "the value is encrypted with SOPS, or covered by its MAC: nobody could decrypt the file any more"
 )
@@ -28,7 +29,7 @@ const (
 // in.
 func (r Reason) Held() bool {
 	switch r {
-	case NeedsTag, NeedsName, NeedsDigest, NeedsAll, HoldsMore, Encrypted:
+	case NeedsTag, NeedsVersion, NeedsName, NeedsDigest, NeedsAll, HoldsMore, Encrypted:
 		return true
 	}
 	return false
@@ -70,21 +71,23 @@ func siteOf(at located) site {
 const maxBeside = 200
 
 // holds tells whether the name of a field says that it holds something: "tag",
-// "TAG", "image.tag", "IMAGE_TAG" and "imageTag" do for "tag", and "stage" does not.
+// "TAG", "image.tag", "IMAGE_TAG", "imageTag" and the label "example.com/tag" do for
+// "tag", and "stage" does not.
 func (s site) holds(word string) bool {
 	for _, spelt := range []string{word, strings.ToUpper(word)} {
 		if front, ok := strings.CutSuffix(s.key, spelt); ok {
-			return front == "" || strings.ContainsRune("._-", rune(front[len(front)-1]))
+			return front == "" || strings.ContainsRune("._-/", rune(front[len(front)-1]))
 		}
 	}
 	front, ok := strings.CutSuffix(s.key, strings.ToUpper(word[:1])+word[1:])
 	return ok && front != "" && !unicode.IsUpper(rune(front[len(front)-1]))
 }
 
-// more tells whether a value is a variable with its name, or an address.
+// more tells whether a value is a variable with its name, or an address. A range of
+// versions, such as ">=1.0", is neither.
 func more(value string) bool {
 	name, _, found := strings.Cut(value, "=")
-	return found && !strings.ContainsAny(name, "/:@ ") || strings.Contains(value, "://")
+	return found && !strings.ContainsAny(name, "/:@ <>!~^") && name != "" || strings.Contains(value, "://")
 }
 
 // fits says why a part of an image is not what the field holds now. A field that
@@ -94,10 +97,10 @@ func (s site) fits(part Part, value string) Reason {
 	switch {
 	case more(value):
 		return HoldsMore
-	case s.holds("tag"):
-		if part != Tag && (!strings.ContainsAny(value, "/:@") || s.key == "newTag" || s.kustom) {
-			return NeedsTag
-		}
+	case part != Tag && s.holds("tag"):
+		return s.fitsTag(value)
+	case part != Tag && s.holds("version"):
+		return fitsVersion(value)
 	case s.holds("digest"):
 		if part != Digest && (!strings.ContainsAny(value, "/@") || s.kustom) {
 			return NeedsDigest
@@ -108,6 +111,23 @@ func (s site) fits(part Part, value string) Reason {
 		return s.fitsImage(part, value)
 	}
 	return ""
+}
+
+// fitsTag is for fields that hold a tag, and get more than one.
+func (s site) fitsTag(value string) Reason {
+	if strings.ContainsAny(value, "/:@") && s.key != "newTag" && !s.kustom {
+		return ""
+	}
+	return NeedsTag
+}
+
+// fitsVersion is for fields that hold the version of a chart, say, or of what has a label,
+// and get more than a tag.
+func fitsVersion(value string) Reason {
+	if value == "" || strings.ContainsAny(value, "/:@") {
+		return ""
+	}
+	return NeedsVersion
 }
 
 // fitsImage is for fields that hold whole references or, beside a tag, names.

@@ -69,6 +69,16 @@ func TestAMarkerThatAsksForWhatTheFieldCannotBeIsHeld(t *testing.T) {
 		"an address would lose its scheme":                {"url: oci://ghcr.io/acme/app:1", "", edit.HoldsMore},
 		"a tag in a template that is no YAML":             {"{{ if x }}\nnewTag: 1.0.0", "", edit.NeedsTag},
 		"a tag in quotes in a template that is no YAML":   {"{{ if x }}\n- \"tag\" : '1.0.0'", "", edit.NeedsTag},
+		"a version of a chart gets a reference":           {"chart:\n  spec:\n    version: 1.0.0", "", edit.NeedsVersion},
+		"a version of a chart gets a name":                {"chart:\n  spec:\n    version: '>=1.0'", ":name", edit.NeedsVersion},
+		"a version of a chart gets a tag":                 {"chart:\n  spec:\n    version: 1.0.0", ":tag", ""},
+		"a range of versions gets a tag":                  {"chart:\n  spec:\n    version: '>=1.0'", ":tag", ""},
+		"a version that somebody keeps a reference in":    {"version: ghcr.io/acme/app:1", "", ""},
+		"a version of which nothing is known":             {"version: ''", "", ""},
+		"a variable for a version gets a reference":       {"env:\n- name: APP_VERSION\n  value: v1", "", edit.NeedsVersion},
+		"a label for a version gets a reference":          {"labels:\n  app.kubernetes.io/version: v1", "", edit.NeedsVersion},
+		"a label for a tag gets a reference":              {"labels:\n  example.com/tag: v1", "", edit.NeedsTag},
+		"a word that ends like a version":                 {"conversion: none", "", ""},
 		"a tag whose value is on the next line":           {"tag: !!str%  v1", "", edit.NeedsTag},
 	}
 	for name, tc := range tests {

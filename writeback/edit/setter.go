@@ -28,7 +28,7 @@ type Setter struct {
 // or ":digest".
 func ParseSetter(s string) (Setter, error) {
 	fields := strings.Split(s, ":")
-	if len(fields) < 2 || len(fields) > 3 || fields[0] == "" || fields[1] == "" {
+	if len(fields) < 2 || len(fields) > 3 || fields[0] == "" || fields[1] == "" || strings.ContainsAny(s, " \t") {
 		return Setter{}, fmt.Errorf("%q is not namespace:name[:tag|:name|:digest]", s)
 	}
 	setter := Setter{Namespace: fields[0], Policy: fields[1]}
