@@ -81,12 +81,15 @@ func (p podSelection) check(ctx context.Context, r *Revision, seen *canary.Workl
 }
 
 // compare looks when a release is about to begin, and each time that the target changes
-// during one; a canary at rest has its users on pods that were looked at. Pods that no
-// workload made are looked for at each observation of a release.
+// during one, or that others have pods with its labels; a canary at rest has its users on
+// pods that were looked at. Pods are looked for at each observation of a release.
 func (p podSelection) compare(ctx context.Context) (collision, error) {
 	before, generation := p.scope.entry.selected, p.target.GetGeneration()
 	if before.compared && before.generation == generation && len(before.alike) == 0 {
-		return p.newPod(ctx)
+		if others, err := p.othersCame(ctx); err != nil || !others {
+			return collision{}, err
+		}
+		p.scope.entry.selected = selectedPods{}
 	}
 	others, err := otherWorkloads(ctx, p.scope, p.kind)
 	if err != nil {
@@ -172,51 +175,56 @@ func (p podSelection) otherCanary(svc *corev1.Service) string {
 	return whose
 }
 
-// newPod finds what [podSelection.otherPod] does, if that is long enough ago. What it finds
-// is looked for again at once.
-func (p podSelection) newPod(ctx context.Context) (collision, error) {
+// othersCame reports whether others have pods by now, if the last look is long enough ago.
+func (p podSelection) othersCame(ctx context.Context) (bool, error) {
 	before, now := &p.scope.entry.selected, p.scope.clock.Now()
 	if now.Sub(before.looked) < lookPause {
-		return collision{}, nil
+		return false, nil
 	}
 	found, err := p.otherPod(ctx)
 	if err == nil && found.why == "" {
 		before.looked = now
-	} else {
-		*before = selectedPods{}
 	}
-	return found, err
+	return found.why != "", err
 }
 
-// otherPod finds a pod with the labels of the target's that no workload made that was
-// compared: one of a Job, say.
+// otherPod finds a pod with the labels of the target's that neither of the two copies made:
+// one of a Job, say.
 func (p podSelection) otherPod(ctx context.Context) (collision, error) {
-	pods, err := podsWith(ctx, p.scope, p.names.own, client.Limit(maxDiagnosed))
-	if err != nil {
-		return collision{}, err
-	}
-	for i := range pods {
-		pod, owner := &pods[i], metav1.GetControllerOf(&pods[i])
-		ended := pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
-		if ended || owner == nil || wasCompared(pod, owner) {
-			continue
+	pods := &corev1.PodList{}
+	for more := true; more; more = pods.Continue != "" {
+		err := p.scope.live.List(ctx, pods, client.InNamespace(p.scope.canary.Namespace), client.MatchingLabels(p.names.own),
+			client.Limit(maxDiagnosed), client.Continue(pods.Continue))
+		if err != nil {
+			return collision{}, fmt.Errorf("listing pods with the labels of those of %s: %w", title(p.target), err)
 		}
-		return collision{
-			passing: true,
-			why: fmt.Sprintf("pod %s.%s of %s %s has all labels that those of %s are selected by (%s), and users would get it; give it other labels",
-				pod.Name, pod.Namespace, owner.Kind, owner.Name, title(p.target), labels.FormatLabels(p.names.own)),
-		}, nil
+		for i := range pods.Items {
+			pod, owner := &pods.Items[i], metav1.GetControllerOf(&pods.Items[i])
+			ended := pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+			if ended || owner == nil || p.isOfCopies(pod, owner) {
+				continue
+			}
+			return collision{
+				passing: true,
+				why: fmt.Sprintf("pod %s.%s of %s %s has all labels that those of %s are selected by (%s), and users would get it; give it other labels",
+					pod.Name, pod.Namespace, owner.Kind, owner.Name, title(p.target), labels.FormatLabels(p.names.own)),
+			}, nil
+		}
 	}
 	return collision{}, nil
 }
 
-// wasCompared reports whether a pod is one of a workload that [otherWorkloads] lists, or of
-// the two copies. A ReplicaSet has the label if a Deployment made it.
-func wasCompared(pod *corev1.Pod, owner *metav1.OwnerReference) bool {
-	if owner.APIVersion != appsv1.SchemeGroupVersion.String() {
+// isOfCopies reports whether one of the two copies made a pod, Deployments by way of
+// a ReplicaSet.
+func (p podSelection) isOfCopies(pod *corev1.Pod, owner *metav1.OwnerReference) bool {
+	kind := p.kind
+	if kind == "Deployment" {
+		kind = "ReplicaSet"
+	}
+	if owner.APIVersion != appsv1.SchemeGroupVersion.String() || owner.Kind != kind {
 		return false
 	}
-	return owner.Kind != "ReplicaSet" || pod.Labels[appsv1.DefaultDeploymentUniqueLabelKey] != ""
+	return madeBy(pod, p.scope.targetName()) || madeBy(pod, p.scope.primaryName())
 }
 
 // startsOrRuns reports whether there is something to try, or being tried.

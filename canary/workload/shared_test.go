@@ -174,6 +174,49 @@ func TestAJobThatStartsInMidRelease(t *testing.T) {
 	}
 }
 
+// A Deployment that was made in the middle of a release was compared once the target
+// changed the next time: until then its pods got users.
+func TestAWorkloadThatIsMadeInMidRelease(t *testing.T) {
+	b := newFixture(t, shop("podinfo", set{"app": "shop"}, set{"app": "shop"}))
+	clk := clocktesting.NewFakePassiveClock(noon)
+	b.manager.clock = clk
+	b.canary.Status.Phase = flaggerv1.CanaryPhaseProgressing
+	pod := func(deployment, hash string) *corev1.Pod {
+		made := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "test", Name: deployment + "-" + hash + "-x", Labels: set{"app": "shop"}}}
+		made.Labels[appsv1.DefaultDeploymentUniqueLabelKey] = hash
+		made.OwnerReferences = []metav1.OwnerReference{
+			{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: deployment + "-" + hash, UID: "set", Controller: ptr.To(true)},
+		}
+		return made
+	}
+	b.must(b.c.Create(t.Context(), pod("podinfo", "5d4")))
+	if p := b.observe(); p.Target.Shared {
+		t.Fatalf("at first: %+v", p.Target)
+	}
+	clk.SetTime(noon.Add(lookPause))
+	if p := b.observe(); p.Target.Shared {
+		t.Fatalf("its own pods: %+v", p.Target)
+	}
+	other := shop("exporter", set{"app": "shop"}, set{"app": "shop"})
+	other.SetNamespace("test")
+	b.must(b.c.Create(t.Context(), other))
+	b.must(b.c.Create(t.Context(), pod("exporter", "77f")))
+	clk.SetTime(noon.Add(2 * lookPause))
+	for range 2 {
+		if p := b.observe(); !p.Target.Shared || !p.Target.Stuck || !strings.Contains(p.Target.Why, "pods of deployment exporter.test have all labels") {
+			t.Errorf("it runs: %+v", p.Target)
+		}
+	}
+	b.must(b.c.Delete(t.Context(), other))
+	if p := b.observe(); !p.Target.Shared || p.Target.Stuck || !strings.Contains(p.Target.Why, "pod exporter-77f-x.test of ReplicaSet exporter-77f") {
+		t.Errorf("its pod is left: %+v", p.Target)
+	}
+	b.must(b.c.Delete(t.Context(), pod("exporter", "77f")))
+	if p := b.observe(); p.Target.Shared {
+		t.Errorf("it is gone: %+v", p.Target)
+	}
+}
+
 // A StatefulSet was compared with nobody.
 func TestAStatefulSetWhosePodsShareALabel(t *testing.T) {
 	for name, tc := range map[string]struct {
