@@ -46,6 +46,11 @@ var passing = []struct {
 	{regexp.MustCompile(`(?i)\b\d{1,2}[/.]\d{1,2}[/.]\d{4},?( (at )?\d{1,2}:\d\d(:\d\d)?( ?[ap]\.?m\b\.?)?)?`), "now"},
 	{regexp.MustCompile(`(?i)\b\d{1,2}:\d\d(:\d\d)? ?[ap]m\b`), "now"},
 	{regexp.MustCompile(`(?i)\b(took) \d+ ?(s|secs?|seconds?|minutes?)\b`), "$1 a while"},
+	{regexp.MustCompile(`(?i)\b(again|retry|retried|retry-after|wait|waiting|resets?|expires?|unlocks?|unlocked)((?: in| after| for|:)?) ` +
+		`\d+ ?(s|secs?|seconds?|m|mins?|minutes?|h|hours?)\b`), "$1$2 a while"},
+	{regexp.MustCompile(`(?i)\b(pid|process)[ =:]+\d+\b`), "$1 ..."},
+	{regexp.MustCompile(`\[\d{2,}\]:`), "[...]:"}, // a process, as syslog has it
+	{regexp.MustCompile(`(/tmp|/var/tmp)/[^\s"'` + "`" + `:,;)]+`), "$1/..."},
 	{regexp.MustCompile(`\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?([.,]\d+)?( ?(Z|UTC|GMT|[-+]\d\d:?\d\d))?`), "now"},
 	{regexp.MustCompile(`\b((Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? )?(\d{1,2} )?(Jan|Feb|Mar|Apr|May|Jun|` +
 		`Jul|Aug|Sep|Oct|Nov|Dec)[a-z]* (\d{1,2} )?(\d{4} )?` +

@@ -33,7 +33,7 @@ func TestTheReasonOfARejectedPushIsKept(t *testing.T) {
 	tests := map[string]string{
 		"number of a ticket":     "the message must name a change request (CHG0001234)",
 		"a merge request":        "changes must be made through a pull request, see merge request 12",
-		"a limit":                "file is 120 MB; the limit is 100 MB, try again in 30 seconds",
+		"a limit":                "file is 120 MB; the limit is 100 MB, in 30 seconds at most",
 		"the commit of somebody": "cannot lock ref: is at 0123456789abcdef0123456789abcdef01234567",
 	}
 	for name, text := range tests {

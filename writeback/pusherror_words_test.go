@@ -28,9 +28,20 @@ func TestTheSameRejectionReadsTheSameAtEachAttempt(t *testing.T) {
 		"a date of Germany": {"frozen, it is 29.11.2026, 10:03", "frozen, it is 30.11.2026, 11:14", "frozen"},
 		"a time of the day": {"frozen at 10:03 PM", "frozen at 11:14 PM", "frozen"},
 		"how long it took":  {"hook took 3s and declined", "hook took 4s and declined", "declined"},
+		"how long it is to be waited": {
+			"rate limit exceeded, please try again in 42 seconds", "rate limit exceeded, please try again in 7 seconds",
+			"limit exceeded, please try again in a while",
+		},
+		"when a freeze ends": {"branch frozen, wait 14 minutes", "branch frozen, wait 3 minutes", "branch frozen, wait a while"},
+		"a temporary file": {
+			"mktemp: cannot write '/tmp/tmp.Xa81kLp2': read-only", "mktemp: cannot write '/tmp/tmp.Zz91mNb4': read-only", "'/tmp/...': read-only",
+		},
+		"a process": {
+			"update-hook[4242]: denied by pid 4242", "update-hook[517]: denied by pid 517", "update-hook[...]: denied by pid ...",
+		},
 		"a rule whose numbers stay": {
-			"at most 3 files, retry in 60 seconds", "at most 3 files, retry in 60 seconds",
-			"at most 3 files, retry in 60 seconds",
+			"at most 3 files, of 60 seconds each, see rules[7]", "at most 3 files, of 60 seconds each, see rules[7]",
+			"at most 3 files, of 60 seconds each, see rules[7]",
 		},
 	}
 	for name, tc := range tests {
