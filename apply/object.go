@@ -194,7 +194,7 @@ func (a *applier) takeOver(ctx context.Context, o *object, got *unstructured.Uns
 		operations := append(
 			ssa.PatchRemoveAnnotations(got, formerAnnotations),
 			ssa.PatchRemoveLabels(got, formerLabels)...)
-		fields, err := replaceFormerManagers(got, profile.FieldManager)
+		fields, err := replaceFormerManagers(got, profile)
 		if err != nil {
 			return nil, fmt.Errorf("reading managed fields: %w", err)
 		}
@@ -217,7 +217,7 @@ func (a *applier) takeOver(ctx context.Context, o *object, got *unstructured.Uns
 
 // replaceFormerManagers makes the fields of former managers ours. Entries that only ask
 // for something, as for a restart, stay as they are.
-func replaceFormerManagers(got *unstructured.Unstructured, ours string) ([]ssa.JSONPatch, error) {
+func replaceFormerManagers(got *unstructured.Unstructured, profile *decide.Profile) ([]ssa.JSONPatch, error) {
 	var others, requests []metav1.ManagedFieldsEntry
 	for _, entry := range got.GetManagedFields() {
 		if watch.Requests(entry) {
@@ -231,7 +231,7 @@ func replaceFormerManagers(got *unstructured.Unstructured, ours string) ([]ssa.J
 		shown = &unstructured.Unstructured{Object: map[string]any{}}
 		shown.SetManagedFields(others)
 	}
-	patches, err := ssa.PatchReplaceFieldsManagers(shown, watch.FormerManagers(ours), ours)
+	patches, err := ssa.PatchReplaceFieldsManagers(shown, watch.FormerManagers(profile), profile.FieldManager)
 	for i := range patches {
 		patches[i].Value = append(patches[i].Value, requests...)
 	}

@@ -139,7 +139,7 @@ func TestARequestToRestartOutlastsTheFieldsOfItsManager(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			u := unstructuredOf("apps/v1", "Deployment", "d")
 			u.SetManagedFields(tc.entries)
-			patches, err := replaceFormerManagers(u, "ours")
+			patches, err := replaceFormerManagers(u, &decide.Profile{FieldManager: "ours"})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -16,19 +16,25 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/fluxcd/pkg/ssa"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sluice-cd/sluice/apply/decide"
 )
 
 // FormerManagers are the field managers whose fields become ours, as upstream has it:
 // those of people who used kubectl, whichever of its commands, and our own from before
-// server-side apply. What they add and the source does not have is taken away.
-// Everybody else's fields stay with them.
-func FormerManagers(ours string) []ssa.FieldManager {
-	return []ssa.FieldManager{
-		{Name: "kubectl", OperationType: metav1.ManagedFieldsOperationApply},
-		{Name: "kubectl", OperationType: metav1.ManagedFieldsOperationUpdate},
+// server-side apply, and those that the operator names. What they add and the source does
+// not have is taken away. Everybody else's fields stay with them.
+func FormerManagers(profile *decide.Profile) []ssa.FieldManager {
+	managers := []ssa.FieldManager{
 		{Name: "before-first-apply", OperationType: metav1.ManagedFieldsOperationUpdate},
-		{Name: ours, OperationType: metav1.ManagedFieldsOperationUpdate},
+		{Name: profile.FieldManager, OperationType: metav1.ManagedFieldsOperationUpdate},
 	}
+	for _, name := range append([]string{"kubectl"}, profile.Overruled...) {
+		managers = append(managers,
+			ssa.FieldManager{Name: name, OperationType: metav1.ManagedFieldsOperationApply},
+			ssa.FieldManager{Name: name, OperationType: metav1.ManagedFieldsOperationUpdate})
+	}
+	return managers
 }
 
 // requests are the annotations by which people ask for something to be done once. They

@@ -51,6 +51,22 @@ func TestWhoseFieldsAreTakenOver(t *testing.T) {
 	}
 }
 
+func TestWhomTheOperatorOverrules(t *testing.T) {
+	overruling := *profile
+	overruling.Overruled = []string{"k9s", "node-fetch"}
+	o := NewObserver(&overruling)
+	for manager, want := range map[string]bool{"k9s": true, "k9s-edit": true, "node-fetch": true, "kubectl-edit": true, "helm": false} {
+		for _, how := range []metav1.ManagedFieldsOperationType{metav1.ManagedFieldsOperationApply, metav1.ManagedFieldsOperationUpdate} {
+			_, former, _ := o.readManagers(&metav1.ObjectMeta{
+				ManagedFields: []metav1.ManagedFieldsEntry{managed(manager, how, "", `{"f:data":{"f:x":{}}}`)},
+			})
+			if got := former != ""; got != want {
+				t.Errorf("%s, %s: taken over = %v, want %v", manager, how, got, want)
+			}
+		}
+	}
+}
+
 func TestOnlyWhatSomebodyDidIsAChange(t *testing.T) {
 	object := func(change func(*decide.Observed)) *decide.Observed {
 		o := seen("a", "1", "Current")

@@ -23,7 +23,7 @@ type Observer struct {
 
 // NewObserver returns an observer for the owners of a profile.
 func NewObserver(profile *decide.Profile) Observer {
-	return Observer{profile: profile, former: FormerManagers(profile.FieldManager)}
+	return Observer{profile: profile, former: FormerManagers(profile)}
 }
 
 // Observe reads an object as the API server returned it.

@@ -20,6 +20,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strings"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
@@ -53,6 +54,9 @@ type Reconciler struct {
 	// DefaultServiceAccount applies for Kustomizations that name none; "" is
 	// the controller itself.
 	DefaultServiceAccount string
+	// Overruled are field managers whose changes to applied objects are undone, besides
+	// those of kubectl.
+	Overruled []string
 	// Builder builds.
 	Builder *build.Builder
 
@@ -76,7 +80,9 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 	r.client, r.live = mgr.GetClient(), mgr.GetAPIReader()
 	r.clock, r.recorder = opts.Clock, opts.Recorder
 	r.buildInTheBackground()
-	informers, err := watch.New(mgr.GetConfig(), mgr.GetRESTMapper(), mgr.GetLogger().WithName("apply"), profile)
+	profile := *profile
+	profile.Overruled = r.Overruled
+	informers, err := watch.New(mgr.GetConfig(), mgr.GetRESTMapper(), mgr.GetLogger().WithName("apply"), &profile)
 	if err != nil {
 		return err
 	}
@@ -84,12 +90,23 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 		return err
 	}
 	clients := apply.NewClients(mgr.GetConfig(), mgr.GetRESTMapper(), profile.FieldManager)
-	r.states = newStates(apply.NewEngine(profile, clients, informers, opts.Clock), r.wake.Wake)
+	r.states = newStates(apply.NewEngine(&profile, clients, informers, opts.Clock), r.wake.Wake)
 	if err := index(mgr); err != nil {
 		return err
 	}
 	w := watches{cache: r.client, wake: &r.wake}
 	return reconciler.Setup(mgr, kind(), r, opts, w.sources, w.dependencies, w.inputs, w.wakes)
+}
+
+// CheckOverruled refuses field managers that would be the controller's own.
+func CheckOverruled(managers []string) error {
+	for _, name := range managers {
+		if strings.HasPrefix(profile.FieldManager, name) {
+			return fmt.Errorf("%q is the beginning of %q, which applies the objects: write out the name that metadata.managedFields has",
+				name, profile.FieldManager)
+		}
+	}
+	return nil
 }
 
 // kind is what the machinery that all kinds share asks of a Kustomization.

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"github.com/sluice-cd/sluice/controllers/kustomization"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/scan"
 )
@@ -44,6 +45,7 @@ type flags struct {
 	noCrossNamespace             bool
 	allowCrossNamespaceWrites    bool
 	defaultServiceAccount        string
+	overrideManagers             []string
 	storagePath                  string
 	storageLimit                 storageLimit
 	storageAddr, storageAdvAddr  string
@@ -81,6 +83,8 @@ func (f *flags) register(set *pflag.FlagSet) {
 		"write with the credentials of any GitRepository, as Flux does, without the annotation sluice.dev/write-from")
 	set.StringVar(&f.defaultServiceAccount, "default-service-account", "", "applies for Kustomizations that "+
 		"name none, and with the feature ObjectLevelWorkloadIdentity stands for objects in clouds; default: the controller itself")
+	set.StringSliceVar(&f.overrideManagers, "override-manager", nil, "field managers, by the beginning of their names, whose "+
+		"additions to objects of Kustomizations are undone like those of kubectl, such as k9s")
 	set.StringVar(&f.storagePath, "storage-path", "/data",
 		"folder of Git mirrors, artifacts and tags, of this process alone; a cache, rebuilt when lost")
 	f.storageLimit.register(set)
@@ -131,6 +135,9 @@ func (f *flags) validate() error {
 	if name := f.defaultServiceAccount; name != "" && len(validation.IsDNS1123Subdomain(name)) > 0 {
 		return fmt.Errorf("--default-service-account: %q is not the name of a service account, such as deployer; "+
 			"it is looked for in the namespace of each object", name)
+	}
+	if err := kustomization.CheckOverruled(f.overrideManagers); err != nil {
+		return fmt.Errorf("--override-manager: %w", err)
 	}
 	if len(validation.IsDNS1123Label(f.namespace)) > 0 {
 		return fmt.Errorf("--namespace: %q is not the name of a namespace", f.namespace)

@@ -239,7 +239,7 @@ func (w *wiring) kustomize() error {
 	opener.Memory = w.memory
 	kustomizations := &kustomization.Reconciler{
 		Opener: opener, NoCrossNamespaceRefs: w.flags.noCrossNamespace,
-		DefaultServiceAccount: w.flags.defaultServiceAccount, Builder: builder,
+		DefaultServiceAccount: w.flags.defaultServiceAccount, Builder: builder, Overruled: w.flags.overrideManagers,
 	}
 	return kustomizations.SetupWithManager(w.mgr, w.options)
 }
