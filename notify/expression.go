@@ -166,9 +166,5 @@ func (p *program) passes(ctx context.Context, data map[string]any) (bool, error)
 	if err != nil {
 		return false, err
 	}
-	passes, ok := value.(bool)
-	if !ok {
-		return false, errors.New("an expression that must be true or false is neither")
-	}
-	return passes, nil
+	return value == true, nil // it was compiled as a condition
 }
