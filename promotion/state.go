@@ -170,11 +170,9 @@ func (c Consent) inForce(now time.Time) bool { return c.Until == nil || now.Befo
 // Proposal is the pull request of a stage as it was left.
 type Proposal struct {
 	Bundle string    `json:"bundle"`
-	Branch string    `json:"branch"`
 	At     time.Time `json:"at"`
-	// Head is the commit that was pushed last; Base is what it was made on.
+	// Head is the commit that was pushed last.
 	Head string `json:"head,omitempty"`
-	Base string `json:"base,omitempty"`
 	// Number of the pull request; 0 until it is open.
 	Number int64 `json:"number,omitempty"`
 	// HandsOff is a head that somebody else pushed, which was commented on.
