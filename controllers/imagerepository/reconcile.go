@@ -61,7 +61,7 @@ func (r *Reconciler) validTarget(repo *imagev1.ImageRepository) (scan.Target, er
 	if err != nil {
 		return scan.Target{}, err
 	}
-	return target, r.Registry.CheckAddress(target.Repository)
+	return target, r.Registry.CheckAddress("spec.image", target.Repository)
 }
 
 func (r *Reconciler) scan(

@@ -47,7 +47,7 @@ func (r *Reconciler) parse(obj *sourcev1.OCIRepository) (reference, error) {
 	}
 	repository, err := registry.ParseURL(obj.Spec.URL, options...)
 	if err == nil {
-		err = r.Registry.CheckURL(repository)
+		err = r.Registry.CheckAddress("spec.url", repository)
 	}
 	if err != nil {
 		return reference{}, fetchFailed(sourcev1.URLInvalidReason, err)

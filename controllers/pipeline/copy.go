@@ -93,11 +93,12 @@ func (ts tags) copiedFrom(to registry.Image, t target, v sluicev1.Version) (regi
 	if t.tag.Insecure && from.Repository.RegistryStr() == to.Repository.RegistryStr() {
 		from.Repository, err = name.NewRepository(v.Image, name.Insecure)
 	}
-	if err == nil {
-		err = ts.registry.CheckAddress(from.Repository)
-	}
+	field := fmt.Sprintf("spec.artifacts[%s]", v.Artifact)
 	if err != nil {
-		return from, refuse("spec.artifacts[%s]: %w", v.Artifact, err)
+		return from, refuse("%s: %w", field, err)
+	}
+	if err := ts.registry.CheckAddress(field, from.Repository); err != nil {
+		return from, refuse("%w", err)
 	}
 	return from, nil
 }

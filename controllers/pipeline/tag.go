@@ -91,8 +91,8 @@ func (ts tags) open(ctx context.Context, t target) (registry.Image, name.Tag, er
 	if err != nil {
 		return registry.Image{}, tag, refuse("%s.%w", field, err)
 	}
-	if err := ts.registry.CheckAddress(tag.Repository); err != nil {
-		return registry.Image{}, tag, refuse("%s.repository: %w", field, err)
+	if err := ts.registry.CheckAddress(field+".repository", tag.Repository); err != nil {
+		return registry.Image{}, tag, refuse("%w", err)
 	}
 	spec := registry.Spec{
 		Kind: sluicev1.PipelineKind, Namespace: ts.pipeline.Namespace, Name: ts.pipeline.Name, Image: t.tag.Repository, Insecure: t.tag.Insecure,

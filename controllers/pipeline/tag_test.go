@@ -3,6 +3,7 @@
 package pipeline
 
 import (
+	"errors"
 	"io"
 	"log"
 	"net/http"
@@ -18,8 +19,10 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/internal/registry"
 	"github.com/sluice-cd/sluice/internal/registry/registrytest"
 	"github.com/sluice-cd/sluice/promotion"
@@ -266,7 +269,6 @@ func TestATagNeedsADigest(t *testing.T) {
 	}
 }
 
-// Whatever identity this process has, a tag is written with the Secret of the pipeline.
 func TestTheImageOfATagIsKnownWhateverTheArtifactWasCalled(t *testing.T) {
 	p := &sluicev1.Pipeline{Spec: sluicev1.PipelineSpec{Artifacts: []sluicev1.Artifact{{Name: "api"}}}}
 	was := promotion.NewBundle([]sluicev1.Version{{Artifact: "app", Image: "registry/app", Digest: "sha256:1"}})
@@ -278,6 +280,19 @@ func TestTheImageOfATagIsKnownWhateverTheArtifactWasCalled(t *testing.T) {
 	}
 }
 
+// Where a tag may not lead is told of the field that people wrote it in.
+func TestAForbiddenAddressOfATagIsToldWithItsField(t *testing.T) {
+	e := newTagEnv(t)
+	e.publish("1")
+	e.Registry = registry.NewClient(e.clock, registry.WithGuard(outbound.NewGuard(nil)))
+	_, err := e.Reconcile(t.Context(), e.pipeline)
+	if !errors.Is(err, reconcile.TerminalError(nil)) || !errors.Is(err, outbound.ErrForbiddenAddress) ||
+		!strings.Contains(err.Error(), "spec.stages[staging].write.tag.repository: ") || strings.Contains(err.Error(), "spec.image") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Whatever identity this process has, a tag is written with the Secret of the pipeline.
 func TestATagIsWrittenWithItsSecretAlone(t *testing.T) {
 	e := newTagEnv(t, func(p *sluicev1.Pipeline) {
 		for i := range p.Spec.Stages {

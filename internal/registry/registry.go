@@ -187,19 +187,10 @@ func parseRepository(field, image string, scheme []name.Option) (name.Repository
 	return repository, nil
 }
 
-// CheckAddress returns an [ErrInvalidReference] if a repository names its registry by an
-// address that objects may not lead to. What a name resolves to is checked when it is
-// dialed.
-func (c *Client) CheckAddress(repository name.Repository) error {
-	return c.checkAddress("spec.image", repository)
-}
-
-// CheckURL is [Client.CheckAddress] for the repository of a spec.url.
-func (c *Client) CheckURL(repository name.Repository) error {
-	return c.checkAddress("spec.url", repository)
-}
-
-func (c *Client) checkAddress(field string, repository name.Repository) error {
+// CheckAddress returns an [ErrInvalidReference] if the repository in a field of an object
+// names its registry by an address that objects may not lead to. What a name resolves to
+// is checked when it is dialed.
+func (c *Client) CheckAddress(field string, repository name.Repository) error {
 	if err := c.guard.CheckURL(&url.URL{Host: repository.RegistryStr()}); err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrInvalidReference, field, err)
 	}
