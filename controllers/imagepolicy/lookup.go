@@ -15,7 +15,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 
-	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/internal/background"
 	"github.com/sluice-cd/sluice/internal/registry"
 	"github.com/sluice-cd/sluice/internal/signature"
@@ -195,25 +194,13 @@ func (l *lookUps) verifier(ctx context.Context) (signature.Verifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.trust.verifier, err = signature.New(ctx, l.r.Secrets, l.in.policy.Namespace, signatureSpec(l.in.policy.Spec.Verify), signature.Options{
+	verify := l.in.policy.Spec.Verify
+	spec := signature.SpecOf(verify.Provider, verify.SecretRef, verify.TrustedRootSecretRef, verify.MatchOIDCIdentity)
+	l.trust.verifier, err = signature.New(ctx, l.r.Secrets, l.in.policy.Namespace, spec, signature.Options{
 		Remote: l.r.Registry.Remote(image), PublicGood: l.r.PublicGood, Guard: l.r.Guard,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("spec.verify: %w", err)
 	}
 	return l.trust.verifier, nil
-}
-
-func signatureSpec(verify *imagev1.Verification) signature.Spec {
-	spec := signature.Spec{Provider: verify.Provider}
-	if verify.SecretRef != nil {
-		spec.SecretName = verify.SecretRef.Name
-	}
-	if verify.TrustedRootSecretRef != nil {
-		spec.TrustedRootSecretName = verify.TrustedRootSecretRef.Name
-	}
-	for _, match := range verify.MatchOIDCIdentity {
-		spec.Identities = append(spec.Identities, signature.Identity{Issuer: match.Issuer, Subject: match.Subject})
-	}
-	return spec
 }

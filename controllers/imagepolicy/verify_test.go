@@ -3,77 +3,23 @@
 package imagepolicy
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/sha256"
-	"crypto/x509"
-	"encoding/base64"
-	"encoding/pem"
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/static"
-	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
-	"github.com/sluice-cd/sluice/test/make"
+	"github.com/sluice-cd/sluice/internal/signature/signaturetest"
 )
 
-// signer has a key of cosign's default kind.
-type signer struct{ *ecdsa.PrivateKey }
-
-func newSigner(t *testing.T) signer {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return signer{key}
-}
-
-// secret trusts the key.
-func (s signer) secret(t *testing.T) *corev1.Secret {
-	t.Helper()
-	der, err := x509.MarshalPKIXPublicKey(&s.PublicKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return make.Secret("apps", "keys", map[string][]byte{"release.pub": pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})})
-}
-
-// sign leaves a signature of the digest under the tag where cosign keeps it.
-func (s signer) sign(t *testing.T, f *fixture, digest string) {
-	t.Helper()
-	payload := fmt.Appendf(nil, `{"critical":{"identity":{"docker-reference":"%s/app"},"image":{"docker-manifest-digest":"%s"},`+
-		`"type":"cosign container image signature"},"optional":null}`, f.host, digest)
-	sum := sha256.Sum256(payload)
-	signature, err := ecdsa.SignASN1(rand.Reader, s.PrivateKey, sum[:])
-	if err != nil {
-		t.Fatal(err)
-	}
-	image, err := mutate.Append(empty.Image, mutate.Addendum{
-		Layer:       static.NewLayer(payload, "application/vnd.dev.cosign.simplesigning.v1+json"),
-		Annotations: map[string]string{"dev.cosignproject.cosign/signature": base64.StdEncoding.EncodeToString(signature)},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.put(t, strings.Replace(digest, ":", "-", 1)+".sig", image)
-}
-
 // verifying is a fixture whose policy trusts a key.
-func verifying(t *testing.T) (*fixture, signer) {
+func verifying(t *testing.T) (*fixture, signaturetest.Key) {
 	t.Helper()
-	key := newSigner(t)
-	f := newFixture(t, key.secret(t))
+	key := signaturetest.NewKey(t)
+	f := newFixture(t, key.Secret(t, "apps"))
 	f.policy.Spec.Verify = &imagev1.Verification{Provider: "cosign", SecretRef: &meta.LocalObjectReference{Name: "keys"}}
 	return f, key
 }
@@ -81,9 +27,9 @@ func verifying(t *testing.T) (*fixture, signer) {
 func TestOnlyWhatIsSignedIsChosen(t *testing.T) {
 	f, key := verifying(t)
 	signed := f.push(t, "1.0.0")
-	key.sign(t, f, signed)
+	key.Sign(t, f.host+"/app", signed)
 	forged := f.push(t, "1.1.0")
-	newSigner(t).sign(t, f, forged)
+	signaturetest.NewKey(t).Sign(t, f.host+"/app", forged)
 	f.push(t, "1.2.0")
 	told, after := f.wantChoice(t, "1.0.0")
 	if got := f.policy.Status.LatestRef.Digest; got != signed {
@@ -108,7 +54,7 @@ func TestASignatureThatComesLaterIsFound(t *testing.T) {
 		!strings.Contains(err.Error(), "1 without a valid signature (1.0.0)") {
 		t.Fatalf("got %v", err)
 	}
-	key.sign(t, f, digest)
+	key.Sign(t, f.host+"/app", digest)
 	if _, err := f.reconcile(); err == nil {
 		t.Error("verified again at once")
 	}
@@ -122,7 +68,7 @@ func TestAReconcileRequestLooksForSignaturesAtOnce(t *testing.T) {
 	f, key := verifying(t)
 	digest := f.push(t, "1.0.0")
 	_, _ = f.reconcile()
-	key.sign(t, f, digest)
+	key.Sign(t, f.host+"/app", digest)
 	f.policy.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "now"}
 	f.wantChoice(t, "1.0.0")
 }
@@ -141,7 +87,7 @@ func TestLooksForSignaturesGetRarer(t *testing.T) {
 
 func TestWhatIsVerifiedIsNotVerifiedAgain(t *testing.T) {
 	f, key := verifying(t)
-	key.sign(t, f, f.push(t, "1.0.0"))
+	key.Sign(t, f.host+"/app", f.push(t, "1.0.0"))
 	f.wantChoice(t, "1.0.0")
 	before := f.asked.Load()
 	f.wantChoice(t, "1.0.0")
@@ -152,9 +98,9 @@ func TestWhatIsVerifiedIsNotVerifiedAgain(t *testing.T) {
 
 func TestAKeyThatIsReplacedCountsNoMore(t *testing.T) {
 	f, key := verifying(t)
-	key.sign(t, f, f.push(t, "1.0.0"))
+	key.Sign(t, f.host+"/app", f.push(t, "1.0.0"))
 	f.wantChoice(t, "1.0.0")
-	secret := newSigner(t).secret(t)
+	secret := signaturetest.NewKey(t).Secret(t, "apps")
 	if err := f.Client.Update(t.Context(), secret); err != nil {
 		t.Fatal(err)
 	}
@@ -168,8 +114,8 @@ func TestAKeyThatIsReplacedCountsNoMore(t *testing.T) {
 
 func TestATagThatIsMovedIsVerifiedAnew(t *testing.T) {
 	f, key := verifying(t)
-	key.sign(t, f, f.push(t, "1.0.0"))
-	key.sign(t, f, f.push(t, "1.1.0"))
+	key.Sign(t, f.host+"/app", f.push(t, "1.0.0"))
+	key.Sign(t, f.host+"/app", f.push(t, "1.1.0"))
 	f.wantChoice(t, "1.1.0")
 	f.push(t, "1.1.0")
 	told, _ := f.wantChoice(t, "1.0.0")
@@ -180,7 +126,7 @@ func TestATagThatIsMovedIsVerifiedAnew(t *testing.T) {
 
 func TestAPinIsVerified(t *testing.T) {
 	f, key := verifying(t)
-	key.sign(t, f, f.push(t, "1.0.0"))
+	key.Sign(t, f.host+"/app", f.push(t, "1.0.0"))
 	f.wantChoice(t, "1.0.0")
 	f.push(t, "hotfix")
 	f.policy.Spec.Pin = &imagev1.Pin{Tag: "hotfix"}

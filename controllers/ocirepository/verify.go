@@ -85,7 +85,9 @@ func (r *Reconciler) trust(ctx context.Context, obj *sourcev1.OCIRepository, see
 
 // verifySignature asks the registry for signatures.
 func (r *Reconciler) verifySignature(ctx context.Context, obj *sourcev1.OCIRepository, seen observed) error {
-	verifier, err := signature.New(ctx, r.Secrets, obj.Namespace, signatureSpec(obj.Spec.Verify), signature.Options{
+	verify := obj.Spec.Verify
+	spec := signature.SpecOf(verify.Provider, verify.SecretRef, verify.TrustedRootSecretRef, verify.MatchOIDCIdentity)
+	verifier, err := signature.New(ctx, r.Secrets, obj.Namespace, spec, signature.Options{
 		Remote: r.Registry.Remote(seen.image), PublicGood: r.PublicGood, Guard: r.Guard, Timeout: timeoutOf(obj),
 	})
 	if err != nil {
@@ -93,18 +95,4 @@ func (r *Reconciler) verifySignature(ctx context.Context, obj *sourcev1.OCIRepos
 	}
 	_, err = verifier.Verify(ctx, seen.image.Repository.Digest(seen.digest))
 	return err
-}
-
-func signatureSpec(verify *sourcev1.OCIRepositoryVerification) signature.Spec {
-	spec := signature.Spec{Provider: verify.Provider}
-	if verify.SecretRef != nil {
-		spec.SecretName = verify.SecretRef.Name
-	}
-	if verify.TrustedRootSecretRef != nil {
-		spec.TrustedRootSecretName = verify.TrustedRootSecretRef.Name
-	}
-	for _, match := range verify.MatchOIDCIdentity {
-		spec.Identities = append(spec.Identities, signature.Identity{Issuer: match.Issuer, Subject: match.Subject})
-	}
-	return spec
 }

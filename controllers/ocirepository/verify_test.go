@@ -3,15 +3,7 @@
 package ocirepository
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/sha256"
-	"crypto/x509"
-	"encoding/base64"
-	"encoding/pem"
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -19,67 +11,25 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/static"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
-	"github.com/sluice-cd/sluice/internal/signature"
-	"github.com/sluice-cd/sluice/test/make"
+	"github.com/sluice-cd/sluice/internal/signature/signaturetest"
 )
 
-// signer has a key of cosign's default kind.
-type signer struct{ *ecdsa.PrivateKey }
-
-func newSigner(t *testing.T) signer {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return signer{key}
-}
-
-// trustedBy makes the Secret keys trust the key alone, in a version of its own.
-func (s signer) trustedBy(f *fixture, version string) {
+// trust makes the Secret keys trust a key alone, in a version of its own.
+func (f *fixture) trust(key signaturetest.Key, version string) {
 	f.Helper()
-	der, err := x509.MarshalPKIXPublicKey(&s.PublicKey)
-	if err != nil {
-		f.Fatal(err)
-	}
-	secret := make.Secret(namespace, "keys", map[string][]byte{"release.pub": pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})})
+	secret := key.Secret(f, namespace)
 	secret.ResourceVersion = version
 	f.objects = append(f.objects[:0], secret)
 }
 
-// sign leaves a signature of the digest under the tag where cosign keeps it.
-func (s signer) sign(f *fixture, digest string) {
+// sign signs a digest, which asks the registry for nothing that counts.
+func (f *fixture) sign(key signaturetest.Key, digest string) {
 	f.Helper()
-	payload := fmt.Appendf(nil, `{"critical":{"identity":{"docker-reference":"%s/%s"},"image":{"docker-manifest-digest":"%s"},`+
-		`"type":"cosign container image signature"},"optional":null}`, f.host, repository, digest)
-	sum := sha256.Sum256(payload)
-	signed, err := ecdsa.SignASN1(rand.Reader, s.PrivateKey, sum[:])
-	if err != nil {
-		f.Fatal(err)
-	}
-	image, err := mutate.Append(empty.Image, mutate.Addendum{
-		Layer:       static.NewLayer(payload, "application/vnd.dev.cosign.simplesigning.v1+json"),
-		Annotations: map[string]string{"dev.cosignproject.cosign/signature": base64.StdEncoding.EncodeToString(signed)},
-	})
-	if err != nil {
-		f.Fatal(err)
-	}
-	ref, err := name.NewTag(f.host + "/" + repository + ":" + strings.Replace(digest, ":", "-", 1) + ".sig")
-	if err != nil {
-		f.Fatal(err)
-	}
-	if err := remote.Write(ref, image); err != nil {
-		f.Fatal(err)
-	}
+	key.Sign(f, f.host+"/"+repository, digest)
 	f.asked()
 }
 
@@ -91,8 +41,8 @@ func (f *fixture) swapSecrets() {
 }
 
 func TestOnlyWhatIsSignedIsPublished(t *testing.T) {
-	f, key := setup(t), newSigner(t)
-	key.trustedBy(f, "1")
+	f, key := setup(t), signaturetest.NewKey(t)
+	f.trust(key, "1")
 	f.restart()
 	f.obj.Spec.Verify = &sourcev1.OCIRepositoryVerification{Provider: "cosign", SecretRef: &meta.LocalObjectReference{Name: "keys"}}
 	first := f.pushFiles("latest", map[string]string{"a.yaml": "a: 1"})
@@ -108,7 +58,7 @@ func TestOnlyWhatIsSignedIsPublished(t *testing.T) {
 			t.Errorf("it was pulled before: %s", request)
 		}
 	}
-	key.sign(f, first)
+	f.sign(key, first)
 	f.must()
 	verified := apimeta.FindStatusCondition(f.obj.Status.Conditions, sourcev1.SourceVerifiedCondition)
 	if verified == nil || verified.Status != metav1.ConditionTrue || verified.Message != "verified signature of revision latest@"+first {
@@ -128,19 +78,19 @@ func TestOnlyWhatIsSignedIsPublished(t *testing.T) {
 }
 
 func TestAKeyThatChangesIsVerifiedWithAgain(t *testing.T) {
-	f, key, other := setup(t), newSigner(t), newSigner(t)
-	key.trustedBy(f, "1")
+	f, key, other := setup(t), signaturetest.NewKey(t), signaturetest.NewKey(t)
+	f.trust(key, "1")
 	f.restart()
 	f.obj.Spec.Verify = &sourcev1.OCIRepositoryVerification{Provider: "cosign", SecretRef: &meta.LocalObjectReference{Name: "keys"}}
-	key.sign(f, f.pushFiles("latest", map[string]string{"a.yaml": "a"}))
+	f.sign(key, f.pushFiles("latest", map[string]string{"a.yaml": "a"}))
 	f.must()
-	other.trustedBy(f, "2")
+	f.trust(other, "2")
 	f.swapSecrets()
 	f.fails(sourcev1.VerificationError, "no valid signature")
 	if !apimeta.IsStatusConditionFalse(f.obj.Status.Conditions, sourcev1.SourceVerifiedCondition) {
 		t.Error("SourceVerified is not False")
 	}
-	key.trustedBy(f, "3")
+	f.trust(key, "3")
 	f.swapSecrets()
 	f.must()
 	f.obj.Spec.Verify = nil
@@ -171,19 +121,6 @@ func TestAVerificationThatCannotWorkSaysSo(t *testing.T) {
 				t.Errorf("terminal is %v: %v", got, err)
 			}
 		})
-	}
-}
-
-func TestTheSpecOfASignatureHasAllThatItNames(t *testing.T) {
-	got := signatureSpec(&sourcev1.OCIRepositoryVerification{
-		Provider: "cosign", SecretRef: &meta.LocalObjectReference{Name: "keys"}, TrustedRootSecretRef: &meta.LocalObjectReference{Name: "root"},
-		MatchOIDCIdentity: []sourcev1.OIDCIdentityMatch{{Issuer: "i", Subject: "s"}},
-	})
-	want := signature.Spec{
-		Provider: "cosign", SecretName: "keys", TrustedRootSecretName: "root", Identities: []signature.Identity{{Issuer: "i", Subject: "s"}},
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
 	}
 }
 

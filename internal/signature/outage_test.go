@@ -13,6 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -21,6 +24,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 )
 
 // provided are a verifier of each provider, and how an image gets a signature
@@ -238,6 +243,19 @@ func TestSpecsThatMakeNoSenseAreTerminal(t *testing.T) {
 				t.Errorf("got %v, want %q", err, tc.want)
 			}
 		})
+	}
+}
+
+func TestASpecHasAllThatAnObjectNames(t *testing.T) {
+	ref := func(name string) *meta.LocalObjectReference { return &meta.LocalObjectReference{Name: name} }
+	want := Spec{Provider: "cosign", SecretName: "keys", TrustedRootSecretName: "root", Identities: []Identity{{Issuer: "i", Subject: "s"}}}
+	oci := SpecOf("cosign", ref("keys"), ref("root"), []sourcev1.OIDCIdentityMatch{{Issuer: "i", Subject: "s"}})
+	policy := SpecOf("cosign", ref("keys"), ref("root"), []imagev1.OIDCIdentityMatch{{Issuer: "i", Subject: "s"}})
+	if diff := cmp.Diff([]Spec{want, want}, []Spec{oci, policy}); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(Spec{Provider: "notation"}, SpecOf[imagev1.OIDCIdentityMatch]("notation", nil, nil, nil)); diff != "" {
+		t.Error(diff)
 	}
 }
 

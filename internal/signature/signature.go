@@ -35,11 +35,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
@@ -99,6 +102,24 @@ type Spec struct {
 type Identity struct {
 	Issuer  string
 	Subject string
+}
+
+// SpecOf is the spec.verify of an OCIRepository or of an ImagePolicy, which have the same
+// fields but each a type of its own for identities.
+func SpecOf[M sourcev1.OIDCIdentityMatch | imagev1.OIDCIdentityMatch](
+	provider string, secretRef, trustedRootSecretRef *meta.LocalObjectReference, matches []M,
+) Spec {
+	spec := Spec{Provider: provider}
+	if secretRef != nil {
+		spec.SecretName = secretRef.Name
+	}
+	if trustedRootSecretRef != nil {
+		spec.TrustedRootSecretName = trustedRootSecretRef.Name
+	}
+	for _, match := range matches {
+		spec.Identities = append(spec.Identities, Identity(match))
+	}
+	return spec
 }
 
 // Options are how the registry is reached, and the bounds of a verification.
