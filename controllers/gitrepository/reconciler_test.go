@@ -29,9 +29,9 @@ import (
 	"github.com/sluice-cd/sluice/internal/disk"
 	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/reconciler"
-	"github.com/sluice-cd/sluice/internal/tree"
 	"github.com/sluice-cd/sluice/internal/wake"
 	"github.com/sluice-cd/sluice/source"
+	"github.com/sluice-cd/sluice/source/sourcetest"
 	"github.com/sluice-cd/sluice/test/fake/gitserver"
 	"github.com/sluice-cd/sluice/test/make"
 )
@@ -89,23 +89,10 @@ func (f *fixture) must() reconciler.Result {
 	return result
 }
 
-// contents reads the files of the artifact in status.
-func (f *fixture) contents() map[string]string {
+// files are those of the artifact in status.
+func (f *fixture) files() map[string]string {
 	f.Helper()
-	t, err := source.NewOpener(f.Publisher.Store).Open(f.Context(), f.obj.Status.Artifact)
-	if err != nil {
-		f.Fatal(err)
-	}
-	all := map[string]string{}
-	err = tree.Walk(t, "", func(path string, _ tree.Entry) error {
-		data, err := t.ReadFile(path)
-		all[path] = string(data)
-		return err
-	})
-	if err != nil {
-		f.Fatal(err)
-	}
-	return all
+	return sourcetest.Files(f, f.Publisher.Store, f.obj.Status.Artifact)
 }
 
 func TestArtifactFollowsTheBranch(t *testing.T) {
@@ -155,7 +142,7 @@ func TestArtifactFollowsTheBranch(t *testing.T) {
 		if result := f.must(); len(result.Events) != 1 {
 			t.Errorf("events: %v", result.Events)
 		}
-		if diff := cmp.Diff(map[string]string{"deploy/app.yaml": "n: 2\n"}, f.contents()); diff != "" {
+		if diff := cmp.Diff(map[string]string{"deploy/app.yaml": "n: 2\n"}, f.files()); diff != "" {
 			t.Error(diff)
 		}
 	})
@@ -166,7 +153,7 @@ func TestArtifactFollowsTheBranch(t *testing.T) {
 		if result := f.must(); len(result.Events) != 1 || f.obj.Status.Artifact.Digest == digest || *f.obj.Status.ObservedIgnore != all {
 			t.Errorf("events %v, status %+v", result.Events, f.obj.Status)
 		}
-		if _, ok := f.contents()["logo.png"]; !ok {
+		if _, ok := f.files()["logo.png"]; !ok {
 			t.Error("the file that is not ignored any more is missing")
 		}
 	})

@@ -33,10 +33,10 @@ import (
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/registry"
 	"github.com/sluice-cd/sluice/internal/registry/registrytest"
-	"github.com/sluice-cd/sluice/internal/tree"
 	"github.com/sluice-cd/sluice/internal/wake"
 	"github.com/sluice-cd/sluice/scan"
 	"github.com/sluice-cd/sluice/source"
+	"github.com/sluice-cd/sluice/source/sourcetest"
 	"github.com/sluice-cd/sluice/test/make"
 )
 
@@ -142,20 +142,7 @@ func (f *fixture) failure(reason, text string) error {
 // files are those of the artifact in status.
 func (f *fixture) files() map[string]string {
 	f.Helper()
-	t, err := source.NewOpener(f.Publisher.Store).Open(f.Context(), f.obj.Status.Artifact)
-	if err != nil {
-		f.Fatal(err)
-	}
-	all := map[string]string{}
-	err = tree.Walk(t, "", func(path string, _ tree.Entry) error {
-		data, err := t.ReadFile(path)
-		all[path] = string(data)
-		return err
-	})
-	if err != nil {
-		f.Fatal(err)
-	}
-	return all
+	return sourcetest.Files(f, f.Publisher.Store, f.obj.Status.Artifact)
 }
 
 // push pushes layers as an artifact, and returns its digest.
