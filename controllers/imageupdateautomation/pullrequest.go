@@ -157,14 +157,19 @@ func (p *proposal) observe(ctx context.Context) (proposalObservation, error) {
 	if err := p.render(ctx, &found); err != nil {
 		return found, err
 	}
+	return found, p.read(ctx, &found)
+}
+
+// read asks the forge for the pull request, and for what decides about it.
+func (p *proposal) read(ctx context.Context, seen *proposalObservation) error {
 	var err error
-	if found.pr, err = p.find(ctx, found); err != nil || found.pr == nil {
-		return found, err
+	if seen.pr, err = p.find(ctx, *seen); err != nil || seen.pr == nil {
+		return err
 	}
-	if err := p.identify(ctx, &found); err != nil {
-		return found, err
+	if err := p.identify(ctx, seen); err != nil {
+		return err
 	}
-	return found, p.judge(ctx, &found)
+	return p.judge(ctx, seen)
 }
 
 // find looks for the pull request. One that is open is asked for by its number. There is
