@@ -63,7 +63,7 @@ func advance(s *stage) sluicev1.StageStatus {
 	status.Waiting = gates
 	status.Phase, status.Message = phase(s, w, gates, status)
 	if missing := s.missing(s.seen.Targets); missing != "" {
-		s.round.Missing = cmp.Or(s.round.Missing, missing)
+		s.transition.Missing = cmp.Or(s.transition.Missing, missing)
 		if !strings.Contains(status.Message, missing) {
 			status.Message += "; " + missing
 		}
@@ -96,7 +96,7 @@ func write(s *stage, w desiredBundle) {
 	if s.state.Writing == nil || s.state.Writing.Bundle != w.bundle.ID {
 		s.state.Writing = &Writing{Bundle: w.bundle.ID, Kind: w.kind, At: s.now, By: w.by, Reason: w.reason}
 	}
-	s.round.do(Write{
+	s.transition.do(Write{
 		Stage: s.spec.Name, Targets: targets(s, w), Bundle: w.bundle, Kind: w.kind, From: s.has(), By: w.by, Reason: w.reason,
 	})
 }

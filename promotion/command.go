@@ -19,7 +19,7 @@ const (
 
 // carryOutCommands takes up what people asked for. What the API server does not guard may
 // be written by anybody who may edit a pipeline, and is ignored.
-func (r *round) carryOutCommands() {
+func (r *transition) carryOutCommands() {
 	for name, stage := range r.State.Stages {
 		if stage.Hold != nil && !stage.Hold.inForce(r.now) {
 			stage.Hold = nil
@@ -53,7 +53,7 @@ func (r *round) carryOutCommands() {
 // noteUnguarded notes which commands are there, or one that somebody wrote who may not
 // give it would be carried out as soon as commands are guarded. Only stages that exist are
 // noted, so that nobody makes the state grow.
-func (r *round) noteUnguarded() {
+func (r *transition) noteUnguarded() {
 	for _, c := range r.seen.Commands {
 		key := c.key()
 		if r.seen.Spec.Stage(c.Stage) == nil || !c.At.After(r.State.Handled[key]) {
@@ -77,7 +77,7 @@ const maxClockSkew = 5 * time.Minute
 
 // refuseUntil says once that a command has a time that has not come. Taken up, it would be
 // newer than all that follow.
-func (r *round) refuseUntil(c Command, begins time.Time) {
+func (r *transition) refuseUntil(c Command, begins time.Time) {
 	why := fmt.Sprintf("its time, %s, has not come: give it again", c.At.UTC().Format(time.RFC3339))
 	if r.State.Refused[c.key()] != why {
 		r.refuse(c, why)
@@ -86,7 +86,7 @@ func (r *round) refuseUntil(c Command, begins time.Time) {
 }
 
 // refuse says why a command is not carried out.
-func (r *round) refuse(c Command, why string) {
+func (r *transition) refuse(c Command, why string) {
 	if r.State.Refused == nil {
 		r.State.Refused = map[string]string{}
 	}
@@ -94,7 +94,7 @@ func (r *round) refuse(c Command, why string) {
 	r.warn(c.Stage, commandRefused, "%s asked to %s: %s", c.By, c.Verb, why)
 }
 
-func (r *round) carryOut(c Command) {
+func (r *transition) carryOut(c Command) {
 	spec := r.seen.Spec.Stage(c.Stage)
 	if spec == nil {
 		r.refuse(c, fmt.Sprintf("there is no stage %q", c.Stage))
@@ -146,7 +146,7 @@ func (h commandHandler) choose(c Command, otherwise string) (id, refused string)
 	if id == "" {
 		return "", "it names no bundle, and the stage wants none"
 	}
-	if _, known := h.stage.round.State.Bundle(id); !known {
+	if _, known := h.stage.transition.State.Bundle(id); !known {
 		return "", "bundle " + id + " is not known"
 	}
 	return id, ""
@@ -222,13 +222,13 @@ func (h commandHandler) promote(c Command) (done, refused string) {
 // of its versions is suspected. Empty is no reason, or that the time of the quarantine is over.
 func (h commandHandler) quarantined(id string) string {
 	b := h.stage.bundle(id)
-	for _, q := range h.stage.round.State.Quarantine {
+	for _, q := range h.stage.transition.State.Quarantine {
 		isOver := q.Until != nil && !h.stage.now.Before(*q.Until)
 		switch {
 		case isOver:
 		case q.Bundle == id:
 			return h.stage.name(id) + " is in quarantine: " + q.Reason + "; lift that first"
-		case h.stage.round.State.excludes(q, b):
+		case h.stage.transition.State.excludes(q, b):
 			return fmt.Sprintf("%s has a version that %s failed with in %s: %s; lift the quarantine of %s first",
 				h.stage.name(id), h.stage.name(q.Bundle), q.Stage, q.Reason, q.Bundle)
 		}
@@ -243,13 +243,13 @@ func (h commandHandler) newestUpstream() string {
 		return id
 	}
 	if h.stage.spec.After == nil {
-		if h.stage.round.Candidate != nil {
-			return h.stage.round.Candidate.ID
+		if h.stage.transition.Candidate != nil {
+			return h.stage.transition.Candidate.ID
 		}
 		return ""
 	}
 	for _, name := range h.stage.spec.After.Stages {
-		if upstream := h.stage.round.State.Stages[name]; upstream.current() != nil {
+		if upstream := h.stage.transition.State.Stages[name]; upstream.current() != nil {
 			return upstream.current().Bundle
 		}
 	}
@@ -288,7 +288,7 @@ func (h commandHandler) rollback(c Command) (done, refused string) {
 // given to the stage where the bundle failed: who may do everything in staging is not who
 // decides about what failed in production.
 func (h commandHandler) lift(c Command) (done, refused string) {
-	state, id := &h.stage.round.State, c.Bundle
+	state, id := &h.stage.transition.State, c.Bundle
 	switch {
 	case state.Lost && id == "":
 		state.Lost = false
@@ -302,7 +302,7 @@ func (h commandHandler) lift(c Command) (done, refused string) {
 	switch {
 	case q == nil:
 		return "", "no bundle of this id is in quarantine"
-	case q.Stage != h.stage.spec.Name && h.stage.round.seen.Spec.Stage(q.Stage) != nil:
+	case q.Stage != h.stage.spec.Name && h.stage.transition.seen.Spec.Stage(q.Stage) != nil:
 		return "", fmt.Sprintf("%s failed in stage %s: lift it there", h.stage.name(id), q.Stage)
 	}
 	state.Quarantine = slices.DeleteFunc(state.Quarantine, func(q Quarantine) bool { return q.Bundle == id })

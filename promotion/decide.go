@@ -14,7 +14,7 @@ import (
 
 // Decide computes what to do, and the next state.
 func Decide(prev State, seen Observation, now time.Time) Decision {
-	r := &round{seen: seen, now: now}
+	r := &transition{seen: seen, now: now}
 	r.State = prev.Clone()
 	r.State.Lost = r.State.Lost || seen.StateLost
 	r.followSpec()
@@ -38,20 +38,20 @@ func Decide(prev State, seen Observation, now time.Time) Decision {
 	return r.Decision
 }
 
-// round is one run of Decide. Its state is a copy of the last one, which is changed step by step:
-// each part goes on from where the last one left it.
-type round struct {
+// transition is one run of Decide, from the last state to the next. Its state is a copy of the
+// last one, which is changed step by step: each part goes on from where the one before left it.
+type transition struct {
 	Decision
 	seen Observation
 	now  time.Time
 }
 
-func (r *round) stage(spec *sluicev1.Stage) *stage {
-	return &stage{round: r, now: r.now, spec: spec, seen: r.seen.Stages[spec.Name], state: r.State.Stages[spec.Name]}
+func (r *transition) stage(spec *sluicev1.Stage) *stage {
+	return &stage{transition: r, now: r.now, spec: spec, seen: r.seen.Stages[spec.Name], state: r.State.Stages[spec.Name]}
 }
 
 // saveStage puts what was decided about a stage into the state.
-func (r *round) saveStage(s *stage) {
+func (r *transition) saveStage(s *stage) {
 	if r.State.Stages == nil {
 		r.State.Stages = map[string]StageState{}
 	}
@@ -59,7 +59,7 @@ func (r *round) saveStage(s *stage) {
 }
 
 // chooseCandidate notes the newest bundle.
-func (r *round) chooseCandidate() {
+func (r *transition) chooseCandidate() {
 	r.Candidate, r.Waiting = r.candidate()
 	if r.Candidate == nil {
 		return
@@ -71,7 +71,7 @@ func (r *round) chooseCandidate() {
 }
 
 // candidate is the newest bundle, or says what it waits for.
-func (r *round) candidate() (*sluicev1.Bundle, string) {
+func (r *transition) candidate() (*sluicev1.Bundle, string) {
 	var versions []sluicev1.Version
 	for _, a := range r.seen.Spec.Artifacts {
 		newest, ok := r.seen.Newest[a.Name]
@@ -93,7 +93,7 @@ func (r *round) candidate() (*sluicev1.Bundle, string) {
 }
 
 // waitsForOthers says which versions have to come before these are a bundle.
-func (r *round) waitsForOthers(versions []sluicev1.Version) string {
+func (r *transition) waitsForOthers(versions []sluicev1.Version) string {
 	together := r.seen.Spec.Together
 	if together == nil {
 		r.State.Changed = nil
@@ -129,7 +129,7 @@ func (r *round) waitsForOthers(versions []sluicev1.Version) string {
 
 // changes are the artifacts whose versions differ from the last bundle, and those that are
 // the same. Without a last bundle there are none.
-func (r *round) changes(versions []sluicev1.Version) (changed, same []string) {
+func (r *transition) changes(versions []sluicev1.Version) (changed, same []string) {
 	last, ok := r.lastBundle()
 	if !ok {
 		return nil, nil
@@ -145,7 +145,7 @@ func (r *round) changes(versions []sluicev1.Version) (changed, same []string) {
 }
 
 // lastBundle is the one that a stage without others before it was given last.
-func (r *round) lastBundle() (sluicev1.Bundle, bool) {
+func (r *transition) lastBundle() (sluicev1.Bundle, bool) {
 	for _, stage := range r.seen.Spec.Stages {
 		if stage.After != nil {
 			continue

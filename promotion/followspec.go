@@ -19,14 +19,14 @@ const (
 )
 
 // followSpec makes the state one of the spec as it is now.
-func (r *round) followSpec() {
+func (r *transition) followSpec() {
 	r.renameArtifacts()
 	r.forgetStages()
 }
 
 // images are those of the artifacts of the spec, as far as anything tells: their newest
 // versions, or what stages have.
-func (r *round) images() map[string]string {
+func (r *transition) images() map[string]string {
 	images := map[string]string{}
 	for _, seen := range r.seen.Stages {
 		for _, t := range seen.Targets {
@@ -43,7 +43,7 @@ func (r *round) images() map[string]string {
 
 // withImages are versions with the images of their artifacts, which fields may lack: an
 // image is how an artifact is told that is called otherwise one day.
-func (r *round) withImages(versions []sluicev1.Version) []sluicev1.Version {
+func (r *transition) withImages(versions []sluicev1.Version) []sluicev1.Version {
 	whole := slices.Clone(versions)
 	for i := range whole {
 		whole[i].Image = cmp.Or(whole[i].Image, r.seen.Newest[whole[i].Artifact].Image)
@@ -53,7 +53,7 @@ func (r *round) withImages(versions []sluicev1.Version) []sluicev1.Version {
 
 // renameArtifacts calls the artifacts of known bundles as the spec does. Which artifact one
 // is, its image says: who renames it does not want its quarantine to end, or its verdicts.
-func (r *round) renameArtifacts() {
+func (r *transition) renameArtifacts() {
 	images, said := r.images(), map[string]string{}
 	for i := range r.State.Bundles {
 		known := &r.State.Bundles[i]
@@ -83,7 +83,7 @@ func (r *round) renameArtifacts() {
 
 // namesNow are the names of the artifacts that are called otherwise now, by what they were
 // called.
-func (r *round) namesNow(versions []sluicev1.Version, images map[string]string) map[string]string {
+func (r *transition) namesNow(versions []sluicev1.Version, images map[string]string) map[string]string {
 	kept := map[string]bool{}
 	for _, v := range versions {
 		image, known := images[v.Artifact]
@@ -111,7 +111,7 @@ func (r *round) namesNow(versions []sluicev1.Version, images map[string]string) 
 // forgetStages drops what is kept of stages that the spec does not have. One that is renamed
 // is another one: what it has is verified anew. Of commands that are still there it is kept
 // that they were handled.
-func (r *round) forgetStages() {
+func (r *transition) forgetStages() {
 	for _, name := range slices.Sorted(maps.Keys(r.State.Stages)) {
 		if r.seen.Spec.Stage(name) != nil {
 			continue

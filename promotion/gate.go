@@ -87,7 +87,7 @@ func (k gatekeeper) missingGate(w desiredBundle) *sluicev1.Gate {
 }
 
 func (k gatekeeper) stateGate() *sluicev1.Gate {
-	if !k.stage.round.State.Lost {
+	if !k.stage.transition.State.Lost {
 		return nil
 	}
 	g := gate(sluicev1.GateState, time.Time{}, time.Time{},
@@ -149,7 +149,7 @@ func (k gatekeeper) windowGate(scope sluicev1.WindowScope) *sluicev1.Gate {
 }
 
 func (k gatekeeper) freezeGate(scope sluicev1.WindowScope) *sluicev1.Gate {
-	for _, f := range k.stage.round.seen.Freezes {
+	for _, f := range k.stage.transition.seen.Freezes {
 		if !f.isAbout(k.stage.spec.Name) {
 			continue
 		}

@@ -209,7 +209,7 @@ func (r proposer) close(pr *PullRequest) {
 		}
 	}
 	r.stage.state.Proposal = nil
-	r.stage.round.do(ClosePullRequest{Stage: r.stage.spec.Name, Number: pr.Number, Comment: "Closed by Sluice: " + why + "."})
+	r.stage.transition.do(ClosePullRequest{Stage: r.stage.spec.Name, Number: pr.Number, Comment: "Closed by Sluice: " + why + "."})
 }
 
 // open opens a pull request. Gates keep it from being merged, not from being opened,
@@ -233,7 +233,7 @@ func (r proposer) push(w desiredBundle, number int64, gates []sluicev1.Gate) {
 		next.AutoMerge = p != nil && number > 0 && p.Number == number && p.AutoMerge
 		r.stage.state.Proposal = next
 	}
-	r.stage.round.do(Propose{
+	r.stage.transition.do(Propose{
 		Stage: r.stage.spec.Name, Targets: to, Bundle: w.bundle, Kind: w.kind, From: r.stage.has(), By: w.by, Reason: w.reason,
 		Number: number, Draft: r.stage.spec.Write.PullRequest.Draft && len(gates) > 0,
 	})
@@ -270,13 +270,13 @@ func (r proposer) leaveAlone(pr *PullRequest, gates []sluicev1.Gate) sluicev1.Ga
 			r.stage.state.Proposal = &next
 		}
 		r.stage.state.Proposal.HandsOff = pr.Head
-		r.stage.round.do(Comment{
+		r.stage.transition.do(Comment{
 			Stage: r.stage.spec.Name, Number: pr.Number,
 			Text: "Somebody else committed to this branch, so Sluice leaves it alone. " +
 				"The label `sluice/retry` discards those commits and hands it back.",
 		})
 	}
-	r.stage.round.do(SetStatus{Stage: r.stage.spec.Name, Head: pr.Head, Open: len(gates) == 0, Message: gateText(gates)})
+	r.stage.transition.do(SetStatus{Stage: r.stage.spec.Name, Head: pr.Head, Open: len(gates) == 0, Message: gateText(gates)})
 	return r.reviewGate("somebody else committed to #%d: it is theirs to merge; the label sluice/retry hands it back", pr.Number)
 }
 
@@ -286,9 +286,9 @@ func (r proposer) leaveAlone(pr *PullRequest, gates []sluicev1.Gate) sluicev1.Ga
 func (r proposer) merge(pr *PullRequest, gates []sluicev1.Gate) []sluicev1.Gate {
 	stage, spec := r.stage.spec.Name, r.stage.spec.Write.PullRequest
 	if draft := spec.Draft && len(gates) > 0; draft != pr.Draft {
-		r.stage.round.do(SetDraft{Stage: stage, Number: pr.Number, Draft: draft})
+		r.stage.transition.do(SetDraft{Stage: stage, Number: pr.Number, Draft: draft})
 	}
-	r.stage.round.do(SetStatus{Stage: stage, Head: pr.Head, Open: len(gates) == 0, Message: gateText(gates)})
+	r.stage.transition.do(SetStatus{Stage: stage, Head: pr.Head, Open: len(gates) == 0, Message: gateText(gates)})
 	if len(gates) > 0 {
 		if pr.AutoMerge {
 			r.askToMerge(SetAutoMerge{Stage: stage, Number: pr.Number, Head: pr.Head})
@@ -302,7 +302,7 @@ func (r proposer) merge(pr *PullRequest, gates []sluicev1.Gate) []sluicev1.Gate 
 	case spec.AutoMerge == sluicev1.AutoMergeNever:
 		return []sluicev1.Gate{r.reviewGate("a person has to merge #%d", pr.Number)}
 	case pr.Checks == ReadinessReady && !pr.Draft:
-		r.stage.round.do(Merge{Stage: stage, Number: pr.Number, Head: pr.Head, Queue: pr.MustQueue})
+		r.stage.transition.do(Merge{Stage: stage, Number: pr.Number, Head: pr.Head, Queue: pr.MustQueue})
 		return []sluicev1.Gate{r.reviewGate("#%d is being merged", pr.Number)}
 	case spec.AutoMerge == sluicev1.AutoMergePlatform && !pr.AutoMerge && pr.Checks == ReadinessProgressing && !r.mayClose():
 		r.askToMerge(SetAutoMerge{Stage: stage, Number: pr.Number, Head: pr.Head, On: true})
@@ -318,12 +318,12 @@ func (r proposer) askToMerge(a SetAutoMerge) {
 		next.AutoMerge = a.On
 		r.stage.state.Proposal = &next
 	}
-	r.stage.round.do(a)
+	r.stage.transition.do(a)
 }
 
 // mayClose reports whether the stage has windows, or a freeze, outside of which a forge
 // that merges by itself might merge.
 func (r proposer) mayClose() bool {
 	return len(r.stage.spec.Windows) > 0 ||
-		slices.ContainsFunc(r.stage.round.seen.Freezes, func(f Freeze) bool { return f.isAbout(r.stage.spec.Name) })
+		slices.ContainsFunc(r.stage.transition.seen.Freezes, func(f Freeze) bool { return f.isAbout(r.stage.spec.Name) })
 }

@@ -57,7 +57,7 @@ func (s *State) excludes(q Quarantine, b sluicev1.Bundle) bool {
 // stand in for others in quarantine, and returns the last candidate. Such a bundle is no
 // news: nobody pushed anything, and what failed in one stage is no reason to take another
 // stage back, or to give it what it never had.
-func (r *round) fallsBackFromQuarantine(b sluicev1.Bundle) (sluicev1.Bundle, bool) {
+func (r *transition) fallsBackFromQuarantine(b sluicev1.Bundle) (sluicev1.Bundle, bool) {
 	if r.State.Candidate == nil {
 		return b, false
 	}

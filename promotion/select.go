@@ -76,7 +76,7 @@ func (s selector) requested() (asked *Writing, closed string) {
 // whether its bundle has waves to go.
 func (s selector) unverifiedLanding() (l *Landing, goesOn bool) {
 	l = s.stage.state.current()
-	if l == nil || l.Verdict != "" || s.stage.round.State.excluding(s.stage.bundle(l.Bundle)) != nil {
+	if l == nil || l.Verdict != "" || s.stage.transition.State.excluding(s.stage.bundle(l.Bundle)) != nil {
 		return nil, false
 	}
 	goesOn = l.Kind == sluicev1.LandingPromotion && !s.stage.hasEverywhere(l.Bundle)
@@ -122,21 +122,21 @@ func (s selector) eligible() (string, []sluicev1.Gate) {
 	switch {
 	case s.stage.spec.After != nil:
 		return s.fromUpstream()
-	case s.stage.round.Candidate == nil:
-		return "", []sluicev1.Gate{gate(sluicev1.GateUpstream, time.Time{}, time.Time{}, "%s", s.stage.round.Waiting)}
-	case s.stage.hasEverywhere(s.stage.round.Candidate.ID):
+	case s.stage.transition.Candidate == nil:
+		return "", []sluicev1.Gate{gate(sluicev1.GateUpstream, time.Time{}, time.Time{}, "%s", s.stage.transition.Waiting)}
+	case s.stage.hasEverywhere(s.stage.transition.Candidate.ID):
 		return "", nil
 	}
-	candidate := upstreamBundle{bundle: s.stage.round.Candidate.ID, at: s.stage.round.State.Candidate.Since}
+	candidate := upstreamBundle{bundle: s.stage.transition.Candidate.ID, at: s.stage.transition.State.Candidate.Since}
 	if why := cmp.Or(s.excluded(candidate.bundle), s.replacedSince(candidate)); why != "" {
 		return "", []sluicev1.Gate{gate(sluicev1.GateContent, time.Time{}, time.Time{}, "%s", why)}
 	}
-	return s.stage.round.Candidate.ID, nil
+	return s.stage.transition.Candidate.ID, nil
 }
 
 // excluded says why a bundle is not promoted by itself; empty is no reason.
 func (s selector) excluded(id string) string {
-	if q := s.stage.round.State.excluding(s.stage.bundle(id)); q != nil {
+	if q := s.stage.transition.State.excluding(s.stage.bundle(id)); q != nil {
 		return fmt.Sprintf("%s is in quarantine: %s; `sluice pipeline lift` ends that", s.stage.name(q.Bundle), q.Reason)
 	}
 	return s.closed(id)

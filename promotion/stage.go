@@ -10,15 +10,15 @@ import (
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 )
 
-// stage is what is decided about one stage in a round. Its state is the next one; the
+// stage is what is decided about one stage in a transition. Its state is the next one; the
 // parts of a decision ([contentRecorder], [verifier], [selector], [gatekeeper], [proposer], and
 // [commandHandler] for what people ask) go on from where the last one left it.
 type stage struct {
-	round *round
-	now   time.Time
-	spec  *sluicev1.Stage
-	seen  StageObservation
-	state StageState
+	transition *transition
+	now        time.Time
+	spec       *sluicev1.Stage
+	seen       StageObservation
+	state      StageState
 }
 
 // wanted is what the stage is to be given next, and what keeps it from being chosen.
@@ -43,7 +43,7 @@ func (s *stage) stopIgnoring(id string) {
 
 // bundle is the bundle of an id.
 func (s *stage) bundle(id string) sluicev1.Bundle {
-	b, _ := s.round.State.Bundle(id)
+	b, _ := s.transition.State.Bundle(id)
 	return b
 }
 
@@ -51,17 +51,17 @@ func (s *stage) bundle(id string) sluicev1.Bundle {
 func (s *stage) name(id string) string { return Describe(s.bundle(id)) }
 
 // quarantined is the quarantine of a bundle, nil if it is in none.
-func (s *stage) quarantined(id string) *Quarantine { return s.round.State.quarantined(id) }
+func (s *stage) quarantined(id string) *Quarantine { return s.transition.State.quarantined(id) }
 
 func (s *stage) say(reason, format string, args ...any) {
-	s.round.say(s.spec.Name, reason, format, args...)
+	s.transition.say(s.spec.Name, reason, format, args...)
 }
 
 func (s *stage) warn(reason, format string, args ...any) {
-	s.round.warn(s.spec.Name, reason, format, args...)
+	s.transition.warn(s.spec.Name, reason, format, args...)
 }
 
-func (s *stage) requeueAt(at time.Time) { s.round.requeueAt(at, s.now) }
+func (s *stage) requeueAt(at time.Time) { s.transition.requeueAt(at, s.now) }
 
 // has is the id of the bundle that the stage has, empty if it has none.
 func (s *stage) has() string {
@@ -118,19 +118,19 @@ func (s *stage) bundleOf(c Content) string {
 		expected = append(expected, s.state.Proposal.Bundle)
 	}
 	for _, id := range expected {
-		if b, known := s.round.State.Bundle(id); known && c.Is(b) {
-			s.round.State.addBundle(sluicev1.Bundle{ID: id, Versions: c.Versions}, s.now)
+		if b, known := s.transition.State.Bundle(id); known && c.Is(b) {
+			s.transition.State.addBundle(sluicev1.Bundle{ID: id, Versions: c.Versions}, s.now)
 			return id
 		}
 	}
-	for _, b := range slices.Backward(s.round.State.Bundles) {
+	for _, b := range slices.Backward(s.transition.State.Bundles) {
 		if c.Is(b.Bundle) {
-			s.round.State.addBundle(sluicev1.Bundle{ID: b.ID, Versions: c.Versions}, s.now)
+			s.transition.State.addBundle(sluicev1.Bundle{ID: b.ID, Versions: c.Versions}, s.now)
 			return b.ID
 		}
 	}
-	b := s.round.State.bundleOf(s.round.withImages(c.Versions))
-	s.round.State.addBundle(b, s.now)
+	b := s.transition.State.bundleOf(s.transition.withImages(c.Versions))
+	s.transition.State.addBundle(b, s.now)
 	return b.ID
 }
 

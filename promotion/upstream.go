@@ -34,7 +34,7 @@ func (u upstream) bundlesFrom(name string) ([]upstreamBundle, []sluicev1.Gate) {
 	var through []upstreamBundle
 	var gates []sluicev1.Gate
 	takenBack := u.takenBack(name)
-	for i, l := range u.stage.round.State.Stages[name].Landings {
+	for i, l := range u.stage.transition.State.Stages[name].Landings {
 		if l.Kind == sluicev1.LandingRollback {
 			continue // it was there before
 		}
@@ -56,7 +56,7 @@ func (u upstream) bundlesFrom(name string) ([]upstreamBundle, []sluicev1.Gate) {
 // came after the one that they brought back, unless they came again since. What somebody
 // does not want in staging does not go on to production by itself.
 func (u upstream) takenBack(name string) map[string]string {
-	state := u.stage.round.State.Stages[name]
+	state := u.stage.transition.State.Stages[name]
 	landings := state.Landings
 	if w := state.Writing; w != nil && w.Kind == sluicev1.LandingRollback && w.By != "" {
 		landings = slices.Insert(slices.Clone(landings), 0, Landing{Bundle: w.Bundle, Kind: w.Kind, By: w.By})
@@ -84,7 +84,7 @@ func (u upstream) takenBack(name string) map[string]string {
 func (u upstream) takenBackGate(isNews func(upstreamBundle) bool) *sluicev1.Gate {
 	for _, name := range u.stage.spec.After.Stages {
 		takenBack := u.takenBack(name)
-		for i, l := range u.stage.round.State.Stages[name].Landings {
+		for i, l := range u.stage.transition.State.Stages[name].Landings {
 			who := takenBack[l.Bundle]
 			if l.Kind == sluicev1.LandingRollback || who == "" || !isNews(upstreamBundle{l.Bundle, l.At, i}) {
 				continue
@@ -115,7 +115,7 @@ func (u upstream) soakGate(name string, l Landing, left time.Duration) sluicev1.
 // soakedIn is for how long a bundle has been in a stage, all its landings together.
 func (u upstream) soakedIn(stage, bundle string) time.Duration {
 	total := time.Duration(0)
-	for _, l := range u.stage.round.State.Stages[stage].Landings {
+	for _, l := range u.stage.transition.State.Stages[stage].Landings {
 		if l.Bundle == bundle && l.Verdict == VerdictVerified {
 			total += l.soaked(u.stage.now)
 		}
@@ -181,7 +181,7 @@ func (u upstream) hasNewer(p upstreamBundle) bool {
 // lastOf is the last landing of a bundle in a stage, but for rollbacks; its zero value if
 // there is none.
 func (u upstream) lastOf(stage, bundle string) upstreamBundle {
-	for i, l := range u.stage.round.State.Stages[stage].Landings {
+	for i, l := range u.stage.transition.State.Stages[stage].Landings {
 		if l.Bundle == bundle && l.Kind != sluicev1.LandingRollback {
 			return upstreamBundle{l.Bundle, l.At, i}
 		}

@@ -95,7 +95,7 @@ func (v verifier) verifyWave(l *Landing, targets []TargetObservation, since time
 			waits = cmp.Or(waits, v.stage.of(t, cmp.Or(t.Why, "not Ready yet")))
 		case t.Verification != VerificationPassed:
 			waits = cmp.Or(waits, v.stage.of(t, cmp.Or(t.Evidence, "not verified yet")))
-			v.stage.round.do(Verify{Stage: v.stage.spec.Name, Target: t.Name, Bundle: b, Since: since})
+			v.stage.transition.do(Verify{Stage: v.stage.spec.Name, Target: t.Name, Bundle: b, Since: since})
 		}
 	}
 	switch {
@@ -159,7 +159,7 @@ func (v verifier) planRollback(failed, why string) {
 
 // isExcluded reports whether a bundle is in quarantine, or has a version that is.
 func (v verifier) isExcluded(id string) bool {
-	return v.stage.quarantined(id) != nil || v.stage.round.State.excluding(v.stage.bundle(id)) != nil
+	return v.stage.quarantined(id) != nil || v.stage.transition.State.excluding(v.stage.bundle(id)) != nil
 }
 
 // replanRollback chooses another bundle to go back to if the one that was chosen failed
@@ -179,7 +179,7 @@ func (v verifier) endPin() {
 	if pin == nil {
 		return
 	}
-	q := v.stage.round.State.excluding(v.stage.bundle(pin.Bundle))
+	q := v.stage.transition.State.excluding(v.stage.bundle(pin.Bundle))
 	if q == nil || q.At.Before(pin.At) {
 		return
 	}
@@ -198,5 +198,5 @@ func (v verifier) quarantine(l *Landing, why string) {
 		*q = entry
 		return
 	}
-	v.stage.round.State.Quarantine = append(v.stage.round.State.Quarantine, entry)
+	v.stage.transition.State.Quarantine = append(v.stage.transition.State.Quarantine, entry)
 }

@@ -8,6 +8,9 @@
 //	Release    windows of the release: the evidence about errors, latency and throughput, and whether
 //	           the arms get the shares of the requests that their weights say
 //
+// A trial, as sequential analysis calls it, is one comparison from its first window to its verdict:
+// that of a release, or one of the primary with itself ([SelfTest]).
+//
 // Both are values, and sums over windows. The package computes; it has no clock, no client and
 // no state of its own.
 package trial

@@ -14,8 +14,8 @@ import (
 	"github.com/sluice-cd/sluice/report"
 )
 
-// plan is `sluice judge plan`.
-type plan struct {
+// planOptions are the flags of `sluice judge plan`.
+type planOptions struct {
 	output     output.Flags
 	settings   settingsFlags
 	requests   float64
@@ -27,7 +27,7 @@ type plan struct {
 }
 
 func planCommand() *cobra.Command {
-	p := &plan{}
+	o := &planOptions{}
 	cmd := &cobra.Command{
 		Use:   "plan",
 		Short: "Say how long a verdict takes at the rates that a service has",
@@ -38,32 +38,32 @@ the regression takes that matters to you.`,
   sluice judge plan --requests 10 --errors 0.1% --weights 50 --interval 20m
   sluice judge plan --requests 10 --errors 0.1% -o svg > plan.svg`,
 		Args: cobra.NoArgs,
-		RunE: p.run,
+		RunE: o.run,
 	}
 	flags := cmd.Flags()
-	flags.Float64Var(&p.requests, "requests", 0, "requests that the service gets in a second")
-	flags.StringVar(&p.errors, "errors", "", "part of them that fail while nothing is released, such as 0.1%")
-	flags.Float64Var(&p.dispersion, "dispersion", 1, "how many times as much errors vary as independent ones would")
-	flags.IntSliceVar(&p.weights, "weights", []int{10, 20, 30, 40, 50}, "weights of the steps, in percent")
-	flags.DurationVar(&p.interval, "interval", time.Minute, "how long each step lasts")
-	flags.Float64SliceVar(&p.ratios, "ratios", []float64{1, 1.5, 2, 5, 20}, "how many times the primary's errors the canary has")
-	p.settings.register(cmd)
-	p.output.Register(cmd, output.SVG)
+	flags.Float64Var(&o.requests, "requests", 0, "requests that the service gets in a second")
+	flags.StringVar(&o.errors, "errors", "", "part of them that fail while nothing is released, such as 0.1%")
+	flags.Float64Var(&o.dispersion, "dispersion", 1, "how many times as much errors vary as independent ones would")
+	flags.IntSliceVar(&o.weights, "weights", []int{10, 20, 30, 40, 50}, "weights of the steps, in percent")
+	flags.DurationVar(&o.interval, "interval", time.Minute, "how long each step lasts")
+	flags.Float64SliceVar(&o.ratios, "ratios", []float64{1, 1.5, 2, 5, 20}, "how many times the primary's errors the canary has")
+	o.settings.register(cmd)
+	o.output.Register(cmd, output.SVG)
 	return cmd
 }
 
-func (p *plan) run(cmd *cobra.Command, _ []string) error {
-	if err := p.output.Validate(); err != nil {
+func (o *planOptions) run(cmd *cobra.Command, _ []string) error {
+	if err := o.output.Validate(); err != nil {
 		return err
 	}
-	traffic, steps, err := p.read()
+	traffic, steps, err := o.read()
 	if err != nil {
 		return err
 	}
-	if p.output.Format() == output.SVG {
-		return printFigure(cmd, report.JudgeDelaysFigure(p.settings.Settings, traffic, steps))
+	if o.output.Format() == output.SVG {
+		return printFigure(cmd, report.JudgeDelaysFigure(o.settings.Settings, traffic, steps))
 	}
-	delays := report.JudgeDelays(p.settings.Settings, traffic, steps, p.ratios)
+	delays := report.JudgeDelays(o.settings.Settings, traffic, steps, o.ratios)
 	table := output.Table{Columns: []string{"ERRORS", "VERDICT", "AFTER", "WITHIN THE STEPS"}}
 	for _, d := range delays.Items {
 		after := "never"
@@ -73,34 +73,34 @@ func (p *plan) run(cmd *cobra.Command, _ []string) error {
 		ratio := strconv.FormatFloat(d.Ratio, 'g', -1, 64)
 		table.Add(ratio, ratio+" times", d.Outcome, after, yesNo(d.InTime))
 	}
-	return p.output.Print(cmd.OutOrStdout(), table, delays)
+	return o.output.Print(cmd.OutOrStdout(), table, delays)
 }
 
 // read checks the flags.
-func (p *plan) read() (judge.Traffic, []judge.Step, error) {
-	if err := p.settings.validate(); err != nil {
+func (o *planOptions) read() (judge.Traffic, []judge.Step, error) {
+	if err := o.settings.validate(); err != nil {
 		return judge.Traffic{}, nil, err
 	}
-	rate, err := percent("errors", p.errors)
+	rate, err := percent("errors", o.errors)
 	if err != nil {
 		return judge.Traffic{}, nil, err
 	}
-	if !(p.requests > 0 && p.requests <= 1e9) {
-		return judge.Traffic{}, nil, fmt.Errorf("--requests: %g is no number of requests in a second, such as 10", p.requests)
+	if !(o.requests > 0 && o.requests <= 1e9) {
+		return judge.Traffic{}, nil, fmt.Errorf("--requests: %g is no number of requests in a second, such as 10", o.requests)
 	}
-	if !(p.dispersion >= 1 && p.dispersion <= 1e6) {
-		return judge.Traffic{}, nil, fmt.Errorf("--dispersion: %g has to be at least 1", p.dispersion)
+	if !(o.dispersion >= 1 && o.dispersion <= 1e6) {
+		return judge.Traffic{}, nil, fmt.Errorf("--dispersion: %g has to be at least 1", o.dispersion)
 	}
-	steps, err := stepsOf(p.weights, p.interval)
+	steps, err := stepsOf(o.weights, o.interval)
 	if err != nil {
 		return judge.Traffic{}, nil, err
 	}
-	for _, ratio := range p.ratios {
+	for _, ratio := range o.ratios {
 		if !(ratio > 0 && ratio <= 1e6) {
 			return judge.Traffic{}, nil, fmt.Errorf("--ratios: %g has to be more than 0 and at most a million", ratio)
 		}
 	}
-	return judge.Traffic{Requests: p.requests, Rate: rate, Dispersion: p.dispersion}, steps, nil
+	return judge.Traffic{Requests: o.requests, Rate: rate, Dispersion: o.dispersion}, steps, nil
 }
 
 // stepsOf are the steps of a release, as flags say them.
