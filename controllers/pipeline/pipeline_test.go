@@ -10,10 +10,13 @@ import (
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -48,7 +51,7 @@ type env struct {
 
 func newEnv(t *testing.T, changes ...func(*sluicev1.Pipeline)) *env {
 	t.Helper()
-	server := gitserver.New(t)
+	server := gitserver.New(t, gitserver.WithoutBackend())
 	repo := server.Repo("fleet")
 	repo.Commit("main", gitserver.Files{"staging/app.yaml": marked, "production/app.yaml": marked})
 	e := newEnvAt(t, sourcev1.GitRepositorySpec{URL: repo.URL}, repo.Head, changes...)
@@ -62,7 +65,7 @@ func newEnvAt(t *testing.T, source sourcev1.GitRepositorySpec, head func(string)
 	source.Reference = &sourcev1.GitRepositoryRef{Branch: "main"}
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
-		clientgoscheme.AddToScheme, imagev1.AddToScheme, sourcev1.AddToScheme,
+		corev1.AddToScheme, appsv1.AddToScheme, batchv1.AddToScheme, admissionv1.AddToScheme, imagev1.AddToScheme, sourcev1.AddToScheme,
 		kustomizev1.AddToScheme, flaggerv1.AddToScheme, sluicev1.AddToScheme,
 	} {
 		if err := add(scheme); err != nil {

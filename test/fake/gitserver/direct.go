@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strings"
 )
@@ -25,38 +26,46 @@ var services = map[string]string{"git-upload-pack": "upload-pack", "git-receive-
 
 // direct serves the bare repositories below root.
 func direct(root string) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{repo}/info/refs", func(w http.ResponseWriter, r *http.Request) {
-		service := r.URL.Query().Get("service")
-		program, ok := services[service]
-		if !ok {
-			http.Error(w, "only smart HTTP", http.StatusForbidden)
-			return
-		}
-		w.Header().Set("Content-Type", "application/x-"+service+"-advertisement")
-		line := "# service=" + service + "\n"
-		fmt.Fprintf(w, "%04x%s0000", len(line)+4, line)
-		serve(w, r, nil, program, "--http-backend-info-refs", filepath.Join(root, r.PathValue("repo")))
-	})
-	mux.HandleFunc("POST /{repo}/{service}", func(w http.ResponseWriter, r *http.Request) {
-		program, ok := services[r.PathValue("service")]
-		if !ok {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		repo, request := path.Split(path.Clean(r.URL.Path))
+		switch program, ok := services[request]; {
+		case r.Method == http.MethodPost && ok:
+			answer(w, r, program, filepath.Join(root, repo))
+		case r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/info/refs"):
+			advertise(w, r, filepath.Join(root, strings.TrimSuffix(repo, "/info/")))
+		default:
 			http.NotFound(w, r)
+		}
+	})
+}
+
+// advertise lists the refs of a repository for a service.
+func advertise(w http.ResponseWriter, r *http.Request, dir string) {
+	service := r.URL.Query().Get("service")
+	program, ok := services[service]
+	if !ok {
+		http.Error(w, "only smart HTTP", http.StatusForbidden)
+		return
+	}
+	w.Header().Set("Content-Type", "application/x-"+service+"-advertisement")
+	line := "# service=" + service + "\n"
+	fmt.Fprintf(w, "%04x%s0000", len(line)+4, line)
+	serve(w, r, nil, program, "--http-backend-info-refs", dir)
+}
+
+// answer has a service answer a request.
+func answer(w http.ResponseWriter, r *http.Request, program, dir string) {
+	var body io.Reader = r.Body
+	if r.Header.Get("Content-Encoding") == "gzip" {
+		unzipped, err := gzip.NewReader(r.Body)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		var body io.Reader = r.Body
-		if r.Header.Get("Content-Encoding") == "gzip" {
-			unzipped, err := gzip.NewReader(r.Body)
-			if err != nil {
-				http.Error(w, err.Error(), http.StatusBadRequest)
-				return
-			}
-			body = unzipped
-		}
-		w.Header().Set("Content-Type", "application/x-"+r.PathValue("service")+"-result")
-		serve(w, r, body, program, "--stateless-rpc", filepath.Join(root, r.PathValue("repo")))
-	})
-	return mux
+		body = unzipped
+	}
+	w.Header().Set("Content-Type", "application/x-git-"+program+"-result")
+	serve(w, r, body, program, "--stateless-rpc", dir)
 }
 
 // serve answers with what git prints.
