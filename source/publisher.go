@@ -119,9 +119,15 @@ func (p *Publisher) view(ctx context.Context, s Snapshot, memory *budget.Grant) 
 // by hash.
 func FilesOf(t tree.Tree) (Files, error) {
 	f := &hashedTree{Tree: t, paths: map[string]string{}}
+	_, inMemory := t.(*tree.Memory)
 	err := tree.Walk(t, "", func(path string, e tree.Entry) error {
 		f.paths[e.Hash] = path
-		return nil
+		if !inMemory {
+			return nil
+		}
+		data, err := t.ReadFile(path)
+		f.bytes += int64(len(data))
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("listing files: %w", err)
