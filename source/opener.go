@@ -16,6 +16,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/sluice-cd/sluice/internal/budget"
+	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/internal/tree"
 )
 
@@ -38,10 +39,23 @@ type Opener struct {
 	limits tree.Limits
 }
 
+// OpenerOption is an option of [NewOpener].
+type OpenerOption func(*Opener)
+
+// WithGuard lets downloads go where the guard allows. Who writes the status of an
+// ExternalArtifact names a URL that this process asks.
+func WithGuard(guard *outbound.Guard) OpenerOption {
+	return func(o *Opener) { o.client.Transport = guard.Transport() }
+}
+
 // NewOpener returns an opener that looks into the store first; a nil store has
 // nothing. Downloads are bounded in size, and in time by the caller's context.
-func NewOpener(store *Store) *Opener {
-	return &Opener{store: store, client: &http.Client{}}
+func NewOpener(store *Store, options ...OpenerOption) *Opener {
+	o := &Opener{store: store, client: &http.Client{}}
+	for _, option := range options {
+		option(o)
+	}
+	return o
 }
 
 // Open returns the files of an artifact. Nothing is returned that does not match

@@ -17,6 +17,7 @@ import (
 
 // observed is what the remote says now.
 type observed struct {
+	remote git.Remote
 	mirror *git.Mirror
 	git.Selected
 }
@@ -48,7 +49,7 @@ func (r *Reconciler) observe(ctx context.Context, obj *sourcev1.GitRepository) (
 	case err != nil:
 		return observed{}, remoteFailed(obj, err)
 	}
-	return observed{mirror: mirror, Selected: selected}, nil
+	return observed{remote: remote, mirror: mirror, Selected: selected}, nil
 }
 
 // reference is spec.ref.

@@ -19,24 +19,22 @@ import (
 )
 
 // publish makes the artifact in status what the source has now, unless it is.
-func (r *Reconciler) publish(ctx context.Context, obj *sourcev1.GitRepository, seen observed) ([]reconciler.Event, error) {
-	message := ""
+func (r *Reconciler) publish(
+	ctx context.Context, obj *sourcev1.GitRepository, seen observed, included []included,
+) ([]reconciler.Event, error) {
+	content := &content{obj: obj, seen: seen, mirrors: r.Mirrors, opener: r.Opener, included: included}
 	snapshot := source.Snapshot{
-		Key: keyOf(obj), Name: seen.Commit.String(), Revision: seen.Revision(), Ignore: obj.Spec.Ignore,
-		Open: func(*budget.Grant) (source.Files, error) {
-			files, err := seen.mirror.Tree(seen.Commit)
-			if err != nil {
-				return nil, err
-			}
-			message = files.Info().Message
-			return files, nil
-		},
+		Key: keyOf(obj), Name: content.name(), Revision: seen.Revision(), Ignore: obj.Spec.Ignore,
+		Open: func(*budget.Grant) (source.Files, error) { return content.files, nil },
 	}
 	recorded := source.Recorded{Artifact: obj.Status.Artifact, Ignore: obj.Status.ObservedIgnore}
-	if r.Publisher.IsCurrent(snapshot, recorded) {
-		return nil, r.share(ctx, snapshot, recorded.Artifact, seen)
+	if r.Publisher.IsCurrent(snapshot, recorded) && content.isRecorded() {
+		return nil, r.share(ctx, snapshot, recorded.Artifact, content)
 	}
 	if err := fetch(ctx, obj, seen); err != nil {
+		return nil, err
+	}
+	if err := content.gather(ctx); err != nil {
 		return nil, err
 	}
 	artifact, err := r.Publisher.Publish(ctx, snapshot, recorded)
@@ -44,23 +42,28 @@ func (r *Reconciler) publish(ctx context.Context, obj *sourcev1.GitRepository, s
 		return nil, storageFailed(err)
 	}
 	obj.Status.Artifact, obj.Status.ObservedIgnore = artifact, obj.Spec.Ignore
+	content.record()
 	if recorded.Artifact.HasDigest(artifact.Digest) {
 		return nil, nil
 	}
 	return []reconciler.Event{{
 		Type:     corev1.EventTypeNormal,
 		Reason:   "NewArtifact",
-		Message:  fmt.Sprintf("stored artifact for commit '%s'", subject(message)),
+		Message:  fmt.Sprintf("stored artifact for commit '%s'", subject(content.message)),
 		Metadata: about(artifact),
 	}}, nil
 }
 
 // share lets consumers read the files of an artifact that an earlier process made, if
 // the mirror has its commit. The store's address may be another one than before.
-func (r *Reconciler) share(ctx context.Context, snapshot source.Snapshot, artifact *meta.Artifact, seen observed) error {
+// Of one that has more than its commit, they read the archive.
+func (r *Reconciler) share(ctx context.Context, snapshot source.Snapshot, artifact *meta.Artifact, c *content) error {
 	artifact.URL = r.Publisher.Store.URL(artifact.Path)
-	if r.Publisher.IsShared(artifact) || !seen.mirror.Has(seen.Commit) {
+	if r.Publisher.IsShared(artifact) || !c.seen.mirror.Has(c.seen.Commit) || !c.isPlain() {
 		return nil
+	}
+	if err := c.gather(ctx); err != nil {
+		return err
 	}
 	if err := r.Publisher.Share(ctx, snapshot, artifact); err != nil {
 		return storageFailed(err)

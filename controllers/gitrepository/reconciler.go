@@ -8,18 +8,26 @@
 //
 // The mirror is shared with those who write to the repository, so a commit that
 // was pushed from here is here already; the hint that comes with the push makes
-// its artifact appear at once. What the API accepts and this controller does not
-// do (signatures, submodules, includes and the like) is refused by name.
+// its artifact appear at once.
+//
+// What an artifact has besides the files of the commit is put together without any of it
+// being copied: directories of a sparse checkout, submodules, which are commits of other
+// mirrors, and artifacts of other sources that are included. A source is looked at again
+// when one of those has a new artifact.
+//
+// A restart loses which signatures were verified with which keys; they are verified again.
 package gitrepository
 
 import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -35,8 +43,8 @@ import (
 
 // Reconciler reconciles GitRepositories.
 type Reconciler struct {
-	// Client reads the Secrets that sources name, and Clock dates what is done;
-	// unless set, they are those of the manager.
+	// Client reads the Secrets that sources name, and sources that others include, and
+	// Clock dates what is done; unless set, they are those of the manager.
 	Client client.Reader
 	Clock  clock.PassiveClock
 	// Credentials are what the identities of clouds need.
@@ -45,8 +53,15 @@ type Reconciler struct {
 	Mirrors *git.Mirrors
 	// Publisher makes the artifacts.
 	Publisher source.Publisher
+	// Opener opens the artifacts of other sources, to include them.
+	Opener *source.Opener
 	// Pushed wakes sources for which this process has pushed a commit.
 	Pushed *wake.Source
+
+	mu sync.Mutex
+	// verified is what of a source was last found signed, and by which keys: one entry for
+	// each source, which goes with it.
+	verified map[types.NamespacedName]verification
 }
 
 const (
@@ -75,7 +90,11 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 	if err != nil {
 		return err
 	}
-	return reconciler.Setup(mgr, kind(), r, opts, pushed, secrets)
+	included, err := r.watchIncluded(mgr)
+	if err != nil {
+		return err
+	}
+	return reconciler.Setup(mgr, kind(), r, opts, pushed, secrets, included)
 }
 
 // kind is what the machinery that all kinds share asks of a GitRepository.
@@ -99,7 +118,7 @@ func kind() reconciler.Kind[*sourcev1.GitRepository] {
 	}
 }
 
-// secretsOf are the Secrets that a source is reached with.
+// secretsOf are the Secrets that a source is reached and verified with.
 func secretsOf(obj *sourcev1.GitRepository) []string {
 	var names []string
 	for _, ref := range []*meta.LocalObjectReference{obj.Spec.SecretRef, obj.Spec.ProxySecretRef} {
@@ -107,20 +126,24 @@ func secretsOf(obj *sourcev1.GitRepository) []string {
 			names = append(names, ref.Name)
 		}
 	}
+	if obj.Spec.Verification != nil {
+		names = append(names, obj.Spec.Verification.SecretRef.Name)
+	}
 	return names
 }
 
 // Reconcile implements [reconciler.Controller].
 func (r *Reconciler) Reconcile(ctx context.Context, obj *sourcev1.GitRepository) (reconciler.Result, error) {
-	if err := refuse(obj); err != nil {
-		return reconciler.Result{}, reconcile.TerminalError(err)
-	}
-	if err := source.CheckIgnore(obj.Spec.Ignore); err != nil {
-		return reconciler.Result{}, r.fail(obj, reconcile.TerminalError(storageFailed(err)))
+	if err := check(obj); err != nil {
+		return reconciler.Result{}, r.fail(obj, reconcile.TerminalError(err))
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeoutOf(obj))
 	defer cancel()
 	seen, err := r.observe(ctx, obj)
+	if err != nil {
+		return reconciler.Result{}, r.fail(obj, err)
+	}
+	verified, err := r.verify(ctx, obj, seen)
 	if err != nil {
 		return reconciler.Result{}, r.fail(obj, err)
 	}
@@ -130,9 +153,15 @@ func (r *Reconciler) Reconcile(ctx context.Context, obj *sourcev1.GitRepository)
 		Message: fmt.Sprintf("stored artifact for revision '%s'", seen.Revision()),
 		After:   spread(obj.Spec.Interval.Duration),
 	}
-	if result.Events, err = r.publish(ctx, obj, seen); err != nil {
+	included, err := r.include(ctx, obj)
+	if err != nil {
 		return reconciler.Result{}, r.fail(obj, err)
 	}
+	events, err := r.publish(ctx, obj, seen, included)
+	if err != nil {
+		return reconciler.Result{}, r.fail(obj, err)
+	}
+	result.Events = append(verified, events...)
 	reconciler.RemoveCondition(obj, sourcev1.StorageOperationFailedCondition)
 	r.set(obj, sourcev1.ArtifactInStorageCondition, meta.SucceededReason, result.Message)
 	return result, nil
@@ -141,6 +170,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, obj *sourcev1.GitRepository)
 // Finalize implements [reconciler.Finalizer].
 func (r *Reconciler) Finalize(_ context.Context, obj *sourcev1.GitRepository) error {
 	r.Mirrors.Forget(credential.Owner(obj))
+	r.forget(obj)
 	return r.Publisher.Store.Remove(keyOf(obj))
 }
 

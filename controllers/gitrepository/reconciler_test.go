@@ -21,6 +21,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clocktesting "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -28,6 +29,7 @@ import (
 	"github.com/sluice-cd/sluice/internal/budget"
 	"github.com/sluice-cd/sluice/internal/disk"
 	"github.com/sluice-cd/sluice/internal/git"
+	"github.com/sluice-cd/sluice/internal/kinds"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/wake"
 	"github.com/sluice-cd/sluice/source"
@@ -47,6 +49,8 @@ type fixture struct {
 	obj    *sourcev1.GitRepository
 	clock  *clocktesting.FakeClock
 	dir    string
+	// objects are what the API server has, beside a Secret.
+	objects []client.Object
 }
 
 func setup(t *testing.T, opts ...gitserver.Option) *fixture {
@@ -67,11 +71,17 @@ func setup(t *testing.T, opts ...gitserver.Option) *fixture {
 // restart is what a new process begins with.
 func (f *fixture) restart() {
 	secret := make.Secret("apps", "creds", map[string]string{"username": "user", "password": "secret"})
+	scheme, err := kinds.Scheme()
+	if err != nil {
+		f.Fatal(err)
+	}
+	objects := fake.NewClientBuilder().WithScheme(scheme).WithObjects(append(f.objects, secret)...).Build()
+	store := source.NewStore(filepath.Join(f.dir, "artifacts"), "store.example.com", f.clock)
 	f.Reconciler = &gitrepository.Reconciler{
-		Client: fake.NewClientBuilder().WithObjects(secret).Build(), Clock: f.clock,
+		Client: objects, Clock: f.clock,
 		Mirrors:   git.NewMirrors(filepath.Join(f.dir, "mirrors"), f.clock),
-		Publisher: source.Publisher{Store: source.NewStore(filepath.Join(f.dir, "artifacts"), "store.example.com", f.clock)},
-		Pushed:    &wake.Source{},
+		Publisher: source.Publisher{Store: store}, Opener: source.NewOpener(store),
+		Pushed: &wake.Source{},
 	}
 }
 
@@ -423,15 +433,33 @@ func TestFailures(t *testing.T) {
 			spoil:  func(f *fixture) { f.obj.Spec.ProxySecretRef = &meta.LocalObjectReference{Name: "proxy"} },
 			reason: sourcev1.AuthenticationFailedReason, says: "spec.proxySecretRef: failed to get secret", condition: sourcev1.FetchFailedCondition,
 		},
-		"fields that are not honoured": {
-			spoil: func(f *fixture) {
-				f.obj.Spec.RecurseSubmodules = true
-				f.obj.Spec.Verification = &sourcev1.GitRepositoryVerification{}
-				f.obj.Spec.Include = []sourcev1.GitRepositoryInclude{{}}
-				f.obj.Spec.SparseCheckout = []string{"x"}
-			},
-			reason: "UnsupportedField", terminal: true,
-			says: "spec.verify, spec.recurseSubmodules, spec.include, spec.sparseCheckout",
+		"a directory of a sparse checkout that is not there": {
+			spoil:  func(f *fixture) { f.obj.Spec.SparseCheckout = []string{"deploy", "gone"} },
+			reason: sourcev1.GitOperationFailedReason, says: "has no directory 'gone'", condition: sourcev1.FetchFailedCondition,
+		},
+		"a directory of a sparse checkout that is a file": {
+			spoil:  func(f *fixture) { f.obj.Spec.SparseCheckout = []string{"logo.png"} },
+			reason: sourcev1.GitOperationFailedReason, says: "has no directory 'logo.png'", condition: sourcev1.FetchFailedCondition,
+		},
+		"a directory of a sparse checkout outside of the repository": {
+			spoil:  func(f *fixture) { f.obj.Spec.SparseCheckout = []string{"../x"} },
+			reason: sourcev1.GitOperationFailedReason, says: `"../x" leads out`, terminal: true, condition: sourcev1.FetchFailedCondition,
+		},
+		"an include that is not there": {
+			spoil:  func(f *fixture) { f.obj.Spec.Include = including("other", "", "") },
+			reason: "NotFound", says: "could not get resource for include 'other'", condition: sourcev1.IncludeUnavailableCondition,
+		},
+		"an include that leads out of the repository": {
+			spoil:  func(f *fixture) { f.obj.Spec.Include = including("other", "", "../x") },
+			reason: "IllegalPath", says: "'../x' is no path within", terminal: true, condition: sourcev1.IncludeUnavailableCondition,
+		},
+		"an include that would be all of the repository": {
+			spoil:  func(f *fixture) { f.obj.Spec.Include = including("other", "", "./") },
+			reason: "IllegalPath", says: "is no path within", terminal: true, condition: sourcev1.IncludeUnavailableCondition,
+		},
+		"an include of itself": {
+			spoil:  func(f *fixture) { f.obj.Spec.Include = including("app", "", "") },
+			reason: "CopyFailure", says: "leads back to 'app' itself", terminal: true, condition: sourcev1.IncludeUnavailableCondition,
 		},
 	}
 	for name, tc := range tests {

@@ -4,9 +4,8 @@ package gitrepository
 
 import (
 	"errors"
-	"fmt"
-	"strings"
 
+	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -31,29 +30,9 @@ func (r *Reconciler) fail(obj *sourcev1.GitRepository, err error) error {
 }
 
 func (r *Reconciler) set(obj *sourcev1.GitRepository, condition, reason, message string) {
-	reconciler.SetCondition(obj, r.Clock.Now(), metav1.Condition{
-		Type: condition, Status: metav1.ConditionTrue, Reason: reason, Message: message,
-	})
-}
-
-// refuse names the fields that would have to be ignored.
-func refuse(obj *sourcev1.GitRepository) error {
-	var fields []string
-	for _, f := range []struct {
-		used bool
-		name string
-	}{
-		{obj.Spec.Verification != nil, "spec.verify"},
-		{obj.Spec.RecurseSubmodules, "spec.recurseSubmodules"},
-		{len(obj.Spec.Include) > 0, "spec.include"},
-		{len(obj.Spec.SparseCheckout) > 0, "spec.sparseCheckout"},
-	} {
-		if f.used {
-			fields = append(fields, f.name)
-		}
+	status := metav1.ConditionTrue
+	if condition == sourcev1.SourceVerifiedCondition && reason != meta.SucceededReason {
+		status = metav1.ConditionFalse
 	}
-	if len(fields) == 0 {
-		return nil
-	}
-	return reconciler.WithReason("UnsupportedField", fmt.Errorf("field is not supported: %s", strings.Join(fields, ", ")))
+	reconciler.SetCondition(obj, r.Clock.Now(), metav1.Condition{Type: condition, Status: status, Reason: reason, Message: message})
 }

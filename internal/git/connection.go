@@ -140,18 +140,14 @@ func (c *connection) greet(
 	return advertised, nil
 }
 
-// refs lists the remote's refs, tags peeled.
-func (c *connection) refs(ctx context.Context, share memoryShare) (map[string]plumbing.Hash, error) {
+// refs lists the remote's refs.
+func (c *connection) refs(ctx context.Context, share memoryShare) (*protocol.Advertisement, error) {
 	s, err := c.open(ctx, uploadPack)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = s.Close() }()
-	advertised, err := c.greet(ctx, s, &c.fetchCaps, share)
-	if err != nil {
-		return nil, err
-	}
-	return advertised.Refs, nil
+	return c.greet(ctx, s, &c.fetchCaps, share)
 }
 
 func (c *connection) known(slot *protocol.Capabilities) protocol.Capabilities {

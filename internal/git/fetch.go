@@ -92,7 +92,22 @@ func (m *Mirror) renew(ctx context.Context, ref string, want plumbing.Hash) erro
 }
 
 // fetchInto adds a commit to a store that has the given tips.
-func (m *Mirror) fetchInto(ctx context.Context, s *store, want plumbing.Hash, tips []plumbing.Hash) (err error) {
+func (m *Mirror) fetchInto(ctx context.Context, s *store, want plumbing.Hash, tips []plumbing.Hash) error {
+	if err := m.receive(ctx, s, want, tips); err != nil {
+		return err
+	}
+	complete, err := s.complete(want)
+	if err != nil {
+		return err
+	}
+	if !complete {
+		return fmt.Errorf("%w: the remote did not send commit %s", pack.ErrMalformed, want)
+	}
+	return s.addTip(want)
+}
+
+// receive adds what the remote sends when it is asked for an object.
+func (m *Mirror) receive(ctx context.Context, s *store, want plumbing.Hash, tips []plumbing.Hash) (err error) {
 	stream, err := m.conn.fetch(ctx, m.share(), want, tips)
 	if err != nil {
 		return err
@@ -105,12 +120,5 @@ func (m *Mirror) fetchInto(ctx context.Context, s *store, want plumbing.Hash, ti
 		return err
 	}
 	s.add(received)
-	complete, err := s.complete(want)
-	if err != nil {
-		return err
-	}
-	if !complete {
-		return fmt.Errorf("%w: the remote did not send commit %s", pack.ErrMalformed, want)
-	}
-	return s.addTip(want)
+	return nil
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sluice-cd/sluice/internal/budget"
 	"github.com/sluice-cd/sluice/internal/disk"
+	"github.com/sluice-cd/sluice/internal/git/protocol"
 )
 
 // Mirror is a bare, shallow copy of a remote repository. It is safe for
@@ -145,11 +146,19 @@ func (m *Mirror) Resolve(ctx context.Context, ref string) (plumbing.Hash, error)
 // Refs asks the remote for all its refs: full name, or HEAD, to commit. Tags
 // are peeled. An empty repository has none.
 func (m *Mirror) Refs(ctx context.Context) (map[string]plumbing.Hash, error) {
-	refs, err := m.conn.refs(ctx, m.share())
+	advertised, err := m.advertised(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return advertised.Refs, nil
+}
+
+func (m *Mirror) advertised(ctx context.Context) (*protocol.Advertisement, error) {
+	advertised, err := m.conn.refs(ctx, m.share())
 	if err != nil {
 		return nil, fmt.Errorf("listing refs of %s: %w", m.remote, err)
 	}
-	return refs, nil
+	return advertised, nil
 }
 
 // Has reports whether the mirror has a commit with all its files.

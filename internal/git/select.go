@@ -64,6 +64,8 @@ type Selected struct {
 	Ref string
 	// Label is what revisions call it: a branch, a tag or a full name.
 	Label string
+	// Tag is the object of the tag that Ref names, zero if that is no annotated tag.
+	Tag plumbing.Hash
 }
 
 // Revision names the commit as artifacts and statuses do: main@sha1:abc.
@@ -84,14 +86,17 @@ func (m *Mirror) Select(ctx context.Context, ref Reference) (Selected, error) {
 	if ref.Commit != "" {
 		return ref.pinned()
 	}
-	refs, err := m.Refs(ctx)
+	advertised, err := m.advertised(ctx)
 	if err != nil {
 		return Selected{}, err
 	}
-	return m.SelectFrom(refs, ref)
+	selected, err := m.SelectFrom(advertised.Refs, ref)
+	selected.Tag = advertised.Tags[selected.Ref]
+	return selected, err
 }
 
-// SelectFrom is Select for those who have asked for the refs already.
+// SelectFrom is Select for those who have asked for the refs already. It knows of no
+// objects of tags.
 func (m *Mirror) SelectFrom(refs map[string]plumbing.Hash, ref Reference) (Selected, error) {
 	switch {
 	case ref.Commit != "":

@@ -149,21 +149,28 @@ func (s sshSigner) Sign(message io.Reader) ([]byte, error) {
 	if _, err := io.Copy(hash, message); err != nil {
 		return nil, err
 	}
-	signed := ssh.Marshal(struct {
-		Namespace, Reserved, Hash string
-		Digest                    []byte
-	}{sshNamespace, "", sshHash, hash.Sum(nil)})
-	signature, err := s.sign(append([]byte(sshMagic), signed...))
+	signature, err := s.sign(sshSigned(sshHash, hash.Sum(nil)))
 	if err != nil {
 		return nil, fmt.Errorf("signing with the SSH key: %w", err)
 	}
-	blob := ssh.Marshal(struct {
-		Version                   uint32
-		Key                       []byte
-		Namespace, Reserved, Hash string
-		Signature                 []byte
-	}{sshVersion, s.key.PublicKey().Marshal(), sshNamespace, "", sshHash, ssh.Marshal(signature)})
+	blob := ssh.Marshal(sshBlob{sshVersion, s.key.PublicKey().Marshal(), sshNamespace, "", sshHash, ssh.Marshal(signature)})
 	return pem.EncodeToMemory(&pem.Block{Type: sshArmor, Bytes: append([]byte(sshMagic), blob...)}), nil
+}
+
+// sshBlob is an SSH signature after its magic.
+type sshBlob struct {
+	Version                   uint32
+	Key                       []byte
+	Namespace, Reserved, Hash string
+	Signature                 []byte
+}
+
+// sshSigned is what is signed in the place of a message with a digest.
+func sshSigned(hash string, digest []byte) []byte {
+	return append([]byte(sshMagic), ssh.Marshal(struct {
+		Namespace, Reserved, Hash string
+		Digest                    []byte
+	}{sshNamespace, "", hash, digest})...)
 }
 
 // sign signs with SHA-2 where the key leaves a choice: OpenSSH refuses RSA

@@ -221,7 +221,7 @@ func (w *wiring) source() error {
 	}
 	publisher := source.Publisher{Store: w.store, Memory: w.memory}
 	repositories := &gitrepository.Reconciler{
-		Mirrors: w.mirrors, Publisher: publisher, Pushed: &w.pushed, Credentials: w.credentials(),
+		Mirrors: w.mirrors, Publisher: publisher, Opener: w.opener(), Pushed: &w.pushed, Credentials: w.credentials(),
 	}
 	artifacts := &ocirepository.Reconciler{
 		Client: w.mgr.GetClient(), Secrets: w.mgr.GetAPIReader(), Clock: w.clock, Registry: registries, Scanner: scanner,
@@ -230,15 +230,20 @@ func (w *wiring) source() error {
 	return errors.Join(repositories.SetupWithManager(w.mgr, w.options), artifacts.SetupWithManager(w.mgr, w.options))
 }
 
+// opener reads artifacts of this process, and of others.
+func (w *wiring) opener() *source.Opener {
+	opener := source.NewOpener(w.store, source.WithGuard(w.guard))
+	opener.Memory = w.memory
+	return opener
+}
+
 func (w *wiring) kustomize() error {
 	builder, err := w.builder()
 	if err != nil {
 		return err
 	}
-	opener := source.NewOpener(w.store)
-	opener.Memory = w.memory
 	kustomizations := &kustomization.Reconciler{
-		Opener: opener, NoCrossNamespaceRefs: w.flags.noCrossNamespace,
+		Opener: w.opener(), NoCrossNamespaceRefs: w.flags.noCrossNamespace,
 		DefaultServiceAccount: w.flags.defaultServiceAccount, Builder: builder, Overruled: w.flags.overrideManagers,
 	}
 	return kustomizations.SetupWithManager(w.mgr, w.options)

@@ -17,6 +17,9 @@ type Advertisement struct {
 	Capabilities Capabilities
 	// Refs are full names, and HEAD, to commits: tags are peeled.
 	Refs map[string]plumbing.Hash
+	// Tags are the objects of annotated tags, by the full name of their ref. Their commits
+	// are among the Refs.
+	Tags map[string]plumbing.Hash
 }
 
 // refMemory is what a byte of an advertisement takes of memory as a ref, at most.
@@ -26,7 +29,7 @@ const refMemory = 4
 // Before more is kept, grow is asked for the memory. A repository without any ref has
 // none.
 func ReadAdvertisement(from *bufio.Reader, limit int64, grow func(bytes int64) error) (*Advertisement, error) {
-	a := &Advertisement{Capabilities: Capabilities{}, Refs: map[string]plumbing.Hash{}}
+	a := &Advertisement{Capabilities: Capabilities{}, Refs: map[string]plumbing.Hash{}, Tags: map[string]plumbing.Hash{}}
 	in := newLines(from, limit)
 	first, err := skipPreamble(in)
 	if err != nil || first.flush {
@@ -98,7 +101,11 @@ func (a *Advertisement) add(text string) error {
 		return nil
 	}
 	// A peeled tag follows the tag itself, and takes its place.
-	a.Refs[strings.TrimSuffix(name, "^{}")] = plumbing.NewHash(id)
+	name, peeled := strings.CutSuffix(name, "^{}")
+	if tag, ok := a.Refs[name]; ok && peeled {
+		a.Tags[name] = tag
+	}
+	a.Refs[name] = plumbing.NewHash(id)
 	return nil
 }
 
