@@ -55,7 +55,7 @@ func NewEngine(profile *decide.Profile, clients *Clients, informers *watch.Infor
 func (e *Engine) Set(owner decide.Owner, wake func()) *Set {
 	s := &Set{engine: e, owner: owner, grants: map[Reference]grant{}}
 	s.tracker = newTracker(e, owner, wake)
-	s.watch = e.informers.Subscribe(owner, s.tracker)
+	s.watch = s.tracker.watch
 	return s
 }
 
@@ -70,6 +70,8 @@ type Request struct {
 	Recreate Recreate
 	// References are objects outside of the set whose health will be asked for.
 	References []Reference
+	// Rules are how the objects are read; nil for none.
+	Rules *watch.Rules
 }
 
 // Recreate is when an object may be deleted in order to change it.
@@ -92,8 +94,8 @@ func (r Reference) id() inventory.ID {
 	return inventory.ID{Namespace: r.Namespace, Name: r.Name, Group: r.Group, Kind: r.Kind}
 }
 
-func (r Reference) target() watch.Target {
-	return watch.Target{GroupVersionKind: r.GroupVersionKind, Namespace: r.Namespace, Name: r.Name}
+func (r Reference) target(rules *watch.Rules) watch.Target {
+	return watch.Target{GroupVersionKind: r.GroupVersionKind, Namespace: r.Namespace, Name: r.Name, Rules: rules.Digest()}
 }
 
 // Change is what happened to one object.

@@ -84,7 +84,10 @@ func (s *Set) checkHealth(ctx context.Context, all []subject) decide.Health {
 // only if it cannot be watched.
 func (s *Set) look(ctx context.Context, o subject) decide.Looked {
 	left := s.tracker.applied[o.id]
-	seen, freshness := s.engine.informers.Look(o.gvk, o.id, left.Version())
+	seen, freshness := s.watch.Look(o.gvk, o.id, leftOf(left))
+	if freshness == decide.Fresh && s.rules.DigestFor(o.gvk, seen) != seen.Rules || s.rules.ReadsWhole(o.gvk.GroupKind()) {
+		freshness = decide.Unknown
+	}
 	looked := decide.Looked{GroupVersionKind: o.gvk, ID: o.id, Seen: seen, Watched: true, Expires: left != nil && left.Expires}
 	switch {
 	case freshness == decide.Unknown:
@@ -97,6 +100,14 @@ func (s *Set) look(ctx context.Context, o subject) decide.Looked {
 		looked.Seen = left.Left
 	}
 	return looked
+}
+
+// leftOf is an object as it was left; nil if it was not applied.
+func leftOf(a *decide.Applied) *decide.Observed {
+	if a == nil {
+		return nil
+	}
+	return a.Left
 }
 
 // fetch reads an object from the API server; nil when it is not there.
@@ -121,5 +132,5 @@ func (s *Set) fetch(ctx context.Context, o subject) (*decide.Observed, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.engine.observer.Observe(u), nil
+	return s.observe(u), nil
 }

@@ -4,6 +4,7 @@ package apply
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -56,8 +57,14 @@ func (a *applier) applyObject(ctx context.Context, o *object) (*decide.Applied, 
 // it was left, or is not repaired for a while because somebody keeps changing it.
 func (a *applier) asLeft(o *object, left *decide.Applied) bool {
 	tracker := a.set.tracker
-	return left != nil && left.Digest == o.digest &&
+	return left != nil && left.Digest == o.digest && a.set.readAlike(left) &&
 		(tracker.driftOf(o.id, left) == decide.NoDrift || tracker.repairsOf(o.id).Pause(a.set.engine.clock.Now()) > 0)
+}
+
+// readAlike reports whether an object was left as the owner's rules, as they are now, would
+// read it.
+func (s *Set) readAlike(left *decide.Applied) bool {
+	return left.Left == nil || left.Left.Rules == s.rules.DigestFor(left.GroupVersionKind, left.Left)
 }
 
 // live is the object as it is before this apply, nil when it is not there. The
@@ -65,7 +72,7 @@ func (a *applier) asLeft(o *object, left *decide.Applied) bool {
 // without it is not known.
 func (a *applier) live(ctx context.Context, o *object, left *decide.Applied) (live *decide.Observed, known bool, err error) {
 	engine := a.set.engine
-	seen, freshness := engine.informers.Look(o.GroupVersionKind(), o.id, left.Version())
+	seen, freshness := a.set.watch.Look(o.GroupVersionKind(), o.id, leftOf(left))
 	switch {
 	case freshness == decide.Fresh:
 		return seen, true, nil
@@ -89,7 +96,7 @@ func (a *applier) read(ctx context.Context, o *object) (*decide.Observed, error)
 	if err != nil {
 		return nil, err
 	}
-	return a.set.engine.observer.Observe(u), nil
+	return a.set.observe(u), nil
 }
 
 // create applies an object that is probably new. Somebody else may have made
@@ -136,13 +143,18 @@ func (a *applier) release(ctx context.Context, o *object, next *decide.Applied) 
 	if err != nil {
 		return err
 	}
-	next.Action, next.Left = decide.Skipped, a.set.engine.observer.Observe(got.object)
+	next.Action, next.Left = decide.Skipped, a.set.observe(got.object)
 	return nil
 }
 
 // update applies the object whoever owns its fields, and recreates it if it must
 // and may.
 func (a *applier) update(ctx context.Context, o *object, live *decide.Observed, next *decide.Applied) error {
+	if live != nil {
+		if err := a.leaveIgnored(ctx, o); err != nil {
+			return err
+		}
+	}
 	got, err := a.client.apply(ctx, o.at, o.payload, forceConflicts)
 	if live != nil && refusesChange(err) {
 		return a.recreateObject(ctx, o, next, err)
@@ -159,6 +171,26 @@ func (a *applier) update(ctx context.Context, o *object, live *decide.Observed, 
 	return nil
 }
 
+// leaveIgnored makes an object leave the fields that the owner's rules ignore as they are in
+// the cluster. Their values are not watched, and cost a call.
+func (a *applier) leaveIgnored(ctx context.Context, o *object) error {
+	ignored := a.set.rules.Ignored(o.GroupVersionKind(), o)
+	if len(ignored) == 0 {
+		return nil
+	}
+	live, err := a.client.get(ctx, o.at)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading the fields to ignore: %w", err)
+	}
+	adopted := o.DeepCopy()
+	watch.Adopt(ignored, adopted, live, a.set.engine.profile.FieldManager)
+	o.payload, err = json.Marshal(adopted.Object)
+	return err
+}
+
 // finish clears other managers' claims on what was applied, and notes how the object
 // is left.
 func (a *applier) finish(ctx context.Context, o *object, got answer, next *decide.Applied) error {
@@ -166,7 +198,7 @@ func (a *applier) finish(ctx context.Context, o *object, got answer, next *decid
 	if err != nil {
 		return err
 	}
-	next.Left, next.Warnings = a.set.engine.observer.Observe(left), warningsOf(o, got)
+	next.Left, next.Warnings = a.set.observe(left), warningsOf(o, got)
 	if next.Action = decide.Configured; got.created {
 		next.Action = decide.Created
 	}

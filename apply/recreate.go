@@ -58,7 +58,7 @@ func (a *applier) recreateObject(ctx context.Context, o *object, next *decide.Ap
 		return errors.Join(refusal, err)
 	}
 	if a.set.engine.profile.Excluded(live.GetLabels(), live.GetAnnotations()) {
-		next.Action, next.Left = decide.Skipped, a.set.engine.observer.Observe(live)
+		next.Action, next.Left = decide.Skipped, a.set.observe(live)
 		return nil
 	}
 	allowed := a.mayRecreate(o, live)

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 
 	"github.com/sluice-cd/sluice/apply/decide"
+	"github.com/sluice-cd/sluice/apply/watch"
 )
 
 // namedFields bounds how many fields a message about contention names.
@@ -33,7 +34,9 @@ func (a *applier) repairing(ctx context.Context, o *object, left *decide.Applied
 	// What will be reported names the fields.
 	if found.Reported(a.set.tracker.repairsOf(o.id).Next(a.set.engine.clock.Now())) {
 		if u, err := a.client.get(ctx, o.at); err == nil {
-			found.Fields = differences(o.Object, u.Object)
+			wanted := o.DeepCopy()
+			watch.Adopt(a.set.rules.Ignored(o.GroupVersionKind(), o), wanted, u, a.set.engine.profile.FieldManager)
+			found.Fields = differences(wanted.Object, u.Object)
 		}
 	}
 	return found

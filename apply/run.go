@@ -42,6 +42,10 @@ func (s *Set) Apply(ctx context.Context, req Request) (out *Outcome, err error) 
 	if s.identity != req.Identity {
 		s.identity, s.grants = req.Identity, map[Reference]grant{}
 	}
+	if s.rules.Digest() != req.Rules.Digest() {
+		s.rules = req.Rules
+		s.watch.Read(req.Rules)
+	}
 	s.references = s.readable(ctx, req.References)
 	r := &run{set: s, applier: applier{set: s, client: c, recreate: req.Recreate}}
 	s.tracker.begin()
@@ -131,7 +135,7 @@ func (r *run) watchWave(ctx context.Context, wave wave) {
 	}
 	if known == 0 {
 		for _, ref := range r.set.references {
-			r.addTarget(ref.target())
+			r.addTarget(ref.target(r.set.rules))
 		}
 	}
 	if len(r.watching) == known {

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/sluice-cd/sluice/apply/decide"
@@ -23,12 +24,18 @@ type Set struct {
 	tracker *tracker
 
 	identity   Identity
+	rules      *watch.Rules
 	references []Reference
 	grants     map[Reference]grant
 }
 
 // Close forgets everything and stops watching.
 func (s *Set) Close(ctx context.Context) { s.watch.Close(ctx) }
+
+// observe reads an object of the owner.
+func (s *Set) observe(u *unstructured.Unstructured) *decide.Observed {
+	return s.engine.observer.With(s.rules).Observe(u)
+}
 
 // Drift compares what was applied with what the informers see. It costs no call.
 func (s *Set) Drift() decide.DriftSummary { return s.tracker.drift(s.engine.clock.Now()) }
@@ -48,7 +55,7 @@ func (s *Set) targets() []watch.Target {
 		}
 	}
 	for _, ref := range s.references {
-		targets = append(targets, ref.target())
+		targets = append(targets, ref.target(s.rules))
 	}
 	return targets
 }
@@ -57,12 +64,12 @@ func (s *Set) targets() []watch.Target {
 // since. Only the owner's reconciles, which run one after another, change what was
 // applied; informers read it meanwhile.
 type tracker struct {
-	profile   *decide.Profile
-	informers *watch.Informers
-	owner     decide.Owner
-	wake      func()
+	profile *decide.Profile
+	owner   decide.Owner
+	wake    func()
 
 	mu      sync.Mutex
+	watch   *watch.Subscription
 	applied map[inventory.ID]*decide.Applied
 	// applying says that an apply is under way. Most changes that informers see then are
 	// its own; they are compared after it.
@@ -75,11 +82,15 @@ type tracker struct {
 }
 
 func newTracker(e *Engine, owner decide.Owner, wake func()) *tracker {
-	return &tracker{
-		profile: e.profile, informers: e.informers, owner: owner, wake: wake,
+	t := &tracker{
+		profile: e.profile, owner: owner, wake: wake,
 		applied: map[inventory.ID]*decide.Applied{}, touched: map[inventory.ID]bool{},
 		drifted: map[inventory.ID]bool{}, repairs: map[inventory.ID]decide.Repairs{},
 	}
+	t.mu.Lock() // news may come before there is something to look at it with
+	defer t.mu.Unlock()
+	t.watch = e.informers.Subscribe(owner, t)
+	return t
 }
 
 // HealthChanged implements watch.Handler.
@@ -106,7 +117,7 @@ func (t *tracker) noteChange(c watch.Change) bool {
 	}
 	seen, freshness := c.Seen, c.Freshness
 	if c.Doubtful {
-		seen, freshness = t.informers.Look(a.GroupVersionKind, c.ID, a.Version())
+		seen, freshness = t.watch.Look(a.GroupVersionKind, c.ID, a.Left)
 	}
 	if t.profile.DriftOf(t.owner, a, seen, freshness) != decide.Drifted {
 		delete(t.drifted, c.ID)
@@ -118,7 +129,7 @@ func (t *tracker) noteChange(c watch.Change) bool {
 
 // driftOf compares an object with what the informers see now.
 func (t *tracker) driftOf(id inventory.ID, a *decide.Applied) decide.Drift {
-	seen, freshness := t.informers.Look(a.GroupVersionKind, id, a.Version())
+	seen, freshness := t.watch.Look(a.GroupVersionKind, id, a.Left)
 	return t.profile.DriftOf(t.owner, a, seen, freshness)
 }
 

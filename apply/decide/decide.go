@@ -69,6 +69,8 @@ const (
 type Dependency struct {
 	Name  string
 	State DependencyState
+	// Why says why it is not ready, in words that follow its name; "" if that needs none.
+	Why string
 }
 
 // Observation is what a reconcile has seen so far. What follows an action is in it once
@@ -264,6 +266,8 @@ func waitingFor(o Observation, needed ReconcileAction) *Failure {
 	for _, d := range o.Dependencies {
 		var text string
 		switch {
+		case d.State == DependencyNotReady && d.Why != "":
+			text = fmt.Sprintf("dependency '%s' %s", d.Name, d.Why)
 		case d.State == DependencyMissing:
 			text = fmt.Sprintf("dependency '%s' not found", d.Name)
 		case d.State == DependencyNotReady:

@@ -137,16 +137,16 @@ func TestWhatIsDoneNext(t *testing.T) {
 			want: Report,
 		},
 		"a dependency that is not ready": {
-			seen: func(o *Observation) { o.Dependencies = []Dependency{{"ns/b", DependencyNotReady}} },
+			seen: func(o *Observation) { o.Dependencies = []Dependency{{Name: "ns/b", State: DependencyNotReady}} },
 			prev: state(nil),
 			want: Report,
 		},
 		"a dependency at another revision": {seen: func(o *Observation) {
 			o.FilesChanged = true
-			o.Dependencies = []Dependency{{"ns/b", DependencyOutdated}}
+			o.Dependencies = []Dependency{{Name: "ns/b", State: DependencyOutdated}}
 		}, prev: state(nil), want: Report},
 		"a dependency at another revision, and nothing to apply": {
-			seen: func(o *Observation) { o.Dependencies = []Dependency{{"ns/b", DependencyOutdated}} },
+			seen: func(o *Observation) { o.Dependencies = []Dependency{{Name: "ns/b", State: DependencyOutdated}} },
 			prev: state(nil),
 			want: CheckHealth,
 		},
@@ -304,28 +304,34 @@ func TestWhatIsReported(t *testing.T) {
 		},
 		"a dependency that is missing": {
 			seen: func(o *Observation) {
-				o.Dependencies = []Dependency{{"ns/ok", DependencyReady}, {"ns/b", DependencyMissing}}
+				o.Dependencies = []Dependency{{Name: "ns/ok", State: DependencyReady}, {Name: "ns/b", State: DependencyMissing}}
 			}, prev: state(nil),
 			want: "dependency 'ns/b' not found", wantRetry: RetryPending,
 		},
 		"a dependency that is not ready": {
-			seen: func(o *Observation) { o.Dependencies = []Dependency{{"ns/b", DependencyNotReady}} }, prev: state(nil),
+			seen: func(o *Observation) { o.Dependencies = []Dependency{{Name: "ns/b", State: DependencyNotReady}} }, prev: state(nil),
 			want: "dependency 'ns/b' is not ready", wantRetry: RetryPending,
+		},
+		"a dependency that an expression is false of": {
+			seen: func(o *Observation) {
+				o.Dependencies = []Dependency{{Name: "ns/b", State: DependencyNotReady, Why: "is not ready according to readyExpr eval"}}
+			}, prev: state(nil),
+			want: "dependency 'ns/b' is not ready according to readyExpr eval", wantRetry: RetryPending,
 		},
 		"a dependency at another revision, and something to apply": {
 			seen: func(o *Observation) {
-				o.FilesChanged, o.Dependencies = true, []Dependency{{"ns/b", DependencyOutdated}}
+				o.FilesChanged, o.Dependencies = true, []Dependency{{Name: "ns/b", State: DependencyOutdated}}
 			}, prev: state(nil),
 			want: "dependency 'ns/b' revision is not up to date", wantRetry: RetryPending,
 		},
 		"dependencies in a circle": {
 			seen: func(o *Observation) {
-				o.Dependencies, o.Cycle = []Dependency{{"ns/b", DependencyNotReady}}, []string{"ns/a", "ns/b", "ns/a"}
+				o.Dependencies, o.Cycle = []Dependency{{Name: "ns/b", State: DependencyNotReady}}, []string{"ns/a", "ns/b", "ns/a"}
 			}, prev: state(nil), want: "circular dependency: ns/a -> ns/b -> ns/a", wantRetry: RetryWhenWatched,
 		},
 		"a dependency on itself": {
 			seen: func(o *Observation) {
-				o.Dependencies, o.Cycle = []Dependency{{"ns/a", DependencyNotReady}}, []string{"ns/a", "ns/a"}
+				o.Dependencies, o.Cycle = []Dependency{{Name: "ns/a", State: DependencyNotReady}}, []string{"ns/a", "ns/a"}
 			}, prev: state(nil), want: "circular dependency: ns/a -> ns/a", wantRetry: RetryNever,
 		},
 	}

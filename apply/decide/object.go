@@ -30,6 +30,9 @@ type Observed struct {
 	FormerHash string
 	// Writer is the manager, other than ours, that wrote fields last.
 	Writer string
+	// Rules identifies the rules of an owner by which Status and the hashes were read; ""
+	// if none concern the object. What was read by others cannot be compared.
+	Rules string
 }
 
 // OlderThan reports whether o was read before the given version was written.
@@ -111,7 +114,8 @@ type Drift int
 const (
 	// NoDrift means that everything is as it was left.
 	NoDrift Drift = iota
-	// UnknownDrift means that some objects cannot be watched, or are another owner's now.
+	// UnknownDrift means that some objects cannot be watched, are another owner's now, or
+	// were read by other rules.
 	UnknownDrift
 	// Drifted means that somebody changed or deleted an object, or nothing is remembered of it.
 	Drifted
@@ -134,7 +138,7 @@ func (p *Profile) DriftOf(owner Owner, left *Applied, seen *Observed, freshness 
 		return NoDrift
 	case left.Action == Skipped:
 		return Drifted // it asked to be left alone, and does no more
-	case p.HasOther(seen.Labels, owner):
+	case p.HasOther(seen.Labels, owner), left.Left.Rules != seen.Rules:
 		return UnknownDrift
 	case left.Left.FieldHash != seen.FieldHash, p.hasNewFormer(left, seen):
 		return Drifted

@@ -39,11 +39,14 @@ import (
 	"github.com/sluice-cd/sluice/apply/inventory"
 )
 
-// Target is what an informer watches: all applied objects of a kind, or, with a
-// name, one object whoever applied it.
+// Target is what an informer watches: all applied objects of a kind, each read by the
+// rules of its owner, or, with a name, one object whoever applied it.
 type Target struct {
 	schema.GroupVersionKind
 	Namespace, Name string
+	// Rules is the digest of those by which the one object is read: those of whoever uses
+	// the target.
+	Rules string
 }
 
 // Informers are the informers of one cluster, for the owners of one kind.
@@ -101,16 +104,18 @@ func (s *Informers) Start(ctx context.Context) error {
 	return nil
 }
 
-// Look returns what is known of an object as of the given version, "" for any.
+// Look returns what is known of an object as of the given version, "" for any, to whom has
+// no rules.
 func (s *Informers) Look(gvk schema.GroupVersionKind, id inventory.ID, since string) (*decide.Observed, decide.Freshness) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.look(gvk, id, since)
+	return s.look(gvk, id, since, nil)
 }
 
-func (s *Informers) look(gvk schema.GroupVersionKind, id inventory.ID, since string) (*decide.Observed, decide.Freshness) {
+// look returns what is known of an object that was read by rules.
+func (s *Informers) look(gvk schema.GroupVersionKind, id inventory.ID, since string, rules *Rules) (*decide.Observed, decide.Freshness) {
 	best := decide.Unknown
-	for _, target := range []Target{{gvk, id.Namespace, id.Name}, {GroupVersionKind: gvk}} {
+	for _, target := range []Target{{gvk, id.Namespace, id.Name, rules.Digest()}, {GroupVersionKind: gvk}} {
 		inf := s.byTarget[target]
 		if inf == nil || !inf.HasSynced() {
 			continue
@@ -121,7 +126,9 @@ func (s *Informers) look(gvk schema.GroupVersionKind, id inventory.ID, since str
 		obj, found, err := inf.GetStore().GetByKey(keyOf(id.Namespace, id.Name))
 		switch {
 		case err == nil && found && !obj.(*decide.Observed).OlderThan(since):
-			return obj.(*decide.Observed), decide.Fresh
+			if seen := obj.(*decide.Observed); seen.Rules == rules.DigestFor(gvk, seen) {
+				return seen, decide.Fresh
+			}
 		case found || isBehind(last, since):
 			best = decide.Stale
 		case best == decide.Unknown:
@@ -129,6 +136,16 @@ func (s *Informers) look(gvk schema.GroupVersionKind, id inventory.ID, since str
 		}
 	}
 	return nil, best
+}
+
+// holds reports whether the informer of a kind has an object in exactly one version.
+func (s *Informers) holds(gvk schema.GroupVersionKind, id inventory.ID, version string) bool {
+	inf := s.byTarget[Target{GroupVersionKind: gvk}]
+	if inf == nil {
+		return false
+	}
+	obj, found, err := inf.GetStore().GetByKey(keyOf(id.Namespace, id.Name))
+	return err == nil && found && obj.(*decide.Observed).ResourceVersion == version
 }
 
 // isBehind reports whether a store that was last changed at one version may lack what
@@ -139,7 +156,7 @@ func isBehind(last, since string) bool {
 
 // ensure returns the target's informer, started if need be; nil when the
 // cluster does not know the kind.
-func (s *Informers) ensure(ctx context.Context, target Target) *informer {
+func (s *Informers) ensure(ctx context.Context, target Target, rules *Rules) *informer {
 	if inf := s.byTarget[target]; inf != nil {
 		return inf
 	}
@@ -153,7 +170,7 @@ func (s *Informers) ensure(ctx context.Context, target Target) *informer {
 		SharedIndexInformer: cache.NewSharedIndexInformer(lw, example, 0, cache.Indexers{}),
 		users:               map[*Subscription]bool{}, blind: make(chan struct{}),
 	}
-	if err := s.configure(inf, target); err != nil {
+	if err := s.configure(inf, target, rules); err != nil {
 		s.log.Error(err, "watching applied objects", "kind", target.GroupVersionKind.String())
 		return nil
 	}
@@ -165,11 +182,18 @@ func (s *Informers) ensure(ctx context.Context, target Target) *informer {
 	return inf
 }
 
-func (s *Informers) configure(inf *informer, target Target) error {
-	if err := inf.SetTransform(s.observer.trim); err != nil {
+func (s *Informers) configure(inf *informer, target Target, rules *Rules) error {
+	err := inf.SetTransform(func(obj any) (any, error) {
+		by := rules
+		if target.Name == "" {
+			by = s.rulesFor(obj)
+		}
+		return s.observer.With(by).trim(target.GroupVersionKind, obj)
+	})
+	if err != nil {
 		return err
 	}
-	err := inf.SetWatchErrorHandlerWithContext(func(ctx context.Context, r *cache.Reflector, err error) {
+	err = inf.SetWatchErrorHandlerWithContext(func(ctx context.Context, r *cache.Reflector, err error) {
 		if apierrors.IsForbidden(err) || apierrors.IsNotFound(err) || apierrors.IsMethodNotSupported(err) {
 			inf.blindOnce.Do(func() {
 				s.log.Info("cannot watch; reading objects one by one instead", "kind", target.GroupVersionKind.String(), "reason", err.Error())
@@ -184,6 +208,20 @@ func (s *Informers) configure(inf *informer, target Target) error {
 	}
 	_, err = inf.AddEventHandler(s.handler(target.GroupVersionKind))
 	return err
+}
+
+// rulesFor are the rules of an object's owner.
+func (s *Informers) rulesFor(obj any) *Rules {
+	labelled, ok := obj.(metav1.Object)
+	if !ok {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if u := s.owners[s.observer.profile.OwnerOf(labelled.GetLabels())]; u != nil {
+		return u.rules
+	}
+	return nil
 }
 
 func (s *Informers) stop(target Target) {
@@ -202,7 +240,7 @@ func (s *Informers) listWatch(target Target, mapping *meta.RESTMapping) (*cache.
 		}
 		return opts
 	}
-	if target.Group == "" && (target.Kind == "Secret" || target.Kind == "ConfigMap") {
+	if metadataOnly(target.GroupKind()) {
 		c := s.metadata.Resource(mapping.Resource).Namespace(target.Namespace)
 		return &cache.ListWatch{
 			ListWithContextFunc: func(ctx context.Context, opts metav1.ListOptions) (runtime.Object, error) {

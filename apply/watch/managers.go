@@ -102,14 +102,18 @@ func (r Observer) isFormer(entry metav1.ManagedFieldsEntry) bool {
 
 // readManagers reads what managedFields says of an object. An API server that does
 // not track fields leaves only the resource version for a hash, which changes more
-// often than needed and never less.
-func (r Observer) readManagers(obj metav1.Object) (own, former, writer string) {
+// often than needed and never less. Ignored fields are nobody's; content finds those in
+// lists.
+func (r Observer) readManagers(obj metav1.Object, content map[string]any, ignored []Pointer) (own, former, writer string) {
 	own = "resourceVersion " + obj.GetResourceVersion()
 	var last time.Time
 	for _, f := range obj.GetManagedFields() {
+		f, empty := without(f, ignored, content)
 		switch {
 		case f.Manager == r.profile.FieldManager && f.Operation == metav1.ManagedFieldsOperationApply && f.Subresource == "" && f.FieldsV1 != nil:
 			own = hashOf(f)
+			continue
+		case empty:
 			continue
 		case r.isFormer(f):
 			former += f.Manager + " " + hashOf(f) + "\n"
@@ -121,6 +125,30 @@ func (r Observer) readManagers(obj metav1.Object) (own, former, writer string) {
 		}
 	}
 	return own, former, writer
+}
+
+// without returns an entry without some of its fields, and whether nothing else is in it.
+func without(f metav1.ManagedFieldsEntry, ignored []Pointer, content map[string]any) (left metav1.ManagedFieldsEntry, empty bool) {
+	if len(ignored) == 0 || f.FieldsV1 == nil {
+		return f, false
+	}
+	var fields fieldSet
+	if json.Unmarshal(f.FieldsV1.GetRawBytes(), &fields) != nil {
+		return f, false
+	}
+	var value any // nil if it is not known, rather than a map of nothing
+	if content != nil {
+		value = content
+	}
+	for _, p := range ignored {
+		fields.cut(p, value)
+	}
+	text, err := json.Marshal(fields)
+	if err != nil {
+		return f, false
+	}
+	f.FieldsV1 = metav1.NewFieldsV1(string(text))
+	return f, len(fields) == 0
 }
 
 // hashOf identifies the fields of an entry. The time is that of the last write that

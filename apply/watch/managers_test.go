@@ -43,7 +43,7 @@ func TestWhoseFieldsAreTakenOver(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			_, former, _ := observer.readManagers(&metav1.ObjectMeta{ManagedFields: []metav1.ManagedFieldsEntry{tc.entry}})
+			_, former, _ := observer.readManagers(&metav1.ObjectMeta{ManagedFields: []metav1.ManagedFieldsEntry{tc.entry}}, nil, nil)
 			if got := former != ""; got != tc.want {
 				t.Errorf("taken over = %v, want %v", got, tc.want)
 			}

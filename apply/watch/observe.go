@@ -9,6 +9,7 @@ import (
 	"github.com/fluxcd/pkg/ssa"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 
@@ -19,6 +20,7 @@ import (
 type Observer struct {
 	profile *decide.Profile
 	former  []ssa.FieldManager
+	rules   *Rules
 }
 
 // NewObserver returns an observer for the owners of a profile.
@@ -26,9 +28,15 @@ func NewObserver(profile *decide.Profile) Observer {
 	return Observer{profile: profile, former: FormerManagers(profile)}
 }
 
+// With returns an observer that reads by the rules of one owner.
+func (r Observer) With(rules *Rules) Observer {
+	r.rules = rules
+	return r
+}
+
 // Observe reads an object as the API server returned it.
 func (r Observer) Observe(u *unstructured.Unstructured) (o *decide.Observed) {
-	o = r.observeMeta(u)
+	o = r.observeMeta(u.GroupVersionKind(), u, u.Object)
 	// Anybody may write anything into the status of an object of his own kind. A
 	// panic here would be one of an informer, which ends the process.
 	defer func() {
@@ -36,7 +44,7 @@ func (r Observer) Observe(u *unstructured.Unstructured) (o *decide.Observed) {
 			o.Status, o.Message = status.UnknownStatus, fmt.Sprintf("reading its status: panic: %v [recovered]", cause)
 		}
 	}()
-	if res, err := compute(u); err != nil {
+	if res, err := r.compute(u); err != nil {
 		o.Status, o.Message = status.UnknownStatus, err.Error()
 	} else {
 		o.Status, o.Message = res.Status, res.Message
@@ -44,16 +52,20 @@ func (r Observer) Observe(u *unstructured.Unstructured) (o *decide.Observed) {
 	return o
 }
 
-func (r Observer) observeMeta(obj metav1.Object) *decide.Observed {
+// observeMeta reads the metadata of an object, whose content is nil if only that is known.
+func (r Observer) observeMeta(gvk schema.GroupVersionKind, obj metav1.Object, content map[string]any) *decide.Observed {
 	o := &decide.Observed{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: obj.GetName(), Namespace: obj.GetNamespace(), UID: obj.GetUID(),
 			ResourceVersion: obj.GetResourceVersion(), DeletionTimestamp: obj.GetDeletionTimestamp(),
 			Labels: obj.GetLabels(), Annotations: obj.GetAnnotations(),
 		},
-		Status: status.CurrentStatus,
+		Status: status.CurrentStatus, Rules: r.rules.DigestFor(gvk, obj),
 	}
-	o.FieldHash, o.FormerHash, o.Writer = r.readManagers(obj)
+	if content == nil && r.rules.ReadsWhole(gvk.GroupKind()) {
+		o.Status = status.UnknownStatus
+	}
+	o.FieldHash, o.FormerHash, o.Writer = r.readManagers(obj, content, r.rules.Ignored(gvk, obj))
 	// A kubectl user's copy of the whole object is not worth its memory.
 	delete(o.Annotations, "kubectl.kubernetes.io/last-applied-configuration")
 	if o.DeletionTimestamp != nil {
@@ -62,9 +74,12 @@ func (r Observer) observeMeta(obj metav1.Object) *decide.Observed {
 	return o
 }
 
-// compute is kstatus, except that a Job is healthy when it is complete, not
-// when it runs, as upstream has it.
-func compute(u *unstructured.Unstructured) (*status.Result, error) {
+// compute is the health of an object: by its owner's expressions, or else by kstatus,
+// except that a Job is healthy when it is complete, not when it runs, as upstream has it.
+func (r Observer) compute(u *unstructured.Unstructured) (*status.Result, error) {
+	if rule := r.rules.healthOf(u.GroupVersionKind().GroupKind()); rule != nil && u.GetDeletionTimestamp() == nil {
+		return rule.status(u)
+	}
 	res, err := status.Compute(u)
 	if err != nil || res.Status != status.CurrentStatus || u.GetKind() != "Job" || u.GroupVersionKind().Group != "batch" {
 		return res, err
@@ -81,14 +96,14 @@ func compute(u *unstructured.Unstructured) (*status.Result, error) {
 	return &status.Result{Status: status.InProgressStatus, Message: res.Message}, nil
 }
 
-// trim replaces what an informer received by what is kept of it. It sees its
+// trim replaces what an informer of a kind received by what is kept of it. It sees its
 // own output again when an informer lists anew.
-func (r Observer) trim(obj any) (any, error) {
+func (r Observer) trim(gvk schema.GroupVersionKind, obj any) (any, error) {
 	switch o := obj.(type) {
 	case *unstructured.Unstructured:
 		return r.Observe(o), nil
 	case *metav1.PartialObjectMetadata:
-		return r.observeMeta(o), nil
+		return r.observeMeta(gvk, o, nil), nil
 	case *decide.Observed:
 		return o, nil
 	case cache.DeletedFinalStateUnknown:

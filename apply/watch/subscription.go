@@ -44,6 +44,7 @@ type Subscription struct {
 	// Under the informers' lock.
 	targets map[Target]bool
 	pending map[inventory.ID]decide.Awaited
+	rules   *Rules
 }
 
 // Subscribe makes handler the one who is told about the objects of owner, until the
@@ -54,6 +55,32 @@ func (s *Informers) Subscribe(owner decide.Owner, handler Handler) *Subscription
 	defer s.mu.Unlock()
 	s.owners[owner] = sub
 	return sub
+}
+
+// Read makes rules those by which the owner's objects are read from now on. What
+// informers hold already was read by the former ones, and is Unknown until it changes.
+func (u *Subscription) Read(rules *Rules) {
+	u.informers.mu.Lock()
+	defer u.informers.mu.Unlock()
+	u.rules = rules
+}
+
+// Look returns what is known of an object as it was left, nil for any state. What is
+// still as it was left is returned as it was read then.
+func (u *Subscription) Look(
+	gvk schema.GroupVersionKind, id inventory.ID, left *decide.Observed,
+) (*decide.Observed, decide.Freshness) {
+	s, since := u.informers, ""
+	if left != nil {
+		since = left.ResourceVersion
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	seen, freshness := s.look(gvk, id, since, u.rules)
+	if freshness == decide.Unknown && left != nil && s.holds(gvk, id, since) {
+		return left, decide.Fresh
+	}
+	return seen, freshness
 }
 
 // Use makes targets what the owner watches: missing informers start, and those that
@@ -68,7 +95,7 @@ func (u *Subscription) Use(ctx context.Context, targets []Target) {
 	}
 	wanted := make(map[Target]bool, len(targets))
 	for _, target := range targets {
-		if inf := s.ensure(ctx, target); inf != nil {
+		if inf := s.ensure(ctx, target, u.rules); inf != nil {
 			inf.users[u] = true
 			wanted[target] = true
 		}
@@ -128,7 +155,7 @@ func (u *Subscription) Await(objects []decide.Awaited) (waiting bool) {
 	s.stopWaiting(u)
 	pending := make(map[inventory.ID]decide.Awaited, len(objects))
 	for _, o := range objects {
-		seen, freshness := s.look(o.GroupVersionKind, o.ID, o.ResourceVersion)
+		seen, freshness := s.look(o.GroupVersionKind, o.ID, o.ResourceVersion, u.rules)
 		if o.FailedBy(seen, freshness) {
 			return false
 		}
@@ -182,7 +209,7 @@ func (s *Informers) handle(gvk schema.GroupVersionKind, before, obj any, freshne
 	}
 	change.Seen = seen
 	change.ID = inventory.ID{Namespace: seen.Namespace, Name: seen.Name, Group: gvk.Group, Kind: gvk.Kind}
-	for _, u := range s.resolve(change.ID, seen, freshness) {
+	for _, u := range s.resolve(change, seen) {
 		u.handler.HealthChanged()
 	}
 	was, _ := before.(*decide.Observed)
@@ -213,13 +240,16 @@ func sameButStatus(a, b *decide.Observed) bool {
 }
 
 // resolve returns the subscriptions that have waited for what is seen of an object.
-func (s *Informers) resolve(id inventory.ID, seen *decide.Observed, freshness decide.Freshness) []*Subscription {
+func (s *Informers) resolve(change Change, seen *decide.Observed) []*Subscription {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var notify []*Subscription
+	id, freshness := change.ID, change.Freshness
 	for u := range s.waiting[id] {
 		awaited := u.pending[id]
 		switch {
+		case freshness == decide.Fresh && seen.Rules != u.rules.DigestFor(change.GroupVersionKind, seen):
+			// It was read by another owner's rules.
 		case awaited.FailedBy(seen, freshness):
 			notify = append(notify, u)
 		case awaited.ResolvedBy(seen, freshness):

@@ -110,17 +110,17 @@ func TestFieldHash(t *testing.T) {
 func TestTrimKeepsNoContent(t *testing.T) {
 	secret := object("Secret", "v1", map[string]any{"data": map[string]any{"password": "aHVudGVyMg=="}})
 	secret.SetAnnotations(map[string]string{"kubectl.kubernetes.io/last-applied-configuration": "hunter2", "kept": "yes"})
-	once, err := observer.trim(secret)
+	once, err := observer.trim(services, secret)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(map[string]string{"kept": "yes"}, once.(*decide.Observed).Annotations); diff != "" {
 		t.Errorf("annotations (-want +got):\n%s", diff)
 	}
-	if twice, err := observer.trim(once); err != nil || twice != once {
+	if twice, err := observer.trim(services, once); err != nil || twice != once {
 		t.Errorf("trim of its own output = %v, %v", twice, err)
 	}
-	if _, err := observer.trim("text"); err == nil {
+	if _, err := observer.trim(services, "text"); err == nil {
 		t.Error("trim takes anything")
 	}
 }

@@ -5,6 +5,7 @@ package kustomization
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
@@ -15,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluice-cd/sluice/apply/decide"
 	"github.com/sluice-cd/sluice/internal/reconciler"
@@ -28,41 +30,57 @@ func dependenciesOf(k *kustomizev1.Kustomization) []types.NamespacedName {
 	return keys
 }
 
-// dependencies reads how far the dependencies of k are. Those with the same source
-// should have applied the same revision of it.
-func (r *Reconciler) dependencies(ctx context.Context, k *kustomizev1.Kustomization, artifact *meta.Artifact) ([]decide.Dependency, error) {
+// dependencies reads how far the dependencies of a Kustomization are. Those with the same
+// source should have applied the same revision of it.
+func (r *Reconciler) dependencies(ctx context.Context, run *run) ([]decide.Dependency, error) {
 	var found []decide.Dependency
-	for _, key := range dependenciesOf(k) {
-		if r.NoCrossNamespaceRefs && key.Namespace != k.Namespace {
+	for i, key := range dependenciesOf(run.k) {
+		if r.NoCrossNamespaceRefs && key.Namespace != run.k.Namespace {
 			return nil, terminal(fmt.Errorf("can't depend on '%s': %w", key, errAccessDenied))
 		}
-		state, err := dependencyState(ctx, r.client, key, k, artifact)
+		dep, err := r.dependency(ctx, run, key, run.k.Spec.DependsOn[i].ReadyExpr)
 		if err != nil {
 			return nil, reconciler.WithReason(meta.DependencyNotReadyReason, fmt.Errorf("reading dependency '%s': %w", key, err))
 		}
-		found = append(found, decide.Dependency{Name: key.String(), State: state})
+		found = append(found, dep)
 	}
 	return found, nil
 }
 
-func dependencyState(
-	ctx context.Context, cache client.Reader, key types.NamespacedName, k *kustomizev1.Kustomization, artifact *meta.Artifact,
-) (decide.DependencyState, error) {
+// dependency reads how far one dependency is. An expression stands for all that is asked of
+// others, as upstream has it, unless AdditiveReadyExpr is set.
+func (r *Reconciler) dependency(ctx context.Context, run *run, key types.NamespacedName, readyExpr string) (decide.Dependency, error) {
+	found := decide.Dependency{Name: key.String()}
 	var dep kustomizev1.Kustomization
-	err := cache.Get(ctx, key, &dep)
+	err := r.client.Get(ctx, key, &dep)
 	switch {
 	case apierrors.IsNotFound(err):
-		return decide.DependencyMissing, nil
+		found.State = decide.DependencyMissing
+		return found, nil
 	case err != nil:
-		return decide.DependencyMissing, err
-	case dep.Generation != dep.Status.ObservedGeneration, !apimeta.IsStatusConditionTrue(dep.Status.Conditions, meta.ReadyCondition):
-		return decide.DependencyNotReady, nil
+		return found, err
 	}
-	sameSource := dep.Spec.SourceRef.Kind == k.Spec.SourceRef.Kind && sourceKey(&dep) == sourceKey(k)
+	if readyExpr != "" {
+		if found.Why = run.state.notReady(readyExpr, run.k, &dep); found.Why != "" {
+			found.State = decide.DependencyNotReady
+			return found, nil
+		}
+	}
+	if readyExpr == "" || r.AdditiveReadyExpr {
+		found.State = builtinState(&dep, run.k, run.artifact)
+	}
+	return found, nil
+}
+
+func builtinState(dep, k *kustomizev1.Kustomization, artifact *meta.Artifact) decide.DependencyState {
+	if dep.Generation != dep.Status.ObservedGeneration || !apimeta.IsStatusConditionTrue(dep.Status.Conditions, meta.ReadyCondition) {
+		return decide.DependencyNotReady
+	}
+	sameSource := dep.Spec.SourceRef.Kind == k.Spec.SourceRef.Kind && sourceKey(dep) == sourceKey(k)
 	if sameSource && !artifact.HasRevision(dep.Status.LastAppliedRevision) {
-		return decide.DependencyOutdated, nil
+		return decide.DependencyOutdated
 	}
-	return decide.DependencyReady, nil
+	return decide.DependencyReady
 }
 
 func allReady(dependencies []decide.Dependency) bool {
@@ -108,6 +126,43 @@ func readinessChanged() predicate.Predicate {
 			}
 			return readinessOf(before) != readinessOf(after)
 		},
+	}
+}
+
+// judges are those that judge a Kustomization by an expression, which may ask for
+// anything that is in it.
+func (w watches) judges(ctx context.Context, obj client.Object) []reconcile.Request {
+	return w.find(ctx, byExpression, keyOf(obj).String())
+}
+
+// judgesItself is a Kustomization whose own labels or annotations an expression may ask for.
+func judgesItself(_ context.Context, obj client.Object) []reconcile.Request {
+	k, err := mustBe[*kustomizev1.Kustomization](obj)
+	if err != nil || len(judgedBy(k)) == 0 {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: keyOf(k)}}
+}
+
+// judgedBy are the dependencies that k has expressions about.
+func judgedBy(k *kustomizev1.Kustomization) []string {
+	var keys []string
+	for i, key := range dependenciesOf(k) {
+		if k.Spec.DependsOn[i].ReadyExpr != "" {
+			keys = append(keys, key.String())
+		}
+	}
+	return keys
+}
+
+// metadataChanged passes updates of labels and annotations.
+func metadataChanged() predicate.Predicate {
+	return predicate.Funcs{
+		CreateFunc: func(event.CreateEvent) bool { return false },
+		DeleteFunc: func(event.DeleteEvent) bool { return false },
+		UpdateFunc: reconciler.Updates(func(before, after *kustomizev1.Kustomization) bool {
+			return !maps.Equal(before.Labels, after.Labels) || !maps.Equal(before.Annotations, after.Annotations)
+		}),
 	}
 }
 

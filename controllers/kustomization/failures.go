@@ -15,6 +15,7 @@ import (
 	"github.com/sluice-cd/sluice/apply"
 	"github.com/sluice-cd/sluice/apply/build"
 	"github.com/sluice-cd/sluice/apply/decide"
+	"github.com/sluice-cd/sluice/apply/watch"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 )
 
@@ -28,6 +29,8 @@ func (*Reconciler) Reason(err error) string {
 		return acl.AccessDeniedReason
 	case errors.Is(err, errUnsupported):
 		return "UnsupportedField"
+	case errors.Is(err, errExpression), errors.Is(err, watch.ErrExpression):
+		return meta.InvalidCELExpressionReason
 	}
 	return meta.ReconciliationFailedReason
 }

@@ -11,7 +11,6 @@ import (
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/acl"
-	apikustomize "github.com/fluxcd/pkg/apis/kustomize"
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/google/go-cmp/cmp"
@@ -42,14 +41,13 @@ var honoured = []string{
 	"CommonMetadata", "DependsOn", "Interval", "RetryInterval", "Path", "PostBuild", "Prune", "DeletionPolicy",
 	"HealthChecks", "NamePrefix", "NameSuffix", "Patches", "Images", "ServiceAccountName", "SourceRef", "Suspend",
 	"TargetNamespace", "Timeout", "Force", "Wait", "BuildMetadata", "Components", "IgnoreMissingComponents",
+	"HealthCheckExprs", "Ignore",
 }
 
 func TestEveryFieldIsHonouredOrRefused(t *testing.T) {
 	refused := map[string]func(*kustomizev1.KustomizationSpec){
-		"Decryption":       func(s *kustomizev1.KustomizationSpec) { s.Decryption = &kustomizev1.Decryption{} },
-		"KubeConfig":       func(s *kustomizev1.KustomizationSpec) { s.KubeConfig = &meta.KubeConfigReference{} },
-		"HealthCheckExprs": func(s *kustomizev1.KustomizationSpec) { s.HealthCheckExprs = []apikustomize.CustomHealthCheck{{}} },
-		"Ignore":           func(s *kustomizev1.KustomizationSpec) { s.Ignore = []kustomizev1.IgnoreRule{{}} },
+		"Decryption": func(s *kustomizev1.KustomizationSpec) { s.Decryption = &kustomizev1.Decryption{} },
+		"KubeConfig": func(s *kustomizev1.KustomizationSpec) { s.KubeConfig = &meta.KubeConfigReference{} },
 	}
 	for i := range reflect.TypeFor[kustomizev1.KustomizationSpec]().NumField() {
 		field := reflect.TypeFor[kustomizev1.KustomizationSpec]().Field(i)
@@ -70,11 +68,12 @@ func TestEveryFieldIsHonouredOrRefused(t *testing.T) {
 }
 
 func TestRefuseNamesAllFields(t *testing.T) {
-	k := app("a", "b")
-	k.Spec.DependsOn[0].ReadyExpr = "true"
-	k.Spec.SourceRef.Kind = "Bucket"
+	k := app("a")
+	k.Spec.HealthChecks = slices.Repeat([]meta.NamespacedObjectKindReference{{}}, maxHealthChecks+1)
+	k.Spec.SourceRef.Kind = "Other"
 	err := refuse(k)
-	if want := "field is not supported: spec.dependsOn[0].readyExpr, spec.sourceRef.kind (Bucket)"; err == nil || err.Error() != want {
+	if want := "field is not supported: spec.healthChecks (101 entries, of which at most 100 are watched one by one; " +
+		"spec.wait covers any number), spec.sourceRef.kind (Other)"; err == nil || err.Error() != want {
 		t.Errorf("refuse = %v, want %s", err, want)
 	}
 	if err := refuse(app("a")); err != nil {
@@ -175,11 +174,11 @@ func TestDependenciesInOtherNamespaces(t *testing.T) {
 	k := app("a")
 	k.Spec.DependsOn = []kustomizev1.DependencyReference{{Name: "b", Namespace: "other"}}
 	r := reconcilerWith(t, dep)
-	if found, err := r.dependencies(t.Context(), k, &meta.Artifact{}); err != nil || found[0].State != decide.DependencyNotReady {
+	if found, err := r.dependencies(t.Context(), &run{k: k, state: &state{}, artifact: &meta.Artifact{}}); err != nil || found[0].State != decide.DependencyNotReady {
 		t.Errorf("allowed, and not ready: %v, %v", found, err)
 	}
 	r.NoCrossNamespaceRefs = true
-	_, err := r.dependencies(t.Context(), k, &meta.Artifact{})
+	_, err := r.dependencies(t.Context(), &run{k: k, state: &state{}, artifact: &meta.Artifact{}})
 	if !errors.Is(err, reconcile.TerminalError(nil)) || r.Reason(err) != acl.AccessDeniedReason {
 		t.Errorf("denied: %v, reason %s", err, r.Reason(err))
 	}

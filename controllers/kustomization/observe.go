@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluice-cd/sluice/apply/decide"
 	"github.com/sluice-cd/sluice/apply/inventory"
+	"github.com/sluice-cd/sluice/apply/watch"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/tree"
 )
@@ -24,6 +25,7 @@ type run struct {
 	artifact *meta.Artifact
 	state    *state
 	seen     decide.Observation
+	rules    *watch.Rules
 	// opened is the artifact's tree, once it is needed.
 	opened tree.Tree
 	// malformed are entries of the status' inventory that name no object.
@@ -41,6 +43,9 @@ func (r *Reconciler) observe(ctx context.Context, k *kustomizev1.Kustomization) 
 		return run, terminal(err)
 	}
 	var err error
+	if run.rules, err = run.state.rulesOf(k); err != nil {
+		return run, terminal(err)
+	}
 	if run.artifact, err = r.artifact(ctx, k); err != nil {
 		return run, err
 	}
@@ -54,7 +59,7 @@ func (r *Reconciler) observe(ctx context.Context, k *kustomizev1.Kustomization) 
 	if err := r.observeInputs(ctx, run); err != nil {
 		return run, err
 	}
-	run.seen.Dependencies, err = r.dependencies(ctx, k, run.artifact)
+	run.seen.Dependencies, err = r.dependencies(ctx, run)
 	if err == nil && !allReady(run.seen.Dependencies) {
 		run.seen.Cycle = cycle(ctx, r.client, keyOf(k))
 	}

@@ -77,7 +77,9 @@ func (r *Reconciler) apply(ctx context.Context, run *run) {
 	if run.seen.Failure = failure; result == nil {
 		return
 	}
-	request := apply.Request{Identity: r.identity(run.k), Objects: result.Objects, References: references(run.k)}
+	request := apply.Request{
+		Identity: r.identity(run.k), Objects: result.Objects, References: references(run.k), Rules: run.rules,
+	}
 	if run.k.Spec.Force {
 		request.Recreate = apply.RecreateAll
 	}

@@ -57,6 +57,8 @@ type Reconciler struct {
 	// Overruled are field managers whose changes to applied objects are undone, besides
 	// those of kubectl.
 	Overruled []string
+	// AdditiveReadyExpr asks of a dependency with a readyExpr what is asked of others, too.
+	AdditiveReadyExpr bool
 	// Builder builds.
 	Builder *build.Builder
 

@@ -27,14 +27,9 @@ func refuse(k *kustomizev1.Kustomization) error {
 	}
 	add(k.Spec.Decryption != nil, "spec.decryption")
 	add(k.Spec.KubeConfig != nil, "spec.kubeConfig")
-	add(len(k.Spec.HealthCheckExprs) > 0, "spec.healthCheckExprs")
-	add(len(k.Spec.Ignore) > 0, "spec.ignore")
 	add(len(k.Spec.HealthChecks) > maxHealthChecks,
 		fmt.Sprintf("spec.healthChecks (%d entries, of which at most %d are watched one by one; spec.wait covers any number)",
 			len(k.Spec.HealthChecks), maxHealthChecks))
-	for i, dep := range k.Spec.DependsOn {
-		add(dep.ReadyExpr != "", fmt.Sprintf("spec.dependsOn[%d].readyExpr", i))
-	}
 	if _, ok := sourceOf(k.Spec.SourceRef.Kind); !ok {
 		fields = append(fields, fmt.Sprintf("spec.sourceRef.kind (%s)", k.Spec.SourceRef.Kind))
 	}

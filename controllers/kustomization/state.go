@@ -27,6 +27,8 @@ type state struct {
 	inputs inputs
 	// mask hides the values of Secrets that were substituted last.
 	mask *mask.Mask
+	// compiled are the expressions and rules of a generation of the spec.
+	compiled compiled
 	// termination is what the last decision about its deletion left.
 	termination decide.Termination
 }

@@ -29,6 +29,7 @@ type watches struct {
 const (
 	bySource     = "spec.sourceRef"
 	byDependency = "spec.dependsOn"
+	byExpression = "spec.dependsOn.readyExpr"
 	byInput      = "spec.postBuild.substituteFrom"
 )
 
@@ -45,7 +46,8 @@ var indexes = map[string]client.IndexerFunc{
 		}
 		return keys
 	}),
-	byInput: indexKustomizations(inputsOf),
+	byExpression: indexKustomizations(judgedBy),
+	byInput:      indexKustomizations(inputsOf),
 }
 
 func indexKustomizations(keys func(*kustomizev1.Kustomization) []string) client.IndexerFunc {
@@ -101,8 +103,11 @@ func (w watches) sources(b *builder.Builder) *builder.Builder {
 }
 
 func (w watches) dependencies(b *builder.Builder) *builder.Builder {
-	return b.Watches(&kustomizev1.Kustomization{},
-		handler.EnqueueRequestsFromMapFunc(w.dependents), builder.WithPredicates(readinessChanged()))
+	k := &kustomizev1.Kustomization{}
+	return b.
+		Watches(k, handler.EnqueueRequestsFromMapFunc(w.dependents), builder.WithPredicates(readinessChanged())).
+		Watches(k, handler.EnqueueRequestsFromMapFunc(w.judges), builder.WithPredicates(predicate.ResourceVersionChangedPredicate{})).
+		Watches(k, handler.EnqueueRequestsFromMapFunc(judgesItself), builder.WithPredicates(metadataChanged()))
 }
 
 // inputs starts a reconcile when something that their variables come

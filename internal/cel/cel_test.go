@@ -39,6 +39,20 @@ func isTrue(ctx context.Context, program *Program, data map[string]any) (bool, e
 	return result, nil
 }
 
+// holds is ask for a condition that is parsed only.
+func holds(t *testing.T, text, body string) (bool, error) {
+	t.Helper()
+	program, err := ParseCondition(text)
+	if err != nil {
+		return false, err
+	}
+	var req map[string]any
+	if err := json.Unmarshal([]byte(body), &req); err != nil {
+		t.Fatal(err)
+	}
+	return program.Holds(map[string]any{"req": req})
+}
+
 const push = `{"draft":true,"tag":"v1.2.3","n":3,"commits":[{"id":"a","modified":["apps/x.yaml","README.md"]},{"id":"b","modified":[]}],
 	"labels":{"app":"web","team":"a"},"empty":"","encoded":"aGVsbG8="}`
 
@@ -81,6 +95,9 @@ func TestExpressionsMeanWhatTheyMeanElsewhere(t *testing.T) {
 			for range 2 { // a program keeps nothing between evaluations
 				if got, err := ask(t.Context(), t, text, push); err != nil || got != want {
 					t.Errorf("got %v, %v", got, err)
+				}
+				if got, err := holds(t, text, push); err != nil || got != want {
+					t.Errorf("parsed only, got %v, %v", got, err)
 				}
 			}
 		})
@@ -160,6 +177,9 @@ func TestAnExpressionCannotHoldUpOrKillTheProcess(t *testing.T) {
 			if !errors.Is(err, ErrTooExpensive) {
 				t.Errorf("got %.300v", err)
 			}
+			if _, err := holds(t, tc.text, tc.body); !errors.Is(err, ErrTooExpensive) {
+				t.Errorf("parsed only, got %.300v", err)
+			}
 		})
 	}
 }
@@ -208,6 +228,31 @@ func TestWhatDoesNotCompile(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+func TestWhatDoesNotParse(t *testing.T) {
+	for name, tc := range map[string]struct{ text, want string }{
+		"nothing":   {"", "Syntax error"},
+		"a message": {"google.protobuf.ListValue{values: [req.a]} == req.b", "makes a message of type google.protobuf.ListValue"},
+		"too long":  {"req.a == '" + strings.Repeat("a", MaxLength) + "'", "4096 are allowed"},
+		"nested":    {strings.Repeat("(", 500) + "true" + strings.Repeat(")", 500), "recursion"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := ParseCondition(tc.text); err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestAParsedConditionHasToBeTrueOrFalse(t *testing.T) {
+	for text, want := range map[string]string{
+		`req.tag`: "is not true or false", `status.phase == "Ready"`: "no such attribute", `req.missing`: "no such key",
+	} {
+		if _, err := holds(t, text, push); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v", text, err)
+		}
 	}
 }
 

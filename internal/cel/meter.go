@@ -3,7 +3,6 @@
 package cel
 
 import (
-	"context"
 	"fmt"
 	"math"
 
@@ -23,8 +22,8 @@ type meter struct {
 	held    []*hold
 }
 
-func (m *meter) start(ctx context.Context) {
-	m.stopped, m.steps, m.ended = ctx.Err, 0, nil
+func (m *meter) start(stopped func() error) {
+	m.stopped, m.steps, m.ended = stopped, 0, nil
 	for _, h := range m.held { // of an evaluation that was ended within a call
 		h.value = nil
 	}

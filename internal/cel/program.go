@@ -24,6 +24,9 @@ const (
 	maxLoops = 10
 	// MaxSteps of one evaluation. They take a few tenths of a second.
 	MaxSteps = 2_000_000
+	// QuickSteps are those of a condition that is evaluated where nobody can wait: about
+	// ten milliseconds.
+	QuickSteps = 100_000
 	// MaxText is the longest text in bytes that a call may make.
 	MaxText = 4 << 20
 )
@@ -49,7 +52,7 @@ func Compile(text string, variables ...string) (*Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	return plan(env, checked, text)
+	return plan(env, checked, text, MaxSteps)
 }
 
 // CompileCondition compiles an expression that must be true or false. One whose
@@ -64,10 +67,44 @@ func CompileCondition(text string, variables ...string) (*Program, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the expression %q is not true or false", text)
 	}
-	return plan(env, checked, text)
+	return plan(env, checked, text, MaxSteps)
+}
+
+// ParseCondition parses an expression about an object whose fields are its variables,
+// such as status.phase == "Ready". Which fields there are, and whether it comes to true or
+// false, shows only when it is evaluated. It may take [QuickSteps].
+func ParseCondition(text string) (*Program, error) {
+	env, parsed, err := parse(text, nil)
+	if err != nil {
+		return nil, err
+	}
+	if made := messages(parsed); made != "" {
+		return nil, makesMessage(text, made)
+	}
+	return plan(env, parsed, text, QuickSteps)
 }
 
 func check(text string, variables []string) (*cel.Env, *cel.Ast, error) {
+	env, parsed, err := parse(text, variables)
+	if err != nil {
+		return nil, nil, err
+	}
+	checked, issues := env.Check(parsed)
+	if issues.Err() != nil {
+		return nil, nil, fmt.Errorf("compiling the expression %q: %w", text, issues.Err())
+	}
+	// Making one copies all that goes into it, however often it is in there.
+	if made := messages(checked); made != "" {
+		return nil, nil, makesMessage(text, made)
+	}
+	return env, checked, nil
+}
+
+func makesMessage(text, made string) error {
+	return fmt.Errorf("compiling the expression %q: it makes a message of type %s, which is not served", text, made)
+}
+
+func parse(text string, variables []string) (*cel.Env, *cel.Ast, error) {
 	if len(text) > MaxLength {
 		return nil, nil, fmt.Errorf("%w: it is %d bytes long, and %d are allowed", ErrTooExpensive, len(text), MaxLength)
 	}
@@ -82,15 +119,7 @@ func check(text string, variables []string) (*cel.Env, *cel.Ast, error) {
 	if err := simple(parsed); err != nil {
 		return nil, nil, fmt.Errorf("compiling the expression %q: %w", text, err)
 	}
-	checked, issues := env.Check(parsed)
-	if issues.Err() != nil {
-		return nil, nil, fmt.Errorf("compiling the expression %q: %w", text, issues.Err())
-	}
-	// Making one copies all that goes into it, however often it is in there.
-	if made := messages(checked); made != "" {
-		return nil, nil, fmt.Errorf("compiling the expression %q: it makes a message of type %s, which is not served", text, made)
-	}
-	return env, checked, nil
+	return env, parsed, nil
 }
 
 // simple refuses an expression that would take the compiler long.
@@ -123,9 +152,9 @@ func messages(checked *cel.Ast) string {
 	return made
 }
 
-func plan(env *cel.Env, checked *cel.Ast, text string) (*Program, error) {
-	m := &meter{most: MaxSteps}
-	program, err := env.Program(checked, cel.CustomDecoratorV2(m.decorate))
+func plan(env *cel.Env, expression *cel.Ast, text string, steps int) (*Program, error) {
+	m := &meter{most: steps}
+	program, err := env.Program(expression, cel.CustomDecoratorV2(m.decorate))
 	if err != nil {
 		return nil, fmt.Errorf("compiling the expression %q: %w", text, err)
 	}
@@ -165,9 +194,26 @@ func environment(variables string) (*cel.Env, error) {
 // Evaluate returns what the expression comes to. The error is [ErrTooExpensive]
 // when it was ended for what it takes, and that of ctx when it was ended by that.
 func (p *Program) Evaluate(ctx context.Context, data map[string]any) (any, error) {
+	return p.evaluate(ctx.Err, data)
+}
+
+// Holds reports whether a condition is true. Nothing ends it but its budget.
+func (p *Program) Holds(data map[string]any) (bool, error) {
+	value, err := p.evaluate(func() error { return nil }, data)
+	if err != nil {
+		return false, err
+	}
+	holds, ok := value.(bool)
+	if !ok {
+		return false, fmt.Errorf("evaluating the expression %q: it is not true or false", p.text)
+	}
+	return holds, nil
+}
+
+func (p *Program) evaluate(stopped func() error, data map[string]any) (any, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.meter.start(ctx)
+	p.meter.start(stopped)
 	result, _, err := p.program.Eval(data)
 	switch {
 	case p.meter.ended != nil:

@@ -4,7 +4,10 @@ package app
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/fluxcd/pkg/auth"
@@ -23,20 +26,26 @@ type identityFlags struct {
 // defaultTokens is how many tokens of clouds the cache keeps by default.
 const defaultTokens = 100
 
+// additiveReadyExpr is the feature, spelled as in Flux, by which a readyExpr is asked for
+// beside what is asked of other dependencies.
+const additiveReadyExpr = "AdditiveCELDependencyCheck"
+
 // features are those that --feature-gates knows, with their defaults.
-var features = map[string]bool{auth.FeatureGateObjectLevelWorkloadIdentity: false}
+var features = map[string]bool{auth.FeatureGateObjectLevelWorkloadIdentity: false, additiveReadyExpr: false}
 
 func (f *identityFlags) register(set *pflag.FlagSet) {
 	set.StringToStringVar(&f.gates, "feature-gates", nil,
 		"features to turn on or off, as Name=true; known: "+auth.FeatureGateObjectLevelWorkloadIdentity+
-			" (lets objects use the cloud identity of their service account)")
+			" (lets objects use the cloud identity of their service account), "+additiveReadyExpr+
+			" (asks of a dependency with a readyExpr to be Ready, too)")
 	f.tokens.BindFlags(set, defaultTokens)
 }
 
 func (f *identityFlags) validate() error {
 	for name, value := range f.gates {
 		if _, ok := features[name]; !ok {
-			return fmt.Errorf("--feature-gates: unknown feature %q; known: %s", name, auth.FeatureGateObjectLevelWorkloadIdentity)
+			return fmt.Errorf("--feature-gates: unknown feature %q; known: %s", name,
+				strings.Join(slices.Sorted(maps.Keys(features)), ", "))
 		}
 		if _, err := strconv.ParseBool(value); err != nil {
 			return fmt.Errorf("--feature-gates: %s is true or false, not %q", name, value)

@@ -245,6 +245,7 @@ func (w *wiring) kustomize() error {
 	kustomizations := &kustomization.Reconciler{
 		Opener: w.opener(), NoCrossNamespaceRefs: w.flags.noCrossNamespace,
 		DefaultServiceAccount: w.flags.defaultServiceAccount, Builder: builder, Overruled: w.flags.overrideManagers,
+		AdditiveReadyExpr: w.flags.identity.enabled(additiveReadyExpr),
 	}
 	return kustomizations.SetupWithManager(w.mgr, w.options)
 }
