@@ -106,6 +106,7 @@ func judgeSettings(j *flaggerv1.CanaryJudge) (judge.Settings, error) {
 		{"beta", j.Beta, flaggerv1.DefaultJudgeBeta, &s.Beta},
 		{"regression", j.Regression, flaggerv1.DefaultJudgeRegression, &s.Regression},
 		{"tolerated", j.Tolerated, flaggerv1.DefaultJudgeTolerated, &s.Tolerated},
+		{"negligible", j.Negligible, flaggerv1.DefaultJudgeNegligible, &s.Negligible},
 	} {
 		var err error
 		if *q.into, err = j.Number(q.text, q.byDefault); err != nil {

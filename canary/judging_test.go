@@ -145,10 +145,11 @@ func TestWhatTheJudgeNeeds(t *testing.T) {
 		"everything set": {"istio", func(s *flaggerv1.CanarySpec) {
 			s.Analysis.StepWeight = 10
 			*s.Analysis.Judge = flaggerv1.CanaryJudge{Alpha: "0.001", Beta: "0.1", Regression: "5", Tolerated: "1.25", Warmup: "30s",
+				Negligible:     "0.01",
 				Metrics:        []flaggerv1.JudgeMetric{flaggerv1.JudgeThroughput, flaggerv1.JudgeErrors},
 				OnInconclusive: flaggerv1.InconclusivePromote, MinSamples: ptr.To(int64(7))}
 			s.Analysis.Sampling = &flaggerv1.CanarySampling{Interval: "2s", Disabled: true}
-		}, "", &Judging{Settings: judge.Settings{Alpha: 0.001, Beta: 0.1, Tolerated: 1.25, Regression: 5, MinSamples: 7},
+		}, "", &Judging{Settings: judge.Settings{Alpha: 0.001, Beta: 0.1, Tolerated: 1.25, Regression: 5, Negligible: 0.01, MinSamples: 7},
 			Kinds: []judge.Kind{judge.Errors, judge.Throughput}, OnInconclusive: flaggerv1.InconclusivePromote, Warmup: 30 * time.Second,
 			Every: 2 * time.Second}},
 		"users who were chosen": {"istio", func(s *flaggerv1.CanarySpec) {
@@ -233,15 +234,30 @@ func TestWhatTakesHowLongIsSaidBeforeTheRelease(t *testing.T) {
 		Judge: &Judging{Settings: judge.Default(), Kinds: []judge.Kind{judge.Errors}, OnInconclusive: flaggerv1.InconclusiveHold}}
 	for want, traffic := range map[string]judge.Traffic{
 		"": {},
-		"at 10 requests a second without errors there is nothing to pass a release by: onInconclusive (hold) decides": {Requests: 10},
+		"at 10 requests a second without errors a release that is as good passes after about 18 minutes": {Requests: 10},
 		"at 10 requests a second and 0.1 % errors a release that is as good passes after about 3 hours, " +
 			"2 times the errors are found after about 3 hours, 5 times after about 16 minutes": {Requests: 10, Rate: 0.001, Dispersion: 1},
-		"at 500 requests a second and 1 % errors a release that is as good passes after about 39 seconds, " +
+		"at 500 requests a second and 1 % errors a release that is as good passes after about 44 seconds, " +
 			"2 times the errors are found after about 40 seconds, 5 times after about 4 seconds": {Requests: 500, Rate: 0.01, Dispersion: 1},
 	} {
-		if got := plan.Outlook(traffic); got != want {
+		if got := plan.Outlook(Usual{Errors: traffic}); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
+	}
+	slow := Usual{Errors: judge.Traffic{Requests: 500, Rate: 0.01},
+		Slow: judge.Traffic{Requests: 500, Rate: 0.02}, Over: 250 * time.Millisecond}
+	if got := plan.Outlook(slow); strings.Contains(got, "over") {
+		t.Errorf("the latency, which is not compared: %q", got)
+	}
+	plan.Judge.Kinds = append(plan.Judge.Kinds, judge.Latency)
+	if got, want := plan.Outlook(slow), "; with 2 % of the requests over 250ms a release that is as fast passes after about 22 seconds, "+
+		"2 times as many are found after about 22 seconds, 5 times after about 3 seconds"; !strings.HasSuffix(got, want) {
+		t.Errorf("got %q, want %q at the end", got, want)
+	}
+	plan.Judge.Settings.Negligible = 0
+	if got, want := plan.Outlook(Usual{Errors: judge.Traffic{Requests: 10}}),
+		"at 10 requests a second without errors there is nothing to pass a release by: onInconclusive (hold) decides"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

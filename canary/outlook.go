@@ -16,26 +16,55 @@ import (
 // plainRegression is one that everybody wants to be found: five times the errors.
 const plainRegression = 5
 
-// Outlook says how long verdicts about errors take in the steps of the plan, with the traffic that
-// the primary has: so that people choose steps that can work before a release has to wait for one.
-func (p Plan) Outlook(t judge.Traffic) string {
-	if p.Judge == nil || t.Requests <= 0 || !slices.Contains(p.Judge.Kinds, judge.Errors) {
+// Usual is what the primary is used to.
+type Usual struct {
+	Errors judge.Traffic
+	// Slow are the requests that take longer than Over, the bound of the histogram that passing is about;
+	// zero without a histogram.
+	Slow judge.Traffic
+	Over time.Duration
+}
+
+// Outlook says how long verdicts take in the steps of the plan, with the traffic that the primary has: so that
+// people choose steps that can work before a release has to wait for one. How much throughput an arm has
+// is known within seconds wherever there are requests to speak of, and is left out.
+func (p Plan) Outlook(u Usual) string {
+	if p.Judge == nil {
 		return ""
 	}
-	if t.Rate <= 0 {
-		return fmt.Sprintf("at %s requests a second without errors there is nothing to pass a release by: onInconclusive (%s) decides",
-			rounded(t.Requests), p.Judge.OnInconclusive)
+	var texts []string
+	if t := u.Errors; t.Requests > 0 && slices.Contains(p.Judge.Kinds, judge.Errors) {
+		at := fmt.Sprintf("at %s requests a second and %s %% errors", rounded(t.Requests), rounded(100*t.Rate))
+		if t.Rate <= 0 {
+			at = fmt.Sprintf("at %s requests a second without errors", rounded(t.Requests))
+		}
+		texts = append(texts, at+" "+p.delays(t, "good", "the errors"))
 	}
+	if t := u.Slow; t.Requests > 0 && u.Over > 0 && slices.Contains(p.Judge.Kinds, judge.Latency) {
+		texts = append(texts, fmt.Sprintf("with %s %% of the requests over %s %s",
+			rounded(100*t.Rate), u.Over, p.delays(t, "fast", "as many")))
+	}
+	return strings.Join(texts, "; ")
+}
+
+// delays are how long it takes until a release that is as good passes, and until others are found.
+func (p Plan) delays(t judge.Traffic, good, bad string) string {
 	s, steps := p.Judge.Settings, p.judgedSteps()
-	at := fmt.Sprintf("at %s requests a second and %s %% errors", rounded(t.Requests), rounded(100*t.Rate))
+	passes := p.expect(s, t, steps, s.Tolerated)
+	if t.Rate <= 0 {
+		if s.Negligible == 0 {
+			return fmt.Sprintf("there is nothing to pass a release by: onInconclusive (%s) decides", p.Judge.OnInconclusive)
+		}
+		return fmt.Sprintf("a release that is as %s passes %s", good, passes)
+	}
 	takes := []string{
-		"a release that is as good passes " + p.expect(s, t, steps, s.Tolerated),
-		fmt.Sprintf("%s times the errors are found %s", rounded(s.Regression), p.expect(s, t, steps, s.Regression)),
+		fmt.Sprintf("a release that is as %s passes %s", good, passes),
+		fmt.Sprintf("%s times %s are found %s", rounded(s.Regression), bad, p.expect(s, t, steps, s.Regression)),
 	}
 	if s.Regression < plainRegression {
 		takes = append(takes, fmt.Sprintf("%d times %s", plainRegression, p.expect(s, t, steps, plainRegression)))
 	}
-	return at + " " + strings.Join(takes, ", ")
+	return strings.Join(takes, ", ")
 }
 
 // expect says after how long a canary that is ratio times as bad is decided about.

@@ -18,6 +18,8 @@ type Evidence struct {
 	// information is the pooled number of events, each divided by its dispersion.
 	information     float64
 	canary, primary Count
+	// weighed is what the canary met, each window divided by its dispersion.
+	weighed Count
 }
 
 // NewEvidence returns evidence of no windows. A canary that is tolerated times as bad
@@ -47,7 +49,8 @@ func (e Evidence) Add(w Window, dispersion float64) (Evidence, error) {
 	sum := Evidence{grid: e.grid, log: make([]float64, len(e.log)),
 		numerator: e.numerator + x*(1-s)/dispersion, denominator: e.denominator + y*s/dispersion,
 		information: e.information + informative(x+y, s)/dispersion,
-		canary:      e.canary.Plus(w.Canary), primary: e.primary.Plus(w.Primary)}
+		canary:      e.canary.Plus(w.Canary), primary: e.primary.Plus(w.Primary),
+		weighed: e.weighed.Plus(Count{Events: x / dispersion, Exposure: w.Canary.Exposure / dispersion})}
 	for i, r := range e.grid.ratios {
 		sum.log[i] = e.log[i] + (x*e.grid.logs[i]-(x+y)*math.Log1p((r-1)*s))/dispersion
 	}
@@ -73,6 +76,23 @@ func (e Evidence) LogFail() float64 { return e.against(failHypothesis, passHypot
 // LogPass returns the logarithm of the e-value against "the canary is regression times as
 // bad as the primary, or worse".
 func (e Evidence) LogPass() float64 { return e.against(passHypothesis, ratios) }
+
+// LogBelow returns the logarithm of the e-value against "as many of the canary's exposures as this rate, or more, have
+// the event", whatever the primary has. It is the mean, over rates of a half to a sixteenth, of the likelihood ratios of
+// the binomial distribution, each of which is the smaller on average the larger the true rate is, so that
+// the rate may change from window to window (Waudby-Smith and Ramdas, JRSS B 2024, section 4: betting against a mean).
+func (e Evidence) LogBelow(rate float64) float64 {
+	logs := make([]float64, 0, belows)
+	for k := range belows {
+		bet := rate / float64(int(2)<<k)
+		logs = append(logs, e.weighed.Events*math.Log(bet/rate)+
+			(e.weighed.Exposure-e.weighed.Events)*(math.Log1p(-bet)-math.Log1p(-rate)))
+	}
+	return logMeanExp(logs)
+}
+
+// belows is how many smaller rates [Evidence.LogBelow] bets on.
+const belows = 4
 
 // against bets on the alternatives that stand behind a hypothesis in the grid.
 func (e Evidence) against(hypothesis, end int) float64 {

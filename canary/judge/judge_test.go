@@ -134,10 +134,11 @@ func TestVerdicts(t *testing.T) {
 		windows []judge.Window // one for each bound
 	}
 	for name, tc := range map[string]struct {
-		series []series
-		split  judge.Window
-		want   judge.Outcome
-		text   string // of the first finding
+		series  []series
+		split   judge.Window
+		metrics int
+		want    judge.Outcome
+		text    string // of the first finding
 	}{
 		"a canary with five times the errors fails": {
 			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(41, 412, 90, 3700)}}},
@@ -153,7 +154,28 @@ func TestVerdicts(t *testing.T) {
 		},
 		"no errors decide nothing": {
 			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(0, 1000, 0, 9000)}}},
-			want:   judge.Undecided, text: "errors undecided after 38s and 1000 requests: none in either arm",
+			want:   judge.Undecided,
+			text:   "errors undecided after 38s and 1000 requests: none in either arm, about 4168 more requests of the canary needed",
+		},
+		"no errors in thousands of requests are few enough": {
+			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(0, 4500, 0, 9000)}}},
+			want:   judge.Pass, text: "errors less than 0.1 % of the requests (95 % sure) after 38s and 4500 requests",
+		},
+		"a few errors in many requests are few enough": {
+			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(3, 20000, 0, 9000)}}},
+			want:   judge.Pass, text: "errors less than 0.1 % of the requests (95 % sure) after 38s and 20000 requests",
+		},
+		"what the canary alone has is a failure, be it ever so rare": {
+			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(12, 20000, 0, 180000)}}},
+			want:   judge.Fail,
+		},
+		"a metric that has yet to come has its part of alpha": {
+			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(14, 1000, 36, 9000)}}},
+			want:   judge.Undecided, metrics: 20,
+		},
+		"without it there would be a verdict": {
+			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(14, 1000, 36, 9000)}}},
+			want:   judge.Fail,
 		},
 		"too few requests decide nothing, however bad": {
 			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(49, 49, 0, 4000)}}},
@@ -194,7 +216,7 @@ func TestVerdicts(t *testing.T) {
 		"nothing to judge by": {want: judge.Undecided},
 	} {
 		t.Run(name, func(t *testing.T) {
-			trial := judge.Trial{Split: judge.NewSplit(), Observed: 38 * time.Second}
+			trial := judge.Trial{Metrics: tc.metrics, Split: judge.NewSplit(), Observed: 38 * time.Second}
 			var err error
 			for _, s := range tc.series {
 				added := settings.NewSeries(s.name, s.kind, s.over...)
@@ -332,4 +354,33 @@ func FuzzEvidenceText(f *testing.F) {
 			t.Error("an undefined e-value was read")
 		}
 	})
+}
+
+// TestWhatIsNotNegligiblePassesNoMoreOftenThanBeta plays a service without errors, whose canary has as many as are no
+// longer negligible: nothing can be compared, and a mean of two bets is one at most.
+func TestWhatIsNotNegligiblePassesNoMoreOftenThanBeta(t *testing.T) {
+	random, settings, passed := rand.New(rand.NewPCG(4, 2)), judge.Default(), 0
+	const runs = 2000
+	for range runs {
+		series := settings.NewSeries("errors", judge.Errors)
+		for range 300 {
+			events := 0.0
+			for range 100 {
+				if random.Float64() < settings.Negligible {
+					events++
+				}
+			}
+			var err error
+			if series, err = series.Add(1, window(events, 100, 0, 0)); err != nil {
+				t.Fatal(err)
+			}
+			if settings.LogPass(series) >= math.Log(1/settings.Beta) {
+				passed++
+				break
+			}
+		}
+	}
+	if float64(passed) > settings.Beta*runs {
+		t.Errorf("%d of %d passed", passed, runs)
+	}
 }

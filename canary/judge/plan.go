@@ -34,15 +34,18 @@ func conditional(ratio, share float64) float64 { return ratio * share / (ratio*s
 // needs estimates how many more events a verdict takes, if things go on as they
 // did: with what speaks for Fail if the canary looks worse than is tolerated, and for Pass
 // if it does not.
-func (s Settings) needs(e Evidence, alpha float64) float64 {
+func (s Settings) needs(e Evidence, kind Kind, alpha float64) float64 {
 	ratio := e.Ratio()
 	total := e.canary.Exposure + e.primary.Exposure
-	if math.IsNaN(ratio) || total == 0 {
+	switch {
+	case total == 0, math.IsNaN(ratio) && !s.neglects(kind):
 		return math.Inf(1)
+	case math.IsNaN(ratio):
+		return math.Max(1, (s.passes(kind)+overshootBelow-e.LogBelow(s.Negligible))/belowGain(0, s.Negligible))
 	}
 	share := min(max(e.canary.Exposure/total, 1e-6), 1-1e-6)
 	ratio = min(max(ratio, s.Regression/improvement), s.Tolerated*largest)
-	hypothesis, missing := s.Regression, math.Log(1/s.Beta)+overshoot-e.LogPass()
+	hypothesis, missing := s.Regression, s.passes(kind)+overshoot-e.LogPass()
 	if ratio > math.Sqrt(s.Tolerated*s.Regression) { // nearer to a regression than to none
 		hypothesis, missing = s.Tolerated, math.Log(1/alpha)+overshoot-e.LogFail()
 	}
@@ -51,6 +54,28 @@ func (s Settings) needs(e Evidence, alpha float64) float64 {
 		each *= e.information / (e.canary.Events + e.primary.Events)
 	}
 	return math.Max(1, missing/each)
+}
+
+// passes is what the logarithm of one of the e-values for Pass has to reach if the other is of no use.
+func (s Settings) passes(kind Kind) float64 {
+	if s.neglects(kind) {
+		return math.Log(2 / s.Beta)
+	}
+	return math.Log(1 / s.Beta)
+}
+
+// overshootBelow is what betting on one of four rates costs.
+const overshootBelow = 1
+
+// belowGain is how much the logarithm of the e-value against a rate grows with each request of the canary on average,
+// if the true rate is another: at least nothing.
+func belowGain(truth, rate float64) float64 {
+	best := 0.0
+	for k := range belows {
+		bet := rate / float64(int(2)<<k)
+		best = max(best, truth*math.Log(bet/rate)+(1-truth)*(math.Log1p(-bet)-math.Log1p(-rate)))
+	}
+	return best
 }
 
 // Step is one step of a plan: for how long the canary has which part of the users.
@@ -70,13 +95,31 @@ type Traffic struct {
 // step goes on for as long as it takes. ok is false if that is never, or longer
 // than a thousand days.
 func (s Settings) Expect(t Traffic, steps []Step, ratio float64, metrics int) (lasts time.Duration, ok bool) {
-	hypothesis, missing := s.Tolerated, math.Log(float64(max(metrics, 1))/s.Alpha)+overshoot
-	if ratio <= s.Tolerated {
-		hypothesis, missing = s.Regression, math.Log(1/s.Beta)+overshoot
+	against := func(hypothesis float64) func(float64) float64 {
+		return func(share float64) float64 {
+			return t.Requests * t.Rate * (share*ratio + 1 - share) * gain(ratio, hypothesis, share) / max(t.Dispersion, 1)
+		}
 	}
+	if ratio > s.Tolerated {
+		return until(steps, math.Log(float64(max(metrics, 1))/s.Alpha)+overshoot, against(s.Tolerated))
+	}
+	lasts, ok = until(steps, s.passes(Errors)+overshoot, against(s.Regression))
+	if s.Negligible == 0 {
+		return lasts, ok
+	}
+	below, found := until(steps, s.passes(Errors)+overshootBelow, func(share float64) float64 {
+		return t.Requests * share * belowGain(min(t.Rate*ratio, 1), s.Negligible) / max(t.Dispersion, 1)
+	})
+	if found && (!ok || below < lasts) {
+		return below, true
+	}
+	return lasts, ok
+}
+
+// until is how long it takes until what is missing is gained, at so much a second by the share of the canary.
+func until(steps []Step, missing float64, gains func(share float64) float64) (lasts time.Duration, ok bool) {
 	for i, step := range steps {
-		perSecond := t.Requests * t.Rate * (step.Share*ratio + 1 - step.Share) *
-			gain(ratio, hypothesis, step.Share) / max(t.Dispersion, 1)
+		perSecond := gains(step.Share)
 		gained := perSecond * step.Lasts.Seconds()
 		if gained < missing && i < len(steps)-1 {
 			missing, lasts = missing-gained, lasts+step.Lasts

@@ -89,6 +89,19 @@ func (s Series) LogFail() float64 {
 // worse", at the bound that Pass is about.
 func (s Series) LogPass() float64 { return s.Bounds[s.PassBound].Evidence.LogPass() }
 
+// LogPass returns the logarithm of the e-value against "the canary is a regression, and what it does is not
+// negligible". Where something is negligible it is the mean of two, each of which is one against this.
+func (s Settings) LogPass(series Series) float64 {
+	if !s.neglects(series.Kind) {
+		return series.LogPass()
+	}
+	return logMeanExp([]float64{series.LogPass(), series.Bounds[series.PassBound].Evidence.LogBelow(s.Negligible)})
+}
+
+// neglects reports whether there is anything negligible about a kind of metric: requests are no events that
+// some of them have.
+func (s Settings) neglects(k Kind) bool { return s.Negligible > 0 && k != Throughput }
+
 // worst returns the bound that speaks most against the canary.
 func (s Series) worst() Bound {
 	worst, log := s.Bounds[0], math.Inf(-1)

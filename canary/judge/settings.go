@@ -16,6 +16,9 @@ type Settings struct {
 	Tolerated float64
 	// Regression is the smallest relative risk that must not pass: 2 is a doubling.
 	Regression float64
+	// Negligible is the part of the canary's requests that may fail, or be slower than usual, without anybody minding:
+	// a release below it passes also if it is a regression, or if there is nothing to compare. 0 is none.
+	Negligible float64
 	// MinSamples is the number of requests to the canary below which there is no verdict.
 	MinSamples float64
 }
@@ -23,8 +26,11 @@ type Settings struct {
 // Default returns the settings of whoever sets none: one healthy release in a hundred may
 // fail, and one doubling in twenty may pass.
 func Default() Settings {
-	return Settings{Alpha: 0.01, Beta: 0.05, Tolerated: 1, Regression: 2, MinSamples: 50}
+	return Settings{Alpha: 0.01, Beta: 0.05, Tolerated: 1, Regression: 2, Negligible: 0.001, MinSamples: 50}
 }
+
+// maxNegligible is one request in ten.
+const maxNegligible = 0.1
 
 // Check reports a setting that no verdict can be reached by.
 func (s Settings) Check() error {
@@ -35,6 +41,9 @@ func (s Settings) Check() error {
 		if !(p.value >= 1e-9 && p.value < 1) {
 			return fmt.Errorf("%s is %g and has to be at least 1e-9 and less than 1", p.name, p.value)
 		}
+	}
+	if !(s.Negligible >= 0 && s.Negligible <= maxNegligible) {
+		return fmt.Errorf("negligible is %g and has to be at least 0 and at most %g", s.Negligible, maxNegligible)
 	}
 	if !(s.MinSamples >= 0 && s.MinSamples <= maxCount) {
 		return fmt.Errorf("minSamples is %g and has to be at least 0", s.MinSamples)

@@ -35,8 +35,14 @@ func (s Split) Add(w Window, dispersion float64) (Split, error) {
 }
 
 // Mismatch reports whether the shares differ from the weights by more than a tenth, one
-// time in a thousand wrongly, and the ratio of both.
+// time in a thousand wrongly, and how many times the requests that its weight says the canary got.
 func (s Split) Mismatch() (ratio float64, differs bool) {
 	log := logMeanExp([]float64{s.More.LogFail(), s.Fewer.LogFail()})
-	return s.More.Ratio(), log >= math.Log(1/splitAlpha)
+	return s.More.ofExpected(), log >= math.Log(1/splitAlpha)
+}
+
+// ofExpected is the number of the canary's events, of as many as there would be if both arms had as many for their
+// exposure: the sum of e·s over windows, which is x less the difference of the two sums of the estimate.
+func (e Evidence) ofExpected() float64 {
+	return e.canary.Events / (e.canary.Events - e.numerator + e.denominator)
 }

@@ -10,14 +10,14 @@ import (
 )
 
 // fixed is the number of values of a text beside those of the grid.
-const fixed = 9
+const fixed = 11
 
 // MarshalText returns all bits of the evidence as base64 of little-endian float64s,
 // about 600 bytes, for the status of an object: tolerated, regression, the sums of
 // estimate, information and counts, and the grid.
 func (e Evidence) MarshalText() ([]byte, error) {
 	values := append([]float64{e.grid.tolerated, e.grid.regression, e.numerator, e.denominator, e.information,
-		e.canary.Events, e.canary.Exposure, e.primary.Events, e.primary.Exposure}, e.log...)
+		e.canary.Events, e.canary.Exposure, e.primary.Events, e.primary.Exposure, e.weighed.Events, e.weighed.Exposure}, e.log...)
 	raw := make([]byte, 0, 8*len(values))
 	for _, v := range values {
 		raw = binary.LittleEndian.AppendUint64(raw, math.Float64bits(v))
@@ -48,7 +48,8 @@ func (e *Evidence) UnmarshalText(text []byte) error {
 	*e = Evidence{grid: newGrid(values[0], values[1]), log: values[fixed:],
 		numerator: values[2], denominator: values[3], information: values[4],
 		canary:  Count{Events: values[5], Exposure: values[6]},
-		primary: Count{Events: values[7], Exposure: values[8]}}
+		primary: Count{Events: values[7], Exposure: values[8]},
+		weighed: Count{Events: values[9], Exposure: values[10]}}
 	return nil
 }
 

@@ -28,7 +28,10 @@ const (
 // Trial is all evidence about one release.
 type Trial struct {
 	Series []Series
-	Split  Split
+	// Metrics is how many are to be judged, if that is more than there are series by now: a metric whose counters
+	// appear later had its part of alpha from the beginning.
+	Metrics int
+	Split   Split
 	// Observed is the time that all windows last together.
 	Observed time.Duration
 }
@@ -43,12 +46,14 @@ type Finding struct {
 	// AtMost bound it. Ratio is NaN without events; AtLeast is 0 and AtMost infinite while
 	// nothing is known.
 	Ratio, AtLeast, AtMost float64
-	// Needs estimates how many more events, of both arms, a verdict takes.
+	// Needs estimates how many more events, of both arms, a verdict takes; without any, it is how many more
+	// requests of the canary.
 	Needs float64
 	// Text says all of it in words.
 	Text string
 
-	canary float64 // events
+	canary     float64 // events
+	negligible bool    // it passed because of that
 }
 
 // Verdict is what follows from a [Trial].
@@ -93,7 +98,7 @@ func (s Settings) Outcome(t Trial) Outcome {
 }
 
 // alphaOf returns the part of alpha that each metric of a trial has.
-func (s Settings) alphaOf(t Trial) float64 { return s.Alpha / float64(len(t.Series)) }
+func (s Settings) alphaOf(t Trial) float64 { return s.Alpha / float64(max(len(t.Series), t.Metrics)) }
 
 func (s Settings) outcome(series Series, alpha float64) Outcome {
 	switch {
@@ -101,7 +106,7 @@ func (s Settings) outcome(series Series, alpha float64) Outcome {
 		return Undecided
 	case series.LogFail() >= math.Log(1/alpha):
 		return Fail
-	case series.LogPass() >= math.Log(1/s.Beta):
+	case s.LogPass(series) >= math.Log(1/s.Beta):
 		return Pass
 	default:
 		return Undecided
@@ -116,8 +121,9 @@ func (s Settings) find(series Series, alpha float64, observed time.Duration) Fin
 	}
 	f := Finding{Metric: series.Name, Outcome: outcome, Over: b.Over, Ratio: b.Evidence.Ratio(),
 		AtLeast: b.Evidence.AtLeast(alpha), AtMost: b.Evidence.AtMost(s.Beta), canary: b.Evidence.Canary().Events}
+	f.negligible = s.neglects(series.Kind) && b.Evidence.LogBelow(s.Negligible) >= b.Evidence.LogPass()
 	if outcome == Undecided {
-		f.Needs = s.needs(b.Evidence, alpha)
+		f.Needs = s.needs(b.Evidence, series.Kind, alpha)
 	}
 	f.Text = f.words(series, s, observed)
 	return f
@@ -130,29 +136,47 @@ func (f Finding) words(series Series, s Settings, observed time.Duration) string
 		what = fmt.Sprintf("%s over %s", series.Name, f.Over)
 	}
 	after := fmt.Sprintf("after %s and %s requests", observed.Round(time.Second), count(series.requests()))
-	ratio, least, most := f.Ratio, f.AtLeast, f.AtMost
+	ratio := f.Ratio
 	if series.Kind == Throughput { // what is kept is how much rarer requests are
-		ratio, least, most = 1/ratio, 1/most, 1/least
+		ratio = 1 / ratio
 	}
-	sure := func(p float64) string { return strconv.FormatFloat(100*(1-p), 'f', -1, 64) + " % sure" }
 	switch {
-	case f.Outcome == Fail && series.Kind != Throughput && math.IsInf(ratio, 1):
-		return fmt.Sprintf("%s of the canary alone: %s, and none of the primary (%s) %s", what, count(f.canary), sure(s.Alpha), after)
-	case f.Outcome == Fail && series.Kind == Throughput && f.AtLeast > 0:
-		return fmt.Sprintf("%s %s times the primary's (at most %s times, %s) %s", what, short(ratio), short(most), sure(s.Alpha), after)
-	case f.Outcome == Fail && f.AtLeast > 0:
-		return fmt.Sprintf("%s %s times the primary's (at least %s times, %s) %s", what, short(ratio), short(least), sure(s.Alpha), after)
 	case f.Outcome == Fail:
-		return fmt.Sprintf("%s %s times the primary's (more than is tolerated, %s) %s", what, short(ratio), sure(s.Alpha), after)
+		return f.failed(what, series, s) + " " + after
+	case f.Outcome == Pass && f.negligible:
+		return fmt.Sprintf("%s less than %s %% of the requests (%s) %s", what, percents(s.Negligible), sure(s.Beta), after)
 	case f.Outcome == Pass:
 		return fmt.Sprintf("%s not %s times as bad as the primary's (%s) %s", what, short(s.Regression), sure(s.Beta), after)
-	case math.IsNaN(ratio):
+	case math.IsNaN(ratio) && math.IsInf(f.Needs, 1):
 		return fmt.Sprintf("%s undecided %s: none in either arm", what, after)
+	case math.IsNaN(ratio):
+		return fmt.Sprintf("%s undecided %s: none in either arm, about %s more requests of the canary needed", what, after, count(f.Needs))
 	default:
 		return fmt.Sprintf("%s %s times the primary's, undecided %s: about %s more %s needed", what, short(ratio), after,
 			count(f.Needs), events[series.Kind])
 	}
 }
+
+// failed says how much worse the canary is, and how sure that is.
+func (f Finding) failed(what string, series Series, s Settings) string {
+	ratio, bound, limit := f.Ratio, "at least", f.AtLeast
+	if series.Kind == Throughput {
+		ratio, bound, limit = 1/ratio, "at most", 1/f.AtLeast
+	}
+	switch {
+	case series.Kind != Throughput && math.IsInf(ratio, 1):
+		return fmt.Sprintf("%s of the canary alone: %s, and none of the primary (%s)", what, count(f.canary), sure(s.Alpha))
+	case f.AtLeast > 0:
+		return fmt.Sprintf("%s %s times the primary's (%s %s times, %s)", what, short(ratio), bound, short(limit), sure(s.Alpha))
+	default:
+		return fmt.Sprintf("%s %s times the primary's (more than is tolerated, %s)", what, short(ratio), sure(s.Alpha))
+	}
+}
+
+// sure is how sure somebody is who is wrong with a probability.
+func sure(p float64) string { return percents(1-p) + " % sure" }
+
+func percents(part float64) string { return strconv.FormatFloat(100*part, 'f', -1, 64) }
 
 // events says what a metric counts.
 var events = map[Kind]string{Errors: "errors", Latency: "slow requests", Throughput: "requests"}

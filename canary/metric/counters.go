@@ -4,6 +4,8 @@ package metric
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -63,6 +65,8 @@ type preparedCounters struct {
 	secrets                  *mask.Mask
 	memory                   *budget.Budget
 	vars                     func(ctx context.Context, arm counter.Arm) (templateVars, error)
+	// counts names what is asked and where, for [counter.Reading].
+	counts string
 	// one of these
 	proxy  *proxyCounters
 	sought sought
@@ -104,6 +108,12 @@ func (k *Checker) preparedCounters(ctx context.Context, c *flaggerv1.Canary, met
 	return p, k.builtinCounters(c, p, metrics)
 }
 
+// source names what is asked, in a few characters; it may be kept in a status.
+func source(parts ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	return hex.EncodeToString(sum[:6])
+}
+
 // noCounters is why there are none.
 func noCounters(field, why string) error {
 	return reconcile.TerminalError(fmt.Errorf("%s: %w: %s", field, ErrNoCounters, why))
@@ -141,6 +151,7 @@ func (k *Checker) builtinCounters(c *flaggerv1.Canary, p *preparedCounters, metr
 	if !ok {
 		return fmt.Errorf("%s: the server has no vectors", p.field)
 	}
+	p.counts = source("builtin checks", ask.Folder, c.Spec.MetricsServer)
 	if ask.Names == provider.Underscored {
 		vars := p.vars
 		p.vars = func(ctx context.Context, arm counter.Arm) (templateVars, error) {
@@ -232,6 +243,7 @@ func (p *preparedCounters) ask(ctx context.Context, at time.Time, text string) (
 	var r counter.Reading
 	if err == nil {
 		r, err = p.answer(at).reading(body)
+		r.Source = p.counts
 	}
 	if err != nil {
 		return counter.Reading{}, fmt.Errorf("reading the counters of %s: %w", p.metric, p.secrets.Error(err))

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"strings"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/judge/counter"
@@ -30,6 +31,7 @@ func (k *Checker) templateCounters(ctx context.Context, c *flaggerv1.Canary, p *
 		return fmt.Errorf("%s: provider %s has no vectors", where, tmpl.Spec.Provider.Type)
 	}
 	p.field, p.server, p.secrets, p.custom = where, server, connected.secrets, tmpl.Spec.Counters
+	p.counts = source(tmpl.Spec.Provider.Address, tmpl.Spec.Counters.Events, tmpl.Spec.Counters.Exposure)
 	return nil
 }
 
@@ -46,7 +48,42 @@ func customQuery(ctx context.Context, arm counter.Arm, v templateVars, c *flagge
 	if err != nil {
 		return "", err
 	}
-	return labelled(arm, string(counter.Errors), events) + "\nor\n" + labelled(arm, string(counter.Requests), exposure), nil
+	parts := []string{labelled(arm, string(counter.Errors), events), labelled(arm, string(counter.Requests), exposure)}
+	if scrapes, ok := scrapesOf(exposure); ok {
+		parts = append(parts, labelled(arm, scrapeTime, scrapes))
+	}
+	return strings.Join(parts, "\nor\n"), nil
+}
+
+// A selector of series, and the two ways to write an aggregation of one.
+const (
+	quoted     = `"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'`
+	selector   = `[a-zA-Z_:][a-zA-Z0-9_:]*\s*(?:\{(?:[^{}"'` + "`" + `#]|` + quoted + `)*\})?`
+	aggregator = `(?:sum|max|min)`
+	grouping   = `(?:by|without)\s*\([a-zA-Z0-9_,\s]*\)`
+)
+
+const comment = `(?:#[^\n]*)?\s*`
+
+var (
+	aggregatedBefore = regexp.MustCompile(`^\(\s*` + aggregator + `\s+(` + grouping + `)\s*\(\s*(` + selector + `)\s*\)\s*` + comment + `\)$`)
+	aggregatedAfter  = regexp.MustCompile(`^\(\s*` + aggregator + `\s*\(\s*(` + selector + `)\s*\)\s*(` + grouping + `)\s*` + comment + `\)$`)
+	selected         = regexp.MustCompile(`^\(\s*(` + selector + `)\s*` + comment + `\)$`)
+)
+
+// scrapesOf is the query for when the processes of an exposure were scraped, by the same labels. Only a selector and an
+// aggregation of one say that: timestamp() of anything else is the time of the query.
+func scrapesOf(exposure string) (string, bool) {
+	if found := aggregatedBefore.FindStringSubmatch(exposure); found != nil {
+		return "max " + found[1] + " (timestamp(" + strings.TrimSpace(found[2]) + "))", true
+	}
+	if found := aggregatedAfter.FindStringSubmatch(exposure); found != nil {
+		return "max " + found[2] + " (timestamp(" + strings.TrimSpace(found[1]) + "))", true
+	}
+	if found := selected.FindStringSubmatch(exposure); found != nil {
+		return "timestamp(" + strings.TrimSpace(found[1]) + ")", true
+	}
+	return "", false
 }
 
 func customCounter(ctx context.Context, field, query string, v templateVars) (string, error) {

@@ -3,11 +3,8 @@
 package canary
 
 import (
-	"cmp"
 	"encoding/json"
-	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -34,12 +31,17 @@ type comparison struct {
 	selfTest trial.SelfTest
 	cursor   counter.Cursor
 	window   time.Time // when the last window ended that counts for the release
+	// source is what counts, and remarks are about what of it does not, by the last window.
+	source  string
+	remarks []string
 
 	said    canary.Judged
 	verdict judge.Verdict
 	problem string
 	history []flaggerv1.CanaryJudgeVerdict
 	outlook string
+	// warnings are what people have yet to hear of.
+	warnings []string
 	// told is when the status was last to be written although nothing was decided.
 	told time.Time
 	// news means that the status has yet to say what is here, and urgent that a reconcile is to
@@ -94,6 +96,7 @@ func newComparison(c *flaggerv1.Canary, state canary.State, plan canary.Plan) *c
 
 // kept is what of a self-test is kept in the status.
 type kept struct {
+	Source   string         `json:"source,omitempty"`
 	Baseline string         `json:"baseline"`
 	Test     trial.SelfTest `json:"test"`
 }
@@ -104,7 +107,7 @@ func (c *comparison) restoreSelfTest(text string) {
 	if json.Unmarshal([]byte(text), &was) != nil || c.baseline.UnmarshalText([]byte(was.Baseline)) != nil {
 		return
 	}
-	c.selfTest = was.Test
+	c.selfTest, c.source = was.Test, was.Source
 }
 
 func subjectOf(s canary.State) subject {
@@ -165,14 +168,46 @@ func (c *comparison) due(now time.Time) []time.Time {
 // maxCaughtUp bounds how many readings a restart takes.
 const maxCaughtUp = 60
 
-// add takes a reading, and reports whether there is something that a reconcile should know.
-func (c *comparison) add(r counter.Reading) bool {
+// newcomers are the pods of a reading that had not counted before, as many as are asked about at once.
+func (c *comparison) newcomers(r counter.Reading) []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var pods []string
+	for _, s := range r.Samples {
+		if s.Pod != "" && len(pods) < maxNewcomers && !c.cursor.Knows(s.Pod) && !slices.Contains(pods, s.Pod) {
+			pods = append(pods, s.Pod)
+		}
+	}
+	return pods
+}
+
+// maxNewcomers bounds what one look asks the API server about.
+const maxNewcomers = 20
+
+// startOver drops all that was counted, if other counters are read by now: those of a MetricTemplate that was edited
+// have nothing to do with what was counted before.
+func (c *comparison) startOver(source string) {
+	if c.source == source {
+		return
+	}
+	if c.source != "" {
+		c.baseline, c.selfTest, c.remarks = trial.Baseline{}, trial.SelfTest{}, nil
+		c.begin()
+		c.news = true
+	}
+	c.source = source
+}
+
+// add takes a reading, and reports whether there is something that a reconcile should know. started is when
+// pods began of which the reading is the first to tell.
+func (c *comparison) add(r counter.Reading, started map[string]time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !r.At.After(c.cursor.Last()) {
 		return false // a release began in the moment of a look
 	}
-	next, w, ok, err := c.cursor.Add(r, counter.Options{Bounds: c.baseline.Bounds()})
+	c.startOver(r.Source)
+	next, w, ok, err := c.cursor.Add(r, counter.Options{Bounds: c.baseline.Bounds(), Started: started})
 	if err != nil {
 		c.setProblem(err.Error())
 		return false
@@ -181,6 +216,7 @@ func (c *comparison) add(r counter.Reading) bool {
 	if !ok {
 		return false
 	}
+	c.note(w)
 	before := c.baseline
 	c.selfTest = c.selfTest.Add(w, c.plan.Judge.Settings, before.Dispersion())
 	if c.baseline = before.Add(w); c.baseline.Windows >= rememberedWindows {
@@ -198,7 +234,7 @@ const overlap = time.Second
 
 // compare adds a window to the evidence, if it is about this release.
 func (c *comparison) compare(w counter.Increments, before trial.Baseline) {
-	share, ok := c.plan.ShareDuring(c.state.History, w.From, w.To)
+	share, ok := c.plan.ShareDuring(c.state.History, w.Earliest(), w.To)
 	if len(w.Missing) == 0 || !ok {
 		c.setProblem("")
 	}
@@ -226,14 +262,17 @@ func (c *comparison) judge(now time.Time) {
 	if said.Outcome != c.said.Outcome {
 		said.Since, c.news, c.urgent = now, true, true
 		if said.Outcome != judge.Undecided {
-			c.note(said, now)
+			c.enter(said, now)
+		}
+		if said.Outcome == judge.Mismatch {
+			c.warnings = append(c.warnings, "The judge of "+itself+" cannot decide: "+said.Text)
 		}
 	}
 	c.said = said
 }
 
-// note adds a verdict to the history, or brings the last one up to date.
-func (c *comparison) note(said canary.Judged, now time.Time) {
+// enter adds a verdict to the history, unless it is there.
+func (c *comparison) enter(said canary.Judged, now time.Time) {
 	v := flaggerv1.CanaryJudgeVerdict{At: metav1.NewTime(now), Revision: c.subject.revision,
 		Outcome: string(said.Outcome), Message: cut(said.Text, maxMessage)}
 	if len(c.history) > 0 && c.history[0].Revision == v.Revision && c.history[0].Outcome == v.Outcome {
@@ -241,99 +280,4 @@ func (c *comparison) note(said canary.Judged, now time.Time) {
 	}
 	c.history = append([]flaggerv1.CanaryJudgeVerdict{v}, c.history...)
 	c.history = c.history[:min(len(c.history), flaggerv1.MaxJudgeVerdicts)]
-}
-
-// restate says now and then what the primary is like, and at once if the judge is not to be trusted
-// any more, or again.
-func (c *comparison) restate(now time.Time) {
-	failed := c.selfTest.Failed(c.plan.Judge.Settings.Alpha)
-	due := c.baseline.Windows >= matureWindows && now.Sub(c.told) >= restatedEvery
-	if !due && failed == c.said.ThresholdsOnly {
-		return
-	}
-	c.said.ThresholdsOnly, c.told, c.news, c.urgent = failed, now, true, true
-	c.outlook = cut(c.plan.Outlook(c.baseline.Traffic()), maxMessage)
-}
-
-// judged is what a decision on a release is to know.
-func (c *comparison) judged(state canary.State) canary.Judged {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !subjectOf(state).is(c.subject) {
-		return canary.Judged{ThresholdsOnly: c.distrusted()}
-	}
-	said := c.said
-	if said.ThresholdsOnly = c.distrusted(); said.ThresholdsOnly {
-		said.Text = fmt.Sprintf("the judge's test of itself failed: %d of %d comparisons of the primary with itself were false alarms; %s",
-			c.selfTest.FalseAlarms, c.selfTest.Trials, said.Text)
-	}
-	if c.problem != "" {
-		said.Text = strings.TrimSuffix(c.problem+"; "+said.Text, "; ")
-	}
-	return said
-}
-
-func (c *comparison) distrusted() bool { return c.selfTest.Failed(c.plan.Judge.Settings.Alpha) }
-
-// broken notes why there are no readings.
-func (c *comparison) broken(err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.setProblem(cut(err.Error(), maxMessage))
-}
-
-// setProblem notes why arms cannot be compared; empty is good. That there is one, or none any more, is
-// news for the next reconcile.
-func (c *comparison) setProblem(why string) {
-	c.news = c.news || (why == "") != (c.problem == "")
-	c.problem = why
-}
-
-// missing says that an arm is not counted.
-func missing(w counter.Increments) string {
-	arms := make([]string, len(w.Missing))
-	for i, arm := range w.Missing {
-		arms[i] = string(arm)
-	}
-	return fmt.Sprintf("nothing counts the %s: the judge has nothing to compare", strings.Join(arms, " and the "))
-}
-
-func cut(text string, most int) string {
-	if len(text) <= most {
-		return text
-	}
-	return strings.ToValidUTF8(text[:most-3], "") + "..."
-}
-
-// ratioText is a ratio as people read it; empty if there is none.
-func ratioText(f judge.Finding) string {
-	text := fmt.Sprintf("%.3g", f.Ratio)
-	if text == "NaN" {
-		return ""
-	}
-	return cmp.Or(map[string]string{"+Inf": "infinite"}[text], text)
-}
-
-// spec is the canary as its spec was last.
-func (c *comparison) spec() *flaggerv1.Canary {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.canary
-}
-
-func (c *comparison) hasNews() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.news
-}
-
-// giveUp notes in the history that the time for a verdict was up.
-func (c *comparison) giveUp(prev, state canary.State) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(state.History) == 0 || state.History[0].InconclusiveAt.IsZero() ||
-		len(prev.History) > 0 && !prev.History[0].InconclusiveAt.IsZero() {
-		return
-	}
-	c.note(canary.Judged{Outcome: judge.Undecided, Text: c.said.Text}, state.History[0].InconclusiveAt.Time)
 }

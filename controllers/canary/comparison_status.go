@@ -19,7 +19,7 @@ func (c *comparison) status() *flaggerv1.CanaryJudgeStatus {
 	status := &flaggerv1.CanaryJudgeStatus{
 		Outcome: string(c.verdict.Outcome), Message: cut(c.said.Text, maxMessage), Problem: cut(c.problem, maxMessage),
 		ThresholdsOnly: c.distrusted(), Revision: c.subject.revision, Since: metav1.NewTime(c.subject.since),
-		Outlook: c.outlook, History: c.history, SelfTest: c.selfTestStatus(),
+		Remarks: c.remarks, Outlook: c.outlook, History: c.history, SelfTest: c.selfTestStatus(),
 	}
 	if !c.window.IsZero() {
 		at := metav1.NewMicroTime(c.window)
@@ -48,7 +48,7 @@ func (c *comparison) selfTestStatus() *flaggerv1.CanaryJudgeSelfTest {
 	if err != nil {
 		return status
 	}
-	if text, err := json.Marshal(kept{string(baseline), c.selfTest}); err == nil && len(text) <= maxEvidence {
+	if text, err := json.Marshal(kept{c.source, string(baseline), c.selfTest}); err == nil && len(text) <= maxEvidence {
 		status.State = string(text)
 	}
 	return status

@@ -3,6 +3,8 @@
 package canary
 
 import (
+	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +14,7 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary"
 	"github.com/sluice-cd/sluice/canary/judge"
+	"github.com/sluice-cd/sluice/canary/judge/counter"
 	"github.com/sluice-cd/sluice/canary/judge/trial"
 )
 
@@ -42,7 +45,7 @@ func (c *comparison) feed(t *testing.T, from *fakeCounters, since time.Time, tim
 		if err != nil {
 			t.Fatal(err)
 		}
-		if c.add(reading) {
+		if c.add(reading, nil) {
 			urgent++
 		}
 	}
@@ -51,6 +54,7 @@ func (c *comparison) feed(t *testing.T, from *fakeCounters, since time.Time, tim
 
 func TestAJudgeThatFailedItsTestOfItselfSaysSoOnce(t *testing.T) {
 	of, counters, noon := compared(t)
+	counters.failing.Store(14) // which takes long to decide about
 	of.selfTest = trial.SelfTest{Windows: 100, Trials: 10, FalseAlarms: 5}
 	if urgent := of.feed(t, counters, noon, 4); urgent != 1 {
 		t.Errorf("a reconcile began %d times", urgent)
@@ -119,7 +123,7 @@ func TestATimeThatIsUpIsInTheHistory(t *testing.T) {
 	}
 	for i := range 2 * flaggerv1.MaxJudgeVerdicts {
 		of.subject.revision = strings.Repeat("x", i)
-		of.note(canary.Judged{Outcome: judge.Pass}, noon)
+		of.enter(canary.Judged{Outcome: judge.Pass}, noon)
 	}
 	if len(of.history) != flaggerv1.MaxJudgeVerdicts {
 		t.Errorf("%d verdicts are kept", len(of.history))
@@ -139,5 +143,85 @@ func TestALookAtTheSameTimeIsNoProblem(t *testing.T) {
 func TestLongTextsAreCut(t *testing.T) {
 	if got := cut(strings.Repeat("ä", 600), 1024); len(got) > 1024 || !strings.HasSuffix(got, "ä...") {
 		t.Errorf("%d bytes, ends in %q", len(got), got[len(got)-8:])
+	}
+}
+
+// The queries of a template were edited in the middle of a release, and what one counter had more than the other was
+// taken for errors of the canary.
+func TestCountersOfAnEditedTemplateAreOtherEvidence(t *testing.T) {
+	of, counters, noon := compared(t)
+	counters.source = "before"
+	of.feed(t, counters, noon, 5)
+	if of.release.Trial.Observed != 40*time.Second || of.baseline.Windows != 4 {
+		t.Fatalf("observed %s, %d windows", of.release.Trial.Observed, of.baseline.Windows)
+	}
+	c := podinfo()
+	c.Status.Judge = of.status()
+	counters.source = "after"
+	for name, of := range map[string]*comparison{"the same process": of, "another one": newComparison(c, of.state, of.plan)} {
+		of.feed(t, counters, noon.Add(time.Minute), 3)
+		if of.release.Trial.Observed != 20*time.Second || of.baseline.Windows != 2 {
+			t.Errorf("%s: observed %s, %d windows", name, of.release.Trial.Observed, of.baseline.Windows)
+		}
+	}
+}
+
+// One query that timed out was all that people were told about a release that had failed.
+func TestWhatIsKnownIsSaidAlsoWhileThereIsAProblem(t *testing.T) {
+	of, counters, noon := compared(t)
+	counters.failing.Store(200)
+	of.feed(t, counters, noon, 5)
+	of.broken(errors.New("connection refused"))
+	if said := of.judged(of.state); said.Outcome != judge.Fail || !strings.HasPrefix(said.Text, "errors 20 times the primary's") {
+		t.Errorf("says %+v", said)
+	}
+}
+
+func TestPeopleHearOnceWhyNothingFollows(t *testing.T) {
+	of, counters, noon := compared(t)
+	of.state.History[0].Steps[0].Weight, of.plan.Steps[0].Weight = 20, 20 // and it gets half of the requests
+	if urgent := of.feed(t, counters, noon, 5); urgent != 1 {
+		t.Errorf("a reconcile began %d times", urgent)
+	}
+	of.selfTest = trial.SelfTest{Windows: 100, Trials: 10, FalseAlarms: 5}
+	of.feed(t, counters, noon.Add(time.Minute), 2)
+	names := canary.Names{Namespace: "test", Canary: "podinfo"}
+	events := of.takeWarnings(names)
+	if len(events) != 2 || !events[0].Warning || events[0].Alert != flaggerv1.SeverityWarn ||
+		!strings.HasPrefix(events[0].Message, "The judge of podinfo.test cannot decide: the canary got 2.5 times the requests") ||
+		!strings.HasPrefix(events[1].Message, "Only thresholds decide about podinfo.test: the judge's test of itself failed: 5 of 10") {
+		t.Errorf("told %+v", events)
+	}
+	of.feed(t, counters, noon.Add(2*time.Minute), 5)
+	if events := of.takeWarnings(names); len(events) != 0 {
+		t.Errorf("told again %+v", events)
+	}
+}
+
+func TestPodsThatDoNotCountAreNamed(t *testing.T) {
+	of, counters, noon := compared(t)
+	counters.without = counter.Canary
+	of.feed(t, counters, noon, 3)
+	counters.without = ""
+	read, err := counters.prepare(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, started := range []time.Time{{}, noon.Add(31 * time.Second)} {
+		at := noon.Add(time.Duration(3+i) * 10 * time.Second)
+		reading, err := read(t.Context(), at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			if got := of.newcomers(reading); !slices.Equal(got, []string{"podinfo-a"}) {
+				t.Errorf("newcomers %v", got)
+			}
+		}
+		of.add(reading, map[string]time.Time{"podinfo-a": started})
+		want := [][]string{{"podinfo-a of the canary is new, and counts from the next window on"}, nil}[i]
+		if remarks := of.status().Remarks; !slices.Equal(remarks, want) {
+			t.Errorf("window %d: %q", i, remarks)
+		}
 	}
 }

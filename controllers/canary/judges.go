@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -15,6 +17,7 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary"
 	"github.com/sluice-cd/sluice/canary/judge/counter"
+	"github.com/sluice-cd/sluice/canary/metric"
 	"github.com/sluice-cd/sluice/internal/background"
 )
 
@@ -27,6 +30,8 @@ type judges struct {
 	clock clock.WithTicker
 	// prepare reads what it takes to read the counters of a canary.
 	prepare func(context.Context, *flaggerv1.Canary) (readCounters, error)
+	// started is when a pod began; zero if it is not there.
+	started func(context.Context, types.NamespacedName) (time.Time, error)
 	metrics *metrics
 	wake    func(types.NamespacedName)
 	tasks   background.Runner[sampled, struct{}]
@@ -46,10 +51,8 @@ type followed struct {
 	faster chan struct{}
 }
 
-func newJudges(
-	prepare func(context.Context, *flaggerv1.Canary) (readCounters, error), m *metrics, clk clock.WithTicker, wake func(types.NamespacedName),
-) *judges {
-	return &judges{clock: clk, prepare: prepare, metrics: m, wake: wake, all: map[types.UID]*followed{}}
+func newJudges(checker *metric.Checker, pods client.Reader, m *metrics, clk clock.WithTicker, wake func(types.NamespacedName)) *judges {
+	return &judges{clock: clk, prepare: countersOf(checker), started: startedBy(pods), metrics: m, wake: wake, all: map[types.UID]*followed{}}
 }
 
 // judged is what a decision on a canary is to know.
@@ -73,12 +76,12 @@ func (j *judges) of(c *flaggerv1.Canary, state canary.State, plan canary.Plan) *
 }
 
 // record writes into the status what is known, in memory: when something was decided, and when the
-// comparison asks for it. Then it goes on to compare.
-func (j *judges) record(ctx context.Context, c *flaggerv1.Canary, seen *observed, state canary.State) {
+// comparison asks for it. Then it goes on to compare. It returns what people should hear of.
+func (j *judges) record(ctx context.Context, c *flaggerv1.Canary, seen *observed, state canary.State) []canary.Event {
 	if seen.Plan.Judge == nil {
 		j.forget(c.UID)
 		c.Status.Judge = nil
-		return
+		return nil
 	}
 	of := j.of(c, state, seen.Plan)
 	was := of.pause()
@@ -95,18 +98,25 @@ func (j *judges) record(ctx context.Context, c *flaggerv1.Canary, seen *observed
 		j.metrics.judged(c)
 	}
 	if !seen.Primary.Exists {
-		return
+		return nil
 	}
 	request := background.Request[sampled]{Key: of.key, Input: fmt.Sprint(c.Generation), Namespace: c.Namespace, At: j.clock.Now()}
 	_, _ = j.tasks.Run(ctx, request, func(ctx context.Context) (struct{}, error) { return struct{}{}, j.compare(ctx, of) })
+	return of.takeWarnings(seen.Names)
 }
+
+// preparedFor is how long what was read of templates and Secrets holds; it is read again for each step, too.
+const preparedFor = time.Minute
 
 // compare reads the counters until it is forgotten.
 func (j *judges) compare(ctx context.Context, of *followed) error {
 	var read readCounters
+	var since time.Time
+	var stage string
 	for {
-		if read == nil {
+		if now, at := j.clock.Now(), of.stage(); read == nil || at != stage || now.Sub(since) >= max(preparedFor, of.pause()) {
 			var err error
+			since, stage = now, at
 			if read, err = j.prepare(ctx, of.spec()); err != nil {
 				read = nil
 				of.broken(err)
@@ -136,10 +146,13 @@ func (j *judges) compare(ctx context.Context, of *followed) error {
 
 // look takes the readings that are due, and reports whether a reconcile should know of something.
 func (j *judges) look(ctx context.Context, of *followed, read readCounters) (news bool, err error) {
-	for _, at := range of.due(j.clock.Now()) {
+	for _, at := range of.due(j.clock.Now().Add(-metric.Settling)) {
 		var reading counter.Reading
+		var pods map[string]time.Time
 		err := background.Try(ctx, func() (err error) {
-			reading, err = read(ctx, at)
+			if reading, err = read(ctx, at); err == nil {
+				pods, err = j.startedSince(ctx, of, reading)
+			}
 			return err
 		})
 		if ctx.Err() != nil {
@@ -148,9 +161,38 @@ func (j *judges) look(ctx context.Context, of *followed, read readCounters) (new
 		if err != nil {
 			return news, err
 		}
-		news = of.add(reading) || news
+		news = of.add(reading, pods) || news
 	}
 	return news, nil
+}
+
+// startedSince is when the pods of a reading began that had not counted before: what a pod counts that is younger
+// than the window happened in it. Those of other namespaces, such as gateways, are any age.
+func (j *judges) startedSince(ctx context.Context, of *followed, r counter.Reading) (map[string]time.Time, error) {
+	started := map[string]time.Time{}
+	for _, pod := range of.newcomers(r) {
+		at, err := j.started(ctx, types.NamespacedName{Namespace: of.key.canary.Namespace, Name: pod})
+		if err != nil {
+			return nil, err
+		}
+		if !at.IsZero() {
+			started[pod] = at
+		}
+	}
+	return started, nil
+}
+
+// startedBy asks for when pods were made, by a list of one, which is what may be asked of pods.
+func startedBy(pods client.Reader) func(context.Context, types.NamespacedName) (time.Time, error) {
+	return func(ctx context.Context, pod types.NamespacedName) (time.Time, error) {
+		found := &metav1.PartialObjectMetadataList{}
+		found.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("PodList"))
+		err := pods.List(ctx, found, client.InNamespace(pod.Namespace), client.MatchingFields{"metadata.name": pod.Name})
+		if err != nil || len(found.Items) == 0 {
+			return time.Time{}, err
+		}
+		return found.Items[0].CreationTimestamp.Time, nil
+	}
 }
 
 // forget ends the comparison of a canary.

@@ -23,16 +23,19 @@ type fakeCounters struct {
 	since    time.Time
 	err      atomic.Pointer[error]
 	without  counter.Arm
+	source   string
+	prepared atomic.Int64
 }
 
 func (f *fakeCounters) prepare(context.Context, *flaggerv1.Canary) (readCounters, error) {
+	f.prepared.Add(1)
 	return func(_ context.Context, at time.Time) (counter.Reading, error) {
 		defer f.readings.Add(1)
 		if err := f.err.Load(); err != nil {
 			return counter.Reading{}, *err
 		}
 		seconds := at.Sub(f.since).Truncate(time.Second).Seconds()
-		reading := counter.Reading{At: at}
+		reading := counter.Reading{At: at, Source: f.source}
 		for pod, arm := range armOf {
 			rate, requests := 0.010, 50*seconds
 			if arm == counter.Canary {
@@ -77,7 +80,9 @@ func (e *testEnv) restartJudged(counters *fakeCounters) {
 	e.r.stopMeasuring(c.UID)
 	e.restart(e.api)
 	e.r.metrics.observePhase(c)
-	e.r.observer.judges.prepare = counters.prepare
+	judges := e.r.observer.judges
+	judges.prepare = counters.prepare
+	judges.started = func(context.Context, types.NamespacedName) (time.Time, error) { return time.Time{}, nil }
 }
 
 // look lets the judge take so many readings.
@@ -189,6 +194,21 @@ func TestAJudgeWithoutDataSaysSo(t *testing.T) {
 				t.Errorf("says %q", result.Message)
 			}
 		})
+	}
+}
+
+// A Secret that was rotated in the middle of a release was read again only after the old one had been refused.
+func TestTemplatesAndSecretsAreReadAgainDuringARelease(t *testing.T) {
+	e, counters := judgedRelease(t, 10)
+	e.look(counters, 1)
+	before := counters.prepared.Load()
+	e.look(counters, 4)
+	if now := counters.prepared.Load(); now != before {
+		t.Errorf("within a step they were read %d times more", now-before)
+	}
+	e.look(counters, 4)
+	if now := counters.prepared.Load(); now == before {
+		t.Error("after more than a minute they were not read again")
 	}
 }
 

@@ -74,7 +74,9 @@ func (r *statusRecorder) record(
 		result.After = pause
 	}
 	r.sample(ctx, c, state, seen.Plan)
-	r.judges.record(ctx, c, seen, state)
+	for _, e := range r.judges.record(ctx, c, seen, state) {
+		result.Events = append(result.Events, eventOf(c, e))
+	}
 	result, err := readiness(result, seen.Observation, decided)
 	return result, refusedAtRest(c, seen, decided, err)
 }

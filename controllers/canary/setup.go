@@ -148,7 +148,7 @@ func (r *Reconciler) assemble(p platform, opts reconciler.Options) ([]manager.Ru
 	checker := metric.NewChecker(live.workload, r.MetricsServer, r.clock, r.metricOptions(p.config)...)
 	newRunner := func(c *flaggerv1.Canary) *metricRunner { return newMetricRunner(c, checker, r.metrics) }
 	queries, sampler := newQueries(newRunner, r.notifier.call, r.clock, r.wake.Wake), newSampler(newRunner, r.Clock, r.wake.Wake)
-	judges := newJudges(countersOf(checker), r.metrics, r.Clock, r.wake.Wake)
+	judges := newJudges(checker, p.live.workload, r.metrics, r.Clock, r.wake.Wake)
 	transitions := &transitions{}
 	r.observer = &observer{
 		minInterval: r.MinInterval, routing: routing, workloads: workloads, status: &statusCheck{live: live.workload},

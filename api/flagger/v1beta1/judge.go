@@ -101,6 +101,15 @@ type CanaryJudge struct {
 	// +optional
 	OnInconclusive InconclusiveAction `json:"onInconclusive,omitempty"`
 
+	// Negligible is the part of the canary's requests that may fail, or be slower than usual, without anybody
+	// minding, from 0 to 0.1: a release for which it is known to be less passes, also if neither arm has any
+	// errors to compare. With 0 nothing is negligible. Defaults to `0.001`.
+	// +kubebuilder:validation:XValidation:rule="double(self) <= 0.1",message="must be at most 0.1"
+	// +kubebuilder:validation:Pattern=`^0(\.[0-9]{1,9})?$`
+	// +kubebuilder:validation:MaxLength=11
+	// +optional
+	Negligible string `json:"negligible,omitempty"`
+
 	// MinSamples is the number of requests to the canary below which there is no verdict.
 	// Defaults to 50.
 	// +kubebuilder:validation:Minimum=1
@@ -121,6 +130,7 @@ const (
 	DefaultJudgeBeta       = 0.05
 	DefaultJudgeRegression = 2.0
 	DefaultJudgeTolerated  = 1.0
+	DefaultJudgeNegligible = 0.001
 	DefaultJudgeMinSamples = 50
 	MaxJudgeWarmup         = time.Hour
 )
@@ -174,8 +184,11 @@ const (
 	JudgeMismatch  = "Mismatch"
 )
 
-// MaxJudgeVerdicts is the length of status.judge.history.
-const MaxJudgeVerdicts = 10
+// MaxJudgeVerdicts is the length of status.judge.history, and MaxJudgeRemarks that of status.judge.remarks.
+const (
+	MaxJudgeVerdicts = 10
+	MaxJudgeRemarks  = 10
+)
 
 // CanaryJudgeStatus is what the judge knows. It is written when a step begins or is checked, and when
 // the verdict changes, and not at each look. Sluice extension.
@@ -195,6 +208,13 @@ type CanaryJudgeStatus struct {
 	// +kubebuilder:validation:MaxLength=1024
 	// +optional
 	Problem string `json:"problem,omitempty"`
+
+	// Remarks are about pods that the last window does not count as the others, such as one that nobody
+	// scrapes any more.
+	// +kubebuilder:validation:MaxItems=10
+	// +kubebuilder:validation:items:MaxLength=256
+	// +optional
+	Remarks []string `json:"remarks,omitempty"`
 
 	// ThresholdsOnly means that the judge decides nothing, because its test of itself
 	// failed: thresholds do.

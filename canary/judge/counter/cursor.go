@@ -24,6 +24,7 @@ import (
 // after it: the windows are the same as without, as long as readings come as often as scrapes.
 type Cursor struct {
 	from, last time.Time
+	source     string
 	counters   map[unit]*counters // at from
 	scrapes    map[unit][]*counters
 }
@@ -43,10 +44,13 @@ func (c Cursor) Add(r Reading, o Options) (next Cursor, window Increments, ok bo
 		return c, Increments{}, false, fmt.Errorf("a reading is of %s, and the one before of %s, which is not earlier",
 			r.At.Format(time.RFC3339Nano), c.last.Format(time.RFC3339Nano))
 	}
-	next = Cursor{from: c.from, last: r.At, counters: c.counters, scrapes: c.with(units, r.At)}
-	end, at := r.At, units
+	if r.Source != c.source { // what was counted so far is no part of these counters
+		c = Cursor{}
+	}
+	next = Cursor{from: c.from, last: r.At, source: r.Source, counters: c.counters, scrapes: c.with(units, r.At)}
+	end, at, together := r.At, units, gateways(units)
 	switch {
-	case !aligned(units):
+	case !together && !aligned(units):
 		if end, ok = next.end(o); !ok {
 			return next, Increments{}, false, nil
 		}
@@ -63,11 +67,25 @@ func (c Cursor) Add(r Reading, o Options) (next Cursor, window Increments, ok bo
 	if err != nil {
 		return c, Increments{}, false, err
 	}
+	window.Skewed = !together && undated(r)
+	if oldest := c.oldest(o); oldest.Before(window.From) {
+		window.Since = oldest
+	}
 	return next, window, true, nil
 }
 
 // From is when the next window begins; zero if that is not known yet.
 func (c Cursor) From() time.Time { return c.from }
+
+// Knows reports whether the last window that ended has a process of a pod.
+func (c Cursor) Knows(pod string) bool {
+	for u := range c.counters {
+		if u.pod == pod {
+			return true
+		}
+	}
+	return c.counters == nil
+}
 
 // Last is the time of the last reading: the next one has to be later.
 func (c Cursor) Last() time.Time { return c.last }
@@ -185,13 +203,49 @@ func (c Cursor) forget(end time.Time) {
 // skewAllowed is how far apart scrapes may be that count as one.
 const skewAllowed = time.Second
 
-// aligned reports whether the arms of a reading are about the same time: all processes were
-// scraped at once, or each of them counts both arms, as gateways do.
+// undatedFor is how long ago a process may have been scraped of which nobody says when: Prometheus
+// scrapes every minute unless it is told otherwise.
+const undatedFor = time.Minute
+
+// oldest is when the counters at the beginning of the window are from, or some of them.
+func (c Cursor) oldest(o Options) time.Time {
+	oldest := c.from
+	for _, at := range c.counters {
+		scraped := at.scraped
+		if scraped.IsZero() {
+			scraped = c.from.Add(-undatedFor)
+		}
+		if scraped.Before(oldest) && !o.stale(scraped, c.from) {
+			oldest = scraped
+		}
+	}
+	return oldest
+}
+
+// gateways reports whether each process counts both arms, as gateways do.
+func gateways(units map[unit]*counters) bool {
+	for u := range units {
+		if units[u.other()] == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// undated reports whether nobody says when some process was scraped.
+func undated(r Reading) bool {
+	dated := map[process]bool{}
+	for _, s := range r.Samples {
+		of := process{s.Pod, s.Instance}
+		dated[of] = dated[of] || !s.Scraped.IsZero()
+	}
+	return slices.Contains(slices.Collect(maps.Values(dated)), false)
+}
+
+// aligned reports whether all processes of a reading were scraped at once.
 func aligned(units map[unit]*counters) bool {
 	var first, last time.Time
-	both := true
-	for u, c := range units {
-		both = both && units[u.other()] != nil
+	for _, c := range units {
 		if c.scraped.IsZero() {
 			continue
 		}
@@ -202,7 +256,7 @@ func aligned(units map[unit]*counters) bool {
 			last = c.scraped
 		}
 	}
-	return both || last.Sub(first) <= skewAllowed
+	return last.Sub(first) <= skewAllowed
 }
 
 // asOf is the same at another time.

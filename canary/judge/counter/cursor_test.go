@@ -5,6 +5,7 @@ package counter_test
 import (
 	"math"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -166,5 +167,67 @@ func TestACursorStaysWhereItIsOnAReadingThatIsWrong(t *testing.T) {
 		if diff := cmp.Diff(windows(t, c, server, 30, 45), windows(t, after, server, 30, 45)); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
+	}
+}
+
+// The counters of a template said that the canary got twice its share of the requests, as it was scraped just before
+// the look and the primary just after it.
+func TestArmsThatNobodySaysTheTimesOfAreNotComparedByTheirNumbers(t *testing.T) {
+	pods := func(s float64) counter.Reading {
+		return read(s, pod(counter.Canary, "c", 10*s, 0), pod(counter.Primary, "p", 90*s, 0))
+	}
+	dated := func(s float64) counter.Reading {
+		return read(s, scraped(at(s), pod(counter.Canary, "c", 10*s, 0)), scraped(at(s), pod(counter.Primary, "p", 90*s, 0)))
+	}
+	gateway := func(s float64) counter.Reading {
+		return read(s, pod(counter.Canary, "g", 10*s, 0), pod(counter.Primary, "g", 90*s, 0))
+	}
+	for name, tc := range map[string]struct {
+		server func(float64) counter.Reading
+		skewed bool
+		since  time.Time
+	}{
+		"nobody says when a pod was scraped":     {pods, true, at(-50)},
+		"somebody does":                          {dated, false, time.Time{}},
+		"a gateway counts both arms at one time": {gateway, false, at(-50)},
+	} {
+		got := windows(t, counter.Cursor{}, tc.server, 10, 20)
+		if len(got) != 1 || got[0].Skewed != tc.skewed || !got[0].Since.Equal(tc.since) || got[0].From != at(10) {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
+// A gateway that was scraped before a release began had yet to tell of the requests to the canary before that.
+func TestAWindowKnowsHowOldItsCountersAre(t *testing.T) {
+	gateways := func(s float64) counter.Reading {
+		scrape := 30*math.Floor(s/30) - 1
+		return read(s, scraped(at(scrape), pod(counter.Canary, "g", 10*scrape, 0)), scraped(at(scrape), pod(counter.Primary, "g", 90*scrape, 0)))
+	}
+	got := windows(t, counter.Cursor{}, gateways, looks(45, 75, 5)...)
+	if len(got) != 1 || got[0].From != at(45) || got[0].To != at(60) || got[0].Earliest() != at(29) {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestCountersOfAnotherSourceBeginAnew(t *testing.T) {
+	server := func(source string) func(float64) counter.Reading {
+		return func(s float64) counter.Reading {
+			r := read(s, scraped(at(s), pod(counter.Canary, "c", 10*s, 0)), scraped(at(s), pod(counter.Primary, "p", 90*s, 0)))
+			r.Source = source
+			return r
+		}
+	}
+	c := counter.Cursor{}
+	for i, s := range []float64{10, 20, 30, 40} {
+		name := "a template"
+		if s > 20 {
+			name = "the same after an edit"
+		}
+		next, w, ok, err := c.Add(server(name)(s), counter.Options{})
+		if err != nil || ok != (i == 1 || i == 3) || ok && w.Canary.Requests != 100 {
+			t.Errorf("at %v: %v, %+v, %v", s, ok, w, err)
+		}
+		c = next
 	}
 }

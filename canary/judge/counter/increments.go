@@ -21,7 +21,10 @@ type Counts struct {
 
 // Increments are what happened between two moments.
 type Increments struct {
-	From, To        time.Time
+	From, To time.Time
+	// Since is when the oldest of what is counted may have happened, if that is before From: readings have what
+	// was scraped some time before. See [Increments.Earliest].
+	Since           time.Time
 	Canary, Primary Counts
 	// Halves are the processes of the primary in two parts, which differ by nothing but
 	// chance. They are empty if there is only one process.
@@ -30,10 +33,21 @@ type Increments struct {
 	Bounds []float64
 	// Missing are the arms that no process counts for.
 	Missing []Arm
+	// Skewed means that nobody says when some process was scraped, so that the arms may have been counted over
+	// different times. What part of the requests failed can be compared all the same, and how many there were cannot.
+	Skewed bool
 	// Told is what is not counted, and why, in no more than [maxTold] texts.
 	Told []Remark
 	// Untold is how many more remarks there are.
 	Untold int
+}
+
+// Earliest is when the oldest of what is counted may have happened.
+func (w Increments) Earliest() time.Time {
+	if w.Since.IsZero() {
+		return w.From
+	}
+	return w.Since
 }
 
 // Remark is something about one process that a verdict should not be silent on.
@@ -61,6 +75,25 @@ const (
 	// Unlike processes have no histogram with [Options.Bounds].
 	Unlike Reason = "unlike"
 )
+
+// String says it in words.
+func (r Remark) String() string {
+	who := r.Pod
+	if who == "" {
+		who = r.Instance
+	}
+	return fmt.Sprintf("%s of the %s %s", who, r.Arm, remarks[r.Reason])
+}
+
+// remarks are what reasons mean.
+var remarks = map[Reason]string{
+	Stale:     "has not been scraped for minutes and counts for nothing",
+	Reset:     "began again at 0",
+	Ambiguous: "has counters that fell, and counts from the next window on",
+	New:       "is new, and counts from the next window on",
+	Vanished:  "is gone",
+	Unlike:    "has a histogram with other bounds, which cannot be compared",
+}
 
 const maxTold = 20
 

@@ -51,7 +51,10 @@ type Sample struct {
 
 // Reading is what a server said about both arms, at one time.
 type Reading struct {
-	At      time.Time
+	At time.Time
+	// Source names what was asked. Readings of another source have other counters, with which
+	// nothing can be compared.
+	Source  string
 	Samples []Sample
 }
 

@@ -212,7 +212,8 @@ func TestSlowRequestsFailAThreshold(t *testing.T) {
 	}
 	o := options()
 	o.Limits.Duration, o.Metrics = time.Second, []judge.Kind{judge.Errors}
-	if got := play(t, o, readings)[0]; got.Limits.Outcome != replay.Promoted || got.Judge.Outcome != replay.Undecided {
+	if got := play(t, o, readings)[0]; got.Limits.Outcome != replay.Promoted ||
+		got.Judge.Outcome != replay.Promoted || !strings.HasPrefix(got.Judge.Text, "errors less than 0.1 % of the requests (95 % sure)") {
 		t.Errorf("with 1s, and without the latency: %+v", got)
 	}
 }

@@ -25,6 +25,7 @@ const (
 // reading is a line of a trace.
 type reading struct {
 	At      time.Time `json:"at"`
+	Source  string    `json:"source,omitempty"`
 	Samples []sample  `json:"samples"`
 }
 
@@ -41,7 +42,7 @@ type sample struct {
 
 // WriteReading appends a reading to a trace, as one line of JSON.
 func WriteReading(w io.Writer, r counter.Reading) error {
-	line := reading{At: r.At, Samples: make([]sample, 0, len(r.Samples))}
+	line := reading{At: r.At, Source: r.Source, Samples: make([]sample, 0, len(r.Samples))}
 	for _, s := range r.Samples {
 		line.Samples = append(line.Samples, sample(s))
 	}
@@ -85,7 +86,7 @@ func decodeReading(text []byte) (counter.Reading, error) {
 	if line.At.IsZero() {
 		return counter.Reading{}, errors.New("at is required: when the counters were read")
 	}
-	read := counter.Reading{At: line.At, Samples: make([]counter.Sample, 0, len(line.Samples))}
+	read := counter.Reading{At: line.At, Source: line.Source, Samples: make([]counter.Sample, 0, len(line.Samples))}
 	for _, s := range line.Samples {
 		read.Samples = append(read.Samples, counter.Sample(s))
 	}

@@ -30,10 +30,10 @@ func Record(random *rand.Rand, s Service, r Release, o Recording, each func(coun
 		}
 		reading := counter.Reading{At: o.Begin.Add(time.Duration(at) * r.Window)}
 		if window >= -1 && window <= r.Windows { // it is there before it gets requests
-			reading.Samples = append(reading.Samples, samples(counter.Canary, "canary-0", p.canary)...)
+			reading.Samples = append(reading.Samples, samples(counter.Canary, "canary-0", p.canary, reading.At)...)
 		}
 		for i, c := range p.primaries {
-			reading.Samples = append(reading.Samples, samples(counter.Primary, fmt.Sprintf("primary-%d", i), c)...)
+			reading.Samples = append(reading.Samples, samples(counter.Primary, fmt.Sprintf("primary-%d", i), c, reading.At)...)
 		}
 		if err := each(reading); err != nil {
 			return err
@@ -65,9 +65,9 @@ func (p *pods) play(random *rand.Rand, s Service, r Release, window int) {
 	}
 }
 
-func samples(arm counter.Arm, pod string, c counter.Counts) []counter.Sample {
+func samples(arm counter.Arm, pod string, c counter.Counts, scraped time.Time) []counter.Sample {
 	return []counter.Sample{
-		{Arm: arm, Pod: pod, Class: counter.Requests, Value: c.Requests},
-		{Arm: arm, Pod: pod, Class: counter.Errors, Value: c.Errors},
+		{Arm: arm, Pod: pod, Class: counter.Requests, Value: c.Requests, Scraped: scraped},
+		{Arm: arm, Pod: pod, Class: counter.Errors, Value: c.Errors, Scraped: scraped},
 	}
 }

@@ -4,6 +4,7 @@ package trial
 
 import (
 	"slices"
+	"time"
 
 	"github.com/sluice-cd/sluice/canary/judge"
 	"github.com/sluice-cd/sluice/canary/judge/counter"
@@ -57,6 +58,17 @@ func (b Baseline) Traffic() judge.Traffic {
 		t.Rate = b.Primary.Errors / b.Primary.Requests
 	}
 	return t
+}
+
+// Slow is the same of requests that are slower than the bound that passing is about, and the bound; zero
+// without a histogram.
+func (b Baseline) Slow() (t judge.Traffic, over time.Duration) {
+	if len(b.bounds) == 0 || b.Seconds <= 0 || b.Primary.Timed <= 0 {
+		return t, 0
+	}
+	at := b.usualBound(b.bounds)
+	return judge.Traffic{Requests: b.Primary.Timed / b.Seconds, Rate: b.Primary.Slower[at] / b.Primary.Timed,
+		Dispersion: b.dispersion(judge.Latency)}, seconds(b.bounds[at])
 }
 
 // Dispersion is how many times as much errors vary as they would if each happened by itself.

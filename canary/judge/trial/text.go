@@ -50,7 +50,7 @@ func (b Baseline) Restore(text []byte, s judge.Settings, kinds ...judge.Kind) (R
 		return Release{}, fmt.Errorf("reading evidence: it is about %v with %+v", kept.Kinds, kept.Settings)
 	}
 	r := Release{settings: s, baseline: b, kinds: kinds, bounds: kept.Bounds,
-		Trial: judge.Trial{Series: kept.Series, Split: kept.Split, Observed: kept.Observed}}
+		Trial: judge.Trial{Series: kept.Series, Metrics: len(kinds), Split: kept.Split, Observed: kept.Observed}}
 	for i, series := range kept.Series {
 		if want := b.Begin(s, series.Kind).Trial.Series; !slices.Contains(kinds, series.Kind) || len(series.Bounds) == 0 ||
 			series.PassBound < 0 || series.PassBound >= len(series.Bounds) ||

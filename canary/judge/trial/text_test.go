@@ -63,7 +63,8 @@ func TestEvidenceOfAnotherKindIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const about = `{"settings":{"Alpha":0.01,"Beta":0.05,"Tolerated":1,"Regression":2,"MinSamples":50},"kinds":["errors"],"series":`
+	const about = `{"settings":{"Alpha":0.01,"Beta":0.05,"Tolerated":1,"Regression":2,"Negligible":0.001,"MinSamples":50},` +
+		`"kinds":["errors"],"series":`
 	strict := judge.Default()
 	strict.Alpha = 0.001
 	for name, tc := range map[string]struct {

@@ -41,7 +41,7 @@ type Release struct {
 // Begin returns the evidence of no windows about kinds of metrics: errors, latency or
 // throughput. A latency is judged from the first window on that has a histogram.
 func (b Baseline) Begin(s judge.Settings, kinds ...judge.Kind) Release {
-	r := Release{settings: s, baseline: b, kinds: kinds, Trial: judge.Trial{Split: judge.NewSplit()}}
+	r := Release{settings: s, baseline: b, kinds: kinds, Trial: judge.Trial{Metrics: len(kinds), Split: judge.NewSplit()}}
 	for _, kind := range kinds {
 		if kind != judge.Latency {
 			r.Trial.Series = append(r.Trial.Series, s.NewSeries(string(kind), kind))
@@ -64,10 +64,10 @@ func (r Release) Verdict() judge.Verdict { return r.settings.Judge(r.Trial) }
 func (r Release) Evidence() (fail, pass float64) {
 	for i, s := range r.Trial.Series {
 		if i == 0 {
-			fail, pass = s.LogFail(), s.LogPass()
+			fail, pass = s.LogFail(), r.settings.LogPass(s)
 			continue
 		}
-		fail, pass = max(fail, s.LogFail()), min(pass, s.LogPass())
+		fail, pass = max(fail, s.LogFail()), min(pass, r.settings.LogPass(s))
 	}
 	return fail, pass
 }
@@ -79,13 +79,15 @@ func (r Release) withBounds(bounds []float64) Release {
 	}
 	names := make([]string, len(bounds))
 	for i, b := range bounds {
-		names[i] = time.Duration(b * float64(time.Second)).String()
+		names[i] = seconds(b).String()
 	}
 	latency := r.settings.NewSeries("latency", judge.Latency, names...)
 	latency.PassBound = r.baseline.usualBound(bounds)
 	r.Trial.Series, r.bounds = append(slices.Clone(r.Trial.Series), latency), bounds
 	return r
 }
+
+func seconds(bound float64) time.Duration { return time.Duration(bound * float64(time.Second)) }
 
 // Add returns the evidence together with one more window. weight is the part of the users that the
 // canary has, between 0 and 1; 0 if it is not known or was not the same all the time, and then nothing
@@ -97,6 +99,9 @@ func (r Release) Add(w counter.Increments, weight float64) (Release, error) {
 	sum := r
 	sum.Trial.Series = slices.Clone(r.Trial.Series)
 	sum.Trial.Observed += w.To.Sub(w.From)
+	if w.Skewed {
+		weight = 0
+	}
 	var err error
 	for i, s := range r.Trial.Series {
 		if sum.Trial.Series[i], err = s.Add(r.baseline.dispersion(s.Kind), r.windows(s.Kind, w, weight)...); err != nil {

@@ -41,6 +41,7 @@ func (s *settingsFlags) register(cmd *cobra.Command) {
 	flags.Float64Var(&s.Beta, "beta", s.Beta, "probability that a regression passes, at most")
 	flags.Float64Var(&s.Tolerated, "tolerated", s.Tolerated, "how many times the primary's errors are no regression")
 	flags.Float64Var(&s.Regression, "regression", s.Regression, "how many times the primary's errors must not pass")
+	flags.Float64Var(&s.Negligible, "negligible", s.Negligible, "part of the requests that may fail without anybody minding")
 	flags.Float64Var(&s.MinSamples, "min-samples", s.MinSamples, "requests of the canary before there is a verdict")
 }
 

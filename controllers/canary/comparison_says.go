@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package canary
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary"
+	"github.com/sluice-cd/sluice/canary/judge"
+	"github.com/sluice-cd/sluice/canary/judge/counter"
+)
+
+// restate says now and then what the primary is like, and at once if the judge is not to be trusted
+// any more, or again.
+func (c *comparison) restate(now time.Time) {
+	failed := c.selfTest.Failed(c.plan.Judge.Settings.Alpha)
+	due := c.baseline.Windows >= matureWindows && now.Sub(c.told) >= restatedEvery
+	if !due && failed == c.said.ThresholdsOnly {
+		return
+	}
+	if failed != c.said.ThresholdsOnly {
+		c.warnings = append(c.warnings, map[bool]string{
+			true:  "Only thresholds decide about " + itself + ": " + c.distrust(),
+			false: "The judge of " + itself + " decides again: its test of itself no longer fails",
+		}[failed])
+	}
+	c.said.ThresholdsOnly, c.told, c.news, c.urgent = failed, now, true, true
+	usual := canary.Usual{Errors: c.baseline.Traffic()}
+	usual.Slow, usual.Over = c.baseline.Slow()
+	c.outlook = cut(c.plan.Outlook(usual), maxMessage)
+}
+
+// judged is what a decision on a release is to know.
+func (c *comparison) judged(state canary.State) canary.Judged {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !subjectOf(state).is(c.subject) {
+		return canary.Judged{ThresholdsOnly: c.distrusted()}
+	}
+	said := c.said
+	if said.ThresholdsOnly = c.distrusted(); said.ThresholdsOnly {
+		said.Text = strings.TrimSuffix(c.distrust()+"; "+said.Text, "; ")
+	}
+	if decided := said.Outcome == judge.Fail || said.Outcome == judge.Pass; c.problem != "" && !decided {
+		said.Text = strings.TrimSuffix(c.problem+"; "+said.Text, "; ")
+	}
+	return said
+}
+
+// distrust is why the judge is not to be trusted.
+func (c *comparison) distrust() string {
+	return fmt.Sprintf("the judge's test of itself failed: %d of %d comparisons of the primary with itself were false alarms",
+		c.selfTest.FalseAlarms, c.selfTest.Trials)
+}
+
+// itself stands for the name of the canary in warnings.
+const itself = "{canary}"
+
+// takeWarnings are what people have yet to hear of.
+func (c *comparison) takeWarnings(names canary.Names) []canary.Event {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var events []canary.Event
+	for _, text := range c.warnings {
+		events = append(events, canary.Event{Warning: true, Alert: flaggerv1.SeverityWarn,
+			Message: strings.ReplaceAll(text, itself, names.Canary+"."+names.Namespace)})
+	}
+	c.warnings = nil
+	return events
+}
+
+func (c *comparison) distrusted() bool { return c.selfTest.Failed(c.plan.Judge.Settings.Alpha) }
+
+// broken notes why there are no readings.
+func (c *comparison) broken(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.setProblem(cut(err.Error(), maxMessage))
+}
+
+// note remembers what of the last window does not count as the rest.
+func (c *comparison) note(w counter.Increments) {
+	c.remarks = nil
+	for _, r := range w.Told {
+		if len(c.remarks) == flaggerv1.MaxJudgeRemarks-1 && len(w.Told)+w.Untold > flaggerv1.MaxJudgeRemarks {
+			c.remarks = append(c.remarks, fmt.Sprintf("and %d more", len(w.Told)+w.Untold-len(c.remarks)))
+			return
+		}
+		c.remarks = append(c.remarks, cut(r.String(), 256))
+	}
+}
+
+// stage is what templates and Secrets are read again for.
+func (c *comparison) stage() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return fmt.Sprint(c.canary.Generation, c.subject.revision, c.state.Phase, c.state.Weight, c.state.Iterations)
+}
+
+// setProblem notes why arms cannot be compared; empty is good. That there is one, or none any more, is
+// news for the next reconcile.
+func (c *comparison) setProblem(why string) {
+	c.news = c.news || (why == "") != (c.problem == "")
+	c.problem = why
+}
+
+// missing says that an arm is not counted.
+func missing(w counter.Increments) string {
+	arms := make([]string, len(w.Missing))
+	for i, arm := range w.Missing {
+		arms[i] = string(arm)
+	}
+	return fmt.Sprintf("nothing counts the %s: the judge has nothing to compare", strings.Join(arms, " and the "))
+}
+
+func cut(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most-3], "") + "..."
+}
+
+// ratioText is a ratio as people read it; empty if there is none.
+func ratioText(f judge.Finding) string {
+	text := fmt.Sprintf("%.3g", f.Ratio)
+	if text == "NaN" {
+		return ""
+	}
+	return cmp.Or(map[string]string{"+Inf": "infinite"}[text], text)
+}
+
+// spec is the canary as its spec was last.
+func (c *comparison) spec() *flaggerv1.Canary {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.canary
+}
+
+func (c *comparison) hasNews() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.news
+}
+
+// giveUp notes in the history that the time for a verdict was up.
+func (c *comparison) giveUp(prev, state canary.State) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(state.History) == 0 || state.History[0].InconclusiveAt.IsZero() ||
+		len(prev.History) > 0 && !prev.History[0].InconclusiveAt.IsZero() {
+		return
+	}
+	c.enter(canary.Judged{Outcome: judge.Undecided, Text: c.said.Text}, state.History[0].InconclusiveAt.Time)
+}
