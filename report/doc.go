@@ -13,6 +13,7 @@
 //	Pipeline     what each stage has, wants and waits for        (sluice pipeline get)
 //	Freeze       whether pipelines are frozen                    (sluice get freezes)
 //	Explanation  why a policy chose a tag, and not another one   (sluice explain policy)
+//	Lane         the way of an application's versions, in steps  (sluice ui)
 //	Markers      what becomes of every setter marker             (sluice explain automation)
 //
 // The package is pure: whoever calls it reads the objects and brings the time. Texts

@@ -41,6 +41,7 @@ var commands = []struct {
 	{"`sluice judge plan`", report.List[report.JudgeDelay]{}},
 	{"`sluice judge simulate`", report.List[report.JudgeSimulation]{}},
 	{"`sluice judge replay`", report.List[report.ReplayedRelease]{}},
+	{"`sluice ui` (`/api/v1/lanes`)", report.List[report.Lane]{}},
 	{"`sluice update`", report.DirectoryMarkers{}},
 }
 

@@ -48,6 +48,8 @@ type Remedy struct {
 	Gate sluicev1.GateType `json:"gate,omitempty"`
 	// Text says what it does.
 	Text string `json:"text"`
+	// Program that the command is for; left out, it is sluice.
+	Program string `json:"program,omitempty"`
 	// Command is a command line without the name of the program.
 	Command string `json:"command,omitempty"`
 	// URL is the page on which to do it.

@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"path"
+	"strings"
+	"time"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// standing is what the conditions that all kinds have in common say.
+type standing struct {
+	object     ObjectReference
+	generation int64
+	observed   int64
+	suspended  bool
+	retry      time.Duration // 0 if the spec says nothing
+	conditions []metav1.Condition
+}
+
+// cell begins a cell with what the conditions say. A condition that waits for something else is no failure.
+func (s standing) cell(column Column) Cell {
+	found := Cell{Column: column, Object: &s.object, State: CellReady}
+	ready := apimeta.FindStatusCondition(s.conditions, meta.ReadyCondition)
+	stalled := apimeta.IsStatusConditionTrue(s.conditions, meta.StalledCondition)
+	if ready != nil && !ready.LastTransitionTime.IsZero() {
+		found.Since = &ready.LastTransitionTime.Time
+	}
+	switch {
+	case s.suspended:
+		found.State, found.Message = CellSuspended, "spec.suspend is true"
+		found.Remedies = []Remedy{{Text: "let it go on", Program: "kubectl", Command: s.kubectl("patch", `--type=merge -p '{"spec":{"suspend":false}}'`)}}
+	case ready == nil:
+		found.State, found.Message = CellUnknown, "no controller has looked at it yet"
+	case stalled:
+		found.State, found.Message = CellFailed, ready.Message
+		found.Retry = "not before the object changes"
+		found.Remedies = []Remedy{{Text: "correct it in Git, or here", Program: "kubectl", Command: s.kubectl("edit")}}
+	case s.observed < s.generation, ready.Status == metav1.ConditionUnknown:
+		found.State, found.Message = CellMoving, ready.Message
+	case ready.Status == metav1.ConditionFalse && patientReasons[ready.Reason]:
+		found.State, found.Message = CellWaiting, ready.Message
+	case ready.Status == metav1.ConditionFalse:
+		found.State, found.Message = CellFailed, ready.Message
+		if s.retry > 0 {
+			found.Retry = "within " + s.retry.String()
+		}
+		found.Remedies = []Remedy{{Text: "try again now", Program: "kubectl", Command: s.kubectl("annotate",
+			`--overwrite reconcile.fluxcd.io/requestedAt="$(date +%s)"`)}}
+	case apimeta.IsStatusConditionTrue(s.conditions, meta.ReconcilingCondition):
+		found.State = CellMoving
+		found.Message = apimeta.FindStatusCondition(s.conditions, meta.ReconcilingCondition).Message
+	}
+	return found
+}
+
+// patientReasons of Ready=False wait for another object, or for a person.
+var patientReasons = map[string]bool{
+	imagev1.DependencyNotReadyReason: true, "ArtifactNotFound": true, // Flux has the first for its kinds as well
+}
+
+// kubectl is the command that does something to the object.
+func (s standing) kubectl(verb string, rest ...string) string {
+	words := append([]string{"-n", s.object.Namespace, verb, strings.ToLower(s.object.Kind), s.object.Name}, rest...)
+	return strings.Join(words, " ")
+}
+
+// since takes a time that says more than that of a condition.
+func (c *Cell) since(at *metav1.Time) {
+	if at != nil && !at.IsZero() {
+		c.Since = &at.Time
+	}
+}
+
+// turn changes the state of a cell that is ready.
+func (c *Cell) turn(state CellState, message string) {
+	if c.State == CellReady {
+		c.State, c.Message = state, message
+	}
+}
+
+// image is the newest tag that the registry has.
+func (c *chain) image() Cell {
+	r := c.repository
+	if r == nil {
+		return Cell{Column: ColumnImage, State: CellNone}
+	}
+	cell := standing{
+		ObjectReference{imagev1.ImageRepositoryKind, r.Namespace, r.Name}, r.Generation, r.Status.ObservedGeneration,
+		r.Spec.Suspend, r.Spec.Interval.Duration, r.Status.Conditions,
+	}.cell(ColumnImage)
+	if d := c.policy.Status.Decision; d != nil && len(d.Candidates) > 0 {
+		cell.Value, cell.Full = d.Candidates[0].Tag, r.Spec.Image+":"+d.Candidates[0].Tag
+		cell.since(d.Candidates[0].FirstSeen)
+	} else if scan := r.Status.LastScanResult; scan != nil {
+		cell.Value, cell.Full = fmt.Sprintf("%d tags", scan.TagCount), r.Spec.Image
+		cell.since(&scan.ScanTime)
+	}
+	return cell
+}
+
+// policyCell is the tag that was chosen, and why a better one was not.
+func (c *chain) policyCell() Cell {
+	p := c.policy
+	if p == nil {
+		return Cell{Column: ColumnPolicy, State: CellNone}
+	}
+	retry := time.Duration(0)
+	if p.Spec.Interval != nil {
+		retry = p.Spec.Interval.Duration
+	}
+	cell := standing{
+		ObjectReference{imagev1.ImagePolicyKind, p.Namespace, p.Name}, p.Generation, p.Status.ObservedGeneration,
+		p.Spec.Suspend, retry, p.Status.Conditions,
+	}.cell(ColumnPolicy)
+	latest := p.Status.LatestRef
+	if latest == nil {
+		return cell
+	}
+	cell.Value, cell.Full = cmp.Or(latest.Tag, shortArtifact(latest.Digest)), latest.String()
+	if d := p.Status.Decision; d != nil && len(d.Candidates) > 0 && d.Candidates[0].Dropped != "" {
+		cell.turn(CellWaiting, d.Candidates[0].Tag+" "+d.Candidates[0].Dropped)
+	}
+	cell.Remedies = append(cell.Remedies, Remedy{Text: "see what became of every tag",
+		Command: "explain policy " + p.Name + " -n " + p.Namespace})
+	return cell
+}
+
+// commit is the last commit that was pushed, and what is still to be written.
+func (c *chain) commit() Cell {
+	a := c.automation
+	if a == nil {
+		return Cell{Column: ColumnCommit, State: CellNone}
+	}
+	cell := standing{
+		ObjectReference{imagev1.ImageUpdateAutomationKind, a.Namespace, a.Name}, a.Generation, a.Status.ObservedGeneration,
+		a.Spec.Suspend, a.Spec.Interval.Duration, a.Status.Conditions,
+	}.cell(ColumnCommit)
+	cell.Value, cell.Full = Short(a.Status.LastPushCommit), a.Status.LastPushCommit
+	if cell.State == CellReady {
+		cell.since(a.Status.LastPushTime)
+	}
+	for _, held := range a.Status.Held {
+		if held.Policy == c.policy.Name {
+			cell.turn(CellWaiting, WhyHeld(a, held))
+			cell.Remedies = append(cell.Remedies, Remedy{Text: "write it again",
+				Command: "resume automation " + a.Name + " -n " + a.Namespace})
+		}
+	}
+	if pr := a.Status.PullRequest; pr != nil {
+		if about := AboutPullRequest(pr); about != "" {
+			cell.turn(CellWaiting, about)
+			cell.Remedies = append(cell.Remedies, Remedy{Text: "look at the pull request", URL: pr.URL})
+		}
+	}
+	if latest := c.policy.Status.LatestRef; latest != nil && a.Status.ObservedPolicies[c.policy.Name] != *latest {
+		cell.turn(CellMoving, "to write "+latest.Tag)
+	}
+	return cell
+}
+
+// sourceCell is the revision that was fetched, and whether the last commit is in it.
+func (c *chain) sourceCell() Cell {
+	s := c.source
+	if s == nil {
+		if c.kustomization == nil {
+			return Cell{Column: ColumnSource, State: CellNone}
+		}
+		ref := c.kustomization.Spec.SourceRef
+		return Cell{Column: ColumnSource, State: CellFailed, Message: fmt.Sprintf("%s %s/%s, which Kustomization %s names, is not there",
+			ref.Kind, cmp.Or(ref.Namespace, c.kustomization.Namespace), ref.Name, c.kustomization.Name)}
+	}
+	cell := standing{
+		ObjectReference{s.Kind, s.Namespace, s.Name}, s.Generation, s.ObservedGeneration, s.Suspended, s.Interval, s.Conditions,
+	}.cell(ColumnSource)
+	if s.Artifact == nil {
+		return cell
+	}
+	cell.Value, cell.Full = shortArtifact(s.Artifact.Revision), s.Artifact.Revision
+	if cell.State == CellReady {
+		cell.since(&s.Artifact.LastUpdateTime)
+	}
+	if a := c.automation; a != nil && c.writesSource(a) && c.behind(a) {
+		cell.turn(CellMoving, "to fetch "+Short(a.Status.LastPushCommit))
+	}
+	return cell
+}
+
+// behind reports whether the source was fetched before the last commit was pushed to the branch that it reads.
+func (c *chain) behind(a *imagev1.ImageUpdateAutomation) bool {
+	pushed, artifact := a.Status.LastPushTime, c.source.Artifact
+	return a.Status.PullRequest == nil && pushed != nil && a.Status.LastPushCommit != "" &&
+		!strings.Contains(artifact.Revision, a.Status.LastPushCommit) && artifact.LastUpdateTime.Before(pushed)
+}
+
+// apply is the revision that was applied.
+func (c *chain) apply() Cell {
+	k := c.kustomization
+	if k == nil {
+		return Cell{Column: ColumnApply, State: CellNone}
+	}
+	retry := k.Spec.Interval.Duration
+	if k.Spec.RetryInterval != nil {
+		retry = k.Spec.RetryInterval.Duration
+	}
+	cell := standing{
+		ObjectReference{"Kustomization", k.Namespace, k.Name}, k.Generation, k.Status.ObservedGeneration,
+		k.Spec.Suspend, retry, k.Status.Conditions,
+	}.cell(ColumnApply)
+	cell.Value, cell.Full = shortArtifact(k.Status.LastAppliedRevision), k.Status.LastAppliedRevision
+	if s := c.source; s != nil && s.Artifact != nil && s.Artifact.Revision != k.Status.LastAppliedRevision {
+		cell.turn(CellMoving, "to apply "+shortArtifact(s.Artifact.Revision))
+	}
+	return cell
+}
+
+// canaryCell is the weight or the phase of the release.
+func (c *chain) canaryCell() Cell {
+	if c.canary == nil {
+		return Cell{Column: ColumnCanary, State: CellNone}
+	}
+	is := OfCanary(c.canary)
+	cell := Cell{Column: ColumnCanary, State: CellReady, Object: &ObjectReference{flaggerv1.CanaryKind, is.Namespace, is.Name},
+		Value: string(is.Phase), Since: is.Since, Message: is.Message}
+	command := func(verb string) string {
+		return strings.Join([]string{"canary", verb, is.Name, "-n", is.Namespace}, " ")
+	}
+	switch {
+	case is.Suspended:
+		cell.State, cell.Message = CellSuspended, "spec.suspend is true"
+	case is.Phase == "":
+		cell.State, cell.Message = CellUnknown, "no controller has looked at it yet"
+	case is.Phase == flaggerv1.CanaryPhaseFailed, is.Ready == string(metav1.ConditionFalse):
+		cell.State = CellFailed
+		cell.Remedies = []Remedy{{Text: "see what it measured", Command: command("describe")}, {Text: "try it again", Command: command("retry")}}
+	case is.Hold != nil && !is.Hold.Approved:
+		cell.State, cell.Message = CellWaiting, "held: "+is.HeldBy()
+		cell.since(&is.Hold.Since)
+		cell.Remedies = []Remedy{{Text: "see what holds it, and decide", Command: command("describe")}}
+	case is.Phase != flaggerv1.CanaryPhaseInitialized && is.Phase != flaggerv1.CanaryPhaseSucceeded:
+		cell.State = CellMoving
+		cell.Remedies = []Remedy{{Text: "watch it", Command: command("watch")}}
+	}
+	if is.Weight > 0 {
+		cell.Value = fmt.Sprintf("%d %%", is.Weight)
+		cell.Full = fmt.Sprintf("%s, %d %% of the users, step %d of %d", is.Phase, is.Weight, is.Stage, is.Stages)
+	}
+	return cell
+}
+
+// live is what the users have.
+func (c *chain) live() Cell {
+	w := c.workload
+	if w == nil {
+		return Cell{Column: ColumnLive, State: CellNone}
+	}
+	cell := Cell{Column: ColumnLive, State: CellReady, Object: &ObjectReference{w.Kind, w.Namespace, w.Name}}
+	if image := c.imageOf(w); image != "" {
+		cell.Value, cell.Full = tagOf(image), image
+	}
+	switch {
+	case w.Stuck != "":
+		cell.State, cell.Message = CellFailed, w.Stuck
+	case w.Wanted == 0:
+		cell.Message = "scaled to zero"
+	case w.Available == 0:
+		cell.State, cell.Message = CellFailed, "no pod is available"
+	case w.Updated < w.Wanted || w.Available < w.Wanted:
+		cell.State = CellMoving
+		cell.Message = fmt.Sprintf("%d of %d pods updated, %d available", w.Updated, w.Wanted, w.Available)
+	}
+	if cell.State == CellFailed {
+		cell.Remedies = []Remedy{{Text: "see why", Program: "kubectl",
+			Command: "-n " + w.Namespace + " describe " + strings.ToLower(w.Kind) + " " + w.Name}}
+	}
+	return cell
+}
+
+// imageOf is the image of the policy, or else the first one.
+func (c *chain) imageOf(w *Workload) string {
+	if c.running != "" {
+		return c.running
+	}
+	if len(w.Images) > 0 {
+		return w.Images[0]
+	}
+	return ""
+}
+
+// shortArtifact abbreviates the hash of a revision such as main@sha1:0123..., whose branch or tag says nothing in a lane.
+func shortArtifact(revision string) string {
+	return Short(revision[strings.LastIndexByte(revision, ':')+1:])
+}
+
+// tagOf is the tag of an image, or its digest in short, or else its name.
+func tagOf(image string) string {
+	named, digest, _ := strings.Cut(image, "@")
+	base := path.Base(named)
+	if _, tag, ok := strings.Cut(base, ":"); ok {
+		return tag
+	}
+	if digest != "" {
+		return shortArtifact(digest)
+	}
+	return base
+}

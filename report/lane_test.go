@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/report"
+)
+
+const (
+	laneCommit = "0123456789012345678901234567890123456789"
+	laneImage  = "registry.example.com/apps/podinfo"
+)
+
+// status is a condition Ready.
+func status(is metav1.ConditionStatus, reason, message string) []metav1.Condition {
+	return []metav1.Condition{{Type: meta.ReadyCondition, Status: is, Reason: reason, Message: message, LastTransitionTime: metav1.Unix(1000, 0)}}
+}
+
+func metaOf(namespace, name string) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Namespace: namespace, Name: name}
+}
+
+// released is the whole way of podinfo 1.2.0, which users have.
+func released() report.Objects {
+	ready := status(metav1.ConditionTrue, "Succeeded", "all is well")
+	ref := imagev1.ImageRef{Name: laneImage, Tag: "1.2.0"}
+	o := report.Objects{
+		Repositories: []imagev1.ImageRepository{{ObjectMeta: metaOf("flux-system", "podinfo")}},
+		Policies:     []imagev1.ImagePolicy{{ObjectMeta: metaOf("flux-system", "podinfo")}},
+		Automations:  []imagev1.ImageUpdateAutomation{{ObjectMeta: metaOf("flux-system", "fleet")}},
+		Sources: []report.Source{{Kind: sourcev1.GitRepositoryKind, ObjectMeta: metaOf("flux-system", "fleet"), Conditions: ready,
+			Artifact: &meta.Artifact{Revision: "main@sha1:" + laneCommit, LastUpdateTime: metav1.Unix(3000, 0)}}},
+		Kustomizations: []kustomizev1.Kustomization{{ObjectMeta: metaOf("flux-system", "apps")}},
+		Canaries:       []flaggerv1.Canary{{ObjectMeta: metaOf("apps", "podinfo")}},
+		Workloads: []report.Workload{
+			{Kind: "Deployment", Namespace: "apps", Name: "podinfo", Images: []string{"registry.example.com/proxy:1", laneImage + ":1.2.0"},
+				Kustomization: metaOf("flux-system", "apps")},
+			{Kind: "Deployment", Namespace: "apps", Name: "podinfo-primary", Primary: true, Wanted: 2, Updated: 2, Available: 2,
+				Images: []string{"registry.example.com/proxy:1", laneImage + ":1.2.0"}},
+		},
+	}
+	o.Repositories[0].Spec.Image, o.Repositories[0].Status.Conditions = laneImage, ready
+	p := &o.Policies[0]
+	p.Spec.ImageRepositoryRef.Name, p.Status.LatestRef, p.Status.Conditions = "podinfo", &ref, ready
+	seen := metav1.Unix(1500, 0)
+	p.Status.Decision = &imagev1.Decision{Candidates: []imagev1.Candidate{{Tag: "1.2.0", FirstSeen: &seen}}}
+	a := &o.Automations[0]
+	a.Spec.SourceRef.Kind, a.Spec.SourceRef.Name = sourcev1.GitRepositoryKind, "fleet"
+	pushed := metav1.Unix(2000, 0)
+	a.Status.LastPushCommit, a.Status.LastPushTime, a.Status.Conditions = laneCommit, &pushed, ready
+	a.Status.ObservedPolicies = imagev1.ObservedPolicies{"podinfo": ref}
+	k := &o.Kustomizations[0]
+	k.Spec.SourceRef = kustomizev1.CrossNamespaceSourceReference{Kind: sourcev1.GitRepositoryKind, Name: "fleet"}
+	k.Spec.RetryInterval = &metav1.Duration{Duration: time.Minute}
+	k.Status.LastAppliedRevision, k.Status.Conditions = "main@sha1:"+laneCommit, ready
+	c := &o.Canaries[0]
+	c.Spec.TargetRef = flaggerv1.LocalObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "podinfo"}
+	c.Status.Phase = flaggerv1.CanaryPhaseSucceeded
+	return o
+}
+
+// TestLanes changes one thing about an application that is live, and looks at its lane: a word for each cell.
+func TestLanes(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(*report.Objects)
+		want   string
+		says   string // by the cell that the lane is about
+	}{
+		"all is well": {func(*report.Objects) {},
+			"image 1.2.0 ready, policy 1.2.0 ready, commit 0123456 ready, source 0123456 ready, apply 0123456 ready, " +
+				"canary Succeeded ready, live 1.2.0 ready: ready", ""},
+		"a better tag is too young": {func(o *report.Objects) {
+			o.Policies[0].Status.Decision.Candidates = []imagev1.Candidate{{Tag: "1.3.0", Dropped: "is younger than 10m"}, {Tag: "1.2.0"}}
+		}, "image 1.3.0 ready, policy 1.2.0 waiting, commit", "1.3.0 is younger than 10m"},
+		"a chosen tag is to be written": {func(o *report.Objects) { o.Policies[0].Status.LatestRef.Tag = "1.3.0" },
+			"policy 1.3.0 ready, commit 0123456 moving, source", "to write 1.3.0"},
+		"a commit is to be fetched": {func(o *report.Objects) {
+			o.Automations[0].Status.LastPushCommit = "fedcba9"
+			later := metav1.Unix(4000, 0)
+			o.Automations[0].Status.LastPushTime = &later
+		}, "commit fedcba9 ready, source 0123456 moving, apply 0123456 ready", "to fetch fedcba9"},
+		"others pushed after us": {func(o *report.Objects) { o.Automations[0].Status.LastPushCommit = "fedcba9" },
+			"commit fedcba9 ready, source 0123456 ready", ""},
+		"a revision is to be applied": {func(o *report.Objects) { o.Kustomizations[0].Status.LastAppliedRevision = "main@sha1:fedcba9876" },
+			"source 0123456 ready, apply fedcba9 moving, canary", "to apply 0123456"},
+		"a build fails": {func(o *report.Objects) {
+			o.Kustomizations[0].Status.Conditions = status(metav1.ConditionFalse, "BuildFailed", "accumulating resources")
+		}, "apply 0123456 failed, canary Succeeded ready, live 1.2.0 ready: failed", "accumulating resources, within 1m0s"},
+		"a spec is refused": {func(o *report.Objects) {
+			k := &o.Kustomizations[0]
+			k.Status.Conditions = append(status(metav1.ConditionFalse, "InvalidSpec", "spec.path"),
+				metav1.Condition{Type: meta.StalledCondition, Status: metav1.ConditionTrue})
+		}, "apply 0123456 failed, canary", "spec.path, not before the object changes"},
+		"it depends on what is not ready": {func(o *report.Objects) {
+			o.Kustomizations[0].Status.Conditions = status(metav1.ConditionFalse, meta.DependencyNotReadyReason, "waits for infra")
+		}, "apply 0123456 waiting, canary", "waits for infra"},
+		"a controller has not looked yet": {func(o *report.Objects) { o.Kustomizations[0].Status.Conditions = nil },
+			"apply 0123456 unknown, canary", "no controller has looked at it yet"},
+		"suspended": {func(o *report.Objects) { o.Kustomizations[0].Spec.Suspend = true },
+			"apply 0123456 suspended, canary", "spec.suspend is true"},
+		"the source is gone": {func(o *report.Objects) { o.Sources = nil },
+			"source failed, apply 0123456 ready", "GitRepository flux-system/fleet, which Kustomization apps names, is not there"},
+		"the canary has some users": {func(o *report.Objects) {
+			o.Canaries[0].Status.Phase, o.Canaries[0].Status.CanaryWeight = flaggerv1.CanaryPhaseProgressing, 20
+		}, "canary 20 % moving, live 1.2.0 ready: moving", ""},
+		"a gate is closed": {func(o *report.Objects) {
+			o.Canaries[0].Status.Phase = flaggerv1.CanaryPhaseWaitingPromotion
+			o.Canaries[0].Status.Hold = &flaggerv1.CanaryHold{Kind: flaggerv1.HoldGate, Gate: flaggerv1.ConfirmPromotionHook}
+		}, "canary WaitingPromotion waiting, live", "held: confirm-promotion"},
+		"it was rolled back": {func(o *report.Objects) { o.Canaries[0].Status.Phase = flaggerv1.CanaryPhaseFailed },
+			"canary Failed failed, live 1.2.0 ready: failed", ""},
+		"users have an earlier version": {func(o *report.Objects) { o.Workloads[1].Images[1] = laneImage + ":1.1.0" },
+			"canary Succeeded ready, live 1.1.0 ready", ""},
+		"pods come": {func(o *report.Objects) { o.Workloads[1].Updated = 1 },
+			"live 1.2.0 moving", "1 of 2 pods updated, 2 available"},
+		"no pod answers":     {func(o *report.Objects) { o.Workloads[1].Available = 0 }, "live 1.2.0 failed", "no pod is available"},
+		"a rollout is stuck": {func(o *report.Objects) { o.Workloads[1].Stuck = "quota exceeded" }, "live 1.2.0 failed", "quota exceeded"},
+		"a reverted update is held": {func(o *report.Objects) {
+			o.Automations[0].Status.Held = []imagev1.HeldUpdate{{Policy: "podinfo", Ref: imagev1.ImageRef{Name: laneImage, Tag: "1.2.0"}}}
+		}, "commit 0123456 waiting", "somebody reverted the update"},
+		"a pull request is open": {func(o *report.Objects) {
+			o.Automations[0].Status.PullRequest = &imagev1.PullRequestStatus{Number: 7, State: imagev1.PullRequestOpen}
+		}, "commit 0123456 waiting", "pull request #7"},
+		"nothing chooses its image": {func(o *report.Objects) { o.Policies, o.Repositories, o.Automations = nil, nil, nil },
+			"image none, policy none, commit none, source 0123456 ready, apply 0123456 ready, canary Succeeded ready, live 1 ready: ready", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := released()
+			test.change(&o)
+			lanes := report.Lanes(o).Items
+			if len(lanes) != 1 || lanes[0].Key != "Deployment/apps/podinfo" {
+				t.Fatalf("lanes %+v", lanes)
+			}
+			var words, says []string
+			for _, cell := range lanes[0].Cells {
+				words = append(words, strings.Join(strings.Fields(fmt.Sprint(cell.Column, " ", cell.Value, " ", cell.State)), " "))
+				if cell.Column == lanes[0].Column {
+					says = append(says, strings.Trim(cell.Message+", "+cell.Retry, ", "))
+				}
+			}
+			if got := strings.Join(words, ", ") + ": " + string(lanes[0].State); !strings.Contains(got, test.want) {
+				t.Errorf("got %s\nwant %s", got, test.want)
+			}
+			if test.says != "" && !strings.Contains(strings.Join(says, ""), test.says) {
+				t.Errorf("says %q, want %q", says, test.says)
+			}
+		})
+	}
+}
+
+// TestWhichLanes are shown, and in which order.
+func TestWhichLanes(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(*report.Objects)
+		want   string
+	}{
+		"a workload of nobody is left out": {func(o *report.Objects) {
+			o.Workloads = append(o.Workloads, report.Workload{Kind: "Deployment", Namespace: "kube-system", Name: "coredns", Images: []string{"coredns:1"}})
+		}, "Deployment/apps/podinfo"},
+		"a Kustomization without a workload has a lane": {func(o *report.Objects) {
+			o.Kustomizations = append(o.Kustomizations, kustomizev1.Kustomization{ObjectMeta: metaOf("flux-system", "infra")})
+		}, "Kustomization/flux-system/infra Deployment/apps/podinfo"}, // its source is not there: it comes first
+		"a policy that no workload has the image of": {func(o *report.Objects) { o.Workloads, o.Canaries = nil, nil },
+			"ImagePolicy/flux-system/podinfo"},
+		"a canary without its target": {func(o *report.Objects) { o.Workloads = nil },
+			"Canary/apps/podinfo ImagePolicy/flux-system/podinfo"},
+		"what failed comes first": {func(o *report.Objects) {
+			o.Workloads = append(o.Workloads,
+				report.Workload{Kind: "StatefulSet", Namespace: "apps", Name: "zoo", Images: []string{laneImage}, Wanted: 1},
+				report.Workload{Kind: "DaemonSet", Namespace: "apps", Name: "agent", Images: []string{laneImage}})
+		}, "StatefulSet/apps/zoo DaemonSet/apps/agent Deployment/apps/podinfo"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := released()
+			test.change(&o)
+			var keys []string
+			for _, lane := range report.Lanes(o).Items {
+				keys = append(keys, lane.Key)
+			}
+			if got := strings.Join(keys, " "); got != test.want {
+				t.Errorf("got %s, want %s", got, test.want)
+			}
+		})
+	}
+}
+
+// TestOfSeveralPoliciesTheOneThatIsWrittenToTheSource is that of a lane.
+func TestOfSeveralPoliciesTheOneThatIsWrittenToTheSource(t *testing.T) {
+	o := released()
+	other := *o.Policies[0].DeepCopy()
+	other.Name, other.Status.LatestRef.Tag = "a-nightly", "1.2.0"
+	o.Policies = append([]imagev1.ImagePolicy{other}, o.Policies...)
+	for _, lane := range report.Lanes(o).Items {
+		if lane.Key == "Deployment/apps/podinfo" && lane.Cells[1].Object.Name != "podinfo" {
+			t.Errorf("got %+v", lane.Cells[1])
+		}
+	}
+}
+
+// TestStagesOfALane are those of the pipelines that carry its policy.
+func TestStagesOfALane(t *testing.T) {
+	o := released()
+	bundle := func(tag string) *sluicev1.Bundle {
+		return &sluicev1.Bundle{ID: tag, Versions: []sluicev1.Version{{Artifact: "podinfo", Tag: tag}}}
+	}
+	p := sluicev1.Pipeline{ObjectMeta: metaOf("flux-system", "podinfo")}
+	p.Spec.Artifacts = []sluicev1.Artifact{{Name: "podinfo", ImagePolicyRef: &meta.LocalObjectReference{Name: "podinfo"}}}
+	p.Spec.Stages = []sluicev1.Stage{{Name: "staging"}, {Name: "qa"}, {Name: "production"}}
+	p.Status.Stages = []sluicev1.StageStatus{
+		{Name: "staging", Phase: sluicev1.StageVerified, Has: bundle("1.2.0")},
+		{Name: "qa", Phase: sluicev1.StageWaiting, Has: bundle("1.1.0"), Wants: bundle("1.2.0"),
+			Waiting: []sluicev1.Gate{{Type: sluicev1.GateSoak, Message: "soaks for 10m"}}},
+		{Name: "production", Phase: sluicev1.StageWaiting, Has: bundle("1.1.0"), Wants: bundle("1.2.0"),
+			Waiting: []sluicev1.Gate{{Type: sluicev1.GateWindow, Message: "opens at nine"}, {Type: sluicev1.GateApproval, Message: "waits for one approval"}}},
+	}
+	o.Pipelines = []sluicev1.Pipeline{p}
+	lane := report.Lanes(o).Items[0]
+	var got []string
+	for _, s := range lane.Stages {
+		got = append(got, strings.Join(strings.Fields(fmt.Sprint(s.Name, " ", s.Has, " ", s.Wants, " ", s.State, " ", s.Message)), " "))
+	}
+	want := "staging 1.2.0 ready; qa 1.1.0 1.2.0 moving soaks for 10m; production 1.1.0 1.2.0 waiting waits for one approval"
+	if strings.Join(got, "; ") != want || lane.State != report.CellWaiting || lane.Column != report.ColumnLive {
+		t.Errorf("got %s, %s %s", strings.Join(got, "; "), lane.State, lane.Column)
+	}
+}
