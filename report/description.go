@@ -44,20 +44,6 @@ type Condition struct {
 	Since time.Time `json:"since"`
 }
 
-// Event is something that happened to an object.
-type Event struct {
-	// Time is when it happened last.
-	Time time.Time `json:"time"`
-	// Type is Normal or Warning.
-	Type string `json:"type"`
-	// Reason is one word for programs.
-	Reason string `json:"reason"`
-	// Message is for people.
-	Message string `json:"message"`
-	// Count is how often it happened.
-	Count int `json:"count"`
-}
-
 // DescribeCanary reads a Canary's spec and status.
 func DescribeCanary(c *flaggerv1.Canary, events []Event) CanaryDescription {
 	found := CanaryDescription{

@@ -196,6 +196,22 @@ func Lanes(o Objects) List[Lane] {
 	return list
 }
 
+// Objects are those that the lane is made of, each once.
+func (l Lane) Objects() []ObjectReference {
+	var found []ObjectReference
+	for _, cell := range l.Cells {
+		if cell.Object != nil && !slices.Contains(found, *cell.Object) {
+			found = append(found, *cell.Object)
+		}
+	}
+	for _, stage := range l.Stages {
+		if of := (ObjectReference{sluicev1.PipelineKind, stage.Namespace, stage.Pipeline}); !slices.Contains(found, of) {
+			found = append(found, of)
+		}
+	}
+	return found
+}
+
 // rankOf puts what needs a person before what moves, and that before the rest.
 func rankOf(state CellState) int {
 	if state == CellSuspended || state == CellUnknown {

@@ -38,7 +38,8 @@ func (s standing) cell(column Column) Cell {
 	switch {
 	case s.suspended:
 		found.State, found.Message = CellSuspended, "spec.suspend is true"
-		found.Remedies = []Remedy{{Text: "let it go on", Program: "kubectl", Command: s.kubectl("patch", `--type=merge -p '{"spec":{"suspend":false}}'`)}}
+		found.Remedies = []Remedy{{Text: "let it go on", Program: "kubectl",
+			Command: s.kubectl("patch", `--type=merge -p '{"spec":{"suspend":false}}'`)}}
 	case ready == nil:
 		found.State, found.Message = CellUnknown, "no controller has looked at it yet"
 	case stalled:

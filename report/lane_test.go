@@ -26,7 +26,8 @@ const (
 
 // status is a condition Ready.
 func status(is metav1.ConditionStatus, reason, message string) []metav1.Condition {
-	return []metav1.Condition{{Type: meta.ReadyCondition, Status: is, Reason: reason, Message: message, LastTransitionTime: metav1.Unix(1000, 0)}}
+	return []metav1.Condition{{Type: meta.ReadyCondition, Status: is, Reason: reason, Message: message,
+		LastTransitionTime: metav1.Unix(1000, 0)}}
 }
 
 func metaOf(namespace, name string) metav1.ObjectMeta {
@@ -168,7 +169,8 @@ func TestWhichLanes(t *testing.T) {
 		want   string
 	}{
 		"a workload of nobody is left out": {func(o *report.Objects) {
-			o.Workloads = append(o.Workloads, report.Workload{Kind: "Deployment", Namespace: "kube-system", Name: "coredns", Images: []string{"coredns:1"}})
+			o.Workloads = append(o.Workloads,
+				report.Workload{Kind: "Deployment", Namespace: "kube-system", Name: "coredns", Images: []string{"coredns:1"}})
 		}, "Deployment/apps/podinfo"},
 		"a Kustomization without a workload has a lane": {func(o *report.Objects) {
 			o.Kustomizations = append(o.Kustomizations, kustomizev1.Kustomization{ObjectMeta: metaOf("flux-system", "infra")})
@@ -224,7 +226,8 @@ func TestStagesOfALane(t *testing.T) {
 		{Name: "qa", Phase: sluicev1.StageWaiting, Has: bundle("1.1.0"), Wants: bundle("1.2.0"),
 			Waiting: []sluicev1.Gate{{Type: sluicev1.GateSoak, Message: "soaks for 10m"}}},
 		{Name: "production", Phase: sluicev1.StageWaiting, Has: bundle("1.1.0"), Wants: bundle("1.2.0"),
-			Waiting: []sluicev1.Gate{{Type: sluicev1.GateWindow, Message: "opens at nine"}, {Type: sluicev1.GateApproval, Message: "waits for one approval"}}},
+			Waiting: []sluicev1.Gate{{Type: sluicev1.GateWindow, Message: "opens at nine"},
+				{Type: sluicev1.GateApproval, Message: "waits for one approval"}}},
 	}
 	o.Pipelines = []sluicev1.Pipeline{p}
 	lane := report.Lanes(o).Items[0]

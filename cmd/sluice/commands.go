@@ -15,6 +15,7 @@ import (
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/judge"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/pipeline"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/policy"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/ui"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/update"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/usage"
 )
@@ -32,7 +33,7 @@ func newRoot(name string) *cobra.Command {
 	}
 	cmd.AddCommand(app.Command(version), newGet(), newExplain(), newResume(),
 		newCreate(), canary.Command(version), pipeline.Command(version), judge.Command(version),
-		update.Command(), newVersion())
+		ui.Command(version), update.Command(), newVersion())
 	return cmd
 }
 

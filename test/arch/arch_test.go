@@ -8,7 +8,7 @@
 //	cmd/sluice/cli/follow
 //	cmd/sluice/cli/{cluster,manifest,markers,usage}   what commands share
 //	cmd/sluice/cli/output
-//	controllers/*
+//	controllers/*  ui
 //	scan writeback source apply notify promotion/{forge,cluster} canary/{router,metric,workload,hook}  report (pure)
 //	policy writeback/edit apply/decide canary canary/judge/replay promotion   (pure)
 //	canary/{judge/trial,judge/simulate,provider,object}  apply/inventory    (pure)
@@ -51,6 +51,7 @@ var rows = []struct {
 	{"cmd/sluice/cli/usage", 6, false},
 	{"cmd/sluice/cli/output", 5, false},
 	{"controllers/", 4, false},
+	{"ui", 4, false},
 	{"scan", 3, false},
 	{"writeback", 3, false},
 	{"source", 3, false},

@@ -15,6 +15,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/client-go/rest"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
@@ -64,8 +65,8 @@ func (k *Cluster) unconfigured() bool {
 	return err == nil && clientcmdapi.IsConfigEmpty(&raw) && *k.flags.APIServer == ""
 }
 
-// Client returns a client that caches nothing.
-func (k *Cluster) Client() (client.WithWatch, error) {
+// Config says how to reach the cluster.
+func (k *Cluster) Config() (*rest.Config, error) {
 	config, err := k.flags.ToRESTConfig()
 	if err != nil {
 		return nil, fmt.Errorf("finding the cluster (--kubeconfig, --context, KUBECONFIG): %w", err)
@@ -74,6 +75,15 @@ func (k *Cluster) Client() (client.WithWatch, error) {
 		return nil, ErrUnconfigured
 	}
 	config.UserAgent = "sluice/" + k.version
+	return config, nil
+}
+
+// Client returns a client that caches nothing.
+func (k *Cluster) Client() (client.WithWatch, error) {
+	config, err := k.Config()
+	if err != nil {
+		return nil, err
+	}
 	scheme, err := kinds.Scheme()
 	if err != nil {
 		return nil, err

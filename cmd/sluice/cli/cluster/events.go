@@ -5,8 +5,6 @@ package cluster
 import (
 	"context"
 	"fmt"
-	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
@@ -35,34 +33,6 @@ func listEvents(ctx context.Context, k client.Client, of client.Object) ([]repor
 		client.MatchingFields{"involvedObject.uid": string(of.GetUID())}); err != nil {
 		return nil, fmt.Errorf("listing events: %w", err)
 	}
-	events := found.Items
-	slices.SortStableFunc(events, func(a, b corev1.Event) int { return eventTime(&a).Compare(eventTime(&b)) })
-	var last []report.Event
-	for _, e := range events[max(0, len(events)-shownEvents):] {
-		last = append(last, report.Event{Time: eventTime(&e), Type: e.Type, Reason: e.Reason, Message: e.Message, Count: timesOf(&e)})
-	}
-	return last, nil
-}
-
-// timesOf is how often an event happened.
-func timesOf(e *corev1.Event) int {
-	if e.Series != nil {
-		return int(e.Series.Count)
-	}
-	return max(int(e.Count), 1)
-}
-
-// eventTime is when an event happened last. Which field says so depends on the API
-// that it was written with.
-func eventTime(e *corev1.Event) time.Time {
-	switch {
-	case e.Series != nil:
-		return e.Series.LastObservedTime.Time
-	case !e.LastTimestamp.IsZero():
-		return e.LastTimestamp.Time
-	case !e.EventTime.IsZero():
-		return e.EventTime.Time
-	default:
-		return e.CreationTimestamp.Time
-	}
+	events := report.Events(found.Items)
+	return events[max(0, len(events)-shownEvents):], nil
 }

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ui
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"k8s.io/utils/clock"
+
+	"github.com/sluice-cd/sluice/report"
+)
+
+// settling is how long changes are collected before lanes are computed anew: a rollout changes many objects at once.
+const settling = 150 * time.Millisecond
+
+// maxTouched bounds the objects that a reader of the stream is still to be told of; with more of them it is told that
+// everything has changed.
+const maxTouched = 2000
+
+// board holds the lanes as they are, and wakes who reads them.
+type board struct {
+	cluster *Cluster
+	clock   clock.WithTicker
+	dirty   chan struct{}
+
+	mu      sync.Mutex
+	lanes   []encoded
+	update  chan struct{} // closed with the next change
+	readers map[*reader]struct{}
+}
+
+// encoded is a lane as it is sent.
+type encoded struct {
+	key     string
+	json    json.RawMessage
+	objects []report.ObjectReference // that it is made of
+}
+
+// reader is one that reads the stream.
+type reader struct {
+	mu      sync.Mutex
+	sent    map[string]json.RawMessage
+	touched map[report.ObjectReference]struct{}
+}
+
+func newBoard(c *Cluster, clk clock.WithTicker) *board {
+	return &board{cluster: c, clock: clk, dirty: make(chan struct{}, 1), update: make(chan struct{}), readers: map[*reader]struct{}{}}
+}
+
+// changed is told of every change of an object.
+func (b *board) changed(object report.ObjectReference) {
+	b.mu.Lock()
+	for r := range b.readers {
+		r.touch(object)
+	}
+	b.mu.Unlock()
+	select {
+	case b.dirty <- struct{}{}:
+	default:
+	}
+}
+
+func (r *reader) touch(object report.ObjectReference) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.touched) < maxTouched {
+		r.touched[object] = struct{}{}
+	}
+}
+
+// run computes the lanes anew whenever something has changed.
+func (b *board) run(ctx context.Context) {
+	for {
+		b.compute(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-b.dirty:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-b.clock.After(settling):
+		}
+	}
+}
+
+func (b *board) compute(ctx context.Context) {
+	objects, err := b.cluster.objects(ctx)
+	if err != nil {
+		return // ctx has ended: nothing else fails of a cache
+	}
+	lanes := report.Lanes(objects).Items
+	next := make([]encoded, 0, len(lanes))
+	for _, lane := range lanes {
+		text, err := json.Marshal(lane)
+		if err != nil {
+			continue // a lane is made of strings and times
+		}
+		next = append(next, encoded{lane.Key, text, lane.Objects()})
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lanes = next
+	close(b.update)
+	b.update = make(chan struct{})
+}
+
+// look returns the lanes as they are, and what is closed when they change.
+func (b *board) look() ([]encoded, <-chan struct{}) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.lanes, b.update
+}
+
+func (b *board) join() *reader {
+	r := &reader{touched: map[report.ObjectReference]struct{}{}}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.readers[r] = struct{}{}
+	return r
+}
+
+func (b *board) leave(r *reader) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.readers, r)
+}
+
+// lanesEvent is what a reader is told: all lanes, or those that have changed since it was told last.
+type lanesEvent struct {
+	// Reset means that Set are all lanes.
+	Reset bool `json:"reset"`
+	// Set are lanes that are new or have changed.
+	Set []json.RawMessage `json:"set"`
+	// Gone are the keys of those that are no more.
+	Gone []string `json:"gone"`
+}
+
+// news is what has changed since a reader was told last; nil if nothing has.
+func (r *reader) news(lanes []encoded) *lanesEvent {
+	event := &lanesEvent{Reset: r.sent == nil, Set: []json.RawMessage{}, Gone: []string{}}
+	now := make(map[string]json.RawMessage, len(lanes))
+	for _, lane := range lanes {
+		now[lane.key] = lane.json
+		if !bytes.Equal(r.sent[lane.key], lane.json) {
+			event.Set = append(event.Set, lane.json)
+		}
+	}
+	for key := range r.sent {
+		if now[key] == nil {
+			event.Gone = append(event.Gone, key)
+		}
+	}
+	r.sent = now
+	if !event.Reset && len(event.Set)+len(event.Gone) == 0 {
+		return nil
+	}
+	return event
+}
+
+// taken are the objects that have changed since a reader was told last.
+func (r *reader) taken() []report.ObjectReference {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var objects []report.ObjectReference
+	for object := range r.touched {
+		objects = append(objects, object)
+	}
+	clear(r.touched)
+	return objects
+}
+
+// heartbeat is how often a stream says that it is alive.
+const heartbeat = 15 * time.Second
+
+// writePatience is how long a reader may take for what it is sent.
+const writePatience = 20 * time.Second
+
+// stream sends events until the client goes.
+func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
+	control := http.NewResponseController(w)
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("X-Accel-Buffering", "no")
+	_ = control.SetReadDeadline(time.Time{})
+	who := s.board.join()
+	defer s.board.leave(who)
+	beat := s.Clock.NewTicker(heartbeat)
+	defer beat.Stop()
+	for {
+		lanes, next := s.board.look()
+		_ = control.SetWriteDeadline(s.Clock.Now().Add(writePatience))
+		if err := tell(w, who, lanes); err != nil {
+			return
+		}
+		if err := control.Flush(); err != nil {
+			return
+		}
+		select {
+		case <-r.Context().Done():
+			return
+		case <-next:
+		case <-beat.C():
+			if _, err := fmt.Fprint(w, ": alive\n\n"); err != nil {
+				return
+			}
+		}
+	}
+}
+
+// tell writes what is new to a reader.
+func tell(w http.ResponseWriter, who *reader, lanes []encoded) error {
+	if lanes == nil {
+		return nil // nothing is known yet
+	}
+	if event := who.news(lanes); event != nil {
+		if err := send(w, "lanes", event); err != nil {
+			return err
+		}
+	}
+	for _, object := range who.taken() {
+		if err := send(w, "object", object); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func send(w http.ResponseWriter, event string, data any) error {
+	text, err := json.Marshal(data)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, "event: %s\ndata: %s\n\n", event, text)
+	return err
+}

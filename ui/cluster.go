@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ui
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
+	notificationv1beta3 "github.com/fluxcd/notification-controller/api/v1beta3"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/rest"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/internal/kinds"
+	"github.com/sluice-cd/sluice/report"
+)
+
+// shown are the kinds that the page shows. Secrets are not among them, and never will be.
+var shown = []client.Object{
+	&imagev1.ImageRepository{}, &imagev1.ImagePolicy{}, &imagev1.ImageUpdateAutomation{},
+	&sourcev1.GitRepository{}, &sourcev1.OCIRepository{}, &sourcev1.Bucket{}, &sourcev1.ExternalArtifact{},
+	&kustomizev1.Kustomization{}, &flaggerv1.Canary{}, &sluicev1.Pipeline{}, &sluicev1.Freeze{},
+	&notificationv1.Receiver{}, &notificationv1beta3.Provider{}, &notificationv1beta3.Alert{},
+	&appsv1.Deployment{}, &appsv1.StatefulSet{}, &appsv1.DaemonSet{},
+}
+
+// Cluster is what the page reads: a cache of the objects that a user may list, and the API server itself for what is
+// looked at one by one.
+type Cluster struct {
+	client    client.Client
+	scheme    *runtime.Scheme
+	cache     cache.Cache
+	namespace string
+	// User is what the API server calls who asks.
+	User string
+	// Host is the address of the API server.
+	Host string
+
+	mu      sync.Mutex
+	kinds   map[string]schema.GroupVersionKind // that are cached, by kind
+	missing []Missing
+}
+
+// Missing is a kind that cannot be shown.
+type Missing struct {
+	// Kind that is missing.
+	Kind string `json:"kind"`
+	// Why, and what to do.
+	Why string `json:"why"`
+}
+
+// NewCluster returns what a kubeconfig lets its user see, in one namespace or, if that is empty, in all.
+func NewCluster(config *rest.Config, namespace, user string) (*Cluster, error) {
+	scheme, err := kinds.Scheme()
+	if err != nil {
+		return nil, err
+	}
+	hc, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to %s: %w", config.Host, err)
+	}
+	mapper, err := apiutil.NewDynamicRESTMapper(config, hc)
+	if err != nil {
+		return nil, fmt.Errorf("asking %s for its kinds: %w", config.Host, err)
+	}
+	options := cache.Options{HTTPClient: hc, Scheme: scheme, Mapper: mapper, DefaultTransform: trimmed}
+	if namespace != "" {
+		options.DefaultNamespaces = map[string]cache.Config{namespace: {}}
+	}
+	cached, err := cache.New(config, options)
+	if err != nil {
+		return nil, err
+	}
+	c, err := client.New(config, client.Options{HTTPClient: hc, Scheme: scheme, Mapper: mapper})
+	if err != nil {
+		return nil, err
+	}
+	return &Cluster{
+		client: c, scheme: scheme, cache: cached, namespace: namespace, User: user, Host: config.Host,
+		kinds: map[string]schema.GroupVersionKind{},
+	}, nil
+}
+
+// trimmed leaves out what nothing here shows, and what is long.
+func trimmed(object any) (any, error) {
+	if o, ok := object.(client.Object); ok {
+		o.SetManagedFields(nil)
+	}
+	return object, nil
+}
+
+// start fills the cache, tells of every change from then on, and returns when all is known.
+func (c *Cluster) start(ctx context.Context, changed func(report.ObjectReference)) error {
+	for _, object := range shown {
+		if err := c.watch(ctx, object, changed); err != nil {
+			return err
+		}
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- c.cache.Start(ctx) }()
+	if !c.cache.WaitForCacheSync(ctx) {
+		return <-failed
+	}
+	return nil
+}
+
+// watch has a kind cached, or notes why not.
+func (c *Cluster) watch(ctx context.Context, object client.Object, changed func(report.ObjectReference)) error {
+	gvk, err := apiutil.GVKForObject(object, c.scheme)
+	if err != nil {
+		return err
+	}
+	mapping, err := c.client.RESTMapper().RESTMapping(gvk.GroupKind(), gvk.Version)
+	switch {
+	case meta.IsNoMatchError(err):
+		c.miss(gvk.Kind, fmt.Sprintf("the cluster does not serve %s", gvk.GroupVersion()))
+		return nil
+	case err != nil:
+		return fmt.Errorf("asking for kind %s: %w", gvk.Kind, err)
+	}
+	allowed, err := c.mayWatch(ctx, mapping.Resource)
+	if err != nil {
+		return err
+	}
+	if !allowed {
+		c.miss(gvk.Kind, c.refusal(mapping.Resource))
+		return nil
+	}
+	informer, err := c.cache.GetInformer(ctx, object, cache.BlockUntilSynced(false))
+	if err != nil {
+		return fmt.Errorf("watching kind %s: %w", gvk.Kind, err)
+	}
+	tell := func(o any) {
+		if gone, ok := o.(toolscache.DeletedFinalStateUnknown); ok {
+			o = gone.Obj
+		}
+		if object, ok := o.(client.Object); ok {
+			changed(report.ObjectReference{Kind: gvk.Kind, Namespace: object.GetNamespace(), Name: object.GetName()})
+		}
+	}
+	c.mu.Lock()
+	c.kinds[gvk.Kind] = gvk
+	c.mu.Unlock()
+	_, err = informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+		AddFunc: tell, UpdateFunc: func(_, o any) { tell(o) }, DeleteFunc: tell,
+	})
+	return err
+}
+
+// mayWatch asks whether the user may list and watch a kind.
+func (c *Cluster) mayWatch(ctx context.Context, of schema.GroupVersionResource) (bool, error) {
+	for _, verb := range []string{"list", "watch"} {
+		review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
+			ResourceAttributes: &authorizationv1.ResourceAttributes{
+				Namespace: c.namespace, Verb: verb, Group: of.Group, Version: of.Version, Resource: of.Resource,
+			}}}
+		if err := c.client.Create(ctx, review); err != nil {
+			return false, fmt.Errorf("asking whether you may %s %s: %w", verb, of.Resource, err)
+		}
+		if !review.Status.Allowed {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+func (c *Cluster) refusal(of schema.GroupVersionResource) string {
+	if c.namespace == "" {
+		return fmt.Sprintf("you may not list and watch %s in all namespaces: name one of yours with -n", of.GroupResource())
+	}
+	return fmt.Sprintf("you may not list and watch %s in namespace %s", of.GroupResource(), c.namespace)
+}
+
+func (c *Cluster) miss(kind, why string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.missing = append(c.missing, Missing{kind, why})
+}
+
+// left returns what is missing.
+func (c *Cluster) left() []Missing {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]Missing{}, c.missing...)
+}
+
+// kindOf finds a kind that is cached by its name.
+func (c *Cluster) kindOf(kind string) (schema.GroupVersionKind, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	gvk, ok := c.kinds[kind]
+	return gvk, ok
+}
+
+// cachedKinds are the names of the kinds that are cached, sorted.
+func (c *Cluster) cachedKinds() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var names []string
+	for kind := range c.kinds {
+		names = append(names, kind)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// list reads all objects of a kind from the cache, without copies: they must not be changed. A kind that is not cached
+// has none.
+func (c *Cluster) list(ctx context.Context, into client.ObjectList) error {
+	gvk, err := apiutil.GVKForObject(into, c.scheme)
+	if err != nil {
+		return err
+	}
+	if _, cached := c.kindOf(strings.TrimSuffix(gvk.Kind, "List")); !cached {
+		return nil
+	}
+	return c.cache.List(ctx, into, client.UnsafeDisableDeepCopy)
+}

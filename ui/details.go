@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ui
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/report"
+)
+
+// session says who looks at what.
+func (s *Server) session(w http.ResponseWriter, _ *http.Request) {
+	answer(w, http.StatusOK, struct {
+		Version   string    `json:"version"`
+		User      string    `json:"user"`
+		Cluster   string    `json:"cluster"`
+		Namespace string    `json:"namespace,omitempty"`
+		ReadOnly  bool      `json:"readOnly"`
+		Kinds     []string  `json:"kinds"`
+		Missing   []Missing `json:"missing"`
+	}{s.Version, s.Cluster.User, s.Cluster.Host, s.Cluster.namespace, true, s.Cluster.cachedKinds(), s.Cluster.left()})
+}
+
+func (s *Server) lanes(w http.ResponseWriter, _ *http.Request) {
+	lanes, _ := s.board.look()
+	list := report.List[any]{Items: []any{}}
+	for _, lane := range lanes {
+		list.Items = append(list.Items, lane.json)
+	}
+	answer(w, http.StatusOK, list)
+}
+
+// patience bounds what is asked of the API server for one request.
+const patience = 10 * time.Second
+
+// detail answers with what is known of the object that the path names.
+func (s *Server) detail(of func(context.Context, client.ObjectKey, *http.Request) (any, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), patience)
+		defer cancel()
+		found, err := of(ctx, client.ObjectKey{Namespace: r.PathValue("namespace"), Name: r.PathValue("name")}, r)
+		var unknown *unknownKindError
+		switch {
+		case errors.As(err, &unknown):
+			refuse(w, http.StatusNotFound, err.Error())
+		case err != nil:
+			refuse(w, codeOf(err), err.Error())
+		default:
+			answer(w, http.StatusOK, found)
+		}
+	})
+}
+
+func (s *Server) canary(ctx context.Context, key client.ObjectKey, _ *http.Request) (any, error) {
+	var c flaggerv1.Canary
+	events, err := s.read(ctx, key, &c)
+	return report.DescribeCanary(&c, events), err
+}
+
+func (s *Server) pipeline(ctx context.Context, key client.ObjectKey, _ *http.Request) (any, error) {
+	var p sluicev1.Pipeline
+	events, err := s.read(ctx, key, &p)
+	return report.DescribePipeline(&p, events), err
+}
+
+func (s *Server) automation(ctx context.Context, key client.ObjectKey, _ *http.Request) (any, error) {
+	var a imagev1.ImageUpdateAutomation
+	_, err := s.read(ctx, key, &a)
+	return report.OfAutomation(&a), err
+}
+
+// read reads an object and its events. Who may not list events sees none.
+func (s *Server) read(ctx context.Context, key client.ObjectKey, into client.Object) ([]report.Event, error) {
+	if err := s.Cluster.client.Get(ctx, key, into); err != nil {
+		return nil, err
+	}
+	return s.Cluster.eventsOf(ctx, into), nil
+}
+
+// maxEvents bounds the events of an object that are asked for.
+const maxEvents = 500
+
+func (c *Cluster) eventsOf(ctx context.Context, of client.Object) []report.Event {
+	var found corev1.EventList
+	if err := c.client.List(ctx, &found, client.InNamespace(of.GetNamespace()), client.Limit(maxEvents),
+		client.MatchingFields{"involvedObject.uid": string(of.GetUID())}); err != nil {
+		return nil
+	}
+	return report.Events(found.Items)
+}
+
+// unknownKindError is about a kind that is not shown.
+type unknownKindError struct{ kind string }
+
+func (e *unknownKindError) Error() string {
+	return fmt.Sprintf("kind %q is not shown: it is none of ours, the cluster does not serve it, or you may not list it", e.kind)
+}
+
+// objectDescription is an object of any kind.
+type objectDescription struct {
+	report.ObjectReference
+	// Conditions are those of the status.
+	Conditions []report.Condition `json:"conditions"`
+	// Events are the last ones, the oldest first.
+	Events []report.Event `json:"events"`
+	// Inventory is what a Kustomization has applied.
+	Inventory []report.ObjectReference `json:"inventory"`
+	// YAML is the whole object, without what only the API server needs.
+	YAML string `json:"yaml"`
+}
+
+func (s *Server) object(ctx context.Context, key client.ObjectKey, r *http.Request) (any, error) {
+	gvk, ok := s.Cluster.kindOf(r.PathValue("kind"))
+	if !ok {
+		return nil, &unknownKindError{r.PathValue("kind")}
+	}
+	var object unstructured.Unstructured
+	object.SetGroupVersionKind(gvk)
+	events, err := s.read(ctx, key, &object)
+	if err != nil {
+		return nil, err
+	}
+	object.SetManagedFields(nil)
+	text, err := yaml.Marshal(object.Object)
+	return objectDescription{
+		ObjectReference: report.ObjectReference{Kind: gvk.Kind, Namespace: key.Namespace, Name: key.Name},
+		Conditions:      conditionsOf(&object), Events: append([]report.Event{}, events...), Inventory: inventoryOf(&object), YAML: string(text),
+	}, err
+}
+
+func conditionsOf(object *unstructured.Unstructured) []report.Condition {
+	found := []report.Condition{}
+	conditions, _, _ := unstructured.NestedSlice(object.Object, "status", "conditions")
+	for _, c := range conditions {
+		fields, _ := c.(map[string]any)
+		text := func(field string) string { value, _ := fields[field].(string); return value }
+		since, _ := time.Parse(time.RFC3339, text("lastTransitionTime"))
+		found = append(found, report.Condition{
+			Type: text("type"), Status: text("status"), Reason: text("reason"), Message: text("message"), Since: since,
+		})
+	}
+	return found
+}
+
+// inventoryOf reads the entries of an inventory, which are <namespace>_<name>_<group>_<kind>.
+func inventoryOf(object *unstructured.Unstructured) []report.ObjectReference {
+	found := []report.ObjectReference{}
+	entries, _, _ := unstructured.NestedSlice(object.Object, "status", "inventory", "entries")
+	for _, e := range entries {
+		fields, _ := e.(map[string]any)
+		id, _ := fields["id"].(string)
+		if parts := strings.Split(id, "_"); len(parts) == 4 {
+			name := strings.ReplaceAll(parts[1], "__", ":")
+			found = append(found, report.ObjectReference{Kind: parts[3], Namespace: parts[0], Name: name})
+		}
+	}
+	return found
+}
+
+// row is an object of a listing.
+type row struct {
+	report.ObjectReference
+	// Ready is the status of the condition Ready; Unknown without one.
+	Ready string `json:"ready"`
+	// Message is that of the condition.
+	Message string `json:"message,omitempty"`
+	// Suspended, as the spec says.
+	Suspended bool `json:"suspended,omitempty"`
+	// Revision is what it has fetched or applied.
+	Revision string `json:"revision,omitempty"`
+	// Since is when the condition changed last.
+	Since *time.Time `json:"since,omitempty"`
+}
+
+// objects lists the objects of a kind from the cache.
+func (s *Server) objects(w http.ResponseWriter, r *http.Request) {
+	kind := r.URL.Query().Get("kind")
+	gvk, ok := s.Cluster.kindOf(kind)
+	if !ok {
+		refuse(w, http.StatusNotFound, (&unknownKindError{kind}).Error())
+		return
+	}
+	list, err := s.Cluster.scheme.New(gvk.GroupVersion().WithKind(gvk.Kind + "List"))
+	objects, isList := list.(client.ObjectList)
+	if err == nil && isList {
+		err = s.Cluster.list(r.Context(), objects)
+	}
+	if err != nil {
+		refuse(w, codeOf(err), err.Error())
+		return
+	}
+	rows, err := rowsOf(gvk.Kind, objects)
+	if err != nil {
+		refuse(w, http.StatusInternalServerError, err.Error())
+		return
+	}
+	answer(w, http.StatusOK, report.List[row]{Items: rows})
+}
+
+// rowsOf reads what all kinds have in common.
+func rowsOf(kind string, list client.ObjectList) ([]row, error) {
+	rows := []row{}
+	err := meta.EachListItem(list, func(o runtime.Object) error {
+		content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
+		if err != nil {
+			return err
+		}
+		object := unstructured.Unstructured{Object: content}
+		found := row{Ready: "Unknown", ObjectReference: report.ObjectReference{
+			Kind: kind, Namespace: object.GetNamespace(), Name: object.GetName(),
+		}}
+		for _, c := range conditionsOf(&object) {
+			if c.Type == "Ready" || c.Type == "Available" && found.Since == nil {
+				found.Ready, found.Message, found.Since = c.Status, c.Message, &c.Since
+			}
+		}
+		found.Suspended, _, _ = unstructured.NestedBool(content, "spec", "suspend")
+		for _, path := range [][]string{{"status", "artifact", "revision"}, {"status", "lastAppliedRevision"}, {"status", "lastPushCommit"}} {
+			if revision, _, _ := unstructured.NestedString(content, path...); revision != "" {
+				found.Revision = revision
+			}
+		}
+		rows = append(rows, found)
+		return nil
+	})
+	slices.SortFunc(rows, func(a, b row) int {
+		return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
+	})
+	return rows, err
+}
+
+// timeline is everything that happened to the objects of a lane.
+func (s *Server) timeline(w http.ResponseWriter, r *http.Request) {
+	lanes, _ := s.board.look()
+	key := r.URL.Query().Get("key")
+	at := slices.IndexFunc(lanes, func(l encoded) bool { return l.key == key })
+	if at < 0 {
+		refuse(w, http.StatusNotFound, fmt.Sprintf("there is no lane %q", key))
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	defer cancel()
+	found, err := s.Cluster.happened(ctx, lanes[at].objects)
+	if err != nil {
+		refuse(w, codeOf(err), err.Error())
+		return
+	}
+	answer(w, http.StatusOK, report.List[report.TimelineEvent]{Items: found})
+}
+
+// happened lists the events of some objects, the oldest first. Where the user may list none, there are none.
+func (c *Cluster) happened(ctx context.Context, to []report.ObjectReference) ([]report.TimelineEvent, error) {
+	found := []report.TimelineEvent{}
+	for _, object := range to {
+		var events corev1.EventList
+		err := c.client.List(ctx, &events, client.InNamespace(object.Namespace), client.Limit(maxEvents),
+			client.MatchingFieldsSelector{Selector: fields.SelectorFromSet(fields.Set{
+				"involvedObject.kind": object.Kind, "involvedObject.name": object.Name,
+			})})
+		switch {
+		case apierrors.IsForbidden(err):
+			continue
+		case err != nil:
+			return nil, err
+		}
+		for _, e := range report.Events(events.Items) {
+			found = append(found, report.TimelineEvent{Event: e, ObjectReference: object})
+		}
+	}
+	slices.SortStableFunc(found, func(a, b report.TimelineEvent) int { return a.Time.Compare(b.Time) })
+	return found, nil
+}

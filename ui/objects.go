@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ui
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	fluxmeta "github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/report"
+)
+
+// objects reads from the cache what lanes are made of.
+func (c *Cluster) objects(ctx context.Context) (report.Objects, error) {
+	var repositories imagev1.ImageRepositoryList
+	var policies imagev1.ImagePolicyList
+	var automations imagev1.ImageUpdateAutomationList
+	var kustomizations kustomizev1.KustomizationList
+	var canaries flaggerv1.CanaryList
+	var pipelines sluicev1.PipelineList
+	for _, list := range []client.ObjectList{&repositories, &policies, &automations, &kustomizations, &canaries, &pipelines} {
+		if err := c.list(ctx, list); err != nil {
+			return report.Objects{}, err
+		}
+	}
+	sources, err := c.sources(ctx)
+	if err != nil {
+		return report.Objects{}, err
+	}
+	workloads, err := c.workloads(ctx)
+	return report.Objects{
+		Repositories: repositories.Items, Policies: policies.Items, Automations: automations.Items, Sources: sources,
+		Kustomizations: kustomizations.Items, Canaries: canaries.Items, Pipelines: pipelines.Items, Workloads: workloads,
+	}, err
+}
+
+func (c *Cluster) sources(ctx context.Context) ([]report.Source, error) {
+	var found []report.Source
+	add := func(kind string, of metav1.ObjectMeta, suspended bool, interval time.Duration, observed int64,
+		conditions []metav1.Condition, artifact *fluxmeta.Artifact) {
+		found = append(found, report.Source{Kind: kind, ObjectMeta: of, Suspended: suspended, Interval: interval,
+			ObservedGeneration: observed, Conditions: conditions, Artifact: artifact})
+	}
+	var git sourcev1.GitRepositoryList
+	var oci sourcev1.OCIRepositoryList
+	var buckets sourcev1.BucketList
+	var external sourcev1.ExternalArtifactList
+	for _, list := range []client.ObjectList{&git, &oci, &buckets, &external} {
+		if err := c.list(ctx, list); err != nil {
+			return nil, err
+		}
+	}
+	for i := range git.Items {
+		s := &git.Items[i]
+		add(sourcev1.GitRepositoryKind, s.ObjectMeta, s.Spec.Suspend, s.Spec.Interval.Duration,
+			s.Status.ObservedGeneration, s.Status.Conditions, s.Status.Artifact)
+	}
+	for i := range oci.Items {
+		s := &oci.Items[i]
+		add(sourcev1.OCIRepositoryKind, s.ObjectMeta, s.Spec.Suspend, s.Spec.Interval.Duration,
+			s.Status.ObservedGeneration, s.Status.Conditions, s.Status.Artifact)
+	}
+	for i := range buckets.Items {
+		s := &buckets.Items[i]
+		add(sourcev1.BucketKind, s.ObjectMeta, s.Spec.Suspend, s.Spec.Interval.Duration,
+			s.Status.ObservedGeneration, s.Status.Conditions, s.Status.Artifact)
+	}
+	for i := range external.Items {
+		s := &external.Items[i]
+		add(sourcev1.ExternalArtifactKind, s.ObjectMeta, false, 0, s.Generation, s.Status.Conditions, s.Status.Artifact)
+	}
+	return found, nil
+}
+
+func (c *Cluster) workloads(ctx context.Context) ([]report.Workload, error) {
+	var found []report.Workload
+	var deployments appsv1.DeploymentList
+	var sets appsv1.StatefulSetList
+	var daemons appsv1.DaemonSetList
+	for _, list := range []client.ObjectList{&deployments, &sets, &daemons} {
+		if err := c.list(ctx, list); err != nil {
+			return nil, err
+		}
+	}
+	for i := range deployments.Items {
+		d := &deployments.Items[i]
+		w := workloadOf("Deployment", d.ObjectMeta, d.Spec.Template)
+		w.Wanted, w.Updated, w.Available = replicas(d.Spec.Replicas), d.Status.UpdatedReplicas, d.Status.AvailableReplicas
+		for _, is := range d.Status.Conditions {
+			stuck := is.Type == appsv1.DeploymentProgressing && is.Status == corev1.ConditionFalse ||
+				is.Type == appsv1.DeploymentReplicaFailure && is.Status == corev1.ConditionTrue
+			if stuck {
+				w.Stuck = is.Message
+			}
+		}
+		found = append(found, w)
+	}
+	for i := range sets.Items {
+		s := &sets.Items[i]
+		w := workloadOf("StatefulSet", s.ObjectMeta, s.Spec.Template)
+		w.Wanted, w.Updated, w.Available = replicas(s.Spec.Replicas), s.Status.UpdatedReplicas, s.Status.AvailableReplicas
+		found = append(found, w)
+	}
+	for i := range daemons.Items {
+		d := &daemons.Items[i]
+		w := workloadOf("DaemonSet", d.ObjectMeta, d.Spec.Template)
+		w.Wanted, w.Updated, w.Available = d.Status.DesiredNumberScheduled, d.Status.UpdatedNumberScheduled, d.Status.NumberAvailable
+		found = append(found, w)
+	}
+	return found, nil
+}
+
+// Labels of what a Kustomization applied.
+const (
+	kustomizationName      = "kustomize.toolkit.fluxcd.io/name"
+	kustomizationNamespace = "kustomize.toolkit.fluxcd.io/namespace"
+)
+
+func workloadOf(kind string, of metav1.ObjectMeta, template corev1.PodTemplateSpec) report.Workload {
+	w := report.Workload{Kind: kind, Namespace: of.Namespace, Name: of.Name, Primary: isPrimary(of)}
+	if !w.Primary { // which has its target's labels
+		w.Kustomization = metav1.ObjectMeta{Namespace: of.Labels[kustomizationNamespace], Name: of.Labels[kustomizationName]}
+	}
+	for _, c := range template.Spec.Containers {
+		w.Images = append(w.Images, c.Image)
+	}
+	return w
+}
+
+// isPrimary reports whether a Canary made a workload.
+func isPrimary(of metav1.ObjectMeta) bool {
+	owner := metav1.GetControllerOf(&of)
+	return owner != nil && owner.Kind == flaggerv1.CanaryKind && strings.HasPrefix(owner.APIVersion, flaggerv1.GroupVersion.Group+"/")
+}
+
+// replicas are those of a spec, which has one where it says nothing.
+func replicas(of *int32) int32 {
+	if of == nil {
+		return 1
+	}
+	return *of
+}
