@@ -59,7 +59,7 @@ func TestWhomTheOperatorOverrules(t *testing.T) {
 		for _, how := range []metav1.ManagedFieldsOperationType{metav1.ManagedFieldsOperationApply, metav1.ManagedFieldsOperationUpdate} {
 			_, former, _ := o.readManagers(&metav1.ObjectMeta{
 				ManagedFields: []metav1.ManagedFieldsEntry{managed(manager, how, "", `{"f:data":{"f:x":{}}}`)},
-			})
+			}, nil, nil)
 			if got := former != ""; got != want {
 				t.Errorf("%s, %s: taken over = %v, want %v", manager, how, got, want)
 			}

@@ -27,7 +27,7 @@ func including(name, from, to string) []sourcev1.GitRepositoryInclude {
 // that counts.
 func (f *fixture) has(want map[string]string) {
 	f.Helper()
-	if diff := cmp.Diff(want, f.contents()); diff != "" {
+	if diff := cmp.Diff(want, f.files()); diff != "" {
 		f.Error(diff)
 	}
 }
@@ -56,7 +56,7 @@ func TestASparseCheckoutHasItsDirectoriesOnly(t *testing.T) {
 	f.restart()
 	f.obj.Spec.SparseCheckout = nil
 	f.must()
-	if got := f.contents()["c/w"]; got != "5" || f.obj.Status.ObservedSparseCheckout != nil {
+	if got := f.files()["c/w"]; got != "5" || f.obj.Status.ObservedSparseCheckout != nil {
 		t.Errorf("without it, c/w is %q", got)
 	}
 	if strings.Contains(f.obj.Status.Artifact.Path, "-") {
@@ -175,12 +175,12 @@ func TestSubmodulesAreFetched(t *testing.T) {
 	addSubmodule(lib, "nested/deep", "../deep", deep.Head("main"))
 	addSubmodule(f.repo, "vendor/lib", "../lib", lib.Head("main"))
 	f.must()
-	if _, there := f.contents()["vendor/lib/lib.yaml"]; there {
+	if _, there := f.files()["vendor/lib/lib.yaml"]; there {
 		t.Error("a submodule is there that nobody asked for")
 	}
 	f.obj.Spec.RecurseSubmodules = true
 	f.must()
-	got := f.contents()
+	got := f.files()
 	if got["vendor/lib/lib.yaml"] != "l" || got["vendor/lib/nested/deep/deep.yaml"] != "d" || got["deploy/app.yaml"] != "n: 1\n" {
 		t.Errorf("the files are %v", got)
 	}

@@ -133,13 +133,13 @@ func kind() reconciler.Kind[*kustomizev1.Kustomization] {
 func (r *Reconciler) Reconcile(ctx context.Context, k *kustomizev1.Kustomization) (reconciler.Result, error) {
 	run, err := r.observe(ctx, k)
 	if err != nil {
-		return r.recordFailure(run, reconciler.Result{}, err)
+		return run.recordFailure(reconciler.Result{}, err)
 	}
 	for {
 		decision := decide.Decide(run.seen, run.state.previous, r.clock.Now())
 		run.state.previous = decision.State
 		if decision.Action == decide.Report {
-			return r.record(run, decision.Report)
+			return run.record(r.clock.Now(), decision.Report)
 		}
 		r.perform(ctx, run, decision)
 	}

@@ -18,7 +18,7 @@ import (
 
 // record writes into the status what a reconcile came to, in memory: the runner patches
 // it.
-func (r *Reconciler) record(run *run, report decide.ReportedState) (reconciler.Result, error) {
+func (run *run) record(now time.Time, report decide.ReportedState) (reconciler.Result, error) {
 	k, remembered := run.k, run.state.previous
 	if run.attempted {
 		k.Status.LastAttemptedRevision = run.artifact.Revision
@@ -26,9 +26,9 @@ func (r *Reconciler) record(run *run, report decide.ReportedState) (reconciler.R
 	if remembered.Applied {
 		setInventory(k, remembered.Inventory)
 	}
-	r.setHealthy(run, report.Healthy)
+	run.setHealthy(now, report.Healthy)
 	if report.History != "" {
-		r.addHistory(run, report.History)
+		run.addHistory(now, report.History)
 	}
 	for _, e := range report.Events {
 		run.inform(e.Reason, e.Message)
@@ -42,7 +42,7 @@ func (r *Reconciler) record(run *run, report decide.ReportedState) (reconciler.R
 		Events: run.events, ReadyEvent: reconciler.SkipReadyEvent,
 	}
 	if report.Failure != nil {
-		return r.recordFailure(run, result, asError(k, *report.Failure))
+		return run.recordFailure(result, asError(k, *report.Failure))
 	}
 	if !report.Progressing {
 		k.Status.LastAppliedRevision = run.artifact.Revision
@@ -54,24 +54,24 @@ func (r *Reconciler) record(run *run, report decide.ReportedState) (reconciler.R
 
 // recordFailure tells why a reconcile did not reach its end. Whoever is asked about an
 // object may quote it: the API server, an admission webhook, the object's own status.
-func (r *Reconciler) recordFailure(run *run, result reconciler.Result, err error) (reconciler.Result, error) {
+func (run *run) recordFailure(result reconciler.Result, err error) (reconciler.Result, error) {
 	result.About = run.about()
 	return result, run.state.mask.Error(err)
 }
 
 // addHistory notes how an attempt ended.
-func (r *Reconciler) addHistory(run *run, reason string) {
+func (run *run) addHistory(now time.Time, reason string) {
 	about := map[string]string{"revision": run.artifact.Revision}
 	if origin := run.artifact.Metadata[originRevision]; origin != "" {
 		about["originRevision"] = origin
 	}
-	now, remembered := r.clock.Now(), run.state.previous
+	remembered := run.state.previous
 	run.k.Status.History.Upsert(remembered.Built.Objects, now, now.Sub(remembered.Started).Round(time.Millisecond), reason, about)
 }
 
 // setHealthy sets the Healthy condition. The wait for another revision is a transition
 // of its own, although both are Unknown: the timeout is counted from it.
-func (r *Reconciler) setHealthy(run *run, healthy *decide.HealthyCondition) {
+func (run *run) setHealthy(now time.Time, healthy *decide.HealthyCondition) {
 	switch {
 	case healthy == nil:
 		return
@@ -79,7 +79,7 @@ func (r *Reconciler) setHealthy(run *run, healthy *decide.HealthyCondition) {
 		reconciler.RemoveCondition(run.k, meta.HealthyCondition)
 		return
 	}
-	since := r.clock.Now()
+	since := now
 	if healthy.Status == metav1.ConditionUnknown {
 		since = run.state.previous.HealthSince
 		reconciler.RemoveCondition(run.k, meta.HealthyCondition)
