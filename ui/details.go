@@ -37,7 +37,7 @@ func (s *Server) session(w http.ResponseWriter, _ *http.Request) {
 		ReadOnly  bool      `json:"readOnly"`
 		Kinds     []string  `json:"kinds"`
 		Missing   []Missing `json:"missing"`
-	}{s.Version, s.Cluster.User, s.Cluster.Host, s.Cluster.namespace, true, s.Cluster.cachedKinds(), s.Cluster.left()})
+	}{s.Version, s.Cluster.User, s.Cluster.Host, s.Cluster.namespace, false, s.Cluster.cachedKinds(), s.Cluster.left()})
 }
 
 func (s *Server) lanes(w http.ResponseWriter, _ *http.Request) {

@@ -65,6 +65,7 @@ func NewServer(o Options) (*Server, error) {
 	api.Handle("GET /api/v1/objects/{kind}/{namespace}/{name}", compressed(s.detail(s.object)))
 	api.Handle("GET /api/v1/objects", compressed(http.HandlerFunc(s.objects)))
 	api.Handle("GET /api/v1/timeline", compressed(http.HandlerFunc(s.timeline)))
+	api.HandleFunc("POST /api/v1/actions", s.act)
 	api.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, fmt.Sprintf("there is no %s %s", r.Method, r.URL.Path))
 	})

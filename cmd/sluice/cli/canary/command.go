@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/util/retry"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -19,6 +17,7 @@ import (
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/usage"
 	"github.com/sluice-cd/sluice/report"
+	"github.com/sluice-cd/sluice/ui/command"
 )
 
 // verb gives a Canary a command, and waits for what becomes of it.
@@ -104,15 +103,15 @@ func (v *verb) run(cmd *cobra.Command, args []string) error {
 	if err := v.confirm(cmd, &target); err != nil {
 		return err
 	}
-	command, err := v.annotate(cmd.Context(), c, &target)
+	given, err := v.give(cmd.Context(), c, &target)
 	if err != nil {
 		return err
 	}
 	if !v.wait {
-		output.Note(cmd, "told %s/%s: %s", target.Namespace, target.Name, command)
+		output.Note(cmd, "told %s/%s: %s", target.Namespace, target.Name, given)
 		return nil
 	}
-	return v.await(cmd, c, &target, command)
+	return v.await(cmd, c, &target, given)
 }
 
 // check refuses a command that would change nothing.
@@ -141,30 +140,11 @@ func (v *verb) question(c *flaggerv1.Canary) string {
 	return output.Clean(text)
 }
 
-// annotate writes the command into the annotation, unless it makes no sense any more after
-// what somebody else did meanwhile.
-func (v *verb) annotate(ctx context.Context, c client.Client, target *flaggerv1.Canary) (flaggerv1.CanaryCommand, error) {
+// give writes the command into the annotation, in the name of whoever asks.
+func (v *verb) give(ctx context.Context, c client.Client, target *flaggerv1.Canary) (flaggerv1.CanaryCommand, error) {
 	who, err := cluster.Username(ctx, c)
 	if err != nil {
 		return flaggerv1.CanaryCommand{}, err
 	}
-	command := flaggerv1.CanaryCommand{Verb: v.name, At: metav1.NewMicroTime(v.clock.Now().Truncate(time.Microsecond)), By: output.Clean(who)}
-	err = retry.RetryOnConflict(retry.DefaultRetry, func() error {
-		if err := cluster.Get(ctx, c, client.ObjectKeyFromObject(target), target); err != nil {
-			return err
-		}
-		if err := v.check(target); err != nil {
-			return err
-		}
-		before := target.DeepCopy()
-		if target.Annotations == nil {
-			target.Annotations = map[string]string{}
-		}
-		target.Annotations[flaggerv1.CommandAnnotation] = command.String()
-		return c.Patch(ctx, target, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
-	})
-	if err != nil {
-		return command, fmt.Errorf("telling Canary %s/%s to %s: %w", target.Namespace, target.Name, v.name, err)
-	}
-	return command, nil
+	return command.Person{Client: c, Name: output.Clean(who), Clock: v.clock}.Canary(ctx, v.name, target)
 }

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ui
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/internal/kinds"
+)
+
+// withObjects has a server whose user may do everything with some objects.
+func withObjects(t *testing.T, objects ...client.Object) *Server {
+	t.Helper()
+	scheme, err := kinds.Scheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newServer(t)
+	s.Cluster.scheme, s.Cluster.client = scheme, fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build()
+	s.Cluster.kinds = map[string]schema.GroupVersionKind{
+		"Kustomization": kustomizev1.GroupVersion.WithKind("Kustomization"), "Canary": flaggerv1.GroupVersion.WithKind("Canary"),
+	}
+	return s
+}
+
+// TestButtons do what the command line does.
+func TestButtons(t *testing.T) {
+	held := &flaggerv1.Canary{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "podinfo"}}
+	held.Status.Phase = flaggerv1.CanaryPhaseProgressing
+	held.Status.Hold = &flaggerv1.CanaryHold{Kind: flaggerv1.HoldGate, Gate: flaggerv1.ConfirmPromotionHook}
+	on := &kustomizev1.Kustomization{ObjectMeta: metav1.ObjectMeta{Namespace: "flux-system", Name: "apps"}}
+	off := on.DeepCopy()
+	off.Spec.Suspend = true
+	canary := `{"kind":"Canary","namespace":"apps","name":"podinfo","verb":"`
+	kustomization := `{"kind":"Kustomization","namespace":"flux-system","name":"apps","verb":"`
+	for name, test := range map[string]struct {
+		object     client.Object
+		body, says string
+		want       int
+		changed    func(client.Object) bool
+	}{
+		"a gate is opened": {held, canary + `approve"}`, "", http.StatusNoContent, func(o client.Object) bool {
+			return strings.HasPrefix(o.GetAnnotations()[flaggerv1.CommandAnnotation], "approve ") &&
+				strings.HasSuffix(o.GetAnnotations()[flaggerv1.CommandAnnotation], " eve")
+		}},
+		"what changes nothing is refused": {held, canary + `retry"}`, "has not failed", http.StatusConflict, nil},
+		"a reconcile is asked for": {on, kustomization + `reconcile"}`, "", http.StatusNoContent, func(o client.Object) bool {
+			return o.GetAnnotations()[meta.ReconcileRequestAnnotation] != ""
+		}},
+		"a suspended object hears nothing": {off, kustomization + `reconcile"}`, "resume it first", http.StatusConflict, nil},
+		"suspended": {on, kustomization + `suspend"}`, "", http.StatusNoContent, func(o client.Object) bool {
+			k, ok := o.(*kustomizev1.Kustomization)
+			return ok && k.Spec.Suspend
+		}},
+		"resumed": {off, kustomization + `resume"}`, "", http.StatusNoContent, func(o client.Object) bool {
+			k, ok := o.(*kustomizev1.Kustomization)
+			return ok && !k.Spec.Suspend
+		}},
+		"resumed twice":            {on, kustomization + `resume"}`, "already", http.StatusConflict, nil},
+		"a verb that is none":      {on, kustomization + `approve"}`, "no such command", http.StatusBadRequest, nil},
+		"a kind that is not shown": {on, `{"kind":"Secret","namespace":"a","name":"b","verb":"reconcile"}`, "is not shown", http.StatusNotFound, nil},
+		"an object that is gone": {on, `{"kind":"Kustomization","namespace":"a","name":"b","verb":"reconcile"}`, "not found",
+			http.StatusNotFound, nil},
+		"a field that is none": {on, `{"kind":"Kustomization","force":true}`, "force", http.StatusBadRequest, nil},
+		"no JSON":              {on, `verb=suspend`, "cannot be read", http.StatusBadRequest, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			object, ok := test.object.DeepCopyObject().(client.Object)
+			if !ok {
+				t.Fatal("no object")
+			}
+			s := withObjects(t, object)
+			w := post(s, test.body, "1")
+			if w.Code != test.want || !strings.Contains(w.Body.String(), test.says) {
+				t.Fatalf("got %d %s, want %d", w.Code, w.Body, test.want)
+			}
+			if test.changed == nil {
+				return
+			}
+			if err := s.Cluster.client.Get(t.Context(), client.ObjectKeyFromObject(object), object); err != nil || !test.changed(object) {
+				t.Errorf("%v, %+v", err, object)
+			}
+		})
+	}
+	if w := post(withObjects(t), kustomization+`suspend"}`, ""); w.Code != http.StatusForbidden {
+		t.Errorf("without the header: %d", w.Code)
+	}
+}
+
+func post(s *Server, body, header string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodPost, "http://localhost:8080/api/v1/actions", strings.NewReader(body))
+	r.Header.Set("Authorization", "Bearer secret")
+	if header != "" {
+		r.Header.Set(requestHeader, header)
+	}
+	w := httptest.NewRecorder()
+	s.handler.ServeHTTP(w, r)
+	return w
+}
