@@ -157,6 +157,9 @@ func (a *applier) update(ctx context.Context, o *object, live *decide.Observed, 
 	}
 	got, err := a.client.apply(ctx, o.at, o.payload, forceConflicts)
 	if live != nil && refusesChange(err) {
+		got, err = a.applyOverFormer(ctx, o, err)
+	}
+	if live != nil && refusesChange(err) {
 		return a.recreateObject(ctx, o, next, err)
 	}
 	if err != nil {
@@ -189,6 +192,22 @@ func (a *applier) leaveIgnored(ctx context.Context, o *object) error {
 	watch.Adopt(ignored, adopted, live, a.set.engine.profile.FieldManager)
 	o.payload, err = json.Marshal(adopted.Object)
 	return err
+}
+
+// applyOverFormer applies an object that was refused once more, without what former
+// managers have added to the live one. An apply leaves that in its place until it was
+// taken over, and both together may be invalid: two ports without names, a volume of
+// two types. Where there is nothing to take over, the refusal stands.
+func (a *applier) applyOverFormer(ctx context.Context, o *object, refusal error) (answer, error) {
+	live, err := a.client.get(ctx, o.at)
+	if err != nil || a.set.engine.profile.Excluded(live.GetLabels(), live.GetAnnotations()) {
+		return answer{}, refusal
+	}
+	taken, err := a.takeOver(ctx, o, live)
+	if taken == live {
+		return answer{}, refusal
+	}
+	return answer{object: taken}, err
 }
 
 // finish clears other managers' claims on what was applied, and notes how the object

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -22,6 +23,16 @@ var ErrImmutable = errors.New("immutable field")
 // ErrTerminating marks an object that is being deleted and not gone yet, so that it
 // can be created again. The owner is notified when it is.
 var ErrTerminating = errors.New("is being deleted in order to recreate it")
+
+// OnlyTerminating reports whether all that an apply has to say of its objects is that some
+// are [ErrTerminating]: then nothing has failed.
+func OnlyTerminating(err error) bool {
+	var joined interface{ Unwrap() []error }
+	if !errors.As(err, &joined) {
+		return errors.Is(err, ErrTerminating)
+	}
+	return !slices.ContainsFunc(joined.Unwrap(), func(one error) bool { return !OnlyTerminating(one) })
+}
 
 // immutableError is an error that is [ErrImmutable] without saying so.
 type immutableError struct{ error }

@@ -4,6 +4,7 @@ package apply
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -167,5 +168,27 @@ func TestAsNewLeavesOutWhatTheLiveOneHolds(t *testing.T) {
 	other := asNew(service(map[string]any{"clusterIP": "10.0.0.2"}), live)["spec"].(map[string]any)
 	if other["clusterIP"] != "10.0.0.2" {
 		t.Error("another address is not asked for")
+	}
+}
+
+// A real failure beside an object that was about to be recreated was told as no failure.
+func TestATerminationHidesNoFailure(t *testing.T) {
+	terminating, failure := fmt.Errorf("PersistentVolume/a %w, and waits", ErrTerminating), errors.New("RoleBinding/b apply failed")
+	for name, tc := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"one termination":              {terminating, true},
+		"two terminations":             {errors.Join(terminating, terminating), true},
+		"one, with what changed":       {fmt.Errorf("%w\nc configured", errors.Join(terminating)), true},
+		"a failure beside it":          {errors.Join(terminating, failure), false},
+		"a failure beside it, wrapped": {fmt.Errorf("%w\nc configured", errors.Join(failure, terminating)), false},
+		"a failure alone":              {failure, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := OnlyTerminating(tc.err); got != tc.want {
+				t.Errorf("got %v", got)
+			}
+		})
 	}
 }

@@ -88,6 +88,7 @@ func sortIntoWaves(profile *decide.Profile, owner decide.Owner, req Request) ([]
 	var planned [waves]wave
 	for _, u := range req.Objects {
 		ssautil.RemoveCABundleFromCRD(u)
+		leaveAggregatedRules(u)
 		i := waveOf(u)
 		planned[i].objects = append(planned[i].objects, &object{Unstructured: u, unknown: unknown[u]})
 		planned[i].gate = i <= classes
@@ -99,6 +100,19 @@ func sortIntoWaves(profile *decide.Profile, owner decide.Owner, req Request) ([]
 		}
 	}
 	return used, nil
+}
+
+// leaveAggregatedRules takes the rules out of a ClusterRole that is aggregated from others.
+// The control plane fills them in and overwrites whatever is there, and manifests say
+// "rules: []" in their place, so that the two would undo each other's work for ever.
+func leaveAggregatedRules(u *unstructured.Unstructured) {
+	gvk := u.GroupVersionKind()
+	if gvk.Group != "rbac.authorization.k8s.io" || gvk.Kind != "ClusterRole" {
+		return
+	}
+	if rule, ok := u.Object["aggregationRule"].(map[string]any); ok && len(rule) > 0 {
+		delete(u.Object, "rules")
+	}
 }
 
 // resolve finds out where the wave's objects live, and encodes them. It is done

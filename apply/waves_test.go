@@ -25,6 +25,39 @@ func unstructuredOf(apiVersion, kind, name string) *unstructured.Unstructured {
 	return u
 }
 
+// A ClusterRole that is aggregated says "rules: []" by custom, which was applied over what
+// the control plane had filled in, again and again.
+func TestRulesThatTheControlPlaneFillsInAreLeftToIt(t *testing.T) {
+	selectors := map[string]any{"clusterRoleSelectors": []any{map[string]any{"matchLabels": map[string]any{"a": "b"}}}}
+	for name, tc := range map[string]struct {
+		kind, group string
+		rule        any
+		want        bool
+	}{
+		"aggregated":              {"ClusterRole", "rbac.authorization.k8s.io", selectors, false},
+		"not aggregated":          {"ClusterRole", "rbac.authorization.k8s.io", nil, true},
+		"aggregated from nothing": {"ClusterRole", "rbac.authorization.k8s.io", map[string]any{}, true},
+		"a Role":                  {"Role", "rbac.authorization.k8s.io", selectors, true},
+		"a kind of the same name": {"ClusterRole", "example.com", selectors, true},
+		"what is no aggregation":  {"ClusterRole", "rbac.authorization.k8s.io", "b", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			u := unstructuredOf(tc.group+"/v1", tc.kind, "r")
+			u.Object["rules"] = []any{}
+			if tc.rule != nil {
+				u.Object["aggregationRule"] = tc.rule
+			}
+			waves, err := sortIntoWaves(profile, profile.Owner("flux-system", "apps"), Request{Objects: []*unstructured.Unstructured{u}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, got := waves[0].objects[0].Object["rules"]; got != tc.want {
+				t.Errorf("rules are applied: %v", got)
+			}
+		})
+	}
+}
+
 func TestObjectsAreAppliedInWaves(t *testing.T) {
 	req := Request{
 		Labels: map[string]string{"team": "a"},

@@ -78,7 +78,7 @@ func buildFailure(k *kustomizev1.Kustomization, err error) *decide.Failure {
 // applyFailure says when an apply that failed is tried again.
 func applyFailure(err error) *decide.Failure {
 	f := &decide.Failure{Reason: meta.ReconciliationFailedReason, Err: err, Retry: decide.RetrySoon}
-	if errors.Is(err, apply.ErrTerminating) { // nothing went wrong, and its end is watched
+	if apply.OnlyTerminating(err) { // nothing went wrong, and its end is watched
 		f.Retry, f.After = decide.RetryPending, decide.UnwatchedInterval
 	}
 	return f

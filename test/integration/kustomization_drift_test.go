@@ -22,6 +22,7 @@ func TestDrift(t *testing.T) {
 	c := startKustomization(t)
 	for name, test := range map[string]func(*bench){
 		"what somebody does to objects is undone at once":          undoes,
+		"what somebody adds is undone, valid or not":               undoesWhatDoesNotFit,
 		"what others may do stays":                                 lets,
 		"contention is told of, and does not go on for ever":       contends,
 		"objects that move between Kustomizations are not lost":    moves,
@@ -94,6 +95,29 @@ func undoes(b *bench) {
 	if diff := cmp.Diff([]string{"PATCH /apis/kustomize.toolkit.fluxcd.io/v1 kustomizations/app/status"}, b.calls.about(b.ns)); diff != "" {
 		b.t.Errorf("calls with nothing to do (-want +got):\n%s", diff)
 	}
+}
+
+// undoesWhatDoesNotFit has additions beside which the source is invalid: an apply that
+// left them in their places was refused, and told people to recreate the objects.
+func undoesWhatDoesNotFit(b *bench) {
+	service := "apiVersion: v1\nkind: Service\nmetadata: {name: svc}\nspec: {selector: {a: b}, ports: [{port: 80}]}\n"
+	pods := strings.Replace(deployment("d", 0, ""), "      containers:", "      volumes: [{name: v, emptyDir: {}}]\n      containers:", 1)
+	b.kustomization("app", nil)
+	b.ready("app", b.push(map[string]string{"app/s.yaml": service, "app/d.yaml": pods}))
+	b.patch("kubectl-edit", b.object("v1", "Service", "svc"), types.MergePatchType, `{"spec":{"ports":[{"port":81}]}}`)
+	b.patch("kubectl-edit", b.object("apps/v1", "Deployment", "d"), types.JSONPatchType,
+		`[{"op":"replace","path":"/spec/template/spec/volumes","value":[{"name":"v","secret":{"secretName":"x"}}]}]`)
+	b.eventually(patience, func(context.Context) error {
+		ports, _, _ := unstructured.NestedSlice(b.object("v1", "Service", "svc").Object, "spec", "ports")
+		volumes, _, _ := unstructured.NestedSlice(b.object("apps/v1", "Deployment", "d").Object, "spec", "template", "spec", "volumes")
+		if diff := cmp.Diff([]any{map[string]any{"name": "v", "emptyDir": map[string]any{}}}, volumes); diff != "" {
+			return fmt.Errorf("volumes (-want +got):\n%s", diff)
+		}
+		if port, _ := ports[0].(map[string]any); len(ports) != 1 || port["port"] != int64(80) {
+			return fmt.Errorf("ports are %v", ports)
+		}
+		return nil
+	})
 }
 
 func lets(b *bench) {
