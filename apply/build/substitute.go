@@ -57,7 +57,8 @@ func (s *Substitution) check() error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Values)) {
 		if !variable.MatchString(name) {
-			return fmt.Errorf("variable name %q is invalid, must match %s", name, variable)
+			return fmt.Errorf("variable name %q is invalid, must match %s: rename it in spec.postBuild.substitute, "+
+				"or the key in a ConfigMap or Secret of spec.postBuild.substituteFrom", name, variable)
 		}
 	}
 	return nil
