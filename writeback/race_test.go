@@ -21,7 +21,7 @@ import (
 func TestWritersRace(t *testing.T) {
 	t.Parallel() // most of it is the Git server's work
 	const writers, commits = 5, 100
-	repo := gitserver.New(t, gitserver.WithoutBackend()).Repo("app")
+	repo := gitserver.New(t).Repo("app")
 	files := gitserver.Files{}
 	for i := range writers {
 		files[fmt.Sprintf("%d.yaml", i)] = fmt.Sprintf("image: app:0 # {\"$imagepolicy\": \"apps:p%d\"}\n", i)

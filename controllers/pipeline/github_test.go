@@ -309,7 +309,7 @@ type gitHubEnv struct {
 
 func newGitHubEnv(t *testing.T, changes ...func(*sluicev1.Pipeline)) *gitHubEnv {
 	t.Helper()
-	server := gitserver.New(t, gitserver.WithoutBackend())
+	server := gitserver.New(t)
 	repo := server.Repo("acme/fleet")
 	repo.Commit("main", gitserver.Files{"staging/app.yaml": marked, "production/app.yaml": marked})
 	e := &gitHubEnv{forge: newGitHub(t, repo)}

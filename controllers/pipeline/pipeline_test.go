@@ -51,7 +51,7 @@ type env struct {
 
 func newEnv(t *testing.T, changes ...func(*sluicev1.Pipeline)) *env {
 	t.Helper()
-	server := gitserver.New(t, gitserver.WithoutBackend())
+	server := gitserver.New(t)
 	repo := server.Repo("fleet")
 	repo.Commit("main", gitserver.Files{"staging/app.yaml": marked, "production/app.yaml": marked})
 	e := newEnvAt(t, sourcev1.GitRepositorySpec{URL: repo.URL}, repo.Head, changes...)

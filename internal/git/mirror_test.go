@@ -76,7 +76,7 @@ func contents(t testing.TB, from tree.Tree) map[string]string {
 }
 
 func TestFetchesOnlyWhatChangedAndReadsAllOfIt(t *testing.T) {
-	server := gitserver.New(t)
+	server := gitserver.New(t, gitserver.WithBackend())
 	repo := server.Repo("app")
 	repo.Commit("main", files{"a.yaml": "a: 1\n", "100755 bin/run": "#!/bin/sh\n", "120000 link": "a.yaml", "deep/er/b.yaml": "b: 1\n"})
 	dir := t.TempDir()
@@ -205,7 +205,7 @@ func TestEmptyRepository(t *testing.T) {
 
 func TestCredentials(t *testing.T) {
 	const secret = "s3cr3t/+&="
-	basic := gitserver.New(t, gitserver.WithBasicAuth("user", secret), gitserver.WithTLS())
+	basic := gitserver.New(t, gitserver.WithBasicAuth("user", secret), gitserver.WithTLS(), gitserver.WithBackend())
 	bearer := gitserver.New(t, gitserver.WithBearerToken(secret))
 	echo := gitserver.New(t)
 	echo.Intercept(func(http.Handler) http.Handler {

@@ -14,25 +14,22 @@ import (
 	"strings"
 )
 
-// WithoutBackend lets the server speak smart HTTP itself and leave to git what is
-// Git's: upload-pack and receive-pack. It does not look at a repository's
-// configuration, and starts half as many processes, for tests of many pushes.
-func WithoutBackend() Option {
-	return func(c *config) { c.direct = true }
-}
-
 // services are the programs behind the two services of smart HTTP.
 var services = map[string]string{"git-upload-pack": "upload-pack", "git-receive-pack": "receive-pack"}
 
-// direct serves the bare repositories below root.
+// direct serves the bare repositories below root: it speaks smart HTTP itself, and leaves to
+// git what is Git's, upload-pack and receive-pack. That is half the programs of http-backend,
+// of which the tests of whoever pushes would otherwise spend most of their time.
 func direct(root string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		repo, request := path.Split(path.Clean(r.URL.Path))
+		dir := filepath.Join(root, strings.TrimSuffix(repo, "/info/"))
+		_, err := os.Stat(filepath.Join(dir, "HEAD"))
 		switch program, ok := services[request]; {
-		case r.Method == http.MethodPost && ok:
-			answer(w, r, program, filepath.Join(root, repo))
-		case r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/info/refs"):
-			advertise(w, r, filepath.Join(root, strings.TrimSuffix(repo, "/info/")))
+		case err == nil && r.Method == http.MethodPost && ok:
+			answer(w, r, program, dir)
+		case err == nil && r.Method == http.MethodGet && request == "refs":
+			advertise(w, r, dir)
 		default:
 			http.NotFound(w, r)
 		}
@@ -76,6 +73,17 @@ func serve(w http.ResponseWriter, r *http.Request, body io.Reader, args ...strin
 		"PATH=" + os.Getenv("PATH"), "HOME=" + os.DevNull, "GIT_CONFIG_NOSYSTEM=1",
 		"GIT_PROTOCOL=" + strings.ReplaceAll(r.Header.Get("Git-Protocol"), "\n", ""),
 	}
-	cmd.Stdin, cmd.Stdout = body, w
-	_ = cmd.Run() // the client sees it from what is there
+	cmd.Stdin = body
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	// The client sees from what is there how it ended. A writer that a test put in between
+	// may panic.
+	defer func() { _, _ = out.Close(), cmd.Wait() }()
+	_, _ = io.Copy(w, out)
 }

@@ -40,6 +40,9 @@ func Init(dir string) error {
 	if out, err := command("init", "-q", "--bare", "--initial-branch=main", "--template=", dir).CombinedOutput(); err != nil {
 		return fmt.Errorf("git init: %w: %s", err, out)
 	}
+	if err := os.Mkdir(filepath.Join(dir, "hooks"), 0o777); err != nil {
+		return err
+	}
 	config, err := os.OpenFile(filepath.Join(dir, "config"), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		return err

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package gitserver is a real Git server for tests: `git http-backend` behind
-// net/http/cgi on a loopback port, with basic auth and a place to inject faults.
+// Package gitserver is a real Git server for tests: git's own upload-pack and receive-pack
+// on a loopback port, with basic auth and a place to inject faults.
 //
 //	server := gitserver.New(t, gitserver.WithBasicAuth("user", "secret"))
 //	repo := server.Repo("app")
@@ -48,7 +48,7 @@ type Option func(*config)
 
 type config struct {
 	user, password, token string
-	tls, mutual, direct   bool
+	tls, mutual, backend  bool
 }
 
 // WithBasicAuth makes the server ask for this user and password.
@@ -71,6 +71,11 @@ func WithClientCertificates() Option {
 	return func(c *config) { c.tls, c.mutual = true, true }
 }
 
+// WithBackend serves by `git http-backend`, as [Handler] does: HTTP is Git's, too.
+func WithBackend() Option {
+	return func(c *config) { c.backend = true }
+}
+
 // New starts a server that stops when the test ends.
 func New(tb testing.TB, opts ...Option) *Server {
 	tb.Helper()
@@ -79,12 +84,12 @@ func New(tb testing.TB, opts ...Option) *Server {
 		opt(&c)
 	}
 	s := &Server{Root: tb.TempDir(), tb: tb}
-	backend := Handler(s.Root)
-	if c.direct {
-		backend = direct(s.Root)
+	handler := direct(s.Root)
+	if c.backend {
+		handler = Handler(s.Root)
 	}
-	backend = c.guard(backend)
-	s.handler.Store(&backend)
+	handler = c.guard(handler)
+	s.handler.Store(&handler)
 	front := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.requests.Add(1)
 		(*s.handler.Load()).ServeHTTP(w, r)
@@ -103,8 +108,8 @@ func New(tb testing.TB, opts ...Option) *Server {
 	return s
 }
 
-// Handler serves the bare repositories below root, for all who ask. It may be
-// used outside of tests.
+// Handler serves the bare repositories below root by `git http-backend`, for all who ask. It
+// may be used outside of tests.
 func Handler(root string) http.Handler {
 	git, err := exec.LookPath("git")
 	if err != nil {
