@@ -68,7 +68,18 @@ func (s *giteaServer) env(t *testing.T, changes ...func(*sluicev1.Pipeline)) *fo
 	e := &forgeEnv{env: newEnvAt(t, source, head, changes...), at: s, repo: repo}
 	must(t, e.Client.Create(t.Context(), make.Secret("apps", "robot", map[string]string{"username": "robot", "password": s.Robot.Token})))
 	e.Forges = forge.NewClients(forge.Options{})
+	if e.pipeline.Spec.State == sluicev1.StateNone {
+		e.pipeline.ResourceVersion = ""
+		e.create(e.pipeline)
+	}
 	return e
+}
+
+// briefly is an env whose state is in the status of the pipeline. Each of its changes on a
+// branch would be a push, for which Gitea starts itself several times.
+func (s *giteaServer) briefly(t *testing.T, changes ...func(*sluicev1.Pipeline)) *forgeEnv {
+	t.Helper()
+	return s.env(t, append(changes, inStatus)...)
 }
 
 // verify has a version be verified in staging.
@@ -215,7 +226,7 @@ func TestPullRequestsAtGitea(t *testing.T) {
 			}
 		},
 		"a newer bundle changes the pull request": func(t *testing.T, s *giteaServer) {
-			e := s.env(t, proposes(never))
+			e := s.briefly(t, proposes(never))
 			e.verify("2")
 			e.verify("3")
 			if pr := e.pull(); pr.Title != "Promote shop to production: app 3" || e.has(headOfProduction, "production") != "3" {
@@ -226,7 +237,7 @@ func TestPullRequestsAtGitea(t *testing.T) {
 			}
 		},
 		"one that is approved keeps its bundle, and lands with it": func(t *testing.T, s *giteaServer) {
-			e := s.env(t, proposes(never))
+			e := s.briefly(t, proposes(never))
 			e.verify("2")
 			must(t, s.Alice.Approve(t.Context(), e.repo, e.pull().Number))
 			e.look()
@@ -247,7 +258,7 @@ func TestPullRequestsAtGitea(t *testing.T) {
 			}
 		},
 		"one that a person closes is not proposed again, until it is reopened": func(t *testing.T, s *giteaServer) {
-			e := s.env(t, proposes(never))
+			e := s.briefly(t, proposes(never))
 			e.verify("2")
 			number := e.pull().Number
 			must(t, s.Alice.Close(t.Context(), e.repo, number))
@@ -263,7 +274,7 @@ func TestPullRequestsAtGitea(t *testing.T) {
 			}
 		},
 		"one that somebody commits to is theirs, until they hand it back": func(t *testing.T, s *giteaServer) {
-			e := s.env(t, proposes(never))
+			e := s.briefly(t, proposes(never))
 			e.verify("2")
 			_, err := s.Alice.Commit(t.Context(), e.repo,
 				gitea.Commit{Branch: headOfProduction, Message: "Mine", Files: map[string]string{"mine": "x"}})
@@ -279,7 +290,7 @@ func TestPullRequestsAtGitea(t *testing.T) {
 			e.until("the merge", func() bool { return e.has("main", "production") == "3" })
 		},
 		"a head that only says that it is ours is not merged": func(t *testing.T, s *giteaServer) {
-			e := s.env(t, proposes(never))
+			e := s.briefly(t, proposes(never))
 			e.verify("2")
 			e.imitate()
 			e.pipeline.Spec.Stages[1].Write.PullRequest.AutoMerge = sluicev1.AutoMergeSelf
@@ -290,7 +301,7 @@ func TestPullRequestsAtGitea(t *testing.T) {
 			}
 		},
 		"the gates are a status that the branch can require": func(t *testing.T, s *giteaServer) {
-			e := s.env(t, proposes(), func(p *sluicev1.Pipeline) { p.Spec.Stages[1].Approval = &sluicev1.Approval{MinApprovals: 1} })
+			e := s.briefly(t, proposes(), func(p *sluicev1.Pipeline) { p.Spec.Stages[1].Approval = &sluicev1.Approval{MinApprovals: 1} })
 			e.verify("2")
 			must(t, e.repo.Protect(t.Context(), gitea.Protection{Branch: "main", Statuses: []string{headOfProduction}}))
 			if state := e.status(e.pull().Head.SHA); state != "pending" {
@@ -315,7 +326,7 @@ func TestHowAPullRequestIsMergedAtGitea(t *testing.T) {
 		{sluicev1.MergeMethodRebase, gitea.StyleRebase}, {sluicev1.MergeMethodFastForward, gitea.StyleFastForward},
 	} {
 		t.Run("method "+string(tc.method)+" where "+string(tc.style)+" is allowed", func(t *testing.T) {
-			e := server.env(t, proposes(func(pr *sluicev1.PullRequest) { pr.MergeMethod = tc.method }))
+			e := server.briefly(t, proposes(func(pr *sluicev1.PullRequest) { pr.MergeMethod = tc.method }))
 			must(t, e.repo.Allow(t.Context(), tc.style))
 			e.verify("2")
 			e.until("the merge", func() bool { return e.has("main", "production") == "2" })
