@@ -21,7 +21,8 @@ trap 'rm -rf "$tmp"' EXIT
 "$controller_gen" crd:allowDangerousTypes=true paths=./api/... output:dir="$tmp"
 
 # Imported kinds come without descriptions, and only those that have a
-# controller: a CRD without one accepts objects that nothing will ever act on.
+# controller: a CRD without one accepts objects that nothing will ever act on. Objects of
+# ExternalArtifact are written by others, for Kustomizations to read.
 imported() {
 	"$controller_gen" crd:maxDescLen=0 paths="$1" output:dir="$tmp/imported"
 	shift
@@ -32,7 +33,8 @@ imported() {
 	done
 }
 imported github.com/fluxcd/source-controller/api/v1 source.toolkit.fluxcd.io_gitrepositories.yaml \
-	source.toolkit.fluxcd.io_ocirepositories.yaml
+	source.toolkit.fluxcd.io_ocirepositories.yaml source.toolkit.fluxcd.io_buckets.yaml \
+	source.toolkit.fluxcd.io_externalartifacts.yaml
 imported github.com/fluxcd/kustomize-controller/api/v1 kustomize.toolkit.fluxcd.io_kustomizations.yaml
 imported github.com/fluxcd/notification-controller/api/v1 notification.toolkit.fluxcd.io_receivers.yaml
 rm -r "$tmp/imported"

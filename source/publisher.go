@@ -33,6 +33,8 @@ type Snapshot struct {
 	Name, Revision string
 	// Ignore is spec.ignore.
 	Ignore *string
+	// Note is kept beside the artifact, for [Store.Note].
+	Note []byte
 	// Open returns the files. It is called when they are needed, and memory for an
 	// artifact of a common size has been granted; what it holds beyond that is added to
 	// the grant, which may be nil.
@@ -88,7 +90,7 @@ func (p *Publisher) Publish(ctx context.Context, s Snapshot, recorded Recorded) 
 		return nil, err
 	}
 	defer memory.Release()
-	content := Content{Name: s.Name, Revision: s.Revision, Memory: memory}
+	content := Content{Name: s.Name, Revision: s.Revision, Memory: memory, Note: s.Note}
 	if s.Bytes != nil {
 		content.Bytes, err = s.Bytes(memory)
 	} else {
@@ -133,6 +135,19 @@ func FilesOf(t tree.Tree) (Files, error) {
 		return nil, fmt.Errorf("listing files: %w", err)
 	}
 	return f, nil
+}
+
+// All makes a view of the files leave none out: for sources whose rules were applied
+// before the files were fetched.
+func All(files Files) Files { return complete{files} }
+
+type complete struct{ Files }
+
+func (c complete) held() int64 {
+	if in, ok := c.Files.(interface{ held() int64 }); ok {
+		return in.held()
+	}
+	return 0
 }
 
 // hashedTree is a tree with a path for each hash.

@@ -81,6 +81,31 @@ func CheckIgnore(ignore *string) error {
 	return (&patterns{key: sha256.New()}).addSpec(*ignore)
 }
 
+// Ignore are the rules of a source that knows its files before it has them.
+type Ignore struct{ matcher gitignore.Matcher }
+
+// NewIgnore reads spec.ignore, which may be nil, and the .sourceignore at the top, which may
+// be empty; the former wins. Without any rule nothing is ignored.
+func NewIgnore(ignore *string, top []byte) (Ignore, error) {
+	found := patterns{key: sha256.New()}
+	err := found.addBytes(int64(len(top)))
+	if err == nil {
+		err = found.add(nil, top)
+	}
+	if err != nil {
+		return Ignore{}, fmt.Errorf("%s: %w", sourceignore.IgnoreFile, err)
+	}
+	if ignore != nil {
+		if err := found.addSpec(*ignore); err != nil {
+			return Ignore{}, err
+		}
+	}
+	return Ignore{gitignore.NewMatcher(found.list)}, nil
+}
+
+// Ignores reports whether a file is left out.
+func (i Ignore) Ignores(path string) bool { return i.matcher.Match(strings.Split(path, "/"), false) }
+
 // addSpec reads spec.ignore.
 func (p *patterns) addSpec(ignore string) error {
 	err := p.addBytes(int64(len(ignore)))
@@ -97,6 +122,9 @@ func (p *patterns) addSpec(ignore string) error {
 // order that Flux gives them. When there are none, defaults apply; what belongs
 // to version control is always left out.
 func (b *builder) loadRules(ignore *string) (*rules, error) {
+	if _, all := b.files.(complete); all {
+		return &rules{key: "all", matcher: gitignore.NewMatcher(nil)}, nil
+	}
 	found := patterns{key: sha256.New()}
 	if err := b.findRules("", "", &found); err != nil {
 		return nil, err

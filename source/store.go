@@ -39,6 +39,8 @@ const (
 	// copySuffix is that of what is kept as it came.
 	copySuffix  = ".tgz"
 	indexSuffix = ".members.json"
+	// noteSuffix is that of what a source wants to find again beside its artifact.
+	noteSuffix = ".note"
 	temporary   = ".tmp-*"
 )
 
@@ -107,6 +109,8 @@ type Content struct {
 	View *View
 	// Bytes are kept as they are, if there is no view.
 	Bytes []byte
+	// Note is kept beside the artifact, for [Store.Note]; nil is none.
+	Note []byte
 	// Memory is what is read while it is made added to; it may be nil.
 	Memory *budget.Grant
 
@@ -223,6 +227,9 @@ func (s *Store) write(ctx context.Context, target string, c Content, from *previ
 	if err := os.Rename(file.Name(), target); err != nil {
 		return "", 0, err
 	}
+	if err := note(target, c.Note); err != nil {
+		return "", 0, err
+	}
 	sum = digest.NewDigest(digest.SHA256, hash)
 	if index == nil {
 		return sum, size, file.Close()
@@ -241,8 +248,35 @@ func archive(ctx context.Context, w io.Writer, c Content, from *previous) (index
 	return index, last.Offset + last.Length, err
 }
 
-func indexOf(archive string) string {
-	return strings.TrimSuffix(strings.TrimSuffix(archive, archiveSuffix), copySuffix) + indexSuffix
+func indexOf(archive string) string { return besides(archive, indexSuffix) }
+
+// besides is a file that belongs to an archive.
+func besides(archive, suffix string) string {
+	return strings.TrimSuffix(strings.TrimSuffix(archive, archiveSuffix), copySuffix) + suffix
+}
+
+// note keeps the note of an archive, or removes an old one.
+func note(archive string, content []byte) error {
+	if content != nil {
+		return os.WriteFile(besides(archive, noteSuffix), content, 0o600)
+	}
+	if err := os.Remove(besides(archive, noteSuffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// Note returns what was kept beside an artifact with [Content]; nil if there is nothing.
+// Whether it is what the artifact was made with is for the caller to find out.
+func (s *Store) Note(artifact *meta.Artifact) []byte {
+	if artifact == nil || !isArchive(artifact.Path) {
+		return nil
+	}
+	content, err := os.ReadFile(besides(filepath.Join(s.root, filepath.FromSlash(artifact.Path)), noteSuffix))
+	if err != nil {
+		return nil
+	}
+	return content
 }
 
 // previous opens the newest archive to copy from; nil when there is none. An
@@ -306,7 +340,7 @@ func (s *Store) collect(key Key) error {
 	for i, archive := range archives(dir) {
 		if i >= keptArtifacts {
 			s.forget(path.Join(key.dir(), filepath.Base(archive)))
-			errs = append(errs, os.Remove(indexOf(archive)), os.Remove(archive))
+			errs = append(errs, os.Remove(indexOf(archive)), note(archive, nil), os.Remove(archive))
 		}
 	}
 	left, _ := filepath.Glob(filepath.Join(dir, temporary))

@@ -70,10 +70,10 @@ func TestEveryFieldIsHonouredOrRefused(t *testing.T) {
 func TestRefuseNamesAllFields(t *testing.T) {
 	k := app("a")
 	k.Spec.HealthChecks = slices.Repeat([]meta.NamespacedObjectKindReference{{}}, maxHealthChecks+1)
-	k.Spec.SourceRef.Kind = "Other"
+	k.Spec.SourceRef.Kind = "HelmChart"
 	err := refuse(k)
 	if want := "field is not supported: spec.healthChecks (101 entries, of which at most 100 are watched one by one; " +
-		"spec.wait covers any number), spec.sourceRef.kind (Other)"; err == nil || err.Error() != want {
+		"spec.wait covers any number), spec.sourceRef.kind (HelmChart)"; err == nil || err.Error() != want {
 		t.Errorf("refuse = %v, want %s", err, want)
 	}
 	if err := refuse(app("a")); err != nil {

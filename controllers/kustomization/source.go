@@ -35,6 +35,8 @@ type sourceKind struct {
 var sources = []sourceKind{
 	{sourcev1.GitRepositoryKind, func() artifactSource { return &sourcev1.GitRepository{} }},
 	{sourcev1.OCIRepositoryKind, func() artifactSource { return &sourcev1.OCIRepository{} }},
+	{sourcev1.BucketKind, func() artifactSource { return &sourcev1.Bucket{} }},
+	{sourcev1.ExternalArtifactKind, func() artifactSource { return &sourcev1.ExternalArtifact{} }},
 }
 
 func sourceOf(kind string) (sourceKind, bool) {

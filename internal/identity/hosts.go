@@ -17,6 +17,9 @@ const (
 	Registry Service = "registry"
 	Git      Service = "git"
 	Metrics  Service = "metrics"
+	// Storage is that of buckets, and Tokens where credentials come from that do not last.
+	Storage Service = "storage"
+	Tokens  Service = "tokens"
 )
 
 // The providers, as spec.provider spells them.
@@ -58,11 +61,24 @@ var hosts = map[string]map[Service]owned{
 			// The second label of an endpoint of a customer's own service is vpce-svc-...
 			`vpce-[a-z0-9-]+\.monitoring(?:-fips)?\.`+region+`\.vpce\.`+partitions),
 			"monitoring.<region>.amazonaws.com, and its VPC endpoints"},
+		// A bucket may be the first labels, and is served by S3 itself.
+		Storage: {whole(`(?:[a-z0-9][a-z0-9.-]*\.)?s3\.amazonaws\.com`,
+			`(?:[a-z0-9][a-z0-9.-]*\.)?s3(?:-fips)?(?:\.dualstack)?\.`+region+`\.`+partitions,
+			`(?:[a-z0-9][a-z0-9.-]*\.)?s3-(?:us|eu|ap|sa)(?:-[a-z]+)+-[0-9]+\.amazonaws\.com`,
+			`(?:[a-z0-9][a-z0-9.-]*\.)?bucket\.vpce-[a-z0-9]+-[a-z0-9-]+\.s3\.`+region+`\.vpce\.`+partitions),
+			"s3.<region>.amazonaws.com, and its VPC endpoints"},
+		Tokens: {whole(`sts\.amazonaws\.com`, `sts(?:-fips)?\.`+region+`\.`+partitions,
+			`sts(?:-fips)?\.`+region+`\.api\.(?:aws|amazonwebservices\.com\.cn|amazonwebservices\.eu)`,
+			`vpce-[a-z0-9-]+\.sts\.`+region+`\.vpce\.`+partitions),
+			"sts.<region>.amazonaws.com, and its VPC endpoints"},
 	},
 	azure: {
 		Registry: {whole(`(?:[a-z0-9-]+\.)+azurecr\.(?:io|cn|de|us)`), "*.azurecr.io"},
 		// Names of two labels below visualstudio.com are tunnels to customers' machines.
 		Git: {whole(`dev\.azure\.com`, `[a-z0-9-]+\.visualstudio\.com`), "dev.azure.com, <organization>.visualstudio.com"},
+		Storage: {whole(`[a-z0-9]{3,24}(?:-secondary)?\.blob\.core\.(?:windows\.net|chinacloudapi\.cn|usgovcloudapi\.net)`,
+			`[a-z0-9]{3,24}\.z[0-9]{1,2}\.blob\.storage\.azure\.net`),
+			"<account>.blob.core.windows.net"},
 	},
 	gcp: {
 		Registry: {whole(`(?:[a-z0-9-]+\.)*gcr\.io`, `[a-z0-9-]+-docker\.pkg\.dev`, `docker\.s3nsregistry\.fr`),
@@ -72,6 +88,9 @@ var hosts = map[string]map[Service]owned{
 		Metrics: {whole(`monitoring\.googleapis\.com`, `monitoring\.mtls\.googleapis\.com`, `monitoring\.[a-z0-9-]+\.rep\.googleapis\.com`,
 			`monitoring-[a-z0-9-]+\.p\.googleapis\.com`, `monitoring\.s3nsapis\.fr`),
 			"monitoring.googleapis.com"},
+		Storage: {whole(`storage\.googleapis\.com`, `storage\.mtls\.googleapis\.com`, `storage\.[a-z0-9-]+\.rep\.googleapis\.com`,
+			`storage-[a-z0-9-]+\.p\.googleapis\.com`, `storage\.s3nsapis\.fr`),
+			"storage.googleapis.com"},
 	},
 }
 

@@ -48,6 +48,15 @@ var crds = map[string]facts{
 		Columns: []string{"URL", "Ready", "Status", "Age"},
 		Status:  `{"observedGeneration":-1}`,
 	},
+	"buckets.source.toolkit.fluxcd.io": {
+		Categories: []string{"all", "fluxcd", "fluxcd-sources"},
+		Columns:    []string{"Endpoint", "Age", "Ready", "Status"},
+		Status:     `{"observedGeneration":-1}`,
+	},
+	"externalartifacts.source.toolkit.fluxcd.io": {
+		Short: []string{"ea"}, Categories: []string{"all", "fluxcd", "fluxcd-sources"},
+		Columns: []string{"Age", "Ready", "Status", "Source"},
+	},
 	"kustomizations.kustomize.toolkit.fluxcd.io": {
 		Short: []string{"ks"}, Categories: []string{"all", "fluxcd", "fluxcd-appliers"},
 		Columns: []string{"Age", "Ready", "Status"},

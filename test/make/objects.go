@@ -56,6 +56,17 @@ func GitRepository(namespace, name string, changes ...func(*sourcev1.GitReposito
 	}, changes)
 }
 
+// Bucket follows a bucket of S3 once an hour, without credentials. Nothing answers there.
+func Bucket(namespace, name string, changes ...func(*sourcev1.Bucket)) *sourcev1.Bucket {
+	return changed(&sourcev1.Bucket{
+		ObjectMeta: named(namespace, name),
+		Spec: sourcev1.BucketSpec{
+			Provider: sourcev1.BucketProviderGeneric, BucketName: name, Endpoint: "127.0.0.1:1", Insecure: true,
+			Interval: metav1.Duration{Duration: time.Hour},
+		},
+	}, changes)
+}
+
 // WithSecret makes a GitRepository use a Secret of its namespace.
 func WithSecret(name string) func(*sourcev1.GitRepository) {
 	return func(g *sourcev1.GitRepository) { g.Spec.SecretRef = &meta.LocalObjectReference{Name: name} }

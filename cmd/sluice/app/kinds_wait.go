@@ -35,10 +35,12 @@ var needed = map[string][]schema.GroupVersionKind{
 	},
 	"source": {
 		sourcev1.GroupVersion.WithKind(sourcev1.GitRepositoryKind), sourcev1.GroupVersion.WithKind(sourcev1.OCIRepositoryKind),
+		sourcev1.GroupVersion.WithKind(sourcev1.BucketKind),
 	},
 	"kustomize": {
 		kustomizev1.GroupVersion.WithKind(kustomizev1.KustomizationKind),
 		sourcev1.GroupVersion.WithKind(sourcev1.GitRepositoryKind), sourcev1.GroupVersion.WithKind(sourcev1.OCIRepositoryKind),
+		sourcev1.GroupVersion.WithKind(sourcev1.BucketKind), sourcev1.GroupVersion.WithKind(sourcev1.ExternalArtifactKind),
 	},
 	"canary": {
 		flaggerv1.GroupVersion.WithKind("Canary"), flaggerv1.GroupVersion.WithKind("MetricTemplate"),

@@ -13,6 +13,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
+	"github.com/sluice-cd/sluice/controllers/bucket"
 	"github.com/sluice-cd/sluice/controllers/gitrepository"
 	"github.com/sluice-cd/sluice/controllers/imagepolicy"
 	"github.com/sluice-cd/sluice/controllers/imagerepository"
@@ -227,7 +228,13 @@ func (w *wiring) source() error {
 		Client: w.mgr.GetClient(), Secrets: w.mgr.GetAPIReader(), Clock: w.clock, Registry: registries, Scanner: scanner,
 		Publisher: publisher, PublicGood: w.sigstore(), Guard: w.guard, Tagged: &w.tagged,
 	}
-	return errors.Join(repositories.SetupWithManager(w.mgr, w.options), artifacts.SetupWithManager(w.mgr, w.options))
+	buckets := &bucket.Reconciler{
+		Client: w.mgr.GetClient(), Secrets: w.mgr.GetAPIReader(), Clock: w.clock, Tokens: w.tokens, Publisher: publisher, Opener: w.opener(),
+		Transports: outbound.NewTransports(w.guard), Guard: w.guard,
+	}
+	return errors.Join(
+		repositories.SetupWithManager(w.mgr, w.options), artifacts.SetupWithManager(w.mgr, w.options), buckets.SetupWithManager(w.mgr, w.options),
+	)
 }
 
 // opener reads artifacts of this process, and of others.

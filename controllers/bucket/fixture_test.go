@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bucket
+
+import (
+	"bytes"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"github.com/johannesboyne/gofakes3"
+	"github.com/johannesboyne/gofakes3/backend/s3mem"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/sluice-cd/sluice/internal/outbound"
+	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/internal/tree"
+	"github.com/sluice-cd/sluice/source"
+	"github.com/sluice-cd/sluice/test/make"
+)
+
+const name = "app"
+
+// fixture is a reconciler of one Bucket against a server that speaks S3.
+type fixture struct {
+	*testing.T
+	*Reconciler
+	backend gofakes3.Backend
+	server  *httptest.Server
+	obj     *sourcev1.Bucket
+	clock   *clocktesting.FakeClock
+	dir     string
+	// objects are what the API server has.
+	objects []client.Object
+
+	mu       sync.Mutex
+	requests []string
+	// answer may take a request's place.
+	answer func(http.ResponseWriter, *http.Request) bool
+}
+
+func setup(t *testing.T) *fixture {
+	t.Helper()
+	f := &fixture{
+		T: t, dir: t.TempDir(), backend: s3mem.New(),
+		clock: clocktesting.NewFakeClock(time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)),
+	}
+	if err := f.backend.CreateBucket(name); err != nil {
+		t.Fatal(err)
+	}
+	s3 := gofakes3.New(f.backend, gofakes3.WithLogger(gofakes3.DiscardLog())).Server()
+	f.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path, _ := url.PathUnescape(r.URL.EscapedPath())
+		f.mu.Lock()
+		f.requests = append(f.requests, r.Method+" "+path)
+		answer := f.answer
+		f.mu.Unlock()
+		if answer == nil || !answer(w, r) {
+			s3.ServeHTTP(w, r)
+		}
+	}))
+	t.Cleanup(f.server.Close)
+	f.obj = make.Bucket("apps", name, func(b *sourcev1.Bucket) {
+		b.Spec.Endpoint, b.Spec.Region = strings.TrimPrefix(f.server.URL, "http://"), "us-east-1"
+	})
+	f.restart()
+	return f
+}
+
+// restart is what a new process begins with.
+func (f *fixture) restart() {
+	objects := fake.NewClientBuilder().WithObjects(f.objects...).Build()
+	store := source.NewStore(f.dir, "store.example.com", f.clock)
+	f.Reconciler = &Reconciler{
+		Client: objects, Secrets: objects, Clock: f.clock, Publisher: source.Publisher{Store: store}, Opener: source.NewOpener(store),
+		Transports: outbound.NewTransports(nil),
+	}
+}
+
+// put puts objects into the bucket.
+func (f *fixture) put(objects map[string]string) {
+	f.Helper()
+	for key, content := range objects {
+		header := map[string]string{"Last-Modified": "Mon, 02 Jan 2006 15:04:05 GMT"}
+		if _, err := f.backend.PutObject(name, key, header, strings.NewReader(content), int64(len(content)), nil); err != nil {
+			f.Fatal(err)
+		}
+	}
+}
+
+func (f *fixture) remove(key string) {
+	f.Helper()
+	if _, err := f.backend.DeleteObject(name, key); err != nil {
+		f.Fatal(err)
+	}
+}
+
+// asked returns what the server was asked since the last call, sorted.
+func (f *fixture) asked() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	asked := f.requests
+	f.requests = nil
+	slices.Sort(asked)
+	return asked
+}
+
+// answers lets answer take the place of the server.
+func (f *fixture) answers(answer func(http.ResponseWriter, *http.Request) bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.answer = answer
+}
+
+func (f *fixture) must() reconciler.Result {
+	f.Helper()
+	result, err := f.Reconcile(f.Context(), f.obj)
+	if err != nil {
+		f.Fatal(err)
+	}
+	return result
+}
+
+// fails reconciles, and checks the reason and a part of the message.
+func (f *fixture) fails(reason, text string) error {
+	f.Helper()
+	_, err := f.Reconcile(f.Context(), f.obj)
+	if err == nil {
+		f.Fatal("it did not fail")
+	}
+	if got := reconciler.ReasonOf(err, f.Reason); got != reason || !strings.Contains(err.Error(), text) {
+		f.Errorf("failed with reason %s: %v\nwant %s, and %q", got, err, reason, text)
+	}
+	return err
+}
+
+// files are those of the artifact in status.
+func (f *fixture) files() map[string]string {
+	f.Helper()
+	t, err := source.NewOpener(f.Publisher.Store).Open(f.Context(), f.obj.Status.Artifact)
+	if err != nil {
+		f.Fatal(err)
+	}
+	all := map[string]string{}
+	err = tree.Walk(t, "", func(path string, _ tree.Entry) error {
+		data, err := t.ReadFile(path)
+		all[path] = string(bytes.Clone(data))
+		return err
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
+	return all
+}

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bucket
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/fluxcd/pkg/auth"
+	"github.com/fluxcd/pkg/cache"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/sluice-cd/sluice/internal/bucket"
+	"github.com/sluice-cd/sluice/internal/outbound"
+	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/source"
+)
+
+// kept is what one look leaves for the next.
+type kept struct {
+	id     string // of how the bucket is reached
+	bucket bucket.Bucket
+	ignore ignoreFile
+}
+
+// check refuses a spec that can mean nothing. Its errors are for a person to mend.
+func check(obj *sourcev1.Bucket) error {
+	if err := source.CheckIgnore(obj.Spec.Ignore); err != nil {
+		return storageFailed(err)
+	}
+	generic := provider(obj) == bucket.Generic
+	switch {
+	case obj.Spec.ServiceAccountName != "" && generic:
+		return fetchFailed(sourcev1.InvalidProviderConfigurationReason, errors.New("spec.serviceAccountName means nothing for provider generic"))
+	case obj.Spec.ServiceAccountName != "" && obj.Spec.SecretRef != nil:
+		return fetchFailed(sourcev1.InvalidProviderConfigurationReason,
+			errors.New("spec.secretRef and spec.serviceAccountName exclude one another: remove one of them"))
+	case obj.Spec.ServiceAccountName != "" && !auth.IsObjectLevelWorkloadIdentityEnabled():
+		return fetchFailed(meta.FeatureGateDisabledReason,
+			fmt.Errorf("to use spec.serviceAccountName for provider authentication please enable the %s feature gate in the controller",
+				auth.FeatureGateObjectLevelWorkloadIdentity))
+	case obj.Spec.CertSecretRef != nil && !generic:
+		return fetchFailed(sourcev1.InvalidProviderConfigurationReason,
+			fmt.Errorf("spec.certSecretRef is for provider generic only, not for %s: remove it", provider(obj)))
+	}
+	return nil
+}
+
+func provider(obj *sourcev1.Bucket) string {
+	if obj.Spec.Provider == "" {
+		return bucket.Generic
+	}
+	return obj.Spec.Provider
+}
+
+// open returns the bucket of a source: that of the look before, if nothing has changed.
+func (r *Reconciler) open(ctx context.Context, obj *sourcev1.Bucket) (*kept, error) {
+	s := secrets{ctx: ctx, reader: r.Secrets, namespace: obj.Namespace}
+	settings, reached, err := r.settings(obj, &s)
+	if err != nil {
+		return nil, fetchFailed(sourcev1.AuthenticationFailedReason, err)
+	}
+	id := reached.id(obj, settings)
+	key := client.ObjectKeyFromObject(obj)
+	r.mu.Lock()
+	known := r.known[key]
+	r.mu.Unlock()
+	if known != nil && known.id == id && !isIdentified(settings) {
+		return known, nil
+	}
+	settings.Identity = r.identity(obj, reached)
+	opened, err := bucket.Open(ctx, settings)
+	switch {
+	case errors.Is(err, bucket.ErrInvalid) && settings.STS != nil:
+		return nil, reconcile.TerminalError(fetchFailed(sourcev1.InvalidSTSConfigurationReason, err))
+	case errors.Is(err, bucket.ErrInvalid):
+		return nil, reconcile.TerminalError(fetchFailed(sourcev1.InvalidProviderConfigurationReason, err))
+	case err != nil:
+		return nil, fetchFailed(sourcev1.AuthenticationFailedReason, err)
+	}
+	made := &kept{id: id, bucket: opened}
+	if known != nil && known.id == id {
+		made.ignore = known.ignore
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.known == nil {
+		r.known = map[types.NamespacedName]*kept{}
+	}
+	r.known[key] = made
+	return made, nil
+}
+
+// isIdentified reports whether credentials are those of a cloud, which do not last.
+func isIdentified(s bucket.Settings) bool { return s.Secret == nil && s.Provider != bucket.Generic }
+
+// reached is how the server of a source is reached.
+type reached struct {
+	server, sts outbound.Settings
+	proxy       *url.URL
+}
+
+// id tells apart how a bucket is reached. It is a digest, and kept in memory only.
+func (w reached) id(obj *sourcev1.Bucket, s bucket.Settings) string {
+	h := sha256.New()
+	say := func(parts ...any) { _, _ = fmt.Fprintf(h, "%q\n", parts) }
+	say(provider(obj), obj.Spec.Endpoint, obj.Spec.BucketName, obj.Spec.Region, obj.Spec.Prefix, obj.Spec.Insecure, obj.Spec.ServiceAccountName)
+	say(w.server, w.sts)
+	for _, key := range slices.Sorted(maps.Keys(s.Secret)) {
+		say(key, s.Secret[key])
+	}
+	if s.STS != nil {
+		say(s.STS.Provider, s.STS.Endpoint, s.STS.Username, s.STS.Password)
+	}
+	return string(h.Sum(nil))
+}
+
+// settings reads what the spec and its Secrets say.
+func (r *Reconciler) settings(obj *sourcev1.Bucket, s *secrets) (bucket.Settings, reached, error) {
+	var way reached
+	settings := bucket.Settings{
+		Provider: provider(obj), Name: obj.Spec.BucketName, Endpoint: obj.Spec.Endpoint, Region: obj.Spec.Region, Insecure: obj.Spec.Insecure,
+	}
+	if obj.Spec.ServiceAccountName != "" {
+		settings.Account = obj.Namespace + "/" + obj.Spec.ServiceAccountName
+	}
+	var err error
+	if obj.Spec.SecretRef != nil {
+		if settings.Secret, err = s.get("spec.secretRef", obj.Spec.SecretRef); err != nil {
+			return settings, way, err
+		}
+		if settings.Secret == nil {
+			settings.Secret = map[string][]byte{}
+		}
+	}
+	if way.proxy, err = s.proxy(obj.Spec.ProxySecretRef); err != nil {
+		return settings, way, err
+	}
+	if way.proxy != nil {
+		settings.Route = append(settings.Route, "spec.proxySecretRef")
+		if err := r.Guard.CheckURL(way.proxy); err != nil {
+			return settings, way, fmt.Errorf("spec.proxySecretRef: %w", err)
+		}
+	}
+	if way.server, err = s.tls("spec.certSecretRef", obj.Spec.CertSecretRef, way.proxy); err != nil {
+		return settings, way, err
+	}
+	if settings.Transport, err = r.transport("spec.certSecretRef", way.server); err != nil {
+		return settings, way, err
+	}
+	if sts := obj.Spec.STS; sts != nil {
+		settings.STS = &bucket.STS{Provider: sts.Provider, Endpoint: sts.Endpoint}
+		err = r.sts(sts, settings.STS, &way, s)
+	}
+	return settings, way, err
+}
+
+// sts reads what the spec says of the security token service.
+func (r *Reconciler) sts(spec *sourcev1.BucketSTSSpec, to *bucket.STS, way *reached, s *secrets) error {
+	if spec.SecretRef != nil {
+		data, err := s.get("spec.sts.secretRef", spec.SecretRef)
+		if err != nil {
+			return err
+		}
+		to.Username, to.Password = string(data["username"]), string(data["password"])
+		if to.Username == "" || to.Password == "" {
+			return fmt.Errorf("spec.sts.secretRef: invalid '%s' secret data for '%s' STS provider: required fields username, password",
+				spec.SecretRef.Name, spec.Provider)
+		}
+	}
+	var err error
+	if way.sts, err = s.tls("spec.sts.certSecretRef", spec.CertSecretRef, way.proxy); err != nil {
+		return err
+	}
+	to.Transport, err = r.transport("spec.sts.certSecretRef", way.sts)
+	return err
+}
+
+func (r *Reconciler) transport(field string, s outbound.Settings) (http.RoundTripper, error) {
+	transport, err := r.Transports.For(s)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", field, err)
+	}
+	return transport, nil
+}
+
+// identity is how credentials are asked for of the cloud.
+func (r *Reconciler) identity(obj *sourcev1.Bucket, way reached) []auth.Option {
+	opts := []auth.Option{auth.WithClient(r.Client), auth.WithServiceAccountNamespace(obj.Namespace)}
+	if account := obj.Spec.ServiceAccountName; account != "" {
+		opts = append(opts, auth.WithServiceAccountName(account))
+	}
+	if way.proxy != nil {
+		opts = append(opts, auth.WithProxyURL(*way.proxy))
+	}
+	if r.Tokens != nil {
+		opts = append(opts, auth.WithCache(*r.Tokens, cache.InvolvedObject{
+			Kind: sourcev1.BucketKind, Namespace: obj.Namespace, Name: obj.Name, Operation: cache.OperationReconcile,
+		}))
+	}
+	return opts
+}
+
+// secrets reads Secrets of one namespace, in one look.
+type secrets struct {
+	ctx       context.Context //nolint:containedctx // it lives as long as the look
+	reader    client.Reader
+	namespace string
+}
+
+func (s *secrets) get(field string, ref *meta.LocalObjectReference) (map[string][]byte, error) {
+	var secret corev1.Secret
+	key := types.NamespacedName{Namespace: s.namespace, Name: ref.Name}
+	if err := s.reader.Get(s.ctx, key, &secret); err != nil {
+		return nil, fmt.Errorf("%s: failed to get secret '%s': %w", field, key, err)
+	}
+	return secret.Data, nil
+}
+
+// proxy reads address, username and password. Errors do not quote the address: it may hold
+// a password too.
+func (s *secrets) proxy(ref *meta.LocalObjectReference) (*url.URL, error) {
+	if ref == nil {
+		return nil, nil
+	}
+	data, err := s.get("spec.proxySecretRef", ref)
+	if err != nil {
+		return nil, err
+	}
+	address, err := url.Parse(string(data["address"]))
+	if err != nil || address.Host == "" {
+		return nil, fmt.Errorf("spec.proxySecretRef: secret '%s/%s': 'address' must be the URL of a proxy", s.namespace, ref.Name)
+	}
+	if user := string(data["username"]); user != "" {
+		address.User = url.UserPassword(user, string(data["password"]))
+	}
+	return address, nil
+}
+
+// tls reads certificates.
+func (s *secrets) tls(field string, ref *meta.LocalObjectReference, proxy *url.URL) (outbound.Settings, error) {
+	var settings outbound.Settings
+	if proxy != nil {
+		settings.Proxy = proxy.String()
+	}
+	if ref == nil {
+		return settings, nil
+	}
+	data, err := s.get(field, ref)
+	if err != nil {
+		return settings, err
+	}
+	settings.CA, settings.Cert, settings.Key = string(data["ca.crt"]), string(data["tls.crt"]), string(data["tls.key"])
+	if settings.CA == "" && settings.Cert == "" {
+		return settings, fmt.Errorf("%s: secret '%s/%s' has neither 'ca.crt' nor 'tls.crt' and 'tls.key'", field, s.namespace, ref.Name)
+	}
+	return settings, nil
+}
+
+func fetchFailed(reason string, err error) error {
+	return reconciler.WithCondition(sourcev1.FetchFailedCondition, reason, err)
+}
+
+func storageFailed(err error) error {
+	return reconciler.WithCondition(sourcev1.StorageOperationFailedCondition, sourcev1.ArchiveOperationFailedReason, err)
+}
+
+// fail records an error in the condition that it belongs to.
+func (r *Reconciler) fail(obj *sourcev1.Bucket, err error) error {
+	var f reconciler.ConditionError
+	if errors.As(err, &f) {
+		r.set(obj, f.Condition, reconciler.ReasonOf(f, r.Reason), reconciler.ConditionMessage(f))
+	}
+	return err
+}
+
+func (r *Reconciler) set(obj *sourcev1.Bucket, condition, reason, message string) {
+	reconciler.SetCondition(obj, r.Clock.Now(), metav1.Condition{
+		Type: condition, Status: metav1.ConditionTrue, Reason: reason, Message: message,
+	})
+}

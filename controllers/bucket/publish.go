@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bucket
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/fluxcd/pkg/sourceignore"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/sluice-cd/sluice/internal/bucket"
+	"github.com/sluice-cd/sluice/internal/budget"
+	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/internal/tree"
+	"github.com/sluice-cd/sluice/source"
+)
+
+// What a bucket may make of itself.
+const (
+	// maxListed bounds the objects of a list, ignored ones counted too, and maxObjects those
+	// of an artifact.
+	maxListed  = 500_000
+	maxObjects = 50_000
+	// maxObject bounds an object, and maxBytes all of an artifact.
+	maxObject = 100 << 20
+	maxBytes  = 256 << 20
+	// maxKey is the longest key that clouds accept, in bytes.
+	maxKey = 1024
+	// listedMemory is what an object of a list takes.
+	listedMemory = 512
+	// downloads is how many objects are read at once.
+	downloads = 16
+	// lists is how often a bucket that keeps changing is listed in one look.
+	lists = 3
+)
+
+// listing is what a bucket has, without what is ignored.
+type listing struct {
+	objects map[string]bucket.Object
+	bytes   int64
+}
+
+// revision is the digest over keys and etags, as Flux has it.
+func revisionOf(etags map[string]string) string {
+	h := sha256.New()
+	for _, key := range slices.Sorted(maps.Keys(etags)) {
+		_, _ = fmt.Fprintf(h, "%s %s\n", key, etags[key])
+	}
+	return fmt.Sprintf("sha256:%x", h.Sum(nil))
+}
+
+func (l listing) etags() map[string]string {
+	etags := make(map[string]string, len(l.objects))
+	for key, object := range l.objects {
+		etags[key] = object.ETag
+	}
+	return etags
+}
+
+// publish makes the artifact in status what the bucket has now, unless it is.
+func (r *Reconciler) publish(ctx context.Context, obj *sourcev1.Bucket, of *kept) ([]reconciler.Event, error) {
+	for look := 1; ; look++ {
+		events, err := r.publishOnce(ctx, obj, of)
+		if !errors.Is(err, bucket.ErrChanged) || look == lists {
+			return events, err
+		}
+	}
+}
+
+func (r *Reconciler) publishOnce(ctx context.Context, obj *sourcev1.Bucket, of *kept) ([]reconciler.Event, error) {
+	memory, err := r.Publisher.Memory.Acquire(ctx, obj.Namespace, listedMemory)
+	if err != nil {
+		return nil, err
+	}
+	defer memory.Release()
+	listed, err := r.list(ctx, obj, of, memory)
+	if err != nil {
+		return nil, err
+	}
+	etags := listed.etags()
+	revision := revisionOf(etags)
+	note, err := json.Marshal(etags)
+	if err != nil {
+		return nil, fmt.Errorf("noting etags: %w", err)
+	}
+	snapshot := source.Snapshot{
+		Key: keyOf(obj), Name: strings.TrimPrefix(revision, "sha256:"), Revision: revision, Ignore: obj.Spec.Ignore, Note: note,
+		Open: func(memory *budget.Grant) (source.Files, error) { return r.files(ctx, obj, of, listed, memory) },
+	}
+	recorded := source.Recorded{Artifact: obj.Status.Artifact, Ignore: obj.Status.ObservedIgnore}
+	if r.Publisher.IsCurrent(snapshot, recorded) {
+		recorded.Artifact.URL = r.Publisher.Store.URL(recorded.Artifact.Path)
+		obj.Status.URL = recorded.Artifact.URL
+		return nil, nil
+	}
+	artifact, err := r.Publisher.Publish(ctx, snapshot, recorded)
+	var f reconciler.ConditionError
+	switch {
+	case errors.As(err, &f):
+		return nil, err
+	case err != nil:
+		return nil, storageFailed(err)
+	}
+	obj.Status.Artifact, obj.Status.URL, obj.Status.ObservedIgnore = artifact, artifact.URL, obj.Spec.Ignore
+	if recorded.Artifact.HasDigest(artifact.Digest) {
+		return nil, nil
+	}
+	return []reconciler.Event{{
+		Type: corev1.EventTypeNormal, Reason: "NewArtifact",
+		Message:  fmt.Sprintf("stored artifact with %d fetched files from '%s' bucket", len(listed.objects), obj.Spec.BucketName),
+		Metadata: about(artifact),
+	}}, nil
+}
+
+// about is the metadata by which notifications know an artifact.
+func about(artifact *meta.Artifact) map[string]string {
+	return map[string]string{
+		sourcev1.GroupVersion.Group + "/revision": artifact.Revision,
+		sourcev1.GroupVersion.Group + "/digest":   artifact.Digest,
+	}
+}
+
+// list asks the bucket what it has.
+func (r *Reconciler) list(ctx context.Context, obj *sourcev1.Bucket, of *kept, memory *budget.Grant) (listing, error) {
+	all := map[string]bucket.Object{}
+	err := of.bucket.List(ctx, obj.Spec.Prefix, func(o bucket.Object) error {
+		switch {
+		case len(all) >= maxListed:
+			return fmt.Errorf("bucket '%s' has more than %d objects: set spec.prefix", obj.Spec.BucketName, maxListed)
+		case len(o.Key) > maxKey || len(o.ETag) > maxKey:
+			return fmt.Errorf("bucket '%s' has a key, or an etag, of more than %d bytes", obj.Spec.BucketName, maxKey)
+		case strings.HasSuffix(o.Key, "/"):
+			return nil // stands for a directory
+		}
+		if err := memory.Grow(listedMemory); err != nil {
+			return err
+		}
+		all[o.Key] = o
+		return nil
+	})
+	if err != nil {
+		return listing{}, failed(err)
+	}
+	rules, err := r.rules(ctx, obj, of, all)
+	if err != nil {
+		return listing{}, err
+	}
+	listed := listing{objects: all}
+	maps.DeleteFunc(all, func(key string, _ bucket.Object) bool { return key == sourceignore.IgnoreFile || rules.Ignores(key) })
+	for _, o := range all {
+		listed.bytes += max(0, o.Size)
+	}
+	return listed, listed.check(obj)
+}
+
+// check refuses what no artifact can have.
+func (l listing) check(obj *sourcev1.Bucket) error {
+	if n := len(l.objects); n > maxObjects {
+		return failed(fmt.Errorf("bucket '%s' has %d objects, of which %d are allowed: leave some out by spec.prefix, spec.ignore or a .sourceignore",
+			obj.Spec.BucketName, n, maxObjects))
+	}
+	if l.bytes > maxBytes {
+		return failed(fmt.Errorf("the objects of bucket '%s' have %d bytes, of which %d are allowed: leave some out by spec.prefix, "+
+			"spec.ignore or a .sourceignore", obj.Spec.BucketName, l.bytes, maxBytes))
+	}
+	for _, key := range slices.Sorted(maps.Keys(l.objects)) {
+		parts, err := tree.Split(key)
+		switch o := l.objects[key]; {
+		case err != nil || path.Join(parts...) != key:
+			return failed(fmt.Errorf("object '%s' has a key that no file can have as its path: leave it out by spec.ignore or a .sourceignore", key))
+		case o.Size < 0 || o.Size > maxObject:
+			return failed(fmt.Errorf("object '%s' has %d bytes, of which %d are allowed: leave it out by spec.ignore or a .sourceignore",
+				key, o.Size, maxObject))
+		}
+	}
+	return nil
+}
+
+// failed is an error of the bucket.
+func failed(err error) error { return fetchFailed(sourcev1.BucketOperationFailedReason, err) }
+
+// ignoreFile is the .sourceignore of a bucket as it was read last.
+type ignoreFile struct {
+	etag    string
+	content []byte
+}
+
+// rules are those of the .sourceignore at the top of the bucket, and of the spec. The file
+// is read when its etag has changed.
+func (r *Reconciler) rules(ctx context.Context, obj *sourcev1.Bucket, of *kept, all map[string]bucket.Object) (source.Ignore, error) {
+	file, there := all[sourceignore.IgnoreFile]
+	if !there && obj.Spec.Prefix != "" { // the list does not say
+		var err error
+		if file, there, err = of.bucket.Find(ctx, sourceignore.IgnoreFile); err != nil {
+			return source.Ignore{}, failed(err)
+		}
+	}
+	var content []byte
+	switch {
+	case !there:
+	case file.ETag != "" && file.ETag == of.ignore.etag:
+		content = of.ignore.content
+	case file.Size > maxIgnore:
+		return source.Ignore{}, failed(fmt.Errorf("%s has %d bytes, of which %d are allowed", sourceignore.IgnoreFile, file.Size, maxIgnore))
+	default:
+		var err error
+		if content, err = of.bucket.Get(ctx, file); err != nil {
+			return source.Ignore{}, failed(err)
+		}
+		of.ignore = ignoreFile{file.ETag, content}
+	}
+	rules, err := source.NewIgnore(obj.Spec.Ignore, content)
+	if err != nil {
+		return source.Ignore{}, storageFailed(err)
+	}
+	return rules, nil
+}
+
+// maxIgnore bounds a .sourceignore, in bytes.
+const maxIgnore = 64 << 10
+
+// files reads what is listed: from the artifact of before what it has with the same etag,
+// and the rest from the bucket.
+func (r *Reconciler) files(ctx context.Context, obj *sourcev1.Bucket, of *kept, listed listing, memory *budget.Grant) (source.Files, error) {
+	if err := memory.Grow(listed.bytes); err != nil {
+		return nil, fmt.Errorf("reading %d bytes of objects: %w", listed.bytes, err)
+	}
+	contents, missing := r.before(ctx, obj, listed)
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(downloads)
+	var mu sync.Mutex
+	for _, o := range missing {
+		group.Go(func() error {
+			data, err := of.bucket.Get(ctx, o)
+			mu.Lock()
+			defer mu.Unlock()
+			contents[o.Key] = tree.Content{Mode: tree.File, Data: data}
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, failed(err)
+	}
+	files, err := tree.New(contents)
+	if err != nil {
+		return nil, failed(fmt.Errorf("the objects of bucket '%s' make no files: %w", obj.Spec.BucketName, err))
+	}
+	found, err := source.FilesOf(files)
+	if err != nil {
+		return nil, storageFailed(err)
+	}
+	return source.All(found), nil
+}
+
+// before takes from the artifact in status what is still the same, and says what is not.
+func (r *Reconciler) before(ctx context.Context, obj *sourcev1.Bucket, listed listing) (map[string]tree.Content, []bucket.Object) {
+	contents := make(map[string]tree.Content, len(listed.objects))
+	var etags map[string]string
+	note := r.Publisher.Store.Note(obj.Status.Artifact)
+	var files tree.Tree
+	if json.Unmarshal(note, &etags) == nil && obj.Status.Artifact.HasRevision(revisionOf(etags)) {
+		files, _ = r.Opener.Open(ctx, obj.Status.Artifact) // without it, all is read again
+	}
+	var missing []bucket.Object
+	for _, key := range slices.Sorted(maps.Keys(listed.objects)) {
+		o := listed.objects[key]
+		if files != nil && o.ETag != "" && etags[key] == o.ETag {
+			if data, err := files.ReadFile(key); err == nil && int64(len(data)) == o.Size {
+				contents[key] = tree.Content{Mode: tree.File, Data: data}
+				continue
+			}
+		}
+		missing = append(missing, o)
+	}
+	return contents, missing
+}

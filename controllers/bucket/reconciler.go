@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package bucket reconciles source.toolkit.fluxcd.io Buckets: it keeps the artifact in a
+// source's status at what a bucket has now.
+//
+//	list -> keys and etags, without what is ignored -> revision -> as in status? done
+//	     -> objects with another etag than in the artifact before are read
+//	     -> archive -> status.artifact, event
+//
+// A steady look lists and reads nothing. What was read before is taken from the artifact:
+// which etags it was made of is kept beside it, so that a restart reads nothing twice.
+// An object that changes between the list and its turn makes the list be asked for again.
+//
+// How buckets are asked is in internal/bucket. Runs wait for them outside of the workers.
+package bucket
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/fluxcd/pkg/cache"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/sluice-cd/sluice/internal/outbound"
+	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/source"
+)
+
+// Reconciler reconciles Buckets.
+type Reconciler struct {
+	// Client makes tokens for ServiceAccounts, and Secrets reads the contents of Secrets,
+	// which should not be cached.
+	Client  client.Client
+	Secrets client.Reader
+	Clock   clock.PassiveClock
+	// Tokens keeps the credentials of clouds; nil keeps none.
+	Tokens *cache.TokenCache
+	// Publisher makes the artifacts, and Opener reads them again.
+	Publisher source.Publisher
+	Opener    *source.Opener
+	// Transports are what buckets are reached through, and Guard where they may be.
+	Transports *outbound.Transports
+	Guard      *outbound.Guard
+
+	mu sync.Mutex
+	// known is what is worth to be kept of a source: one entry for each, which goes with it.
+	known map[types.NamespacedName]*kept
+}
+
+const (
+	defaultTimeout = 60 * time.Second
+	// maxTimeout is for a server that never answers: each of its sources takes a slot of
+	// its namespace for as long.
+	maxTimeout = time.Hour
+	// jitter spreads the sources that were made at once over their interval.
+	jitter = 0.05
+)
+
+// SetupWithManager registers the controller.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options) error {
+	secrets, err := reconciler.Secrets[*sourcev1.Bucket]{
+		List: func() client.ObjectList { return &sourcev1.BucketList{} }, Of: secretsOf,
+	}.Watch(mgr, &sourcev1.Bucket{})
+	if err != nil {
+		return err
+	}
+	return reconciler.Setup(mgr, kind(), r, opts, secrets)
+}
+
+// kind is what the machinery that all kinds share asks of a Bucket.
+func kind() reconciler.Kind[*sourcev1.Bucket] {
+	return reconciler.Kind[*sourcev1.Bucket]{
+		Name:      "bucket",
+		New:       func() *sourcev1.Bucket { return &sourcev1.Bucket{} },
+		Suspended: func(obj *sourcev1.Bucket) bool { return obj.Spec.Suspend },
+		Observed: func(obj *sourcev1.Bucket) reconciler.Observed {
+			return reconciler.Observed{
+				Generation: &obj.Status.ObservedGeneration, HandledAt: &obj.Status.LastHandledReconcileAt,
+			}
+		},
+		Host: func(_ context.Context, obj *sourcev1.Bucket) string { return route(obj) },
+		About: func(obj *sourcev1.Bucket) map[string]string {
+			if obj.Status.Artifact == nil {
+				return nil
+			}
+			return about(obj.Status.Artifact)
+		},
+	}
+}
+
+// route names the server of a source, and the proxy before it.
+func route(obj *sourcev1.Bucket) string {
+	host := strings.ToLower(obj.Spec.Endpoint)
+	if _, after, ok := strings.Cut(host, "://"); ok {
+		host = after
+	}
+	if ref := obj.Spec.ProxySecretRef; ref != nil {
+		return host + " through " + obj.Namespace + "/" + ref.Name
+	}
+	return host
+}
+
+// secretsOf are the Secrets that a source is reached with.
+func secretsOf(obj *sourcev1.Bucket) []string {
+	refs := []*meta.LocalObjectReference{obj.Spec.SecretRef, obj.Spec.CertSecretRef, obj.Spec.ProxySecretRef}
+	if sts := obj.Spec.STS; sts != nil {
+		refs = append(refs, sts.SecretRef, sts.CertSecretRef)
+	}
+	var names []string
+	for _, ref := range refs {
+		if ref != nil {
+			names = append(names, ref.Name)
+		}
+	}
+	return names
+}
+
+// Reconcile implements [reconciler.Controller].
+func (r *Reconciler) Reconcile(ctx context.Context, obj *sourcev1.Bucket) (reconciler.Result, error) {
+	if err := check(obj); err != nil {
+		return reconciler.Result{}, r.fail(obj, reconcile.TerminalError(err))
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeoutOf(obj))
+	defer cancel()
+	of, err := r.open(ctx, obj)
+	if err != nil {
+		return reconciler.Result{}, r.fail(obj, err)
+	}
+	events, err := r.publish(ctx, obj, of)
+	if err != nil {
+		return reconciler.Result{}, r.fail(obj, err)
+	}
+	reconciler.RemoveCondition(obj, sourcev1.FetchFailedCondition)
+	reconciler.RemoveCondition(obj, sourcev1.StorageOperationFailedCondition)
+	result := reconciler.Result{
+		Reason:  meta.SucceededReason,
+		Message: fmt.Sprintf("stored artifact: revision '%s'", obj.Status.Artifact.Revision),
+		After:   spread(obj.Spec.Interval.Duration), Events: events,
+	}
+	r.set(obj, sourcev1.ArtifactInStorageCondition, meta.SucceededReason, result.Message)
+	return result, nil
+}
+
+// Finalize implements [reconciler.Finalizer].
+func (r *Reconciler) Finalize(_ context.Context, obj *sourcev1.Bucket) error {
+	r.mu.Lock()
+	delete(r.known, client.ObjectKeyFromObject(obj))
+	r.mu.Unlock()
+	return r.Publisher.Store.Remove(keyOf(obj))
+}
+
+// Reason implements [reconciler.Controller].
+func (*Reconciler) Reason(error) string { return meta.FailedReason }
+
+func keyOf(obj *sourcev1.Bucket) source.Key {
+	return source.Key{Kind: sourcev1.BucketKind, Namespace: obj.Namespace, Name: obj.Name}
+}
+
+func timeoutOf(obj *sourcev1.Bucket) time.Duration {
+	if obj.Spec.Timeout != nil && obj.Spec.Timeout.Duration > 0 {
+		return min(obj.Spec.Timeout.Duration, maxTimeout)
+	}
+	return defaultTimeout
+}
+
+// spread returns the interval, give or take its jitter.
+func spread(interval time.Duration) time.Duration {
+	return time.Duration(float64(interval) * (1 - jitter + 2*jitter*rand.Float64()))
+}

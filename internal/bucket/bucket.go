@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package bucket lists and reads the objects of buckets: of S3, whoever speaks it, of
+// Google Cloud Storage, and of Azure Blob Storage.
+//
+//	spec.provider generic, aws   S3: minio-go
+//	spec.provider gcp            the JSON API of Google Cloud Storage
+//	spec.provider azure          Azure's own library
+//
+// Credentials are those of a Secret, or the identity that a cloud gives to the workload.
+// The latter goes to the cloud's own hosts only, as package identity has it. All that is
+// read is bounded, and requests go through the transport that the caller gives.
+package bucket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/fluxcd/pkg/auth"
+
+	"github.com/sluice-cd/sluice/internal/identity"
+	"github.com/sluice-cd/sluice/internal/mask"
+)
+
+// The providers, as spec.provider spells them.
+const (
+	Generic = "generic"
+	AWS     = "aws"
+	GCP     = "gcp"
+	Azure   = "azure"
+)
+
+// What callers branch on.
+var (
+	// ErrInvalid means that only an edit of the object can help.
+	ErrInvalid = errors.New("invalid configuration")
+	// ErrCredentials means that a Secret lacks something, or the cloud gives no credentials.
+	ErrCredentials = errors.New("unusable credentials")
+	// ErrChanged means that an object is there no more as it was listed.
+	ErrChanged = errors.New("the object has changed since it was listed")
+	// ErrTooLarge means that an object is longer than was said.
+	ErrTooLarge = errors.New("the object is too large")
+)
+
+// Object is one of a listing.
+type Object struct {
+	Key string
+	// ETag is another one when the content is another one. It is spelled as Flux spells it in
+	// revisions.
+	ETag string
+	// Size is in bytes.
+	Size int64
+
+	match string // the ETag as the provider spells it
+}
+
+// Bucket is one that can be read.
+type Bucket interface {
+	// List calls each for all objects whose key begins with prefix, until that fails.
+	List(ctx context.Context, prefix string, each func(Object) error) error
+	// Get reads an object as it was listed. It is an error that is [ErrChanged] if that is
+	// there no more, and [ErrTooLarge] if it is longer than its size.
+	Get(ctx context.Context, object Object) ([]byte, error)
+	// Find is the object of a key; false if there is none.
+	Find(ctx context.Context, key string) (Object, bool, error)
+}
+
+// Settings are how a bucket is reached.
+type Settings struct {
+	Provider string
+	// Name is that of the bucket, or the container. Endpoint is host:port, or for Azure a URL.
+	Name, Endpoint, Region string
+	// Insecure speaks HTTP.
+	Insecure bool
+	// Secret has the credentials; nil is the identity of the workload for aws, gcp and
+	// azure, and nobody's for generic.
+	Secret map[string][]byte
+	// Account names the ServiceAccount whose identity that is, for messages; empty is the
+	// controller's own.
+	Account string
+	// Identity is how that is asked for; nil refuses it.
+	Identity []auth.Option
+	// Route are the fields that name a proxy or certificates.
+	Route []string
+	// STS is where credentials that do not last come from; nil is nowhere else.
+	STS *STS
+	// Transport is what requests go through.
+	Transport http.RoundTripper
+}
+
+// STS is a security token service.
+type STS struct {
+	// Provider is aws or ldap.
+	Provider, Endpoint string
+	// Username and Password are for ldap.
+	Username, Password string
+	// Transport is what its requests go through.
+	Transport http.RoundTripper
+}
+
+// providers open buckets by spec.provider.
+var providers = map[string]func(context.Context, Settings) (Bucket, error){
+	Generic: openS3, AWS: openS3, GCP: openGCS, Azure: openAzure,
+}
+
+// Open prepares to read a bucket; it asks nothing yet, except for credentials.
+func Open(ctx context.Context, s Settings) (Bucket, error) {
+	open, ok := providers[s.Provider]
+	if !ok {
+		return nil, fmt.Errorf("%w: unknown spec.provider %q", ErrInvalid, s.Provider)
+	}
+	if s.Name == "" || strings.ContainsAny(s.Name, "/?#\\ ") {
+		return nil, fmt.Errorf("%w: spec.bucketName %q is no name of a bucket", ErrInvalid, s.Name)
+	}
+	opened, err := open(ctx, s)
+	if err != nil {
+		return nil, s.hide(err)
+	}
+	return hiding{opened, s}, nil
+}
+
+// address is where the bucket is.
+func (s Settings) address() (*url.URL, error) {
+	scheme := "https"
+	if s.Insecure {
+		scheme = "http"
+	}
+	endpoint := s.Endpoint
+	if s.Provider == Azure || s.Provider == GCP {
+		endpoint = strings.TrimSuffix(strings.TrimPrefix(endpoint, scheme+"://"), "/")
+	}
+	u, err := url.Parse(scheme + "://" + endpoint)
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || s.Provider != Azure && u.Path != "" {
+		return nil, fmt.Errorf("%w: spec.endpoint is no host, or host and port, such as s3.example.com: "+
+			"leave out a scheme (spec.insecure speaks HTTP), the bucket and passwords", ErrInvalid)
+	}
+	return u, nil
+}
+
+// identified reports whether the identity of the workload is used, and refuses to send it
+// where it does not belong.
+func (s Settings) identified(at *url.URL) (bool, error) {
+	if s.Secret != nil || s.Provider == Generic {
+		return false, nil
+	}
+	if s.Identity == nil {
+		return false, fmt.Errorf("%w: this process has no identity in a cloud: set spec.secretRef", ErrCredentials)
+	}
+	use := identity.Use{Provider: s.Provider, Service: identity.Storage, URL: at, Account: s.Account, Route: s.Route}
+	if err := use.Check(); err != nil {
+		return false, fmt.Errorf("%w: spec.endpoint: %w", ErrInvalid, err)
+	}
+	return true, nil
+}
+
+// bound keeps the identity of the workload at the cloud's own hosts.
+func (s Settings) bound() http.RoundTripper {
+	return identity.Bind(s.Transport, s.Provider, identity.Storage)
+}
+
+// value is what a Secret has at a key.
+func (s Settings) value(key string) string { return string(s.Secret[key]) }
+
+// hide takes secrets, and lines, out of the text of an error.
+func (s Settings) hide(err error) error {
+	if err == nil {
+		return nil
+	}
+	var secrets []string
+	for _, value := range s.Secret {
+		secrets = append(secrets, string(value))
+	}
+	if s.STS != nil {
+		secrets = append(secrets, s.STS.Password)
+	}
+	return hidden{err, summary(mask.New(secrets...).Text(err.Error()))}
+}
+
+// maxText bounds what of an answer is repeated.
+const maxText = 500
+
+func summary(text string) string {
+	text = strings.ToValidUTF8(strings.Join(strings.Fields(text), " "), "")
+	if len(text) > maxText {
+		text = strings.ToValidUTF8(text[:maxText], "") + "..."
+	}
+	return text
+}
+
+// hidden is an error with another text.
+type hidden struct {
+	err  error
+	text string
+}
+
+func (h hidden) Error() string { return h.text }
+func (h hidden) Unwrap() error { return h.err }
+
+// hiding is a bucket whose errors show no secrets.
+type hiding struct {
+	Bucket
+	settings Settings
+}
+
+func (h hiding) List(ctx context.Context, prefix string, each func(Object) error) error {
+	return h.settings.hide(h.Bucket.List(ctx, prefix, each))
+}
+
+func (h hiding) Get(ctx context.Context, o Object) ([]byte, error) {
+	data, err := h.Bucket.Get(ctx, o)
+	return data, h.settings.hide(err)
+}
+
+func (h hiding) Find(ctx context.Context, key string) (Object, bool, error) {
+	o, found, err := h.Bucket.Find(ctx, key)
+	return o, found, h.settings.hide(err)
+}
+
+// read reads an object of a size that is known.
+func read(from io.Reader, o Object) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(from, o.Size+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case int64(len(data)) > o.Size:
+		return nil, fmt.Errorf("%w: more than %d bytes came, as were listed", ErrTooLarge, o.Size)
+	case int64(len(data)) < o.Size:
+		return nil, fmt.Errorf("%w: %d bytes came instead of %d", ErrChanged, len(data), o.Size)
+	}
+	return data, nil
+}
+
+// answers bounds what servers answer to lists, which the libraries read whole.
+type answers struct{ http.RoundTripper }
+
+// maxAnswer is far more than the page of a listing has, in bytes.
+const maxAnswer = 32 << 20
+
+func (a answers) RoundTrip(req *http.Request) (*http.Response, error) {
+	response, err := a.RoundTripper.RoundTrip(req)
+	if err != nil || response.Body == nil {
+		return response, err
+	}
+	if !isContent(req) {
+		response.Body = bounded{io.LimitReader(response.Body, maxAnswer), response.Body}
+	}
+	return response, nil
+}
+
+// content marks the requests for objects, whose bodies are read no further than their size.
+type content struct{}
+
+func isContent(req *http.Request) bool { return req.Context().Value(content{}) != nil }
+
+func forContent(ctx context.Context) context.Context { return context.WithValue(ctx, content{}, true) }
+
+type bounded struct {
+	io.Reader
+	io.Closer
+}

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package sources tests what Kustomizations apply of the kinds of sources that are no Git
+// branch and no OCI artifact alone, against a real API server.
+package sources
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"github.com/go-logr/logr"
+	"github.com/johannesboyne/gofakes3"
+	"github.com/johannesboyne/gofakes3/backend/s3mem"
+	"github.com/opencontainers/go-digest"
+	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-cd/sluice/controllers/bucket"
+	"github.com/sluice-cd/sluice/controllers/gitrepository"
+	"github.com/sluice-cd/sluice/controllers/kustomization"
+	"github.com/sluice-cd/sluice/internal/git"
+	"github.com/sluice-cd/sluice/internal/outbound"
+	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/internal/wake"
+	"github.com/sluice-cd/sluice/source"
+	"github.com/sluice-cd/sluice/test/fake/gitserver"
+	"github.com/sluice-cd/sluice/test/harness"
+	"github.com/sluice-cd/sluice/test/make"
+)
+
+// patience bounds every wait; it is only ever spent by a test that fails.
+const patience = 30 * time.Second
+
+// fixture is a namespace of a playground with sources and who applies them.
+type fixture struct {
+	*harness.Playground
+	t  *testing.T
+	ns string
+}
+
+func newFixture(t *testing.T) *fixture {
+	t.Helper()
+	ctrl.SetLogger(logr.Discard()) // conditions tell
+	f := &fixture{Playground: harness.Installed(t), t: t}
+	f.ns = f.NewNamespace(t, "sources-", nil)
+	f.Serve(t, func(mgr ctrl.Manager, opts reconciler.Options) error {
+		store := source.NewStore(t.TempDir(), "store.example.com", opts.Clock)
+		opener, publisher := source.NewOpener(store), source.Publisher{Store: store}
+		repositories := &gitrepository.Reconciler{
+			Mirrors: git.NewMirrors(t.TempDir(), opts.Clock), Publisher: publisher, Opener: opener, Pushed: &wake.Source{},
+		}
+		if err := repositories.SetupWithManager(mgr, opts); err != nil {
+			return err
+		}
+		buckets := &bucket.Reconciler{
+			Client: mgr.GetClient(), Secrets: mgr.GetAPIReader(), Clock: opts.Clock, Publisher: publisher, Opener: opener,
+			Transports: outbound.NewTransports(nil),
+		}
+		if err := buckets.SetupWithManager(mgr, opts); err != nil {
+			return err
+		}
+		return (&kustomization.Reconciler{Opener: opener}).SetupWithManager(mgr, opts)
+	}, f.ns)
+	return f
+}
+
+func (f *fixture) must(err error) {
+	f.t.Helper()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// eventually waits until what is read has what check wants.
+func (f *fixture) eventually(obj client.Object, what string, check func() bool) {
+	f.t.Helper()
+	ctx, cancel := context.WithTimeout(f.t.Context(), patience)
+	defer cancel()
+	for !check() {
+		select {
+		case <-ctx.Done():
+			f.t.Fatalf("%s: %+v", what, obj)
+		case <-time.After(50 * time.Millisecond):
+		}
+		_ = f.Client.Get(ctx, client.ObjectKeyFromObject(obj), obj) // which may come later
+	}
+}
+
+// manifest is a ConfigMap with a color.
+func (f *fixture) manifest(color string) string {
+	return fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: app, namespace: %s}\ndata: {color: %s}\n", f.ns, color)
+}
+
+// applies makes a Kustomization of a source.
+func (f *fixture) applies(kind, name, path string) *kustomizev1.Kustomization {
+	f.t.Helper()
+	k := make.Kustomization(f.ns, "app", func(k *kustomizev1.Kustomization) {
+		k.Spec.SourceRef.Kind, k.Spec.SourceRef.Name, k.Spec.Path = kind, name, path
+	})
+	f.must(f.Client.Create(f.t.Context(), k))
+	return k
+}
+
+// has waits until the ConfigMap has a color.
+func (f *fixture) has(color string) {
+	f.t.Helper()
+	config := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: f.ns, Name: "app"}}
+	f.eventually(config, "it is not "+color, func() bool { return config.Data["color"] == color })
+}
+
+// request asks for a look now, as `flux reconcile` does.
+func (f *fixture) request(kind, name string) {
+	f.t.Helper()
+	object := &metav1.PartialObjectMetadata{}
+	object.SetGroupVersionKind(sourcev1.GroupVersion.WithKind(kind))
+	object.Namespace, object.Name = f.ns, name
+	f.must(reconciler.Request(f.t.Context(), f.Client, object, time.Now()))
+}
+
+func TestABucketIsApplied(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	backend := s3mem.New()
+	f.must(backend.CreateBucket("fleet"))
+	server := httptest.NewServer(gofakes3.New(backend, gofakes3.WithLogger(gofakes3.DiscardLog())).Server())
+	t.Cleanup(server.Close)
+	put := func(color string) {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPut, server.URL+"/fleet/deploy/app.yaml", strings.NewReader(f.manifest(color)))
+		f.must(err)
+		response, err := http.DefaultClient.Do(request)
+		f.must(err)
+		_ = response.Body.Close()
+	}
+	put("blue")
+	obj := make.Bucket(f.ns, "fleet", func(b *sourcev1.Bucket) {
+		b.Spec.Endpoint, b.Spec.Region = strings.TrimPrefix(server.URL, "http://"), "us-east-1"
+	})
+	f.must(f.Client.Create(t.Context(), obj))
+	k := f.applies(sourcev1.BucketKind, "fleet", "./deploy")
+	f.has("blue")
+	put("green")
+	f.request(sourcev1.BucketKind, "fleet")
+	f.has("green")
+	f.eventually(obj, "it is not ready", func() bool { return apimeta.IsStatusConditionTrue(obj.Status.Conditions, meta.ReadyCondition) })
+	f.eventually(k, "it is not at the revision", func() bool {
+		return strings.HasPrefix(k.Status.LastAppliedRevision, "sha256:") && k.Status.LastAppliedRevision == obj.Status.Artifact.Revision
+	})
+
+	f.must(f.Client.Get(t.Context(), client.ObjectKeyFromObject(obj), obj))
+	obj.Spec.SecretRef = &meta.LocalObjectReference{Name: "keys"}
+	f.must(f.Client.Update(t.Context(), obj))
+	f.eventually(obj, "it does without its Secret", func() bool {
+		ready := apimeta.FindStatusCondition(obj.Status.Conditions, meta.ReadyCondition)
+		return ready != nil && ready.Reason == sourcev1.AuthenticationFailedReason && ready.Status == metav1.ConditionFalse
+	})
+	put("red")
+	f.must(f.Client.Create(t.Context(), make.Secret(f.ns, "keys", map[string]string{"accesskey": "a", "secretkey": "s"})))
+	f.has("red") // the Secret is watched
+	f.must(f.Client.Delete(t.Context(), obj))
+	f.eventually(obj, "it is still there", func() bool {
+		var list sourcev1.BucketList
+		return f.Client.List(t.Context(), &list, client.InNamespace(f.ns)) == nil && len(list.Items) == 0
+	})
+}
+
+// served are artifacts of somebody else.
+type served struct {
+	mu    sync.Mutex
+	bytes []byte
+}
+
+func (s *served) set(data []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bytes = data
+}
+
+func (s *served) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, _ = w.Write(s.bytes)
+}
+
+func archive(t *testing.T, name, content string) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	zip := gzip.NewWriter(&out)
+	files := tar.NewWriter(zip)
+	if err := files.WriteHeader(&tar.Header{Name: name, Mode: 0o600, Size: int64(len(content))}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := files.Write([]byte(content)); err != nil {
+		t.Fatal(err)
+	}
+	if err := files.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := zip.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+func TestAnExternalArtifactIsAppliedIfItIsWhatItsDigestSays(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	content := &served{}
+	server := httptest.NewServer(content)
+	t.Cleanup(server.Close)
+	obj := &sourcev1.ExternalArtifact{ObjectMeta: metav1.ObjectMeta{Namespace: f.ns, Name: "rendered"}}
+	f.must(f.Client.Create(t.Context(), obj))
+	publish := func(revision string, data []byte) {
+		t.Helper()
+		size := int64(len(data))
+		obj.Status.Artifact = &meta.Artifact{
+			Path: "externalartifact/" + f.ns + "/rendered/x.tar.gz", URL: server.URL + "/x.tar.gz", Revision: revision,
+			Digest: digest.FromBytes(data).String(), Size: &size, LastUpdateTime: metav1.Now(),
+			Metadata: map[string]string{"org.opencontainers.image.revision": "main@sha1:abc"},
+		}
+		f.must(f.Client.Status().Update(t.Context(), obj))
+	}
+	k := f.applies(sourcev1.ExternalArtifactKind, "rendered", "./")
+	f.eventually(k, "it does not wait for the artifact", func() bool {
+		ready := apimeta.FindStatusCondition(k.Status.Conditions, meta.ReadyCondition)
+		return ready != nil && strings.Contains(ready.Message, "'ExternalArtifact/"+f.ns+"/rendered' has no artifact yet")
+	})
+	blue := archive(t, "app.yaml", f.manifest("blue"))
+	content.set(blue)
+	publish("v1", blue)
+	f.has("blue")
+	f.eventually(k, "it is not at the revision", func() bool {
+		return k.Status.LastAppliedRevision == "v1" && k.Status.LastAppliedOriginRevision == "main@sha1:abc"
+	})
+	green := archive(t, "app.yaml", f.manifest("green"))
+	publish("v2", green) // and blue is what comes
+	f.eventually(k, "it takes what it should not", func() bool {
+		ready := apimeta.FindStatusCondition(k.Status.Conditions, meta.ReadyCondition)
+		return ready != nil && ready.Reason == meta.ArtifactFailedReason && ready.Status == metav1.ConditionFalse
+	})
+	f.has("blue")
+	content.set(green)
+	red := archive(t, "app.yaml", f.manifest("red"))
+	content.set(red)
+	publish("v2", red) // another digest of the same revision
+	f.has("red")
+}
+
+// TestASourceFollowsWhatItIncludes: none of them waits for its interval, which is an hour.
+func TestASourceFollowsWhatItIncludes(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	server := gitserver.New(t)
+	app, lib := server.Repo("app"), server.Repo("lib")
+	app.Commit("main", gitserver.Files{"deploy/kustomization.yaml": "resources: [lib/app.yaml]\n"})
+	lib.Commit("main", gitserver.Files{"app.yaml": f.manifest("blue")})
+	f.must(f.Client.Create(t.Context(), make.GitRepository(f.ns, "app", func(r *sourcev1.GitRepository) {
+		r.Spec.URL = app.URL
+		r.Spec.Include = []sourcev1.GitRepositoryInclude{{GitRepositoryRef: meta.LocalObjectReference{Name: "lib"}, ToPath: "deploy/lib"}}
+	})))
+	obj := make.GitRepository(f.ns, "app")
+	f.eventually(obj, "it does not wait", func() bool {
+		return apimeta.IsStatusConditionTrue(obj.Status.Conditions, sourcev1.IncludeUnavailableCondition)
+	})
+	f.must(f.Client.Create(t.Context(), make.GitRepository(f.ns, "lib", func(r *sourcev1.GitRepository) { r.Spec.URL = lib.URL })))
+	_ = f.applies(sourcev1.GitRepositoryKind, "app", "./deploy")
+	f.has("blue")
+	lib.Commit("main", gitserver.Files{"app.yaml": f.manifest("green")})
+	f.request(sourcev1.GitRepositoryKind, "lib")
+	f.has("green")
+	f.eventually(obj, "the status does not say what is included", func() bool {
+		return len(obj.Status.IncludedArtifacts) == 1 && strings.HasSuffix(obj.Status.IncludedArtifacts[0].Revision, lib.Head("main"))
+	})
+}
