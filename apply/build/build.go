@@ -49,8 +49,11 @@ var (
 	// source, which would make a build depend on more than its commit.
 	ErrRemote = errors.New("remote bases and files are not allowed")
 	// ErrEncrypted says that an object is encrypted with SOPS.
-	ErrEncrypted = errors.New("is SOPS encrypted, and decryption is not supported; an object that is meant to be applied " +
+	ErrEncrypted = errors.New("is SOPS encrypted: set spec.decryption; an object that is meant to be applied " +
 		"as it is says so with " + decryptKey + ": " + disabled)
+	// ErrDecrypt says that something could not be decrypted, which another key, or a key
+	// service that answers, can help against.
+	ErrDecrypt = errors.New("decryption failed")
 )
 
 // errRefused marks the failure of a build that read all it asked for, and had the time
@@ -89,7 +92,15 @@ type Spec struct {
 	BuildMetadata []string
 	// Substitution replaces variables after the build; nil means none.
 	Substitution *Substitution
+	// Decrypt decrypts what SOPS encrypted; nil refuses it.
+	Decrypt Decrypt
+	// Decrypts tells a process of its own that there is a Decrypt, which stays here.
+	Decrypts bool
 }
+
+// Decrypt returns a file as it was before it was encrypted, in the format that a name says,
+// or in its own. What was not encrypted it returns as it is. It quotes no values in errors.
+type Decrypt func(data []byte, name string) ([]byte, error)
 
 // Result is what a build came to.
 type Result struct {
@@ -99,6 +110,9 @@ type Result struct {
 	Reads Reads
 	// Digest identifies the objects, as algorithm:hex.
 	Digest string
+	// Secrets are values that were decrypted, which nobody may be shown. Whoever decrypts
+	// sets them.
+	Secrets []string
 }
 
 // Build builds the objects of spec from t, in this process and for as long as it
@@ -122,7 +136,9 @@ type job struct {
 }
 
 func newJob(ctx context.Context, t tree.Tree, spec Spec, bounds Bounds, mem memory) *job {
-	return &job{overlay: newOverlay(ctx, t, bounds.withDefaults(), mem), spec: spec}
+	j := &job{overlay: newOverlay(ctx, t, bounds.withDefaults(), mem), spec: spec}
+	j.overlay.decrypt = spec.Decrypt
+	return j
 }
 
 func (j *job) run() (*Result, error) {
@@ -171,7 +187,7 @@ func (j *job) explain(err *error) {
 	}
 	why := j.overlay.reason(*err)
 	*err = j.spec.Substitution.Mask().Error(readable(why))
-	if j.overlay.ended() == nil && !errors.Is(why, errUnreadable) && !errors.Is(why, budget.ErrExhausted) {
+	if j.overlay.ended() == nil && !errors.Is(why, ErrDecrypt) && !errors.Is(why, errUnreadable) && !errors.Is(why, budget.ErrExhausted) {
 		*err = refusedError{*err}
 	}
 }
@@ -264,6 +280,9 @@ func (j *job) convert(resources resmap.ResMap) (*Result, error) {
 // data is an object in JSON, with its variables replaced.
 func (j *job) data(res *resource.Resource) ([]byte, error) {
 	data, err := res.MarshalJSON()
+	if err == nil {
+		data, err = j.overlay.decryptObject(data)
+	}
 	if sub := j.spec.Substitution; err == nil && sub.appliesTo(res) {
 		return sub.replace(data, j.overlay.bounds)
 	}

@@ -201,9 +201,12 @@ func (m *measure) load(l load) (weight, error) {
 		if m.o.IsDir(l.name) || !m.o.Exists(l.name) {
 			return weight{}, nil // kustomize says so
 		}
+		if err := m.o.open(l); err != nil {
+			return weight{}, err
+		}
 		w, err := m.file(l.name, l.opaque)
 		if l.patch && err == nil {
-			data, err := m.o.content(l.name)
+			data, err := m.o.file(l.name)
 			m.isolate = m.isolate || err == nil && copies(data)
 		}
 		return w, err
@@ -223,7 +226,7 @@ func (m *measure) file(name string, opaque bool) (weight, error) {
 	if m.files++; m.files > m.o.bounds.Files {
 		return weight{}, m.o.refuse(tooLarge(m.o.bounds.Files, "files, counted as often as they are read", split))
 	}
-	data, err := m.o.content(name)
+	data, err := m.o.file(name)
 	if err != nil {
 		return weight{}, nil //nolint:nilerr // it is outside of the source, and kustomize says so
 	}

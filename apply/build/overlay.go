@@ -27,6 +27,10 @@ type overlay struct {
 	*refusal
 	// vetted are the kustomization files by their path.
 	vetted map[string]*kustomization
+	// decrypt is that of the spec; nil decrypts nothing. plain are the files that it has
+	// decrypted, by their path.
+	decrypt Decrypt
+	plain   map[string][]byte
 }
 
 // kustomization is a vetted kustomization file.
@@ -46,6 +50,7 @@ func newOverlay(ctx context.Context, t tree.Tree, bounds Bounds, mem memory) *ov
 		weigher: &weigher{refused: refused, bounds: bounds, mem: mem, weights: map[string]weight{}, opaque: map[string]bool{}},
 		refusal: refused,
 		vetted:  map[string]*kustomization{},
+		plain:   map[string][]byte{},
 	}
 	if ctx != nil {
 		o.end = func() error { return context.Cause(ctx) }
@@ -70,7 +75,7 @@ func (o *overlay) ReadFile(name string) ([]byte, error) {
 		}
 		return k.data, nil
 	}
-	data, err := o.content(name)
+	data, err := o.file(name)
 	if err != nil {
 		return nil, err
 	}

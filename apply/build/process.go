@@ -52,7 +52,10 @@ type buildRequest struct {
 // treeRequest asks what is at a path of the tree, or ends the build with its result.
 type treeRequest struct {
 	Stat, ReadDir, ReadFile string
-	Outcome                 *buildResult
+	// Decrypt is a file to decrypt instead, and As what it is called.
+	Decrypt []byte
+	As      string
+	Outcome *buildResult
 }
 
 // treeResponse is what is at the path.
@@ -229,7 +232,9 @@ func (*process) alive(err error) bool { return errors.As(err, new(errFailed)) }
 
 // build does one job.
 func (p *process) build(j *job, memory int64) (*Result, error) {
-	if err := p.in.Encode(buildRequest{Spec: j.spec, Bounds: j.overlay.bounds, Memory: memory}); err != nil {
+	spec := j.spec
+	spec.Decrypts = spec.Decrypt != nil
+	if err := p.in.Encode(buildRequest{Spec: spec, Bounds: j.overlay.bounds, Memory: memory}); err != nil {
 		return nil, err
 	}
 	for {
@@ -240,7 +245,7 @@ func (p *process) build(j *job, memory int64) (*Result, error) {
 		if q.Outcome != nil {
 			return q.Outcome.result()
 		}
-		if err := p.in.Encode(respond(j.overlay.tree, q)); err != nil {
+		if err := p.in.Encode(respond(j, q)); err != nil {
 			return nil, err
 		}
 	}
@@ -287,10 +292,13 @@ func containsAny(text string, words []string) bool {
 	return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(text, word) })
 }
 
-func respond(t tree.Tree, q treeRequest) treeResponse {
+func respond(j *job, q treeRequest) treeResponse {
 	var a treeResponse
 	var err error
+	t := j.overlay.tree
 	switch {
+	case q.Decrypt != nil && j.spec.Decrypt != nil:
+		a.Data, err = j.spec.Decrypt(q.Decrypt, q.As)
 	case q.Stat != "":
 		if a.Entry, err = t.Stat(q.Stat); tree.LeadsNowhere(err) {
 			a.Entry, err = tree.Entry{}, nil

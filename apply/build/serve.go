@@ -33,7 +33,11 @@ func Serve(in io.Reader, out io.Writer) error {
 		if err := limitMemory(o.Memory); err != nil {
 			return err
 		}
-		j := newJob(nil, &remoteTree{requests, results}, o.Spec, o.Bounds, unbounded{}) //nolint:staticcheck // who waits for it kills the process
+		files := &remoteTree{requests, results}
+		if o.Spec.Decrypts {
+			o.Spec.Decrypt = files.decrypt
+		}
+		j := newJob(nil, files, o.Spec, o.Bounds, unbounded{}) //nolint:staticcheck // who waits for it kills the process
 		if err := results.Encode(treeRequest{Outcome: buildResultOf(j.run())}); err != nil {
 			return err
 		}
@@ -89,6 +93,12 @@ func (a *remoteTree) request(q treeRequest) (treeResponse, error) {
 		return got, errors.New(got.Err)
 	}
 	return got, nil
+}
+
+// decrypt has the other process decrypt, which has the keys.
+func (a *remoteTree) decrypt(data []byte, name string) ([]byte, error) {
+	got, err := a.request(treeRequest{Decrypt: data, As: name})
+	return got.Data, err
 }
 
 // Hash implements tree.Tree.

@@ -33,10 +33,7 @@ const decryptKey = "kustomize.toolkit.fluxcd.io/decrypt"
 // generated from files that are. It would reach the cluster as it is, and whoever
 // reads it would take the ciphertext for the value.
 func (o *overlay) unsealed(obj *unstructured.Unstructured) error {
-	if obj.GetLabels()[decryptKey] == disabled || obj.GetAnnotations()[decryptKey] == disabled {
-		return nil
-	}
-	if obj.GetKind() == "SopsSecret" { // of an operator that decrypts it in the cluster
+	if keepsEncrypted(obj) {
 		return nil
 	}
 	field, value := firstSealed(obj.Object, "")
@@ -50,6 +47,120 @@ func (o *overlay) unsealed(obj *unstructured.Unstructured) error {
 		return fmt.Errorf("%s (from %s) %w", field, file, ErrEncrypted)
 	}
 	return fmt.Errorf("%s %w", field, ErrEncrypted)
+}
+
+// file is the content of a file as kustomize sees it.
+func (o *overlay) file(name string) ([]byte, error) {
+	if plain, ok := o.plain[path.Clean(name)]; ok {
+		return plain, nil
+	}
+	return o.content(name)
+}
+
+// open decrypts a file that kustomize reads for its content, such as that of a generator,
+// and not for its objects: those are decrypted when they are built, so that what is not
+// encrypted of them can be changed before.
+func (o *overlay) open(l load) error {
+	name := path.Clean(l.name)
+	if _, known := o.plain[name]; known || o.decrypt == nil {
+		return nil
+	}
+	data, err := o.content(name)
+	if err != nil || !isSealed(data) {
+		return nil //nolint:nilerr // it is outside of the source, and kustomize says so
+	}
+	// The library of SOPS follows aliases, however many values they stand for.
+	if _, err := o.weigh(data); err != nil {
+		return err
+	}
+	as := l.as
+	if as == "" {
+		as = path.Base(name)
+	}
+	if o.plain[name], err = o.unseal(data, as); err != nil {
+		return o.refuse(fmt.Errorf("%s: %w", name, err))
+	}
+	return nil
+}
+
+// unseal decrypts a file.
+func (o *overlay) unseal(data []byte, name string) ([]byte, error) {
+	if err := o.ended(); err != nil {
+		return nil, err
+	}
+	plain, err := o.decrypt(data, name)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDecrypt, err)
+	}
+	return plain, nil
+}
+
+// decryptObject decrypts an object in JSON, and the files in the data of a Secret or a
+// ConfigMap, unless the object says that it is to be applied as it is.
+func (o *overlay) decryptObject(data []byte) ([]byte, error) {
+	// In the data of a Secret, or the binary data of a ConfigMap, base64 hides it.
+	mayHide := bytes.Contains(data, []byte(`"kind":"Secret"`)) || bytes.Contains(data, []byte(`"binaryData":`))
+	if o.decrypt == nil || !mayHide && !bytes.Contains(data, []byte("ENC[")) {
+		return data, nil
+	}
+	obj := &unstructured.Unstructured{}
+	if err := obj.UnmarshalJSON(data); err != nil || keepsEncrypted(obj) {
+		return data, nil //nolint:nilerr // whoever decodes it next says so
+	}
+	if sops, ok := obj.Object["sops"].(map[string]any); ok && sops["mac"] != nil {
+		plain, err := o.unseal(data, "object.json")
+		if err != nil {
+			return nil, err
+		}
+		if err := obj.UnmarshalJSON(plain); err != nil {
+			return nil, fmt.Errorf("%w: it is no object any more", ErrDecrypt)
+		}
+	}
+	for _, field := range []string{"data", "binaryData"} {
+		if err := o.decryptData(obj, field); err != nil {
+			return nil, err
+		}
+	}
+	return obj.MarshalJSON()
+}
+
+// decryptData decrypts the files in a field of a Secret or a ConfigMap.
+func (o *overlay) decryptData(obj *unstructured.Unstructured, field string) error {
+	encoded := obj.GetKind() == "Secret" || field == "binaryData"
+	if gvk := obj.GroupVersionKind(); gvk.Group != "" || gvk.Kind != "Secret" && gvk.Kind != "ConfigMap" {
+		return nil
+	}
+	files, _ := obj.Object[field].(map[string]any)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		text, _ := files[name].(string)
+		content := []byte(text)
+		if encoded {
+			var err error
+			if content, err = base64.StdEncoding.DecodeString(text); err != nil {
+				continue // the API server says so
+			}
+		}
+		if !isSealed(content) {
+			continue
+		}
+		if _, err := o.weigh(content); err != nil {
+			return err
+		}
+		plain, err := o.unseal(content, name)
+		if err != nil {
+			return fmt.Errorf("%s.%s: %w", field, name, err)
+		}
+		if files[name] = string(plain); encoded {
+			files[name] = base64.StdEncoding.EncodeToString(plain)
+		}
+	}
+	return nil
+}
+
+// keepsEncrypted reports whether an object is meant to be applied as it is.
+func keepsEncrypted(obj *unstructured.Unstructured) bool {
+	return strings.EqualFold(obj.GetLabels()[decryptKey], disabled) || strings.EqualFold(obj.GetAnnotations()[decryptKey], disabled) ||
+		obj.GetKind() == "SopsSecret" // of an operator that decrypts it in the cluster
 }
 
 // sealedFile is the file that an encrypted value comes from.

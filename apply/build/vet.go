@@ -55,6 +55,8 @@ type load struct {
 	patch bool
 	// opaque says that kustomize does not decode it.
 	opaque bool
+	// as is what it is called where it goes to, "" for its own name.
+	as string
 }
 
 // kustomization vets a kustomization file, and returns it rewritten.
@@ -179,7 +181,7 @@ func (v *vetter) source(field string, source *string) error {
 	if isRemote(*source) && !v.o.Exists(v.abs(*source)) { // a URL may have a "=" in it
 		return fmt.Errorf("%s: %w: %s", field, ErrRemote, *source)
 	}
-	if err := v.file(field, &name, load{opaque: true}); err != nil {
+	if err := v.file(field, &name, load{opaque: true, as: key}); err != nil {
 		return err
 	}
 	if *source = name; keyed {

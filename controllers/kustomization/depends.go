@@ -30,15 +30,27 @@ func dependenciesOf(k *kustomizev1.Kustomization) []types.NamespacedName {
 	return keys
 }
 
-// dependencies reads how far the dependencies of a Kustomization are. Those with the same
-// source should have applied the same revision of it.
-func (r *Reconciler) dependencies(ctx context.Context, run *run) ([]decide.Dependency, error) {
+// dependencies reads how far other Kustomizations are.
+type dependencies struct {
+	cache                client.Reader
+	noCrossNamespaceRefs bool
+	// additive asks of a dependency with an expression what is asked of others, too.
+	additive bool
+}
+
+func (r *Reconciler) dependencies() dependencies {
+	return dependencies{cache: r.client, noCrossNamespaceRefs: r.NoCrossNamespaceRefs, additive: r.AdditiveReadyExpr}
+}
+
+// read reads how far the dependencies of a Kustomization are. Those with the same source
+// should have applied the same revision of it.
+func (d dependencies) read(ctx context.Context, run *run) ([]decide.Dependency, error) {
 	var found []decide.Dependency
 	for i, key := range dependenciesOf(run.k) {
-		if r.NoCrossNamespaceRefs && key.Namespace != run.k.Namespace {
+		if d.noCrossNamespaceRefs && key.Namespace != run.k.Namespace {
 			return nil, terminal(fmt.Errorf("can't depend on '%s': %w", key, errAccessDenied))
 		}
-		dep, err := r.dependency(ctx, run, key, run.k.Spec.DependsOn[i].ReadyExpr)
+		dep, err := d.one(ctx, run, key, run.k.Spec.DependsOn[i].ReadyExpr)
 		if err != nil {
 			return nil, reconciler.WithReason(meta.DependencyNotReadyReason, fmt.Errorf("reading dependency '%s': %w", key, err))
 		}
@@ -47,12 +59,12 @@ func (r *Reconciler) dependencies(ctx context.Context, run *run) ([]decide.Depen
 	return found, nil
 }
 
-// dependency reads how far one dependency is. An expression stands for all that is asked of
-// others, as upstream has it, unless AdditiveReadyExpr is set.
-func (r *Reconciler) dependency(ctx context.Context, run *run, key types.NamespacedName, readyExpr string) (decide.Dependency, error) {
+// one reads how far one dependency is. An expression stands for all that is asked of others,
+// as upstream has it.
+func (d dependencies) one(ctx context.Context, run *run, key types.NamespacedName, readyExpr string) (decide.Dependency, error) {
 	found := decide.Dependency{Name: key.String()}
 	var dep kustomizev1.Kustomization
-	err := r.client.Get(ctx, key, &dep)
+	err := d.cache.Get(ctx, key, &dep)
 	switch {
 	case apierrors.IsNotFound(err):
 		found.State = decide.DependencyMissing
@@ -66,7 +78,7 @@ func (r *Reconciler) dependency(ctx context.Context, run *run, key types.Namespa
 			return found, nil
 		}
 	}
-	if readyExpr == "" || r.AdditiveReadyExpr {
+	if readyExpr == "" || d.additive {
 		found.State = builtinState(&dep, run.k, run.artifact)
 	}
 	return found, nil

@@ -24,6 +24,7 @@ import (
 
 	"github.com/sluice-cd/sluice/apply"
 	"github.com/sluice-cd/sluice/apply/decide"
+	"github.com/sluice-cd/sluice/apply/decrypt"
 	"github.com/sluice-cd/sluice/apply/inventory"
 	"github.com/sluice-cd/sluice/apply/watch"
 	"github.com/sluice-cd/sluice/internal/reconciler"
@@ -159,6 +160,7 @@ func newTestEnv(t *testing.T) *testEnv {
 		clock: clocktesting.NewFakePassiveClock(time.Unix(1_700_000_000, 0)),
 	}
 	e.Reconciler.clock, e.recorder, e.Opener, e.live = e.clock, e, e, e.client
+	e.Decryption.Services = &decrypt.Services{}
 	e.buildInTheBackground()
 	informers, err := watch.New(e.cluster.Config(), e.cluster.Mapper(), logr.Discard(), profile)
 	if err != nil {

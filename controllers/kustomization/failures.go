@@ -15,6 +15,7 @@ import (
 	"github.com/sluice-cd/sluice/apply"
 	"github.com/sluice-cd/sluice/apply/build"
 	"github.com/sluice-cd/sluice/apply/decide"
+	"github.com/sluice-cd/sluice/apply/decrypt"
 	"github.com/sluice-cd/sluice/apply/watch"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 )
@@ -29,6 +30,8 @@ func (*Reconciler) Reason(err error) string {
 		return acl.AccessDeniedReason
 	case errors.Is(err, errUnsupported):
 		return "UnsupportedField"
+	case errors.Is(err, errGate):
+		return meta.FeatureGateDisabledReason
 	case errors.Is(err, errExpression), errors.Is(err, watch.ErrExpression):
 		return meta.InvalidCELExpressionReason
 	}
@@ -67,6 +70,7 @@ func buildFailure(k *kustomizev1.Kustomization, err error) *decide.Failure {
 		f.Reason = meta.ArtifactFailedReason
 	}
 	switch {
+	case errors.Is(err, decrypt.ErrKeys): // the Secret is watched
 	case build.IsRefused(err): // only another commit, spec or variable can help, and all are watched
 		f.Retry = decide.RetryNever
 	case errors.Is(err, build.ErrTimeout), errors.Is(err, build.ErrUnfinished):

@@ -140,7 +140,9 @@ func TestWhatCannotBeReadIsTold(t *testing.T) {
 			reason: meta.BuildFailedReason, says: "substitute from 'Pod/vars': kind must be ConfigMap or Secret",
 		},
 		"a field that is not honoured": {
-			spoil:  func(_ *testEnv, k *kustomizev1.Kustomization) { k.Spec.Decryption = &kustomizev1.Decryption{} },
+			spoil: func(_ *testEnv, k *kustomizev1.Kustomization) {
+				k.Spec.Decryption = &kustomizev1.Decryption{Provider: "other"}
+			},
 			reason: "UnsupportedField", says: "spec.decryption", kept: true,
 		},
 	}

@@ -21,10 +21,8 @@ func inputOf(ref kustomizev1.SubstituteReference) input { return input{ref.Kind,
 // inputs are the versions of what was read; "" is not there.
 type inputs map[input]string
 
-// substitutesFrom reports whether variables of k come from objects.
-func substitutesFrom(k *kustomizev1.Kustomization) bool {
-	return k.Spec.PostBuild != nil && len(k.Spec.PostBuild.SubstituteFrom) > 0
-}
+// readsInputs reports whether variables of k come from objects, or keys to decrypt with.
+func readsInputs(k *kustomizev1.Kustomization) bool { return len(inputsOf(k)) > 0 }
 
 // changedInputs reports whether the cache knows another version of something that
 // variables come from. It holds their metadata alone, and the answer costs no call.
@@ -40,14 +38,19 @@ func changedInputs(ctx context.Context, cache client.Reader, namespace string, s
 	return false
 }
 
-// inputsOf are the keys of what variables of k come from.
+// inputsOf are the keys of what k reads from the cluster beside its source.
 func inputsOf(k *kustomizev1.Kustomization) []string {
-	if k.Spec.PostBuild == nil {
-		return nil
-	}
 	var keys []string
-	for _, ref := range k.Spec.PostBuild.SubstituteFrom {
-		keys = append(keys, sourceIndex(ref.Kind, types.NamespacedName{Namespace: k.Namespace, Name: ref.Name}))
+	add := func(kind, name string) {
+		keys = append(keys, sourceIndex(kind, types.NamespacedName{Namespace: k.Namespace, Name: name}))
+	}
+	if k.Spec.PostBuild != nil {
+		for _, ref := range k.Spec.PostBuild.SubstituteFrom {
+			add(ref.Kind, ref.Name)
+		}
+	}
+	if d := k.Spec.Decryption; d != nil && d.SecretRef != nil {
+		add("Secret", d.SecretRef.Name)
 	}
 	return keys
 }

@@ -41,12 +41,11 @@ var honoured = []string{
 	"CommonMetadata", "DependsOn", "Interval", "RetryInterval", "Path", "PostBuild", "Prune", "DeletionPolicy",
 	"HealthChecks", "NamePrefix", "NameSuffix", "Patches", "Images", "ServiceAccountName", "SourceRef", "Suspend",
 	"TargetNamespace", "Timeout", "Force", "Wait", "BuildMetadata", "Components", "IgnoreMissingComponents",
-	"HealthCheckExprs", "Ignore",
+	"HealthCheckExprs", "Ignore", "Decryption",
 }
 
 func TestEveryFieldIsHonouredOrRefused(t *testing.T) {
 	refused := map[string]func(*kustomizev1.KustomizationSpec){
-		"Decryption": func(s *kustomizev1.KustomizationSpec) { s.Decryption = &kustomizev1.Decryption{} },
 		"KubeConfig": func(s *kustomizev1.KustomizationSpec) { s.KubeConfig = &meta.KubeConfigReference{} },
 	}
 	for i := range reflect.TypeFor[kustomizev1.KustomizationSpec]().NumField() {
@@ -174,11 +173,11 @@ func TestDependenciesInOtherNamespaces(t *testing.T) {
 	k := app("a")
 	k.Spec.DependsOn = []kustomizev1.DependencyReference{{Name: "b", Namespace: "other"}}
 	r := reconcilerWith(t, dep)
-	if found, err := r.dependencies(t.Context(), &run{k: k, state: &state{}, artifact: &meta.Artifact{}}); err != nil || found[0].State != decide.DependencyNotReady {
+	if found, err := r.dependencies().read(t.Context(), &run{k: k, state: &state{}, artifact: &meta.Artifact{}}); err != nil || found[0].State != decide.DependencyNotReady {
 		t.Errorf("allowed, and not ready: %v, %v", found, err)
 	}
 	r.NoCrossNamespaceRefs = true
-	_, err := r.dependencies(t.Context(), &run{k: k, state: &state{}, artifact: &meta.Artifact{}})
+	_, err := r.dependencies().read(t.Context(), &run{k: k, state: &state{}, artifact: &meta.Artifact{}})
 	if !errors.Is(err, reconcile.TerminalError(nil)) || r.Reason(err) != acl.AccessDeniedReason {
 		t.Errorf("denied: %v, reason %s", err, r.Reason(err))
 	}

@@ -42,6 +42,9 @@ func (r *Reconciler) observe(ctx context.Context, k *kustomizev1.Kustomization) 
 	if err := refuse(k); err != nil {
 		return run, terminal(err)
 	}
+	if err := refuseDecryption(k); err != nil {
+		return run, terminal(err)
+	}
 	var err error
 	if run.rules, err = run.state.rulesOf(k); err != nil {
 		return run, terminal(err)
@@ -59,7 +62,7 @@ func (r *Reconciler) observe(ctx context.Context, k *kustomizev1.Kustomization) 
 	if err := r.observeInputs(ctx, run); err != nil {
 		return run, err
 	}
-	run.seen.Dependencies, err = r.dependencies(ctx, run)
+	run.seen.Dependencies, err = r.dependencies().read(ctx, run)
 	if err == nil && !allReady(run.seen.Dependencies) {
 		run.seen.Cycle = cycle(ctx, r.client, keyOf(k))
 	}
@@ -70,7 +73,7 @@ func (r *Reconciler) observe(ctx context.Context, k *kustomizev1.Kustomization) 
 func decisionSpec(k *kustomizev1.Kustomization) decide.Spec {
 	spec := decide.Spec{
 		Interval: k.Spec.Interval.Duration, NextRun: k.GetRequeueAfter(), Timeout: k.GetTimeout(),
-		Prune: k.Spec.Prune, ReadsVariables: substitutesFrom(k),
+		Prune: k.Spec.Prune, ReadsVariables: readsInputs(k),
 	}
 	switch {
 	case k.Spec.Wait:
@@ -110,7 +113,7 @@ func (r *Reconciler) observeInputs(ctx context.Context, run *run) error {
 		return retrySoon(run.k, reconciler.WithReason(meta.ArtifactFailedReason, fmt.Errorf("reading %s: %w", run.artifact.Revision, err)))
 	}
 	run.seen.FilesChanged = !same
-	run.seen.VariablesChanged = substitutesFrom(run.k) && changedInputs(ctx, r.client, run.k.Namespace, run.state.inputs)
+	run.seen.VariablesChanged = readsInputs(run.k) && changedInputs(ctx, r.client, run.k.Namespace, run.state.inputs)
 	return nil
 }
 

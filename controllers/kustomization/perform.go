@@ -62,13 +62,13 @@ func (r *Reconciler) perform(ctx context.Context, run *run, decision decide.Deci
 
 // readVariables reads what variables are by now.
 func (r *Reconciler) readVariables(ctx context.Context, run *run) {
-	sub, inputs, err := substitution(ctx, r.live, run.k)
+	got, err := readGiven(ctx, r.live, &r.Decryption, run.k)
 	if err != nil {
 		run.seen.Failure = variablesFailure(err)
 		return
 	}
-	run.state.inputs = inputs
-	run.seen.Variables = new(digestOf(sub))
+	run.state.inputs = got.inputs
+	run.seen.Variables = new(got.digest())
 }
 
 // apply builds the objects and applies them.
@@ -121,19 +121,22 @@ func (r *Reconciler) build(ctx context.Context, run *run) (*build.Result, decide
 	if err := r.open(ctx, run); err != nil {
 		return nil, decide.Built{}, &decide.Failure{Err: err, Retry: decide.RetrySoon}
 	}
-	sub, inputs, err := substitution(ctx, r.live, run.k)
+	got, err := readGiven(ctx, r.live, &r.Decryption, run.k)
 	if err != nil {
 		return nil, decide.Built{}, variablesFailure(err)
 	}
-	run.state.mask = sub.Mask()
-	owner, opened, spec := keyOf(run.k), run.opened, specOf(run.k, sub)
-	built := decide.Built{Generation: run.k.Generation, Variables: digestOf(sub), Artifact: run.artifact.Digest}
+	run.state.mask = got.substitution.Mask()
+	owner, opened, k, spec := keyOf(run.k), run.opened, run.k.DeepCopy(), specOf(run.k, got.substitution)
+	built := decide.Built{Generation: run.k.Generation, Variables: got.digest(), Artifact: run.artifact.Digest}
 	request := background.Request[types.NamespacedName]{
 		Key: owner, Namespace: owner.Namespace, At: r.clock.Now(),
 		Input: fmt.Sprintf("%s %s %d %s", run.artifact.Revision, run.artifact.Digest, run.k.Generation, built.Variables),
 	}
 	result, err := r.builds.Run(ctx, request, func(ctx context.Context) (*build.Result, error) {
-		return r.Builder.Build(ctx, owner, opened, spec)
+		return r.Decryption.decrypting(ctx, k, got.keys, func(decrypt build.Decrypt) (*build.Result, error) {
+			spec.Decrypt = decrypt
+			return r.Builder.Build(ctx, owner, opened, spec)
+		})
 	})
 	switch {
 	case errors.Is(err, background.ErrPending):
@@ -142,7 +145,8 @@ func (r *Reconciler) build(ctx context.Context, run *run) (*build.Result, decide
 	case err != nil:
 		return nil, decide.Built{}, buildFailure(run.k, err)
 	}
-	run.state.reads, run.state.inputs = result.Reads, inputs
+	run.state.reads, run.state.inputs = result.Reads, got.inputs
+	run.state.mask = got.substitution.Mask(result.Secrets...)
 	built.Objects = result.Digest
 	return result, built, nil
 }

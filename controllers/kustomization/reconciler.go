@@ -33,6 +33,7 @@ import (
 	"github.com/sluice-cd/sluice/apply"
 	"github.com/sluice-cd/sluice/apply/build"
 	"github.com/sluice-cd/sluice/apply/decide"
+	"github.com/sluice-cd/sluice/apply/decrypt"
 	"github.com/sluice-cd/sluice/apply/watch"
 	"github.com/sluice-cd/sluice/internal/background"
 	"github.com/sluice-cd/sluice/internal/reconciler"
@@ -59,6 +60,8 @@ type Reconciler struct {
 	Overruled []string
 	// AdditiveReadyExpr asks of a dependency with a readyExpr what is asked of others, too.
 	AdditiveReadyExpr bool
+	// Decryption decrypts.
+	Decryption Decryption
 	// Builder builds.
 	Builder *build.Builder
 
@@ -82,6 +85,9 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 	r.client, r.live = mgr.GetClient(), mgr.GetAPIReader()
 	r.clock, r.recorder = opts.Clock, opts.Recorder
 	r.buildInTheBackground()
+	if r.Decryption.Services == nil {
+		r.Decryption.Services = &decrypt.Services{Client: r.client}
+	}
 	profile := *profile
 	profile.Overruled = r.Overruled
 	informers, err := watch.New(mgr.GetConfig(), mgr.GetRESTMapper(), mgr.GetLogger().WithName("apply"), &profile)

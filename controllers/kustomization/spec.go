@@ -114,6 +114,31 @@ func valuesFrom(
 	}
 }
 
+// given is what a build is given beside the files of the source.
+type given struct {
+	substitution *build.Substitution
+	keys         keys
+	inputs       inputs // the versions of what it was read from
+}
+
+// readGiven reads what a build of k is given.
+func readGiven(ctx context.Context, live client.Reader, d *Decryption, k *kustomizev1.Kustomization) (given, error) {
+	sub, seen, err := substitution(ctx, live, k)
+	if err != nil {
+		return given{}, err
+	}
+	with, err := d.readKeys(ctx, live, k, seen)
+	return given{substitution: sub, keys: with, inputs: seen}, err
+}
+
+// digest identifies what a build is given.
+func (g given) digest() string {
+	if with := g.keys.digest(); with != "" {
+		return digestOf(g.substitution) + " " + with
+	}
+	return digestOf(g.substitution)
+}
+
 // digestOf identifies the values of a substitution.
 func digestOf(sub *build.Substitution) string {
 	if sub == nil {

@@ -30,11 +30,11 @@ const (
 	bySource     = "spec.sourceRef"
 	byDependency = "spec.dependsOn"
 	byExpression = "spec.dependsOn.readyExpr"
-	byInput      = "spec.postBuild.substituteFrom"
+	byInput      = "spec.inputs"
 )
 
 // indexes make Kustomizations findable by their source, by what they depend on, and by
-// what their variables come from.
+// what their variables and keys come from.
 var indexes = map[string]client.IndexerFunc{
 	bySource: indexKustomizations(func(k *kustomizev1.Kustomization) []string {
 		return []string{sourceIndex(k.Spec.SourceRef.Kind, sourceKey(k))}

@@ -20,6 +20,7 @@ const (
 	// Storage is that of buckets, and Tokens where credentials come from that do not last.
 	Storage Service = "storage"
 	Tokens  Service = "tokens"
+	Keys    Service = "keys"
 )
 
 // The providers, as spec.provider spells them.
@@ -71,6 +72,9 @@ var hosts = map[string]map[Service]owned{
 			`sts(?:-fips)?\.`+region+`\.api\.(?:aws|amazonwebservices\.com\.cn|amazonwebservices\.eu)`,
 			`vpce-[a-z0-9-]+\.sts\.`+region+`\.vpce\.`+partitions),
 			"sts.<region>.amazonaws.com, and its VPC endpoints"},
+		Keys: {whole(`(?:kms|sts)(?:-fips)?\.`+region+`\.`+partitions,
+			`(?:kms|sts)(?:-fips)?\.`+region+`\.api\.(?:aws|amazonwebservices\.com\.cn|amazonwebservices\.eu)`),
+			"kms.<region>.amazonaws.com"},
 	},
 	azure: {
 		Registry: {whole(`(?:[a-z0-9-]+\.)+azurecr\.(?:io|cn|de|us)`), "*.azurecr.io"},
@@ -79,6 +83,8 @@ var hosts = map[string]map[Service]owned{
 		Storage: {whole(`[a-z0-9]{3,24}(?:-secondary)?\.blob\.core\.(?:windows\.net|chinacloudapi\.cn|usgovcloudapi\.net)`,
 			`[a-z0-9]{3,24}\.z[0-9]{1,2}\.blob\.storage\.azure\.net`),
 			"<account>.blob.core.windows.net"},
+		Keys: {whole(`[a-z0-9-]+\.(?:vault|managedhsm)\.(?:azure\.net|azure\.cn|usgovcloudapi\.net|microsoftazure\.de)`),
+			"<name>.vault.azure.net, <name>.managedhsm.azure.net"},
 	},
 	gcp: {
 		Registry: {whole(`(?:[a-z0-9-]+\.)*gcr\.io`, `[a-z0-9-]+-docker\.pkg\.dev`, `docker\.s3nsregistry\.fr`),

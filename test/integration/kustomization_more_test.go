@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
@@ -121,10 +122,10 @@ func leavesAlone(b *bench) {
 func stalls(b *bench) {
 	b.push(map[string]string{"app/a.yaml": configMap("a", "1")})
 	b.kustomization("app", func(s *kustomizev1.KustomizationSpec) {
-		s.Decryption = &kustomizev1.Decryption{Provider: "sops"}
+		s.HealthChecks = slices.Repeat([]meta.NamespacedObjectKindReference{{Kind: "Deployment", Namespace: b.ns, Name: "d"}}, 101)
 	})
-	b.condition("app", meta.StalledCondition, metav1.Condition{Status: metav1.ConditionTrue, Message: "spec.decryption"})
-	b.change("app", func(k *kustomizev1.Kustomization) { k.Spec.Decryption = nil })
+	b.condition("app", meta.StalledCondition, metav1.Condition{Status: metav1.ConditionTrue, Message: "spec.healthChecks"})
+	b.change("app", func(k *kustomizev1.Kustomization) { k.Spec.HealthChecks = nil })
 	b.ready("app", "main@sha1:1")
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/fluxcd/pkg/auth"
 	"github.com/fluxcd/pkg/cache"
 	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 )
 
@@ -21,6 +22,9 @@ import (
 type identityFlags struct {
 	gates  map[string]string
 	tokens cache.TokenFlags
+	// decryptionAccount asks key services for Kustomizations that name no account, and
+	// ageSecret has age keys for those that name no Secret.
+	decryptionAccount, ageSecret string
 }
 
 // defaultTokens is how many tokens of clouds the cache keeps by default.
@@ -39,6 +43,10 @@ func (f *identityFlags) register(set *pflag.FlagSet) {
 			" (lets objects use the cloud identity of their service account), "+additiveReadyExpr+
 			" (asks of a dependency with a readyExpr to be Ready, too)")
 	f.tokens.BindFlags(set, defaultTokens)
+	set.StringVar(&f.decryptionAccount, "default-decryption-service-account", "", "service account of each namespace that asks key "+
+		"services for Kustomizations whose spec.decryption names none, with the feature "+auth.FeatureGateObjectLevelWorkloadIdentity)
+	set.StringVar(&f.ageSecret, "sops-age-secret", "", "Secret in --namespace with age keys (*.agekey) for Kustomizations "+
+		"whose spec.decryption names no Secret")
 }
 
 func (f *identityFlags) validate() error {
@@ -51,11 +59,22 @@ func (f *identityFlags) validate() error {
 			return fmt.Errorf("--feature-gates: %s is true or false, not %q", name, value)
 		}
 	}
+	if f.decryptionAccount != "" && !f.enabled(auth.FeatureGateObjectLevelWorkloadIdentity) {
+		return fmt.Errorf("--default-decryption-service-account needs --feature-gates=%s=true", auth.FeatureGateObjectLevelWorkloadIdentity)
+	}
 	if f.tokens.MaxDuration < 0 || f.tokens.MaxDuration > cache.TokenMaxDuration {
 		return fmt.Errorf("--token-cache-max-duration: must be at most %s, is %s",
 			cache.TokenMaxDuration.Round(time.Minute), f.tokens.MaxDuration)
 	}
 	return nil
+}
+
+// ageSecretIn is the Secret of age keys; without a name there is none.
+func (f *identityFlags) ageSecretIn(namespace string) types.NamespacedName {
+	if f.ageSecret == "" {
+		return types.NamespacedName{}
+	}
+	return types.NamespacedName{Namespace: namespace, Name: f.ageSecret}
 }
 
 // enabled reports whether a feature is on.

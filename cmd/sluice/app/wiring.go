@@ -13,6 +13,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
+	"github.com/sluice-cd/sluice/apply/decrypt"
 	"github.com/sluice-cd/sluice/controllers/bucket"
 	"github.com/sluice-cd/sluice/controllers/gitrepository"
 	"github.com/sluice-cd/sluice/controllers/imagepolicy"
@@ -253,6 +254,11 @@ func (w *wiring) kustomize() error {
 		Opener: w.opener(), NoCrossNamespaceRefs: w.flags.noCrossNamespace,
 		DefaultServiceAccount: w.flags.defaultServiceAccount, Builder: builder, Overruled: w.flags.overrideManagers,
 		AdditiveReadyExpr: w.flags.identity.enabled(additiveReadyExpr),
+		Decryption: kustomization.Decryption{
+			Services:       &decrypt.Services{Guard: w.guard, Client: w.mgr.GetClient(), Tokens: w.tokens},
+			AgeSecret:      w.flags.identity.ageSecretIn(w.flags.namespace),
+			DefaultAccount: w.flags.identity.decryptionAccount,
+		},
 	}
 	return kustomizations.SetupWithManager(w.mgr, w.options)
 }

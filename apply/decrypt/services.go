@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package decrypt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/aws/smithy-go"
+	"github.com/fluxcd/pkg/auth"
+	"github.com/fluxcd/pkg/cache"
+	vault "github.com/hashicorp/vault/api"
+	"google.golang.org/api/googleapi"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-cd/sluice/internal/bounded"
+	"github.com/sluice-cd/sluice/internal/identity"
+	"github.com/sluice-cd/sluice/internal/outbound"
+)
+
+// Bounds of a key service's answer.
+const (
+	answerTime = 10 * time.Second
+	maxAnswer  = 1 << 20 // bytes
+)
+
+// Services reach the key services. The fields are set before the first use.
+type Services struct {
+	// Guard says where files may lead to; nil is anywhere.
+	Guard *outbound.Guard
+	// Client issues the tokens of ServiceAccounts whose identity is used.
+	Client client.Client
+	// Tokens caches those of clouds; nil caches none.
+	Tokens *cache.TokenCache
+	// Transport takes the place of the guard's; for tests.
+	Transport http.RoundTripper
+}
+
+// Identity is who asks a key service when the Secret has no credentials for it.
+type Identity struct {
+	// Owner is the object whose files are decrypted, of the given kind.
+	Kind  string
+	Owner types.NamespacedName
+	// Account is a ServiceAccount of the owner's namespace; "" is the controller itself.
+	Account string
+}
+
+// New returns the decrypter of one build, with the keys in the data of a Secret, which
+// may be nil. ageOnly leaves all but the age keys out, of a Secret that stands for all
+// namespaces. The error is [ErrKeys].
+func (s *Services) New(ctx context.Context, data map[string][]byte, which Which, who Identity) (*Decrypter, error) {
+	quiet()
+	use := func(string) bool { return true }
+	if which == AgeKeys {
+		use = ageOnly
+	}
+	keys, err := readKeys(ctx, data, use, s)
+	if err != nil {
+		return nil, err
+	}
+	return &Decrypter{keys: keys, services: s, who: who, opened: map[string]opened{}}, nil
+}
+
+// Which keys of a Secret are used.
+type Which int
+
+const (
+	// AllKeys uses all.
+	AllKeys Which = iota
+	// AgeKeys uses the age keys alone.
+	AgeKeys
+)
+
+// transport makes a connection of its own to whom nobody else talks to that way.
+func (s *Services) transport() http.RoundTripper {
+	if s.Transport != nil {
+		return s.Transport
+	}
+	t := s.Guard.Transport()
+	t.DisableKeepAlives = true
+	return t
+}
+
+// httpClient asks a key service. It follows no redirect: what authenticates would go along.
+func (s *Services) httpClient() *http.Client { return clientOver(s.transport()) }
+
+// ownClient is httpClient with an identity that goes to hosts of its provider alone.
+func (s *Services) ownClient(provider string) *http.Client {
+	return clientOver(identity.Bind(s.transport(), provider, identity.Keys))
+}
+
+func clientOver(next http.RoundTripper) *http.Client {
+	return &http.Client{
+		Transport: boundedTransport{next}, Timeout: answerTime,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// boundedTransport ends answers that are longer than one may be.
+type boundedTransport struct{ next http.RoundTripper }
+
+var errTooLong = fmt.Errorf("the answer has more than %d bytes", maxAnswer)
+
+// RoundTrip implements http.RoundTripper.
+func (b boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := b.next.RoundTrip(req)
+	if err == nil && resp.Body != nil {
+		resp.Body = bounded.Body(resp.Body, maxAnswer, errTooLong)
+	}
+	return resp, err
+}
+
+// options are those of who asks.
+func (d *Decrypter) options(operation string) []auth.Option {
+	options := []auth.Option{auth.WithClient(d.services.Client)}
+	if d.who.Account != "" {
+		options = append(options, auth.WithServiceAccountName(d.who.Account), auth.WithServiceAccountNamespace(d.who.Owner.Namespace))
+	}
+	if d.services.Tokens != nil {
+		options = append(options, auth.WithCache(*d.services.Tokens, cache.InvolvedObject{
+			Kind: d.who.Kind, Name: d.who.Owner.Name, Namespace: d.who.Owner.Namespace, Operation: operation,
+		}))
+	}
+	return options
+}
+
+// mayAsk says whether the identity of who asks may go to a key service.
+func (d *Decrypter) mayAsk(provider, address string) error {
+	u, err := url.Parse(address)
+	if err != nil {
+		return errors.New("its address cannot be parsed")
+	}
+	return identity.Use{Provider: provider, Service: identity.Keys, URL: u, Account: d.who.Account}.Check()
+}
+
+// reasonOf says why a key service did not decrypt, without a word of what it answered.
+func reasonOf(err error) error {
+	var (
+		fromAWS    smithy.APIError
+		fromAzure  *azcore.ResponseError
+		fromVault  *vault.ResponseError
+		fromGoogle *googleapi.Error
+		network    net.Error
+	)
+	switch {
+	case errors.Is(err, outbound.ErrForbiddenAddress), errors.Is(err, identity.ErrRefused):
+		var wrapped *url.Error
+		if errors.As(err, &wrapped) {
+			return wrapped.Err
+		}
+		return err
+	case errors.As(err, &fromAWS):
+		return fmt.Errorf("AWS answers %.60q", fromAWS.ErrorCode())
+	case errors.As(err, &fromAzure):
+		return fmt.Errorf("it answers %d %s", fromAzure.StatusCode, http.StatusText(fromAzure.StatusCode))
+	case errors.As(err, &fromVault):
+		return fmt.Errorf("it answers %d %s", fromVault.StatusCode, http.StatusText(fromVault.StatusCode))
+	case errors.As(err, &fromGoogle):
+		return fmt.Errorf("it answers %d %s", fromGoogle.Code, http.StatusText(fromGoogle.Code))
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
+		return fmt.Errorf("it did not answer within %s", answerTime)
+	case errors.As(err, &network):
+		return errors.New("it cannot be reached")
+	}
+	return errors.New("it did not decrypt the key")
+}
