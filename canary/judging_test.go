@@ -234,7 +234,7 @@ func TestWhatTakesHowLongIsSaidBeforeTheRelease(t *testing.T) {
 		Judge: &Judging{Settings: judge.Default(), Kinds: []judge.Kind{judge.Errors}, OnInconclusive: flaggerv1.InconclusiveHold}}
 	for want, traffic := range map[string]judge.Traffic{
 		"": {},
-		"at 10 requests a second without errors a release that is as good passes after about 18 minutes": {Requests: 10},
+		"at 10 requests a second without errors a release that is as good passes after about 16 minutes": {Requests: 10},
 		"at 10 requests a second and 0.1 % errors a release that is as good passes after about 3 hours, " +
 			"2 times the errors are found after about 3 hours, 5 times after about 16 minutes": {Requests: 10, Rate: 0.001, Dispersion: 1},
 		"at 500 requests a second and 1 % errors a release that is as good passes after about 44 seconds, " +

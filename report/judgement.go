@@ -18,6 +18,8 @@ type Judgement struct {
 	Message string `json:"message,omitempty"`
 	// Problem is why the arms cannot be compared.
 	Problem string `json:"problem,omitempty"`
+	// Remarks are about pods that the last comparison does not count as the others.
+	Remarks []string `json:"remarks,omitempty"`
 	// ThresholdsOnly means that the judge decides nothing, because its test of itself failed.
 	ThresholdsOnly bool `json:"thresholdsOnly,omitempty"`
 	// Findings are about each metric.
@@ -40,12 +42,24 @@ func judgementOf(c *flaggerv1.Canary) *Judgement {
 	if status == nil || c.Spec.Analysis == nil || c.Spec.Analysis.Judge == nil {
 		return nil
 	}
-	j := &Judgement{Outcome: status.Outcome, Message: status.Message, Problem: status.Problem, ThresholdsOnly: status.ThresholdsOnly,
-		Findings: status.Findings, Outlook: status.Outlook, History: status.History}
+	j := &Judgement{Outcome: status.Outcome, Message: status.Message, Problem: status.Problem, Remarks: status.Remarks,
+		ThresholdsOnly: status.ThresholdsOnly, Findings: status.Findings, Outlook: status.Outlook, History: status.History}
 	if test := status.SelfTest; test != nil {
 		j.Trials, j.FalseAlarms, j.Dispersion = test.Trials, test.FalseAlarms, test.Dispersion
 	}
 	return j
+}
+
+// Word is the outcome in a word; empty without a judge or before the first comparison.
+func (j *Judgement) Word() string {
+	switch {
+	case j == nil:
+		return ""
+	case j.ThresholdsOnly:
+		return "ThresholdsOnly"
+	default:
+		return j.Outcome
+	}
 }
 
 // Verdict is the outcome with its reason, in one line; empty before the first comparison.
@@ -53,7 +67,7 @@ func (j *Judgement) Verdict() string {
 	switch {
 	case j == nil:
 		return ""
-	case j.Problem != "":
+	case j.Problem != "" && j.Outcome != flaggerv1.JudgeFail && j.Outcome != flaggerv1.JudgePass:
 		return j.Problem
 	case j.Outcome == "" || j.Message == "":
 		return "nothing compared yet"
@@ -76,6 +90,14 @@ func (j *Judgement) SelfTest() string {
 	return text
 }
 
+// NotCounted are the remarks in one line; empty without any.
+func (j *Judgement) NotCounted() string {
+	if j == nil {
+		return ""
+	}
+	return strings.Join(j.Remarks, "; ")
+}
+
 // Prospect is how long a verdict takes; empty if that is not known.
 func (j *Judgement) Prospect() string {
 	if j == nil {
@@ -94,7 +116,11 @@ func howItIsJudged(plan canary.Plan) string {
 	for i, kind := range j.Kinds {
 		kinds[i] = string(kind)
 	}
+	negligible := ""
+	if j.Settings.Negligible > 0 {
+		negligible = fmt.Sprintf(" unless that is less than %g %% of the requests", 100*j.Settings.Negligible)
+	}
 	return fmt.Sprintf("compares %s with the primary's: fails a release that is as good in at most %g %% of cases, passes one that is %g "+
-		"times as bad in at most %g %%, and without a verdict in time: %s",
-		strings.Join(kinds, " and "), 100*j.Settings.Alpha, j.Settings.Regression, 100*j.Settings.Beta, j.OnInconclusive)
+		"times as bad in at most %g %%%s, and without a verdict in time: %s",
+		strings.Join(kinds, " and "), 100*j.Settings.Alpha, j.Settings.Regression, 100*j.Settings.Beta, negligible, j.OnInconclusive)
 }

@@ -50,7 +50,7 @@ func TestHowAReleaseIsJudgedIsSaidInWords(t *testing.T) {
 	c.Spec.Provider, c.Spec.TargetRef.Kind, c.Spec.TargetRef.Name, c.Spec.Service.Port = "istio", "Deployment", "podinfo", 80
 	c.Spec.Analysis = &flaggerv1.CanaryAnalysis{Interval: "1m", StepWeight: 10, Judge: &flaggerv1.CanaryJudge{}}
 	want := "compares errors and latency with the primary's: fails a release that is as good in at most 1 % of cases, passes one that is " +
-		"2 times as bad in at most 5 %, and without a verdict in time: hold"
+		"2 times as bad in at most 5 % unless that is less than 0.1 % of the requests, and without a verdict in time: hold"
 	for _, p := range report.HowItReleases(c) {
 		if p.Name == "judge" {
 			if p.Text != want {

@@ -155,7 +155,7 @@ func TestVerdicts(t *testing.T) {
 		"no errors decide nothing": {
 			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(0, 1000, 0, 9000)}}},
 			want:   judge.Undecided,
-			text:   "errors undecided after 38s and 1000 requests: none in either arm, about 4168 more requests of the canary needed",
+			text:   "errors undecided after 38s and 1000 requests: none in either arm, about 3688 more requests of the canary needed",
 		},
 		"no errors in thousands of requests are few enough": {
 			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(0, 4500, 0, 9000)}}},

@@ -65,7 +65,7 @@ func (s Settings) passes(kind Kind) float64 {
 }
 
 // overshootBelow is what betting on one of four rates costs.
-const overshootBelow = 1
+const overshootBelow = 0.55
 
 // belowGain is how much the logarithm of the e-value against a rate grows with each request of the canary on average,
 // if the true rate is another: at least nothing.

@@ -58,6 +58,21 @@ func (k *Checker) PrepareCounters(ctx context.Context, c *flaggerv1.Canary, metr
 	return p.read, nil
 }
 
+// JudgedMetrics are the metrics that have the counters which a judge compares; nil compares what all may.
+func JudgedMetrics(j *flaggerv1.CanaryJudge) []flaggerv1.CanaryMetric {
+	if j == nil {
+		j = &flaggerv1.CanaryJudge{}
+	}
+	if j.TemplateRef != nil {
+		return []flaggerv1.CanaryMetric{{Name: "judge", TemplateRef: j.TemplateRef}}
+	}
+	metrics := []flaggerv1.CanaryMetric{{Name: flaggerv1.RequestSuccessRate}}
+	if slices.Contains(j.GetMetrics(), flaggerv1.JudgeLatency) {
+		metrics = append(metrics, flaggerv1.CanaryMetric{Name: flaggerv1.RequestDuration})
+	}
+	return metrics
+}
+
 // preparedCounters is how to read counters.
 type preparedCounters struct {
 	metric, namespace, field string

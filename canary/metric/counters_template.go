@@ -22,7 +22,7 @@ func (k *Checker) templateCounters(ctx context.Context, c *flaggerv1.Canary, p *
 	if tmpl.Spec.Counters == nil {
 		return noCounters(p.field+".templateRef", where+" is missing, and query returns one number")
 	}
-	connected, err := k.connect(ctx, tmpl)
+	connected, err := k.templateServer(ctx, c, tmpl)
 	if err != nil {
 		return err
 	}
@@ -33,6 +33,14 @@ func (k *Checker) templateCounters(ctx context.Context, c *flaggerv1.Canary, p *
 	p.field, p.server, p.secrets, p.custom = where, server, connected.secrets, tmpl.Spec.Counters
 	p.counts = source(tmpl.Spec.Provider.Address, tmpl.Spec.Counters.Events, tmpl.Spec.Counters.Exposure)
 	return nil
+}
+
+// templateServer is the server of a template.
+func (k *Checker) templateServer(ctx context.Context, c *flaggerv1.Canary, tmpl *flaggerv1.MetricTemplate) (preparedQuery, error) {
+	if k.ownServer && tmpl.Spec.Provider.Type == "prometheus" {
+		return k.server(c)
+	}
+	return k.connect(ctx, tmpl)
 }
 
 // rates are the functions of PromQL that turn counters into something else.

@@ -59,6 +59,7 @@ type Checker struct {
 	metricsServer      string
 	provider           string
 	sameNamespace      bool
+	ownServer          bool
 	api                *rest.Config
 	clock              clock.PassiveClock
 	transports         *transports
@@ -80,6 +81,12 @@ func WithProvider(name string) Option {
 // WithoutCrossNamespaceRefs refuses MetricTemplates of other namespaces.
 func WithoutCrossNamespaceRefs() Option {
 	return func(k *Checker) { k.sameNamespace = true }
+}
+
+// WithOwnServer asks the checker's own server for the counters of MetricTemplates, too, without their credentials: who
+// looks at a cluster from outside does not reach the addresses that hold inside.
+func WithOwnServer() Option {
+	return func(k *Checker) { k.ownServer = true }
 }
 
 // WithField says which field has the list of metrics, for errors. Without it that is

@@ -13,21 +13,7 @@ import (
 // those of the template that the judge names.
 func countersOf(checker *metric.Checker) func(context.Context, *flaggerv1.Canary) (readCounters, error) {
 	return func(ctx context.Context, c *flaggerv1.Canary) (readCounters, error) {
-		read, err := checker.PrepareCounters(ctx, c, judgedMetrics(c.Spec.Analysis.Judge)...)
+		read, err := checker.PrepareCounters(ctx, c, metric.JudgedMetrics(c.Spec.Analysis.Judge)...)
 		return readCounters(read), err
 	}
-}
-
-// judgedMetrics are the metrics that have the counters which a judge compares.
-func judgedMetrics(j *flaggerv1.CanaryJudge) []flaggerv1.CanaryMetric {
-	if j.TemplateRef != nil {
-		return []flaggerv1.CanaryMetric{{Name: "judge", TemplateRef: j.TemplateRef}}
-	}
-	metrics := []flaggerv1.CanaryMetric{{Name: flaggerv1.RequestSuccessRate}}
-	for _, m := range j.GetMetrics() {
-		if m == flaggerv1.JudgeLatency {
-			metrics = append(metrics, flaggerv1.CanaryMetric{Name: flaggerv1.RequestDuration})
-		}
-	}
-	return metrics
 }

@@ -50,6 +50,8 @@ type Options struct {
 	// Threshold of the analysis, if a test asks for the outcome alone and not for how soon it comes: a busy
 	// machine scrapes late, and a metric without values is a failed check. Default is the manifest's.
 	Threshold int
+	// Requests are how many users send in a second; default is a hundred.
+	Requests int
 	// Deadline is how long pods may take to become ready; default is the manifest's.
 	Deadline time.Duration
 }
@@ -75,8 +77,8 @@ type Chain struct {
 type Release struct {
 	Tag string
 	// Traits are how its pods behave; default is healthy. Real pods know only
-	// good and bad: with any error rate a third of their answers are errors, and
-	// a third of those are of status 500.
+	// three kinds: with an error rate of at most one in twenty they fail the requests for /healthz, which
+	// are as many; with any larger one a third of their answers are errors, and a third of those are of status 500.
 	Traits traffic.Traits
 	// Crashes makes real pods end as soon as they start. Simulated ones never do.
 	Crashes bool
@@ -94,6 +96,7 @@ func Setup(ctx context.Context, p *harness.Playground, work string, o Options) (
 		d.Namespace = sample
 	}
 	d.names, d.apps = map[string]string{sample: d.Namespace}, []string{d.Namespace}
+	d.requests = cmp.Or(o.Requests, d.requests)
 	c := &Chain{delivery: d}
 	return c, c.apply(ctx, o, c.seedUnder(work))
 }

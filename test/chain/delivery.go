@@ -42,13 +42,15 @@ type delivery struct {
 	values  map[string]string // of variables of the manifests, besides the playground's
 	names   map[string]string // of namespaces: here, by what samples call them
 	apps    []string          // namespaces in which the app runs
+
+	requests int // of users, a second
 }
 
 func newDelivery(p *harness.Playground, samples string) (*delivery, error) {
 	root, err := harness.Root()
 	d := &delivery{
 		Playground: p, samples: filepath.Join(root, "config", "samples", samples),
-		images: labelled{p}, Ledger: traffic.Ledger{Slow: Slow},
+		images: labelled{p}, requests: requestsPerSecond, Ledger: traffic.Ledger{Slow: Slow},
 	}
 	d.chain = []string{"chain.yaml"}
 	if p.Node == "real" {

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
+	"github.com/sluice-cd/sluice/test/gateway"
 	"github.com/sluice-cd/sluice/test/harness"
 	"github.com/sluice-cd/sluice/test/traffic"
 )
@@ -72,8 +73,11 @@ func (b *built) push(ctx context.Context, repository string, r Release) error {
 		Entrypoint: []string{"/podinfo", "--level=error"}, WorkingDir: "/", User: "65532:65532",
 		Labels: map[string]string{"org.opencontainers.image.version": r.Tag},
 	}
-	if r.Traits.ErrorRate > 0 {
+	switch {
+	case r.Traits.ErrorRate > 1./gateway.SeldomEvery:
 		config.Config.Entrypoint = append(config.Config.Entrypoint, "--random-error=true")
+	case r.Traits.ErrorRate > 0:
+		config.Config.Entrypoint = append(config.Config.Entrypoint, "--unhealthy=true")
 	}
 	if delay := r.Traits.Latency.Milliseconds(); delay > traffic.Healthy.Latency.Milliseconds() {
 		config.Config.Entrypoint = append(config.Config.Entrypoint, "--random-delay=true", "--random-delay-unit=ms",

@@ -12,7 +12,7 @@ import (
 	"github.com/sluice-cd/sluice/test/traffic"
 )
 
-// requestsPerSecond is what the users of the app send.
+// requestsPerSecond is what the users of the app send, unless a test asks for fewer.
 const requestsPerSecond = 100
 
 // Users sends users to the app for as long as the test runs.
@@ -42,14 +42,15 @@ func (d *delivery) Traffic(ctx context.Context) error {
 	metrics.Ledger = &d.Ledger
 	go func() { failed <- metrics.Serve(ctx, d.PrometheusTargets, "traffic-"+d.Namespace) }()
 	if d.Node != "real" {
-		users := &traffic.Simulator{Reader: reader, Metrics: metrics, Rate: requestsPerSecond}
+		users := &traffic.Simulator{Reader: reader, Metrics: metrics, Rate: float64(d.requests)}
 		go func() { failed <- users.Run(ctx) }()
 	} else {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			return err
 		}
-		users := gateway.Load{URL: "http://" + listener.Addr().String(), Host: "podinfo.example.com", Rate: requestsPerSecond, Parallel: 50}
+		users := gateway.Load{URL: "http://" + listener.Addr().String(), Host: "podinfo.example.com", Rate: d.requests, Parallel: 50,
+			Seldom: "/healthz"}
 		go func() { failed <- (&gateway.Gateway{Reader: reader, Metrics: metrics}).Serve(ctx, listener) }()
 		go users.Run(ctx)
 	}

@@ -66,6 +66,7 @@ func TestGoodReleasesArePromotedAndBadOnesRolledBack(t *testing.T) {
 		everybodyOnThePrimary(t, c)
 		committedOnce(t, c, tc.release.Tag)
 	}
+	judgeReleases(t, c)
 	if chart, ok := sluice.(*harness.Chart); ok {
 		uninstalled(t, c, chart)
 	}
@@ -161,7 +162,7 @@ func start(t *testing.T) (*chain.Chain, harness.Running) {
 	p := harness.Require(t)
 	work := t.TempDir()
 	name := fmt.Sprintf("e2e-%d", time.Now().UnixNano()) // the registry remembers the tags of other runs
-	c, err := chain.Setup(t.Context(), p, work, chain.Options{Namespace: name, Interval: interval, Deadline: deadline})
+	c, err := chain.Setup(t.Context(), p, work, chain.Options{Namespace: name, Interval: interval, Deadline: deadline, Requests: 50})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,12 @@ type Load struct {
 	// Parallel bounds how many requests may be waiting for their answer; more are
 	// not sent, as impatient users would not wait either.
 	Parallel int
+	// Seldom is a path that one request in [SeldomEvery] asks for; empty is none.
+	Seldom string
 }
+
+// SeldomEvery is how many requests there are for each that asks for the path that few do.
+const SeldomEvery = 20
 
 // Run sends requests until ctx ends. Answers of any status are fine: the
 // gateway counts them.
@@ -29,25 +34,29 @@ func (l Load) Run(ctx context.Context) {
 	}
 	ticker := time.NewTicker(time.Second / time.Duration(l.Rate))
 	defer ticker.Stop()
-	for {
+	for n := 1; ; n++ {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
+		address := l.URL
+		if n%SeldomEvery == 0 {
+			address += l.Seldom
+		}
 		select {
 		case slots <- struct{}{}:
 			go func() {
 				defer func() { <-slots }()
-				l.send(ctx, httpClient)
+				l.send(ctx, httpClient, address)
 			}()
 		default:
 		}
 	}
 }
 
-func (l Load) send(ctx context.Context, httpClient *http.Client) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, l.URL, nil)
+func (l Load) send(ctx context.Context, httpClient *http.Client, address string) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return
 	}

@@ -4,6 +4,7 @@ package canary
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"sync"
@@ -165,7 +166,8 @@ func (w *canaryWorld) unstarted(edit func(*flaggerv1.Canary)) *flaggerv1.Canary 
 func (w *canaryWorld) until(what string, ok func() bool) {
 	w.t.Helper()
 	_, err := harness.Eventually(context.Background(), what, patience, func(context.Context) (bool, string) {
-		return ok(), fmt.Sprintf("%+v", w.canary().Status)
+		status, err := json.Marshal(w.canary().Status)
+		return ok(), fmt.Sprintf("%s %v", status, err)
 	})
 	if err != nil {
 		w.t.Fatal(err)

@@ -15,7 +15,7 @@ import (
 func table(canaries []report.Canary, now time.Time) output.Table {
 	t := output.Table{Columns: []string{
 		"NAMESPACE", "NAME", "PHASE", "WEIGHT", "IMAGE", "STEP", "FAILED", "HOLD", "SINCE",
-		"REVISION", "TARGET", "PROVIDER", "STRATEGY", "READY", "MESSAGE"}, Short: 9, Also: []int{13, 14}}
+		"REVISION", "TARGET", "PROVIDER", "STRATEGY", "JUDGE", "READY", "MESSAGE"}, Short: 9, Also: []int{14, 15}}
 	for _, c := range canaries {
 		t.Add("canary."+flaggerv1.GroupVersion.Group+"/"+c.Name, row(c, now)...)
 	}
@@ -29,7 +29,7 @@ func row(c report.Canary, now time.Time) []string {
 	}
 	return []string{
 		c.Namespace, c.Name, string(c.Phase), strconv.Itoa(c.Weight), c.Image, step(c), failed(c), c.HeldBy(), since,
-		report.ShortRevision(c.Revision), c.Target, c.Provider, string(c.Strategy), c.Ready, c.Message,
+		report.ShortRevision(c.Revision), c.Target, c.Provider, string(c.Strategy), c.Judge.Word(), c.Ready, c.Message,
 	}
 }
 

@@ -13,12 +13,37 @@ import (
 	"github.com/sluice-cd/sluice/canary/judge/replay"
 )
 
-// limitsOf are the thresholds of a Canary, but for those that flags set.
-func limitsOf(cmd *cobra.Command, c *flaggerv1.Canary, flags replay.Limits) (replay.Limits, error) {
+// optionsOf are what a Canary is judged by, but for what flags set.
+func optionsOf(cmd *cobra.Command, c *flaggerv1.Canary, flags replay.Options) (replay.Options, error) {
 	plan, err := canary.NewPlan(c, canary.Limits{MinInterval: time.Second})
 	if err != nil {
 		return flags, err
 	}
+	if flags.Limits, err = limitsOf(cmd, plan, flags.Limits); err != nil || plan.Judge == nil {
+		return flags, err
+	}
+	if !cmd.Flags().Changed("metrics") {
+		flags.Metrics = plan.Judge.Kinds
+	}
+	settings := plan.Judge.Settings
+	for name, set := range map[string]func(){
+		"alpha":       func() { settings.Alpha = flags.Settings.Alpha },
+		"beta":        func() { settings.Beta = flags.Settings.Beta },
+		"tolerated":   func() { settings.Tolerated = flags.Settings.Tolerated },
+		"regression":  func() { settings.Regression = flags.Settings.Regression },
+		"negligible":  func() { settings.Negligible = flags.Settings.Negligible },
+		"min-samples": func() { settings.MinSamples = flags.Settings.MinSamples },
+	} {
+		if cmd.Flags().Changed(name) {
+			set()
+		}
+	}
+	flags.Settings = settings
+	return flags, settings.Check()
+}
+
+// limitsOf are the thresholds of a Canary, but for those that flags set.
+func limitsOf(cmd *cobra.Command, plan canary.Plan, flags replay.Limits) (replay.Limits, error) {
 	limits := replay.Limits{FailedChecks: max(plan.Threshold, 1), Interval: plan.Interval, Steps: max(len(plan.Steps), 1)}
 	for _, m := range plan.Metrics {
 		switch {

@@ -48,7 +48,8 @@ Flagger has them: from the counters that a Prometheus server keeps, or from a tr
 written to the cluster.
 
 With --prometheus the releases are those of the Canary's history, and before that whenever the canary
-had requests; its thresholds, interval and steps are those of the Canary. With --trace nobody
+had requests; thresholds, interval and steps are those of the Canary, and so is what its judge compares, and
+how sure it has to be. A MetricTemplate with counters is asked of that server, too. With --trace nobody
 says which they are: flags do, and else they are those of Flagger's tutorials.
 
 Flags say what would have been different: --alpha and the like for the judge, --success-rate, --max-duration, --failed-checks

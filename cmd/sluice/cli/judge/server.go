@@ -81,9 +81,10 @@ func (r *replaying) ask(cmd *cobra.Command, o replay.Options) ([]replay.Release,
 	if err != nil {
 		return nil, err
 	}
-	if o.Limits, err = limitsOf(cmd, &c, o.Limits); err != nil {
+	if o, err = optionsOf(cmd, &c, o); err != nil {
 		return nil, err
 	}
+	r.settings.Settings = o.Settings // that the report is about
 	counters, err := r.server.prepare(cmd.Context(), r, k, &c)
 	if err != nil {
 		return nil, err
@@ -117,7 +118,7 @@ type recorder struct {
 	active metric.Active
 }
 
-// prepare finds the counters behind the builtin checks of a Canary.
+// prepare finds the counters that the judge of a Canary compares, or else those behind the builtin checks.
 func (s *serverFlags) prepare(ctx context.Context, r *replaying, k client.Client, c *flaggerv1.Canary) (*recorder, error) {
 	c = c.DeepCopy()
 	c.Spec.MetricsServer = "" // the flag is
@@ -125,8 +126,11 @@ func (s *serverFlags) prepare(ctx context.Context, r *replaying, k client.Client
 	if s.provider != "" {
 		options = append(options, metric.WithProvider(s.provider))
 	}
-	checker := metric.NewChecker(k, s.url, r.clock, options...)
-	metrics := []flaggerv1.CanaryMetric{{Name: flaggerv1.RequestSuccessRate}, {Name: flaggerv1.RequestDuration}}
+	checker := metric.NewChecker(k, s.url, r.clock, append(options, metric.WithOwnServer())...)
+	metrics := metric.JudgedMetrics(nil)
+	if c.Spec.Analysis != nil {
+		metrics = metric.JudgedMetrics(c.Spec.Analysis.Judge)
+	}
 	read, err := checker.PrepareCounters(ctx, c, metrics...)
 	if err != nil {
 		return nil, err
