@@ -3,6 +3,7 @@
 package promotion
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -103,9 +104,6 @@ type StageObservation struct {
 	Targets []TargetObservation
 	// PullRequest is the newest that was found for the stage's branch; nil is none.
 	PullRequest *PullRequest
-	// Wrote is the id of the bundle that this process wrote to the stage last, and that the
-	// content had then.
-	Wrote string
 	// Pushed is the head of a pull request that this process pushed last.
 	Pushed Pushed
 	// Problem says why the stage cannot be looked at, or not be written, such as that the
@@ -126,12 +124,28 @@ type TargetObservation struct {
 	At         time.Time
 	// Ours means that the commit was made by this pipeline.
 	Ours bool
+	// Wrote is the id of the bundle that was written to the target since that was planned, see
+	// [StageState], and that the content had then; empty if none was, as far as anybody knows.
+	Wrote string
 	// Ready says whether the objects run the content, and Why not.
 	Ready Readiness
 	Why   string
 	// Verification is all of them taken together, and Evidence what they say.
 	Verification Verification
 	Evidence     string
+}
+
+// works reports whether the target runs what it has, and that is verified.
+func (t TargetObservation) works() bool {
+	return t.Ready == ReadinessReady && t.Verification == VerificationPassed
+}
+
+// doubt says why it does not.
+func (t TargetObservation) doubt() string {
+	if t.Ready != ReadinessReady {
+		return cmp.Or(t.Why, "its objects are not Ready with it")
+	}
+	return cmp.Or(t.Evidence, "its verifications have not passed")
 }
 
 // isUnknown reports whether nobody can tell whether the target works.

@@ -67,7 +67,7 @@ func (r proposer) propose(w *desiredBundle, gates []sluicev1.Gate, status *sluic
 // does not have the bundle: it will in a moment, or somebody took it out again.
 func (r proposer) mergedAndGone(bundle string) bool {
 	pr, p := r.stage.seen.PullRequest, r.stage.state.Proposal
-	return pr != nil && !pr.Open && pr.Merged && p != nil && p.Bundle == bundle
+	return pr != nil && !pr.Open && pr.Merged && p != nil && p.Bundle == bundle && p.isOf(pr)
 }
 
 // kept is what an open pull request proposes that is not to be changed any more; nil if
@@ -116,26 +116,55 @@ func (r proposer) isOurs(pr *PullRequest) bool {
 // recordEnd notes that a pull request was merged or closed.
 func (r proposer) recordEnd(pr *PullRequest) {
 	p := r.stage.state.Proposal
-	if p.Number == 0 && pr.Head != "" && pr.Head == r.stage.seen.Pushed.Head && p.Bundle == r.stage.seen.Pushed.Bundle {
+	if !p.isOf(pr) {
+		return // it is an earlier one
+	}
+	if p.Number == 0 {
 		next := *p // it ended before it was seen open
 		next.Number, next.Head = pr.Number, pr.Head
 		p, r.stage.state.Proposal = &next, &next
 	}
 	switch {
-	case p.Number != pr.Number:
-		return // an earlier one
 	case pr.Merged && r.landed(p):
 		r.stage.state.Proposal = nil
 	case pr.Merged:
-		return // the content shows it in a moment, or somebody took it out again
+		r.recordTakenOut(p)
 	case pr.ClosedByUs:
 		r.stage.state.Proposal = nil
 	default:
-		r.stage.state.Ignored = append(r.stage.state.Ignored, Ignored{Bundle: p.Bundle, By: pr.ClosedBy, Number: pr.Number, At: r.stage.now})
+		r.stage.state.Ignored = append(r.stage.state.Ignored, Ignored{
+			Bundle: p.Bundle, By: pr.ClosedBy, Number: pr.Number, At: r.stage.now, Kind: p.Kind, Targets: p.Targets,
+		})
 		r.stage.state.Proposal = nil
 		r.stage.say("Ignored",
 			"%s closed pull request #%d: %s is not proposed to %s again; reopening it, or `sluice pipeline promote`, ends that",
 			orSomebody(pr.ClosedBy), pr.Number, r.stage.name(p.Bundle), r.stage.spec.Name)
+	}
+}
+
+// showsAfter is how long it may take until the content has what was merged.
+const showsAfter = 5 * time.Minute
+
+// recordTakenOut ends what was asked for if its pull request was merged and the content does not
+// have it: somebody took it out before anybody looked. They win, and what comes next goes on.
+func (r proposer) recordTakenOut(p *Proposal) {
+	s := r.stage
+	if p.Merged == nil {
+		next := *p
+		next.Merged = &s.now
+		s.state.Proposal, p = &next, &next
+	}
+	if shows := p.Merged.Add(showsAfter); s.now.Before(shows) {
+		s.requeueAt(shows)
+		return
+	}
+	if pin := s.state.Pin; pin != nil && pin.Bundle == p.Bundle {
+		s.state.Pin = nil
+		s.say("TakenOut", "pull request #%d was merged, and somebody took %s out of %s again", p.Number, s.name(p.Bundle), s.spec.Name)
+	}
+	if w := s.state.Writing; w != nil && w.Bundle == p.Bundle {
+		s.state.Writing = nil
+		s.say("TakenOut", "pull request #%d was merged, and somebody took %s out of %s again", p.Number, s.name(p.Bundle), s.spec.Name)
 	}
 }
 
@@ -153,12 +182,15 @@ func (r proposer) recordReopened(pr *PullRequest) {
 	if i < 0 {
 		return
 	}
-	bundle := r.stage.state.Ignored[i].Bundle
+	was := r.stage.state.Ignored[i]
 	r.stage.state.Ignored = slices.Delete(r.stage.state.Ignored, i, i+1)
 	if r.stage.state.Proposal == nil {
-		r.stage.state.Proposal = &Proposal{Bundle: bundle, At: r.stage.now, Number: pr.Number, Kind: sluicev1.LandingPromotion}
+		r.stage.state.Proposal = &Proposal{
+			Bundle: was.Bundle, At: r.stage.now, Number: pr.Number, Targets: was.Targets,
+			Kind: cmp.Or(was.Kind, sluicev1.LandingPromotion),
+		}
 	}
-	r.stage.say("Reopened", "pull request #%d is open again: it proposes %s", pr.Number, r.stage.name(bundle))
+	r.stage.say("Reopened", "pull request #%d is open again: it proposes %s", pr.Number, r.stage.name(was.Bundle))
 }
 
 // frozen says why a pull request keeps its bundle although there is a newer one.
@@ -231,6 +263,9 @@ func (r proposer) push(w desiredBundle, number int64, gates []sluicev1.Gate) {
 			next.Targets = to
 		}
 		next.AutoMerge = p != nil && number > 0 && p.Number == number && p.AutoMerge
+		if last := r.stage.seen.PullRequest; number == 0 && last != nil {
+			next.After = last.Number
+		}
 		r.stage.state.Proposal = next
 	}
 	r.stage.transition.do(Propose{

@@ -13,51 +13,86 @@ import (
 // contentRecorder notes which bundle a stage has: who commits to it, and how, makes no difference.
 type contentRecorder struct{ stage *stage }
 
-// record notes a landing where a target has a bundle that it did not have before. While a
-// bundle goes from wave to wave, one more target that has it is no landing of its own.
+// record notes a landing where targets have a bundle that they did not have before. While a
+// bundle goes from wave to wave, one more target that has it is no landing of its own. What
+// the pipeline wrote comes first: who committed to another target meanwhile comes after it.
 func (r contentRecorder) record() {
 	s := r.stage
 	s.state = s.state.forgetOthers(s.seen.Targets)
-	gone, late := r.isGone(), len(s.state.Has) > 0
-	for i := range s.seen.Targets {
-		t := &s.seen.Targets[i]
-		id := s.bundleOf(t.Content)
-		if id == "" || id == s.state.Has[t.Name] && !gone {
-			continue
-		}
-		_, known := s.state.Has[t.Name]
-		s.state = s.state.with(t.Name, id)
-		if late && !known {
-			continue // it is new in the stage, and gets what that has
-		}
-		if l := s.state.current(); l == nil || l.Bundle != id || gone {
-			r.land(id, t)
-			gone = false
+	isFirst, changed := len(s.state.Landings) == 0, r.changed()
+	slices.SortStableFunc(changed, func(a, b changedTarget) int { return cmp.Compare(r.rank(a), r.rank(b)) })
+	landed := map[string]bool{s.has(): !slices.ContainsFunc(changed, func(t changedTarget) bool { return t.putBack })}
+	for _, t := range changed {
+		if !landed[t.bundle] {
+			landed[t.bundle] = true
+			r.land(t, isFirst)
 		}
 	}
 	if w := s.state.Writing; w != nil && s.hasEverywhere(w.Bundle) {
 		s.state.Writing = nil
 	}
+	if pin := s.state.Pin; pin != nil && s.hasEverywhere(pin.Bundle) {
+		s.state.Pin = nil // it was on its way when it was asked for
+	}
 }
 
-// isGone reports whether what was just written is not there any more.
-func (r contentRecorder) isGone() bool {
+// changedTarget is a target that has another bundle than before, or the same again: what was
+// written meanwhile is gone.
+type changedTarget struct {
+	seen    *TargetObservation
+	bundle  string
+	putBack bool
+}
+
+// changed are the targets whose content somebody changed. One that is new in the stage gets
+// what that has.
+func (r contentRecorder) changed() []changedTarget {
+	s := r.stage
+	var changed []changedTarget
+	hadAny := len(s.state.Has) > 0
+	for i := range s.seen.Targets {
+		t := &s.seen.Targets[i]
+		id := s.bundleOf(t.Content)
+		had, known := s.state.Has[t.Name]
+		putBack := id == had && r.isGone(t)
+		if id == "" || id == had && !putBack {
+			continue
+		}
+		s.state = s.state.with(t.Name, id)
+		if known || !hadAny {
+			changed = append(changed, changedTarget{t, id, putBack})
+		}
+	}
+	return changed
+}
+
+// rank is 0 for what the pipeline wrote, and 1 for what others did.
+func (r contentRecorder) rank(t changedTarget) int {
+	if r.kindOf(t.bundle, t.seen) == sluicev1.LandingManual {
+		return 1
+	}
+	return 0
+}
+
+// isGone reports whether what was just written to a target is not there any more.
+func (r contentRecorder) isGone(t *TargetObservation) bool {
 	w := r.stage.state.Writing
-	return w != nil && r.stage.seen.Wrote == w.Bundle && !r.stage.isThere(w.Bundle)
+	return w != nil && t.Wrote == w.Bundle && !t.Content.Is(r.stage.bundle(w.Bundle))
 }
 
-// land notes that a bundle is in the stage from now on, in the place of another one.
-func (r contentRecorder) land(id string, t *TargetObservation) {
+// land notes that a bundle is in the stage from now on, in the place of another one. At the
+// first look at a stage it may have been there before.
+func (r contentRecorder) land(t changedTarget, isFirst bool) {
 	s := r.stage
 	r.endLanding(s.state.current())
-	l := Landing{Bundle: id, At: s.now, Kind: r.kindOf(id, t), Commit: t.Commit, By: t.By}
-	if w := s.state.Writing; w != nil && w.Bundle == id {
+	l := Landing{Bundle: t.bundle, At: s.now, Kind: r.kindOf(t.bundle, t.seen), Commit: t.seen.Commit, By: t.seen.By}
+	if w := s.state.Writing; w != nil && w.Bundle == t.bundle {
 		l.By = cmp.Or(w.By, l.By)
 	} else {
-		l.Found = len(s.state.Landings) == 0 && s.state.Proposal == nil
+		l.Found = isFirst && s.state.Proposal == nil
 		r.supersedeWriting()
 	}
-	if pin := s.state.Pin; pin != nil && pin.Bundle == id {
+	if pin := s.state.Pin; pin != nil && pin.Bundle == t.bundle {
 		s.state.Pin = nil
 	}
 	s.state.Landings = slices.Insert(s.state.Landings, 0, l)

@@ -53,7 +53,23 @@ func (s selector) wanted() (*desiredBundle, []sluicev1.Gate) {
 	if current != nil && current.Bundle != id && s.stage.isThere(current.Bundle) {
 		gates = append(gates, s.verdictGate(current))
 	}
-	return s.stage.wants(Writing{Bundle: id, Kind: sluicev1.LandingPromotion}), gates
+	return s.stage.wants(Writing{Bundle: id, Kind: sluicev1.LandingPromotion}), append(gates, s.waveGates(id)...)
+}
+
+// waveGates wait for the targets of earlier waves that have a bundle already, whoever gave it to
+// them, before it goes on to those that lack it.
+func (s selector) waveGates(id string) []sluicev1.Gate {
+	lacking := firstWave(s.stage.lacking(id))
+	if len(lacking) == 0 {
+		return nil
+	}
+	for _, t := range s.stage.seen.Targets {
+		if t.Wave < lacking[0].Wave && !t.works() {
+			return []sluicev1.Gate{gate(sluicev1.GateVerdict, time.Time{}, time.Time{}, "%s is not verified in the wave before: %s",
+				s.stage.name(id), s.stage.of(t, t.doubt()))}
+		}
+	}
+	return nil
 }
 
 // requested is the rollback or the promotion that was asked for, nil if there is none, or if a
@@ -79,7 +95,7 @@ func (s selector) unverifiedLanding() (l *Landing, goesOn bool) {
 	if l == nil || l.Verdict != "" || s.stage.transition.State.excluding(s.stage.bundle(l.Bundle)) != nil {
 		return nil, false
 	}
-	goesOn = l.Kind == sluicev1.LandingPromotion && !s.stage.hasEverywhere(l.Bundle)
+	goesOn = l.Kind == sluicev1.LandingPromotion && !l.mayBePartial() && !s.stage.hasEverywhere(l.Bundle)
 	if goesOn && s.closed(l.Bundle) != "" {
 		return nil, false
 	}
@@ -107,7 +123,7 @@ func (s selector) nextWave(l *Landing) (*desiredBundle, []sluicev1.Gate) {
 // verifiedBefore reports whether all targets of the waves before one are verified.
 func (s selector) verifiedBefore(wave int) bool {
 	return !slices.ContainsFunc(s.stage.seen.Targets, func(t TargetObservation) bool {
-		return t.Wave < wave && (t.Ready != ReadinessReady || t.Verification != VerificationPassed)
+		return t.Wave < wave && !t.works()
 	})
 }
 
@@ -155,15 +171,19 @@ func (s selector) closed(id string) string {
 }
 
 // replacedSince says that the stage had a bundle, and that another one replaced it after it
-// was chosen: nothing is promoted twice for the same reason. Empty means that none did.
+// was chosen: nothing is promoted twice for the same reason. Empty means that none did. Who
+// puts it back into some targets by a commit asks for no more than that.
 func (s selector) replacedSince(p upstreamBundle) string {
-	current := s.stage.state.current()
-	if current == nil || current.Bundle == p.bundle || p.at.After(current.At) ||
-		!slices.ContainsFunc(s.stage.state.Landings, func(l Landing) bool { return l.Bundle == p.bundle }) {
+	landings := s.stage.state.Landings
+	for len(landings) > 0 && landings[0].Bundle == p.bundle && landings[0].Kind == sluicev1.LandingManual {
+		landings = landings[1:]
+	}
+	if len(landings) == 0 || landings[0].Bundle == p.bundle || p.at.After(landings[0].At) ||
+		!slices.ContainsFunc(landings, func(l Landing) bool { return l.Bundle == p.bundle }) {
 		return ""
 	}
 	return fmt.Sprintf("%s was here, and %s took it out; `sluice pipeline promote` brings it back",
-		s.stage.name(p.bundle), current.origin())
+		s.stage.name(p.bundle), landings[0].origin())
 }
 
 // fromUpstream is the newest bundle that the stages before let through, and that is newer

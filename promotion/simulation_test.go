@@ -4,6 +4,7 @@ package promotion
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -44,10 +45,10 @@ type simulation struct {
 	freezes      []Freeze
 
 	last   Decision
-	told   []string          // the events, warnings with an exclamation mark
-	done   []string          // the actions that were not the same as the last of their kind
-	wrote  map[string]string // bundle by stage
-	pushed map[string]Pushed // by stage
+	told   []string           // the events, warnings with an exclamation mark
+	done   []string           // the actions that were not the same as the last of their kind
+	wrote  map[string]Writing // by target
+	pushed map[string]Pushed  // by stage
 	merged int
 }
 
@@ -71,7 +72,7 @@ func newSimulation(t *testing.T, stages ...sluicev1.Stage) *simulation {
 		spec:   sluicev1.PipelineSpec{Artifacts: []sluicev1.Artifact{{Name: "app"}}, Stages: stages},
 		newest: map[string]Newest{}, places: map[string]*place{}, unwritable: map[string]string{}, unseen: map[string]bool{},
 		ready: map[string]Readiness{}, verification: map[string]Verification{},
-		wrote: map[string]string{}, pushed: map[string]Pushed{}, prs: map[string]*PullRequest{}, proposed: map[string]string{},
+		wrote: map[string]Writing{}, pushed: map[string]Pushed{}, prs: map[string]*PullRequest{}, proposed: map[string]string{},
 		proposedTo: map[string][]string{},
 	}
 	for _, stage := range stages {
@@ -144,14 +145,13 @@ func (s *simulation) observe() Observation {
 	}
 	for i := range s.spec.Stages {
 		stage := &s.spec.Stages[i]
-		in := StageObservation{Wrote: s.wrote[stage.Name], Pushed: s.pushed[stage.Name], Problem: s.unwritable[stage.Name]}
+		in := StageObservation{Pushed: s.pushed[stage.Name], Problem: s.unwritable[stage.Name]}
 		if s.unseen[stage.Name] {
-			seen.Stages[stage.Name] = StageObservation{Wrote: in.Wrote, Pushed: in.Pushed, Problem: "the server is away"}
+			seen.Stages[stage.Name] = StageObservation{Pushed: in.Pushed, Problem: "the server is away"}
 			continue
 		}
 		for _, target := range targetsOf(stage) {
-			key := stage.Name + "/" + target.Name
-			in.Targets = append(in.Targets, s.observeTarget(target, key))
+			in.Targets = append(in.Targets, s.observeTarget(stage.Name, target))
 		}
 		if pr := s.prs[stage.Name]; pr != nil {
 			shown := *pr
@@ -162,10 +162,15 @@ func (s *simulation) observe() Observation {
 	return seen
 }
 
-func (s *simulation) observeTarget(target sluicev1.Target, key string) TargetObservation {
+func (s *simulation) observeTarget(stage string, target sluicev1.Target) TargetObservation {
+	key, wrote := stage+"/"+target.Name, ""
+	if w := s.state.Stages[stage].Writing; w != nil && !s.wrote[key].At.Before(w.At) {
+		wrote = s.wrote[key].Bundle
+	}
 	p := s.places[key]
 	seen := TargetObservation{
-		Name: target.Name, Wave: int(target.Wave), Content: Content{Problem: p.problem}, Commit: p.commit, By: p.by, Ours: p.by == "sluice",
+		Name: target.Name, Wave: int(target.Wave), Content: Content{Problem: p.problem},
+		Commit: p.commit, By: p.by, Ours: p.by == "sluice", Wrote: wrote,
 	}
 	for artifact, version := range p.versions {
 		seen.Content.Versions = append(seen.Content.Versions, sluicev1.Version{Artifact: artifact, Tag: version})
@@ -181,9 +186,9 @@ func (s *simulation) observeTarget(target sluicev1.Target, key string) TargetObs
 
 // decide makes one decision and carries it out, and returns whether it did anything.
 func (s *simulation) decide() bool {
-	before, _ := s.state.Marshal()
+	before := asJSON(s.state)
 	s.last = Decide(s.state, s.observe(), s.now)
-	if after, _ := s.state.Marshal(); string(after) != string(before) {
+	if after := asJSON(s.state); after != before {
 		s.t.Errorf("the state that went in was changed from\n%s\nto\n%s", before, after)
 	}
 	changed := !equal(s.state, s.last.State)
@@ -239,10 +244,12 @@ func (s *simulation) describe(id string) string {
 	return Describe(b)
 }
 
-func equal(a, b State) bool {
-	x, _ := a.Marshal()
-	y, _ := b.Marshal()
-	return string(x) == string(y)
+func equal(a, b State) bool { return asJSON(a) == asJSON(b) }
+
+// asJSON is a state as it is kept, but for the notation, which takes longer.
+func asJSON(s State) string {
+	text, _ := json.Marshal(s)
+	return string(text)
 }
 
 // perform reports whether an action changed anything.
@@ -273,8 +280,8 @@ func (s *simulation) perform(action Action) bool {
 
 func (s *simulation) write(a Write) bool {
 	did := false
-	s.wrote[a.Stage] = a.Bundle.ID
 	for _, target := range a.Targets {
+		s.wrote[a.Stage+"/"+target] = Writing{Bundle: a.Bundle.ID, At: s.now}
 		versions := map[string]string{}
 		for _, v := range a.Bundle.Versions {
 			versions[v.Artifact] = v.Tag

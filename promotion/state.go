@@ -126,6 +126,10 @@ func (l Landing) soaked(now time.Time) time.Duration {
 	return total
 }
 
+// mayBePartial reports whether only some targets may have the bundle for good: somebody's
+// commit may be about these alone, and of what was found nobody knows how it got there.
+func (l *Landing) mayBePartial() bool { return l.Kind == sluicev1.LandingManual || l.Found }
+
 // reached is since when a wave has the bundle, which is now if that was not known.
 func (l *Landing) reached(wave int, now time.Time) time.Time {
 	if since, known := l.Waves[wave]; known {
@@ -166,32 +170,6 @@ type Consent struct {
 
 // inForce reports whether its time is not over.
 func (c Consent) inForce(now time.Time) bool { return c.Until == nil || now.Before(*c.Until) }
-
-// Proposal is the pull request of a stage as it was left.
-type Proposal struct {
-	Bundle string    `json:"bundle"`
-	At     time.Time `json:"at"`
-	// Head is the commit that was pushed last.
-	Head string `json:"head,omitempty"`
-	// Number of the pull request; 0 until it is open.
-	Number int64 `json:"number,omitempty"`
-	// HandsOff is a head that somebody else pushed, which was commented on.
-	HandsOff string `json:"handsOff,omitempty"`
-	// Kind is Promotion or Rollback.
-	Kind sluicev1.LandingKind `json:"kind"`
-	// Targets that it is about, if the stage has any: those of a wave.
-	Targets []string `json:"targets,omitempty"`
-	// AutoMerge means that the forge was asked to merge it by itself.
-	AutoMerge bool `json:"autoMerge,omitempty"`
-}
-
-// Ignored is a bundle whose pull request a person closed.
-type Ignored struct {
-	Bundle string    `json:"bundle"`
-	By     string    `json:"by,omitempty"`
-	Number int64     `json:"number,omitempty"`
-	At     time.Time `json:"at"`
-}
 
 // StageState is what is kept of a stage.
 type StageState struct {

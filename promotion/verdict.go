@@ -31,7 +31,7 @@ func (v verifier) verify() {
 	b := v.stage.bundle(l.Bundle)
 	for _, wave := range v.stage.waves() {
 		targets, all := v.members(l, wave, b)
-		if len(targets) == 0 && l.Kind == sluicev1.LandingManual {
+		if len(targets) == 0 && !v.goesToAll(l) {
 			continue
 		}
 		if !all {
@@ -60,8 +60,22 @@ func (v verifier) proof(b sluicev1.Bundle) string {
 	return strings.ToValidUTF8(text[:min(len(text), maxProof)], "")
 }
 
+// goesToAll reports whether all targets are given what landed in some. If nobody does that, because
+// of a commit or a closed pull request, those that have it are judged.
+func (v verifier) goesToAll(l *Landing) bool {
+	if closed := selector(v).closed(l.Bundle); closed != "" {
+		return false
+	}
+	for _, w := range []*Writing{v.stage.state.Writing, v.stage.state.Pin} {
+		if w != nil && w.Bundle == l.Bundle {
+			return true
+		}
+	}
+	return l.Kind == sluicev1.LandingPromotion && !l.mayBePartial()
+}
+
 // members are the targets of a wave that have the bundle, and whether all do that have
-// to. Somebody's commit may be about some targets alone.
+// to.
 func (v verifier) members(l *Landing, wave int, b sluicev1.Bundle) (targets []TargetObservation, all bool) {
 	all = true
 	for _, t := range v.stage.seen.Targets {
@@ -70,7 +84,7 @@ func (v verifier) members(l *Landing, wave int, b sluicev1.Bundle) (targets []Ta
 		case t.Content.Is(b):
 			targets = append(targets, t)
 		default:
-			all = all && l.Kind == sluicev1.LandingManual
+			all = all && !v.goesToAll(l)
 		}
 	}
 	return targets, all

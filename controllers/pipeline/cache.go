@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-cd/sluice/promotion"
 )
 
 // pipelineCache is what is remembered of a pipeline between two runs, so that one which finds
@@ -15,13 +17,33 @@ import (
 type pipelineCache struct {
 	kept  stateCache
 	heads pushedHeads
-	// wrote is the bundle that was written last, by stage.
-	wrote map[string]string
+	wrote writtenBundles
 	forge forgeCache
 	tags  tagCache
 	// since is when this process saw the pipeline first.
 	since time.Time
 	looks looksCache
+}
+
+// writtenTo is a target of a stage.
+type writtenTo struct{ stage, target string }
+
+// written is a bundle that was written, and when; its zero value is none that is known.
+type written struct {
+	bundle string
+	at     time.Time
+}
+
+// writtenBundles are those that were written last.
+type writtenBundles map[writtenTo]written
+
+// since is the bundle that was written to a target since that was planned; empty if none was. What
+// was written before, and what somebody did about that, was decided about then.
+func (b writtenBundles) since(to writtenTo, planned *promotion.Writing) string {
+	if last := b[to]; planned != nil && !last.at.Before(planned.At) {
+		return last.bundle
+	}
+	return ""
 }
 
 // pipelineCaches are the caches of all pipelines. Entries go when their pipeline is deleted.
@@ -38,7 +60,7 @@ func (m *pipelineCaches) of(key client.ObjectKey) *pipelineCache {
 		m.all = map[client.ObjectKey]*pipelineCache{}
 	}
 	if m.all[key] == nil {
-		m.all[key] = &pipelineCache{heads: pushedHeads{}, wrote: map[string]string{}}
+		m.all[key] = &pipelineCache{heads: pushedHeads{}, wrote: writtenBundles{}}
 	}
 	return m.all[key]
 }

@@ -4,8 +4,8 @@ package pipeline
 
 import (
 	"context"
+	"time"
 
-	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/promotion"
 )
@@ -20,12 +20,10 @@ const (
 // origin notes by which commit a target got what it has. It is looked for when that is news: the
 // state has the commits of landings that are known. What a stage has that nobody looked at before
 // was seen at the head; nobody knows since when it is there.
-func (s stageReader) origin(
-	ctx context.Context, stage *sluicev1.Stage, t target, head *git.CommitTree, seen *promotion.TargetObservation,
-) error {
-	kept := s.state.Stages[stage.Name]
+func (s stageReader) origin(ctx context.Context, t target, head *git.CommitTree, seen *promotion.TargetObservation) error {
+	kept := s.state.Stages[t.stage]
 	before, had := kept.Has[t.name]
-	isGone := kept.Writing != nil && s.wrote[stage.Name] == kept.Writing.Bundle // somebody took out what was just written
+	isGone := kept.Writing != nil && seen.Wrote == kept.Writing.Bundle // somebody took out what was just written
 	b, _ := s.state.Bundle(before)
 	isKnown := had && seen.Content.Is(b) && !isGone
 	if isKnown || seen.Content.Problem != "" || len(seen.Content.Versions) == 0 {
@@ -39,8 +37,59 @@ func (s stageReader) origin(
 		}
 	}
 	seen.Commit, seen.By, seen.At = at.Commit().String(), at.Info().Author.Name, at.Info().Committer.When
-	seen.Ours = at.Info().Author.Email == s.repos[stage.Name].author.Email
+	seen.Ours = s.isOurs(t, at)
 	return nil
+}
+
+// isOurs reports whether a commit was made by us.
+func (s stageReader) isOurs(t target, at *git.CommitTree) bool {
+	return at.Info().Author.Email == s.repos[t.stage].author.Email
+}
+
+// mostTakenOut is how many commits somebody may have made to a target after ours.
+const mostTakenOut = 5
+
+// wroteLast is the bundle that we wrote to a target last. A process that was started since then
+// finds it in Git: who took it out meanwhile wins, and it is not written once more.
+func (s stageReader) wroteLast(ctx context.Context, t target, head *git.CommitTree, has promotion.Content) (string, error) {
+	key, w := writtenTo{t.stage, t.name}, s.state.Stages[t.stage].Writing
+	if _, known := s.wrote[key]; known || w == nil || has.Problem != "" {
+		return s.wrote.since(key, w), nil
+	}
+	b, _ := s.state.Bundle(w.Bundle)
+	var last written
+	at := head
+	for n := 0; n < mostTakenOut && last.bundle == "" && at != nil; n++ {
+		brought, err := s.broughtBy(ctx, t, at, has)
+		if err != nil {
+			return "", err
+		}
+		if brought == nil {
+			break
+		}
+		if s.isOurs(t, brought) && has.Is(b) && !brought.Info().Committer.When.Before(w.At.Truncate(time.Second)) {
+			last = written{w.Bundle, w.At}
+		}
+		if at, has, err = s.before(ctx, t, brought); err != nil {
+			return "", err
+		}
+	}
+	s.wrote[key] = last
+	return last.bundle, nil
+}
+
+// before is what a target had before a commit.
+func (s stageReader) before(ctx context.Context, t target, at *git.CommitTree) (*git.CommitTree, promotion.Content, error) {
+	parents := at.Parents()
+	if len(parents) == 0 || !s.repos[t.stage].mirror.Has(parents[0]) {
+		return nil, promotion.Content{}, nil
+	}
+	parent, err := s.repos[t.stage].mirror.Tree(parents[0])
+	if err != nil {
+		return nil, promotion.Content{}, err
+	}
+	had, err := s.contents.of(ctx, parent, t)
+	return parent, had, err
 }
 
 // broughtBy is the commit by which a target got what it has: the first on the way back from the

@@ -87,3 +87,35 @@ func TestCommitsToOtherFilesAreNoReasonToAskTheForge(t *testing.T) {
 		}
 	}
 }
+
+// A process was stopped between a push and the look at what came of it, and somebody took the
+// version out meanwhile: the next process committed it once more.
+func TestWhoTakesAVersionOutWhileNoProcessRunsWins(t *testing.T) {
+	e := newEnv(t)
+	e.reconcile()
+	e.release("2")
+	e.reconcile()
+	const state = "refs/heads/sluice/state/apps.shop"
+	planned := ""
+	for _, commit := range strings.Fields(e.repo.Git("log", "--format=%H", state)) {
+		if strings.Contains(e.repo.Git("show", commit+":state.yaml"), "writing:") {
+			planned = commit
+			break
+		}
+	}
+	if planned == "" || !strings.Contains(e.repo.Git("show", "main:staging/app.yaml"), "app:2") {
+		t.Fatal("it is not written, or that was not planned")
+	}
+	e.repo.Git("update-ref", state, planned)
+	e.repo.Commit("main", gitserver.Files{"staging/app.yaml": marked})
+	e.fetch()
+	e.Reconciler = e.process(e.Client)
+	e.reconcile()
+	if got := e.repo.Git("show", "main:staging/app.yaml"); strings.Contains(got, "app:2") {
+		t.Errorf("it is written again: %s", got)
+	}
+	got := e.pipeline.Status.Stages[0]
+	if len(got.Waiting) == 0 || !strings.HasPrefix(got.Waiting[0].Message, "app 2 was here, and commit ") {
+		t.Errorf("staging waits for %+v", got.Waiting)
+	}
+}

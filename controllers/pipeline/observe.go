@@ -51,7 +51,7 @@ type stageReader struct {
 	pipeline *sluicev1.Pipeline
 	state    promotion.State
 	newest   map[string]promotion.Newest // versions, by artifact
-	wrote    map[string]string           // bundles, by stage
+	wrote    writtenBundles
 	repos    repositories
 	heads    pushedHeads
 	contents contents
@@ -102,7 +102,7 @@ func (s stageReader) read(ctx context.Context, stage *sluicev1.Stage) (promotion
 }
 
 func (s stageReader) inGit(ctx context.Context, stage *sluicev1.Stage) (promotion.StageObservation, error) {
-	seen := promotion.StageObservation{Wrote: s.wrote[stage.Name]}
+	seen := promotion.StageObservation{}
 	repo := s.repos[stage.Name]
 	if repo == nil {
 		seen.Problem = s.faults.problem(stage.Name)
@@ -124,7 +124,10 @@ func (s stageReader) inGit(ctx context.Context, stage *sluicev1.Stage) (promotio
 		if one.Content, err = s.contents.of(ctx, files, t); err != nil {
 			return seen, err
 		}
-		if err := s.origin(ctx, stage, t, files, &one); err != nil {
+		if one.Wrote, err = s.wroteLast(ctx, t, files, one.Content); err != nil {
+			return seen, err
+		}
+		if err := s.origin(ctx, t, files, &one); err != nil {
 			return seen, err
 		}
 		if err := s.judge(ctx, stage, t, &one); err != nil {
@@ -136,7 +139,7 @@ func (s stageReader) inGit(ctx context.Context, stage *sluicev1.Stage) (promotio
 }
 
 func (s stageReader) byTags(ctx context.Context, stage *sluicev1.Stage) (promotion.StageObservation, error) {
-	seen := promotion.StageObservation{Wrote: s.wrote[stage.Name], Problem: s.faults.problem(stage.Name)}
+	seen := promotion.StageObservation{Problem: s.faults.problem(stage.Name)}
 	for _, t := range targetsOf(stage) {
 		digest, err := s.tags.pointsAt(ctx, t)
 		if ctx.Err() != nil {
@@ -144,9 +147,10 @@ func (s stageReader) byTags(ctx context.Context, stage *sluicev1.Stage) (promoti
 		}
 		if err != nil {
 			s.faults[stage.Name] = err
-			return promotion.StageObservation{Wrote: seen.Wrote, Problem: s.faults.problem(stage.Name)}, nil
+			return promotion.StageObservation{Problem: s.faults.problem(stage.Name)}, nil
 		}
 		one := promotion.TargetObservation{Name: t.name, Wave: t.wave}
+		one.Wrote = s.wrote.since(writtenTo{t.stage, t.name}, s.state.Stages[t.stage].Writing)
 		has := tagContent(s.pipeline, t, digest, s.newest[artifactOf(s.pipeline, t.tag)], s.state)
 		one.Content = wholeContent(s.state, stage.Name, has)
 		if err := s.judge(ctx, stage, t, &one); err != nil {

@@ -75,7 +75,9 @@ func (r *run) write(ctx context.Context, w promotion.Write, d promotion.Decision
 	if err != nil {
 		return false, err
 	}
-	r.memory.wrote[w.Stage] = w.Bundle.ID
+	for _, target := range w.Targets {
+		r.memory.wrote[writtenTo{w.Stage, target}] = written{w.Bundle.ID, r.controller.Clock.Now()}
+	}
 	r.memory.heads.set(repo, branchOf(repo, stage), result.Source)
 	if result.Commit.IsZero() {
 		return false, nil

@@ -52,7 +52,7 @@ type tags struct {
 	registry *registry.Client // nil refuses them
 	secrets  client.Reader
 	memory   *tagCache
-	wrote    map[string]string // bundles, by stage
+	wrote    writtenBundles
 	copying  *background.Runner[copyKey, struct{}]
 	sources  ociSources
 	clock    clock.PassiveClock
@@ -194,8 +194,8 @@ func (ts tags) write(ctx context.Context, stage *sluicev1.Stage, w promotion.Wri
 		if !moved {
 			return true, nil // somebody else moved it: what they did is decided about first
 		}
+		ts.wrote[writtenTo{w.Stage, t.name}] = written{w.Bundle.ID, ts.clock.Now()}
 	}
-	ts.wrote[w.Stage] = w.Bundle.ID
 	return did, nil
 }
 
