@@ -48,10 +48,10 @@ demo: build playground ## Show a good and a bad release from push to verdict (ST
 	exec bin/demo -story $(STORY) -node $(NODE) $(if $(KEEP),-keep) $(if $(PICTURE),-picture $(PICTURE))
 
 .PHONY: generate
-generate: ## Generate deepcopy functions, CRDs and the chart's copies
+generate: ## Generate deepcopy functions, CRDs, the chart's copies and the types of the user interface
 	hack/generate.sh
 
-GENERATED := api config charts/sluice/files test/compat/takeover/testdata/upstream
+GENERATED := api config charts/sluice/files test/compat/takeover/testdata/upstream ui/app/src/api/types.ts
 
 .PHONY: verify
 verify: generate ## Fail if anything generated is not committed

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Generates deepcopy functions for our API types, CRDs for every served kind, and the
-# copies that the chart and the controller of Pipelines have.
+# Generates deepcopy functions for our API types, CRDs for every served kind, the copies
+# that the chart and the controller of Pipelines have, and the types of the user interface.
 # Running it twice changes nothing; `make verify` fails if running it once does.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -86,3 +86,7 @@ for copy in charts/sluice/files/admission controllers/pipeline; do
 	mkdir -p "$copy"
 	cmp -s config/admission/pipeline-commands.yaml "$copy/pipeline-commands.yaml" || cp config/admission/pipeline-commands.yaml "$copy"
 done
+
+# What the user interface is told, for its page.
+go run ./hack/uitypes >"$tmp/types.ts"
+cmp -s "$tmp/types.ts" ui/app/src/api/types.ts || cp "$tmp/types.ts" ui/app/src/api/types.ts
