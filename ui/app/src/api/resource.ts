@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { useSignal, type Signal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
+import { get } from "./client";
+import { onObject } from "./stream";
+import type { ObjectReference } from "./types";
+
+/** How long changes are collected before something is read again, in milliseconds. */
+const quiet = 150;
+
+/** What was read last, and what went wrong since. */
+export interface Resource<T> {
+  data?: T;
+  error?: string;
+}
+
+/** Reads an address, and reads it again when one of the objects that it is about changes. */
+export function useResource<T>(address: string, about: (changed: ObjectReference) => boolean): Signal<Resource<T>> {
+  const found = useSignal<Resource<T>>({});
+  useEffect(() => {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    let running = new AbortController();
+    const read = async () => {
+      running.abort();
+      const mine = (running = new AbortController());
+      try {
+        found.value = { data: await get<T>(address, mine.signal) };
+      } catch (err) {
+        if (mine.signal.aborted) return;
+        const { data } = found.peek();
+        found.value = { ...(data !== undefined && { data }), error: err instanceof Error ? err.message : String(err) };
+      }
+    };
+    const stop = onObject((changed) => {
+      if (changed && !about(changed)) return;
+      clearTimeout(timer);
+      timer = setTimeout(() => void read(), quiet);
+    });
+    if (found.peek().data !== undefined || found.peek().error !== undefined) found.value = {};
+    void read();
+    return () => {
+      stop();
+      clearTimeout(timer);
+      running.abort();
+    };
+  }, [address]);
+  return found;
+}
+
+/** Tells whether an object is the one of a kind, namespace and name. */
+export function isObject(kind: string, namespace: string, name: string): (changed: ObjectReference) => boolean {
+  return (changed) => changed.kind === kind && changed.namespace === namespace && changed.name === name;
+}

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { computed, signal } from "@preact/signals";
+import { get } from "./client";
+import type { Session } from "./server";
+
+/** Who looks; undefined before the answer. */
+export const session = signal<Session | undefined>(undefined);
+/** Why there is no session. */
+export const sessionError = signal<string | undefined>(undefined);
+/** Nothing can be changed from here, or it is not known yet. */
+export const readOnly = computed(() => session.value?.readOnly ?? true);
+
+export async function readSession(): Promise<void> {
+  try {
+    session.value = await get<Session>("/api/v1/session");
+    sessionError.value = undefined;
+  } catch (err) {
+    sessionError.value = err instanceof Error ? err.message : String(err);
+  }
+}

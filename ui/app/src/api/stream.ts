@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// One connection for all that changes. A browser opens a lost one again by itself, unless the server
+// answers with an error; then this does, ever less often.
+
+import { signal } from "@preact/signals";
+import { store } from "./lanes";
+import type { LaneChange } from "./server";
+import type { ObjectReference } from "./types";
+
+const shortestWait = 1_000;
+const longestWait = 30_000;
+
+/** Since when nothing is heard from the server, in milliseconds; undefined while it is. */
+export const lostSince = signal<number | undefined>(undefined);
+
+type Listener = (changed: ObjectReference | undefined) => void;
+const listeners = new Set<Listener>();
+
+/** Calls back with every object that changed, and with undefined when all may have. Returns the end of it. */
+export function onObject(listener: Listener): () => void {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
+const queue: LaneChange[] = [];
+let scheduled = false;
+
+/** Puts a change into the next frame: a thousand of them are drawn once. A hidden page has no frames. */
+function enqueue(change: LaneChange): void {
+  if (change.reset) queue.length = 0;
+  queue.push(change);
+  if (scheduled) return;
+  scheduled = true;
+  const flush = () => {
+    scheduled = false;
+    for (const next of queue.splice(0)) store.apply(next);
+  };
+  if (document.hidden) setTimeout(flush, 250);
+  else requestAnimationFrame(flush);
+}
+
+/** Opens the stream, and keeps it open. */
+export function connect(wait = shortestWait): void {
+  const source = new EventSource("/api/v1/stream");
+  source.addEventListener("open", () => {
+    wait = shortestWait;
+    if (lostSince.value === undefined) return;
+    lostSince.value = undefined;
+    for (const listener of listeners) listener(undefined);
+  });
+  source.addEventListener("lanes", (event) => enqueue(JSON.parse(event.data) as LaneChange));
+  source.addEventListener("object", (event) => {
+    const changed = JSON.parse(event.data) as ObjectReference;
+    for (const listener of listeners) listener(changed);
+  });
+  source.addEventListener("error", () => {
+    lostSince.value ??= Date.now();
+    if (source.readyState !== EventSource.CLOSED) return;
+    source.close();
+    setTimeout(() => connect(Math.min(wait * 2, longestWait)), wait);
+  });
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import type { ComponentChildren } from "preact";
+import { session, sessionError } from "./api/session";
+import { lostSince } from "./api/stream";
+import { Announcer } from "./parts/announcer";
+import { Confirm } from "./parts/confirm";
+import { Shortcuts } from "./parts/shortcuts";
+import { Lost, ThemeButton } from "./parts/status";
+import { Palette, openPalette } from "./parts/palette";
+import { address, route } from "./router";
+import { CanaryScreen } from "./screens/canary";
+import { CommitScreen } from "./screens/commit";
+import { ObjectScreen } from "./screens/object";
+import { ObjectsScreen } from "./screens/objects";
+import { PipelineScreen } from "./screens/pipeline";
+import { PolicyScreen } from "./screens/policy";
+import { Releases } from "./screens/releases";
+import { TimelineScreen } from "./screens/timeline";
+
+/** The page: what stays, and the screen of the address. */
+export function App() {
+  return (
+    <>
+      <a class="skip" href="#main">
+        Skip to the content
+      </a>
+      <Header />
+      <Lost />
+      <main id="main" tabIndex={-1}>
+        <Screen />
+      </main>
+      <Announcer />
+      <Palette />
+      <Shortcuts />
+      <Confirm />
+    </>
+  );
+}
+
+function Screen() {
+  const { parts, query } = route.value;
+  const [screen, a = "", b = "", c = ""] = parts;
+  const key = parts.join("/");
+  if (parts.length === 0) return <Releases />;
+  if (parts.length === 3 && screen === "canary") return <CanaryScreen key={key} namespace={a} name={b} />;
+  if (parts.length === 3 && screen === "policy") return <PolicyScreen key={key} namespace={a} name={b} />;
+  if (parts.length === 3 && screen === "pipeline") return <PipelineScreen key={key} namespace={a} name={b} />;
+  if (parts.length === 3 && screen === "commit") return <CommitScreen key={key} namespace={a} name={b} />;
+  if (parts.length === 4 && screen === "objects") return <ObjectScreen key={key} kind={a} namespace={b} name={c} />;
+  if (parts.length === 1 && screen === "objects") return <ObjectsScreen kind={query.get("kind") ?? ""} />;
+  if (screen === "timeline" && parts.length <= 2) return <TimelineScreen key={key} lane={a} />;
+  return (
+    <div class="empty">
+      <h1>There is no such page</h1>
+      <p>
+        {address.value} is not one of the screens. <a href="/">Go to the releases.</a>
+      </p>
+    </div>
+  );
+}
+
+function Header() {
+  const who = session.value;
+  return (
+    <header class="top">
+      <a class="brand" href="/" aria-label="Sluice: releases">
+        <img src="/favicon.svg" alt="" width="22" height="22" />
+        <span>Sluice</span>
+      </a>
+      <nav aria-label="Screens">
+        <Tab to="/" screens={["", "canary", "policy", "pipeline", "commit"]}>
+          Releases
+        </Tab>
+        <Tab to="/objects" screens={["objects"]}>
+          Objects
+        </Tab>
+        <Tab to="/timeline" screens={["timeline"]}>
+          Timeline
+        </Tab>
+      </nav>
+      <button class="find" type="button" onClick={openPalette} aria-label="Go to an application or a screen, Ctrl K">
+        <span>Go to…</span>
+        <kbd>Ctrl K</kbd>
+      </button>
+      <div class="who">
+        {who && (
+          <span class="dim" title={`Sluice ${who.version}`}>
+            <span class={lostSince.value === undefined ? "live-dot" : "live-dot lost"} aria-hidden="true" />
+            {who.cluster}
+            <span class="user">
+              {" "}
+              · {who.user}
+              {who.readOnly && " · read-only"}
+            </span>
+          </span>
+        )}
+        {sessionError.value && <span class="bad">{sessionError.value}</span>}
+        <ThemeButton />
+      </div>
+    </header>
+  );
+}
+
+function Tab(props: { to: string; screens: string[]; children: ComponentChildren }) {
+  const current = props.screens.includes(route.value.parts[0] ?? "");
+  return (
+    <a href={props.to} aria-current={current ? "page" : undefined}>
+      {props.children}
+    </a>
+  );
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** The kinds that the list of objects shows, in the order of a release. */
+export const kinds = [
+  "ImageRepository",
+  "ImagePolicy",
+  "ImageUpdateAutomation",
+  "GitRepository",
+  "OCIRepository",
+  "Bucket",
+  "ExternalArtifact",
+  "HelmRepository",
+  "HelmChart",
+  "Kustomization",
+  "HelmRelease",
+  "Canary",
+  "MetricTemplate",
+  "Pipeline",
+  "Freeze",
+  "Receiver",
+  "Alert",
+  "Provider",
+  "AlertProvider",
+] as const;
+
+/** Arguments of the flux command that name a kind. */
+const fluxNames: Record<string, string> = {
+  ImageRepository: "image repository",
+  ImagePolicy: "image policy",
+  ImageUpdateAutomation: "image update",
+  GitRepository: "source git",
+  OCIRepository: "source oci",
+  Bucket: "source bucket",
+  HelmRepository: "source helm",
+  HelmChart: "source chart",
+  Kustomization: "kustomization",
+  HelmRelease: "helmrelease",
+  Receiver: "receiver",
+};
+
+/** The flux command that does something to an object; undefined if it does not know the kind. */
+export function flux(verb: string, object: { kind: string; namespace: string; name: string }): string | undefined {
+  const name = fluxNames[object.kind];
+  return name && `flux ${verb} ${name} ${object.name} -n ${object.namespace}`;
+}
+
+/** Tells whether an object can be reconciled, suspended and resumed. */
+export function isReconciled(kind: string): boolean {
+  return kind in fluxNames;
+}

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import "./style/base.css";
+import "./style/shell.css";
+import "./style/releases.css";
+import "./style/detail.css";
+import { render } from "preact";
+import { readSession } from "./api/session";
+import { connect } from "./api/stream";
+import { App } from "./app";
+import { startClock } from "./clock";
+import { startKeys } from "./keys";
+import { startRouter } from "./router";
+import "./theme";
+
+startRouter();
+startClock();
+startKeys();
+void readSession();
+connect();
+const root = document.getElementById("app");
+if (root) render(<App />, root);

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { useComputed, useSignal } from "@preact/signals";
+import { now, useCountdown } from "../clock";
+import { age, left, moment } from "../words";
+
+/** How long ago something was. Only the text is drawn again, and only when it changes. */
+export function Age(props: { since: string | undefined; ago?: boolean }) {
+  const since = useSignal(props.since);
+  since.value = props.since;
+  const ago = props.ago;
+  const text = useComputed(() => {
+    const found = age(since.value, now.value);
+    return ago && found && found !== "now" ? found + " ago" : found;
+  });
+  if (!props.since) return null;
+  return (
+    <time dateTime={props.since} title={moment(props.since, 0)}>
+      {text}
+    </time>
+  );
+}
+
+/** A time of day, with how long ago it was as its title. */
+export function Moment(props: { at: string | undefined }) {
+  if (!props.at) return null;
+  return <time dateTime={props.at}>{moment(props.at, now.peek())}</time>;
+}
+
+/** A clock that runs down to a time, with a bar if it is known when it began. */
+export function Countdown(props: { since?: string | undefined; until: string }) {
+  const end = Date.parse(props.until);
+  const begin = props.since ? Date.parse(props.since) : NaN;
+  const running = end > now.peek();
+  useCountdown(running);
+  const part = Math.min(1, Math.max(0, (now.value - begin) / (end - begin)));
+  return (
+    <span class="countdown">
+      <time dateTime={props.until} title={moment(props.until, 0)}>
+        {left(props.until, now.value)}
+      </time>
+      {!Number.isNaN(part) && (
+        <svg class="bar" width="100%" height="4" aria-hidden="true">
+          <rect width="100%" height="4" rx="2" class="bar-rest" />
+          <rect width={`${part * 100}%`} height="4" rx="2" class="bar-done" />
+        </svg>
+      )}
+    </span>
+  );
+}

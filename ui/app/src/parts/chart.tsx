@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { useEffect, useRef } from "preact/hooks";
+import type uPlot from "uplot";
+import { figure } from "../words";
+import type { Limits, Series } from "./series";
+
+/** Colours of the theme, which the canvas cannot take from CSS by itself. */
+function colour(element: Element, name: string): string {
+  return getComputedStyle(element).getPropertyValue(name).trim();
+}
+
+interface ChartProps {
+  /** What is drawn, in words for those who do not see it. */
+  label: string;
+  series: Series;
+  limits?: Limits;
+  /** Values stay until the next one: a weight, not a measurement. */
+  steps?: boolean;
+  /** The scale's ends, if they are known. */
+  scale?: [number, number];
+  unit?: string;
+  height?: number;
+}
+
+/** A curve over time, with its limits. The numbers stand in a table beside it. */
+export function Chart(props: ChartProps) {
+  const place = useRef<HTMLDivElement>(null);
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  const data = JSON.stringify([props.series, props.limits]);
+  useEffect(() => {
+    let plot: uPlot | undefined;
+    let gone = false;
+    let width = 0;
+    const draw = async () => {
+      const { default: Plot } = await import("uplot");
+      await import("uplot/dist/uPlot.min.css");
+      const element = place.current;
+      if (gone || !element) return;
+      plot?.destroy();
+      width = element.clientWidth;
+      plot = new Plot(optionsOf(Plot, props, element), dataOf(props.series), element);
+    };
+    const resized = new ResizeObserver(() => {
+      const now = place.current?.clientWidth ?? 0;
+      if (plot && now > 0 && now !== width) plot.setSize({ width: (width = now), height: props.height ?? 150 });
+    });
+    const again = () => void draw();
+    // The theme is an attribute of the page, or the system's.
+    const themed = new MutationObserver(again);
+    themed.observe(document.documentElement, { attributeFilter: ["data-theme"] });
+    dark.addEventListener("change", again);
+    if (place.current) resized.observe(place.current);
+    again();
+    return () => {
+      gone = true;
+      resized.disconnect();
+      themed.disconnect();
+      dark.removeEventListener("change", again);
+      plot?.destroy();
+    };
+  }, [data, props.height]);
+  return <div ref={place} class="chart" role="img" aria-label={props.label} />;
+}
+
+function dataOf(series: Series): uPlot.AlignedData {
+  return [series.times, series.values];
+}
+
+function optionsOf(Plot: typeof uPlot, props: ChartProps, element: HTMLElement): uPlot.Options {
+  const ink = colour(element, "--dim");
+  const line = colour(element, "--line");
+  const accent = colour(element, "--accent");
+  const bad = colour(element, "--bad");
+  const axis = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { show: false }, font: "11px ui-sans-serif, system-ui, sans-serif" };
+  const stepped = props.steps ? Plot.paths.stepped?.({ align: 1 }) : undefined;
+  const unit = props.unit ?? "";
+  const limits = props.limits ?? {};
+  return {
+    width: element.clientWidth,
+    height: props.height ?? 150,
+    cursor: { y: false, points: { size: 6 } },
+    legend: { show: false },
+    padding: [10, 8, 0, 0],
+    axes: [
+      { ...axis, values: (_, ticks) => ticks.map(clockOf), space: 70 },
+      { ...axis, size: 54, values: (_, ticks) => ticks.map((tick) => figure(tick) + unit) },
+    ],
+    scales: { x: { time: true, range: (_, min, max) => (min === max ? [min - 60, max + 60] : [min, max]) }, y: { range: (_, min, max) => scaleOf(props, min, max) } },
+    series: [
+      {},
+      {
+        stroke: accent,
+        width: 2,
+        fill: props.steps ? accent + "22" : "transparent",
+        points: { show: !props.steps, size: 5, fill: accent },
+        ...(stepped && { paths: stepped }),
+      },
+    ],
+    hooks: { draw: [(plot) => drawLimits(plot, limits, bad), (plot) => drawFailures(plot, props.series, bad)] },
+  };
+}
+
+function clockOf(seconds: number): string {
+  const at = new Date(seconds * 1000);
+  return `${String(at.getHours()).padStart(2, "0")}:${String(at.getMinutes()).padStart(2, "0")}`;
+}
+
+function scaleOf(props: ChartProps, min: number, max: number): [number, number] {
+  if (props.scale) return props.scale;
+  const all = [min, max, props.limits?.min, props.limits?.max].filter((v) => v !== undefined && v !== null && Number.isFinite(v)) as number[];
+  const low = Math.min(...all);
+  const high = Math.max(...all);
+  const room = (high - low || Math.abs(high) || 1) * 0.12;
+  return [low - room, high + room];
+}
+
+/** A dashed line at each limit, and a shade where values are bad. */
+function drawLimits(plot: uPlot, limits: Limits, bad: string): void {
+  const { left, top, width, height } = plot.bbox;
+  const c = plot.ctx;
+  c.save();
+  for (const [limit, below] of [
+    [limits.min, true],
+    [limits.max, false],
+  ] as const) {
+    if (limit === undefined) continue;
+    const y = Math.round(plot.valToPos(limit, "y", true));
+    c.globalAlpha = 0.1;
+    c.fillStyle = bad;
+    if (below) c.fillRect(left, y, width, Math.max(0, top + height - y));
+    else c.fillRect(left, top, width, Math.max(0, y - top));
+    c.globalAlpha = 1;
+    c.strokeStyle = bad;
+    c.setLineDash([5, 4]);
+    c.beginPath();
+    c.moveTo(left, y);
+    c.lineTo(left + width, y);
+    c.stroke();
+  }
+  c.restore();
+}
+
+/** A cross at each measurement that failed. */
+function drawFailures(plot: uPlot, series: Series, bad: string): void {
+  const c = plot.ctx;
+  c.save();
+  c.strokeStyle = bad;
+  c.lineWidth = 2 * devicePixelRatio;
+  const arm = 4 * devicePixelRatio;
+  series.failed?.forEach((failed, i) => {
+    const value = series.values[i];
+    const at = series.times[i];
+    if (!failed || value === null || value === undefined || at === undefined) return;
+    const x = plot.valToPos(at, "x", true);
+    const y = plot.valToPos(value, "y", true);
+    c.beginPath();
+    c.moveTo(x - arm, y - arm);
+    c.lineTo(x + arm, y + arm);
+    c.moveTo(x + arm, y - arm);
+    c.lineTo(x - arm, y + arm);
+    c.stroke();
+  });
+  c.restore();
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { useSignal } from "@preact/signals";
+import type { Remedy } from "../api/types";
+
+/** Puts text into the clipboard; the old way where the page came by plain HTTP. */
+export async function copy(text: string): Promise<void> {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const area = document.createElement("textarea");
+  area.value = text;
+  area.className = "off-screen";
+  document.body.append(area);
+  area.select();
+  document.execCommand("copy");
+  area.remove();
+}
+
+/** A button that copies, and says so. */
+export function Copy(props: { text: string; label?: string; what?: string }) {
+  const done = useSignal<"" | "copied" | "not copied">("");
+  const press = () =>
+    copy(props.text).then(
+      () => (done.value = "copied"),
+      () => (done.value = "not copied"),
+    );
+  return (
+    <button
+      type="button"
+      class="copy"
+      aria-label={`Copy ${props.what ?? props.text}`}
+      onClick={(event) => {
+        event.stopPropagation();
+        void press();
+      }}
+      onBlur={() => (done.value = "")}
+    >
+      {done.value || (props.label ?? "copy")}
+    </button>
+  );
+}
+
+/** A command line that does what the page does, to copy. */
+export function Command(props: { line: string }) {
+  return (
+    <span class="command">
+      <code>{props.line}</code>
+      <Copy text={props.line} />
+    </span>
+  );
+}
+
+/** The commands that do the same as a screen. */
+export function Commands(props: { lines: string[] }) {
+  return (
+    <footer class="commands" aria-label="The same in a terminal">
+      <span class="dim">In a terminal</span>
+      {props.lines.map((line) => (
+        <Command key={line} line={line} />
+      ))}
+    </footer>
+  );
+}
+
+/** The command line of a remedy. */
+export function lineOf(remedy: Remedy): string {
+  return remedy.command ? `${remedy.program ?? "sluice"} ${remedy.command}` : "";
+}
+
+/** What a person can do: a command to copy, a page to go to, or words alone. */
+export function Remedies(props: { of: readonly Remedy[] | undefined }) {
+  if (!props.of?.length) return null;
+  return (
+    <ul class="remedies">
+      {props.of.map((remedy, i) => (
+        <li key={i}>
+          {remedy.url && safe(remedy.url) ? (
+            <a href={remedy.url} target="_blank" rel="noreferrer noopener">
+              {remedy.text} ↗
+            </a>
+          ) : (
+            <span>{remedy.text}</span>
+          )}
+          {remedy.command && <Command line={lineOf(remedy)} />}
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+/** Only pages are linked to: what stands in a status is not always ours. */
+export function safe(url: string): boolean {
+  return /^https?:\/\//i.test(url);
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { signal } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
+import { act } from "../api/client";
+import type { Action } from "../api/server";
+import { readOnly } from "../api/session";
+
+interface Question {
+  action: Action;
+  label: string;
+  /** What it does, in a sentence. */
+  does: string;
+  needsReason: boolean;
+}
+
+const question = signal<Question | undefined>(undefined);
+const answer = signal<{ busy?: boolean; error?: string }>({});
+
+/** A button that gives a command, after a question what for. */
+export function ActionButton(props: { action: Action; label: string; does: string; danger?: boolean; needsReason?: boolean }) {
+  if (readOnly.value) return null;
+  return (
+    <button
+      type="button"
+      class={props.danger ? "action danger" : "action"}
+      title={props.does}
+      onClick={() => {
+        answer.value = {};
+        question.value = { action: props.action, label: props.label, does: props.does, needsReason: props.needsReason ?? false };
+      }}
+    >
+      {props.label}
+    </button>
+  );
+}
+
+/** The dialog that asks before a command is given. What the server refuses is shown as it says it. */
+export function Confirm() {
+  const dialog = useRef<HTMLDialogElement>(null);
+  const reason = useRef<HTMLInputElement>(null);
+  const asked = question.value;
+  useEffect(() => {
+    if (asked && !dialog.current?.open) dialog.current?.showModal();
+    if (!asked) dialog.current?.close();
+  }, [asked]);
+  const submit = async (event: SubmitEvent) => {
+    event.preventDefault();
+    if (!asked || answer.value.busy) return;
+    answer.value = { busy: true };
+    const why = reason.current?.value.trim();
+    try {
+      await act({ ...asked.action, ...(why && { reason: why }) });
+      question.value = undefined;
+      answer.value = {};
+    } catch (err) {
+      answer.value = { error: err instanceof Error ? err.message : String(err) };
+    }
+  };
+  return (
+    <dialog ref={dialog} class="confirm" aria-labelledby="confirm-title" onClose={() => (question.value = undefined)}>
+      {asked && (
+        <form onSubmit={(event) => void submit(event)}>
+          <h2 id="confirm-title">
+            {asked.label} {asked.action.name}
+            {asked.action.stage && ` ${asked.action.stage}`}?
+          </h2>
+          <p>{asked.does}</p>
+          <label>
+            Why{asked.needsReason ? "" : " (optional)"}
+            <input ref={reason} name="reason" maxLength={500} required={asked.needsReason} autocomplete="off" />
+          </label>
+          {answer.value.error && (
+            <p role="alert" class="error">
+              {answer.value.error}
+            </p>
+          )}
+          <div class="buttons">
+            <button type="button" class="action" onClick={() => (question.value = undefined)}>
+              Cancel
+            </button>
+            <button type="submit" class="action primary" disabled={answer.value.busy}>
+              {answer.value.busy ? "…" : asked.label}
+            </button>
+          </div>
+        </form>
+      )}
+    </dialog>
+  );
+}

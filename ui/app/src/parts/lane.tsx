@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import type { Signal } from "@preact/signals";
+import { memo } from "./memo";
+import { useEffect, useRef, useState } from "preact/hooks";
+import type { Cell, CellState, Lane, LaneStage } from "../api/types";
+import { pageOf, pageOfCell, timelineOf } from "../links";
+import { columnWords, stateWords } from "../words";
+import { Age } from "./age";
+import { Remedies } from "./command";
+import { Mark } from "./mark";
+
+/** Height of a row before it was drawn, in pixels. */
+export function estimate(lane: Lane | undefined): number {
+  return lane && spoken(lane) ? 98 : 52;
+}
+
+/** What a lane says about itself: the cell or the stage that its state is about, if it needs a person. */
+export function spoken(lane: Lane): Cell | LaneStage | undefined {
+  if (lane.state !== "failed" && lane.state !== "waiting") return undefined;
+  return lane.cells.find((cell) => cell.state === lane.state) ?? lane.stages.find((stage) => stage.state === lane.state);
+}
+
+/** A value, and whether another one was there before: only what changes in sight moves. */
+function useChange(value: string): boolean {
+  const first = useRef(value);
+  const [moved, setMoved] = useState(false);
+  useEffect(() => {
+    if (first.current !== value) setMoved(true);
+  }, [value]);
+  return moved;
+}
+
+interface RowProps {
+  lane: Signal<Lane>;
+  index: number;
+  top: number;
+  /** The position in the row that the tabulator goes to; -1 is none. */
+  tabbed: number;
+  measure: (key: string, element: HTMLElement | null) => void;
+  onFocus: (cell: number) => void;
+}
+
+/** A lane: an application, and how its versions stand in each step. */
+export const LaneRow = memo(
+  function LaneRow(props: RowProps) {
+    const lane = props.lane.value;
+    const row = useRef<HTMLDivElement>(null);
+    const [placed, setPlaced] = useState(false);
+    useEffect(() => {
+      props.measure(lane.key, row.current);
+      setPlaced(true);
+      return () => props.measure(lane.key, null);
+    }, [lane.key]);
+    const tab = (cell: number) => (props.tabbed === cell ? 0 : -1);
+    const about = spoken(lane);
+    const staged = lane.stages.length > 0;
+    return (
+      <div
+        ref={row}
+        role="row"
+        aria-rowindex={props.index + 2}
+        data-key={lane.key}
+        class={`lane is-${lane.state}${placed ? " placed" : ""}`}
+        style={{ transform: `translateY(${props.top}px)` }}
+      >
+        <div role="rowheader" class="app">
+          <a data-cell href={timelineOf(lane)} tabIndex={tab(0)} onFocus={() => props.onFocus(0)} title={`What happened to ${lane.name}`}>
+            <strong>{lane.name}</strong>
+            <small>{lane.namespace}</small>
+          </a>
+        </div>
+        {lane.cells.map((cell, i) =>
+          cell.column === "live" && staged ? (
+            <StageCell key="live" lane={lane} first={i + 1} tabbed={props.tabbed} onFocus={props.onFocus} />
+          ) : (
+            <LaneCell
+              key={cell.column}
+              lane={lane}
+              cell={cell}
+              next={lane.cells.slice(i + 1).find((c) => c.state !== "none")?.state ?? (staged ? "ready" : undefined)}
+              tabIndex={tab(i + 1)}
+              onFocus={() => props.onFocus(i + 1)}
+            />
+          ),
+        )}
+        {about && <Spoken about={about} />}
+      </div>
+    );
+  },
+  (a, b) => a.lane === b.lane && a.index === b.index && a.top === b.top && a.tabbed === b.tabbed,
+);
+
+interface CellProps {
+  lane: Lane;
+  cell: Cell;
+  /** State of the step after it; undefined is the end of the lane. */
+  next: CellState | undefined;
+  tabIndex: number;
+  onFocus: () => void;
+}
+
+function LaneCell({ lane, cell, next, tabIndex, onFocus }: CellProps) {
+  const identity = `${cell.value ?? ""} ${cell.state}`;
+  const moved = useChange(identity);
+  const to = pageOfCell(lane, cell);
+  const label = [columnWords[cell.column], cell.value, cell.state === "ready" ? "" : stateWords[cell.state], cell.message].filter(Boolean).join(", ");
+  const body = (
+    <>
+      <Mark state={cell.state} silent />
+      <span class="what" key={moved ? identity : ""}>
+        <span class="value">{cell.value || (cell.state === "ready" ? "ready" : stateWords[cell.state])}</span>
+        <small>
+          {cell.value && cell.state !== "ready" && <b>{stateWords[cell.state]} </b>}
+          <Age since={cell.since} />
+        </small>
+      </span>
+    </>
+  );
+  return (
+    <div role="gridcell" class={`cell is-${cell.state}${moved ? " moved" : ""}`} data-column={columnWords[cell.column]}>
+      {cell.state === "none" ? (
+        <span data-cell class="step" tabIndex={tabIndex} onFocus={onFocus} aria-label={label} role="note" />
+      ) : to ? (
+        <a data-cell class="step" href={to} tabIndex={tabIndex} onFocus={onFocus} aria-label={label} title={titleOf(cell)}>
+          {body}
+        </a>
+      ) : (
+        <span data-cell class="step" tabIndex={tabIndex} onFocus={onFocus} aria-label={label} title={titleOf(cell)} role="note">
+          {body}
+        </span>
+      )}
+      {next && (
+        <span class={`hop to-${next}`} aria-hidden="true">
+          {moved && <i key={identity} />}
+        </span>
+      )}
+    </div>
+  );
+}
+
+function titleOf(cell: Cell): string {
+  return [cell.full, cell.message].filter(Boolean).join("\n");
+}
+
+/** The stages of pipelines in place of the last step. */
+function StageCell(props: { lane: Lane; first: number; tabbed: number; onFocus: (cell: number) => void }) {
+  return (
+    <div role="gridcell" class="cell stages" data-column="Stages">
+      {props.lane.stages.map((stage, i) => (
+        <Stage
+          key={`${stage.pipeline}/${stage.name}`}
+          stage={stage}
+          tabIndex={props.tabbed === props.first + i ? 0 : -1}
+          onFocus={() => props.onFocus(props.first + i)}
+        />
+      ))}
+    </div>
+  );
+}
+
+function Stage({ stage, tabIndex, onFocus }: { stage: LaneStage; tabIndex: number; onFocus: () => void }) {
+  const identity = `${stage.has ?? ""} ${stage.state}`;
+  const moved = useChange(identity);
+  const says = [stage.name, stage.has, stage.phase, stage.wants && `wants ${stage.wants}`, stage.message].filter(Boolean);
+  return (
+    <a
+      data-cell
+      class={`stage is-${stage.state}${moved ? " moved" : ""}`}
+      href={pageOf({ kind: "Pipeline", namespace: stage.namespace, name: stage.pipeline })}
+      tabIndex={tabIndex}
+      onFocus={onFocus}
+      aria-label={says.join(", ")}
+      title={says.join("\n")}
+    >
+      <Mark state={stage.state} silent />
+      <span class="what" key={moved ? identity : ""}>
+        <span class="stage-name">{stage.name}</span>
+        <span class="value">
+          {stage.has ?? "–"}
+          {stage.wants && <span class="wants"> ← {stage.wants}</span>}
+        </span>
+      </span>
+    </a>
+  );
+}
+
+/** Why a lane needs a person, since when, when it is tried again, and what to do. */
+function Spoken({ about }: { about: Cell | LaneStage }) {
+  const cell = "column" in about ? about : undefined;
+  const where = cell ? columnWords[cell.column] : `Stage ${(about as LaneStage).name}`;
+  return (
+    <div role="gridcell" class={`spoken is-${about.state}`}>
+      <p>
+        <b>
+          {where} {stateWords[about.state]}
+        </b>
+        {about.since && (
+          <span class="dim">
+            {" "}
+            for <Age since={about.since} />
+          </span>
+        )}
+        {about.message && <>: {about.message}</>}
+        {cell?.retry && <span class="dim"> · tried again {cell.retry}</span>}
+      </p>
+      <Remedies of={cell?.remedies} />
+    </div>
+  );
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { computed, signal } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
+import { store } from "../api/lanes";
+import type { CellState, Lane } from "../api/types";
+import { pageOf, timelineOf } from "../links";
+import { go } from "../router";
+import { columnWords, stateWords } from "../words";
+import { kinds } from "../kinds";
+import { Mark } from "./mark";
+
+/** A place to go to. */
+export interface Place {
+  title: string;
+  detail: string;
+  to: string;
+  state?: CellState;
+}
+
+const shown = 50;
+const open = signal(false);
+const query = signal("");
+const at = signal(0);
+
+export function openPalette(): void {
+  query.value = "";
+  at.value = 0;
+  open.value = true;
+}
+
+const screens: Place[] = [
+  { title: "Releases", detail: "screen", to: "/" },
+  { title: "Objects", detail: "screen", to: "/objects" },
+  { title: "Timeline", detail: "screen", to: "/timeline" },
+  ...kinds.map((kind) => ({ title: kind, detail: "objects of this kind", to: `/objects?kind=${kind}` })),
+];
+
+/** Where one can go to from a lane. */
+export function placesOf(lane: Lane): Place[] {
+  const places: Place[] = [{ title: lane.name, detail: `${lane.namespace} · timeline`, to: timelineOf(lane), state: lane.state }];
+  for (const cell of lane.cells) {
+    if (cell.object) {
+      const detail = `${lane.namespace} · ${columnWords[cell.column]} · ${cell.object.kind} ${cell.object.name}`;
+      places.push({ title: lane.name, detail, to: pageOf(cell.object), state: cell.state });
+    }
+  }
+  for (const name of new Set(lane.stages.map((stage) => stage.pipeline))) {
+    const namespace = lane.stages.find((stage) => stage.pipeline === name)?.namespace ?? lane.namespace;
+    places.push({ title: lane.name, detail: `${namespace} · Pipeline ${name}`, to: pageOf({ kind: "Pipeline", namespace, name }) });
+  }
+  return places;
+}
+
+/** The places in which every word of the query occurs; those whose title begins with it come first. */
+export function search(places: readonly Place[], text: string): Place[] {
+  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+  const first: Place[] = [];
+  const rest: Place[] = [];
+  for (const place of places) {
+    const all = `${place.title} ${place.detail}`.toLowerCase();
+    if (!words.every((word) => all.includes(word))) continue;
+    (words[0] !== undefined && place.title.toLowerCase().startsWith(words[0]) ? first : rest).push(place);
+  }
+  return [...first, ...rest].slice(0, shown);
+}
+
+const places = computed(() => (open.value ? [...screens, ...store.all().flatMap(placesOf)] : []));
+const results = computed(() => search(places.value, query.value));
+
+/** Goes to any application or screen by its name. */
+export function Palette() {
+  const dialog = useRef<HTMLDialogElement>(null);
+  useEffect(() => {
+    if (open.value) dialog.current?.showModal();
+    else dialog.current?.close();
+  }, [open.value]);
+  const close = () => (open.value = false);
+  const choose = (place: Place | undefined) => {
+    if (!place) return;
+    close();
+    go(place.to);
+  };
+  const key = (event: KeyboardEvent) => {
+    const last = results.value.length - 1;
+    if (event.key === "ArrowDown") at.value = Math.min(last, at.value + 1);
+    else if (event.key === "ArrowUp") at.value = Math.max(0, at.value - 1);
+    else if (event.key === "Enter") choose(results.value[at.value]);
+    else return;
+    event.preventDefault();
+    document.getElementById(`place-${at.value}`)?.scrollIntoView({ block: "nearest" });
+  };
+  return (
+    <dialog ref={dialog} class="palette" aria-label="Go to" onClose={close} onClick={(event) => event.target === dialog.current && close()}>
+      {open.value && (
+        <>
+          <input
+            type="text"
+            role="combobox"
+            aria-expanded="true"
+            aria-controls="places"
+            aria-activedescendant={results.value.length > 0 ? `place-${at.value}` : undefined}
+            aria-label="Name of an application, an object or a screen"
+            placeholder="Application, object or screen"
+            autofocus
+            autocomplete="off"
+            spellcheck={false}
+            value={query.value}
+            onInput={(event) => {
+              query.value = event.currentTarget.value;
+              at.value = 0;
+            }}
+            onKeyDown={key}
+          />
+          <ul id="places" role="listbox" aria-label="Places">
+            {results.value.map((place, i) => (
+              <li
+                key={place.to + place.detail}
+                id={`place-${i}`}
+                role="option"
+                aria-selected={i === at.value}
+                onClick={() => choose(place)}
+                onPointerMove={() => (at.value = i)}
+              >
+                {place.state ? <Mark state={place.state} silent /> : <span class="mark" />}
+                <span class="title">{place.title}</span>
+                <span class="dim">{place.detail}</span>
+                {place.state && place.state !== "ready" && <span class="word">{stateWords[place.state]}</span>}
+              </li>
+            ))}
+          </ul>
+          {results.value.length === 0 && <p class="dim none">Nothing has this in its name.</p>}
+        </>
+      )}
+    </dialog>
+  );
+}

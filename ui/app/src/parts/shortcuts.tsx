@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { useRef, useEffect } from "preact/hooks";
+import { signal } from "@preact/signals";
+
+const shown = signal(false);
+
+/** Shows the list of keys. */
+export function showShortcuts(): void {
+  shown.value = true;
+}
+
+const keys: [string, string][] = [
+  ["Ctrl K", "go to any application or screen"],
+  ["/", "search in the list"],
+  ["g r", "releases"],
+  ["g o", "objects"],
+  ["g t", "timeline"],
+  ["j k ↓ ↑", "next and previous line"],
+  ["← → h l", "next and previous cell"],
+  ["Home End", "first and last line"],
+  ["Enter", "open what is focused"],
+  ["T", "next theme"],
+  ["?", "this list"],
+];
+
+/** The list of keys. */
+export function Shortcuts() {
+  const dialog = useRef<HTMLDialogElement>(null);
+  useEffect(() => {
+    if (shown.value) dialog.current?.showModal();
+  }, [shown.value]);
+  return (
+    <dialog ref={dialog} class="shortcuts" aria-labelledby="shortcuts-title" onClose={() => (shown.value = false)}>
+      <form method="dialog">
+        <h2 id="shortcuts-title">Keys</h2>
+        <dl>
+          {keys.map(([key, does]) => (
+            <div key={key}>
+              <dt>
+                <kbd>{key}</kbd>
+              </dt>
+              <dd>{does}</dd>
+            </div>
+          ))}
+        </dl>
+        <button class="action" type="submit">
+          Close
+        </button>
+      </form>
+    </dialog>
+  );
+}

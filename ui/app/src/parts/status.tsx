@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { session } from "../api/session";
+import { lostSince } from "../api/stream";
+import { nextTheme, theme } from "../theme";
+import { Age } from "./age";
+
+/** Says that the page is cut off, and since when. */
+export function Lost() {
+  const since = lostSince.value;
+  return (
+    <div role="status" aria-live="polite">
+      {since !== undefined && (
+        <p class="lost-banner">
+          <strong>Disconnected.</strong> What is shown is from <Age since={new Date(since).toISOString()} ago />; it goes on by itself as soon as the
+          server answers.
+        </p>
+      )}
+    </div>
+  );
+}
+
+const icons = { system: "◐", light: "☀", dark: "☾" };
+
+/** Goes through the themes. */
+export function ThemeButton() {
+  return (
+    <button type="button" class="theme" onClick={nextTheme} aria-label={`Theme: ${theme.value}`} title={`Theme: ${theme.value}`}>
+      <span aria-hidden="true">{icons[theme.value]}</span>
+    </button>
+  );
+}
+
+/** Kinds that are not shown, and why. */
+export function Missing() {
+  const missing = session.value?.missing ?? [];
+  if (missing.length === 0) return null;
+  return (
+    <details class="missing">
+      <summary>Not all kinds can be shown ({missing.length})</summary>
+      <ul>
+        {missing.map((m) => (
+          <li key={m.kind}>
+            <strong>{m.kind}</strong>: {m.why}
+          </li>
+        ))}
+      </ul>
+    </details>
+  );
+}

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { path } from "../api/client";
+import { isObject, useResource } from "../api/resource";
+import type { CanaryDescription, CanaryRelease, CanaryStep, CellState, Judgement } from "../api/types";
+import { now } from "../clock";
+import { Age, Moment } from "../parts/age";
+import { Chart } from "../parts/chart";
+import { Commands } from "../parts/command";
+import { ActionButton } from "../parts/confirm";
+import { Conditions, Events, Heading, Loaded, Panel, Properties } from "../parts/detail";
+import { Mark } from "../parts/mark";
+import { limitsOf, measured, metricsOf, unitOf, weights } from "../parts/series";
+import { useTitle } from "../parts/title";
+import { duration, figure, short } from "../words";
+
+interface Props {
+  namespace: string;
+  name: string;
+}
+
+/** A Canary: what it gives to whom, what it measures, and what a person can do. */
+export function CanaryScreen({ namespace, name }: Props) {
+  useTitle(name);
+  const found = useResource<CanaryDescription>("/api/v1" + path("canaries", namespace, name), isObject("Canary", namespace, name));
+  const line = (verb: string) => `sluice canary ${verb} ${name} -n ${namespace}`;
+  return (
+    <div class="detail">
+      <Loaded of={found.value} what={`Canary ${namespace}/${name}`}>
+        {(is) => <Described is={is} />}
+      </Loaded>
+      <Commands lines={[line("describe"), line("watch")]} />
+    </div>
+  );
+}
+
+/** The state of a Canary, as a lane tells it. */
+export function canaryState(is: CanaryDescription): CellState {
+  if (is.suspended) return "suspended";
+  if (is.phase === "") return "unknown";
+  if (is.phase === "Failed" || is.ready === "False") return "failed";
+  if (is.hold && !is.hold.approved) return "waiting";
+  return is.phase === "Initialized" || is.phase === "Succeeded" ? "ready" : "moving";
+}
+
+function Described({ is }: { is: CanaryDescription }) {
+  const release = is.releases[0] ?? is.release;
+  return (
+    <>
+      <Heading kind="Canary" namespace={is.namespace} name={is.name} state={canaryState(is)} word={is.phase || undefined}>
+        <Buttons is={is} />
+      </Heading>
+      <p class="lead">
+        {is.target} <span class="dim">·</span> {is.strategy} <span class="dim">·</span> <code>{is.image ?? "no image yet"}</code>
+        {is.message && <span class="message"> {is.message}</span>}
+      </p>
+      <Hold is={is} />
+      <div class="columns">
+        <div>
+          <Now is={is} release={release} />
+          {is.judge && <Judge judge={is.judge} />}
+          <Panel title="Releases" aside="the newest first">
+            {is.releases.length === 0 && <p class="dim">None yet. The first change of {is.target} begins one.</p>}
+            {is.releases.map((one, i) => (
+              <Release key={one.startedAt + one.revision} release={one} open={i === 0} good={is.good} />
+            ))}
+          </Panel>
+        </div>
+        <div>
+          <Panel title="How it releases">
+            <Properties of={is.properties} />
+          </Panel>
+          <Panel title="Conditions">
+            <Conditions of={is.conditions} />
+          </Panel>
+          <Panel title="Events" aside="the newest first">
+            <Events of={is.events} />
+          </Panel>
+        </div>
+      </div>
+    </>
+  );
+}
+
+const settled = new Set(["", "Initialized", "Succeeded", "Failed", "Terminated", "Terminating"]);
+
+function Buttons({ is }: { is: CanaryDescription }) {
+  const act = (verb: string) => ({ kind: "Canary", namespace: is.namespace, name: is.name, verb });
+  const underWay = !settled.has(is.phase);
+  const held = is.hold && !is.hold.approved ? is.hold.kind : undefined;
+  return (
+    <>
+      {held && <ActionButton action={act("approve")} label="Approve" does="Opens the gate that the release waits at, or ends a halt or a pause." />}
+      {underWay && held !== "pause" && <ActionButton action={act("pause")} label="Pause" does="Keeps the weight as it is; checks go on, and failed ones roll back." />}
+      {underWay && held !== "halt" && <ActionButton action={act("halt")} label="Halt" does="Keeps the release in its step until it is approved." />}
+      {(held === "pause" || held === "halt") && <ActionButton action={act("resume")} label="Resume" does="Lets the release go on." />}
+      {underWay && <ActionButton action={act("promote")} label="Promote" does="Gives the new version to all users now, without the remaining steps." />}
+      {underWay && <ActionButton action={act("abort")} label="Abort" danger does="Rolls the release back now. Its revision is not tried again before the target changes." />}
+      {is.phase === "Failed" && <ActionButton action={act("retry")} label="Try again" does="Tries the revision that failed once more." />}
+    </>
+  );
+}
+
+function Hold({ is }: { is: CanaryDescription }) {
+  const hold = is.hold;
+  if (!hold && !is.pendingCommand) return null;
+  return (
+    <div class="notice is-waiting">
+      {hold && (
+        <p>
+          <Mark state="waiting" silent /> <b>{hold.approved ? "Approved" : "Held"}</b>
+          {`: ${hold.kind}${hold.gate ? ` ${hold.gate}` : ""}${hold.by ? ` by ${hold.by}` : ""}, for `}
+          <Age since={hold.since} />
+          {hold.approved && "; the next step passes it"}
+        </p>
+      )}
+      {is.pendingCommand && (
+        <p>
+          <b>{is.pendingCommand.verb}</b> was given{is.pendingCommand.by && ` by ${is.pendingCommand.by}`} <Age since={is.pendingCommand.at} ago />, and is not carried out yet.
+        </p>
+      )}
+    </div>
+  );
+}
+
+function Now({ is, release }: { is: CanaryDescription; release: CanaryRelease | undefined }) {
+  if (!release) return null;
+  const percent = weights(release, release.endedAt ? 0 : now.value);
+  const names = metricsOf(release);
+  return (
+    <Panel
+      title={release.endedAt ? "Last release" : "Release under way"}
+      aside={
+        <>
+          {is.stage > 0 && `step ${is.stage} of ${is.stages} · `}
+          {is.failedChecks > 0 || !release.endedAt ? `${is.failedChecks} of ${is.threshold} failed checks` : (release.verdict ?? "")}
+        </>
+      }
+    >
+      <figure class="weight">
+        <figcaption>
+          <b>{is.weight} %</b> of the users
+        </figcaption>
+        <Chart label={`Weight of the canary over time, now ${is.weight} %`} series={percent} steps scale={[0, 100]} unit=" %" height={170} />
+      </figure>
+      <div class="metrics">
+        {names.map((name) => (
+          <Metric key={name} name={name} release={release} good={is.good[name]} />
+        ))}
+        {names.length === 0 && <p class="dim">No step has measured anything yet.</p>}
+      </div>
+    </Panel>
+  );
+}
+
+function Metric({ name, release, good }: { name: string; release: CanaryRelease; good: string | undefined }) {
+  const series = measured(release, name);
+  const last = release.steps?.flatMap((step) => step.measured ?? []).findLast((m) => m.name === name);
+  const said = last?.value === undefined ? "no values" : figure(last.value) + unitOf(good);
+  return (
+    <figure class={`metric ${last?.failure ? "is-failed" : ""}`}>
+      <figcaption>
+        <Mark state={last?.failure ? "failed" : "ready"} silent />
+        <b>{name}</b> {said} <span class="dim">{good && good !== "any" ? `should be ${good}` : "any value is good"}</span>
+      </figcaption>
+      <Chart label={`${name} over time: ${said}${good ? `, should be ${good}` : ""}`} series={series} limits={limitsOf(good)} height={110} />
+      {last?.failure && <p class="bad">{last.failure}</p>}
+    </figure>
+  );
+}
+
+const outcomes: Record<string, CellState> = { Pass: "ready", Fail: "failed", Mismatch: "failed", Undecided: "moving" };
+
+function Judge({ judge }: { judge: Judgement }) {
+  return (
+    <Panel title="Judge" aside={judge.outlook}>
+      <p>
+        <Mark state={outcomes[judge.outcome ?? ""] ?? "unknown"} silent /> <b>{judge.outcome ?? "No comparison yet"}</b>
+        {judge.message && `: ${judge.message}`}
+      </p>
+      {judge.problem && <p class="bad">The arms cannot be compared: {judge.problem}</p>}
+      {judge.thresholdsOnly && <p class="bad">It decides nothing: its test of itself failed. Thresholds decide alone.</p>}
+      {judge.findings && (
+        <div class="scroll" tabIndex={0} role="group" aria-label="Evidence">
+          <table>
+            <thead>
+              <tr>
+                <th>Metric</th>
+                <th>Outcome</th>
+                <th class="number">Canary to primary</th>
+                <th>Evidence</th>
+              </tr>
+            </thead>
+            <tbody>
+              {judge.findings.map((finding, i) => (
+                <tr key={i}>
+                  <td>
+                    {finding.metric}
+                    {finding.over && ` over ${finding.over}`}
+                  </td>
+                  <td class="nowrap">
+                    <Mark state={outcomes[finding.outcome] ?? "unknown"} silent /> {finding.outcome}
+                  </td>
+                  <td class="number">{finding.ratio ? `${finding.ratio}×` : ""}</td>
+                  <td>{finding.message}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+      {judge.trials ? (
+        <p class="dim">
+          Compared with itself {judge.trials} times, {judge.falseAlarms ?? 0} false alarms
+          {judge.dispersion && `; errors vary ${judge.dispersion} times as much as by chance`}.
+        </p>
+      ) : null}
+    </Panel>
+  );
+}
+
+const verdicts: Record<string, CellState> = { promoted: "ready", skipped: "ready", failed: "failed", reverted: "failed", superseded: "suspended" };
+
+function Release({ release, open, good }: { release: CanaryRelease; open: boolean; good: Record<string, string> }) {
+  const end = release.endedAt ? Date.parse(release.endedAt) : now.value;
+  const steps = release.steps ?? [];
+  return (
+    <details class="release" open={open}>
+      <summary>
+        <Mark state={verdicts[release.verdict ?? ""] ?? "moving"} silent />
+        <b>{release.verdict ?? "under way"}</b>
+        <code>{(release.images ?? []).map(shortImage).join(", ") || short(release.revision)}</code>
+        <span class="dim">
+          <Moment at={release.startedAt} /> · {duration((end - Date.parse(release.startedAt)) / 1000)}
+          {release.by && ` · by ${release.by}`}
+        </span>
+      </summary>
+      {release.reason && <p>{release.reason}</p>}
+      {steps.length > 0 && <Steps steps={steps} end={end} good={good} />}
+    </details>
+  );
+}
+
+function shortImage(image: string): string {
+  return image.split("@")[0]?.split("/").at(-1) ?? image;
+}
+
+function Steps({ steps, end, good }: { steps: readonly CanaryStep[]; end: number; good: Record<string, string> }) {
+  const names = metricsOf({ revision: "", startedAt: "", steps: [...steps] });
+  return (
+    <div class="scroll" tabIndex={0} role="group" aria-label="Steps">
+      <table>
+        <thead>
+          <tr>
+            <th class="number">Weight</th>
+            <th>Began</th>
+            <th class="number">Took</th>
+            <th class="number">Failed checks</th>
+            {names.map((name) => (
+              <th key={name} class="number">
+                {name}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {steps.map((step, i) => (
+            <tr key={i}>
+              <td class="number">{step.mirror ? "copies" : step.iteration ? `check ${step.iteration}` : `${step.weight} %`}</td>
+              <td>
+                <Moment at={step.at} />
+              </td>
+              <td class="number">{duration((Date.parse(steps[i + 1]?.at ?? "") || end) / 1000 - Date.parse(step.at) / 1000)}</td>
+              <td class="number">{step.failedChecks ?? 0}</td>
+              {names.map((name) => {
+                const m = step.measured?.find((m) => m.name === name);
+                return (
+                  <td key={name} class={m?.failure ? "number bad" : "number"} title={m?.failure}>
+                    {m ? (m.value === undefined ? "no values" : figure(m.value) + unitOf(good[name])) : ""}
+                    {m?.failure && " ✕"}
+                  </td>
+                );
+              })}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { path } from "../api/client";
+import { isObject, useResource } from "../api/resource";
+import type { ObjectDetail } from "../api/server";
+import type { CellState, ObjectReference } from "../api/types";
+import { flux, isReconciled } from "../kinds";
+import { pageOf } from "../links";
+import { Commands, Copy } from "../parts/command";
+import { ActionButton } from "../parts/confirm";
+import { Conditions, Events, Heading, Loaded, ObjectLink, Panel } from "../parts/detail";
+import { stateOf } from "../parts/mark";
+import { useTitle } from "../parts/title";
+import { count } from "../words";
+
+interface Props {
+  kind: string;
+  namespace: string;
+  name: string;
+}
+
+/** Any object: its conditions, its events, what it applied, and its YAML. */
+export function ObjectScreen({ kind, namespace, name }: Props) {
+  useTitle(name);
+  const found = useResource<ObjectDetail>("/api/v1" + path("objects", kind, namespace, name), isObject(kind, namespace, name));
+  const object = { kind, namespace, name };
+  const lines = [`kubectl -n ${namespace} get ${kind.toLowerCase()} ${name} -o yaml`];
+  const reconcile = flux("reconcile", object);
+  if (reconcile) lines.push(reconcile);
+  if (kind === "Kustomization") lines.push(`flux tree kustomization ${name} -n ${namespace}`);
+  return (
+    <div class="detail">
+      <Loaded of={found.value} what={`${kind} ${namespace}/${name}`}>
+        {(is) => <Shown is={is} />}
+      </Loaded>
+      <Commands lines={lines} />
+    </div>
+  );
+}
+
+/** The state of an object by its conditions, and whether its YAML says that it is suspended. */
+function stateOfDetail(is: ObjectDetail, suspended: boolean): CellState {
+  const conditions = is.conditions ?? [];
+  if (conditions.some((c) => c.type === "Stalled" && c.status === "True")) return "failed";
+  const ready = conditions.find((c) => c.type === "Ready") ?? conditions.find((c) => c.type === "Available");
+  return stateOf(ready?.status, suspended);
+}
+
+function Shown({ is }: { is: ObjectDetail }) {
+  const suspended = /^spec:(?:\n {1,}.*)*?\n {2,4}suspend: true$/m.test(is.yaml);
+  const act = (verb: string) => ({ kind: is.kind, namespace: is.namespace, name: is.name, verb });
+  const own = pageOf(is);
+  return (
+    <>
+      <Heading kind={is.kind} namespace={is.namespace} name={is.name} state={stateOfDetail(is, suspended)}>
+        {isReconciled(is.kind) && <ActionButton action={act("reconcile")} label="Reconcile" does="Lets its controller look at it now." />}
+        {isReconciled(is.kind) &&
+          (suspended ? (
+            <ActionButton action={act("resume")} label="Resume" does="Lets its controller act on it again." />
+          ) : (
+            <ActionButton action={act("suspend")} label="Suspend" does="Lets its controller do nothing about it until it is resumed." />
+          ))}
+      </Heading>
+      {!own.startsWith("/objects/") && (
+        <p class="lead">
+          <a href={own}>This kind has a screen of its own.</a>
+        </p>
+      )}
+      <div class="columns">
+        <div>
+          <Panel title="Conditions">
+            <Conditions of={is.conditions ?? []} />
+          </Panel>
+          {is.inventory && <Inventory of={is.inventory} />}
+          <Panel title="YAML" aside={<Copy text={is.yaml} what="the YAML" />}>
+            <pre class="yaml" tabIndex={0}>
+              {is.yaml}
+            </pre>
+          </Panel>
+        </div>
+        <Panel title="Events" aside="the newest first">
+          <Events of={is.events ?? []} />
+        </Panel>
+      </div>
+    </>
+  );
+}
+
+/** What was applied, by namespace and kind. */
+export function treeOf(inventory: readonly ObjectReference[]): [string, [string, ObjectReference[]][]][] {
+  const tree = new Map<string, Map<string, ObjectReference[]>>();
+  for (const object of inventory) {
+    const namespace = object.namespace || "in no namespace";
+    const byKind = tree.get(namespace) ?? new Map<string, ObjectReference[]>();
+    tree.set(namespace, byKind);
+    byKind.set(object.kind, [...(byKind.get(object.kind) ?? []), object]);
+  }
+  const sorted = <T,>(map: Map<string, T>) => [...map].sort(([a], [b]) => a.localeCompare(b));
+  return sorted(tree).map(([namespace, byKind]) => [namespace, sorted(byKind)]);
+}
+
+function Inventory({ of }: { of: readonly ObjectReference[] }) {
+  return (
+    <Panel title="Applied objects" aside={count(of.length, "object")}>
+      {treeOf(of).map(([namespace, byKind]) => (
+        <details key={namespace} open={of.length <= 50} class="tree">
+          <summary>{namespace}</summary>
+          <ul>
+            {byKind.map(([kind, objects]) => (
+              <li key={kind}>
+                <span class="dim">{kind}</span>
+                <ul>
+                  {objects.map((object) => (
+                    <li key={object.name}>
+                      <ObjectLink to={object} />
+                    </li>
+                  ))}
+                </ul>
+              </li>
+            ))}
+          </ul>
+        </details>
+      ))}
+    </Panel>
+  );
+}

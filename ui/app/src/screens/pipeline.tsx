@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { path } from "../api/client";
+import { isObject, useResource } from "../api/resource";
+import type { Bundle, BundleRow, CellState, PipelineDescription, PipelineStage, Quarantine, SluiceGate, SluicePullRequestStatus } from "../api/types";
+import { Age, Countdown, Moment } from "../parts/age";
+import { Commands, Remedies, safe } from "../parts/command";
+import { ActionButton } from "../parts/confirm";
+import { Conditions, Events, Heading, Loaded, Panel, Properties } from "../parts/detail";
+import { Mark, stateOf } from "../parts/mark";
+import { useTitle } from "../parts/title";
+import { short } from "../words";
+
+interface Props {
+  namespace: string;
+  name: string;
+}
+
+/** A Pipeline: its stages, what each has, wants and waits for. */
+export function PipelineScreen({ namespace, name }: Props) {
+  useTitle(name);
+  const found = useResource<PipelineDescription>("/api/v1" + path("pipelines", namespace, name), isObject("Pipeline", namespace, name));
+  const line = (verb: string) => `sluice pipeline ${verb} ${name} -n ${namespace}`;
+  return (
+    <div class="detail">
+      <Loaded of={found.value} what={`Pipeline ${namespace}/${name}`}>
+        {(is) => <Described is={is} />}
+      </Loaded>
+      <Commands lines={[line("describe"), line("history"), line("watch")]} />
+    </div>
+  );
+}
+
+const phases: Record<string, CellState> = {
+  Empty: "none",
+  Verifying: "moving",
+  Verified: "ready",
+  Waiting: "waiting",
+  Proposed: "waiting",
+  Writing: "moving",
+  RollingBack: "moving",
+  Failed: "failed",
+  Held: "suspended",
+};
+
+/** A bundle in a word: the tags of its versions, or its id. */
+export function bundleName(bundle: Bundle | undefined): string {
+  if (!bundle) return "–";
+  const tags = (bundle.versions ?? []).map((v) => v.tag ?? short(v.digest ?? ""));
+  if (tags.length === 0) return short(bundle.id);
+  if (new Set(tags).size === 1) return tags[0] ?? "";
+  return (bundle.versions ?? []).map((v) => `${v.artifact} ${v.tag ?? short(v.digest ?? "")}`).join(", ");
+}
+
+function Described({ is }: { is: PipelineDescription }) {
+  return (
+    <>
+      <Heading kind="Pipeline" namespace={is.namespace} name={is.name} state={stateOf(is.ready, is.suspended)} />
+      <p class="lead">
+        {is.candidate ? (
+          <>
+            Newest: <strong>{bundleName(is.candidate)}</strong>
+          </>
+        ) : (
+          "No version yet: the artifacts' policies have not chosen any."
+        )}
+        {is.message && <span class="message"> {is.message}</span>}
+      </p>
+      {is.commandsIgnored && <p class="notice is-waiting">Commands are not carried out: {is.commandsIgnored}</p>}
+      {is.quarantined.map((q) => (
+        <Quarantined key={q.bundle.id} is={q} of={is} />
+      ))}
+      <ol class="line" aria-label="Stages">
+        {is.stages.map((stage) => (
+          <Stage key={stage.name} stage={stage} of={is} />
+        ))}
+      </ol>
+      <Panel title="Versions and stages" aside="the newest first">
+        <Matrix rows={is.matrix} stages={is.stages.map((stage) => stage.name)} />
+      </Panel>
+      <div class="columns">
+        <div>
+          <Panel title="How it promotes">
+            <Properties of={is.properties} />
+          </Panel>
+          <Panel title="Conditions">
+            <Conditions of={is.conditions} />
+          </Panel>
+        </div>
+        <Panel title="Events" aside="the newest first">
+          <Events of={is.events} />
+        </Panel>
+      </div>
+    </>
+  );
+}
+
+function Stage({ stage, of }: { stage: PipelineStage; of: PipelineDescription }) {
+  const state = phases[stage.phase ?? ""] ?? "unknown";
+  return (
+    <li class={`stage-card is-${state}`}>
+      <h2>
+        <Mark state={state} silent /> {stage.name} <span class="word">{stage.phase ?? "not seen yet"}</span>
+      </h2>
+      <p class="has">
+        <strong>{bundleName(stage.has)}</strong>
+        <small>
+          <Age since={stage.since} ago />
+          {stage.by && ` · by ${stage.by}`}
+          {stage.commit && (
+            <>
+              {" · "}
+              <code>{short(stage.commit)}</code>
+            </>
+          )}
+        </small>
+      </p>
+      {stage.wants && (
+        <p class="wants">
+          wants <strong>{bundleName(stage.wants)}</strong>
+        </p>
+      )}
+      {stage.message && <p class="message">{stage.message}</p>}
+      {(stage.waiting ?? []).length > 0 && (
+        <ul class="gates" aria-label={`What ${stage.name} waits for`}>
+          {(stage.waiting ?? []).map((gate, i) => (
+            <Waiting key={i} gate={gate} />
+          ))}
+        </ul>
+      )}
+      {stage.hold && (
+        <p class="held">
+          <Mark state="suspended" silent /> held by {stage.hold.by} <Age since={stage.hold.at} ago />
+          {stage.hold.reason && `: ${stage.hold.reason}`}
+        </p>
+      )}
+      {stage.pullRequest && <PullRequest is={stage.pullRequest} />}
+      {(stage.targets ?? []).length > 1 && (
+        <ul class="targets">
+          {(stage.targets ?? []).map((target) => (
+            <li key={target.name ?? ""}>
+              <Mark state={stateOf(target.ready)} /> {target.name} <span class="dim">{target.message}</span>
+            </li>
+          ))}
+        </ul>
+      )}
+      {(stage.pending ?? []).map((command) => (
+        <p key={command.verb} class="dim">
+          {command.verb} by {command.by}, not taken up yet
+        </p>
+      ))}
+      <Remedies of={stage.remedies} />
+      <Buttons stage={stage} of={of} />
+    </li>
+  );
+}
+
+function Waiting({ gate }: { gate: SluiceGate }) {
+  return (
+    <li>
+      <b>{gate.type}</b> {gate.message}
+      {gate.until ? (
+        <Countdown since={gate.since} until={gate.until} />
+      ) : (
+        gate.since && (
+          <small class="dim">
+            {" "}
+            for <Age since={gate.since} />
+          </small>
+        )
+      )}
+    </li>
+  );
+}
+
+function PullRequest({ is }: { is: SluicePullRequestStatus }) {
+  const text = `Pull request #${is.number} ${is.state ?? ""}`;
+  return (
+    <p>
+      {is.url && safe(is.url) ? (
+        <a href={is.url} target="_blank" rel="noreferrer noopener">
+          {text} ↗
+        </a>
+      ) : (
+        text
+      )}
+      {is.frozen && <span class="dim"> {is.frozen}</span>}
+    </p>
+  );
+}
+
+function Buttons({ stage, of }: { stage: PipelineStage; of: PipelineDescription }) {
+  const act = (verb: string) => ({ kind: "Pipeline", namespace: of.namespace, name: of.name, stage: stage.name, verb });
+  const waits = (type: string) => (stage.waiting ?? []).some((gate) => gate.type === type);
+  return (
+    <div class="buttons">
+      {waits("Approval") && <ActionButton action={act("approve")} label="Approve" does={`Approves ${bundleName(stage.wants)} for ${stage.name}.`} />}
+      {stage.wants && <ActionButton action={act("promote")} label="Promote" does={`Gives ${stage.name} the version ${bundleName(stage.wants)}.`} />}
+      {stage.hold || stage.phase === "Held" ? (
+        <ActionButton action={act("resume")} label="Resume" does={`Ends the hold of ${stage.name}.`} />
+      ) : (
+        <ActionButton action={act("hold")} label="Hold" does={`Lets nothing come to ${stage.name} until the hold ends.`} needsReason />
+      )}
+      {stage.has && (
+        <ActionButton action={act("rollback")} label="Roll back" danger does={`Gives ${stage.name} the version back that was verified in it before, and holds it.`} needsReason />
+      )}
+    </div>
+  );
+}
+
+function Quarantined({ is, of }: { is: Quarantine; of: PipelineDescription }) {
+  const action = { kind: "Pipeline", namespace: of.namespace, name: of.name, verb: "lift", bundle: is.bundle.id, ...(is.stage && { stage: is.stage }) };
+  return (
+    <div class="notice is-failed">
+      <p>
+        <Mark state="failed" silent /> <b>{bundleName(is.bundle)} is in quarantine</b> for <Age since={is.at} />
+        {is.stage && `: it failed in ${is.stage}`}
+        {is.by && `, put there by ${is.by}`}
+        {is.reason && `. ${is.reason}`}
+      </p>
+      <ActionButton action={action} label="Lift" does={`Ends the quarantine of ${bundleName(is.bundle)}, so that it may be promoted again.`} />
+    </div>
+  );
+}
+
+const relations: Record<string, string> = { Has: "has it", Had: "had it", Wants: "wants it", Proposes: "proposes it" };
+const verdicts: Record<string, CellState> = { Verified: "ready", Failed: "failed", Replaced: "none" };
+
+function Matrix({ rows, stages }: { rows: readonly BundleRow[]; stages: readonly string[] }) {
+  if (rows.length === 0) return <p class="dim">No version has come to a stage yet.</p>;
+  return (
+    <div class="scroll" tabIndex={0} role="group" aria-label="Versions and stages">
+      <table class="matrix">
+        <thead>
+          <tr>
+            <th>Version</th>
+            {stages.map((stage) => (
+              <th key={stage}>{stage}</th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map((row) => (
+            <tr key={row.bundle.id}>
+              <th scope="row">
+                {bundleName(row.bundle)}
+                {row.newest && <span class="gate">newest</span>}
+                {row.quarantined && <span class="gate bad">quarantined</span>}
+              </th>
+              {row.stages.map((is) => (
+                <td key={is.stage} class={is.relation ? `relation-${is.relation.toLowerCase()}` : ""}>
+                  {is.verdict && <Mark state={verdicts[is.verdict] ?? "unknown"} silent />}
+                  {is.relation && <b> {relations[is.relation] ?? is.relation}</b>}
+                  {is.verdict && ` ${is.verdict.toLowerCase()}`}
+                  {is.at && (
+                    <small>
+                      {" "}
+                      <Moment at={is.at} />
+                    </small>
+                  )}
+                </td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}

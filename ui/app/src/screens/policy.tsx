@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { useSignal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
+import { path } from "../api/client";
+import { isObject, useResource } from "../api/resource";
+import type { Explanation, Tag } from "../api/types";
+import { Age } from "../parts/age";
+import { Commands } from "../parts/command";
+import { Heading, Loaded, Panel } from "../parts/detail";
+import { Mark } from "../parts/mark";
+import { useTitle } from "../parts/title";
+import { count, short } from "../words";
+
+/** A rule that is tried without saving it; an empty field leaves what the policy says. */
+export interface Trial {
+  kind: string;
+  range: string;
+  order: string;
+  pattern: string;
+  extract: string;
+}
+
+const nothing: Trial = { kind: "", range: "", order: "", pattern: "", extract: "" };
+
+/** How long nobody types before a rule is tried, in milliseconds. */
+const quiet = 300;
+/** How many tags are shown before one asks for more. */
+const page = 200;
+
+/** The query of a trial; empty is the policy itself. */
+export function queryOf(trial: Trial): string {
+  const query = new URLSearchParams();
+  if (trial.kind) query.set("kind", trial.kind);
+  if (trial.kind === "semver" && trial.range) query.set("range", trial.range);
+  if ((trial.kind === "alphabetical" || trial.kind === "numerical") && trial.order) query.set("order", trial.order);
+  if (trial.pattern) query.set("pattern", trial.pattern);
+  if (trial.extract) query.set("extract", trial.extract);
+  return query.size > 0 ? `?${query}` : "";
+}
+
+/** The command that tries the same. */
+export function commandOf(namespace: string, name: string, trial: Trial): string {
+  const words = ["sluice explain policy", name, "-n", namespace];
+  if (trial.kind === "semver" && trial.range) words.push("--range", quoted(trial.range));
+  if (trial.kind === "alphabetical" || trial.kind === "numerical") {
+    words.push(`--${trial.kind}`);
+    if (trial.order) words.push("--order", trial.order);
+  }
+  if (trial.pattern) words.push("--pattern", quoted(trial.pattern));
+  if (trial.extract) words.push("--extract", quoted(trial.extract));
+  return words.join(" ");
+}
+
+/** A word for a shell. */
+function quoted(text: string): string {
+  return /^[\w.,:/=@+-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+}
+
+interface Props {
+  namespace: string;
+  name: string;
+}
+
+/** Why a policy chose its tag, and what became of every other one. */
+export function PolicyScreen({ namespace, name }: Props) {
+  useTitle(`Why this tag? ${name}`);
+  const form = useSignal(nothing);
+  const tried = useSignal(nothing);
+  useEffect(() => {
+    const timer = setTimeout(() => (tried.value = form.value), quiet);
+    return () => clearTimeout(timer);
+  }, [form.value]);
+  const found = useResource<Explanation>(
+    "/api/v1" + path("policies", namespace, name) + queryOf(tried.value),
+    isObject("ImagePolicy", namespace, name),
+  );
+  const trying = queryOf(tried.value) !== "";
+  return (
+    <div class="detail">
+      <Heading kind="ImagePolicy" namespace={namespace} name={name} state={trying ? "unknown" : "ready"} word={trying ? "trying another rule" : "Why this tag?"} />
+      <Try form={form.value} change={(changes) => (form.value = { ...form.value, ...changes })} />
+      <Loaded of={found.value} what={`ImagePolicy ${namespace}/${name}`}>
+        {(is) => <Explained is={is} trying={trying} />}
+      </Loaded>
+      <Commands lines={[commandOf(namespace, name, tried.value)]} />
+    </div>
+  );
+}
+
+function Try({ form, change }: { form: Trial; change: (changes: Partial<Trial>) => void }) {
+  const field = (name: keyof Trial, label: string, placeholder: string) => (
+    <label>
+      {label}
+      <input value={form[name]} placeholder={placeholder} spellcheck={false} autocomplete="off" onInput={(event) => change({ [name]: event.currentTarget.value })} />
+    </label>
+  );
+  return (
+    <form class="try" aria-label="Try another rule; nothing is saved" onSubmit={(event) => event.preventDefault()}>
+      <label>
+        Try another rule
+        <select value={form.kind} onChange={(event) => change({ kind: event.currentTarget.value })}>
+          <option value="">as the policy says</option>
+          <option value="semver">semver</option>
+          <option value="alphabetical">alphabetical</option>
+          <option value="numerical">numerical</option>
+        </select>
+      </label>
+      {form.kind === "semver" && field("range", "Range", ">=1.0.0 <2.0.0")}
+      {(form.kind === "alphabetical" || form.kind === "numerical") && (
+        <label>
+          Order
+          <select value={form.order} onChange={(event) => change({ order: event.currentTarget.value })}>
+            <option value="">asc</option>
+            <option value="desc">desc</option>
+          </select>
+        </label>
+      )}
+      {field("pattern", "Pattern", "^v(?P<v>.*)$")}
+      {field("extract", "Extract", "$v")}
+      <button type="button" class="action" disabled={queryOf(form) === "" && form.kind === ""} onClick={() => change(nothing)}>
+        Reset
+      </button>
+      <span class="dim">Nothing is saved.</span>
+    </form>
+  );
+}
+
+/** How many tags each gate dropped, in the order in which they are met. */
+export function gatesOf(tags: readonly Tag[]): { gate: string; dropped: number }[] {
+  const found = new Map<string, number>();
+  for (const tag of tags) if (tag.gate) found.set(tag.gate, (found.get(tag.gate) ?? 0) + 1);
+  return [...found].map(([gate, dropped]) => ({ gate, dropped })).sort((a, b) => order(a.gate) - order(b.gate));
+}
+
+const gateOrder = ["exclusionList", "filterTags", "policy", "pin", "reject.tag", "registry", "quarantine", "minAge", "platform", "reject.digest", "verify"];
+
+function order(gate: string): number {
+  const at = gateOrder.indexOf(gate);
+  return at < 0 ? gateOrder.length : at;
+}
+
+function Explained({ is, trying }: { is: Explanation; trying: boolean }) {
+  const limit = useSignal(page);
+  const chosen = is.tags.find((tag) => tag.chosen);
+  const best = is.tags.find((tag) => tag.rank === 1);
+  return (
+    <>
+      <p class="lead">
+        <code>{is.image ?? ""}</code> <span class="dim">·</span> {is.rule}
+      </p>
+      <div class="notice">
+        <p class="winner">
+          <span>
+            <span class="dim">{trying ? "Would rank first" : "Chosen"}</span> <strong>{(trying ? best : (chosen ?? best))?.tag ?? "no tag"}</strong>
+          </span>
+          {trying && chosen && chosen.tag !== best?.tag && (
+            <span class="dim">
+              in place of <b>{chosen.tag}</b>
+            </span>
+          )}
+        </p>
+        <p>{is.why}</p>
+      </div>
+      <Funnel is={is} />
+      <Panel title="Tags" aside={`${count(is.qualified, "tag")} of ${is.total.toLocaleString("en")} rank`}>
+        {is.tags.length === 0 && <p class="dim">The last scan found no tag at all. Look at the ImageRepository: its URL, its secret, its exclusion list.</p>}
+        <div class="scroll" tabIndex={0} role="group" aria-label="Tags">
+          <table class="tags">
+            <thead>
+              <tr>
+                <th class="number">Rank</th>
+                <th>Tag</th>
+                <th>Compared</th>
+                <th>What became of it</th>
+                <th>First seen</th>
+                <th>Digest</th>
+              </tr>
+            </thead>
+            <tbody>
+              {is.tags.slice(0, limit.value).map((tag) => (
+                <Row key={tag.tag} tag={tag} />
+              ))}
+            </tbody>
+          </table>
+        </div>
+        {is.tags.length > limit.value && (
+          <p>
+            <button type="button" class="action" onClick={() => (limit.value += 1000)}>
+              Show more of {count(is.tags.length - limit.value, "other tag")}
+            </button>
+          </p>
+        )}
+      </Panel>
+    </>
+  );
+}
+
+function Row({ tag }: { tag: Tag }) {
+  const state = tag.chosen ? "ready" : tag.gate ? (tag.rank ? "waiting" : "none") : "none";
+  return (
+    <tr class={tag.chosen ? "chosen" : tag.rank ? "" : "dropped"}>
+      <td class="number">{tag.rank ?? ""}</td>
+      <th scope="row">
+        <code>{tag.tag}</code>
+      </th>
+      <td>{tag.text !== undefined && tag.text !== tag.tag ? <code>{tag.text}</code> : <span class="dim">{tag.text === undefined ? "" : "itself"}</span>}</td>
+      <td>
+        {state !== "none" && <Mark state={state} silent />} {tag.chosen && <b>chosen </b>}
+        {tag.gate && <span class="gate">{tag.gate}</span>} {tag.why}
+      </td>
+      <td>
+        <Age since={tag.firstSeen} ago />
+      </td>
+      <td>
+        <code title={tag.digest}>{tag.digest && short(tag.digest)}</code>
+      </td>
+    </tr>
+  );
+}
+
+/** From all tags to those that rank: what each gate left. */
+function Funnel({ is }: { is: Explanation }) {
+  let rest = is.total;
+  const steps = gatesOf(is.tags).map(({ gate, dropped }) => ({ gate, dropped, rest: (rest -= dropped) }));
+  if (is.total === 0 || steps.length === 0) return null;
+  return (
+    <ol class="funnel" aria-label="What each gate left">
+      <Bar name="in the registry" n={is.total} of={is.total} />
+      {steps.map((step) => (
+        <Bar key={step.gate} name={`after ${step.gate}`} n={step.rest} of={is.total} dropped={step.dropped} />
+      ))}
+    </ol>
+  );
+}
+
+function Bar({ name, n, of, dropped }: { name: string; n: number; of: number; dropped?: number }) {
+  return (
+    <li>
+      <span>{name}</span>
+      <svg width="100%" height="10" aria-hidden="true">
+        <rect width="100%" height="10" rx="2" class="bar-rest" />
+        <rect width={`${Math.max(0.5, (100 * n) / of)}%`} height="10" rx="2" class="bar-done" />
+      </svg>
+      <span class="number">{n.toLocaleString("en")}</span>
+      <span class="dim">{dropped ? `−${dropped.toLocaleString("en")}` : ""}</span>
+    </li>
+  );
+}

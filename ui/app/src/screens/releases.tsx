@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { computed, signal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
+import { store } from "../api/lanes";
+import type { CellState, Lane } from "../api/types";
+import { isTyping } from "../keys";
+import { Commands } from "../parts/command";
+import { LaneRow, estimate } from "../parts/lane";
+import { Mark } from "../parts/mark";
+import { Missing } from "../parts/status";
+import { useTitle } from "../parts/title";
+import { useVirtual } from "../parts/virtual";
+import { replace, route } from "../router";
+import { columnWords, count } from "../words";
+
+type Group = "failed" | "waiting" | "moving" | "rest";
+
+const groups: { group: Group; mark: CellState; say: (n: number) => string }[] = [
+  { group: "failed", mark: "failed", say: (n) => `${n} failed` },
+  { group: "waiting", mark: "waiting", say: (n) => `${n} waiting` },
+  { group: "moving", mark: "moving", say: (n) => `${n} moving` },
+  { group: "rest", mark: "ready", say: (n) => `${n} in order` },
+];
+
+/** The group that a lane is counted in. */
+export function groupOf(state: CellState): Group {
+  return state === "failed" || state === "waiting" || state === "moving" ? state : "rest";
+}
+
+/** Tells whether every word is in a lane: its names, its values, its state or what it says. */
+export function matches(lane: Lane, text: string): boolean {
+  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+  if (words.length === 0) return true;
+  const all = [lane.namespace, lane.name, lane.state, lane.column ?? ""];
+  for (const cell of lane.cells) all.push(cell.value ?? "", cell.full ?? "", cell.message ?? "", cell.object?.name ?? "");
+  for (const stage of lane.stages) all.push(stage.pipeline, stage.name, stage.has ?? "", stage.wants ?? "");
+  const searched = all.join("\n").toLowerCase();
+  return words.every((word) => searched.includes(word));
+}
+
+const query = computed(() => (route.value.parts.length === 0 ? (route.value.query.get("q") ?? "") : ""));
+const only = computed(() => route.value.query.get("state") ?? "");
+
+const found = computed(() => {
+  const lanes = store.all();
+  return query.value ? lanes.filter((lane) => matches(lane, query.value)) : lanes;
+});
+const counts = computed(() => {
+  const n: Record<Group, number> = { failed: 0, waiting: 0, moving: 0, rest: 0 };
+  for (const lane of found.value) n[groupOf(lane.state)]++;
+  return n;
+});
+const keys = computed(() => found.value.filter((lane) => !only.value || groupOf(lane.state) === only.value).map((lane) => lane.key));
+
+/** The cell that has the focus, or gets it by the tabulator: a lane and a position in it. */
+const focused = signal<{ key: string; cell: number } | undefined>(undefined);
+const focusedKey = computed(() => focused.value?.key);
+
+function setQuery(changes: Record<string, string>): void {
+  const next = new URLSearchParams(route.peek().query);
+  for (const [name, value] of Object.entries(changes)) {
+    if (value) next.set(name, value);
+    else next.delete(name);
+  }
+  replace("/" + (next.size > 0 ? `?${next}` : ""));
+}
+
+/** The home screen: a lane for every application. */
+export function Releases() {
+  useTitle(counts.value.failed > 0 ? `(${counts.value.failed}) Releases` : "Releases");
+  return (
+    <div class="releases">
+      <h1 class="off-screen">Releases</h1>
+      <Filters />
+      <Missing />
+      {!store.loaded.value ? (
+        <p class="empty dim" role="status">
+          Waiting for the first look at the cluster…
+        </p>
+      ) : store.keys.value.length === 0 ? (
+        <Teaching />
+      ) : keys.value.length === 0 ? (
+        <div class="empty">
+          <h2>No application is like that</h2>
+          <p>
+            <button type="button" class="action" onClick={() => setQuery({ q: "", state: "" })}>
+              Show all {count(store.keys.value.length, "application")}
+            </button>
+          </p>
+        </div>
+      ) : (
+        <Grid />
+      )}
+      <Commands lines={["sluice get images -A", "sluice get canaries -A", "sluice get pipelines -A"]} />
+    </div>
+  );
+}
+
+function Filters() {
+  return (
+    <div class="filters">
+      <div role="group" aria-label="Only applications that are" class="chips">
+        {groups.map(({ group, mark, say }) => (
+          <button
+            key={group}
+            type="button"
+            class={`chip is-${mark}`}
+            aria-pressed={only.value === group}
+            disabled={counts.value[group] === 0 && only.value !== group}
+            onClick={() => setQuery({ state: only.value === group ? "" : group })}
+          >
+            <Mark state={mark} silent />
+            {say(counts.value[group])}
+          </button>
+        ))}
+      </div>
+      <input
+        type="search"
+        placeholder="Search: name, namespace, tag, commit"
+        aria-label="Search applications"
+        value={query.value}
+        onInput={(event) => setQuery({ q: event.currentTarget.value })}
+        onKeyDown={(event) => {
+          if (event.key === "Escape") setQuery({ q: "" });
+          else if (event.key !== "ArrowDown" && event.key !== "Enter") return;
+          event.preventDefault();
+          move(0, "first");
+        }}
+      />
+    </div>
+  );
+}
+
+/** Moves the focus by rows, or to an end, and keeps the column. */
+function move(by: number, to?: "first" | "last"): void {
+  const all = keys.peek();
+  const now = focused.peek();
+  const from = now ? all.indexOf(now.key) : -1;
+  const next = to === "first" ? 0 : to === "last" ? all.length - 1 : Math.min(all.length - 1, Math.max(0, from + by));
+  const key = all[next];
+  if (key !== undefined) focusCell(key, now?.cell ?? 0);
+}
+
+function focusCell(key: string, cell: number): void {
+  focused.value = { key, cell };
+  // The row may be drawn only now.
+  requestAnimationFrame(() => {
+    const row = document.querySelector(`[data-key="${CSS.escape(key)}"]`);
+    const cells = row?.querySelectorAll<HTMLElement>("[data-cell]");
+    const target = cells?.[Math.min(cell, (cells.length ?? 1) - 1)];
+    target?.focus({ preventScroll: true });
+    row?.scrollIntoView({ block: "nearest" });
+  });
+}
+
+function onKeyDown(event: KeyboardEvent): void {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const now = focused.peek();
+  const cells = document.activeElement?.closest("[data-key]")?.querySelectorAll("[data-cell]").length ?? 1;
+  const sideways = (by: number) => now && focusCell(now.key, Math.min(cells - 1, Math.max(0, now.cell + by)));
+  if (event.key === "ArrowRight" || event.key === "l") sideways(1);
+  else if (event.key === "ArrowLeft" || event.key === "h") sideways(-1);
+  else if (event.key === "ArrowDown") move(1);
+  else if (event.key === "ArrowUp") move(-1);
+  else if (event.key === "PageDown") move(10);
+  else if (event.key === "PageUp") move(-10);
+  else if (event.key === "Home") move(0, "first");
+  else if (event.key === "End") move(0, "last");
+  else return;
+  event.preventDefault();
+}
+
+function Grid() {
+  const { container, rows, starts, measure } = useVirtual(keys, focusedKey, (key) => estimate(store.lanes.get(key)?.peek()));
+  useEffect(() => {
+    const anywhere = (event: KeyboardEvent) => {
+      if (isTyping(event.target) || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+      if (event.key === "j") move(1);
+      else if (event.key === "k") move(-1);
+      else return;
+      event.preventDefault();
+    };
+    document.addEventListener("keydown", anywhere);
+    return () => document.removeEventListener("keydown", anywhere);
+  }, []);
+  const tabbed = focused.value && keys.value.includes(focused.value.key) ? focused.value : { key: keys.value[0] ?? "", cell: 0 };
+  return (
+    <div role="grid" aria-label="Releases" aria-rowcount={keys.value.length + 1} aria-colcount={8} class="lanes" onKeyDown={onKeyDown}>
+      <div role="row" aria-rowindex={1} class="lane head">
+        <span role="columnheader">Application</span>
+        {Object.values(columnWords).map((word) => (
+          <span role="columnheader" key={word}>
+            {word}
+          </span>
+        ))}
+      </div>
+      <div role="rowgroup" class="rows" ref={container} style={{ height: `${starts.value.at(-1) ?? 0}px` }}>
+        {rows.value.map((i) => {
+          const key = keys.value[i];
+          const lane = key === undefined ? undefined : store.lanes.get(key);
+          return (
+            key !== undefined &&
+            lane && (
+              <LaneRow
+                key={key}
+                lane={lane}
+                index={i}
+                top={starts.value[i] ?? 0}
+                tabbed={tabbed.key === key ? tabbed.cell : -1}
+                measure={measure}
+                onFocus={(cell) => (focused.value = { key, cell })}
+              />
+            )
+          );
+        })}
+      </div>
+    </div>
+  );
+}
+
+/** What to do where nothing is yet. */
+function Teaching() {
+  return (
+    <div class="empty teach">
+      <h2>No application yet</h2>
+      <p>A lane begins with any of these, and grows as the others come:</p>
+      <dl>
+        <dt>ImageRepository and ImagePolicy</dt>
+        <dd>watch a registry, and choose a tag</dd>
+        <dt>ImageUpdateAutomation</dt>
+        <dd>commits the tag to Git, where a marker names the policy</dd>
+        <dt>GitRepository and Kustomization</dt>
+        <dd>fetch the commit, and apply it</dd>
+        <dt>Canary</dt>
+        <dd>gives users the new version step by step, and measures</dd>
+        <dt>Pipeline</dt>
+        <dd>carries a version from stage to stage</dd>
+      </dl>
+      <p>Objects that are there but cannot be listed with your rights are named above.</p>
+    </div>
+  );
+}

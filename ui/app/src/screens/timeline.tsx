@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { useComputed, useSignal } from "@preact/signals";
+import { store } from "../api/lanes";
+import { useResource } from "../api/resource";
+import type { List, TimelineEvent } from "../api/server";
+import type { Lane } from "../api/types";
+import { pageOf, pageOfCell, timelineOf } from "../links";
+import { Moment } from "../parts/age";
+import { Commands, Copy } from "../parts/command";
+import { Loaded, ObjectLink, Panel } from "../parts/detail";
+import { Mark } from "../parts/mark";
+import { spoken } from "../parts/lane";
+import { useTitle } from "../parts/title";
+import { columnWords, count, stateWords } from "../words";
+
+/** Everything that happened to an application, or the applications to choose from. */
+export function TimelineScreen({ lane: key }: { lane: string }) {
+  return key ? <OneTimeline lane={key} /> : <Choice />;
+}
+
+function Choice() {
+  useTitle("Timeline");
+  const query = useSignal("");
+  const lanes = useComputed(() => store.all().filter((lane) => `${lane.namespace}/${lane.name}`.toLowerCase().includes(query.value.toLowerCase())));
+  return (
+    <div class="detail">
+      <h1>Timeline</h1>
+      <p class="lead">Choose an application to see everything that happened to it, from the registry to its users.</p>
+      <div class="filters">
+        <input type="search" aria-label="Search applications" placeholder="Search" value={query.value} onInput={(event) => (query.value = event.currentTarget.value)} />
+      </div>
+      <ul class="lines" aria-label="Applications">
+        {lanes.value.slice(0, 200).map((lane) => (
+          <li key={lane.key}>
+            <a href={timelineOf(lane)}>
+              <Mark state={lane.state} silent />
+              <span class="name">
+                <strong>{lane.name}</strong> <small>{lane.namespace}</small>
+              </span>
+              <span class="message">{stateWords[lane.state]}</span>
+            </a>
+          </li>
+        ))}
+      </ul>
+      {lanes.value.length > 200 && <p class="dim">{count(lanes.value.length - 200, "other application")}: search for one.</p>}
+    </div>
+  );
+}
+
+/** The events that are shown: of chosen kinds and types, with all words. */
+export function filter(events: readonly TimelineEvent[], by: { kind: string; warnings: boolean; text: string }): TimelineEvent[] {
+  const words = by.text.toLowerCase().split(/\s+/).filter(Boolean);
+  return events
+    .filter((event) => (!by.kind || event.kind === by.kind) && (!by.warnings || event.type === "Warning"))
+    .filter((event) => words.every((word) => `${event.reason} ${event.message} ${event.kind} ${event.name}`.toLowerCase().includes(word)))
+    .toSorted((a, b) => Date.parse(b.time) - Date.parse(a.time));
+}
+
+/** Events as Markdown for a report, the oldest first, in UTC. */
+export function markdown(title: string, events: readonly TimelineEvent[]): string {
+  const cell = (text: string) => text.replaceAll("\\", "\\\\").replaceAll("|", "\\|").replaceAll("<", "&lt;").replace(/\s+/g, " ").trim();
+  const rows = events
+    .toSorted((a, b) => Date.parse(a.time) - Date.parse(b.time))
+    .map((event) => {
+      const at = new Date(event.time).toISOString().replace("T", " ").replace(/\.\d+Z/, "");
+      const times = (event.count ?? 1) > 1 ? ` (×${event.count})` : "";
+      return `| ${at} | ${cell(`${event.kind} ${event.namespace}/${event.name}`)} | ${cell(event.type)} | ${cell(event.reason)} | ${cell(event.message)}${times} |`;
+    });
+  return `# ${cell(title)}\n\n| Time (UTC) | Object | Type | Reason | Message |\n|---|---|---|---|---|\n${rows.join("\n")}\n`;
+}
+
+function OneTimeline({ lane: key }: { lane: string }) {
+  const lane = store.changes.value >= 0 ? store.lanes.get(key)?.value : undefined;
+  const [, namespace = "", name = key] = key.split("/");
+  useTitle(`Timeline of ${name}`);
+  const objects = new Set((lane?.cells ?? []).flatMap((cell) => (cell.object ? [id(cell.object)] : [])));
+  const found = useResource<List<TimelineEvent>>(`/api/v1/timeline?key=${encodeURIComponent(key)}`, (changed) => objects.has(id(changed)));
+  const by = useSignal({ kind: "", warnings: false, text: "" });
+  return (
+    <div class="detail">
+      <div class="heading">
+        <div>
+          <p class="dim kind">Timeline · {namespace}</p>
+          <h1>{name}</h1>
+        </div>
+        {lane && (
+          <p class={`state is-${lane.state}`}>
+            <Mark state={lane.state} silent /> {stateWords[lane.state]}
+          </p>
+        )}
+      </div>
+      {lane && <Way lane={lane} />}
+      <Loaded of={found.value} what={`the timeline of ${namespace}/${name}`}>
+        {(data) => {
+          const shown = filter(data.items, by.value);
+          const text = markdown(`${name} in ${namespace}`, shown);
+          return (
+            <Panel title="What happened" aside={count(shown.length, "event")}>
+              <div class="filters">
+                <label>
+                  <span class="off-screen">Kind</span>
+                  <select value={by.value.kind} onChange={(event) => (by.value = { ...by.value, kind: event.currentTarget.value })}>
+                    <option value="">all kinds</option>
+                    {[...new Set(data.items.map((event) => event.kind))].map((kind) => (
+                      <option key={kind}>{kind}</option>
+                    ))}
+                  </select>
+                </label>
+                <label class="check">
+                  <input type="checkbox" checked={by.value.warnings} onChange={(event) => (by.value = { ...by.value, warnings: event.currentTarget.checked })} /> warnings only
+                </label>
+                <input type="search" aria-label="Search events" placeholder="Search" value={by.value.text} onInput={(event) => (by.value = { ...by.value, text: event.currentTarget.value })} />
+                <Copy text={text} label="copy as Markdown" what="the events as Markdown" />
+                <button type="button" class="action" onClick={() => save(`${namespace}-${name}.md`, text)}>
+                  Save as Markdown
+                </button>
+              </div>
+              {shown.length === 0 ? <p class="dim">{data.items.length === 0 ? "The cluster keeps no event of its objects; it forgets them after an hour." : "No event is like that."}</p> : <Story of={shown} />}
+            </Panel>
+          );
+        }}
+      </Loaded>
+      <Commands lines={[`kubectl -n ${namespace} events`]} />
+    </div>
+  );
+}
+
+const id = (object: { kind: string; namespace: string; name: string }) => `${object.kind}/${object.namespace}/${object.name}`;
+
+function save(name: string, text: string): void {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([text], { type: "text/markdown" }));
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+function Story({ of }: { of: readonly TimelineEvent[] }) {
+  return (
+    <ol class="story">
+      {of.map((event, i) => (
+        <li key={i} class={event.type === "Warning" ? "warning" : ""}>
+          <Moment at={event.time} />
+          <span class="dot" aria-hidden="true" />
+          <div>
+            <p class="dim">
+              <ObjectLink to={event} /> · {event.type === "Warning" && <b class="bad">Warning </b>}
+              {event.reason}
+              {(event.count ?? 1) > 1 && ` ×${event.count}`}
+            </p>
+            <p>{event.message}</p>
+          </div>
+        </li>
+      ))}
+    </ol>
+  );
+}
+
+/** The lane in a line, each step a link. */
+function Way({ lane }: { lane: Lane }) {
+  const about = spoken(lane);
+  return (
+    <>
+      <ul class="way" aria-label="Steps">
+        {lane.cells
+          .filter((cell) => cell.state !== "none")
+          .map((cell) => (
+            <li key={cell.column}>
+              <Mark state={cell.state} />
+              <a href={pageOfCell(lane, cell) ?? "#"}>{columnWords[cell.column]}</a> <span class="dim">{cell.value}</span>
+            </li>
+          ))}
+        {lane.stages.map((stage) => (
+          <li key={`${stage.pipeline}/${stage.name}`}>
+            <Mark state={stage.state} />
+            <a href={pageOf({ kind: "Pipeline", namespace: stage.namespace, name: stage.pipeline })}>{stage.name}</a> <span class="dim">{stage.has}</span>
+          </li>
+        ))}
+      </ul>
+      {about?.message && <p class={`notice is-${about.state}`}>{about.message}</p>}
+    </>
+  );
+}
