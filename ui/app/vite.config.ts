@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { defineConfig } from "vitest/config";
-import { fixture } from "./test/fixture/plugin";
+import { fixture } from "./test/fixture/plugin.ts";
 
 // SLUICE_UI=http://localhost:8080 npm run dev uses the server of a cluster; without it, made-up lanes
 // answer, which are no part of what is built.

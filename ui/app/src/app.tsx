@@ -79,8 +79,8 @@ function Header() {
           Timeline
         </Tab>
       </nav>
-      <button class="find" type="button" onClick={openPalette} aria-label="Go to an application or a screen, Ctrl K">
-        <span>Go to…</span>
+      <button class="find" type="button" onClick={openPalette}>
+        <span>Go to…</span>{" "}
         <kbd>Ctrl K</kbd>
       </button>
       <div class="who">

@@ -5,6 +5,9 @@
 import { path } from "./api/client";
 import type { Cell, Lane, ObjectReference } from "./api/types";
 
+/** Stands in addresses for the namespace of objects that have none. */
+export const clusterScope = "-";
+
 /** The screen of an object: one of its own kind, or the one of all kinds. */
 export function pageOf(object: ObjectReference): string {
   const { kind, namespace, name } = object;
@@ -18,7 +21,7 @@ export function pageOf(object: ObjectReference): string {
     case "Pipeline":
       return path("pipeline", namespace, name);
     default:
-      return path("objects", kind, namespace, name);
+      return path("objects", kind, namespace || clusterScope, name);
   }
 }
 

@@ -83,7 +83,7 @@ function optionsOf(Plot: typeof uPlot, props: ChartProps, element: HTMLElement):
     legend: { show: false },
     padding: [10, 8, 0, 0],
     axes: [
-      { ...axis, values: (_, ticks) => ticks.map(clockOf), space: 70 },
+      { ...axis, size: 26, space: 64, incrs: steps, values: (_, ticks, __, ___, step) => ticks.map((tick) => clockOf(tick, step < 60)) },
       { ...axis, size: 54, values: (_, ticks) => ticks.map((tick) => figure(tick) + unit) },
     ],
     scales: { x: { time: true, range: (_, min, max) => (min === max ? [min - 60, max + 60] : [min, max]) }, y: { range: (_, min, max) => scaleOf(props, min, max) } },
@@ -101,9 +101,13 @@ function optionsOf(Plot: typeof uPlot, props: ChartProps, element: HTMLElement):
   };
 }
 
-function clockOf(seconds: number): string {
-  const at = new Date(seconds * 1000);
-  return `${String(at.getHours()).padStart(2, "0")}:${String(at.getMinutes()).padStart(2, "0")}`;
+/** Seconds between two times on the axis. */
+const steps = [1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400];
+
+function clockOf(time: number, seconds: boolean): string {
+  const at = new Date(time * 1000);
+  const clock = [at.getHours(), at.getMinutes(), ...(seconds ? [at.getSeconds()] : [])];
+  return clock.map((n) => String(n).padStart(2, "0")).join(":");
 }
 
 function scaleOf(props: ChartProps, min: number, max: number): [number, number] {

@@ -27,14 +27,13 @@ export function Copy(props: { text: string; label?: string; what?: string }) {
     <button
       type="button"
       class="copy"
-      aria-label={`Copy ${props.what ?? props.text}`}
       onClick={(event) => {
         event.stopPropagation();
         void press();
       }}
       onBlur={() => (done.value = "")}
     >
-      {done.value || (props.label ?? "copy")}
+      {done.value || (props.label ?? "copy")} <span class="off-screen">{props.what ?? props.text}</span>
     </button>
   );
 }

@@ -24,7 +24,7 @@ export function Heading(props: {
     <div class="heading">
       <div>
         <p class="dim kind">
-          {props.kind} <span aria-hidden="true">·</span> {props.namespace}
+          {props.kind} <span aria-hidden="true">·</span> {props.namespace || "of the cluster"}
         </p>
         <h1>{props.name}</h1>
       </div>

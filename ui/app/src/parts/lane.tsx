@@ -104,14 +104,16 @@ function LaneCell({ lane, cell, next, tabIndex, onFocus }: CellProps) {
   const identity = `${cell.value ?? ""} ${cell.state}`;
   const moved = useChange(identity);
   const to = pageOfCell(lane, cell);
-  const label = [columnWords[cell.column], cell.value, cell.state === "ready" ? "" : stateWords[cell.state], cell.message].filter(Boolean).join(", ");
+  const word = stateWords[cell.state];
+  const says = cell.value || word;
   const body = (
     <>
       <Mark state={cell.state} silent />
       <span class="what" key={moved ? identity : ""}>
-        <span class="value">{cell.value || (cell.state === "ready" ? "ready" : stateWords[cell.state])}</span>
+        <span class="off-screen">{columnWords[cell.column]} </span>
+        <span class="value">{says}</span>
         <small>
-          {cell.value && cell.state !== "ready" && <b>{stateWords[cell.state]} </b>}
+          {cell.state !== "ready" && says.toLowerCase() !== word && <b>{word} </b>}
           <Age since={cell.since} />
         </small>
       </span>
@@ -120,13 +122,17 @@ function LaneCell({ lane, cell, next, tabIndex, onFocus }: CellProps) {
   return (
     <div role="gridcell" class={`cell is-${cell.state}${moved ? " moved" : ""}`} data-column={columnWords[cell.column]}>
       {cell.state === "none" ? (
-        <span data-cell class="step" tabIndex={tabIndex} onFocus={onFocus} aria-label={label} role="note" />
+        <span data-cell class="step" tabIndex={tabIndex} onFocus={onFocus}>
+          <span class="off-screen">
+            {columnWords[cell.column]}: {word}
+          </span>
+        </span>
       ) : to ? (
-        <a data-cell class="step" href={to} tabIndex={tabIndex} onFocus={onFocus} aria-label={label} title={titleOf(cell)}>
+        <a data-cell class="step" href={to} tabIndex={tabIndex} onFocus={onFocus} title={titleOf(cell)}>
           {body}
         </a>
       ) : (
-        <span data-cell class="step" tabIndex={tabIndex} onFocus={onFocus} aria-label={label} title={titleOf(cell)} role="note">
+        <span data-cell class="step" tabIndex={tabIndex} onFocus={onFocus} title={titleOf(cell)}>
           {body}
         </span>
       )}
@@ -170,7 +176,6 @@ function Stage({ stage, tabIndex, onFocus }: { stage: LaneStage; tabIndex: numbe
       href={pageOf({ kind: "Pipeline", namespace: stage.namespace, name: stage.pipeline })}
       tabIndex={tabIndex}
       onFocus={onFocus}
-      aria-label={says.join(", ")}
       title={says.join("\n")}
     >
       <Mark state={stage.state} silent />
@@ -178,8 +183,15 @@ function Stage({ stage, tabIndex, onFocus }: { stage: LaneStage; tabIndex: numbe
         <span class="stage-name">{stage.name}</span>
         <span class="value">
           {stage.has ?? "–"}
-          {stage.wants && <span class="wants"> ← {stage.wants}</span>}
+          {stage.wants && (
+            <span class="wants">
+              {" "}
+              <span aria-hidden="true">←</span>
+              <span class="off-screen">wants</span> {stage.wants}
+            </span>
+          )}
         </span>
+        <span class="off-screen">{stateWords[stage.state]}</span>
       </span>
     </a>
   );

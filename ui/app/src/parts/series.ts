@@ -41,16 +41,15 @@ export function metricsOf(release: CanaryRelease | undefined): string[] {
   return [...new Set((release?.steps ?? []).flatMap((step) => (step.measured ?? []).map((m) => m.name)))];
 }
 
-/** What the steps measured of a metric: the last check of each. */
-export function measured(release: CanaryRelease, name: string): Series {
+/** What the steps measured of a metric: the last check of each, which is made before the next step begins. */
+export function measured(release: CanaryRelease, name: string, now: number): Series {
   const found: Required<Series> = { times: [], values: [], failed: [] };
   const steps = release.steps ?? [];
   steps.forEach((step, i) => {
     const m = step.measured?.find((m) => m.name === name);
     if (!m) return;
-    // The last check of a step is made when the next one begins.
-    const end = steps[i + 1]?.at ?? release.endedAt ?? step.at;
-    found.times.push(seconds(end));
+    const end = steps[i + 1]?.at ?? release.endedAt;
+    found.times.push(end ? seconds(end) : Math.max(seconds(step.at), now / 1000));
     found.values.push(m.value ?? null);
     found.failed.push(Boolean(m.failure));
   });

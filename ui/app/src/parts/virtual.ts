@@ -9,11 +9,11 @@ import type { RefObject } from "preact";
 /** Pixels that are drawn beyond both edges, so that scrolling shows no gaps. */
 const margin = 400;
 
-/** Where each row begins, and where the last one ends. */
-export function offsets(heights: readonly number[]): number[] {
+/** Where each row begins, and where the last one ends, with a gap after each. */
+export function offsets(heights: readonly number[], gap = 0): number[] {
   const found = [0];
   let sum = 0;
-  for (const height of heights) found.push((sum += height));
+  for (const height of heights) found.push((sum += height + gap));
   return found;
 }
 
@@ -57,6 +57,7 @@ interface Virtual {
 export function useVirtual(keys: ReadonlySignal<readonly string[]>, focused: ReadonlySignal<string | undefined>, estimate: (key: string) => number): Virtual {
   const container = useRef<HTMLDivElement>(null);
   const above = useSignal(0);
+  const gap = useSignal(0);
   const measured = useSignal<ReadonlyMap<string, number>>(new Map());
   const watched = useRef(new Map<string, Element>());
   const observer = useMemo(
@@ -74,6 +75,8 @@ export function useVirtual(keys: ReadonlySignal<readonly string[]>, focused: Rea
   );
   useEffect(() => {
     const place = () => {
+      // What the style says for this width, as it cannot be a margin of rows that have their place by numbers.
+      gap.value = container.current ? Number.parseFloat(getComputedStyle(container.current).getPropertyValue("--gap")) || 0 : 0;
       above.value = (container.current?.getBoundingClientRect().top ?? 0) + window.scrollY;
       look();
     };
@@ -89,7 +92,7 @@ export function useVirtual(keys: ReadonlySignal<readonly string[]>, focused: Rea
       observer.disconnect();
     };
   }, []);
-  const starts = useComputed(() => offsets(keys.value.map((key) => measured.value.get(key) ?? estimate(key))));
+  const starts = useComputed(() => offsets(keys.value.map((key) => measured.value.get(key) ?? estimate(key)), gap.value));
   const rows = useComputed(() => {
     const top = view.value.top - above.value;
     const [from, to] = range(starts.value, top - margin, top + view.value.height + margin);

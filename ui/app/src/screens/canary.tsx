@@ -154,7 +154,7 @@ function Now({ is, release }: { is: CanaryDescription; release: CanaryRelease | 
 }
 
 function Metric({ name, release, good }: { name: string; release: CanaryRelease; good: string | undefined }) {
-  const series = measured(release, name);
+  const series = measured(release, name, release.endedAt ? 0 : now.value);
   const last = release.steps?.flatMap((step) => step.measured ?? []).findLast((m) => m.name === name);
   const said = last?.value === undefined ? "no values" : figure(last.value) + unitOf(good);
   return (

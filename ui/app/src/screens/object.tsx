@@ -5,7 +5,7 @@ import { isObject, useResource } from "../api/resource";
 import type { ObjectDetail } from "../api/server";
 import type { CellState, ObjectReference } from "../api/types";
 import { flux, isReconciled } from "../kinds";
-import { pageOf } from "../links";
+import { clusterScope, pageOf } from "../links";
 import { Commands, Copy } from "../parts/command";
 import { ActionButton } from "../parts/confirm";
 import { Conditions, Events, Heading, Loaded, ObjectLink, Panel } from "../parts/detail";
@@ -20,17 +20,18 @@ interface Props {
 }
 
 /** Any object: its conditions, its events, what it applied, and its YAML. */
-export function ObjectScreen({ kind, namespace, name }: Props) {
+export function ObjectScreen({ kind, namespace: scope, name }: Props) {
   useTitle(name);
-  const found = useResource<ObjectDetail>("/api/v1" + path("objects", kind, namespace, name), isObject(kind, namespace, name));
+  const namespace = scope === clusterScope ? "" : scope;
+  const found = useResource<ObjectDetail>("/api/v1" + path("objects", kind, scope, name), isObject(kind, namespace, name));
   const object = { kind, namespace, name };
-  const lines = [`kubectl -n ${namespace} get ${kind.toLowerCase()} ${name} -o yaml`];
+  const lines = [`kubectl${namespace && ` -n ${namespace}`} get ${kind.toLowerCase()} ${name} -o yaml`];
   const reconcile = flux("reconcile", object);
   if (reconcile) lines.push(reconcile);
   if (kind === "Kustomization") lines.push(`flux tree kustomization ${name} -n ${namespace}`);
   return (
     <div class="detail">
-      <Loaded of={found.value} what={`${kind} ${namespace}/${name}`}>
+      <Loaded of={found.value} what={`${kind} ${namespace && namespace + "/"}${name}`}>
         {(is) => <Shown is={is} />}
       </Loaded>
       <Commands lines={lines} />

@@ -211,7 +211,7 @@ function Buttons({ stage, of }: { stage: PipelineStage; of: PipelineDescription 
 function Quarantined({ is, of }: { is: Quarantine; of: PipelineDescription }) {
   const action = { kind: "Pipeline", namespace: of.namespace, name: of.name, verb: "lift", bundle: is.bundle.id, ...(is.stage && { stage: is.stage }) };
   return (
-    <div class="notice is-failed">
+    <div class="notice is-failed beside">
       <p>
         <Mark state="failed" silent /> <b>{bundleName(is.bundle)} is in quarantine</b> for <Age since={is.at} />
         {is.stage && `: it failed in ${is.stage}`}

@@ -111,7 +111,7 @@ function OneTimeline({ lane: key }: { lane: string }) {
                   <input type="checkbox" checked={by.value.warnings} onChange={(event) => (by.value = { ...by.value, warnings: event.currentTarget.checked })} /> warnings only
                 </label>
                 <input type="search" aria-label="Search events" placeholder="Search" value={by.value.text} onInput={(event) => (by.value = { ...by.value, text: event.currentTarget.value })} />
-                <Copy text={text} label="copy as Markdown" what="the events as Markdown" />
+                <Copy text={text} label="copy as Markdown" what="the events" />
                 <button type="button" class="action" onClick={() => save(`${namespace}-${name}.md`, text)}>
                   Save as Markdown
                 </button>
