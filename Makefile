@@ -19,12 +19,20 @@ STORY ?= $(if $(filter real,$(NODE)),release,promotion)
 help: ## Show this help
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+.PHONY: ui
+ui: ## Build the web page into ui/dist, which bin/sluice embeds (Node.js; cached by its sources)
+	hack/ui.sh build
+
+.PHONY: ui-test
+ui-test: ## Check the types of the web page and run its unit tests (cached by its sources)
+	hack/ui.sh test
+
 .PHONY: build
-build: ## Build bin/sluice
+build: ui ## Build bin/sluice
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/sluice ./cmd/sluice # as in the image
 
 .PHONY: image
-image: ## Build the container image for all platforms into bin/image, and print its digest (PUSH=registry/sluice:tag)
+image: ui ## Build the container image for all platforms into bin/image, and print its digest (PUSH=registry/sluice:tag)
 	go run ./hack/image -version $(VERSION) -out bin/image $(if $(PUSH),-push $(PUSH))
 
 .PHONY: playground
@@ -117,6 +125,6 @@ mutate: ## Find what the tests of decisions and reconcilers would not notice (PA
 	go run ./hack/mutate -doc docs/mutation.md $(PACKAGES)
 
 .PHONY: check
-check: verify vet lint vuln arch ## Exactly what CI runs
+check: verify vet lint vuln arch ui-test ## Exactly what CI runs
 	$(MAKE) test TESTFLAGS=-race
 	$(MAKE) e2e-real

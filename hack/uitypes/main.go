@@ -21,7 +21,7 @@ import (
 // answers are what the server of the user interface sends.
 var answers = []any{
 	report.Lane{}, report.CanaryDescription{}, report.PipelineDescription{}, report.Explanation{}, report.Automation{},
-	report.Condition{}, report.Event{}, report.ObjectReference{},
+	report.Condition{}, report.Event{}, report.ObjectReference{}, report.TimelineEvent{},
 }
 
 func main() {

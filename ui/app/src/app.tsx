@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import type { ComponentChildren } from "preact";
-import { session, sessionError } from "./api/session";
+import { session } from "./api/session";
 import { lostSince } from "./api/stream";
 import { Announcer } from "./parts/announcer";
 import { Confirm } from "./parts/confirm";
@@ -95,7 +95,6 @@ function Header() {
             </span>
           </span>
         )}
-        {sessionError.value && <span class="bad">{sessionError.value}</span>}
         <ThemeButton />
       </div>
     </header>

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** The kinds that the list of objects shows, in the order of a release. */
-export const kinds = [
+import type { Session } from "./api/server";
+
+/** The kinds of a release, in its order. */
+const inOrder = [
   "ImageRepository",
   "ImagePolicy",
   "ImageUpdateAutomation",
@@ -21,7 +23,15 @@ export const kinds = [
   "Alert",
   "Provider",
   "AlertProvider",
-] as const;
+];
+
+/** The kinds that the list of objects shows: those that can be listed, and those of which it is known why not. */
+export function kindsOf(session: Session | undefined): string[] {
+  if (!session) return inOrder;
+  const known = new Set([...session.kinds, ...session.missing.map((m) => m.kind)]);
+  const first = inOrder.filter((kind) => known.delete(kind));
+  return [...first, ...[...known].sort()];
+}
 
 /** Arguments of the flux command that name a kind. */
 const fluxNames: Record<string, string> = {

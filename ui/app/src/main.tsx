@@ -6,7 +6,7 @@ import "./style/releases.css";
 import "./style/detail.css";
 import { render } from "preact";
 import { readSession } from "./api/session";
-import { connect } from "./api/stream";
+import { connect, onObject } from "./api/stream";
 import { App } from "./app";
 import { startClock } from "./clock";
 import { startKeys } from "./keys";
@@ -17,6 +17,8 @@ startRouter();
 startClock();
 startKeys();
 void readSession();
+// A server that is back may be another one.
+onObject((changed) => void (changed || readSession()));
 connect();
 const root = document.getElementById("app");
 if (root) render(<App />, root);

@@ -9,6 +9,10 @@ export interface Session {
   version: string;
   user: string;
   cluster: string;
+  /** The only namespace that is looked at; left out, it is all of them. */
+  namespace?: string;
+  /** Kinds that can be listed. */
+  kinds: string[];
   /** Nothing can be changed from here. */
   readOnly: boolean;
   /** Kinds that the user may not list, or that the cluster does not serve. */
@@ -39,15 +43,6 @@ export interface ObjectDetail extends ObjectReference {
   events?: Event[];
   yaml: string;
   inventory?: ObjectReference[];
-}
-
-/** Something that happened to an object of a lane. */
-export interface TimelineEvent extends ObjectReference {
-  time: Time;
-  type: string;
-  reason: string;
-  message: string;
-  count?: number;
 }
 
 /** A list as the server sends it. */

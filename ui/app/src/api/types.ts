@@ -145,6 +145,10 @@ export interface ObjectReference {
   name: string;
 }
 
+/** TimelineEvent is an event with the object that it happened to. */
+export interface TimelineEvent extends Event, ObjectReference {
+}
+
 /** CellState is how a step stands. */
 export type CellState = "failed" | "waiting" | "suspended" | "moving" | "unknown" | "ready" | "none";
 

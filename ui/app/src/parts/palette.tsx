@@ -7,7 +7,8 @@ import type { CellState, Lane } from "../api/types";
 import { pageOf, timelineOf } from "../links";
 import { go } from "../router";
 import { columnWords, stateWords } from "../words";
-import { kinds } from "../kinds";
+import { session } from "../api/session";
+import { kindsOf } from "../kinds";
 import { Mark } from "./mark";
 
 /** A place to go to. */
@@ -33,8 +34,9 @@ const screens: Place[] = [
   { title: "Releases", detail: "screen", to: "/" },
   { title: "Objects", detail: "screen", to: "/objects" },
   { title: "Timeline", detail: "screen", to: "/timeline" },
-  ...kinds.map((kind) => ({ title: kind, detail: "objects of this kind", to: `/objects?kind=${kind}` })),
 ];
+
+const lists = () => kindsOf(session.value).map((kind) => ({ title: kind, detail: "objects of this kind", to: `/objects?kind=${kind}` }));
 
 /** Where one can go to from a lane. */
 export function placesOf(lane: Lane): Place[] {
@@ -65,7 +67,7 @@ export function search(places: readonly Place[], text: string): Place[] {
   return [...first, ...rest].slice(0, shown);
 }
 
-const places = computed(() => (open.value ? [...screens, ...store.all().flatMap(placesOf)] : []));
+const places = computed(() => (open.value ? [...screens, ...store.all().flatMap(placesOf), ...lists()] : []));
 const results = computed(() => search(places.value, query.value));
 
 /** Goes to any application or screen by its name. */

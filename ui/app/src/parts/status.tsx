@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { session } from "../api/session";
+import { session, sessionError } from "../api/session";
 import { lostSince } from "../api/stream";
 import { nextTheme, theme } from "../theme";
 import { Age } from "./age";
@@ -10,7 +10,12 @@ export function Lost() {
   const since = lostSince.value;
   return (
     <div role="status" aria-live="polite">
-      {since !== undefined && (
+      {sessionError.value && (
+        <p class="lost-banner">
+          <strong>Nothing to show:</strong> {sessionError.value}
+        </p>
+      )}
+      {since !== undefined && session.value && (
         <p class="lost-banner">
           <strong>Disconnected.</strong> What is shown is from <Age since={new Date(since).toISOString()} ago />; it goes on by itself as soon as the
           server answers.

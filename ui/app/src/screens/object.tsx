@@ -72,7 +72,7 @@ function Shown({ is }: { is: ObjectDetail }) {
           <Panel title="Conditions">
             <Conditions of={is.conditions ?? []} />
           </Panel>
-          {is.inventory && <Inventory of={is.inventory} />}
+          {(is.inventory ?? []).length > 0 && <Inventory of={is.inventory ?? []} />}
           <Panel title="YAML" aside={<Copy text={is.yaml} what="the YAML" />}>
             <pre class="yaml" tabIndex={0}>
               {is.yaml}

@@ -4,7 +4,8 @@ import { useComputed, useSignal } from "@preact/signals";
 import { useResource } from "../api/resource";
 import type { List, ObjectLine } from "../api/server";
 import { session } from "../api/session";
-import { kinds } from "../kinds";
+import type { CellState } from "../api/types";
+import { kindsOf } from "../kinds";
 import { pageOf } from "../links";
 import { Age } from "../parts/age";
 import { Commands } from "../parts/command";
@@ -24,7 +25,7 @@ export function ObjectsScreen({ kind }: { kind: string }) {
     <div class="detail objects">
       <h1>Objects</h1>
       <nav class="kinds" aria-label="Kinds">
-        {kinds.map((one) => {
+        {kindsOf(session.value).map((one) => {
           const why = session.value?.missing.find((m) => m.kind === one)?.why;
           return (
             <a key={one} href={`/objects?kind=${one}`} aria-current={one === shown ? "page" : undefined} class={why ? "dim" : ""} title={why}>
@@ -39,9 +40,14 @@ export function ObjectsScreen({ kind }: { kind: string }) {
   );
 }
 
+/** The state of a line; kinds without conditions have none. */
+export function stateOfLine(line: ObjectLine): CellState {
+  return line.since || line.ready !== "Unknown" || line.suspended ? stateOf(line.ready, line.suspended) : "none";
+}
+
 /** Orders lines by what needs a person, then by name. */
 export function compareLines(a: ObjectLine, b: ObjectLine): number {
-  const rank = (line: ObjectLine) => ["failed", "moving", "unknown", "suspended", "ready"].indexOf(stateOf(line.ready, line.suspended));
+  const rank = (line: ObjectLine) => ["failed", "moving", "unknown", "suspended", "ready", "none"].indexOf(stateOfLine(line));
   return rank(a) - rank(b) || a.namespace.localeCompare(b.namespace) || a.name.localeCompare(b.name);
 }
 
@@ -85,7 +91,7 @@ function Listed({ kind }: { kind: string }) {
 }
 
 function Line({ line }: { line: ObjectLine }) {
-  const state = stateOf(line.ready, line.suspended);
+  const state = stateOfLine(line);
   return (
     <li class={`is-${state}`}>
       <a href={pageOf(line)}>
@@ -95,7 +101,7 @@ function Line({ line }: { line: ObjectLine }) {
         </span>
         <code title={line.revision}>{shortRevision(line.revision)}</code>
         <span class="message">
-          {state !== "ready" && <b>{stateWords[state]} </b>}
+          {state !== "ready" && state !== "none" && <b>{stateWords[state]} </b>}
           {line.message}
         </span>
         <small>

@@ -3,8 +3,8 @@
 import { useComputed, useSignal } from "@preact/signals";
 import { store } from "../api/lanes";
 import { useResource } from "../api/resource";
-import type { List, TimelineEvent } from "../api/server";
-import type { Lane } from "../api/types";
+import type { List } from "../api/server";
+import type { Lane, TimelineEvent } from "../api/types";
 import { pageOf, pageOfCell, timelineOf } from "../links";
 import { Moment } from "../parts/age";
 import { Commands, Copy } from "../parts/command";
@@ -64,7 +64,7 @@ export function markdown(title: string, events: readonly TimelineEvent[]): strin
     .toSorted((a, b) => Date.parse(a.time) - Date.parse(b.time))
     .map((event) => {
       const at = new Date(event.time).toISOString().replace("T", " ").replace(/\.\d+Z/, "");
-      const times = (event.count ?? 1) > 1 ? ` (×${event.count})` : "";
+      const times = event.count > 1 ? ` (×${event.count})` : "";
       return `| ${at} | ${cell(`${event.kind} ${event.namespace}/${event.name}`)} | ${cell(event.type)} | ${cell(event.reason)} | ${cell(event.message)}${times} |`;
     });
   return `# ${cell(title)}\n\n| Time (UTC) | Object | Type | Reason | Message |\n|---|---|---|---|---|\n${rows.join("\n")}\n`;
@@ -147,7 +147,7 @@ function Story({ of }: { of: readonly TimelineEvent[] }) {
             <p class="dim">
               <ObjectLink to={event} /> · {event.type === "Warning" && <b class="bad">Warning </b>}
               {event.reason}
-              {(event.count ?? 1) > 1 && ` ×${event.count}`}
+              {event.count > 1 && ` ×${event.count}`}
             </p>
             <p>{event.message}</p>
           </div>

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { describe, expect, it } from "vitest";
+import type { Tag, TimelineEvent } from "../src/api/types";
+import { pageOf, pageOfCell } from "../src/links";
+import { sentence } from "../src/parts/announcer";
+import { safe } from "../src/parts/command";
+import { spoken } from "../src/parts/lane";
+import { placesOf, search } from "../src/parts/palette";
+import { offsets, range } from "../src/parts/virtual";
+import { compareLines } from "../src/screens/objects";
+import { treeOf } from "../src/screens/object";
+import { bundleName } from "../src/screens/pipeline";
+import { commandOf, gatesOf, queryOf } from "../src/screens/policy";
+import { groupOf, matches } from "../src/screens/releases";
+import { filter, markdown } from "../src/screens/timeline";
+import { laneOf, lanes, turned } from "./fixture/lanes";
+
+const podinfo = laneOf("apps", "podinfo", "6.0.0", "0123456");
+
+describe("rows of a long list", () => {
+  const starts = offsets([50, 100, 50, 50], 10);
+  it("begin after those before them", () => expect(starts).toEqual([0, 60, 170, 230, 290]));
+  it.each([
+    ["those in sight are drawn", 60, 170, [1, 2]],
+    ["one that is half in sight is drawn", 100, 180, [1, 3]],
+    ["none is drawn above the list", -500, -100, [0, 0]],
+    ["none is drawn below it", 1000, 2000, [4, 4]],
+  ])("%s", (_, top, bottom, want) => expect(range(starts, top, bottom)).toEqual(want));
+  it("are none in an empty list", () => expect(range(offsets([]), 0, 100)).toEqual([0, 0]));
+});
+
+describe("the search of releases", () => {
+  it.each([
+    ["", true],
+    ["POD apps", true],
+    ["0123", true],
+    ["ghcr.io/acme/podinfo", true],
+    ["podinfo shop", false],
+  ])("%s", (text, want) => expect(matches(podinfo, text)).toBe(want));
+  it("counts every lane in one group", () => {
+    const groups = lanes(40).map((lane) => groupOf(lane.state));
+    expect(groups.filter((group) => group === "failed")).toHaveLength(2);
+    expect(groupOf("suspended")).toBe("rest");
+  });
+});
+
+describe("what a lane says", () => {
+  it("is the cell that failed, with its message", () => {
+    const lane = turned(podinfo, "apply", { state: "failed", message: "no" });
+    expect(spoken(lane)).toMatchObject({ column: "apply", message: "no" });
+  });
+  it("is the stage that waits, if no cell does", () => {
+    const stage = { pipeline: "p", namespace: "apps", name: "production", state: "waiting" as const };
+    expect(spoken({ ...podinfo, state: "waiting", column: "live", stages: [stage] })).toBe(stage);
+  });
+  it("is nothing while nobody is needed", () => expect(spoken(turned(podinfo, "canary", { state: "moving" }))).toBeUndefined());
+  it("is told in a sentence, or counted if much changes", () => {
+    const turn = { lane: turned(podinfo, "apply", { state: "failed" }), before: "ready" as const };
+    expect(sentence([turn])).toBe("podinfo in apps: Apply failed");
+    expect(sentence([turn, turn, turn, turn])).toBe("4 applications changed, 4 failed");
+  });
+});
+
+describe("links", () => {
+  it("escape names", () => expect(pageOf({ kind: "Canary", namespace: "a", name: "b/c" })).toBe("/canary/a/b%2Fc"));
+  it("lead to objects of the cluster", () => expect(pageOf({ kind: "Freeze", namespace: "", name: "xmas" })).toBe("/objects/Freeze/-/xmas"));
+  it("explain an image by its policy, unless its scan failed", () => {
+    expect(pageOfCell(podinfo, podinfo.cells[0]!)).toBe("/policy/apps/podinfo");
+    const failed = turned(podinfo, "image", { state: "failed" });
+    expect(pageOfCell(failed, failed.cells[0]!)).toBe("/objects/ImageRepository/apps/podinfo");
+  });
+  it("go to pages only", () => {
+    expect(safe("https://forge.example/pulls/1")).toBe(true);
+    expect(safe("javascript:alert(1)")).toBe(false);
+  });
+});
+
+describe("the palette", () => {
+  it("finds names that begin with the word first", () => {
+    const places = [podinfo, laneOf("pod", "cart", "1", "1")].flatMap(placesOf);
+    const found = search(places, "pod");
+    expect(found[0]?.title).toBe("podinfo");
+    expect(found.some((place) => place.title === "cart")).toBe(true);
+    expect(search(places, "podinfo canary")[0]?.to).toBe("/canary/apps/podinfo");
+  });
+});
+
+describe("another rule of a policy", () => {
+  const none = { kind: "", range: "", order: "", pattern: "", extract: "" };
+  it("is not asked for while nothing is tried", () => expect(queryOf(none)).toBe(""));
+  it("leaves out what its kind does not have", () => {
+    expect(queryOf({ ...none, kind: "numerical", range: "1.x", order: "desc" })).toBe("?kind=numerical&order=desc");
+  });
+  it("is told as a command that a shell takes", () => {
+    expect(commandOf("apps", "podinfo", { ...none, kind: "semver", range: ">=1.0.0 <2.0.0", pattern: "^it's(.*)$" })).toBe(
+      `sluice explain policy podinfo -n apps --range '>=1.0.0 <2.0.0' --pattern '^it'\\''s(.*)$'`,
+    );
+  });
+  it("counts what each gate dropped, in the order of the gates", () => {
+    const tags: Tag[] = [{ tag: "3", rank: 1, gate: "minAge" }, { tag: "2", rank: 2, chosen: true }, { tag: "1", gate: "policy" }, { tag: "x", gate: "filterTags" }, { tag: "y", gate: "filterTags" }];
+    expect(gatesOf(tags)).toEqual([
+      { gate: "filterTags", dropped: 2 },
+      { gate: "policy", dropped: 1 },
+      { gate: "minAge", dropped: 1 },
+    ]);
+  });
+});
+
+describe("a bundle", () => {
+  it("is called by its tag, by each of them, or by its id", () => {
+    expect(bundleName({ id: "b1", versions: [{ artifact: "a", tag: "1" }, { artifact: "b", tag: "1" }] })).toBe("1");
+    expect(bundleName({ id: "b1", versions: [{ artifact: "a", tag: "1" }, { artifact: "b", tag: "2" }] })).toBe("a 1, b 2");
+    expect(bundleName({ id: "0123456789abcdef" })).toBe("0123456");
+    expect(bundleName(undefined)).toBe("–");
+  });
+});
+
+describe("objects", () => {
+  it("that failed come first", () => {
+    const line = (name: string, ready: string) => ({ kind: "K", namespace: "n", name, ready, since: "2026-05-01T12:00:00Z" });
+    expect([line("a", "True"), line("b", "False"), line("c", "Unknown")].sort(compareLines).map((l) => l.name)).toEqual(["b", "c", "a"]);
+  });
+  it("stand in a tree by namespace and kind", () => {
+    const object = (kind: string, namespace: string, name: string) => ({ kind, namespace, name });
+    const tree = treeOf([object("Service", "b", "x"), object("Deployment", "b", "x"), object("Namespace", "", "b"), object("Service", "b", "y")]);
+    expect(tree.map(([namespace, kinds]) => [namespace, kinds.map(([kind, all]) => `${kind} ${all.length}`)])).toEqual([
+      ["b", ["Deployment 1", "Service 2"]],
+      ["in no namespace", ["Namespace 1"]],
+    ]);
+  });
+});
+
+describe("a timeline", () => {
+  const event = (time: string, message: string, changes: Partial<TimelineEvent> = {}): TimelineEvent => ({ kind: "Canary", namespace: "apps", name: "podinfo", time, type: "Normal", reason: "Synced", message, count: 1, ...changes });
+  const events = [event("2026-05-01T12:00:00Z", "first"), event("2026-05-01T12:02:00Z", "a | b <c>\nd", { type: "Warning", count: 3 })];
+  it("shows the newest first, and what is asked for", () => {
+    expect(filter(events, { kind: "", warnings: false, text: "" }).map((e) => e.message)[1]).toBe("first");
+    expect(filter(events, { kind: "", warnings: true, text: "" })).toHaveLength(1);
+    expect(filter(events, { kind: "Pipeline", warnings: false, text: "" })).toHaveLength(0);
+    expect(filter(events, { kind: "", warnings: false, text: "FIRST synced" })).toHaveLength(1);
+  });
+  it("becomes a table that messages cannot break", () => {
+    const rows = markdown("podinfo in apps", events).split("\n");
+    expect(rows[0]).toBe("# podinfo in apps");
+    expect(rows[4]).toBe("| 2026-05-01 12:00:00 | Canary apps/podinfo | Normal | Synced | first |");
+    expect(rows[5]).toBe("| 2026-05-01 12:02:00 | Canary apps/podinfo | Warning | Synced | a \\| b &lt;c> d (×3) |");
+  });
+});

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { act, get, path, Refused } from "../src/api/client";
+import { store } from "../src/api/lanes";
+import { connect, lostSince, onObject } from "../src/api/stream";
+import { laneOf } from "./fixture/lanes";
+
+/** The browser's end of a stream, opened and broken by a test. */
+class Source extends EventTarget {
+  static readonly CLOSED = 2;
+  static all: Source[] = [];
+  readyState = 0;
+  constructor(readonly url: string) {
+    super();
+    Source.all.push(this);
+  }
+  close(): void {
+    this.readyState = Source.CLOSED;
+  }
+  send(type: string, data: unknown): void {
+    this.dispatchEvent(new MessageEvent(type, { data: JSON.stringify(data) }));
+  }
+  fail(closed: boolean): void {
+    this.readyState = closed ? Source.CLOSED : 0;
+    this.dispatchEvent(new Event("error"));
+  }
+}
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  vi.stubGlobal("EventSource", Source);
+  vi.stubGlobal("requestAnimationFrame", (run: () => void) => setTimeout(run, 16));
+  Source.all = [];
+  lostSince.value = undefined;
+});
+afterEach(() => {
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
+
+describe("the stream", () => {
+  const lane = laneOf("apps", "podinfo", "1", "1");
+  it("puts what comes at once into one frame", () => {
+    connect();
+    const before = store.changes.value;
+    Source.all[0]!.send("lanes", { reset: true, set: [lane] });
+    Source.all[0]!.send("lanes", { gone: [lane.key] });
+    expect(store.changes.value).toBe(before);
+    vi.advanceTimersByTime(20);
+    expect(store.keys.value).toEqual([]);
+  });
+  it("says since when it is lost, and that all may have changed when it is back", () => {
+    const changed = vi.fn();
+    const stop = onObject(changed);
+    connect();
+    const at = Date.now();
+    Source.all[0]!.fail(false);
+    vi.advanceTimersByTime(5_000);
+    Source.all[0]!.fail(false);
+    expect(lostSince.value).toBe(at);
+    Source.all[0]!.dispatchEvent(new Event("open"));
+    expect(lostSince.value).toBeUndefined();
+    expect(changed).toHaveBeenCalledExactlyOnceWith(undefined);
+    stop();
+  });
+  it("is opened again, ever less often, when the server refuses it", () => {
+    connect();
+    Source.all[0]!.fail(true);
+    vi.advanceTimersByTime(1_000);
+    expect(Source.all).toHaveLength(2);
+    Source.all[1]!.fail(true);
+    vi.advanceTimersByTime(1_000);
+    expect(Source.all).toHaveLength(2);
+    vi.advanceTimersByTime(1_000);
+    expect(Source.all).toHaveLength(3);
+  });
+});
+
+describe("the client", () => {
+  const answering = (status: number, body: string) => vi.stubGlobal("fetch", vi.fn(() => Promise.resolve(new Response(status === 204 ? null : body, { status }))));
+  it("shows what the server says when it refuses", async () => {
+    answering(403, JSON.stringify({ error: 'canaries "podinfo" is forbidden' }));
+    await expect(get("/api/v1/lanes")).rejects.toThrow(new Refused(403, 'canaries "podinfo" is forbidden'));
+  });
+  it("shows no page of a proxy", async () => {
+    answering(502, "<html>Bad Gateway</html>");
+    await expect(get("/api/v1/lanes")).rejects.toThrow(/^502/);
+  });
+  it("gives commands with the header that a page of another origin cannot send", async () => {
+    answering(204, "");
+    await act({ kind: "Canary", namespace: "apps", name: "podinfo", verb: "approve" });
+    const [address, init] = vi.mocked(fetch).mock.calls[0]!;
+    expect(address).toBe("/api/v1/actions");
+    expect(new Headers(init?.headers).get("X-Sluice-Request")).toBe("1");
+    expect(JSON.parse(String(init?.body))).toEqual({ kind: "Canary", namespace: "apps", name: "podinfo", verb: "approve" });
+  });
+  it("escapes what it asks for", () => expect(path("canaries", "a", "b?c")).toBe("/canaries/a/b%3Fc"));
+});
