@@ -21,4 +21,7 @@ void readSession();
 onObject((changed) => void (changed || readSession()));
 connect();
 const root = document.getElementById("app");
-if (root) render(<App />, root);
+if (root) {
+  root.replaceChildren(); // what stands there before this has come
+  render(<App />, root);
+}

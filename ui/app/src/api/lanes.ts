@@ -17,6 +17,9 @@ function order(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
+/** How many lanes change at once at most while each change is shown as a movement. */
+const calm = 20;
+
 /** A lane that came to another state. */
 export interface Turn {
   lane: Lane;
@@ -31,11 +34,14 @@ export class LaneStore {
   readonly changes = signal(0);
   /** The first event has come. */
   readonly loaded = signal(false);
+  /** Much changed at once: that is shown without movements. */
+  busy = false;
   /** Called with lanes whose state changed, not with those of a reset. */
   onTurn: (turns: Turn[]) => void = () => {};
 
   apply(change: LaneChange): void {
     const turns: Turn[] = [];
+    this.busy = (change.set?.length ?? 0) > calm;
     batch(() => {
       if (change.reset) {
         const kept = new Set(change.set?.map((lane) => lane.key));

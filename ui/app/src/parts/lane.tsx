@@ -3,6 +3,7 @@
 import type { Signal } from "@preact/signals";
 import { memo } from "./memo";
 import { useEffect, useRef, useState } from "preact/hooks";
+import { store } from "../api/lanes";
 import type { Cell, CellState, Lane, LaneStage } from "../api/types";
 import { pageOf, pageOfCell, timelineOf } from "../links";
 import { columnWords, stateWords } from "../words";
@@ -10,9 +11,16 @@ import { Age } from "./age";
 import { Remedies } from "./command";
 import { Mark } from "./mark";
 
-/** Height of a row before it was drawn, in pixels. */
-export function estimate(lane: Lane | undefined): number {
-  return lane && spoken(lane) ? 98 : 52;
+/** What the height of a row depends on most: whether it says something, and what it has beside it. */
+export function sortOf(lane: Lane | undefined): string {
+  const said = lane && spoken(lane);
+  const remedies = said && "remedies" in said ? (said.remedies?.length ?? 0) : 0;
+  return `${said ? `spoken ${remedies}` : "quiet"} ${lane?.stages.length ?? 0}`;
+}
+
+/** Height of a row before any of its sort was drawn, in pixels. */
+export function estimate(sort: string): number {
+  return sort.startsWith("quiet") ? 51 : 90;
 }
 
 /** What a lane says about itself: the cell or the stage that its state is about, if it needs a person. */
@@ -21,14 +29,11 @@ export function spoken(lane: Lane): Cell | LaneStage | undefined {
   return lane.cells.find((cell) => cell.state === lane.state) ?? lane.stages.find((stage) => stage.state === lane.state);
 }
 
-/** A value, and whether another one was there before: only what changes in sight moves. */
-function useChange(value: string): boolean {
-  const first = useRef(value);
-  const [moved, setMoved] = useState(false);
-  useEffect(() => {
-    if (first.current !== value) setMoved(true);
-  }, [value]);
-  return moved;
+/** Counts the changes of a value that are shown as a movement: not its first one, and none while much changes at once. */
+function useMoves(value: string): number {
+  const seen = useRef({ value, moves: 0 });
+  if (seen.current.value !== value) seen.current = { value, moves: seen.current.moves + (store.busy ? 0 : 1) };
+  return seen.current.moves;
 }
 
 interface RowProps {
@@ -61,7 +66,7 @@ export const LaneRow = memo(
         role="row"
         aria-rowindex={props.index + 2}
         data-key={lane.key}
-        class={`lane is-${lane.state}${placed ? " placed" : ""}`}
+        class={`lane is-${lane.state}${placed ? " placed" : ""}${staged && lane.cells[5]?.state === "none" ? " without-canary" : ""}`}
         style={{ transform: `translateY(${props.top}px)` }}
       >
         <div role="rowheader" class="app">
@@ -102,14 +107,14 @@ interface CellProps {
 
 function LaneCell({ lane, cell, next, tabIndex, onFocus }: CellProps) {
   const identity = `${cell.value ?? ""} ${cell.state}`;
-  const moved = useChange(identity);
+  const moves = useMoves(identity);
   const to = pageOfCell(lane, cell);
   const word = stateWords[cell.state];
   const says = cell.value || word;
   const body = (
     <>
       <Mark state={cell.state} silent />
-      <span class="what" key={moved ? identity : ""}>
+      <span class="what" key={moves}>
         <span class="off-screen">{columnWords[cell.column]} </span>
         <span class="value">{says}</span>
         <small>
@@ -120,7 +125,7 @@ function LaneCell({ lane, cell, next, tabIndex, onFocus }: CellProps) {
     </>
   );
   return (
-    <div role="gridcell" class={`cell is-${cell.state}${moved ? " moved" : ""}`} data-column={columnWords[cell.column]}>
+    <div role="gridcell" class={`cell is-${cell.state}${moves > 0 ? " moved" : ""}`} data-column={columnWords[cell.column]}>
       {cell.state === "none" ? (
         <span data-cell class="step" tabIndex={tabIndex} onFocus={onFocus}>
           <span class="off-screen">
@@ -138,7 +143,7 @@ function LaneCell({ lane, cell, next, tabIndex, onFocus }: CellProps) {
       )}
       {next && (
         <span class={`hop to-${next}`} aria-hidden="true">
-          {moved && <i key={identity} />}
+          {moves > 0 && <i key={moves} />}
         </span>
       )}
     </div>
@@ -167,19 +172,19 @@ function StageCell(props: { lane: Lane; first: number; tabbed: number; onFocus: 
 
 function Stage({ stage, tabIndex, onFocus }: { stage: LaneStage; tabIndex: number; onFocus: () => void }) {
   const identity = `${stage.has ?? ""} ${stage.state}`;
-  const moved = useChange(identity);
+  const moves = useMoves(identity);
   const says = [stage.name, stage.has, stage.phase, stage.wants && `wants ${stage.wants}`, stage.message].filter(Boolean);
   return (
     <a
       data-cell
-      class={`stage is-${stage.state}${moved ? " moved" : ""}`}
+      class={`stage is-${stage.state}${moves > 0 ? " moved" : ""}`}
       href={pageOf({ kind: "Pipeline", namespace: stage.namespace, name: stage.pipeline })}
       tabIndex={tabIndex}
       onFocus={onFocus}
       title={says.join("\n")}
     >
       <Mark state={stage.state} silent />
-      <span class="what" key={moved ? identity : ""}>
+      <span class="what" key={moves}>
         <span class="stage-name">{stage.name}</span>
         <span class="value">
           {stage.has ?? "–"}

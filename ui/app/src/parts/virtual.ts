@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Which rows of a long list are drawn. Heights of rows that were not drawn yet are estimated.
+// Which rows of a long list are drawn. A row that was not drawn yet is taken to be as high as the last one of
+// its sort that was: then nothing moves when it is drawn.
 
 import { signal, useComputed, useSignal, type ReadonlySignal } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
@@ -53,12 +54,23 @@ interface Virtual {
   measure: (key: string, element: HTMLElement | null) => void;
 }
 
+interface Rows {
+  keys: ReadonlySignal<readonly string[]>;
+  /** The row that has the focus: it is drawn wherever it is. */
+  focused: ReadonlySignal<string | undefined>;
+  /** Rows of one sort are mostly of one height. */
+  sortOf: (key: string) => string;
+  /** The height of the first row of a sort, in pixels. */
+  estimate: (sort: string) => number;
+}
+
 /** Draws the rows that are seen, and the one that has the focus. */
-export function useVirtual(keys: ReadonlySignal<readonly string[]>, focused: ReadonlySignal<string | undefined>, estimate: (key: string) => number): Virtual {
+export function useVirtual({ keys, focused, sortOf, estimate }: Rows): Virtual {
   const container = useRef<HTMLDivElement>(null);
   const above = useSignal(0);
   const gap = useSignal(0);
   const measured = useSignal<ReadonlyMap<string, number>>(new Map());
+  const usual = useRef(new Map<string, number>());
   const watched = useRef(new Map<string, Element>());
   const observer = useMemo(
     () =>
@@ -67,9 +79,11 @@ export function useVirtual(keys: ReadonlySignal<readonly string[]>, focused: Rea
         for (const entry of entries) {
           const key = entry.target.getAttribute("data-key");
           const height = entry.borderBoxSize[0]?.blockSize ?? 0;
-          if (key && height > 0) next.set(key, height);
+          if (!key || height === 0) continue;
+          next.set(key, height);
+          usual.current.set(sortOf(key), height);
         }
-        if ([...next].some(([key, height]) => measured.peek().get(key) !== height)) measured.value = next;
+        measured.value = next;
       }),
     [],
   );
@@ -92,14 +106,23 @@ export function useVirtual(keys: ReadonlySignal<readonly string[]>, focused: Rea
       observer.disconnect();
     };
   }, []);
-  const starts = useComputed(() => offsets(keys.value.map((key) => measured.value.get(key) ?? estimate(key)), gap.value));
+  const heightOf = (key: string) => measured.value.get(key) ?? usual.current.get(sortOf(key)) ?? estimate(sortOf(key));
+  const before = useRef<number[]>([0]);
+  const starts = useComputed(() => {
+    const next = offsets(keys.value.map(heightOf), gap.value);
+    const last = before.current;
+    if (next.length !== last.length || next.some((start, i) => start !== last[i])) before.current = next;
+    return before.current;
+  });
+  const drawn = useRef<number[]>([]);
   const rows = useComputed(() => {
     const top = view.value.top - above.value;
     const [from, to] = range(starts.value, top - margin, top + view.value.height + margin);
     const found = Array.from({ length: to - from }, (_, i) => from + i);
     const extra = focused.value === undefined ? -1 : keys.value.indexOf(focused.value);
     if (extra >= 0 && (extra < from || extra >= to)) found.push(extra);
-    return found;
+    if (found.length !== drawn.current.length || found.some((row, i) => row !== drawn.current[i])) drawn.current = found;
+    return drawn.current;
   });
   const measure = (key: string, element: HTMLElement | null) => {
     const before = watched.current.get(key);

@@ -6,7 +6,7 @@ import { store } from "../api/lanes";
 import type { CellState, Lane } from "../api/types";
 import { isTyping } from "../keys";
 import { Commands } from "../parts/command";
-import { LaneRow, estimate } from "../parts/lane";
+import { LaneRow, estimate, sortOf } from "../parts/lane";
 import { Mark } from "../parts/mark";
 import { Missing } from "../parts/status";
 import { useTitle } from "../parts/title";
@@ -172,7 +172,7 @@ function onKeyDown(event: KeyboardEvent): void {
 }
 
 function Grid() {
-  const { container, rows, starts, measure } = useVirtual(keys, focusedKey, (key) => estimate(store.lanes.get(key)?.peek()));
+  const { container, rows, starts, measure } = useVirtual({ keys, focused: focusedKey, sortOf: (key) => sortOf(store.lanes.get(key)?.peek()), estimate });
   useEffect(() => {
     const anywhere = (event: KeyboardEvent) => {
       if (isTyping(event.target) || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
