@@ -90,10 +90,14 @@ function Buttons({ is }: { is: CanaryDescription }) {
   const held = is.hold && !is.hold.approved ? is.hold.kind : undefined;
   return (
     <>
-      {held && <ActionButton action={act("approve")} label="Approve" does="Opens the gate that the release waits at, or ends a halt or a pause." />}
-      {underWay && held !== "pause" && <ActionButton action={act("pause")} label="Pause" does="Keeps the weight as it is; checks go on, and failed ones roll back." />}
-      {underWay && held !== "halt" && <ActionButton action={act("halt")} label="Halt" does="Keeps the release in its step until it is approved." />}
-      {(held === "pause" || held === "halt") && <ActionButton action={act("resume")} label="Resume" does="Lets the release go on." />}
+      {is.suspended && <ActionButton action={act("resume")} label="Resume" does="Sets spec.suspend to false: the controller acts on it again." />}
+      {held === "pause" || held === "halt" ? (
+        <ActionButton action={act("approve")} label="Resume" does={`Ends the ${held}: the release goes on.`} />
+      ) : (
+        held && <ActionButton action={act("approve")} label="Approve" does={held === "gate" ? "Opens the gate that the release waits at." : "Lets the release go on without a verdict of the judge."} />
+      )}
+      {underWay && held !== "pause" && <ActionButton action={act("pause")} label="Pause" does="Keeps the weight as it is, and judges nothing until it goes on." />}
+      {underWay && held !== "halt" && <ActionButton action={act("halt")} label="Halt" does="Keeps the release in its step. Checks go on, and still roll it back." />}
       {underWay && <ActionButton action={act("promote")} label="Promote" does="Gives the new version to all users now, without the remaining steps." />}
       {underWay && <ActionButton action={act("abort")} label="Abort" danger does="Rolls the release back now. Its revision is not tried again before the target changes." />}
       {is.phase === "Failed" && <ActionButton action={act("retry")} label="Try again" does="Tries the revision that failed once more." />}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { signal } from "@preact/signals";
+import { render } from "preact";
+import { act } from "preact/test-utils";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { store } from "../src/api/lanes";
+import { session } from "../src/api/session";
+import type { Lane } from "../src/api/types";
+import { ActionButton, Confirm } from "../src/parts/confirm";
+import { LaneRow } from "../src/parts/lane";
+import { Releases } from "../src/screens/releases";
+import * as details from "./fixture/details";
+import { laneOf, lanes, turned } from "./fixture/lanes";
+
+let root: HTMLElement;
+beforeEach(() => {
+  root = document.createElement("div");
+  document.body.append(root);
+});
+afterEach(() => {
+  render(null, root);
+  root.remove();
+  vi.unstubAllGlobals();
+});
+
+const podinfo = laneOf("apps", "podinfo", "6.0.0", "0123456");
+
+function row(lane: Lane) {
+  const is = signal(lane);
+  void act(() => render(<LaneRow lane={is} index={0} top={0} tabbed={0} measure={() => {}} onFocus={() => {}} />, root));
+  return is;
+}
+
+describe("a lane", () => {
+  it("is a row of eight cells, one of which the tabulator goes to", () => {
+    row(podinfo);
+    expect(root.querySelectorAll("[role=rowheader], [role=gridcell]")).toHaveLength(8);
+    expect(root.querySelectorAll('[data-cell][tabindex="0"]')).toHaveLength(1);
+  });
+  it("says its state in words, not by its colour alone", () => {
+    row(turned(podinfo, "apply", { state: "failed", message: "no such image" }));
+    expect(root.querySelector('[data-column="Apply"]')?.textContent).toContain("failed");
+  });
+  it("says why it failed, when it is tried again, and what to do", () => {
+    const remedies = [{ text: "try again now", program: "kubectl", command: "annotate" }];
+    row(turned(podinfo, "apply", { state: "failed", message: "no such image", retry: "within 2m0s", remedies }));
+    const said = root.querySelector(".spoken")?.textContent;
+    for (const part of ["Apply failed", "no such image", "tried again within 2m0s", "try again now", "kubectl annotate"]) expect(said).toContain(part);
+  });
+  it("shows stages of pipelines instead of what is live", () => {
+    row({ ...podinfo, stages: [{ pipeline: "shop", namespace: "apps", name: "production", state: "waiting", has: "1.0", wants: "1.1" }] });
+    expect(root.querySelector('[data-column="Live"]')).toBeNull();
+    expect(root.querySelector(".stage")?.textContent).toContain("wants 1.1");
+  });
+  it("moves when a value changes, but not when it comes", () => {
+    const is = row(podinfo);
+    expect(root.querySelector(".moved")).toBeNull();
+    store.busy = false;
+    void act(() => {
+      is.value = turned(podinfo, "canary", { state: "moving", value: "10 %" });
+    });
+    expect(root.querySelectorAll(".moved")).toHaveLength(1);
+  });
+  it("does not move while much changes at once", () => {
+    const is = row(podinfo);
+    store.busy = true;
+    void act(() => {
+      is.value = turned(podinfo, "canary", { state: "moving", value: "10 %" });
+    });
+    expect(root.querySelector(".moved")).toBeNull();
+    expect(root.querySelector('[data-column="Canary"]')?.textContent).toContain("10 %");
+    store.busy = false;
+  });
+  it("shows markup in a message as text", () => {
+    row(turned(podinfo, "apply", { state: "failed", message: "<img src=x onerror=alert(1)>" }));
+    expect(root.querySelector("img")).toBeNull();
+    expect(root.querySelector(".spoken")?.textContent).toContain("<img src=x");
+  });
+});
+
+describe("the home screen", () => {
+  it("teaches what begins a lane where there is none", () => {
+    store.apply({ reset: true, set: [] });
+    void act(() => render(<Releases />, root));
+    expect(root.textContent).toContain("No application yet");
+  });
+  it("says how many lanes there are, and draws those in sight", () => {
+    store.apply({ reset: true, set: lanes(500) });
+    void act(() => render(<Releases />, root));
+    expect(root.querySelector("[role=grid]")?.getAttribute("aria-rowcount")).toBe("501");
+    const drawn = root.querySelectorAll("[data-key]").length;
+    expect(drawn).toBeGreaterThan(5);
+    expect(drawn).toBeLessThan(60);
+    expect(root.textContent).toContain("2 failed");
+  });
+});
+
+describe("a button", () => {
+  const action = { kind: "Canary", namespace: "apps", name: "podinfo", verb: "abort" };
+  const show = () =>
+    void act(() =>
+      render(
+        <>
+          <ActionButton action={action} label="Abort" does="Rolls back." />
+          <Confirm />
+        </>,
+        root,
+      ),
+    );
+  it("is not there for those who may only read", () => {
+    session.value = { ...details.session, readOnly: true };
+    show();
+    expect(root.querySelector("button")).toBeNull();
+  });
+  it("asks before it acts, and shows a refusal as the server says it", async () => {
+    session.value = { ...details.session, readOnly: false };
+    vi.stubGlobal("fetch", vi.fn(() => Promise.resolve(new Response('{"error":"you may not patch canaries"}', { status: 403 }))));
+    show();
+    await act(() => root.querySelector("button")?.click());
+    expect(fetch).not.toHaveBeenCalled();
+    await act(async () => {
+      root.querySelector("form")?.dispatchEvent(new Event("submit", { bubbles: true, cancelable: true }));
+      await new Promise((done) => setTimeout(done));
+    });
+    expect(root.querySelector("[role=alert]")?.textContent).toBe("you may not patch canaries");
+  });
+});
