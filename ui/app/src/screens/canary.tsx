@@ -62,7 +62,7 @@ function Described({ is }: { is: CanaryDescription }) {
           <Panel title="Releases" aside="the newest first">
             {is.releases.length === 0 && <p class="dim">None yet. The first change of {is.target} begins one.</p>}
             {is.releases.map((one, i) => (
-              <Release key={one.startedAt + one.revision} release={one} open={i === 0} good={is.good} />
+              <Release key={one.startedAt + one.revision} release={one} open={i === 0} good={is.good} longest={longest(is.releases, now.value)} />
             ))}
           </Panel>
         </div>
@@ -225,18 +225,42 @@ function Judge({ judge }: { judge: Judgement }) {
 
 const verdicts: Record<string, CellState> = { promoted: "ready", skipped: "ready", failed: "failed", reverted: "failed", superseded: "suspended" };
 
-function Release({ release, open, good }: { release: CanaryRelease; open: boolean; good: Record<string, string> }) {
+/** Milliseconds that a release took, up to now while it is under way. */
+function took(release: CanaryRelease, now: number): number {
+  return (release.endedAt ? Date.parse(release.endedAt) : now) - Date.parse(release.startedAt);
+}
+
+function longest(releases: readonly CanaryRelease[], now: number): number {
+  return Math.max(1, ...releases.map((release) => took(release, now)));
+}
+
+interface ReleaseProps {
+  release: CanaryRelease;
+  open: boolean;
+  good: Record<string, string>;
+  /** Milliseconds that the longest of the releases took: bars are compared with it. */
+  longest: number;
+}
+
+function Release({ release, open, good, longest }: ReleaseProps) {
   const end = release.endedAt ? Date.parse(release.endedAt) : now.value;
+  const state = verdicts[release.verdict ?? ""] ?? "moving";
   const steps = release.steps ?? [];
   return (
     <details class="release" open={open}>
       <summary>
-        <Mark state={verdicts[release.verdict ?? ""] ?? "moving"} silent />
+        <Mark state={state} silent />
         <b>{release.verdict ?? "under way"}</b>
         <code>{(release.images ?? []).map(shortImage).join(", ") || short(release.revision)}</code>
         <span class="dim">
-          <Moment at={release.startedAt} /> · {duration((end - Date.parse(release.startedAt)) / 1000)}
+          <Moment at={release.startedAt} />
           {release.by && ` · by ${release.by}`}
+        </span>
+        <span class="took">
+          {duration(took(release, end) / 1000)}
+          <svg width="90" height="6" aria-hidden="true" class={`is-${state}`}>
+            <rect width={Math.max(2, (90 * took(release, end)) / longest)} height="6" rx="3" />
+          </svg>
         </span>
       </summary>
       {release.reason && <p>{release.reason}</p>}
