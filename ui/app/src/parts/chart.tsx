@@ -27,9 +27,12 @@ interface ChartProps {
 export function Chart(props: ChartProps) {
   const place = useRef<HTMLDivElement>(null);
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  const latest = useRef(props);
+  latest.current = props;
+  const drawn = useRef<uPlot>(undefined);
   const data = JSON.stringify([props.series, props.limits]);
+  useEffect(() => drawn.current?.setData(dataOf(latest.current.series)), [data]);
   useEffect(() => {
-    let plot: uPlot | undefined;
     let gone = false;
     let width = 0;
     const draw = async () => {
@@ -37,13 +40,13 @@ export function Chart(props: ChartProps) {
       await import("uplot/dist/uPlot.min.css");
       const element = place.current;
       if (gone || !element) return;
-      plot?.destroy();
+      drawn.current?.destroy();
       width = element.clientWidth;
-      plot = new Plot(optionsOf(Plot, props, element), dataOf(props.series), element);
+      drawn.current = new Plot(optionsOf(Plot, () => latest.current, element), dataOf(latest.current.series), element);
     };
     const resized = new ResizeObserver(() => {
       const now = place.current?.clientWidth ?? 0;
-      if (plot && now > 0 && now !== width) plot.setSize({ width: (width = now), height: props.height ?? 150 });
+      if (now > 0 && now !== width) drawn.current?.setSize({ width: (width = now), height: latest.current.height ?? 150 });
     });
     const again = () => void draw();
     // The theme is an attribute of the page, or the system's.
@@ -57,9 +60,10 @@ export function Chart(props: ChartProps) {
       resized.disconnect();
       themed.disconnect();
       dark.removeEventListener("change", again);
-      plot?.destroy();
+      drawn.current?.destroy();
+      drawn.current = undefined;
     };
-  }, [data, props.height]);
+  }, []);
   return <div ref={place} class="chart" role="img" aria-label={props.label} />;
 }
 
@@ -67,7 +71,8 @@ function dataOf(series: Series): uPlot.AlignedData {
   return [series.times, series.values];
 }
 
-function optionsOf(Plot: typeof uPlot, props: ChartProps, element: HTMLElement): uPlot.Options {
+function optionsOf(Plot: typeof uPlot, latest: () => ChartProps, element: HTMLElement): uPlot.Options {
+  const props = latest();
   const ink = colour(element, "--dim");
   const line = colour(element, "--line");
   const accent = colour(element, "--accent");
@@ -75,7 +80,6 @@ function optionsOf(Plot: typeof uPlot, props: ChartProps, element: HTMLElement):
   const axis = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { show: false }, font: "11px ui-sans-serif, system-ui, sans-serif" };
   const stepped = props.steps ? Plot.paths.stepped?.({ align: 1 }) : undefined;
   const unit = props.unit ?? "";
-  const limits = props.limits ?? {};
   return {
     width: element.clientWidth,
     height: props.height ?? 150,
@@ -86,7 +90,7 @@ function optionsOf(Plot: typeof uPlot, props: ChartProps, element: HTMLElement):
       { ...axis, size: 26, space: 64, incrs: steps, values: (_, ticks, __, ___, step) => ticks.map((tick) => clockOf(tick, step < 60)) },
       { ...axis, size: 54, values: (_, ticks) => ticks.map((tick) => figure(tick) + unit) },
     ],
-    scales: { x: { time: true, range: (_, min, max) => (min === max ? [min - 60, max + 60] : [min, max]) }, y: { range: (_, min, max) => scaleOf(props, min, max) } },
+    scales: { x: { time: true, range: (_, min, max) => (min === max ? [min - 60, max + 60] : [min, max]) }, y: { range: (_, min, max) => scaleOf(latest(), min, max) } },
     series: [
       {},
       {
@@ -97,7 +101,7 @@ function optionsOf(Plot: typeof uPlot, props: ChartProps, element: HTMLElement):
         ...(stepped && { paths: stepped }),
       },
     ],
-    hooks: { draw: [(plot) => drawLimits(plot, limits, bad), (plot) => drawFailures(plot, props.series, bad)] },
+    hooks: { draw: [(plot) => drawLimits(plot, latest().limits ?? {}, bad), (plot) => drawFailures(plot, latest().series, bad)] },
   };
 }
 

@@ -3,7 +3,7 @@
 import { session, sessionError } from "../api/session";
 import { lostSince } from "../api/stream";
 import { nextTheme, theme } from "../theme";
-import { Age } from "./age";
+import { Moment } from "./age";
 
 /** Says that the page is cut off, and since when. */
 export function Lost() {
@@ -17,8 +17,8 @@ export function Lost() {
       )}
       {since !== undefined && session.value && (
         <p class="lost-banner">
-          <strong>Disconnected.</strong> What is shown is from <Age since={new Date(since).toISOString()} ago />; it goes on by itself as soon as the
-          server answers.
+          <strong>Disconnected</strong> since <Moment at={new Date(since).toISOString()} />. What is shown is older; it goes on by itself as soon as the server
+          answers.
         </p>
       )}
     </div>
