@@ -30,11 +30,21 @@ install() {
 	sha256sum "$app/package-lock.json" >"$lock"
 }
 
+# bounded fails if all files together are larger than a page may be that opens at once.
+bounded() {
+	local limit=200000 size
+	size=$(find ui/dist -type f -exec sh -c 'gzip -9c "$1" | wc -c' - {} \; | awk '{sum += $1} END {print sum + 0}')
+	[ "$size" -le "$limit" ] && return
+	echo "the web page has $size bytes after gzip, and may have $limit" >&2
+	return 1
+}
+
 build() {
 	local built=$cache/$(hash)
 	if [ ! -f "$built/index.html" ]; then
 		install
 		(cd "$app" && npm run --silent build)
+		bounded
 		mkdir -p "$cache"
 		local new
 		new=$(mktemp -d "$cache/new.XXXXXX")
