@@ -108,6 +108,29 @@ func TestInformersSeeWhatCarriesTheLabel(t *testing.T) {
 	}
 }
 
+// Of two owners that applied an object only the one whose labels it had last was told
+// when it was deleted: by that owner, which gave it up, and the other one went without.
+func TestADeletionIsToldToAllWhoWatchTheKind(t *testing.T) {
+	server, s := newInformers(t)
+	server.Put("/api/v1/namespaces/ns/services/shared", named(services, "shared"))
+	told := map[string]signals{}
+	for name, target := range map[string]Target{
+		owner.Name: {GroupVersionKind: services}, "second": {GroupVersionKind: services}, "of-another-kind": {GroupVersionKind: configMaps},
+	} {
+		told[name] = newSignals()
+		u := s.Subscribe(profile.Owner("ns", name), told[name])
+		u.Use(t.Context(), []Target{target})
+		u.WaitSynced(t.Context())
+	}
+	server.Delete("/api/v1/namespaces/ns/services/shared")
+	if c := wait(t, told["second"].changed, "the object was deleted"); c.Freshness != decide.Missing || c.ID != idOf(services, "shared") {
+		t.Errorf("told %+v", c)
+	}
+	if len(told["of-another-kind"].changed) > 0 {
+		t.Error("told somebody who does not watch the kind")
+	}
+}
+
 // An object that was applied a moment ago was taken for one that somebody had deleted,
 // when its kind was listed for the first time just then.
 func TestAnInformerThatHasNotNotedItsFirstListIsBehind(t *testing.T) {

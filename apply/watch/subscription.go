@@ -18,7 +18,8 @@ type Handler interface {
 	// HealthChanged says that the last awaited object is healthy, or that one failed.
 	HealthChanged()
 	// ObjectChanged says that an object with the owner's labels was changed or deleted,
-	// by the owner itself or by others. A changed status is no change.
+	// by the owner itself or by others, or that one of a kind that it watches is gone,
+	// which it may have applied as well. A changed status is no change.
 	ObjectChanged(Change)
 }
 
@@ -220,6 +221,27 @@ func (s *Informers) handle(gvk schema.GroupVersionKind, before, obj any, freshne
 	s.notify(owner, change)
 	if was != nil && s.observer.profile.OwnerOf(was.Labels) != owner {
 		s.notify(s.observer.profile.OwnerOf(was.Labels), change)
+	}
+	if freshness == decide.Missing {
+		s.notifyOthers(owner, change)
+	}
+}
+
+// notifyOthers notifies those who watch the kind of an object that is gone, but for the owner
+// whose labels it had: what two apply has the labels of one, and is missing to both.
+func (s *Informers) notifyOthers(owner decide.Owner, change Change) {
+	s.mu.Lock()
+	var others []*Subscription
+	if inf := s.byTarget[Target{GroupVersionKind: change.GroupVersionKind}]; inf != nil {
+		for u := range inf.users {
+			if u.owner != owner {
+				others = append(others, u)
+			}
+		}
+	}
+	s.mu.Unlock()
+	for _, u := range others {
+		u.handler.ObjectChanged(change)
 	}
 }
 

@@ -26,6 +26,7 @@ func TestDrift(t *testing.T) {
 		"what others may do stays":                                 lets,
 		"contention is told of, and does not go on for ever":       contends,
 		"objects that move between Kustomizations are not lost":    moves,
+		"what two Kustomizations have stays when one gives it up":  shares,
 		"objects of a Kustomization that is renamed are not lost":  renames,
 		"new values of variables are applied when they change":     appliesVariables,
 		"what no API server lets change is recreated if it may be": recreates,
@@ -185,6 +186,24 @@ func moves(b *bench) {
 		b.ready("b", revision)
 		b.all(20)
 	}
+}
+
+// shares has an object in two Kustomizations, of which the one that applied it last gives
+// it up and prunes it. The other one was not told, and went without until its interval.
+func shares(b *bench) {
+	files := map[string]string{
+		"a/m.yaml": configMap("m0", "1"), "a/keep.yaml": configMap("keep-a", "1"), "b/m.yaml": configMap("m0", "1"),
+	}
+	b.kustomization("b", nil)
+	revision := b.push(files)
+	b.ready("b", revision)
+	b.kustomization("a", nil)
+	b.ready("a", revision)
+	by := []string{"metadata", "labels", "kustomize.toolkit.fluxcd.io/name"}
+	b.field("v1", "ConfigMap", "m0", "a", by...)
+	delete(files, "a/m.yaml")
+	b.ready("a", b.push(files))
+	b.field("v1", "ConfigMap", "m0", "b", by...)
 }
 
 // all waits until the ConfigMaps m0 and so on are there.
