@@ -84,18 +84,14 @@ func (p podSelection) check(ctx context.Context, r *Revision, seen *canary.Workl
 // during one, or that others have pods with its labels; a canary at rest has its users on
 // pods that were looked at. Pods are looked for at each observation of a release.
 func (p podSelection) compare(ctx context.Context) (collision, error) {
-	before, generation := p.scope.entry.selected, p.target.GetGeneration()
-	if before.compared && before.generation == generation && len(before.alike) == 0 {
-		if others, err := p.othersCame(ctx); err != nil || !others {
-			return collision{}, err
-		}
-		p.scope.entry.selected = selectedPods{}
+	if same, err := p.isAsCompared(ctx); same || err != nil {
+		return collision{}, err
 	}
 	others, err := otherWorkloads(ctx, p.scope, p.kind)
 	if err != nil {
 		return collision{}, err
 	}
-	now, with := selectedPods{compared: true, generation: generation, looked: p.scope.clock.Now()}, p.primaryIfSelected()
+	now, with := selectedPods{compared: true, generation: p.target.GetGeneration(), looked: p.scope.clock.Now()}, p.primaryIfSelected()
 	for _, other := range others {
 		if !within(p.names.own, other.podLabels) && !within(p.names.settled, other.podLabels) {
 			continue
@@ -175,17 +171,21 @@ func (p podSelection) otherCanary(svc *corev1.Service) string {
 	return whose
 }
 
-// othersCame reports whether others have pods by now, if the last look is long enough ago.
-func (p podSelection) othersCame(ctx context.Context) (bool, error) {
+// isAsCompared reports whether what the last comparison found still holds: the target has
+// not changed, and others have no pods by now, if the last look is long enough ago.
+func (p podSelection) isAsCompared(ctx context.Context) (bool, error) {
 	before, now := &p.scope.entry.selected, p.scope.clock.Now()
-	if now.Sub(before.looked) < lookPause {
+	switch {
+	case !before.compared, before.generation != p.target.GetGeneration(), len(before.alike) > 0:
 		return false, nil
+	case now.Sub(before.looked) < lookPause:
+		return true, nil
 	}
 	found, err := p.otherPod(ctx)
 	if err == nil && found.why == "" {
 		before.looked = now
 	}
-	return found.why != "", err
+	return found.why == "", err
 }
 
 // otherPod finds a pod with the labels of the target's that neither of the two copies made:
@@ -206,8 +206,8 @@ func (p podSelection) otherPod(ctx context.Context) (collision, error) {
 			}
 			return collision{
 				passing: true,
-				why: fmt.Sprintf("pod %s.%s of %s %s has all labels that those of %s are selected by (%s), and users would get it; give it other labels",
-					pod.Name, pod.Namespace, owner.Kind, owner.Name, title(p.target), labels.FormatLabels(p.names.own)),
+				why: fmt.Sprintf("pod %s.%s of %s %s has all labels that those of %s are selected by (%s), and users would get it; "+
+					"give it other labels", pod.Name, pod.Namespace, owner.Kind, owner.Name, title(p.target), labels.FormatLabels(p.names.own)),
 			}, nil
 		}
 	}

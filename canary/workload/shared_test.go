@@ -202,13 +202,14 @@ func TestAWorkloadThatIsMadeInMidRelease(t *testing.T) {
 	b.must(b.c.Create(t.Context(), other))
 	b.must(b.c.Create(t.Context(), pod("exporter", "77f")))
 	clk.SetTime(noon.Add(2 * lookPause))
+	const alike, left = "pods of deployment exporter.test have all labels", "pod exporter-77f-x.test of ReplicaSet exporter-77f"
 	for range 2 {
-		if p := b.observe(); !p.Target.Shared || !p.Target.Stuck || !strings.Contains(p.Target.Why, "pods of deployment exporter.test have all labels") {
+		if p := b.observe(); !p.Target.Shared || !p.Target.Stuck || !strings.Contains(p.Target.Why, alike) {
 			t.Errorf("it runs: %+v", p.Target)
 		}
 	}
 	b.must(b.c.Delete(t.Context(), other))
-	if p := b.observe(); !p.Target.Shared || p.Target.Stuck || !strings.Contains(p.Target.Why, "pod exporter-77f-x.test of ReplicaSet exporter-77f") {
+	if p := b.observe(); !p.Target.Shared || p.Target.Stuck || !strings.Contains(p.Target.Why, left) {
 		t.Errorf("its pod is left: %+v", p.Target)
 	}
 	b.must(b.c.Delete(t.Context(), pod("exporter", "77f")))
