@@ -13,6 +13,7 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/test/make"
 )
 
 // byCanary has staging verified by a Canary, and asCanary wait for one to be Ready.
@@ -91,8 +92,7 @@ func TestWhatACanaryProves(t *testing.T) {
 				}
 				e.put(strings.Replace(deployment, "app:2", image, 1))
 				if !tc.noCanary {
-					c := &flaggerv1.Canary{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app"}}
-					c.Spec.TargetRef = flaggerv1.LocalObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "app"}
+					c := make.Canary("apps", "app")
 					c.Status.LastTransitionTime = metav1.NewTime(e.clock.Now())
 					tc.canary(c)
 					e.create(c)
@@ -143,8 +143,7 @@ func TestAVerdictOnTheVersionBeforeFailsNoKustomizationThatWaits(t *testing.T) {
 			e.release("2")
 			e.reconcile()
 			e.put(deployment)
-			c := &flaggerv1.Canary{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app"}}
-			c.Spec.TargetRef = flaggerv1.LocalObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "app"}
+			c := make.Canary("apps", "app")
 			c.Status.Phase, c.Status.LastTransitionTime = flaggerv1.CanaryPhaseFailed, metav1.NewTime(e.clock.Now().Add(tc.seen))
 			e.create(c)
 			e.apply("staging", func(k *kustomizev1.Kustomization) {

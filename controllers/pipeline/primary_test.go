@@ -5,15 +5,13 @@ package pipeline
 import (
 	"testing"
 
-	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/promotion"
 	"github.com/sluice-cd/sluice/promotion/cluster"
+	"github.com/sluice-cd/sluice/test/make"
 )
 
 func TestTheVerdictOnTheVersionBeforeIsNoneOnThis(t *testing.T) {
@@ -35,14 +33,9 @@ func TestTheVerdictOnTheVersionBeforeIsNoneOnThis(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			e := newEnv(t)
 			if tc.primary != "" {
-				d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app-primary"}}
-				d.Spec.Template.Spec.Containers = []corev1.Container{{Name: "app", Image: "registry/app:" + tc.primary}}
-				if err := e.Client.Create(t.Context(), d); err != nil {
-					t.Fatal(err)
-				}
+				e.create(make.Deployment("apps", "app-primary", "registry/app:"+tc.primary))
 			}
-			c := &flaggerv1.Canary{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app"}}
-			c.Spec.TargetRef = flaggerv1.LocalObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "app"}
+			c := make.Canary("apps", "app")
 			c.Status.Phase = tc.phase
 			cs := canaries{&objects{pipeline: e.pipeline, live: e.Client}}
 			o := object{Object: cluster.Object{NamespacedName: client.ObjectKeyFromObject(c)}}

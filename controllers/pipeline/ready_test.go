@@ -21,6 +21,7 @@ import (
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/promotion/cluster"
+	"github.com/sluice-cd/sluice/test/make"
 )
 
 // liveObjects reads the objects of one cluster, whichever kubeConfig is asked for; those
@@ -398,8 +399,7 @@ func TestACanaryInAnotherCluster(t *testing.T) {
 		Canary: &sluicev1.CanaryVerification{Name: "app", KubeConfig: kubeConfig("up")},
 	}}
 	e.put(deployment)
-	c := &flaggerv1.Canary{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app"}}
-	c.Spec.TargetRef = flaggerv1.LocalObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "app"}
+	c := make.Canary("apps", "app")
 	c.Status.Phase, c.Status.LastTransitionTime = flaggerv1.CanaryPhaseProgressing, metav1.NewTime(e.clock.Now())
 	e.create(c)
 	e.release("2")

@@ -13,7 +13,6 @@ import (
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/util/jsonpath"
@@ -24,6 +23,7 @@ import (
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/test/gitea"
 	"github.com/sluice-cd/sluice/test/harness"
+	"github.com/sluice-cd/sluice/test/make"
 )
 
 // tutorial is a story of docs/promotion.md, told by the controller.
@@ -220,10 +220,7 @@ func begin(s *tutorial) *tutorial {
 	s.fetch()
 	s.apply("staging")
 	s.apply("production")
-	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app"}}
-	d.Spec.Template.Spec.Containers = []corev1.Container{{Name: "app", Image: "registry/app:1.4.2"}}
-	c := &flaggerv1.Canary{ObjectMeta: d.ObjectMeta}
-	c.Spec.TargetRef = flaggerv1.LocalObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "app"}
+	d, c := make.Deployment("apps", "app", "registry/app:1.4.2"), make.Canary("apps", "app")
 	c.Status.Phase, c.Status.LastTransitionTime = flaggerv1.CanaryPhaseSucceeded, metav1.NewTime(s.clock.Now().Add(-72*time.Hour))
 	for _, object := range []client.Object{d, c} {
 		must(s.t, s.Client.Create(s.t.Context(), object))

@@ -61,7 +61,7 @@ func TestEachVersionLandsOnceInEachStageWhateverIsKilled(t *testing.T) {
 		}
 		p.push(t, tag)
 		k.until(t, func() error { return p.verified(t.Context(), tag, production) })
-		p.check(t, want)
+		checkHistory(t, p.repo, want)
 		trusted = production
 		t.Logf("%s ended, %d kills left", tag, k.left)
 	}
@@ -192,10 +192,10 @@ func (p *promotion) verified(ctx context.Context, tag, production string) error 
 	return err
 }
 
-// check compares the history with what it would be without a kill.
-func (p *promotion) check(t *testing.T, wantOldestFirst []string) {
+// checkHistory compares the commits of a repository with what they would be without a kill.
+func checkHistory(t *testing.T, repo *harness.Repo, wantOldestFirst []string) {
 	t.Helper()
-	log, err := p.repo.Log(t.Context())
+	log, err := repo.Log(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

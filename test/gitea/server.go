@@ -23,7 +23,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -117,25 +116,10 @@ func start(ctx context.Context, bin, dir string) (*Server, error) {
 
 // ready waits until the server answers, or has exited.
 func (s *Server) ready(ctx context.Context) error {
-	_, err := harness.Eventually(ctx, "an answer of the forge", startWithin, func(ctx context.Context) (bool, string) {
-		if s.Exited() {
-			return true, ""
-		}
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+"/api/healthz", nil)
-		if err != nil {
-			return false, err.Error()
-		}
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return false, err.Error()
-		}
-		_ = resp.Body.Close()
-		return resp.StatusCode == http.StatusOK, resp.Status
-	})
-	if s.Exited() {
-		return fmt.Errorf("the forge exited: %s", s.Tail(2000))
+	if err := s.Answers(ctx, s.URL+"/api/healthz", startWithin); err != nil {
+		return fmt.Errorf("the forge: %w", err)
 	}
-	return err
+	return nil
 }
 
 // adminName is who administers a server; "admin" is a name that Gitea keeps for itself.

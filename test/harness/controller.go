@@ -4,9 +4,7 @@ package harness
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"time"
@@ -70,23 +68,8 @@ func (c *Controller) Start(ctx context.Context) error {
 }
 
 func (c *Controller) ready(ctx context.Context) error {
-	_, err := Eventually(ctx, "the controller's readiness", time.Minute, func(ctx context.Context) (bool, string) {
-		if c.Exited() {
-			return true, ""
-		}
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.health+"/readyz", nil)
-		if err != nil {
-			return false, err.Error()
-		}
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return false, err.Error()
-		}
-		_ = resp.Body.Close()
-		return resp.StatusCode == http.StatusOK, resp.Status
-	})
-	if c.Exited() {
-		return errors.Join(errors.New("the controller exited"), errors.New(c.Tail(2000)))
+	if err := c.Answers(ctx, "http://"+c.health+"/readyz", time.Minute); err != nil {
+		return fmt.Errorf("the controller: %w", err)
 	}
-	return err
+	return nil
 }

@@ -3,8 +3,10 @@
 package harness
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"strconv"
@@ -59,6 +61,30 @@ func (p *Process) Stop() {
 	case <-time.After(20 * time.Second):
 		p.Kill()
 	}
+}
+
+// Answers waits until a request to the program is answered with 200 OK. It fails when the
+// program ends, with the end of its log, or when it does not answer within the time.
+func (p *Process) Answers(ctx context.Context, url string, within time.Duration) error {
+	_, err := Eventually(ctx, "an answer of "+url, within, func(ctx context.Context) (bool, string) {
+		if p.Exited() {
+			return true, ""
+		}
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return false, err.Error()
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return false, err.Error()
+		}
+		_ = resp.Body.Close()
+		return resp.StatusCode == http.StatusOK, resp.Status
+	})
+	if p.Exited() {
+		return errors.New("it exited: " + p.Tail(2000))
+	}
+	return err
 }
 
 // Exited reports whether the process has ended, by itself or not.
