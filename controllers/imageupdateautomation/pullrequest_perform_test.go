@@ -184,7 +184,8 @@ func TestWhatIsDoneAboutAPullRequest(t *testing.T) {
 			forge: answers{fails: map[string]error{"merge": &forge.NotMergeable{Reason: "rules"}}},
 		},
 		"a merge at a forge that is out": {
-			do: mergeProposal, forge: answers{fails: map[string]error{"merge": out}}, want: []string{"merge 3 " + ourHead}, status: status(), err: out,
+			do: mergeProposal, forge: answers{fails: map[string]error{"merge": out}}, want: []string{"merge 3 " + ourHead}, status: status(),
+			err: out,
 		},
 		"one that the forge merges by itself, at a forge that is out": {
 			do: manualProposal, forge: answers{fails: map[string]error{"manual": out}}, want: []string{"manual 3"}, err: out,
@@ -300,7 +301,9 @@ func TestOnlyWhatDecidesIsAsked(t *testing.T) {
 			found: &forge.PullRequest{Number: 3, State: forge.Open, Blocked: []forge.Blocker{forge.ByBehind}},
 			seen:  []func(*proposalObservation){pull(forge.Open)}, want: []string{"rules"}, byUs: true,
 		},
-		"one that somebody closed": {found: declined, seen: []func(*proposalObservation){pull(forge.Open)}, want: []string{"identity"}, byUs: true},
+		"one that somebody closed": {
+			found: declined, seen: []func(*proposalObservation){pull(forge.Open)}, want: []string{"identity"}, byUs: true,
+		},
 		"one that is gone, and no other": {
 			fails: map[string]error{"get": forge.ErrNotFound, "find": forge.ErrNotFound}, want: []string{"find"}, none: true,
 			seen: []func(*proposalObservation){pull(forge.Open)},
@@ -314,8 +317,11 @@ func TestOnlyWhatDecidesIsAsked(t *testing.T) {
 			}},
 			want: []string{"find", "identity"}, byUs: true,
 		},
-		"the first":                           {found: open, want: []string{"find", "identity"}, byUs: true},
-		"nothing to propose, and none before": {fails: map[string]error{"find": forge.ErrNotFound}, seen: []func(*proposalObservation){wants("")}, want: []string{"find"}, none: true},
+		"the first": {found: open, want: []string{"find", "identity"}, byUs: true},
+		"nothing to propose, and none before": {
+			fails: map[string]error{"find": forge.ErrNotFound}, seen: []func(*proposalObservation){wants("")},
+			want: []string{"find"}, none: true,
+		},
 		"somebody else's": {
 			found: &forge.PullRequest{Number: 9, State: forge.Open, Author: "ann"}, want: []string{"find", "identity"},
 			seen: []func(*proposalObservation){merging(imagev1.AutoMergeSelf, "", "")},

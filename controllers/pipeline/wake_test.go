@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
@@ -71,9 +72,8 @@ func TestACommandIsCarriedOut(t *testing.T) {
 	e := newEnv(t)
 	e.guardCommands()
 	e.reconcile()
-	e.pipeline.Annotations = map[string]string{
-		sluicev1.CommandAnnotation(sluicev1.CommandHold, "staging"): `{"by":"alice","at":"` + e.clock.Now().UTC().Format("2006-01-02T15:04:05Z") + `"}`,
-	}
+	command := `{"by":"alice","at":"` + e.clock.Now().UTC().Format(time.RFC3339) + `"}`
+	e.pipeline.Annotations = map[string]string{sluicev1.CommandAnnotation(sluicev1.CommandHold, "staging"): command}
 	e.release("2")
 	e.reconcile()
 	e.want("1", "1")
@@ -95,7 +95,8 @@ func TestWhatIsSaidOfAWrite(t *testing.T) {
 		t.Errorf("the body is\n%s", body)
 	}
 	said, err := commitMessage(t.Context(), "", "", m)
-	if err != nil || !strings.Contains(said, "\n\nDeployment app: crash loop\nsee the log\n\n") || !strings.Contains(said, "Sluice-Requested-By: alice\n") {
+	if err != nil || !strings.Contains(said, "\n\nDeployment app: crash loop\nsee the log\n\n") ||
+		!strings.Contains(said, "Sluice-Requested-By: alice\n") {
 		t.Errorf("the commit says %q, %v", said, err)
 	}
 }
