@@ -35,8 +35,8 @@ type Repo struct {
 // syncing.
 const settings = "[http]\n\treceivepack = true\n[gc]\n\tauto = 0\n[receive]\n\tautogc = false\n[core]\n\tfsync = none\n"
 
-// Init makes an empty bare repository that accepts pushes over HTTP.
-func Init(dir string) error {
+// create makes an empty bare repository that accepts pushes over HTTP.
+func create(dir string) error {
 	if out, err := command("init", "-q", "--bare", "--initial-branch=main", "--template=", dir).CombinedOutput(); err != nil {
 		return fmt.Errorf("git init: %w: %s", err, out)
 	}

@@ -71,7 +71,7 @@ func WithClientCertificates() Option {
 	return func(c *config) { c.tls, c.mutual = true, true }
 }
 
-// WithBackend serves by `git http-backend`, as [Handler] does: HTTP is Git's, too.
+// WithBackend serves by `git http-backend`, so that HTTP is Git's, too.
 func WithBackend() Option {
 	return func(c *config) { c.backend = true }
 }
@@ -86,7 +86,7 @@ func New(tb testing.TB, opts ...Option) *Server {
 	s := &Server{Root: tb.TempDir(), tb: tb}
 	handler := direct(s.Root)
 	if c.backend {
-		handler = Handler(s.Root)
+		handler = backend(s.Root)
 	}
 	handler = c.guard(handler)
 	s.handler.Store(&handler)
@@ -108,9 +108,8 @@ func New(tb testing.TB, opts ...Option) *Server {
 	return s
 }
 
-// Handler serves the bare repositories below root by `git http-backend`, for all who ask. It
-// may be used outside of tests.
-func Handler(root string) http.Handler {
+// backend serves the bare repositories below root by `git http-backend`, for all who ask.
+func backend(root string) http.Handler {
 	git, err := exec.LookPath("git")
 	if err != nil {
 		return http.NotFoundHandler()
@@ -171,7 +170,7 @@ func (s *Server) Repo(name string) *Repo {
 	if _, err := os.Stat(r.Dir); err == nil {
 		return r
 	}
-	if err := Init(r.Dir); err != nil {
+	if err := create(r.Dir); err != nil {
 		s.tb.Fatal(err)
 	}
 	return r

@@ -13,8 +13,15 @@ import (
 )
 
 func TestCloneAndPushWithTheRealGit(t *testing.T) {
-	server := gitserver.New(t, gitserver.WithBasicAuth("user", "secret"))
-	repo := server.Repo("app")
+	for name, opts := range map[string][]gitserver.Option{"by itself": nil, "by http-backend": {gitserver.WithBackend()}} {
+		t.Run(name, func(t *testing.T) {
+			cloneAndPush(t, gitserver.New(t, append(opts, gitserver.WithBasicAuth("user", "secret"))...).Repo("acme/app"))
+		})
+	}
+}
+
+func cloneAndPush(t *testing.T, repo *gitserver.Repo) {
+	t.Helper()
 	repo.Commit("main", gitserver.Files{"a.txt": "one\n", "100755 run.sh": "#!/bin/sh\n"})
 	work := filepath.Join(t.TempDir(), "work")
 	url := strings.Replace(repo.URL, "http://", "http://user:secret@", 1)

@@ -141,7 +141,7 @@ func certified(tb testing.TB, key, authority ssh.Signer) ssh.Signer {
 func (s *SSH) Repo(name string) *Repo {
 	s.tb.Helper()
 	r := &Repo{URL: s.URL + "/" + name + ".git", Dir: filepath.Join(s.Root, name+".git"), tb: s.tb}
-	if err := Init(r.Dir); err != nil {
+	if err := create(r.Dir); err != nil {
 		s.tb.Fatal(err)
 	}
 	return r
