@@ -23,17 +23,27 @@ var services = map[string]string{"git-upload-pack": "upload-pack", "git-receive-
 func direct(root string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		repo, request := path.Split(path.Clean(r.URL.Path))
-		dir := filepath.Join(root, strings.TrimSuffix(repo, "/info/"))
-		_, err := os.Stat(filepath.Join(dir, "HEAD"))
+		dir, found := find(root, strings.TrimSuffix(repo, "/info/"))
 		switch program, ok := services[request]; {
-		case err == nil && r.Method == http.MethodPost && ok:
+		case found && r.Method == http.MethodPost && ok:
 			answer(w, r, program, dir)
-		case err == nil && r.Method == http.MethodGet && request == "refs":
+		case found && r.Method == http.MethodGet && request == "refs":
 			advertise(w, r, dir)
 		default:
 			http.NotFound(w, r)
 		}
 	})
+}
+
+// find returns where a repository lies, which may be asked for without its .git, as git has it.
+func find(root, name string) (dir string, ok bool) {
+	for _, suffix := range []string{"", ".git"} {
+		dir = filepath.Join(root, filepath.Clean(name)+suffix)
+		if _, err := os.Stat(filepath.Join(dir, "HEAD")); err == nil {
+			return dir, true
+		}
+	}
+	return "", false
 }
 
 // advertise lists the refs of a repository for a service.

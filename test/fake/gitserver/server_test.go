@@ -24,7 +24,7 @@ func cloneAndPush(t *testing.T, repo *gitserver.Repo) {
 	t.Helper()
 	repo.Commit("main", gitserver.Files{"a.txt": "one\n", "100755 run.sh": "#!/bin/sh\n"})
 	work := filepath.Join(t.TempDir(), "work")
-	url := strings.Replace(repo.URL, "http://", "http://user:secret@", 1)
+	url := strings.TrimSuffix(strings.Replace(repo.URL, "http://", "http://user:secret@", 1), ".git") // as git has it
 	for _, args := range [][]string{
 		{"clone", "-q", url, work},
 		{"-C", work, "-c", "user.name=t", "-c", "user.email=t@example.com", "commit", "-q", "--allow-empty", "-m", "pushed"},
