@@ -41,7 +41,7 @@ const (
 	indexSuffix = ".members.json"
 	// noteSuffix is that of what a source wants to find again beside its artifact.
 	noteSuffix = ".note"
-	temporary   = ".tmp-*"
+	temporary  = ".tmp-*"
 )
 
 // Key is the source that artifacts belong to.

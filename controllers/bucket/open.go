@@ -116,7 +116,8 @@ type reached struct {
 func (w reached) id(obj *sourcev1.Bucket, s bucket.Settings) string {
 	h := sha256.New()
 	say := func(parts ...any) { _, _ = fmt.Fprintf(h, "%q\n", parts) }
-	say(provider(obj), obj.Spec.Endpoint, obj.Spec.BucketName, obj.Spec.Region, obj.Spec.Prefix, obj.Spec.Insecure, obj.Spec.ServiceAccountName)
+	say(provider(obj), obj.Spec.Endpoint, obj.Spec.BucketName, obj.Spec.Region, obj.Spec.Prefix, obj.Spec.Insecure)
+	say(obj.Spec.ServiceAccountName)
 	say(w.server, w.sts)
 	for _, key := range slices.Sorted(maps.Keys(s.Secret)) {
 		say(key, s.Secret[key])

@@ -168,8 +168,8 @@ func (r *Reconciler) list(ctx context.Context, obj *sourcev1.Bucket, of *kept, m
 // check refuses what no artifact can have.
 func (l listing) check(obj *sourcev1.Bucket) error {
 	if n := len(l.objects); n > maxObjects {
-		return failed(fmt.Errorf("bucket '%s' has %d objects, of which %d are allowed: leave some out by spec.prefix, spec.ignore or a .sourceignore",
-			obj.Spec.BucketName, n, maxObjects))
+		return failed(fmt.Errorf("bucket '%s' has %d objects, of which %d are allowed: leave some out by spec.prefix, "+
+			"spec.ignore or a .sourceignore", obj.Spec.BucketName, n, maxObjects))
 	}
 	if l.bytes > maxBytes {
 		return failed(fmt.Errorf("the objects of bucket '%s' have %d bytes, of which %d are allowed: leave some out by spec.prefix, "+
@@ -233,7 +233,9 @@ const maxIgnore = 64 << 10
 
 // files reads what is listed: from the artifact of before what it has with the same etag,
 // and the rest from the bucket.
-func (r *Reconciler) files(ctx context.Context, obj *sourcev1.Bucket, of *kept, listed listing, memory *budget.Grant) (source.Files, error) {
+func (r *Reconciler) files(
+	ctx context.Context, obj *sourcev1.Bucket, of *kept, listed listing, memory *budget.Grant,
+) (source.Files, error) {
 	if err := memory.Grow(listed.bytes); err != nil {
 		return nil, fmt.Errorf("reading %d bytes of objects: %w", listed.bytes, err)
 	}

@@ -146,7 +146,8 @@ func TestWhatABucketIgnores(t *testing.T) {
 	}
 	f.asked()
 	f.obj.Spec.Ignore = ptr.To(strings.Repeat("#", 100_000))
-	if err := f.fails(sourcev1.ArchiveOperationFailedReason, "spec.ignore"); !errors.Is(err, reconcile.TerminalError(nil)) || len(f.asked()) > 0 {
+	err := f.fails(sourcev1.ArchiveOperationFailedReason, "spec.ignore")
+	if !errors.Is(err, reconcile.TerminalError(nil)) || len(f.asked()) > 0 {
 		t.Error("rules that are too large are tried")
 	}
 }
@@ -292,7 +293,8 @@ func TestBucketsThatFail(t *testing.T) {
 		"a server that claims a terabyte": {
 			func(f *fixture) {
 				f.answers(func(w http.ResponseWriter, _ *http.Request) bool {
-					_, _ = w.Write([]byte(`<ListBucketResult><Contents><Key>a</Key><ETag>"x"</ETag><Size>1099511627776</Size></Contents></ListBucketResult>`))
+					_, _ = w.Write([]byte(`<ListBucketResult><Contents><Key>a</Key><ETag>"x"</ETag><Size>1099511627776</Size></Contents>` +
+						`</ListBucketResult>`))
 					return true
 				})
 			},
@@ -482,7 +484,8 @@ func TestWhatIsAskedOfABucket(t *testing.T) {
 		t.Error("events do not say the revision")
 	}
 	obj.Spec.SecretRef = &meta.LocalObjectReference{Name: "a"}
-	obj.Spec.STS = &sourcev1.BucketSTSSpec{SecretRef: &meta.LocalObjectReference{Name: "b"}, CertSecretRef: &meta.LocalObjectReference{Name: "c"}}
+	b, c := &meta.LocalObjectReference{Name: "b"}, &meta.LocalObjectReference{Name: "c"}
+	obj.Spec.STS = &sourcev1.BucketSTSSpec{SecretRef: b, CertSecretRef: c}
 	if diff := cmp.Diff([]string{"a", "proxy", "b", "c"}, secretsOf(obj)); diff != "" {
 		t.Error(diff)
 	}

@@ -140,7 +140,8 @@ func TestABucketIsApplied(t *testing.T) {
 	server := httptest.NewServer(gofakes3.New(backend, gofakes3.WithLogger(gofakes3.DiscardLog())).Server())
 	t.Cleanup(server.Close)
 	put := func(color string) {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodPut, server.URL+"/fleet/deploy/app.yaml", strings.NewReader(f.manifest(color)))
+		object := server.URL + "/fleet/deploy/app.yaml"
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPut, object, strings.NewReader(f.manifest(color)))
 		f.must(err)
 		response, err := http.DefaultClient.Do(request)
 		f.must(err)
