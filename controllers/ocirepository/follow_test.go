@@ -9,6 +9,7 @@ import (
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/name"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -42,6 +43,8 @@ func TestTheFollowersOfATag(t *testing.T) {
 		"a tag":                        {"registry.example.com/team/app:production", []string{"tag"}},
 		"latest is what nothing means": {"registry.example.com/team/app:latest", []string{"none"}},
 		"nobody's":                     {"registry.example.com/team/app:canary", nil},
+		"a version in a range":         {"registry.example.com/team/app:1.2.0", []string{"range"}},
+		"a version out of it":          {"registry.example.com/team/app:2.0.0", nil},
 	} {
 		t.Run(title, func(t *testing.T) {
 			tag, err := name.NewTag(tc.tag)
@@ -52,9 +55,36 @@ func TestTheFollowersOfATag(t *testing.T) {
 			for _, name := range tc.want {
 				want = append(want, reconcile.Request{NamespacedName: types.NamespacedName{Namespace: "apps", Name: name}})
 			}
-			if diff := cmp.Diff(want, followersOf(reader)(t.Context(), Followed(tag.Name()))); diff != "" {
+			if diff := cmp.Diff(want, (&Reconciler{}).followersOf(reader)(t.Context(), Followed(tag.Name()))); diff != "" {
 				t.Errorf("woken (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestAPushedVersionIsSeenAtOnce: another source has listed the tags a moment ago.
+func TestAPushedVersionIsSeenAtOnce(t *testing.T) {
+	f := setup(t)
+	f.pushFiles("1.0.0", map[string]string{"app.yaml": "n: 1\n"})
+	f.obj.Spec.Reference = &sourcev1.OCIRepositoryRef{SemVer: "1.x"}
+	f.must()
+	f.obj.Status.ObservedGeneration = f.obj.Generation
+	apimeta.SetStatusCondition(&f.obj.Status.Conditions, *readyCondition())
+	f.pushFiles("1.1.0", map[string]string{"app.yaml": "n: 2\n"})
+	f.must()
+	if !strings.HasPrefix(f.obj.Status.Artifact.Revision, "1.0.0@") {
+		t.Fatalf("the list is not shared: %s", f.obj.Status.Artifact.Revision)
+	}
+	scheme, err := kinds.Scheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader := fake.NewClientBuilder().WithScheme(scheme).WithIndex(&sourcev1.OCIRepository{}, byTag, indexTag).WithObjects(f.obj.DeepCopy()).Build()
+	if woken := f.followersOf(reader)(t.Context(), Followed(f.host+"/"+repository+":1.1.0")); len(woken) != 1 {
+		t.Fatalf("woken: %v", woken)
+	}
+	f.must()
+	if !strings.HasPrefix(f.obj.Status.Artifact.Revision, "1.1.0@") {
+		t.Errorf("it is still at %s", f.obj.Status.Artifact.Revision)
 	}
 }

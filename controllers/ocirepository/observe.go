@@ -62,8 +62,12 @@ func (r *Reconciler) observe(ctx context.Context, obj *sourcev1.OCIRepository, r
 
 // highest is the tag of the highest version that spec.ref.semver allows.
 func (r *Reconciler) highest(ctx context.Context, obj *sourcev1.OCIRepository, image registry.Image, ref reference) (string, error) {
+	age := within(obj)
+	if r.takePushed(obj) {
+		age = 0
+	}
 	tags, err := r.Scanner.List(ctx, scan.Ask{
-		Key: client.ObjectKeyFromObject(obj), Target: scan.TagsOf(image.Repository, image.Timeout), Access: image.Access, Within: within(obj),
+		Key: client.ObjectKeyFromObject(obj), Target: scan.TagsOf(image.Repository, image.Timeout), Access: image.Access, Within: age,
 	})
 	if err != nil {
 		err = fmt.Errorf("failed to determine the artifact tag for '%s': %w", obj.Spec.URL, err)

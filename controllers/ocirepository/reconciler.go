@@ -70,6 +70,9 @@ type Reconciler struct {
 	// verified is by which trust the artifact of a source was last found signed: one entry
 	// for each source, which goes with it.
 	verified map[types.NamespacedName]string
+	// pushed are the sources for which this process has pushed a tag that they may choose,
+	// until they look: one entry for each source, which goes with it.
+	pushed map[types.NamespacedName]bool
 }
 
 const (
@@ -89,7 +92,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 		return err
 	}
 	tagged := func(b *builder.Builder) *builder.Builder {
-		return b.WatchesRawSource(r.Tagged.Map(followersOf(mgr.GetClient())))
+		return b.WatchesRawSource(r.Tagged.Map(r.followersOf(mgr.GetClient())))
 	}
 	secrets, err := reconciler.Secrets[*sourcev1.OCIRepository]{
 		List: func() client.ObjectList { return &sourcev1.OCIRepositoryList{} }, Of: secretsOf,
@@ -178,6 +181,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, obj *sourcev1.OCIRepository)
 // Finalize implements [reconciler.Finalizer].
 func (r *Reconciler) Finalize(_ context.Context, obj *sourcev1.OCIRepository) error {
 	r.forget(obj)
+	_ = r.takePushed(obj)
 	return r.Publisher.Store.Remove(keyOf(obj))
 }
 
