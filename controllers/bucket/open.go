@@ -80,6 +80,9 @@ func (r *Reconciler) open(ctx context.Context, obj *sourcev1.Bucket) (*kept, err
 	if known != nil && known.id == id && !isIdentified(settings) {
 		return known, nil
 	}
+	if err := r.allowed(settings); err != nil {
+		return nil, reconcile.TerminalError(fetchFailed(sourcev1.URLInvalidReason, err))
+	}
 	settings.Identity = r.identity(obj, reached)
 	opened, err := bucket.Open(ctx, settings)
 	switch {
@@ -101,6 +104,25 @@ func (r *Reconciler) open(ctx context.Context, obj *sourcev1.Bucket) (*kept, err
 	}
 	r.known[key] = made
 	return made, nil
+}
+
+// allowed refuses servers at addresses that objects may not lead to. What names resolve to
+// is checked when they are dialed.
+func (r *Reconciler) allowed(s bucket.Settings) error {
+	if at, err := s.Address(); err == nil { // else opening it says what is wrong
+		if err := r.Guard.CheckURL(at); err != nil {
+			return fmt.Errorf("spec.endpoint: %w", err)
+		}
+	}
+	if s.STS == nil {
+		return nil
+	}
+	if at, err := url.Parse(s.STS.Endpoint); err == nil {
+		if err := r.Guard.CheckURL(at); err != nil {
+			return fmt.Errorf("spec.sts.endpoint: %w", err)
+		}
+	}
+	return nil
 }
 
 // isIdentified reports whether credentials are those of a cloud, which do not last.

@@ -25,6 +25,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/test/make"
 )
@@ -497,5 +498,36 @@ func TestWhatIsAskedOfABucket(t *testing.T) {
 	}
 	if reason := reconciler.ReasonOf(errors.New("x"), f.Reason); reason != meta.FailedReason {
 		t.Errorf("reason %s", reason)
+	}
+}
+
+func TestABucketLeadsToNoForbiddenAddress(t *testing.T) {
+	f := setup(t)
+	guard := outbound.NewGuard(nil)
+	f.Guard, f.Transports = guard, outbound.NewTransports(guard)
+	for name, spoil := range map[string]func(){
+		"the server": func() {},
+		"metadata":   func() { f.obj.Spec.Endpoint = "169.254.169.254" },
+		"a number":   func() { f.obj.Spec.Endpoint = "2130706433:80" },
+		"blobs":      func() { f.obj.Spec.Provider, f.obj.Spec.Endpoint = "azure", "http://[::1]:10000/account" },
+		"a token server": func() {
+			f.obj.Spec.Endpoint = "s3.example.com"
+			f.obj.Spec.STS = &sourcev1.BucketSTSSpec{Provider: "ldap", Endpoint: "https://127.0.0.1/sts"}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := f.obj.Spec.DeepCopy()
+			spoil()
+			err := f.fails(sourcev1.URLInvalidReason, outbound.ErrForbiddenAddress.Error())
+			if !errors.Is(err, reconcile.TerminalError(nil)) || len(f.asked()) > 0 {
+				t.Error("it is tried")
+			}
+			f.obj.Spec = *before
+		})
+	}
+	// A name that resolves to such an address is found out when it is dialed.
+	f.obj.Spec.Endpoint = strings.Replace(f.obj.Spec.Endpoint, "127.0.0.1", "ip6-localhost.localdomain", 1)
+	if _, err := f.Reconcile(t.Context(), f.obj); err == nil || len(f.asked()) > 0 {
+		t.Errorf("got %v", err)
 	}
 }

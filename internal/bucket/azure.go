@@ -31,7 +31,7 @@ func openAzure(ctx context.Context, s Settings) (Bucket, error) {
 	if s.STS != nil {
 		return nil, fmt.Errorf("%w: spec.sts is not supported for provider azure", ErrInvalid)
 	}
-	at, err := s.address()
+	at, err := s.Address()
 	if err != nil {
 		return nil, err
 	}

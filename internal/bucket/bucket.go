@@ -124,8 +124,8 @@ func Open(ctx context.Context, s Settings) (Bucket, error) {
 	return hiding{opened, s}, nil
 }
 
-// address is where the bucket is.
-func (s Settings) address() (*url.URL, error) {
+// Address is where the server of the bucket is.
+func (s Settings) Address() (*url.URL, error) {
 	scheme := "https"
 	if s.Insecure {
 		scheme = "http"

@@ -27,7 +27,7 @@ func openGCS(ctx context.Context, s Settings) (Bucket, error) {
 	if s.STS != nil {
 		return nil, fmt.Errorf("%w: spec.sts is not supported for provider gcp", ErrInvalid)
 	}
-	at, err := s.address()
+	at, err := s.Address()
 	if err != nil {
 		return nil, err
 	}

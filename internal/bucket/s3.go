@@ -31,7 +31,7 @@ type s3 struct {
 }
 
 func openS3(ctx context.Context, s Settings) (Bucket, error) {
-	at, err := s.address()
+	at, err := s.Address()
 	if err != nil {
 		return nil, err
 	}
