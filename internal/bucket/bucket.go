@@ -135,7 +135,8 @@ func (s Settings) Address() (*url.URL, error) {
 		endpoint = strings.TrimSuffix(strings.TrimPrefix(endpoint, scheme+"://"), "/")
 	}
 	u, err := url.Parse(scheme + "://" + endpoint)
-	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || s.Provider != Azure && u.Path != "" {
+	bare := err == nil && u.Host != "" && u.User == nil && u.RawQuery == "" && u.Fragment == "" && !strings.Contains(endpoint, "://")
+	if !bare || s.Provider != Azure && u.Path != "" {
 		return nil, fmt.Errorf("%w: spec.endpoint is no host, or host and port, such as s3.example.com: "+
 			"leave out a scheme (spec.insecure speaks HTTP), the bucket and passwords", ErrInvalid)
 	}
