@@ -24,7 +24,8 @@ func decrypting(t *testing.T, key sops.AgeKey) Decrypt {
 	return func(data []byte, name string) ([]byte, error) { return d.Decrypt(t.Context(), data, name) }
 }
 
-const secretManifest = "apiVersion: v1\nkind: Secret\nmetadata:\n    name: db\n    annotations: {note: plain}\nstringData:\n    password: hunter2\n    port: \"5432\"\n"
+const secretManifest = "apiVersion: v1\nkind: Secret\nmetadata:\n    name: db\n    annotations: {note: plain}\nstringData:\n    " +
+	"password: hunter2\n    port: \"5432\"\n"
 
 func TestWhatSOPSEncryptedIsBuilt(t *testing.T) {
 	key := sops.NewAgeKey(t)
@@ -49,14 +50,16 @@ func TestWhatSOPSEncryptedIsBuilt(t *testing.T) {
 		},
 		"a Secret that is patched, and put into a namespace": {
 			files: map[string]string{
-				"kustomization.yaml": "namespace: apps\nresources: [a.yaml]\npatches: [{patch: '[{\"op\": \"add\", \"path\": \"/metadata/annotations/a\", \"value\": \"b\"}]', target: {kind: Secret}}]",
-				"a.yaml":             sealed("a.yaml", values, secretManifest),
+				"kustomization.yaml": "namespace: apps\nresources: [a.yaml]\npatches: [{patch: '[{\"op\": \"add\", \"path\": " +
+					"\"/metadata/annotations/a\", \"value\": \"b\"}]', target: {kind: Secret}}]",
+				"a.yaml": sealed("a.yaml", values, secretManifest),
 			},
 			kind: "Secret", at: []string{"metadata", "annotations", "a"}, want: "b",
 		},
 		"any kind, whose numbers stay numbers": {
-			files: map[string]string{"a.yaml": sealed("a.yaml", values, "apiVersion: example.com/v1\nkind: Thing\nmetadata:\n    name: t\nspec:\n    size: 1000000\n    on: true\n")},
-			kind:  "Thing", at: []string{"spec", "size"}, want: int64(1000000),
+			files: map[string]string{"a.yaml": sealed("a.yaml", values,
+				"apiVersion: example.com/v1\nkind: Thing\nmetadata:\n    name: t\nspec:\n    size: 1000000\n    on: true\n")},
+			kind: "Thing", at: []string{"spec", "size"}, want: int64(1000000),
 		},
 		"values with variables": {
 			files: map[string]string{"a.yaml": sealed("a.yaml", values, strings.Replace(secretManifest, "hunter2", "${NAME}-x", 1))},
@@ -72,38 +75,46 @@ func TestWhatSOPSEncryptedIsBuilt(t *testing.T) {
 			kind: "Secret", at: []string{"stringData", "password"}, want: "patched",
 		},
 		"a dotenv file of a generator": {
-			files: map[string]string{"kustomization.yaml": "secretGenerator: [{name: g, envs: [db.env]}]", "db.env": sealed("db.env", "", "PASSWORD=hunter2\n")},
-			kind:  "Secret", at: []string{"data", "PASSWORD"}, want: "aHVudGVyMg==",
+			files: map[string]string{"kustomization.yaml": "secretGenerator: [{name: g, envs: [db.env]}]", "db.env": sealed("db.env", "",
+				"PASSWORD=hunter2\n")},
+			kind: "Secret", at: []string{"data", "PASSWORD"}, want: "aHVudGVyMg==",
 		},
 		"a dotenv file of any name": {
-			files: map[string]string{"kustomization.yaml": "secretGenerator: [{name: g, envs: [db.enc]}]", "db.enc": sealed("db.env", "", "PASSWORD=hunter2\n")},
-			kind:  "Secret", at: []string{"data", "PASSWORD"}, want: "aHVudGVyMg==",
+			files: map[string]string{"kustomization.yaml": "secretGenerator: [{name: g, envs: [db.enc]}]", "db.enc": sealed("db.env", "",
+				"PASSWORD=hunter2\n")},
+			kind: "Secret", at: []string{"data", "PASSWORD"}, want: "aHVudGVyMg==",
 		},
 		"any file of a generator": {
-			files: map[string]string{"kustomization.yaml": "secretGenerator: [{name: g, files: [password=p.enc]}]", "p.enc": sealed("p", "", "hunter2")},
-			kind:  "Secret", at: []string{"data", "password"}, want: "aHVudGVyMg==",
+			files: map[string]string{"kustomization.yaml": "secretGenerator: [{name: g, files: [password=p.enc]}]", "p.enc": sealed("p", "",
+				"hunter2")},
+			kind: "Secret", at: []string{"data", "password"}, want: "aHVudGVyMg==",
 		},
 		"a YAML file that is wanted as JSON": {
-			files: map[string]string{"kustomization.yaml": "configMapGenerator: [{name: g, files: [c.json=c.yaml]}]", "c.yaml": sealed("c.yaml", "", "a: b\n")},
-			kind:  "ConfigMap", at: []string{"data", "c.json"}, want: "{\n\t\"a\": \"b\"\n}\n",
+			files: map[string]string{"kustomization.yaml": "configMapGenerator: [{name: g, files: [c.json=c.yaml]}]", "c.yaml": sealed("c.yaml",
+				"", "a: b\n")},
+			kind: "ConfigMap", at: []string{"data", "c.json"}, want: "{\n\t\"a\": \"b\"\n}\n",
 		},
 		"an INI file of a generator of ConfigMaps": {
-			files: map[string]string{"kustomization.yaml": "configMapGenerator: [{name: g, files: [c.ini]}]", "c.ini": sealed("c.ini", "", "[a]\nb = hunter2\n")},
-			kind:  "ConfigMap", at: []string{"data", "c.ini"}, want: "[a]\nb = hunter2\n",
+			files: map[string]string{"kustomization.yaml": "configMapGenerator: [{name: g, files: [c.ini]}]", "c.ini": sealed("c.ini", "",
+				"[a]\nb = hunter2\n")},
+			kind: "ConfigMap", at: []string{"data", "c.ini"}, want: "[a]\nb = hunter2\n",
 		},
 		"a generator in a file of its own": {
-			files: map[string]string{"kustomization.yaml": "generators: [g.yaml]", "g.yaml": plugin("SecretGenerator", "envs: [db.env]"), "db.env": sealed("db.env", "", "PASSWORD=hunter2\n")},
-			kind:  "Secret", at: []string{"data", "PASSWORD"}, want: "aHVudGVyMg==",
+			files: map[string]string{"kustomization.yaml": "generators: [g.yaml]", "g.yaml": plugin("SecretGenerator", "envs: [db.env]"),
+				"db.env": sealed("db.env", "", "PASSWORD=hunter2\n")},
+			kind: "Secret", at: []string{"data", "PASSWORD"}, want: "aHVudGVyMg==",
 		},
 		"a base's generator": {
 			files: map[string]string{
-				"kustomization.yaml": "resources: [base]", "base/kustomization.yaml": "secretGenerator: [{name: g, files: [p.txt]}]", "base/p.txt": sealed("p.txt", "", "hunter2"),
+				"kustomization.yaml": "resources: [base]", "base/kustomization.yaml": "secretGenerator: [{name: g, files: [p.txt]}]",
+				"base/p.txt": sealed("p.txt", "", "hunter2"),
 			},
 			kind: "Secret", at: []string{"data", "p.txt"}, want: "aHVudGVyMg==",
 		},
 		"a file in a Secret that is not encrypted itself": {
-			files: map[string]string{"a.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\ndata:\n  c.yaml: " + base64Of(sealed("c.yaml", "", "k: v\n"))},
-			kind:  "Secret", at: []string{"data", "c.yaml"}, want: base64Of("k: v\n"),
+			files: map[string]string{"a.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\ndata:\n  c.yaml: " + base64Of(sealed("c.yaml",
+				"", "k: v\n"))},
+			kind: "Secret", at: []string{"data", "c.yaml"}, want: base64Of("k: v\n"),
 		},
 	}
 	for name, tc := range tests {
@@ -161,7 +172,8 @@ func TestAFailedDecryptionIsTriedAgain(t *testing.T) {
 	for name, files := range map[string]map[string]string{
 		"of an object": {"a.yaml": string(key.Encrypt(t, sops.File{Name: "a.yaml", Regex: "^stringData$", Plain: secretManifest}))},
 		"of a file": {
-			"kustomization.yaml": "secretGenerator: [{name: g, files: [p.txt]}]", "p.txt": string(key.Encrypt(t, sops.File{Name: "p.txt", Plain: "hunter2"})),
+			"kustomization.yaml": "secretGenerator: [{name: g, files: [p.txt]}]", "p.txt": string(key.Encrypt(t, sops.File{Name: "p.txt",
+				Plain: "hunter2"})),
 		},
 		"in a process": {
 			"kustomization.yaml": "secretGenerator: [{name: g, files: [p.txt]}]\ncrds: [crd.yaml]", "crd.yaml": "{}",
@@ -169,7 +181,8 @@ func TestAFailedDecryptionIsTriedAgain(t *testing.T) {
 		},
 	} {
 		_, err := isolating(t).Build(t.Context(), owner, treeOf(t, files), Spec{Decrypt: decrypting(t, other)})
-		if err == nil || IsRefused(err) || !strings.Contains(err.Error(), "none of the age keys fits") || strings.Contains(err.Error(), "hunter2") {
+		if err == nil || IsRefused(err) || !strings.Contains(err.Error(), "none of the age keys fits") || strings.Contains(err.Error(),
+			"hunter2") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 
 	"github.com/getsops/sops/v3"
 	"github.com/getsops/sops/v3/aes"
@@ -26,13 +28,16 @@ const (
 // key, or a key service that answers can help.
 var ErrDecrypt = errors.New("cannot decrypt")
 
-// Decrypter decrypts the files of one build. It is used by one goroutine at a time.
+// Decrypter decrypts the files of one build. Its Decrypt is called by one goroutine at a
+// time; a build that is given up may still do that while others ask for the values.
 type Decrypter struct {
 	keys     *Keys
 	services *Services
 	who      Identity
 	// opened are the data keys that were asked for, by who encrypted them.
 	opened map[string]opened
+
+	mu     sync.Mutex
 	values []string
 	size   int
 }
@@ -94,6 +99,8 @@ func (d *Decrypter) keep(before []any, branches sops.TreeBranches) {
 	if len(after) != len(before) {
 		return
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	for i, value := range after {
 		sealed, _ := before[i].(string)
 		text := fmt.Sprint(value)
@@ -131,7 +138,11 @@ func leavesOf(branches sops.TreeBranches) []any {
 }
 
 // Values are the texts that were decrypted so far, up to a bound.
-func (d *Decrypter) Values() []string { return d.values }
+func (d *Decrypter) Values() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.values)
+}
 
 // dataKey is the key of a file's values.
 func (d *Decrypter) dataKey(ctx context.Context, metadata *sops.Metadata) ([]byte, error) {

@@ -97,7 +97,8 @@ func TestFilesOfAllFormatsAreDecrypted(t *testing.T) {
 	if _, err := d.Decrypt(t.Context(), part, "a.yaml"); err != nil {
 		t.Fatal(err)
 	}
-	if values := strings.Join(d.Values(), " "); strings.Contains(values, "Secret") || !strings.Contains(values, "hunter4 12345") || !strings.Contains(values, "hunter2") || !strings.Contains(values, "admin") {
+	if values := strings.Join(d.Values(), " "); strings.Contains(values, "Secret") || !strings.Contains(values, "hunter4 12345") ||
+		!strings.Contains(values, "hunter2") || !strings.Contains(values, "admin") {
 		t.Errorf("values to mask: %s", values)
 	}
 }
@@ -166,7 +167,8 @@ func cloudServer(t *testing.T, dataKey []byte) (*Services, *[]*http.Request) {
 		answer := map[string]any{}
 		switch host := r.Header.Get("X-Host"); {
 		case strings.HasPrefix(host, "vault."):
-			if r.URL.Path != "/v1/sops/decrypt/first" || r.Header.Get("X-Vault-Token") != "s.token" || !bytes.Contains(body, []byte("vault:v1:abc")) {
+			if r.URL.Path != "/v1/sops/decrypt/first" || r.Header.Get("X-Vault-Token") != "s.token" || !bytes.Contains(body,
+				[]byte("vault:v1:abc")) {
 				w.WriteHeader(http.StatusForbidden)
 				return
 			}
@@ -182,11 +184,13 @@ func cloudServer(t *testing.T, dataKey []byte) (*Services, *[]*http.Request) {
 			answer = map[string]any{
 				"access_token": "azure", "expires_in": 3600, "token_type": "Bearer",
 				"issuer": "https://login.microsoftonline.com/tenant/v2.0", "authorization_endpoint": "https://login.microsoftonline.com/tenant/a",
-				"token_endpoint": "https://login.microsoftonline.com/tenant/t", "tenant_discovery_endpoint": "https://login.microsoftonline.com/tenant/d",
+				"token_endpoint":            "https://login.microsoftonline.com/tenant/t",
+				"tenant_discovery_endpoint": "https://login.microsoftonline.com/tenant/d",
 			}
 		case strings.HasSuffix(host, ".vault.azure.net"):
 			if r.Header.Get("Authorization") == "" {
-				w.Header().Set("WWW-Authenticate", `Bearer authorization="https://login.microsoftonline.com/tenant", resource="https://vault.azure.net"`)
+				w.Header().Set("WWW-Authenticate", `Bearer authorization="https://login.microsoftonline.com/tenant", `+
+					`resource="https://vault.azure.net"`)
 				w.WriteHeader(http.StatusUnauthorized)
 				return
 			}
@@ -244,7 +248,8 @@ func masters() map[string]keys.MasterKey {
 }
 
 func TestKeyServicesAreAskedWithTheSecretsCredentials(t *testing.T) {
-	secrets := map[string]string{vaultToken: "s.token\n", awsCredentials: awsSecret, azureCredentials: azureSecret, gcpCredentials: gcpSecret(t)}
+	secrets := map[string]string{vaultToken: "s.token\n", awsCredentials: awsSecret, azureCredentials: azureSecret,
+		gcpCredentials: gcpSecret(t)}
 	for name, master := range masters() {
 		t.Run(name, func(t *testing.T) {
 			dataKey := sops.DataKey()
@@ -322,7 +327,8 @@ func TestNoValueIsQuoted(t *testing.T) {
 		"a value that was replaced": sealed[:at] + "hunter2 # " + sealed[at:],
 		"a value that was changed":  strings.Replace(sealed, "data:", "data:AAAA", 1),
 		"metadata that is cut":      sealed[:strings.Index(sealed, "lastmodified")] + "    mac: ENC[AES256_GCM,data:a,iv:b,tag:c,type:str]\n",
-		"a file of no keys":         "a: b\nsops:\n    mac: ENC[AES256_GCM,data:a,iv:b,tag:c,type:str]\n    lastmodified: \"2026-01-01T00:00:00Z\"\n    version: 3.9.0\n",
+		"a file of no keys": "a: b\nsops:\n    mac: ENC[AES256_GCM,data:a,iv:b,tag:c,type:str]\n    lastmodified: " +
+			"\"2026-01-01T00:00:00Z\"\n    version: 3.9.0\n",
 		"a file beyond all measure": sealed + "# " + strings.Repeat("x", MaxFile),
 	} {
 		_, err := d.Decrypt(t.Context(), []byte(text), "a.yaml")
@@ -331,10 +337,12 @@ func TestNoValueIsQuoted(t *testing.T) {
 		}
 	}
 	other := open(t, nil, map[string]string{"me.agekey": string(sops.NewAgeKey(t).Private())})
-	if _, err := other.Decrypt(t.Context(), []byte(sealed), "a.yaml"); err == nil || !strings.Contains(err.Error(), "none of the age keys fits") {
+	if _, err := other.Decrypt(t.Context(), []byte(sealed), "a.yaml"); err == nil || !strings.Contains(err.Error(),
+		"none of the age keys fits") {
 		t.Errorf("another key: %v", err)
 	}
-	if _, err := open(t, nil, nil).Decrypt(t.Context(), []byte(sealed), "a.yaml"); err == nil || !strings.Contains(err.Error(), "the Secret has no key *.agekey") {
+	if _, err := open(t, nil, nil).Decrypt(t.Context(), []byte(sealed), "a.yaml"); err == nil || !strings.Contains(err.Error(),
+		"the Secret has no key *.agekey") {
 		t.Errorf("no key: %v", err)
 	}
 }
@@ -342,13 +350,14 @@ func TestNoValueIsQuoted(t *testing.T) {
 func TestKeysThatCannotBeUsed(t *testing.T) {
 	services := &Services{}
 	for name, tc := range map[string]struct{ key, value, want string }{
-		"no age key":                  {"a.agekey", "hunter2", "key 'a.agekey' has no age identities"},
-		"a plugin of age":             {"a.agekey", "AGE-PLUGIN-YUBIKEY-1QQPQZRAZSTP", "has no age identities"},
-		"no PGP key":                  {"a.asc", "hunter2", "is no armored PGP key"},
-		"no credentials of AWS":       {awsCredentials, "hunter2", "needs aws_access_key_id"},
-		"no credentials of Azure":     {azureCredentials, "clientSecret: hunter2", "needs tenantId"},
-		"no credentials of Google":    {gcpCredentials, "hunter2", "is no JSON"},
-		"credentials that run things": {gcpCredentials, `{"type": "external_account", "credential_source": {"executable": {"command": "hunter2"}}}`, `is of type "external_account"`},
+		"no age key":               {"a.agekey", "hunter2", "key 'a.agekey' has no age identities"},
+		"a plugin of age":          {"a.agekey", "AGE-PLUGIN-YUBIKEY-1QQPQZRAZSTP", "has no age identities"},
+		"no PGP key":               {"a.asc", "hunter2", "is no armored PGP key"},
+		"no credentials of AWS":    {awsCredentials, "hunter2", "needs aws_access_key_id"},
+		"no credentials of Azure":  {azureCredentials, "clientSecret: hunter2", "needs tenantId"},
+		"no credentials of Google": {gcpCredentials, "hunter2", "is no JSON"},
+		"credentials that run things": {gcpCredentials, `{"type": "external_account", "credential_source": {"executable": {"command": ` +
+			`"hunter2"}}}`, `is of type "external_account"`},
 	} {
 		_, err := services.New(t.Context(), map[string][]byte{tc.key: []byte(tc.value)}, AllKeys, Identity{})
 		if !errors.Is(err, ErrKeys) || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "hunter2") {

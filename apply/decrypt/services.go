@@ -17,6 +17,7 @@ import (
 	"github.com/fluxcd/pkg/cache"
 	vault "github.com/hashicorp/vault/api"
 	"google.golang.org/api/googleapi"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -148,6 +149,7 @@ func reasonOf(err error) error {
 		fromVault  *vault.ResponseError
 		fromGoogle *googleapi.Error
 		network    net.Error
+		fromKube   apierrors.APIStatus
 	)
 	switch {
 	case errors.Is(err, outbound.ErrForbiddenAddress), errors.Is(err, identity.ErrRefused):
@@ -164,6 +166,8 @@ func reasonOf(err error) error {
 		return fmt.Errorf("it answers %d %s", fromVault.StatusCode, http.StatusText(fromVault.StatusCode))
 	case errors.As(err, &fromGoogle):
 		return fmt.Errorf("it answers %d %s", fromGoogle.Code, http.StatusText(fromGoogle.Code))
+	case errors.As(err, &fromKube): // about the ServiceAccount whose identity it is
+		return errors.New(fromKube.Status().Message)
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
 		return fmt.Errorf("it did not answer within %s", answerTime)
 	case errors.As(err, &network):

@@ -30,7 +30,9 @@ type IgnoreRule struct {
 const (
 	maxIgnoredPaths = 1000
 	maxPathLength   = 1000
-	maxSelectorSize = pattern.Light / 253 // for names of 253 letters
+	// maxSelectorSize is for all expressions together: while they are matched with a name,
+	// which has up to 253 letters, news of other objects waits.
+	maxSelectorSize = 2 * pattern.MaxSize
 )
 
 // Pointer is a JSON pointer, one string a level.

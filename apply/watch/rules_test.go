@@ -49,26 +49,35 @@ func TestExpressionsTellHealthInOrder(t *testing.T) {
 		want   status.Status
 		says   string
 	}{
-		"in progress comes first": {[]kustomize.CustomHealthCheck{all}, `status: {up: true, broken: true, busy: true}`, status.InProgressStatus, ""},
-		"then a failure":          {[]kustomize.CustomHealthCheck{all}, `status: {up: true, broken: true, busy: false}`, status.FailedStatus, ""},
-		"then health":             {[]kustomize.CustomHealthCheck{all}, `status: {up: true, broken: false, busy: false}`, status.CurrentStatus, ""},
-		"nothing is in progress":  {[]kustomize.CustomHealthCheck{all}, `status: {up: false, broken: false, busy: false}`, status.InProgressStatus, ""},
+		"in progress comes first": {[]kustomize.CustomHealthCheck{all}, `status: {up: true, broken: true, busy: true}`,
+			status.InProgressStatus, ""},
+		"then a failure": {[]kustomize.CustomHealthCheck{all}, `status: {up: true, broken: true, busy: false}`, status.FailedStatus, ""},
+		"then health": {[]kustomize.CustomHealthCheck{all}, `status: {up: true, broken: false, busy: false}`,
+			status.CurrentStatus, ""},
+		"nothing is in progress": {[]kustomize.CustomHealthCheck{all}, `status: {up: false, broken: false, busy: false}`,
+			status.InProgressStatus, ""},
 		"a spec that is not seen yet": {
-			[]kustomize.CustomHealthCheck{all}, `{metadata: {name: t, generation: 2}, status: {up: true, broken: false, busy: false, observedGeneration: 1}}`,
+			[]kustomize.CustomHealthCheck{all}, `{metadata: {name: t, generation: 2}, status: {up: true, broken: false, busy: false, ` +
+				`observedGeneration: 1}}`,
 			status.InProgressStatus, "",
 		},
 		"an observedGeneration that is a text": {
-			[]kustomize.CustomHealthCheck{check("example.com/v1", "Thing", "true")}, `{metadata: {generation: 2}, status: {observedGeneration: "1"}}`,
+			[]kustomize.CustomHealthCheck{check("example.com/v1", "Thing", "true")},
+			`{metadata: {generation: 2}, status: {observedGeneration: "1"}}`,
 			status.CurrentStatus, "",
 		},
-		"a field that is not there":        {[]kustomize.CustomHealthCheck{all}, `spec: {}`, status.UnknownStatus, "no such"},
-		"a field that is no condition":     {[]kustomize.CustomHealthCheck{check("example.com/v1", "Thing", "spec.size")}, `spec: {size: 1}`, status.UnknownStatus, "not true or false"},
-		"an expression of the whole group": {[]kustomize.CustomHealthCheck{check("example.com/v2", "", "spec.size == 1")}, `spec: {size: 1}`, status.CurrentStatus, ""},
+		"a field that is not there": {[]kustomize.CustomHealthCheck{all}, `spec: {}`, status.UnknownStatus, "no such"},
+		"a field that is no condition": {[]kustomize.CustomHealthCheck{check("example.com/v1", "Thing", "spec.size")}, `spec: {size: 1}`,
+			status.UnknownStatus, "not true or false"},
+		"an expression of the whole group": {[]kustomize.CustomHealthCheck{check("example.com/v2", "", "spec.size == 1")}, `spec: {size: 1}`,
+			status.CurrentStatus, ""},
 		"one of the kind beside one of the group": {
-			[]kustomize.CustomHealthCheck{check("example.com/v1", "", "true"), check("example.com/v1", "Thing", "false")}, `spec: {}`, status.InProgressStatus, "",
+			[]kustomize.CustomHealthCheck{check("example.com/v1", "", "true"), check("example.com/v1", "Thing", "false")}, `spec: {}`,
+			status.InProgressStatus, "",
 		},
 		"one of another kind": {
-			[]kustomize.CustomHealthCheck{check("example.com/v1", "Other", "false")}, `status: {conditions: [{type: Ready, status: "True"}]}`, status.CurrentStatus, "",
+			[]kustomize.CustomHealthCheck{check("example.com/v1", "Other", "false")}, `status: {conditions: [{type: Ready, status: "True"}]}`,
+			status.CurrentStatus, "",
 		},
 	}
 	for name, tc := range tests {
@@ -169,14 +178,16 @@ metadata:
   managedFields:
   - {manager: kustomize-controller, operation: Apply, apiVersion: apps/v1, fieldsType: FieldsV1, fieldsV1: OURS}
   - {manager: hpa, operation: Apply, apiVersion: apps/v1, fieldsType: FieldsV1, fieldsV1: {"f:spec": {"f:replicas": {}}}}
-  - {manager: kubectl-edit, operation: Update, apiVersion: apps/v1, fieldsType: FieldsV1, fieldsV1: {"f:metadata": {"f:annotations": {"f:example.com/a": {}}}}}
+  - {manager: kubectl-edit, operation: Update, apiVersion: apps/v1, fieldsType: FieldsV1,
+     fieldsV1: {"f:metadata": {"f:annotations": {"f:example.com/a": {}}}}}
 spec:
   replicas: 7
   template: {spec: {containers: [{name: side, image: s}, {name: app, image: live, ports: [{containerPort: 80, protocol: TCP}]}]}}
 `
 
 const ourFields = `{"f:metadata": {"f:annotations": {"f:example.com/a": {}}}, "f:spec": {"f:template": {"f:spec": ` +
-	`{"f:containers": {"k:{\"name\":\"app\"}": {".": {}, "f:image": {}, "f:ports": {"k:{\"containerPort\":80,\"protocol\":\"TCP\"}": {"f:name": {}}}}}}}}}`
+	`{"f:containers": {"k:{\"name\":\"app\"}": {".": {}, "f:image": {}, "f:ports": {"k:{\"containerPort\":80,\"protocol\":\"TCP\"}": ` +
+	`{"f:name": {}}}}}}}}}`
 
 func ignoring(t *testing.T, paths ...string) *Rules {
 	t.Helper()
@@ -195,9 +206,10 @@ func TestIgnoredFieldsAreNoDrift(t *testing.T) {
 		ignore string
 		taken  string // from our fields
 	}{
-		"a field":                 {"/metadata/annotations/example.com~1a", `"f:metadata": {"f:annotations": {"f:example.com/a": {}}}, `},
-		"a field of an item":      {"/spec/template/spec/containers/1/image", `, "f:image": {}`},
-		"a field of items' items": {"/spec/template/spec/containers/1/ports/0/name", `, "f:ports": {"k:{\"containerPort\":80,\"protocol\":\"TCP\"}": {"f:name": {}}}`},
+		"a field":            {"/metadata/annotations/example.com~1a", `"f:metadata": {"f:annotations": {"f:example.com/a": {}}}, `},
+		"a field of an item": {"/spec/template/spec/containers/1/image", `, "f:image": {}`},
+		"a field of items' items": {"/spec/template/spec/containers/1/ports/0/name",
+			`, "f:ports": {"k:{\"containerPort\":80,\"protocol\":\"TCP\"}": {"f:name": {}}}`},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -229,7 +241,8 @@ func TestIgnoredFieldsAreAppliedAsTheyAre(t *testing.T) {
 		ignore string
 		want   string // instead of the source
 	}{
-		"what somebody changed keeps its value":       {"/metadata/annotations/example.com~1a", `{"metadata": {"annotations": {"example.com/a": "theirs"}}}`},
+		"what somebody changed keeps its value": {"/metadata/annotations/example.com~1a",
+			`{"metadata": {"annotations": {"example.com/a": "theirs"}}}`},
 		"what another manager applies is left to him": {"/spec/replicas", `{"spec": {"replicas": null}}`},
 		"what somebody removed stays away":            {"/spec/paused", `{"spec": {"paused": null}}`},
 		"what is not in the source is not there":      {"/spec/strategy", `{}`},

@@ -73,11 +73,13 @@ func TestEncryptedManifestsAreApplied(t *testing.T) {
 	e, key := newTestEnv(t), sops.NewAgeKey(t)
 	e.commit("main@sha1:1", sealedSecret(t, key, "hunter2"))
 	k := decryptingApp()
-	if _, err := e.run(k); err == nil || !strings.Contains(err.Error(), "cannot get sops decryption Secret 'ns/sops'") || errors.Is(err, reconcile.TerminalError(nil)) {
+	if _, err := e.run(k); err == nil || !strings.Contains(err.Error(), "cannot get sops decryption Secret 'ns/sops'") || errors.Is(err,
+		reconcile.TerminalError(nil)) {
 		t.Fatalf("without the Secret: %v", err)
 	}
 	e.keys("ns", sops.NewAgeKey(t))
-	if _, err := e.run(k); err == nil || !strings.Contains(err.Error(), "none of the age keys fits") || errors.Is(err, reconcile.TerminalError(nil)) {
+	if _, err := e.run(k); err == nil || !strings.Contains(err.Error(), "none of the age keys fits") || errors.Is(err,
+		reconcile.TerminalError(nil)) {
 		t.Fatalf("with another key: %v", err)
 	}
 	e.keys("ns", key)

@@ -173,7 +173,8 @@ func TestDependenciesInOtherNamespaces(t *testing.T) {
 	k := app("a")
 	k.Spec.DependsOn = []kustomizev1.DependencyReference{{Name: "b", Namespace: "other"}}
 	r := reconcilerWith(t, dep)
-	if found, err := r.dependencies().read(t.Context(), &run{k: k, state: &state{}, artifact: &meta.Artifact{}}); err != nil || found[0].State != decide.DependencyNotReady {
+	if found, err := r.dependencies().read(t.Context(), &run{k: k, state: &state{}, artifact: &meta.Artifact{}}); err != nil ||
+		found[0].State != decide.DependencyNotReady {
 		t.Errorf("allowed, and not ready: %v, %v", found, err)
 	}
 	r.NoCrossNamespaceRefs = true

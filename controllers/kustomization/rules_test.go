@@ -24,11 +24,15 @@ func TestADependencyIsJudgedByItsExpression(t *testing.T) {
 		additive   bool
 		want       string // "" if nothing is waited for
 	}{
-		"one that is true":                          {expression: `dep.metadata.labels["app/version"] == self.metadata.labels["app/version"]`},
-		"one that is false":                         {expression: `dep.metadata.labels["app/version"] == "2"`, ready: true, want: "dependency 'ns/b' is not ready according to readyExpr eval"},
-		"one about the status":                      {expression: `dep.status.conditions.exists(c, c.type == "Ready" && c.status == "True")`, ready: true},
-		"one that asks for what is not there":       {expression: `dep.metadata.annotations.x == "1"`, ready: true, want: "no such key: annotations"},
-		"one that takes too much":                   {expression: `dep.metadata.name.replace("", "` + strings.Repeat("x", 3000) + `").replace("x", "` + strings.Repeat("y", 900) + `") == ""`, want: "takes more than it may"},
+		"one that is true": {expression: `dep.metadata.labels["app/version"] == self.metadata.labels["app/version"]`},
+		"one that is false": {expression: `dep.metadata.labels["app/version"] == "2"`, ready: true,
+			want: "dependency 'ns/b' is not ready according to readyExpr eval"},
+		"one about the status": {expression: `dep.status.conditions.exists(c, c.type == "Ready" && c.status == "True")`,
+			ready: true},
+		"one that asks for what is not there": {expression: `dep.metadata.annotations.x == "1"`, ready: true,
+			want: "no such key: annotations"},
+		"one that takes too much": {expression: `dep.metadata.name.replace("", "` + strings.Repeat("x", 3000) +
+			`").replace("x", "` + strings.Repeat("y", 900) + `") == ""`, want: "takes more than it may"},
 		"one that is true, of what is not Ready":    {expression: `true`},
 		"the same, with the built-in check as well": {expression: `true`, additive: true, want: "dependency 'ns/b' is not ready"},
 	}
@@ -37,7 +41,8 @@ func TestADependencyIsJudgedByItsExpression(t *testing.T) {
 			dep := app("b")
 			dep.Labels = map[string]string{"app/version": "1"}
 			if tc.ready {
-				apimeta.SetStatusCondition(&dep.Status.Conditions, metav1.Condition{Type: meta.ReadyCondition, Status: metav1.ConditionTrue, Reason: "Test"})
+				apimeta.SetStatusCondition(&dep.Status.Conditions, metav1.Condition{Type: meta.ReadyCondition, Status: metav1.ConditionTrue,
+					Reason: "Test"})
 			}
 			e := newTestEnv(t)
 			if err := e.client.Create(t.Context(), dep); err != nil {

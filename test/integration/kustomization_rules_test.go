@@ -14,16 +14,19 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-cd/sluice/test/sops"
 )
 
 func TestKustomizationRules(t *testing.T) {
 	c := startKustomization(t)
 	for name, test := range map[string]func(*bench){
-		"health is told by expressions":                 toldByExpressions,
-		"a dependency is judged by an expression":       judgedByExpression,
-		"ignored fields keep what others set":           ignores,
-		"an ignored field that another manager applies": ignoresForAppliers,
-		"an expression that does not compile stalls":    stallsByExpression,
+		"health is told by expressions":                   toldByExpressions,
+		"a dependency is judged by an expression":         judgedByExpression,
+		"ignored fields keep what others set":             ignores,
+		"an ignored field that another manager applies":   ignoresForAppliers,
+		"an expression that does not compile stalls":      stallsByExpression,
+		"what SOPS encrypted is decrypted, with new keys": decrypts,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -67,7 +70,8 @@ func judgedByExpression(b *bench) {
 	b.kustomization("a", nil)
 	b.ready("a", revision)
 	b.kustomization("b", func(s *kustomizev1.KustomizationSpec) {
-		s.DependsOn = []kustomizev1.DependencyReference{{Name: "a", ReadyExpr: `dep.metadata.labels["app/version"] == self.metadata.labels["app/version"]`}}
+		s.DependsOn = []kustomizev1.DependencyReference{{Name: "a",
+			ReadyExpr: `dep.metadata.labels["app/version"] == self.metadata.labels["app/version"]`}}
 	})
 	b.failing("b", meta.DependencyNotReadyReason, "no such key: labels")
 	b.change("a", func(k *kustomizev1.Kustomization) { k.Labels = map[string]string{"app/version": "2"} })
@@ -140,6 +144,35 @@ func ignoresForAppliers(b *bench) {
 			b.t.Errorf("the field of another manager is claimed: %s", entry.FieldsV1.GetRawBytes())
 		}
 	}
+}
+
+func decrypts(b *bench) {
+	key := sops.NewAgeKey(b.t)
+	files := map[string]string{
+		"app/kustomization.yaml": "resources: [a.yaml]\nsecretGenerator: [{name: g, envs: [db.enc], options: {disableNameSuffixHash: true}}]\n",
+		"app/a.yaml": string(key.Encrypt(b.t, sops.File{
+			Name: "a.yaml", Regex: "^(data|stringData)$",
+			Plain: "apiVersion: v1\nkind: Secret\nmetadata:\n    name: s\nstringData:\n    password: hunter2\n",
+		})),
+		"app/db.enc": string(key.Encrypt(b.t, sops.File{Name: "db.env", Plain: "PASSWORD=hunter3\n"})),
+	}
+	b.kustomization("app", func(s *kustomizev1.KustomizationSpec) {
+		s.Decryption = &kustomizev1.Decryption{Provider: "sops", SecretRef: &meta.LocalObjectReference{Name: "keys"}}
+	})
+	revision := b.push(files)
+	b.failing("app", meta.BuildFailedReason, "cannot get sops decryption Secret '"+b.ns+"/keys'")
+	secret := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: b.ns, Name: "keys"},
+		Data:       map[string][]byte{"old.agekey": sops.NewAgeKey(b.t).Private()},
+	}
+	b.must(b.Create(b.t.Context(), secret))
+	b.failing("app", meta.BuildFailedReason, "none of the age keys fits")
+	secret.Data["new.agekey"] = key.Private()
+	b.must(b.Update(b.t.Context(), secret))
+	b.ready("app", revision)
+	b.field("v1", "Secret", "s", "aHVudGVyMg==", "data", "password")
+	b.field("v1", "Secret", "g", "aHVudGVyMw==", "data", "PASSWORD")
+	b.never("hunter")
 }
 
 func stallsByExpression(b *bench) {
