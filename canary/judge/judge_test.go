@@ -327,7 +327,7 @@ func FuzzEvidence(f *testing.F) {
 				return
 			}
 		}
-		for name, v := range map[string]float64{"LogFail": e.LogFail(), "LogPass": e.LogPass()} {
+		for name, v := range map[string]float64{"LogFail": e.LogFail(), "LogPass": e.LogPass(), "LogBelow": e.LogBelow(0.001)} {
 			if math.IsNaN(v) || math.IsInf(v, 0) {
 				t.Errorf("%s is %v after %+v", name, v, w)
 			}

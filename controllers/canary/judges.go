@@ -132,15 +132,24 @@ func (j *judges) compare(ctx context.Context, of *followed) error {
 				j.wake(of.key.canary)
 			}
 		}
-		timer := j.clock.NewTimer(of.pause())
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
-		case <-of.faster:
-			timer.Stop()
-		case <-timer.C():
+		if err := j.sleep(ctx, of.pause(), of.faster); err != nil {
+			return err
 		}
+	}
+}
+
+// sleep waits for a while. If a release begins meanwhile, it waits until what is read is of after the
+// beginning: a window that begins before it does not count.
+func (j *judges) sleep(ctx context.Context, lasts time.Duration, faster <-chan struct{}) error {
+	timer := j.clock.NewTimer(lasts)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C():
+		return nil
+	case <-faster:
+		return j.sleep(ctx, metric.Settling, nil)
 	}
 }
 
