@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package judge
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"k8s.io/utils/clock"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/judge"
+	"github.com/sluice-cd/sluice/canary/judge/replay"
+)
+
+// A replay was of the default settings, whatever the Canary's own judge was told.
+func TestAReplayIsOfTheCanarysOwnJudge(t *testing.T) {
+	c := &flaggerv1.Canary{}
+	c.Spec.Provider, c.Spec.TargetRef.Kind, c.Spec.TargetRef.Name, c.Spec.Service.Port = "istio", "Deployment", "podinfo", 80
+	c.Spec.Analysis = &flaggerv1.CanaryAnalysis{Interval: "2m", Threshold: 4, StepWeight: 25, MaxWeight: 50,
+		Judge: &flaggerv1.CanaryJudge{Alpha: "0.001", Regression: "5", Metrics: []flaggerv1.JudgeMetric{flaggerv1.JudgeErrors}}}
+	for name, tc := range map[string]struct {
+		args         []string
+		alpha, ratio float64
+		metrics      []judge.Kind
+	}{
+		"without flags": {nil, 0.001, 5, []judge.Kind{judge.Errors}},
+		"with some":     {[]string{"--alpha", "0.05", "--metrics", "latency"}, 0.05, 5, []judge.Kind{judge.Latency}},
+	} {
+		cmd := replayCommand("test", clock.RealClock{})
+		if err := cmd.ParseFlags(tc.args); err != nil {
+			t.Fatal(err)
+		}
+		flags := replay.Options{Settings: judge.Default(), Limits: replay.DefaultLimits(), Gap: time.Minute, Metrics: []judge.Kind{judge.Latency}}
+		flags.Settings.Alpha = 0.05
+		got, err := optionsOf(cmd, c, flags)
+		if err != nil || got.Settings.Alpha != tc.alpha || got.Settings.Regression != tc.ratio || !slices.Equal(got.Metrics, tc.metrics) {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+		if got.Limits.Interval != 2*time.Minute || got.Limits.Steps != 2 || got.Limits.FailedChecks != 4 {
+			t.Errorf("%s: limits %+v", name, got.Limits)
+		}
+	}
+	c.Spec.Analysis.Judge.Alpha = "x"
+	if _, err := optionsOf(replayCommand("test", clock.RealClock{}), c, replay.Options{Limits: replay.DefaultLimits()}); err == nil {
+		t.Error("a judge that is refused is replayed")
+	}
+}
