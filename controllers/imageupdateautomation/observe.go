@@ -59,6 +59,9 @@ func (r *Reconciler) observe(ctx context.Context, a *imagev1.ImageUpdateAutomati
 	if err := validatePullRequest(a, repo, at); err != nil {
 		return observation{}, err
 	}
+	if err := r.ownPushBranch(ctx, a, repo, at); err != nil {
+		return observation{}, err
+	}
 	remote, err := r.Access.Remote(ctx, repo)
 	if err != nil {
 		return observation{}, err

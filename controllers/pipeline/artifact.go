@@ -85,7 +85,7 @@ func (r artifacts) fetched(ctx context.Context, key client.ObjectKey) (found pro
 	case apierrors.IsNotFound(err):
 		return found, fmt.Sprintf("OCIRepository %s does not exist", key), nil
 	case apimeta.IsNoMatchError(err):
-		return found, fmt.Sprintf("OCIRepository %s cannot be read: its kind is not served; install the CRDs of config/crd", key), nil
+		return found, fmt.Sprintf("OCIRepository %s cannot be read: install the CRD of its kind, which comes with Sluice and with Flux", key), nil
 	case err != nil:
 		return found, "", fmt.Errorf("reading OCIRepository %s: %w", key, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net/url"
 	"path"
 	"slices"
 	"strings"
@@ -33,23 +34,37 @@ import (
 // write the same would take each other's versions for commits of people.
 type place struct {
 	stage string
-	// at is the repository, the branch and the path, or the tag, for people.
-	at string
+	// in is the branch of a repository, whichever object names it, and path what is written there;
+	// or in is a tag. at is the same for people.
+	in, path, at string
+	tag          bool
 	// policies are those whose markers it writes, and setters the other fields.
 	policies []types.NamespacedName
 	setters  []sluicev1.Setter
 }
 
+// overlaps reports whether files below one path are below the other, too.
+func (a place) overlaps(b place) bool {
+	return a.in == b.in && (within(a.path, b.path) || within(b.path, a.path))
+}
+
+// within reports whether a path is another one, or below that.
+func within(inner, outer string) bool {
+	return outer == "" || inner == outer || strings.HasPrefix(inner, outer+"/")
+}
+
 // sharesFieldsWith says which fields both write; empty is none. A stage that has setters has no
 // markers, or nobody would have written setters.
 func (a place) sharesFieldsWith(b place) string {
-	if a.at != b.at {
+	if !a.overlaps(b) {
 		return ""
 	}
+	if a.tag {
+		return "the tag"
+	}
 	for _, s := range a.setters {
-		s.Artifact = ""
 		for _, other := range b.setters {
-			if other.Artifact = ""; equality.Semantic.DeepEqual(s, other) {
+			if equality.Semantic.DeepEqual(fieldOf(a.path, s), fieldOf(b.path, other)) {
 				return "the field of a setter in " + s.File
 			}
 		}
@@ -62,8 +77,44 @@ func (a place) sharesFieldsWith(b place) string {
 	return ""
 }
 
-// placesOf are what the stages of a pipeline write in Git; branch is that of a GitRepository.
-func placesOf(p *sluicev1.Pipeline, branch func(types.NamespacedName) string) []place {
+// fieldOf is a setter as one of its file, whoever it is for.
+func fieldOf(below string, s sluicev1.Setter) sluicev1.Setter {
+	s.Artifact, s.File = "", path.Join(below, s.File)
+	return s
+}
+
+// branches tell which branch of which repository a GitRepository is about. Several objects may be
+// about one repository.
+type branches func(types.NamespacedName) (repository, branch string)
+
+// branches reads each GitRepository once.
+func (r *Reconciler) branches(ctx context.Context) branches {
+	read := map[types.NamespacedName][2]string{}
+	return func(key types.NamespacedName) (string, string) {
+		if known, ok := read[key]; ok {
+			return known[0], known[1]
+		}
+		var repo sourcev1.GitRepository
+		_ = r.Client.Get(ctx, key, &repo) // who opens it says that it does not exist
+		read[key] = [2]string{cmp.Or(sameRepository(repo.Spec.URL), key.String()), writeback.BranchOf(&sluicev1.Stage{}, &repo)}
+		return read[key][0], read[key][1]
+	}
+}
+
+// sameRepository is the address of a repository without what makes no difference. One by SSH and
+// one by HTTPS are taken for two: forges may serve them at other paths.
+func sameRepository(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return address
+	}
+	u.User, u.Host = nil, strings.ToLower(u.Host)
+	u.Path = strings.TrimSuffix(strings.TrimRight(u.Path, "/"), ".git")
+	return u.String()
+}
+
+// placesOf are what the stages of a pipeline write.
+func placesOf(p *sluicev1.Pipeline, of branches) []place {
 	var policies []types.NamespacedName
 	for _, a := range p.Spec.Artifacts {
 		if a.ImagePolicyRef != nil {
@@ -73,14 +124,20 @@ func placesOf(p *sluicev1.Pipeline, branch func(types.NamespacedName) string) []
 	var places []place
 	for i := range p.Spec.Stages {
 		stage := &p.Spec.Stages[i]
-		if stage.Write.Tag != nil {
-			continue
-		}
-		key := sourceKeyOf(p, stage)
 		for _, t := range targetsOf(stage) {
+			if t.tag != nil {
+				if tag, err := tagName(t.tag); err == nil { // who opens it says what is wrong with it
+					places = append(places, place{stage: stage.Name, in: tag.Name(), at: tag.Name(), tag: true})
+				}
+				continue
+			}
+			key := sourceKeyOf(p, stage)
 			where := strings.TrimPrefix(path.Clean("/"+t.path), "/")
+			repository, branch := of(key)
+			branch = cmp.Or(stage.Write.Branch, branch)
 			places = append(places, place{
-				stage: stage.Name, at: fmt.Sprintf("path %q of branch %s of GitRepository %s", where, cmp.Or(stage.Write.Branch, branch(key)), key),
+				stage: stage.Name, in: repository + "#" + branch, path: where,
+				at:       fmt.Sprintf("path %q of branch %s of GitRepository %s", where, branch, key),
 				policies: policies, setters: stage.Write.Setters,
 			})
 		}
@@ -93,8 +150,11 @@ func distinct(places []place) error {
 	for i, a := range places {
 		for _, b := range places[:i] {
 			if fields := a.sharesFieldsWith(b); fields != "" && a.stage != b.stage {
+				if a.tag {
+					return refuse("spec.stages[%s].write.tag: stage %s writes %s, too: give each a tag of its own", a.stage, b.stage, b.at)
+				}
 				return refuse("spec.stages[%s].write.path: stage %s writes %s at %s, too: give each a path or a branch of its own",
-					a.stage, b.stage, fields, a.at)
+					a.stage, b.stage, fields, b.at)
 			}
 		}
 	}
@@ -108,23 +168,16 @@ func (r *Reconciler) alone(ctx context.Context, p *sluicev1.Pipeline) error {
 	if err := r.Client.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("listing pipelines: %w", err)
 	}
-	branch := func(key types.NamespacedName) string {
-		var repo sourcev1.GitRepository
-		_ = r.Client.Get(ctx, key, &repo) // who opens it says that it does not exist
-		return writeback.BranchOf(&sluicev1.Stage{}, &repo)
-	}
-	ours := placesOf(p, branch)
+	of := r.branches(ctx)
+	ours := placesOf(p, of)
 	if err := distinct(ours); err != nil {
 		return err
 	}
 	for i := range all.Items {
-		other := &all.Items[i]
-		shared := func(key types.NamespacedName) bool { return slices.Contains(p.Sources(), key) }
-		if !isOlder(other, p) || !slices.ContainsFunc(other.Sources(), shared) {
-			continue
-		}
-		if err := apart(ours, other, placesOf(other, branch)); err != nil {
-			return err
+		if other := &all.Items[i]; isOlder(other, p) {
+			if err := apart(ours, other, placesOf(other, of)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -134,11 +187,17 @@ func (r *Reconciler) alone(ctx context.Context, p *sluicev1.Pipeline) error {
 func apart(ours []place, other *sluicev1.Pipeline, theirs []place) error {
 	for _, b := range theirs {
 		for _, a := range ours {
-			if fields := a.sharesFieldsWith(b); fields != "" {
-				return reconcile.TerminalError(reconciler.WithReason(sluicev1.PathInUseReason, fmt.Errorf(
-					"spec.stages[%s].write.path: stage %s of Pipeline %s/%s writes %s at %s, too: give one of them another path or branch, or delete one",
-					a.stage, b.stage, other.Namespace, other.Name, fields, a.at)))
+			fields := a.sharesFieldsWith(b)
+			if fields == "" {
+				continue
 			}
+			field, remedy := "path", "another path or branch"
+			if a.tag {
+				field, remedy = "tag", "another tag"
+			}
+			return reconcile.TerminalError(reconciler.WithReason(sluicev1.PathInUseReason, fmt.Errorf(
+				"spec.stages[%s].write.%s: stage %s of Pipeline %s/%s writes %s at %s, too: give one of them %s, or delete one",
+				a.stage, field, b.stage, other.Namespace, other.Name, fields, b.at, remedy)))
 		}
 	}
 	return nil
