@@ -3,7 +3,11 @@
 package harness
 
 import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -11,6 +15,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/static"
 )
 
 // PushImage pushes an image without layers whose config carries the labels, and
@@ -25,6 +30,26 @@ func (p *Playground) PushImage(ctx context.Context, repository, tag string, labe
 		return "", err
 	}
 	return p.Push(ctx, repository, tag, img)
+}
+
+// Manifests is an artifact of one file, as `flux push artifact` makes it of a folder.
+func Manifests(file, manifests, revision string) (v1.Image, error) {
+	var layer bytes.Buffer
+	zip := gzip.NewWriter(&layer)
+	files := tar.NewWriter(zip)
+	err := files.WriteHeader(&tar.Header{Name: file, Mode: 0o600, Size: int64(len(manifests))})
+	if err == nil {
+		_, err = files.Write([]byte(manifests))
+	}
+	if err := errors.Join(err, files.Close(), zip.Close()); err != nil {
+		return nil, err
+	}
+	const mediaType = "application/vnd.cncf.flux.content.v1.tar+gzip"
+	image, err := mutate.Append(empty.Image, mutate.Addendum{Layer: static.NewLayer(layer.Bytes(), mediaType), MediaType: mediaType})
+	if err != nil {
+		return nil, err
+	}
+	return mutate.Annotations(image, map[string]string{"org.opencontainers.image.revision": revision}).(v1.Image), nil
 }
 
 // Push pushes img as repository:tag to the playground's registry and returns

@@ -5,9 +5,6 @@
 package ocirepository
 
 import (
-	"archive/tar"
-	"bytes"
-	"compress/gzip"
 	"context"
 	"fmt"
 	"io"
@@ -23,11 +20,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/google/go-containerregistry/pkg/name"
 	fakeregistry "github.com/google/go-containerregistry/pkg/registry"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/static"
 	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -92,18 +85,8 @@ func (f *fixture) must(err error) {
 func (f *fixture) push(tag, color string) string {
 	f.t.Helper()
 	manifest := fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: app, namespace: %s}\ndata: {color: %s}\n", f.ns, color)
-	var layer bytes.Buffer
-	zip := gzip.NewWriter(&layer)
-	files := tar.NewWriter(zip)
-	f.must(files.WriteHeader(&tar.Header{Name: "deploy/app.yaml", Mode: 0o600, Size: int64(len(manifest))}))
-	_, err := files.Write([]byte(manifest))
+	image, err := harness.Manifests("deploy/app.yaml", manifest, "main@sha1:"+color)
 	f.must(err)
-	f.must(files.Close())
-	f.must(zip.Close())
-	const mediaType = "application/vnd.cncf.flux.content.v1.tar+gzip"
-	image, err := mutate.Append(empty.Image, mutate.Addendum{Layer: static.NewLayer(layer.Bytes(), mediaType), MediaType: mediaType})
-	f.must(err)
-	image = mutate.Annotations(image, map[string]string{"org.opencontainers.image.revision": "main@sha1:" + color}).(v1.Image)
 	ref, err := name.NewTag(f.host + "/team/app:" + tag)
 	f.must(err)
 	f.must(remote.Write(ref, image))
