@@ -16,7 +16,7 @@ export async function copy(text: string): Promise<void> {
 }
 
 /** A button that copies, and says so. */
-export function Copy(props: { text: string; label?: string; what?: string }) {
+export function Copy(props: { text: string; label?: string; what?: string; tabIndex?: number | undefined }) {
   const done = useSignal<"" | "copied" | "not copied">("");
   const press = () =>
     copy(props.text).then(
@@ -27,6 +27,7 @@ export function Copy(props: { text: string; label?: string; what?: string }) {
     <button
       type="button"
       class="copy"
+      tabIndex={props.tabIndex}
       onClick={(event) => {
         event.stopPropagation();
         void press();
@@ -39,11 +40,11 @@ export function Copy(props: { text: string; label?: string; what?: string }) {
 }
 
 /** A command line that does what the page does, to copy. */
-export function Command(props: { line: string }) {
+export function Command(props: { line: string; tabIndex?: number | undefined }) {
   return (
     <span class="command">
       <code>{props.line}</code>
-      <Copy text={props.line} />
+      <Copy text={props.line} tabIndex={props.tabIndex} />
     </span>
   );
 }
@@ -65,21 +66,21 @@ export function lineOf(remedy: Remedy): string {
   return remedy.command ? `${remedy.program ?? "sluice"} ${remedy.command}` : "";
 }
 
-/** What a person can do: a command to copy, a page to go to, or words alone. */
-export function Remedies(props: { of: readonly Remedy[] | undefined }) {
+/** What a person can do: a command to copy, a page to go to, or words alone. In a grid, the tabulator comes here from one row only. */
+export function Remedies(props: { of: readonly Remedy[] | undefined; tabIndex?: number | undefined }) {
   if (!props.of?.length) return null;
   return (
     <ul class="remedies">
       {props.of.map((remedy, i) => (
         <li key={i}>
           {remedy.url && safe(remedy.url) ? (
-            <a href={remedy.url} target="_blank" rel="noreferrer noopener">
+            <a href={remedy.url} target="_blank" rel="noreferrer noopener" tabIndex={props.tabIndex}>
               {remedy.text} ↗
             </a>
           ) : (
             <span>{remedy.text}</span>
           )}
-          {remedy.command && <Command line={lineOf(remedy)} />}
+          {remedy.command && <Command line={lineOf(remedy)} tabIndex={props.tabIndex} />}
         </li>
       ))}
     </ul>

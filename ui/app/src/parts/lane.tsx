@@ -89,7 +89,7 @@ export const LaneRow = memo(
             />
           ),
         )}
-        {about && <Spoken about={about} />}
+        {about && <Spoken about={about} tabIndex={props.tabbed < 0 ? -1 : 0} />}
       </div>
     );
   },
@@ -203,7 +203,7 @@ function Stage({ stage, tabIndex, onFocus }: { stage: LaneStage; tabIndex: numbe
 }
 
 /** Why a lane needs a person, since when, when it is tried again, and what to do. */
-function Spoken({ about }: { about: Cell | LaneStage }) {
+function Spoken({ about, tabIndex }: { about: Cell | LaneStage; tabIndex: number }) {
   const cell = "column" in about ? about : undefined;
   const where = cell ? columnWords[cell.column] : `Stage ${(about as LaneStage).name}`;
   return (
@@ -221,7 +221,7 @@ function Spoken({ about }: { about: Cell | LaneStage }) {
         {about.message && <>: {about.message}</>}
         {cell?.retry && <span class="dim"> · tried again {cell.retry}</span>}
       </p>
-      <Remedies of={cell?.remedies} />
+      <Remedies of={cell?.remedies} tabIndex={tabIndex} />
     </div>
   );
 }
