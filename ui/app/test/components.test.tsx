@@ -126,3 +126,13 @@ describe("a button", () => {
     expect(root.querySelector("[role=alert]")?.textContent).toBe("you may not patch canaries");
   });
 });
+
+describe("the line of a lane", () => {
+  it("begins at its first step, and passes those that it has not", () => {
+    const none = ["image", "policy", "commit", "canary"];
+    const cells = podinfo.cells.map((cell) => (none.includes(cell.column) ? { column: cell.column, state: "none" as const } : cell));
+    row({ ...podinfo, cells });
+    const lines = [...root.querySelectorAll("[data-column]")].map((cell) => cell.querySelector(".hop") !== null);
+    expect(lines).toEqual([false, false, false, true, true, true, false]);
+  });
+});

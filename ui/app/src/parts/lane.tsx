@@ -83,7 +83,7 @@ export const LaneRow = memo(
               key={cell.column}
               lane={lane}
               cell={cell}
-              next={lane.cells.slice(i + 1).find((c) => c.state !== "none")?.state ?? (staged ? "ready" : undefined)}
+              next={nextOf(lane, i)}
               tabIndex={tab(i + 1)}
               onFocus={() => props.onFocus(i + 1)}
             />
@@ -96,10 +96,17 @@ export const LaneRow = memo(
   (a, b) => a.lane === b.lane && a.index === b.index && a.top === b.top && a.tabbed === b.tabbed,
 );
 
+/** The state of the step after a cell; undefined before the lane begins, and at its end. */
+function nextOf(lane: Lane, at: number): CellState | undefined {
+  const is = (cell: Cell) => cell.state !== "none";
+  if (!lane.cells.slice(0, at + 1).some(is)) return undefined;
+  return lane.cells.slice(at + 1).find(is)?.state ?? (lane.stages.length > 0 ? "ready" : undefined);
+}
+
 interface CellProps {
   lane: Lane;
   cell: Cell;
-  /** State of the step after it; undefined is the end of the lane. */
+  /** State of the step that a line leads to; undefined is none. */
   next: CellState | undefined;
   tabIndex: number;
   onFocus: () => void;
