@@ -2,6 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import type { Tag, TimelineEvent } from "../src/api/types";
+import { kindsOf } from "../src/kinds";
 import { pageOf, pageOfCell } from "../src/links";
 import { sentence } from "../src/parts/announcer";
 import { safe } from "../src/parts/command";
@@ -146,4 +147,13 @@ describe("a timeline", () => {
     expect(rows[4]).toBe("| 2026-05-01 12:00:00 | Canary apps/podinfo | Normal | Synced | first |");
     expect(rows[5]).toBe("| 2026-05-01 12:02:00 | Canary apps/podinfo | Warning | Synced | a \\| b &lt;c> d (×3) |");
   });
+});
+
+describe("the kinds of objects", () => {
+  const session = { version: "", user: "", cluster: "", readOnly: true };
+  it("are those that are there and those of which it is known why not, in the order of a release", () => {
+    const missing = [{ kind: "ImagePolicy", why: "you may not list it" }];
+    expect(kindsOf({ ...session, kinds: ["Deployment", "Canary", "GitRepository"], missing })).toEqual(["ImagePolicy", "GitRepository", "Canary", "Deployment"]);
+  });
+  it("are none where none can be listed", () => expect(kindsOf({ ...session, kinds: null, missing: [] })).toEqual([]));
 });

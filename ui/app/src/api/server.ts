@@ -11,8 +11,8 @@ export interface Session {
   cluster: string;
   /** The only namespace that is looked at; left out, it is all of them. */
   namespace?: string;
-  /** Kinds that can be listed. */
-  kinds: string[];
+  /** Kinds that can be listed; null is none. */
+  kinds: string[] | null;
   /** Nothing can be changed from here. */
   readOnly: boolean;
   /** Kinds that the user may not list, or that the cluster does not serve. */
