@@ -79,7 +79,8 @@ func TestAPushedVersionIsSeenAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reader := fake.NewClientBuilder().WithScheme(scheme).WithIndex(&sourcev1.OCIRepository{}, byTag, indexTag).WithObjects(f.obj.DeepCopy()).Build()
+	reader := fake.NewClientBuilder().WithScheme(scheme).WithIndex(&sourcev1.OCIRepository{}, byTag, indexTag).
+		WithObjects(f.obj.DeepCopy()).Build()
 	if woken := f.followersOf(reader)(t.Context(), Followed(f.host+"/"+repository+":1.1.0")); len(woken) != 1 {
 		t.Fatalf("woken: %v", woken)
 	}
