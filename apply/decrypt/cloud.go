@@ -189,18 +189,26 @@ type azureAccount struct {
 	Password          string `json:"password"`
 }
 
+// cloud is where tokens are issued.
+func (c azureAccount) cloud() cloud.Configuration {
+	if c.AuthorityHost == "" {
+		return cloud.AzurePublic
+	}
+	return cloud.Configuration{
+		ActiveDirectoryAuthorityHost: c.AuthorityHost, Services: map[cloud.ServiceName]cloud.ServiceConfiguration{},
+	}
+}
+
 // readAzure reads credentials. own says that they are an identity of the controller's.
 func (s *Services) readAzure(value []byte) (who azcore.TokenCredential, own bool, err error) {
 	var c azureAccount
 	if yaml.Unmarshal(bytes.TrimPrefix(value, []byte("\ufeff")), &c) != nil {
 		return nil, false, errors.New("is no YAML, or JSON, in UTF-8")
 	}
-	options := azcore.ClientOptions{Cloud: cloud.AzurePublic, Transport: s.httpClient()}
-	if c.AuthorityHost != "" {
-		options.Cloud = cloud.Configuration{
-			ActiveDirectoryAuthorityHost: c.AuthorityHost, Services: map[cloud.ServiceName]cloud.ServiceConfiguration{},
-		}
+	if c.Tenant != "" && c.AppID != "" && c.Password != "" && c.TenantID == "" {
+		c.TenantID, c.ClientID, c.ClientSecret = c.Tenant, c.AppID, c.Password
 	}
+	options := azcore.ClientOptions{Cloud: c.cloud(), Transport: s.httpClient()}
 	switch {
 	case c.TenantID != "" && c.ClientID != "" && c.ClientSecret != "":
 		who, err = azidentity.NewClientSecretCredential(c.TenantID, c.ClientID, c.ClientSecret,
@@ -212,9 +220,6 @@ func (s *Services) readAzure(value []byte) (who azcore.TokenCredential, own bool
 		}
 		who, err = azidentity.NewClientCertificateCredential(c.TenantID, c.ClientID, certificates, key,
 			&azidentity.ClientCertificateCredentialOptions{ClientOptions: options, SendCertificateChain: c.SendChain})
-	case c.Tenant != "" && c.AppID != "" && c.Password != "":
-		who, err = azidentity.NewClientSecretCredential(c.Tenant, c.AppID, c.Password,
-			&azidentity.ClientSecretCredentialOptions{ClientOptions: options})
 	case c.ClientID != "":
 		own = true
 		who, err = azidentity.NewManagedIdentityCredential(&azidentity.ManagedIdentityCredentialOptions{ID: azidentity.ClientID(c.ClientID)})

@@ -12,7 +12,8 @@ import (
 // FuzzPointer reads, sets and removes what a path leads to in any object.
 func FuzzPointer(f *testing.F) {
 	object := `{"spec": {"replicas": 1, "list": [{"name": "a", "port": 1}, "x"], "a/b": {"c~d": null}}}`
-	for _, path := range []string{"/spec/replicas", "/spec/list/0/port", "/spec/list/1", "/spec/list/-1", "/spec/a~1b/c~0d", "", "/", "//", "spec"} {
+	for _, path := range []string{"/spec/replicas", "/spec/list/0/port", "/spec/list/1", "/spec/list/-1", "/spec/a~1b/c~0d",
+		"", "/", "//", "spec"} {
 		f.Add(object, path, `{"f:spec": {"f:list": {"k:{\"name\":\"a\"}": {"f:port": {}}, "v:\"x\"": {}}, "f:replicas": {}}}`)
 	}
 	f.Fuzz(func(t *testing.T, text, path, fields string) {

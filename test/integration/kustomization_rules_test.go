@@ -87,7 +87,7 @@ func ignores(b *bench) {
 		{Paths: []string{"/spec/replicas", "/spec/template/spec/containers/0/image"}, Target: &kustomize.Selector{Kind: "Deployment", Name: "d"}},
 	}
 	b.kustomization("app", func(s *kustomizev1.KustomizationSpec) { s.Ignore = rules })
-	text := strings.Replace(configMap("a", "1"), "data:", "data:\n  theirs: original", 1)
+	text := strings.Replace(configMap("a", "1"), "\ndata:", "\ndata:\n  theirs: original", 1)
 	files := map[string]string{"app/a.yaml": text, "app/d.yaml": deployment("d", 0, "")}
 	b.ready("app", b.push(files))
 	b.patch("somebody", b.object("v1", "ConfigMap", "a"), types.MergePatchType, `{"data":{"theirs":"changed"}}`)
@@ -137,7 +137,7 @@ func ignoresForAppliers(b *bench) {
 	})
 	b.ready("app", b.push(map[string]string{"app/a.yaml": configMap("a", "1")}))
 	b.serverSideApply("somebody", configMap("a", "theirs"))
-	b.ready("app", b.push(map[string]string{"app/a.yaml": strings.Replace(configMap("a", "3"), "data:", "data:\n  more: x", 1)}))
+	b.ready("app", b.push(map[string]string{"app/a.yaml": strings.Replace(configMap("a", "3"), "\ndata:", "\ndata:\n  more: x", 1)}))
 	b.field("v1", "ConfigMap", "a", map[string]any{"key": "theirs", "more": "x"}, "data")
 	for _, entry := range b.object("v1", "ConfigMap", "a").GetManagedFields() {
 		if entry.Manager == "kustomize-controller" && strings.Contains(string(entry.FieldsV1.GetRawBytes()), "f:key") {
