@@ -189,6 +189,14 @@ type azureAccount struct {
 	Password          string `json:"password"`
 }
 
+// spelledOut are the credentials in Flux's names, if they have those of `az`.
+func (c azureAccount) spelledOut() azureAccount {
+	if c.Tenant != "" && c.AppID != "" && c.Password != "" && c.TenantID == "" {
+		c.TenantID, c.ClientID, c.ClientSecret = c.Tenant, c.AppID, c.Password
+	}
+	return c
+}
+
 // cloud is where tokens are issued.
 func (c azureAccount) cloud() cloud.Configuration {
 	if c.AuthorityHost == "" {
@@ -205,9 +213,7 @@ func (s *Services) readAzure(value []byte) (who azcore.TokenCredential, own bool
 	if yaml.Unmarshal(bytes.TrimPrefix(value, []byte("\ufeff")), &c) != nil {
 		return nil, false, errors.New("is no YAML, or JSON, in UTF-8")
 	}
-	if c.Tenant != "" && c.AppID != "" && c.Password != "" && c.TenantID == "" {
-		c.TenantID, c.ClientID, c.ClientSecret = c.Tenant, c.AppID, c.Password
-	}
+	c = c.spelledOut()
 	options := azcore.ClientOptions{Cloud: c.cloud(), Transport: s.httpClient()}
 	switch {
 	case c.TenantID != "" && c.ClientID != "" && c.ClientSecret != "":
