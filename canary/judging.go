@@ -146,9 +146,6 @@ func (p Plan) Judges(s State) bool {
 	return p.Judge != nil && !p.Skip && analysing(s.Phase) && at >= 0 && p.judged(p.Steps[at]) && s.Fallback == nil && !paused(s.Hold)
 }
 
-// settling is how long proxies may take to take new weights up.
-const settling = 10 * time.Second
-
 // ShareDuring returns the canary's share of the users between two moments; it is zero if the
 // weight does not say it, or was not the same all the time. ok is false if the arms could not be
 // compared all the time, or if the canary was still warming up.
@@ -165,7 +162,7 @@ func (p Plan) ShareDuring(h History, from, to time.Time) (share float64, ok bool
 		}
 	}
 	known := p.Routed && !p.InPlace && p.Affinity == nil && !steps[begin].Mirror
-	if begin != end || !known || from.Before(steps[begin].At.Add(settling)) {
+	if begin != end || !known || from.Before(steps[begin].At.Add(judge.SettlesWithin)) {
 		return 0, true
 	}
 	return float64(steps[begin].Weight) / 100, true

@@ -2,12 +2,19 @@
 
 package judge
 
-import "math"
+import (
+	"math"
+	"time"
+)
 
 const (
 	splitTolerated = 1.1
 	splitAlpha     = 0.001
 )
+
+// SettlesWithin is how long proxies may take to take new weights up: until then, who gets which requests says
+// nothing about weights.
+const SettlesWithin = 10 * time.Second
 
 // Split is the evidence that the arms get other shares of the requests than their
 // weights say: retries, ejected pods, or a route that does not do what it is told.

@@ -189,7 +189,7 @@ func (r Recorded) weight(w counter.Increments) float64 {
 	weight := 0.0
 	for i, s := range r.Steps {
 		switch {
-		case !s.At.After(w.Earliest()):
+		case !s.At.Add(judge.SettlesWithin).After(w.Earliest()):
 			weight = s.Weight
 		case s.At.Before(w.To):
 			return 0
