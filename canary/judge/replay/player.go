@@ -106,7 +106,11 @@ func (p *Player) running(w counter.Increments) (Recorded, bool) {
 		return Recorded{}, w.Canary.Requests > 0 || p.current != nil && w.To.Sub(p.current.last) < p.options.Gap
 	}
 	for _, h := range p.options.History {
-		if w.To.After(h.From) && (h.To.IsZero() || w.From.Before(h.To)) {
+		begins := h.From
+		if !h.Begins.IsZero() {
+			begins = h.Begins
+		}
+		if !w.Earliest().Before(begins) && (h.To.IsZero() || w.From.Before(h.To)) {
 			return h, true
 		}
 	}

@@ -38,6 +38,8 @@ type Recorded struct {
 	Revision string
 	// From is when the analysis began, and To when it ended; zero if it has not.
 	From, To time.Time
+	// Begins is when the canary got its first users; zero is From. What was counted before that is of another release.
+	Begins time.Time
 	// Outcome and Reason are those that were, in the words of the Canary.
 	Outcome, Reason string
 	// Steps are the weights of the canary, each from its time on.

@@ -140,6 +140,16 @@ func TestAHistorySaysWhichWindowsAreOfWhichRelease(t *testing.T) {
 	}
 }
 
+// What the canary of one release got last was taken for what the next one, which began at once, got first.
+func TestAReleaseBeginsWithItsFirstStep(t *testing.T) {
+	o := options()
+	from := noon.Add(30 * time.Minute)
+	o.History = []replay.Recorded{{From: from, Begins: from.Add(time.Minute)}}
+	if releases := play(t, o, record(t, 0.001, 1)); len(releases) != 1 || !releases[0].From.Equal(from.Add(time.Minute)) {
+		t.Errorf("got %+v", releases)
+	}
+}
+
 func TestAWindowInWhichTheWeightChangedSaysNothingAboutShares(t *testing.T) {
 	o := options()
 	from := noon.Add(30 * time.Minute)

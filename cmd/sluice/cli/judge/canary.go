@@ -73,6 +73,9 @@ func recordedOf(c *flaggerv1.Canary) []replay.Recorded {
 	var all []replay.Recorded
 	for _, r := range slices.Backward(c.Status.History) {
 		recorded := replay.Recorded{Revision: r.Revision, From: r.StartedAt.Time, To: r.EndedAt.Time, Outcome: r.Verdict, Reason: r.Reason}
+		if len(r.Steps) > 0 {
+			recorded.Begins = r.Steps[0].At.Time
+		}
 		for _, s := range r.Steps {
 			if !s.Mirror {
 				recorded.Steps = append(recorded.Steps, replay.Step{At: s.At.Time, Weight: float64(s.Weight) / 100})
