@@ -20,7 +20,7 @@ const groups: { group: Group; mark: CellState; say: (n: number) => string }[] = 
   { group: "failed", mark: "failed", say: (n) => `${n} failed` },
   { group: "waiting", mark: "waiting", say: (n) => `${n} waiting` },
   { group: "moving", mark: "moving", say: (n) => `${n} moving` },
-  { group: "rest", mark: "ready", say: (n) => `${n} in order` },
+  { group: "rest", mark: "ready", say: (n) => `${n} at rest` },
 ];
 
 /** The group that a lane is counted in. */
