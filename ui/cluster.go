@@ -212,7 +212,7 @@ func (c *Cluster) kindOf(kind string) (schema.GroupVersionKind, bool) {
 func (c *Cluster) cachedKinds() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var names []string
+	names := []string{}
 	for kind := range c.kinds {
 		names = append(names, kind)
 	}

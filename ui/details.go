@@ -57,7 +57,7 @@ func (s *Server) detail(of func(context.Context, client.ObjectKey, *http.Request
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), patience)
 		defer cancel()
-		found, err := of(ctx, client.ObjectKey{Namespace: r.PathValue("namespace"), Name: r.PathValue("name")}, r)
+		found, err := of(ctx, client.ObjectKey{Namespace: namespaceOf(r), Name: r.PathValue("name")}, r)
 		var unknown *unknownKindError
 		switch {
 		case errors.As(err, &unknown):
@@ -68,6 +68,14 @@ func (s *Server) detail(of func(context.Context, client.ObjectKey, *http.Request
 			answer(w, http.StatusOK, found)
 		}
 	})
+}
+
+// namespaceOf is the namespace of a path, which writes - for the objects of the cluster.
+func namespaceOf(r *http.Request) string {
+	if namespace := r.PathValue("namespace"); namespace != "-" {
+		return namespace
+	}
+	return ""
 }
 
 func (s *Server) canary(ctx context.Context, key client.ObjectKey, _ *http.Request) (any, error) {
