@@ -466,6 +466,8 @@ export interface Judgement {
   message?: string;
   /** Problem is why the arms cannot be compared. */
   problem?: string;
+  /** Remarks are about pods that the last comparison does not count as the others. */
+  remarks?: string[];
   /** ThresholdsOnly means that the judge decides nothing, because its test of itself failed. */
   thresholdsOnly?: boolean;
   /** Findings are about each metric. */
