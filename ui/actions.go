@@ -47,22 +47,12 @@ func (s *Server) act(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
 	defer cancel()
-	err := s.carryOut(ctx, asked)
-	var unknown *unknownKindError
-	var objection *command.ObjectionError
-	switch {
-	case err == nil:
-		s.Log.Info("carried out", "verb", asked.Verb, "kind", asked.Kind, "namespace", asked.Namespace, "name", asked.Name, "by", s.Cluster.User)
-		w.WriteHeader(http.StatusNoContent)
-	case errors.As(err, &unknown):
-		refuse(w, http.StatusNotFound, err.Error())
-	case errors.As(err, &objection):
-		refuse(w, http.StatusConflict, objection.Why)
-	case errors.Is(err, errUnknownVerb):
-		refuse(w, http.StatusBadRequest, err.Error())
-	default:
+	if err := s.carryOut(ctx, asked); err != nil {
 		refuse(w, codeOf(err), err.Error())
+		return
 	}
+	s.Log.Info("carried out", "verb", asked.Verb, "kind", asked.Kind, "namespace", asked.Namespace, "name", asked.Name, "by", s.Cluster.User)
+	w.WriteHeader(http.StatusNoContent)
 }
 
 // canaryVerbs are the commands to a Canary.

@@ -5,7 +5,6 @@ package ui
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -58,13 +57,9 @@ func (s *Server) detail(of func(context.Context, client.ObjectKey, *http.Request
 		ctx, cancel := context.WithTimeout(r.Context(), patience)
 		defer cancel()
 		found, err := of(ctx, client.ObjectKey{Namespace: namespaceOf(r), Name: r.PathValue("name")}, r)
-		var unknown *unknownKindError
-		switch {
-		case errors.As(err, &unknown):
-			refuse(w, http.StatusNotFound, err.Error())
-		case err != nil:
+		if err != nil {
 			refuse(w, codeOf(err), err.Error())
-		default:
+		} else {
 			answer(w, http.StatusOK, found)
 		}
 	})

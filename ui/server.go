@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net"
@@ -17,6 +18,8 @@ import (
 	"github.com/klauspost/compress/gzhttp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/utils/clock"
+
+	"github.com/sluice-cd/sluice/ui/command"
 )
 
 // Options of a [Server].
@@ -61,6 +64,7 @@ func NewServer(o Options) (*Server, error) {
 	api.HandleFunc("GET /api/v1/stream", s.stream)
 	api.Handle("GET /api/v1/canaries/{namespace}/{name}", compressed(s.detail(s.canary)))
 	api.Handle("GET /api/v1/pipelines/{namespace}/{name}", compressed(s.detail(s.pipeline)))
+	api.Handle("GET /api/v1/policies/{namespace}/{name}", compressed(s.detail(s.policy)))
 	api.Handle("GET /api/v1/automations/{namespace}/{name}", compressed(s.detail(s.automation)))
 	api.Handle("GET /api/v1/objects/{kind}/{namespace}/{name}", compressed(s.detail(s.object)))
 	api.Handle("GET /api/v1/objects", compressed(http.HandlerFunc(s.objects)))
@@ -104,8 +108,8 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	return nil
 }
 
-// policy is the Content-Security-Policy: the page loads nothing but its own files.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; " +
+// contentPolicy is the Content-Security-Policy: the page loads nothing but its own files.
+const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; " +
 	"base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
 // guarded refuses requests for other hosts: a page of somebody else whose name was made to resolve to this address must not
@@ -113,7 +117,7 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 func guarded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
-		header.Set("Content-Security-Policy", policy)
+		header.Set("Content-Security-Policy", contentPolicy)
 		header.Set("X-Content-Type-Options", "nosniff")
 		header.Set("Referrer-Policy", "no-referrer")
 		header.Set("Cross-Origin-Opener-Policy", "same-origin")
@@ -187,9 +191,18 @@ func answer(w http.ResponseWriter, code int, body any) {
 	_ = json.NewEncoder(w).Encode(body)
 }
 
-// codeOf is the status of an error of the API server.
+// codeOf is the status of an error: of the API server, of a request, of a command.
 func codeOf(err error) int {
+	var unknown *unknownKindError
+	var objection *command.ObjectionError
+	var bad *badRequestError
 	switch {
+	case errors.As(err, &unknown):
+		return http.StatusNotFound
+	case errors.As(err, &objection):
+		return http.StatusConflict
+	case errors.As(err, &bad), errors.Is(err, errUnknownVerb):
+		return http.StatusBadRequest
 	case apierrors.IsNotFound(err):
 		return http.StatusNotFound
 	case apierrors.IsForbidden(err):

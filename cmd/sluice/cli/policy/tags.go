@@ -4,7 +4,6 @@ package policy
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"io"
 	"os"
@@ -17,7 +16,6 @@ import (
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
-	"github.com/sluice-cd/sluice/internal/registry"
 	"github.com/sluice-cd/sluice/scan"
 )
 
@@ -60,38 +58,16 @@ func readTags(cmd *cobra.Command, name string) ([]string, error) {
 // scanTags lists the tags of an ImageRepository as the controller does: with its
 // credentials, which takes the right to read them.
 func scanTags(cmd *cobra.Command, c client.Client, repo *imagev1.ImageRepository) ([]string, error) {
-	target, err := scan.NewTarget(repo)
-	if err != nil {
-		return nil, fmt.Errorf("ImageRepository %s/%s: %w", repo.Namespace, repo.Name, err)
-	}
 	var found []string
-	err = output.Await(cmd, "listing the tags of "+target.Repository.String(), func() error {
-		found, err = listTags(cmd.Context(), c, repo, target)
+	err := output.Await(cmd, "listing the tags of "+repo.Spec.Image, func() (err error) {
+		found, err = scan.List(cmd.Context(), c, repo, clock.RealClock{})
 		return err
 	})
-	if err == nil {
-		return found, nil
-	}
-	err = fmt.Errorf("ImageRepository %s/%s: %w", repo.Namespace, repo.Name, err)
-	if apierrors.IsForbidden(err) {
+	switch {
+	case apierrors.IsForbidden(err):
 		return nil, fmt.Errorf("%w\nyou may not read the credentials of the registry: give the tags yourself, one a line, with --tags FILE", err)
+	case err != nil:
+		return nil, fmt.Errorf("%w\nto judge tags without the registry, give them with --tags FILE", err)
 	}
-	return nil, fmt.Errorf("%w\nto judge tags without the registry, give them with --tags FILE", err)
-}
-
-func listTags(ctx context.Context, c client.Client, repo *imagev1.ImageRepository, target scan.Target) ([]string, error) {
-	asking := registry.NewClient(clock.RealClock{})
-	access, err := asking.Access(ctx, c, scan.RegistrySpec(repo))
-	if err != nil {
-		return nil, err
-	}
-	snapshot, err := scan.NewClient(asking, clock.RealClock{}).Tags(ctx, target, access)
-	if err != nil {
-		return nil, err
-	}
-	var tags []string
-	for tag := range snapshot.All() {
-		tags = append(tags, strings.Clone(tag))
-	}
-	return tags, nil
+	return found, nil
 }

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ui
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/policy"
+	"github.com/sluice-cd/sluice/report"
+	"github.com/sluice-cd/sluice/scan"
+)
+
+// policy explains what an ImagePolicy makes of every tag that the registry has; the query tries another rule.
+func (s *Server) policy(ctx context.Context, key client.ObjectKey, r *http.Request) (any, error) {
+	var p imagev1.ImagePolicy
+	if err := s.Cluster.client.Get(ctx, key, &p); err != nil {
+		return nil, err
+	}
+	try(&p.Spec, r.URL.Query())
+	rule, err := policy.CompileSpec(&p.Spec, s.Clock.Now())
+	if err != nil {
+		return nil, &badRequestError{err}
+	}
+	var repo imagev1.ImageRepository
+	if err := s.Cluster.client.Get(ctx, report.RepositoryOf(&p), &repo); err != nil {
+		return nil, fmt.Errorf("spec.imageRepositoryRef: %w", err)
+	}
+	tags, err := scan.List(ctx, s.Cluster.client, &repo, s.Clock)
+	if err != nil {
+		return nil, err
+	}
+	found := report.Explain(&p, rule, tags)
+	found.Image = repo.Spec.Image
+	return found.Limited(maxTags), nil
+}
+
+// maxTags are shown of those that rank, and of the others.
+const maxTags = 5000
+
+// badRequestError is about what the query says.
+type badRequestError struct{ error }
+
+// try changes a policy to what a query says, as far as it says anything. A rule to try takes the place of a pin, or there
+// would be nothing to see.
+func try(spec *imagev1.ImagePolicySpec, query url.Values) {
+	switch query.Get("kind") {
+	case "semver":
+		spec.Policy = imagev1.ImagePolicyChoice{SemVer: &imagev1.SemVerPolicy{Range: query.Get("range")}}
+	case "alphabetical":
+		spec.Policy = imagev1.ImagePolicyChoice{Alphabetical: &imagev1.AlphabeticalPolicy{Order: query.Get("order")}}
+	case "numerical":
+		spec.Policy = imagev1.ImagePolicyChoice{Numerical: &imagev1.NumericalPolicy{Order: query.Get("order")}}
+	}
+	if query.Has("kind") {
+		spec.Pin = nil
+	}
+	if query.Has("pattern") {
+		spec.FilterTags = nil
+		if pattern := query.Get("pattern"); pattern != "" {
+			spec.FilterTags = &imagev1.TagFilter{Pattern: pattern, Extract: query.Get("extract")}
+		}
+	}
+}
