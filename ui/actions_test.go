@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
@@ -16,7 +17,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/internal/kinds"
+	"github.com/sluice-cd/sluice/test/make"
 )
 
 // withObjects has a server whose user may do everything with some objects.
@@ -29,6 +32,7 @@ func withObjects(t *testing.T, objects ...client.Object) *Server {
 	s := newServer(t)
 	s.Cluster.scheme, s.Cluster.client = scheme, fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build()
 	s.Cluster.kinds = map[string]schema.GroupVersionKind{
+		"Pipeline":      sluicev1.GroupVersion.WithKind("Pipeline"),
 		"Kustomization": kustomizev1.GroupVersion.WithKind("Kustomization"), "Canary": flaggerv1.GroupVersion.WithKind("Canary"),
 	}
 	return s
@@ -44,6 +48,7 @@ func TestButtons(t *testing.T) {
 	off.Spec.Suspend = true
 	canary := `{"kind":"Canary","namespace":"apps","name":"podinfo","verb":"`
 	kustomization := `{"kind":"Kustomization","namespace":"flux-system","name":"apps","verb":"`
+	stage := `{"kind":"Pipeline","namespace":"apps","name":"shop","stage":"production","verb":"`
 	for name, test := range map[string]struct {
 		object     client.Object
 		body, says string
@@ -67,9 +72,19 @@ func TestButtons(t *testing.T) {
 			k, ok := o.(*kustomizev1.Kustomization)
 			return ok && !k.Spec.Suspend
 		}},
-		"resumed twice":            {on, kustomization + `resume"}`, "already", http.StatusConflict, nil},
-		"a verb that is none":      {on, kustomization + `approve"}`, "no such command", http.StatusBadRequest, nil},
-		"a kind that is not shown": {on, `{"kind":"Secret","namespace":"a","name":"b","verb":"reconcile"}`, "is not shown", http.StatusNotFound, nil},
+		"resumed twice": {on, kustomization + `resume"}`, "already", http.StatusConflict, nil},
+		"a stage is held": {make.Pipeline(time.Now()), stage + `hold","reason":"an incident"}`, "", http.StatusNoContent,
+			func(o client.Object) bool {
+				given, err := sluicev1.ParseCommand(o.GetAnnotations()[sluicev1.CommandAnnotation(sluicev1.CommandHold, "production")])
+				return err == nil && given.By == "eve" && given.Reason == "an incident"
+			}},
+		"a stage is held without a reason": {make.Pipeline(time.Now()), stage + `hold"}`, "say why", http.StatusBadRequest, nil},
+		"a stage is not held":              {make.Pipeline(time.Now()), stage + `resume"}`, "is not held", http.StatusConflict, nil},
+		"a stage that is none": {make.Pipeline(time.Now()), strings.Replace(stage, "production", "moon", 1) + `promote"}`, "there is no stage",
+			http.StatusConflict, nil},
+		"a verb of a Canary to a stage": {make.Pipeline(time.Now()), stage + `abort"}`, "no such command", http.StatusBadRequest, nil},
+		"a verb that is none":           {on, kustomization + `approve"}`, "no such command", http.StatusBadRequest, nil},
+		"a kind that is not shown":      {on, `{"kind":"Secret","namespace":"a","name":"b","verb":"reconcile"}`, "is not shown", http.StatusNotFound, nil},
 		"an object that is gone": {on, `{"kind":"Kustomization","namespace":"a","name":"b","verb":"reconcile"}`, "not found",
 			http.StatusNotFound, nil},
 		"a field that is none": {on, `{"kind":"Kustomization","force":true}`, "force", http.StatusBadRequest, nil},

@@ -3,7 +3,6 @@
 package pipeline
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,9 +10,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/util/retry"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -21,6 +17,7 @@ import (
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/cluster"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
 	"github.com/sluice-cd/sluice/report"
+	"github.com/sluice-cd/sluice/ui/command"
 )
 
 // stageCommand is a subcommand that writes a command for a stage into an annotation, and
@@ -80,15 +77,12 @@ func (g *stageCommand) register(cmd *cobra.Command) {
 	}
 }
 
-// maxReason bounds the bytes of a reason, which becomes part of an annotation.
-const maxReason = 1024
-
 func (g *stageCommand) validate() error {
 	switch {
 	case g.reason == "" && (g.needsReason || g.overriding):
 		return errors.New("--reason is required: whoever looks at the pipeline later wants to know why")
-	case len(g.reason) > maxReason:
-		return fmt.Errorf("--reason has more than %d bytes", maxReason)
+	case len(g.reason) > command.MaxReason:
+		return fmt.Errorf("--reason has more than %d bytes", command.MaxReason)
 	case g.lasting < 0 || g.lasting > 0 && g.lasting < time.Second:
 		return errors.New("--for: name at least a second")
 	}
@@ -136,7 +130,7 @@ func (g *stageCommand) issue(cmd *cobra.Command, c client.WithWatch, p *sluicev1
 	if err := g.awaitPendingApproval(cmd, c, p, stage); err != nil {
 		return err
 	}
-	if given, err = g.annotate(cmd.Context(), c, p, stage, given); err != nil {
+	if given, err = g.give(cmd.Context(), c, p, stage, given); err != nil {
 		return err
 	}
 	if !g.wait {
@@ -148,65 +142,31 @@ func (g *stageCommand) issue(cmd *cobra.Command, c client.WithWatch, p *sluicev1
 
 // build makes the commands to write, and finds their stage; what would change nothing is an error.
 func (g *stageCommand) build(p *sluicev1.Pipeline, stage, who string) ([]report.GivenCommand, string, error) {
-	command := sluicev1.Command{By: who, Reason: g.reason, End: g.end}
+	asked := sluicev1.Command{By: who, Reason: g.reason, End: g.end}
 	if g.bundle != "" {
 		b, err := report.FindBundle(p, g.bundle)
 		if err != nil {
 			return nil, "", fmt.Errorf("--%s: %w", g.bundleFlag, err)
 		}
-		command.Bundle = b.ID
+		asked.Bundle = b.ID
 	}
 	var err error
 	if stage == "" {
-		if stage, err = report.StageOf(p, g.command, command); err != nil {
+		if stage, err = report.StageOf(p, g.command, asked); err != nil {
 			return nil, "", err
 		}
 	}
-	if command.Bundle == "" {
-		command.Bundle = g.bundleOf(p, stage)
+	if asked.Bundle == "" {
+		asked.Bundle = command.BundleMeant(p, stage, g.command)
 	}
-	given := []report.GivenCommand{{Verb: g.command, Command: command}}
+	given := []report.GivenCommand{{Verb: g.command, Command: asked}}
 	if g.overriding {
-		given = []report.GivenCommand{{Verb: sluicev1.CommandOverride, Command: command}, given[0]}
+		given = []report.GivenCommand{{Verb: sluicev1.CommandOverride, Command: asked}, given[0]}
 	}
-	return given, stage, g.check(p, stage, given)
-}
-
-// bundleOf is the bundle that the command is about if nobody names one, so that it is
-// about what the person saw, and not about what comes next.
-func (g *stageCommand) bundleOf(p *sluicev1.Pipeline, stage string) string {
-	var found *sluicev1.Bundle
-	switch g.command {
-	case sluicev1.CommandApprove, sluicev1.CommandOverride:
-		for _, s := range p.Status.Stages {
-			if s.Name == stage {
-				found = s.Wants
-			}
-		}
-	case sluicev1.CommandPromote:
-		found = report.Promotable(p, stage)
-	case sluicev1.CommandRollback:
-		found = report.RollbackTarget(p, stage)
-	case sluicev1.CommandLift:
-		if q := p.Status.Quarantined; len(q) == 1 && !report.StateIsLost(p) {
-			found = &q[0].Bundle
-		}
-	case sluicev1.CommandHold:
+	if err := g.commands(stage, given).Objection(p, g.clock.Now()); err != nil {
+		return nil, "", errors.New(output.Clean(err.Error()))
 	}
-	if found == nil {
-		return ""
-	}
-	return found.ID
-}
-
-// check refuses commands that would change nothing.
-func (g *stageCommand) check(p *sluicev1.Pipeline, stage string, given []report.GivenCommand) error {
-	for _, one := range given {
-		if why := report.ObjectionToStage(p, stage, one, g.clock.Now()); why != "" {
-			return fmt.Errorf("cannot %s: %s", g.name, output.Clean(why))
-		}
-	}
-	return nil
+	return given, stage, nil
 }
 
 // preview says what the stage has and gets, for the question before a command is given.
@@ -229,76 +189,30 @@ func (g *stageCommand) preview(p *sluicev1.Pipeline, stage, bundle string) strin
 	return output.Clean(text)
 }
 
-// annotate writes commands into annotations, unless they make no sense any more after what
-// somebody else did meanwhile.
-func (g *stageCommand) annotate(
+// give writes commands into annotations, in the name of whoever asks.
+func (g *stageCommand) give(
 	ctx context.Context, c client.Client, p *sluicev1.Pipeline, stage string, given []report.GivenCommand,
 ) ([]report.GivenCommand, error) {
-	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
-		if err := cluster.Get(ctx, c, client.ObjectKeyFromObject(p), p); err != nil {
-			return err
-		}
-		if err := g.check(p, stage, given); err != nil {
-			return err
-		}
-		if by := g.pendingApproval(p, stage); by != "" {
-			return fmt.Errorf("the approval of %s is being taken up: try again", by)
-		}
-		before := p.DeepCopy()
-		if p.Annotations == nil {
-			p.Annotations = map[string]string{}
-		}
-		for i := range given {
-			given[i].At = g.commandTime(p, stage, given[i].Verb)
-			if g.lasting > 0 {
-				given[i].Until = &metav1.Time{Time: given[i].At.Add(g.lasting)}
-			}
-			p.Annotations[sluicev1.CommandAnnotation(given[i].Verb, stage)] = given[i].String()
-		}
-		return c.Patch(ctx, p, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
-	})
-	switch {
-	case apierrors.IsForbidden(err), apierrors.IsInvalid(err):
-		return given, fmt.Errorf("the API server does not let you %s stage %s of %s/%s: %w\nyou need the verb %s on pipelines/%s of group %s",
-			g.name, stage, p.Namespace, p.Name, err, g.command, stage, sluicev1.GroupVersion.Group)
-	case err != nil:
-		return given, fmt.Errorf("telling stage %s of Pipeline %s/%s to %s: %w", stage, p.Namespace, p.Name, g.name, err)
+	given, err := command.Person{Client: c, Clock: g.clock}.Stage(ctx, p, g.commands(stage, given))
+	var objection *command.ObjectionError
+	if errors.As(err, &objection) {
+		return given, errors.New(output.Clean(objection.Why))
 	}
-	return given, nil
+	return given, err
 }
 
-// commandTime is the time of a command: now, or a second after the last one of its verb, since
-// a command is told from the one before it by its time, which has whole seconds.
-func (g *stageCommand) commandTime(p *sluicev1.Pipeline, stage string, verb sluicev1.CommandVerb) metav1.Time {
-	at := g.clock.Now().UTC().Truncate(time.Second)
-	after := func(last time.Time) {
-		if !at.After(last) {
-			at = last.UTC().Add(time.Second)
-		}
-	}
-	if last, err := sluicev1.ParseCommand(p.Annotations[sluicev1.CommandAnnotation(verb, stage)]); err == nil {
-		after(last.At.Time)
-	}
-	for _, s := range p.Status.Stages {
-		if done := report.CommandStatusOf(s, verb); s.Name == stage && done != nil {
-			after(done.At.Time)
-		}
-	}
-	return metav1.NewTime(at)
+func (g *stageCommand) commands(stage string, given []report.GivenCommand) command.StageCommands {
+	return command.StageCommands{Stage: stage, Name: g.name, Commands: given, Lasting: g.lasting}
 }
 
-// pendingApproval is whose approval of a stage is not taken up yet. An approval that took its
-// place in the annotation would make it disappear, and both may be needed.
+// pendingApproval is whose approval of a stage has to be taken up before another one is given.
 func (g *stageCommand) pendingApproval(p *sluicev1.Pipeline, stage string) string {
 	if g.command != sluicev1.CommandApprove {
 		return ""
 	}
-	for _, s := range report.OfPipeline(p).Stages {
-		for _, pending := range s.Pending {
-			if s.Name == stage && pending.Verb == sluicev1.CommandApprove {
-				return cmp.Or(strings.TrimSpace(output.Clean(pending.By)), "somebody")
-			}
-		}
+	by := command.PendingApproval(p, stage)
+	if by == "" {
+		return ""
 	}
-	return ""
+	return strings.TrimSpace(output.Clean(by))
 }

@@ -189,7 +189,7 @@ func TestFlagsThatAreRefused(t *testing.T) {
 		"a promotion past windows without a reason": {
 			giving(t, "promote", func(g *stageCommand) { g.overriding = true }), "--reason is required"},
 		"a reason that is too long": {
-			giving(t, "approve", func(g *stageCommand) { g.reason = strings.Repeat("x", maxReason+1) }), "more than 1024 bytes",
+			giving(t, "approve", func(g *stageCommand) { g.reason = strings.Repeat("x", 1025) }), "more than 1024 bytes",
 		},
 		"no time at all": {giving(t, "approve", func(g *stageCommand) { g.lasting = time.Millisecond }), "at least a second"},
 		"an approval":    {giving(t, "approve"), ""},
