@@ -15,15 +15,17 @@ func TestWhereABucketIs(t *testing.T) {
 	}{
 		"a host":                        {Settings{Provider: Generic, Endpoint: "s3.example.com"}, "https://s3.example.com"},
 		"a host and a port, insecurely": {Settings{Provider: Generic, Endpoint: "minio:9000", Insecure: true}, "http://minio:9000"},
-		"a URL of Azure":                {Settings{Provider: Azure, Endpoint: "https://a.blob.core.windows.net/"}, "https://a.blob.core.windows.net"},
-		"an emulator of Azure":          {Settings{Provider: Azure, Endpoint: "http://azurite:10000/acc", Insecure: true}, "http://azurite:10000/acc"},
-		"a URL of Google":               {Settings{Provider: GCP, Endpoint: "https://storage.googleapis.com"}, "https://storage.googleapis.com"},
-		"a URL of S3":                   {Settings{Provider: Generic, Endpoint: "https://s3.example.com"}, ""},
-		"HTTP that nobody asked for":    {Settings{Provider: Azure, Endpoint: "http://a.blob.core.windows.net"}, ""},
-		"a path":                        {Settings{Provider: AWS, Endpoint: "s3.amazonaws.com/fleet"}, ""},
-		"a password":                    {Settings{Provider: Generic, Endpoint: "user:pass@s3.example.com"}, ""},
-		"a query":                       {Settings{Provider: Azure, Endpoint: "https://a.blob.core.windows.net?sig=x"}, ""},
-		"nothing":                       {Settings{Provider: Generic}, ""},
+		"a URL of Azure": {
+			Settings{Provider: Azure, Endpoint: "https://a.blob.core.windows.net/"}, "https://a.blob.core.windows.net"},
+		"an emulator of Azure": {
+			Settings{Provider: Azure, Endpoint: "http://azurite:10000/acc", Insecure: true}, "http://azurite:10000/acc"},
+		"a URL of Google":            {Settings{Provider: GCP, Endpoint: "https://storage.googleapis.com"}, "https://storage.googleapis.com"},
+		"a URL of S3":                {Settings{Provider: Generic, Endpoint: "https://s3.example.com"}, ""},
+		"HTTP that nobody asked for": {Settings{Provider: Azure, Endpoint: "http://a.blob.core.windows.net"}, ""},
+		"a path":                     {Settings{Provider: AWS, Endpoint: "s3.amazonaws.com/fleet"}, ""},
+		"a password":                 {Settings{Provider: Generic, Endpoint: "user:pass@s3.example.com"}, ""},
+		"a query":                    {Settings{Provider: Azure, Endpoint: "https://a.blob.core.windows.net?sig=x"}, ""},
+		"nothing":                    {Settings{Provider: Generic}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			at, err := tc.settings.Address()
