@@ -109,8 +109,8 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 }
 
 // contentPolicy is the Content-Security-Policy: the page loads nothing but its own files.
-const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; " +
-	"base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+	"font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
 // guarded refuses requests for other hosts: a page of somebody else whose name was made to resolve to this address must not
 // read anything.
