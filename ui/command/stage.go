@@ -60,7 +60,8 @@ func (p Person) Stage(ctx context.Context, target *sluicev1.Pipeline, to StageCo
 		return to.Commands, err
 	case apierrors.IsForbidden(err), apierrors.IsInvalid(err):
 		return to.Commands, fmt.Errorf(
-			"the API server does not let you %s stage %s of %s/%s: %w\nyou need the verb %s on pipelines/%s of group %s", to.Name, to.Stage, target.Namespace, target.Name, err, to.verb(), to.Stage, sluicev1.GroupVersion.Group)
+			"the API server does not let you %s stage %s of %s/%s: %w\nyou need the verb %s on pipelines/%s of group %s",
+			to.Name, to.Stage, target.Namespace, target.Name, err, to.verb(), to.Stage, sluicev1.GroupVersion.Group)
 	case err != nil:
 		return to.Commands, fmt.Errorf("telling stage %s of Pipeline %s/%s to %s: %w", to.Stage, target.Namespace, target.Name, to.Name, err)
 	}
