@@ -263,6 +263,16 @@ func (s State) upToDate(o Observation) State {
 // waitingFor is the first dependency that has to be waited for; nil if there is none.
 // A dependency may have another revision while there is nothing to apply.
 func waitingFor(o Observation, needed ReconcileAction) *Failure {
+	if len(o.Cycle) > 0 { // also while all are ready, or the next change would be applied in no order
+		retry := RetryWhenWatched
+		if len(o.Cycle) == 2 { // it names itself: nothing else can break the circle
+			retry = RetryNever
+		}
+		return &Failure{
+			Reason: meta.DependencyNotReadyReason, Retry: retry,
+			Err: fmt.Errorf("%w: %s", ErrCircular, strings.Join(o.Cycle, " -> ")),
+		}
+	}
 	for _, d := range o.Dependencies {
 		var text string
 		switch {
@@ -276,16 +286,6 @@ func waitingFor(o Observation, needed ReconcileAction) *Failure {
 			text = fmt.Sprintf("dependency '%s' revision is not up to date", d.Name)
 		default:
 			continue
-		}
-		if len(o.Cycle) > 0 {
-			retry := RetryWhenWatched
-			if len(o.Cycle) == 2 { // it names itself: nothing else can break the circle
-				retry = RetryNever
-			}
-			return &Failure{
-				Reason: meta.DependencyNotReadyReason, Retry: retry,
-				Err: fmt.Errorf("%w: %s", ErrCircular, strings.Join(o.Cycle, " -> ")),
-			}
 		}
 		return &Failure{Reason: meta.DependencyNotReadyReason, Retry: RetryPending, Err: fmt.Errorf("%s", text)}
 	}

@@ -326,7 +326,7 @@ func TestWhatIsReported(t *testing.T) {
 		},
 		"dependencies in a circle": {
 			seen: func(o *Observation) {
-				o.Dependencies, o.Cycle = []Dependency{{Name: "ns/b", State: DependencyNotReady}}, []string{"ns/a", "ns/b", "ns/a"}
+				o.Dependencies, o.Cycle = []Dependency{{Name: "ns/b", State: DependencyReady}}, []string{"ns/a", "ns/b", "ns/a"}
 			}, prev: state(nil), want: "circular dependency: ns/a -> ns/b -> ns/a", wantRetry: RetryWhenWatched,
 		},
 		"a dependency on itself": {

@@ -95,10 +95,6 @@ func builtinState(dep, k *kustomizev1.Kustomization, artifact *meta.Artifact) de
 	return decide.DependencyReady
 }
 
-func allReady(dependencies []decide.Dependency) bool {
-	return !slices.ContainsFunc(dependencies, func(d decide.Dependency) bool { return d.State != decide.DependencyReady })
-}
-
 // cycle returns a path of dependencies from a Kustomization back to itself, nil
 // if there is none.
 func cycle(ctx context.Context, cache client.Reader, start types.NamespacedName) []string {

@@ -63,7 +63,7 @@ func (r *Reconciler) observe(ctx context.Context, k *kustomizev1.Kustomization) 
 		return run, err
 	}
 	run.seen.Dependencies, err = r.dependencies().read(ctx, run)
-	if err == nil && !allReady(run.seen.Dependencies) {
+	if err == nil && len(run.seen.Dependencies) > 0 {
 		run.seen.Cycle = cycle(ctx, r.client, keyOf(k))
 	}
 	return run, err
