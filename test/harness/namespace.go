@@ -4,11 +4,13 @@ package harness
 
 import (
 	"context"
+	"sync"
 	"testing"
 
 	"github.com/sluice-cd/sluice/internal/kinds"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
@@ -35,12 +37,16 @@ func (p *Playground) NewNamespace(tb testing.TB, prefix string, labels map[strin
 	return ns.Name
 }
 
+// quiet throws the logs of controllers in a test's own process away. The logger is set once: tests run side by side.
+var quiet = sync.OnceFunc(func() { ctrl.SetLogger(logr.Discard()) })
+
 // Serve runs the controllers that setup adds to a manager, in the test's own
 // process, until the returned function is called or the test ends. They see the
 // namespaces alone, or the whole cluster if there are none, and tell their events
 // to the API server.
 func (p *Playground) Serve(tb testing.TB, setup func(ctrl.Manager, reconciler.Options) error, namespaces ...string) (stop func()) {
 	tb.Helper()
+	quiet() // what happens is told by conditions and events
 	must := func(err error) {
 		tb.Helper()
 		if err != nil {

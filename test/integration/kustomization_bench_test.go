@@ -17,7 +17,6 @@ import (
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
-	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -108,7 +107,6 @@ type cluster struct {
 // is over.
 func startKustomization(t *testing.T) *cluster {
 	t.Helper()
-	ctrl.SetLogger(logr.Discard()) // conditions tell
 	pg := harness.Installed(t)
 	c := &cluster{Client: pg.Client, shelf: &shelf{trees: map[string]tree.Tree{}}, calls: &calls{}}
 	counted := *pg

@@ -14,7 +14,6 @@ import (
 
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
-	"github.com/go-logr/logr"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
@@ -55,7 +54,6 @@ func newFixture(t *testing.T) *fixture {
 // newFixtureIn is one in a playground of its own.
 func newFixtureIn(t *testing.T, p *harness.Playground) *fixture {
 	t.Helper()
-	ctrl.SetLogger(logr.Discard()) // conditions tell
 	f := &fixture{Playground: p, t: t, repo: gitserver.New(t, gitserver.WithBasicAuth("user", "secret")).Repo("app")}
 	f.ns, f.shared = f.NewNamespace(t, "automation-", nil), f.NewNamespace(t, "shared-", nil)
 	f.repo.Commit("main", gitserver.Files{"a.yaml": f.marked("app", "1")})

@@ -18,7 +18,6 @@ import (
 
 	"github.com/fluxcd/pkg/apis/acl"
 	"github.com/fluxcd/pkg/apis/meta"
-	"github.com/go-logr/logr"
 	"github.com/google/go-containerregistry/pkg/name"
 	fakeregistry "github.com/google/go-containerregistry/pkg/registry"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
@@ -59,7 +58,6 @@ func newFixture(t *testing.T) *fixture {
 // newFixtureIn is one in a playground of its own.
 func newFixtureIn(t *testing.T, p *harness.Playground) *fixture {
 	t.Helper()
-	ctrl.SetLogger(logr.Discard()) // conditions tell
 	f := &fixture{Playground: p, t: t}
 	f.ns = f.NewNamespace(t, "image-", nil)
 	images := fakeregistry.New(fakeregistry.Logger(log.New(io.Discard, "", 0)))

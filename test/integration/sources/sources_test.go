@@ -20,7 +20,6 @@ import (
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
-	"github.com/go-logr/logr"
 	"github.com/johannesboyne/gofakes3"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 	"github.com/opencontainers/go-digest"
@@ -55,7 +54,6 @@ type fixture struct {
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	ctrl.SetLogger(logr.Discard()) // conditions tell
 	f := &fixture{Playground: harness.Installed(t), t: t}
 	f.ns = f.NewNamespace(t, "sources-", nil)
 	f.Serve(t, func(mgr ctrl.Manager, opts reconciler.Options) error {
