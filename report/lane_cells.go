@@ -6,11 +6,13 @@ import (
 	"cmp"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
@@ -140,7 +142,7 @@ func (c *chain) policyCell() Cell {
 func (c *chain) commit() Cell {
 	a := c.automation
 	if a == nil {
-		return Cell{Column: ColumnCommit, State: CellNone}
+		return c.stageCommit()
 	}
 	cell := standing{
 		ObjectReference{imagev1.ImageUpdateAutomationKind, a.Namespace, a.Name}, a.Generation, a.Status.ObservedGeneration,
@@ -167,6 +169,36 @@ func (c *chain) commit() Cell {
 		cell.turn(CellMoving, "to write "+latest.Tag)
 	}
 	return cell
+}
+
+// stageCommit is the commit of the stage that the lane is in, where a Pipeline writes the image.
+func (c *chain) stageCommit() Cell {
+	found := Cell{Column: ColumnCommit, State: CellNone}
+	for _, p := range c.carriers() {
+		for i := range p.Spec.Stages {
+			s := statusOf(p, p.Spec.Stages[i].Name)
+			if !c.isJudgedIn(p, &p.Spec.Stages[i]) || s.Commit == "" {
+				continue
+			}
+			found = Cell{Column: ColumnCommit, State: CellReady, Object: &ObjectReference{sluicev1.PipelineKind, p.Namespace, p.Name},
+				Value: Short(s.Commit), Full: s.Commit}
+			found.since(s.Since)
+			if s.Phase == sluicev1.StageWriting || s.Phase == sluicev1.StageRollingBack {
+				found.State, found.Message = CellMoving, s.Message
+			}
+		}
+	}
+	return found
+}
+
+// isJudgedIn reports whether a stage is judged by the Kustomization of the lane.
+func (c *chain) isJudgedIn(p *sluicev1.Pipeline, stage *sluicev1.Stage) bool {
+	if c.kustomization == nil {
+		return false
+	}
+	return slices.ContainsFunc(stage.Ready, func(r sluicev1.ReadyReference) bool {
+		return r.Kind == "Kustomization" && r.Name == c.kustomization.Name && cmp.Or(r.Namespace, p.Namespace) == c.kustomization.Namespace
+	})
 }
 
 // sourceCell is the revision that was fetched, and whether the last commit is in it.

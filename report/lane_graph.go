@@ -292,15 +292,20 @@ func (c *chain) key() string {
 	return strings.Join([]string{kind, c.namespace, c.name}, "/")
 }
 
-// stages are those of the pipelines that carry the policy of the lane.
-func (c *chain) stages() []LaneStage {
-	found := []LaneStage{}
+// carriers are the pipelines that carry the policy of the lane, by name.
+func (c *chain) carriers() []*sluicev1.Pipeline {
 	if c.policy == nil {
-		return found
+		return nil
 	}
 	pipelines := slices.Clone(c.graph.pipelines[types.NamespacedName{Namespace: c.policy.Namespace, Name: c.policy.Name}])
 	slices.SortFunc(pipelines, func(a, b *sluicev1.Pipeline) int { return strings.Compare(a.Name, b.Name) })
-	for _, p := range pipelines {
+	return pipelines
+}
+
+// stages are those of the pipelines that carry the policy of the lane.
+func (c *chain) stages() []LaneStage {
+	found := []LaneStage{}
+	for _, p := range c.carriers() {
 		for _, spec := range p.Spec.Stages {
 			found = append(found, c.stage(p, statusOf(p, spec.Name)))
 		}

@@ -229,8 +229,13 @@ func TestStagesOfALane(t *testing.T) {
 			Waiting: []sluicev1.Gate{{Type: sluicev1.GateWindow, Message: "opens at nine"},
 				{Type: sluicev1.GateApproval, Message: "waits for one approval"}}},
 	}
-	o.Pipelines = []sluicev1.Pipeline{p}
+	p.Spec.Stages[1].Ready = []sluicev1.ReadyReference{{Kind: "Kustomization", Name: "apps"}}
+	p.Status.Stages[1].Commit = "fedcba9876"
+	o.Pipelines, o.Automations = []sluicev1.Pipeline{p}, nil
 	lane := report.Lanes(o).Items[0]
+	if commit := lane.Cells[2]; commit.Value != "fedcba9" || commit.State != report.CellReady || commit.Object.Kind != sluicev1.PipelineKind {
+		t.Errorf("commit %+v", commit)
+	}
 	var got []string
 	for _, s := range lane.Stages {
 		got = append(got, strings.Join(strings.Fields(fmt.Sprint(s.Name, " ", s.Has, " ", s.Wants, " ", s.State, " ", s.Message)), " "))
