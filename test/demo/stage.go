@@ -35,6 +35,7 @@ type stage struct {
 	root, dir  string // of the checkout; of everything that the demo writes
 	line       line
 	controller harness.Running
+	page       *harness.Process   // sluice ui, if somebody looks on
 	stop       context.CancelFunc // of traffic and timeline
 	traffic    chan error
 	told       chan struct{} // has one when the end of a release was told
@@ -89,7 +90,14 @@ func (s *stage) set(ctx context.Context) (err error) {
 		return err
 	}
 	s.out.done("podinfo "+chain.First+" serves all users", time.Since(start))
-	return nil
+	if !s.keep {
+		return nil
+	}
+	address, err := s.servePage(ctx, p.Kubeconfig)
+	if err == nil {
+		s.out.invite([]string{"Watch it in a browser: " + address})
+	}
+	return err
 }
 
 // started says how the controller runs.
@@ -158,6 +166,9 @@ func (s *stage) settle(ctx context.Context) error {
 
 // clear ends everything in the reverse order.
 func (s *stage) clear() error {
+	if s.page != nil {
+		s.page.Stop()
+	}
 	if s.controller != nil {
 		s.controller.Stop()
 	}
