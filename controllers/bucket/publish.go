@@ -14,7 +14,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/fluxcd/pkg/sourceignore"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"golang.org/x/sync/errgroup"
@@ -120,16 +119,8 @@ func (r *Reconciler) publishOnce(ctx context.Context, obj *sourcev1.Bucket, of *
 	return []reconciler.Event{{
 		Type: corev1.EventTypeNormal, Reason: "NewArtifact",
 		Message:  fmt.Sprintf("stored artifact with %d fetched files from '%s' bucket", len(listed.objects), obj.Spec.BucketName),
-		Metadata: about(artifact),
+		Metadata: source.About(artifact),
 	}}, nil
-}
-
-// about is the metadata by which notifications know an artifact.
-func about(artifact *meta.Artifact) map[string]string {
-	return map[string]string{
-		sourcev1.GroupVersion.Group + "/revision": artifact.Revision,
-		sourcev1.GroupVersion.Group + "/digest":   artifact.Digest,
-	}
 }
 
 // list asks the bucket what it has.

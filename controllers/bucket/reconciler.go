@@ -17,10 +17,8 @@ package bucket
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/fluxcd/pkg/cache"
@@ -57,15 +55,6 @@ type Reconciler struct {
 	known map[types.NamespacedName]*kept
 }
 
-const (
-	defaultTimeout = 60 * time.Second
-	// maxTimeout is for a server that never answers: each of its sources takes a slot of
-	// its namespace for as long.
-	maxTimeout = time.Hour
-	// jitter spreads the sources that were made at once over their interval.
-	jitter = 0.05
-)
-
 // SetupWithManager registers the controller.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options) error {
 	secrets, err := reconciler.Secrets[*sourcev1.Bucket]{
@@ -90,10 +79,7 @@ func kind() reconciler.Kind[*sourcev1.Bucket] {
 		},
 		Host: func(_ context.Context, obj *sourcev1.Bucket) string { return route(obj) },
 		About: func(obj *sourcev1.Bucket) map[string]string {
-			if obj.Status.Artifact == nil {
-				return nil
-			}
-			return about(obj.Status.Artifact)
+			return source.About(obj.Status.Artifact)
 		},
 	}
 }
@@ -116,13 +102,7 @@ func secretsOf(obj *sourcev1.Bucket) []string {
 	if sts := obj.Spec.STS; sts != nil {
 		refs = append(refs, sts.SecretRef, sts.CertSecretRef)
 	}
-	var names []string
-	for _, ref := range refs {
-		if ref != nil {
-			names = append(names, ref.Name)
-		}
-	}
-	return names
+	return source.SecretNames(refs...)
 }
 
 // Reconcile implements [reconciler.Controller].
@@ -130,7 +110,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, obj *sourcev1.Bucket) (recon
 	if err := check(obj); err != nil {
 		return reconciler.Result{}, r.fail(obj, reconcile.TerminalError(err))
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeoutOf(obj))
+	ctx, cancel := context.WithTimeout(ctx, source.Timeout(obj.Spec.Timeout))
 	defer cancel()
 	of, err := r.open(ctx, obj)
 	if err != nil {
@@ -145,7 +125,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, obj *sourcev1.Bucket) (recon
 	result := reconciler.Result{
 		Reason:  meta.SucceededReason,
 		Message: fmt.Sprintf("stored artifact: revision '%s'", obj.Status.Artifact.Revision),
-		After:   spread(obj.Spec.Interval.Duration), Events: events,
+		After:   source.Spread(obj.Spec.Interval.Duration), Events: events,
 	}
 	r.set(obj, sourcev1.ArtifactInStorageCondition, meta.SucceededReason, result.Message)
 	return result, nil
@@ -164,16 +144,4 @@ func (*Reconciler) Reason(error) string { return meta.FailedReason }
 
 func keyOf(obj *sourcev1.Bucket) source.Key {
 	return source.Key{Kind: sourcev1.BucketKind, Namespace: obj.Namespace, Name: obj.Name}
-}
-
-func timeoutOf(obj *sourcev1.Bucket) time.Duration {
-	if obj.Spec.Timeout != nil && obj.Spec.Timeout.Duration > 0 {
-		return min(obj.Spec.Timeout.Duration, maxTimeout)
-	}
-	return defaultTimeout
-}
-
-// spread returns the interval, give or take its jitter.
-func spread(interval time.Duration) time.Duration {
-	return time.Duration(float64(interval) * (1 - jitter + 2*jitter*rand.Float64()))
 }

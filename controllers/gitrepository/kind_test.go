@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/source"
 	"github.com/sluice-cd/sluice/test/make"
 )
 
@@ -68,11 +69,11 @@ func TestTimeoutsAreBounded(t *testing.T) {
 	} {
 		obj := &sourcev1.GitRepository{}
 		obj.Spec.Timeout = &metav1.Duration{Duration: tc.timeout}
-		if got := timeoutOf(obj); got != tc.want {
+		if got := source.Timeout(obj.Spec.Timeout); got != tc.want {
 			t.Errorf("%s: %s", name, got)
 		}
 	}
-	if got := timeoutOf(&sourcev1.GitRepository{}); got != time.Minute {
+	if got := source.Timeout(nil); got != time.Minute {
 		t.Errorf("unset: %s", got)
 	}
 }

@@ -50,7 +50,7 @@ func (r *Reconciler) publish(
 		Type:     corev1.EventTypeNormal,
 		Reason:   "NewArtifact",
 		Message:  fmt.Sprintf("stored artifact for commit '%s'", subject(content.message)),
-		Metadata: about(artifact),
+		Metadata: source.About(artifact),
 	}}, nil
 }
 
@@ -81,14 +81,6 @@ func fetch(ctx context.Context, obj *sourcev1.GitRepository, seen observed) erro
 		return remoteFailed(obj, err)
 	}
 	return nil
-}
-
-// about is the metadata by which notifications know an artifact.
-func about(artifact *meta.Artifact) map[string]string {
-	return map[string]string{
-		sourcev1.GroupVersion.Group + "/revision": artifact.Revision,
-		sourcev1.GroupVersion.Group + "/digest":   artifact.Digest,
-	}
 }
 
 // maxSubject bounds a commit's subject in an event.

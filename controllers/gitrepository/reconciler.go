@@ -21,9 +21,7 @@ package gitrepository
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"sync"
-	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
@@ -64,15 +62,6 @@ type Reconciler struct {
 	verified map[types.NamespacedName]verification
 }
 
-const (
-	defaultTimeout = 60 * time.Second
-	// maxTimeout is for a server, or a proxy, that never answers: each of its sources
-	// takes a slot of its namespace for as long.
-	maxTimeout = time.Hour
-	// jitter spreads the sources that were made at once over their interval.
-	jitter = 0.05
-)
-
 // SetupWithManager registers the controller.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options) error {
 	if r.Client == nil {
@@ -110,10 +99,7 @@ func kind() reconciler.Kind[*sourcev1.GitRepository] {
 		},
 		Host: func(_ context.Context, obj *sourcev1.GitRepository) string { return credential.Route(obj) },
 		About: func(obj *sourcev1.GitRepository) map[string]string {
-			if obj.Status.Artifact == nil {
-				return nil
-			}
-			return about(obj.Status.Artifact)
+			return source.About(obj.Status.Artifact)
 		},
 	}
 }
@@ -137,7 +123,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, obj *sourcev1.GitRepository)
 	if err := check(obj); err != nil {
 		return reconciler.Result{}, r.fail(obj, reconcile.TerminalError(err))
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeoutOf(obj))
+	ctx, cancel := context.WithTimeout(ctx, source.Timeout(obj.Spec.Timeout))
 	defer cancel()
 	seen, err := r.observe(ctx, obj)
 	if err != nil {
@@ -151,7 +137,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, obj *sourcev1.GitRepository)
 	result := reconciler.Result{
 		Reason:  meta.SucceededReason,
 		Message: fmt.Sprintf("stored artifact for revision '%s'", seen.Revision()),
-		After:   spread(obj.Spec.Interval.Duration),
+		After:   source.Spread(obj.Spec.Interval.Duration),
 	}
 	included, err := r.include(ctx, obj)
 	if err != nil {
@@ -179,16 +165,4 @@ func (*Reconciler) Reason(error) string { return meta.FailedReason }
 
 func keyOf(obj *sourcev1.GitRepository) source.Key {
 	return source.Key{Kind: sourcev1.GitRepositoryKind, Namespace: obj.Namespace, Name: obj.Name}
-}
-
-func timeoutOf(obj *sourcev1.GitRepository) time.Duration {
-	if obj.Spec.Timeout != nil && obj.Spec.Timeout.Duration > 0 {
-		return min(obj.Spec.Timeout.Duration, maxTimeout)
-	}
-	return defaultTimeout
-}
-
-// spread returns the interval, give or take its jitter.
-func spread(interval time.Duration) time.Duration {
-	return time.Duration(float64(interval) * (1 - jitter + 2*jitter*rand.Float64()))
 }

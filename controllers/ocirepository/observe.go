@@ -17,6 +17,7 @@ import (
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/registry"
 	"github.com/sluice-cd/sluice/scan"
+	"github.com/sluice-cd/sluice/source"
 )
 
 // observed is what the registry says now.
@@ -41,7 +42,7 @@ func (r *Reconciler) observe(ctx context.Context, obj *sourcev1.OCIRepository, r
 		return observed{}, fetchFailed(sourcev1.AuthenticationFailedReason, err)
 	}
 	seen := observed{
-		image:  registry.Image{Repository: ref.repository, Access: access, Timeout: timeoutOf(obj)},
+		image:  registry.Image{Repository: ref.repository, Access: access, Timeout: source.Timeout(obj.Spec.Timeout)},
 		tag:    ref.tag,
 		digest: ref.digest,
 	}

@@ -66,7 +66,7 @@ func (r *Reconciler) publish(ctx context.Context, obj *sourcev1.OCIRepository, s
 		return nil, nil
 	}
 	return []reconciler.Event{{
-		Type: corev1.EventTypeNormal, Reason: "NewArtifact", Message: announce(obj.Spec.URL, artifact), Metadata: about(artifact),
+		Type: corev1.EventTypeNormal, Reason: "NewArtifact", Message: announce(obj.Spec.URL, artifact), Metadata: source.About(artifact),
 	}}, nil
 }
 
@@ -78,14 +78,6 @@ func announce(url string, artifact *meta.Artifact) string {
 		said += fmt.Sprintf(", origin source '%s', origin revision '%s'", origin, commit)
 	}
 	return said
-}
-
-// about is the metadata by which notifications know an artifact.
-func about(artifact *meta.Artifact) map[string]string {
-	return map[string]string{
-		sourcev1.GroupVersion.Group + "/revision": artifact.Revision,
-		sourcev1.GroupVersion.Group + "/digest":   artifact.Digest,
-	}
 }
 
 // metadataOf are the annotations of a manifest that a status repeats: all of them, or if

@@ -24,10 +24,8 @@ package ocirepository
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
@@ -76,14 +74,8 @@ type Reconciler struct {
 }
 
 const (
-	defaultTimeout = 60 * time.Second
-	// maxTimeout is for a registry that never answers: each of its sources takes a slot
-	// of its namespace for as long.
-	maxTimeout = time.Hour
 	// calls is how many requests one after the other may each take as long.
 	calls = 3
-	// jitter spreads the sources that were made at once over their interval.
-	jitter = 0.05
 )
 
 // SetupWithManager registers the controller.
@@ -116,10 +108,7 @@ func kind() reconciler.Kind[*sourcev1.OCIRepository] {
 		},
 		Host: func(_ context.Context, obj *sourcev1.OCIRepository) string { return route(obj) },
 		About: func(obj *sourcev1.OCIRepository) map[string]string {
-			if obj.Status.Artifact == nil {
-				return nil
-			}
-			return about(obj.Status.Artifact)
+			return source.About(obj.Status.Artifact)
 		},
 	}
 }
@@ -139,13 +128,7 @@ func secretsOf(obj *sourcev1.OCIRepository) []string {
 	if verify := obj.Spec.Verify; verify != nil {
 		refs = append(refs, verify.SecretRef, verify.TrustedRootSecretRef)
 	}
-	var names []string
-	for _, ref := range refs {
-		if ref != nil {
-			names = append(names, ref.Name)
-		}
-	}
-	return names
+	return source.SecretNames(refs...)
 }
 
 // Reconcile implements [reconciler.Controller].
@@ -154,7 +137,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, obj *sourcev1.OCIRepository)
 	if err != nil {
 		return reconciler.Result{}, r.fail(obj, reconcile.TerminalError(err))
 	}
-	ctx, cancel := context.WithTimeout(ctx, calls*timeoutOf(obj))
+	ctx, cancel := context.WithTimeout(ctx, calls*source.Timeout(obj.Spec.Timeout))
 	defer cancel()
 	seen, err := r.observe(ctx, obj, wanted)
 	if err != nil {
@@ -172,7 +155,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, obj *sourcev1.OCIRepository)
 	result := reconciler.Result{
 		Reason:  meta.SucceededReason,
 		Message: fmt.Sprintf("stored artifact for digest '%s'", seen.revision()),
-		After:   spread(obj.Spec.Interval.Duration), Events: events,
+		After:   source.Spread(obj.Spec.Interval.Duration), Events: events,
 	}
 	r.set(obj, sourcev1.ArtifactInStorageCondition, meta.SucceededReason, result.Message)
 	return result, nil
@@ -190,16 +173,4 @@ func (*Reconciler) Reason(error) string { return meta.FailedReason }
 
 func keyOf(obj *sourcev1.OCIRepository) source.Key {
 	return source.Key{Kind: sourcev1.OCIRepositoryKind, Namespace: obj.Namespace, Name: obj.Name}
-}
-
-func timeoutOf(obj *sourcev1.OCIRepository) time.Duration {
-	if obj.Spec.Timeout != nil && obj.Spec.Timeout.Duration > 0 {
-		return min(obj.Spec.Timeout.Duration, maxTimeout)
-	}
-	return defaultTimeout
-}
-
-// spread returns the interval, give or take its jitter.
-func spread(interval time.Duration) time.Duration {
-	return time.Duration(float64(interval) * (1 - jitter + 2*jitter*rand.Float64()))
 }

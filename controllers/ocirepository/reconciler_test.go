@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluice-cd/sluice/internal/registry/registrytest"
+	"github.com/sluice-cd/sluice/source"
 )
 
 func TestAnArtifactIsPublishedAsItsTagMoves(t *testing.T) {
@@ -312,11 +313,11 @@ func TestWhatARegistryRefuses(t *testing.T) {
 
 func TestTimeoutsAndIntervals(t *testing.T) {
 	obj := &sourcev1.OCIRepository{}
-	if got := timeoutOf(obj); got != time.Minute {
+	if got := source.Timeout(obj.Spec.Timeout); got != time.Minute {
 		t.Errorf("unset: %s", got)
 	}
 	for range 100 {
-		if got := spread(time.Hour); got < 57*time.Minute || got > 63*time.Minute {
+		if got := source.Spread(time.Hour); got < 57*time.Minute || got > 63*time.Minute {
 			t.Fatalf("an hour is spread to %s", got)
 		}
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/signature"
+	"github.com/sluice-cd/sluice/source"
 )
 
 // verify reports whether what was seen carries the signature that spec.verify wants. That
@@ -88,7 +89,7 @@ func (r *Reconciler) verifySignature(ctx context.Context, obj *sourcev1.OCIRepos
 	verify := obj.Spec.Verify
 	spec := signature.SpecOf(verify.Provider, verify.SecretRef, verify.TrustedRootSecretRef, verify.MatchOIDCIdentity)
 	verifier, err := signature.New(ctx, r.Secrets, obj.Namespace, spec, signature.Options{
-		Remote: r.Registry.Remote(seen.image), PublicGood: r.PublicGood, Guard: r.Guard, Timeout: timeoutOf(obj),
+		Remote: r.Registry.Remote(seen.image), PublicGood: r.PublicGood, Guard: r.Guard, Timeout: source.Timeout(obj.Spec.Timeout),
 	})
 	if err != nil {
 		return fmt.Errorf("spec.verify: %w", err)
