@@ -40,7 +40,7 @@ func origin(repo *sourcev1.GitRepository) string {
 	case ref != nil:
 		return fmt.Sprintf("Secret %s/%s, spec.secretRef", repo.Namespace, ref.Name)
 	}
-	if u, err := url.Parse(repo.Spec.URL); err == nil && u.User != nil {
+	if u, err := url.Parse(repo.Spec.URL); err == nil && u.User != nil && u.Scheme != "ssh" { // whose user is no credential
 		return "spec.url"
 	}
 	return ""

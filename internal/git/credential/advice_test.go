@@ -32,6 +32,9 @@ func TestARefusalNamedNoSecret(t *testing.T) {
 		"no credentials":               {nil, git.ErrUnauthorized, none},
 		"a private repository without": {nil, git.ErrRepositoryNotFound, none},
 		"SSH without a Secret":         {nil, git.ErrCredentials, "; set spec.secretRef"},
+		"SSH with a user, and without a Secret": {
+			func(r *sourcev1.GitRepository) { r.Spec.URL = "ssh://git@git.example.com/app" }, git.ErrCredentials, "; set spec.secretRef",
+		},
 		"the identity of a cloud": {
 			func(r *sourcev1.GitRepository) { r.Spec.Provider = "azure" }, git.ErrUnauthorized,
 			"; the credentials are those of the identity of spec.provider 'azure'",
