@@ -51,8 +51,8 @@ type Recorded struct {
 	Ignore *string
 }
 
-// publishMemory is what an artifact of a common size takes while it is made.
-const publishMemory = 4 << 20
+// PublishMemory is what an artifact of a common size takes while it is made.
+const PublishMemory = 4 << 20
 
 // IsCurrent reports whether the recorded artifact is in the store and is what
 // publishing the snapshot would make.
@@ -69,27 +69,30 @@ func (p *Publisher) IsShared(artifact *meta.Artifact) bool {
 // Share lets consumers in this process read the files of an artifact that an earlier
 // process made.
 func (p *Publisher) Share(ctx context.Context, s Snapshot, artifact *meta.Artifact) error {
-	memory, err := p.Memory.Acquire(ctx, s.Key.Namespace, publishMemory)
-	if err != nil {
-		return err
-	}
-	defer memory.Release()
-	view, err := p.view(ctx, s, memory)
-	if err != nil {
-		return err
-	}
-	p.Store.Publish(s.Key, artifact, view)
-	return nil
+	return p.Memory.Do(ctx, s.Key.Namespace, PublishMemory, func(memory *budget.Grant) error {
+		view, err := p.view(ctx, s, memory)
+		if err != nil {
+			return err
+		}
+		p.Store.Publish(s.Key, artifact, view)
+		return nil
+	})
 }
 
 // Publish stores the artifact of a snapshot, and shares it. An artifact that was only
 // missing in the store keeps the time of the recorded one.
-func (p *Publisher) Publish(ctx context.Context, s Snapshot, recorded Recorded) (*meta.Artifact, error) {
-	memory, err := p.Memory.Acquire(ctx, s.Key.Namespace, publishMemory)
-	if err != nil {
-		return nil, err
-	}
-	defer memory.Release()
+func (p *Publisher) Publish(ctx context.Context, s Snapshot, recorded Recorded) (artifact *meta.Artifact, err error) {
+	err = p.Memory.Do(ctx, s.Key.Namespace, PublishMemory, func(memory *budget.Grant) error {
+		artifact, err = p.PublishWithin(ctx, s, recorded, memory)
+		return err
+	})
+	return artifact, err
+}
+
+// PublishWithin is Publish for who holds memory already, which grows by what it takes.
+// The error is [budget.ErrExhausted] when it cannot.
+func (p *Publisher) PublishWithin(ctx context.Context, s Snapshot, recorded Recorded, memory *budget.Grant) (*meta.Artifact, error) {
+	var err error
 	content := Content{Name: s.Name, Revision: s.Revision, Memory: memory, Note: s.Note}
 	if s.Bytes != nil {
 		content.Bytes, err = s.Bytes(memory)

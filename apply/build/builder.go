@@ -81,9 +81,9 @@ func (b *Builder) Build(ctx context.Context, owner types.NamespacedName, t tree.
 		defer cancel(nil)
 		defer late.Stop()
 		defer b.ended(owner, done)
-		j := newJob(ctx, t, spec, b.Bounds, nil)
-		defer j.recovered(&err)
-		result, err = b.build(ctx, owner.Namespace, j, wait)
+		start := func(mem memory) *job { return newJob(ctx, t, spec, b.Bounds, mem) }
+		defer start(nil).recovered(&err)
+		result, err = b.build(ctx, owner.Namespace, start, wait)
 	}()
 	select {
 	case <-done:
@@ -95,17 +95,11 @@ func (b *Builder) Build(ctx context.Context, owner types.NamespacedName, t tree.
 	return result, err
 }
 
-func (b *Builder) build(ctx context.Context, namespace string, j *job, wait waiter) (*Result, error) {
-	looking, err := b.acquire(namespace, lookingCost, wait)
+func (b *Builder) build(ctx context.Context, namespace string, start func(memory) *job, wait waiter) (*Result, error) {
+	j, err := b.prepared(namespace, start, wait)
 	if err != nil {
 		return nil, forMemory(ctx, err)
 	}
-	defer looking.Release()
-	j.overlay.mem = looking
-	if err := j.prepare(); err != nil {
-		return nil, forMemory(ctx, err)
-	}
-	looking.Release() // or the next would wait for it
 	isolated := j.isolated && len(b.Command) > 0
 	cost := j.cost
 	if isolated {
@@ -130,6 +124,25 @@ func (b *Builder) build(ctx context.Context, namespace string, j *job, wait wait
 		return b.processes.build(ctx, b.Command, j, cost)
 	}
 	return j.finish()
+}
+
+// prepared is a job that looked at everything it would read, and holds no memory. How much
+// it takes to look is only known on the way.
+func (b *Builder) prepared(namespace string, start func(memory) *job, wait waiter) (*job, error) {
+	looking, err := b.acquire(namespace, lookingCost, wait)
+	if err != nil {
+		return nil, err
+	}
+	defer looking.Release() // or the build would wait for it
+	for {
+		j := start(looking)
+		if err := j.prepare(); !errors.Is(err, budget.ErrExhausted) {
+			return j, err
+		}
+		if err := wait(func(ctx context.Context) error { return looking.Wait(ctx, lookingCost) }); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // waiter calls what waits for others.

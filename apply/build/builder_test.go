@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/sluice-cd/sluice/internal/budget"
 	"github.com/sluice-cd/sluice/internal/tree"
@@ -367,6 +368,35 @@ func (c counting) ReadFile(name string) ([]byte, error) {
 		}
 	}
 	return c.slow.ReadFile(name)
+}
+
+// A file that took more to look at than others of the namespace left was an error, and was
+// tried again with backoff, beside others who came later and were served.
+func TestABuildWaitsForTheMemoryToLookAtItsFiles(t *testing.T) {
+	b := &Builder{Memory: budget.New(256 << 20)}
+	large := treeOf(t, map[string]string{"a.yaml": configMap("a") + "x:\n" + strings.Repeat("- a\n", 100_000)})
+	held, err := b.Memory.Acquire(t.Context(), owner.Namespace, 120<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	built := make(chan error, 1)
+	go func() {
+		_, err := b.Build(t.Context(), owner, large, Spec{})
+		built <- err
+	}()
+	waiting := b.Memory.Collectors()[2]
+	for testutil.ToFloat64(waiting) == 0 {
+		select {
+		case err := <-built:
+			t.Fatalf("built while the memory was in use: %v", err)
+		default:
+			runtime.Gosched()
+		}
+	}
+	held.Release()
+	if err := <-built; err != nil {
+		t.Errorf("when there is memory again: %v", err)
+	}
 }
 
 func TestBuildsShareMemory(t *testing.T) {

@@ -78,12 +78,15 @@ func (r *Reconciler) publish(ctx context.Context, obj *sourcev1.Bucket, of *kept
 	}
 }
 
-func (r *Reconciler) publishOnce(ctx context.Context, obj *sourcev1.Bucket, of *kept) ([]reconciler.Event, error) {
-	memory, err := r.Publisher.Memory.Acquire(ctx, obj.Namespace, listedMemory)
-	if err != nil {
-		return nil, err
-	}
-	defer memory.Release()
+func (r *Reconciler) publishOnce(ctx context.Context, obj *sourcev1.Bucket, of *kept) (events []reconciler.Event, err error) {
+	err = r.Publisher.Memory.Do(ctx, obj.Namespace, source.PublishMemory, func(memory *budget.Grant) error {
+		events, err = r.publishWithin(ctx, obj, of, memory)
+		return err
+	})
+	return events, err
+}
+
+func (r *Reconciler) publishWithin(ctx context.Context, obj *sourcev1.Bucket, of *kept, memory *budget.Grant) ([]reconciler.Event, error) {
 	listed, err := r.list(ctx, obj, of, memory)
 	if err != nil {
 		return nil, err
@@ -104,7 +107,7 @@ func (r *Reconciler) publishOnce(ctx context.Context, obj *sourcev1.Bucket, of *
 		obj.Status.URL = recorded.Artifact.URL
 		return nil, nil
 	}
-	artifact, err := r.Publisher.Publish(ctx, snapshot, recorded)
+	artifact, err := r.Publisher.PublishWithin(ctx, snapshot, recorded, memory)
 	var f reconciler.ConditionError
 	switch {
 	case errors.As(err, &f):

@@ -66,7 +66,12 @@ type request struct {
 type Grant struct {
 	of        *Budget
 	namespace string
-	bytes     int64 // under the budget's lock
+
+	// The rest is under the budget's lock.
+	bytes int64
+	spare int64 // of bytes, what Wait waited for and Grow has not used yet
+	keeps bool  // since Wait: Shrink makes it spare
+	short int64 // what bytes would have been after the Grow that failed last
 }
 
 // New returns a budget of so many bytes.
@@ -107,14 +112,14 @@ func (b *Budget) Acquire(ctx context.Context, namespace string, bytes int64) (*G
 	if b.waiting.Len() == 0 && b.fits(namespace, bytes) || b.passes(namespace, bytes) {
 		b.take(namespace, bytes)
 		b.mu.Unlock()
-		return &Grant{b, namespace, bytes}, nil
+		return &Grant{of: b, namespace: namespace, bytes: bytes}, nil
 	}
 	r := &request{namespace, bytes, make(chan struct{})}
 	at := b.waiting.PushBack(r)
 	b.mu.Unlock()
 	select {
 	case <-r.granted:
-		return &Grant{b, namespace, bytes}, nil
+		return &Grant{of: b, namespace: namespace, bytes: bytes}, nil
 	case <-ctx.Done():
 	}
 	b.mu.Lock()
@@ -144,7 +149,7 @@ func (b *Budget) TryAcquire(namespace string, bytes int64) (*Grant, error) {
 		return nil, ErrExhausted
 	}
 	b.take(namespace, bytes)
-	return &Grant{b, namespace, bytes}, nil
+	return &Grant{of: b, namespace: namespace, bytes: bytes}, nil
 }
 
 func (b *Budget) tooLarge(bytes int64) error {
@@ -214,15 +219,61 @@ func (g *Grant) Grow(bytes int64) error {
 	b := g.of
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if bytes < 0 || g.bytes > b.share-bytes {
-		return b.tooLarge(g.bytes + bytes)
+	spare := min(g.spare, max(bytes, 0))
+	more := bytes - spare
+	if bytes < 0 || g.bytes > b.share-more {
+		return b.tooLarge(g.bytes + more)
 	}
-	if !b.fits(g.namespace, bytes) {
+	if !b.fits(g.namespace, more) {
+		g.short = g.bytes + more
 		return ErrExhausted
 	}
-	b.take(g.namespace, bytes)
-	g.bytes += bytes
+	b.take(g.namespace, more)
+	g.bytes += more
+	g.spare -= spare
 	return nil
+}
+
+// Wait is for work that Grow ended with [ErrExhausted], and that starts anew: tried again
+// later it would find the memory in use as well, by those who came after it. It gives back
+// all of the grant, lest two wait for each other, and waits until the grant may hold what
+// it was short of. Of that, as many bytes as the work acquired at first count as used; the
+// rest is for Grow, and stays with the grant until Release.
+func (g *Grant) Wait(ctx context.Context, first int64) error {
+	if g == nil {
+		return nil
+	}
+	b := g.of
+	b.mu.Lock()
+	bytes := min(max(g.short, 2*g.bytes, first), b.share)
+	b.mu.Unlock()
+	g.Release()
+	waited, err := b.Acquire(ctx, g.namespace, bytes)
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	g.bytes, g.spare, g.keeps, g.short = waited.bytes, waited.bytes-first, true, 0
+	return nil
+}
+
+// Do acquires memory, gives it to work, and releases it afterwards. Work that ends with
+// [ErrExhausted] starts anew once there is as much as it was short of.
+func (b *Budget) Do(ctx context.Context, namespace string, bytes int64, work func(*Grant) error) error {
+	grant, err := b.Acquire(ctx, namespace, bytes)
+	if err != nil {
+		return err
+	}
+	defer grant.Release()
+	for {
+		if err := work(grant); !errors.Is(err, ErrExhausted) {
+			return err
+		}
+		if err := grant.Wait(ctx, bytes); err != nil {
+			return err
+		}
+	}
 }
 
 // Shrink gives a part of a grant back, as soon as it is known to be unused.
@@ -232,13 +283,29 @@ func (g *Grant) Shrink(bytes int64) {
 	}
 	g.of.mu.Lock()
 	defer g.of.mu.Unlock()
+	if g.keeps {
+		g.spare = min(g.bytes, g.spare+max(0, bytes))
+		return
+	}
+	g.release(bytes)
+}
+
+// Release gives all of a grant back. To release it again does nothing.
+func (g *Grant) Release() {
+	if g == nil {
+		return
+	}
+	g.of.mu.Lock()
+	defer g.of.mu.Unlock()
+	g.spare, g.keeps = 0, false
+	g.release(math.MaxInt64)
+}
+
+func (g *Grant) release(bytes int64) {
 	bytes = max(0, min(bytes, g.bytes))
 	g.bytes -= bytes
 	g.of.give(g.namespace, bytes)
 }
-
-// Release gives all of a grant back. To release it again does nothing.
-func (g *Grant) Release() { g.Shrink(math.MaxInt64) }
 
 // Collectors are metrics of the budget: how much there is, is in use, and how many
 // wait for it.

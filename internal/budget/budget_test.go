@@ -135,6 +135,58 @@ func TestGrowingNeverWaits(t *testing.T) {
 	}
 }
 
+func TestWorkThatCouldNotGrowStartsAnewWithWhatItNeeds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := New(100)
+		other := acquire(t, b, "a", 30)
+		runs, done := 0, make(chan error, 1)
+		work := func(g *Grant) error {
+			runs++
+			for range 3 {
+				if err := g.Grow(12); err != nil {
+					return err
+				}
+				g.Shrink(4)
+			}
+			return nil
+		}
+		go func() { done <- b.Do(t.Context(), "a", 4, work) }()
+		synctest.Wait()
+		if runs != 1 || len(done) > 0 || b.used != 30 {
+			t.Fatalf("%d runs, %d ended, %d bytes in use; want one that gave back what it held and waits", runs, len(done), b.used)
+		}
+		after := later(t, b, "a", 10)
+		waits(t, "who came later", after)
+		other.Release()
+		if err := <-done; err != nil || runs != 2 {
+			t.Errorf("%d runs: %v", runs, err)
+		}
+		got(t, "who came later", after).Release()
+		if b.used != 0 || len(b.held) != 0 {
+			t.Errorf("%d bytes stay in use", b.used)
+		}
+	})
+}
+
+func TestWorkThatNeedsMoreThanAShareIsNotTriedForEver(t *testing.T) {
+	b := New(100)
+	other := acquire(t, b, "b", 50)
+	acquire(t, b, "a", 5)
+	other.Release()
+	runs := 0
+	err := b.Do(t.Context(), "c", 10, func(g *Grant) error {
+		runs++
+		for {
+			if err := g.Grow(5); err != nil {
+				return err
+			}
+		}
+	})
+	if !errors.Is(err, ErrTooLarge) || runs != 1 {
+		t.Errorf("%d runs: %v", runs, err)
+	}
+}
+
 func TestTheBudgetIsHalfOfTheMemoryLimit(t *testing.T) {
 	before := debug.SetMemoryLimit(1 << 30)
 	defer debug.SetMemoryLimit(before)
