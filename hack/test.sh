@@ -17,15 +17,17 @@ module=github.com/sluice-cd/sluice
 
 # These drive bin/sluice, or the tools of others: the race detector would see the test alone,
 # and slow its users down.
-binary='/test/(crash|e2e|e2e/promotion|compat/(beside|flagger|flux|handover|takeover)|integration/cli)$'
+binary='/test/(crash|e2e|e2e/promotion|compat/(beside|flagger|flux|handover|takeover)|integration/(cli|promotion|rbac|receiver|tenants))$'
 # These work a lot, and on one goroutine: the race detector has nothing to see. test/arch holds
 # them to it.
-sequential='/(canary|promotion|internal/template|writeback/edit|test/compat)$'
+sequential='canary canary/judge canary/judge/counter canary/judge/replay canary/judge/simulate canary/judge/trial
+	cmd/sluice/cli/judge internal/template promotion test/compat writeback/edit'
+sequential="^$module/($(xargs <<<"$sequential" | tr ' ' '|'))\$"
 # This starts a server of its own, and shares helpers with those that need a playground.
 forge='/test/gitea$'
 # These take longest, and go first: the others fill up what is left.
 long='/(internal/git|writeback|apply/build|controllers/imageupdateautomation|canary/workload)$'
-longest='/test/(crash|e2e|e2e/promotion|compat/(flagger|flux|handover)|integration/(canary|rbac|workload))$'
+longest='/test/(crash|e2e|e2e/promotion|compat/(flagger|flux|handover)|integration/(canary|promotion|rbac|workload))$'
 
 # first prints the lines that match an expression, and then the others.
 first() {

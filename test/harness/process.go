@@ -28,6 +28,9 @@ func NewProcess(bin, log string, args ...string) *Process {
 	return &Process{bin: bin, log: log, args: args, env: os.Environ()}
 }
 
+// Setenv adds variables, each as NAME=value, to the environment that the program is launched in.
+func (p *Process) Setenv(variables ...string) { p.env = append(p.env, variables...) }
+
 // Launch starts the program, again after it has ended.
 func (p *Process) Launch() error {
 	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
