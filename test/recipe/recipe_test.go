@@ -203,7 +203,7 @@ func pass(t *testing.T, tree, overlay, dir, tests string) string {
 	if err := os.MkdirAll(at, fs.ModePerm); err != nil {
 		t.Fatal(err)
 	}
-	run(t, root, "go", "test", "-c", "-overlay", overlay, "-o", binary, "./"+dir)
+	run(t, root, "go", "test", "-c", "-ldflags=-s -w", "-overlay", overlay, "-o", binary, "./"+dir)
 	if help := run(t, at, binary, "-h"); strings.Contains(help, "-update\n") {
 		run(t, at, binary, "-update")
 	}

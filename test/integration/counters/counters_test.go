@@ -34,8 +34,10 @@ func begun(t *testing.T, p *harness.Playground, f form) (*pods, *release) {
 }
 
 func TestWhatHappenedIsCountedOnceByEitherHistogram(t *testing.T) {
+	t.Parallel()
 	for name, f := range map[string]form{"classic": {}, "native": {native: true}} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			p := harness.Require(t)
 			s, r := begun(t, p, f)
 			bound := 0.25
@@ -73,6 +75,7 @@ func counts(c counter.Counts, bound int) [4]float64 {
 }
 
 func TestPodsThatRestartComeAndGo(t *testing.T) {
+	t.Parallel()
 	p := harness.Require(t)
 	s, r := begun(t, p, form{})
 
@@ -108,6 +111,7 @@ func TestPodsThatRestartComeAndGo(t *testing.T) {
 
 // A controller that starts again reads the window that was begun from the server, at the same times.
 func TestARestartOfTheControllerChangesNoWindow(t *testing.T) {
+	t.Parallel()
 	p := harness.Require(t)
 	s, r := begun(t, p, form{})
 	first := len(r.windows)
@@ -144,6 +148,7 @@ func TestARestartOfTheControllerChangesNoWindow(t *testing.T) {
 }
 
 func TestACounterThatIsNoLongerScrapedIsStale(t *testing.T) {
+	t.Parallel()
 	p := harness.Require(t)
 	s, r := begun(t, p, form{})
 	r.options.Stale = 4 * time.Second
