@@ -5,12 +5,15 @@ package alert
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -211,20 +214,45 @@ func (n *Notifier) Forget(uid types.UID) {
 	delete(n.failed, uid)
 }
 
-// Check reports the first alert of a canary that could not be delivered, without
-// sending anything. The error names the object and the field.
-func (n *Notifier) Check(ctx context.Context, c *flaggerv1.Canary) error {
-	if c.Spec.Analysis == nil {
-		return nil
-	}
-	for _, alert := range c.Spec.Analysis.Alerts {
-		to := n.destination(c, alert)
-		if _, _, err := to.resolve(ctx); err != nil {
-			return fmt.Errorf("alert %s to %s: %w", alert.Name, to.name, err)
-		}
-	}
-	return nil
+// Dependency is an object that alerts are sent by. It need not exist.
+type Dependency struct {
+	schema.GroupVersionKind
+	client.ObjectKey
 }
+
+// Check reports what keeps alerts of a canary from being delivered, without sending
+// anything: the error names fields and objects. An API server that does not answer is no
+// reason. What has to change for another answer is returned as well.
+func (n *Notifier) Check(ctx context.Context, c *flaggerv1.Canary) (on []Dependency, err error) {
+	if c.Spec.Analysis == nil {
+		return nil, nil
+	}
+	var unheard []string
+	for i, alert := range c.Spec.Analysis.Alerts {
+		to := n.destination(c, alert)
+		if to.key.Name != "" {
+			on = append(on, Dependency{flaggerv1.GroupVersion.WithKind(flaggerv1.AlertProviderKind), to.key})
+		}
+		_, e, err := to.resolve(ctx)
+		if e.secret.Name != "" {
+			on = append(on, Dependency{corev1.SchemeGroupVersion.WithKind("Secret"), e.secret})
+		}
+		if temporary := (*webhook.TemporaryError)(nil); err == nil || errors.As(err, &temporary) {
+			continue
+		}
+		unheard = append(unheard, fmt.Sprintf("spec.analysis.alerts[%d].providerRef: alert %s is not sent: %s: %v", i, alert.Name, to.name, err))
+	}
+	if over := len(unheard) - maxUnheard; over > 0 {
+		unheard = append(unheard[:maxUnheard], fmt.Sprintf("and %d more", over))
+	}
+	if len(unheard) > 0 {
+		err = errors.New(strings.Join(unheard, "; "))
+	}
+	return on, err
+}
+
+// maxUnheard is how many alerts that nobody hears are told at once.
+const maxUnheard = 3
 
 // trimSpace is a value of a Secret without the line break that most files end in.
 func trimSpace(value []byte) string { return strings.TrimSpace(string(value)) }

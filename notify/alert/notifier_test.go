@@ -200,7 +200,7 @@ func TestTheWebhookOfTheFlags(t *testing.T) {
 }
 
 func TestProvidersThatCannotBeUsed(t *testing.T) {
-	const where = "alert alert to AlertProvider default/on-call: "
+	const where = "spec.analysis.alerts[0].providerRef: alert alert is not sent: AlertProvider default/on-call: "
 	ref := &flaggerv1.SecretReference{Name: "room"}
 	gchat := flaggerv1.AlertProviderSpec{Type: "gchat", SecretRef: ref}
 	using := func(spec flaggerv1.AlertProviderSpec, others ...client.Object) []client.Object {
@@ -208,6 +208,8 @@ func TestProvidersThatCannotBeUsed(t *testing.T) {
 	}
 	elsewhere := podinfo("info")
 	elsewhere.Spec.Analysis.Alerts[0].ProviderRef.Namespace = "other"
+	fluxes := podinfo("info")
+	fluxes.Spec.Analysis.Alerts[0].ProviderRef.Kind = "Provider"
 	cases := map[string]struct {
 		canary  *flaggerv1.Canary
 		opts    Options
@@ -215,7 +217,7 @@ func TestProvidersThatCannotBeUsed(t *testing.T) {
 		want    string
 	}{
 		"a provider that is missing": {
-			want: where + `alertproviders.flagger.app "on-call" not found`,
+			want: where + "it does not exist; create it, or correct the reference",
 		},
 		"a type that is unknown": {
 			objects: using(flaggerv1.AlertProviderSpec{Type: "irc", Address: "http://x"}),
@@ -243,28 +245,39 @@ func TestProvidersThatCannotBeUsed(t *testing.T) {
 		},
 		"a Secret that is missing": {
 			objects: using(flaggerv1.AlertProviderSpec{Type: "slack", SecretRef: ref}),
-			want:    where + `spec.secretRef: secrets "room" not found`,
+			want:    where + "spec.secretRef: Secret default/room does not exist; create it with the key address",
 		},
 		"a Secret without an address": {
 			objects: using(gchat, secret(map[string]string{"token": "x"})),
-			want:    where + `spec.secretRef: Secret "room" has no address`,
+			want:    where + "spec.secretRef: Secret default/room has no key address; add it",
 		},
 		"a Secret whose address is not a URL": {
 			objects: using(gchat, secret(map[string]string{"address": "tellnobody"})),
-			want:    where + `spec.secretRef: address of Secret "room": it is no URL such as https://host/path`,
+			want:    where + "spec.secretRef: address of Secret default/room: it is no URL such as https://host/path",
 		},
 		"another namespace, forbidden": {
 			canary: elsewhere,
 			opts:   Options{NoCrossNamespaceRefs: true},
-			want: "alert alert to AlertProvider other/on-call: " +
+			want: "spec.analysis.alerts[0].providerRef: alert alert is not sent: AlertProvider other/on-call: " +
 				`spec.analysis.alerts.providerRef.namespace: --no-cross-namespace-refs allows only "default"`,
 		},
 		"another namespace, allowed": {
 			canary: elsewhere,
-			want:   `alert alert to AlertProvider other/on-call: alertproviders.flagger.app "on-call" not found`,
+			want: "spec.analysis.alerts[0].providerRef: alert alert is not sent: AlertProvider other/on-call: " +
+				"it does not exist; create it, or correct the reference",
 		},
 		"a provider that can be used": {
 			objects: using(flaggerv1.AlertProviderSpec{Type: "slack", SecretRef: ref}, secret(map[string]string{"token": "x"})),
+		},
+		"a provider of Flux, whose kind is another": {
+			canary: fluxes,
+			want: where + "it does not exist; " +
+				"create it, or correct the reference (only objects of this kind are looked for, whatever providerRef.kind is: Provider)",
+		},
+		"two of them": {
+			canary: podinfo("info", "error"),
+			want: where + "it does not exist; create it, or correct the reference; " +
+				strings.ReplaceAll(where, "[0]", "[1]") + "it does not exist; create it, or correct the reference",
 		},
 		"a canary without alerts":   {canary: podinfo()},
 		"a canary without analysis": {canary: &flaggerv1.Canary{}},
@@ -276,7 +289,7 @@ func TestProvidersThatCannotBeUsed(t *testing.T) {
 				c = podinfo("info")
 			}
 			got := ""
-			if err := newTestNotifier(t, tc.opts, tc.objects...).Check(t.Context(), c); err != nil {
+			if _, err := newTestNotifier(t, tc.opts, tc.objects...).Check(t.Context(), c); err != nil {
 				got = err.Error()
 			}
 			if diff := cmp.Diff(tc.want, got); diff != "" {

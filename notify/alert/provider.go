@@ -30,7 +30,9 @@ const (
 
 // destination is an AlertProvider or the webhook of the flags, and its name in messages.
 type destination struct {
-	name    string
+	name string
+	// key is that of the AlertProvider, if the canary may refer to it.
+	key     client.ObjectKey
 	resolve func(context.Context) (service, endpoint, error)
 }
 
@@ -71,23 +73,34 @@ func (o Options) global() (*destination, error) {
 
 // destination is what an alert of a canary refers to.
 func (n *Notifier) destination(c *flaggerv1.Canary, alert flaggerv1.CanaryAlert) destination {
-	key := client.ObjectKey{Namespace: cmp.Or(alert.ProviderRef.Namespace, c.Namespace), Name: alert.ProviderRef.Name}
-	return destination{
-		name: fmt.Sprintf("%s %s", flaggerv1.AlertProviderKind, key),
-		resolve: func(ctx context.Context) (service, endpoint, error) {
-			if n.opts.NoCrossNamespaceRefs && key.Namespace != c.Namespace {
-				return nil, endpoint{}, fmt.Errorf("spec.analysis.alerts.providerRef.namespace: --no-cross-namespace-refs allows only %q", c.Namespace)
-			}
-			return n.resolve(ctx, key)
-		},
+	ref := alert.ProviderRef
+	key := client.ObjectKey{Namespace: cmp.Or(ref.Namespace, c.Namespace), Name: ref.Name}
+	to := destination{name: fmt.Sprintf("%s %s", flaggerv1.AlertProviderKind, key), key: key}
+	if n.opts.NoCrossNamespaceRefs && key.Namespace != c.Namespace {
+		to.key = client.ObjectKey{}
+		to.resolve = func(context.Context) (service, endpoint, error) {
+			return nil, endpoint{}, fmt.Errorf("spec.analysis.alerts.providerRef.namespace: --no-cross-namespace-refs allows only %q", c.Namespace)
+		}
+		return to
 	}
+	to.resolve = func(ctx context.Context) (service, endpoint, error) {
+		s, e, err := n.resolve(ctx, key)
+		if err != nil && ref.Kind != "" && ref.Kind != flaggerv1.AlertProviderKind {
+			err = fmt.Errorf("%w (only objects of this kind are looked for, whatever providerRef.kind is: %s)", err, ref.Kind)
+		}
+		return s, e, err
+	}
+	return to
 }
 
 // resolve reads an AlertProvider and its Secret. An API server that does not answer
-// is worth another try; what does not exist is not.
+// is worth another try; what does not exist is not. The endpoint names the Secret also if it cannot be
+// used.
 func (n *Notifier) resolve(ctx context.Context, key client.ObjectKey) (service, endpoint, error) {
 	var provider flaggerv1.AlertProvider
-	if err := n.opts.Reader.Get(ctx, key, &provider); err != nil {
+	if err := n.opts.Reader.Get(ctx, key, &provider); apierrors.IsNotFound(err) {
+		return nil, endpoint{}, errors.New("it does not exist; create it, or correct the reference")
+	} else if err != nil {
 		return nil, endpoint{}, temporaryUnlessRefused(err)
 	}
 	if err := Validate(&provider); err != nil {
@@ -105,25 +118,33 @@ func (n *Notifier) resolve(ctx context.Context, key client.ObjectKey) (service, 
 	if provider.Spec.SecretRef == nil {
 		return s, e, nil
 	}
+	e.secret = client.ObjectKey{Namespace: key.Namespace, Name: provider.Spec.SecretRef.Name}
+	err = n.readSecret(ctx, s, &e)
+	return s, e, err
+}
+
+// readSecret completes an endpoint by what its Secret has.
+func (n *Notifier) readSecret(ctx context.Context, s service, e *endpoint) error {
 	var secret corev1.Secret
-	name := client.ObjectKey{Namespace: key.Namespace, Name: provider.Spec.SecretRef.Name}
-	if err := n.opts.Reader.Get(ctx, name, &secret); err != nil {
-		return nil, endpoint{}, fmt.Errorf("spec.secretRef: %w", temporaryUnlessRefused(err))
+	if err := n.opts.Reader.Get(ctx, e.secret, &secret); apierrors.IsNotFound(err) {
+		return fmt.Errorf("spec.secretRef: Secret %s does not exist; create it with the key %s", e.secret, addressKey)
+	} else if err != nil {
+		return fmt.Errorf("spec.secretRef: %w", temporaryUnlessRefused(err))
 	}
 	e.url, e.token = trimSpace(secret.Data[addressKey]), trimSpace(secret.Data[tokenKey])
-	if s.address(e) == "" {
-		return nil, endpoint{}, fmt.Errorf("spec.secretRef: Secret %q has no %s", name.Name, addressKey)
+	if s.address(*e) == "" {
+		return fmt.Errorf("spec.secretRef: Secret %s has no key %s; add it", e.secret, addressKey)
 	}
-	if _, err := webhook.ParseURL(s.address(e)); err != nil {
-		return nil, endpoint{}, fmt.Errorf("spec.secretRef: %s of Secret %q: %w", addressKey, name.Name, err)
+	if _, err := webhook.ParseURL(s.address(*e)); err != nil {
+		return fmt.Errorf("spec.secretRef: %s of Secret %s: %w", addressKey, e.secret, err)
 	}
-	return s, e, nil
+	return nil
 }
 
 // temporaryUnlessRefused makes an error of the API server temporary, unless the object
-// does not exist or may not be read.
+// may not be read.
 func temporaryUnlessRefused(err error) error {
-	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
+	if apierrors.IsForbidden(err) {
 		return err
 	}
 	return &webhook.TemporaryError{Err: err}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 )
 
@@ -44,6 +46,8 @@ func serviceOf(name string) (service, error) {
 type endpoint struct {
 	url, token, proxy string
 	channel, username string
+	// secret names what url and token are read from, if it is one.
+	secret client.ObjectKey
 	// fromFlags is true for the webhook that the operator configured by flags.
 	fromFlags bool
 }
