@@ -3,6 +3,7 @@
 package canary
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -123,7 +124,7 @@ func (c *contentions) paused(object objectRef, wrote content) bool {
 }
 
 // written counts a write that took place. undoing says who changed the object before.
-func (c *contentions) written(canary types.NamespacedName, object objectRef, wrote content, undoing string) {
+func (c *contentions) written(canary types.NamespacedName, object objectRef, wrote content, undoing undoing) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now, known := c.clock.Now(), c.find(object, wrote)
@@ -134,8 +135,8 @@ func (c *contentions) written(canary types.NamespacedName, object objectRef, wro
 	if known.Pause(now) == 0 {
 		return
 	}
-	known.message = fmt.Sprintf("%s %s is %s: it is repaired after growing pauses; keep it from that, or leave the object to this Canary",
-		object.Kind, strings.TrimPrefix(object.ObjectKey.String(), "/"), undoing)
+	known.message = fmt.Sprintf("%s %s is %s: it is repaired after growing pauses; %s, or leave the object to this Canary",
+		object.Kind, strings.TrimPrefix(object.ObjectKey.String(), "/"), undoing.does, undoing.remedy)
 	if !known.reported {
 		known.reported = true
 		c.reports[canary] = append(c.reports[canary], known.message)
@@ -206,11 +207,20 @@ func (c *contentions) forget(canary types.NamespacedName) {
 	}
 }
 
-// undoing says what somebody does to an object that is about to be written: the last
-// to change it, as far as the object tells.
-func (c *contentions) undoing(verb string, object client.Object) string {
+// undoing is what somebody does to an object that is about to be written, and what to do
+// about it.
+type undoing struct{ does, remedy string }
+
+// undoing says who changed an object last, as far as it tells, and where that matters: in the
+// fields that are about to be written.
+func (c *contentions) undoing(verb string, object client.Object, wrote content) undoing {
+	const keepAway = "keep it from that"
 	if verb == "create" {
-		return "deleted again and again by somebody"
+		return undoing{"deleted again and again by somebody", keepAway}
+	}
+	where := ""
+	if fields := strings.Fields(wrote.fields); verb == "patch" && len(fields) > 0 {
+		where = " (" + strings.Join(fields, ", ") + ")"
 	}
 	var last metav1.ManagedFieldsEntry
 	for _, entry := range object.GetManagedFields() {
@@ -222,9 +232,45 @@ func (c *contentions) undoing(verb string, object client.Object) string {
 		}
 	}
 	if last.Manager == "" {
-		return "changed again and again by somebody"
+		return undoing{"changed again and again by somebody" + where, keepAway}
 	}
-	return "changed again and again by " + last.Manager
+	who, remedy := applierOf(object, last.Manager)
+	return undoing{"changed again and again by " + who + where, cmp.Or(remedy, keepAway)}
+}
+
+// appliers are controllers that write what a source says, by their field manager: what kind
+// of object tells them to, by which labels or annotations of what they apply, and how that is
+// told to leave an object alone.
+var appliers = map[string]struct {
+	kind, name, namespace string
+	remedy                string
+}{
+	"kustomize-controller": {
+		"Kustomization", "kustomize.toolkit.fluxcd.io/name", "kustomize.toolkit.fluxcd.io/namespace",
+		"take it out of what the Kustomization applies, or annotate it there with kustomize.toolkit.fluxcd.io/ssa: IfNotPresent",
+	},
+	"helm-controller": {
+		"HelmRelease", "helm.toolkit.fluxcd.io/name", "helm.toolkit.fluxcd.io/namespace",
+		"take it out of what the chart makes, or out of the HelmRelease's spec.driftDetection",
+	},
+	"helm": {"Helm release", "meta.helm.sh/release-name", "meta.helm.sh/release-namespace", "take it out of what the chart makes"},
+	"argocd-controller": {
+		"Application", "argocd.argoproj.io/instance", "", "take it out of what the Application applies, or into its spec.ignoreDifferences",
+	},
+}
+
+// applierOf names who writes an object under a field manager.
+func applierOf(object client.Object, manager string) (who, remedy string) {
+	by, ok := appliers[manager]
+	marks := func(key string) string { return cmp.Or(object.GetLabels()[key], object.GetAnnotations()[key]) }
+	if !ok || marks(by.name) == "" {
+		return manager, by.remedy
+	}
+	name := marks(by.name)
+	if namespace := marks(by.namespace); namespace != "" {
+		name = namespace + "/" + name
+	}
+	return fmt.Sprintf("%s %s, as %s", by.kind, name, manager), by.remedy
 }
 
 // actingFor is the context key of the canary that a write is for.

@@ -93,8 +93,8 @@ func TestWhoKeepsUndoingAWriteIsNamed(t *testing.T) {
 		}
 		g.theirs()
 	}
-	want := "Service test/podinfo is changed again and again by helm: it is repaired after growing pauses; " +
-		"keep it from that, or leave the object to this Canary"
+	want := "Service test/podinfo is changed again and again by helm (spec.selector): it is repaired after growing pauses; " +
+		"take it out of what the chart makes, or leave the object to this Canary"
 	told, again := g.r.contentions.takeReports(contendedCanary), g.r.contentions.takeReports(contendedCanary)
 	if len(told) != 1 || told[0] != want || len(again) > 0 {
 		t.Errorf("told %q", told)
@@ -199,5 +199,50 @@ func TestOnlySoManyFieldsOfAnObjectAreToldApart(t *testing.T) {
 	c.begin(objectRef{}, &contended{}, now.Add(2*contentionPolicy.Window))
 	if got := len(c.objects[objectRef{}]); got != 1 {
 		t.Errorf("%d are left of those that are out of date", got-1)
+	}
+}
+
+// The message named the field manager alone: nobody knew which of a hundred Kustomizations it was.
+func TestWhoUndoesAWriteIsNamedByWhatTellsIt(t *testing.T) {
+	now := metav1.Now()
+	for name, tc := range map[string]struct {
+		verb, manager string
+		labels        map[string]string
+		annotations   map[string]string
+		want          undoing
+	}{
+		"a Kustomization": {
+			"patch", "kustomize-controller",
+			map[string]string{"kustomize.toolkit.fluxcd.io/name": "apps", "kustomize.toolkit.fluxcd.io/namespace": "flux-system"}, nil,
+			undoing{"changed again and again by Kustomization flux-system/apps, as kustomize-controller (spec.selector)",
+				"take it out of what the Kustomization applies, or annotate it there with kustomize.toolkit.fluxcd.io/ssa: IfNotPresent"},
+		},
+		"a release of Helm": {
+			"patch", "helm", nil, map[string]string{"meta.helm.sh/release-name": "shop", "meta.helm.sh/release-namespace": "apps"},
+			undoing{"changed again and again by Helm release apps/shop, as helm (spec.selector)", "take it out of what the chart makes"},
+		},
+		"an Application without a namespace": {
+			"patch", "argocd-controller", nil, map[string]string{"argocd.argoproj.io/instance": "shop"},
+			undoing{"changed again and again by Application shop, as argocd-controller (spec.selector)",
+				"take it out of what the Application applies, or into its spec.ignoreDifferences"},
+		},
+		"somebody at a terminal, of what a Kustomization made": {
+			"patch", "kubectl-edit", map[string]string{"kustomize.toolkit.fluxcd.io/name": "apps"}, nil,
+			undoing{"changed again and again by kubectl-edit (spec.selector)", "keep it from that"},
+		},
+		"nobody that is known":     {"patch", "", nil, nil, undoing{"changed again and again by somebody (spec.selector)", "keep it from that"}},
+		"an update as a whole":     {"update", "x", nil, nil, undoing{"changed again and again by x", "keep it from that"}},
+		"one that deletes objects": {"create", "x", nil, nil, undoing{"deleted again and again by somebody", "keep it from that"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Labels: tc.labels, Annotations: tc.annotations}}
+			if tc.manager != "" {
+				s.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: tc.manager, Time: &now}}
+			}
+			c := contentions{self: "sluice"}
+			if got := c.undoing(tc.verb, s, content{fields: "spec.selector"}); got != tc.want {
+				t.Errorf("got %+v", got)
+			}
+		})
 	}
 }
