@@ -21,7 +21,7 @@ func analyse(t transition) Decision {
 		return rollOutPrimary(t.from(resumed))
 	case !target.Exists:
 		d := routeAllToPrimary(t)
-		d.Problem = t.seen.missingTarget()
+		d.Problem = t.seen.MissingTarget()
 		return d
 	case target.Revision == t.prev.Promoted:
 		return revert(t)

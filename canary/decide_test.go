@@ -191,8 +191,9 @@ func TestInitializing(t *testing.T) {
 			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"}, wantEvents: "Initialization done! podinfo.test",
 		},
 		"a missing target is a problem": {
-			given:     edited(fresh(initial, Workload{}), func(s *situation) { s.Target = Workload{} }),
-			wantPhase: flaggerv1.CanaryPhaseInitializing, wantProblem: "Deployment podinfo.test not found",
+			given:       edited(fresh(initial, Workload{}), func(s *situation) { s.Target = Workload{} }),
+			wantPhase:   flaggerv1.CanaryPhaseInitializing,
+			wantProblem: "spec.targetRef: Deployment test/podinfo does not exist; create it, or correct the reference",
 		},
 	} {
 		t.Run(name, tc.run)

@@ -23,7 +23,7 @@ func initialize(t transition) Decision {
 	target, primary := t.seen.Target, t.seen.Primary
 	switch {
 	case !primary.Exists && !target.Exists:
-		d.Problem = t.seen.missingTarget()
+		d.Problem = t.seen.MissingTarget()
 	case !primary.Exists || !primary.Ready && target.Exists && primary.Revision != target.Revision:
 		d.do(services(t.seen.Plan)...)
 		d.do(Snapshot{target.Revision}, SetPrimary{target.Revision})

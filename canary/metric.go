@@ -33,18 +33,24 @@ type Metric struct {
 	Window time.Duration
 }
 
-// newMetric reads the thresholds. The deprecated threshold is a minimum for the
-// success rate and a maximum for anything else; a range comes first.
-func newMetric(m flaggerv1.CanaryMetric) (Metric, error) {
-	metric := Metric{Name: m.Name, Custom: m.Query != "" || m.TemplateRef != nil, Inline: m.Query != ""}
+// rangeOf is the range of good values. The deprecated threshold is a minimum for the
+// built-in success rate and a maximum for anything else; a range comes first.
+func rangeOf(m flaggerv1.CanaryMetric, custom bool) flaggerv1.CanaryThresholdRange {
 	switch {
 	case m.ThresholdRange != nil:
-		metric.Min, metric.Max = m.ThresholdRange.Min, m.ThresholdRange.Max
-	case m.Name == successRate && !metric.Custom:
-		metric.Min = &m.Threshold
+		return *m.ThresholdRange
+	case m.Name == successRate && !custom:
+		return flaggerv1.CanaryThresholdRange{Min: &m.Threshold}
 	default:
-		metric.Max = &m.Threshold
+		return flaggerv1.CanaryThresholdRange{Max: &m.Threshold}
 	}
+}
+
+// newMetric reads the thresholds and the window.
+func newMetric(m flaggerv1.CanaryMetric) (Metric, error) {
+	metric := Metric{Name: m.Name, Custom: m.Query != "" || m.TemplateRef != nil, Inline: m.Query != ""}
+	ends := rangeOf(m, metric.Custom)
+	metric.Min, metric.Max = ends.Min, ends.Max
 	interval := cmp.Or(m.Interval, flaggerv1.DefaultMetricInterval)
 	var err error
 	if metric.Interval, err = time.ParseDuration(interval); err != nil || metric.Interval <= 0 {

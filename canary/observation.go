@@ -135,8 +135,9 @@ func (o Observation) pendingRoute() string {
 // fully available. A primary that serves nobody has nothing to lose by a release.
 func (o Observation) primaryUnfit() bool { return !o.Primary.Ready && !o.Primary.Failing() }
 
-func (o Observation) missingTarget() string {
-	return fmt.Sprintf("%s %s not found", o.Kind, o.target())
+// MissingTarget says that there is nothing to release, in namespace/name as kubectl takes it.
+func (o Observation) MissingTarget() string {
+	return fmt.Sprintf("spec.targetRef: %s %s/%s does not exist; create it, or correct the reference", o.Kind, o.Namespace, o.Names.Target)
 }
 
 func (o Observation) primaryNotReady() string {

@@ -57,8 +57,16 @@ type Plan struct {
 	Judge *Judging
 	// Affinity asks for session cookies; nil is none.
 	Affinity *flaggerv1.SessionAffinity
-	// Notes are what the owner should know about how the spec was read.
+	// Warnings are what the owner should know about how the spec was read: what has no
+	// meaning beside the rest of it, and what hardly means what was meant. Flagger accepts
+	// all of it without a word, so manifests that were written for it may have it. Each
+	// begins with the field.
+	Warnings []string
+	// Notes are warnings in Flagger's words, for those that Flagger gives during a release.
 	Notes []string
+	// Impossible names a metric that no value is good for, so that no release could ever
+	// pass, and says why; empty is none.
+	Impossible string
 }
 
 // Refused is an error about a field that cannot be honoured.
@@ -93,14 +101,11 @@ func NewPlan(c *flaggerv1.Canary, limits Limits) (Plan, error) {
 	p.Threshold = a.GetThreshold()
 	p.PromotionStep = a.StepWeightPromotion
 	p.Affinity = a.SessionAffinity
-	p.Notes = fieldsWithoutEffect(a)
 	p.ABTest = len(a.Match) > 0
 	if err := p.setHooks(a.Webhooks); err != nil {
 		return Plan{}, err
 	}
-	if err := p.setInterval(a.Interval, limits.MinInterval); err != nil {
-		return Plan{}, err
-	}
+	p.setInterval(a, limits.MinInterval)
 	if err := p.setMetrics(a); err != nil {
 		return Plan{}, err
 	}
@@ -110,6 +115,7 @@ func NewPlan(c *flaggerv1.Canary, limits Limits) (Plan, error) {
 	if err := p.setJudge(a); err != nil {
 		return Plan{}, err
 	}
+	p.Warnings = append(p.Warnings, warningsAbout(c, p)...)
 	return p, nil
 }
 
@@ -193,48 +199,25 @@ func (p *Plan) setMetrics(a *flaggerv1.CanaryAnalysis) error {
 		if p.SampleEvery, metric.Decisive, err = a.GetSampling(p.Interval, metric.Interval); err != nil {
 			return &Refused{"spec.analysis.sampling.interval", fmt.Sprintf("%q is not a duration", a.Sampling.Interval)}
 		}
+		p.Impossible = cmp.Or(p.Impossible, metric.impossible())
 		p.Metrics = append(p.Metrics, metric)
 	}
 	return nil
 }
 
-func (p *Plan) setInterval(value string, least time.Duration) error {
-	p.Interval = flaggerv1.DefaultAnalysisInterval
-	if value != "" {
-		interval, err := time.ParseDuration(value)
-		if err != nil || interval <= 0 {
-			return &Refused{"spec.analysis.interval", fmt.Sprintf("%q is not a duration", value)}
-		}
-		p.Interval = interval
+// setInterval reads the time between two checks. What Flagger runs with is run with, and
+// said.
+func (p *Plan) setInterval(a *flaggerv1.CanaryAnalysis, least time.Duration) {
+	interval, err := a.GetInterval()
+	if err != nil {
+		p.Warnings = append(p.Warnings, err.Error())
 	}
-	if p.Interval < least {
-		p.Notes = append(p.Notes, fmt.Sprintf("spec.analysis.interval: %s is raised to the minimum of %s", p.Interval, least))
-		p.Interval = least
+	if interval <= 0 {
+		least = max(least, flaggerv1.MinAnalysisInterval)
 	}
-	return nil
-}
-
-// fieldsWithoutEffect are notes about fields that mean nothing beside others. Flagger
-// accepts them without a word, so manifests that were written for it may have them.
-// Each release says so in an event.
-func fieldsWithoutEffect(a *flaggerv1.CanaryAnalysis) []string {
-	var notes []string
-	for _, field := range []struct {
-		note string
-		set  bool
-	}{
-		{"spec.analysis.mirror: has no meaning in an A/B release, whose users are chosen; nothing is mirrored",
-			a.Mirror && a.Iterations > 0 && len(a.Match) > 0},
-		{"spec.analysis.mirrorWeight: has no meaning without mirror; nothing is mirrored",
-			a.MirrorWeight > 0 && !a.Mirror},
-		{"spec.analysis.maxWeight: has no meaning beside iterations, which move nobody step by step",
-			a.MaxWeight > 0 && a.Iterations > 0},
-		{"spec.analysis.maxWeight: has no meaning beside stepWeights, the last of which is the most",
-			a.MaxWeight > 0 && len(a.StepWeights) > 0},
-	} {
-		if field.set {
-			notes = append(notes, field.note)
-		}
+	if interval < least {
+		p.Warnings = append(p.Warnings, fmt.Sprintf("spec.analysis.interval: %s is raised to the minimum of %s", interval, least))
+		interval = least
 	}
-	return notes
+	p.Interval = interval
 }

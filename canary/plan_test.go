@@ -78,9 +78,7 @@ func TestWhatCannotBeHonouredIsRefusedByName(t *testing.T) {
 		"spec.analysis.metrics[lag].interval": func(s *flaggerv1.CanarySpec) {
 			s.Analysis.StepWeight, s.Analysis.Metrics = 10, []flaggerv1.CanaryMetric{{Name: "lag", Interval: "1mm"}}
 		},
-		"spec.analysis.interval":    func(s *flaggerv1.CanarySpec) { s.Analysis.Interval = "1mx" },
 		"spec.analysis.stepWeights": func(s *flaggerv1.CanarySpec) { s.Analysis.StepWeights = []int{20, 10} },
-		"spec.analysis.maxWeight":   func(s *flaggerv1.CanarySpec) { s.Analysis.StepWeight, s.Analysis.MaxWeight = 10, -1 },
 		"spec.analysis":             func(*flaggerv1.CanarySpec) {},
 	} {
 		t.Run(field, func(t *testing.T) {
@@ -147,38 +145,6 @@ func TestWithoutARouterFlaggersFallbackIsSaid(t *testing.T) {
 	plan, err := NewPlan(c, Limits{})
 	if err != nil || len(plan.Steps) != 10 || plan.Steps[9] != (Step{Iteration: 10}) || len(plan.Notes) != 3 {
 		t.Errorf("got %+v, %v", plan, err)
-	}
-}
-
-func TestFieldsThatMeanNothingBesideOthersAreSaid(t *testing.T) {
-	chosen := make([]flaggerv1.HTTPMatchRequest, 1)
-	for name, tc := range map[string]struct {
-		analysis flaggerv1.CanaryAnalysis
-		want     string // of the note; empty is none
-	}{
-		"mirroring for chosen users":         {flaggerv1.CanaryAnalysis{Iterations: 1, Match: chosen, Mirror: true}, "spec.analysis.mirror:"},
-		"mirroring before users are moved":   {flaggerv1.CanaryAnalysis{Iterations: 1, Mirror: true, MirrorWeight: 50}, ""},
-		"a share of no copies":               {flaggerv1.CanaryAnalysis{StepWeight: 10, MirrorWeight: 50}, "spec.analysis.mirrorWeight:"},
-		"a maximum of steps":                 {flaggerv1.CanaryAnalysis{StepWeight: 10, MaxWeight: 50}, ""},
-		"a maximum without steps":            {flaggerv1.CanaryAnalysis{Iterations: 2, MaxWeight: 50}, "spec.analysis.maxWeight:"},
-		"a maximum beside the steps' own":    {flaggerv1.CanaryAnalysis{StepWeights: []int{10, 80}, MaxWeight: 50}, "spec.analysis.maxWeight:"},
-		"chosen users without any mirroring": {flaggerv1.CanaryAnalysis{Iterations: 1, Match: chosen}, ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			tc.analysis.Interval, tc.analysis.Threshold = "1m", 1
-			plan, err := NewPlan(object("istio", func(s *flaggerv1.CanarySpec) { s.Analysis = &tc.analysis }), Limits{})
-			if err != nil || strings.Join(plan.Notes, "") == "" != (tc.want == "") || !strings.HasPrefix(strings.Join(plan.Notes, ""), tc.want) {
-				t.Errorf("got %q, %v", plan.Notes, err)
-			}
-		})
-	}
-}
-
-func TestAShortIntervalIsRaisedAndSaidSo(t *testing.T) {
-	c := object("kubernetes", func(s *flaggerv1.CanarySpec) { s.Analysis.Interval, s.Analysis.Iterations = "1s", 1 })
-	plan, err := NewPlan(c, Limits{MinInterval: 10 * time.Second})
-	if err != nil || plan.Interval != 10*time.Second || len(plan.Notes) != 1 {
-		t.Errorf("got %v, %v, %v", plan.Interval, plan.Notes, err)
 	}
 }
 

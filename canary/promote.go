@@ -51,7 +51,7 @@ func promoteAgain(t transition) Decision {
 	case t.seen.Target.Exists:
 		return restart(t) // the pinned revision is lost
 	default:
-		d.Problem = t.seen.missingTarget()
+		d.Problem = t.seen.MissingTarget()
 		return d
 	}
 }

@@ -28,7 +28,7 @@ func restorePrimary(t transition) Decision {
 		d.After = soon
 		return d
 	default:
-		d.Problem = t.seen.missingTarget()
+		d.Problem = t.seen.MissingTarget()
 	}
 	return d
 }

@@ -39,7 +39,7 @@ func TestATargetIsNotGivenWhatAnotherOneHad(t *testing.T) {
 		"one that is not there yet is waited for": {
 			given: moved(flaggerv1.CanaryPhaseInitialized, Workload{}, Workload{}), wantPhase: flaggerv1.CanaryPhaseInitializing,
 			wantEvents:  "Target Deployment/payments is another than Deployment/orders! Initializing podinfo.test",
-			wantProblem: "Deployment payments.test not found",
+			wantProblem: "spec.targetRef: Deployment test/payments does not exist; create it, or correct the reference",
 		},
 		"a status that does not say is about what there is": {
 			given: edited(at(flaggerv1.CanaryPhaseInitialized, 0), func(s *situation) {

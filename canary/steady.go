@@ -49,7 +49,7 @@ func nothingToRelease(t transition) Decision {
 	d = t.then(d, stopUnusedTarget)
 	switch {
 	case !t.seen.Target.Exists:
-		d.Problem = t.seen.missingTarget()
+		d.Problem = t.seen.MissingTarget()
 	case d.State.Phase == flaggerv1.CanaryPhaseInitialized:
 		d.Message = t.seen.Kind + " initialization completed."
 	default:

@@ -45,7 +45,8 @@ func TestAtRest(t *testing.T) {
 		},
 		"a missing target is a problem": {
 			given:     resting(func(s *situation) { s.Target = Workload{} }),
-			wantPhase: succeeded, wantApplied: v2, wantPromoted: v2, wantProblem: "Deployment podinfo.test not found",
+			wantPhase: succeeded, wantApplied: v2, wantPromoted: v2,
+			wantProblem: "spec.targetRef: Deployment test/podinfo does not exist; create it, or correct the reference",
 		},
 		"a missing primary comes back with what was promoted": {
 			given:     resting(func(s *situation) { s.Primary = Workload{} }),

@@ -49,7 +49,7 @@ func (p *Plan) setSteps(a *flaggerv1.CanaryAnalysis) error {
 	case len(a.StepWeights) > 0:
 		p.Steps, err = listedSteps(a)
 	case a.StepWeight > 0:
-		p.Steps, err = evenSteps(a)
+		p.Steps = evenSteps(a)
 	default:
 		err = &Refused{"spec.analysis", "one of iterations, stepWeight and stepWeights must be positive"}
 	}
@@ -104,15 +104,12 @@ func listedSteps(a *flaggerv1.CanaryAnalysis) ([]Step, error) {
 }
 
 // evenSteps have weights that rise by the same.
-func evenSteps(a *flaggerv1.CanaryAnalysis) ([]Step, error) {
+func evenSteps(a *flaggerv1.CanaryAnalysis) []Step {
 	steps, highest := mirrorStep(a), min(a.GetMaxWeight(), 100)
-	if highest < 1 {
-		return nil, &Refused{"spec.analysis.maxWeight", "must be from 1 to 100"}
-	}
 	for w := a.StepWeight; ; w += a.StepWeight {
 		steps = append(steps, Step{Weight: min(w, highest)})
 		if w >= highest {
-			return steps, nil
+			return steps
 		}
 	}
 }

@@ -34,6 +34,8 @@ func (apisix) object(c *flaggerv1.Canary) object.Ref {
 	return apisixObject(c, routeName(c)+"-"+apex+"-canary")
 }
 
+func (apisix) originField() string { return "spec.routeRef" }
+
 func (apisix) origin(c *flaggerv1.Canary) object.Ref { return apisixObject(c, routeName(c)) }
 
 func apisixObject(c *flaggerv1.Canary, name string) object.Ref {
@@ -84,7 +86,7 @@ func (apisix) reweigh(o *unstructured.Unstructured, c *flaggerv1.Canary, w provi
 		}
 	}
 	if found == 0 && w.Canary > 0 {
-		return fmt.Errorf("%w: ApisixRoute %s leads to neither copy", errOrigin, o.GetName())
+		return fmt.Errorf("spec.routeRef: %w: ApisixRoute %s leads to neither copy", errOrigin, o.GetName())
 	}
 	return nil
 }

@@ -58,7 +58,7 @@ func sessionOf(c *flaggerv1.Canary, w provider.Weights) (session, bool) {
 	if s.spec.PrimaryCookieName != "" {
 		s.primary = c.Status.PrimarySessionAffinityCookie
 	}
-	s.stay, _ = a.GetInterval() // the plan refuses one that cannot be read
+	s.stay, _ = a.GetInterval() // the plan says of one that cannot be read what it means
 	return s, strings.Contains(s.canary, "=")
 }
 

@@ -28,7 +28,8 @@ import (
 // added rule before it are the canary's. Metadata is not touched at all.
 func renderOwn(route *unstructured.Unstructured, c *flaggerv1.Canary, w provider.Weights) error {
 	if route.GetResourceVersion() == "" {
-		return fmt.Errorf("spec.httpRouteRef: %s %s %w", routeKind(c), c.Spec.HTTPRouteRef.Name, ErrMissing)
+		return fmt.Errorf("spec.httpRouteRef: %s %s/%s %w; create it, or correct the reference",
+			routeKind(c), c.Namespace, c.Spec.HTTPRouteRef.Name, ErrMissing)
 	}
 	b := backendsOf(c)
 	chosen, err := analysisMatches(c)

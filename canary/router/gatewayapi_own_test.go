@@ -185,7 +185,7 @@ func TestAMissingOwnRouteIsWaitedFor(t *testing.T) {
 		"SetWeights": r.SetWeights(t.Context(), c, provider.Weights{Primary: 100}),
 	} {
 		if !errors.Is(err, router.ErrMissing) || errors.Is(err, reconcile.TerminalError(nil)) ||
-			!strings.Contains(err.Error(), "HTTPRoute website") {
+			!strings.Contains(err.Error(), "HTTPRoute staging/website does not exist") {
 			t.Errorf("%s: want a wait for the route, got %v", name, err)
 		}
 	}

@@ -26,6 +26,8 @@ func (ingressFormat) object(c *flaggerv1.Canary) object.Ref {
 	return ingressObject(c, ingressName(c)+"-canary")
 }
 
+func (ingressFormat) originField() string { return "spec.ingressRef" }
+
 func (ingressFormat) origin(c *flaggerv1.Canary) object.Ref { return ingressObject(c, ingressName(c)) }
 
 func ingressObject(c *flaggerv1.Canary, name string) object.Ref {

@@ -43,8 +43,9 @@ type restrictedFormat interface {
 
 // copyFormat is a format that is made from an object of the owner's.
 type copyFormat interface {
-	// origin names that object.
+	// origin names that object, and originField the field that does.
 	origin(c *flaggerv1.Canary) object.Ref
+	originField() string
 	// reweigh changes nothing but the weights of a copy that is there.
 	reweigh(live *unstructured.Unstructured, c *flaggerv1.Canary, w provider.Weights) error
 	// isCopy reports whether an object that nobody owns is a copy for the canary.
@@ -109,7 +110,8 @@ func (s singleObject) apply(ctx context.Context, c *flaggerv1.Canary, weigh func
 	if format, ok := s.routeFormat.(copyFormat); ok {
 		read, err := s.read(ctx, format.origin(c))
 		if apierrors.IsNotFound(err) {
-			return fmt.Errorf("%w: %s %s %w", errOrigin, format.origin(c).Kind, format.origin(c), ErrMissing)
+			return fmt.Errorf("%s: %s %s %w, so that there is %w; create it, or correct the reference",
+				format.originField(), format.origin(c).Kind, format.origin(c), ErrMissing, errOrigin)
 		}
 		if err != nil {
 			return err

@@ -43,6 +43,7 @@ func patienceWith(s *scope, of role) patience {
 	if of == primary {
 		threshold = a.GetPrimaryReadyThreshold()
 	}
+	threshold = min(max(threshold, 0), 100)
 	since, waits := s.entry.waitingSince[of]
 	if step := s.canary.Status.LastTransitionTime.Time; waits && step.After(since) {
 		since = step

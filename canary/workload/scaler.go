@@ -124,7 +124,8 @@ func (a *autoscaler) ensureCopy(ctx context.Context, seen Copies) error {
 		if had, err := a.scope.read(ctx, a.kind.GroupVersionKind, copied.GetName()); err != nil || had != nil {
 			return err
 		}
-		return fmt.Errorf("spec.autoscalerRef: %s %s.%s not found", a.kind.Kind, a.name(), a.scope.canary.Namespace)
+		return fmt.Errorf("spec.autoscalerRef: %s %s/%s does not exist; create it, or correct the reference",
+			a.kind.Kind, a.scope.canary.Namespace, a.name())
 	}
 	written, err := controllerutil.CreateOrPatch(ctx, a.scope.live, copied, func() error {
 		had := copied.DeepCopy()

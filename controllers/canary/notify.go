@@ -40,6 +40,7 @@ const (
 	aboutWorkload topic = "workload"
 	aboutPorts    topic = "ports"
 	aboutGateways topic = "gateways"
+	aboutSpec     topic = "spec"
 )
 
 // newNotifier completes the options by what is told when something was sent, or not.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -38,6 +39,7 @@ type observer struct {
 	judges      *judges
 	transitions *transitions
 	notifier    *notifier
+	claims      claims
 }
 
 // observed is what one reconcile saw, and what it acts with.
@@ -64,7 +66,10 @@ func (o *observer) observe(ctx context.Context, c *flaggerv1.Canary, now time.Ti
 	if err != nil {
 		return nil, err
 	}
-	unmeasurable, refused := o.checkMetrics(ctx, c)
+	if err := o.claims.check(ctx, c); err != nil {
+		return nil, err
+	}
+	unmeasurable, refused := o.checkMetrics(ctx, c, plan)
 	if refused != nil && isNew(c) {
 		return nil, reconciler.Waiting(refused, installDelay)
 	}
@@ -77,7 +82,8 @@ func (o *observer) observe(ctx context.Context, c *flaggerv1.Canary, now time.Ti
 	workloads, err := o.workloads.Observe(ctx, c)
 	routeObjects, gateways := o.routing.objects(c, routes), o.routing.gateways(c, routes)
 	needed := append(workloadObjects(workloads), routeObjects...)
-	dependErr := o.watcher.depend(ctx, client.ObjectKeyFromObject(c), needed, objectsOf(gateways)...)
+	alerts, optional := o.alertRemarks(ctx, c)
+	dependErr := o.watcher.depend(ctx, client.ObjectKeyFromObject(c), needed, slices.Concat(objectsOf(gateways), optional)...)
 	if dependErr != nil && (err == nil || errors.Is(dependErr, router.ErrNotInstalled)) {
 		err = dependErr
 	}
@@ -85,7 +91,7 @@ func (o *observer) observe(ctx context.Context, c *flaggerv1.Canary, now time.Ti
 		return nil, err
 	}
 	seen := &observed{prev: stateOf(c, o.transitions.last(c)), workloads: workloads, router: routes, refused: refused}
-	seen.remarks = append(portRemarks(c, workloads.PortRemark), o.gatewayRemarks(ctx, gateways)...)
+	seen.remarks = slices.Concat(portRemarks(c, workloads.PortRemark), o.gatewayRemarks(ctx, gateways), specRemarks(plan), alerts)
 	o.notifier.warnRemarks(c, seen.remarks)
 	seen.Observation = canary.Observation{
 		Names: o.names(c), Plan: plan,
@@ -167,14 +173,14 @@ func isNew(c *flaggerv1.Canary) bool {
 // good, which is an error as well, or because of what is missing. One that is under way is
 // judged by its checks instead: a metric that was broken meanwhile fails them, and users
 // are taken off the canary.
-func (o *observer) checkMetrics(ctx context.Context, c *flaggerv1.Canary) (why string, refused error) {
+func (o *observer) checkMetrics(ctx context.Context, c *flaggerv1.Canary, plan canary.Plan) (why string, refused error) {
 	if c.Status.UnderWay() || c.Spec.Analysis == nil || c.SkipAnalysis() {
 		return "", nil
 	}
-	if err := o.notifier.alerts.Check(ctx, c); err != nil {
-		o.notifier.warnOnce(c, aboutAlerts, err) // nobody will hear of it, which is no reason not to release
-	}
 	err := o.measurable(ctx, c)
+	if plan.Impossible != "" {
+		err = reconcile.TerminalError(errors.New(plan.Impossible))
+	}
 	switch {
 	case err == nil:
 		return "", nil

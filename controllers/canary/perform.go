@@ -32,7 +32,8 @@ func (p performer) perform(ctx context.Context, actions []canary.Action) error {
 		if to, ok := action.(canary.SetWeights); failed != nil && (!ok || to.Canary > 0) {
 			continue
 		}
-		if err := p.one(ctx, action); err != nil {
+		err := p.one(ctx, action)
+		if err != nil && (failed == nil || failed.Error() != err.Error()) { // two actions may lack the same
 			failed = errors.Join(failed, err)
 		}
 	}

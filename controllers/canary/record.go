@@ -58,6 +58,7 @@ func (r *statusRecorder) record(
 	}
 	now := r.clock.Now()
 	setPromoted(c, now)
+	sayWhatIsMissing(c, seen, now)
 	result := reconciler.Result{
 		Reason: string(state.Phase), Message: withRemarks(decided.Message, seen.remarks), After: decided.After,
 		Recorded: func() { r.metrics.step(c, decided, now) },
@@ -176,6 +177,18 @@ func setPromoted(c *flaggerv1.Canary, now time.Time) {
 	reconciler.SetCondition(c, now, metav1.Condition{
 		Type: string(flaggerv1.PromotedType), Status: says.status,
 		Reason: string(c.Status.Phase), Message: strings.ReplaceAll(says.message, "Deployment", c.Spec.TargetRef.Kind),
+	})
+}
+
+// sayWhatIsMissing says of a canary without anything to release what that is, where Flagger
+// says that it was detected.
+func sayWhatIsMissing(c *flaggerv1.Canary, seen *observed, now time.Time) {
+	if c.Status.Phase != flaggerv1.CanaryPhaseInitializing || seen.Target.Exists || seen.Primary.Exists {
+		return
+	}
+	reconciler.SetCondition(c, now, metav1.Condition{
+		Type: string(flaggerv1.PromotedType), Status: metav1.ConditionUnknown, Reason: string(c.Status.Phase),
+		Message: seen.MissingTarget(),
 	})
 }
 

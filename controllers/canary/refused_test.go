@@ -53,7 +53,7 @@ func TestUsersLeaveACanaryWhoseSpecIsRefusedInMidRelease(t *testing.T) {
 		"a field that the provider has not": {
 			func(s *flaggerv1.CanarySpec) { s.Service.TrafficPolicy = nil; s.Service.Delegation = true }, "spec.service.delegation",
 		},
-		"a plan that cannot be read": {func(s *flaggerv1.CanarySpec) { s.Analysis.Interval = "soon" }, "spec.analysis.interval"},
+		"a plan that cannot be read": {func(s *flaggerv1.CanarySpec) { s.Analysis.StepWeight = -1 }, "spec.analysis"},
 		"an unknown provider":        {func(s *flaggerv1.CanarySpec) { s.Provider = "envoy" }, "spec.provider"},
 		"a target that cannot be released": {
 			func(s *flaggerv1.CanarySpec) { s.TargetRef.Kind = "CronJob" }, "spec.targetRef",
@@ -64,7 +64,7 @@ func TestUsersLeaveACanaryWhoseSpecIsRefusedInMidRelease(t *testing.T) {
 			}, "spec.autoscalerRef",
 		},
 		"another route, and a plan that cannot be read": {
-			func(s *flaggerv1.CanarySpec) { s.Service.Name, s.Analysis.Interval = "shop", "soon" }, "spec.analysis.interval",
+			func(s *flaggerv1.CanarySpec) { s.Service.Name, s.Analysis.StepWeight = "shop", -1 }, "spec.analysis",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -103,10 +103,10 @@ func TestUsersOfARefusedCanaryWaitForAPrimaryThatAnswers(t *testing.T) {
 		}
 	}
 	scale(0)
-	e.edit(func(s *flaggerv1.CanarySpec) { s.Analysis.Interval = "soon" })
+	e.edit(func(s *flaggerv1.CanarySpec) { s.Analysis.StepWeight = -1 })
 	c, _, err := e.reconcile()
 	if errors.Is(err, reconcile.TerminalError(nil)) || reconciler.ReasonOf(err, e.r.Reason) != flaggerv1.InvalidSpecReason ||
-		c.Status.CanaryWeight == 0 || !strings.Contains(err.Error(), "spec.analysis.interval") ||
+		c.Status.CanaryWeight == 0 || !strings.Contains(err.Error(), "spec.analysis") ||
 		!strings.Contains(err.Error(), "nobody judges") {
 		t.Errorf("weight %d, %v", c.Status.CanaryWeight, err)
 	}

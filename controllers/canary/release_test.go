@@ -21,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -283,8 +284,11 @@ func TestWhatKeepsACanaryFromWorking(t *testing.T) {
 	}{
 		"an unknown provider":  {edit: func(c *flaggerv1.Canary) { c.Spec.Provider = "bogus" }, wantReason: "InvalidSpec", want: "bogus"},
 		"an unsupported field": {edit: func(c *flaggerv1.Canary) { c.Spec.Service.MeshName = "x" }, wantReason: "InvalidSpec", want: "meshName"},
-		"no analysis that leads anywhere": {edit: func(c *flaggerv1.Canary) { c.Spec.Analysis.Interval = "soon" },
-			wantReason: "InvalidSpec", want: "soon"},
+		"no analysis that leads anywhere": {edit: func(c *flaggerv1.Canary) { c.Spec.Analysis.StepWeight = -1 },
+			wantReason: "InvalidSpec", want: "spec.analysis: one of iterations, stepWeight and stepWeights must be positive"},
+		"a range that no value is in": {edit: func(c *flaggerv1.Canary) {
+			c.Spec.Analysis.Metrics[0].ThresholdRange = &flaggerv1.CanaryThresholdRange{Min: ptr.To(101.0)}
+		}, wantReason: "InvalidSpec", want: "spec.analysis.metrics[request-success-rate].thresholdRange.min: 101 is above 100 %"},
 		"a metric that cannot be measured": {edit: func(c *flaggerv1.Canary) {
 			c.Spec.Analysis.Metrics = []flaggerv1.CanaryMetric{{Name: "nonsense", Threshold: 1}}
 		}, wantReason: "InvalidSpec", want: "nonsense"},

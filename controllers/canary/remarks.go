@@ -14,11 +14,12 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary"
 	"github.com/sluice-cd/sluice/canary/router"
 )
 
 // remark is a mistake that Flagger accepts and that keeps the canary from nothing, but
-// its users from an answer. It is an event, once.
+// its users from an answer, or its owner from what was meant. It is an event, once.
 type remark struct {
 	about topic
 	text  string
@@ -53,6 +54,27 @@ func portRemarks(c *flaggerv1.Canary, text string) []remark {
 		return nil
 	}
 	return []remark{{about: aboutPorts, text: text, certain: c.Spec.Service.TargetPort.Type == intstr.String}}
+}
+
+// specRemarks are about fields that mean nothing, or hardly what was meant.
+func specRemarks(plan canary.Plan) []remark {
+	if len(plan.Warnings) == 0 {
+		return nil
+	}
+	return []remark{{about: aboutSpec, text: canary.Advice(plan.Warnings), certain: true}}
+}
+
+// alertRemarks are about alerts that nobody will hear of, which is no reason not to release.
+// What tells whether that is so comes with them: AlertProviders and their Secrets.
+func (o *observer) alertRemarks(ctx context.Context, c *flaggerv1.Canary) (remarks []remark, on []objectRef) {
+	found, err := o.notifier.alerts.Check(ctx, c)
+	for _, object := range found {
+		on = append(on, objectRef{clusterKind{object.GroupVersionKind, workloadCluster}, object.ObjectKey})
+	}
+	if err != nil {
+		remarks = []remark{{about: aboutAlerts, text: err.Error(), certain: true}}
+	}
+	return remarks, on
 }
 
 const gatewayKind = "Gateway"
@@ -95,7 +117,8 @@ func (o *observer) gatewayRemarks(ctx context.Context, gateways []gateway) []rem
 	if len(missing) == 0 {
 		return nil
 	}
-	return []remark{{about: aboutGateways, text: strings.Join(missing, "; ") + ", and no user comes through it", certain: true}}
+	text := strings.Join(missing, "; ") + ", and no user comes through it; create it, or correct the reference"
+	return []remark{{about: aboutGateways, text: text, certain: true}}
 }
 
 func objectsOf(gateways []gateway) []objectRef {

@@ -33,7 +33,8 @@ func gatewayObject(namespace, name string) *unstructured.Unstructured {
 }
 
 func TestAMissingGatewayIsToldOnceAndByReady(t *testing.T) {
-	const missing = "; spec.service.gatewayRefs[0]: Gateway test/gateway does not exist, and no user comes through it"
+	const missing = "; spec.service.gatewayRefs[0]: Gateway test/gateway does not exist, and no user comes through it; " +
+		"create it, or correct the reference"
 	tests := map[string]struct {
 		change   func(*testEnv, *flaggerv1.Canary)
 		existing client.Object
@@ -110,5 +111,82 @@ func TestAGatewayThatIsMadeWakesTheCanary(t *testing.T) {
 	e.cache.informers[gateways].Add(made)
 	if got := waketest.Next(t, e.woken); got != key || len(e.woken) > 0 {
 		t.Errorf("%s is woken, and %d more times", got, len(e.woken))
+	}
+}
+
+// Both were a warning that went by, if that: nobody knew that an alert would not come, or that
+// a field had no effect.
+func TestWhatIsWrongWithASpecThatWorksStaysInReady(t *testing.T) {
+	slack := &flaggerv1.AlertProvider{ObjectMeta: metav1.ObjectMeta{Namespace: "test", Name: "team"}}
+	slack.Spec = flaggerv1.AlertProviderSpec{Type: "slack", SecretRef: &flaggerv1.SecretReference{Name: "room"}}
+	alert := func(c *flaggerv1.Canary) {
+		c.Spec.Analysis.Alerts = []flaggerv1.CanaryAlert{{Name: "all", ProviderRef: flaggerv1.CrossNamespaceObjectReference{Name: "team"}}}
+	}
+	provider, room := flaggerv1.GroupVersion.WithKind("AlertProvider"), schema.GroupVersionKind{Version: "v1", Kind: "Secret"}
+	for name, tc := range map[string]struct {
+		edit    func(*flaggerv1.Canary)
+		objects []client.Object
+		want    string
+		on      []schema.GroupVersionKind
+	}{
+		"a field without effect": {
+			edit: func(c *flaggerv1.Canary) { c.Spec.Analysis.MirrorWeight = 10 },
+			want: "spec.analysis.mirrorWeight: has no meaning without mirror; nothing is mirrored",
+		},
+		"an alert to nobody": {
+			edit: alert, on: []schema.GroupVersionKind{provider},
+			want: "spec.analysis.alerts[0].providerRef: alert all is not sent: AlertProvider test/team: it does not exist; " +
+				"create it, or correct the reference",
+		},
+		"an alert without an address": {
+			edit: alert, objects: []client.Object{slack}, on: []schema.GroupVersionKind{provider, room},
+			want: "spec.analysis.alerts[0].providerRef: alert all is not sent: AlertProvider test/team: " +
+				"spec.secretRef: Secret test/room does not exist; create it with the key address",
+		},
+		"an alert that is skipped with the analysis": {
+			edit: func(c *flaggerv1.Canary) { alert(c); c.Spec.SkipAnalysis = true }, on: []schema.GroupVersionKind{provider},
+			want: "spec.analysis.alerts[0].providerRef: alert all is not sent: AlertProvider test/team: it does not exist; " +
+				"create it, or correct the reference",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newRelease(t, newPrometheus(t, "100"), tc.edit)
+			for _, object := range tc.objects {
+				if err := e.api.Create(t.Context(), object.DeepCopyObject().(client.Object)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c := &flaggerv1.Canary{}
+			e.get("podinfo", c)
+			result, err := e.r.Reconcile(t.Context(), c)
+			if err != nil || !strings.HasSuffix(result.Message, tc.want) || !slices.Contains(e.events, tc.want) {
+				t.Errorf("Ready says %q, told %q, %v", result.Message, e.events, err)
+			}
+			for _, kind := range tc.on {
+				made := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: "test", Name: "team"}}
+				if kind == room {
+					made.Name = "room"
+				}
+				made.SetGroupVersionKind(kind)
+				for len(e.woken) > 0 {
+					<-e.woken
+				}
+				e.cache.informers[kind].Add(made)
+				waketest.Next(t, e.woken)
+			}
+		})
+	}
+}
+
+// The status said that a Deployment had been detected that did not exist.
+func TestACanaryWithoutItsTargetSaysWhatIsMissing(t *testing.T) {
+	c := releasing(newPrometheus(t, "100"))
+	e := newEnv(t, interceptor.Funcs{}, c)
+	const want = "spec.targetRef: Deployment test/podinfo does not exist; create it, or correct the reference"
+	_, _, err := e.reconcile()
+	e.get("podinfo", c)
+	promoted := meta.FindStatusCondition(c.GetConditions(), string(flaggerv1.PromotedType))
+	if err == nil || err.Error() != want || promoted == nil || promoted.Message != want {
+		t.Errorf("says %v, and %+v", err, promoted)
 	}
 }

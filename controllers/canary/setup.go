@@ -154,6 +154,7 @@ func (r *Reconciler) assemble(p platform, opts reconciler.Options) ([]manager.Ru
 		minInterval: r.MinInterval, routing: routing, workloads: workloads, status: &statusCheck{live: live.workload},
 		rehearsal: &routeDryRun{routing: routing}, checker: checker, watcher: watcher, contentions: r.contentions,
 		queries: queries, sampler: sampler, judges: judges, transitions: transitions, notifier: r.notifier,
+		claims: claims{p.caches[workloadCluster]},
 	}
 	r.recorder = &statusRecorder{clock: r.clock, routing: routing, transitions: transitions, metrics: r.metrics,
 		contentions: r.contentions, queries: queries, sampler: sampler, judges: judges}

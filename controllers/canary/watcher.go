@@ -48,6 +48,9 @@ func (w *dynamicWatcher) depend(ctx context.Context, canary types.NamespacedName
 			return fmt.Errorf("watching %s: %w", object.Kind, err)
 		}
 	}
+	for _, object := range optional {
+		_ = w.watch(ctx, object.clusterKind) // what may not be watched is looked at again with the next check
+	}
 	return nil
 }
 

@@ -77,15 +77,16 @@ func (in *Canary) SkipAnalysis() bool {
 	return in.Spec.SkipAnalysis || in.Spec.Analysis == nil
 }
 
-// GetInterval returns the time between two checks as it is written. The schema's
-// pattern has no end, so `1mx` gets here, and is an error.
+// GetInterval returns the time between two checks. What is no duration, such as the `1m5` that
+// the pattern of the schema lets through, means the default, as in Flagger; the error says so.
 func (in *CanaryAnalysis) GetInterval() (time.Duration, error) {
 	if in == nil || in.Interval == "" {
 		return DefaultAnalysisInterval, nil
 	}
 	interval, err := time.ParseDuration(in.Interval)
 	if err != nil {
-		return 0, fmt.Errorf("parsing spec.analysis.interval: %w", err)
+		return DefaultAnalysisInterval, fmt.Errorf("spec.analysis.interval: %q is no duration such as 30s or 1m; checks are %s apart",
+			in.Interval, DefaultAnalysisInterval)
 	}
 	return interval, nil
 }
@@ -146,9 +147,10 @@ func (w CanaryWebhook) GetTimeout() (time.Duration, error) {
 	return timeout, nil
 }
 
-// GetMaxWeight returns the percentage of traffic at which a canary is promoted.
+// GetMaxWeight returns the percentage of traffic at which a canary is promoted. As in Flagger,
+// one below 1 means the default.
 func (in *CanaryAnalysis) GetMaxWeight() int {
-	if in == nil || in.MaxWeight == 0 {
+	if in == nil || in.MaxWeight < 1 {
 		return DefaultMaxWeight
 	}
 	return in.MaxWeight

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package canary
+
+import (
+	"context"
+	"fmt"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/internal/reconciler"
+)
+
+// claims decide which of several canaries releases a target. A target that is released in
+// place has no primary whose owner would tell.
+type claims struct {
+	cached client.Reader
+}
+
+// check refuses a canary whose target is released by another one of its namespace already,
+// until that is gone or has another target.
+func (l claims) check(ctx context.Context, c *flaggerv1.Canary) error {
+	all := &flaggerv1.CanaryList{}
+	if err := l.cached.List(ctx, all, client.InNamespace(c.Namespace)); err != nil {
+		return fmt.Errorf("listing canaries of namespace %s: %w", c.Namespace, err)
+	}
+	for i := range all.Items {
+		other := &all.Items[i]
+		if other.Name == c.Name || other.Spec.TargetRef.Identity() != c.Spec.TargetRef.Identity() || !comesBefore(other, c) {
+			continue
+		}
+		return reconciler.Waiting(reconcile.TerminalError(fmt.Errorf(
+			"spec.targetRef: %s %s/%s is released by Canary %s already, and two cannot release the same; delete one of them, or name another target",
+			c.Spec.TargetRef.Kind, c.Namespace, c.Spec.TargetRef.Name, other.Name)), takenDelay)
+	}
+	return nil
+}
+
+// comesBefore reports whether a canary has the target that another one names, too: it has
+// begun to release it, or is older where none or both have. What owns a primary has begun.
+func comesBefore(other, c *flaggerv1.Canary) bool {
+	if has := hasBegun(other); has != hasBegun(c) {
+		return has
+	}
+	if at, before := c.CreationTimestamp, other.CreationTimestamp; !at.Equal(&before) {
+		return before.Before(&at)
+	}
+	return other.Name < c.Name
+}
+
+// hasBegun reports whether a canary has ever released the target that its spec names. One of
+// Flagger's does not say which.
+func hasBegun(c *flaggerv1.Canary) bool {
+	return !isNew(c) && (c.Status.Target == "" || c.Status.Target == c.Spec.TargetRef.Identity())
+}

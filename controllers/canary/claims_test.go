@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package canary
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+)
+
+// Two canaries moved the partition of one StatefulSet in turn, and of a Deployment the second
+// one was told about the primary, which it had never heard of.
+func TestOnlyOneCanaryReleasesATarget(t *testing.T) {
+	at := metav1.NewTime(time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC))
+	const released, failing = flaggerv1.CanaryPhaseSucceeded, flaggerv1.CanaryPhaseFailed
+	for name, tc := range map[string]struct {
+		mine, other func(*flaggerv1.Canary)
+		refused     bool
+	}{
+		"the other one is older": {
+			other: func(c *flaggerv1.Canary) { c.CreationTimestamp = metav1.NewTime(at.Add(-time.Hour)) }, refused: true,
+		},
+		"the other one is younger": {other: func(c *flaggerv1.Canary) { c.CreationTimestamp = metav1.NewTime(at.Add(time.Hour)) }},
+		"both were made at once":   {refused: true}, // other comes first by its name
+		"the other one has begun": {other: func(c *flaggerv1.Canary) {
+			c.Status.Phase, c.CreationTimestamp = released, metav1.NewTime(at.Add(time.Hour))
+		}, refused: true},
+		"this one has begun":         {mine: func(c *flaggerv1.Canary) { c.Status.Phase = failing }},
+		"another kind of the name":   {other: func(c *flaggerv1.Canary) { c.Spec.TargetRef.Kind = "DaemonSet" }},
+		"another name":               {other: func(c *flaggerv1.Canary) { c.Spec.TargetRef.Name = "orders" }},
+		"another version of its API": {other: func(c *flaggerv1.Canary) { c.Spec.TargetRef.APIVersion = "apps/v1beta2" }, refused: true},
+		"another namespace":          {other: func(c *flaggerv1.Canary) { c.Namespace = "prod" }},
+		"one that had another target": {
+			mine: func(c *flaggerv1.Canary) { c.Status.Phase, c.Status.Target = released, "Deployment/orders" }, refused: true,
+		},
+		"the other one had another": {
+			mine:  func(c *flaggerv1.Canary) { c.Status.Phase, c.Status.Target = released, "StatefulSet/podinfo" },
+			other: func(c *flaggerv1.Canary) { c.Status.Phase, c.Status.Target = released, "Deployment/orders" },
+		},
+		"two of Flagger's, the elder": {mine: func(c *flaggerv1.Canary) {
+			c.Status.Phase, c.CreationTimestamp = released, metav1.NewTime(at.Add(-time.Hour))
+		}, other: func(c *flaggerv1.Canary) { c.Status.Phase = released }},
+		"two of Flagger's, the second": {
+			mine:  func(c *flaggerv1.Canary) { c.Status.Phase = released },
+			other: func(c *flaggerv1.Canary) { c.Status.Phase = released }, refused: true,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			canary := func(name string, edit func(*flaggerv1.Canary)) *flaggerv1.Canary {
+				c := &flaggerv1.Canary{ObjectMeta: metav1.ObjectMeta{Namespace: "test", Name: name, CreationTimestamp: at}}
+				c.Spec.TargetRef = flaggerv1.LocalObjectReference{APIVersion: "apps/v1", Kind: "StatefulSet", Name: "podinfo"}
+				if edit != nil {
+					edit(c)
+				}
+				return c
+			}
+			mine := canary("podinfo", tc.mine)
+			e := newEnv(t, interceptor.Funcs{}, mine, canary("another", tc.other))
+			err := e.r.observer.claims.check(t.Context(), mine)
+			const want = "spec.targetRef: StatefulSet test/podinfo is released by Canary another already, and two cannot release the same; " +
+				"delete one of them"
+			if tc.refused != (err != nil) || err != nil && (!errors.Is(err, reconcile.TerminalError(nil)) || !strings.Contains(err.Error(), want)) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
