@@ -258,6 +258,15 @@ func conformFailures(t *testing.T, r recording) {
 	if _, err := s.check(t); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("want %q, got %v", want, err)
 	}
+	// An error of a server named no field: nobody knew which of the template's it was about.
+	for status, field := range map[int]string{
+		http.StatusBadRequest: "query", http.StatusUnauthorized: "provider.secretRef", http.StatusNotFound: "provider.address",
+	} {
+		s.answer(status, r.failure)
+		if _, err := s.check(t); err == nil || !strings.HasSuffix(err.Error(), "(MetricTemplate staging/errors: spec."+field+")") {
+			t.Errorf("%d is not about spec.%s: %v", status, field, err)
+		}
+	}
 	for _, page := range []string{
 		"<html>s3cret of an internal server</html>",
 		`"s3cret"`,

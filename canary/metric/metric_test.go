@@ -289,7 +289,7 @@ func TestWhatIsMissingIsSaidAndMayStillCome(t *testing.T) {
 	c.Spec.Analysis = &flaggerv1.CanaryAnalysis{Metrics: []flaggerv1.CanaryMetric{byTemplate(), {Name: flaggerv1.RequestDuration}}}
 	err := checker(t, "http://127.0.0.1:1").Supports(t.Context(), c)
 	if err == nil || errors.Is(err, reconcile.TerminalError(nil)) ||
-		!strings.Contains(err.Error(), "reading MetricTemplate monitoring/errors") {
+		!strings.Contains(err.Error(), "spec.analysis.metrics[errors].templateRef: MetricTemplate monitoring/errors does not exist; create it") {
 		t.Errorf("got %v", err)
 	}
 	c.Spec.Analysis.Metrics = append(c.Spec.Analysis.Metrics, flaggerv1.CanaryMetric{Name: "neither"})
@@ -377,6 +377,41 @@ func TestAServerThatDoesNotAnswerIsNamedWithItsSetting(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := checker(t, nobody).Check(t.Context(), tc.canary, flaggerv1.CanaryMetric{Name: flaggerv1.RequestSuccessRate})
+			if err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+// A server that is not there named no field, and an empty query was found out by the server.
+func TestAnErrorOfAMeasurementNamesTheFieldThatItIsAbout(t *testing.T) {
+	inline := flaggerv1.CanaryMetric{Name: "lag", Query: "sum(", Interval: "1m"}
+	refusing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadRequest) }))
+	defer refusing.Close()
+	empty := template(refusing.URL)
+	empty.Spec.Query = " {{ if false }}x{{ end }}\n"
+	for name, tc := range map[string]struct {
+		server  string
+		objects []client.Object
+		metric  flaggerv1.CanaryMetric
+		want    string
+	}{
+		"a template whose server is not there": {
+			objects: []client.Object{template("http://127.0.0.1:1")}, metric: byTemplate(),
+			want: "(MetricTemplate monitoring/errors: spec.provider.address)",
+		},
+		"a template whose query is empty once it is filled in": {
+			objects: []client.Object{empty}, metric: byTemplate(),
+			want: "MetricTemplate monitoring/errors: spec.query: the query is empty; write one",
+		},
+		"a query of the canary's own": {server: refusing.URL, metric: inline, want: "(spec.analysis.metrics[lag].query)"},
+		"a template that is refused its answer": {
+			objects: []client.Object{template(refusing.URL)}, metric: byTemplate(), want: "(MetricTemplate monitoring/errors: spec.query)",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := checkerWith(t, tc.server, tc.objects).Check(t.Context(), canary(), tc.metric)
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got %v", err)
 			}

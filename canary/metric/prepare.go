@@ -36,6 +36,7 @@ type preparedQuery struct {
 	// namespace is that of the canary.
 	namespace string
 	field     string // where the query was written, for errors
+	fields    fields
 	query     string
 	// provider is the type of the server, which decides what parse takes.
 	provider string
@@ -72,6 +73,9 @@ func (p preparedQuery) fill(ctx context.Context, v templateVars, window time.Dur
 		window, v.interval = time.Duration(seconds)*time.Second, fmt.Sprintf("%ds", seconds)
 	}
 	text, err := render(ctx, p.query, v)
+	if err == nil && strings.TrimSpace(text) == "" {
+		err = errors.New("the query is empty; write one that returns a single number")
+	}
 	if err == nil && p.parse != nil {
 		err = p.parse(text)
 	}
@@ -120,6 +124,7 @@ func (k *Checker) queryOf(ctx context.Context, c *flaggerv1.Canary, field string
 	}
 	if m.Query != "" {
 		p.field, p.query, p.scale = field+".query", m.Query, asIs
+		p.fields.query = p.field
 		return p, nil
 	}
 	p.field = field

@@ -80,10 +80,10 @@ func (k *Checker) readTemplate(
 			field, key, c.Namespace))
 	}
 	tmpl := &flaggerv1.MetricTemplate{}
-	if err := k.client.Get(ctx, key, tmpl); err != nil {
-		if apierrors.IsNotFound(err) {
-			k.transports.forget(key)
-		}
+	if err := k.client.Get(ctx, key, tmpl); apierrors.IsNotFound(err) {
+		k.transports.forget(key)
+		return nil, fmt.Errorf("%s: MetricTemplate %s does not exist; create it, or correct the reference", field, key)
+	} else if err != nil {
 		return nil, fmt.Errorf("reading MetricTemplate %s: %w", key, err)
 	}
 	return tmpl, nil
@@ -114,7 +114,9 @@ func (k *Checker) connect(ctx context.Context, tmpl *flaggerv1.MetricTemplate) (
 		return preparedQuery{}, reconcile.TerminalError(fmt.Errorf("%s.provider.%w", where, err))
 	}
 	return preparedQuery{
-		field: where + ".query", query: tmpl.Spec.Query, provider: tmpl.Spec.Provider.Type, parse: kind.parse, source: src, scale: asIs,
+		field:  where + ".query",
+		fields: fields{address: where + ".provider.address", secret: where + ".provider.secretRef", query: where + ".query"},
+		query:  tmpl.Spec.Query, provider: tmpl.Spec.Provider.Type, parse: kind.parse, source: src, scale: asIs,
 		secrets: newSecrets(secret, tmpl.Spec.Provider.Address),
 	}, nil
 }
@@ -148,11 +150,11 @@ func (k *Checker) secret(ctx context.Context, tmpl *flaggerv1.MetricTemplate) (m
 	}
 	secret := &corev1.Secret{}
 	key := client.ObjectKey{Namespace: tmpl.Namespace, Name: ref.Name}
-	if err := k.client.Get(ctx, key, secret); err != nil {
-		if apierrors.IsNotFound(err) {
-			err = fmt.Errorf("spec.provider.secretRef: %w", err)
-		}
-		return nil, fmt.Errorf("reading the credentials of MetricTemplate %s/%s: %w", tmpl.Namespace, tmpl.Name, err)
+	if err := k.client.Get(ctx, key, secret); apierrors.IsNotFound(err) {
+		return nil, fmt.Errorf("MetricTemplate %s/%s: spec.provider.secretRef: Secret %s does not exist; create it, or correct the reference",
+			tmpl.Namespace, tmpl.Name, key)
+	} else if err != nil {
+		return nil, fmt.Errorf("MetricTemplate %s/%s: spec.provider.secretRef: reading Secret %s: %w", tmpl.Namespace, tmpl.Name, key, err)
 	}
 	return secret.Data, nil
 }

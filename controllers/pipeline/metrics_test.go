@@ -248,7 +248,7 @@ func TestATemplateOfAnotherNamespaceKeepsItsSecret(t *testing.T) {
 		m.Checks[0].TemplateRef = &flaggerv1.CrossNamespaceObjectReference{Name: "latency", Namespace: "monitoring"}
 	})
 	e.afterMinutes(1)
-	if got := e.stagingSays(); !strings.Contains(got, "reading MetricTemplate monitoring/latency") {
+	if got := e.stagingSays(); !strings.Contains(got, "MetricTemplate monitoring/latency does not exist") {
 		t.Errorf("without the template staging says %q", got)
 	}
 	e.put(strings.Replace(secretTemplate, "ADDRESS", p.URL, 1))
