@@ -14,8 +14,9 @@ import (
 	"github.com/sluice-cd/sluice/test/traffic"
 )
 
-// healthy is how many releases in a row the judge has to pass: `make soak` asks for a hundred.
-var healthy = flag.Int("healthy-releases", 1, "releases without a fault that the judge has to promote, one after the other")
+// healthy is how many releases in a row the judge has to pass: `make soak` asks for a hundred. The second half of them
+// fails as many requests as its primary does.
+var healthy = flag.Int("healthy-releases", 1, "releases as good as their primary that the judge has to promote, one after the other")
 
 const (
 	// fewErrors is the part of the requests that the bad release fails: too few for a person who looks.
@@ -49,14 +50,45 @@ func judgeReleases(t *testing.T, c *chain.Chain) {
 	if len(late) == 2 {
 		t.Errorf("two releases with %g %% errors were cut after %s, want %s", 100*fewErrors, late, inTime)
 	}
+	var usual traffic.Traits
 	for i := range *healthy {
+		if i > 0 && i == (*healthy+1)/2 {
+			usual.ErrorRate = fewErrors
+			everybodyMeetsErrors(t, c, chain.Release{Tag: fmt.Sprintf("2.%d.1", i), Traits: usual})
+		}
 		tag := fmt.Sprintf("2.%d.0", i+1)
 		began := time.Now()
-		if got := released(t, c, chain.Release{Tag: tag}); got != chain.Promoted {
+		c.Ledger.Open()
+		if got := released(t, c, chain.Release{Tag: tag, Traits: usual}); got != chain.Promoted {
 			t.Fatalf("%s, which is as good as its primary, was %s: %s", tag, got, judgement(t, c))
 		}
-		t.Logf("%s was promoted after %s: %s", tag, time.Since(began).Round(time.Second), judgement(t, c))
+		users := c.Ledger.Open()
+		t.Logf("%s was promoted after %s, %d of its %d requests failed and %d of %d in all: %s", tag, time.Since(began).Round(time.Second),
+			users.CanaryFailed, users.Canary, users.Failed, users.Requests, judgement(t, c))
 	}
+}
+
+// everybodyMeetsErrors brings a version with few errors to all users, whatever the judge would say, for those that
+// follow to be no worse than that.
+func everybodyMeetsErrors(t *testing.T, c *chain.Chain, r chain.Release) {
+	t.Helper()
+	if err := c.EditCanary(t.Context(), func(canary *flaggerv1.Canary) {
+		canary.Spec.SkipAnalysis = true
+		canary.Spec.ProgressDeadlineSeconds = new(int32(120)) // a verdict about that many errors takes half a minute
+		canary.Spec.Analysis.Judge.Regression = "3"
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if got := released(t, c, r); got != chain.Promoted {
+		t.Fatalf("%s was %s without an analysis", r.Tag, got)
+	}
+	if err := c.EditCanary(t.Context(), func(canary *flaggerv1.Canary) {
+		canary.Spec.SkipAnalysis = false
+		canary.Spec.Analysis.Judge.Alpha = "0.001" // of fifty releases, one in twenty runs at most has a false alarm
+	}); err != nil {
+		t.Fatal(err)
+	}
+	answered(t, c)
 }
 
 // cut releases a version with few errors, and returns how long users were sent to it.
