@@ -9,7 +9,8 @@ import (
 // proxyCounters are what a proxy calls the counters of the requests to one arm.
 type proxyCounters struct {
 	// arm are matchers of the labels that name the arm. Beside what queries may ask for there are
-	// {{ arm }}, which is canary or primary, and {{ workload }}, the name of the arm's workload.
+	// {{ arm }}, which is canary or primary, and {{ workload }} and {{ kind }}, the name of the arm's workload and its kind
+	// in lower case.
 	arm string
 	// requests is a counter of all requests, and failed are matchers of those that failed.
 	requests, failed string
@@ -65,9 +66,13 @@ var counterTable = map[string]proxyCounters{
 		requests: "http_request_duration_seconds_count", failed: `status=~"5.*"`,
 		durations: "http_request_duration_seconds", unit: provider.Seconds, native: true, pod: []string{"kubernetes_pod_name"},
 	},
-	"kuma": envoy(`service=~"{{ service }}-{{ arm }}_{{ namespace }}_svc_[0-9a-zA-Z-]+"`),
+	// The sidecar counts what its pod answers, which is in the cluster of its port, and beside that all that the pod asks
+	// of others. Kuma's scrape configuration gives every series the Service of the pod, and gave it the label service, too,
+	// until version 2.9.
+	"kuma": envoy(
+		`kuma_io_service=~"{{ service }}-{{ arm }}_{{ namespace }}_svc_[0-9a-zA-Z-]+", envoy_cluster_name=~"localhost_[0-9]+"`),
 	"linkerd": {
-		arm:      `namespace="{{ namespace }}", deployment="{{ workload }}", direction="inbound"`,
+		arm:      `namespace="{{ namespace }}", {{ kind }}="{{ workload }}", direction="inbound"`,
 		requests: "response_total", failed: `classification="failure"`,
 		durations: "response_latency_ms", unit: provider.Milliseconds, pod: scrapedPod, sidecar: true,
 	},
@@ -77,8 +82,9 @@ var counterTable = map[string]proxyCounters{
 		requests: "nginx_ingress_controller_requests", failed: `status=~"5.*"`,
 		durations: "nginx_ingress_controller_response_duration_seconds", unit: provider.Seconds, pod: []string{"controller_pod", "pod"},
 	},
+	// The sidecar of who asks counts. Its labels are part of the name of a counter, which has no dashes.
 	"osm": {
-		arm:      `destination_namespace="{{ namespace }}", destination_kind="Deployment", destination_name="{{ workload }}"`,
+		arm:      `destination_namespace="{{ namespace }}", destination_name="{{ workload }}"`,
 		requests: "osm_request_total", failed: `response_code=~"5.*"`,
 		durations: "osm_request_duration_ms", unit: provider.Milliseconds, pod: []string{"destination_pod"},
 	},

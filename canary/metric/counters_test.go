@@ -102,13 +102,13 @@ func TestTheArmsOfACanaryAreToldApart(t *testing.T) {
 	for _, tc := range []struct{ provider, label, canary, primary string }{
 		{"contour", "envoy_cluster_name", "staging_podinfo-canary_9898", "staging_podinfo-primary_9898"},
 		{"gloo", "envoy_cluster_name", "staging-podinfo-canaryupstream-80_gloo-system", "staging-podinfo-primaryupstream-80_gloo-system"},
-		{"kuma", "service", "podinfo-canary_staging_svc_9898", "podinfo-primary_staging_svc_9898"},
+		{"kuma", "kuma_io_service", "podinfo-canary_staging_svc_9898", "podinfo-primary_staging_svc_9898"},
 		{"traefik", "service", "staging-podinfo-canary-80@kubernetescrd", "staging-podinfo-primary-80@kubernetescrd"},
 		{"skipper", "route", "kube_staging__podinfo_canary__host___podinfo_canary_80", "kube_staging__podinfo_canary__host___podinfo_primary_80"},
 		{"istio", "destination_workload", "podinfo", "podinfo-primary"},
 		{"smi:v1alpha2", "destination_workload", "podinfo", "podinfo-primary"},
 		{"linkerd", "deployment", "podinfo", "podinfo-primary"},
-		{"osm", "destination_name", "podinfo", "podinfo-primary"},
+		{"osm", "destination_name", "podinfo", "podinfo_primary"},
 		{"kubernetes", "kubernetes_pod_name", "podinfo-5d4c8f7b9-x7k2p", "podinfo-primary-5d4c8f7b9-x7k2p"},
 		{"gatewayapi:v1", "kubernetes_pod_name", "podinfo-5d4c8f7b9-x7k2p", "podinfo-primary-5d4c8f7b9-x7k2p"},
 	} {

@@ -27,8 +27,9 @@ type templateVars struct {
 	service, ingress, route string
 	interval, pods          string
 	variables               map[string]string
-	// arm and workload are those of a query for the counters of one arm, see [Checker.PrepareCounters].
-	arm, workload string
+	// arm, workload and kind, that of the workload, are those of a query for the counters of one arm, see
+	// [Checker.PrepareCounters].
+	arm, workload, kind string
 }
 
 func newTemplateVars(c *flaggerv1.Canary, m flaggerv1.CanaryMetric) templateVars {
@@ -93,6 +94,7 @@ func (v templateVars) functions() map[string]any {
 	}
 	if v.arm != "" {
 		functions["arm"], functions["workload"] = func() string { return v.arm }, func() string { return v.workload }
+		functions["kind"] = func() string { return v.kind }
 	}
 	return functions
 }

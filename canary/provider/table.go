@@ -60,22 +60,22 @@ var table = []Provider{
 		Name: "kuma", Product: "Kuma", Groups: []string{"kuma.io"},
 		Queries: Queries{Folder: "kuma", SeeServices: true},
 	},
-	smi(Linkerd, "linkerd"),
+	smi(Linkerd, Queries{Folder: "linkerd"}),
 	{
 		Name: "nginx", Cluster: OfWorkload,
 		Fields:  IngressRef | AnalysisMatch,
 		Queries: Queries{Folder: "nginx", SeeServices: true},
 	},
-	smi("osm", "osm"),
+	smi("osm", Queries{Folder: "osm", Names: Underscored}),
 	{Name: Partition, Routing: ByPod, Cluster: OfWorkload},
 	{
 		Name: "skipper", Cluster: OfWorkload,
 		Fields:  IngressRef,
 		Queries: Queries{Folder: "skipper", SeeServices: true, Names: Underscored},
 	},
-	smi("smi:v1alpha1", "istio"),
-	smi("smi:v1alpha2", "istio"),
-	smi("smi:v1alpha3", "istio"),
+	smi("smi:v1alpha1", Queries{Folder: "istio"}),
+	smi("smi:v1alpha2", Queries{Folder: "istio"}),
+	smi("smi:v1alpha3", Queries{Folder: "istio"}),
 	{
 		Name: "traefik", Product: "Traefik", Groups: []string{"traefik.io"},
 		Queries: Queries{Folder: "traefik", SeeServices: true},
@@ -96,11 +96,11 @@ func gatewayAPI(version string) Provider {
 
 // smi is a mesh that implements the Service Mesh Interface. One that is not known
 // is taken for Istio, as Flagger does.
-func smi(name, queries string) Provider {
+func smi(name string, queries Queries) Provider {
 	return Provider{
 		Name: name, Product: "the SMI traffic split (linkerd-smi, OSM)", Groups: []string{"split.smi-spec.io"},
 		Fields: Hosts, ClaimsHosts: true,
-		Queries: Queries{Folder: queries},
+		Queries: queries,
 	}
 }
 

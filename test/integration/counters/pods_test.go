@@ -47,6 +47,7 @@ type pod struct {
 	mu     sync.Mutex
 	serve  http.Handler
 	count  *prometheus.HistogramVec
+	labels map[string]string // of all that is scraped, instead of the pod's
 }
 
 // newPods serves no pods yet. Prometheus reads native histograms in a job of their own only.
@@ -126,10 +127,11 @@ func (s *pods) write(t *testing.T) {
 	}
 	var targets []target
 	for name, one := range s.all {
-		targets = append(targets, target{
-			[]string{one.server.Listener.Addr().String()},
-			map[string]string{"kubernetes_namespace": s.namespace, "kubernetes_pod_name": name},
-		})
+		labels := one.labels
+		if labels == nil {
+			labels = map[string]string{"kubernetes_namespace": s.namespace, "kubernetes_pod_name": name}
+		}
+		targets = append(targets, target{[]string{one.server.Listener.Addr().String()}, labels})
 	}
 	text, err := json.Marshal(targets)
 	if err == nil {
