@@ -13,6 +13,8 @@ type Dispersion struct {
 	// Windows is the number of windows with events, Sum that of their z², and Variance
 	// what the variance of Sum would be if events were independent.
 	Windows, Sum, Variance float64
+	// Most is the largest number of events that a window had; 0 where nobody has noted it.
+	Most float64
 }
 
 // Add returns the dispersion together with a window in which the primary was split
@@ -20,22 +22,44 @@ type Dispersion struct {
 // y of them in the first one have the mean e·s and the variance v = e·s·(1-s);
 // z² = (y-e·s)²/v has the mean 1 and the variance 2 + (1-6·s·(1-s))/v if events are
 // independent (the kurtosis of the binomial distribution).
+//
+// A single event cannot come together with another one: z² is 1 on average however events come, and counts as that.
 func (d Dispersion) Add(first, second Count) Dispersion {
 	w := Window{Canary: first, Primary: second}
 	events, s := first.Events+second.Events, w.share()
 	if w.Check() != nil || informative(events, s) == 0 {
 		return d
 	}
+	sum := Dispersion{Windows: d.Windows + 1, Sum: d.Sum, Variance: d.Variance, Most: d.Most}
+	if d.Windows == 0 || d.Most > 0 {
+		sum.Most = max(d.Most, events)
+	}
 	z, v := first.Events-events*s, events*s*(1-s)
-	return Dispersion{Windows: d.Windows + 1, Sum: d.Sum + z*z/v, Variance: d.Variance + max(0, 2+(1-6*s*(1-s))/v)}
+	square, variance := z*z/v, max(0, 2+(1-6*s*(1-s))/v)
+	if events <= 1 {
+		square, variance = 1, 0
+	}
+	sum.Sum, sum.Variance = sum.Sum+square, sum.Variance+variance
+	return sum
 }
 
 // Factor is what evidence is to be divided by: an upper estimate of the mean of z²,
 // three standard errors above what was seen, and at least 1. Bursts of
-// unequal sizes have longer tails than a factor can tell, which is why it is three. Without windows it is 1.
+// unequal sizes have longer tails than a factor can tell, which is why it is three. It is no more than the most events
+// that a window had, since no more can have come together: a few windows have a standard error that says nothing. Without
+// windows it is 1.
 func (d Dispersion) Factor() float64 {
 	if d.Windows == 0 {
 		return 1
 	}
-	return max(1, d.Sum/d.Windows*(1+3*math.Sqrt(d.Variance)/d.Windows))
+	factor := d.Sum / d.Windows * (1 + 3*math.Sqrt(d.Variance)/d.Windows)
+	if d.Most > 0 {
+		factor = min(factor, d.Most)
+	}
+	return max(1, factor)
+}
+
+// Fade is the dispersion in which all windows so far count for half.
+func (d Dispersion) Fade() Dispersion {
+	return Dispersion{Windows: d.Windows / 2, Sum: d.Sum / 2, Variance: d.Variance / 2, Most: d.Most / 2}
 }

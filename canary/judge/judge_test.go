@@ -280,9 +280,37 @@ func TestDispersionOfHalves(t *testing.T) {
 		"as much as by chance":                {even.Factor(), 0.8 * (1 + 3*math.Sqrt(2*(1-1./20)/100))},
 		"five times as much as by chance":     {bursts.Factor(), 5 * (1 + 3*math.Sqrt(2*(1-1./40)/100))},
 		"halves of other sizes, in step with": {uneven.Factor(), 1},
+		"as it was kept without the most":     {judge.Dispersion{Windows: 1, Sum: 2, Variance: 1}.Factor(), 8},
 	} {
 		if math.Abs(tc.got-tc.want) > 1e-9 {
 			t.Errorf("%s: factor %v, want %v", name, tc.got, tc.want)
+		}
+	}
+}
+
+// A primary of whose requests two had failed, at different times, was taken for one whose errors come in bursts: a
+// canary without errors needed three times as many requests, and was rolled back for want of them.
+func TestAFewErrorsAreNoBurst(t *testing.T) {
+	half := func(events, requests float64) judge.Count { return judge.Count{Events: events, Exposure: requests} }
+	for name, tc := range map[string]struct {
+		windows [][2]judge.Count
+		most    float64
+	}{
+		"one error":                 {[][2]judge.Count{{half(1, 300), half(0, 700)}}, 1},
+		"errors one by one":         {[][2]judge.Count{{half(1, 300), half(0, 700)}, {half(1, 400), half(0, 600)}, {half(0.4, 100), half(0, 900)}}, 1},
+		"two at once":               {[][2]judge.Count{{half(2, 300), half(0, 700)}}, 2},
+		"five at once, and a lone":  {[][2]judge.Count{{half(0, 500), half(5, 500)}, {half(1, 300), half(0, 700)}}, 5},
+		"half of one in two halves": {[][2]judge.Count{{half(0.5, 300), half(0.5, 700)}}, 1},
+	} {
+		var d judge.Dispersion
+		for _, w := range tc.windows {
+			d = d.Add(w[0], w[1])
+		}
+		if got := d.Factor(); got < 1 || got > tc.most {
+			t.Errorf("%s: evidence counts for %v times less, want at most %v", name, got, tc.most)
+		}
+		if got := d.Fade().Factor(); got < 1 || got > tc.most {
+			t.Errorf("%s, long ago: evidence counts for %v times less, want at most %v", name, got, tc.most)
 		}
 	}
 }

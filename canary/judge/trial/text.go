@@ -97,16 +97,12 @@ func (b *Baseline) UnmarshalText(text []byte) error {
 // like long ago is forgotten.
 func (b Baseline) Fade() Baseline {
 	half := b
-	half.Windows, half.Seconds, half.errors = b.Windows/2, b.Seconds/2, faded(b.errors)
+	half.Windows, half.Seconds, half.errors = b.Windows/2, b.Seconds/2, b.errors.Fade()
 	half.Primary = counter.Counts{Requests: b.Primary.Requests / 2, Errors: b.Primary.Errors / 2, Timed: b.Primary.Timed / 2}
 	half.slow = slices.Clone(b.slow)
 	for i, d := range half.slow {
-		half.slow[i] = faded(d)
+		half.slow[i] = d.Fade()
 		half.Primary.Slower = append(half.Primary.Slower, b.Primary.Slower[i]/2)
 	}
 	return half
-}
-
-func faded(d judge.Dispersion) judge.Dispersion {
-	return judge.Dispersion{Windows: d.Windows / 2, Sum: d.Sum / 2, Variance: d.Variance / 2}
 }
