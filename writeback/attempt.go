@@ -108,7 +108,7 @@ func (a attempt) planCheckout(ctx context.Context) (proposal, error) {
 // decide says what becomes of a push branch that is there already and is not the
 // checkout, on which the proposal is planned.
 func (a attempt) decide(ctx context.Context, p proposal, tip *git.CommitTree) (proposal, error) {
-	b := pushBranch{source: factsOf(p.base), tip: factsOf(tip), last: a.req.Last, author: a.req.Author.Email}
+	b := a.pushBranch(ctx, p, tip)
 	if p.isEmpty() { // and the branch is the last push
 		proposed, err := p.edits.Plan(ctx, a.index, tip)
 		if err != nil {
@@ -132,6 +132,26 @@ func (a attempt) decide(ctx context.Context, p proposal, tip *git.CommitTree) (p
 		p.planned.Contents = nil
 	}
 	return p, nil
+}
+
+// pushBranch looks at a push branch that is there already. What one push made of several
+// policies is several commits: if the status that says so was lost, they are fetched one
+// below the other. A server that does not give one leaves the branch to whoever made it.
+func (a attempt) pushBranch(ctx context.Context, p proposal, tip *git.CommitTree) pushBranch {
+	b := pushBranch{source: factsOf(p.base), tip: factsOf(tip), last: a.req.Last, author: a.req.Author.Email}
+	b.bottom = b.tip
+	if a.req.Last.isTip(b.tip.hash) || !b.tip.isBy(b.author) {
+		return b
+	}
+	for n := len(p.edits.Split(p.planned)); n > 1 && len(b.bottom.parents) == 1 && !b.isOnTopOfSource(); n-- {
+		parent := b.bottom.parents[0]
+		below, err := a.open(ctx, parent.String(), parent)
+		if err != nil || !factsOf(below).isBy(b.author) {
+			return b
+		}
+		b.bottom = factsOf(below)
+	}
+	return b
 }
 
 // pushesCheckout reports whether the branch that is pushed is the one that is

@@ -32,6 +32,9 @@ func factsOf(c *git.CommitTree) commitFacts {
 type pushBranch struct {
 	source commitFacts // the commit that is checked out
 	tip    commitFacts // of the push branch
+	// bottom is the lowest of the commits of our author that the branch ends with, as far as
+	// one push may have made them: one for each policy. It is the tip if that is somebody else's.
+	bottom commitFacts
 	last   Last
 	author string // the e-mail address of our commits
 }
@@ -41,25 +44,28 @@ type pushBranch struct {
 func (l Last) isTip(tip plumbing.Hash) bool { return tip == l.Push && !l.Base.IsZero() }
 
 // isOurs reports whether building the branch anew loses nobody's work: its tip is
-// what the last run pushed, or a commit of our author right on top of the checkout,
+// what the last run pushed, or commits of our author right on top of the checkout,
 // or part of the checkout.
 func (b pushBranch) isOurs() bool {
 	switch {
 	case b.last.isTip(b.tip.hash), b.tip.hash == b.source.hash, slices.Contains(b.source.parents, b.tip.hash):
 		return true
 	}
-	return b.isOnlyChildOfSource() && b.tip.author == b.author && b.tip.committer == b.author
+	return b.isOnTopOfSource() && b.tip.isBy(b.author)
 }
 
 // isBuiltOnSource reports whether the branch was built on the commit that is checked
 // out now, and need not be built anew for that.
 func (b pushBranch) isBuiltOnSource() bool {
-	return b.last.Base == b.source.hash || b.isOnlyChildOfSource()
+	return b.last.Base == b.source.hash || b.isOnTopOfSource()
 }
 
-func (b pushBranch) isOnlyChildOfSource() bool {
-	return slices.Equal(b.tip.parents, []plumbing.Hash{b.source.hash})
+func (b pushBranch) isOnTopOfSource() bool {
+	return slices.Equal(b.bottom.parents, []plumbing.Hash{b.source.hash})
 }
+
+// isBy reports whether one author wrote and made a commit.
+func (c commitFacts) isBy(author string) bool { return c.author == author && c.committer == author }
 
 // isSetBack reports whether a branch went from one commit to an older one, from which
 // everything is to be done again. The mirror has no history: a child names its

@@ -43,7 +43,7 @@ func TestWhatBecomesOfAPushBranch(t *testing.T) {
 	}
 	for name, tc := range tests {
 		b := pushBranch{
-			source: commitFacts{hash: source, parents: []plumbing.Hash{root}}, tip: tc.tip, last: tc.last, author: bot,
+			source: commitFacts{hash: source, parents: []plumbing.Hash{root}}, tip: tc.tip, bottom: tc.tip, last: tc.last, author: bot,
 		}
 		if got := b.isOurs(); got != tc.wantOurs {
 			t.Errorf("%s: isOurs %v, want %v", name, got, tc.wantOurs)

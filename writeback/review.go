@@ -89,7 +89,7 @@ func (a attempt) review(ctx context.Context) (Review, *git.CommitTree, error) {
 	if err != nil {
 		return r, nil, err
 	}
-	b := pushBranch{source: factsOf(p.base), tip: factsOf(tip), last: a.req.Last, author: a.req.Author.Email}
+	b := a.pushBranch(ctx, p, tip)
 	if r.Ours = b.isOurs(); !r.Ours || !b.isBuiltOnSource() {
 		return r, tip, nil
 	}

@@ -12,14 +12,17 @@ import (
 	"time"
 
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/promotion/forge"
 	"github.com/sluice-cd/sluice/test/gitea"
 	"github.com/sluice-cd/sluice/test/harness"
 	"github.com/sluice-cd/sluice/test/make"
+	"github.com/sluice-cd/sluice/writeback"
 )
 
 // giteaServer is a real forge, with a robot that proposes.
@@ -124,6 +127,22 @@ func (f *giteaFixture) head(branch string) string {
 	head, err := f.repo.Head(f.t.Context(), branch)
 	must(f.t, err)
 	return head
+}
+
+// forget loses the status, and all that a process had.
+func (f *giteaFixture) forget() {
+	f.auto.Status = imagev1.ImageUpdateAutomationStatus{}
+	f.Writer = writeback.NewWriter(git.NewMirrors(f.t.TempDir(), clock.RealClock{}), clock.RealClock{})
+}
+
+// count is how many commits a branch has beyond another one.
+func (f *giteaFixture) count(base, branch string) int {
+	f.t.Helper()
+	var found struct {
+		Total int `json:"total_commits"`
+	}
+	f.call(http.MethodGet, "/compare/"+base+"..."+branch, nil, &found)
+	return found.Total
 }
 
 // pulls are all pull requests of the repository, the newest first.
@@ -357,6 +376,39 @@ func TestPullRequestsOfAnAutomationAtGitea(t *testing.T) {
 			if got := f.pull(); got.Title != "Mine" || got.State != "open" || f.has("updates") != "1" {
 				t.Errorf("the pull request is %+v", got)
 			}
+		},
+		"commits of each policy are one pull request, whether or not the status is known": func(t *testing.T, s *giteaServer) {
+			f := s.fixture(t, byUs)
+			f.auto.Spec.GitSpec.Commit.Per = imagev1.CommitPerPolicy
+			web := policy("2")
+			web.Name = "web"
+			must(t, f.Client.Create(t.Context(), web))
+			_, err := s.Alice.Commit(t.Context(), f.repo, gitea.Commit{Branch: "main", Message: "Web", Files: map[string]string{
+				"web.yaml": "image: app:1 # {\"$imagepolicy\": \"apps:web\"}\n"}})
+			must(t, err)
+			must(t, f.repo.Protect(t.Context(), gitea.Protection{Branch: "main", Statuses: []string{"build"}}))
+			f.choose("2")
+			first, head := f.pull(), f.head("updates")
+			if first.Title != "Update app to 2, web to 2" || f.count("main", "updates") != 2 {
+				t.Errorf("it has %d commits, and is %+v", f.count("main", "updates"), first)
+			}
+			f.forget()
+			f.run()
+			f.run()
+			if got := f.head("updates"); got != head || f.auto.Status.PullRequest.LeftAlone != "" || len(f.comments()) != 0 {
+				t.Errorf("without a status the head went from %s to %s; comments are %q, and the status %+v",
+					head, got, f.comments(), f.auto.Status.PullRequest)
+			}
+			f.wants(imagev1.PullRequestOpen, "check build has not begun")
+			f.forget()
+			f.choose("3")
+			f.run()
+			if got := f.pull(); got.Number != first.Number || got.Title != "Update app to 3, web to 2" || f.has("updates") != "3" ||
+				f.count("main", "updates") != 2 {
+				t.Errorf("the next has %d commits, and is %+v", f.count("main", "updates"), got)
+			}
+			must(t, s.Alice.SetStatus(t.Context(), f.repo, f.head("updates"), "build", "success"))
+			f.until("the merge", func() bool { return f.has("main") == "3" })
 		},
 		"what is said of it is what the templates say": func(t *testing.T, s *giteaServer) {
 			f := s.fixture(t, func(spec *imagev1.PullRequestSpec) {
