@@ -36,6 +36,17 @@ func pipelineOf(name, source, stageSource string) *sluicev1.Pipeline {
 	}
 }
 
+// automationOf is an ImageUpdateAutomation of a repository that pushes to branch updates.
+func automationOf(name, source string) *imagev1.ImageUpdateAutomation {
+	return &imagev1.ImageUpdateAutomation{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "ours", Name: name, Labels: map[string]string{"team": "a"}},
+		Spec: imagev1.ImageUpdateAutomationSpec{
+			SourceRef: imagev1.CrossNamespaceSourceReference{Kind: "GitRepository", Name: source},
+			GitSpec:   &imagev1.GitSpec{Push: &imagev1.PushSpec{Branch: "updates"}},
+		},
+	}
+}
+
 // signed is a request as GitHub, Gitea and Bitbucket sign it.
 func signed(header, event, body string) request {
 	return request{body: body}.with("X-Hub-Signature-256", "sha256="+sign(sha256.New, body)).
@@ -131,6 +142,75 @@ func TestAPullRequestWakesThePipelinesOfItsRepository(t *testing.T) {
 	}
 }
 
+// A wildcard for automations woke all of them for every message, and each that proposes by
+// pull request asked its forge.
+func TestAMessageWakesTheAutomationsOfItsRepository(t *testing.T) {
+	const all = "ImageUpdateAutomation/images ImageUpdateAutomation/infra ImageUpdateAutomation/lost"
+	for name, tc := range map[string]struct {
+		event, body, want string
+	}{
+		"a pull request": {"pull_request", `{"action":"closed","repository":{"full_name":"acme/shop"},"pull_request":{"head":{"ref":"updates"}}}`,
+			"ImageUpdateAutomation/images"},
+		"somebody else's": {"pull_request", `{"repository":{"full_name":"acme/shop"},"pull_request":{"head":{"ref":"feature"}}}`, ""},
+		"a check": {"check_run", `{"check_run":{"check_suite":{"head_branch":"updates"}},"repository":{"full_name":"acme/fleet"}}`,
+			"ImageUpdateAutomation/infra"},
+		"a push to what is checked out": {"push", `{"ref":"refs/heads/master","repository":{"full_name":"acme/shop"}}`,
+			"ImageUpdateAutomation/images"},
+		"another repository":        {"push", `{"ref":"refs/heads/master","repository":{"full_name":"acme/api"}}`, ""},
+		"a message that names none": {"ping", `{"zen":"Keep it logically awesome."}`, all},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newTestServer(t, func(r *notificationv1.Receiver) {
+				r.Spec.Type = notificationv1.GitHubReceiver
+				r.Spec.Resources = []notificationv1.ReceiverResource{{CrossNamespaceObjectReference: notificationv1.CrossNamespaceObjectReference{
+					Kind: "ImageUpdateAutomation", Name: "*", MatchLabels: map[string]string{"team": "a"},
+				}}}
+			})
+			if code := w.post(fromGitHub(tc.event, tc.body)); code != http.StatusOK || w.requested() != tc.want {
+				t.Errorf("answered %d %s, requested %q, want %q", code, w.answer, w.requested(), tc.want)
+			}
+		})
+	}
+}
+
+func TestAnAutomationIsWokenByItsOwnBranchesAlone(t *testing.T) {
+	type change = func(*imagev1.ImageUpdateAutomation, *sourcev1.GitRepository)
+	for name, tc := range map[string]struct {
+		change   change
+		branches []string
+		want     bool
+	}{
+		"no branch is every branch": {nil, nil, true},
+		"that of the repository":    {nil, []string{"main"}, true},
+		"that it pushes to":         {nil, []string{"feature", "updates"}, true},
+		"somebody's":                {nil, []string{"feature"}, false},
+		"that of the repository, where another one is checked out": {func(a *imagev1.ImageUpdateAutomation, _ *sourcev1.GitRepository) {
+			a.Spec.GitSpec.Checkout = &imagev1.GitCheckoutSpec{Reference: imagev1.GitReference{Branch: "dev"}}
+		}, []string{"main"}, false},
+		"the one that is checked out": {func(a *imagev1.ImageUpdateAutomation, _ *sourcev1.GitRepository) {
+			a.Spec.GitSpec.Checkout = &imagev1.GitCheckoutSpec{Reference: imagev1.GitReference{Branch: "dev"}}
+		}, []string{"dev"}, true},
+		"one that is at a tag may be at any": {func(_ *imagev1.ImageUpdateAutomation, r *sourcev1.GitRepository) {
+			r.Spec.Reference = &sourcev1.GitRepositoryRef{Tag: "v1"}
+		}, []string{"feature"}, true},
+		"without a spec of Git": {func(a *imagev1.ImageUpdateAutomation, _ *sourcev1.GitRepository) {
+			a.Spec.GitSpec = nil
+		}, []string{"main"}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, repo := automationOf("images", "repo"), &sourcev1.GitRepository{}
+			repo.Spec.Reference = &sourcev1.GitRepositoryRef{Branch: "main"}
+			if tc.change != nil {
+				tc.change(a, repo)
+			}
+			of := automation{a}
+			if got := (gitEvent{branches: tc.branches}).isFor(of, of.sources()[0], repo); got != tc.want {
+				t.Errorf("got %t", got)
+			}
+		})
+	}
+}
+
 func TestAPipelineThatIsNamedIsWokenByAnyRepository(t *testing.T) {
 	w := newTestServer(t, func(r *notificationv1.Receiver) {
 		r.Spec.Type = notificationv1.GitHubReceiver
@@ -188,7 +268,7 @@ func TestAPipelineIsWokenByItsOwnBranchesAlone(t *testing.T) {
 			if tc.change != nil {
 				tc.change(p, repo)
 			}
-			if got := (gitEvent{branches: tc.branches}).isOfBranches(p, source, repo); got != tc.want {
+			if got := (gitEvent{branches: tc.branches}).isFor(pipeline{p}, source, repo); got != tc.want {
 				t.Errorf("got %t", got)
 			}
 		})

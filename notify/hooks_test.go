@@ -451,6 +451,7 @@ func newTestServer(t *testing.T, edit func(*notificationv1.Receiver)) *testServe
 		&imagev1.ImageRepository{ObjectMeta: named("ours", "other"), Spec: imagev1.ImageRepositorySpec{Image: "team/other"}},
 		&imagev1.ImageRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "ours", Name: "unlabelled"}},
 		pipelineOf("shop", "repo", ""), pipelineOf("billing", "gone", "fleet"), pipelineOf("tags", "", ""),
+		automationOf("images", "repo"), automationOf("infra", "fleet"), automationOf("lost", "gone"),
 		&sourcev1.GitRepository{ObjectMeta: named("ours",
 			"fleet"), Spec: sourcev1.GitRepositorySpec{URL: "https://git.example.com/acme/Fleet.git"}},
 	}
@@ -509,7 +510,7 @@ func (w *testServer) requested() string {
 	var found []string
 	for kind, list := range map[string]client.ObjectList{
 		"GitRepository": &sourcev1.GitRepositoryList{}, "ImageRepository": &imagev1.ImageRepositoryList{}, "ConfigMap": &corev1.ConfigMapList{},
-		"Pipeline": &sluicev1.PipelineList{},
+		"Pipeline": &sluicev1.PipelineList{}, "ImageUpdateAutomation": &imagev1.ImageUpdateAutomationList{},
 	} {
 		if err := w.api.List(w.t.Context(), list); err != nil {
 			w.t.Fatal(err)

@@ -113,7 +113,9 @@ func (h *Hooks) listSelected(
 	case sourcev1.GroupVersion.WithKind(sourcev1.OCIRepositoryKind).GroupKind():
 		return h.filterByArtifacts(ctx, list.Items, client.InNamespace(namespace), d.payload)
 	case sluicev1.GroupVersion.WithKind(sluicev1.PipelineKind).GroupKind():
-		return h.filterByEvent(ctx, list.Items, client.InNamespace(namespace), d.payload.git)
+		return h.filterByEvent(ctx, list.Items, h.pipelinesIn(namespace), d.payload.git)
+	case imagev1.GroupVersion.WithKind(imagev1.ImageUpdateAutomationKind).GroupKind():
+		return h.filterByEvent(ctx, list.Items, h.automationsIn(namespace), d.payload.git)
 	}
 	return list.Items, nil
 }
