@@ -33,26 +33,20 @@ func (m *Mirror) Fetch(ctx context.Context, ref string, want plumbing.Hash) (err
 	if m.refused.err != nil && m.refused.commit == want {
 		return m.refused.err
 	}
+	s := m.current()
+	if s != nil && !s.isFull() && m.Has(want) {
+		return nil
+	}
 	defer m.account()
 	defer func() {
 		if errors.Is(err, pack.ErrTooLarge) || errors.Is(err, budget.ErrTooLarge) {
 			m.refused = refusal{want, err}
 		}
 	}()
-	s := m.current()
-	if s == nil {
+	if s == nil || s.isFull() || s.bloated() {
 		return m.renew(ctx, ref, want)
 	}
-	tips, packs := s.snapshot()
-	switch {
-	case packs >= maxPacks:
-		return m.renew(ctx, ref, want)
-	case m.Has(want):
-		return nil
-	case s.bloated():
-		return m.renew(ctx, ref, want)
-	}
-	err = m.fetchInto(ctx, s, want, tips)
+	err = m.fetchInto(ctx, s, want, s.heads())
 	if errors.Is(err, pack.ErrMalformed) || errors.Is(err, pack.ErrCorrupt) {
 		return m.renew(ctx, ref, want) // what is here and what came do not fit
 	}

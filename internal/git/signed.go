@@ -70,7 +70,7 @@ func (m *Mirror) fetchTag(ctx context.Context, s *store, selected Selected) erro
 	}
 	defer release()
 	defer m.account()
-	tips, _ := s.snapshot()
+	tips := s.heads()
 	if err := m.receive(ctx, s, selected.Tag, tips); err != nil {
 		return m.fetchError(selected.Ref, selected.Tag, err)
 	}

@@ -250,12 +250,18 @@ func (s *store) drafts(commit plumbing.Hash) ([]draft, error) {
 	return chain, nil
 }
 
-// snapshot returns the commits that a fetch may tell the server about, and how
-// many packs there are.
-func (s *store) snapshot() (tips []plumbing.Hash, packs int) {
+// heads returns the commits that a fetch may tell the server about.
+func (s *store) heads() []plumbing.Hash {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return slices.Clone(s.tips), len(s.packs)
+	return slices.Clone(s.tips)
+}
+
+// isFull reports whether there are so many packs that all is better fetched anew.
+func (s *store) isFull() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return len(s.packs) >= maxPacks
 }
 
 // bloat is for how long a store may grow beyond what it needs.
