@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"net/url"
 	"path"
 	"slices"
@@ -161,22 +162,51 @@ func distinct(places []place) error {
 	return nil
 }
 
+// byFields is an index of pipelines by what two of them cannot both write: who has nothing of it
+// in common with another one cannot be in its way. A pipeline finds those that may be without a
+// look at all that there are.
+const byFields = "spec.stages.write"
+
+// fieldKeys are the values of [byFields]: tags, markers of policies, and files that setters name.
+func fieldKeys(obj client.Object) []string {
+	p, ok := obj.(*sluicev1.Pipeline)
+	if !ok {
+		return nil
+	}
+	anywhere := func(types.NamespacedName) (string, string) { return "", "" }
+	keys := map[string]bool{}
+	for _, at := range placesOf(p, anywhere) {
+		if at.tag {
+			keys["tag "+at.in] = true
+		}
+		for _, policy := range at.policies {
+			keys["policy "+policy.String()] = true
+		}
+		for _, s := range at.setters {
+			keys["file "+path.Join(at.path, s.File)] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(keys))
+}
+
 // alone refuses a pipeline that writes what an older one writes, or of which two stages write the
 // same.
 func (r *Reconciler) alone(ctx context.Context, p *sluicev1.Pipeline) error {
-	var all sluicev1.PipelineList
-	if err := r.Client.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil {
-		return fmt.Errorf("listing pipelines: %w", err)
-	}
 	of := r.branches(ctx)
 	ours := placesOf(p, of)
 	if err := distinct(ours); err != nil {
 		return err
 	}
-	for i := range all.Items {
-		if other := &all.Items[i]; isOlder(other, p) {
-			if err := apart(ours, other, placesOf(other, of)); err != nil {
-				return err
+	for _, key := range fieldKeys(p) {
+		var some sluicev1.PipelineList
+		if err := r.Client.List(ctx, &some, client.MatchingFields{byFields: key}, client.UnsafeDisableDeepCopy); err != nil {
+			return fmt.Errorf("listing pipelines: %w", err)
+		}
+		for i := range some.Items {
+			if other := &some.Items[i]; isOlder(other, p) {
+				if err := apart(ours, other, placesOf(other, of)); err != nil {
+					return err
+				}
 			}
 		}
 	}

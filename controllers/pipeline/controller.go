@@ -17,6 +17,7 @@
 // Where to find what:
 //
 //	controller.go   what wakes a pipeline          reconcile.go  a run, from one decision to the next
+//	moved.go        which ones a commit wakes
 //	observe.go      what a decision is made from    perform.go    what is done because of one
 //	artifact.go     the newest versions             content.go    versions in files
 //	repository.go   Git repositories                heads.go      the newest commits of branches
@@ -32,7 +33,6 @@ package pipeline
 
 import (
 	"context"
-	"slices"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
@@ -107,6 +107,8 @@ type Reconciler struct {
 	Checker *metric.Checker
 
 	memories pipelineCaches
+	// opened are the mirrors of the GitRepositories that pipelines were opened on.
+	opened mirrors
 	// looks begins a look of a pipeline at its objects. cached are the kinds of them that
 	// the Client has in this cluster.
 	looks  func(pipeline types.NamespacedName) objectReader
@@ -144,13 +146,16 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 	r.measuring.Wake = func(key metricsKey) { r.wake.Wake(key.pipeline) }
 	r.copying.Patience, r.copying.PerHost, r.copying.PerNamespace = background.DefaultPatience, copiesPerRegistry, copiesAtOnce
 	r.copying.Wake = func(key copyKey) { r.wake.Wake(key.pipeline) }
+	if err := reconciler.Index(mgr, &sluicev1.Pipeline{}, byFields, fieldKeys); err != nil {
+		return err
+	}
 	clusters, err := r.openClusters(mgr)
 	if err != nil {
 		return err
 	}
 	watches := []reconciler.Watch{
 		r.watch(&imagev1.ImagePolicy{}, r.pipelinesOfPolicy),
-		r.watch(&sourcev1.GitRepository{}, r.pipelinesOfSource),
+		r.watchSources,
 		r.watch(&sluicev1.Freeze{}, r.all),
 		commanded, r.watchConflicts,
 		reconciler.OnDelete(&sluicev1.Pipeline{}, func(pipeline client.ObjectKey) {
@@ -224,12 +229,6 @@ func (r *Reconciler) pipelinesOfPolicy(ctx context.Context, policy client.Object
 			}
 		}
 		return false
-	})
-}
-
-func (r *Reconciler) pipelinesOfSource(ctx context.Context, repo client.Object) []reconcile.Request {
-	return r.pipelines(ctx, "", func(p *sluicev1.Pipeline) bool {
-		return slices.Contains(p.Sources(), client.ObjectKeyFromObject(repo))
 	})
 }
 

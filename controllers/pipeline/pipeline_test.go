@@ -79,7 +79,8 @@ func newEnvAt(t *testing.T, source sourcev1.GitRepositorySpec, head func(string)
 		&kustomizev1.Kustomization{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "staging"}},
 		&kustomizev1.Kustomization{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "production"}},
 	}
-	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithStatusSubresource(&sluicev1.Pipeline{}).Build()
+	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithStatusSubresource(&sluicev1.Pipeline{}).
+		WithIndex(&sluicev1.Pipeline{}, byFields, fieldKeys).Build()
 	e.Reconciler = e.process(c)
 	e.release("1")
 	e.fetch()

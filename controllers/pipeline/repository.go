@@ -92,7 +92,9 @@ func (r *Reconciler) openRepository(ctx context.Context, p *sluicev1.Pipeline, k
 			return nil, err
 		}
 	}
-	repo.mirror, err = r.Mirrors.Get(ctx, repo.remote)
+	if repo.mirror, err = r.Mirrors.Get(ctx, repo.remote); err == nil {
+		r.opened.set(key, repo.mirror)
+	}
 	return repo, err
 }
 

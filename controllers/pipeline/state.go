@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"strings"
 	"time"
 
@@ -198,6 +199,9 @@ func (s stateStore) readStatus(ctx context.Context) (text []byte, from string, e
 
 // save writes the next state if it differs. It reports whether it did.
 func (s stateStore) save(ctx context.Context, d promotion.Decision) (bool, error) {
+	if !s.memory.unsaved && reflect.DeepEqual(s.memory.state, d.State) {
+		return false, nil // as nearly always
+	}
 	before, err := s.memory.state.Marshal()
 	if err != nil {
 		return false, err
