@@ -21,6 +21,8 @@ const (
 	Storage Service = "storage"
 	Tokens  Service = "tokens"
 	Keys    Service = "keys"
+	// Events is what takes messages: hubs and topics.
+	Events Service = "events"
 )
 
 // The providers, as spec.provider spells them.
@@ -85,6 +87,9 @@ var hosts = map[string]map[Service]owned{
 			"<account>.blob.core.windows.net"},
 		Keys: {whole(`[a-z0-9-]+\.(?:vault|managedhsm)\.(?:azure\.net|azure\.cn|usgovcloudapi\.net|microsoftazure\.de)`),
 			"<name>.vault.azure.net, <name>.managedhsm.azure.net"},
+		// Azure Relay hands what is sent to names of this domain to machines of customers.
+		Events: {whole(`[a-z0-9-]+\.servicebus\.(?:windows\.net|chinacloudapi\.cn|usgovcloudapi\.net)`),
+			"<namespace>.servicebus.windows.net"},
 	},
 	gcp: {
 		Registry: {whole(`(?:[a-z0-9-]+\.)*gcr\.io`, `[a-z0-9-]+-docker\.pkg\.dev`, `docker\.s3nsregistry\.fr`),
@@ -97,6 +102,7 @@ var hosts = map[string]map[Service]owned{
 		Storage: {whole(`storage\.googleapis\.com`, `storage\.mtls\.googleapis\.com`, `storage\.[a-z0-9-]+\.rep\.googleapis\.com`,
 			`storage-[a-z0-9-]+\.p\.googleapis\.com`, `storage\.s3nsapis\.fr`),
 			"storage.googleapis.com"},
+		Events: {whole(`pubsub\.googleapis\.com`), "pubsub.googleapis.com"},
 	},
 }
 

@@ -4,7 +4,10 @@ package reconciler
 
 import (
 	"context"
+	"fmt"
+	"os"
 
+	eventv1 "github.com/fluxcd/pkg/apis/event/v1beta1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
@@ -12,6 +15,7 @@ import (
 	"k8s.io/client-go/tools/record"
 
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 )
@@ -31,6 +35,8 @@ var components = map[string]string{
 	"ImagePolicy":           "image-reflector-controller",
 	"ImageUpdateAutomation": "image-automation-controller",
 	"Receiver":              "notification-controller",
+	"Provider":              "notification-controller",
+	"Alert":                 "notification-controller",
 	"Canary":                "flagger",
 }
 
@@ -52,8 +58,10 @@ type EventSink struct {
 	broadcaster record.EventBroadcaster
 	events      typedcorev1.EventInterface
 
-	// Forward also sends events to a notification controller, if it is not nil.
-	Forward *Forwarder
+	flux translation
+	// Listen is told each event in Flux's format, if it is not nil: for Alerts. It must not
+	// wait for anybody.
+	Listen func(eventv1.Event)
 }
 
 // NewRecorder returns a recorder that writes core/v1 events, which is what
@@ -70,8 +78,12 @@ func NewRecorder(config *rest.Config, scheme *runtime.Scheme) (*EventSink, error
 		// Similar events are told one by one: each carries its own values.
 		MaxEvents: eventBurst,
 	})
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, fmt.Errorf("finding the host name: %w", err)
+	}
 	s := &EventSink{
-		scheme: scheme, broadcaster: broadcaster, events: clientset.CoreV1().Events(""),
+		scheme: scheme, flux: translation{scheme, clock.RealClock{}, host}, broadcaster: broadcaster, events: clientset.CoreV1().Events(""),
 		recorders: map[string]record.EventRecorder{
 			"": broadcaster.NewRecorder(scheme, corev1.EventSource{Component: component}),
 		},
@@ -98,7 +110,10 @@ func (s *EventSink) Event(obj client.Object, e Event) {
 		recorder, name = s.recorders[gvk.Kind], components[gvk.Kind]
 	}
 	recorder.AnnotatedEventf(obj, e.Metadata, e.Type, e.Reason, "%s", e.Message)
-	if s.Forward != nil {
-		s.Forward.forward(obj, name, e)
+	if s.Listen == nil {
+		return
+	}
+	if told, ok := s.flux.event(obj, name, e); ok {
+		s.Listen(told)
 	}
 }

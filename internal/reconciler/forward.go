@@ -7,9 +7,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
@@ -38,28 +38,19 @@ const (
 // line in the log, and is a Kubernetes event all the same.
 type Forwarder struct {
 	address string
-	scheme  *runtime.Scheme
-	clock   clock.PassiveClock
 	client  *retryablehttp.Client
-	host    string
 	waiting chan eventv1.Event
 }
 
 // NewForwarder returns a forwarder to the events endpoint at address. Start it
 // with the manager.
-func NewForwarder(address string, scheme *runtime.Scheme, clk clock.PassiveClock) (*Forwarder, error) {
+func NewForwarder(address string) (*Forwarder, error) {
 	if u, err := url.Parse(address); err != nil || u.Host == "" {
 		return nil, fmt.Errorf("the address of the events endpoint, %q, is not a URL", address)
 	}
-	host, err := os.Hostname()
-	if err != nil {
-		return nil, fmt.Errorf("finding the host name: %w", err)
-	}
 	sender := retryablehttp.NewClient()
 	sender.HTTPClient.Timeout, sender.RetryMax, sender.Logger = sendTimeout, maxSendRetries, nil
-	return &Forwarder{
-		address: address, scheme: scheme, clock: clk, client: sender, host: host, waiting: make(chan eventv1.Event, maxWaiting),
-	}, nil
+	return &Forwarder{address: address, client: sender, waiting: make(chan eventv1.Event, maxWaiting)}, nil
 }
 
 // Start implements manager.Runnable: it sends events until ctx ends.
@@ -77,40 +68,14 @@ func (f *Forwarder) Start(ctx context.Context) error {
 	}
 }
 
-// forward queues an event of an object of the given controller.
-func (f *Forwarder) forward(obj client.Object, controller string, e Event) {
-	ref, err := reference.GetReference(f.scheme, obj)
-	if err != nil {
-		return // an object of a kind that is not ours has no alerts
-	}
-	out := eventv1.Event{
-		InvolvedObject: *ref, Severity: eventv1.EventSeverityInfo, Timestamp: metav1.NewTime(f.clock.Now()),
-		Message: e.Message, Reason: e.Reason, Metadata: f.metadata(obj, e),
-		ReportingController: controller, ReportingInstance: f.host,
-	}
-	if e.Type == corev1.EventTypeWarning {
-		out.Severity = eventv1.EventSeverityError
-	}
+// Forward queues an event.
+func (f *Forwarder) Forward(e eventv1.Event) {
 	select {
-	case f.waiting <- out:
+	case f.waiting <- e:
 	default:
 		log.Log.WithName("events").Info("dropped an event: the notification controller takes them too slowly",
-			"kind", ref.Kind, "namespace", ref.Namespace, "name", ref.Name, "reason", e.Reason)
+			"kind", e.InvolvedObject.Kind, "namespace", e.InvolvedObject.Namespace, "name", e.InvolvedObject.Name, "reason", e.Reason)
 	}
-}
-
-// metadata is that of the event, and what users attach to the object for alerts.
-func (f *Forwarder) metadata(obj client.Object, e Event) map[string]string {
-	all := map[string]string{}
-	for key, value := range obj.GetAnnotations() {
-		if strings.HasPrefix(key, eventv1.Group+"/") {
-			all[key] = value
-		}
-	}
-	for key, value := range e.Metadata {
-		all[key] = value
-	}
-	return all
 }
 
 func (f *Forwarder) send(ctx context.Context, e eventv1.Event) error {
@@ -132,4 +97,41 @@ func (f *Forwarder) send(ctx context.Context, e eventv1.Event) error {
 		return fmt.Errorf("the notification controller answers %s", resp.Status)
 	}
 	return nil
+}
+
+// translation makes events in Flux's format.
+type translation struct {
+	scheme *runtime.Scheme
+	clock  clock.PassiveClock
+	host   string
+}
+
+// event is an event of an object of the given controller. It reports false for an object
+// of a kind that is not ours, which has no alerts.
+func (t translation) event(obj client.Object, controller string, e Event) (eventv1.Event, bool) {
+	ref, err := reference.GetReference(t.scheme, obj)
+	if err != nil {
+		return eventv1.Event{}, false
+	}
+	out := eventv1.Event{
+		InvolvedObject: *ref, Severity: eventv1.EventSeverityInfo, Timestamp: metav1.NewTime(t.clock.Now()),
+		Message: e.Message, Reason: e.Reason, Metadata: metadata(obj, e),
+		ReportingController: controller, ReportingInstance: t.host,
+	}
+	if e.Type == corev1.EventTypeWarning {
+		out.Severity = eventv1.EventSeverityError
+	}
+	return out, true
+}
+
+// metadata is that of the event, and what users attach to the object for alerts.
+func metadata(obj client.Object, e Event) map[string]string {
+	all := map[string]string{}
+	for key, value := range obj.GetAnnotations() {
+		if strings.HasPrefix(key, eventv1.Group+"/") {
+			all[key] = value
+		}
+	}
+	maps.Copy(all, e.Metadata)
+	return all
 }

@@ -13,7 +13,6 @@ import (
 
 	eventv1 "github.com/fluxcd/pkg/apis/event/v1beta1"
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -42,7 +41,7 @@ func TestEventsReachTheNotificationController(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	f, err := NewForwarder(server.URL, scheme, clocktesting.NewFakePassiveClock(now))
+	f, err := NewForwarder(server.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,18 +49,22 @@ func TestEventsReachTheNotificationController(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- f.Start(ctx) }()
-	f.forward(&imagev1.ImagePolicy{ObjectMeta: metav1.ObjectMeta{
+	told, ok := translation{scheme, clocktesting.NewFakePassiveClock(now), "host"}.event(&imagev1.ImagePolicy{ObjectMeta: metav1.ObjectMeta{
 		Namespace: "apps", Name: "app", Annotations: map[string]string{eventv1.Group + "/team": "a", "other": "b"},
 	}}, "image-reflector-controller", Event{
 		Type: corev1.EventTypeWarning, Reason: "Failed", Message: "it failed", Metadata: map[string]string{"policy": "app"},
 	})
+	if !ok {
+		t.Fatal("a kind of ours has no events")
+	}
+	f.Forward(told)
 	want := eventv1.Event{
 		InvolvedObject: corev1.ObjectReference{Kind: "ImagePolicy", APIVersion: "image.toolkit.fluxcd.io/v1", Namespace: "apps", Name: "app"},
 		Severity:       eventv1.EventSeverityError, Timestamp: metav1.NewTime(now), Message: "it failed", Reason: "Failed",
 		Metadata:            map[string]string{eventv1.Group + "/team": "a", "policy": "app"},
-		ReportingController: "image-reflector-controller",
+		ReportingController: "image-reflector-controller", ReportingInstance: "host",
 	}
-	if diff := cmp.Diff(want, <-got, cmpopts.IgnoreFields(eventv1.Event{}, "ReportingInstance")); diff != "" {
+	if diff := cmp.Diff(want, <-got); diff != "" {
 		t.Error(diff)
 	}
 	cancel()
@@ -71,7 +74,7 @@ func TestEventsReachTheNotificationController(t *testing.T) {
 }
 
 func TestAnAddressThatIsNoneIsRefused(t *testing.T) {
-	if _, err := NewForwarder("notification-controller", runtime.NewScheme(), clocktesting.NewFakePassiveClock(time.Time{})); err == nil {
+	if _, err := NewForwarder("notification-controller"); err == nil {
 		t.Error("no error")
 	}
 }

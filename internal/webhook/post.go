@@ -4,6 +4,7 @@ package webhook
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -52,11 +53,19 @@ func NewClient(c clock.Clock, guard *outbound.Guard) *Client {
 	return &Client{clock: c, guard: guard, verifying: verifying, insecure: insecure}
 }
 
-// Message is what to post, where to, and what of the answer may be told.
+// Message is what to send, where to, and what of the answer may be told.
 type Message struct {
 	URL string
-	// Body is JSON.
+	// Method is POST if it is empty.
+	Method string
+	// Body is JSON, unless Header has another Content-Type.
 	Body []byte
+	// Header is added to the request.
+	Header map[string]string
+	// Transport makes the connection; nil is that of the client, by Proxy and DisableTLS.
+	Transport http.RoundTripper
+	// Secrets are values that must not be told, beside those of the other fields.
+	Secrets []string
 	// Token is sent as a bearer token; empty is none.
 	Token string
 	// Proxy is the URL of a proxy; empty is that of the environment.
@@ -142,6 +151,10 @@ func ParseProxy(address string) (*url.URL, error) {
 // client returns the HTTP client for a message, and a function that frees it.
 func (c *Client) client(m Message) (*http.Client, func(), error) {
 	client := &http.Client{Timeout: m.Timeout, Transport: c.verifying, CheckRedirect: checkRedirect}
+	if m.Transport != nil {
+		client.Transport = m.Transport
+		return client, func() {}, nil
+	}
 	if m.Proxy != "" {
 		proxy, err := ParseProxy(m.Proxy)
 		if err != nil {
@@ -163,13 +176,13 @@ func (c *Client) client(m Message) (*http.Client, func(), error) {
 
 var errCrossOrigin = errors.New("it redirects the message to another server")
 
-// checkRedirect follows redirects on the same server only. One that turns the POST into
+// checkRedirect follows redirects on the same server only. One that turns the request into
 // a GET (301, 302, 303) is not followed: the message would be lost, and the 200 of a
 // log-in form would open a gate.
 func checkRedirect(req *http.Request, via []*http.Request) error {
 	from := via[0].URL
 	switch {
-	case req.Method != http.MethodPost:
+	case req.Method != via[0].Method:
 		return http.ErrUseLastResponse
 	case len(via) >= maxRedirects:
 		return errors.New("it redirects too often")
@@ -181,11 +194,14 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 
 // postOnce makes one attempt.
 func postOnce(ctx context.Context, client *http.Client, target *url.URL, m Message) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target.String(), bytes.NewReader(m.Body))
+	req, err := http.NewRequestWithContext(ctx, cmp.Or(m.Method, http.MethodPost), target.String(), bytes.NewReader(m.Body))
 	if err != nil {
 		return nil, errors.New("making a request: it is no URL such as https://host/path")
 	}
 	req.Header.Set("Content-Type", "application/json")
+	for key, value := range m.Header {
+		req.Header.Set(key, value)
+	}
 	if m.Token != "" {
 		req.Header.Set("Authorization", "Bearer "+m.Token)
 	}
@@ -242,7 +258,7 @@ const minSecret = 4
 
 // secrets are the parts of the message that must not be repeated from an answer.
 func (m Message) secrets(target *url.URL) []string {
-	candidates := []string{m.URL, m.Token}
+	candidates := append([]string{m.URL, m.Token}, m.Secrets...)
 	if password, ok := target.User.Password(); ok {
 		candidates = append(candidates, password)
 	}

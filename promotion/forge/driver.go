@@ -19,6 +19,9 @@ type driver struct {
 	reopening reopening
 	autoMerge autoMerge
 	queue     mergeQueue
+	// comments and workflows are what Providers of Flux write to.
+	comments  comments
+	workflows workflows
 }
 
 // pullRequests are the pull requests of a repository.
@@ -60,6 +63,25 @@ type autoMerge interface {
 type mergeQueue interface {
 	// enqueue is called with an open pull request that is not queued.
 	enqueue(ctx context.Context, now *snapshot) error
+}
+
+// comments are those of pull requests, of which one is kept up to date.
+type comments interface {
+	// listComments returns the first hundred, oldest first: one that is kept up to date is
+	// written when the pull request is young.
+	listComments(ctx context.Context, number int64) ([]comment, error)
+	editComment(ctx context.Context, number, id int64, body string) error
+}
+
+// comment is one comment, and the login of who wrote it.
+type comment struct {
+	id           int64
+	author, body string
+}
+
+// workflows are started from outside.
+type workflows interface {
+	dispatch(ctx context.Context, kind string, payload any) error
 }
 
 // snapshot is a pull request as it was read, and what a forge wants to have back in the

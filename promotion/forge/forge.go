@@ -56,6 +56,12 @@ type Forge interface {
 	Rules(ctx context.Context, branch string) (Rules, error)
 	// SetStatus sets a commit status.
 	SetStatus(ctx context.Context, sha string, s Status) error
+	// UpsertComment changes the comment of a pull request that has the marker and is our
+	// own, or writes one. The body contains the marker.
+	UpsertComment(ctx context.Context, number int64, marker, body string) error
+	// Dispatch starts what a repository has for a kind of events from outside, at GitHub the
+	// workflows that are triggered by repository_dispatch. The payload is sent as JSON.
+	Dispatch(ctx context.Context, kind string, payload any) error
 }
 
 // Identity is a user of a forge.

@@ -27,7 +27,7 @@ func connectGitea(s *session) (driver, error) {
 	api := &giteaAPI{s}
 	commits := &giteaCommits{api}
 	pulls := &giteaPulls{api, commits}
-	return driver{identity: api.identity, pulls: pulls, commits: commits, reopening: pulls, autoMerge: pulls}, nil
+	return driver{identity: api.identity, pulls: pulls, commits: commits, reopening: pulls, autoMerge: pulls, comments: pulls}, nil
 }
 
 // locateBelow locates a repository by the last two names of its URL: what is before

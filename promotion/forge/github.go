@@ -35,6 +35,7 @@ func connectGitHub(s *session) (driver, error) {
 	pulls := &gitHubPulls{api}
 	return driver{
 		identity: api.identity, pulls: pulls, commits: &gitHubCommits{api}, reopening: pulls, autoMerge: pulls, queue: pulls,
+		comments: pulls, workflows: api,
 	}, nil
 }
 

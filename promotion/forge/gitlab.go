@@ -36,7 +36,7 @@ func connectGitLab(s *session) (driver, error) {
 	}
 	api := &gitLabAPI{s, rest}
 	pulls := &gitLabPulls{api}
-	return driver{identity: api.identity, pulls: pulls, commits: &gitLabCommits{api}, reopening: pulls, autoMerge: pulls}, nil
+	return driver{identity: api.identity, pulls: pulls, commits: &gitLabCommits{api}, reopening: pulls, autoMerge: pulls, comments: pulls}, nil
 }
 
 // locateGitLab takes all names of the URL: projects are in groups of any depth. A

@@ -10,7 +10,7 @@
 //	cmd/sluice/cli/output
 //	controllers/*  ui
 //	scan writeback source apply notify promotion/{forge,cluster} canary/{router,metric,workload,hook}  report (pure)
-//	policy writeback/edit apply/decide canary canary/judge/replay promotion   (pure)
+//	policy writeback/edit apply/decide canary canary/judge/replay promotion notify/message   (pure)
 //	canary/{judge/trial,judge/simulate,provider,object}  apply/inventory    (pure)
 //	api/*  internal/*  canary/{judge,judge/counter}    of which canary/judge and internal/{contention,partition,pattern}
 //	are pure: a pure package imports no other
@@ -57,6 +57,7 @@ var rows = []struct {
 	{"source", 3, false},
 	{"apply", 3, false},
 	{"notify", 3, false},
+	{"notify/message", 2, true},
 	{"canary/router", 3, false},
 	{"canary/metric", 3, false},
 	{"canary/hook", 3, false},

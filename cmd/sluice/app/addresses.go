@@ -20,6 +20,9 @@ func (f *flags) listens() map[string]string {
 	}
 	if f.serves("notification") {
 		on["--receiverAddr"] = f.receiverAddr
+		if f.eventsAddr == "" {
+			on["--events-listen-addr"] = f.eventsListenAddr
+		}
 	}
 	return on
 }

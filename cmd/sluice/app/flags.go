@@ -56,6 +56,7 @@ type flags struct {
 	builds                       buildFlags
 	sshKeyExchanges, sshHostKeys []string
 	receiverAddr                 string
+	eventsListenAddr             string
 }
 
 func (f *flags) register(set *pflag.FlagSet) {
@@ -67,7 +68,8 @@ func (f *flags) register(set *pflag.FlagSet) {
 	set.StringVar(&f.logLevel, "log-level", "info", strings.Join(logLevels, ", "))
 	set.StringVar(&f.logEncoding, "log-encoding", "json", "json, which flux logs reads, or console")
 	set.StringVar(&f.eventsAddr, "events-addr", "",
-		"URL of the events endpoint of Flux's notification-controller, for Alerts; default: events go to Kubernetes alone")
+		"URL of the events endpoint of Flux's notification-controller, which then serves Alerts and Providers; "+
+			"default: the group notification serves them")
 	set.DurationVar(&f.minRetryDelay, "min-retry-delay", reconciler.MinRetryDelay, "delay before the first retry of an object that failed")
 	set.DurationVar(&f.maxRetryDelay, "max-retry-delay", reconciler.MaxRetryDelay, "longest delay between retries")
 	set.StringVar(&f.metricsAddr, "metrics-addr", ":8080", "where Prometheus metrics are served; 0 disables them")
@@ -100,6 +102,8 @@ func (f *flags) register(set *pflag.FlagSet) {
 	set.StringSliceVar(&f.sshHostKeys, "ssh-hostkey-algos", nil,
 		"host key algorithms to accept of SSH servers; default: those that known_hosts has keys for")
 	set.StringVar(&f.receiverAddr, "receiverAddr", ":9292", "where webhooks are taken in")
+	set.StringVar(&f.eventsListenAddr, "events-listen-addr", "",
+		"where events of Flux's controllers and of others are taken in for Alerts, such as :9293; default: nowhere")
 	f.canary.register(set)
 }
 

@@ -24,6 +24,7 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/api/notification/v1beta3"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 )
 
@@ -50,7 +51,10 @@ var needed = map[string][]schema.GroupVersionKind{
 		sluicev1.GroupVersion.WithKind(sluicev1.PipelineKind), sluicev1.GroupVersion.WithKind(sluicev1.FreezeKind),
 		imagev1.GroupVersion.WithKind("ImagePolicy"), sourcev1.GroupVersion.WithKind(sourcev1.GitRepositoryKind),
 	},
-	"notification": {notificationv1.GroupVersion.WithKind(notificationv1.ReceiverKind)},
+	"notification": {
+		notificationv1.GroupVersion.WithKind(notificationv1.ReceiverKind),
+		v1beta3.GroupVersion.WithKind(v1beta3.ProviderKind), v1beta3.GroupVersion.WithKind(v1beta3.AlertKind),
+	},
 }
 
 const (

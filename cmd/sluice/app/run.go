@@ -12,8 +12,8 @@
 // one beside it.
 //
 // What listens: metrics (--metrics-addr), probes (--health-addr), artifacts
-// (--storage-addr), webhooks (--receiverAddr) and, if asked for, profiles
-// (--pprof-addr).
+// (--storage-addr), webhooks (--receiverAddr) and, if asked for, events of others
+// (--events-listen-addr) and profiles (--pprof-addr).
 package app
 
 import (
@@ -76,7 +76,7 @@ func run(ctx context.Context, config *rest.Config, f *flags) (err error) {
 			return err
 		}
 	}
-	w := wiring{mgr: mgr, flags: f, clock: clock.RealClock{}, guard: guard, memory: memory, options: reconciler.Options{
+	w := wiring{mgr: mgr, flags: f, events: events, clock: clock.RealClock{}, guard: guard, memory: memory, options: reconciler.Options{
 		Concurrent: f.concurrent, Clock: clock.RealClock{}, Recorder: events,
 		MinRetryDelay: f.minRetryDelay, MaxRetryDelay: f.maxRetryDelay,
 	}}
@@ -96,17 +96,19 @@ func run(ctx context.Context, config *rest.Config, f *flags) (err error) {
 }
 
 // recorder tells events to the API server, and to Flux's notification-controller where
-// --events-addr names it.
+// --events-addr names it. Otherwise [wiring.alerts] has them told to Providers.
 func recorder(mgr ctrl.Manager, f *flags) (*reconciler.EventSink, error) {
 	events, err := reconciler.NewRecorder(mgr.GetConfig(), mgr.GetScheme())
 	if err != nil {
 		return nil, fmt.Errorf("making the event recorder: %w", err)
 	}
 	if f.eventsAddr != "" {
-		if events.Forward, err = reconciler.NewForwarder(f.eventsAddr, mgr.GetScheme(), clock.RealClock{}); err != nil {
+		forwarder, err := reconciler.NewForwarder(f.eventsAddr)
+		if err != nil {
 			return nil, fmt.Errorf("--events-addr: %w", err)
 		}
-		if err := mgr.Add(events.Forward); err != nil {
+		events.Listen = forwarder.Forward
+		if err := mgr.Add(forwarder); err != nil {
 			return nil, err
 		}
 	}

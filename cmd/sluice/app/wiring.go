@@ -33,6 +33,7 @@ import (
 	"github.com/sluice-cd/sluice/internal/signature"
 	"github.com/sluice-cd/sluice/internal/wake"
 	"github.com/sluice-cd/sluice/notify"
+	"github.com/sluice-cd/sluice/notify/outbox"
 	"github.com/sluice-cd/sluice/promotion/forge"
 	"github.com/sluice-cd/sluice/scan"
 	"github.com/sluice-cd/sluice/source"
@@ -47,6 +48,7 @@ type wiring struct {
 	flags   *flags
 	clock   clock.WithTicker
 	options reconciler.Options
+	events  *reconciler.EventSink
 	// guard is for every connection to where an object points, and memory for what
 	// is read from there.
 	guard  *outbound.Guard
@@ -66,6 +68,8 @@ type wiring struct {
 	publicGood *signature.PublicGood
 	// clients of forges are made by [wiring.forges].
 	clients *forge.Clients
+	// messages is made by [wiring.outbox].
+	messages *outbox.Outbox
 }
 
 // all sets up the groups that the flags name.
@@ -279,5 +283,5 @@ func (w *wiring) notification() error {
 	if err != nil {
 		return fmt.Errorf("--receiverAddr: %w", err)
 	}
-	return errors.Join(w.mgr.Add(&httpServer{listener: listener, handler: hooks}), receivers.SetupWithManager(w.mgr, w.options))
+	return errors.Join(w.mgr.Add(&httpServer{listener: listener, handler: hooks}), receivers.SetupWithManager(w.mgr, w.options), w.alerts())
 }

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/clock"
+
+	"github.com/sluice-cd/sluice/api/notification/v1beta3"
+	"github.com/sluice-cd/sluice/notify/dispatch"
+	"github.com/sluice-cd/sluice/notify/message"
+	"github.com/sluice-cd/sluice/notify/outbox"
+	"github.com/sluice-cd/sluice/promotion/forge"
+)
+
+// Forges implements dispatch.Forges by the clients that Pipelines use, so that all share
+// connections, and what an account may still ask.
+type Forges struct {
+	Clients *forge.Clients
+	Clock   clock.PassiveClock
+}
+
+var _ dispatch.Forges = Forges{}
+
+func (f Forges) open(r dispatch.Repository) (forge.Forge, error) {
+	remote := forge.Remote{
+		URL: r.URL, Provider: r.Forge, Secret: r.Secret, Proxy: r.Proxy, Kind: v1beta3.ProviderKind, Name: r.Provider.Name,
+	}
+	if remote.Secret != nil && remote.Secret.Namespace == "" {
+		remote.Secret = remote.Secret.DeepCopy()
+		remote.Secret.Namespace = r.Provider.Namespace
+	}
+	found, err := f.Clients.For(remote)
+	if err != nil {
+		return nil, fmt.Errorf("spec.address or the Secret of spec.secretRef: %w", err)
+	}
+	return found, nil
+}
+
+// Check implements dispatch.Forges.
+func (f Forges) Check(r dispatch.Repository) error {
+	if r.URL == "" {
+		return errors.New(string(message.NeedsURL))
+	}
+	if r.Secret == nil && r.Forge != forge.AzureDevOps {
+		return errors.New("spec.secretRef: a Secret with a token is needed")
+	}
+	if r.Secret == nil {
+		r.Secret = &corev1.Secret{Data: map[string][]byte{"token": []byte("an identity")}}
+	}
+	_, err := f.open(r)
+	return err
+}
+
+// SetStatus implements dispatch.Forges.
+func (f Forges) SetStatus(ctx context.Context, r dispatch.Repository, s dispatch.Status) error {
+	at, err := f.open(r)
+	if err != nil {
+		return err
+	}
+	want := forge.Status{Context: s.Context, State: forge.CheckState(s.State), Description: s.Description, URL: s.URL}
+	// A forge that cannot list statuses to this credential gets one that may be there.
+	if checks, err := at.Checks(ctx, s.Commit); err == nil {
+		for _, known := range checks.Statuses {
+			if known.Context == want.Context && known.State == want.State && known.Description == want.Description && known.URL == want.URL {
+				return nil
+			}
+		}
+	}
+	return f.explain(at.SetStatus(ctx, s.Commit, want))
+}
+
+// Comment implements dispatch.Forges.
+func (f Forges) Comment(ctx context.Context, r dispatch.Repository, number int64, marker, text string) error {
+	at, err := f.open(r)
+	if err != nil {
+		return err
+	}
+	return f.explain(at.UpsertComment(ctx, number, marker, text))
+}
+
+// Dispatch implements dispatch.Forges.
+func (f Forges) Dispatch(ctx context.Context, r dispatch.Repository, e message.Event) error {
+	at, err := f.open(r)
+	if err != nil {
+		return err
+	}
+	o := e.InvolvedObject
+	return f.explain(at.Dispatch(ctx, fmt.Sprintf("%s/%s.%s", o.Kind, o.Name, o.Namespace), e))
+}
+
+// explain marks what time may cure, and says from when.
+func (f Forges) explain(err error) error {
+	if err == nil || forge.Terminal(err) || errors.Is(err, forge.ErrNotFound) {
+		return err
+	}
+	again := &outbox.Temporary{Err: err}
+	if limited := (*forge.RateLimited)(nil); errors.As(err, &limited) {
+		again.After = limited.Until.Sub(f.Clock.Now())
+	}
+	return again
+}

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+
+	eventv1 "github.com/fluxcd/pkg/apis/event/v1beta1"
+	"github.com/fluxcd/pkg/apis/meta"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/sluice-cd/sluice/api/notification/v1beta3"
+	"github.com/sluice-cd/sluice/internal/cel"
+	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/notify/message"
+)
+
+// Repository is one at a forge, and as whom it is written to.
+type Repository struct {
+	// Forge is a type of commit statuses, such as github.
+	Forge string
+	// URL is that of the repository.
+	URL string
+	// Secret authenticates; nil is nobody.
+	Secret *corev1.Secret
+	Proxy  *url.URL
+	// Provider is the object that asks.
+	Provider types.NamespacedName
+}
+
+// Status is one status of a commit.
+type Status struct {
+	Commit, Context, State, Description, URL string
+}
+
+// Forges write to repositories. Errors that time may cure are [outbox.Temporary].
+type Forges interface {
+	// Check says what is wrong with a repository, asking nobody.
+	Check(r Repository) error
+	// SetStatus sets a status, unless the commit has the same.
+	SetStatus(ctx context.Context, r Repository, s Status) error
+	// Comment writes a comment on a pull request, or changes the one with the marker that
+	// is its own.
+	Comment(ctx context.Context, r Repository, number int64, marker, text string) error
+	// Dispatch starts workflows of GitHub that are triggered by repository_dispatch.
+	Dispatch(ctx context.Context, r Repository, e message.Event) error
+}
+
+// repositoryOf is the repository that a Provider names.
+func repositoryOf(to *destination) Repository {
+	name := to.provider.Spec.Type
+	if name == message.GitHubDispatch {
+		name = "github"
+	}
+	if forge := message.CommentForge[name]; forge != "" {
+		name = forge
+	}
+	r := Repository{Forge: name, URL: to.target.Address, Secret: to.secret, Proxy: to.proxy, Provider: client.ObjectKeyFromObject(to.provider)}
+	if to.settings.CA == "" && to.settings.Cert == "" {
+		return r
+	}
+	// Forges take certificates from the Secret that authenticates.
+	secret := &corev1.Secret{Data: map[string][]byte{}}
+	if to.secret != nil {
+		secret = to.secret.DeepCopy()
+	}
+	secret.Data["ca.crt"], secret.Data["tls.crt"], secret.Data["tls.key"] =
+		[]byte(to.settings.CA), []byte(to.settings.Cert), []byte(to.settings.Key)
+	r.Secret = secret
+	return r
+}
+
+// URLKey is the metadata that is the link of a commit status.
+const URLKey = "url"
+
+// setStatus sets the status of the commit that an event is about.
+func (d *Dispatcher) setStatus(ctx context.Context, to *destination, o order) error {
+	status, err := message.StatusOf(o.Event)
+	if err != nil {
+		return err
+	}
+	name, err := d.contextOf(ctx, to.provider, o)
+	if err != nil {
+		return fmt.Errorf("spec.commitStatusExpr: %w", err)
+	}
+	repository := repositoryOf(to)
+	if err := d.providers.identify(ctx, to, &repository); err != nil {
+		return err
+	}
+	return d.opts.Forges.SetStatus(ctx, repository, Status{
+		Commit: status.Commit, Context: name, State: status.State, Description: status.Description, URL: o.Event.Metadata[URLKey],
+	})
+}
+
+// contextOf is the name of the status.
+func (d *Dispatcher) contextOf(ctx context.Context, p *v1beta3.Provider, o order) (string, error) {
+	if p.Spec.CommitStatusExpr == "" {
+		return message.DefaultContext(o.Event, string(p.UID)), nil
+	}
+	program, err := compileContext(p.Spec.CommitStatusExpr)
+	if err != nil {
+		return "", err
+	}
+	var alert v1beta3.Alert
+	if err := d.opts.Client.Get(ctx, o.Alert.key(), &alert); client.IgnoreNotFound(err) != nil {
+		return "", temporary(err)
+	} else if apierrors.IsNotFound(err) {
+		alert = *o.Alert.alert()
+	}
+	variables := map[string]any{}
+	for name, value := range map[string]any{"event": &o.Event, "alert": &alert, "provider": p} {
+		if variables[name], err = runtime.DefaultUnstructuredConverter.ToUnstructured(value); err != nil {
+			return "", err
+		}
+	}
+	value, err := program.Evaluate(ctx, variables)
+	if err != nil {
+		return "", err
+	}
+	name, ok := value.(string)
+	if !ok || name == "" {
+		return "", errors.New("it does not come to a text")
+	}
+	return name, nil
+}
+
+func compileContext(text string) (*cel.Program, error) {
+	return cel.Compile(text, "event", "alert", "provider")
+}
+
+// comment writes to the pull request that an event is about.
+func (d *Dispatcher) comment(ctx context.Context, to *destination, e message.Event) error {
+	text := e.Metadata[eventv1.MetaChangeRequestKey]
+	number, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return fmt.Errorf("%s in the metadata of the event is no number: %q", eventv1.MetaChangeRequestKey, text)
+	}
+	forge := message.CommentForge[to.provider.Spec.Type]
+	marker := message.CommentMarker(forge, string(to.provider.UID), e)
+	return d.opts.Forges.Comment(ctx, repositoryOf(to), number, marker, marker+"\n\n"+message.Markdown(e))
+}
+
+// invalid is an error that only another spec cures.
+func invalid(err error) error {
+	return reconcile.TerminalError(reconciler.WithReason(v1beta3.ValidationFailedReason, err))
+}
+
+func invalidExpression(err error) error {
+	return reconcile.TerminalError(reconciler.WithReason(meta.InvalidCELExpressionReason, err))
+}

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package dispatch brings events to the Providers of the Alerts that select them.
+//
+//	controllers of this process --Take-->.                      .--> HTTP: chats, pagers, hooks
+//	controllers of others --Endpoint-----> events --> messages --+--> commits and pull requests
+//	                                          |         |       '--> NATS
+//	                              Alerts select them    Provider, Secrets, identity
+//
+// Both stages are entries of an [outbox.Outbox], so that nothing is lost by a restart, a
+// reconcile waits for no receiver, and nobody's receivers are everybody's. Who takes an
+// event decides at once whether any Alert asks for objects of its kind and namespace:
+// most events concern nobody, and cost a look into an index.
+//
+// An event that says the same as one of the last minutes is dropped, as in Flux: the
+// object, the message and the revision are compared. What is sent where is rendered by
+// package message; commit statuses and comments go through a [Forges], which the
+// pull requests of Pipelines share.
+package dispatch

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dispatch
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-cd/sluice/api/notification/v1beta3"
+	"github.com/sluice-cd/sluice/internal/pattern"
+	"github.com/sluice-cd/sluice/notify/message"
+	"github.com/sluice-cd/sluice/notify/outbox"
+)
+
+// SourceIndex is the index of Alerts by the kinds and namespaces of their sources.
+const SourceIndex = "sluice.dev/event-sources"
+
+// IndexSources returns the values of [SourceIndex] for an Alert.
+func IndexSources(obj client.Object) []string {
+	alert, ok := obj.(*v1beta3.Alert)
+	if !ok {
+		return nil
+	}
+	var values []string
+	for _, s := range alert.Spec.EventSources {
+		namespace := s.Namespace
+		if namespace == "" {
+			namespace = alert.Namespace
+		}
+		values = append(values, s.Kind+"/"+namespace)
+	}
+	slices.Sort(values)
+	return slices.Compact(values)
+}
+
+// alerts are those with a source of the kind and namespace of an event's object.
+func (d *Dispatcher) alerts(ctx context.Context, e message.Event) ([]v1beta3.Alert, error) {
+	var list v1beta3.AlertList
+	value := e.InvolvedObject.Kind + "/" + e.InvolvedObject.Namespace
+	if err := d.opts.Client.List(ctx, &list, client.MatchingFields{SourceIndex: value}); err != nil {
+		return nil, fmt.Errorf("listing alerts: %w", err)
+	}
+	return list.Items, nil
+}
+
+// mayBeSelected reports whether there is an Alert that might select an event. A cache that
+// cannot say yet counts as yes.
+func (d *Dispatcher) mayBeSelected(ctx context.Context, e message.Event) bool {
+	alerts, err := d.alerts(ctx, e)
+	return err != nil || slices.ContainsFunc(alerts, func(a v1beta3.Alert) bool { return concerns(a, e) })
+}
+
+// concerns reports whether a source of an Alert names the object of an event.
+func concerns(a v1beta3.Alert, e message.Event) bool {
+	return !a.Spec.Suspend && message.Severe(a.Spec.EventSeverity, e) &&
+		slices.ContainsFunc(a.Spec.EventSources, func(s v1beta3.EventSource) bool { return message.Selects(s, a.Namespace, e) })
+}
+
+// order is the body of a message entry: what is told whom, and on whose behalf.
+type order struct {
+	Event    message.Event `json:"event"`
+	Alert    named         `json:"alert"`
+	Provider string        `json:"provider"`
+}
+
+// eventHandler makes a message of an event for each Alert that selects it.
+type eventHandler struct{ *Dispatcher }
+
+// Deliver implements outbox.Handler.
+func (h eventHandler) Deliver(ctx context.Context, entry outbox.Entry) error {
+	var e message.Event
+	if err := json.Unmarshal(entry.Body, &e); err != nil {
+		return fmt.Errorf("reading an event: %w", err)
+	}
+	alerts, err := h.alerts(ctx, e)
+	if err != nil {
+		return &outbox.Temporary{Err: err}
+	}
+	for i := range alerts {
+		alert := &alerts[i]
+		selected, err := h.selects(ctx, alert, e)
+		if err != nil {
+			return err
+		}
+		if !selected {
+			continue
+		}
+		if err := h.address(ctx, entry.ID, alert, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Failed implements outbox.Handler. The outbox has logged it.
+func (h eventHandler) Failed(context.Context, outbox.Entry, error) {}
+
+// selects reports whether an Alert selects an event.
+func (d *Dispatcher) selects(ctx context.Context, alert *v1beta3.Alert, e message.Event) (bool, error) {
+	if !concerns(*alert, e) {
+		return false, nil
+	}
+	f, err := d.filterOf(alert)
+	if err != nil {
+		d.tell(alert, v1beta3.ValidationFailedReason, "%s", err)
+		return false, nil
+	}
+	if !f.admits(e.Message) {
+		return false, nil
+	}
+	for _, source := range alert.Spec.EventSources {
+		if !message.Selects(source, alert.Namespace, e) {
+			continue
+		}
+		matches, err := d.hasLabels(ctx, alert, source, e)
+		if matches || err != nil {
+			return matches, err
+		}
+	}
+	return false, nil
+}
+
+// hasLabels reports whether the object of an event has the labels of a source.
+func (d *Dispatcher) hasLabels(ctx context.Context, alert *v1beta3.Alert, source v1beta3.EventSource, e message.Event) (bool, error) {
+	if len(source.MatchLabels) == 0 {
+		return true, nil
+	}
+	var object metav1.PartialObjectMetadata
+	object.SetGroupVersionKind(e.InvolvedObject.GroupVersionKind())
+	key := client.ObjectKey{Namespace: e.InvolvedObject.Namespace, Name: e.InvolvedObject.Name}
+	err := d.opts.Live.Get(ctx, key, &object)
+	switch {
+	case apierrors.IsNotFound(err), apierrors.IsForbidden(err), apimeta.IsNoMatchError(err):
+		d.tell(alert, v1beta3.SourceFailedReason, "error getting source object %s: %s", about(e), err)
+		return false, nil
+	case err != nil:
+		return false, &outbox.Temporary{Err: fmt.Errorf("reading the labels of %s: %w", about(e), err)}
+	}
+	for key, value := range source.MatchLabels {
+		if got, ok := object.Labels[key]; !ok || got != value {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// address puts a message for the Provider of an Alert, unless that takes none of the sort.
+func (d *Dispatcher) address(ctx context.Context, event string, alert *v1beta3.Alert, e message.Event) error {
+	if d.opts.NoCrossNamespaceRefs && e.InvolvedObject.Namespace != alert.Namespace {
+		d.tell(alert, v1beta3.DispatchFailedReason,
+			"discarding event, access denied to cross-namespace sources: alert '%s/%s' can't process event from '%s'",
+			alert.Namespace, alert.Name, about(e))
+		return nil
+	}
+	var provider v1beta3.Provider
+	err := d.opts.Client.Get(ctx, client.ObjectKey{Namespace: alert.Namespace, Name: alert.Spec.ProviderRef.Name}, &provider)
+	switch {
+	case apierrors.IsNotFound(err):
+		d.tell(alert, v1beta3.DispatchFailedReason, "failed to read provider: %s", err)
+		return nil
+	case err != nil:
+		return &outbox.Temporary{Err: fmt.Errorf("reading provider %s: %w", alert.Spec.ProviderRef.Name, err)}
+	}
+	if provider.Spec.Suspend || message.Skip(provider.Spec.Type, e) != "" {
+		return nil
+	}
+	combined, conflicts := message.Combine(e, alert.Spec)
+	if len(conflicts) > 0 {
+		d.tell(alert, v1beta3.MetadataConflictReason,
+			"metadata key conflicts detected (please refer to the Alert API docs and Flux RFC 0008 for more information): %q", conflicts)
+	}
+	body, err := json.Marshal(order{
+		Event: combined, Alert: named{alert.Namespace, alert.Name, alert.UID}, Provider: provider.Name,
+	})
+	if err != nil {
+		return fmt.Errorf("encoding a message: %w", err)
+	}
+	err = d.opts.Outbox.Put(outbox.Entry{
+		ID: kindMessage + "/" + digest(event+"\x00"+string(alert.UID)), Kind: kindMessage, Namespace: alert.Namespace,
+		Receiver: alert.Namespace + "/" + provider.Name, Order: about(e), Body: body,
+	})
+	if errors.Is(err, outbox.ErrFull) {
+		d.tell(alert, v1beta3.DispatchFailedReason, "failed to send notification for %s: %s", about(e), err)
+		return nil
+	}
+	return err
+}
+
+// filterKey is one generation of an Alert.
+type filterKey struct {
+	uid        types.UID
+	generation int64
+}
+
+// filter are the compiled lists of an Alert. An event is admitted by one expression of
+// the inclusion list, if there are any, and refused by one of the exclusion list.
+type filter struct{ include, exclude []pattern.Pattern }
+
+func (f *filter) admits(text string) bool {
+	matches := func(p pattern.Pattern) bool { return p.MatchString(text) }
+	return (len(f.include) == 0 || slices.ContainsFunc(f.include, matches)) && !slices.ContainsFunc(f.exclude, matches)
+}
+
+func (d *Dispatcher) filterOf(alert *v1beta3.Alert) (*filter, error) {
+	key := filterKey{alert.UID, alert.Generation}
+	if known, ok := d.filters.Get(key); ok {
+		return known, nil
+	}
+	f, err := compile(alert.Spec)
+	if err == nil {
+		d.filters.Put(key, f)
+	}
+	return f, err
+}
+
+// Bounds of the lists of one Alert. The longest message is matched with all of them in
+// less than a second.
+const (
+	maxExpressions = 100
+	maxSize        = 10_000
+)
+
+// compile compiles the lists of an Alert. The error names the field.
+func compile(spec v1beta3.AlertSpec) (*filter, error) {
+	if n := len(spec.InclusionList) + len(spec.ExclusionList); n > maxExpressions {
+		return nil, fmt.Errorf("spec.inclusionList and spec.exclusionList have %d expressions, and may have %d together", n, maxExpressions)
+	}
+	f, size := &filter{}, 0
+	for _, list := range []struct {
+		field       string
+		expressions []string
+		into        *[]pattern.Pattern
+	}{{"spec.inclusionList", spec.InclusionList, &f.include}, {"spec.exclusionList", spec.ExclusionList, &f.exclude}} {
+		for i, text := range list.expressions {
+			p, err := pattern.Compile(text)
+			if err != nil {
+				return nil, fmt.Errorf("%s[%d]: %w", list.field, i, err)
+			}
+			if size += p.Size; size > maxSize {
+				return nil, fmt.Errorf("%s[%d]: the expressions together are too large; repeat less in them", list.field, i)
+			}
+			*list.into = append(*list.into, p)
+		}
+	}
+	return f, nil
+}
+
+// CheckAlert says what is wrong with the spec of an Alert, naming the field.
+func CheckAlert(spec v1beta3.AlertSpec) error {
+	if len(spec.EventSources) > maxSources {
+		return fmt.Errorf("spec.eventSources has %d entries, and may have %d", len(spec.EventSources), maxSources)
+	}
+	if spec.ProviderRef.Name == "" {
+		return errors.New("spec.providerRef.name is empty")
+	}
+	_, err := compile(spec)
+	return err
+}
+
+// maxSources is how many sources an Alert may have.
+const maxSources = 1000

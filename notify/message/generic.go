@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package message
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+)
+
+// Headers of generic webhooks.
+const (
+	headerComponent = "gotk-component"
+	headerSignature = "X-Signature"
+)
+
+// generic posts the event as it is.
+func generic(to Target, e Event) ([]Request, error) {
+	body, err := encoded(e)
+	if err != nil {
+		return nil, err
+	}
+	header := map[string]string{"Content-Type": contentJSON, headerComponent: e.ReportingController}
+	for key, value := range to.Headers {
+		header[key] = value
+	}
+	return []Request{{Method: "POST", URL: to.Address, Header: header, Body: body}}, nil
+}
+
+// signed is generic with a signature of the body by the token:
+// X-Signature: sha256=<hex of the HMAC>.
+func signed(to Target, e Event) ([]Request, error) {
+	requests, err := generic(to, e)
+	if err != nil {
+		return nil, err
+	}
+	mac := hmac.New(sha256.New, []byte(to.Token))
+	mac.Write(requests[0].Body)
+	requests[0].Header[headerSignature] = "sha256=" + hex.EncodeToString(mac.Sum(nil))
+	return requests, nil
+}

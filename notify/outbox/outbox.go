@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package outbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"golang.org/x/time/rate"
+	"k8s.io/utils/clock"
+)
+
+// Bounds.
+const (
+	// maxBody is the most bytes of one entry.
+	maxBody = 256 << 10
+	// maxEntries and maxBytes are all that waits, and a namespace's share of it.
+	maxEntries, namespaceEntries = 16384, 2048
+	maxBytes, namespaceBytes     = 64 << 20, 8 << 20
+	// maxRunning deliveries are under way at once, of which a namespace has its share
+	// and a receiver its own.
+	maxRunning, namespaceRunning, receiverRunning = 32, 8, 4
+	// A namespace begins so many deliveries a second, after a burst.
+	namespaceRate, namespaceBurst = 20, 200
+	// maxAge is how long an entry is tried. An hour outlasts what a service that pages
+	// people calls an outage.
+	maxAge = time.Hour
+	// The delays between attempts: each is twice the one before.
+	minBackoff, maxBackoff = time.Second, 5 * time.Minute
+	// drainTimeout is the time for deliveries when the process ends. What is left is in
+	// its file.
+	drainTimeout = 5 * time.Second
+)
+
+// ErrFull means that there is no room for an entry.
+var ErrFull = errors.New("too many messages are waiting")
+
+// Temporary is a failure after which a delivery is tried again.
+type Temporary struct {
+	Err error
+	// After is the least that the receiver wants to be left alone.
+	After time.Duration
+}
+
+func (e *Temporary) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *Temporary) Unwrap() error { return e.Err }
+
+// Entry is what has to be delivered.
+type Entry struct {
+	// ID tells entries apart. One that waits already is not put twice.
+	ID string `json:"id"`
+	// Kind names the handler.
+	Kind string `json:"kind"`
+	// Namespace is whose share it takes.
+	Namespace string `json:"namespace"`
+	// Receiver is who gets it; Order what must not overtake one another there.
+	Receiver string `json:"receiver"`
+	Order    string `json:"order,omitempty"`
+	// Added is when it was put; Put sets it.
+	Added time.Time `json:"added"`
+	// Body is what the handler needs.
+	Body json.RawMessage `json:"body"`
+}
+
+// Handler delivers entries of a kind. It is called from several goroutines.
+type Handler interface {
+	// Deliver returns nil when the entry is done, a [Temporary] to be called again, and
+	// any other error to drop the entry.
+	Deliver(ctx context.Context, e Entry) error
+	// Failed is told of an entry that is dropped: its last error.
+	Failed(ctx context.Context, e Entry, err error)
+}
+
+// Outbox keeps entries in files. It is a manager.Runnable; what is put before it is
+// started waits. It is safe for concurrent use.
+type Outbox struct {
+	store store
+	clock clock.WithTicker
+	log   logr.Logger
+
+	mu       sync.Mutex
+	handlers map[string]Handler
+	lanes    map[string]*lane
+	order    []string // keys of lanes, in the order in which they had their turn
+	ids      map[string]bool
+	usage    map[string]*usage // by namespace
+	total    usage
+	// receivers are the deliveries under way, by receiver.
+	receivers map[string]int
+	changed   chan struct{}
+	metrics   metrics
+}
+
+// lane is what is delivered one after the other.
+type lane struct {
+	namespace, receiver string
+	waiting             []kept
+	running             bool
+	attempts            int
+	notBefore           time.Time
+}
+
+// kept is an entry without its body, which is in its file.
+type kept struct {
+	id, kind string
+	added    time.Time
+	size     int
+	// whole is the entry if it could not be written.
+	whole *Entry
+}
+
+// usage is what a namespace, or all, take.
+type usage struct {
+	entries, bytes, running int
+	limiter                 *rate.Limiter
+}
+
+// Open reads what an earlier process left in the folder, which is made if need be.
+func Open(dir string, c clock.WithTicker, log logr.Logger) (*Outbox, error) {
+	o := &Outbox{
+		store: store{dir: dir}, clock: c, log: log, handlers: map[string]Handler{}, lanes: map[string]*lane{}, ids: map[string]bool{},
+		usage: map[string]*usage{}, receivers: map[string]int{}, changed: make(chan struct{}, 1), metrics: newMetrics(),
+	}
+	found, err := o.store.load(func(file string, err error) { log.Error(err, "dropped a message that cannot be read", "file", file) })
+	if err != nil {
+		return nil, fmt.Errorf("opening the outbox: %w", err)
+	}
+	for _, e := range found {
+		o.enqueue(e, kept{id: e.ID, kind: e.Kind, added: e.Added, size: len(e.Body)})
+	}
+	return o, nil
+}
+
+// Handle says who delivers entries of a kind. It is called before Start.
+func (o *Outbox) Handle(kind string, h Handler) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.handlers[kind] = h
+}
+
+// Put keeps an entry, or returns [ErrFull]. It waits for no disk.
+func (o *Outbox) Put(e Entry) error { return o.put(e, false) }
+
+// PutSync is Put that returns when the entry is on the disk.
+func (o *Outbox) PutSync(e Entry) error { return o.put(e, true) }
+
+func (o *Outbox) put(e Entry, sync bool) error {
+	if len(e.Body) > maxBody {
+		return fmt.Errorf("the message has %d bytes, and may have %d", len(e.Body), maxBody)
+	}
+	e.Added = o.clock.Now()
+	if ok, err := o.reserve(e); err != nil || !ok {
+		return err
+	}
+	k := kept{id: e.ID, kind: e.Kind, added: e.Added, size: len(e.Body)}
+	if err := o.store.write(e, sync); err != nil {
+		o.log.Error(err, "a message is kept in memory, and lost by a restart")
+		k.whole = &e
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.append(e, k)
+	return nil
+}
+
+// reserve takes room for an entry. It reports false if the entry waits already.
+func (o *Outbox) reserve(e Entry) (bool, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.ids[e.ID] {
+		return false, nil
+	}
+	of := o.of(e.Namespace)
+	switch {
+	case of.entries >= namespaceEntries || of.bytes+len(e.Body) > namespaceBytes:
+		o.metrics.dropped.WithLabelValues("full").Inc()
+		o.release(e.Namespace)
+		return false, fmt.Errorf("%w: of namespace %q", ErrFull, e.Namespace)
+	case o.total.entries >= maxEntries || o.total.bytes+len(e.Body) > maxBytes:
+		o.metrics.dropped.WithLabelValues("full").Inc()
+		o.release(e.Namespace)
+		return false, ErrFull
+	}
+	o.count(e, len(e.Body))
+	return true, nil
+}
+
+// count notes that an entry waits. The lock is held, or nobody else is there.
+func (o *Outbox) count(e Entry, size int) {
+	of := o.of(e.Namespace)
+	of.entries++
+	of.bytes += size
+	o.total.entries++
+	o.total.bytes += size
+	o.ids[e.ID] = true
+	o.metrics.waiting.Set(float64(o.total.entries))
+}
+
+func (o *Outbox) enqueue(e Entry, k kept) {
+	o.count(e, k.size)
+	o.append(e, k)
+}
+
+// append puts an entry at the end of its lane. The lock is held.
+func (o *Outbox) append(e Entry, k kept) {
+	key := e.Receiver + "\x00" + e.Order
+	l := o.lanes[key]
+	if l == nil {
+		l = &lane{namespace: e.Namespace, receiver: e.Receiver}
+		o.lanes[key] = l
+		o.order = append(o.order, key)
+	}
+	l.waiting = append(l.waiting, k)
+	o.signal()
+}
+
+// of is the usage of a namespace. The lock is held.
+func (o *Outbox) of(namespace string) *usage {
+	u := o.usage[namespace]
+	if u == nil {
+		u = &usage{limiter: rate.NewLimiter(namespaceRate, namespaceBurst)}
+		o.usage[namespace] = u
+	}
+	return u
+}
+
+// release forgets a namespace that has nothing, and whose rate has recovered. The lock
+// is held.
+func (o *Outbox) release(namespace string) {
+	if u := o.usage[namespace]; u != nil && u.entries == 0 && u.running == 0 && u.limiter.TokensAt(o.clock.Now()) >= namespaceBurst {
+		delete(o.usage, namespace)
+	}
+}
+
+// signal has Start look again. It never blocks.
+func (o *Outbox) signal() {
+	select {
+	case o.changed <- struct{}{}:
+	default:
+	}
+}
+
+// Waiting is how many entries wait or are under way.
+func (o *Outbox) Waiting() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.total.entries
+}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package outbox
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// store is a folder with a file for each entry: <time in nanoseconds>-<hash of the
+// ID>.json, so that the order of names is that of time.
+type store struct{ dir string }
+
+const (
+	suffix    = ".json"
+	temporary = ".new"
+	// maxFile bounds what is read of a file: a body and what is around it.
+	maxFile = 2 * maxBody
+)
+
+func (s store) path(id string, added time.Time) string {
+	sum := sha256.Sum256([]byte(id))
+	return filepath.Join(s.dir, fmt.Sprintf("%020d-%s%s", added.UnixNano(), hex.EncodeToString(sum[:8]), suffix))
+}
+
+// write keeps an entry. A file is whole or not there at all.
+func (s store) write(e Entry, sync bool) (err error) {
+	data, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	path := s.path(e.ID, e.Added)
+	file, err := os.OpenFile(path+temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(data)
+	if err == nil && sync {
+		err = file.Sync()
+	}
+	if err = errors.Join(err, file.Close()); err == nil {
+		err = os.Rename(path+temporary, path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(path+temporary))
+	}
+	if sync {
+		return syncFolder(s.dir)
+	}
+	return nil
+}
+
+func syncFolder(dir string) error {
+	folder, err := os.Open(dir) //nolint:gosec // our own
+	if err != nil {
+		return err
+	}
+	return errors.Join(folder.Sync(), folder.Close())
+}
+
+// load returns what is kept, oldest first. What cannot be read is removed and told.
+func (s store) load(broken func(file string, err error)) ([]Entry, error) {
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return nil, err
+	}
+	files, err := os.ReadDir(s.dir)
+	if err != nil {
+		return nil, err
+	}
+	var found []Entry
+	for _, file := range files {
+		path := filepath.Join(s.dir, file.Name())
+		if !strings.HasSuffix(path, suffix) {
+			_ = os.Remove(path) // it was being written; nobody was told that it is kept
+			continue
+		}
+		e, err := readEntry(path)
+		if err == nil && s.path(e.ID, e.Added) != path {
+			err = errors.New("its name is that of another entry")
+		}
+		if err != nil {
+			broken(file.Name(), err)
+			_ = os.Remove(path)
+			continue
+		}
+		found = append(found, e)
+	}
+	return found, nil
+}
+
+func readEntry(path string) (Entry, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return Entry{}, err
+	}
+	if info.Size() > maxFile {
+		return Entry{}, fmt.Errorf("it has %d bytes", info.Size())
+	}
+	data, err := os.ReadFile(path) //nolint:gosec // our own
+	if err != nil {
+		return Entry{}, err
+	}
+	var e Entry
+	err = json.Unmarshal(data, &e)
+	return e, err
+}
+
+// read returns an entry with its body.
+func (s store) read(k kept) (Entry, error) {
+	if k.whole != nil {
+		return *k.whole, nil
+	}
+	return readEntry(s.path(k.id, k.added))
+}
+
+func (s store) remove(k kept) error {
+	if k.whole != nil {
+		return nil
+	}
+	err := os.Remove(s.path(k.id, k.added))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package forge
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"code.gitea.io/sdk/gitea"
+	"github.com/google/go-github/v87/github"
+	gitlab "gitlab.com/gitlab-org/api/client-go"
+)
+
+// maxComments is how many comments are looked through.
+const maxComments = 100
+
+// UpsertComment implements Forge.
+func (c *checked) UpsertComment(ctx context.Context, number int64, marker, body string) error {
+	if c.driver.comments == nil {
+		return &Unsupported{Provider: c.session.provider, What: "comments that are kept up to date"}
+	}
+	return c.explain(c.upsertComment(ctx, number, marker, shorten(body, c.session.table.BodyBytes)), "commenting on pull request %d", number)
+}
+
+func (c *checked) upsertComment(ctx context.Context, number int64, marker, body string) error {
+	us, err := c.driver.identity(ctx)
+	if err != nil {
+		return err
+	}
+	found, err := c.driver.comments.listComments(ctx, number)
+	if err != nil {
+		return err
+	}
+	for _, known := range found {
+		switch {
+		case !us.IsUs(known.author) || !strings.Contains(known.body, marker):
+		case known.body == body:
+			return nil
+		default:
+			return c.driver.comments.editComment(ctx, number, known.id, body)
+		}
+	}
+	return c.driver.pulls.comment(ctx, number, body)
+}
+
+// Dispatch implements Forge.
+func (c *checked) Dispatch(ctx context.Context, kind string, payload any) error {
+	if c.driver.workflows == nil {
+		return &Unsupported{Provider: c.session.provider, What: "starting workflows"}
+	}
+	return c.explain(c.driver.workflows.dispatch(ctx, kind, payload), "starting workflows by %s", kind)
+}
+
+func (g *gitHubPulls) listComments(ctx context.Context, number int64) ([]comment, error) {
+	listed, _, err := g.rest.Issues.ListComments(ctx, g.repository.owner(), g.repository.name(), int(number),
+		&github.IssueListCommentsOptions{
+			Sort: github.Ptr("created"), Direction: github.Ptr("asc"), ListOptions: github.ListOptions{PerPage: maxComments},
+		})
+	found := make([]comment, 0, len(listed))
+	for _, c := range listed {
+		found = append(found, comment{c.GetID(), c.GetUser().GetLogin(), c.GetBody()})
+	}
+	return found, err
+}
+
+func (g *gitHubPulls) editComment(ctx context.Context, _, id int64, body string) error {
+	_, _, err := g.rest.Issues.EditComment(ctx, g.repository.owner(), g.repository.name(), id, &github.IssueComment{Body: &body})
+	return err
+}
+
+func (g *gitHubAPI) dispatch(ctx context.Context, kind string, payload any) error {
+	encoded, err := json.Marshal(payload)
+	if err != nil {
+		return fmt.Errorf("encoding the payload: %w", err)
+	}
+	raw := json.RawMessage(encoded)
+	_, _, err = g.rest.Repositories.Dispatch(ctx, g.repository.owner(), g.repository.name(),
+		github.DispatchRequestOptions{EventType: kind, ClientPayload: &raw})
+	return err
+}
+
+func (g *gitLabPulls) listComments(ctx context.Context, number int64) ([]comment, error) {
+	listed, _, err := g.rest.Notes.ListMergeRequestNotes(g.project(), number, &gitlab.ListMergeRequestNotesOptions{
+		Sort: gitlab.Ptr("asc"), OrderBy: gitlab.Ptr("created_at"), ListOptions: gitlab.ListOptions{PerPage: maxComments},
+	}, gitlab.WithContext(ctx))
+	found := make([]comment, 0, len(listed))
+	for _, n := range listed {
+		found = append(found, comment{n.ID, n.Author.Username, n.Body})
+	}
+	return found, err
+}
+
+func (g *gitLabPulls) editComment(ctx context.Context, number, id int64, body string) error {
+	_, _, err := g.rest.Notes.UpdateMergeRequestNote(g.project(), number, id,
+		&gitlab.UpdateMergeRequestNoteOptions{Body: &body}, gitlab.WithContext(ctx))
+	return err
+}
+
+func (g *giteaPulls) listComments(ctx context.Context, number int64) ([]comment, error) {
+	listed, _, err := g.rest(ctx).ListIssueComments(g.repository.owner(), g.repository.name(), number,
+		gitea.ListIssueCommentOptions{ListOptions: gitea.ListOptions{Page: 1, PageSize: maxComments}})
+	found := make([]comment, 0, len(listed))
+	for _, c := range listed {
+		if c.Poster != nil {
+			found = append(found, comment{c.ID, c.Poster.UserName, c.Body})
+		}
+	}
+	return found, err
+}
+
+func (g *giteaPulls) editComment(ctx context.Context, _, id int64, body string) error {
+	_, _, err := g.rest(ctx).EditIssueComment(g.repository.owner(), g.repository.name(), id, gitea.EditIssueCommentOption{Body: body})
+	return err
+}
