@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dispatch_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	eventv1 "github.com/fluxcd/pkg/apis/event/v1beta1"
+	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/go-logr/logr"
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/sluice-cd/sluice/api/notification/v1beta3"
+	"github.com/sluice-cd/sluice/internal/kinds"
+	"github.com/sluice-cd/sluice/internal/outbound"
+	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/notify/dispatch"
+	"github.com/sluice-cd/sluice/notify/message"
+	"github.com/sluice-cd/sluice/notify/outbox"
+)
+
+const group = "kustomize.toolkit.fluxcd.io/"
+
+// room is a server that messages are posted to.
+type room struct {
+	*httptest.Server
+	mu     sync.Mutex
+	got    []string // messages of events
+	events []message.Event
+	status int
+}
+
+func newRoom(t *testing.T) *room {
+	t.Helper()
+	r := &room{status: http.StatusOK}
+	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		body, err := io.ReadAll(req.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		var e message.Event
+		if err := json.Unmarshal(body, &e); err != nil {
+			t.Error(err)
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.got, r.events = append(r.got, e.Message), append(r.events, e)
+		w.WriteHeader(r.status)
+	}))
+	t.Cleanup(r.Close)
+	return r
+}
+
+// told collects the events of Alerts.
+type told struct {
+	mu  sync.Mutex
+	all []string
+}
+
+func (r *told) Event(obj client.Object, e reconciler.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.all = append(r.all, obj.GetNamespace()+"/"+obj.GetName()+" "+e.Reason+": "+e.Message)
+}
+
+// statuses are forges that note what they are given.
+type statuses struct{ got []dispatch.Status }
+
+func (*statuses) Check(dispatch.Repository) error { return nil }
+func (s *statuses) SetStatus(_ context.Context, _ dispatch.Repository, status dispatch.Status) error {
+	s.got = append(s.got, status)
+	return nil
+}
+func (*statuses) Comment(context.Context, dispatch.Repository, int64, string, string) error {
+	return nil
+}
+func (*statuses) Dispatch(context.Context, dispatch.Repository, message.Event) error { return nil }
+
+type bench struct {
+	*dispatch.Dispatcher
+	outbox *outbox.Outbox
+	told   *told
+	forges *statuses
+}
+
+func newBench(t *testing.T, set func(*dispatch.Options), objects ...client.Object) *bench {
+	t.Helper()
+	scheme, err := kinds.Scheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
+		WithIndex(&v1beta3.Alert{}, dispatch.SourceIndex, dispatch.IndexSources).Build()
+	box, err := outbox.Open(t.TempDir(), clock.RealClock{}, logr.Discard())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{outbox: box, told: &told{}, forges: &statuses{}}
+	opts := dispatch.Options{
+		Client: c, Live: c, Outbox: box, Clock: clock.RealClock{}, Log: logr.Discard(), Recorder: b.told, Forges: b.forges,
+	}
+	if set != nil {
+		set(&opts)
+	}
+	b.Dispatcher = dispatch.New(opts)
+	return b
+}
+
+// deliver empties the outbox.
+func (b *bench) deliver(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // what is due is delivered before Start returns
+	if err := b.outbox.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func provider(address string, edit ...func(*v1beta3.Provider)) *v1beta3.Provider {
+	p := &v1beta3.Provider{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "room", UID: "abcd-1"}, Spec: v1beta3.ProviderSpec{Type: "generic", Address: address},
+	}
+	for _, e := range edit {
+		e(p)
+	}
+	return p
+}
+
+func alert(edit ...func(*v1beta3.AlertSpec)) *v1beta3.Alert {
+	a := &v1beta3.Alert{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "all", UID: "1"}, Spec: v1beta3.AlertSpec{
+		ProviderRef: meta.LocalObjectReference{Name: "room"}, EventSeverity: "info",
+		EventSources: []v1beta3.EventSource{{Kind: "Kustomization", Name: "*"}},
+	}}
+	for _, e := range edit {
+		e(&a.Spec)
+	}
+	return a
+}
+
+func event(text string, edit ...func(*message.Event)) message.Event {
+	e := message.Event{
+		InvolvedObject: corev1.ObjectReference{
+			APIVersion: "kustomize.toolkit.fluxcd.io/v1", Kind: "Kustomization", Namespace: "apps", Name: "shop", UID: "7",
+		},
+		Severity: "info", Timestamp: metav1.NewTime(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)), Message: text, Reason: "Succeeded",
+		ReportingController: "kustomize-controller",
+	}
+	for _, f := range edit {
+		f(&e)
+	}
+	return e
+}
+
+func TestWhichEventsAnAlertSelects(t *testing.T) {
+	failed := func(e *message.Event) { e.Severity = "error" }
+	elsewhere := func(e *message.Event) { e.InvolvedObject.Namespace = "other" }
+	updates := func(e *message.Event) { e.Metadata = map[string]string{group + "commit_status": "update"} }
+	sources := func(s ...v1beta3.EventSource) func(*v1beta3.AlertSpec) {
+		return func(spec *v1beta3.AlertSpec) { spec.EventSources = s }
+	}
+	labelled := sources(v1beta3.EventSource{Kind: "Kustomization", Name: "*", MatchLabels: map[string]string{"team": "a"}})
+	object := func(team string) client.Object {
+		o := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "shop", Labels: map[string]string{"team": team}}}
+		about := event("").InvolvedObject
+		o.SetGroupVersionKind(about.GroupVersionKind())
+		return o
+	}
+	for name, tc := range map[string]struct {
+		alert   func(*v1beta3.AlertSpec)
+		event   message.Event
+		objects []client.Object
+		options func(*dispatch.Options)
+		want    bool
+	}{
+		"all of a kind":                    {event: event("done"), want: true},
+		"one by name":                      {alert: sources(v1beta3.EventSource{Kind: "Kustomization", Name: "shop"}), event: event("done"), want: true},
+		"another by name":                  {alert: sources(v1beta3.EventSource{Kind: "Kustomization", Name: "cart"}), event: event("done")},
+		"another kind":                     {alert: sources(v1beta3.EventSource{Kind: "HelmRelease", Name: "*"}), event: event("done")},
+		"another namespace":                {event: event("done", elsewhere)},
+		"another namespace that is named":  {alert: sources(v1beta3.EventSource{Kind: "Kustomization", Name: "*", Namespace: "other"}), event: event("done", elsewhere), want: true},
+		"another namespace, forbidden":     {alert: sources(v1beta3.EventSource{Kind: "Kustomization", Name: "*", Namespace: "other"}), event: event("done", elsewhere), options: func(o *dispatch.Options) { o.NoCrossNamespaceRefs = true }},
+		"errors only, and one is an info":  {alert: func(s *v1beta3.AlertSpec) { s.EventSeverity = "error" }, event: event("done")},
+		"errors only, and it is one":       {alert: func(s *v1beta3.AlertSpec) { s.EventSeverity = "error" }, event: event("no", failed), want: true},
+		"suspended":                        {alert: func(s *v1beta3.AlertSpec) { s.Suspend = true }, event: event("done")},
+		"excluded":                         {alert: func(s *v1beta3.AlertSpec) { s.ExclusionList = []string{"^do"} }, event: event("done")},
+		"not included":                     {alert: func(s *v1beta3.AlertSpec) { s.InclusionList = []string{"^x", "^y"} }, event: event("done")},
+		"included":                         {alert: func(s *v1beta3.AlertSpec) { s.InclusionList = []string{"^x", "one$"} }, event: event("done"), want: true},
+		"included, and excluded":           {alert: func(s *v1beta3.AlertSpec) { s.InclusionList, s.ExclusionList = []string{"."}, []string{"done"} }, event: event("done")},
+		"an expression that is none":       {alert: func(s *v1beta3.AlertSpec) { s.InclusionList = []string{"("} }, event: event("done")},
+		"the labels that are asked for":    {alert: labelled, event: event("done"), objects: []client.Object{object("a")}, want: true},
+		"other labels":                     {alert: labelled, event: event("done"), objects: []client.Object{object("b")}},
+		"labels of an object that is gone": {alert: labelled, event: event("done")},
+		"an update of a status, to a hook": {event: event("done", updates), want: true},
+		"a Provider that is not there":     {alert: func(s *v1beta3.AlertSpec) { s.ProviderRef.Name = "none" }, event: event("done")},
+		"a Provider of another namespace":  {alert: func(s *v1beta3.AlertSpec) { s.ProviderRef.Name = "theirs" }, event: event("done")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRoom(t)
+			edit := tc.alert
+			if edit == nil {
+				edit = func(*v1beta3.AlertSpec) {}
+			}
+			theirs := provider(r.URL, func(p *v1beta3.Provider) { p.Namespace, p.Name = "other", "theirs" })
+			b := newBench(t, tc.options, append(tc.objects, provider(r.URL), theirs, alert(edit))...)
+			b.Take(tc.event)
+			b.deliver(t)
+			if got := len(r.got) == 1; got != tc.want {
+				t.Errorf("told %q, want %t; %v", r.got, tc.want, b.told.all)
+			}
+		})
+	}
+}
+
+func TestMetadata(t *testing.T) {
+	r := newRoom(t)
+	b := newBench(t, nil, provider(r.URL), alert(func(s *v1beta3.AlertSpec) {
+		s.Summary, s.EventMetadata = "eu", map[string]string{"env": "prod", "team": "alert"}
+	}))
+	b.Take(event("done", func(e *message.Event) {
+		e.Metadata = map[string]string{
+			group + "revision": "main@sha1:1", group + "digest": "sha256:2", group + "token": "t", "other": "x", eventv1.Group + "/team": "object",
+		}
+	}))
+	b.deliver(t)
+	want := map[string]string{"revision": "main@sha1:1", "env": "prod", "team": "alert", "summary": "eu"}
+	if diff := cmp.Diff(want, r.events[0].Metadata); diff != "" {
+		t.Error(diff)
+	}
+	if len(b.told.all) != 1 || !strings.Contains(b.told.all[0], `["team"]`) {
+		t.Errorf("told %v", b.told.all)
+	}
+}
+
+func TestWhatWasSaidAMomentAgoIsNotSaidAgain(t *testing.T) {
+	r := newRoom(t)
+	b := newBench(t, nil, provider(r.URL), alert())
+	revision := func(text string) func(*message.Event) {
+		return func(e *message.Event) { e.Metadata = map[string]string{group + "revision": text} }
+	}
+	for _, e := range []message.Event{
+		event("done", revision("1")), event("done", revision("1")), event("done", revision("2")), event("other", revision("2")),
+	} {
+		b.Take(e)
+	}
+	b.deliver(t)
+	if diff := cmp.Diff([]string{"done", "done", "other"}, r.got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestARefusalIsToldOfTheAlertWithoutSecrets(t *testing.T) {
+	r := newRoom(t)
+	r.status = http.StatusForbidden
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "s"}, Data: map[string][]byte{"address": []byte(r.URL + "/services/T0/hush-hush")}}
+	b := newBench(t, nil, secret, alert(), provider("", func(p *v1beta3.Provider) { p.Spec.SecretRef = &meta.LocalObjectReference{Name: "s"} }))
+	b.Take(event("done"))
+	b.deliver(t)
+	want := []string{"apps/all NotificationDispatchFailed: failed to send notification for Kustomization/apps/shop: answered 403 Forbidden"}
+	if diff := cmp.Diff(want, b.told.all); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAProviderMayNotPointAtTheController(t *testing.T) {
+	r := newRoom(t)
+	b := newBench(t, func(o *dispatch.Options) { o.Guard = outbound.NewGuard(nil) }, provider(r.URL), alert())
+	b.Take(event("done"))
+	b.deliver(t)
+	if len(r.got) > 0 || len(b.told.all) != 1 || !strings.Contains(b.told.all[0], "forbidden address") {
+		t.Errorf("got %v, told %v", r.got, b.told.all)
+	}
+}
+
+func TestCommitStatuses(t *testing.T) {
+	const commit = "4d2ee62e1a1b2c3d4e5f60718293a4b5c6d7e8f9"
+	about := func(e *message.Event) {
+		e.Metadata = map[string]string{group + "revision": "main@sha1:" + commit, group + "commit_status": "update"}
+	}
+	gitea := func(expression string) *v1beta3.Provider {
+		return provider("https://gitea.example.com/acme/fleet", func(p *v1beta3.Provider) { p.Spec.Type, p.Spec.CommitStatusExpr = "gitea", expression })
+	}
+	for name, tc := range map[string]struct {
+		provider *v1beta3.Provider
+		event    message.Event
+		want     []dispatch.Status
+	}{
+		"a success": {gitea(""), event("done", about), []dispatch.Status{
+			{Commit: commit, Context: "kustomization/shop/abcd", State: "success", Description: "succeeded"}}},
+		"a failure": {gitea(""), event("no", about, func(e *message.Event) { e.Severity, e.Reason = "error", "BuildFailed" }), []dispatch.Status{
+			{Commit: commit, Context: "kustomization/shop/abcd", State: "failure", Description: "build failed"}}},
+		"what goes on": {gitea(""), event("now", about, func(e *message.Event) { e.Reason = "Progressing" }), []dispatch.Status{
+			{Commit: commit, Context: "kustomization/shop/abcd", State: "pending", Description: "progressing"}}},
+		"a name of one's own": {gitea("event.involvedObject.name + '/' + provider.metadata.name + '/' + alert.metadata.name"), event("done", about),
+			[]dispatch.Status{{Commit: commit, Context: "shop/room/all", State: "success", Description: "succeeded"}}},
+		"about no commit": {gitea(""), event("done"), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, nil, tc.provider, alert())
+			b.Take(tc.event)
+			b.deliver(t)
+			if diff := cmp.Diff(tc.want, b.forges.got); diff != "" {
+				t.Errorf("%s\n%v", diff, b.told.all)
+			}
+		})
+	}
+}
+
+func TestEventsOfOthers(t *testing.T) {
+	whole, err := json.Marshal(event("done"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody, err := json.Marshal(event("done", func(e *message.Event) { e.InvolvedObject.Name = "" }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRoom(t)
+	b := newBench(t, nil, provider(r.URL), alert())
+	endpoint := dispatch.NewEndpoint(b.Dispatcher)
+	for _, tc := range []struct {
+		name, method string
+		body         []byte
+		want         int
+	}{
+		{"an event", http.MethodPost, whole, http.StatusAccepted},
+		{"the same again", http.MethodPost, whole, http.StatusTooManyRequests},
+		{"an event about nobody", http.MethodPost, nobody, http.StatusBadRequest},
+		{"no JSON", http.MethodPost, []byte("{"), http.StatusBadRequest},
+		{"too much", http.MethodPost, []byte(`{"message":"` + strings.Repeat("x", 1<<20) + `"}`), http.StatusRequestEntityTooLarge},
+		{"a question", http.MethodGet, nil, http.StatusMethodNotAllowed},
+	} {
+		answer := httptest.NewRecorder()
+		endpoint.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), tc.method, "/", bytes.NewReader(tc.body)))
+		if answer.Code != tc.want {
+			t.Errorf("%s is answered with %d, want %d: %s", tc.name, answer.Code, tc.want, answer.Body)
+		}
+	}
+	b.deliver(t)
+	if diff := cmp.Diff([]string{"done"}, r.got); diff != "" {
+		t.Error(diff)
+	}
+}
