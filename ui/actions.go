@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
@@ -18,8 +19,8 @@ import (
 	"github.com/sluice-cd/sluice/ui/command"
 )
 
-// request is what a button asks for.
-type request struct {
+// Action is what a button asks for.
+type Action struct {
 	// Kind, Namespace and Name of the object.
 	Kind      string `json:"kind"`
 	Namespace string `json:"namespace"`
@@ -47,7 +48,7 @@ func (s *Server) act(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusForbidden, "the header "+requestHeader+" is missing")
 		return
 	}
-	var asked request
+	var asked Action
 	decoder := json.NewDecoder(r.Body)
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&asked); err != nil {
@@ -56,11 +57,16 @@ func (s *Server) act(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
 	defer cancel()
-	if err := s.carryOut(ctx, asked); err != nil {
+	v := viewOf(r)
+	err := errReadOnly
+	if !v.readOnly {
+		err = v.carryOut(ctx, asked, s.Clock)
+	}
+	s.audit(ctx, v, asked, err)
+	if err != nil {
 		refuse(w, codeOf(err), err.Error())
 		return
 	}
-	s.Log.Info("carried out", "verb", asked.Verb, "kind", asked.Kind, "namespace", asked.Namespace, "name", asked.Name, "by", s.Cluster.User)
 	w.WriteHeader(http.StatusNoContent)
 }
 
@@ -70,21 +76,62 @@ var canaryVerbs = []flaggerv1.CommandVerb{
 	flaggerv1.CommandAbort, flaggerv1.CommandPromote, flaggerv1.CommandRetry,
 }
 
-func (s *Server) carryOut(ctx context.Context, asked request) error {
-	kind, ok := s.Cluster.kindOf(asked.Kind)
+// errReadOnly is for users who did not say who they are.
+var errReadOnly = errors.New("nothing can be changed without signing in: open /login")
+
+// audit says who asked for what, why, and what became of it: in the log, and of what was done in an event of the object.
+func (s *Server) audit(ctx context.Context, v *view, asked Action, err error) {
+	about := []any{
+		"verb", asked.Verb, "kind", asked.Kind, "namespace", asked.Namespace, "name", asked.Name,
+		"stage", asked.Stage, "by", v.user, "reason", asked.Reason,
+	}
+	if err != nil {
+		s.Log.Info("refused", append(about, "error", err.Error())...)
+		return
+	}
+	s.Log.Info("carried out", about...)
+	if s.Record == nil {
+		return
+	}
+	if of, err := v.fromCache(ctx, asked); err == nil {
+		s.Record(of, v.user, asked)
+	}
+}
+
+// fromCache reads the object that a button was about.
+func (v *view) fromCache(ctx context.Context, asked Action) (client.Object, error) {
+	kind, ok := v.kindOf(asked.Kind)
+	if !ok {
+		return nil, &unknownKindError{asked.Kind}
+	}
+	made, err := v.scheme.New(kind.GroupVersionKind)
+	if err != nil {
+		return nil, err
+	}
+	of, ok := made.(client.Object)
+	if !ok {
+		return nil, &unknownKindError{asked.Kind}
+	}
+	err = v.cache.Get(ctx, client.ObjectKey{Namespace: asked.Namespace, Name: asked.Name}, of)
+	of.GetObjectKind().SetGroupVersionKind(kind.GroupVersionKind)
+	return of, err
+}
+
+func (v *view) carryOut(ctx context.Context, asked Action, clk clock.WithTicker) error {
+	kind, ok := v.kindOf(asked.Kind)
 	if !ok {
 		return &unknownKindError{asked.Kind}
 	}
-	who := command.Person{Client: s.Cluster.client, Name: s.Cluster.User, Clock: s.Clock}
+	who := command.Person{Client: v.client, Name: v.user, Clock: clk}
 	key := client.ObjectKey{Namespace: asked.Namespace, Name: asked.Name}
 	if asked.Kind == sluicev1.PipelineKind && (asked.Stage != "" || asked.Verb == string(sluicev1.CommandLift)) {
-		return s.carryOutStage(ctx, who, asked)
+		return v.carryOutStage(ctx, who, asked)
 	}
 	switch asked.Verb {
 	case "reconcile":
-		return who.Reconcile(ctx, kind, key)
+		return who.Reconcile(ctx, kind.GroupVersionKind, key)
 	case "suspend", "resume":
-		return who.Suspend(ctx, kind, key, asked.Verb == "suspend")
+		return who.Suspend(ctx, kind.GroupVersionKind, key, asked.Verb == "suspend")
 	}
 	if verb := flaggerv1.CommandVerb(asked.Verb); asked.Kind == flaggerv1.CanaryKind && slices.Contains(canaryVerbs, verb) {
 		var c flaggerv1.Canary
@@ -106,7 +153,7 @@ var stageVerbs = map[string]struct {
 }
 
 // carryOutStage gives a command to a stage of a Pipeline.
-func (s *Server) carryOutStage(ctx context.Context, who command.Person, asked request) error {
+func (v *view) carryOutStage(ctx context.Context, who command.Person, asked Action) error {
 	verb, ok := stageVerbs[asked.Verb]
 	switch {
 	case !ok:
@@ -117,7 +164,7 @@ func (s *Server) carryOutStage(ctx context.Context, who command.Person, asked re
 		return &badRequestError{fmt.Errorf("the reason has more than %d bytes", command.MaxReason)}
 	}
 	var p sluicev1.Pipeline
-	if err := s.Cluster.client.Get(ctx, client.ObjectKey{Namespace: asked.Namespace, Name: asked.Name}, &p); err != nil {
+	if err := v.client.Get(ctx, client.ObjectKey{Namespace: asked.Namespace, Name: asked.Name}, &p); err != nil {
 		return err
 	}
 	given := report.GivenCommand{Verb: verb.verb, Command: sluicev1.Command{

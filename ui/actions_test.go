@@ -31,9 +31,11 @@ func withObjects(t *testing.T, objects ...client.Object) *Server {
 	}
 	s := newServer(t)
 	s.Cluster.scheme, s.Cluster.client = scheme, fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build()
-	s.Cluster.kinds = map[string]schema.GroupVersionKind{
-		"Pipeline":      sluicev1.GroupVersion.WithKind("Pipeline"),
-		"Kustomization": kustomizev1.GroupVersion.WithKind("Kustomization"), "Canary": flaggerv1.GroupVersion.WithKind("Canary"),
+	s.Cluster.kinds = map[string]served{}
+	for kind, of := range map[string]schema.GroupVersion{
+		"Pipeline": sluicev1.GroupVersion, "Kustomization": kustomizev1.GroupVersion, "Canary": flaggerv1.GroupVersion,
+	} {
+		s.Cluster.kinds[kind] = served{of.WithKind(kind), of.WithResource(strings.ToLower(kind) + "s")}
 	}
 	return s
 }

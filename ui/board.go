@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -23,14 +24,41 @@ const settling = 150 * time.Millisecond
 // everything has changed.
 const maxTouched = 2000
 
-// board holds the lanes as they are, and wakes who reads them.
+// boards are those that somebody reads: users who may see the same share one.
+type boards struct {
+	clock clock.WithTicker
+
+	mu sync.Mutex
+	by map[string]*board // by the key of the scope
+}
+
+// maxBoards bounds the different rights that are looked at with at one time.
+const maxBoards = 500
+
+// errTooManyBoards means that nobody else can look at the moment.
+var errTooManyBoards = errors.New("too many people with different rights look at this page: try again later")
+
+// changed is told of every change of an object.
+func (b *boards) changed(object report.ObjectReference) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, of := range b.by {
+		if of.scope.allows(object.Kind, object.Namespace) {
+			of.changed(object)
+		}
+	}
+}
+
+// board holds the lanes as they are within a scope, and wakes who reads them.
 type board struct {
-	cluster *Cluster
-	clock   clock.WithTicker
-	dirty   chan struct{}
+	view  *view
+	scope scope
+	clock clock.WithTicker
+	dirty chan struct{}
+	stop  context.CancelFunc
 
 	mu      sync.Mutex
-	lanes   []encoded
+	lanes   []encoded     // nil before they are known
 	update  chan struct{} // closed with the next change
 	readers map[*reader]struct{}
 }
@@ -42,18 +70,59 @@ type encoded struct {
 	objects []report.ObjectReference // that it is made of
 }
 
-// reader is one that reads the stream.
+// reader is one that reads a board.
 type reader struct {
+	*board
+	leave func()
+
 	mu      sync.Mutex
 	sent    map[string]json.RawMessage
 	touched map[report.ObjectReference]struct{}
 }
 
-func newBoard(c *Cluster, clk clock.WithTicker) *board {
-	return &board{cluster: c, clock: clk, dirty: make(chan struct{}, 1), update: make(chan struct{}), readers: map[*reader]struct{}{}}
+// join returns a reader of the board for what a view shows at the moment, which has to leave. A board that nobody reads
+// costs nothing: it ends.
+func (b *boards) join(ctx context.Context, v *view) (*reader, error) {
+	of, err := v.scope(ctx)
+	if err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	found := b.by[of.key()]
+	if found == nil {
+		if len(b.by) >= maxBoards {
+			return nil, errTooManyBoards
+		}
+		found = &board{
+			view: v.within(of), scope: of, clock: b.clock, dirty: make(chan struct{}, 1), update: make(chan struct{}),
+			readers: map[*reader]struct{}{},
+		}
+		var running context.Context
+		running, found.stop = context.WithCancel(context.WithoutCancel(ctx))
+		b.by[of.key()] = found
+		go found.run(running)
+	}
+	r := &reader{board: found, touched: map[report.ObjectReference]struct{}{}}
+	found.mu.Lock()
+	found.readers[r] = struct{}{}
+	found.mu.Unlock()
+	r.leave = func() { b.left(r) }
+	return r, nil
 }
 
-// changed is told of every change of an object.
+func (b *boards) left(r *reader) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r.board.mu.Lock()
+	defer r.board.mu.Unlock()
+	delete(r.readers, r)
+	if len(r.readers) == 0 {
+		r.stop()
+		delete(b.by, r.scope.key())
+	}
+}
+
 func (b *board) changed(object report.ObjectReference) {
 	b.mu.Lock()
 	for r := range b.readers {
@@ -92,7 +161,7 @@ func (b *board) run(ctx context.Context) {
 }
 
 func (b *board) compute(ctx context.Context) {
-	objects, err := b.cluster.objects(ctx)
+	objects, err := b.view.objects(ctx)
 	if err != nil {
 		return // ctx has ended: nothing else fails of a cache
 	}
@@ -112,25 +181,26 @@ func (b *board) compute(ctx context.Context) {
 	b.update = make(chan struct{})
 }
 
-// look returns the lanes as they are, and what is closed when they change.
+// look returns the lanes as they are, nil if they are not known yet, and what is closed when they change.
 func (b *board) look() ([]encoded, <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.lanes, b.update
 }
 
-func (b *board) join() *reader {
-	r := &reader{touched: map[report.ObjectReference]struct{}{}}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.readers[r] = struct{}{}
-	return r
-}
-
-func (b *board) leave(r *reader) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	delete(b.readers, r)
+// known waits for the lanes.
+func (b *board) known(ctx context.Context) ([]encoded, error) {
+	for {
+		lanes, next := b.look()
+		if lanes != nil {
+			return lanes, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-next:
+		}
+	}
 }
 
 // lanesEvent is what a reader is told: all lanes, or those that have changed since it was told last.
@@ -183,18 +253,22 @@ const heartbeat = 15 * time.Second
 // writePatience is how long a reader may take for what it is sent.
 const writePatience = 20 * time.Second
 
-// stream sends events until the client goes.
+// stream sends events until the client goes. Whoever may see something else meanwhile is sent all of it.
 func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	control := http.NewResponseController(w)
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no")
 	_ = control.SetReadDeadline(time.Time{})
-	who := s.board.join()
-	defer s.board.leave(who)
 	beat := s.Clock.NewTicker(heartbeat)
 	defer beat.Stop()
+	who, err := s.boards.join(r.Context(), viewOf(r))
+	if err != nil {
+		refuse(w, codeOf(err), err.Error())
+		return
+	}
+	defer func() { who.leave() }()
 	for {
-		lanes, next := s.board.look()
+		lanes, next := who.look()
 		_ = control.SetWriteDeadline(s.Clock.Now().Add(writePatience))
 		if err := tell(w, who, lanes); err != nil {
 			return
@@ -210,8 +284,29 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 			if _, err := fmt.Fprint(w, ": alive\n\n"); err != nil {
 				return
 			}
+			if who, err = s.moved(r, who); err != nil {
+				return // the client asks again, and is told why
+			}
 		}
 	}
+}
+
+// moved is the reader for what the user may see by now.
+func (s *Server) moved(r *http.Request, who *reader) (*reader, error) {
+	v, err := s.entry.admit(r) // a session may have ended
+	if err != nil {
+		return who, err
+	}
+	of, err := v.scope(r.Context())
+	if err != nil || of.key() == who.scope.key() {
+		return who, err
+	}
+	next, err := s.boards.join(r.Context(), v)
+	if err != nil {
+		return who, err
+	}
+	who.leave()
+	return next, nil
 }
 
 // tell writes what is new to a reader.

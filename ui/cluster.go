@@ -5,6 +5,7 @@ package ui
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -40,21 +41,27 @@ var shown = []client.Object{
 	&appsv1.Deployment{}, &appsv1.StatefulSet{}, &appsv1.DaemonSet{},
 }
 
-// Cluster is what the page reads: a cache of the objects that a user may list, and the API server itself for what is
-// looked at one by one.
+// Cluster is a cache of the objects that its kubeconfig may list. What of it a user sees is a [view].
 type Cluster struct {
 	client    client.Client
 	scheme    *runtime.Scheme
+	mapper    meta.RESTMapper
 	cache     cache.Cache
 	namespace string
-	// User is what the API server calls who asks.
+	// User is what the API server calls the owner of the kubeconfig; empty is the controller.
 	User string
 	// Host is the address of the API server.
 	Host string
 
 	mu      sync.Mutex
-	kinds   map[string]schema.GroupVersionKind // that are cached, by kind
+	kinds   map[string]served // that are cached, by kind
 	missing []Missing
+}
+
+// served is a kind that is cached.
+type served struct {
+	schema.GroupVersionKind
+	resource schema.GroupVersionResource
 }
 
 // Missing is a kind that cannot be shown.
@@ -92,8 +99,8 @@ func NewCluster(config *rest.Config, namespace, user string) (*Cluster, error) {
 		return nil, err
 	}
 	return &Cluster{
-		client: c, scheme: scheme, cache: cached, namespace: namespace, User: user, Host: config.Host,
-		kinds: map[string]schema.GroupVersionKind{},
+		client: c, scheme: scheme, mapper: mapper, cache: cached, namespace: namespace, User: user, Host: config.Host,
+		kinds: map[string]served{},
 	}, nil
 }
 
@@ -155,7 +162,7 @@ func (c *Cluster) watch(ctx context.Context, object client.Object, changed func(
 		}
 	}
 	c.mu.Lock()
-	c.kinds[gvk.Kind] = gvk
+	c.kinds[gvk.Kind] = served{gvk, mapping.Resource}
 	c.mu.Unlock()
 	_, err = informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
 		AddFunc: tell, UpdateFunc: func(_, o any) { tell(o) }, DeleteFunc: tell,
@@ -181,6 +188,9 @@ func (c *Cluster) mayWatch(ctx context.Context, of schema.GroupVersionResource) 
 }
 
 func (c *Cluster) refusal(of schema.GroupVersionResource) string {
+	if c.User == "" {
+		return fmt.Sprintf("the service account of the controller may not list and watch %s", of.GroupResource())
+	}
 	if c.namespace == "" {
 		return fmt.Sprintf("you may not list and watch %s in all namespaces: name one of yours with -n", of.GroupResource())
 	}
@@ -201,34 +211,43 @@ func (c *Cluster) left() []Missing {
 }
 
 // kindOf finds a kind that is cached by its name.
-func (c *Cluster) kindOf(kind string) (schema.GroupVersionKind, bool) {
+func (c *Cluster) kindOf(kind string) (served, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	gvk, ok := c.kinds[kind]
-	return gvk, ok
+	found, ok := c.kinds[kind]
+	return found, ok
 }
 
-// cachedKinds are the names of the kinds that are cached, sorted.
-func (c *Cluster) cachedKinds() []string {
+// cached are the kinds that are cached, by their names.
+func (c *Cluster) cached() []served {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	names := []string{}
-	for kind := range c.kinds {
-		names = append(names, kind)
-	}
-	slices.Sort(names)
-	return names
+	return slices.SortedFunc(maps.Values(c.kinds), func(a, b served) int { return strings.Compare(a.Kind, b.Kind) })
 }
 
 // list reads all objects of a kind from the cache, without copies: they must not be changed. A kind that is not cached
 // has none.
-func (c *Cluster) list(ctx context.Context, into client.ObjectList) error {
+func (c *Cluster) list(ctx context.Context, into client.ObjectList) (kind string, err error) {
 	gvk, err := apiutil.GVKForObject(into, c.scheme)
 	if err != nil {
-		return err
+		return "", err
 	}
-	if _, cached := c.kindOf(strings.TrimSuffix(gvk.Kind, "List")); !cached {
-		return nil
+	kind = strings.TrimSuffix(gvk.Kind, "List")
+	if _, cached := c.kindOf(kind); !cached {
+		return kind, nil
 	}
-	return c.cache.List(ctx, into, client.UnsafeDisableDeepCopy)
+	return kind, c.cache.List(ctx, into, client.UnsafeDisableDeepCopy)
+}
+
+// listOf is an empty list of a kind.
+func (c *Cluster) listOf(kind served) (client.ObjectList, error) {
+	list, err := c.scheme.New(kind.GroupVersion().WithKind(kind.Kind + "List"))
+	if err != nil {
+		return nil, err
+	}
+	objects, ok := list.(client.ObjectList)
+	if !ok {
+		return nil, fmt.Errorf("kind %s has no list", kind.Kind)
+	}
+	return objects, nil
 }

@@ -27,20 +27,40 @@ import (
 )
 
 // session says who looks at what.
-func (s *Server) session(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) session(w http.ResponseWriter, r *http.Request) {
+	v := viewOf(r)
+	of, err := v.scope(r.Context())
+	if err != nil {
+		refuse(w, codeOf(err), err.Error())
+		return
+	}
+	kinds, missing := []string{}, v.left()
+	for _, kind := range v.cached() {
+		if of.allowsAny(kind.Kind) {
+			kinds = append(kinds, kind.Kind)
+		} else {
+			missing = append(missing, Missing{kind.Kind, fmt.Sprintf("%s may not list %s in any namespace that has some",
+				v.user, kind.resource.GroupResource())})
+		}
+	}
 	answer(w, http.StatusOK, struct {
 		Version   string    `json:"version"`
 		User      string    `json:"user"`
 		Cluster   string    `json:"cluster"`
 		Namespace string    `json:"namespace,omitempty"`
 		ReadOnly  bool      `json:"readOnly"`
+		CanLeave  bool      `json:"canLeave"`
 		Kinds     []string  `json:"kinds"`
 		Missing   []Missing `json:"missing"`
-	}{s.Version, s.Cluster.User, s.Cluster.Host, s.Cluster.namespace, false, s.Cluster.cachedKinds(), s.Cluster.left()})
+	}{s.Version, v.user, v.Host, v.namespace, v.readOnly, s.entry.canLeave(), kinds, missing})
 }
 
-func (s *Server) lanes(w http.ResponseWriter, _ *http.Request) {
-	lanes, _ := s.board.look()
+func (s *Server) lanes(w http.ResponseWriter, r *http.Request) {
+	lanes, err := s.look(r)
+	if err != nil {
+		refuse(w, codeOf(err), err.Error())
+		return
+	}
 	list := report.List[any]{Items: []any{}}
 	for _, lane := range lanes {
 		list.Items = append(list.Items, lane.json)
@@ -48,15 +68,27 @@ func (s *Server) lanes(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, list)
 }
 
+// look returns the lanes that the user may see.
+func (s *Server) look(r *http.Request) ([]encoded, error) {
+	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	defer cancel()
+	reader, err := s.boards.join(ctx, viewOf(r))
+	if err != nil {
+		return nil, err
+	}
+	defer reader.leave()
+	return reader.known(ctx)
+}
+
 // patience bounds what is asked of the API server for one request.
 const patience = 10 * time.Second
 
 // detail answers with what is known of the object that the path names.
-func (s *Server) detail(of func(context.Context, client.ObjectKey, *http.Request) (any, error)) http.Handler {
+func (s *Server) detail(of func(context.Context, *view, client.ObjectKey, *http.Request) (any, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), patience)
 		defer cancel()
-		found, err := of(ctx, client.ObjectKey{Namespace: namespaceOf(r), Name: r.PathValue("name")}, r)
+		found, err := of(ctx, viewOf(r), client.ObjectKey{Namespace: namespaceOf(r), Name: r.PathValue("name")}, r)
 		if err != nil {
 			refuse(w, codeOf(err), err.Error())
 		} else {
@@ -73,38 +105,38 @@ func namespaceOf(r *http.Request) string {
 	return ""
 }
 
-func (s *Server) canary(ctx context.Context, key client.ObjectKey, _ *http.Request) (any, error) {
+func (*Server) canary(ctx context.Context, v *view, key client.ObjectKey, _ *http.Request) (any, error) {
 	var c flaggerv1.Canary
-	events, err := s.read(ctx, key, &c)
+	events, err := v.read(ctx, key, &c)
 	return report.DescribeCanary(&c, events), err
 }
 
-func (s *Server) pipeline(ctx context.Context, key client.ObjectKey, _ *http.Request) (any, error) {
+func (*Server) pipeline(ctx context.Context, v *view, key client.ObjectKey, _ *http.Request) (any, error) {
 	var p sluicev1.Pipeline
-	events, err := s.read(ctx, key, &p)
+	events, err := v.read(ctx, key, &p)
 	return report.DescribePipeline(&p, events), err
 }
 
-func (s *Server) automation(ctx context.Context, key client.ObjectKey, _ *http.Request) (any, error) {
+func (*Server) automation(ctx context.Context, v *view, key client.ObjectKey, _ *http.Request) (any, error) {
 	var a imagev1.ImageUpdateAutomation
-	_, err := s.read(ctx, key, &a)
+	_, err := v.read(ctx, key, &a)
 	return report.OfAutomation(&a), err
 }
 
 // read reads an object and its events. Who may not list events sees none.
-func (s *Server) read(ctx context.Context, key client.ObjectKey, into client.Object) ([]report.Event, error) {
-	if err := s.Cluster.client.Get(ctx, key, into); err != nil {
+func (v *view) read(ctx context.Context, key client.ObjectKey, into client.Object) ([]report.Event, error) {
+	if err := v.client.Get(ctx, key, into); err != nil {
 		return nil, err
 	}
-	return s.Cluster.eventsOf(ctx, into), nil
+	return v.eventsOf(ctx, into), nil
 }
 
 // maxEvents bounds the events of an object that are asked for.
 const maxEvents = 500
 
-func (c *Cluster) eventsOf(ctx context.Context, of client.Object) []report.Event {
+func (v *view) eventsOf(ctx context.Context, of client.Object) []report.Event {
 	var found corev1.EventList
-	if err := c.client.List(ctx, &found, client.InNamespace(of.GetNamespace()), client.Limit(maxEvents),
+	if err := v.client.List(ctx, &found, client.InNamespace(of.GetNamespace()), client.Limit(maxEvents),
 		client.MatchingFields{"involvedObject.uid": string(of.GetUID())}); err != nil {
 		return nil
 	}
@@ -131,21 +163,21 @@ type objectDescription struct {
 	YAML string `json:"yaml"`
 }
 
-func (s *Server) object(ctx context.Context, key client.ObjectKey, r *http.Request) (any, error) {
-	gvk, ok := s.Cluster.kindOf(r.PathValue("kind"))
+func (*Server) object(ctx context.Context, v *view, key client.ObjectKey, r *http.Request) (any, error) {
+	kind, ok := v.kindOf(r.PathValue("kind"))
 	if !ok {
 		return nil, &unknownKindError{r.PathValue("kind")}
 	}
 	var object unstructured.Unstructured
-	object.SetGroupVersionKind(gvk)
-	events, err := s.read(ctx, key, &object)
+	object.SetGroupVersionKind(kind.GroupVersionKind)
+	events, err := v.read(ctx, key, &object)
 	if err != nil {
 		return nil, err
 	}
 	object.SetManagedFields(nil)
 	text, err := yaml.Marshal(object.Object)
 	return objectDescription{
-		ObjectReference: report.ObjectReference{Kind: gvk.Kind, Namespace: key.Namespace, Name: key.Name},
+		ObjectReference: report.ObjectReference{Kind: kind.Kind, Namespace: key.Namespace, Name: key.Name},
 		Conditions:      conditionsOf(&object), Events: append([]report.Event{}, events...), Inventory: inventoryOf(&object), YAML: string(text),
 	}, err
 }
@@ -195,23 +227,22 @@ type row struct {
 }
 
 // objects lists the objects of a kind from the cache.
-func (s *Server) objects(w http.ResponseWriter, r *http.Request) {
-	kind := r.URL.Query().Get("kind")
-	gvk, ok := s.Cluster.kindOf(kind)
+func (*Server) objects(w http.ResponseWriter, r *http.Request) {
+	v := viewOf(r)
+	kind, ok := v.kindOf(r.URL.Query().Get("kind"))
 	if !ok {
-		refuse(w, http.StatusNotFound, (&unknownKindError{kind}).Error())
+		refuse(w, http.StatusNotFound, (&unknownKindError{r.URL.Query().Get("kind")}).Error())
 		return
 	}
-	list, err := s.Cluster.scheme.New(gvk.GroupVersion().WithKind(gvk.Kind + "List"))
-	objects, isList := list.(client.ObjectList)
-	if err == nil && isList {
-		err = s.Cluster.list(r.Context(), objects)
+	objects, err := v.listOf(kind)
+	if err == nil {
+		err = v.list(r.Context(), objects)
 	}
 	if err != nil {
 		refuse(w, codeOf(err), err.Error())
 		return
 	}
-	rows, err := rowsOf(gvk.Kind, objects)
+	rows, err := rowsOf(kind.Kind, objects)
 	if err != nil {
 		refuse(w, http.StatusInternalServerError, err.Error())
 		return
@@ -253,7 +284,11 @@ func rowsOf(kind string, list client.ObjectList) ([]row, error) {
 
 // timeline is everything that happened to the objects of a lane.
 func (s *Server) timeline(w http.ResponseWriter, r *http.Request) {
-	lanes, _ := s.board.look()
+	lanes, err := s.look(r)
+	if err != nil {
+		refuse(w, codeOf(err), err.Error())
+		return
+	}
 	key := r.URL.Query().Get("key")
 	at := slices.IndexFunc(lanes, func(l encoded) bool { return l.key == key })
 	if at < 0 {
@@ -262,7 +297,7 @@ func (s *Server) timeline(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
 	defer cancel()
-	found, err := s.Cluster.happened(ctx, lanes[at].objects)
+	found, err := viewOf(r).happened(ctx, lanes[at].objects)
 	if err != nil {
 		refuse(w, codeOf(err), err.Error())
 		return
@@ -271,11 +306,11 @@ func (s *Server) timeline(w http.ResponseWriter, r *http.Request) {
 }
 
 // happened lists the events of some objects, the oldest first. Where the user may list none, there are none.
-func (c *Cluster) happened(ctx context.Context, to []report.ObjectReference) ([]report.TimelineEvent, error) {
+func (v *view) happened(ctx context.Context, to []report.ObjectReference) ([]report.TimelineEvent, error) {
 	found := []report.TimelineEvent{}
 	for _, object := range to {
 		var events corev1.EventList
-		err := c.client.List(ctx, &events, client.InNamespace(object.Namespace), client.Limit(maxEvents),
+		err := v.client.List(ctx, &events, client.InNamespace(object.Namespace), client.Limit(maxEvents),
 			client.MatchingFieldsSelector{Selector: fields.SelectorFromSet(fields.Set{
 				"involvedObject.kind": object.Kind, "involvedObject.name": object.Name,
 			})})

@@ -21,8 +21,8 @@ import (
 	"github.com/sluice-cd/sluice/report"
 )
 
-// objects reads from the cache what lanes are made of.
-func (c *Cluster) objects(ctx context.Context) (report.Objects, error) {
+// objects reads from the cache what lanes are made of, as far as the user may.
+func (v *view) objects(ctx context.Context) (report.Objects, error) {
 	var repositories imagev1.ImageRepositoryList
 	var policies imagev1.ImagePolicyList
 	var automations imagev1.ImageUpdateAutomationList
@@ -30,22 +30,22 @@ func (c *Cluster) objects(ctx context.Context) (report.Objects, error) {
 	var canaries flaggerv1.CanaryList
 	var pipelines sluicev1.PipelineList
 	for _, list := range []client.ObjectList{&repositories, &policies, &automations, &kustomizations, &canaries, &pipelines} {
-		if err := c.list(ctx, list); err != nil {
+		if err := v.list(ctx, list); err != nil {
 			return report.Objects{}, err
 		}
 	}
-	sources, err := c.sources(ctx)
+	sources, err := v.sources(ctx)
 	if err != nil {
 		return report.Objects{}, err
 	}
-	workloads, err := c.workloads(ctx)
+	workloads, err := v.workloads(ctx)
 	return report.Objects{
 		Repositories: repositories.Items, Policies: policies.Items, Automations: automations.Items, Sources: sources,
 		Kustomizations: kustomizations.Items, Canaries: canaries.Items, Pipelines: pipelines.Items, Workloads: workloads,
 	}, err
 }
 
-func (c *Cluster) sources(ctx context.Context) ([]report.Source, error) {
+func (v *view) sources(ctx context.Context) ([]report.Source, error) {
 	var found []report.Source
 	add := func(kind string, of metav1.ObjectMeta, suspended bool, interval time.Duration, observed int64,
 		conditions []metav1.Condition, artifact *fluxmeta.Artifact) {
@@ -57,7 +57,7 @@ func (c *Cluster) sources(ctx context.Context) ([]report.Source, error) {
 	var buckets sourcev1.BucketList
 	var external sourcev1.ExternalArtifactList
 	for _, list := range []client.ObjectList{&git, &oci, &buckets, &external} {
-		if err := c.list(ctx, list); err != nil {
+		if err := v.list(ctx, list); err != nil {
 			return nil, err
 		}
 	}
@@ -83,13 +83,13 @@ func (c *Cluster) sources(ctx context.Context) ([]report.Source, error) {
 	return found, nil
 }
 
-func (c *Cluster) workloads(ctx context.Context) ([]report.Workload, error) {
+func (v *view) workloads(ctx context.Context) ([]report.Workload, error) {
 	var found []report.Workload
 	var deployments appsv1.DeploymentList
 	var sets appsv1.StatefulSetList
 	var daemons appsv1.DaemonSetList
 	for _, list := range []client.ObjectList{&deployments, &sets, &daemons} {
-		if err := c.list(ctx, list); err != nil {
+		if err := v.list(ctx, list); err != nil {
 			return nil, err
 		}
 	}

@@ -13,13 +13,12 @@ import (
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/policy"
 	"github.com/sluice-cd/sluice/report"
-	"github.com/sluice-cd/sluice/scan"
 )
 
 // policy explains what an ImagePolicy makes of every tag that the registry has; the query tries another rule.
-func (s *Server) policy(ctx context.Context, key client.ObjectKey, r *http.Request) (any, error) {
+func (s *Server) policy(ctx context.Context, v *view, key client.ObjectKey, r *http.Request) (any, error) {
 	var p imagev1.ImagePolicy
-	if err := s.Cluster.client.Get(ctx, key, &p); err != nil {
+	if err := v.client.Get(ctx, key, &p); err != nil {
 		return nil, err
 	}
 	try(&p.Spec, r.URL.Query())
@@ -28,10 +27,10 @@ func (s *Server) policy(ctx context.Context, key client.ObjectKey, r *http.Reque
 		return nil, &badRequestError{err}
 	}
 	var repo imagev1.ImageRepository
-	if err := s.Cluster.client.Get(ctx, report.RepositoryOf(&p), &repo); err != nil {
+	if err := v.client.Get(ctx, report.RepositoryOf(&p), &repo); err != nil {
 		return nil, fmt.Errorf("spec.imageRepositoryRef: %w", err)
 	}
-	tags, err := scan.List(ctx, s.Cluster.client, &repo, s.Clock)
+	tags, err := s.Tags(ctx, v.client, &repo)
 	if err != nil {
 		return nil, err
 	}

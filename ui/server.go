@@ -4,21 +4,22 @@ package ui
 
 import (
 	"context"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/klauspost/compress/gzhttp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/scan"
 	"github.com/sluice-cd/sluice/ui/command"
 )
 
@@ -26,21 +27,42 @@ import (
 type Options struct {
 	// Cluster is what is shown.
 	Cluster *Cluster
-	// Token is what every request has to bring that reads or changes something: as a cookie that /login gives, or as a
-	// bearer token.
+	// Token is what every request has to bring that reads or changes something, as a cookie that /login gives, or as a
+	// bearer token: who has it may do all that the kubeconfig of Cluster may. The server answers on loopback only.
 	Token string
+	// SignIn, instead of Token, lets people in who say who they are, each with their own rights.
+	SignIn *SignIn
+	// Tags lists the tags of an ImageRepository that the client of a user has read; default: as [scan.List] does.
+	Tags func(context.Context, client.Client, *imagev1.ImageRepository) ([]string, error)
+	// Record is told of every command that a user has given to an object; nil leaves it to the log.
+	Record func(of client.Object, user string, what Action)
 	// Version of the program.
 	Version string
 	Clock   clock.WithTicker
 	Log     logr.Logger
 }
 
-// Server serves the page and its API. It trusts whoever has the token with all that the kubeconfig of [Cluster] may do, so
-// that it listens on loopback only.
+// Server serves the page and its API.
 type Server struct {
 	Options
-	board   *board
+	entry   entry
+	boards  *boards
+	ready   chan struct{} // closed when the cluster is known
 	handler http.Handler
+}
+
+// entry decides who may come in, and as whom.
+type entry interface {
+	// serves reports whether requests may name a host. A page of somebody else whose name was made to resolve to this
+	// address must not read anything.
+	serves(host string) bool
+	// register adds the paths below /login and /logout.
+	register(*http.ServeMux)
+	// admit returns what the sender of a request sees. The error is for people, and a [deniedError] where they have to
+	// sign in.
+	admit(*http.Request) (*view, error)
+	// canLeave reports whether there is something to sign out of.
+	canLeave() bool
 }
 
 // NewServer returns a server, whose handler answers once [Server.Run] runs.
@@ -57,7 +79,18 @@ func NewServer(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Options: o, board: newBoard(o.Cluster, o.Clock)}
+	s := &Server{Options: o, boards: &boards{clock: o.Clock, by: map[string]*board{}}, ready: make(chan struct{})}
+	if s.Tags == nil {
+		s.Tags = func(ctx context.Context, c client.Client, repo *imagev1.ImageRepository) ([]string, error) {
+			return scan.List(ctx, c, repo, o.Clock)
+		}
+	}
+	s.entry = &local{token: o.Token, of: o.Cluster}
+	if o.SignIn != nil {
+		if s.entry, err = o.SignIn.open(o.Cluster, o.Clock); err != nil {
+			return nil, err
+		}
+	}
 	api := http.NewServeMux()
 	api.HandleFunc("GET /api/v1/session", s.session)
 	api.Handle("GET /api/v1/lanes", compressed(http.HandlerFunc(s.lanes)))
@@ -74,19 +107,20 @@ func NewServer(o Options) (*Server, error) {
 		refuse(w, http.StatusNotFound, fmt.Sprintf("there is no %s %s", r.Method, r.URL.Path))
 	})
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /login", s.login)
+	s.entry.register(mux)
 	mux.Handle("/api/", s.authenticated(api))
 	mux.Handle("/", compressed(p))
-	s.handler = guarded(http.NewCrossOriginProtection().Handler(mux))
+	s.handler = s.guarded(http.NewCrossOriginProtection().Handler(mux))
 	return s, nil
 }
 
 // Run computes what the handler serves until ctx ends.
 func (s *Server) Run(ctx context.Context) error {
-	if err := s.Cluster.start(ctx, s.board.changed); err != nil {
+	if err := s.Cluster.start(ctx, s.boards.changed); err != nil {
 		return err
 	}
-	s.board.run(ctx)
+	close(s.ready)
+	<-ctx.Done()
 	return nil
 }
 
@@ -112,67 +146,62 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
 	"font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
-// guarded refuses requests for other hosts: a page of somebody else whose name was made to resolve to this address must not
-// read anything.
-func guarded(next http.Handler) http.Handler {
+// guarded sets the headers that keep a browser from doing more than the page asks for, and refuses requests for other hosts.
+func (s *Server) guarded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
 		header.Set("Content-Security-Policy", contentPolicy)
 		header.Set("X-Content-Type-Options", "nosniff")
 		header.Set("Referrer-Policy", "no-referrer")
 		header.Set("Cross-Origin-Opener-Policy", "same-origin")
-		if !isLoopback(r.Host) {
-			refuse(w, http.StatusMisdirectedRequest, "this address serves localhost only")
+		if !s.entry.serves(r.Host) {
+			refuse(w, http.StatusMisdirectedRequest, "this address serves other names only")
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// isLoopback reports whether the Host of a request means this machine.
-func isLoopback(host string) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	host = strings.Trim(host, "[]")
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
+// deniedError means that nothing is answered to who has not said who they are.
+type deniedError struct {
+	why string
+	// login is where to do so; empty where no page can.
+	login string
 }
 
-// cookieName is one for each port: those of one host share their cookies.
-func cookieName(r *http.Request) string {
-	_, port, _ := net.SplitHostPort(r.Host)
-	return "sluice-" + port
+func (e *deniedError) Error() string { return e.why }
+
+type viewKey struct{}
+
+// viewOf is what the sender of a request sees, once [Server.authenticated] has let it through.
+func viewOf(r *http.Request) *view {
+	v, _ := r.Context().Value(viewKey{}).(*view)
+	return v
 }
 
-// login exchanges the token of the printed address for a cookie, so that it stands neither in the address nor in the
-// history for long.
-func (s *Server) login(w http.ResponseWriter, r *http.Request) {
-	if !s.knows(r.URL.Query().Get("token")) {
-		refuse(w, http.StatusUnauthorized, "the token is not the one of this process: use the address that sluice ui printed last")
-		return
-	}
-	http.SetCookie(w, &http.Cookie{Name: cookieName(r), Value: s.Token, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode})
-	http.Redirect(w, r, "/", http.StatusSeeOther)
-}
-
-func (s *Server) knows(token string) bool {
-	return s.Token != "" && subtle.ConstantTimeCompare([]byte(token), []byte(s.Token)) == 1
-}
-
-// authenticated lets those through who have the token.
+// authenticated lets those through who may come in, once the cluster is known.
 func (s *Server) authenticated(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		token, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		if cookie, err := r.Cookie(cookieName(r)); !bearer && err == nil {
-			token = cookie.Value
-		}
-		if !s.knows(token) {
-			refuse(w, http.StatusUnauthorized, "open the address that sluice ui printed: it signs this browser in")
+		w.Header().Set("Cache-Control", "no-store")
+		v, err := s.entry.admit(r)
+		var denied *deniedError
+		switch {
+		case errors.As(err, &denied):
+			answer(w, http.StatusUnauthorized, failure{denied.why, denied.login})
+			return
+		case err != nil:
+			refuse(w, codeOf(err), err.Error())
 			return
 		}
-		w.Header().Set("Cache-Control", "no-store")
-		next.ServeHTTP(w, r)
+		select {
+		case <-s.ready:
+		case <-r.Context().Done():
+			return
+		case <-s.Clock.After(patience):
+			refuse(w, http.StatusServiceUnavailable, "the objects of the cluster are still being read: try again in a moment")
+			return
+		}
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), viewKey{}, v)))
 	})
 }
 
@@ -180,9 +209,11 @@ func (s *Server) authenticated(next http.Handler) http.Handler {
 type failure struct {
 	// Error is for people.
 	Error string `json:"error"`
+	// Login is where to sign in, if that helps.
+	Login string `json:"login,omitempty"`
 }
 
-func refuse(w http.ResponseWriter, code int, why string) { answer(w, code, failure{why}) }
+func refuse(w http.ResponseWriter, code int, why string) { answer(w, code, failure{Error: why}) }
 
 // answer writes JSON. A client that went away is nobody's error.
 func answer(w http.ResponseWriter, code int, body any) {
@@ -197,6 +228,10 @@ func codeOf(err error) int {
 	var objection *command.ObjectionError
 	var bad *badRequestError
 	switch {
+	case errors.Is(err, errReadOnly):
+		return http.StatusForbidden
+	case errors.Is(err, errTooManyBoards):
+		return http.StatusServiceUnavailable
 	case errors.As(err, &unknown):
 		return http.StatusNotFound
 	case errors.As(err, &objection):

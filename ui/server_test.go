@@ -21,6 +21,7 @@ func newServer(t *testing.T) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
+	close(s.ready)
 	return s
 }
 

@@ -87,7 +87,8 @@ ENABLED = false
 ENABLED = false
 
 [oauth2]
-ENABLED = false
+ENABLED = true
+JWT_SIGNING_ALGORITHM = ES256
 
 [cron]
 ENABLED = false

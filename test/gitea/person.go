@@ -76,3 +76,17 @@ func (p *Person) CloneURL(r *Repo) string {
 }
 
 func email(name string) string { return name + "@example.com" }
+
+// Application is what people sign in to by their accounts of the server, with OpenID Connect.
+type Application struct {
+	ClientID     string `json:"client_id"`
+	ClientSecret string `json:"client_secret"`
+}
+
+// NewApplication registers one that people are led back from to an address.
+func (p *Person) NewApplication(ctx context.Context, name, redirect string) (*Application, error) {
+	app := &Application{}
+	return app, p.Call(ctx, http.MethodPost, "/user/applications/oauth2", map[string]any{
+		"name": name, "redirect_uris": []string{redirect}, "confidential_client": true,
+	}, app)
+}

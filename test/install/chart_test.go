@@ -70,9 +70,22 @@ func TestValuesReachTheirFields(t *testing.T) {
 		"CRDs that stay":         {nil, "CustomResourceDefinition/canaries.flagger.app", "helm.sh/resource-policy:keep"},
 		"a cloud's identity":     {set("serviceAccount.annotations.role=arn"), "ServiceAccount/sluice", "role:arn"},
 		"tokens of identities":   {set("rbac.workloadIdentity=true"), "ClusterRole/sluice-workload-identity", "serviceaccounts/token"},
-		"tolerations":            {set("tolerations[0].key=infra"), deployment, "key:infra"},
-		"labels of the pod":      {set("podLabels.team=platform"), deployment, "team:platform"},
-		"annotations of the pod": {set("podAnnotations.a=b"), deployment, "a:b"},
+		"the web page":           {page(), deployment, "--ui-url=https://sluice.example.com"},
+		"the page's address":     {page(), "Service/sluice-ui", "http-ui"},
+		"the page's way in":      {page(), "NetworkPolicy/allow-ui", "8443"},
+		"the page's certificate": {page("ui.tlsSecretName=cert"), deployment, "secretName:cert"},
+		"the page's sessions":    {page("ui.sessionKeySecretName=key"), deployment, "--ui-session-key-file=/etc/sluice/ui-session/key"},
+		"the page's provider": {
+			page("ui.oidc.issuerURL=https://id.example.com", "ui.oidc.clientID=sluice", "ui.oidc.clientSecretName=oidc"), deployment,
+			"--ui-oidc-client-secret-file=/etc/sluice/ui-oidc/client-secret",
+		},
+		"people of a provider": {
+			page("ui.oidc.issuerURL=https://id.example.com", "ui.oidc.clientID=sluice"), "ClusterRole/sluice-ui-impersonate", "impersonate",
+		},
+		"people who do not sign in": {page("ui.anonymous=true"), "ClusterRole/sluice-ui-impersonate", "impersonate"},
+		"tolerations":               {set("tolerations[0].key=infra"), deployment, "key:infra"},
+		"labels of the pod":         {set("podLabels.team=platform"), deployment, "team:platform"},
+		"annotations of the pod":    {set("podAnnotations.a=b"), deployment, "a:b"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			object, ok := render(t, tc.values...)[tc.object]
@@ -211,4 +224,9 @@ func normal(o *unstructured.Unstructured) *unstructured.Unstructured {
 		o.SetAnnotations(nil)
 	}
 	return o
+}
+
+// page are values with the web page, and more.
+func page(more ...string) []string {
+	return set(append([]string{"ui.enabled=true", "ui.url=https://sluice.example.com"}, more...)...)
 }

@@ -48,3 +48,20 @@ names one. Arguments: the root context, the object, the template of the labels.
 {{- end -}}
 {{- toYaml $object -}}
 {{- end -}}
+
+{{- /* Secrets that the web page reads, by the name of their volume. */ -}}
+{{- define "sluice.uiSecrets" -}}
+{{- if .Values.ui.enabled }}
+{{- with .Values.ui.tlsSecretName }}
+ui-tls: {{ . }}
+{{- end }}
+{{- with .Values.ui.sessionKeySecretName }}
+ui-session: {{ . }}
+{{- end }}
+{{- if .Values.ui.oidc.issuerURL }}
+{{- with .Values.ui.oidc.clientSecretName }}
+ui-oidc: {{ . }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}

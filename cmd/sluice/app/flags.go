@@ -57,6 +57,7 @@ type flags struct {
 	sshKeyExchanges, sshHostKeys []string
 	receiverAddr                 string
 	eventsListenAddr             string
+	page                         pageFlags
 }
 
 func (f *flags) register(set *pflag.FlagSet) {
@@ -105,6 +106,7 @@ func (f *flags) register(set *pflag.FlagSet) {
 	set.StringVar(&f.eventsListenAddr, "events-listen-addr", "",
 		"where events of Flux's controllers and of others are taken in for Alerts, such as :9293; default: nowhere")
 	f.canary.register(set)
+	f.page.register(set)
 }
 
 func env(name, fallback string) string {
@@ -151,7 +153,7 @@ func (f *flags) validate() error {
 			f.minRetryDelay, f.maxRetryDelay)
 	}
 	return errors.Join(validateProfiles(f.pprofAddr), f.lease.validate(), f.watch.validate(),
-		f.identity.validate(), f.outbound.validate(), f.storageLimit.validate(), f.builds.validate(), f.canary.validate())
+		f.identity.validate(), f.outbound.validate(), f.storageLimit.validate(), f.builds.validate(), f.canary.validate(), f.page.validate())
 }
 
 // serves reports whether --controllers names the group.

@@ -65,11 +65,7 @@ func (f *watchFlags) restrict(options *cache.Options, own string) error {
 	for _, kind := range []client.Object{&admissionv1.ValidatingAdmissionPolicy{}, &admissionv1.ValidatingAdmissionPolicyBinding{}} {
 		options.ByObject[kind] = cache.ByObject{Field: fields.OneTermEqualSelector("metadata.name", pipeline.PolicyName)}
 	}
-	namespace := f.namespace
-	if namespace == "" && !f.allNamespaces {
-		namespace = own
-	}
-	if namespace != "" {
+	if namespace := f.only(own); namespace != "" {
 		options.DefaultNamespaces = map[string]cache.Config{namespace: {}}
 		options.ByObject[&corev1.Namespace{}] = cache.ByObject{Field: fields.OneTermEqualSelector("metadata.name", namespace)}
 	}
@@ -84,6 +80,14 @@ func (f *watchFlags) restrict(options *cache.Options, own string) error {
 		options.ByObject[kind] = cache.ByObject{Label: selector}
 	}
 	return nil
+}
+
+// only is the namespace that is served, of a controller in namespace own; empty is all.
+func (f *watchFlags) only(own string) string {
+	if f.namespace == "" && !f.allNamespaces {
+		return own
+	}
+	return f.namespace
 }
 
 // withoutContents removes managed fields, and the annotation in which kubectl repeats

@@ -105,7 +105,7 @@ func (w *wiring) all() error {
 			return fmt.Errorf("setting up group %s: %w", group.name, err)
 		}
 	}
-	return nil
+	return w.page()
 }
 
 func (w *wiring) image() error {

@@ -42,6 +42,17 @@ type page struct {
 // open serves the page to a user, of one namespace or of all.
 func open(t *testing.T, p *harness.Playground, user, namespace string) *page {
 	t.Helper()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	serve(t, clusterOf(t, p, user, namespace), listener, ui.Options{Token: token})
+	return &page{t, "http://" + listener.Addr().String()}
+}
+
+// clusterOf is the cluster as a user sees it, or the administrator.
+func clusterOf(t *testing.T, p *harness.Playground, user, namespace string) *ui.Cluster {
+	t.Helper()
 	config := rest.CopyConfig(p.REST)
 	if user != "" {
 		config.Impersonate = rest.ImpersonationConfig{UserName: user}
@@ -50,11 +61,14 @@ func open(t *testing.T, p *harness.Playground, user, namespace string) *page {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := ui.NewServer(ui.Options{Cluster: cluster, Token: token, Version: "test", Clock: clock.RealClock{}, Log: logr.Discard()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	return cluster
+}
+
+// serve serves the page until the test ends.
+func serve(t *testing.T, cluster *ui.Cluster, listener net.Listener, options ui.Options) {
+	t.Helper()
+	options.Cluster, options.Version, options.Clock, options.Log = cluster, "test", clock.RealClock{}, logr.Discard()
+	server, err := ui.NewServer(options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +82,6 @@ func open(t *testing.T, p *harness.Playground, user, namespace string) *page {
 			}
 		}
 	})
-	return &page{t, "http://" + listener.Addr().String()}
 }
 
 // both runs functions at once, and returns their errors.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import type { ComponentChildren } from "preact";
-import { session } from "./api/session";
+import { loginAddress, session } from "./api/session";
 import { lostSince } from "./api/stream";
 import { Announcer } from "./parts/announcer";
 import { Confirm } from "./parts/confirm";
@@ -95,9 +95,20 @@ function Header() {
             </span>
           </span>
         )}
+        {who?.canLeave && (who.readOnly ? <a href={loginAddress("/login")} target="_self">Sign in</a> : <SignOut />)}
         <ThemeButton />
       </div>
     </header>
+  );
+}
+
+function SignOut() {
+  return (
+    <form method="post" action="/logout">
+      <button type="submit">
+        Sign out
+      </button>
+    </form>
   );
 }
 

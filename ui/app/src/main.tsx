@@ -19,7 +19,7 @@ startKeys();
 void readSession();
 // A server that is back may be another one.
 onObject((changed) => void (changed || readSession()));
-connect();
+connect(() => void readSession()); // which may have ended
 const root = document.getElementById("app");
 if (root) {
   root.replaceChildren(); // what stands there before this has come

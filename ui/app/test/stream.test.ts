@@ -3,6 +3,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { act, get, path, Refused } from "../src/api/client";
 import { store } from "../src/api/lanes";
+import { readSession, sessionError } from "../src/api/session";
 import { connect, lostSince, onObject } from "../src/api/stream";
 import { laneOf } from "./fixture/lanes";
 
@@ -64,6 +65,14 @@ describe("the stream", () => {
     expect(changed).toHaveBeenCalledExactlyOnceWith(undefined);
     stop();
   });
+  it("asks whether the session has ended when the server refuses it, and not when it is only lost", () => {
+    const refused = vi.fn();
+    connect(refused);
+    Source.all[0]!.fail(false);
+    expect(refused).not.toHaveBeenCalled();
+    Source.all[0]!.fail(true);
+    expect(refused).toHaveBeenCalledOnce();
+  });
   it("is opened again, ever less often, when the server refuses it", () => {
     connect();
     Source.all[0]!.fail(true);
@@ -74,6 +83,23 @@ describe("the stream", () => {
     expect(Source.all).toHaveLength(2);
     vi.advanceTimersByTime(1_000);
     expect(Source.all).toHaveLength(3);
+  });
+});
+
+describe("a session that has ended", () => {
+  it("leads to where people sign in, and back", async () => {
+    const assign = vi.fn();
+    vi.stubGlobal("location", { pathname: "/canary/apps/podinfo", search: "?a=1", assign });
+    vi.stubGlobal("fetch", () => Promise.resolve(new Response('{"error":"sign in first","login":"/login"}', { status: 401 })));
+    await readSession();
+    expect(assign).toHaveBeenCalledExactlyOnceWith("/login?to=%2Fcanary%2Fapps%2Fpodinfo%3Fa%3D1");
+    expect(sessionError.value).toBeUndefined();
+  });
+  it("says why where nobody can sign in", async () => {
+    vi.stubGlobal("fetch", () => Promise.resolve(new Response('{"error":"open the address that was printed"}', { status: 401 })));
+    await readSession();
+    expect(sessionError.value).toBe("open the address that was printed");
+    sessionError.value = undefined;
   });
 });
 

@@ -7,6 +7,8 @@ export class Refused extends Error {
   constructor(
     readonly status: number,
     message: string,
+    /** Where to sign in, if that helps. */
+    readonly login?: string,
   ) {
     super(message);
   }
@@ -39,7 +41,7 @@ async function refusal(answer: Response): Promise<Refused> {
   try {
     const body: unknown = JSON.parse(text);
     if (typeof body === "object" && body !== null && "error" in body && typeof body.error === "string") {
-      return new Refused(answer.status, body.error);
+      return new Refused(answer.status, body.error, "login" in body && typeof body.login === "string" ? body.login : undefined);
     }
   } catch {
     // It is text then, as a proxy sends it.

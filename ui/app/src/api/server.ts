@@ -15,6 +15,8 @@ export interface Session {
   kinds: string[] | null;
   /** Nothing can be changed from here. */
   readOnly: boolean;
+  /** People sign in here, and out. */
+  canLeave: boolean;
   /** Kinds that the user may not list, or that the cluster does not serve. */
   missing: { kind: string; why: string }[];
 }

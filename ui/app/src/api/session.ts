@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { computed, signal } from "@preact/signals";
-import { get } from "./client";
+import { get, Refused } from "./client";
 import type { Session } from "./server";
 
 /** Who looks; undefined before the answer. */
@@ -16,6 +16,15 @@ export async function readSession(): Promise<void> {
     session.value = await get<Session>("/api/v1/session");
     sessionError.value = undefined;
   } catch (err) {
+    if (err instanceof Refused && err.login !== undefined) {
+      location.assign(loginAddress(err.login));
+      return;
+    }
     sessionError.value = err instanceof Error ? err.message : String(err);
   }
+}
+
+/** Where to sign in, and to come back from to what is shown now. */
+export function loginAddress(login: string): string {
+  return `${login}?to=${encodeURIComponent(location.pathname + location.search)}`;
 }

@@ -40,8 +40,8 @@ function enqueue(change: LaneChange): void {
   else requestAnimationFrame(flush);
 }
 
-/** Opens the stream, and keeps it open. */
-export function connect(wait = shortestWait): void {
+/** Opens the stream, and keeps it open. Of an answer that is an error no more can be seen than that there was one. */
+export function connect(refused: () => void = () => {}, wait = shortestWait): void {
   const source = new EventSource("/api/v1/stream");
   source.addEventListener("open", () => {
     wait = shortestWait;
@@ -58,6 +58,7 @@ export function connect(wait = shortestWait): void {
     lostSince.value ??= Date.now();
     if (source.readyState !== EventSource.CLOSED) return;
     source.close();
-    setTimeout(() => connect(Math.min(wait * 2, longestWait)), wait);
+    refused();
+    setTimeout(() => connect(refused, Math.min(wait * 2, longestWait)), wait);
   });
 }

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ui
+
+import (
+	"html/template"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// cookie is the name of the cookie of a session. The prefix has browsers refuse it without TLS, and from other hosts.
+func (d *door) cookie() string {
+	if d.secure() {
+		return "__Host-sluice"
+	}
+	return "sluice"
+}
+
+func (d *door) secure() bool { return d.URL.Scheme == "https" }
+
+func (d *door) register(mux *http.ServeMux) {
+	mux.HandleFunc("GET /login", func(w http.ResponseWriter, r *http.Request) { d.form(w, r, http.StatusOK, "") })
+	mux.HandleFunc("POST /login", d.byToken)
+	mux.HandleFunc("POST /logout", d.logout)
+	if d.provider != nil {
+		mux.HandleFunc("GET /login/oidc", d.toProvider)
+		mux.HandleFunc("GET /login/callback", d.fromProvider)
+	}
+}
+
+// form is the page to sign in. It needs no script.
+var form = template.Must(template.New("login").Parse(`<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Sign in · Sluice</title><link rel="icon" href="/favicon.svg"><link rel="stylesheet" href="/login.css"></head>
+<body><main><h1>Sluice</h1>
+{{with .Why}}<p role="alert">{{.}}</p>{{end}}
+{{with .Provider}}<p><a class="button" href="/login/oidc?to={{$.To}}">Sign in with {{.}}</a></p>{{end}}
+<form method="post" action="/login"><input type="hidden" name="to" value="{{.To}}">
+<label for="token">Token of the API server</label>
+<input id="token" name="token" type="password" autocomplete="off" required>
+<p class="dim">For one, run <code>kubectl create token NAME</code> with the name of a ServiceAccount. You see and do what it may.</p>
+<button>Sign in</button></form>
+{{if .Anonymous}}<p><a href="/">Look without signing in</a></p>{{end}}
+</main></body></html>
+`))
+
+// arrived leads into the page from a response to another site: a redirect would not bring the new cookie along.
+var arrived = template.Must(template.New("arrived").Parse(`<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="0;url={{.}}"><title>Sluice</title></head>
+<body><a href="{{.}}">Continue</a></body></html>
+`))
+
+func (d *door) form(w http.ResponseWriter, r *http.Request, code int, why string) {
+	provider := ""
+	if d.provider != nil {
+		provider = d.provider.Name()
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	_ = form.Execute(w, struct {
+		Why, Provider, To string
+		Anonymous         bool
+	}{why, provider, screenOf(r.FormValue("to")), d.Anonymous}) // to a client that may be gone
+}
+
+// screenOf is the path of a screen that was asked for, and never another server.
+func screenOf(to string) string {
+	u, err := url.Parse(to)
+	if err != nil || u.Scheme != "" || u.Host != "" || !strings.HasPrefix(to, "/") || strings.HasPrefix(u.Path, "//") ||
+		strings.ContainsAny(to, "\\\r\n\t") || strings.HasPrefix(u.Path, "/login") || strings.HasPrefix(u.Path, "/api/") {
+		return "/"
+	}
+	return to
+}
+
+func (d *door) byToken(w http.ResponseWriter, r *http.Request) {
+	token := strings.TrimSpace(r.FormValue("token"))
+	if token == "" {
+		d.form(w, r, http.StatusBadRequest, "the token is missing")
+		return
+	}
+	who := identity{Token: token}
+	switch _, err := d.as(r.Context(), who); {
+	case isDenied(err):
+		d.form(w, r, http.StatusUnauthorized, err.Error())
+	case err != nil:
+		d.form(w, r, http.StatusBadGateway, err.Error())
+	default:
+		d.begin(w, r, who)
+	}
+}
+
+// begin gives somebody a session.
+func (d *door) begin(w http.ResponseWriter, r *http.Request, who identity) {
+	until := d.clock.Now().Add(d.Lifetime)
+	value, err := d.sessions.seal(sessionCookie, session{who, until})
+	if err != nil {
+		d.form(w, r, http.StatusBadRequest, err.Error())
+		return
+	}
+	d.set(w, d.cookie(), value, until)
+	to := screenOf(r.FormValue("to"))
+	if r.Method == http.MethodPost {
+		http.Redirect(w, r, to, http.StatusSeeOther)
+		return
+	}
+	d.arrive(w, to)
+}
+
+func (*door) arrive(w http.ResponseWriter, to string) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	_ = arrived.Execute(w, to) // to a client that may be gone
+}
+
+// set gives a browser a cookie, or takes it back when its time is over.
+func (d *door) set(w http.ResponseWriter, name, value string, until time.Time) {
+	c := &http.Cookie{
+		Name: name, Value: value, Path: "/", HttpOnly: true, Secure: d.secure(), SameSite: http.SameSiteStrictMode, Expires: until,
+	}
+	if value == "" {
+		c.MaxAge = -1
+	}
+	http.SetCookie(w, c)
+}
+
+func (d *door) logout(w http.ResponseWriter, r *http.Request) {
+	d.set(w, d.cookie(), "", time.Unix(1, 0))
+	http.Redirect(w, r, "/login", http.StatusSeeOther)
+}

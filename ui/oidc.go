@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ui
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/oauth2"
+	"k8s.io/utils/clock"
+)
+
+// OIDC is a provider of OpenID Connect that people sign in at, by the authorization code flow with PKCE. What a token's
+// claims make of a user is as with the API server's flags of the same names, so that the same RBAC fits.
+//
+// See https://openid.net/specs/openid-connect-core-1_0.html#CodeFlowAuth, RFC 7636 and
+// https://kubernetes.io/docs/reference/access-authn-authz/authentication/#openid-connect-tokens
+type OIDC struct {
+	// Issuer is the URL of the provider, and ClientID and ClientSecret what it knows the page by.
+	Issuer, ClientID, ClientSecret string
+	// UsernameClaim is the claim that is the name of the user, and UsernamePrefix what comes before it. An address of the
+	// claim email counts only if the provider has verified it.
+	UsernameClaim, UsernamePrefix string
+	// GroupsClaim is the claim that has the groups, and GroupsPrefix what comes before each.
+	GroupsClaim, GroupsPrefix string
+	// Scopes are asked for beside openid.
+	Scopes []string
+	// Client is for requests to the provider.
+	Client *http.Client
+}
+
+// Name is the host of the provider.
+func (o *OIDC) Name() string {
+	if u, err := url.Parse(o.Issuer); err == nil {
+		return u.Host
+	}
+	return o.Issuer
+}
+
+// attempt is what is remembered of somebody who was sent to the provider.
+type attempt struct {
+	State    string    `json:"s"`
+	Nonce    string    `json:"n"`
+	Verifier string    `json:"v"`
+	To       string    `json:"t"`
+	Until    time.Time `json:"e"`
+}
+
+// attemptAge is how long somebody may take at the provider.
+const attemptAge = 10 * time.Minute
+
+// provider is an [OIDC] whose addresses are read when they are needed first: it may be up later than the page.
+type provider struct {
+	*OIDC
+	redirect string
+	clock    clock.PassiveClock
+
+	mu    sync.Mutex
+	known *oidc.Provider
+}
+
+func (p *provider) discover(ctx context.Context) (*oidc.Provider, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.known != nil {
+		return p.known, nil
+	}
+	// The keys are read again later, by the client of this context.
+	found, err := oidc.NewProvider(oidc.ClientContext(context.WithoutCancel(ctx), p.Client), p.Issuer)
+	if err != nil {
+		return nil, fmt.Errorf("the provider %s cannot be asked: %w", p.Name(), err)
+	}
+	p.known = found
+	return found, nil
+}
+
+func (p *provider) config(of *oidc.Provider) *oauth2.Config {
+	return &oauth2.Config{
+		ClientID: p.ClientID, ClientSecret: p.ClientSecret, Endpoint: of.Endpoint(), RedirectURL: p.redirect,
+		Scopes: append([]string{oidc.ScopeOpenID}, p.Scopes...),
+	}
+}
+
+// toProvider sends a browser to the provider.
+func (d *door) toProvider(w http.ResponseWriter, r *http.Request) {
+	of, err := d.provider.discover(r.Context())
+	if err != nil {
+		d.form(w, r, http.StatusBadGateway, err.Error())
+		return
+	}
+	a := attempt{
+		State: oauth2.GenerateVerifier(), Nonce: oauth2.GenerateVerifier(), Verifier: oauth2.GenerateVerifier(),
+		To: screenOf(r.FormValue("to")), Until: d.clock.Now().Add(attemptAge),
+	}
+	value, err := d.sessions.seal(attemptCookie, a)
+	if err != nil {
+		d.form(w, r, http.StatusBadRequest, err.Error())
+		return
+	}
+	// The provider leads back from another site, where a strict cookie would stay behind.
+	http.SetCookie(w, &http.Cookie{
+		Name: d.cookie() + "-login", Value: value, Path: "/", HttpOnly: true, Secure: d.secure(),
+		SameSite: http.SameSiteLaxMode, Expires: a.Until,
+	})
+	to := d.provider.config(of).AuthCodeURL(a.State, oidc.Nonce(a.Nonce), oauth2.S256ChallengeOption(a.Verifier))
+	http.Redirect(w, r, to, http.StatusSeeOther)
+}
+
+// fromProvider takes somebody in whom the provider knows.
+func (d *door) fromProvider(w http.ResponseWriter, r *http.Request) {
+	var a attempt
+	cookie, err := r.Cookie(d.cookie() + "-login")
+	if err != nil || d.sessions.open(cookie.Value, attemptCookie, &a) != nil || d.clock.Now().After(a.Until) ||
+		subtle.ConstantTimeCompare([]byte(a.State), []byte(r.FormValue("state"))) != 1 {
+		d.form(w, r, http.StatusBadRequest, "this was not asked for by this browser, or too long ago: sign in again")
+		return
+	}
+	d.set(w, d.cookie()+"-login", "", time.Unix(1, 0))
+	if why := r.FormValue("error"); why != "" {
+		d.form(w, r, http.StatusForbidden, fmt.Sprintf("%s refused: %.100s %.300s", d.provider.Name(), why, r.FormValue("error_description")))
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	defer cancel()
+	who, err := d.provider.identify(ctx, r.FormValue("code"), a)
+	if err != nil {
+		d.form(w, r, http.StatusForbidden, err.Error())
+		return
+	}
+	r.Form.Set("to", a.To)
+	d.begin(w, r, who)
+}
+
+// identify exchanges a code for a token, and reads from that who somebody is.
+func (p *provider) identify(ctx context.Context, code string, a attempt) (identity, error) {
+	of, err := p.discover(ctx)
+	if err != nil {
+		return identity{}, err
+	}
+	ctx = oidc.ClientContext(ctx, p.Client)
+	tokens, err := p.config(of).Exchange(ctx, code, oauth2.VerifierOption(a.Verifier))
+	if err != nil {
+		return identity{}, fmt.Errorf("%s does not exchange the code: check client, secret and redirect URL %s", p.Name(), p.redirect)
+	}
+	raw, ok := tokens.Extra("id_token").(string)
+	if !ok {
+		return identity{}, fmt.Errorf("%s sent no ID token: it has to speak OpenID Connect", p.Name())
+	}
+	token, err := of.Verifier(&oidc.Config{ClientID: p.ClientID, Now: p.clock.Now}).Verify(ctx, raw)
+	if err != nil {
+		return identity{}, fmt.Errorf("the ID token of %s is not valid", p.Name())
+	}
+	if subtle.ConstantTimeCompare([]byte(token.Nonce), []byte(a.Nonce)) != 1 {
+		return identity{}, fmt.Errorf("the ID token of %s is of another sign-in", p.Name())
+	}
+	claims := map[string]any{}
+	if err := token.Claims(&claims); err != nil {
+		return identity{}, fmt.Errorf("the claims of %s cannot be read", p.Name())
+	}
+	return p.userOf(claims)
+}
+
+// userOf is whom claims make of somebody.
+func (o *OIDC) userOf(claims map[string]any) (identity, error) {
+	name, _ := claims[o.UsernameClaim].(string)
+	if name == "" {
+		return identity{}, fmt.Errorf("the ID token has no claim %q, which would be your name", o.UsernameClaim)
+	}
+	if verified, said := claims["email_verified"]; o.UsernameClaim == "email" && said && verified != true {
+		return identity{}, errors.New("the provider has not verified your email address")
+	}
+	who := identity{Name: o.UsernamePrefix + name}
+	if isReserved(who.Name) {
+		return identity{}, fmt.Errorf("the name %q is reserved", who.Name)
+	}
+	switch groups := claims[o.GroupsClaim].(type) {
+	case string:
+		who.Groups = []string{o.GroupsPrefix + groups}
+	case []any:
+		for _, group := range groups {
+			if text, ok := group.(string); ok && text != "" {
+				who.Groups = append(who.Groups, o.GroupsPrefix+text)
+			}
+		}
+	}
+	who.Groups = slices.DeleteFunc(who.Groups, isReserved)
+	return who, nil
+}
+
+// isReserved reports whether a name means a part of the cluster, which nobody is by what a provider says.
+func isReserved(name string) bool {
+	return strings.HasPrefix(name, "system:") || name == AnonymousUser
+}

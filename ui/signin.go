@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ui
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-cd/sluice/internal/lru"
+)
+
+// AnonymousUser is whom the page reads the cluster as for people who did not sign in, where that is allowed: they see what
+// RBAC lets this user list, and change nothing.
+const AnonymousUser = "sluice:anonymous"
+
+// SignIn lets people in by who they are to the API server: by a token that it knows, or by an OpenID Connect provider.
+// Tokens are sent to the API server as they are. Users of a provider are impersonated, for which the controller needs the
+// right to impersonate users and groups; names that begin with system: never are.
+//
+// See https://kubernetes.io/docs/reference/access-authn-authz/authentication/#user-impersonation
+type SignIn struct {
+	// URL is where people reach the page.
+	URL *url.URL
+	// Config is the controller's own, as which users are impersonated.
+	Config *rest.Config
+	// Key seals the cookies of sessions; replicas have to share it. See [SessionKey].
+	Key []byte
+	// Lifetime of a session.
+	Lifetime time.Duration
+	// Anonymous lets people read as [AnonymousUser] who did not sign in.
+	Anonymous bool
+	// OIDC is a provider that people sign in at; nil leaves them tokens.
+	OIDC *OIDC
+}
+
+// identity is who somebody is.
+type identity struct {
+	Name   string   `json:"n,omitempty"`
+	Groups []string `json:"g,omitempty"`
+	// Token is one of the API server, which says who it is.
+	Token string `json:"t,omitempty"`
+}
+
+func (i identity) key() [sha256.Size]byte {
+	return sha256.Sum256([]byte(strings.Join(append([]string{i.Token, i.Name}, i.Groups...), "\x00")))
+}
+
+const (
+	// maxViews bounds the users that are remembered.
+	maxViews = 1000
+	// tokenAge is how long what the API server said of a token is believed; each request with it is checked there.
+	tokenAge = time.Minute
+)
+
+// door is an open [SignIn].
+type door struct {
+	SignIn
+	of       *Cluster
+	clock    clock.WithTicker
+	sessions sealer
+	provider *provider // nil without OIDC
+	views    *lru.Cache[[sha256.Size]byte, *remembered]
+}
+
+// remembered is a view, and until when it is believed to be the user's.
+type remembered struct {
+	*view
+	until time.Time
+}
+
+func (s *SignIn) open(of *Cluster, clk clock.WithTicker) (*door, error) {
+	sessions, err := newSealer(s.Key)
+	if err != nil {
+		return nil, err
+	}
+	d := &door{
+		SignIn: *s, of: of, clock: clk, sessions: sessions,
+		views: lru.New(maxViews, func([sha256.Size]byte, *remembered) int64 { return 1 }),
+	}
+	if s.OIDC != nil {
+		d.provider = &provider{OIDC: s.OIDC, redirect: s.URL.JoinPath("login", "callback").String(), clock: clk}
+	}
+	return d, nil
+}
+
+// serves the host that people use, and kubectl port-forward.
+func (d *door) serves(host string) bool {
+	return strings.EqualFold(host, d.URL.Host) || isLoopback(host)
+}
+
+func (*door) canLeave() bool { return true }
+
+// admit takes a token, a session, or nobody in.
+func (d *door) admit(r *http.Request) (*view, error) {
+	if token, ok := bearerOf(r); ok {
+		return d.as(r.Context(), identity{Token: token})
+	}
+	var who session
+	if cookie, err := r.Cookie(d.cookie()); err == nil && d.sessions.open(cookie.Value, sessionCookie, &who) == nil &&
+		d.clock.Now().Before(who.Until) {
+		v, err := d.as(r.Context(), who.identity)
+		if !isDenied(err) {
+			return v, err
+		}
+	}
+	if d.Anonymous {
+		return d.as(r.Context(), identity{Name: AnonymousUser})
+	}
+	return nil, &deniedError{why: "sign in first", login: "/login"}
+}
+
+func isDenied(err error) bool {
+	var denied *deniedError
+	return errors.As(err, &denied)
+}
+
+// as is the view of somebody.
+func (d *door) as(ctx context.Context, who identity) (*view, error) {
+	if found, ok := d.views.Get(who.key()); ok && d.clock.Now().Before(found.until) {
+		return found.view, nil
+	}
+	config := rest.CopyConfig(d.Config)
+	if who.Token != "" {
+		config = rest.AnonymousClientConfig(d.Config)
+		config.BearerToken = who.Token
+	} else {
+		config.Impersonate = rest.ImpersonationConfig{UserName: who.Name, Groups: who.Groups}
+	}
+	config.QPS = -1 // the API server is fair to users
+	hc, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, err
+	}
+	c, err := client.New(config, client.Options{HTTPClient: hc, Scheme: d.of.scheme, Mapper: d.of.mapper})
+	if err != nil {
+		return nil, err
+	}
+	v := &view{Cluster: d.of, client: c, user: who.Name, readOnly: who.Name == AnonymousUser, rights: &rights{clock: d.clock}}
+	if who.Token != "" {
+		if v.user, err = nameOf(ctx, c); err != nil {
+			return nil, err
+		}
+	}
+	d.views.Put(who.key(), &remembered{v, d.clock.Now().Add(tokenAge)})
+	return v, nil
+}
+
+// nameOf asks the API server whose token a client has.
+func nameOf(ctx context.Context, c client.Client) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	var review authenticationv1.SelfSubjectReview
+	err := c.Create(ctx, &review)
+	switch name := review.Status.UserInfo.Username; {
+	case apierrors.IsUnauthorized(err), err == nil && (name == "" || name == "system:anonymous"):
+		return "", &deniedError{why: "the API server does not accept the token, or not any more", login: "/login"}
+	case err != nil:
+		return "", fmt.Errorf("asking the API server whose the token is: %w", err)
+	default:
+		return name, nil
+	}
+}

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ui
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// TestWhoAUserIs by what a provider says of them.
+func TestWhoAUserIs(t *testing.T) {
+	o := &OIDC{UsernameClaim: "email", UsernamePrefix: "oidc:", GroupsClaim: "groups", GroupsPrefix: "oidc:"}
+	bare := &OIDC{UsernameClaim: "sub", GroupsClaim: "groups"}
+	for name, test := range map[string]struct {
+		of     *OIDC
+		claims map[string]any
+		name   string
+		groups []string
+		says   string
+	}{
+		"with groups": {o, map[string]any{"email": "eve@example.com", "email_verified": true, "groups": []any{"dev", "ops"}},
+			"oidc:eve@example.com", []string{"oidc:dev", "oidc:ops"}, ""},
+		"with one group as text": {o, map[string]any{"email": "eve@example.com", "groups": "dev"},
+			"oidc:eve@example.com", []string{"oidc:dev"}, ""},
+		"with groups that are no text": {o, map[string]any{"email": "eve@example.com", "groups": []any{1, "", nil}},
+			"oidc:eve@example.com", nil, ""},
+		"by an address that nobody has verified": {o, map[string]any{"email": "eve@example.com", "email_verified": false}, "", nil,
+			"has not verified your email address"},
+		"by an address that is verified as text": {o, map[string]any{"email": "eve@example.com", "email_verified": "true"}, "", nil,
+			"has not verified your email address"},
+		"without the claim":           {o, map[string]any{"sub": "1"}, "", nil, `no claim "email"`},
+		"as a number":                 {o, map[string]any{"email": 1}, "", nil, `no claim "email"`},
+		"as a part of the cluster":    {bare, map[string]any{"sub": "system:kube-controller-manager"}, "", nil, "is reserved"},
+		"as nobody":                   {bare, map[string]any{"sub": AnonymousUser}, "", nil, "is reserved"},
+		"in groups of administrators": {bare, map[string]any{"sub": "eve", "groups": []any{"system:masters", "dev"}}, "eve", []string{"dev"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			who, err := test.of.userOf(test.claims)
+			if (err == nil) != (test.says == "") || err != nil && !strings.Contains(err.Error(), test.says) {
+				t.Fatalf("got %v, want %q", err, test.says)
+			}
+			if err == nil && (who.Name != test.name || !slices.Equal(who.Groups, test.groups)) {
+				t.Errorf("got %+v", who)
+			}
+		})
+	}
+}
+
+// TestWhereASignInLeads: to a screen of the page, whatever the query says.
+func TestWhereASignInLeads(t *testing.T) {
+	for to, want := range map[string]string{
+		"/canary/apps/podinfo?step=1": "/canary/apps/podinfo?step=1", "": "/", "/": "/",
+		"https://evil.example.com/": "/", "//evil.example.com/": "/", `/\evil.example.com`: "/", "/%2F/evil.example.com": "/",
+		"javascript:alert(1)": "/", "/a\r\nSet-Cookie: a=b": "/", "evil": "/", "/login": "/", "/api/v1/lanes": "/",
+	} {
+		if got := screenOf(to); got != want {
+			t.Errorf("%q leads to %q, want %q", to, got, want)
+		}
+	}
+}
+
+// TestACookieIsReadByWhoSealedIt and by nobody else, nor as another kind.
+func TestACookieIsReadByWhoSealedIt(t *testing.T) {
+	sealerOf := func(secret string) sealer {
+		key, err := SessionKey([]byte(secret))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := newSealer(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	s := sealerOf(strings.Repeat("a", 40))
+	sealed, err := s.seal(sessionCookie, session{identity: identity{Token: "secret", Groups: []string{"dev"}}})
+	if err != nil || strings.Contains(sealed, "secret") {
+		t.Fatal(sealed, err)
+	}
+	var got session
+	if err := sealerOf(strings.Repeat("a", 32)).open(sealed, sessionCookie, &got); err != nil || got.Token != "secret" {
+		t.Errorf("by a replica with the same key: %v, %+v", err, got)
+	}
+	flipped := []byte(sealed)
+	flipped[len(flipped)/2] ^= 1
+	for name, err := range map[string]error{
+		"as another kind":         s.open(sealed, attemptCookie, &got),
+		"with another key":        sealerOf(strings.Repeat("b", 32)).open(sealed, sessionCookie, &got),
+		"changed on its way":      s.open(string(flipped), sessionCookie, &got),
+		"empty":                   s.open("", sessionCookie, &got),
+		"no base64":               s.open("%%%", sessionCookie, &got),
+		"longer than any of ours": s.open(strings.Repeat("A", 1<<20), sessionCookie, &got),
+	} {
+		if !errors.Is(err, errSealed) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := s.seal(sessionCookie, strings.Repeat("x", maxCookie)); err == nil || !strings.Contains(err.Error(), "too long for a cookie") {
+		t.Errorf("what no browser keeps: %v", err)
+	}
+	if _, err := SessionKey([]byte("short")); err == nil || !strings.Contains(err.Error(), "openssl rand") {
+		t.Errorf("a short key: %v", err)
+	}
+}
+
+func FuzzCookie(f *testing.F) {
+	key, err := SessionKey(nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	s, err := newSealer(key)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add("")
+	f.Add("AAAA")
+	f.Fuzz(func(t *testing.T, text string) {
+		var got session
+		if s.open(text, sessionCookie, &got) == nil {
+			t.Errorf("%q was taken for a session: %+v", text, got)
+		}
+	})
+}
+
+// TestWhatARuleAllowsToList: all objects of a kind, not some by name.
+func TestWhatARuleAllowsToList(t *testing.T) {
+	kind := served{schema.GroupVersionKind{Group: "flagger.app", Version: "v1beta1", Kind: "Canary"},
+		schema.GroupVersionResource{Group: "flagger.app", Version: "v1beta1", Resource: "canaries"}}
+	rule := func(change func(*authorizationv1.ResourceRule)) authorizationv1.ResourceRule {
+		r := authorizationv1.ResourceRule{Verbs: []string{"get", "list"}, APIGroups: []string{"flagger.app"}, Resources: []string{"canaries"}}
+		change(&r)
+		return r
+	}
+	for name, test := range map[string]struct {
+		change func(*authorizationv1.ResourceRule)
+		want   bool
+	}{
+		"list of the kind":   {func(*authorizationv1.ResourceRule) {}, true},
+		"everything":         {func(r *authorizationv1.ResourceRule) { r.Verbs, r.APIGroups, r.Resources = star(), star(), star() }, true},
+		"get alone":          {func(r *authorizationv1.ResourceRule) { r.Verbs = []string{"get"} }, false},
+		"another group":      {func(r *authorizationv1.ResourceRule) { r.APIGroups = []string{"apps"} }, false},
+		"its status alone":   {func(r *authorizationv1.ResourceRule) { r.Resources = []string{"canaries/status"} }, false},
+		"one object by name": {func(r *authorizationv1.ResourceRule) { r.ResourceNames = []string{"podinfo"} }, false},
+	} {
+		if got := lists(rule(test.change), kind); got != test.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+func star() []string { return []string{"*"} }
+
+// TestAScope is what is shown, and tells users apart who may see different things.
+func TestAScope(t *testing.T) {
+	in := func(namespaces ...string) reach {
+		of := reach{in: map[string]bool{}}
+		for _, namespace := range namespaces {
+			of.in[namespace] = true
+		}
+		return of
+	}
+	scopes := map[string]scope{
+		"everything": {everything: true},
+		"nothing":    {kinds: map[string]reach{}},
+		"one":        {kinds: map[string]reach{"Canary": in("a")}},
+		"two":        {kinds: map[string]reach{"Canary": in("a", "b")}},
+		"all":        {kinds: map[string]reach{"Canary": {all: true}}},
+		"another":    {kinds: map[string]reach{"Pipeline": in("a")}},
+	}
+	keys := map[string]bool{}
+	for _, s := range scopes {
+		keys[s.key()] = true
+	}
+	if len(keys) != len(scopes) {
+		t.Errorf("scopes share keys: %v", slices.Collect(maps.Keys(keys)))
+	}
+	for name, want := range map[string]string{"everything": "ab", "nothing": "", "one": "a", "two": "ab", "all": "ab", "another": ""} {
+		got := ""
+		for _, namespace := range []string{"a", "b"} {
+			if scopes[name].allows("Canary", namespace) {
+				got += namespace
+			}
+		}
+		if got != want || scopes[name].allowsAny("Canary") != (want != "") {
+			t.Errorf("%s: Canaries of %q, want %q", name, got, want)
+		}
+	}
+	if scopes["two"].key() != (scope{kinds: map[string]reach{"Canary": in("b", "a")}}).key() {
+		t.Error("the same scope has two keys")
+	}
+}
