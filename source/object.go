@@ -3,12 +3,15 @@
 package source
 
 import (
+	"errors"
 	"math/rand/v2"
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sluice-cd/sluice/internal/reconciler"
 )
 
 // What all kinds of sources do alike.
@@ -54,4 +57,34 @@ func SecretNames(refs ...*meta.LocalObjectReference) []string {
 		}
 	}
 	return names
+}
+
+// FetchFailed is an error of the server, or of what is said about it, for the condition FetchFailed.
+func FetchFailed(reason string, err error) error {
+	return reconciler.WithCondition(sourcev1.FetchFailedCondition, reason, err)
+}
+
+// StorageFailed is an error of making or keeping an artifact, for the condition StorageOperationFailed.
+func StorageFailed(err error) error {
+	return reconciler.WithCondition(sourcev1.StorageOperationFailedCondition, sourcev1.ArchiveOperationFailedReason, err)
+}
+
+// Failed records an error in the condition that it belongs to, if it has one, and returns it. The reason of an error
+// without one is what reason says.
+func Failed(obj reconciler.Object, now time.Time, err error, reason func(error) string) error {
+	var f reconciler.ConditionError
+	if errors.As(err, &f) {
+		SetCondition(obj, now, f.Condition, reconciler.ReasonOf(f, reason), reconciler.ConditionMessage(f))
+	}
+	return err
+}
+
+// SetCondition sets a condition of a source, which is True: conditions of sources say what is wrong, or that an artifact
+// is there. SourceVerified alone says that something is right, and is False for any reason but Succeeded.
+func SetCondition(obj reconciler.Object, now time.Time, condition, reason, message string) {
+	status := metav1.ConditionTrue
+	if condition == sourcev1.SourceVerifiedCondition && reason != meta.SucceededReason {
+		status = metav1.ConditionFalse
+	}
+	reconciler.SetCondition(obj, now, metav1.Condition{Type: condition, Status: status, Reason: reason, Message: message})
 }

@@ -17,14 +17,12 @@ import (
 	"github.com/fluxcd/pkg/cache"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluice-cd/sluice/internal/bucket"
 	"github.com/sluice-cd/sluice/internal/outbound"
-	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/source"
 )
 
@@ -38,21 +36,21 @@ type kept struct {
 // check refuses a spec that can mean nothing. Its errors are for a person to mend.
 func check(obj *sourcev1.Bucket) error {
 	if err := source.CheckIgnore(obj.Spec.Ignore); err != nil {
-		return storageFailed(err)
+		return source.StorageFailed(err)
 	}
 	generic := provider(obj) == bucket.Generic
 	switch {
 	case obj.Spec.ServiceAccountName != "" && generic:
-		return fetchFailed(sourcev1.InvalidProviderConfigurationReason, errors.New("spec.serviceAccountName means nothing for provider generic"))
+		return source.FetchFailed(sourcev1.InvalidProviderConfigurationReason, errors.New("spec.serviceAccountName means nothing for provider generic"))
 	case obj.Spec.ServiceAccountName != "" && obj.Spec.SecretRef != nil:
-		return fetchFailed(sourcev1.InvalidProviderConfigurationReason,
+		return source.FetchFailed(sourcev1.InvalidProviderConfigurationReason,
 			errors.New("spec.secretRef and spec.serviceAccountName exclude one another: remove one of them"))
 	case obj.Spec.ServiceAccountName != "" && !auth.IsObjectLevelWorkloadIdentityEnabled():
-		return fetchFailed(meta.FeatureGateDisabledReason,
+		return source.FetchFailed(meta.FeatureGateDisabledReason,
 			fmt.Errorf("to use spec.serviceAccountName for provider authentication please enable the %s feature gate in the controller",
 				auth.FeatureGateObjectLevelWorkloadIdentity))
 	case obj.Spec.CertSecretRef != nil && !generic:
-		return fetchFailed(sourcev1.InvalidProviderConfigurationReason,
+		return source.FetchFailed(sourcev1.InvalidProviderConfigurationReason,
 			fmt.Errorf("spec.certSecretRef is for provider generic only, not for %s: remove it", provider(obj)))
 	}
 	return nil
@@ -70,7 +68,7 @@ func (r *Reconciler) open(ctx context.Context, obj *sourcev1.Bucket) (*kept, err
 	s := secrets{ctx: ctx, reader: r.Secrets, namespace: obj.Namespace}
 	settings, reached, err := r.settings(obj, &s)
 	if err != nil {
-		return nil, fetchFailed(sourcev1.AuthenticationFailedReason, err)
+		return nil, source.FetchFailed(sourcev1.AuthenticationFailedReason, err)
 	}
 	id := reached.id(obj, settings)
 	key := client.ObjectKeyFromObject(obj)
@@ -81,17 +79,17 @@ func (r *Reconciler) open(ctx context.Context, obj *sourcev1.Bucket) (*kept, err
 		return known, nil
 	}
 	if err := r.allowed(settings); err != nil {
-		return nil, reconcile.TerminalError(fetchFailed(sourcev1.URLInvalidReason, err))
+		return nil, reconcile.TerminalError(source.FetchFailed(sourcev1.URLInvalidReason, err))
 	}
 	settings.Identity = r.identity(obj, reached)
 	opened, err := bucket.Open(ctx, settings)
 	switch {
 	case errors.Is(err, bucket.ErrInvalid) && settings.STS != nil:
-		return nil, reconcile.TerminalError(fetchFailed(sourcev1.InvalidSTSConfigurationReason, err))
+		return nil, reconcile.TerminalError(source.FetchFailed(sourcev1.InvalidSTSConfigurationReason, err))
 	case errors.Is(err, bucket.ErrInvalid):
-		return nil, reconcile.TerminalError(fetchFailed(sourcev1.InvalidProviderConfigurationReason, err))
+		return nil, reconcile.TerminalError(source.FetchFailed(sourcev1.InvalidProviderConfigurationReason, err))
 	case err != nil:
-		return nil, fetchFailed(sourcev1.AuthenticationFailedReason, err)
+		return nil, source.FetchFailed(sourcev1.AuthenticationFailedReason, err)
 	}
 	made := &kept{id: id, bucket: opened}
 	if known != nil && known.id == id {
@@ -252,8 +250,7 @@ func (s *secrets) get(field string, ref *meta.LocalObjectReference) (map[string]
 	return secret.Data, nil
 }
 
-// proxy reads address, username and password. Errors do not quote the address: it may hold
-// a password too.
+// proxy reads a proxy; nil is none.
 func (s *secrets) proxy(ref *meta.LocalObjectReference) (*url.URL, error) {
 	if ref == nil {
 		return nil, nil
@@ -262,12 +259,9 @@ func (s *secrets) proxy(ref *meta.LocalObjectReference) (*url.URL, error) {
 	if err != nil {
 		return nil, err
 	}
-	address, err := url.Parse(string(data["address"]))
-	if err != nil || address.Host == "" {
-		return nil, fmt.Errorf("spec.proxySecretRef: secret '%s/%s': 'address' must be the URL of a proxy", s.namespace, ref.Name)
-	}
-	if user := string(data["username"]); user != "" {
-		address.User = url.UserPassword(user, string(data["password"]))
+	address, err := outbound.ProxyURL(data)
+	if err != nil {
+		return nil, fmt.Errorf("spec.proxySecretRef: secret '%s/%s': %w", s.namespace, ref.Name, err)
 	}
 	return address, nil
 }
@@ -285,32 +279,10 @@ func (s *secrets) tls(field string, ref *meta.LocalObjectReference, proxy *url.U
 	if err != nil {
 		return settings, err
 	}
-	settings.CA, settings.Cert, settings.Key = string(data["ca.crt"]), string(data["tls.crt"]), string(data["tls.key"])
-	if settings.CA == "" && settings.Cert == "" {
-		return settings, fmt.Errorf("%s: secret '%s/%s' has neither 'ca.crt' nor 'tls.crt' and 'tls.key'", field, s.namespace, ref.Name)
+	found := outbound.Certificates(data)
+	if err := found.CheckCertificates(); err != nil {
+		return settings, fmt.Errorf("%s: secret '%s/%s': %w", field, s.namespace, ref.Name, err)
 	}
+	settings.CA, settings.Cert, settings.Key = found.CA, found.Cert, found.Key
 	return settings, nil
-}
-
-func fetchFailed(reason string, err error) error {
-	return reconciler.WithCondition(sourcev1.FetchFailedCondition, reason, err)
-}
-
-func storageFailed(err error) error {
-	return reconciler.WithCondition(sourcev1.StorageOperationFailedCondition, sourcev1.ArchiveOperationFailedReason, err)
-}
-
-// fail records an error in the condition that it belongs to.
-func (r *Reconciler) fail(obj *sourcev1.Bucket, err error) error {
-	var f reconciler.ConditionError
-	if errors.As(err, &f) {
-		r.set(obj, f.Condition, reconciler.ReasonOf(f, r.Reason), reconciler.ConditionMessage(f))
-	}
-	return err
-}
-
-func (r *Reconciler) set(obj *sourcev1.Bucket, condition, reason, message string) {
-	reconciler.SetCondition(obj, r.Clock.Now(), metav1.Condition{
-		Type: condition, Status: metav1.ConditionTrue, Reason: reason, Message: message,
-	})
 }

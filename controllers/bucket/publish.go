@@ -113,7 +113,7 @@ func (r *Reconciler) publishWithin(ctx context.Context, obj *sourcev1.Bucket, of
 	case errors.As(err, &f):
 		return nil, err
 	case err != nil:
-		return nil, storageFailed(err)
+		return nil, source.StorageFailed(err)
 	}
 	obj.Status.Artifact, obj.Status.URL, obj.Status.ObservedIgnore = artifact, artifact.URL, obj.Spec.Ignore
 	if recorded.Artifact.HasDigest(artifact.Digest) {
@@ -183,7 +183,7 @@ func (l listing) check(obj *sourcev1.Bucket) error {
 }
 
 // failed is an error of the bucket.
-func failed(err error) error { return fetchFailed(sourcev1.BucketOperationFailedReason, err) }
+func failed(err error) error { return source.FetchFailed(sourcev1.BucketOperationFailedReason, err) }
 
 // ignoreFile is the .sourceignore of a bucket as it was read last.
 type ignoreFile struct {
@@ -217,7 +217,7 @@ func (r *Reconciler) rules(ctx context.Context, obj *sourcev1.Bucket, of *kept, 
 	}
 	rules, err := source.NewIgnore(obj.Spec.Ignore, content)
 	if err != nil {
-		return source.Ignore{}, storageFailed(err)
+		return source.Ignore{}, source.StorageFailed(err)
 	}
 	return rules, nil
 }
@@ -255,7 +255,7 @@ func (r *Reconciler) files(
 	}
 	found, err := source.FilesOf(files)
 	if err != nil {
-		return nil, storageFailed(err)
+		return nil, source.StorageFailed(err)
 	}
 	return source.All(found), nil
 }

@@ -108,17 +108,17 @@ func secretsOf(obj *sourcev1.Bucket) []string {
 // Reconcile implements [reconciler.Controller].
 func (r *Reconciler) Reconcile(ctx context.Context, obj *sourcev1.Bucket) (reconciler.Result, error) {
 	if err := check(obj); err != nil {
-		return reconciler.Result{}, r.fail(obj, reconcile.TerminalError(err))
+		return reconciler.Result{}, source.Failed(obj, r.Clock.Now(), reconcile.TerminalError(err), r.Reason)
 	}
 	ctx, cancel := context.WithTimeout(ctx, source.Timeout(obj.Spec.Timeout))
 	defer cancel()
 	of, err := r.open(ctx, obj)
 	if err != nil {
-		return reconciler.Result{}, r.fail(obj, err)
+		return reconciler.Result{}, source.Failed(obj, r.Clock.Now(), err, r.Reason)
 	}
 	events, err := r.publish(ctx, obj, of)
 	if err != nil {
-		return reconciler.Result{}, r.fail(obj, err)
+		return reconciler.Result{}, source.Failed(obj, r.Clock.Now(), err, r.Reason)
 	}
 	reconciler.RemoveCondition(obj, sourcev1.FetchFailedCondition)
 	reconciler.RemoveCondition(obj, sourcev1.StorageOperationFailedCondition)
@@ -127,7 +127,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, obj *sourcev1.Bucket) (recon
 		Message: fmt.Sprintf("stored artifact: revision '%s'", obj.Status.Artifact.Revision),
 		After:   source.Spread(obj.Spec.Interval.Duration), Events: events,
 	}
-	r.set(obj, sourcev1.ArtifactInStorageCondition, meta.SucceededReason, result.Message)
+	source.SetCondition(obj, r.Clock.Now(), sourcev1.ArtifactInStorageCondition, meta.SucceededReason, result.Message)
 	return result, nil
 }
 

@@ -33,15 +33,15 @@ const (
 // check refuses a spec that can mean nothing. Its errors are for a person to mend.
 func check(obj *sourcev1.GitRepository) error {
 	if err := source.CheckIgnore(obj.Spec.Ignore); err != nil {
-		return storageFailed(err)
+		return source.StorageFailed(err)
 	}
 	if n := len(obj.Spec.SparseCheckout); n > maxSparse {
-		return fetchFailed(sourcev1.GitOperationFailedReason,
+		return source.FetchFailed(sourcev1.GitOperationFailedReason,
 			fmt.Errorf("spec.sparseCheckout has %d directories, of which %d are allowed", n, maxSparse))
 	}
 	for _, dir := range obj.Spec.SparseCheckout {
 		if _, err := tree.Split(dir); err != nil {
-			return fetchFailed(sourcev1.GitOperationFailedReason, fmt.Errorf("spec.sparseCheckout: %q leads out of the repository", dir))
+			return source.FetchFailed(sourcev1.GitOperationFailedReason, fmt.Errorf("spec.sparseCheckout: %q leads out of the repository", dir))
 		}
 	}
 	return checkIncludes(obj)
@@ -112,7 +112,7 @@ func (c *content) record() {
 func (c *content) gather(ctx context.Context) error {
 	commit, err := c.seen.mirror.Tree(c.seen.Commit)
 	if err != nil {
-		return storageFailed(err)
+		return source.StorageFailed(err)
 	}
 	c.message = commit.Info().Message
 	if c.isPlain() {
@@ -128,7 +128,7 @@ func (c *content) gather(ctx context.Context) error {
 		return err
 	}
 	if c.files, err = source.Compose(append(parts, submodules...)); err != nil {
-		return storageFailed(err)
+		return source.StorageFailed(err)
 	}
 	return c.addIncluded(ctx, append(parts, submodules...))
 }
@@ -144,10 +144,10 @@ func (c *content) sparse(commit *git.CommitTree) ([]source.Part, error) {
 		switch {
 		case errors.Is(err, fs.ErrNotExist), errors.Is(err, tree.ErrNotDir):
 			// Another commit may have it.
-			return nil, fetchFailed(sourcev1.GitOperationFailedReason,
+			return nil, source.FetchFailed(sourcev1.GitOperationFailedReason,
 				fmt.Errorf("failed to sparse checkout directories: spec.sparseCheckout: commit %s has no directory '%s'", c.seen.Commit, dir))
 		case err != nil:
-			return nil, storageFailed(err)
+			return nil, source.StorageFailed(err)
 		}
 		parts = append(parts, source.Part{At: dir, Files: commit, From: dir})
 	}
@@ -192,9 +192,9 @@ func (c *content) submodules(ctx context.Context, commit *git.CommitTree) ([]sou
 	found, err := c.mirrors.Submodules(ctx, c.seen.remote, commit, wanted)
 	switch {
 	case errors.Is(err, disk.ErrFull):
-		return nil, storageFailed(err)
+		return nil, source.StorageFailed(err)
 	case err != nil:
-		return nil, fetchFailed(reasonOf(err), fmt.Errorf("spec.recurseSubmodules: %w", credential.Advise(c.obj, err)))
+		return nil, source.FetchFailed(reasonOf(err), fmt.Errorf("spec.recurseSubmodules: %w", credential.Advise(c.obj, err)))
 	}
 	parts := make([]source.Part, 0, len(found))
 	for _, submodule := range found {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/git/credential"
+	"github.com/sluice-cd/sluice/source"
 )
 
 // observed is what the remote says now.
@@ -27,25 +28,25 @@ func (r *Reconciler) observe(ctx context.Context, obj *sourcev1.GitRepository) (
 	remote, err := credential.Read(ctx, r.Client, obj, r.Credentials)
 	switch {
 	case errors.Is(err, credential.ErrFeatureGate):
-		return observed{}, reconcile.TerminalError(fetchFailed(meta.FeatureGateDisabledReason, err))
+		return observed{}, reconcile.TerminalError(source.FetchFailed(meta.FeatureGateDisabledReason, err))
 	case errors.Is(err, credential.ErrProvider):
-		return observed{}, reconcile.TerminalError(fetchFailed(sourcev1.InvalidProviderConfigurationReason, err))
+		return observed{}, reconcile.TerminalError(source.FetchFailed(sourcev1.InvalidProviderConfigurationReason, err))
 	case err != nil:
-		return observed{}, fetchFailed(sourcev1.AuthenticationFailedReason, err)
+		return observed{}, source.FetchFailed(sourcev1.AuthenticationFailedReason, err)
 	}
 	mirror, err := r.Mirrors.Get(ctx, remote)
 	switch {
 	case errors.Is(err, git.ErrUnsupportedURL):
-		return observed{}, reconcile.TerminalError(fetchFailed(sourcev1.URLInvalidReason, fmt.Errorf("spec.url: %w", err)))
+		return observed{}, reconcile.TerminalError(source.FetchFailed(sourcev1.URLInvalidReason, fmt.Errorf("spec.url: %w", err)))
 	case err != nil:
-		return observed{}, fetchFailed(reasonOf(err), credential.Advise(obj, err))
+		return observed{}, source.FetchFailed(reasonOf(err), credential.Advise(obj, err))
 	}
 	selected, err := mirror.Select(ctx, reference(obj))
 	switch {
 	case errors.Is(err, git.ErrInvalidReference):
-		return observed{}, reconcile.TerminalError(fetchFailed(sourcev1.GitOperationFailedReason, fmt.Errorf("spec.ref: %w", err)))
+		return observed{}, reconcile.TerminalError(source.FetchFailed(sourcev1.GitOperationFailedReason, fmt.Errorf("spec.ref: %w", err)))
 	case errors.Is(err, git.ErrObjectFormat):
-		return observed{}, reconcile.TerminalError(fetchFailed(sourcev1.GitOperationFailedReason, fmt.Errorf("spec.url: %w", err)))
+		return observed{}, reconcile.TerminalError(source.FetchFailed(sourcev1.GitOperationFailedReason, fmt.Errorf("spec.url: %w", err)))
 	case err != nil:
 		return observed{}, remoteFailed(obj, err)
 	}
@@ -62,7 +63,7 @@ func reference(obj *sourcev1.GitRepository) git.Reference {
 
 // remoteFailed is an error of the remote, with what may help.
 func remoteFailed(obj *sourcev1.GitRepository, err error) error {
-	return fetchFailed(reasonOf(err), fmt.Errorf("failed to checkout and determine revision: %w", credential.Advise(obj, err)))
+	return source.FetchFailed(reasonOf(err), fmt.Errorf("failed to checkout and determine revision: %w", credential.Advise(obj, err)))
 }
 
 // reasonOf is the condition reason of an error of the remote.

@@ -39,7 +39,7 @@ func (r *Reconciler) publish(
 	}
 	artifact, err := r.Publisher.Publish(ctx, snapshot, recorded)
 	if err != nil {
-		return nil, storageFailed(err)
+		return nil, source.StorageFailed(err)
 	}
 	obj.Status.Artifact, obj.Status.ObservedIgnore = artifact, obj.Spec.Ignore
 	content.record()
@@ -66,7 +66,7 @@ func (r *Reconciler) share(ctx context.Context, snapshot source.Snapshot, artifa
 		return err
 	}
 	if err := r.Publisher.Share(ctx, snapshot, artifact); err != nil {
-		return storageFailed(err)
+		return source.StorageFailed(err)
 	}
 	return nil
 }
@@ -76,7 +76,7 @@ func fetch(ctx context.Context, obj *sourcev1.GitRepository, seen observed) erro
 	err := seen.mirror.Fetch(ctx, seen.Ref, seen.Commit)
 	switch {
 	case errors.Is(err, disk.ErrFull):
-		return storageFailed(err)
+		return source.StorageFailed(err)
 	case err != nil:
 		return remoteFailed(obj, err)
 	}

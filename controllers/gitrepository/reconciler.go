@@ -121,17 +121,17 @@ func secretsOf(obj *sourcev1.GitRepository) []string {
 // Reconcile implements [reconciler.Controller].
 func (r *Reconciler) Reconcile(ctx context.Context, obj *sourcev1.GitRepository) (reconciler.Result, error) {
 	if err := check(obj); err != nil {
-		return reconciler.Result{}, r.fail(obj, reconcile.TerminalError(err))
+		return reconciler.Result{}, source.Failed(obj, r.Clock.Now(), reconcile.TerminalError(err), r.Reason)
 	}
 	ctx, cancel := context.WithTimeout(ctx, source.Timeout(obj.Spec.Timeout))
 	defer cancel()
 	seen, err := r.observe(ctx, obj)
 	if err != nil {
-		return reconciler.Result{}, r.fail(obj, err)
+		return reconciler.Result{}, source.Failed(obj, r.Clock.Now(), err, r.Reason)
 	}
 	verified, err := r.verify(ctx, obj, seen)
 	if err != nil {
-		return reconciler.Result{}, r.fail(obj, err)
+		return reconciler.Result{}, source.Failed(obj, r.Clock.Now(), err, r.Reason)
 	}
 	reconciler.RemoveCondition(obj, sourcev1.FetchFailedCondition)
 	result := reconciler.Result{
@@ -141,15 +141,15 @@ func (r *Reconciler) Reconcile(ctx context.Context, obj *sourcev1.GitRepository)
 	}
 	included, err := r.include(ctx, obj)
 	if err != nil {
-		return reconciler.Result{}, r.fail(obj, err)
+		return reconciler.Result{}, source.Failed(obj, r.Clock.Now(), err, r.Reason)
 	}
 	events, err := r.publish(ctx, obj, seen, included)
 	if err != nil {
-		return reconciler.Result{}, r.fail(obj, err)
+		return reconciler.Result{}, source.Failed(obj, r.Clock.Now(), err, r.Reason)
 	}
 	result.Events = append(verified, events...)
 	reconciler.RemoveCondition(obj, sourcev1.StorageOperationFailedCondition)
-	r.set(obj, sourcev1.ArtifactInStorageCondition, meta.SucceededReason, result.Message)
+	source.SetCondition(obj, r.Clock.Now(), sourcev1.ArtifactInStorageCondition, meta.SucceededReason, result.Message)
 	return result, nil
 }
 

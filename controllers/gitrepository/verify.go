@@ -20,6 +20,7 @@ import (
 
 	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/source"
 )
 
 // Reasons of SourceVerified, beside VerificationError.
@@ -72,7 +73,7 @@ func (r *Reconciler) verify(ctx context.Context, obj *sourcev1.GitRepository, se
 	if condition == nil || condition.Status != metav1.ConditionTrue || condition.Message != message {
 		events = []reconciler.Event{{Type: corev1.EventTypeNormal, Reason: meta.SucceededReason, Message: message}}
 	}
-	r.set(obj, sourcev1.SourceVerifiedCondition, meta.SucceededReason, message)
+	source.SetCondition(obj, r.Clock.Now(), sourcev1.SourceVerifiedCondition, meta.SucceededReason, message)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.verified == nil {

@@ -11,7 +11,6 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-cd/sluice/internal/reconciler"
@@ -39,7 +38,7 @@ func (o observed) revision() string {
 func (r *Reconciler) observe(ctx context.Context, obj *sourcev1.OCIRepository, ref reference) (observed, error) {
 	access, err := r.Registry.Access(ctx, r.Secrets, registrySpec(obj))
 	if err != nil {
-		return observed{}, fetchFailed(sourcev1.AuthenticationFailedReason, err)
+		return observed{}, source.FetchFailed(sourcev1.AuthenticationFailedReason, err)
 	}
 	seen := observed{
 		image:  registry.Image{Repository: ref.repository, Access: access, Timeout: source.Timeout(obj.Spec.Timeout)},
@@ -74,16 +73,16 @@ func (r *Reconciler) highest(ctx context.Context, obj *sourcev1.OCIRepository, i
 		err = fmt.Errorf("failed to determine the artifact tag for '%s': %w", obj.Spec.URL, err)
 		var shrunk *scan.Shrunk
 		if errors.As(err, &shrunk) {
-			return "", reconciler.Waiting(fetchFailed(sourcev1.ReadOperationFailedReason, err), shrunk.After)
+			return "", reconciler.Waiting(source.FetchFailed(sourcev1.ReadOperationFailedReason, err), shrunk.After)
 		}
 		return "", rateLimited(image, err, sourcev1.ReadOperationFailedReason)
 	}
 	if _, err := ref.versions.Work(tags.Bytes()); err != nil {
-		return "", fetchFailed(sourcev1.ReadOperationFailedReason, fmt.Errorf("spec.ref.semverFilter: %w", err))
+		return "", source.FetchFailed(sourcev1.ReadOperationFailedReason, fmt.Errorf("spec.ref.semverFilter: %w", err))
 	}
 	tag := ref.best(tags.All())
 	if tag == "" {
-		return "", reconciler.Waiting(fetchFailed(sourcev1.ReadOperationFailedReason,
+		return "", reconciler.Waiting(source.FetchFailed(sourcev1.ReadOperationFailedReason,
 			fmt.Errorf("failed to determine the artifact tag for '%s': no match found for semver: %s", obj.Spec.URL, obj.Spec.Reference.SemVer)),
 			obj.Spec.Interval.Duration)
 	}
@@ -113,24 +112,7 @@ func rateLimited(image registry.Image, err error, reason string) error {
 	}
 	var limited *registry.RateLimited
 	if errors.As(err, &limited) {
-		return reconciler.Waiting(fetchFailed(reason, err), limited.After)
+		return reconciler.Waiting(source.FetchFailed(reason, err), limited.After)
 	}
-	return fetchFailed(reason, err)
-}
-
-// fail records an error in the condition that it belongs to.
-func (r *Reconciler) fail(obj *sourcev1.OCIRepository, err error) error {
-	var f reconciler.ConditionError
-	if errors.As(err, &f) {
-		r.set(obj, f.Condition, reconciler.ReasonOf(f, r.Reason), reconciler.ConditionMessage(f))
-	}
-	return err
-}
-
-func (r *Reconciler) set(obj *sourcev1.OCIRepository, condition, reason, message string) {
-	status := metav1.ConditionTrue
-	if condition == sourcev1.SourceVerifiedCondition && reason != meta.SucceededReason {
-		status = metav1.ConditionFalse
-	}
-	reconciler.SetCondition(obj, r.Clock.Now(), metav1.Condition{Type: condition, Status: status, Reason: reason, Message: message})
+	return source.FetchFailed(reason, err)
 }

@@ -57,7 +57,7 @@ func (r *Reconciler) publish(ctx context.Context, obj *sourcev1.OCIRepository, s
 	case errors.As(err, &f):
 		return nil, err
 	case err != nil:
-		return nil, storageFailed(err)
+		return nil, source.StorageFailed(err)
 	}
 	artifact.Metadata = metadataOf(from.manifest.Annotations)
 	obj.Status.Artifact, obj.Status.URL = artifact, artifact.URL
@@ -117,7 +117,7 @@ func (p *pull) layer(ctx context.Context, memory *budget.Grant) ([]byte, error) 
 	}
 	layer, err := selectLayer(p.manifest, p.mediaType)
 	if err != nil {
-		return nil, fetchFailed(sourcev1.OCILayerOperationFailedReason, err)
+		return nil, source.FetchFailed(sourcev1.OCILayerOperationFailedReason, err)
 	}
 	// The buffer is twice as large while it grows.
 	if err := memory.Grow(2 * layer.Size); err != nil {
@@ -147,7 +147,7 @@ func (p *pull) files(ctx context.Context, memory *budget.Grant) (source.Files, e
 	case errors.Is(err, budget.ErrExhausted), errors.Is(err, budget.ErrTooLarge):
 		return nil, err
 	case err != nil:
-		return nil, fetchFailed(sourcev1.OCILayerOperationFailedReason, fmt.Errorf("failed to extract layer contents from artifact: %w", err))
+		return nil, source.FetchFailed(sourcev1.OCILayerOperationFailedReason, fmt.Errorf("failed to extract layer contents from artifact: %w", err))
 	}
 	memory.Shrink(int64(len(data)))
 	return source.FilesOf(files)

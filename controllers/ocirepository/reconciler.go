@@ -135,20 +135,20 @@ func secretsOf(obj *sourcev1.OCIRepository) []string {
 func (r *Reconciler) Reconcile(ctx context.Context, obj *sourcev1.OCIRepository) (reconciler.Result, error) {
 	wanted, err := r.parse(obj)
 	if err != nil {
-		return reconciler.Result{}, r.fail(obj, reconcile.TerminalError(err))
+		return reconciler.Result{}, source.Failed(obj, r.Clock.Now(), reconcile.TerminalError(err), r.Reason)
 	}
 	ctx, cancel := context.WithTimeout(ctx, calls*source.Timeout(obj.Spec.Timeout))
 	defer cancel()
 	seen, err := r.observe(ctx, obj, wanted)
 	if err != nil {
-		return reconciler.Result{}, r.fail(obj, err)
+		return reconciler.Result{}, source.Failed(obj, r.Clock.Now(), err, r.Reason)
 	}
 	if err := r.verify(ctx, obj, seen); err != nil {
-		return reconciler.Result{}, r.fail(obj, err)
+		return reconciler.Result{}, source.Failed(obj, r.Clock.Now(), err, r.Reason)
 	}
 	events, err := r.publish(ctx, obj, seen)
 	if err != nil {
-		return reconciler.Result{}, r.fail(obj, err)
+		return reconciler.Result{}, source.Failed(obj, r.Clock.Now(), err, r.Reason)
 	}
 	reconciler.RemoveCondition(obj, sourcev1.FetchFailedCondition)
 	reconciler.RemoveCondition(obj, sourcev1.StorageOperationFailedCondition)
@@ -157,7 +157,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, obj *sourcev1.OCIRepository)
 		Message: fmt.Sprintf("stored artifact for digest '%s'", seen.revision()),
 		After:   source.Spread(obj.Spec.Interval.Duration), Events: events,
 	}
-	r.set(obj, sourcev1.ArtifactInStorageCondition, meta.SucceededReason, result.Message)
+	source.SetCondition(obj, r.Clock.Now(), sourcev1.ArtifactInStorageCondition, meta.SucceededReason, result.Message)
 	return result, nil
 }
 

@@ -16,7 +16,6 @@ import (
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/internal/identity"
-	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/registry"
 	"github.com/sluice-cd/sluice/policy"
 	"github.com/sluice-cd/sluice/source"
@@ -50,17 +49,17 @@ func (r *Reconciler) parse(obj *sourcev1.OCIRepository) (reference, error) {
 		err = r.Registry.CheckAddress("spec.url", repository)
 	}
 	if err != nil {
-		return reference{}, fetchFailed(sourcev1.URLInvalidReason, err)
+		return reference{}, source.FetchFailed(sourcev1.URLInvalidReason, err)
 	}
 	if err := checkProvider(obj); err != nil {
 		return reference{}, err
 	}
 	if err := source.CheckIgnore(obj.Spec.Ignore); err != nil {
-		return reference{}, storageFailed(err)
+		return reference{}, source.StorageFailed(err)
 	}
 	followed, err := parseRef(repository, obj.Spec.Reference)
 	if err != nil {
-		return reference{}, fetchFailed(sourcev1.ReadOperationFailedReason, err)
+		return reference{}, source.FetchFailed(sourcev1.ReadOperationFailedReason, err)
 	}
 	followed.charts = obj.GetLayerMediaType() == chartLayer
 	return followed, nil
@@ -71,11 +70,11 @@ func checkProvider(obj *sourcev1.OCIRepository) error {
 	err := registry.CheckProvider(registrySpec(obj))
 	switch {
 	case errors.Is(err, registry.ErrFeatureGate):
-		return fetchFailed(meta.FeatureGateDisabledReason, err)
+		return source.FetchFailed(meta.FeatureGateDisabledReason, err)
 	case errors.Is(err, identity.ErrRefused):
-		return fetchFailed(sourcev1.InvalidProviderConfigurationReason, err)
+		return source.FetchFailed(sourcev1.InvalidProviderConfigurationReason, err)
 	case err != nil:
-		return fetchFailed(sourcev1.URLInvalidReason, err)
+		return source.FetchFailed(sourcev1.URLInvalidReason, err)
 	}
 	return nil
 }
@@ -144,12 +143,4 @@ func registrySpec(obj *sourcev1.OCIRepository) registry.Spec {
 		spec.Provider = sourcev1.GenericOCIProvider
 	}
 	return spec
-}
-
-func fetchFailed(reason string, err error) error {
-	return reconciler.WithCondition(sourcev1.FetchFailedCondition, reason, err)
-}
-
-func storageFailed(err error) error {
-	return reconciler.WithCondition(sourcev1.StorageOperationFailedCondition, sourcev1.ArchiveOperationFailedReason, err)
 }

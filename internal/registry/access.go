@@ -194,16 +194,6 @@ func (s secrets) dockerConfig(ctx context.Context, name string) (keychain, error
 	return keys, nil
 }
 
-// certAuthorityKey is where Secrets of type kubernetes.io/tls keep the
-// certificates to trust.
-const certAuthorityKey = "ca.crt"
-
-// legacyKeys are what Secrets for Flux were made with before it took the names of
-// kubernetes.io/tls.
-var legacyKeys = map[string]string{
-	certAuthorityKey: "caFile", corev1.TLSCertKey: "certFile", corev1.TLSPrivateKeyKey: "keyFile",
-}
-
 // tls trusts ca.crt beside the system's authorities, and presents tls.crt. It also
 // returns what the configuration was made of, to be hashed.
 func (s secrets) tls(ctx context.Context, name string) (*tls.Config, string, error) {
@@ -211,36 +201,26 @@ func (s secrets) tls(ctx context.Context, name string) (*tls.Config, string, err
 	if err != nil {
 		return nil, "", err
 	}
-	pick := func(key string) []byte {
-		if data[key] != nil {
-			return data[key]
-		}
-		return data[legacyKeys[key]]
+	found := outbound.Certificates(data)
+	err = found.CheckCertificates()
+	var config *tls.Config
+	if err == nil {
+		config, err = outbound.TLSConfig([]byte(found.CA), []byte(found.Cert), []byte(found.Key))
 	}
-	ca, cert, key := pick(certAuthorityKey), pick(corev1.TLSCertKey), pick(corev1.TLSPrivateKeyKey)
-	if len(ca)+len(cert) == 0 || (len(cert) == 0) != (len(key) == 0) {
-		return nil, "", fmt.Errorf("Secret %s/%s needs %s, or %s with %s", s.namespace, name,
-			certAuthorityKey, corev1.TLSCertKey, corev1.TLSPrivateKeyKey)
-	}
-	config, err := outbound.TLSConfig(ca, cert, key)
 	if err != nil {
 		return nil, "", fmt.Errorf("Secret %s/%s: %w", s.namespace, name, err)
 	}
-	return config, digest(string(ca), string(cert), string(key)), nil
+	return config, digest(found.CA, found.Cert, found.Key), nil
 }
 
-// proxy reads address, username and password.
 func (s secrets) proxy(ctx context.Context, name string) (*url.URL, error) {
 	data, err := s.get(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	address, err := url.Parse(string(data["address"]))
-	if err != nil || address.Host == "" { // the error would quote a password
-		return nil, fmt.Errorf("address of Secret %s/%s is not the URL of a proxy", s.namespace, name)
-	}
-	if user := string(data["username"]); user != "" {
-		address.User = url.UserPassword(user, string(data["password"]))
+	address, err := outbound.ProxyURL(data)
+	if err != nil {
+		return nil, fmt.Errorf("Secret %s/%s: %w", s.namespace, name, err)
 	}
 	return address, nil
 }

@@ -121,13 +121,5 @@ func settingsOf(secret *corev1.Secret) outbound.Settings {
 	if secret == nil {
 		return outbound.Settings{}
 	}
-	value := func(keys ...string) string {
-		for _, key := range keys {
-			if data := secret.Data[key]; len(data) > 0 {
-				return string(data)
-			}
-		}
-		return ""
-	}
-	return outbound.Settings{CA: value("ca.crt", "caFile"), Cert: value("tls.crt", "certFile"), Key: value("tls.key", "keyFile")}
+	return outbound.Certificates(secret.Data)
 }

@@ -108,19 +108,14 @@ func secretOf(ctx context.Context, reader client.Reader, repo *sourcev1.GitRepos
 	return secret, nil
 }
 
-// proxyOf reads address, username and password. Errors do not quote the address:
-// it may hold a password too.
 func proxyOf(ctx context.Context, reader client.Reader, repo *sourcev1.GitRepository, name string) (*url.URL, error) {
 	secret, err := secretOf(ctx, reader, repo, name)
 	if err != nil {
 		return nil, err
 	}
-	address, err := url.Parse(string(secret.Data["address"]))
-	if err != nil || address.Host == "" {
-		return nil, fmt.Errorf("secret '%s/%s': 'address' must be the URL of a proxy", secret.Namespace, name)
-	}
-	if user := string(secret.Data["username"]); user != "" {
-		address.User = url.UserPassword(user, string(secret.Data["password"]))
+	address, err := outbound.ProxyURL(secret.Data)
+	if err != nil {
+		return nil, fmt.Errorf("secret '%s/%s': %w", secret.Namespace, name, err)
 	}
 	return address, nil
 }
