@@ -27,14 +27,7 @@ type azure struct {
 	name   string
 }
 
-func openAzure(ctx context.Context, s Settings) (Bucket, error) {
-	if s.STS != nil {
-		return nil, fmt.Errorf("%w: spec.sts is not supported for provider azure", ErrInvalid)
-	}
-	at, err := s.Address()
-	if err != nil {
-		return nil, err
-	}
+func openAzure(ctx context.Context, s Settings, at *url.URL) (Bucket, error) {
 	client, err := s.azureClient(ctx, at)
 	if err != nil {
 		return nil, err

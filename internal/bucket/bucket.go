@@ -104,7 +104,7 @@ type STS struct {
 }
 
 // providers open buckets by spec.provider.
-var providers = map[string]func(context.Context, Settings) (Bucket, error){
+var providers = map[string]func(ctx context.Context, s Settings, at *url.URL) (Bucket, error){
 	Generic: openS3, AWS: openS3, GCP: openGCS, Azure: openAzure,
 }
 
@@ -117,7 +117,14 @@ func Open(ctx context.Context, s Settings) (Bucket, error) {
 	if s.Name == "" || strings.ContainsAny(s.Name, "/?#\\ ") {
 		return nil, fmt.Errorf("%w: spec.bucketName %q is no name of a bucket", ErrInvalid, s.Name)
 	}
-	opened, err := open(ctx, s)
+	if s.STS != nil && (s.Provider == GCP || s.Provider == Azure) {
+		return nil, fmt.Errorf("%w: spec.sts is not supported for provider %s", ErrInvalid, s.Provider)
+	}
+	at, err := s.Address()
+	if err != nil {
+		return nil, err
+	}
+	opened, err := open(ctx, s, at)
 	if err != nil {
 		return nil, s.hide(err)
 	}

@@ -23,14 +23,7 @@ type gcs struct {
 	name    string
 }
 
-func openGCS(ctx context.Context, s Settings) (Bucket, error) {
-	if s.STS != nil {
-		return nil, fmt.Errorf("%w: spec.sts is not supported for provider gcp", ErrInvalid)
-	}
-	at, err := s.Address()
-	if err != nil {
-		return nil, err
-	}
+func openGCS(ctx context.Context, s Settings, at *url.URL) (Bucket, error) {
 	tokens, transport, err := s.gcpTokens(ctx, at)
 	if err != nil {
 		return nil, err

@@ -30,11 +30,7 @@ type s3 struct {
 	name   string
 }
 
-func openS3(ctx context.Context, s Settings) (Bucket, error) {
-	at, err := s.Address()
-	if err != nil {
-		return nil, err
-	}
+func openS3(ctx context.Context, s Settings, at *url.URL) (Bucket, error) {
 	if err := s.checkSTS(); err != nil {
 		return nil, err
 	}
