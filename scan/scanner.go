@@ -31,7 +31,7 @@ var ErrPending = errors.New("scan in progress")
 //	     -> join or start a listCall -> done soon? --> snapshot or error
 //	                                  else --------> ErrPending ... Done
 //
-// A listCall is a background task in the lane of its host, so that neither a registry
+// A listCall is a background task in the queue of its host, so that neither a registry
 // that hangs nor one with many images keeps others waiting.
 type Scanner struct {
 	client   *Client
@@ -193,7 +193,7 @@ func (s *Scanner) start(ctx context.Context, id registry.ID, h *registry.Host, a
 	}
 	f.budget.Store(int64(s.client.MaxTags(ask.Target)))
 	s.listCalls[id] = f
-	f.task = background.Start(ctx, h.Lane(), ask.Key.Namespace,
+	f.task = background.Start(ctx, h.Queue(), ask.Key.Namespace,
 		func(ctx context.Context) (*listing, error) { return s.listing(ctx, f) },
 		func(list *listing, err error) { s.complete(ctx, f, list, err) })
 	return f

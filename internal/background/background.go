@@ -25,7 +25,7 @@
 //
 //	Try, Run   a call whose panic is an error
 //	Slots      how many may run at once, fairly divided among namespaces
-//	Lane, Task one piece of work that takes a slot, and whether its host is slow
+//	Queue, Task one piece of work that takes a slot, and whether its host is slow
 //	Runner     tasks by key, with their results
 //
 // golang.org/x/sync/singleflight joins calls but neither bounds nor abandons them, and

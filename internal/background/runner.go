@@ -72,11 +72,11 @@ type entry[K comparable, V any] struct {
 	late, again, ended bool
 }
 
-// host has the lanes of its namespaces, which share its slots.
+// host has the queues of its namespaces, which share its slots.
 type host struct {
-	slots *Slots
-	lanes map[string]*Lane
-	users int
+	slots  *Slots
+	queues map[string]*Queue
+	users  int
 }
 
 // Run runs work for a request, joins the task that does the same already, or returns
@@ -163,7 +163,7 @@ func (r *Runner[K, V]) join(ctx context.Context, req Request[K], work func(conte
 	}
 	e := &entry[K, V]{Request: req}
 	r.tasks[req.Key] = e
-	e.task = Start(ctx, r.lane(req), req.Namespace, work, func(V, error) { r.finish(e) })
+	e.task = Start(ctx, r.queue(req), req.Namespace, work, func(V, error) { r.finish(e) })
 	return e, nil
 }
 
@@ -173,20 +173,20 @@ func (r *Runner[K, V]) counts(e *entry[K, V], now time.Time) bool {
 	return !e.ended || r.Keep == 0 || now.Sub(e.At) < r.Keep
 }
 
-// lane counts a task to its host. The lock is held.
-func (r *Runner[K, V]) lane(req Request[K]) *Lane {
+// queue counts a task to its host. The lock is held.
+func (r *Runner[K, V]) queue(req Request[K]) *Queue {
 	at := r.hosts[req.Host]
 	if at == nil {
-		at = &host{slots: NewSlots(r.PerHost, r.PerNamespace), lanes: map[string]*Lane{}}
+		at = &host{slots: NewSlots(r.PerHost, r.PerNamespace), queues: map[string]*Queue{}}
 		r.hosts[req.Host] = at
 	}
 	at.users++
-	lane := at.lanes[req.Namespace]
-	if lane == nil {
-		lane = NewLane(at.slots)
-		at.lanes[req.Namespace] = lane
+	queue := at.queues[req.Namespace]
+	if queue == nil {
+		queue = NewQueue(at.slots)
+		at.queues[req.Namespace] = queue
 	}
-	return lane
+	return queue
 }
 
 // finish notes that a task is done, and wakes those who do not wait for it any more.

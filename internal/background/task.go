@@ -13,24 +13,24 @@ import (
 // to be slow. Most tasks are done within it, and then the run needs no second one.
 const DefaultPatience = 100 * time.Millisecond
 
-// Lane is a queue for one host: its slots, and whether it keeps callers waiting.
-type Lane struct {
+// Queue is the work for one host: its slots, and whether it keeps callers waiting.
+type Queue struct {
 	slots *Slots
 	late  atomic.Int64 // tasks that a caller gave up waiting for
 }
 
-// NewLane returns a lane over slots, which lanes may share.
-func NewLane(slots *Slots) *Lane { return &Lane{slots: slots} }
+// NewQueue returns a queue over slots, which queues may share.
+func NewQueue(slots *Slots) *Queue { return &Queue{slots: slots} }
 
-// Slow reports whether a task of the lane takes longer than its caller waited.
-func (l *Lane) Slow() bool { return l.late.Load() > 0 }
+// Slow reports whether a task of the queue takes longer than its caller waited.
+func (q *Queue) Slow() bool { return q.late.Load() > 0 }
 
-// Idle reports whether the lane has no task.
-func (l *Lane) Idle() bool { return l.slots.Idle() && !l.Slow() }
+// Idle reports whether the queue has no task.
+func (q *Queue) Idle() bool { return q.slots.Idle() && !q.Slow() }
 
-// Task is one piece of work in a lane.
+// Task is one piece of work in a queue.
 type Task[V any] struct {
-	lane    *Lane
+	queue   *Queue
 	cancel  context.CancelFunc
 	started atomic.Bool
 	done    chan struct{}
@@ -43,22 +43,22 @@ type Task[V any] struct {
 	err   error
 }
 
-// Start runs work in a goroutine of its own as soon as the lane has a slot for the
+// Start runs work in a goroutine of its own as soon as the queue has a slot for the
 // namespace, and then calls finish with the result. Both run without the caller's
 // locks; a caller that holds the lock which finish takes has the task before finish
 // runs. The context is the one of the process and ends the task.
 func Start[V any](
-	ctx context.Context, lane *Lane, namespace string, work func(context.Context) (V, error), finish func(V, error),
+	ctx context.Context, queue *Queue, namespace string, work func(context.Context) (V, error), finish func(V, error),
 ) *Task[V] {
 	ctx, cancel := context.WithCancel(ctx)
-	t := &Task[V]{lane: lane, cancel: cancel, done: make(chan struct{})}
+	t := &Task[V]{queue: queue, cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer cancel()
 		t.err = Try(ctx, func() (err error) {
-			if err := lane.slots.Acquire(ctx, namespace); err != nil {
+			if err := queue.slots.Acquire(ctx, namespace); err != nil {
 				return err
 			}
-			defer lane.slots.Release(namespace)
+			defer queue.slots.Release(namespace)
 			t.started.Store(true)
 			t.value, err = work(ctx)
 			return err
@@ -76,14 +76,14 @@ func (t *Task[V]) end() {
 	defer t.mu.Unlock()
 	t.ended = true
 	if t.late {
-		t.lane.late.Add(-1)
+		t.queue.late.Add(-1)
 	}
 }
 
-// Wait waits for the task for as long as the patience, or not at all where the lane is
-// slow. It reports whether the task is done; if it is not, the lane is slow until it is.
+// Wait waits for the task for as long as the patience, or not at all where the queue is
+// slow. It reports whether the task is done; if it is not, the queue is slow until it is.
 func (t *Task[V]) Wait(ctx context.Context, patience time.Duration) bool {
-	if !t.lane.Slow() {
+	if !t.queue.Slow() {
 		timer := time.NewTimer(patience)
 		defer timer.Stop()
 		select {
@@ -102,7 +102,7 @@ func (t *Task[V]) Wait(ctx context.Context, patience time.Duration) bool {
 	defer t.mu.Unlock()
 	if !t.ended && !t.late {
 		t.late = true
-		t.lane.late.Add(1)
+		t.queue.late.Add(1)
 	}
 	return false
 }

@@ -8,18 +8,18 @@ import (
 	"testing/synctest"
 )
 
-func TestALaneIsSlowUntilItsLateTaskEnds(t *testing.T) {
+func TestAQueueIsSlowUntilItsLateTaskEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		lane, end := NewLane(NewSlots(0, 0)), make(chan struct{})
-		task := Start(t.Context(), lane, "apps", until(end, "value"), func(string, error) {})
-		if lane.Slow() || task.Wait(t.Context(), 0) || !lane.Slow() {
-			t.Error("a task that nobody waits for any more does not make its lane slow")
+		queue, end := NewQueue(NewSlots(0, 0)), make(chan struct{})
+		task := Start(t.Context(), queue, "apps", until(end, "value"), func(string, error) {})
+		if queue.Slow() || task.Wait(t.Context(), 0) || !queue.Slow() {
+			t.Error("a task that nobody waits for any more does not make its queue slow")
 		}
 		task.Wait(t.Context(), 0) // counts once
 		close(end)
 		synctest.Wait()
-		if lane.Slow() || !lane.Idle() || !task.Wait(t.Context(), 0) {
-			t.Error("the lane is slow although its task has ended")
+		if queue.Slow() || !queue.Idle() || !task.Wait(t.Context(), 0) {
+			t.Error("the queue is slow although its task has ended")
 		}
 	})
 }

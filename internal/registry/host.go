@@ -75,8 +75,8 @@ func callerOf(ctx context.Context) caller {
 
 // Host is what is known of one registry over one route, whatever the image.
 type Host struct {
-	name string
-	lane *background.Lane
+	name  string
+	queue *background.Queue
 
 	mu      sync.Mutex
 	used    time.Time
@@ -100,7 +100,7 @@ func (all *hosts) of(at endpoint, now time.Time) *Host {
 	h, ok := all.list[at]
 	if !ok {
 		h = &Host{
-			name: at.host, lane: background.NewLane(background.NewSlots(hostSlots, namespaceSlots)), perPage: MaxPageSize,
+			name: at.host, queue: background.NewQueue(background.NewSlots(hostSlots, namespaceSlots)), perPage: MaxPageSize,
 			bucket: rate.NewLimiter(hostRate, hostBurst), shares: map[string]*rate.Limiter{}, until: map[string]time.Time{},
 		}
 		if all.list == nil {
@@ -124,7 +124,7 @@ func (h *Host) use(now time.Time) {
 
 // idle reports whether the host is of no interest any more.
 func (h *Host) idle(now time.Time) bool {
-	if !h.lane.Idle() {
+	if !h.queue.Idle() {
 		return false
 	}
 	h.mu.Lock()
@@ -196,8 +196,8 @@ func (h *Host) share(now time.Time, namespace string) *rate.Limiter {
 	return share
 }
 
-// Lane is where scans of the host take their slots.
-func (h *Host) Lane() *background.Lane { return h.lane }
+// Queue is where scans of the host take their slots.
+func (h *Host) Queue() *background.Queue { return h.queue }
 
 // PageSize is the size of page to ask for, which the registry is known to take; zero is
 // none.
