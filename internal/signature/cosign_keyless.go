@@ -46,7 +46,7 @@ const maxIdentities = 100
 
 // identityPolicy demands that one of the identities matches. None at all would
 // trust everybody who can log in anywhere.
-func identityPolicy(wanted []Identity) ([]verify.PolicyOption, error) {
+func identityPolicy(wanted []CertificateIdentity) ([]verify.PolicyOption, error) {
 	if len(wanted) == 0 {
 		return nil, refuseSpec("without secretRef signatures are keyless, and matchOIDCIdentity must say whose count")
 	}

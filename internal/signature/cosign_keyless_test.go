@@ -12,7 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
-var release = Identity{
+var release = CertificateIdentity{
 	Issuer:  `^https://token\.actions\.githubusercontent\.com$`,
 	Subject: `^https://github\.com/team/app/.*@refs/heads/main$`,
 }
@@ -37,7 +37,7 @@ func TestKeylessSignaturesCountInEveryLayout(t *testing.T) {
 			h := newHost(t, true)
 			image := h.image()
 			put(h, image)
-			other := Identity{Issuer: "^https://accounts.example.com$", Subject: "ceo"}
+			other := CertificateIdentity{Issuer: "^https://accounts.example.com$", Subject: "ceo"}
 			v, err := keyless(t, s.trusted(whole), other, release)
 			must(t, err)
 			if got, want := accept(t.Context(), t, v, image).Signer, identity+" ("+issuer+")"; got != want {
@@ -134,21 +134,21 @@ func TestKeylessSpecsThatCannotBeUsedAreRefused(t *testing.T) {
 	s := newSigstore(t)
 	tests := map[string]struct {
 		change     func(*rootParts)
-		identities []Identity
+		identities []CertificateIdentity
 		terminal   bool
 		want       string
 	}{
 		"no identity":           {whole, nil, true, "matchOIDCIdentity must say whose count"},
-		"an empty subject":      {whole, []Identity{{Issuer: "x"}}, true, "matchOIDCIdentity[0] needs"},
-		"no regular expression": {whole, []Identity{release, {Issuer: "x", Subject: "("}}, true, "matchOIDCIdentity[1]"},
+		"an empty subject":      {whole, []CertificateIdentity{{Issuer: "x"}}, true, "matchOIDCIdentity[0] needs"},
+		"no regular expression": {whole, []CertificateIdentity{release, {Issuer: "x", Subject: "("}}, true, "matchOIDCIdentity[1]"},
 		"an expression without an end": {
-			whole, []Identity{{Issuer: "x", Subject: strings.Repeat("(x?){1000}", 100)}}, true,
+			whole, []CertificateIdentity{{Issuer: "x", Subject: strings.Repeat("(x?){1000}", 100)}}, true,
 			"matchOIDCIdentity[0]: the regular expression is too large",
 		},
-		"more identities than may count": {whole, slices.Repeat([]Identity{release}, maxIdentities+1), true, "matchOIDCIdentity has 101 entries"},
+		"more identities than may count": {whole, slices.Repeat([]CertificateIdentity{release}, maxIdentities+1), true, "matchOIDCIdentity has 101 entries"},
 		"a root without any time": {
 			func(p *rootParts) { p.signatures, p.timestamps = nil, nil },
-			[]Identity{release},
+			[]CertificateIdentity{release},
 			false,
 			"neither a transparency log nor",
 		},
@@ -168,7 +168,7 @@ func TestKeylessSpecsThatCannotBeUsedAreRefused(t *testing.T) {
 	if !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), "parsing trusted_root.json") {
 		t.Errorf("a root of another type: %v", err)
 	}
-	_, err = New(t.Context(), reader(), namespace, Spec{Provider: "cosign", Identities: []Identity{release}}, Options{})
+	_, err = New(t.Context(), reader(), namespace, Spec{Provider: "cosign", Identities: []CertificateIdentity{release}}, Options{})
 	if !errors.Is(err, ErrConfig) {
 		t.Errorf("no public root: %v", err)
 	}

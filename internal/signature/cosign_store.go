@@ -50,7 +50,7 @@ type signed struct {
 // set. What is too much to look at is counted.
 func (r repository) cosignSignatures(seen *findings) iter.Seq2[signed, error] {
 	return func(yield func(signed, error) bool) {
-		left := maxSignatures
+		remaining := maxSignatures
 		for place, err := range r.cosignManifests(seen) {
 			if err != nil {
 				if !yield(signed{where: place.where}, err) {
@@ -62,7 +62,7 @@ func (r repository) cosignSignatures(seen *findings) iter.Seq2[signed, error] {
 				if !isSignature(desc) {
 					continue
 				}
-				if left--; left < 0 {
+				if remaining--; remaining < 0 {
 					seen.skipped++
 					continue
 				}
@@ -90,12 +90,12 @@ func (r repository) cosignManifests(seen *findings) iter.Seq2[place, error] {
 		if err != nil && !yield(place{where: "referrers"}, err) {
 			return
 		}
-		left := maxSignatures
+		remaining := maxSignatures
 		for _, desc := range list {
 			if !mayBeCosign(desc.ArtifactType) {
 				continue
 			}
-			if left--; left < 0 {
+			if remaining--; remaining < 0 {
 				seen.skipped++
 				continue
 			}

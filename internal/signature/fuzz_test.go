@@ -27,7 +27,7 @@ func allTrustedSigners(f *testing.F) []trustedSigners {
 	if err != nil {
 		f.Fatal(err)
 	}
-	policy, err := identityPolicy([]Identity{{Issuer: ".*", Subject: ".*"}})
+	policy, err := identityPolicy([]CertificateIdentity{{Issuer: ".*", Subject: ".*"}})
 	if err != nil {
 		f.Fatal(err)
 	}

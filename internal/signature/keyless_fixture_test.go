@@ -191,7 +191,7 @@ func (s sigstore) pack(entity *ca.TestEntity, stamps [][]byte) []byte {
 }
 
 // keyless verifies by identities of a Sigstore with this trusted root.
-func keyless(t *testing.T, trusted []byte, wanted ...Identity) (Verifier, error) {
+func keyless(t *testing.T, trusted []byte, wanted ...CertificateIdentity) (Verifier, error) {
 	t.Helper()
 	return New(t.Context(), reader(secret(rootName, map[string][]byte{trustedRootKey: trusted})), namespace,
 		Spec{Provider: "cosign", Identities: wanted, TrustedRootSecretName: rootName}, Options{})

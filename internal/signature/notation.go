@@ -81,12 +81,12 @@ func (n *notary) search(ctx context.Context, repo repository, image v1.Descripto
 	if err != nil {
 		return Evidence{}, err
 	}
-	left := maxSignatures
+	remaining := maxSignatures
 	for _, desc := range list {
 		if desc.ArtifactType != registry.ArtifactTypeNotation && !slices.Contains(vagueTypes, desc.ArtifactType) {
 			continue
 		}
-		if left--; left < 0 {
+		if remaining--; remaining < 0 {
 			seen.skipped++
 			continue
 		}

@@ -222,7 +222,7 @@ func TestDanglingSignaturesAreNoOutage(t *testing.T) {
 }
 
 func TestSpecsThatMakeNoSenseAreTerminal(t *testing.T) {
-	who := []Identity{{Issuer: "a", Subject: "b"}}
+	who := []CertificateIdentity{{Issuer: "a", Subject: "b"}}
 	tests := map[string]struct {
 		spec Spec
 		want string
@@ -248,7 +248,7 @@ func TestSpecsThatMakeNoSenseAreTerminal(t *testing.T) {
 
 func TestASpecHasAllThatAnObjectNames(t *testing.T) {
 	ref := func(name string) *meta.LocalObjectReference { return &meta.LocalObjectReference{Name: name} }
-	want := Spec{Provider: "cosign", SecretName: "keys", TrustedRootSecretName: "root", Identities: []Identity{{Issuer: "i", Subject: "s"}}}
+	want := Spec{Provider: "cosign", SecretName: "keys", TrustedRootSecretName: "root", Identities: []CertificateIdentity{{Issuer: "i", Subject: "s"}}}
 	oci := SpecOf("cosign", ref("keys"), ref("root"), []sourcev1.OIDCIdentityMatch{{Issuer: "i", Subject: "s"}})
 	policy := SpecOf("cosign", ref("keys"), ref("root"), []imagev1.OIDCIdentityMatch{{Issuer: "i", Subject: "s"}})
 	if diff := cmp.Diff([]Spec{want, want}, []Spec{oci, policy}); diff != "" {

@@ -101,7 +101,7 @@ func TestKeylessSignaturesOfThePublicSigstore(t *testing.T) {
 	h := newHost(t, true)
 	image := h.image()
 	h.store(image, s.bundle(statement(t, image, cosignSign), identity))
-	v, err := New(t.Context(), reader(), namespace, Spec{Provider: "cosign", Identities: []Identity{release}},
+	v, err := New(t.Context(), reader(), namespace, Spec{Provider: "cosign", Identities: []CertificateIdentity{release}},
 		Options{PublicGood: m.client(t.TempDir(), clocktesting.NewFakePassiveClock(time.Now()))})
 	must(t, err)
 	accept(t.Context(), t, v, image)

@@ -91,15 +91,15 @@ type Spec struct {
 	// verifies keyless signatures.
 	SecretName string
 	// Identities are who may have signed keyless; one match is enough.
-	Identities []Identity
+	Identities []CertificateIdentity
 	// TrustedRootSecretName names the Secret with `trusted_root.json`, for
 	// Sigstore infrastructure of one's own.
 	TrustedRootSecretName string
 }
 
-// Identity matches signing certificates. Both are regular expressions, not
+// CertificateIdentity matches signing certificates. Both are regular expressions, not
 // anchored: `^https://example\.com$` matches only that.
-type Identity struct {
+type CertificateIdentity struct {
 	Issuer  string
 	Subject string
 }
@@ -117,7 +117,7 @@ func SpecOf[M sourcev1.OIDCIdentityMatch | imagev1.OIDCIdentityMatch](
 		spec.TrustedRootSecretName = trustedRootSecretRef.Name
 	}
 	for _, match := range matches {
-		spec.Identities = append(spec.Identities, Identity(match))
+		spec.Identities = append(spec.Identities, CertificateIdentity(match))
 	}
 	return spec
 }
