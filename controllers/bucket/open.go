@@ -81,7 +81,7 @@ func (r *Reconciler) open(ctx context.Context, obj *sourcev1.Bucket) (*kept, err
 	if err := r.allowed(settings); err != nil {
 		return nil, reconcile.TerminalError(source.FetchFailed(sourcev1.URLInvalidReason, err))
 	}
-	settings.Identity = r.identity(obj, reached)
+	settings.CloudIdentity = r.identity(obj, reached)
 	opened, err := bucket.Open(ctx, settings)
 	switch {
 	case errors.Is(err, bucket.ErrInvalid) && settings.STS != nil:

@@ -55,7 +55,7 @@ func (s Settings) azureClient(ctx context.Context, at *url.URL) (*azblob.Client,
 		return nil, err
 	case identified:
 		opts.ClientOptions = s.options(s.bound())
-		return azblob.NewClient(at.String(), azureauth.NewTokenCredential(ctx, s.Identity...), opts)
+		return azblob.NewClient(at.String(), azureauth.NewTokenCredential(ctx, s.CloudIdentity...), opts)
 	}
 	token, err := s.azureToken(at)
 	if err != nil {

@@ -83,8 +83,8 @@ type Settings struct {
 	// Account names the ServiceAccount whose identity that is, for messages; empty is the
 	// controller's own.
 	Account string
-	// Identity is how that is asked for; nil refuses it.
-	Identity []auth.Option
+	// CloudIdentity is how that is asked for; nil refuses it.
+	CloudIdentity []auth.Option
 	// Route are the fields that name a proxy or certificates.
 	Route []string
 	// STS is where credentials that do not last come from; nil is nowhere else.
@@ -156,7 +156,7 @@ func (s Settings) identified(at *url.URL) (bool, error) {
 	if s.Secret != nil || s.Provider == Generic {
 		return false, nil
 	}
-	if s.Identity == nil {
+	if s.CloudIdentity == nil {
 		return false, fmt.Errorf("%w: this process has no identity in a cloud: set spec.secretRef", ErrCredentials)
 	}
 	use := identity.Use{Provider: s.Provider, Service: identity.Storage, URL: at, Account: s.Account, Route: s.Route}

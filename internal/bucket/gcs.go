@@ -43,7 +43,7 @@ func (s Settings) gcpTokens(ctx context.Context, at *url.URL) (oauth2.TokenSourc
 	case err != nil:
 		return nil, nil, err
 	case identified:
-		return oauth2.ReuseTokenSource(nil, gcpauth.NewTokenSource(ctx, s.Identity...)), s.bound(), nil
+		return oauth2.ReuseTokenSource(nil, gcpauth.NewTokenSource(ctx, s.CloudIdentity...)), s.bound(), nil
 	}
 	key, ok := s.Secret["serviceaccount"]
 	if !ok {

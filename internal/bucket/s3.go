@@ -84,7 +84,7 @@ func (s Settings) s3Credentials(ctx context.Context, at *url.URL) (*credentials.
 	case err != nil:
 		return nil, nil, err
 	case identified:
-		opts := append([]auth.Option{auth.WithSTSRegion(s.Region)}, s.Identity...)
+		opts := append([]auth.Option{auth.WithSTSRegion(s.Region)}, s.CloudIdentity...)
 		if s.STS != nil {
 			opts = append(opts, auth.WithSTSEndpoint(s.STS.Endpoint))
 		}
