@@ -31,7 +31,7 @@ type Drop struct {
 	Example string
 }
 
-// Drop counts a tag that a lazy gate dropped; see [LazyGates].
+// Drop counts a tag that a deferred gate dropped; see [DeferredGates].
 func (d *Decision) Drop(g Gate, tag string) {
 	for v := notFound; v < results; v++ {
 		if gateOf[v] == g {

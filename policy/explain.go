@@ -22,7 +22,7 @@ type Line struct {
 
 // Explain returns a line for every tag: first those that could be chosen, best
 // first, then those that were dropped, in their order. A repeated tag has one
-// line. The lazy gates are not asked.
+// line. The deferred gates are not asked.
 func (p *Policy) Explain(tags iter.Seq[string]) []Line {
 	selected := p.rule.selector(unbounded)
 	known := map[string]bool{}

@@ -19,10 +19,10 @@ const (
 	GateVerify       Gate = "verify"
 )
 
-// LazyGates are those that need a clock or a registry, in their order: cheap ones
+// DeferredGates are those that need a clock or a registry, in their order: cheap ones
 // first. [GateFound] is met by whichever of them looks the digest up first: the
 // tag may have gone since the scan. [GateQuarantine] is no field: Pipelines close it.
-var LazyGates = []Gate{GateFound, GateQuarantine, GateMinAge, GatePlatform, GateRejectDigest, GateVerify}
+var DeferredGates = []Gate{GateFound, GateQuarantine, GateMinAge, GatePlatform, GateRejectDigest, GateVerify}
 
 // result is what became of one tag.
 type result int8

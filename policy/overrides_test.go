@@ -60,7 +60,7 @@ func TestAPinChoosesOnceHoweverOftenItIsListed(t *testing.T) {
 }
 
 func TestWhatALazyGateDropsIsCounted(t *testing.T) {
-	for _, gate := range LazyGates {
+	for _, gate := range DeferredGates {
 		d := Decision{Rule: "semver 1.x", Total: 3}
 		d.Drop(gate, "1.2.0")
 		d.Drop(gate, "1.1.0")

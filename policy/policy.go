@@ -9,7 +9,7 @@
 //
 // A tag meets the gates in that order, which is the order of the [Gate] constants, and is
 // dropped by the first that does not hold. The gates of the first line know
-// nothing but tags, and see all of them. Those of the second, [LazyGates], cost
+// nothing but tags, and see all of them. Those of the second, [DeferredGates], cost
 // requests, so that they are asked of the best candidates only, best first, until
 // one passes. A pin takes the place of filter and rule, and makes minAge moot:
 // who pins knows what and when. What is rejected, does not fit the platform or is

@@ -138,9 +138,9 @@ func timeOf(at time.Time) *metav1.Time {
 	if at.IsZero() {
 		return nil
 	}
-	whole := at.Truncate(time.Second)
-	if whole.Before(at) {
-		whole = whole.Add(time.Second)
+	rounded := at.Truncate(time.Second)
+	if rounded.Before(at) {
+		rounded = rounded.Add(time.Second)
 	}
-	return &metav1.Time{Time: whole}
+	return &metav1.Time{Time: rounded}
 }

@@ -32,9 +32,9 @@ type gateResult struct {
 	until time.Time
 }
 
-// facts are what gates ask about candidates. An answer may be an error that ends the
+// imageReader is what gates ask about candidates. An answer may be an error that ends the
 // run, such as background.ErrPending.
-type facts interface {
+type imageReader interface {
 	// Digest is what a tag points to now.
 	Digest(ctx context.Context, tag string) (string, error)
 	// Platforms are what a digest is made for.
@@ -49,9 +49,9 @@ type facts interface {
 }
 
 // gate decides about one candidate, and returns it with what it has found out.
-type gate func(ctx context.Context, in *inputs, ask facts, c candidate) (candidate, gateResult, error)
+type gate func(ctx context.Context, in *inputs, ask imageReader, c candidate) (candidate, gateResult, error)
 
-// gates has the lazy gates; [policy.LazyGates] says in which order they are asked.
+// gates has the deferred gates; [policy.DeferredGates] says in which order they are asked.
 var gates = map[policy.Gate]gate{
 	policy.GateFound:        existence,
 	policy.GateQuarantine:   quarantined,
@@ -63,7 +63,7 @@ var gates = map[policy.Gate]gate{
 
 // existence looks the digest up for the gates that are about it. It does not for the
 // minimum age, which can often do without.
-func existence(ctx context.Context, in *inputs, ask facts, c candidate) (candidate, gateResult, error) {
+func existence(ctx context.Context, in *inputs, ask imageReader, c candidate) (candidate, gateResult, error) {
 	spec := in.policy.Spec
 	if in.minAge() > 0 || spec.Platform == "" && spec.Verify == nil && !in.compiled.RejectsDigests() {
 		return c, gateResult{}, nil
@@ -74,7 +74,7 @@ func existence(ctx context.Context, in *inputs, ask facts, c candidate) (candida
 
 // withDigest sets the digest of a candidate. With IfNotPresent the one of the last
 // choice stays, wherever its tag points to now.
-func withDigest(ctx context.Context, in *inputs, ask facts, c candidate) (candidate, error) {
+func withDigest(ctx context.Context, in *inputs, ask imageReader, c candidate) (candidate, error) {
 	if c.digest != "" {
 		return c, nil
 	}
@@ -99,7 +99,7 @@ func lastDigest(in *inputs, c candidate) string {
 // minimumAge drops what was first seen too short a time ago. The clock belongs to the
 // tag with its digest: a tag that is moved is as young as a new one. The last choice
 // then stays at the digest that it was made for, if it has one.
-func minimumAge(ctx context.Context, in *inputs, ask facts, c candidate) (candidate, gateResult, error) {
+func minimumAge(ctx context.Context, in *inputs, ask imageReader, c candidate) (candidate, gateResult, error) {
 	if in.minAge() == 0 {
 		return c, gateResult{}, nil
 	}
@@ -151,7 +151,7 @@ func fromStatus(in *inputs, c candidate) candidate {
 
 // platform drops images that are not made for the platform. What a digest is made for
 // never changes.
-func platform(ctx context.Context, in *inputs, ask facts, c candidate) (candidate, gateResult, error) {
+func platform(ctx context.Context, in *inputs, ask imageReader, c candidate) (candidate, gateResult, error) {
 	wanted := in.policy.Spec.Platform
 	if wanted == "" {
 		return c, gateResult{}, nil
@@ -192,7 +192,7 @@ func firstOf(names []string) string {
 }
 
 // rejectedDigest drops digests that spec.reject names.
-func rejectedDigest(ctx context.Context, in *inputs, ask facts, c candidate) (candidate, gateResult, error) {
+func rejectedDigest(ctx context.Context, in *inputs, ask imageReader, c candidate) (candidate, gateResult, error) {
 	if !in.compiled.RejectsDigests() {
 		return c, gateResult{}, nil
 	}
@@ -208,7 +208,7 @@ func rejectedDigest(ctx context.Context, in *inputs, ask facts, c candidate) (ca
 
 // signed drops images without a signature that counts. Signatures are made after the
 // push: one that is missing is looked for again after a while.
-func signed(ctx context.Context, in *inputs, ask facts, c candidate) (candidate, gateResult, error) {
+func signed(ctx context.Context, in *inputs, ask imageReader, c candidate) (candidate, gateResult, error) {
 	if in.policy.Spec.Verify == nil {
 		return c, gateResult{}, nil
 	}

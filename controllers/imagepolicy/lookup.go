@@ -21,7 +21,7 @@ import (
 	"github.com/sluice-cd/sluice/scan"
 )
 
-// lookUps are the facts of one run: those that the caches have, and so many that the
+// lookUps are the answers of one run: those that the caches have, and so many that the
 // registry is asked for.
 type lookUps struct {
 	r       *Reconciler
@@ -73,7 +73,7 @@ func (l *lookUps) reach(ctx context.Context) (registry.Image, error) {
 	return *l.image, nil
 }
 
-// Digest implements facts. The digests of one search are those of its first run.
+// Digest implements imageReader. The digests of one search are those of its first run.
 func (l *lookUps) Digest(ctx context.Context, tag string) (string, error) {
 	if digest, ok := l.started.digests[tag]; ok {
 		return digest, nil
@@ -92,7 +92,7 @@ func (l *lookUps) Digest(ctx context.Context, tag string) (string, error) {
 	return digest, nil
 }
 
-// Platforms implements facts.
+// Platforms implements imageReader.
 func (l *lookUps) Platforms(ctx context.Context, digest string) (registry.Platforms, error) {
 	key := imageDigest{l.in.tags.Image(), digest}
 	if had, ok := l.r.caches().platforms.Get(key); ok {
@@ -111,17 +111,17 @@ func (l *lookUps) Platforms(ctx context.Context, digest string) (registry.Platfo
 	return had, err
 }
 
-// FirstSeen implements facts.
+// FirstSeen implements imageReader.
 func (l *lookUps) FirstSeen(tag string) (time.Time, bool) {
 	return l.in.tags.FirstSeen(tag), l.r.Store.Looked(l.in.tags, tag)
 }
 
-// FirstSeenWith implements facts.
+// FirstSeenWith implements imageReader.
 func (l *lookUps) FirstSeenWith(tag, digest string) time.Time {
 	return l.r.Store.SeenIn(l.in.tags, tag, digest)
 }
 
-// Signature implements facts.
+// Signature implements imageReader.
 func (l *lookUps) Signature(ctx context.Context, digest string) (signatureResult, error) {
 	if l.trust == nil {
 		id, err := l.trustID(ctx)

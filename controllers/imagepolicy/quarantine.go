@@ -157,7 +157,7 @@ func (q quarantine) excludes(c candidate) string {
 // quarantined drops versions that a pipeline keeps back. Where the policy stays with the
 // digest of its last choice and that is kept back, its tag may have moved on to a mended
 // one.
-func quarantined(ctx context.Context, in *inputs, ask facts, c candidate) (candidate, gateResult, error) {
+func quarantined(ctx context.Context, in *inputs, ask imageReader, c candidate) (candidate, gateResult, error) {
 	if len(in.quarantine) == 0 {
 		return c, gateResult{}, nil
 	}

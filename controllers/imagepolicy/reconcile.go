@@ -63,16 +63,16 @@ func (r *Reconciler) Reconcile(ctx context.Context, p *imagev1.ImagePolicy) (rec
 // choose searches, and turns what was found into a status.
 func (r *Reconciler) choose(ctx context.Context, in *inputs) (reconciler.Result, error) {
 	r.restoreFirstSeen(in)
-	look := &lookUps{r: r, in: in, left: maxLookUps, started: r.caches().resume(in)}
-	out, err := search(ctx, in, r.caches().rank(in), look)
+	asked := &lookUps{r: r, in: in, left: maxLookUps, started: r.caches().resume(in)}
+	out, err := search(ctx, in, r.caches().rank(in), asked)
 	if err != nil || out.progress != complete {
-		r.caches().searches.Add(in.key(), look.started)
+		r.caches().searches.Add(in.key(), asked.started)
 	}
 	switch {
 	case err != nil:
 		return reconciler.Result{}, asRetry(err)
 	case out.progress != complete:
-		return interrupted(in, &out, !look.started.requested.IsZero()), nil
+		return interrupted(in, &out, !asked.started.requested.IsZero()), nil
 	}
 	r.caches().searches.Remove(in.key())
 	in.policy.Status.Decision = evidence(&out)

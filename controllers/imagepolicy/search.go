@@ -66,7 +66,7 @@ type ranker func(ctx context.Context, top int) ([]policy.Ranked, policy.Decision
 
 // search looks for the best tag that passes every gate. An error is the registry's or
 // a Secret's, and says nothing about the tags; the outcome has what was found before.
-func search(ctx context.Context, in *inputs, rank ranker, ask facts) (outcome, error) {
+func search(ctx context.Context, in *inputs, rank ranker, ask imageReader) (outcome, error) {
 	var out outcome
 	for top := firstTop; ; top *= 10 {
 		ranked, decision, err := rank(ctx, top)
@@ -97,7 +97,7 @@ func search(ctx context.Context, in *inputs, rank ranker, ask facts) (outcome, e
 
 // check leads the ranked candidates that were not checked yet through the gates, until
 // one passes.
-func (out *outcome) check(ctx context.Context, in *inputs, ask facts) error {
+func (out *outcome) check(ctx context.Context, in *inputs, ask imageReader) error {
 	for _, r := range out.ranked[len(out.checked):] {
 		c, err := out.admit(ctx, in, ask, candidate{tag: strings.Clone(r.Tag)})
 		if err == nil && c.gate == "" && in.reflectsDigest() {
@@ -119,7 +119,7 @@ func (out *outcome) check(ctx context.Context, in *inputs, ask facts) error {
 // admit leads a candidate through the gates. What the registry does not find was
 // deleted after the scan. A digest that the last choice was held to may be gone while
 // the tag has another.
-func (out *outcome) admit(ctx context.Context, in *inputs, ask facts, c candidate) (checked, error) {
+func (out *outcome) admit(ctx context.Context, in *inputs, ask imageReader, c candidate) (checked, error) {
 	result, err := out.admitOnce(ctx, in, ask, c)
 	if errors.Is(err, registry.ErrNotFound) && result.digestKept {
 		result, err = out.admitOnce(ctx, in, ask, candidate{tag: c.tag, lost: true})
@@ -131,8 +131,8 @@ func (out *outcome) admit(ctx context.Context, in *inputs, ask facts, c candidat
 	return result, err
 }
 
-func (out *outcome) admitOnce(ctx context.Context, in *inputs, ask facts, c candidate) (checked, error) {
-	for _, name := range policy.LazyGates {
+func (out *outcome) admitOnce(ctx context.Context, in *inputs, ask imageReader, c candidate) (checked, error) {
+	for _, name := range policy.DeferredGates {
 		var said gateResult
 		var err error
 		if c, said, err = gates[name](ctx, in, ask, c); err != nil {
