@@ -53,61 +53,61 @@ const (
 // that customers get names in, only what the provider itself serves is.
 var hosts = map[string]map[Service]owned{
 	aws: {
-		Registry: {whole(`public\.ecr\.aws`,
+		Registry: {anchored(`public\.ecr\.aws`,
 			`[0-9]+\.dkr\.ecr(?:-fips)?\.`+region+`\.`+partitions,
 			`[0-9]+\.dkr-ecr(?:-fips)?\.`+region+`\.on\.(?:aws|amazonwebservices\.com\.cn|amazonwebservices\.eu)`),
 			"<account>.dkr.ecr.<region>.amazonaws.com, public.ecr.aws"},
-		Git: {whole(`git-codecommit(?:-fips)?\.` + region + `\.` + partitions),
+		Git: {anchored(`git-codecommit(?:-fips)?\.` + region + `\.` + partitions),
 			"git-codecommit.<region>.amazonaws.com"},
-		Metrics: {whole(`monitoring(?:-fips)?\.`+region+`\.`+partitions,
+		Metrics: {anchored(`monitoring(?:-fips)?\.`+region+`\.`+partitions,
 			`monitoring(?:-fips)?\.`+region+`\.api\.(?:aws|amazonwebservices\.com\.cn|amazonwebservices\.eu)`,
 			// The second label of an endpoint of a customer's own service is vpce-svc-...
 			`vpce-[a-z0-9-]+\.monitoring(?:-fips)?\.`+region+`\.vpce\.`+partitions),
 			"monitoring.<region>.amazonaws.com, and its VPC endpoints"},
 		// A bucket may be the first labels, and is served by S3 itself.
-		Storage: {whole(`(?:[a-z0-9][a-z0-9.-]*\.)?s3\.amazonaws\.com`,
+		Storage: {anchored(`(?:[a-z0-9][a-z0-9.-]*\.)?s3\.amazonaws\.com`,
 			`(?:[a-z0-9][a-z0-9.-]*\.)?s3(?:-fips)?(?:\.dualstack)?\.`+region+`\.`+partitions,
 			`(?:[a-z0-9][a-z0-9.-]*\.)?s3-(?:us|eu|ap|sa)(?:-[a-z]+)+-[0-9]+\.amazonaws\.com`,
 			`(?:[a-z0-9][a-z0-9.-]*\.)?bucket\.vpce-[a-z0-9]+-[a-z0-9-]+\.s3\.`+region+`\.vpce\.`+partitions),
 			"s3.<region>.amazonaws.com, and its VPC endpoints"},
-		Tokens: {whole(`sts\.amazonaws\.com`, `sts(?:-fips)?\.`+region+`\.`+partitions,
+		Tokens: {anchored(`sts\.amazonaws\.com`, `sts(?:-fips)?\.`+region+`\.`+partitions,
 			`sts(?:-fips)?\.`+region+`\.api\.(?:aws|amazonwebservices\.com\.cn|amazonwebservices\.eu)`,
 			`vpce-[a-z0-9-]+\.sts\.`+region+`\.vpce\.`+partitions),
 			"sts.<region>.amazonaws.com, and its VPC endpoints"},
-		Keys: {whole(`(?:kms|sts)(?:-fips)?\.`+region+`\.`+partitions,
+		Keys: {anchored(`(?:kms|sts)(?:-fips)?\.`+region+`\.`+partitions,
 			`(?:kms|sts)(?:-fips)?\.`+region+`\.api\.(?:aws|amazonwebservices\.com\.cn|amazonwebservices\.eu)`),
 			"kms.<region>.amazonaws.com"},
 	},
 	azure: {
-		Registry: {whole(`(?:[a-z0-9-]+\.)+azurecr\.(?:io|cn|de|us)`), "*.azurecr.io"},
+		Registry: {anchored(`(?:[a-z0-9-]+\.)+azurecr\.(?:io|cn|de|us)`), "*.azurecr.io"},
 		// Names of two labels below visualstudio.com are tunnels to customers' machines.
-		Git: {whole(`dev\.azure\.com`, `[a-z0-9-]+\.visualstudio\.com`), "dev.azure.com, <organization>.visualstudio.com"},
-		Storage: {whole(`[a-z0-9]{3,24}(?:-secondary)?\.blob\.core\.(?:windows\.net|chinacloudapi\.cn|usgovcloudapi\.net)`,
+		Git: {anchored(`dev\.azure\.com`, `[a-z0-9-]+\.visualstudio\.com`), "dev.azure.com, <organization>.visualstudio.com"},
+		Storage: {anchored(`[a-z0-9]{3,24}(?:-secondary)?\.blob\.core\.(?:windows\.net|chinacloudapi\.cn|usgovcloudapi\.net)`,
 			`[a-z0-9]{3,24}\.z[0-9]{1,2}\.blob\.storage\.azure\.net`),
 			"<account>.blob.core.windows.net"},
-		Keys: {whole(`[a-z0-9-]+\.(?:vault|managedhsm)\.(?:azure\.net|azure\.cn|usgovcloudapi\.net|microsoftazure\.de)`),
+		Keys: {anchored(`[a-z0-9-]+\.(?:vault|managedhsm)\.(?:azure\.net|azure\.cn|usgovcloudapi\.net|microsoftazure\.de)`),
 			"<name>.vault.azure.net, <name>.managedhsm.azure.net"},
 		// Azure Relay hands what is sent to names of this domain to machines of customers.
 		Events: {whole(`[a-z0-9-]+\.servicebus\.(?:windows\.net|chinacloudapi\.cn|usgovcloudapi\.net)`),
 			"<namespace>.servicebus.windows.net"},
 	},
 	gcp: {
-		Registry: {whole(`(?:[a-z0-9-]+\.)*gcr\.io`, `[a-z0-9-]+-docker\.pkg\.dev`, `docker\.s3nsregistry\.fr`),
+		Registry: {anchored(`(?:[a-z0-9-]+\.)*gcr\.io`, `[a-z0-9-]+-docker\.pkg\.dev`, `docker\.s3nsregistry\.fr`),
 			"gcr.io, *.gcr.io, <location>-docker.pkg.dev"},
-		Git: {whole(`source\.developers\.google\.com`, `[a-z0-9-]+-git\.[a-z0-9-]+(?:\.p)?\.sourcemanager\.dev`),
+		Git: {anchored(`source\.developers\.google\.com`, `[a-z0-9-]+-git\.[a-z0-9-]+(?:\.p)?\.sourcemanager\.dev`),
 			"source.developers.google.com, *.sourcemanager.dev"},
-		Metrics: {whole(`monitoring\.googleapis\.com`, `monitoring\.mtls\.googleapis\.com`, `monitoring\.[a-z0-9-]+\.rep\.googleapis\.com`,
+		Metrics: {anchored(`monitoring\.googleapis\.com`, `monitoring\.mtls\.googleapis\.com`, `monitoring\.[a-z0-9-]+\.rep\.googleapis\.com`,
 			`monitoring-[a-z0-9-]+\.p\.googleapis\.com`, `monitoring\.s3nsapis\.fr`),
 			"monitoring.googleapis.com"},
-		Storage: {whole(`storage\.googleapis\.com`, `storage\.mtls\.googleapis\.com`, `storage\.[a-z0-9-]+\.rep\.googleapis\.com`,
+		Storage: {anchored(`storage\.googleapis\.com`, `storage\.mtls\.googleapis\.com`, `storage\.[a-z0-9-]+\.rep\.googleapis\.com`,
 			`storage-[a-z0-9-]+\.p\.googleapis\.com`, `storage\.s3nsapis\.fr`),
 			"storage.googleapis.com"},
 		Events: {whole(`pubsub\.googleapis\.com`), "pubsub.googleapis.com"},
 	},
 }
 
-// whole matches a host that is one of the patterns from end to end.
-func whole(patterns ...string) *regexp.Regexp {
+// anchored matches a host that is one of the patterns from end to end.
+func anchored(patterns ...string) *regexp.Regexp {
 	return regexp.MustCompile(`^(?:` + strings.Join(patterns, "|") + `)$`)
 }
 
