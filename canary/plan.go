@@ -162,7 +162,7 @@ func (p *Plan) setHooks(webhooks []flaggerv1.CanaryWebhook) error {
 // none. The URL is not repeated: it may hold a secret.
 func uncallable(w flaggerv1.CanaryWebhook) (field, why string) {
 	u, err := url.Parse(w.URL)
-	if w.URL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return "url", "it is no URL such as https://host/path"
 	}
 	if _, err := w.GetTimeout(); err != nil {

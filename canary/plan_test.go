@@ -262,7 +262,7 @@ func FuzzStages(f *testing.F) {
 func TestWebhooksAndGatesOfAPlan(t *testing.T) {
 	c := object("istio", func(s *flaggerv1.CanarySpec) {
 		s.Analysis.StepWeight = 50
-		s.Analysis.Webhooks = []flaggerv1.CanaryWebhook{{Name: "load"}, {Name: "gate", Type: confirmPromotion}}
+		s.Analysis.Webhooks = []flaggerv1.CanaryWebhook{{Name: "load", URL: "http://load/"}, {Name: "gate", URL: "http://gate/", Type: confirmPromotion}}
 	})
 	c.Annotations = map[string]string{flaggerv1.GatesAnnotation: " confirm-rollout,confirm-promotion "}
 	plan, err := NewPlan(c, Limits{})
@@ -285,11 +285,11 @@ func TestWebhooksAndGatesOfAPlan(t *testing.T) {
 func TestAWebhookThatCannotBeCalledIsRefusedBeforeARelease(t *testing.T) {
 	for url, wantRefused := range map[string]bool{
 		"http://load tester/": true, "loadtester/": true, "ftp://loadtester/": true, "http://hunter2@ /": true,
-		"http://loadtester.test/": false, "https://loadtester/gate?token=hunter2": false,
+		"": true, "http://loadtester.test/": false, "https://loadtester/gate?token=hunter2": false,
 	} {
 		c := object("istio", func(s *flaggerv1.CanarySpec) {
 			s.Analysis.StepWeight = 50
-			s.Analysis.Webhooks = []flaggerv1.CanaryWebhook{{Name: "load"}, {Name: "gate", URL: url}}
+			s.Analysis.Webhooks = []flaggerv1.CanaryWebhook{{Name: "load", URL: "http://load/"}, {Name: "gate", URL: url}}
 		})
 		_, err := NewPlan(c, Limits{})
 		var refused *Refused

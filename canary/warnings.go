@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 // warning is about a field, if it is set as the owner can hardly mean it.
@@ -20,7 +21,7 @@ type warning struct {
 // a plan was made of.
 func warningsAbout(c *flaggerv1.Canary, p Plan) (said []string) {
 	a := c.Spec.Analysis
-	for _, w := range slices.Concat(unroutedFields(a, p), stepFields(a, p), limits(c), hookFields(a, p)) {
+	for _, w := range slices.Concat(groups(c), unroutedFields(a, p), stepFields(a, p), limits(c), hookFields(a, p)) {
 		if w.set {
 			said = append(said, w.text)
 		}
@@ -31,6 +32,32 @@ func warningsAbout(c *flaggerv1.Canary, p Plan) (said []string) {
 		}
 	}
 	return said
+}
+
+// groups are those of references whose kind alone counts, as in Flagger.
+func groups(c *flaggerv1.Canary) (about []warning) {
+	target, scaler := c.Spec.TargetRef, c.Spec.AutoscalerRef
+	want := "apps/v1"
+	if target.Kind == "Service" {
+		want = "v1"
+	}
+	known := target.APIVersion == "" || provider.TargetsKnative(c) || groupOf(target.APIVersion) == groupOf(want)
+	about = append(about, warning{!known, fmt.Sprintf("spec.targetRef.apiVersion: %s is taken for %s", target.APIVersion, want)})
+	if scaler == nil {
+		return about
+	}
+	want = map[string]string{"HorizontalPodAutoscaler": "autoscaling/v2", "ScaledObject": "keda.sh/v1alpha1"}[scaler.Kind]
+	known = scaler.APIVersion == "" || want == "" || groupOf(scaler.APIVersion) == groupOf(want)
+	return append(about, warning{!known, fmt.Sprintf("spec.autoscalerRef.apiVersion: %s is taken for %s", scaler.APIVersion, want)})
+}
+
+// groupOf is the group of an API version; Kubernetes' own core has none.
+func groupOf(apiVersion string) string {
+	group, _, found := strings.Cut(apiVersion, "/")
+	if !found {
+		return ""
+	}
+	return group
 }
 
 // unroutedFields are those about users where nothing moves any.
@@ -150,6 +177,8 @@ func unitFields(m flaggerv1.CanaryMetric, own bool) []warning {
 		{percent && ends.Max != nil && *ends.Max < 100,
 			fmt.Sprintf("thresholdRange.max: a canary fails that answers more than %v %% of its requests well; min is the least that is good",
 				deref(ends.Max))},
+		{m.Name == duration && !own && m.ThresholdRange != nil && ends.Max != nil && *ends.Max == 0,
+			"thresholdRange.max: no request takes 0 ms, so that no canary passes; set it to more"},
 		{m.Name == duration && !own && m.ThresholdRange != nil && ends.Max != nil && *ends.Max > 0 && *ends.Max < 1,
 			fmt.Sprintf("thresholdRange.max: %v is in milliseconds: 500 is what half a second is", deref(ends.Max))},
 	}

@@ -93,6 +93,26 @@ func TestWhatHardlyMeansWhatWasMeantIsSaid(t *testing.T) {
 			edit: func(s *flaggerv1.CanarySpec) { s.Analysis.StepWeight, s.Analysis.Interval = 10, "1m5" },
 			want: []string{`spec.analysis.interval: "1m5" is no duration such as 30s or 1m; checks are 1m0s apart`},
 		},
+		"a target of a group that is no more": {edit: func(s *flaggerv1.CanarySpec) {
+			s.Analysis.StepWeight, s.TargetRef.APIVersion = 10, "extensions/v1beta1"
+		}, want: []string{"spec.targetRef.apiVersion: extensions/v1beta1 is taken for apps/v1"}},
+		"a target of another version": {
+			edit: func(s *flaggerv1.CanarySpec) { s.Analysis.StepWeight, s.TargetRef.APIVersion = 10, "apps/v1beta2" },
+		},
+		"a Service of Knative": {edit: func(s *flaggerv1.CanarySpec) {
+			s.Analysis.StepWeight, s.TargetRef.Kind, s.TargetRef.APIVersion = 10, "Service", "serving.knative.dev/v1"
+		}},
+		"a Service of another group": {edit: func(s *flaggerv1.CanarySpec) {
+			s.Analysis.StepWeight, s.TargetRef.Kind, s.TargetRef.APIVersion = 10, "Service", "core/v1"
+		}, want: []string{"spec.targetRef.apiVersion: core/v1 is taken for v1"}},
+		"an autoscaler of another group": {edit: func(s *flaggerv1.CanarySpec) {
+			s.Analysis.StepWeight = 10
+			s.AutoscalerRef = &flaggerv1.AutoscalerReference{APIVersion: "apps/v1", Kind: "HorizontalPodAutoscaler", Name: "x"}
+		}, want: []string{"spec.autoscalerRef.apiVersion: apps/v1 is taken for autoscaling/v2"}},
+		"an autoscaler of an earlier version": {edit: func(s *flaggerv1.CanarySpec) {
+			s.Analysis.StepWeight = 10
+			s.AutoscalerRef = &flaggerv1.AutoscalerReference{APIVersion: "autoscaling/v2beta2", Kind: "HorizontalPodAutoscaler", Name: "x"}
+		}},
 		"an interval of nothing": {edit: func(s *flaggerv1.CanarySpec) { s.Analysis.StepWeight, s.Analysis.Interval = 10, "0s" },
 			want: []string{"spec.analysis.interval: 0s is raised to the minimum of 10s"}},
 		"a gate that nobody comes to": {edit: func(s *flaggerv1.CanarySpec) {
@@ -166,6 +186,9 @@ func TestMetricsThatAreComparedWithLittleAreSaid(t *testing.T) {
 		},
 		"seconds": {
 			flaggerv1.CanaryMetric{Name: duration, ThresholdRange: ends(nil, ptr.To(0.5))}, []string{"thresholdRange.max: 0.5 is in milliseconds"},
+		},
+		"no time at all": {
+			flaggerv1.CanaryMetric{Name: duration, ThresholdRange: ends(nil, ptr.To(0.0))}, []string{"thresholdRange.max: no request"},
 		},
 		"variables of no template": {
 			flaggerv1.CanaryMetric{Name: successRate, Threshold: 99, TemplateVariables: map[string]string{"a": "b"}},

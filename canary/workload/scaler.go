@@ -124,8 +124,8 @@ func (a *autoscaler) ensureCopy(ctx context.Context, seen Copies) error {
 		if had, err := a.scope.read(ctx, a.kind.GroupVersionKind, copied.GetName()); err != nil || had != nil {
 			return err
 		}
-		return fmt.Errorf("spec.autoscalerRef: %s %s/%s does not exist; create it, or correct the reference",
-			a.kind.Kind, a.scope.canary.Namespace, a.name())
+		return fmt.Errorf("spec.autoscalerRef: %s %s/%s %w; create it, or correct the reference",
+			a.kind.Kind, a.scope.canary.Namespace, a.name(), ErrMissing)
 	}
 	written, err := controllerutil.CreateOrPatch(ctx, a.scope.live, copied, func() error {
 		had := copied.DeepCopy()

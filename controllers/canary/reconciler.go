@@ -97,7 +97,7 @@ func notReady(message string) error {
 // Reconcile implements [reconciler.Controller].
 func (r *Reconciler) Reconcile(ctx context.Context, c *flaggerv1.Canary) (reconciler.Result, error) {
 	result, err := r.reconcile(ctx, c)
-	if errors.Is(err, router.ErrNotInstalled) || errors.Is(err, router.ErrMissing) {
+	if errors.Is(err, router.ErrNotInstalled) || isMissing(err) {
 		err = reconciler.Waiting(err, installDelay)
 	}
 	if waitsForPlace(err) {
@@ -105,6 +105,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, c *flaggerv1.Canary) (reconc
 	}
 	return result, err
 }
+
+// isMissing reports whether an object of the owner's is not there that copies or routes are
+// made of.
+func isMissing(err error) bool { return errors.Is(err, router.ErrMissing) || errors.Is(err, workload.ErrMissing) }
 
 // waitsForPlace reports whether others are in the way of a copy, or of its users, and may
 // be gone by themselves.
@@ -171,7 +175,7 @@ func (r *Reconciler) stopMeasuring(uid types.UID) {
 // Reason implements [reconciler.Controller].
 func (r *Reconciler) Reason(err error) string {
 	switch {
-	case waitsForPlace(err), errors.Is(err, router.ErrMissing):
+	case waitsForPlace(err), isMissing(err):
 		return flaggerv1.NotReadyReason
 	case errors.Is(err, router.ErrNotInstalled):
 		return flaggerv1.NotInstalledReason
