@@ -101,8 +101,6 @@ func stepFields(a *flaggerv1.CanaryAnalysis, p Plan) []warning {
 				a.StepWeight, most)},
 		{a.StepWeightPromotion < 0,
 			fmt.Sprintf("spec.analysis.stepWeightPromotion: %d is no percentage; users go back at once", a.StepWeightPromotion)},
-		{a.StepWeightPromotion > 0 && p.InPlace,
-			"spec.analysis.stepWeightPromotion: has no meaning for a StatefulSet, all of whose pods become the primary"},
 	}
 }
 

@@ -74,11 +74,6 @@ func TestWhatHardlyMeansWhatWasMeantIsSaid(t *testing.T) {
 			"kubernetes", analysis(flaggerv1.CanaryAnalysis{Iterations: -1}), []string{"spec.analysis.iterations: has no effect"},
 		},
 		"checks where nothing routes": {"kubernetes", analysis(flaggerv1.CanaryAnalysis{Iterations: 3}), nil},
-		"steps back of a StatefulSet": {
-			"kubernetes", func(s *flaggerv1.CanarySpec) {
-				s.TargetRef.Kind, s.Analysis.StepWeight, s.Analysis.StepWeightPromotion = "StatefulSet", 50, 10
-			}, []string{"spec.analysis.stepWeightPromotion: has no meaning for a StatefulSet"},
-		},
 		"no failed check at all": {edit: func(s *flaggerv1.CanarySpec) { s.Analysis.StepWeight, s.Analysis.Threshold = 10, 0 },
 			want: []string{"spec.analysis.threshold: 0 is taken for 1"}},
 		"no time to become ready": {
