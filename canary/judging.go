@@ -63,6 +63,11 @@ func (p *Plan) setJudge(a *flaggerv1.CanaryAnalysis) error {
 	if judging.Warmup, err = j.GetWarmup(); err != nil {
 		return &Refused{judgeField + ".warmup", err.Error()}
 	}
+	waits := time.Duration(p.lastJudged()+1)*p.Interval + cmp.Or(p.Deadline, flaggerv1.DefaultProgressDeadline)
+	if judging.Warmup >= waits {
+		return &Refused{judgeField + ".warmup", fmt.Sprintf("nothing of the canary would count before the time for a verdict is up, %s "+
+			"after it gets users: shorten it, or lengthen the steps or spec.progressDeadlineSeconds", waits)}
+	}
 	sampled := *a
 	if a.Sampling != nil { // disabled are those for thresholds
 		sampled.Sampling = &flaggerv1.CanarySampling{Interval: a.Sampling.Interval}

@@ -175,6 +175,10 @@ func TestWhatTheJudgeNeeds(t *testing.T) {
 		"no number": {"istio", func(s *flaggerv1.CanarySpec) {
 			s.Analysis.StepWeight, s.Analysis.Judge.Alpha = 10, "little"
 		}, judgeField + ".alpha", nil},
+		"a warm-up that is longer than a release waits": {"istio", func(s *flaggerv1.CanarySpec) {
+			s.Analysis.Interval, s.Analysis.StepWeight, s.Analysis.MaxWeight, s.Analysis.Judge.Warmup = "1m", 10, 20, "12m"
+			s.ProgressDeadlineSeconds = ptr.To(int32(600))
+		}, judgeField + ".warmup", nil},
 		"a warm-up of a day": {"istio", func(s *flaggerv1.CanarySpec) {
 			s.Analysis.StepWeight, s.Analysis.Judge.Warmup = 10, "1440m"
 		}, judgeField + ".warmup", nil},
