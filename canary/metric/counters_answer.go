@@ -148,7 +148,10 @@ func (a countersAnswer) sample(s labelledSample) (one counter.Sample, err error)
 	if errors.Is(err, ErrNoValues) && counter.Class(s.Labels.Class) == counter.Bucket {
 		value, err = 0, nil // the fraction of a native histogram that has counted nothing
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrNoValues):
+		return one, fmt.Errorf("the counter of %s of %s of the %s is no number", s.Labels.Class, cmp.Or(key.pod, key.instance), key.arm)
+	case err != nil:
 		return one, err
 	}
 	one = counter.Sample{

@@ -325,7 +325,11 @@ func TestReadingsOfCounters(t *testing.T) {
 			series: []string{one("arm=canary class=bucket le=x"+pod, "7")}, err: `its bound is "x"`,
 		},
 		"a counter that is no number": {
-			series: []string{one("arm=canary class=requests"+pod, "NaN")}, err: "no values",
+			series: []string{one("arm=canary class=requests"+pod, "NaN")},
+			err:    "the counter of requests of podinfo-1 of the canary is no number",
+		},
+		"a counter without end": {
+			series: []string{one("arm=canary class=requests"+pod, "+Inf")}, err: "the counter of requests of podinfo-1 of the canary is +Inf",
 		},
 		"a counter below zero": {
 			series: []string{one("arm=canary class=requests"+pod, "-1")}, err: "is -1",
