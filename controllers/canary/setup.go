@@ -162,7 +162,7 @@ func (r *Reconciler) assemble(p platform, opts reconciler.Options) ([]manager.Ru
 		status: live.workload, workloads: workloads, routing: routing, watcher: watcher, recorder: r.notifier,
 		clock: r.clock,
 	}
-	return append(runnables, r.notifier.hooks, r.notifier.alerts), nil
+	return append(runnables, r.notifier.hooks), nil
 }
 
 // writers are clients that read no object twice, and leave out for a while what somebody

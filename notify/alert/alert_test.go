@@ -10,11 +10,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	goruntime "runtime"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -24,6 +25,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/notify/outbox"
 	"github.com/sluice-cd/sluice/test/golden"
 	"github.com/sluice-cd/sluice/test/make"
 )
@@ -56,21 +58,10 @@ func newChatServer(t *testing.T) *chatServer {
 	return c
 }
 
-// instantClock fires timers at once, except the one that ends the outbox.
-type instantClock struct{ clock.RealClock }
-
-func (e instantClock) NewTimer(d time.Duration) clock.Timer {
-	if d == 5*time.Second {
-		d = time.Hour
-	} else {
-		d = 0
-	}
-	return e.RealClock.NewTimer(d)
-}
-
 // testNotifier is a Notifier with the failures that it reported and what it logged.
 type testNotifier struct {
 	*Notifier
+	outbox   *outbox.Outbox
 	failures []string
 	log      []string
 }
@@ -87,10 +78,14 @@ func newTestNotifier(t *testing.T, opts Options, objects ...client.Object) *test
 	if opts.Reader == nil {
 		opts.Reader = fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build()
 	}
-	opts.Clock = instantClock{}
+	opts.Clock = clock.RealClock{}
+	box, err := outbox.Open(t.TempDir(), clock.RealClock{}, logr.Discard())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.outbox, opts.Outbox = box, box
 	opts.Log = funcr.New(func(_, args string) { d.log = append(d.log, args) }, funcr.Options{})
 	opts.Failed = func(_ *flaggerv1.Canary, err error) { d.failures = append(d.failures, err.Error()) }
-	var err error
 	if d.Notifier, err = New(opts); err != nil {
 		t.Fatal(err)
 	}
@@ -101,10 +96,17 @@ func newTestNotifier(t *testing.T, opts Options, objects ...client.Object) *test
 func (d *testNotifier) deliver(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := d.Start(ctx); err != nil {
-		t.Fatal(err)
+	var ended sync.WaitGroup
+	ended.Go(func() {
+		if err := d.outbox.Start(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	for d.outbox.Waiting() > 0 {
+		goruntime.Gosched()
 	}
+	cancel()
+	ended.Wait()
 }
 
 func provider(spec flaggerv1.AlertProviderSpec) *flaggerv1.AlertProvider {

@@ -2,7 +2,7 @@
 
 // Package alert sends messages about the releases of canaries to chat services.
 //
-//	[Notifier.Send] --queue--> spec.analysis.alerts --severity?--> AlertProvider, its Secret
+//	[Notifier.Send] --outbox-> spec.analysis.alerts --severity?--> AlertProvider, its Secret
 //	                  |                                               |
 //	                  +--> a canary without alerts: the webhook of    +--> slack, msteams,
 //	                       the controller's flags                          discord, rocket, gchat

@@ -21,13 +21,14 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/internal/webhook"
+	"github.com/sluice-cd/sluice/notify/outbox"
 )
 
 const (
 	// timeout of one attempt, as in Flagger.
 	timeout = 5 * time.Second
-	// retries take half a minute, which is what it takes to restart a proxy.
-	retries = 4
+	// kind is that of entries in the outbox.
+	kind = "canary"
 	// maxSuccessStatus is the last status that is a success.
 	maxSuccessStatus = 299
 	// maxFailed bounds the canaries whose failed destinations are kept.
@@ -41,6 +42,8 @@ type Options struct {
 	Reader client.Reader
 	Clock  clock.Clock
 	Log    logr.Logger
+	// Outbox keeps alerts until they are delivered.
+	Outbox *outbox.Outbox
 	// ClusterName is a field of each message, unless it is empty.
 	ClusterName string
 	// Slack or Teams is the webhook for canaries that have no alerts. Teams wins if
@@ -74,17 +77,17 @@ type Alert struct {
 	Fields []Field
 }
 
-// Notifier sends alerts. It is a manager.Runnable: without Start, nothing is sent.
+// Notifier sends alerts through an outbox, of which it is a handler.
 type Notifier struct {
 	opts   Options
 	global *destination // nil is none
 	client *webhook.Client
 	// operatorClient posts to the webhook of the flags, which the guard does not limit.
 	operatorClient *webhook.Client
-	outbox         *webhook.Outbox
 
 	mu     sync.Mutex
 	failed map[types.UID]map[string]bool // by canary: destinations that failed last
+	sent   uint64                        // alerts, which tells those of one moment apart
 }
 
 // New returns a Notifier. The error names the flag that is wrong.
@@ -93,21 +96,16 @@ func New(opts Options) (*Notifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Notifier{
+	n := &Notifier{
 		opts:           opts,
 		global:         global,
 		client:         webhook.NewClient(opts.Clock, opts.Guard),
 		operatorClient: webhook.NewClient(opts.Clock, nil),
-		outbox:         webhook.NewOutbox(opts.Clock),
 		failed:         map[types.UID]map[string]bool{},
-	}, nil
+	}
+	opts.Outbox.Handle(kind, n)
+	return n, nil
 }
-
-// Start implements manager.Runnable.
-func (n *Notifier) Start(ctx context.Context) error { return n.outbox.Start(ctx) }
-
-// NeedLeaderElection implements manager.LeaderElectionRunnable.
-func (n *Notifier) NeedLeaderElection() bool { return n.outbox.NeedLeaderElection() }
 
 // Send queues an alert for each of spec.analysis.alerts whose severity is not above that
 // of the alert, or, for a canary without alerts, for the webhook of the flags.
@@ -117,13 +115,13 @@ func (n *Notifier) Send(a Alert) {
 	about := notification{subject: c.Name + "." + c.Namespace, text: a.Message, severity: a.Severity, fields: n.fields(a)}
 	if c.Spec.Analysis == nil || len(c.Spec.Analysis.Alerts) == 0 {
 		if n.global != nil {
-			n.put(c, *n.global, about)
+			n.put(c, nil, about)
 		}
 		return
 	}
 	for _, alert := range c.Spec.Analysis.Alerts {
 		if accepts(alert.Severity, a.Severity) {
-			n.put(c, n.destination(c, alert), about)
+			n.put(c, &alert.ProviderRef, about)
 		}
 	}
 }
@@ -137,24 +135,6 @@ var severityRanks = map[flaggerv1.AlertSeverity]int{
 // one of this severity.
 func accepts(minimum, severity flaggerv1.AlertSeverity) bool {
 	return severityRanks[severity] >= severityRanks[minimum]
-}
-
-func (n *Notifier) put(c *flaggerv1.Canary, to destination, about notification) {
-	deliver := func(ctx context.Context) { n.report(c, to, n.deliver(ctx, to, about)) }
-	if !n.outbox.Put(c.Namespace, string(c.UID)+"/"+to.name, deliver) {
-		n.opts.Log.Info("dropped an alert: too many are waiting", "name", c.Name, "namespace", c.Namespace, "provider", to.name)
-	}
-}
-
-// deliver resolves the destination and posts, with retries.
-func (n *Notifier) deliver(ctx context.Context, to destination, about notification) error {
-	return n.client.Retry(ctx, retries, func() error {
-		s, e, err := to.resolve(ctx)
-		if err != nil {
-			return err
-		}
-		return n.post(ctx, s, e, about)
-	})
 }
 
 func (n *Notifier) post(ctx context.Context, s service, e endpoint, about notification) error {
@@ -181,7 +161,8 @@ func (n *Notifier) post(ctx context.Context, s service, e endpoint, about notifi
 	return s.checkResponse(e, answer)
 }
 
-// report logs a failure, and calls Failed if the last delivery had not failed as well.
+// report logs a failure, and calls Failed if the last delivery to the destination had not
+// failed as well.
 func (n *Notifier) report(c *flaggerv1.Canary, to destination, err error) {
 	n.mu.Lock()
 	reported := n.failed[c.UID][to.name]
@@ -229,7 +210,7 @@ func (n *Notifier) Check(ctx context.Context, c *flaggerv1.Canary) (on []Depende
 	}
 	var unheard []string
 	for i, alert := range c.Spec.Analysis.Alerts {
-		to := n.destination(c, alert)
+		to := n.destination(c.Namespace, alert.ProviderRef)
 		if to.key.Name != "" {
 			on = append(on, Dependency{flaggerv1.GroupVersion.WithKind(flaggerv1.AlertProviderKind), to.key})
 		}

@@ -343,7 +343,7 @@ func TestAnAlertOutlivesARestartOfTheAPIServer(t *testing.T) {
 
 func TestAlertsThatDoNotFitAreLogged(t *testing.T) {
 	d := newTestNotifier(t, Options{})
-	for range 65 {
+	for range 2049 {
 		d.Send(Alert{Canary: podinfo("info")})
 	}
 	if len(d.log) != 1 || !strings.Contains(d.log[0], "dropped an alert") {

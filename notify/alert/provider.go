@@ -72,14 +72,13 @@ func (o Options) global() (*destination, error) {
 }
 
 // destination is what an alert of a canary refers to.
-func (n *Notifier) destination(c *flaggerv1.Canary, alert flaggerv1.CanaryAlert) destination {
-	ref := alert.ProviderRef
-	key := client.ObjectKey{Namespace: cmp.Or(ref.Namespace, c.Namespace), Name: ref.Name}
+func (n *Notifier) destination(namespace string, ref flaggerv1.CrossNamespaceObjectReference) destination {
+	key := client.ObjectKey{Namespace: cmp.Or(ref.Namespace, namespace), Name: ref.Name}
 	to := destination{name: fmt.Sprintf("%s %s", flaggerv1.AlertProviderKind, key), key: key}
-	if n.opts.NoCrossNamespaceRefs && key.Namespace != c.Namespace {
+	if n.opts.NoCrossNamespaceRefs && key.Namespace != namespace {
 		to.key = client.ObjectKey{}
 		to.resolve = func(context.Context) (service, endpoint, error) {
-			return nil, endpoint{}, fmt.Errorf("spec.analysis.alerts.providerRef.namespace: --no-cross-namespace-refs allows only %q", c.Namespace)
+			return nil, endpoint{}, fmt.Errorf("spec.analysis.alerts.providerRef.namespace: --no-cross-namespace-refs allows only %q", namespace)
 		}
 		return to
 	}

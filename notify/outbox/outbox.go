@@ -82,7 +82,7 @@ type Handler interface {
 // started waits. It is safe for concurrent use.
 type Outbox struct {
 	store store
-	clock clock.WithTicker
+	clock clock.Clock
 	log   logr.Logger
 
 	mu       sync.Mutex
@@ -123,7 +123,7 @@ type usage struct {
 }
 
 // Open reads what an earlier process left in the folder, which is made if need be.
-func Open(dir string, c clock.WithTicker, log logr.Logger) (*Outbox, error) {
+func Open(dir string, c clock.Clock, log logr.Logger) (*Outbox, error) {
 	o := &Outbox{
 		store: store{dir: dir}, clock: c, log: log, handlers: map[string]Handler{}, lanes: map[string]*lane{}, ids: map[string]bool{},
 		usage: map[string]*usage{}, receivers: map[string]int{}, changed: make(chan struct{}, 1), metrics: newMetrics(),

@@ -59,7 +59,7 @@ func (r *receiver) seen() []string {
 	return slices.Clone(r.got)
 }
 
-func open(t *testing.T, dir string, c clock.WithTicker, r *receiver) *outbox.Outbox {
+func open(t *testing.T, dir string, c clock.Clock, r *receiver) *outbox.Outbox {
 	t.Helper()
 	o, err := outbox.Open(dir, c, logr.Discard())
 	if err != nil {

@@ -125,6 +125,10 @@ func (w *wiring) canary() error {
 	if err != nil {
 		return err
 	}
+	f.alerts.Outbox, err = w.outbox()
+	if err != nil {
+		return err
+	}
 	canaries := &canary.Reconciler{
 		Provider: f.meshProvider, MetricsServer: f.metricsServer,
 		MinInterval: f.minInterval, Version: w.flags.version, Clock: w.clock, Mesh: mesh,
