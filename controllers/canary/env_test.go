@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -26,6 +27,8 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/wake/waketest"
+	"github.com/sluice-cd/sluice/notify/alert"
+	"github.com/sluice-cd/sluice/notify/outbox"
 )
 
 // testEnv is a reconciler in front of a fake API server, put together as
@@ -69,7 +72,14 @@ func newEnv(t *testing.T, funcs interceptor.Funcs, objects ...client.Object) *te
 // restart puts the reconciler together anew, as after a restart of the process.
 func (e *testEnv) restart(live client.Client) {
 	e.Helper()
-	e.r = &Reconciler{Clock: e.clock, Registry: prometheus.NewRegistry(), Provider: e.r.Provider, MetricsServer: e.r.MetricsServer}
+	messages, err := outbox.Open(e.TempDir(), e.clock, logr.Discard())
+	if err != nil {
+		e.Fatal(err)
+	}
+	e.r = &Reconciler{
+		Clock: e.clock, Registry: prometheus.NewRegistry(), Provider: e.r.Provider, MetricsServer: e.r.MetricsServer,
+		Alerts: alert.Options{Outbox: messages},
+	}
 	p := platform{config: &rest.Config{}, live: clients{workload: live}, caches: map[clusterName]cache.Cache{workloadCluster: e.cache}}
 	if _, err := e.r.assemble(p, reconciler.Options{Clock: e.clock, Recorder: e}); err != nil {
 		e.Fatal(err)

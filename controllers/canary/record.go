@@ -20,6 +20,7 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary"
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/notify/message"
 )
 
 // statusRecorder writes what was decided into the status.
@@ -121,11 +122,23 @@ func eventOf(c *flaggerv1.Canary, e canary.Event) reconciler.Event {
 	metadata := map[string]string{
 		flaggerv1.EventRevision: c.Status.Applied(),
 		flaggerv1.EventWeight:   strconv.Itoa(c.Status.CanaryWeight),
+		flaggerv1.EventState:    standing(c.Status.Phase),
 	}
 	if e.Alert != "" {
 		metadata[flaggerv1.EventSeverity] = string(e.Alert)
 	}
 	return reconciler.Event{Type: kind, Reason: flaggerv1.EventSynced, Message: e.Message, Metadata: metadata}
+}
+
+// standing is how a release stands in a phase, as a commit status has it.
+func standing(phase flaggerv1.CanaryPhase) string {
+	switch phase {
+	case flaggerv1.CanaryPhaseFailed:
+		return message.StateFailure
+	case flaggerv1.CanaryPhaseSucceeded, flaggerv1.CanaryPhaseInitialized:
+		return message.StateSuccess
+	}
+	return message.StatePending
 }
 
 // readiness says whether the canary is Ready, on its way, or stalled. A failed

@@ -140,6 +140,7 @@ func podinfo(severities ...flaggerv1.AlertSeverity) *flaggerv1.Canary {
 func TestEveryKindKeepsTheContract(t *testing.T) {
 	for name := range services {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			t.Run("it writes what the service reads", func(t *testing.T) { testPayload(t, name) })
 			t.Run("it tries again when the service is down", func(t *testing.T) { testRetry(t, name) })
 			t.Run("it reports a refusal without secrets", func(t *testing.T) { testRefusal(t, name) })

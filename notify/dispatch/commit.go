@@ -79,9 +79,6 @@ func repositoryOf(to *destination) Repository {
 	return r
 }
 
-// URLKey is the metadata that is the link of a commit status.
-const URLKey = "url"
-
 // setStatus sets the status of the commit that an event is about.
 func (d *Dispatcher) setStatus(ctx context.Context, to *destination, o order) error {
 	status, err := message.StatusOf(o.Event)
@@ -97,7 +94,8 @@ func (d *Dispatcher) setStatus(ctx context.Context, to *destination, o order) er
 		return err
 	}
 	return d.opts.Forges.SetStatus(ctx, repository, Status{
-		Commit: status.Commit, Context: name, State: status.State, Description: status.Description, URL: o.Event.Metadata[URLKey],
+		Commit: status.Commit, Context: name, State: status.State, Description: status.Description,
+		URL: message.Link(o.Event, status.Commit, to.target.Address),
 	})
 }
 

@@ -14,16 +14,20 @@ import (
 	"testing"
 	"time"
 
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	eventv1 "github.com/fluxcd/pkg/apis/event/v1beta1"
 	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/api/notification/v1beta3"
 	"github.com/sluice-cd/sluice/internal/kinds"
 	"github.com/sluice-cd/sluice/internal/outbound"
@@ -286,12 +290,12 @@ func TestAProviderMayNotPointAtTheController(t *testing.T) {
 }
 
 func TestCommitStatuses(t *testing.T) {
-	const commit = "4d2ee62e1a1b2c3d4e5f60718293a4b5c6d7e8f9"
+	const commit, repository = "4d2ee62e1a1b2c3d4e5f60718293a4b5c6d7e8f9", "https://gitea.example.com/acme/fleet"
 	about := func(e *message.Event) {
 		e.Metadata = map[string]string{group + "revision": "main@sha1:" + commit, group + "commit_status": "update"}
 	}
 	gitea := func(expression string) *v1beta3.Provider {
-		return provider("https://gitea.example.com/acme/fleet", func(p *v1beta3.Provider) { p.Spec.Type, p.Spec.CommitStatusExpr = "gitea", expression })
+		return provider(repository+".git", func(p *v1beta3.Provider) { p.Spec.Type, p.Spec.CommitStatusExpr = "gitea", expression })
 	}
 	for name, tc := range map[string]struct {
 		provider *v1beta3.Provider
@@ -299,13 +303,13 @@ func TestCommitStatuses(t *testing.T) {
 		want     []dispatch.Status
 	}{
 		"a success": {gitea(""), event("done", about), []dispatch.Status{
-			{Commit: commit, Context: "kustomization/shop/abcd", State: "success", Description: "succeeded"}}},
+			{Commit: commit, Context: "kustomization/shop/abcd", State: "success", Description: "succeeded", URL: repository}}},
 		"a failure": {gitea(""), event("no", about, func(e *message.Event) { e.Severity, e.Reason = "error", "BuildFailed" }), []dispatch.Status{
-			{Commit: commit, Context: "kustomization/shop/abcd", State: "failure", Description: "build failed"}}},
+			{Commit: commit, Context: "kustomization/shop/abcd", State: "failure", Description: "build failed", URL: repository}}},
 		"what goes on": {gitea(""), event("now", about, func(e *message.Event) { e.Reason = "Progressing" }), []dispatch.Status{
-			{Commit: commit, Context: "kustomization/shop/abcd", State: "pending", Description: "progressing"}}},
+			{Commit: commit, Context: "kustomization/shop/abcd", State: "pending", Description: "progressing", URL: repository}}},
 		"a name of one's own": {gitea("event.involvedObject.name + '/' + provider.metadata.name + '/' + alert.metadata.name"), event("done", about),
-			[]dispatch.Status{{Commit: commit, Context: "shop/room/all", State: "success", Description: "succeeded"}}},
+			[]dispatch.Status{{Commit: commit, Context: "shop/room/all", State: "success", Description: "succeeded", URL: repository}}},
 		"about no commit": {gitea(""), event("done"), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -352,5 +356,55 @@ func TestEventsOfOthers(t *testing.T) {
 	b.deliver(t)
 	if diff := cmp.Diff([]string{"done"}, r.got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestTheStepsOfACanaryShowOnItsCommit(t *testing.T) {
+	const commit, next = "4d2ee62e1a1b2c3d4e5f60718293a4b5c6d7e8f9", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	labels := map[string]string{"kustomize.toolkit.fluxcd.io/name": "shop", "kustomize.toolkit.fluxcd.io/namespace": "flux-system"}
+	step := func(state, text string, edit ...func(*message.Event)) message.Event {
+		return event(text, append(edit, func(e *message.Event) {
+			e.InvolvedObject.APIVersion, e.InvolvedObject.Kind, e.Reason = "flagger.app/v1beta1", "Canary", "Synced"
+			e.Metadata = map[string]string{"flagger.app/state": state, "flagger.app/revision": "5f7c9"}
+		})...)
+	}
+	warning := func(e *message.Event) { e.Severity = "error" }
+	canary := &flaggerv1.Canary{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "shop"}}
+	canary.Spec.TargetRef = flaggerv1.LocalObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "shop"}
+	k := &kustomizev1.Kustomization{ObjectMeta: metav1.ObjectMeta{Namespace: "flux-system", Name: "shop"}}
+	k.Spec.SourceRef.Kind, k.Spec.SourceRef.Name = "GitRepository", "fleet"
+	k.Status.LastAppliedRevision, k.Status.LastAttemptedRevision = "main@sha1:"+next, "main@sha1:"+commit
+	for name, tc := range map[string]struct {
+		labels map[string]string
+		source string // revision of the artifact
+		event  message.Event
+		want   []dispatch.Status
+	}{
+		"a step": {labels, commit, step("pending", "Advance shop.apps canary weight 20"), []dispatch.Status{
+			{Commit: commit, Context: "canary/shop/abcd", State: "pending", Description: "Advance shop.apps canary weight 20", URL: "https://ui/apps/shop"}}},
+		"a check that failed once": {labels, commit, step("pending", "Halt advancement", warning), []dispatch.Status{
+			{Commit: commit, Context: "canary/shop/abcd", State: "pending", Description: "Halt advancement", URL: "https://ui/apps/shop"}}},
+		"the promotion": {labels, commit, step("success", "Promotion completed!"), []dispatch.Status{
+			{Commit: commit, Context: "canary/shop/abcd", State: "success", Description: "Promotion completed!", URL: "https://ui/apps/shop"}}},
+		"the rollback": {labels, commit, step("failure", "Rolling back", warning), []dispatch.Status{
+			{Commit: commit, Context: "canary/shop/abcd", State: "failure", Description: "Rolling back", URL: "https://ui/apps/shop"}}},
+		"a target that nobody applied":                    {nil, commit, step("pending", "Advance"), nil},
+		"a Kustomization that has yet to say what it did": {labels, next, step("pending", "Advance"), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			target := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "shop", Labels: tc.labels}}
+			source := &sourcev1.GitRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "flux-system", Name: "fleet"}}
+			source.Status.Artifact = &meta.Artifact{Revision: "main@sha1:" + tc.source}
+			gitea := provider("https://gitea.example.com/acme/fleet", func(p *v1beta3.Provider) { p.Spec.Type = "gitea" })
+			b := newBench(t, nil, canary, target, k, source, gitea, alert(func(s *v1beta3.AlertSpec) {
+				s.EventSources = []v1beta3.EventSource{{Kind: "Canary", Name: "*"}}
+				s.EventMetadata = map[string]string{"url": "https://ui/{namespace}/{name}"}
+			}))
+			b.Take(tc.event)
+			b.deliver(t)
+			if diff := cmp.Diff(tc.want, b.forges.got); diff != "" {
+				t.Errorf("%s\n%v", diff, b.told.all)
+			}
+		})
 	}
 }

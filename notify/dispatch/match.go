@@ -94,7 +94,7 @@ func (h eventHandler) Deliver(ctx context.Context, entry outbox.Entry) error {
 		if !selected {
 			continue
 		}
-		if err := h.address(ctx, entry.ID, alert, e); err != nil {
+		if err := h.address(ctx, entry, alert, e); err != nil {
 			return err
 		}
 	}
@@ -154,7 +154,7 @@ func (d *Dispatcher) hasLabels(ctx context.Context, alert *v1beta3.Alert, source
 }
 
 // address puts a message for the Provider of an Alert, unless that takes none of the sort.
-func (d *Dispatcher) address(ctx context.Context, event string, alert *v1beta3.Alert, e message.Event) error {
+func (d *Dispatcher) address(ctx context.Context, entry outbox.Entry, alert *v1beta3.Alert, e message.Event) error {
 	if d.opts.NoCrossNamespaceRefs && e.InvolvedObject.Namespace != alert.Namespace {
 		d.tell(alert, v1beta3.DispatchFailedReason,
 			"discarding event, access denied to cross-namespace sources: alert '%s/%s' can't process event from '%s'",
@@ -169,6 +169,11 @@ func (d *Dispatcher) address(ctx context.Context, event string, alert *v1beta3.A
 		return nil
 	case err != nil:
 		return &outbox.Temporary{Err: fmt.Errorf("reading provider %s: %w", alert.Spec.ProviderRef.Name, err)}
+	}
+	if message.CommitStatus[provider.Spec.Type] {
+		if e, err = d.withCommit(ctx, e, entry.Added); err != nil {
+			return err
+		}
 	}
 	if provider.Spec.Suspend || message.Skip(provider.Spec.Type, e) != "" {
 		return nil
@@ -185,7 +190,7 @@ func (d *Dispatcher) address(ctx context.Context, event string, alert *v1beta3.A
 		return fmt.Errorf("encoding a message: %w", err)
 	}
 	err = d.opts.Outbox.Put(outbox.Entry{
-		ID: kindMessage + "/" + digest(event+"\x00"+string(alert.UID)), Kind: kindMessage, Namespace: alert.Namespace,
+		ID: kindMessage + "/" + digest(entry.ID+"\x00"+string(alert.UID)), Kind: kindMessage, Namespace: alert.Namespace,
 		Receiver: alert.Namespace + "/" + provider.Name, Order: about(e), Body: body,
 	})
 	if errors.Is(err, outbox.ErrFull) {

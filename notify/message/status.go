@@ -4,6 +4,7 @@ package message
 
 import (
 	"fmt"
+	"net/url"
 	"regexp"
 	"strings"
 
@@ -48,17 +49,40 @@ func StatusOf(e Event) (Status, error) {
 		Commit: commit, State: StateSuccess, Description: Describe(e),
 		Name: strings.ToLower(e.InvolvedObject.Kind + "/" + e.InvolvedObject.Name),
 	}
-	switch {
+	switch said := e.Metadata[StateKey]; {
+	case said == StatePending, said == StateSuccess, said == StateFailure:
+		// A check that failed once is a warning, and does not end the release.
+		status.State, status.Description = said, e.Message
 	case failed(e):
 		status.State = StateFailure
-	case progressing[e.Reason] || e.Metadata[StateKey] == StatePending:
+	case progressing[e.Reason]:
 		status.State = StatePending
 	}
 	return status, nil
 }
 
-// StateKey is the metadata by which an event says that what it is about goes on.
+// StateKey is the metadata by which the event of a Canary says how the release stands.
 const StateKey = "state"
+
+// Link is the address that a commit status leads to: the metadata url, in which {kind},
+// {namespace}, {name} and {commit} stand for the object and the commit, or else the
+// repository, if that is a page.
+func Link(e Event, commit, repository string) string {
+	link := e.Metadata[linkKey]
+	if link == "" {
+		if u, err := parse(repository); err == nil {
+			u.User = nil
+			return strings.TrimSuffix(u.String(), ".git")
+		}
+		return ""
+	}
+	o := e.InvolvedObject
+	return strings.NewReplacer("{kind}", url.PathEscape(o.Kind), "{namespace}", url.PathEscape(o.Namespace),
+		"{name}", url.PathEscape(o.Name), "{commit}", commit).Replace(link)
+}
+
+// linkKey is the metadata that is the link of a commit status.
+const linkKey = "url"
 
 // commitHash is the hash of a commit at the end of a revision: main@sha1:1234..., or as it
 // was before, main/1234....

@@ -21,6 +21,7 @@ import (
 
 	imageautov1 "github.com/fluxcd/image-automation-controller/api/v1"
 	imagereflv1 "github.com/fluxcd/image-reflector-controller/api/v1"
+	notificationup "github.com/fluxcd/notification-controller/api/v1beta3"
 	"github.com/google/go-cmp/cmp"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 	kjson "sigs.k8s.io/json"
@@ -30,6 +31,7 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/api/notification/v1beta3"
 )
 
 // objects is how many random objects are made of every kind.
@@ -105,6 +107,16 @@ var kinds = map[string]struct {
 			{"spec", "counters"},
 			{"status", "conditions", "*", "observedGeneration"},
 		},
+	},
+	"Provider": {
+		upstream:   func() any { return &notificationup.Provider{} },
+		ours:       func() any { return &v1beta3.Provider{} },
+		extensions: [][]string{{"status"}},
+	},
+	"Alert": {
+		upstream:   func() any { return &notificationup.Alert{} },
+		ours:       func() any { return &v1beta3.Alert{} },
+		extensions: [][]string{{"status"}},
 	},
 	"AlertProvider": {
 		upstream:   func() any { return &flaggerup.AlertProvider{} },

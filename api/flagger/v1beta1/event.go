@@ -19,4 +19,7 @@ const (
 	EventWeight = "flagger.app/weight"
 	// EventSeverity is how bad the news is for chat rooms: info, warn or error.
 	EventSeverity = "flagger.app/severity"
+	// EventState is how the release stands, as a commit status has it: pending, success or
+	// failure.
+	EventState = "flagger.app/state"
 )

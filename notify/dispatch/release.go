@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dispatch
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"time"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	eventv1 "github.com/fluxcd/pkg/apis/event/v1beta1"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/notify/message"
+	"github.com/sluice-cd/sluice/notify/outbox"
+)
+
+// Labels by which an applied object names its Kustomization.
+const (
+	labelName      = "kustomize.toolkit.fluxcd.io/name"
+	labelNamespace = "kustomize.toolkit.fluxcd.io/namespace"
+)
+
+// settling is how long the status of a Kustomization may take to say what it applied: its
+// canary begins as soon as the object is there.
+const settling = 30 * time.Second
+
+// withCommit adds the commit of a release to an event of a Canary, so that its steps show
+// on the commit that it is a release of: that which the Kustomization of its target
+// attempted last. An event that names a commit is left as it is, and so is one of a
+// target that no Kustomization of Git applied.
+func (d *Dispatcher) withCommit(ctx context.Context, e message.Event, added time.Time) (message.Event, error) {
+	if e.InvolvedObject.Kind != "Canary" || message.NamesCommit(e) {
+		return e, nil
+	}
+	k, err := d.kustomizationOf(ctx, e)
+	if k == nil || err != nil {
+		return e, ignoreMissing(err)
+	}
+	revision := cmp.Or(k.Status.LastAttemptedRevision, k.Status.LastAppliedRevision)
+	if ahead, err := d.sourceIsAhead(ctx, k, revision); err != nil {
+		return e, ignoreMissing(err)
+	} else if ahead && d.opts.Clock.Since(added) < settling {
+		return e, temporary(fmt.Errorf("waiting for Kustomization %s to say what it applied", client.ObjectKeyFromObject(k)))
+	}
+	if commit, ok := message.CommitOf(cmp.Or(k.Status.LastAppliedOriginRevision, revision)); ok {
+		e.Metadata = maps.Clone(e.Metadata)
+		if e.Metadata == nil {
+			e.Metadata = map[string]string{}
+		}
+		e.Metadata[eventv1.Group+"/"+eventv1.MetaCommitKey] = commit
+	}
+	return e, nil
+}
+
+// ignoreMissing drops errors about what is not there, or may not be read; others are
+// temporary.
+func ignoreMissing(err error) error {
+	if err == nil || apierrors.IsNotFound(err) || apierrors.IsForbidden(err) || apimeta.IsNoMatchError(err) {
+		return nil
+	}
+	return &outbox.Temporary{Err: err}
+}
+
+// kustomizationOf is the Kustomization that applied the target of the Canary of an event,
+// nil if none did.
+func (d *Dispatcher) kustomizationOf(ctx context.Context, e message.Event) (*kustomizev1.Kustomization, error) {
+	var c flaggerv1.Canary
+	if err := d.opts.Live.Get(ctx, client.ObjectKey{Namespace: e.InvolvedObject.Namespace, Name: e.InvolvedObject.Name}, &c); err != nil {
+		return nil, err
+	}
+	version, err := schema.ParseGroupVersion(cmp.Or(c.Spec.TargetRef.APIVersion, "apps/v1"))
+	if err != nil {
+		return nil, nil //nolint:nilerr,nilnil // a canary that cannot work has no commit, either
+	}
+	var target metav1.PartialObjectMetadata
+	target.SetGroupVersionKind(version.WithKind(cmp.Or(c.Spec.TargetRef.Kind, "Deployment")))
+	if err := d.opts.Live.Get(ctx, client.ObjectKey{Namespace: c.Namespace, Name: c.Spec.TargetRef.Name}, &target); err != nil {
+		return nil, err
+	}
+	if target.Labels[labelName] == "" {
+		return nil, nil //nolint:nilnil // nobody applied it
+	}
+	var k kustomizev1.Kustomization
+	err = d.opts.Live.Get(ctx, client.ObjectKey{Namespace: target.Labels[labelNamespace], Name: target.Labels[labelName]}, &k)
+	return &k, err
+}
+
+// sourceIsAhead reports whether a Kustomization has yet to attempt what its GitRepository has.
+func (d *Dispatcher) sourceIsAhead(ctx context.Context, k *kustomizev1.Kustomization, revision string) (bool, error) {
+	if k.Spec.SourceRef.Kind != sourcev1.GitRepositoryKind {
+		return false, nil
+	}
+	var source sourcev1.GitRepository
+	key := client.ObjectKey{Namespace: cmp.Or(k.Spec.SourceRef.Namespace, k.Namespace), Name: k.Spec.SourceRef.Name}
+	if err := d.opts.Live.Get(ctx, key, &source); err != nil {
+		return false, err
+	}
+	return source.Status.Artifact != nil && source.Status.Artifact.Revision != revision, nil
+}
