@@ -23,12 +23,14 @@ const (
 	busyDelay = time.Second
 )
 
-// runInBackground runs the controller as a background task. A run that takes longer
+// inBackground runs the controller as a background task. A run that takes longer
 // than a worker waits goes on to its end, the status patch included; the object comes
 // back for its result, and nothing else happens to it until then.
-func (r *runner[T]) runInBackground(ctx context.Context, req reconcile.Request, obj T) (reconcile.Result, error) {
+func (r *runner[T]) inBackground(
+	ctx context.Context, req reconcile.Request, obj T, run func(context.Context) (reconcile.Result, error),
+) (reconcile.Result, error) {
 	task := background.Request[types.NamespacedName]{Key: req.NamespacedName, Namespace: req.Namespace, Host: r.kind.Host(ctx, obj)}
-	result, err := r.tasks.Run(ctx, task, func(ctx context.Context) (reconcile.Result, error) { return r.run(ctx, req, obj) })
+	result, err := r.tasks.Run(ctx, task, run)
 	switch {
 	case errors.Is(err, background.ErrPending):
 		return reconcile.Result{}, nil

@@ -10,6 +10,7 @@ import (
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/util/workqueue"
@@ -193,9 +194,65 @@ func TestAnObjectForWhoseRunThereIsNoRoomComesBack(t *testing.T) {
 	e.runner.tasks.Limit = 1
 	other := request().NamespacedName
 	other.Name = "other"
-	_, _ = e.runner.runInBackground(t.Context(), reconcile.Request{NamespacedName: other}, app())
+	of := reconcile.Request{NamespacedName: other}
+	_, _ = e.runner.inBackground(t.Context(), of, app(), func(ctx context.Context) (reconcile.Result, error) {
+		return e.runner.run(ctx, of, app())
+	})
 	e.queue.Add(request())
 	if got, err := e.work(t); got.RequeueAfter != busyDelay || err != nil {
 		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+// finalizing is a slow controller whose finalizers end with the errors that a test sends.
+type finalizing struct {
+	slow
+	begun chan struct{}
+	ends  chan error
+}
+
+func (f finalizing) Finalize(context.Context, *kustomizev1.Kustomization) error {
+	f.begun <- struct{}{}
+	return <-f.ends
+}
+
+func TestADeletionThatWaitsForItsHostHoldsNoWorker(t *testing.T) {
+	e := newBackgroundEnv(t)
+	f := finalizing{slow: e.slow, begun: make(chan struct{}, 10), ends: make(chan error)}
+	e.runner.ctrl = f
+	e.runner.kind.Waits = func(*kustomizev1.Kustomization) bool { return true }
+	obj := e.get(t)
+	obj.Finalizers = []string{DefaultFinalizer}
+	if err := e.client.Update(t.Context(), obj); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.client.Delete(t.Context(), e.get(t)); err != nil {
+		t.Fatal(err)
+	}
+	e.begin(t)
+	<-f.begun
+	e.begin(t) // news of the object, which do not cut it short
+	f.ends <- Pending(errors.New("not yet"), time.Hour)
+	if got, err := e.work(t); got.RequeueAfter != time.Hour || err != nil {
+		t.Errorf("the worker got %+v, %v", got, err)
+	}
+	e.letGo(t) // what was asked for meanwhile
+	<-f.begun
+	f.ends <- nil
+	if _, err := e.work(t); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.client.Get(t.Context(), request().NamespacedName, app()); !apierrors.IsNotFound(err) {
+		t.Errorf("the object is still there: %v", err)
+	}
+}
+
+func TestAnObjectThatDoesNotWaitForItsHostRunsInItsWorker(t *testing.T) {
+	e := newBackgroundEnv(t)
+	e.runner.kind.Waits = func(*kustomizev1.Kustomization) bool { return false }
+	go func() { e.outcomes <- outcome{result: Result{Reason: "Done", After: time.Hour}} }()
+	e.queue.Add(request())
+	if got, err := e.work(t); got.RequeueAfter != time.Hour || err != nil || e.runner.tasks.Has(request().NamespacedName) {
+		t.Errorf("the worker got %+v, %v", got, err)
 	}
 }

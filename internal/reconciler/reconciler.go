@@ -60,6 +60,9 @@ type Kind[T Object] struct {
 	// which says nothing holds up no object but its own. Nil means that runs wait
 	// for nothing but the API server.
 	Host func(context.Context, T) string
+	// Waits reports whether runs of an object wait for its Host at all, and with them its
+	// deletion. Nil means that all runs do, and no deletion.
+	Waits func(T) bool
 }
 
 // Observed points at the status fields that the runner keeps. A nil pointer

@@ -73,6 +73,12 @@ func (r *runner[T]) Reconcile(ctx context.Context, req reconcile.Request) (recon
 		return reconcile.Result{RequeueAfter: staleDelay}, nil
 	}
 	if !obj.GetDeletionTimestamp().IsZero() {
+		if r.kind.Waits != nil && r.kind.Waits(obj) {
+			// It is not cut short by the news that made it begin.
+			return r.inBackground(ctx, req, obj, func(ctx context.Context) (reconcile.Result, error) {
+				return r.finalize(context.WithoutCancel(ctx), obj)
+			})
+		}
 		return r.finalize(ctx, obj)
 	}
 	if r.kind.Suspended(obj) {
@@ -82,8 +88,8 @@ func (r *runner[T]) Reconcile(ctx context.Context, req reconcile.Request) (recon
 	if err := r.ensureFinalizer(ctx, obj); err != nil {
 		return r.afterConflict(ctx, err)
 	}
-	if r.kind.Host != nil {
-		return r.runInBackground(ctx, req, obj)
+	if r.kind.Host != nil && (r.kind.Waits == nil || r.kind.Waits(obj)) {
+		return r.inBackground(ctx, req, obj, func(ctx context.Context) (reconcile.Result, error) { return r.run(ctx, req, obj) })
 	}
 	return r.run(ctx, req, obj)
 }
