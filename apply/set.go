@@ -32,6 +32,11 @@ type Set struct {
 // Close forgets everything and stops watching.
 func (s *Set) Close(ctx context.Context) { s.watch.Close(ctx) }
 
+// AccountExists reports whether an identity can be assumed where the objects are.
+func (s *Set) AccountExists(ctx context.Context, as Identity) (bool, error) {
+	return s.engine.AccountExists(ctx, as)
+}
+
 // observe reads an object of the owner.
 func (s *Set) observe(u *unstructured.Unstructured) *decide.Observed {
 	return s.engine.observer.With(s.rules).Observe(u)

@@ -57,6 +57,9 @@ type Informers struct {
 	mapper   meta.RESTMapper
 	log      logr.Logger
 
+	// limits are those of a cluster that is somebody's own; zero is none.
+	limits Limits
+
 	mu       sync.Mutex
 	byTarget map[Target]*informer
 	// owners routes news of labelled objects, and waiting news of awaited ones.
@@ -91,6 +94,18 @@ func New(config *rest.Config, mapper meta.RESTMapper, log logr.Logger, profile *
 		waiting: map[inventory.ID]map[*Subscription]bool{},
 	}, nil
 }
+
+// Limits bound what is kept of a cluster whose owner decides what it answers.
+type Limits struct {
+	// Targets is how many informers there are at most. What is beyond is Unknown.
+	Targets int
+	// Objects is how many objects one informer has at most. A list beyond fails, so that
+	// the objects are Unknown.
+	Objects int
+}
+
+// Limit sets limits, before there is an informer.
+func (s *Informers) Limit(limits Limits) { s.limits = limits }
 
 // Start implements manager.Runnable: it stops all informers when ctx ends.
 func (s *Informers) Start(ctx context.Context) error {
@@ -160,6 +175,9 @@ func (s *Informers) ensure(ctx context.Context, target Target, rules *Rules) *in
 	if inf := s.byTarget[target]; inf != nil {
 		return inf
 	}
+	if s.limits.Targets > 0 && len(s.byTarget) >= s.limits.Targets {
+		return nil
+	}
 	mapping, err := s.mapper.RESTMapping(target.GroupKind(), target.Version)
 	if err != nil {
 		s.log.V(1).Info("kind cannot be watched yet", "kind", target.GroupVersionKind.String(), "reason", err.Error())
@@ -167,7 +185,7 @@ func (s *Informers) ensure(ctx context.Context, target Target, rules *Rules) *in
 	}
 	lw, example := s.listWatch(target, mapping)
 	inf := &informer{
-		SharedIndexInformer: cache.NewSharedIndexInformer(lw, example, 0, cache.Indexers{}),
+		SharedIndexInformer: cache.NewSharedIndexInformer(s.limits.of(lw), example, 0, cache.Indexers{}),
 		users:               map[*Subscription]bool{}, blind: make(chan struct{}),
 	}
 	if err := s.configure(inf, target, rules); err != nil {
