@@ -94,6 +94,9 @@ type Spec struct {
 	Substitution *Substitution
 	// Decrypt decrypts what SOPS encrypted; nil refuses it.
 	Decrypt Decrypt
+	// Masks builds for people without keys: what SOPS encrypted of a Secret is masked, and
+	// the rest is left as it is.
+	Masks bool
 	// Decrypts tells a process of its own that there is a Decrypt, which stays here.
 	Decrypts bool
 }
@@ -137,7 +140,7 @@ type job struct {
 
 func newJob(ctx context.Context, t tree.Tree, spec Spec, bounds Bounds, mem memory) *job {
 	j := &job{overlay: newOverlay(ctx, t, bounds.withDefaults(), mem), spec: spec}
-	j.overlay.decrypt = spec.Decrypt
+	j.overlay.decrypt, j.overlay.masks = spec.Decrypt, spec.Masks
 	return j
 }
 

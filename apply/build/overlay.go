@@ -30,6 +30,7 @@ type overlay struct {
 	// decrypt is that of the spec; nil decrypts nothing. plain are the files that it has
 	// decrypted, by their path.
 	decrypt Decrypt
+	masks   bool // see Spec
 	plain   map[string][]byte
 }
 

@@ -33,7 +33,7 @@ const decryptKey = "kustomize.toolkit.fluxcd.io/decrypt"
 // generated from files that are. It would reach the cluster as it is, and whoever
 // reads it would take the ciphertext for the value.
 func (o *overlay) unsealed(obj *unstructured.Unstructured) error {
-	if keepsEncrypted(obj) {
+	if keepsEncrypted(obj) || o.masks {
 		return nil
 	}
 	field, value := firstSealed(obj.Object, "")
@@ -98,6 +98,9 @@ func (o *overlay) unseal(data []byte, name string) ([]byte, error) {
 // decryptObject decrypts an object in JSON, and the files in the data of a Secret or a
 // ConfigMap, unless the object says that it is to be applied as it is.
 func (o *overlay) decryptObject(data []byte) ([]byte, error) {
+	if o.masks {
+		return maskSealed(data)
+	}
 	// In the data of a Secret, or the binary data of a ConfigMap, base64 hides it.
 	mayHide := bytes.Contains(data, []byte(`"kind":"Secret"`)) || bytes.Contains(data, []byte(`"binaryData":`))
 	if o.decrypt == nil || !mayHide && !bytes.Contains(data, []byte("ENC[")) {
@@ -119,6 +122,29 @@ func (o *overlay) decryptObject(data []byte) ([]byte, error) {
 	for _, field := range []string{"data", "binaryData"} {
 		if err := o.decryptData(obj, field); err != nil {
 			return nil, err
+		}
+	}
+	return obj.MarshalJSON()
+}
+
+// Masked is what stands for a value that SOPS encrypted, as with the CLI of Flux.
+const Masked = "**SOPS**"
+
+// maskSealed masks what SOPS encrypted of a Secret in JSON.
+func maskSealed(data []byte) ([]byte, error) {
+	obj := &unstructured.Unstructured{}
+	if err := obj.UnmarshalJSON(data); err != nil || obj.GetKind() != "Secret" || obj.GroupVersionKind().Group != "" {
+		return data, nil //nolint:nilerr // whoever decodes it next says so
+	}
+	_, whole := obj.Object["sops"]
+	delete(obj.Object, "sops")
+	for field, mask := range map[string]string{"data": base64.StdEncoding.EncodeToString([]byte(Masked)), "stringData": Masked} {
+		values, _ := obj.Object[field].(map[string]any)
+		for name, value := range values {
+			text, _ := value.(string)
+			if whole || ciphertextIn(text, field+"."+name) != "" {
+				values[name] = mask
+			}
 		}
 	}
 	return obj.MarshalJSON()

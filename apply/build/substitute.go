@@ -35,6 +35,8 @@ type Substitution struct {
 	Values map[string]string
 	// Secret are values that no error may show.
 	Secret []string
+	// Lenient lets a variable without value and default stand for nothing.
+	Lenient bool
 	// Always substitutes even without values, for the sake of defaults.
 	Always bool
 }
@@ -78,7 +80,7 @@ func (s *Substitution) appliesTo(res *resource.Resource) bool {
 // value is what a variable stands for.
 func (s *Substitution) value(name string) (string, bool) {
 	value, ok := s.Values[name]
-	return strings.ReplaceAll(value, "\n", ""), ok
+	return strings.ReplaceAll(value, "\n", ""), ok || s.Lenient
 }
 
 // replace substitutes in a JSON object. It does so in its YAML form, where a
