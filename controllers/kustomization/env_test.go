@@ -27,6 +27,7 @@ import (
 	"github.com/sluice-cd/sluice/apply/decrypt"
 	"github.com/sluice-cd/sluice/apply/inventory"
 	"github.com/sluice-cd/sluice/apply/watch"
+	"github.com/sluice-cd/sluice/internal/kubeconfig"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/tree"
 	"github.com/sluice-cd/sluice/test/fake/apiserver"
@@ -169,7 +170,9 @@ func newTestEnv(t *testing.T) *testEnv {
 	go func() { _ = informers.Start(t.Context()) }()
 	e.informers = informers
 	engine := apply.NewEngine(profile, apply.NewClients(e.cluster.Config(), e.cluster.Mapper(), profile.FieldManager), informers, e.clock)
-	e.states = newStates(engine, func(types.NamespacedName) {
+	e.states = newStates(&clusters{
+		local: engine, profile: profile, clock: e.clock, log: logr.Discard(), kubeConfigs: &kubeconfig.Reader{Objects: e.client, Clock: e.clock},
+	}, func(types.NamespacedName) {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		e.woken++

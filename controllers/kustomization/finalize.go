@@ -4,6 +4,7 @@ package kustomization
 
 import (
 	"context"
+	"fmt"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
@@ -19,6 +20,11 @@ import (
 // applied, if its deletion policy says so. The decisions are those of [decide.Finalize].
 func (r *Reconciler) Finalize(ctx context.Context, k *kustomizev1.Kustomization) error {
 	seen, known := r.observeDeletion(k), r.states.of(keyOf(k))
+	ctx, cancel := context.WithTimeout(ctx, k.GetTimeout())
+	defer cancel()
+	if err := r.settleDeletion(ctx, k, seen); err != nil {
+		return err
+	}
 	for {
 		decision := decide.Finalize(seen, known.termination, r.clock.Now())
 		known.termination = decision.State
@@ -27,6 +33,19 @@ func (r *Reconciler) Finalize(ctx context.Context, k *kustomizev1.Kustomization)
 		}
 		r.performDeletion(ctx, k, decision, &seen)
 	}
+}
+
+// settleDeletion connects to the cluster where the objects of a deleted Kustomization are, if
+// there are any to delete.
+func (r *Reconciler) settleDeletion(ctx context.Context, k *kustomizev1.Kustomization, seen decide.Deletion) error {
+	if seen.Policy == decide.KeepObjects || len(seen.Inventory) == 0 {
+		return nil
+	}
+	err := r.settle(ctx, r.states.of(keyOf(k)), k)
+	if err != nil {
+		err = fmt.Errorf("%w; its objects cannot be deleted until then: to leave them where they are, set spec.suspend", err)
+	}
+	return err
 }
 
 // observeDeletion is what can be seen of a deleted Kustomization without looking.
@@ -64,7 +83,7 @@ func (r *Reconciler) performDeletion(
 ) {
 	switch decision.Action {
 	case decide.CheckAccount:
-		exists, err := r.states.engine.AccountExists(ctx, r.identity(k))
+		exists, err := r.states.of(keyOf(k)).objects.AccountExists(ctx, r.identity(k))
 		seen.AccountState, seen.Err = decide.AccountMissing, err
 		if exists {
 			seen.AccountState = decide.AccountExists

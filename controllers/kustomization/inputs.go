@@ -16,8 +16,6 @@ import (
 // input is a ConfigMap or Secret of the Kustomization's namespace.
 type input struct{ kind, name string }
 
-func inputOf(ref kustomizev1.SubstituteReference) input { return input{ref.Kind, ref.Name} }
-
 // inputs are the versions of what was read; "" is not there.
 type inputs map[input]string
 
@@ -38,7 +36,16 @@ func changedInputs(ctx context.Context, cache client.Reader, namespace string, s
 	return false
 }
 
-// inputsOf are the keys of what k reads from the cluster beside its source.
+// watchedInputs are the keys of what k reads from this cluster beside its source.
+func watchedInputs(k *kustomizev1.Kustomization) []string {
+	keys := inputsOf(k)
+	if in, ok := kubeConfigInput(k); ok {
+		keys = append(keys, sourceIndex(in.kind, types.NamespacedName{Namespace: k.Namespace, Name: in.name}))
+	}
+	return keys
+}
+
+// inputsOf are those of them that what is built depends on.
 func inputsOf(k *kustomizev1.Kustomization) []string {
 	var keys []string
 	add := func(kind, name string) {

@@ -35,33 +35,20 @@ func app(name string, dependsOn ...string) *kustomizev1.Kustomization {
 	})
 }
 
-// honoured are the fields of the spec that the controller acts on. A field that
-// a new version of the API brings belongs here or in refuse.
+// honoured are the fields of the spec that the controller acts on. A field that a new
+// version of the API brings belongs here, or in refuse and a test of it.
 var honoured = []string{
 	"CommonMetadata", "DependsOn", "Interval", "RetryInterval", "Path", "PostBuild", "Prune", "DeletionPolicy",
 	"HealthChecks", "NamePrefix", "NameSuffix", "Patches", "Images", "ServiceAccountName", "SourceRef", "Suspend",
 	"TargetNamespace", "Timeout", "Force", "Wait", "BuildMetadata", "Components", "IgnoreMissingComponents",
-	"HealthCheckExprs", "Ignore", "Decryption",
+	"HealthCheckExprs", "Ignore", "Decryption", "KubeConfig",
 }
 
-func TestEveryFieldIsHonouredOrRefused(t *testing.T) {
-	refused := map[string]func(*kustomizev1.KustomizationSpec){
-		"KubeConfig": func(s *kustomizev1.KustomizationSpec) { s.KubeConfig = &meta.KubeConfigReference{} },
-	}
-	for i := range reflect.TypeFor[kustomizev1.KustomizationSpec]().NumField() {
-		field := reflect.TypeFor[kustomizev1.KustomizationSpec]().Field(i)
-		set, isRefused := refused[field.Name]
-		if isRefused == slices.Contains(honoured, field.Name) {
-			t.Errorf("%s is not exactly one of honoured and refused", field.Name)
-		}
-		if !isRefused {
-			continue
-		}
-		k := app("a")
-		set(&k.Spec)
-		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		if err := refuse(k); !errors.Is(err, errUnsupported) || !strings.Contains(err.Error(), "spec."+name) {
-			t.Errorf("refuse with %s = %v", name, err)
+func TestEveryFieldIsHonoured(t *testing.T) {
+	spec := reflect.TypeFor[kustomizev1.KustomizationSpec]()
+	for i := range spec.NumField() {
+		if name := spec.Field(i).Name; !slices.Contains(honoured, name) {
+			t.Errorf("%s is not honoured", name)
 		}
 	}
 }

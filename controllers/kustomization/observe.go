@@ -52,6 +52,12 @@ func (r *Reconciler) observe(ctx context.Context, k *kustomizev1.Kustomization) 
 	if run.artifact, err = r.artifact(ctx, k); err != nil {
 		return run, err
 	}
+	if err := r.settle(ctx, run.state, k); err != nil {
+		return run, err
+	}
+	if err := r.reach(ctx, run.state, k); err != nil {
+		return run, err
+	}
 	requested, _ := meta.ReconcileAnnotationValue(k.GetAnnotations())
 	run.seen.Attempt = decide.Attempt{
 		Revision: run.artifact.Revision, Digest: run.artifact.Digest, Generation: k.Generation, Requested: requested,

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -126,13 +127,13 @@ func (r *Reconciler) build(ctx context.Context, run *run) (*build.Result, decide
 		return nil, decide.Built{}, variablesFailure(err)
 	}
 	run.state.mask = got.substitution.Mask()
-	owner, opened, k, spec := keyOf(run.k), run.opened, run.k.DeepCopy(), specOf(run.k, got.substitution)
+	owner, opened, k, spec := keyOf(run.k), run.opened, run.k.DeepCopy(), build.SpecOf(run.k, got.substitution)
 	built := decide.Built{Generation: run.k.Generation, Variables: got.digest(), Artifact: run.artifact.Digest}
 	request := background.Request[types.NamespacedName]{
 		Key: owner, Namespace: owner.Namespace, At: r.clock.Now(),
 		Input: fmt.Sprintf("%s %s %d %s", run.artifact.Revision, run.artifact.Digest, run.k.Generation, built.Variables),
 	}
-	result, err := r.builds.Run(ctx, request, func(ctx context.Context) (*build.Result, error) {
+	result, err := r.late(ctx, run.k, request, func(ctx context.Context) (*build.Result, error) {
 		return r.Decryption.decrypting(ctx, k, got.keys, func(decrypt build.Decrypt) (*build.Result, error) {
 			spec.Decrypt = decrypt
 			return r.Builder.Build(ctx, owner, opened, spec)
@@ -151,8 +152,22 @@ func (r *Reconciler) build(ctx context.Context, run *run) (*build.Result, decide
 	return result, built, nil
 }
 
+// late builds without a worker, if that takes long. What is for another cluster has none: it
+// goes on with the run, whose end would be that of the build.
+func (r *Reconciler) late(
+	ctx context.Context, k *kustomizev1.Kustomization, request background.Request[types.NamespacedName],
+	work func(context.Context) (*build.Result, error),
+) (*build.Result, error) {
+	if k.Spec.KubeConfig != nil {
+		return work(ctx)
+	}
+	return r.builds.Run(ctx, request, work)
+}
+
 // prune deletes what left the inventory.
 func (r *Reconciler) prune(ctx context.Context, run *run, decision decide.Decision) {
+	ctx, cancel := context.WithTimeout(ctx, run.k.GetTimeout())
+	defer cancel()
 	changes, kept, err := run.state.objects.Prune(ctx, r.identity(run.k), decision.Stale)
 	run.seen.Pruned, run.seen.Kept = true, kept
 	if pruned := apply.Log(changes); pruned != "" {
@@ -171,6 +186,8 @@ func (r *Reconciler) prune(ctx context.Context, run *run, decision decide.Decisi
 
 // health is that of the objects that the spec names.
 func (run *run) health(ctx context.Context) decide.Health {
+	ctx, cancel := context.WithTimeout(ctx, run.k.GetTimeout())
+	defer cancel()
 	switch run.seen.HealthCheck {
 	case decide.CheckApplied:
 		return run.state.objects.Health(ctx)

@@ -36,6 +36,7 @@ import (
 	"github.com/sluice-cd/sluice/apply/decrypt"
 	"github.com/sluice-cd/sluice/apply/watch"
 	"github.com/sluice-cd/sluice/internal/background"
+	"github.com/sluice-cd/sluice/internal/kubeconfig"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/tree"
 	"github.com/sluice-cd/sluice/internal/wake"
@@ -62,6 +63,8 @@ type Reconciler struct {
 	AdditiveReadyExpr bool
 	// Decryption decrypts.
 	Decryption Decryption
+	// KubeConfigs are of other clusters that Kustomizations apply to.
+	KubeConfigs *kubeconfig.Reader
 	// Builder builds.
 	Builder *build.Builder
 
@@ -88,6 +91,9 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 	if r.Decryption.Services == nil {
 		r.Decryption.Services = &decrypt.Services{Client: r.client}
 	}
+	if r.KubeConfigs == nil {
+		r.KubeConfigs = &kubeconfig.Reader{Objects: r.live, Client: r.client, Clock: opts.Clock}
+	}
 	profile := *profile
 	profile.Overruled = r.Overruled
 	informers, err := watch.New(mgr.GetConfig(), mgr.GetRESTMapper(), mgr.GetLogger().WithName("apply"), &profile)
@@ -98,7 +104,14 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 		return err
 	}
 	clients := apply.NewClients(mgr.GetConfig(), mgr.GetRESTMapper(), profile.FieldManager)
-	r.states = newStates(apply.NewEngine(&profile, clients, informers, opts.Clock), r.wake.Wake)
+	of := &clusters{
+		local: apply.NewEngine(&profile, clients, informers, opts.Clock), kubeConfigs: r.KubeConfigs,
+		profile: &profile, clock: opts.Clock, log: mgr.GetLogger().WithName("apply"),
+	}
+	if err := mgr.Add(of); err != nil {
+		return err
+	}
+	r.states = newStates(of, r.wake.Wake)
 	if err := index(mgr); err != nil {
 		return err
 	}
@@ -128,6 +141,8 @@ func kind() reconciler.Kind[*kustomizev1.Kustomization] {
 				Generation: &k.Status.ObservedGeneration, HandledAt: &k.Status.LastHandledReconcileAt,
 			}
 		},
+		Host:            func(_ context.Context, k *kustomizev1.Kustomization) string { return hostOf(k) },
+		Waits:           func(k *kustomizev1.Kustomization) bool { return k.Spec.KubeConfig != nil },
 		LagsUnlessReady: true, // as with kustomize-controller, whose clients wait for it
 		About: func(k *kustomizev1.Kustomization) map[string]string {
 			return revisionOf(cmp.Or(k.Status.LastAttemptedRevision, k.Status.LastAppliedRevision), "")

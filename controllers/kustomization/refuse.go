@@ -25,7 +25,6 @@ func refuse(k *kustomizev1.Kustomization) error {
 			fields = append(fields, field)
 		}
 	}
-	add(k.Spec.KubeConfig != nil, "spec.kubeConfig")
 	add(len(k.Spec.HealthChecks) > maxHealthChecks,
 		fmt.Sprintf("spec.healthChecks (%d entries, of which at most %d are watched one by one; spec.wait covers any number)",
 			len(k.Spec.HealthChecks), maxHealthChecks))

@@ -19,8 +19,10 @@ import (
 type state struct {
 	// previous is the state that the last decision left.
 	previous decide.State
-	// objects are its objects as they were applied.
+	// objects are its objects as they were applied, and at is the cluster of a kubeConfig
+	// where they are.
 	objects *apply.Set
+	at      where
 	// reads and inputs are what the last build depended on in its artifact, and the
 	// versions of what its variables were read from.
 	reads  build.Reads
@@ -36,32 +38,49 @@ type state struct {
 // states are the states of all Kustomizations. Each is made on first use, and kept until
 // its Kustomization is deleted.
 type states struct {
-	engine *apply.Engine
-	wake   func(types.NamespacedName)
+	clusters *clusters
+	wake     func(types.NamespacedName)
 
 	mu     sync.Mutex
 	byName map[types.NamespacedName]*state
 }
 
-func newStates(engine *apply.Engine, wake func(types.NamespacedName)) *states {
-	return &states{engine: engine, wake: wake, byName: map[types.NamespacedName]*state{}}
+func newStates(of *clusters, wake func(types.NamespacedName)) *states {
+	return &states{clusters: of, wake: wake, byName: map[types.NamespacedName]*state{}}
 }
 
 func (s *states) of(name types.NamespacedName) *state {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.byName[name] == nil {
-		owner := profile.Owner(name.Namespace, name.Name)
-		s.byName[name] = &state{objects: s.engine.Set(owner, func() { s.wake(name) })}
+		s.byName[name] = &state{objects: s.set(s.clusters.local, name)}
 	}
 	return s.byName[name]
 }
 
+func (s *states) set(engine *apply.Engine, name types.NamespacedName) *apply.Set {
+	return engine.Set(profile.Owner(name.Namespace, name.Name), func() { s.wake(name) })
+}
+
+// move makes a state one of another cluster, where nothing was applied yet.
+func (s *states) move(ctx context.Context, name types.NamespacedName, known *state, to where) {
+	engine := s.clusters.local
+	if to.remoteCluster != nil {
+		engine = to.engine
+	}
+	known.objects.Close(ctx)
+	s.clusters.release(known.at.remoteCluster)
+	known.objects, known.at = s.set(engine, name), to
+	known.previous, known.termination = decide.State{}, decide.Termination{}
+}
+
 func (s *states) forget(ctx context.Context, name types.NamespacedName) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if known := s.byName[name]; known != nil {
+	known := s.byName[name]
+	delete(s.byName, name)
+	s.mu.Unlock()
+	if known != nil { // another cluster may take its time
 		known.objects.Close(ctx)
-		delete(s.byName, name)
+		s.clusters.release(known.at.remoteCluster)
 	}
 }

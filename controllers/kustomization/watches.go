@@ -47,7 +47,7 @@ var indexes = map[string]client.IndexerFunc{
 		return keys
 	}),
 	byExpression: indexKustomizations(judgedBy),
-	byInput:      indexKustomizations(inputsOf),
+	byInput:      indexKustomizations(watchedInputs),
 }
 
 func indexKustomizations(keys func(*kustomizev1.Kustomization) []string) client.IndexerFunc {

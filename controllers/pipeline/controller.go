@@ -55,7 +55,7 @@ import (
 	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/git/access"
 	"github.com/sluice-cd/sluice/internal/git/credential"
-	"github.com/sluice-cd/sluice/internal/outbound"
+	"github.com/sluice-cd/sluice/internal/kubeconfig"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/registry"
 	"github.com/sluice-cd/sluice/internal/wake"
@@ -100,9 +100,9 @@ type Reconciler struct {
 	Forges *forge.Clients
 	// Registry is what tags are read and moved with; nil refuses them.
 	Registry *registry.Client
-	// Guard says where kubeConfigs may lead to; nil is anywhere.
-	Guard *outbound.Guard
-	Clock clock.WithTicker
+	// KubeConfigs are of the clusters that stages are in.
+	KubeConfigs *kubeconfig.Reader
+	Clock       clock.WithTicker
 	// Checker measures metrics that verify; nil refuses them. Its field is [MetricsField].
 	Checker *metric.Checker
 

@@ -21,6 +21,7 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/internal/kubeconfig"
 	"github.com/sluice-cd/sluice/promotion/cluster"
 )
 
@@ -47,7 +48,7 @@ type objectReader interface {
 // openClusters has the objects of pipelines watched, in this cluster and in others.
 func (r *Reconciler) openClusters(mgr ctrl.Manager) (*cluster.Clusters, error) {
 	clusters, err := cluster.New(cluster.Options{
-		Config: mgr.GetConfig(), Mapper: mgr.GetRESTMapper(), Secrets: mgr.GetAPIReader(), Guard: r.Guard,
+		Config: mgr.GetConfig(), Mapper: mgr.GetRESTMapper(), KubeConfigs: r.KubeConfigs,
 		Clock: r.Clock, Log: mgr.GetLogger().WithName("pipeline"), Wake: r.wake.Wake,
 	})
 	if err != nil {
@@ -144,7 +145,7 @@ func (os *objects) read(ctx context.Context, o object, into client.Object) (clus
 		return answered(os.cached.Get(ctx, o.key(), into), o)
 	}
 	answer, err := os.look.Get(ctx, o.at, o.Object)
-	if errors.Is(err, cluster.ErrKubeConfig) { // its Secret may be put right
+	if errors.Is(err, kubeconfig.ErrInvalid) { // its Secret may be put right
 		os.again.in(lookSoon)
 		return cluster.Answer{Unknown: true, Why: fmt.Sprintf("%s: %s", o.Object, err)}, nil
 	}

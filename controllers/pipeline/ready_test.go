@@ -19,6 +19,7 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/internal/kubeconfig"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/promotion/cluster"
 	"github.com/sluice-cd/sluice/test/make"
@@ -36,7 +37,7 @@ func (l liveObjects) Get(ctx context.Context, at *meta.KubeConfigReference, o cl
 		return cluster.Answer{Unknown: true, Why: o.String() + " is not known: connection refused"}, nil
 	}
 	if at != nil && at.SecretRef.Name == "missing" {
-		return cluster.Answer{}, fmt.Errorf("%w: Secret apps/missing does not exist", cluster.ErrKubeConfig)
+		return cluster.Answer{}, fmt.Errorf("%w: Secret apps/missing does not exist", kubeconfig.ErrInvalid)
 	}
 	u := &unstructured.Unstructured{}
 	u.SetGroupVersionKind(o.GroupVersionKind)

@@ -13,9 +13,8 @@
 // cannot be reached holds up nobody but the stages that are in it.
 //
 // What is kept of an object is what readiness needs: its metadata without annotations,
-// its status, and where a workload has its images. A kubeConfig is its author's word: it
-// may run no commands and read no files, its server is dialed through the guard, and of
-// what that server answers no more is kept than was asked for.
+// its status, and where a workload has its images. A kubeConfig is its author's word (see
+// internal/kubeconfig): of what its server answers no more is kept than was asked for.
 //
 // A restart loses nothing but the watches, which start again.
 package cluster
@@ -33,10 +32,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-cd/sluice/internal/background"
-	"github.com/sluice-cd/sluice/internal/outbound"
+	"github.com/sluice-cd/sluice/internal/kubeconfig"
 )
 
 // Bounds of how much is watched.
@@ -72,10 +70,8 @@ type Options struct {
 	// Config and Mapper are those of this cluster.
 	Config *rest.Config
 	Mapper apimeta.RESTMapper
-	// Secrets reads kubeConfigs. It should not be a cache.
-	Secrets client.Reader
-	// Guard says where kubeConfigs may lead to; nil is anywhere.
-	Guard *outbound.Guard
+	// KubeConfigs reads them.
+	KubeConfigs *kubeconfig.Reader
 	Clock clock.WithTicker
 	Log   logr.Logger
 	// Wake is told which pipeline has news of its objects.

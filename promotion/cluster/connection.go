@@ -3,27 +3,17 @@
 package cluster
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/url"
-	"time"
 
+	"github.com/fluxcd/pkg/apis/meta"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
-	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
-	"github.com/sluice-cd/sluice/internal/bounded"
-	"github.com/sluice-cd/sluice/internal/outbound"
-)
-
-// Bounds of what another cluster answers.
-const (
-	discoveryTimeout = 30 * time.Second
-	maxAnswer        = 16 << 20 // bytes, of one list or one watch; a watch begins anew
+	"github.com/sluice-cd/sluice/internal/kubeconfig"
 )
 
 // connection is how an API server is reached.
@@ -47,44 +37,55 @@ func connectLocally(config *rest.Config, mapper apimeta.RESTMapper) (*connection
 	return &connection{mapper: mapper, objects: objects, idle: func() {}}, nil
 }
 
-// connect prepares a connection to the cluster of a kubeConfig, without using it.
-// Connections are made through the guard, and share nothing with those of others.
-func connect(id, name string, config *rest.Config, guard *outbound.Guard) (*connection, error) {
-	transport, err := transportOf(config, guard)
+// connection is the one to the cluster of a kubeConfig. Who uses another kubeConfig has
+// another connection.
+func (l *Look) connection(ctx context.Context, at *meta.KubeConfigReference) (*connection, error) {
+	if at == nil {
+		return l.clusters.local, nil
+	}
+	if at.SecretRef == nil { // a cloud would keep a worker waiting
+		return nil, fmt.Errorf("%w: configMapRef is not supported; use secretRef", kubeconfig.ErrInvalid)
+	}
+	place := at.SecretRef.Name + "/" + at.SecretRef.Key
+	if conn, ok := l.opened[place]; ok {
+		return conn, nil
+	}
+	config, err := l.clusters.KubeConfigs.Read(ctx, l.pipeline.Namespace, at)
 	if err != nil {
 		return nil, err
 	}
-	wrapped, err := rest.HTTPWrappersForConfig(config, boundedTransport{transport})
-	if err != nil {
-		return nil, err
+	conn := l.clusters.connected(config.ID)
+	if conn == nil {
+		if conn, err = l.clusters.connect(config); err != nil {
+			return nil, err
+		}
 	}
-	config = rest.AnonymousClientConfig(config)
-	mapper, err := apiutil.NewDynamicRESTMapper(config, &http.Client{Transport: wrapped, Timeout: discoveryTimeout})
-	if err != nil {
-		return nil, err
-	}
-	objects, err := dynamic.NewForConfigAndClient(config, &http.Client{Transport: wrapped})
-	if err != nil {
-		return nil, err
-	}
-	return &connection{id: id, name: name, mapper: mapper, objects: objects, idle: transport.CloseIdleConnections}, nil
+	l.opened[place] = conn
+	return conn, nil
 }
 
-func transportOf(config *rest.Config, guard *outbound.Guard) (*http.Transport, error) {
-	tls, err := rest.TLSConfigFor(config)
+func (c *Clusters) connect(config *kubeconfig.Config) (*connection, error) {
+	to, err := config.Connect(c.Clock)
 	if err != nil {
-		return nil, errors.New("its certificates and keys cannot be read")
+		return nil, err
 	}
-	transport := guard.Transport()
-	transport.TLSClientConfig = tls
-	if config.Proxy != nil {
-		proxy, err := config.Proxy(&http.Request{URL: &url.URL{}})
-		if err != nil {
-			return nil, errors.New("its proxy-url is no URL")
+	objects, err := dynamic.NewForConfigAndClient(to.REST, to.HTTP)
+	if err != nil {
+		return nil, errors.Join(kubeconfig.ErrInvalid, err)
+	}
+	return &connection{id: to.ID, name: to.Name, mapper: to.Mapper, objects: objects, idle: to.Close}, nil
+}
+
+// connected is the connection that a watch uses already, or nil.
+func (c *Clusters) connected(id string) *connection {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for key, w := range c.watches {
+		if key.cluster == id {
+			return w.connection
 		}
-		transport.Proxy = guard.ProxyOr(proxy)
 	}
-	return utilnet.SetTransportDefaults(transport), nil
+	return nil
 }
 
 // mapping asks the API server which resource has a kind, unless it is known.
@@ -101,16 +102,3 @@ func (c *connection) where() string {
 }
 
 func (c *connection) close() { c.idle() }
-
-// boundedTransport ends answers that are longer than one may be.
-type boundedTransport struct{ next http.RoundTripper }
-
-func (b boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, err := b.next.RoundTrip(req)
-	if err == nil && resp.Body != nil {
-		resp.Body = bounded.Body(resp.Body, maxAnswer, errTooLong)
-	}
-	return resp, err
-}
-
-var errTooLong = fmt.Errorf("the API server's answer has more than %d bytes", maxAnswer)

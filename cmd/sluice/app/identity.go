@@ -25,6 +25,10 @@ type identityFlags struct {
 	// decryptionAccount asks key services for Kustomizations that name no account, and
 	// ageSecret has age keys for those that name no Secret.
 	decryptionAccount, ageSecret string
+	// kubeConfigAccount is that of kubeConfigs with a configMapRef that name no account, and
+	// insecureTLS lets kubeConfigs go without verifying the server.
+	kubeConfigAccount string
+	insecureTLS       bool
 }
 
 // defaultTokens is how many tokens of clouds the cache keeps by default.
@@ -45,6 +49,9 @@ func (f *identityFlags) register(set *pflag.FlagSet) {
 	f.tokens.BindFlags(set, defaultTokens)
 	set.StringVar(&f.decryptionAccount, "default-decryption-service-account", "", "service account of each namespace that asks key "+
 		"services for Kustomizations whose spec.decryption names none, with the feature "+auth.FeatureGateObjectLevelWorkloadIdentity)
+	set.StringVar(&f.kubeConfigAccount, "default-kubeconfig-service-account", "", "service account of each namespace by whose cloud "+
+		"identity clusters are reached whose spec.kubeConfig.configMapRef names none, with the feature "+auth.FeatureGateObjectLevelWorkloadIdentity)
+	set.BoolVar(&f.insecureTLS, "insecure-kubeconfig-tls", false, "accept kubeconfigs of objects with insecure-skip-tls-verify")
 	set.StringVar(&f.ageSecret, "sops-age-secret", "", "Secret in --namespace with age keys (*.agekey) for Kustomizations "+
 		"whose spec.decryption names no Secret")
 }
@@ -62,6 +69,9 @@ func (f *identityFlags) validate() error {
 	if f.decryptionAccount != "" && !f.enabled(auth.FeatureGateObjectLevelWorkloadIdentity) {
 		return fmt.Errorf("--default-decryption-service-account needs --feature-gates=%s=true", auth.FeatureGateObjectLevelWorkloadIdentity)
 	}
+	if f.kubeConfigAccount != "" && !f.enabled(auth.FeatureGateObjectLevelWorkloadIdentity) {
+		return fmt.Errorf("--default-kubeconfig-service-account needs --feature-gates=%s=true", auth.FeatureGateObjectLevelWorkloadIdentity)
+	}
 	if f.tokens.MaxDuration < 0 || f.tokens.MaxDuration > cache.TokenMaxDuration {
 		return fmt.Errorf("--token-cache-max-duration: must be at most %s, is %s",
 			cache.TokenMaxDuration.Round(time.Minute), f.tokens.MaxDuration)
@@ -75,6 +85,15 @@ func (f *identityFlags) ageSecretIn(namespace string) types.NamespacedName {
 		return types.NamespacedName{}
 	}
 	return types.NamespacedName{Namespace: namespace, Name: f.ageSecret}
+}
+
+// kubeConfigAccountOr is the service account of kubeConfigs that name none: the one of all
+// objects, with the feature on, unless they have one of their own.
+func (f *identityFlags) kubeConfigAccountOr(defaultServiceAccount string) string {
+	if f.kubeConfigAccount == "" && f.enabled(auth.FeatureGateObjectLevelWorkloadIdentity) {
+		return defaultServiceAccount
+	}
+	return f.kubeConfigAccount
 }
 
 // enabled reports whether a feature is on.

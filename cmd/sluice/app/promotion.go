@@ -28,7 +28,7 @@ func (w *wiring) promotion() error {
 	pipelines := &pipeline.Reconciler{
 		Client: w.mgr.GetClient(), Live: w.mgr.GetAPIReader(), Writer: w.writer, Mirrors: w.mirrors, Clock: w.clock,
 		ServesSources: w.flags.serves("source"), Sources: &w.pushed,
-		Access: w.access(), Forges: forges, Registry: registries, Guard: w.guard, Checker: w.checker(),
+		Access: w.access(), Forges: forges, Registry: registries, KubeConfigs: w.kubeConfigs(), Checker: w.checker(),
 	}
 	freezes := &freeze.Reconciler{Client: w.mgr.GetClient(), Live: w.mgr.GetAPIReader(), Clock: w.clock}
 	return errors.Join(pipelines.SetupWithManager(w.mgr, w.options), freezes.SetupWithManager(w.mgr, w.options))

@@ -27,6 +27,7 @@ import (
 	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/git/access"
 	"github.com/sluice-cd/sluice/internal/git/credential"
+	"github.com/sluice-cd/sluice/internal/kubeconfig"
 	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/registry"
@@ -242,6 +243,14 @@ func (w *wiring) source() error {
 	)
 }
 
+// kubeConfigs reads those that objects name.
+func (w *wiring) kubeConfigs() *kubeconfig.Reader {
+	return &kubeconfig.Reader{
+		Objects: w.mgr.GetAPIReader(), Guard: w.guard, InsecureTLS: w.flags.identity.insecureTLS, Client: w.mgr.GetClient(), Tokens: w.tokens,
+		DefaultAccount: w.flags.identity.kubeConfigAccountOr(w.flags.defaultServiceAccount), Clock: w.clock,
+	}
+}
+
 // opener reads artifacts of this process, and of others.
 func (w *wiring) opener() *source.Opener {
 	opener := source.NewOpener(w.store, source.WithGuard(w.guard))
@@ -258,6 +267,7 @@ func (w *wiring) kustomize() error {
 		Opener: w.opener(), NoCrossNamespaceRefs: w.flags.noCrossNamespace,
 		DefaultServiceAccount: w.flags.defaultServiceAccount, Builder: builder, Overruled: w.flags.overrideManagers,
 		AdditiveReadyExpr: w.flags.identity.enabled(additiveReadyExpr),
+		KubeConfigs:       w.kubeConfigs(),
 		Decryption: kustomization.Decryption{
 			Services:       &decrypt.Services{Guard: w.guard, Client: w.mgr.GetClient(), Tokens: w.tokens},
 			AgeSecret:      w.flags.identity.ageSecretIn(w.flags.namespace),

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kustomization
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/go-logr/logr"
+	"k8s.io/utils/clock"
+
+	"github.com/sluice-cd/sluice/apply"
+	"github.com/sluice-cd/sluice/apply/decide"
+	"github.com/sluice-cd/sluice/apply/watch"
+	"github.com/sluice-cd/sluice/internal/kubeconfig"
+	"github.com/sluice-cd/sluice/internal/reconciler"
+)
+
+// Bounds of what is connected to beside this cluster.
+const (
+	maxClusters             = 2000 // in all
+	maxClustersPerNamespace = 500
+)
+
+// remoteLimits bound what is kept of another cluster.
+var remoteLimits = watch.Limits{Targets: 500, Objects: 20_000}
+
+// clusters are those that Kustomizations apply to: this one, and those of kubeConfigs. Those
+// of a namespace that say the same share clients and watches.
+type clusters struct {
+	local       *apply.Engine
+	kubeConfigs *kubeconfig.Reader
+	profile     *decide.Profile
+	clock       clock.PassiveClock
+	log         logr.Logger
+
+	mu     sync.Mutex
+	remote map[string]*remoteCluster // by the ID of the connection
+}
+
+// remoteCluster is one that a kubeConfig leads to.
+type remoteCluster struct {
+	*kubeconfig.Connection
+	engine    *apply.Engine
+	namespace string
+	users     int // states; under the lock of the clusters
+	stop      context.CancelFunc
+}
+
+// Start implements manager.Runnable: it ends all watches of other clusters when ctx ends.
+func (c *clusters) Start(ctx context.Context) error {
+	<-ctx.Done()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, known := range c.remote {
+		known.stop()
+	}
+	return nil
+}
+
+// acquire returns the cluster that a kubeConfig leads to, for one more user.
+func (c *clusters) acquire(ctx context.Context, k *kustomizev1.Kustomization) (*remoteCluster, error) {
+	config, err := c.kubeConfigs.Read(ctx, k.Namespace, k.Spec.KubeConfig)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if known := c.remote[config.ID]; known != nil {
+		known.users++
+		return known, nil
+	}
+	if err := c.full(k.Namespace); err != nil {
+		return nil, err
+	}
+	made, err := c.connect(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	made.namespace, made.users = k.Namespace, 1
+	if c.remote == nil {
+		c.remote = map[string]*remoteCluster{}
+	}
+	c.remote[config.ID] = made
+	return made, nil
+}
+
+// full is an error when there is no room for another cluster. The lock is held.
+func (c *clusters) full(namespace string) error {
+	of := 0
+	for _, known := range c.remote {
+		if known.namespace == namespace {
+			of++
+		}
+	}
+	if of >= maxClustersPerNamespace || len(c.remote) >= maxClusters {
+		return fmt.Errorf("too many clusters: there are %d, of which the Kustomizations of namespace %s have %d; at most %d and %d are connected to",
+			len(c.remote), namespace, of, maxClusters, maxClustersPerNamespace)
+	}
+	return nil
+}
+
+func (c *clusters) connect(ctx context.Context, config *kubeconfig.Config) (*remoteCluster, error) {
+	to, err := config.Connect(c.clock)
+	if err != nil {
+		return nil, err
+	}
+	informers, err := watch.New(to.REST, to.Mapper, c.log.WithValues("kubeConfig", config.Name), c.profile)
+	if err != nil {
+		return nil, err
+	}
+	informers.Limit(remoteLimits)
+	running, stop := context.WithCancel(context.WithoutCancel(ctx)) // it outlives the reconcile that needed it first
+	go func() { _ = informers.Start(running) }()
+	clients := apply.NewClients(to.REST, to.Mapper, c.profile.FieldManager)
+	return &remoteCluster{Connection: to, engine: apply.NewEngine(c.profile, clients, informers, c.clock), stop: stop}, nil
+}
+
+// release gives a cluster back, whose watches end with its last user.
+func (c *clusters) release(of *remoteCluster) {
+	if of == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if of.users--; of.users == 0 {
+		delete(c.remote, of.ID)
+		of.stop()
+		of.Close()
+	}
+}
+
+// where is the cluster of a state: what was read for it, and in which version.
+type where struct {
+	ref    meta.KubeConfigReference
+	inputs inputs
+	*remoteCluster
+}
+
+// settle makes the state of k one of the cluster that k applies to. What it knew of another
+// one is dropped: the objects there stay.
+func (r *Reconciler) settle(ctx context.Context, s *state, k *kustomizev1.Kustomization) error {
+	if k.Spec.KubeConfig == nil {
+		if s.at.remoteCluster != nil {
+			r.states.move(ctx, keyOf(k), s, where{})
+		}
+		return nil
+	}
+	ref := *k.Spec.KubeConfig
+	if s.at.remoteCluster != nil && sameRef(s.at.ref, ref) && !s.at.Moved() && !changedInputs(ctx, r.client, k.Namespace, s.at.inputs) {
+		return nil
+	}
+	to, err := r.states.clusters.acquire(ctx, k)
+	if err != nil {
+		return kubeConfigFailure(k, err)
+	}
+	in, _ := kubeConfigInput(k)
+	at := where{ref: ref, inputs: inputs{in: to.Version}, remoteCluster: to}
+	if to == s.at.remoteCluster { // in another version that says the same
+		r.states.clusters.release(to)
+		s.at = at
+		return nil
+	}
+	r.states.move(ctx, keyOf(k), s, at)
+	return nil
+}
+
+// sameRef reports whether two references name the same.
+func sameRef(a, b meta.KubeConfigReference) bool { return placeOf(&a) == placeOf(&b) }
+
+// placeOf is where a kubeConfig is, in its namespace.
+func placeOf(ref *meta.KubeConfigReference) string {
+	switch {
+	case ref.SecretRef != nil:
+		return strings.Join([]string{"Secret", ref.SecretRef.Name, ref.SecretRef.Key}, "/")
+	case ref.ConfigMapRef != nil:
+		return "ConfigMap/" + ref.ConfigMapRef.Name
+	}
+	return ""
+}
+
+// kubeConfigInput is what the kubeConfig of k refers to; it is watched.
+func kubeConfigInput(k *kustomizev1.Kustomization) (input, bool) {
+	switch ref := k.Spec.KubeConfig; {
+	case ref == nil:
+	case ref.SecretRef != nil:
+		return input{"Secret", ref.SecretRef.Name}, true
+	case ref.ConfigMapRef != nil:
+		return input{"ConfigMap", ref.ConfigMapRef.Name}, true
+	}
+	return input{}, false
+}
+
+// hostOf names the cluster that the runs of k wait for, whose hanging holds up no other.
+func hostOf(k *kustomizev1.Kustomization) string {
+	return "kubeConfig " + k.Namespace + "/" + placeOf(k.Spec.KubeConfig)
+}
+
+// kubeConfigFailure says when a kubeConfig that cannot be used is read again. What it refers
+// to is watched.
+func kubeConfigFailure(k *kustomizev1.Kustomization, err error) error {
+	err = fmt.Errorf("spec.kubeConfig: %w", err)
+	switch {
+	case errors.Is(err, kubeconfig.ErrGate):
+		return reconciler.WithReason(meta.FeatureGateDisabledReason, reconciler.Waiting(err, k.GetRetryInterval()))
+	case errors.Is(err, kubeconfig.ErrInvalid):
+		return reconciler.WithReason(meta.ReconciliationFailedReason, reconciler.Waiting(err, k.GetRetryInterval()))
+	}
+	return retrySoon(k, reconciler.WithReason(meta.ReconciliationFailedReason, err))
+}
+
+// reach is an error when the cluster that k applies to does not answer: what its watches saw
+// last says nothing of now.
+func (r *Reconciler) reach(ctx context.Context, s *state, k *kustomizev1.Kustomization) error {
+	if s.at.remoteCluster == nil {
+		return nil
+	}
+	if err := s.at.Check(ctx); err != nil {
+		return retrySoon(k, reconciler.WithReason(meta.ReconciliationFailedReason, err))
+	}
+	return nil
+}

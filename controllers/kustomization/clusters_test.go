@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kustomization
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/sluice-cd/sluice/apply/decide"
+	"github.com/sluice-cd/sluice/internal/kubeconfig"
+	"github.com/sluice-cd/sluice/test/fake/apiserver"
+)
+
+// newCluster is another API server, which says which kinds it has.
+func newCluster(t *testing.T) *apiserver.Server {
+	t.Helper()
+	server := apiserver.New(t)
+	for path, text := range map[string]string{
+		"/version": `{"major": "1"}`,
+		"/api":     `{"kind": "APIVersions", "versions": ["v1"]}`,
+		"/apis":    `{"kind": "APIGroupList", "apiVersion": "v1", "groups": []}`,
+		"/api/v1": `{"kind": "APIResourceList", "groupVersion": "v1", "resources": [{"name": "configmaps", "singularName": "configmap", ` +
+			`"kind": "ConfigMap", "namespaced": true, "verbs": ["get", "list", "watch", "patch", "delete"]}]}`,
+	} {
+		u := &unstructured.Unstructured{}
+		if err := json.Unmarshal([]byte(text), &u.Object); err != nil {
+			t.Fatal(err)
+		}
+		server.Put(path, u)
+	}
+	server.Calls()
+	return server
+}
+
+// kubeConfigOf writes a kubeconfig that leads to a server into the Secret ns/cluster.
+func (e *testEnv) kubeConfigOf(server *apiserver.Server) {
+	e.t.Helper()
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "cluster"}}
+	text := fmt.Appendf(nil, `
+apiVersion: v1
+kind: Config
+clusters: [{name: c, cluster: {server: %q}}]
+users: [{name: u, user: {}}]
+contexts: [{name: x, context: {cluster: c, user: u}}]
+current-context: x
+`, server.Config().Host)
+	data := map[string][]byte{"value": text}
+	err := e.client.Get(e.t.Context(), keyOf(secret), secret)
+	secret.Data = data
+	if err == nil {
+		err = e.client.Update(e.t.Context(), secret)
+	} else {
+		err = e.client.Create(e.t.Context(), secret)
+	}
+	if err != nil {
+		e.t.Fatal(err)
+	}
+}
+
+// elsewhere is a Kustomization that applies to the cluster of ns/cluster.
+func elsewhere(name string) *kustomizev1.Kustomization {
+	k := app(name)
+	k.Spec.Prune = true
+	k.Spec.KubeConfig = &meta.KubeConfigReference{SecretRef: &meta.SecretKeyReference{Name: "cluster"}}
+	return k
+}
+
+func TestAnotherClusterGetsTheObjects(t *testing.T) {
+	e, there := newTestEnv(t), newCluster(t)
+	e.kubeConfigOf(there)
+	e.commit("1", map[string]string{"a.yaml": configMap("a", "one"), "b.yaml": configMap("b", "one")})
+	k := elsewhere("a")
+	e.must(k)
+	if e.cluster.Get(pathOf("a")) != nil || valueOf(there.Get(pathOf("a"))) != "one" {
+		t.Error("the objects are not where the kubeConfig leads")
+	}
+	state := e.states.of(keyOf(k))
+	e.eventually("its informers see the objects there", func() bool { return state.objects.Drift().Worst == decide.NoDrift })
+	there.Delete(pathOf("a"))
+	e.eventually("it is woken by what is deleted there", func() bool { return state.objects.Drift().Worst == decide.Drifted && e.wakes() > 0 })
+	e.must(k)
+	if got := valueOf(there.Get(pathOf("a"))); got != "one" {
+		t.Error("what was deleted there does not come back")
+	}
+
+	e.commit("2", map[string]string{"a.yaml": configMap("a", "two")})
+	e.must(k)
+	if there.Get(pathOf("b")) != nil || valueOf(there.Get(pathOf("a"))) != "two" {
+		t.Error("what left the source was not pruned there")
+	}
+	if err := e.Finalize(t.Context(), k); err != nil {
+		t.Fatal(err)
+	}
+	if there.Get(pathOf("a")) != nil {
+		t.Error("a deleted Kustomization leaves its objects there")
+	}
+	if n := len(e.states.clusters.remote); n != 0 {
+		t.Errorf("%d clusters are kept for nobody", n)
+	}
+}
+
+func TestThoseOfANamespaceShareACluster(t *testing.T) {
+	e, there := newTestEnv(t), newCluster(t)
+	e.kubeConfigOf(there)
+	e.commit("1", map[string]string{"a.yaml": configMap("a", "one")})
+	one, other := elsewhere("a"), elsewhere("b")
+	e.must(one)
+	e.must(other)
+	if n := len(e.states.clusters.remote); n != 1 || e.states.of(keyOf(one)).at.remoteCluster != e.states.of(keyOf(other)).at.remoteCluster {
+		t.Errorf("%d clusters", n)
+	}
+	e.states.forget(t.Context(), keyOf(one))
+	if n := len(e.states.clusters.remote); n != 1 {
+		t.Errorf("%d clusters, while one of two is left", n)
+	}
+}
+
+func TestAKustomizationThatMovesIsAppliedToTheOtherCluster(t *testing.T) {
+	e, first, second := newTestEnv(t), newCluster(t), newCluster(t)
+	e.kubeConfigOf(first)
+	e.commit("1", map[string]string{"a.yaml": configMap("a", "one")})
+	k := elsewhere("a")
+	e.must(k)
+	e.kubeConfigOf(second)
+	e.must(k)
+	if first.Get(pathOf("a")) == nil || second.Get(pathOf("a")) == nil {
+		t.Error("the objects are not in both clusters")
+	}
+	k.Spec.KubeConfig = nil
+	k.Generation++
+	e.must(k)
+	if e.cluster.Get(pathOf("a")) == nil || len(e.states.clusters.remote) != 0 {
+		t.Errorf("not applied here, or %d other clusters are kept", len(e.states.clusters.remote))
+	}
+}
+
+func TestAKubeConfigThatIsReadAgainAndSaysTheSameCostsNothing(t *testing.T) {
+	e, there := newTestEnv(t), newCluster(t)
+	e.kubeConfigOf(there)
+	e.commit("1", map[string]string{"a.yaml": configMap("a", "one")})
+	k := elsewhere("a")
+	e.must(k)
+	e.eventually("its informers see the object", func() bool { return e.states.of(keyOf(k)).objects.Drift().Worst == decide.NoDrift })
+	before := e.states.of(keyOf(k)).objects
+	there.Calls()
+	var secret corev1.Secret
+	secret.Namespace, secret.Name = "ns", "cluster"
+	if err := e.client.Get(t.Context(), keyOf(&secret), &secret); err != nil {
+		t.Fatal(err)
+	}
+	secret.Labels = map[string]string{"new": "label"}
+	if err := e.client.Update(t.Context(), &secret); err != nil {
+		t.Fatal(err)
+	}
+	e.must(k)
+	if calls := there.Calls(); len(calls) > 0 || e.states.of(keyOf(k)).objects != before {
+		t.Errorf("calls %q", calls)
+	}
+}
+
+func TestAnAccountIsAssumedInTheOtherCluster(t *testing.T) {
+	e, there := newTestEnv(t), newCluster(t)
+	e.kubeConfigOf(there)
+	e.commit("1", map[string]string{"a.yaml": configMap("a", "one")})
+	k := elsewhere("a")
+	k.Spec.ServiceAccountName = "deployer"
+	e.must(k)
+	if calls := strings.Join(there.Calls(), "\n"); !strings.Contains(calls, "PATCH "+pathOf("a")+" as system:serviceaccount:ns:deployer") {
+		t.Errorf("calls:\n%s", calls)
+	}
+	// Whoever may assume an account need not be able to look for it.
+	there.Hook = func(r apiserver.Request) error {
+		if strings.Contains(r.Path, "serviceaccounts") {
+			return apierrors.NewForbidden(schema.GroupResource{Resource: "serviceaccounts"}, "deployer", errors.New("no role says so"))
+		}
+		return nil
+	}
+	if err := e.Finalize(t.Context(), k); err != nil || there.Get(pathOf("a")) != nil {
+		t.Errorf("the objects stay, %v", err)
+	}
+}
+
+func TestAClusterThatCannotBeReachedIsSaid(t *testing.T) {
+	e, there := newTestEnv(t), newCluster(t)
+	e.commit("1", map[string]string{"a.yaml": configMap("a", "one")})
+	k := elsewhere("a")
+	_, err := e.run(k)
+	if !errors.Is(err, kubeconfig.ErrInvalid) || !strings.Contains(err.Error(), "spec.kubeConfig: the kubeConfig cannot be used: Secret ns/cluster does not exist") {
+		t.Errorf("got %v", err)
+	}
+	e.kubeConfigOf(there)
+	broken := true
+	there.Hook = func(r apiserver.Request) error {
+		if broken && r.Method == http.MethodGet {
+			return apierrors.NewInternalError(errors.New("etcd is gone"))
+		}
+		return nil
+	}
+	if _, err := e.run(k); err == nil || !strings.Contains(err.Error(), "reaching the cluster of kubeConfig cluster: the API server answers 500") {
+		t.Errorf("got %v", err)
+	}
+	broken = false
+	e.clock.SetTime(e.clock.Now().Add(time.Minute))
+	e.must(k)
+}
+
+func TestADeletedKustomizationWithoutItsKubeConfigSaysWhatHelps(t *testing.T) {
+	e := newTestEnv(t)
+	k := elsewhere("a")
+	if err := e.Finalize(t.Context(), k); err != nil {
+		t.Errorf("there is nothing to delete: %v", err)
+	}
+	k.Status.Inventory = &kustomizev1.ResourceInventory{Entries: []kustomizev1.ResourceRef{{ID: "ns_a__ConfigMap", Version: "v1"}}}
+	if err := e.Finalize(t.Context(), k); err == nil || !strings.Contains(err.Error(), "to leave them where they are, set spec.suspend") {
+		t.Errorf("got %v", err)
+	}
+	k.Spec.Suspend = true
+	if err := e.Finalize(t.Context(), k); err != nil {
+		t.Errorf("a suspended one needs no cluster: %v", err)
+	}
+}

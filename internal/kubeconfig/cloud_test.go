@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kubeconfig
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/fluxcd/pkg/auth"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clocktesting "k8s.io/utils/clock/testing"
+)
+
+const eks = "arn:aws:eks:eu-west-1:123456789012:cluster/shop"
+
+func configMap(data map[string]string) *corev1.ConfigMap {
+	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "cloud"}, Data: data}
+}
+
+var cloud = &meta.KubeConfigReference{ConfigMapRef: &meta.LocalObjectReference{Name: "cloud"}}
+
+// asked is what a cloud was asked for.
+type asked struct {
+	provider string
+	auth.Options
+}
+
+// fakeCloud answers with what a cluster is reached by.
+func fakeCloud(answer auth.RESTConfig, seen *[]asked) clouds {
+	return func(_ context.Context, provider string, options ...auth.Option) (*auth.RESTConfig, error) {
+		a := asked{provider: provider}
+		a.Apply(options...)
+		*seen = append(*seen, a)
+		return &answer, nil
+	}
+}
+
+func TestWhereAnIdentityGoes(t *testing.T) {
+	auth.EnableObjectLevelWorkloadIdentity()
+	t.Cleanup(auth.DisableObjectLevelWorkloadIdentity)
+	for name, tc := range map[string]struct {
+		data map[string]string
+		want string // "" is no error
+	}{
+		"to the cluster that the cloud knows":       {data: map[string]string{"provider": "aws", "cluster": eks}},
+		"to the address that the cloud says it has": {data: map[string]string{"provider": "aws", "cluster": eks, "address": "https://CLUSTER.example.com:443"}},
+		"not to another one": {
+			data: map[string]string{"provider": "gcp", "cluster": "c", "address": "https://other.example.com"},
+			want: "goes to the cluster's own address https://cluster.example.com only, not to https://other.example.com: remove address, or set serviceAccountName",
+		},
+		"not past an authority of the object": {
+			data: map[string]string{"provider": "azure", "cluster": "c", "ca.crt": "x"}, want: "remove ca.crt, or set serviceAccountName",
+		},
+		"not where no cloud says whose it is": {
+			data: map[string]string{"provider": "generic", "address": "https://other.example.com"}, want: "set serviceAccountName",
+		},
+		"that of an account goes where it is sent": {
+			data: map[string]string{"provider": "generic", "address": "https://other.example.com", "serviceAccountName": "deployer"},
+		},
+		"an ARN whose region is another host": {
+			data: map[string]string{"provider": "aws", "cluster": "arn:aws:eks:evil.example.com/:1:cluster/a"}, want: "cluster has to be an ARN",
+		},
+		"no provider":          {data: map[string]string{"cluster": eks}, want: "provider has to be aws, azure, gcp or generic"},
+		"an unknown one":       {data: map[string]string{"provider": "ibm"}, want: `not "ibm"`},
+		"generic without host": {data: map[string]string{"provider": "generic", "serviceAccountName": "a"}, want: "address has to be"},
+		"no cluster":           {data: map[string]string{"provider": "gcp", "address": "https://a"}, want: "cluster has to name the cluster"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var seen []asked
+			r := reader(configMap(tc.data))
+			r.clouds = fakeCloud(auth.RESTConfig{Host: "https://cluster.example.com", BearerToken: "t", ExpiresAt: r.Clock.Now().Add(time.Hour)}, &seen)
+			_, err := r.Read(t.Context(), "apps", cloud)
+			switch {
+			case tc.want == "" && err != nil, tc.want != "" && (!errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), tc.want)):
+				t.Fatalf("got %v", err)
+			}
+			for _, a := range seen {
+				if a.ServiceAccountName == "" && a.provider != "azure" && (a.ClusterAddress != "" || a.CAData != "") {
+					t.Errorf("asked with %q and %q of the object", a.ClusterAddress, a.CAData)
+				}
+			}
+		})
+	}
+}
+
+func TestTheIdentityOfAnAccountNeedsTheGate(t *testing.T) {
+	_, err := reader(configMap(map[string]string{"provider": "aws", "cluster": eks, "serviceAccountName": "deployer"})).Read(t.Context(), "apps", cloud)
+	if !errors.Is(err, ErrGate) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestTheDefaultAccountStandsForAllThatNameNone(t *testing.T) {
+	auth.EnableObjectLevelWorkloadIdentity()
+	t.Cleanup(auth.DisableObjectLevelWorkloadIdentity)
+	var seen []asked
+	r := reader(configMap(map[string]string{"provider": "aws", "cluster": eks, "audiences": "a\n\n b \n"}))
+	r.DefaultAccount = "tenant"
+	r.clouds = fakeCloud(auth.RESTConfig{Host: "https://a", ExpiresAt: r.Clock.Now().Add(time.Hour)}, &seen)
+	if _, err := r.Read(t.Context(), "apps", cloud); err != nil {
+		t.Fatal(err)
+	}
+	a := seen[0]
+	if a.ServiceAccountName != "tenant" || a.ServiceAccountNamespace != "apps" || strings.Join(a.Audiences, ",") != "a,b" || a.ClusterResource != eks {
+		t.Errorf("asked with %+v", a)
+	}
+}
+
+func TestATokenIsReplacedBeforeItExpires(t *testing.T) {
+	var headers []string
+	server := httptest.NewTLSServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		headers = append(headers, r.Header.Get("Authorization"))
+	}))
+	defer server.Close()
+	clock := clocktesting.NewFakePassiveClock(time.Unix(1_700_000_000, 0))
+	answer := auth.RESTConfig{Host: server.URL, CAData: authorityOf(server), BearerToken: "first", ExpiresAt: clock.Now().Add(15 * time.Minute)}
+	fetches := 0
+	r := reader(configMap(map[string]string{"provider": "aws", "cluster": eks}))
+	r.Clock = clock
+	r.clouds = func(context.Context, string, ...auth.Option) (*auth.RESTConfig, error) {
+		fetches++
+		made := answer
+		return &made, nil
+	}
+	config, err := r.Read(t.Context(), "apps", cloud)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to, err := config.Connect(clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(to.Close)
+	check := func() error {
+		clock.SetTime(clock.Now().Add(fresh))
+		return to.Check(t.Context())
+	}
+	if err := errors.Join(check(), check()); err != nil || fetches != 1 {
+		t.Fatalf("%d tokens, %v", fetches, err)
+	}
+	answer.BearerToken, answer.ExpiresAt = "second", clock.Now().Add(30*time.Minute)
+	clock.SetTime(clock.Now().Add(14 * time.Minute))
+	if err := check(); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(headers, ", "); got != "Bearer first, Bearer first, Bearer second" {
+		t.Errorf("sent %s", got)
+	}
+	// A cluster that was made anew is elsewhere: the token is not for the old place.
+	answer.Host = "https://elsewhere.example.com"
+	clock.SetTime(clock.Now().Add(time.Hour))
+	if err := check(); !errors.Is(err, errMoved) || !to.Moved() || len(headers) != 3 {
+		t.Errorf("got %v after %d requests", err, len(headers))
+	}
+}

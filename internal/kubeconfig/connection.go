@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kubeconfig
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+
+	"github.com/sluice-cd/sluice/internal/bounded"
+	"github.com/sluice-cd/sluice/internal/outbound"
+)
+
+// Bounds of what another cluster answers.
+const (
+	discoveryTimeout = 30 * time.Second
+	// answerTimeout is how long it may take to begin an answer. Admission webhooks have
+	// thirty seconds each.
+	answerTimeout = time.Minute
+	// MaxAnswer is how many bytes one list or one watch may have; a watch begins anew.
+	MaxAnswer = 16 << 20
+	// checkTimeout is how long an API server may take to say that it is there.
+	checkTimeout = 10 * time.Second
+	// fresh is how long after an answer a cluster is taken to be there, and how long after
+	// a failed check not to be.
+	fresh = 10 * time.Second
+)
+
+// Connection is how the API server of another cluster is reached. It shares no connection
+// with those of others. Making one does not use it.
+type Connection struct {
+	// ID, Name and Version are those of the [Config].
+	ID, Name, Version string
+	// REST makes clients that go through the guard; its answers are bounded.
+	REST *rest.Config
+	// HTTP is a client that has all that REST says.
+	HTTP *http.Client
+	// Mapper asks the API server for its kinds when they are needed.
+	Mapper apimeta.RESTMapper
+
+	idle  func()
+	cloud *token
+	clock clock.PassiveClock
+	// answered is when the API server answered last, in nanoseconds since 1970.
+	answered atomic.Int64
+
+	// checking is held while the API server is asked: who comes meanwhile gets that answer.
+	checking sync.Mutex
+	failure  error
+	failedAt time.Time
+}
+
+// Connect prepares a connection, without using it.
+func (c *Config) Connect(clk clock.PassiveClock) (*Connection, error) {
+	transport, err := transportOf(c.rest, c.guard)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrInvalid, c.Name, err)
+	}
+	address, _, err := rest.DefaultServerUrlFor(c.rest)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: its server is no URL", ErrInvalid, c.Name)
+	}
+	made := &Connection{ID: c.ID, Name: c.Name, Version: c.Version, idle: transport.CloseIdleConnections, cloud: c.cloud, clock: clk}
+	var base http.RoundTripper = observed{next: boundedTransport{transport}, of: made}
+	if c.cloud != nil {
+		base = authenticating{next: base, token: c.cloud}
+	}
+	authenticated, err := rest.HTTPWrappersForConfig(c.rest, base)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: its credentials cannot be used", ErrInvalid, c.Name)
+	}
+	made.REST = &rest.Config{
+		Host: address.String(), APIPath: c.rest.APIPath, Transport: authenticated, UserAgent: rest.DefaultKubernetesUserAgent(),
+		QPS: -1, // the API server paces its clients
+	}
+	made.HTTP = &http.Client{Transport: authenticated}
+	made.Mapper, err = apiutil.NewDynamicRESTMapper(made.REST, &http.Client{Transport: authenticated, Timeout: discoveryTimeout})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrInvalid, c.Name, err)
+	}
+	return made, nil
+}
+
+// Close lets go of connections that nobody uses.
+func (c *Connection) Close() { c.idle() }
+
+// Moved reports whether the cluster is known to be elsewhere by now, so that its kubeConfig
+// should be read again.
+func (c *Connection) Moved() bool { return c.cloud != nil && c.cloud.moved.Load() }
+
+// Check returns an error if the API server does not answer. It asks only if nothing was
+// heard from it for a while, once for all who want to know.
+func (c *Connection) Check(ctx context.Context) error {
+	if c.heard() {
+		return nil
+	}
+	c.checking.Lock()
+	defer c.checking.Unlock()
+	if c.heard() {
+		return nil
+	}
+	if c.failure == nil || c.clock.Now().Sub(c.failedAt) >= fresh {
+		c.failure = c.ask(ctx)
+		c.failedAt = c.clock.Now()
+	}
+	return c.failure
+}
+
+// heard reports whether the API server answered a moment ago.
+func (c *Connection) heard() bool {
+	return c.clock.Now().Sub(time.Unix(0, c.answered.Load())) < fresh
+}
+
+// ask asks the API server for its version.
+func (c *Connection) ask(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkTimeout) // others wait for the answer, too
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.REST.Host+"/version", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := c.HTTP.Do(req)
+	if err != nil {
+		return fmt.Errorf("reaching the cluster of kubeConfig %s: %w", c.Name, err)
+	}
+	_ = resp.Body.Close()
+	switch resp.StatusCode {
+	case http.StatusUnauthorized:
+		return fmt.Errorf("reaching the cluster of kubeConfig %s: the API server does not accept the credentials", c.Name)
+	case http.StatusOK, http.StatusForbidden: // whom it lets ask for its version says nothing
+		return nil
+	}
+	return fmt.Errorf("reaching the cluster of kubeConfig %s: the API server answers %s", c.Name, resp.Status)
+}
+
+func transportOf(config *rest.Config, guard *outbound.Guard) (*http.Transport, error) {
+	tls, err := rest.TLSConfigFor(config)
+	if err != nil {
+		return nil, errors.New("its certificates and keys cannot be read")
+	}
+	transport := guard.Transport()
+	transport.TLSClientConfig, transport.ResponseHeaderTimeout = tls, answerTimeout
+	proxy, err := proxyOf(config)
+	if err != nil {
+		return nil, err
+	}
+	if proxy != nil {
+		transport.Proxy = guard.ProxyOr(proxy)
+	}
+	return utilnet.SetTransportDefaults(transport), nil
+}
+
+// observed notes when the API server answered.
+type observed struct {
+	next http.RoundTripper
+	of   *Connection
+}
+
+// RoundTrip implements http.RoundTripper.
+func (o observed) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := o.next.RoundTrip(req)
+	if err == nil && resp.StatusCode < http.StatusInternalServerError && resp.StatusCode != http.StatusUnauthorized {
+		o.of.answered.Store(o.of.clock.Now().UnixNano())
+	}
+	return resp, err
+}
+
+// boundedTransport ends answers that are longer than one may be.
+type boundedTransport struct{ next http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (b boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := b.next.RoundTrip(req)
+	if err == nil && resp.Body != nil {
+		resp.Body = bounded.Body(resp.Body, MaxAnswer, errTooLong)
+	}
+	return resp, err
+}
+
+var errTooLong = fmt.Errorf("the API server's answer has more than %d bytes", MaxAnswer)

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kubeconfig
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/sluice-cd/sluice/internal/outbound"
+)
+
+func reader(objects ...client.Object) *Reader {
+	return &Reader{
+		Objects: fake.NewClientBuilder().WithObjects(objects...).Build(), Clock: clocktesting.NewFakePassiveClock(time.Unix(1_700_000_000, 0)),
+	}
+}
+
+func kubeConfig(server string) []byte {
+	return fmt.Appendf(nil, `
+apiVersion: v1
+kind: Config
+clusters: [{name: c, cluster: {server: %q}}]
+users: [{name: u, user: {token: hunter2}}]
+contexts: [{name: x, context: {cluster: c, user: u}}]
+current-context: x
+`, server)
+}
+
+func secret(name string, data map[string][]byte) *corev1.Secret {
+	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: name, UID: "1"}, Data: data}
+}
+
+func reference(name, key string) *meta.KubeConfigReference {
+	return &meta.KubeConfigReference{SecretRef: &meta.SecretKeyReference{Name: name, Key: key}}
+}
+
+func TestWhichKubeConfigsAreRefused(t *testing.T) {
+	changed := func(old, with string) map[string][]byte {
+		return map[string][]byte{"value": []byte(strings.Replace(string(kubeConfig("https://hunter2.example.com")), old, with, 1))}
+	}
+	for name, tc := range map[string]struct {
+		at   *meta.KubeConfigReference
+		data map[string][]byte
+		want string
+	}{
+		"neither":   {&meta.KubeConfigReference{}, nil, "it names neither a secretRef nor a configMapRef"},
+		"no Secret": {reference("missing", ""), nil, "Secret apps/missing does not exist"},
+		"no key": {
+			reference("remote", ""), map[string][]byte{"other": nil},
+			"Secret apps/remote: it has no key 'value' with a kubeconfig",
+		},
+		"not the key of the name": {reference("remote", "eu"), map[string][]byte{"value": []byte("x")}, "it has no key 'eu' with a kubeconfig"},
+		"no YAML": {
+			reference("remote", ""), map[string][]byte{"value": []byte("{hunter2")},
+			"its kubeconfig is no valid YAML of that kind",
+		},
+		"too long": {reference("remote", ""), map[string][]byte{"value": make([]byte, maxKubeConfig+1)}, "more than 262144 bytes"},
+		"a command": {
+			reference("remote", ""),
+			changed("token: hunter2", "exec: {command: hunter2, apiVersion: client.authentication.k8s.io/v1}"),
+			"user \"u\" has `exec`, and commands are not run",
+		},
+		"a file with a token": {
+			reference("remote", ""), changed("token: hunter2", "tokenFile: /hunter2"),
+			"user \"u\" names files, which are not read",
+		},
+		"a file with a key": {
+			reference("remote", ""), changed("token: hunter2", "client-key: /hunter2"),
+			"user \"u\" names files, which are not read",
+		},
+		"a file with certificates": {
+			reference("remote", ""), changed("server:", "certificate-authority: /hunter2, server:"), "cluster \"c\" names a file, which is not read",
+		},
+		"a plugin of a cloud": {
+			reference("remote", ""), changed("token: hunter2", "auth-provider: {name: hunter2}"),
+			"has `auth-provider`, which is not supported",
+		},
+		"a server that anybody may pose as": {
+			reference("remote", ""), changed("server:", "insecure-skip-tls-verify: true, server:"),
+			"use certificate-authority-data, or run the controller with --insecure-kubeconfig-tls",
+		},
+		"a context that there isn't": {
+			reference("remote", ""), changed("current-context: x", "current-context: hunter2"),
+			"names no server in its current context",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := reader(secret("remote", tc.data)).Read(t.Context(), "apps", tc.at)
+			if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestAnAnswerIsBounded(t *testing.T) {
+	endless := roundTripFunc(func(*http.Request) (*http.Response, error) {
+		return &http.Response{Body: io.NopCloser(zeroes{})}, nil
+	})
+	resp, err := boundedTransport{endless}.RoundTrip(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if n, err := io.Copy(io.Discard, resp.Body); n != MaxAnswer || !errors.Is(err, errTooLong) {
+		t.Errorf("read %d bytes of at most %d, %v", n, MaxAnswer, err)
+	}
+}
+
+type roundTripFunc func(*http.Request) (*http.Response, error)
+
+func (f roundTripFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// zeroes never end.
+type zeroes struct{}
+
+func (zeroes) Read(p []byte) (int, error) { return len(p), nil }
+
+// connect reads a kubeconfig of apps/remote and connects to what it says.
+func connect(t *testing.T, guard *outbound.Guard, text []byte) *Connection {
+	t.Helper()
+	r := reader(secret("remote", map[string][]byte{"value": text}))
+	r.Guard = guard
+	config, err := r.Read(t.Context(), "apps", reference("remote", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	to, err := config.Connect(r.Clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(to.Close)
+	return to
+}
+
+func TestAClusterIsTheSameWhileItsKubeConfigSaysTheSame(t *testing.T) {
+	id := func(namespace string, text []byte) string {
+		s := secret("remote", map[string][]byte{"value": text})
+		s.Namespace = namespace
+		config, err := reader(s).Read(t.Context(), namespace, reference("remote", ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return config.ID
+	}
+	text := kubeConfig("https://example.com")
+	same := id("apps", text)
+	if id("apps", append([]byte("# a comment"), text...)) != same {
+		t.Error("a comment makes another cluster of it")
+	}
+	for name, other := range map[string]string{
+		"another server":    id("apps", kubeConfig("https://example.org")),
+		"another token":     id("apps", []byte(strings.Replace(string(text), "hunter2", "hunter3", 1))),
+		"another namespace": id("shop", text),
+	} {
+		if other == same {
+			t.Errorf("%s is the same cluster", name)
+		}
+	}
+	if strings.Contains(same, "hunter2") {
+		t.Errorf("the token is in %s", same)
+	}
+}
+
+func TestCheck(t *testing.T) {
+	var asked []string
+	status := http.StatusOK
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.URL.Path+" "+r.Header.Get("Authorization"))
+		w.WriteHeader(status)
+	}))
+	defer server.Close()
+	clock := clocktesting.NewFakePassiveClock(time.Unix(1_700_000_000, 0))
+	to := connect(t, nil, bytes.Replace(kubeConfig(server.URL+"/clusters/eu"), []byte("server:"),
+		fmt.Appendf(nil, "certificate-authority-data: %s, server:", base64.StdEncoding.EncodeToString(authorityOf(server))), 1))
+	to.clock = clock
+	for range 2 {
+		if err := to.Check(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(asked) != 1 || asked[0] != "/clusters/eu/version Bearer hunter2" {
+		t.Errorf("asked for %q", asked)
+	}
+	to.answered.Store(0)
+	status = http.StatusUnauthorized
+	if err := to.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "cluster of kubeConfig remote: the API server does not accept the credentials") {
+		t.Errorf("got %v", err)
+	}
+	status = http.StatusOK
+	if err := to.Check(t.Context()); err == nil || len(asked) != 2 {
+		t.Errorf("asked %d times in a moment, %v", len(asked), err)
+	}
+	status = http.StatusBadGateway
+	clock.SetTime(clock.Now().Add(fresh))
+	if err := to.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "502") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// authorityOf is the certificate authority of a server.
+func authorityOf(server *httptest.Server) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+}
+
+func TestAConnectionGoesThroughTheGuard(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the server was reached") }))
+	defer server.Close()
+	to := connect(t, outbound.NewGuard([]netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}), kubeConfig(server.URL))
+	if err := to.Check(t.Context()); !errors.Is(err, outbound.ErrForbiddenAddress) {
+		t.Errorf("got %v", err)
+	}
+}
