@@ -13,6 +13,7 @@ import (
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/cluster"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/image"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/judge"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/kustomization"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/pipeline"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/policy"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/ui"
@@ -31,7 +32,7 @@ func newRoot(name string) *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	cmd.AddCommand(app.Command(version), newGet(), newExplain(), newResume(),
+	cmd.AddCommand(app.Command(version), newGet(), newBuild(), newDiff(), newExplain(), newResume(),
 		newCreate(), canary.Command(version), pipeline.Command(version), judge.Command(version),
 		ui.Command(version), update.Command(), newVersion())
 	return cmd
@@ -44,6 +45,14 @@ func showHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 func newGet() *cobra.Command {
 	return group("get", "List what kubectl cannot show in one table",
 		image.GetCommand, automation.GetCommand, canary.GetCommand, pipeline.GetCommand, pipeline.GetFreezesCommand)
+}
+
+func newBuild() *cobra.Command {
+	return group("build", "Print what would be applied", kustomization.BuildCommand)
+}
+
+func newDiff() *cobra.Command {
+	return group("diff", "Print what would change in the cluster", kustomization.DiffCommand)
 }
 
 func newExplain() *cobra.Command {

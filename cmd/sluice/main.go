@@ -6,6 +6,8 @@
 //
 //	sluice controller           run the controllers
 //	sluice get                  list images, automations, canaries, pipelines and freezes
+//	sluice build kustomization  print what a Kustomization makes of a directory
+//	sluice diff kustomization   print what that would change in the cluster
 //	sluice explain policy       say why a policy chose a tag, and why not another
 //	sluice explain automation   say what becomes of every marker
 //	sluice explain pipeline     say what each stage waits for, and what to do
@@ -31,6 +33,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/sluice-cd/sluice/cmd/sluice/app"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/kustomization"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/update"
 )
 
@@ -41,6 +44,8 @@ var version = "dev"
 const (
 	exitFailed   = 1
 	exitOutdated = 2
+	// As with flux diff, differences are no failure.
+	exitDifferent, exitDiffFailed = 1, 2
 )
 
 func main() {
@@ -62,8 +67,13 @@ func exit(err error) {
 		os.Exit(0)
 	case errors.Is(err, update.ErrOutdated):
 		os.Exit(exitOutdated)
+	case errors.Is(err, kustomization.ErrDifferent):
+		os.Exit(exitDifferent)
 	}
 	fmt.Fprintln(os.Stderr, "sluice:", err)
+	if errors.As(err, &kustomization.FailedError{}) {
+		os.Exit(exitDiffFailed)
+	}
 	os.Exit(exitFailed)
 }
 

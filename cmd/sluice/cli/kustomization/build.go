@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package kustomization is the commands about Kustomizations: what one of them makes of a
+// directory, and how that differs from what is in the cluster.
+//
+//	Kustomization (file or cluster) + directory --> build --> objects        sluice build
+//	objects --> dry run of the API server --> how they would change          sluice diff
+//
+// Nothing is written, neither to the cluster nor to the directory.
+package kustomization
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/sourceignore"
+	ssautil "github.com/fluxcd/pkg/ssa/utils"
+	"github.com/spf13/cobra"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"github.com/sluice-cd/sluice/apply/build"
+	"github.com/sluice-cd/sluice/apply/decide"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/cluster"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/manifest"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/usage"
+	"github.com/sluice-cd/sluice/internal/tree"
+)
+
+// profile is that of the controller.
+var profile = decide.NewProfile(
+	schema.GroupKind{Group: kustomizev1.GroupVersion.Group, Kind: kustomizev1.KustomizationKind}, "kustomize-controller")
+
+// builder builds a Kustomization from a directory.
+type builder struct {
+	cluster *cluster.Cluster
+	// path is the directory that stands for spec.path, file has the Kustomization, and ignore
+	// are patterns of files that are left out.
+	path, file string
+	ignore     []string
+	strict     bool
+	// offline asks no cluster.
+	offline bool
+}
+
+func (b *builder) register(cmd *cobra.Command) {
+	set := cmd.Flags()
+	set.StringVar(&b.path, "path", "", "directory to build; default: spec.path, below the top of the Git checkout")
+	set.StringVarP(&b.file, "kustomization-file", "f", "", "file with the Kustomization, - is standard input; default: the one in the cluster")
+	set.StringSliceVar(&b.ignore, "ignore-paths", nil, "files to leave out, in the format of .gitignore")
+	set.BoolVar(&b.strict, "strict-substitute", true, "fail at variables that have neither a value nor a default, as the controller does")
+}
+
+// BuildCommand is `sluice build kustomization`.
+func BuildCommand(c *cluster.Cluster) *cobra.Command {
+	b := &builder{cluster: c}
+	cmd := &cobra.Command{
+		Use:     "kustomization NAME",
+		Aliases: []string{"kustomizations", "ks"},
+		Short:   "Print the objects that a Kustomization makes of a directory",
+		Long: `Print the objects that a Kustomization makes of a directory, as they would be
+applied: with what the spec adds, variables and labels. The directory is not changed.
+Values that SOPS encrypted in Secrets are masked: they are decrypted in the cluster
+only. With --dry-run no cluster is asked, and variables of spec.postBuild.substituteFrom
+are left out.`,
+		Example: `  sluice build kustomization podinfo -n apps --path ./apps/podinfo
+  sluice build kustomization podinfo -f clusters/eu/podinfo.yaml --dry-run`,
+		Args:              usage.OneName("kubectl get kustomizations"),
+		ValidArgsFunction: c.Complete(newList),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			_, objects, err := b.build(cmd, args[0])
+			if err != nil {
+				return err
+			}
+			for _, u := range objects {
+				text, err := yaml.Marshal(u.Object)
+				if err != nil {
+					return err
+				}
+				if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s---\n", text); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	b.register(cmd)
+	cmd.Flags().BoolVar(&b.offline, "dry-run", false, "ask no cluster; needs --kustomization-file")
+	return cmd
+}
+
+func newList() client.ObjectList { return &kustomizev1.KustomizationList{} }
+
+// build returns the Kustomization and its objects.
+func (b *builder) build(cmd *cobra.Command, name string) (*kustomizev1.Kustomization, []*unstructured.Unstructured, error) {
+	if b.offline && b.file == "" {
+		return nil, nil, errors.New("--dry-run asks no cluster for the Kustomization: name its file with --kustomization-file")
+	}
+	var reader client.Client
+	if !b.offline {
+		c, err := b.cluster.Client()
+		if err != nil {
+			return nil, nil, err
+		}
+		reader = c
+	}
+	k, err := b.find(cmd, reader, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	objects, err := b.objects(cmd.Context(), reader, k)
+	if err != nil {
+		return nil, nil, fmt.Errorf("building Kustomization %s: %w", k.Name, err)
+	}
+	return k, objects, nil
+}
+
+// find reads the Kustomization from the file, or from the cluster.
+func (b *builder) find(cmd *cobra.Command, reader client.Client, name string) (*kustomizev1.Kustomization, error) {
+	k := &kustomizev1.Kustomization{}
+	if b.file == "" {
+		return k, b.cluster.Get(cmd.Context(), reader, name, k)
+	}
+	text, err := manifest.ReadFile(cmd, b.file)
+	if err != nil {
+		return nil, err
+	}
+	documents, err := manifest.Split(text)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", b.file, err)
+	}
+	for _, document := range documents {
+		var is metav1.PartialObjectMetadata
+		if yaml.Unmarshal(document, &is) != nil || is.Name != name || is.GroupVersionKind().GroupKind() != profile.Owners {
+			continue
+		}
+		if want := kustomizev1.GroupVersion.String(); is.APIVersion != want {
+			return nil, fmt.Errorf("%s: Kustomization %s is of version %s, which is not read: change it to %s, as flux migrate does",
+				b.file, name, is.APIVersion, want)
+		}
+		if err := yaml.UnmarshalStrict(document, k); err != nil {
+			return nil, fmt.Errorf("reading %s: %w", b.file, err)
+		}
+		if k.Namespace == "" {
+			k.Namespace, err = b.cluster.Namespace()
+		}
+		return k, err
+	}
+	return nil, fmt.Errorf("%s has no Kustomization %s of %s", b.file, name, kustomizev1.GroupVersion)
+}
+
+// objects builds k from the directory.
+func (b *builder) objects(ctx context.Context, reader client.Client, k *kustomizev1.Kustomization) ([]*unstructured.Unstructured, error) {
+	var from client.Reader
+	if reader != nil {
+		from = reader
+	}
+	sub, err := build.ReadVariables(ctx, from, k, func(string, string, string) {})
+	if err != nil {
+		return nil, err
+	}
+	if sub != nil {
+		sub.Lenient = !b.strict
+	}
+	top, path, err := b.place(k.Spec.Path)
+	if err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(top)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	spec := build.SpecOf(k, sub)
+	spec.Path, spec.Masks = path, true
+	result, err := build.Build(tree.NewDisk(root, b.leaves()), spec)
+	if err != nil {
+		return nil, err
+	}
+	if common := k.Spec.CommonMetadata; common != nil {
+		ssautil.SetCommonMetadata(result.Objects, common.Labels, common.Annotations)
+	}
+	ssautil.SetCommonMetadata(result.Objects, profile.Labels(profile.Owner(k.Namespace, k.Name)), nil)
+	return result.Objects, nil
+}
+
+// leaves reports what is left out.
+func (b *builder) leaves() func(string, bool) bool {
+	if len(b.ignore) == 0 {
+		return nil
+	}
+	patterns := sourceignore.ReadPatterns(strings.NewReader(strings.Join(b.ignore, "\n")), nil)
+	matcher := sourceignore.NewMatcher(patterns)
+	return func(name string, dir bool) bool { return matcher.Match(strings.Split(name, "/"), dir) }
+}
+
+// place is the directory that a build may read, and the path in it that is built. Bases are
+// often beside the path: the directory is the top of the checkout, if there is one, else the
+// working directory if the path is in it.
+func (b *builder) place(specPath string) (top, path string, err error) {
+	working, err := os.Getwd()
+	if err != nil {
+		return "", "", err
+	}
+	if b.path == "" {
+		top, ok := checkout(working)
+		if !ok {
+			return "", "", errors.New("this is no Git checkout, whose top spec.path would be in: name the directory with --path")
+		}
+		return top, specPath, nil
+	}
+	at, err := filepath.Abs(b.path)
+	if err == nil {
+		at, err = filepath.EvalSymlinks(at)
+	}
+	if err != nil {
+		return "", "", err
+	}
+	if info, err := os.Stat(at); err != nil || !info.IsDir() {
+		return "", "", fmt.Errorf("--path: %s is no directory", b.path)
+	}
+	top = at
+	if found, ok := checkout(at); ok {
+		top = found
+	} else if within, err := filepath.Rel(working, at); err == nil && filepath.IsLocal(within) {
+		top = working
+	}
+	path, err = filepath.Rel(top, at)
+	return top, filepath.ToSlash(path), err
+}
+
+// checkout is the top of the Git checkout that a directory is in.
+func checkout(dir string) (string, bool) {
+	for {
+		if _, err := os.Lstat(filepath.Join(dir, ".git")); !errors.Is(err, fs.ErrNotExist) {
+			return dir, err == nil
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return "", false
+		}
+		dir = parent
+	}
+}

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kustomization
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-cd/sluice/apply/decide"
+	"github.com/sluice-cd/sluice/apply/inventory"
+	"github.com/sluice-cd/sluice/apply/watch"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/cluster"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/usage"
+)
+
+// ErrDifferent says that there are differences, which were printed.
+var ErrDifferent = errors.New("there are differences")
+
+// FailedError is why a diff could not be made, or not of all objects: its exit code is
+// another one than that of differences.
+type FailedError struct{ error }
+
+// Unwrap returns the cause.
+func (e FailedError) Unwrap() error { return e.error }
+
+// colours are the values of --color.
+const (
+	colourAuto   = "auto"
+	colourAlways = "always"
+	colourNever  = "never"
+)
+
+// DiffCommand is `sluice diff kustomization`.
+func DiffCommand(c *cluster.Cluster) *cobra.Command {
+	b := &builder{cluster: c}
+	colour := colourAuto
+	cmd := &cobra.Command{
+		Use:     "kustomization NAME",
+		Aliases: []string{"kustomizations", "ks"},
+		Short:   "Print how a Kustomization with a directory would change the cluster",
+		Long: `Print how a Kustomization with a directory would change the cluster: the API server
+is asked in a dry run, with your rights. Values of Secrets are masked, so that only
+whether they change is shown; Secrets that SOPS encrypted are not compared. Objects
+that ask to be left alone are left out, and so are fields that spec.ignore names.
+
+The exit code is 0 if nothing would change, 1 if something would, and 2 if that could
+not be found out.`,
+		Example: `  sluice diff kustomization podinfo -n apps --path ./apps/podinfo
+  sluice diff kustomization podinfo -n apps --color=always | less -R`,
+		Args:              usage.OneName("kubectl get kustomizations"),
+		ValidArgsFunction: c.Complete(newList),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			coloured, err := isColoured(colour, cmd.OutOrStdout())
+			if err != nil {
+				return FailedError{err}
+			}
+			err = b.diff(cmd, args[0], coloured)
+			if err != nil && !errors.Is(err, ErrDifferent) {
+				return FailedError{err}
+			}
+			return err
+		},
+	}
+	b.register(cmd)
+	cmd.Flags().StringVar(&colour, "color", colour, "whether to colour differences: auto, always or never")
+	return cmd
+}
+
+// isColoured reports whether differences are coloured.
+func isColoured(value string, out io.Writer) (bool, error) {
+	switch value {
+	case colourAlways, colourNever:
+		return value == colourAlways, nil
+	case colourAuto:
+		file, ok := out.(*os.File)
+		return ok && term.IsTerminal(int(file.Fd())) && os.Getenv("NO_COLOR") == "", nil
+	}
+	return false, fmt.Errorf("--color: %q is none of auto, always and never", value)
+}
+
+// comparison compares the objects of a Kustomization with those of a cluster.
+type comparison struct {
+	cmd      *cobra.Command
+	client   client.Client
+	k        *kustomizev1.Kustomization
+	rules    *watch.Rules
+	coloured bool
+	// namespaces are those that would be created.
+	namespaces map[string]bool
+	different  bool
+}
+
+func (b *builder) diff(cmd *cobra.Command, name string, coloured bool) error {
+	k, objects, err := b.build(cmd, name)
+	if err != nil {
+		return err
+	}
+	if k.Spec.KubeConfig != nil {
+		output.Note(cmd, "Kustomization %s applies to the cluster of its spec.kubeConfig: this compares with the cluster of your own kubeconfig", k.Name)
+	}
+	c, err := b.cluster.Client()
+	if err != nil {
+		return err
+	}
+	d := &comparison{cmd: cmd, client: c, k: k, coloured: coloured, namespaces: map[string]bool{}}
+	var ignore []watch.IgnoreRule
+	for _, rule := range k.Spec.Ignore {
+		ignore = append(ignore, watch.IgnoreRule{Paths: rule.Paths, Target: rule.Target})
+	}
+	if d.rules, err = watch.NewRules(nil, ignore); err != nil {
+		return err
+	}
+	var failed []error
+	for _, u := range objects {
+		if err := d.compare(u); err != nil {
+			failed = append(failed, fmt.Errorf("%s: %w", subject(u), err))
+		}
+	}
+	if err := d.deleted(objects); err != nil {
+		failed = append(failed, err)
+	}
+	if len(failed) == 0 && d.different {
+		return ErrDifferent
+	}
+	return errors.Join(failed...)
+}
+
+// subject names an object as events do.
+func subject(u *unstructured.Unstructured) string { return idOf(u).Subject() }
+
+func idOf(u *unstructured.Unstructured) inventory.ID {
+	gvk := u.GroupVersionKind()
+	return inventory.ID{Namespace: u.GetNamespace(), Name: u.GetName(), Group: gvk.Group, Kind: gvk.Kind}
+}
+
+// compare prints how an object would change.
+func (d *comparison) compare(u *unstructured.Unstructured) error {
+	live, err := d.live(u)
+	if err != nil {
+		return err
+	}
+	if live == nil {
+		if u.GetKind() == "Namespace" {
+			d.namespaces[u.GetName()] = true
+		}
+		return d.print(subject(u)+" created", nil, u)
+	}
+	switch {
+	case profile.Excluded(u.GetLabels(), u.GetAnnotations()), profile.Excluded(live.GetLabels(), live.GetAnnotations()),
+		decide.Wants(u.GetLabels(), u.GetAnnotations(), profile.SSAKey, decide.IfNotPresent):
+		return nil
+	case isMasked(u):
+		output.Note(d.cmd, "%s is encrypted, and is not compared", subject(u))
+		return nil
+	}
+	if ignored := d.rules.Ignored(u.GroupVersionKind(), u); len(ignored) > 0 {
+		watch.Adopt(ignored, u, live, profile.FieldManager)
+	}
+	after, err := d.dryRun(u)
+	if err != nil {
+		return err
+	}
+	return d.print(subject(u)+" changed", live, after)
+}
+
+// live is the object in the cluster; nil if there is none, or none of its kind.
+func (d *comparison) live(u *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	found := &unstructured.Unstructured{}
+	found.SetGroupVersionKind(u.GroupVersionKind())
+	err := d.client.Get(d.cmd.Context(), client.ObjectKeyFromObject(u), found)
+	switch {
+	case apierrors.IsNotFound(err), cluster.IsUnserved(err):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return found, nil
+}
+
+// dryRun is the object as the API server would leave it.
+func (d *comparison) dryRun(u *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	after := u.DeepCopy()
+	err := d.client.Apply(d.cmd.Context(), client.ApplyConfigurationFromUnstructured(after),
+		client.DryRunAll, client.FieldOwner(profile.FieldManager), client.ForceOwnership)
+	return after, err
+}
+
+// deleted prints what left the source, and would be deleted.
+func (d *comparison) deleted(objects []*unstructured.Unstructured) error {
+	live := &kustomizev1.Kustomization{}
+	err := d.client.Get(d.cmd.Context(), types.NamespacedName{Namespace: d.k.Namespace, Name: d.k.Name}, live)
+	if err != nil || live.Status.Inventory == nil || !d.k.Spec.Prune {
+		return client.IgnoreNotFound(err)
+	}
+	kept := map[inventory.ID]bool{}
+	for _, u := range objects {
+		kept[idOf(u)] = true
+	}
+	for _, entry := range live.Status.Inventory.Entries {
+		id, err := inventory.Parse(entry.ID)
+		if err != nil || kept[id] || kept[inventory.ID{Name: id.Name, Group: id.Group, Kind: id.Kind}] {
+			continue // of a kind without namespaces, kustomize sets one
+		}
+		d.different = true
+		if err := d.title(id.Subject() + " deleted"); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kustomization
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/cluster"
+	"github.com/sluice-cd/sluice/internal/kinds"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+)
+
+const fluxKustomization = `apiVersion: kustomize.toolkit.fluxcd.io/v1
+kind: Kustomization
+metadata: {name: app, namespace: apps}
+spec:
+  interval: 1h
+  path: ./overlay
+  prune: true
+  targetNamespace: shop
+  sourceRef: {kind: GitRepository, name: fleet}
+  commonMetadata: {labels: {team: web}}
+  postBuild:
+    substitute: {COLOUR: blue}
+    substituteFrom: [{kind: ConfigMap, name: more}]
+`
+
+// checkout writes files into a Git checkout, in which the test then works.
+func inCheckout(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, ".git"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range files {
+		at := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(at), 0o755), os.WriteFile(at, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Chdir(dir)
+	return dir
+}
+
+// offline runs sluice build kustomization without a cluster.
+func offline(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	parent := &cobra.Command{Use: "build"}
+	cmd := BuildCommand(cluster.AddFlags(parent, "test"))
+	parent.AddCommand(cmd)
+	parent.SetArgs(append([]string{"kustomization", "--dry-run"}, args...))
+	parent.SilenceErrors, parent.SilenceUsage = true, true
+	var out bytes.Buffer
+	parent.SetOut(&out)
+	parent.SetErr(&out)
+	err := parent.ExecuteContext(t.Context())
+	return out.String(), err
+}
+
+var overlay = map[string]string{
+	"ks.yaml":                    fluxKustomization,
+	"base/kustomization.yaml":    "resources: [cm.yaml]\n",
+	"base/cm.yaml":               "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: cm}\ndata: {colour: '${COLOUR}'}\n",
+	"overlay/kustomization.yaml": "resources: [../base, secret.yaml]\n",
+	"overlay/secret.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {password: 'ENC[AES256_GCM,data:a,iv:b,tag:c,type:str]'}\n" +
+		"sops: {mac: 'ENC[AES256_GCM,data:a,iv:b,tag:c,type:str]'}\n",
+}
+
+func TestABuildIsOfTheCheckout(t *testing.T) {
+	const want = `apiVersion: v1
+data:
+  colour: blue
+kind: ConfigMap
+metadata:
+  labels:
+    kustomize.toolkit.fluxcd.io/name: app
+    kustomize.toolkit.fluxcd.io/namespace: apps
+    team: web
+  name: cm
+  namespace: shop
+---
+apiVersion: v1
+kind: Secret
+metadata:
+  labels:
+    kustomize.toolkit.fluxcd.io/name: app
+    kustomize.toolkit.fluxcd.io/namespace: apps
+    team: web
+  name: s
+  namespace: shop
+stringData:
+  password: '**SOPS**'
+---
+`
+	for name, args := range map[string][]string{
+		"by the path of the spec": {"app", "-f", "ks.yaml"},
+		"by a path":               {"app", "-f", "ks.yaml", "--path", "./overlay"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inCheckout(t, overlay)
+			if got, err := offline(t, args...); got != want || err != nil {
+				t.Errorf("got %v\n%s", err, got)
+			}
+		})
+	}
+}
+
+func TestABuildLeavesTheDirectoryAsItIs(t *testing.T) {
+	dir := inCheckout(t, map[string]string{"ks.yaml": fluxKustomization, "overlay/cm.yaml": overlay["base/cm.yaml"]})
+	if _, err := offline(t, "app", "-f", "ks.yaml"); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := os.ReadDir(filepath.Join(dir, "overlay")); err != nil || len(found) != 1 {
+		t.Errorf("the directory has %v, %v", found, err)
+	}
+}
+
+func TestWhatCannotBeBuilt(t *testing.T) {
+	for name, tc := range map[string]struct {
+		files map[string]string
+		args  []string
+		want  string
+	}{
+		"without a file":    {overlay, []string{"app"}, "name its file with --kustomization-file"},
+		"another name":      {overlay, []string{"other", "-f", "ks.yaml"}, "ks.yaml has no Kustomization other"},
+		"no directory":      {overlay, []string{"app", "-f", "ks.yaml", "--path", "none"}, "none"},
+		"a file for a path": {overlay, []string{"app", "-f", "ks.yaml", "--path", "ks.yaml"}, "ks.yaml is no directory"},
+		"an older version": {
+			map[string]string{"ks.yaml": strings.Replace(fluxKustomization, "/v1", "/v1beta2", 1)},
+			[]string{"app", "-f", "ks.yaml"}, "change it to kustomize.toolkit.fluxcd.io/v1",
+		},
+		"a field that there is none of": {
+			map[string]string{"ks.yaml": fluxKustomization + "  prunes: true\n"}, []string{"app", "-f", "ks.yaml"}, "prunes",
+		},
+		"a variable without a value": {
+			map[string]string{"ks.yaml": fluxKustomization, "overlay/cm.yaml": strings.Replace(overlay["base/cm.yaml"], "COLOUR", "MISSING", 1)},
+			[]string{"app", "-f", "ks.yaml"}, `"MISSING" has no value and no default`,
+		},
+		"what leads out of the checkout": {
+			map[string]string{"ks.yaml": fluxKustomization, "overlay/kustomization.yaml": "resources: [../../outside]\n"},
+			[]string{"app", "-f", "ks.yaml"}, "outside",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inCheckout(t, tc.files)
+			if got, err := offline(t, tc.args...); err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v\n%s", err, got)
+			}
+		})
+	}
+}
+
+func TestWhatIsLeftOutOfABuild(t *testing.T) {
+	inCheckout(t, map[string]string{
+		"ks.yaml": fluxKustomization, "overlay/cm.yaml": overlay["base/cm.yaml"], "overlay/broken.yaml": "{",
+	})
+	if got, err := offline(t, "app", "-f", "ks.yaml", "--ignore-paths", "broken.yaml"); err != nil || !strings.Contains(got, "colour: blue") {
+		t.Errorf("got %v\n%s", err, got)
+	}
+}
+
+// diffOf is what a comparison prints of an object that becomes another.
+func diffOf(t *testing.T, before, after *unstructured.Unstructured) string {
+	t.Helper()
+	var out bytes.Buffer
+	cmd := &cobra.Command{}
+	cmd.SetOut(&out)
+	d := &comparison{cmd: cmd, coloured: true}
+	if err := d.print("it changed", before, after); err != nil {
+		t.Fatal(err)
+	}
+	if d.different != (out.Len() > 0) {
+		t.Errorf("different = %v", d.different)
+	}
+	return out.String()
+}
+
+func object(kind string, data map[string]any) *unstructured.Unstructured {
+	u := &unstructured.Unstructured{Object: map[string]any{"data": data, "status": map[string]any{"seen": "x"}}}
+	u.SetAPIVersion("v1")
+	u.SetKind(kind)
+	u.SetName("a")
+	return u
+}
+
+func TestDifferencesAreColouredLines(t *testing.T) {
+	got := diffOf(t, object("ConfigMap", map[string]any{"a": "1", "b": "same"}), object("ConfigMap", map[string]any{"a": "2", "b": "same"}))
+	want := "\x1b[1mit changed\x1b[0m\n\x1b[31m--- cluster\x1b[0m\n\x1b[32m+++ source\x1b[0m\n\x1b[36m@@ -1,6 +1,6 @@\x1b[0m\n" +
+		" apiVersion: v1\n data:\n\x1b[31m-  a: \"1\"\x1b[0m\n\x1b[32m+  a: \"2\"\x1b[0m\n   b: same\n kind: ConfigMap\n metadata:\n"
+	if got != want {
+		t.Errorf("got %q\nwant %q", got, want)
+	}
+	changed := object("ConfigMap", map[string]any{"a": "1"})
+	changed.SetResourceVersion("7")
+	changed.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: "x"}})
+	if got := diffOf(t, object("ConfigMap", map[string]any{"a": "1"}), changed); got != "" {
+		t.Errorf("what the API server keeps is a difference: %s", got)
+	}
+}
+
+func TestNoValueOfASecretIsShown(t *testing.T) {
+	got := diffOf(t,
+		object("Secret", map[string]any{"changed": "aHVudGVyMg==", "gone": "aHVudGVyMg==", "same": "aHVudGVyMg=="}),
+		object("Secret", map[string]any{"changed": "aHVudGVyMw==", "new": "aHVudGVyMg==", "same": "aHVudGVyMg=="}))
+	if strings.Contains(got, "aHVudGVy") {
+		t.Errorf("a value is shown:\n%s", got)
+	}
+	for _, want := range []string{"-  changed: '***** (before)'", "+  changed: '***** (after)'", "-  gone: '*****'", "+  new: '*****'", "   same: '*****'"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not in\n%s", want, got)
+		}
+	}
+	if got := diffOf(t, nil, object("Secret", map[string]any{"new": "aHVudGVyMg=="})); strings.Contains(got, "aHVudGVy") {
+		t.Errorf("a value of a new Secret is shown:\n%s", got)
+	}
+}
+
+func TestWhatLeftTheSourceIsDeleted(t *testing.T) {
+	k := &kustomizev1.Kustomization{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app"}}
+	k.Spec.Prune = true
+	k.Status.Inventory = &kustomizev1.ResourceInventory{Entries: []kustomizev1.ResourceRef{
+		{ID: "apps_a__ConfigMap", Version: "v1"}, {ID: "apps_gone__ConfigMap", Version: "v1"}, {ID: "_n__Namespace", Version: "v1"}, {ID: "?"},
+	}}
+	scheme, err := kinds.Scheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	cmd := &cobra.Command{}
+	cmd.SetOut(&out)
+	cmd.SetContext(t.Context())
+	d := &comparison{cmd: cmd, k: k, client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(k, &corev1.ConfigMap{}).Build()}
+	kept, namespace := object("ConfigMap", nil), object("Namespace", nil)
+	kept.SetNamespace("apps")
+	namespace.SetName("n")
+	if err := d.deleted([]*unstructured.Unstructured{kept, namespace}); err != nil || out.String() != "ConfigMap/apps/gone deleted\n" || !d.different {
+		t.Errorf("got %q, %v", out.String(), err)
+	}
+}

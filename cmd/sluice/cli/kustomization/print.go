@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kustomization
+
+import (
+	"encoding/base64"
+	"fmt"
+	"maps"
+	"strings"
+
+	"github.com/pmezard/go-difflib/difflib"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/sluice-cd/sluice/apply/build"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
+)
+
+// The colours of a diff, as of `git diff`.
+const (
+	red, green, cyan, bold, plain = "\x1b[31m", "\x1b[32m", "\x1b[36m", "\x1b[1m", "\x1b[0m"
+)
+
+// contextLines is how many lines a diff shows around a change.
+const contextLines = 3
+
+// print prints how an object changes, if it does. Nil before is none.
+func (d *comparison) print(title string, before, after *unstructured.Unstructured) error {
+	before, after = comparable(before), comparable(after)
+	maskSecrets(before, after)
+	from, err := textOf(before)
+	if err != nil {
+		return err
+	}
+	to, err := textOf(after)
+	if err != nil || from == to {
+		return err
+	}
+	d.different = true
+	if err := d.title(title); err != nil {
+		return err
+	}
+	text, err := difflib.GetUnifiedDiffString(difflib.UnifiedDiff{
+		A: linesOf(from), B: linesOf(to), FromFile: "cluster", ToFile: "source", Context: contextLines,
+	})
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(text) {
+		if err := d.line(strings.TrimSuffix(line, "\n")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func linesOf(text string) []string {
+	if text == "" {
+		return nil
+	}
+	return strings.SplitAfter(strings.TrimSuffix(text, "\n"), "\n")
+}
+
+// title prints what happens to an object.
+func (d *comparison) title(text string) error {
+	text = output.Clean(text)
+	if d.coloured {
+		text = bold + text + plain
+	}
+	_, err := fmt.Fprintln(d.cmd.OutOrStdout(), text)
+	return err
+}
+
+// line prints a line of a diff. What it holds is somebody's, and must not command the terminal.
+func (d *comparison) line(text string) error {
+	clean := output.Clean(text)
+	if d.coloured {
+		for prefix, colour := range map[string]string{"+": green, "-": red, "@@": cyan} {
+			if strings.HasPrefix(text, prefix) {
+				clean = colour + clean + plain
+			}
+		}
+	}
+	_, err := fmt.Fprintln(d.cmd.OutOrStdout(), clean)
+	return err
+}
+
+// comparable is an object without what the API server keeps of it.
+func comparable(u *unstructured.Unstructured) *unstructured.Unstructured {
+	if u == nil {
+		return nil
+	}
+	u = u.DeepCopy()
+	delete(u.Object, "status")
+	for _, field := range []string{"managedFields", "resourceVersion", "uid", "creationTimestamp", "generation", "selfLink"} {
+		unstructured.RemoveNestedField(u.Object, "metadata", field)
+	}
+	unstructured.RemoveNestedField(u.Object, "metadata", "annotations", "kubectl.kubernetes.io/last-applied-configuration")
+	return u
+}
+
+// textOf is an object in YAML; "" of none.
+func textOf(u *unstructured.Unstructured) (string, error) {
+	if u == nil {
+		return "", nil
+	}
+	text, err := yaml.Marshal(u.Object)
+	return string(text), err
+}
+
+// What stands for values of Secrets. A changed one is told apart before and after.
+const (
+	same   = "*****"
+	former = "***** (before)"
+	latter = "***** (after)"
+)
+
+// maskSecrets masks the values of a Secret, so that what is left to be seen is which of them
+// change.
+func maskSecrets(before, after *unstructured.Unstructured) {
+	if !isSecret(before) && !isSecret(after) {
+		return
+	}
+	for _, field := range []string{"data", "stringData"} {
+		was, is := valuesOf(before, field), valuesOf(after, field)
+		for key := range mergedKeys(was, is) {
+			old, had := was[key]
+			now, has := is[key]
+			switch {
+			case had && has && equality.Semantic.DeepEqual(old, now):
+				was[key], is[key] = same, same
+				continue
+			case had && has:
+				was[key], is[key] = former, latter
+			case had:
+				was[key] = same
+			case has:
+				is[key] = same
+			}
+		}
+	}
+}
+
+func mergedKeys(a, b map[string]any) map[string]any {
+	all := maps.Clone(a)
+	if all == nil {
+		all = map[string]any{}
+	}
+	maps.Copy(all, b)
+	return all
+}
+
+func isSecret(u *unstructured.Unstructured) bool {
+	return u != nil && u.GetKind() == "Secret" && u.GroupVersionKind().Group == ""
+}
+
+func valuesOf(u *unstructured.Unstructured, field string) map[string]any {
+	if u == nil {
+		return nil
+	}
+	values, _ := u.Object[field].(map[string]any)
+	return values
+}
+
+// isMasked reports whether a Secret has values that SOPS encrypted.
+func isMasked(u *unstructured.Unstructured) bool {
+	if !isSecret(u) {
+		return false
+	}
+	encoded := base64.StdEncoding.EncodeToString([]byte(build.Masked))
+	for field, mask := range map[string]string{"data": encoded, "stringData": build.Masked} {
+		for _, value := range valuesOf(u, field) {
+			if value == mask {
+				return true
+			}
+		}
+	}
+	return false
+}

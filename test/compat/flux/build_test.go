@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package flux
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sluice-cd/sluice/test/harness"
+)
+
+// built is the Kustomization of all trees.
+const built = `apiVersion: kustomize.toolkit.fluxcd.io/v1
+kind: Kustomization
+metadata: {name: app, namespace: flux-system}
+spec:
+  interval: 1h
+  path: ./app
+  prune: true
+  sourceRef: {kind: GitRepository, name: fleet}
+  targetNamespace: shop
+  namePrefix: eu-
+  images: [{name: podinfo, newTag: 6.7.0}]
+  commonMetadata: {labels: {team: web}, annotations: {owner: "me"}}
+  patches:
+    - target: {kind: Deployment}
+      patch: '[{"op": "add", "path": "/spec/replicas", "value": 3}]'
+  postBuild: {substitute: {COLOUR: blue}}
+`
+
+const deployed = `apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, annotations: {colour: "${COLOUR}"}}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: web, image: "podinfo:6.0.0", args: ["--text=${TEXT:=hello}", "$${KEPT}"]}]}
+`
+
+const sealed = "ENC[AES256_GCM,data:a,iv:b,tag:c,type:str]"
+
+// trees are directories to build; the path is app.
+var trees = map[string]map[string]string{
+	"manifests without a kustomization": {
+		"app/a.yaml": deployed + "---\napiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {ports: [{port: 80}]}\n",
+		"app/deep/b.yaml": "apiVersion: v1\nkind: List\nitems: [{apiVersion: v1, kind: ConfigMap, metadata: {name: b, namespace: other}, " +
+			"data: {text: \"a\\nb\\n\"}}]\n",
+		"app/readme.md": "no manifest",
+	},
+	"an overlay with a base, a component and generators": {
+		"base/kustomization.yaml":       "resources: [web.yaml]\nlabels: [{pairs: {tier: front}, includeSelectors: true}]\n",
+		"base/web.yaml":                 deployed,
+		"components/kustomization.yaml": "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\npatches: [{path: patch.yaml}]\n",
+		"components/patch.yaml":         "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {revisionHistoryLimit: 2}\n",
+		"app/kustomization.yaml": "resources: [../base]\ncomponents: [../components]\nnameSuffix: -1\n" +
+			"configMapGenerator: [{name: config, literals: [a=b], files: [file.txt]}]\nsecretGenerator: [{name: token, literals: [password=hunter2]}]\n",
+		"app/file.txt": "some ${COLOUR}\ntext\n",
+	},
+	"what SOPS encrypted": {
+		"app/kustomization.yaml": "resources: [s.yaml]\nsecretGenerator: [{name: file, files: [values.yaml]}]\n",
+		"app/values.yaml":        "a: " + sealed + "\nsops: {mac: '" + sealed + "'}\n",
+		"app/s.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {a: '" + sealed + "'}\nstringData: {b: '" + sealed + "'}\n" +
+			"sops: {mac: '" + sealed + "'}\n",
+	},
+	"kinds of all sorts": {
+		"app/all.yaml": "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n---\n" +
+			"apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: things.example.com}\n" +
+			"spec: {group: example.com, names: {kind: Thing, plural: things}, scope: Namespaced, versions: [{name: v1, served: true, storage: true, " +
+			"schema: {openAPIV3Schema: {type: object}}}]}\n---\n" +
+			"apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: t, annotations: {kustomize.toolkit.fluxcd.io/substitute: disabled}}\n" +
+			"spec: {text: \"${COLOUR}\", number: 1.50, none: null, empty: {}}\n---\n" +
+			"apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: r}\nrules: []\n",
+	},
+}
+
+// TestABuildIsThatOfFlux: `sluice build` prints what `flux build` does, byte by byte.
+func TestABuildIsThatOfFlux(t *testing.T) {
+	t.Parallel()
+	for name, files := range trees {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			for name, text := range files {
+				at := filepath.Join(dir, name)
+				if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(at, []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			sameBuild(t, dir, filepath.Join(dir, "app"))
+		})
+	}
+	root, err := harness.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{
+		"config/default", "config/beside", "config/samples/promotion/repository/production", "config/samples/demo/repository/podinfo",
+	} {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir() // flux build writes into the directory
+			if err := os.CopyFS(filepath.Join(dir, "config"), os.DirFS(filepath.Join(root, "config"))); err != nil {
+				t.Fatal(err)
+			}
+			sameBuild(t, dir, filepath.Join(dir, path))
+		})
+	}
+}
+
+func sameBuild(t *testing.T, dir, path string) {
+	t.Helper()
+	if err := os.Mkdir(filepath.Join(dir, ".git"), 0o755); err != nil { // bases are beside the path
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "ks.yaml")
+	if err := os.WriteFile(file, []byte(built), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sluice, err := harness.Binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"build", "kustomization", "app", "--path", path, "--kustomization-file", file, "--dry-run"}
+	const within = time.Minute
+	// Ours first: it leaves the directory as it is.
+	ours := the.command(t, within, sluice, append(args, "--strict-substitute=false")...)
+	theirs := the.command(t, within, the.cli, args...)
+	if ours.code != 0 || theirs.code != 0 {
+		t.Fatalf("exit codes %d and %d\n%s\n%s", ours.code, theirs.code, ours.err, theirs.err)
+	}
+	if diff := cmp.Diff(theirs.out, ours.out); diff != "" {
+		t.Errorf("objects (-flux +sluice):\n%s", diff)
+	}
+}

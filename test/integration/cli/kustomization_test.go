@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// TestDiffOfAKustomization: what a directory would change in the cluster is printed, and
+// nothing is changed.
+func TestDiffOfAKustomization(t *testing.T) {
+	f := newFixture(t)
+	dir := t.TempDir()
+	write := func(name, text string) {
+		t.Helper()
+		f.must(os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+	}
+	config := func(value string) string {
+		return "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: config}\ndata: {colour: " + value + ", size: '${SIZE}'}\n"
+	}
+	write("config.yaml", config("blue"))
+	write("secret.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: secret}\ndata: {password: aHVudGVyMg==}\n")
+	k := &kustomizev1.Kustomization{ObjectMeta: f.named("web"), Spec: kustomizev1.KustomizationSpec{
+		Interval: metav1.Duration{Duration: time.Hour}, Path: "./", Prune: true, TargetNamespace: f.ns,
+		SourceRef: kustomizev1.CrossNamespaceSourceReference{Kind: "GitRepository", Name: "app"},
+		PostBuild: &kustomizev1.PostBuild{SubstituteFrom: []kustomizev1.SubstituteReference{{Kind: "ConfigMap", Name: "sizes"}}},
+		Ignore:    []kustomizev1.IgnoreRule{{Paths: []string{"/data/size"}}},
+	}}
+	f.create(k, &corev1.ConfigMap{ObjectMeta: f.named("sizes"), Data: map[string]string{"SIZE": "large"}})
+
+	diff := func(code int) string {
+		t.Helper()
+		out, errs, err := f.sluice("diff", "kustomization", "web", "--path", dir)
+		got := 0
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			got = exit.ExitCode()
+		}
+		if got != code {
+			t.Fatalf("exit code %d, want %d:\n%s%s", got, code, out, errs)
+		}
+		return out + errs
+	}
+	says := func(text string, want ...string) {
+		t.Helper()
+		for _, w := range want {
+			if !strings.Contains(text, w) {
+				t.Errorf("%q is not in\n%s", w, text)
+			}
+		}
+		if strings.Contains(text, "aHVudGVy") {
+			t.Errorf("a value of a Secret is shown:\n%s", text)
+		}
+	}
+	says(diff(1), "ConfigMap/"+f.ns+"/config created", "+  colour: blue", "+  size: large", "Secret/"+f.ns+"/secret created", "+  password: '*****'")
+
+	built, _ := f.succeed("build", "kustomization", "web", "--path", dir)
+	f.applied(built)
+	if got := diff(0); got != "" {
+		t.Errorf("what was applied differs:\n%s", got)
+	}
+
+	write("config.yaml", config("red"))
+	write("secret.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: secret}\ndata: {password: aHVudGVyMw==}\n")
+	says(diff(1), "ConfigMap/"+f.ns+"/config changed", "-  colour: blue", "+  colour: red", "Secret/"+f.ns+"/secret changed",
+		"-  password: '***** (before)'", "+  password: '***** (after)'")
+
+	write("config.yaml", config("blue"))
+	f.must(os.Remove(filepath.Join(dir, "secret.yaml")))
+	k.Status.Inventory = &kustomizev1.ResourceInventory{Entries: []kustomizev1.ResourceRef{
+		{ID: f.ns + "_config__ConfigMap", Version: "v1"}, {ID: f.ns + "_secret__Secret", Version: "v1"},
+	}}
+	f.must(f.Client.Status().Update(t.Context(), k))
+	if got, want := diff(1), "Secret/"+f.ns+"/secret deleted\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+
+	// Somebody else sets what spec.ignore names.
+	live := &corev1.ConfigMap{}
+	f.must(f.Client.Get(t.Context(), client.ObjectKey{Namespace: f.ns, Name: "config"}, live))
+	live.Data["size"] = "small"
+	f.must(f.Client.Update(t.Context(), live))
+	says(diff(1), "Secret/"+f.ns+"/secret deleted")
+
+	write("config.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: config}\nnone: of the kind\n")
+	says(diff(2), "ConfigMap/"+f.ns+"/config", "none")
+}
+
+// applied applies what was built as the controller does.
+func (f *fixture) applied(text string) {
+	f.t.Helper()
+	decoder := yaml.NewYAMLOrJSONDecoder(strings.NewReader(text), 4096)
+	for {
+		u := &unstructured.Unstructured{}
+		if err := decoder.Decode(&u.Object); err != nil {
+			return
+		}
+		if u.Object != nil {
+			f.must(f.Client.Apply(f.t.Context(), client.ApplyConfigurationFromUnstructured(u), client.FieldOwner("kustomize-controller"), client.ForceOwnership))
+		}
+	}
+}
