@@ -16,6 +16,7 @@ import (
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/kustomization"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/pipeline"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/policy"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/resource"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/ui"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/update"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/usage"
@@ -32,7 +33,8 @@ func newRoot(name string) *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	cmd.AddCommand(app.Command(version), newGet(), newBuild(), newDiff(), newExplain(), newResume(),
+	cmd.AddCommand(app.Command(version), newGet(), newBuild(), newDiff(), newExplain(), newTree(),
+		resource.SuspendCommand(version), newResume(), resource.ReconcileCommand(version),
 		newCreate(), canary.Command(version), pipeline.Command(version), judge.Command(version),
 		ui.Command(version), update.Command(), newVersion())
 	return cmd
@@ -43,8 +45,8 @@ func newRoot(name string) *cobra.Command {
 func showHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
 func newGet() *cobra.Command {
-	return group("get", "List what kubectl cannot show in one table",
-		image.GetCommand, automation.GetCommand, canary.GetCommand, pipeline.GetCommand, pipeline.GetFreezesCommand)
+	return group("get", "List what kubectl cannot show in one table", append(resource.GetCommands(),
+		image.GetCommand, automation.GetCommand, canary.GetCommand, pipeline.GetCommand, pipeline.GetFreezesCommand)...)
 }
 
 func newBuild() *cobra.Command {
@@ -55,13 +57,17 @@ func newDiff() *cobra.Command {
 	return group("diff", "Print what would change in the cluster", kustomization.DiffCommand)
 }
 
+func newTree() *cobra.Command {
+	return group("tree", "Print what was applied", kustomization.TreeCommand)
+}
+
 func newExplain() *cobra.Command {
 	return group("explain", "Say why a tag was chosen, why a marker has no effect and what a stage waits for",
 		policy.ExplainCommand, automation.ExplainCommand, pipeline.ExplainCommand)
 }
 
 func newResume() *cobra.Command {
-	return group("resume", "Let go on what was held", automation.ResumeCommand)
+	return group("resume", "Let go on what was suspended or held", append(resource.UnsuspendCommands(), automation.ResumeCommand)...)
 }
 
 func newCreate() *cobra.Command {

@@ -91,12 +91,12 @@ func TestListings(t *testing.T) {
 		server, line, want string
 	}{
 		"images": {imageServer, "get images -n apps", `
-POLICY   IMAGE              TAGS   BEST   CHOSEN   WRITTEN   COMMIT    READY
-app      ghcr.io/acme/app   0      -      1.1.0    1.0.0     c0ffee1   Unknown
+POLICY   IMAGE              TAGS   BEST   CHOSEN   WRITTEN   COMMIT    READY     MESSAGE
+app      ghcr.io/acme/app   0      -      1.1.0    1.0.0     c0ffee1   Unknown   -
 `},
 		"images of all namespaces": {imageServer, "get images -A", `
-NAMESPACE   POLICY   IMAGE              TAGS   BEST   CHOSEN   WRITTEN   COMMIT    READY
-apps        app      ghcr.io/acme/app   0      -      1.1.0    1.0.0     c0ffee1   Unknown
+NAMESPACE   POLICY   IMAGE              TAGS   BEST   CHOSEN   WRITTEN   COMMIT    READY     MESSAGE
+apps        app      ghcr.io/acme/app   0      -      1.1.0    1.0.0     c0ffee1   Unknown   -
 `},
 		"images, wide": {imageServer, "get images -n apps -o wide", `
 POLICY   IMAGE              TAGS   BEST   CHOSEN   WRITTEN   COMMIT    READY     LAST SCAN   AUTOMATION   DIGEST   MESSAGE
@@ -116,8 +116,8 @@ items:
   written: 1.0.0
 `},
 		"automations": {imageServer, "get automations -n apps", `
-NAME    MARKERS   CURRENT   HELD   SKIPPED   COMMIT    READY     SUSPENDED
-fleet   5         2         1      2         c0ffee1   Unknown   false
+NAME    MARKERS   CURRENT   HELD   SKIPPED   COMMIT    READY     SUSPENDED   MESSAGE
+fleet   5         2         1      2         c0ffee1   Unknown   false       -
 `},
 		"automations by name": {imageServer, "get automations -A -o name", "\nimageupdateautomation.image.toolkit.fluxcd.io/fleet\n"},
 		"canaries": {canaryServer, "get canaries -A", `

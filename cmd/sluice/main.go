@@ -5,7 +5,10 @@
 // only after canary analysis. It also answers why.
 //
 //	sluice controller           run the controllers
-//	sluice get                  list images, automations, canaries, pipelines and freezes
+//	sluice get                  list objects of all kinds, and images on their way
+//	sluice suspend, resume      stop and go on
+//	sluice reconcile            have an object reconciled now, and wait for it
+//	sluice tree kustomization   print what a Kustomization has applied
 //	sluice build kustomization  print what a Kustomization makes of a directory
 //	sluice diff kustomization   print what that would change in the cluster
 //	sluice explain policy       say why a policy chose a tag, and why not another

@@ -3,6 +3,7 @@
 package kustomization
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -48,6 +49,11 @@ func newCluster(t *testing.T) *apiserver.Server {
 // kubeConfigOf writes a kubeconfig that leads to a server into the Secret ns/cluster.
 func (e *testEnv) kubeConfigOf(server *apiserver.Server) {
 	e.t.Helper()
+	e.t.Cleanup(func() { // before the server ends, which waits for its watches
+		ended, end := context.WithCancel(context.Background())
+		end()
+		_ = e.states.clusters.Start(ended)
+	})
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "cluster"}}
 	text := fmt.Appendf(nil, `
 apiVersion: v1

@@ -56,7 +56,7 @@ func (l *listing) run(cmd *cobra.Command) error {
 func table(automations []report.Automation) output.Table {
 	t := output.Table{Columns: []string{
 		"NAMESPACE", "NAME", "MARKERS", "CURRENT", "HELD", "SKIPPED", "COMMIT", "READY", "SUSPENDED",
-		"SOURCE", "REVISION", "PULL REQUEST", "MESSAGE"}, Short: 9}
+		"SOURCE", "REVISION", "PULL REQUEST", "MESSAGE"}, Short: 9, Also: []int{12}}
 	for _, a := range automations {
 		total, current, held, skipped := counts(a.Markers)
 		t.Add("imageupdateautomation."+imagev1.GroupVersion.Group+"/"+a.Name,

@@ -58,7 +58,7 @@ func (l *listing) run(cmd *cobra.Command) error {
 func table(images []report.Image) output.Table {
 	t := output.Table{Columns: []string{
 		"NAMESPACE", "POLICY", "IMAGE", "TAGS", "BEST", "CHOSEN", "WRITTEN", "COMMIT", "READY",
-		"LAST SCAN", "AUTOMATION", "DIGEST", "MESSAGE"}, Short: 9}
+		"LAST SCAN", "AUTOMATION", "DIGEST", "MESSAGE"}, Short: 9, Also: []int{12}}
 	for _, i := range images {
 		scanned := ""
 		if i.LastScan != nil {

@@ -56,11 +56,7 @@ func (t *Table) shown(cells []string, columns int) []string {
 	}
 	shown := slices.Clone(cells[:columns])
 	for _, at := range t.Also {
-		text := []rune(cells[at])
-		if len(text) > shortText {
-			text = append(text[:shortText-3:shortText-3], []rune("...")...)
-		}
-		shown = append(shown, string(text))
+		shown = append(shown, Fit(cells[at], shortText))
 	}
 	return shown
 }

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package resource
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"sync"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/cluster"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/follow"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
+	"github.com/sluice-cd/sluice/report"
+)
+
+// listing is a command that lists objects of some kinds.
+type listing struct {
+	cluster.Listing
+	kinds    []kind
+	selector string
+	watch    bool
+}
+
+// GetCommands are `sluice get all`, and those of each listing.
+func GetCommands() []func(*cluster.Cluster) *cobra.Command {
+	return []func(*cluster.Cluster) *cobra.Command{
+		getCommand("all", nil, "List objects of all kinds, with whether they are ready, and why not"),
+		getCommand(sources, []string{"source"}, "List sources with the revision that each has"),
+		getCommand("kustomizations", []string{"kustomization", "ks"}, "List Kustomizations with the revision that each has applied"),
+		getCommand("receivers", []string{"receiver"}, "List Receivers with the path of their webhook"),
+		getCommand(alerts, []string{"alert", "alert-providers"}, "List Alerts and the Providers that they go to"),
+	}
+}
+
+func getCommand(name string, aliases []string, short string) func(*cluster.Cluster) *cobra.Command {
+	return func(c *cluster.Cluster) *cobra.Command {
+		l := &listing{Listing: cluster.Listing{Cluster: c}}
+		for _, k := range kinds {
+			if name == "all" || k.listing == name {
+				l.kinds = append(l.kinds, k)
+			}
+		}
+		cmd := &cobra.Command{
+			Use: name + " [NAME]", Aliases: aliases, Short: short, Args: cobra.MaximumNArgs(1),
+			Long: short + `. Kinds that the cluster does not serve are left out.
+With --watch it goes on with a line for each change, which in a terminal is cut at
+its width.`,
+			Example: fmt.Sprintf("  sluice get %[1]s -A\n  sluice get %[1]s -n apps -l team=web --watch", name),
+			RunE:    l.run,
+		}
+		l.Register(cmd)
+		cmd.Flags().StringVarP(&l.selector, "selector", "l", "", "labels of the objects, such as team=web")
+		cmd.Flags().BoolVarP(&l.watch, "watch", "w", false, "go on with a line for each change")
+		return cmd
+	}
+}
+
+func (l *listing) run(cmd *cobra.Command, args []string) error {
+	c, where, err := l.Connect(args)
+	if err != nil {
+		return err
+	}
+	selector, err := labels.Parse(l.selector)
+	if err != nil {
+		return fmt.Errorf("--selector: %w", err)
+	}
+	where = append(where, client.MatchingLabelsSelector{Selector: selector})
+	if len(args) > 0 {
+		where = append(where, client.MatchingFields{"metadata.name": args[0]})
+	}
+	if l.watch {
+		return l.follow(cmd, where)
+	}
+	found, t, err := l.list(cmd.Context(), c, where)
+	if err != nil {
+		return err
+	}
+	if len(args) > 0 && t.Len() == 0 {
+		return fmt.Errorf("there is no object %s of these kinds: list them without NAME, choose a namespace with -n", args[0])
+	}
+	return l.Print(cmd, t, found)
+}
+
+// list reads the objects of all kinds that the cluster serves.
+func (l *listing) list(ctx context.Context, c client.Client, where []client.ListOption) (report.List[report.Resource], output.Table, error) {
+	all := report.List[report.Resource]{Items: []report.Resource{}}
+	t := output.Table{Columns: []string{"NAMESPACE", "KIND", "NAME", "REVISION", "SUSPENDED", "READY", "REASON", "MESSAGE"}, Short: 7, Also: []int{7}}
+	for _, k := range l.kinds {
+		found := k.list()
+		err := c.List(ctx, found, where...)
+		if cluster.IsUnserved(err) && len(l.kinds) > 1 {
+			continue
+		}
+		if err != nil {
+			return all, t, fmt.Errorf("listing %s: %w", k.plural, err)
+		}
+		for i := range found.Items {
+			r := report.OfResource(&found.Items[i])
+			all.Items = append(all.Items, r)
+			t.Add(k.name(r.Name), cells(r)...)
+		}
+	}
+	return all, t, nil
+}
+
+func cells(r report.Resource) []string {
+	return []string{r.Namespace, r.Kind, r.Name, r.Revision, strconv.FormatBool(r.Suspended), r.Ready, r.Reason, r.Message}
+}
+
+// follow prints a line for each object, and for each change of one.
+func (l *listing) follow(cmd *cobra.Command, where []client.ListOption) error {
+	if format := l.Output.Format(); format == output.YAML || format == output.Name {
+		return fmt.Errorf("--output %s: there is no end to what is followed; use json, which has one object a line", format)
+	}
+	c, err := l.Cluster.Client()
+	if err != nil {
+		return err
+	}
+	lines := &lines{cmd: cmd, json: l.Output.Format() == output.JSON, last: map[string]report.Resource{}}
+	var group errgroup.Group
+	for _, k := range l.kinds {
+		if err := c.List(cmd.Context(), k.list(), append(where, client.Limit(1))...); cluster.IsUnserved(err) && len(l.kinds) > 1 {
+			continue
+		}
+		f := &follow.Follower[*unstructured.Unstructured]{
+			Client: c, NewList: func() client.ObjectList { return k.list() }, Options: where, OnDisconnect: follow.NoteDisconnect(cmd),
+			OnChange: lines.changed,
+			OnDelete: func(key client.ObjectKey) error { return lines.deleted(k, key) },
+		}
+		group.Go(func() error { return f.Run(cmd.Context()) })
+	}
+	err = group.Wait()
+	if cmd.Context().Err() != nil { // the person has seen enough
+		return nil
+	}
+	return err
+}
+
+// lines are what is printed of objects that are followed.
+type lines struct {
+	cmd  *cobra.Command
+	json bool
+
+	mu   sync.Mutex
+	last map[string]report.Resource
+}
+
+func (l *lines) changed(u *unstructured.Unstructured) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r := report.OfResource(u)
+	key := r.Kind + "/" + r.Namespace + "/" + r.Name
+	if last, known := l.last[key]; known && last == r {
+		return nil
+	}
+	l.last[key] = r
+	if l.json {
+		return json.NewEncoder(l.cmd.OutOrStdout()).Encode(r)
+	}
+	return l.print(cells(r))
+}
+
+func (l *lines) deleted(k kind, key client.ObjectKey) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.last, k.Kind+"/"+key.Namespace+"/"+key.Name)
+	output.Note(l.cmd, "%s %s was deleted", k.Kind, key)
+	return nil
+}
+
+func (l *lines) print(cells []string) error {
+	out := l.cmd.OutOrStdout()
+	_, err := fmt.Fprintln(out, output.Fit(output.CleanLine(cells), output.Width(out)))
+	return err
+}

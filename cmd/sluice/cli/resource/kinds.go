@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package resource is the commands that work alike for every kind that is served: to list
+// objects, follow them, suspend and resume them, and have them reconciled.
+//
+// A kind is a row of [kinds]: a new one needs nothing else.
+package resource
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
+	notificationv1beta3 "github.com/fluxcd/notification-controller/api/v1beta3"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+)
+
+// kind is one that is served.
+type kind struct {
+	schema.GroupVersionKind
+	plural  string
+	aliases []string
+	// listing is the listing that has it beside that of all.
+	listing string
+	// suspends says that it has spec.suspend, and requests that it answers requests for a
+	// reconcile in its status.
+	suspends, requests bool
+}
+
+// Listings of several kinds.
+const (
+	sources = "sources"
+	alerts  = "alerts"
+)
+
+var kinds = []kind{
+	{sourcev1.GroupVersion.WithKind("GitRepository"), "gitrepositories", []string{"gitrepo", "git"}, sources, true, true},
+	{sourcev1.GroupVersion.WithKind("OCIRepository"), "ocirepositories", []string{"ocirepo", "oci"}, sources, true, true},
+	{sourcev1.GroupVersion.WithKind("Bucket"), "buckets", nil, sources, true, true},
+	{sourcev1.GroupVersion.WithKind("ExternalArtifact"), "externalartifacts", nil, sources, false, false},
+	{kustomizev1.GroupVersion.WithKind("Kustomization"), "kustomizations", []string{"ks"}, "kustomizations", true, true},
+	{imagev1.GroupVersion.WithKind("ImageRepository"), "imagerepositories", []string{"imagerepo"}, "", true, true},
+	{imagev1.GroupVersion.WithKind("ImagePolicy"), "imagepolicies", []string{"imagepol"}, "", true, true},
+	{imagev1.GroupVersion.WithKind("ImageUpdateAutomation"), "imageupdateautomations", []string{"iua"}, "", true, true},
+	{flaggerv1.GroupVersion.WithKind("Canary"), "canaries", nil, "", true, false},
+	{sluicev1.GroupVersion.WithKind("Pipeline"), "pipelines", []string{"pl"}, "", true, true},
+	{notificationv1.GroupVersion.WithKind("Receiver"), "receivers", nil, "receivers", true, true},
+	{notificationv1beta3.GroupVersion.WithKind("Alert"), "alerts", nil, alerts, true, false},
+	{notificationv1beta3.GroupVersion.WithKind("Provider"), "providers", []string{"alert-provider", "alert-providers"}, alerts, true, false},
+}
+
+// named is the kind that an argument names.
+func named(arg string) (kind, error) {
+	arg = strings.ToLower(arg)
+	for _, k := range kinds {
+		if arg == k.plural || arg == strings.ToLower(k.Kind) || slices.Contains(k.aliases, arg) {
+			return k, nil
+		}
+	}
+	return kind{}, fmt.Errorf("unknown kind %q; known: %s", arg, strings.Join(plurals(func(kind) bool { return true }), ", "))
+}
+
+func plurals(which func(kind) bool) []string {
+	var found []string
+	for _, k := range kinds {
+		if which(k) {
+			found = append(found, k.plural)
+		}
+	}
+	return found
+}
+
+func (k kind) object() *unstructured.Unstructured {
+	u := &unstructured.Unstructured{}
+	u.SetGroupVersionKind(k.GroupVersionKind)
+	return u
+}
+
+func (k kind) list() *unstructured.UnstructuredList {
+	list := &unstructured.UnstructuredList{}
+	list.SetGroupVersionKind(k.GroupVersion().WithKind(k.Kind + "List"))
+	return list
+}
+
+// name is the object's name for another command, as -o name prints it.
+func (k kind) name(name string) string {
+	return strings.ToLower(k.Kind) + "." + k.Group + "/" + name
+}
