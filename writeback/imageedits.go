@@ -4,6 +4,9 @@ package writeback
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
 
 	"github.com/go-git/go-git/v5/plumbing"
 
@@ -28,6 +31,10 @@ var _ Edits = ImageEdits{}
 // Plan implements [Edits].
 func (e ImageEdits) Plan(ctx context.Context, index *Index, files Files) (Planned, error) {
 	marked, err := index.Marked(ctx, files, e.Path, e.Policies.Namespace)
+	if errors.Is(err, fs.ErrNotExist) && e.Path != "" {
+		return Planned{}, fmt.Errorf("%w: there is no such directory or file at the commit; "+
+			"correct spec.update.path (%s), which starts at the root of the repository, or push what it names", err, e.Path)
+	}
 	if err != nil {
 		return Planned{}, err
 	}

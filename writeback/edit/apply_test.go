@@ -83,7 +83,7 @@ func TestAChangeIsShownWithItsSetter(t *testing.T) {
 }
 
 func TestReasonsThatHoldAValue(t *testing.T) {
-	for _, why := range []Reason{NeedsTag, NeedsName, NeedsDigest, NeedsAll, HoldsMore, Encrypted} {
+	for _, why := range []Reason{NeedsTag, NeedsName, NeedsDigest, NeedsAll, HoldsMore, Base64, Encrypted} {
 		if !why.Held() {
 			t.Errorf("%q does not", why)
 		}

@@ -30,6 +30,7 @@ var ofSetter = map[Reason]Reason{
 	NeedsName:    "the field holds a name without a tag, for which part has to be name",
 	NeedsDigest:  "the field holds a digest, for which part has to be digest",
 	NeedsAll:     "the field holds a whole image reference, for which part has to be reference",
+	Base64:       "the value is in base64, which the image is not",
 	MissingPart:  "the image does not have the part that the setter asks for",
 	Alias:        "the path leads to an alias: name its anchor instead",
 	BlockScalar:  "the value is a block scalar: write it on the line of its key",

@@ -22,6 +22,7 @@ const (
 	NeedsAll     Reason = "the field holds a whole image reference, for which the marker must not ask for a part"
 	HoldsMore    Reason = "the value is more than an image, which would be lost"
 
+	Base64    Reason = "the value is in base64, which the image is not: move the field to stringData, or to data of a ConfigMap"
 	Encrypted Reason = "the value is encrypted with SOPS, or covered by its MAC: nobody could decrypt the file any more"
 )
 
@@ -29,7 +30,7 @@ const (
 // in.
 func (r Reason) Held() bool {
 	switch r {
-	case NeedsTag, NeedsVersion, NeedsName, NeedsDigest, NeedsAll, HoldsMore, Encrypted:
+	case NeedsTag, NeedsVersion, NeedsName, NeedsDigest, NeedsAll, HoldsMore, Base64, Encrypted:
 		return true
 	}
 	return false
@@ -40,6 +41,7 @@ type site struct {
 	key    string // of the mapping or, where that is "value", the name beside it
 	apart  bool   // there is another field for the tag or the digest beside it
 	kustom bool   // it is in a kustomization
+	base64 bool   // the API server takes nothing but base64 there
 }
 
 // siteOf describes where a value is.
@@ -48,6 +50,7 @@ func siteOf(at located) site {
 	if at.mapping == nil {
 		return s
 	}
+	s.base64 = at.object.Kind == "Secret" && at.within == "data" || at.object.Kind == "ConfigMap" && at.within == "binaryData"
 	// Nobody writes an image beside hundreds of other fields.
 	fields := at.mapping.Content[:min(len(at.mapping.Content), 2*maxBeside)]
 	for i := 0; i+1 < len(fields); i += 2 {
@@ -95,6 +98,8 @@ func more(value string) bool {
 // someone's way of doing it.
 func (s site) fits(part Part, value string) Reason {
 	switch {
+	case s.base64:
+		return Base64
 	case more(value):
 		return HoldsMore
 	case part != Tag && s.holds("tag"):
@@ -124,7 +129,7 @@ func (s site) fitsTag(value string) Reason {
 // fitsVersion is for fields that hold the version of a chart, say, or of what has a label,
 // and get more than a tag.
 func fitsVersion(value string) Reason {
-	if value == "" || strings.ContainsAny(value, "/:@") {
+	if strings.ContainsAny(value, "/:@") {
 		return ""
 	}
 	return NeedsVersion

@@ -24,6 +24,11 @@ func only(t *testing.T, content string) edit.Outcome {
 	return outcomes[0]
 }
 
+// secretWith is a Secret with a value in one of its fields.
+func secretWith(field, value string) string {
+	return "apiVersion: v1\nkind: Secret\nmetadata:\n  name: web\n" + field + ":\n  web: " + value
+}
+
 func TestAMarkerThatAsksForWhatTheFieldCannotBeIsHeld(t *testing.T) {
 	const digest = "sha256:0000000000000000000000000000000000000000000000000000000000000000"
 	tests := map[string]struct {
@@ -74,7 +79,14 @@ func TestAMarkerThatAsksForWhatTheFieldCannotBeIsHeld(t *testing.T) {
 		"a version of a chart gets a tag":                 {"chart:\n  spec:\n    version: 1.0.0", ":tag", ""},
 		"a range of versions gets a tag":                  {"chart:\n  spec:\n    version: '>=1.0'", ":tag", ""},
 		"a version that somebody keeps a reference in":    {"version: ghcr.io/acme/app:1", "", ""},
-		"a version of which nothing is known":             {"version: ''", "", ""},
+		"a version of which nothing is known":             {"version: ''", "", edit.NeedsVersion},
+		"an empty variable for a version":                 {"env:\n- name: APP_VERSION\n  value: \"\"", "", edit.NeedsVersion},
+		"an empty version gets a tag":                     {"version: ''", ":tag", ""},
+		"data of a Secret":                                {secretWith("data", "Z2hjci5pby9hcHA6MQ"), "", edit.Base64},
+		"data of a Secret, padded":                        {secretWith("data", "djEuMA=="), ":tag", edit.Base64},
+		"stringData of a Secret":                          {secretWith("stringData", "ghcr.io/acme/app:1"), "", ""},
+		"binary data of a ConfigMap":                      {"apiVersion: v1\nkind: ConfigMap\nbinaryData:\n  web: YWJj", "", edit.Base64},
+		"data of a ConfigMap":                             {"apiVersion: v1\nkind: ConfigMap\ndata:\n  web: ghcr.io/acme/app:1", "", ""},
 		"a variable for a version gets a reference":       {"env:\n- name: APP_VERSION\n  value: v1", "", edit.NeedsVersion},
 		"a label for a version gets a reference":          {"labels:\n  app.kubernetes.io/version: v1", "", edit.NeedsVersion},
 		"a label for a tag gets a reference":              {"labels:\n  example.com/tag: v1", "", edit.NeedsTag},

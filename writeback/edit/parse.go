@@ -22,6 +22,8 @@ type located struct {
 	// mapping is what the value is in, and key its key there; nil in a sequence.
 	mapping *yaml.Node
 	key     string
+	// within is the key of the mapping in its own.
+	within string
 }
 
 // decode reads all documents that a stretch of a file holds.
@@ -91,7 +93,7 @@ func (n *nodes) add(at located) {
 	for i := first; i < len(at.node.Content); i += step {
 		child := located{node: at.node.Content[i], object: at.object, inFlow: at.inFlow}
 		if step == 2 {
-			child.mapping, child.key = at.node, at.node.Content[i-1].Value
+			child.mapping, child.key, child.within = at.node, at.node.Content[i-1].Value, at.key
 		}
 		n.add(child)
 	}
