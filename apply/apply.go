@@ -39,6 +39,7 @@ type Engine struct {
 	clients   *Clients
 	informers *watch.Informers
 	observer  watch.Observer
+	claims    claims
 	clock     clock.PassiveClock
 }
 
@@ -120,7 +121,7 @@ type Outcome struct {
 	// Contentions are objects that somebody keeps changing; each is reported once.
 	Contentions []decide.Contention
 
-	unknown, warnings remarks // see UnknownFields and Warnings
+	warnings remarks // see Warnings
 }
 
 // Entries is the inventory of what was dealt with.

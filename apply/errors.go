@@ -5,32 +5,88 @@ package apply
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sluice-cd/sluice/apply/decide"
+	"github.com/sluice-cd/sluice/apply/inventory"
 )
+
+// objectError is an error about one object.
+type objectError struct {
+	id inventory.ID
+	error
+}
+
+func (e objectError) Unwrap() error { return e.error }
+
+// Failed returns the objects that an error of an apply is about, in the order in which it
+// tells of them.
+func Failed(err error) (ids []inventory.ID) {
+	if about, ok := err.(objectError); ok { //nolint:errorlint // each level is looked at
+		return []inventory.ID{about.id}
+	}
+	switch inner := err.(type) { //nolint:errorlint // each level is looked at
+	case interface{ Unwrap() []error }:
+		for _, err := range inner.Unwrap() {
+			ids = append(ids, Failed(err)...)
+		}
+	case interface{ Unwrap() error }:
+		return Failed(inner.Unwrap())
+	}
+	return ids
+}
 
 // explain says what is wrong with which object, and what would help.
 func (a *applier) explain(o *object, err error) error {
+	return objectError{o.id, a.explained(o, err)}
+}
+
+// wrongType is how the API server says that a value has another type than its field. It
+// quotes the value as its own code writes it.
+var wrongType = regexp.MustCompile(`expected string, got &value\.valueUnstructured\{Value:([^{}]*)\}`)
+
+// quotedError says what to write in place of a number or a boolean: YAML makes one of 8080
+// and of yes.
+type quotedError struct{ error }
+
+func (e quotedError) Error() string {
+	return wrongType.ReplaceAllString(e.error.Error(), `expected string, got $1: write it in quotes, as "$1"`)
+}
+
+func (e quotedError) Unwrap() error { return e.error }
+
+func (a *applier) explained(o *object, err error) error {
 	profile := a.set.engine.profile
-	subject, immutable := o.id.Subject(), errors.Is(err, ErrImmutable)
+	subject, immutable, instead := o.id.Subject(), errors.Is(err, ErrImmutable), ""
+	if told := (immutableError{}); errors.As(err, &told) && len(told.others) > 0 {
+		instead = "; or, if the refusal is about fields that others have added (" + strings.Join(told.others, ", ") + "), remove those"
+	}
 	if o.isSecret() {
 		err = discreet(err)
+	} else if wrongType.MatchString(err.Error()) {
+		err = quotedError{err}
 	}
 	switch {
 	case errors.Is(err, ErrTerminating):
 		return fmt.Errorf("%s %w", subject, err)
 	case immutable:
-		return fmt.Errorf("%s apply failed, %w: %w; set %s, or annotate the object with %s: %s, to recreate it",
-			subject, ErrImmutable, err, profile.ForceField, profile.ForceKey, decide.Enabled)
+		return fmt.Errorf("%s apply failed, %w: %w; set %s, or annotate the object with %s: %s, to recreate it%s",
+			subject, ErrImmutable, err, profile.ForceField, profile.ForceKey, decide.Enabled, instead)
 	case apierrors.IsForbidden(err) && a.set.identity != Identity{}:
 		return fmt.Errorf("%s apply failed as %s: %w", subject, a.set.identity.user(), err)
 	}
 	return fmt.Errorf("%s apply failed: %w", subject, err)
 }
+
+// wrongField finds the key of a Secret that has a value of another type, without the value;
+// maxSecretFields is how many are told.
+var wrongField = regexp.MustCompile(`\.(?:data|stringData)\.[-._a-zA-Z0-9]+: expected string`)
+
+const maxSecretFields = 10
 
 // discreet is an error about a Secret without the API server's words, which may
 // quote its values: only the reason, and the fields it is about.
@@ -50,6 +106,10 @@ func discreet(err error) error {
 				about = append(about, cause.Field+": "+string(cause.Type))
 			}
 		}
+	}
+	about = append(about, wrongField.FindAllString(s.Message, maxSecretFields)...)
+	if wrongType.MatchString(s.Message) {
+		about = append(about, "write numbers and booleans in quotes")
 	}
 	hidden := discreetError{text: strings.Join(about, ", "), status: s}
 	if errors.Is(err, ErrImmutable) {

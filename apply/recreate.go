@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/sluice-cd/sluice/apply/decide"
+	"github.com/sluice-cd/sluice/apply/watch"
 )
 
 // ErrImmutable marks the refusal of a change to an object whose new state the API
@@ -35,7 +36,12 @@ func OnlyTerminating(err error) bool {
 }
 
 // immutableError is an error that is [ErrImmutable] without saying so.
-type immutableError struct{ error }
+type immutableError struct {
+	error
+	// others are the managers of fields that the source does not have. A new object has
+	// none of them, so they may be what the change is refused for.
+	others []string
+}
 
 func (e immutableError) Unwrap() error        { return e.error }
 func (e immutableError) Is(target error) bool { return target == ErrImmutable }
@@ -80,7 +86,7 @@ func (a *applier) recreateObject(ctx context.Context, o *object, next *decide.Ap
 	case err != nil:
 		return refusal
 	case !allowed:
-		return immutableError{refusal}
+		return immutableError{refusal, a.othersOf(live)}
 	}
 	if err := a.remove(ctx, o, live); err != nil {
 		return err
@@ -90,6 +96,17 @@ func (a *applier) recreateObject(ctx context.Context, o *object, next *decide.Ap
 		return fmt.Errorf("it was deleted in order to recreate it: %w", err)
 	}
 	return a.finish(ctx, o, got, next)
+}
+
+// othersOf are the managers, besides the owner's, that have set fields of an object.
+func (a *applier) othersOf(live *unstructured.Unstructured) (names []string) {
+	for _, entry := range live.GetManagedFields() {
+		if entry.Subresource == "" && entry.Manager != a.set.engine.profile.FieldManager && !watch.Requests(entry) {
+			names = append(names, entry.Manager)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 func (a *applier) mayRecreate(o *object, live *unstructured.Unstructured) bool {

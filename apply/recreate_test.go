@@ -192,3 +192,15 @@ func TestATerminationHidesNoFailure(t *testing.T) {
 		})
 	}
 }
+
+func TestARefusalThatMayBeAboutOthersFieldsNamesThem(t *testing.T) {
+	e := newImmutableEnv(t, refusal(field.Required(field.NewPath("spec", "ports").Index(1).Child("name"), "")), nil)
+	live := e.Get(databaseAt)
+	live.SetManagedFields([]metav1.ManagedFieldsEntry{
+		{Manager: "mesh-injector", FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(`{"f:spec":{}}`)},
+		{Manager: "status-writer", Subresource: "status"},
+	})
+	e.Put(databaseAt, live)
+	_, err := e.set.Apply(t.Context(), Request{Objects: []*unstructured.Unstructured{database()}})
+	wantSays(t, err, []string{"others have added (mesh-injector), remove those"})
+}

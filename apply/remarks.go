@@ -50,9 +50,6 @@ func (o *Outcome) remark(id inventory.ID, left, next *decide.Applied) {
 	if left != nil {
 		before = *left
 	}
-	if isNews(left, next, before.Unknown, next.Unknown) {
-		o.unknown.add(id, next.Unknown)
-	}
 	if isNews(left, next, before.Warnings, next.Warnings) {
 		o.warnings.add(id, next.Warnings)
 	}
@@ -72,12 +69,6 @@ func warningsOf(o *object, got answer) []string {
 		return []string{fmt.Sprintf("%d warnings, which are not shown because they may quote the Secret", len(got.warnings))}
 	}
 	return got.warnings
-}
-
-// UnknownFields tells of the fields that were left out of objects because their kinds do
-// not have them; "" if there is no news of any. Values to hide are hidden by hide.
-func (o *Outcome) UnknownFields(hide func(string) string) string {
-	return o.unknown.under("left out what the kinds of these objects do not have, which may be misspelt", hide)
 }
 
 // Warnings tells what the API server warned of when objects were applied, deprecated

@@ -17,15 +17,16 @@ import (
 // shown hides nothing.
 func shown(text string) string { return text }
 
-func TestManyMisspeltFieldsAreNotAWall(t *testing.T) {
+func TestManyWarningsAreNotAWall(t *testing.T) {
 	e := newTestEnv(t)
+	e.Warn = func(apiserver.Request) []string { return []string{strings.Repeat("x", 1000)} }
 	var objects []*unstructured.Unstructured
 	for i := range 100 {
-		u := misspelt(strings.Repeat("x", 1000))
+		u := config("1")
 		u.SetName(fmt.Sprint("d", i))
 		objects = append(objects, u)
 	}
-	text := e.apply(t, objects...).UnknownFields(shown)
+	text := e.apply(t, objects...).Warnings(shown)
 	if len(text) > 8192 || !strings.HasSuffix(text, "and of 80 more objects") {
 		t.Errorf("%d bytes: %.200s", len(text), text)
 	}

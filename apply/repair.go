@@ -13,9 +13,6 @@ import (
 	"github.com/sluice-cd/sluice/apply/watch"
 )
 
-// namedFields bounds how many fields a message about contention names.
-const namedFields = 5
-
 // repairing is what is about to be undone of what somebody did to an object; nil when
 // it is applied for another reason.
 func (a *applier) repairing(ctx context.Context, o *object, left *decide.Applied, live *decide.Observed) *decide.Contention {
@@ -31,13 +28,11 @@ func (a *applier) repairing(ctx context.Context, o *object, left *decide.Applied
 		return found
 	}
 	found.Manager = live.Writer
-	// What will be reported names the fields.
-	if found.Reported(a.set.tracker.repairsOf(o.id).Next(a.set.engine.clock.Now())) {
-		if u, err := a.client.get(ctx, o.at); err == nil {
-			wanted := o.DeepCopy()
-			watch.Adopt(a.set.rules.Ignored(o.GroupVersionKind(), o), wanted, u, a.set.engine.profile.FieldManager)
-			found.Fields = differences(wanted.Object, u.Object)
-		}
+	// Each repair may be of another field, and what is reported names all.
+	if u, err := a.client.get(ctx, o.at); err == nil {
+		wanted := o.DeepCopy()
+		watch.Adopt(a.set.rules.Ignored(o.GroupVersionKind(), o), wanted, u, a.set.engine.profile.FieldManager)
+		found.Fields = differences(wanted.Object, u.Object)
 	}
 	return found
 }
@@ -48,8 +43,8 @@ func (a *applier) countRepair(found *decide.Contention, next *decide.Applied) {
 		return
 	}
 	now := a.set.engine.clock.Now()
-	repairs := a.set.tracker.repairsOf(found.ID).Next(now)
-	found.Pause = repairs.Pause(now)
+	repairs := a.set.tracker.repairsOf(found.ID).Next(now).With(found.Fields)
+	found.Pause, found.Fields = repairs.Pause(now), repairs.Fields
 	if found.Reported(repairs) {
 		repairs.Reported = true
 		a.report(*found)
@@ -57,8 +52,8 @@ func (a *applier) countRepair(found *decide.Contention, next *decide.Applied) {
 	a.set.tracker.setRepairs(found.ID, repairs)
 }
 
-// differences names the fields of the source that the live object has otherwise, at
-// most a few, and none of their values.
+// differences names the fields of the source that the live object has otherwise, and none
+// of their values.
 func differences(source, live map[string]any) []string {
 	var paths []string
 	var walk func(path string, want, have any)
@@ -85,5 +80,5 @@ func differences(source, live map[string]any) []string {
 	}
 	walk("", source, live)
 	sort.Strings(paths)
-	return paths[:min(len(paths), namedFields)]
+	return paths
 }

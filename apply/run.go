@@ -115,7 +115,6 @@ func (r *run) applyWave(ctx context.Context, wave wave, out *Outcome) ([]Change,
 		if results[i] == nil {
 			continue
 		}
-		results[i].Unknown = o.unknown
 		out.remark(o.id, r.set.tracker.applied[o.id], results[i])
 		r.set.tracker.note(o.id, results[i])
 		changes = append(changes, Change{

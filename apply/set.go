@@ -30,7 +30,14 @@ type Set struct {
 }
 
 // Close forgets everything and stops watching.
-func (s *Set) Close(ctx context.Context) { s.watch.Close(ctx) }
+func (s *Set) Close(ctx context.Context) {
+	s.watch.Close(ctx)
+	s.tracker.keep(nil)
+}
+
+// Shared are the objects that other owners apply as well, as far as they were applied since
+// the process started.
+func (s *Set) Shared() []Shared { return s.tracker.claims.sharedOf(s.tracker) }
 
 // AccountExists reports whether an identity can be assumed where the objects are.
 func (s *Set) AccountExists(ctx context.Context, as Identity) (bool, error) {
@@ -72,6 +79,7 @@ type tracker struct {
 	profile *decide.Profile
 	owner   decide.Owner
 	wake    func()
+	claims  *claims
 
 	mu      sync.Mutex
 	watch   *watch.Subscription
@@ -88,7 +96,7 @@ type tracker struct {
 
 func newTracker(e *Engine, owner decide.Owner, wake func()) *tracker {
 	t := &tracker{
-		profile: e.profile, owner: owner, wake: wake,
+		profile: e.profile, owner: owner, wake: wake, claims: &e.claims,
 		applied: map[inventory.ID]*decide.Applied{}, touched: map[inventory.ID]bool{},
 		drifted: map[inventory.ID]bool{}, repairs: map[inventory.ID]decide.Repairs{},
 	}
@@ -191,6 +199,7 @@ func (t *tracker) keep(ids map[inventory.ID]bool) {
 			delete(t.applied, id)
 			delete(t.drifted, id)
 			delete(t.repairs, id)
+			t.claims.note(id, t, false)
 		}
 	}
 }
@@ -201,6 +210,7 @@ func (t *tracker) note(id inventory.ID, left *decide.Applied) {
 	defer t.mu.Unlock()
 	t.applied[id] = left
 	delete(t.drifted, id)
+	t.claims.note(id, t, left.Action != decide.Skipped && !left.IfNotPresent)
 }
 
 // repairsOf returns how often an object was repaired.

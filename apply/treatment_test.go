@@ -200,7 +200,8 @@ func TestASecretOfAnotherGroupIsNone(t *testing.T) {
 	if got := a.explain(secret, apierrors.NewForbidden(schema.GroupResource{}, "s", errors.New("x"))); !apierrors.IsForbidden(got) {
 		t.Errorf("%v is not Forbidden any more", got)
 	}
-	if said := a.explain(secret, immutableError{invalid("x")}).Error(); !strings.Contains(said, ": a field is immutable (details hidden") {
+	said := a.explain(secret, immutableError{error: invalid("x")}).Error()
+	if !strings.Contains(said, ": a field is immutable (details hidden") {
 		t.Errorf("said: %s", said)
 	}
 }
@@ -264,7 +265,7 @@ func TestTheOtherOwnerOfAnObjectIsNamed(t *testing.T) {
 	}
 }
 
-func TestTheFieldsThatDifferAreFew(t *testing.T) {
+func TestTheFieldsThatDifferAreNamed(t *testing.T) {
 	list := func(values ...any) map[string]any { return map[string]any{"items": values} }
 	many := func(value string) map[string]any {
 		return map[string]any{"f": value, "e": value, "d": value, "c": value, "b": value, "a": value}
@@ -273,13 +274,13 @@ func TestTheFieldsThatDifferAreFew(t *testing.T) {
 		source, live map[string]any
 		want         []string
 	}{
-		"an item":           {list("a", "b"), list("a", "c"), []string{".items[1]"}},
-		"a field of it":     {list(map[string]any{"a": "1"}), list(map[string]any{"a": "2", "b": "x"}), []string{".items[0].a"}},
-		"an item too many":  {list("a"), list("a", "b"), []string{".items"}},
-		"an item too few":   {list("a", "b"), list("a"), []string{".items"}},
-		"no list any more":  {list("a"), map[string]any{"items": "a"}, []string{".items"}},
-		"what nobody set":   {map[string]any{"a": nil}, map[string]any{"a": "1"}, []string{}},
-		"the first of many": {many("1"), many("2"), []string{".a", ".b", ".c", ".d", ".e"}},
+		"an item":          {list("a", "b"), list("a", "c"), []string{".items[1]"}},
+		"a field of it":    {list(map[string]any{"a": "1"}), list(map[string]any{"a": "2", "b": "x"}), []string{".items[0].a"}},
+		"an item too many": {list("a"), list("a", "b"), []string{".items"}},
+		"an item too few":  {list("a", "b"), list("a"), []string{".items"}},
+		"no list any more": {list("a"), map[string]any{"items": "a"}, []string{".items"}},
+		"what nobody set":  {map[string]any{"a": nil}, map[string]any{"a": "1"}, []string{}},
+		"all of many":      {many("1"), many("2"), []string{".a", ".b", ".c", ".d", ".e", ".f"}},
 	}
 	for name, tc := range tests {
 		if diff := cmp.Diff(tc.want, differences(tc.source, tc.live),

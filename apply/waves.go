@@ -26,8 +26,6 @@ type object struct {
 	at      endpoint
 	payload []byte
 	digest  [sha256.Size]byte
-	// unknown are the fields that were left out, since its kind does not have them.
-	unknown []string
 }
 
 // isSecret reports whether what others say about the object may quote secret values.
@@ -73,12 +71,6 @@ func waveOf(u *unstructured.Unstructured) int {
 
 // sortIntoWaves prepares the objects of an owner and sorts them into waves.
 func sortIntoWaves(profile *decide.Profile, owner decide.Owner, req Request) ([]wave, error) {
-	unknown := map[*unstructured.Unstructured][]string{}
-	for _, u := range req.Objects {
-		if fields := unknownFields(u); len(fields) > 0 {
-			unknown[u] = fields
-		}
-	}
 	if err := normalize.UnstructuredList(req.Objects); err != nil {
 		return nil, err
 	}
@@ -90,7 +82,7 @@ func sortIntoWaves(profile *decide.Profile, owner decide.Owner, req Request) ([]
 		ssautil.RemoveCABundleFromCRD(u)
 		leaveAggregatedRules(u)
 		i := waveOf(u)
-		planned[i].objects = append(planned[i].objects, &object{Unstructured: u, unknown: unknown[u]})
+		planned[i].objects = append(planned[i].objects, &object{Unstructured: u})
 		planned[i].gate = i <= classes
 	}
 	var used []wave

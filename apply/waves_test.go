@@ -137,7 +137,7 @@ func TestExplain(t *testing.T) {
 		},
 		"an immutable field comes with the way out": {
 			object: config,
-			err:    immutableError{invalid("field is immutable")},
+			err:    immutableError{error: invalid("field is immutable")},
 			says:   []string{"spec.force", "force: enabled"},
 			is:     ErrImmutable,
 		},
@@ -150,7 +150,7 @@ func TestExplain(t *testing.T) {
 		},
 		"a Secret's immutable field is one too": {
 			object: secret,
-			err:    immutableError{invalid("field is immutable")},
+			err:    immutableError{error: invalid("field is immutable")},
 			is:     ErrImmutable,
 			hides:  "hunter2",
 		},

@@ -38,6 +38,7 @@ import (
 	kustypes "sigs.k8s.io/kustomize/api/types"
 
 	"github.com/sluice-cd/sluice/internal/budget"
+	"github.com/sluice-cd/sluice/internal/suggest"
 	"github.com/sluice-cd/sluice/internal/tree"
 )
 
@@ -113,6 +114,8 @@ type Result struct {
 	Reads Reads
 	// Digest identifies the objects, as algorithm:hex.
 	Digest string
+	// Warnings are about what is probably a mistake, at most 50.
+	Warnings []Warning
 	// Secrets are values that were decrypted, which nobody may be shown. Whoever decrypts
 	// sets them.
 	Secrets []string
@@ -126,14 +129,15 @@ func Build(t tree.Tree, spec Spec) (*Result, error) {
 
 // job is one build.
 type job struct {
-	overlay *overlay
-	spec    Spec
-	dir     string
-	file    string // the kustomization file in dir, with the fields of the spec
-	content []byte // of that
-	cost    int64  // of kustomize, in bytes of memory
-	most    int64  // bytes that the objects come to
-	schema  bool   // it brings its own
+	overlay  *overlay
+	spec     Spec
+	dir      string
+	file     string // the kustomization file in dir, with the fields of the spec
+	content  []byte // of that
+	cost     int64  // of kustomize, in bytes of memory
+	most     int64  // bytes that the objects come to
+	schema   bool   // it brings its own
+	warnings []Warning
 	// isolated says that it is better built in a process of its own.
 	isolated bool
 }
@@ -160,7 +164,7 @@ func (j *job) prepare() (err error) {
 	}
 	dir, file, err := j.overlay.CleanedAbs(path.Join(mount, path.Clean("/"+j.spec.Path)))
 	if errors.Is(err, fs.ErrNotExist) || file != "" {
-		return fmt.Errorf("%w: %q", ErrPathNotFound, j.spec.Path)
+		return j.pathNotFound(file)
 	}
 	if err != nil {
 		return err
@@ -177,6 +181,20 @@ func (j *job) prepare() (err error) {
 	j.cost, j.most, j.schema = m.total.cost(), m.total.most(), m.schema
 	j.isolated = m.isolate || j.cost > largeCost
 	return nil
+}
+
+// pathNotFound says what is there in place of the spec's path.
+func (j *job) pathNotFound(file string) error {
+	if file != "" {
+		return fmt.Errorf("%w: %q is a file; spec.path names the directory that it is in", ErrPathNotFound, j.spec.Path)
+	}
+	clean := path.Clean("/" + j.spec.Path)
+	if names, err := j.overlay.ReadDir(path.Join(mount, path.Dir(clean))); err == nil {
+		if near := suggest.Nearest(path.Base(clean), names); near != "" {
+			return fmt.Errorf("%w: %q, did you mean %s? correct spec.path", ErrPathNotFound, j.spec.Path, path.Join(path.Dir(clean), near))
+		}
+	}
+	return fmt.Errorf("%w: %q; correct spec.path, which starts at the root of the source, or push the directory", ErrPathNotFound, j.spec.Path)
 }
 
 // largeCost is from where on a build is isolated for its mere size.
@@ -200,13 +218,14 @@ func (j *job) finish() (result *Result, err error) {
 	defer j.explain(&err)
 	resources, err := j.resources()
 	if err != nil {
-		return nil, fmt.Errorf("kustomize build failed: %w", j.attribute(err))
+		return nil, fmt.Errorf("kustomize build failed: %w", j.plain(j.attribute(err)))
 	}
 	defer j.recovered(&err)
 	if result, err = j.convert(resources); err != nil {
 		return nil, err
 	}
-	result.Reads = j.overlay.reads
+	j.warnOfTargets(result.Objects)
+	result.Reads, result.Warnings = j.overlay.reads, append(j.overlay.warnings, j.warnings...)
 	return result, nil
 }
 
@@ -256,7 +275,7 @@ func (j *job) convert(resources resmap.ResMap) (*Result, error) {
 			return nil, err
 		}
 		if res.GetName() == "" || res.GetKind() == "" || res.GetApiVersion() == "" {
-			return nil, fmt.Errorf("decoding %s: an object needs apiVersion, kind and name", res.CurId())
+			return nil, j.incomplete(res.GetApiVersion(), res.GetKind(), res.GetName())
 		}
 		data, err := j.data(res)
 		if size += int64(len(data)); size > j.most {
@@ -273,6 +292,7 @@ func (j *job) convert(resources resmap.ResMap) (*Result, error) {
 		if obj.IsList() {
 			return nil, fmt.Errorf("%s/%s: a list cannot be named", res.GetKind(), res.GetName())
 		}
+		j.warnOfFields(obj)
 		result.Objects = append(result.Objects, obj)
 		digest.Write(data)
 	}

@@ -61,6 +61,7 @@ func existing(o *overlay, name string, kus *kustypes.Kustomization) error {
 	if err := yaml.Unmarshal(data, kus); err != nil {
 		return fmt.Errorf("decoding %s: %w", name, err)
 	}
+	o.warnings = unknownInKustomization(name, data)
 	if len(kus.Resources) == 0 {
 		// Kustomize refuses a kustomization that asks for nothing.
 		kus.BuildMetadata = []string{kustypes.OriginAnnotations}

@@ -43,13 +43,16 @@ func ReadVariables(
 		return nil, nil
 	}
 	sub := &Substitution{Values: map[string]string{}, Always: k.GetSubstituteStrategy() == kustomizev1.SubstituteStrategyAlways}
-	for _, ref := range post.SubstituteFrom {
+	for i, ref := range post.SubstituteFrom {
 		if reader == nil {
 			continue
 		}
 		version, err := sub.readFrom(ctx, reader, k.Namespace, ref)
+		if apierrors.IsNotFound(err) {
+			err = fmt.Errorf("%w; create it in namespace %s, correct the name, or set optional: true", err, k.Namespace)
+		}
 		if err != nil {
-			return nil, fmt.Errorf("substitute from '%s/%s': %w", ref.Kind, ref.Name, err)
+			return nil, fmt.Errorf("spec.postBuild.substituteFrom[%d]: substitute from '%s/%s': %w", i, ref.Kind, ref.Name, err)
 		}
 		seen(ref.Kind, ref.Name, version)
 		if err := sub.checkSize(); err != nil {

@@ -3,12 +3,16 @@
 package build
 
 import (
+	"errors"
+	"fmt"
 	"path"
 	"slices"
+	"strings"
 
 	kustypes "sigs.k8s.io/kustomize/api/types"
 
 	"github.com/sluice-cd/sluice/internal/pattern"
+	"github.com/sluice-cd/sluice/internal/suggest"
 )
 
 // measure follows a kustomization as kustomize will, without building anything, and
@@ -80,7 +84,7 @@ func (m *measure) dir(dir string, depth int, seen int64) (int64, error) {
 	}
 	m.schema = m.schema || len(k.OpenAPI) > 0
 	m.foresee(k.Kustomization)
-	if seen, err = m.resources(dir, k.Kustomization, depth, seen); err != nil {
+	if seen, err = m.resources(dir, k, depth, seen); err != nil {
 		return 0, err
 	}
 	generated := int64(len(k.ConfigMapGenerator) + len(k.SecretGenerator) + len(k.Generators))
@@ -91,6 +95,9 @@ func (m *measure) dir(dir string, depth int, seen int64) (int64, error) {
 	for _, ref := range k.Components {
 		base, _, err := m.o.CleanedAbs(path.Join(dir, ref))
 		if err != nil {
+			if err := m.missing(k, "components", path.Join(dir, ref)); err != nil {
+				return 0, err
+			}
 			continue // kustomize says so
 		}
 		if seen, err = m.dir(base.String(), depth+1, seen); err != nil {
@@ -128,8 +135,8 @@ func expressions(k *kustypes.Kustomization) []string {
 	return all
 }
 
-func (m *measure) resources(dir string, k *kustypes.Kustomization, depth int, seen int64) (int64, error) {
-	for _, ref := range append(append([]string{}, k.Resources...), k.Bases...) {
+func (m *measure) resources(dir string, k *kustomization, depth int, seen int64) (int64, error) {
+	for _, ref := range append(append([]string{}, k.Resources...), k.Bases...) { //nolint:staticcheck // the old field works as well
 		name := path.Join(dir, ref)
 		switch {
 		case m.o.IsDir(name):
@@ -143,21 +150,44 @@ func (m *measure) resources(dir string, k *kustypes.Kustomization, depth int, se
 			}
 			seen += inner
 		case m.o.Exists(name):
+			m.o.manifests = append(m.o.manifests, name)
 			w, err := m.file(name, false)
 			if err != nil {
 				return 0, err
 			}
 			seen += w.documents
+		default:
+			if err := m.missing(k, "resources", name); err != nil {
+				return 0, err
+			}
 		}
 	}
 	return seen, nil
+}
+
+// missing refuses a file that the source does not have. Kustomize tries what else its name
+// could mean, and tells of that.
+func (m *measure) missing(k *kustomization, field, name string) error {
+	if path.Base(name) == "." || strings.Contains(name, "\n") {
+		return nil
+	}
+	if e, _, _, err := m.o.entry(name); err != nil || kindOf(e) != absent {
+		return nil //nolint:nilerr // it is outside of the source, and kustomize says so
+	}
+	text := fmt.Sprintf("%s: %s: the source has no %s", readablePath(k.name), field, readablePath(name))
+	if names, err := m.o.ReadDir(path.Dir(name)); err == nil {
+		if near := suggest.Nearest(path.Base(name), names); near != "" {
+			text += ", did you mean " + near + "?"
+		}
+	}
+	return m.o.refuse(errors.New(text + "; paths start at the directory of the file that names them"))
 }
 
 // transformations measures what a kustomization reads beside resources. A patch with
 // a target may be added to every object there is.
 func (m *measure) transformations(k *kustomization, seen int64) error {
 	for _, l := range k.loads {
-		w, err := m.load(l)
+		w, err := m.load(k, l)
 		if err != nil {
 			return err
 		}
@@ -178,7 +208,7 @@ func (m *measure) transformations(k *kustomization, seen int64) error {
 	m.visits += m.total.nodes*int64(len(k.Images)+len(k.Replicas)) + seen*int64(len(k.loads))
 	var every weight // for every object
 	every.bytes += int64(len(k.NamePrefix) + len(k.NameSuffix) + len(k.Namespace))
-	for _, pairs := range append(labels(k.Kustomization), k.CommonAnnotations) {
+	for _, pairs := range append(labelsOf(k.Kustomization), k.CommonAnnotations) {
 		for key, value := range pairs {
 			every.nodes += 2
 			every.bytes += int64(len(key) + len(value))
@@ -187,7 +217,7 @@ func (m *measure) transformations(k *kustomization, seen int64) error {
 	return m.multiply(every, seen)
 }
 
-func labels(k *kustypes.Kustomization) []map[string]string {
+func labelsOf(k *kustypes.Kustomization) []map[string]string {
 	all := []map[string]string{k.CommonLabels}
 	for _, label := range k.Labels {
 		all = append(all, label.Pairs)
@@ -196,10 +226,13 @@ func labels(k *kustypes.Kustomization) []map[string]string {
 }
 
 // load measures what is read, and returns it.
-func (m *measure) load(l load) (weight, error) {
+func (m *measure) load(k *kustomization, l load) (weight, error) {
 	if l.name != "" {
-		if m.o.IsDir(l.name) || !m.o.Exists(l.name) {
+		switch {
+		case m.o.IsDir(l.name):
 			return weight{}, nil // kustomize says so
+		case !m.o.Exists(l.name):
+			return weight{}, m.missing(k, l.field, l.name)
 		}
 		if err := m.o.open(l); err != nil {
 			return weight{}, err

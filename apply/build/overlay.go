@@ -32,11 +32,16 @@ type overlay struct {
 	decrypt Decrypt
 	masks   bool // see Spec
 	plain   map[string][]byte
+	// manifests are the files that resources come from, as often as they are used.
+	manifests []string
+	// warnings are about the kustomization file of the spec's path.
+	warnings []Warning
 }
 
 // kustomization is a vetted kustomization file.
 type kustomization struct {
 	*kustypes.Kustomization        // nil when kustomize will not decode it
+	name                    string // its path
 	data                    []byte // rewritten
 	loads                   []load
 	err                     error
@@ -98,7 +103,7 @@ func (o *overlay) kustomization(name string) (*kustomization, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &kustomization{}
+	k := &kustomization{name: name}
 	v := &vetter{o: o, dir: path.Dir(name)}
 	if _, k.err = o.weighFile(name, data); k.err == nil {
 		k.Kustomization, k.data, k.err = v.kustomization(data)

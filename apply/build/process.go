@@ -68,11 +68,12 @@ type treeResponse struct {
 
 // buildResult is a Result, or an error with the sentinel that it wraps.
 type buildResult struct {
-	Objects [][]byte
-	Reads   Reads
-	Digest  string
-	Err     string
-	Is      int // index into sentinels, counted from one
+	Objects  [][]byte
+	Reads    Reads
+	Digest   string
+	Warnings []Warning
+	Err      string
+	Is       int // index into sentinels, counted from one
 }
 
 // sentinels are the failures that trying again cannot help against; of those that an
@@ -322,7 +323,7 @@ func (o *buildResult) result() (*Result, error) {
 		}
 		return nil, failed
 	}
-	r := &Result{Reads: o.Reads, Digest: o.Digest, Objects: make([]*unstructured.Unstructured, 0, len(o.Objects))}
+	r := &Result{Reads: o.Reads, Digest: o.Digest, Warnings: o.Warnings, Objects: make([]*unstructured.Unstructured, 0, len(o.Objects))}
 	for _, data := range o.Objects {
 		obj := &unstructured.Unstructured{}
 		if err := obj.UnmarshalJSON(data); err != nil {

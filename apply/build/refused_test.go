@@ -46,7 +46,7 @@ func TestAFieldOfTheSpecIsNamedAndNotKustomizesPlugin(t *testing.T) {
 		},
 		"a patch of an object that is not there": {
 			Spec{Patches: []apikustomize.Patch{good, {Patch: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: none}\n"}, good}},
-			"kustomize build failed: spec.patches[1]: no resource matches strategic merge patch",
+			"kustomize build failed: spec.patches[1]: no resource matches the patch of ConfigMap none: its kind",
 		},
 		"an operation that does not apply": {
 			Spec{Patches: []apikustomize.Patch{good, good, remove("/data/x"), good, remove("/data/none"), good}},
@@ -57,7 +57,7 @@ func TestAFieldOfTheSpecIsNamedAndNotKustomizesPlugin(t *testing.T) {
 			"kustomize build failed: spec.patches[2]: error in remove for path: '/data/x'",
 		},
 		"what fails with and without patches": {
-			Spec{Path: "broken", Patches: []apikustomize.Patch{good}}, "kustomize build failed: accumulating resources",
+			Spec{Path: "broken", Patches: []apikustomize.Patch{good}}, "broken/kustomization.yaml: resources: the source has no broken/none.yaml",
 		},
 		"a component that is not there": {Spec{Components: []string{"none"}}, "spec.components[0] (none): the source has no such directory"},
 		"a component that is not a path": {

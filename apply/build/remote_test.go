@@ -251,7 +251,7 @@ func TestEveryFieldOfKustomizeIsKnown(t *testing.T) {
 	const other = "TypeMeta buildMetadata commonAnnotations commonLabels generatorOptions helmGlobals imageTags images labels " +
 		"metadata namePrefix nameSuffix namespace replicas sortOptions vars"
 	known := strings.Fields(reads + " " + other)
-	if unknown := unknownFields(reflect.TypeFor[kustypes.Kustomization](), known); len(unknown) > 0 {
+	if unknown := unvetted(reflect.TypeFor[kustypes.Kustomization](), known); len(unknown) > 0 {
 		t.Errorf("kustomization files have fields that are not vetted: %v", unknown)
 	}
 	for name, tc := range map[string]struct {
@@ -266,13 +266,13 @@ func TestEveryFieldOfKustomizeIsKnown(t *testing.T) {
 		"merge":       {reflect.TypeFor[builtins.PatchStrategicMergeTransformerPlugin](), "paths patches"},
 		"value":       {reflect.TypeFor[builtins.ValueAddTransformerPlugin](), "value targets targetFilePath"},
 	} {
-		if unknown := unknownFields(tc.of, strings.Fields(tc.known)); len(unknown) > 0 {
+		if unknown := unvetted(tc.of, strings.Fields(tc.known)); len(unknown) > 0 {
 			t.Errorf("%s: fields that are not vetted: %v", name, unknown)
 		}
 	}
 }
 
-func unknownFields(of reflect.Type, known []string) []string {
+func unvetted(of reflect.Type, known []string) []string {
 	var unknown []string
 	for i := range of.NumField() {
 		field := of.Field(i)

@@ -64,7 +64,7 @@ func buildResultOf(r *Result, err error) *buildResult {
 		}
 		return o
 	}
-	o.Reads, o.Digest = r.Reads, r.Digest
+	o.Reads, o.Digest, o.Warnings = r.Reads, r.Digest, r.Warnings
 	for _, obj := range r.Objects {
 		data, err := obj.MarshalJSON()
 		if err != nil {

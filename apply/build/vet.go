@@ -55,6 +55,8 @@ type load struct {
 	patch bool
 	// opaque says that kustomize does not decode it.
 	opaque bool
+	// field of the kustomization file that names it.
+	field string
 	// as is what it is called where it goes to, "" for its own name.
 	as string
 }
@@ -95,15 +97,18 @@ func (v *vetter) all(k *kustypes.Kustomization) error {
 			return err
 		}
 	}
-	for _, name := range append(append([]string{}, k.Crds...), k.Configurations...) {
-		v.loads = append(v.loads, load{name: v.abs(name)})
+	for _, name := range k.Crds {
+		v.loads = append(v.loads, load{name: v.abs(name), field: "crds"})
+	}
+	for _, name := range k.Configurations {
+		v.loads = append(v.loads, load{name: v.abs(name), field: "configurations"})
 	}
 	if schema, ok := k.OpenAPI["path"]; ok {
 		if err := v.path("openapi", &schema); err != nil {
 			return err
 		}
 		k.OpenAPI["path"] = schema
-		v.loads = append(v.loads, load{name: v.abs(schema)})
+		v.loads = append(v.loads, load{name: v.abs(schema), field: "openapi"})
 	}
 	for _, vet := range []func(*kustypes.Kustomization) error{v.patches, v.generated, v.plugins} {
 		if err := vet(k); err != nil {
@@ -204,7 +209,7 @@ func (v *vetter) file(field string, ref *string, l load) error {
 	if err := v.path(field, ref); err != nil {
 		return err
 	}
-	if *ref != "" {
+	if l.field = field; *ref != "" {
 		l.name = v.abs(*ref)
 	}
 	if l.name != "" || l.inline != "" {

@@ -279,7 +279,7 @@ func waitingFor(o Observation, needed ReconcileAction) *Failure {
 		case d.State == DependencyNotReady && d.Why != "":
 			text = fmt.Sprintf("dependency '%s' %s", d.Name, d.Why)
 		case d.State == DependencyMissing:
-			text = fmt.Sprintf("dependency '%s' not found", d.Name)
+			text = fmt.Sprintf("dependency '%s' not found: create it, or correct spec.dependsOn", d.Name)
 		case d.State == DependencyNotReady:
 			text = fmt.Sprintf("dependency '%s' is not ready", d.Name)
 		case d.State == DependencyOutdated && needed != Report:

@@ -306,7 +306,7 @@ func TestWhatIsReported(t *testing.T) {
 			seen: func(o *Observation) {
 				o.Dependencies = []Dependency{{Name: "ns/ok", State: DependencyReady}, {Name: "ns/b", State: DependencyMissing}}
 			}, prev: state(nil),
-			want: "dependency 'ns/b' not found", wantRetry: RetryPending,
+			want: "dependency 'ns/b' not found: create it, or correct spec.dependsOn", wantRetry: RetryPending,
 		},
 		"a dependency that is not ready": {
 			seen: func(o *Observation) { o.Dependencies = []Dependency{{Name: "ns/b", State: DependencyNotReady}} }, prev: state(nil),

@@ -86,10 +86,9 @@ type Applied struct {
 	Treatment
 	// Digest is that of the object in the source.
 	Digest [sha256.Size]byte
-	// Unknown are the fields of the source that its kind does not have, and Warnings
-	// what the API server warned of when it was applied.
-	Unknown, Warnings []string
-	Action            Action
+	// Warnings are what the API server warned of when it was applied.
+	Warnings []string
+	Action   Action
 	// Left is the live object as it was left; nil when it was skipped unseen.
 	Left *Observed
 }

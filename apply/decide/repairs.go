@@ -4,6 +4,7 @@ package decide
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,12 +22,33 @@ type Repairs struct {
 	contention.History
 	// Reported says that somebody was told.
 	Reported bool
+	// Fields are those that the counted repairs were of, as paths: at most 1,000.
+	Fields []string
 }
 
 // Next counts a repair. Repairs that lie far enough apart are not counted together.
 func (r Repairs) Next(now time.Time) Repairs {
 	next := RepairPolicy.Repaired(r.History, now)
-	return Repairs{History: next, Reported: r.Reported && next.Repairs > 1}
+	if next.Repairs <= 1 {
+		return Repairs{History: next}
+	}
+	return Repairs{History: next, Reported: r.Reported, Fields: r.Fields}
+}
+
+// maxRepairedFields bounds how many fields are remembered, and namedFields how many of them
+// are told.
+const (
+	maxRepairedFields = 1000
+	namedFields       = 20
+)
+
+// With notes what fields the last repair was of.
+func (r Repairs) With(fields []string) Repairs {
+	all := slices.Concat(r.Fields, fields)
+	slices.Sort(all)
+	all = slices.Compact(all)
+	r.Fields = all[:min(len(all), maxRepairedFields)]
+	return r
 }
 
 // Contention is an object that somebody keeps changing.
@@ -65,7 +87,10 @@ func (p *Profile) Describe(c Contention) string {
 	}
 	fields := "fields"
 	if len(c.Fields) > 0 {
-		fields = strings.Join(c.Fields, ", ")
+		fields = strings.Join(c.Fields[:min(len(c.Fields), namedFields)], ", ")
+	}
+	if more := len(c.Fields) - namedFields; more > 0 {
+		fields += fmt.Sprintf(" and %d more", more)
 	}
 	return fmt.Sprintf("%s is changed again and again by %s (%s): %s; leave the fields out of the source, "+
 		"or annotate the object with %s: %s or %s: %s",

@@ -3,6 +3,7 @@
 package decide
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -38,6 +39,25 @@ func TestRepairs(t *testing.T) {
 	peace := now.Add(16 * time.Minute)
 	if later := r.Next(peace); later.Repairs != 1 || later.Pause(peace) > 0 || later.Reported {
 		t.Errorf("after a long peace: %+v", later)
+	}
+}
+
+func TestTheFieldsOfAllRepairsAreRememberedWithinBounds(t *testing.T) {
+	r := Repairs{}.Next(now).With([]string{".b"}).Next(now).With([]string{".a", ".b"})
+	if diff := cmp.Diff([]string{".a", ".b"}, r.Fields); diff != "" {
+		t.Errorf("fields (-want +got):\n%s", diff)
+	}
+	if later := r.Next(now.Add(16 * time.Minute)); len(later.Fields) > 0 {
+		t.Errorf("after a long peace: %v", later.Fields)
+	}
+	var many []string
+	for i := range 2 * maxRepairedFields {
+		many = append(many, fmt.Sprintf(".f%04d", i))
+	}
+	r = r.With(many)
+	text := kustomizations.Describe(Contention{Fields: r.Fields})
+	if len(r.Fields) != maxRepairedFields || !strings.Contains(text, ".f0017 and 980 more") {
+		t.Errorf("%d fields: %s", len(r.Fields), text)
 	}
 }
 

@@ -47,6 +47,14 @@ func (d *Decryption) keySecret(k *kustomizev1.Kustomization) types.NamespacedNam
 	return d.AgeSecret
 }
 
+// secretField is what names the Secret of [Decryption.keySecret].
+func (*Decryption) secretField(k *kustomizev1.Kustomization) string {
+	if k.Spec.Decryption.SecretRef != nil {
+		return "spec.decryption.secretRef"
+	}
+	return "--sops-age-secret"
+}
+
 // keys are the data of a Secret with keys.
 type keys struct {
 	data  map[string][]byte
@@ -75,7 +83,7 @@ func (d *Decryption) readKeys(ctx context.Context, live client.Reader, k *kustom
 	}
 	var secret corev1.Secret
 	if err := live.Get(ctx, name, &secret); err != nil {
-		return keys{}, fmt.Errorf("cannot get sops decryption Secret '%s': %w", name, err)
+		return keys{}, fmt.Errorf("%s: cannot get sops decryption Secret '%s': %w", d.secretField(k), name, err)
 	}
 	found := keys{data: secret.Data}
 	if k.Spec.Decryption.SecretRef == nil {
@@ -100,7 +108,7 @@ func (d *Decryption) decrypting(ctx context.Context, k *kustomizev1.Kustomizatio
 	}
 	decrypter, err := d.Services.New(ctx, with.data, with.which, who)
 	if err != nil {
-		return nil, fmt.Errorf("sops decryption Secret '%s': %w", d.keySecret(k), err)
+		return nil, fmt.Errorf("%s: sops decryption Secret '%s': %w", d.secretField(k), d.keySecret(k), err)
 	}
 	result, err := build(func(data []byte, name string) ([]byte, error) { return decrypter.Decrypt(ctx, data, name) })
 	if err != nil {

@@ -78,7 +78,7 @@ func TestEncryptedManifestsAreApplied(t *testing.T) {
 		t.Fatalf("without the Secret: %v", err)
 	}
 	e.keys("ns", sops.NewAgeKey(t))
-	if _, err := e.run(k); err == nil || !strings.Contains(err.Error(), "none of the age keys fits") || errors.Is(err,
+	if _, err := e.built(k); err == nil || !strings.Contains(err.Error(), "none of the age keys fits") || errors.Is(err,
 		reconcile.TerminalError(nil)) {
 		t.Fatalf("with another key: %v", err)
 	}

@@ -48,7 +48,7 @@ func (d dependencies) read(ctx context.Context, run *run) ([]decide.Dependency, 
 	var found []decide.Dependency
 	for i, key := range dependenciesOf(run.k) {
 		if d.noCrossNamespaceRefs && key.Namespace != run.k.Namespace {
-			return nil, terminal(fmt.Errorf("can't depend on '%s': %w", key, errAccessDenied))
+			return nil, terminal(fmt.Errorf("spec.dependsOn[%d]: can't depend on '%s': %w", i, key, errAccessDenied))
 		}
 		dep, err := d.one(ctx, run, key, run.k.Spec.DependsOn[i].ReadyExpr)
 		if err != nil {

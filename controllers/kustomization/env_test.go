@@ -109,18 +109,21 @@ func (e *testEnv) run(k *kustomizev1.Kustomization) (reconciler.Result, error) {
 // worker waits: then the next reconcile takes what was built.
 func (e *testEnv) must(k *kustomizev1.Kustomization) reconciler.Result {
 	e.t.Helper()
-	var result reconciler.Result
-	e.eventually("the build is done", func() bool {
-		var err error
-		if result, err = e.run(k); err != nil {
-			e.t.Fatalf("Reconcile = %+v, %v", result, err)
-		}
-		return !strings.HasPrefix(result.Message, "Building ")
-	})
-	if result.Progressing {
-		e.t.Fatalf("Reconcile = %+v", result)
+	result, err := e.built(k)
+	if err != nil || result.Progressing {
+		e.t.Fatalf("Reconcile = %+v, %v", result, err)
 	}
 	return result
+}
+
+// built is run, until no build goes on in the background.
+func (e *testEnv) built(k *kustomizev1.Kustomization) (result reconciler.Result, err error) {
+	e.t.Helper()
+	e.eventually("the build is done", func() bool {
+		result, err = e.run(k)
+		return !strings.HasPrefix(result.Message, "Building ")
+	})
+	return result, err
 }
 
 // eventually waits until a condition is true: what informers see takes a moment.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,12 +35,8 @@ const (
 // reasonDrift is that of events about objects that somebody keeps changing.
 const reasonDrift = "DriftDetected"
 
-// reasonUnknownFields is that of events about fields that an object's kind does not have;
-// reasonAPIServerWarning of those about what the API server accepted with a warning.
-const (
-	reasonUnknownFields    = "UnknownFields"
-	reasonAPIServerWarning = "APIServerWarning"
-)
+// reasonAPIServerWarning is that of events about what the API server accepted with a warning.
+const reasonAPIServerWarning = "APIServerWarning"
 
 // perform does what was decided, and adds to the observation what came of it.
 func (r *Reconciler) perform(ctx context.Context, run *run, decision decide.Decision) {
@@ -98,22 +95,34 @@ func (r *Reconciler) apply(ctx context.Context, run *run) {
 	for _, contention := range outcome.Contentions {
 		run.warn(reasonDrift, profile.Describe(contention))
 	}
-	if text := outcome.UnknownFields(run.state.mask.Text); text != "" {
-		run.warn(reasonUnknownFields, text)
-	}
 	if text := outcome.Warnings(run.state.mask.Text); text != "" {
 		run.warn(reasonAPIServerWarning, text)
 	}
 	changed := apply.Log(outcome.Changes)
 	switch {
 	case err != nil && changed != "":
-		run.seen.Failure = applyFailure(fmt.Errorf("%w\n%s", err, changed))
+		run.seen.Failure = applyFailure(fmt.Errorf("%w%s\n%s", err, run.filesOf(err), changed))
 	case err != nil:
-		run.seen.Failure = applyFailure(err)
+		run.seen.Failure = applyFailure(fmt.Errorf("%w%s", err, run.filesOf(err)))
 	case changed != "":
 		run.inform(meta.ProgressingReason, changed)
 	}
 	run.seen.News = len(run.events) > 0
+}
+
+// maxNamedObjects is of how many objects an error names the files.
+const maxNamedObjects = 3
+
+// filesOf says which files the objects come from that an apply failed for.
+func (run *run) filesOf(err error) string {
+	text := ""
+	failed := apply.Failed(err)
+	for _, id := range failed[:min(len(failed), maxNamedObjects)] {
+		if files := run.state.reads.FilesOf(run.opened, id.Kind, id.Name); len(files) > 0 {
+			text += fmt.Sprintf("\n%s is in %s", id.Subject(), strings.Join(slices.Compact(files), ", "))
+		}
+	}
+	return text
 }
 
 // build builds the objects from the artifact. There is neither a result nor a failure
@@ -149,6 +158,7 @@ func (r *Reconciler) build(ctx context.Context, run *run) (*build.Result, decide
 	run.state.reads, run.state.inputs = result.Reads, got.inputs
 	run.state.mask = got.substitution.Mask(result.Secrets...)
 	built.Objects = result.Digest
+	run.noteBuild(result.Warnings)
 	return result, built, nil
 }
 

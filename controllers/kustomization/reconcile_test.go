@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	"github.com/sluice-cd/sluice/apply/build"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/test/fake/apiserver"
 )
@@ -162,7 +163,7 @@ func TestDependenciesAreWaitedFor(t *testing.T) {
 		dep  func(*kustomizev1.Kustomization)
 		want string
 	}{
-		"one that is not there": {want: "dependency 'ns/b' not found"},
+		"one that is not there": {want: "dependency 'ns/b' not found: create it, or correct spec.dependsOn"},
 		"one that is not ready": {dep: func(*kustomizev1.Kustomization) {}, want: "dependency 'ns/b' is not ready"},
 		"one that has not seen its own spec": {
 			dep:  func(k *kustomizev1.Kustomization) { ready(k, "main@sha1:1"); k.Generation = 2 },
@@ -585,7 +586,7 @@ func TestWhatIsRemarkedAboutObjectsIsAWarning(t *testing.T) {
 		}
 	}
 	for reason, want := range map[string]string{
-		reasonUnknownFields:    `Deployment/ns/d: unknown field "spec.replica"`,
+		build.UnknownFields:    "Deployment/ns/d in d.yaml: unknown field spec.replica, did you mean replicas?",
 		reasonAPIServerWarning: "Deployment/ns/d: apps/v1 is deprecated, not so ",
 	} {
 		if !strings.Contains(told[reason], want) || strings.Contains(told[reason], "hunter2") {

@@ -37,6 +37,7 @@ func (run *run) record(now time.Time, report decide.ReportedState) (reconciler.R
 			run.events[len(run.events)-1].Metadata[kustomizev1.GroupVersion.Group+"/commit_status"] = "update"
 		}
 	}
+	warning := run.setWarning(now)
 	result := reconciler.Result{
 		Progressing: report.Progressing, Reason: report.Reason, Message: report.Message, After: report.After,
 		Events: run.events, ReadyEvent: reconciler.SkipReadyEvent,
@@ -45,6 +46,7 @@ func (run *run) record(now time.Time, report decide.ReportedState) (reconciler.R
 		return run.recordFailure(result, asError(k, *report.Failure))
 	}
 	if !report.Progressing {
+		result.Message += warning
 		k.Status.LastAppliedRevision = run.artifact.Revision
 		k.Status.LastAppliedOriginRevision = run.artifact.Metadata[originRevision]
 	}

@@ -57,18 +57,20 @@ func (r *Reconciler) artifact(ctx context.Context, k *kustomizev1.Kustomization)
 	kind, _ := sourceOf(k.Spec.SourceRef.Kind) // refuse has seen it
 	key := sourceKey(k)
 	if r.NoCrossNamespaceRefs && key.Namespace != k.Namespace {
-		return nil, terminal(fmt.Errorf("can't access '%s/%s': %w", kind.kind, key, errAccessDenied))
+		return nil, terminal(fmt.Errorf("spec.sourceRef: can't access '%s/%s': %w", kind.kind, key, errAccessDenied))
 	}
 	src := kind.new()
 	err := r.client.Get(ctx, key, src)
 	switch {
 	case apierrors.IsNotFound(err):
-		return nil, waitForSource(k, reconciler.WithReason(meta.ArtifactFailedReason, fmt.Errorf("source '%s/%s' not found", kind.kind, key)))
+		return nil, waitForSource(k, reconciler.WithReason(meta.ArtifactFailedReason, fmt.Errorf(
+			"source '%s/%s' not found: create it, or correct spec.sourceRef", kind.kind, key)))
 	case err != nil:
 		return nil, reconciler.WithReason(meta.ArtifactFailedReason, fmt.Errorf("reading source '%s/%s': %w", kind.kind, key, err))
 	case src.GetArtifact() == nil:
 		return nil, waitForSource(k,
-			reconciler.WithReason(meta.ArtifactFailedReason, fmt.Errorf("source '%s/%s' has no artifact yet", kind.kind, key)))
+			reconciler.WithReason(meta.ArtifactFailedReason, fmt.Errorf(
+				"source '%s/%s' has no artifact yet: its condition Ready says why", kind.kind, key)))
 	}
 	return src.GetArtifact(), nil
 }

@@ -88,7 +88,7 @@ var hosts = map[string]map[Service]owned{
 		Keys: {anchored(`[a-z0-9-]+\.(?:vault|managedhsm)\.(?:azure\.net|azure\.cn|usgovcloudapi\.net|microsoftazure\.de)`),
 			"<name>.vault.azure.net, <name>.managedhsm.azure.net"},
 		// Azure Relay hands what is sent to names of this domain to machines of customers.
-		Events: {whole(`[a-z0-9-]+\.servicebus\.(?:windows\.net|chinacloudapi\.cn|usgovcloudapi\.net)`),
+		Events: {anchored(`[a-z0-9-]+\.servicebus\.(?:windows\.net|chinacloudapi\.cn|usgovcloudapi\.net)`),
 			"<namespace>.servicebus.windows.net"},
 	},
 	gcp: {
@@ -102,7 +102,7 @@ var hosts = map[string]map[Service]owned{
 		Storage: {anchored(`storage\.googleapis\.com`, `storage\.mtls\.googleapis\.com`, `storage\.[a-z0-9-]+\.rep\.googleapis\.com`,
 			`storage-[a-z0-9-]+\.p\.googleapis\.com`, `storage\.s3nsapis\.fr`),
 			"storage.googleapis.com"},
-		Events: {whole(`pubsub\.googleapis\.com`), "pubsub.googleapis.com"},
+		Events: {anchored(`pubsub\.googleapis\.com`), "pubsub.googleapis.com"},
 	},
 }
 

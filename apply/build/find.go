@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package build
+
+import (
+	"bytes"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+	"sigs.k8s.io/kustomize/kyaml/resid"
+
+	"github.com/sluice-cd/sluice/internal/tree"
+)
+
+// maxManifest is up to which size, in bytes, a document is decoded once more to find out
+// what is wrong with a build.
+const maxManifest = 256 << 10
+
+// manifest is an object of the source as it is written there.
+type manifest struct {
+	file string // its path in the source
+	head
+	images []string // all values of fields named image
+}
+
+// head is what identifies an object.
+type head struct {
+	APIVersion string `yaml:"apiVersion"`
+	Kind       string `yaml:"kind"`
+	Metadata   struct {
+		Name        string            `yaml:"name"`
+		Namespace   string            `yaml:"namespace"`
+		Labels      map[string]string `yaml:"labels"`
+		Annotations map[string]string `yaml:"annotations"`
+	} `yaml:"metadata"`
+}
+
+func (h head) gvk() resid.Gvk {
+	group, version, ok := strings.Cut(h.APIVersion, "/")
+	if !ok {
+		group, version = "", h.APIVersion
+	}
+	return resid.Gvk{Group: group, Version: version, Kind: h.Kind}
+}
+
+// manifestsIn reads the objects of a file. whole says that nothing was too large for that.
+// What is no YAML is left out: a build has failed by it, or never reads it.
+func manifestsIn(file string, data []byte, keep func(document []byte) bool) (found []manifest, whole bool) {
+	whole = true
+	for _, document := range documents(data) {
+		if !keep(document) {
+			continue
+		}
+		if len(document) > maxManifest {
+			whole = false
+			continue
+		}
+		var root yaml.Node
+		if yaml.Unmarshal(document, &root) != nil {
+			continue
+		}
+		for _, node := range itemsOf(&root) {
+			m := manifest{file: file}
+			if node.Decode(&m.head) == nil {
+				m.images = valuesOf(node, "image")
+				found = append(found, m)
+			}
+		}
+	}
+	return found, whole
+}
+
+// itemsOf are the objects of a document: itself, or what is in it if it is a list.
+func itemsOf(root *yaml.Node) []*yaml.Node {
+	if len(root.Content) == 0 {
+		return nil
+	}
+	object := root.Content[0]
+	if object.Kind != yaml.MappingNode {
+		return nil
+	}
+	for i := 0; i+1 < len(object.Content); i += 2 {
+		if object.Content[i].Value == "items" && object.Content[i+1].Kind == yaml.SequenceNode {
+			return object.Content[i+1].Content
+		}
+	}
+	return []*yaml.Node{object}
+}
+
+// valuesOf are the texts of all fields with a name. Aliases are not followed: what they
+// stand for is in the document, too.
+func valuesOf(node *yaml.Node, name string) (values []string) {
+	if node.Kind == yaml.MappingNode {
+		for i := 0; i+1 < len(node.Content); i += 2 {
+			if node.Content[i].Value == name && node.Content[i+1].Kind == yaml.ScalarNode {
+				values = append(values, node.Content[i+1].Value)
+			}
+		}
+	}
+	for _, child := range node.Content {
+		values = append(values, valuesOf(child, name)...)
+	}
+	return values
+}
+
+// FilesOf returns the files of a source, among those that a build has read, that an object
+// of a kind comes from: its name there may be the beginning, the end or the middle of the
+// one that it was given. Files with exactly its name win. Nothing is found of an object that
+// was generated, or that is larger than 256 KiB.
+func (r Reads) FilesOf(t tree.Tree, kind, name string) []string {
+	links := linksOf(t)
+	return filesOf(slices.Sorted(maps.Keys(r)), kind, name, func(file string) []byte {
+		e, real, err := look(links, file)
+		if err != nil || !e.Mode.IsFile() || !isManifest(file) {
+			return nil
+		}
+		data, err := t.ReadFile(real)
+		if err != nil {
+			return nil
+		}
+		return data
+	})
+}
+
+// filesOf is FilesOf some files, with their content from read.
+func filesOf(files []string, kind, name string, read func(string) []byte) []string {
+	var exact, near []string
+	for _, file := range files {
+		found, _ := manifestsIn(file, read(file), func(document []byte) bool { return bytes.Contains(document, []byte(kind)) })
+		for _, m := range found {
+			written := m.Metadata.Name
+			switch {
+			case m.Kind != kind:
+			case written == name:
+				exact = append(exact, file)
+			case len(written) > 0 && affixed(name, written):
+				near = append(near, file)
+			}
+		}
+	}
+	if len(exact) > 0 {
+		return exact
+	}
+	return near
+}
+
+// affixed reports whether a name is another with a prefix that ends, or a suffix that begins
+// with a dash or a dot, as those of kustomize usually do.
+func affixed(name, of string) bool {
+	at := strings.Index(name, of)
+	if at < 0 {
+		return false
+	}
+	before, after := name[:at], name[at+len(of):]
+	return (before == "" || strings.HasSuffix(before, "-") || strings.HasSuffix(before, ".")) &&
+		(after == "" || strings.HasPrefix(after, "-") || strings.HasPrefix(after, "."))
+}
+
+// filesOf returns the files that an object of this build comes from.
+func (o *overlay) filesOf(kind, name string) []string {
+	return filesOf(o.manifestFiles(), kind, name, o.contentOf)
+}
+
+// contentOf is the content of a file that was read before; nothing if it cannot be read
+// again.
+func (o *overlay) contentOf(file string) []byte {
+	data, err := o.content(path.Join(mount, file))
+	if err != nil {
+		return nil
+	}
+	return data
+}
+
+// manifestFiles are the files that resources come from, by their paths in the source, as
+// often as they are used.
+func (o *overlay) manifestFiles() []string {
+	files := make([]string, 0, len(o.manifests))
+	for _, name := range o.manifests {
+		if file, err := inTree(name); err == nil {
+			files = append(files, file)
+		}
+	}
+	slices.Sort(files)
+	return files
+}
+
+// hashSuffix is what kustomize puts at the end of the names of what it generates.
+var hashSuffix = regexp.MustCompile(`-[bcdfghkmt2456789]{10}$`)

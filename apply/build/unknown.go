@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package build
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes/scheme"
+
+	"github.com/sluice-cd/sluice/internal/suggest"
+)
+
+// Bounds of what is said about unknown fields. A name is told whole or not at all: it may
+// come of a variable, and half a secret is not recognised.
+const (
+	maxUnknown     = 5   // fields of one object
+	maxUnknownName = 200 // bytes
+)
+
+// unknownFields describes the fields that an object has and its kind has not, with those
+// that may have been meant; "" if there are none. An API server refuses them in an apply,
+// but never sees those of the kinds of Kubernetes itself: objects are normalised by way of
+// the types that this process was built with, as in Flux, which drops them without a word.
+// The type of a CRD's object is not known here.
+func unknownFields(u *unstructured.Unstructured) string {
+	if u.GroupVersionKind().Group == "rbac.authorization.k8s.io" {
+		return "" // these stay as they are
+	}
+	typed, err := scheme.Scheme.New(u.GroupVersionKind())
+	if err != nil {
+		return ""
+	}
+	err = runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(u.Object, typed, true)
+	strict, ok := runtime.AsStrictDecodingError(err)
+	if !ok {
+		return ""
+	}
+	return describeUnknown(strict.Errors(), reflect.TypeOf(typed).Elem())
+}
+
+// describeUnknown describes the unknown fields among what a strict decoder found in an
+// object of a type.
+func describeUnknown(found []error, of reflect.Type) string {
+	var fields []string
+	for _, field := range found {
+		name, ok := strings.CutPrefix(field.Error(), "unknown field ")
+		if !ok {
+			continue
+		}
+		name = strings.Trim(name, `"`)
+		if len(name) > maxUnknownName {
+			fields = append(fields, fmt.Sprintf("unknown field with a name of %d bytes", len(name)))
+			continue
+		}
+		text := "unknown field " + name
+		if meant := meantField(of, name); meant != "" {
+			text += ", did you mean " + meant + "?"
+		}
+		fields = append(fields, text)
+	}
+	if more := len(fields) - maxUnknown; more > 0 {
+		fields = append(fields[:maxUnknown], fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(fields, "; ")
+}
+
+// meantField is the field that was probably meant by a path which a type does not have:
+// one beside it with a similar name, or else one of the same name elsewhere, which is
+// where wrong indentation belongs.
+func meantField(root reflect.Type, unknown string) string {
+	steps := strings.Split(unknown, ".")
+	last := len(steps) - 1
+	at, own := root, make([]string, 0, last)
+	for _, step := range steps[:last] {
+		name, _, _ := strings.Cut(step, "[")
+		next, ok := fieldsOf(at)[name]
+		if !ok {
+			return ""
+		}
+		at, own = elementOf(next), append(own, name)
+	}
+	names := make([]string, 0)
+	for name := range fieldsOf(at) {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	if near := suggest.Nearest(steps[last], names); near != "" {
+		return near
+	}
+	return fieldElsewhere(root, own, steps[last])
+}
+
+// Bounds of the search for a field of the same name.
+const (
+	maxFieldDepth = 9
+	maxFields     = 20_000
+)
+
+// fieldElsewhere is the path of a field with a name, the nearest to where it was looked
+// for; "" if there is none.
+func fieldElsewhere(root reflect.Type, from []string, name string) string {
+	var best []string
+	left := maxFields
+	shared := func(path []string) int {
+		n := 0
+		for n < len(path) && n < len(from) && path[n] == from[n] {
+			n++
+		}
+		return n
+	}
+	var search func(t reflect.Type, path []string, above []reflect.Type)
+	search = func(t reflect.Type, path []string, above []reflect.Type) {
+		if len(path) > maxFieldDepth || slices.Contains(above, t) {
+			return
+		}
+		for field, next := range fieldsOf(t) {
+			if left--; left < 0 {
+				return
+			}
+			found := append(path[:len(path):len(path)], field)
+			if field == name && nearer(found, best, shared(found)-shared(best)) {
+				best = found
+			}
+			search(elementOf(next), found, append(above[:len(above):len(above)], t))
+		}
+	}
+	search(root, nil, nil)
+	return strings.Join(best, ".")
+}
+
+// nearer reports whether a path is a better find than another with which so many steps
+// less are shared; of two that are as good, the shorter one.
+func nearer(path, than []string, shared int) bool {
+	switch {
+	case than == nil || shared > 0:
+		return true
+	case shared < 0:
+		return false
+	case len(path) != len(than):
+		return len(path) < len(than)
+	}
+	a, b := strings.Join(path, "."), strings.Join(than, ".")
+	return len(a) < len(b) || len(a) == len(b) && a < b
+}
+
+// elementOf is what a field has below it: lists, maps and pointers are looked through.
+func elementOf(t reflect.Type) reflect.Type {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Map {
+		t = t.Elem()
+	}
+	return t
+}
+
+// fieldsOf are the fields of a type as JSON names them, without what has them inline. Only
+// types of Kubernetes have fields: a time, say, is a value.
+func fieldsOf(t reflect.Type) map[string]reflect.Type {
+	fields := map[string]reflect.Type{}
+	if t.Kind() != reflect.Struct || !strings.HasPrefix(strings.TrimPrefix(t.PkgPath(), "sigs."), "k8s.io/") {
+		return fields
+	}
+	for i := range t.NumField() {
+		field := t.Field(i)
+		name, options, _ := strings.Cut(field.Tag.Get("json"), ",")
+		switch {
+		case name == "-" || !field.IsExported():
+		case name == "" && (field.Anonymous || strings.Contains(options, "inline")):
+			for inner, of := range fieldsOf(elementOf(field.Type)) {
+				fields[inner] = of
+			}
+		case name != "":
+			fields[name] = field.Type
+		}
+	}
+	return fields
+}
