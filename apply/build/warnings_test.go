@@ -241,7 +241,7 @@ func TestAnErrorNamesFileObjectAndRemedy(t *testing.T) {
 	}
 }
 
-func TestWarningsAreBounded(t *testing.T) {
+func TestWarningsOfABuildAreBounded(t *testing.T) {
 	files := map[string]string{}
 	for i := range 2 * maxWarnings {
 		files[fmt.Sprintf("%d.yaml", i)] = aDeployment(fmt.Sprint("d", i), strings.Repeat("x", 1000)+": 1", "replicaz: 1")
