@@ -262,7 +262,9 @@ func FuzzStages(f *testing.F) {
 func TestWebhooksAndGatesOfAPlan(t *testing.T) {
 	c := object("istio", func(s *flaggerv1.CanarySpec) {
 		s.Analysis.StepWeight = 50
-		s.Analysis.Webhooks = []flaggerv1.CanaryWebhook{{Name: "load", URL: "http://load/"}, {Name: "gate", URL: "http://gate/", Type: confirmPromotion}}
+		s.Analysis.Webhooks = []flaggerv1.CanaryWebhook{
+			{Name: "load", URL: "http://load/"}, {Name: "gate", URL: "http://gate/", Type: confirmPromotion},
+		}
 	})
 	c.Annotations = map[string]string{flaggerv1.GatesAnnotation: " confirm-rollout,confirm-promotion "}
 	plan, err := NewPlan(c, Limits{})

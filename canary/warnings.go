@@ -168,17 +168,25 @@ func rangeFields(m flaggerv1.CanaryMetric, own bool) []warning {
 
 // unitFields are about the built-in checks, whose unit is known.
 func unitFields(m flaggerv1.CanaryMetric, own bool) []warning {
-	ends, percent := rangeOf(m, own), m.Name == successRate && !own
-	return []warning{
-		{percent && ends.Min != nil && *ends.Min > 0 && *ends.Min <= 1,
-			fmt.Sprintf("thresholdRange.min: %v is a percentage: 99 is what 99 %% are", deref(ends.Min))},
-		{percent && ends.Max != nil && *ends.Max < 100,
-			fmt.Sprintf("thresholdRange.max: a canary fails that answers more than %v %% of its requests well; min is the least that is good",
-				deref(ends.Max))},
-		{m.Name == duration && !own && m.ThresholdRange != nil && ends.Max != nil && *ends.Max == 0,
-			"thresholdRange.max: no request takes 0 ms, so that no canary passes; set it to more"},
-		{m.Name == duration && !own && m.ThresholdRange != nil && ends.Max != nil && *ends.Max > 0 && *ends.Max < 1,
-			fmt.Sprintf("thresholdRange.max: %v is in milliseconds: 500 is what half a second is", deref(ends.Max))},
+	ends := rangeOf(m, own)
+	lowest, highest := deref(ends.Min), deref(ends.Max)
+	switch {
+	case own || m.ThresholdRange == nil:
+		return nil
+	case m.Name == successRate:
+		return []warning{
+			{lowest > 0 && lowest <= 1, fmt.Sprintf("thresholdRange.min: %v is a percentage: 99 is what 99 %% are", lowest)},
+			{ends.Max != nil && highest < 100,
+				fmt.Sprintf("thresholdRange.max: a canary fails that answers more than %v %% of its requests well; min is the least that is good",
+					highest)},
+		}
+	case m.Name == duration:
+		return []warning{
+			{ends.Max != nil && highest == 0, "thresholdRange.max: no request takes 0 ms, so that no canary passes; set it to more"},
+			{highest > 0 && highest < 1, fmt.Sprintf("thresholdRange.max: %v is in milliseconds: 500 is what half a second is", highest)},
+		}
+	default:
+		return nil
 	}
 }
 

@@ -108,7 +108,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, c *flaggerv1.Canary) (reconc
 
 // isMissing reports whether an object of the owner's is not there that copies or routes are
 // made of.
-func isMissing(err error) bool { return errors.Is(err, router.ErrMissing) || errors.Is(err, workload.ErrMissing) }
+func isMissing(err error) bool {
+	return errors.Is(err, router.ErrMissing) || errors.Is(err, workload.ErrMissing)
+}
 
 // waitsForPlace reports whether others are in the way of a copy, or of its users, and may
 // be gone by themselves.
