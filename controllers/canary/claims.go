@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -22,13 +23,12 @@ type claims struct {
 // check refuses a canary whose target is released by another one of its namespace already,
 // until that is gone or has another target.
 func (l claims) check(ctx context.Context, c *flaggerv1.Canary) error {
-	all := &flaggerv1.CanaryList{}
-	if err := l.cached.List(ctx, all, client.InNamespace(c.Namespace)); err != nil {
-		return fmt.Errorf("listing canaries of namespace %s: %w", c.Namespace, err)
+	others, err := l.others(ctx, c)
+	if err != nil {
+		return err
 	}
-	for i := range all.Items {
-		other := &all.Items[i]
-		if other.Name == c.Name || other.Spec.TargetRef.Identity() != c.Spec.TargetRef.Identity() || !comesBefore(other, c) {
+	for _, other := range others {
+		if !comesBefore(other, c) {
 			continue
 		}
 		return reconciler.Waiting(reconcile.TerminalError(fmt.Errorf(
@@ -36,6 +36,30 @@ func (l claims) check(ctx context.Context, c *flaggerv1.Canary) error {
 			c.Spec.TargetRef.Kind, c.Namespace, c.Spec.TargetRef.Name, other.Name)), takenDelay)
 	}
 	return nil
+}
+
+// others are the other canaries of the same target.
+func (l claims) others(ctx context.Context, c *flaggerv1.Canary) (others []*flaggerv1.Canary, err error) {
+	all := &flaggerv1.CanaryList{}
+	if err := l.cached.List(ctx, all, client.InNamespace(c.Namespace)); err != nil {
+		return nil, fmt.Errorf("listing canaries of namespace %s: %w", c.Namespace, err)
+	}
+	for i := range all.Items {
+		other := &all.Items[i]
+		if other.Name != c.Name && other.Spec.TargetRef.Identity() == c.Spec.TargetRef.Identity() {
+			others = append(others, other)
+		}
+	}
+	return others, nil
+}
+
+// givenUp wakes those that wait for the target that a canary had; who cannot be found
+// looks again by itself.
+func (l claims) givenUp(ctx context.Context, c *flaggerv1.Canary, wake func(types.NamespacedName)) {
+	others, _ := l.others(ctx, c)
+	for _, other := range others {
+		wake(client.ObjectKeyFromObject(other))
+	}
 }
 
 // comesBefore reports whether a canary has the target that another one names, too: it has

@@ -10,9 +10,11 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/internal/wake/waketest"
 )
 
 // Two canaries moved the partition of one StatefulSet in turn, and of a Deployment the second
@@ -68,6 +70,28 @@ func TestOnlyOneCanaryReleasesATarget(t *testing.T) {
 				"delete one of them"
 			if tc.refused != (err != nil) || err != nil && (!errors.Is(err, reconcile.TerminalError(nil)) || !strings.Contains(err.Error(), want)) {
 				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+// Who was refused stayed so for half a minute after the other one had gone.
+func TestACanaryIsWokenWhenItsTargetIsGivenUp(t *testing.T) {
+	gone, waiting, another := releasing(newPrometheus(t, "100")), releasing(newPrometheus(t, "100")), releasing(newPrometheus(t, "100"))
+	waiting.Name, another.Name, another.Spec.TargetRef.Name = "waiting", "another", "orders"
+	edited := gone.DeepCopy()
+	edited.Generation, edited.Spec.TargetRef.Name = gone.Generation+1, "payments"
+	for name, happens := range map[string]func(*testEnv){
+		"it is deleted": func(e *testEnv) { e.r.ownEvents().Delete(t.Context(), event.DeleteEvent{Object: gone}, nil) },
+		"it is edited": func(e *testEnv) {
+			e.r.ownEvents().Update(t.Context(), event.UpdateEvent{ObjectOld: gone, ObjectNew: edited}, nil)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newEnv(t, interceptor.Funcs{}, waiting.DeepCopy(), another.DeepCopy())
+			happens(e)
+			if got := waketest.Next(t, e.woken); got.Name != "waiting" || len(e.woken) > 0 {
+				t.Errorf("%s is woken, and %d more times", got, len(e.woken))
 			}
 		})
 	}

@@ -214,7 +214,10 @@ func (r *Reconciler) ownEvents() handler.EventHandler {
 				r.metrics.observePhase(c)
 			}
 		},
-		UpdateFunc: func(_ context.Context, e event.UpdateEvent, _ queue) {
+		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, _ queue) {
+			if before, ok := e.ObjectOld.(*flaggerv1.Canary); ok && e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() {
+				r.observer.claims.givenUp(ctx, before, r.wake.Wake)
+			}
 			if c, ok := e.ObjectNew.(*flaggerv1.Canary); ok {
 				r.metrics.observePhase(c)
 				if c.Spec.Suspend {
@@ -227,7 +230,10 @@ func (r *Reconciler) ownEvents() handler.EventHandler {
 				}
 			}
 		},
-		DeleteFunc: func(_ context.Context, e event.DeleteEvent, _ queue) {
+		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, _ queue) {
+			if c, ok := e.Object.(*flaggerv1.Canary); ok {
+				r.observer.claims.givenUp(ctx, c, r.wake.Wake)
+			}
 			r.forget(client.ObjectKeyFromObject(e.Object), e.Object.GetUID())
 		},
 	}
