@@ -296,8 +296,9 @@ func TestAFewErrorsAreNoBurst(t *testing.T) {
 		windows [][2]judge.Count
 		most    float64
 	}{
-		"one error":                 {[][2]judge.Count{{half(1, 300), half(0, 700)}}, 1},
-		"errors one by one":         {[][2]judge.Count{{half(1, 300), half(0, 700)}, {half(1, 400), half(0, 600)}, {half(0.4, 100), half(0, 900)}}, 1},
+		"one error": {[][2]judge.Count{{half(1, 300), half(0, 700)}}, 1},
+		"errors one by one": {[][2]judge.Count{
+			{half(1, 300), half(0, 700)}, {half(1, 400), half(0, 600)}, {half(0.4, 100), half(0, 900)}}, 1},
 		"two at once":               {[][2]judge.Count{{half(2, 300), half(0, 700)}}, 2},
 		"five at once, and a lone":  {[][2]judge.Count{{half(0, 500), half(5, 500)}, {half(1, 300), half(0, 700)}}, 5},
 		"half of one in two halves": {[][2]judge.Count{{half(0.5, 300), half(0.5, 700)}}, 1},

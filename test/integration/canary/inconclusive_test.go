@@ -26,7 +26,8 @@ func (w *canaryWorld) liar(p *harness.Playground) {
 	}))
 	w.t.Cleanup(server.Close)
 	file := filepath.Join(p.PrometheusTargets, w.namespace+"-liar.json")
-	text := fmt.Sprintf(`[{"targets": [%q], "labels": {"judged_namespace": %q, "judged_arm": "primary", "kubernetes_pod_name": "podinfo-primary-z"}}]`,
+	text := fmt.Sprintf(`[{"targets": [%q], "labels": {
+		"judged_namespace": %q, "judged_arm": "primary", "kubernetes_pod_name": "podinfo-primary-z"}}]`,
 		server.Listener.Addr(), w.namespace)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		w.t.Fatal(err)
