@@ -62,7 +62,7 @@ func advance(s *stage) sluicev1.StageStatus {
 	}
 	status.Waiting = gates
 	status.Phase, status.Message = phase(s, w, gates, status)
-	if missing := s.missing(s.seen.Targets); missing != "" {
+	if missing := cmp.Or(s.problem(), s.missing(s.seen.Targets)); missing != "" {
 		s.transition.Missing = cmp.Or(s.transition.Missing, missing)
 		if !strings.Contains(status.Message, missing) {
 			status.Message += "; " + missing

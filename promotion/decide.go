@@ -17,6 +17,7 @@ func Decide(prev State, seen Observation, now time.Time) Decision {
 	r := &transition{seen: seen, now: now}
 	r.State = prev.Clone()
 	r.State.Lost = r.State.Lost || seen.StateLost
+	r.Missing = seen.Absent
 	r.followSpec()
 	r.chooseCandidate()
 	r.carryOutCommands()

@@ -18,6 +18,8 @@ type Observation struct {
 	// and NotReady says why.
 	Newest   map[string]Newest
 	NotReady map[string]string
+	// Absent says which object of an artifact does not exist, and what to do; empty if all do.
+	Absent string
 	// Stages by name, one for each of the spec.
 	Stages map[string]StageObservation
 	// Commands in annotations, whether they were carried out or not.

@@ -43,13 +43,13 @@ func parseWindow(w sluicev1.Window) (calendar, error) {
 		return c, fmt.Errorf("%w %q: cron: %w", ErrWindow, w.Name, err)
 	}
 	if c.schedule.Next(time.Unix(0, 0).UTC()).IsZero() {
-		return c, fmt.Errorf("%w %q: its cron never comes", ErrWindow, w.Name)
+		return c, fmt.Errorf("%w %q: its cron never comes: correct its day or month, or leave the window out", ErrWindow, w.Name)
 	}
 	if w.TimeZone == "Local" {
 		return c, fmt.Errorf("%w %q: the time zone Local is that of some machine: name one, such as Europe/Zurich", ErrWindow, w.Name)
 	}
 	if c.zone, err = time.LoadLocation(w.TimeZone); err != nil {
-		return c, fmt.Errorf("%w %q: timeZone: %w", ErrWindow, w.Name, err)
+		return c, fmt.Errorf("%w %q: timeZone: %w: name one of the IANA's, such as Europe/Zurich", ErrWindow, w.Name, err)
 	}
 	if (w.Until == "") == (w.Duration == nil) {
 		return c, fmt.Errorf("%w %q: it needs one of until and duration", ErrWindow, w.Name)

@@ -3,7 +3,9 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -28,29 +30,33 @@ type artifacts struct {
 	client   client.Reader
 }
 
-// newest are the newest versions, or why there is none, by artifact.
-func (r artifacts) newest(ctx context.Context) (map[string]promotion.Newest, map[string]string, error) {
-	newest, missing := map[string]promotion.Newest{}, map[string]string{}
+// observe reads the newest versions, or why there is none, by artifact.
+func (r artifacts) observe(ctx context.Context, seen *promotion.Observation) error {
+	seen.Newest, seen.NotReady = map[string]promotion.Newest{}, map[string]string{}
 	for _, a := range r.pipeline.Spec.Artifacts {
 		read, object := r.chosen, a.ImagePolicyRef
 		if a.OCIRepositoryRef != nil {
 			read, object = r.fetched, a.OCIRepositoryRef
 		}
 		found, why, err := read(ctx, client.ObjectKey{Namespace: r.pipeline.Namespace, Name: object.Name})
+		absent := (*absentError)(nil)
 		switch {
+		case errors.As(err, &absent):
+			why = absent.Error()
+			seen.Absent = cmp.Or(seen.Absent, fmt.Sprintf("artifact %s: %s", a.Name, why))
 		case err != nil:
-			return nil, nil, fmt.Errorf("artifact %s: %w", a.Name, err)
+			return fmt.Errorf("artifact %s: %w", a.Name, err)
 		case why == "" && found.Digest == "" && r.needsDigest(a.Name):
 			why = fmt.Sprintf("ImagePolicy %s tells no digest, which tags are pointed at: %s", object.Name, digestRemedy)
 		}
 		if why != "" {
-			missing[a.Name] = fmt.Sprintf("artifact %s: %s", a.Name, why)
+			seen.NotReady[a.Name] = fmt.Sprintf("artifact %s: %s", a.Name, why)
 			continue
 		}
 		found.Artifact = a.Name
-		newest[a.Name] = found
+		seen.Newest[a.Name] = found
 	}
-	return newest, missing, nil
+	return nil
 }
 
 // needsDigest reports whether a tag is pointed at an artifact.
@@ -60,12 +66,22 @@ func (r artifacts) needsDigest(artifact string) bool {
 	})
 }
 
+// absentError says that the object of an artifact does not exist.
+type absentError struct {
+	kind, field string
+	key         client.ObjectKey
+}
+
+func (e *absentError) Error() string {
+	return fmt.Sprintf("%s %s does not exist: create it, or correct its name in spec.artifacts[].%s", e.kind, e.key, e.field)
+}
+
 // chosen is what an ImagePolicy chose, or why there is nothing.
 func (r artifacts) chosen(ctx context.Context, key client.ObjectKey) (found promotion.Newest, why string, err error) {
 	var policy imagev1.ImagePolicy
 	switch err := r.client.Get(ctx, key, &policy); {
 	case apierrors.IsNotFound(err):
-		return found, fmt.Sprintf("ImagePolicy %s does not exist", key), nil
+		return found, "", &absentError{imagev1.ImagePolicyKind, "imagePolicyRef", key}
 	case err != nil:
 		return found, "", fmt.Errorf("reading ImagePolicy %s: %w", key, err)
 	}
@@ -83,7 +99,7 @@ func (r artifacts) fetched(ctx context.Context, key client.ObjectKey) (found pro
 	var repo sourcev1.OCIRepository
 	switch err := r.client.Get(ctx, key, &repo); {
 	case apierrors.IsNotFound(err):
-		return found, fmt.Sprintf("OCIRepository %s does not exist", key), nil
+		return found, "", &absentError{sourcev1.OCIRepositoryKind, "ociRepositoryRef", key}
 	case apimeta.IsNoMatchError(err):
 		return found, fmt.Sprintf("OCIRepository %s cannot be read: install the CRD of its kind, which comes with Sluice and with Flux", key), nil
 	case err != nil:

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/promotion"
 )
 
 const someDigest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -42,7 +43,8 @@ func TestTheArtifactOfAnOCIRepositoryIsPromotedInGit(t *testing.T) {
 		}
 	})
 	e.reconcile()
-	if got := e.pipeline.Status.Stages[0].Waiting; len(got) == 0 || got[0].Message != "artifact app: OCIRepository apps/app does not exist" {
+	if got := e.pipeline.Status.Stages[0].Waiting; len(got) == 0 || got[0].Message != "artifact app: OCIRepository apps/app does not exist: "+
+		"create it, or correct its name in spec.artifacts[].ociRepositoryRef" {
 		t.Errorf("waits for %+v", got)
 	}
 	e.push("oci://registry/app", "2@"+someDigest)
@@ -75,9 +77,10 @@ func TestAnOCIRepositoryThatIsNotReadyHasNoVersion(t *testing.T) {
 			was := repo.DeepCopy()
 			tc.change(&repo)
 			e.update(&repo)
-			_, missing, err := artifacts{pipeline: e.pipeline, client: e.Client}.newest(t.Context())
-			if err != nil || !strings.Contains(missing["app"], tc.want) {
-				t.Errorf("%v, %v", missing, err)
+			var seen promotion.Observation
+			err := artifacts{pipeline: e.pipeline, client: e.Client}.observe(t.Context(), &seen)
+			if err != nil || !strings.Contains(seen.NotReady["app"], tc.want) {
+				t.Errorf("%v, %v", seen.NotReady, err)
 			}
 			e.get("app", &repo)
 			was.ResourceVersion = repo.ResourceVersion

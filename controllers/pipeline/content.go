@@ -5,6 +5,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"slices"
 
@@ -27,11 +28,10 @@ type contents struct {
 // and not of the pipeline.
 func (c contents) of(ctx context.Context, files writeback.Files, t target) (promotion.Content, error) {
 	images, err := c.index.Versions(ctx, files, t.path, c.fields[t.stage])
-	switch {
-	case errors.Is(err, writeback.ErrNoFields), errors.Is(err,
-		writeback.ErrSetter), errors.Is(err, writeback.ErrDisagree), errors.Is(err, fs.ErrNotExist):
-		return promotion.Content{Problem: err.Error()}, nil
-	case err != nil:
+	if problem := contentProblem(t, err); problem != "" {
+		return promotion.Content{Problem: problem}, nil
+	}
+	if err != nil {
 		return promotion.Content{}, reconciler.WithReason(sluicev1.GitOperationFailedReason, err)
 	}
 	var found promotion.Content
@@ -41,6 +41,23 @@ func (c contents) of(ctx context.Context, files writeback.Files, t target) (prom
 		}
 	}
 	return found, nil
+}
+
+// contentProblem says what is wrong with the files of a target, in which field that shows, and
+// what helps; empty if it is something else than the files.
+func contentProblem(t target, err error) string {
+	setters := fmt.Sprintf("spec.stages[%s].write.setters", t.stage)
+	switch {
+	case errors.Is(err, writeback.ErrSetter):
+		return fmt.Sprintf("%s: %v: correct the setter, or the file", setters, err)
+	case errors.Is(err, writeback.ErrNoFields):
+		return fmt.Sprintf("%s: %v: give the field a marker, or name it in write.setters", t.pathField(), err)
+	case errors.Is(err, writeback.ErrDisagree):
+		return fmt.Sprintf("%s: %v: give them one version by a commit", t.pathField(), err)
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Sprintf("%s: %v: create it, or correct the path", t.pathField(), err)
+	}
+	return ""
 }
 
 // fieldsOf are the fields of each stage that hold the versions of the artifacts.

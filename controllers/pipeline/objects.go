@@ -7,6 +7,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
@@ -122,7 +125,8 @@ func kindOf(ref sluicev1.ReadyReference) (schema.GroupVersionKind, error) {
 	if ref.APIVersion == "" {
 		gv, known := groupVersions[ref.Kind]
 		if !known {
-			return schema.GroupVersionKind{}, fmt.Errorf("apiVersion is required for the kind %s", ref.Kind)
+			return schema.GroupVersionKind{}, fmt.Errorf("apiVersion is required for the kind %s: only %s go without", ref.Kind,
+				strings.Join(slices.Sorted(maps.Keys(groupVersions)), ", "))
 		}
 		return gv.WithKind(ref.Kind), nil
 	}

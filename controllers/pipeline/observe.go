@@ -22,7 +22,7 @@ func (r *run) observe(ctx context.Context) (promotion.Observation, error) {
 		seen.CommandsGuarded, r.unguarded = r.controller.guarded(ctx)
 	}
 	var err error
-	if seen.Newest, seen.NotReady, err = (artifacts{pipeline: r.pipeline, client: r.controller.Client}).newest(ctx); err != nil {
+	if err = (artifacts{pipeline: r.pipeline, client: r.controller.Client}).observe(ctx, &seen); err != nil {
 		return seen, err
 	}
 	if seen.Freezes, err = (freezes{pipeline: r.pipeline, client: r.controller.Client, live: r.controller.Live}).list(ctx); err != nil {

@@ -4,8 +4,10 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
+	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/promotion"
 )
 
@@ -31,6 +33,10 @@ func (r *run) act(ctx context.Context, action promotion.Action, d promotion.Deci
 			wrote, err := r.write(ctx, a, d)
 			if err != nil {
 				err = fmt.Errorf("writing %s to stage %s: %w", promotion.Describe(a.Bundle), a.Stage, err)
+			}
+			if errors.Is(err, git.ErrRejected) {
+				err = fmt.Errorf("%w: let the credential of GitRepository %s push to it, or propose by spec.stages[%s].write.pullRequest",
+					err, r.repos[a.Stage].key(), a.Stage)
 			}
 			return wrote, err
 		})

@@ -53,7 +53,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, p *sluicev1.Pipeline) (recon
 	var repo *repository
 	if key, ok := sourceKey(p); ok {
 		if repo, err = r.openRepository(ctx, p, key); err != nil {
-			return reconciler.Result{}, err
+			return reconciler.Result{}, missingSource("spec.sourceRef", err)
 		}
 	}
 	run := r.newRun(p, repo, fields)
@@ -167,7 +167,8 @@ func (r *run) result(d promotion.Decision) reconciler.Result {
 	for _, c := range commands {
 		if r.pipeline.Spec.Stage(c.Stage) == nil {
 			unreadable = append(unreadable,
-				fmt.Sprintf("annotation %s is ignored: there is no stage %s", sluicev1.CommandAnnotation(c.Verb, c.Stage), c.Stage))
+				fmt.Sprintf("annotation %s is ignored: there is no stage %s: take it away, or give it to one that there is",
+					sluicev1.CommandAnnotation(c.Verb, c.Stage), c.Stage))
 		}
 	}
 	message := strings.Join(append([]string{summary(d)}, unreadable...), "; ")

@@ -4,6 +4,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/go-git/go-git/v5/plumbing"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -160,12 +162,21 @@ func openRepositories(
 			}
 		}
 		if err := failed[key]; err != nil {
-			found[stage.Name] = fmt.Errorf("spec.stages[%s].write.sourceRef: %w", stage.Name, err)
+			found[stage.Name] = missingSource(fmt.Sprintf("spec.stages[%s].write.sourceRef", stage.Name), err)
 			continue
 		}
 		repos[stage.Name] = opened[key]
 	}
 	return repos, nil
+}
+
+// missingSource names the field by which a repository was opened and, if there is none, what
+// helps.
+func missingSource(field string, err error) error {
+	if apierrors.IsNotFound(err) {
+		return fmt.Errorf("%s: %w: create what is not found, or correct its name", field, err)
+	}
+	return fmt.Errorf("%s: %w", field, err)
 }
 
 // branchOf is the branch that a stage is written to.
@@ -183,6 +194,10 @@ func (r repositories) files(ctx context.Context, stage *sluicev1.Stage, known pu
 		if files, err = repo.mirror.Tree(head); err == nil {
 			return files, nil
 		}
+	}
+	if errors.Is(err, git.ErrRefNotFound) {
+		return nil, fmt.Errorf("spec.stages[%s].write.branch: GitRepository %s has no branch %s: create it, or correct the name: %w",
+			stage.Name, repo.key(), branch, err)
 	}
 	return nil, fmt.Errorf("stage %s: branch %s of GitRepository %s: %w", stage.Name, branch, repo.key(), err)
 }

@@ -38,7 +38,7 @@ func (f stageErrors) try(ctx context.Context, stage string, do func() (bool, err
 // problem says what is wrong with a stage; empty is nothing.
 func (f stageErrors) problem(stage string) string {
 	if err := f[stage]; err != nil {
-		return err.Error()
+		return reconciler.ConditionMessage(err)
 	}
 	return ""
 }

@@ -16,6 +16,7 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/internal/tree"
 	"github.com/sluice-cd/sluice/promotion"
 	"github.com/sluice-cd/sluice/promotion/forge"
 )
@@ -29,9 +30,18 @@ func refuse(format string, args ...any) error {
 type target struct {
 	stage, name, path string
 	wave              int
+	ownPath           bool // that of spec.stages[].targets[], and not of the stage
 	ready             []sluicev1.ReadyReference
 	kubeConfig        *meta.KubeConfigReference // nil is this cluster
 	tag               *sluicev1.WriteTag        // nil in Git
+}
+
+// pathField is the field that has the path of the target.
+func (t target) pathField() string {
+	if t.ownPath {
+		return fmt.Sprintf("spec.stages[%s].targets[%s].path", t.stage, t.name)
+	}
+	return fmt.Sprintf("spec.stages[%s].write.path", t.stage)
 }
 
 // targetsOf are the parts of a stage; one without a name if it has none.
@@ -42,7 +52,7 @@ func targetsOf(stage *sluicev1.Stage) []target {
 	var targets []target
 	for i := range stage.Targets {
 		t := &stage.Targets[i]
-		one := target{stage: stage.Name, name: t.Name, path: stage.PathOf(t), wave: int(t.Wave), ready: t.Ready, kubeConfig: t.KubeConfig}
+		one := target{stage: stage.Name, name: t.Name, path: stage.PathOf(t), ownPath: t.Path != "", wave: int(t.Wave), ready: t.Ready, kubeConfig: t.KubeConfig}
 		if len(one.ready) == 0 {
 			one.ready = stage.Ready
 		}
@@ -200,6 +210,11 @@ func validateWrite(stage *sluicev1.Stage, field string) error {
 			return err
 		}
 	}
+	for _, t := range targetsOf(stage) {
+		if _, err := tree.Split(t.path); err != nil {
+			return refuse("%s: %q leads out of the repository: name a folder below its root", t.pathField(), t.path)
+		}
+	}
 	return nil
 }
 
@@ -213,7 +228,8 @@ func acyclic(p *sluicev1.Pipeline) error {
 	var visit func(name string, path []string) error
 	visit = func(name string, path []string) error {
 		if slices.Contains(path, name) {
-			return refuse("spec.stages[%s].after: the stage comes after itself", name)
+			return refuse("spec.stages[%s].after.stages: the stage comes after itself: %s: leave one of them out",
+				name, strings.Join(append(path[slices.Index(path, name):], name), " after "))
 		}
 		stage := p.Spec.Stage(name)
 		if stage == nil || stage.After == nil {

@@ -38,6 +38,10 @@ func TestWhatCannotBeWrittenIsRefusedByItsField(t *testing.T) {
 			sluicev1.Write{Commit: &sluicev1.WriteCommit{}, Setters: []sluicev1.Setter{{Artifact: "web", File: "a.yaml", YAML: "image"}}},
 			"spec.stages[staging].write.setters[0].artifact: there is no artifact web",
 		},
+		"a path that leaves the repository": {
+			sluicev1.Write{Commit: &sluicev1.WriteCommit{}, Path: "../staging"},
+			`spec.stages[staging].write.path: "../staging" leads out of the repository: name a folder below its root`,
+		},
 		"a pull request without a token": {
 			sluicev1.Write{PullRequest: &sluicev1.PullRequest{}, Path: "staging"}, "spec.forge: this process does not speak with forges",
 		},
@@ -46,6 +50,43 @@ func TestWhatCannotBeWrittenIsRefusedByItsField(t *testing.T) {
 			e := newEnv(t, func(p *sluicev1.Pipeline) { p.Spec.Stages = p.Spec.Stages[:1]; p.Spec.Stages[0].Write = tc.write })
 			_, err := e.Reconcile(t.Context(), e.pipeline)
 			if err == nil || !errors.Is(err, reconcile.TerminalError(nil)) || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v, want %q", err, tc.want)
+			}
+		})
+	}
+}
+
+// A Pipeline whose folder or whose policy was misspelt said that it was Ready.
+func TestAPipelineThatCannotGoOnIsNotReady(t *testing.T) {
+	for name, tc := range map[string]struct {
+		change func(*sluicev1.Pipeline)
+		want   string
+	}{
+		"a folder that is not there": {func(p *sluicev1.Pipeline) { p.Spec.Stages[1].Write.Path = "prod" },
+			`spec.stages[production].write.path: looking for markers in "prod": open prod: file does not exist: create it, or correct the path`},
+		"the folder of a target": {func(p *sluicev1.Pipeline) {
+			p.Spec.Stages[1].Targets = []sluicev1.Target{{Name: "eu", Path: "eu"}}
+		}, "spec.stages[production].targets[eu].path: "},
+		"a folder without markers": {func(p *sluicev1.Pipeline) { p.Spec.Stages[1].Write.Path = "docs" },
+			`spec.stages[production].write.path: no field has a marker of the policies, or is named by a setter below "docs": give the field a marker`},
+		"a setter of no field": {func(p *sluicev1.Pipeline) {
+			p.Spec.Stages[1].Write.Setters = []sluicev1.Setter{{Artifact: "app", File: "app.yaml", HelmValues: &sluicev1.HelmValues{Tag: "image.tag"}}}
+		}, "spec.stages[production].write.setters: the setter does not fit its file: "},
+		"a policy that is not there": {func(p *sluicev1.Pipeline) { p.Spec.Artifacts[0].ImagePolicyRef.Name = "ap" },
+			"artifact app: ImagePolicy apps/ap does not exist: create it, or correct its name in spec.artifacts[].imagePolicyRef"},
+		"a repository that is not there": {func(p *sluicev1.Pipeline) { p.Spec.SourceRef.Name = "flee" },
+			"spec.sourceRef: reading GitRepository apps/flee: "},
+		"a branch that is not there": {func(p *sluicev1.Pipeline) { p.Spec.Stages[1].Write.Branch = "live" },
+			"spec.stages[production].write.branch: GitRepository apps/fleet has no branch live: create it, or correct the name"},
+		"a circle": {func(p *sluicev1.Pipeline) { p.Spec.Stages[0].After = &sluicev1.After{Stages: []string{"production"}} },
+			"spec.stages[staging].after.stages: the stage comes after itself: staging after production after staging: leave one of them out"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newEnv(t, tc.change)
+			e.repo.Commit("main", gitserver.Files{"docs/a.yaml": "kind: None\n", "eu/a.yaml": "kind: None\n"})
+			e.fetch()
+			_, err := e.Reconcile(t.Context(), e.pipeline)
+			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got %v, want %q", err, tc.want)
 			}
 		})

@@ -19,7 +19,7 @@ const PipelineKind = "Pipeline"
 // PipelineSpec says which artifacts go together through which stages.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.sourceRef) || self.stages.all(s, has(s.write.tag))",message="sourceRef is required unless every stage writes a tag"
-// +kubebuilder:validation:XValidation:rule="self.stages.all(s, !has(s.after) || s.after.stages.all(a, self.stages.exists(o, o.name == a)))",message="stages[].after.stages names a stage that there is not"
+// +kubebuilder:validation:XValidation:rule="self.stages.all(s, !has(s.after) || s.after.stages.all(a, self.stages.exists(o, o.name == a)))",message="stages[].after.stages names a stage that is not in stages: correct the name, or add the stage"
 type PipelineSpec struct {
 	// Artifacts are what a bundle consists of: one version of each.
 	// +kubebuilder:validation:MinItems=1
