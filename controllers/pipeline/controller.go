@@ -26,7 +26,7 @@
 //	ready.go        whether objects run a content   provenance.go what tells that
 //	stale.go        verdicts on the version before
 //	verify.go       whether it was verified: by canary.go, job.go or metrics.go
-//	pullrequest.go  pull requests as they are       propose.go    what is done about them
+//	pullrequest.go  pull requests as they are       propose.go, merge.go  what is done about them
 //	state.go        where decisions are kept        cache.go      what is remembered between runs
 //	status.go       what people see                 stageerrors.go  why a stage cannot go on
 package pipeline

@@ -82,12 +82,14 @@ func TestACommitWakesThePipelinesThatItIsAbout(t *testing.T) {
 			var before sourcev1.GitRepository
 			e.get("fleet", &before)
 			after := before.DeepCopy()
+			mirror := e.opened.of[types.NamespacedName{Namespace: "apps", Name: "fleet"}]
+			has := func() { must(t, mirror.Fetch(t.Context(), "refs/heads/main", plumbing.NewHash(e.head("main")))) }
+			has()
 			if tc.files != nil {
 				after.Status.Artifact.Revision = "main@sha1:" + e.repo.Commit("main", tc.files)
 			}
-			if tc.files != nil && !tc.unseen {
-				mirror := e.opened.of[types.NamespacedName{Namespace: "apps", Name: "fleet"}]
-				must(t, mirror.Fetch(t.Context(), "refs/heads/main", plumbing.NewHash(e.head("main"))))
+			if !tc.unseen {
+				has()
 			}
 			if tc.change != nil {
 				tc.change(after)

@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/go-git/go-git/v5/plumbing"
-
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/reconciler"
@@ -43,6 +41,10 @@ func (p pulls) discards(tip *git.CommitTree) bool {
 	return pr != nil && pr.HeadSHA == head && (pr.State != forge.Open || p.translate().Retry)
 }
 
+// proposer has a pull request be open with the text that it should have, and say where it
+// stands.
+type proposer struct{ pulls pulls }
+
 // propose pushes the head of a pull request, and opens it or brings its text up to date.
 func (r *run) propose(ctx context.Context, p pulls, a promotion.Propose, d promotion.Decision) (bool, error) {
 	w := promotion.Write{Stage: a.Stage, Targets: a.Targets, Bundle: a.Bundle, Kind: a.Kind, From: a.From, By: a.By, Reason: a.Reason}
@@ -72,10 +74,10 @@ func (r *run) propose(ctx context.Context, p pulls, a promotion.Propose, d promo
 	}
 	p.seen.pushed = promotion.Pushed{Head: done.Head.String(), Bundle: a.Bundle.ID}
 	if a.Number > 0 {
-		changed, err := p.update(ctx, a.Number, text)
+		changed, err := proposer{p}.update(ctx, a.Number, text)
 		return done.Pushed || changed, err
 	}
-	warnings, err := p.open(ctx, text)
+	warnings, err := proposer{p}.open(ctx, text)
 	for _, warning := range warnings {
 		r.events = append(r.events, reconciler.Event{Type: "Warning", Reason: sluicev1.ForgeFailedReason, Message: warning})
 	}
@@ -83,7 +85,8 @@ func (r *run) propose(ctx context.Context, p pulls, a promotion.Propose, d promo
 }
 
 // update brings the text of a pull request up to date, and reports whether it was not.
-func (p pulls) update(ctx context.Context, number int64, text forge.Text) (bool, error) {
+func (r proposer) update(ctx context.Context, number int64, text forge.Text) (bool, error) {
+	p := r.pulls
 	before := p.seen.pr
 	updated, err := p.forge.Update(ctx, number, text)
 	p.seen.stale = true
@@ -91,7 +94,8 @@ func (p pulls) update(ctx context.Context, number int64, text forge.Text) (bool,
 }
 
 // open opens a pull request, unless there is one, and returns what people should know of it.
-func (p pulls) open(ctx context.Context, text forge.Text) (warnings []string, err error) {
+func (r proposer) open(ctx context.Context, text forge.Text) (warnings []string, err error) {
+	p := r.pulls
 	spec := p.stage.Write.PullRequest
 	opened, err := p.forge.Open(ctx, forge.Proposal{
 		Text: text, Base: p.base, Branch: p.head, Labels: spec.Labels, Reviewers: spec.Reviewers, Assignees: spec.Assignees,
@@ -122,90 +126,9 @@ func (p pulls) explain(err error) error {
 	return forge.Explain(field, err)
 }
 
-// merge merges what was judged, and looks at what came of it.
-func (p pulls) merge(ctx context.Context, a promotion.Merge) (bool, error) {
-	if a.Queue {
-		p.seen.stale = true
-		return true, p.explain(p.forge.Enqueue(ctx, a.Number, a.Head))
-	}
-	m, err := p.mergeOf(a.Head)
-	if err != nil {
-		return false, err
-	}
-	merged, err := p.forge.Merge(ctx, a.Number, m)
-	refused := (*forge.NotMergeable)(nil)
-	switch {
-	case errors.Is(err, forge.ErrHeadMoved):
-		p.seen.stale = true
-		return true, nil
-	case errors.As(err, &refused):
-		p.refuse(a.Head, refused)
-		return true, nil
-	case err != nil:
-		return false, p.explain(err)
-	}
-	p.seen.pr = merged
-	if merged.State != forge.Merged { // it is being merged in the background
-		p.seen.refused, p.seen.refusedHead = "it is being merged", a.Head
-		p.seen.soon(p.clock.Now())
-		return true, nil
-	}
-	return true, p.landed(ctx)
-}
-
-// refuse notes that the forge does not merge a head. It is asked again soon if waiting may
-// help, and in any case when something happened.
-func (p pulls) refuse(head string, why *forge.NotMergeable) {
-	p.seen.refused, p.seen.refusedHead = why.Reason, head
-	if why.Transient {
-		p.seen.soon(p.clock.Now())
-	}
-}
-
-// mergeOf says how a head is merged: by the method of the spec, or by the first that the
-// repository allows.
-func (p pulls) mergeOf(head string) (forge.Merge, error) {
-	rules := p.memory.rules[p.repo.at(p.base)]
-	m := forge.Merge{HeadSHA: head, Method: rules.MethodFor(forge.Method(p.stage.Write.PullRequest.MergeMethod))}
-	if m.Method != forge.MergeCommit && m.Method != forge.Squash {
-		return m, nil // the commit that was pushed lands itself
-	}
-	tip, err := p.repo.mirror.Tree(plumbing.NewHash(head))
-	if err != nil {
-		return m, err
-	}
-	m.Title, m.Body = splitMessage(tip.Info().Message)
-	return m, nil
-}
-
-// setAutoMerge asks the forge to merge by itself, or not to. What it could merge now has
-// nothing to wait for, and is merged.
-func (p pulls) setAutoMerge(ctx context.Context, a promotion.SetAutoMerge) (bool, error) {
-	p.seen.stale = true
-	if !a.On {
-		return true, p.explain(p.forge.DisableAutoMerge(ctx, a.Number))
-	}
-	m, err := p.mergeOf(a.Head)
-	if err != nil {
-		return false, err
-	}
-	err = p.forge.EnableAutoMerge(ctx, a.Number, m)
-	refused := (*forge.NotMergeable)(nil)
-	switch {
-	case errors.Is(err, forge.ErrMergeableNow):
-		return p.merge(ctx, promotion.Merge{Stage: a.Stage, Number: a.Number, Head: a.Head})
-	case errors.Is(err, forge.ErrHeadMoved):
-		return true, nil
-	case errors.As(err, &refused):
-		p.seen.stale = false
-		p.refuse(a.Head, refused)
-		return true, nil
-	}
-	return true, p.explain(err)
-}
-
 // setDraft makes the pull request a draft, or ready, and leaves its text as it is.
-func (p pulls) setDraft(ctx context.Context, a promotion.SetDraft) (bool, error) {
+func (r proposer) setDraft(ctx context.Context, a promotion.SetDraft) (bool, error) {
+	p := r.pulls
 	pr := p.seen.pr
 	p.seen.stale = true
 	_, err := p.forge.Update(ctx, a.Number, forge.Text{Title: pr.Title, Body: pr.Body, Draft: a.Draft})
@@ -213,7 +136,8 @@ func (p pulls) setDraft(ctx context.Context, a promotion.SetDraft) (bool, error)
 }
 
 // close closes the pull request and says why. Its branch stays, and is that of the next.
-func (p pulls) close(ctx context.Context, a promotion.ClosePullRequest) (bool, error) {
+func (r proposer) close(ctx context.Context, a promotion.ClosePullRequest) (bool, error) {
+	p := r.pulls
 	p.seen.stale = true
 	if err := p.forge.Close(ctx, a.Number); err != nil {
 		return false, p.explain(err)
@@ -221,12 +145,14 @@ func (p pulls) close(ctx context.Context, a promotion.ClosePullRequest) (bool, e
 	return true, p.explain(p.forge.Comment(ctx, a.Number, a.Comment))
 }
 
-func (p pulls) comment(ctx context.Context, a promotion.Comment) (bool, error) {
+func (r proposer) comment(ctx context.Context, a promotion.Comment) (bool, error) {
+	p := r.pulls
 	return true, p.explain(p.forge.Comment(ctx, a.Number, a.Text))
 }
 
 // setStatus shows the gates on the head, unless it shows them.
-func (p pulls) setStatus(ctx context.Context, a promotion.SetStatus) (bool, error) {
+func (r proposer) setStatus(ctx context.Context, a promotion.SetStatus) (bool, error) {
+	p := r.pulls
 	if p.seen.shown == a {
 		return false, nil
 	}

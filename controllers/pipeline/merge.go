@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"context"
+	"errors"
+
+	"github.com/go-git/go-git/v5/plumbing"
+
+	"github.com/sluice-cd/sluice/promotion"
+	"github.com/sluice-cd/sluice/promotion/forge"
+)
+
+// merger has the pull request of a stage merged: now, by a queue, or by the forge itself.
+type merger struct{ pulls pulls }
+
+// merge merges what was judged, and looks at what came of it.
+func (r merger) merge(ctx context.Context, a promotion.Merge) (bool, error) {
+	p := r.pulls
+	if a.Queue {
+		p.seen.stale = true
+		return true, p.explain(p.forge.Enqueue(ctx, a.Number, a.Head))
+	}
+	m, err := r.mergeOf(a.Head)
+	if err != nil {
+		return false, err
+	}
+	merged, err := p.forge.Merge(ctx, a.Number, m)
+	refused := (*forge.NotMergeable)(nil)
+	switch {
+	case errors.Is(err, forge.ErrHeadMoved):
+		p.seen.stale = true
+		return true, nil
+	case errors.As(err, &refused):
+		r.refuse(a.Head, refused)
+		return true, nil
+	case err != nil:
+		return false, p.explain(err)
+	}
+	p.seen.pr = merged
+	if merged.State != forge.Merged { // it is being merged in the background
+		p.seen.refused, p.seen.refusedHead = "it is being merged", a.Head
+		p.seen.soon(p.clock.Now())
+		return true, nil
+	}
+	return true, p.landed(ctx)
+}
+
+// refuse notes that the forge does not merge a head. It is asked again soon if waiting may
+// help, and in any case when something happened.
+func (r merger) refuse(head string, why *forge.NotMergeable) {
+	p := r.pulls
+	p.seen.refused, p.seen.refusedHead = why.Reason, head
+	if why.Transient {
+		p.seen.soon(p.clock.Now())
+	}
+}
+
+// mergeOf says how a head is merged: by the method of the spec, or by the first that the
+// repository allows.
+func (r merger) mergeOf(head string) (forge.Merge, error) {
+	p := r.pulls
+	rules := p.memory.rules[p.repo.at(p.base)]
+	m := forge.Merge{HeadSHA: head, Method: rules.MethodFor(forge.Method(p.stage.Write.PullRequest.MergeMethod))}
+	if m.Method != forge.MergeCommit && m.Method != forge.Squash {
+		return m, nil // the commit that was pushed lands itself
+	}
+	tip, err := p.repo.mirror.Tree(plumbing.NewHash(head))
+	if err != nil {
+		return m, err
+	}
+	m.Title, m.Body = splitMessage(tip.Info().Message)
+	return m, nil
+}
+
+// setAutoMerge asks the forge to merge by itself, or not to. What it could merge now has
+// nothing to wait for, and is merged.
+func (r merger) setAutoMerge(ctx context.Context, a promotion.SetAutoMerge) (bool, error) {
+	p := r.pulls
+	p.seen.stale = true
+	if !a.On {
+		return true, p.explain(p.forge.DisableAutoMerge(ctx, a.Number))
+	}
+	m, err := r.mergeOf(a.Head)
+	if err != nil {
+		return false, err
+	}
+	err = p.forge.EnableAutoMerge(ctx, a.Number, m)
+	refused := (*forge.NotMergeable)(nil)
+	switch {
+	case errors.Is(err, forge.ErrMergeableNow):
+		return r.merge(ctx, promotion.Merge{Stage: a.Stage, Number: a.Number, Head: a.Head})
+	case errors.Is(err, forge.ErrHeadMoved):
+		return true, nil
+	case errors.As(err, &refused):
+		p.seen.stale = false
+		r.refuse(a.Head, refused)
+		return true, nil
+	}
+	return true, p.explain(err)
+}
