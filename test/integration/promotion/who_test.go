@@ -3,7 +3,12 @@
 package promotion
 
 import (
+	"bufio"
 	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,8 +23,7 @@ import (
 )
 
 // TestAUserWithoutTheVerbIsDeniedWhateverTheClient: it is the API server that denies, so
-// that no client has to be trusted. The page of Sluice is not served yet; it acts as the
-// user, too.
+// that no client has to be trusted.
 func TestAUserWithoutTheVerbIsDeniedWhateverTheClient(t *testing.T) {
 	c := newCommands(t)
 	sluice, err := harness.Binary()
@@ -64,6 +68,17 @@ func TestAUserWithoutTheVerbIsDeniedWhateverTheClient(t *testing.T) {
 			}
 		})
 	}
+	t.Run("the page", func(t *testing.T) {
+		for verb, reason := range map[string]string{"approve": "", "hold": "mine", "rollback": "mine"} {
+			code, said := c.press(t, sluice, kubeconfig, map[string]string{
+				"kind": sluicev1.PipelineKind, "namespace": c.namespace, "name": p.Name, "verb": verb, "stage": "production",
+				"bundle": "0123456789ab", "reason": reason,
+			})
+			if code != http.StatusForbidden || !strings.Contains(said, "takes the verb") {
+				t.Errorf("%s: answered %d: %s", verb, code, said)
+			}
+		}
+	})
 	c.must(c.p.Client.Get(t.Context(), client.ObjectKeyFromObject(p), p))
 	for name := range p.Annotations {
 		if _, _, isCommand := sluicev1.ParseCommandAnnotation(name); isCommand {
@@ -94,4 +109,36 @@ func (c *commands) kubeconfigOf(user string) string {
 	path := filepath.Join(c.TempDir(), "kubeconfig")
 	c.must(clientcmd.WriteToFile(*config, path))
 	return path
+}
+
+// press opens the page that a user serves to himself, and presses a button.
+func (c *commands) press(t *testing.T, sluice, kubeconfig string, button map[string]string) (code int, said string) {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	cmd := exec.CommandContext(ctx, sluice, "ui", "--namespace", c.namespace)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
+	out, err := cmd.StdoutPipe()
+	c.must(err)
+	c.must(cmd.Start())
+	defer func() { stop(); _ = cmd.Wait() }()
+	line, err := bufio.NewReader(out).ReadString('\n')
+	c.must(err)
+	address, token, _ := strings.Cut(strings.TrimSpace(line), "/login?token=")
+	body, err := json.Marshal(button)
+	c.must(err)
+	_, err = harness.Eventually(ctx, "the page shows pipelines", patience, func(ctx context.Context) (bool, string) {
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, address+"/api/v1/actions", bytes.NewReader(body))
+		c.must(err)
+		r.Header.Set("Authorization", "Bearer "+token)
+		r.Header.Set("X-Sluice-Request", "1")
+		answer, err := http.DefaultClient.Do(r)
+		c.must(err)
+		defer answer.Body.Close()
+		text, err := io.ReadAll(answer.Body)
+		c.must(err)
+		code, said = answer.StatusCode, string(text)
+		return code != http.StatusNotFound, said
+	})
+	c.must(err)
+	return code, said
 }
