@@ -69,7 +69,7 @@ func TestHowACanaryStands(t *testing.T) {
 func TestWhatAnEventOfACanarySays(t *testing.T) {
 	c := podinfo()
 	c.Status.CanaryWeight, c.Status.AppliedRevision = 30, "r1"
-	about := map[string]string{flaggerv1.EventRevision: c.Status.Applied(), flaggerv1.EventWeight: "30"}
+	about := map[string]string{flaggerv1.EventRevision: c.Status.Applied(), flaggerv1.EventWeight: "30", flaggerv1.EventState: "pending"}
 	quiet := eventOf(c, canary.Event{Message: "advanced"})
 	if diff := cmp.Diff(reconciler.Event{Type: "Normal", Reason: flaggerv1.EventSynced, Message: "advanced", Metadata: about},
 		quiet); diff != "" {
@@ -154,13 +154,25 @@ func TestWhatIsOnlyAStatusWakesNobody(t *testing.T) {
 	}
 }
 
+func TestHowAReleaseStands(t *testing.T) {
+	for phase, want := range map[flaggerv1.CanaryPhase]string{
+		flaggerv1.CanaryPhaseInitializing: "pending", flaggerv1.CanaryPhaseProgressing: "pending",
+		flaggerv1.CanaryPhasePromoting: "pending", flaggerv1.CanaryPhaseFinalising: "pending",
+		flaggerv1.CanaryPhaseInitialized: "success", flaggerv1.CanaryPhaseSucceeded: "success", flaggerv1.CanaryPhaseFailed: "failure",
+	} {
+		if got := standing(phase); got != want {
+			t.Errorf("in phase %s it stands at %s, want %s", phase, got, want)
+		}
+	}
+}
+
 func TestWhatACanaryControllerIsSetUpWith(t *testing.T) {
 	e := newEnv(t, interceptor.Funcs{})
 	e.r.Version = "1.2.3"
 	e.r.Registry = prometheus.NewRegistry()
 	runnables, err := e.r.assemble(platform{config: &rest.Config{}, live: clients{workload: e.api}, caches: e.r.observer.watcher.caches},
 		reconciler.Options{Clock: e.clock, Recorder: e})
-	if err != nil || len(runnables) != 3 || e.r.Provider != defaultProvider || e.r.MinInterval != flaggerv1.MinAnalysisInterval {
+	if err != nil || len(runnables) != 2 || e.r.Provider != defaultProvider || e.r.MinInterval != flaggerv1.MinAnalysisInterval {
 		t.Errorf("%d runnables, provider %s, %v", len(runnables), e.r.Provider, err)
 	}
 	if got := testutil.ToFloat64(e.r.metrics.info.WithLabelValues("1.2.3", defaultProvider)); got != 1 {
