@@ -54,8 +54,11 @@ var wrongType = regexp.MustCompile(`expected string, got &value\.valueUnstructur
 type quotedError struct{ error }
 
 func (e quotedError) Error() string {
-	return wrongType.ReplaceAllString(e.error.Error(), `expected string, got $1: write it in quotes, as "$1"`)
+	return wrongType.ReplaceAllString(e.error.Error(), `expected string, got $1: write it `+InQuotes+`, as "$1"`)
 }
+
+// InQuotes is in errors about values that have to be strings and are something else.
+const InQuotes = "in quotes"
 
 func (e quotedError) Unwrap() error { return e.error }
 
@@ -109,7 +112,7 @@ func discreet(err error) error {
 	}
 	about = append(about, wrongField.FindAllString(s.Message, maxSecretFields)...)
 	if wrongType.MatchString(s.Message) {
-		about = append(about, "write numbers and booleans in quotes")
+		about = append(about, "write numbers and booleans "+InQuotes)
 	}
 	hidden := discreetError{text: strings.Join(about, ", "), status: s}
 	if errors.Is(err, ErrImmutable) {

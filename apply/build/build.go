@@ -287,7 +287,7 @@ func (j *job) convert(resources resmap.ResMap) (*Result, error) {
 			obj, err = j.object(data)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s/%s: %w", res.GetKind(), res.GetName(), err)
+			return nil, j.about(res, err)
 		}
 		if obj.IsList() {
 			return nil, fmt.Errorf("%s/%s: a list cannot be named", res.GetKind(), res.GetName())
@@ -298,6 +298,15 @@ func (j *job) convert(resources resmap.ResMap) (*Result, error) {
 	}
 	result.Digest = "sha256:" + hex.EncodeToString(digest.Sum(nil))
 	return result, nil
+}
+
+// about says which object an error is about, and its file. Those of SOPS name it themselves.
+func (j *job) about(res *resource.Resource, err error) error {
+	where := ""
+	if !errors.Is(err, ErrEncrypted) && !errors.Is(err, ErrDecrypt) {
+		where = writtenIn(j.overlay.filesOf(res.GetKind(), res.GetName()))
+	}
+	return fmt.Errorf("%s/%s%s: %w", res.GetKind(), res.GetName(), where, err)
 }
 
 // data is an object in JSON, with its variables replaced.

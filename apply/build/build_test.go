@@ -324,6 +324,26 @@ func TestBuildRefuses(t *testing.T) {
 	}
 }
 
+func TestAVariableThatIsANumberCanStayAString(t *testing.T) {
+	source := treeOf(t, map[string]string{"a.yaml": configMap("a", `port: "${q}${port}${q}"`, `bare: "${port}"`)})
+	got, err := Build(source, Spec{Substitution: &Substitution{Values: map[string]string{"port": "8080", "q": `"`}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]any{"port": "8080", "bare": int64(8080)}, got.Objects[0].Object["data"]); diff != "" {
+		t.Errorf("data (-want +got):\n%s", diff)
+	}
+}
+
+func TestAVariableThatCannotBeReadIsNamedWithFileAndField(t *testing.T) {
+	source := treeOf(t, map[string]string{"app/a.yaml": configMap("a", `good: "${x}"`, `bad: "${x"`)})
+	_, err := Build(source, Spec{Substitution: &Substitution{Values: map[string]string{"x": "y"}}})
+	if want := "ConfigMap/a in app/a.yaml: substituting variables of the field bad: missing closing brace; write $${"; err == nil ||
+		!strings.HasPrefix(err.Error(), want) {
+		t.Errorf("%v, want %s", err, want)
+	}
+}
+
 func TestSubstitution(t *testing.T) {
 	files := map[string]string{
 		"a.yaml": configMap("a", `text: "${greeting:=hello} ${name:-}"`, `count: "${count:=1}"`),

@@ -165,6 +165,15 @@ func (o *overlay) filesOf(kind, name string) []string {
 	return filesOf(o.manifestFiles(), kind, name, o.contentOf)
 }
 
+// writtenIn says in which files an object is, as part of a sentence; "" if nobody knows.
+func writtenIn(files []string) string {
+	files = slices.Compact(files)
+	if len(files) == 0 {
+		return ""
+	}
+	return " in " + strings.Join(files[:min(len(files), 3)], ", ")
+}
+
 // contentOf is the content of a file that was read before; nothing if it cannot be read
 // again.
 func (o *overlay) contentOf(file string) []byte {

@@ -96,20 +96,22 @@ func (s *Substitution) replace(object []byte, bounds Bounds) ([]byte, error) {
 		return nil, fmt.Errorf("substituting variables: %w", err)
 	}
 	var missing string
-	out, err := envsubst.Eval(string(text), func(name string) (string, bool) {
+	lookup := func(name string) (string, bool) {
 		value, ok := s.value(name)
 		if !ok {
 			missing = name
 		}
 		return value, ok
-	})
+	}
+	out, err := envsubst.Eval(string(text), lookup)
 	if err != nil && strings.Contains(err.Error(), "variable not set") {
 		return nil, fmt.Errorf("substituting variables: variable not set (strict mode): %[1]q %[2]w; set it in spec.postBuild, "+
 			"give it a default as in ${%[1]s:=default}, write $${%[1]s} to keep it, or exempt the object with %[3]s: %[4]s",
 			missing, ErrVariable, substituteKey, disabled)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("substituting variables: %w", err)
+		return nil, fmt.Errorf("substituting variables%s: %w; write $${ for a ${ that begins no variable",
+			fieldWith(err, string(text), lookup), err)
 	}
 	if _, err := bounds.weigh([]byte(out), unbounded{}); err != nil { // a value may bring aliases
 		return nil, fmt.Errorf("substituting variables: %w", err)
@@ -119,6 +121,21 @@ func (s *Substitution) replace(object []byte, bounds Bounds) ([]byte, error) {
 		return nil, fmt.Errorf("substituting variables: %w", err)
 	}
 	return data, nil
+}
+
+// fieldWith names the field by which a substitution fails, which is not said by envsubst;
+// "" if that is in no single line.
+func fieldWith(failure error, text string, lookup func(string) (string, bool)) string {
+	for line := range strings.Lines(text) {
+		key, _, keyed := strings.Cut(line, ":")
+		if !keyed || strings.Contains(key, "$") || !strings.Contains(line, "$") {
+			continue
+		}
+		if _, err := envsubst.Eval(line, lookup); err != nil && err.Error() == failure.Error() {
+			return " of the field " + strings.Trim(strings.TrimSpace(key), "- ")
+		}
+	}
+	return ""
 }
 
 const (

@@ -39,7 +39,7 @@ func TestAVariableNeedsAValueOrADefault(t *testing.T) {
 			}})
 			if tc.want == "" {
 				if !errors.Is(err, ErrVariable) ||
-					!strings.Contains(err.Error(), `ConfigMap/a: substituting variables: variable not set (strict mode): "REGION"`) {
+					!strings.Contains(err.Error(), `ConfigMap/a in a.yaml: substituting variables: variable not set (strict mode): "REGION"`) {
 					t.Errorf("got %v", err)
 				}
 				return

@@ -5,7 +5,6 @@ package build
 import (
 	"path"
 	"reflect"
-	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -56,10 +55,7 @@ func (j *job) warnOfFields(u *unstructured.Unstructured) {
 		return
 	}
 	where := inventory.ID{Namespace: u.GetNamespace(), Name: u.GetName(), Kind: u.GetKind()}.Subject()
-	if files := j.overlay.filesOf(u.GetKind(), u.GetName()); len(files) > 0 {
-		where += " in " + strings.Join(slices.Compact(files[:min(len(files), 3)]), ", ")
-	}
-	j.warn(UnknownFields, where+": "+fields+leftOut)
+	j.warn(UnknownFields, where+writtenIn(j.overlay.filesOf(u.GetKind(), u.GetName()))+": "+fields+leftOut)
 }
 
 // unknownInKustomization warns of fields that a kustomization file has and kustomize does not

@@ -122,6 +122,9 @@ func (run *run) filesOf(err error) string {
 			text += fmt.Sprintf("\n%s is in %s", id.Subject(), strings.Join(slices.Compact(files), ", "))
 		}
 	}
+	if run.k.Spec.PostBuild != nil && strings.Contains(err.Error(), apply.InQuotes) {
+		text += "\na variable takes its quotes with it: write ${q}${name}${q}, with q: '\"' in spec.postBuild.substitute"
+	}
 	return text
 }
 

@@ -103,10 +103,12 @@ func TestAFailedApplyNamesTheFile(t *testing.T) {
 	}
 	k := app("a")
 	k.Spec.Path = "apps"
+	k.Spec.PostBuild = &kustomizev1.PostBuild{Substitute: map[string]string{"port": "8080"}}
 	e.commit("main@sha1:1", map[string]string{"apps/web/c.yaml": configMap("c", "one")})
 	_, err := e.built(k)
 	for _, want := range []string{
 		`.data.port: expected string, got 8080: write it in quotes, as "8080"`, "\nConfigMap/ns/c is in apps/web/c.yaml",
+		"\na variable takes its quotes with it: write ${q}${name}${q}",
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not say %q", err, want)
