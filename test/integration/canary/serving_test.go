@@ -16,6 +16,7 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/test/make"
 )
 
 // ready is the reason of the canary's Ready condition if its message has a text.
@@ -106,10 +107,45 @@ func TestCanaryNamesWhoKeepsUndoingItsWrites(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		return log.has("Service " + w.namespace + "/podinfo is changed again and again by helm")
+		return log.has("Service " + w.namespace + "/podinfo is changed again and again by helm (spec.selector)")
 	})
 	w.until("repaired in the end", func() bool {
 		service := &corev1.Service{}
 		return w.get("podinfo", service) && service.Spec.Selector["app"] == "podinfo-primary"
 	})
+}
+
+// TestCanaryTakesBackWhatItSaidOnceItIsMended has an alert that nobody would hear, and a
+// second Canary of the target.
+func TestCanaryTakesBackWhatItSaidOnceItIsMended(t *testing.T) {
+	t.Parallel()
+	w := newCanaryWorld(t, &eventLog{})
+	w.podinfo(func(c *flaggerv1.Canary) {
+		c.Spec.Analysis.Alerts = []flaggerv1.CanaryAlert{{Name: "all", ProviderRef: flaggerv1.CrossNamespaceObjectReference{Name: "team"}}}
+	})
+	said := func(c *flaggerv1.Canary) string {
+		if ready := apimeta.FindStatusCondition(c.GetConditions(), meta.ReadyCondition); ready != nil {
+			return ready.Message
+		}
+		return ""
+	}
+	w.until("nobody hears", func() bool {
+		return strings.Contains(said(w.canary()), "AlertProvider "+w.namespace+"/team: it does not exist")
+	})
+	provider := &flaggerv1.AlertProvider{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "team"}}
+	provider.Spec = flaggerv1.AlertProviderSpec{Type: "slack", SecretRef: &flaggerv1.SecretReference{Name: "room"}}
+	w.create(provider)
+	w.until("it has no address", func() bool { return strings.Contains(said(w.canary()), "Secret "+w.namespace+"/room does not exist") })
+	w.create(make.Secret(w.namespace, "room", map[string]string{"address": "http://chat.example/"}))
+	w.until("somebody hears", func() bool { return !strings.Contains(said(w.canary()), "alerts[0]") })
+
+	second := w.canary().DeepCopy()
+	second.ObjectMeta = metav1.ObjectMeta{Namespace: w.namespace, Name: "second"}
+	w.create(second)
+	is := func() *flaggerv1.Canary { w.get("second", second); return second }
+	w.until("refused", func() bool { return strings.Contains(said(is()), "is released by Canary podinfo already") })
+	if err := w.c.Delete(context.Background(), w.canary()); err != nil {
+		t.Fatal(err)
+	}
+	w.until("its turn", func() bool { return !strings.Contains(said(is()), "is released by Canary") })
 }
