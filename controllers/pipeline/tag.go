@@ -95,14 +95,15 @@ func (ts tags) open(ctx context.Context, t target) (registry.Image, name.Tag, er
 		return registry.Image{}, tag, refuse("%w", err)
 	}
 	spec := registry.Spec{
-		Kind: sluicev1.PipelineKind, Namespace: ts.pipeline.Namespace, Name: ts.pipeline.Name, Image: t.tag.Repository, Insecure: t.tag.Insecure,
+		Kind: sluicev1.PipelineKind, Namespace: ts.pipeline.Namespace, Name: ts.pipeline.Name, Field: field,
+		Image: t.tag.Repository, Insecure: t.tag.Insecure,
 	}
 	if t.tag.SecretRef != nil {
 		spec.SecretRef = t.tag.SecretRef.Name
 	}
 	access, err := registry.ReadAccess(ctx, ts.secrets, spec)
-	if err != nil {
-		return registry.Image{}, tag, tagError(t, err)
+	if err != nil { // it names the field
+		return registry.Image{}, tag, reconciler.WithReason(sluicev1.RegistryFailedReason, err)
 	}
 	return registry.Image{Repository: tag.Repository, Access: access, Timeout: tagTimeout}, tag, nil
 }

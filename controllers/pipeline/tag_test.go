@@ -311,7 +311,7 @@ func TestATagIsWrittenWithItsSecretAlone(t *testing.T) {
 	e.refuse.Store(&guard)
 	_, err := e.Reconcile(t.Context(), e.pipeline)
 	if err == nil ||
-		!strings.Contains(err.Error(), "spec.stages[staging].write.tag: unusable credentials: spec.secretRef: reading Secret apps/push") {
+		!strings.Contains(err.Error(), "unusable credentials: spec.stages[staging].write.tag.secretRef: reading Secret apps/push") {
 		t.Fatalf("got %v", err)
 	}
 	must(t, e.Client.Create(t.Context(), registrytest.DockerConfig("push", e.host, "ann", "pw")))

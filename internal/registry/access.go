@@ -3,6 +3,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -25,6 +26,7 @@ import (
 // Access is how a registry is reached. The zero Access is anonymous.
 type Access struct {
 	namespace string // of the object that it is read for
+	field     string // of that object, below which the spec is; empty is spec
 	keychain  keychain
 	cloud     *cloud // nil unless spec.provider names one
 	tls       *tls.Config
@@ -36,6 +38,8 @@ type Access struct {
 type Spec struct {
 	// Kind, Namespace and Name are those of the object.
 	Kind, Namespace, Name string
+	// Field is where in the object the fields below are, such as spec.stages[0].write.tag: errors name them by it. Empty is spec.
+	Field string
 	// Image is spec.image, and Insecure spec.insecure.
 	Image    string
 	Insecure bool
@@ -45,6 +49,9 @@ type Spec struct {
 	// Secrets of the object's namespace; empty is none.
 	SecretRef, CertSecretRef, ProxySecretRef string
 }
+
+// path is a field of the spec, as errors name it.
+func (s Spec) path(field string) string { return cmp.Or(s.Field, "spec") + "." + field }
 
 // In returns an Access without credentials for the objects of a namespace.
 func In(namespace string) Access { return Access{namespace: namespace} }
@@ -57,7 +64,7 @@ func (a Access) Namespace() string { return a.namespace }
 // cache: a cache would hold every Secret of the cluster.
 func ReadAccess(ctx context.Context, reader client.Reader, spec Spec) (Access, error) {
 	s := secrets{reader: reader, namespace: spec.Namespace}
-	a := Access{namespace: spec.Namespace}
+	a := Access{namespace: spec.Namespace, field: spec.Field}
 	var err error
 	if a.keychain, err = s.keychain(ctx, spec); err != nil {
 		return Access{}, fmt.Errorf("%w: %w", ErrCredentials, err)
@@ -65,12 +72,12 @@ func ReadAccess(ctx context.Context, reader client.Reader, spec Spec) (Access, e
 	var material string
 	if spec.CertSecretRef != "" {
 		if a.tls, material, err = s.tls(ctx, spec.CertSecretRef); err != nil {
-			return Access{}, fmt.Errorf("%w: spec.certSecretRef: %w", ErrCredentials, err)
+			return Access{}, fmt.Errorf("%w: %s: %w", ErrCredentials, spec.path("certSecretRef"), err)
 		}
 	}
 	if spec.ProxySecretRef != "" {
 		if a.proxy, err = s.proxy(ctx, spec.ProxySecretRef); err != nil {
-			return Access{}, fmt.Errorf("%w: spec.proxySecretRef: %w", ErrCredentials, err)
+			return Access{}, fmt.Errorf("%w: %s: %w", ErrCredentials, spec.path("proxySecretRef"), err)
 		}
 		material += "\n" + a.proxy.String()
 	}
@@ -83,15 +90,16 @@ func ReadAccess(ctx context.Context, reader client.Reader, spec Spec) (Access, e
 // Refused says what to look at when the registry refuses access to a repository:
 // whether there are credentials at all, and whether one of them is for it.
 func (a Access) Refused(repository name.Repository) string {
+	secretRef := Spec{Field: a.field}.path("secretRef")
 	switch {
 	case a.cloud != nil:
-		return "the identity of spec.provider has to be allowed to read " + repository.String()
+		return "the identity of " + Spec{Field: a.field}.path("provider") + " has to be allowed to read " + repository.String()
 	case len(a.keychain) == 0:
-		return "there are no credentials: set spec.secretRef to a Secret of type kubernetes.io/dockerconfigjson"
+		return "there are no credentials: set " + secretRef + " to a Secret of type kubernetes.io/dockerconfigjson"
 	case a.keychain.find(repository) == nil:
-		return "no Secret of spec.secretRef or of the ServiceAccount has an entry for " + repository.String()
+		return "no Secret of " + secretRef + " or of the ServiceAccount has an entry for " + repository.String()
 	}
-	return "the credentials of spec.secretRef or of the ServiceAccount for " + repository.RegistryStr() +
+	return "the credentials of " + secretRef + " or of the ServiceAccount for " + repository.RegistryStr() +
 		" are wrong, or may not read this image"
 }
 
@@ -152,7 +160,7 @@ func (s secrets) keychain(ctx context.Context, spec Spec) (keychain, error) {
 	if spec.SecretRef != "" {
 		found, err := s.dockerConfig(ctx, spec.SecretRef)
 		if err != nil {
-			return nil, fmt.Errorf("spec.secretRef: %w", err)
+			return nil, fmt.Errorf("%s: %w", spec.path("secretRef"), err)
 		}
 		keys = append(keys, found...)
 	}
@@ -162,12 +170,12 @@ func (s secrets) keychain(ctx context.Context, spec Spec) (keychain, error) {
 	var account corev1.ServiceAccount
 	key := types.NamespacedName{Namespace: s.namespace, Name: spec.ServiceAccountName}
 	if err := s.reader.Get(ctx, key, &account); err != nil {
-		return nil, fmt.Errorf("spec.serviceAccountName: reading ServiceAccount %s: %w", key, err)
+		return nil, fmt.Errorf("%s: reading ServiceAccount %s: %w", spec.path("serviceAccountName"), key, err)
 	}
 	for _, ref := range account.ImagePullSecrets {
 		found, err := s.dockerConfig(ctx, ref.Name)
 		if err != nil {
-			return nil, fmt.Errorf("spec.serviceAccountName: %w", err)
+			return nil, fmt.Errorf("%s: %w", spec.path("serviceAccountName"), err)
 		}
 		keys = append(keys, found...)
 	}

@@ -209,3 +209,37 @@ func FuzzDockerConfig(f *testing.F) {
 		}
 	})
 }
+
+// An object that names registries in several places said spec.secretRef of each, which it does not have.
+func TestErrorsNameTheFieldOfTheObject(t *testing.T) {
+	reader := fake.NewClientBuilder().Build()
+	const field = "spec.stages[production].write.tag"
+	for name, tc := range map[string]struct {
+		spec Spec
+		want string
+	}{
+		"credentials":        {Spec{SecretRef: "gone"}, field + ".secretRef: "},
+		"a service account":  {Spec{ServiceAccountName: "gone"}, field + ".serviceAccountName: "},
+		"certificates":       {Spec{CertSecretRef: "gone"}, field + ".certSecretRef: "},
+		"a proxy":            {Spec{ProxySecretRef: "gone"}, field + ".proxySecretRef: "},
+		"no field of theirs": {Spec{SecretRef: "gone"}, ": spec.secretRef: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if strings.HasPrefix(tc.want, field) {
+				tc.spec.Field = field
+			}
+			tc.spec.Namespace = "apps"
+			_, err := ReadAccess(t.Context(), reader, tc.spec)
+			if !errors.Is(err, ErrCredentials) || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v, want %s", err, tc.want)
+			}
+		})
+	}
+	repository, err := ParseRepository("example.com/app")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := (Access{field: field}).Refused(repository); !strings.Contains(got, "set "+field+".secretRef to") {
+		t.Errorf("got %s", got)
+	}
+}

@@ -45,12 +45,12 @@ func CheckProvider(spec Spec) error {
 		return nil
 	}
 	if spec.ServiceAccountName != "" && !auth.IsObjectLevelWorkloadIdentityEnabled() {
-		return fmt.Errorf("%w: to use spec.serviceAccountName for provider authentication please enable the %s feature gate in the controller",
-			ErrFeatureGate, auth.FeatureGateObjectLevelWorkloadIdentity)
+		return fmt.Errorf("%w: to use %s for provider authentication please enable the %s feature gate in the controller",
+			ErrFeatureGate, spec.path("serviceAccountName"), auth.FeatureGateObjectLevelWorkloadIdentity)
 	}
 	if spec.Insecure {
-		return fmt.Errorf("%w: spec.insecure beside spec.provider %s: remove it; such an identity goes over https only",
-			identity.ErrRefused, spec.Provider)
+		return fmt.Errorf("%w: %s beside %s %s: remove it; such an identity goes over https only",
+			identity.ErrRefused, spec.path("insecure"), spec.path("provider"), spec.Provider)
 	}
 	repository, err := ParseRepository(spec.Image)
 	if err != nil {
@@ -61,13 +61,13 @@ func CheckProvider(spec Spec) error {
 		URL: &url.URL{Scheme: repository.Scheme(), Host: repository.RegistryStr()},
 	}
 	if spec.ProxySecretRef != "" {
-		use.Route = append(use.Route, "spec.proxySecretRef")
+		use.Route = append(use.Route, spec.path("proxySecretRef"))
 	}
 	if spec.CertSecretRef != "" {
-		use.Route = append(use.Route, "spec.certSecretRef")
+		use.Route = append(use.Route, spec.path("certSecretRef"))
 	}
 	if err := use.Check(); err != nil {
-		return fmt.Errorf("spec.provider: %w", err)
+		return fmt.Errorf("%s: %w", spec.path("provider"), err)
 	}
 	return nil
 }
@@ -83,10 +83,10 @@ func (c *Client) Access(ctx context.Context, reader client.Reader, spec Spec) (A
 		return Access{}, err
 	}
 	if c.identity == nil {
-		return Access{}, fmt.Errorf("%w: spec.provider: this process has no identity in a cloud", ErrCredentials)
+		return Access{}, fmt.Errorf("%w: %s: this process has no identity in a cloud", ErrCredentials, spec.path("provider"))
 	}
 	if _, err := utils.ProviderByName[auth.ArtifactRegistryCredentialsProvider](spec.Provider); err != nil {
-		return Access{}, fmt.Errorf("%w: spec.provider: %w", ErrCredentials, err)
+		return Access{}, fmt.Errorf("%w: %s: %w", ErrCredentials, spec.path("provider"), err)
 	}
 	onlyRoute := spec // Secrets with credentials are not looked at, as in Flux
 	onlyRoute.SecretRef, onlyRoute.ServiceAccountName = "", ""
@@ -109,7 +109,7 @@ func (c *Client) readAccess(ctx context.Context, reader client.Reader, spec Spec
 		return access, err
 	}
 	if err := c.guard.CheckURL(access.proxy); err != nil {
-		return Access{}, fmt.Errorf("%w: spec.proxySecretRef: %w", ErrCredentials, err)
+		return Access{}, fmt.Errorf("%w: %s: %w", ErrCredentials, spec.path("proxySecretRef"), err)
 	}
 	return access, nil
 }
