@@ -41,7 +41,8 @@ func check(obj *sourcev1.Bucket) error {
 	generic := provider(obj) == bucket.Generic
 	switch {
 	case obj.Spec.ServiceAccountName != "" && generic:
-		return source.FetchFailed(sourcev1.InvalidProviderConfigurationReason, errors.New("spec.serviceAccountName means nothing for provider generic"))
+		return source.FetchFailed(sourcev1.InvalidProviderConfigurationReason,
+			errors.New("spec.serviceAccountName means nothing for provider generic"))
 	case obj.Spec.ServiceAccountName != "" && obj.Spec.SecretRef != nil:
 		return source.FetchFailed(sourcev1.InvalidProviderConfigurationReason,
 			errors.New("spec.secretRef and spec.serviceAccountName exclude one another: remove one of them"))

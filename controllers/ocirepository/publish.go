@@ -147,7 +147,8 @@ func (p *pull) files(ctx context.Context, memory *budget.Grant) (source.Files, e
 	case errors.Is(err, budget.ErrExhausted), errors.Is(err, budget.ErrTooLarge):
 		return nil, err
 	case err != nil:
-		return nil, source.FetchFailed(sourcev1.OCILayerOperationFailedReason, fmt.Errorf("failed to extract layer contents from artifact: %w", err))
+		return nil, source.FetchFailed(sourcev1.OCILayerOperationFailedReason,
+			fmt.Errorf("failed to extract layer contents from artifact: %w", err))
 	}
 	memory.Shrink(int64(len(data)))
 	return source.FilesOf(files)

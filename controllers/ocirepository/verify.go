@@ -46,7 +46,8 @@ func (r *Reconciler) verify(ctx context.Context, obj *sourcev1.OCIRepository, se
 		err = fmt.Errorf("failed to verify the signature using provider '%s': %w", obj.Spec.Verify.Provider, err)
 		return reconciler.WithCondition(sourcev1.SourceVerifiedCondition, sourcev1.VerificationError, err)
 	}
-	source.SetCondition(obj, r.Clock.Now(), sourcev1.SourceVerifiedCondition, meta.SucceededReason, "verified signature of revision "+seen.revision())
+	source.SetCondition(obj, r.Clock.Now(), sourcev1.SourceVerifiedCondition, meta.SucceededReason,
+		"verified signature of revision "+seen.revision())
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.verified == nil {

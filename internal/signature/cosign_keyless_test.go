@@ -145,7 +145,9 @@ func TestKeylessSpecsThatCannotBeUsedAreRefused(t *testing.T) {
 			whole, []CertificateIdentity{{Issuer: "x", Subject: strings.Repeat("(x?){1000}", 100)}}, true,
 			"matchOIDCIdentity[0]: the regular expression is too large",
 		},
-		"more identities than may count": {whole, slices.Repeat([]CertificateIdentity{release}, maxIdentities+1), true, "matchOIDCIdentity has 101 entries"},
+		"more identities than may count": {
+			whole, slices.Repeat([]CertificateIdentity{release}, maxIdentities+1), true, "matchOIDCIdentity has 101 entries",
+		},
 		"a root without any time": {
 			func(p *rootParts) { p.signatures, p.timestamps = nil, nil },
 			[]CertificateIdentity{release},

@@ -248,7 +248,8 @@ func TestSpecsThatMakeNoSenseAreTerminal(t *testing.T) {
 
 func TestASpecHasAllThatAnObjectNames(t *testing.T) {
 	ref := func(name string) *meta.LocalObjectReference { return &meta.LocalObjectReference{Name: name} }
-	want := Spec{Provider: "cosign", SecretName: "keys", TrustedRootSecretName: "root", Identities: []CertificateIdentity{{Issuer: "i", Subject: "s"}}}
+	want := Spec{Provider: "cosign", SecretName: "keys", TrustedRootSecretName: "root",
+		Identities: []CertificateIdentity{{Issuer: "i", Subject: "s"}}}
 	oci := SpecOf("cosign", ref("keys"), ref("root"), []sourcev1.OIDCIdentityMatch{{Issuer: "i", Subject: "s"}})
 	policy := SpecOf("cosign", ref("keys"), ref("root"), []imagev1.OIDCIdentityMatch{{Issuer: "i", Subject: "s"}})
 	if diff := cmp.Diff([]Spec{want, want}, []Spec{oci, policy}); diff != "" {
