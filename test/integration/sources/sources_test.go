@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package sources tests what Kustomizations apply of the kinds of sources that are no Git
-// branch and no OCI artifact alone, against a real API server.
+// Package sources tests what Kustomizations apply of sources that are more than a Git branch: OCI artifacts, buckets,
+// includes and external artifacts, against a real API server.
 package sources
 
 import (
@@ -32,10 +32,13 @@ import (
 	"github.com/sluice-cd/sluice/controllers/bucket"
 	"github.com/sluice-cd/sluice/controllers/gitrepository"
 	"github.com/sluice-cd/sluice/controllers/kustomization"
+	"github.com/sluice-cd/sluice/controllers/ocirepository"
 	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/internal/registry"
 	"github.com/sluice-cd/sluice/internal/wake"
+	"github.com/sluice-cd/sluice/scan"
 	"github.com/sluice-cd/sluice/source"
 	"github.com/sluice-cd/sluice/test/fake/gitserver"
 	"github.com/sluice-cd/sluice/test/harness"
@@ -70,6 +73,15 @@ func newFixture(t *testing.T) *fixture {
 			Transports: outbound.NewTransports(nil),
 		}
 		if err := buckets.SetupWithManager(mgr, opts); err != nil {
+			return err
+		}
+		asking := registry.NewClient(opts.Clock)
+		artifacts := &ocirepository.Reconciler{
+			Client: mgr.GetClient(), Secrets: mgr.GetAPIReader(), Clock: opts.Clock, Registry: asking,
+			Scanner:   scan.NewScanner(scan.NewClient(asking, opts.Clock), scan.NewStore()),
+			Publisher: publisher, Tagged: &wake.Source{},
+		}
+		if err := artifacts.SetupWithManager(mgr, opts); err != nil {
 			return err
 		}
 		return (&kustomization.Reconciler{Opener: opener}).SetupWithManager(mgr, opts)
