@@ -4,6 +4,7 @@ package canary
 
 import (
 	"errors"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/yaml"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/judge"
@@ -195,6 +197,23 @@ func TestWhatTheJudgeNeeds(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+func TestTheExampleOfThePageIsServed(t *testing.T) {
+	page, err := os.ReadFile("../docs/judge.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(page), "```yaml\n")
+	text, _, _ = strings.Cut(text, "```")
+	c := &flaggerv1.Canary{}
+	if err := yaml.UnmarshalStrict([]byte(text), c); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	plan, err := NewPlan(c, Limits{Provider: "kubernetes"})
+	if err != nil || plan.Judge == nil || plan.Judge.Settings != judge.Default() || plan.Judge.Every != 5*time.Second || len(plan.Steps) != 3 {
+		t.Errorf("%+v, %v", plan, err)
 	}
 }
 

@@ -40,6 +40,8 @@ type comparison struct {
 	problem string
 	history []flaggerv1.CanaryJudgeVerdict
 	outlook string
+	// unseen is how many readings in a row have no counter of the primary.
+	unseen int
 	// warnings are what people have yet to hear of.
 	warnings []string
 	// told is when the status was last to be written although nothing was decided.
@@ -207,15 +209,23 @@ func (c *comparison) add(r counter.Reading, started map[string]time.Time) bool {
 		return false // a release began in the moment of a look
 	}
 	c.startOver(r.Source)
+	c.notice(r)
 	next, w, ok, err := c.cursor.Add(r, counter.Options{Bounds: c.baseline.Bounds(), Started: started})
 	if err != nil {
 		c.setProblem(err.Error())
 		return false
 	}
 	c.cursor = next
-	if !ok {
-		return false
+	if ok {
+		c.take(w)
 	}
+	urgent := c.urgent
+	c.urgent = false
+	return urgent
+}
+
+// take adds a window to all that it is about.
+func (c *comparison) take(w counter.Increments) {
 	c.note(w)
 	before := c.baseline
 	c.selfTest = c.selfTest.Add(w, c.plan.Judge.Settings, before.Dispersion())
@@ -224,9 +234,6 @@ func (c *comparison) add(r counter.Reading, started map[string]time.Time) bool {
 	}
 	c.compare(w, before)
 	c.restate(w.To)
-	urgent := c.urgent
-	c.urgent = false
-	return urgent
 }
 
 // overlap is how much of a window may have been counted before: servers and the status round times.
@@ -235,7 +242,7 @@ const overlap = time.Second
 // compare adds a window to the evidence, if it is about this release.
 func (c *comparison) compare(w counter.Increments, before trial.Baseline) {
 	share, ok := c.plan.ShareDuring(c.state.History, w.Earliest(), w.To)
-	if len(w.Missing) == 0 || !ok {
+	if len(w.Missing) == 0 || !ok && c.unseen < unseenIsProblem {
 		c.setProblem("")
 	}
 	if !ok || !c.plan.Judges(c.state) || c.said.Outcome == judge.Fail || c.window.Sub(w.From) > overlap {

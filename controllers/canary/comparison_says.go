@@ -5,6 +5,7 @@ package canary
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -106,6 +107,27 @@ func (c *comparison) stage() string {
 func (c *comparison) setProblem(why string) {
 	c.news = c.news || (why == "") != (c.problem == "")
 	c.problem = why
+}
+
+// unseenIsProblem is how many readings without the primary it takes: pods that have just begun are not scraped yet.
+const unseenIsProblem = 2
+
+// uncounted is what people should hear of before their first release, at which it would be too late.
+const uncounted = "nothing counts the primary: the judge has nothing to compare with"
+
+// notice notes whether a reading has the primary at all, also while nothing is released.
+func (c *comparison) notice(r counter.Reading) {
+	if slices.ContainsFunc(r.Samples, func(s counter.Sample) bool { return s.Arm == counter.Primary }) {
+		if c.unseen = 0; c.problem == uncounted {
+			c.setProblem("")
+			c.urgent = true
+		}
+		return
+	}
+	if c.unseen++; c.unseen == unseenIsProblem && c.problem == "" {
+		c.setProblem(uncounted)
+		c.urgent = true
+	}
 }
 
 // missing says that an arm is not counted.

@@ -96,6 +96,27 @@ func TestWhatThePrimaryIsLikeIsSaidOnceItIsKnown(t *testing.T) {
 	}
 }
 
+// Who had set nothing up that counts the primary was told so by the first release, which was inconclusive.
+func TestAPrimaryThatNothingCountsIsAProblemBeforeTheRelease(t *testing.T) {
+	for name, mute := range map[string]func(*fakeCounters){
+		"the canary alone is counted": func(f *fakeCounters) { f.without = counter.Primary },
+		"nothing is":                  func(f *fakeCounters) { f.nothing = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			of, counters, noon := compared(t)
+			of.state.Phase = flaggerv1.CanaryPhaseSucceeded // at rest
+			mute(counters)
+			if urgent := of.feed(t, counters, noon, 5); urgent != 1 || of.status().Problem != uncounted {
+				t.Errorf("a reconcile began %d times, problem %q", urgent, of.status().Problem)
+			}
+			counters.without, counters.nothing = "", false
+			if urgent := of.feed(t, counters, noon.Add(time.Minute), 3); urgent != 1 || of.status().Problem != "" {
+				t.Errorf("a reconcile began %d times when it is counted, problem %q", urgent, of.status().Problem)
+			}
+		})
+	}
+}
+
 func TestWindowsOfOtherSettingsAreNoEvidence(t *testing.T) {
 	of, counters, noon := compared(t)
 	of.feed(t, counters, noon, 5)

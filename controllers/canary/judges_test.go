@@ -23,6 +23,7 @@ type fakeCounters struct {
 	since    time.Time
 	err      atomic.Pointer[error]
 	without  counter.Arm
+	nothing  bool // is counted
 	source   string
 	prepared atomic.Int64
 }
@@ -41,7 +42,7 @@ func (f *fakeCounters) prepare(context.Context, *flaggerv1.Canary) (readCounters
 			if arm == counter.Canary {
 				rate, requests = float64(f.failing.Load())/1000, 100*seconds
 			}
-			if arm == f.without {
+			if arm == f.without || f.nothing {
 				continue
 			}
 			reading.Samples = append(reading.Samples,
