@@ -281,7 +281,8 @@ func judgingReport(b *strings.Builder, judge, thresholds lookResult) {
 
 What it costs to look at %d Canaries every %.0f seconds: by the counters of both arms (%d of %d pods, a histogram of %d bounds), as the
 judge does, and by the two numbers of the canary that thresholds are about. CPU is per minute, at a look every %.0f seconds;
-a part of Prometheus's is for scrapes, which are every 15 seconds.
+a part of Prometheus's is for scrapes, which are every 15 seconds. While nothing is released thresholds are not looked at, and the
+judge looks at the primary every 30 seconds, a sixth as often as here, to test itself.
 
 | What | judge | thresholds | ratio |
 |---|---|---|---|
