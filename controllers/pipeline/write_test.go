@@ -68,9 +68,10 @@ func TestAPipelineThatCannotGoOnIsNotReady(t *testing.T) {
 			p.Spec.Stages[1].Targets = []sluicev1.Target{{Name: "eu", Path: "eu"}}
 		}, "spec.stages[production].targets[eu].path: "},
 		"a folder without markers": {func(p *sluicev1.Pipeline) { p.Spec.Stages[1].Write.Path = "docs" },
-			`spec.stages[production].write.path: no field has a marker of the policies, or is named by a setter below "docs": give the field a marker`},
+			`spec.stages[production].write.path: no field has a marker of the policies, or is named by a setter below "docs": give `},
 		"a setter of no field": {func(p *sluicev1.Pipeline) {
-			p.Spec.Stages[1].Write.Setters = []sluicev1.Setter{{Artifact: "app", File: "app.yaml", HelmValues: &sluicev1.HelmValues{Tag: "image.tag"}}}
+			values := &sluicev1.HelmValues{Tag: "image.tag"}
+			p.Spec.Stages[1].Write.Setters = []sluicev1.Setter{{Artifact: "app", File: "app.yaml", HelmValues: values}}
 		}, "spec.stages[production].write.setters: the setter does not fit its file: "},
 		"a policy that is not there": {func(p *sluicev1.Pipeline) { p.Spec.Artifacts[0].ImagePolicyRef.Name = "ap" },
 			"artifact app: ImagePolicy apps/ap does not exist: create it, or correct its name in spec.artifacts[].imagePolicyRef"},

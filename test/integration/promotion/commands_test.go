@@ -39,7 +39,8 @@ func newCommands(t *testing.T) *commands {
 	c := &commands{T: t, p: harness.Installed(t)}
 	c.p.GuardCommands(t)
 	c.namespace = c.p.NewNamespace(t, "commands-", nil)
-	c.grant("editor", []string{"pipelines", "pipelines/status"}, []string{"get", "list", "watch", "create", "update", "patch"}, alice, mallory, quoted)
+	verbs := []string{"get", "list", "watch", "create", "update", "patch"}
+	c.grant("editor", []string{"pipelines", "pipelines/status"}, verbs, alice, mallory, quoted)
 	c.grant("approver", []string{"pipelines/production"}, []string{"approve", "hold"}, alice, quoted)
 	return c
 }
