@@ -52,7 +52,10 @@ func targetsOf(stage *sluicev1.Stage) []target {
 	var targets []target
 	for i := range stage.Targets {
 		t := &stage.Targets[i]
-		one := target{stage: stage.Name, name: t.Name, path: stage.PathOf(t), ownPath: t.Path != "", wave: int(t.Wave), ready: t.Ready, kubeConfig: t.KubeConfig}
+		one := target{
+			stage: stage.Name, name: t.Name, path: stage.PathOf(t), ownPath: t.Path != "",
+			wave: int(t.Wave), ready: t.Ready, kubeConfig: t.KubeConfig,
+		}
 		if len(one.ready) == 0 {
 			one.ready = stage.Ready
 		}
