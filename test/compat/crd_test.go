@@ -67,6 +67,13 @@ var crds = map[string]facts{
 		Columns:    []string{"Age", "Ready", "Status"},
 		Status:     `{"observedGeneration":-1}`,
 	},
+	// Flux's have no status. Ready and Status, after its column, are ours.
+	"providers.notification.toolkit.fluxcd.io": {
+		Categories: []string{"all", "fluxcd", "fluxcd-notifications"}, Columns: []string{"Age", "Ready", "Status"},
+	},
+	"alerts.notification.toolkit.fluxcd.io": {
+		Categories: []string{"all", "fluxcd", "fluxcd-notifications"}, Columns: []string{"Age", "Ready", "Status"},
+	},
 	"pipelines.sluice.dev": {
 		Short:   []string{"pl"},
 		Columns: []string{"Bundle", "Stages", "Ready", "Status", "Age"},

@@ -14,6 +14,7 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/api/notification/v1beta3"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	allkinds "github.com/sluice-cd/sluice/internal/kinds"
 )
@@ -34,6 +35,9 @@ func TestEveryFieldIsDocumented(t *testing.T) {
 		"ImageUpdateAutomation": {
 			imagev1.ImageUpdateAutomationSpec{}, imagev1.ImageUpdateAutomationStatus{}, []string{"kinds/imageupdateautomation.md"},
 		},
+
+		"Provider": {v1beta3.ProviderSpec{}, v1beta3.Status{}, []string{"kinds/provider.md"}},
+		"Alert":    {v1beta3.AlertSpec{}, v1beta3.Status{}, []string{"kinds/alert.md"}},
 
 		"Pipeline": {
 			sluicev1.Pipeline{}, sluicev1.PipelineStatus{}, []string{"kinds/pipeline.md", "promotion/setters.md"},

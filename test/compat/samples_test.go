@@ -18,6 +18,7 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/api/notification/v1beta3"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 )
 
@@ -25,7 +26,7 @@ func TestSamplesHaveNoFieldThatIsNotServed(t *testing.T) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
 		imagev1.AddToScheme, flaggerv1.AddToScheme, sourcev1.AddToScheme, kustomizev1.AddToScheme,
-		notificationv1.AddToScheme, sluicev1.AddToScheme,
+		notificationv1.AddToScheme, v1beta3.AddToScheme, sluicev1.AddToScheme,
 	} {
 		if err := add(scheme); err != nil {
 			t.Fatal(err)

@@ -115,8 +115,8 @@ type Provider struct {
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
 	Spec ProviderSpec `json:"spec,omitempty"`
-	// Status is a Sluice extension.
-	// +kubebuilder:default={"observedGeneration":-1}
+	// Status is a Sluice extension. It has no default: where Flux's notification-controller
+	// serves the object, nobody writes one, and who waits for it must not wait for that.
 	Status Status `json:"status,omitzero"`
 }
 
