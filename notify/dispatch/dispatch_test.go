@@ -136,7 +136,8 @@ func (b *bench) deliver(t *testing.T) {
 
 func provider(address string, edit ...func(*v1beta3.Provider)) *v1beta3.Provider {
 	p := &v1beta3.Provider{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "room", UID: "abcd-1"}, Spec: v1beta3.ProviderSpec{Type: "generic", Address: address},
+		ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "room", UID: "abcd-1"},
+		Spec:       v1beta3.ProviderSpec{Type: "generic", Address: address},
 	}
 	for _, e := range edit {
 		e(p)
@@ -178,7 +179,8 @@ func TestWhichEventsAnAlertSelects(t *testing.T) {
 	}
 	labelled := sources(v1beta3.EventSource{Kind: "Kustomization", Name: "*", MatchLabels: map[string]string{"team": "a"}})
 	object := func(team string) client.Object {
-		o := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "shop", Labels: map[string]string{"team": team}}}
+		o := &metav1.PartialObjectMetadata{}
+		o.Namespace, o.Name, o.Labels = "apps", "shop", map[string]string{"team": team}
 		about := event("").InvolvedObject
 		o.SetGroupVersionKind(about.GroupVersionKind())
 		return o
@@ -190,20 +192,41 @@ func TestWhichEventsAnAlertSelects(t *testing.T) {
 		options func(*dispatch.Options)
 		want    bool
 	}{
-		"all of a kind":                    {event: event("done"), want: true},
-		"one by name":                      {alert: sources(v1beta3.EventSource{Kind: "Kustomization", Name: "shop"}), event: event("done"), want: true},
-		"another by name":                  {alert: sources(v1beta3.EventSource{Kind: "Kustomization", Name: "cart"}), event: event("done")},
-		"another kind":                     {alert: sources(v1beta3.EventSource{Kind: "HelmRelease", Name: "*"}), event: event("done")},
-		"another namespace":                {event: event("done", elsewhere)},
-		"another namespace that is named":  {alert: sources(v1beta3.EventSource{Kind: "Kustomization", Name: "*", Namespace: "other"}), event: event("done", elsewhere), want: true},
-		"another namespace, forbidden":     {alert: sources(v1beta3.EventSource{Kind: "Kustomization", Name: "*", Namespace: "other"}), event: event("done", elsewhere), options: func(o *dispatch.Options) { o.NoCrossNamespaceRefs = true }},
-		"errors only, and one is an info":  {alert: func(s *v1beta3.AlertSpec) { s.EventSeverity = "error" }, event: event("done")},
-		"errors only, and it is one":       {alert: func(s *v1beta3.AlertSpec) { s.EventSeverity = "error" }, event: event("no", failed), want: true},
-		"suspended":                        {alert: func(s *v1beta3.AlertSpec) { s.Suspend = true }, event: event("done")},
-		"excluded":                         {alert: func(s *v1beta3.AlertSpec) { s.ExclusionList = []string{"^do"} }, event: event("done")},
-		"not included":                     {alert: func(s *v1beta3.AlertSpec) { s.InclusionList = []string{"^x", "^y"} }, event: event("done")},
-		"included":                         {alert: func(s *v1beta3.AlertSpec) { s.InclusionList = []string{"^x", "one$"} }, event: event("done"), want: true},
-		"included, and excluded":           {alert: func(s *v1beta3.AlertSpec) { s.InclusionList, s.ExclusionList = []string{"."}, []string{"done"} }, event: event("done")},
+		"all of a kind": {event: event("done"), want: true},
+		"one by name": {
+			alert: sources(v1beta3.EventSource{Kind: "Kustomization", Name: "shop"}),
+			event: event("done"), want: true,
+		},
+		"another by name":   {alert: sources(v1beta3.EventSource{Kind: "Kustomization", Name: "cart"}), event: event("done")},
+		"another kind":      {alert: sources(v1beta3.EventSource{Kind: "HelmRelease", Name: "*"}), event: event("done")},
+		"another namespace": {event: event("done", elsewhere)},
+		"another namespace that is named": {
+			alert: sources(v1beta3.EventSource{Kind: "Kustomization", Name: "*", Namespace: "other"}),
+			event: event("done", elsewhere), want: true,
+		},
+		"another namespace, forbidden": {
+			alert: sources(v1beta3.EventSource{Kind: "Kustomization", Name: "*", Namespace: "other"}),
+			event: event("done", elsewhere), options: func(o *dispatch.Options) { o.NoCrossNamespaceRefs = true },
+		},
+		"errors only, and one is an info": {alert: func(s *v1beta3.AlertSpec) { s.EventSeverity = "error" }, event: event("done")},
+		"errors only, and it is one": {
+			alert: func(s *v1beta3.AlertSpec) { s.EventSeverity = "error" },
+			event: event("no", failed), want: true,
+		},
+		"suspended": {alert: func(s *v1beta3.AlertSpec) { s.Suspend = true }, event: event("done")},
+		"excluded":  {alert: func(s *v1beta3.AlertSpec) { s.ExclusionList = []string{"^do"} }, event: event("done")},
+		"not included": {
+			alert: func(s *v1beta3.AlertSpec) { s.InclusionList = []string{"^x", "^y"} },
+			event: event("done"),
+		},
+		"included": {
+			alert: func(s *v1beta3.AlertSpec) { s.InclusionList = []string{"^x", "one$"} },
+			event: event("done"), want: true,
+		},
+		"included, and excluded": {
+			alert: func(s *v1beta3.AlertSpec) { s.InclusionList, s.ExclusionList = []string{"."}, []string{"done"} },
+			event: event("done"),
+		},
 		"an expression that is none":       {alert: func(s *v1beta3.AlertSpec) { s.InclusionList = []string{"("} }, event: event("done")},
 		"the labels that are asked for":    {alert: labelled, event: event("done"), objects: []client.Object{object("a")}, want: true},
 		"other labels":                     {alert: labelled, event: event("done"), objects: []client.Object{object("b")}},
@@ -269,8 +292,11 @@ func TestWhatWasSaidAMomentAgoIsNotSaidAgain(t *testing.T) {
 func TestARefusalIsToldOfTheAlertWithoutSecrets(t *testing.T) {
 	r := newRoom(t)
 	r.status = http.StatusForbidden
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "s"}, Data: map[string][]byte{"address": []byte(r.URL + "/services/T0/hush-hush")}}
-	b := newBench(t, nil, secret, alert(), provider("", func(p *v1beta3.Provider) { p.Spec.SecretRef = &meta.LocalObjectReference{Name: "s"} }))
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "s"},
+		Data: map[string][]byte{"address": []byte(r.URL + "/services/T0/hush-hush")}}
+	b := newBench(t, nil, secret, alert(), provider("", func(p *v1beta3.Provider) {
+		p.Spec.SecretRef = &meta.LocalObjectReference{Name: "s"}
+	}))
 	b.Take(event("done"))
 	b.deliver(t)
 	want := []string{"apps/all NotificationDispatchFailed: failed to send notification for Kustomization/apps/shop: answered 403 Forbidden"}
@@ -308,8 +334,10 @@ func TestCommitStatuses(t *testing.T) {
 			{Commit: commit, Context: "kustomization/shop/abcd", State: "failure", Description: "build failed", URL: repository}}},
 		"what goes on": {gitea(""), event("now", about, func(e *message.Event) { e.Reason = "Progressing" }), []dispatch.Status{
 			{Commit: commit, Context: "kustomization/shop/abcd", State: "pending", Description: "progressing", URL: repository}}},
-		"a name of one's own": {gitea("event.involvedObject.name + '/' + provider.metadata.name + '/' + alert.metadata.name"), event("done", about),
-			[]dispatch.Status{{Commit: commit, Context: "shop/room/all", State: "success", Description: "succeeded", URL: repository}}},
+		"a name of one's own": {
+			gitea("event.involvedObject.name + '/' + provider.metadata.name + '/' + alert.metadata.name"), event("done", about),
+			[]dispatch.Status{{Commit: commit, Context: "shop/room/all", State: "success", Description: "succeeded", URL: repository}},
+		},
 		"about no commit": {gitea(""), event("done"), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -380,8 +408,8 @@ func TestTheStepsOfACanaryShowOnItsCommit(t *testing.T) {
 		event  message.Event
 		want   []dispatch.Status
 	}{
-		"a step": {labels, commit, step("pending", "Advance shop.apps canary weight 20"), []dispatch.Status{
-			{Commit: commit, Context: "canary/shop/abcd", State: "pending", Description: "Advance shop.apps canary weight 20", URL: "https://ui/apps/shop"}}},
+		"a step": {labels, commit, step("pending", "Advance weight 20"), []dispatch.Status{
+			{Commit: commit, Context: "canary/shop/abcd", State: "pending", Description: "Advance weight 20", URL: "https://ui/apps/shop"}}},
 		"a check that failed once": {labels, commit, step("pending", "Halt advancement", warning), []dispatch.Status{
 			{Commit: commit, Context: "canary/shop/abcd", State: "pending", Description: "Halt advancement", URL: "https://ui/apps/shop"}}},
 		"the promotion": {labels, commit, step("success", "Promotion completed!"), []dispatch.Status{

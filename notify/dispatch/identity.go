@@ -43,7 +43,8 @@ func (d *providers) checkAccount(to *destination) error {
 	case account != "" && cloud == "":
 		return invalid(fmt.Errorf("spec.serviceAccountName: type %s uses no identity of a cloud; remove it", name))
 	case account != "" && !auth.IsObjectLevelWorkloadIdentityEnabled():
-		return invalid(fmt.Errorf("to use spec.serviceAccountName for provider authentication please enable the %s feature gate in the controller",
+		return invalid(fmt.Errorf(
+			"to use spec.serviceAccountName for provider authentication please enable the %s feature gate in the controller",
 			auth.FeatureGateObjectLevelWorkloadIdentity))
 	case account != "" && to.authenticates():
 		return invalid(errors.New("spec.serviceAccountName: the Secret of spec.secretRef authenticates as well; remove one of them"))

@@ -149,11 +149,12 @@ func TestWhatATargetLacks(t *testing.T) {
 		to   message.Target
 		want string
 	}{
-		"no URL":                    {"slack", message.Target{Address: "hooks.slack.com"}, string(message.NeedsURL)},
-		"a URL of another scheme":   {"generic", message.Target{Address: "file:///etc/passwd"}, string(message.NeedsURL)},
-		"no token":                  {"opsgenie", message.Target{Address: "https://a"}, string(message.NeedsToken)},
-		"no channel":                {"telegram", message.Target{Token: "1"}, string(message.NeedsChannel)},
-		"a channel without a topic": {"zulip", message.Target{Address: "https://a", Channel: "releases"}, "spec.channel has to be <channel>/<topic>"},
+		"no URL":                  {"slack", message.Target{Address: "hooks.slack.com"}, string(message.NeedsURL)},
+		"a URL of another scheme": {"generic", message.Target{Address: "file:///etc/passwd"}, string(message.NeedsURL)},
+		"no token":                {"opsgenie", message.Target{Address: "https://a"}, string(message.NeedsToken)},
+		"no channel":              {"telegram", message.Target{Token: "1"}, string(message.NeedsChannel)},
+		"a channel without a topic": {"zulip", message.Target{Address: "https://a", Channel: "releases"},
+			"spec.channel has to be <channel>/<topic>"},
 		"no DSN": {"sentry", message.Target{Address: "https://sentry.io/1"},
 			"spec.address, or the key address of the Secret, has to be a DSN such as https://<key>@<host>/<project>"},
 		"a topic that leads elsewhere": {"googlepubsub", message.Target{Address: "my-project", Channel: "../../x"},

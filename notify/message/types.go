@@ -78,7 +78,7 @@ func (t Type) Validate(to Target) error {
 }
 
 func (n Need) check(to Target) error {
-	met := true
+	var met bool
 	switch n {
 	case NeedsURL:
 		_, err := parse(to.Address)

@@ -152,7 +152,7 @@ func TestAFailureIsTriedAgainAndKeepsTheOrder(t *testing.T) {
 	wait(t, r, 2) // the first attempt, and the other receiver
 	for range 2 {
 		for !c.HasWaiters() {
-			time.Sleep(time.Millisecond) //nolint:forbidigo // the fake clock has no way to wait for its waiters
+			time.Sleep(time.Millisecond)
 		}
 		c.Step(10 * time.Second)
 		wait(t, r, 1)

@@ -47,7 +47,10 @@ func TestAlert(t *testing.T) {
 			does: "export alert", run: "export alert all", out: []string{"kind: Alert", "eventSources:", "providerRef:"},
 			not: []string{"status:"},
 		},
-		{does: "export alert-provider", run: "export alert-provider room", out: []string{"kind: Provider", "type: generic"}, not: []string{"status:"}},
+		{
+			does: "export alert-provider", run: "export alert-provider room", out: []string{"kind: Provider", "type: generic"},
+			not: []string{"status:"},
+		},
 		{does: "delete alert", run: "delete alert all -s", err: []string{"✔ alert deleted"}},
 		{does: "delete alert-provider", run: "delete alert-provider room -s", err: []string{"✔ provider deleted"}},
 	})

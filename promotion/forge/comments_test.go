@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package forge
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// thread is the comments of a pull request.
+type thread struct {
+	pullRequests
+	all []string // author: body
+	ids []comment
+}
+
+func (t *thread) listComments(context.Context, int64) ([]comment, error) { return t.ids, nil }
+
+func (t *thread) editComment(_ context.Context, _, id int64, body string) error {
+	t.all = append(t.all, "edit")
+	t.ids[id].body = body
+	return nil
+}
+
+func (t *thread) comment(_ context.Context, _ int64, body string) error {
+	t.all = append(t.all, "write "+body)
+	return nil
+}
+
+func TestACommentIsKeptUpToDate(t *testing.T) {
+	const marker, body = "<!-- key -->", "<!-- key -->\n\nnow"
+	for name, tc := range map[string]struct {
+		there []comment
+		want  []string
+	}{
+		"none is there":                        {nil, []string{"write " + body}},
+		"ours says something else":             {[]comment{{0, "robot", marker + " before"}}, []string{"edit"}},
+		"ours says the same":                   {[]comment{{0, "robot", body}}, nil},
+		"somebody quoted it":                   {[]comment{{0, "alice", marker + " before"}}, []string{"write " + body}},
+		"ours is about another object":         {[]comment{{0, "robot", "<!-- other -->"}}, []string{"write " + body}},
+		"ours is after those of somebody else": {[]comment{{0, "alice", "hello"}, {1, "Robot", marker}}, []string{"edit"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pr := &thread{ids: tc.there}
+			c := &checked{session: &session{table: providers[Gitea]}, driver: driver{
+				identity: func(context.Context) (Identity, error) { return Identity{Login: "robot"}, nil }, pulls: pr, comments: pr,
+			}}
+			if err := c.UpsertComment(t.Context(), 7, marker, body); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tc.want, pr.all); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestAForgeWithoutCommentsOrWorkflowsSaysSo(t *testing.T) {
+	c := &checked{session: &session{provider: Bitbucket, table: providers[Bitbucket]}}
+	var unsupported *Unsupported
+	if err := c.UpsertComment(t.Context(), 7, "m", "b"); !errors.As(err, &unsupported) {
+		t.Errorf("comments: %v", err)
+	}
+	if err := c.Dispatch(t.Context(), "k", nil); !errors.As(err, &unsupported) {
+		t.Errorf("workflows: %v", err)
+	}
+}
