@@ -71,10 +71,10 @@ func TestWrongUsageIsRefusedWithTheRemedy(t *testing.T) {
 		},
 		"a list of something else": {
 			[]string{"get", "policies"},
-			`unknown command "policies" for "sluice get"; known: automations, canaries, freezes, images, pipelines`,
+			`unknown command "policies" for "sluice get"; known: alerts, all, automations, canaries, freezes, images, kustomizations,`,
 		},
 		"a verb that is none":       {[]string{"canary", "stop"}, `unknown command "stop" for "sluice canary"; known: abort, approve,`},
-		"no command of the program": {[]string{"list"}, `unknown command "list" for "sluice"; known: canary, controller,`},
+		"no command of the program": {[]string{"list"}, `unknown command "list" for "sluice"; known: build, canary, controller,`},
 		"a file of something else":  {[]string{"update", "--policies", "commands.go"}, "--policies: reading commands.go: "},
 		"one canary of everywhere":  {[]string{"canary", "get", "podinfo", "-A"}, "leave out -A"},
 		"a stream of YAML":          {[]string{"canary", "watch", "-o", "yaml"}, "use json"},
