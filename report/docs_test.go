@@ -27,7 +27,8 @@ var commands = []struct {
 }{
 	{"`sluice get images`", report.List[report.Image]{}},
 	{"`sluice get automations`", report.List[report.Automation]{}},
-	{"`sluice get all`, `sluice get sources`, `sluice get kustomizations`, `sluice get receivers`, `sluice get alerts`", report.List[report.Resource]{}},
+	{"`sluice get all`, `sluice get sources`, `sluice get kustomizations`, `sluice get receivers`, `sluice get alerts`",
+		report.List[report.Resource]{}},
 	{"the same with `--watch` (JSON only, one a line)", report.Resource{}},
 	{"`sluice get canaries`, `sluice canary get`", report.List[report.Canary]{}},
 	{"`sluice canary describe`", report.CanaryDescription{}},

@@ -99,7 +99,8 @@ func (c *clusters) full(namespace string) error {
 		}
 	}
 	if of >= maxClustersPerNamespace || len(c.remote) >= maxClusters {
-		return fmt.Errorf("too many clusters: there are %d, of which the Kustomizations of namespace %s have %d; at most %d and %d are connected to",
+		return fmt.Errorf("too many clusters: there are %d, of which the Kustomizations of namespace %s have %d; "+
+			"at most %d and %d are connected to",
 			len(c.remote), namespace, of, maxClusters, maxClustersPerNamespace)
 	}
 	return nil

@@ -204,7 +204,8 @@ func TestAClusterThatCannotBeReachedIsSaid(t *testing.T) {
 	e.commit("1", map[string]string{"a.yaml": configMap("a", "one")})
 	k := elsewhere("a")
 	_, err := e.run(k)
-	if !errors.Is(err, kubeconfig.ErrInvalid) || !strings.Contains(err.Error(), "spec.kubeConfig: the kubeConfig cannot be used: Secret ns/cluster does not exist") {
+	if want := "spec.kubeConfig: the kubeConfig cannot be used: Secret ns/cluster does not exist"; !errors.Is(err, kubeconfig.ErrInvalid) ||
+		!strings.Contains(err.Error(), want) {
 		t.Errorf("got %v", err)
 	}
 	e.kubeConfigOf(there)
@@ -215,7 +216,8 @@ func TestAClusterThatCannotBeReachedIsSaid(t *testing.T) {
 		}
 		return nil
 	}
-	if _, err := e.run(k); err == nil || !strings.Contains(err.Error(), "reaching the cluster of kubeConfig cluster: the API server answers 500") {
+	_, err = e.run(k)
+	if want := "reaching the cluster of kubeConfig cluster: the API server answers 500"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v", err)
 	}
 	broken = false

@@ -58,7 +58,8 @@ type identity struct {
 
 // clusterOfEKS is the ARN of a cluster. Its region becomes part of a host's name, and must
 // not make another host of it.
-var clusterOfEKS = regexp.MustCompile(`^arn:aws[a-z-]{0,20}:eks:[a-z]{2,}(?:-[a-z]+)+-[0-9]+:[0-9]{1,30}:cluster/[A-Za-z0-9][A-Za-z0-9_-]{0,99}$`)
+var clusterOfEKS = regexp.MustCompile(`^arn:aws[a-z-]{0,20}:eks:[a-z]{2,}(?:-[a-z]+)+-[0-9]+` +
+	`:[0-9]{1,30}:cluster/[A-Za-z0-9][A-Za-z0-9_-]{0,99}$`)
 
 func (r *Reader) readConfigMap(ctx context.Context, name types.NamespacedName) (*Config, error) {
 	var cm corev1.ConfigMap

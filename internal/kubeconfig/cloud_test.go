@@ -49,11 +49,14 @@ func TestWhereAnIdentityGoes(t *testing.T) {
 		data map[string]string
 		want string // "" is no error
 	}{
-		"to the cluster that the cloud knows":       {data: map[string]string{"provider": "aws", "cluster": eks}},
-		"to the address that the cloud says it has": {data: map[string]string{"provider": "aws", "cluster": eks, "address": "https://CLUSTER.example.com:443"}},
+		"to the cluster that the cloud knows": {data: map[string]string{"provider": "aws", "cluster": eks}},
+		"to the address that the cloud says it has": {
+			data: map[string]string{"provider": "aws", "cluster": eks, "address": "https://CLUSTER.example.com:443"},
+		},
 		"not to another one": {
 			data: map[string]string{"provider": "gcp", "cluster": "c", "address": "https://other.example.com"},
-			want: "goes to the cluster's own address https://cluster.example.com only, not to https://other.example.com: remove address, or set serviceAccountName",
+			want: "goes to the cluster's own address https://cluster.example.com only, not to https://other.example.com: " +
+				"remove address, or set serviceAccountName",
 		},
 		"not past an authority of the object": {
 			data: map[string]string{"provider": "azure", "cluster": "c", "ca.crt": "x"}, want: "remove ca.crt, or set serviceAccountName",
@@ -75,7 +78,8 @@ func TestWhereAnIdentityGoes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var seen []asked
 			r := reader(configMap(tc.data))
-			r.clouds = fakeCloud(auth.RESTConfig{Host: "https://cluster.example.com", BearerToken: "t", ExpiresAt: r.Clock.Now().Add(time.Hour)}, &seen)
+			answer := auth.RESTConfig{Host: "https://cluster.example.com", BearerToken: "t", ExpiresAt: r.Clock.Now().Add(time.Hour)}
+			r.clouds = fakeCloud(answer, &seen)
 			_, err := r.Read(t.Context(), "apps", cloud)
 			switch {
 			case tc.want == "" && err != nil, tc.want != "" && (!errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), tc.want)):
@@ -91,7 +95,8 @@ func TestWhereAnIdentityGoes(t *testing.T) {
 }
 
 func TestTheIdentityOfAnAccountNeedsTheGate(t *testing.T) {
-	_, err := reader(configMap(map[string]string{"provider": "aws", "cluster": eks, "serviceAccountName": "deployer"})).Read(t.Context(), "apps", cloud)
+	who := configMap(map[string]string{"provider": "aws", "cluster": eks, "serviceAccountName": "deployer"})
+	_, err := reader(who).Read(t.Context(), "apps", cloud)
 	if !errors.Is(err, ErrGate) {
 		t.Errorf("got %v", err)
 	}
@@ -108,7 +113,8 @@ func TestTheDefaultAccountStandsForAllThatNameNone(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := seen[0]
-	if a.ServiceAccountName != "tenant" || a.ServiceAccountNamespace != "apps" || strings.Join(a.Audiences, ",") != "a,b" || a.ClusterResource != eks {
+	if a.ServiceAccountName != "tenant" || a.ServiceAccountNamespace != "apps" ||
+		strings.Join(a.Audiences, ",") != "a,b" || a.ClusterResource != eks {
 		t.Errorf("asked with %+v", a)
 	}
 }
@@ -120,7 +126,8 @@ func TestATokenIsReplacedBeforeItExpires(t *testing.T) {
 	}))
 	defer server.Close()
 	clock := clocktesting.NewFakePassiveClock(time.Unix(1_700_000_000, 0))
-	answer := auth.RESTConfig{Host: server.URL, CAData: authorityOf(server), BearerToken: "first", ExpiresAt: clock.Now().Add(15 * time.Minute)}
+	answer := auth.RESTConfig{Host: server.URL, CAData: authorityOf(server), BearerToken: "first"}
+	answer.ExpiresAt = clock.Now().Add(15 * time.Minute)
 	fetches := 0
 	r := reader(configMap(map[string]string{"provider": "aws", "cluster": eks}))
 	r.Clock = clock

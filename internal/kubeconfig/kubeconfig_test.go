@@ -201,7 +201,8 @@ func TestCheck(t *testing.T) {
 	}
 	to.answered.Store(0)
 	status = http.StatusUnauthorized
-	if err := to.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "cluster of kubeConfig remote: the API server does not accept the credentials") {
+	const refused = "cluster of kubeConfig remote: the API server does not accept the credentials"
+	if err := to.Check(t.Context()); err == nil || !strings.Contains(err.Error(), refused) {
 		t.Errorf("got %v", err)
 	}
 	status = http.StatusOK

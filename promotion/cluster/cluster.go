@@ -72,8 +72,8 @@ type Options struct {
 	Mapper apimeta.RESTMapper
 	// KubeConfigs reads them.
 	KubeConfigs *kubeconfig.Reader
-	Clock clock.WithTicker
-	Log   logr.Logger
+	Clock       clock.WithTicker
+	Log         logr.Logger
 	// Wake is told which pipeline has news of its objects.
 	Wake func(pipeline types.NamespacedName)
 }

@@ -74,8 +74,9 @@ func newEnv(t *testing.T, guard *outbound.Guard, objects ...client.Object) *env 
 	e.mapper = &lateMapper{RESTMapper: e.server.Mapper()}
 	var err error
 	e.Clusters, err = New(Options{
-		Config: e.server.Config(), Mapper: e.mapper, KubeConfigs: &kubeconfig.Reader{Objects: fake.NewClientBuilder().WithObjects(objects...).Build(), Guard: guard},
-		Clock: e.clock, Log: logr.Discard(), Wake: func(p types.NamespacedName) { e.woken <- p },
+		Config: e.server.Config(), Mapper: e.mapper,
+		KubeConfigs: &kubeconfig.Reader{Objects: fake.NewClientBuilder().WithObjects(objects...).Build(), Guard: guard},
+		Clock:       e.clock, Log: logr.Discard(), Wake: func(p types.NamespacedName) { e.woken <- p },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -231,7 +232,8 @@ func TestACloudIsRefused(t *testing.T) {
 func TestAKubeConfigMayNotLeadEverywhere(t *testing.T) {
 	guard := outbound.NewGuard(nil)
 	e := newEnv(t, guard)
-	e.KubeConfigs.Objects = fake.NewClientBuilder().WithObjects(secret("remote", map[string][]byte{"value": kubeConfig(e.server.Config().Host)})).Build()
+	remote := secret("remote", map[string][]byte{"value": kubeConfig(e.server.Config().Host)})
+	e.KubeConfigs.Objects = fake.NewClientBuilder().WithObjects(remote).Build()
 	a := e.get(pipeline, reference("remote", ""), named(databases, "db"), says("forbidden address"))
 	if !a.Unknown || !strings.Contains(a.Why, "Database apps/db (cluster of kubeConfig remote) is not known") {
 		t.Errorf("got %+v", a)

@@ -116,7 +116,8 @@ clusters: [{name: c, cluster: {server: "http://%s"}}], contexts: [{name: x, cont
 	b.eventually(patience, func(context.Context) error {
 		for i := range 20 {
 			k := b.get(fmt.Sprintf("silent%d", i))
-			if ready := apimeta.FindStatusCondition(k.Status.Conditions, meta.ReadyCondition); ready == nil || !strings.Contains(ready.Message, "Secret "+b.ns+"/silent does not exist") {
+			ready := apimeta.FindStatusCondition(k.Status.Conditions, meta.ReadyCondition)
+			if ready == nil || !strings.Contains(ready.Message, "Secret "+b.ns+"/silent does not exist") {
 				return fmt.Errorf("%s says %+v", k.Name, ready)
 			}
 		}

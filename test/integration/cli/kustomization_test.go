@@ -65,7 +65,8 @@ func TestDiffOfAKustomization(t *testing.T) {
 			t.Errorf("a value of a Secret is shown:\n%s", text)
 		}
 	}
-	says(diff(1), "ConfigMap/"+f.ns+"/config created", "+  colour: blue", "+  size: large", "Secret/"+f.ns+"/secret created", "+  password: '*****'")
+	says(diff(1), "ConfigMap/"+f.ns+"/config created", "+  colour: blue", "+  size: large",
+		"Secret/"+f.ns+"/secret created", "+  password: '*****'")
 
 	built, _ := f.succeed("build", "kustomization", "web", "--path", dir)
 	f.applied(built)
@@ -109,7 +110,8 @@ func (f *fixture) applied(text string) {
 			return
 		}
 		if u.Object != nil {
-			f.must(f.Client.Apply(f.t.Context(), client.ApplyConfigurationFromUnstructured(u), client.FieldOwner("kustomize-controller"), client.ForceOwnership))
+			f.must(f.Client.Apply(f.t.Context(), client.ApplyConfigurationFromUnstructured(u),
+				client.FieldOwner("kustomize-controller"), client.ForceOwnership))
 		}
 	}
 }

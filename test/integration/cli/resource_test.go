@@ -83,7 +83,8 @@ func TestSuspendResumeAndReconcile(t *testing.T) {
 	if got := words(out)[1]; got[3] != "true" {
 		t.Errorf("after suspend: %v", got)
 	}
-	if _, errs, err := f.sluice("reconcile", "kustomization", "web"); err == nil || !strings.Contains(errs, "is suspended: sluice resume kustomization web") {
+	_, errs, err := f.sluice("reconcile", "kustomization", "web")
+	if err == nil || !strings.Contains(errs, "is suspended: sluice resume kustomization web") {
 		t.Errorf("a reconcile of what is suspended: %v, %s", err, errs)
 	}
 	f.succeed("resume", "kustomization", "web")
@@ -92,7 +93,7 @@ func TestSuspendResumeAndReconcile(t *testing.T) {
 		t.Errorf("got %s", errs)
 	}
 	f.answer("web", metav1.ConditionFalse, meta.BuildFailedReason, "no such file")
-	_, errs, err := f.sluice("reconcile", "kustomization", "web", "--timeout", "1m")
+	_, errs, err = f.sluice("reconcile", "kustomization", "web", "--timeout", "1m")
 	if err == nil || !strings.Contains(errs, "is not ready: BuildFailed: no such file") {
 		t.Errorf("got %v, %s", err, errs)
 	}
@@ -101,8 +102,9 @@ func TestSuspendResumeAndReconcile(t *testing.T) {
 		t.Errorf("got %v, %s", err, errs)
 	}
 	for args, want := range map[string]string{
-		"reconcile canary podinfo": "reconcile of canaries is not possible", "suspend nothing web": `unknown kind "nothing"; known: gitrepositories`,
-		"suspend ks": "needs a KIND and a NAME", "reconcile oci none": "there is no OCIRepository none",
+		"reconcile canary podinfo": "reconcile of canaries is not possible",
+		"suspend nothing web":      `unknown kind "nothing"; known: gitrepositories`,
+		"suspend ks":               "needs a KIND and a NAME", "reconcile oci none": "there is no OCIRepository none",
 	} {
 		if _, errs, err := f.sluice(strings.Fields(args)...); err == nil || !strings.Contains(errs, want) {
 			t.Errorf("%s: %v, %s", args, err, errs)

@@ -107,7 +107,7 @@ func (b *builder) diff(cmd *cobra.Command, name string, coloured bool) error {
 		return err
 	}
 	if k.Spec.KubeConfig != nil {
-		output.Note(cmd, "Kustomization %s applies to the cluster of its spec.kubeConfig: this compares with the cluster of your own kubeconfig", k.Name)
+		output.Note(cmd, "Kustomization %s applies to the cluster of its spec.kubeConfig: this compares with that of your own kubeconfig", k.Name)
 	}
 	c, err := b.cluster.Client()
 	if err != nil {

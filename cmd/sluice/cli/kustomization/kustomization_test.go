@@ -76,7 +76,8 @@ var overlay = map[string]string{
 	"base/kustomization.yaml":    "resources: [cm.yaml]\n",
 	"base/cm.yaml":               "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: cm}\ndata: {colour: '${COLOUR}'}\n",
 	"overlay/kustomization.yaml": "resources: [../base, secret.yaml]\n",
-	"overlay/secret.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {password: 'ENC[AES256_GCM,data:a,iv:b,tag:c,type:str]'}\n" +
+	"overlay/secret.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\n" +
+		"stringData: {password: 'ENC[AES256_GCM,data:a,iv:b,tag:c,type:str]'}\n" +
 		"sops: {mac: 'ENC[AES256_GCM,data:a,iv:b,tag:c,type:str]'}\n",
 }
 
@@ -219,7 +220,9 @@ func TestNoValueOfASecretIsShown(t *testing.T) {
 	if strings.Contains(got, "aHVudGVy") {
 		t.Errorf("a value is shown:\n%s", got)
 	}
-	for _, want := range []string{"-  changed: '***** (before)'", "+  changed: '***** (after)'", "-  gone: '*****'", "+  new: '*****'", "   same: '*****'"} {
+	for _, want := range []string{
+		"-  changed: '***** (before)'", "+  changed: '***** (after)'", "-  gone: '*****'", "+  new: '*****'", "   same: '*****'",
+	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is not in\n%s", want, got)
 		}
@@ -247,7 +250,8 @@ func TestWhatLeftTheSourceIsDeleted(t *testing.T) {
 	kept, namespace := object("ConfigMap", nil), object("Namespace", nil)
 	kept.SetNamespace("apps")
 	namespace.SetName("n")
-	if err := d.deleted([]*unstructured.Unstructured{kept, namespace}); err != nil || out.String() != "ConfigMap/apps/gone deleted\n" || !d.different {
+	err = d.deleted([]*unstructured.Unstructured{kept, namespace})
+	if err != nil || out.String() != "ConfigMap/apps/gone deleted\n" || !d.different {
 		t.Errorf("got %q, %v", out.String(), err)
 	}
 }

@@ -90,9 +90,12 @@ func (l *listing) run(cmd *cobra.Command, args []string) error {
 }
 
 // list reads the objects of all kinds that the cluster serves.
-func (l *listing) list(ctx context.Context, c client.Client, where []client.ListOption) (report.List[report.Resource], output.Table, error) {
+func (l *listing) list(
+	ctx context.Context, c client.Client, where []client.ListOption,
+) (report.List[report.Resource], output.Table, error) {
 	all := report.List[report.Resource]{Items: []report.Resource{}}
-	t := output.Table{Columns: []string{"NAMESPACE", "KIND", "NAME", "REVISION", "SUSPENDED", "READY", "REASON", "MESSAGE"}, Short: 7, Also: []int{7}}
+	t := output.Table{Columns: []string{
+		"NAMESPACE", "KIND", "NAME", "REVISION", "SUSPENDED", "READY", "REASON", "MESSAGE"}, Short: 7, Also: []int{7}}
 	for _, k := range l.kinds {
 		found := k.list()
 		err := c.List(ctx, found, where...)

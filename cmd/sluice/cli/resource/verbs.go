@@ -3,7 +3,6 @@
 package resource
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -168,7 +167,8 @@ func (t *target) reconcile(limit time.Duration) error {
 	}
 	var now report.Resource
 	err = follow.Await(t.cmd, t.client, func() client.ObjectList { return t.kind.list() }, t.object, follow.Wait[*unstructured.Unstructured]{
-		What: fmt.Sprintf("the reconcile of %s", t), Limit: limit, Timeout: fmt.Errorf("%s is not reconciled after %s: is its controller running?", t, limit),
+		What: fmt.Sprintf("the reconcile of %s", t), Limit: limit,
+		Timeout: fmt.Errorf("%s is not reconciled after %s: is its controller running?", t, limit),
 		Until: func(u *unstructured.Unstructured) (bool, error) {
 			now = report.OfResource(u)
 			handled, _, _ := unstructured.NestedString(u.Object, "status", "lastHandledReconcileAt")
@@ -176,8 +176,6 @@ func (t *target) reconcile(limit time.Duration) error {
 		},
 	})
 	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%s is not reconciled after %s", t, limit)
 	case err != nil:
 		return err
 	case now.Ready != string(metav1.ConditionTrue):
