@@ -226,7 +226,7 @@ func (c *comparison) add(r counter.Reading, started map[string]time.Time) bool {
 
 // take adds a window to all that it is about.
 func (c *comparison) take(w counter.Increments) {
-	c.note(w)
+	c.remarks = remarksOf(w)
 	before := c.baseline
 	c.selfTest = c.selfTest.Add(w, c.plan.Judge.Settings, before.Dispersion())
 	if c.baseline = before.Add(w); c.baseline.Windows >= rememberedWindows {

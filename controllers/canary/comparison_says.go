@@ -13,6 +13,7 @@ import (
 	"github.com/sluice-cd/sluice/canary"
 	"github.com/sluice-cd/sluice/canary/judge"
 	"github.com/sluice-cd/sluice/canary/judge/counter"
+	"github.com/sluice-cd/sluice/canary/judge/trial"
 )
 
 // restate says now and then what the primary is like, and at once if the judge is not to be trusted
@@ -25,7 +26,7 @@ func (c *comparison) restate(now time.Time) {
 	}
 	if failed != c.said.ThresholdsOnly {
 		c.warnings = append(c.warnings, map[bool]string{
-			true:  "Only thresholds decide about " + itself + ": " + c.distrust(),
+			true:  "Only thresholds decide about " + itself + ": " + distrust(c.selfTest),
 			false: "The judge of " + itself + " decides again: its test of itself no longer fails",
 		}[failed])
 	}
@@ -44,7 +45,7 @@ func (c *comparison) judged(state canary.State) canary.Judged {
 	}
 	said := c.said
 	if said.ThresholdsOnly = c.distrusted(); said.ThresholdsOnly {
-		said.Text = strings.TrimSuffix(c.distrust()+"; "+said.Text, "; ")
+		said.Text = strings.TrimSuffix(distrust(c.selfTest)+"; "+said.Text, "; ")
 	}
 	if decided := said.Outcome == judge.Fail || said.Outcome == judge.Pass; c.problem != "" && !decided {
 		said.Text = strings.TrimSuffix(c.problem+"; "+said.Text, "; ")
@@ -53,9 +54,9 @@ func (c *comparison) judged(state canary.State) canary.Judged {
 }
 
 // distrust is why the judge is not to be trusted.
-func (c *comparison) distrust() string {
+func distrust(of trial.SelfTest) string {
 	return fmt.Sprintf("the judge's test of itself failed: %d of %d comparisons of the primary with itself were false alarms",
-		c.selfTest.FalseAlarms, c.selfTest.Trials)
+		of.FalseAlarms, of.Trials)
 }
 
 // itself stands for the name of the canary in warnings.
@@ -83,16 +84,16 @@ func (c *comparison) broken(err error) {
 	c.setProblem(cut(err.Error(), maxMessage))
 }
 
-// note remembers what of the last window does not count as the rest.
-func (c *comparison) note(w counter.Increments) {
-	c.remarks = nil
+// remarksOf is what of a window does not count as the rest.
+func remarksOf(w counter.Increments) []string {
+	var remarks []string
 	for _, r := range w.Told {
-		if len(c.remarks) == flaggerv1.MaxJudgeRemarks-1 && len(w.Told)+w.Untold > flaggerv1.MaxJudgeRemarks {
-			c.remarks = append(c.remarks, fmt.Sprintf("and %d more", len(w.Told)+w.Untold-len(c.remarks)))
-			return
+		if len(remarks) == flaggerv1.MaxJudgeRemarks-1 && len(w.Told)+w.Untold > flaggerv1.MaxJudgeRemarks {
+			return append(remarks, fmt.Sprintf("and %d more", len(w.Told)+w.Untold-len(remarks)))
 		}
-		c.remarks = append(c.remarks, cut(r.String(), 256))
+		remarks = append(remarks, cut(r.String(), 256))
 	}
+	return remarks
 }
 
 // stage is what templates and Secrets are read again for.
