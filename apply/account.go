@@ -16,11 +16,11 @@ var ErrNoAccount = errors.New("does not exist")
 
 // AccountExists reports whether an identity can be assumed. The controller itself asks:
 // the account has no say in it.
-func (e *Engine) AccountExists(ctx context.Context, as Identity) (bool, error) {
-	if as == (Identity{}) {
+func (e *Engine) AccountExists(ctx context.Context, as Impersonation) (bool, error) {
+	if as == (Impersonation{}) {
 		return true, nil
 	}
-	c, err := e.clients.identity(Identity{})
+	c, err := e.clients.identity(Impersonation{})
 	if err != nil {
 		return false, err
 	}
@@ -38,7 +38,7 @@ func (e *Engine) AccountExists(ctx context.Context, as Identity) (bool, error) {
 
 // missing is an error that is [ErrNoAccount] when there is no such service account, and
 // nil when there is one, or when that is not known: the refusal is told instead.
-func (e *Engine) missing(ctx context.Context, as Identity) error {
+func (e *Engine) missing(ctx context.Context, as Impersonation) error {
 	if exists, err := e.AccountExists(ctx, as); exists || err != nil {
 		return nil //nolint:nilerr // see above
 	}
@@ -49,7 +49,7 @@ func (e *Engine) missing(ctx context.Context, as Identity) error {
 // refused explains the errors of requests in the name of an identity: those that were
 // forbidden to a service account which does not exist have one reason, told once. done
 // says that others were allowed, to a role binding that is older than its account.
-func (e *Engine) refused(ctx context.Context, as Identity, errs []error, done bool) error {
+func (e *Engine) refused(ctx context.Context, as Impersonation, errs []error, done bool) error {
 	var others []error
 	for _, err := range errs {
 		if err != nil && !apierrors.IsForbidden(err) {

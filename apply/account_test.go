@@ -15,7 +15,7 @@ import (
 	"github.com/sluice-cd/sluice/test/fake/apiserver"
 )
 
-var nobody = Identity{Namespace: "ns", ServiceAccount: "nope"}
+var nobody = Impersonation{Namespace: "ns", ServiceAccount: "nope"}
 
 // forbids lets through what is asked about accounts, and what allowed names.
 func forbids(allowed string) apiserver.Hook {
@@ -34,7 +34,7 @@ func forbids(allowed string) apiserver.Hook {
 func TestAMissingServiceAccountIsNotAWallOfRefusals(t *testing.T) {
 	const missing = "ServiceAccount ns/nope does not exist: create it, or name another one in spec.serviceAccountName"
 	tests := map[string]struct {
-		as      Identity
+		as      Impersonation
 		exists  bool
 		allowed string
 		says    string
@@ -56,7 +56,7 @@ func TestAMissingServiceAccountIsNotAWallOfRefusals(t *testing.T) {
 			if tc.exists {
 				e.Put("/api/v1/namespaces/ns/serviceaccounts/nope", unstructuredOf("v1", "ServiceAccount", "nope"))
 			}
-			_, err := e.set.Apply(t.Context(), Request{Identity: tc.as, Objects: []*unstructured.Unstructured{config("1"), named("d")}})
+			_, err := e.set.Apply(t.Context(), Request{Impersonation: tc.as, Objects: []*unstructured.Unstructured{config("1"), named("d")}})
 			if err == nil || !strings.HasPrefix(err.Error(), tc.says) || errors.Is(err, ErrNoAccount) != tc.missing {
 				t.Errorf("%v, want %q", err, tc.says)
 			}
@@ -76,7 +76,7 @@ func TestAMissingServiceAccountIsNamedWhereverItIsUsed(t *testing.T) {
 		t.Errorf("prune: %v, left %v", err, left)
 	}
 	refs := []Reference{{GroupVersionKind: schema.GroupVersionKind{Version: "v1", Kind: "ConfigMap"}, Namespace: "ns", Name: "other"}}
-	if _, err := e.set.Apply(t.Context(), Request{Identity: nobody, References: refs}); err != nil {
+	if _, err := e.set.Apply(t.Context(), Request{Impersonation: nobody, References: refs}); err != nil {
 		t.Fatal(err)
 	}
 	if h := e.set.HealthOf(t.Context(), refs); len(h.Failed) != 1 || !strings.Contains(h.Failed[0], "ServiceAccount ns/nope does not exist") {

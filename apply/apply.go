@@ -4,7 +4,7 @@
 // keeps them as they were applied, deletes what left the set, and says whether
 // they are healthy.
 //
-//	objects --> waves: definitions | classes | configuration | the rest | webhooks
+//	objects --> stages: definitions | classes | configuration | the rest | webhooks
 //	each    --> unchanged and without drift? no call : one server-side apply
 //	left    --> delete, if it still carries the owner's labels
 //	health  --> from informers; the owner is woken, nobody waits in a worker
@@ -62,8 +62,8 @@ func (e *Engine) Set(owner decide.Owner, wake func()) *Set {
 
 // Request is a set of objects to apply. The objects belong to the engine after.
 type Request struct {
-	Identity Identity
-	Objects  []*unstructured.Unstructured
+	Impersonation Impersonation
+	Objects       []*unstructured.Unstructured
 	// Labels and Annotations are put on every object.
 	Labels, Annotations map[string]string
 	// Recreate says what to do with an object whose change the API server
@@ -115,7 +115,7 @@ type Outcome struct {
 	// Changes has one entry for every object that was dealt with, in the order
 	// of application.
 	Changes []Change
-	// Waiting is not empty when the objects of an early wave are not established
+	// Waiting is not empty when the objects of an early stage are not established
 	// yet. The owner will be woken, and should apply again.
 	Waiting decide.Health
 	// Contentions are objects that somebody keeps changing; each is reported once.

@@ -20,13 +20,13 @@ import (
 	"github.com/sluice-cd/sluice/internal/lru"
 )
 
-// Identity is who applies: a service account, or, when zero, the controller.
-type Identity struct {
+// Impersonation is who applies: a service account, or, when zero, the controller.
+type Impersonation struct {
 	Namespace, ServiceAccount string
 }
 
 // user is the name that the API server knows the identity by.
-func (i Identity) user() string {
+func (i Impersonation) user() string {
 	return "system:serviceaccount:" + i.Namespace + ":" + i.ServiceAccount
 }
 
@@ -37,7 +37,7 @@ type Clients struct {
 	mapper       meta.RESTMapper
 	fieldManager string
 
-	pool *lru.Cache[Identity, *client]
+	pool *lru.Cache[Impersonation, *client]
 }
 
 // maxClients is how many identities have a client at the ready. A client is little more
@@ -55,16 +55,16 @@ func NewClients(config *rest.Config, mapper meta.RESTMapper, fieldManager string
 	config.WarningHandlerWithContext = rest.NoWarnings{}
 	config.NegotiatedSerializer = scheme.Codecs.WithoutConversion()
 	return &Clients{config: config, mapper: mapper, fieldManager: fieldManager,
-		pool: lru.New(maxClients, func(Identity, *client) int64 { return 1 })}
+		pool: lru.New(maxClients, func(Impersonation, *client) int64 { return 1 })}
 }
 
 // identity returns the pooled client of an identity.
-func (c *Clients) identity(id Identity) (*client, error) {
+func (c *Clients) identity(id Impersonation) (*client, error) {
 	if pooled, ok := c.pool.Get(id); ok {
 		return pooled, nil
 	}
 	config := rest.CopyConfig(c.config)
-	if id != (Identity{}) {
+	if id != (Impersonation{}) {
 		config.Impersonate = rest.ImpersonationConfig{UserName: id.user()}
 	}
 	made, err := rest.UnversionedRESTClientFor(config)

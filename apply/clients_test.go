@@ -14,7 +14,7 @@ func TestClientsOfIdentitiesThatAreGoneAreNotKept(t *testing.T) {
 	c := NewClients(&rest.Config{Host: "http://127.0.0.1:1"}, nil, "test")
 	of := func(name string) *client {
 		t.Helper()
-		made, err := c.identity(Identity{Namespace: "ns", ServiceAccount: name})
+		made, err := c.identity(Impersonation{Namespace: "ns", ServiceAccount: name})
 		if err != nil {
 			t.Fatal(err)
 		}

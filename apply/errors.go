@@ -79,7 +79,7 @@ func (a *applier) explained(o *object, err error) error {
 	case immutable:
 		return fmt.Errorf("%s apply failed, %w: %w; set %s, or annotate the object with %s: %s, to recreate it%s",
 			subject, ErrImmutable, err, profile.ForceField, profile.ForceKey, decide.Enabled, instead)
-	case apierrors.IsForbidden(err) && a.set.identity != Identity{}:
+	case apierrors.IsForbidden(err) && a.set.identity != Impersonation{}:
 		return fmt.Errorf("%s apply failed as %s: %w", subject, a.set.identity.user(), err)
 	}
 	return fmt.Errorf("%s apply failed: %w", subject, err)

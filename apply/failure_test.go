@@ -330,7 +330,7 @@ func TestWhatPruningCannotDoIsTold(t *testing.T) {
 				e.Put(configAt, ownedBy(owner, tc.there))
 			}
 			e.Hook = tc.hook
-			changes, left, err := e.set.Prune(t.Context(), Identity{}, []inventory.Entry{entry})
+			changes, left, err := e.set.Prune(t.Context(), Impersonation{}, []inventory.Entry{entry})
 			if tc.says == "" {
 				if err != nil || len(left) > 0 || len(changes) != 1 || changes[0].Entry != entry || changes[0].Action != "deleted" {
 					t.Errorf("changes %v, left %v, %v", changes, left, err)
@@ -351,16 +351,16 @@ func TestWhatRemainsIsNotGuessed(t *testing.T) {
 	e := newTestEnv(t)
 	e.Put(configAt, config("1"))
 	e.Hook = fails(http.MethodGet, 0, errTrouble)
-	if _, err := e.set.Remaining(t.Context(), Identity{}, []inventory.Entry{entry}); err == nil ||
+	if _, err := e.set.Remaining(t.Context(), Impersonation{}, []inventory.Entry{entry}); err == nil ||
 		!strings.Contains(err.Error(), "looking for ConfigMap/ns/c: ") {
 		t.Errorf("Remaining = %v", err)
 	}
 	e = newTestEnv(t)
 	e.set.engine.clients.mapper = brokenMapper{e.Mapper()}
-	if _, err := e.set.Remaining(t.Context(), Identity{}, []inventory.Entry{entry}); !errors.Is(err, errTrouble) {
+	if _, err := e.set.Remaining(t.Context(), Impersonation{}, []inventory.Entry{entry}); !errors.Is(err, errTrouble) {
 		t.Errorf("with discovery in trouble: %v", err)
 	}
-	if _, left, err := e.set.Prune(t.Context(), Identity{}, []inventory.Entry{entry}); !errors.Is(err, errTrouble) || len(left) != 1 {
+	if _, left, err := e.set.Prune(t.Context(), Impersonation{}, []inventory.Entry{entry}); !errors.Is(err, errTrouble) || len(left) != 1 {
 		t.Errorf("pruning with discovery in trouble: %v, %v", left, err)
 	}
 	if _, err := e.set.Apply(t.Context(), Request{Objects: []*unstructured.Unstructured{config("1")}}); !errors.Is(err, errTrouble) {
@@ -374,7 +374,7 @@ func TestTheOwnerIsWokenWhenTheLastIsGone(t *testing.T) {
 	e.waitSeen(t, "c")
 	entry := inventory.Entry{ID: inventory.ID{Namespace: "ns", Name: "c", Kind: "ConfigMap"}, Version: "v1"}
 	e.Calls()
-	if left, err := e.set.Remaining(t.Context(), Identity{}, []inventory.Entry{entry}); err != nil ||
+	if left, err := e.set.Remaining(t.Context(), Impersonation{}, []inventory.Entry{entry}); err != nil ||
 		!cmp.Equal(left, []string{"ConfigMap/ns/c"}) {
 		t.Errorf("left %v, %v", left, err)
 	}
@@ -384,7 +384,7 @@ func TestTheOwnerIsWokenWhenTheLastIsGone(t *testing.T) {
 	e.set.tracker.keep(nil) // so that its deletion is no drift
 	e.Delete(configAt)
 	e.wait(t, "it is gone")
-	if left, err := e.set.Remaining(t.Context(), Identity{}, []inventory.Entry{entry}); err != nil || len(left) > 0 {
+	if left, err := e.set.Remaining(t.Context(), Impersonation{}, []inventory.Entry{entry}); err != nil || len(left) > 0 {
 		t.Errorf("left %v, %v", left, err)
 	}
 }

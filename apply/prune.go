@@ -21,7 +21,7 @@ import (
 // still carry the owner's labels, and do not ask to be kept. It tries all, and
 // returns those that it could not delete beside the error; they must stay in
 // the inventory, or nobody would ever try again.
-func (s *Set) Prune(ctx context.Context, as Identity, stale []inventory.Entry) (changes []Change, left []inventory.Entry, err error) {
+func (s *Set) Prune(ctx context.Context, as Impersonation, stale []inventory.Entry) (changes []Change, left []inventory.Entry, err error) {
 	c, err := s.engine.clients.identity(as)
 	if err != nil {
 		return nil, stale, err
@@ -101,7 +101,7 @@ func (s *Set) pruneEntry(ctx context.Context, c *client, entry inventory.Entry) 
 
 // Remaining returns which of the deleted objects are still there. The owner is woken
 // when the last of those that can be watched is gone.
-func (s *Set) Remaining(ctx context.Context, as Identity, deleted []inventory.Entry) ([]string, error) {
+func (s *Set) Remaining(ctx context.Context, as Impersonation, deleted []inventory.Entry) ([]string, error) {
 	c, err := s.engine.clients.identity(as)
 	if err != nil {
 		return nil, err

@@ -68,7 +68,7 @@ func TestPruneDeletesWhatItJudged(t *testing.T) {
 				return nil
 			}
 			entry := inventory.Entry{ID: inventory.ID{Namespace: "ns", Name: "c", Kind: "ConfigMap"}, Version: "v1"}
-			changes, left, err := e.set.Prune(t.Context(), Identity{}, []inventory.Entry{entry})
+			changes, left, err := e.set.Prune(t.Context(), Impersonation{}, []inventory.Entry{entry})
 			if kept := e.Get(path) != nil; kept != tc.kept {
 				t.Errorf("kept = %v, want %v; calls:\n%s", kept, tc.kept, strings.Join(e.Calls(), "\n"))
 			}
@@ -91,7 +91,7 @@ func TestWhatRemainsOfWhatWasDeleted(t *testing.T) {
 	change := func(name, kind string, action decide.Action) Change {
 		return Change{Entry: inventory.Entry{ID: inventory.ID{Namespace: "ns", Name: name, Kind: kind}, Version: "v1"}, Action: action}
 	}
-	left, err := e.set.Remaining(t.Context(), Identity{}, DeletedOf([]Change{
+	left, err := e.set.Remaining(t.Context(), Impersonation{}, DeletedOf([]Change{
 		change("held", "ConfigMap", decide.Deleted), change("gone", "ConfigMap", decide.Deleted),
 		change("kept", "ConfigMap", decide.Skipped), change("x", "Unknown", decide.Deleted),
 	}))

@@ -44,7 +44,7 @@ func (s *Set) locateReference(ref Reference) (found Reference, mapping *meta.RES
 
 // refusal says why an identity may not read an object; "" when it may.
 func (s *Set) refusal(ctx context.Context, ref Reference, mapping *meta.RESTMapping) string {
-	if s.identity == (Identity{}) || mapping == nil {
+	if s.identity == (Impersonation{}) || mapping == nil {
 		return ""
 	}
 	now := s.engine.clock.Now()
@@ -61,7 +61,7 @@ func (s *Set) refusal(ctx context.Context, ref Reference, mapping *meta.RESTMapp
 
 // mayRead asks the API server, in the name of the identity, what it may do: everybody
 // may ask that of himself.
-func (s *Set) mayRead(ctx context.Context, as Identity, ref Reference, mapping *meta.RESTMapping) error {
+func (s *Set) mayRead(ctx context.Context, as Impersonation, ref Reference, mapping *meta.RESTMapping) error {
 	c, err := s.engine.clients.identity(as)
 	if err != nil {
 		return err

@@ -17,7 +17,7 @@ import (
 
 func TestHealthOfOthers(t *testing.T) {
 	const theirs = "/apis/example.com/v1/namespaces/theirs/databases/orders"
-	poor := Identity{Namespace: "ns", ServiceAccount: "poor"}
+	poor := Impersonation{Namespace: "ns", ServiceAccount: "poor"}
 	database := Reference{
 		GroupVersionKind: schema.GroupVersionKind{Group: "example.com", Version: "v1", Kind: "Database"},
 		Namespace:        "theirs",
@@ -25,7 +25,7 @@ func TestHealthOfOthers(t *testing.T) {
 	}
 	other := func(change func(*Reference)) Reference { r := database; change(&r); return r }
 	tests := map[string]struct {
-		as      Identity
+		as      Impersonation
 		allowed bool
 		broken  bool
 		ref     Reference
@@ -89,7 +89,7 @@ func TestHealthOfOthers(t *testing.T) {
 				}
 				return nil
 			}
-			if _, err := e.set.Apply(t.Context(), Request{Identity: tc.as, References: []Reference{tc.ref}}); err != nil {
+			if _, err := e.set.Apply(t.Context(), Request{Impersonation: tc.as, References: []Reference{tc.ref}}); err != nil {
 				t.Fatal(err)
 			}
 			h := e.set.HealthOf(t.Context(), []Reference{tc.ref})
@@ -117,7 +117,7 @@ func TestWhatAnIdentityMayIsNotAskedAgainAndAgain(t *testing.T) {
 		return nil
 	}
 	refs := []Reference{{GroupVersionKind: schema.GroupVersionKind{Version: "v1", Kind: "ConfigMap"}, Namespace: "other", Name: "c"}}
-	_, err := e.set.Apply(t.Context(), Request{Identity: Identity{Namespace: "ns", ServiceAccount: "rich"}, References: refs})
+	_, err := e.set.Apply(t.Context(), Request{Impersonation: Impersonation{Namespace: "ns", ServiceAccount: "rich"}, References: refs})
 	if err != nil {
 		t.Fatal(err)
 	}

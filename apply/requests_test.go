@@ -52,7 +52,7 @@ func TestAClientSpeaksAsItsServiceAccount(t *testing.T) {
 	clients := recordingServer(t, func(req *http.Request, _ []byte) {
 		user, path = req.Header.Get("Impersonate-User"), req.URL.Path
 	})
-	for want, id := range map[string]Identity{
+	for want, id := range map[string]Impersonation{
 		"":                                  {},
 		"system:serviceaccount:apps:deploy": {Namespace: "apps", ServiceAccount: "deploy"},
 		"system:serviceaccount:apps:other":  {Namespace: "apps", ServiceAccount: "other"},
@@ -82,7 +82,7 @@ func TestAPatchIsOfOneVersion(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	c, err := clients.identity(Identity{})
+	c, err := clients.identity(Impersonation{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +109,7 @@ func TestADeletionIsOfWhatWasLookedAt(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	c, err := clients.identity(Identity{})
+	c, err := clients.identity(Impersonation{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func TestADeletionIsOfWhatWasLookedAt(t *testing.T) {
 }
 
 func TestWhereAnObjectOfTheInventoryLives(t *testing.T) {
-	c, err := recordingServer(t, func(*http.Request, []byte) {}).identity(Identity{})
+	c, err := recordingServer(t, func(*http.Request, []byte) {}).identity(Impersonation{})
 	if err != nil {
 		t.Fatal(err)
 	}

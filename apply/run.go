@@ -27,20 +27,20 @@ const (
 	syncPatience = 5 * time.Second
 )
 
-// Apply applies the request's objects wave by wave. On an error the outcome
+// Apply applies the request's objects stage by stage. On an error the outcome
 // says what was done before it.
 func (s *Set) Apply(ctx context.Context, req Request) (out *Outcome, err error) {
 	out = &Outcome{}
-	c, err := s.engine.clients.identity(req.Identity)
+	c, err := s.engine.clients.identity(req.Impersonation)
 	if err != nil {
 		return out, err
 	}
-	waves, err := sortIntoWaves(s.engine.profile, s.owner, req)
+	stages, err := sortIntoStages(s.engine.profile, s.owner, req)
 	if err != nil {
 		return out, err
 	}
-	if s.identity != req.Identity {
-		s.identity, s.grants = req.Identity, map[Reference]grant{}
+	if s.identity != req.Impersonation {
+		s.identity, s.grants = req.Impersonation, map[Reference]grant{}
 	}
 	if s.rules.Digest() != req.Rules.Digest() {
 		s.rules = req.Rules
@@ -55,7 +55,7 @@ func (s *Set) Apply(ctx context.Context, req Request) (out *Outcome, err error) 
 			s.tracker.wake() // an error is tried again anyway
 		}
 	}()
-	return out, r.apply(ctx, waves, out)
+	return out, r.apply(ctx, stages, out)
 }
 
 // run is one Apply.
@@ -67,20 +67,20 @@ type run struct {
 	terminating []*object
 }
 
-func (r *run) apply(ctx context.Context, waves []wave, out *Outcome) error {
+func (r *run) apply(ctx context.Context, stages []stage, out *Outcome) error {
 	kept := map[inventory.ID]bool{}
-	for _, wave := range waves {
-		changes, err := r.applyWave(ctx, wave, out)
+	for _, stage := range stages {
+		changes, err := r.applyStage(ctx, stage, out)
 		out.Changes = append(out.Changes, changes...)
 		if err != nil {
 			r.awaitTermination(ctx)
 			return err
 		}
-		for _, o := range wave.objects {
+		for _, o := range stage.objects {
 			kept[o.id] = true
 		}
-		if wave.gate {
-			if out.Waiting = r.waitFor(ctx, wave); !out.Waiting.Healthy() {
+		if stage.gate {
+			if out.Waiting = r.waitFor(ctx, stage); !out.Waiting.Healthy() {
 				return nil
 			}
 		}
@@ -90,17 +90,17 @@ func (r *run) apply(ctx context.Context, waves []wave, out *Outcome) error {
 	return nil
 }
 
-// applyWave applies the objects of one wave in parallel.
-func (r *run) applyWave(ctx context.Context, wave wave, out *Outcome) ([]Change, error) {
-	if err := wave.resolve(r.applier.client, r.set.engine.profile); err != nil {
+// applyStage applies the objects of one stage in parallel.
+func (r *run) applyStage(ctx context.Context, stage stage, out *Outcome) ([]Change, error) {
+	if err := stage.resolve(r.applier.client, r.set.engine.profile); err != nil {
 		return nil, err
 	}
-	r.watchWave(ctx, wave)
-	results := make([]*decide.Applied, len(wave.objects))
-	errs := make([]error, len(wave.objects))
+	r.watchStage(ctx, stage)
+	results := make([]*decide.Applied, len(stage.objects))
+	errs := make([]error, len(stage.objects))
 	var group errgroup.Group
 	group.SetLimit(parallel)
-	for i, o := range wave.objects {
+	for i, o := range stage.objects {
 		group.Go(func() error {
 			results[i], errs[i] = r.applier.safely(ctx, o)
 			return nil
@@ -108,7 +108,7 @@ func (r *run) applyWave(ctx context.Context, wave wave, out *Outcome) ([]Change,
 	}
 	_ = group.Wait() // every object is tried; errs tells
 	var changes []Change
-	for i, o := range wave.objects {
+	for i, o := range stage.objects {
 		if errors.Is(errs[i], ErrTerminating) {
 			r.terminating = append(r.terminating, o)
 		}
@@ -125,11 +125,11 @@ func (r *run) applyWave(ctx context.Context, wave wave, out *Outcome) ([]Change,
 	return changes, r.set.engine.refused(ctx, r.set.identity, errs, Log(changes) != "")
 }
 
-// watchWave makes sure that the wave's kinds are watched, and waits a little for
+// watchStage makes sure that the stage's kinds are watched, and waits a little for
 // the first list of those that were not.
-func (r *run) watchWave(ctx context.Context, wave wave) {
+func (r *run) watchStage(ctx context.Context, stage stage) {
 	known := len(r.watching)
-	for _, o := range wave.objects {
+	for _, o := range stage.objects {
 		r.addTarget(watch.Target{GroupVersionKind: o.GroupVersionKind()})
 	}
 	if known == 0 {
@@ -140,7 +140,7 @@ func (r *run) watchWave(ctx context.Context, wave wave) {
 	if len(r.watching) == known {
 		return
 	}
-	// What the last run used stays in use until this one has seen all waves.
+	// What the last run used stays in use until this one has seen all stages.
 	r.set.watch.Use(ctx, append(r.set.targets(), r.watching...))
 	ctx, cancel := context.WithTimeout(ctx, syncPatience)
 	defer cancel()
@@ -156,11 +156,11 @@ func (r *run) addTarget(target watch.Target) {
 	r.watching = append(r.watching, target)
 }
 
-// waitFor reports whether the wave's objects are established, so that later waves
+// waitFor reports whether the stage's objects are established, so that later stages
 // can rely on them.
-func (r *run) waitFor(ctx context.Context, wave wave) decide.Health {
+func (r *run) waitFor(ctx context.Context, stage stage) decide.Health {
 	var all []subject
-	for _, o := range wave.objects {
+	for _, o := range stage.objects {
 		if done := r.set.tracker.applied[o.id]; done != nil && done.Action != decide.Skipped {
 			all = append(all, subject{gvk: o.GroupVersionKind(), id: o.id})
 		}

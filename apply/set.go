@@ -23,7 +23,7 @@ type Set struct {
 	watch   *watch.Subscription
 	tracker *tracker
 
-	identity   Identity
+	identity   Impersonation
 	rules      *watch.Rules
 	references []Reference
 	grants     map[Reference]grant
@@ -40,7 +40,7 @@ func (s *Set) Close(ctx context.Context) {
 func (s *Set) Shared() []Shared { return s.tracker.claims.sharedOf(s.tracker) }
 
 // AccountExists reports whether an identity can be assumed where the objects are.
-func (s *Set) AccountExists(ctx context.Context, as Identity) (bool, error) {
+func (s *Set) AccountExists(ctx context.Context, as Impersonation) (bool, error) {
 	return s.engine.AccountExists(ctx, as)
 }
 

@@ -307,10 +307,10 @@ func TestWhatAnIdentityMayIsAskedAgainAfterAWhile(t *testing.T) {
 				return nil
 			}
 			e.Put("/api/v1/namespaces/ns/serviceaccounts/team", unstructuredOf("v1", "ServiceAccount", "team"))
-			as := Identity{Namespace: "ns", ServiceAccount: "team"}
+			as := Impersonation{Namespace: "ns", ServiceAccount: "team"}
 			look := func(want int) {
 				t.Helper()
-				if _, err := e.set.Apply(t.Context(), Request{Identity: as, References: []Reference{ref}}); err != nil {
+				if _, err := e.set.Apply(t.Context(), Request{Impersonation: as, References: []Reference{ref}}); err != nil {
 					t.Fatal(err)
 				}
 				if got := len(e.set.references) == 1; got != tc.allowed || len(asked) != want {
@@ -391,7 +391,7 @@ func TestHealthThatCannotBeReadIsNotHealth(t *testing.T) {
 	}
 	e.Hook = nil
 	e.set.engine.clients.mapper = brokenMapper{e.Mapper()}
-	e.set.engine.clients.pool.Remove(Identity{})
+	e.set.engine.clients.pool.Remove(Impersonation{})
 	if h := e.set.Health(t.Context()); h.Healthy() {
 		t.Errorf("with discovery in trouble: %+v", h)
 	}

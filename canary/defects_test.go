@@ -66,7 +66,7 @@ func TestKnownDefects(t *testing.T) {
 		},
 		"weights that an edit reset come back": {
 			given: edited(at(progressing, 40), func(s *situation) {
-				s.Weights, s.State.At = provider.Stable, noon
+				s.Weights, s.State.At = provider.ToPrimary, noon
 			}), wantPhase: progressing, wantWeight: 40, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{60 40 false}}"},
 		},

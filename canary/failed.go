@@ -55,7 +55,7 @@ func recoverPrimary(t transition) Decision {
 	if t.prev.promotionBegun(t.seen.Primary) {
 		d.State.Promoted = t.prev.Applied // it started after all, and users have it
 	}
-	d = t.then(d, setWeights(provider.Stable))
+	d = t.then(d, setWeights(provider.ToPrimary))
 	d.do(StopTarget{})
 	d.State.At = t.now
 	d.warn("Canary failed! Scaling down %s", t.seen.canary())

@@ -47,7 +47,7 @@ func initialized(t transition) Decision {
 		d.do(EnsureApex{}, EnsureRoute{})
 	}
 	d.do(autoscaler(t.seen)...)
-	d = t.then(d, setWeights(provider.Stable))
+	d = t.then(d, setWeights(provider.ToPrimary))
 	d.do(StopTarget{})
 	d.State = d.State.enter(flaggerv1.CanaryPhaseInitialized, t.now)
 	d.State.Applied, d.State.Promoted = t.seen.Primary.Revision, t.seen.Primary.Revision

@@ -36,7 +36,7 @@ func TestPodsThatFollowTheirWeightAreNoFailure(t *testing.T) {
 
 func TestAWeightThatWasResetIsSetAgainWithoutPods(t *testing.T) {
 	s := edited(at(flaggerv1.CanaryPhaseProgressing, 20), func(s *situation) {
-		s.Plan.InPlace, s.Weights = true, provider.Stable
+		s.Plan.InPlace, s.Weights = true, provider.ToPrimary
 		s.Target = Workload{Exists: true, Revision: v2, Ready: true}
 		s.State.At = noon.Add(-time.Second)
 	})

@@ -111,7 +111,7 @@ func (w *simulation) disturb() {
 		}
 	case 9:
 		w.logf("weights changed by somebody else")
-		w.weights, w.everyone = provider.Stable, false
+		w.weights, w.everyone = provider.ToPrimary, false
 	case 10:
 		if len(w.edits) > 0 {
 			w.plan, w.edited = w.edits[w.pick(len(w.edits))], true

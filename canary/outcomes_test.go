@@ -107,7 +107,7 @@ func TestAFailedPromotionIsTakenBack(t *testing.T) {
 	w := quietSimulation(t, 2)
 	w.push(behaviour{neverStartsAsPrimary: true})
 	w.runUntilCalm()
-	if w.until("back", w.weight(0)); w.state.Phase != flaggerv1.CanaryPhaseFailed || w.weights != provider.Stable {
+	if w.until("back", w.weight(0)); w.state.Phase != flaggerv1.CanaryPhaseFailed || w.weights != provider.ToPrimary {
 		t.Errorf("%s with %v", w.state.Phase, w.weights)
 	}
 	w.wantEnds(1, flaggerv1.VerdictFailed)
@@ -164,7 +164,8 @@ func TestFailedChecksAddUp(t *testing.T) {
 	}
 	w.behaviour[revision(2)] = behaviour{failsChecks: true}
 	w.until("failed", w.phase(flaggerv1.CanaryPhaseFailed))
-	if steps := w.state.History[0].Steps; steps[len(steps)-1].FailedChecks == 0 || w.state.FailedChecks != 0 || w.weights != provider.Stable {
+	if steps := w.state.History[0].Steps; steps[len(steps)-1].FailedChecks == 0 || w.state.FailedChecks != 0 ||
+		w.weights != provider.ToPrimary {
 		t.Errorf("%+v, %d failed checks, %v", steps, w.state.FailedChecks, w.weights)
 	}
 }
@@ -205,7 +206,7 @@ func TestAnEditedStrategyGivesNobodyTheCanary(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := at(flaggerv1.CanaryPhaseProgressing, 100)
-			s.Plan.Steps, s.State.Iterations, s.Weights = tc.stages, 2, provider.Stable
+			s.Plan.Steps, s.State.Iterations, s.Weights = tc.stages, 2, provider.ToPrimary
 			s.State.History = []flaggerv1.CanaryRelease{{Revision: v2, Steps: []flaggerv1.CanaryStep{{Weight: 100, Iteration: 2}}}}
 			tc.edit(&s)
 			decision, err := s.decide()

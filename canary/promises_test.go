@@ -344,7 +344,7 @@ func (w *simulation) checkSettled(calm int) {
 		w.fatalf("does not come to rest in %s", w.state.Phase)
 	case w.command != nil && (w.state.LastCommand == nil || !w.state.LastCommand.Same(*w.command)):
 		w.fatalf("%v was never carried out", w.command)
-	case w.statefulSet == nil && w.weights != provider.Stable || w.state.Weight != 0:
+	case w.statefulSet == nil && w.weights != provider.ToPrimary || w.state.Weight != 0:
 		w.fatalf("users are left on the canary: %v", w.weights)
 	case w.statefulSet == nil && !w.primary.workload().Ready || w.primary.revision != promoted:
 		w.fatalf("primary is not the last healthy one: %+v, promoted %s", w.primary, promoted)

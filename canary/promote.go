@@ -65,7 +65,7 @@ func shiftTraffic(t transition) Decision {
 	if t.seen.Plan.Routed {
 		d.say("Routing all traffic to primary")
 	}
-	d = t.then(d, setWeights(provider.Stable))
+	d = t.then(d, setWeights(provider.ToPrimary))
 	d.State = d.State.enter(flaggerv1.CanaryPhaseFinalising, t.now)
 	d.wait(soon, routingToPrimary)
 	if drains(t.seen.Plan) {

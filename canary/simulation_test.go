@@ -73,7 +73,7 @@ const patience = 6 // observations after which a rollout is stuck
 
 func newSimulation(t *testing.T, plan Plan, seed uint64) *simulation {
 	w := &simulation{
-		t: t, rng: rand.New(rand.NewPCG(seed, 7)), plan: plan, now: noon, weights: provider.Stable,
+		t: t, rng: rand.New(rand.NewPCG(seed, 7)), plan: plan, now: noon, weights: provider.ToPrimary,
 		rarity: 40, saved: map[string]bool{}, behaviour: map[string]behaviour{},
 		earned: map[string]bool{}, commanded: map[string]bool{}, cookies: map[string]string{},
 	}

@@ -100,7 +100,7 @@ func routeAllToPrimary(t transition) Decision {
 	case !users.primaryTakesAll():
 		return t.unchanged()
 	default:
-		return setWeights(provider.Stable)(t)
+		return setWeights(provider.ToPrimary)(t)
 	}
 }
 

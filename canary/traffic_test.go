@@ -78,7 +78,7 @@ func TestTrafficSaysWhereUsersCanGo(t *testing.T) {
 			answers{canaryTrusted: true, canaryMayHaveUsers: true},
 		},
 		"nobody is on the canary": {
-			func(t *traffic) { t.weight, t.routes = 0, provider.Stable },
+			func(t *traffic) { t.weight, t.routes = 0, provider.ToPrimary },
 			answers{canaryTrusted: true, primaryTakesAll: true},
 		},
 		"a step was lost before its record": {
@@ -147,10 +147,10 @@ func TestMovesOfUsers(t *testing.T) {
 			wantActions: []Action{SetWeights{mirror}},
 		},
 		"nothing is written where nothing routes": {
-			move: setWeights(provider.Stable), edit: func(s *situation) { s.Plan.Routed = false },
+			move: setWeights(provider.ToPrimary), edit: func(s *situation) { s.Plan.Routed = false },
 		},
 		"users leave the canary": {
-			move: routeAllToPrimary, edit: func(*situation) {}, wantActions: []Action{SetWeights{provider.Stable}},
+			move: routeAllToPrimary, edit: func(*situation) {}, wantActions: []Action{SetWeights{provider.ToPrimary}},
 		},
 		"users stay on the only copy that answers": {
 			move: routeAllToPrimary, edit: func(s *situation) { s.Primary, s.Target = gone(v1), running(v3) }, wantWeight: 40,

@@ -17,7 +17,7 @@ import (
 // decrypting is how files that are encrypted for a key are decrypted.
 func decrypting(t *testing.T, key sops.AgeKey) Decrypt {
 	t.Helper()
-	d, err := (&decrypt.Services{}).New(t.Context(), map[string][]byte{"k.agekey": key.Private()}, decrypt.AllKeys, decrypt.Identity{})
+	d, err := (&decrypt.Services{}).New(t.Context(), map[string][]byte{"k.agekey": key.Private()}, decrypt.AllKeys, decrypt.Requester{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -106,8 +106,8 @@ type Observation struct {
 	Health *Health
 	// Failure is why the last action failed.
 	Failure *Failure
-	// News says that there is something to tell already.
-	News bool
+	// HasEvents says that there is something to tell already.
+	HasEvents bool
 }
 
 // Outcome is how far an apply came.

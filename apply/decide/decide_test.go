@@ -238,7 +238,7 @@ func TestWhatIsReported(t *testing.T) {
 			want: "Applied revision: main@sha1:1", wantAfter: time.Hour,
 		},
 		"ready after a change is": {
-			seen: func(o *Observation) { o.Health, o.News = &Health{}, true }, prev: state(nil),
+			seen: func(o *Observation) { o.Health, o.HasEvents = &Health{}, true }, prev: state(nil),
 			want: "Applied revision: main@sha1:1", wantAfter: time.Hour, wantHistory: meta.ReconciliationSucceededReason, wantEvents: 1,
 		},
 		"ready for the first time is": {

@@ -23,9 +23,9 @@ type Profile struct {
 	Owners schema.GroupKind
 	// FieldManager is the field manager of everything that is applied.
 	FieldManager string
-	// Overruled are field managers, by the beginning of their names, whose fields the
+	// OverriddenManagers are field managers, by the beginning of their names, whose fields the
 	// owners take over besides those of kubectl.
-	Overruled []string
+	OverriddenManagers []string
 	// NameLabel and NamespaceLabel are on every applied object and name its owner.
 	NameLabel, NamespaceLabel string
 	// Fields of the owner, named in messages: the one that allows to recreate objects,

@@ -129,7 +129,7 @@ func checking(o Observation) string {
 // is no news.
 func healthy(o Observation, s State, now time.Time) Decision {
 	s.Failed = ""
-	if o.Healthy && !o.News {
+	if o.Healthy && !o.HasEvents {
 		return ready(o, s, now, ReportedState{})
 	}
 	message := "Health check passed in " + round(now.Sub(s.HealthSince))
@@ -165,7 +165,7 @@ func ready(o Observation, s State, now time.Time, report ReportedState) Decision
 		next = resume
 	}
 	report.After = max(next.Sub(now), time.Millisecond)
-	if o.News || len(report.Events) > 0 || !o.Ready {
+	if o.HasEvents || len(report.Events) > 0 || !o.Ready {
 		report.History = meta.ReconciliationSucceededReason
 		report.Events = append(report.Events, Event{
 			Reason: meta.ReconciliationSucceededReason, CommitStatus: true,

@@ -33,7 +33,7 @@ var ErrDecrypt = errors.New("cannot decrypt")
 type Decrypter struct {
 	keys     *Keys
 	services *Services
-	who      Identity
+	who      Requester
 	// opened are the data keys that were asked for, by who encrypted them.
 	opened map[string]opened
 

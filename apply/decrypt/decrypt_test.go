@@ -38,7 +38,7 @@ func open(t *testing.T, services *Services, data map[string]string) *Decrypter {
 	for name, value := range data {
 		secret[name] = []byte(value)
 	}
-	d, err := services.New(t.Context(), secret, AllKeys, Identity{Kind: "Kustomization"})
+	d, err := services.New(t.Context(), secret, AllKeys, Requester{Kind: "Kustomization"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -359,12 +359,12 @@ func TestKeysThatCannotBeUsed(t *testing.T) {
 		"credentials that run things": {gcpCredentials, `{"type": "external_account", "credential_source": {"executable": {"command": ` +
 			`"hunter2"}}}`, `is of type "external_account"`},
 	} {
-		_, err := services.New(t.Context(), map[string][]byte{tc.key: []byte(tc.value)}, AllKeys, Identity{})
+		_, err := services.New(t.Context(), map[string][]byte{tc.key: []byte(tc.value)}, AllKeys, Requester{})
 		if !errors.Is(err, ErrKeys) || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	d, err := services.New(t.Context(), map[string][]byte{awsCredentials: []byte("hunter2"), vaultToken: []byte("t")}, AgeKeys, Identity{})
+	d, err := services.New(t.Context(), map[string][]byte{awsCredentials: []byte("hunter2"), vaultToken: []byte("t")}, AgeKeys, Requester{})
 	if err != nil || d.keys.vault != "" {
 		t.Errorf("of a Secret for all, only age keys count: %v", err)
 	}

@@ -19,7 +19,7 @@ func FuzzDecrypt(f *testing.F) {
 	} {
 		f.Add(key.Encrypt(f, sops.File{Name: name, Plain: plain}), name)
 	}
-	d, err := (&Services{}).New(f.Context(), map[string][]byte{"k.agekey": key.Private()}, AllKeys, Identity{})
+	d, err := (&Services{}).New(f.Context(), map[string][]byte{"k.agekey": key.Private()}, AllKeys, Requester{})
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -44,8 +44,8 @@ type Services struct {
 	Transport http.RoundTripper
 }
 
-// Identity is who asks a key service when the Secret has no credentials for it.
-type Identity struct {
+// Requester is who asks a key service when the Secret has no credentials for it.
+type Requester struct {
 	// Owner is the object whose files are decrypted, of the given kind.
 	Kind  string
 	Owner types.NamespacedName
@@ -56,7 +56,7 @@ type Identity struct {
 // New returns the decrypter of one build, with the keys in the data of a Secret, which
 // may be nil. ageOnly leaves all but the age keys out, of a Secret that stands for all
 // namespaces. The error is [ErrKeys].
-func (s *Services) New(ctx context.Context, data map[string][]byte, which Which, who Identity) (*Decrypter, error) {
+func (s *Services) New(ctx context.Context, data map[string][]byte, which Which, who Requester) (*Decrypter, error) {
 	quiet()
 	use := func(string) bool { return true }
 	if which == AgeKeys {

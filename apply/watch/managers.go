@@ -29,7 +29,7 @@ func FormerManagers(profile *decide.Profile) []ssa.FieldManager {
 		{Name: "before-first-apply", OperationType: metav1.ManagedFieldsOperationUpdate},
 		{Name: profile.FieldManager, OperationType: metav1.ManagedFieldsOperationUpdate},
 	}
-	for _, name := range append([]string{"kubectl"}, profile.Overruled...) {
+	for _, name := range append([]string{"kubectl"}, profile.OverriddenManagers...) {
 		managers = append(managers,
 			ssa.FieldManager{Name: name, OperationType: metav1.ManagedFieldsOperationApply},
 			ssa.FieldManager{Name: name, OperationType: metav1.ManagedFieldsOperationUpdate})

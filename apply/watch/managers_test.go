@@ -53,7 +53,7 @@ func TestWhoseFieldsAreTakenOver(t *testing.T) {
 
 func TestWhomTheOperatorOverrules(t *testing.T) {
 	overruling := *profile
-	overruling.Overruled = []string{"k9s", "node-fetch"}
+	overruling.OverriddenManagers = []string{"k9s", "node-fetch"}
 	o := NewObserver(&overruling)
 	for manager, want := range map[string]bool{"k9s": true, "k9s-edit": true, "node-fetch": true, "kubectl-edit": true, "helm": false} {
 		for _, how := range []metav1.ManagedFieldsOperationType{metav1.ManagedFieldsOperationApply, metav1.ManagedFieldsOperationUpdate} {

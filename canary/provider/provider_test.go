@@ -149,7 +149,7 @@ func TestWhoseCRDsAGroupNeeds(t *testing.T) {
 }
 
 func TestWeightsAddUp(t *testing.T) {
-	if diff := cmp.Diff(Weights{Primary: 80, Canary: 20}, Split(20)); diff != "" || Split(0) != Stable {
+	if diff := cmp.Diff(Weights{Primary: 80, Canary: 20}, Split(20)); diff != "" || Split(0) != ToPrimary {
 		t.Error(diff)
 	}
 }

@@ -9,8 +9,8 @@ type Weights struct {
 	Mirror          bool
 }
 
-// Stable sends every user to the primary.
-var Stable = Weights{Primary: 100}
+// ToPrimary sends every user to the primary.
+var ToPrimary = Weights{Primary: 100}
 
 // Split gives the canary its percentage and the primary the rest.
 func Split(canary int) Weights { return Weights{Primary: 100 - canary, Canary: canary} }

@@ -74,7 +74,7 @@ func (apisix) render(d draft, w provider.Weights) error {
 	return nil
 }
 
-func (apisix) reweigh(o *unstructured.Unstructured, c *flaggerv1.Canary, w provider.Weights) error {
+func (apisix) updateWeights(o *unstructured.Unstructured, c *flaggerv1.Canary, w provider.Weights) error {
 	_, primary, canary := c.ServiceNames()
 	weights, found := map[string]int{primary: w.Primary, canary: w.Canary}, 0
 	for _, rule := range object.List(o.Object, "spec", "http") {
@@ -130,7 +130,7 @@ func (apisix) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (pro
 			return w, nil
 		}
 	}
-	return provider.Stable, nil
+	return provider.ToPrimary, nil
 }
 
 func (apisix) release(live *unstructured.Unstructured, c *flaggerv1.Canary) error {
@@ -138,7 +138,8 @@ func (apisix) release(live *unstructured.Unstructured, c *flaggerv1.Canary) erro
 	for _, rule := range object.List(live.Object, "spec", "http") {
 		backends := object.List(rule, "backends")
 		if findEntry(backends, apisixBackend, primary) != nil || findEntry(backends, apisixBackend, canary) != nil {
-			object.Put(rule, []entry{apisixEntry(liveEntry(backends, apisixBackend, primary, canary), apex, provider.Stable.Primary)}, "backends")
+			object.Put(rule, []entry{apisixEntry(liveEntry(backends, apisixBackend, primary, canary), apex, provider.ToPrimary.Primary)},
+				"backends")
 		}
 	}
 	return nil

@@ -56,7 +56,7 @@ func (p contour) render(d draft, w provider.Weights) error {
 		routes = append(routes, contourRoute(d.canary, sameAs(ours, len(routes)), conditions, w))
 	}
 	if len(chosen) > 0 {
-		w = provider.Stable // for everybody who was not chosen
+		w = provider.ToPrimary // for everybody who was not chosen
 	}
 	everyone := []entry{{"prefix": contourPrefix(d.canary)}}
 	routes = append(routes, contourRoute(d.canary, sameAs(ours, len(routes)), everyone, w))
@@ -216,7 +216,7 @@ func (contour) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (pr
 		}
 		return w, nil
 	}
-	return provider.Stable, nil
+	return provider.ToPrimary, nil
 }
 
 func (contour) release(live *unstructured.Unstructured, c *flaggerv1.Canary) error {
@@ -227,7 +227,7 @@ func (contour) release(live *unstructured.Unstructured, c *flaggerv1.Canary) err
 	}
 	kept := ours[len(ours)-1]
 	e := liveEntry(object.List(kept, "services"), contourBackend, primary, canary)
-	object.Put(kept, []entry{contourEntry(c, e, apex, provider.Stable.Primary)}, "services")
+	object.Put(kept, []entry{contourEntry(c, e, apex, provider.ToPrimary.Primary)}, "services")
 	object.Put(live.Object, append([]entry{kept}, others...), "spec", "routes")
 	return nil
 }

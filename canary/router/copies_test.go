@@ -39,7 +39,7 @@ func TestARouteObjectOfSomebodyElseIsNotTakenForACopy(t *testing.T) {
 		} {
 			t.Run(by+" "+name, func(t *testing.T) {
 				tr := contract.New(t, by, contract.Cluster(t))
-				tr.Start(provider.Stable)
+				tr.Start(provider.ToPrimary)
 				for _, o := range copiesIn(tr) {
 					o.SetOwnerReferences(tc.owners)
 					if tc.spec != nil {

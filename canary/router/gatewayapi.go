@@ -56,7 +56,7 @@ func (g gatewayAPI) Reconcile(ctx context.Context, c *flaggerv1.Canary) error {
 		if w := weightsOf(live, c); w.Primary+w.Canary > 0 {
 			return w
 		}
-		return provider.Stable
+		return provider.ToPrimary
 	})
 }
 

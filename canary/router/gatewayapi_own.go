@@ -103,7 +103,7 @@ func (b backends) own(r rule, c *flaggerv1.Canary, w provider.Weights, chosen []
 		object.PutList(r, "backendRefs", []map[string]any{weigh(primary, w.Primary), weigh(canary, w.Canary)})
 		return []rule{r}, nil
 	}
-	object.PutList(r, "backendRefs", []map[string]any{weigh(primary, provider.Stable.Primary), weigh(canary, provider.Stable.Canary)})
+	object.PutList(r, "backendRefs", []map[string]any{weigh(primary, provider.ToPrimary.Primary), weigh(canary, provider.ToPrimary.Canary)})
 	if w.Canary == 0 {
 		return []rule{r}, nil
 	}

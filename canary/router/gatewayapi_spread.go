@@ -46,7 +46,7 @@ func spreadUsers(base rule, c *flaggerv1.Canary, w provider.Weights) ([]rule, er
 	case len(chosen) > 0:
 		object.PutList(weighted, "matches", narrow(object.List(base, "matches"), chosen, combine))
 		rest := without(base)
-		object.PutList(rest, "backendRefs", shares(c, provider.Stable.Primary, provider.Stable.Canary)[:1])
+		object.PutList(rest, "backendRefs", shares(c, provider.ToPrimary.Primary, provider.ToPrimary.Canary)[:1])
 		return []rule{without(weighted, "name"), rest}, nil
 	case bound && w.Canary == 0:
 		return append(dropCookies(weighted, s), weighted), nil

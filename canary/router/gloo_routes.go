@@ -38,7 +38,7 @@ func (glooFormat) render(d draft, w provider.Weights) error {
 	if len(matchers) > 0 {
 		chosen := glooRoute(d.canary, sameAs(ours, 0), w)
 		object.Put(chosen, matchers, "matchers")
-		routes, w = append(routes, chosen), provider.Stable
+		routes, w = append(routes, chosen), provider.ToPrimary
 	}
 	everyone := glooRoute(d.canary, sameAs(ours, len(routes)), w)
 	delete(everyone, "matchers")
@@ -93,7 +93,7 @@ func (glooFormat) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) 
 			return w, nil
 		}
 	}
-	return provider.Stable, nil
+	return provider.ToPrimary, nil
 }
 
 func (glooFormat) release(live *unstructured.Unstructured, c *flaggerv1.Canary) error {
@@ -112,7 +112,7 @@ func (glooFormat) release(live *unstructured.Unstructured, c *flaggerv1.Canary) 
 		}
 		if i == last {
 			e := liveEntry(object.List(route, "routeAction", "multi", "destinations"), glooBackend, names.primary, names.canary)
-			route["routeAction"] = entry{"multi": entry{"destinations": []any{glooEntry(c, e, names.primary, provider.Stable.Primary)}}}
+			route["routeAction"] = entry{"multi": entry{"destinations": []any{glooEntry(c, e, names.primary, provider.ToPrimary.Primary)}}}
 		}
 		kept = append(kept, route)
 	}

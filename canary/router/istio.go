@@ -61,7 +61,7 @@ func (i istio) Reconcile(ctx context.Context, c *flaggerv1.Canary) error {
 		if w := hostsOf(c).weightsOf(live, c); w.Primary+w.Canary > 0 {
 			return w
 		}
-		return provider.Stable
+		return provider.ToPrimary
 	})
 }
 

@@ -93,7 +93,7 @@ func virtualRoutes(c *flaggerv1.Canary, w provider.Weights) ([]rule, error) {
 	switch {
 	case len(chosen) > 0:
 		object.PutList(weighted, "match", narrow(object.List(base, "match"), chosen, replace))
-		object.PutList(base, "route", destinations(c, provider.Stable.Primary, provider.Stable.Canary)[:1])
+		object.PutList(base, "route", destinations(c, provider.ToPrimary.Primary, provider.ToPrimary.Canary)[:1])
 		return []rule{weighted, base}, nil
 	case bound && w.Canary == 0:
 		return append(dropMeshCookies(weighted, s), weighted), nil

@@ -62,7 +62,7 @@ func (kuma) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (provi
 	_, primary, canary := kumaTags(c)
 	w, ok := weightsIn(object.List(live.Object, "spec", "conf", "split"), kumaBackend, primary, canary)
 	if !ok {
-		return provider.Stable, nil
+		return provider.ToPrimary, nil
 	}
 	return w, nil
 }
@@ -73,7 +73,7 @@ func (kuma) release(live *unstructured.Unstructured, c *flaggerv1.Canary) error 
 	}
 	apex, primary, canary := kumaTags(c)
 	e := liveEntry(object.List(live.Object, "spec", "conf", "split"), kumaBackend, primary, canary)
-	object.Put(live.Object, []entry{kumaEntry(e, apex, provider.Stable.Primary)}, "spec", "conf", "split")
+	object.Put(live.Object, []entry{kumaEntry(e, apex, provider.ToPrimary.Primary)}, "spec", "conf", "split")
 	return nil
 }
 

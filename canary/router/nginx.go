@@ -44,10 +44,10 @@ func (n nginx) render(d draft, w provider.Weights) error {
 	if redirect(d.Unstructured, apex, canary) == 0 {
 		return notInIngress(d.canary, apex)
 	}
-	return n.reweigh(d.Unstructured, d.canary, w)
+	return n.updateWeights(d.Unstructured, d.canary, w)
 }
 
-func (n nginx) reweigh(o *unstructured.Unstructured, c *flaggerv1.Canary, w provider.Weights) error {
+func (n nginx) updateWeights(o *unstructured.Unstructured, c *flaggerv1.Canary, w provider.Weights) error {
 	annotations := o.GetAnnotations()
 	maps.DeleteFunc(annotations, func(key, _ string) bool { return n.mine(key) })
 	ours := map[string]string{n.canary: "true", n.canary + "-weight": strconv.Itoa(w.Canary)}
@@ -73,7 +73,7 @@ func (n nginx) mine(key string) bool { return strings.HasPrefix(key, n.canary) }
 func (n nginx) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (provider.Weights, error) {
 	annotations := live.GetAnnotations()
 	if annotations[n.canary] != "true" {
-		return provider.Stable, nil
+		return provider.ToPrimary, nil
 	}
 	_, header := annotations[n.canary+"-by-header"]
 	_, cookie := annotations[n.canary+"-by-cookie"]
@@ -82,7 +82,7 @@ func (n nginx) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (pr
 	}
 	weight, err := strconv.Atoi(annotations[n.canary+"-weight"])
 	if err != nil || weight < 0 || weight > 100 {
-		return provider.Stable, nil // so does ingress-nginx
+		return provider.ToPrimary, nil // so does ingress-nginx
 	}
 	return provider.Weights{Primary: 100 - weight, Canary: weight}, nil
 }

@@ -21,7 +21,7 @@ func (services) Reconcile(context.Context, *flaggerv1.Canary) error { return nil
 
 // Weights always finds every user on the primary.
 func (services) Weights(context.Context, *flaggerv1.Canary) (provider.Weights, error) {
-	return provider.Stable, nil
+	return provider.ToPrimary, nil
 }
 
 // SetWeights does nothing: there is nothing that could carry a weight.

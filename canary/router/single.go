@@ -46,8 +46,8 @@ type copyFormat interface {
 	// origin names that object, and originField the field that does.
 	origin(c *flaggerv1.Canary) object.Ref
 	originField() string
-	// reweigh changes nothing but the weights of a copy that is there.
-	reweigh(live *unstructured.Unstructured, c *flaggerv1.Canary, w provider.Weights) error
+	// updateWeights changes nothing but the weights of a copy that is there.
+	updateWeights(live *unstructured.Unstructured, c *flaggerv1.Canary, w provider.Weights) error
 	// isCopy reports whether an object that nobody owns is a copy for the canary.
 	isCopy(live *unstructured.Unstructured, c *flaggerv1.Canary) bool
 }
@@ -75,7 +75,7 @@ func (s singleObject) Supports(c *flaggerv1.Canary) error {
 func (s singleObject) Reconcile(ctx context.Context, c *flaggerv1.Canary) error {
 	return s.apply(ctx, c, func(d draft) (provider.Weights, error) {
 		if !d.made() {
-			return provider.Stable, nil
+			return provider.ToPrimary, nil
 		}
 		return s.weights(d.Unstructured, c)
 	})
@@ -98,7 +98,7 @@ func (s singleObject) SetWeights(ctx context.Context, c *flaggerv1.Canary, w pro
 		if err := s.checkCopy(o, c); err != nil {
 			return err
 		}
-		return format.reweigh(o, c, w)
+		return format.updateWeights(o, c, w)
 	})
 }
 

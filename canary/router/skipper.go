@@ -47,10 +47,10 @@ func (s skipper) render(d draft, w provider.Weights) error {
 	})
 	predicate := d.from.GetAnnotations()[skipperPredicate]
 	d.SetAnnotations(object.Merge(d.GetAnnotations(), map[string]string{skipperPredicate: predicate}))
-	return s.reweigh(d.Unstructured, d.canary, w)
+	return s.updateWeights(d.Unstructured, d.canary, w)
 }
 
-func (skipper) reweigh(o *unstructured.Unstructured, c *flaggerv1.Canary, w provider.Weights) error {
+func (skipper) updateWeights(o *unstructured.Unstructured, c *flaggerv1.Canary, w provider.Weights) error {
 	_, primary, canary := c.ServiceNames()
 	weights, err := json.Marshal(map[string]int{primary: w.Primary, canary: w.Canary})
 	if err != nil {
@@ -83,7 +83,7 @@ func (skipper) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (pr
 	_, primary, canary := c.ServiceNames()
 	annotations := live.GetAnnotations()
 	if slices.Contains(predicates(annotations[skipperPredicate]), skipperOff) {
-		return provider.Stable, nil
+		return provider.ToPrimary, nil
 	}
 	weights := map[string]any{}
 	if err := json.Unmarshal([]byte(annotations[skipperWeights]), &weights); err != nil {

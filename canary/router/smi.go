@@ -59,7 +59,7 @@ func (s smi) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (prov
 	_, primary, canary := c.ServiceNames()
 	w, ok := weightsIn(object.List(live.Object, "spec", "backends"), smiBackend, primary, canary)
 	if !ok {
-		return provider.Stable, nil
+		return provider.ToPrimary, nil
 	}
 	return w, nil
 }
@@ -67,7 +67,7 @@ func (s smi) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (prov
 func (s smi) release(live *unstructured.Unstructured, c *flaggerv1.Canary) error {
 	apex, primary, canary := c.ServiceNames()
 	e := liveEntry(object.List(live.Object, "spec", "backends"), smiBackend, primary, canary)
-	object.Put(live.Object, []entry{s.entry(e, apex, provider.Stable.Primary)}, "spec", "backends")
+	object.Put(live.Object, []entry{s.entry(e, apex, provider.ToPrimary.Primary)}, "spec", "backends")
 	return nil
 }
 

@@ -61,7 +61,7 @@ func (s singleObject) TakeOff(ctx context.Context, c *flaggerv1.Canary) error {
 			return err
 		}
 		if format, ok := s.routeFormat.(copyFormat); ok {
-			return format.reweigh(o, c, provider.Stable)
+			return format.updateWeights(o, c, provider.ToPrimary)
 		}
 		return leave(o, c)
 	})
@@ -79,12 +79,12 @@ func (i istio) TakeOff(ctx context.Context, c *flaggerv1.Canary) error {
 
 // TakeOff implements [Router]: a split is nothing but weights.
 func (k knative) TakeOff(ctx context.Context, c *flaggerv1.Canary) error {
-	return k.SetWeights(ctx, c, provider.Stable)
+	return k.SetWeights(ctx, c, provider.ToPrimary)
 }
 
 // TakeOff implements [Router]: nothing of a spec but its target is in a partition.
 func (r inPlace) TakeOff(ctx context.Context, c *flaggerv1.Canary) error {
-	return r.SetWeights(ctx, c, provider.Stable)
+	return r.SetWeights(ctx, c, provider.ToPrimary)
 }
 
 // TakeOff does nothing.
@@ -124,8 +124,8 @@ func (n copyNames) leave(value any) {
 	case []any:
 		primary, canary := n.backend(value, n.primary), n.backend(value, n.canary)
 		if primary != nil && canary != nil {
-			reweigh(primary, provider.Stable.Primary)
-			reweigh(canary, provider.Stable.Canary)
+			updateWeights(primary, provider.ToPrimary.Primary)
+			updateWeights(canary, provider.ToPrimary.Canary)
 			return
 		}
 		for _, child := range value {
@@ -134,8 +134,8 @@ func (n copyNames) leave(value any) {
 	}
 }
 
-// reweigh gives a backend a weight, as a text where it had one.
-func reweigh(backend entry, weight int) {
+// updateWeights gives a backend a weight, as a text where it had one.
+func updateWeights(backend entry, weight int) {
 	if _, ok := backend["weight"].(string); ok {
 		backend["weight"] = strconv.Itoa(weight)
 		return

@@ -49,7 +49,7 @@ func (traefik) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (pr
 	_, primary, canary := c.ServiceNames()
 	w, ok := weightsIn(object.List(live.Object, "spec", "weighted", "services"), traefikBackend, primary, canary)
 	if !ok {
-		return provider.Stable, nil
+		return provider.ToPrimary, nil
 	}
 	return w, nil
 }
@@ -57,6 +57,6 @@ func (traefik) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (pr
 func (traefik) release(live *unstructured.Unstructured, c *flaggerv1.Canary) error {
 	apex, primary, canary := c.ServiceNames()
 	e := liveEntry(object.List(live.Object, "spec", "weighted", "services"), traefikBackend, primary, canary)
-	object.Put(live.Object, []entry{traefikEntry(c, e, apex, provider.Stable.Primary)}, "spec", "weighted", "services")
+	object.Put(live.Object, []entry{traefikEntry(c, e, apex, provider.ToPrimary.Primary)}, "spec", "weighted", "services")
 	return nil
 }

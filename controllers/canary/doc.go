@@ -14,5 +14,5 @@
 // canary at rest costs nothing, but for the look at its primary now and then that a judge
 // learns from. Workloads, routes and the Canary itself are read
 // live: to decide on a status that was overtaken would take back what has been decided.
-// A deleted Canary gives back what it took by its finisher.
+// A deleted Canary gives back what it took by its reverter.
 package canary

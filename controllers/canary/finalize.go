@@ -17,8 +17,8 @@ import (
 	"github.com/sluice-cd/sluice/internal/reconciler"
 )
 
-// finisher gives back what a deleted canary took.
-type finisher struct {
+// reverter gives back what a deleted canary took.
+type reverter struct {
 	status    client.Client
 	workloads *workload.Manager
 	routing   *routing
@@ -34,18 +34,18 @@ func (r *Reconciler) Finalize(ctx context.Context, c *flaggerv1.Canary) error {
 		return nil
 	}
 	restoreProvider(c)
-	if err := r.finisher.enter(ctx, c, flaggerv1.CanaryPhaseTerminating); err != nil {
+	if err := r.reverter.enter(ctx, c, flaggerv1.CanaryPhaseTerminating); err != nil {
 		return err
 	}
 	r.stopMeasuring(c.UID)
-	if err := r.finisher.revert(ctx, c); err != nil {
+	if err := r.reverter.revert(ctx, c); err != nil {
 		return err
 	}
-	return r.finisher.enter(ctx, c, flaggerv1.CanaryPhaseTerminated)
+	return r.reverter.enter(ctx, c, flaggerv1.CanaryPhaseTerminated)
 }
 
 // revert makes the target serve its users again.
-func (f *finisher) revert(ctx context.Context, c *flaggerv1.Canary) error {
+func (f *reverter) revert(ctx context.Context, c *flaggerv1.Canary) error {
 	workloads, err := f.workloads.Observe(ctx, c)
 	if errors.Is(err, reconcile.TerminalError(nil)) {
 		// A target that could not be taken over needs nothing back; one that was, and is
@@ -80,7 +80,7 @@ func (f *finisher) revert(ctx context.Context, c *flaggerv1.Canary) error {
 }
 
 // enter shows how far the end of a canary is. The runner writes no status for such.
-func (f *finisher) enter(ctx context.Context, c *flaggerv1.Canary, phase flaggerv1.CanaryPhase) error {
+func (f *reverter) enter(ctx context.Context, c *flaggerv1.Canary, phase flaggerv1.CanaryPhase) error {
 	if c.Status.Phase == phase {
 		return nil
 	}

@@ -70,7 +70,7 @@ type Reconciler struct {
 	clock       clock.PassiveClock
 	observer    *observer
 	recorder    *statusRecorder
-	finisher    *finisher
+	reverter    *reverter
 	notifier    *notifier
 	contentions *contentions
 	metrics     *metrics

@@ -139,7 +139,7 @@ type routeDryRun struct {
 }
 
 // dryRunWeights make a router write all rules that it ever does.
-var dryRunWeights = []provider.Weights{provider.Stable, provider.Split(50)}
+var dryRunWeights = []provider.Weights{provider.ToPrimary, provider.Split(50)}
 
 // check returns what the API server refuses for good. Whatever else goes wrong is found
 // out again, and said, later.

@@ -158,7 +158,7 @@ func (r *Reconciler) assemble(p platform, opts reconciler.Options) ([]manager.Ru
 	}
 	r.recorder = &statusRecorder{clock: r.clock, routing: routing, transitions: transitions, metrics: r.metrics,
 		contentions: r.contentions, queries: queries, sampler: sampler, judges: judges}
-	r.finisher = &finisher{
+	r.reverter = &reverter{
 		status: live.workload, workloads: workloads, routing: routing, watcher: watcher, recorder: r.notifier,
 		clock: r.clock,
 	}

@@ -88,11 +88,11 @@ func TestAfterAFailureUsersAreOnlyLedBack(t *testing.T) {
 			refuses: -1, says: []string{errRoute.Error()},
 		},
 		"all users are led back": {
-			actions: []canary.Action{canary.EnsureRoute{}, notify, canary.SetWeights{Weights: provider.Stable}}, refuses: -1,
-			want: []provider.Weights{provider.Stable}, says: []string{errRoute.Error()},
+			actions: []canary.Action{canary.EnsureRoute{}, notify, canary.SetWeights{Weights: provider.ToPrimary}}, refuses: -1,
+			want: []provider.Weights{provider.ToPrimary}, says: []string{errRoute.Error()},
 		},
 		"both failures are told": {
-			actions: []canary.Action{canary.EnsureRoute{}, canary.SetWeights{Weights: provider.Stable}},
+			actions: []canary.Action{canary.EnsureRoute{}, canary.SetWeights{Weights: provider.ToPrimary}},
 			says:    []string{errRoute.Error(), "weight 0 is refused"},
 		},
 	}

@@ -102,7 +102,7 @@ func (d *Decryption) decrypting(ctx context.Context, k *kustomizev1.Kustomizatio
 	if k.Spec.Decryption == nil {
 		return build(nil)
 	}
-	who := decrypt.Identity{Kind: kustomizev1.KustomizationKind, Owner: keyOf(k), Account: k.Spec.Decryption.ServiceAccountName}
+	who := decrypt.Requester{Kind: kustomizev1.KustomizationKind, Owner: keyOf(k), Account: k.Spec.Decryption.ServiceAccountName}
 	if who.Account == "" {
 		who.Account = d.DefaultAccount
 	}

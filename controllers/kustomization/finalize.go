@@ -52,7 +52,7 @@ func (r *Reconciler) settleDeletion(ctx context.Context, k *kustomizev1.Kustomiz
 func (r *Reconciler) observeDeletion(k *kustomizev1.Kustomization) decide.Deletion {
 	seen := decide.Deletion{Policy: deletionPolicy(k), Timeout: k.GetTimeout()}
 	seen.Inventory, seen.Malformed = entriesOf(k)
-	if as := r.identity(k); as != (apply.Identity{}) {
+	if as := r.identity(k); as != (apply.Impersonation{}) {
 		seen.Account = as.Namespace + "/" + as.ServiceAccount
 	}
 	return seen

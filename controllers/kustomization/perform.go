@@ -76,7 +76,7 @@ func (r *Reconciler) apply(ctx context.Context, run *run) {
 		return
 	}
 	request := apply.Request{
-		Identity: r.identity(run.k), Objects: result.Objects, References: references(run.k), Rules: run.rules,
+		Impersonation: r.identity(run.k), Objects: result.Objects, References: references(run.k), Rules: run.rules,
 	}
 	if run.k.Spec.Force {
 		request.Recreate = apply.RecreateAll
@@ -107,7 +107,7 @@ func (r *Reconciler) apply(ctx context.Context, run *run) {
 	case changed != "":
 		run.inform(meta.ProgressingReason, changed)
 	}
-	run.seen.News = len(run.events) > 0
+	run.seen.HasEvents = len(run.events) > 0
 }
 
 // maxNamedObjects is of how many objects an error names the files.
@@ -186,7 +186,7 @@ func (r *Reconciler) prune(ctx context.Context, run *run, decision decide.Decisi
 	if pruned := apply.Log(changes); pruned != "" {
 		log.FromContext(ctx).Info("pruned", "objects", strings.Split(pruned, "\n"), "revision", run.artifact.Revision)
 		run.inform(meta.ProgressingReason, pruned)
-		run.seen.News = true
+		run.seen.HasEvents = true
 	}
 	if skipped := apply.NotPruned(changes); skipped != "" {
 		log.FromContext(ctx).Info("not pruned", "objects", strings.Split(skipped, "\n"), "revision", run.artifact.Revision)

@@ -56,9 +56,9 @@ type Reconciler struct {
 	// DefaultServiceAccount applies for Kustomizations that name none; "" is
 	// the controller itself.
 	DefaultServiceAccount string
-	// Overruled are field managers whose changes to applied objects are undone, besides
+	// OverriddenManagers are field managers whose changes to applied objects are undone, besides
 	// those of kubectl.
-	Overruled []string
+	OverriddenManagers []string
 	// AdditiveReadyExpr asks of a dependency with a readyExpr what is asked of others, too.
 	AdditiveReadyExpr bool
 	// Decryption decrypts.
@@ -95,7 +95,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 		r.KubeConfigs = &kubeconfig.Reader{Objects: r.live, Client: r.client, Clock: opts.Clock}
 	}
 	profile := *profile
-	profile.Overruled = r.Overruled
+	profile.OverriddenManagers = r.OverriddenManagers
 	informers, err := watch.New(mgr.GetConfig(), mgr.GetRESTMapper(), mgr.GetLogger().WithName("apply"), &profile)
 	if err != nil {
 		return err
@@ -176,15 +176,15 @@ func (r *Reconciler) buildInTheBackground() {
 }
 
 // identity is who applies for k.
-func (r *Reconciler) identity(k *kustomizev1.Kustomization) apply.Identity {
+func (r *Reconciler) identity(k *kustomizev1.Kustomization) apply.Impersonation {
 	name := k.Spec.ServiceAccountName
 	if name == "" {
 		name = r.DefaultServiceAccount
 	}
 	if name == "" {
-		return apply.Identity{}
+		return apply.Impersonation{}
 	}
-	return apply.Identity{Namespace: k.Namespace, ServiceAccount: name}
+	return apply.Impersonation{Namespace: k.Namespace, ServiceAccount: name}
 }
 
 func keyOf(obj client.Object) types.NamespacedName { return client.ObjectKeyFromObject(obj) }

@@ -43,7 +43,7 @@ func (u RefUpdate) command() protocol.Command {
 // refuse it. With several updates the remote does all or nothing, if it can.
 func (m *Mirror) Push(ctx context.Context, options map[string]string, updates ...RefUpdate) error {
 	p := push{options: options}
-	var chain []draft
+	var chain []localCommit
 	var s *store
 	for _, u := range updates {
 		if u.Old == u.New {
@@ -52,12 +52,12 @@ func (m *Mirror) Push(ctx context.Context, options map[string]string, updates ..
 		if s = m.storeOf(u.New); s == nil {
 			return fmt.Errorf("pushing to %s: %w: commit %s", m.remote, ErrMissing, u.New)
 		}
-		drafts, err := s.drafts(u.New)
+		commits, err := s.unpushed(u.New)
 		if err != nil {
 			return fmt.Errorf("pushing to %s: %w", m.remote, err)
 		}
-		if len(drafts) > len(chain) {
-			chain = drafts // updates of one push share their commits
+		if len(commits) > len(chain) {
+			chain = commits // updates of one push share their commits
 		}
 		p.commands = append(p.commands, u.command())
 	}
@@ -124,8 +124,8 @@ func outcome(commands []protocol.Command, refs map[string]plumbing.Hash, cause e
 	return cause
 }
 
-// packOf is the pack that carries a chain of drafts.
-func packOf(chain []draft) (io.Reader, error) {
+// packOf is the pack that carries a chain of local commits.
+func packOf(chain []localCommit) (io.Reader, error) {
 	if len(chain) == 1 {
 		return chain[0].pack.Raw(), nil
 	}

@@ -282,7 +282,7 @@ func TestKilledBeforeThePush(t *testing.T) {
 
 	m := open(t, dir, git.Remote{URL: repo.URL}) // the next process
 	if m.Has(made) || !m.Has(base) {
-		t.Errorf("has draft: %v, has base: %v", m.Has(made), m.Has(base))
+		t.Errorf("has the commit: %v, has base: %v", m.Has(made), m.Has(base))
 	}
 	if err := m.Push(t.Context(), nil, git.RefUpdate{Ref: "main", Old: base, New: made}); !errors.Is(err, git.ErrMissing) {
 		t.Errorf("pushing the forgotten commit: %v, want ErrMissing", err)

@@ -32,14 +32,14 @@ type store struct {
 	memory pack.TryMemory // nil has no bounds
 
 	mu    sync.RWMutex
-	packs []*pack.Pack            // newest first
-	tips  []plumbing.Hash         // commits that are here and at the remote
-	local map[plumbing.Hash]draft // commits that Write made and nobody pushed
-	bad   error                   // the first corruption seen
+	packs []*pack.Pack                  // newest first
+	tips  []plumbing.Hash               // commits that are here and at the remote
+	local map[plumbing.Hash]localCommit // commits that Write made and nobody pushed
+	bad   error                         // the first corruption seen
 }
 
-// draft is a commit that is only here, with the pack that Write made for it.
-type draft struct {
+// localCommit is a commit that is only here, with the pack that Write made for it.
+type localCommit struct {
 	base plumbing.Hash
 	pack *pack.Pack
 }
@@ -65,14 +65,14 @@ func createStore(dir string, memory pack.TryMemory) (*store, error) {
 			return nil, fmt.Errorf("making mirror: %w", err)
 		}
 	}
-	return &store{dir: dir, memory: memory, local: map[plumbing.Hash]draft{}}, nil
+	return &store{dir: dir, memory: memory, local: map[plumbing.Hash]localCommit{}}, nil
 }
 
 // openStore opens what an earlier process left in dir. A store without commits
 // was never finished, which is an error, as is any damage that can be seen from
 // the outside.
 func openStore(dir string, memory pack.TryMemory) (*store, error) {
-	s := &store{dir: dir, memory: memory, local: map[plumbing.Hash]draft{}}
+	s := &store{dir: dir, memory: memory, local: map[plumbing.Hash]localCommit{}}
 	data, err := os.ReadFile(filepath.Join(dir, shallowFile))
 	if err != nil {
 		return nil, fmt.Errorf("opening mirror: %w", err)
@@ -222,8 +222,8 @@ func (s *store) addTip(commit plumbing.Hash) error {
 	return nil
 }
 
-// addDraft records a commit that exists only here.
-func (s *store) addDraft(commit plumbing.Hash, d draft) {
+// addUnpushed records a commit that exists only here.
+func (s *store) addUnpushed(commit plumbing.Hash, d localCommit) {
 	s.add(d.pack)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -232,13 +232,13 @@ func (s *store) addDraft(commit plumbing.Hash, d draft) {
 	}
 }
 
-// drafts returns the commits from one that Write made back to the one that the
+// unpushed returns the commits from one that Write made back to the one that the
 // remote has, or to the first; none when the remote has it itself. ErrMissing means that the
 // commit is unknown.
-func (s *store) drafts(commit plumbing.Hash) ([]draft, error) {
+func (s *store) unpushed(commit plumbing.Hash) ([]localCommit, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	var chain []draft
+	var chain []localCommit
 	for !commit.IsZero() && !slices.Contains(s.tips, commit) {
 		d, ok := s.local[commit]
 		if !ok {

@@ -48,7 +48,7 @@ func (m *Mirror) Write(ctx context.Context, base plumbing.Hash, changes map[stri
 	if root == from.commit.TreeHash.String() {
 		return base, nil
 	}
-	return w.draft(s, base, root, commit)
+	return w.keep(s, base, root, commit)
 }
 
 // WriteFirst makes a commit without parents that has these files alone: the first of a
@@ -68,11 +68,11 @@ func (m *Mirror) WriteFirst(ctx context.Context, files map[string][]byte, commit
 	if err != nil {
 		return plumbing.ZeroHash, fmt.Errorf("writing commit: %w", err)
 	}
-	return w.draft(s, plumbing.ZeroHash, root, commit)
+	return w.keep(s, plumbing.ZeroHash, root, commit)
 }
 
-// draft keeps a commit in the mirror.
-func (w *writer) draft(s *store, base plumbing.Hash, root string, commit CommitInfo) (plumbing.Hash, error) {
+// keep keeps a commit in the mirror.
+func (w *writer) keep(s *store, base plumbing.Hash, root string, commit CommitInfo) (plumbing.Hash, error) {
 	made, err := w.commit(base, root, commit)
 	if err != nil {
 		return plumbing.ZeroHash, fmt.Errorf("writing commit: %w", err)
@@ -81,7 +81,7 @@ func (w *writer) draft(s *store, base plumbing.Hash, root string, commit CommitI
 	if err != nil {
 		return plumbing.ZeroHash, err
 	}
-	s.addDraft(made, draft{base: base, pack: p})
+	s.addUnpushed(made, localCommit{base: base, pack: p})
 	return made, nil
 }
 

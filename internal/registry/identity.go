@@ -21,19 +21,19 @@ const genericProvider = "generic"
 
 func (s Spec) isGeneric() bool { return s.Provider == "" || s.Provider == genericProvider }
 
-// Identity is what credentials of a cloud are asked for with. Whose identity that
+// CloudIdentity is what credentials of a cloud are asked for with. Whose identity that
 // is depends on the feature gate ObjectLevelWorkloadIdentity: when it is on, that
 // of spec.serviceAccountName or of the default service account of the flags; else
 // that of the controller itself.
-type Identity struct {
+type CloudIdentity struct {
 	// Client reads ServiceAccounts and makes tokens for them.
 	Client client.Client
 	// Tokens keeps credentials until most of their life is over; nil keeps none.
 	Tokens *cache.TokenCache
 }
 
-// WithIdentity lets objects use spec.provider.
-func WithIdentity(identity Identity) Option {
+// WithCloudIdentity lets objects use spec.provider.
+func WithCloudIdentity(identity CloudIdentity) Option {
 	return func(c *Client) { c.identity = &identity }
 }
 
@@ -114,7 +114,7 @@ func (c *Client) readAccess(ctx context.Context, reader client.Reader, spec Spec
 	return access, nil
 }
 
-func (i *Identity) options(spec Spec, access Access) []auth.Option {
+func (i *CloudIdentity) options(spec Spec, access Access) []auth.Option {
 	options := []auth.Option{
 		auth.WithClient(i.Client),
 		auth.WithServiceAccountNamespace(spec.Namespace),

@@ -31,7 +31,7 @@ func identified(t *testing.T) *Client {
 	}
 	plain := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "plain"}}
 	accounts := fake.NewClientBuilder().WithObjects(plain).Build()
-	return newClient(t, WithIdentity(Identity{Client: accounts, Tokens: tokens}))
+	return newClient(t, WithCloudIdentity(CloudIdentity{Client: accounts, Tokens: tokens}))
 }
 
 // objectLevel turns the feature gate on for one test.

@@ -74,7 +74,7 @@ var retries = remote.Backoff{Duration: 200 * time.Millisecond, Factor: 3, Jitter
 type Client struct {
 	clock    clock.PassiveClock
 	metrics  *hostMetrics
-	identity *Identity
+	identity *CloudIdentity
 	guard    *outbound.Guard
 	tagged   func(tag string)
 

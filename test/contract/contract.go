@@ -40,10 +40,10 @@ func Run(t *testing.T, name string, fixture func(*testing.T) *Fixture) {
 
 // movesNobody is the contract of a provider without routes.
 func movesNobody(t *Fixture) {
-	for _, w := range []provider.Weights{{Primary: 80, Canary: 20}, {Canary: 100}, provider.Stable} {
+	for _, w := range []provider.Weights{{Primary: 80, Canary: 20}, {Canary: 100}, provider.ToPrimary} {
 		t.Set(w)
 		t.Must(t.Reconcile(t.Context(), t.Canary))
-		t.Wants(provider.Stable)
+		t.Wants(provider.ToPrimary)
 	}
 	t.Must(t.Finalize(t.Context(), t.Canary))
 	if objects := t.Objects(t.Canary); len(objects) > 0 {

@@ -150,7 +150,7 @@ func (w *wiring) registries() (*registry.Client, error) {
 		return w.registry, nil
 	}
 	w.registry = registry.NewClient(w.clock,
-		registry.WithIdentity(registry.Identity{Client: w.mgr.GetClient(), Tokens: w.tokens}), registry.WithGuard(w.guard),
+		registry.WithCloudIdentity(registry.CloudIdentity{Client: w.mgr.GetClient(), Tokens: w.tokens}), registry.WithGuard(w.guard),
 		registry.WithTagged(func(tag string) { w.tagged.Wake(ocirepository.Followed(tag)) }))
 	return w.registry, metrics.Registry.Register(w.registry)
 }
@@ -265,7 +265,7 @@ func (w *wiring) kustomize() error {
 	}
 	kustomizations := &kustomization.Reconciler{
 		Opener: w.opener(), NoCrossNamespaceRefs: w.flags.noCrossNamespace,
-		DefaultServiceAccount: w.flags.defaultServiceAccount, Builder: builder, Overruled: w.flags.overrideManagers,
+		DefaultServiceAccount: w.flags.defaultServiceAccount, Builder: builder, OverriddenManagers: w.flags.overrideManagers,
 		AdditiveReadyExpr: w.flags.identity.enabled(additiveReadyExpr),
 		KubeConfigs:       w.kubeConfigs(),
 		Decryption: kustomization.Decryption{

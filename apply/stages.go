@@ -31,22 +31,22 @@ type object struct {
 // isSecret reports whether what others say about the object may quote secret values.
 func (o *object) isSecret() bool { return o.id.Kind == "Secret" && o.id.Group == "" }
 
-// wave is a group of objects that do not need one another, after everything
+// stage is a group of objects that do not need one another, after everything
 // that they do need.
-type wave struct {
+type stage struct {
 	objects []*object
-	// gate holds later waves back until these objects are established.
+	// gate holds later stages back until these objects are established.
 	gate bool
 }
 
-// The waves, in order.
+// The stages, in order.
 const (
 	definitions   = iota // CRDs, Namespaces, ClusterRoles
 	classes              // StorageClass, IngressClass, ...
 	configuration        // what workloads fail to start without
 	workloads
 	webhooks // which would otherwise meet the objects that serve them
-	waves
+	stages
 )
 
 // configurationKinds are the kinds that upstream applies before workloads.
@@ -55,7 +55,7 @@ var configurationKinds = map[string]bool{
 	"ConfigMap": true, "Secret": true, "LimitRange": true, "PersistentVolume": true, "PersistentVolumeClaim": true,
 }
 
-func waveOf(u *unstructured.Unstructured) int {
+func stageOf(u *unstructured.Unstructured) int {
 	switch {
 	case ssautil.IsClusterDefinition(u):
 		return definitions
@@ -69,23 +69,23 @@ func waveOf(u *unstructured.Unstructured) int {
 	return workloads
 }
 
-// sortIntoWaves prepares the objects of an owner and sorts them into waves.
-func sortIntoWaves(profile *decide.Profile, owner decide.Owner, req Request) ([]wave, error) {
+// sortIntoStages prepares the objects of an owner and sorts them into stages.
+func sortIntoStages(profile *decide.Profile, owner decide.Owner, req Request) ([]stage, error) {
 	if err := normalize.UnstructuredList(req.Objects); err != nil {
 		return nil, err
 	}
 	ssautil.SetCommonMetadata(req.Objects, req.Labels, req.Annotations)
 	ssautil.SetCommonMetadata(req.Objects, profile.Labels(owner), nil)
 	sort.Sort(ssa.SortableUnstructureds(req.Objects))
-	var planned [waves]wave
+	var planned [stages]stage
 	for _, u := range req.Objects {
 		ssautil.RemoveCABundleFromCRD(u)
 		leaveAggregatedRules(u)
-		i := waveOf(u)
+		i := stageOf(u)
 		planned[i].objects = append(planned[i].objects, &object{Unstructured: u})
 		planned[i].gate = i <= classes
 	}
-	var used []wave
+	var used []stage
 	for _, w := range planned {
 		if len(w.objects) > 0 {
 			used = append(used, w)
@@ -107,9 +107,9 @@ func leaveAggregatedRules(u *unstructured.Unstructured) {
 	}
 }
 
-// resolve finds out where the wave's objects live, and encodes them. It is done
-// wave by wave, for a definition may be what makes a later kind known.
-func (w wave) resolve(c *client, profile *decide.Profile) error {
+// resolve finds out where the stage's objects live, and encodes them. It is done
+// stage by stage, for a definition may be what makes a later kind known.
+func (w stage) resolve(c *client, profile *decide.Profile) error {
 	for _, o := range w.objects {
 		gvk := o.GroupVersionKind()
 		mapping, err := c.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)

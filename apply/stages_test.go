@@ -47,18 +47,18 @@ func TestRulesThatTheControlPlaneFillsInAreLeftToIt(t *testing.T) {
 			if tc.rule != nil {
 				u.Object["aggregationRule"] = tc.rule
 			}
-			waves, err := sortIntoWaves(profile, profile.Owner("flux-system", "apps"), Request{Objects: []*unstructured.Unstructured{u}})
+			stages, err := sortIntoStages(profile, profile.Owner("flux-system", "apps"), Request{Objects: []*unstructured.Unstructured{u}})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, got := waves[0].objects[0].Object["rules"]; got != tc.want {
+			if _, got := stages[0].objects[0].Object["rules"]; got != tc.want {
 				t.Errorf("rules are applied: %v", got)
 			}
 		})
 	}
 }
 
-func TestObjectsAreAppliedInWaves(t *testing.T) {
+func TestObjectsAreAppliedInStages(t *testing.T) {
 	req := Request{
 		Labels: map[string]string{"team": "a"},
 		Objects: []*unstructured.Unstructured{
@@ -72,12 +72,12 @@ func TestObjectsAreAppliedInWaves(t *testing.T) {
 			unstructuredOf("apiextensions.k8s.io/v1", "CustomResourceDefinition", "things.example.com"),
 		},
 	}
-	waves, err := sortIntoWaves(profile, profile.Owner("flux-system", "apps"), req)
+	stages, err := sortIntoStages(profile, profile.Owner("flux-system", "apps"), req)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var got []string
-	for _, w := range waves {
+	for _, w := range stages {
 		var kinds []string
 		for _, o := range w.objects {
 			kinds = append(kinds, o.GetKind())
@@ -96,7 +96,7 @@ func TestObjectsAreAppliedInWaves(t *testing.T) {
 		"Deployment Thing", "ValidatingWebhookConfiguration",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("waves (-want +got):\n%s", diff)
+		t.Errorf("stages (-want +got):\n%s", diff)
 	}
 }
 
@@ -160,7 +160,7 @@ func TestExplain(t *testing.T) {
 		},
 	}
 	e := newTestEnv(t)
-	e.set.identity = Identity{Namespace: "ns", ServiceAccount: "deployer"}
+	e.set.identity = Impersonation{Namespace: "ns", ServiceAccount: "deployer"}
 	a := &applier{set: e.set}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
