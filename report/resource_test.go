@@ -20,7 +20,9 @@ func TestAResourceIsReadByWhatAllKindsHave(t *testing.T) {
 		"a source": {
 			"{kind: Bucket, metadata: {name: a, namespace: apps}, status: {artifact: {revision: 'sha256:1'}, conditions: " +
 				"[{type: Other, status: 'True'}, {type: Ready, status: 'True', reason: Succeeded, message: stored}]}}",
-			report.Resource{Kind: "Bucket", Namespace: "apps", Name: "a", Revision: "sha256:1", Ready: "True", Reason: "Succeeded", Message: "stored"},
+			report.Resource{
+				Kind: "Bucket", Namespace: "apps", Name: "a", Revision: "sha256:1", Ready: "True", Reason: "Succeeded", Message: "stored",
+			},
 		},
 		"a Kustomization that is suspended": {
 			"{kind: Kustomization, metadata: {name: a}, spec: {suspend: true}, status: {lastAppliedRevision: 'main@sha1:1'}}",

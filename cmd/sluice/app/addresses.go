@@ -14,7 +14,9 @@ import (
 
 // listens are the addresses that the process is going to listen on, by flag.
 func (f *flags) listens() map[string]string {
-	on := map[string]string{"--metrics-addr": f.metricsAddr, "--health-addr": f.healthAddr, "--pprof-addr": f.pprofAddr, "--ui-addr": f.page.addr}
+	on := map[string]string{
+		"--metrics-addr": f.metricsAddr, "--health-addr": f.healthAddr, "--pprof-addr": f.pprofAddr, "--ui-addr": f.page.addr,
+	}
 	if f.serves("source") {
 		on["--storage-addr"] = f.storageAddr
 	}

@@ -58,7 +58,8 @@ var trees = map[string]map[string]string{
 		"components/kustomization.yaml": "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\npatches: [{path: patch.yaml}]\n",
 		"components/patch.yaml":         "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {revisionHistoryLimit: 2}\n",
 		"app/kustomization.yaml": "resources: [../base]\ncomponents: [../components]\nnameSuffix: -1\n" +
-			"configMapGenerator: [{name: config, literals: [a=b], files: [file.txt]}]\nsecretGenerator: [{name: token, literals: [password=hunter2]}]\n",
+			"configMapGenerator: [{name: config, literals: [a=b], files: [file.txt]}]\n" +
+			"secretGenerator: [{name: token, literals: [password=hunter2]}]\n",
 		"app/file.txt": "some ${COLOUR}\ntext\n",
 	},
 	"what SOPS encrypted": {
@@ -70,7 +71,8 @@ var trees = map[string]map[string]string{
 	"kinds of all sorts": {
 		"app/all.yaml": "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n---\n" +
 			"apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: things.example.com}\n" +
-			"spec: {group: example.com, names: {kind: Thing, plural: things}, scope: Namespaced, versions: [{name: v1, served: true, storage: true, " +
+			"spec: {group: example.com, names: {kind: Thing, plural: things}, " +
+			"scope: Namespaced, versions: [{name: v1, served: true, storage: true, " +
 			"schema: {openAPIV3Schema: {type: object}}}]}\n---\n" +
 			"apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: t, annotations: {kustomize.toolkit.fluxcd.io/substitute: disabled}}\n" +
 			"spec: {text: \"${COLOUR}\", number: 1.50, none: null, empty: {}}\n---\n" +
