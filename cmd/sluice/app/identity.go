@@ -51,7 +51,7 @@ func (f *identityFlags) register(set *pflag.FlagSet) {
 		"services for Kustomizations whose spec.decryption names none, with the feature "+auth.FeatureGateObjectLevelWorkloadIdentity)
 	set.StringVar(&f.kubeConfigAccount, "default-kubeconfig-service-account", "", "service account of each namespace by whose cloud "+
 		"identity clusters are reached whose spec.kubeConfig.configMapRef names none, with the feature "+
-			auth.FeatureGateObjectLevelWorkloadIdentity)
+		auth.FeatureGateObjectLevelWorkloadIdentity)
 	set.BoolVar(&f.insecureTLS, "insecure-kubeconfig-tls", false, "accept kubeconfigs of objects with insecure-skip-tls-verify")
 	set.StringVar(&f.ageSecret, "sops-age-secret", "", "Secret in --namespace with age keys (*.agekey) for Kustomizations "+
 		"whose spec.decryption names no Secret")

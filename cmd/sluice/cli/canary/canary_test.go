@@ -54,7 +54,7 @@ func TestRowsOfCanaries(t *testing.T) {
 			c.Spec.Analysis.StepWeight, c.Spec.Analysis.Iterations = 0, 5
 			c.Status.CanaryWeight, c.Status.Iterations = 0, 3
 		}, "apps podinfo Progressing 0 podinfo:6.1.0 +1 3/6 1/3  5m bbbbbbb"},
-		"a spec that is refused": {func(c *flaggerv1.Canary) { c.Spec.Analysis.Interval = "1mx" },
+		"a spec that is refused": {func(c *flaggerv1.Canary) { c.Spec.Analysis.Metrics = unreadable },
 			"apps podinfo Progressing 40 podinfo:6.1.0 +1  1/3  5m bbbbbbb"},
 		"never looked at": {func(c *flaggerv1.Canary) { c.Status = flaggerv1.CanaryStatus{} }, "apps podinfo  0   0/3   "},
 		"pinned by digest": {func(c *flaggerv1.Canary) { c.Status.History[0].Images = []string{"x/y@sha256:0123456789"} },
@@ -226,3 +226,6 @@ func TestScreenRedrawsInPlaceAndNeverWraps(t *testing.T) {
 		t.Errorf("%d lines do not fit into 3", len(short))
 	}
 }
+
+// unreadable are metrics with an interval that is none.
+var unreadable = []flaggerv1.CanaryMetric{{Name: "lag", Interval: "1mm"}}
