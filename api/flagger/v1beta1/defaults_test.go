@@ -35,10 +35,12 @@ func TestIntervalIsReadAsWritten(t *testing.T) {
 		want     time.Duration
 		wantErr  bool
 	}{
-		"no analysis gives the default":           {nil, DefaultAnalysisInterval, false},
-		"no interval gives the default":           {&CanaryAnalysis{}, DefaultAnalysisInterval, false},
-		"a short interval is not raised here":     {&CanaryAnalysis{Interval: "2s"}, 2 * time.Second, false},
-		"what the open pattern let in is refused": {&CanaryAnalysis{Interval: "1mx"}, 0, true},
+		"no analysis gives the default":       {nil, DefaultAnalysisInterval, false},
+		"no interval gives the default":       {&CanaryAnalysis{}, DefaultAnalysisInterval, false},
+		"a short interval is not raised here": {&CanaryAnalysis{Interval: "2s"}, 2 * time.Second, false},
+		"what the open pattern let in gives the default, as with Flagger, and an error to tell": {
+			&CanaryAnalysis{Interval: "1mx"}, DefaultAnalysisInterval, true,
+		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -52,6 +52,6 @@ func TestAlert(t *testing.T) {
 			not: []string{"status:"},
 		},
 		{does: "delete alert", run: "delete alert all -s", err: []string{"✔ alert deleted"}},
-		{does: "delete alert-provider", run: "delete alert-provider room -s", err: []string{"✔ provider deleted"}},
+		{does: "delete alert-provider", run: "delete alert-provider room -s", err: []string{"✔ alert provider deleted"}},
 	})
 }

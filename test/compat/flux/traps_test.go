@@ -117,7 +117,7 @@ func TestKindsThatNobodyServesAreAnError(t *testing.T) {
 	t.Parallel()
 	s := newStory(t, "flux-unserved")
 	var steps []step
-	for _, kind := range []string{"sources helm", "sources chart", "helmreleases", "alerts", "alert-providers"} {
+	for _, kind := range []string{"sources helm", "sources chart", "helmreleases"} {
 		steps = append(steps, step{does: kind, run: "get " + kind, code: 1, err: []string{"no matches for"}})
 	}
 	s.tell(t, append(steps, step{does: "all that there is", run: "get all"}))

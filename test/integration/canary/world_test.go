@@ -11,11 +11,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -24,6 +26,8 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	canaryctrl "github.com/sluice-cd/sluice/controllers/canary"
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/notify/alert"
+	"github.com/sluice-cd/sluice/notify/outbox"
 	"github.com/sluice-cd/sluice/test/harness"
 )
 
@@ -75,6 +79,10 @@ func newCanaryWorld(t *testing.T, log *eventLog) *canaryWorld {
 	wired.REST = rest.CopyConfig(pg.REST)
 	wired.REST.Wrap(w.wire.wrap)
 	w.start = func() {
+		messages, err := outbox.Open(t.TempDir(), clock.RealClock{}, logr.Discard())
+		if err != nil {
+			t.Fatal(err)
+		}
 		w.stop = wired.Serve(t, func(mgr ctrl.Manager, opts reconciler.Options) error {
 			opts.Recorder = log
 			r := &canaryctrl.Reconciler{
@@ -82,6 +90,7 @@ func newCanaryWorld(t *testing.T, log *eventLog) *canaryWorld {
 				MetricsServer: w.metrics.URL,
 				MinInterval:   time.Millisecond,
 				Registry:      prometheus.NewRegistry(),
+				Alerts:        alert.Options{Outbox: messages},
 			}
 			return r.SetupWithManager(mgr, opts)
 		}, w.namespace)

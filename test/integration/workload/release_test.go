@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	appsv1 "k8s.io/api/apps/v1"
@@ -19,6 +20,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -27,6 +29,8 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	canaryctrl "github.com/sluice-cd/sluice/controllers/canary"
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/notify/alert"
+	"github.com/sluice-cd/sluice/notify/outbox"
 	"github.com/sluice-cd/sluice/test/harness"
 )
 
@@ -54,8 +58,10 @@ func (w *world) must(err error) {
 // serve starts the controller, once the CRDs of the test are there.
 func (w *world) serve() {
 	w.Helper()
+	messages, err := outbox.Open(w.TempDir(), clock.RealClock{}, logr.Discard())
+	w.must(err)
 	w.p.Serve(w.T, func(mgr ctrl.Manager, opts reconciler.Options) error {
-		r := &canaryctrl.Reconciler{MinInterval: time.Millisecond, Registry: prometheus.NewRegistry()}
+		r := &canaryctrl.Reconciler{MinInterval: time.Millisecond, Registry: prometheus.NewRegistry(), Alerts: alert.Options{Outbox: messages}}
 		return r.SetupWithManager(mgr, opts)
 	}, w.namespace)
 }
