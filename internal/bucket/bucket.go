@@ -236,7 +236,7 @@ func read(from io.Reader, o Object) ([]byte, error) {
 	case err != nil:
 		return nil, err
 	case int64(len(data)) > o.Size:
-		return nil, fmt.Errorf("%w: more than %d bytes came, as were listed", ErrTooLarge, o.Size)
+		return nil, fmt.Errorf("%w: more than %d bytes came", ErrChanged, o.Size)
 	case int64(len(data)) < o.Size:
 		return nil, fmt.Errorf("%w: %d bytes came instead of %d", ErrChanged, len(data), o.Size)
 	}
