@@ -43,8 +43,6 @@ var (
 	ErrCredentials = errors.New("unusable credentials")
 	// ErrChanged means that an object is there no more as it was listed.
 	ErrChanged = errors.New("the object has changed since it was listed")
-	// ErrTooLarge means that an object is longer than was said.
-	ErrTooLarge = errors.New("the object is too large")
 )
 
 // Object is one of a listing.
@@ -64,7 +62,7 @@ type Bucket interface {
 	// List calls each for all objects whose key begins with prefix, until that fails.
 	List(ctx context.Context, prefix string, each func(Object) error) error
 	// Get reads an object as it was listed. It is an error that is [ErrChanged] if that is
-	// there no more, and [ErrTooLarge] if it is longer than its size.
+	// there no more, or has another size.
 	Get(ctx context.Context, object Object) ([]byte, error)
 	// Find is the object of a key; false if there is none.
 	Find(ctx context.Context, key string) (Object, bool, error)
