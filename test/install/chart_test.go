@@ -226,6 +226,15 @@ func normal(o *unstructured.Unstructured) *unstructured.Unstructured {
 	return o
 }
 
+// Who may impersonate users can do what any of them may: a chart without need of it does not grant it.
+func TestNobodyIsImpersonatedWithoutAProvider(t *testing.T) {
+	for object := range render(t, page()...) {
+		if strings.Contains(object, "impersonate") {
+			t.Errorf("renders %s", object)
+		}
+	}
+}
+
 // page are values with the web page, and more.
 func page(more ...string) []string {
 	return set(append([]string{"ui.enabled=true", "ui.url=https://sluice.example.com"}, more...)...)
