@@ -34,11 +34,16 @@ func (p *Playground) StartFlux(ctx context.Context, name, namespace, dir string)
 			args = append(args, "--storage-addr="+addr, "--storage-adv-addr="+addr, "--storage-path="+filepath.Join(dir, "artifacts"))
 		}
 	}
-	if err := os.MkdirAll(filepath.Join(dir, "artifacts"), 0o755); err != nil {
-		return nil, err
+	// At its start kustomize-controller empties the folder for temporary files of what looks
+	// like its own, also of one that runs beside it.
+	temporary := filepath.Join(dir, "tmp")
+	for _, folder := range []string{filepath.Join(dir, "artifacts"), temporary} {
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			return nil, err
+		}
 	}
 	flux := NewProcess(bin, filepath.Join(dir, name+".log"), args...)
-	flux.env = append(flux.env, "KUBECONFIG="+p.Kubeconfig, "RUNTIME_NAMESPACE="+namespace, "TUF_ROOT="+dir)
+	flux.env = append(flux.env, "KUBECONFIG="+p.Kubeconfig, "RUNTIME_NAMESPACE="+namespace, "TUF_ROOT="+dir, "TMPDIR="+temporary)
 	return flux, flux.Launch()
 }
 
