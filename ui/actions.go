@@ -55,6 +55,10 @@ func (s *Server) act(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, fmt.Sprintf("the request cannot be read: %v", err))
 		return
 	}
+	if len(asked.Reason) > command.MaxReason {
+		refuse(w, http.StatusBadRequest, fmt.Sprintf("the reason has more than %d bytes", command.MaxReason))
+		return
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
 	defer cancel()
 	v := viewOf(r)
@@ -127,6 +131,9 @@ func (v *view) carryOut(ctx context.Context, asked Action, clk clock.WithTicker)
 	if asked.Kind == sluicev1.PipelineKind && (asked.Stage != "" || asked.Verb == string(sluicev1.CommandLift)) {
 		return v.carryOutStage(ctx, who, asked)
 	}
+	if asked.Stage != "" || asked.Bundle != "" {
+		return &badRequestError{errors.New("only a Pipeline has stages and bundles")}
+	}
 	switch asked.Verb {
 	case "reconcile":
 		return who.Reconcile(ctx, kind.GroupVersionKind, key)
@@ -160,8 +167,6 @@ func (v *view) carryOutStage(ctx context.Context, who command.Person, asked Acti
 		return fmt.Errorf("%w: %q of a stage", errUnknownVerb, asked.Verb)
 	case verb.needsReason && asked.Reason == "":
 		return &badRequestError{errors.New("say why: whoever looks at the pipeline later wants to know")}
-	case len(asked.Reason) > command.MaxReason:
-		return &badRequestError{fmt.Errorf("the reason has more than %d bytes", command.MaxReason)}
 	}
 	var p sluicev1.Pipeline
 	if err := v.client.Get(ctx, client.ObjectKey{Namespace: asked.Namespace, Name: asked.Name}, &p); err != nil {

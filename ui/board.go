@@ -20,8 +20,8 @@ import (
 // settling is how long changes are collected before lanes are computed anew: a rollout changes many objects at once.
 const settling = 150 * time.Millisecond
 
-// maxTouched bounds the objects that a reader of the stream is still to be told of; with more of them it is told that
-// everything has changed.
+// maxTouched bounds the objects that a reader of the stream is still to be told of; with more of them the stream ends, and
+// its client asks anew.
 const maxTouched = 2000
 
 // boards are those that somebody reads: users who may see the same share one.
@@ -78,6 +78,7 @@ type reader struct {
 	mu      sync.Mutex
 	sent    map[string]json.RawMessage
 	touched map[report.ObjectReference]struct{}
+	overrun bool // more than touched has
 }
 
 // join returns a reader of the board for what a view shows at the moment, which has to leave. A board that nobody reads
@@ -140,6 +141,8 @@ func (r *reader) touch(object report.ObjectReference) {
 	defer r.mu.Unlock()
 	if len(r.touched) < maxTouched {
 		r.touched[object] = struct{}{}
+	} else {
+		r.overrun = true
 	}
 }
 
@@ -235,16 +238,23 @@ func (r *reader) news(lanes []encoded) *lanesEvent {
 	return event
 }
 
+// errOverrun ends a stream that was not read for so long that nobody knows any more what has changed: its client asks
+// anew for what it shows.
+var errOverrun = errors.New("too much has changed")
+
 // taken are the objects that have changed since a reader was told last.
-func (r *reader) taken() []report.ObjectReference {
+func (r *reader) taken() ([]report.ObjectReference, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.overrun {
+		return nil, errOverrun
+	}
 	var objects []report.ObjectReference
 	for object := range r.touched {
 		objects = append(objects, object)
 	}
 	clear(r.touched)
-	return objects
+	return objects, nil
 }
 
 // heartbeat is how often a stream says that it is alive.
@@ -261,6 +271,12 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	_ = control.SetReadDeadline(time.Time{})
 	beat := s.Clock.NewTicker(heartbeat)
 	defer beat.Stop()
+	leave, ok := s.streams.enter(viewOf(r).user)
+	if !ok {
+		refuse(w, http.StatusTooManyRequests, "you look at too many pages: close some")
+		return
+	}
+	defer leave()
 	who, err := s.boards.join(r.Context(), viewOf(r))
 	if err != nil {
 		refuse(w, codeOf(err), err.Error())
@@ -319,7 +335,11 @@ func tell(w http.ResponseWriter, who *reader, lanes []encoded) error {
 			return err
 		}
 	}
-	for _, object := range who.taken() {
+	touched, err := who.taken()
+	if err != nil {
+		return err
+	}
+	for _, object := range touched {
 		if err := send(w, "object", object); err != nil {
 			return err
 		}

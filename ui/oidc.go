@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -182,21 +180,18 @@ func (o *OIDC) userOf(claims map[string]any) (identity, error) {
 	if isReserved(who.Name) {
 		return identity{}, fmt.Errorf("the name %q is reserved", who.Name)
 	}
-	switch groups := claims[o.GroupsClaim].(type) {
-	case string:
-		who.Groups = []string{o.GroupsPrefix + groups}
-	case []any:
-		for _, group := range groups {
-			if text, ok := group.(string); ok && text != "" {
-				who.Groups = append(who.Groups, o.GroupsPrefix+text)
-			}
+	groups, ok := claims[o.GroupsClaim].([]any)
+	if !ok {
+		groups = []any{claims[o.GroupsClaim]}
+	}
+	for _, group := range groups {
+		if text, ok := group.(string); ok && text != "" && !isReserved(o.GroupsPrefix+text) {
+			who.Groups = append(who.Groups, o.GroupsPrefix+text)
 		}
 	}
-	who.Groups = slices.DeleteFunc(who.Groups, isReserved)
 	return who, nil
 }
 
-// isReserved reports whether a name means a part of the cluster, which nobody is by what a provider says.
-func isReserved(name string) bool {
-	return strings.HasPrefix(name, "system:") || name == AnonymousUser
-}
+// isReserved reports whether nobody is what a provider says: a part of the cluster, somebody who did not sign in, or a
+// name that would become another one on its way.
+func isReserved(name string) bool { return !isPlain(name) || isSystem(name) || name == AnonymousUser }

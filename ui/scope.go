@@ -139,7 +139,7 @@ func (v *view) namespacesOf(ctx context.Context, kinds []served) ([]string, erro
 func (v *view) listable(ctx context.Context, kinds []served, namespace string) ([]string, error) {
 	rules := &authorizationv1.SelfSubjectRulesReview{Spec: authorizationv1.SelfSubjectRulesReviewSpec{Namespace: namespace}}
 	if err := v.client.Create(ctx, rules); err != nil {
-		return nil, fmt.Errorf("asking what %s may list in namespace %s: %w", v.user, namespace, err)
+		return nil, fmt.Errorf("asking what %s may list: %w", v.user, err) // which namespace, not everybody may know
 	}
 	var found []string
 	for _, kind := range kinds {

@@ -45,10 +45,11 @@ type Options struct {
 // Server serves the page and its API.
 type Server struct {
 	Options
-	entry   entry
-	boards  *boards
-	ready   chan struct{} // closed when the cluster is known
-	handler http.Handler
+	entry             entry
+	boards            *boards
+	streams, requests *shares
+	ready             chan struct{} // closed when the cluster is known
+	handler           http.Handler
 }
 
 // entry decides who may come in, and as whom.
@@ -79,7 +80,10 @@ func NewServer(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Options: o, boards: &boards{clock: o.Clock, by: map[string]*board{}}, ready: make(chan struct{})}
+	s := &Server{
+		Options: o, boards: &boards{clock: o.Clock, by: map[string]*board{}}, ready: make(chan struct{}),
+		streams: newShares(maxStreams), requests: newShares(maxRequests),
+	}
 	if s.Tags == nil {
 		s.Tags = func(ctx context.Context, c client.Client, repo *imagev1.ImageRepository) ([]string, error) {
 			return scan.List(ctx, c, repo, o.Clock)
@@ -91,13 +95,13 @@ func NewServer(o Options) (*Server, error) {
 			return nil, err
 		}
 	}
-	api := http.NewServeMux()
+	one, api := http.NewServeMux(), http.NewServeMux()
 	api.HandleFunc("GET /api/v1/session", s.session)
 	api.Handle("GET /api/v1/lanes", compressed(http.HandlerFunc(s.lanes)))
-	api.HandleFunc("GET /api/v1/stream", s.stream)
+	one.HandleFunc("GET /api/v1/stream", s.stream)
 	api.Handle("GET /api/v1/canaries/{namespace}/{name}", compressed(s.detail(s.canary)))
 	api.Handle("GET /api/v1/pipelines/{namespace}/{name}", compressed(s.detail(s.pipeline)))
-	api.Handle("GET /api/v1/policies/{namespace}/{name}", compressed(s.detail(s.policy)))
+	api.Handle("GET /api/v1/policies/{namespace}/{name}", oneOf(make(chan struct{}, maxPolicies), compressed(s.detail(s.policy))))
 	api.Handle("GET /api/v1/automations/{namespace}/{name}", compressed(s.detail(s.automation)))
 	api.Handle("GET /api/v1/objects/{kind}/{namespace}/{name}", compressed(s.detail(s.object)))
 	api.Handle("GET /api/v1/objects", compressed(http.HandlerFunc(s.objects)))
@@ -107,8 +111,9 @@ func NewServer(o Options) (*Server, error) {
 		refuse(w, http.StatusNotFound, fmt.Sprintf("there is no %s %s", r.Method, r.URL.Path))
 	})
 	mux := http.NewServeMux()
+	one.Handle("/api/", s.shared(api))
 	s.entry.register(mux)
-	mux.Handle("/api/", s.authenticated(api))
+	mux.Handle("/api/", s.authenticated(one))
 	mux.Handle("/", compressed(p))
 	s.handler = s.guarded(http.NewCrossOriginProtection().Handler(mux))
 	return s, nil
@@ -183,6 +188,7 @@ func viewOf(r *http.Request) *view {
 func (s *Server) authenticated(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
+		_ = http.NewResponseController(w).SetWriteDeadline(s.Clock.Now().Add(patience + writePatience))
 		v, err := s.entry.admit(r)
 		var denied *deniedError
 		switch {

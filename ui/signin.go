@@ -5,12 +5,14 @@ package ui
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
+	"unicode"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -53,9 +55,41 @@ type identity struct {
 	Token string `json:"t,omitempty"`
 }
 
-func (i identity) key() [sha256.Size]byte {
-	return sha256.Sum256([]byte(strings.Join(append([]string{i.Token, i.Name}, i.Groups...), "\x00")))
+// key is another one for everybody else, whatever is in the names.
+func (i identity) key() ([sha256.Size]byte, error) {
+	text, err := json.Marshal(i)
+	return sha256.Sum256(text), err
 }
+
+// check refuses what no token or name is, and what would be read as another one on its way: HTTP cuts spaces.
+func (i identity) check() error {
+	if i.Token != "" {
+		if strings.ContainsFunc(i.Token, func(r rune) bool { return r <= ' ' || r >= unicode.MaxASCII }) {
+			return &deniedError{why: "this is no token", login: "/login"}
+		}
+		return nil
+	}
+	for _, name := range append([]string{i.Name}, i.Groups...) {
+		if !isPlain(name) || isSystem(name) && name != unauthenticated {
+			return &deniedError{why: fmt.Sprintf("nobody may be %q", name), login: "/login"}
+		}
+	}
+	return nil
+}
+
+// isPlain reports whether a name is the same in every header.
+func isPlain(name string) bool {
+	return name != "" && strings.TrimSpace(name) == name && !strings.ContainsFunc(name, unicode.IsControl)
+}
+
+// isSystem reports whether a name means a part of the cluster.
+func isSystem(name string) bool {
+	return strings.HasPrefix(strings.ToLower(name), "system:")
+}
+
+// unauthenticated is the group of people who did not sign in. Named, it keeps the API server from adding the one of
+// those who did.
+const unauthenticated = "system:unauthenticated"
 
 const (
 	// maxViews bounds the users that are remembered.
@@ -116,7 +150,7 @@ func (d *door) admit(r *http.Request) (*view, error) {
 		}
 	}
 	if d.Anonymous {
-		return d.as(r.Context(), identity{Name: AnonymousUser})
+		return d.as(r.Context(), identity{Name: AnonymousUser, Groups: []string{unauthenticated}})
 	}
 	return nil, &deniedError{why: "sign in first", login: "/login"}
 }
@@ -128,7 +162,14 @@ func isDenied(err error) bool {
 
 // as is the view of somebody.
 func (d *door) as(ctx context.Context, who identity) (*view, error) {
-	if found, ok := d.views.Get(who.key()); ok && d.clock.Now().Before(found.until) {
+	if err := who.check(); err != nil {
+		return nil, err
+	}
+	key, err := who.key()
+	if err != nil {
+		return nil, err
+	}
+	if found, ok := d.views.Get(key); ok && d.clock.Now().Before(found.until) {
 		return found.view, nil
 	}
 	config := rest.CopyConfig(d.Config)
@@ -153,9 +194,12 @@ func (d *door) as(ctx context.Context, who identity) (*view, error) {
 			return nil, err
 		}
 	}
-	d.views.Put(who.key(), &remembered{v, d.clock.Now().Add(tokenAge)})
+	d.views.Put(key, &remembered{v, d.clock.Now().Add(tokenAge)})
 	return v, nil
 }
+
+// errUnreachable says no more to people of whom nothing is known.
+var errUnreachable = errors.New("the API server does not answer whose the token is: try again in a moment")
 
 // nameOf asks the API server whose token a client has.
 func nameOf(ctx context.Context, c client.Client) (string, error) {
@@ -167,7 +211,7 @@ func nameOf(ctx context.Context, c client.Client) (string, error) {
 	case apierrors.IsUnauthorized(err), err == nil && (name == "" || name == "system:anonymous"):
 		return "", &deniedError{why: "the API server does not accept the token, or not any more", login: "/login"}
 	case err != nil:
-		return "", fmt.Errorf("asking the API server whose the token is: %w", err)
+		return "", errUnreachable
 	default:
 		return name, nil
 	}

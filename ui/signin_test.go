@@ -39,6 +39,10 @@ func TestWhoAUserIs(t *testing.T) {
 		"as a part of the cluster":    {bare, map[string]any{"sub": "system:kube-controller-manager"}, "", nil, "is reserved"},
 		"as nobody":                   {bare, map[string]any{"sub": AnonymousUser}, "", nil, "is reserved"},
 		"in groups of administrators": {bare, map[string]any{"sub": "eve", "groups": []any{"system:masters", "dev"}}, "eve", []string{"dev"}, ""},
+		"in groups that HTTP makes those of administrators": {bare,
+			map[string]any{"sub": "eve", "groups": []any{" system:masters", "System:Masters", "dev\x00", "dev "}}, "eve", nil, ""},
+		"by a name that HTTP makes another": {bare, map[string]any{"sub": "admin "}, "", nil, "is reserved"},
+		"with a group that is empty":        {bare, map[string]any{"sub": "eve", "groups": ""}, "eve", nil, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			who, err := test.of.userOf(test.claims)
@@ -49,6 +53,38 @@ func TestWhoAUserIs(t *testing.T) {
 				t.Errorf("got %+v", who)
 			}
 		})
+	}
+}
+
+// TestNobodyIsTakenForAnother by what stands in a token or a name.
+func TestNobodyIsTakenForAnother(t *testing.T) {
+	alice := identity{Name: "alice", Groups: []string{""}}
+	key, err := alice.key()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, other := range []identity{
+		{Token: "\x00alice"}, {Token: "alice"}, {Name: "alice"}, {Name: "alice\x00"}, {Name: "alice", Groups: []string{"", ""}},
+	} {
+		if of, err := other.key(); err != nil || of == key {
+			t.Errorf("%+v has the key of alice: %v", other, err)
+		}
+	}
+	for _, refused := range []identity{
+		{Token: "\x00alice"}, {Token: "a b"}, {Token: "ä"}, {Name: "system:admin"}, {Name: "alice", Groups: []string{"system:masters"}},
+		{Name: "alice", Groups: []string{" system:masters"}}, {Name: "SYSTEM:admin"}, {Name: "alice\n"}, {},
+	} {
+		if err := refused.check(); !isDenied(err) {
+			t.Errorf("%+v: %v", refused, err)
+		}
+	}
+	for _, allowed := range []identity{
+		{Token: "eyJhbGciOi.J9-_x.y"}, {Name: "oidc:alice", Groups: []string{"oidc:dev"}},
+		{Name: AnonymousUser, Groups: []string{unauthenticated}},
+	} {
+		if err := allowed.check(); err != nil {
+			t.Errorf("%+v: %v", allowed, err)
+		}
 	}
 }
 

@@ -64,7 +64,8 @@ func (f *pageFlags) register(set *pflag.FlagSet) {
 	set.StringVar(&o.clientSecretFile, "ui-oidc-client-secret-file", "", "file with the secret of --ui-oidc-client-id")
 	set.StringVar(&o.caFile, "ui-oidc-ca-file", "", "certificates that the provider's is signed by; default: those of the system")
 	set.StringVar(&o.usernameClaim, "ui-oidc-username-claim", "email", "claim that is the name of the user")
-	set.StringVar(&o.usernamePrefix, "ui-oidc-username-prefix", "", "what comes before the name, as with the API server's flag")
+	set.StringVar(&o.usernamePrefix, "ui-oidc-username-prefix", "", "what comes before the name, "+
+		"as with the API server's flag; default: the issuer and #, but nothing for the claim email; - is nothing")
 	set.StringVar(&o.groupsClaim, "ui-oidc-groups-claim", "groups", "claim that has the groups of the user")
 	set.StringVar(&o.groupsPrefix, "ui-oidc-groups-prefix", "", "what comes before each group, as with the API server's flag")
 	set.StringSliceVar(&o.scopes, "ui-oidc-scopes", []string{"profile", "email"},
@@ -234,9 +235,21 @@ func (o *oidcFlags) provider() (*ui.OIDC, error) {
 	}
 	return &ui.OIDC{
 		Issuer: o.issuer, ClientID: o.clientID, ClientSecret: secret, Scopes: o.scopes,
-		UsernameClaim: o.usernameClaim, UsernamePrefix: o.usernamePrefix, GroupsClaim: o.groupsClaim, GroupsPrefix: o.groupsPrefix,
+		UsernameClaim: o.usernameClaim, UsernamePrefix: o.prefix(), GroupsClaim: o.groupsClaim, GroupsPrefix: o.groupsPrefix,
 		Client: &http.Client{Transport: transport, Timeout: providerTimeout},
 	}, nil
+}
+
+// prefix comes before the name of a user, as with the API server: names that people may give themselves are told apart
+// by their issuer unless that is declined.
+func (o *oidcFlags) prefix() string {
+	switch {
+	case o.usernamePrefix == "-":
+		return ""
+	case o.usernamePrefix == "" && o.usernameClaim != "email":
+		return o.issuer + "#"
+	}
+	return o.usernamePrefix
 }
 
 // providerTimeout bounds a request to the provider that people sign in at.
