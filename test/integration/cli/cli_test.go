@@ -120,17 +120,17 @@ func TestGetShowsTheWayFromTagToCommit(t *testing.T) {
 	f := newFixture(t)
 	out, _ := f.succeed("get", "images")
 	want := [][]string{
-		{"POLICY", "IMAGE", "TAGS", "BEST", "CHOSEN", "WRITTEN", "COMMIT", "READY", "MESSAGE"},
-		{"app", f.host + "/app", "3", "1.1.0", "1.0.0", "1.0.0", "0123456", "True", "-"},
-		{"other", f.host + "/app", "3", "1.1.0", "2", "-", "-", "True", "-"},
+		{"POLICY", "IMAGE", "TAGS", "BEST", "CHOSEN", "WRITTEN", "COMMIT", "READY"},
+		{"app", f.host + "/app", "3", "1.1.0", "1.0.0", "1.0.0", "0123456", "True"},
+		{"other", f.host + "/app", "3", "1.1.0", "2", "-", "-", "True"},
 	}
 	if diff := cmp.Diff(want, withoutMessages(t, out)); diff != "" {
 		t.Error(diff)
 	}
 	out, _ = f.succeed("get", "automations")
 	want = [][]string{
-		{"NAME", "MARKERS", "CURRENT", "HELD", "SKIPPED", "COMMIT", "READY", "SUSPENDED", "MESSAGE"},
-		{"fleet", "3", "1", "1", "1", "0123456", "Unknown", "false", "-"},
+		{"NAME", "MARKERS", "CURRENT", "HELD", "SKIPPED", "COMMIT", "READY", "SUSPENDED"},
+		{"fleet", "3", "1", "1", "1", "0123456", "Unknown", "false"},
 	}
 	if diff := cmp.Diff(want, withoutMessages(t, out)); diff != "" {
 		t.Error(diff)
