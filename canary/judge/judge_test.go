@@ -316,6 +316,32 @@ func TestAFewErrorsAreNoBurst(t *testing.T) {
 	}
 }
 
+// The bound was halved whenever windows were, while the mean stayed: the next burst counted several times too much, and
+// rolled back a canary that had no part in it. What an earlier version had kept never got a bound.
+func TestBurstsThatAreRareStayBursts(t *testing.T) {
+	half := func(events float64) judge.Count { return judge.Count{Events: events, Exposure: 1000} }
+	var bursts judge.Dispersion
+	for range 40 {
+		bursts = bursts.Add(half(20), half(0))
+	}
+	before := bursts.Factor()
+	for range 4 {
+		bursts = bursts.Fade()
+	}
+	if got := bursts.Factor(); before != 20 || got != before {
+		t.Errorf("bursts of 20 errors count for %v times less, and %v long after", before, got)
+	}
+	kept := judge.Dispersion{Windows: 4, Sum: 80, Variance: 8}
+	for n, capped := range []bool{false, false, false, true} {
+		if kept = kept.Add(half(6), half(0)); (kept.Factor() <= 6) != capped {
+			t.Errorf("after %d windows beside 4 that were kept before, evidence counts for %v times less", n+1, kept.Factor())
+		}
+		if again := kept.Fade(); (again.Factor() <= 6) != capped {
+			t.Errorf("after %d windows that fade: %v", n+1, again.Factor())
+		}
+	}
+}
+
 func TestHowLongAVerdictTakes(t *testing.T) {
 	steps := []judge.Step{{0.1, time.Minute}, {0.2, time.Minute}, {0.3, time.Minute}, {0.4, time.Minute}, {0.5, time.Minute}}
 	for name, tc := range map[string]struct {
