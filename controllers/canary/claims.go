@@ -38,10 +38,10 @@ func (l claims) check(ctx context.Context, c *flaggerv1.Canary) error {
 	return nil
 }
 
-// others are the other canaries of the same target.
+// others are the other canaries of the same target. They are those of the cache: nobody may change them.
 func (l claims) others(ctx context.Context, c *flaggerv1.Canary) (others []*flaggerv1.Canary, err error) {
 	all := &flaggerv1.CanaryList{}
-	if err := l.cached.List(ctx, all, client.InNamespace(c.Namespace)); err != nil {
+	if err := l.cached.List(ctx, all, client.InNamespace(c.Namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing canaries of namespace %s: %w", c.Namespace, err)
 	}
 	for i := range all.Items {
@@ -65,8 +65,8 @@ func (l claims) givenUp(ctx context.Context, c *flaggerv1.Canary, wake func(type
 // comesBefore reports whether a canary has the target that another one names, too: it has
 // begun to release it, or is older where none or both have. What owns a primary has begun.
 func comesBefore(other, c *flaggerv1.Canary) bool {
-	if has := hasBegun(other); has != hasBegun(c) {
-		return has
+	if theirs, mine := begun(other), begun(c); theirs != mine {
+		return theirs > mine
 	}
 	if at, before := c.CreationTimestamp, other.CreationTimestamp; !at.Equal(&before) {
 		return before.Before(&at)
@@ -74,8 +74,17 @@ func comesBefore(other, c *flaggerv1.Canary) bool {
 	return other.Name < c.Name
 }
 
-// hasBegun reports whether a canary has ever released the target that its spec names. One of
-// Flagger's does not say which.
-func hasBegun(c *flaggerv1.Canary) bool {
-	return !isNew(c) && (c.Status.Target == "" || c.Status.Target == c.Spec.TargetRef.Identity())
+// begun is how certain it is that a canary has ever released the target that its spec names: 2 if
+// its status says so, 1 if it says that some target was released and not which, as Flagger's does, else 0.
+func begun(c *flaggerv1.Canary) int {
+	switch {
+	case isNew(c):
+		return 0
+	case c.Status.Target == c.Spec.TargetRef.Identity():
+		return 2
+	case c.Status.Target == "":
+		return 1
+	default:
+		return 0
+	}
 }

@@ -3,12 +3,14 @@
 package canary
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -53,6 +55,16 @@ func TestOnlyOneCanaryReleasesATarget(t *testing.T) {
 			mine:  func(c *flaggerv1.Canary) { c.Status.Phase = released },
 			other: func(c *flaggerv1.Canary) { c.Status.Phase = released }, refused: true,
 		},
+		"one of Flagger's that is older, and one that surely released the target": {mine: func(c *flaggerv1.Canary) {
+			c.Status.Phase, c.Status.Target = released, "StatefulSet/podinfo"
+		}, other: func(c *flaggerv1.Canary) {
+			c.Status.Phase, c.CreationTimestamp = released, metav1.NewTime(at.Add(-time.Hour))
+		}},
+		"one of Flagger's, and one that surely released the target and is younger": {mine: func(c *flaggerv1.Canary) {
+			c.Status.Phase = released
+		}, other: func(c *flaggerv1.Canary) {
+			c.Status.Phase, c.Status.Target, c.CreationTimestamp = released, "StatefulSet/podinfo", metav1.NewTime(at.Add(time.Hour))
+		}, refused: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			canary := func(name string, edit func(*flaggerv1.Canary)) *flaggerv1.Canary {
@@ -72,6 +84,29 @@ func TestOnlyOneCanaryReleasesATarget(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+// listOptions notes how Canaries are listed.
+type listOptions struct {
+	client.Reader
+	got client.ListOptions
+}
+
+func (l *listOptions) List(ctx context.Context, into client.ObjectList, opts ...client.ListOption) error {
+	l.got.ApplyOptions(opts)
+	return l.Reader.List(ctx, into, opts...)
+}
+
+// Each reconcile copied all Canaries of the namespace.
+func TestCanariesOfATargetAreLookedUpWithoutCopies(t *testing.T) {
+	mine := releasing(newPrometheus(t, "100"))
+	seen := &listOptions{Reader: newEnv(t, interceptor.Funcs{}, mine).api}
+	if err := (claims{seen}).check(t.Context(), mine); err != nil {
+		t.Fatal(err)
+	}
+	if copies := seen.got.UnsafeDisableDeepCopy; copies == nil || !*copies || seen.got.Namespace != "test" {
+		t.Errorf("listed with %+v", seen.got)
 	}
 }
 
