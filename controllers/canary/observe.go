@@ -39,6 +39,7 @@ type observer struct {
 	judges      *judges
 	transitions *transitions
 	notifier    *notifier
+	alerts      *alertChecks
 	claims      claims
 }
 
@@ -82,8 +83,8 @@ func (o *observer) observe(ctx context.Context, c *flaggerv1.Canary, now time.Ti
 	workloads, err := o.workloads.Observe(ctx, c)
 	routeObjects, gateways := o.routing.objects(c, routes), o.routing.gateways(c, routes)
 	needed := append(workloadObjects(workloads), routeObjects...)
-	alerts, optional := o.alertRemarks(ctx, c)
-	dependErr := o.watcher.depend(ctx, client.ObjectKeyFromObject(c), needed, slices.Concat(objectsOf(gateways), optional)...)
+	alerts := o.alerts.check(ctx, c)
+	dependErr := o.watcher.depend(ctx, client.ObjectKeyFromObject(c), needed, slices.Concat(objectsOf(gateways), alerts.on)...)
 	if dependErr != nil && (err == nil || errors.Is(dependErr, router.ErrNotInstalled)) {
 		err = dependErr
 	}
@@ -91,7 +92,8 @@ func (o *observer) observe(ctx context.Context, c *flaggerv1.Canary, now time.Ti
 		return nil, err
 	}
 	seen := &observed{prev: stateOf(c, o.transitions.last(c)), workloads: workloads, router: routes, refused: refused}
-	seen.remarks = slices.Concat(portRemarks(c, workloads.PortRemark), o.gatewayRemarks(ctx, gateways), specRemarks(plan), alerts)
+	seen.remarks = slices.Concat(portRemarks(c, workloads.PortRemark), o.gatewayRemarks(ctx, gateways), specRemarks(plan),
+		alertRemarks(alerts.unheard))
 	o.notifier.warnRemarks(c, seen.remarks)
 	seen.Observation = canary.Observation{
 		Names: o.names(c), Plan: plan,

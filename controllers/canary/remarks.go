@@ -56,25 +56,20 @@ func portRemarks(c *flaggerv1.Canary, text string) []remark {
 	return []remark{{about: aboutPorts, text: text, certain: c.Spec.Service.TargetPort.Type == intstr.String}}
 }
 
+// alertRemarks are about alerts that nobody will hear of, which is no reason not to release.
+func alertRemarks(unheard error) []remark {
+	if unheard == nil {
+		return nil
+	}
+	return []remark{{about: aboutAlerts, text: unheard.Error(), certain: true}}
+}
+
 // specRemarks are about fields that mean nothing, or hardly what was meant.
 func specRemarks(plan canary.Plan) []remark {
 	if len(plan.Warnings) == 0 {
 		return nil
 	}
 	return []remark{{about: aboutSpec, text: canary.Advice(plan.Warnings), certain: true}}
-}
-
-// alertRemarks are about alerts that nobody will hear of, which is no reason not to release.
-// What tells whether that is so comes with them: AlertProviders and their Secrets.
-func (o *observer) alertRemarks(ctx context.Context, c *flaggerv1.Canary) (remarks []remark, on []objectRef) {
-	found, err := o.notifier.alerts.Check(ctx, c)
-	for _, object := range found {
-		on = append(on, objectRef{clusterKind{object.GroupVersionKind, workloadCluster}, object.ObjectKey})
-	}
-	if err != nil {
-		remarks = []remark{{about: aboutAlerts, text: err.Error(), certain: true}}
-	}
-	return remarks, on
 }
 
 const gatewayKind = "Gateway"

@@ -154,7 +154,7 @@ func (r *Reconciler) assemble(p platform, opts reconciler.Options) ([]manager.Ru
 		minInterval: r.MinInterval, routing: routing, workloads: workloads, status: &statusCheck{live: live.workload},
 		rehearsal: &routeDryRun{routing: routing}, checker: checker, watcher: watcher, contentions: r.contentions,
 		queries: queries, sampler: sampler, judges: judges, transitions: transitions, notifier: r.notifier,
-		claims: claims{p.caches[workloadCluster]},
+		claims: claims{p.caches[workloadCluster]}, alerts: &alertChecks{alerts: r.notifier.alerts, watcher: watcher},
 	}
 	r.recorder = &statusRecorder{clock: r.clock, routing: routing, transitions: transitions, metrics: r.metrics,
 		contentions: r.contentions, queries: queries, sampler: sampler, judges: judges}
@@ -249,5 +249,6 @@ func (r *Reconciler) forget(key types.NamespacedName, uid types.UID) {
 	r.stopMeasuring(uid)
 	r.observer.workloads.Forget(uid)
 	r.contentions.forget(key)
+	r.observer.alerts.forget(uid)
 	r.notifier.forget(uid)
 }

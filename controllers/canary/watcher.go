@@ -77,18 +77,28 @@ func (w *dynamicWatcher) watch(ctx context.Context, kind clusterKind) error {
 // version is the resource version that the watch of an object saw last; empty if it
 // saw none, or does not run yet.
 func (w *dynamicWatcher) version(ctx context.Context, object objectRef) string {
+	version, _ := w.seen(ctx, object)
+	return version
+}
+
+// seen is the resource version that the watch of an object saw last, empty if there is no such
+// object. It is not ok where no watch tells.
+func (w *dynamicWatcher) seen(ctx context.Context, object objectRef) (version string, ok bool) {
 	w.mu.Lock()
 	watched := w.watched[object.clusterKind]
 	w.mu.Unlock()
 	if !watched {
-		return ""
+		return "", false
 	}
 	from, seen := w.caches[object.cluster], watchable(object.GroupVersionKind)
 	informer, err := from.GetInformer(ctx, seen, cache.BlockUntilSynced(false))
-	if err != nil || !informer.HasSynced() || from.Get(ctx, object.ObjectKey, seen) != nil {
-		return ""
+	if err != nil || !informer.HasSynced() {
+		return "", false
 	}
-	return seen.GetResourceVersion()
+	if err := from.Get(ctx, object.ObjectKey, seen); err != nil {
+		return "", apierrors.IsNotFound(err)
+	}
+	return seen.GetResourceVersion(), true
 }
 
 // syncPatience is how long the first list of an optional kind is waited for, once.

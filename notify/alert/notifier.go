@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
@@ -201,35 +202,48 @@ type Dependency struct {
 	client.ObjectKey
 }
 
-// Check reports what keeps alerts of a canary from being delivered, without sending
-// anything: the error names fields and objects. An API server that does not answer is no
-// reason. What has to change for another answer is returned as well.
-func (n *Notifier) Check(ctx context.Context, c *flaggerv1.Canary) (on []Dependency, err error) {
+// Findings are what [Notifier.Check] found.
+type Findings struct {
+	// On is what has to change for other findings.
+	On []Dependency
+	// Unheard names the fields and objects that keep alerts from being delivered; nil if nothing does.
+	Unheard error
+	// Unknown is why the API server did not tell of all alerts, for now; nil if it did.
+	Unknown error
+	// Refused reports whether something may not be read, which may change without a change of On.
+	Refused bool
+}
+
+// Check finds what keeps alerts of a canary from being delivered, without sending
+// anything. An API server that does not answer is no reason.
+func (n *Notifier) Check(ctx context.Context, c *flaggerv1.Canary) (found Findings) {
 	if c.Spec.Analysis == nil {
-		return nil, nil
+		return found
 	}
 	var unheard []string
 	for i, alert := range c.Spec.Analysis.Alerts {
 		to := n.destination(c.Namespace, alert.ProviderRef)
 		if to.key.Name != "" {
-			on = append(on, Dependency{flaggerv1.GroupVersion.WithKind(flaggerv1.AlertProviderKind), to.key})
+			found.On = append(found.On, Dependency{flaggerv1.GroupVersion.WithKind(flaggerv1.AlertProviderKind), to.key})
 		}
 		_, e, err := to.resolve(ctx)
 		if e.secret.Name != "" {
-			on = append(on, Dependency{corev1.SchemeGroupVersion.WithKind("Secret"), e.secret})
+			found.On = append(found.On, Dependency{corev1.SchemeGroupVersion.WithKind("Secret"), e.secret})
 		}
-		if temporary := (*webhook.TemporaryError)(nil); err == nil || errors.As(err, &temporary) {
-			continue
+		found.Refused = found.Refused || apierrors.IsForbidden(err)
+		if temporary := (*webhook.TemporaryError)(nil); errors.As(err, &temporary) {
+			found.Unknown = fmt.Errorf("%s: %w", to.name, err)
+		} else if err != nil {
+			unheard = append(unheard, fmt.Sprintf("spec.analysis.alerts[%d].providerRef: alert %s is not sent: %s: %v", i, alert.Name, to.name, err))
 		}
-		unheard = append(unheard, fmt.Sprintf("spec.analysis.alerts[%d].providerRef: alert %s is not sent: %s: %v", i, alert.Name, to.name, err))
 	}
 	if over := len(unheard) - maxUnheard; over > 0 {
 		unheard = append(unheard[:maxUnheard], fmt.Sprintf("and %d more", over))
 	}
 	if len(unheard) > 0 {
-		err = errors.New(strings.Join(unheard, "; "))
+		found.Unheard = errors.New(strings.Join(unheard, "; "))
 	}
-	return on, err
+	return found
 }
 
 // maxUnheard is how many alerts that nobody hears are told at once.

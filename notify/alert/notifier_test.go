@@ -289,8 +289,12 @@ func TestProvidersThatCannotBeUsed(t *testing.T) {
 				c = podinfo("info")
 			}
 			got := ""
-			if _, err := newTestNotifier(t, tc.opts, tc.objects...).Check(t.Context(), c); err != nil {
-				got = err.Error()
+			found := newTestNotifier(t, tc.opts, tc.objects...).Check(t.Context(), c)
+			if found.Unheard != nil {
+				got = found.Unheard.Error()
+			}
+			if found.Unknown != nil {
+				t.Errorf("unknown: %v", found.Unknown)
 			}
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Error(diff)
