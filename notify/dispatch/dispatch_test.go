@@ -113,14 +113,14 @@ func newBench(t *testing.T, set func(*dispatch.Options), objects ...client.Objec
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{outbox: box, told: &told{}, forges: &statuses{}}
+	b := &bench{told: &told{}, forges: &statuses{}}
 	opts := dispatch.Options{
 		Client: c, Live: c, Outbox: box, Clock: clock.RealClock{}, Log: logr.Discard(), Recorder: b.told, Forges: b.forges,
 	}
 	if set != nil {
 		set(&opts)
 	}
-	b.Dispatcher = dispatch.New(opts)
+	b.Dispatcher, b.outbox = dispatch.New(opts), opts.Outbox
 	return b
 }
 

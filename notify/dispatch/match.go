@@ -70,33 +70,39 @@ type order struct {
 	Event    message.Event `json:"event"`
 	Alert    named         `json:"alert"`
 	Provider string        `json:"provider"`
+	// Release says that the commit of a Canary's release is still to be found.
+	Release bool `json:"release,omitempty"`
 }
 
 // eventHandler makes a message of an event for each Alert that selects it.
 type eventHandler struct{ *Dispatcher }
 
-// Deliver implements outbox.Handler.
+// Deliver implements outbox.Handler. It puts and tells nothing before it knows what all
+// Alerts make of the event: an event that is tried again has done nothing yet.
 func (h eventHandler) Deliver(ctx context.Context, entry outbox.Entry) error {
-	var e message.Event
-	if err := json.Unmarshal(entry.Body, &e); err != nil {
+	m := matching{Dispatcher: h.Dispatcher, id: entry.ID}
+	if err := json.Unmarshal(entry.Body, &m.event); err != nil {
 		return fmt.Errorf("reading an event: %w", err)
 	}
-	alerts, err := h.alerts(ctx, e)
+	alerts, err := h.alerts(ctx, m.event)
 	if err != nil {
 		return &outbox.Temporary{Err: err}
 	}
 	for i := range alerts {
 		alert := &alerts[i]
-		selected, err := h.selects(ctx, alert, e)
+		selected, err := m.selects(ctx, alert)
 		if err != nil {
 			return err
 		}
 		if !selected {
 			continue
 		}
-		if err := h.address(ctx, entry, alert, e); err != nil {
+		if err := m.address(ctx, alert); err != nil {
 			return err
 		}
+	}
+	for _, do := range m.then {
+		do()
 	}
 	return nil
 }
@@ -104,24 +110,54 @@ func (h eventHandler) Deliver(ctx context.Context, entry outbox.Entry) error {
 // Failed implements outbox.Handler. The outbox has logged it.
 func (h eventHandler) Failed(context.Context, outbox.Entry, error) {}
 
-// selects reports whether an Alert selects an event.
-func (d *Dispatcher) selects(ctx context.Context, alert *v1beta3.Alert, e message.Event) (bool, error) {
-	if !concerns(*alert, e) {
+// matching is one attempt at an event: what is read is read while Alerts are looked at,
+// and what is done is done then.
+type matching struct {
+	*Dispatcher
+	id    string // of the event's entry
+	event message.Event
+	then  []func()
+}
+
+// tell tells an event of an Alert in the end.
+func (m *matching) tell(alert *v1beta3.Alert, reason, format string, args ...any) {
+	m.then = append(m.then, func() { m.Dispatcher.tell(alert, reason, format, args...) })
+}
+
+// put puts a message in the end. One for which there is no room costs others nothing.
+func (m *matching) put(alert *v1beta3.Alert, o order) {
+	m.then = append(m.then, func() {
+		body, err := json.Marshal(o)
+		if err == nil {
+			err = m.opts.Outbox.Put(outbox.Entry{
+				ID: kindMessage + "/" + digest(m.id+"\x00"+string(alert.UID)), Kind: kindMessage, Namespace: alert.Namespace,
+				Receiver: alert.Namespace + "/" + o.Provider, Order: about(m.event), Body: body,
+			})
+		}
+		if err != nil {
+			m.Dispatcher.tell(alert, v1beta3.DispatchFailedReason, "failed to send notification for %s: %s", about(m.event), err)
+		}
+	})
+}
+
+// selects reports whether an Alert selects the event.
+func (m *matching) selects(ctx context.Context, alert *v1beta3.Alert) (bool, error) {
+	if !concerns(*alert, m.event) {
 		return false, nil
 	}
-	f, err := d.filterOf(alert)
+	f, err := m.filterOf(alert)
 	if err != nil {
-		d.tell(alert, v1beta3.ValidationFailedReason, "%s", err)
+		m.tell(alert, v1beta3.ValidationFailedReason, "%s", err)
 		return false, nil
 	}
-	if !f.admits(e.Message) {
+	if !f.admits(m.event.Message) {
 		return false, nil
 	}
 	for _, source := range alert.Spec.EventSources {
-		if !message.Selects(source, alert.Namespace, e) {
+		if !message.Selects(source, alert.Namespace, m.event) {
 			continue
 		}
-		matches, err := d.hasLabels(ctx, alert, source, e)
+		matches, err := m.hasLabels(ctx, alert, source)
 		if matches || err != nil {
 			return matches, err
 		}
@@ -129,21 +165,21 @@ func (d *Dispatcher) selects(ctx context.Context, alert *v1beta3.Alert, e messag
 	return false, nil
 }
 
-// hasLabels reports whether the object of an event has the labels of a source.
-func (d *Dispatcher) hasLabels(ctx context.Context, alert *v1beta3.Alert, source v1beta3.EventSource, e message.Event) (bool, error) {
+// hasLabels reports whether the object of the event has the labels of a source.
+func (m *matching) hasLabels(ctx context.Context, alert *v1beta3.Alert, source v1beta3.EventSource) (bool, error) {
 	if len(source.MatchLabels) == 0 {
 		return true, nil
 	}
 	var object metav1.PartialObjectMetadata
-	object.SetGroupVersionKind(e.InvolvedObject.GroupVersionKind())
-	key := client.ObjectKey{Namespace: e.InvolvedObject.Namespace, Name: e.InvolvedObject.Name}
-	err := d.opts.Live.Get(ctx, key, &object)
+	object.SetGroupVersionKind(m.event.InvolvedObject.GroupVersionKind())
+	key := client.ObjectKey{Namespace: m.event.InvolvedObject.Namespace, Name: m.event.InvolvedObject.Name}
+	err := m.opts.Live.Get(ctx, key, &object)
 	switch {
 	case apierrors.IsNotFound(err), apierrors.IsForbidden(err), apimeta.IsNoMatchError(err):
-		d.tell(alert, v1beta3.SourceFailedReason, "error getting source object %s: %s", about(e), err)
+		m.tell(alert, v1beta3.SourceFailedReason, "error getting source object %s: %s", about(m.event), err)
 		return false, nil
 	case err != nil:
-		return false, &outbox.Temporary{Err: fmt.Errorf("reading the labels of %s: %w", about(e), err)}
+		return false, &outbox.Temporary{Err: fmt.Errorf("reading the labels of %s: %w", about(m.event), err)}
 	}
 	for key, value := range source.MatchLabels {
 		if got, ok := object.Labels[key]; !ok || got != value {
@@ -153,51 +189,36 @@ func (d *Dispatcher) hasLabels(ctx context.Context, alert *v1beta3.Alert, source
 	return true, nil
 }
 
-// address puts a message for the Provider of an Alert, unless that takes none of the sort.
-func (d *Dispatcher) address(ctx context.Context, entry outbox.Entry, alert *v1beta3.Alert, e message.Event) error {
-	if d.opts.NoCrossNamespaceRefs && e.InvolvedObject.Namespace != alert.Namespace {
-		d.tell(alert, v1beta3.DispatchFailedReason,
+// address makes a message for the Provider of an Alert, unless that takes none of the sort.
+func (m *matching) address(ctx context.Context, alert *v1beta3.Alert) error {
+	if m.opts.NoCrossNamespaceRefs && m.event.InvolvedObject.Namespace != alert.Namespace {
+		m.tell(alert, v1beta3.DispatchFailedReason,
 			"discarding event, access denied to cross-namespace sources: alert '%s/%s' can't process event from '%s'",
-			alert.Namespace, alert.Name, about(e))
+			alert.Namespace, alert.Name, about(m.event))
 		return nil
 	}
 	var provider v1beta3.Provider
-	err := d.opts.Client.Get(ctx, client.ObjectKey{Namespace: alert.Namespace, Name: alert.Spec.ProviderRef.Name}, &provider)
+	err := m.opts.Client.Get(ctx, client.ObjectKey{Namespace: alert.Namespace, Name: alert.Spec.ProviderRef.Name}, &provider)
 	switch {
 	case apierrors.IsNotFound(err):
-		d.tell(alert, v1beta3.DispatchFailedReason, "failed to read provider: %s", err)
+		m.tell(alert, v1beta3.DispatchFailedReason, "failed to read provider: %s", err)
 		return nil
 	case err != nil:
 		return &outbox.Temporary{Err: fmt.Errorf("reading provider %s: %w", alert.Spec.ProviderRef.Name, err)}
 	}
-	if message.CommitStatus[provider.Spec.Type] {
-		if e, err = d.withCommit(ctx, e, entry.Added); err != nil {
-			return err
-		}
-	}
-	if provider.Spec.Suspend || message.Skip(provider.Spec.Type, e) != "" {
+	release := message.CommitStatus[provider.Spec.Type] && lacksCommit(m.event)
+	if provider.Spec.Suspend || !release && message.Skip(provider.Spec.Type, m.event) != "" {
 		return nil
 	}
-	combined, conflicts := message.Combine(e, alert.Spec)
+	combined, conflicts := message.Combine(m.event, alert.Spec)
 	if len(conflicts) > 0 {
-		d.tell(alert, v1beta3.MetadataConflictReason,
+		m.tell(alert, v1beta3.MetadataConflictReason,
 			"metadata key conflicts detected (please refer to the Alert API docs and Flux RFC 0008 for more information): %q", conflicts)
 	}
-	body, err := json.Marshal(order{
-		Event: combined, Alert: named{alert.Namespace, alert.Name, alert.UID}, Provider: provider.Name,
+	m.put(alert, order{
+		Event: combined, Alert: named{alert.Namespace, alert.Name, alert.UID}, Provider: provider.Name, Release: release,
 	})
-	if err != nil {
-		return fmt.Errorf("encoding a message: %w", err)
-	}
-	err = d.opts.Outbox.Put(outbox.Entry{
-		ID: kindMessage + "/" + digest(entry.ID+"\x00"+string(alert.UID)), Kind: kindMessage, Namespace: alert.Namespace,
-		Receiver: alert.Namespace + "/" + provider.Name, Order: about(e), Body: body,
-	})
-	if errors.Is(err, outbox.ErrFull) {
-		d.tell(alert, v1beta3.DispatchFailedReason, "failed to send notification for %s: %s", about(e), err)
-		return nil
-	}
-	return err
+	return nil
 }
 
 // filterKey is one generation of an Alert.

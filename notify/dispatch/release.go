@@ -33,32 +33,39 @@ const (
 // canary begins as soon as the object is there.
 const settling = 30 * time.Second
 
-// withCommit adds the commit of a release to an event of a Canary, so that its steps show
-// on the commit that it is a release of: that which the Kustomization of its target
-// attempted last. An event that names a commit is left as it is, and so is one of a
-// target that no Kustomization of Git applied.
-func (d *Dispatcher) withCommit(ctx context.Context, e message.Event, added time.Time) (message.Event, error) {
-	if e.InvolvedObject.Kind != "Canary" || message.NamesCommit(e) {
-		return e, nil
+// lacksCommit reports whether an event is a step of a release that does not say of which
+// commit.
+func lacksCommit(e message.Event) bool {
+	return e.InvolvedObject.Kind == "Canary" && !message.NamesCommit(e)
+}
+
+// withCommit adds the commit of a release to a message about a Canary, so that its steps
+// show on the commit that it is a release of: that which the Kustomization of its target
+// attempted last. It reports false if that cannot be found, since no Kustomization of Git
+// applied the target.
+func (d *Dispatcher) withCommit(ctx context.Context, e message.Event, added time.Time) (message.Event, bool, error) {
+	if e.Metadata[eventv1.MetaCommitKey] != "" {
+		return e, true, nil // the Alert says it
 	}
 	k, err := d.kustomizationOf(ctx, e)
 	if k == nil || err != nil {
-		return e, ignoreMissing(err)
+		return e, false, ignoreMissing(err)
 	}
 	revision := cmp.Or(k.Status.LastAttemptedRevision, k.Status.LastAppliedRevision)
 	if ahead, err := d.sourceIsAhead(ctx, k, revision); err != nil {
-		return e, ignoreMissing(err)
+		return e, false, ignoreMissing(err)
 	} else if ahead && d.opts.Clock.Since(added) < settling {
-		return e, temporary(fmt.Errorf("waiting for Kustomization %s to say what it applied", client.ObjectKeyFromObject(k)))
+		return e, false, temporary(fmt.Errorf("waiting for Kustomization %s to say what it applied", client.ObjectKeyFromObject(k)))
 	}
-	if commit, ok := message.CommitOf(cmp.Or(k.Status.LastAppliedOriginRevision, revision)); ok {
-		e.Metadata = maps.Clone(e.Metadata)
-		if e.Metadata == nil {
-			e.Metadata = map[string]string{}
-		}
-		e.Metadata[eventv1.Group+"/"+eventv1.MetaCommitKey] = commit
+	commit, ok := message.CommitOf(cmp.Or(k.Status.LastAppliedOriginRevision, revision))
+	if !ok {
+		return e, false, nil
 	}
-	return e, nil
+	if e.Metadata = maps.Clone(e.Metadata); e.Metadata == nil {
+		e.Metadata = map[string]string{}
+	}
+	e.Metadata[eventv1.MetaCommitKey] = commit
+	return e, true, nil
 }
 
 // ignoreMissing drops errors about what is not there, or may not be read; others are

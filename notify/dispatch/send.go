@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 
+	eventv1 "github.com/fluxcd/pkg/apis/event/v1beta1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/sluice-cd/sluice/api/notification/v1beta3"
@@ -41,6 +42,15 @@ func (h messageHandler) Deliver(ctx context.Context, entry outbox.Entry) error {
 		return temporary(fmt.Errorf("reading provider %s: %w", o.Provider, err))
 	case provider.Spec.Suspend:
 		return nil
+	}
+	if o.Release {
+		found := false
+		if o.Event, found, err = h.withCommit(ctx, o.Event, entry.Added); err != nil {
+			return err
+		}
+		if !found && o.Event.Severity != eventv1.EventSeverityError {
+			return nil // it is about no commit
+		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, provider.GetTimeout())
 	defer cancel()
