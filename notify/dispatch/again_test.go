@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
@@ -122,5 +123,15 @@ func TestAMessageThatIsTooLongForOneAlertReachesTheOthers(t *testing.T) {
 	}
 	if len(b.told.all) != 1 || !strings.HasPrefix(b.told.all[0], "apps/all NotificationDispatchFailed: ") {
 		t.Errorf("told %q", b.told.all)
+	}
+}
+
+func TestALongMessageIsCutAndNotDropped(t *testing.T) {
+	r := newRoom(t)
+	b := newBench(t, nil, provider(r.URL), alert())
+	b.Take(event(strings.Repeat("Deployment/apps/<web> configured\n", 10_000)))
+	b.deliver(t)
+	if len(r.got) != 1 || utf8.RuneCountInString(r.got[0]) != 39_000 {
+		t.Errorf("%d messages were told, want one of 39,000 characters; %v", len(r.got), b.told.all)
 	}
 }

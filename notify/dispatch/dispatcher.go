@@ -114,6 +114,7 @@ func (d *Dispatcher) take(ctx context.Context, e message.Event, put func(outbox.
 	if last, ok := d.said.Get(key); ok && now.Sub(last) < window {
 		return ErrRepeated
 	}
+	e.Message = message.Cut(e.Message, maxMessage) // an apply may have changed thousands of objects
 	body, err := json.Marshal(e)
 	if err != nil {
 		return fmt.Errorf("encoding the event: %w", err)

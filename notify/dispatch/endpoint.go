@@ -15,7 +15,7 @@ import (
 	"github.com/sluice-cd/sluice/notify/outbox"
 )
 
-// Bounds of events of others. The longest message is Flux's.
+// Bounds of events of others. The longest message is Flux's, and that of our own events.
 const (
 	maxEvent    = 192 << 10
 	maxMessage  = 39_000

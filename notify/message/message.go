@@ -114,8 +114,8 @@ func parse(address string) (*url.URL, error) {
 	return u, nil
 }
 
-// cut shortens a text to so many characters, where a service refuses longer ones.
-func cut(text string, most int) string {
+// Cut shortens a text to so many characters, where longer ones are refused.
+func Cut(text string, most int) string {
 	runes := []rune(text)
 	if len(runes) <= most {
 		return text

@@ -108,7 +108,7 @@ const discordText = 4096
 func discord(to Target, e Event) ([]Request, error) {
 	payload := attachments(to, e, ColorGood, ColorDanger)
 	payload.Channel = "" // a webhook of Discord is bound to its channel
-	payload.Attachments[0].Text = cut(e.Message, discordText)
+	payload.Attachments[0].Text = Cut(e.Message, discordText)
 	return post(DiscordURL(to.Address), payload)
 }
 

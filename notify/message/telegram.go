@@ -40,7 +40,7 @@ func telegram(to Target, e Event) ([]Request, error) {
 	}
 	var text strings.Builder
 	heading := fmt.Sprintf("%s %s/%s/%s", emoji, strings.ToLower(e.InvolvedObject.Kind), e.InvolvedObject.Name, e.InvolvedObject.Namespace)
-	fmt.Fprintf(&text, "*%s*\n%s\n", escapeTelegram(heading), escapeTelegram(cut(e.Message, telegramText)))
+	fmt.Fprintf(&text, "*%s*\n%s\n", escapeTelegram(heading), escapeTelegram(Cut(e.Message, telegramText)))
 	for _, f := range fields(e) {
 		fmt.Fprintf(&text, "\\- *%s*: %s\n", escapeTelegram(f.key), escapeTelegram(f.value))
 	}
