@@ -96,7 +96,7 @@ func (r *Reconciler) apply(ctx context.Context, run *run) {
 		run.warn(reasonDrift, profile.Describe(contention))
 	}
 	if text := outcome.Warnings(run.state.mask.Text); text != "" {
-		run.warn(reasonAPIServerWarning, text)
+		run.advise(reasonAPIServerWarning, text)
 	}
 	changed := apply.Log(outcome.Changes)
 	switch {

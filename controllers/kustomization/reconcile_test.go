@@ -581,7 +581,7 @@ func TestWhatIsRemarkedAboutObjectsIsAWarning(t *testing.T) {
 	e.commit("main@sha1:1", map[string]string{"d.yaml": deployment("d") + "  replica: 2\n"})
 	told := map[string]string{}
 	for _, event := range e.must(k).Events {
-		if event.Type == corev1.EventTypeWarning {
+		if event.Type == corev1.EventTypeWarning && event.Advice {
 			told[event.Reason] = event.Message
 		}
 	}

@@ -105,6 +105,12 @@ func (run *run) inform(reason, message string) { run.addEvent(corev1.EventTypeNo
 // warn adds a warning about the revision.
 func (run *run) warn(reason, message string) { run.addEvent(corev1.EventTypeWarning, reason, message) }
 
+// advise adds a warning about what is applied, and works, and is probably a mistake.
+func (run *run) advise(reason, message string) {
+	run.warn(reason, message)
+	run.events[len(run.events)-1].Advice = true
+}
+
 func (run *run) addEvent(kind, reason, message string) {
 	run.events = append(run.events, reconciler.Event{Type: kind, Reason: reason, Message: message, Metadata: run.about()})
 }

@@ -49,7 +49,7 @@ func (run *run) noteBuild(warnings []build.Warning) {
 	}
 	for _, reason := range []string{build.UnknownFields, build.NothingMatched} {
 		if news[reason] {
-			run.warn(reason, list(byReason[reason]))
+			run.advise(reason, list(byReason[reason]))
 		}
 	}
 }

@@ -22,6 +22,8 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/sluice-cd/sluice/api/notification/v1beta3"
 )
 
 // Bounds of what forwarding may cost: events that wait to be sent, and the time
@@ -118,7 +120,10 @@ func (t translation) event(obj client.Object, controller string, e Event) (event
 		Message: e.Message, Reason: e.Reason, Metadata: metadata(obj, e),
 		ReportingController: controller, ReportingInstance: t.host,
 	}
-	if e.Type == corev1.EventTypeWarning {
+	switch {
+	case e.Type == corev1.EventTypeWarning && e.Advice:
+		out.Metadata[v1beta3.WarningKey] = "true"
+	case e.Type == corev1.EventTypeWarning:
 		out.Severity = eventv1.EventSeverityError
 	}
 	return out, true

@@ -78,3 +78,20 @@ func TestAnAddressThatIsNoneIsRefused(t *testing.T) {
 		t.Error("no error")
 	}
 }
+
+func TestAWarningAboutWhatWorksIsNoFailureForAlerts(t *testing.T) {
+	scheme := runtime.NewScheme()
+	if err := imagev1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	own := map[string]string{"policy": "app"}
+	told, ok := translation{scheme, clocktesting.NewFakePassiveClock(time.Time{}), "host"}.event(&imagev1.ImagePolicy{}, "c",
+		Event{Type: corev1.EventTypeWarning, Reason: "UnknownFields", Message: "a typo", Metadata: own, Advice: true})
+	want := map[string]string{"policy": "app", eventv1.Group + "/warning": "true"}
+	if diff := cmp.Diff(want, told.Metadata); !ok || told.Severity != eventv1.EventSeverityInfo || diff != "" {
+		t.Errorf("severity %q\n%s", told.Severity, diff)
+	}
+	if len(own) != 1 {
+		t.Errorf("the Kubernetes event was changed: %v", own)
+	}
+}

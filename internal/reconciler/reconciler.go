@@ -131,6 +131,9 @@ const (
 type Event struct {
 	Type, Reason, Message string
 	Metadata              map[string]string
+	// Advice says of a Warning that what it is about works all the same: Alerts are told
+	// an info, and commit statuses nothing.
+	Advice bool
 }
 
 // Options are shared by all controllers of one process.

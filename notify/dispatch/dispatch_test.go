@@ -339,6 +339,9 @@ func TestCommitStatuses(t *testing.T) {
 			[]dispatch.Status{{Commit: commit, Context: "shop/room/all", State: "success", Description: "succeeded", URL: repository}},
 		},
 		"about no commit": {gitea(""), event("done"), nil},
+		"a warning about what works": {gitea(""), event("a typo", about, func(e *message.Event) {
+			e.Metadata[eventv1.Group+"/warning"], e.Metadata[eventv1.Group+"/commit"] = "true", commit
+		}), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, nil, tc.provider, alert())

@@ -97,6 +97,9 @@ func Severe(wanted string, e Event) bool {
 func Skip(typeName string, e Event) string {
 	switch {
 	case CommitStatus[typeName]:
+		if e.Metadata[v1beta3.WarningKey] != "" {
+			return "it says nothing about whether the commit works"
+		}
 		if !NamesCommit(e) && !UpdatesStatus(e) && !failed(e) {
 			return "it is about no commit"
 		}

@@ -28,3 +28,7 @@ const (
 	// the name is Flux's.
 	SourceFailedReason = "SourceFetchFailed"
 )
+
+// WarningKey is the metadata of an event of severity info about what works, and is
+// probably a mistake: "true". Commit statuses pass over it.
+const WarningKey = "event.toolkit.fluxcd.io/warning"
