@@ -4,6 +4,7 @@ package kustomization
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -39,13 +40,15 @@ func (run *run) noteBuild(warnings []build.Warning) {
 	if c := apimeta.FindStatusCondition(run.k.Status.Conditions, warningCondition); c != nil {
 		before = c.Message // as an earlier process has told it
 	}
+	// Of what an earlier process has told and not listed nothing is known.
+	unlisted := told == nil && moreLines.MatchString(before)
 	byReason, news := map[string][]string{}, map[string]bool{}
 	for _, w := range warnings {
 		line := shorten(state.mask.Text(w.Text)) // values are hidden first, for half a value is not recognised
 		state.warnings = append(state.warnings, build.Warning{Reason: w.Reason, Text: line})
 		state.told[line] = true
 		byReason[w.Reason] = append(byReason[w.Reason], line)
-		news[w.Reason] = news[w.Reason] || !told[line] && !strings.Contains(before, line)
+		news[w.Reason] = news[w.Reason] || !unlisted && !told[line] && !strings.Contains(before, line)
 	}
 	for _, reason := range []string{build.UnknownFields, build.NothingMatched} {
 		if news[reason] {
@@ -91,6 +94,9 @@ func (run *run) setWarning(now time.Time) string {
 	}
 	return text
 }
+
+// moreLines is how a list of more lines than are shown ends.
+var moreLines = regexp.MustCompile(`\nand [0-9]+ more$`)
 
 // list puts lines below one another, at most a few.
 func list(lines []string) string {

@@ -3,6 +3,7 @@
 package kustomization
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -112,6 +113,28 @@ func TestAFailedApplyNamesTheFile(t *testing.T) {
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not say %q", err, want)
+		}
+	}
+}
+
+func TestMoreWarningsThanAConditionListsAreNoNewsAfterARestart(t *testing.T) {
+	k := app("a")
+	files := map[string]string{}
+	for i := range maxWarnings + 5 {
+		name := fmt.Sprintf("d%d", i)
+		files[name+".yaml"] = deployment(name) + "  replica: 2\n"
+	}
+	for _, tc := range []struct{ process, revision, want string }{
+		{"first", "main@sha1:1", "unknown field spec.replica"}, {"second", "main@sha1:2", ""},
+	} {
+		e := newTestEnv(t)
+		e.commit(tc.revision, files)
+		told := eventOf(e.must(k), build.UnknownFields)
+		if !strings.Contains(told, tc.want) || (told == "") != (tc.want == "") {
+			t.Errorf("the %s process told %q, want %q", tc.process, told, tc.want)
+		}
+		if got := warningOf(k); !strings.HasSuffix(got, "\nand 5 more") {
+			t.Errorf("the condition says %q", got)
 		}
 	}
 }
