@@ -9,7 +9,6 @@ import (
 	"sort"
 
 	"github.com/fluxcd/pkg/ssa"
-	"github.com/fluxcd/pkg/ssa/normalize"
 	ssautil "github.com/fluxcd/pkg/ssa/utils"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -71,16 +70,12 @@ func stageOf(u *unstructured.Unstructured) int {
 
 // sortIntoStages prepares the objects of an owner and sorts them into stages.
 func sortIntoStages(profile *decide.Profile, owner decide.Owner, req Request) ([]stage, error) {
-	if err := normalize.UnstructuredList(req.Objects); err != nil {
+	if err := Prepare(profile, owner, req); err != nil {
 		return nil, err
 	}
-	ssautil.SetCommonMetadata(req.Objects, req.Labels, req.Annotations)
-	ssautil.SetCommonMetadata(req.Objects, profile.Labels(owner), nil)
 	sort.Sort(ssa.SortableUnstructureds(req.Objects))
 	var planned [stages]stage
 	for _, u := range req.Objects {
-		ssautil.RemoveCABundleFromCRD(u)
-		leaveAggregatedRules(u)
 		i := stageOf(u)
 		planned[i].objects = append(planned[i].objects, &object{Unstructured: u})
 		planned[i].gate = i <= classes
@@ -92,19 +87,6 @@ func sortIntoStages(profile *decide.Profile, owner decide.Owner, req Request) ([
 		}
 	}
 	return used, nil
-}
-
-// leaveAggregatedRules takes the rules out of a ClusterRole that is aggregated from others.
-// The control plane fills them in and overwrites whatever is there, and manifests say
-// "rules: []" in their place, so that the two would undo each other's work for ever.
-func leaveAggregatedRules(u *unstructured.Unstructured) {
-	gvk := u.GroupVersionKind()
-	if gvk.Group != "rbac.authorization.k8s.io" || gvk.Kind != "ClusterRole" {
-		return
-	}
-	if rule, ok := u.Object["aggregationRule"].(map[string]any); ok && len(rule) > 0 {
-		delete(u.Object, "rules")
-	}
 }
 
 // resolve finds out where the stage's objects live, and encodes them. It is done

@@ -96,8 +96,11 @@ func TestDiffOfAKustomization(t *testing.T) {
 	f.must(f.Client.Update(t.Context(), live))
 	says(diff(1), "Secret/"+f.ns+"/secret deleted")
 
-	write("config.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: config}\nnone: of the kind\n")
-	says(diff(2), "ConfigMap/"+f.ns+"/config", "none")
+	write("config.yaml", config("blue")+"none: of the kind\n")
+	says(diff(1), "warning: ConfigMap/"+f.ns+"/config in ", ": unknown field none", "Secret/"+f.ns+"/secret deleted")
+
+	write("config.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: config}\ndata: {no key: x}\n")
+	says(diff(2), "ConfigMap/"+f.ns+"/config", "no key")
 }
 
 // applied applies what was built as the controller does.

@@ -10,7 +10,6 @@
 package kustomization
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,7 +19,6 @@ import (
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/sourceignore"
-	ssautil "github.com/fluxcd/pkg/ssa/utils"
 	"github.com/spf13/cobra"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -28,10 +26,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
+	"github.com/sluice-cd/sluice/apply"
 	"github.com/sluice-cd/sluice/apply/build"
 	"github.com/sluice-cd/sluice/apply/decide"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/cluster"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/manifest"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/usage"
 	"github.com/sluice-cd/sluice/internal/tree"
 )
@@ -71,16 +71,17 @@ func BuildCommand(c *cluster.Cluster) *cobra.Command {
 applied: with what the spec adds, variables and labels. The directory is not changed.
 Values that SOPS encrypted in Secrets are masked: they are decrypted in the cluster
 only. With --dry-run no cluster is asked, and variables of spec.postBuild.substituteFrom
-are left out.`,
+are left out. What is probably a mistake is noted on standard error.`,
 		Example: `  sluice build kustomization podinfo -n apps --path ./apps/podinfo
   sluice build kustomization podinfo -f clusters/eu/podinfo.yaml --dry-run`,
 		Args:              usage.OneName("kubectl get kustomizations"),
 		ValidArgsFunction: c.Complete(newList),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			_, objects, err := b.build(cmd, args[0])
+			k, objects, err := b.build(cmd, args[0])
 			if err != nil {
 				return err
 			}
+			apply.SetMetadata(profile, profile.Owner(k.Namespace, k.Name), requestOf(k, objects))
 			for _, u := range objects {
 				text, err := yaml.Marshal(u.Object)
 				if err != nil {
@@ -100,7 +101,17 @@ are left out.`,
 
 func newList() client.ObjectList { return &kustomizev1.KustomizationList{} }
 
-// build returns the Kustomization and its objects.
+// requestOf is what the controller applies of objects.
+func requestOf(k *kustomizev1.Kustomization, objects []*unstructured.Unstructured) apply.Request {
+	req := apply.Request{Objects: objects}
+	if common := k.Spec.CommonMetadata; common != nil {
+		req.Labels, req.Annotations = common.Labels, common.Annotations
+	}
+	return req
+}
+
+// build returns the Kustomization and its objects, without the metadata that all are given,
+// and notes what is probably a mistake.
 func (b *builder) build(cmd *cobra.Command, name string) (*kustomizev1.Kustomization, []*unstructured.Unstructured, error) {
 	if b.offline && b.file == "" {
 		return nil, nil, errors.New("--dry-run asks no cluster for the Kustomization: name its file with --kustomization-file")
@@ -117,7 +128,7 @@ func (b *builder) build(cmd *cobra.Command, name string) (*kustomizev1.Kustomiza
 	if err != nil {
 		return nil, nil, err
 	}
-	objects, err := b.objects(cmd.Context(), reader, k)
+	objects, err := b.objects(cmd, reader, k)
 	if err != nil {
 		return nil, nil, fmt.Errorf("building Kustomization %s: %w", k.Name, err)
 	}
@@ -159,12 +170,12 @@ func (b *builder) find(cmd *cobra.Command, reader client.Client, name string) (*
 }
 
 // objects builds k from the directory.
-func (b *builder) objects(ctx context.Context, reader client.Client, k *kustomizev1.Kustomization) ([]*unstructured.Unstructured, error) {
+func (b *builder) objects(cmd *cobra.Command, reader client.Client, k *kustomizev1.Kustomization) ([]*unstructured.Unstructured, error) {
 	var from client.Reader
 	if reader != nil {
 		from = reader
 	}
-	sub, err := build.ReadVariables(ctx, from, k, func(string, string, string) {})
+	sub, err := build.ReadVariables(cmd.Context(), from, k, func(string, string, string) {})
 	if err != nil {
 		return nil, err
 	}
@@ -186,10 +197,10 @@ func (b *builder) objects(ctx context.Context, reader client.Client, k *kustomiz
 	if err != nil {
 		return nil, err
 	}
-	if common := k.Spec.CommonMetadata; common != nil {
-		ssautil.SetCommonMetadata(result.Objects, common.Labels, common.Annotations)
+	hide := sub.Mask(result.Secrets...)
+	for _, w := range result.Warnings {
+		output.Note(cmd, "warning: %s", output.Clean(hide.Text(w.Text)))
 	}
-	ssautil.SetCommonMetadata(result.Objects, profile.Labels(profile.Owner(k.Namespace, k.Name)), nil)
 	return result.Objects, nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/sluice-cd/sluice/apply"
 	"github.com/sluice-cd/sluice/apply/decide"
 	"github.com/sluice-cd/sluice/apply/inventory"
 	"github.com/sluice-cd/sluice/apply/watch"
@@ -53,6 +54,7 @@ func DiffCommand(c *cluster.Cluster) *cobra.Command {
 is asked in a dry run, with your rights. Values of Secrets are masked, so that only
 whether they change is shown; Secrets that SOPS encrypted are not compared. Objects
 that ask to be left alone are left out, and so are fields that spec.ignore names.
+What is probably a mistake is noted on standard error.
 
 The exit code is 0 if nothing would change, 1 if something would, and 2 if that could
 not be found out.`,
@@ -119,6 +121,14 @@ func (b *builder) diff(cmd *cobra.Command, name string, coloured bool) error {
 		ignore = append(ignore, watch.IgnoreRule{Paths: rule.Paths, Target: rule.Target})
 	}
 	if d.rules, err = watch.NewRules(nil, ignore); err != nil {
+		return err
+	}
+	return d.compareAll(objects)
+}
+
+// compareAll prints how all objects would change, once they are what the controller applies.
+func (d *comparison) compareAll(objects []*unstructured.Unstructured) error {
+	if err := apply.Prepare(profile, profile.Owner(d.k.Namespace, d.k.Name), requestOf(d.k, objects)); err != nil {
 		return err
 	}
 	var failed []error

@@ -4,6 +4,8 @@ package kustomization
 
 import (
 	"bytes"
+	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -12,13 +14,22 @@ import (
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/spf13/cobra"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 
-	"github.com/sluice-cd/sluice/cmd/sluice/cli/cluster"
-	"github.com/sluice-cd/sluice/internal/kinds"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	"sigs.k8s.io/yaml"
+
+	"github.com/sluice-cd/sluice/apply/watch"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/cluster"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/manifest"
+	"github.com/sluice-cd/sluice/internal/kinds"
 )
 
 const fluxKustomization = `apiVersion: kustomize.toolkit.fluxcd.io/v1
@@ -229,6 +240,107 @@ func TestNoValueOfASecretIsShown(t *testing.T) {
 	}
 	if got := diffOf(t, nil, object("Secret", map[string]any{"new": "aHVudGVyMg=="})); strings.Contains(got, "aHVudGVy") {
 		t.Errorf("a value of a new Secret is shown:\n%s", got)
+	}
+}
+
+// differencesOf is what is printed of manifests beside what is in the cluster, and what
+// was asked of the API server.
+func differencesOf(t *testing.T, manifests string, live ...client.Object) (out, asked string, err error) {
+	t.Helper()
+	scheme, err := kinds.Scheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	documents, err := manifest.Split([]byte(manifests))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var objects []*unstructured.Unstructured
+	for _, document := range documents {
+		u := &unstructured.Unstructured{}
+		if err := yaml.Unmarshal(document, u); err != nil {
+			t.Fatal(err)
+		}
+		objects = append(objects, u)
+	}
+	var printed, requests bytes.Buffer
+	cmd := &cobra.Command{}
+	cmd.SetOut(&printed)
+	cmd.SetErr(&printed)
+	cmd.SetContext(t.Context())
+	rules, err := watch.NewRules(nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &kustomizev1.Kustomization{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app"}}
+	recorded := interceptor.Funcs{Apply: func(
+		ctx context.Context, c client.WithWatch, obj runtime.ApplyConfiguration, options ...client.ApplyOption,
+	) error {
+		if err := json.NewEncoder(&requests).Encode(obj); err != nil {
+			return err
+		}
+		return c.Apply(ctx, obj, options...)
+	}}
+	d := &comparison{
+		cmd: cmd, k: k, rules: rules, namespaces: map[string]bool{},
+		client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(live...).WithInterceptorFuncs(recorded).Build(),
+	}
+	err = d.compareAll(objects)
+	return printed.String(), requests.String(), err
+}
+
+const deployment = `apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: apps}
+spec:
+  replica: 3
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: web, image: web}]}
+`
+
+// The controller drops the field, warns and applies; the dry run was asked with it, and refused.
+func TestAMisspeltFieldDoesNotEndADiff(t *testing.T) {
+	live := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "web"}}
+	out, _, err := differencesOf(t, deployment, live)
+	if !errors.Is(err, ErrDifferent) || !strings.Contains(out, "Deployment/apps/web changed") || strings.Contains(out, "replica:") {
+		t.Errorf("got %v\n%s", err, out)
+	}
+}
+
+// The dry run emptied what the control plane fills in, so that there were differences for ever.
+func TestADiffDoesNotTakeRulesFromTheControlPlane(t *testing.T) {
+	const manifests = `apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: all}
+aggregationRule: {clusterRoleSelectors: [{matchLabels: {a: b}}]}
+rules: []
+`
+	_, asked, _ := differencesOf(t, manifests, &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "all"}})
+	if !strings.Contains(asked, `"aggregationRule"`) || strings.Contains(asked, `"rules"`) {
+		t.Errorf("asked for %s", asked)
+	}
+}
+
+// Manifests have a line break where another controller puts the bundle, which the API server refuses.
+func TestACABundleThatIsNoneIsLeftOutOfADiff(t *testing.T) {
+	out, _, err := differencesOf(t, `apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: things.example.com}
+spec: {conversion: {strategy: Webhook, webhook: {clientConfig: {caBundle: Cg==}}}}
+`)
+	if !errors.Is(err, ErrDifferent) || !strings.Contains(out, "things.example.com created") || strings.Contains(out, "caBundle") {
+		t.Errorf("got %v\n%s", err, out)
+	}
+}
+
+func TestMistakesThatAreOnlyWarnedOfAreNoted(t *testing.T) {
+	inCheckout(t, map[string]string{"ks.yaml": fluxKustomization, "overlay/web.yaml": deployment})
+	got, err := offline(t, "app", "-f", "ks.yaml")
+	if err != nil || !strings.Contains(got, "warning: Deployment/shop/web") ||
+		!strings.Contains(got, "unknown field spec.replica, did you mean replicas?") {
+		t.Errorf("got %v\n%s", err, got)
 	}
 }
 
