@@ -36,10 +36,7 @@ func (o *overlay) unsealed(obj *unstructured.Unstructured) error {
 	if keepsEncrypted(obj) || o.masks {
 		return nil
 	}
-	field, value := firstSealed(obj.Object, "")
-	if _, encrypted := obj.Object["sops"].(map[string]any); encrypted && field == "" {
-		field = "sops"
-	}
+	field, value := sealedField(obj)
 	if field == "" {
 		return nil
 	}
@@ -47,6 +44,33 @@ func (o *overlay) unsealed(obj *unstructured.Unstructured) error {
 		return fmt.Errorf("%s (from %s) %w", field, file, ErrEncrypted)
 	}
 	return fmt.Errorf("%s %w", field, ErrEncrypted)
+}
+
+// sealedField is the first field of an object that SOPS encrypted, or its own; "" if there is none.
+func sealedField(obj *unstructured.Unstructured) (field, value string) {
+	field, value = firstSealed(obj.Object, "")
+	if _, encrypted := obj.Object["sops"].(map[string]any); encrypted && field == "" {
+		field = "sops"
+	}
+	return field, value
+}
+
+// IsEncrypted reports whether an object of a build with [Spec.Masks] has values that SOPS
+// encrypted and that are decrypted where it is applied. In a Secret they are [Masked].
+func IsEncrypted(obj *unstructured.Unstructured) bool {
+	if obj.GetKind() == "Secret" && obj.GroupVersionKind().Group == "" {
+		encoded := base64.StdEncoding.EncodeToString([]byte(Masked))
+		for field, mask := range map[string]string{"data": encoded, "stringData": Masked} {
+			values, _ := obj.Object[field].(map[string]any)
+			for _, value := range values {
+				if value == mask {
+					return true
+				}
+			}
+		}
+	}
+	field, _ := sealedField(obj)
+	return field != "" && !keepsEncrypted(obj)
 }
 
 // file is the content of a file as kustomize sees it.

@@ -47,7 +47,7 @@ func (j *job) warn(reason, text string) {
 
 // warnOfFields warns of fields that an object's kind does not have.
 func (j *job) warnOfFields(u *unstructured.Unstructured) {
-	if len(j.warnings) >= maxWarnings {
+	if len(j.warnings) >= maxWarnings || j.overlay.masks && IsEncrypted(u) { // the field sops goes when it is decrypted
 		return
 	}
 	fields := unknownFields(u)

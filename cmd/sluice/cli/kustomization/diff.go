@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-cd/sluice/apply"
+	"github.com/sluice-cd/sluice/apply/build"
 	"github.com/sluice-cd/sluice/apply/decide"
 	"github.com/sluice-cd/sluice/apply/inventory"
 	"github.com/sluice-cd/sluice/apply/watch"
@@ -52,7 +53,7 @@ func DiffCommand(c *cluster.Cluster) *cobra.Command {
 		Short:   "Print how a Kustomization with a directory would change the cluster",
 		Long: `Print how a Kustomization with a directory would change the cluster: the API server
 is asked in a dry run, with your rights. Values of Secrets are masked, so that only
-whether they change is shown; Secrets that SOPS encrypted are not compared. Objects
+whether they change is shown; what SOPS encrypted is not compared. Objects
 that ask to be left alone are left out, and so are fields that spec.ignore names.
 What is probably a mistake is noted on standard error.
 
@@ -100,7 +101,9 @@ type comparison struct {
 	coloured bool
 	// namespaces are those that would be created.
 	namespaces map[string]bool
-	different  bool
+	// encrypted are those with values that SOPS encrypted.
+	encrypted map[inventory.ID]bool
+	different bool
 }
 
 func (b *builder) diff(cmd *cobra.Command, name string, coloured bool) error {
@@ -128,6 +131,10 @@ func (b *builder) diff(cmd *cobra.Command, name string, coloured bool) error {
 
 // compareAll prints how all objects would change, once they are what the controller applies.
 func (d *comparison) compareAll(objects []*unstructured.Unstructured) error {
+	d.encrypted = map[inventory.ID]bool{}
+	for _, u := range objects { // as they are in the source, since preparing drops the field sops
+		d.encrypted[idOf(u)] = build.IsEncrypted(u)
+	}
 	if err := apply.Prepare(profile, profile.Owner(d.k.Namespace, d.k.Name), requestOf(d.k, objects)); err != nil {
 		return err
 	}
@@ -170,7 +177,7 @@ func (d *comparison) compare(u *unstructured.Unstructured) error {
 	case profile.Excluded(u.GetLabels(), u.GetAnnotations()), profile.Excluded(live.GetLabels(), live.GetAnnotations()),
 		decide.Wants(u.GetLabels(), u.GetAnnotations(), profile.SSAKey, decide.IfNotPresent):
 		return nil
-	case isMasked(u):
+	case d.encrypted[idOf(u)]:
 		output.Note(d.cmd, "%s is encrypted, and is not compared", subject(u))
 		return nil
 	}

@@ -335,6 +335,36 @@ spec: {conversion: {strategy: Webhook, webhook: {clientConfig: {caBundle: Cg==}}
 	}
 }
 
+func TestWhatSOPSEncryptedIsNotComparedWhateverItsKind(t *testing.T) {
+	const sealed = "'ENC[AES256_GCM,data:a,iv:b,tag:c,type:str]'"
+	live := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "cm"}}
+	const plain = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: cm, namespace: apps}\n"
+	for name, manifest := range map[string]string{
+		"a whole object":   plain + "data: {a: " + sealed + "}\nsops: {mac: " + sealed + "}\n",
+		"none of its data": plain + "data: {a: b}\nsops: {mac: x}\n",
+		"a file in it":     plain + "data: {a: " + sealed + "}\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, asked, err := differencesOf(t, manifest, live)
+			if err != nil || asked != "" || out != "ConfigMap/apps/cm is encrypted, and is not compared\n" {
+				t.Errorf("got %v, asked for %q\n%s", err, asked, out)
+			}
+		})
+	}
+	kept := strings.Replace(plain, "namespace: apps", "namespace: apps, annotations: {kustomize.toolkit.fluxcd.io/decrypt: disabled}", 1)
+	if _, _, err := differencesOf(t, kept+"data: {a: "+sealed+"}\n", live); !errors.Is(err, ErrDifferent) {
+		t.Errorf("what is applied as it is, is not compared: %v", err)
+	}
+}
+
+func TestAnEncryptedObjectIsNoMistake(t *testing.T) {
+	inCheckout(t, map[string]string{"ks.yaml": fluxKustomization, "overlay/cm.yaml": "apiVersion: v1\nkind: ConfigMap\n" +
+		"metadata: {name: cm}\ndata: {a: 'ENC[AES256_GCM,data:a,iv:b,tag:c,type:str]'}\nsops: {mac: x}\n"})
+	if got, err := offline(t, "app", "-f", "ks.yaml"); err != nil || strings.Contains(got, "warning") {
+		t.Errorf("got %v\n%s", err, got)
+	}
+}
+
 func TestMistakesThatAreOnlyWarnedOfAreNoted(t *testing.T) {
 	inCheckout(t, map[string]string{"ks.yaml": fluxKustomization, "overlay/web.yaml": deployment})
 	got, err := offline(t, "app", "-f", "ks.yaml")

@@ -3,7 +3,6 @@
 package kustomization
 
 import (
-	"encoding/base64"
 	"fmt"
 	"maps"
 	"strings"
@@ -13,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
-	"github.com/sluice-cd/sluice/apply/build"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
 )
 
@@ -161,20 +159,4 @@ func valuesOf(u *unstructured.Unstructured, field string) map[string]any {
 	}
 	values, _ := u.Object[field].(map[string]any)
 	return values
-}
-
-// isMasked reports whether a Secret has values that SOPS encrypted.
-func isMasked(u *unstructured.Unstructured) bool {
-	if !isSecret(u) {
-		return false
-	}
-	encoded := base64.StdEncoding.EncodeToString([]byte(build.Masked))
-	for field, mask := range map[string]string{"data": encoded, "stringData": build.Masked} {
-		for _, value := range valuesOf(u, field) {
-			if value == mask {
-				return true
-			}
-		}
-	}
-	return false
 }
