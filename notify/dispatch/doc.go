@@ -16,4 +16,10 @@
 // object, the message and the revision are compared. What is sent where is rendered by
 // package message; commit statuses and comments go through a [Forges], which the
 // pull requests of Pipelines share.
+//
+// The few messages of the protocol of NATS that a publisher needs are written by hand,
+// though there is a library: its reader believes the sizes that a server names, and reads
+// a first line of any length, in a goroutine whose panic ends the process. Tenants name
+// the servers.
+// See https://docs.nats.io/reference/reference-protocols/nats-protocol.
 package dispatch

@@ -3,15 +3,22 @@
 package dispatch
 
 import (
+	"bufio"
+	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
+	"strings"
+	"time"
+	"unicode"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
 
 	"github.com/sluice-cd/sluice/internal/outbound"
@@ -24,58 +31,94 @@ const (
 	keyNKey  = "nkey"
 )
 
+// Bounds of what a server of NATS may say.
+const (
+	// maxInfo is how long the first line may be, and how much may follow it, in bytes.
+	maxInfo = 64 << 10
+	// maxLine is how long each line after the first may be.
+	maxLine = 4 << 10
+)
+
+// natsConnect is the message CONNECT. A client of protocol 0 is told nothing of clusters.
+type natsConnect struct {
+	Verbose     bool   `json:"verbose"`
+	Pedantic    bool   `json:"pedantic"`
+	TLSRequired bool   `json:"tls_required"`
+	Name        string `json:"name"`
+	Lang        string `json:"lang"`
+	Version     string `json:"version"`
+	Protocol    int    `json:"protocol"`
+	User        string `json:"user,omitempty"`
+	Password    string `json:"pass,omitempty"`
+	Token       string `json:"auth_token,omitempty"`
+	NKey        string `json:"nkey,omitempty"`
+	JWT         string `json:"jwt,omitempty"`
+	Signature   string `json:"sig,omitempty"`
+}
+
+// natsInfo is what of the message INFO counts for a publisher.
+type natsInfo struct {
+	TLSRequired bool   `json:"tls_required"`
+	MaxPayload  int64  `json:"max_payload"`
+	Nonce       string `json:"nonce"`
+}
+
 // checkNATS says what a Provider of NATS lacks.
 func checkNATS(to *destination) error {
 	u, err := url.Parse(to.target.Address)
 	switch {
-	case err != nil || u.Host == "" || u.Scheme != "nats" && u.Scheme != "tls":
+	case err != nil || u.Hostname() == "" || strings.Contains(u.Host, ",") || u.Scheme != "nats" && u.Scheme != "tls":
 		return errors.New("spec.address, or the key address of the Secret, has to be a URL such as nats://host:4222")
 	case to.target.Channel == "":
 		return errors.New("spec.channel has to be the subject")
+	case strings.ContainsFunc(to.target.Channel, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }):
+		return errors.New("spec.channel has to be a subject, which has no white space")
 	case to.proxy != nil:
 		return errors.New("spec.proxySecretRef: NATS is reached without a proxy; remove it")
 	}
-	_, err = natsIdentity(to)
+	_, _, err = natsIdentity(to)
 	return err
 }
 
 // natsIdentity authenticates by the first of what a Secret has: credentials of a user
-// (creds), the seed of a key (nkey), user and password, a token.
-func natsIdentity(to *destination) ([]nats.Option, error) {
+// (creds), the seed of a key (nkey), user and password, a token; or else by the user of
+// the address. The pair, if there is one, signs what the server asks.
+func natsIdentity(to *destination) (natsConnect, nkeys.KeyPair, error) {
+	c := natsConnect{Name: "sluice", Lang: "go", Version: "1"}
 	if to.secret != nil {
 		if creds := to.secret.Data[keyCreds]; len(creds) > 0 {
-			return []nats.Option{nats.UserCredentialBytes(creds)}, nil
+			pair, err := nkeys.ParseDecoratedUserNKey(creds)
+			if err == nil {
+				c.JWT, err = nkeys.ParseDecoratedJWT(creds)
+			}
+			if err != nil {
+				return c, nil, errors.New("key creds of the Secret is no file of credentials")
+			}
+			return c, pair, nil
 		}
-		if seed := to.secret.Data[keyNKey]; len(seed) > 0 {
+		if seed := bytes.TrimSpace(to.secret.Data[keyNKey]); len(seed) > 0 {
 			pair, err := nkeys.FromSeed(seed)
-			if err != nil {
-				return nil, errors.New("key nkey of the Secret is no seed")
+			if err == nil {
+				c.NKey, err = pair.PublicKey()
 			}
-			public, err := pair.PublicKey()
 			if err != nil {
-				return nil, errors.New("key nkey of the Secret is no seed")
+				return c, nil, errors.New("key nkey of the Secret is no seed")
 			}
-			return []nats.Option{nats.Nkey(public, pair.Sign)}, nil
+			return c, pair, nil
 		}
 	}
-	switch t := to.target; {
-	case t.Username != "" && t.Password != "":
-		return []nats.Option{nats.UserInfo(t.Username, t.Password)}, nil
-	case t.Token != "":
-		return []nats.Option{nats.Token(t.Token)}, nil
+	if t := to.target; t.Username != "" && t.Password != "" {
+		c.User, c.Password = t.Username, t.Password
+	} else if t.Token != "" {
+		c.Token = t.Token
+	} else if u, err := url.Parse(t.Address); err == nil && u.User != nil {
+		if password, ok := u.User.Password(); ok {
+			c.User, c.Password = u.User.Username(), password
+		} else {
+			c.Token = u.User.Username()
+		}
 	}
-	return nil, nil
-}
-
-// guardedDialer connects where the guard lets it.
-type guardedDialer struct {
-	ctx   context.Context //nolint:containedctx // the library's interface has none
-	guard *outbound.Guard
-}
-
-// Dial implements nats.CustomDialer.
-func (g guardedDialer) Dial(network, address string) (net.Conn, error) {
-	return g.guard.DialContext(g.ctx, network, address)
+	return c, nil, nil
 }
 
 // publish sends an event to a subject, and waits until the server has it.
@@ -84,47 +127,149 @@ func (d *Dispatcher) publish(ctx context.Context, to *destination, e message.Eve
 	if err != nil {
 		return fmt.Errorf("encoding the event: %w", err)
 	}
-	opts, err := natsIdentity(to)
+	u, err := url.Parse(to.target.Address)
 	if err != nil {
-		return secretError("%w", err)
+		return secretError("the address is no URL")
 	}
-	opts = append(opts, nats.Name("sluice"), nats.SetCustomDialer(guardedDialer{ctx, d.opts.Guard}), nats.NoReconnect(),
-		nats.Timeout(to.provider.GetTimeout()))
 	config, err := outbound.TLSConfig([]byte(to.settings.CA), []byte(to.settings.Cert), []byte(to.settings.Key))
 	if err != nil {
 		return secretError("spec.certSecretRef: %w", err)
 	}
-	if config != nil {
-		opts = append(opts, nats.Secure(config))
-	} else if u, err := url.Parse(to.target.Address); err == nil && u.Scheme == "tls" {
-		opts = append(opts, nats.Secure(&tls.Config{MinVersion: tls.VersionTLS12}))
-	}
-	conn, err := nats.Connect(to.target.Address, opts...)
+	ctx, cancel := context.WithTimeout(ctx, to.provider.GetTimeout())
+	defer cancel()
+	raw, err := d.opts.Guard.DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "4222")))
 	if err != nil {
-		return natsError("connecting to the server", err)
+		err = fmt.Errorf("connecting to the server of NATS: %w", err)
+		if errors.Is(err, outbound.ErrForbiddenAddress) {
+			return err
+		}
+		return temporary(err)
 	}
-	defer conn.Close()
-	if err := conn.Publish(to.target.Channel, body); err != nil {
-		return natsError("publishing", err)
+	defer func() { _ = raw.Close() }()
+	stop := context.AfterFunc(ctx, func() { _ = raw.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	c, info, err := natsOpen(ctx, raw, u, config)
+	if err != nil {
+		return err
 	}
-	if err := conn.FlushWithContext(ctx); err != nil {
-		return natsError("publishing", err)
+	if err := c.login(to, info); err != nil {
+		return err
 	}
-	if err := conn.LastError(); err != nil {
-		return natsError("publishing", err)
+	if info.MaxPayload > 0 && int64(len(body)) > info.MaxPayload {
+		return fmt.Errorf("the event has %d bytes, and the server of NATS takes %d", len(body), info.MaxPayload)
 	}
-	return nil
+	return c.send("PUB %s %d\r\n%s\r\nPING\r\n", to.target.Channel, len(body), body)
 }
 
-// natsError is final if only a person can cure it.
-func natsError(doing string, err error) error {
-	wrapped := fmt.Errorf("%s: %w", doing, err)
-	for _, final := range []error{
-		nats.ErrAuthorization, nats.ErrBadSubject, nats.ErrMaxPayload, nats.ErrPermissionViolation, outbound.ErrForbiddenAddress,
-	} {
-		if errors.Is(err, final) {
-			return wrapped
+// natsConn is a connection to a server of NATS.
+type natsConn struct {
+	net.Conn
+	reader *bufio.Reader
+}
+
+// listen reads at most maxInfo bytes of a connection.
+func listen(conn net.Conn) *natsConn {
+	return &natsConn{conn, bufio.NewReaderSize(io.LimitReader(conn, maxInfo), maxLine)}
+}
+
+// natsOpen reads INFO, and goes on in TLS if the server, the scheme or a Secret asks.
+func natsOpen(ctx context.Context, raw net.Conn, u *url.URL, config *tls.Config) (*natsConn, natsInfo, error) {
+	var info natsInfo
+	c := listen(raw)
+	line, err := c.reader.ReadBytes('\n')
+	if err != nil {
+		return nil, info, temporary(errors.New("the server of NATS does not introduce itself in time, or not within 64 KiB"))
+	}
+	verb, rest, _ := bytes.Cut(line, []byte(" "))
+	if !bytes.EqualFold(verb, []byte("INFO")) || json.Unmarshal(rest, &info) != nil {
+		return nil, info, temporary(errors.New("the server does not speak the protocol of NATS"))
+	}
+	// Nothing is said before CONNECT; what is would count as said within TLS.
+	if c.reader.Buffered() > 0 {
+		return nil, info, temporary(errNATS)
+	}
+	if info.TLSRequired = info.TLSRequired || config != nil || u.Scheme == "tls"; !info.TLSRequired {
+		return listen(raw), info, nil
+	}
+	if config == nil {
+		config = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	config = config.Clone()
+	config.ServerName = u.Hostname()
+	secure := tls.Client(raw, config)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		return nil, info, temporary(fmt.Errorf("connecting to the server of NATS: %w", err))
+	}
+	return listen(secure), info, nil
+}
+
+// login sends CONNECT.
+func (c *natsConn) login(to *destination, info natsInfo) error {
+	connect, pair, err := natsIdentity(to)
+	if err != nil {
+		return secretError("%w", err)
+	}
+	if pair != nil {
+		signature, err := pair.Sign([]byte(info.Nonce))
+		if err != nil {
+			return secretError("the key of the Secret cannot sign")
+		}
+		connect.Signature = base64.RawURLEncoding.EncodeToString(signature)
+	}
+	connect.TLSRequired = info.TLSRequired
+	text, err := json.Marshal(connect)
+	if err != nil {
+		return fmt.Errorf("encoding CONNECT: %w", err)
+	}
+	return c.send("CONNECT %s\r\nPING\r\n", text)
+}
+
+// errNATS does not quote the server, which may be anybody's.
+var errNATS = errors.New("the server of NATS says what a publisher cannot be told")
+
+// send sends messages of which the last is PING, and waits for its answer.
+func (c *natsConn) send(format string, args ...any) error {
+	if _, err := fmt.Fprintf(c, format, args...); err != nil {
+		return temporary(errors.New("the server of NATS closed the connection, or did not take the event in time"))
+	}
+	for {
+		line, err := c.reader.ReadSlice('\n')
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull):
+			return temporary(errNATS)
+		case err != nil:
+			return temporary(errors.New("the server of NATS closed the connection, or did not answer in time"))
+		}
+		verb, rest, _ := strings.Cut(strings.TrimRight(string(line), "\r\n"), " ")
+		switch strings.ToUpper(verb) {
+		case "PONG":
+			return nil
+		case "+OK", "INFO":
+		case "PING":
+			if _, err := io.WriteString(c, "PONG\r\n"); err != nil {
+				return temporary(errors.New("the server of NATS closed the connection"))
+			}
+		case "-ERR":
+			return natsRefusal(rest)
+		default:
+			return temporary(errNATS)
 		}
 	}
-	return temporary(wrapped)
+}
+
+// natsRefusal is the error of what follows -ERR; it is final if only a person can cure it.
+func natsRefusal(text string) error {
+	text = strings.ToLower(strings.Trim(text, "' "))
+	for said, means := range map[string]string{
+		"authorization violation":   "does not accept the credential of spec.secretRef",
+		"permissions violation":     "does not let the credential publish to the subject of spec.channel",
+		"invalid subject":           "does not accept the subject of spec.channel",
+		"invalid publish subject":   "does not accept the subject of spec.channel",
+		"maximum payload violation": "does not take an event as large",
+	} {
+		if strings.HasPrefix(text, said) {
+			return errors.New("the server of NATS " + means)
+		}
+	}
+	return temporary(errors.New("the server of NATS answers with an error"))
 }
