@@ -69,24 +69,50 @@ func (c *clusters) acquire(ctx context.Context, k *kustomizev1.Kustomization) (*
 	if err != nil {
 		return nil, err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if known := c.remote[config.ID]; known != nil {
-		known.users++
-		return known, nil
+	if known, err := c.use(config.ID, k.Namespace); known != nil || err != nil {
+		return known, err
 	}
-	if err := c.full(k.Namespace); err != nil {
-		return nil, err
-	}
-	made, err := c.connect(ctx, config)
+	made, err := c.connect(ctx, config) // others do not wait for its keys and certificates to be read
 	if err != nil {
 		return nil, err
 	}
-	made.namespace, made.users = k.Namespace, 1
+	known, err := c.add(made, k.Namespace)
+	if known != made {
+		made.stop()
+		made.Close()
+	}
+	return known, err
+}
+
+// use returns a cluster that is connected to already, for one more user, or nil. The error
+// is that there is no room for one.
+func (c *clusters) use(id, namespace string) (*remoteCluster, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if known := c.remote[id]; known != nil {
+		known.users++
+		return known, nil
+	}
+	return nil, c.full(namespace)
+}
+
+// add returns a cluster for one more user: the one that was made, unless somebody else was
+// first.
+func (c *clusters) add(made *remoteCluster, namespace string) (*remoteCluster, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if known := c.remote[made.ID]; known != nil {
+		known.users++
+		return known, nil
+	}
+	if err := c.full(namespace); err != nil {
+		return nil, err
+	}
+	made.namespace, made.users = namespace, 1
 	if c.remote == nil {
 		c.remote = map[string]*remoteCluster{}
 	}
-	c.remote[config.ID] = made
+	c.remote[made.ID] = made
 	return made, nil
 }
 

@@ -240,3 +240,23 @@ func TestADeletedKustomizationWithoutItsKubeConfigSaysWhatHelps(t *testing.T) {
 		t.Errorf("a suspended one needs no cluster: %v", err)
 	}
 }
+
+// Clusters are connected to beside the lock: reading their keys held up all others.
+func TestWhoConnectsSecondUsesTheClusterOfTheFirst(t *testing.T) {
+	made := func() *remoteCluster { return &remoteCluster{Connection: &kubeconfig.Connection{ID: "a"}} }
+	c := &clusters{}
+	for range 2 { // both saw that there is none
+		if known, err := c.use("a", "ns"); known != nil || err != nil {
+			t.Fatalf("got %v, %v", known, err)
+		}
+	}
+	first, second := made(), made()
+	for _, of := range []*remoteCluster{first, second} {
+		if known, err := c.add(of, "ns"); known != first || err != nil {
+			t.Fatalf("got %v, %v", known, err)
+		}
+	}
+	if first.users != 2 || second.users != 0 || len(c.remote) != 1 {
+		t.Errorf("%d and %d users of %d clusters", first.users, second.users, len(c.remote))
+	}
+}
