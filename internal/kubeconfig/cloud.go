@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 	"sync"
@@ -25,6 +26,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
+
+	"github.com/sluice-cd/sluice/internal/keysize"
 )
 
 // ErrGate means that the identity of a ServiceAccount needs a feature gate that is off.
@@ -80,6 +83,9 @@ func (r *Reader) readConfigMap(ctx context.Context, name types.NamespacedName) (
 	}
 	if err := who.leadsTo(found.Host); err != nil {
 		return nil, fmt.Errorf("%w: ConfigMap %s: %w", ErrInvalid, name, err)
+	}
+	if err := keysize.CheckPEM(found.CAData); err != nil {
+		return nil, fmt.Errorf("%w: ConfigMap %s: certificate authority: %w", ErrInvalid, name, err)
 	}
 	token.pin(found)
 	text, err := json.Marshal(cm.Data)
@@ -228,22 +234,34 @@ func (t *token) get(ctx context.Context) (*auth.RESTConfig, error) {
 	return found, nil
 }
 
-// authenticating adds the token to each request.
+// authenticating adds the token to each request to the one server that it is for.
 type authenticating struct {
 	next  http.RoundTripper
 	token *token
+	to    *url.URL
 }
 
 // RoundTrip implements http.RoundTripper.
 func (a authenticating) RoundTrip(req *http.Request) (*http.Response, error) {
-	with, err := a.token.get(req.Context())
+	with, err := a.tokenFor(req)
 	if err != nil {
 		if req.Body != nil {
 			_ = req.Body.Close()
 		}
-		return nil, fmt.Errorf("asking for a token: %w", err)
+		return nil, err
 	}
 	req = req.Clone(req.Context())
 	req.Header.Set("Authorization", "Bearer "+with.BearerToken)
 	return a.next.RoundTrip(req)
+}
+
+func (a authenticating) tokenFor(req *http.Request) (*auth.RESTConfig, error) {
+	if req.URL.Scheme != a.to.Scheme || req.URL.Host != a.to.Host {
+		return nil, fmt.Errorf("the token is for %s only, and not for %s", a.to.Host, req.URL.Host)
+	}
+	with, err := a.token.get(req.Context())
+	if err != nil {
+		return nil, fmt.Errorf("asking for a token: %w", err)
+	}
+	return with, nil
 }

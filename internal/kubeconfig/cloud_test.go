@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clocktesting "k8s.io/utils/clock/testing"
+
+	"github.com/sluice-cd/sluice/internal/keysize"
+	"github.com/sluice-cd/sluice/internal/keysize/keysizetest"
 )
 
 const eks = "arn:aws:eks:eu-west-1:123456789012:cluster/shop"
@@ -165,5 +169,38 @@ func TestATokenIsReplacedBeforeItExpires(t *testing.T) {
 	clock.SetTime(clock.Now().Add(time.Hour))
 	if err := check(); !errors.Is(err, errMoved) || !to.Moved() || len(headers) != 3 {
 		t.Errorf("got %v after %d requests", err, len(headers))
+	}
+}
+
+func TestATokenGoesToNoOtherServer(t *testing.T) {
+	of := &token{fetch: func(context.Context) (*auth.RESTConfig, error) {
+		t.Error("a token was asked for")
+		return nil, errMoved
+	}}
+	adds := authenticating{token: of, to: &url.URL{Scheme: "https", Host: "cluster.example.com"}, next: roundTripFunc(
+		func(*http.Request) (*http.Response, error) {
+			t.Error("the request was sent")
+			return nil, errMoved
+		})}
+	for _, to := range []string{"https://other.example.com", "http://cluster.example.com", "https://cluster.example.com:8443"} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, to, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		//nolint:bodyclose // there is no answer
+		if _, err := adds.RoundTrip(req); err == nil || !strings.Contains(err.Error(), "the token is for cluster.example.com only") {
+			t.Errorf("%s: got %v", to, err)
+		}
+	}
+}
+
+func TestTheAuthorityOfACloudHasAKeyOfAUsualSize(t *testing.T) {
+	var seen []asked
+	r := reader(configMap(map[string]string{"provider": "aws", "cluster": eks}))
+	r.clouds = fakeCloud(auth.RESTConfig{
+		Host: "https://cluster.example.com", CAData: keysizetest.PEM(t, keysizetest.Key(1<<17)), ExpiresAt: r.Clock.Now().Add(time.Hour),
+	}, &seen)
+	if _, err := r.Read(t.Context(), "apps", cloud); !errors.Is(err, ErrInvalid) || !errors.Is(err, keysize.ErrTooLarge) {
+		t.Errorf("got %v", err)
 	}
 }

@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"mime"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -73,7 +75,7 @@ func (c *Config) Connect(clk clock.PassiveClock) (*Connection, error) {
 	made := &Connection{ID: c.ID, Name: c.Name, Version: c.Version, idle: transport.CloseIdleConnections, cloud: c.cloud, clock: clk}
 	var base http.RoundTripper = observed{next: boundedTransport{transport}, of: made}
 	if c.cloud != nil {
-		base = authenticating{next: base, token: c.cloud}
+		base = authenticating{next: base, token: c.cloud, to: address}
 	}
 	authenticated, err := rest.HTTPWrappersForConfig(c.rest, base)
 	if err != nil {
@@ -175,16 +177,37 @@ func (o observed) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// boundedTransport ends answers that are longer than one may be.
+// boundedTransport ends answers that are longer than one may be, and passes on of them only
+// what API servers say: any server may be where a kubeConfig leads, and what it answers
+// would be read in a condition by whoever wrote that.
 type boundedTransport struct{ next http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
 func (b boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := b.next.RoundTrip(req)
-	if err == nil && resp.Body != nil {
+	if err != nil {
+		return nil, err
+	}
+	resp.Status = strings.TrimSpace(fmt.Sprintf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode)))
+	switch code := resp.StatusCode; {
+	case code >= http.StatusMultipleChoices && code < http.StatusBadRequest:
+		_ = resp.Body.Close()
+		return nil, fmt.Errorf("the API server answers %s, and redirects are not followed: name the server itself", resp.Status)
+	case code >= http.StatusBadRequest && !fromAPIServer(resp.Header):
+		_ = resp.Body.Close()
+		resp.Body, resp.ContentLength = http.NoBody, 0
+		resp.Header.Set("Content-Type", "application/octet-stream") // of text, client-go makes its error
+		resp.Header.Del("Content-Encoding")
+	default:
 		resp.Body = bounded.Body(resp.Body, MaxAnswer, errTooLong)
 	}
-	return resp, err
+	return resp, nil
+}
+
+// fromAPIServer reports whether an error has a form in which API servers send theirs.
+func fromAPIServer(header http.Header) bool {
+	kind, _, err := mime.ParseMediaType(header.Get("Content-Type"))
+	return err == nil && (kind == "application/json" || strings.HasPrefix(kind, "application/vnd.kubernetes."))
 }
 
 var errTooLong = fmt.Errorf("the API server's answer has more than %d bytes", MaxAnswer)

@@ -35,6 +35,7 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/sluice-cd/sluice/internal/keysize"
 	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
@@ -168,6 +169,9 @@ func (r *Reader) parse(secret *corev1.Secret, key string) (*rest.Config, error) 
 	if config.Insecure && !r.InsecureTLS {
 		return nil, errors.New("its kubeconfig has `insecure-skip-tls-verify`, so that anybody may pose as the server: " +
 			"use certificate-authority-data, or run the controller with --insecure-kubeconfig-tls")
+	}
+	if err := keysize.CheckPEM(config.CAData, config.CertData, config.KeyData); err != nil {
+		return nil, fmt.Errorf("a certificate or key of its kubeconfig: %w", err)
 	}
 	return config, nil
 }

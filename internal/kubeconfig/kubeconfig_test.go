@@ -18,11 +18,15 @@ import (
 
 	"github.com/fluxcd/pkg/apis/meta"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
+	"github.com/sluice-cd/sluice/internal/keysize/keysizetest"
 	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
@@ -96,6 +100,18 @@ func TestWhichKubeConfigsAreRefused(t *testing.T) {
 			reference("remote", ""), changed("server:", "insecure-skip-tls-verify: true, server:"),
 			"use certificate-authority-data, or run the controller with --insecure-kubeconfig-tls",
 		},
+		"a key whose signatures take minutes": {
+			reference("remote", ""),
+			changed("token: hunter2", "client-certificate-data: eA==, client-key-data: "+base64.StdEncoding.EncodeToString(
+				pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: make([]byte, 40_000)}))),
+			"a certificate or key of its kubeconfig: the key is too large",
+		},
+		"an authority with such a key": {
+			reference("remote", ""),
+			changed("server:", "certificate-authority-data: "+base64.StdEncoding.EncodeToString(
+				keysizetest.PEM(t, keysizetest.Key(1<<17)))+", server:"),
+			"a certificate or key of its kubeconfig: the key is too large",
+		},
 		"a context that there isn't": {
 			reference("remote", ""), changed("current-context: x", "current-context: hunter2"),
 			"names no server in its current context",
@@ -112,7 +128,7 @@ func TestWhichKubeConfigsAreRefused(t *testing.T) {
 
 func TestAnAnswerIsBounded(t *testing.T) {
 	endless := roundTripFunc(func(*http.Request) (*http.Response, error) {
-		return &http.Response{Body: io.NopCloser(zeroes{})}, nil
+		return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(zeroes{})}, nil
 	})
 	resp, err := boundedTransport{endless}.RoundTrip(nil)
 	if err != nil {
@@ -227,5 +243,76 @@ func TestAConnectionGoesThroughTheGuard(t *testing.T) {
 	to := connect(t, outbound.NewGuard([]netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}), kubeConfig(server.URL))
 	if err := to.Check(t.Context()); !errors.Is(err, outbound.ErrForbiddenAddress) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A kubeConfig may lead to any server, whose answers its writer reads in a condition.
+func TestWhatIsNoAnswerOfAnAPIServerIsNotQuoted(t *testing.T) {
+	const status = `{"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "hunter2 is no node", "code": 403}`
+	for name, tc := range map[string]struct {
+		kind, text string
+		quoted     bool
+	}{
+		"text":             {"text/plain; charset=utf-8", "hunter2", false},
+		"a page":           {"text/html", "<p>hunter2", false},
+		"without a kind":   {"", "hunter2", false},
+		"with a bad one":   {"text", "hunter2", false},
+		"an API server's":  {"application/json", status, true},
+		"JSON of others":   {"application/json", `{"password": "hunter2"}`, false},
+		"binary of others": {"application/vnd.kubernetes.protobuf", "hunter2", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header()["Content-Type"] = nil
+				if tc.kind != "" {
+					w.Header().Set("Content-Type", tc.kind)
+				}
+				w.WriteHeader(http.StatusForbidden)
+				_, _ = io.WriteString(w, tc.text)
+			}))
+			defer server.Close()
+			to := connect(t, nil, kubeConfig(server.URL))
+			objects, err := dynamic.NewForConfigAndClient(to.REST, to.HTTP)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = objects.Resource(schema.GroupVersionResource{Version: "v1", Resource: "nodes"}).Get(t.Context(), "a", metav1.GetOptions{})
+			if !apierrors.IsForbidden(err) || strings.Contains(err.Error(), "hunter2") != tc.quoted {
+				t.Errorf("got %v", err)
+			}
+			_, err = to.Mapper.RESTMapping(schema.GroupKind{Kind: "Node"}, "v1")
+			if err == nil || !tc.quoted && strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("discovery: got %v", err)
+			}
+		})
+	}
+}
+
+func TestTheWordsOfAServersStatusAreNotQuoted(t *testing.T) {
+	resp, err := boundedTransport{roundTripFunc(func(*http.Request) (*http.Response, error) {
+		return &http.Response{Status: "502 hunter2", StatusCode: http.StatusBadGateway, Header: http.Header{}, Body: http.NoBody}, nil
+	})}.RoundTrip(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.Status != "502 Bad Gateway" {
+		t.Errorf("got %q", resp.Status)
+	}
+}
+
+// The credentials are for the server of the kubeConfig, and what one answers is bounded there.
+func TestNoClientFollowsARedirect(t *testing.T) {
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the redirect was followed") }))
+	defer elsewhere.Close()
+	server := httptest.NewServer(http.RedirectHandler(elsewhere.URL+"/version", http.StatusTemporaryRedirect))
+	defer server.Close()
+	to := connect(t, nil, kubeConfig(server.URL))
+	const want = "the API server answers 307 Temporary Redirect, and redirects are not followed"
+	if err := to.Check(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("check: got %v", err)
+	}
+	if _, err := to.Mapper.RESTMapping(schema.GroupKind{Kind: "Node"}, "v1"); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("discovery: got %v", err)
 	}
 }
