@@ -24,7 +24,7 @@ const maxManifest = 256 << 10
 type manifest struct {
 	file string // its path in the source
 	head
-	images []string // all values of fields named image
+	images []string // those of [imagesIn]
 }
 
 // head is what identifies an object.
@@ -66,7 +66,7 @@ func manifestsIn(file string, data []byte, keep func(document []byte) bool) (fou
 		for _, node := range itemsOf(&root) {
 			m := manifest{file: file}
 			if node.Decode(&m.head) == nil {
-				m.images = valuesOf(node, "image")
+				m.images = imagesIn(node)
 				found = append(found, m)
 			}
 		}
@@ -91,20 +91,37 @@ func itemsOf(root *yaml.Node) []*yaml.Node {
 	return []*yaml.Node{object}
 }
 
-// valuesOf are the texts of all fields with a name. Aliases are not followed: what they
-// stand for is in the document, too.
-func valuesOf(node *yaml.Node, name string) (values []string) {
+// imagesIn are the texts of all fields named image, and of the fields named reference in
+// them, which image volumes have. Aliases are not followed: what they stand for is in the
+// document, too.
+func imagesIn(node *yaml.Node) (images []string) {
 	if node.Kind == yaml.MappingNode {
 		for i := 0; i+1 < len(node.Content); i += 2 {
-			if node.Content[i].Value == name && node.Content[i+1].Kind == yaml.ScalarNode {
-				values = append(values, node.Content[i+1].Value)
+			if node.Content[i].Value != "image" {
+				continue
+			}
+			switch image := node.Content[i+1]; image.Kind {
+			case yaml.ScalarNode:
+				images = append(images, image.Value)
+			case yaml.MappingNode:
+				images = append(images, textsOf(image, "reference")...)
 			}
 		}
 	}
 	for _, child := range node.Content {
-		values = append(values, valuesOf(child, name)...)
+		images = append(images, imagesIn(child)...)
 	}
-	return values
+	return images
+}
+
+// textsOf are the texts of the fields with a name that a mapping has.
+func textsOf(mapping *yaml.Node, name string) (texts []string) {
+	for i := 0; i+1 < len(mapping.Content); i += 2 {
+		if mapping.Content[i].Value == name && mapping.Content[i+1].Kind == yaml.ScalarNode {
+			texts = append(texts, mapping.Content[i+1].Value)
+		}
+	}
+	return texts
 }
 
 // FilesOf returns the files of a source, among those that a build has read, that an object

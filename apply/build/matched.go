@@ -52,8 +52,9 @@ type matcher struct {
 	source     []candidate // once they are needed
 	whole      bool        // nothing was too large to be looked at
 	affixes    affixes
-	namespaces []string // that kustomizations give
-	anyField   bool     // images may be in fields of any name
+	namespaces []string // that kustomizations give, and that objects have before
+	renames    []kustypes.Image
+	anyField   bool // images may be in fields of any name
 	trials     int
 }
 
@@ -68,7 +69,7 @@ func (j *job) warnOfTargets(objects []*unstructured.Unstructured) {
 	}
 	m := j.matcher(objects)
 	for _, t := range targets {
-		if m.trials += len(m.built) + len(m.source); m.trials > maxTrials || len(j.warnings) >= maxWarnings {
+		if m.trials += len(m.built) + len(m.source) + len(m.renames); m.trials > maxTrials || len(j.warnings) >= maxWarnings {
 			return
 		}
 		switch {
@@ -154,7 +155,14 @@ func (j *job) matcher(objects []*unstructured.Unstructured) *matcher {
 			continue
 		}
 		m.affixes.add(k.NamePrefix, k.NameSuffix)
-		m.namespaces = append(m.namespaces, k.Namespace)
+		if k.Namespace != "" {
+			m.namespaces = append(m.namespaces, k.Namespace, resid.DefaultNamespace)
+		}
+		for _, image := range k.Images {
+			if image.NewName != "" {
+				m.renames = append(m.renames, image)
+			}
+		}
 		m.anyField = m.anyField || len(k.Configurations)+len(k.Crds)+len(k.Transformers) > 0
 	}
 	for _, u := range objects {
@@ -193,12 +201,20 @@ func (m *matcher) predicate(s *kustypes.Selector) func(candidate) bool {
 	}
 	return func(c candidate) bool {
 		return regex.MatchGvk(c.gvk) && slices.ContainsFunc(c.names, regex.MatchName) &&
-			(regex.MatchNamespace(c.namespace) || slices.ContainsFunc(m.namespaces, regex.MatchNamespace)) &&
+			slices.ContainsFunc(append(c.namespaces(), m.namespaces...), regex.MatchNamespace) &&
 			byLabel.Matches(labels.Set(c.labels)) && byAnnotation.Matches(labels.Set(c.annotations))
 	}
 }
 
-// hasImage reports whether an image is anywhere.
+// namespaces are the one that an object has and the one that kustomize takes it to be in:
+// an object without a namespace is in the default one.
+func (c candidate) namespaces() []string {
+	of := resid.NewResIdWithNamespace(resid.NewGvk(c.gvk.Group, c.gvk.Version, c.gvk.Kind), "", c.namespace)
+	return []string{c.namespace, of.EffectiveNamespace()}
+}
+
+// hasImage reports whether an image is anywhere, or is what another entry makes of one: what
+// an image is called in between is in no manifest.
 func (m *matcher) hasImage(t target) bool {
 	if m.anyField || isCostly(t.image) {
 		return true
@@ -214,7 +230,9 @@ func (m *matcher) hasImage(t target) bool {
 			return regex.MatchString(image) || t.newImage != "" && renamed && (rest == "" || rest[0] == ':' || rest[0] == '@')
 		})
 	}
-	return slices.ContainsFunc(m.built, has) || slices.ContainsFunc(m.inSource(), has) || !m.whole
+	between := func(other kustypes.Image) bool { return other.Name != t.image && regex.MatchString(other.NewName) }
+	return slices.ContainsFunc(m.built, has) || slices.ContainsFunc(m.renames, between) ||
+		slices.ContainsFunc(m.inSource(), has) || !m.whole
 }
 
 // inSource are the objects as they are in the source, patches included.
@@ -282,11 +300,15 @@ func (a *affixes) without(name string) []string {
 	return names
 }
 
-// imagesOf are the texts of all fields named image.
+// imagesOf are the texts of all fields named image, and those of the references of images
+// that are volumes.
 func imagesOf(value any) (images []string) {
 	switch value := value.(type) {
 	case map[string]any:
 		for key, field := range value {
+			if of, ok := field.(map[string]any); ok && key == "image" {
+				field = of["reference"]
+			}
 			if image, ok := field.(string); ok && key == "image" {
 				images = append(images, image)
 			}

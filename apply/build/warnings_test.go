@@ -101,6 +101,20 @@ func TestWhatUpstreamPassesOverIsAWarning(t *testing.T) {
 		"a patch of a given namespace": {files: map[string]string{
 			"kustomization.yaml": "namespace: shop\n" + patch("namespace: shop"), "web.yaml": web,
 		}},
+		"a patch of the default namespace, and an object without one": {files: map[string]string{
+			"kustomization.yaml": patch("kind: Deployment, name: web, namespace: default"), "web.yaml": web,
+		}},
+		"a patch of the default namespace, where an object was before it got another": {files: map[string]string{
+			"kustomization.yaml": "namespace: shop\n" + patch("name: web, namespace: default"), "web.yaml": web,
+		}},
+		"a patch of the default namespace, where a generated object was before": {files: map[string]string{
+			"kustomization.yaml": "namespace: shop\nconfigMapGenerator: [{name: g, literals: [a=b]}]\npatches:\n" +
+				"- target: {name: g, namespace: default}\n  patch: '[{\"op\": \"test\", \"path\": \"/kind\", \"value\": \"ConfigMap\"}]'\n",
+		}},
+		"a patch of a namespace that nothing is in": {
+			files: map[string]string{"kustomization.yaml": patch("name: web, namespace: shop"), "web.yaml": web},
+			says:  "no object matches its target (name web, namespace shop)",
+		},
 		"a patch that deletes": {files: map[string]string{
 			"kustomization.yaml": "resources: [web.yaml]\npatches:\n- target: {kind: Deployment}\n  patch: |\n" +
 				"    $patch: delete\n    kind: Deployment\n    metadata: {name: x}\n",
@@ -139,6 +153,34 @@ func TestWhatUpstreamPassesOverIsAWarning(t *testing.T) {
 				"base/kustomization.yaml": "resources: [web.yaml]\nimages: [{name: ghcr.io/org/web, newName: b.io/x}]\n", "base/web.yaml": web,
 			},
 		},
+		"an image that is renamed twice more, last in the spec": {
+			files: map[string]string{
+				"kustomization.yaml":      "resources: [base]\nimages: [{name: b.io/x, newName: c.io/x}]\n",
+				"base/kustomization.yaml": "resources: [web.yaml]\nimages: [{name: ghcr.io/org/web, newName: b.io/x}]\n", "base/web.yaml": web,
+			}, spec: Spec{Images: []apikustomize.Image{{Name: "c.io/x", NewName: "d.io/x"}}},
+		},
+		"an image that a component renames first": {
+			files: map[string]string{
+				"kustomization.yaml":     "resources: [mid]\nimages: [{name: c.io/x, newName: d.io/x}]\n",
+				"mid/kustomization.yaml": "resources: [web.yaml]\ncomponents: [c]\nimages: [{name: b.io/x, newName: c.io/x}]\n", "mid/web.yaml": web,
+				"mid/c/kustomization.yaml": "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\n" +
+					"images: [{name: ghcr.io/org/web, newName: b.io/x}]\n",
+			},
+		},
+		"an image that nothing has, by its own name again": {
+			files: map[string]string{"kustomization.yaml": "resources: [web.yaml]\nimages: [{name: b.io/x, newName: b.io/x}]\n", "web.yaml": web},
+			says:  "kustomization.yaml: images[0]: no container has the image b.io/x",
+		},
+		"an image of a volume": {files: map[string]string{
+			"kustomization.yaml": "resources: [web.yaml]\nimages: [{name: data.io/x, newTag: \"2\"}]\n",
+			"web.yaml":           web + "      volumes: [{name: v, image: {reference: \"data.io/x:1\"}}]\n",
+		}},
+		"an image of a volume that is renamed and deleted": {files: map[string]string{
+			"kustomization.yaml": "resources: [base]\npatches:\n- target: {kind: Deployment}\n  patch: |\n" +
+				"    $patch: delete\n    kind: Deployment\n    metadata: {name: x}\n",
+			"base/kustomization.yaml": "resources: [web.yaml]\nimages: [{name: data.io/x, newTag: \"2\"}]\n",
+			"base/web.yaml":           web + "      volumes: [{name: v, image: {reference: \"data.io/x:1\"}}]\n",
+		}},
 		"an image of the spec": {
 			files: map[string]string{"web.yaml": web}, spec: Spec{Images: []apikustomize.Image{{Name: "nginx", NewTag: "1"}}},
 			says: "spec.images[0]: no container has the image nginx",
