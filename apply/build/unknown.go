@@ -48,11 +48,10 @@ func unknownFields(u *unstructured.Unstructured) string {
 func describeUnknown(found []error, of reflect.Type) string {
 	var fields []string
 	for _, field := range found {
-		name, ok := strings.CutPrefix(field.Error(), "unknown field ")
+		name, ok := unknownField(field)
 		if !ok {
 			continue
 		}
-		name = strings.Trim(name, `"`)
 		if len(name) > maxUnknownName {
 			fields = append(fields, fmt.Sprintf("unknown field with a name of %d bytes", len(name)))
 			continue
@@ -69,30 +68,61 @@ func describeUnknown(found []error, of reflect.Type) string {
 	return strings.Join(fields, "; ")
 }
 
+// unknownField is the path of the field that a strict decoder does not know.
+func unknownField(found error) (path string, ok bool) {
+	path, ok = strings.CutPrefix(found.Error(), "unknown field ")
+	return strings.Trim(path, `"`), ok
+}
+
+// onlyCapitalised reports whether an unknown field differs from one that a type has there by
+// the case of its letters alone.
+func onlyCapitalised(root reflect.Type, found error) bool {
+	path, _ := unknownField(found)
+	at, _, last, ok := parentOf(root, path)
+	if !ok {
+		return false
+	}
+	for name := range fieldsOf(at) {
+		if strings.EqualFold(name, last) {
+			return true
+		}
+	}
+	return false
+}
+
+// parentOf is the type that has the last step of a path, the names of the fields that lead
+// there, and that step.
+func parentOf(root reflect.Type, path string) (at reflect.Type, own []string, last string, ok bool) {
+	steps := strings.Split(path, ".")
+	at, last = root, steps[len(steps)-1]
+	for _, step := range steps[:len(steps)-1] {
+		name, _, _ := strings.Cut(step, "[")
+		next, ok := fieldsOf(at)[name]
+		if !ok {
+			return nil, nil, "", false
+		}
+		at, own = elementOf(next), append(own, name)
+	}
+	return at, own, last, true
+}
+
 // meantField is the field that was probably meant by a path which a type does not have:
 // one beside it with a similar name, or else one of the same name elsewhere, which is
 // where wrong indentation belongs.
 func meantField(root reflect.Type, unknown string) string {
-	steps := strings.Split(unknown, ".")
-	last := len(steps) - 1
-	at, own := root, make([]string, 0, last)
-	for _, step := range steps[:last] {
-		name, _, _ := strings.Cut(step, "[")
-		next, ok := fieldsOf(at)[name]
-		if !ok {
-			return ""
-		}
-		at, own = elementOf(next), append(own, name)
+	at, own, last, ok := parentOf(root, unknown)
+	if !ok {
+		return ""
 	}
 	names := make([]string, 0)
 	for name := range fieldsOf(at) {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	if near := suggest.Nearest(steps[last], names); near != "" {
+	if near := suggest.Nearest(last, names); near != "" {
 		return near
 	}
-	return fieldElsewhere(root, own, steps[last])
+	return fieldElsewhere(root, own, last)
 }
 
 // Bounds of the search for a field of the same name.

@@ -5,6 +5,7 @@ package build
 import (
 	"path"
 	"reflect"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -60,7 +61,8 @@ func (j *job) warnOfFields(u *unstructured.Unstructured) {
 
 // unknownInKustomization warns of fields that a kustomization file has and kustomize does not
 // know. Of the file of the path it never sees them, since the fields of the spec are laid over
-// it before; those of bases it refuses.
+// it before; those of bases it refuses. A field whose letters are capitalised in another way
+// is read as the one that it is, and not unknown.
 func unknownInKustomization(name string, data []byte) []Warning {
 	document, err := yaml.YAMLToJSON(data)
 	if err != nil {
@@ -70,7 +72,9 @@ func unknownInKustomization(name string, data []byte) []Warning {
 	if err != nil {
 		return nil
 	}
-	if fields := describeUnknown(unknown, reflect.TypeFor[kustypes.Kustomization]()); fields != "" {
+	of := reflect.TypeFor[kustypes.Kustomization]()
+	unknown = slices.DeleteFunc(unknown, func(found error) bool { return onlyCapitalised(of, found) })
+	if fields := describeUnknown(unknown, of); fields != "" {
 		return []Warning{{Reason: UnknownFields, Text: readablePath(name) + ": " + fields + leftOut}}
 	}
 	return nil

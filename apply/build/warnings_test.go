@@ -74,6 +74,12 @@ func TestWhatUpstreamPassesOverIsAWarning(t *testing.T) {
 			files: map[string]string{"kustomization.yaml": "resources: [web.yaml]\nresorces: [other.yaml]\n", "web.yaml": web},
 			says:  "kustomization.yaml: unknown field resorces, did you mean resources? (left out)",
 		},
+		"fields of the kustomization file that are wrongly capitalised, and work": {
+			files: map[string]string{
+				"kustomization.yaml": "resources: [web.yaml]\nnameprefix: a-\npatches: [{Path: p.yaml}]\n", "web.yaml": web,
+				"p.yaml": "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\n",
+			},
+		},
 		"a misspelt field in a patch of the kustomization file": {
 			files: map[string]string{
 				"kustomization.yaml": "resources: [web.yaml]\npatches: [{pach: x, path: p.yaml}]\n", "web.yaml": web,
@@ -299,5 +305,17 @@ func TestWarningsOfABuildAreBounded(t *testing.T) {
 		if len(w.Text) > 1000 || !strings.Contains(w.Text, "unknown field with a name of 1005 bytes") {
 			t.Fatal(w.Text)
 		}
+	}
+}
+
+func TestAWronglyCapitalisedFieldIsNotLeftOut(t *testing.T) {
+	result, err := Build(treeOf(t, map[string]string{
+		"kustomization.yaml": "resources: [c.yaml]\nnameprefix: a-\n", "c.yaml": configMap("x"),
+	}), Spec{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := result.Objects[0].GetName(); got != "a-x" || len(result.Warnings) > 0 {
+		t.Errorf("%s, %v", got, result.Warnings)
 	}
 }
