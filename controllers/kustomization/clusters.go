@@ -63,25 +63,26 @@ func (c *clusters) Start(ctx context.Context) error {
 	return nil
 }
 
-// acquire returns the cluster that a kubeConfig leads to, for one more user.
-func (c *clusters) acquire(ctx context.Context, k *kustomizev1.Kustomization) (*remoteCluster, error) {
+// acquire returns the cluster that a kubeConfig leads to, for one more user, and the version
+// of what was read for it: another one than that of the connection may lead to the same.
+func (c *clusters) acquire(ctx context.Context, k *kustomizev1.Kustomization) (to *remoteCluster, version string, err error) {
 	config, err := c.kubeConfigs.Read(ctx, k.Namespace, k.Spec.KubeConfig)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if known, err := c.use(config.ID, k.Namespace); known != nil || err != nil {
-		return known, err
+		return known, config.Version, err
 	}
 	made, err := c.connect(ctx, config) // others do not wait for its keys and certificates to be read
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	known, err := c.add(made, k.Namespace)
 	if known != made {
 		made.stop()
 		made.Close()
 	}
-	return known, err
+	return known, config.Version, err
 }
 
 // use returns a cluster that is connected to already, for one more user, or nil. The error
@@ -182,12 +183,12 @@ func (r *Reconciler) settle(ctx context.Context, s *state, k *kustomizev1.Kustom
 	if s.at.remoteCluster != nil && sameRef(s.at.ref, ref) && !s.at.Moved() && !changedInputs(ctx, r.client, k.Namespace, s.at.inputs) {
 		return nil
 	}
-	to, err := r.states.clusters.acquire(ctx, k)
+	to, version, err := r.states.clusters.acquire(ctx, k)
 	if err != nil {
 		return kubeConfigFailure(k, err)
 	}
 	in, _ := kubeConfigInput(k)
-	at := where{ref: ref, inputs: inputs{in: to.Version}, remoteCluster: to}
+	at := where{ref: ref, inputs: inputs{in: version}, remoteCluster: to}
 	if to == s.at.remoteCluster { // in another version that says the same
 		r.states.clusters.release(to)
 		s.at = at

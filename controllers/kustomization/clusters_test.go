@@ -19,6 +19,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-cd/sluice/apply/decide"
 	"github.com/sluice-cd/sluice/internal/kubeconfig"
@@ -175,6 +176,23 @@ func TestAKubeConfigThatIsReadAgainAndSaysTheSameCostsNothing(t *testing.T) {
 	if calls := there.Calls(); len(calls) > 0 || e.states.of(keyOf(k)).objects != before {
 		t.Errorf("calls %q", calls)
 	}
+	reads := &countingReader{Reader: e.client}
+	e.states.clusters.kubeConfigs.Objects = reads
+	e.must(k)
+	if reads.n != 0 {
+		t.Errorf("it was read %d times more, and so it is by every run that follows", reads.n)
+	}
+}
+
+// countingReader counts how often it is asked for an object.
+type countingReader struct {
+	client.Reader
+	n int
+}
+
+func (r *countingReader) Get(ctx context.Context, key client.ObjectKey, into client.Object, opts ...client.GetOption) error {
+	r.n++
+	return r.Reader.Get(ctx, key, into, opts...)
 }
 
 func TestAnAccountIsAssumedInTheOtherCluster(t *testing.T) {
