@@ -43,6 +43,11 @@ receivers=$tmp/notification.toolkit.fluxcd.io_receivers.yaml
 sed -i 's/^\( *\)- ExternalArtifact$/&\n\1- Pipeline/' "$receivers"
 grep -q -- '- Pipeline$' "$receivers"
 
+# The pattern of durations lets in more digits than a duration has. One such object would end
+# the lists and watches of all objects of its kind: none of them could be decoded.
+sed -i -E 's/^( *)pattern: \^\(\[0-9\]\+\(\\\.\[0-9\]\+\)\?\(ms\|s\|m(\|h)?\)\)\+\$$/&\n\1maxLength: 64\n\1x-kubernetes-validations:\n\1- message: is longer than a duration can be, which is 292 years\n\1  rule: duration(self) >= duration('"'0s'"')/' "$tmp"/*.yaml
+grep -q 'rule: duration(self)' "$receivers"
+
 # Only what differs is touched, so that a reader never sees a half-empty folder.
 publish() {
 	mkdir -p "$2"

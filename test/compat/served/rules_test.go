@@ -4,11 +4,14 @@ package served
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
 	"github.com/sluice-cd/sluice/test/harness"
 )
@@ -203,5 +206,39 @@ func TestARouteKeepsItsUsersWhileAReleaseIsUnderWay(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+// TestADurationThatIsNoneIsRefused by the CRD: the pattern of upstream let it in, and then no
+// object of its kind could be read any more, in any namespace.
+func TestADurationThatIsNoneIsRefused(t *testing.T) {
+	c := harness.Installed(t).Client
+	object := func(apiVersion, kind, spec string) *unstructured.Unstructured {
+		o := &unstructured.Unstructured{}
+		text := "apiVersion: " + apiVersion + "\nkind: " + kind + "\nmetadata: {namespace: default, name: long}\nspec: " + spec
+		if err := yaml.Unmarshal([]byte(text), o); err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	for kind, of := range map[string]struct{ apiVersion, spec string }{
+		"Provider": {"notification.toolkit.fluxcd.io/v1beta3", "{type: slack, timeout: %s}"},
+		"Receiver": {
+			"notification.toolkit.fluxcd.io/v1", "{type: generic, interval: %s, secretRef: {name: a}, resources: [{kind: Bucket, name: a}]}",
+		},
+		"GitRepository":         {"source.toolkit.fluxcd.io/v1", "{url: https://a.example.com/b, interval: %s}"},
+		"Kustomization":         {"kustomize.toolkit.fluxcd.io/v1", "{prune: false, interval: %s, sourceRef: {kind: Bucket, name: a}}"},
+		"ImageRepository":       {"image.toolkit.fluxcd.io/v1", "{image: a/b, interval: %s}"},
+		"ImageUpdateAutomation": {"image.toolkit.fluxcd.io/v1", "{interval: %s, sourceRef: {kind: GitRepository, name: a}}"},
+	} {
+		for _, long := range []string{"99999999999999999999m", "9223372037s", strings.Repeat("1m", 40)} {
+			err := create(t, c, object(of.apiVersion, kind, fmt.Sprintf(of.spec, long)))
+			if err == nil || !strings.Contains(err.Error(), "Invalid value") && !strings.Contains(err.Error(), "Too long") {
+				t.Errorf("%s with %s: %v", kind, long, err)
+			}
+		}
+		if err := create(t, c, object(of.apiVersion, kind, fmt.Sprintf(of.spec, "1m30s"))); err != nil {
+			t.Errorf("%s with 1m30s: %v", kind, err)
+		}
 	}
 }
