@@ -9,6 +9,7 @@ import (
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/sluice-cd/sluice/apply"
@@ -129,9 +130,15 @@ func (r *Reconciler) finalized(
 	if seen.Remaining != nil && (len(seen.Remaining.Left) > 0 || seen.Remaining.Err != nil) {
 		log.FromContext(ctx).Error(seen.Remaining.Err, "waiting for the termination of pruned objects", "left", seen.Remaining.Left)
 	}
-	r.states.forget(ctx, keyOf(k))
-	r.builds.Forget(keyOf(k))
+	r.Forget(ctx, keyOf(k))
 	return nil
+}
+
+// Forget implements reconciler.Forgetter: a Kustomization whose finalizer somebody took off
+// was never finalized.
+func (r *Reconciler) Forget(ctx context.Context, key types.NamespacedName) {
+	r.states.forget(ctx, key)
+	r.builds.Forget(key)
 }
 
 // emit sends an event at once: a finalized object has no result to carry it.

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -91,6 +92,13 @@ type Controller[T Object] interface {
 // Finalize is repeated until it returns nil.
 type Finalizer[T Object] interface {
 	Finalize(ctx context.Context, obj T) error
+}
+
+// Forgetter is implemented by controllers that remember something of their objects. Forget
+// is called once or more for each that is gone, however it went: somebody may have taken the
+// finalizer off by hand. No run of the object is under way then.
+type Forgetter interface {
+	Forget(ctx context.Context, key types.NamespacedName)
 }
 
 // Result is what a reconcile without error came to.

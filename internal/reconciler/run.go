@@ -66,6 +66,9 @@ func (r *runner[T]) Reconcile(ctx context.Context, req reconcile.Request) (recon
 		if apierrors.IsNotFound(err) {
 			r.writes.Clear(req.NamespacedName)
 			forgetRuns(r.name, req.NamespacedName)
+			if f, ok := r.ctrl.(Forgetter); ok {
+				f.Forget(ctx, req.NamespacedName)
+			}
 		}
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}

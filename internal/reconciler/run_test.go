@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -358,6 +360,32 @@ func TestFinalizerHoldsTheObjectUntilItIsClean(t *testing.T) {
 	}
 	if err := b.client.Get(context.Background(), client.ObjectKeyFromObject(obj), obj); client.IgnoreNotFound(err) != nil || err == nil {
 		t.Fatalf("still there: %v", err)
+	}
+}
+
+// forgetful is a scripted controller that notes what it was told to forget.
+type forgetful struct {
+	scripted
+	forgotten *[]types.NamespacedName
+}
+
+func (f forgetful) Forget(_ context.Context, key types.NamespacedName) {
+	*f.forgotten = append(*f.forgotten, key)
+}
+
+func TestAnObjectWhoseFinalizerWasTakenOffByHandIsForgotten(t *testing.T) {
+	var forgotten []types.NamespacedName
+	b := newBench(t, forgetful{
+		scripted{func(*kustomizev1.Kustomization) (Result, error) { return Result{Reason: "Done"}, nil }}, &forgotten,
+	}, app(), nil)
+	if _, err := b.reconcile(); err != nil || len(forgotten) > 0 {
+		t.Fatalf("forgot %v while it is there, %v", forgotten, err)
+	}
+	if err := b.client.Delete(t.Context(), b.get(t)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.reconcile(); err != nil || !slices.Equal(forgotten, []types.NamespacedName{client.ObjectKeyFromObject(app())}) {
+		t.Errorf("forgot %v, %v", forgotten, err)
 	}
 }
 
