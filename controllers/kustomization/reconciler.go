@@ -160,7 +160,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, k *kustomizev1.Kustomization
 		decision := decide.Decide(run.seen, run.state.previous, r.clock.Now())
 		run.state.previous = decision.State
 		if decision.Action == decide.Report {
-			return run.record(r.clock.Now(), decision.Report)
+			return run.record(r.clock.Now(), decision.Report, r.shared(ctx, run))
 		}
 		r.perform(ctx, run, decision)
 	}

@@ -11,14 +11,15 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/sluice-cd/sluice/apply"
 	"github.com/sluice-cd/sluice/apply/decide"
 	"github.com/sluice-cd/sluice/apply/inventory"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 )
 
 // record writes into the status what a reconcile came to, in memory: the runner patches
-// it.
-func (run *run) record(now time.Time, report decide.ReportedState) (reconciler.Result, error) {
+// it. The objects are those that others apply as well.
+func (run *run) record(now time.Time, report decide.ReportedState, sharing []apply.Shared) (reconciler.Result, error) {
 	k, remembered := run.k, run.state.previous
 	if run.attempted {
 		k.Status.LastAttemptedRevision = run.artifact.Revision
@@ -37,7 +38,7 @@ func (run *run) record(now time.Time, report decide.ReportedState) (reconciler.R
 			run.events[len(run.events)-1].Metadata[kustomizev1.GroupVersion.Group+"/commit_status"] = "update"
 		}
 	}
-	warning := run.setWarning(now)
+	warning := run.setWarning(now, sharing)
 	result := reconciler.Result{
 		Progressing: report.Progressing, Reason: report.Reason, Message: report.Message, After: report.After,
 		Events: run.events, ReadyEvent: reconciler.SkipReadyEvent,

@@ -3,15 +3,22 @@
 package kustomization
 
 import (
+	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/sluice-cd/sluice/apply"
 	"github.com/sluice-cd/sluice/apply/build"
+	"github.com/sluice-cd/sluice/apply/decide"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 )
 
@@ -57,10 +64,10 @@ func (run *run) noteBuild(warnings []build.Warning) {
 	}
 }
 
-// warnings are all that holds now.
-func (run *run) warnings() []build.Warning {
+// warnings are all that holds now, with what is shared with other owners.
+func (run *run) warnings(sharing []apply.Shared) []build.Warning {
 	all := append([]build.Warning{}, run.state.warnings...)
-	for _, shared := range run.state.objects.Shared() {
+	for _, shared := range sharing {
 		all = append(all, build.Warning{Reason: reasonSharedObject, Text: shorten(shared.String())})
 	}
 	if asked := run.k.Spec.Timeout; asked != nil && asked.Duration < run.k.GetTimeout() {
@@ -70,13 +77,34 @@ func (run *run) warnings() []build.Warning {
 	return all
 }
 
+// shared are the objects that other owners apply as well. Those that are suspended apply
+// nothing until they are resumed: that is how objects change hands.
+func (r *Reconciler) shared(ctx context.Context, run *run) []apply.Shared {
+	known := map[decide.Owner]bool{}
+	idle := func(owner decide.Owner) bool {
+		found, asked := known[owner]
+		if !asked {
+			var k kustomizev1.Kustomization
+			err := r.client.Get(ctx, types.NamespacedName{Namespace: owner.Namespace, Name: owner.Name}, &k)
+			found = apierrors.IsNotFound(err) || err == nil && k.Spec.Suspend
+			known[owner] = found
+		}
+		return found
+	}
+	all := run.state.objects.Shared()
+	for i := range all {
+		all[i].Others = slices.DeleteFunc(all[i].Others, idle)
+	}
+	return slices.DeleteFunc(all, func(s apply.Shared) bool { return len(s.Others) == 0 })
+}
+
 // setWarning sets the condition, and returns what to add to the message of Ready. Before
 // the first build of a process nothing is known, and the condition stays.
-func (run *run) setWarning(now time.Time) string {
+func (run *run) setWarning(now time.Time, sharing []apply.Shared) string {
 	if run.state.reads == nil {
 		return ""
 	}
-	all := run.warnings()
+	all := run.warnings(sharing)
 	if len(all) == 0 {
 		reconciler.RemoveCondition(run.k, warningCondition)
 		return ""

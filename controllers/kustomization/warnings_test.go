@@ -12,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluice-cd/sluice/apply/build"
 	"github.com/sluice-cd/sluice/internal/reconciler"
@@ -61,6 +62,11 @@ func TestAMisspeltFieldIsToldForAsLongAsItIsThere(t *testing.T) {
 func TestEachOfTwoOwnersNamesTheOtherWhileTheyShareAnObject(t *testing.T) {
 	e := newTestEnv(t)
 	a, b := app("a"), app("b")
+	for _, k := range []*kustomizev1.Kustomization{a, b} {
+		if err := e.client.Create(t.Context(), k.DeepCopy()); err != nil {
+			t.Fatal(err)
+		}
+	}
 	e.commit("main@sha1:1", map[string]string{"c.yaml": configMap("c", "one")})
 	e.must(a)
 	e.must(b)
@@ -73,6 +79,53 @@ func TestEachOfTwoOwnersNamesTheOtherWhileTheyShareAnObject(t *testing.T) {
 	e.states.forget(t.Context(), keyOf(b))
 	if result := e.must(a); strings.Contains(result.Message, "warning") || warningOf(a) != "" {
 		t.Errorf("alone again: %q, %q", result.Message, warningOf(a))
+	}
+}
+
+func TestAKustomizationThatWasNeverFinalizedIsForgotten(t *testing.T) {
+	e := newTestEnv(t)
+	a := app("a")
+	if err := e.client.Create(t.Context(), a.DeepCopy()); err != nil {
+		t.Fatal(err)
+	}
+	e.commit("main@sha1:1", map[string]string{"c.yaml": configMap("c", "one")})
+	e.must(a)
+	if err := e.client.Delete(t.Context(), a.DeepCopy()); err != nil { // it has no finalizer by now
+		t.Fatal(err)
+	}
+	opts := reconciler.Options{Clock: e.clock, Recorder: e}
+	runner := reconciler.New(e.client, e.client, kind(), reconciler.Controller[*kustomizev1.Kustomization](e.Reconciler), opts)
+	if _, err := runner.Reconcile(t.Context(), reconcile.Request{NamespacedName: keyOf(a)}); err != nil {
+		t.Fatal(err)
+	}
+	if len(e.states.byName) != 0 {
+		t.Errorf("%d states are left", len(e.states.byName))
+	}
+}
+
+func TestASuspendedOwnerSharesNoObject(t *testing.T) {
+	e := newTestEnv(t)
+	a, b := app("a"), app("b")
+	stored := a.DeepCopy()
+	if err := e.client.Create(t.Context(), stored); err != nil {
+		t.Fatal(err)
+	}
+	e.commit("main@sha1:1", map[string]string{"c.yaml": configMap("c", "one")})
+	e.must(a)
+	for _, suspended := range []bool{false, true, false} {
+		stored.Spec.Suspend = suspended
+		if err := e.client.Update(t.Context(), stored); err != nil {
+			t.Fatal(err)
+		}
+		if result := e.must(b); strings.Contains(result.Message, "Kustomization/ns/a as well") == suspended || (warningOf(b) == "") != suspended {
+			t.Errorf("suspended %v: %q, %q", suspended, result.Message, warningOf(b))
+		}
+	}
+	if err := e.client.Delete(t.Context(), stored); err != nil {
+		t.Fatal(err)
+	}
+	if e.must(b); warningOf(b) != "" {
+		t.Errorf("shared with one that is gone: %q", warningOf(b))
 	}
 }
 
