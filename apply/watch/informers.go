@@ -102,6 +102,9 @@ type Limits struct {
 	// Objects is how many objects one informer has at most. A list beyond fails, so that
 	// the objects are Unknown.
 	Objects int
+	// Bytes is about how many bytes all pages of one list have at most; zero is no limit.
+	// A list beyond fails likewise.
+	Bytes int64
 }
 
 // Limit sets limits, before there is an informer.

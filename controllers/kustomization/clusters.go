@@ -28,7 +28,7 @@ const (
 )
 
 // remoteLimits bound what is kept of another cluster.
-var remoteLimits = watch.Limits{Targets: 500, Objects: 20_000}
+var remoteLimits = watch.Limits{Targets: 500, Objects: 20_000, Bytes: 64 << 20}
 
 // clusters are those that Kustomizations apply to: this one, and those of kubeConfigs. Those
 // of a namespace that say the same share clients and watches.
