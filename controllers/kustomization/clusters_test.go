@@ -20,8 +20,11 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/sluice-cd/sluice/apply/build"
 	"github.com/sluice-cd/sluice/apply/decide"
+	"github.com/sluice-cd/sluice/internal/background"
 	"github.com/sluice-cd/sluice/internal/kubeconfig"
 	"github.com/sluice-cd/sluice/test/fake/apiserver"
 )
@@ -276,5 +279,36 @@ func TestWhoConnectsSecondUsesTheClusterOfTheFirst(t *testing.T) {
 	}
 	if first.users != 2 || second.users != 0 || len(c.remote) != 1 {
 		t.Errorf("%d and %d users of %d clusters", first.users, second.users, len(c.remote))
+	}
+}
+
+func TestBuildsForOtherClustersTakeASlotOfTheirNamespace(t *testing.T) {
+	var r Reconciler
+	r.buildInTheBackground()
+	k := elsewhere("a")
+	nothing := func(context.Context) (*build.Result, error) { return &build.Result{}, nil }
+	var held func(left int)
+	held = func(left int) {
+		_, err := r.late(t.Context(), k, background.Request[types.NamespacedName]{}, func(context.Context) (*build.Result, error) {
+			if left > 1 {
+				held(left - 1)
+				return nil, nil
+			}
+			ended, end := context.WithCancel(t.Context())
+			end()
+			if _, err := r.late(ended, k, background.Request[types.NamespacedName]{}, nothing); !errors.Is(err, context.Canceled) {
+				t.Errorf("one more than %d: got %v", buildsPerNamespace, err)
+			}
+			other := k.DeepCopy()
+			other.Namespace = "other"
+			return r.late(t.Context(), other, background.Request[types.NamespacedName]{}, nothing)
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	held(buildsPerNamespace)
+	if !r.remoteBuilds.Idle() {
+		t.Error("a slot was not given back")
 	}
 }

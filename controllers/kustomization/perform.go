@@ -166,12 +166,17 @@ func (r *Reconciler) build(ctx context.Context, run *run) (*build.Result, decide
 }
 
 // late builds without a worker, if that takes long. What is for another cluster has none: it
-// goes on with the run, whose end would be that of the build.
+// goes on with the run, whose end would be that of the build. Its namespace has as many of
+// those at once.
 func (r *Reconciler) late(
 	ctx context.Context, k *kustomizev1.Kustomization, request background.Request[types.NamespacedName],
 	work func(context.Context) (*build.Result, error),
 ) (*build.Result, error) {
 	if k.Spec.KubeConfig != nil {
+		if err := r.remoteBuilds.Acquire(ctx, k.Namespace); err != nil {
+			return nil, err
+		}
+		defer r.remoteBuilds.Release(k.Namespace)
 		return work(ctx)
 	}
 	return r.builds.Run(ctx, request, work)

@@ -74,8 +74,9 @@ type Reconciler struct {
 	recorder reconciler.Recorder
 	states   *states
 
-	builds background.Runner[types.NamespacedName, *build.Result]
-	wake   wake.Source // by news of applied objects, and by builds
+	builds       background.Runner[types.NamespacedName, *build.Result]
+	remoteBuilds *background.Slots // of what is for other clusters
+	wake         wake.Source       // by news of applied objects, and by builds
 }
 
 // profile is what an apply has to know about Kustomizations. The field manager is
@@ -173,6 +174,7 @@ func (r *Reconciler) buildInTheBackground() {
 	}
 	r.builds.Patience, r.builds.PerNamespace, r.builds.Keep = buildPatience, buildsPerNamespace, buildKept
 	r.builds.Wake = r.wake.Wake
+	r.remoteBuilds = background.NewSlots(0, buildsPerNamespace)
 }
 
 // identity is who applies for k.
