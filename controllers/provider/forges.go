@@ -63,6 +63,7 @@ func (f Forges) SetStatus(ctx context.Context, r dispatch.Repository, s dispatch
 		return err
 	}
 	want := forge.Status{Context: s.Context, State: forge.CheckState(s.State), Description: s.Description, URL: s.URL}
+	want = want.Shortened()
 	// A forge that cannot list statuses to this credential gets one that may be there.
 	if checks, err := at.Checks(ctx, s.Commit); err == nil {
 		for _, known := range checks.Statuses {
@@ -95,7 +96,7 @@ func (f Forges) Dispatch(ctx context.Context, r dispatch.Repository, e message.E
 
 // explain marks what time may cure, and says from when.
 func (f Forges) explain(err error) error {
-	if err == nil || forge.Terminal(err) || errors.Is(err, forge.ErrNotFound) {
+	if err == nil || forge.Terminal(err) || forge.Declined(err) || errors.Is(err, forge.ErrNotFound) {
 		return err
 	}
 	again := &outbox.Temporary{Err: err}

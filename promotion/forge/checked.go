@@ -200,6 +200,12 @@ func (c *checked) Rules(ctx context.Context, branch string) (Rules, error) {
 	return found, c.explain(err, "reading the rules of branch %s", branch)
 }
 
+// Shortened is a status as forges keep it.
+func (s Status) Shortened() Status {
+	s.Description = shorten(s.Description, maxDescription)
+	return s
+}
+
 // SetStatus implements Forge.
 func (c *checked) SetStatus(ctx context.Context, sha string, s Status) error {
 	if err := c.require(demand{true, c.session.table.Statuses, "commit statuses"}); err != nil {
@@ -208,6 +214,6 @@ func (c *checked) SetStatus(ctx context.Context, sha string, s Status) error {
 	if !slices.Contains([]CheckState{CheckPending, CheckSuccess, CheckFailure}, s.State) {
 		return fmt.Errorf("a status cannot be %q", s.State)
 	}
-	s.Description = shorten(s.Description, maxDescription)
+	s = s.Shortened()
 	return c.explain(c.driver.commits.setStatus(ctx, sha, s), "setting the status of commit %s", sha)
 }

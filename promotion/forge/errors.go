@@ -103,6 +103,13 @@ func Terminal(err error) bool {
 	return errors.As(err, &unauthorized) || errors.As(err, &unsupported) || errors.Is(err, ErrInvalid)
 }
 
+// Declined reports whether a forge understood the request and declined it for what it
+// says, so that the same request is declined again.
+func Declined(err error) bool {
+	answered := refusal(err)
+	return answered != nil && answered.final()
+}
+
 // statusError is an answer of a forge that is no success. Drivers translate those
 // that they understand; what remains is temporary.
 type statusError struct {
