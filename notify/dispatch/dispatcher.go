@@ -121,7 +121,7 @@ func (d *Dispatcher) take(ctx context.Context, e message.Event, put func(outbox.
 	}
 	err = put(outbox.Entry{
 		ID: kindEvent + "/" + key + "/" + now.UTC().Format(time.RFC3339Nano), Kind: kindEvent, Namespace: e.InvolvedObject.Namespace,
-		Receiver: "events/" + e.InvolvedObject.Namespace, Order: e.InvolvedObject.Kind + "/" + e.InvolvedObject.Name, Body: body,
+		Receiver: "event/" + e.InvolvedObject.Namespace, Order: e.InvolvedObject.Kind + "/" + e.InvolvedObject.Name, Body: body,
 	})
 	if err == nil {
 		d.said.Put(key, now)

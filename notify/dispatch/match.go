@@ -131,7 +131,7 @@ func (m *matching) put(alert *v1beta3.Alert, o order) {
 		if err == nil {
 			err = m.opts.Outbox.Put(outbox.Entry{
 				ID: kindMessage + "/" + digest(m.id+"\x00"+string(alert.UID)), Kind: kindMessage, Namespace: alert.Namespace,
-				Receiver: alert.Namespace + "/" + o.Provider, Order: about(m.event), Body: body,
+				Receiver: "provider/" + alert.Namespace + "/" + o.Provider, Order: about(m.event), Body: body,
 			})
 		}
 		if err != nil {

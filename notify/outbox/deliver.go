@@ -105,6 +105,9 @@ func (o *Outbox) dispatch(ctx context.Context, running *sync.WaitGroup) time.Dur
 	return next
 }
 
+// maxAttempt is how long one attempt may hold its place.
+const maxAttempt = 2 * time.Minute
+
 // deliver makes one attempt at the first entry of a lane.
 func (o *Outbox) deliver(ctx context.Context, key string, k kept) {
 	o.mu.Lock()
@@ -115,7 +118,9 @@ func (o *Outbox) deliver(ctx context.Context, key string, k kept) {
 		err = fmt.Errorf("nobody delivers messages of kind %q in this process", k.kind)
 	}
 	if err == nil {
-		err = background.Try(ctx, func() error { return handler.Deliver(ctx, e) })
+		attempt, cancel := context.WithTimeout(ctx, maxAttempt)
+		err = background.Try(attempt, func() error { return handler.Deliver(attempt, e) })
+		cancel()
 	}
 	if ctx.Err() != nil && err != nil {
 		o.settle(key, false, 0) // it is in its file
