@@ -12,6 +12,7 @@ import (
 	"github.com/fluxcd/pkg/auth"
 	"github.com/fluxcd/pkg/auth/azure"
 	"github.com/fluxcd/pkg/auth/gcp"
+	"github.com/fluxcd/pkg/auth/githubapp"
 	"github.com/fluxcd/pkg/cache"
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/google"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/sluice-cd/sluice/api/notification/v1beta3"
 	"github.com/sluice-cd/sluice/internal/identity"
+	"github.com/sluice-cd/sluice/internal/keysize"
 	"github.com/sluice-cd/sluice/notify/message"
 )
 
@@ -76,6 +78,13 @@ func serviceOf(name string) identity.Service {
 // authenticates reports whether a Secret says who sends.
 func (to *destination) authenticates() bool {
 	t := to.target
+	if to.provider.Spec.Type == azureDevOps && to.secret != nil {
+		for _, key := range []string{"bearerToken", githubapp.KeyAppID} {
+			if len(to.secret.Data[key]) > 0 {
+				return true
+			}
+		}
+	}
 	return t.Token != "" || t.Password != "" || to.provider.Spec.Type == "azureeventhub" && message.SignsItself(t)
 }
 
@@ -182,6 +191,9 @@ func (d *providers) keyFile(ctx context.Context, to *destination, scope string) 
 	config, err := google.JWTConfigFromJSON([]byte(to.target.Token), scope)
 	if err != nil {
 		return "", secretError("key token of the Secret is no key of a service account of Google Cloud, as JSON")
+	}
+	if err := keysize.CheckPEM(config.PrivateKey); err != nil {
+		return "", secretError("key token of the Secret: %w", err)
 	}
 	transport, err := d.transport(to)
 	if err != nil {

@@ -63,8 +63,9 @@ func (d *providers) resolve(ctx context.Context, p *v1beta3.Provider) (*destinat
 			return nil, err
 		}
 		proxy = cmp.Or(strings.TrimSpace(string(secret.Data["proxy"])), proxy)
-		if message.CommitStatus[p.Spec.Type] && len(secret.Data["ca.crt"]) > 0 {
-			to.trust(secret)
+		// The clients of forges take the certificates of the same Secret.
+		if t := p.Spec.Type; message.CommitStatus[t] || message.CommentForge[t] != "" || t == message.GitHubDispatch {
+			to.settings = outbound.Certificates(secret.Data)
 		}
 	}
 	if ref := p.Spec.ProxySecretRef; ref != nil {
@@ -81,7 +82,7 @@ func (d *providers) resolve(ctx context.Context, p *v1beta3.Provider) (*destinat
 		if err != nil {
 			return nil, err
 		}
-		to.trust(secret)
+		to.settings = outbound.Certificates(secret.Data)
 	}
 	if proxy != "" {
 		u, err := webhook.ParseProxy(proxy)
@@ -125,17 +126,6 @@ func (to *destination) read(secret *corev1.Secret) error {
 		}
 	}
 	return nil
-}
-
-// trust takes certificates of a Secret, also from the keys of earlier versions of Flux.
-func (to *destination) trust(secret *corev1.Secret) {
-	first := func(key, legacy string) string {
-		if value := secret.Data[key]; len(value) > 0 {
-			return string(value)
-		}
-		return string(secret.Data[legacy])
-	}
-	to.settings.CA, to.settings.Cert, to.settings.Key = first("ca.crt", "caFile"), first("tls.crt", "certFile"), first("tls.key", "keyFile")
 }
 
 // proxyOf is the URL of a proxy, with its credentials.

@@ -129,10 +129,13 @@ func (in *Provider) SetConditions(conditions []metav1.Condition) { in.Status.Con
 // defaultTimeout is Flux's.
 const defaultTimeout = 15 * time.Second
 
-// GetTimeout is how long one attempt may take.
+// maxTimeout is the longest attempt: each holds a place of those that a namespace has.
+const maxTimeout = time.Minute
+
+// GetTimeout is how long one attempt may take, a minute at most.
 func (in *Provider) GetTimeout() time.Duration {
 	if in.Spec.Timeout != nil && in.Spec.Timeout.Duration > 0 {
-		return in.Spec.Timeout.Duration
+		return min(in.Spec.Timeout.Duration, maxTimeout)
 	}
 	return defaultTimeout
 }

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dispatch
+
+import (
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/sluice-cd/sluice/api/notification/v1beta3"
+	"github.com/sluice-cd/sluice/internal/keysize"
+	"github.com/sluice-cd/sluice/internal/keysize/keysizetest"
+	"github.com/sluice-cd/sluice/notify/message"
+)
+
+// The client of the forge trusts caFile, and so the controller's own token of Azure would
+// go to whoever has a certificate of that authority.
+func TestTheControllersTokenIsNotSentPastAnAuthorityOfASecret(t *testing.T) {
+	for name, tc := range map[string]struct {
+		key     string
+		refused bool
+	}{
+		"ca.crt":                  {"ca.crt", true},
+		"caFile":                  {"caFile", true},
+		"a token of the tenant's": {"bearerToken", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "s"}, Data: map[string][]byte{tc.key: []byte("x")}}
+			d := &providers{opts: Options{Live: fake.NewClientBuilder().WithObjects(secret).Build()}}
+			to, err := d.resolve(t.Context(), &v1beta3.Provider{ObjectMeta: metav1.ObjectMeta{Namespace: "apps"}, Spec: v1beta3.ProviderSpec{
+				Type: azureDevOps, Address: "https://dev.azure.com/o/p/_git/r", SecretRef: &meta.LocalObjectReference{Name: "s"},
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := d.checkAccount(to); (err != nil) != tc.refused {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestAProviderCannotAskForAnAttemptOfHours(t *testing.T) {
+	p := &v1beta3.Provider{Spec: v1beta3.ProviderSpec{Timeout: &metav1.Duration{Duration: 59 * time.Hour}}}
+	if got := p.GetTimeout(); got != time.Minute {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestAKeyFileOfAHugeKeyIsRefused(t *testing.T) {
+	public, err := x509.MarshalPKIXPublicKey(keysizetest.Key(1 << 18))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := json.Marshal(map[string]string{
+		"type": "service_account", "private_key": string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public})),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := &destination{provider: &v1beta3.Provider{}, target: message.Target{Token: string(key)}}
+	if _, err := (&providers{}).keyFile(t.Context(), to, "scope"); !errors.Is(err, keysize.ErrTooLarge) {
+		t.Errorf("got %v", err)
+	}
+}
