@@ -5,7 +5,9 @@ package resource
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -96,6 +98,7 @@ func (l *listing) list(
 	all := report.List[report.Resource]{Items: []report.Resource{}}
 	t := output.Table{Columns: []string{
 		"NAMESPACE", "KIND", "NAME", "REVISION", "SUSPENDED", "READY", "REASON", "MESSAGE"}, Short: 7, Also: []int{7}}
+	served := false
 	for _, k := range l.kinds {
 		found := k.list()
 		err := c.List(ctx, found, where...)
@@ -105,14 +108,20 @@ func (l *listing) list(
 		if err != nil {
 			return all, t, fmt.Errorf("listing %s: %w", k.plural, err)
 		}
+		served = true
 		for i := range found.Items {
 			r := report.OfResource(&found.Items[i])
 			all.Items = append(all.Items, r)
 			t.Add(k.name(r.Name), cells(r)...)
 		}
 	}
+	if !served {
+		return all, t, errUnserved
+	}
 	return all, t, nil
 }
+
+var errUnserved = errors.New("the cluster serves none of these kinds: install the CRDs of config/crd")
 
 func cells(r report.Resource) []string {
 	return []string{r.Namespace, r.Kind, r.Name, r.Revision, strconv.FormatBool(r.Suspended), r.Ready, r.Reason, r.Message}
@@ -128,19 +137,35 @@ func (l *listing) follow(cmd *cobra.Command, where []client.ListOption) error {
 		return err
 	}
 	lines := &lines{cmd: cmd, json: l.Output.Format() == output.JSON, last: map[string]report.Resource{}}
-	var group errgroup.Group
+	return l.followKinds(cmd, c, where, lines)
+}
+
+// followKinds follows until the person has seen enough, or until a kind cannot be followed.
+func (l *listing) followKinds(cmd *cobra.Command, c client.WithWatch, where []client.ListOption, lines *lines) error {
+	group, ctx := errgroup.WithContext(cmd.Context())
+	served := false
 	for _, k := range l.kinds {
-		if err := c.List(cmd.Context(), k.list(), append(where, client.Limit(1))...); cluster.IsUnserved(err) && len(l.kinds) > 1 {
+		err := c.List(cmd.Context(), k.list(), append(slices.Clip(where), client.Limit(1))...)
+		if cluster.IsUnserved(err) && len(l.kinds) > 1 {
 			continue
 		}
+		served = true
 		f := &follow.Follower[*unstructured.Unstructured]{
 			Client: c, NewList: func() client.ObjectList { return k.list() }, Options: where, OnDisconnect: follow.NoteDisconnect(cmd),
 			OnChange: lines.changed,
 			OnDelete: func(key client.ObjectKey) error { return lines.deleted(k, key) },
 		}
-		group.Go(func() error { return f.Run(cmd.Context()) })
+		group.Go(func() error {
+			if err := f.Run(ctx); err != nil {
+				return fmt.Errorf("following %s: %w", k.plural, err)
+			}
+			return nil
+		})
 	}
-	err = group.Wait()
+	if !served {
+		return errUnserved
+	}
+	err := group.Wait()
 	if cmd.Context().Err() != nil { // the person has seen enough
 		return nil
 	}
