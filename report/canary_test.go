@@ -49,7 +49,9 @@ func TestWhereACanaryStands(t *testing.T) {
 			c.Spec.Analysis.StepWeight, c.Spec.Analysis.Iterations = 0, 5
 			c.Status.CanaryWeight, c.Status.Iterations = 0, 3
 		}, 3, 6, "podinfo:6.1.0 +1", make.NewRevision},
-		"a spec that is refused": {func(c *flaggerv1.Canary) { c.Spec.Analysis.Metrics = unreadable }, 0, 0, "podinfo:6.1.0 +1", make.NewRevision},
+		"a spec that is refused": {
+			func(c *flaggerv1.Canary) { c.Spec.Analysis.Metrics = unreadable }, 0, 0, "podinfo:6.1.0 +1", make.NewRevision,
+		},
 		"an image with a digest": {
 			func(c *flaggerv1.Canary) { c.Status.History[0].Images = []string{"x/y@sha256:0123456789"} },
 			2,

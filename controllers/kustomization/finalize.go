@@ -20,40 +20,48 @@ import (
 // Finalize implements reconciler.Finalizer: it deletes what a deleted Kustomization
 // applied, if its deletion policy says so. The decisions are those of [decide.Finalize].
 func (r *Reconciler) Finalize(ctx context.Context, k *kustomizev1.Kustomization) error {
-	seen, known := r.observeDeletion(k), r.states.of(keyOf(k))
+	d := deletion{Kustomization: k, r: r, known: r.states.of(keyOf(k))}
+	seen := d.observe()
 	ctx, cancel := context.WithTimeout(ctx, k.GetTimeout())
 	defer cancel()
-	if err := r.settleDeletion(ctx, k, seen); err != nil {
+	if err := d.settle(ctx, seen); err != nil {
 		return err
 	}
 	for {
-		decision := decide.Finalize(seen, known.termination, r.clock.Now())
-		known.termination = decision.State
+		decision := decide.Finalize(seen, d.known.termination, r.clock.Now())
+		d.known.termination = decision.State
 		if decision.Action == decide.Done {
-			return r.finalized(ctx, k, seen, decision)
+			return d.end(ctx, seen, decision)
 		}
-		r.performDeletion(ctx, k, decision, &seen)
+		d.perform(ctx, decision, &seen)
 	}
 }
 
-// settleDeletion connects to the cluster where the objects of a deleted Kustomization are, if
+// deletion is that of one Kustomization.
+type deletion struct {
+	*kustomizev1.Kustomization
+	r     *Reconciler
+	known *state
+}
+
+// settle connects to the cluster where the objects of a deleted Kustomization are, if
 // there are any to delete.
-func (r *Reconciler) settleDeletion(ctx context.Context, k *kustomizev1.Kustomization, seen decide.Deletion) error {
+func (d deletion) settle(ctx context.Context, seen decide.Deletion) error {
 	if seen.Policy == decide.KeepObjects || len(seen.Inventory) == 0 {
 		return nil
 	}
-	err := r.settle(ctx, r.states.of(keyOf(k)), k)
+	err := d.r.settle(ctx, d.known, d.Kustomization)
 	if err != nil {
 		err = fmt.Errorf("%w; its objects cannot be deleted until then: to leave them where they are, set spec.suspend", err)
 	}
 	return err
 }
 
-// observeDeletion is what can be seen of a deleted Kustomization without looking.
-func (r *Reconciler) observeDeletion(k *kustomizev1.Kustomization) decide.Deletion {
-	seen := decide.Deletion{Policy: deletionPolicy(k), Timeout: k.GetTimeout()}
-	seen.Inventory, seen.Malformed = entriesOf(k)
-	if as := r.identity(k); as != (apply.Impersonation{}) {
+// observe is what can be seen of a deleted Kustomization without looking.
+func (d deletion) observe() decide.Deletion {
+	seen := decide.Deletion{Policy: deletionPolicy(d.Kustomization), Timeout: d.GetTimeout()}
+	seen.Inventory, seen.Malformed = entriesOf(d.Kustomization)
+	if as := d.as(); as != (apply.Impersonation{}) {
 		seen.Account = as.Namespace + "/" + as.ServiceAccount
 	}
 	return seen
@@ -78,59 +86,58 @@ func deletionPolicy(k *kustomizev1.Kustomization) decide.DeletionPolicy {
 	return decide.KeepObjects
 }
 
-// performDeletion does what was decided, and adds to what was seen what came of it.
-func (r *Reconciler) performDeletion(
-	ctx context.Context, k *kustomizev1.Kustomization, decision decide.DeletionDecision, seen *decide.Deletion,
-) {
+// as is who deletes.
+func (d deletion) as() apply.Impersonation { return d.r.identity(d.Kustomization) }
+
+// perform does what was decided, and adds to what was seen what came of it.
+func (d deletion) perform(ctx context.Context, decision decide.DeletionDecision, seen *decide.Deletion) {
 	switch decision.Action {
 	case decide.CheckAccount:
-		exists, err := r.states.of(keyOf(k)).objects.AccountExists(ctx, r.identity(k))
+		exists, err := d.known.objects.AccountExists(ctx, d.as())
 		seen.AccountState, seen.Err = decide.AccountMissing, err
 		if exists {
 			seen.AccountState = decide.AccountExists
 		}
 	case decide.PruneAll:
-		r.pruneAll(ctx, k, seen)
+		d.pruneAll(ctx, seen)
 	case decide.CheckRemaining:
-		left, err := r.states.of(keyOf(k)).objects.Remaining(ctx, r.identity(k), decision.State.Deleted)
+		left, err := d.known.objects.Remaining(ctx, d.as(), decision.State.Deleted)
 		seen.Remaining = &decide.Remaining{Left: left, Err: err}
 	case decide.Done:
 	}
 }
 
 // pruneAll deletes all objects of the inventory, and tells of each.
-func (r *Reconciler) pruneAll(ctx context.Context, k *kustomizev1.Kustomization, seen *decide.Deletion) {
+func (d deletion) pruneAll(ctx context.Context, seen *decide.Deletion) {
 	if len(seen.Malformed) > 0 {
-		r.emit(k, corev1.EventTypeWarning, describeMalformed(seen.Malformed))
+		d.emit(corev1.EventTypeWarning, describeMalformed(seen.Malformed))
 	}
-	changes, _, err := r.states.of(keyOf(k)).objects.Prune(ctx, r.identity(k), seen.Inventory)
+	changes, _, err := d.known.objects.Prune(ctx, d.as(), seen.Inventory)
 	if pruned := apply.Log(changes); pruned != "" {
-		r.emit(k, corev1.EventTypeNormal, pruned)
+		d.emit(corev1.EventTypeNormal, pruned)
 	}
 	if skipped := apply.NotPruned(changes); skipped != "" {
-		r.emit(k, corev1.EventTypeNormal, skipped)
+		d.emit(corev1.EventTypeNormal, skipped)
 	}
 	seen.Pruned, seen.Deleted, seen.Err = true, apply.DeletedOf(changes), err
 }
 
-// finalized tells how far a deletion came, and forgets the Kustomization when it may go.
-func (r *Reconciler) finalized(
-	ctx context.Context, k *kustomizev1.Kustomization, seen decide.Deletion, decision decide.DeletionDecision,
-) error {
+// end tells how far a deletion came, and forgets the Kustomization when it may go.
+func (d deletion) end(ctx context.Context, seen decide.Deletion, decision decide.DeletionDecision) error {
 	if decision.Message != "" {
-		r.emit(k, decision.EventType, decision.Message)
+		d.emit(decision.EventType, decision.Message)
 	}
 	if failure := decision.Failure; failure != nil {
 		err := failure.Err
 		if failure.Retry == decide.RetryPending {
 			err = reconciler.Pending(err, failure.After)
 		}
-		return reconciler.WithReason(failure.Reason, r.states.of(keyOf(k)).mask.Error(err))
+		return reconciler.WithReason(failure.Reason, d.known.mask.Error(err))
 	}
 	if seen.Remaining != nil && (len(seen.Remaining.Left) > 0 || seen.Remaining.Err != nil) {
 		log.FromContext(ctx).Error(seen.Remaining.Err, "waiting for the termination of pruned objects", "left", seen.Remaining.Left)
 	}
-	r.Forget(ctx, keyOf(k))
+	d.r.Forget(ctx, keyOf(d.Kustomization))
 	return nil
 }
 
@@ -142,9 +149,9 @@ func (r *Reconciler) Forget(ctx context.Context, key types.NamespacedName) {
 }
 
 // emit sends an event at once: a finalized object has no result to carry it.
-func (r *Reconciler) emit(k *kustomizev1.Kustomization, kind, message string) {
-	r.recorder.Event(k, reconciler.Event{
+func (d deletion) emit(kind, message string) {
+	d.r.recorder.Event(d.Kustomization, reconciler.Event{
 		Type: kind, Reason: meta.ProgressingReason, Message: message,
-		Metadata: revisionOf(k.Status.LastAppliedRevision, k.Status.LastAppliedOriginRevision),
+		Metadata: revisionOf(d.Status.LastAppliedRevision, d.Status.LastAppliedOriginRevision),
 	})
 }
