@@ -110,7 +110,7 @@ func TestAnEventThatIsTriedAgainIsToldOnce(t *testing.T) {
 	}
 }
 
-func TestAMessageThatIsTooLongForOneAlertReachesTheOthers(t *testing.T) {
+func TestAnEventThatOneAlertMakesTooLongReachesTheOthers(t *testing.T) {
 	r := newRoom(t)
 	long := alert(func(s *v1beta3.AlertSpec) { s.EventMetadata = map[string]string{"much": strings.Repeat("x", 256<<10)} })
 	other := alert()
@@ -121,7 +121,7 @@ func TestAMessageThatIsTooLongForOneAlertReachesTheOthers(t *testing.T) {
 	if diff := cmp.Diff([]string{"done"}, r.got); diff != "" {
 		t.Error(diff)
 	}
-	if len(b.told.all) != 1 || !strings.HasPrefix(b.told.all[0], "apps/all NotificationDispatchFailed: ") {
+	if len(b.told.all) != 1 || !strings.HasPrefix(b.told.all[0], "apps/all ValidationFailed: spec.eventMetadata") {
 		t.Errorf("told %q", b.told.all)
 	}
 }

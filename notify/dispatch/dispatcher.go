@@ -38,8 +38,8 @@ const (
 	window = 5 * time.Minute
 	// maxSaid is how many events are remembered for that.
 	maxSaid = 20_000
-	// maxFilters is how many Alerts have their expressions compiled.
-	maxFilters = 5_000
+	// maxFilters is how many bytes the compiled expressions of Alerts may take.
+	maxFilters = 16 << 20
 )
 
 // Options are what a Dispatcher needs.
@@ -77,7 +77,7 @@ func New(opts Options) *Dispatcher {
 	d := &Dispatcher{
 		opts: opts, client: webhook.NewClient(opts.Clock, opts.Guard), providers: &providers{opts, outbound.NewTransports(opts.Guard)},
 		said:    lru.New(maxSaid, func(string, time.Time) int64 { return 1 }),
-		filters: lru.New(maxFilters, func(filterKey, *filter) int64 { return 1 }),
+		filters: lru.New(maxFilters, func(_ filterKey, f *filter) int64 { return f.weight() }),
 	}
 	opts.Outbox.Handle(kindEvent, eventHandler{d})
 	opts.Outbox.Handle(kindMessage, messageHandler{d})

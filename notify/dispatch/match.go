@@ -56,11 +56,16 @@ func (d *Dispatcher) alerts(ctx context.Context, e message.Event) ([]v1beta3.Ale
 // cannot say yet counts as yes.
 func (d *Dispatcher) mayBeSelected(ctx context.Context, e message.Event) bool {
 	alerts, err := d.alerts(ctx, e)
-	return err != nil || slices.ContainsFunc(alerts, func(a v1beta3.Alert) bool { return concerns(a, e) })
+	return err != nil || slices.ContainsFunc(alerts, func(a v1beta3.Alert) bool { return d.concerns(a, e) })
 }
 
-// concerns reports whether a source of an Alert names the object of an event.
-func concerns(a v1beta3.Alert, e message.Event) bool {
+// concerns reports whether a source of an Alert names the object of an event, and may. What
+// an Alert may not select it is told nothing of, nor matched with: its expressions and labels
+// would find out by and by what others have.
+func (d *Dispatcher) concerns(a v1beta3.Alert, e message.Event) bool {
+	if d.opts.NoCrossNamespaceRefs && e.InvolvedObject.Namespace != a.Namespace {
+		return false
+	}
 	return !a.Spec.Suspend && message.Severe(a.Spec.EventSeverity, e) &&
 		slices.ContainsFunc(a.Spec.EventSources, func(s v1beta3.EventSource) bool { return message.Selects(s, a.Namespace, e) })
 }
@@ -142,10 +147,13 @@ func (m *matching) put(alert *v1beta3.Alert, o order) {
 
 // selects reports whether an Alert selects the event.
 func (m *matching) selects(ctx context.Context, alert *v1beta3.Alert) (bool, error) {
-	if !concerns(*alert, m.event) {
+	if !m.concerns(*alert, m.event) {
 		return false, nil
 	}
 	f, err := m.filterOf(alert)
+	if err == nil {
+		err = checkMetadata(alert.Spec)
+	}
 	if err != nil {
 		m.tell(alert, v1beta3.ValidationFailedReason, "%s", err)
 		return false, nil
@@ -191,12 +199,6 @@ func (m *matching) hasLabels(ctx context.Context, alert *v1beta3.Alert, source v
 
 // address makes a message for the Provider of an Alert, unless that takes none of the sort.
 func (m *matching) address(ctx context.Context, alert *v1beta3.Alert) error {
-	if m.opts.NoCrossNamespaceRefs && m.event.InvolvedObject.Namespace != alert.Namespace {
-		m.tell(alert, v1beta3.DispatchFailedReason,
-			"discarding event, access denied to cross-namespace sources: alert '%s/%s' can't process event from '%s'",
-			alert.Namespace, alert.Name, about(m.event))
-		return nil
-	}
 	var provider v1beta3.Provider
 	err := m.opts.Client.Get(ctx, client.ObjectKey{Namespace: alert.Namespace, Name: alert.Spec.ProviderRef.Name}, &provider)
 	switch {
@@ -229,7 +231,13 @@ type filterKey struct {
 
 // filter are the compiled lists of an Alert. An event is admitted by one expression of
 // the inclusion list, if there are any, and refused by one of the exclusion list.
-type filter struct{ include, exclude []pattern.Pattern }
+type filter struct {
+	include, exclude []pattern.Pattern
+	size             int // of all expressions together
+}
+
+// weight is about how many bytes a filter takes.
+func (f *filter) weight() int64 { return 1<<10 + 64*int64(f.size) }
 
 func (f *filter) admits(text string) bool {
 	matches := func(p pattern.Pattern) bool { return p.MatchString(text) }
@@ -260,7 +268,7 @@ func compile(spec v1beta3.AlertSpec) (*filter, error) {
 	if n := len(spec.InclusionList) + len(spec.ExclusionList); n > maxExpressions {
 		return nil, fmt.Errorf("spec.inclusionList and spec.exclusionList have %d expressions, and may have %d together", n, maxExpressions)
 	}
-	f, size := &filter{}, 0
+	f := &filter{}
 	for _, list := range []struct {
 		field       string
 		expressions []string
@@ -271,7 +279,7 @@ func compile(spec v1beta3.AlertSpec) (*filter, error) {
 			if err != nil {
 				return nil, fmt.Errorf("%s[%d]: %w", list.field, i, err)
 			}
-			if size += p.Size; size > maxSize {
+			if f.size += p.Size; f.size > maxSize {
 				return nil, fmt.Errorf("%s[%d]: the expressions together are too large; repeat less in them", list.field, i)
 			}
 			*list.into = append(*list.into, p)
@@ -288,8 +296,30 @@ func CheckAlert(spec v1beta3.AlertSpec) error {
 	if spec.ProviderRef.Name == "" {
 		return errors.New("spec.providerRef.name is empty")
 	}
+	if err := checkMetadata(spec); err != nil {
+		return err
+	}
 	_, err := compile(spec)
 	return err
+}
+
+// Bounds of what an Alert adds to each of its messages: the number of keys, and bytes of
+// keys and values.
+const (
+	maxAdded     = 64
+	maxAddedSize = 16 << 10
+)
+
+func checkMetadata(spec v1beta3.AlertSpec) error {
+	size := 0
+	for key, value := range spec.EventMetadata {
+		size += len(key) + len(value)
+	}
+	if len(spec.EventMetadata) > maxAdded || size > maxAddedSize {
+		return fmt.Errorf("spec.eventMetadata has %d keys and %d bytes, and may have %d keys and %d bytes",
+			len(spec.EventMetadata), size, maxAdded, maxAddedSize)
+	}
+	return nil
 }
 
 // maxSources is how many sources an Alert may have.
