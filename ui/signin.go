@@ -24,7 +24,8 @@ import (
 )
 
 // AnonymousUser is whom the page reads the cluster as for people who did not sign in, where that is allowed: they see what
-// RBAC lets this user list, and change nothing.
+// RBAC lets this user list, or everybody who has signed in: the API server puts whoever is impersonated into the group
+// system:authenticated, whose rights the page needs to ask for others. They change nothing.
 const AnonymousUser = "sluice:anonymous"
 
 // SignIn lets people in by who they are to the API server: by a token that it knows, or by an OpenID Connect provider.
@@ -70,7 +71,7 @@ func (i identity) check() error {
 		return nil
 	}
 	for _, name := range append([]string{i.Name}, i.Groups...) {
-		if !isPlain(name) || isSystem(name) && name != unauthenticated {
+		if !isPlain(name) || isSystem(name) {
 			return &deniedError{why: fmt.Sprintf("nobody may be %q", name), login: "/login"}
 		}
 	}
@@ -86,10 +87,6 @@ func isPlain(name string) bool {
 func isSystem(name string) bool {
 	return strings.HasPrefix(strings.ToLower(name), "system:")
 }
-
-// unauthenticated is the group of people who did not sign in. Named, it keeps the API server from adding the one of
-// those who did.
-const unauthenticated = "system:unauthenticated"
 
 const (
 	// maxViews bounds the users that are remembered.
@@ -150,7 +147,7 @@ func (d *door) admit(r *http.Request) (*view, error) {
 		}
 	}
 	if d.Anonymous {
-		return d.as(r.Context(), identity{Name: AnonymousUser, Groups: []string{unauthenticated}})
+		return d.as(r.Context(), identity{Name: AnonymousUser})
 	}
 	return nil, &deniedError{why: "sign in first", login: "/login"}
 }
