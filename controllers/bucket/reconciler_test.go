@@ -289,7 +289,8 @@ func TestBucketsThatFail(t *testing.T) {
 					return false
 				})
 			},
-			sourcev1.BucketOperationFailedReason, "failed to get 'liar' object: the object has changed since it was listed: more than 5 bytes came", false,
+			sourcev1.BucketOperationFailedReason,
+			"failed to get 'liar' object: the object has changed since it was listed: more than 5 bytes came", false,
 		},
 		"a server that claims a terabyte": {
 			func(f *fixture) {
