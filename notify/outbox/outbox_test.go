@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -136,6 +137,20 @@ func TestOneThatWaitsIsNotPutTwice(t *testing.T) {
 	}
 }
 
+// waits until somebody waits on the clock.
+func waits(t *testing.T, c *clocktesting.FakeClock) {
+	t.Helper()
+	late := time.After(10 * time.Second)
+	for !c.HasWaiters() {
+		select {
+		case <-late:
+			t.Fatal("nobody waits to try again")
+		default:
+			runtime.Gosched()
+		}
+	}
+}
+
 func TestAFailureIsTriedAgainAndKeepsTheOrder(t *testing.T) {
 	c := clocktesting.NewFakeClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
 	r := newReceiver(func(id string, attempt int) error {
@@ -151,9 +166,7 @@ func TestAFailureIsTriedAgainAndKeepsTheOrder(t *testing.T) {
 	stop := run(t, o)
 	wait(t, r, 2) // the first attempt, and the other receiver
 	for range 2 {
-		for !c.HasWaiters() {
-			time.Sleep(time.Millisecond)
-		}
+		waits(t, c)
 		c.Step(10 * time.Second)
 		wait(t, r, 1)
 	}
