@@ -48,13 +48,14 @@ units() {
 # than they work: more of them run at once than there are processors.
 stream() {
 	local list=$1 package flags status=0
+	local TIMEFORMAT='        in %R s, of a processor %U s and %S s of the kernel'
 	shift
 	while package=$(flock "$list.lock" sed -i -e '1w /dev/stdout' -e '1d' "$list") && [ -n "$package" ]; do
 		flags=("$@")
 		if [[ $package =~ $binary ]]; then
 			flags=("${flags[@]/#-race/}")
 		fi
-		go test -count=1 -timeout 25m ${flags[@]} "$package" || status=1
+		time go test -count=1 -timeout 25m ${flags[@]} "$package" || status=1
 	done
 	return $status
 }

@@ -5,15 +5,16 @@ package alert
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
-	goruntime "runtime"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
@@ -30,9 +31,11 @@ import (
 	"github.com/sluice-cd/sluice/test/make"
 )
 
-// chatServer is a chat service that keeps the requests it was sent.
+// chatServer is a chat service, or a proxy, that keeps the requests it was sent. What a
+// client sends to a port that another server had before is not for it.
 type chatServer struct {
 	*httptest.Server
+	path   string // that requests to it begin with; they are kept without it
 	mu     sync.Mutex
 	got    []*http.Request
 	bodies []string
@@ -42,8 +45,14 @@ type chatServer struct {
 
 func newChatServer(t *testing.T) *chatServer {
 	t.Helper()
-	c := &chatServer{status: []int{200}}
+	c := &chatServer{status: []int{200}, path: "/" + rand.Text()}
 	c.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		rest, ours := strings.CutPrefix(r.URL.Path, c.path)
+		if !ours && !r.URL.IsAbs() {
+			http.NotFound(w, r)
+			return
+		}
+		r.URL.Path = rest
 		body, _ := io.ReadAll(r.Body)
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -55,6 +64,7 @@ func newChatServer(t *testing.T) *chatServer {
 		_, _ = io.WriteString(w, c.answer)
 	}))
 	t.Cleanup(c.Close)
+	c.URL += c.path
 	return c
 }
 
@@ -102,8 +112,8 @@ func (d *testNotifier) deliver(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	for d.outbox.Waiting() > 0 {
-		goruntime.Gosched()
+	for look := time.Tick(time.Millisecond); d.outbox.Waiting() > 0; {
+		<-look
 	}
 	cancel()
 	ended.Wait()

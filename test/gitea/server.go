@@ -118,7 +118,7 @@ func start(ctx context.Context, bin, dir string) (*Server, error) {
 // ready waits until the server answers, or has exited.
 func (s *Server) ready(ctx context.Context) error {
 	if err := s.Answers(ctx, s.URL+"/api/healthz", startWithin); err != nil {
-		return fmt.Errorf("the forge: %w", err)
+		return fmt.Errorf("the forge: %w; its log ends with:\n%s", err, s.Tail(2000))
 	}
 	return nil
 }
