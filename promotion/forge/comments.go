@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"code.gitea.io/sdk/gitea"
@@ -13,8 +14,11 @@ import (
 	gitlab "gitlab.com/gitlab-org/api/client-go"
 )
 
-// maxComments is how many comments are looked through.
-const maxComments = 100
+// Bounds of the comments that are looked through for the one to keep up to date.
+const (
+	commentsPerPage = 100
+	maxCommentPages = 10
+)
 
 // UpsertComment implements Forge.
 func (c *checked) UpsertComment(ctx context.Context, number int64, marker, body string) error {
@@ -29,17 +33,19 @@ func (c *checked) upsertComment(ctx context.Context, number int64, marker, body 
 	if err != nil {
 		return err
 	}
-	found, err := c.driver.comments.listComments(ctx, number)
-	if err != nil {
-		return err
-	}
-	for _, known := range found {
+	ours := func(known comment) bool { return us.IsUs(known.author) && strings.Contains(known.body, marker) }
+	for page, more := 1, true; more && page <= maxCommentPages; page++ {
+		var found []comment
+		if found, more, err = c.driver.comments.listComments(ctx, number, page); err != nil {
+			return err
+		}
+		at := slices.IndexFunc(found, ours)
 		switch {
-		case !us.IsUs(known.author) || !strings.Contains(known.body, marker):
-		case known.body == body:
+		case at < 0:
+		case found[at].body == body:
 			return nil
 		default:
-			return c.driver.comments.editComment(ctx, number, known.id, body)
+			return c.driver.comments.editComment(ctx, number, found[at].id, body)
 		}
 	}
 	return c.driver.pulls.comment(ctx, number, body)
@@ -53,16 +59,19 @@ func (c *checked) Dispatch(ctx context.Context, kind string, payload any) error 
 	return c.explain(c.driver.workflows.dispatch(ctx, kind, payload), "starting workflows by %s", kind)
 }
 
-func (g *gitHubPulls) listComments(ctx context.Context, number int64) ([]comment, error) {
-	listed, _, err := g.rest.Issues.ListComments(ctx, g.repository.owner(), g.repository.name(), int(number),
+func (g *gitHubPulls) listComments(ctx context.Context, number int64, page int) ([]comment, bool, error) {
+	listed, resp, err := g.rest.Issues.ListComments(ctx, g.repository.owner(), g.repository.name(), int(number),
 		&github.IssueListCommentsOptions{
-			Sort: github.Ptr("created"), Direction: github.Ptr("asc"), ListOptions: github.ListOptions{PerPage: maxComments},
+			Sort: github.Ptr("created"), Direction: github.Ptr("asc"), ListOptions: github.ListOptions{Page: page, PerPage: commentsPerPage},
 		})
+	if err != nil {
+		return nil, false, err
+	}
 	found := make([]comment, 0, len(listed))
 	for _, c := range listed {
 		found = append(found, comment{c.GetID(), c.GetUser().GetLogin(), c.GetBody()})
 	}
-	return found, err
+	return found, resp.NextPage > 0, nil
 }
 
 func (g *gitHubPulls) editComment(ctx context.Context, _, id int64, body string) error {
@@ -81,15 +90,18 @@ func (g *gitHubAPI) dispatch(ctx context.Context, kind string, payload any) erro
 	return err
 }
 
-func (g *gitLabPulls) listComments(ctx context.Context, number int64) ([]comment, error) {
-	listed, _, err := g.rest.Notes.ListMergeRequestNotes(g.project(), number, &gitlab.ListMergeRequestNotesOptions{
-		Sort: gitlab.Ptr("asc"), OrderBy: gitlab.Ptr("created_at"), ListOptions: gitlab.ListOptions{PerPage: maxComments},
+func (g *gitLabPulls) listComments(ctx context.Context, number int64, page int) ([]comment, bool, error) {
+	listed, resp, err := g.rest.Notes.ListMergeRequestNotes(g.project(), number, &gitlab.ListMergeRequestNotesOptions{
+		Sort: gitlab.Ptr("asc"), OrderBy: gitlab.Ptr("created_at"), ListOptions: gitlab.ListOptions{Page: int64(page), PerPage: commentsPerPage},
 	}, gitlab.WithContext(ctx))
+	if err != nil {
+		return nil, false, err
+	}
 	found := make([]comment, 0, len(listed))
 	for _, n := range listed {
 		found = append(found, comment{n.ID, n.Author.Username, n.Body})
 	}
-	return found, err
+	return found, resp.NextPage > 0, nil
 }
 
 func (g *gitLabPulls) editComment(ctx context.Context, number, id int64, body string) error {
@@ -98,16 +110,19 @@ func (g *gitLabPulls) editComment(ctx context.Context, number, id int64, body st
 	return err
 }
 
-func (g *giteaPulls) listComments(ctx context.Context, number int64) ([]comment, error) {
-	listed, _, err := g.rest(ctx).ListIssueComments(g.repository.owner(), g.repository.name(), number,
-		gitea.ListIssueCommentOptions{ListOptions: gitea.ListOptions{Page: 1, PageSize: maxComments}})
+func (g *giteaPulls) listComments(ctx context.Context, number int64, page int) ([]comment, bool, error) {
+	listed, resp, err := g.rest(ctx).ListIssueComments(g.repository.owner(), g.repository.name(), number,
+		gitea.ListIssueCommentOptions{ListOptions: gitea.ListOptions{Page: page, PageSize: commentsPerPage}})
+	if err != nil {
+		return nil, false, err
+	}
 	found := make([]comment, 0, len(listed))
 	for _, c := range listed {
 		if c.Poster != nil {
 			found = append(found, comment{c.ID, c.Poster.UserName, c.Body})
 		}
 	}
-	return found, err
+	return found, resp.NextPage > 0, nil
 }
 
 func (g *giteaPulls) editComment(ctx context.Context, _, id int64, body string) error {

@@ -67,9 +67,9 @@ type mergeQueue interface {
 
 // comments are those of pull requests, of which one is kept up to date.
 type comments interface {
-	// listComments returns the first hundred, oldest first: one that is kept up to date is
-	// written when the pull request is young.
-	listComments(ctx context.Context, number int64) ([]comment, error)
+	// listComments returns a page, from 1, oldest first, and whether there are more: one that is
+	// kept up to date is written when the pull request is young, for the most part.
+	listComments(ctx context.Context, number int64, page int) (found []comment, more bool, err error)
 	editComment(ctx context.Context, number, id int64, body string) error
 }
 

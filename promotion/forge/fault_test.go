@@ -419,3 +419,33 @@ func TestRemotesThatCannotWorkAreTerminalAndNameWhatToChange(t *testing.T) {
 		})
 	}
 }
+
+// A comment that came after a hundred others was not found: each event became one more.
+func TestACommentOnTheSecondPageIsKeptUpToDate(t *testing.T) {
+	for _, name := range []string{forge.GitHub, forge.GitLab, forge.Gitea} {
+		t.Run(name, func(t *testing.T) {
+			fake, edited := newFakeForge(t, name), 0
+			fake.intercept = func(rw http.ResponseWriter, r *http.Request) bool {
+				page := r.URL.Query().Get("page")
+				switch {
+				case r.Method == http.MethodPatch || r.Method == http.MethodPut:
+					edited++
+					reply(rw, 200, object{})
+				case r.Method != http.MethodGet || !strings.HasSuffix(r.URL.Path, "/comments") && !strings.HasSuffix(r.URL.Path, "/notes"):
+					return false
+				case page == "2":
+					who := object{"login": us, "username": us}
+					reply(rw, 200, []object{{"id": 7, "body": "<!-- key --> before", "user": who, "author": who}})
+				default:
+					rw.Header().Set("Link", fmt.Sprintf(`<%s%s?page=2>; rel="next"`, fake.server.URL, r.URL.Path))
+					rw.Header().Set("X-Next-Page", "2")
+					reply(rw, 200, []object{})
+				}
+				return true
+			}
+			if err := fake.Forge().UpsertComment(t.Context(), 1, "<!-- key -->", "<!-- key --> now"); err != nil || edited != 1 {
+				t.Errorf("edited %d comments: %v", edited, err)
+			}
+		})
+	}
+}

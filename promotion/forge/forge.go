@@ -57,7 +57,7 @@ type Forge interface {
 	// SetStatus sets a commit status.
 	SetStatus(ctx context.Context, sha string, s Status) error
 	// UpsertComment changes the comment of a pull request that has the marker and is our
-	// own, or writes one. The body contains the marker.
+	// own, among the first thousand, or writes one. The body contains the marker.
 	UpsertComment(ctx context.Context, number int64, marker, body string) error
 	// Dispatch starts what a repository has for a kind of events from outside, at GitHub the
 	// workflows that are triggered by repository_dispatch. The payload is sent as JSON.
