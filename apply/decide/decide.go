@@ -281,9 +281,9 @@ func waitingFor(o Observation, needed ReconcileAction) *Failure {
 		case d.State == DependencyMissing:
 			text = fmt.Sprintf("dependency '%s' not found: create it, or correct spec.dependsOn", d.Name)
 		case d.State == DependencyNotReady:
-			text = fmt.Sprintf("dependency '%s' is not ready", d.Name)
+			text = fmt.Sprintf("dependency '%s' is not ready: mend what its condition Ready says, or correct spec.dependsOn", d.Name)
 		case d.State == DependencyOutdated && needed != Report:
-			text = fmt.Sprintf("dependency '%s' revision is not up to date", d.Name)
+			text = fmt.Sprintf("dependency '%s' revision is not up to date: it has yet to apply what their source has now", d.Name)
 		default:
 			continue
 		}

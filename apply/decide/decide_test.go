@@ -310,7 +310,7 @@ func TestWhatIsReported(t *testing.T) {
 		},
 		"a dependency that is not ready": {
 			seen: func(o *Observation) { o.Dependencies = []Dependency{{Name: "ns/b", State: DependencyNotReady}} }, prev: state(nil),
-			want: "dependency 'ns/b' is not ready", wantRetry: RetryPending,
+			want: "dependency 'ns/b' is not ready: mend what its condition Ready says, or correct spec.dependsOn", wantRetry: RetryPending,
 		},
 		"a dependency that an expression is false of": {
 			seen: func(o *Observation) {
@@ -322,7 +322,7 @@ func TestWhatIsReported(t *testing.T) {
 			seen: func(o *Observation) {
 				o.FilesChanged, o.Dependencies = true, []Dependency{{Name: "ns/b", State: DependencyOutdated}}
 			}, prev: state(nil),
-			want: "dependency 'ns/b' revision is not up to date", wantRetry: RetryPending,
+			want: "dependency 'ns/b' revision is not up to date: it has yet to apply what their source has now", wantRetry: RetryPending,
 		},
 		"dependencies in a circle": {
 			seen: func(o *Observation) {

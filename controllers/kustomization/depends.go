@@ -54,6 +54,9 @@ func (d dependencies) read(ctx context.Context, run *run) ([]decide.Dependency, 
 		if err != nil {
 			return nil, reconciler.WithReason(meta.DependencyNotReadyReason, fmt.Errorf("reading dependency '%s': %w", key, err))
 		}
+		if dep.Why != "" {
+			dep.Why += fmt.Sprintf(": mend what it asks for, or correct spec.dependsOn[%d].readyExpr", i)
+		}
 		found = append(found, dep)
 	}
 	return found, nil

@@ -164,14 +164,14 @@ func TestDependenciesAreWaitedFor(t *testing.T) {
 		want string
 	}{
 		"one that is not there": {want: "dependency 'ns/b' not found: create it, or correct spec.dependsOn"},
-		"one that is not ready": {dep: func(*kustomizev1.Kustomization) {}, want: "dependency 'ns/b' is not ready"},
+		"one that is not ready": {dep: func(*kustomizev1.Kustomization) {}, want: "dependency 'ns/b' is not ready: mend what its condition Ready says, or correct spec.dependsOn"},
 		"one that has not seen its own spec": {
 			dep:  func(k *kustomizev1.Kustomization) { ready(k, "main@sha1:1"); k.Generation = 2 },
-			want: "dependency 'ns/b' is not ready",
+			want: "dependency 'ns/b' is not ready: mend what its condition Ready says, or correct spec.dependsOn",
 		},
 		"one that has the commit before": {
 			dep:  func(k *kustomizev1.Kustomization) { ready(k, "main@sha1:0") },
-			want: "dependency 'ns/b' revision is not up to date",
+			want: "dependency 'ns/b' revision is not up to date: it has yet to apply what their source has now",
 		},
 		"one that is ready":                   {dep: func(k *kustomizev1.Kustomization) { ready(k, "main@sha1:1") }},
 		"one that is ready at another source": {dep: func(k *kustomizev1.Kustomization) { ready(k, "x"); k.Spec.SourceRef.Name = "other" }},

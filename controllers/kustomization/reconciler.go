@@ -116,7 +116,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 	if err := index(mgr); err != nil {
 		return err
 	}
-	w := watches{cache: r.client, wake: &r.wake}
+	w := watches{cache: r.client, wake: &r.wake, states: r.states}
 	return reconciler.Setup(mgr, kind(), r, opts, w.sources, w.dependencies, w.inputs, w.wakes)
 }
 

@@ -26,15 +26,16 @@ func TestADependencyIsJudgedByItsExpression(t *testing.T) {
 	}{
 		"one that is true": {expression: `dep.metadata.labels["app/version"] == self.metadata.labels["app/version"]`},
 		"one that is false": {expression: `dep.metadata.labels["app/version"] == "2"`, ready: true,
-			want: "dependency 'ns/b' is not ready according to readyExpr eval"},
+			want: "dependency 'ns/b' is not ready according to readyExpr eval: mend what it asks for, or correct spec.dependsOn[0].readyExpr"},
 		"one about the status": {expression: `dep.status.conditions.exists(c, c.type == "Ready" && c.status == "True")`,
 			ready: true},
 		"one that asks for what is not there": {expression: `dep.metadata.annotations.x == "1"`, ready: true,
 			want: "no such key: annotations"},
 		"one that takes too much": {expression: `dep.metadata.name.replace("", "` + strings.Repeat("x", 3000) +
 			`").replace("x", "` + strings.Repeat("y", 900) + `") == ""`, want: "takes more than it may"},
-		"one that is true, of what is not Ready":    {expression: `true`},
-		"the same, with the built-in check as well": {expression: `true`, additive: true, want: "dependency 'ns/b' is not ready"},
+		"one that is true, of what is not Ready": {expression: `true`},
+		"the same, with the built-in check as well": {expression: `true`, additive: true,
+			want: "dependency 'ns/b' is not ready: mend what its condition Ready says, or correct spec.dependsOn"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -4,6 +4,7 @@ package kustomization
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -74,8 +75,33 @@ func (s *states) move(ctx context.Context, name types.NamespacedName, known *sta
 	}
 	known.objects.Close(ctx)
 	s.clusters.release(known.at.remoteCluster)
-	known.objects, known.at = s.set(engine, name), to
+	s.mu.Lock()
+	known.objects = s.set(engine, name)
+	s.mu.Unlock()
+	known.at = to
 	known.previous, known.termination = decide.State{}, decide.Termination{}
+}
+
+// sharing are the Kustomizations that apply objects of one as well.
+func (s *states) sharing(name types.NamespacedName) (others []types.NamespacedName) {
+	s.mu.Lock()
+	known := s.byName[name]
+	var objects *apply.Set
+	if known != nil {
+		objects = known.objects
+	}
+	s.mu.Unlock()
+	if objects == nil {
+		return nil
+	}
+	for _, shared := range objects.Shared() {
+		for _, owner := range shared.Others {
+			if key := (types.NamespacedName{Namespace: owner.Namespace, Name: owner.Name}); !slices.Contains(others, key) {
+				others = append(others, key)
+			}
+		}
+	}
+	return others
 }
 
 func (s *states) forget(ctx context.Context, name types.NamespacedName) {

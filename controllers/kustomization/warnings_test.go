@@ -12,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluice-cd/sluice/apply/build"
@@ -120,6 +121,18 @@ func TestASuspendedOwnerSharesNoObject(t *testing.T) {
 		if result := e.must(b); strings.Contains(result.Message, "Kustomization/ns/a as well") == suspended || (warningOf(b) == "") != suspended {
 			t.Errorf("suspended %v: %q, %q", suspended, result.Message, warningOf(b))
 		}
+		// The other owner warned on until its interval was over.
+		before := stored.DeepCopy()
+		before.Spec.Suspend = !suspended
+		if !suspensionChanged().Update(event.UpdateEvent{ObjectOld: before, ObjectNew: stored}) {
+			t.Errorf("suspended %v: nobody is woken", suspended)
+		}
+		if got := (watches{states: e.states}).sharing(t.Context(), stored); len(got) != 1 || got[0].NamespacedName != keyOf(b) {
+			t.Errorf("suspended %v: woken are %v", suspended, got)
+		}
+	}
+	if suspensionChanged().Update(event.UpdateEvent{ObjectOld: stored, ObjectNew: stored}) {
+		t.Error("a status wakes the others")
 	}
 	if err := e.client.Delete(t.Context(), stored); err != nil {
 		t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -21,8 +22,9 @@ import (
 
 // watches start reconciles.
 type watches struct {
-	cache client.Reader
-	wake  *wake.Source
+	cache  client.Reader
+	wake   *wake.Source
+	states *states
 }
 
 // Field indexes.
@@ -107,7 +109,29 @@ func (w watches) dependencies(b *builder.Builder) *builder.Builder {
 	return b.
 		Watches(k, handler.EnqueueRequestsFromMapFunc(w.dependents), builder.WithPredicates(readinessChanged())).
 		Watches(k, handler.EnqueueRequestsFromMapFunc(w.judges), builder.WithPredicates(predicate.ResourceVersionChangedPredicate{})).
-		Watches(k, handler.EnqueueRequestsFromMapFunc(judgesItself), builder.WithPredicates(metadataChanged()))
+		Watches(k, handler.EnqueueRequestsFromMapFunc(judgesItself), builder.WithPredicates(metadataChanged())).
+		Watches(k, handler.EnqueueRequestsFromMapFunc(w.sharing), builder.WithPredicates(suspensionChanged()))
+}
+
+// sharing maps a Kustomization to those that apply objects of it as well, which warn of that
+// while it is not suspended.
+func (w watches) sharing(_ context.Context, obj client.Object) []reconcile.Request {
+	var requests []reconcile.Request
+	for _, key := range w.states.sharing(keyOf(obj)) {
+		requests = append(requests, reconcile.Request{NamespacedName: key})
+	}
+	return requests
+}
+
+// suspensionChanged passes Kustomizations that were suspended or resumed.
+func suspensionChanged() predicate.Predicate {
+	return predicate.Funcs{
+		CreateFunc: func(event.CreateEvent) bool { return false },
+		DeleteFunc: func(event.DeleteEvent) bool { return false }, // what it is forgotten by wakes the others
+		UpdateFunc: reconciler.Updates(func(before, after *kustomizev1.Kustomization) bool {
+			return before.Spec.Suspend != after.Spec.Suspend
+		}),
+	}
 }
 
 // inputs starts a reconcile when something that their variables come
