@@ -39,6 +39,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
@@ -119,7 +120,10 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 		func(b *builder.Builder) *builder.Builder {
 			return b.Watches(&sourcev1.GitRepository{},
 				handler.EnqueueRequestsFromMapFunc(r.automationsOfSource),
-				builder.WithPredicates(sourceChanged()))
+				builder.WithPredicates(sourceChanged())).
+				Watches(&sourcev1.GitRepository{},
+					handler.EnqueueRequestsFromMapFunc(r.automationsBeside),
+					builder.WithPredicates(predicate.GenerationChangedPredicate{}))
 		},
 		func(b *builder.Builder) *builder.Builder {
 			return b.Watches(&imagev1.ImageUpdateAutomation{}, &handler.EnqueueRequestForObject{},

@@ -35,6 +35,25 @@ func (r *Reconciler) automationsOfPipeline(ctx context.Context, pipeline client.
 		client.InNamespace(pipeline.GetNamespace()))
 }
 
+// automationsBeside are the automations beside the pipelines on a GitRepository, which have
+// sources of their own: its URL and its branch say whose markers the stages write.
+func (r *Reconciler) automationsBeside(ctx context.Context, repo client.Object) []reconcile.Request {
+	if !r.pipelines.Served() {
+		return nil
+	}
+	key := client.ObjectKeyFromObject(repo)
+	on := func(p *sluicev1.Pipeline) bool { return slices.Contains(p.Sources(), key) }
+	beside := map[string]bool{}
+	for _, pipeline := range reconciler.Requests(ctx, r.Client, &sluicev1.PipelineList{}, on) {
+		beside[pipeline.Namespace] = true
+	}
+	if len(beside) == 0 {
+		return nil
+	}
+	return reconciler.Requests(ctx, r.Client, &imagev1.ImageUpdateAutomationList{},
+		func(a *imagev1.ImageUpdateAutomation) bool { return beside[a.Namespace] && sourceKey(a) != key })
+}
+
 // stagesChanged passes updates that change which markers a pipeline writes.
 func stagesChanged() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: reconciler.Updates(func(before, after *sluicev1.Pipeline) bool {

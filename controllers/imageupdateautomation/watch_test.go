@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 )
 
 func TestOnlyMatchingAutomationsAreWoken(t *testing.T) {
@@ -36,7 +37,8 @@ func TestOnlyMatchingAutomationsAreWoken(t *testing.T) {
 		named("other-source", func(a *imagev1.ImageUpdateAutomation) { a.Spec.SourceRef.Name = "x" }),
 		named("other-namespace", func(a *imagev1.ImageUpdateAutomation) {
 			a.Namespace, a.Spec.SourceRef.Namespace = "others", "apps"
-		}))
+		}),
+		shop(func(p *sluicev1.Pipeline) { p.Spec.SourceRef.Name = "fleet" }))
 	tests := map[string]struct {
 		got  []reconcile.Request
 		want []string
@@ -48,6 +50,11 @@ func TestOnlyMatchingAutomationsAreWoken(t *testing.T) {
 		"a new spec wakes all of the source": {
 			f.automationsOfSource(t.Context(), source(artifact, func(r *sourcev1.GitRepository) { r.Generation++ })),
 			[]string{"all", "matching", "other-policies", "seen", "other-namespace"}},
+		// They left the markers to the stage, of whatever repository that was by now, until their interval was over.
+		"a new spec of a pipeline's source wakes those beside the pipeline": {
+			f.automationsBeside(t.Context(), source(func(r *sourcev1.GitRepository) { r.Name = "fleet" })),
+			[]string{"all", "matching", "other-policies", "other-source", "seen"}},
+		"their own source is told of by another watch": {f.automationsBeside(t.Context(), source()), nil},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -164,7 +164,8 @@ func TestDependenciesAreWaitedFor(t *testing.T) {
 		want string
 	}{
 		"one that is not there": {want: "dependency 'ns/b' not found: create it, or correct spec.dependsOn"},
-		"one that is not ready": {dep: func(*kustomizev1.Kustomization) {}, want: "dependency 'ns/b' is not ready: mend what its condition Ready says, or correct spec.dependsOn"},
+		"one that is not ready": {dep: func(*kustomizev1.Kustomization) {},
+			want: "dependency 'ns/b' is not ready: mend what its condition Ready says, or correct spec.dependsOn"},
 		"one that has not seen its own spec": {
 			dep:  func(k *kustomizev1.Kustomization) { ready(k, "main@sha1:1"); k.Generation = 2 },
 			want: "dependency 'ns/b' is not ready: mend what its condition Ready says, or correct spec.dependsOn",

@@ -60,9 +60,18 @@ func (m *pipelineCaches) of(key client.ObjectKey) *pipelineCache {
 		m.all = map[client.ObjectKey]*pipelineCache{}
 	}
 	if m.all[key] == nil {
-		m.all[key] = &pipelineCache{heads: pushedHeads{}, wrote: writtenBundles{}}
+		m.all[key] = &pipelineCache{wrote: writtenBundles{}}
 	}
 	return m.all[key]
+}
+
+// unseen reports whether a pipeline has pushed to a branch, and has not looked at what the
+// GitRepository of that has since.
+func (m *pipelineCaches) unseen(key client.ObjectKey, at branchKey) bool {
+	m.mu.Lock()
+	known := m.all[key]
+	m.mu.Unlock()
+	return known != nil && known.heads.isUnseen(at)
 }
 
 // forget ends what is remembered of a pipeline that was deleted, and returns it; nil is

@@ -33,7 +33,7 @@ type forgeCache struct {
 // refresh decides once in a run whether to look at everything: when the interval is over,
 // somebody asked for a reconcile, or files of a stage changed, as they do when somebody merges.
 // Commits to what is not of the pipeline are no reason.
-func (m *forgeCache) refresh(ctx context.Context, p *sluicev1.Pipeline, repos repositories, heads pushedHeads, now time.Time) {
+func (m *forgeCache) refresh(ctx context.Context, p *sluicev1.Pipeline, repos repositories, heads *pushedHeads, now time.Time) {
 	var trees []string
 	for i := range p.Spec.Stages {
 		if stage := &p.Spec.Stages[i]; stage.Write.PullRequest != nil && repos[stage.Name] != nil {

@@ -5,6 +5,7 @@ package pipeline
 import (
 	"context"
 	"strings"
+	"sync"
 
 	"github.com/go-git/go-git/v5/plumbing"
 
@@ -13,7 +14,14 @@ import (
 
 // pushedHeads are the branches that we pushed to, or that a forge merged into, and the revision
 // that their GitRepository had then: until it has another one, we know better.
-type pushedHeads map[branchKey]pushedHead
+type pushedHeads struct {
+	known map[branchKey]pushedHead // of the one run at a time
+
+	mu sync.Mutex
+	// unseen are branches that we pushed to, or are about to, while nobody has looked at another
+	// revision of their GitRepository since.
+	unseen map[branchKey]bool
+}
 
 type pushedHead struct {
 	commit   plumbing.Hash
@@ -21,9 +29,38 @@ type pushedHead struct {
 }
 
 // set records the commit that a branch points to now.
-func (h pushedHeads) set(repo *repository, branch string, commit plumbing.Hash) {
+func (h *pushedHeads) set(repo *repository, branch string, commit plumbing.Hash) {
 	label, _ := repo.revision()
-	h[repo.at(branch)] = pushedHead{commit: commit, revision: label}
+	if h.known == nil {
+		h.known = map[branchKey]pushedHead{}
+	}
+	h.known[repo.at(branch)] = pushedHead{commit: commit, revision: label}
+}
+
+// pushing notes that a branch is about to be pushed to: its GitRepository may move past our
+// commit before the push is over.
+func (h *pushedHeads) pushing(at branchKey) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.unseen == nil {
+		h.unseen = map[branchKey]bool{}
+	}
+	h.unseen[at] = true
+}
+
+// saw notes that a revision is looked at which the GitRepository of a branch had after a push.
+func (h *pushedHeads) saw(at branchKey) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.unseen, at)
+}
+
+// isUnseen reports whether a branch was pushed to, and no other revision of its GitRepository was
+// looked at since.
+func (h *pushedHeads) isUnseen(at branchKey) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.unseen[at]
 }
 
 // newest is the newest commit of a branch that is known, which is in the mirror then. The
@@ -31,14 +68,13 @@ func (h pushedHeads) set(repo *repository, branch string, commit plumbing.Hash) 
 // GitRepository that moved to another commit than ours since our push may be ahead of it
 // or, if it fetched just before, behind: then the remote is asked, unless the mirror knows
 // that it is ahead, as it does of what this process pushed for other pipelines.
-func (h pushedHeads) newest(ctx context.Context, repo *repository, branch string) (plumbing.Hash, error) {
+func (h *pushedHeads) newest(ctx context.Context, repo *repository, branch string) (plumbing.Hash, error) {
 	ref := plumbing.NewBranchReferenceName(branch).String()
 	label, commit := repo.revision()
-	pushed, wePushed := h[repo.at(branch)]
+	pushed, wePushed := h.known[repo.at(branch)]
 	if wePushed && pushed.revision == label {
 		return pushed.commit, nil
 	}
-	delete(h, repo.at(branch))
 	follows := strings.HasPrefix(label, branch+"@") && !commit.IsZero()
 	if !follows || wePushed && !isOnTop(repo.mirror, commit, pushed.commit) {
 		var err error
@@ -49,6 +85,7 @@ func (h pushedHeads) newest(ctx context.Context, repo *repository, branch string
 	if wePushed {
 		h.set(repo, branch, commit)
 	}
+	h.saw(repo.at(branch))
 	return commit, repo.mirror.Fetch(ctx, ref, commit)
 }
 

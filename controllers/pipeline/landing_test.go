@@ -65,7 +65,7 @@ func TestCommitsToOtherFilesAreNoReasonToAskTheForge(t *testing.T) {
 			t.Fatal(err)
 		}
 		m.stages = map[string]*pullRequestCache{"production": {}}
-		m.refresh(t.Context(), e.pipeline, repositories{"staging": repo, "production": repo}, pushedHeads{}, e.clock.Now())
+		m.refresh(t.Context(), e.pipeline, repositories{"staging": repo, "production": repo}, &pushedHeads{}, e.clock.Now())
 		return m.stages["production"].stale
 	}
 	looks()

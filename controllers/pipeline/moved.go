@@ -20,10 +20,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/internal/git"
+	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/tree"
 	"github.com/sluice-cd/sluice/writeback"
 )
@@ -34,7 +36,7 @@ type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 // watchSources wakes the pipelines on a GitRepository that has changed. Hundreds may be on one,
 // and each commit of one of them moves it: a commit wakes those alone that it is about.
 func (r *Reconciler) watchSources(b *builder.Builder) *builder.Builder {
-	every := handler.EnqueueRequestsFromMapFunc(r.pipelinesOfSource)
+	every := handler.EnqueueRequestsFromMapFunc(r.pipelinesOfSpec)
 	return b.Watches(&sourcev1.GitRepository{}, handler.Funcs{
 		CreateFunc: every.Create, DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) {
 			r.opened.forget(client.ObjectKeyFromObject(e.Object))
@@ -50,6 +52,32 @@ func (r *Reconciler) pipelinesOfSource(ctx context.Context, repo client.Object) 
 	return r.pipelines(ctx, "", isOn(repo))
 }
 
+// pipelinesOfSpec are the pipelines on a GitRepository, and those that write what one of these
+// writes: which repository and branch a GitRepository is about decides who is in whose way.
+func (r *Reconciler) pipelinesOfSpec(ctx context.Context, repo client.Object) []reconcile.Request {
+	var on sluicev1.PipelineList
+	if err := r.Client.List(ctx, &on, client.UnsafeDisableDeepCopy); err != nil {
+		log.FromContext(ctx).Error(err, "listing pipelines on a GitRepository")
+		return nil
+	}
+	onIt, keys, found := isOn(repo), map[string]bool{}, map[reconcile.Request]bool{}
+	for i := range on.Items {
+		if p := &on.Items[i]; onIt(p) {
+			found[reconcile.Request{NamespacedName: client.ObjectKeyFromObject(p)}] = true
+			for _, key := range fieldKeys(p) {
+				keys[key] = true
+			}
+		}
+	}
+	for key := range keys {
+		for _, beside := range reconciler.Requests(ctx, r.Client, &sluicev1.PipelineList{}, reconciler.Any[*sluicev1.Pipeline],
+			client.MatchingFields{byFields: key}) {
+			found[beside] = true
+		}
+	}
+	return slices.SortedFunc(maps.Keys(found), func(a, b reconcile.Request) int { return strings.Compare(a.String(), b.String()) })
+}
+
 // isOn selects the pipelines on a GitRepository.
 func isOn(repo client.Object) func(*sluicev1.Pipeline) bool {
 	return func(p *sluicev1.Pipeline) bool { return slices.Contains(p.Sources(), client.ObjectKeyFromObject(repo)) }
@@ -60,10 +88,13 @@ func isOn(repo client.Object) func(*sluicev1.Pipeline) bool {
 func (r *Reconciler) pipelinesOfMove(e event.UpdateEvent) handler.MapFunc {
 	before, ok := e.ObjectOld.(*sourcev1.GitRepository)
 	after, is := e.ObjectNew.(*sourcev1.GitRepository)
-	if !ok || !is || before.Generation != after.Generation || !maps.Equal(ownAnnotations(before), ownAnnotations(after)) {
+	switch {
+	case !ok || !is || before.Generation != after.Generation:
+		return r.pipelinesOfSpec
+	case !maps.Equal(ownAnnotations(before), ownAnnotations(after)):
 		return r.pipelinesOfSource
 	}
-	m := move{repo: after, moved: revisionOf(before) != revisionOf(after)}
+	m := move{repo: after, moved: revisionOf(before) != revisionOf(after), unseen: r.memories.unseen}
 	if m.moved {
 		var known bool
 		if m.changed, known = r.opened.between(before, after); !known {
@@ -97,6 +128,9 @@ type move struct {
 	repo    *sourcev1.GitRepository
 	moved   bool
 	changed []string
+	// unseen reports whether a pipeline has pushed to a branch, and not looked at another revision
+	// of its GitRepository since.
+	unseen func(pipeline client.ObjectKey, at branchKey) bool
 }
 
 // concerns reports whether a pipeline has to look at what a GitRepository moved to: it has
@@ -112,11 +146,19 @@ func (m move) concerns(p *sluicev1.Pipeline) bool {
 		if stage.Write.Tag != nil || sourceKeyOf(p, stage) != client.ObjectKeyFromObject(m.repo) {
 			continue
 		}
-		if m.moved && (stage.Write.PullRequest != nil || m.touches(stage)) {
+		if m.moved && (stage.Write.PullRequest != nil || m.touches(stage) || m.takesBack(p, stage)) {
 			return true
 		}
 	}
 	return false
+}
+
+// takesBack reports whether the GitRepository may have moved past a commit of the pipeline's own,
+// which it never had: a commit that somebody took back at once changes no file between the two
+// revisions, and is news for the pipeline all the same.
+func (m move) takesBack(p *sluicev1.Pipeline, stage *sluicev1.Stage) bool {
+	at := branchKey{client.ObjectKeyFromObject(m.repo), writeback.BranchOf(stage, m.repo)}
+	return m.unseen(client.ObjectKeyFromObject(p), at)
 }
 
 // touches reports whether files of a stage have changed. The GitRepository tells of its own

@@ -73,8 +73,11 @@ func TestACommitWakesThePipelinesThatItIsAbout(t *testing.T) {
 		"a request for a fetch": {change: func(r *sourcev1.GitRepository) {
 			r.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "x"}
 		}, want: "failing"},
-		"who may write to it":             {change: annotated("sluice.dev/write-from"), want: onIt},
-		"its spec":                        {change: func(r *sourcev1.GitRepository) { r.Generation++ }, want: onIt},
+		"who may write to it": {change: annotated("sluice.dev/write-from"), want: onIt},
+		// Who was in the way of one that is on another object was not told when that moved away.
+		"its spec, with those that write the same elsewhere": {
+			change: func(r *sourcev1.GitRepository) { r.Generation++ }, want: "below elsewhere failing live other proposes root shop",
+		},
 		"its first artifact":              {change: at(nil), want: onIt},
 		"a revision that names no commit": {change: at(&meta.Artifact{Revision: "main"}), want: onIt},
 	} {
@@ -104,5 +107,45 @@ func TestACommitWakesThePipelinesThatItIsAbout(t *testing.T) {
 			}
 			e.fetch()
 		})
+	}
+}
+
+// A commit of a pipeline that somebody took back before its GitRepository fetched it changed no file
+// from one revision to the next: the pipeline believed in it until its interval was over.
+func TestACommitThatIsTakenBackAtOnceWakesItsPipeline(t *testing.T) {
+	e := newEnv(t)
+	e.reconcile()
+	was := e.repo.File("main", "staging/app.yaml")
+	e.release("2")
+	var before sourcev1.GitRepository
+	e.get("fleet", &before)
+	e.reconcile()
+	e.want("2", "1")
+	e.repo.Commit("main", gitserver.Files{"staging/app.yaml": was})
+	move := func() (woken []string) {
+		mirror := e.opened.of[types.NamespacedName{Namespace: "apps", Name: "fleet"}]
+		must(t, mirror.Fetch(t.Context(), "refs/heads/main", plumbing.NewHash(e.head("main"))))
+		after := before.DeepCopy()
+		after.Status.Artifact.Revision = "main@sha1:" + e.head("main")
+		for _, r := range e.pipelinesOfMove(event.UpdateEvent{ObjectOld: &before, ObjectNew: after})(t.Context(), after) {
+			woken = append(woken, r.Name)
+		}
+		return woken
+	}
+	p := shop(func(p *sluicev1.Pipeline) {
+		p.Status.Conditions = []metav1.Condition{
+			{Type: meta.ReadyCondition, Status: metav1.ConditionTrue, Reason: meta.SucceededReason, ObservedGeneration: p.Generation},
+		}
+	})
+	must(t, e.Client.Create(t.Context(), p))
+	if woken := move(); len(woken) != 1 {
+		t.Errorf("woken are %v", woken)
+	}
+	e.fetch()
+	e.reconcile() // and has looked now
+	e.get("fleet", &before)
+	e.repo.Commit("main", gitserver.Files{"docs/README.md": "x"})
+	if woken := move(); len(woken) != 0 {
+		t.Errorf("woken by a file of nobody: %v", woken)
 	}
 }

@@ -53,7 +53,7 @@ type stageReader struct {
 	newest   map[string]promotion.Newest // versions, by artifact
 	wrote    writtenBundles
 	repos    repositories
-	heads    pushedHeads
+	heads    *pushedHeads
 	contents contents
 	tags     tags
 	ready    readyChecker
@@ -69,7 +69,7 @@ func (r *run) stageReader(newest map[string]promotion.Newest) stageReader {
 	}
 	m := r.memory
 	return stageReader{
-		pipeline: r.pipeline, state: m.kept.state, newest: newest, wrote: m.wrote, repos: r.repos, heads: m.heads, contents: r.contents,
+		pipeline: r.pipeline, state: m.kept.state, newest: newest, wrote: m.wrote, repos: r.repos, heads: &m.heads, contents: r.contents,
 		tags: r.tags, faults: r.faults,
 		ready: readyChecker{
 			objects: seen, canaries: canaries{seen}, revisions: revisions{pipeline: r.pipeline, repos: r.repos, contents: r.contents},

@@ -77,6 +77,7 @@ func (r *run) write(ctx context.Context, w promotion.Write, d promotion.Decision
 	repo := r.repos[w.Stage]
 	request := commitOfBundle(repo, stage, r.contents.fields[w.Stage], w)
 	request.Message = fixedMessage(said)
+	r.memory.heads.pushing(repo.at(branchOf(repo, stage)))
 	result, err := r.controller.Writer.Run(ctx, request)
 	if err != nil {
 		return false, err

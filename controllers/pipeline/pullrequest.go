@@ -30,7 +30,7 @@ type pulls struct {
 	memory     *forgeCache
 	// proposal is how the state has it.
 	proposal *promotion.Proposal
-	heads    pushedHeads
+	heads    *pushedHeads
 	sources  gitSources
 	// recent are the pull requests of the repository that changed last.
 	recent func(context.Context) ([]forge.PullRequest, error)
@@ -43,7 +43,7 @@ func (r *run) pulls(ctx context.Context, stage string) (pulls, error) {
 	spec, repo, m := r.pipeline.Spec.Stage(stage), r.repos[stage], r.memory
 	p := pulls{
 		pipeline: r.pipeline, stage: spec, repo: repo, base: branchOf(repo, spec), head: headBranch(r.pipeline, spec), memory: &m.forge,
-		proposal: m.kept.state.Stages[stage].Proposal, heads: m.heads, sources: r.sources, clock: r.controller.Clock, again: &r.again,
+		proposal: m.kept.state.Stages[stage].Proposal, heads: &m.heads, sources: r.sources, clock: r.controller.Clock, again: &r.again,
 	}
 	if repo.forge == nil {
 		found, err := r.connection(repo).Open(ctx, r.controller.Forges, r.controller.Client)

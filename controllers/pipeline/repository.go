@@ -185,7 +185,7 @@ func branchOf(repo *repository, stage *sluicev1.Stage) string {
 }
 
 // files are those at the head of the branch of a stage.
-func (r repositories) files(ctx context.Context, stage *sluicev1.Stage, known pushedHeads) (*git.CommitTree, error) {
+func (r repositories) files(ctx context.Context, stage *sluicev1.Stage, known *pushedHeads) (*git.CommitTree, error) {
 	repo := r[stage.Name]
 	branch := branchOf(repo, stage)
 	head, err := known.newest(ctx, repo, branch)
@@ -203,7 +203,7 @@ func (r repositories) files(ctx context.Context, stage *sluicev1.Stage, known pu
 }
 
 // trees are the ids of what is at the paths of a stage; empty if they cannot be read.
-func (r repositories) trees(ctx context.Context, stage *sluicev1.Stage, known pushedHeads) string {
+func (r repositories) trees(ctx context.Context, stage *sluicev1.Stage, known *pushedHeads) string {
 	files, err := r.files(ctx, stage, known)
 	if err != nil {
 		return "" // the observation says so
