@@ -4,6 +4,7 @@ package edit
 
 import (
 	"bytes"
+	"encoding/base64"
 	"regexp"
 	"strings"
 	"unicode"
@@ -23,6 +24,7 @@ const (
 	HoldsMore    Reason = "the value is more than an image, which would be lost"
 
 	Base64    Reason = "the value is in base64, which the image is not: move the field to stringData, or to data of a ConfigMap"
+	Encoded   Reason = "the value looks like base64, which the image is not: write it in plain text, and encode it where it is used"
 	Encrypted Reason = "the value is encrypted with SOPS, or covered by its MAC: nobody could decrypt the file any more"
 )
 
@@ -30,7 +32,7 @@ const (
 // in.
 func (r Reason) Held() bool {
 	switch r {
-	case NeedsTag, NeedsVersion, NeedsName, NeedsDigest, NeedsAll, HoldsMore, Base64, Encrypted:
+	case NeedsTag, NeedsVersion, NeedsName, NeedsDigest, NeedsAll, HoldsMore, Base64, Encoded, Encrypted:
 		return true
 	}
 	return false
@@ -93,6 +95,31 @@ func more(value string) bool {
 	return found && !strings.ContainsAny(name, "/:@ <>!~^") && name != "" || strings.Contains(value, "://")
 }
 
+// encoded tells whether a value is base64 of something, whatever it is in: an image, a tag or a
+// version has no padding and is not longer than those can be, and few are what others decode to.
+func encoded(value string) bool {
+	for _, coding := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding, base64.RawStdEncoding, base64.RawURLEncoding} {
+		text, err := coding.Strict().DecodeString(value)
+		switch {
+		case err != nil || len(value) < minEncoded:
+		case strings.HasSuffix(value, "="), len(value) > maxPlain, plainImage.Match(text):
+			return true
+		}
+	}
+	return false
+}
+
+const (
+	minEncoded = 4
+	// maxPlain is how long a tag may be. A longer reference has a colon, a dot or an at sign, a
+	// longer digest a colon.
+	maxPlain = 128
+)
+
+// plainImage is what base64 of a version, a reference or a digest decodes to. Without a dot or a
+// colon, a word may be one by accident.
+var plainImage = regexp.MustCompile(`^(v?\d+(\.\d+)+([-+_.][-+_.0-9A-Za-z]*)?|[-._a-z0-9]+([:/][-._a-zA-Z0-9]+)*[:/][-._@:a-zA-Z0-9]+)\n?$`)
+
 // fits says why a part of an image is not what the field holds now. A field that
 // has what its name does not say, such as a whole reference in a field "tag", is
 // someone's way of doing it.
@@ -100,6 +127,8 @@ func (s site) fits(part Part, value string) Reason {
 	switch {
 	case s.base64:
 		return Base64
+	case encoded(value):
+		return Encoded
 	case more(value):
 		return HoldsMore
 	case part != Tag && s.holds("tag"):

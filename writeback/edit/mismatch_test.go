@@ -91,7 +91,23 @@ func TestAMarkerThatAsksForWhatTheFieldCannotBeIsHeld(t *testing.T) {
 		"a label for a version gets a reference":          {"labels:\n  app.kubernetes.io/version: v1", "", edit.NeedsVersion},
 		"a label for a tag gets a reference":              {"labels:\n  example.com/tag: v1", "", edit.NeedsTag},
 		"a word that ends like a version":                 {"conversion: none", "", ""},
-		"a tag whose value is on the next line":           {"tag: !!str%  v1", "", edit.NeedsTag},
+		// A value in base64 was replaced by the image in all kinds but Secrets and ConfigMaps.
+		"a reference in base64 in values of a chart":   {"values:\n  image: Z2hjci5pby9hY21lL2FwcDox", "", edit.Encoded},
+		"a tag in base64 in values of a chart":         {"values:\n  tag: djEuMA==", ":tag", edit.Encoded},
+		"a tag in base64 without padding":              {"values:\n  tag: MS4yLjMz", ":tag", edit.Encoded},
+		"a tag in base64 whose padding was left out":   {"values:\n  tag: djEuMA", ":tag", edit.Encoded},
+		"a digest in base64":                           {"values:\n  x: c2hhMjU2OjJjMjZiNDZi", ":digest", edit.Encoded},
+		"a name with a line break in base64":           {"values:\n  x: Z2hjci5pby9hY21lL2FwcAo=", ":name", edit.Encoded},
+		"a reference in base64 in quotes":              {"encryptedData:\n  x: \"Z2hjci5pby9hY21lL2FwcDox\"", "", edit.Encoded},
+		"what is sealed":                               {"spec:\n  encryptedData:\n    x: " + strings.Repeat("AgBy3i4OJSWK", 12), "", edit.Encoded},
+		"a word of letters that is base64 by accident": {"tag: main", ":tag", ""},
+		"a tag of a commit that is base64 by accident": {"tag: deadbeef", ":tag", ""},
+		"a tag of a long commit":                       {"tag: " + strings.Repeat("0a1b2c3d4e", 4), ":tag", ""},
+		"a tag of a date":                              {"tag: \"20260301\"", ":tag", ""},
+		"a tag of letters in capitals":                 {"tag: RELEASE1", ":tag", ""},
+		"an image of one word":                         {"image: nginx", "", ""},
+		"a version with what it was built of":          {"chart:\n  version: 1.0.0+abcd", ":tag", ""},
+		"a tag whose value is on the next line":        {"tag: !!str%  v1", "", edit.NeedsTag},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
