@@ -120,10 +120,8 @@ const (
 // colon, a word may be one by accident.
 var plainImage = regexp.MustCompile(`^(v?\d+(\.\d+)+([-+_.][-+_.0-9A-Za-z]*)?|[-._a-z0-9]+([:/][-._a-zA-Z0-9]+)*[:/][-._@:a-zA-Z0-9]+)\n?$`)
 
-// fits says why a part of an image is not what the field holds now. A field that
-// has what its name does not say, such as a whole reference in a field "tag", is
-// someone's way of doing it.
-func (s site) fits(part Part, value string) Reason {
+// loses says why nothing can be written over a value, whatever it is.
+func (s site) loses(value string) Reason {
 	switch {
 	case s.base64:
 		return Base64
@@ -131,6 +129,18 @@ func (s site) fits(part Part, value string) Reason {
 		return Encoded
 	case more(value):
 		return HoldsMore
+	}
+	return ""
+}
+
+// fits says why a part of an image is not what the field holds now. A field that
+// has what its name does not say, such as a whole reference in a field "tag", is
+// someone's way of doing it.
+func (s site) fits(part Part, value string) Reason {
+	if why := s.loses(value); why != "" {
+		return why
+	}
+	switch {
 	case part != Tag && s.holds("tag"):
 		return s.fitsTag(value)
 	case part != Tag && s.holds("version"):

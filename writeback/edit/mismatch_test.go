@@ -99,7 +99,7 @@ func TestAMarkerThatAsksForWhatTheFieldCannotBeIsHeld(t *testing.T) {
 		"a digest in base64":                           {"values:\n  x: c2hhMjU2OjJjMjZiNDZi", ":digest", edit.Encoded},
 		"a name with a line break in base64":           {"values:\n  x: Z2hjci5pby9hY21lL2FwcAo=", ":name", edit.Encoded},
 		"a reference in base64 in quotes":              {"encryptedData:\n  x: \"Z2hjci5pby9hY21lL2FwcDox\"", "", edit.Encoded},
-		"what is sealed":                               {"spec:\n  encryptedData:\n    x: " + strings.Repeat("AgBy3i4OJSWK", 12), "", edit.Encoded},
+		"what is sealed":                               {"spec:\n  sealed: " + strings.Repeat("AgBy3i4OJSWK", 12), "", edit.Encoded},
 		"a word of letters that is base64 by accident": {"tag: main", ":tag", ""},
 		"a tag of a commit that is base64 by accident": {"tag: deadbeef", ":tag", ""},
 		"a tag of a long commit":                       {"tag: " + strings.Repeat("0a1b2c3d4e", 4), ":tag", ""},
