@@ -9,6 +9,7 @@ import (
 
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sluice-cd/sluice/internal/reconciler"
@@ -48,6 +49,15 @@ func About(artifact *meta.Artifact) map[string]string {
 	}
 }
 
+// NewArtifact is the event of an artifact that was just published, in a slice; there is none if the status recorded the
+// same content before.
+func NewArtifact(recorded Recorded, artifact *meta.Artifact, message string) []reconciler.Event {
+	if recorded.Artifact.HasDigest(artifact.Digest) {
+		return nil
+	}
+	return []reconciler.Event{{Type: corev1.EventTypeNormal, Reason: "NewArtifact", Message: message, Metadata: About(artifact)}}
+}
+
 // SecretNames are the names of the references that are set.
 func SecretNames(refs ...*meta.LocalObjectReference) []string {
 	var names []string
@@ -64,8 +74,12 @@ func FetchFailed(reason string, err error) error {
 	return reconciler.WithCondition(sourcev1.FetchFailedCondition, reason, err)
 }
 
-// StorageFailed is an error of making or keeping an artifact, for the condition StorageOperationFailed.
+// StorageFailed is an error of making or keeping an artifact, for the condition StorageOperationFailed. One that has a
+// condition already, since the server failed while the artifact was made of what it sends, keeps it.
 func StorageFailed(err error) error {
+	if f := (reconciler.ConditionError{}); errors.As(err, &f) {
+		return err
+	}
 	return reconciler.WithCondition(sourcev1.StorageOperationFailedCondition, sourcev1.ArchiveOperationFailedReason, err)
 }
 

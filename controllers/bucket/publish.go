@@ -17,7 +17,6 @@ import (
 	"github.com/fluxcd/pkg/sourceignore"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"golang.org/x/sync/errgroup"
-	corev1 "k8s.io/api/core/v1"
 
 	"github.com/sluice-cd/sluice/internal/bucket"
 	"github.com/sluice-cd/sluice/internal/budget"
@@ -108,22 +107,12 @@ func (r *Reconciler) publishWithin(ctx context.Context, obj *sourcev1.Bucket, of
 		return nil, nil
 	}
 	artifact, err := r.Publisher.PublishWithin(ctx, snapshot, recorded, memory)
-	var f reconciler.ConditionError
-	switch {
-	case errors.As(err, &f):
-		return nil, err
-	case err != nil:
+	if err != nil {
 		return nil, source.StorageFailed(err)
 	}
 	obj.Status.Artifact, obj.Status.URL, obj.Status.ObservedIgnore = artifact, artifact.URL, obj.Spec.Ignore
-	if recorded.Artifact.HasDigest(artifact.Digest) {
-		return nil, nil
-	}
-	return []reconciler.Event{{
-		Type: corev1.EventTypeNormal, Reason: "NewArtifact",
-		Message:  fmt.Sprintf("stored artifact with %d fetched files from '%s' bucket", len(listed.objects), obj.Spec.BucketName),
-		Metadata: source.About(artifact),
-	}}, nil
+	stored := fmt.Sprintf("stored artifact with %d fetched files from '%s' bucket", len(listed.objects), obj.Spec.BucketName)
+	return source.NewArtifact(recorded, artifact, stored), nil
 }
 
 // list asks the bucket what it has.

@@ -10,7 +10,6 @@ import (
 
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
-	corev1 "k8s.io/api/core/v1"
 
 	"github.com/sluice-cd/sluice/internal/budget"
 	"github.com/sluice-cd/sluice/internal/disk"
@@ -43,15 +42,7 @@ func (r *Reconciler) publish(
 	}
 	obj.Status.Artifact, obj.Status.ObservedIgnore = artifact, obj.Spec.Ignore
 	content.record()
-	if recorded.Artifact.HasDigest(artifact.Digest) {
-		return nil, nil
-	}
-	return []reconciler.Event{{
-		Type:     corev1.EventTypeNormal,
-		Reason:   "NewArtifact",
-		Message:  fmt.Sprintf("stored artifact for commit '%s'", subject(content.message)),
-		Metadata: source.About(artifact),
-	}}, nil
+	return source.NewArtifact(recorded, artifact, fmt.Sprintf("stored artifact for commit '%s'", subject(content.message))), nil
 }
 
 // share lets consumers read the files of an artifact that an earlier process made, if

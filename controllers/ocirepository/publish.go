@@ -11,7 +11,6 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/ptr"
 
 	"github.com/sluice-cd/sluice/internal/budget"
@@ -52,22 +51,13 @@ func (r *Reconciler) publish(ctx context.Context, obj *sourcev1.OCIRepository, s
 		return nil, nil
 	}
 	artifact, err := r.Publisher.Publish(ctx, snapshot, recorded)
-	var f reconciler.ConditionError
-	switch {
-	case errors.As(err, &f):
-		return nil, err
-	case err != nil:
+	if err != nil {
 		return nil, source.StorageFailed(err)
 	}
 	artifact.Metadata = metadataOf(from.manifest.Annotations)
 	obj.Status.Artifact, obj.Status.URL = artifact, artifact.URL
 	obj.Status.ObservedIgnore, obj.Status.ObservedLayerSelector = obj.Spec.Ignore, obj.Spec.LayerSelector.DeepCopy()
-	if recorded.Artifact.HasDigest(artifact.Digest) {
-		return nil, nil
-	}
-	return []reconciler.Event{{
-		Type: corev1.EventTypeNormal, Reason: "NewArtifact", Message: announce(obj.Spec.URL, artifact), Metadata: source.About(artifact),
-	}}, nil
+	return source.NewArtifact(recorded, artifact, announce(obj.Spec.URL, artifact)), nil
 }
 
 // announce tells of a new artifact, and of what it was made if that is known.
