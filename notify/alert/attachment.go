@@ -2,54 +2,35 @@
 
 package alert
 
-// attachments is the message format of Slack's webhooks, which Discord and Rocket
-// take, too.
-// See https://api.slack.com/reference/messaging/attachments.
-type attachments struct {
-	Channel     string       `json:"channel"`
-	Username    string       `json:"username"`
-	IconURL     string       `json:"icon_url"`
-	IconEmoji   string       `json:"icon_emoji"`
-	Attachments []attachment `json:"attachments"`
-}
+import "github.com/sluice-cd/sluice/notify/message"
 
-type attachment struct {
-	Color      string            `json:"color"`
-	AuthorName string            `json:"author_name"`
-	Text       string            `json:"text"`
-	MrkdwnIn   []string          `json:"mrkdwn_in"`
-	Fields     []attachmentField `json:"fields"`
-}
-
-type attachmentField struct {
-	Title string `json:"title"`
-	Value string `json:"value"`
-	Short bool   `json:"short"`
-}
-
-// newAttachments encodes a notification in this format, in a color that the service knows.
-func newAttachments(e endpoint, n notification, color string) attachments {
-	fields := make([]attachmentField, 0, len(n.fields))
+// newAttachments encodes a notification in the format of Slack's webhooks, in a color
+// that the service knows.
+func newAttachments(e endpoint, n notification, color string) message.Attachments {
+	fields := make([]message.AttachmentField, 0, len(n.fields))
 	for _, f := range n.fields {
-		fields = append(fields, attachmentField{Title: f.Name, Value: f.Value})
+		fields = append(fields, message.AttachmentField{Title: f.Name, Value: f.Value})
 	}
-	return attachments{
+	return message.Attachments{
 		Channel: e.channel, Username: e.username, IconEmoji: ":rocket:",
-		Attachments: []attachment{{
+		Attachments: []message.Attachment{{
 			Color: color, AuthorName: n.subject, Text: n.text, MrkdwnIn: []string{"text"}, Fields: fields,
 		}},
 	}
 }
 
-// Slack's names of colors.
-const (
-	colorGood   = "good"
-	colorDanger = "danger"
-)
-
+// colorName is Slack's name of the color of a notification.
 func colorName(n notification) string {
 	if n.isError() {
-		return colorDanger
+		return message.ColorDanger
 	}
-	return colorGood
+	return message.ColorGood
+}
+
+// colorNumber is the color for services that do not know Slack's names.
+func colorNumber(n notification) string {
+	if n.isError() {
+		return message.ColorRed
+	}
+	return message.ColorBlue
 }

@@ -2,22 +2,12 @@
 
 package alert
 
-import (
-	"net/url"
-	"strings"
-)
+import "github.com/sluice-cd/sluice/notify/message"
 
 // discord posts to the endpoint of a webhook that takes Slack's format.
-// See https://discord.com/developers/docs/resources/webhook#execute-slackcompatible-webhook.
 type discord struct{ plainWebhook }
 
-func (discord) address(e endpoint) string {
-	u, err := url.Parse(e.url)
-	if err != nil || strings.HasSuffix(u.Path, "/slack") {
-		return e.url
-	}
-	return u.JoinPath("slack").String()
-}
+func (discord) address(e endpoint) string { return message.DiscordURL(e.url) }
 
 func (discord) message(e endpoint, n notification) (any, error) {
 	return newAttachments(e, n, colorName(n)), nil

@@ -13,6 +13,7 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/internal/outbound"
+	"github.com/sluice-cd/sluice/notify/message"
 )
 
 func TestAnAlertTakesItsSeverityAndWorse(t *testing.T) {
@@ -121,13 +122,13 @@ func TestAWorkflowOfTeamsGetsAnAdaptiveCard(t *testing.T) {
 		"https://example.webhook.office.com/webhookb2/x":                                 false,
 		"http://prometheus-msteams/alerts":                                               false,
 	} {
-		message, err := services["msteams"].message(endpoint{url: address}, failed)
+		body, err := services["msteams"].message(endpoint{url: address}, failed)
 		if err != nil {
 			t.Fatal(err)
 		}
-		card, is := message.(adaptiveMessage)
+		card, is := body.(message.AdaptiveMessage)
 		if is != adaptive {
-			t.Errorf("%s gets %T", address, message)
+			t.Errorf("%s gets %T", address, body)
 		}
 		if is && (card.Attachments[0].Content.Body[0].Color != "attention" || card.Attachments[0].Content.Body[2].Facts[0].Title != "Target") {
 			t.Errorf("card: %+v", card)

@@ -7,16 +7,6 @@ package alert
 // See https://docs.rocket.chat/docs/integrations.
 type rocket struct{ plainWebhook }
 
-// Colors of Rocket.Chat's own palette.
-const (
-	colorBlue = "#0076D7"
-	colorRed  = "#FF0000"
-)
-
 func (rocket) message(e endpoint, n notification) (any, error) {
-	color := colorBlue
-	if n.isError() {
-		color = colorRed
-	}
-	return newAttachments(e, n, color), nil
+	return newAttachments(e, n, colorNumber(n)), nil
 }
