@@ -20,7 +20,7 @@ type Auth struct {
 	BearerToken string
 	// Tokens gives credentials that do not last, instead of the above.
 	Tokens *Tokens
-	// CA holds the PEM certificates to trust instead of the system's.
+	// CA holds the PEM certificates to trust beside the system's.
 	CA []byte
 	// Cert and Key are the PEM client certificate for HTTPS.
 	Cert, Key []byte

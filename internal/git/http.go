@@ -4,13 +4,12 @@ package git
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 
-	"github.com/sluice-cd/sluice/internal/keysize"
+	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
 // dialHTTP prepares conversations over HTTP.
@@ -53,29 +52,7 @@ func (m *Mirrors) httpClient(auth Auth) (*http.Client, error) {
 }
 
 // tls is nil when the defaults will do.
-func (a Auth) tls() (*tls.Config, error) {
-	if len(a.CA) == 0 && len(a.Cert) == 0 {
-		return nil, nil
-	}
-	if err := keysize.CheckPEM(a.CA, a.Cert, a.Key); err != nil {
-		return nil, fmt.Errorf("reading the CA and the client certificate: %w", err)
-	}
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if len(a.CA) > 0 {
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(a.CA) {
-			return nil, errors.New("the CA holds no PEM certificate")
-		}
-	}
-	if len(a.Cert) > 0 {
-		pair, err := tls.X509KeyPair(a.Cert, a.Key)
-		if err != nil {
-			return nil, fmt.Errorf("reading the client certificate: %w", err)
-		}
-		config.Certificates = []tls.Certificate{pair}
-	}
-	return config, nil
-}
+func (a Auth) tls() (*tls.Config, error) { return outbound.TLSConfig(a.CA, a.Cert, a.Key) }
 
 // proxy is the proxy's URL. Errors do not quote it: it may hold a password.
 func (a Auth) proxy() (*url.URL, error) {

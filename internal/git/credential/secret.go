@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/sluice-cd/sluice/internal/git"
+	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
 // keys are what the Secret of a GitRepository may hold, for any transport or provider.
@@ -41,29 +42,27 @@ func knowsAny(secret *corev1.Secret) bool {
 //	  (formerly certFile, keyFile)
 //	identity, known_hosts, password  SSH key, host keys, what encrypts the key
 func fromSecret(secret *corev1.Secret) (git.Auth, error) {
-	value := func(keys ...string) []byte {
-		for _, key := range keys {
-			if data := secret.Data[key]; len(data) > 0 {
-				return data
-			}
+	value := func(key string) []byte {
+		if data := secret.Data[key]; len(data) > 0 {
+			return data
 		}
 		return nil
 	}
+	certificates := outbound.Certificates(secret.Data)
 	refuse := func(why string) (git.Auth, error) {
 		return git.Auth{}, fmt.Errorf("secret '%s/%s': %s", secret.Namespace, secret.Name, why)
 	}
 	a := git.Auth{
 		Username: string(value("username")), Password: string(value("password")),
 		BearerToken: strings.TrimSpace(string(value("bearerToken"))),
-		CA:          value("ca.crt", "caFile"),
-		Cert:        value("tls.crt", "certFile"), Key: value("tls.key", "keyFile"),
+		CA:          []byte(certificates.CA), Cert: []byte(certificates.Cert), Key: []byte(certificates.Key),
 		Identity: value("identity"), KnownHosts: value("known_hosts"),
 	}
 	switch {
 	case !knowsAny(secret):
 		return refuse(fmt.Sprintf("it has none of the keys %s; it has %s",
 			strings.Join(keys, ", "), strings.Join(slices.Sorted(maps.Keys(secret.Data)), ", ")))
-	case (a.Cert == nil) != (a.Key == nil):
+	case (certificates.Cert == "") != (certificates.Key == ""):
 		return refuse("'tls.crt' and 'tls.key' are both needed for a client certificate")
 	case a.BearerToken != "" && a.Username != "":
 		return refuse("'bearerToken' and 'username' exclude one another")
