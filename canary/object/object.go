@@ -18,6 +18,7 @@
 package object
 
 import (
+	"errors"
 	"maps"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -26,6 +27,10 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 )
+
+// ErrMissing means that an object of the owner's is not there that a route or a copy is
+// made of, or that a route is written into. It passes when somebody makes it.
+var ErrMissing = errors.New("does not exist")
 
 // Ref refers to an object, whether it exists or not.
 type Ref struct {

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/object"
 	"github.com/sluice-cd/sluice/canary/provider"
 	"github.com/sluice-cd/sluice/canary/router"
 	"github.com/sluice-cd/sluice/test/contract"
@@ -184,7 +185,7 @@ func TestAMissingOwnRouteIsWaitedFor(t *testing.T) {
 		"Reconcile":  r.Reconcile(t.Context(), c),
 		"SetWeights": r.SetWeights(t.Context(), c, provider.Weights{Primary: 100}),
 	} {
-		if !errors.Is(err, router.ErrMissing) || errors.Is(err, reconcile.TerminalError(nil)) ||
+		if !errors.Is(err, object.ErrMissing) || errors.Is(err, reconcile.TerminalError(nil)) ||
 			!strings.Contains(err.Error(), "HTTPRoute staging/website does not exist") {
 			t.Errorf("%s: want a wait for the route, got %v", name, err)
 		}

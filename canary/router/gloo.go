@@ -57,7 +57,7 @@ func (g gloo) writeUpstreams(ctx context.Context, c *flaggerv1.Canary) error {
 	if config, ok := glooConfig(c); ok {
 		read, err := g.read(ctx, config)
 		if apierrors.IsNotFound(err) {
-			return fmt.Errorf("spec.upstreamRef: Upstream %s %w; create it, or correct the reference", config, ErrMissing)
+			return fmt.Errorf("spec.upstreamRef: Upstream %s %w; create it, or correct the reference", config, object.ErrMissing)
 		}
 		if err != nil {
 			return fmt.Errorf("spec.upstreamRef: %w", err)

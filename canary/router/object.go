@@ -26,10 +26,6 @@ import (
 // object. It passes when somebody installs the proxy's CRDs.
 var ErrNotInstalled = errors.New("not installed")
 
-// ErrMissing means that an object of the owner's is not there that a route is made of,
-// or written into. It passes when somebody makes it.
-var ErrMissing = errors.New("does not exist")
-
 // errTaken means that a route object is another canary's.
 var errTaken = errors.New("is taken by another")
 

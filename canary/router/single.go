@@ -111,7 +111,7 @@ func (s singleObject) apply(ctx context.Context, c *flaggerv1.Canary, weigh func
 		read, err := s.read(ctx, format.origin(c))
 		if apierrors.IsNotFound(err) {
 			return fmt.Errorf("%s: %s %s %w, so that there is %w; create it, or correct the reference",
-				format.originField(), format.origin(c).Kind, format.origin(c), ErrMissing, errOrigin)
+				format.originField(), format.origin(c).Kind, format.origin(c), object.ErrMissing, errOrigin)
 		}
 		if err != nil {
 			return err

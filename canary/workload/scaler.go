@@ -125,7 +125,7 @@ func (a *autoscaler) ensureCopy(ctx context.Context, seen Copies) error {
 			return err
 		}
 		return fmt.Errorf("spec.autoscalerRef: %s %s/%s %w; create it, or correct the reference",
-			a.kind.Kind, a.scope.canary.Namespace, a.name(), ErrMissing)
+			a.kind.Kind, a.scope.canary.Namespace, a.name(), object.ErrMissing)
 	}
 	written, err := controllerutil.CreateOrPatch(ctx, a.scope.live, copied, func() error {
 		had := copied.DeepCopy()

@@ -141,10 +141,6 @@ func (s *scope) claim(object client.Object) {
 	}
 }
 
-// ErrMissing means that an object of the owner's is not there that a copy is made of. It
-// passes when somebody makes it.
-var ErrMissing = errors.New("does not exist")
-
 // ErrTaken means that somebody else's object is in the place of a copy.
 var ErrTaken = errors.New("is not overwritten; rename it, or delete it if an earlier Canary left it")
 

@@ -18,6 +18,7 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary"
+	"github.com/sluice-cd/sluice/canary/object"
 	"github.com/sluice-cd/sluice/canary/router"
 	"github.com/sluice-cd/sluice/canary/workload"
 	"github.com/sluice-cd/sluice/internal/budget"
@@ -97,19 +98,13 @@ func notReady(message string) error {
 // Reconcile implements [reconciler.Controller].
 func (r *Reconciler) Reconcile(ctx context.Context, c *flaggerv1.Canary) (reconciler.Result, error) {
 	result, err := r.reconcile(ctx, c)
-	if errors.Is(err, router.ErrNotInstalled) || isMissing(err) {
+	if errors.Is(err, router.ErrNotInstalled) || errors.Is(err, object.ErrMissing) {
 		err = reconciler.Waiting(err, installDelay)
 	}
 	if waitsForPlace(err) {
 		err = reconciler.Waiting(err, takenDelay)
 	}
 	return result, err
-}
-
-// isMissing reports whether an object of the owner's is not there that copies or routes are
-// made of.
-func isMissing(err error) bool {
-	return errors.Is(err, router.ErrMissing) || errors.Is(err, workload.ErrMissing)
 }
 
 // waitsForPlace reports whether others are in the way of a copy, or of its users, and may
@@ -177,7 +172,7 @@ func (r *Reconciler) stopMeasuring(uid types.UID) {
 // Reason implements [reconciler.Controller].
 func (r *Reconciler) Reason(err error) string {
 	switch {
-	case waitsForPlace(err), isMissing(err):
+	case waitsForPlace(err), errors.Is(err, object.ErrMissing):
 		return flaggerv1.NotReadyReason
 	case errors.Is(err, router.ErrNotInstalled):
 		return flaggerv1.NotInstalledReason

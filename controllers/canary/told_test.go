@@ -19,6 +19,7 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary"
+	"github.com/sluice-cd/sluice/canary/object"
 	"github.com/sluice-cd/sluice/canary/provider"
 	"github.com/sluice-cd/sluice/canary/router"
 	"github.com/sluice-cd/sluice/canary/workload"
@@ -124,7 +125,7 @@ func TestReasonsOfACanaryThatIsNotReady(t *testing.T) {
 		"labels that others have":        {workload.ErrShared, flaggerv1.NotReadyReason},
 		"a place that is taken":          {workload.ErrTaken, flaggerv1.NotReadyReason},
 		"a place that is taken for good": {reconcile.TerminalError(workload.ErrTaken), flaggerv1.InvalidSpecReason},
-		"a route that is not there":      {router.ErrMissing, flaggerv1.NotReadyReason},
+		"a route that is not there":      {object.ErrMissing, flaggerv1.NotReadyReason},
 		"a kind that is not there":       {router.ErrNotInstalled, flaggerv1.NotInstalledReason},
 		"what no retry can mend":         {reconcile.TerminalError(errRoute), flaggerv1.InvalidSpecReason},
 		"anything else":                  {errRoute, flaggerv1.ReconciliationFailedReason},
