@@ -57,8 +57,8 @@ func canaryEvent(text string) message.Event {
 func TestACommitThatIsNotKnownYetHoldsUpNoChat(t *testing.T) {
 	r := newRoom(t)
 	b := newBench(t, nil, canaryAlerts(r)...)
-	b.Take(canaryEvent("Advance weight 20"))
-	b.Take(canaryEvent("Advance weight 40"))
+	b.Take(t.Context(), canaryEvent("Advance weight 20"))
+	b.Take(t.Context(), canaryEvent("Advance weight 40"))
 	b.deliver(t)
 	if diff := cmp.Diff([]string{"Advance weight 20", "Advance weight 40"}, r.got); diff != "" {
 		t.Error(diff)
@@ -97,7 +97,7 @@ func TestAnEventThatIsTriedAgainIsToldOnce(t *testing.T) {
 				return c.Get(ctx, key, o, opts...)
 			}})
 	}, provider(r.URL), alert(), labelled, nowhere)
-	b.Take(event("done"))
+	b.Take(t.Context(), event("done"))
 	for range 3 {
 		b.deliver(t)
 		now.Step(time.Minute)
@@ -116,7 +116,7 @@ func TestAnEventThatOneAlertMakesTooLongReachesTheOthers(t *testing.T) {
 	other := alert()
 	other.Name, other.UID = "other", "2"
 	b := newBench(t, nil, provider(r.URL), long, other)
-	b.Take(event("done"))
+	b.Take(t.Context(), event("done"))
 	b.deliver(t)
 	if diff := cmp.Diff([]string{"done"}, r.got); diff != "" {
 		t.Error(diff)
@@ -129,7 +129,7 @@ func TestAnEventThatOneAlertMakesTooLongReachesTheOthers(t *testing.T) {
 func TestALongMessageIsCutAndNotDropped(t *testing.T) {
 	r := newRoom(t)
 	b := newBench(t, nil, provider(r.URL), alert())
-	b.Take(event(strings.Repeat("Deployment/apps/<web> configured\n", 10_000)))
+	b.Take(t.Context(), event(strings.Repeat("Deployment/apps/<web> configured\n", 10_000)))
 	b.deliver(t)
 	if len(r.got) != 1 || utf8.RuneCountInString(r.got[0]) != 39_000 {
 		t.Errorf("%d messages were told, want one of 39,000 characters; %v", len(r.got), b.told.all)

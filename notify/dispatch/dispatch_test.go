@@ -243,7 +243,7 @@ func TestWhichEventsAnAlertSelects(t *testing.T) {
 			}
 			theirs := provider(r.URL, func(p *v1beta3.Provider) { p.Namespace, p.Name = "other", "theirs" })
 			b := newBench(t, tc.options, append(tc.objects, provider(r.URL), theirs, alert(edit))...)
-			b.Take(tc.event)
+			b.Take(t.Context(), tc.event)
 			b.deliver(t)
 			if got := len(r.got) == 1; got != tc.want {
 				t.Errorf("told %q, want %t; %v", r.got, tc.want, b.told.all)
@@ -257,7 +257,7 @@ func TestMetadata(t *testing.T) {
 	b := newBench(t, nil, provider(r.URL), alert(func(s *v1beta3.AlertSpec) {
 		s.Summary, s.EventMetadata = "eu", map[string]string{"env": "prod", "team": "alert"}
 	}))
-	b.Take(event("done", func(e *message.Event) {
+	b.Take(t.Context(), event("done", func(e *message.Event) {
 		e.Metadata = map[string]string{
 			group + "revision": "main@sha1:1", group + "digest": "sha256:2", group + "token": "t", "other": "x", eventv1.Group + "/team": "object",
 		}
@@ -281,7 +281,7 @@ func TestWhatWasSaidAMomentAgoIsNotSaidAgain(t *testing.T) {
 	for _, e := range []message.Event{
 		event("done", revision("1")), event("done", revision("1")), event("done", revision("2")), event("other", revision("2")),
 	} {
-		b.Take(e)
+		b.Take(t.Context(), e)
 	}
 	b.deliver(t)
 	if diff := cmp.Diff([]string{"done", "done", "other"}, r.got); diff != "" {
@@ -297,7 +297,7 @@ func TestARefusalIsToldOfTheAlertWithoutSecrets(t *testing.T) {
 	b := newBench(t, nil, secret, alert(), provider("", func(p *v1beta3.Provider) {
 		p.Spec.SecretRef = &meta.LocalObjectReference{Name: "s"}
 	}))
-	b.Take(event("done"))
+	b.Take(t.Context(), event("done"))
 	b.deliver(t)
 	want := []string{"apps/all NotificationDispatchFailed: failed to send notification for Kustomization/apps/shop: answered 403 Forbidden"}
 	if diff := cmp.Diff(want, b.told.all); diff != "" {
@@ -308,7 +308,7 @@ func TestARefusalIsToldOfTheAlertWithoutSecrets(t *testing.T) {
 func TestAProviderMayNotPointAtTheController(t *testing.T) {
 	r := newRoom(t)
 	b := newBench(t, func(o *dispatch.Options) { o.Guard = outbound.NewGuard(nil) }, provider(r.URL), alert())
-	b.Take(event("done"))
+	b.Take(t.Context(), event("done"))
 	b.deliver(t)
 	if len(r.got) > 0 || len(b.told.all) != 1 || !strings.Contains(b.told.all[0], "forbidden address") {
 		t.Errorf("got %v, told %v", r.got, b.told.all)
@@ -345,7 +345,7 @@ func TestCommitStatuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, nil, tc.provider, alert())
-			b.Take(tc.event)
+			b.Take(t.Context(), tc.event)
 			b.deliver(t)
 			if diff := cmp.Diff(tc.want, b.forges.got); diff != "" {
 				t.Errorf("%s\n%v", diff, b.told.all)
@@ -431,7 +431,7 @@ func TestTheStepsOfACanaryShowOnItsCommit(t *testing.T) {
 				s.EventSources = []v1beta3.EventSource{{Kind: "Canary", Name: "*"}}
 				s.EventMetadata = map[string]string{"url": "https://ui/{namespace}/{name}"}
 			}))
-			b.Take(tc.event)
+			b.Take(t.Context(), tc.event)
 			b.deliver(t)
 			if diff := cmp.Diff(tc.want, b.forges.got); diff != "" {
 				t.Errorf("%s\n%v", diff, b.told.all)

@@ -93,10 +93,10 @@ func (d *Dispatcher) CheckProvider(ctx context.Context, p *v1beta3.Provider) err
 // ErrRepeated means that an event says the same as one before.
 var ErrRepeated = errors.New("the same was said a moment ago")
 
-// Take takes an event of this process. It waits for nobody: not for the disk, and not for
-// those who are told. What there is no room for is logged.
-func (d *Dispatcher) Take(e message.Event) {
-	ctx := context.TODO() //nolint:forbidigo // a look into the cache; who records an event has no context
+// Take queues an event of this process. It waits neither for the disk nor for receivers: ctx
+// is for a look into the cache of Alerts, and once it is done, as when the process ends, the
+// event is queued without that look. What there is no room for is logged.
+func (d *Dispatcher) Take(ctx context.Context, e message.Event) {
 	if err := d.take(ctx, e, d.opts.Outbox.Put); err != nil && !errors.Is(err, ErrRepeated) {
 		d.opts.Log.Error(err, "dropped an event", "kind", e.InvolvedObject.Kind, "namespace", e.InvolvedObject.Namespace,
 			"name", e.InvolvedObject.Name, "reason", e.Reason)

@@ -55,7 +55,7 @@ func TestNATS(t *testing.T) {
 	b := newBench(t, nil, secret, alert(), provider(address, func(p *v1beta3.Provider) {
 		p.Spec.Type, p.Spec.Channel, p.Spec.SecretRef = "nats", "flux.events", &meta.LocalObjectReference{Name: "s"}
 	}))
-	b.Take(event("done"))
+	b.Take(t.Context(), event("done"))
 	b.deliver(t)
 	all := ""
 	for line := range lines {
@@ -72,7 +72,7 @@ func TestNATSIsNotReachedWhereTheGuardForbids(t *testing.T) {
 	address, _ := broker(t)
 	b := newBench(t, func(o *dispatch.Options) { o.Guard = outbound.NewGuard(nil) }, alert(),
 		provider(address, func(p *v1beta3.Provider) { p.Spec.Type, p.Spec.Channel = "nats", "flux.events" }))
-	b.Take(event("done"))
+	b.Take(t.Context(), event("done"))
 	b.deliver(t)
 	if len(b.told.all) != 1 || !strings.Contains(b.told.all[0], "forbidden address") {
 		t.Errorf("told %v", b.told.all)

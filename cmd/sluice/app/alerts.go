@@ -3,11 +3,13 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
 
+	eventv1 "github.com/fluxcd/pkg/apis/event/v1beta1"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/sluice-cd/sluice/controllers/alert"
@@ -19,7 +21,7 @@ import (
 // alerts serves Alerts and Providers, and has the events of this process told to them.
 // Where --events-addr names Flux's notification-controller, that serves them: served by
 // both, everything would be told twice.
-func (w *wiring) alerts() error {
+func (w *wiring) alerts(ctx context.Context) error {
 	if w.flags.eventsAddr != "" {
 		return nil
 	}
@@ -37,7 +39,7 @@ func (w *wiring) alerts() error {
 		Forges:               provider.Forges{Clients: forges, Clock: w.clock},
 		NoCrossNamespaceRefs: w.flags.noCrossNamespace,
 	})
-	w.events.Listen = dispatcher.Take
+	w.events.Listen = func(e eventv1.Event) { dispatcher.Take(ctx, e) }
 	providers := &provider.Reconciler{Dispatcher: dispatcher}
 	alerts := &alert.Reconciler{Client: w.mgr.GetClient(), NoCrossNamespaceRefs: w.flags.noCrossNamespace}
 	err = errors.Join(providers.SetupWithManager(w.mgr, w.options), alerts.SetupWithManager(w.mgr, w.options))

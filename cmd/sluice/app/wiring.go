@@ -3,6 +3,7 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -73,8 +74,8 @@ type wiring struct {
 	messages *outbox.Outbox
 }
 
-// all sets up the groups that the flags name.
-func (w *wiring) all() error {
+// all sets up the groups that the flags name. Ctx is that of the process.
+func (w *wiring) all(ctx context.Context) error {
 	var err error
 	if w.tokens, err = w.flags.identity.cache("gotk_token_"); err != nil {
 		return err
@@ -97,7 +98,7 @@ func (w *wiring) all() error {
 		setup func() error
 	}{
 		{"image", w.image}, {"source", w.source}, {"kustomize", w.kustomize}, {"canary", w.canary},
-		{"promotion", w.promotion}, {"notification", w.notification},
+		{"promotion", w.promotion}, {"notification", func() error { return w.notification(ctx) }},
 	} {
 		if !w.flags.serves(group.name) {
 			continue
@@ -277,7 +278,7 @@ func (w *wiring) kustomize() error {
 	return kustomizations.SetupWithManager(w.mgr, w.options)
 }
 
-func (w *wiring) notification() error {
+func (w *wiring) notification(ctx context.Context) error {
 	receivers := &receiver.Reconciler{
 		Secrets: w.mgr.GetAPIReader(), Resources: w.mgr.GetAPIReader(), NoCrossNamespaceRefs: w.flags.noCrossNamespace,
 	}
@@ -293,5 +294,7 @@ func (w *wiring) notification() error {
 	if err != nil {
 		return fmt.Errorf("--receiverAddr: %w", err)
 	}
-	return errors.Join(w.mgr.Add(&httpServer{listener: listener, handler: hooks}), receivers.SetupWithManager(w.mgr, w.options), w.alerts())
+	return errors.Join(
+		w.mgr.Add(&httpServer{listener: listener, handler: hooks}), receivers.SetupWithManager(w.mgr, w.options), w.alerts(ctx),
+	)
 }
