@@ -260,8 +260,8 @@ func (r *reader) taken() ([]report.ObjectReference, error) {
 // heartbeat is how often a stream says that it is alive.
 const heartbeat = 15 * time.Second
 
-// writePatience is how long a reader may take for what it is sent.
-const writePatience = 20 * time.Second
+// writeTimeout is how long a reader may take for what it is sent.
+const writeTimeout = 20 * time.Second
 
 // stream sends events until the client goes. Whoever may see something else meanwhile is sent all of it.
 func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
@@ -285,8 +285,8 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	defer func() { who.leave() }()
 	for {
 		lanes, next := who.look()
-		_ = control.SetWriteDeadline(s.Clock.Now().Add(writePatience))
-		if err := tell(w, who, lanes); err != nil {
+		_ = control.SetWriteDeadline(s.Clock.Now().Add(writeTimeout))
+		if err := sendNews(w, who, lanes); err != nil {
 			return
 		}
 		if err := control.Flush(); err != nil {
@@ -309,7 +309,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 
 // moved is the reader for what the user may see by now.
 func (s *Server) moved(r *http.Request, who *reader) (*reader, error) {
-	v, err := s.entry.admit(r) // a session may have ended
+	v, err := s.authenticator.authenticate(r) // a session may have ended
 	if err != nil {
 		return who, err
 	}
@@ -325,8 +325,8 @@ func (s *Server) moved(r *http.Request, who *reader) (*reader, error) {
 	return next, nil
 }
 
-// tell writes what is new to a reader.
-func tell(w http.ResponseWriter, who *reader, lanes []encoded) error {
+// sendNews writes what is new to a reader.
+func sendNews(w http.ResponseWriter, who *reader, lanes []encoded) error {
 	if lanes == nil {
 		return nil // nothing is known yet
 	}

@@ -153,7 +153,7 @@ func (c *Cluster) watch(ctx context.Context, object client.Object, changed func(
 	if err != nil {
 		return fmt.Errorf("watching kind %s: %w", gvk.Kind, err)
 	}
-	tell := func(o any) {
+	notify := func(o any) {
 		if gone, ok := o.(toolscache.DeletedFinalStateUnknown); ok {
 			o = gone.Obj
 		}
@@ -165,7 +165,7 @@ func (c *Cluster) watch(ctx context.Context, object client.Object, changed func(
 	c.kinds[gvk.Kind] = served{gvk, mapping.Resource}
 	c.mu.Unlock()
 	_, err = informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-		AddFunc: tell, UpdateFunc: func(_, o any) { tell(o) }, DeleteFunc: tell,
+		AddFunc: notify, UpdateFunc: func(_, o any) { notify(o) }, DeleteFunc: notify,
 	})
 	return err
 }

@@ -49,10 +49,10 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request) {
 		Cluster   string    `json:"cluster"`
 		Namespace string    `json:"namespace,omitempty"`
 		ReadOnly  bool      `json:"readOnly"`
-		CanLeave  bool      `json:"canLeave"`
+		CanLeave  bool      `json:"canSignOut"`
 		Kinds     []string  `json:"kinds"`
 		Missing   []Missing `json:"missing"`
-	}{s.Version, v.user, v.Host, v.namespace, v.readOnly, s.entry.canLeave(), kinds, missing})
+	}{s.Version, v.user, v.Host, v.namespace, v.readOnly, s.authenticator.canSignOut(), kinds, missing})
 }
 
 func (s *Server) lanes(w http.ResponseWriter, r *http.Request) {
@@ -70,7 +70,7 @@ func (s *Server) lanes(w http.ResponseWriter, r *http.Request) {
 
 // look returns the lanes that the user may see.
 func (s *Server) look(r *http.Request) ([]encoded, error) {
-	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 	defer cancel()
 	reader, err := s.boards.join(ctx, viewOf(r))
 	if err != nil {
@@ -80,13 +80,13 @@ func (s *Server) look(r *http.Request) ([]encoded, error) {
 	return reader.known(ctx)
 }
 
-// patience bounds what is asked of the API server for one request.
-const patience = 10 * time.Second
+// requestTimeout bounds what is asked of the API server for one request.
+const requestTimeout = 10 * time.Second
 
 // detail answers with what is known of the object that the path names.
 func (s *Server) detail(of func(context.Context, *view, client.ObjectKey, *http.Request) (any, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), patience)
+		ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 		defer cancel()
 		found, err := of(ctx, viewOf(r), client.ObjectKey{Namespace: namespaceOf(r), Name: r.PathValue("name")}, r)
 		if err != nil {
@@ -295,7 +295,7 @@ func (s *Server) timeline(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, fmt.Sprintf("there is no lane %q", key))
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 	defer cancel()
 	found, err := viewOf(r).happened(ctx, lanes[at].objects)
 	if err != nil {

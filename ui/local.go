@@ -29,7 +29,7 @@ func isLoopback(host string) bool {
 
 func (l *local) register(mux *http.ServeMux) { mux.HandleFunc("GET /login", l.login) }
 
-func (*local) canLeave() bool { return false }
+func (*local) canSignOut() bool { return false }
 
 // cookieName is one for each port: those of one host share their cookies.
 func cookieName(r *http.Request) string {
@@ -52,7 +52,7 @@ func (l *local) knows(token string) bool {
 	return l.token != "" && subtle.ConstantTimeCompare([]byte(token), []byte(l.token)) == 1
 }
 
-func (l *local) admit(r *http.Request) (*view, error) {
+func (l *local) authenticate(r *http.Request) (*view, error) {
 	token, bearer := bearerOf(r)
 	if cookie, err := r.Cookie(cookieName(r)); !bearer && err == nil {
 		token = cookie.Value

@@ -11,22 +11,22 @@ import (
 )
 
 // cookie is the name of the cookie of a session. The prefix has browsers refuse it without TLS, and from other hosts.
-func (d *door) cookie() string {
-	if d.secure() {
+func (l *login) cookie() string {
+	if l.secure() {
 		return "__Host-sluice"
 	}
 	return "sluice"
 }
 
-func (d *door) secure() bool { return d.URL.Scheme == "https" }
+func (l *login) secure() bool { return l.URL.Scheme == "https" }
 
-func (d *door) register(mux *http.ServeMux) {
-	mux.HandleFunc("GET /login", func(w http.ResponseWriter, r *http.Request) { d.form(w, r, http.StatusOK, "") })
-	mux.HandleFunc("POST /login", d.byToken)
-	mux.HandleFunc("POST /logout", d.logout)
-	if d.provider != nil {
-		mux.HandleFunc("GET /login/oidc", d.toProvider)
-		mux.HandleFunc("GET /login/callback", d.fromProvider)
+func (l *login) register(mux *http.ServeMux) {
+	mux.HandleFunc("GET /login", func(w http.ResponseWriter, r *http.Request) { l.form(w, r, http.StatusOK, "") })
+	mux.HandleFunc("POST /login", l.withToken)
+	mux.HandleFunc("POST /logout", l.logout)
+	if l.provider != nil {
+		mux.HandleFunc("GET /login/oidc", l.redirectToProvider)
+		mux.HandleFunc("GET /login/callback", l.callback)
 	}
 }
 
@@ -52,10 +52,10 @@ var arrived = template.Must(template.New("arrived").Parse(`<!doctype html>
 <body><a href="{{.}}">Continue</a></body></html>
 `))
 
-func (d *door) form(w http.ResponseWriter, r *http.Request, code int, why string) {
+func (l *login) form(w http.ResponseWriter, r *http.Request, code int, why string) {
 	provider := ""
-	if d.provider != nil {
-		provider = d.provider.Name()
+	if l.provider != nil {
+		provider = l.provider.Name()
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
@@ -63,7 +63,7 @@ func (d *door) form(w http.ResponseWriter, r *http.Request, code int, why string
 	_ = form.Execute(w, struct {
 		Why, Provider, To string
 		Anonymous         bool
-	}{why, provider, screenOf(r.FormValue("to")), d.Anonymous}) // to a client that may be gone
+	}{why, provider, screenOf(r.FormValue("to")), l.Anonymous}) // to a client that may be gone
 }
 
 // screenOf is the path of a screen that was asked for, and never another server.
@@ -76,50 +76,50 @@ func screenOf(to string) string {
 	return to
 }
 
-func (d *door) byToken(w http.ResponseWriter, r *http.Request) {
+func (l *login) withToken(w http.ResponseWriter, r *http.Request) {
 	token := strings.TrimSpace(r.FormValue("token"))
 	if token == "" {
-		d.form(w, r, http.StatusBadRequest, "the token is missing")
+		l.form(w, r, http.StatusBadRequest, "the token is missing")
 		return
 	}
 	who := identity{Token: token}
-	switch _, err := d.as(r.Context(), who); {
+	switch _, err := l.as(r.Context(), who); {
 	case isDenied(err):
-		d.form(w, r, http.StatusUnauthorized, err.Error())
+		l.form(w, r, http.StatusUnauthorized, err.Error())
 	case err != nil:
-		d.form(w, r, http.StatusBadGateway, err.Error())
+		l.form(w, r, http.StatusBadGateway, err.Error())
 	default:
-		d.begin(w, r, who)
+		l.startSession(w, r, who)
 	}
 }
 
 // begin gives somebody a session.
-func (d *door) begin(w http.ResponseWriter, r *http.Request, who identity) {
-	until := d.clock.Now().Add(d.Lifetime)
-	value, err := d.sessions.seal(sessionCookie, session{who, until})
+func (l *login) startSession(w http.ResponseWriter, r *http.Request, who identity) {
+	until := l.clock.Now().Add(l.Lifetime)
+	value, err := l.sessions.seal(sessionCookie, session{who, until})
 	if err != nil {
-		d.form(w, r, http.StatusBadRequest, err.Error())
+		l.form(w, r, http.StatusBadRequest, err.Error())
 		return
 	}
-	d.set(w, d.cookie(), value, until)
+	l.set(w, l.cookie(), value, until)
 	to := screenOf(r.FormValue("to"))
 	if r.Method == http.MethodPost {
 		http.Redirect(w, r, to, http.StatusSeeOther)
 		return
 	}
-	d.arrive(w, to)
+	l.arrive(w, to)
 }
 
-func (*door) arrive(w http.ResponseWriter, to string) {
+func (*login) arrive(w http.ResponseWriter, to string) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	_ = arrived.Execute(w, to) // to a client that may be gone
 }
 
 // set gives a browser a cookie, or takes it back when its time is over.
-func (d *door) set(w http.ResponseWriter, name, value string, until time.Time) {
+func (l *login) set(w http.ResponseWriter, name, value string, until time.Time) {
 	c := &http.Cookie{
-		Name: name, Value: value, Path: "/", HttpOnly: true, Secure: d.secure(), SameSite: http.SameSiteStrictMode, Expires: until,
+		Name: name, Value: value, Path: "/", HttpOnly: true, Secure: l.secure(), SameSite: http.SameSiteStrictMode, Expires: until,
 	}
 	if value == "" {
 		c.MaxAge = -1
@@ -127,7 +127,7 @@ func (d *door) set(w http.ResponseWriter, name, value string, until time.Time) {
 	http.SetCookie(w, c)
 }
 
-func (d *door) logout(w http.ResponseWriter, r *http.Request) {
-	d.set(w, d.cookie(), "", time.Unix(1, 0))
+func (l *login) logout(w http.ResponseWriter, r *http.Request) {
+	l.set(w, l.cookie(), "", time.Unix(1, 0))
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
 }

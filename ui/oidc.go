@@ -88,54 +88,54 @@ func (p *provider) config(of *oidc.Provider) *oauth2.Config {
 	}
 }
 
-// toProvider sends a browser to the provider.
-func (d *door) toProvider(w http.ResponseWriter, r *http.Request) {
-	of, err := d.provider.discover(r.Context())
+// redirectToProvider sends a browser to the provider.
+func (l *login) redirectToProvider(w http.ResponseWriter, r *http.Request) {
+	of, err := l.provider.discover(r.Context())
 	if err != nil {
-		d.form(w, r, http.StatusBadGateway, err.Error())
+		l.form(w, r, http.StatusBadGateway, err.Error())
 		return
 	}
 	a := attempt{
 		State: oauth2.GenerateVerifier(), Nonce: oauth2.GenerateVerifier(), Verifier: oauth2.GenerateVerifier(),
-		To: screenOf(r.FormValue("to")), Until: d.clock.Now().Add(attemptAge),
+		To: screenOf(r.FormValue("to")), Until: l.clock.Now().Add(attemptAge),
 	}
-	value, err := d.sessions.seal(attemptCookie, a)
+	value, err := l.sessions.seal(attemptCookie, a)
 	if err != nil {
-		d.form(w, r, http.StatusBadRequest, err.Error())
+		l.form(w, r, http.StatusBadRequest, err.Error())
 		return
 	}
 	// The provider leads back from another site, where a strict cookie would stay behind.
 	http.SetCookie(w, &http.Cookie{
-		Name: d.cookie() + "-login", Value: value, Path: "/", HttpOnly: true, Secure: d.secure(),
+		Name: l.cookie() + "-login", Value: value, Path: "/", HttpOnly: true, Secure: l.secure(),
 		SameSite: http.SameSiteLaxMode, Expires: a.Until,
 	})
-	to := d.provider.config(of).AuthCodeURL(a.State, oidc.Nonce(a.Nonce), oauth2.S256ChallengeOption(a.Verifier))
+	to := l.provider.config(of).AuthCodeURL(a.State, oidc.Nonce(a.Nonce), oauth2.S256ChallengeOption(a.Verifier))
 	http.Redirect(w, r, to, http.StatusSeeOther)
 }
 
-// fromProvider takes somebody in whom the provider knows.
-func (d *door) fromProvider(w http.ResponseWriter, r *http.Request) {
+// callback takes somebody in whom the provider knows.
+func (l *login) callback(w http.ResponseWriter, r *http.Request) {
 	var a attempt
-	cookie, err := r.Cookie(d.cookie() + "-login")
-	if err != nil || d.sessions.open(cookie.Value, attemptCookie, &a) != nil || d.clock.Now().After(a.Until) ||
+	cookie, err := r.Cookie(l.cookie() + "-login")
+	if err != nil || l.sessions.open(cookie.Value, attemptCookie, &a) != nil || l.clock.Now().After(a.Until) ||
 		subtle.ConstantTimeCompare([]byte(a.State), []byte(r.FormValue("state"))) != 1 {
-		d.form(w, r, http.StatusBadRequest, "this was not asked for by this browser, or too long ago: sign in again")
+		l.form(w, r, http.StatusBadRequest, "this was not asked for by this browser, or too long ago: sign in again")
 		return
 	}
-	d.set(w, d.cookie()+"-login", "", time.Unix(1, 0))
+	l.set(w, l.cookie()+"-login", "", time.Unix(1, 0))
 	if why := r.FormValue("error"); why != "" {
-		d.form(w, r, http.StatusForbidden, fmt.Sprintf("%s refused: %.100s %.300s", d.provider.Name(), why, r.FormValue("error_description")))
+		l.form(w, r, http.StatusForbidden, fmt.Sprintf("%s refused: %.100s %.300s", l.provider.Name(), why, r.FormValue("error_description")))
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 	defer cancel()
-	who, err := d.provider.identify(ctx, r.FormValue("code"), a)
+	who, err := l.provider.identify(ctx, r.FormValue("code"), a)
 	if err != nil {
-		d.form(w, r, http.StatusForbidden, err.Error())
+		l.form(w, r, http.StatusForbidden, err.Error())
 		return
 	}
 	r.Form.Set("to", a.To)
-	d.begin(w, r, who)
+	l.startSession(w, r, who)
 }
 
 // identify exchanges a code for a token, and reads from that who somebody is.

@@ -45,25 +45,25 @@ type Options struct {
 // Server serves the page and its API.
 type Server struct {
 	Options
-	entry             entry
+	authenticator     authenticator
 	boards            *boards
 	streams, requests *shares
 	ready             chan struct{} // closed when the cluster is known
 	handler           http.Handler
 }
 
-// entry decides who may come in, and as whom.
-type entry interface {
+// authenticator decides who may read the page, and as whom.
+type authenticator interface {
 	// serves reports whether requests may name a host. A page of somebody else whose name was made to resolve to this
 	// address must not read anything.
 	serves(host string) bool
 	// register adds the paths below /login and /logout.
 	register(*http.ServeMux)
-	// admit returns what the sender of a request sees. The error is for people, and a [deniedError] where they have to
+	// authenticate returns what the sender of a request sees. The error is for people, and a [deniedError] where they have to
 	// sign in.
-	admit(*http.Request) (*view, error)
-	// canLeave reports whether there is something to sign out of.
-	canLeave() bool
+	authenticate(*http.Request) (*view, error)
+	// canSignOut reports whether there is something to sign out of.
+	canSignOut() bool
 }
 
 // NewServer returns a server, whose handler answers once [Server.Run] runs.
@@ -89,9 +89,9 @@ func NewServer(o Options) (*Server, error) {
 			return scan.List(ctx, c, repo, o.Clock)
 		}
 	}
-	s.entry = &local{token: o.Token, of: o.Cluster}
+	s.authenticator = &local{token: o.Token, of: o.Cluster}
 	if o.SignIn != nil {
-		if s.entry, err = o.SignIn.open(o.Cluster, o.Clock); err != nil {
+		if s.authenticator, err = o.SignIn.open(o.Cluster, o.Clock); err != nil {
 			return nil, err
 		}
 	}
@@ -112,7 +112,7 @@ func NewServer(o Options) (*Server, error) {
 	})
 	mux := http.NewServeMux()
 	one.Handle("/api/", s.shared(api))
-	s.entry.register(mux)
+	s.authenticator.register(mux)
 	mux.Handle("/api/", s.authenticated(one))
 	mux.Handle("/", compressed(p))
 	s.handler = s.guarded(http.NewCrossOriginProtection().Handler(mux))
@@ -159,7 +159,7 @@ func (s *Server) guarded(next http.Handler) http.Handler {
 		header.Set("X-Content-Type-Options", "nosniff")
 		header.Set("Referrer-Policy", "no-referrer")
 		header.Set("Cross-Origin-Opener-Policy", "same-origin")
-		if !s.entry.serves(r.Host) {
+		if !s.authenticator.serves(r.Host) {
 			refuse(w, http.StatusMisdirectedRequest, "this address serves other names only")
 			return
 		}
@@ -188,8 +188,8 @@ func viewOf(r *http.Request) *view {
 func (s *Server) authenticated(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
-		_ = http.NewResponseController(w).SetWriteDeadline(s.Clock.Now().Add(patience + writePatience))
-		v, err := s.entry.admit(r)
+		_ = http.NewResponseController(w).SetWriteDeadline(s.Clock.Now().Add(requestTimeout + writeTimeout))
+		v, err := s.authenticator.authenticate(r)
 		var denied *deniedError
 		switch {
 		case errors.As(err, &denied):
@@ -203,7 +203,7 @@ func (s *Server) authenticated(next http.Handler) http.Handler {
 		case <-s.ready:
 		case <-r.Context().Done():
 			return
-		case <-s.Clock.After(patience):
+		case <-s.Clock.After(requestTimeout):
 			refuse(w, http.StatusServiceUnavailable, "the objects of the cluster are still being read: try again in a moment")
 			return
 		}

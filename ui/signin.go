@@ -89,65 +89,66 @@ func isSystem(name string) bool {
 }
 
 const (
-	// maxViews bounds the users that are remembered.
+	// maxViews bounds the users whose views are cached.
 	maxViews = 1000
 	// tokenAge is how long what the API server said of a token is believed; each request with it is checked there.
 	tokenAge = time.Minute
 )
 
-// door is an open [SignIn].
-type door struct {
+// login is the authenticator of people who sign in, and the pages where they do.
+type login struct {
 	SignIn
 	of       *Cluster
 	clock    clock.WithTicker
 	sessions sealer
 	provider *provider // nil without OIDC
-	views    *lru.Cache[[sha256.Size]byte, *remembered]
+	views    *lru.Cache[[sha256.Size]byte, *cachedView]
 }
 
-// remembered is a view, and until when it is believed to be the user's.
-type remembered struct {
+// cachedView is a view, and until when it is believed to be the user's.
+type cachedView struct {
 	*view
 	until time.Time
 }
 
-func (s *SignIn) open(of *Cluster, clk clock.WithTicker) (*door, error) {
+// open starts without anybody signed in.
+func (s *SignIn) open(of *Cluster, clk clock.WithTicker) (*login, error) {
 	sessions, err := newSealer(s.Key)
 	if err != nil {
 		return nil, err
 	}
-	d := &door{
+	l := &login{
 		SignIn: *s, of: of, clock: clk, sessions: sessions,
-		views: lru.New(maxViews, func([sha256.Size]byte, *remembered) int64 { return 1 }),
+		views: lru.New(maxViews, func([sha256.Size]byte, *cachedView) int64 { return 1 }),
 	}
 	if s.OIDC != nil {
-		d.provider = &provider{OIDC: s.OIDC, redirect: s.URL.JoinPath("login", "callback").String(), clock: clk}
+		l.provider = &provider{OIDC: s.OIDC, redirect: s.URL.JoinPath("login", "callback").String(), clock: clk}
 	}
-	return d, nil
+	return l, nil
 }
 
 // serves the host that people use, and kubectl port-forward.
-func (d *door) serves(host string) bool {
-	return strings.EqualFold(host, d.URL.Host) || isLoopback(host)
+func (l *login) serves(host string) bool {
+	return strings.EqualFold(host, l.URL.Host) || isLoopback(host)
 }
 
-func (*door) canLeave() bool { return true }
+func (*login) canSignOut() bool { return true }
 
-// admit takes a token, a session, or nobody in.
-func (d *door) admit(r *http.Request) (*view, error) {
+// authenticate implements [authenticator] by a token, a session, or as [AnonymousUser] where that is allowed.
+func (l *login) authenticate(r *http.Request) (*view, error) {
 	if token, ok := bearerOf(r); ok {
-		return d.as(r.Context(), identity{Token: token})
+		return l.as(r.Context(), identity{Token: token})
 	}
 	var who session
-	if cookie, err := r.Cookie(d.cookie()); err == nil && d.sessions.open(cookie.Value, sessionCookie, &who) == nil &&
-		d.clock.Now().Before(who.Until) {
-		v, err := d.as(r.Context(), who.identity)
+	if cookie, err := r.Cookie(l.cookie()); err == nil && l.sessions.open(cookie.Value, sessionCookie, &who) == nil &&
+		l.clock.Now().Before(who.Until) {
+		v, err := l.as(r.Context(), who.identity)
 		if !isDenied(err) {
 			return v, err
 		}
 	}
-	if d.Anonymous {
-		return d.as(r.Context(), identity{Name: AnonymousUser})
+	if l.Anonymous {
+		return l.as(r.Context(), identity{Name: AnonymousUser})
 	}
 	return nil, &deniedError{why: "sign in first", login: "/login"}
 }
@@ -157,8 +158,8 @@ func isDenied(err error) bool {
 	return errors.As(err, &denied)
 }
 
-// as is the view of somebody.
-func (d *door) as(ctx context.Context, who identity) (*view, error) {
+// as is the view of a user, whom the API server has to know.
+func (l *login) as(ctx context.Context, who identity) (*view, error) {
 	if err := who.check(); err != nil {
 		return nil, err
 	}
@@ -166,12 +167,12 @@ func (d *door) as(ctx context.Context, who identity) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	if found, ok := d.views.Get(key); ok && d.clock.Now().Before(found.until) {
+	if found, ok := l.views.Get(key); ok && l.clock.Now().Before(found.until) {
 		return found.view, nil
 	}
-	config := rest.CopyConfig(d.Config)
+	config := rest.CopyConfig(l.Config)
 	if who.Token != "" {
-		config = rest.AnonymousClientConfig(d.Config)
+		config = rest.AnonymousClientConfig(l.Config)
 		config.BearerToken = who.Token
 	} else {
 		config.Impersonate = rest.ImpersonationConfig{UserName: who.Name, Groups: who.Groups}
@@ -181,17 +182,17 @@ func (d *door) as(ctx context.Context, who identity) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := client.New(config, client.Options{HTTPClient: hc, Scheme: d.of.scheme, Mapper: d.of.mapper})
+	c, err := client.New(config, client.Options{HTTPClient: hc, Scheme: l.of.scheme, Mapper: l.of.mapper})
 	if err != nil {
 		return nil, err
 	}
-	v := &view{Cluster: d.of, client: c, user: who.Name, readOnly: who.Name == AnonymousUser, rights: &rights{clock: d.clock}}
+	v := &view{Cluster: l.of, client: c, user: who.Name, readOnly: who.Name == AnonymousUser, rights: &rights{clock: l.clock}}
 	if who.Token != "" {
 		if v.user, err = nameOf(ctx, c); err != nil {
 			return nil, err
 		}
 	}
-	d.views.Put(key, &remembered{v, d.clock.Now().Add(tokenAge)})
+	l.views.Put(key, &cachedView{v, l.clock.Now().Add(tokenAge)})
 	return v, nil
 }
 
@@ -200,7 +201,7 @@ var errUnreachable = errors.New("the API server does not answer whose the token 
 
 // nameOf asks the API server whose token a client has.
 func nameOf(ctx context.Context, c client.Client) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	var review authenticationv1.SelfSubjectReview
 	err := c.Create(ctx, &review)
