@@ -99,8 +99,6 @@ type comparison struct {
 	k        *kustomizev1.Kustomization
 	rules    *watch.Rules
 	coloured bool
-	// namespaces are those that would be created.
-	namespaces map[string]bool
 	// encrypted are those with values that SOPS encrypted.
 	encrypted map[inventory.ID]bool
 	different bool
@@ -118,7 +116,7 @@ func (b *builder) diff(cmd *cobra.Command, name string, coloured bool) error {
 	if err != nil {
 		return err
 	}
-	d := &comparison{cmd: cmd, client: c, k: k, coloured: coloured, namespaces: map[string]bool{}}
+	d := &comparison{cmd: cmd, client: c, k: k, coloured: coloured}
 	var ignore []watch.IgnoreRule
 	for _, rule := range k.Spec.Ignore {
 		ignore = append(ignore, watch.IgnoreRule{Paths: rule.Paths, Target: rule.Target})
@@ -168,9 +166,6 @@ func (d *comparison) compare(u *unstructured.Unstructured) error {
 		return err
 	}
 	if live == nil {
-		if u.GetKind() == "Namespace" {
-			d.namespaces[u.GetName()] = true
-		}
 		return d.print(subject(u)+" created", nil, u)
 	}
 	switch {

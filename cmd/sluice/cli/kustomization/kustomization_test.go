@@ -282,7 +282,7 @@ func differencesOf(t *testing.T, manifests string, live ...client.Object) (out, 
 		return c.Apply(ctx, obj, options...)
 	}}
 	d := &comparison{
-		cmd: cmd, k: k, rules: rules, namespaces: map[string]bool{},
+		cmd: cmd, k: k, rules: rules,
 		client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(live...).WithInterceptorFuncs(recorded).Build(),
 	}
 	err = d.compareAll(objects)
