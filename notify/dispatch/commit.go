@@ -24,7 +24,7 @@ import (
 	"github.com/sluice-cd/sluice/notify/message"
 )
 
-// Repository is one at a forge, and as whom it is written to.
+// Repository is a repository at a forge, and the credentials that it is written with.
 type Repository struct {
 	// Forge is a type of commit statuses, such as github.
 	Forge string

@@ -51,7 +51,7 @@ type Options struct {
 	Outbox *outbox.Outbox
 	Clock  clock.WithTicker
 	Log    logr.Logger
-	// Recorder tells what could not be delivered, as events of the Alert.
+	// Recorder records what could not be delivered, as events of the Alert.
 	Recorder reconciler.Recorder
 	// Guard decides where Providers may point.
 	Guard *outbound.Guard
@@ -134,8 +134,8 @@ func digest(text string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// tell tells an event of an Alert that people have to know.
-func (d *Dispatcher) tell(alert *v1beta3.Alert, reason, format string, args ...any) {
+// warn records an event of an Alert, about what people have to mend.
+func (d *Dispatcher) warn(alert *v1beta3.Alert, reason, format string, args ...any) {
 	d.opts.Recorder.Event(alert, reconciler.Event{Type: corev1.EventTypeWarning, Reason: reason, Message: fmt.Sprintf(format, args...)})
 }
 

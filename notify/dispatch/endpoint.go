@@ -25,8 +25,8 @@ const (
 )
 
 // Endpoint takes the events of Flux's controllers, and of others, as Flux's
-// notification-controller does: POST / of an Event as JSON. It answers 202 when the event
-// is on the disk or concerns nobody, 429 for one that was told a moment ago or has no
+// notification-controller does: POST / of an Event as JSON. It answers 202 for one that
+// is on the disk or that no Alert selects, 429 for one that repeats another or has no
 // room, and 400 or 413 for what is no event.
 type Endpoint struct {
 	dispatcher *Dispatcher

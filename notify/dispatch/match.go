@@ -59,9 +59,9 @@ func (d *Dispatcher) mayBeSelected(ctx context.Context, e message.Event) bool {
 	return err != nil || slices.ContainsFunc(alerts, func(a v1beta3.Alert) bool { return d.concerns(a, e) })
 }
 
-// concerns reports whether a source of an Alert names the object of an event, and may. What
-// an Alert may not select it is told nothing of, nor matched with: its expressions and labels
-// would find out by and by what others have.
+// concerns reports whether a source of an Alert names the object of an event, and is allowed
+// to. Other events are not even matched with its expressions and labels: by trying many of
+// them, their author would learn what is in another namespace.
 func (d *Dispatcher) concerns(a v1beta3.Alert, e message.Event) bool {
 	if d.opts.NoCrossNamespaceRefs && e.InvolvedObject.Namespace != a.Namespace {
 		return false
@@ -70,7 +70,8 @@ func (d *Dispatcher) concerns(a v1beta3.Alert, e message.Event) bool {
 		slices.ContainsFunc(a.Spec.EventSources, func(s v1beta3.EventSource) bool { return message.Selects(s, a.Namespace, e) })
 }
 
-// order is the body of a message entry: what is told whom, and on whose behalf.
+// order is the body of a message entry: an event, the Provider that gets it, and the Alert
+// that selected it.
 type order struct {
 	Event    message.Event `json:"event"`
 	Alert    named         `json:"alert"`
@@ -82,8 +83,8 @@ type order struct {
 // eventHandler makes a message of an event for each Alert that selects it.
 type eventHandler struct{ *Dispatcher }
 
-// Deliver implements outbox.Handler. It puts and tells nothing before it knows what all
-// Alerts make of the event: an event that is tried again has done nothing yet.
+// Deliver implements outbox.Handler. Nothing is queued or recorded before all Alerts
+// have been looked at, so that an attempt that fails on the way leaves nothing behind.
 func (h eventHandler) Deliver(ctx context.Context, entry outbox.Entry) error {
 	m := matching{Dispatcher: h.Dispatcher, id: entry.ID}
 	if err := json.Unmarshal(entry.Body, &m.event); err != nil {
@@ -115,8 +116,8 @@ func (h eventHandler) Deliver(ctx context.Context, entry outbox.Entry) error {
 // Failed implements outbox.Handler. The outbox has logged it.
 func (h eventHandler) Failed(context.Context, outbox.Entry, error) {}
 
-// matching is one attempt at an event: what is read is read while Alerts are looked at,
-// and what is done is done then.
+// matching is one attempt at an event. It reads while it looks at Alerts, and keeps what is
+// to be done for the end, in the field then.
 type matching struct {
 	*Dispatcher
 	id    string // of the event's entry
@@ -124,12 +125,13 @@ type matching struct {
 	then  []func()
 }
 
-// tell tells an event of an Alert in the end.
-func (m *matching) tell(alert *v1beta3.Alert, reason, format string, args ...any) {
-	m.then = append(m.then, func() { m.Dispatcher.tell(alert, reason, format, args...) })
+// warn records an event of an Alert once all Alerts have been looked at.
+func (m *matching) warn(alert *v1beta3.Alert, reason, format string, args ...any) {
+	m.then = append(m.then, func() { m.Dispatcher.warn(alert, reason, format, args...) })
 }
 
-// put puts a message in the end. One for which there is no room costs others nothing.
+// put queues a message once all Alerts have been looked at. If the outbox has no room for
+// it, the others are queued all the same.
 func (m *matching) put(alert *v1beta3.Alert, o order) {
 	m.then = append(m.then, func() {
 		body, err := json.Marshal(o)
@@ -140,7 +142,7 @@ func (m *matching) put(alert *v1beta3.Alert, o order) {
 			})
 		}
 		if err != nil {
-			m.Dispatcher.tell(alert, v1beta3.DispatchFailedReason, "failed to send notification for %s: %s", about(m.event), err)
+			m.Dispatcher.warn(alert, v1beta3.DispatchFailedReason, "failed to send notification for %s: %s", about(m.event), err)
 		}
 	})
 }
@@ -155,7 +157,7 @@ func (m *matching) selects(ctx context.Context, alert *v1beta3.Alert) (bool, err
 		err = checkMetadata(alert.Spec)
 	}
 	if err != nil {
-		m.tell(alert, v1beta3.ValidationFailedReason, "%s", err)
+		m.warn(alert, v1beta3.ValidationFailedReason, "%s", err)
 		return false, nil
 	}
 	if !f.admits(m.event.Message) {
@@ -184,7 +186,7 @@ func (m *matching) hasLabels(ctx context.Context, alert *v1beta3.Alert, source v
 	err := m.opts.Live.Get(ctx, key, &object)
 	switch {
 	case apierrors.IsNotFound(err), apierrors.IsForbidden(err), apimeta.IsNoMatchError(err):
-		m.tell(alert, v1beta3.SourceFailedReason, "error getting source object %s: %s", about(m.event), err)
+		m.warn(alert, v1beta3.SourceFailedReason, "error getting source object %s: %s", about(m.event), err)
 		return false, nil
 	case err != nil:
 		return false, &outbox.Temporary{Err: fmt.Errorf("reading the labels of %s: %w", about(m.event), err)}
@@ -203,7 +205,7 @@ func (m *matching) address(ctx context.Context, alert *v1beta3.Alert) error {
 	err := m.opts.Client.Get(ctx, client.ObjectKey{Namespace: alert.Namespace, Name: alert.Spec.ProviderRef.Name}, &provider)
 	switch {
 	case apierrors.IsNotFound(err):
-		m.tell(alert, v1beta3.DispatchFailedReason, "failed to read provider: %s", err)
+		m.warn(alert, v1beta3.DispatchFailedReason, "failed to read provider: %s", err)
 		return nil
 	case err != nil:
 		return &outbox.Temporary{Err: fmt.Errorf("reading provider %s: %w", alert.Spec.ProviderRef.Name, err)}
@@ -214,7 +216,7 @@ func (m *matching) address(ctx context.Context, alert *v1beta3.Alert) error {
 	}
 	combined, conflicts := message.Combine(m.event, alert.Spec)
 	if len(conflicts) > 0 {
-		m.tell(alert, v1beta3.MetadataConflictReason,
+		m.warn(alert, v1beta3.MetadataConflictReason,
 			"metadata key conflicts detected (please refer to the Alert API docs and Flux RFC 0008 for more information): %q", conflicts)
 	}
 	m.put(alert, order{

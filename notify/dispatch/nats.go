@@ -39,7 +39,7 @@ const (
 	maxLine = 4 << 10
 )
 
-// natsConnect is the message CONNECT. A client of protocol 0 is told nothing of clusters.
+// natsConnect is the message CONNECT. To a client of protocol 0 the server sends no addresses of its cluster.
 type natsConnect struct {
 	Verbose     bool   `json:"verbose"`
 	Pedantic    bool   `json:"pedantic"`

@@ -37,7 +37,7 @@ func (h messageHandler) Deliver(ctx context.Context, entry outbox.Entry) error {
 	err := h.opts.Client.Get(ctx, named{Namespace: o.Alert.Namespace, Name: o.Provider}.key(), &provider)
 	switch {
 	case apierrors.IsNotFound(err):
-		return nil // nobody is there to be told
+		return nil // the Provider was deleted
 	case err != nil:
 		return temporary(fmt.Errorf("reading provider %s: %w", o.Provider, err))
 	case provider.Spec.Suspend:
@@ -61,7 +61,7 @@ func (h messageHandler) Deliver(ctx context.Context, entry outbox.Entry) error {
 func (h messageHandler) Failed(_ context.Context, entry outbox.Entry, err error) {
 	var o order
 	if json.Unmarshal(entry.Body, &o) == nil {
-		h.tell(o.Alert.alert(), v1beta3.DispatchFailedReason, "failed to send notification for %s: %s", about(o.Event), err)
+		h.warn(o.Alert.alert(), v1beta3.DispatchFailedReason, "failed to send notification for %s: %s", about(o.Event), err)
 	}
 }
 

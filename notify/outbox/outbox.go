@@ -74,7 +74,7 @@ type Handler interface {
 	// Deliver returns nil when the entry is done, a [Temporary] to be called again, and
 	// any other error to drop the entry.
 	Deliver(ctx context.Context, e Entry) error
-	// Failed is told of an entry that is dropped: its last error.
+	// Failed is called with the last error of an entry that is dropped.
 	Failed(ctx context.Context, e Entry, err error)
 }
 

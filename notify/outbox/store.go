@@ -66,7 +66,7 @@ func syncFolder(dir string) error {
 	return errors.Join(folder.Sync(), folder.Close())
 }
 
-// load returns what is kept, oldest first. What cannot be read is removed and told.
+// load returns what is kept, oldest first. What cannot be read is removed and logged.
 func (s store) load(broken func(file string, err error)) ([]Entry, error) {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return nil, err
@@ -79,7 +79,7 @@ func (s store) load(broken func(file string, err error)) ([]Entry, error) {
 	for _, file := range files {
 		path := filepath.Join(s.dir, file.Name())
 		if !strings.HasSuffix(path, suffix) {
-			_ = os.Remove(path) // it was being written; nobody was told that it is kept
+			_ = os.Remove(path) // it was being written, and Put had not returned
 			continue
 		}
 		e, err := readEntry(path)
