@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/robfig/cron/v3"
@@ -39,7 +40,7 @@ func parseWindow(w sluicev1.Window) (calendar, error) {
 		return c, nil
 	}
 	var err error
-	if c.schedule, err = cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow).Parse(w.Cron); err != nil {
+	if c.schedule, err = parseCron(w.Cron); err != nil {
 		return c, fmt.Errorf("%w %q: cron: %w", ErrWindow, w.Name, err)
 	}
 	if c.schedule.Next(time.Unix(0, 0).UTC()).IsZero() {
@@ -65,6 +66,15 @@ func parseWindow(w sluicev1.Window) (calendar, error) {
 		c.until = time.Duration(at.Hour())*time.Hour + time.Duration(at.Minute())*time.Minute
 	}
 	return c, nil
+}
+
+// parseCron refuses a time zone in front of the fields: the parser would move the hours of the
+// window by it, and it panics if there is nothing behind it.
+func parseCron(text string) (cron.Schedule, error) {
+	if strings.Contains(text, "TZ=") {
+		return nil, errors.New("the zone has a field of its own: name it in timeZone")
+	}
+	return cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow).Parse(text)
 }
 
 // wall is the clock on the wall of a zone at an instant, as if it were UTC.

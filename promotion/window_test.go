@@ -116,6 +116,8 @@ func TestWindowsThatCannotBeUnderstood(t *testing.T) {
 		"an end before its start":   {Name: "w", From: &metav1.Time{Time: epoch}, To: &metav1.Time{Time: epoch}},
 		"a duration of two years":   {Name: "w", Cron: "0 0 * * *", Duration: minutes(2 * 366 * 24 * 60)},
 		"a time of day that is not": {Name: "w", Cron: "0 0 * * *", Until: "25:00"},
+		"a zone in its cron":        {Name: "w", Cron: "TZ=Europe/Zurich 0 0 * * *", Duration: hour},
+		"nothing behind a zone":     {Name: "w", Cron: "CRON_TZ=0", Duration: hour}, // the parser panics
 	} {
 		if _, err := ParseCalendar([]sluicev1.Window{w}); !errors.Is(err, ErrWindow) {
 			t.Errorf("%s: %v", name, err)
@@ -126,6 +128,7 @@ func TestWindowsThatCannotBeUnderstood(t *testing.T) {
 func FuzzWindow(f *testing.F) {
 	f.Add("0 9 * * 1-5", "17:00", "Europe/Zurich", int64(1_774_746_000))
 	f.Add("30 2 29 3 *", "02:30", "America/New_York", int64(1_774_746_000))
+	f.Add("TZ=0", "02:30", "UTC", int64(0))
 	f.Fuzz(func(t *testing.T, cron, until, zone string, now int64) {
 		c, err := parseWindow(sluicev1.Window{Name: "w", Cron: cron, Until: until, TimeZone: zone})
 		if err != nil {

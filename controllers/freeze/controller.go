@@ -143,14 +143,16 @@ func (r *Reconciler) count(ctx context.Context, selector promotion.FreezeSelecto
 
 // message says whether the freeze is in force, and until when.
 func message(f *sluicev1.Freeze) string {
-	said, next := "not in force", "from"
-	if f.Status.Active {
-		said, next = "in force by window "+f.Status.Window, "until"
+	at := f.Status.NextChange
+	switch {
+	case f.Status.Active && at == nil: // such as one whose Deny windows leave nothing of its Allow windows
+		return fmt.Sprintf("in force by window %s, without an end: its windows leave no time between them", f.Status.Window)
+	case f.Status.Active:
+		return fmt.Sprintf("in force by window %s, until %s", f.Status.Window, at.UTC().Format(time.RFC3339))
+	case at == nil:
+		return "not in force"
 	}
-	if at := f.Status.NextChange; at != nil {
-		said += fmt.Sprintf(", %s %s", next, at.UTC().Format(time.RFC3339))
-	}
-	return said
+	return "not in force, from " + at.UTC().Format(time.RFC3339)
 }
 
 // Reason implements reconciler.Controller.

@@ -8,8 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	testclock "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -18,6 +20,7 @@ import (
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/internal/kinds"
+	"github.com/sluice-cd/sluice/internal/reconciler"
 )
 
 var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC) // a Monday
@@ -126,6 +129,104 @@ func TestTheStatusSaysWhetherAFreezeIsInForce(t *testing.T) {
 			}
 			if err != nil || result.Message != tc.wantMessage || result.After != tc.wantAfter {
 				t.Errorf("result %q after %s (%v), want %q after %s", result.Message, result.After, err, tc.wantMessage, tc.wantAfter)
+			}
+		})
+	}
+}
+
+type noEvents struct{}
+
+func (noEvents) Event(client.Object, reconciler.Event) {}
+
+// TestWhatIsSaidOfAFreezeThatIsWrong makes mistakes in the spec of a Freeze: whatever cannot be
+// understood freezes, and the conditions name the field and what helps.
+func TestWhatIsSaidOfAFreezeThatIsWrong(t *testing.T) {
+	type spec = sluicev1.FreezeSpec
+	daily := func(change func(*sluicev1.Window)) spec {
+		w := sluicev1.Window{Name: "nightly", Kind: sluicev1.WindowDeny, Cron: "0 22 * * *", Until: "06:00"}
+		change(&w)
+		return spec{Windows: []sluicev1.Window{w}}
+	}
+	cron := func(text string) spec { return daily(func(w *sluicev1.Window) { w.Cron = text }) }
+	zone := func(name string) spec { return daily(func(w *sluicev1.Window) { w.TimeZone = name }) }
+	selector := func(key string, operator metav1.LabelSelectorOperator) *metav1.LabelSelector {
+		return &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: key, Operator: operator}}}
+	}
+	always := []sluicev1.Window{between(sluicev1.WindowDeny, "incident", -1, 2)}
+	pipelines := func(key string, operator metav1.LabelSelectorOperator) spec {
+		return spec{Windows: always, PipelineSelector: selector(key, operator)}
+	}
+	windows := func(all ...sluicev1.Window) spec { return spec{Windows: all} }
+	whole := func(kind sluicev1.WindowKind, name string) sluicev1.Window {
+		return sluicev1.Window{Name: name, Kind: kind, Cron: "0 0 * * *", Duration: &metav1.Duration{Duration: 24 * time.Hour}}
+	}
+	past, allow, deny := between(sluicev1.WindowDeny, "past", -6, -5), sluicev1.WindowAllow, sluicev1.WindowDeny
+	const wrong, frozen, open = "False", "True, frozen", "True, open"
+	const named, here = `spec.windows: invalid window "nightly": `, "2026-03-02T"
+	for name, tc := range map[string]struct {
+		spec     spec
+		is, says string
+	}{
+		"a cron of four fields":    {cron("0 22 * *"), wrong, named + "cron: expected exactly 5 fields, found 4"},
+		"a cron of words":          {cron("at night of each day"), wrong, named + "cron: failed to parse int from at"},
+		"an hour that is none":     {cron("0 24 * * *"), wrong, named + "cron: end of range (24) above maximum (23)"},
+		"a Sunday that is seven":   {cron("0 22 * * 7"), wrong, named + "cron: end of range (7) above maximum (6)"},
+		"a day that never comes":   {cron("0 22 30 2 *"), wrong, named + "its cron never comes: correct its day"},
+		"a zone in front of cron":  {cron("TZ=Asia/Tokyo 0 22 * * *"), wrong, named + "cron: the zone has a field of its own"},
+		"a zone and no cron":       {cron("TZ=0"), wrong, named + "cron: the zone has a field of its own: name it in timeZone"},
+		"a zone that there is not": {zone("Europe/Zuerich"), wrong, "unknown time zone Europe/Zuerich: name one of the IANA's, such as "},
+		"a zone in another case":   {zone("europe/zurich"), wrong, named + "timeZone: unknown time zone europe/zurich"},
+		"a zone that is an offset": {zone("+01:00"), wrong, named + "timeZone: unknown time zone +01:00"},
+		"a zone that is a path":    {zone("../../etc/passwd"), wrong, named + "timeZone: time: invalid location name"},
+		"the zone of some machine": {zone("Local"), wrong, named + "the time zone Local is that of some machine"},
+		"times the wrong way round": {
+			windows(between(deny, "nightly", 2, 1)), wrong, named + "it needs a cron, or a from that is before its to",
+		},
+		"the second of two windows":    {windows(past, cron("*").Windows[0]), wrong, named},
+		"an operator that there is no": {pipelines("tier", "Near"), wrong, `spec.pipelineSelector: "Near" is not a valid`},
+		"an operator without values": {
+			spec{Windows: always, NamespaceSelector: selector("tier", metav1.LabelSelectorOpIn)}, wrong, "spec.namespaceSelector: ",
+		},
+		"a label that is none":         {pipelines("a b", metav1.LabelSelectorOpExists), wrong, "spec.pipelineSelector: "},
+		"windows that overlap are one": {windows(always[0], between(deny, "rest", 1, 8)), frozen, "by window incident, until " + here + "20"},
+		"an Allow window that a Deny window covers": {
+			windows(whole(allow, "all"), whole(deny, "shut")), frozen,
+			"in force by window shut, without an end: its windows leave no time between them",
+		},
+		"an Allow window that a Deny window cuts": {
+			windows(whole(allow, "all"), between(deny, "lunch", 0, 1)), frozen, "in force by window lunch, until " + here + "13:00:00Z",
+		},
+		"Allow windows that overlap": {
+			windows(between(allow, "day", -1, 2), between(allow, "late", 1, 8)), open, "not in force, from " + here + "20:00:00Z",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			scheme, err := kinds.Scheme()
+			if err != nil {
+				t.Fatal(err)
+			}
+			f := &sluicev1.Freeze{ObjectMeta: metav1.ObjectMeta{Name: "f", Generation: 3}, Spec: tc.spec}
+			c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(f, pipeline("shop", "api", "gold")).WithStatusSubresource(f).Build()
+			clock := testclock.NewFakePassiveClock(noon)
+			run := reconciler.New(c, c, kind, &Reconciler{Client: c, Live: c, Clock: clock},
+				reconciler.Options{Clock: clock, Recorder: noEvents{}})
+			_, err = run.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(f)})
+			if (tc.is == wrong) != (err != nil) || err != nil && !errors.Is(err, reconcile.TerminalError(nil)) {
+				t.Errorf("the run says %v", err)
+			}
+			if err := c.Get(t.Context(), client.ObjectKeyFromObject(f), f); err != nil {
+				t.Fatal(err)
+			}
+			ready := apimeta.FindStatusCondition(f.Status.Conditions, meta.ReadyCondition)
+			if ready == nil || !strings.Contains(ready.Message, tc.says) || !strings.HasPrefix(tc.is, string(ready.Status)) {
+				t.Errorf("Ready is %+v, want %s: %q", ready, tc.is, tc.says)
+			}
+			stalled := apimeta.FindStatusCondition(f.Status.Conditions, meta.StalledCondition)
+			if (tc.is == wrong) != (stalled != nil) || stalled != nil && stalled.Reason != sluicev1.InvalidSpecReason {
+				t.Errorf("Stalled is %+v", stalled)
+			}
+			if f.Status.Active != (tc.is != open) || f.Status.Pipelines != 1 {
+				t.Errorf("the status is %+v", f.Status)
 			}
 		})
 	}
