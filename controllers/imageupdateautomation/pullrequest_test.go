@@ -70,7 +70,7 @@ func TestAPullRequestThatThereCannotBeIsRefusedByItsField(t *testing.T) {
 			want:   "spec.git.push.pullRequest.titleTemplate"},
 		"a body that names a field that there is not": {
 			change: func(a *imagev1.ImageUpdateAutomation) { a.Spec.GitSpec.Push.PullRequest.BodyTemplate = "{{ .Bundle }}" },
-			want:   "spec.git.push.pullRequest.bodyTemplate"},
+			want:   "spec.git.push.pullRequest.bodyTemplate:1:3: there is no field .Bundle here: there are .AutomationObject, .Changed, .Values"},
 		"an API elsewhere with the credential of the GitRepository": {
 			change: func(a *imagev1.ImageUpdateAutomation) {
 				a.Spec.GitSpec.Push.PullRequest.URL = "https://elsewhere.example.com/api/v1"

@@ -20,8 +20,17 @@ import (
 )
 
 // templatesOf are the templates of an automation's pull request.
-func templatesOf(spec *imagev1.PullRequestSpec) forge.Templates {
-	return forge.TemplatesOf(pullRequestField, spec.TitleTemplate, spec.BodyTemplate)
+func templatesOf(a *imagev1.ImageUpdateAutomation, spec *imagev1.PullRequestSpec) forge.Templates {
+	return forge.TemplatesOf(pullRequestField, spec.TitleTemplate, spec.BodyTemplate, messageData(a, writeback.Changed{}))
+}
+
+// messageData is what the templates of an automation's pull request see.
+func messageData(a *imagev1.ImageUpdateAutomation, changed writeback.Changed) any {
+	values := a.Spec.GitSpec.Commit.MessageTemplateValues
+	if values == nil {
+		values = map[string]string{} // it is known that there are none
+	}
+	return writeback.MessageData{AutomationObject: client.ObjectKeyFromObject(a), Changed: changed, Values: values}.Template()
 }
 
 // render makes the text that the pull request is to have, if there is anything to propose.
@@ -29,11 +38,8 @@ func (p *proposal) render(ctx context.Context, seen *proposalObservation) error 
 	if seen.digest == "" {
 		return nil
 	}
-	data := writeback.MessageData{
-		AutomationObject: client.ObjectKeyFromObject(p.a), Changed: p.review.Changed, Values: p.a.Spec.GitSpec.Commit.MessageTemplateValues,
-	}
 	var err error
-	p.text, err = templatesOf(&seen.spec).Render(ctx, data.Template(), func() forge.Text {
+	p.text, err = templatesOf(p.a, &seen.spec).Render(ctx, messageData(p.a, p.review.Changed), func() forge.Text {
 		return forge.Text{Title: defaultTitle(p.review.Changed, p.seen.chosen), Body: defaultBody(p.a, p.review.Changed)}
 	})
 	sum := sha256.Sum256([]byte(p.text.Title + "\n" + p.text.Body))

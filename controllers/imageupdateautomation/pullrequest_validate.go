@@ -32,10 +32,8 @@ func validatePullRequest(a *imagev1.ImageUpdateAutomation, repo *sourcev1.GitRep
 	if err := validateMerging(spec); err != nil {
 		return err
 	}
-	for _, t := range []forge.Template{templatesOf(spec).Title, templatesOf(spec).Body} {
-		if _, err := t.Parse(); err != nil {
-			return err
-		}
+	if err := templatesOf(a, spec).Parse(); err != nil {
+		return err
 	}
 	c := connectionOf(a, observation{repo: repo})
 	if err := c.Validate(); err != nil {

@@ -82,7 +82,7 @@ func messageField(stage *sluicev1.Stage) string {
 // templatesOf are the templates of the pull requests of a stage.
 func templatesOf(stage *sluicev1.Stage) forge.Templates {
 	spec := stage.Write.PullRequest
-	return forge.TemplatesOf(fmt.Sprintf("spec.stages[%s].write.pullRequest", stage.Name), spec.TitleTemplate, spec.BodyTemplate)
+	return forge.TemplatesOf(fmt.Sprintf("spec.stages[%s].write.pullRequest", stage.Name), spec.TitleTemplate, spec.BodyTemplate, message{})
 }
 
 // text is the text of the pull request.
@@ -134,7 +134,7 @@ const (
 
 // commitMessage says what was decided, for people and for `git log`.
 func commitMessage(ctx context.Context, field, text string, m message) (string, error) {
-	said, err := forge.Template{Field: field, Text: text}.Render(ctx, m, func() string { return defaultCommit(m) })
+	said, err := forge.Template{Field: field, Text: text, Data: message{}}.Render(ctx, m, func() string { return defaultCommit(m) })
 	if err != nil {
 		return "", err
 	}

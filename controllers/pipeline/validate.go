@@ -196,21 +196,18 @@ func unsupported(ref *meta.KubeConfigReference) bool { return ref != nil && ref.
 // validateWrite refuses templates that cannot be parsed, and names of branches that are
 // none.
 func validateWrite(stage *sluicev1.Stage, field string) error {
-	var templates []forge.Template
 	switch w := stage.Write; {
 	case w.Commit != nil:
-		templates = []forge.Template{{Field: messageField(stage), Text: w.Commit.MessageTemplate}}
+		if _, err := (forge.Template{Field: messageField(stage), Text: w.Commit.MessageTemplate, Data: message{}}).Parse(); err != nil {
+			return err
+		}
 	case w.PullRequest != nil:
-		both := templatesOf(stage)
-		templates = []forge.Template{both.Title, both.Body}
+		if err := templatesOf(stage).Parse(); err != nil {
+			return err
+		}
 		prefix := cmp.Or(w.PullRequest.BranchPrefix, defaultPrefix)
 		if err := plumbing.NewBranchReferenceName(prefix + "a").Validate(); err != nil || isOfStates(prefix) {
 			return refuse("%s.write.pullRequest.branchPrefix: %q does not start the name of a branch, or that of a state", field, prefix)
-		}
-	}
-	for _, t := range templates {
-		if _, err := t.Parse(); err != nil {
-			return err
 		}
 	}
 	for _, t := range targetsOf(stage) {

@@ -21,8 +21,17 @@ func TestWhatCannotBeWrittenIsRefusedByItsField(t *testing.T) {
 		"a message that is no template": {
 			sluicev1.Write{Commit: &sluicev1.WriteCommit{MessageTemplate: "{{ .Stage"}}, "spec.stages[staging].write.commit.messageTemplate",
 		},
-		"a title that is no template": {
-			sluicev1.Write{PullRequest: &sluicev1.PullRequest{TitleTemplate: "{{ nope }}"}}, "spec.stages[staging].write.pullRequest.titleTemplate",
+		"a message with a field that there is not": {
+			sluicev1.Write{Commit: &sluicev1.WriteCommit{MessageTemplate: "{{ if .Rollback }}{{ .Resaon }}{{ end }}"}},
+			"spec.stages[staging].write.commit.messageTemplate:1:21: there is no field .Resaon here: there are .Pipeline, .Stage, .Bundle, ",
+		},
+		"a title with a function that there is not": {
+			sluicev1.Write{PullRequest: &sluicev1.PullRequest{TitleTemplate: "{{ nope }}"}},
+			`spec.stages[staging].write.pullRequest.titleTemplate:1: function "nope" not defined`,
+		},
+		"a body with a field of its changes that there is not": {
+			sluicev1.Write{PullRequest: &sluicev1.PullRequest{BodyTemplate: "Changes:\n{{ range .Changes }}{{ .Tag }}{{ end }}"}},
+			"spec.stages[staging].write.pullRequest.bodyTemplate:2:23: there is no field .Tag here: there are .Artifact, .From, .To",
 		},
 		"a prefix that is none of a branch": {
 			sluicev1.Write{PullRequest: &sluicev1.PullRequest{BranchPrefix: "a..b/"}}, "spec.stages[staging].write.pullRequest.branchPrefix",

@@ -23,6 +23,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"text/template"
 	"text/template/parse"
@@ -61,6 +62,10 @@ type Language struct {
 	Functions template.FuncMap
 	// Strict makes the use of a key that a map does not have an error.
 	Strict bool
+	// Data is an example of what the template is executed on: fields that it does not have
+	// are refused by Parse, wherever they are named. Of strict templates that is true of keys
+	// of its maps as well, but for those that are nil. Nil is not known.
+	Data any
 	// Limits are [DefaultLimits] where they are zero.
 	Limits Limits
 }
@@ -94,6 +99,9 @@ func (l Language) Parse(source string) (*Template, error) {
 	if _, err := t.Parse(source); err != nil {
 		return nil, fmt.Errorf("parsing the %s: %w", l.Name, brief(err))
 	}
+	if err := l.checkFields(t); err != nil {
+		return nil, brief(err)
+	}
 	used := map[string]bool{}
 	for _, defined := range t.Templates() {
 		if defined.Tree != nil && defined.Root != nil {
@@ -106,6 +114,21 @@ func (l Language) Parse(source string) (*Template, error) {
 		}
 	}
 	return &Template{name: l.Name, limits: limits, template: t, functions: functions}, nil
+}
+
+// checkFields refuses fields that the data does not have.
+func (l Language) checkFields(t *template.Template) error {
+	if l.Data == nil || t.Tree == nil {
+		return nil
+	}
+	trees := func(name string) *parse.Tree {
+		if of := t.Lookup(name); of != nil {
+			return of.Tree
+		}
+		return nil
+	}
+	c := fieldChecker{trees: trees, strict: l.Strict, checked: map[string]bool{}}
+	return c.template(t.Tree, knownOf(reflect.TypeOf(l.Data), reflect.ValueOf(l.Data)))
 }
 
 // Execute runs the template on data, whose methods take no time.

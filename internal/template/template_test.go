@@ -98,6 +98,47 @@ func TestTemplatesSayWhatTheySayWithoutLimits(t *testing.T) {
 	}
 }
 
+// A template with a field that there is not was refused when it ran, which is when something
+// was to be written for the first time, or only when the branch with it was taken.
+func TestFieldsThatThereAreNotAreRefusedBeforeATemplateRuns(t *testing.T) {
+	const all = "there are .Values, .Parts, .Groups, .Count"
+	of := language
+	of.Data, of.Strict = data(), true
+	for name, tc := range map[string]struct{ source, want string }{
+		"a field":                        {"a\nb {{ .Part }}", "text:2:5: there is no field .Part here: " + all},
+		"in a branch that is not taken":  {`{{ if false }}{{ .Part }}{{ end }}`, all},
+		"in the other branch":            {`{{ if true }}{{ else if .Count }}{{ else }}{{ .Part }}{{ end }}`, all},
+		"in a condition":                 {`{{ if and .Count .Part }}{{ end }}`, all},
+		"behind what is with dot":        {`{{ with .Count }}{{ else }}{{ .Part }}{{ end }}`, all},
+		"of the parts of a list":         {`{{ range .Parts }}{{ .Nam }}{{ end }}`, "there is no field .Nam here: there are .Name, .Value"},
+		"of the whole, inside of a loop": {`{{ range .Parts }}{{ $.Name }}{{ end }}`, all},
+		"of a variable of a loop":        {`{{ range $i, $p := .Parts }}{{ $p.Nam }}{{ end }}`, "there are .Name, .Value"},
+		"of lists in maps":               {`{{ range $k, $v := .Groups }}{{ range $v }}{{ .Nam }}{{ end }}{{ end }}`, "there are .Name, .Value"},
+		"of a variable":                  {`{{ $w := . }}{{ range .Parts }}{{ $w.Name }}{{ end }}`, all},
+		"of what is in parentheses":      {`{{ (.Values).cluster.name }}`, "there is no field .name here: this is a value of kind string"},
+		"as an argument":                 {`{{ printf "%s" (.Part | upper) }}`, all},
+		"in a template that is called":   {`{{ define "a" }}{{ .Nam }}{{ end }}{{ range .Parts }}{{ template "a" . }}{{ end }}`, ".Name, .Value"},
+		"of a number":                    {`{{ .Count.Total }}`, "there is no field .Total here: this is a value of kind int"},
+		"a key of a map":                 {`{{ .Values.clustr }}`, "there is no field .clustr here: there are .cluster"},
+
+		"what functions return may have any":    {`{{ with first .Parts }}{{ .Anything }}{{ end }}`, ""},
+		"a variable with other values later on": {`{{ $a := .Values }}{{ range .Parts }}{{ if eq $a.Name "" }}{{ end }}{{ $a = . }}{{ end }}`, ""},
+		"a template that nobody calls":          {`{{ define "a" }}{{ .Anything }}{{ end }}`, ""},
+		"a template that calls itself":          {`{{ define "a" }}{{ .Count }}{{ template "a" . }}{{ end }}{{ template "a" . }}`, ""},
+		"all of what there is": {
+			`{{ .Count }}{{ .Values.cluster }}{{ range .Groups }}{{ range . }}{{ .Name }}{{ end }}{{ else }}{{ .Parts }}{{ end }}` +
+				`{{ with $p := index .Parts 0 }}{{ $p.Name }}{{ $.Count }}{{ end }}{{ block "b" . }}{{ .Count }}{{ end }}`, "",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := of.Parse(tc.source)
+			if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
+				t.Errorf("got %v, want %q", err, tc.want)
+			}
+		})
+	}
+}
+
 func TestATemplateCannotTakeMoreThanItsBudget(t *testing.T) {
 	const a, big = `{{ $a := repeat 60000 "a" }}`, `{{ $a := repeat 2000000 "a" }}`
 	for name, source := range map[string]string{

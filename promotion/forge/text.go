@@ -11,11 +11,16 @@ import (
 
 // Template is the text of a field, which is a Go template with the functions of
 // [template.Functions], within a budget.
-type Template struct{ Field, Text string }
+type Template struct {
+	Field, Text string
+	// Data is an example of what it is executed on.
+	Data any
+}
 
-// Parse refuses what is no template. The error is terminal, and names the field.
+// Parse refuses what is no template, and what names a field that its data never has. The
+// error is terminal, and names the field.
 func (t Template) Parse() (*template.Template, error) {
-	parsed, err := template.Language{Name: t.Field, Functions: template.Functions(), Strict: true}.Parse(t.Text)
+	parsed, err := template.Language{Name: t.Field, Functions: template.Functions(), Strict: true, Data: t.Data}.Parse(t.Text)
 	if err != nil {
 		return nil, refuse("%w", err)
 	}
@@ -42,9 +47,20 @@ func (t Template) Render(ctx context.Context, data any, otherwise func() string)
 // Templates are those of a pull request's title and body.
 type Templates struct{ Title, Body Template }
 
-// TemplatesOf are those in the fields titleTemplate and bodyTemplate of a field.
-func TemplatesOf(field, title, body string) Templates {
-	return Templates{Title: Template{field + ".titleTemplate", title}, Body: Template{field + ".bodyTemplate", body}}
+// TemplatesOf are those in the fields titleTemplate and bodyTemplate of a field; data is an
+// example of what they are executed on.
+func TemplatesOf(field, title, body string, data any) Templates {
+	return Templates{Title: Template{field + ".titleTemplate", title, data}, Body: Template{field + ".bodyTemplate", body, data}}
+}
+
+// Parse refuses what [Template.Parse] does.
+func (t Templates) Parse() error {
+	for _, one := range []Template{t.Title, t.Body} {
+		if _, err := one.Parse(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Render is the text that they make. A title is one line, and that of the default if the

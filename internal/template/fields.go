@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package template
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"text/template/parse"
+)
+
+// known is what is known of a value before a template runs: its type, and the value itself
+// where [Language.Data] has one. The zero value is of one about which nothing is known, such
+// as the result of a function.
+type known struct {
+	is    reflect.Type
+	value reflect.Value
+}
+
+// knownOf follows pointers and interfaces as far as there is a value.
+func knownOf(is reflect.Type, value reflect.Value) known {
+	for is != nil && (is.Kind() == reflect.Pointer || is.Kind() == reflect.Interface) {
+		switch {
+		case value.IsValid() && !value.IsNil():
+			value = value.Elem()
+			is = value.Type()
+		case is.Kind() == reflect.Interface:
+			return known{}
+		default:
+			is, value = is.Elem(), reflect.Value{}
+		}
+	}
+	return known{is: is, value: value}
+}
+
+// fieldChecker looks for fields that values do not have, in all branches of a template:
+// running it would find them in those alone that are taken.
+//
+//	{{ .Bundel }}                             dot is the data, which has no such field
+//	{{ with .Bundle }}{{ .Id }}{{ end }}      dot is the bundle
+//	{{ range $c := .Changes }}{{ $c.To }}     $c is a change
+//	{{ (first .Changes).From }}               nothing is known of what a function returns
+type fieldChecker struct {
+	tree      *parse.Tree
+	text      string // of the tree
+	trees     func(name string) *parse.Tree
+	strict    bool // keys of maps have to be there, too
+	variables []variable
+	checked   map[string]bool
+}
+
+type variable struct {
+	name string
+	known
+}
+
+// unknownField refuses the first field of a tree that dot does not have.
+type unknownField struct {
+	place, field string
+	kind         string   // of the value
+	fields       []string // that it has
+}
+
+func (u *unknownField) Error() string {
+	if len(u.fields) == 0 {
+		return fmt.Sprintf("%s: there is no field .%s here: this is a value of kind %s", u.place, u.field, u.kind)
+	}
+	return fmt.Sprintf("%s: there is no field .%s here: there are %s", u.place, u.field, strings.Join(u.fields, ", "))
+}
+
+// template checks a tree with a dot, once for each type of it.
+func (c fieldChecker) template(tree *parse.Tree, dot known) error {
+	key := fmt.Sprint(tree.Name, " ", dot.is)
+	if tree.Root == nil || c.checked[key] {
+		return nil
+	}
+	c.checked[key] = true
+	c.tree, c.text, c.variables = tree, tree.Root.String(), []variable{{"$", dot}}
+	return c.list(tree.Root, dot)
+}
+
+func (c *fieldChecker) list(l *parse.ListNode, dot known) error {
+	if l == nil {
+		return nil
+	}
+	for _, n := range l.Nodes {
+		if err := c.node(n, dot); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *fieldChecker) node(n parse.Node, dot known) error {
+	switch n := n.(type) {
+	case *parse.ActionNode:
+		_, err := c.declaring(n.Pipe, dot)
+		return err
+	case *parse.IfNode:
+		return c.branch(&n.BranchNode, dot, func(known) known { return dot })
+	case *parse.WithNode:
+		return c.branch(&n.BranchNode, dot, func(of known) known { return of })
+	case *parse.RangeNode:
+		return c.loop(n, dot)
+	case *parse.TemplateNode:
+		of := known{}
+		if n.Pipe != nil {
+			var err error
+			if of, err = c.pipe(n.Pipe, dot); err != nil {
+				return err
+			}
+		}
+		if called := c.trees(n.Name); called != nil {
+			return fieldChecker{trees: c.trees, strict: c.strict, checked: c.checked}.template(called, of)
+		}
+	}
+	return nil
+}
+
+// branch checks both ways; inside is dot in the first of them.
+func (c *fieldChecker) branch(n *parse.BranchNode, dot known, inside func(known) known) error {
+	mark := len(c.variables)
+	defer func() { c.variables = c.variables[:mark] }()
+	of, err := c.declaring(n.Pipe, dot)
+	if err == nil {
+		err = c.list(n.List, inside(of))
+	}
+	if err != nil {
+		return err
+	}
+	return c.list(n.ElseList, dot)
+}
+
+func (c *fieldChecker) loop(n *parse.RangeNode, dot known) error {
+	mark := len(c.variables)
+	defer func() { c.variables = c.variables[:mark] }()
+	of, err := c.pipe(n.Pipe, dot)
+	if err != nil {
+		return err
+	}
+	each := element(of)
+	if declared := n.Pipe.Decl; len(declared) > 0 && !n.Pipe.IsAssign {
+		if len(declared) > 1 {
+			c.declare(declared[0], known{}) // an index or a key
+		}
+		c.declare(declared[len(declared)-1], each)
+	}
+	if err := c.list(n.List, each); err != nil {
+		return err
+	}
+	return c.list(n.ElseList, dot)
+}
+
+// element is what a loop goes over. What a map or a list has as an example is not what it
+// has always.
+func element(of known) known {
+	if of.is == nil {
+		return known{}
+	}
+	switch of.is.Kind() {
+	case reflect.Slice, reflect.Array, reflect.Map:
+		return knownOf(of.is.Elem(), reflect.Value{})
+	}
+	return known{}
+}
+
+// declare makes a variable known, unless it is given other values later on.
+func (c *fieldChecker) declare(v *parse.VariableNode, of known) {
+	name := v.Ident[0]
+	if strings.Contains(c.text, name+" = ") || strings.Contains(c.text, name+", $") {
+		of = known{}
+	}
+	c.variables = append(c.variables, variable{name, of})
+}
+
+// declaring is the value of a pipeline, which the variables in front of it get.
+func (c *fieldChecker) declaring(p *parse.PipeNode, dot known) (known, error) {
+	of, err := c.pipe(p, dot)
+	if err == nil && p != nil && !p.IsAssign {
+		for _, v := range p.Decl {
+			c.declare(v, of)
+		}
+	}
+	return of, err
+}
+
+func (c *fieldChecker) pipe(p *parse.PipeNode, dot known) (known, error) {
+	result := known{}
+	if p == nil {
+		return result, nil
+	}
+	for _, command := range p.Cmds {
+		for i, arg := range command.Args {
+			of, err := c.argument(arg, dot)
+			if err != nil {
+				return known{}, err
+			}
+			if i == 0 {
+				result = of
+			}
+		}
+	}
+	return result, nil
+}
+
+// argument is what is known of one word of a command.
+func (c *fieldChecker) argument(n parse.Node, dot known) (known, error) {
+	switch n := n.(type) {
+	case *parse.DotNode:
+		return dot, nil
+	case *parse.FieldNode:
+		return c.fields(n, dot, n.Ident)
+	case *parse.VariableNode:
+		return c.fields(n, c.variable(n.Ident[0]), n.Ident[1:])
+	case *parse.PipeNode:
+		return c.pipe(n, dot)
+	case *parse.ChainNode:
+		of, err := c.argument(n.Node, dot)
+		if err != nil {
+			return known{}, err
+		}
+		return c.fields(n, of, n.Field)
+	}
+	return known{}, nil // a function, or a constant
+}
+
+func (c *fieldChecker) variable(name string) known {
+	for _, v := range slices.Backward(c.variables) {
+		if v.name == name {
+			return v.known
+		}
+	}
+	return known{}
+}
+
+// fields follows names from a value.
+func (c *fieldChecker) fields(n parse.Node, of known, names []string) (known, error) {
+	for _, name := range names {
+		next, has := of.field(name, c.strict)
+		if !has {
+			place, _ := c.tree.ErrorContext(n)
+			kind, fields := of.describe()
+			return known{}, &unknownField{place: place, field: name, kind: kind, fields: fields}
+		}
+		of = next
+	}
+	return of, nil
+}
+
+// field is one of a value, or what its method of that name returns. It reports false if there
+// is neither.
+func (k known) field(name string, strict bool) (known, bool) {
+	if k.is == nil {
+		return known{}, true
+	}
+	if _, method := reflect.PointerTo(k.is).MethodByName(name); method {
+		return known{}, true
+	}
+	switch k.is.Kind() {
+	case reflect.Struct:
+		field, has := k.is.FieldByName(name)
+		if !has || !field.IsExported() {
+			return known{}, false
+		}
+		value := reflect.Value{}
+		if k.value.IsValid() && len(field.Index) == 1 {
+			value = k.value.Field(field.Index[0])
+		}
+		return knownOf(field.Type, value), true
+	case reflect.Map:
+		if k.is.Key().Kind() != reflect.String {
+			return known{}, false
+		}
+		has := !strict || !k.value.IsValid() || k.value.IsNil() || k.value.MapIndex(reflect.ValueOf(name).Convert(k.is.Key())).IsValid()
+		return knownOf(k.is.Elem(), reflect.Value{}), has
+	}
+	return known{}, false
+}
+
+// describe says of which kind a value is, and which fields it has.
+func (k known) describe() (kind string, fields []string) {
+	switch {
+	case k.is.Kind() == reflect.Struct:
+		for _, field := range reflect.VisibleFields(k.is) {
+			if field.IsExported() && !field.Anonymous {
+				fields = append(fields, "."+field.Name)
+			}
+		}
+	case k.is.Kind() == reflect.Map && k.value.IsValid():
+		for _, key := range k.value.MapKeys() {
+			fields = append(fields, "."+key.String())
+		}
+		slices.Sort(fields)
+	}
+	return k.is.Kind().String(), fields
+}
