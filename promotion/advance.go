@@ -62,7 +62,7 @@ func advance(s *stage) sluicev1.StageStatus {
 	}
 	status.Waiting = gates
 	status.Phase, status.Message = phase(s, w, gates, status)
-	if missing := cmp.Or(s.problem(), s.missing(s.seen.Targets)); missing != "" {
+	if missing := cmp.Or(s.problem(), s.missing(s.seen.Targets), s.unreadable()); missing != "" {
 		s.transition.Missing = cmp.Or(s.transition.Missing, missing)
 		if !strings.Contains(status.Message, missing) {
 			status.Message += "; " + missing
@@ -151,7 +151,7 @@ func stageStatus(s *stage, w *desiredBundle) sluicev1.StageStatus {
 func targetStatus(s *stage, t TargetObservation) sluicev1.TargetStatus {
 	status := sluicev1.TargetStatus{
 		Name: t.Name, Bundle: s.bundleOf(t.Content), Ready: metav1.ConditionUnknown,
-		Message: cmp.Or(t.Content.Problem, t.missing(s.spec.Name), t.Why),
+		Message: cmp.Or(t.Content.Problem, t.missing(s.spec.Name), t.Unreadable, t.Why),
 	}
 	switch t.Ready {
 	case ReadinessReady:

@@ -21,8 +21,8 @@ type Decision struct {
 	Candidate *sluicev1.Bundle
 	// Waiting says what the pipeline as a whole waits for; empty is nothing.
 	Waiting string
-	// Missing says which object that the spec names does not exist, or which files do not say
-	// what a stage has, and what to do; empty if all is there.
+	// Missing says which object that the spec names does not exist or cannot be looked at, or
+	// which files do not say what a stage has, and what to do; empty if all is there.
 	Missing string
 	// Events tell people what happened, once State is kept. They are the message of the
 	// commit that keeps it, too.

@@ -135,6 +135,9 @@ type TargetObservation struct {
 	// Verification is all of them taken together, and Evidence what they say.
 	Verification Verification
 	Evidence     string
+	// Unreadable says which object cannot be looked at, such as one of a kind that is not
+	// installed, and what to do; empty if all can, or if nobody has looked yet.
+	Unreadable string
 }
 
 // works reports whether the target runs what it has, and that is verified.

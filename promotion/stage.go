@@ -92,6 +92,17 @@ func (s *stage) missing(targets []TargetObservation) string {
 	return ""
 }
 
+// unreadable says that an object of one of the targets cannot be looked at, and what to do;
+// empty if all can.
+func (s *stage) unreadable() string {
+	for _, t := range s.seen.Targets {
+		if t.Unreadable != "" {
+			return s.of(t, t.Unreadable)
+		}
+	}
+	return ""
+}
+
 // waves are the numbers of the waves of the stage's targets, in order.
 func (s *stage) waves() []int {
 	numbers := map[int]bool{}
@@ -178,6 +189,8 @@ func (s *stage) evidence(l *Landing) string {
 		case !t.Content.Is(b):
 		case t.missing("") != "":
 			return s.of(t, t.missing(s.spec.Name))
+		case t.Unreadable != "":
+			return s.of(t, t.Unreadable)
 		case t.Ready != ReadinessReady && t.Why != "":
 			return s.of(t, t.Why)
 		case t.Ready == ReadinessReady && t.Verification != VerificationPassed && t.Evidence != "":

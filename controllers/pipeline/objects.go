@@ -74,13 +74,16 @@ func (r *Reconciler) openClusters(mgr ctrl.Manager) (*cluster.Clusters, error) {
 type object struct {
 	cluster.Object
 	at *meta.KubeConfigReference // nil is this cluster
+	// field of the spec that names it, or what led to it, and kubeConfig the one of at.
+	field, kubeConfig string
 }
 
 func (o object) key() client.ObjectKey { return o.NamespacedName }
 
 // of is another object in the same cluster.
 func (o object) of(gvk schema.GroupVersionKind, key types.NamespacedName) object {
-	return object{cluster.Object{GroupVersionKind: gvk, NamespacedName: key}, o.at}
+	o.Object = cluster.Object{GroupVersionKind: gvk, NamespacedName: key}
+	return o
 }
 
 // objects reads the objects that the stages of a pipeline are judged by, in this cluster
@@ -96,19 +99,31 @@ type objects struct {
 	// ownNamespace refuses objects of other namespaces of this cluster.
 	ownNamespace bool
 	again        *requeue
+	// unreadable says which object of a target cannot be looked at, why, and what helps; empty
+	// if all can.
+	unreadable string
 }
 
-// referred is the object of a reference. It is refused if the pipeline may not look there.
-func (os *objects) referred(t target, ref sluicev1.ReadyReference) (object, error) {
+// referred is the object of the i-th reference of a target. It is refused if the pipeline may
+// not look there.
+func (os *objects) referred(t target, i int) (object, error) {
+	ref := t.ready[i]
 	gvk, err := kindOf(ref)
 	if err != nil {
 		return object{}, err
 	}
-	o := object{
-		cluster.Object{GroupVersionKind: gvk, NamespacedName: keyOf(os.pipeline, ref.Namespace, ref.Name)},
-		cmp.Or(ref.KubeConfig, t.kubeConfig),
-	}
+	name := cluster.Object{GroupVersionKind: gvk, NamespacedName: keyOf(os.pipeline, ref.Namespace, ref.Name)}
+	o := t.object(name, ref.KubeConfig, t.readyField(i))
 	return o, os.allowed(o)
+}
+
+// object is one that a field names for the target, in the cluster of its own kubeConfig or else
+// of the target's.
+func (t target) object(name cluster.Object, at *meta.KubeConfigReference, field string) object {
+	if at != nil {
+		return object{Object: name, at: at, field: field, kubeConfig: field + ".kubeConfig"}
+	}
+	return object{Object: name, at: t.kubeConfig, field: field, kubeConfig: t.kubeConfigField()}
 }
 
 // allowed refuses an object of another namespace of this cluster, where those are refused.
@@ -151,9 +166,12 @@ func (os *objects) read(ctx context.Context, o object, into client.Object) (clus
 	answer, err := os.look.Get(ctx, o.at, o.Object)
 	if errors.Is(err, kubeconfig.ErrInvalid) { // its Secret may be put right
 		os.again.in(lookSoon)
-		return cluster.Answer{Unknown: true, Why: fmt.Sprintf("%s: %s", o.Object, err)}, nil
+		answer = cluster.Answer{Unknown: true, Failed: true, Why: fmt.Sprintf("%s: %s", o.Object, err)}
+		os.noteUnreadable(answer, "create or correct it, or name another one, in "+o.kubeConfig)
+		return answer, nil
 	}
 	if err != nil || answer.Object == nil {
+		os.noteUnreadable(answer, "it is named in "+cmp.Or(o.field, "the spec"))
 		if answer.Unknown && o.at != nil { // the Secret may lead to another server by then
 			os.again.in(lookSoon)
 		}
@@ -163,6 +181,13 @@ func (os *objects) read(ctx context.Context, o object, into client.Object) (clus
 		return cluster.Answer{Why: fmt.Sprintf("%s cannot be read: %s", o.Object, err)}, nil
 	}
 	return cluster.Answer{}, nil
+}
+
+// noteUnreadable notes that an object cannot be looked at, and what a person has to know to mend that.
+func (os *objects) noteUnreadable(a cluster.Answer, remedy string) {
+	if a.Failed {
+		os.unreadable = cmp.Or(os.unreadable, a.Why+": "+remedy)
+	}
 }
 
 // answered is the answer of an API server.

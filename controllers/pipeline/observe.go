@@ -165,10 +165,13 @@ func (s stageReader) byTags(ctx context.Context, stage *sluicev1.Stage) (promoti
 // judge says whether a target runs what its content says, and whether that works and was
 // verified.
 func (s stageReader) judge(ctx context.Context, stage *sluicev1.Stage, t target, seen *promotion.TargetObservation) error {
+	s.ready.objects.unreadable = ""
 	if err := s.ready.check(ctx, t, seen); err != nil {
 		return err
 	}
-	return s.verifier.verify(ctx, stage, t, seen)
+	err := s.verifier.verify(ctx, stage, t, seen)
+	seen.Unreadable = s.ready.objects.unreadable
+	return err
 }
 
 // landingOf is the last landing of a stage; its zero value if there is none. One that was

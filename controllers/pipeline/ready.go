@@ -90,8 +90,8 @@ type readyChecker struct {
 func (r readyChecker) check(ctx context.Context, t target, seen *promotion.TargetObservation) error {
 	seen.Ready = promotion.ReadinessReady
 	silent, tells := "", false
-	for _, ref := range t.ready {
-		o, err := r.objects.referred(t, ref)
+	for i := range t.ready {
+		o, err := r.objects.referred(t, i)
 		if err != nil {
 			return err
 		}

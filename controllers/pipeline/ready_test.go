@@ -34,7 +34,13 @@ type liveObjects struct {
 
 func (l liveObjects) Get(ctx context.Context, at *meta.KubeConfigReference, o cluster.Object) (cluster.Answer, error) {
 	if at != nil && at.SecretRef.Name == "down" {
-		return cluster.Answer{Unknown: true, Why: o.String() + " is not known: connection refused"}, nil
+		return cluster.Answer{Unknown: true, Failed: true, Why: o.String() + " is not known: connection refused"}, nil
+	}
+	if o.Kind == "Widget" {
+		return cluster.Answer{Unknown: true, Failed: true, Why: o.String() + " is not known: install its CRD, or correct apiVersion"}, nil
+	}
+	if o.Kind == "Gadget" {
+		return cluster.Answer{Unknown: true, Why: o.String() + " is being looked for"}, nil
 	}
 	if at != nil && at.SecretRef.Name == "missing" {
 		return cluster.Answer{}, fmt.Errorf("%w: Secret apps/missing does not exist", kubeconfig.ErrInvalid)
@@ -254,33 +260,73 @@ func TestAnObjectThatTellsNothingProvesNothing(t *testing.T) {
 	e.reconcile()
 }
 
-func TestAClusterThatCannotBeReachedHoldsItsStage(t *testing.T) {
-	for name, tc := range map[string]struct{ kubeConfig, want string }{
-		"it does not answer": {"down", "Kustomization apps/staging is not known: connection refused"},
-		"its kubeConfig does not exist": {
-			"missing", "Kustomization apps/staging: the kubeConfig cannot be used: Secret apps/missing does not exist",
+// A Pipeline said that it was Ready while nobody could look at what its stages are judged by.
+func TestAnObjectThatCannotBeLookedAtHoldsItsStage(t *testing.T) {
+	const first = "spec.stages[staging].ready[0]"
+	in := func(secret string) func(s *sluicev1.Stage) {
+		return func(s *sluicev1.Stage) { s.Ready[0].KubeConfig = kubeConfig(secret) }
+	}
+	for name, tc := range map[string]struct {
+		change func(s *sluicev1.Stage)
+		want   string
+	}{
+		"its cluster does not answer": {in("down"), "Kustomization apps/staging is not known: connection refused: it is named in " + first},
+		"its kubeConfig does not exist": {in("missing"), "Kustomization apps/staging: the kubeConfig cannot be used: " +
+			"Secret apps/missing does not exist: create or correct it, or name another one, in " + first + ".kubeConfig"},
+		"the kubeConfig of its target does not exist": {
+			func(s *sluicev1.Stage) { s.Targets = []sluicev1.Target{{Name: "eu", KubeConfig: kubeConfig("missing")}} },
+			"eu: Kustomization apps/staging: the kubeConfig cannot be used: Secret apps/missing does not exist: " +
+				"create or correct it, or name another one, in spec.stages[staging].targets[eu].kubeConfig",
+		},
+		"its kind is not installed": {
+			func(s *sluicev1.Stage) {
+				s.Ready = append(s.Ready, sluicev1.ReadyReference{APIVersion: "example.com/v1", Kind: "Widget", Name: "w"})
+			},
+			"Widget apps/w is not known: install its CRD, or correct apiVersion: it is named in spec.stages[staging].ready[1]",
+		},
+		"that of a Canary that verifies does not exist": {
+			func(s *sluicev1.Stage) {
+				s.Verify = []sluicev1.Verification{{Canary: &sluicev1.CanaryVerification{Name: "app", KubeConfig: kubeConfig("missing")}}}
+			},
+			"Canary apps/app: the kubeConfig cannot be used: Secret apps/missing does not exist: create or correct it, or name another one, " +
+				"in spec.stages[staging].verify[0].canary.kubeConfig",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := newEnv(t)
 			e.reconcile()
-			e.pipeline.Spec.Stages[0].Ready[0].KubeConfig = kubeConfig(tc.kubeConfig)
+			stage := &e.pipeline.Spec.Stages[0]
+			right := stage.DeepCopy()
+			tc.change(stage)
 			e.release("2")
 			e.reconcile()
 			e.apply("staging")
 			e.clock.Step(time.Hour)
 			result, err := e.Reconcile(t.Context(), e.pipeline)
-			if err != nil || !strings.Contains(result.Message, tc.want) {
-				t.Errorf("%q, %v", result.Message, err)
+			if err == nil || err.Error() != tc.want || reconciler.ReasonOf(err, e.Reason) != meta.DependencyNotReadyReason {
+				t.Errorf("got %v, want %q", err, tc.want)
 			}
-			if result.After != lookSoon { // nobody tells when the Secret leads elsewhere
+			if got := e.pipeline.Status.Stages[0].Message; !strings.Contains(got, tc.want) || strings.Count(got, "install its CRD") > 1 {
+				t.Errorf("staging says %q", got)
+			}
+			if result.After != lookSoon && stage.Ready[0].KubeConfig != nil { // nobody tells when the Secret leads elsewhere
 				t.Errorf("it is looked at again after %s", result.After)
 			}
 			e.want("2", "1")
-			e.pipeline.Spec.Stages[0].Ready[0].KubeConfig = kubeConfig("up")
+			*stage = *right
 			e.reconcile()
 			e.want("2", "2")
 		})
+	}
+}
+
+// Each process begins by looking: that is no reason to say that something is wrong.
+func TestAnObjectThatIsBeingLookedForIsNoFault(t *testing.T) {
+	e := newEnv(t, func(p *sluicev1.Pipeline) {
+		p.Spec.Stages[0].Ready = append(p.Spec.Stages[0].Ready, sluicev1.ReadyReference{APIVersion: "example.com/v1", Kind: "Gadget", Name: "g"})
+	})
+	if result, err := e.Reconcile(t.Context(), e.pipeline); err != nil || !strings.Contains(result.Message, "Gadget apps/g is being looked for") {
+		t.Errorf("%q, %v", result.Message, err)
 	}
 }
 

@@ -31,7 +31,9 @@ type target struct {
 	stage, name, path string
 	wave              int
 	ownPath           bool // that of spec.stages[].targets[], and not of the stage
+	ownReady          bool
 	ready             []sluicev1.ReadyReference
+	verify            []sluicev1.Verification
 	kubeConfig        *meta.KubeConfigReference // nil is this cluster
 	tag               *sluicev1.WriteTag        // nil in Git
 }
@@ -44,19 +46,32 @@ func (t target) pathField() string {
 	return fmt.Sprintf("spec.stages[%s].write.path", t.stage)
 }
 
+// readyField is the field that has the i-th object of ready.
+func (t target) readyField(i int) string {
+	if t.ownReady {
+		return fmt.Sprintf("spec.stages[%s].targets[%s].ready[%d]", t.stage, t.name, i)
+	}
+	return fmt.Sprintf("spec.stages[%s].ready[%d]", t.stage, i)
+}
+
+// kubeConfigField is the field that says which cluster the target is in.
+func (t target) kubeConfigField() string {
+	return fmt.Sprintf("spec.stages[%s].targets[%s].kubeConfig", t.stage, t.name)
+}
+
 // targetsOf are the parts of a stage; one without a name if it has none.
 func targetsOf(stage *sluicev1.Stage) []target {
 	if len(stage.Targets) == 0 {
-		return []target{{stage: stage.Name, path: stage.Write.Path, ready: stage.Ready, tag: stage.Write.Tag}}
+		return []target{{stage: stage.Name, path: stage.Write.Path, ready: stage.Ready, verify: stage.Verify, tag: stage.Write.Tag}}
 	}
 	var targets []target
 	for i := range stage.Targets {
 		t := &stage.Targets[i]
 		one := target{
 			stage: stage.Name, name: t.Name, path: stage.PathOf(t), ownPath: t.Path != "",
-			wave: int(t.Wave), ready: t.Ready, kubeConfig: t.KubeConfig,
+			wave: int(t.Wave), ready: t.Ready, ownReady: len(t.Ready) > 0, verify: stage.Verify, kubeConfig: t.KubeConfig,
 		}
-		if len(one.ready) == 0 {
+		if !one.ownReady {
 			one.ready = stage.Ready
 		}
 		if one.tag = stage.Write.Tag; one.tag != nil && t.Tag != "" {

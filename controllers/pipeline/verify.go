@@ -3,8 +3,8 @@
 package pipeline
 
 import (
-	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -39,7 +39,7 @@ func (v verifier) verify(ctx context.Context, stage *sluicev1.Stage, t target, s
 		var evidence string
 		var err error
 		if by.Canary != nil {
-			state, evidence, err = v.byCanary(ctx, t, by.Canary, l, seen.Content)
+			state, evidence, err = v.byCanary(ctx, t, i, l, seen.Content)
 		} else {
 			state, evidence, err = v.ofLanding(ctx,
 				verifying{stage: stage, target: t.name, index: i, landed: l.At, since: l.Waves[t.wave]}, l, *seen)
@@ -85,12 +85,13 @@ func (v verifier) ofLanding(
 }
 
 func (v verifier) byCanary(
-	ctx context.Context, t target, ref *sluicev1.CanaryVerification, l promotion.Landing, want promotion.Content,
+	ctx context.Context, t target, index int, l promotion.Landing, want promotion.Content,
 ) (promotion.Verification, string, error) {
-	o := object{cluster.Object{
+	ref, field := t.verify[index].Canary, fmt.Sprintf("spec.stages[%s].verify[%d].canary", t.stage, index)
+	o := t.object(cluster.Object{
 		GroupVersionKind: flaggerv1.GroupVersion.WithKind(flaggerv1.CanaryKind),
 		NamespacedName:   keyOf(v.objects.pipeline, ref.Namespace, ref.Name),
-	}, cmp.Or(ref.KubeConfig, t.kubeConfig)}
+	}, ref.KubeConfig, field)
 	if err := v.objects.allowed(o); err != nil {
 		return promotion.VerificationPending, "", err
 	}

@@ -122,7 +122,7 @@ func TestFieldsThatThereAreNotAreRefusedBeforeATemplateRuns(t *testing.T) {
 		"a key of a map":                 {`{{ .Values.clustr }}`, "there is no field .clustr here: there are .cluster"},
 
 		"what functions return may have any":    {`{{ with first .Parts }}{{ .Anything }}{{ end }}`, ""},
-		"a variable with other values later on": {`{{ $a := .Values }}{{ range .Parts }}{{ if eq $a.Name "" }}{{ end }}{{ $a = . }}{{ end }}`, ""},
+		"a variable with other values later on": {`{{ $a := .Values }}{{ range .Parts }}{{ $a.Name }}{{ $a = . }}{{ end }}`, ""},
 		"a template that nobody calls":          {`{{ define "a" }}{{ .Anything }}{{ end }}`, ""},
 		"a template that calls itself":          {`{{ define "a" }}{{ .Count }}{{ template "a" . }}{{ end }}{{ template "a" . }}`, ""},
 		"all of what there is": {

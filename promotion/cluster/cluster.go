@@ -61,6 +61,9 @@ type Answer struct {
 	// Unknown means that nobody can tell whether there is one: its cluster or its kind
 	// cannot be read.
 	Unknown bool
+	// Failed means that looking for it failed, such as that its kind is not installed: then it
+	// is unknown not only until the first answer.
+	Failed bool
 	// Missing means that there is none.
 	Missing bool
 }
@@ -166,7 +169,7 @@ func (c *Clusters) get(ctx context.Context, pipeline types.NamespacedName, conn 
 	if w == nil {
 		if len(c.watches) >= maxWatches || c.watchesOf(pipeline.Namespace) >= maxWatchesPerNamespace {
 			return Answer{
-				Unknown: true,
+				Unknown: true, Failed: true,
 				Why:     fmt.Sprintf("%s is not looked at: too many kinds of objects are watched for namespace %s", object, pipeline.Namespace),
 			}
 		}

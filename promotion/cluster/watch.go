@@ -51,7 +51,7 @@ func (w *watch) look(object Object) Answer {
 	synced := w.informer != nil && w.informer.HasSynced()
 	switch {
 	case w.problem != "": // what it was before says nothing of now
-		return Answer{Unknown: true, Why: fmt.Sprintf("%s%s is not known: %s", object, w.connection.where(), w.problem)}
+		return Answer{Unknown: true, Failed: true, Why: fmt.Sprintf("%s%s is not known: %s", object, w.connection.where(), w.problem)}
 	case !synced:
 		return Answer{Unknown: true, Why: fmt.Sprintf("%s%s is being looked for", object, w.connection.where())}
 	}
