@@ -9,7 +9,9 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode"
 
+	"golang.org/x/net/idna"
 	"k8s.io/utils/clock"
 
 	"github.com/sluice-cd/sluice/internal/lru"
@@ -109,5 +111,15 @@ func (g *Guard) CheckProxied(ctx context.Context, u *url.URL) error {
 	return nil
 }
 
-// canonical is the host of a URL as it is compared.
-func canonical(u *url.URL) string { return strings.TrimSuffix(strings.ToLower(u.Hostname()), ".") }
+// canonical is the host of a URL as it is compared: as net/http sends it to a proxy, which
+// makes ASCII of the letters, digits and dots of other scripts. What has no such form is
+// dialed by nobody.
+func canonical(u *url.URL) string {
+	host := u.Hostname()
+	if ascii, err := idna.Lookup.ToASCII(host); err == nil && strings.ContainsFunc(host, isForeign) {
+		host = ascii
+	}
+	return strings.TrimSuffix(strings.ToLower(host), ".")
+}
+
+func isForeign(r rune) bool { return r > unicode.MaxASCII }

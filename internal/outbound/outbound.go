@@ -61,19 +61,22 @@ var metadataNames = map[string]netip.Addr{
 	"metadata.goog":              linkLocalMetadata,
 	"instance-data.ec2.internal": linkLocalMetadata,
 	"metadata.tencentyun.com":    linkLocalMetadata,
+	"metadata.azure.internal":    linkLocalMetadata,
+	"api.metadata.cloud.ibm.com": linkLocalMetadata,
 }
 
 // linkLocalMetadata is where most clouds have their metadata service.
 var linkLocalMetadata = netip.AddrFrom4([4]byte{169, 254, 169, 254})
 
 // embedded are prefixes that carry an IPv4 address, and at which byte it begins:
-// NAT64 (RFC 6052, and RFC 8215 for a local one), 6to4 (RFC 3056) and the deprecated
-// IPv4-compatible addresses (RFC 4291, 2.5.5.1).
+// NAT64 (RFC 6052, and RFC 8215 for a local one), 6to4 (RFC 3056), IPv4-translated (RFC
+// 2765, 2.1) and the deprecated IPv4-compatible addresses (RFC 4291, 2.5.5.1).
 var embedded = map[netip.Prefix]int{
-	netip.MustParsePrefix("64:ff9b::/96"):   12,
-	netip.MustParsePrefix("64:ff9b:1::/48"): 12,
-	netip.MustParsePrefix("::/96"):          12,
-	netip.MustParsePrefix("2002::/16"):      2,
+	netip.MustParsePrefix("64:ff9b::/96"):    12,
+	netip.MustParsePrefix("64:ff9b:1::/48"):  12,
+	netip.MustParsePrefix("::ffff:0:0:0/96"): 12,
+	netip.MustParsePrefix("::/96"):           12,
+	netip.MustParsePrefix("2002::/16"):       2,
 }
 
 // Guard decides where connections may go. A nil Guard forbids nothing: it is for
