@@ -19,7 +19,10 @@ package watch
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/go-logr/logr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -73,9 +76,11 @@ type informer struct {
 	cache.SharedIndexInformer
 	users  map[*Subscription]bool
 	cancel context.CancelFunc
-	// blind is closed when the informer turns out not to be allowed.
+	// blind is closed when the informer turns out not to be allowed, or to have too much.
 	blind     chan struct{}
 	blindOnce sync.Once
+	// bounds are those of a cluster that is somebody's own, else nil.
+	bounds *boundedListWatch
 }
 
 // New returns the informers of the cluster of config, none of which runs yet.
@@ -93,18 +98,6 @@ func New(config *rest.Config, mapper meta.RESTMapper, log logr.Logger, profile *
 		byTarget: map[Target]*informer{}, owners: map[decide.Owner]*Subscription{},
 		waiting: map[inventory.ID]map[*Subscription]bool{},
 	}, nil
-}
-
-// Limits bound what is kept of a cluster whose owner decides what it answers.
-type Limits struct {
-	// Targets is how many informers there are at most. What is beyond is Unknown.
-	Targets int
-	// Objects is how many objects one informer has at most. A list beyond fails, so that
-	// the objects are Unknown.
-	Objects int
-	// Bytes is about how many bytes all pages of one list have at most; zero is no limit.
-	// A list beyond fails likewise.
-	Bytes int64
 }
 
 // Limit sets limits, before there is an informer.
@@ -172,26 +165,60 @@ func isBehind(last, since string) bool {
 	return since != "" && (last == "" || decide.Older(last, since))
 }
 
+// discoveryPatience is how long a run waits to be told which resources have its kinds. Those
+// that are left are Unknown until the next run.
+const discoveryPatience = time.Minute
+
+// findKinds asks the API server which resources have the kinds of targets; nil is for those
+// that it does not know, or not in time. The lock is not held: an API server may be slow.
+func (s *Informers) findKinds(ctx context.Context, targets []Target, into map[Target]*meta.RESTMapping) {
+	ctx, cancel := context.WithTimeout(ctx, discoveryPatience)
+	defer cancel()
+	for _, target := range targets {
+		into[target] = nil
+		if ctx.Err() != nil {
+			continue
+		}
+		mapping, err := s.mapper.RESTMapping(target.GroupKind(), target.Version)
+		if err != nil {
+			s.log.V(1).Info("kind cannot be watched yet", "kind", target.GroupVersionKind.String(), "reason", err.Error())
+			continue
+		}
+		into[target] = mapping
+	}
+}
+
+// unresolved are the targets that no informer is for, and of which it is not known which
+// resources have their kinds. The lock is held.
+func (s *Informers) unresolved(targets []Target, known map[Target]*meta.RESTMapping) []Target {
+	var left []Target
+	for _, target := range targets {
+		if _, ok := known[target]; !ok && s.byTarget[target] == nil {
+			left = append(left, target)
+		}
+	}
+	return left
+}
+
 // ensure returns the target's informer, started if need be; nil when the
-// cluster does not know the kind.
-func (s *Informers) ensure(ctx context.Context, target Target, rules *Rules) *informer {
+// cluster does not know the kind. The lock is held.
+func (s *Informers) ensure(ctx context.Context, target Target, mapping *meta.RESTMapping, rules *Rules) *informer {
 	if inf := s.byTarget[target]; inf != nil {
 		return inf
 	}
-	if s.limits.Targets > 0 && len(s.byTarget) >= s.limits.Targets {
-		return nil
-	}
-	mapping, err := s.mapper.RESTMapping(target.GroupKind(), target.Version)
-	if err != nil {
-		s.log.V(1).Info("kind cannot be watched yet", "kind", target.GroupVersionKind.String(), "reason", err.Error())
+	if mapping == nil || s.limits.Targets > 0 && len(s.byTarget) >= s.limits.Targets || !s.limits.Share.enter() {
 		return nil
 	}
 	lw, example := s.listWatch(target, mapping)
-	inf := &informer{
-		SharedIndexInformer: cache.NewSharedIndexInformer(s.limits.of(lw), example, 0, cache.Indexers{}),
-		users:               map[*Subscription]bool{}, blind: make(chan struct{}),
+	inf := &informer{users: map[*Subscription]bool{}, blind: make(chan struct{})}
+	var bounded cache.ListerWatcher = lw
+	if s.limits.Objects > 0 {
+		inf.bounds = s.limits.of(lw, func(err error) { s.exceeded(target, inf, err) })
+		bounded = inf.bounds
 	}
+	inf.SharedIndexInformer = cache.NewSharedIndexInformer(bounded, example, 0, cache.Indexers{})
 	if err := s.configure(inf, target, rules); err != nil {
+		s.limits.Share.leave()
 		s.log.Error(err, "watching applied objects", "kind", target.GroupVersionKind.String())
 		return nil
 	}
@@ -201,6 +228,32 @@ func (s *Informers) ensure(ctx context.Context, target Target, rules *Rules) *in
 	s.byTarget[target] = inf
 	go inf.RunWithContext(running)
 	return inf
+}
+
+// exceeded ends an informer of whose objects there are too many: they are Unknown to its
+// users, who are woken, and read one by one. Another one is started for the next who uses the
+// target when nobody does any more.
+func (s *Informers) exceeded(target Target, inf *informer, err error) {
+	inf.blindOnce.Do(func() {
+		s.log.Error(err, "too much to watch; reading objects one by one instead", "kind", target.GroupVersionKind.String())
+		close(inf.blind)
+	})
+	s.mu.Lock()
+	var users []*Subscription
+	if s.byTarget[target] == inf {
+		inf.cancel()
+		inf.bounds.end()
+		// One that never runs, and holds nothing.
+		s.byTarget[target] = &informer{
+			SharedIndexInformer: cache.NewSharedIndexInformer(&cache.ListWatch{}, &unstructured.Unstructured{}, 0, cache.Indexers{}),
+			users:               inf.users, cancel: func() {}, blind: inf.blind,
+		}
+		users = slices.Collect(maps.Keys(inf.users))
+	}
+	s.mu.Unlock()
+	for _, u := range users {
+		u.handler.HealthChanged()
+	}
 }
 
 func (s *Informers) configure(inf *informer, target Target, rules *Rules) error {
@@ -245,8 +298,14 @@ func (s *Informers) rulesFor(obj any) *Rules {
 	return nil
 }
 
+// stop ends an informer. The lock is held.
 func (s *Informers) stop(target Target) {
-	s.byTarget[target].cancel()
+	inf := s.byTarget[target]
+	inf.cancel()
+	if inf.bounds != nil {
+		inf.bounds.end()
+	}
+	s.limits.Share.leave()
 	delete(s.byTarget, target)
 }
 

@@ -4,40 +4,70 @@ package watch
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	apiwatch "k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 )
 
-// pagedList lists page by page, and never by a watch: the length of a page is bounded by
-// the connection, that of a list by what is counted here.
-type pagedList struct {
-	*cache.ListWatch
-	limits Limits
-	// counted and read are of the list under way; a reflector has one at a time.
-	counted int
-	read    int64
+// Limits bound what is kept of a cluster whose owner decides what it answers. An informer
+// beyond them ends, so that its objects are Unknown.
+type Limits struct {
+	// Targets is how many informers there are at most. What is beyond is Unknown.
+	Targets int
+	// Objects is how many objects one informer has at most.
+	Objects int
+	// Bytes is about how many bytes the objects of one informer have in JSON at most; zero
+	// is no limit.
+	Bytes int64
+	// Share is what several clusters have together.
+	Share *Share
 }
 
+// boundedListWatch lists page by page, and never by a watch: the length of a page is bounded
+// by the connection, that of a list by what is counted here. What a watch adds counts as if
+// it had been listed.
+type boundedListWatch struct {
+	*cache.ListWatch
+	limits Limits
+	// exceeded is told, once, what there is too much of: it ends the informer.
+	exceeded func(error)
+	// counted and read are of the list under way, which may name an object twice; a reflector
+	// has one at a time.
+	counted int
+	read    int64
+
+	mu sync.Mutex
+	// objects are those that were listed last, or came by a watch since, by their keys, and
+	// total is their sum.
+	objects map[string]weight
+	total   weight
+	ended   bool
+}
+
+// weight is about how many bytes an object had in JSON, and how many are kept of it.
+type weight struct{ read, kept int64 }
+
 // of bounds what an informer is answered.
-func (l Limits) of(lw *cache.ListWatch) cache.ListerWatcher {
-	if l.Objects == 0 {
-		return lw
-	}
-	return &pagedList{ListWatch: lw, limits: l}
+func (l Limits) of(lw *cache.ListWatch, exceeded func(error)) *boundedListWatch {
+	return &boundedListWatch{ListWatch: lw, limits: l, exceeded: exceeded, objects: map[string]weight{}}
 }
 
 // IsWatchListSemanticsUnSupported has the reflector list: see its package's watchlist.
-func (*pagedList) IsWatchListSemanticsUnSupported() bool { return true }
+func (*boundedListWatch) IsWatchListSemanticsUnSupported() bool { return true }
 
 // ListWithContext implements cache.ListerWatcherWithContext.
-func (p *pagedList) ListWithContext(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+func (p *boundedListWatch) ListWithContext(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 	if options.Continue == "" {
 		p.counted, p.read = 0, 0
+		p.clear()
 	}
 	if options.ResourceVersion == "0" {
 		options.ResourceVersion = "" // from its cache, an API server gives all at once
@@ -46,30 +76,189 @@ func (p *pagedList) ListWithContext(ctx context.Context, options metav1.ListOpti
 	if err != nil {
 		return nil, err
 	}
-	if p.counted += meta.LenList(list); p.counted > p.limits.Objects {
-		return nil, fmt.Errorf("the API server lists more than %d objects", p.limits.Objects)
-	}
-	if p.limits.Bytes == 0 {
-		return list, nil
-	}
-	if p.read += sizeOf(list); p.read > p.limits.Bytes {
-		return nil, fmt.Errorf("the API server lists objects of more than %d bytes", p.limits.Bytes)
+	if err := meta.EachListItem(list, p.list); err != nil {
+		p.exceeded(err)
+		return nil, err
 	}
 	return list, nil
 }
 
-// sizeOf is about how many bytes a page of a list had in JSON. The reflector holds all pages
-// before the first object is trimmed.
-func sizeOf(list runtime.Object) int64 {
-	switch l := list.(type) {
-	case *unstructured.UnstructuredList:
-		size := sizeOfValue(l.Object)
-		for i := range l.Items {
-			size += sizeOfValue(l.Items[i].Object)
+// WatchWithContext implements cache.ListerWatcherWithContext.
+func (p *boundedListWatch) WatchWithContext(ctx context.Context, options metav1.ListOptions) (apiwatch.Interface, error) {
+	stream, err := p.ListWatch.WatchWithContext(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	return apiwatch.Filter(stream, func(e apiwatch.Event) (apiwatch.Event, bool) {
+		var err error
+		switch e.Type {
+		case apiwatch.Added, apiwatch.Modified:
+			err = p.add(e.Object)
+		case apiwatch.Deleted:
+			p.remove(e.Object)
+		case apiwatch.Bookmark, apiwatch.Error:
 		}
-		return size
-	case *metav1.PartialObjectMetadataList:
-		return int64(l.Size()) // in protobuf, which is shorter by the names of fields
+		if err == nil {
+			return e, true
+		}
+		p.exceeded(err)
+		return apiwatch.Event{Type: apiwatch.Error, Object: &apierrors.NewInternalError(err).ErrStatus}, true
+	}), nil
+}
+
+// list counts an object of a list.
+func (p *boundedListWatch) list(obj runtime.Object) error {
+	p.counted++
+	p.read += sizeOf(obj)
+	if err := p.limits.check(p.counted, p.read); err != nil {
+		return err
+	}
+	return p.add(obj)
+}
+
+// check is an error when there are too many objects, or bytes of them.
+func (l Limits) check(objects int, bytes int64) error {
+	switch {
+	case objects > l.Objects:
+		return fmt.Errorf("the API server has more than %d objects", l.Objects)
+	case l.Bytes > 0 && bytes > l.Bytes:
+		return fmt.Errorf("the API server has objects of more than %d bytes", l.Bytes)
+	}
+	return nil
+}
+
+// add counts an object that is kept from now on, or anew.
+func (p *boundedListWatch) add(obj runtime.Object) error {
+	described, err := meta.Accessor(obj)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	key, now := keyOf(described.GetNamespace(), described.GetName()), weight{sizeOf(obj), keptOf(described)}
+	was, known := p.objects[key]
+	more, objects := now.kept-was.kept, len(p.objects)
+	if !known {
+		objects++
+	}
+	if p.ended {
+		return errors.New("the watch has ended")
+	}
+	if err := p.limits.check(objects, p.total.read+now.read-was.read); err != nil {
+		return err
+	}
+	if !p.limits.Share.grow(more) {
+		return fmt.Errorf("the API servers of a namespace have objects of which more than %d bytes would be kept", p.limits.Share.Bytes)
+	}
+	p.objects[key] = now
+	p.total.read += now.read - was.read
+	p.total.kept += more
+	return nil
+}
+
+// remove counts an object no more.
+func (p *boundedListWatch) remove(obj runtime.Object) {
+	described, err := meta.Accessor(obj)
+	if err != nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	key := keyOf(described.GetNamespace(), described.GetName())
+	was := p.objects[key]
+	delete(p.objects, key)
+	p.total.read -= was.read
+	p.total.kept -= was.kept
+	p.limits.Share.grow(-was.kept)
+}
+
+// clear counts nothing that came before.
+func (p *boundedListWatch) clear() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.limits.Share.grow(-p.total.kept)
+	p.objects, p.total = map[string]weight{}, weight{}
+}
+
+// end gives back what was taken of the share, and takes no more.
+func (p *boundedListWatch) end() {
+	p.clear()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ended = true
+}
+
+// Share is what the informers of several clusters have together. A nil Share is no limit.
+type Share struct {
+	// Targets is how many informers there are at most.
+	Targets int
+	// Bytes is about how many bytes they keep of their objects at most.
+	Bytes int64
+
+	mu      sync.Mutex
+	targets int
+	bytes   int64
+}
+
+// enter takes room for an informer, and reports whether there was any.
+func (s *Share) enter() bool {
+	if s == nil {
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.targets >= s.Targets {
+		return false
+	}
+	s.targets++
+	return true
+}
+
+func (s *Share) leave() {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.targets--
+}
+
+// grow takes room for more bytes, or gives some back, and reports whether there was any.
+func (s *Share) grow(by int64) bool {
+	if s == nil {
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if by > 0 && s.bytes+by > s.Bytes {
+		return false
+	}
+	s.bytes += by
+	return true
+}
+
+// keptOf is about how many bytes are kept of an object.
+func keptOf(obj metav1.Object) int64 {
+	const other = 512 // names, hashes, the status of its health
+	size := int64(other + len(obj.GetName()) + len(obj.GetNamespace()))
+	for _, values := range []map[string]string{obj.GetLabels(), obj.GetAnnotations()} {
+		for key, value := range values {
+			if key != lastApplied {
+				size += int64(len(key) + len(value))
+			}
+		}
+	}
+	return size
+}
+
+// sizeOf is about how many bytes an object had in JSON. The reflector holds all pages of a
+// list before the first object is trimmed.
+func sizeOf(obj runtime.Object) int64 {
+	switch o := obj.(type) {
+	case *unstructured.Unstructured:
+		return sizeOfValue(o.Object)
+	case *metav1.PartialObjectMetadata:
+		return int64(o.Size()) // in protobuf, which is shorter by the names of fields
 	}
 	return 0
 }
@@ -94,6 +283,11 @@ func sizeOfValue(value any) int64 {
 }
 
 // List implements cache.ListerWatcher.
-func (p *pagedList) List(options metav1.ListOptions) (runtime.Object, error) {
+func (p *boundedListWatch) List(options metav1.ListOptions) (runtime.Object, error) {
 	return p.ListWithContext(context.Background(), options) //nolint:forbidigo // the interface has no context
+}
+
+// Watch implements cache.ListerWatcher.
+func (p *boundedListWatch) Watch(options metav1.ListOptions) (apiwatch.Interface, error) {
+	return p.WatchWithContext(context.Background(), options) //nolint:forbidigo // the interface has no context
 }

@@ -4,13 +4,20 @@ package watch
 
 import (
 	"context"
+	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/sluice-cd/sluice/apply/decide"
+	"github.com/sluice-cd/sluice/test/fake/apiserver"
 )
 
 // TestAListThatNeverEndsIsGivenUp: whoever owns another cluster decides what it answers.
@@ -25,10 +32,7 @@ func TestAListThatNeverEndsIsGivenUp(t *testing.T) {
 		list.SetContinue("more")
 		return list, nil
 	}}
-	lw, ok := Limits{Objects: 25}.of(endless).(cache.ListerWatcherWithContext)
-	if !ok {
-		t.Fatal("no context")
-	}
+	lw := Limits{Objects: 25}.of(endless, func(error) {})
 	for range 2 { // each list is counted anew
 		pages = 0
 		options := metav1.ListOptions{ResourceVersion: "0"}
@@ -53,10 +57,7 @@ func TestAListOfTooManyBytesIsGivenUp(t *testing.T) {
 		"metadata": &metav1.PartialObjectMetadataList{Items: []metav1.PartialObjectMetadata{described}},
 	} {
 		endless := &cache.ListWatch{ListWithContextFunc: func(context.Context, metav1.ListOptions) (runtime.Object, error) { return page, nil }}
-		lw, ok := Limits{Objects: 1000, Bytes: 5000}.of(endless).(cache.ListerWatcherWithContext)
-		if !ok {
-			t.Fatal("no context")
-		}
+		lw := Limits{Objects: 1000, Bytes: 5000}.of(endless, func(error) {})
 		for range 2 { // each list is counted anew
 			pages := 0
 			var options metav1.ListOptions
@@ -72,9 +73,106 @@ func TestAListOfTooManyBytesIsGivenUp(t *testing.T) {
 	}
 }
 
+// The first list of an informer was bounded, and then its watch could add objects without
+// end: new ones, those that are said to have changed, and ever larger ones.
+func TestAWatchThatNeverEndsEndsTheInformer(t *testing.T) {
+	for name, tc := range map[string]struct {
+		limits Limits
+		next   func(server *apiserver.Server, i int)
+	}{
+		"ever more objects": {Limits{Objects: 10}, func(server *apiserver.Server, i int) {
+			server.Put(fmt.Sprintf("/api/v1/namespaces/ns/services/s%d", i), named(services, fmt.Sprintf("s%d", i)))
+		}},
+		"an object that grows": {Limits{Objects: 100, Bytes: 10_000}, func(server *apiserver.Server, i int) {
+			grown := named(services, "one")
+			grown.Object["data"] = strings.Repeat("x", 1000*i)
+			server.Put("/api/v1/namespaces/ns/services/one", grown)
+		}},
+		"an object of which ever more is kept": {
+			Limits{Objects: 100, Share: &Share{Targets: 1, Bytes: 10_000}}, func(server *apiserver.Server, i int) {
+				grown := named(services, "one")
+				grown.SetAnnotations(map[string]string{"a": strings.Repeat("x", 1000*i)})
+				server.Put("/api/v1/namespaces/ns/services/one", grown)
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server, s := newInformers(t)
+			s.Limit(tc.limits)
+			h := newSignals()
+			u := s.Subscribe(owner, h)
+			target := Target{GroupVersionKind: services}
+			u.Use(t.Context(), []Target{target})
+			u.WaitSynced(t.Context())
+			for i := range 8 {
+				tc.next(server, i)
+				wait(t, h.changed, "within the limit")
+			}
+			for i := range 8 {
+				tc.next(server, 8+i)
+			}
+			wait(t, h.health, "the informer has ended")
+			u.WaitSynced(t.Context())
+			if _, freshness := s.Look(services, idOf(services, "s1"), ""); freshness != decide.Unknown {
+				t.Errorf("freshness %d", freshness)
+			}
+			u.Close(t.Context())
+			if share := tc.limits.Share; share != nil && (share.targets != 0 || share.bytes != 0) {
+				t.Errorf("left over: %d targets, %d bytes", share.targets, share.bytes)
+			}
+			if u.Use(t.Context(), []Target{target}); s.byTarget[target] == nil || s.byTarget[target].bounds == nil {
+				t.Error("no other informer for the next user")
+			}
+		})
+	}
+}
+
 func TestAClusterOfSomebodyElseHasALimitOfInformers(t *testing.T) {
-	s := &Informers{limits: Limits{Targets: 1}, byTarget: map[Target]*informer{{Name: "other"}: {}}}
-	if s.ensure(t.Context(), Target{Name: "one"}, nil) != nil {
-		t.Error("one more")
+	for name, limits := range map[string]Limits{
+		"of its own": {Targets: 1}, "of all clusters of a namespace": {Share: &Share{Targets: 1}},
+	} {
+		_, s := newInformers(t)
+		s.Limit(limits)
+		a, b := s.Subscribe(owner, newSignals()), s.Subscribe(profile.Owner("ns", "other"), newSignals())
+		one, two := Target{GroupVersionKind: services}, Target{GroupVersionKind: configMaps}
+		if a.Use(t.Context(), []Target{one, two}); s.byTarget[one] == nil || s.byTarget[two] != nil {
+			t.Errorf("%s: %v", name, s.byTarget)
+		}
+		a.Close(t.Context())
+		if b.Use(t.Context(), []Target{two}); s.byTarget[two] == nil {
+			t.Errorf("%s: no room after the first one ended", name)
+		}
+	}
+}
+
+// slowKinds does not say which resource has a kind.
+type slowKinds struct {
+	meta.RESTMapper
+	asked, answer chan struct{}
+}
+
+func (s slowKinds) RESTMapping(kind schema.GroupKind, versions ...string) (*meta.RESTMapping, error) {
+	close(s.asked)
+	<-s.answer
+	return s.RESTMapper.RESTMapping(kind, versions...)
+}
+
+// A kind that the API server took its time to find held up all who looked at other kinds.
+func TestASlowAnswerAboutKindsHoldsNobodyElse(t *testing.T) {
+	_, s := newInformers(t)
+	u := s.Subscribe(owner, newSignals())
+	slow := slowKinds{s.mapper, make(chan struct{}), make(chan struct{})}
+	s.mapper = slow
+	var using sync.WaitGroup
+	using.Go(func() { u.Use(t.Context(), []Target{{GroupVersionKind: services}}) })
+	<-slow.asked
+	s.Subscribe(profile.Owner("ns", "other"), newSignals()).Close(t.Context()) // or the test hangs
+	if _, freshness := s.Look(services, idOf(services, "a"), ""); freshness != decide.Unknown {
+		t.Errorf("freshness %d", freshness)
+	}
+	close(slow.answer)
+	using.Wait()
+	if s.byTarget[Target{GroupVersionKind: services}] == nil {
+		t.Error("not watched after all")
 	}
 }

@@ -16,6 +16,9 @@ import (
 	"github.com/sluice-cd/sluice/apply/decide"
 )
 
+// lastApplied is the annotation with a kubectl user's copy of the whole object.
+const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
+
 // Observer reads live objects for the owners of one kind. Make it with [NewObserver].
 type Observer struct {
 	profile *decide.Profile
@@ -66,8 +69,8 @@ func (r Observer) observeMeta(gvk schema.GroupVersionKind, obj metav1.Object, co
 		o.Status = status.UnknownStatus
 	}
 	o.FieldHash, o.FormerHash, o.Writer = r.readManagers(obj, content, r.rules.Ignored(gvk, obj))
-	// A kubectl user's copy of the whole object is not worth its memory.
-	delete(o.Annotations, "kubectl.kubernetes.io/last-applied-configuration")
+	// It is not worth its memory.
+	delete(o.Annotations, lastApplied)
 	if o.DeletionTimestamp != nil {
 		o.Status = status.TerminatingStatus
 	}

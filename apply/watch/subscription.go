@@ -6,6 +6,7 @@ import (
 	"context"
 	"maps"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/cache"
 
@@ -89,14 +90,20 @@ func (u *Subscription) Look(
 // its objects are Unknown.
 func (u *Subscription) Use(ctx context.Context, targets []Target) {
 	s := u.informers
+	known := map[Target]*meta.RESTMapping{}
 	s.mu.Lock()
+	for left := s.unresolved(targets, known); len(left) > 0; left = s.unresolved(targets, known) {
+		s.mu.Unlock()
+		s.findKinds(ctx, left, known)
+		s.mu.Lock()
+	}
 	defer s.mu.Unlock()
 	if s.closed {
 		return
 	}
 	wanted := make(map[Target]bool, len(targets))
 	for _, target := range targets {
-		if inf := s.ensure(ctx, target, u.rules); inf != nil {
+		if inf := s.ensure(ctx, target, known[target], u.rules); inf != nil {
 			inf.users[u] = true
 			wanted[target] = true
 		}

@@ -27,8 +27,17 @@ const (
 	maxClustersPerNamespace = 500
 )
 
-// remoteLimits bound what is kept of another cluster.
-var remoteLimits = watch.Limits{Targets: 500, Objects: 20_000, Bytes: 64 << 20}
+// remoteLimits bound what is kept of another cluster, and of all those that the
+// Kustomizations of a namespace lead to.
+func remoteLimits(together *watch.Share) watch.Limits {
+	return watch.Limits{Targets: 500, Objects: 20_000, Bytes: 64 << 20, Share: together}
+}
+
+// Bounds of a namespace: informers, and about how many bytes they keep.
+const (
+	maxInformersPerNamespace = 2000
+	maxKeptPerNamespace      = 256 << 20
+)
 
 // clusters are those that Kustomizations apply to: this one, and those of kubeConfigs. Those
 // of a namespace that say the same share clients and watches.
@@ -41,6 +50,7 @@ type clusters struct {
 
 	mu     sync.Mutex
 	remote map[string]*remoteCluster // by the ID of the connection
+	shares map[string]*watch.Share   // by namespace
 }
 
 // remoteCluster is one that a kubeConfig leads to.
@@ -73,7 +83,7 @@ func (c *clusters) acquire(ctx context.Context, k *kustomizev1.Kustomization) (t
 	if known, err := c.use(config.ID, k.Namespace); known != nil || err != nil {
 		return known, config.Version, err
 	}
-	made, err := c.connect(ctx, config) // others do not wait for its keys and certificates to be read
+	made, err := c.connect(ctx, config, c.shareOf(k.Namespace)) // others do not wait for its keys and certificates to be read
 	if err != nil {
 		return nil, "", err
 	}
@@ -133,7 +143,30 @@ func (c *clusters) full(namespace string) error {
 	return nil
 }
 
-func (c *clusters) connect(ctx context.Context, config *kubeconfig.Config) (*remoteCluster, error) {
+// shareOf is what the clusters of a namespace have together.
+func (c *clusters) shareOf(namespace string) *watch.Share {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.shares == nil {
+		c.shares = map[string]*watch.Share{}
+	}
+	if c.shares[namespace] == nil {
+		c.shares[namespace] = &watch.Share{Targets: maxInformersPerNamespace, Bytes: maxKeptPerNamespace}
+	}
+	return c.shares[namespace]
+}
+
+// forgetShare forgets that of a namespace which has no cluster. The lock is held.
+func (c *clusters) forgetShare(namespace string) {
+	for _, known := range c.remote {
+		if known.namespace == namespace {
+			return
+		}
+	}
+	delete(c.shares, namespace)
+}
+
+func (c *clusters) connect(ctx context.Context, config *kubeconfig.Config, together *watch.Share) (*remoteCluster, error) {
 	to, err := config.Connect(c.clock)
 	if err != nil {
 		return nil, err
@@ -142,7 +175,7 @@ func (c *clusters) connect(ctx context.Context, config *kubeconfig.Config) (*rem
 	if err != nil {
 		return nil, err
 	}
-	informers.Limit(remoteLimits)
+	informers.Limit(remoteLimits(together))
 	running, stop := context.WithCancel(context.WithoutCancel(ctx)) // it outlives the reconcile that needed it first
 	go func() { _ = informers.Start(running) }()
 	clients := apply.NewClients(to.REST, to.Mapper, c.profile.FieldManager)
@@ -158,6 +191,7 @@ func (c *clusters) release(of *remoteCluster) {
 	defer c.mu.Unlock()
 	if of.users--; of.users == 0 {
 		delete(c.remote, of.ID)
+		c.forgetShare(of.namespace)
 		of.stop()
 		of.Close()
 	}

@@ -22,11 +22,13 @@ import (
 	"github.com/fluxcd/pkg/auth"
 	"github.com/fluxcd/pkg/auth/utils"
 	"github.com/fluxcd/pkg/cache"
+	"golang.org/x/sync/singleflight"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 
+	"github.com/sluice-cd/sluice/internal/background"
 	"github.com/sluice-cd/sluice/internal/keysize"
 )
 
@@ -198,9 +200,15 @@ type token struct {
 	clock clock.PassiveClock
 	moved atomic.Bool
 
+	// asking is one question to the cloud for all who need the token.
+	asking singleflight.Group
+
 	mu     sync.Mutex
 	last   *auth.RESTConfig
 	pinned *auth.RESTConfig
+	// failure is that of the last question, which counts for a moment.
+	failure  error
+	failedAt time.Time
 }
 
 // errMoved says that requests would go to where the cluster was.
@@ -213,22 +221,57 @@ func (t *token) pin(to *auth.RESTConfig) {
 	t.pinned = to
 }
 
-// get returns the token, a new one if need be.
+// get returns the token, a new one if need be. It waits for no longer than ctx.
 func (t *token) get(ctx context.Context) (*auth.RESTConfig, error) {
+	if known, err := t.known(); known != nil || err != nil {
+		return known, err
+	}
+	answer := t.asking.DoChan("", func() (any, error) {
+		if known, err := t.known(); known != nil || err != nil { // of the question before
+			return known, err
+		}
+		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), discoveryTimeout) // others wait for the answer, too
+		defer cancel()
+		var found *auth.RESTConfig
+		err := background.Try(within, func() (err error) {
+			found, err = t.fetch(within)
+			return err
+		})
+		return t.keep(found, err)
+	})
+	select {
+	case a := <-answer:
+		found, _ := a.Val.(*auth.RESTConfig)
+		return found, a.Err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// known is the token that is still good, or why there was none a moment ago.
+func (t *token) known() (*auth.RESTConfig, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.last != nil && t.clock.Now().Add(early).Before(t.last.ExpiresAt) {
+	now := t.clock.Now()
+	if t.last != nil && now.Add(early).Before(t.last.ExpiresAt) {
 		return t.last, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, discoveryTimeout)
-	defer cancel()
-	found, err := t.fetch(ctx)
-	if err != nil {
-		return nil, err
+	if t.failure != nil && now.Sub(t.failedAt) < fresh {
+		return nil, t.failure
 	}
-	if t.pinned != nil && (found.Host != t.pinned.Host || string(found.CAData) != string(t.pinned.CAData)) {
+	return nil, nil
+}
+
+// keep remembers the answer of the cloud.
+func (t *token) keep(found *auth.RESTConfig, err error) (*auth.RESTConfig, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err == nil && t.pinned != nil && (found.Host != t.pinned.Host || string(found.CAData) != string(t.pinned.CAData)) {
 		t.moved.Store(true)
-		return nil, errMoved
+		err = errMoved
+	}
+	if t.failure, t.failedAt = err, t.clock.Now(); err != nil {
+		return nil, err
 	}
 	t.last = found
 	return found, nil

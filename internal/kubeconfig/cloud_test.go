@@ -204,3 +204,39 @@ func TestTheAuthorityOfACloudHasAKeyOfAUsualSize(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// Who needed a token waited for the question of somebody else without an end of its own, and
+// then asked a cloud that does not answer once more.
+func TestACloudThatDoesNotAnswerIsAskedOnceForAll(t *testing.T) {
+	clock := clocktesting.NewFakePassiveClock(time.Unix(1_700_000_000, 0))
+	asked, answer, questions := make(chan struct{}), make(chan struct{}), 0
+	of := &token{clock: clock, fetch: func(context.Context) (*auth.RESTConfig, error) {
+		questions++
+		close(asked)
+		<-answer
+		return nil, errors.New("no answer")
+	}}
+	first := make(chan error, 1)
+	go func() {
+		_, err := of.get(t.Context())
+		first <- err
+	}()
+	<-asked
+	impatient, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := of.get(impatient); !errors.Is(err, context.Canceled) {
+		t.Errorf("waited: %v", err)
+	}
+	close(answer)
+	if err := <-first; err == nil {
+		t.Error("no error")
+	}
+	if _, err := of.get(t.Context()); err == nil || questions != 1 {
+		t.Errorf("%d questions, %v", questions, err)
+	}
+	asked = make(chan struct{})
+	clock.SetTime(clock.Now().Add(fresh))
+	if _, err := of.get(t.Context()); err == nil || questions != 2 {
+		t.Errorf("later: %d questions, %v", questions, err)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"mime"
 	"net/http"
 	"strings"
@@ -86,7 +87,9 @@ func (c *Config) Connect(clk clock.PassiveClock) (*Connection, error) {
 		QPS: -1, // the API server paces its clients
 	}
 	made.HTTP = &http.Client{Transport: authenticated}
-	made.Mapper, err = apiutil.NewDynamicRESTMapper(made.REST, &http.Client{Transport: authenticated, Timeout: discoveryTimeout})
+	// The mapper answers one after the other.
+	discovery := &http.Client{Transport: &impatient{next: authenticated, clock: clk}, Timeout: discoveryTimeout}
+	made.Mapper, err = apiutil.NewDynamicRESTMapper(made.REST, discovery)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrInvalid, c.Name, err)
 	}
@@ -175,6 +178,60 @@ func (o observed) RoundTrip(req *http.Request) (*http.Response, error) {
 		o.of.answered.Store(o.of.clock.Now().UnixNano())
 	}
 	return resp, err
+}
+
+// impatient fails at once for a moment after a request has failed: of those who queue for an
+// API server that does not answer, the first alone waits.
+type impatient struct {
+	next  http.RoundTripper
+	clock clock.PassiveClock
+
+	mu       sync.Mutex
+	failure  error
+	failedAt time.Time
+}
+
+// RoundTrip implements http.RoundTripper.
+func (p *impatient) RoundTrip(req *http.Request) (*http.Response, error) {
+	if err := p.failed(); err != nil {
+		return nil, err
+	}
+	resp, err := p.next.RoundTrip(req)
+	if err != nil {
+		p.note(err)
+		return nil, err
+	}
+	resp.Body = noted{resp.Body, p}
+	return resp, nil
+}
+
+func (p *impatient) failed() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.failure != nil && p.clock.Now().Sub(p.failedAt) < fresh {
+		return fmt.Errorf("the API server failed a moment ago: %v", p.failure) //nolint:errorlint // client-go would try again at once
+	}
+	return nil
+}
+
+func (p *impatient) note(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.failure, p.failedAt = err, p.clock.Now()
+}
+
+// noted notes that the rest of an answer did not come.
+type noted struct {
+	io.ReadCloser
+	of *impatient
+}
+
+func (n noted) Read(into []byte) (int, error) {
+	read, err := n.ReadCloser.Read(into)
+	if err != nil && !errors.Is(err, io.EOF) {
+		n.of.note(err)
+	}
+	return read, err
 }
 
 // boundedTransport ends answers that are longer than one may be, and passes on of them only

@@ -316,3 +316,24 @@ func TestNoClientFollowsARedirect(t *testing.T) {
 		t.Errorf("discovery: got %v", err)
 	}
 }
+
+// All who asked for a kind of an API server that hangs waited for it, one after the other.
+func TestAnAPIServerThatHangsIsAskedForItsKindsOnce(t *testing.T) {
+	asked := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked++
+		w.Header().Set("Content-Length", "100")
+		w.WriteHeader(http.StatusOK)
+		_, _ = io.WriteString(w, "{") // and no more
+	}))
+	defer server.Close()
+	to := connect(t, nil, kubeConfig(server.URL))
+	for range 3 {
+		if _, err := to.Mapper.RESTMapping(schema.GroupKind{Group: "apps", Kind: "Deployment"}, "v1"); err == nil {
+			t.Error("no error")
+		}
+	}
+	if asked != 1 {
+		t.Errorf("asked %d times", asked)
+	}
+}

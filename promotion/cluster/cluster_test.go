@@ -269,12 +269,30 @@ func TestAnotherClusterAnswersOnlyWhatItIsAskedFor(t *testing.T) {
 }
 
 func TestWhatAServerAddsIsNotKept(t *testing.T) {
-	u := &unstructured.Unstructured{Object: map[string]any{"status": map[string]any{"a": "b"}}}
-	u.SetName("other")
-	u.SetNamespace("apps")
-	kept, err := trim("db", u)
-	if err != nil || kept.(*unstructured.Unstructured).GetName() != "another" || kept.(*unstructured.Unstructured).Object["status"] != nil {
-		t.Errorf("kept %v, %v", kept, err)
+	for title, tc := range map[string]struct {
+		namespace, name, status string
+		want, message           string
+	}{
+		"an object of another name":              {"apps", "other", "b", "another", ""},
+		"one of that name in another namespace":  {"mine", "db", "b", "another", ""},
+		"the object":                             {"apps", "db", "b", "db", ""},
+		"the object, with a status without end":  {"apps", "db", strings.Repeat("x", maxKept), "db", "more than 1048576 bytes"},
+		"one of the cluster, which has the name": {"", "db", "b", "db", ""},
+		"one of the cluster, which has another":  {"", "other", "b", "another", ""},
+	} {
+		t.Run(title, func(t *testing.T) {
+			u := &unstructured.Unstructured{Object: map[string]any{"status": map[string]any{"a": tc.status}}}
+			u.SetName(tc.name)
+			u.SetNamespace(tc.namespace)
+			kept, err := trim(watched{cluster: "remote", namespace: "apps", name: "db"}, u)
+			if err != nil {
+				t.Fatal(err)
+			}
+			small := kept.(*unstructured.Unstructured)
+			if text := fmt.Sprint(small.Object["status"]); small.GetName() != tc.want || len(text) > 1000 || !strings.Contains(text, tc.message) {
+				t.Errorf("kept %.2000v", small.Object)
+			}
+		})
 	}
 }
 
@@ -288,7 +306,7 @@ func TestTheChartOfAHelmReleaseIsKept(t *testing.T) {
 		}},
 	}}
 	u.SetName("app")
-	got, err := trim("app", u)
+	got, err := trim(watched{name: "app"}, u)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -88,7 +88,7 @@ func (c *Clusters) follow(ctx context.Context, w *watch) {
 func (c *Clusters) inform(ctx context.Context, w *watch, mapping *apimeta.RESTMapping) {
 	informer := cache.NewSharedIndexInformer(c.listWatch(w, mapping), &unstructured.Unstructured{}, 0, cache.Indexers{})
 	err := errors.Join(
-		informer.SetTransform(func(seen any) (any, error) { return trim(w.of.name, seen) }),
+		informer.SetTransform(func(seen any) (any, error) { return trim(w.of, seen) }),
 		informer.SetWatchErrorHandlerWithContext(func(_ context.Context, _ *cache.Reflector, err error) {
 			if !apierrors.IsResourceExpired(err) && !apierrors.IsGone(err) {
 				c.recordProblem(w, problemOf(w.of, err))
@@ -223,18 +223,42 @@ var dropped = [][]string{
 	{"status", "trackedConfigs"}, {"status", "checks"},
 }
 
-// trim keeps what readiness needs. With a name it keeps no other object.
-func trim(name string, seen any) (any, error) {
+// maxKept is how many bytes of JSON are kept of an object of another cluster at most. All of
+// etcd's objects are shorter than twice that.
+const maxKept = 1 << 20
+
+// trim keeps what readiness needs. Of another cluster it keeps the one object that is watched,
+// and not more of that than maxKept.
+func trim(of watched, seen any) (any, error) {
 	u, ok := seen.(*unstructured.Unstructured)
 	if !ok {
 		return seen, nil
 	}
 	small := &unstructured.Unstructured{Object: map[string]any{}}
 	small.SetGroupVersionKind(u.GroupVersionKind())
-	if name != "" && u.GetName() != name {
+	if of.name != "" && (u.GetName() != of.name || u.GetNamespace() != "" && u.GetNamespace() != of.namespace) {
 		small.SetName("another")
 		return small, nil
 	}
+	if err := keep(u, small); err != nil {
+		return nil, err
+	}
+	if of.name == "" {
+		return small, nil
+	}
+	if text, err := small.MarshalJSON(); err != nil || len(text) > maxKept {
+		small.Object = map[string]any{"metadata": map[string]any{"name": u.GetName(), "namespace": u.GetNamespace()}}
+		small.SetGroupVersionKind(of.GroupVersionKind)
+		return small, unstructured.SetNestedSlice(small.Object, []any{map[string]any{
+			"type": "Ready", "status": "Unknown", "reason": "TooLarge",
+			"message": fmt.Sprintf("its API server says more than %d bytes of its status", maxKept),
+		}}, "status", "conditions")
+	}
+	return small, nil
+}
+
+// keep copies what readiness needs.
+func keep(u, small *unstructured.Unstructured) error {
 	small.SetName(u.GetName())
 	small.SetNamespace(u.GetNamespace())
 	small.SetUID(u.GetUID())
@@ -255,11 +279,9 @@ func trim(name string, seen any) (any, error) {
 	}
 	if digest := chartDigest(u); digest != "" {
 		newest := map[string]any{"ociDigest": digest}
-		if err := unstructured.SetNestedSlice(small.Object, []any{newest}, "status", "history"); err != nil {
-			return nil, err
-		}
+		return unstructured.SetNestedSlice(small.Object, []any{newest}, "status", "history")
 	}
-	return small, nil
+	return nil
 }
 
 // chartDigest is that of the chart which a HelmRelease installed last: all that is kept of
