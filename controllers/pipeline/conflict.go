@@ -248,7 +248,7 @@ func isOlder(other, p *sluicev1.Pipeline) bool {
 // one or gone.
 func (r *Reconciler) watchConflicts(b *builder.Builder) *builder.Builder {
 	return b.Watches(&sluicev1.Pipeline{}, handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, _ client.Object) []reconcile.Request {
-		return r.pipelines(ctx, "", func(p *sluicev1.Pipeline) bool {
+		return r.affected().pipelines(ctx, "", func(p *sluicev1.Pipeline) bool {
 			c := apimeta.FindStatusCondition(p.Status.Conditions, meta.StalledCondition)
 			return c != nil && c.Reason == sluicev1.PathInUseReason
 		})

@@ -17,7 +17,7 @@
 // Where to find what:
 //
 //	controller.go   what wakes a pipeline          reconcile.go  a run, from one decision to the next
-//	moved.go        which ones a commit wakes
+//	affected.go     which ones another object wakes  moved.go  which ones a commit wakes
 //	observe.go      what a decision is made from    perform.go    what is done because of one
 //	artifact.go     the newest versions             content.go    versions in files
 //	repository.go   Git repositories                heads.go      the newest commits of branches
@@ -45,7 +45,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
@@ -154,9 +153,9 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 		return err
 	}
 	watches := []reconciler.Watch{
-		r.watch(&imagev1.ImagePolicy{}, r.pipelinesOfPolicy),
+		r.watch(&imagev1.ImagePolicy{}, r.affected().pipelinesOfPolicy),
 		r.watchSources,
-		r.watch(&sluicev1.Freeze{}, r.all),
+		r.watch(&sluicev1.Freeze{}, r.affected().all),
 		commanded, r.watchConflicts,
 		reconciler.OnDelete(&sluicev1.Pipeline{}, func(pipeline client.ObjectKey) {
 			if last := r.memories.forget(pipeline); last != nil {
@@ -174,7 +173,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 		}
 		if _, err := mgr.GetRESTMapper().RESTMapping(gvk.GroupKind(), gvk.Version); err == nil {
 			r.cached[gvk.Kind] = true
-			watches = append(watches, r.watch(other, r.pipelinesOfObject(gvk.Kind)))
+			watches = append(watches, r.watch(other, r.affected().pipelinesOfObject(gvk.Kind)))
 		}
 	}
 	watches = append(watches, r.watchGuard()...)
@@ -214,57 +213,6 @@ func (r *Reconciler) host(ctx context.Context, p *sluicev1.Pipeline) string {
 		return "" // the run will say so
 	}
 	return credential.Route(&repo)
-}
-
-// pipelines are those of a namespace, "" for all, that wanted accepts.
-func (r *Reconciler) pipelines(ctx context.Context, namespace string, wanted func(*sluicev1.Pipeline) bool) []reconcile.Request {
-	return reconciler.Requests(ctx, r.Client, &sluicev1.PipelineList{}, wanted, client.InNamespace(namespace))
-}
-
-func (r *Reconciler) pipelinesOfPolicy(ctx context.Context, policy client.Object) []reconcile.Request {
-	return r.pipelines(ctx, policy.GetNamespace(), func(p *sluicev1.Pipeline) bool {
-		for _, a := range p.Spec.Artifacts {
-			if a.ImagePolicyRef != nil && a.ImagePolicyRef.Name == policy.GetName() {
-				return true
-			}
-		}
-		return false
-	})
-}
-
-func (r *Reconciler) all(ctx context.Context, _ client.Object) []reconcile.Request {
-	return r.pipelines(ctx, "", reconciler.Any[*sluicev1.Pipeline])
-}
-
-// pipelinesOfObject are those that wait for an object to be Ready, are verified by it, or
-// take their versions from it.
-func (r *Reconciler) pipelinesOfObject(kind string) handler.MapFunc {
-	return func(ctx context.Context, object client.Object) []reconcile.Request {
-		return r.pipelines(ctx, "", func(p *sluicev1.Pipeline) bool { return refersTo(p, kind, client.ObjectKeyFromObject(object)) })
-	}
-}
-
-func refersTo(p *sluicev1.Pipeline, kind string, key client.ObjectKey) bool {
-	for _, a := range p.Spec.Artifacts {
-		if ref := a.OCIRepositoryRef; ref != nil && kind == sourcev1.OCIRepositoryKind && keyOf(p, "", ref.Name) == key {
-			return true
-		}
-	}
-	for _, stage := range p.Spec.Stages {
-		for _, target := range targetsOf(&stage) {
-			for _, ref := range target.ready {
-				if ref.Kind == kind && keyOf(p, ref.Namespace, ref.Name) == key {
-					return true
-				}
-			}
-		}
-		for _, v := range stage.Verify {
-			if kind == flaggerv1.CanaryKind && v.Canary != nil && keyOf(p, v.Canary.Namespace, v.Canary.Name) == key {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // keyOf names an object that a pipeline refers to.

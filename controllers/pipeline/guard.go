@@ -15,7 +15,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/yaml"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
@@ -130,18 +129,7 @@ func denies(binding *admissionv1.ValidatingAdmissionPolicyBinding) bool {
 // watchGuard reconciles the pipelines that need the guard when the policy or its binding changes.
 func (r *Reconciler) watchGuard() []reconciler.Watch {
 	return []reconciler.Watch{
-		r.watch(&admissionv1.ValidatingAdmissionPolicy{}, r.pipelinesToGuard),
-		r.watch(&admissionv1.ValidatingAdmissionPolicyBinding{}, r.pipelinesToGuard),
+		r.watch(&admissionv1.ValidatingAdmissionPolicy{}, r.affected().pipelinesToGuard),
+		r.watch(&admissionv1.ValidatingAdmissionPolicyBinding{}, r.affected().pipelinesToGuard),
 	}
-}
-
-// pipelinesToGuard are the pipelines to reconcile when the policy or its binding changes.
-func (r *Reconciler) pipelinesToGuard(ctx context.Context, policy client.Object) []reconcile.Request {
-	if policy.GetName() != PolicyName {
-		return nil
-	}
-	return r.pipelines(ctx, "", func(p *sluicev1.Pipeline) bool {
-		commands, _ := commandsOf(p)
-		return needsGuard(p, commands)
-	})
 }

@@ -354,18 +354,18 @@ func TestWhichPipelinesAnObjectWakes(t *testing.T) {
 		object client.Object
 		want   string
 	}{
-		"its ImagePolicy":                     {e.pipelinesOfPolicy, object("apps", "app"), "apps/shop"},
-		"an ImagePolicy of another namespace": {e.pipelinesOfPolicy, object("team", "app"), ""},
-		"the GitRepository of both":           {e.pipelinesOfSource, object("apps", "fleet"), "apps/shop team/web"},
-		"another GitRepository":               {e.pipelinesOfSource, object("team", "fleet"), ""},
-		"a Freeze":                            {e.all, object("", "holidays"), "apps/shop team/web"},
-		"the Kustomization of both":           {e.pipelinesOfObject(kustomizationKind), object("apps", "staging"), "apps/shop team/web"},
-		"the Kustomization of one":            {e.pipelinesOfObject(kustomizationKind), object("team", "production"), "team/web"},
-		"an object of another kind":           {e.pipelinesOfObject("Canary"), object("apps", "staging"), ""},
-		"its Canary":                          {e.pipelinesOfObject("Canary"), object("team", "web"), "team/web"},
-		"its OCIRepository":                   {e.pipelinesOfObject(sourcev1.OCIRepositoryKind), object("team", "web"), "team/web"},
-		"the policy of commands":              {e.pipelinesToGuard, object("", PolicyName), "team/web"},
-		"another policy":                      {e.pipelinesToGuard, object("", "other"), ""},
+		"its ImagePolicy":                     {e.affected().pipelinesOfPolicy, object("apps", "app"), "apps/shop"},
+		"an ImagePolicy of another namespace": {e.affected().pipelinesOfPolicy, object("team", "app"), ""},
+		"the GitRepository of both":           {e.affected().pipelinesOfSource, object("apps", "fleet"), "apps/shop team/web"},
+		"another GitRepository":               {e.affected().pipelinesOfSource, object("team", "fleet"), ""},
+		"a Freeze":                            {e.affected().all, object("", "holidays"), "apps/shop team/web"},
+		"the Kustomization of both":           {e.affected().pipelinesOfObject(kustomizationKind), object("apps", "staging"), "apps/shop team/web"},
+		"the Kustomization of one":            {e.affected().pipelinesOfObject(kustomizationKind), object("team", "production"), "team/web"},
+		"an object of another kind":           {e.affected().pipelinesOfObject("Canary"), object("apps", "staging"), ""},
+		"its Canary":                          {e.affected().pipelinesOfObject("Canary"), object("team", "web"), "team/web"},
+		"its OCIRepository":                   {e.affected().pipelinesOfObject(sourcev1.OCIRepositoryKind), object("team", "web"), "team/web"},
+		"the policy of commands":              {e.affected().pipelinesToGuard, object("", PolicyName), "team/web"},
+		"another policy":                      {e.affected().pipelinesToGuard, object("", "other"), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := names(tc.wakes(t.Context(), tc.object)); got != tc.want {

@@ -20,12 +20,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/internal/git"
-	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/tree"
 	"github.com/sluice-cd/sluice/writeback"
 )
@@ -36,7 +34,7 @@ type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 // watchSources wakes the pipelines on a GitRepository that has changed. Hundreds may be on one,
 // and each commit of one of them moves it: a commit wakes those alone that it is about.
 func (r *Reconciler) watchSources(b *builder.Builder) *builder.Builder {
-	every := handler.EnqueueRequestsFromMapFunc(r.pipelinesOfSpec)
+	every := handler.EnqueueRequestsFromMapFunc(r.affected().pipelinesOfSpec)
 	return b.Watches(&sourcev1.GitRepository{}, handler.Funcs{
 		CreateFunc: every.Create, DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) {
 			r.opened.forget(client.ObjectKeyFromObject(e.Object))
@@ -46,36 +44,6 @@ func (r *Reconciler) watchSources(b *builder.Builder) *builder.Builder {
 			handler.EnqueueRequestsFromMapFunc(r.pipelinesOfMove(e)).Update(ctx, e, q)
 		},
 	})
-}
-
-func (r *Reconciler) pipelinesOfSource(ctx context.Context, repo client.Object) []reconcile.Request {
-	return r.pipelines(ctx, "", isOn(repo))
-}
-
-// pipelinesOfSpec are the pipelines on a GitRepository, and those that write what one of these
-// writes: which repository and branch a GitRepository is about decides who is in whose way.
-func (r *Reconciler) pipelinesOfSpec(ctx context.Context, repo client.Object) []reconcile.Request {
-	var on sluicev1.PipelineList
-	if err := r.Client.List(ctx, &on, client.UnsafeDisableDeepCopy); err != nil {
-		log.FromContext(ctx).Error(err, "listing pipelines on a GitRepository")
-		return nil
-	}
-	onIt, keys, found := isOn(repo), map[string]bool{}, map[reconcile.Request]bool{}
-	for i := range on.Items {
-		if p := &on.Items[i]; onIt(p) {
-			found[reconcile.Request{NamespacedName: client.ObjectKeyFromObject(p)}] = true
-			for _, key := range fieldKeys(p) {
-				keys[key] = true
-			}
-		}
-	}
-	for key := range keys {
-		for _, beside := range reconciler.Requests(ctx, r.Client, &sluicev1.PipelineList{}, reconciler.Any[*sluicev1.Pipeline],
-			client.MatchingFields{byFields: key}) {
-			found[beside] = true
-		}
-	}
-	return slices.SortedFunc(maps.Keys(found), func(a, b reconcile.Request) int { return strings.Compare(a.String(), b.String()) })
 }
 
 // isOn selects the pipelines on a GitRepository.
@@ -90,20 +58,20 @@ func (r *Reconciler) pipelinesOfMove(e event.UpdateEvent) handler.MapFunc {
 	after, is := e.ObjectNew.(*sourcev1.GitRepository)
 	switch {
 	case !ok || !is || before.Generation != after.Generation:
-		return r.pipelinesOfSpec
+		return r.affected().pipelinesOfSpec
 	case !maps.Equal(ownAnnotations(before), ownAnnotations(after)):
-		return r.pipelinesOfSource
+		return r.affected().pipelinesOfSource
 	}
 	m := move{repo: after, moved: revisionOf(before) != revisionOf(after), unseen: r.memories.unseen}
 	if m.moved {
 		var known bool
 		if m.changed, known = r.opened.between(before, after); !known {
-			return r.pipelinesOfSource
+			return r.affected().pipelinesOfSource
 		}
 	}
 	on := isOn(after)
 	return func(ctx context.Context, _ client.Object) []reconcile.Request {
-		return r.pipelines(ctx, "", func(p *sluicev1.Pipeline) bool { return on(p) && m.concerns(p) })
+		return r.affected().pipelines(ctx, "", func(p *sluicev1.Pipeline) bool { return on(p) && m.concerns(p) })
 	}
 }
 

@@ -274,7 +274,9 @@ func TestAnObjectThatCannotBeLookedAtHoldsItsStage(t *testing.T) {
 		"its kubeConfig does not exist": {in("missing"), "Kustomization apps/staging: the kubeConfig cannot be used: " +
 			"Secret apps/missing does not exist: create or correct it, or name another one, in " + first + ".kubeConfig"},
 		"the kubeConfig of its target does not exist": {
-			func(s *sluicev1.Stage) { s.Targets = []sluicev1.Target{{Name: "eu", KubeConfig: kubeConfig("missing")}} },
+			func(s *sluicev1.Stage) {
+				s.Targets = []sluicev1.Target{{Name: "eu", KubeConfig: kubeConfig("missing")}}
+			},
 			"eu: Kustomization apps/staging: the kubeConfig cannot be used: Secret apps/missing does not exist: " +
 				"create or correct it, or name another one, in spec.stages[staging].targets[eu].kubeConfig",
 		},

@@ -170,7 +170,7 @@ func (c *Clusters) get(ctx context.Context, pipeline types.NamespacedName, conn 
 		if len(c.watches) >= maxWatches || c.watchesOf(pipeline.Namespace) >= maxWatchesPerNamespace {
 			return Answer{
 				Unknown: true, Failed: true,
-				Why:     fmt.Sprintf("%s is not looked at: too many kinds of objects are watched for namespace %s", object, pipeline.Namespace),
+				Why: fmt.Sprintf("%s is not looked at: too many kinds of objects are watched for namespace %s", object, pipeline.Namespace),
 			}
 		}
 		if c.closed {
