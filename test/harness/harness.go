@@ -70,9 +70,10 @@ func connect(found env.Playground) (*Playground, error) {
 	return &Playground{Playground: found, Client: c}, err
 }
 
-// pause is what [Eventually] waits between two checks. It is short, and does not grow:
-// some states last for a moment only.
-var pause = wait.Backoff{Duration: 20 * time.Millisecond, Factor: 1, Steps: math.MaxInt}
+// pause is what [Eventually] waits between two checks. It is short, since some states last
+// for a moment only; in the course of some two seconds it grows, since tests that look all
+// the time keep an API server busier than what they test does.
+var pause = wait.Backoff{Duration: 20 * time.Millisecond, Factor: 1.03, Cap: 100 * time.Millisecond, Steps: math.MaxInt}
 
 // Eventually calls check until it returns true, and returns the time that took. The error
 // of a timeout says what was waited for and what was last seen.
