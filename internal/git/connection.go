@@ -31,13 +31,14 @@ type server interface {
 
 // session is one conversation.
 type session interface {
-	// greet returns what the server says first.
-	greet(ctx context.Context) (*bufio.Reader, error)
+	// handshake begins the conversation, and returns the refs and capabilities that the
+	// server advertises.
+	handshake(ctx context.Context) (*bufio.Reader, error)
 	// ask sends a request, which begins where the caller has read to, and returns the
 	// answer.
 	ask(ctx context.Context, request *bytes.Buffer) (*bufio.Reader, error)
-	// lasting reports whether the next conversation may do without a greeting.
-	lasting() bool
+	// keepsCapabilities reports whether the next conversation may do without a handshake.
+	keepsCapabilities() bool
 	// failed finds out why an answer could not be read.
 	failed(ctx context.Context, err error) error
 	io.Closer
@@ -114,12 +115,12 @@ func (c *connection) open(ctx context.Context, service string) (session, error) 
 // advertisedMemory is what the refs of a common repository take.
 const advertisedMemory = 256 << 10
 
-// greet reads what the server says first, and remembers what it can do. The memory is
-// that of whoever reads the refs for as long as it takes to choose one.
-func (c *connection) greet(
+// handshake reads what the server advertises, and caches its capabilities. The memory is
+// taken of the share of the reader of the refs, until one is chosen.
+func (c *connection) handshake(
 	ctx context.Context, s session, slot *protocol.Capabilities, share memoryShare,
 ) (*protocol.Advertisement, error) {
-	from, err := s.greet(ctx)
+	from, err := s.handshake(ctx)
 	if err != nil {
 		return nil, c.explain(err)
 	}
@@ -134,7 +135,7 @@ func (c *connection) greet(
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if *slot = nil; s.lasting() {
+	if *slot = nil; s.keepsCapabilities() {
 		*slot = advertised.Capabilities
 	}
 	return advertised, nil
@@ -147,7 +148,7 @@ func (c *connection) refs(ctx context.Context, share memoryShare) (*protocol.Adv
 		return nil, err
 	}
 	defer func() { _ = s.Close() }()
-	return c.greet(ctx, s, &c.fetchCaps, share)
+	return c.handshake(ctx, s, &c.fetchCaps, share)
 }
 
 func (c *connection) known(slot *protocol.Capabilities) protocol.Capabilities {
@@ -194,7 +195,7 @@ func (c *connection) fetchOnce(
 	}()
 	caps := c.known(&c.fetchCaps)
 	if caps == nil {
-		advertised, err := c.greet(ctx, s, &c.fetchCaps, share)
+		advertised, err := c.handshake(ctx, s, &c.fetchCaps, share)
 		if err != nil {
 			return nil, err
 		}

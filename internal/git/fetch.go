@@ -43,7 +43,7 @@ func (m *Mirror) Fetch(ctx context.Context, ref string, want plumbing.Hash) (err
 			m.refused = refusal{want, err}
 		}
 	}()
-	if s == nil || s.isFull() || s.bloated() {
+	if s == nil || s.isFull() || s.isMostlyGarbage() {
 		return m.renew(ctx, ref, want)
 	}
 	err = m.fetchInto(ctx, s, want, s.heads())

@@ -29,7 +29,7 @@ type httpServer struct {
 	// moved is where the server has sent the repository for good, nil for nowhere.
 	moved *url.URL
 	// speaks is set once the server has spoken Git. Before, it may be any server that
-	// the URL happens to reach, and its answers are nobody's business.
+	// the URL happens to reach, and its answers are not repeated.
 	speaks bool
 }
 
@@ -40,26 +40,26 @@ func (s *httpServer) open(service string, token Token) session {
 	if s.moved != nil {
 		at = s.moved
 	}
-	return &httpSession{server: s, service: service, token: token, at: at, stays: true}
+	return &httpSession{server: s, service: service, token: token, at: at, permanent: true}
 }
 
 // httpSession is one conversation.
 type httpSession struct {
-	server  *httpServer
-	service string
-	token   Token
-	at      *url.URL // where the repository is, for this conversation
-	stays   bool
-	bodies  []io.Closer
+	server    *httpServer
+	service   string
+	token     Token
+	at        *url.URL // where the repository is, for this conversation
+	permanent bool
+	bodies    []io.Closer
 }
 
-// greet implements session. A repository that is not where the server has sent it is
+// handshake implements session. A repository that is not where the server has sent it is
 // looked for where it is configured.
-func (s *httpSession) greet(ctx context.Context) (*bufio.Reader, error) {
-	from, err := s.greetThere(ctx)
+func (s *httpSession) handshake(ctx context.Context) (*bufio.Reader, error) {
+	from, err := s.handshakeThere(ctx)
 	if err != nil && s.at != s.server.base && s.server.back() {
 		s.at = s.server.base
-		return s.greetThere(ctx)
+		return s.handshakeThere(ctx)
 	}
 	return from, err
 }
@@ -73,7 +73,7 @@ func (s *httpServer) back() bool {
 	return moved
 }
 
-func (s *httpSession) greetThere(ctx context.Context) (*bufio.Reader, error) {
+func (s *httpSession) handshakeThere(ctx context.Context) (*bufio.Reader, error) {
 	resp, err := s.do(ctx, http.MethodGet, infoRefs+"?service="+s.service, nil) //nolint:bodyclose // with the session
 	if err != nil {
 		return nil, err
@@ -204,9 +204,9 @@ func (s *httpSession) follow(resp *http.Response) error {
 	if err != nil {
 		return fmt.Errorf("%w: it leads to something that is no repository", protocol.ErrProtocol)
 	}
-	s.stays = forGood(resp) && sameOrigin(s.server.base, at)
+	s.permanent = forGood(resp) && sameOrigin(s.server.base, at)
 	s.at = at
-	if s.stays {
+	if s.permanent {
 		s.server.mu.Lock()
 		defer s.server.mu.Unlock()
 		s.server.moved = at
@@ -226,8 +226,8 @@ func forGood(resp *http.Response) bool {
 	return true
 }
 
-// lasting implements session.
-func (s *httpSession) lasting() bool { return s.stays }
+// keepsCapabilities implements session.
+func (s *httpSession) keepsCapabilities() bool { return s.permanent }
 
 // failed implements session.
 func (s *httpSession) failed(_ context.Context, err error) error { return err }

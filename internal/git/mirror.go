@@ -51,7 +51,7 @@ type mirror struct {
 	memory *budget.Budget
 	space  *disk.Space
 	gone   atomic.Bool // it was removed; who still has it does not bring it back
-	// busy is held by whoever adds objects. A channel, since a waiting caller's
+	// busy is held while objects are added. A channel, since a waiting caller's
 	// context may end.
 	busy    chan struct{}
 	refused refusal // guarded by busy
@@ -190,7 +190,7 @@ func (m *Mirror) Tree(commit plumbing.Hash) (*CommitTree, error) {
 func (m *mirror) current() *store {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	if len(m.stores) == 0 || !m.stores[0].sound() {
+	if len(m.stores) == 0 || !m.stores[0].isIntact() {
 		return nil
 	}
 	return m.stores[0]

@@ -196,7 +196,7 @@ func (c *connection) send(ctx context.Context, s session, p protocol.Push) (*pro
 func (c *connection) discover(
 	ctx context.Context, s session, share memoryShare, commands []protocol.Command,
 ) (protocol.Capabilities, error) {
-	advertised, err := c.greet(ctx, s, &c.pushCaps, share)
+	advertised, err := c.handshake(ctx, s, &c.pushCaps, share)
 	if err != nil {
 		return nil, err
 	}

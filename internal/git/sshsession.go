@@ -87,8 +87,8 @@ func shellQuote(path string) string {
 	return "'" + strings.NewReplacer("'", `'\''`, "!", `'\!'`).Replace(path) + "'"
 }
 
-// greet implements session.
-func (s *sshSession) greet(ctx context.Context) (*bufio.Reader, error) {
+// handshake implements session.
+func (s *sshSession) handshake(ctx context.Context) (*bufio.Reader, error) {
 	if err := s.start(ctx); err != nil {
 		return nil, err
 	}
@@ -103,8 +103,8 @@ func (s *sshSession) ask(ctx context.Context, request *bytes.Buffer) (*bufio.Rea
 	return s.out, nil
 }
 
-// lasting implements session: a server over SSH always greets.
-func (*sshSession) lasting() bool { return false }
+// keepsCapabilities implements session: a server over SSH always begins with its advertisement.
+func (*sshSession) keepsCapabilities() bool { return false }
 
 // failed finds out why the server broke off: it says so on standard error, if at
 // all.

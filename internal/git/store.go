@@ -119,8 +119,8 @@ func (s *store) has(commit plumbing.Hash) bool {
 	return s.bad == nil && (drafted || slices.Contains(s.tips, commit))
 }
 
-// sound reports whether no damage was seen.
-func (s *store) sound() bool {
+// isIntact reports whether no damage was seen.
+func (s *store) isIntact() bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.bad == nil
@@ -168,7 +168,7 @@ func find[T any](s *store, h plumbing.Hash, ask func(*pack.Pack, plumbing.Hash) 
 			continue
 		}
 		if errors.Is(err, pack.ErrCorrupt) {
-			s.distrust(err)
+			s.markCorrupt(err)
 		}
 		return found, err
 	}
@@ -176,7 +176,8 @@ func find[T any](s *store, h plumbing.Hash, ask func(*pack.Pack, plumbing.Hash) 
 	return none, fmt.Errorf("%w: %s: %w", ErrMissing, h, pack.ErrNotFound)
 }
 
-func (s *store) distrust(err error) {
+// markCorrupt notes the first damage that was seen: the mirror is fetched again.
+func (s *store) markCorrupt(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.bad == nil {
@@ -264,12 +265,12 @@ func (s *store) isFull() bool {
 	return len(s.packs) >= maxPacks
 }
 
-// bloat is for how long a store may grow beyond what it needs.
-const bloat = 8 << 20
+// allowedGarbage is how many bytes a store may hold beyond what it needs.
+const allowedGarbage = 8 << 20
 
-// bloated reports whether most of the store is likely to be of no use any more. What a
+// isMostlyGarbage reports whether most of the store is likely to be of no use any more. What a
 // fetch of everything brought is its largest pack, and what came since at least as much.
-func (s *store) bloated() bool {
+func (s *store) isMostlyGarbage() bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	var all, largest int64
@@ -277,5 +278,5 @@ func (s *store) bloated() bool {
 		all += p.Bytes()
 		largest = max(largest, p.Bytes())
 	}
-	return all > 2*largest+bloat
+	return all > 2*largest+allowedGarbage
 }

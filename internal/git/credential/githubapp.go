@@ -71,7 +71,7 @@ func AppTokens(secret *corev1.Secret, opts AppOptions) (*git.Tokens, error) {
 	if err != nil {
 		return nil, err
 	}
-	id := whose(sourcev1.GitProviderGitHub, secret.Namespace,
+	id := identityID(sourcev1.GitProviderGitHub, secret.Namespace,
 		string(secret.Data[githubapp.KeyAppID]), string(secret.Data[githubapp.KeyAppInstallationID]),
 		string(secret.Data[githubapp.KeyAppInstallationOwner]), string(secret.Data[githubapp.KeyAppBaseURL]),
 		string(secret.Data[githubapp.KeyAppPrivateKey]))

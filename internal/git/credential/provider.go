@@ -64,7 +64,7 @@ func cloud(r request) (*git.Tokens, error) {
 	}
 	provider := r.repo.GetProvider()
 	return &git.Tokens{
-		ID: whose(provider, r.repo.Namespace, r.repo.Spec.ServiceAccountName),
+		ID: identityID(provider, r.repo.Namespace, r.repo.Spec.ServiceAccountName),
 		Get: func(ctx context.Context) (git.Token, error) {
 			if err := r.reachProxy(ctx); err != nil {
 				return git.Token{}, err
@@ -108,9 +108,9 @@ func (r request) route() []string {
 	return fields
 }
 
-// whose names whose tokens are used. The namespace is part of it: tenants do
+// identityID tells apart the identities that tokens are of. The namespace is part of it: tenants do
 // not share a mirror, even if they have the same rights today.
-func whose(provider, namespace string, parts ...string) string {
+func identityID(provider, namespace string, parts ...string) string {
 	all := strings.Join(append([]string{provider, namespace}, parts...), "\x00")
 	return fmt.Sprintf("%x", sha256.Sum256([]byte(all)))
 }
