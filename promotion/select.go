@@ -214,7 +214,7 @@ func (s selector) fromUpstream() (string, []sluicev1.Gate) {
 		if isNews(barred) {
 			gates = append(gates, gate(sluicev1.GateContent, time.Time{}, time.Time{}, "%s", s.excluded(barred.bundle)))
 		}
-		if taken := u.takenBackGate(isNews); taken != nil {
+		if taken := u.rolledBackGate(isNews); taken != nil {
 			gates = append(gates, *taken)
 		}
 		return "", gates

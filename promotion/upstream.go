@@ -33,13 +33,13 @@ func (u upstream) bundlesFrom(name string) ([]upstreamBundle, []sluicev1.Gate) {
 	}
 	var through []upstreamBundle
 	var gates []sluicev1.Gate
-	takenBack := u.takenBack(name)
+	rolledBack := u.rolledBackIn(name)
 	for i, l := range u.stage.transition.State.Stages[name].Landings {
 		if l.Kind == sluicev1.LandingRollback {
 			continue // it was there before
 		}
 		switch soaked := u.soakedIn(name, l.Bundle); {
-		case takenBack[l.Bundle] != "":
+		case rolledBack[l.Bundle] != "":
 		case l.Verdict == VerdictVerified && soaked >= soak:
 			through = append(through, upstreamBundle{l.Bundle, l.At, i})
 		case i > 0, u.stage.hasEverywhere(l.Bundle): // there is nothing to wait for
@@ -52,10 +52,10 @@ func (u upstream) bundlesFrom(name string) ([]upstreamBundle, []sluicev1.Gate) {
 	return through, gates
 }
 
-// takenBack are the bundles that a person rolled a stage back from, and who that was: those that
+// rolledBackIn are the bundles that a person rolled a stage back from, with that person: those that
 // came after the one that they brought back, unless they came again since. What somebody
 // does not want in staging does not go on to production by itself.
-func (u upstream) takenBack(name string) map[string]string {
+func (u upstream) rolledBackIn(name string) map[string]string {
 	state := u.stage.transition.State.Stages[name]
 	landings := state.Landings
 	if w := state.Writing; w != nil && w.Kind == sluicev1.LandingRollback && w.By != "" {
@@ -79,13 +79,13 @@ func (u upstream) takenBack(name string) map[string]string {
 	return taken
 }
 
-// takenBackGate says that the newest bundle of a stage was taken back there by a person, nil if
+// rolledBackGate says that a person rolled a stage back from its newest bundle, nil if
 // there is none that would be news.
-func (u upstream) takenBackGate(isNews func(upstreamBundle) bool) *sluicev1.Gate {
+func (u upstream) rolledBackGate(isNews func(upstreamBundle) bool) *sluicev1.Gate {
 	for _, name := range u.stage.spec.After.Stages {
-		takenBack := u.takenBack(name)
+		rolledBack := u.rolledBackIn(name)
 		for i, l := range u.stage.transition.State.Stages[name].Landings {
-			who := takenBack[l.Bundle]
+			who := rolledBack[l.Bundle]
 			if l.Kind == sluicev1.LandingRollback || who == "" || !isNews(upstreamBundle{l.Bundle, l.At, i}) {
 				continue
 			}

@@ -77,8 +77,8 @@ func parseCron(text string) (cron.Schedule, error) {
 	return cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow).Parse(text)
 }
 
-// wall is the clock on the wall of a zone at an instant, as if it were UTC.
-func (c calendar) wall(at time.Time) time.Time {
+// wallClock is the clock on the wall of a zone at an instant, as if it were UTC.
+func (c calendar) wallClock(at time.Time) time.Time {
 	at = at.In(c.zone)
 	return time.Date(at.Year(), at.Month(), at.Day(), at.Hour(), at.Minute(), at.Second(), at.Nanosecond(), time.UTC)
 }
@@ -93,7 +93,7 @@ func (c calendar) instant(wall time.Time) time.Time {
 	// The offsets that the zone has around that time; zones change by a day at most.
 	before, after := offsetOf(wall.Add(-25*time.Hour)), offsetOf(wall.Add(25*time.Hour))
 	for _, offset := range []time.Duration{max(before, after), min(before, after)} { // the larger one comes first
-		if at := wall.Add(-offset); c.wall(at).Equal(wall) {
+		if at := wall.Add(-offset); c.wallClock(at).Equal(wall) {
 			return at
 		}
 	}
@@ -107,7 +107,7 @@ func (c calendar) instant(wall time.Time) time.Time {
 // opening is the last time that the window opened at or before an instant, zero if it
 // never did.
 func (c calendar) opening(now time.Time) time.Time {
-	wall := c.wall(now)
+	wall := c.wallClock(now)
 	if first := c.schedule.Next(wall.Add(-2 * maxWindow)); first.IsZero() || c.instant(first).After(now) {
 		return time.Time{} // a day of few years takes long to look for
 	}
@@ -132,7 +132,7 @@ func (c calendar) closing(opened time.Time) time.Time {
 	if c.Duration != nil {
 		return opened.Add(c.Duration.Duration)
 	}
-	wall := c.wall(opened)
+	wall := c.wallClock(opened)
 	day := time.Date(wall.Year(), wall.Month(), wall.Day(), 0, 0, 0, 0, time.UTC)
 	for closes := day.Add(c.until); ; closes = closes.Add(24 * time.Hour) {
 		if at := c.instant(closes); at.After(opened) {
@@ -158,7 +158,7 @@ func (c calendar) open(now time.Time) (open bool, next time.Time) {
 		}
 	}
 	// What the wall showed before it shows for the first time before now, also around a change.
-	for at := c.schedule.Next(c.wall(now).Add(-time.Second)); !at.IsZero(); at = c.schedule.Next(at) {
+	for at := c.schedule.Next(c.wallClock(now).Add(-time.Second)); !at.IsZero(); at = c.schedule.Next(at) {
 		if opens := c.instant(at); opens.After(now) {
 			return false, opens
 		}

@@ -81,7 +81,7 @@ func TestTheNextOpeningAroundAChangeOfTheClock(t *testing.T) {
 						continue
 					}
 					want := time.Time{}
-					for at := c.schedule.Next(c.wall(now).Add(-25 * time.Hour)); want.IsZero(); at = c.schedule.Next(at) {
+					for at := c.schedule.Next(c.wallClock(now).Add(-25 * time.Hour)); want.IsZero(); at = c.schedule.Next(at) {
 						if opens := c.instant(at); opens.After(now) {
 							want = opens
 						}
