@@ -62,10 +62,10 @@ func (p *pkg) drop(lines map[string]bool) {
 		for _, e := range f.edits {
 			line := 1 + bytes.Count(f.source[:e.at], []byte("\n"))
 			if lines[baseName(f.path)+":"+strconv.Itoa(line)] {
-				p.mutants[e.id].Fate = invalid
+				p.mutants[e.id].Outcome = invalid
 			}
 		}
-		f.edits = slices.DeleteFunc(f.edits, func(e edit) bool { return p.mutants[e.id].Fate == invalid })
+		f.edits = slices.DeleteFunc(f.edits, func(e edit) bool { return p.mutants[e.id].Outcome == invalid })
 	}
 }
 

@@ -108,9 +108,9 @@ func TestEditsNest(t *testing.T) {
 func TestASampleIsTheSameForASeedAndHasOnlyWhatCompiles(t *testing.T) {
 	var mutants []*mutant
 	for id := range 100 {
-		mutants = append(mutants, &mutant{ID: id, Fate: uncovered})
+		mutants = append(mutants, &mutant{ID: id, Outcome: uncovered})
 	}
-	mutants[7].Fate = invalid
+	mutants[7].Outcome = invalid
 	ids := func(n int, seed int64) (ids []int) {
 		for _, m := range sample(mutants, n, seed) {
 			ids = append(ids, m.ID)
@@ -137,7 +137,7 @@ func TestThePageKeepsTheRowsOfPackagesThatWereNotMeasured(t *testing.T) {
 	}
 	measured := result{
 		Package: "host/owner/name/x/new",
-		Mutants: []*mutant{{Fate: killed}, {Fate: timedOut}, {Fate: survived}, {Fate: uncovered}},
+		Mutants: []*mutant{{Outcome: killed}, {Outcome: timedOut}, {Outcome: survived}, {Outcome: uncovered}},
 	}
 	if err := writeDoc(page, []result{measured}); err != nil {
 		t.Fatal(err)

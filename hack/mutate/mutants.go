@@ -11,23 +11,23 @@ import (
 
 // mutant is one fault that could be in a package.
 type mutant struct {
-	ID     int    `json:"id"`
-	File   string `json:"file"` // from the folder of the package
-	Line   int    `json:"line"`
-	Column int    `json:"column"`
-	Change string `json:"change"`
-	Fate   fate   `json:"fate"`
+	ID      int     `json:"id"`
+	File    string  `json:"file"` // from the folder of the package
+	Line    int     `json:"line"`
+	Column  int     `json:"column"`
+	Change  string  `json:"change"`
+	Outcome outcome `json:"fate"`
 }
 
-// fate is what became of a mutant.
-type fate string
+// outcome is what became of a mutant.
+type outcome string
 
 const (
-	uncovered fate = "not covered" // no test reaches it
-	killed    fate = "killed"
-	timedOut  fate = "timed out" // counts as killed: a test run that does not end is noticed
-	survived  fate = "survived"
-	invalid   fate = "invalid" // does not compile, so it is no mutant
+	uncovered outcome = "not covered" // no test reaches it
+	killed    outcome = "killed"
+	timedOut  outcome = "timed out" // counts as killed: a test run that does not end is noticed
+	survived  outcome = "survived"
+	invalid   outcome = "invalid" // does not compile, so it is no mutant
 )
 
 // mutator walks one file and notes its mutants.
@@ -170,7 +170,7 @@ func (m *mutator) add(n ast.Node, change string) int {
 	at := m.fset.Position(n.Pos())
 	id := len(m.mutants)
 	m.mutants = append(m.mutants,
-		&mutant{ID: id, File: baseName(at.Filename), Line: at.Line, Column: at.Column, Change: change, Fate: uncovered})
+		&mutant{ID: id, File: baseName(at.Filename), Line: at.Line, Column: at.Column, Change: change, Outcome: uncovered})
 	return id
 }
 

@@ -20,10 +20,10 @@ type result struct {
 	Mutants []*mutant `json:"mutants"`
 }
 
-func (r result) count(fates ...fate) int {
+func (r result) count(outcomes ...outcome) int {
 	n := 0
 	for _, m := range r.Mutants {
-		if slices.Contains(fates, m.Fate) {
+		if slices.Contains(outcomes, m.Outcome) {
 			n++
 		}
 	}
@@ -67,8 +67,8 @@ func printTable(w io.Writer, results []result) {
 func printSurvivors(w io.Writer, results []result) {
 	for _, r := range results {
 		for _, m := range r.Mutants {
-			if m.Fate == survived || m.Fate == uncovered {
-				fmt.Fprintf(w, "%s/%s:%d:%d: %s: %s\n", shortPath(r.Package), m.File, m.Line, m.Column, m.Fate, m.Change)
+			if m.Outcome == survived || m.Outcome == uncovered {
+				fmt.Fprintf(w, "%s/%s:%d:%d: %s: %s\n", shortPath(r.Package), m.File, m.Line, m.Column, m.Outcome, m.Change)
 			}
 		}
 	}

@@ -91,19 +91,19 @@ func (r *runner) traceOne(ctx context.Context, t *test, number int) error {
 func (r *runner) try(ctx context.Context, mutants []*mutant) error {
 	progress := r.report("trying mutants", len(mutants))
 	r.each(len(mutants), func(i int) {
-		mutants[i].Fate = r.tryOne(ctx, mutants[i])
-		progress(mutants[i].Fate)
+		mutants[i].Outcome = r.tryOne(ctx, mutants[i])
+		progress(mutants[i].Outcome)
 	})
 	return ctx.Err()
 }
 
 // tryOne runs fast tests first: most mutants need no others.
-func (r *runner) tryOne(ctx context.Context, m *mutant) fate {
+func (r *runner) tryOne(ctx context.Context, m *mutant) outcome {
 	result := uncovered
 	var batch []*test
 	var takes time.Duration
 	budget := time.Second
-	try := func() fate {
+	try := func() outcome {
 		f, _ := r.run(ctx, batch, r.patience+10*takes, "MUTATE_ACTIVE="+strconv.Itoa(m.ID))
 		batch, takes, budget = nil, 0, 8*budget
 		return f
@@ -127,7 +127,7 @@ func (r *runner) tryOne(ctx context.Context, m *mutant) fate {
 }
 
 // run runs tests, and returns survived if they pass.
-func (r *runner) run(ctx context.Context, tests []*test, limit time.Duration, env string) (fate, []byte) {
+func (r *runner) run(ctx context.Context, tests []*test, limit time.Duration, env string) (outcome, []byte) {
 	names := make([]string, len(tests))
 	for i, t := range tests {
 		names[i] = regexp.QuoteMeta(t.name)
@@ -205,11 +205,11 @@ func (r *runner) each(n int, do func(int)) {
 }
 
 // report returns a function to call when one of n is done; it prints a line every ten seconds.
-func (r *runner) report(what string, n int) func(fate) {
+func (r *runner) report(what string, n int) func(outcome) {
 	var mu sync.Mutex
-	counts := map[fate]int{}
+	counts := map[outcome]int{}
 	done, said := 0, time.Now()
-	return func(f fate) {
+	return func(f outcome) {
 		mu.Lock()
 		defer mu.Unlock()
 		done++
@@ -219,7 +219,7 @@ func (r *runner) report(what string, n int) func(fate) {
 		}
 		said = time.Now()
 		fmt.Fprintf(r.progress, "%s: %s: %d of %d", r.pkg.path, what, done, n)
-		for _, f := range []fate{killed, timedOut, survived, uncovered} {
+		for _, f := range []outcome{killed, timedOut, survived, uncovered} {
 			if counts[f] > 0 {
 				fmt.Fprintf(r.progress, ", %d %s", counts[f], f)
 			}
@@ -230,7 +230,7 @@ func (r *runner) report(what string, n int) func(fate) {
 
 // sample chooses n of the mutants that compile, always the same for a seed, in the order of the source.
 func sample(mutants []*mutant, n int, seed int64) []*mutant {
-	chosen := slices.DeleteFunc(slices.Clone(mutants), func(m *mutant) bool { return m.Fate == invalid })
+	chosen := slices.DeleteFunc(slices.Clone(mutants), func(m *mutant) bool { return m.Outcome == invalid })
 	if n <= 0 || n >= len(chosen) {
 		return chosen
 	}
