@@ -28,7 +28,7 @@ func (e *Engine) AccountExists(ctx context.Context, as Impersonation) (bool, err
 	switch {
 	case apierrors.IsNotFound(err):
 		return false, nil
-	case apierrors.IsForbidden(err): // another cluster need not let us look; whoever asks in its name will see
+	case apierrors.IsForbidden(err): // of another cluster this may not be read; a request as the account will show it
 		return true, nil
 	case err != nil:
 		return false, fmt.Errorf("looking for ServiceAccount %s/%s: %w", as.Namespace, as.ServiceAccount, err)
@@ -37,7 +37,8 @@ func (e *Engine) AccountExists(ctx context.Context, as Impersonation) (bool, err
 }
 
 // missing is an error that is [ErrNoAccount] when there is no such service account, and
-// nil when there is one, or when that is not known: the refusal is told instead.
+// nil when there is one, or when that is not known: the refusal of the API server is the
+// error then.
 func (e *Engine) missing(ctx context.Context, as Impersonation) error {
 	if exists, err := e.AccountExists(ctx, as); exists || err != nil {
 		return nil //nolint:nilerr // see above

@@ -86,7 +86,7 @@ func (a *applier) explained(o *object, err error) error {
 }
 
 // wrongField finds the key of a Secret that has a value of another type, without the value;
-// maxSecretFields is how many are told.
+// maxSecretFields is how many are named.
 var wrongField = regexp.MustCompile(`\.(?:data|stringData)\.[-._a-zA-Z0-9]+: expected string`)
 
 const maxSecretFields = 10

@@ -12,10 +12,10 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 )
 
-// Informers see everything that the controller may see, and what they see of an
-// object's health is told in the owner's status. So an object that the owner did not
-// apply is looked at only if its identity may read it. What the API server says of
-// that counts for a while.
+// Informers see everything that the controller may see, and the health of an object goes
+// into the owner's status. So an object that the owner did not apply is looked at only if
+// the owner's identity may read it. The answer of the API server to that is cached for a
+// while.
 const (
 	grantTTL   = 5 * time.Minute
 	refusalTTL = 15 * time.Second

@@ -33,7 +33,7 @@ const (
 // maxLimits bounds how many limiters of a scope are kept, among them those of deleted
 // Receivers. Those that were used longest ago are dropped beyond it, which loses nothing
 // after the five seconds in which a limiter is as good as new. Each scope has its own
-// bound: whoever makes many Receivers does not make the limit of a namespace forgotten.
+// bound: many Receivers do not push the limit of their namespace out of the cache.
 const maxLimits = 10_000
 
 // limits are the rate limiters of requests.

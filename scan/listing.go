@@ -49,9 +49,9 @@ func (l *listing) unchangedAt(at time.Time) *listing {
 }
 
 // firstSeen is when a scan first found the tag with index i.
-func (l *listing) firstSeen(i int) time.Time { return time.Unix(l.birth(i), 0) }
+func (l *listing) firstSeen(i int) time.Time { return time.Unix(l.firstSeenUnix(i), 0) }
 
-func (l *listing) birth(i int) int64 {
+func (l *listing) firstSeenUnix(i int) int64 {
 	if l.born == nil {
 		return l.epochs[0]
 	}
@@ -66,7 +66,7 @@ func (l *listing) remember(others ...*listing) {
 	}
 	births := make([]int64, l.tags.len())
 	for i := range births {
-		births[i] = l.birth(i)
+		births[i] = l.firstSeenUnix(i)
 	}
 	for _, other := range others {
 		lower(births, l.tags, other)
@@ -95,7 +95,7 @@ func lower(births []int64, tags *tagset, other *listing) {
 		case 1:
 			j++
 		default:
-			births[i] = min(births[i], other.birth(j))
+			births[i] = min(births[i], other.firstSeenUnix(j))
 			i, j = i+1, j+1
 		}
 	}

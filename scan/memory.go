@@ -88,7 +88,7 @@ func (r *residents) checkMemory(namespace string, set, last *tagset) error {
 	return nil
 }
 
-// keep counts one more use of a set. What comes from the disk is nobody's until an
+// keep counts one more use of a set. What comes from the disk belongs to no namespace until an
 // object uses it.
 func (r *residents) keep(set *tagset, namespace string) {
 	known := r.sets[set]

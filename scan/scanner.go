@@ -122,7 +122,7 @@ func (s *Scanner) Scan(ctx context.Context, ask Ask) (*Snapshot, error) {
 	if f := s.collect(ask.Key, id); f != nil {
 		return s.result(ctx, ask, f)
 	}
-	if list := s.store.listing(id); list != nil && s.young(list, ask.Within) {
+	if list := s.store.listing(id); list != nil && s.isRecent(list, ask.Within) {
 		s.client.count(ask.Target, outcomeShared)
 		return s.snapshot(ctx, ask, list)
 	}
@@ -136,9 +136,9 @@ func (s *Scanner) Scan(ctx context.Context, ask Ask) (*Snapshot, error) {
 	return s.result(ctx, ask, f)
 }
 
-// young reports whether a listing is younger than d. One from the future, as after
+// isRecent reports whether a listing is younger than d. One from the future, as after
 // a clock was set back, is of any age.
-func (s *Scanner) young(list *listing, d time.Duration) bool {
+func (s *Scanner) isRecent(list *listing, d time.Duration) bool {
 	age := s.client.clock.Now().Sub(list.at)
 	return age >= 0 && age < d
 }

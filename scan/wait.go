@@ -27,7 +27,7 @@ func (s *Scanner) List(ctx context.Context, ask Ask) (*Snapshot, error) {
 	image := ask.Target.Image(ask.Access)
 	id := image.ID()
 	for {
-		if list := s.store.listing(id); list != nil && s.young(list, ask.Within) {
+		if list := s.store.listing(id); list != nil && s.isRecent(list, ask.Within) {
 			s.client.count(ask.Target, outcomeShared)
 			return s.whole(ask.Target, list)
 		}

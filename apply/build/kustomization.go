@@ -32,9 +32,10 @@ func SpecOf(k *kustomizev1.Kustomization, sub *Substitution) Spec {
 // ErrSubstituteKind says that spec.postBuild.substituteFrom names neither a ConfigMap nor a Secret.
 var ErrSubstituteKind = fmt.Errorf("kind must be ConfigMap or Secret")
 
-// ReadVariables reads the values of spec.postBuild, nil when there is none. What they come
-// from is read with reader, whose every answer seen is told, in which version: "" of what is
-// not there and need not be. Without a reader, only what the spec itself has counts.
+// ReadVariables reads the values of spec.postBuild, nil when there is none. ConfigMaps and
+// Secrets are read with reader, and seen is called for each of them with its resource version,
+// which is "" if it does not exist and is optional. Without a reader, only values in the spec
+// count.
 func ReadVariables(
 	ctx context.Context, reader client.Reader, k *kustomizev1.Kustomization, seen func(kind, name, version string),
 ) (*Substitution, error) {

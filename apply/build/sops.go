@@ -30,8 +30,8 @@ func isSealed(data []byte) bool {
 const decryptKey = "kustomize.toolkit.fluxcd.io/decrypt"
 
 // unsealed returns an error for an object that is encrypted with SOPS, or that was
-// generated from files that are. It would reach the cluster as it is, and whoever
-// reads it would take the ciphertext for the value.
+// generated from files that are. Applied as it is, its ciphertext would be
+// taken for the value.
 func (o *overlay) unsealed(obj *unstructured.Unstructured) error {
 	if keepsEncrypted(obj) || o.masks {
 		return nil
@@ -132,7 +132,7 @@ func (o *overlay) decryptObject(data []byte) ([]byte, error) {
 	}
 	obj := &unstructured.Unstructured{}
 	if err := obj.UnmarshalJSON(data); err != nil || keepsEncrypted(obj) {
-		return data, nil //nolint:nilerr // whoever decodes it next says so
+		return data, nil //nolint:nilerr // decoding it later fails with that error
 	}
 	if sops, ok := obj.Object["sops"].(map[string]any); ok && sops["mac"] != nil {
 		plain, err := o.unseal(data, "object.json")
@@ -158,7 +158,7 @@ const Masked = "**SOPS**"
 func maskSealed(data []byte) ([]byte, error) {
 	obj := &unstructured.Unstructured{}
 	if err := obj.UnmarshalJSON(data); err != nil || obj.GetKind() != "Secret" || obj.GroupVersionKind().Group != "" {
-		return data, nil //nolint:nilerr // whoever decodes it next says so
+		return data, nil //nolint:nilerr // decoding it later fails with that error
 	}
 	_, whole := obj.Object["sops"]
 	delete(obj.Object, "sops")

@@ -15,8 +15,8 @@ import (
 	"github.com/sluice-cd/sluice/internal/suggest"
 )
 
-// Bounds of what is said about unknown fields. A name is told whole or not at all: it may
-// come of a variable, and half a secret is not recognised.
+// Bounds of what is said about unknown fields. A name is written whole or not at all: it
+// may come of a variable, and half a secret would not be masked.
 const (
 	maxUnknown     = 5   // fields of one object
 	maxUnknownName = 200 // bytes

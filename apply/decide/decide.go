@@ -142,8 +142,8 @@ type State struct {
 	// Built is what the last complete apply was made of; nil before the first, and
 	// while one is under way.
 	Built *Built
-	// Inventory is that of the last apply, if Applied. It is told again with every
-	// status: the write that should have told it may have failed.
+	// Inventory is that of the last apply, if Applied. It is part of every status, since
+	// the write that should have recorded it may have failed.
 	Applied   bool
 	Inventory []inventory.Entry
 }
@@ -154,7 +154,7 @@ type ReconcileAction int
 const (
 	// Report ends the reconcile.
 	Report ReconcileAction = iota
-	// EndPauses has what somebody keeps changing repaired without delay.
+	// EndPauses ends the pauses between repairs of objects that somebody keeps changing.
 	EndPauses
 	// ReadVariables reads the values of variables.
 	ReadVariables
@@ -173,7 +173,7 @@ type Decision struct {
 	Stale []inventory.Entry
 	// State is what the next decision is made from.
 	State State
-	// Report says what people are told, when that is the action.
+	// Report is what the status and events say, when that is the action.
 	Report ReportedState
 }
 

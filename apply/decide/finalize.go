@@ -77,7 +77,7 @@ type Termination struct {
 	// Since is when the objects were deleted.
 	Since   time.Time
 	Deleted []inventory.Entry
-	// Announced says that the wait for them was told.
+	// Announced says that an event about the wait for them was sent.
 	Announced bool
 }
 
@@ -102,7 +102,7 @@ type DeletionDecision struct {
 	State Termination
 	// Failure is why the owner has to stay, when the action is [Done].
 	Failure *Failure
-	// EventType and Message are what is told of it; "" is nothing.
+	// EventType and Message are the event to send; "" is none.
 	EventType, Message string
 }
 

@@ -13,14 +13,14 @@ import (
 )
 
 // RepairPolicy says when repairs of an object are contended, and how long each waits from
-// then on: its pauses grow, for whoever changes the object may do so for a long time.
+// then on: the pauses grow, since the other writer may go on for a long time.
 var RepairPolicy = contention.Policy{Repairs: 3, Window: 15 * time.Minute, First: 10 * time.Second, Longest: 10 * time.Minute}
 
 // Repairs is how often an object was repaired of late. It is a value: [Repairs.Next]
 // returns another one.
 type Repairs struct {
 	contention.History
-	// Reported says that somebody was told.
+	// Reported says that there was an event about it.
 	Reported bool
 	// Fields are those that the counted repairs were of, as paths: at most 1,000.
 	Fields []string
@@ -36,7 +36,7 @@ func (r Repairs) Next(now time.Time) Repairs {
 }
 
 // maxRepairedFields bounds how many fields are remembered, and namedFields how many of them
-// are told.
+// are named in messages.
 const (
 	maxRepairedFields = 1000
 	namedFields       = 20

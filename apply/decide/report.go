@@ -18,7 +18,7 @@ var ErrCircular = errors.New("circular dependency")
 const (
 	// UnwatchedInterval is how often objects that cannot be watched are looked at.
 	UnwatchedInterval = 5 * time.Second
-	// buildLook is how often a build in the background is asked for; its end is told.
+	// buildLook is how often a build in the background is asked for, beside the wake at its end.
 	buildLook = 5 * time.Minute
 )
 

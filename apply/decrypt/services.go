@@ -79,7 +79,7 @@ const (
 	AgeKeys
 )
 
-// transport makes a connection of its own to whom nobody else talks to that way.
+// transport keeps no connection for the next request.
 func (s *Services) transport() http.RoundTripper {
 	if s.Transport != nil {
 		return s.Transport

@@ -12,8 +12,8 @@
 //	Await(objects)  --> the last one is healthy, or one failed --> Handler.HealthChanged
 //	                    somebody changed or deleted an object  --> Handler.ObjectChanged
 //
-// Nobody polls and nobody is held: who waits for health is told when there is
-// news. An informer that may not list its kind answers Unknown, and its users
+// There is no polling, and no worker waits: the handler of a subscription is called when
+// there is news. An informer that may not list its kind answers Unknown, and its users
 // fall back to reading the object.
 package watch
 
@@ -43,12 +43,12 @@ import (
 )
 
 // Target is what an informer watches: all applied objects of a kind, each read by the
-// rules of its owner, or, with a name, one object whoever applied it.
+// rules of its owner, or, with a name, one object, applied by anybody.
 type Target struct {
 	schema.GroupVersionKind
 	Namespace, Name string
-	// Rules is the digest of those by which the one object is read: those of whoever uses
-	// the target.
+	// Rules is the digest of those by which the one object is read: those of the
+	// subscriptions that use the target.
 	Rules string
 }
 
@@ -115,8 +115,8 @@ func (s *Informers) Start(ctx context.Context) error {
 	return nil
 }
 
-// Look returns what is known of an object as of the given version, "" for any, to whom has
-// no rules.
+// Look returns what is known of an object as of the given version, "" for any, by no
+// rules.
 func (s *Informers) Look(gvk schema.GroupVersionKind, id inventory.ID, since string) (*decide.Observed, decide.Freshness) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

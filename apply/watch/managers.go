@@ -102,8 +102,8 @@ func (r Observer) isFormer(entry metav1.ManagedFieldsEntry) bool {
 
 // readManagers reads what managedFields says of an object. An API server that does
 // not track fields leaves only the resource version for a hash, which changes more
-// often than needed and never less. Ignored fields are nobody's; content finds those in
-// lists.
+// often than needed and never less. Ignored fields count for no
+// manager; content finds those in lists.
 func (r Observer) readManagers(obj metav1.Object, content map[string]any, ignored []Pointer) (own, former, writer string) {
 	own = "resourceVersion " + obj.GetResourceVersion()
 	var last time.Time

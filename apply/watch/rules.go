@@ -96,14 +96,14 @@ func (r *Rules) healthOf(kind schema.GroupKind) *healthRule {
 	return r.health[schema.GroupKind{Group: kind.Group}]
 }
 
-// ReadsWhole reports whether the health of an object of a kind is told by more than its
+// ReadsWhole reports whether the health of an object of a kind depends on more than its
 // metadata, which is all that is watched of Secrets and ConfigMaps.
 func (r *Rules) ReadsWhole(kind schema.GroupKind) bool {
 	return metadataOnly(kind) && r.healthOf(kind) != nil
 }
 
 // metadataOnly reports whether only the metadata of a kind is watched: its objects are
-// healthy as soon as they exist, and their values are nobody's business.
+// healthy as soon as they exist, and their values are not read.
 func metadataOnly(kind schema.GroupKind) bool {
 	return kind.Group == "" && (kind.Kind == "Secret" || kind.Kind == "ConfigMap")
 }

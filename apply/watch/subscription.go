@@ -14,7 +14,7 @@ import (
 	"github.com/sluice-cd/sluice/apply/inventory"
 )
 
-// Handler is told of news, from informers' goroutines.
+// Handler is called with news, from informers' goroutines.
 type Handler interface {
 	// HealthChanged says that the last awaited object is healthy, or that one failed.
 	HealthChanged()
@@ -49,8 +49,8 @@ type Subscription struct {
 	rules   *Rules
 }
 
-// Subscribe makes handler the one who is told about the objects of owner, until the
-// subscription is closed.
+// Subscribe has handler called with news of the objects of owner, until the subscription
+// is closed.
 func (s *Informers) Subscribe(owner decide.Owner, handler Handler) *Subscription {
 	sub := &Subscription{informers: s, owner: owner, handler: handler}
 	s.mu.Lock()

@@ -80,7 +80,7 @@ func (k *Caller) NeedLeaderElection() bool { return k.outbox.NeedLeaderElection(
 
 // Call asks all webhooks of a type, in their order, until one does not agree. A
 // rollback hook agrees to a rollback, so that one of them is enough. The phase is
-// what the webhooks are told.
+// that of the payload.
 func (k *Caller) Call(ctx context.Context, c *flaggerv1.Canary, hook flaggerv1.HookType, phase flaggerv1.CanaryPhase) canary.Answer {
 	answer := canary.Answer{OK: hook != flaggerv1.RollbackHook}
 	for _, w := range hooks(c, hook) {

@@ -58,7 +58,7 @@ func (e Evidence) Add(w Window, dispersion float64) (Evidence, error) {
 }
 
 // informative returns the events that compare two arms: none if one arm had
-// nobody to whom they could have happened.
+// no requests, so that they could only happen in the other.
 func informative(events, share float64) float64 {
 	if share == 0 || share == 1 {
 		return 0

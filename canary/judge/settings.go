@@ -23,7 +23,7 @@ type Settings struct {
 	MinSamples float64
 }
 
-// Default returns the settings of whoever sets none: one healthy release in a hundred may
+// Default returns the settings of a judge whose spec has none: one healthy release in a hundred may
 // fail, and one doubling in twenty may pass.
 func Default() Settings {
 	return Settings{Alpha: 0.01, Beta: 0.05, Tolerated: 1, Regression: 2, Negligible: 0.001, MinSamples: 50}

@@ -173,7 +173,7 @@ func (f Finding) failed(what string, series Series, s Settings) string {
 	}
 }
 
-// sure is how sure somebody is who is wrong with a probability.
+// sure is the confidence of a verdict that is wrong with probability p.
 func sure(p float64) string { return percents(1-p) + " % sure" }
 
 func percents(part float64) string { return strconv.FormatFloat(100*part, 'f', -1, 64) }

@@ -84,7 +84,7 @@ type preparedCounters struct {
 	counts string
 	// one of these
 	proxy  *proxyCounters
-	sought sought
+	wanted wantedCounters
 	custom *flaggerv1.MetricTemplateCounters
 	// classic is the query, if that of all times is the same, and native the one for a native histogram once
 	// there was found to be one.
@@ -138,9 +138,9 @@ func (k *Checker) builtinCounters(c *flaggerv1.Canary, p *preparedCounters, metr
 	for _, m := range metrics {
 		switch m.Name {
 		case flaggerv1.RequestSuccessRate:
-			p.sought.requests = true
+			p.wanted.requests = true
 		case flaggerv1.RequestDuration:
-			p.sought.durations = true
+			p.wanted.durations = true
 		default:
 			return reconcile.TerminalError(fmt.Errorf("%s[%s]: %q is no builtin check%s", k.field, m.Name, m.Name,
 				maybe(m.Name, flaggerv1.BuiltinMetrics)))
@@ -202,7 +202,7 @@ func (p *preparedCounters) armText(ctx context.Context, arm counter.Arm, v templ
 	if err != nil {
 		return "", err
 	}
-	return p.proxy.query(arm, selector, p.sought, native), nil
+	return p.proxy.query(arm, selector, p.wanted, native), nil
 }
 
 // read asks once, or twice while nobody knows which form a histogram has.
@@ -247,7 +247,7 @@ func (p *preparedCounters) askAgain(ctx context.Context, at time.Time, text stri
 // complete reports whether a reading has what a histogram of the other form would have.
 func (p *preparedCounters) complete(r counter.Reading) bool {
 	wanted := counter.Requests
-	if p.sought.durations {
+	if p.wanted.durations {
 		wanted = counter.Timed
 	}
 	return slices.ContainsFunc(r.Samples, func(s counter.Sample) bool { return s.Class == wanted })

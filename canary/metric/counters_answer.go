@@ -122,7 +122,7 @@ type processKey struct{ arm, pod, instance, jobName string }
 // job orders those that scrape the same process.
 func (k processKey) job() string { return k.jobName + "\x00" + k.instance }
 
-// who is the process, whoever scrapes it.
+// who is the process, by whichever job it is scraped.
 func (k processKey) who(sidecar bool) processKey {
 	if sidecar && k.pod != "" {
 		return processKey{arm: k.arm, pod: k.pod}

@@ -24,12 +24,12 @@ const scrapeTime = "scraped"
 // seconds: twice as long each, so that a release that is slower at all is so at one of them.
 var nativeBounds = []float64{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10}
 
-// sought are what a reading is to have.
-type sought struct{ requests, durations bool }
+// wantedCounters are what a reading is to have.
+type wantedCounters struct{ requests, durations bool }
 
 // query asks for the counters of one arm; selector are the matchers of its labels. Sums are by process, which begins
 // again at 0 as a whole, and rates are never asked for: the server would extrapolate them.
-func (p proxyCounters) query(arm counter.Arm, selector string, of sought, native bool) string {
+func (p proxyCounters) query(arm counter.Arm, selector string, of wantedCounters, native bool) string {
 	q := &armQuery{arm: arm, by: append([]string{"job", "instance"}, p.pod...)}
 	switch {
 	case of.requests && native:

@@ -12,8 +12,8 @@ import (
 // fields are those that a measurement depends on; one that is empty is named elsewhere.
 type fields struct{ address, secret, query string }
 
-// blame adds to what a server answered, or did not, the field that it is most likely about.
-func (f fields) blame(err error) error {
+// withField adds to what a server answered, or did not, the field that it is most likely about.
+func (f fields) withField(err error) error {
 	field := f.of(err)
 	if field == "" {
 		return err

@@ -207,11 +207,11 @@ func (k *Checker) measure(ctx context.Context, p preparedQuery, window time.Dura
 		"metric", p.metric, "query", q.text, "value", value, "took", k.clock.Since(start).String())
 	switch {
 	case err != nil:
-		return 0, fmt.Errorf("measuring %s: %w", p.metric, p.secrets.Error(p.fields.blame(err)))
+		return 0, fmt.Errorf("measuring %s: %w", p.metric, p.secrets.Error(p.fields.withField(err)))
 	case math.IsNaN(value):
 		return 0, fmt.Errorf("measuring %s: %w", p.metric, ErrNoValues)
 	case math.IsInf(value, 0), math.IsInf(p.scale(value), 0):
-		return 0, fmt.Errorf("measuring %s: %w", p.metric, p.fields.blame(ErrInfinite))
+		return 0, fmt.Errorf("measuring %s: %w", p.metric, p.fields.withField(ErrInfinite))
 	default:
 		return p.scale(value), nil
 	}

@@ -62,9 +62,9 @@ func sessionOf(c *flaggerv1.Canary, w provider.Weights) (session, bool) {
 	return s, strings.Contains(s.canary, "=")
 }
 
-// stick returns the routes that keep users with a cookie where they are. route makes
+// stickyRoutes returns the routes that keep users with a cookie where they are. route makes
 // one for those with a cookie, with the shares of both copies.
-func (s session) stick(route func(cookie string, ofPrimary, ofCanary int) rule) []rule {
+func (s session) stickyRoutes(route func(cookie string, ofPrimary, ofCanary int) rule) []rule {
 	routes := []rule{route(s.canary, 0, 100)}
 	if s.primary != "" {
 		routes = append(routes, route(s.primary, 100, 0))

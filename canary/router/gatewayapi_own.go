@@ -38,7 +38,7 @@ func renderOwn(route *unstructured.Unstructured, c *flaggerv1.Canary, w provider
 	}
 	var out []rule
 	found := false
-	for _, r := range b.tidy(rulesOf(route)) {
+	for _, r := range b.withoutABTest(rulesOf(route)) {
 		if !b.shared(r) {
 			out = append(out, r)
 			continue
@@ -61,7 +61,7 @@ func renderOwn(route *unstructured.Unstructured, c *flaggerv1.Canary, w provider
 // releaseOwn sends what went to the two copies to the apex Service again.
 func releaseOwn(route *unstructured.Unstructured, c *flaggerv1.Canary) error {
 	b := backendsOf(c)
-	rules := b.tidy(rulesOf(route))
+	rules := b.withoutABTest(rulesOf(route))
 	for _, r := range rules {
 		if b.shared(r) {
 			apex := b.like(r, b.apex, b.apex, b.primary, b.canary)
@@ -139,10 +139,10 @@ func (b backends) unmirror(r rule) {
 	}
 }
 
-// tidy leaves out the rules that were added for an A/B test. They name the canary
+// withoutABTest leaves out the rules that were added for an A/B test. They name the canary
 // first, which nothing else here does, and are otherwise copies of a rule behind
 // them.
-func (b backends) tidy(rules []rule) []rule {
+func (b backends) withoutABTest(rules []rule) []rule {
 	var out []rule
 	for i, r := range rules {
 		refs := object.List(r, "backendRefs")

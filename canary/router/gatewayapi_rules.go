@@ -101,7 +101,7 @@ func weightsOf(rules []rule, c *flaggerv1.Canary) provider.Weights {
 	b := backendsOf(c)
 	if c.Spec.HTTPRouteRef != nil {
 		if !isABTest(c) {
-			rules = b.tidy(rules)
+			rules = b.withoutABTest(rules)
 		}
 		return b.mostOf(slices.DeleteFunc(slices.Clone(rules), func(r rule) bool { return !b.shared(r) }))
 	}
@@ -116,8 +116,8 @@ func weightsOf(rules []rule, c *flaggerv1.Canary) provider.Weights {
 	return b.mostOf(ours)
 }
 
-// mostOf returns the weights of the rule that is kindest to the canary: somebody
-// who is not sent there by one rule may be by another.
+// mostOf returns the weights of the rule that sends most users to the canary: those whom
+// one rule keeps on the primary may match another.
 func (b backends) mostOf(ours []rule) provider.Weights {
 	var most provider.Weights
 	for _, r := range ours {

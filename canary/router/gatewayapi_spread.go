@@ -51,7 +51,7 @@ func spreadUsers(base rule, c *flaggerv1.Canary, w provider.Weights) ([]rule, er
 	case bound && w.Canary == 0:
 		return append(dropCookies(weighted, s), weighted), nil
 	case bound:
-		return append(stick(base, c, s), setCookies(weighted, s)), nil
+		return append(stickyRules(base, c, s), setCookies(weighted, s)), nil
 	default:
 		return []rule{weighted}, nil
 	}
@@ -64,9 +64,9 @@ func shares(c *flaggerv1.Canary, ofPrimary, ofCanary int) []map[string]any {
 	return []map[string]any{backend(primary, port, ofPrimary), backend(canary, port, ofCanary)}
 }
 
-// stick returns the rules that keep users with a cookie where they are.
-func stick(base rule, c *flaggerv1.Canary, s session) []rule {
-	return s.stick(func(cookie string, ofPrimary, ofCanary int) rule {
+// stickyRules returns the rules that keep users with a cookie where they are.
+func stickyRules(base rule, c *flaggerv1.Canary, s session) []rule {
+	return s.stickyRoutes(func(cookie string, ofPrimary, ofCanary int) rule {
 		r := withCookie(base, cookie)
 		object.PutList(r, "backendRefs", shares(c, ofPrimary, ofCanary))
 		return r

@@ -11,7 +11,7 @@ import (
 
 // stickToHost returns the routes that keep users with a cookie where they are.
 func stickToHost(base rule, c *flaggerv1.Canary, s session) []rule {
-	return s.stick(func(cookie string, ofPrimary, ofCanary int) rule {
+	return s.stickyRoutes(func(cookie string, ofPrimary, ofCanary int) rule {
 		r := withMeshCookie(base, cookie)
 		object.PutList(r, "route", destinations(c, ofPrimary, ofCanary))
 		return r

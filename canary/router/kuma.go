@@ -28,7 +28,7 @@ const (
 // not say which namespace they are for; their destination does. A route for
 // another namespace is refused, instead of shared. No canary can own a route
 // either, so it outlives its own; all it does then is to send the apex Service's
-// requests to the apex Service, and whoever needs the name may have it.
+// requests to the apex Service, and another owner may take its name.
 type kuma struct{}
 
 var kumaBackend = backendNameAt("destination", kumaService)

@@ -13,7 +13,7 @@ import (
 // inNamespace is a router of canaries that may not reach beyond their namespace. Most
 // proxies see to that themselves: a Gateway says whose routes it takes, an HTTPProxy,
 // a RouteTable or a TraefikService is nothing until its owner's root includes it. In a
-// mesh nobody is asked: whoever names a host has it.
+// mesh there is no such consent: a route gets the requests to any host that it names.
 type inNamespace struct {
 	Router
 	provider provider.Provider

@@ -58,8 +58,8 @@ type collision struct {
 }
 
 // check makes sure that the Services of the two copies select pods of no other workload,
-// nor of each other, and that no other canary's users are led to the primary: whoever has
-// the labels gets users. A release does not begin then, and one that is under way loses
+// nor of each other, and that no other canary's users are led to the primary: pods
+// with the labels of a Service get its users. A release does not begin then, and one that is under way loses
 // its users: the target, as it was seen, is stuck.
 func (p podSelection) check(ctx context.Context, r *Revision, seen *canary.Workload) error {
 	c := p.scope.canary

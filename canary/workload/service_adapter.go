@@ -18,8 +18,8 @@ import (
 )
 
 // serviceAdapter releases a Service: what changes is where it leads, such as the selector
-// or the external name. Pods are nobody's business here, so that both copies are
-// always ready:
+// or the external name. Pods are not looked at, so both copies are always
+// ready:
 //
 //	Service <target>           what Git says
 //	Service <apex>-canary      follows it

@@ -43,7 +43,8 @@ const (
 	aboutSpec     topic = "spec"
 )
 
-// newNotifier completes the options by what is told when something was sent, or not.
+// newNotifier completes the options with the functions that record whether something was
+// sent.
 func newNotifier(events reconciler.Recorder, hooks hook.Options, alerts alert.Options) (*notifier, error) {
 	n := &notifier{events: events, warnings: map[types.UID]map[topic]string{}}
 	hooks.Notified, alerts.Failed = n.hookCalled, n.alertFailed

@@ -47,7 +47,7 @@ type Reconciler struct {
 	// Alerts are the settings of chat rooms, by Flagger's flags. Reader, Clock, Log,
 	// Failed and NoCrossNamespaceRefs are filled in.
 	Alerts alert.Options
-	// EventWebhook is told the events of canaries that have no event hook.
+	// EventWebhook gets the events of canaries that have no event hook.
 	EventWebhook string
 	// NoCrossNamespaceRefs refuses MetricTemplates, AlertProviders and Upstreams of
 	// other namespaces, and hosts of a mesh that are not of the Canary's own.
@@ -57,9 +57,9 @@ type Reconciler struct {
 	Guard *outbound.Guard
 	// Memory is shared with all else that is read from outside; nil is without bound.
 	Memory *budget.Budget
-	// Log is told what nobody waits for.
+	// Log gets errors of what runs in the background.
 	Log logr.Logger
-	// Version is told in flagger_info.
+	// Version is a label of the metric flagger_info.
 	Version string
 	// Clock ticks between samples; nil is the real one.
 	Clock clock.WithTicker

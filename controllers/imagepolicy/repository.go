@@ -40,7 +40,7 @@ func (r *Reconciler) repository(ctx context.Context, p *imagev1.ImagePolicy) (*i
 	err := r.Client.Get(ctx, key, repo)
 	switch {
 	case apierrors.IsNotFound(err) && foreign:
-		// Whether a foreign repository exists is nobody's business.
+		// That a repository of another namespace exists must not be found out.
 		return nil, denied(key, "it does not exist or has no spec.accessFrom")
 	case apierrors.IsNotFound(err):
 		return nil, reconciler.Pending(fmt.Errorf("%w: ImageRepository %s does not exist", errNotReady, key), 0)

@@ -82,7 +82,7 @@ func (r *Reconciler) reconcileProposal(ctx context.Context, a *imagev1.ImageUpda
 	return p.result(step, err)
 }
 
-// result is what the runner is told.
+// result is what the reconcile returns.
 func (p *proposal) result(step proposalDecision, err error) (reconciler.Result, error) {
 	interval := p.a.Spec.Interval.Duration
 	result := reconciler.Result{Events: p.events}

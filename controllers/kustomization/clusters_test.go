@@ -289,19 +289,19 @@ func TestBuildsForOtherClustersTakeASlotOfTheirNamespace(t *testing.T) {
 	nothing := func(context.Context) (*build.Result, error) { return &build.Result{}, nil }
 	var held func(left int)
 	held = func(left int) {
-		_, err := r.late(t.Context(), k, background.Request[types.NamespacedName]{}, func(context.Context) (*build.Result, error) {
+		_, err := r.buildInBackground(t.Context(), k, background.Request[types.NamespacedName]{}, func(context.Context) (*build.Result, error) {
 			if left > 1 {
 				held(left - 1)
 				return nil, nil
 			}
 			ended, end := context.WithCancel(t.Context())
 			end()
-			if _, err := r.late(ended, k, background.Request[types.NamespacedName]{}, nothing); !errors.Is(err, context.Canceled) {
+			if _, err := r.buildInBackground(ended, k, background.Request[types.NamespacedName]{}, nothing); !errors.Is(err, context.Canceled) {
 				t.Errorf("one more than %d: got %v", buildsPerNamespace, err)
 			}
 			other := k.DeepCopy()
 			other.Namespace = "other"
-			return r.late(t.Context(), other, background.Request[types.NamespacedName]{}, nothing)
+			return r.buildInBackground(t.Context(), other, background.Request[types.NamespacedName]{}, nothing)
 		})
 		if err != nil {
 			t.Error(err)

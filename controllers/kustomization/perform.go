@@ -145,7 +145,7 @@ func (r *Reconciler) build(ctx context.Context, run *run) (*build.Result, decide
 		Key: owner, Namespace: owner.Namespace, At: r.clock.Now(),
 		Input: fmt.Sprintf("%s %s %d %s", run.artifact.Revision, run.artifact.Digest, run.k.Generation, built.Variables),
 	}
-	result, err := r.late(ctx, run.k, request, func(ctx context.Context) (*build.Result, error) {
+	result, err := r.buildInBackground(ctx, run.k, request, func(ctx context.Context) (*build.Result, error) {
 		return r.Decryption.decrypting(ctx, k, got.keys, func(decrypt build.Decrypt) (*build.Result, error) {
 			spec.Decrypt = decrypt
 			return r.Builder.Build(ctx, owner, opened, spec)
@@ -165,10 +165,10 @@ func (r *Reconciler) build(ctx context.Context, run *run) (*build.Result, decide
 	return result, built, nil
 }
 
-// late builds without a worker, if that takes long. What is for another cluster has none: it
-// goes on with the run, whose end would be that of the build. Its namespace has as many of
-// those at once.
-func (r *Reconciler) late(
+// buildInBackground frees the worker if a build takes long. A Kustomization for another
+// cluster runs in the background as a whole, so its build is part of that; how many of those
+// run at once is bounded by namespace.
+func (r *Reconciler) buildInBackground(
 	ctx context.Context, k *kustomizev1.Kustomization, request background.Request[types.NamespacedName],
 	work func(context.Context) (*build.Result, error),
 ) (*build.Result, error) {

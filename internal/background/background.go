@@ -8,7 +8,7 @@
 //	           -> else ErrPending, and the worker is free
 //	                 ... done at last -> Wake(key) -> Runner.Run or Collect -> its result
 //
-// There is one task at a time for each key; whoever asks for the same joins it. Tasks
+// There is one task at a time for each key; a second request for the same key joins it. Tasks
 // take a slot of the host that they wait for. A namespace has a share of the slots, so
 // that a tenant whose proxy or server never answers keeps the tenant's own slots and
 // not those of everybody at that host. Where a host keeps one caller of a namespace

@@ -5,7 +5,7 @@
 // controller itself, or of a ServiceAccount, and whoever may write the object also
 // writes the address that it is sent to. So an address earns it:
 //
-//	https only           whoever listens on the way reads the token otherwise
+//	https only           otherwise the token can be read on the way
 //	the provider's hosts a name that looks like one of them belongs to somebody else,
 //	                     and so do names that the provider lends to its customers,
 //	                     such as those of its load balancers and functions

@@ -59,8 +59,8 @@ type EventSink struct {
 	events      typedcorev1.EventInterface
 
 	flux translation
-	// Listen is told each event in Flux's format, if it is not nil: for Alerts. It must not
-	// wait for anybody.
+	// Listen is called with each event in Flux's format, if it is not nil: for Alerts. It
+	// must not block.
 	Listen func(eventv1.Event)
 }
 
@@ -75,7 +75,7 @@ func NewRecorder(config *rest.Config, scheme *runtime.Scheme) (*EventSink, error
 	}
 	broadcaster := record.NewBroadcasterWithCorrelatorOptions(record.CorrelatorOptions{
 		BurstSize: eventBurst, QPS: eventQPS,
-		// Similar events are told one by one: each carries its own values.
+		// Similar events are sent one by one: each carries its own values.
 		MaxEvents: eventBurst,
 	})
 	host, err := os.Hostname()

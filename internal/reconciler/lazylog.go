@@ -20,43 +20,43 @@ func logs(mgr ctrl.Manager, controller, group, kind string) func(*reconcile.Requ
 		if req == nil {
 			return base
 		}
-		return logr.New(late{base: base.GetSink(), values: []any{
+		return logr.New(lazySink{base: base.GetSink(), values: []any{
 			kind, klog.KRef(req.Namespace, req.Name), "namespace", req.Namespace, "name", req.Name,
 		}})
 	}
 }
 
-// late is a sink that gives its values to another one only when there is something
+// lazySink is a sink that gives its values to another one only when there is something
 // to say.
-type late struct {
+type lazySink struct {
 	base   logr.LogSink
 	values []any
 }
 
 // Init implements logr.LogSink; the base has been through it.
-func (late) Init(logr.RuntimeInfo) {}
+func (lazySink) Init(logr.RuntimeInfo) {}
 
 // Enabled implements logr.LogSink.
-func (l late) Enabled(level int) bool { return l.base.Enabled(level) }
+func (l lazySink) Enabled(level int) bool { return l.base.Enabled(level) }
 
 // Info implements logr.LogSink.
-func (l late) Info(level int, message string, values ...any) {
+func (l lazySink) Info(level int, message string, values ...any) {
 	l.base.WithValues(l.values...).Info(level, message, values...)
 }
 
 // Error implements logr.LogSink.
-func (l late) Error(err error, message string, values ...any) {
+func (l lazySink) Error(err error, message string, values ...any) {
 	l.base.WithValues(l.values...).Error(err, message, values...)
 }
 
 // WithValues implements logr.LogSink.
-func (l late) WithValues(values ...any) logr.LogSink {
+func (l lazySink) WithValues(values ...any) logr.LogSink {
 	l.values = slices.Concat(l.values, values)
 	return l
 }
 
 // WithName implements logr.LogSink. Values that were given before the name stay
 // before it.
-func (l late) WithName(name string) logr.LogSink {
+func (l lazySink) WithName(name string) logr.LogSink {
 	return l.base.WithValues(l.values...).WithName(name)
 }

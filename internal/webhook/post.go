@@ -215,7 +215,7 @@ func postOnce(ctx context.Context, client *http.Client, target *url.URL, m Messa
 		return body, nil
 	}
 	if err != nil || !m.QuoteAnswer {
-		body = nil // of a body that was cut off, nothing is told
+		body = nil // of a body that was cut off, nothing is quoted
 	}
 	refused := &RefusedError{Status: resp.StatusCode, Body: quote(m, target, body)}
 	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode >= 500 && resp.StatusCode != http.StatusNotImplemented {

@@ -77,7 +77,7 @@ type Options struct {
 	KubeConfigs *kubeconfig.Reader
 	Clock       clock.WithTicker
 	Log         logr.Logger
-	// Wake is told which pipeline has news of its objects.
+	// Wake is called with the pipeline whose objects have changed.
 	Wake func(pipeline types.NamespacedName)
 }
 

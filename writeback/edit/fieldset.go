@@ -117,7 +117,7 @@ func (f Field) check(places []place) error {
 	versioned := f.entry == nil
 	for i, p := range places {
 		t := f.targets[i]
-		switch why := cmp.Or(p.why, t.unfit(p)); {
+		switch why := cmp.Or(p.why, t.mismatch(p)); {
 		case why == MissingField && t.optional:
 		case why != "":
 			return t.fail(p, why)
@@ -136,8 +136,8 @@ func (t target) fail(p place, why Reason) error {
 	return &FieldError{Field: t.name, Line: p.span.node, Why: why}
 }
 
-// unfit says why a value is not what a target may read or replace.
-func (t target) unfit(p place) Reason {
+// mismatch says why a value is not what a target may read or replace.
+func (t target) mismatch(p place) Reason {
 	front, _, pinned := strings.Cut(p.value, "@")
 	switch {
 	case strings.HasPrefix(p.value, "ENC["):
@@ -196,7 +196,7 @@ func (f Field) replace(content []byte, before reading, changes []change) ([]byte
 	outcomes := make([]Outcome, 0, len(ordered))
 	for _, c := range ordered {
 		t, p := f.targets[c.target], after.places[c.target]
-		written := cmp.Or(p.why, t.unfit(p)) == "" && p.value == c.New
+		written := cmp.Or(p.why, t.mismatch(p)) == "" && p.value == c.New
 		switch {
 		case written && p.span.start == c.span.start+shift:
 		case len(t.path) == 0 && !written:

@@ -156,7 +156,7 @@ func scanLines(lines []line, text []byte, depth int) []Marker {
 	nodes, err := parse(text, lines[0].number, wanted)
 	for i := range markers {
 		if err != nil {
-			distrust(&markers[i])
+			skipAmbiguous(&markers[i])
 			continue
 		}
 		if next, ok := above[markers[i].Line]; ok {
@@ -320,9 +320,9 @@ func confirm(m *Marker, nodes nodes) {
 	}
 }
 
-// distrust skips what is ambiguous when there is no parser to ask: an unusual
+// skipAmbiguous skips what is ambiguous when there is no parser to ask: an unusual
 // key, a comma that may not belong to the value, a colon that may make it a key.
-func distrust(m *Marker) {
+func skipAmbiguous(m *Marker) {
 	if m.Skip != "" {
 		return
 	}

@@ -53,7 +53,7 @@ func (w *window) chooseBounds() {
 		w.Bounds = w.options.Bounds
 		for _, u := range sorted(w.grown) {
 			if c := w.grown[u]; c.timed > 0 && !c.has(w.Bounds) {
-				w.tell(u, Unlike)
+				w.remark(u, Unlike)
 				c.timed, c.buckets = 0, nil
 			}
 		}

@@ -165,7 +165,8 @@ type window struct {
 	grown         map[unit]*counters // what the units of both counted in the window
 }
 
-func (w *window) tell(u unit, reason Reason) {
+// remark notes why a unit is not counted, within [maxTold].
+func (w *window) remark(u unit, reason Reason) {
 	if len(w.Told) == maxTold {
 		w.Untold++
 		return
@@ -179,7 +180,7 @@ func (w *window) dropStale() {
 	live := map[Arm]bool{}
 	for _, u := range sorted(w.after) {
 		if w.options.stale(w.after[u].scraped, w.To) {
-			w.tell(u, Stale)
+			w.remark(u, Stale)
 			delete(w.after, u)
 			delete(w.before, u)
 			continue
@@ -193,7 +194,7 @@ func (w *window) dropStale() {
 	}
 	for _, u := range sorted(w.before) {
 		if w.after[u] == nil {
-			w.tell(u, Vanished)
+			w.remark(u, Vanished)
 		}
 	}
 }
@@ -206,11 +207,11 @@ func (w *window) match() {
 		now, was := w.after[u], w.before[u]
 		switch {
 		case restarts[u.process] == ambiguous:
-			w.tell(u, Ambiguous)
+			w.remark(u, Ambiguous)
 		case was == nil && !w.beganInside(u):
-			w.tell(u, New)
+			w.remark(u, New)
 		case restarts[u.process] == restarted:
-			w.tell(u, Reset)
+			w.remark(u, Reset)
 			w.grown[u] = now.asOf(now.scraped)
 		case was == nil:
 			w.grown[u] = now.asOf(now.scraped)
