@@ -60,6 +60,13 @@ type Server struct {
 	version  int
 	calls    []string
 	watchers map[*watcher]bool
+	deleted  []deletion // for watches of a list that was made before
+}
+
+// deletion is an object that is gone, as it was last, with the version of its deletion.
+type deletion struct {
+	path string
+	last *unstructured.Unstructured
 }
 
 // kinds are those that the server knows from the start.
@@ -140,6 +147,7 @@ func (s *Server) Remove(path string) {
 	delete(s.objects, path)
 	last := u.DeepCopy()
 	last.SetResourceVersion(fmt.Sprint(s.version))
+	s.deleted = append(s.deleted, deletion{path, last})
 	s.publish("DELETED", path, last)
 }
 

@@ -3,11 +3,13 @@
 package apiserver
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -187,21 +189,32 @@ func (s *Server) bookmark(of *watcher) map[string]any {
 	return of.shown(u)
 }
 
-// since are the objects that were written after a list. Deletions between a list and
-// its watch are not kept; no test makes any.
+// since is what happened after a list: the objects that were written, and those that were
+// deleted.
 func (s *Server) since(by *watcher, version string) []event {
-	var after int
-	_, _ = fmt.Sscan(version, &after)
+	after := versionOf(version)
 	var events []event
 	for _, item := range s.selected(by) {
-		u := &unstructured.Unstructured{Object: item.(map[string]any)} //nolint:forcetypeassert // selected made it
-		var written int
-		if _, _ = fmt.Sscan(u.GetResourceVersion(), &written); written > after {
-			events = append(events, event{"ADDED", u.Object})
+		events = append(events, event{"ADDED", item.(map[string]any)}) //nolint:forcetypeassert // selected made it
+	}
+	for _, d := range s.deleted {
+		if by.selects(d.path, d.last) {
+			events = append(events, event{"DELETED", by.shown(d.last)})
 		}
 	}
-	slices.SortFunc(events, func(a, b event) int {
-		return strings.Compare(fmt.Sprint(a.Object["metadata"]), fmt.Sprint(b.Object["metadata"]))
-	})
+	events = slices.DeleteFunc(events, func(e event) bool { return e.version() <= after })
+	slices.SortFunc(events, func(a, b event) int { return cmp.Compare(a.version(), b.version()) })
 	return events
+}
+
+// version is that of the object.
+func (e event) version() int {
+	u := &unstructured.Unstructured{Object: e.Object}
+	return versionOf(u.GetResourceVersion())
+}
+
+// versionOf is a resource version as a number, 0 if it is none.
+func versionOf(text string) int {
+	n, _ := strconv.Atoi(text) // a list without a version starts before all
+	return n
 }
