@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -59,15 +58,7 @@ func (e *testEnv) kubeConfigOf(server *apiserver.Server) {
 		_ = e.states.clusters.Start(ended)
 	})
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "cluster"}}
-	text := fmt.Appendf(nil, `
-apiVersion: v1
-kind: Config
-clusters: [{name: c, cluster: {server: %q}}]
-users: [{name: u, user: {}}]
-contexts: [{name: x, context: {cluster: c, user: u}}]
-current-context: x
-`, server.Config().Host)
-	data := map[string][]byte{"value": text}
+	data := map[string][]byte{"value": apiserver.KubeConfig(server.Config().Host, "")}
 	err := e.client.Get(e.t.Context(), keyOf(secret), secret)
 	secret.Data = data
 	if err == nil {

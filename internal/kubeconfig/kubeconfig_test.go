@@ -28,23 +28,13 @@ import (
 
 	"github.com/sluice-cd/sluice/internal/keysize/keysizetest"
 	"github.com/sluice-cd/sluice/internal/outbound"
+	"github.com/sluice-cd/sluice/test/fake/apiserver"
 )
 
 func reader(objects ...client.Object) *Reader {
 	return &Reader{
 		Objects: fake.NewClientBuilder().WithObjects(objects...).Build(), Clock: clocktesting.NewFakePassiveClock(time.Unix(1_700_000_000, 0)),
 	}
-}
-
-func kubeConfig(server string) []byte {
-	return fmt.Appendf(nil, `
-apiVersion: v1
-kind: Config
-clusters: [{name: c, cluster: {server: %q}}]
-users: [{name: u, user: {token: hunter2}}]
-contexts: [{name: x, context: {cluster: c, user: u}}]
-current-context: x
-`, server)
 }
 
 func secret(name string, data map[string][]byte) *corev1.Secret {
@@ -57,7 +47,8 @@ func reference(name, key string) *meta.KubeConfigReference {
 
 func TestWhichKubeConfigsAreRefused(t *testing.T) {
 	changed := func(old, with string) map[string][]byte {
-		return map[string][]byte{"value": []byte(strings.Replace(string(kubeConfig("https://hunter2.example.com")), old, with, 1))}
+		text := string(apiserver.KubeConfig("https://hunter2.example.com", "hunter2"))
+		return map[string][]byte{"value": []byte(strings.Replace(text, old, with, 1))}
 	}
 	for name, tc := range map[string]struct {
 		at   *meta.KubeConfigReference
@@ -176,13 +167,13 @@ func TestAClusterIsTheSameWhileItsKubeConfigSaysTheSame(t *testing.T) {
 		}
 		return config.ID
 	}
-	text := kubeConfig("https://example.com")
+	text := apiserver.KubeConfig("https://example.com", "hunter2")
 	same := id("apps", text)
 	if id("apps", append([]byte("# a comment"), text...)) != same {
 		t.Error("a comment makes another cluster of it")
 	}
 	for name, other := range map[string]string{
-		"another server":    id("apps", kubeConfig("https://example.org")),
+		"another server":    id("apps", apiserver.KubeConfig("https://example.org", "hunter2")),
 		"another token":     id("apps", []byte(strings.Replace(string(text), "hunter2", "hunter3", 1))),
 		"another namespace": id("shop", text),
 	} {
@@ -204,7 +195,7 @@ func TestCheck(t *testing.T) {
 	}))
 	defer server.Close()
 	clock := clocktesting.NewFakePassiveClock(time.Unix(1_700_000_000, 0))
-	to := connect(t, nil, bytes.Replace(kubeConfig(server.URL+"/clusters/eu"), []byte("server:"),
+	to := connect(t, nil, bytes.Replace(apiserver.KubeConfig(server.URL+"/clusters/eu", "hunter2"), []byte("server:"),
 		fmt.Appendf(nil, "certificate-authority-data: %s, server:", base64.StdEncoding.EncodeToString(authorityOf(server))), 1))
 	to.clock = clock
 	for range 2 {
@@ -240,7 +231,7 @@ func authorityOf(server *httptest.Server) []byte {
 func TestAConnectionGoesThroughTheGuard(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the server was reached") }))
 	defer server.Close()
-	to := connect(t, outbound.NewGuard([]netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}), kubeConfig(server.URL))
+	to := connect(t, outbound.NewGuard([]netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}), apiserver.KubeConfig(server.URL, "hunter2"))
 	if err := to.Check(t.Context()); !errors.Is(err, outbound.ErrForbiddenAddress) {
 		t.Errorf("got %v", err)
 	}
@@ -271,7 +262,7 @@ func TestWhatIsNoAnswerOfAnAPIServerIsNotQuoted(t *testing.T) {
 				_, _ = io.WriteString(w, tc.text)
 			}))
 			defer server.Close()
-			to := connect(t, nil, kubeConfig(server.URL))
+			to := connect(t, nil, apiserver.KubeConfig(server.URL, "hunter2"))
 			objects, err := dynamic.NewForConfigAndClient(to.REST, to.HTTP)
 			if err != nil {
 				t.Fatal(err)
@@ -307,7 +298,7 @@ func TestNoClientFollowsARedirect(t *testing.T) {
 	defer elsewhere.Close()
 	server := httptest.NewServer(http.RedirectHandler(elsewhere.URL+"/version", http.StatusTemporaryRedirect))
 	defer server.Close()
-	to := connect(t, nil, kubeConfig(server.URL))
+	to := connect(t, nil, apiserver.KubeConfig(server.URL, "hunter2"))
 	const want = "the API server answers 307 Temporary Redirect, and redirects are not followed"
 	if err := to.Check(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("check: got %v", err)

@@ -200,17 +200,6 @@ func TestWhatMayNotBeReadIsSaidWithTheRemedy(t *testing.T) {
 	}
 }
 
-func kubeConfig(server string) []byte {
-	return fmt.Appendf(nil, `
-apiVersion: v1
-kind: Config
-clusters: [{name: c, cluster: {server: %q}}]
-users: [{name: u, user: {token: hunter2}}]
-contexts: [{name: x, context: {cluster: c, user: u}}]
-current-context: x
-`, server)
-}
-
 func secret(name string, data map[string][]byte) *corev1.Secret {
 	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: name, UID: "1"}, Data: data}
 }
@@ -232,7 +221,7 @@ func TestACloudIsRefused(t *testing.T) {
 func TestAKubeConfigMayNotLeadEverywhere(t *testing.T) {
 	guard := outbound.NewGuard(nil)
 	e := newEnv(t, guard)
-	remote := secret("remote", map[string][]byte{"value": kubeConfig(e.server.Config().Host)})
+	remote := secret("remote", map[string][]byte{"value": apiserver.KubeConfig(e.server.Config().Host, "hunter2")})
 	e.KubeConfigs.Objects = fake.NewClientBuilder().WithObjects(remote).Build()
 	a := e.get(pipeline, reference("remote", ""), named(databases, "db"), says("forbidden address"))
 	if !a.Unknown || !strings.Contains(a.Why, "Database apps/db (cluster of kubeConfig remote) is not known") {
@@ -258,7 +247,8 @@ func TestAnotherClusterAnswersOnlyWhatItIsAskedFor(t *testing.T) {
 		}
 		e.server.Put(path, u)
 	}
-	e.KubeConfigs.Objects = fake.NewClientBuilder().WithObjects(secret("remote", map[string][]byte{"value.yaml": kubeConfig(host)})).Build()
+	data := map[string][]byte{"value.yaml": apiserver.KubeConfig(host, "hunter2")}
+	e.KubeConfigs.Objects = fake.NewClientBuilder().WithObjects(secret("remote", data)).Build()
 	e.put("db", "1")
 	e.get(pipeline, reference("remote", ""), named(databases, "db"), has("1"))
 	for key, w := range e.watches {
