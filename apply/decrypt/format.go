@@ -81,9 +81,6 @@ func formatOf(data []byte) format {
 	return ""
 }
 
-// Encrypted reports whether SOPS encrypted a file.
-func Encrypted(data []byte) bool { return formatOf(data) != "" }
-
 // formatFor is the format in which a file of a name is wanted that was encrypted in
 // another one; the name says it, as in Flux, or else it stays what it was.
 func formatFor(name string, from format) format {
