@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -27,7 +28,7 @@ type azure struct {
 	name   string
 }
 
-func openAzure(ctx context.Context, s Settings, at *url.URL) (Bucket, error) {
+func openAzure(ctx context.Context, s Settings, at *url.URL) (provider, error) {
 	client, err := s.azureClient(ctx, at)
 	if err != nil {
 		return nil, err
@@ -151,29 +152,21 @@ func azureObject(key string, etag *azcore.ETag, size *int64) Object {
 	return o
 }
 
-func (b *azure) Get(ctx context.Context, o Object) ([]byte, error) {
+func (b *azure) open(ctx context.Context, o Object) (io.ReadCloser, error) {
 	opts := &azblob.DownloadStreamOptions{}
 	if o.match != "" {
 		match := azcore.ETag(o.match)
 		opts.AccessConditions = &azblobblob.AccessConditions{ModifiedAccessConditions: &azblobblob.ModifiedAccessConditions{IfMatch: &match}}
 	}
-	response, err := b.client.DownloadStream(forContent(ctx), b.name, o.Key, opts)
+	response, err := b.client.DownloadStream(ctx, b.name, o.Key, opts)
 	if err != nil {
-		return nil, b.failed(o, err)
+		return nil, err
 	}
-	defer func() { _ = response.Body.Close() }()
-	data, err := read(response.Body, o)
-	if err != nil {
-		return nil, b.failed(o, err)
-	}
-	return data, nil
+	return response.Body, nil
 }
 
-func (b *azure) failed(o Object, err error) error {
-	if bloberror.HasCode(err, bloberror.BlobNotFound, bloberror.ConditionNotMet) {
-		err = fmt.Errorf("%w: %w", ErrChanged, err)
-	}
-	return fmt.Errorf("failed to get '%s' object: %w", o.Key, err)
+func (*azure) isChanged(err error) bool {
+	return bloberror.HasCode(err, bloberror.BlobNotFound, bloberror.ConditionNotMet)
 }
 
 func (b *azure) Find(ctx context.Context, key string) (Object, bool, error) {

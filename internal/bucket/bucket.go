@@ -102,7 +102,7 @@ type STS struct {
 }
 
 // providers open buckets by spec.provider.
-var providers = map[string]func(ctx context.Context, s Settings, at *url.URL) (Bucket, error){
+var providers = map[string]func(ctx context.Context, s Settings, at *url.URL) (provider, error){
 	Generic: openS3, AWS: openS3, GCP: openGCS, Azure: openAzure,
 }
 
@@ -126,7 +126,7 @@ func Open(ctx context.Context, s Settings) (Bucket, error) {
 	if err != nil {
 		return nil, s.hide(err)
 	}
-	return hiding{opened, s}, nil
+	return masked{opened, s}, nil
 }
 
 // Address is where the server of the bucket is.
@@ -207,24 +207,50 @@ type hidden struct {
 func (h hidden) Error() string { return h.text }
 func (h hidden) Unwrap() error { return h.err }
 
-// hiding is a bucket whose errors show no secrets.
-type hiding struct {
-	Bucket
+// provider is what is different between providers.
+type provider interface {
+	// List and Find are those of [Bucket].
+	List(ctx context.Context, prefix string, each func(Object) error) error
+	Find(ctx context.Context, key string) (Object, bool, error)
+	// open begins to read an object as it was listed. The context is also that of the content.
+	open(ctx context.Context, object Object) (io.ReadCloser, error)
+	// isChanged reports whether an error says that the object is there no more as it was listed.
+	isChanged(err error) bool
+}
+
+// masked is a bucket whose errors show no secrets.
+type masked struct {
+	provider
 	settings Settings
 }
 
-func (h hiding) List(ctx context.Context, prefix string, each func(Object) error) error {
-	return h.settings.hide(h.Bucket.List(ctx, prefix, each))
+func (m masked) List(ctx context.Context, prefix string, each func(Object) error) error {
+	return m.settings.hide(m.provider.List(ctx, prefix, each))
 }
 
-func (h hiding) Get(ctx context.Context, o Object) ([]byte, error) {
-	data, err := h.Bucket.Get(ctx, o)
-	return data, h.settings.hide(err)
+func (m masked) Get(ctx context.Context, o Object) ([]byte, error) {
+	data, err := m.read(ctx, o)
+	if err == nil {
+		return data, nil
+	}
+	if m.isChanged(err) {
+		err = fmt.Errorf("%w: %w", ErrChanged, err)
+	}
+	return nil, m.settings.hide(fmt.Errorf("failed to get '%s' object: %w", o.Key, err))
 }
 
-func (h hiding) Find(ctx context.Context, key string) (Object, bool, error) {
-	o, found, err := h.Bucket.Find(ctx, key)
-	return o, found, h.settings.hide(err)
+func (m masked) read(ctx context.Context, o Object) ([]byte, error) {
+	content, err := m.open(forContent(ctx), o)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = content.Close() }()
+	return read(content, o)
+}
+
+func (m masked) Find(ctx context.Context, key string) (Object, bool, error) {
+	o, found, err := m.provider.Find(ctx, key)
+	return o, found, m.settings.hide(err)
 }
 
 // read reads an object of a size that is known.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 
@@ -23,7 +24,7 @@ type gcs struct {
 	name    string
 }
 
-func openGCS(ctx context.Context, s Settings, at *url.URL) (Bucket, error) {
+func openGCS(ctx context.Context, s Settings, at *url.URL) (provider, error) {
 	tokens, transport, err := s.gcpTokens(ctx, at)
 	if err != nil {
 		return nil, err
@@ -85,29 +86,21 @@ func gcsObject(object *storage.Object) Object {
 	return Object{Key: object.Name, ETag: object.Etag, Size: int64(min(object.Size, 1<<62)), match: fmt.Sprint(object.Generation)}
 }
 
-func (b *gcs) Get(ctx context.Context, o Object) ([]byte, error) {
-	get := b.service.Objects.Get(b.name, o.Key).Context(forContent(ctx))
+func (b *gcs) open(ctx context.Context, o Object) (io.ReadCloser, error) {
+	get := b.service.Objects.Get(b.name, o.Key).Context(ctx)
 	var generation int64
 	if _, err := fmt.Sscan(o.match, &generation); err == nil && generation > 0 {
 		get = get.IfGenerationMatch(generation)
 	}
 	response, err := get.Download()
 	if err != nil {
-		return nil, b.failed(o, err)
+		return nil, err
 	}
-	defer func() { _ = response.Body.Close() }()
-	data, err := read(response.Body, o)
-	if err != nil {
-		return nil, b.failed(o, err)
-	}
-	return data, nil
+	return response.Body, nil
 }
 
-func (b *gcs) failed(o Object, err error) error {
-	if isGCS(err, http.StatusNotFound) || isGCS(err, http.StatusPreconditionFailed) {
-		err = fmt.Errorf("%w: %w", ErrChanged, err)
-	}
-	return fmt.Errorf("failed to get '%s' object: %w", o.Key, err)
+func (*gcs) isChanged(err error) bool {
+	return isGCS(err, http.StatusNotFound) || isGCS(err, http.StatusPreconditionFailed)
 }
 
 func isGCS(err error, code int) bool {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"time"
@@ -30,7 +31,7 @@ type s3 struct {
 	name   string
 }
 
-func openS3(ctx context.Context, s Settings, at *url.URL) (Bucket, error) {
+func openS3(ctx context.Context, s Settings, at *url.URL) (provider, error) {
 	if err := s.checkSTS(); err != nil {
 		return nil, err
 	}
@@ -125,31 +126,19 @@ func (b *s3) List(ctx context.Context, prefix string, each func(Object) error) e
 	return ctx.Err()
 }
 
-func (b *s3) Get(ctx context.Context, o Object) ([]byte, error) {
+func (b *s3) open(ctx context.Context, o Object) (io.ReadCloser, error) {
 	opts := minio.GetObjectOptions{}
 	if o.match != "" {
 		if err := opts.SetMatchETag(o.match); err != nil {
 			return nil, err
 		}
 	}
-	object, err := b.client.GetObject(forContent(ctx), b.name, o.Key, opts)
-	if err != nil {
-		return nil, b.failed(o, err)
-	}
-	defer func() { _ = object.Close() }()
-	data, err := read(object, o)
-	if err != nil {
-		return nil, b.failed(o, err)
-	}
-	return data, nil
+	return b.client.GetObject(ctx, b.name, o.Key, opts)
 }
 
-func (b *s3) failed(o Object, err error) error {
-	switch minio.ToErrorResponse(err).Code {
-	case "NoSuchKey", "PreconditionFailed":
-		err = fmt.Errorf("%w: %w", ErrChanged, err)
-	}
-	return fmt.Errorf("failed to get '%s' object: %w", o.Key, err)
+func (*s3) isChanged(err error) bool {
+	code := minio.ToErrorResponse(err).Code
+	return code == "NoSuchKey" || code == "PreconditionFailed"
 }
 
 func (b *s3) Find(ctx context.Context, key string) (Object, bool, error) {
