@@ -110,8 +110,8 @@ type Change struct {
 // String is the change as events show it.
 func (c Change) String() string { return c.Subject() + " " + string(c.Action) }
 
-// Outcome is how far an apply came.
-type Outcome struct {
+// Result is how far an apply came.
+type Result struct {
 	// Changes has one entry for every object that was dealt with, in the order
 	// of application.
 	Changes []Change
@@ -125,7 +125,7 @@ type Outcome struct {
 }
 
 // Entries is the inventory of what was dealt with.
-func (o *Outcome) Entries() []inventory.Entry {
+func (o *Result) Entries() []inventory.Entry {
 	entries := make([]inventory.Entry, 0, len(o.Changes))
 	for _, c := range o.Changes {
 		entries = append(entries, c.Entry)

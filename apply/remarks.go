@@ -45,7 +45,7 @@ func (r remarks) under(title string, hide func(string) string) string {
 }
 
 // remark notes what people should be told of an object.
-func (o *Outcome) remark(id inventory.ID, left, next *decide.Applied) {
+func (o *Result) remark(id inventory.ID, left, next *decide.Applied) {
 	var before decide.Applied
 	if left != nil {
 		before = *left
@@ -74,6 +74,6 @@ func warningsOf(o *object, got answer) []string {
 // Warnings tells what the API server warned of when objects were applied, deprecated
 // versions for example, or pods that a Pod Security Standard will refuse; "" if there is
 // no news of any. Values to hide are hidden by hide.
-func (o *Outcome) Warnings(hide func(string) string) string {
+func (o *Result) Warnings(hide func(string) string) string {
 	return o.warnings.under("applied, but the API server warns of these objects", hide)
 }

@@ -73,7 +73,7 @@ func TestAWarningAboutASecretQuotesNothingOfIt(t *testing.T) {
 }
 
 func TestAHiddenValueIsNotCutIntoAShownOne(t *testing.T) {
-	var o Outcome
+	var o Result
 	o.warnings.add(idOf(unstructuredOf("v1", "ConfigMap", "c")), []string{strings.Repeat("x", maxRemarkLength-20) + "secretsecret"})
 	got := o.Warnings(func(text string) string { return strings.ReplaceAll(text, "secretsecret", "*****") })
 	if strings.Contains(got, "sec") {

@@ -29,8 +29,8 @@ const (
 
 // Apply applies the request's objects stage by stage. On an error the outcome
 // says what was done before it.
-func (s *Set) Apply(ctx context.Context, req Request) (out *Outcome, err error) {
-	out = &Outcome{}
+func (s *Set) Apply(ctx context.Context, req Request) (out *Result, err error) {
+	out = &Result{}
 	c, err := s.engine.clients.identity(req.Impersonation)
 	if err != nil {
 		return out, err
@@ -67,7 +67,7 @@ type run struct {
 	terminating []*object
 }
 
-func (r *run) apply(ctx context.Context, stages []stage, out *Outcome) error {
+func (r *run) apply(ctx context.Context, stages []stage, out *Result) error {
 	kept := map[inventory.ID]bool{}
 	for _, stage := range stages {
 		changes, err := r.applyStage(ctx, stage, out)
@@ -91,7 +91,7 @@ func (r *run) apply(ctx context.Context, stages []stage, out *Outcome) error {
 }
 
 // applyStage applies the objects of one stage in parallel.
-func (r *run) applyStage(ctx context.Context, stage stage, out *Outcome) ([]Change, error) {
+func (r *run) applyStage(ctx context.Context, stage stage, out *Result) ([]Change, error) {
 	if err := stage.resolve(r.applier.client, r.set.engine.profile); err != nil {
 		return nil, err
 	}

@@ -64,7 +64,7 @@ func newWatchingEnv(t *testing.T) *testEnv {
 }
 
 // apply applies objects, which has to succeed.
-func (e *testEnv) apply(t *testing.T, objects ...*unstructured.Unstructured) *Outcome {
+func (e *testEnv) apply(t *testing.T, objects ...*unstructured.Unstructured) *Result {
 	t.Helper()
 	out, err := e.set.Apply(t.Context(), Request{Objects: objects})
 	if err != nil {
