@@ -124,9 +124,9 @@ func marks(r replay.Release) []plot.Mark {
 		colour plot.Colour
 		d      replay.Decision
 	}{{"the judge", plot.Blue, r.Judge}, {"thresholds", plot.Orange, r.Limits}} {
-		verb := map[replay.Outcome]string{replay.RolledBack: "roll back", replay.Promoted: "promote"}[rule.d.Outcome]
+		verb := map[replay.ReleaseOutcome]string{replay.RolledBack: "roll back", replay.Promoted: "promote"}[rule.d.Outcome]
 		if rule.name == "the judge" {
-			verb = map[replay.Outcome]string{replay.RolledBack: "fails it", replay.Promoted: "passes it"}[rule.d.Outcome]
+			verb = map[replay.ReleaseOutcome]string{replay.RolledBack: "fails it", replay.Promoted: "passes it"}[rule.d.Outcome]
 		}
 		if verb != "" {
 			out = append(out, plot.Mark{Name: rule.name + " " + verb, At: rule.d.After.Seconds(), Colour: rule.colour})

@@ -11,19 +11,19 @@ import (
 	"github.com/sluice-cd/sluice/canary/judge/trial"
 )
 
-// Outcome is what would have become of a release.
-type Outcome string
+// ReleaseOutcome is what would have become of a release.
+type ReleaseOutcome string
 
 // Outcomes of a [Decision].
 const (
-	Undecided  Outcome = ""
-	RolledBack Outcome = "rolled back"
-	Promoted   Outcome = "promoted"
+	Undecided  ReleaseOutcome = ""
+	RolledBack ReleaseOutcome = "rolled back"
+	Promoted   ReleaseOutcome = "promoted"
 )
 
 // Decision is what one of the rules would have done.
 type Decision struct {
-	Outcome Outcome
+	Outcome ReleaseOutcome
 	// After is how long the release had lasted by then.
 	After time.Duration
 	// Errors are those that users of the canary met until then.

@@ -86,7 +86,7 @@ func TestThresholdsDecideAsFlaggerDoes(t *testing.T) {
 		rate   float64
 		ratio  float64
 		change func(*replay.Options)
-		judge  replay.Outcome
+		judge  replay.ReleaseOutcome
 		limits replay.Decision
 	}{
 		"a service with 2 % errors cannot release": {0.02, 1, nil, replay.Promoted,
