@@ -19,8 +19,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// standing is what the conditions that all kinds have in common say.
-type standing struct {
+// commonStatus is what the conditions that all kinds have in common say.
+type commonStatus struct {
 	object     ObjectReference
 	generation int64
 	observed   int64
@@ -30,7 +30,7 @@ type standing struct {
 }
 
 // cell begins a cell with what the conditions say. A condition that waits for something else is no failure.
-func (s standing) cell(column Column) Cell {
+func (s commonStatus) cell(column Column) Cell {
 	found := Cell{Column: column, Object: &s.object, State: CellReady}
 	ready := apimeta.FindStatusCondition(s.conditions, meta.ReadyCondition)
 	stalled := apimeta.IsStatusConditionTrue(s.conditions, meta.StalledCondition)
@@ -72,7 +72,7 @@ var patientReasons = map[string]bool{
 }
 
 // kubectl is the command that does something to the object.
-func (s standing) kubectl(verb string, rest ...string) string {
+func (s commonStatus) kubectl(verb string, rest ...string) string {
 	words := append([]string{"-n", s.object.Namespace, verb, strings.ToLower(s.object.Kind), s.object.Name}, rest...)
 	return strings.Join(words, " ")
 }
@@ -97,7 +97,7 @@ func (c *chain) image() Cell {
 	if r == nil {
 		return Cell{Column: ColumnImage, State: CellNone}
 	}
-	cell := standing{
+	cell := commonStatus{
 		ObjectReference{imagev1.ImageRepositoryKind, r.Namespace, r.Name}, r.Generation, r.Status.ObservedGeneration,
 		r.Spec.Suspend, r.Spec.Interval.Duration, r.Status.Conditions,
 	}.cell(ColumnImage)
@@ -121,7 +121,7 @@ func (c *chain) policyCell() Cell {
 	if p.Spec.Interval != nil {
 		retry = p.Spec.Interval.Duration
 	}
-	cell := standing{
+	cell := commonStatus{
 		ObjectReference{imagev1.ImagePolicyKind, p.Namespace, p.Name}, p.Generation, p.Status.ObservedGeneration,
 		p.Spec.Suspend, retry, p.Status.Conditions,
 	}.cell(ColumnPolicy)
@@ -144,7 +144,7 @@ func (c *chain) commit() Cell {
 	if a == nil {
 		return c.stageCommit()
 	}
-	cell := standing{
+	cell := commonStatus{
 		ObjectReference{imagev1.ImageUpdateAutomationKind, a.Namespace, a.Name}, a.Generation, a.Status.ObservedGeneration,
 		a.Spec.Suspend, a.Spec.Interval.Duration, a.Status.Conditions,
 	}.cell(ColumnCommit)
@@ -212,7 +212,7 @@ func (c *chain) sourceCell() Cell {
 		return Cell{Column: ColumnSource, State: CellFailed, Message: fmt.Sprintf("%s %s/%s, which Kustomization %s names, is not there",
 			ref.Kind, cmp.Or(ref.Namespace, c.kustomization.Namespace), ref.Name, c.kustomization.Name)}
 	}
-	cell := standing{
+	cell := commonStatus{
 		ObjectReference{s.Kind, s.Namespace, s.Name}, s.Generation, s.ObservedGeneration, s.Suspended, s.Interval, s.Conditions,
 	}.cell(ColumnSource)
 	if s.Artifact == nil {
@@ -245,7 +245,7 @@ func (c *chain) apply() Cell {
 	if k.Spec.RetryInterval != nil {
 		retry = k.Spec.RetryInterval.Duration
 	}
-	cell := standing{
+	cell := commonStatus{
 		ObjectReference{"Kustomization", k.Namespace, k.Name}, k.Generation, k.Status.ObservedGeneration,
 		k.Spec.Suspend, retry, k.Status.Conditions,
 	}.cell(ColumnApply)

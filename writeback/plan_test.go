@@ -87,13 +87,13 @@ func TestPlanAccountsForEveryMarker(t *testing.T) {
 	if counts.Total != 12 || counts.Current != 2 || counts.Outdated != 1 || counts.Held != 3 || len(counts.Skipped) != 6 {
 		t.Errorf("counts %+v", counts)
 	}
-	standings := map[writeback.Standing]int{}
+	states := map[writeback.MarkerState]int{}
 	for _, l := range planned.Report.Lines() {
-		standings[l.Standing()]++
+		states[l.State()]++
 	}
-	wantStandings := map[writeback.Standing]int{writeback.Current: 2, writeback.Outdated: 1, writeback.Held: counts.Held, writeback.Skipped: 6}
-	if diff := cmp.Diff(wantStandings, standings); diff != "" {
-		t.Errorf("the standings of lines are not what is counted (-want +got):\n%s", diff)
+	wantStates := map[writeback.MarkerState]int{writeback.Current: 2, writeback.Outdated: 1, writeback.Held: counts.Held, writeback.Skipped: 6}
+	if diff := cmp.Diff(wantStates, states); diff != "" {
+		t.Errorf("the states of lines are not what is counted (-want +got):\n%s", diff)
 	}
 	for _, s := range counts.Skipped {
 		if s.Reason == writeback.NotReady && (s.Count != 1 || s.Example != "a.yaml:7") {

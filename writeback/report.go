@@ -78,7 +78,7 @@ func (l Line) Why() string {
 
 // SentenceWith is the same with another reason, for who knows more.
 func (l Line) SentenceWith(why string) string {
-	text := l.Where() + ": " + string(l.Standing()) + ": " + why
+	text := l.Where() + ": " + string(l.State()) + ": " + why
 	if subject := l.Subject(); subject != "" {
 		text += " (" + subject + ")"
 	}
@@ -117,24 +117,24 @@ func (r Report) Lines() []Line {
 	return lines
 }
 
-// Standing is what becomes of a marker, for whoever shows it.
-type Standing string
+// MarkerState is what becomes of a marker, as commands and the page show it.
+type MarkerState string
 
-// The standings of a marker.
+// The states of a marker.
 const (
 	// Current has the value that its policy stands for.
-	Current Standing = "current"
+	Current MarkerState = "current"
 	// Outdated has another one, which the run replaces.
-	Outdated Standing = "outdated"
+	Outdated MarkerState = "outdated"
 	// Held would be written, and waits: for the policy to choose another image, or for a
 	// person to release what a person reverted.
-	Held Standing = "held"
+	Held MarkerState = "held"
 	// Skipped has no effect until it, or the policy that it names, is mended.
-	Skipped Standing = "skipped"
+	Skipped MarkerState = "skipped"
 )
 
-// Standing is that of the marker.
-func (l Line) Standing() Standing {
+// State is that of the marker.
+func (l Line) State() MarkerState {
 	switch edit.Reason(l.Skip) {
 	case "":
 		if l.Current == l.Wanted {
@@ -147,7 +147,7 @@ func (l Line) Standing() Standing {
 	return Skipped
 }
 
-// Counts says how many markers have which [Standing].
+// Counts says how many markers have which [MarkerState].
 type Counts struct {
 	Total, Current, Outdated, Held int
 	// Skipped are the rest, in order of their reason.
@@ -170,7 +170,7 @@ func (r Report) Counts() Counts {
 	skipped := map[edit.Reason][]Line{}
 	for _, line := range r.Lines() {
 		counts.Total++
-		switch line.Standing() {
+		switch line.State() {
 		case Current:
 			counts.Current++
 		case Outdated:
@@ -206,7 +206,7 @@ func digestOf(lines []Line) string {
 func (r Report) NearMisses() []string {
 	var misses []string
 	for _, line := range r.Lines() {
-		if line.Standing() == Skipped && !Elsewhere(edit.Reason(line.Skip)) {
+		if line.State() == Skipped && !Elsewhere(edit.Reason(line.Skip)) {
 			misses = append(misses, line.Sentence())
 		}
 	}

@@ -76,7 +76,7 @@ func TestMarkersAndSettersAreOneCommit(t *testing.T) {
 		t.Errorf("the report has %d lines, want %d", len(lines), want)
 	}
 	for _, line := range lines {
-		if line.Standing() != writeback.Current || line.Field != "" && !strings.HasPrefix(line.Subject(), "setter \"") {
+		if line.State() != writeback.Current || line.Field != "" && !strings.HasPrefix(line.Subject(), "setter \"") {
 			t.Errorf("%+v: %s", line, line.Subject())
 		}
 	}

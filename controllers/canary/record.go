@@ -122,7 +122,7 @@ func eventOf(c *flaggerv1.Canary, e canary.Event) reconciler.Event {
 	metadata := map[string]string{
 		flaggerv1.EventRevision: c.Status.Applied(),
 		flaggerv1.EventWeight:   strconv.Itoa(c.Status.CanaryWeight),
-		flaggerv1.EventState:    standing(c.Status.Phase),
+		flaggerv1.EventState:    commitState(c.Status.Phase),
 	}
 	if e.Alert != "" {
 		metadata[flaggerv1.EventSeverity] = string(e.Alert)
@@ -130,8 +130,8 @@ func eventOf(c *flaggerv1.Canary, e canary.Event) reconciler.Event {
 	return reconciler.Event{Type: kind, Reason: flaggerv1.EventSynced, Message: e.Message, Metadata: metadata}
 }
 
-// standing is how a release stands in a phase, as a commit status has it.
-func standing(phase flaggerv1.CanaryPhase) string {
+// commitState is how a release stands in a phase, as a commit status has it.
+func commitState(phase flaggerv1.CanaryPhase) string {
 	switch phase {
 	case flaggerv1.CanaryPhaseFailed:
 		return message.StateFailure

@@ -160,7 +160,7 @@ func TestHowAReleaseStands(t *testing.T) {
 		flaggerv1.CanaryPhasePromoting: "pending", flaggerv1.CanaryPhaseFinalising: "pending",
 		flaggerv1.CanaryPhaseInitialized: "success", flaggerv1.CanaryPhaseSucceeded: "success", flaggerv1.CanaryPhaseFailed: "failure",
 	} {
-		if got := standing(phase); got != want {
+		if got := commitState(phase); got != want {
 			t.Errorf("in phase %s it stands at %s, want %s", phase, got, want)
 		}
 	}

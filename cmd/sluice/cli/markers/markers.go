@@ -16,7 +16,7 @@ func Of(found writeback.Report, replaced report.MarkerState) []Marker {
 	for _, line := range found.Lines() {
 		m := Marker{line: line, Marker: report.Marker{
 			File: line.File, Line: line.Line, Marker: line.Setter, Current: line.Current, Wanted: line.Wanted,
-			State: report.MarkerState(line.Standing()), Why: line.Why(),
+			State: report.MarkerState(line.State()), Why: line.Why(),
 		}}
 		if m.State == report.MarkerOutdated {
 			m.State = replaced
