@@ -41,7 +41,7 @@ func (slow) Reason(error) string { return meta.FailedReason }
 // backgroundEnv is a runner whose workers wait for no run, and the queue of its
 // controller.
 type backgroundEnv struct {
-	*bench
+	*testEnv
 	slow
 	queue workqueue.TypedRateLimitingInterface[reconcile.Request]
 }
@@ -49,7 +49,7 @@ type backgroundEnv struct {
 func newBackgroundEnv(t *testing.T) backgroundEnv {
 	t.Helper()
 	s := slow{outcomes: make(chan outcome), runs: make(chan int64, 10)}
-	b := newBench(t, s, app(), nil)
+	b := newTestEnv(t, s, app(), nil)
 	b.runner.kind.Host = func(context.Context, *kustomizev1.Kustomization) string { return "example.com" }
 	b.runner.wake = &wake.Source{}
 	b.runner.tasks.Wake = b.runner.wake.Wake
@@ -59,7 +59,7 @@ func newBackgroundEnv(t *testing.T) backgroundEnv {
 	if err := b.runner.wake.Start(t.Context(), q); err != nil {
 		t.Fatal(err)
 	}
-	return backgroundEnv{bench: b, slow: s, queue: q}
+	return backgroundEnv{testEnv: b, slow: s, queue: q}
 }
 
 func request() reconcile.Request {

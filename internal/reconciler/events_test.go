@@ -27,7 +27,7 @@ func TestHowBadAnEventIs(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			b := newBench(t, scripted{func(*kustomizev1.Kustomization) (Result, error) { return Result{}, tc.err }}, app(), nil)
+			b := newTestEnv(t, scripted{func(*kustomizev1.Kustomization) (Result, error) { return Result{}, tc.err }}, app(), nil)
 			_, _ = b.reconcile()
 			if len(*b.events) != 1 || (*b.events)[0].Type != tc.want {
 				t.Errorf("events = %v, want one that is %s", *b.events, tc.want)
@@ -53,7 +53,7 @@ func TestEveryEventSaysTheRevision(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			b := newBench(t, scripted{func(*kustomizev1.Kustomization) (Result, error) { return tc.result, tc.err }}, app(), nil)
+			b := newTestEnv(t, scripted{func(*kustomizev1.Kustomization) (Result, error) { return tc.result, tc.err }}, app(), nil)
 			b.runner.kind.About = func(*kustomizev1.Kustomization) map[string]string { return map[string]string{"g/revision": "main@1"} }
 			_, _ = b.reconcile()
 			var got []map[string]string
@@ -82,7 +82,7 @@ func TestGenerationOfAKindThatLags(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			obj := app()
 			obj.Status.ObservedGeneration = 2
-			b := newBench(t, scripted{func(*kustomizev1.Kustomization) (Result, error) { return tc.result, tc.err }}, obj, nil)
+			b := newTestEnv(t, scripted{func(*kustomizev1.Kustomization) (Result, error) { return tc.result, tc.err }}, obj, nil)
 			b.runner.kind.LagsUnlessReady = true
 			_, _ = b.reconcile()
 			if got := b.get(t).Status.ObservedGeneration; got != tc.want {
@@ -97,7 +97,7 @@ func TestACleanUpThatTakesTimeHoldsNobodyUp(t *testing.T) {
 	now := metav1.Now()
 	obj.DeletionTimestamp, obj.Finalizers = &now, []string{DefaultFinalizer}
 	left := errors.New("something is still there")
-	b := newBench(t, cleaning{finalize: func() error { return Pending(left, time.Minute) }}, obj, nil)
+	b := newTestEnv(t, cleaning{finalize: func() error { return Pending(left, time.Minute) }}, obj, nil)
 	if got, err := b.reconcile(); err != nil || got.RequeueAfter != time.Minute {
 		t.Errorf("reconcile = %v, %v", got, err)
 	}

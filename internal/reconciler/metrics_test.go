@@ -18,7 +18,7 @@ func TestRunsAreMeasuredAsFluxDoesUntilTheObjectIsGone(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	b := newBench(t, scripted{func(*kustomizev1.Kustomization) (Result, error) { return Result{Reason: "Fine"}, nil }}, app(), nil)
+	b := newTestEnv(t, scripted{func(*kustomizev1.Kustomization) (Result, error) { return Result{Reason: "Fine"}, nil }}, app(), nil)
 	b.runner.name = "Measured"
 	if _, err := b.reconcile(); err != nil {
 		t.Fatal(err)

@@ -60,7 +60,7 @@ func TestErrorsThatDifferByWhatIsPassingAreTheSame(t *testing.T) {
 
 func TestARetryThatFailsAsBeforeWritesAndTellsNothing(t *testing.T) {
 	fails := errors.New("read tcp 10.0.0.7:40312->140.82.121.34:443: i/o timeout")
-	b := newBench(t, scripted{func(*kustomizev1.Kustomization) (Result, error) { return Result{}, fails }}, app(), nil)
+	b := newTestEnv(t, scripted{func(*kustomizev1.Kustomization) (Result, error) { return Result{}, fails }}, app(), nil)
 	for _, port := range []string{"1", "2", "3"} {
 		fails = errors.New("read tcp 10.0.0.7:" + port + "->140.82.121.34:443: i/o timeout")
 		if _, err := b.reconcile(); !errors.Is(err, fails) {

@@ -64,22 +64,22 @@ func app() *kustomizev1.Kustomization {
 	})
 }
 
-type bench struct {
+type testEnv struct {
 	client  client.Client
 	runner  *runner[*kustomizev1.Kustomization]
 	events  *events
 	patches int
 }
 
-// newBench puts obj behind a runner around c; onPatch sees each status patch
+// newTestEnv puts obj behind a runner around c; onPatch sees each status patch
 // before it is carried out.
-func newBench(t *testing.T, c Controller[*kustomizev1.Kustomization], obj *kustomizev1.Kustomization, onPatch func(client.Client)) *bench {
+func newTestEnv(t *testing.T, c Controller[*kustomizev1.Kustomization], obj *kustomizev1.Kustomization, onPatch func(client.Client)) *testEnv {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	if err := kustomizev1.AddToScheme(scheme); err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{events: &events{}}
+	b := &testEnv{events: &events{}}
 	b.client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(obj).WithStatusSubresource(obj).
 		WithInterceptorFuncs(interceptor.Funcs{
 			SubResourcePatch: func(
@@ -103,11 +103,11 @@ func newBench(t *testing.T, c Controller[*kustomizev1.Kustomization], obj *kusto
 	return b
 }
 
-func (b *bench) reconcile() (reconcile.Result, error) {
+func (b *testEnv) reconcile() (reconcile.Result, error) {
 	return b.runner.Reconcile(context.Background(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(app())})
 }
 
-func (b *bench) get(t *testing.T) *kustomizev1.Kustomization {
+func (b *testEnv) get(t *testing.T) *kustomizev1.Kustomization {
 	t.Helper()
 	obj := &kustomizev1.Kustomization{}
 	if err := b.client.Get(context.Background(), client.ObjectKeyFromObject(app()), obj); err != nil {
@@ -179,7 +179,7 @@ func TestOutcomeBecomesConditions(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			b := newBench(t, scripted{func(*kustomizev1.Kustomization) (Result, error) { return tc.result, tc.err }}, app(), nil)
+			b := newTestEnv(t, scripted{func(*kustomizev1.Kustomization) (Result, error) { return tc.result, tc.err }}, app(), nil)
 			got, err := b.reconcile()
 			if (err != nil) != tc.wantErr || got.RequeueAfter != tc.wantAfter {
 				t.Fatalf("got %v, %v", got, err)
@@ -206,7 +206,7 @@ func TestOutcomeBecomesConditions(t *testing.T) {
 }
 
 func TestAnUnchangedOutcomeWritesNothing(t *testing.T) {
-	b := newBench(t, scripted{func(*kustomizev1.Kustomization) (Result, error) {
+	b := newTestEnv(t, scripted{func(*kustomizev1.Kustomization) (Result, error) {
 		return Result{Reason: "Done", Message: "all good"}, nil
 	}}, app(), nil)
 	for range 3 {
@@ -226,7 +226,7 @@ func TestAMessageThatIsNoTextIsWrittenOnce(t *testing.T) {
 		"and one byte later":                "x" + strings.Repeat("é", maxMessage),
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBench(t, scripted{func(*kustomizev1.Kustomization) (Result, error) {
+			b := newTestEnv(t, scripted{func(*kustomizev1.Kustomization) (Result, error) {
 				return Result{}, Waiting(errors.New(message), time.Minute)
 			}}, app(), nil)
 			for range 2 {
@@ -245,7 +245,7 @@ func TestAMessageThatIsNoTextIsWrittenOnce(t *testing.T) {
 // somebody else wrote it in between.
 func TestWhatIsCountedIsCountedOnce(t *testing.T) {
 	counted := 0
-	b := newBench(t, scripted{func(k *kustomizev1.Kustomization) (Result, error) {
+	b := newTestEnv(t, scripted{func(k *kustomizev1.Kustomization) (Result, error) {
 		k.Status.LastAppliedRevision = "main"
 		return Result{Reason: "Done", Recorded: func() { counted++ }}, reconcile.TerminalError(errors.New("with an error, too"))
 	}}, app(), func(c client.Client) {
@@ -275,7 +275,7 @@ func TestWhatIsCountedIsCountedOnce(t *testing.T) {
 func TestASuspendedObjectIsLeftAlone(t *testing.T) {
 	obj := app()
 	obj.Spec.Suspend = true
-	b := newBench(t, scripted{func(*kustomizev1.Kustomization) (Result, error) {
+	b := newTestEnv(t, scripted{func(*kustomizev1.Kustomization) (Result, error) {
 		t.Error("reconciled")
 		return Result{}, nil
 	}}, obj, nil)
@@ -289,7 +289,7 @@ func TestAStatusSurvivesAMetadataChangeDuringTheRun(t *testing.T) {
 		k.Status.LastAppliedRevision = "main@sha1:abc"
 		return Result{Reason: "Done"}, nil
 	}
-	b := newBench(t, scripted{pushed}, app(), func(c client.Client) {
+	b := newTestEnv(t, scripted{pushed}, app(), func(c client.Client) {
 		other := app()
 		if err := c.Get(context.Background(), client.ObjectKeyFromObject(other), other); err != nil {
 			t.Fatal(err)
@@ -312,7 +312,7 @@ func TestAStatusSurvivesAMetadataChangeDuringTheRun(t *testing.T) {
 }
 
 func TestAStaleCacheDoesNotOverwriteANewerStatus(t *testing.T) {
-	b := newBench(t, scripted{func(k *kustomizev1.Kustomization) (Result, error) {
+	b := newTestEnv(t, scripted{func(k *kustomizev1.Kustomization) (Result, error) {
 		k.Status.LastAppliedRevision = "old"
 		return Result{Reason: "Done"}, nil
 	}}, app(), func(c client.Client) {
@@ -336,7 +336,7 @@ func TestAStaleCacheDoesNotOverwriteANewerStatus(t *testing.T) {
 
 func TestFinalizerHoldsTheObjectUntilItIsClean(t *testing.T) {
 	clean := errors.New("still dirty")
-	b := newBench(t, cleaning{
+	b := newTestEnv(t, cleaning{
 		scripted{func(*kustomizev1.Kustomization) (Result, error) { return Result{Reason: "Done"}, nil }},
 		func() error { return clean },
 	}, app(), nil)
@@ -375,7 +375,7 @@ func (f forgetful) Forget(_ context.Context, key types.NamespacedName) {
 
 func TestAnObjectWhoseFinalizerWasTakenOffByHandIsForgotten(t *testing.T) {
 	var forgotten []types.NamespacedName
-	b := newBench(t, forgetful{
+	b := newTestEnv(t, forgetful{
 		scripted{func(*kustomizev1.Kustomization) (Result, error) { return Result{Reason: "Done"}, nil }}, &forgotten,
 	}, app(), nil)
 	if _, err := b.reconcile(); err != nil || len(forgotten) > 0 {
@@ -392,7 +392,7 @@ func TestAnObjectWhoseFinalizerWasTakenOffByHandIsForgotten(t *testing.T) {
 func TestAForeignFinalizerOfFluxIsReleased(t *testing.T) {
 	obj := app()
 	obj.Finalizers = []string{DefaultFinalizer}
-	b := newBench(t, scripted{func(*kustomizev1.Kustomization) (Result, error) { return Result{}, nil }}, obj, nil)
+	b := newTestEnv(t, scripted{func(*kustomizev1.Kustomization) (Result, error) { return Result{}, nil }}, obj, nil)
 	if err := b.client.Delete(context.Background(), app()); err != nil {
 		t.Fatal(err)
 	}
@@ -407,7 +407,7 @@ func TestAForeignFinalizerOfFluxIsReleased(t *testing.T) {
 func TestAShutdownWhileTheStatusIsWrittenIsNoError(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	c := scripted{func(*kustomizev1.Kustomization) (Result, error) { return Result{Reason: "Done"}, nil }}
-	b := newBench(t, c, app(), func(client.Client) { cancel() })
+	b := newTestEnv(t, c, app(), func(client.Client) { cancel() })
 	result, err := b.runner.Reconcile(ctx, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(app())})
 	if err != nil || result != (reconcile.Result{}) || len(*b.events) != 0 {
 		t.Errorf("got %v, %v and events %v, want silence", result, err, *b.events)
@@ -416,7 +416,7 @@ func TestAShutdownWhileTheStatusIsWrittenIsNoError(t *testing.T) {
 
 func TestACacheFromBeforeTheLastWriteIsNotActedUpon(t *testing.T) {
 	runs := 0
-	b := newBench(t, scripted{func(*kustomizev1.Kustomization) (Result, error) {
+	b := newTestEnv(t, scripted{func(*kustomizev1.Kustomization) (Result, error) {
 		runs++
 		return Result{Reason: "Done", Message: fmt.Sprint(runs)}, nil
 	}}, app(), nil)
@@ -433,7 +433,7 @@ func TestACacheFromBeforeTheLastWriteIsNotActedUpon(t *testing.T) {
 }
 
 func TestAStatusPatchIsRememberedUntilTheCacheShowsIt(t *testing.T) {
-	b := newBench(t, scripted{func(*kustomizev1.Kustomization) (Result, error) { return Result{Reason: "Done"}, nil }}, app(), nil)
+	b := newTestEnv(t, scripted{func(*kustomizev1.Kustomization) (Result, error) { return Result{Reason: "Done"}, nil }}, app(), nil)
 	if _, err := b.reconcile(); err != nil {
 		t.Fatal(err)
 	}

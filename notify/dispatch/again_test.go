@@ -30,7 +30,7 @@ import (
 
 // canaryAlerts are a Canary whose Kustomization has yet to say what it applied, and the
 // objects by which a chat and its commit are told of it. The chat's Alert comes first.
-func canaryAlerts(r *room) []client.Object {
+func canaryAlerts(r *chatServer) []client.Object {
 	target := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "shop", Labels: map[string]string{
 		"kustomize.toolkit.fluxcd.io/name": "shop", "kustomize.toolkit.fluxcd.io/namespace": "flux-system"}}}
 	canary := &flaggerv1.Canary{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "shop"}}
@@ -55,8 +55,8 @@ func canaryEvent(text string) message.Event {
 }
 
 func TestACommitThatIsNotKnownYetHoldsUpNoChat(t *testing.T) {
-	r := newRoom(t)
-	b := newBench(t, nil, canaryAlerts(r)...)
+	r := newChatServer(t)
+	b := newTestEnv(t, nil, canaryAlerts(r)...)
 	b.Take(t.Context(), canaryEvent("Advance weight 20"))
 	b.Take(t.Context(), canaryEvent("Advance weight 40"))
 	b.deliver(t)
@@ -69,7 +69,7 @@ func TestACommitThatIsNotKnownYetHoldsUpNoChat(t *testing.T) {
 }
 
 func TestAnEventThatIsTriedAgainIsToldOnce(t *testing.T) {
-	r := newRoom(t)
+	r := newChatServer(t)
 	failures := 2
 	labelled := alert(func(s *v1beta3.AlertSpec) {
 		s.EventSources = []v1beta3.EventSource{{Kind: "Kustomization", Name: "*", MatchLabels: map[string]string{"team": "a"}}}
@@ -82,7 +82,7 @@ func TestAnEventThatIsTriedAgainIsToldOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := newBench(t, func(o *dispatch.Options) {
+	b := newTestEnv(t, func(o *dispatch.Options) {
 		c, ok := o.Client.(client.WithWatch)
 		if !ok {
 			t.Fatal("the client cannot be intercepted")
@@ -111,11 +111,11 @@ func TestAnEventThatIsTriedAgainIsToldOnce(t *testing.T) {
 }
 
 func TestAnEventThatOneAlertMakesTooLongReachesTheOthers(t *testing.T) {
-	r := newRoom(t)
+	r := newChatServer(t)
 	long := alert(func(s *v1beta3.AlertSpec) { s.EventMetadata = map[string]string{"much": strings.Repeat("x", 256<<10)} })
 	other := alert()
 	other.Name, other.UID = "other", "2"
-	b := newBench(t, nil, provider(r.URL), long, other)
+	b := newTestEnv(t, nil, provider(r.URL), long, other)
 	b.Take(t.Context(), event("done"))
 	b.deliver(t)
 	if diff := cmp.Diff([]string{"done"}, r.got); diff != "" {
@@ -127,8 +127,8 @@ func TestAnEventThatOneAlertMakesTooLongReachesTheOthers(t *testing.T) {
 }
 
 func TestALongMessageIsCutAndNotDropped(t *testing.T) {
-	r := newRoom(t)
-	b := newBench(t, nil, provider(r.URL), alert())
+	r := newChatServer(t)
+	b := newTestEnv(t, nil, provider(r.URL), alert())
 	b.Take(t.Context(), event(strings.Repeat("Deployment/apps/<web> configured\n", 10_000)))
 	b.deliver(t)
 	if len(r.got) != 1 || utf8.RuneCountInString(r.got[0]) != 39_000 {

@@ -39,8 +39,8 @@ import (
 
 const group = "kustomize.toolkit.fluxcd.io/"
 
-// room is a server that messages are posted to.
-type room struct {
+// chatServer is a server that messages are posted to.
+type chatServer struct {
 	*httptest.Server
 	mu     sync.Mutex
 	got    []string // messages of events
@@ -48,9 +48,9 @@ type room struct {
 	status int
 }
 
-func newRoom(t *testing.T) *room {
+func newChatServer(t *testing.T) *chatServer {
 	t.Helper()
-	r := &room{status: http.StatusOK}
+	r := &chatServer{status: http.StatusOK}
 	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		body, err := io.ReadAll(req.Body)
 		if err != nil {
@@ -70,12 +70,12 @@ func newRoom(t *testing.T) *room {
 }
 
 // told collects the events of Alerts.
-type told struct {
+type recorder struct {
 	mu  sync.Mutex
 	all []string
 }
 
-func (r *told) Event(obj client.Object, e reconciler.Event) {
+func (r *recorder) Event(obj client.Object, e reconciler.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.all = append(r.all, obj.GetNamespace()+"/"+obj.GetName()+" "+e.Reason+": "+e.Message)
@@ -94,14 +94,14 @@ func (*statuses) Comment(context.Context, dispatch.Repository, int64, string, st
 }
 func (*statuses) Dispatch(context.Context, dispatch.Repository, message.Event) error { return nil }
 
-type bench struct {
+type testEnv struct {
 	*dispatch.Dispatcher
 	outbox *outbox.Outbox
-	told   *told
+	told   *recorder
 	forges *statuses
 }
 
-func newBench(t *testing.T, set func(*dispatch.Options), objects ...client.Object) *bench {
+func newTestEnv(t *testing.T, set func(*dispatch.Options), objects ...client.Object) *testEnv {
 	t.Helper()
 	scheme, err := kinds.Scheme()
 	if err != nil {
@@ -113,7 +113,7 @@ func newBench(t *testing.T, set func(*dispatch.Options), objects ...client.Objec
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{told: &told{}, forges: &statuses{}}
+	b := &testEnv{told: &recorder{}, forges: &statuses{}}
 	opts := dispatch.Options{
 		Client: c, Live: c, Outbox: box, Clock: clock.RealClock{}, Log: logr.Discard(), Recorder: b.told, Forges: b.forges,
 	}
@@ -125,7 +125,7 @@ func newBench(t *testing.T, set func(*dispatch.Options), objects ...client.Objec
 }
 
 // deliver empties the outbox.
-func (b *bench) deliver(t *testing.T) {
+func (b *testEnv) deliver(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel() // what is due is delivered before Start returns
@@ -236,13 +236,13 @@ func TestWhichEventsAnAlertSelects(t *testing.T) {
 		"a Provider of another namespace":  {alert: func(s *v1beta3.AlertSpec) { s.ProviderRef.Name = "theirs" }, event: event("done")},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRoom(t)
+			r := newChatServer(t)
 			edit := tc.alert
 			if edit == nil {
 				edit = func(*v1beta3.AlertSpec) {}
 			}
 			theirs := provider(r.URL, func(p *v1beta3.Provider) { p.Namespace, p.Name = "other", "theirs" })
-			b := newBench(t, tc.options, append(tc.objects, provider(r.URL), theirs, alert(edit))...)
+			b := newTestEnv(t, tc.options, append(tc.objects, provider(r.URL), theirs, alert(edit))...)
 			b.Take(t.Context(), tc.event)
 			b.deliver(t)
 			if got := len(r.got) == 1; got != tc.want {
@@ -253,8 +253,8 @@ func TestWhichEventsAnAlertSelects(t *testing.T) {
 }
 
 func TestMetadata(t *testing.T) {
-	r := newRoom(t)
-	b := newBench(t, nil, provider(r.URL), alert(func(s *v1beta3.AlertSpec) {
+	r := newChatServer(t)
+	b := newTestEnv(t, nil, provider(r.URL), alert(func(s *v1beta3.AlertSpec) {
 		s.Summary, s.EventMetadata = "eu", map[string]string{"env": "prod", "team": "alert"}
 	}))
 	b.Take(t.Context(), event("done", func(e *message.Event) {
@@ -273,8 +273,8 @@ func TestMetadata(t *testing.T) {
 }
 
 func TestWhatWasSaidAMomentAgoIsNotSaidAgain(t *testing.T) {
-	r := newRoom(t)
-	b := newBench(t, nil, provider(r.URL), alert())
+	r := newChatServer(t)
+	b := newTestEnv(t, nil, provider(r.URL), alert())
 	revision := func(text string) func(*message.Event) {
 		return func(e *message.Event) { e.Metadata = map[string]string{group + "revision": text} }
 	}
@@ -290,11 +290,11 @@ func TestWhatWasSaidAMomentAgoIsNotSaidAgain(t *testing.T) {
 }
 
 func TestARefusalIsToldOfTheAlertWithoutSecrets(t *testing.T) {
-	r := newRoom(t)
+	r := newChatServer(t)
 	r.status = http.StatusForbidden
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "s"},
 		Data: map[string][]byte{"address": []byte(r.URL + "/services/T0/hush-hush")}}
-	b := newBench(t, nil, secret, alert(), provider("", func(p *v1beta3.Provider) {
+	b := newTestEnv(t, nil, secret, alert(), provider("", func(p *v1beta3.Provider) {
 		p.Spec.SecretRef = &meta.LocalObjectReference{Name: "s"}
 	}))
 	b.Take(t.Context(), event("done"))
@@ -306,8 +306,8 @@ func TestARefusalIsToldOfTheAlertWithoutSecrets(t *testing.T) {
 }
 
 func TestAProviderMayNotPointAtTheController(t *testing.T) {
-	r := newRoom(t)
-	b := newBench(t, func(o *dispatch.Options) { o.Guard = outbound.NewGuard(nil) }, provider(r.URL), alert())
+	r := newChatServer(t)
+	b := newTestEnv(t, func(o *dispatch.Options) { o.Guard = outbound.NewGuard(nil) }, provider(r.URL), alert())
 	b.Take(t.Context(), event("done"))
 	b.deliver(t)
 	if len(r.got) > 0 || len(b.told.all) != 1 || !strings.Contains(b.told.all[0], "forbidden address") {
@@ -344,7 +344,7 @@ func TestCommitStatuses(t *testing.T) {
 		}), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBench(t, nil, tc.provider, alert())
+			b := newTestEnv(t, nil, tc.provider, alert())
 			b.Take(t.Context(), tc.event)
 			b.deliver(t)
 			if diff := cmp.Diff(tc.want, b.forges.got); diff != "" {
@@ -363,8 +363,8 @@ func TestEventsOfOthers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := newRoom(t)
-	b := newBench(t, nil, provider(r.URL), alert())
+	r := newChatServer(t)
+	b := newTestEnv(t, nil, provider(r.URL), alert())
 	endpoint := dispatch.NewEndpoint(b.Dispatcher)
 	for _, tc := range []struct {
 		name, method string
@@ -427,7 +427,7 @@ func TestTheStepsOfACanaryShowOnItsCommit(t *testing.T) {
 			source := &sourcev1.GitRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "flux-system", Name: "fleet"}}
 			source.Status.Artifact = &meta.Artifact{Revision: "main@sha1:" + tc.source}
 			gitea := provider("https://gitea.example.com/acme/fleet", func(p *v1beta3.Provider) { p.Spec.Type = "gitea" })
-			b := newBench(t, nil, canary, target, k, source, gitea, alert(func(s *v1beta3.AlertSpec) {
+			b := newTestEnv(t, nil, canary, target, k, source, gitea, alert(func(s *v1beta3.AlertSpec) {
 				s.EventSources = []v1beta3.EventSource{{Kind: "Canary", Name: "*"}}
 				s.EventMetadata = map[string]string{"url": "https://ui/{namespace}/{name}"}
 			}))

@@ -52,7 +52,7 @@ func TestNATS(t *testing.T) {
 	address, lines := broker(t)
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "s"},
 		Data: map[string][]byte{"username": []byte("flux"), "password": []byte("hush-hush")}}
-	b := newBench(t, nil, secret, alert(), provider(address, func(p *v1beta3.Provider) {
+	b := newTestEnv(t, nil, secret, alert(), provider(address, func(p *v1beta3.Provider) {
 		p.Spec.Type, p.Spec.Channel, p.Spec.SecretRef = "nats", "flux.events", &meta.LocalObjectReference{Name: "s"}
 	}))
 	b.Take(t.Context(), event("done"))
@@ -70,7 +70,7 @@ func TestNATS(t *testing.T) {
 
 func TestNATSIsNotReachedWhereTheGuardForbids(t *testing.T) {
 	address, _ := broker(t)
-	b := newBench(t, func(o *dispatch.Options) { o.Guard = outbound.NewGuard(nil) }, alert(),
+	b := newTestEnv(t, func(o *dispatch.Options) { o.Guard = outbound.NewGuard(nil) }, alert(),
 		provider(address, func(p *v1beta3.Provider) { p.Spec.Type, p.Spec.Channel = "nats", "flux.events" }))
 	b.Take(t.Context(), event("done"))
 	b.deliver(t)

@@ -37,13 +37,13 @@ import (
 // patience is how long the cluster may take for anything but a timeout.
 const patience = 20 * time.Second
 
-// shelf holds trees by the digest of their artifact.
-type shelf struct {
+// treeStore holds trees by the digest of their artifact.
+type treeStore struct {
 	mu    sync.Mutex
 	trees map[string]tree.Tree
 }
 
-func (s *shelf) Open(_ context.Context, artifact *meta.Artifact) (tree.Tree, error) {
+func (s *treeStore) Open(_ context.Context, artifact *meta.Artifact) (tree.Tree, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if t := s.trees[artifact.Digest]; t != nil {
@@ -52,7 +52,7 @@ func (s *shelf) Open(_ context.Context, artifact *meta.Artifact) (tree.Tree, err
 	return nil, fs.ErrNotExist
 }
 
-func (s *shelf) put(digest string, t tree.Tree) {
+func (s *treeStore) put(digest string, t tree.Tree) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.trees[digest] = t
@@ -99,7 +99,7 @@ func (c *calls) about(namespace string) []string {
 // cluster is a playground with the controller under test.
 type cluster struct {
 	client.Client
-	shelf *shelf
+	trees *treeStore
 	calls *calls
 }
 
@@ -108,13 +108,13 @@ type cluster struct {
 func startKustomization(t *testing.T) *cluster {
 	t.Helper()
 	pg := harness.Installed(t)
-	c := &cluster{Client: pg.Client, shelf: &shelf{trees: map[string]tree.Tree{}}, calls: &calls{}}
+	c := &cluster{Client: pg.Client, trees: &treeStore{trees: map[string]tree.Tree{}}, calls: &calls{}}
 	counted := *pg
 	counted.REST = rest.CopyConfig(pg.REST)
 	counted.REST.Wrap(c.calls.through)
 	counted.Serve(t, func(mgr ctrl.Manager, opts reconciler.Options) error {
 		opts.Concurrent = 8
-		return (&kustomization.Reconciler{Opener: c.shelf}).SetupWithManager(mgr, opts)
+		return (&kustomization.Reconciler{Opener: c.trees}).SetupWithManager(mgr, opts)
 	})
 	return c
 }
@@ -156,7 +156,7 @@ func (b *bench) push(files map[string]string) string {
 	made, err := tree.FromStrings(files)
 	b.must(err)
 	digest := fmt.Sprintf("sha256:%s-%d", b.ns, b.head)
-	b.shelf.put(digest, made)
+	b.trees.put(digest, made)
 	src := &sourcev1.GitRepository{}
 	b.must(b.Get(b.t.Context(), client.ObjectKey{Namespace: b.ns, Name: "src"}, src))
 	before := src.DeepCopy()
