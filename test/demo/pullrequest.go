@@ -16,7 +16,7 @@ import (
 type pullRequestStory struct {
 	promotionStory
 	at     *chain.PullRequests
-	byHand bool
+	manual bool
 }
 
 func newPullRequestStory(s setting) (story, error) {
@@ -24,12 +24,12 @@ func newPullRequestStory(s setting) (story, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &pullRequestStory{promotionStory: *base.(*promotionStory), byHand: s.keep}, nil
+	return &pullRequestStory{promotionStory: *base.(*promotionStory), manual: s.keep}, nil
 }
 
 func (p *pullRequestStory) setup(ctx context.Context, on *harness.Playground, dir string) (l line, err error) {
 	merging := chain.ByProgram
-	if p.byHand {
+	if p.manual {
 		merging = chain.ByHand
 	}
 	p.at, err = chain.SetupPullRequests(ctx, on, dir, chain.Options{Interval: quickly}, merging)
@@ -47,7 +47,7 @@ func (p *pullRequestStory) flags() []string {
 func (p *pullRequestStory) clear() { p.at.Close() }
 
 func (p *pullRequestStory) invitation() []string {
-	if !p.byHand {
+	if !p.manual {
 		return nil
 	}
 	return append([]string{"Nothing goes to production, or back, unless you merge it:"}, p.pages()...)

@@ -6,7 +6,7 @@
 // anywhere. [Simulator] stands in for users, gateway and app at once, and says
 // so: it reads the HTTPRoutes and the ready endpoints behind them from the real
 // API server, splits an imaginary stream of requests by the weights it finds,
-// and gives every request the fate that the labels of the pod's image declare:
+// and gives every request the answer that the labels of the pod's image declare:
 //
 //	sluice.dev/sim-error-rate        share of requests that end in status 500, 0 to 1
 //	sluice.dev/sim-error-namespace   the only namespace whose users meet these errors

@@ -65,9 +65,9 @@ func (f *releasing) status(change func(*flaggerv1.CanaryStatus)) {
 	f.must(f.Client.Status().Patch(f.t.Context(), f.canary, client.MergeFrom(before)))
 }
 
-// obey plays the controller for one command: it waits until it was given, and
+// carryOut plays the controller for one command: it waits until it was given, and
 // records an outcome.
-func (f *releasing) obey(ctx context.Context, outcome string) error {
+func (f *releasing) carryOut(ctx context.Context, outcome string) error {
 	for {
 		var c flaggerv1.Canary
 		if err := f.Client.Get(ctx, client.ObjectKeyFromObject(f.canary), &c); err != nil {
@@ -171,10 +171,10 @@ func TestCommandsReachTheController(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
-			obeyed := make(chan error, 1)
-			go func() { obeyed <- f.obey(ctx, tc.outcome) }()
+			carriedOut := make(chan error, 1)
+			go func() { carriedOut <- f.carryOut(ctx, tc.outcome) }()
 			out, errs, err := f.sluice(append([]string{"canary"}, tc.args...)...)
-			f.must(<-obeyed)
+			f.must(<-carriedOut)
 			if out != tc.want || (err != nil) != (tc.wantErrors != "") || !strings.Contains(errs, tc.wantErrors) {
 				t.Errorf("%v, printed %q and %q", err, out, errs)
 			}

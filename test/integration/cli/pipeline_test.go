@@ -49,9 +49,9 @@ func (f *promoting) grant(name, resource string, verbs []string, users ...string
 	}}}, binding)
 }
 
-// obey plays the controller for one approval: it waits until it was given, and says that
+// carryOut plays the controller for one approval: it waits until it was given, and says that
 // it was carried out.
-func (f *promoting) obey(ctx context.Context) error {
+func (f *promoting) carryOut(ctx context.Context) error {
 	for {
 		var p sluicev1.Pipeline
 		if err := f.Client.Get(ctx, client.ObjectKeyFromObject(f.pipeline), &p); err != nil {
@@ -80,10 +80,10 @@ func TestAUserApprovesAStage(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	var obeyed errgroup.Group
-	obeyed.Go(func() error { return f.obey(ctx) })
+	var carriedOut errgroup.Group
+	carriedOut.Go(func() error { return f.carryOut(ctx) })
 	out, errs, err := f.sluice("pipeline", "approve", "shop", "--as", "alice", "--reason", "tested")
-	f.must(obeyed.Wait())
+	f.must(carriedOut.Wait())
 	if err != nil || !strings.HasPrefix(out, f.ns+"/shop: production: approved, api 2, web 2 (") {
 		t.Errorf("alice: %v: %s%s", err, out, errs)
 	}

@@ -216,8 +216,8 @@ func TestARefusalOfTheAPIServerSaysWhichRightIsMissing(t *testing.T) {
 	}
 }
 
-// obey plays the controller: whatever is given gets this outcome.
-func obey(outcome sluicev1.CommandOutcome, message string) interceptor.Funcs {
+// carryOut plays the controller: whatever is given gets this outcome.
+func carryOut(outcome sluicev1.CommandOutcome, message string) interceptor.Funcs {
 	funcs := command.As("bob")
 	funcs.Patch = func(ctx context.Context, c client.WithWatch, o client.Object, patch client.Patch, opts ...client.PatchOption) error {
 		p, ok := o.(*sluicev1.Pipeline)
@@ -253,7 +253,7 @@ func TestWhatCameOfACommandIsSaid(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			c := command.NewTerminal(t, obey(tc.outcome, tc.message), make.Pipeline(now))
+			c := command.NewTerminal(t, carryOut(tc.outcome, tc.message), make.Pipeline(now))
 			err := giving(t, "approve", func(g *stageCommand) { g.wait = true }).issue(c.Command, c, read(t, c), "production")
 			if c.Out.String() != tc.out || (err == nil) != (tc.wrong == "") || err != nil && !strings.Contains(err.Error(), tc.wrong) {
 				t.Errorf("printed %q, %v", c.Out.String(), err)
@@ -263,7 +263,7 @@ func TestWhatCameOfACommandIsSaid(t *testing.T) {
 }
 
 func TestACommandThatNobodyCarriesOut(t *testing.T) {
-	c := command.NewTerminal(t, obey("", ""), make.Pipeline(now, func(p *sluicev1.Pipeline) {
+	c := command.NewTerminal(t, carryOut("", ""), make.Pipeline(now, func(p *sluicev1.Pipeline) {
 		p.Status.Conditions = []metav1.Condition{{Type: "Ready", Status: "False", Reason: "InvalidSpec", Message: "spec.stages: a mistake"}}
 	}))
 	err := giving(t, "approve", func(g *stageCommand) { g.wait, g.timeout = true, time.Millisecond }).issue(c.Command,
