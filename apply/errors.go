@@ -64,7 +64,7 @@ func (e quotedError) Unwrap() error { return e.error }
 
 func (a *applier) explained(o *object, err error) error {
 	profile := a.set.engine.profile
-	subject, immutable, instead := o.id.Subject(), errors.Is(err, ErrImmutable), ""
+	subject, was, immutable, instead := o.id.Subject(), err, errors.Is(err, ErrImmutable), ""
 	if told := (immutableError{}); errors.As(err, &told) && len(told.others) > 0 {
 		instead = "; or, if the refusal is about fields that others have added (" + strings.Join(told.others, ", ") + "), remove those"
 	}
@@ -73,9 +73,14 @@ func (a *applier) explained(o *object, err error) error {
 	} else if wrongType.MatchString(err.Error()) {
 		err = quotedError{err}
 	}
+	shared := sharedError{}
 	switch {
 	case errors.Is(err, ErrTerminating):
 		return fmt.Errorf("%s %w", subject, err)
+	case errors.As(was, &shared):
+		return fmt.Errorf("%s apply failed with fields that others have added (%s): %w; remove those, or set %s, or annotate the object "+
+			"with %s: %s, to recreate it without them",
+			subject, strings.Join(shared.others, ", "), err, profile.ForceField, profile.ForceKey, decide.Enabled)
 	case immutable:
 		return fmt.Errorf("%s apply failed, %w: %w; set %s, or annotate the object with %s: %s, to recreate it%s",
 			subject, ErrImmutable, err, profile.ForceField, profile.ForceKey, decide.Enabled, instead)

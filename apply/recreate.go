@@ -46,19 +46,35 @@ type immutableError struct {
 func (e immutableError) Unwrap() error        { return e.error }
 func (e immutableError) Is(target error) bool { return target == ErrImmutable }
 
+// sharedError is a refusal of what the object would be with the fields that others have
+// added. Without them the change would be accepted.
+type sharedError struct {
+	error
+	others []string // managers
+}
+
+func (e sharedError) Unwrap() error { return e.error }
+
 // refusesChange reports whether an API server may have refused an apply because of
 // what the object was before. That is invalid to API servers, and whatever they like
-// to admission webhooks. A conflict, a missing right or a broken connection is not.
+// to admission webhooks and policies, which choose the status. A conflict, a missing
+// right or a broken connection is not.
 func refusesChange(err error) bool {
 	if apierrors.IsInvalid(err) {
 		return true
 	}
-	if !apierrors.IsForbidden(err) && !apierrors.IsBadRequest(err) {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
 		return false
 	}
-	text := strings.ToLower(err.Error())
-	return strings.Contains(text, "denied the request") || strings.Contains(text, "denied request") ||
-		strings.Contains(text, "immutable")
+	code, text := status.Status().Code, strings.ToLower(err.Error())
+	switch {
+	case code < 400 || code >= 500:
+		return false
+	case strings.Contains(text, "denied the request"), strings.Contains(text, "denied request"):
+		return true
+	}
+	return (apierrors.IsForbidden(err) || apierrors.IsBadRequest(err)) && strings.Contains(text, "immutable")
 }
 
 // recreateObject deals with the refusal of a change to an object that is there. Whether the
@@ -86,7 +102,7 @@ func (a *applier) recreateObject(ctx context.Context, o *object, next *decide.Ap
 	case err != nil:
 		return refusal
 	case !allowed:
-		return immutableError{refusal, a.othersOf(live)}
+		return a.refused(ctx, o, live, refusal)
 	}
 	if err := a.remove(ctx, o, live); err != nil {
 		return err
@@ -96,6 +112,17 @@ func (a *applier) recreateObject(ctx context.Context, o *object, next *decide.Ap
 		return fmt.Errorf("it was deleted in order to recreate it: %w", err)
 	}
 	return a.finish(ctx, o, got, next)
+}
+
+// refused says what an API server refuses that would accept the same as a new object: the
+// change, or what the object would be together with the fields of others. That is the second
+// if it would accept the object in the place of the live one, without these fields.
+func (a *applier) refused(ctx context.Context, o *object, live *unstructured.Unstructured, refusal error) error {
+	others := a.othersOf(live)
+	if len(others) > 0 && a.client.wouldReplace(ctx, o, live) == nil {
+		return sharedError{refusal, others}
+	}
+	return immutableError{refusal, others}
 }
 
 // othersOf are the managers, besides the owner's, that have set fields of an object.
@@ -129,6 +156,22 @@ func (c *client) wouldCreate(ctx context.Context, o *object, live *unstructured.
 		return nil
 	}
 	return err
+}
+
+// wouldReplace returns nil if the API server would accept the object in the place of the live
+// one, without what others have added to it.
+func (c *client) wouldReplace(ctx context.Context, o *object, live *unstructured.Unstructured) error {
+	replaced := o.DeepCopy()
+	replaced.SetResourceVersion(live.GetResourceVersion())
+	replaced.SetUID(live.GetUID())
+	replaced.SetFinalizers(live.GetFinalizers())
+	replaced.SetOwnerReferences(live.GetOwnerReferences())
+	body, err := json.Marshal(replaced.Object)
+	if err != nil {
+		return err
+	}
+	return c.rest.Put().AbsPath(o.at.segments()...).
+		Param("fieldManager", c.fieldManager).Param("dryRun", "All").Body(body).Do(ctx).Error()
 }
 
 // asNew is what is sent to create the object in the place of the live one: without

@@ -79,6 +79,13 @@ func TestWhatCannotBeChangedIsRecreated(t *testing.T) {
 			change:    denied(403, `ValidatingAdmissionPolicy 'zones' with binding 'zones' denied request: zone stays`),
 			recreated: true,
 		},
+		"a webhook that denies the change with a status of its own": {
+			change: denied(409, `admission webhook "v.example.com" denied the request: zone stays`), recreated: true,
+		},
+		"a policy that denies the change as too large": {
+			change: denied(413, `ValidatingAdmissionPolicy 'zones' with binding 'zones' denied request: zone stays`), recreated: true,
+		},
+		"a webhook that has trouble": {change: denied(503, `admission webhook "v.example.com" denied the request: no leader`)},
 		"a new state that is refused as well": {
 			change:   refusal(field.Invalid(path, 99999, "too large")),
 			creation: refusal(field.Invalid(path, 99999, "too large")),
@@ -193,14 +200,46 @@ func TestATerminationHidesNoFailure(t *testing.T) {
 	}
 }
 
-func TestARefusalThatMayBeAboutOthersFieldsNamesThem(t *testing.T) {
-	e := newImmutableEnv(t, refusal(field.Required(field.NewPath("spec", "ports").Index(1).Child("name"), "")), nil)
-	live := e.Get(databaseAt)
-	live.SetManagedFields([]metav1.ManagedFieldsEntry{
-		{Manager: "mesh-injector", FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(`{"f:spec":{}}`)},
-		{Manager: "status-writer", Subresource: "status"},
-	})
-	e.Put(databaseAt, live)
-	_, err := e.set.Apply(t.Context(), Request{Objects: []*unstructured.Unstructured{database()}})
-	wantSays(t, err, []string{"others have added (mesh-injector), remove those"})
+// What others had added was taken for an immutable field, also where the API server would have
+// accepted the change without it.
+func TestARefusalThatIsAboutOthersFieldsNamesThem(t *testing.T) {
+	for name, tc := range map[string]struct {
+		replacing error
+		says      string
+		immutable bool
+	}{
+		"accepted without them": {says: "apply failed with fields that others have added (mesh-injector): "},
+		"refused without them": {
+			replacing: refusal(field.Forbidden(field.NewPath("spec"), "no")), immutable: true,
+			says: "others have added (mesh-injector), remove those",
+		},
+		"nobody may ask": {
+			replacing: denied(403, "cannot update resource"), immutable: true, says: "others have added (mesh-injector), remove those",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newImmutableEnv(t, refusal(field.Required(field.NewPath("spec", "ports").Index(1).Child("name"), "")), nil)
+			refuse := e.Hook
+			e.Hook = func(r apiserver.Request) error {
+				if r.Method == http.MethodPut {
+					return tc.replacing
+				}
+				return refuse(r)
+			}
+			live := e.Get(databaseAt)
+			live.SetManagedFields([]metav1.ManagedFieldsEntry{
+				{Manager: "mesh-injector", FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(`{"f:spec":{}}`)},
+				{Manager: "status-writer", Subresource: "status"},
+			})
+			e.Put(databaseAt, live)
+			_, err := e.set.Apply(t.Context(), Request{Objects: []*unstructured.Unstructured{database()}})
+			wantSays(t, err, []string{tc.says, "set spec.force"})
+			if errors.Is(err, ErrImmutable) != tc.immutable || slices.Contains(e.Calls(), "PUT "+databaseAt) {
+				t.Errorf("immutable is %v, %v", errors.Is(err, ErrImmutable), err)
+			}
+			if _, err := e.set.Apply(t.Context(), Request{Recreate: RecreateAll, Objects: []*unstructured.Unstructured{database()}}); err != nil {
+				t.Errorf("with force: %v", err)
+			}
+		})
+	}
 }

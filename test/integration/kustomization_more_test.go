@@ -14,8 +14,10 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -35,24 +37,76 @@ func (b *bench) request(name, at string) *kustomizev1.Kustomization {
 	return b.get(name)
 }
 
-func immutableField(b *bench) {
-	b.kustomization("app", nil)
-	text := deployment("d", 0, "")
-	b.ready("app", b.push(map[string]string{"app/d.yaml": text, "app/a.yaml": configMap("a", "1")}))
-	uid := b.object("apps/v1", "Deployment", "d").GetUID()
-
-	revision := b.push(map[string]string{
-		"app/d.yaml": strings.ReplaceAll(text, "{app: d}", "{app: other}"),
-		"app/a.yaml": configMap("a", "2"),
+// fixed are objects of kinds that each call it by another name what cannot be changed, and
+// what is changed of them.
+func (b *bench) fixed() map[string][3]string {
+	definition, object, apiVersion := b.thing()
+	definition = strings.Replace(definition, "{type: object, x-kubernetes-preserve-unknown-fields: true}",
+		`{type: object, properties: {spec: {type: object, properties: {size: {type: integer, `+
+			`x-kubernetes-validations: [{rule: self == oldSelf, message: a thing keeps its size}]}}}}}`, 1)
+	b.serverSideApply("somebody", definition)
+	b.t.Cleanup(func() {
+		crd := &unstructured.Unstructured{}
+		crd.SetGroupVersionKind(schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"})
+		crd.SetName("things." + b.ns + ".example.com")
+		_ = b.Delete(context.Background(), crd)
 	})
-	k := b.failing("app", meta.ReconciliationFailedReason, "Deployment/"+b.ns+"/d apply failed, immutable field")
-	if k.Status.LastAppliedRevision == revision || len(k.Status.Inventory.Entries) != 2 {
-		b.t.Errorf("after a failed apply: applied %s, inventory %v", k.Status.LastAppliedRevision, k.Status.Inventory.Entries)
+	b.serverSideApply("mesh", "apiVersion: v1\nkind: Service\nmetadata: {name: shared}\nspec: {ports: [{port: 81, name: mesh}]}\n")
+	return map[string][3]string{
+		"apps/v1 Deployment d": {deployment("d", 0, ""), "{app: d}", "{app: other}"},
+		"v1 Service s": {"apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {ports: [{port: 80}], clusterIP: \"\"}\n",
+			`""`, "None"},
+		"v1 PersistentVolumeClaim c": {"apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: c}\n" +
+			"spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}\n", "ReadWriteOnce", "ReadWriteMany"},
+		"batch/v1 Job j": {"apiVersion: batch/v1\nkind: Job\nmetadata: {name: j}\nspec: {suspend: true, template: {spec: " +
+			"{restartPolicy: Never, containers: [{name: c, image: \"a:1\"}]}}}\n", "a:1", "a:2"},
+		"rbac.authorization.k8s.io/v1 RoleBinding r": {"apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: r}\n" +
+			"roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: view}\n", "view", "edit"},
+		"storage.k8s.io/v1 StorageClass " + b.ns: {"apiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata: {name: " + b.ns + "}\n" +
+			"provisioner: example.com/a\n", "example.com/a", "example.com/b"},
+		apiVersion + " Thing t": {object, "size: 1", "size: 2"},
+		// What others have added is refused beside the change, and recreated without.
+		"v1 Service shared": {"apiVersion: v1\nkind: Service\nmetadata: {name: shared}\nspec: {ports: [{port: 80, name: a}]}\n",
+			", name: a", ""},
 	}
-	b.change("app", func(k *kustomizev1.Kustomization) { k.Spec.Force = true })
-	b.ready("app", revision)
-	if b.object("apps/v1", "Deployment", "d").GetUID() == uid {
-		b.t.Error("the Deployment was not recreated")
+}
+
+func immutableField(b *bench) {
+	before, after, uids := map[string]string{}, map[string]string{}, map[string]types.UID{}
+	objects := b.fixed()
+	paths := map[string]string{}
+	for object, text := range objects {
+		path := fmt.Sprintf("k%d", len(paths))
+		paths[object], before[path+"/o.yaml"], after[path+"/o.yaml"] = path, text[0], strings.ReplaceAll(text[0], text[1], text[2])
+		b.kustomization(path, nil)
+	}
+	look := func(object string) *unstructured.Unstructured {
+		of := strings.Fields(object)
+		return b.object(of[0], of[1], of[2])
+	}
+	revision := b.push(before)
+	for object, path := range paths {
+		b.ready(path, revision)
+		uids[object] = look(object).GetUID()
+	}
+	revision = b.push(after)
+	for object, path := range paths {
+		says := " apply failed, immutable field"
+		if strings.HasSuffix(object, "shared") {
+			says = " apply failed with fields that others have added (mesh)"
+		}
+		k := b.failing(path, meta.ReconciliationFailedReason, says)
+		if ready := apimeta.FindStatusCondition(k.Status.Conditions, meta.ReadyCondition); !strings.Contains(ready.Message, "set spec.force") ||
+			k.Status.LastAppliedRevision == revision || len(k.Status.Inventory.Entries) != 1 {
+			b.t.Errorf("%s: applied %s, inventory %v: %s", object, k.Status.LastAppliedRevision, k.Status.Inventory.Entries, ready.Message)
+		}
+		b.change(path, func(k *kustomizev1.Kustomization) { k.Spec.Force = true })
+	}
+	for object, path := range paths {
+		b.ready(path, revision)
+		if look(object).GetUID() == uids[object] {
+			b.t.Errorf("%s was not recreated", object)
+		}
 	}
 }
 
