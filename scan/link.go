@@ -69,7 +69,7 @@ func (l *link) isNext() bool {
 			return true
 		}
 	}
-	if l.rels != nil {
+	if len(l.rels) > 0 {
 		return false
 	}
 	path, _, _ := strings.Cut(l.target, "?")
@@ -161,7 +161,8 @@ func (l *link) parameters(rest string) (string, bool) {
 			return "", false
 		}
 		if name == "rel" && l.rels == nil { // only the first counts
-			l.rels = append([]string{}, strings.Fields(strings.ToLower(value))...)
+			// Some write the quotes of another language, which RFC 8288 takes for part of the word.
+			l.rels = append([]string{}, strings.Fields(strings.Trim(strings.ToLower(value), `'`))...)
 		}
 	}
 }

@@ -30,11 +30,16 @@ func TestTheNextPage(t *testing.T) {
 		links []string
 		want  string
 	}{
-		"nothing":                             {nil, end},
-		"an empty header":                     {[]string{""}, end},
-		"as the specification has it":         {[]string{`</v2/team/app/tags/list?n=9&last=b>; rel="next"`}, next},
-		"without quotes":                      {[]string{`</v2/team/app/tags/list?n=9&last=b>;rel=next`}, next},
-		"in capitals":                         {[]string{`</v2/team/app/tags/list?n=9&last=b>; REL="Next"`}, next},
+		"nothing":                     {nil, end},
+		"an empty header":             {[]string{""}, end},
+		"as the specification has it": {[]string{`</v2/team/app/tags/list?n=9&last=b>; rel="next"`}, next},
+		"without quotes":              {[]string{`</v2/team/app/tags/list?n=9&last=b>;rel=next`}, next},
+		"in capitals":                 {[]string{`</v2/team/app/tags/list?n=9&last=b>; REL="Next"`}, next},
+		// Its quotes were taken for part of the word, and the page for the last one.
+		"in single quotes":                    {[]string{`</v2/team/app/tags/list?n=9&last=b>; rel='next'`}, next},
+		"in single quotes, of several":        {[]string{`</v2/team/app/tags/list?n=9&last=b>; rel='next last'`}, broken},
+		"relative to the list":                {[]string{`<list?n=9&last=b>; rel="next"`}, next},
+		"an empty relation":                   {[]string{`</v2/team/app/tags/list?n=9&last=b>; rel=""`}, next},
 		"with spaces":                         {[]string{`  < /v2/team/app/tags/list?n=9&last=b > ; rel = "next" ; title="x"`}, next},
 		"one of several relations":            {[]string{`</v2/team/app/tags/list?n=9&last=b>; rel="last next"`}, next},
 		"a relation that only sounds like it": {[]string{`</v2/team/app/tags/list?n=9&last=b>; rel="nextish"`}, end},
