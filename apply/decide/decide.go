@@ -270,7 +270,7 @@ func waitingFor(o Observation, needed ReconcileAction) *Failure {
 		}
 		return &Failure{
 			Reason: meta.DependencyNotReadyReason, Retry: retry,
-			Err: fmt.Errorf("%w: %s", ErrCircular, strings.Join(o.Cycle, " -> ")),
+			Err: fmt.Errorf("%w: %s: take one of them out of spec.dependsOn of the other", ErrCircular, strings.Join(o.Cycle, " -> ")),
 		}
 	}
 	for _, d := range o.Dependencies {

@@ -327,12 +327,15 @@ func TestWhatIsReported(t *testing.T) {
 		"dependencies in a circle": {
 			seen: func(o *Observation) {
 				o.Dependencies, o.Cycle = []Dependency{{Name: "ns/b", State: DependencyReady}}, []string{"ns/a", "ns/b", "ns/a"}
-			}, prev: state(nil), want: "circular dependency: ns/a -> ns/b -> ns/a", wantRetry: RetryWhenWatched,
+			},
+			prev: state(nil), want: "circular dependency: ns/a -> ns/b -> ns/a: take one of them out of spec.dependsOn of the other",
+			wantRetry: RetryWhenWatched,
 		},
 		"a dependency on itself": {
 			seen: func(o *Observation) {
 				o.Dependencies, o.Cycle = []Dependency{{Name: "ns/a", State: DependencyNotReady}}, []string{"ns/a", "ns/a"}
-			}, prev: state(nil), want: "circular dependency: ns/a -> ns/a", wantRetry: RetryNever,
+			},
+			prev: state(nil), want: "circular dependency: ns/a -> ns/a: take one of them out of spec.dependsOn of the other", wantRetry: RetryNever,
 		},
 	}
 	for name, tc := range tests {

@@ -178,7 +178,7 @@ func TestDependenciesAreWaitedFor(t *testing.T) {
 		"one that is ready at another source": {dep: func(k *kustomizev1.Kustomization) { ready(k, "x"); k.Spec.SourceRef.Name = "other" }},
 		"one that depends on this one": {dep: func(k *kustomizev1.Kustomization) {
 			k.Spec.DependsOn = []kustomizev1.DependencyReference{{Name: "a"}}
-		}, want: "circular dependency: ns/a -> ns/b -> ns/a"},
+		}, want: "circular dependency: ns/a -> ns/b -> ns/a: take one of them out of spec.dependsOn of the other"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
