@@ -72,7 +72,7 @@ import (
 // +kubebuilder:rbac:groups=flagger.app,resources=canaries,verbs=get;list;watch
 // +kubebuilder:rbac:groups=flagger.app,resources=metrictemplates,verbs=get
 // +kubebuilder:rbac:groups=external.metrics.k8s.io,resources=*,verbs=list
-// +kubebuilder:rbac:groups="",resources=secrets,verbs=get
+// +kubebuilder:rbac:groups="",resources=secrets;configmaps,verbs=get
 // +kubebuilder:rbac:groups="",resources=events,verbs=create;patch
 
 // Waker starts the reconcile of an object of this process.

@@ -410,13 +410,6 @@ func TestReferencesThatAreRefused(t *testing.T) {
 			waitsFor(sluicev1.ReadyReference{Kind: "HelmRelease", Name: "app", Namespace: "other"}),
 			"can't access HelmRelease 'other/app', cross-namespace references have been blocked",
 		},
-		"a kubeConfig of a cloud, of ready": {
-			waitsFor(sluicev1.ReadyReference{Kind: "HelmRelease", Name: "app", KubeConfig: &meta.KubeConfigReference{}}),
-			"ready[0].kubeConfig: configMapRef is not supported; use secretRef",
-		},
-		"a kubeConfig of a cloud, of a target": {func(p *sluicev1.Pipeline) {
-			p.Spec.Stages[0].Targets = []sluicev1.Target{{Name: "eu", KubeConfig: &meta.KubeConfigReference{}}}
-		}, "targets[eu].kubeConfig: configMapRef is not supported; use secretRef"},
 		"a Canary of another namespace": {func(p *sluicev1.Pipeline) {
 			p.Spec.Stages[0].Verify = []sluicev1.Verification{{Canary: &sluicev1.CanaryVerification{Name: "app", Namespace: "other"}}}
 		}, "can't access Canary 'other/app', cross-namespace references have been blocked"},

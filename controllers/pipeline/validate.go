@@ -118,7 +118,7 @@ func validateStage(stage *sluicev1.Stage) error {
 			return err
 		}
 	}
-	return validateReferences(field, stage)
+	return validateReferences(stage)
 }
 
 // validateSetters refuses a stage in Git that has no field for an artifact without markers.
@@ -183,30 +183,16 @@ func validateCheck(field string, m flaggerv1.CanaryMetric) error {
 }
 
 // validateReferences refuses objects that can never be read.
-func validateReferences(field string, stage *sluicev1.Stage) error {
-	for i, v := range stage.Verify {
-		if v.Canary != nil && unsupported(v.Canary.KubeConfig) {
-			return refuse("%s.verify[%d].canary.kubeConfig: configMapRef is not supported; use secretRef", field, i)
-		}
-	}
+func validateReferences(stage *sluicev1.Stage) error {
 	for _, t := range targetsOf(stage) {
-		if unsupported(t.kubeConfig) {
-			return refuse("%s.targets[%s].kubeConfig: configMapRef is not supported; use secretRef", field, t.name)
-		}
 		for i, ref := range t.ready {
-			if unsupported(ref.KubeConfig) {
-				return refuse("%s.ready[%d].kubeConfig: configMapRef is not supported; use secretRef", field, i)
-			}
 			if _, err := kindOf(ref); err != nil {
-				return refuse("%s.ready[%d]: %w", field, i, err)
+				return refuse("%s: %w", t.readyField(i), err)
 			}
 		}
 	}
 	return nil
 }
-
-// unsupported reports whether a kubeConfig is to be made of an identity in a cloud.
-func unsupported(ref *meta.KubeConfigReference) bool { return ref != nil && ref.SecretRef == nil }
 
 // validateWrite refuses templates that cannot be parsed, and names of branches that are
 // none.

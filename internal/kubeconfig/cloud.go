@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -94,7 +95,7 @@ func (r *Reader) readConfigMap(ctx context.Context, name types.NamespacedName) (
 	if err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256(append(text, found.Host...))
+	sum := sha256.Sum256(slices.Concat(text, []byte(found.Host), []byte{0}, found.CAData))
 	return &Config{
 		ID: fmt.Sprintf("ConfigMap/%s@%s", name, hex.EncodeToString(sum[:])), Name: name.Name, Version: cm.ResourceVersion, cloud: token,
 		rest: &rest.Config{Host: found.Host, TLSClientConfig: rest.TLSClientConfig{CAData: found.CAData}}, guard: r.Guard,

@@ -46,6 +46,8 @@ const maxKubeConfig = 256 << 10
 // to helps.
 var ErrInvalid = errors.New("the kubeConfig cannot be used")
 
+var errNoReference = fmt.Errorf("%w: it names neither a secretRef nor a configMapRef", ErrInvalid)
+
 // Reader reads what kubeConfigs refer to.
 type Reader struct {
 	// Objects reads Secrets and ConfigMaps. It should not be a cache.
@@ -91,7 +93,23 @@ func (r *Reader) Read(ctx context.Context, namespace string, ref *meta.KubeConfi
 	case ref.ConfigMapRef != nil:
 		return r.readConfigMap(ctx, types.NamespacedName{Namespace: namespace, Name: ref.ConfigMapRef.Name})
 	}
-	return nil, fmt.Errorf("%w: it names neither a secretRef nor a configMapRef", ErrInvalid)
+	return nil, errNoReference
+}
+
+// Version is the version of what a reference names. While that is the same, so is what
+// [Reader.Read] makes of it, unless [Connection.Moved] says otherwise.
+func (r *Reader) Version(ctx context.Context, namespace string, ref *meta.KubeConfigReference) (string, error) {
+	object, kind, name := client.Object(&corev1.Secret{}), "Secret", types.NamespacedName{Namespace: namespace}
+	switch {
+	case ref.SecretRef != nil:
+		name.Name = ref.SecretRef.Name
+	case ref.ConfigMapRef != nil:
+		object, kind, name.Name = &corev1.ConfigMap{}, "ConfigMap", ref.ConfigMapRef.Name
+	default:
+		return "", errNoReference
+	}
+	err := r.get(ctx, kind, name, object)
+	return object.GetResourceVersion(), err
 }
 
 func (r *Reader) readSecret(ctx context.Context, name types.NamespacedName, key string) (*Config, error) {

@@ -8,7 +8,8 @@
 //	         '--> watch (kind, namespace) --list, watch--> API server --news--> wake(pipeline)
 //
 // The first pipeline that names a kind in a namespace starts a watch, and the last one
-// that stops to name it ends that. Nobody waits for an API server: an answer says what
+// that stops to name it ends that. Nobody waits for an API server, or for
+// a cloud that says where one is: an answer says what
 // has been seen so far, and a pipeline is woken when there is more. So a cluster that
 // cannot be reached holds up nobody but the stages that are in it.
 //
@@ -21,6 +22,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -37,8 +39,11 @@ import (
 	"github.com/sluice-cd/sluice/internal/kubeconfig"
 )
 
-// Bounds of how much is watched.
+// Bounds of how much is watched, and asked of clouds.
 const (
+	maxQuestions             = 1000
+	maxQuestionsPerNamespace = 5 // at once
+
 	maxWatches             = 5000 // in all
 	maxWatchesPerNamespace = 1000 // for the pipelines of a namespace
 )
@@ -73,8 +78,8 @@ type Options struct {
 	// Config and Mapper are those of this cluster.
 	Config *rest.Config
 	Mapper apimeta.RESTMapper
-	// KubeConfigs reads them.
-	KubeConfigs *kubeconfig.Reader
+	// KubeConfigs reads them; see [kubeconfig.Reader].
+	KubeConfigs KubeConfigs
 	Clock       clock.WithTicker
 	Log         logr.Logger
 	// Wake is called with the pipeline whose objects have changed.
@@ -86,10 +91,20 @@ type Clusters struct {
 	Options
 	local *connection
 
-	mu      sync.Mutex
-	watches map[watched]*watch
-	users   map[types.NamespacedName]map[watched]bool
-	closed  bool
+	// asking are questions to clouds that are under way.
+	asking background.Runner[question, *kubeconfig.Config]
+
+	mu        sync.Mutex
+	watches   map[watched]*watch
+	users     map[types.NamespacedName]map[watched]bool
+	questions map[types.NamespacedName]map[question]bool
+	closed    bool
+}
+
+// KubeConfigs reads what kubeConfigs say.
+type KubeConfigs interface {
+	Read(ctx context.Context, namespace string, ref *meta.KubeConfigReference) (*kubeconfig.Config, error)
+	Version(ctx context.Context, namespace string, ref *meta.KubeConfigReference) (string, error)
 }
 
 // watched is what a watch is of. Of other clusters it is one object, since whoever owns
@@ -106,9 +121,13 @@ func New(options Options) (*Clusters, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Clusters{
+	c := &Clusters{
 		Options: options, local: local, watches: map[watched]*watch{}, users: map[types.NamespacedName]map[watched]bool{},
-	}, nil
+		questions: map[types.NamespacedName]map[question]bool{},
+	}
+	c.asking.Limit, c.asking.PerNamespace = maxQuestions, maxQuestionsPerNamespace
+	c.asking.Wake = func(about question) { c.Wake(about.pipeline) }
+	return c, nil
 }
 
 // Start implements manager.Runnable: it ends all watches when ctx ends.
@@ -123,8 +142,11 @@ func (c *Clusters) Start(ctx context.Context) error {
 	return nil
 }
 
-// Forget ends the watches that a pipeline alone needed.
-func (c *Clusters) Forget(pipeline types.NamespacedName) { c.keep(pipeline, nil) }
+// Forget ends the watches that a pipeline alone needed, and its questions to clouds.
+func (c *Clusters) Forget(pipeline types.NamespacedName) {
+	c.keep(pipeline, nil)
+	c.keepQuestions(pipeline, nil)
+}
 
 // Look is one look of a pipeline at all of its objects: what it does not ask for until
 // it is done is not watched for it any more. It is not safe for concurrent use.
@@ -132,16 +154,26 @@ type Look struct {
 	clusters *Clusters
 	pipeline types.NamespacedName
 	used     map[watched]bool
-	opened   map[string]*connection // by what their kubeConfigs say
+	opened   map[string]opened // by what their kubeConfigs are
+	asked    map[question]bool
+}
+
+// opened is what came of opening a connection.
+type opened struct {
+	*connection
+	err error
 }
 
 // Look begins a look.
 func (c *Clusters) Look(pipeline types.NamespacedName) *Look {
-	return &Look{clusters: c, pipeline: pipeline, used: map[watched]bool{}, opened: map[string]*connection{}}
+	return &Look{clusters: c, pipeline: pipeline, used: map[watched]bool{}, opened: map[string]opened{}, asked: map[question]bool{}}
 }
 
 // Done ends the look.
-func (l *Look) Done() { l.clusters.keep(l.pipeline, l.used) }
+func (l *Look) Done() {
+	l.clusters.keep(l.pipeline, l.used)
+	l.clusters.keepQuestions(l.pipeline, l.asked)
+}
 
 // Get returns what is known of an object in the cluster of a kubeConfig, nil for this
 // one. An error is about a kubeConfig that cannot be used.
@@ -150,6 +182,12 @@ func (l *Look) Get(ctx context.Context, at *meta.KubeConfigReference, object Obj
 		return Answer{}, fmt.Errorf("%s: Secrets and ConfigMaps are never Ready", object)
 	}
 	conn, err := l.connection(ctx, at)
+	if cloud := (*cloudError)(nil); errors.As(err, &cloud) {
+		return Answer{
+			Unknown: true, Failed: !errors.Is(err, background.ErrPending),
+			Why: fmt.Sprintf("%s (cluster of kubeConfig %s) is not known: %s", object, at.ConfigMapRef.Name, cloud),
+		}, nil
+	}
 	if err != nil {
 		return Answer{}, err
 	}

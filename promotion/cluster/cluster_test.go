@@ -49,6 +49,7 @@ type env struct {
 	clock  *clocktesting.FakeClock
 	woken  chan types.NamespacedName
 	mapper *lateMapper
+	reader *kubeconfig.Reader
 }
 
 // lateMapper does not have Widgets until they are installed.
@@ -72,10 +73,11 @@ func newEnv(t *testing.T, guard *outbound.Guard, objects ...client.Object) *env 
 		woken: make(chan types.NamespacedName, 1000),
 	}
 	e.mapper = &lateMapper{RESTMapper: e.server.Mapper()}
+	e.reader = &kubeconfig.Reader{Objects: fake.NewClientBuilder().WithObjects(objects...).Build(), Guard: guard}
 	var err error
 	e.Clusters, err = New(Options{
 		Config: e.server.Config(), Mapper: e.mapper,
-		KubeConfigs: &kubeconfig.Reader{Objects: fake.NewClientBuilder().WithObjects(objects...).Build(), Guard: guard},
+		KubeConfigs: e.reader,
 		Clock:       e.clock, Log: logr.Discard(), Wake: func(p types.NamespacedName) { e.woken <- p },
 	})
 	if err != nil {
@@ -90,6 +92,25 @@ func newEnv(t *testing.T, guard *outbound.Guard, objects ...client.Object) *env 
 
 func named(kind schema.GroupVersionKind, name string) Object {
 	return Object{kind, types.NamespacedName{Namespace: "apps", Name: name}}
+}
+
+// discoverable has the API server say which kinds it has.
+func (e *env) discoverable() {
+	for path, text := range map[string]string{
+		"/api": `{"kind": "APIVersions", "versions": ["v1"]}`,
+		"/apis": `{"kind": "APIGroupList", "apiVersion": "v1", "groups": [{"name": "example.com", ` +
+			`"versions": [{"groupVersion": "example.com/v1", "version": "v1"}], "preferredVersion": {"groupVersion": ` +
+			`"example.com/v1", "version": "v1"}}]}`,
+		"/apis/example.com/v1": `{"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "example.com/v1", ` +
+			`"resources": [{"name": "databases", "singularName": "database", "kind": "Database", "namespaced": ` +
+			`true, "verbs": ["get", "list", "watch"]}]}`,
+	} {
+		u := &unstructured.Unstructured{}
+		if err := json.Unmarshal([]byte(text), &u.Object); err != nil {
+			e.t.Fatal(err)
+		}
+		e.server.Put(path, u)
+	}
 }
 
 func (e *env) put(name, value string) {
@@ -208,13 +229,72 @@ func reference(name, key string) *meta.KubeConfigReference {
 	return &meta.KubeConfigReference{SecretRef: &meta.SecretKeyReference{Name: name, Key: key}}
 }
 
-// A cloud that hangs would keep a worker waiting: those of pipelines are told by their Secrets.
-func TestACloudIsRefused(t *testing.T) {
-	e := newEnv(t, nil)
-	at := &meta.KubeConfigReference{ConfigMapRef: &meta.LocalObjectReference{Name: "remote"}}
-	_, err := e.Look(pipeline).Get(t.Context(), at, named(databases, "db"))
-	if !errors.Is(err, kubeconfig.ErrInvalid) || !strings.Contains(err.Error(), "configMapRef is not supported; use secretRef") {
-		t.Errorf("got %v", err)
+// slowCloud knows the clusters of ConfigMaps, and takes its time to say where they are.
+type slowCloud struct {
+	*kubeconfig.Reader
+	asked  atomic.Int32
+	answer chan error // what it says; nil is where the cluster is
+}
+
+func (c *slowCloud) Read(ctx context.Context, namespace string, at *meta.KubeConfigReference) (*kubeconfig.Config, error) {
+	if at.ConfigMapRef == nil {
+		return c.Reader.Read(ctx, namespace, at)
+	}
+	c.asked.Add(1)
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case err := <-c.answer:
+		if err != nil {
+			return nil, err
+		}
+	}
+	return c.Reader.Read(ctx, namespace, reference("remote", ""))
+}
+
+// A cloud that hangs would keep a worker waiting, and one that is asked at each look is asked
+// for each news of an object.
+func TestACloudIsAskedOnceAndInTheBackground(t *testing.T) {
+	guard := outbound.NewGuard([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")})
+	e := newEnv(t, guard)
+	where := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "cloud"}}
+	remote := secret("remote", map[string][]byte{"value": apiserver.KubeConfig(e.server.Config().Host, "hunter2")})
+	objects := fake.NewClientBuilder().WithObjects(where, remote).Build()
+	e.reader.Objects = objects
+	cloud := &slowCloud{Reader: e.reader, answer: make(chan error)}
+	e.KubeConfigs = cloud
+	e.discoverable()
+	e.put("db", "1")
+	at := &meta.KubeConfigReference{ConfigMapRef: &meta.LocalObjectReference{Name: "cloud"}}
+	db := named(databases, "db")
+
+	if a := e.get(pipeline, at, db, says("its cloud is being asked where it is")); !a.Unknown || a.Failed {
+		t.Errorf("while it is being asked: %+v", a)
+	}
+	cloud.answer <- errors.New("asking aws for the cluster of ConfigMap apps/cloud: throttled")
+	if a := e.get(pipeline, at, db, says("throttled")); !a.Failed {
+		t.Errorf("when it says no: %+v", a)
+	}
+	e.get(pipeline, at, db, says("its cloud is being asked where it is"))
+	cloud.answer <- nil
+	e.get(pipeline, at, db, has("1"))
+	e.put("db", "2")
+	e.get(pipeline, at, db, has("2"))
+	if asked := cloud.asked.Load(); asked != 2 {
+		t.Errorf("the cloud was asked %d times", asked)
+	}
+
+	where.Labels = map[string]string{"a": "b"}
+	if err := objects.Update(t.Context(), where); err != nil {
+		t.Fatal(err)
+	}
+	e.get(pipeline, at, db, says("its cloud is being asked where it is"))
+	cloud.answer <- nil
+	e.get(pipeline, at, db, has("2"))
+	e.get(pipeline, at, db, has("2"))
+	e.Forget(pipeline)
+	if asked := cloud.asked.Load(); asked != 3 || len(e.questions) > 0 {
+		t.Errorf("the cloud was asked %d times, %d questions are left", asked, len(e.questions))
 	}
 }
 
@@ -222,7 +302,7 @@ func TestAKubeConfigMayNotLeadEverywhere(t *testing.T) {
 	guard := outbound.NewGuard(nil)
 	e := newEnv(t, guard)
 	remote := secret("remote", map[string][]byte{"value": apiserver.KubeConfig(e.server.Config().Host, "hunter2")})
-	e.KubeConfigs.Objects = fake.NewClientBuilder().WithObjects(remote).Build()
+	e.reader.Objects = fake.NewClientBuilder().WithObjects(remote).Build()
 	a := e.get(pipeline, reference("remote", ""), named(databases, "db"), says("forbidden address"))
 	if !a.Unknown || !strings.Contains(a.Why, "Database apps/db (cluster of kubeConfig remote) is not known") {
 		t.Errorf("got %+v", a)
@@ -232,23 +312,9 @@ func TestAKubeConfigMayNotLeadEverywhere(t *testing.T) {
 func TestAnotherClusterAnswersOnlyWhatItIsAskedFor(t *testing.T) {
 	e := newEnv(t, outbound.NewGuard([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}))
 	host := e.server.Config().Host
-	for path, text := range map[string]string{
-		"/api": `{"kind": "APIVersions", "versions": ["v1"]}`,
-		"/apis": `{"kind": "APIGroupList", "apiVersion": "v1", "groups": [{"name": "example.com", ` +
-			`"versions": [{"groupVersion": "example.com/v1", "version": "v1"}], "preferredVersion": {"groupVersion": ` +
-			`"example.com/v1", "version": "v1"}}]}`,
-		"/apis/example.com/v1": `{"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "example.com/v1", ` +
-			`"resources": [{"name": "databases", "singularName": "database", "kind": "Database", "namespaced": ` +
-			`true, "verbs": ["get", "list", "watch"]}]}`,
-	} {
-		u := &unstructured.Unstructured{}
-		if err := json.Unmarshal([]byte(text), &u.Object); err != nil {
-			t.Fatal(err)
-		}
-		e.server.Put(path, u)
-	}
-	data := map[string][]byte{"value.yaml": apiserver.KubeConfig(host, "hunter2")}
-	e.KubeConfigs.Objects = fake.NewClientBuilder().WithObjects(secret("remote", data)).Build()
+	e.discoverable()
+	remote := secret("remote", map[string][]byte{"value.yaml": apiserver.KubeConfig(host, "hunter2")})
+	e.reader.Objects = fake.NewClientBuilder().WithObjects(remote).Build()
 	e.put("db", "1")
 	e.get(pipeline, reference("remote", ""), named(databases, "db"), has("1"))
 	for key, w := range e.watches {

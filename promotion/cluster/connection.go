@@ -10,9 +10,11 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 
+	"github.com/sluice-cd/sluice/internal/background"
 	"github.com/sluice-cd/sluice/internal/kubeconfig"
 )
 
@@ -20,8 +22,12 @@ import (
 type connection struct {
 	// id is empty for this cluster, else it names the kubeConfig and what it says.
 	id string
-	// name is what people call the cluster: the Secret of its kubeConfig.
-	name    string
+	// name is what people call the cluster: the Secret or the ConfigMap of its kubeConfig.
+	name string
+	// from is what a cloud was asked because of, under the lock of the clusters. moved
+	// reports whether the cluster is elsewhere by now.
+	from    source
+	moved   func() bool
 	mapper  apimeta.RESTMapper
 	objects dynamic.Interface
 	// users are the watches that use it, under the lock of the clusters.
@@ -43,25 +49,99 @@ func (l *Look) connection(ctx context.Context, at *meta.KubeConfigReference) (*c
 	if at == nil {
 		return l.clusters.local, nil
 	}
-	if at.SecretRef == nil { // a cloud would keep a worker waiting
-		return nil, fmt.Errorf("%w: configMapRef is not supported; use secretRef", kubeconfig.ErrInvalid)
+	place, open := "", l.bySecret
+	switch {
+	case at.SecretRef != nil:
+		place = "Secret/" + at.SecretRef.Name + "/" + at.SecretRef.Key
+	case at.ConfigMapRef != nil:
+		place, open = "ConfigMap/"+at.ConfigMapRef.Name, l.byCloud
 	}
-	place := at.SecretRef.Name + "/" + at.SecretRef.Key
-	if conn, ok := l.opened[place]; ok {
-		return conn, nil
+	if known, ok := l.opened[place]; ok {
+		return known.connection, known.err
 	}
+	conn, err := open(ctx, at)
+	l.opened[place] = opened{conn, err}
+	return conn, err
+}
+
+func (l *Look) bySecret(ctx context.Context, at *meta.KubeConfigReference) (*connection, error) {
 	config, err := l.clusters.KubeConfigs.Read(ctx, l.pipeline.Namespace, at)
 	if err != nil {
 		return nil, err
 	}
-	conn := l.clusters.connected(config.ID)
-	if conn == nil {
-		if conn, err = l.clusters.connect(config); err != nil {
-			return nil, err
+	return l.clusters.open(config)
+}
+
+// question is what a cloud is asked: where the cluster of a ConfigMap is.
+type question struct {
+	pipeline  types.NamespacedName
+	configMap string
+}
+
+// source is what a cloud was asked because of.
+type source struct{ namespace, configMap, version string }
+
+// cloudError says that a cloud has not said where a cluster is.
+type cloudError struct{ error }
+
+func (e *cloudError) Unwrap() error { return e.error }
+
+// byCloud is the connection to a cluster that a cloud knows. The cloud is asked in the
+// background, and again only when the ConfigMap changed or the cluster moved.
+func (l *Look) byCloud(ctx context.Context, at *meta.KubeConfigReference) (*connection, error) {
+	version, err := l.clusters.KubeConfigs.Version(ctx, l.pipeline.Namespace, at)
+	if err != nil {
+		return nil, err
+	}
+	from := source{l.pipeline.Namespace, at.ConfigMapRef.Name, version}
+	if conn := l.clusters.connected(func(c *connection) bool { return c.from == from && !c.moved() }); conn != nil {
+		return conn, nil
+	}
+	about := question{l.pipeline, at.ConfigMapRef.Name}
+	l.asked[about] = true
+	ask := background.Request[question]{Key: about, Input: version, Namespace: l.pipeline.Namespace, At: l.clusters.Clock.Now()}
+	config, err := l.clusters.asking.Run(context.WithoutCancel(ctx), ask, func(ctx context.Context) (*kubeconfig.Config, error) {
+		return l.clusters.KubeConfigs.Read(ctx, l.pipeline.Namespace, at)
+	})
+	switch {
+	case errors.Is(err, background.ErrPending):
+		return nil, &cloudError{fmt.Errorf("its cloud is being asked where it is: %w", err)}
+	case errors.Is(err, kubeconfig.ErrInvalid):
+		return nil, err
+	case err != nil:
+		return nil, &cloudError{err}
+	}
+	conn, err := l.clusters.open(config)
+	if err == nil {
+		l.clusters.mu.Lock()
+		conn.from = from
+		l.clusters.mu.Unlock()
+	}
+	return conn, err
+}
+
+// keepQuestions forgets what a pipeline asked clouds and does not ask any more.
+func (c *Clusters) keepQuestions(pipeline types.NamespacedName, asked map[question]bool) {
+	c.mu.Lock()
+	before := c.questions[pipeline]
+	delete(c.questions, pipeline)
+	if len(asked) > 0 {
+		c.questions[pipeline] = asked
+	}
+	c.mu.Unlock()
+	for about := range before {
+		if !asked[about] {
+			c.asking.Forget(about)
 		}
 	}
-	l.opened[place] = conn
-	return conn, nil
+}
+
+// open is the connection that a config leads to: one that a watch uses already, or a new one.
+func (c *Clusters) open(config *kubeconfig.Config) (*connection, error) {
+	if conn := c.connected(func(conn *connection) bool { return conn.id == config.ID }); conn != nil {
+		return conn, nil
+	}
+	return c.connect(config)
 }
 
 func (c *Clusters) connect(config *kubeconfig.Config) (*connection, error) {
@@ -73,15 +153,15 @@ func (c *Clusters) connect(config *kubeconfig.Config) (*connection, error) {
 	if err != nil {
 		return nil, errors.Join(kubeconfig.ErrInvalid, err)
 	}
-	return &connection{id: to.ID, name: to.Name, mapper: to.Mapper, objects: objects, idle: to.Close}, nil
+	return &connection{id: to.ID, name: to.Name, mapper: to.Mapper, objects: objects, moved: to.Moved, idle: to.Close}, nil
 }
 
-// connected is the connection that a watch uses already, or nil.
-func (c *Clusters) connected(id string) *connection {
+// connected is a connection to another cluster that a watch uses already, or nil.
+func (c *Clusters) connected(is func(*connection) bool) *connection {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for key, w := range c.watches {
-		if key.cluster == id {
+	for _, w := range c.watches {
+		if w.connection != c.local && is(w.connection) {
 			return w.connection
 		}
 	}
