@@ -62,7 +62,7 @@ var sluices = sync.OnceValues(func() (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = w.start("--controllers=image,source,kustomize,promotion")
+	_, err = w.start("--controllers=image,source,kustomize,promotion", "--feature-gates=ObjectLevelWorkloadIdentity=true")
 	return w, err
 })
 
