@@ -8,6 +8,7 @@ import (
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/promotion"
 )
 
@@ -17,12 +18,23 @@ import (
 type pipelineCache struct {
 	kept  stateCache
 	heads pushedHeads
-	wrote writtenBundles
-	forge forgeCache
-	tags  tagCache
+	// looked is the last look at branches that no GitRepository follows.
+	looked look
+	wrote  writtenBundles
+	forge  forgeCache
+	tags   tagCache
 	// since is when this process saw the pipeline first.
 	since time.Time
 	looks looksCache
+}
+
+// refreshHeads has branches looked at that no GitRepository follows, once in an interval and when
+// somebody asks for it.
+func (m *pipelineCache) refreshHeads(p *sluicev1.Pipeline, repos repositories, now time.Time) {
+	if next := lookOf(p, now); next.isDue(m.looked, p) {
+		m.looked = next
+		m.heads.forgetOthers(repos)
+	}
 }
 
 // writtenTo is a target of a stage.

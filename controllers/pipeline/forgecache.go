@@ -4,11 +4,8 @@ package pipeline
 
 import (
 	"context"
-	"fmt"
-	"strings"
 	"time"
 
-	"github.com/fluxcd/pkg/apis/meta"
 	"k8s.io/apimachinery/pkg/types"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
@@ -20,13 +17,11 @@ import (
 // nothing to do asks for nothing between two intervals. A restart loses it, and costs each
 // stage a search for its pull request.
 type forgeCache struct {
-	// lookedAt is when all was looked at, and cause what the world was like then: anything
-	// else may mean that something happened at the forge, too.
-	lookedAt time.Time
-	cause    string
+	// looked is the last look at everything.
+	looked look
 	// logins are who we are at each forge.
 	logins map[types.NamespacedName]string // by repository
-	rules  map[branchKey]forge.Rules       // of base branches, as of lookedAt
+	rules  map[branchKey]forge.Rules       // of base branches, as of then
 	stages map[string]*pullRequestCache
 }
 
@@ -40,12 +35,11 @@ func (m *forgeCache) refresh(ctx context.Context, p *sluicev1.Pipeline, repos re
 			trees = append(trees, repos.trees(ctx, stage, heads))
 		}
 	}
-	asked, _ := meta.ReconcileAnnotationValue(p.Annotations)
-	cause := strings.Join(append(trees, asked, fmt.Sprint(p.Generation)), " ")
-	if m.stages != nil && m.cause == cause && now.Before(m.lookedAt.Add(p.Spec.Interval.Duration)) {
+	next := lookOf(p, now, trees...)
+	if !next.isDue(m.looked, p) {
 		return
 	}
-	m.lookedAt, m.cause, m.rules = now, cause, map[branchKey]forge.Rules{}
+	m.looked, m.rules = next, map[branchKey]forge.Rules{}
 	if m.stages == nil {
 		m.stages = map[string]*pullRequestCache{}
 	}

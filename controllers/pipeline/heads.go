@@ -4,6 +4,7 @@ package pipeline
 
 import (
 	"context"
+	"maps"
 	"strings"
 	"sync"
 
@@ -12,8 +13,9 @@ import (
 	"github.com/sluice-cd/sluice/internal/git"
 )
 
-// pushedHeads are the branches that we pushed to, or that a forge merged into, and the revision
-// that their GitRepository had then: until it has another one, we know better.
+// pushedHeads are the branches that we pushed to, or that a forge merged into, and those that
+// their GitRepository does not follow, with the revision that it had then: until it has another
+// one, we know better.
 type pushedHeads struct {
 	known map[branchKey]pushedHead // of the one run at a time
 
@@ -63,6 +65,20 @@ func (h *pushedHeads) isUnseen(at branchKey) bool {
 	return h.unseen[at]
 }
 
+// forgetOthers forgets the heads of branches that their GitRepositories do not follow: nobody
+// tells of what others commit there.
+func (h *pushedHeads) forgetOthers(repos repositories) {
+	followed := map[branchKey]bool{}
+	for _, repo := range repos {
+		if repo != nil {
+			label, _ := repo.revision()
+			branch, _, _ := strings.Cut(label, "@")
+			followed[repo.at(branch)] = true
+		}
+	}
+	maps.DeleteFunc(h.known, func(branch branchKey, _ pushedHead) bool { return !followed[branch] })
+}
+
 // newest is the newest commit of a branch that is known, which is in the mirror then. The
 // GitRepository tells of its own branch, and we of what we pushed after that. A
 // GitRepository that moved to another commit than ours since our push may be ahead of it
@@ -82,7 +98,7 @@ func (h *pushedHeads) newest(ctx context.Context, repo *repository, branch strin
 			return commit, err
 		}
 	}
-	if wePushed {
+	if wePushed || !follows {
 		h.set(repo, branch, commit)
 	}
 	h.saw(repo.at(branch))

@@ -72,6 +72,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, p *sluicev1.Pipeline) (recon
 	if err != nil {
 		return reconciler.Result{}, err
 	}
+	run.memory.refreshHeads(p, run.repos, r.Clock.Now())
 	run.memory.forge.refresh(ctx, p, run.repos, &run.memory.heads, r.Clock.Now())
 	run.memory.tags.refresh(p, r.Clock.Now())
 	return run.decideAndPerform(ctx)

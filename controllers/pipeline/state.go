@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/go-git/go-git/v5/plumbing"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -62,10 +61,8 @@ type stateCache struct {
 	carrier sluicev1.StateCarrier
 	branch  string
 	at      plumbing.Hash
-	// lookedAt is when it was last asked whether somebody else wrote it, and cause what that was
-	// for.
-	lookedAt time.Time
-	cause    string
+	// looked is when it was last asked whether somebody else wrote it.
+	looked look
 	// known is false before it was read. It is unsaved if another carrier had it, and lost
 	// if there is none although there was one.
 	known, unsaved, lost bool
@@ -105,7 +102,7 @@ func (s stateStore) read(ctx context.Context) error {
 	if carrier == sluicev1.StateNone {
 		read = s.readStatus
 	}
-	*s.memory = stateCache{carrier: carrier, branch: branch, lookedAt: s.now, cause: s.cause()}
+	*s.memory = stateCache{carrier: carrier, branch: branch, looked: lookOf(s.pipeline, s.now)}
 	text, from, err := read(ctx)
 	if err != nil {
 		if carrier != sluicev1.StateNone && s.repo != nil {
@@ -136,25 +133,19 @@ func (m *stateCache) follow(was stateCache) {
 	}
 }
 
-// cause is for what it is asked whether somebody else wrote the state.
-func (s stateStore) cause() string {
-	asked, _ := meta.ReconcileAnnotationValue(s.pipeline.Annotations)
-	return fmt.Sprintf("%s %d", asked, s.pipeline.Generation)
-}
-
 // isMoved reports whether the branch of the state is not where it was left: people may edit it, or
 // delete it. It is asked once in an interval, and when somebody asks for a reconcile; whatever is
 // written in the meantime is refused if the branch moved. A server that is away tells nothing.
 func (s stateStore) isMoved(ctx context.Context) bool {
-	m, cause := s.memory, s.cause()
-	if m.carrier != sluicev1.StateBranch || m.cause == cause && s.now.Before(m.lookedAt.Add(s.pipeline.Spec.Interval.Duration)) {
+	m, next := s.memory, lookOf(s.pipeline, s.now)
+	if m.carrier != sluicev1.StateBranch || !next.isDue(m.looked, s.pipeline) {
 		return false
 	}
 	refs, err := s.heads(ctx)
 	if err != nil {
 		return false
 	}
-	m.lookedAt, m.cause = s.now, cause
+	m.looked = next
 	return refs[plumbing.NewBranchReferenceName(m.branch).String()] != m.at
 }
 

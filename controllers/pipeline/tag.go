@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/google/go-containerregistry/pkg/name"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -30,20 +29,16 @@ const tagTimeout = 30 * time.Second
 // does not exist. Nobody tells when somebody moves one: they are looked at once in an
 // interval, and after each move of ours.
 type tagCache struct {
-	lookedAt time.Time
-	cause    string
-	digests  map[string]string
-	copies   pendingCopies
+	looked  look
+	digests map[string]string
+	copies  pendingCopies
 }
 
 // refresh forgets what tags pointed at if that was long ago, or if somebody asks for it.
 func (m *tagCache) refresh(p *sluicev1.Pipeline, now time.Time) {
-	asked, _ := meta.ReconcileAnnotationValue(p.Annotations)
-	cause := fmt.Sprintf("%s %d", asked, p.Generation)
-	if m.digests != nil && m.cause == cause && now.Before(m.lookedAt.Add(p.Spec.Interval.Duration)) {
-		return
+	if next := lookOf(p, now); next.isDue(m.looked, p) {
+		m.looked, m.digests = next, map[string]string{}
 	}
-	m.lookedAt, m.cause, m.digests = now, cause, map[string]string{}
 }
 
 // tags reads and moves the tags that stages of a pipeline are written to.
