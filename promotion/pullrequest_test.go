@@ -165,6 +165,25 @@ func TestAPersonsMergeAndRevert(t *testing.T) {
 	}
 }
 
+// A squashed commit has the author of the pull request, which is us: the history named a program
+// for what a person had decided.
+func TestALandingIsOfWhoMergedIt(t *testing.T) {
+	for _, author := range []string{"bob", "bot"} {
+		s := proposing(t)
+		s.mergeInTheNameOf(author, "production", "bob")
+		s.settle()
+		s.want(map[string]string{"production": "2"})
+		if l := s.state.Stages["production"].Landings[0]; l.By != "bob" || l.Kind != sluicev1.LandingPromotion {
+			t.Errorf("a commit by %s: it is %+v", author, l)
+		}
+		s.commit("production", "", "1", "carol")
+		s.settle()
+		if l := s.state.Stages["production"].Landings[0]; l.By != "carol" {
+			t.Errorf("what came after it is of %s", l.By)
+		}
+	}
+}
+
 func TestGatesHoldMergingAndNotOpening(t *testing.T) {
 	s := proposing(t, func(p *sluicev1.Stage) {
 		p.Windows = []sluicev1.Window{{Name: "evening", Kind: sluicev1.WindowAllow, Cron: "0 18 * * *", Duration: minutes(60)}}

@@ -85,7 +85,7 @@ func (r contentRecorder) isGone(t *TargetObservation) bool {
 func (r contentRecorder) land(t changedTarget, isFirst bool) {
 	s := r.stage
 	r.endLanding(s.state.current())
-	l := Landing{Bundle: t.bundle, At: s.now, Kind: r.kindOf(t.bundle, t.seen), Commit: t.seen.Commit, By: t.seen.By}
+	l := Landing{Bundle: t.bundle, At: s.now, Kind: r.kindOf(t.bundle, t.seen), Commit: t.seen.Commit, By: cmp.Or(r.mergedBy(t.bundle), t.seen.By)}
 	if w := s.state.Writing; w != nil && w.Bundle == t.bundle {
 		l.By = cmp.Or(w.By, l.By)
 	} else {
@@ -98,6 +98,16 @@ func (r contentRecorder) land(t changedTarget, isFirst bool) {
 	s.state.Landings = slices.Insert(s.state.Landings, 0, l)
 	r.announce(l)
 	r.override(l)
+}
+
+// mergedBy is who merged the pull request of a bundle, empty if that did not happen or is not
+// known: the author of a squashed commit is the one of the pull request.
+func (r contentRecorder) mergedBy(bundle string) string {
+	pr, p := r.stage.seen.PullRequest, r.stage.state.Proposal
+	if pr == nil || p == nil || !pr.Merged || p.Bundle != bundle || !p.isOf(pr) {
+		return ""
+	}
+	return pr.MergedBy
 }
 
 // supersedeWriting ends what was about to be written when another bundle landed. Whether it was

@@ -315,13 +315,17 @@ func (s *simulation) push(a Propose) bool {
 }
 
 // merge is what happens when somebody merges the pull request of a stage.
-func (s *simulation) merge(stage, by string) {
+func (s *simulation) merge(stage, by string) { s.mergeInTheNameOf(by, stage, by) }
+
+// mergeInTheNameOf is a merge whose commit has another author: one that is squashed has the one
+// of the pull request.
+func (s *simulation) mergeInTheNameOf(author, stage, by string) {
 	pr := s.prs[stage]
 	pr.Open, pr.Merged, pr.MergedBy = false, true, by
 	s.merged++
 	for _, target := range targetsOf(s.spec.Stage(stage)) {
 		if slices.Contains(s.proposedTo[stage], target.Name) {
-			s.commit(stage, target.Name, s.proposed[stage], by)
+			s.commit(stage, target.Name, s.proposed[stage], author)
 		}
 	}
 }
