@@ -5,6 +5,7 @@ package dispatch_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -100,6 +102,10 @@ func TestAnEventThatIsTriedAgainIsToldOnce(t *testing.T) {
 	b.Take(t.Context(), event("done"))
 	for range 3 {
 		b.deliver(t)
+		// The label of one Alert's source, which could not be read, held the event for all.
+		if diff := cmp.Diff([]string{"done"}, r.got); diff != "" {
+			t.Error(diff)
+		}
 		now.Step(time.Minute)
 	}
 	if diff := cmp.Diff([]string{"done"}, r.got); diff != "" || failures != 0 {
@@ -107,6 +113,75 @@ func TestAnEventThatIsTriedAgainIsToldOnce(t *testing.T) {
 	}
 	if len(b.told.all) != 2 { // there is no Provider, and no object with labels
 		t.Errorf("told %q", b.told.all)
+	}
+}
+
+func TestAProviderThatCannotBeReadHoldsUpItsOwnAlertOnly(t *testing.T) {
+	r := newChatServer(t)
+	away := true
+	first := alert(func(s *v1beta3.AlertSpec) { s.ProviderRef.Name = "away" })
+	first.Name, first.UID = "a", "2"
+	now := clocktesting.NewFakeClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+	box, err := outbox.Open(t.TempDir(), now, logr.Discard())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newTestEnv(t, func(o *dispatch.Options) {
+		o.Clock, o.Outbox = now, box
+		o.Client = interceptor.NewClient(o.Client.(client.WithWatch), interceptor.Funcs{
+			Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+				if key.Name == "away" && away {
+					return errors.New("the cache is not ready")
+				}
+				return c.Get(ctx, key, o, opts...)
+			}})
+	}, provider(r.URL), provider(r.URL, func(p *v1beta3.Provider) { p.Name, p.UID = "away", "2" }), first, alert())
+	b.Take(t.Context(), event("done"))
+	b.deliver(t)
+	if diff := cmp.Diff([]string{"done"}, r.got); diff != "" {
+		t.Errorf("while one cannot be read: %s", diff)
+	}
+	away = false
+	now.Step(time.Minute)
+	b.deliver(t)
+	if diff := cmp.Diff([]string{"done", "done"}, r.got); diff != "" || len(b.told.all) != 0 {
+		t.Errorf("%s; told %q", diff, b.told.all)
+	}
+}
+
+// Each event was matched with all Alerts of a namespace, however many.
+func TestANamespaceHasSoManyAlertsOfOneEvent(t *testing.T) {
+	for name, tc := range map[string]struct {
+		alerts, instructions int
+		want                 int
+	}{
+		"as many Alerts as may be": {100, 0, 100},
+		"one more":                 {101, 0, 100},
+		"as many instructions":     {5, 9000, 5},
+		"more instructions":        {9, 9000, 5},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newChatServer(t)
+			objects := []client.Object{provider(r.URL)}
+			for i := range tc.alerts {
+				a := alert(func(s *v1beta3.AlertSpec) {
+					for size := 0; size < tc.instructions; size += 900 {
+						s.ExclusionList = append(s.ExclusionList, strings.Repeat("x", 880))
+					}
+				})
+				a.Name, a.UID = fmt.Sprintf("a%03d", i), types.UID(fmt.Sprint(i))
+				objects = append(objects, a)
+			}
+			b := newTestEnv(t, nil, objects...)
+			b.Take(t.Context(), event("done"))
+			b.deliver(t)
+			if len(r.got) != tc.want {
+				t.Errorf("%d were told", len(r.got))
+			}
+			if more := tc.alerts > tc.want; len(b.told.all) == 1 != more || more && !strings.Contains(b.told.all[0], "100 Alerts of a namespace") {
+				t.Errorf("told %q", b.told.all)
+			}
+		})
 	}
 }
 

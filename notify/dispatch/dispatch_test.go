@@ -405,28 +405,41 @@ func TestTheStepsOfACanaryShowOnItsCommit(t *testing.T) {
 	k := &kustomizev1.Kustomization{ObjectMeta: metav1.ObjectMeta{Namespace: "flux-system", Name: "shop"}}
 	k.Spec.SourceRef.Kind, k.Spec.SourceRef.Name = "GitRepository", "fleet"
 	k.Status.LastAppliedRevision, k.Status.LastAttemptedRevision = "main@sha1:"+next, "main@sha1:"+commit
+	k.Status.Inventory = &kustomizev1.ResourceInventory{Entries: []kustomizev1.ResourceRef{{ID: "apps_shop_apps_Deployment", Version: "v1"}}}
 	for name, tc := range map[string]struct {
 		labels map[string]string
 		source string // revision of the artifact
 		event  message.Event
 		want   []dispatch.Status
+		edit   func(*kustomizev1.Kustomization)
 	}{
 		"a step": {labels, commit, step("pending", "Advance weight 20"), []dispatch.Status{
-			{Commit: commit, Context: "canary/shop/abcd", State: "pending", Description: "Advance weight 20", URL: "https://ui/apps/shop"}}},
+			{Commit: commit, Context: "canary/shop/abcd", State: "pending", Description: "Advance weight 20", URL: "https://ui/apps/shop"}}, nil},
 		"a check that failed once": {labels, commit, step("pending", "Halt advancement", warning), []dispatch.Status{
-			{Commit: commit, Context: "canary/shop/abcd", State: "pending", Description: "Halt advancement", URL: "https://ui/apps/shop"}}},
+			{Commit: commit, Context: "canary/shop/abcd", State: "pending", Description: "Halt advancement", URL: "https://ui/apps/shop"}}, nil},
 		"the promotion": {labels, commit, step("success", "Promotion completed!"), []dispatch.Status{
-			{Commit: commit, Context: "canary/shop/abcd", State: "success", Description: "Promotion completed!", URL: "https://ui/apps/shop"}}},
+			{Commit: commit, Context: "canary/shop/abcd", State: "success", Description: "Promotion completed!", URL: "https://ui/apps/shop"}}, nil},
 		"the rollback": {labels, commit, step("failure", "Rolling back", warning), []dispatch.Status{
-			{Commit: commit, Context: "canary/shop/abcd", State: "failure", Description: "Rolling back", URL: "https://ui/apps/shop"}}},
-		"a target that nobody applied":                    {nil, commit, step("pending", "Advance"), nil},
-		"a Kustomization that has yet to say what it did": {labels, next, step("pending", "Advance"), nil},
+			{Commit: commit, Context: "canary/shop/abcd", State: "failure", Description: "Rolling back", URL: "https://ui/apps/shop"}}, nil},
+		"a target that nobody applied":                    {nil, commit, step("pending", "Advance"), nil, nil},
+		"a Kustomization that has yet to say what it did": {labels, next, step("pending", "Advance"), nil, nil},
+		// Whoever may edit a workload wrote commits of others onto it by its labels.
+		"a Kustomization that applied something else": {labels, commit, step("pending", "Advance"), nil, func(k *kustomizev1.Kustomization) {
+			k.Status.Inventory.Entries[0].ID = "apps_cart_apps_Deployment"
+		}},
+		"a Kustomization that applied it to another cluster": {labels, commit, step("pending", "Advance"), nil, func(k *kustomizev1.Kustomization) {
+			k.Spec.KubeConfig = &meta.KubeConfigReference{SecretRef: &meta.SecretKeyReference{Name: "remote"}}
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			target := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "shop", Labels: tc.labels}}
 			source := &sourcev1.GitRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "flux-system", Name: "fleet"}}
 			source.Status.Artifact = &meta.Artifact{Revision: "main@sha1:" + tc.source}
 			gitea := provider("https://gitea.example.com/acme/fleet", func(p *v1beta3.Provider) { p.Spec.Type = "gitea" })
+			k := k.DeepCopy()
+			if tc.edit != nil {
+				tc.edit(k)
+			}
 			b := newTestEnv(t, nil, canary, target, k, source, gitea, alert(func(s *v1beta3.AlertSpec) {
 				s.EventSources = []v1beta3.EventSource{{Kind: "Canary", Name: "*"}}
 				s.EventMetadata = map[string]string{"url": "https://ui/{namespace}/{name}"}

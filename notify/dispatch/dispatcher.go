@@ -30,6 +30,7 @@ import (
 // Kinds of entries in the outbox.
 const (
 	kindEvent   = "event"
+	kindAlert   = "alert"
 	kindMessage = "message"
 )
 
@@ -80,6 +81,7 @@ func New(opts Options) *Dispatcher {
 		filters: lru.New(maxFilters, func(_ filterKey, f *filter) int64 { return f.weight() }),
 	}
 	opts.Outbox.Handle(kindEvent, eventHandler{d})
+	opts.Outbox.Handle(kindAlert, alertHandler{d})
 	opts.Outbox.Handle(kindMessage, messageHandler{d})
 	return d
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
@@ -19,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/apply/inventory"
 	"github.com/sluice-cd/sluice/notify/message"
 	"github.com/sluice-cd/sluice/notify/outbox"
 )
@@ -47,14 +49,18 @@ func (d *Dispatcher) withCommit(ctx context.Context, e message.Event, added time
 	if e.Metadata[eventv1.MetaCommitKey] != "" {
 		return e, true, nil // the Alert says it
 	}
-	k, err := d.kustomizationOf(ctx, e)
+	k, applied, err := d.kustomizationOf(ctx, e)
 	if k == nil || err != nil {
 		return e, false, ignoreMissing(err)
+	}
+	settled := d.opts.Clock.Since(added) >= settling
+	if !applied && settled {
+		return e, false, nil
 	}
 	revision := cmp.Or(k.Status.LastAttemptedRevision, k.Status.LastAppliedRevision)
 	if ahead, err := d.sourceIsAhead(ctx, k, revision); err != nil {
 		return e, false, ignoreMissing(err)
-	} else if ahead && d.opts.Clock.Since(added) < settling {
+	} else if (ahead || !applied) && !settled {
 		return e, false, temporary(fmt.Errorf("waiting for Kustomization %s to say what it applied", client.ObjectKeyFromObject(k)))
 	}
 	commit, ok := message.CommitOf(cmp.Or(k.Status.LastAppliedOriginRevision, revision))
@@ -77,28 +83,41 @@ func ignoreMissing(err error) error {
 	return &outbox.Temporary{Err: err}
 }
 
-// kustomizationOf is the Kustomization that applied the target of the Canary of an event,
-// nil if none did.
-func (d *Dispatcher) kustomizationOf(ctx context.Context, e message.Event) (*kustomizev1.Kustomization, error) {
+// kustomizationOf is the Kustomization that the target of the Canary of an event names as
+// its own, nil if it names none, and whether that Kustomization says so, too: anybody who may
+// edit a workload may write labels.
+func (d *Dispatcher) kustomizationOf(ctx context.Context, e message.Event) (k *kustomizev1.Kustomization, applied bool, err error) {
 	var c flaggerv1.Canary
 	if err := d.opts.Live.Get(ctx, client.ObjectKey{Namespace: e.InvolvedObject.Namespace, Name: e.InvolvedObject.Name}, &c); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	version, err := schema.ParseGroupVersion(cmp.Or(c.Spec.TargetRef.APIVersion, "apps/v1"))
 	if err != nil {
-		return nil, nil //nolint:nilerr,nilnil // a canary that cannot work has no commit, either
+		return nil, false, nil //nolint:nilerr // a canary that cannot work has no commit, either
 	}
 	var target metav1.PartialObjectMetadata
 	target.SetGroupVersionKind(version.WithKind(cmp.Or(c.Spec.TargetRef.Kind, "Deployment")))
 	if err := d.opts.Live.Get(ctx, client.ObjectKey{Namespace: c.Namespace, Name: c.Spec.TargetRef.Name}, &target); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if target.Labels[labelName] == "" {
-		return nil, nil //nolint:nilnil // nobody applied it
+		return nil, false, nil // nobody applied it
 	}
-	var k kustomizev1.Kustomization
-	err = d.opts.Live.Get(ctx, client.ObjectKey{Namespace: target.Labels[labelNamespace], Name: target.Labels[labelName]}, &k)
-	return &k, err
+	k = &kustomizev1.Kustomization{}
+	if err := d.opts.Live.Get(ctx, client.ObjectKey{Namespace: target.Labels[labelNamespace], Name: target.Labels[labelName]}, k); err != nil {
+		return nil, false, err
+	}
+	return k, has(k, &target), nil
+}
+
+// has reports whether an object of this cluster is in the inventory of a Kustomization.
+func has(k *kustomizev1.Kustomization, object *metav1.PartialObjectMetadata) bool {
+	if k.Spec.KubeConfig != nil || k.Status.Inventory == nil {
+		return false
+	}
+	gvk := object.GroupVersionKind()
+	id := inventory.ID{Namespace: object.Namespace, Name: object.Name, Group: gvk.Group, Kind: gvk.Kind}.String()
+	return slices.ContainsFunc(k.Status.Inventory.Entries, func(ref kustomizev1.ResourceRef) bool { return ref.ID == id })
 }
 
 // sourceIsAhead reports whether a Kustomization has yet to attempt what its GitRepository has.

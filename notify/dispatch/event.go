@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dispatch
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/sluice-cd/sluice/api/notification/v1beta3"
+	"github.com/sluice-cd/sluice/notify/message"
+	"github.com/sluice-cd/sluice/notify/outbox"
+)
+
+// order is the body of a message entry: an event, the Provider that gets it, and the Alert
+// that selected it.
+type order struct {
+	Event    message.Event `json:"event"`
+	Alert    named         `json:"alert"`
+	Provider string        `json:"provider"`
+	// Release says that the commit of a Canary's release is still to be found.
+	Release bool `json:"release,omitempty"`
+}
+
+// eventHandler makes a message of an event for each Alert that selects it.
+type eventHandler struct{ *Dispatcher }
+
+// Deliver implements outbox.Handler. Nothing is queued or recorded before all Alerts
+// have been looked at, so that an attempt that fails on the way leaves nothing behind. If
+// one Alert cannot be matched for now, that is tried again for that Alert alone.
+func (h eventHandler) Deliver(ctx context.Context, entry outbox.Entry) error {
+	m := matching{Dispatcher: h.Dispatcher, id: entry.ID}
+	if err := json.Unmarshal(entry.Body, &m.event); err != nil {
+		return fmt.Errorf("reading an event: %w", err)
+	}
+	alerts, err := h.alerts(ctx, m.event)
+	if err != nil {
+		return &outbox.Temporary{Err: err}
+	}
+	slices.SortFunc(alerts, func(a, b v1beta3.Alert) int {
+		return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
+	})
+	spent := map[string]*effort{}
+	for i := range alerts {
+		alert := &alerts[i]
+		if !h.concerns(*alert, m.event) {
+			continue
+		}
+		if spent[alert.Namespace] == nil {
+			spent[alert.Namespace] = &effort{}
+		}
+		switch spent[alert.Namespace].spend(h.sizeOf(alert)) {
+		case affordable:
+		case firstBeyond:
+			m.warn(alert, v1beta3.DispatchFailedReason, "this Alert and those after it in namespace %s are not told of %s: at most %d Alerts of a "+
+				"namespace, whose expressions have at most %d instructions, are matched with one event; let each select less",
+				alert.Namespace, about(m.event), maxAlerts, maxSizes)
+			continue
+		default:
+			continue
+		}
+		if err := m.match(ctx, alert); err != nil {
+			m.again(alert)
+		}
+	}
+	m.done()
+	return nil
+}
+
+// Failed implements outbox.Handler. The outbox has logged it.
+func (h eventHandler) Failed(context.Context, outbox.Entry, error) {}
+
+// Bounds of what an event is matched with in one namespace.
+const (
+	maxAlerts = 100
+	maxSizes  = 5 * maxSize
+)
+
+// effort is what matching an event has cost one namespace.
+type effort struct {
+	alerts, size int
+	beyond       bool
+}
+
+// affordability is whether an Alert is matched.
+type affordability int
+
+const (
+	affordable affordability = iota
+	firstBeyond
+	beyond
+)
+
+// spend takes what one Alert costs.
+func (e *effort) spend(size int) affordability {
+	switch {
+	case e.beyond:
+		return beyond
+	case e.alerts >= maxAlerts, e.size+size > maxSizes:
+		e.beyond = true
+		return firstBeyond
+	}
+	e.alerts++
+	e.size += size
+	return affordable
+}
+
+// alertHandler matches an event with one Alert, for which that failed at first.
+type alertHandler struct{ *Dispatcher }
+
+// postponed is the body of an entry for one Alert.
+type postponed struct {
+	// ID is that of the event's entry.
+	ID    string        `json:"id"`
+	Event message.Event `json:"event"`
+	Alert named         `json:"alert"`
+}
+
+// Deliver implements outbox.Handler.
+func (h alertHandler) Deliver(ctx context.Context, entry outbox.Entry) error {
+	var p postponed
+	if err := json.Unmarshal(entry.Body, &p); err != nil {
+		return fmt.Errorf("reading an event: %w", err)
+	}
+	var alert v1beta3.Alert
+	switch err := h.opts.Client.Get(ctx, p.Alert.key(), &alert); {
+	case apierrors.IsNotFound(err):
+		return nil
+	case err != nil:
+		return &outbox.Temporary{Err: fmt.Errorf("reading alert %s: %w", p.Alert.key(), err)}
+	}
+	m := matching{Dispatcher: h.Dispatcher, id: p.ID, event: p.Event}
+	if err := m.match(ctx, &alert); err != nil {
+		return err
+	}
+	m.done()
+	return nil
+}
+
+// Failed implements outbox.Handler.
+func (h alertHandler) Failed(_ context.Context, entry outbox.Entry, err error) {
+	var p postponed
+	if json.Unmarshal(entry.Body, &p) == nil {
+		h.warn(p.Alert.alert(), v1beta3.DispatchFailedReason, "failed to send notification for %s: %s", about(p.Event), err)
+	}
+}
