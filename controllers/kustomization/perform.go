@@ -88,12 +88,12 @@ func (r *Reconciler) apply(ctx context.Context, run *run) {
 	defer cancel()
 	outcome, err := run.state.objects.Apply(ctx, request)
 	if len(run.malformed) > 0 && !run.state.previous.Applied {
-		run.warn(meta.ProgressingReason, describeMalformed(run.malformed))
+		run.advise(meta.ProgressingReason, describeMalformed(run.malformed))
 	}
 	run.seen.Applied = &decide.Outcome{Entries: outcome.Entries(), Waiting: outcome.Waiting, Built: built}
 	run.seen.Drift = run.state.objects.Drift()
 	for _, contention := range outcome.Contentions {
-		run.warn(reasonDrift, profile.Describe(contention))
+		run.advise(reasonDrift, profile.Describe(contention))
 	}
 	if text := outcome.Warnings(run.state.mask.Text); text != "" {
 		run.advise(reasonAPIServerWarning, text)

@@ -36,6 +36,29 @@ func TestHowBadAnEventIs(t *testing.T) {
 	}
 }
 
+// Alerts were told that an object failed and that it works again, and not that it failed once
+// more in the same way: what says the same within five minutes was dropped.
+func TestWhatFailsAgainAfterItWorkedIsNews(t *testing.T) {
+	broken, retried := errors.New("broken"), Result{Progressing: true, Reason: "Progressing"}
+	var result Result
+	var err error
+	b := newTestEnv(t, scripted{func(*kustomizev1.Kustomization) (Result, error) { return result, err }}, app(), nil)
+	for _, run := range []struct {
+		result Result
+		err    error
+	}{{err: broken}, {result: retried}, {err: broken}, {result: Result{Reason: "Done"}}, {err: broken}, {result: retried}, {err: broken}} {
+		result, err = run.result, run.err
+		_, _ = b.reconcile()
+	}
+	var got []string
+	for _, e := range *b.events {
+		got = append(got, e.Message+e.Token)
+	}
+	if diff := cmp.Diff([]string{"broken", "broken", "1", "broken1", "broken1"}, got); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+}
+
 func TestEveryEventSaysTheRevision(t *testing.T) {
 	about := map[string]string{"g/revision": "main@2"}
 	own := Event{Type: corev1.EventTypeNormal, Reason: "R", Message: "own", Metadata: map[string]string{"g/more": "x"}}

@@ -120,6 +120,9 @@ func (t translation) event(obj client.Object, controller string, e Event) (event
 		Message: e.Message, Reason: e.Reason, Metadata: metadata(obj, e),
 		ReportingController: controller, ReportingInstance: t.host,
 	}
+	if e.Token != "" {
+		out.Metadata[ref.GroupVersionKind().Group+"/"+eventv1.MetaTokenKey] = e.Token
+	}
 	switch {
 	case e.Type == corev1.EventTypeWarning && e.Advice:
 		out.Metadata[v1beta3.WarningKey] = "true"

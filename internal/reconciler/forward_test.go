@@ -86,8 +86,8 @@ func TestAWarningAboutWhatWorksIsNoFailureForAlerts(t *testing.T) {
 	}
 	own := map[string]string{"policy": "app"}
 	told, ok := translation{scheme, clocktesting.NewFakePassiveClock(time.Time{}), "host"}.event(&imagev1.ImagePolicy{}, "c",
-		Event{Type: corev1.EventTypeWarning, Reason: "UnknownFields", Message: "a typo", Metadata: own, Advice: true})
-	want := map[string]string{"policy": "app", eventv1.Group + "/warning": "true"}
+		Event{Type: corev1.EventTypeWarning, Reason: "UnknownFields", Message: "a typo", Metadata: own, Advice: true, Token: "2"})
+	want := map[string]string{"policy": "app", eventv1.Group + "/warning": "true", "image.toolkit.fluxcd.io/token": "2"}
 	if diff := cmp.Diff(want, told.Metadata); !ok || told.Severity != eventv1.EventSeverityInfo || diff != "" {
 		t.Errorf("severity %q\n%s", told.Severity, diff)
 	}

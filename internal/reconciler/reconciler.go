@@ -142,6 +142,8 @@ type Event struct {
 	// Advice says of a Warning that what it is about works all the same: Alerts are told
 	// an info, and commit statuses nothing.
 	Advice bool
+	// Token tells an event from one that says the same, for Alerts. It is no annotation.
+	Token string
 }
 
 // Options are shared by all controllers of one process.

@@ -34,6 +34,9 @@ func (r *runner[T]) record(ctx context.Context, before, obj T, out outcome) (rec
 	if out.result.Recorded != nil {
 		out.result.Recorded()
 	}
+	if ready := apimeta.FindStatusCondition(obj.GetConditions(), meta.ReadyCondition); ready != nil {
+		r.recoveries.note(obj.GetUID(), ready.Status)
+	}
 	if changed {
 		r.emitEvents(ctx, before, obj, out)
 	}
@@ -135,5 +138,6 @@ func (r *runner[T]) emit(obj T, e Event, about map[string]string) {
 	if e.Metadata = nil; len(all) > 0 {
 		e.Metadata = all
 	}
+	e.Token = r.recoveries.token(obj.GetUID())
 	r.opts.Recorder.Event(obj, e)
 }

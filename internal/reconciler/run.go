@@ -37,6 +37,8 @@ type runner[T Object] struct {
 	tasks  background.Runner[types.NamespacedName, reconcile.Result]
 	wake   *wake.Source
 	name   string // of the kind, in metrics
+
+	recoveries recoveries
 }
 
 // New returns the reconciler around c, which [Setup] registers. It reads and writes
@@ -46,7 +48,7 @@ func New[T Object](of client.Client, live client.Reader, kind Kind[T], c Control
 }
 
 func newRunner[T Object](of client.Client, live client.Reader, kind Kind[T], c Controller[T], opts Options) *runner[T] {
-	r := &runner[T]{client: of, live: live, kind: kind, ctrl: c, opts: opts, wake: &wake.Source{}}
+	r := &runner[T]{client: of, live: live, kind: kind, ctrl: c, opts: opts, wake: &wake.Source{}, recoveries: newRecoveries()}
 	r.tasks.Patience, r.tasks.PerNamespace = background.DefaultPatience, max(opts.Concurrent, 1)
 	r.tasks.Limit, r.tasks.Wake = maxBackground, r.wake.Wake
 	return r

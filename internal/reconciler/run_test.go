@@ -97,7 +97,8 @@ func newTestEnv(t *testing.T, c Controller[*kustomizev1.Kustomization], obj *kus
 		}).Build()
 	clk := clocktesting.NewFakePassiveClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
 	b.runner = &runner[*kustomizev1.Kustomization]{
-		client: b.client, live: b.client, kind: kind(), ctrl: c,
+		recoveries: newRecoveries(),
+		client:     b.client, live: b.client, kind: kind(), ctrl: c,
 		opts: Options{Clock: clk, Recorder: b.events},
 	}
 	return b
