@@ -68,41 +68,76 @@ func (o *Outbox) busy() bool {
 // idle is how long Start sleeps when nothing is due; it is woken by what is put.
 const idle = time.Minute
 
-// dispatch starts deliveries as far as shares and rates let it, each lane in its turn, and
-// returns when to look again at the latest.
+// dispatch starts deliveries as far as shares and rates let it, and returns when to look again
+// at the latest. Namespaces take turns, and of one its lanes do: one with thousands of them
+// costs another no more than one with a single one.
 func (o *Outbox) dispatch(ctx context.Context, running *sync.WaitGroup) time.Duration {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	now, next := o.clock.Now(), idle
-	var later []string // had their turn
-	o.order = slices.DeleteFunc(o.order, func(key string) bool {
+	next := idle
+	for left := slices.Clone(o.turns); len(left) > 0 && o.total.running < maxRunning; {
+		left = slices.DeleteFunc(left, func(namespace string) bool {
+			key, wait := o.pick(namespace)
+			if key == "" {
+				next = min(next, wait)
+				return true
+			}
+			o.begin(ctx, running, key)
+			return false
+		})
+	}
+	for namespace, of := range o.usage {
+		if of.entries == 0 {
+			o.release(namespace)
+		}
+	}
+	return next
+}
+
+// pick is the lane of a namespace whose turn it is; with none, when to look again. The lock is
+// held.
+func (o *Outbox) pick(namespace string) (key string, wait time.Duration) {
+	of, now, wait := o.of(namespace), o.clock.Now(), idle
+	if of.running >= namespaceRunning || o.total.running >= maxRunning {
+		return "", wait // the end of another one looks again
+	}
+	for _, key := range of.order {
 		l := o.lanes[key]
-		if l.running || o.total.running >= maxRunning {
-			return false
+		if l.running || o.receivers[l.receiver] >= receiverRunning {
+			continue
 		}
-		if wait := l.notBefore.Sub(now); wait > 0 {
-			next = min(next, wait)
-			return false
-		}
-		of := o.of(l.namespace)
-		if of.running >= namespaceRunning || o.receivers[l.receiver] >= receiverRunning {
-			return false // the end of another one looks again
+		if due := l.notBefore.Sub(now); due > 0 {
+			wait = min(wait, due)
+			continue
 		}
 		if !of.limiter.AllowN(now, 1) {
-			next = min(next, time.Second/namespaceRate)
-			return false
+			return "", min(wait, time.Second/namespaceRate)
 		}
-		l.running = true
-		of.running++
-		o.total.running++
-		o.receivers[l.receiver]++
-		first := l.waiting[0]
-		running.Go(func() { o.deliver(ctx, key, first) })
-		later = append(later, key)
-		return true
-	})
-	o.order = append(o.order, later...)
-	return next
+		return key, 0
+	}
+	return "", wait
+}
+
+// begin starts a delivery of a lane, which has its next turn after all others of its
+// namespace, as that has after other namespaces. The lock is held.
+func (o *Outbox) begin(ctx context.Context, running *sync.WaitGroup, key string) {
+	l := o.lanes[key]
+	of := o.of(l.namespace)
+	l.running = true
+	of.running++
+	o.total.running++
+	o.receivers[l.receiver]++
+	of.order = toEnd(of.order, key)
+	o.turns = toEnd(o.turns, l.namespace)
+	first := l.waiting[0]
+	running.Go(func() { o.deliver(ctx, key, first) })
+}
+
+// toEnd moves one of the values to the end.
+func toEnd(values []string, value string) []string { return append(without(values, value), value) }
+
+func without(values []string, value string) []string {
+	return slices.DeleteFunc(values, func(v string) bool { return v == value })
 }
 
 // maxAttempt is how long one attempt may hold its place.
@@ -177,7 +212,9 @@ func (o *Outbox) settle(key string, done bool, after time.Duration) {
 	o.metrics.waiting.Set(float64(o.total.entries))
 	if len(l.waiting) == 0 {
 		delete(o.lanes, key)
-		o.order = slices.DeleteFunc(o.order, func(k string) bool { return k == key })
+		if of.order = without(of.order, key); len(of.order) == 0 {
+			o.turns = without(o.turns, l.namespace)
+		}
 	}
 	o.release(l.namespace)
 	o.signal()

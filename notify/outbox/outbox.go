@@ -88,7 +88,7 @@ type Outbox struct {
 	mu       sync.Mutex
 	handlers map[string]Handler
 	lanes    map[string]*lane
-	order    []string // keys of lanes, in the order in which they had their turn
+	turns    []string // namespaces with lanes, in the order in which they had their turn
 	ids      map[string]bool
 	usage    map[string]*usage // by namespace
 	total    usage
@@ -120,6 +120,8 @@ type kept struct {
 type usage struct {
 	entries, bytes, running int
 	limiter                 *rate.Limiter
+	// order are the keys of a namespace's lanes, in the order in which they had their turn.
+	order []string
 }
 
 // Open reads what an earlier process left in the folder, which is made if need be.
@@ -215,7 +217,11 @@ func (o *Outbox) append(e Entry, k kept) {
 	if l == nil {
 		l = &lane{namespace: e.Namespace, receiver: e.Receiver}
 		o.lanes[key] = l
-		o.order = append(o.order, key)
+		of := o.of(e.Namespace)
+		if len(of.order) == 0 {
+			o.turns = append(o.turns, e.Namespace)
+		}
+		of.order = append(of.order, key)
 	}
 	l.waiting = append(l.waiting, k)
 	o.signal()
