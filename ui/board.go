@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,12 +29,30 @@ const maxTouched = 2000
 type boards struct {
 	clock clock.WithTicker
 
+	// begun are the boards that those of a namespace have begun.
+	begun *shares
+
 	mu sync.Mutex
 	by map[string]*board // by the key of the scope
 }
 
-// maxBoards bounds the different rights that are looked at with at one time.
-const maxBoards = 500
+// maxBoards bounds the different rights that are looked at with at one time, and
+// maxBoardsPerNamespace those of the ServiceAccounts of a namespace, or of one user.
+const maxBoards, maxBoardsPerNamespace = 500, 50
+
+func newBoards(clk clock.WithTicker) *boards {
+	return &boards{clock: clk, begun: newShares(maxBoardsPerNamespace), by: map[string]*board{}}
+}
+
+// ownerOf is whose share a user takes: that of the namespace of a ServiceAccount, of which
+// anybody may make many there.
+func ownerOf(user string) string {
+	if account, ok := strings.CutPrefix(user, "system:serviceaccount:"); ok {
+		namespace, _, _ := strings.Cut(account, ":")
+		return "namespace " + namespace
+	}
+	return "user " + user
+}
 
 // errTooManyBoards means that nobody else can look at the moment.
 var errTooManyBoards = errors.New("too many people with different rights look at this page: try again later")
@@ -56,6 +75,8 @@ type board struct {
 	clock clock.WithTicker
 	dirty chan struct{}
 	stop  context.CancelFunc
+	// leave gives back the share of who began it.
+	leave func()
 
 	mu      sync.Mutex
 	lanes   []encoded     // nil before they are known
@@ -92,11 +113,16 @@ func (b *boards) join(ctx context.Context, v *view) (*reader, error) {
 	defer b.mu.Unlock()
 	found := b.by[of.key()]
 	if found == nil {
+		leave, ok := b.begun.enter(ownerOf(v.user))
+		if !ok {
+			return nil, errTooManyBoards
+		}
 		if len(b.by) >= maxBoards {
+			leave()
 			return nil, errTooManyBoards
 		}
 		found = &board{
-			view: v.within(of), scope: of, clock: b.clock, dirty: make(chan struct{}, 1), update: make(chan struct{}),
+			view: v.within(of), scope: of, leave: leave, clock: b.clock, dirty: make(chan struct{}, 1), update: make(chan struct{}),
 			readers: map[*reader]struct{}{},
 		}
 		var running context.Context
@@ -120,6 +146,7 @@ func (b *boards) left(r *reader) {
 	delete(r.readers, r)
 	if len(r.readers) == 0 {
 		r.stop()
+		r.board.leave()
 		delete(b.by, r.scope.key())
 	}
 }

@@ -112,11 +112,20 @@ func trimmed(object any) (any, error) {
 	return object, nil
 }
 
-// start fills the cache, tells of every change from then on, and returns when all is known.
-func (c *Cluster) start(ctx context.Context, changed func(report.ObjectReference)) error {
+// start fills the cache, tells of every change from then on, and returns when all is known. A
+// kind that cannot be asked for is asked for again, unless again returns an error.
+func (c *Cluster) start(
+	ctx context.Context, changed func(report.ObjectReference), again func(context.Context, error) error,
+) error {
 	for _, object := range shown {
-		if err := c.watch(ctx, object, changed); err != nil {
-			return err
+		for {
+			err := c.watch(ctx, object, changed)
+			if err == nil {
+				break
+			}
+			if err := again(ctx, err); err != nil {
+				return err
+			}
 		}
 	}
 	failed := make(chan error, 1)

@@ -3,6 +3,8 @@
 package ui
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"sync"
 )
@@ -15,7 +17,37 @@ const (
 	// of an image.
 	maxRequests = 8
 	maxPolicies = 4
+	// maxSignIns are under way at one time for all who have yet to say who they are, and
+	// maxQueue wait for that.
+	maxSignIns = 16
+	maxQueue   = 256
 )
+
+// errCrowded means that too many people sign in at the moment.
+var errCrowded = errors.New("too many people sign in: try again in a moment")
+
+// queue lets in a few at a time, and so many wait. It is safe for concurrent use.
+type queue struct{ places, slots chan struct{} }
+
+func newQueue(slots, waiting int) queue {
+	return queue{make(chan struct{}, slots+waiting), make(chan struct{}, slots)}
+}
+
+// enter waits for a turn, for no longer than ctx.
+func (q queue) enter(ctx context.Context) (leave func(), err error) {
+	select {
+	case q.places <- struct{}{}:
+	default:
+		return nil, errCrowded
+	}
+	select {
+	case q.slots <- struct{}{}:
+		return func() { <-q.slots; <-q.places }, nil
+	case <-ctx.Done():
+		<-q.places
+		return nil, errCrowded
+	}
+}
 
 // shares count what users have under way. They are safe for concurrent use.
 type shares struct {

@@ -3,6 +3,8 @@
 package ui
 
 import (
+	"context"
+	"errors"
 	"html/template"
 	"net/http"
 	"net/url"
@@ -25,8 +27,23 @@ func (l *login) register(mux *http.ServeMux) {
 	mux.HandleFunc("POST /login", l.withToken)
 	mux.HandleFunc("POST /logout", l.logout)
 	if l.provider != nil {
-		mux.HandleFunc("GET /login/oidc", l.redirectToProvider)
-		mux.HandleFunc("GET /login/callback", l.callback)
+		mux.HandleFunc("GET /login/oidc", l.queued(l.redirectToProvider))
+		mux.HandleFunc("GET /login/callback", l.queued(l.callback))
+	}
+}
+
+// queued lets a few strangers at a time ask the provider.
+func (l *login) queued(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
+		defer cancel()
+		leave, err := l.strangers.enter(ctx)
+		if err != nil {
+			l.form(w, r, http.StatusTooManyRequests, err.Error())
+			return
+		}
+		defer leave()
+		next(w, r.WithContext(ctx))
 	}
 }
 
@@ -83,7 +100,9 @@ func (l *login) withToken(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	who := identity{Token: token}
-	switch _, err := l.as(r.Context(), who); {
+	switch _, err := l.stranger(r.Context(), who); {
+	case errors.Is(err, errCrowded):
+		l.form(w, r, http.StatusTooManyRequests, err.Error())
 	case isDenied(err):
 		l.form(w, r, http.StatusUnauthorized, err.Error())
 	case err != nil:

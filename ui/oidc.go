@@ -9,12 +9,15 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
+	"golang.org/x/sync/singleflight"
 	"k8s.io/utils/clock"
+
+	"github.com/sluice-cd/sluice/internal/background"
 )
 
 // OIDC is a provider of OpenID Connect that people sign in at, by the authorization code flow with PKCE. What a token's
@@ -62,23 +65,34 @@ type provider struct {
 	redirect string
 	clock    clock.PassiveClock
 
-	mu    sync.Mutex
-	known *oidc.Provider
+	known atomic.Pointer[oidc.Provider]
+	// asking is one question to the provider for all who need its addresses.
+	asking singleflight.Group
 }
 
 func (p *provider) discover(ctx context.Context) (*oidc.Provider, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.known != nil {
-		return p.known, nil
+	if known := p.known.Load(); known != nil {
+		return known, nil
 	}
-	// The keys are read again later, by the client of this context.
-	found, err := oidc.NewProvider(oidc.ClientContext(context.WithoutCancel(ctx), p.Client), p.Issuer)
-	if err != nil {
-		return nil, fmt.Errorf("the provider %s cannot be asked: %w", p.Name(), err)
+	answer := p.asking.DoChan("", func() (any, error) {
+		// The keys are read again later, by the client of this context, which has a timeout.
+		return nil, background.Try(ctx, func() error {
+			found, err := oidc.NewProvider(oidc.ClientContext(context.WithoutCancel(ctx), p.Client), p.Issuer)
+			if err == nil {
+				p.known.Store(found)
+			}
+			return err
+		})
+	})
+	select {
+	case a := <-answer:
+		if a.Err != nil {
+			return nil, fmt.Errorf("the provider %s cannot be asked: %w", p.Name(), a.Err)
+		}
+		return p.known.Load(), nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("the provider %s does not answer in time", p.Name())
 	}
-	p.known = found
-	return found, nil
 }
 
 func (p *provider) config(of *oidc.Provider) *oauth2.Config {

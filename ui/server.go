@@ -36,6 +36,9 @@ type Options struct {
 	Tags func(context.Context, client.Client, *imagev1.ImageRepository) ([]string, error)
 	// Record is told of every command that a user has given to an object; nil leaves it to the log.
 	Record func(of client.Object, user string, what Action)
+	// Unavailable is told why the cluster cannot be asked for its kinds, which is tried again
+	// until it can; nil has [Server.Run] end with that.
+	Unavailable func(error)
 	// Version of the program.
 	Version string
 	Clock   clock.WithTicker
@@ -81,7 +84,7 @@ func NewServer(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		Options: o, boards: &boards{clock: o.Clock, by: map[string]*board{}}, ready: make(chan struct{}),
+		Options: o, boards: newBoards(o.Clock), ready: make(chan struct{}),
 		streams: newShares(maxStreams), requests: newShares(maxRequests),
 	}
 	if s.Tags == nil {
@@ -121,12 +124,29 @@ func NewServer(o Options) (*Server, error) {
 
 // Run computes what the handler serves until ctx ends.
 func (s *Server) Run(ctx context.Context) error {
-	if err := s.Cluster.start(ctx, s.boards.changed); err != nil {
+	if err := s.Cluster.start(ctx, s.boards.changed, s.again); err != nil {
 		return err
 	}
 	close(s.ready)
 	<-ctx.Done()
 	return nil
+}
+
+// startRetry is the time between two attempts to ask the cluster for a kind.
+const startRetry = 5 * time.Second
+
+// again waits until what failed is tried again, or returns the error.
+func (s *Server) again(ctx context.Context, err error) error {
+	if s.Unavailable == nil || ctx.Err() != nil {
+		return err
+	}
+	s.Unavailable(err)
+	select {
+	case <-ctx.Done():
+		return err
+	case <-s.Clock.After(startRetry):
+		return nil
+	}
 }
 
 // maxRequest bounds the body of a request, in bytes.
@@ -238,6 +258,8 @@ func codeOf(err error) int {
 		return http.StatusForbidden
 	case errors.Is(err, errTooManyBoards):
 		return http.StatusServiceUnavailable
+	case errors.Is(err, errCrowded):
+		return http.StatusTooManyRequests
 	case errors.As(err, &unknown):
 		return http.StatusNotFound
 	case errors.As(err, &objection):

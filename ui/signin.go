@@ -103,6 +103,8 @@ type login struct {
 	sessions sealer
 	provider *provider // nil without OIDC
 	views    *lru.Cache[[sha256.Size]byte, *cachedView]
+	// strangers are those of whom nothing proves yet who they are.
+	strangers queue
 }
 
 // cachedView is a view, and until when it is believed to be the user's.
@@ -119,7 +121,8 @@ func (s *SignIn) open(of *Cluster, clk clock.WithTicker) (*login, error) {
 	}
 	l := &login{
 		SignIn: *s, of: of, clock: clk, sessions: sessions,
-		views: lru.New(maxViews, func([sha256.Size]byte, *cachedView) int64 { return 1 }),
+		views:     lru.New(maxViews, func([sha256.Size]byte, *cachedView) int64 { return 1 }),
+		strangers: newQueue(maxSignIns, maxQueue),
 	}
 	if s.OIDC != nil {
 		l.provider = &provider{OIDC: s.OIDC, redirect: s.URL.JoinPath("login", "callback").String(), clock: clk}
@@ -137,7 +140,7 @@ func (*login) canSignOut() bool { return true }
 // authenticate implements [authenticator] by a token, a session, or as [AnonymousUser] where that is allowed.
 func (l *login) authenticate(r *http.Request) (*view, error) {
 	if token, ok := bearerOf(r); ok {
-		return l.as(r.Context(), identity{Token: token})
+		return l.stranger(r.Context(), identity{Token: token})
 	}
 	var who session
 	if cookie, err := r.Cookie(l.cookie()); err == nil && l.sessions.open(cookie.Value, sessionCookie, &who) == nil &&
@@ -158,17 +161,39 @@ func isDenied(err error) bool {
 	return errors.As(err, &denied)
 }
 
-// as is the view of a user, whom the API server has to know.
-func (l *login) as(ctx context.Context, who identity) (*view, error) {
-	if err := who.check(); err != nil {
-		return nil, err
+// stranger is the view of somebody who is not known yet. Many at once wait for one another,
+// and not for the API server: those who have signed in need it as well.
+func (l *login) stranger(ctx context.Context, who identity) (*view, error) {
+	if known, _, err := l.known(who); known != nil || err != nil {
+		return known, err
 	}
-	key, err := who.key()
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	leave, err := l.strangers.enter(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if found, ok := l.views.Get(key); ok && l.clock.Now().Before(found.until) {
-		return found.view, nil
+	defer leave()
+	return l.as(ctx, who)
+}
+
+// known is the view of somebody who was there a moment ago, or nil, and the key of it.
+func (l *login) known(who identity) (*view, [sha256.Size]byte, error) {
+	if err := who.check(); err != nil {
+		return nil, [sha256.Size]byte{}, err
+	}
+	key, err := who.key()
+	if found, ok := l.views.Get(key); err == nil && ok && l.clock.Now().Before(found.until) {
+		return found.view, key, nil
+	}
+	return nil, key, err
+}
+
+// as is the view of somebody.
+func (l *login) as(ctx context.Context, who identity) (*view, error) {
+	known, key, err := l.known(who)
+	if known != nil || err != nil {
+		return known, err
 	}
 	config := rest.CopyConfig(l.Config)
 	if who.Token != "" {

@@ -15,7 +15,9 @@ import (
 // events on drops one that says the same as one of the last minutes, since what fails is
 // tried again and again. What fails again after it had worked is news all the same, in
 // whichever words: its events have another token.
-type recoveries struct{ known *lru.Cache[types.UID, recovery] }
+type recoveries struct {
+	known *lru.Cache[types.UID, recovery]
+}
 
 type recovery struct {
 	failed bool

@@ -427,7 +427,7 @@ func TestTheStepsOfACanaryShowOnItsCommit(t *testing.T) {
 		"a Kustomization that applied something else": {labels, commit, step("pending", "Advance"), nil, func(k *kustomizev1.Kustomization) {
 			k.Status.Inventory.Entries[0].ID = "apps_cart_apps_Deployment"
 		}},
-		"a Kustomization that applied it to another cluster": {labels, commit, step("pending", "Advance"), nil, func(k *kustomizev1.Kustomization) {
+		"a Kustomization that applied it elsewhere": {labels, commit, step("pending", "Advance"), nil, func(k *kustomizev1.Kustomization) {
 			k.Spec.KubeConfig = &meta.KubeConfigReference{SecretRef: &meta.SecretKeyReference{Name: "remote"}}
 		}},
 	} {

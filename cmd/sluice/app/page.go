@@ -165,9 +165,11 @@ func (w *wiring) page() error {
 	if err != nil {
 		return err
 	}
+	logger := w.mgr.GetLogger().WithName("ui")
 	server, err := ui.NewServer(ui.Options{
 		Cluster: cluster, SignIn: signIn, Tags: w.tagsKnown, Record: w.recordAction,
-		Version: w.flags.version, Clock: w.clock, Log: w.mgr.GetLogger().WithName("ui"),
+		Version: w.flags.version, Clock: w.clock, Log: logger,
+		Unavailable: func(err error) { logger.Error(err, "the page waits for the API server") },
 	})
 	if err != nil {
 		return err

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ui
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	"k8s.io/apimachinery/pkg/api/meta/testrestmapper"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/cache/informertest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/sluice-cd/sluice/internal/kinds"
+	"github.com/sluice-cd/sluice/report"
+)
+
+func newLogin(t *testing.T, of *OIDC) *login {
+	t.Helper()
+	at, err := url.Parse("https://sluice.example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sign := SignIn{URL: at, Config: &rest.Config{Host: "https://127.0.0.1:1"}, Key: make([]byte, sessionKeySize), Lifetime: time.Hour, OIDC: of}
+	d, err := sign.open(&Cluster{}, clock.RealClock{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// Whoever reaches the page could have the API server, and the provider, asked as often at one
+// time as there were connections.
+func TestStrangersWaitForOneAnother(t *testing.T) {
+	d := newLogin(t, &OIDC{Issuer: "https://login.example.com", Client: http.DefaultClient})
+	d.strangers = newQueue(1, 0)
+	leave, err := d.strangers.enter(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	d.register(mux)
+	for path, method := range map[string]string{
+		"/login?token=a": http.MethodPost, "/login/oidc": http.MethodGet, "/login/callback?code=a": http.MethodGet,
+	} {
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, httptest.NewRequest(method, "https://sluice.example.com"+path, http.NoBody))
+		if w.Code != http.StatusTooManyRequests || !strings.Contains(w.Body.String(), errCrowded.Error()) {
+			t.Errorf("%s: %d", path, w.Code)
+		}
+	}
+	r := httptest.NewRequest(http.MethodGet, "https://sluice.example.com/api/v1/lanes", http.NoBody)
+	r.Header.Set("Authorization", "Bearer a")
+	if _, err := d.authenticate(r); !errors.Is(err, errCrowded) || codeOf(err) != http.StatusTooManyRequests {
+		t.Errorf("with a token: %v", err)
+	}
+	key, err := identity{Token: "a"}.key()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.views.Put(key, &cachedView{&view{user: "known"}, time.Now().Add(time.Hour)})
+	if v, err := d.authenticate(r); err != nil || v.user != "known" {
+		t.Errorf("who is known waits: %v", err)
+	}
+	leave()
+	again, err := d.strangers.enter(t.Context())
+	if err != nil {
+		t.Fatalf("nobody is there: %v", err)
+	}
+	again()
+	q := newQueue(1, 1)
+	if _, err := q.enter(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := q.enter(ended); !errors.Is(err, errCrowded) || len(q.places) != 1 {
+		t.Errorf("who waited for too long: %v, and %d are there", err, len(q.places))
+	}
+}
+
+// Who signed in waited for the question of somebody else to the provider, without an end.
+func TestAProviderThatHangsIsWaitedForNoLongerThanTheRequest(t *testing.T) {
+	asked, end := make(chan struct{}, 10), make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		asked <- struct{}{}
+		<-end
+	}))
+	defer server.Close()
+	defer close(end)
+	d := newLogin(t, &OIDC{Issuer: server.URL, Client: server.Client()})
+	go func() { _, _ = d.provider.discover(t.Context()) }()
+	<-asked
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := d.provider.discover(ctx); err == nil || !strings.Contains(err.Error(), "does not answer in time") || len(asked) != 0 {
+		t.Errorf("asked %d times more: %v", len(asked), err)
+	}
+}
+
+// ServiceAccounts of one namespace, each with rights of its own, took all boards.
+func TestANamespaceHasAShareOfTheBoards(t *testing.T) {
+	scheme, err := kinds.Scheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := &Cluster{scheme: scheme}
+	b := newBoards(clock.RealClock{})
+	join := func(user, sees string) (*reader, error) {
+		return b.join(t.Context(), &view{Cluster: of, user: user, rights: &rights{fixed: &scope{
+			kinds: map[string]reach{"Canary": {in: map[string]bool{sees: true}}},
+		}}})
+	}
+	var first *reader
+	for i := range maxBoardsPerNamespace {
+		if first, err = join(fmt.Sprintf("system:serviceaccount:mallory:%d", i), fmt.Sprint(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := join("system:serviceaccount:mallory:one-more", "more"); !errors.Is(err, errTooManyBoards) {
+		t.Errorf("one more: %v", err)
+	}
+	if r, err := join("system:serviceaccount:mallory:same", "1"); err != nil {
+		t.Errorf("a board that is there: %v", err)
+	} else {
+		r.leave()
+	}
+	if _, err := join("alice", "alice"); err != nil {
+		t.Errorf("somebody else: %v", err)
+	}
+	first.leave()
+	if _, err := join("system:serviceaccount:mallory:one-more", "more"); err != nil {
+		t.Errorf("after one has left: %v", err)
+	}
+}
+
+// One error of the API server while the page began ended the controller.
+func TestAnAPIServerThatFailsOnceIsAskedAgain(t *testing.T) {
+	scheme, err := kinds.Scheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	failures := 2
+	c := interceptor.NewClient(fake.NewClientBuilder().WithScheme(scheme).WithRESTMapper(testrestmapper.TestOnlyStaticRESTMapper(scheme)).Build(), interceptor.Funcs{
+		Create: func(_ context.Context, _ client.WithWatch, obj client.Object, _ ...client.CreateOption) error {
+			if _, ok := obj.(*authorizationv1.SelfSubjectAccessReview); ok && failures > 0 {
+				failures--
+				return errors.New("etcd has no leader")
+			}
+			return nil // and is not allowed
+		}})
+	now := clocktesting.NewFakeClock(time.Unix(1_700_000_000, 0))
+	told := make(chan error, 10)
+	s := &Server{
+		Options: Options{
+			Cluster: &Cluster{client: c, scheme: scheme, kinds: map[string]served{}, cache: &informertest.FakeInformers{Scheme: scheme}},
+			Clock:   now, Unavailable: func(err error) { told <- err },
+		},
+		boards: newBoards(now), ready: make(chan struct{}),
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	for range 2 {
+		if err := <-told; !strings.Contains(err.Error(), "etcd has no leader") {
+			t.Errorf("told %v", err)
+		}
+		for !now.HasWaiters() {
+			time.Sleep(time.Millisecond) //nolint:forbidigo // until the clock is waited for
+		}
+		now.Step(startRetry)
+	}
+	<-s.ready
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	// sluice ui ends, and says why.
+	s.Unavailable, failures = nil, 1
+	if err := s.Cluster.start(t.Context(), func(report.ObjectReference) {}, s.again); err == nil {
+		t.Error("no error")
+	}
+}
