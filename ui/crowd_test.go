@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -33,7 +34,8 @@ func newLogin(t *testing.T, of *OIDC) *login {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sign := SignIn{URL: at, Config: &rest.Config{Host: "https://127.0.0.1:1"}, Key: make([]byte, sessionKeySize), Lifetime: time.Hour, OIDC: of}
+	config := &rest.Config{Host: "https://127.0.0.1:1"}
+	sign := SignIn{URL: at, Config: config, Key: make([]byte, sessionKeySize), Lifetime: time.Hour, OIDC: of}
 	d, err := sign.open(&Cluster{}, clock.RealClock{})
 	if err != nil {
 		t.Fatal(err)
@@ -153,7 +155,8 @@ func TestAnAPIServerThatFailsOnceIsAskedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	failures := 2
-	c := interceptor.NewClient(fake.NewClientBuilder().WithScheme(scheme).WithRESTMapper(testrestmapper.TestOnlyStaticRESTMapper(scheme)).Build(), interceptor.Funcs{
+	knows := fake.NewClientBuilder().WithScheme(scheme).WithRESTMapper(testrestmapper.TestOnlyStaticRESTMapper(scheme)).Build()
+	c := interceptor.NewClient(knows, interceptor.Funcs{
 		Create: func(_ context.Context, _ client.WithWatch, obj client.Object, _ ...client.CreateOption) error {
 			if _, ok := obj.(*authorizationv1.SelfSubjectAccessReview); ok && failures > 0 {
 				failures--
@@ -178,7 +181,7 @@ func TestAnAPIServerThatFailsOnceIsAskedAgain(t *testing.T) {
 			t.Errorf("told %v", err)
 		}
 		for !now.HasWaiters() {
-			time.Sleep(time.Millisecond) //nolint:forbidigo // until the clock is waited for
+			runtime.Gosched()
 		}
 		now.Step(startRetry)
 	}

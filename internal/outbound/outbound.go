@@ -228,12 +228,22 @@ func kind(addr netip.Addr) string {
 func (g *Guard) Transport() *http.Transport {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxResponseHeaderBytes = maxHeader
+	transport.OnProxyConnectResponse = checkTunnel
 	if g == nil {
 		return transport
 	}
 	transport.DialContext = g.DialContext
 	transport.Proxy = g.ProxyOr(nil)
 	return transport
+}
+
+// checkTunnel says what a proxy answered that opens no way to a server, by its status alone:
+// net/http would quote the words that it puts after that.
+func checkTunnel(_ context.Context, proxy *url.URL, _ *http.Request, answer *http.Response) error {
+	if answer.StatusCode == http.StatusOK {
+		return nil
+	}
+	return fmt.Errorf("the proxy %s answers %d %s", proxy.Host, answer.StatusCode, http.StatusText(answer.StatusCode))
 }
 
 // ProxyOr is what [http.Transport.Proxy] is for requests through proxy, or through

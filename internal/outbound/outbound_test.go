@@ -165,6 +165,32 @@ func TestProxies(t *testing.T) {
 	}
 }
 
+func TestTheWordsOfAProxyAreNotQuoted(t *testing.T) {
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_, _ = conn.Write([]byte("HTTP/1.1 403 hunter2\r\nContent-Length: 0\r\n\r\n"))
+		_ = conn.Close()
+	}))
+	defer proxy.Close()
+	at, err := url.Parse(proxy.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := NewGuard([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}).Transport()
+	transport.Proxy = http.ProxyURL(at)
+	resp, err := (&http.Client{Transport: transport}).Get("https://registry.example/")
+	if err == nil {
+		_ = resp.Body.Close()
+	}
+	if err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), at.Host+" answers 403 Forbidden") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestANilGuardForbidsNothing(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	defer server.Close()

@@ -49,14 +49,15 @@ func validMessage(message string) string {
 }
 
 // harmless is a message without what does something to the terminal that shows it, or
-// turns the order of what stands there: a server that an object names may answer such.
+// turns the order of what stands there: a server that an object names may answer such. It
+// is also without the words of a server that are no answer at all.
 func harmless(message string) string {
 	return strings.Map(func(r rune) rune {
 		if r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)) {
 			return unicode.ReplacementChar
 		}
 		return r
-	}, strings.ToValidUTF8(message, string(unicode.ReplacementChar)))
+	}, unquoted(strings.ToValidUTF8(message, string(unicode.ReplacementChar))))
 }
 
 // terminalMessage is the message of an error without the words that controller-runtime

@@ -21,6 +21,38 @@ var transient = []struct {
 	{regexp.MustCompile(`(?i)[,.;]? ?\btimestamp: ?\d{4}-\d\d-\d\d[T ][0-9:.]+Z?`), ""},
 }
 
+// quoting are the words after which net/http and its HTTP/2 quote a server whose answer they
+// cannot read. Whoever writes an object has any server connected to, an SSH or a mail server
+// of somebody else's as well, and must not read its first lines in a condition.
+var quoting = []string{
+	"malformed HTTP response", "malformed HTTP status code", "malformed HTTP version", "malformed MIME header initial line:",
+	"malformed MIME header line:", "malformed MIME header: missing colon:", "bad Content-Length", "multiple Content-Length headers",
+	"unsupported transfer encoding:", "too many transfer encodings:", "failed to parse Location header", "invalid Trailer key",
+	"bad trailer key", "unexpected ALPN protocol", "debug=",
+}
+
+// quotation is what they quote, in the quotes of Go, which may be quoted in turn.
+const quotation = ` ?\\*"(?:[^"\\]|\\.)*(?:"|$)`
+
+// quoted finds the words and what is quoted, to the end where there may be more of it.
+var quoted = regexp.MustCompile(`(?:failed to parse Location header|multiple Content-Length headers)\b.*|(?:` +
+	strings.Join(quoting, "|") + `)` + quotation)
+
+// unquoted is a message without the words of a server that net/http could not read.
+func unquoted(message string) string {
+	if !slices.ContainsFunc(quoting, func(words string) bool { return strings.Contains(message, words) }) {
+		return message
+	}
+	return quoted.ReplaceAllStringFunc(message, func(found string) string {
+		for _, words := range quoting {
+			if strings.HasPrefix(found, words) {
+				return strings.TrimRight(words, ":=")
+			}
+		}
+		return ""
+	})
+}
+
 // normalise leaves out of an error what is transient. A condition that had it would
 // change with every retry, and every change is a write and an event. The log has the
 // error as it was.
