@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/url"
 	"strconv"
+	"time"
 
 	eventv1 "github.com/fluxcd/pkg/apis/event/v1beta1"
 	"github.com/fluxcd/pkg/apis/meta"
@@ -104,10 +105,6 @@ func (d *Dispatcher) contextOf(ctx context.Context, p *v1beta3.Provider, o order
 	if p.Spec.CommitStatusExpr == "" {
 		return message.DefaultContext(o.Event, string(p.UID)), nil
 	}
-	program, err := compileContext(p.Spec.CommitStatusExpr)
-	if err != nil {
-		return "", err
-	}
 	var alert v1beta3.Alert
 	if err := d.opts.Client.Get(ctx, o.Alert.key(), &alert); client.IgnoreNotFound(err) != nil {
 		return "", temporary(err)
@@ -116,11 +113,13 @@ func (d *Dispatcher) contextOf(ctx context.Context, p *v1beta3.Provider, o order
 	}
 	variables := map[string]any{}
 	for name, value := range map[string]any{"event": &o.Event, "alert": &alert, "provider": p} {
-		if variables[name], err = runtime.DefaultUnstructuredConverter.ToUnstructured(value); err != nil {
+		fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(value)
+		if err != nil {
 			return "", err
 		}
+		variables[name] = fields
 	}
-	value, err := program.Evaluate(ctx, variables)
+	value, err := d.evaluate(ctx, p, variables)
 	if err != nil {
 		return "", err
 	}
@@ -129,6 +128,29 @@ func (d *Dispatcher) contextOf(ctx context.Context, p *v1beta3.Provider, o order
 		return "", errors.New("it does not come to a text")
 	}
 	return name, nil
+}
+
+// maxEvaluations is how many expressions of Providers are evaluated at once, and
+// evaluationTime for one of them: the process has other things to do.
+const (
+	maxEvaluations = 2
+	evaluationTime = 5 * time.Second
+)
+
+// evaluate compiles and evaluates the expression of a Provider when it is the turn of its
+// namespace: each may take some tenths of a second.
+func (d *Dispatcher) evaluate(ctx context.Context, p *v1beta3.Provider, variables map[string]any) (any, error) {
+	if err := d.evaluations.Acquire(ctx, p.Namespace); err != nil {
+		return nil, temporary(fmt.Errorf("too many expressions are being evaluated: %w", err))
+	}
+	defer d.evaluations.Release(p.Namespace)
+	program, err := compileContext(p.Spec.CommitStatusExpr)
+	if err != nil {
+		return nil, err
+	}
+	within, cancel := context.WithTimeout(ctx, evaluationTime)
+	defer cancel()
+	return program.Evaluate(within, variables)
 }
 
 func compileContext(text string) (*cel.Program, error) {

@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-cd/sluice/api/notification/v1beta3"
+	"github.com/sluice-cd/sluice/internal/background"
 	"github.com/sluice-cd/sluice/internal/lru"
 	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/internal/reconciler"
@@ -71,6 +72,8 @@ type Dispatcher struct {
 	providers *providers
 	said      *lru.Cache[string, time.Time]
 	filters   *lru.Cache[filterKey, *filter]
+	// evaluations are the expressions of Providers under way, of which a namespace has one.
+	evaluations *background.Slots
 }
 
 // New returns a dispatcher that is the handler of its entries in the outbox.
@@ -79,6 +82,8 @@ func New(opts Options) *Dispatcher {
 		opts: opts, client: webhook.NewClient(opts.Clock, opts.Guard), providers: &providers{opts, outbound.NewTransports(opts.Guard)},
 		said:    lru.New(maxSaid, func(string, time.Time) int64 { return 1 }),
 		filters: lru.New(maxFilters, func(_ filterKey, f *filter) int64 { return f.weight() }),
+
+		evaluations: background.NewSlots(maxEvaluations, 1),
 	}
 	opts.Outbox.Handle(kindEvent, eventHandler{d})
 	opts.Outbox.Handle(kindAlert, alertHandler{d})
