@@ -20,6 +20,9 @@ var errExpression = errors.New("invalid readyExpr")
 // spec changes.
 const maxReadyBytes = 32 << 10
 
+// maxReady is how many of them are evaluated, in a worker, whenever a dependency changes.
+const maxReady = 100
+
 // compiled is what of a spec has to be compiled before it can be used: its rules, and the
 // expressions about dependencies by their texts.
 type compiled struct {
@@ -42,15 +45,18 @@ func (s *state) rulesOf(k *kustomizev1.Kustomization) (*watch.Rules, error) {
 	if made.rules, err = watch.NewRules(k.Spec.HealthCheckExprs, ignore); err != nil {
 		return nil, err
 	}
-	length := 0
+	length, count := 0, 0
 	for i, dep := range k.Spec.DependsOn {
 		if dep.ReadyExpr == "" {
 			continue
 		}
+		if count++; count > maxReady {
+			return nil, fmt.Errorf("%w: spec.dependsOn has more than %d of them; let some dependencies depend on others", errExpression, maxReady)
+		}
 		if length += len(dep.ReadyExpr); length > maxReadyBytes {
 			return nil, fmt.Errorf("%w: those of spec.dependsOn have more than %d bytes in all", errExpression, maxReadyBytes)
 		}
-		if made.ready[dep.ReadyExpr], err = cel.CompileCondition(dep.ReadyExpr, "self", "dep"); err != nil {
+		if made.ready[dep.ReadyExpr], err = cel.CompileQuickCondition(dep.ReadyExpr, "self", "dep"); err != nil {
 			return nil, fmt.Errorf("%w: spec.dependsOn[%d]: %w", errExpression, i, err)
 		}
 	}

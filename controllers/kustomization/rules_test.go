@@ -33,6 +33,9 @@ func TestADependencyIsJudgedByItsExpression(t *testing.T) {
 			want: "no such key: annotations"},
 		"one that takes too much": {expression: `dep.metadata.name.replace("", "` + strings.Repeat("x", 3000) +
 			`").replace("x", "` + strings.Repeat("y", 900) + `") == ""`, want: "takes more than it may"},
+		// It held a worker for as long as one that is evaluated beside the workers may take.
+		"one that takes long": {expression: strings.Repeat(`[0,1,2,3,4,5,6,7,8,9].all(a, `, 5) + "true" + strings.Repeat(")", 5),
+			want: "takes more than it may"},
 		"one that is true, of what is not Ready": {expression: `true`},
 		"the same, with the built-in check as well": {expression: `true`, additive: true,
 			want: "dependency 'ns/b' is not ready: mend what its condition Ready says, or correct spec.dependsOn"},
@@ -99,6 +102,13 @@ func TestExpressionsThatCannotBeUsedStall(t *testing.T) {
 					})
 				}
 			}, want: "more than 32768 bytes", reason: meta.InvalidCELExpressionReason,
+		},
+		"more expressions than a worker evaluates": {
+			change: func(s *kustomizev1.KustomizationSpec) {
+				for range 101 {
+					s.DependsOn = append(s.DependsOn, kustomizev1.DependencyReference{Name: "b", ReadyExpr: "true"})
+				}
+			}, want: "spec.dependsOn has more than 100 of them", reason: meta.InvalidCELExpressionReason,
 		},
 		"a health check without a condition": {
 			change: func(s *kustomizev1.KustomizationSpec) {

@@ -58,6 +58,16 @@ func Compile(text string, variables ...string) (*Program, error) {
 // CompileCondition compiles an expression that must be true or false. One whose
 // type shows only when it is evaluated, such as req.draft, is taken, too.
 func CompileCondition(text string, variables ...string) (*Program, error) {
+	return compileCondition(text, MaxSteps, variables)
+}
+
+// CompileQuickCondition is [CompileCondition] for one that is evaluated where nobody can
+// wait: it may take [QuickSteps].
+func CompileQuickCondition(text string, variables ...string) (*Program, error) {
+	return compileCondition(text, QuickSteps, variables)
+}
+
+func compileCondition(text string, steps int, variables []string) (*Program, error) {
 	if _, _, err := check(text, variables); err != nil { // says what is wrong where the author wrote it
 		return nil, err
 	}
@@ -67,7 +77,7 @@ func CompileCondition(text string, variables ...string) (*Program, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the expression %q is not true or false", text)
 	}
-	return plan(env, checked, text, MaxSteps)
+	return plan(env, checked, text, steps)
 }
 
 // ParseCondition parses an expression about an object whose fields are its variables,
