@@ -159,6 +159,7 @@ func TestANamespaceHasSoManyAlertsOfOneEvent(t *testing.T) {
 		"one more":                 {101, 0, 100},
 		"as many instructions":     {5, 9000, 5},
 		"more instructions":        {9, 9000, 5},
+		"what takes long":          {5, 9900, 5},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newChatServer(t)
@@ -173,7 +174,11 @@ func TestANamespaceHasSoManyAlertsOfOneEvent(t *testing.T) {
 				objects = append(objects, a)
 			}
 			b := newTestEnv(t, nil, objects...)
-			b.Take(t.Context(), event("done"))
+			text := "done"
+			if name == "what takes long" {
+				text = strings.Repeat("y", 30_000)
+			}
+			b.Take(t.Context(), event(text))
 			b.deliver(t)
 			if len(r.got) != tc.want {
 				t.Errorf("%d were told", len(r.got))

@@ -12,6 +12,29 @@ import (
 	"github.com/sluice-cd/sluice/notify/outbox"
 )
 
+// Expressions of one namespace's Alerts, each of which took less than a second, held an event
+// for all others.
+func TestWhatTakesLongIsMatchedInTheTurnOfItsNamespace(t *testing.T) {
+	for name, tc := range map[string]struct {
+		sizes []int
+		bytes int
+		want  []affordability
+	}{
+		"many small ones":           {[]int{10, 10, 10}, 200, []affordability{affordable, affordable, affordable}},
+		"a large one":               {[]int{10_000, 10}, maxMessage, []affordability{later, affordable}},
+		"several that are together": {[]int{100, 100}, maxMessage, []affordability{affordable, later}},
+		"a large one of few bytes":  {[]int{10_000}, 100, []affordability{affordable}},
+		"more than there may be":    {[]int{50_000, 1, 1}, 1, []affordability{affordable, firstBeyond, beyond}},
+	} {
+		var e effort
+		for i, size := range tc.sizes {
+			if got := e.spend(size, tc.bytes); got != tc.want[i] {
+				t.Errorf("%s: number %d is %d, want %d", name, i, got, tc.want[i])
+			}
+		}
+	}
+}
+
 // As many expressions of a namespace were evaluated at once as it has deliveries, twenty times
 // a second, each for some tenths of a second.
 func TestOneExpressionOfANamespaceIsEvaluatedAtATime(t *testing.T) {

@@ -72,7 +72,8 @@ type Dispatcher struct {
 	providers *providers
 	said      *lru.Cache[string, time.Time]
 	filters   *lru.Cache[filterKey, *filter]
-	// evaluations are the expressions of Providers under way, of which a namespace has one.
+	// evaluations are the expressions of Providers, and those of Alerts that take long, under
+	// way, of which a namespace has one.
 	evaluations *background.Slots
 }
 

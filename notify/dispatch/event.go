@@ -13,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/sluice-cd/sluice/api/notification/v1beta3"
+	"github.com/sluice-cd/sluice/internal/pattern"
 	"github.com/sluice-cd/sluice/notify/message"
 	"github.com/sluice-cd/sluice/notify/outbox"
 )
@@ -54,8 +55,11 @@ func (h eventHandler) Deliver(ctx context.Context, entry outbox.Entry) error {
 		if spent[alert.Namespace] == nil {
 			spent[alert.Namespace] = &effort{}
 		}
-		switch spent[alert.Namespace].spend(h.sizeOf(alert)) {
+		switch spent[alert.Namespace].spend(h.sizeOf(alert), len(m.event.Message)) {
 		case affordable:
+		case later: // in the turn of its own namespace
+			m.again(alert)
+			continue
 		case firstBeyond:
 			m.warn(alert, v1beta3.DispatchFailedReason, "this Alert and those after it in namespace %s are not told of %s: at most %d Alerts of a "+
 				"namespace, whose expressions have at most %d instructions, are matched with one event; let each select less",
@@ -81,9 +85,11 @@ const (
 	maxSizes  = 5 * maxSize
 )
 
-// effort is what matching an event has cost one namespace.
+// effort is what matching an event has cost one namespace. What is more than a moment is
+// left to that namespace: others wait for the event.
 type effort struct {
 	alerts, size int
+	work         int // instructions times bytes
 	beyond       bool
 }
 
@@ -92,12 +98,14 @@ type affordability int
 
 const (
 	affordable affordability = iota
+	later
 	firstBeyond
 	beyond
 )
 
-// spend takes what one Alert costs.
-func (e *effort) spend(size int) affordability {
+// spend takes what one Alert costs whose expressions have so many instructions, with a
+// message of so many bytes.
+func (e *effort) spend(size, bytes int) affordability {
 	switch {
 	case e.beyond:
 		return beyond
@@ -107,10 +115,15 @@ func (e *effort) spend(size int) affordability {
 	}
 	e.alerts++
 	e.size += size
+	if e.work+size*bytes > pattern.Light {
+		return later
+	}
+	e.work += size * bytes
 	return affordable
 }
 
-// alertHandler matches an event with one Alert, for which that failed at first.
+// alertHandler matches an event with one Alert, for which that failed at first: for want of
+// something to be read, or because it takes long. One of a namespace does at a time.
 type alertHandler struct{ *Dispatcher }
 
 // postponed is the body of an entry for one Alert.
@@ -133,6 +146,12 @@ func (h alertHandler) Deliver(ctx context.Context, entry outbox.Entry) error {
 		return nil
 	case err != nil:
 		return &outbox.Temporary{Err: fmt.Errorf("reading alert %s: %w", p.Alert.key(), err)}
+	}
+	if h.sizeOf(&alert) > 0 {
+		if err := h.evaluations.Acquire(ctx, alert.Namespace); err != nil {
+			return &outbox.Temporary{Err: fmt.Errorf("too many expressions are being evaluated: %w", err)}
+		}
+		defer h.evaluations.Release(alert.Namespace)
 	}
 	m := matching{Dispatcher: h.Dispatcher, id: p.ID, event: p.Event}
 	if err := m.match(ctx, &alert); err != nil {
