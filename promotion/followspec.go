@@ -41,8 +41,8 @@ func (r *transition) images() map[string]string {
 	return images
 }
 
-// withImages are versions with the images of their artifacts, which fields may lack: an
-// image is how an artifact is told that is called otherwise one day.
+// withImages are versions with the images of their artifacts, which fields may lack: by its
+// image an artifact is recognised after it was renamed.
 func (r *transition) withImages(versions []sluicev1.Version) []sluicev1.Version {
 	whole := slices.Clone(versions)
 	for i := range whole {

@@ -92,7 +92,7 @@ var frozenScopes = [...]sluicev1.WindowScope{sluicev1.WindowPromotes, sluicev1.W
 // frozenEdges are how the windows stand, for each scope.
 type frozenEdges [len(frozenScopes)][]edge
 
-// freezes is all of it but when Active changes.
+// freezes computes the state without the time at which Active changes.
 func (c Calendar) freezes(now time.Time, known *frozenEdges) FreezeState {
 	var state FreezeState
 	for i, scope := range frozenScopes {

@@ -111,7 +111,7 @@ func (r contentRecorder) mergedBy(bundle string) string {
 }
 
 // supersedeWriting ends what was about to be written when another bundle landed. Whether it was
-// there in between is not known; it counts as if it was, for who overwrites it wins.
+// there in between is not known; it counts as if it was, since the later commit wins.
 func (r contentRecorder) supersedeWriting() {
 	s := r.stage
 	if w := s.state.Writing; w != nil && w.Kind == sluicev1.LandingPromotion && w.Bundle != s.has() {

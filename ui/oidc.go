@@ -56,7 +56,7 @@ type attempt struct {
 	Until    time.Time `json:"e"`
 }
 
-// attemptAge is how long somebody may take at the provider.
+// attemptAge is how long signing in at the provider may take.
 const attemptAge = 10 * time.Minute
 
 // provider is an [OIDC] whose addresses are read when they are needed first: it may be up later than the page.

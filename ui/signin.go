@@ -56,13 +56,13 @@ type identity struct {
 	Token string `json:"t,omitempty"`
 }
 
-// key is another one for everybody else, whatever is in the names.
+// key is different for different identities, whatever characters are in their names.
 func (i identity) key() ([sha256.Size]byte, error) {
 	text, err := json.Marshal(i)
 	return sha256.Sum256(text), err
 }
 
-// check refuses what no token or name is, and what would be read as another one on its way: HTTP cuts spaces.
+// check refuses what is no token or name, and names that would change in a header: HTTP cuts spaces.
 func (i identity) check() error {
 	if i.Token != "" {
 		if strings.ContainsFunc(i.Token, func(r rune) bool { return r <= ' ' || r >= unicode.MaxASCII }) {

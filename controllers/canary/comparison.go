@@ -126,7 +126,7 @@ func (c *comparison) begin() {
 	c.verdict, c.window = judge.Verdict{Outcome: judge.Undecided}, time.Time{}
 }
 
-// follow tells where a release stands by now, and what its spec asks for.
+// follow updates the state of the release and what its spec asks for.
 func (c *comparison) follow(of *flaggerv1.Canary, state canary.State, plan canary.Plan) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -40,9 +40,9 @@ type contentions struct {
 	reports map[types.NamespacedName][]string
 }
 
-// contended is how often the same was written to the same fields of one object of late.
-// What is written to other fields does not begin it anew: who undoes two things in turn
-// undoes them both.
+// contended counts how often the same was written to the same fields of one object of late.
+// A write to other fields does not reset it, so that somebody who undoes two writes in turn
+// is found out.
 type contended struct {
 	contention.History
 	canary   types.NamespacedName
@@ -57,7 +57,7 @@ type content struct {
 	digest [sha256.Size]byte
 }
 
-// maxContended is how many sets of fields of one object are told apart.
+// maxContended is how many sets of fields of one object are counted separately.
 const maxContended = 8
 
 // contentOf is what a write says, without what makes two of the same differ.

@@ -114,7 +114,7 @@ func (m *metrics) measured(c *flaggerv1.Canary, of canary.Metric, value float64)
 	m.ifKnown(c, func() { m.analysis.WithLabelValues(c.Spec.TargetRef.Name, c.Namespace, of.Name).Set(value) })
 }
 
-// judged tells what the judge says, as the status has it.
+// judged sets the series of the judge from the status.
 func (m *metrics) judged(c *flaggerv1.Canary) {
 	m.ifKnown(c, func() {
 		target, status := c.Spec.TargetRef.Name, c.Status.Judge

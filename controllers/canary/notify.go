@@ -70,7 +70,8 @@ func (n *notifier) Event(object client.Object, e reconciler.Event) {
 	}
 }
 
-// warnOnce tells of a mistake that does not keep the canary from working.
+// warnOnce sends an event about a mistake that does not keep the canary from working, unless
+// the last one about the same topic said the same.
 func (n *notifier) warnOnce(c *flaggerv1.Canary, about topic, err error) {
 	n.mu.Lock()
 	known := n.warnings[c.UID][about] == err.Error()
@@ -84,7 +85,7 @@ func (n *notifier) warnOnce(c *flaggerv1.Canary, about topic, err error) {
 	}
 }
 
-// warnOfContention tells of objects that somebody keeps changing back.
+// warnOfContention sends events about objects that somebody keeps changing back.
 func (n *notifier) warnOfContention(c *flaggerv1.Canary, news []string) {
 	for _, message := range news {
 		n.Event(c, eventOf(c, canary.Event{Warning: true, Message: message, Alert: flaggerv1.SeverityWarn}))
@@ -96,8 +97,8 @@ func (n *notifier) call(ctx context.Context, c *flaggerv1.Canary, hook flaggerv1
 	return n.hooks.Call(ctx, c, hook, phaseFor(c, hook))
 }
 
-// phaseFor is the phase that webhooks are told during an analysis: those that gate
-// the rollout and roll it back hear the phase as it is, and the others Progressing.
+// phaseFor is the phase in the payload of webhooks during an analysis: the real one for
+// those that gate the rollout or roll it back, and Progressing for the others.
 func phaseFor(c *flaggerv1.Canary, hook flaggerv1.HookType) flaggerv1.CanaryPhase {
 	if hook == flaggerv1.ConfirmRolloutHook || hook == flaggerv1.RollbackHook {
 		return c.Status.Phase
@@ -105,10 +106,11 @@ func phaseFor(c *flaggerv1.Canary, hook flaggerv1.HookType) flaggerv1.CanaryPhas
 	return flaggerv1.CanaryPhaseProgressing
 }
 
-// hookCalled tells what became of a hook that nobody waited for.
+// hookCalled sends an event about the end of a hook that runs in the background.
 func (n *notifier) hookCalled(c *flaggerv1.Canary, e canary.Event) { n.Event(c, eventOf(c, e)) }
 
-// alertFailed tells of an alert that could not be delivered, and alerts nobody of that.
+// alertFailed sends an event about an alert that could not be delivered, which is not alerted
+// in turn.
 func (n *notifier) alertFailed(c *flaggerv1.Canary, err error) {
 	n.events.Event(c, reconciler.Event{Type: corev1.EventTypeWarning, Reason: flaggerv1.EventAlertFailed, Message: err.Error()})
 }

@@ -78,7 +78,7 @@ func (a place) sharesFieldsWith(b place) string {
 	return ""
 }
 
-// fieldOf is a setter as one of its file, whoever it is for.
+// fieldOf is the field that a setter writes, without the artifact that it is for.
 func fieldOf(below string, s sluicev1.Setter) sluicev1.Setter {
 	s.Artifact, s.File = "", path.Join(below, s.File)
 	return s

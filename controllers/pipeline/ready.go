@@ -51,13 +51,13 @@ func absent(a cluster.Answer) readiness {
 
 var ready = readiness{state: promotion.ReadinessReady}
 
-// worse says which of two is told: one that failed before one that goes on.
+// worse orders the readiness of several objects: that of the worst is reported.
 var worse = map[promotion.Readiness]int{
 	promotion.ReadinessReady: 0, promotion.ReadinessProgressing: 1, promotion.ReadinessUnknown: 2, promotion.ReadinessMissing: 3,
 	promotion.ReadinessFailed: 4,
 }
 
-// revisions says what the commits, or the digests, that objects tell of are about.
+// revisions finds out what is in the commits, or digests, that objects have in their status.
 type revisions struct {
 	pipeline *sluicev1.Pipeline
 	repos    repositories

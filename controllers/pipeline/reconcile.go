@@ -29,10 +29,10 @@ const clockSkew = 2 * time.Second
 // it. What is left is done by the next run.
 const steps = 8
 
-// lookAgain is when a pipeline that came to the end of its steps goes on.
+// lookAgain is when a pipeline that has used all of its steps goes on.
 const lookAgain = 50 * time.Millisecond
 
-// lookSoon is when to look again for what nobody tells of, such as a Secret.
+// lookSoon is when to look again for what is not watched, such as a Secret.
 const lookSoon = 30 * time.Second
 
 // Reason implements reconciler.Controller.
@@ -162,7 +162,7 @@ func (r *run) end(d promotion.Decision, result reconciler.Result) (reconciler.Re
 	return result, nil
 }
 
-// result is what the runner is told.
+// result is what the reconcile returns.
 func (r *run) result(d promotion.Decision) reconciler.Result {
 	commands, unreadable := commandsOf(r.pipeline)
 	for _, c := range commands {

@@ -107,8 +107,8 @@ func (r *Reconciler) refsOf(p *sluicev1.Pipeline, repo *repository, now time.Tim
 	}
 }
 
-// remotes are the credentials of GitRepositories, for the pipelines on one, which are all
-// woken by each of its commits: one read of its Secret for all of them.
+// remotes are the credentials of GitRepositories. All pipelines on one are woken by each of
+// its commits, and share one read of its Secret.
 type remotes = shared[remoteKey, git.Remote]
 
 // remoteKey is a GitRepository as it was read.

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// sharedFor is for how long pipelines share an answer. What happens in that time, and is
-// told by nobody, is seen within an interval.
+// sharedFor is for how long pipelines share an answer. A change in that time that wakes
+// nobody is seen at the next interval.
 const sharedFor = 10 * time.Second
 
 // shared are answers for the pipelines that are woken together, by what was asked: one
@@ -27,7 +27,7 @@ type sharedAnswer[V any] struct {
 	value V
 }
 
-// of is an answer that was asked for after a time, or else it is asked for now.
+// of returns an answer that was asked for after since, and asks if there is none.
 func (s *shared[K, V]) of(ctx context.Context, key K, since, now time.Time, ask func(context.Context) (V, error)) (V, error) {
 	a := s.answer(key, now)
 	a.mu.Lock()

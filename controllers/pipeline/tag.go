@@ -195,7 +195,7 @@ func (ts tags) write(ctx context.Context, stage *sluicev1.Stage, w promotion.Wri
 	return did, nil
 }
 
-// digestRemedy is what makes an ImagePolicy tell digests.
+// digestRemedy is how an ImagePolicy gets a digest into its status.
 const digestRemedy = "set spec.digestReflectionPolicy of its ImagePolicy to IfNotPresent or Always"
 
 // point points the tag of a target at a version, unless somebody moved it since it was

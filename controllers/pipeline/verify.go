@@ -24,8 +24,8 @@ type verifier struct {
 	state    promotion.State
 }
 
-// told says which of two results is told, the first of those that say the same.
-var told = map[promotion.Verification]int{
+// precedence orders results of verifications: the highest is reported, and of equal ones the first.
+var precedence = map[promotion.Verification]int{
 	promotion.VerificationPassed: 0, promotion.VerificationPending: 1, promotion.VerificationUnknown: 1, promotion.VerificationMissing: 2,
 	promotion.VerificationFailed: 3,
 }
@@ -53,7 +53,7 @@ func (v verifier) verify(ctx context.Context, stage *sluicev1.Stage, t target, s
 		if state == promotion.VerificationPassed && seen.Verification == promotion.VerificationPassed && evidence != "" {
 			seen.Evidence = strings.Join(slices.DeleteFunc([]string{seen.Evidence, evidence}, func(s string) bool { return s == "" }), "; ")
 		}
-		if told[state] > told[seen.Verification] {
+		if precedence[state] > precedence[seen.Verification] {
 			seen.Verification, seen.Evidence = state, evidence
 		}
 	}

@@ -7,10 +7,10 @@
 //	                                          |         |       '--> NATS
 //	                              Alerts select them    Provider, Secrets, identity
 //
-// Both stages are entries of an [outbox.Outbox], so that nothing is lost by a restart, a
-// reconcile waits for no receiver, and nobody's receivers are everybody's. Who takes an
-// event decides at once whether any Alert asks for objects of its kind and namespace:
-// most events concern nobody, and cost a look into an index.
+// Both stages are entries of an [outbox.Outbox], so that a restart loses nothing, a
+// reconcile waits for no receiver, and the slow receivers of one namespace hold up no
+// other. Before an event is queued, an index says whether any Alert asks for objects of its
+// kind and namespace: for most events there is none.
 //
 // An event that says the same as one of the last minutes is dropped, as in Flux: the
 // object, the message and the revision are compared. What is sent where is rendered by

@@ -194,7 +194,7 @@ func (o *Outbox) reserve(e Entry) (bool, error) {
 	return true, nil
 }
 
-// count notes that an entry waits. The lock is held, or nobody else is there.
+// count notes that an entry waits. The lock is held, or the outbox is just being opened.
 func (o *Outbox) count(e Entry, size int) {
 	of := o.of(e.Namespace)
 	of.entries++

@@ -59,15 +59,15 @@ func (p provider) identityOf(secret *corev1.Secret, opts credential.AppOptions) 
 	case p.app && value(githubapp.KeyAppID) != "":
 		return appIdentity(secret, opts)
 	case value("bearerToken") != "":
-		return lasting("bearerToken", bearer(value("bearerToken")), value("bearerToken")), nil
+		return staticIdentity("bearerToken", bearer(value("bearerToken")), value("bearerToken")), nil
 	case value("token") != "":
 		return p.tokenIdentity(value("token")), nil
 	case password != "" && p.basic:
-		found := lasting("username", basic(user, password), password, base64.StdEncoding.EncodeToString([]byte(user+":"+password)))
+		found := staticIdentity("username", basic(user, password), password, base64.StdEncoding.EncodeToString([]byte(user+":"+password)))
 		found.keys = []string{"username", "password"}
 		return found, nil
 	case password != "":
-		return lasting("password", p.token(password), password), nil
+		return staticIdentity("password", p.token(password), password), nil
 	}
 	return identity{}, fmt.Errorf("%w: secret '%s/%s' holds none of the keys %s; it has: %s", ErrInvalid, secret.Namespace, secret.Name,
 		strings.Join(p.keysOf(), ", "), strings.Join(slices.Sorted(maps.Keys(secret.Data)), ", "))
@@ -77,19 +77,19 @@ func (p provider) identityOf(secret *corev1.Secret, opts credential.AppOptions) 
 // with a colon is both, as in Flux.
 func (p provider) tokenIdentity(token string) identity {
 	if user, password, ok := strings.Cut(token, ":"); ok && p.basic {
-		return lasting("token", basic(user, password), token, password, base64.StdEncoding.EncodeToString([]byte(token)))
+		return staticIdentity("token", basic(user, password), token, password, base64.StdEncoding.EncodeToString([]byte(token)))
 	}
 	header := p.token(token)
 	_, sent, _ := strings.Cut(header, " ")
-	return lasting("token", header, token, sent)
+	return staticIdentity("token", header, token, sent)
 }
 
 func basic(user, password string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
 }
 
-// lasting is an identity that is proven by the same header each time.
-func lasting(key, header string, secrets ...string) identity {
+// staticIdentity is an identity that sends the same header each time.
+func staticIdentity(key, header string, secrets ...string) identity {
 	return identity{
 		id: digest(header), keys: []string{key}, lasting: true,
 		header: func(context.Context) (string, []string, error) { return header, secrets, nil },

@@ -32,7 +32,7 @@ const (
 	maxRedirects = 3
 )
 
-// errTooMuch means that a forge said more than any would that is in order.
+// errTooMuch means that an answer is larger than that of any forge that works.
 var errTooMuch = errors.New("answers with more than 8 MiB")
 
 // session is what all requests of a repository's driver go through, also those of the
