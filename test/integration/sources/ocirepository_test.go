@@ -50,7 +50,7 @@ func TestWhatIsPushedIsAppliedWithoutGit(t *testing.T) {
 	applied := func(color, revision string) {
 		t.Helper()
 		f.has(color)
-		f.eventually(k, "it is not at "+revision, func() bool { return k.Status.LastAppliedRevision == revision })
+		f.eventually(k, "revision "+revision, func() bool { return k.Status.LastAppliedRevision == revision })
 	}
 	applied("blue", "staging@"+first)
 	if k.Status.LastAppliedOriginRevision != "main@sha1:blue" {
@@ -63,7 +63,7 @@ func TestWhatIsPushedIsAppliedWithoutGit(t *testing.T) {
 	f.must(f.Client.Get(t.Context(), client.ObjectKeyFromObject(repo), repo))
 	repo.Spec.Reference = &sourcev1.OCIRepositoryRef{SemVer: ">=1"}
 	f.must(f.Client.Update(t.Context(), repo))
-	f.eventually(repo, "it is not failing", func() bool {
+	f.eventually(repo, "a failure", func() bool {
 		ready := apimeta.FindStatusCondition(repo.Status.Conditions, meta.ReadyCondition)
 		return ready != nil && ready.Reason == sourcev1.ReadOperationFailedReason && ready.Status == metav1.ConditionFalse
 	})
@@ -73,7 +73,7 @@ func TestWhatIsPushedIsAppliedWithoutGit(t *testing.T) {
 
 	f.must(f.Client.Delete(t.Context(), repo))
 	var left sourcev1.OCIRepositoryList
-	f.eventually(repo, "it is still there", func() bool { // its finalizer included
+	f.eventually(repo, "the end of the object", func() bool { // its finalizer included
 		return f.Client.List(t.Context(), &left, client.InNamespace(f.ns)) == nil && len(left.Items) == 0
 	})
 }

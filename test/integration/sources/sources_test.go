@@ -99,15 +99,12 @@ func (f *fixture) must(err error) {
 // eventually waits until what is read has what check wants.
 func (f *fixture) eventually(obj client.Object, what string, check func() bool) {
 	f.t.Helper()
-	ctx, cancel := context.WithTimeout(f.t.Context(), patience)
-	defer cancel()
-	for !check() {
-		select {
-		case <-ctx.Done():
-			f.t.Fatalf("%s: %+v", what, obj)
-		case <-time.After(50 * time.Millisecond):
-		}
-		_ = f.Client.Get(ctx, client.ObjectKeyFromObject(obj), obj) // which may come later
+	_, err := harness.Eventually(f.t.Context(), what, patience, func(ctx context.Context) (bool, string) {
+		err := f.Client.Get(ctx, client.ObjectKeyFromObject(obj), obj) // which may come later, or be gone
+		return check(), fmt.Sprintf("%+v, %v", obj, err)
+	})
+	if err != nil {
+		f.t.Fatal(err)
 	}
 }
 
@@ -130,7 +127,7 @@ func (f *fixture) applies(kind, name, path string) *kustomizev1.Kustomization {
 func (f *fixture) has(color string) {
 	f.t.Helper()
 	config := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: f.ns, Name: "app"}}
-	f.eventually(config, "it is not "+color, func() bool { return config.Data["color"] == color })
+	f.eventually(config, "the color "+color, func() bool { return config.Data["color"] == color })
 }
 
 // request asks for a look now, as `flux reconcile` does.
@@ -167,15 +164,15 @@ func TestABucketIsApplied(t *testing.T) {
 	put("green")
 	f.request(sourcev1.BucketKind, "fleet")
 	f.has("green")
-	f.eventually(obj, "it is not ready", func() bool { return apimeta.IsStatusConditionTrue(obj.Status.Conditions, meta.ReadyCondition) })
-	f.eventually(k, "it is not at the revision", func() bool {
+	f.eventually(obj, "readiness", func() bool { return apimeta.IsStatusConditionTrue(obj.Status.Conditions, meta.ReadyCondition) })
+	f.eventually(k, "the revision", func() bool {
 		return strings.HasPrefix(k.Status.LastAppliedRevision, "sha256:") && k.Status.LastAppliedRevision == obj.Status.Artifact.Revision
 	})
 
 	f.must(f.Client.Get(t.Context(), client.ObjectKeyFromObject(obj), obj))
 	obj.Spec.SecretRef = &meta.LocalObjectReference{Name: "keys"}
 	f.must(f.Client.Update(t.Context(), obj))
-	f.eventually(obj, "it does without its Secret", func() bool {
+	f.eventually(obj, "a failure without the Secret", func() bool {
 		ready := apimeta.FindStatusCondition(obj.Status.Conditions, meta.ReadyCondition)
 		return ready != nil && ready.Reason == sourcev1.AuthenticationFailedReason && ready.Status == metav1.ConditionFalse
 	})
@@ -183,7 +180,7 @@ func TestABucketIsApplied(t *testing.T) {
 	f.must(f.Client.Create(t.Context(), make.Secret(f.ns, "keys", map[string]string{"accesskey": "a", "secretkey": "s"})))
 	f.has("red") // the Secret is watched
 	f.must(f.Client.Delete(t.Context(), obj))
-	f.eventually(obj, "it is still there", func() bool {
+	f.eventually(obj, "the end of the object", func() bool {
 		var list sourcev1.BucketList
 		return f.Client.List(t.Context(), &list, client.InNamespace(f.ns)) == nil && len(list.Items) == 0
 	})
@@ -246,7 +243,7 @@ func TestAnExternalArtifactIsAppliedIfItIsWhatItsDigestSays(t *testing.T) {
 		f.must(f.Client.Status().Update(t.Context(), obj))
 	}
 	k := f.applies(sourcev1.ExternalArtifactKind, "rendered", "./")
-	f.eventually(k, "it does not wait for the artifact", func() bool {
+	f.eventually(k, "a wait for the artifact", func() bool {
 		ready := apimeta.FindStatusCondition(k.Status.Conditions, meta.ReadyCondition)
 		return ready != nil && strings.Contains(ready.Message, "'ExternalArtifact/"+f.ns+"/rendered' has no artifact yet")
 	})
@@ -254,12 +251,12 @@ func TestAnExternalArtifactIsAppliedIfItIsWhatItsDigestSays(t *testing.T) {
 	content.set(blue)
 	publish("v1", blue)
 	f.has("blue")
-	f.eventually(k, "it is not at the revision", func() bool {
+	f.eventually(k, "the revision", func() bool {
 		return k.Status.LastAppliedRevision == "v1" && k.Status.LastAppliedOriginRevision == "main@sha1:abc"
 	})
 	green := archive(t, "app.yaml", f.manifest("green"))
 	publish("v2", green) // and blue is what comes
-	f.eventually(k, "it takes what it should not", func() bool {
+	f.eventually(k, "a refusal", func() bool {
 		ready := apimeta.FindStatusCondition(k.Status.Conditions, meta.ReadyCondition)
 		return ready != nil && ready.Reason == meta.ArtifactFailedReason && ready.Status == metav1.ConditionFalse
 	})
@@ -284,7 +281,7 @@ func TestASourceFollowsWhatItIncludes(t *testing.T) {
 		r.Spec.Include = []sourcev1.GitRepositoryInclude{{GitRepositoryRef: meta.LocalObjectReference{Name: "lib"}, ToPath: "deploy/lib"}}
 	})))
 	obj := make.GitRepository(f.ns, "app")
-	f.eventually(obj, "it does not wait", func() bool {
+	f.eventually(obj, "a wait", func() bool {
 		return apimeta.IsStatusConditionTrue(obj.Status.Conditions, sourcev1.IncludeUnavailableCondition)
 	})
 	f.must(f.Client.Create(t.Context(), make.GitRepository(f.ns, "lib", func(r *sourcev1.GitRepository) { r.Spec.URL = lib.URL })))
@@ -293,7 +290,7 @@ func TestASourceFollowsWhatItIncludes(t *testing.T) {
 	lib.Commit("main", gitserver.Files{"app.yaml": f.manifest("green")})
 	f.request(sourcev1.GitRepositoryKind, "lib")
 	f.has("green")
-	f.eventually(obj, "the status does not say what is included", func() bool {
+	f.eventually(obj, "a status that says what is included", func() bool {
 		return len(obj.Status.IncludedArtifacts) == 1 && strings.HasSuffix(obj.Status.IncludedArtifacts[0].Revision, lib.Head("main"))
 	})
 }
