@@ -3,7 +3,6 @@
 package bucket
 
 import (
-	"bytes"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -22,8 +21,8 @@ import (
 
 	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/internal/reconciler"
-	"github.com/sluice-cd/sluice/internal/tree"
 	"github.com/sluice-cd/sluice/source"
+	"github.com/sluice-cd/sluice/source/sourcetest"
 	"github.com/sluice-cd/sluice/test/make"
 )
 
@@ -145,18 +144,5 @@ func (f *fixture) fails(reason, text string) error {
 // files are those of the artifact in status.
 func (f *fixture) files() map[string]string {
 	f.Helper()
-	t, err := source.NewOpener(f.Publisher.Store).Open(f.Context(), f.obj.Status.Artifact)
-	if err != nil {
-		f.Fatal(err)
-	}
-	all := map[string]string{}
-	err = tree.Walk(t, "", func(path string, _ tree.Entry) error {
-		data, err := t.ReadFile(path)
-		all[path] = string(bytes.Clone(data))
-		return err
-	})
-	if err != nil {
-		f.Fatal(err)
-	}
-	return all
+	return sourcetest.Files(f, f.Publisher.Store, f.obj.Status.Artifact)
 }
