@@ -85,7 +85,9 @@ func (r contentRecorder) isGone(t *TargetObservation) bool {
 func (r contentRecorder) land(t changedTarget, isFirst bool) {
 	s := r.stage
 	r.endLanding(s.state.current())
-	l := Landing{Bundle: t.bundle, At: s.now, Kind: r.kindOf(t.bundle, t.seen), Commit: t.seen.Commit, By: cmp.Or(r.mergedBy(t.bundle), t.seen.By)}
+	l := Landing{
+		Bundle: t.bundle, At: s.now, Kind: r.kindOf(t.bundle, t.seen), Commit: t.seen.Commit, By: cmp.Or(r.mergedBy(t.bundle), t.seen.By),
+	}
 	if w := s.state.Writing; w != nil && w.Bundle == t.bundle {
 		l.By = cmp.Or(w.By, l.By)
 	} else {

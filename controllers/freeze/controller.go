@@ -15,6 +15,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
@@ -68,8 +70,9 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 			func(f *sluicev1.Freeze) bool { return f.Spec.NamespaceSelector != nil })
 	})
 	relabelled := builder.WithPredicates(predicate.LabelChangedPredicate{})
+	changed := builder.WithPredicates(predicate.Or(predicate.LabelChangedPredicate{}, predicate.GenerationChangedPredicate{}))
 	return reconciler.Setup(mgr, kind, r, opts,
-		func(b *builder.Builder) *builder.Builder { return b.Watches(&sluicev1.Pipeline{}, all, relabelled) },
+		func(b *builder.Builder) *builder.Builder { return b.Watches(&sluicev1.Pipeline{}, all, changed) },
 		func(b *builder.Builder) *builder.Builder {
 			return b.Watches(&corev1.Namespace{}, byNamespace, relabelled)
 		})
@@ -78,7 +81,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 // Reconcile implements reconciler.Controller.
 func (r *Reconciler) Reconcile(ctx context.Context, f *sluicev1.Freeze) (reconciler.Result, error) {
 	selector, wrongSelector := promotion.ParseFreezeSelector(&f.Spec)
-	selected, err := r.count(ctx, selector)
+	selected, unknown, err := r.selected(ctx, selector, f.Spec.Stages)
 	if err != nil {
 		return reconciler.Result{}, err
 	}
@@ -95,7 +98,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, f *sluicev1.Freeze) (reconci
 	if !state.Changes.IsZero() {
 		status.NextChange = &metav1.Time{Time: state.Changes}
 	}
-	result := reconciler.Result{Reason: meta.SucceededReason, Message: message(f)}
+	result := reconciler.Result{Reason: meta.SucceededReason, Message: message(f, unknown)}
 	if !state.LookAgain.IsZero() {
 		result.After = max(state.LookAgain.Sub(now), time.Nanosecond)
 	}
@@ -111,38 +114,55 @@ func refuse(err error) error {
 		fmt.Errorf("%w; until that is mended, all pipelines that it may be about are frozen", err)))
 }
 
-// count is how many pipelines there are that the freeze selects.
-func (r *Reconciler) count(ctx context.Context, selector promotion.FreezeSelector) (int32, error) {
+// page is how many pipelines are asked for at once.
+const page = 500
+
+// selected is how many pipelines there are that the freeze selects, and which of these stages
+// none of them has: a name that is misspelt freezes nothing.
+func (r *Reconciler) selected(ctx context.Context, selector promotion.FreezeSelector, stages []string) (int32, []string, error) {
 	namespaces := map[string]map[string]string{}
 	if selector.AsksNamespaces() {
 		var list corev1.NamespaceList
 		if err := r.Live.List(ctx, &list); err != nil {
-			return 0, fmt.Errorf("listing namespaces: %w", err)
+			return 0, nil, fmt.Errorf("listing namespaces: %w", err)
 		}
 		for _, n := range list.Items {
 			namespaces[n.Name] = n.Labels
 		}
 	}
-	pipelines := &metav1.PartialObjectMetadataList{}
-	pipelines.SetGroupVersionKind(sluicev1.GroupVersion.WithKind(sluicev1.PipelineKind + "List"))
-	if err := r.Live.List(ctx, pipelines); err != nil {
-		return 0, fmt.Errorf("listing pipelines: %w", err)
-	}
-	selected := int32(0)
-	for _, p := range pipelines.Items {
-		is, err := selector.Selects(p.Labels, func() (map[string]string, error) { return namespaces[p.Namespace], nil })
-		if err != nil {
-			return 0, err
+	count, unknown := int32(0), slices.Clone(stages)
+	for next := ""; ; {
+		var pipelines sluicev1.PipelineList
+		if err := r.Live.List(ctx, &pipelines, client.Limit(page), client.Continue(next)); err != nil {
+			return 0, nil, fmt.Errorf("listing pipelines: %w", err)
 		}
-		if is && selected < math.MaxInt32 {
-			selected++
+		for _, p := range pipelines.Items {
+			is, err := selector.Selects(p.Labels, func() (map[string]string, error) { return namespaces[p.Namespace], nil })
+			if err != nil {
+				return 0, nil, err
+			}
+			if is && count < math.MaxInt32 {
+				count++
+				unknown = slices.DeleteFunc(unknown, func(name string) bool { return p.Spec.Stage(name) != nil })
+			}
+		}
+		if next = pipelines.Continue; next == "" {
+			return count, unknown, nil
 		}
 	}
-	return selected, nil
 }
 
-// message says whether the freeze is in force, and until when.
-func message(f *sluicev1.Freeze) string {
+// message says whether the freeze is in force, until when, and which of its stages there are not.
+func message(f *sluicev1.Freeze, unknown []string) string {
+	said := standing(f)
+	if len(unknown) > 0 && f.Status.Pipelines > 0 {
+		said += fmt.Sprintf("; no pipeline that is selected has a stage %s: correct the name in spec.stages", strings.Join(unknown, " or "))
+	}
+	return said
+}
+
+// standing says whether the freeze is in force, and until when.
+func standing(f *sluicev1.Freeze) string {
 	at := f.Status.NextChange
 	switch {
 	case f.Status.Active && at == nil: // such as one whose Deny windows leave nothing of its Allow windows

@@ -34,7 +34,10 @@ func between(kind sluicev1.WindowKind, name string, from, to int) sluicev1.Windo
 }
 
 func pipeline(namespace, name, tier string) *sluicev1.Pipeline {
-	return &sluicev1.Pipeline{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{"tier": tier}}}
+	return &sluicev1.Pipeline{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{"tier": tier}},
+		Spec:       sluicev1.PipelineSpec{Stages: []sluicev1.Stage{{Name: "staging"}, {Name: "production"}}},
+	}
 }
 
 func TestTheStatusSaysWhetherAFreezeIsInForce(t *testing.T) {
@@ -187,7 +190,11 @@ func TestWhatIsSaidOfAFreezeThatIsWrong(t *testing.T) {
 		"an operator without values": {
 			spec{Windows: always, NamespaceSelector: selector("tier", metav1.LabelSelectorOpIn)}, wrong, "spec.namespaceSelector: ",
 		},
-		"a label that is none":         {pipelines("a b", metav1.LabelSelectorOpExists), wrong, "spec.pipelineSelector: "},
+		"a label that is none": {pipelines("a b", metav1.LabelSelectorOpExists), wrong, "spec.pipelineSelector: "},
+		"a stage that no pipeline has": {
+			spec{Windows: always, Stages: []string{"production", "prodution"}}, frozen,
+			"until " + here + "14:00:00Z; no pipeline that is selected has a stage prodution: correct the name in spec.stages",
+		},
 		"windows that overlap are one": {windows(always[0], between(deny, "rest", 1, 8)), frozen, "by window incident, until " + here + "20"},
 		"an Allow window that a Deny window covers": {
 			windows(whole(allow, "all"), whole(deny, "shut")), frozen,

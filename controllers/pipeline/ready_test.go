@@ -327,7 +327,8 @@ func TestAnObjectThatIsBeingLookedForIsNoFault(t *testing.T) {
 	e := newEnv(t, func(p *sluicev1.Pipeline) {
 		p.Spec.Stages[0].Ready = append(p.Spec.Stages[0].Ready, sluicev1.ReadyReference{APIVersion: "example.com/v1", Kind: "Gadget", Name: "g"})
 	})
-	if result, err := e.Reconcile(t.Context(), e.pipeline); err != nil || !strings.Contains(result.Message, "Gadget apps/g is being looked for") {
+	result, err := e.Reconcile(t.Context(), e.pipeline)
+	if err != nil || !strings.Contains(result.Message, "Gadget apps/g is being looked for") {
 		t.Errorf("%q, %v", result.Message, err)
 	}
 }

@@ -87,7 +87,9 @@ func TestWavesOfClusters(t *testing.T) {
 	eu := kustomizationOf(client.ObjectKey{Namespace: s.namespace, Name: s.meta("eu").Name})
 	s.must(s.p.Client.Patch(t.Context(), eu, neverHealthy))
 	s.push("1.2.0")
-	s.eventually("it is taken back", func(p *sluicev1.Pipeline) bool { return len(p.Status.Quarantined) == 1 && s.has("main", "eu") == "1.1.0" })
+	s.eventually("it is taken back", func(p *sluicev1.Pipeline) bool {
+		return len(p.Status.Quarantined) == 1 && s.has("main", "eu") == "1.1.0"
+	})
 	s.must(s.p.Client.Patch(t.Context(), eu, healthyAgain))
 	verified("1.1.0")
 	if log := strings.Join(s.subjects(), "\n"); strings.Count(log, "Promote production to app 1.2.0") != 1 {
