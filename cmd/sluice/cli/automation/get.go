@@ -41,12 +41,8 @@ any.`,
 }
 
 func (l *listing) run(cmd *cobra.Command) error {
-	c, where, err := l.Connect(nil)
-	if err != nil {
-		return err
-	}
 	var found imagev1.ImageUpdateAutomationList
-	if err := cluster.List(cmd.Context(), c, &found, where...); err != nil {
+	if err := l.Find(cmd, nil, nil, &found); err != nil {
 		return err
 	}
 	automations := report.ListOf(found.Items, report.OfAutomation)
