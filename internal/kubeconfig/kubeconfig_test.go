@@ -318,7 +318,7 @@ func TestAnAPIServerThatHangsIsAskedForItsKindsOnce(t *testing.T) {
 		_, _ = io.WriteString(w, "{") // and no more
 	}))
 	defer server.Close()
-	to := connect(t, nil, kubeConfig(server.URL))
+	to := connect(t, nil, apiserver.KubeConfig(server.URL, "hunter2"))
 	for range 3 {
 		if _, err := to.Mapper.RESTMapping(schema.GroupKind{Group: "apps", Kind: "Deployment"}, "v1"); err == nil {
 			t.Error("no error")
