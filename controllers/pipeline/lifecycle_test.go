@@ -349,23 +349,24 @@ func TestWhichPipelinesAnObjectWakes(t *testing.T) {
 	object := func(namespace, name string) client.Object {
 		return &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
 	}
+	by := e.affected()
 	for name, tc := range map[string]struct {
 		wakes  func(context.Context, client.Object) []reconcile.Request
 		object client.Object
 		want   string
 	}{
-		"its ImagePolicy":                     {e.affected().pipelinesOfPolicy, object("apps", "app"), "apps/shop"},
-		"an ImagePolicy of another namespace": {e.affected().pipelinesOfPolicy, object("team", "app"), ""},
-		"the GitRepository of both":           {e.affected().pipelinesOfSource, object("apps", "fleet"), "apps/shop team/web"},
-		"another GitRepository":               {e.affected().pipelinesOfSource, object("team", "fleet"), ""},
-		"a Freeze":                            {e.affected().all, object("", "holidays"), "apps/shop team/web"},
-		"the Kustomization of both":           {e.affected().pipelinesOfObject(kustomizationKind), object("apps", "staging"), "apps/shop team/web"},
-		"the Kustomization of one":            {e.affected().pipelinesOfObject(kustomizationKind), object("team", "production"), "team/web"},
-		"an object of another kind":           {e.affected().pipelinesOfObject("Canary"), object("apps", "staging"), ""},
-		"its Canary":                          {e.affected().pipelinesOfObject("Canary"), object("team", "web"), "team/web"},
-		"its OCIRepository":                   {e.affected().pipelinesOfObject(sourcev1.OCIRepositoryKind), object("team", "web"), "team/web"},
-		"the policy of commands":              {e.affected().pipelinesToGuard, object("", PolicyName), "team/web"},
-		"another policy":                      {e.affected().pipelinesToGuard, object("", "other"), ""},
+		"its ImagePolicy":                     {by.pipelinesOfPolicy, object("apps", "app"), "apps/shop"},
+		"an ImagePolicy of another namespace": {by.pipelinesOfPolicy, object("team", "app"), ""},
+		"the GitRepository of both":           {by.pipelinesOfSource, object("apps", "fleet"), "apps/shop team/web"},
+		"another GitRepository":               {by.pipelinesOfSource, object("team", "fleet"), ""},
+		"a Freeze":                            {by.all, object("", "holidays"), "apps/shop team/web"},
+		"the Kustomization of both":           {by.pipelinesOfObject(kustomizationKind), object("apps", "staging"), "apps/shop team/web"},
+		"the Kustomization of one":            {by.pipelinesOfObject(kustomizationKind), object("team", "production"), "team/web"},
+		"an object of another kind":           {by.pipelinesOfObject("Canary"), object("apps", "staging"), ""},
+		"its Canary":                          {by.pipelinesOfObject("Canary"), object("team", "web"), "team/web"},
+		"its OCIRepository":                   {by.pipelinesOfObject(sourcev1.OCIRepositoryKind), object("team", "web"), "team/web"},
+		"the policy of commands":              {by.pipelinesToGuard, object("", PolicyName), "team/web"},
+		"another policy":                      {by.pipelinesToGuard, object("", "other"), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := names(tc.wakes(t.Context(), tc.object)); got != tc.want {

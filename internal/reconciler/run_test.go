@@ -73,7 +73,9 @@ type testEnv struct {
 
 // newTestEnv puts obj behind a runner around c; onPatch sees each status patch
 // before it is carried out.
-func newTestEnv(t *testing.T, c Controller[*kustomizev1.Kustomization], obj *kustomizev1.Kustomization, onPatch func(client.Client)) *testEnv {
+func newTestEnv(
+	t *testing.T, c Controller[*kustomizev1.Kustomization], obj *kustomizev1.Kustomization, onPatch func(client.Client),
+) *testEnv {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	if err := kustomizev1.AddToScheme(scheme); err != nil {
