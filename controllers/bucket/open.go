@@ -82,6 +82,11 @@ func (r *Reconciler) open(ctx context.Context, obj *sourcev1.Bucket) (*kept, err
 	if err := r.allowed(settings); err != nil {
 		return nil, reconcile.TerminalError(source.FetchFailed(sourcev1.URLInvalidReason, err))
 	}
+	if isIdentified(settings) {
+		if err := r.Guard.ReachProxy(ctx, reached.proxy); err != nil {
+			return nil, source.FetchFailed(sourcev1.AuthenticationFailedReason, fmt.Errorf("spec.proxySecretRef: %w", err))
+		}
+	}
 	settings.CloudIdentity = r.identity(obj, reached)
 	opened, err := bucket.Open(ctx, settings)
 	switch {

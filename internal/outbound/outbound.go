@@ -152,6 +152,20 @@ func hostOf(address string) string {
 	return address
 }
 
+// ReachProxy connects to a proxy and hangs up. It is for proxies that the libraries of clouds
+// dial themselves, past the guard: a name that leads to a forbidden address is found out
+// before they do. A nil proxy is none.
+func (g *Guard) ReachProxy(ctx context.Context, proxy *url.URL) error {
+	if g == nil || proxy == nil {
+		return nil
+	}
+	conn, err := g.DialContext(ctx, "tcp", proxyHost(proxy.String()))
+	if err != nil {
+		return fmt.Errorf("connecting to the proxy: %w", err)
+	}
+	return conn.Close()
+}
+
 // CheckURL returns an error that is [ErrForbiddenAddress] if the URL names a
 // forbidden address by its number, in whichever spelling, a metadata service, or
 // localhost. It looks nothing up: what other names resolve to is checked when they are

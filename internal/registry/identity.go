@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-cd/sluice/internal/identity"
+	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
 // genericProvider is the one that uses Secrets, and the default.
@@ -96,7 +97,7 @@ func (c *Client) Access(ctx context.Context, reader client.Reader, spec Spec) (A
 	}
 	access.cloud = &cloud{
 		provider: spec.Provider, image: spec.Image,
-		account: spec.account(), options: c.identity.options(spec, access),
+		account: spec.account(), options: c.identity.options(spec, access), guard: c.guard, proxy: access.proxy,
 	}
 	return access, nil
 }
@@ -150,6 +151,8 @@ func (s Spec) account() string {
 type cloud struct {
 	provider, image, account string
 	options                  []auth.Option
+	guard                    *outbound.Guard
+	proxy                    *url.URL // nil without one
 }
 
 // key tells the identity apart from others.
@@ -164,6 +167,9 @@ func (c *cloud) Authorization() (*authn.AuthConfig, error) {
 // AuthorizationContext implements authn.ContextAuthenticator. The context is that
 // of the request: one that was kept would have ended with the first scan.
 func (c *cloud) AuthorizationContext(ctx context.Context) (*authn.AuthConfig, error) {
+	if err := c.guard.ReachProxy(ctx, c.proxy); err != nil {
+		return nil, fmt.Errorf("%w: spec.proxySecretRef: %w", ErrCredentials, err)
+	}
 	authenticator, err := utils.GetArtifactRegistryCredentials(ctx, c.provider, c.image, c.options...)
 	if err != nil {
 		return nil, fmt.Errorf("%w: spec.provider: %w", ErrCredentials, err)

@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -18,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/sluice-cd/sluice/internal/identity"
+	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/internal/registry/registrytest"
 )
 
@@ -223,5 +225,14 @@ func TestListingsOfOtherRoutesHaveAClockOfTheirOwn(t *testing.T) {
 	}
 	if got := imageOf(t, spec, routed).ID().Image; !strings.HasPrefix(got, "ghcr.io/team/app#") {
 		t.Errorf("got %s", got)
+	}
+}
+
+// The library that gets the credentials of a cloud dials the proxy itself: one by a name that
+// leads to the controller's own loopback addresses was reached.
+func TestCredentialsAreNotAskedForThroughAProxyAtAForbiddenAddress(t *testing.T) {
+	c := &cloud{provider: "gcp", image: "gcr.io/acme/app", guard: outbound.NewGuard(nil), proxy: &url.URL{Scheme: "http", Host: "localhost:1"}}
+	if _, err := c.AuthorizationContext(t.Context()); !errors.Is(err, outbound.ErrForbiddenAddress) {
+		t.Errorf("got %v", err)
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/sluice-cd/sluice/api/notification/v1beta3"
 	"github.com/sluice-cd/sluice/internal/identity"
 	"github.com/sluice-cd/sluice/internal/keysize"
+	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/notify/message"
 )
 
@@ -157,6 +158,11 @@ func (d *providers) identify(ctx context.Context, to *destination, r *Repository
 
 // cloudToken is a token of the controller, or of the ServiceAccount of a Provider.
 func (d *providers) cloudToken(ctx context.Context, to *destination, cloud, scope string) (string, error) {
+	if err := d.opts.Guard.ReachProxy(ctx, to.proxy); errors.Is(err, outbound.ErrForbiddenAddress) {
+		return "", secretError("spec.proxySecretRef: %w", err)
+	} else if err != nil {
+		return "", temporary(fmt.Errorf("spec.proxySecretRef: %w", err))
+	}
 	p := to.provider
 	opts := []auth.Option{auth.WithClient(d.opts.Client), auth.WithServiceAccountNamespace(p.Namespace), auth.WithScopes(scope)}
 	if account := p.Spec.ServiceAccountName; account != "" {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"net/url"
 	"testing"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"github.com/sluice-cd/sluice/api/notification/v1beta3"
 	"github.com/sluice-cd/sluice/internal/keysize"
 	"github.com/sluice-cd/sluice/internal/keysize/keysizetest"
+	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/notify/message"
 )
 
@@ -45,6 +47,16 @@ func TestTheControllersTokenIsNotSentPastAnAuthorityOfASecret(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+// The library that gets the tokens of a cloud dials the proxy itself: one by a name that leads
+// to the controller's own loopback addresses was reached.
+func TestATokenIsNotAskedForThroughAProxyAtAForbiddenAddress(t *testing.T) {
+	d := &providers{opts: Options{Guard: outbound.NewGuard(nil)}}
+	to := &destination{provider: &v1beta3.Provider{}, proxy: &url.URL{Scheme: "http", Host: "localhost:1"}}
+	if _, err := d.cloudToken(t.Context(), to, "azure", "scope"); !errors.Is(err, outbound.ErrForbiddenAddress) {
+		t.Errorf("got %v", err)
 	}
 }
 

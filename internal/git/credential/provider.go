@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"net"
 	"net/url"
 	"strings"
 
@@ -66,7 +65,7 @@ func cloud(r request) (*git.Tokens, error) {
 	return &git.Tokens{
 		ID: identityID(provider, r.repo.Namespace, r.repo.Spec.ServiceAccountName),
 		Get: func(ctx context.Context) (git.Token, error) {
-			if err := r.reachProxy(ctx); err != nil {
+			if err := r.Guard.ReachProxy(ctx, r.proxy); err != nil {
 				return git.Token{}, err
 			}
 			found, err := utils.GetGitCredentials(ctx, provider, opts...)
@@ -76,23 +75,6 @@ func cloud(r request) (*git.Tokens, error) {
 			return git.Token{Username: found.Username, Password: found.Password, Bearer: found.BearerToken}, nil
 		},
 	}, nil
-}
-
-// reachProxy is an error when the proxy is at a forbidden address. The libraries of
-// clouds dial it themselves.
-func (r request) reachProxy(ctx context.Context) error {
-	if r.proxy == nil || r.Guard == nil {
-		return nil
-	}
-	port := r.proxy.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[r.proxy.Scheme]
-	}
-	conn, err := r.Guard.DialContext(ctx, "tcp", net.JoinHostPort(r.proxy.Hostname(), port))
-	if err != nil {
-		return fmt.Errorf("connecting to the proxy: %w", err)
-	}
-	return conn.Close()
 }
 
 // route lists the fields that say how the remote is reached. Whoever may write them
