@@ -14,7 +14,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 )
@@ -84,13 +83,14 @@ func TestWavesOfClusters(t *testing.T) {
 	verified("1.1.0")
 	s.want("main", "us", "1.1.0")
 
-	eu := kustomizationOf(client.ObjectKey{Namespace: s.namespace, Name: s.meta("eu").Name})
-	s.must(s.p.Client.Patch(t.Context(), eu, neverHealthy))
+	s.must(s.git.commit(t.Context(), "Break the first cluster", map[string]string{"eu/kustomization.yaml": "resources: [nowhere.yaml]\n"}))
+	s.fetch()
 	s.push("1.2.0")
 	s.eventually("it is taken back", func(p *sluicev1.Pipeline) bool {
 		return len(p.Status.Quarantined) == 1 && s.has("main", "eu") == "1.1.0"
 	})
-	s.must(s.p.Client.Patch(t.Context(), eu, healthyAgain))
+	s.must(s.git.commit(t.Context(), "Mend it", map[string]string{"eu/kustomization.yaml": "resources: [app.yaml]\n"}))
+	s.fetch()
 	verified("1.1.0")
 	if log := strings.Join(s.subjects(), "\n"); strings.Count(log, "Promote production to app 1.2.0") != 1 {
 		t.Errorf("the line did not stop at the first failure:\n%s", log)
