@@ -240,3 +240,24 @@ func TestACloudThatDoesNotAnswerIsAskedOnceForAll(t *testing.T) {
 		t.Errorf("later: %d questions, %v", questions, err)
 	}
 }
+
+// A cluster whose authority was replaced at the same address was taken for the one before, whose
+// connection trusts it no more.
+func TestAnotherAuthorityAtTheSameAddressIsAnotherConnection(t *testing.T) {
+	ids := map[string]bool{}
+	for range 2 {
+		var seen []asked
+		r := reader(configMap(map[string]string{"provider": "aws", "cluster": eks}))
+		r.clouds = fakeCloud(auth.RESTConfig{
+			Host: "https://cluster.example.com", CAData: keysizetest.PEM(t, keysizetest.Key(2048)), ExpiresAt: r.Clock.Now().Add(time.Hour),
+		}, &seen)
+		config, err := r.Read(t.Context(), "apps", cloud)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids[config.ID] = true
+	}
+	if len(ids) != 2 {
+		t.Errorf("both are %v", ids)
+	}
+}
