@@ -55,10 +55,8 @@ func newFleet(t *testing.T, ns string, apps []app) *fleet {
 	the.gates.guard(ns, f.closed)
 	t.Cleanup(f.remove)
 	f.apply(app{}.render(ns, templates))
-	f.each(apps, func(a app) {
-		f.label(open, a.name)
-		f.apply(a.render(ns, a.manifest()))
-	})
+	f.label(open, namesOf(apps)...)
+	f.each(apps, func(a app) { f.apply(a.render(ns, a.manifest())) })
 	f.each(apps, func(a app) { f.until("users of "+a.name, func() bool { return f.users.serves(a.name) }) })
 	f.since = f.users.version()
 	return f
@@ -103,7 +101,7 @@ func (f *fleet) release() {
 	f.mu.Lock()
 	f.opened = true
 	f.mu.Unlock()
-	f.each(f.apps, func(a app) { f.label(open, a.name) })
+	f.label(open, namesOf(f.apps)...)
 }
 
 // each does something for apps at the same time.
@@ -126,11 +124,21 @@ func (f *fleet) apply(text string) {
 	}
 }
 
-func (f *fleet) label(value, name string) {
+// label opens or shuts nodes for apps, for all of them at once: dozens of patches of one node at
+// the same time keep each other from ever being written.
+func (f *fleet) label(value string, apps ...string) {
 	f.Helper()
-	if err := label(f.Context(), f.ns, value, name); err != nil {
+	if err := label(f.Context(), f.ns, value, apps...); err != nil {
 		f.Error(err)
 	}
+}
+
+func namesOf(apps []app) []string {
+	names := make([]string, 0, len(apps))
+	for _, a := range apps {
+		names = append(names, a.name)
+	}
+	return names
 }
 
 // until waits for a condition; it does not end the test, since many wait at once.
