@@ -327,7 +327,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 			if _, err := fmt.Fprint(w, ": alive\n\n"); err != nil {
 				return
 			}
-			if who, err = s.moved(r, who); err != nil {
+			if who, err = s.moved(r, who); err != nil && !errors.Is(err, errCrowded) { // it is asked again at the next beat
 				return // the client asks again, and is told why
 			}
 		}

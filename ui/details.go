@@ -44,14 +44,14 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	answer(w, http.StatusOK, struct {
-		Version   string    `json:"version"`
-		User      string    `json:"user"`
-		Cluster   string    `json:"cluster"`
-		Namespace string    `json:"namespace,omitempty"`
-		ReadOnly  bool      `json:"readOnly"`
-		CanLeave  bool      `json:"canSignOut"`
-		Kinds     []string  `json:"kinds"`
-		Missing   []Missing `json:"missing"`
+		Version    string    `json:"version"`
+		User       string    `json:"user"`
+		Cluster    string    `json:"cluster"`
+		Namespace  string    `json:"namespace,omitempty"`
+		ReadOnly   bool      `json:"readOnly"`
+		CanSignOut bool      `json:"canSignOut"`
+		Kinds      []string  `json:"kinds"`
+		Missing    []Missing `json:"missing"`
 	}{s.Version, v.user, v.Host, v.namespace, v.readOnly, s.authenticator.canSignOut(), kinds, missing})
 }
 

@@ -112,7 +112,7 @@ func (l *login) withToken(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// begin gives somebody a session.
+// startSession gives somebody a session.
 func (l *login) startSession(w http.ResponseWriter, r *http.Request, who identity) {
 	until := l.clock.Now().Add(l.Lifetime)
 	value, err := l.sessions.seal(sessionCookie, session{who, until})

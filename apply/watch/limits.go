@@ -49,6 +49,10 @@ type boundedListWatch struct {
 	// total is their sum.
 	objects map[string]weight
 	total   weight
+	// held is what was taken of the share: while a list is under way, what was kept before is
+	// still there.
+	held    int64
+	listing bool
 	ended   bool
 }
 
@@ -77,8 +81,11 @@ func (p *boundedListWatch) ListWithContext(ctx context.Context, options metav1.L
 		return nil, err
 	}
 	if err := meta.EachListItem(list, p.list); err != nil {
-		p.exceeded(err)
+		p.tell(err)
 		return nil, err
+	}
+	if page, err := meta.ListAccessor(list); err == nil && page.GetContinue() == "" {
+		p.listed()
 	}
 	return list, nil
 }
@@ -101,9 +108,19 @@ func (p *boundedListWatch) WatchWithContext(ctx context.Context, options metav1.
 		if err == nil {
 			return e, true
 		}
-		p.exceeded(err)
+		p.tell(err)
 		return apiwatch.Event{Type: apiwatch.Error, Object: &apierrors.NewInternalError(err).ErrStatus}, true
 	}), nil
+}
+
+// errEnded is of an informer that nobody uses any more.
+var errEnded = errors.New("the watch has ended")
+
+// tell tells that there is too much.
+func (p *boundedListWatch) tell(err error) {
+	if !errors.Is(err, errEnded) {
+		p.exceeded(err)
+	}
 }
 
 // list counts an object of a list.
@@ -137,22 +154,23 @@ func (p *boundedListWatch) add(obj runtime.Object) error {
 	defer p.mu.Unlock()
 	key, now := keyOf(described.GetNamespace(), described.GetName()), weight{sizeOf(obj), keptOf(described)}
 	was, known := p.objects[key]
-	more, objects := now.kept-was.kept, len(p.objects)
+	objects := len(p.objects)
 	if !known {
 		objects++
 	}
 	if p.ended {
-		return errors.New("the watch has ended")
+		return errEnded
 	}
 	if err := p.limits.check(objects, p.total.read+now.read-was.read); err != nil {
 		return err
 	}
-	if !p.limits.Share.grow(more) {
+	before := p.total
+	p.total = weight{before.read + now.read - was.read, before.kept + now.kept - was.kept}
+	if !p.hold() {
+		p.total = before
 		return fmt.Errorf("the API servers of a namespace have objects of which more than %d bytes would be kept", p.limits.Share.Bytes)
 	}
 	p.objects[key] = now
-	p.total.read += now.read - was.read
-	p.total.kept += more
 	return nil
 }
 
@@ -169,20 +187,42 @@ func (p *boundedListWatch) remove(obj runtime.Object) {
 	delete(p.objects, key)
 	p.total.read -= was.read
 	p.total.kept -= was.kept
-	p.limits.Share.grow(-was.kept)
+	p.hold()
 }
 
-// clear counts nothing that came before.
+// hold takes of the share what is kept, and reports whether there was room. What is not kept any
+// more is given back, unless a list is under way. The lock is held.
+func (p *boundedListWatch) hold() bool {
+	more := p.total.kept - p.held
+	if more < 0 && p.listing {
+		return true
+	}
+	if !p.limits.Share.grow(more) {
+		return false
+	}
+	p.held += more
+	return true
+}
+
+// clear counts nothing that came before, for a list that begins.
 func (p *boundedListWatch) clear() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.limits.Share.grow(-p.total.kept)
-	p.objects, p.total = map[string]weight{}, weight{}
+	p.objects, p.total, p.listing = map[string]weight{}, weight{}, true
+}
+
+// listed notes that a list is over.
+func (p *boundedListWatch) listed() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.listing = false
+	p.hold()
 }
 
 // end gives back what was taken of the share, and takes no more.
 func (p *boundedListWatch) end() {
 	p.clear()
+	p.listed()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.ended = true

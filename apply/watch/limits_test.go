@@ -127,6 +127,38 @@ func TestAWatchThatNeverEndsEndsTheInformer(t *testing.T) {
 	}
 }
 
+// A list that began gave back what the informer still kept of the one before: others took the
+// room, and the list that was no longer than before was too much.
+func TestWhatIsListedAgainKeepsItsRoom(t *testing.T) {
+	page := &unstructured.UnstructuredList{Items: []unstructured.Unstructured{*named(services, "one"), *named(services, "two")}}
+	share, room := &Share{Bytes: 2000}, int64(1500) // that others ask for
+	var failure error
+	lw := Limits{Objects: 10, Share: share}.of(&cache.ListWatch{
+		ListWithContextFunc: func(context.Context, metav1.ListOptions) (runtime.Object, error) {
+			if room > 0 && share.grow(room) {
+				t.Error("others had the room of what is listed again")
+			}
+			return page, nil
+		},
+	}, func(err error) { failure = err })
+	share.bytes = 800 // of others, until the first list is over
+	for range 3 {
+		if _, err := lw.ListWithContext(t.Context(), metav1.ListOptions{}); err != nil || failure != nil {
+			t.Fatal(err, failure)
+		}
+		share.bytes = lw.held
+	}
+	page.Items = page.Items[:1]
+	if _, err := lw.ListWithContext(t.Context(), metav1.ListOptions{}); err != nil || share.bytes != lw.total.kept {
+		t.Errorf("%v, holds %d for %d", err, share.bytes, lw.total.kept)
+	}
+	lw.end()
+	room = 0
+	if _, err := lw.ListWithContext(t.Context(), metav1.ListOptions{}); err == nil || failure != nil || share.bytes != 0 {
+		t.Errorf("after its end: %v, reported %v, holds %d", err, failure, share.bytes)
+	}
+}
+
 func TestAClusterOfSomebodyElseHasALimitOfInformers(t *testing.T) {
 	for name, limits := range map[string]Limits{
 		"of its own": {Targets: 1}, "of all clusters of a namespace": {Share: &Share{Targets: 1}},

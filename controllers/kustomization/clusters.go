@@ -50,7 +50,7 @@ type clusters struct {
 
 	mu     sync.Mutex
 	remote map[string]*remoteCluster // by the ID of the connection
-	shares map[string]*watch.Share   // by namespace
+	shares map[string]*share         // by namespace
 }
 
 // remoteCluster is one that a kubeConfig leads to.
@@ -85,12 +85,14 @@ func (c *clusters) acquire(ctx context.Context, k *kustomizev1.Kustomization) (t
 	}
 	made, err := c.connect(ctx, config, c.shareOf(k.Namespace)) // others do not wait for its keys and certificates to be read
 	if err != nil {
+		c.leaveShare(k.Namespace)
 		return nil, "", err
 	}
 	known, err := c.add(made, k.Namespace)
 	if known != made {
 		made.stop()
 		made.Close()
+		c.leaveShare(k.Namespace)
 	}
 	return known, config.Version, err
 }
@@ -143,27 +145,41 @@ func (c *clusters) full(namespace string) error {
 	return nil
 }
 
-// shareOf is what the clusters of a namespace have together.
+// share is what the clusters of a namespace have together, and how many of them there are.
+type share struct {
+	watch.Share
+	clusters int
+}
+
+// shareOf is that of a namespace, for one more cluster.
 func (c *clusters) shareOf(namespace string) *watch.Share {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.shares == nil {
-		c.shares = map[string]*watch.Share{}
+		c.shares = map[string]*share{}
 	}
-	if c.shares[namespace] == nil {
-		c.shares[namespace] = &watch.Share{Targets: maxInformersPerNamespace, Bytes: maxKeptPerNamespace}
+	of := c.shares[namespace]
+	if of == nil {
+		of = &share{Share: watch.Share{Targets: maxInformersPerNamespace, Bytes: maxKeptPerNamespace}}
+		c.shares[namespace] = of
 	}
-	return c.shares[namespace]
+	of.clusters++
+	return &of.Share
 }
 
-// forgetShare forgets that of a namespace which has no cluster. The lock is held.
+// leaveShare gives that of a namespace back, which the last cluster ends.
+func (c *clusters) leaveShare(namespace string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.forgetShare(namespace)
+}
+
+// forgetShare is leaveShare. The lock is held.
 func (c *clusters) forgetShare(namespace string) {
-	for _, known := range c.remote {
-		if known.namespace == namespace {
-			return
-		}
+	of := c.shares[namespace]
+	if of.clusters--; of.clusters == 0 {
+		delete(c.shares, namespace)
 	}
-	delete(c.shares, namespace)
 }
 
 func (c *clusters) connect(ctx context.Context, config *kubeconfig.Config, together *watch.Share) (*remoteCluster, error) {

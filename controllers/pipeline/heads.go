@@ -89,7 +89,7 @@ func (h *pushedHeads) newest(ctx context.Context, repo *repository, branch strin
 	label, commit := repo.revision()
 	pushed, wePushed := h.known[repo.at(branch)]
 	if wePushed && pushed.revision == label {
-		return pushed.commit, nil
+		return pushed.commit, repo.mirror.Fetch(ctx, ref, pushed.commit) // asks nothing while the mirror has it
 	}
 	follows := strings.HasPrefix(label, branch+"@") && !commit.IsZero()
 	if !follows || wePushed && !isOnTop(repo.mirror, commit, pushed.commit) {
@@ -98,11 +98,14 @@ func (h *pushedHeads) newest(ctx context.Context, repo *repository, branch strin
 			return commit, err
 		}
 	}
+	if err := repo.mirror.Fetch(ctx, ref, commit); err != nil {
+		return commit, err
+	}
 	if wePushed || !follows {
 		h.set(repo, branch, commit)
 	}
 	h.saw(repo.at(branch))
-	return commit, repo.mirror.Fetch(ctx, ref, commit)
+	return commit, nil
 }
 
 // mostBetween bounds the commits that are looked at between two of a branch.

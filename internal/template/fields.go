@@ -123,12 +123,14 @@ func (c *fieldChecker) branch(n *parse.BranchNode, dot known, inside func(known)
 	mark := len(c.variables)
 	defer func() { c.variables = c.variables[:mark] }()
 	of, err := c.declaring(n.Pipe, dot)
-	if err == nil {
-		err = c.list(n.List, inside(of))
-	}
 	if err != nil {
 		return err
 	}
+	declared := len(c.variables)
+	if err := c.list(n.List, inside(of)); err != nil {
+		return err
+	}
+	c.variables = c.variables[:declared] // the other way knows nothing of what this one declared
 	return c.list(n.ElseList, dot)
 }
 

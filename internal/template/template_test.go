@@ -123,8 +123,10 @@ func TestFieldsThatThereAreNotAreRefusedBeforeATemplateRuns(t *testing.T) {
 
 		"what functions return may have any":    {`{{ with first .Parts }}{{ .Anything }}{{ end }}`, ""},
 		"a variable with other values later on": {`{{ $a := .Values }}{{ range .Parts }}{{ $a.Name }}{{ $a = . }}{{ end }}`, ""},
-		"a template that nobody calls":          {`{{ define "a" }}{{ .Anything }}{{ end }}`, ""},
-		"a template that calls itself":          {`{{ define "a" }}{{ .Count }}{{ template "a" . }}{{ end }}{{ template "a" . }}`, ""},
+		"a variable that only the first of two branches declares": {
+			`{{ $x := . }}{{ if .Count }}{{ $x := index .Parts 0 }}{{ $x.Name }}{{ else }}{{ $x.Count }}{{ end }}`, ""},
+		"a template that nobody calls": {`{{ define "a" }}{{ .Anything }}{{ end }}`, ""},
+		"a template that calls itself": {`{{ define "a" }}{{ .Count }}{{ template "a" . }}{{ end }}{{ template "a" . }}`, ""},
 		"all of what there is": {
 			`{{ .Count }}{{ .Values.cluster }}{{ range .Groups }}{{ range . }}{{ .Name }}{{ end }}{{ else }}{{ .Parts }}{{ end }}` +
 				`{{ with $p := index .Parts 0 }}{{ $p.Name }}{{ $.Count }}{{ end }}{{ block "b" . }}{{ .Count }}{{ end }}`, "",

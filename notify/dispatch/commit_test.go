@@ -18,18 +18,18 @@ func TestWhatTakesLongIsMatchedInTheTurnOfItsNamespace(t *testing.T) {
 	for name, tc := range map[string]struct {
 		sizes []int
 		bytes int
-		want  []affordability
+		want  []bool // whether it is matched at once
 	}{
-		"many small ones":           {[]int{10, 10, 10}, 200, []affordability{affordable, affordable, affordable}},
-		"a large one":               {[]int{10_000, 10}, maxMessage, []affordability{later, affordable}},
-		"several that are together": {[]int{100, 100}, maxMessage, []affordability{affordable, later}},
-		"a large one of few bytes":  {[]int{10_000}, 100, []affordability{affordable}},
-		"more than there may be":    {[]int{50_000, 1, 1}, 1, []affordability{affordable, firstBeyond, beyond}},
+		"many small ones":           {[]int{10, 10, 10}, 200, []bool{true, true, true}},
+		"a large one":               {[]int{10_000, 10}, maxMessage, []bool{false, true}},
+		"several that are together": {[]int{100, 100}, maxMessage, []bool{true, false}},
+		"a large one of few bytes":  {[]int{10_000}, 100, []bool{true}},
+		"more than there may be":    {[]int{49_999, 2, 1}, 1, []bool{true, false, true}},
 	} {
 		var e effort
 		for i, size := range tc.sizes {
 			if got := e.spend(size, tc.bytes); got != tc.want[i] {
-				t.Errorf("%s: number %d is %d, want %d", name, i, got, tc.want[i])
+				t.Errorf("%s: number %d is %t, want %t", name, i, got, tc.want[i])
 			}
 		}
 	}

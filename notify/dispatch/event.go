@@ -33,7 +33,8 @@ type eventHandler struct{ *Dispatcher }
 
 // Deliver implements outbox.Handler. Nothing is queued or recorded before all Alerts
 // have been looked at, so that an attempt that fails on the way leaves nothing behind. If
-// one Alert cannot be matched for now, that is tried again for that Alert alone.
+// one Alert cannot be matched for now, that is tried again for that Alert alone, and what
+// happens to the same object next waits for it there.
 func (h eventHandler) Deliver(ctx context.Context, entry outbox.Entry) error {
 	m := matching{Dispatcher: h.Dispatcher, id: entry.ID}
 	if err := json.Unmarshal(entry.Body, &m.event); err != nil {
@@ -55,20 +56,8 @@ func (h eventHandler) Deliver(ctx context.Context, entry outbox.Entry) error {
 		if spent[alert.Namespace] == nil {
 			spent[alert.Namespace] = &effort{}
 		}
-		switch spent[alert.Namespace].spend(h.sizeOf(alert), len(m.event.Message)) {
-		case affordable:
-		case later: // in the turn of its own namespace
-			m.again(alert)
-			continue
-		case firstBeyond:
-			m.warn(alert, v1beta3.DispatchFailedReason, "this Alert and those after it in namespace %s are not told of %s: at most %d Alerts of a "+
-				"namespace, whose expressions have at most %d instructions, are matched with one event; let each select less",
-				alert.Namespace, about(m.event), maxAlerts, maxSizes)
-			continue
-		default:
-			continue
-		}
-		if err := m.match(ctx, alert); err != nil {
+		affordable := spent[alert.Namespace].spend(h.sizeOf(alert), len(m.event.Message))
+		if !affordable || m.waits(alert) || m.match(ctx, alert) != nil {
 			m.again(alert)
 		}
 	}
@@ -79,7 +68,7 @@ func (h eventHandler) Deliver(ctx context.Context, entry outbox.Entry) error {
 // Failed implements outbox.Handler. The outbox has logged it.
 func (h eventHandler) Failed(context.Context, outbox.Entry, error) {}
 
-// Bounds of what an event is matched with in one namespace.
+// Bounds of what an event is matched with at once in one namespace.
 const (
 	maxAlerts = 100
 	maxSizes  = 5 * maxSize
@@ -90,36 +79,18 @@ const (
 type effort struct {
 	alerts, size int
 	work         int // instructions times bytes
-	beyond       bool
 }
 
-// affordability is whether an Alert is matched.
-type affordability int
-
-const (
-	affordable affordability = iota
-	later
-	firstBeyond
-	beyond
-)
-
 // spend takes what one Alert costs whose expressions have so many instructions, with a
-// message of so many bytes.
-func (e *effort) spend(size, bytes int) affordability {
-	switch {
-	case e.beyond:
-		return beyond
-	case e.alerts >= maxAlerts, e.size+size > maxSizes:
-		e.beyond = true
-		return firstBeyond
+// message of so many bytes, and reports whether the namespace could afford it.
+func (e *effort) spend(size, bytes int) bool {
+	if e.alerts >= maxAlerts || e.size+size > maxSizes || e.work+size*bytes > pattern.Light {
+		return false
 	}
 	e.alerts++
 	e.size += size
-	if e.work+size*bytes > pattern.Light {
-		return later
-	}
 	e.work += size * bytes
-	return affordable
+	return true
 }
 
 // alertHandler matches an event with one Alert, for which that failed at first: for want of

@@ -107,8 +107,18 @@ func (m *matching) match(ctx context.Context, alert *v1beta3.Alert) error {
 
 // again has the event matched with one Alert later.
 func (m *matching) again(alert *v1beta3.Alert) {
-	m.put(alert, kindAlert, "alert/"+alert.Namespace+"/"+alert.Name,
+	receiver, order := m.turn(alert)
+	m.putInOrder(alert, kindAlert, receiver, order,
 		postponed{ID: m.id, Event: m.event, Alert: named{alert.Namespace, alert.Name, alert.UID}})
+}
+
+// waits reports whether an Alert has still to be matched with an event of the same object.
+func (m *matching) waits(alert *v1beta3.Alert) bool { return m.opts.Outbox.Waits(m.turn(alert)) }
+
+// turn names the receiver, and the order, in which an Alert is matched with events of an object
+// later. All Alerts of a namespace are one receiver: they wait for one another.
+func (m *matching) turn(alert *v1beta3.Alert) (receiver, order string) {
+	return "alert/" + alert.Namespace, alert.Name + "/" + about(m.event)
 }
 
 // warn records an event of an Alert once all Alerts have been looked at.
@@ -119,12 +129,16 @@ func (m *matching) warn(alert *v1beta3.Alert, reason, format string, args ...any
 // put queues an entry for an Alert once all Alerts have been looked at. If the outbox has no
 // room for it, the others are queued all the same.
 func (m *matching) put(alert *v1beta3.Alert, kind, receiver string, of any) {
+	m.putInOrder(alert, kind, receiver, about(m.event), of)
+}
+
+func (m *matching) putInOrder(alert *v1beta3.Alert, kind, receiver, order string, of any) {
 	m.then = append(m.then, func() {
 		body, err := json.Marshal(of)
 		if err == nil {
 			err = m.opts.Outbox.Put(outbox.Entry{
 				ID: kind + "/" + digest(m.id+"\x00"+string(alert.UID)), Kind: kind, Namespace: alert.Namespace,
-				Receiver: receiver, Order: about(m.event), Body: body,
+				Receiver: receiver, Order: order, Body: body,
 			})
 		}
 		if err != nil {

@@ -212,7 +212,7 @@ func (o *Outbox) enqueue(e Entry, k kept) {
 
 // append puts an entry at the end of its lane. The lock is held.
 func (o *Outbox) append(e Entry, k kept) {
-	key := e.Receiver + "\x00" + e.Order
+	key := laneKey(e.Receiver, e.Order)
 	l := o.lanes[key]
 	if l == nil {
 		l = &lane{namespace: e.Namespace, receiver: e.Receiver}
@@ -252,6 +252,16 @@ func (o *Outbox) signal() {
 	default:
 	}
 }
+
+// Waits reports whether an entry for a receiver waits or is under way that others of the
+// same order must not overtake.
+func (o *Outbox) Waits(receiver, order string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.lanes[laneKey(receiver, order)] != nil
+}
+
+func laneKey(receiver, order string) string { return receiver + "\x00" + order }
 
 // Waiting is how many entries wait or are under way.
 func (o *Outbox) Waiting() int {

@@ -43,6 +43,7 @@ import (
 const (
 	maxQuestions             = 1000
 	maxQuestionsPerNamespace = 5 // at once
+	maxWaitingPerNamespace   = 200
 
 	maxWatches             = 5000 // in all
 	maxWatchesPerNamespace = 1000 // for the pipelines of a namespace

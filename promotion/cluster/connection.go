@@ -98,6 +98,10 @@ func (l *Look) byCloud(ctx context.Context, at *meta.KubeConfigReference) (*conn
 		return conn, nil
 	}
 	about := question{l.pipeline, at.ConfigMapRef.Name}
+	if !l.asked[about] && l.clusters.questionsOf(l.pipeline)+len(l.asked) >= maxWaitingPerNamespace {
+		return nil, &cloudError{fmt.Errorf("the Pipelines of namespace %s ask clouds for %d clusters, which is the most that a namespace may",
+			l.pipeline.Namespace, maxWaitingPerNamespace)}
+	}
 	l.asked[about] = true
 	ask := background.Request[question]{Key: about, Input: version, Namespace: l.pipeline.Namespace, At: l.clusters.Clock.Now()}
 	config, err := l.clusters.asking.Run(context.WithoutCancel(ctx), ask, func(ctx context.Context) (*kubeconfig.Config, error) {
@@ -118,6 +122,19 @@ func (l *Look) byCloud(ctx context.Context, at *meta.KubeConfigReference) (*conn
 		l.clusters.mu.Unlock()
 	}
 	return conn, err
+}
+
+// questionsOf is how many questions the other pipelines of a namespace have.
+func (c *Clusters) questionsOf(pipeline types.NamespacedName) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	count := 0
+	for other, asked := range c.questions {
+		if other.Namespace == pipeline.Namespace && other != pipeline {
+			count += len(asked)
+		}
+	}
+	return count
 }
 
 // keepQuestions forgets what a pipeline asked clouds and does not ask any more.

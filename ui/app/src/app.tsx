@@ -95,7 +95,7 @@ function Header() {
             </span>
           </span>
         )}
-        {who?.canLeave && (who.readOnly ? <a href={loginAddress("/login")} target="_self">Sign in</a> : <SignOut />)}
+        {who?.canSignOut && (who.readOnly ? <a href={loginAddress("/login")} target="_self">Sign in</a> : <SignOut />)}
         <ThemeButton />
       </div>
     </header>

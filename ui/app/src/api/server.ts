@@ -16,7 +16,7 @@ export interface Session {
   /** Nothing can be changed from here. */
   readOnly: boolean;
   /** People sign in here, and out. */
-  canLeave: boolean;
+  canSignOut: boolean;
   /** Kinds that the user may not list, or that the cluster does not serve. */
   missing: { kind: string; why: string }[];
 }
