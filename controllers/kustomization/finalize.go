@@ -5,6 +5,7 @@ package kustomization
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
@@ -117,6 +118,7 @@ func (d deletion) pruneAll(ctx context.Context, seen *decide.Deletion) {
 		d.emit(corev1.EventTypeNormal, pruned)
 	}
 	if skipped := apply.NotPruned(changes); skipped != "" {
+		log.FromContext(ctx).Info("not pruned", "objects", strings.Split(skipped, "\n"))
 		d.emit(corev1.EventTypeNormal, skipped)
 	}
 	seen.Pruned, seen.Deleted, seen.Err = true, apply.DeletedOf(changes), err
