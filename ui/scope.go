@@ -15,6 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-cd/sluice/internal/background"
 )
 
 // scope is what a user may list: kinds in all namespaces, or in some.
@@ -70,15 +72,17 @@ func (v *view) review(ctx context.Context) (scope, error) {
 	all.SetLimit(reviewing)
 	for _, kind := range v.cached() {
 		all.Go(func() error {
-			allowed, err := v.mayList(everywhere, kind, "")
-			mu.Lock()
-			defer mu.Unlock()
-			if allowed {
-				found.kinds[kind.Kind] = reach{all: true}
-			} else {
-				rest = append(rest, kind)
-			}
-			return err
+			return background.Try(everywhere, func() error {
+				allowed, err := v.mayList(everywhere, kind, "")
+				mu.Lock()
+				defer mu.Unlock()
+				if allowed {
+					found.kinds[kind.Kind] = reach{all: true}
+				} else {
+					rest = append(rest, kind)
+				}
+				return err
+			})
 		})
 	}
 	if err := all.Wait(); err != nil {
@@ -95,16 +99,18 @@ func (v *view) review(ctx context.Context) (scope, error) {
 	each.SetLimit(reviewing)
 	for _, namespace := range namespaces {
 		each.Go(func() error {
-			allowed, err := v.listable(within, rest, namespace)
-			mu.Lock()
-			defer mu.Unlock()
-			for _, kind := range allowed {
-				if found.kinds[kind].in == nil {
-					found.kinds[kind] = reach{in: map[string]bool{}}
+			return background.Try(within, func() error {
+				allowed, err := v.listable(within, rest, namespace)
+				mu.Lock()
+				defer mu.Unlock()
+				for _, kind := range allowed {
+					if found.kinds[kind].in == nil {
+						found.kinds[kind] = reach{in: map[string]bool{}}
+					}
+					found.kinds[kind].in[namespace] = true
 				}
-				found.kinds[kind].in[namespace] = true
-			}
-			return err
+				return err
+			})
 		})
 	}
 	return found, each.Wait()

@@ -18,6 +18,7 @@ import (
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/sluice-cd/sluice/internal/background"
 	"github.com/sluice-cd/sluice/internal/bucket"
 	"github.com/sluice-cd/sluice/internal/budget"
 	"github.com/sluice-cd/sluice/internal/reconciler"
@@ -228,11 +229,13 @@ func (r *Reconciler) files(
 	var mu sync.Mutex
 	for _, o := range missing {
 		group.Go(func() error {
-			data, err := of.bucket.Get(ctx, o)
-			mu.Lock()
-			defer mu.Unlock()
-			contents[o.Key] = tree.Content{Mode: tree.File, Data: data}
-			return err
+			return background.Try(ctx, func() error { // the clients of clouds read what an endpoint makes up
+				data, err := of.bucket.Get(ctx, o)
+				mu.Lock()
+				defer mu.Unlock()
+				contents[o.Key] = tree.Content{Mode: tree.File, Data: data}
+				return err
+			})
 		})
 	}
 	if err := group.Wait(); err != nil {
