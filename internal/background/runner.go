@@ -5,6 +5,7 @@ package background
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 )
@@ -13,7 +14,8 @@ import (
 var (
 	// ErrPending means that a task is not done yet.
 	ErrPending = errors.New("a background task is not done yet")
-	// ErrBusy means that the runner has as many tasks as it may have.
+	// ErrBusy means that the runner has as many tasks as it may have, in all or of the
+	// namespace.
 	ErrBusy = errors.New("too many background tasks")
 )
 
@@ -26,7 +28,8 @@ type Runner[K comparable, V any] struct {
 	// them for one namespace; zero is no limit.
 	PerHost, PerNamespace int
 	// Limit is how many tasks there may be, running, waiting for a slot, or done and
-	// not collected; zero is no limit.
+	// not collected; zero is no limit. A namespace may have half of them, rounded up:
+	// servers that never answer it leave room for the tasks of others.
 	Limit int
 	// Keep is how long after its request the result of a late task counts; zero is
 	// for as long as it takes. What nobody came for is not true for ever.
@@ -37,6 +40,7 @@ type Runner[K comparable, V any] struct {
 
 	mu    sync.Mutex
 	tasks map[K]*entry[K, V]
+	held  map[string]int // tasks by namespace; without those that have none
 	hosts map[string]*host
 }
 
@@ -101,7 +105,7 @@ func (r *Runner[K, V]) Collect(key K) (Result[V], bool) {
 	if e == nil || !e.ended {
 		return Result[V]{}, false
 	}
-	delete(r.tasks, key)
+	r.drop(e)
 	return Result[V]{Value: e.task.value, Err: e.task.err, Input: e.Input, Again: e.again}, true
 }
 
@@ -140,7 +144,7 @@ func (r *Runner[K, V]) Forget(key K) {
 	defer r.mu.Unlock()
 	if e := r.tasks[key]; e != nil {
 		e.task.Cancel()
-		delete(r.tasks, key)
+		r.drop(e)
 	}
 }
 
@@ -153,18 +157,41 @@ func (r *Runner[K, V]) join(ctx context.Context, req Request[K], work func(conte
 			return known, nil
 		}
 		known.task.Cancel()
-		delete(r.tasks, req.Key)
+		r.drop(known)
 	}
-	if r.Limit > 0 && len(r.tasks) >= r.Limit {
-		return nil, ErrBusy
+	if err := r.room(req.Namespace); err != nil {
+		return nil, err
 	}
 	if r.tasks == nil {
-		r.tasks, r.hosts = map[K]*entry[K, V]{}, map[string]*host{}
+		r.tasks, r.held, r.hosts = map[K]*entry[K, V]{}, map[string]int{}, map[string]*host{}
 	}
 	e := &entry[K, V]{Request: req}
 	r.tasks[req.Key] = e
+	r.held[req.Namespace]++
 	e.task = Start(ctx, r.queue(req), req.Namespace, work, func(V, error) { r.finish(e) })
 	return e, nil
+}
+
+// room is an error that is [ErrBusy] if there may be no further task of a namespace. The
+// lock is held.
+func (r *Runner[K, V]) room(namespace string) error {
+	switch share := (r.Limit + 1) / 2; {
+	case r.Limit <= 0:
+		return nil
+	case len(r.tasks) >= r.Limit:
+		return ErrBusy
+	case r.held[namespace] >= share:
+		return fmt.Errorf("%w: namespace %q has %d, which is its share", ErrBusy, namespace, share)
+	}
+	return nil
+}
+
+// drop takes a task from those that count. The lock is held.
+func (r *Runner[K, V]) drop(e *entry[K, V]) {
+	delete(r.tasks, e.Key)
+	if r.held[e.Namespace]--; r.held[e.Namespace] == 0 {
+		delete(r.held, e.Namespace)
+	}
 }
 
 // counts reports whether a task is under way, or its result is young enough. The lock
@@ -217,7 +244,7 @@ func (r *Runner[K, V]) take(e *entry[K, V]) (V, error) {
 		return none, ErrPending
 	}
 	if r.tasks[e.Key] == e {
-		delete(r.tasks, e.Key)
+		r.drop(e)
 	}
 	return e.task.value, e.task.err
 }

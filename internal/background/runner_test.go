@@ -249,6 +249,51 @@ func TestARunnerHasSoManyTasks(t *testing.T) {
 	mustPend(t, r, request("b"), until(nil, ""))
 }
 
+// A namespace whose servers never answer could have all tasks of a kind.
+func TestANamespaceHasAShareOfTheTasks(t *testing.T) {
+	r, woken := newRunner()
+	r.Limit = 5
+	of := func(namespace, name string) Request[types.NamespacedName] {
+		req := request(name)
+		req.Key.Namespace, req.Namespace = namespace, namespace
+		return req
+	}
+	full := func(req Request[types.NamespacedName]) {
+		t.Helper()
+		if _, err := r.Run(t.Context(), req, never); !errors.Is(err, ErrBusy) {
+			t.Errorf("%s, one too many: %v", req.Key, err)
+		}
+	}
+	end := make(chan struct{})
+	for _, name := range []string{"a", "b", "c"} {
+		mustPend(t, r, of("theirs", name), until(nil, ""))
+	}
+	full(of("theirs", "d"))
+	mustPend(t, r, of("apps", "a"), until(end, ""))
+	mustPend(t, r, of("apps", "b"), until(nil, ""))
+	full(of("apps", "c")) // though it has less than its share
+
+	other := of("theirs", "a")
+	other.Input = "other"
+	mustPend(t, r, other, until(nil, "")) // in the place of the one before
+	full(of("theirs", "d"))
+	r.Forget(other.Key)
+	mustPend(t, r, of("theirs", "d"), until(nil, ""))
+	close(end)
+	next(t, woken)
+	full(of("apps", "c")) // until what is done is collected
+	if _, done := r.Collect(object("a")); !done {
+		t.Fatal("it is not done")
+	}
+	mustPend(t, r, of("apps", "c"), until(nil, ""))
+	for key := range r.tasks {
+		r.Forget(key)
+	}
+	if len(r.held) > 0 {
+		t.Errorf("without tasks %v are counted", r.held)
+	}
+}
+
 func TestAPanicOfATaskIsAnError(t *testing.T) {
 	r, _ := newRunner()
 	r.Patience = time.Minute
