@@ -62,6 +62,59 @@ func TestMarkersAreBounded(t *testing.T) {
 	}
 }
 
+// repeated is a tree of a few objects with a million files: 1,000 directories are all the
+// same, and so are the files of each, below some directories of one name.
+type repeated struct {
+	below   int
+	dir     string
+	file    string // with a verb for its number
+	content string
+}
+
+func (r repeated) ReadDir(at string) ([]tree.Entry, error) {
+	depth := 0
+	if at != "." {
+		depth = strings.Count(at, "/") + 1
+	}
+	if depth < r.below {
+		return []tree.Entry{{Name: r.dir, Mode: tree.Dir, Hash: fmt.Sprint(depth)}}, nil
+	}
+	many := make([]tree.Entry, 1000)
+	for i := range many {
+		many[i] = tree.Entry{Name: fmt.Sprintf("%04d", i), Mode: tree.Dir, Hash: "directory"}
+		if depth > r.below {
+			many[i] = tree.Entry{Name: fmt.Sprintf(r.file, i), Mode: tree.File, Hash: "file"}
+		}
+	}
+	return many, nil
+}
+
+func (r repeated) ReadFile(string) ([]byte, error) { return []byte(r.content), nil }
+
+func (repeated) Stat(string) (tree.Entry, error) {
+	return tree.Entry{Name: ".", Mode: tree.Dir, Hash: "root"}, nil
+}
+
+// Files that were left alone counted for nothing: 20 objects made 4 GB of paths.
+func TestFilesThatAreLeftAloneAreBounded(t *testing.T) {
+	long, tooMany := strings.Repeat("d", 250), strings.Repeat(markedLine, maxMarkers+1)
+	for name, tc := range map[string]struct {
+		files repeated
+		want  error
+	}{
+		"of names that Git does not check out": {repeated{file: `\%04d.yaml`}, ErrTooManyMarkers},
+		"of other names":                       {repeated{file: "%04d.YAML", content: markedLine}, ErrTooManyMarkers},
+		"of too many markers":                  {repeated{file: "%04d.yaml", content: tooMany}, ErrTooManyMarkers},
+		"with long paths":                      {repeated{below: 15, dir: long, file: `\%04d.yaml`}, ErrTooLongPaths},
+		"not left alone, with long paths":      {repeated{below: 15, dir: long, file: "%04d.yaml", content: markedLine}, ErrTooLongPaths},
+		"of nothing, with long paths":          {repeated{below: 15, dir: long, file: "%04d.yaml"}, nil},
+	} {
+		if found, err := NewIndex(nil).Marked(t.Context(), tc.files, "", "apps"); !errors.Is(err, tc.want) || err == nil && len(found) > 0 {
+			t.Errorf("%s: found %d files, error %v, want %v", name, len(found), err, tc.want)
+		}
+	}
+}
+
 func TestParsingWaitsForMemoryAndForNothingLonger(t *testing.T) {
 	memory := budget.New(1 << 20)
 	held, err := memory.Acquire(t.Context(), "apps", memory.Share())

@@ -24,14 +24,20 @@ const (
 	maxTrees = 32 << 20
 )
 
-// Bounds of the markers that one file may have, and one run may find.
+// Bounds of the markers that one file may have, of those that one run may find, and of
+// the paths of their files in bytes. A file that is left alone counts as a marker: a tree
+// of a few objects can have a million of them.
 const (
 	maxMarkers = 10_000
 	maxMarked  = 100_000
+	maxPaths   = 32 << 20
 )
 
-// ErrTooManyMarkers means that a run would have to keep more in memory than it may.
-var ErrTooManyMarkers = errors.New("there are more than 100,000 markers: narrow spec.update.path")
+// Errors of a run that would have to keep more in memory than it may.
+var (
+	ErrTooManyMarkers = errors.New("there are more than 100,000 markers and files that are left alone: narrow spec.update.path")
+	ErrTooLongPaths   = errors.New("the paths of files that have markers or are left alone make more than 32 MiB: narrow spec.update.path")
+)
 
 // maxDepth bounds how deep directories may nest, for a tree of a few objects can
 // nest as deep as it likes.
@@ -165,7 +171,8 @@ type search struct {
 	files     Files
 	namespace string
 	found     []File
-	markers   int
+	markers   int      // of found, with the files that are left alone
+	paths     int      // bytes of found's
 	linked    []string // symlinks that were found
 	links     tree.Links
 	resolved  int // links that were followed
@@ -249,13 +256,24 @@ func (s *search) file(ctx context.Context, name, hash string) (bool, error) {
 		}
 		return false, nil
 	}
-	if in.something() {
-		s.found = append(s.found, File{Path: name, found: in})
+	if !in.something() {
+		return false, nil
 	}
-	if s.markers += len(in.Markers); s.markers > maxMarked {
-		return false, ErrTooManyMarkers
+	return true, s.add(File{Path: name, found: in})
+}
+
+// add is of what was found.
+func (s *search) add(f File) error {
+	s.markers += max(len(f.Markers), 1)
+	s.paths += len(f.Path)
+	switch {
+	case s.markers > maxMarked:
+		return ErrTooManyMarkers
+	case s.paths > maxPaths:
+		return ErrTooLongPaths
 	}
-	return in.something(), nil
+	s.found = append(s.found, f)
+	return nil
 }
 
 // scan finds the markers of a file. The time of a run is the time of its context.
@@ -276,8 +294,7 @@ func (x *Index) scan(ctx context.Context, content []byte, namespace string) (fou
 }
 
 func (s *search) skip(name string, why edit.Reason) (bool, error) {
-	s.found = append(s.found, File{Path: name, found: found{Skip: why}})
-	return true, nil
+	return true, s.add(File{Path: name, found: found{Skip: why}})
 }
 
 // unsafe reports names that Git does not write to a disk, or that would mean

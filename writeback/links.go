@@ -62,8 +62,11 @@ func (s *search) follow(ctx context.Context, root string) error {
 		if err != nil {
 			return err
 		}
-		if why != "" {
-			_, _ = s.skip(name, why)
+		if why == "" {
+			continue
+		}
+		if _, err := s.skip(name, why); err != nil {
+			return err
 		}
 	}
 	if len(s.linked) > 0 {
