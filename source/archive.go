@@ -46,6 +46,9 @@ type item struct {
 	tree.Entry
 }
 
+// itemMemory is about what an item takes besides its path.
+const itemMemory = 100
+
 // Modes as source-controller writes them.
 const (
 	fileMode       = 0o600
@@ -148,6 +151,9 @@ func writeArchive(ctx context.Context, w io.Writer, v *View, from *previous, mem
 		}
 		_, err := w.Write(data)
 		return err
+	}
+	if err := memory.Grow(v.root.paths + int64(v.root.listed)*itemMemory); err != nil {
+		return nil, fmt.Errorf("listing the paths of files: %w", err)
 	}
 	zip := zipper{memory: reservation{memory: memory}}
 	for _, files := range group(v) {

@@ -165,7 +165,7 @@ func (b *builder) findRules(name, at string, found *patterns) error {
 	}
 	for _, p := range places {
 		if p.Mode == tree.Dir {
-			if err := b.findRules(path.Join(name, p.Name), p.at, found); err != nil {
+			if err := b.findRules(path.Join(name, p.Name), p.in(at), found); err != nil {
 				return err
 			}
 		}

@@ -48,6 +48,20 @@ type node struct {
 	hash    string
 	entries []tree.Entry // sorted by name
 	dirs    map[string]*node
+	extent
+}
+
+// extent is how much a directory makes of itself, all below it included.
+type extent struct {
+	// entries that were listed, ignored ones too.
+	listed int
+	// bytes of the paths of its files, from the root.
+	paths int64
+}
+
+func (e *extent) add(below extent) {
+	e.listed += below.listed
+	e.paths += below.paths
 }
 
 // What a tree may make of itself: symlinks can make a small one endlessly large.
@@ -55,6 +69,9 @@ const (
 	maxViewFiles = 500_000
 	// maxPath is what Linux allows, where artifacts are unpacked.
 	maxPath = 4096
+	// maxPaths bounds the paths of all files of a view, in bytes: directories that are all
+	// the same nest in a few objects, and each of their files has a path of its own.
+	maxPaths = 64 << 20
 	// maxNames bounds the names that are looked up on the way along symlinks.
 	maxNames = 2_000_000
 	// entryMemory is what an entry takes while a view is made, and after.
@@ -66,7 +83,7 @@ const (
 // before, which may be nil, is taken over from it. What the view takes of memory
 // is added to the grant, which may be nil too.
 func NewView(ctx context.Context, files Files, ignore *string, before *View, memory *budget.Grant) (*View, error) {
-	b := &builder{ended: ctx.Err, files: files, memory: memory, budget: maxViewFiles, active: map[string]bool{},
+	b := &builder{ended: ctx.Err, files: files, memory: memory, active: map[string]bool{},
 		links: tree.Links{In: files, Names: maxNames, Stopped: ctx.Err}, followed: map[[2]string]located{}}
 	rules, err := b.loadRules(ignore)
 	if err != nil {
@@ -81,12 +98,12 @@ func NewView(ctx context.Context, files Files, ignore *string, before *View, mem
 	if before != nil && before.rules.key == rules.key {
 		known = before.root
 	}
-	b.budget = maxViewFiles
+	b.spent = extent{} // by the rules, for which all was listed already
 	root, err := b.dir("", located{Entry: top}, known)
 	if err != nil {
 		return nil, fmt.Errorf("listing files: %w", err)
 	}
-	v := &View{files: files, rules: rules, root: root, size: maxViewFiles - b.budget}
+	v := &View{files: files, rules: rules, root: root, size: root.listed}
 	if in, ok := files.(interface{ held() int64 }); ok {
 		v.held = in.held()
 		v.size += int(v.held / entryBytes)
@@ -100,7 +117,7 @@ type builder struct {
 	files  Files
 	rules  *rules
 	memory *budget.Grant
-	budget int
+	spent  extent
 	links  tree.Links
 	active map[string]bool // directories that are being listed
 	// followed is where symlinks lead, by the directory that they lie in and the
@@ -109,10 +126,32 @@ type builder struct {
 }
 
 // located is an entry and where in the tree it really lies, which behind a symlink
-// is not where it shows.
+// is not where it shows. Empty is in the directory that was listed: its entries would
+// hold a long path each.
 type located struct {
 	tree.Entry
 	at string
+}
+
+// in is where the entry lies that a directory was listed with.
+func (l located) in(dir string) string {
+	if l.at != "" {
+		return l.at
+	}
+	return path.Join(dir, l.Name)
+}
+
+// spend counts what a directory makes of itself.
+func (b *builder) spend(more extent) error {
+	b.spent.add(more)
+	switch {
+	case b.spent.listed > maxViewFiles:
+		return fmt.Errorf("%w: more than %d files, symlinks followed", tree.ErrTooLarge, maxViewFiles)
+	case b.spent.paths > maxPaths:
+		return fmt.Errorf("%w: the paths of its files have more than %d bytes: leave files out by spec.ignore or a .sourceignore",
+			tree.ErrTooLarge, maxPaths)
+	}
+	return nil
 }
 
 // list returns a directory's files and directories, symlinks followed, and
@@ -122,8 +161,8 @@ func (b *builder) list(at string) (places []located, linked bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	if b.budget -= len(entries); b.budget < 0 {
-		return nil, false, fmt.Errorf("%w: more than %d files, symlinks followed", tree.ErrTooLarge, maxViewFiles)
+	if err := b.spend(extent{listed: len(entries)}); err != nil {
+		return nil, false, err
 	}
 	if err := b.memory.Grow(int64(len(entries)) * entryMemory); err != nil {
 		return nil, false, err
@@ -132,37 +171,40 @@ func (b *builder) list(at string) (places []located, linked bool, err error) {
 		if err := b.ended(); err != nil {
 			return nil, false, err
 		}
-		p := located{Entry: e, at: path.Join(at, e.Name)}
+		p := located{Entry: e}
 		if e.Mode == tree.Symlink {
 			linked = true
-			if p, err = b.follow(p); err != nil {
+			if p, err = b.follow(at, e); err != nil {
 				return nil, false, err
 			}
 			p.Name = e.Name
 		}
-		if p.Mode.IsFile() || p.Mode == tree.Dir && !b.active[p.at] {
+		if p.Mode.IsFile() || p.Mode == tree.Dir && !b.active[p.in(at)] {
 			places = append(places, p)
 		}
 	}
 	return places, linked, nil
 }
 
-// follow returns what a symlink leads to; a zero Mode when that is nothing, or
-// outside of the tree. Directories on the way may be symlinks themselves.
-func (b *builder) follow(link located) (located, error) {
-	key := [2]string{path.Dir(link.at), link.Hash}
+// follow returns what a symlink in a directory leads to; a zero Mode when that is
+// nothing, or outside of the tree. Directories on the way may be symlinks themselves.
+func (b *builder) follow(dir string, link tree.Entry) (located, error) {
+	key := [2]string{dir, link.Hash}
 	if known, ok := b.followed[key]; ok {
 		return known, nil
 	}
-	found, err := b.resolve(link)
+	found, err := b.resolve(path.Join(dir, link.Name))
+	if err == nil {
+		err = b.memory.Grow(entryMemory + int64(len(found.at)))
+	}
 	if err == nil {
 		b.followed[key] = found
 	}
 	return found, err
 }
 
-func (b *builder) resolve(link located) (located, error) {
-	found, err := b.links.Follow(link.at)
+func (b *builder) resolve(link string) (located, error) {
+	found, err := b.links.Follow(link)
 	switch {
 	case tree.LeadsNowhere(err): // what leads to nothing, or out of the tree, is left out
 		return located{}, nil
@@ -171,7 +213,7 @@ func (b *builder) resolve(link located) (located, error) {
 	case err != nil:
 		return located{}, err
 	case found.Path == ".":
-		found.Path = "" // as the root is called from the start
+		return located{}, nil // the root does not show in itself
 	}
 	return located{Entry: found.Entry, at: found.Path}, nil
 }
@@ -179,13 +221,14 @@ func (b *builder) resolve(link located) (located, error) {
 // dir makes the node of a directory that shows at name.
 func (b *builder) dir(name string, p located, known *node) (*node, error) {
 	if known != nil && known.source == p.Hash && !known.linked {
-		return known, nil
+		return known, b.spend(known.extent)
 	}
 	if len(name) > maxPath {
 		return nil, fmt.Errorf("%w: a path of more than %d bytes", tree.ErrTooLarge, maxPath)
 	}
 	b.active[p.at] = true
 	defer delete(b.active, p.at)
+	before := b.spent
 	places, linked, err := b.list(p.at)
 	if err != nil {
 		return nil, err
@@ -198,11 +241,16 @@ func (b *builder) dir(name string, p located, known *node) (*node, error) {
 			if err != nil {
 				return nil, err
 			}
-			if !ignored {
-				n.entries = append(n.entries, child.Entry)
+			if ignored {
+				continue
 			}
+			if err := b.spend(extent{paths: int64(len(shown))}); err != nil {
+				return nil, err
+			}
+			n.entries = append(n.entries, child.Entry)
 			continue
 		}
+		child.at = child.in(p.at)
 		below, err := b.dir(shown, child, known.child(child.Name))
 		if err != nil {
 			return nil, err
@@ -214,6 +262,7 @@ func (b *builder) dir(name string, p located, known *node) (*node, error) {
 		}
 	}
 	n.hash = tree.DirHash(n.entries)
+	n.extent = extent{listed: b.spent.listed - before.listed, paths: b.spent.paths - before.paths}
 	return n, nil
 }
 
