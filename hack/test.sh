@@ -26,7 +26,8 @@ sequential="^$module/($(xargs <<<"$sequential" | tr ' ' '|'))\$"
 # This starts a server of its own, and shares helpers with those that need a playground.
 forge='/test/gitea$'
 # These take longest, and go first: the others fill up what is left.
-long='/(internal/git|writeback|apply/build|controllers/imageupdateautomation|canary/workload)$'
+long='/(internal/git|writeback|apply/build|controllers/imageupdateautomation|canary/workload|promotion/forge)$'
+longestUnit='/controllers/pipeline$'
 longest='/test/(crash|e2e|e2e/promotion|compat/(flagger|flux|handover)|integration/(canary|promotion|rbac|workload))$'
 
 # first prints the lines that match an expression, and then the others.
@@ -41,7 +42,7 @@ first() {
 units() {
 	local list=$1
 	shift
-	[ -z "$list" ] || nice -n 10 go test -timeout 20m -p "$(nproc)" "$@" $list
+	[ -z "$list" ] || nice -n 10 go test -timeout 25m -p "$(nproc)" "$@" $list
 }
 
 # stream tests packages of a list, one after the other, until none is left. Tests wait more
@@ -92,7 +93,7 @@ go -C test/playground test "$@" . ./internal/... &
 lanes+=($!)
 {
 	status=0
-	concurrent=$(grep -vE "$sequential" <<<"$rest" | first "$long")
+	concurrent=$(grep -vE "$sequential" <<<"$rest" | first "$long" | first "$longestUnit")
 	units "$(grep -v "^$module/test/" <<<"$concurrent")" "$@" || status=1
 	units "$(grep "^$module/test/" <<<"$concurrent")" -count=1 "$@" || status=1 # some run the go command, or other programs
 	units "$(grep -E "$sequential" <<<"$rest")" ${@/#-race/} || status=1
