@@ -30,7 +30,6 @@ import (
 	"context"
 
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -44,6 +43,7 @@ import (
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/internal/git/access"
+	"github.com/sluice-cd/sluice/internal/git/sources"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/promotion/forge"
 	"github.com/sluice-cd/sluice/writeback"
@@ -57,11 +57,6 @@ import (
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get
 // +kubebuilder:rbac:groups="",resources=events,verbs=create;patch
 
-// Waker starts the reconcile of an object of this process.
-type Waker interface {
-	Wake(object types.NamespacedName)
-}
-
 // Reconciler writes chosen images to Git.
 type Reconciler struct {
 	// Client should cache what is listed, and may leave Secrets out.
@@ -70,7 +65,7 @@ type Reconciler struct {
 	// ServesSources says that GitRepositories are served by this process, where Sources
 	// wakes them after a push. Those that somebody else serves are asked for a reconcile.
 	ServesSources bool
-	Sources       Waker
+	Sources       sources.Waker
 	Clock         clock.PassiveClock
 	// Forges reach the APIs of Git servers, for pull requests; nil refuses them.
 	Forges *forge.Clients

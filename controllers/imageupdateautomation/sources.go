@@ -3,18 +3,15 @@
 package imageupdateautomation
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
-	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
-	"github.com/sluice-cd/sluice/internal/git"
+	"github.com/sluice-cd/sluice/internal/git/sources"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 )
 
@@ -28,61 +25,19 @@ func (r *Reconciler) requestSources(
 	if a.Status.LastPushCommit == "" || a.Status.LastPushTime == nil || r.ServesSources && pushed == "" {
 		return nil
 	}
-	sources, err := r.sourcesOfBranch(ctx, a, seen)
-	if err != nil {
-		return []reconciler.Event{requestFailedEvent(a, err)}
+	push := sources.PushTo(seen.repo, a.Namespace, cmp.Or(pushed, a.Status.LastPushCommit), seen.request.Push)
+	if branch, ok := strings.CutPrefix(seen.request.Refspec.Target, refOf("")); ok {
+		push.Branches = append(push.Branches, branch)
 	}
+	if pushed == "" {
+		push.Since = a.Status.LastPushTime.Time
+	}
+	reach := sources.Sources{Client: r.Client, Served: r.ServesSources, Waker: r.Sources, Clock: r.Clock}
 	var events []reconciler.Event
-	for i := range sources {
-		repo := &sources[i]
-		switch {
-		case r.ServesSources:
-			r.Sources.Wake(client.ObjectKeyFromObject(repo))
-		case pushed != "" || needsRequest(a, repo):
-			if err := r.request(ctx, repo); err != nil {
-				events = append(events, requestFailedEvent(a, err))
-			}
-		}
+	for _, err := range reach.Fetch(ctx, push) {
+		events = append(events, requestFailedEvent(a, err))
 	}
 	return events
-}
-
-// sourcesOfBranch are the GitRepositories that follow the branch pushed to: that of the
-// automation, which may follow another one, and those beside it or beside the
-// automation with the same repository, such as one that reads with credentials of
-// its own.
-func (r *Reconciler) sourcesOfBranch(
-	ctx context.Context, a *imagev1.ImageUpdateAutomation, seen observation,
-) ([]sourcev1.GitRepository, error) {
-	key := sourceKey(a)
-	var found []sourcev1.GitRepository
-	for _, namespace := range slices.Compact([]string{key.Namespace, a.Namespace}) {
-		var list sourcev1.GitRepositoryList
-		if err := r.Client.List(ctx, &list, client.InNamespace(namespace)); err != nil {
-			return nil, fmt.Errorf("listing the GitRepositories of namespace %s: %w", namespace, err)
-		}
-		for _, repo := range list.Items {
-			branch := referenceOf(&repo).BranchName()
-			follows := branch != "" && (branch == seen.request.Push || refOf(branch) == seen.request.Refspec.Target)
-			if follows && !repo.Spec.Suspend && git.SameRepository(repo.Spec.URL, seen.repo.Spec.URL) {
-				found = append(found, repo)
-			}
-		}
-	}
-	return found, nil
-}
-
-// needsRequest reports whether a source neither has the last commit nor was asked for a
-// reconcile since it was pushed.
-func needsRequest(a *imagev1.ImageUpdateAutomation, repo *sourcev1.GitRepository) bool {
-	return !strings.HasSuffix(revisionOf(repo), a.Status.LastPushCommit) &&
-		reconciler.RequestedAt(repo).Before(a.Status.LastPushTime.Time)
-}
-
-func (r *Reconciler) request(ctx context.Context, repo *sourcev1.GitRepository) error {
-	object := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: repo.Namespace, Name: repo.Name}}
-	object.SetGroupVersionKind(sourcev1.GroupVersion.WithKind(sourcev1.GitRepositoryKind))
-	return reconciler.Request(ctx, r.Client, object, r.Clock.Now())
 }
 
 // requestFailedEvent says why a source was not asked for a reconcile, which delays the release and loses nothing.
