@@ -23,6 +23,8 @@ type pipelineCache struct {
 	wrote  writtenBundles
 	forge  forgeCache
 	tags   tagCache
+	// unasked are sources that may not have been asked to fetch what was pushed.
+	unasked unaskedSources
 	// since is when this process saw the pipeline first.
 	since time.Time
 	looks looksCache

@@ -54,6 +54,7 @@ import (
 	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/git/access"
 	"github.com/sluice-cd/sluice/internal/git/credential"
+	"github.com/sluice-cd/sluice/internal/git/sources"
 	"github.com/sluice-cd/sluice/internal/kubeconfig"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/registry"
@@ -75,11 +76,6 @@ import (
 // +kubebuilder:rbac:groups="",resources=secrets;configmaps,verbs=get
 // +kubebuilder:rbac:groups="",resources=events,verbs=create;patch
 
-// Waker starts the reconcile of an object of this process.
-type Waker interface {
-	Wake(object types.NamespacedName)
-}
-
 // Reconciler carries bundles through the stages of pipelines.
 type Reconciler struct {
 	// Client should cache what is listed, and may leave Secrets out. Live reads what it
@@ -94,7 +90,7 @@ type Reconciler struct {
 	// ServesSources says that GitRepositories are served by this process, where Sources
 	// wakes them after a push. Those that somebody else serves are asked for a reconcile.
 	ServesSources bool
-	Sources       Waker
+	Sources       sources.Waker
 	// Forges reach the APIs of Git servers, for pull requests; nil refuses them.
 	Forges *forge.Clients
 	// Registry is what tags are read and moved with; nil refuses them.

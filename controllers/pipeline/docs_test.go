@@ -135,7 +135,7 @@ func TestPagesOfPartsSayWhetherTheyAreServed(t *testing.T) {
 // TestThePageHasAllWords: what a status and an event say in a word is on the page.
 func TestThePageHasAllWords(t *testing.T) {
 	page := read(t, docs+"kinds/pipeline.md")
-	code := sources(t, "*.go") + sources(t, "../../promotion/*.go")
+	code := sourceText(t, "*.go") + sourceText(t, "../../promotion/*.go")
 	words := map[string]string{
 		"../../api/sluice/v1alpha1/condition.go": `(\w+(?:Reason|Condition)) += "(\w+)"`,
 		"../../api/sluice/v1alpha1/status.go":    `((?:Gate|Stage|Landing)\w+) (?:GateType|StagePhase|LandingKind) += "(\w+)"`,
@@ -144,7 +144,7 @@ func TestThePageHasAllWords(t *testing.T) {
 	}
 	for pattern, expression := range words {
 		found := 0
-		for _, match := range regexp.MustCompile(expression).FindAllStringSubmatch(sources(t, pattern), -1) {
+		for _, match := range regexp.MustCompile(expression).FindAllStringSubmatch(sourceText(t, pattern), -1) {
 			name, word := match[1], match[2]
 			if strings.Contains(pattern, "/api/") && !strings.Contains(code, "sluicev1."+name) {
 				continue // nothing says it
@@ -160,8 +160,8 @@ func TestThePageHasAllWords(t *testing.T) {
 	}
 }
 
-// sources is the text of Go files that are no tests.
-func sources(t *testing.T, pattern string) string {
+// sourceText is the text of Go files that are no tests.
+func sourceText(t *testing.T, pattern string) string {
 	t.Helper()
 	var text strings.Builder
 	for _, file := range files(t, pattern) {

@@ -50,10 +50,12 @@ func (m *forgeCache) refresh(ctx context.Context, p *sluicev1.Pipeline, repos re
 
 // pullRequestCache is what is remembered of the pull request of a stage.
 type pullRequestCache struct {
-	known  bool               // it was looked for
-	pr     *forge.PullRequest // nil if there is none
-	claims bool               // its head says that it was made by this pipeline
-	checks forge.Checks
+	known bool               // it was looked for
+	pr    *forge.PullRequest // nil if there is none
+	// landing means that it was merged, and its base was not looked at since.
+	landing bool
+	claims  bool // its head says that it was made by this pipeline
+	checks  forge.Checks
 	// stale means that it has to be read again, and again when that is so anyhow, after a
 	// wait that doubles; zero is with the interval.
 	stale bool

@@ -39,6 +39,13 @@ func (h *pushedHeads) set(repo *repository, branch string, commit plumbing.Hash)
 	h.known[repo.at(branch)] = pushedHead{commit: commit, revision: label}
 }
 
+// recall notes a commit that a branch had at some time, and that its GitRepository may not have: the
+// remote is asked for what it has now.
+func (h *pushedHeads) recall(repo *repository, branch, commit string) {
+	h.set(repo, branch, plumbing.NewHash(commit))
+	h.known[repo.at(branch)] = pushedHead{commit: plumbing.NewHash(commit)} // of no revision that a GitRepository has
+}
+
 // pushing notes that a branch is about to be pushed to: its GitRepository may move past our
 // commit before the push is over.
 func (h *pushedHeads) pushing(at branchKey) {

@@ -4,9 +4,11 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -26,31 +28,55 @@ type ociSources struct {
 	// installed says that this cluster has OCIRepositories, which the client caches, and
 	// ownNamespace that pipelines may refer to nothing outside of their namespace.
 	installed, ownNamespace bool
+	unasked                 *unaskedSources
 }
 
-// fetch asks those that follow the tag of a target for a reconcile: those in the namespace
+// moved has a digest fetched that the tag of a target points at now.
+func (o ociSources) moved(ctx context.Context, p *sluicev1.Pipeline, t target, tag name.Tag, digest string) {
+	o.unasked.begin(ctx, "tag "+tag.Name(), o.clock.Now(), o.asker(p, t, tag, digest))
+}
+
+// asker asks those that follow the tag of a target for a reconcile: those in the namespace
 // of the pipeline, and where what the target waits for is, in this cluster.
-func (o ociSources) fetch(ctx context.Context, p *sluicev1.Pipeline, t target, tag name.Tag) error {
-	if !o.installed {
-		return nil
-	}
-	for _, namespace := range o.namespaces(p, t) {
-		var list sourcev1.OCIRepositoryList
-		if err := o.client.List(ctx, &list, client.InNamespace(namespace)); err != nil {
-			return fmt.Errorf("listing OCIRepositories of namespace %s: %w", namespace, err)
+func (o ociSources) asker(p *sluicev1.Pipeline, t target, tag name.Tag, digest string) asker {
+	namespaces := o.namespaces(p, t)
+	return func(ctx context.Context, since, present time.Time) error {
+		if !o.installed {
+			return nil
 		}
-		for i := range list.Items {
-			if !followsTag(&list.Items[i], tag) {
-				continue
+		var failed []error
+		for _, namespace := range namespaces {
+			var list sourcev1.OCIRepositoryList
+			if err := o.client.List(ctx, &list, client.InNamespace(namespace)); err != nil {
+				failed = append(failed, fmt.Errorf("listing the OCIRepositories of namespace %s: %w", namespace, err))
 			}
-			object := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: list.Items[i].Name}}
-			object.SetGroupVersionKind(sourcev1.GroupVersion.WithKind(sourcev1.OCIRepositoryKind))
-			if err := reconciler.Request(ctx, o.client, object, o.clock.Now()); err != nil {
-				return fmt.Errorf("requesting a reconcile of OCIRepository %s/%s: %w", namespace, object.Name, err)
+			for i := range list.Items {
+				repo := &list.Items[i]
+				isAsked := !since.IsZero() && !reconciler.RequestedAt(repo).Before(since)
+				if followsTag(repo, tag) && !isAsked && !hasDigest(repo, digest, present) {
+					failed = append(failed, o.ask(ctx, repo))
+				}
 			}
 		}
+		return errors.Join(failed...)
 	}
-	return nil
+}
+
+func (o ociSources) ask(ctx context.Context, repo *sourcev1.OCIRepository) error {
+	object := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: repo.Namespace, Name: repo.Name}}
+	object.SetGroupVersionKind(sourcev1.GroupVersion.WithKind(sourcev1.OCIRepositoryKind))
+	return reconciler.Request(ctx, o.client, object, o.clock.Now())
+}
+
+// hasDigest reports whether an OCIRepository has what its tag points at: the digest or, if it fetched
+// after the time at which that was there, what somebody had it point at since.
+func hasDigest(repo *sourcev1.OCIRepository, digest string, present time.Time) bool {
+	a := repo.Status.Artifact
+	if a == nil {
+		return false
+	}
+	_, has := ociRevision(a.Revision)
+	return has == digest || !present.IsZero() && present.Before(a.LastUpdateTime.Time)
 }
 
 func (o ociSources) namespaces(p *sluicev1.Pipeline, t target) []string {

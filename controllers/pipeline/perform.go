@@ -86,10 +86,9 @@ func (r *run) write(ctx context.Context, w promotion.Write, d promotion.Decision
 		r.memory.wrote[writtenTo{w.Stage, target}] = written{w.Bundle.ID, r.controller.Clock.Now()}
 	}
 	r.memory.heads.set(repo, branchOf(repo, stage), result.Source)
-	if result.Commit.IsZero() {
-		return false, nil
-	}
-	return true, r.sources.fetch(ctx, repo)
+	// A process that ended right after its push leaves nothing to commit, and sources that were not asked.
+	r.sources.pushed(ctx, repo, branchOf(repo, stage), result.Source.String())
+	return !result.Commit.IsZero(), nil
 }
 
 // forStage does something for a stage, unless something is wrong with that already.

@@ -107,19 +107,28 @@ func (p pulls) look(ctx context.Context) error {
 	if found == nil || m.pr == nil || found.Number != m.pr.Number || found.HeadSHA != m.pr.HeadSHA {
 		m.wait = 0
 	}
-	wasOpen := m.pr != nil && m.pr.State == forge.Open
+	m.landing = found != nil && found.State == forge.Merged && (m.landing || p.waitedFor(found))
 	m.known, m.stale, m.again, m.refusedHead, m.pr = true, false, time.Time{}, "", found
 	switch {
 	case found == nil:
 		return nil
 	case found.State == forge.Open:
 		return p.complete(ctx)
-	case found.State == forge.Merged && wasOpen:
+	case m.landing:
 		return p.landed(ctx)
 	case found.State == forge.Closed && found.ClosedBy != "" && p.login() == "":
 		return p.identify(ctx)
 	}
 	return nil
+}
+
+// waitedFor reports whether a pull request that is merged was open when it was seen last: by this
+// process or, as the state says, by one before.
+func (p pulls) waitedFor(merged *forge.PullRequest) bool {
+	if p.seen.pr != nil {
+		return p.seen.pr.State == forge.Open
+	}
+	return p.proposal != nil && (p.proposal.Number == merged.Number || p.proposal.Number == 0 && merged.Number > p.proposal.After)
 }
 
 // login is who we are at the forge; empty is not known.
@@ -139,18 +148,22 @@ func (p pulls) identify(ctx context.Context) error {
 }
 
 // landed has the branch be looked at that a pull request was merged into: the
-// GitRepository may tell of it later.
+// GitRepository may tell of it later. If that fails, it is tried again at the next run.
 func (p pulls) landed(ctx context.Context) error {
+	p.seen.landing = true
 	ref := plumbing.NewBranchReferenceName(p.base).String()
 	commit, err := p.repo.mirror.Resolve(ctx, ref)
 	if err == nil {
 		err = p.repo.mirror.Fetch(ctx, ref, commit)
 	}
 	if err != nil {
+		p.seen.stale = true
 		return fmt.Errorf("branch %s: %w", p.base, err)
 	}
+	p.seen.landing = false
 	p.heads.set(p.repo, p.base, commit)
-	return p.sources.fetch(ctx, p.repo)
+	p.sources.pushed(ctx, p.repo, p.base, commit.String())
+	return nil
 }
 
 // read finds the pull request. One that is open is asked for by its number; for others the

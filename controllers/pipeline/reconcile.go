@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/internal/git/sources"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/promotion"
 	"github.com/sluice-cd/sluice/writeback"
@@ -72,10 +73,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, p *sluicev1.Pipeline) (recon
 	if err != nil {
 		return reconciler.Result{}, err
 	}
+	run.recall()
+	run.memory.unasked.again(ctx)
 	run.memory.refreshHeads(p, run.repos, r.Clock.Now())
 	run.memory.forge.refresh(ctx, p, run.repos, &run.memory.heads, r.Clock.Now())
 	run.memory.tags.refresh(p, r.Clock.Now())
-	return run.decideAndPerform(ctx)
+	result, err := run.decideAndPerform(ctx)
+	result.Events = append(result.Events, run.memory.unasked.events()...)
+	return result, err
 }
 
 // run is one run of a pipeline: it gives each part what that needs, and takes one decision
@@ -111,11 +116,14 @@ func (r *Reconciler) newRun(p *sluicev1.Pipeline, repo *repository, fields map[s
 			copying: &r.copying, clock: r.Clock,
 			sources: ociSources{
 				client: r.Client, clock: r.Clock, installed: r.cached[sourcev1.OCIRepositoryKind],
-				ownNamespace: r.Access.NoCrossNamespaceRefs,
+				ownNamespace: r.Access.NoCrossNamespaceRefs, unasked: &memory.unasked,
 			},
 		},
-		jobs:    jobs{pipeline: p, client: r.Client, live: r.Live, logs: r.logs},
-		sources: gitSources{served: r.ServesSources, waker: r.Sources, client: r.Client, clock: r.Clock},
+		jobs: jobs{pipeline: p, client: r.Client, live: r.Live, logs: r.logs},
+		sources: gitSources{
+			reach:   sources.Sources{Client: r.Client, Served: r.ServesSources, Waker: r.Sources, Clock: r.Clock},
+			unasked: &memory.unasked, namespace: p.Namespace, clock: r.Clock,
+		},
 	}
 }
 
@@ -180,6 +188,9 @@ func (r *run) result(d promotion.Decision) reconciler.Result {
 	}
 	if d.After > 0 {
 		result.After = min(result.After, d.After)
+	}
+	if len(r.memory.unasked.all) > 0 {
+		r.again.in(lookSoon)
 	}
 	result.After = r.again.within(result.After)
 	return result

@@ -225,7 +225,8 @@ func (ts tags) point(ctx context.Context, t target, v sluicev1.Version) (bool, e
 		return false, tagError(t, err)
 	}
 	delete(ts.memory.digests, tag.Name()) // it is read back
-	return true, ts.sources.fetch(ctx, ts.pipeline, t, tag)
+	ts.sources.moved(ctx, ts.pipeline, t, tag, v.Digest)
+	return true, nil
 }
 
 // tagCarries reports whether a revision of an OCI artifact is that of a content.

@@ -33,6 +33,10 @@ const (
 	// RegistryFailedReason means that a tag could not be read or moved.
 	RegistryFailedReason = "RegistryFailed"
 
+	// SourceRequestFailedReason means that a source which another controller serves could not be
+	// asked to fetch what was written.
+	SourceRequestFailedReason = "SourceRequestFailed"
+
 	// StateInvalidReason means that the file on the state branch cannot be read.
 	StateInvalidReason = "StateInvalid"
 
