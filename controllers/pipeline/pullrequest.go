@@ -107,7 +107,7 @@ func (p pulls) look(ctx context.Context) error {
 	if found == nil || m.pr == nil || found.Number != m.pr.Number || found.HeadSHA != m.pr.HeadSHA {
 		m.wait = 0
 	}
-	m.landing = found != nil && found.State == forge.Merged && (m.landing || p.waitedFor(found))
+	m.landing = p.isLanding(found)
 	m.known, m.stale, m.again, m.refusedHead, m.pr = true, false, time.Time{}, "", found
 	switch {
 	case found == nil:
@@ -122,13 +122,16 @@ func (p pulls) look(ctx context.Context) error {
 	return nil
 }
 
-// waitedFor reports whether a pull request that is merged was open when it was seen last: by this
-// process or, as the state says, by one before.
-func (p pulls) waitedFor(merged *forge.PullRequest) bool {
-	if p.seen.pr != nil {
-		return p.seen.pr.State == forge.Open
+// isLanding reports whether a pull request was merged since it was seen last, which was by this process
+// or, as the state says, by one before; or whether what it was merged into could not be looked at.
+func (p pulls) isLanding(found *forge.PullRequest) bool {
+	switch {
+	case found == nil || found.State != forge.Merged:
+		return false
+	case p.seen.pr != nil:
+		return p.seen.landing || p.seen.pr.State == forge.Open
 	}
-	return p.proposal != nil && (p.proposal.Number == merged.Number || p.proposal.Number == 0 && merged.Number > p.proposal.After)
+	return p.proposal != nil && (p.proposal.Number == found.Number || p.proposal.Number == 0 && found.Number > p.proposal.After)
 }
 
 // login is who we are at the forge; empty is not known.
