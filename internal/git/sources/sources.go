@@ -110,5 +110,11 @@ func (p Push) IsFollowedBy(repo *sourcev1.GitRepository) bool {
 // IsIn reports whether a GitRepository that follows the push has it, as far as its status tells.
 func (p Push) IsIn(repo *sourcev1.GitRepository) bool {
 	a := repo.Status.Artifact
-	return a != nil && (strings.HasSuffix(a.Revision, p.Commit) || !p.Present.IsZero() && p.Present.Before(a.LastUpdateTime.Time))
+	switch {
+	case a == nil:
+		return false
+	case p.Commit != "" && strings.HasSuffix(a.Revision, p.Commit):
+		return true
+	}
+	return !p.Present.IsZero() && p.Present.Before(a.LastUpdateTime.Time)
 }
