@@ -15,6 +15,7 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/promotion/cluster"
 )
 
 // windowOf is the window that a check measures.
@@ -68,6 +69,29 @@ func (r *Reconciler) supportsChecks(ctx context.Context, p *sluicev1.Pipeline, v
 		return refuse("%s.%w", field, withoutTerminal(err))
 	}
 	return nil
+}
+
+// templates reads the MetricTemplates that the checks of a verification refer to, until one of
+// them does not exist. A pipeline whose template is missing says so before a bundle lands, and
+// is woken when there is one.
+func (os *objects) templates(ctx context.Context, v verifying) (cluster.Answer, error) {
+	for i, m := range v.stage.Verify[v.index].Metrics.Checks {
+		if m.TemplateRef == nil {
+			continue
+		}
+		o := object{
+			Object: cluster.Object{
+				GroupVersionKind: flaggerv1.GroupVersion.WithKind(flaggerv1.MetricTemplateKind),
+				NamespacedName:   keyOf(os.pipeline, m.TemplateRef.Namespace, m.TemplateRef.Name),
+			},
+			field: fmt.Sprintf("spec.stages[%s].verify[%d].%s[%d].templateRef", v.stage.Name, v.index, MetricsField, i),
+		}
+		var template flaggerv1.MetricTemplate
+		if answer, err := os.read(ctx, o, &template); err != nil || answer.Missing {
+			return answer, err
+		}
+	}
+	return cluster.Answer{}, nil
 }
 
 // withoutTerminal is the error that another spec resolves.

@@ -243,15 +243,17 @@ spec: {provider: {type: prometheus, address: ADDRESS, secretRef: {name: promethe
 `
 
 func TestATemplateOfAnotherNamespaceKeepsItsSecret(t *testing.T) {
-	e, p := watched(t, func(m *sluicev1.MetricsVerification) {
+	e, p := watched(t)
+	e.put(strings.Replace(secretTemplate, "ADDRESS", p.URL, 1))
+	latency(func(m *sluicev1.MetricsVerification) {
 		m.Checks[0].Query, m.Checks[0].TemplateVariables = "", map[string]string{"team": "shop"}
 		m.Checks[0].TemplateRef = &flaggerv1.CrossNamespaceObjectReference{Name: "latency", Namespace: "monitoring"}
-	})
+	})(e.pipeline)
+	e.reconcile()
 	e.afterMinutes(1)
-	if got := e.stagingSays(); !strings.Contains(got, "MetricTemplate monitoring/latency does not exist") {
-		t.Errorf("without the template staging says %q", got)
+	if got := e.stagingSays(); !strings.Contains(got, "Secret monitoring/prometheus does not exist") {
+		t.Errorf("without the Secret staging says %q", got)
 	}
-	e.put(strings.Replace(secretTemplate, "ADDRESS", p.URL, 1))
 	secret := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "monitoring", Name: "prometheus"},
 		Data:       map[string][]byte{"username": []byte("shop"), "password": []byte("hush-hush")},

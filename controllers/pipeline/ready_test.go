@@ -350,9 +350,22 @@ func TestAnObjectThatDoesNotExistHoldsItsStage(t *testing.T) {
 			},
 			"Canary apps/ap does not exist: create it, or correct its name in spec.stages[staging].verify",
 		},
+		"a MetricTemplate of a check": {
+			func(s *sluicev1.Stage) {
+				s.Verify = []sluicev1.Verification{{Metrics: &sluicev1.MetricsVerification{
+					Checks: []flaggerv1.CanaryMetric{{
+						Name: "latency", Interval: "1m", ThresholdRange: &flaggerv1.CanaryThresholdRange{Max: new(500.0)},
+						TemplateRef: &flaggerv1.CrossNamespaceObjectReference{Name: "latency", Namespace: "monitoring"},
+					}},
+					For: metav1.Duration{Duration: time.Minute}, Interval: metav1.Duration{Duration: time.Minute},
+				}}}
+			},
+			"MetricTemplate monitoring/latency does not exist: create it, or correct its name in spec.stages[staging].verify",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := newEnv(t)
+			e.measures(newPrometheus(t))
 			e.reconcile()
 			stage := &e.pipeline.Spec.Stages[0]
 			right := stage.DeepCopy()

@@ -67,6 +67,11 @@ func (v verifier) ofLanding(
 ) (promotion.Verification, string, error) {
 	b, known := v.state.Bundle(l.Bundle)
 	byMetrics := one.stage.Verify[one.index].Metrics != nil
+	if byMetrics {
+		if answer, err := v.objects.templates(ctx, one); err != nil || answer.Missing {
+			return promotion.VerificationMissing, answer.Why, err
+		}
+	}
 	switch {
 	case (!known || !seen.Content.Is(b)) && byMetrics:
 		return promotion.VerificationPending, "its metrics are about to be looked at", nil
