@@ -72,6 +72,7 @@ type Grant struct {
 	spare int64 // of bytes, what Wait waited for and Grow has not used yet
 	keeps bool  // since Wait: Shrink makes it spare
 	short int64 // what bytes would have been after the Grow that failed last
+	most  int64 // what bytes were when Empty was called
 }
 
 // New returns a budget of so many bytes.
@@ -95,6 +96,15 @@ func (b *Budget) Share() int64 {
 		return math.MaxInt64
 	}
 	return b.share
+}
+
+// Open returns a grant of nothing, for work that must not wait and starts anew after
+// [Grant.Wait].
+func (b *Budget) Open(namespace string) *Grant {
+	if b == nil {
+		return nil
+	}
+	return &Grant{of: b, namespace: namespace}
 }
 
 // Acquire waits until the namespace may hold so many bytes more. It returns
@@ -245,7 +255,7 @@ func (g *Grant) Wait(ctx context.Context, first int64) error {
 	}
 	b := g.of
 	b.mu.Lock()
-	bytes := min(max(g.short, 2*g.bytes, first), b.share)
+	bytes := min(max(g.short, 2*max(g.bytes, g.most), first), b.share)
 	b.mu.Unlock()
 	g.Release()
 	waited, err := b.Acquire(ctx, g.namespace, bytes)
@@ -288,6 +298,21 @@ func (g *Grant) Shrink(bytes int64) {
 		return
 	}
 	g.release(bytes)
+}
+
+// Empty is Shrink for work that has nothing of the grant any more.
+func (g *Grant) Empty() {
+	if g == nil {
+		return
+	}
+	g.of.mu.Lock()
+	defer g.of.mu.Unlock()
+	g.most = max(g.most, g.bytes-g.spare)
+	if g.keeps {
+		g.spare = g.bytes
+		return
+	}
+	g.release(g.bytes)
 }
 
 // Release gives all of a grant back. To release it again does nothing.

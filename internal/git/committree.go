@@ -19,14 +19,14 @@ import (
 // CommitTree is the files of one commit in a mirror. Directories are decoded
 // once per process, whichever commit they are seen in.
 type CommitTree struct {
-	store  *store
+	store  reader
 	trees  *treeCache
 	commit *object.Commit
 }
 
 var _ tree.Tree = (*CommitTree)(nil)
 
-func newCommitTree(s *store, trees *treeCache, commit plumbing.Hash) (*CommitTree, error) {
+func newCommitTree(s reader, trees *treeCache, commit plumbing.Hash) (*CommitTree, error) {
 	c, err := s.commit(commit)
 	if err != nil {
 		return nil, err
@@ -43,7 +43,7 @@ func newCommitTree(s *store, trees *treeCache, commit plumbing.Hash) (*CommitTre
 const maxCommit = 1 << 20
 
 // commit reads a commit object.
-func (s *store) commit(h plumbing.Hash) (*object.Commit, error) {
+func (s reader) commit(h plumbing.Hash) (*object.Commit, error) {
 	size, err := s.size(h)
 	if err != nil {
 		return nil, fmt.Errorf("reading commit %s: %w", h, err)

@@ -62,9 +62,15 @@ type connection struct {
 type memoryShare struct {
 	memory    *budget.Budget
 	namespace string
+	// within is the grant of who may not wait, since others wait for them; nil waits.
+	within *budget.Grant
 }
 
+// acquire returns a grant to be emptied.
 func (s memoryShare) acquire(ctx context.Context, bytes int64) (*budget.Grant, error) {
+	if s.within != nil {
+		return s.within, s.within.Grow(bytes)
+	}
 	return s.memory.Acquire(ctx, s.namespace, bytes)
 }
 
@@ -128,7 +134,7 @@ func (c *connection) handshake(
 	if err != nil {
 		return nil, err
 	}
-	defer memory.Release()
+	defer memory.Empty()
 	advertised, err := protocol.ReadAdvertisement(from, maxRefs, memory.Grow)
 	if err != nil {
 		return nil, c.explain(s.failed(ctx, err))

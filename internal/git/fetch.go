@@ -24,12 +24,33 @@ const maxPacks = 48
 // It asks nothing when the mirror has it already. ErrRefNotFound means that the
 // remote does not hand it out: it went away since it was resolved. A commit that was
 // beyond the limits once is not fetched again: it would be the same.
-func (m *Mirror) Fetch(ctx context.Context, ref string, want plumbing.Hash) (err error) {
-	release, err := m.acquire(ctx)
-	if err != nil {
-		return err
+func (m *Mirror) Fetch(ctx context.Context, ref string, want plumbing.Hash) error {
+	return m.alone(ctx, func(share memoryShare) error { return m.fetch(ctx, share, ref, want) })
+}
+
+// alone runs what adds objects and takes memory of the share of its namespace. While it is
+// short of memory, others have their turn: those of other namespaces have a share of their own.
+func (m *Mirror) alone(ctx context.Context, work func(memoryShare) error) error {
+	grant := m.memory.Open(m.namespace)
+	defer grant.Release()
+	for {
+		release, err := m.acquire(ctx)
+		if err != nil {
+			return err
+		}
+		err = work(memoryShare{memory: m.memory, namespace: m.namespace, within: grant})
+		release()
+		if !errors.Is(err, budget.ErrExhausted) {
+			return err
+		}
+		if err := grant.Wait(ctx, 0); err != nil {
+			return fmt.Errorf("fetching from %s: %w", m.remote, err)
+		}
 	}
-	defer release()
+}
+
+// fetch is one attempt of Fetch.
+func (m *Mirror) fetch(ctx context.Context, share memoryShare, ref string, want plumbing.Hash) (err error) {
 	if m.refused.err != nil && m.refused.commit == want {
 		return m.refused.err
 	}
@@ -44,11 +65,11 @@ func (m *Mirror) Fetch(ctx context.Context, ref string, want plumbing.Hash) (err
 		}
 	}()
 	if s == nil || s.isFull() || s.isMostlyGarbage() {
-		return m.renew(ctx, ref, want)
+		return m.renew(ctx, share, ref, want)
 	}
-	err = m.fetchInto(ctx, s, want, s.heads())
+	err = m.fetchInto(ctx, share, s, want)
 	if errors.Is(err, pack.ErrMalformed) || errors.Is(err, pack.ErrCorrupt) {
-		return m.renew(ctx, ref, want) // what is here and what came do not fit
+		return m.renew(ctx, share, ref, want) // what is here and what came do not fit
 	}
 	if err != nil {
 		return m.fetchError(ref, want, err)
@@ -72,12 +93,12 @@ type refusal struct {
 }
 
 // renew starts a generation with nothing but the wanted commit.
-func (m *Mirror) renew(ctx context.Context, ref string, want plumbing.Hash) error {
+func (m *Mirror) renew(ctx context.Context, share memoryShare, ref string, want plumbing.Hash) error {
 	m.last++
 	dir := filepath.Join(m.dir, fmt.Sprintf("%08d", m.last))
-	s, err := createStore(dir, m.tryMemory)
+	s, err := createStore(dir)
 	if err == nil {
-		err = m.fetchInto(ctx, s, want, nil)
+		err = m.fetchInto(ctx, share, s, want)
 	}
 	if err != nil {
 		return errors.Join(m.fetchError(ref, want, err), os.RemoveAll(dir))
@@ -85,12 +106,12 @@ func (m *Mirror) renew(ctx context.Context, ref string, want plumbing.Hash) erro
 	return m.replace(s)
 }
 
-// fetchInto adds a commit to a store that has the given tips.
-func (m *Mirror) fetchInto(ctx context.Context, s *store, want plumbing.Hash, tips []plumbing.Hash) error {
-	if err := m.receive(ctx, s, want, tips); err != nil {
+// fetchInto adds a commit to a store.
+func (m *Mirror) fetchInto(ctx context.Context, share memoryShare, s *store, want plumbing.Hash) error {
+	if err := m.receive(ctx, share, s, want); err != nil {
 		return err
 	}
-	complete, err := s.complete(want)
+	complete, err := m.reader(s).complete(want)
 	if err != nil {
 		return err
 	}
@@ -101,15 +122,15 @@ func (m *Mirror) fetchInto(ctx context.Context, s *store, want plumbing.Hash, ti
 }
 
 // receive adds what the remote sends when it is asked for an object.
-func (m *Mirror) receive(ctx context.Context, s *store, want plumbing.Hash, tips []plumbing.Hash) (err error) {
-	stream, err := m.conn.fetch(ctx, m.share(), want, tips)
+func (m *Mirror) receive(ctx context.Context, share memoryShare, s *store, want plumbing.Hash) (err error) {
+	stream, err := m.conn.fetch(ctx, share, want, s.heads())
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, stream.Close()) }()
-	meter := disk.Meter{Space: m.space, Namespace: m.remote.Namespace}
+	meter := disk.Meter{Space: m.space, Namespace: m.namespace}
 	defer meter.Settle(0) // what stays is counted with the mirror
-	received, err := pack.Receive(ctx, filepath.Join(s.dir, packDir), meter.Reader(stream), s.read, m.share().acquire)
+	received, err := pack.Receive(ctx, filepath.Join(s.dir, packDir), meter.Reader(stream), m.reader(s).read, share.acquire)
 	if err != nil {
 		return err
 	}

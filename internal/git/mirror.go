@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
 
@@ -30,16 +31,12 @@ type Mirror struct {
 	namespace string
 }
 
-// For is the mirror as used by a namespace, whose share of memory it takes.
-func (m Mirror) For(namespace string) *Mirror { return &Mirror{m.mirror, namespace} }
-
 // share is the share of the memory that what this mirror is asked for takes of.
-func (m *Mirror) share() memoryShare { return memoryShare{m.memory, m.namespace} }
+func (m *Mirror) share() memoryShare { return memoryShare{memory: m.memory, namespace: m.namespace} }
 
-// tryMemory is what readers take of, who are those of the namespace that the mirror was
-// opened for first.
-func (m *mirror) tryMemory(bytes int64) (*budget.Grant, error) {
-	return m.memory.TryAcquire(m.remote.Namespace, bytes)
+// reader reads a store within the same share.
+func (m *Mirror) reader(s *store) reader {
+	return reader{s, func(bytes int64) (*budget.Grant, error) { return m.memory.TryAcquire(m.namespace, bytes) }}
 }
 
 // mirror is what all who use a mirror share.
@@ -56,10 +53,10 @@ type mirror struct {
 	busy    chan struct{}
 	refused refusal // guarded by busy
 
-	mu      sync.RWMutex
-	counted int64    // bytes on the disk that were taken for
-	stores  []*store // newest first
-	last    int      // number of the newest generation
+	mu     sync.RWMutex
+	usage  usage
+	stores []*store // newest first
+	last   int      // number of the newest generation
 }
 
 // keptStores is how many generations a mirror has at most.
@@ -67,7 +64,7 @@ const keptStores = 2
 
 // openMirror takes up what an earlier process left in dir, and removes what
 // cannot be used.
-func openMirror(dir string, remote Remote, conn *connection, set *Mirrors) (*Mirror, error) {
+func openMirror(dir string, remote Remote, conn *connection, set *Mirrors) (*mirror, error) {
 	m := &mirror{remote: remote, dir: dir, conn: conn, trees: set.trees, memory: set.Memory, space: set.Space, busy: make(chan struct{}, 1)}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making mirror: %w", err)
@@ -77,7 +74,7 @@ func openMirror(dir string, remote Remote, conn *connection, set *Mirrors) (*Mir
 		return nil, fmt.Errorf("opening mirror: %w", err)
 	}
 	for i := len(names) - 1; i >= 0; i-- { // Glob sorts; names have equal length
-		s, err := openStore(names[i], m.tryMemory)
+		s, err := openStore(names[i])
 		if err != nil || len(m.stores) > 0 {
 			if err := os.RemoveAll(names[i]); err != nil {
 				return nil, fmt.Errorf("removing old mirror: %w", err)
@@ -88,11 +85,11 @@ func openMirror(dir string, remote Remote, conn *connection, set *Mirrors) (*Mir
 		_, _ = fmt.Sscanf(filepath.Base(names[i]), "%d", &m.last)
 	}
 	m.account()
-	return &Mirror{mirror: m}, nil
+	return m, nil
 }
 
-// account counts what is on the disk, to the namespace that the mirror was opened for
-// first. A mirror that was removed while somebody fetched goes once more.
+// account counts what is on the disk. A mirror that was removed while somebody fetched
+// goes once more.
 func (m *mirror) account() {
 	if m.gone.Load() {
 		_ = os.RemoveAll(m.dir)
@@ -100,8 +97,22 @@ func (m *mirror) account() {
 	size := disk.SizeOf(m.dir)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.space.Found(m.remote.Namespace, size-m.counted)
-	m.counted = size
+	m.usage.kept(m.space, size)
+}
+
+// usedBy notes that a namespace uses the mirror.
+func (m *mirror) usedBy(namespace string, now time.Time) *Mirror {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.usage.join(m.space, namespace, now)
+	return &Mirror{m, namespace}
+}
+
+// leftBy notes that namespaces do not use it any more, since a time or at all.
+func (m *mirror) leftBy(gone func(namespace string, last time.Time) bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.usage.leave(m.space, gone)
 }
 
 // remove deletes the mirror from the disk.
@@ -183,7 +194,7 @@ func (m *Mirror) Tree(commit plumbing.Hash) (*CommitTree, error) {
 	if s == nil {
 		return nil, fmt.Errorf("%w: commit %s of %s", ErrMissing, commit, m.remote)
 	}
-	return newCommitTree(s, m.trees, commit)
+	return newCommitTree(m.reader(s), m.trees, commit)
 }
 
 // current is the newest generation, or nil when there is none to trust.

@@ -31,10 +31,10 @@ type Mirrors struct {
 	open    map[string]*use
 	clients map[string]*httpClient
 	swept   time.Time
-	owned   map[string]string // the mirror of each owner
-	owners  map[string]int    // how many owners a mirror has
-	found   map[string]int64  // bytes of what an earlier process left
-	fetched atomic.Int64      // bytes of packs
+	owned   map[string]ownership // the mirror of each owner
+	owners  map[string]int       // how many owners a mirror has
+	found   map[string]int64     // bytes of what an earlier process left
+	fetched atomic.Int64         // bytes of packs
 
 	// Guard is what connections go through, and Memory what they take of; nil are
 	// those without bounds. Set them, too, before the first Get.
@@ -53,9 +53,12 @@ type httpClient struct {
 	used time.Time
 }
 
+// ownership is which mirror an owner has, and in which namespace the owner is.
+type ownership struct{ id, namespace string }
+
 // use is an open mirror and when it was last asked for.
 type use struct {
-	mirror *Mirror
+	mirror *mirror
 	at     time.Time
 }
 
@@ -73,7 +76,7 @@ func NewMirrors(dir string, clk clock.PassiveClock) *Mirrors {
 	return &Mirrors{
 		dir: dir, clock: clk, trees: newTreeCache(maxCachedEntries),
 		open: map[string]*use{}, clients: map[string]*httpClient{},
-		owned: map[string]string{}, owners: map[string]int{},
+		owned: map[string]ownership{}, owners: map[string]int{},
 	}
 }
 
@@ -87,10 +90,10 @@ func (m *Mirrors) Get(_ context.Context, remote Remote) (*Mirror, error) {
 		return nil, err
 	}
 	id := remote.ID()
-	m.own(remote.Owner, id)
+	m.own(remote.Owner, ownership{id, remote.Namespace})
 	if u, ok := m.open[id]; ok {
 		u.at = now
-		return u.mirror.For(remote.Namespace), nil
+		return u.mirror.usedBy(remote.Namespace, now), nil
 	}
 	conn, err := m.dial(remote)
 	if errors.Is(err, ErrUnsupportedURL) {
@@ -106,30 +109,38 @@ func (m *Mirrors) Get(_ context.Context, remote Remote) (*Mirror, error) {
 		return nil, err
 	}
 	m.open[id] = &use{mirror: mirror, at: now}
-	return mirror.For(remote.Namespace), nil
+	return mirror.usedBy(remote.Namespace, now), nil
 }
 
 // own notes which mirror an owner has now. The lock is held.
-func (m *Mirrors) own(owner, id string) {
+func (m *Mirrors) own(owner string, now ownership) {
 	before := m.owned[owner]
-	if owner == "" || before == id {
+	if owner == "" || before == now {
 		return
 	}
-	if id == "" {
+	if now.id == "" {
 		delete(m.owned, owner)
 	} else {
-		m.owned[owner] = id
-		m.owners[id]++
+		m.owned[owner] = now
+		m.owners[now.id]++
 	}
-	if before == "" {
+	if before.id != "" {
+		m.disown(before)
+	}
+}
+
+// disown notes that an owner has a mirror no more. The lock is held.
+func (m *Mirrors) disown(before ownership) {
+	u, open := m.open[before.id]
+	if m.owners[before.id]--; m.owners[before.id] > 0 {
+		if open { // others of the namespace say so when they ask for it
+			u.mirror.leftBy(func(namespace string, _ time.Time) bool { return namespace == before.namespace })
+		}
 		return
 	}
-	if m.owners[before]--; m.owners[before] > 0 {
-		return
-	}
-	delete(m.owners, before)
-	if u, ok := m.open[before]; ok {
-		delete(m.open, before)
+	delete(m.owners, before.id)
+	if open {
+		delete(m.open, before.id)
 		u.mirror.remove()
 	}
 }
@@ -138,7 +149,7 @@ func (m *Mirrors) own(owner, id string) {
 func (m *Mirrors) Forget(owner string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.own(owner, "")
+	m.own(owner, ownership{})
 }
 
 // sweep removes the mirrors that nobody uses, and those that an earlier process
@@ -156,7 +167,9 @@ func (m *Mirrors) sweep(now time.Time) error {
 		if now.Sub(u.at) > idleAfter {
 			delete(m.open, id)
 			u.mirror.remove()
+			continue
 		}
+		u.mirror.leftBy(func(_ string, last time.Time) bool { return now.Sub(last) > idleAfter })
 	}
 	for key, client := range m.clients {
 		if now.Sub(client.used) > idleAfter {

@@ -31,7 +31,7 @@ func (m *Mirror) SignedCommit(commit plumbing.Hash) (Signed, error) {
 	if s == nil {
 		return Signed{}, fmt.Errorf("%w: commit %s of %s", ErrMissing, commit, m.remote)
 	}
-	data, err := s.small(commit, plumbing.CommitObject)
+	data, err := m.reader(s).small(commit, plumbing.CommitObject)
 	if err != nil {
 		return Signed{}, fmt.Errorf("reading commit %s: %w", commit, err)
 	}
@@ -46,12 +46,12 @@ func (m *Mirror) SignedTag(ctx context.Context, selected Selected) (Signed, erro
 	if s == nil {
 		return Signed{}, fmt.Errorf("%w: commit %s of %s", ErrMissing, selected.Commit, m.remote)
 	}
-	data, err := s.small(selected.Tag, plumbing.TagObject)
+	data, err := m.reader(s).small(selected.Tag, plumbing.TagObject)
 	if errors.Is(err, ErrMissing) {
 		if err := m.fetchTag(ctx, s, selected); err != nil {
 			return Signed{}, err
 		}
-		data, err = s.small(selected.Tag, plumbing.TagObject)
+		data, err = m.reader(s).small(selected.Tag, plumbing.TagObject)
 	}
 	if err != nil {
 		return Signed{}, fmt.Errorf("reading tag %s: %w", selected.Label, err)
@@ -64,21 +64,17 @@ func (m *Mirror) SignedTag(ctx context.Context, selected Selected) (Signed, erro
 
 // fetchTag adds the object of a tag to a store that has its commit.
 func (m *Mirror) fetchTag(ctx context.Context, s *store, selected Selected) error {
-	release, err := m.acquire(ctx)
-	if err != nil {
-		return err
-	}
-	defer release()
-	defer m.account()
-	tips := s.heads()
-	if err := m.receive(ctx, s, selected.Tag, tips); err != nil {
-		return m.fetchError(selected.Ref, selected.Tag, err)
-	}
-	return nil
+	return m.alone(ctx, func(share memoryShare) error {
+		defer m.account()
+		if err := m.receive(ctx, share, s, selected.Tag); err != nil {
+			return m.fetchError(selected.Ref, selected.Tag, err)
+		}
+		return nil
+	})
 }
 
 // small reads an object of a kind that is held several times over while it is looked at.
-func (s *store) small(h plumbing.Hash, kind plumbing.ObjectType) ([]byte, error) {
+func (s reader) small(h plumbing.Hash, kind plumbing.ObjectType) ([]byte, error) {
 	size, err := s.size(h)
 	switch {
 	case err != nil:

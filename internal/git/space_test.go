@@ -3,14 +3,18 @@
 package git_test
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 
@@ -120,5 +124,103 @@ func TestACommitBeyondTheLimitsIsFetchedOnce(t *testing.T) {
 	next := plumbing.NewHash(repo.Replace("main", files{"small": "x"}))
 	if err := m.Fetch(t.Context(), "main", next); err != nil {
 		t.Errorf("the next commit, which fits: %v", err)
+	}
+}
+
+func TestNamespacesThatShareAMirrorPayEqualParts(t *testing.T) {
+	repo := gitserver.New(t).Repo("app")
+	first := plumbing.NewHash(repo.Commit("main", files{"blob": random(t, 3<<20)}))
+	dir, now := t.TempDir(), time.Now()
+	clk := clocktesting.NewFakePassiveClock(now)
+	mirrors := git.NewMirrors(dir, clk)
+	mirrors.Space = disk.New(20 << 20)
+	get := func(namespace string) *git.Mirror {
+		t.Helper()
+		m, err := mirrors.Get(t.Context(), git.Remote{URL: repo.URL, Namespace: namespace, Owner: namespace + "/app"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	used := func(when string, want ...string) {
+		t.Helper()
+		size := disk.SizeOf(dir)
+		for _, namespace := range []string{"", "a", "b"} {
+			got, part := mirrors.Space.Used(namespace), int64(0)
+			if slices.Contains(want, namespace) {
+				part = size / int64(len(want))
+			}
+			if got != part && got != part+size%2 {
+				t.Errorf("%s, %q pays for %d bytes, want %d of %d", when, namespace, got, part, size)
+			}
+		}
+	}
+	a := get("a")
+	if err := a.Fetch(t.Context(), "main", first); err != nil {
+		t.Fatal(err)
+	}
+	used("with one", "a")
+	b := get("b")
+	used("with two", "a", "b")
+
+	mirrors.Space.Found("a", 9<<20) // the first one's share is full of other things
+	second := plumbing.NewHash(repo.Commit("main", files{"blob": random(t, 2<<20)}))
+	if err := a.Fetch(t.Context(), "main", second); !errors.Is(err, disk.ErrFull) {
+		t.Errorf("the fetch of a full namespace: %v", err)
+	}
+	if err := b.Fetch(t.Context(), "main", second); err != nil {
+		t.Errorf("the fetch of the other namespace: %v", err)
+	}
+	mirrors.Space.Give("a", 9<<20)
+	used("after a fetch", "a", "b")
+
+	mirrors.Forget("a/app")
+	used("after one left", "b")
+	get("a")
+	clk.SetTime(now.Add(30 * time.Hour))
+	get("b")
+	clk.SetTime(now.Add(60 * time.Hour))
+	get("b")
+	used("after one did not ask for long", "b")
+	mirrors.Forget("b/app")
+	mirrors.Forget("a/app")
+	used("after all left")
+}
+
+func TestANamespaceWithoutMemoryHoldsUpNobodyElseAtASharedMirror(t *testing.T) {
+	repo := gitserver.New(t).Repo("app")
+	head := plumbing.NewHash(repo.Commit("main", files{"blob": random(t, 2<<20)}))
+	mirrors := git.NewMirrors(t.TempDir(), clock.RealClock{})
+	mirrors.Memory = budget.New(32 << 20)
+	fetch := func(ctx context.Context, namespace string) error {
+		m, err := mirrors.Get(ctx, git.Remote{URL: repo.URL, Namespace: namespace})
+		if err == nil {
+			err = m.Fetch(ctx, "main", head)
+		}
+		if err == nil {
+			var files *git.CommitTree
+			if files, err = m.Tree(head); err == nil {
+				_, err = files.ReadFile("blob")
+			}
+		}
+		return err
+	}
+	full, err := mirrors.Memory.TryAcquire("a", mirrors.Memory.Share())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	first := make(chan error, 1)
+	go func() { first <- fetch(ctx, "a") }()
+	for testutil.ToFloat64(mirrors.Memory.Collectors()[2]) == 0 && ctx.Err() == nil {
+		runtime.Gosched()
+	}
+	if err := fetch(ctx, "b"); err != nil {
+		t.Errorf("while another namespace waits for its memory: %v", err)
+	}
+	full.Release()
+	if err := <-first; err != nil {
+		t.Errorf("once there is memory: %v", err)
 	}
 }

@@ -28,8 +28,7 @@ import (
 // Its files are closed by the garbage collector: a reader may hold on to a store
 // that its mirror has long replaced and removed from the disk.
 type store struct {
-	dir    string
-	memory pack.TryMemory // nil has no bounds
+	dir string
 
 	mu    sync.RWMutex
 	packs []*pack.Pack                  // newest first
@@ -50,7 +49,7 @@ const (
 )
 
 // createStore makes an empty store in dir, which must not exist.
-func createStore(dir string, memory pack.TryMemory) (*store, error) {
+func createStore(dir string) (*store, error) {
 	for _, sub := range []string{packDir, "refs/heads"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
 			return nil, fmt.Errorf("making mirror: %w", err)
@@ -65,14 +64,14 @@ func createStore(dir string, memory pack.TryMemory) (*store, error) {
 			return nil, fmt.Errorf("making mirror: %w", err)
 		}
 	}
-	return &store{dir: dir, memory: memory, local: map[plumbing.Hash]localCommit{}}, nil
+	return &store{dir: dir, local: map[plumbing.Hash]localCommit{}}, nil
 }
 
 // openStore opens what an earlier process left in dir. A store without commits
 // was never finished, which is an error, as is any damage that can be seen from
 // the outside.
-func openStore(dir string, memory pack.TryMemory) (*store, error) {
-	s := &store{dir: dir, memory: memory, local: map[plumbing.Hash]localCommit{}}
+func openStore(dir string) (*store, error) {
+	s := &store{dir: dir, local: map[plumbing.Hash]localCommit{}}
 	data, err := os.ReadFile(filepath.Join(dir, shallowFile))
 	if err != nil {
 		return nil, fmt.Errorf("opening mirror: %w", err)
@@ -128,7 +127,7 @@ func (s *store) isIntact() bool {
 
 // complete reports whether the commit is here, and the directory it names. The error
 // is that of a commit that is beyond the limits.
-func (s *store) complete(commit plumbing.Hash) (bool, error) {
+func (s reader) complete(commit plumbing.Hash) (bool, error) {
 	c, err := s.commit(commit)
 	if errors.Is(err, pack.ErrTooLarge) {
 		return false, err
@@ -146,9 +145,15 @@ func (s *store) holds(h plumbing.Hash) bool {
 	return slices.ContainsFunc(s.packs, func(p *pack.Pack) bool { return p.Has(h) })
 }
 
+// reader reads a store for somebody.
+type reader struct {
+	*store
+	memory pack.TryMemory // of the reader's share; nil has no bounds
+}
+
 // read returns an object.
-func (s *store) read(h plumbing.Hash) (pack.Object, error) {
-	return find(s, h, func(p *pack.Pack, h plumbing.Hash) (pack.Object, error) { return p.ReadWithin(h, s.memory) })
+func (s reader) read(h plumbing.Hash) (pack.Object, error) {
+	return find(s.store, h, func(p *pack.Pack, h plumbing.Hash) (pack.Object, error) { return p.ReadWithin(h, s.memory) })
 }
 
 // size returns how long an object is.

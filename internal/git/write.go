@@ -32,11 +32,12 @@ func (m *Mirror) Write(ctx context.Context, base plumbing.Hash, changes map[stri
 		return plumbing.ZeroHash, err
 	}
 	defer release()
+	defer m.account()
 	s := m.storeOf(base)
 	if s == nil {
 		return plumbing.ZeroHash, fmt.Errorf("%w: commit %s of %s", ErrMissing, base, m.remote)
 	}
-	from, err := newCommitTree(s, m.trees, base)
+	from, err := newCommitTree(m.reader(s), m.trees, base)
 	if err != nil {
 		return plumbing.ZeroHash, err
 	}
@@ -59,6 +60,7 @@ func (m *Mirror) WriteFirst(ctx context.Context, files map[string][]byte, commit
 		return plumbing.ZeroHash, err
 	}
 	defer release()
+	defer m.account()
 	s := m.current()
 	if s == nil {
 		return plumbing.ZeroHash, fmt.Errorf("%w: %s was never fetched", ErrMissing, m.remote)

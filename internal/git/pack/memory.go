@@ -8,9 +8,9 @@ import (
 	"github.com/sluice-cd/sluice/internal/budget"
 )
 
-// Memory grants what a pack takes of memory while it is received: it waits its turn,
-// and the grant grows with what the pack turns out to hold. A nil Memory grants
-// everything.
+// Memory grants what a pack takes of memory while it is received: it may wait its turn,
+// and the grant grows with what the pack turns out to hold, and is emptied in the end. A
+// nil Memory grants everything.
 type Memory func(ctx context.Context, bytes int64) (*budget.Grant, error)
 
 // TryMemory is Memory for those who cannot wait: readers.
@@ -61,4 +61,4 @@ func (r *reservation) hold(bytes int64) error {
 // drop notes that they are held no more.
 func (r *reservation) drop(bytes int64) { r.held -= bytes }
 
-func (r *reservation) release() { r.grant.Release() }
+func (r *reservation) release() { r.grant.Empty() }

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package git
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/sluice-cd/sluice/internal/disk"
+)
+
+// usage is who has to answer for the bytes that a mirror keeps on the disk: the namespaces
+// that use it, in equal parts. Whoever was first does not pay for all, and whoever comes
+// to a mirror that is there does not have it for nothing. The zero value keeps nothing for
+// nobody.
+type usage struct {
+	bytes   int64
+	users   map[string]time.Time // when each namespace asked for the mirror last
+	charged map[string]int64     // what counts for each
+}
+
+// kept notes how much is kept now.
+func (u *usage) kept(space *disk.Space, bytes int64) {
+	u.bytes = bytes
+	u.charge(space)
+}
+
+// join notes that a namespace uses the mirror.
+func (u *usage) join(space *disk.Space, namespace string, now time.Time) {
+	_, known := u.users[namespace]
+	if u.users == nil {
+		u.users = map[string]time.Time{}
+	}
+	if u.users[namespace] = now; !known {
+		u.charge(space)
+	}
+}
+
+// leave takes namespaces out that are gone, given when they asked last.
+func (u *usage) leave(space *disk.Space, gone func(namespace string, last time.Time) bool) {
+	before := len(u.users)
+	maps.DeleteFunc(u.users, gone)
+	if len(u.users) != before {
+		u.charge(space)
+	}
+}
+
+// charge divides the bytes. Without users they count for nobody in particular.
+func (u *usage) charge(space *disk.Space) {
+	users := slices.Sorted(maps.Keys(u.users))
+	if len(users) == 0 {
+		users = []string{""}
+	}
+	parts := make(map[string]int64, len(users))
+	left := u.bytes
+	for i, namespace := range users {
+		parts[namespace] = left / int64(len(users)-i)
+		left -= parts[namespace]
+	}
+	for namespace, bytes := range u.charged {
+		space.Found(namespace, -bytes)
+	}
+	for namespace, bytes := range parts {
+		space.Found(namespace, bytes)
+	}
+	u.charged = parts
+}
