@@ -16,6 +16,9 @@ type listing struct {
 	id   registry.ID
 	at   time.Time // when the registry said so last
 	tags *tagset
+	// asked is when the first request of it was sent; zero if it is from the disk. One that
+	// was asked for before is not newer, though its answers came later.
+	asked time.Time
 
 	// The first-seen clock: epochs are the distinct scans that found something
 	// new, in Unix seconds, and born says for each tag which one of them did. A
@@ -26,8 +29,9 @@ type listing struct {
 	// pages are what a registry that knows conditional requests is asked with.
 	pages []page
 
-	// kept says that a store has it.
-	kept bool
+	// kept says that a store has it, for keeper, which is a namespace.
+	kept   bool
+	keeper string
 
 	// confirmed says that tags were missing, and that a second look confirmed it.
 	confirmed bool

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/sluice-cd/sluice/internal/budget"
 )
@@ -50,8 +52,8 @@ func (r *reading) hold(ctx context.Context, bytes int64) error {
 
 func (r *reading) release() { r.grant.Release() }
 
-// residents account for the tags that a store keeps in memory, to the namespace that
-// had them scanned: a set counts for as long as a snapshot or a listing has it. A
+// residents account for the tags that a store keeps in memory, to the namespaces that
+// use them, in equal parts: a set counts for as long as a snapshot or a listing has it. A
 // namespace whose registries have tags without end fills its own share, which is half
 // of all. A total of zero is no limit.
 type residents struct {
@@ -61,8 +63,8 @@ type residents struct {
 }
 
 type resident struct {
-	uses      int
-	namespace string
+	uses  map[string]int // by namespace; "" is what comes from the disk
+	parts map[string]int64
 }
 
 // checkMemory reports whether a namespace may have another set, in the place of one that it
@@ -72,8 +74,8 @@ func (r *residents) checkMemory(namespace string, set, last *tagset) error {
 		return nil
 	}
 	more := set.bytes()
-	if known := r.sets[last]; known != nil && known.namespace == namespace {
-		more -= last.bytes()
+	if known := r.sets[last]; known != nil {
+		more -= known.parts[namespace]
 	}
 	switch {
 	case more <= 0:
@@ -93,26 +95,38 @@ func (r *residents) checkMemory(namespace string, set, last *tagset) error {
 func (r *residents) keep(set *tagset, namespace string) {
 	known := r.sets[set]
 	if known == nil {
-		known = &resident{namespace: namespace}
+		known = &resident{uses: map[string]int{}}
 		r.sets[set] = known
-		r.count(namespace, set.bytes())
-	} else if known.namespace == "" && namespace != "" {
-		r.count("", -set.bytes())
-		r.count(namespace, set.bytes())
-		known.namespace = namespace
 	}
-	known.uses++
+	if known.uses[namespace]++; known.uses[namespace] == 1 {
+		r.divide(set, known)
+	}
 }
 
 // drop counts one use less.
-func (r *residents) drop(set *tagset) {
+func (r *residents) drop(set *tagset, namespace string) {
 	known := r.sets[set]
 	if known == nil {
 		return
 	}
-	if known.uses--; known.uses == 0 {
-		r.count(known.namespace, -set.bytes())
+	if known.uses[namespace]--; known.uses[namespace] > 0 {
+		return
+	}
+	delete(known.uses, namespace)
+	r.divide(set, known)
+	if len(known.uses) == 0 {
 		delete(r.sets, set)
+	}
+}
+
+// divide counts a set for those who use it now.
+func (r *residents) divide(set *tagset, known *resident) {
+	for namespace, bytes := range known.parts {
+		r.count(namespace, -bytes)
+	}
+	known.parts = budget.Divide(set.bytes(), slices.Collect(maps.Keys(known.uses)))
+	for namespace, bytes := range known.parts {
+		r.count(namespace, bytes)
 	}
 }
 

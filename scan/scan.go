@@ -125,7 +125,7 @@ func (c *Client) list(ctx context.Context, target Target, access registry.Access
 	if err != nil {
 		return nil, fmt.Errorf("listing tags of %s: %w", target.Repository, err)
 	}
-	fresh.at = c.clock.Now()
+	fresh.asked, fresh.at = start, c.clock.Now()
 	return fresh, nil
 }
 

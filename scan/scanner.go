@@ -23,23 +23,26 @@ import (
 var ErrPending = errors.New("scan in progress")
 
 // Scanner shares scans: whoever asks for an image with the same credentials gets
-// the same listing, and only one request for it is under way at a time.
+// the same listing, and only one request of a namespace for it is under way at a time.
 //
 //	Scan -> outcome waiting? ----------------------> snapshot or error
 //	     -> listing young enough? -----------------> snapshot
 //	     -> host to be left alone? ----------------> RateLimited
+//	     -> another namespace about to have it? ---> snapshot
 //	     -> join or start a listCall -> done soon? --> snapshot or error
 //	                                  else --------> ErrPending ... Done
 //
 // A listCall is a background task in the queue of its host, so that neither a registry
-// that hangs nor one with many images keeps others waiting.
+// that hangs nor one with many images keeps others waiting. It takes of the slots, the
+// rate and the memory of its namespace. What it lists is for all; that it takes long or
+// fails, perhaps since these are used up, is for its namespace alone.
 type Scanner struct {
 	client   *Client
 	store    *Store
 	patience time.Duration
 
 	mu          sync.Mutex
-	listCalls   map[registry.ID]*listCall
+	listCalls   map[callKey]*listCall
 	outcomes    map[types.NamespacedName]*listCall
 	unconfirmed map[unconfirmedKey]unconfirmedList
 	done        *wake.Source
@@ -57,7 +60,7 @@ const maxExclusions = 4
 func NewScanner(client *Client, store *Store) *Scanner {
 	s := &Scanner{
 		client: client, store: store, patience: background.DefaultPatience,
-		listCalls: map[registry.ID]*listCall{}, outcomes: map[types.NamespacedName]*listCall{},
+		listCalls: map[callKey]*listCall{}, outcomes: map[types.NamespacedName]*listCall{},
 		unconfirmed: map[unconfirmedKey]unconfirmedList{}, done: &wake.Source{},
 	}
 	s.exclusions.PerHost, s.exclusions.PerNamespace, s.exclusions.Wake = maxExclusions, 1, s.done.Wake
@@ -91,10 +94,16 @@ type Ask struct {
 	Known int
 }
 
+// callKey is what a listCall lists, and whose it is.
+type callKey struct {
+	registry.ID
+	namespace string
+}
+
 // listCall is one request for a listing, and those who wait for it.
 type listCall struct {
+	callKey
 	ask    Ask
-	id     registry.ID
 	host   *registry.Host
 	budget atomic.Int64
 	task   *background.Task[*listing]
@@ -102,6 +111,7 @@ type listCall struct {
 	// Of the scanner, under its lock.
 	waiting   map[types.NamespacedName]Ask // to be woken
 	next      map[types.NamespacedName]Ask // want a listCall that starts later
+	within    time.Duration                // how old a listing may be when it starts
 	completed bool
 
 	// Set before the listCall has completed, and ended is closed.
@@ -129,11 +139,46 @@ func (s *Scanner) Scan(ctx context.Context, ask Ask) (*Snapshot, error) {
 	if err := s.client.registry.Limited(image); err != nil {
 		return nil, err
 	}
+	if list := s.follow(ctx, id, ask); list != nil {
+		return s.snapshot(ctx, ask, list)
+	}
 	f := s.join(ctx, id, s.client.registry.Host(image), ask)
 	if f == nil || !s.wait(ctx, f, ask) {
 		return nil, ErrPending
 	}
 	return s.result(ctx, ask, f)
+}
+
+// follow returns the listing that another namespace is asking for, if it comes soon.
+func (s *Scanner) follow(ctx context.Context, id registry.ID, ask Ask) *listing {
+	f := s.another(id, ask)
+	if f == nil {
+		return nil
+	}
+	f.task.Wait(ctx, s.patience)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !f.completed || f.err != nil {
+		return nil
+	}
+	s.client.count(ask.Target, outcomeShared)
+	return f.list
+}
+
+// another returns a listCall of another namespace that is under way and would do for ask,
+// which has none of its own.
+func (s *Scanner) another(id registry.ID, ask Ask) *listCall {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ask.Within == 0 || s.listCalls[callKey{id, ask.Key.Namespace}] != nil {
+		return nil
+	}
+	for key, f := range s.listCalls {
+		if key.ID == id && f.task.Started() {
+			return f
+		}
+	}
+	return nil
 }
 
 // isRecent reports whether a listing is younger than d. One from the future, as after
@@ -159,7 +204,7 @@ func (s *Scanner) collect(key types.NamespacedName, id registry.ID) *listCall {
 	defer s.mu.Unlock()
 	f := s.outcomes[key]
 	delete(s.outcomes, key)
-	if f == nil || f.id != id {
+	if f == nil || f.ID != id {
 		return nil
 	}
 	return f
@@ -171,11 +216,11 @@ func (s *Scanner) collect(key types.NamespacedName, id registry.ID) *listCall {
 func (s *Scanner) join(ctx context.Context, id registry.ID, h *registry.Host, ask Ask) *listCall {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f := s.listCalls[id]
+	f := s.listCalls[callKey{id, ask.Key.Namespace}]
 	if f == nil {
 		return s.start(ctx, id, h, ask)
 	}
-	f.budget.Store(max(f.budget.Load(), int64(s.client.MaxTags(ask.Target))))
+	s.widen(f, ask)
 	_, queued := f.next[ask.Key]
 	_, waits := f.waiting[ask.Key]
 	if queued || ask.Within == 0 && f.task.Started() && !waits {
@@ -188,20 +233,33 @@ func (s *Scanner) join(ctx context.Context, id registry.ID, h *registry.Host, as
 // start begins a listCall. The lock is held. The target's timeout ends it.
 func (s *Scanner) start(ctx context.Context, id registry.ID, h *registry.Host, ask Ask) *listCall {
 	f := &listCall{
-		ask: ask, id: id, host: h, ended: make(chan struct{}),
+		callKey: callKey{id, ask.Key.Namespace}, ask: ask, host: h, within: ask.Within, ended: make(chan struct{}),
 		waiting: map[types.NamespacedName]Ask{}, next: map[types.NamespacedName]Ask{},
 	}
 	f.budget.Store(int64(s.client.MaxTags(ask.Target)))
-	s.listCalls[id] = f
-	f.task = background.Start(ctx, h.Queue(), ask.Key.Namespace,
+	s.listCalls[f.callKey] = f
+	f.task = background.Start(ctx, h.Queue(), f.namespace,
 		func(ctx context.Context) (*listing, error) { return s.listing(ctx, f) },
 		func(list *listing, err error) { s.complete(ctx, f, list, err) })
 	return f
 }
 
-// listing asks the registry.
+// widen makes a listCall do for another ask. The lock is held.
+func (s *Scanner) widen(f *listCall, ask Ask) {
+	f.budget.Store(max(f.budget.Load(), int64(s.client.MaxTags(ask.Target))))
+	f.within = min(f.within, ask.Within)
+}
+
+// listing asks the registry, unless another namespace did while this one waited for a slot.
 func (s *Scanner) listing(ctx context.Context, f *listCall) (*listing, error) {
-	last := s.store.listing(f.id)
+	last := s.store.listing(f.ID)
+	s.mu.Lock()
+	within := f.within
+	s.mu.Unlock()
+	if last != nil && s.isRecent(last, within) {
+		s.client.count(f.ask.Target, outcomeShared)
+		return last, nil
+	}
 	list, err := s.client.list(ctx, f.ask.Target, f.ask.Access, listOptions{
 		last: last, budget: func() int { return int(f.budget.Load()) },
 	})
@@ -211,10 +269,10 @@ func (s *Scanner) listing(ctx context.Context, f *listCall) (*listing, error) {
 	if err := s.confirmListing(last, list); err != nil {
 		return nil, fmt.Errorf("listing tags of %s: %w", f.ask.Target.Repository, err)
 	}
-	if err := s.store.checkMemory(f.ask.Key.Namespace, list, last); err != nil {
+	if err := s.store.checkMemory(f.namespace, list, last); err != nil {
 		return nil, fmt.Errorf("listing tags of %s: %w", f.ask.Target.Repository, err)
 	}
-	return s.store.keep(list, f.ask.Key.Namespace), nil
+	return s.store.keep(list, f.namespace), nil
 }
 
 // complete hands the outcome to those who wait, and starts the next listCall if some
@@ -223,28 +281,34 @@ func (s *Scanner) complete(ctx context.Context, f *listCall, list *listing, err 
 	s.mu.Lock()
 	f.list, f.err, f.completed = list, err, true
 	close(f.ended)
-	delete(s.listCalls, f.id)
+	delete(s.listCalls, f.callKey)
 	woken := make([]types.NamespacedName, 0, len(f.waiting))
 	for key, ask := range f.waiting {
-		if errors.Is(err, registry.ErrTimeout) && ask.Target.Timeout > f.ask.Target.Timeout {
-			f.next[key] = ask // whoever was first has less patience
+		if f.tooHasty(err, ask) {
+			f.next[key] = ask
 			continue
 		}
 		s.outcomes[key] = f
 		woken = append(woken, key)
 	}
 	for key, ask := range f.next {
-		next := s.listCalls[f.id]
+		next := s.listCalls[f.callKey]
 		if next == nil {
-			next = s.start(ctx, f.id, f.host, mostPatient(f.next, ask))
+			next = s.start(ctx, f.ID, f.host, mostPatient(f.next, ask))
 		}
 		next.waiting[key] = ask
-		next.budget.Store(max(next.budget.Load(), int64(s.client.MaxTags(ask.Target))))
+		s.widen(next, ask)
 	}
 	s.mu.Unlock()
 	for _, key := range woken {
 		s.done.Wake(key)
 	}
+}
+
+// tooHasty reports whether the listCall failed since whoever was first has less patience
+// than ask.
+func (f *listCall) tooHasty(err error, ask Ask) bool {
+	return errors.Is(err, registry.ErrTimeout) && ask.Target.Timeout > f.ask.Target.Timeout
 }
 
 // mostPatient is one of asks, or ask.

@@ -92,7 +92,7 @@ func (s *Store) Put(key types.NamespacedName, snapshot *Snapshot) {
 	s.snapshots[key] = &own
 	s.memory.keep(own.list.tags, key.Namespace)
 	if had {
-		s.memory.drop(before.list.tags)
+		s.memory.drop(before.list.tags, key.Namespace)
 	}
 	s.mu.Unlock()
 	if !had || before.source != own.source {
@@ -105,7 +105,7 @@ func (s *Store) Delete(key types.NamespacedName) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if snapshot, ok := s.snapshots[key]; ok {
-		s.memory.drop(snapshot.list.tags)
+		s.memory.drop(snapshot.list.tags, key.Namespace)
 		delete(s.snapshots, key)
 	}
 }
@@ -167,9 +167,10 @@ func (s *Store) keep(fresh *listing, namespace string) *listing {
 	last := s.listing(fresh.id)
 	if last != nil && last.tags == fresh.tags {
 		same := last.unchangedAt(fresh.at)
-		same.confirmed = fresh.confirmed
-		same.pages = fresh.pages
-		s.set(same, namespace)
+		same.asked, same.confirmed, same.pages = fresh.asked, fresh.confirmed, fresh.pages
+		if newer := s.set(same, namespace); newer != same {
+			return newer
+		}
 		if slices.Equal(last.pages, fresh.pages) {
 			s.disk.touch(same)
 		} else {
@@ -178,16 +179,24 @@ func (s *Store) keep(fresh *listing, namespace string) *listing {
 		return same
 	}
 	fresh.remember(s.siblings(fresh.id.Image)...)
-	s.set(fresh, namespace)
+	if newer := s.set(fresh, namespace); newer != fresh {
+		return newer
+	}
 	s.disk.writeListing(fresh)
 	return fresh
 }
 
-func (s *Store) set(l *listing, namespace string) {
-	l.kept = true
+// set makes l the listing of its image and credential, unless there is one that was asked
+// for later, and returns the one that it is.
+func (s *Store) set(l *listing, namespace string) *listing {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if other := s.listings[l.id.Image][l.id.Access]; other != nil && !l.asked.IsZero() && other.asked.After(l.asked) {
+		return other
+	}
+	l.kept = true
 	s.add(l, namespace)
+	return l
 }
 
 // add makes l the listing of its image and credential. The lock is held.
@@ -197,9 +206,10 @@ func (s *Store) add(l *listing, namespace string) {
 	}
 	before := s.listings[l.id.Image][l.id.Access]
 	s.listings[l.id.Image][l.id.Access] = l
+	l.keeper = namespace
 	s.memory.keep(l.tags, namespace)
 	if before != nil {
-		s.memory.drop(before.tags)
+		s.memory.drop(before.tags, before.keeper)
 	}
 }
 

@@ -34,6 +34,9 @@ func (s *Scanner) List(ctx context.Context, ask Ask) (*Snapshot, error) {
 		if err := s.client.registry.Limited(image); err != nil {
 			return nil, err
 		}
+		if list := s.follow(ctx, id, ask); list != nil {
+			return s.whole(ask.Target, list)
+		}
 		f, early := s.joinToWait(context.WithoutCancel(ctx), image, ask)
 		select {
 		case <-ctx.Done():
@@ -41,7 +44,7 @@ func (s *Scanner) List(ctx context.Context, ask Ask) (*Snapshot, error) {
 		case <-f.ended:
 		}
 		switch {
-		case early:
+		case early, f.tooHasty(f.err, ask):
 		case f.err != nil:
 			return nil, f.err
 		default:
@@ -55,11 +58,11 @@ func (s *Scanner) List(ctx context.Context, ask Ask) (*Snapshot, error) {
 func (s *Scanner) joinToWait(ctx context.Context, image registry.Image, ask Ask) (f *listCall, early bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f = s.listCalls[image.ID()]
+	f = s.listCalls[callKey{image.ID(), ask.Key.Namespace}]
 	if f == nil {
 		return s.start(ctx, image.ID(), s.client.registry.Host(image), ask), false
 	}
-	f.budget.Store(max(f.budget.Load(), int64(s.client.MaxTags(ask.Target))))
+	s.widen(f, ask)
 	return f, ask.Within == 0 && f.task.Started()
 }
 

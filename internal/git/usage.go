@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sluice-cd/sluice/internal/budget"
 	"github.com/sluice-cd/sluice/internal/disk"
 )
 
@@ -48,15 +49,9 @@ func (u *usage) leave(space *disk.Space, gone func(namespace string, last time.T
 
 // charge divides the bytes. Without users they count for nobody in particular.
 func (u *usage) charge(space *disk.Space) {
-	users := slices.Sorted(maps.Keys(u.users))
-	if len(users) == 0 {
-		users = []string{""}
-	}
-	parts := make(map[string]int64, len(users))
-	left := u.bytes
-	for i, namespace := range users {
-		parts[namespace] = left / int64(len(users)-i)
-		left -= parts[namespace]
+	parts := budget.Divide(u.bytes, slices.Collect(maps.Keys(u.users)))
+	if len(parts) == 0 {
+		parts = map[string]int64{"": u.bytes}
 	}
 	for namespace, bytes := range u.charged {
 		space.Found(namespace, -bytes)
