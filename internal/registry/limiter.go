@@ -44,10 +44,10 @@ func (t *limiter) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	t.metrics.requests.WithLabelValues(name, strconv.Itoa(resp.StatusCode)).Inc()
 	now = t.clock.Now()
-	after := resp.Header.Get("Retry-After")
-	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable && after != "" {
+	asked := resp.Header.Get("Retry-After") != ""
+	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable && asked {
 		_ = resp.Body.Close() // its text says no more than the header
-		limited := &RateLimited{Host: req.URL.Host, After: retryAfter(after, now)}
+		limited := &RateLimited{Host: req.URL.Host, After: retryAfter(resp.Header, now)}
 		h.pause(now, now.Add(limited.After), who)
 		return nil, limited
 	}

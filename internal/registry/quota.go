@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
 // Bounds of the delay that a registry may ask for.
@@ -16,16 +18,13 @@ const (
 	maxRetryAfter     = time.Hour
 )
 
-// retryAfter reads a Retry-After header: seconds or an HTTP date (RFC 9110,
-// section 10.2.3).
-func retryAfter(header string, now time.Time) time.Duration {
-	after := defaultRetryAfter
-	if seconds, err := strconv.Atoi(header); err == nil {
-		after = time.Duration(min(max(seconds, 0), int(maxRetryAfter/time.Second))) * time.Second
-	} else if at, err := http.ParseTime(header); err == nil {
-		after = at.Sub(now)
+// retryAfter is how long a registry that refused a request is left alone.
+func retryAfter(header http.Header, now time.Time) time.Duration {
+	after, ok := outbound.RetryAfter(header, now, maxRetryAfter)
+	if !ok {
+		return defaultRetryAfter
 	}
-	return min(max(after, minRetryAfter), maxRetryAfter)
+	return max(after, minRetryAfter)
 }
 
 // quota is what a registry says is left of its limit. Zero is unknown, except of

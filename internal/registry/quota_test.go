@@ -122,18 +122,16 @@ func TestRetryAfter(t *testing.T) {
 		header string
 		want   time.Duration
 	}{
-		"nothing is a minute":            {"", time.Minute},
-		"nonsense is a minute":           {"soon", time.Minute},
-		"seconds":                        {"30", 30 * time.Second},
-		"at once is a second":            {"0", time.Second},
-		"the past is a second":           {now.Add(-time.Hour).Format(http.TimeFormat), time.Second},
-		"a date":                         {now.Add(time.Minute).Format(http.TimeFormat), time.Minute},
-		"never is an hour":               {"999999999999", time.Hour},
-		"more than fits a word is a bit": {"99999999999999999999", time.Minute},
+		"nothing is a minute":  {"", time.Minute},
+		"nonsense is a minute": {"soon", time.Minute},
+		"seconds":              {"30", 30 * time.Second},
+		"at once is a second":  {"0", time.Second},
+		"the past is a second": {now.Add(-time.Hour).Format(http.TimeFormat), time.Second},
+		"never is an hour":     {"999999999999", time.Hour},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			if got := retryAfter(tc.header, now); got != tc.want {
+			if got := retryAfter(http.Header{"Retry-After": {tc.header}}, now); got != tc.want {
 				t.Errorf("got %s, want %s", got, tc.want)
 			}
 		})

@@ -120,7 +120,7 @@ func (c *Client) Post(ctx context.Context, m Message) ([]byte, error) {
 	defer done()
 	var answer []byte
 	err = c.Retry(ctx, m.Retries, func() error {
-		answer, err = postOnce(ctx, client, target, m)
+		answer, err = c.postOnce(ctx, client, target, m)
 		return err
 	})
 	return answer, err
@@ -193,7 +193,7 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 }
 
 // postOnce makes one attempt.
-func postOnce(ctx context.Context, client *http.Client, target *url.URL, m Message) ([]byte, error) {
+func (c *Client) postOnce(ctx context.Context, client *http.Client, target *url.URL, m Message) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, cmp.Or(m.Method, http.MethodPost), target.String(), bytes.NewReader(m.Body))
 	if err != nil {
 		return nil, errors.New("making a request: it is no URL such as https://host/path")
@@ -219,7 +219,8 @@ func postOnce(ctx context.Context, client *http.Client, target *url.URL, m Messa
 	}
 	refused := &RefusedError{Status: resp.StatusCode, Body: quote(m, target, body)}
 	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode >= 500 && resp.StatusCode != http.StatusNotImplemented {
-		return nil, &TemporaryError{Err: refused, After: retryAfter(resp)}
+		after, _ := outbound.RetryAfter(resp.Header, c.clock.Now(), maxBackoff)
+		return nil, &TemporaryError{Err: refused, After: after}
 	}
 	return nil, refused
 }

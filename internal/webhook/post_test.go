@@ -133,6 +133,11 @@ func TestPost(t *testing.T) {
 			retries:   1,
 			wantWaits: []time.Duration{30 * time.Second},
 		},
+		"a Retry-After that is a date is obeyed within the same bounds": {
+			answers:   []http.HandlerFunc{rateLimited("Fri, 31 Dec 9999 23:59:59 GMT"), answer(200, "")},
+			retries:   1,
+			wantWaits: []time.Duration{30 * time.Second},
+		},
 		"waits double up to half a minute": {
 			answers:   one(500, "no"),
 			retries:   7,

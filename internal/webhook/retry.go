@@ -5,8 +5,6 @@ package webhook
 import (
 	"context"
 	"errors"
-	"net/http"
-	"strconv"
 	"time"
 )
 
@@ -48,14 +46,4 @@ func (c *Client) Retry(ctx context.Context, retries int, try func() error) error
 		}
 		wait *= 2
 	}
-}
-
-// retryAfter is the Retry-After of an answer, up to maxBackoff. One that is a date is
-// ignored: the clock of the server may differ from ours.
-func retryAfter(resp *http.Response) time.Duration {
-	seconds, err := strconv.Atoi(resp.Header.Get("Retry-After"))
-	if err != nil || seconds < 0 {
-		return 0
-	}
-	return time.Duration(min(seconds, int(maxBackoff/time.Second))) * time.Second
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
 // Limits of what one identity writes at one host: half of what GitHub allows, which is
@@ -125,8 +127,8 @@ func pause(now time.Time, header http.Header, refused, exhausted bool) time.Time
 	if refused {
 		until = now.Add(defaultPause)
 	}
-	if after, ok := retryAfter(header.Get("Retry-After"), now); ok {
-		until = after
+	if after, ok := outbound.RetryAfter(header, now, maxPause); ok {
+		until = now.Add(after)
 	} else if reset, ok := number(header, "X-RateLimit-Reset", "RateLimit-Reset"); ok && exhausted {
 		until = time.Unix(reset, 0)
 	}
@@ -137,19 +139,6 @@ func pause(now time.Time, header http.Header, refused, exhausted bool) time.Time
 		until = now.Add(time.Second) // the forge's clock is ahead
 	}
 	return until
-}
-
-// retryAfter reads the header Retry-After: seconds, or a date (RFC 9110, section
-// 10.2.3).
-func retryAfter(value string, now time.Time) (time.Time, bool) {
-	if value == "" {
-		return time.Time{}, false
-	}
-	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
-		return now.Add(time.Duration(seconds) * time.Second), true
-	}
-	at, err := http.ParseTime(value)
-	return at, err == nil
 }
 
 // number is the first of the headers that is one.
