@@ -24,6 +24,10 @@ type Settings struct {
 	CA, Cert, Key string
 	// Proxy is the URL of a proxy, which may hold a password.
 	Proxy string
+	// Direct uses no proxy at all, not even that of the environment.
+	Direct bool
+	// Insecure accepts any certificate of the server.
+	Insecure bool
 }
 
 // maxTransports bounds how many sets of settings have connections at once.
@@ -53,20 +57,38 @@ func (t *Transports) For(s Settings) (*http.Transport, error) {
 	if kept, ok := t.kept.Get(s); ok {
 		return kept, nil
 	}
-	transport := t.guard.Transport()
+	transport, err := t.guard.TransportFor(s)
+	if err != nil {
+		return nil, err
+	}
+	t.kept.Add(s, transport)
+	return transport, nil
+}
+
+// TransportFor is [Guard.Transport] for settings. Errors name keys of a Secret, and no values.
+func (g *Guard) TransportFor(s Settings) (*http.Transport, error) {
+	transport := g.Transport()
 	config, err := TLSConfig([]byte(s.CA), []byte(s.Cert), []byte(s.Key))
 	if err != nil {
 		return nil, err
 	}
 	transport.TLSClientConfig = config
-	if s.Proxy != "" {
+	if s.Insecure {
+		if config == nil {
+			transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+		}
+		transport.TLSClientConfig.InsecureSkipVerify = true
+	}
+	switch {
+	case s.Direct:
+		transport.Proxy = nil
+	case s.Proxy != "":
 		proxy, err := url.Parse(s.Proxy)
 		if err != nil || proxy.Host == "" {
 			return nil, errors.New("'address' of the proxy is no URL")
 		}
-		transport.Proxy = t.guard.ProxyOr(proxy)
+		transport.Proxy = g.ProxyOr(proxy)
 	}
-	t.kept.Add(s, transport)
 	return transport, nil
 }
 

@@ -28,29 +28,20 @@ const (
 	// maxQuote is how many bytes of an answer an error repeats: events end after
 	// 1,024 bytes.
 	maxQuote = 512
-	// maxRedirects is the limit of net/http.
-	maxRedirects = 10
 )
 
 // Client posts messages. It is safe for concurrent use.
 type Client struct {
-	clock clock.Clock
-	guard *outbound.Guard
-	// verifying checks the certificates of servers, insecure accepts any.
-	verifying, insecure *http.Transport
+	clock      clock.Clock
+	guard      *outbound.Guard
+	transports *outbound.Transports
 }
 
 // NewClient returns a client that waits between two attempts by the clock, and connects
 // only where the guard allows it. A nil guard allows every address; it is for URLs from
 // the flags of the operator.
 func NewClient(c clock.Clock, guard *outbound.Guard) *Client {
-	verifying := guard.Transport()
-	insecure := verifying.Clone()
-	insecure.TLSClientConfig = &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}
-	// Flagger uses no proxy either when verification is turned off: such a server is
-	// inside of the cluster.
-	insecure.Proxy = nil
-	return &Client{clock: c, guard: guard, verifying: verifying, insecure: insecure}
+	return &Client{clock: c, guard: guard, transports: outbound.NewTransports(guard)}
 }
 
 // Message is what to send, where to, and what of the answer may be told.
@@ -113,11 +104,10 @@ func (c *Client) Post(ctx context.Context, m Message) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, done, err := c.client(m)
+	client, err := c.client(m)
 	if err != nil {
 		return nil, err
 	}
-	defer done()
 	var answer []byte
 	err = c.Retry(ctx, m.Retries, func() error {
 		answer, err = c.postOnce(ctx, client, target, m)
@@ -148,48 +138,36 @@ func ParseProxy(address string) (*url.URL, error) {
 	return nil, errors.New("the scheme is none of http, https, socks5 and socks5h")
 }
 
-// client returns the HTTP client for a message, and a function that frees it.
-func (c *Client) client(m Message) (*http.Client, func(), error) {
-	client := &http.Client{Timeout: m.Timeout, Transport: c.verifying, CheckRedirect: checkRedirect}
-	if m.Transport != nil {
-		client.Transport = m.Transport
-		return client, func() {}, nil
-	}
-	if m.Proxy != "" {
-		proxy, err := ParseProxy(m.Proxy)
-		if err != nil {
-			return nil, nil, fmt.Errorf("proxy: %w", err)
+// client returns the HTTP client for a message. Redirects that would lose the message, such as
+// those to a log-in form, whose 200 would open a gate, are refusals.
+func (c *Client) client(m Message) (*http.Client, error) {
+	transport := m.Transport
+	if transport == nil {
+		var err error
+		if transport, err = c.transport(m); err != nil {
+			return nil, err
 		}
-		if err := c.guard.CheckURL(proxy); err != nil {
-			return nil, nil, fmt.Errorf("proxy: %w", err)
-		}
-		transport := c.verifying.Clone()
-		transport.Proxy = c.guard.ProxyOr(proxy)
-		client.Transport = transport
-		return client, transport.CloseIdleConnections, nil
 	}
-	if m.DisableTLS {
-		client.Transport = c.insecure
-	}
-	return client, func() {}, nil
+	return outbound.NewClient(transport, outbound.Rules{Redirects: outbound.SameServer, Timeout: m.Timeout}), nil
 }
 
-var errCrossOrigin = errors.New("it redirects the message to another server")
-
-// checkRedirect follows redirects on the same server only. One that turns the request into
-// a GET (301, 302, 303) is not followed: the message would be lost, and the 200 of a
-// log-in form would open a gate.
-func checkRedirect(req *http.Request, via []*http.Request) error {
-	from := via[0].URL
+func (c *Client) transport(m Message) (*http.Transport, error) {
+	settings := outbound.Settings{Proxy: m.Proxy}
 	switch {
-	case req.Method != via[0].Method:
-		return http.ErrUseLastResponse
-	case len(via) >= maxRedirects:
-		return errors.New("it redirects too often")
-	case req.URL.Scheme != from.Scheme || req.URL.Host != from.Host:
-		return errCrossOrigin
+	case m.Proxy != "":
+		proxy, err := ParseProxy(m.Proxy)
+		if err == nil {
+			err = c.guard.CheckURL(proxy)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("proxy: %w", err)
+		}
+	case m.DisableTLS:
+		// Flagger uses no proxy either when verification is turned off: such a server is
+		// inside of the cluster.
+		settings.Insecure, settings.Direct = true, true
 	}
-	return nil
+	return c.transports.For(settings)
 }
 
 // postOnce makes one attempt.
@@ -238,7 +216,8 @@ func connectionError(ctx context.Context, target *url.URL, err error) error {
 	}
 	reason := fmt.Errorf("posting to %s: %w", target.Host, err)
 	var certificate *tls.CertificateVerificationError
-	if errors.Is(err, errCrossOrigin) || errors.Is(err, outbound.ErrForbiddenAddress) || errors.As(err, &certificate) || ctx.Err() != nil {
+	refused := errors.Is(err, outbound.ErrRedirect) || errors.Is(err, outbound.ErrForbiddenAddress)
+	if refused || errors.As(err, &certificate) || ctx.Err() != nil {
 		return reason
 	}
 	return &TemporaryError{Err: reason}

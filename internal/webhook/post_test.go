@@ -232,7 +232,7 @@ func TestRedirects(t *testing.T) {
 		},
 		"a 308 to another server is refused": {
 			handlers: []http.HandlerFunc{to(elsewhere.URL, 308)},
-			wantErr:  "redirects the message to another server",
+			wantErr:  "redirects to another server",
 		},
 		"a 302 to another server is not followed": {
 			handlers: []http.HandlerFunc{to(elsewhere.URL, 302)},
@@ -252,7 +252,7 @@ func TestRedirects(t *testing.T) {
 		},
 		"a circle ends": {
 			handlers: []http.HandlerFunc{to("/again", 307)},
-			wantErr:  "redirects too often",
+			wantErr:  "redirects more than 5 times",
 		},
 	}
 	for name, tc := range cases {
