@@ -220,7 +220,7 @@ func (s *Scanner) join(ctx context.Context, id registry.ID, h *registry.Host, as
 	if f == nil {
 		return s.start(ctx, id, h, ask)
 	}
-	s.widen(f, ask)
+	f.widen(ask, s.MaxTags(ask.Target))
 	_, queued := f.next[ask.Key]
 	_, waits := f.waiting[ask.Key]
 	if queued || ask.Within == 0 && f.task.Started() && !waits {
@@ -244,9 +244,10 @@ func (s *Scanner) start(ctx context.Context, id registry.ID, h *registry.Host, a
 	return f
 }
 
-// widen makes a listCall do for another ask. The lock is held.
-func (s *Scanner) widen(f *listCall, ask Ask) {
-	f.budget.Store(max(f.budget.Load(), int64(s.client.MaxTags(ask.Target))))
+// widen makes a listCall do for another ask, which may have as many tags. The lock of the scanner
+// is held.
+func (f *listCall) widen(ask Ask, tags int) {
+	f.budget.Store(max(f.budget.Load(), int64(tags)))
 	f.within = min(f.within, ask.Within)
 }
 
@@ -297,7 +298,7 @@ func (s *Scanner) complete(ctx context.Context, f *listCall, list *listing, err 
 			next = s.start(ctx, f.ID, f.host, mostPatient(f.next, ask))
 		}
 		next.waiting[key] = ask
-		s.widen(next, ask)
+		next.widen(ask, s.MaxTags(ask.Target))
 	}
 	s.mu.Unlock()
 	for _, key := range woken {

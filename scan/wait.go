@@ -62,7 +62,7 @@ func (s *Scanner) joinToWait(ctx context.Context, image registry.Image, ask Ask)
 	if f == nil {
 		return s.start(ctx, image.ID(), s.client.registry.Host(image), ask), false
 	}
-	s.widen(f, ask)
+	f.widen(ask, s.MaxTags(ask.Target))
 	return f, ask.Within == 0 && f.task.Started()
 }
 
