@@ -29,7 +29,7 @@ func (a *applier) applyObject(ctx context.Context, o *object) (*decide.Applied, 
 	if err != nil {
 		return nil, a.explain(o, err)
 	}
-	step := profile.StepFor(decide.Candidate{Treatment: next.Treatment, Live: live, Known: known, AsLeft: a.asLeft(o, left)})
+	step := profile.DecideObject(decide.Candidate{Treatment: next.Treatment, Live: live, Known: known, AsLeft: a.asLeft(o, left)})
 	switch step {
 	case decide.Skip:
 		next.Action, next.Left = decide.Skipped, live

@@ -53,7 +53,7 @@ func TestContentionIsRecognised(t *testing.T) {
 		ID:      inventory.ID{Namespace: "ns", Name: "c", Kind: "ConfigMap"},
 		Manager: "autoscaler",
 		Fields:  []string{".data.key"},
-		Pause:   decide.RepairPolicy.First,
+		Pause:   decide.RepairPolicy.InitialBackoff,
 	}}
 	if diff := cmp.Diff(want, contentions); diff != "" {
 		t.Fatalf("contentions (-want +got):\n%s", diff)
@@ -70,7 +70,7 @@ func TestContentionIsRecognised(t *testing.T) {
 		t.Errorf("by request: repaired %v, told again %v", repaired, contentions)
 	}
 	undo()
-	e.clock.SetTime(e.clock.Now().Add(2*decide.RepairPolicy.First - time.Second))
+	e.clock.SetTime(e.clock.Now().Add(2*decide.RepairPolicy.InitialBackoff - time.Second))
 	if repaired, _ := apply(); repaired {
 		t.Error("the pause did not grow")
 	}

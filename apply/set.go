@@ -110,14 +110,14 @@ func newTracker(e *Engine, owner decide.Owner, wake func()) *tracker {
 func (t *tracker) HealthChanged() { t.wake() }
 
 // ObjectChanged implements watch.Handler: a drift wakes the owner.
-func (t *tracker) ObjectChanged(c watch.Change) {
+func (t *tracker) ObjectChanged(c watch.Event) {
 	if t.noteChange(c) {
 		t.wake()
 	}
 }
 
 // noteChange reports whether a change means that an object has drifted.
-func (t *tracker) noteChange(c watch.Change) bool {
+func (t *tracker) noteChange(c watch.Event) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	a := t.applied[c.ID]

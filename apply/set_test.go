@@ -118,7 +118,7 @@ func TestADriftWakesTheOwner(t *testing.T) {
 			if tc.applying {
 				m.begin()
 			}
-			m.ObjectChanged(watch.Change{ID: tc.id, Freshness: tc.freshness, Seen: tc.seen})
+			m.ObjectChanged(watch.Event{ID: tc.id, Freshness: tc.freshness, Seen: tc.seen})
 			if woken != tc.want {
 				t.Errorf("woken = %v, want %v", woken, tc.want)
 			}
@@ -222,7 +222,7 @@ func TestARepairWaitsInAPause(t *testing.T) {
 	e := newWatchingEnv(t)
 	e.apply(t, config("1"))
 	e.waitSeen(t, "c")
-	for range decide.RepairPolicy.Repairs {
+	for range decide.RepairPolicy.Burst {
 		e.Delete(configAt)
 		e.wait(t, "the object is deleted")
 		e.apply(t, config("1"))
@@ -231,7 +231,7 @@ func TestARepairWaitsInAPause(t *testing.T) {
 	e.Delete(configAt)
 	e.wait(t, "the object is deleted again")
 	drift := e.set.Drift()
-	if drift.Worst != decide.NoDrift || !drift.Resume.Equal(e.clock.Now().Add(decide.RepairPolicy.First)) {
+	if drift.Worst != decide.NoDrift || !drift.Resume.Equal(e.clock.Now().Add(decide.RepairPolicy.InitialBackoff)) {
 		t.Errorf("in the pause: %+v", drift)
 	}
 	e.clock.SetTime(drift.Resume)

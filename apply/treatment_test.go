@@ -436,7 +436,7 @@ func TestADoubtfulChangeIsLookedAt(t *testing.T) {
 	e.waitSeen(t, "c")
 	id := inventory.ID{Namespace: "ns", Name: "c", Kind: "ConfigMap"}
 	gone := &decide.Observed{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "1", Labels: profile.Labels(owner)}}
-	change := watch.Change{
+	change := watch.Event{
 		ID: id, GroupVersionKind: schema.GroupVersionKind{Version: "v1", Kind: "ConfigMap"}, Freshness: decide.Missing,
 		Seen: gone, Doubtful: true,
 	}
@@ -453,7 +453,7 @@ func TestWhatDriftedIsForgottenOnceItIsAsApplied(t *testing.T) {
 	left := &decide.Applied{Action: decide.Created, Left: at("10", "ours")}
 	for name, mend := range map[string]func(*tracker){
 		"by somebody": func(m *tracker) {
-			m.ObjectChanged(watch.Change{ID: id, Freshness: decide.Fresh, Seen: at("12", "ours")})
+			m.ObjectChanged(watch.Event{ID: id, Freshness: decide.Fresh, Seen: at("12", "ours")})
 		},
 		"by an apply":              func(m *tracker) { m.note(id, left) },
 		"when it leaves the set":   func(m *tracker) { m.keep(nil); m.note(id, left); m.drifted[inventory.ID{}] = false },
@@ -462,7 +462,7 @@ func TestWhatDriftedIsForgottenOnceItIsAsApplied(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := newTracker(newTestEnv(t).set.engine, owner, func() {})
 			m.note(id, left)
-			m.ObjectChanged(watch.Change{ID: id, Freshness: decide.Fresh, Seen: at("11", "theirs")})
+			m.ObjectChanged(watch.Event{ID: id, Freshness: decide.Fresh, Seen: at("11", "theirs")})
 			m.setRepairs(id, decide.Repairs{History: contention.History{Until: time.Unix(1, 0)}})
 			if m.drift(time.Now()).Worst != decide.Drifted {
 				t.Fatal("it has not drifted")

@@ -64,7 +64,7 @@ func TestWhoHasNoServicesIsNoWorkerIfSomethingRoutesIt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := &flaggerv1.Canary{Spec: flaggerv1.CanarySpec{Provider: tc.provider,
 				TargetRef: flaggerv1.LocalObjectReference{Kind: tc.kind}, Analysis: &flaggerv1.CanaryAnalysis{StepWeight: 20, Threshold: 1}}}
-			p, err := NewPlan(c, Limits{Provider: "istio"})
+			p, err := NewPlan(c, PlanSettings{Provider: "istio"})
 			if err != nil || p.Worker != tc.want.Worker || p.Routed != tc.want.Routed || p.InPlace != tc.want.InPlace {
 				t.Errorf("%+v, %v", p, err)
 			}

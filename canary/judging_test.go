@@ -189,7 +189,7 @@ func TestWhatTheJudgeNeeds(t *testing.T) {
 			plan, err := NewPlan(object(tc.provider, func(s *flaggerv1.CanarySpec) {
 				s.Analysis.Judge = &flaggerv1.CanaryJudge{}
 				tc.edit(s)
-			}), Limits{Provider: "kubernetes"})
+			}), PlanSettings{Provider: "kubernetes"})
 			if refused := (*Refused)(nil); errors.As(err, &refused) != (tc.wantField != "") || refused != nil && refused.Field != tc.wantField {
 				t.Fatalf("refused: %v", err)
 			}
@@ -211,7 +211,7 @@ func TestTheExampleOfThePageIsServed(t *testing.T) {
 	if err := yaml.UnmarshalStrict([]byte(text), c); err != nil {
 		t.Fatalf("%v: %s", err, text)
 	}
-	plan, err := NewPlan(c, Limits{Provider: "kubernetes"})
+	plan, err := NewPlan(c, PlanSettings{Provider: "kubernetes"})
 	if err != nil || plan.Judge == nil || plan.Judge.Settings != judge.Default() || plan.Judge.Every != 5*time.Second || len(plan.Steps) != 3 {
 		t.Errorf("%+v, %v", plan, err)
 	}

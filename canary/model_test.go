@@ -62,11 +62,11 @@ func planFor(t *testing.T, strategy func(*flaggerv1.Canary), what uint64) Plan {
 		judged := c.DeepCopy()
 		judged.Spec.Analysis.Judge = &flaggerv1.CanaryJudge{OnInconclusive: []flaggerv1.InconclusiveAction{
 			"", flaggerv1.InconclusivePromote, flaggerv1.InconclusiveRollback, flaggerv1.InconclusiveHold}[what>>15%4]}
-		if _, err := NewPlan(judged, Limits{}); err == nil {
+		if _, err := NewPlan(judged, PlanSettings{}); err == nil {
 			c = judged
 		}
 	}
-	plan, err := NewPlan(c, Limits{})
+	plan, err := NewPlan(c, PlanSettings{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -68,7 +68,7 @@ func (p Plan) delays(t judge.Traffic, good, bad string) string {
 }
 
 // expect says after how long a canary that is ratio times as bad is decided about.
-func (p Plan) expect(s judge.Settings, t judge.Traffic, steps []judge.Step, ratio float64) string {
+func (p Plan) expect(s judge.Settings, t judge.Traffic, steps []judge.PlannedShare, ratio float64) string {
 	after, ok := s.Expect(t, steps, ratio, len(p.Judge.Kinds))
 	if !ok {
 		return "never"
@@ -78,8 +78,8 @@ func (p Plan) expect(s judge.Settings, t judge.Traffic, steps []judge.Step, rati
 
 // judgedSteps are the steps in which the arms are compared. Copies of requests are as many as the
 // requests.
-func (p Plan) judgedSteps() []judge.Step {
-	var steps []judge.Step
+func (p Plan) judgedSteps() []judge.PlannedShare {
+	var steps []judge.PlannedShare
 	for _, step := range p.Steps {
 		if !p.judged(step) {
 			continue
@@ -88,7 +88,7 @@ func (p Plan) judgedSteps() []judge.Step {
 		if step.Weight > 0 && !step.Mirror {
 			share = float64(step.Weight) / 100
 		}
-		steps = append(steps, judge.Step{Share: share, Lasts: p.Interval})
+		steps = append(steps, judge.PlannedShare{Share: share, Lasts: p.Interval})
 	}
 	return steps
 }

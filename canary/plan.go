@@ -74,8 +74,8 @@ type Refused struct{ Field, Why string }
 
 func (e *Refused) Error() string { return e.Field + ": " + e.Why }
 
-// Limits are the controller's settings that bound every plan.
-type Limits struct {
+// PlanSettings are the controller's settings that bound every plan.
+type PlanSettings struct {
 	// MinInterval is the shortest time between two checks.
 	MinInterval time.Duration
 	// Provider routes the canaries that name no provider.
@@ -83,7 +83,7 @@ type Limits struct {
 }
 
 // NewPlan reads the spec. The error is a [*Refused].
-func NewPlan(c *flaggerv1.Canary, limits Limits) (Plan, error) {
+func NewPlan(c *flaggerv1.Canary, limits PlanSettings) (Plan, error) {
 	if err := refuse(c); err != nil {
 		return Plan{}, err
 	}

@@ -57,7 +57,7 @@ func TestStages(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			plan, err := NewPlan(object(tc.provider, func(s *flaggerv1.CanarySpec) { s.Analysis = &tc.analysis }), Limits{})
+			plan, err := NewPlan(object(tc.provider, func(s *flaggerv1.CanarySpec) { s.Analysis = &tc.analysis }), PlanSettings{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -82,7 +82,7 @@ func TestWhatCannotBeHonouredIsRefusedByName(t *testing.T) {
 		"spec.analysis":             func(*flaggerv1.CanarySpec) {},
 	} {
 		t.Run(field, func(t *testing.T) {
-			_, err := NewPlan(object("gatewayapi:v1", edit), Limits{})
+			_, err := NewPlan(object("gatewayapi:v1", edit), PlanSettings{})
 			var refused *Refused
 			if !errors.As(err, &refused) || refused.Field != field {
 				t.Errorf("got %v", err)
@@ -114,7 +114,7 @@ func TestANameThatNoServiceCanHaveIsRefused(t *testing.T) {
 					s.Service.Port = 0
 				}
 			})
-			_, err := NewPlan(c, Limits{Provider: "kubernetes"})
+			_, err := NewPlan(c, PlanSettings{Provider: "kubernetes"})
 			if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.HasPrefix(err.Error(), tc.want)) {
 				t.Errorf("got %v", err)
 			}
@@ -125,11 +125,11 @@ func TestANameThatNoServiceCanHaveIsRefused(t *testing.T) {
 func TestAnUnknownGateIsRefused(t *testing.T) {
 	c := object("gatewayapi:v1", func(s *flaggerv1.CanarySpec) { s.Analysis.StepWeight = 10 })
 	c.Annotations = map[string]string{flaggerv1.GatesAnnotation: "confirm-rollout, confirm-everything"}
-	if _, err := NewPlan(c, Limits{}); err == nil || !strings.Contains(err.Error(), "confirm-everything") {
+	if _, err := NewPlan(c, PlanSettings{}); err == nil || !strings.Contains(err.Error(), "confirm-everything") {
 		t.Errorf("got %v", err)
 	}
 	c.Annotations[flaggerv1.GatesAnnotation] = "confirm-rollout, confirm-promotion"
-	plan, err := NewPlan(c, Limits{})
+	plan, err := NewPlan(c, PlanSettings{})
 	if diff := cmp.Diff([]flaggerv1.HookType{
 		flaggerv1.ConfirmRolloutHook,
 		flaggerv1.ConfirmPromotionHook,
@@ -142,7 +142,7 @@ func TestWithoutARouterFlaggersFallbackIsSaid(t *testing.T) {
 	c := object("kubernetes", func(s *flaggerv1.CanarySpec) {
 		s.Analysis.StepWeight, s.Analysis.Match = 10, make([]flaggerv1.HTTPMatchRequest, 1)
 	})
-	plan, err := NewPlan(c, Limits{})
+	plan, err := NewPlan(c, PlanSettings{})
 	if err != nil || len(plan.Steps) != 10 || plan.Steps[9] != (Step{Iteration: 10}) || len(plan.Notes) != 3 {
 		t.Errorf("got %+v, %v", plan, err)
 	}
@@ -239,7 +239,7 @@ func FuzzStages(f *testing.F) {
 				s.Analysis.StepWeights = []int{listed}
 			}
 		})
-		plan, err := NewPlan(c, Limits{MinInterval: time.Second})
+		plan, err := NewPlan(c, PlanSettings{MinInterval: time.Second})
 		if err != nil {
 			return
 		}
@@ -267,7 +267,7 @@ func TestWebhooksAndGatesOfAPlan(t *testing.T) {
 		}
 	})
 	c.Annotations = map[string]string{flaggerv1.GatesAnnotation: " confirm-rollout,confirm-promotion "}
-	plan, err := NewPlan(c, Limits{})
+	plan, err := NewPlan(c, PlanSettings{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -279,7 +279,7 @@ func TestWebhooksAndGatesOfAPlan(t *testing.T) {
 	}
 	c.Annotations[flaggerv1.GatesAnnotation] = "confirm-rolout"
 	var refused *Refused
-	if _, err := NewPlan(c, Limits{}); !errors.As(err, &refused) || refused.Field != "annotation "+flaggerv1.GatesAnnotation {
+	if _, err := NewPlan(c, PlanSettings{}); !errors.As(err, &refused) || refused.Field != "annotation "+flaggerv1.GatesAnnotation {
 		t.Errorf("a gate that does not exist: %v", err)
 	}
 }
@@ -293,7 +293,7 @@ func TestAWebhookThatCannotBeCalledIsRefusedBeforeARelease(t *testing.T) {
 			s.Analysis.StepWeight = 50
 			s.Analysis.Webhooks = []flaggerv1.CanaryWebhook{{Name: "load", URL: "http://load/"}, {Name: "gate", URL: url}}
 		})
-		_, err := NewPlan(c, Limits{})
+		_, err := NewPlan(c, PlanSettings{})
 		var refused *Refused
 		if got := errors.As(err, &refused); got != wantRefused ||
 			got && (refused.Field != "spec.analysis.webhooks[1].url" || strings.Contains(err.Error(), "hunter2")) {
@@ -323,7 +323,7 @@ func TestAWebhookWithATimeoutThatIsNoneIsRefusedBeforeARelease(t *testing.T) {
 			tc.webhook.Name, tc.webhook.URL = "load", "http://loadtester.test/"
 			_, err := NewPlan(object("istio", func(s *flaggerv1.CanarySpec) {
 				s.Analysis.StepWeight, s.Analysis.Webhooks = 50, []flaggerv1.CanaryWebhook{tc.webhook}
-			}), Limits{})
+			}), PlanSettings{})
 			if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.HasPrefix(err.Error(), tc.want)) {
 				t.Errorf("got %v", err)
 			}
@@ -342,7 +342,7 @@ func TestWhatNothingRoutesIsTriedWithoutUsers(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			plan, err := NewPlan(object("kubernetes", edit), Limits{})
+			plan, err := NewPlan(object("kubernetes", edit), PlanSettings{})
 			if err != nil || len(plan.Steps) != 10 || len(plan.Notes) == 0 {
 				t.Fatalf("got %+v, %v", plan, err)
 			}
@@ -374,7 +374,7 @@ func TestSamplesDecideWhenTheyOutlastTheWindow(t *testing.T) {
 			plan, err := NewPlan(object("gatewayapi:v1", func(s *flaggerv1.CanarySpec) {
 				s.Analysis = &flaggerv1.CanaryAnalysis{Interval: tc.interval, Threshold: tc.threshold, StepWeight: 10, Sampling: tc.sampling,
 					Metrics: []flaggerv1.CanaryMetric{{Name: "lag", Interval: tc.window}}}
-			}), Limits{})
+			}), PlanSettings{})
 			if err != nil || plan.SampleEvery != tc.every || plan.Metrics[0].Decisive != tc.decisive {
 				t.Errorf("got %v, %d, %v", plan.SampleEvery, plan.Metrics[0].Decisive, err)
 			}
@@ -400,7 +400,7 @@ func TestAReleaseHasOnlySoManyIterations(t *testing.T) {
 			c.Spec.TargetRef = flaggerv1.LocalObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "app"}
 			c.Spec.Service.Port = 80
 			c.Spec.Analysis = &flaggerv1.CanaryAnalysis{Interval: "1m", Iterations: tc.iterations}
-			_, err := NewPlan(c, Limits{})
+			_, err := NewPlan(c, PlanSettings{})
 			var refused *Refused
 			if errors.As(err, &refused) != tc.refused || !tc.refused && err != nil {
 				t.Errorf("error %v", err)

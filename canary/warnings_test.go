@@ -133,7 +133,7 @@ func (w warned) check(t *testing.T) {
 	if name == "" {
 		name = "istio"
 	}
-	plan, err := NewPlan(object(name, w.edit), Limits{})
+	plan, err := NewPlan(object(name, w.edit), PlanSettings{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,7 +237,7 @@ func TestARangeThatNoValueIsInIsSaidBeforeARelease(t *testing.T) {
 			}
 			plan, err := NewPlan(object("istio", func(s *flaggerv1.CanarySpec) {
 				s.Analysis.StepWeight, s.Analysis.Metrics = 10, []flaggerv1.CanaryMetric{m}
-			}), Limits{})
+			}), PlanSettings{})
 			if err != nil || tc.want == "" != (plan.Impossible == "") || !strings.Contains(plan.Impossible, tc.want) {
 				t.Errorf("got %q, %v", plan.Impossible, err)
 			}
@@ -247,7 +247,7 @@ func TestARangeThatNoValueIsInIsSaidBeforeARelease(t *testing.T) {
 
 func TestAShortIntervalIsRaisedAndSaidSo(t *testing.T) {
 	c := object("kubernetes", func(s *flaggerv1.CanarySpec) { s.Analysis.Interval, s.Analysis.Iterations = "1s", 1 })
-	plan, err := NewPlan(c, Limits{MinInterval: 10 * time.Second})
+	plan, err := NewPlan(c, PlanSettings{MinInterval: 10 * time.Second})
 	if err != nil || plan.Interval != 10*time.Second || len(plan.Warnings) != 1 {
 		t.Errorf("got %v, %v, %v", plan.Interval, plan.Warnings, err)
 	}

@@ -132,10 +132,10 @@ func TestForHowLongNobodyCouldTell(t *testing.T) {
 	at := func(minutes int) time.Time {
 		return time.Unix(1_700_000_000, 0).Add(time.Duration(minutes) * time.Minute)
 	}
-	l := Looks{Begun: at(0)}
-	l = l.With(Look{State: VerificationUnknown}, at(2))
-	l = l.With(Look{State: VerificationPassed}, at(3))
-	l = l.With(Look{State: VerificationUnknown}, at(7))
+	l := Measurements{Begun: at(0)}
+	l = l.With(Measurement{State: VerificationUnknown}, at(2))
+	l = l.With(Measurement{State: VerificationPassed}, at(3))
+	l = l.With(Measurement{State: VerificationUnknown}, at(7))
 	if l.Lost != 6*time.Minute || l.Good != 1 || !l.Asked.Equal(at(7)) {
 		t.Errorf("got %+v", l)
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // Looks of a table, by a letter: good, bad, no value, unknown.
-var lookOf = map[rune]Look{
+var lookOf = map[rune]Measurement{
 	'g': {State: VerificationPassed}, 'b': {VerificationFailed, "latency is 600, and may be at most 500"},
 	'n': {VerificationPending, "latency has no values"}, 'u': {VerificationUnknown, "the server is away"},
 }
@@ -54,7 +54,7 @@ func TestWhatLooksSay(t *testing.T) {
 		"a server that is away after too many bad ones": {"bu", 0, VerificationFailed, "in 1 of 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			v, l, at := lookedAt(5*time.Minute, time.Minute, tc.failures), Looks{}, time.Unix(1_700_000_000, 0)
+			v, l, at := lookedAt(5*time.Minute, time.Minute, tc.failures), Measurements{}, time.Unix(1_700_000_000, 0)
 			for _, letter := range tc.looks {
 				l, at = l.With(lookOf[letter], at), at.Add(time.Minute)
 			}
@@ -77,14 +77,14 @@ func TestWhenMetricsAreLookedAt(t *testing.T) {
 		"an interval that is longer than all is enough": {time.Minute, 5 * time.Minute, 0, 5 * time.Minute, 5 * time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
-			v, l := lookedAt(tc.length, tc.interval, 0), Looks{Begun: begun}
+			v, l := lookedAt(tc.length, tc.interval, 0), Measurements{Begun: begun}
 			if got := l.Due(v, tc.window).Sub(begun); got != tc.first {
 				t.Errorf("first after %s, want %s", got, tc.first)
 			}
 			last := begun
 			for state := VerificationPending; state == VerificationPending; state, _ = l.Verification(v) {
 				last = l.Due(v, tc.window)
-				l = l.With(Look{State: VerificationPassed}, last)
+				l = l.With(Measurement{State: VerificationPassed}, last)
 			}
 			if got := last.Sub(begun); got != tc.all || MetricsTime(v, tc.window) != tc.all {
 				t.Errorf("it takes %s, and %s is said; want %s", got, MetricsTime(v, tc.window), tc.all)

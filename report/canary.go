@@ -107,7 +107,7 @@ func RevisionOf(c *flaggerv1.Canary) string {
 // planOf reads the spec as the controller does, with the defaults of the controller's
 // own settings. A spec that is refused has an empty plan: the condition says why.
 func planOf(c *flaggerv1.Canary) canary.Plan {
-	plan, err := canary.NewPlan(c, canary.Limits{MinInterval: flaggerv1.MinAnalysisInterval, Provider: provider.Kubernetes})
+	plan, err := canary.NewPlan(c, canary.PlanSettings{MinInterval: flaggerv1.MinAnalysisInterval, Provider: provider.Kubernetes})
 	if err != nil {
 		return canary.Plan{}
 	}

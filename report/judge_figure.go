@@ -17,7 +17,7 @@ import (
 var sinceBegin = plot.Axis{Unit: plot.Duration, Label: "since the release began"}
 
 // JudgeDelaysFigure draws how long a verdict takes, by how bad the canary is.
-func JudgeDelaysFigure(s judge.Settings, t judge.Traffic, steps []judge.Step) plot.Figure {
+func JudgeDelaysFigure(s judge.Settings, t judge.Traffic, steps []judge.PlannedShare) plot.Figure {
 	var whole time.Duration
 	for _, step := range steps {
 		whole += step.Lasts
@@ -123,7 +123,7 @@ func marks(r replay.Release) []plot.Mark {
 		name   string
 		colour plot.Colour
 		d      replay.Decision
-	}{{"the judge", plot.Blue, r.Judge}, {"thresholds", plot.Orange, r.Limits}} {
+	}{{"the judge", plot.Blue, r.Judge}, {"thresholds", plot.Orange, r.Thresholds}} {
 		verb := map[replay.ReleaseOutcome]string{replay.RolledBack: "roll back", replay.Promoted: "promote"}[rule.d.Outcome]
 		if rule.name == "the judge" {
 			verb = map[replay.ReleaseOutcome]string{replay.RolledBack: "fails it", replay.Promoted: "passes it"}[rule.d.Outcome]

@@ -65,7 +65,7 @@ type ReplayedDecision struct {
 
 // ReplayedReleases reports what was replayed, the newest first. With steps it says what they would
 // have changed.
-func ReplayedReleases(s judge.Settings, releases []replay.Release, steps []judge.Step) List[ReplayedRelease] {
+func ReplayedReleases(s judge.Settings, releases []replay.Release, steps []judge.PlannedShare) List[ReplayedRelease] {
 	items := make([]ReplayedRelease, 0, len(releases))
 	for i := len(releases) - 1; i >= 0; i-- {
 		items = append(items, replayed(s, releases[i], steps))
@@ -73,14 +73,14 @@ func ReplayedReleases(s judge.Settings, releases []replay.Release, steps []judge
 	return List[ReplayedRelease]{Items: items}
 }
 
-func replayed(s judge.Settings, r replay.Release, steps []judge.Step) ReplayedRelease {
+func replayed(s judge.Settings, r replay.Release, steps []judge.PlannedShare) ReplayedRelease {
 	out := ReplayedRelease{
 		From: metav1.Time{Time: r.From}, To: metav1.Time{Time: r.To},
 		Revision: r.Recorded.Revision, Was: r.Recorded.Outcome, Reason: r.Recorded.Reason,
 		Canary:     ReplayedArm{Requests: r.Canary.Requests, Errors: r.Canary.Errors},
 		Primary:    ReplayedArm{Requests: r.Primary.Requests, Errors: r.Primary.Errors},
 		Dispersion: r.Usual.Dispersion, BaselineWindows: r.Baseline,
-		Judge: replayedDecision(r.Judge), Thresholds: replayedDecision(r.Limits),
+		Judge: replayedDecision(r.Judge), Thresholds: replayedDecision(r.Thresholds),
 	}
 	if !math.IsNaN(r.Ratio) && !math.IsInf(r.Ratio, 0) {
 		out.Ratio = &r.Ratio
@@ -91,7 +91,7 @@ func replayed(s judge.Settings, r replay.Release, steps []judge.Step) ReplayedRe
 
 // expected is how long a verdict takes with other steps: at the rate of requests and of errors of the primary
 // that there were, and the ratio that was found.
-func expected(s judge.Settings, r replay.Release, steps []judge.Step) *JudgeDelay {
+func expected(s judge.Settings, r replay.Release, steps []judge.PlannedShare) *JudgeDelay {
 	seconds := r.To.Sub(r.From).Seconds()
 	if len(steps) == 0 || seconds <= 0 || r.Primary.Requests == 0 {
 		return nil

@@ -174,12 +174,12 @@ func (s *Store) account(key Key) {
 			parts := strings.Split(filepath.ToSlash(dir), "/")
 			found := Key{parts[len(parts)-3], parts[len(parts)-2], parts[len(parts)-1]}
 			s.sizes[found] = disk.SizeOf(dir)
-			s.Space.Found(found.Namespace, s.sizes[found])
+			s.Space.Record(found.Namespace, s.sizes[found])
 		}
 	}
 	key.Kind = strings.ToLower(key.Kind)
 	size := disk.SizeOf(filepath.Join(s.root, filepath.FromSlash(key.dir())))
-	s.Space.Found(key.Namespace, size-s.sizes[key])
+	s.Space.Record(key.Namespace, size-s.sizes[key])
 	if s.sizes[key] = size; size == 0 {
 		delete(s.sizes, key)
 	}
@@ -204,7 +204,7 @@ func (s *Store) write(ctx context.Context, target string, c Content, from *previ
 	}()
 	hash := sha256.New()
 	meter := disk.Meter{Space: s.Space, Namespace: c.namespace}
-	defer meter.Settle(0) // what stays is counted with the source
+	defer meter.Commit(0) // what stays is counted with the source
 	buffered := bufio.NewWriterSize(meter.Writer(file), 256<<10)
 	var index []byte
 	out := io.MultiWriter(buffered, hash)

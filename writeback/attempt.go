@@ -14,7 +14,7 @@ import (
 )
 
 // attempt is one pass of a run, from listing the refs to the push. Its fields are
-// inputs; what it finds out is in the [proposal].
+// inputs; what it finds out is in the [plannedPush].
 type attempt struct {
 	mirror  *git.Mirror
 	index   *Index
@@ -24,8 +24,8 @@ type attempt struct {
 	refs    map[string]plumbing.Hash // by full name
 }
 
-// proposal is what an attempt wants to push, and on top of what.
-type proposal struct {
+// plannedPush is what an attempt wants to push, and on top of what.
+type plannedPush struct {
 	source  git.Selected    // what is checked out
 	base    *git.CommitTree // what is edited, and committed on
 	tip     plumbing.Hash   // of the push branch, zero if that has to be made
@@ -38,13 +38,13 @@ type proposal struct {
 }
 
 // isEmpty reports whether there is nothing to commit.
-func (p proposal) isEmpty() bool { return len(p.planned.Contents) == 0 }
+func (p plannedPush) isEmpty() bool { return len(p.planned.Contents) == 0 }
 
 func branchRef(name string) string { return plumbing.NewBranchReferenceName(name).String() }
 
 // run lists the refs, proposes and publishes. An idle proposal that the listed refs
 // confirm ends the run at once.
-func (a attempt) run(ctx context.Context, idle *proposal) (Result, error) {
+func (a attempt) run(ctx context.Context, idle *plannedPush) (Result, error) {
 	var err error
 	if a.refs, err = a.session.list(ctx, a.mirror, a.req.neededRefs()...); err != nil {
 		return Result{}, err
@@ -75,7 +75,7 @@ func (a attempt) run(ctx context.Context, idle *proposal) (Result, error) {
 //
 // If nothing is to be written another branch is left alone, unless it proposes what
 // is not wanted any more: then it is set to the checkout.
-func (a attempt) propose(ctx context.Context) (proposal, error) {
+func (a attempt) propose(ctx context.Context) (plannedPush, error) {
 	p, err := a.planCheckout(ctx)
 	if err != nil || a.pushesCheckout(p) || p.tip.IsZero() || p.isEmpty() && !a.req.Last.isTip(p.tip) {
 		return p, err
@@ -88,8 +88,8 @@ func (a attempt) propose(ctx context.Context) (proposal, error) {
 }
 
 // planCheckout finds out what is to be written on the head of the checkout.
-func (a attempt) planCheckout(ctx context.Context) (proposal, error) {
-	p := proposal{edits: a.req.Edits, tip: a.refs[branchRef(a.req.Push)]}
+func (a attempt) planCheckout(ctx context.Context) (plannedPush, error) {
+	p := plannedPush{edits: a.req.Edits, tip: a.refs[branchRef(a.req.Push)]}
 	var err error
 	if p.source, err = a.mirror.SelectFrom(a.refs, a.req.Checkout); err != nil {
 		return p, fmt.Errorf("selecting what to check out: %w", err)
@@ -107,7 +107,7 @@ func (a attempt) planCheckout(ctx context.Context) (proposal, error) {
 
 // decide says what becomes of a push branch that is there already and is not the
 // checkout, on which the proposal is planned.
-func (a attempt) decide(ctx context.Context, p proposal, tip *git.CommitTree) (proposal, error) {
+func (a attempt) decide(ctx context.Context, p plannedPush, tip *git.CommitTree) (plannedPush, error) {
 	b := a.pushBranch(ctx, p, tip)
 	if p.isEmpty() { // and the branch is the last push
 		proposed, err := p.edits.Plan(ctx, a.index, tip)
@@ -137,7 +137,7 @@ func (a attempt) decide(ctx context.Context, p proposal, tip *git.CommitTree) (p
 // pushBranch looks at a push branch that is there already. What one push made of several
 // policies is several commits: if the status that says so was lost, they are fetched one
 // below the other. A server that does not give one leaves the branch to whoever made it.
-func (a attempt) pushBranch(ctx context.Context, p proposal, tip *git.CommitTree) pushBranch {
+func (a attempt) pushBranch(ctx context.Context, p plannedPush, tip *git.CommitTree) pushBranch {
 	b := pushBranch{source: factsOf(p.base), tip: factsOf(tip), last: a.req.Last, author: a.req.Author.Email}
 	b.bottom = b.tip
 	if a.req.Last.isTip(b.tip.hash) || !b.tip.isBy(b.author) {
@@ -156,7 +156,7 @@ func (a attempt) pushBranch(ctx context.Context, p proposal, tip *git.CommitTree
 
 // pushesCheckout reports whether the branch that is pushed is the one that is
 // checked out.
-func (a attempt) pushesCheckout(p proposal) bool { return p.source.Ref == branchRef(a.req.Push) }
+func (a attempt) pushesCheckout(p plannedPush) bool { return p.source.Ref == branchRef(a.req.Push) }
 
 // open fetches a commit and opens its files.
 func (a attempt) open(ctx context.Context, ref string, commit plumbing.Hash) (*git.CommitTree, error) {
@@ -172,7 +172,7 @@ func (a attempt) open(ctx context.Context, ref string, commit plumbing.Hash) (*g
 
 // plan edits the files of a base, without what others reverted since the commit
 // before, in which the last run left the same branch.
-func (a attempt) plan(ctx context.Context, p proposal, base *git.CommitTree, before plumbing.Hash) (proposal, error) {
+func (a attempt) plan(ctx context.Context, p plannedPush, base *git.CommitTree, before plumbing.Hash) (plannedPush, error) {
 	p.base = base
 	planned, err := p.edits.Plan(ctx, a.index, base)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 )
 
 // publish commits what is proposed and pushes it.
-func (a attempt) publish(ctx context.Context, p proposal) (Result, error) {
+func (a attempt) publish(ctx context.Context, p plannedPush) (Result, error) {
 	result := p.result
 	commits, err := a.commit(ctx, p)
 	if err != nil || len(commits) == 0 {
@@ -36,7 +36,7 @@ func (a attempt) publish(ctx context.Context, p proposal) (Result, error) {
 
 // commit writes the planned changes into the mirror: all at once, or each part on top
 // of the one before.
-func (a attempt) commit(ctx context.Context, p proposal) ([]Commit, error) {
+func (a attempt) commit(ctx context.Context, p plannedPush) ([]Commit, error) {
 	parts := p.edits.Split(p.planned)
 	if len(parts) == 0 {
 		made, err := a.write(ctx, p.base.Commit(), p.planned)
@@ -85,7 +85,7 @@ func (a attempt) write(ctx context.Context, base plumbing.Hash, p Planned) (Comm
 }
 
 // updates move the push branch to what was made, and the refspec's target with it.
-func (a attempt) updates(p proposal, made plumbing.Hash) ([]git.RefUpdate, error) {
+func (a attempt) updates(p plannedPush, made plumbing.Hash) ([]git.RefUpdate, error) {
 	updates := []git.RefUpdate{{Ref: branchRef(a.req.Push), Old: p.tip, New: made}}
 	spec := a.req.Refspec
 	if spec.Target == "" || spec.Target == branchRef(a.req.Push) {
@@ -107,7 +107,7 @@ func (a attempt) updates(p proposal, made plumbing.Hash) ([]git.RefUpdate, error
 }
 
 // resetPushBranch sets the push branch to the checkout.
-func (a attempt) resetPushBranch(ctx context.Context, p proposal) (Result, error) {
+func (a attempt) resetPushBranch(ctx context.Context, p plannedPush) (Result, error) {
 	result := p.result
 	update := git.RefUpdate{Ref: branchRef(a.req.Push), Old: p.tip, New: p.source.Commit}
 	if err := a.mirror.Push(ctx, a.req.Options, update); err != nil {

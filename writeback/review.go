@@ -31,7 +31,7 @@ type Review struct {
 	Ours, Same bool
 
 	attempt  attempt
-	proposal proposal
+	proposal plannedPush
 }
 
 // Review finds out what to propose, on the head of the checkout, and looks at the push

@@ -98,7 +98,7 @@ func headAfter(req Request, result Result, err error) plumbing.Hash {
 //
 // The run is done after a push, or an error other than a lost race. If there is
 // nothing to push, the proposal is returned: the remote has to confirm its head.
-func (w *Writer) optimistic(ctx context.Context, a attempt) (idle *proposal, result Result, done bool, err error) {
+func (w *Writer) optimistic(ctx context.Context, a attempt) (idle *plannedPush, result Result, done bool, err error) {
 	if !a.req.usesOneBranch() {
 		return nil, Result{}, false, nil
 	}

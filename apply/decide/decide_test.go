@@ -503,7 +503,7 @@ func TestStepFor(t *testing.T) {
 	excluded := &Observed{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{kustomizations.ReconcileKey: "disabled"}}}
 	tests := map[string]struct {
 		candidate Candidate
-		want      Step
+		want      ObjectDecision
 	}{
 		"an object that may be new":               {Candidate{}, Create},
 		"an object that is known to be missing":   {Candidate{Known: true}, Update},
@@ -516,7 +516,7 @@ func TestStepFor(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			if got := kustomizations.StepFor(tc.candidate); got != tc.want {
+			if got := kustomizations.DecideObject(tc.candidate); got != tc.want {
 				t.Errorf("step %d, want %d", got, tc.want)
 			}
 		})

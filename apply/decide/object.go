@@ -152,12 +152,12 @@ func (p *Profile) hasNewFormer(left *Applied, seen *Observed) bool {
 		!left.Merge && !p.Merges(seen.Labels, seen.Annotations)
 }
 
-// Step is what is to be done with one object of the source.
-type Step int
+// ObjectDecision is what is to be done with one object of the source.
+type ObjectDecision int
 
 const (
 	// Skip leaves the object alone.
-	Skip Step = iota
+	Skip ObjectDecision = iota
 	// Keep leaves the object as it was applied before.
 	Keep
 	// Update applies the object and takes all its fields over.
@@ -178,8 +178,8 @@ type Candidate struct {
 	AsLeft bool
 }
 
-// StepFor decides what to do with an object.
-func (p *Profile) StepFor(c Candidate) Step {
+// DecideObject decides what to do with an object.
+func (p *Profile) DecideObject(c Candidate) ObjectDecision {
 	switch {
 	case c.Excluded, c.Live != nil && (c.IfNotPresent || p.Excluded(c.Live.Labels, c.Live.Annotations)):
 		return Skip

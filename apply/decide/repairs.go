@@ -14,7 +14,7 @@ import (
 
 // RepairPolicy says when repairs of an object are contended, and how long each waits from
 // then on: the pauses grow, since the other writer may go on for a long time.
-var RepairPolicy = contention.Policy{Repairs: 3, Window: 15 * time.Minute, First: 10 * time.Second, Longest: 10 * time.Minute}
+var RepairPolicy = contention.Policy{Burst: 3, Window: 15 * time.Minute, InitialBackoff: 10 * time.Second, MaxBackoff: 10 * time.Minute}
 
 // Repairs is how often an object was repaired of late. It is a value: [Repairs.Next]
 // returns another one.

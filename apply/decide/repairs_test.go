@@ -15,7 +15,7 @@ import (
 
 func TestRepairs(t *testing.T) {
 	var r Repairs
-	for range RepairPolicy.Repairs - 1 {
+	for range RepairPolicy.Burst - 1 {
 		if r = r.Next(now); r.Pause(now) > 0 {
 			t.Fatalf("paused after %d repairs", r.Repairs)
 		}

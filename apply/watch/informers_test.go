@@ -24,23 +24,23 @@ var (
 )
 
 // signals is a handler whose news tests wait for.
-type signals struct{ health, changed chan Change }
+type signals struct{ health, changed chan Event }
 
 func newSignals() signals {
-	return signals{health: make(chan Change, 100), changed: make(chan Change, 100)}
+	return signals{health: make(chan Event, 100), changed: make(chan Event, 100)}
 }
 
-func (s signals) HealthChanged()         { s.health <- Change{} }
-func (s signals) ObjectChanged(c Change) { s.changed <- c }
+func (s signals) HealthChanged()        { s.health <- Event{} }
+func (s signals) ObjectChanged(c Event) { s.changed <- c }
 
-func wait(t *testing.T, on <-chan Change, what string) Change {
+func wait(t *testing.T, on <-chan Event, what string) Event {
 	t.Helper()
 	select {
 	case c := <-on:
 		return c
 	case <-time.After(10 * time.Second):
 		t.Fatalf("never told: %s", what)
-		return Change{}
+		return Event{}
 	}
 }
 

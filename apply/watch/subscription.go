@@ -21,11 +21,11 @@ type Handler interface {
 	// ObjectChanged says that an object with the owner's labels was changed or deleted,
 	// by the owner itself or by others, or that one of a kind that it watches is gone,
 	// which it may have applied as well. A changed status is no change.
-	ObjectChanged(Change)
+	ObjectChanged(Event)
 }
 
-// Change is what an informer learned of one object.
-type Change struct {
+// Event is what an informer learned of one object.
+type Event struct {
 	schema.GroupVersionKind
 	inventory.ID
 	decide.Freshness
@@ -207,7 +207,7 @@ func (s *Informers) handler(gvk schema.GroupVersionKind) cache.ResourceEventHand
 // handle tells owners that wait for the object what has become of it, and those whose
 // it is, or was, that somebody changed it.
 func (s *Informers) handle(gvk schema.GroupVersionKind, before, obj any, freshness decide.Freshness) {
-	change := Change{GroupVersionKind: gvk, Freshness: freshness}
+	change := Event{GroupVersionKind: gvk, Freshness: freshness}
 	if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
 		obj, change.Doubtful = gone.Obj, true
 	}
@@ -236,7 +236,7 @@ func (s *Informers) handle(gvk schema.GroupVersionKind, before, obj any, freshne
 
 // notifyOthers notifies those who watch the kind of an object that is gone, but for the owner
 // whose labels it had: what two apply has the labels of one, and is missing to both.
-func (s *Informers) notifyOthers(owner decide.Owner, change Change) {
+func (s *Informers) notifyOthers(owner decide.Owner, change Event) {
 	s.mu.Lock()
 	var others []*Subscription
 	if inf := s.byTarget[Target{GroupVersionKind: change.GroupVersionKind}]; inf != nil {
@@ -253,7 +253,7 @@ func (s *Informers) notifyOthers(owner decide.Owner, change Change) {
 }
 
 // notify notifies the owner of an object.
-func (s *Informers) notify(owner decide.Owner, change Change) {
+func (s *Informers) notify(owner decide.Owner, change Event) {
 	s.mu.Lock()
 	u := s.owners[owner]
 	s.mu.Unlock()
@@ -269,7 +269,7 @@ func sameButStatus(a, b *decide.Observed) bool {
 }
 
 // resolve returns the subscriptions that have waited for what is seen of an object.
-func (s *Informers) resolve(change Change, seen *decide.Observed) []*Subscription {
+func (s *Informers) resolve(change Event, seen *decide.Observed) []*Subscription {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var notify []*Subscription

@@ -146,11 +146,11 @@ func seen(name, version string, s status.Status) *decide.Observed {
 // recorder is a handler that counts what it is told.
 type recorder struct {
 	healthChanges int
-	changes       []Change
+	changes       []Event
 }
 
-func (r *recorder) HealthChanged()         { r.healthChanges++ }
-func (r *recorder) ObjectChanged(c Change) { r.changes = append(r.changes, c) }
+func (r *recorder) HealthChanged()        { r.healthChanges++ }
+func (r *recorder) ObjectChanged(c Event) { r.changes = append(r.changes, c) }
 
 func TestAwait(t *testing.T) {
 	type news struct {

@@ -56,7 +56,7 @@ type Caller struct {
 	client *webhook.Client
 	// operators is for EventWebhook.
 	operators *webhook.Client
-	outbox    *webhook.Outbox
+	queue     *webhook.Queue
 }
 
 // New returns a Caller. The error names the setting that is wrong.
@@ -68,15 +68,15 @@ func New(opts Options) (*Caller, error) {
 	}
 	return &Caller{
 		opts: opts, client: webhook.NewClient(opts.Clock, opts.Guard),
-		operators: webhook.NewClient(opts.Clock, nil), outbox: webhook.NewOutbox(opts.Clock),
+		operators: webhook.NewClient(opts.Clock, nil), queue: webhook.NewQueue(opts.Clock),
 	}, nil
 }
 
 // Start implements manager.Runnable.
-func (k *Caller) Start(ctx context.Context) error { return k.outbox.Start(ctx) }
+func (k *Caller) Start(ctx context.Context) error { return k.queue.Start(ctx) }
 
 // NeedLeaderElection implements manager.LeaderElectionRunnable.
-func (k *Caller) NeedLeaderElection() bool { return k.outbox.NeedLeaderElection() }
+func (k *Caller) NeedLeaderElection() bool { return k.queue.NeedLeaderElection() }
 
 // Call asks all webhooks of a type, in their order, until one does not agree. A
 // rollback hook agrees to a rollback, so that one of them is enough. The phase is
@@ -190,7 +190,7 @@ func (k *Caller) report(c *flaggerv1.Canary, e canary.Event) {
 // enqueue puts off a call. Each receiver of a canary has a queue of its own: one that
 // hangs keeps nothing from the others.
 func (k *Caller) enqueue(c *flaggerv1.Canary, receiver string, deliver func(context.Context)) {
-	if !k.outbox.Put(c.Namespace, string(c.UID)+"/"+receiver, deliver) {
+	if !k.queue.Put(c.Namespace, string(c.UID)+"/"+receiver, deliver) {
 		k.opts.Log.Info("dropped a message to a webhook: too many are waiting", "name", c.Name, "namespace", c.Namespace, "webhook", receiver)
 	}
 }

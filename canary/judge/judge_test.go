@@ -343,7 +343,7 @@ func TestBurstsThatAreRareStayBursts(t *testing.T) {
 }
 
 func TestHowLongAVerdictTakes(t *testing.T) {
-	steps := []judge.Step{{0.1, time.Minute}, {0.2, time.Minute}, {0.3, time.Minute}, {0.4, time.Minute}, {0.5, time.Minute}}
+	steps := []judge.PlannedShare{{0.1, time.Minute}, {0.2, time.Minute}, {0.3, time.Minute}, {0.4, time.Minute}, {0.5, time.Minute}}
 	for name, tc := range map[string]struct {
 		traffic  judge.Traffic
 		ratio    float64

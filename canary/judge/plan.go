@@ -78,8 +78,8 @@ func belowGain(truth, rate float64) float64 {
 	return best
 }
 
-// Step is one step of a plan: for how long the canary has which part of the users.
-type Step struct {
+// PlannedShare is one step of a plan: for how long the canary has which part of the users.
+type PlannedShare struct {
 	Share float64
 	Lasts time.Duration
 }
@@ -94,7 +94,7 @@ type Traffic struct {
 // as bad as its primary fails or, if ratio is no regression, until it passes. The last
 // step goes on for as long as it takes. ok is false if that is never, or longer
 // than a thousand days.
-func (s Settings) Expect(t Traffic, steps []Step, ratio float64, metrics int) (lasts time.Duration, ok bool) {
+func (s Settings) Expect(t Traffic, steps []PlannedShare, ratio float64, metrics int) (lasts time.Duration, ok bool) {
 	against := func(hypothesis float64) func(float64) float64 {
 		return func(share float64) float64 {
 			return t.Requests * t.Rate * (share*ratio + 1 - share) * gain(ratio, hypothesis, share) / max(t.Dispersion, 1)
@@ -117,7 +117,7 @@ func (s Settings) Expect(t Traffic, steps []Step, ratio float64, metrics int) (l
 }
 
 // until is how long it takes until what is missing is gained, at so much a second by the share of the canary.
-func until(steps []Step, missing float64, gains func(share float64) float64) (lasts time.Duration, ok bool) {
+func until(steps []PlannedShare, missing float64, gains func(share float64) float64) (lasts time.Duration, ok bool) {
 	for i, step := range steps {
 		perSecond := gains(step.Share)
 		gained := perSecond * step.Lasts.Seconds()

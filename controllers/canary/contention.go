@@ -24,7 +24,7 @@ import (
 
 // contentionPolicy has short pauses: users are led by these objects. The first write
 // repairs nothing, so that the fourth of the same content waits.
-var contentionPolicy = contention.Policy{Repairs: 4, Window: 5 * time.Minute, First: 10 * time.Second, Longest: time.Minute}
+var contentionPolicy = contention.Policy{Burst: 4, Window: 5 * time.Minute, InitialBackoff: 10 * time.Second, MaxBackoff: time.Minute}
 
 // contentions are about objects that somebody keeps changing back: who does it, and how
 // long repairs wait. There is an entry for each object that was written for a canary,

@@ -87,8 +87,8 @@ func (g *contendedService) theirs() {
 func TestWhoKeepsUndoingAWriteIsNamed(t *testing.T) {
 	g := newContendedService(t)
 	on := []objectRef{{clusterKind{schema.GroupVersionKind{Version: "v1", Kind: "Service"}, workloadCluster}, contendedCanary}}
-	for i := range contentionPolicy.Repairs {
-		if !g.ours("podinfo-primary") || (g.r.contentions.about(on) != "") != (i == contentionPolicy.Repairs-1) {
+	for i := range contentionPolicy.Burst {
+		if !g.ours("podinfo-primary") || (g.r.contentions.about(on) != "") != (i == contentionPolicy.Burst-1) {
 			t.Fatalf("repair %d: %q", i, g.r.contentions.about(on))
 		}
 		g.theirs()
@@ -99,7 +99,7 @@ func TestWhoKeepsUndoingAWriteIsNamed(t *testing.T) {
 	if len(told) != 1 || told[0] != want || len(again) > 0 {
 		t.Errorf("told %q", told)
 	}
-	if g.ours("podinfo-primary") || g.r.contentions.pause(contendedCanary) != contentionPolicy.First {
+	if g.ours("podinfo-primary") || g.r.contentions.pause(contendedCanary) != contentionPolicy.InitialBackoff {
 		t.Errorf("no pause: %s", g.r.contentions.pause(contendedCanary))
 	}
 	if !g.ours("podinfo") {
@@ -117,7 +117,7 @@ func TestWhoKeepsUndoingAWriteIsNamed(t *testing.T) {
 
 func TestPausesGrowAndEnd(t *testing.T) {
 	g := newContendedService(t)
-	for range contentionPolicy.Repairs {
+	for range contentionPolicy.Burst {
 		g.ours("podinfo-primary")
 		g.theirs()
 	}
@@ -139,7 +139,7 @@ func TestPausesGrowAndEnd(t *testing.T) {
 
 func TestWhatIsWrittenForNobodyIsNoContention(t *testing.T) {
 	g := newContendedService(t)
-	for range 2 * contentionPolicy.Repairs {
+	for range 2 * contentionPolicy.Burst {
 		live := g.service()
 		wanted := live.DeepCopy()
 		wanted.Spec.Selector = map[string]string{"app": "podinfo"}
@@ -158,7 +158,7 @@ func TestAWriteThatChangesNothingIsNoRepair(t *testing.T) {
 			return nil
 		},
 	})
-	for range 2 * contentionPolicy.Repairs {
+	for range 2 * contentionPolicy.Burst {
 		g.ours("podinfo-primary")
 	}
 	if told := g.r.contentions.takeReports(contendedCanary); len(told) > 0 || g.r.contentions.pause(contendedCanary) != 0 {
@@ -170,7 +170,7 @@ func TestAWriteThatChangesNothingIsNoRepair(t *testing.T) {
 func TestWhoUndoesTwoThingsInTurnIsNamed(t *testing.T) {
 	g := newContendedService(t)
 	drops := func(s *corev1.Service) { s.Spec.PublishNotReadyAddresses = true }
-	for i := range contentionPolicy.Repairs {
+	for i := range contentionPolicy.Burst {
 		if !g.ours("podinfo-primary") || !g.write(drops) {
 			t.Fatalf("repair %d is left out", i)
 		}

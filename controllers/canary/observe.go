@@ -154,7 +154,7 @@ func (o *observer) plan(c *flaggerv1.Canary) (canary.Plan, router.Router, error)
 	if err := routes.Supports(c); err != nil {
 		return canary.Plan{}, nil, err
 	}
-	plan, err := canary.NewPlan(c, canary.Limits{MinInterval: o.minInterval, Provider: o.routing.defaultProvider})
+	plan, err := canary.NewPlan(c, canary.PlanSettings{MinInterval: o.minInterval, Provider: o.routing.defaultProvider})
 	if err != nil {
 		return canary.Plan{}, nil, reconcile.TerminalError(err)
 	}

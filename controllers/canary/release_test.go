@@ -451,7 +451,7 @@ func TestSomebodyWhoKeepsChangingTheRouteIsNamed(t *testing.T) {
 	e.r.contentions.self = "sluice"
 	var result reconciler.Result
 	var err error
-	for range contentionPolicy.Repairs + 1 {
+	for range contentionPolicy.Burst + 1 {
 		route := &unstructured.Unstructured{}
 		route.SetGroupVersionKind(ownRoute().GroupVersionKind())
 		e.get("podinfo", route)
@@ -473,7 +473,7 @@ func TestSomebodyWhoKeepsChangingTheRouteIsNamed(t *testing.T) {
 			t.Errorf("not named %s: %s", where, said)
 		}
 	}
-	if result.After == 0 || result.After > contentionPolicy.Longest {
+	if result.After == 0 || result.After > contentionPolicy.MaxBackoff {
 		t.Errorf("repaired again after %s", result.After)
 	}
 	if got := e.routed(); got != [2]int64{50, 50} {

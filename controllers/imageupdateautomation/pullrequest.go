@@ -43,8 +43,8 @@ func connectionOf(a *imagev1.ImageUpdateAutomation, seen observation) forge.Conn
 	}
 }
 
-// proposal is one run of an automation that proposes by pull request.
-type proposal struct {
+// pullRequestRun is one run of an automation that proposes by pull request.
+type pullRequestRun struct {
 	*Reconciler
 	a      *imagev1.ImageUpdateAutomation
 	seen   observation
@@ -64,7 +64,7 @@ func (r *Reconciler) reconcileProposal(ctx context.Context, a *imagev1.ImageUpda
 	if err != nil {
 		return reconciler.Result{}, advise(a, seen, err)
 	}
-	p := &proposal{Reconciler: r, a: a, seen: seen, review: review, written: review.Result}
+	p := &pullRequestRun{Reconciler: r, a: a, seen: seen, review: review, written: review.Result}
 	if p.forge, err = connectionOf(a, seen).Open(ctx, r.Forges, r.Client); err != nil {
 		return reconciler.Result{}, p.retryLater(err)
 	}
@@ -83,7 +83,7 @@ func (r *Reconciler) reconcileProposal(ctx context.Context, a *imagev1.ImageUpda
 }
 
 // result is what the reconcile returns.
-func (p *proposal) result(step proposalDecision, err error) (reconciler.Result, error) {
+func (p *pullRequestRun) result(step proposalDecision, err error) (reconciler.Result, error) {
 	interval := p.a.Spec.Interval.Duration
 	result := reconciler.Result{Events: p.events}
 	switch {
@@ -107,7 +107,7 @@ func (p *proposal) result(step proposalDecision, err error) (reconciler.Result, 
 
 // sincePush is how long ago the head was pushed: what has taken so long already is looked
 // at again after as long, so that each wait is about twice the last one.
-func (p *proposal) sincePush() time.Duration {
+func (p *pullRequestRun) sincePush() time.Duration {
 	if p.a.Status.LastPushTime == nil {
 		return 0
 	}
@@ -116,7 +116,7 @@ func (p *proposal) sincePush() time.Duration {
 
 // retryLater is the error with the time of the next try: when a rate limit ends, or after the
 // interval for what only a person resolves at the forge or in a Secret, which no watch sees.
-func (p *proposal) retryLater(err error) error {
+func (p *pullRequestRun) retryLater(err error) error {
 	if limited := (*forge.RateLimited)(nil); errors.As(err, &limited) {
 		return reconciler.Waiting(err, max(firstWait, limited.Until.Sub(p.Clock.Now())))
 	}
@@ -135,7 +135,7 @@ func proposalRemark(status *imagev1.PullRequestStatus) string {
 }
 
 // observe reads what is decided from.
-func (p *proposal) observe(ctx context.Context) (proposalObservation, error) {
+func (p *pullRequestRun) observe(ctx context.Context) (proposalObservation, error) {
 	status := &p.a.Status
 	found := proposalObservation{
 		spec: *pullRequestOf(p.a), base: p.seen.request.Checkout.BranchName(), branch: p.seen.request.Push, now: metav1.NewTime(p.Clock.Now()),
@@ -161,7 +161,7 @@ func (p *proposal) observe(ctx context.Context) (proposalObservation, error) {
 }
 
 // read asks the forge for the pull request, and for what decides about it.
-func (p *proposal) read(ctx context.Context, seen *proposalObservation) error {
+func (p *pullRequestRun) read(ctx context.Context, seen *proposalObservation) error {
 	var err error
 	if seen.pr, err = p.find(ctx, *seen); err != nil || seen.pr == nil {
 		return err
@@ -174,7 +174,7 @@ func (p *proposal) read(ctx context.Context, seen *proposalObservation) error {
 
 // find looks for the pull request. One that is open is asked for by its number. There is
 // nothing to look for if nothing is to be proposed and the last one has ended.
-func (p *proposal) find(ctx context.Context, seen proposalObservation) (*forge.PullRequest, error) {
+func (p *pullRequestRun) find(ctx context.Context, seen proposalObservation) (*forge.PullRequest, error) {
 	if known := seen.status; known != nil && known.State == imagev1.PullRequestOpen {
 		found, err := p.forge.Get(ctx, known.Number)
 		if !errors.Is(err, forge.ErrNotFound) {
@@ -191,13 +191,13 @@ func (p *proposal) find(ctx context.Context, seen proposalObservation) (*forge.P
 }
 
 // identify finds out whose doing the pull request is. The one of the status is ours.
-func (p *proposal) identify(ctx context.Context, seen *proposalObservation) error {
+func (p *pullRequestRun) identify(ctx context.Context, seen *proposalObservation) error {
 	known := seen.status != nil && seen.status.Number == seen.pr.Number
 	if known && (seen.pr.State != forge.Closed || seen.pr.ClosedBy == "") {
 		seen.byUs = true
 		return nil
 	}
-	who, err := p.forge.Identity(ctx)
+	who, err := p.forge.CurrentUser(ctx)
 	if err != nil {
 		return explain(err)
 	}
@@ -206,7 +206,7 @@ func (p *proposal) identify(ctx context.Context, seen *proposalObservation) erro
 }
 
 // judge reads what decides about an open pull request besides itself, if anything does.
-func (p *proposal) judge(ctx context.Context, seen *proposalObservation) error {
+func (p *pullRequestRun) judge(ctx context.Context, seen *proposalObservation) error {
 	merges := seen.spec.AutoMerge == imagev1.AutoMergeSelf || seen.spec.AutoMerge == imagev1.AutoMergePlatform
 	if seen.pr.State != forge.Open || !seen.byUs || !merges && !slices.Contains(seen.pr.Blocked, forge.ByBehind) {
 		return nil

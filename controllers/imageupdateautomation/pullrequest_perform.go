@@ -23,7 +23,7 @@ const (
 )
 
 // perform does what was decided, and notes in the step what came of it.
-func (p *proposal) perform(ctx context.Context, seen proposalObservation, step *proposalDecision) error {
+func (p *pullRequestRun) perform(ctx context.Context, seen proposalObservation, step *proposalDecision) error {
 	switch step.do {
 	case openProposal:
 		return p.open(ctx, seen, step)
@@ -49,7 +49,7 @@ func (p *proposal) perform(ctx context.Context, seen proposalObservation, step *
 }
 
 // push makes the push branch what was reviewed, unless it is that.
-func (p *proposal) push(ctx context.Context, step *proposalDecision) error {
+func (p *pullRequestRun) push(ctx context.Context, step *proposalDecision) error {
 	head := p.review.Tip
 	if !p.review.Same {
 		written, err := p.Writer.Push(ctx, p.review)
@@ -70,13 +70,13 @@ func (p *proposal) push(ctx context.Context, step *proposalDecision) error {
 }
 
 // open pushes, and opens the pull request.
-func (p *proposal) open(ctx context.Context, seen proposalObservation, step *proposalDecision) error {
+func (p *pullRequestRun) open(ctx context.Context, seen proposalObservation, step *proposalDecision) error {
 	if err := p.push(ctx, step); err != nil {
 		return err
 	}
 	text := p.text
 	text.Draft = seen.spec.Draft
-	opened, err := p.forge.Open(ctx, forge.Proposal{
+	opened, err := p.forge.Open(ctx, forge.NewPullRequest{
 		Text: text, Base: seen.base, Branch: seen.branch,
 		Labels: seen.spec.Labels, Reviewers: seen.spec.Reviewers, Assignees: seen.spec.Assignees,
 	})
@@ -106,7 +106,7 @@ func (p *proposal) open(ctx context.Context, seen proposalObservation, step *pro
 }
 
 // rewrite brings the text up to date. Whether it is a draft is up to people by now.
-func (p *proposal) rewrite(ctx context.Context, seen proposalObservation, step *proposalDecision) error {
+func (p *pullRequestRun) rewrite(ctx context.Context, seen proposalObservation, step *proposalDecision) error {
 	text := p.text
 	text.Draft = seen.pr.Draft
 	if _, err := p.forge.Update(ctx, seen.pr.Number, text); err != nil {
@@ -121,7 +121,7 @@ func (p *proposal) rewrite(ctx context.Context, seen proposalObservation, step *
 }
 
 // close ends a pull request, and says why.
-func (p *proposal) close(ctx context.Context, step *proposalDecision) error {
+func (p *pullRequestRun) close(ctx context.Context, step *proposalDecision) error {
 	number := step.status.Number
 	if err := p.forge.Close(ctx, number); err != nil {
 		return explain(err)
@@ -132,7 +132,7 @@ func (p *proposal) close(ctx context.Context, step *proposalDecision) error {
 }
 
 // merge merges the head that was judged, or leaves that to the forge, or not any more.
-func (p *proposal) merge(ctx context.Context, seen proposalObservation, step *proposalDecision) error {
+func (p *pullRequestRun) merge(ctx context.Context, seen proposalObservation, step *proposalDecision) error {
 	number := seen.pr.Number
 	m := forge.Merge{HeadSHA: seen.tip, Method: seen.rules.MethodFor(forge.Method(seen.spec.MergeMethod))}
 	var err error
@@ -166,7 +166,7 @@ func (p *proposal) merge(ctx context.Context, seen proposalObservation, step *pr
 }
 
 // mergeNow merges. Some forges do that in the background.
-func (p *proposal) mergeNow(ctx context.Context, m forge.Merge, step *proposalDecision) error {
+func (p *pullRequestRun) mergeNow(ctx context.Context, m forge.Merge, step *proposalDecision) error {
 	merged, err := p.forge.Merge(ctx, step.status.Number, m)
 	if err != nil {
 		return err
@@ -183,7 +183,7 @@ func (p *proposal) mergeNow(ctx context.Context, m forge.Merge, step *proposalDe
 
 // requestSourcesOf has the sources fetch the branches that moved: the push branch, or the
 // base after a merge.
-func (p *proposal) requestSourcesOf(ctx context.Context, before proposalObservation, step proposalDecision) []reconciler.Event {
+func (p *pullRequestRun) requestSourcesOf(ctx context.Context, before proposalObservation, step proposalDecision) []reconciler.Event {
 	pushed := ""
 	if !p.written.Commit.IsZero() {
 		pushed = p.written.Commit.String()
@@ -199,7 +199,7 @@ func (p *proposal) requestSourcesOf(ctx context.Context, before proposalObservat
 }
 
 // recordPeoplesActions adds an event for what people did about the pull request since the last run.
-func (p *proposal) recordPeoplesActions(seen proposalObservation, step proposalDecision) {
+func (p *pullRequestRun) recordPeoplesActions(seen proposalObservation, step proposalDecision) {
 	before, status := seen.status, step.status
 	if before == nil || status == nil || before.Number != status.Number || seen.pr == nil {
 		return
@@ -221,7 +221,7 @@ func (p *proposal) recordPeoplesActions(seen proposalObservation, step proposalD
 	}
 }
 
-func (p *proposal) addEvent(reason string, about *imagev1.PullRequestStatus, format string, args ...any) {
+func (p *pullRequestRun) addEvent(reason string, about *imagev1.PullRequestStatus, format string, args ...any) {
 	p.events = append(p.events, reconciler.Event{
 		Type: corev1.EventTypeNormal, Reason: reason, Message: fmt.Sprintf(format, args...),
 		Metadata: map[string]string{imagev1.CommitAnnotation: about.Head},

@@ -32,7 +32,7 @@ func (a *answers) write(request string, args ...any) error {
 	return a.fails[request]
 }
 
-func (a *answers) Open(_ context.Context, p forge.Proposal) (*forge.PullRequest, error) {
+func (a *answers) Open(_ context.Context, p forge.NewPullRequest) (*forge.PullRequest, error) {
 	return a.opened, a.write("open", p.Branch, p.Base, p.Draft, p.Labels)
 }
 
@@ -70,8 +70,8 @@ func (a *answers) Find(context.Context, string, string) (*forge.PullRequest, err
 	return a.found, a.write("find")
 }
 
-func (a *answers) Identity(context.Context) (forge.Identity, error) {
-	return forge.Identity{Login: "robot"}, a.write("identity")
+func (a *answers) CurrentUser(context.Context) (forge.User, error) {
+	return forge.User{Login: "robot"}, a.write("identity")
 }
 
 func (a *answers) Rules(context.Context, string) (forge.Rules, error) {
@@ -83,8 +83,8 @@ func (a *answers) Checks(context.Context, string) (forge.Checks, error) {
 }
 
 // at is a run of an automation at the forge, whose branch is what would be pushed.
-func (a *answers) at() *proposal {
-	return &proposal{
+func (a *answers) at() *pullRequestRun {
+	return &pullRequestRun{
 		Reconciler: &Reconciler{}, a: automation(proposes()), forge: a, text: forge.Text{Title: "Update images", Draft: true},
 		review: writeback.Review{Same: true, Tip: plumbing.NewHash(ourHead)},
 	}

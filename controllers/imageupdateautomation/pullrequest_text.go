@@ -34,7 +34,7 @@ func messageData(a *imagev1.ImageUpdateAutomation, changed writeback.Changed) an
 }
 
 // render makes the text that the pull request is to have, if there is anything to propose.
-func (p *proposal) render(ctx context.Context, seen *proposalObservation) error {
+func (p *pullRequestRun) render(ctx context.Context, seen *proposalObservation) error {
 	if seen.digest == "" {
 		return nil
 	}

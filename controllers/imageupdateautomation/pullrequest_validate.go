@@ -71,7 +71,7 @@ func supports(provider string, spec *imagev1.PullRequestSpec) error {
 	case method != "" && !slices.Contains(can.Methods, method):
 		return &forge.Unsupported{Provider: provider, What: fmt.Sprintf("mergeMethod: %s", method)}
 	}
-	return can.Supports(provider, forge.Proposal{
+	return can.Supports(provider, forge.NewPullRequest{
 		Text: forge.Text{Draft: spec.Draft}, Labels: spec.Labels, Reviewers: spec.Reviewers, Assignees: spec.Assignees,
 	})
 }

@@ -220,9 +220,9 @@ type where struct {
 	*remoteCluster
 }
 
-// settle makes the state of k one of the cluster that k applies to. What it knew of another
+// ensureCluster makes the state of k one of the cluster that k applies to. What it knew of another
 // one is dropped: the objects there stay.
-func (r *Reconciler) settle(ctx context.Context, s *state, k *kustomizev1.Kustomization) error {
+func (r *Reconciler) ensureCluster(ctx context.Context, s *state, k *kustomizev1.Kustomization) error {
 	if k.Spec.KubeConfig == nil {
 		if s.at.remoteCluster != nil {
 			r.states.move(ctx, keyOf(k), s, where{})

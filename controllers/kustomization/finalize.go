@@ -25,7 +25,7 @@ func (r *Reconciler) Finalize(ctx context.Context, k *kustomizev1.Kustomization)
 	seen := d.observe()
 	ctx, cancel := context.WithTimeout(ctx, k.GetTimeout())
 	defer cancel()
-	if err := d.settle(ctx, seen); err != nil {
+	if err := d.connect(ctx, seen); err != nil {
 		return err
 	}
 	for {
@@ -45,13 +45,13 @@ type deletion struct {
 	known *state
 }
 
-// settle connects to the cluster where the objects of a deleted Kustomization are, if
+// connect connects to the cluster where the objects of a deleted Kustomization are, if
 // there are any to delete.
-func (d deletion) settle(ctx context.Context, seen decide.Deletion) error {
+func (d deletion) connect(ctx context.Context, seen decide.Deletion) error {
 	if seen.Policy == decide.KeepObjects || len(seen.Inventory) == 0 {
 		return nil
 	}
-	err := d.r.settle(ctx, d.known, d.Kustomization)
+	err := d.r.ensureCluster(ctx, d.known, d.Kustomization)
 	if err != nil {
 		err = fmt.Errorf("%w; its objects cannot be deleted until then: to leave them where they are, set spec.suspend", err)
 	}

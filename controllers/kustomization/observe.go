@@ -52,7 +52,7 @@ func (r *Reconciler) observe(ctx context.Context, k *kustomizev1.Kustomization) 
 	if run.artifact, err = r.artifact(ctx, k); err != nil {
 		return run, err
 	}
-	if err := r.settle(ctx, run.state, k); err != nil {
+	if err := r.ensureCluster(ctx, run.state, k); err != nil {
 		return run, err
 	}
 	if err := r.reach(ctx, run.state, k); err != nil {

@@ -19,7 +19,7 @@ type pipelineCache struct {
 	kept  stateCache
 	heads pushedHeads
 	// looked is the last look at branches that no GitRepository follows.
-	looked look
+	looked poll
 	wrote  writtenBundles
 	forge  forgeCache
 	tags   tagCache
@@ -27,13 +27,13 @@ type pipelineCache struct {
 	unasked unaskedSources
 	// since is when this process saw the pipeline first.
 	since time.Time
-	looks looksCache
+	looks measurementsCache
 }
 
 // refreshHeads has branches looked at that no GitRepository follows, once in an interval and when
 // somebody asks for it.
 func (m *pipelineCache) refreshHeads(p *sluicev1.Pipeline, repos repositories, now time.Time) {
-	if next := lookOf(p, now); next.isDue(m.looked, p) {
+	if next := pollAt(p, now); next.isDue(m.looked, p) {
 		m.looked = next
 		m.heads.forgetOthers(repos)
 	}

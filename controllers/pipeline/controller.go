@@ -104,13 +104,13 @@ type Reconciler struct {
 	memories pipelineCaches
 	// opened are the mirrors of the GitRepositories that pipelines were opened on.
 	opened mirrors
-	// looks begins a look of a pipeline at its objects. cached are the kinds of them that
+	// readerOf begins to read the objects of a pipeline. cached are the kinds of them that
 	// the Client has in this cluster.
-	looks  func(pipeline types.NamespacedName) objectReader
-	cached map[string]bool
-	wake   wake.Source
-	// measuring are looks at metrics that are under way.
-	measuring background.Runner[metricsKey, promotion.Look]
+	readerOf func(pipeline types.NamespacedName) objectReader
+	cached   map[string]bool
+	wake     wake.Source
+	// measuring are measurements that are under way.
+	measuring background.Runner[metricsKey, promotion.Measurement]
 	// copying are copies of images that are under way.
 	copying background.Runner[copyKey, struct{}]
 	recents recentPullRequests
@@ -137,7 +137,7 @@ func kind() reconciler.Kind[*sluicev1.Pipeline] {
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options) error {
 	seen := kind()
 	seen.Host = r.host
-	r.measuring.Patience, r.measuring.PerNamespace, r.measuring.Limit = background.DefaultPatience, metricsAtOnce, allLooks
+	r.measuring.Patience, r.measuring.PerNamespace, r.measuring.Limit = background.DefaultPatience, maxConcurrentMeasurements, maxMeasurements
 	r.measuring.Wake = func(key metricsKey) { r.wake.Wake(key.pipeline) }
 	r.copying.Patience, r.copying.PerHost, r.copying.PerNamespace = background.DefaultPatience, copiesPerRegistry, copiesAtOnce
 	r.copying.Wake = func(key copyKey) { r.wake.Wake(key.pipeline) }
@@ -155,7 +155,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 		commanded, r.watchConflicts,
 		reconciler.OnDelete(&sluicev1.Pipeline{}, func(pipeline client.ObjectKey) {
 			if last := r.memories.forget(pipeline); last != nil {
-				metrics{measuring: &r.measuring, memory: &last.looks}.forgetOthers()
+				metrics{measuring: &r.measuring, cache: &last.looks}.forgetOthers()
 				r.forgetCopies(last)
 			}
 			clusters.Forget(pipeline)

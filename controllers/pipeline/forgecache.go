@@ -17,15 +17,15 @@ import (
 // nothing to do asks for nothing between two intervals. A restart loses it, and costs each
 // stage a search for its pull request.
 type forgeCache struct {
-	// looked is the last look at everything.
-	looked look
+	// polled is when everything was read last.
+	polled poll
 	// logins are who we are at each forge.
 	logins map[types.NamespacedName]string // by repository
 	rules  map[branchKey]forge.Rules       // of base branches, as of then
 	stages map[string]*pullRequestCache
 }
 
-// refresh decides once in a run whether to look at everything: when the interval is over,
+// refresh decides once in a run whether to read everything: when the interval is over,
 // somebody asked for a reconcile, or files of a stage changed, as they do when somebody merges.
 // Commits to what is not of the pipeline are no reason.
 func (m *forgeCache) refresh(ctx context.Context, p *sluicev1.Pipeline, repos repositories, heads *pushedHeads, now time.Time) {
@@ -35,11 +35,11 @@ func (m *forgeCache) refresh(ctx context.Context, p *sluicev1.Pipeline, repos re
 			trees = append(trees, repos.trees(ctx, stage, heads))
 		}
 	}
-	next := lookOf(p, now, trees...)
-	if !next.isDue(m.looked, p) {
+	next := pollAt(p, now, trees...)
+	if !next.isDue(m.polled, p) {
 		return
 	}
-	m.looked, m.rules = next, map[branchKey]forge.Rules{}
+	m.polled, m.rules = next, map[branchKey]forge.Rules{}
 	if m.stages == nil {
 		m.stages = map[string]*pullRequestCache{}
 	}

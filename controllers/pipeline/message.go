@@ -24,15 +24,15 @@ type message struct {
 	Rollback bool
 	Reason   string
 	By       string
-	Changes  []change
+	Changes  []versionChange
 	Verified []verified
 	Gates    []string
 
 	status string // the name of the commit status
 }
 
-// change is a version before and after.
-type change struct{ Artifact, From, To string }
+// versionChange is a version before and after.
+type versionChange struct{ Artifact, From, To string }
 
 // verified is where and when a bundle was verified.
 type verified struct{ Stage, At, Commit string }
@@ -50,7 +50,7 @@ func (r *run) message(w promotion.Write, d promotion.Decision) message {
 		if i := slices.IndexFunc(m.From.Versions, func(v sluicev1.Version) bool { return v.Artifact == to.Artifact }); i >= 0 {
 			from = m.From.Versions[i]
 		}
-		m.Changes = append(m.Changes, change{to.Artifact, versionName(from), versionName(to)})
+		m.Changes = append(m.Changes, versionChange{to.Artifact, versionName(from), versionName(to)})
 	}
 	for _, stage := range r.pipeline.Spec.Stages {
 		for _, l := range d.State.Stages[stage.Name].Landings {

@@ -26,11 +26,11 @@ import (
 // what errors of [Reconciler.Checker] begin with.
 const MetricsField = "metrics.checks"
 
-// metricsAtOnce is how many looks at metrics of the pipelines of one namespace go on at
-// once, and allLooks how many there may be, with those that wait.
+// maxConcurrentMeasurements is how many measurements of the pipelines of one namespace go on at once, and
+// maxMeasurements how many there may be, with those that wait.
 const (
-	metricsAtOnce = 10
-	allLooks      = 1000
+	maxConcurrentMeasurements = 10
+	maxMeasurements           = 1000
 )
 
 // metricsKey is one verification by metrics of one target.
@@ -40,30 +40,30 @@ type metricsKey struct {
 	index         int
 }
 
-// looksCache are the looks of a pipeline at metrics of landings without a verdict.
-type looksCache struct {
+// measurementsCache are those of a pipeline, for landings without a verdict.
+type measurementsCache struct {
 	mu  sync.Mutex
-	all map[metricsKey]*landingLooks
+	all map[metricsKey]*landingMeasurements
 }
 
 // of are those of a key, begun anew if they were of another landing or of other checks.
-func (m *looksCache) of(key metricsKey, landing string) (looks *landingLooks, anew bool) {
+func (m *measurementsCache) of(key metricsKey, landing string) (found *landingMeasurements, anew bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.all == nil {
-		m.all = map[metricsKey]*landingLooks{}
+		m.all = map[metricsKey]*landingMeasurements{}
 	}
-	looks = m.all[key]
-	if anew = looks == nil || looks.of != landing; anew {
-		looks = &landingLooks{of: landing}
-		m.all[key] = looks
+	found = m.all[key]
+	if anew = found == nil || found.of != landing; anew {
+		found = &landingMeasurements{of: landing}
+		m.all[key] = found
 	}
-	return looks, anew
+	return found, anew
 }
 
 // retain drops those that nobody needs, and returns their keys: there is a verdict, or the
 // spec has no such verification.
-func (m *looksCache) retain(needed map[metricsKey]bool) (dropped []metricsKey) {
+func (m *measurementsCache) retain(needed map[metricsKey]bool) (dropped []metricsKey) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for key := range m.all {
@@ -75,138 +75,139 @@ func (m *looksCache) retain(needed map[metricsKey]bool) (dropped []metricsKey) {
 	return dropped
 }
 
-// landingLooks are the looks of one landing.
-type landingLooks struct {
-	promotion.Looks
+// landingMeasurements are those of one landing.
+type landingMeasurements struct {
+	promotion.Measurements
 	of string // landing and checks
 }
 
-// metrics looks at the metrics that verify stages of a pipeline.
+// metrics measures what verifies stages of a pipeline.
 type metrics struct {
 	pipeline  *sluicev1.Pipeline
 	checker   *metric.Checker
-	measuring *background.Runner[metricsKey, promotion.Look]
-	memory    *looksCache
+	measuring *background.Runner[metricsKey, promotion.Measurement]
+	cache     *measurementsCache
 	clock     clock.PassiveClock
 	// since is when this process saw the pipeline first.
 	since time.Time
 	again *requeue
-	// needed are the looks of this observation.
+	// needed are the measurements of this observation.
 	needed map[metricsKey]bool
 }
 
-// verification says what came of the looks at metrics, and looks again if it is
-// time to.
+// verification says what came of the measurements, and measures again if it is time to.
 func (ms metrics) verification(ctx context.Context, v verifying, is promotion.Readiness) (promotion.Verification, string, error) {
 	spec := v.stage.Verify[v.index].Metrics
 	key := metricsKey{client.ObjectKeyFromObject(ms.pipeline), v.stage.Name, v.target, v.index}
-	looks := ms.looksOf(key, v)
+	measured := ms.measurementsOf(key, v)
 	now := ms.clock.Now()
 	if is != promotion.ReadinessReady {
 		return promotion.VerificationPending, "its metrics are looked at once it is Ready", nil
 	}
-	if looks.Begun.IsZero() {
-		looks.Begun = now
+	if measured.Begun.IsZero() {
+		measured.Begun = now
 	}
-	due := looks.Due(spec, longestWindow(spec))
-	if state, evidence := looks.Verification(spec); state == promotion.VerificationPassed || state == promotion.VerificationFailed {
+	due := measured.Due(spec, longestWindow(spec))
+	if state, evidence := measured.Verification(spec); state == promotion.VerificationPassed || state == promotion.VerificationFailed {
 		return state, evidence, nil
 	}
 	if !now.Before(due) {
-		ask := background.Request[metricsKey]{Key: key, Input: fmt.Sprint(looks.of, due.UnixNano()), Namespace: key.pipeline.Namespace, At: now}
+		ask := background.Request[metricsKey]{
+			Key: key, Input: fmt.Sprint(measured.of, due.UnixNano()), Namespace: key.pipeline.Namespace, At: now,
+		}
 		subject, checks := subjectOf(ms.pipeline, v), checksOf(ms.pipeline, v)
-		// A run ends before its look does.
-		look, err := ms.measuring.Run(context.WithoutCancel(ctx), ask, func(ctx context.Context) (promotion.Look, error) {
+		// A run ends before its measurement does.
+		measurement, err := ms.measuring.Run(context.WithoutCancel(ctx), ask, func(ctx context.Context) (promotion.Measurement, error) {
 			return ms.measure(ctx, subject, checks), nil
 		})
 		switch {
 		case errors.Is(err, background.ErrPending):
 			due = now.Add(spec.Interval.Duration) // at the latest: its end wakes the pipeline
 		case err != nil:
-			look = promotion.Look{State: promotion.VerificationUnknown, Evidence: err.Error()}
+			measurement = promotion.Measurement{State: promotion.VerificationUnknown, Evidence: err.Error()}
 			fallthrough
 		default:
-			looks.Looks = looks.With(look, now)
-			due = looks.Due(spec, longestWindow(spec))
+			measured.Measurements = measured.With(measurement, now)
+			due = measured.Due(spec, longestWindow(spec))
 		}
 	}
-	state, evidence := looks.Verification(spec)
+	state, evidence := measured.Verification(spec)
 	if state == promotion.VerificationPending || state == promotion.VerificationUnknown {
 		ms.again.in(due.Sub(now))
 	}
-	if state == promotion.VerificationPending && ms.hasTimeLeft(v, looks.Looks, now) {
+	if state == promotion.VerificationPending && ms.hasTimeLeft(v, measured.Measurements, now) {
 		state = promotion.VerificationUnknown // it is held beyond verifyTimeout
 	}
 	return state, evidence, nil
 }
 
-// looksOf are those of the verification of a landing.
-func (ms metrics) looksOf(key metricsKey, v verifying) *landingLooks {
+// measurementsOf are those of the verification of a landing.
+func (ms metrics) measurementsOf(key metricsKey, v verifying) *landingMeasurements {
 	spec, _ := json.Marshal(v.stage.Verify[v.index].Metrics)
 	ms.needed[key] = true
-	looks, anew := ms.memory.of(key, fmt.Sprintf("%s %d %s", v.bundle.ID, v.landed.UnixNano(), spec))
+	measured, anew := ms.cache.of(key, fmt.Sprintf("%s %d %s", v.bundle.ID, v.landed.UnixNano(), spec))
 	if anew {
 		ms.measuring.Forget(key)
 	}
-	return looks
+	return measured
 }
 
-// forgetOthers drops the looks that this observation did not need.
+// forgetOthers drops the measurements that this observation did not need.
 func (ms metrics) forgetOthers() {
-	for _, key := range ms.memory.retain(ms.needed) {
+	for _, key := range ms.cache.retain(ms.needed) {
 		ms.measuring.Forget(key)
 	}
 }
 
 // hasTimeLeft reports whether metrics have more time than the verifyTimeout of the stage
 // because time was lost that is no fault of a bundle: nobody could tell, or a restart lost
-// the looks of an earlier process, which begin anew.
-func (ms metrics) hasTimeLeft(v verifying, looks promotion.Looks, now time.Time) bool {
-	since, lost := v.since, looks.Lost
+// the measurements of an earlier process, which begin anew.
+func (ms metrics) hasTimeLeft(v verifying, measured promotion.Measurements, now time.Time) bool {
+	since, lost := v.since, measured.Lost
 	if since.IsZero() {
 		return false // its time has not begun
 	}
 	if ms.since.After(since) {
-		lost += looks.Begun.Sub(since)
+		lost += measured.Begun.Sub(since)
 	}
 	return lost > 0 && now.Before(since.Add(v.stage.VerifyTimeout.Duration+lost))
 }
 
-// measure looks at all checks once. One that is bad is told before one that cannot be
+// measure makes all checks once. One that is bad is told before one that cannot be
 // measured: it is bad whatever the other is.
-func (ms metrics) measure(ctx context.Context, subject *flaggerv1.Canary, checks []flaggerv1.CanaryMetric) promotion.Look {
-	looks := make([]promotion.Look, len(checks))
+func (ms metrics) measure(ctx context.Context, subject *flaggerv1.Canary, checks []flaggerv1.CanaryMetric) promotion.Measurement {
+	measured := make([]promotion.Measurement, len(checks))
 	var all sync.WaitGroup
 	for i, m := range checks {
 		all.Go(func() {
-			err := background.Try(ctx, func() error { looks[i] = ms.measureOne(ctx, subject, m); return nil })
+			err := background.Try(ctx, func() error { measured[i] = ms.measureOne(ctx, subject, m); return nil })
 			if err != nil {
-				looks[i] = promotion.Look{State: promotion.VerificationUnknown, Evidence: err.Error()}
+				measured[i] = promotion.Measurement{State: promotion.VerificationUnknown, Evidence: err.Error()}
 			}
 		})
 	}
 	all.Wait()
 	said := map[promotion.Verification][]string{}
-	for _, look := range looks {
-		said[look.State] = append(said[look.State], look.Evidence)
+	for _, one := range measured {
+		said[one.State] = append(said[one.State], one.Evidence)
 	}
 	for _, state := range []promotion.Verification{
 		promotion.VerificationFailed, promotion.VerificationUnknown, promotion.VerificationPending,
 	} {
 		if len(said[state]) > 0 {
-			return promotion.Look{State: state, Evidence: strings.Join(said[state], "; ")}
+			return promotion.Measurement{State: state, Evidence: strings.Join(said[state], "; ")}
 		}
 	}
-	return promotion.Look{State: promotion.VerificationPassed}
+	return promotion.Measurement{State: promotion.VerificationPassed}
 }
 
-func (ms metrics) measureOne(ctx context.Context, subject *flaggerv1.Canary, m flaggerv1.CanaryMetric) promotion.Look {
+func (ms metrics) measureOne(ctx context.Context, subject *flaggerv1.Canary, m flaggerv1.CanaryMetric) promotion.Measurement {
 	value, err := ms.checker.Check(ctx, subject, m)
 	switch {
 	case errors.Is(err, metric.ErrNoValues):
-		return promotion.Look{State: promotion.VerificationPending, Evidence: m.Name + " has no values"}
+		return promotion.Measurement{State: promotion.VerificationPending, Evidence: m.Name + " has no values"}
 	case err != nil:
-		return promotion.Look{State: promotion.VerificationUnknown, Evidence: withoutTerminal(err).Error()}
+		return promotion.Measurement{State: promotion.VerificationUnknown, Evidence: withoutTerminal(err).Error()}
 	}
 	within := flaggerv1.CanaryThresholdRange{Max: &m.Threshold}
 	if m.ThresholdRange != nil {
@@ -214,15 +215,15 @@ func (ms metrics) measureOne(ctx context.Context, subject *flaggerv1.Canary, m f
 	}
 	switch sign, limit := within.Beyond(value); sign {
 	case "<":
-		return promotion.Look{
+		return promotion.Measurement{
 			State:    promotion.VerificationFailed,
 			Evidence: fmt.Sprintf("%s is %.6g, and has to be at least %v", m.Name, value, limit),
 		}
 	case ">":
-		return promotion.Look{
+		return promotion.Measurement{
 			State:    promotion.VerificationFailed,
 			Evidence: fmt.Sprintf("%s is %.6g, and may be at most %v", m.Name, value, limit),
 		}
 	}
-	return promotion.Look{State: promotion.VerificationPassed}
+	return promotion.Measurement{State: promotion.VerificationPassed}
 }

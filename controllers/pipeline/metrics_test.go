@@ -69,7 +69,7 @@ func (p *prometheus) asked() []string {
 	return append([]string(nil), p.queries...)
 }
 
-// latency has staging verified by a latency of at most 500 in three looks, a minute each.
+// latency has staging verified by a latency of at most 500 in three measurements, a minute each.
 func latency(changes ...func(*sluicev1.MetricsVerification)) func(*sluicev1.Pipeline) {
 	most := 500.0
 	return func(p *sluicev1.Pipeline) {
@@ -196,8 +196,8 @@ func TestAMetricWithoutValuesFailsWhenItsTimeIsOver(t *testing.T) {
 	}
 }
 
-// The looks of a process end with it. A restart shortly before the end of verifyTimeout
-// failed the bundle, since there was no time to look anew.
+// The measurements of a process end with it. A restart shortly before the end of verifyTimeout
+// failed the bundle, since there was no time to measure anew.
 func TestARestartIsNoFaultOfABundle(t *testing.T) {
 	e, p := watched(t)
 	e.afterMinutes(2)
@@ -219,7 +219,7 @@ func TestARestartIsNoFaultOfABundle(t *testing.T) {
 	}
 }
 
-// Looks at the version before made the next one look verified.
+// Measurements of the version before made the next one look verified.
 func TestLooksAreOfOneLanding(t *testing.T) {
 	e, p := watched(t)
 	e.afterMinutes(2)
@@ -324,7 +324,7 @@ func TestMetricsThatAreRefused(t *testing.T) {
 	}
 }
 
-// One end of a range is enough, a window takes time, and the last look has to be before the
+// One end of a range is enough, a window takes time, and the last measurement has to be before the
 // stage's verifyTimeout.
 func TestTheBoundsOfVerificationByMetrics(t *testing.T) {
 	valid := func() *sluicev1.MetricsVerification {

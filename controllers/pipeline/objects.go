@@ -42,7 +42,7 @@ var groupVersions = map[string]schema.GroupVersion{
 	flaggerv1.CanaryKind: flaggerv1.GroupVersion,
 }
 
-// objectReader reads objects of clusters; see [cluster.Look].
+// objectReader reads objects of clusters; see [cluster.Reader].
 type objectReader interface {
 	Get(ctx context.Context, at *meta.KubeConfigReference, object cluster.Object) (cluster.Answer, error)
 	Done()
@@ -66,7 +66,7 @@ func (r *Reconciler) openClusters(mgr ctrl.Manager) (*cluster.Clusters, error) {
 		text, err := pods.Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{TailLines: &lines, LimitBytes: &bytes}).DoRaw(ctx)
 		return string(text), err
 	}
-	r.looks, r.cached = func(pipeline types.NamespacedName) objectReader { return clusters.Look(pipeline) }, map[string]bool{}
+	r.readerOf, r.cached = func(pipeline types.NamespacedName) objectReader { return clusters.Reader(pipeline) }, map[string]bool{}
 	return clusters, mgr.Add(clusters)
 }
 

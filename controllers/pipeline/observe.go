@@ -57,14 +57,14 @@ type stageReader struct {
 	contents contents
 	tags     tags
 	ready    readyChecker
-	verifier verifier
+	verifier verificationObserver
 	faults   stageErrors
 }
 
 func (r *run) stageReader(newest map[string]promotion.Newest) stageReader {
 	seen := &objects{
 		pipeline: r.pipeline, cached: r.controller.Client, live: r.controller.Live,
-		kinds: r.controller.cached, look: r.controller.looks(client.ObjectKeyFromObject(r.pipeline)),
+		kinds: r.controller.cached, look: r.controller.readerOf(client.ObjectKeyFromObject(r.pipeline)),
 		ownNamespace: r.controller.Access.NoCrossNamespaceRefs, again: &r.again,
 	}
 	m := r.memory
@@ -75,11 +75,11 @@ func (r *run) stageReader(newest map[string]promotion.Newest) stageReader {
 			objects: seen, canaries: canaries{seen}, revisions: revisions{pipeline: r.pipeline, repos: r.repos, contents: r.contents},
 			state: m.kept.state,
 		},
-		verifier: verifier{
+		verifier: verificationObserver{
 			objects: seen, canaries: canaries{seen}, jobs: r.jobs, state: m.kept.state,
 			metrics: metrics{
 				pipeline: r.pipeline, checker: r.controller.Checker, measuring: &r.controller.measuring,
-				memory: &m.looks, clock: r.controller.Clock, since: m.since,
+				cache: &m.looks, clock: r.controller.Clock, since: m.since,
 				again: &r.again, needed: map[metricsKey]bool{},
 			},
 		},

@@ -47,13 +47,13 @@ func (r *run) act(ctx context.Context, action promotion.Action, d promotion.Deci
 	case promotion.SetAutoMerge:
 		return r.atForge(ctx, a.Stage, func(p pulls) (bool, error) { return merger{p}.setAutoMerge(ctx, a) })
 	case promotion.SetDraft:
-		return r.atForge(ctx, a.Stage, func(p pulls) (bool, error) { return proposer{p}.setDraft(ctx, a) })
+		return r.atForge(ctx, a.Stage, func(p pulls) (bool, error) { return pullRequestPerformer{p}.setDraft(ctx, a) })
 	case promotion.ClosePullRequest:
-		return r.atForge(ctx, a.Stage, func(p pulls) (bool, error) { return proposer{p}.close(ctx, a) })
+		return r.atForge(ctx, a.Stage, func(p pulls) (bool, error) { return pullRequestPerformer{p}.close(ctx, a) })
 	case promotion.Comment:
-		return r.atForge(ctx, a.Stage, func(p pulls) (bool, error) { return proposer{p}.comment(ctx, a) })
+		return r.atForge(ctx, a.Stage, func(p pulls) (bool, error) { return pullRequestPerformer{p}.comment(ctx, a) })
 	case promotion.SetStatus:
-		return r.atForge(ctx, a.Stage, func(p pulls) (bool, error) { return proposer{p}.setStatus(ctx, a) })
+		return r.atForge(ctx, a.Stage, func(p pulls) (bool, error) { return pullRequestPerformer{p}.setStatus(ctx, a) })
 	case promotion.Verify:
 		return r.jobs.start(ctx, a, landingOf(r.memory.kept.state, a.Stage).At) // Canaries run by themselves
 	}

@@ -41,9 +41,9 @@ func (p pulls) discards(tip *git.CommitTree) bool {
 	return pr != nil && pr.HeadSHA == head && (pr.State != forge.Open || p.translate().Retry)
 }
 
-// proposer has a pull request be open with the text that it should have, and say where it
+// pullRequestPerformer has a pull request be open with the text that it should have, and say where it
 // stands.
-type proposer struct{ pulls pulls }
+type pullRequestPerformer struct{ pulls pulls }
 
 // propose pushes the head of a pull request, and opens it or brings its text up to date.
 func (r *run) propose(ctx context.Context, p pulls, a promotion.Propose, d promotion.Decision) (bool, error) {
@@ -74,10 +74,10 @@ func (r *run) propose(ctx context.Context, p pulls, a promotion.Propose, d promo
 	}
 	p.seen.pushed = promotion.Pushed{Head: done.Head.String(), Bundle: a.Bundle.ID}
 	if a.Number > 0 {
-		changed, err := proposer{p}.update(ctx, a.Number, text)
+		changed, err := pullRequestPerformer{p}.update(ctx, a.Number, text)
 		return done.Pushed || changed, err
 	}
-	warnings, err := proposer{p}.open(ctx, text)
+	warnings, err := pullRequestPerformer{p}.open(ctx, text)
 	for _, warning := range warnings {
 		r.events = append(r.events, reconciler.Event{Type: "Warning", Reason: sluicev1.ForgeFailedReason, Message: warning})
 	}
@@ -85,7 +85,7 @@ func (r *run) propose(ctx context.Context, p pulls, a promotion.Propose, d promo
 }
 
 // update brings the text of a pull request up to date, and reports whether it was not.
-func (r proposer) update(ctx context.Context, number int64, text forge.Text) (bool, error) {
+func (r pullRequestPerformer) update(ctx context.Context, number int64, text forge.Text) (bool, error) {
 	p := r.pulls
 	before := p.seen.pr
 	updated, err := p.forge.Update(ctx, number, text)
@@ -94,10 +94,10 @@ func (r proposer) update(ctx context.Context, number int64, text forge.Text) (bo
 }
 
 // open opens a pull request, unless there is one, and returns what people should know of it.
-func (r proposer) open(ctx context.Context, text forge.Text) (warnings []string, err error) {
+func (r pullRequestPerformer) open(ctx context.Context, text forge.Text) (warnings []string, err error) {
 	p := r.pulls
 	spec := p.stage.Write.PullRequest
-	opened, err := p.forge.Open(ctx, forge.Proposal{
+	opened, err := p.forge.Open(ctx, forge.NewPullRequest{
 		Text: text, Base: p.base, Branch: p.head, Labels: spec.Labels, Reviewers: spec.Reviewers, Assignees: spec.Assignees,
 	})
 	p.seen.known, p.seen.stale = false, true // it is looked for
@@ -127,7 +127,7 @@ func (p pulls) explain(err error) error {
 }
 
 // setDraft makes the pull request a draft, or ready, and leaves its text as it is.
-func (r proposer) setDraft(ctx context.Context, a promotion.SetDraft) (bool, error) {
+func (r pullRequestPerformer) setDraft(ctx context.Context, a promotion.SetDraft) (bool, error) {
 	p := r.pulls
 	pr := p.seen.pr
 	p.seen.stale = true
@@ -136,7 +136,7 @@ func (r proposer) setDraft(ctx context.Context, a promotion.SetDraft) (bool, err
 }
 
 // close closes the pull request and says why. Its branch stays, and is that of the next.
-func (r proposer) close(ctx context.Context, a promotion.ClosePullRequest) (bool, error) {
+func (r pullRequestPerformer) close(ctx context.Context, a promotion.ClosePullRequest) (bool, error) {
 	p := r.pulls
 	p.seen.stale = true
 	if err := p.forge.Close(ctx, a.Number); err != nil {
@@ -145,13 +145,13 @@ func (r proposer) close(ctx context.Context, a promotion.ClosePullRequest) (bool
 	return true, p.explain(p.forge.Comment(ctx, a.Number, a.Comment))
 }
 
-func (r proposer) comment(ctx context.Context, a promotion.Comment) (bool, error) {
+func (r pullRequestPerformer) comment(ctx context.Context, a promotion.Comment) (bool, error) {
 	p := r.pulls
 	return true, p.explain(p.forge.Comment(ctx, a.Number, a.Text))
 }
 
 // setStatus shows the gates on the head, unless it shows them.
-func (r proposer) setStatus(ctx context.Context, a promotion.SetStatus) (bool, error) {
+func (r pullRequestPerformer) setStatus(ctx context.Context, a promotion.SetStatus) (bool, error) {
 	p := r.pulls
 	if p.seen.shown == a {
 		return false, nil

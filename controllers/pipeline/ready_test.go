@@ -60,7 +60,7 @@ func (l liveObjects) Done() { *l.done++ }
 func looksAt(r *Reconciler, c client.Reader) {
 	done := 0
 	r.cached = map[string]bool{kustomizationKind: true, flaggerv1.CanaryKind: true}
-	r.looks = func(types.NamespacedName) objectReader { return liveObjects{c, &done} }
+	r.readerOf = func(types.NamespacedName) objectReader { return liveObjects{c, &done} }
 }
 
 // put creates an object, or takes the place of what has its name.

@@ -13,26 +13,25 @@ import (
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 )
 
-// look is when a pipeline looked at what nobody tells it of, such as a forge, and what the world
-// was like then. Its zero value is never.
-type look struct {
+// poll is when a pipeline looked at what has no watch, such as a forge, and what the pipeline was like then. Its zero value is never.
+type poll struct {
 	at    time.Time
 	cause string
 }
 
-// lookOf is a look at this time. What changes gives a reason for the next one.
-func lookOf(p *sluicev1.Pipeline, now time.Time, changes ...string) look {
+// pollAt is a poll at this time. What changes gives a reason for the next one.
+func pollAt(p *sluicev1.Pipeline, now time.Time, changes ...string) poll {
 	asked, _ := meta.ReconcileAnnotationValue(p.Annotations)
-	return look{now, strings.Join(slices.Concat(changes, []string{asked, fmt.Sprint(p.Generation)}), " ")}
+	return poll{now, strings.Join(slices.Concat(changes, []string{asked, fmt.Sprint(p.Generation)}), " ")}
 }
 
-// isDue reports whether it is time to look after the last one: the interval is over, somebody
+// isDue reports whether it is time to poll after the last one: the interval is over, somebody
 // asked for a reconcile, the spec changed, or something else did.
-func (l look) isDue(last look, p *sluicev1.Pipeline) bool {
+func (l poll) isDue(last poll, p *sluicev1.Pipeline) bool {
 	return last.at.IsZero() || l.cause != last.cause || !l.at.Before(last.at.Add(p.Spec.Interval.Duration))
 }
 
-// requeue is when a pipeline is looked at again for what nobody tells of: a forge that
+// requeue is when a pipeline is reconciled again for what has no watch: a forge that
 // computes something, metrics that are to be measured, a Secret that is to be put right.
 // Its zero value is with the interval. It is that of one observation.
 type requeue struct{ after time.Duration }

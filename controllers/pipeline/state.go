@@ -62,7 +62,7 @@ type stateCache struct {
 	branch  string
 	at      plumbing.Hash
 	// looked is when it was last asked whether somebody else wrote it.
-	looked look
+	looked poll
 	// known is false before it was read. It is unsaved if another carrier had it, and lost
 	// if there is none although there was one.
 	known, unsaved, lost bool
@@ -102,7 +102,7 @@ func (s stateStore) read(ctx context.Context) error {
 	if carrier == sluicev1.StateNone {
 		read = s.readStatus
 	}
-	*s.memory = stateCache{carrier: carrier, branch: branch, looked: lookOf(s.pipeline, s.now)}
+	*s.memory = stateCache{carrier: carrier, branch: branch, looked: pollAt(s.pipeline, s.now)}
 	text, from, err := read(ctx)
 	if err != nil {
 		if carrier != sluicev1.StateNone && s.repo != nil {
@@ -137,7 +137,7 @@ func (m *stateCache) follow(was stateCache) {
 // delete it. It is asked once in an interval, and when somebody asks for a reconcile; whatever is
 // written in the meantime is refused if the branch moved. A server that is away tells nothing.
 func (s stateStore) isMoved(ctx context.Context) bool {
-	m, next := s.memory, lookOf(s.pipeline, s.now)
+	m, next := s.memory, pollAt(s.pipeline, s.now)
 	if m.carrier != sluicev1.StateBranch || !next.isDue(m.looked, s.pipeline) {
 		return false
 	}

@@ -29,14 +29,14 @@ const tagTimeout = 30 * time.Second
 // does not exist. Nobody tells when somebody moves one: they are looked at once in an
 // interval, and after each move of ours.
 type tagCache struct {
-	looked  look
+	looked  poll
 	digests map[string]string
 	copies  pendingCopies
 }
 
 // refresh forgets what tags pointed at if that was long ago, or if somebody asks for it.
 func (m *tagCache) refresh(p *sluicev1.Pipeline, now time.Time) {
-	if next := lookOf(p, now); next.isDue(m.looked, p) {
+	if next := pollAt(p, now); next.isDue(m.looked, p) {
 		m.looked, m.digests = next, map[string]string{}
 	}
 }

@@ -14,9 +14,9 @@ import (
 	"github.com/sluice-cd/sluice/promotion/cluster"
 )
 
-// verifier says whether what has to prove the content of a target did. A Canary runs by
+// verificationObserver says whether what has to prove the content of a target did. A Canary runs by
 // itself; Jobs are begun when the decision says so, and metrics are looked at here.
-type verifier struct {
+type verificationObserver struct {
 	objects  *objects
 	canaries canaries
 	jobs     jobs
@@ -31,7 +31,7 @@ var precedence = map[promotion.Verification]int{
 }
 
 // verify says whether all that has to prove the content of a target did, and what it says.
-func (v verifier) verify(ctx context.Context, stage *sluicev1.Stage, t target, seen *promotion.TargetObservation) error {
+func (v verificationObserver) verify(ctx context.Context, stage *sluicev1.Stage, t target, seen *promotion.TargetObservation) error {
 	seen.Verification = promotion.VerificationPassed
 	l := landingOf(v.state, stage.Name)
 	for i, by := range stage.Verify {
@@ -62,7 +62,7 @@ func (v verifier) verify(ctx context.Context, stage *sluicev1.Stage, t target, s
 
 // ofLanding is what came of the Job or of the metrics of a landing. They say nothing of
 // other content, nor once there is a verdict: Jobs go when their time is over.
-func (v verifier) ofLanding(
+func (v verificationObserver) ofLanding(
 	ctx context.Context, one verifying, l promotion.Landing, seen promotion.TargetObservation,
 ) (promotion.Verification, string, error) {
 	b, known := v.state.Bundle(l.Bundle)
@@ -89,7 +89,7 @@ func (v verifier) ofLanding(
 	return v.jobs.verification(ctx, v.objects, one)
 }
 
-func (v verifier) byCanary(
+func (v verificationObserver) byCanary(
 	ctx context.Context, t target, index int, l promotion.Landing, want promotion.Content,
 ) (promotion.Verification, string, error) {
 	ref, field := t.verify[index].Canary, fmt.Sprintf("spec.stages[%s].verify[%d].canary", t.stage, index)

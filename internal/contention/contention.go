@@ -6,9 +6,9 @@
 // disagree would write as fast as they can. The first repairs are made at once, since
 // most changes by hand happen once; from then on each one waits longer than the last:
 //
-//	repair, repair, repair --Repairs--> pause of First, 2x, 4x, ... up to Longest
-//	   ^                                      |
-//	   +------- nothing for a Window ---------+
+//	repair, repair, repair --Burst--> wait InitialBackoff, 2x, 4x, ... up to MaxBackoff
+//	   ^                                    |
+//	   +------ nothing for a Window --------+
 //
 // It is arithmetic over one object's [History], which its owner keeps, with what else
 // is to be said about the object.
@@ -18,12 +18,12 @@ import "time"
 
 // Policy says when writes are contended, and how long repairs wait then.
 type Policy struct {
-	// Repairs is how many are made at once within a Window of each other.
-	Repairs int
+	// Burst is how many repairs are made at once within a Window of each other.
+	Burst int
 	// Window is how long after the last repair another one counts as a new beginning.
 	Window time.Duration
-	// First is the first pause; each is twice the last, up to Longest.
-	First, Longest time.Duration
+	// InitialBackoff is the first pause; each is twice the last, up to MaxBackoff.
+	InitialBackoff, MaxBackoff time.Duration
 }
 
 // History is how often an object was repaired of late. The zero value is never.
@@ -41,21 +41,21 @@ func (p Policy) Repaired(h History, now time.Time) History {
 	}
 	h.Repairs, h.Last = h.Repairs+1, now
 	if p.Contended(h) {
-		h.Until = now.Add(p.pause(h.Repairs - p.Repairs))
+		h.Until = now.Add(p.backoff(h.Repairs - p.Burst))
 	}
 	return h
 }
 
 // Contended reports whether somebody keeps undoing the writes of a history.
-func (p Policy) Contended(h History) bool { return h.Repairs >= p.Repairs }
+func (p Policy) Contended(h History) bool { return h.Repairs >= p.Burst }
 
-// pause is that after so many earlier pauses.
-func (p Policy) pause(earlier int) time.Duration {
-	pause := p.First
-	for ; earlier > 0 && pause < p.Longest; earlier-- {
+// backoff is the wait after so many earlier ones.
+func (p Policy) backoff(earlier int) time.Duration {
+	pause := p.InitialBackoff
+	for ; earlier > 0 && pause < p.MaxBackoff; earlier-- {
 		pause *= 2
 	}
-	return min(pause, p.Longest)
+	return min(pause, p.MaxBackoff)
 }
 
 // Pause is how long the next repair waits; zero is not at all.

@@ -10,7 +10,7 @@ import (
 )
 
 func TestPauses(t *testing.T) {
-	p := Policy{Repairs: 3, Window: 5 * time.Minute, First: 10 * time.Second, Longest: time.Minute}
+	p := Policy{Burst: 3, Window: 5 * time.Minute, InitialBackoff: 10 * time.Second, MaxBackoff: time.Minute}
 	noon := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 	for name, tc := range map[string]struct {
 		every time.Duration
@@ -39,7 +39,7 @@ func TestPauses(t *testing.T) {
 
 func TestAPauseEnds(t *testing.T) {
 	now := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
-	h := Policy{Repairs: 1, Window: time.Minute, First: 10 * time.Second, Longest: time.Minute}.Repaired(History{}, now)
+	h := Policy{Burst: 1, Window: time.Minute, InitialBackoff: 10 * time.Second, MaxBackoff: time.Minute}.Repaired(History{}, now)
 	for after, want := range map[time.Duration]time.Duration{
 		0:                10 * time.Second,
 		4 * time.Second:  6 * time.Second,

@@ -6,8 +6,9 @@
 // node would stop as well; and one to each namespace's share, so that the repositories
 // of one do not take the room of all:
 //
-//	Take -> ErrFull: the folder, or the share, is full; what is there stays
-//	Give    what was removed
+//	Reserve -> ErrFull: the folder, or the share, is full; what is there stays
+//	Release    what was removed
+//	Record     what was there when the process started
 package disk
 
 import (
@@ -27,7 +28,7 @@ var ErrFull = errors.New("no room in the storage folder")
 // ofTotal is the part, one in so many, that one namespace may have.
 const ofTotal = 2
 
-// Space is the room in the storage folder. It is safe for concurrent use. A nil Space
+// Space is the capacity of the storage folder. It is safe for concurrent use. A nil Space
 // has no end.
 type Space struct {
 	total int64
@@ -40,9 +41,9 @@ type Space struct {
 // New returns a space of so many bytes.
 func New(total int64) *Space { return &Space{total: total, by: map[string]int64{}} }
 
-// Take notes that so many bytes are about to be kept for a namespace, or returns
+// Reserve notes that so many bytes are about to be kept for a namespace, or returns
 // [ErrFull].
-func (s *Space) Take(namespace string, bytes int64) error {
+func (s *Space) Reserve(namespace string, bytes int64) error {
 	if s == nil {
 		return nil
 	}
@@ -59,8 +60,8 @@ func (s *Space) Take(namespace string, bytes int64) error {
 	return nil
 }
 
-// Found notes what is there already, full or not.
-func (s *Space) Found(namespace string, bytes int64) {
+// Record notes what is there already, full or not.
+func (s *Space) Record(namespace string, bytes int64) {
 	if s == nil {
 		return
 	}
@@ -69,8 +70,8 @@ func (s *Space) Found(namespace string, bytes int64) {
 	s.add(namespace, bytes)
 }
 
-// Give notes that so many bytes are there no more.
-func (s *Space) Give(namespace string, bytes int64) { s.Found(namespace, -bytes) }
+// Release notes that so many bytes are there no more.
+func (s *Space) Release(namespace string, bytes int64) { s.Record(namespace, -bytes) }
 
 func (s *Space) add(namespace string, bytes int64) {
 	s.used += bytes
@@ -100,38 +101,38 @@ func (s *Space) Collector() prometheus.Collector {
 	})
 }
 
-// grain is how much is taken at once.
+// grain is how many bytes a [Meter] reserves at once.
 const grain = 1 << 20
 
-// Meter takes the room for what passes through it.
+// Meter reserves space for what passes through it, before the end of it is known.
 type Meter struct {
 	Space     *Space
 	Namespace string
 
-	taken, passed int64
+	reserved, passed int64
 }
 
-// Reader is r with its bytes taken for.
+// Reader is r, whose bytes are reserved as they are read.
 func (m *Meter) Reader(r io.Reader) io.Reader { return reader{m, r} }
 
-// Writer is w likewise.
+// Writer is w, whose bytes are reserved before they are written.
 func (m *Meter) Writer(w io.Writer) io.Writer { return writer{m, w} }
 
-func (m *Meter) pass(n int) error {
+func (m *Meter) reserveFor(n int) error {
 	m.passed += int64(n)
-	for m.passed > m.taken {
-		if err := m.Space.Take(m.Namespace, grain); err != nil {
+	for m.passed > m.reserved {
+		if err := m.Space.Reserve(m.Namespace, grain); err != nil {
 			return err
 		}
-		m.taken += grain
+		m.reserved += grain
 	}
 	return nil
 }
 
-// Settle corrects what was taken to what is kept in the end: nothing, after an error.
-func (m *Meter) Settle(kept int64) {
-	m.Space.Found(m.Namespace, kept-m.taken)
-	m.taken, m.passed = 0, 0
+// Commit corrects what was reserved to what is kept in the end: nothing, after an error.
+func (m *Meter) Commit(kept int64) {
+	m.Space.Record(m.Namespace, kept-m.reserved)
+	m.reserved, m.passed = 0, 0
 }
 
 type reader struct {
@@ -141,7 +142,7 @@ type reader struct {
 
 func (r reader) Read(p []byte) (int, error) {
 	n, err := r.from.Read(p)
-	if full := r.meter.pass(n); full != nil {
+	if full := r.meter.reserveFor(n); full != nil {
 		return 0, full
 	}
 	return n, err
@@ -153,7 +154,7 @@ type writer struct {
 }
 
 func (w writer) Write(p []byte) (int, error) {
-	if err := w.meter.pass(len(p)); err != nil {
+	if err := w.meter.reserveFor(len(p)); err != nil {
 		return 0, err
 	}
 	return w.to.Write(p)

@@ -14,7 +14,7 @@ import (
 
 func TestNoNamespaceTakesTheRoomOfAll(t *testing.T) {
 	s := New(100)
-	s.Found("", 30)
+	s.Record("", 30)
 	for _, step := range []struct {
 		name      string
 		namespace string
@@ -26,16 +26,16 @@ func TestNoNamespaceTakesTheRoomOfAll(t *testing.T) {
 		{"what is left", "b", 20, ""},
 		{"more than is left", "b", 1, "all 100 bytes of --storage-limit"},
 	} {
-		err := s.Take(step.namespace, step.bytes)
+		err := s.Reserve(step.namespace, step.bytes)
 		if (step.says == "") != (err == nil) || err != nil && (!errors.Is(err, ErrFull) || !strings.Contains(err.Error(), step.says)) {
 			t.Errorf("%s: %v", step.name, err)
 		}
 	}
-	s.Give("a", 50)
-	if err := s.Take("b", 30); err != nil {
+	s.Release("a", 50)
+	if err := s.Reserve("b", 30); err != nil {
 		t.Errorf("after something was removed: %v", err)
 	}
-	if err := (*Space)(nil).Take("a", 1<<62); err != nil {
+	if err := (*Space)(nil).Reserve("a", 1<<62); err != nil {
 		t.Errorf("without an end: %v", err)
 	}
 }
@@ -47,14 +47,14 @@ func TestAMeterTakesForWhatPassesAndKeepsWhatStays(t *testing.T) {
 	if !errors.Is(err, ErrFull) || n > 3*grain {
 		t.Errorf("read %d bytes, %v", n, err)
 	}
-	meter.Settle(0)
+	meter.Commit(0)
 	if s.Used("a") != 0 {
 		t.Errorf("after a failure %d bytes are in use", s.Used("a"))
 	}
 	if _, err := meter.Writer(io.Discard).Write(make([]byte, 2*grain)); err != nil {
 		t.Error(err)
 	}
-	meter.Settle(7)
+	meter.Commit(7)
 	if s.Used("a") != 7 {
 		t.Errorf("%d bytes are in use, want 7", s.Used("a"))
 	}

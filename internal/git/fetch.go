@@ -129,7 +129,7 @@ func (m *Mirror) receive(ctx context.Context, share memoryShare, s *store, want 
 	}
 	defer func() { err = errors.Join(err, stream.Close()) }()
 	meter := disk.Meter{Space: m.space, Namespace: m.namespace}
-	defer meter.Settle(0) // what stays is counted with the mirror
+	defer meter.Commit(0) // what stays is counted with the mirror
 	received, err := pack.Receive(ctx, filepath.Join(s.dir, packDir), meter.Reader(stream), m.reader(s).read, share.acquire)
 	if err != nil {
 		return err

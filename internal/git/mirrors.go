@@ -102,7 +102,7 @@ func (m *Mirrors) Get(_ context.Context, remote Remote) (*Mirror, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening mirror of %s: %w", remote, err)
 	}
-	m.Space.Give("", m.found[id]) // it counts as the mirror's from now on
+	m.Space.Release("", m.found[id]) // it counts as the mirror's from now on
 	delete(m.found, id)
 	mirror, err := openMirror(filepath.Join(m.dir, id), remote, conn, m)
 	if err != nil {
@@ -187,7 +187,7 @@ func (m *Mirrors) count() {
 	for _, dir := range dirs {
 		size := disk.SizeOf(filepath.Join(m.dir, dir.Name()))
 		m.found[dir.Name()] = size
-		m.Space.Found("", size)
+		m.Space.Record("", size)
 	}
 }
 
@@ -204,7 +204,7 @@ func (m *Mirrors) sweepDisk(now time.Time) error {
 		info, err := dir.Info()
 		if err == nil && now.Sub(info.ModTime()) > idleAfter {
 			err = os.RemoveAll(filepath.Join(m.dir, dir.Name()))
-			m.Space.Give("", m.found[dir.Name()])
+			m.Space.Release("", m.found[dir.Name()])
 			delete(m.found, dir.Name())
 		}
 		if err != nil && !errors.Is(err, os.ErrNotExist) {

@@ -163,7 +163,7 @@ func TestNamespacesThatShareAMirrorPayEqualParts(t *testing.T) {
 	b := get("b")
 	used("with two", "a", "b")
 
-	mirrors.Space.Found("a", 9<<20) // the first one's share is full of other things
+	mirrors.Space.Record("a", 9<<20) // the first one's share is full of other things
 	second := plumbing.NewHash(repo.Commit("main", files{"blob": random(t, 2<<20)}))
 	if err := a.Fetch(t.Context(), "main", second); !errors.Is(err, disk.ErrFull) {
 		t.Errorf("the fetch of a full namespace: %v", err)

@@ -54,10 +54,10 @@ func (u *usage) charge(space *disk.Space) {
 		parts = map[string]int64{"": u.bytes}
 	}
 	for namespace, bytes := range u.charged {
-		space.Found(namespace, -bytes)
+		space.Record(namespace, -bytes)
 	}
 	for namespace, bytes := range parts {
-		space.Found(namespace, bytes)
+		space.Record(namespace, bytes)
 	}
 	u.charged = parts
 }

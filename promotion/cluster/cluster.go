@@ -3,9 +3,9 @@
 // Package cluster knows the objects that the stages of pipelines are judged by, in this
 // cluster and in those that a kubeConfig leads to.
 //
-//	Look(pipeline).Get(kubeConfig, object) --> the object as it is now, or why there is none
-//	         |                                                   ^
-//	         '--> watch (kind, namespace) --list, watch--> API server --news--> wake(pipeline)
+//	Reader(pipeline).Get(kubeConfig, object) --> the object as it is now, or why there is none
+//	           |                                                   ^
+//	           '--> watch (kind, namespace) --list, watch--> API server --news--> wake(pipeline)
 //
 // The first pipeline that names a kind in a namespace starts a watch, and the last one
 // that stops to name it ends that. Nobody waits for an API server, or for
@@ -149,9 +149,9 @@ func (c *Clusters) Forget(pipeline types.NamespacedName) {
 	c.keepQuestions(pipeline, nil)
 }
 
-// Look is one look of a pipeline at all of its objects: what it does not ask for until
-// it is done is not watched for it any more. It is not safe for concurrent use.
-type Look struct {
+// Reader reads the objects of a pipeline once: what it was not asked for when it is done is
+// not watched for the pipeline any more. It is not safe for concurrent use.
+type Reader struct {
 	clusters *Clusters
 	pipeline types.NamespacedName
 	used     map[watched]bool
@@ -165,20 +165,20 @@ type opened struct {
 	err error
 }
 
-// Look begins a look.
-func (c *Clusters) Look(pipeline types.NamespacedName) *Look {
-	return &Look{clusters: c, pipeline: pipeline, used: map[watched]bool{}, opened: map[string]opened{}, asked: map[question]bool{}}
+// Reader begins to read the objects of a pipeline.
+func (c *Clusters) Reader(pipeline types.NamespacedName) *Reader {
+	return &Reader{clusters: c, pipeline: pipeline, used: map[watched]bool{}, opened: map[string]opened{}, asked: map[question]bool{}}
 }
 
-// Done ends the look.
-func (l *Look) Done() {
+// Done ends the watches that this reader did not use.
+func (l *Reader) Done() {
 	l.clusters.keep(l.pipeline, l.used)
 	l.clusters.keepQuestions(l.pipeline, l.asked)
 }
 
 // Get returns what is known of an object in the cluster of a kubeConfig, nil for this
 // one. An error is about a kubeConfig that cannot be used.
-func (l *Look) Get(ctx context.Context, at *meta.KubeConfigReference, object Object) (Answer, error) {
+func (l *Reader) Get(ctx context.Context, at *meta.KubeConfigReference, object Object) (Answer, error) {
 	if object.Group == "" && (object.Kind == "Secret" || object.Kind == "ConfigMap") {
 		return Answer{}, fmt.Errorf("%s: Secrets and ConfigMaps are never Ready", object)
 	}
@@ -236,7 +236,7 @@ func (c *Clusters) watchesOf(namespace string) int {
 	return total
 }
 
-// begin starts a watch, which outlives the look that needed it first. The lock is held.
+// begin starts a watch, which outlives the reader that needed it first. The lock is held.
 func (c *Clusters) begin(ctx context.Context, conn *connection, key watched) *watch {
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	w := &watch{of: key, cancel: cancel, connection: conn, users: map[types.NamespacedName]map[string]bool{}}

@@ -129,7 +129,7 @@ func (e *env) get(of types.NamespacedName, at *meta.KubeConfigReference, o Objec
 	e.t.Helper()
 	deadline := time.After(20 * time.Second)
 	for {
-		look := e.Look(of)
+		look := e.Reader(of)
 		answer, err := look.Get(e.t.Context(), at, o)
 		if err != nil {
 			e.t.Fatal(err)
@@ -189,7 +189,7 @@ func TestOneWatchServesAllWhoLookAtAKindInANamespace(t *testing.T) {
 	if len(e.watches) != 1 {
 		t.Errorf("%d watches after the first is gone", len(e.watches))
 	}
-	e.Look(second).Done() // it names nothing any more
+	e.Reader(second).Done() // it names nothing any more
 	if len(e.watches) != 0 || len(e.users) != 0 {
 		t.Errorf("%d watches, %d users in the end", len(e.watches), len(e.users))
 	}
@@ -252,7 +252,7 @@ func (c *slowCloud) Read(ctx context.Context, namespace string, at *meta.KubeCon
 	return c.Reader.Read(ctx, namespace, reference("remote", ""))
 }
 
-// A cloud that hangs would keep a worker waiting, and one that is asked at each look is asked
+// A cloud that hangs would keep a worker waiting, and one that is asked by each reader is asked
 // for each news of an object.
 func TestACloudIsAskedOnceAndInTheBackground(t *testing.T) {
 	guard := outbound.NewGuard([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")})
@@ -380,7 +380,7 @@ func TestTheChartOfAHelmReleaseIsKept(t *testing.T) {
 
 func TestANamespaceHasAShareOfTheWatches(t *testing.T) {
 	e := newEnv(t, nil)
-	look := e.Look(pipeline)
+	look := e.Reader(pipeline)
 	e.mu.Lock()
 	e.users[pipeline] = map[watched]bool{}
 	for i := range maxWatchesPerNamespace {
@@ -395,7 +395,7 @@ func TestANamespaceHasAShareOfTheWatches(t *testing.T) {
 
 func TestSecretsAreNeverAskedFor(t *testing.T) {
 	e := newEnv(t, nil)
-	_, err := e.Look(pipeline).Get(t.Context(), nil, named(schema.GroupVersionKind{Version: "v1", Kind: "Secret"}, "s"))
+	_, err := e.Reader(pipeline).Get(t.Context(), nil, named(schema.GroupVersionKind{Version: "v1", Kind: "Secret"}, "s"))
 	if err == nil || len(e.watches) > 0 {
 		t.Errorf("got %v", err)
 	}

@@ -45,7 +45,7 @@ func connectLocally(config *rest.Config, mapper apimeta.RESTMapper) (*connection
 
 // connection is the one to the cluster of a kubeConfig. Who uses another kubeConfig has
 // another connection.
-func (l *Look) connection(ctx context.Context, at *meta.KubeConfigReference) (*connection, error) {
+func (l *Reader) connection(ctx context.Context, at *meta.KubeConfigReference) (*connection, error) {
 	if at == nil {
 		return l.clusters.local, nil
 	}
@@ -64,7 +64,7 @@ func (l *Look) connection(ctx context.Context, at *meta.KubeConfigReference) (*c
 	return conn, err
 }
 
-func (l *Look) bySecret(ctx context.Context, at *meta.KubeConfigReference) (*connection, error) {
+func (l *Reader) bySecret(ctx context.Context, at *meta.KubeConfigReference) (*connection, error) {
 	config, err := l.clusters.KubeConfigs.Read(ctx, l.pipeline.Namespace, at)
 	if err != nil {
 		return nil, err
@@ -88,7 +88,7 @@ func (e *cloudError) Unwrap() error { return e.error }
 
 // byCloud is the connection to a cluster that a cloud knows. The cloud is asked in the
 // background, and again only when the ConfigMap changed or the cluster moved.
-func (l *Look) byCloud(ctx context.Context, at *meta.KubeConfigReference) (*connection, error) {
+func (l *Reader) byCloud(ctx context.Context, at *meta.KubeConfigReference) (*connection, error) {
 	version, err := l.clusters.KubeConfigs.Version(ctx, l.pipeline.Namespace, at)
 	if err != nil {
 		return nil, err

@@ -125,7 +125,7 @@ func (a *azureAPI) me(ctx context.Context) (azureIdentity, error) {
 	return azureIdentity{ID: found.User.ID, UniqueName: found.User.Properties.Account.Value}, err
 }
 
-func (a *azureAPI) identity(ctx context.Context) (Identity, error) {
+func (a *azureAPI) identity(ctx context.Context) (User, error) {
 	me, err := a.me(ctx)
-	return Identity{Login: me.login()}, err
+	return User{Login: me.login()}, err
 }

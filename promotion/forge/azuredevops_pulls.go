@@ -104,7 +104,7 @@ func (a *azurePulls) evaluate(ctx context.Context, p *azurePull, pr *PullRequest
 	return nil
 }
 
-func (a *azurePulls) open(ctx context.Context, p Proposal) (*PullRequest, error) {
+func (a *azurePulls) open(ctx context.Context, p NewPullRequest) (*PullRequest, error) {
 	labels := []map[string]string{}
 	for _, name := range p.Labels {
 		labels = append(labels, map[string]string{"name": name})

@@ -93,11 +93,11 @@ type bitbucketPull struct {
 	} `json:"links"`
 }
 
-func (b *bitbucketAPI) identity(ctx context.Context) (Identity, error) {
+func (b *bitbucketAPI) identity(ctx context.Context) (User, error) {
 	var user bitbucketUser
 	err := b.ask(ctx, http.MethodGet, b.url("user"), nil, &user)
 	if err == nil && user.login() == "" {
 		err = errors.New("it does not say who the credential is")
 	}
-	return Identity{Login: user.login()}, err
+	return User{Login: user.login()}, err
 }

@@ -93,7 +93,7 @@ func (b *bitbucketPulls) lengthen(ctx context.Context, hash *string) error {
 }
 
 // open looks first whether there is a pull request: a second one would not be refused.
-func (b *bitbucketPulls) open(ctx context.Context, p Proposal) (*PullRequest, error) {
+func (b *bitbucketPulls) open(ctx context.Context, p NewPullRequest) (*PullRequest, error) {
 	list, err := b.candidates(ctx, p.Base, p.Branch)
 	if err != nil {
 		return nil, err

@@ -91,14 +91,14 @@ type dataCenterPull struct {
 	} `json:"links"`
 }
 
-func (b *dataCenterAPI) identity(ctx context.Context) (Identity, error) {
+func (b *dataCenterAPI) identity(ctx context.Context) (User, error) {
 	header, err := b.exchangeJSON(ctx, http.MethodGet, b.of(), nil, nil)
 	if err != nil {
-		return Identity{}, err
+		return User{}, err
 	}
 	login, err := url.QueryUnescape(header.Get("X-AUSERNAME"))
 	if err == nil && login == "" {
 		err = fmt.Errorf("%s does not say who the credential is", b.repository.api.Host)
 	}
-	return Identity{Login: login}, err
+	return User{Login: login}, err
 }

@@ -133,7 +133,7 @@ func (b *dataCenterPulls) closer(ctx context.Context, pr *PullRequest) error {
 	return nil
 }
 
-func (b *dataCenterPulls) open(ctx context.Context, p Proposal) (*PullRequest, error) {
+func (b *dataCenterPulls) open(ctx context.Context, p NewPullRequest) (*PullRequest, error) {
 	var opened dataCenterPull
 	err := b.ask(ctx, http.MethodPost, b.of("pull-requests"), map[string]any{
 		"title": p.Title, "description": p.Body,

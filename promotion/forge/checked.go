@@ -54,7 +54,7 @@ func require(provider string, demands ...demand) error {
 
 // Supports is [Unsupported] for the first thing that a proposal asks for and the forge of
 // these capabilities cannot do.
-func (can Capabilities) Supports(provider string, p Proposal) error {
+func (can Capabilities) Supports(provider string, p NewPullRequest) error {
 	return require(provider,
 		demand{p.Draft, can.Draft, "drafts"}, demand{len(p.Labels) > 0, can.Labels, "labels"},
 		demand{len(p.Reviewers) > 0, can.Reviewers, "reviewers"}, demand{len(p.Assignees) > 0, can.Assignees, "assignees"})
@@ -74,8 +74,8 @@ func (c *checked) text(t Text) Text {
 	return t
 }
 
-// Identity implements Forge.
-func (c *checked) Identity(ctx context.Context) (Identity, error) {
+// CurrentUser implements Forge.
+func (c *checked) CurrentUser(ctx context.Context) (User, error) {
 	found, err := c.driver.identity(ctx)
 	return found, c.explain(err, "asking for the identity")
 }
@@ -104,7 +104,7 @@ func (c *checked) Recent(ctx context.Context) ([]PullRequest, error) {
 }
 
 // Open implements Forge.
-func (c *checked) Open(ctx context.Context, p Proposal) (*PullRequest, error) {
+func (c *checked) Open(ctx context.Context, p NewPullRequest) (*PullRequest, error) {
 	if err := c.session.table.Supports(c.session.provider, p); err != nil {
 		return nil, err
 	}

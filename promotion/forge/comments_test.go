@@ -66,7 +66,7 @@ func TestACommentIsKeptUpToDate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			pr := &thread{ids: tc.there}
 			c := &checked{session: &session{table: providers[Gitea]}, driver: driver{
-				identity: func(context.Context) (Identity, error) { return Identity{Login: "robot"}, nil }, pulls: pr, comments: pr,
+				identity: func(context.Context) (User, error) { return User{Login: "robot"}, nil }, pulls: pr, comments: pr,
 			}}
 			if err := c.UpsertComment(t.Context(), 7, marker, body); err != nil {
 				t.Fatal(err)

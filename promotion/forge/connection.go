@@ -158,4 +158,4 @@ func Explain(field string, err error) error {
 }
 
 // IsUs reports whether a login that a forge names is who an identity is.
-func (i Identity) IsUs(login string) bool { return login != "" && strings.EqualFold(login, i.Login) }
+func (i User) IsUs(login string) bool { return login != "" && strings.EqualFold(login, i.Login) }

@@ -12,7 +12,7 @@ import (
 // at every forge. All drivers have three types: <name>API is the connection, <name>Pulls
 // are pull requests, <name>Commits is what is known about commits and branches.
 type driver struct {
-	identity func(context.Context) (Identity, error)
+	identity func(context.Context) (User, error)
 	pulls    pullRequests
 	commits  commits
 	// The rest is nil at forges that cannot do it; [Capabilities] say the same.
@@ -32,7 +32,7 @@ type pullRequests interface {
 	// recent is as Forge.Recent; the caller clears what not every list says.
 	recent(ctx context.Context) ([]PullRequest, error)
 	get(ctx context.Context, number int64) (*snapshot, error)
-	open(ctx context.Context, p Proposal) (*PullRequest, error)
+	open(ctx context.Context, p NewPullRequest) (*PullRequest, error)
 	// update writes a text that differs from that of now.
 	update(ctx context.Context, now *snapshot, text Text) error
 	comment(ctx context.Context, number int64, body string) error

@@ -26,12 +26,12 @@ func calls(f forge.Forge) map[string]func(context.Context) error {
 	const base, branch, sha = pullrequest.Base, pullrequest.Branch, "0123456789012345678901234567890123456789"
 	merge := forge.Merge{HeadSHA: sha, Method: forge.MergeCommit}
 	return map[string]func(context.Context) error{
-		"identity": func(ctx context.Context) error { _, err := f.Identity(ctx); return err },
+		"identity": func(ctx context.Context) error { _, err := f.CurrentUser(ctx); return err },
 		"find":     func(ctx context.Context) error { _, err := f.Find(ctx, base, branch); return err },
 		"get":      func(ctx context.Context) error { _, err := f.Get(ctx, 1); return err },
 		"recent":   func(ctx context.Context) error { _, err := f.Recent(ctx); return err },
 		"open": func(ctx context.Context) error {
-			_, err := f.Open(ctx, forge.Proposal{Base: base, Branch: branch, Text: forge.Text{Title: "t"}})
+			_, err := f.Open(ctx, forge.NewPullRequest{Base: base, Branch: branch, Text: forge.Text{Title: "t"}})
 			return err
 		},
 		"update":  func(ctx context.Context) error { _, err := f.Update(ctx, 1, forge.Text{Title: "t"}); return err },
@@ -53,7 +53,7 @@ func everywhere(t *testing.T, test func(*testing.T, *fakeForge, forge.Forge)) {
 			fake := newFakeForge(t, name)
 			fake.Push(pullrequest.Branch)
 			if _, err := fake.Forge().Open(t.Context(),
-				forge.Proposal{Base: pullrequest.Base, Branch: pullrequest.Branch, Text: forge.Text{Title: "t"}}); err != nil {
+				forge.NewPullRequest{Base: pullrequest.Base, Branch: pullrequest.Branch, Text: forge.Text{Title: "t"}}); err != nil {
 				t.Fatal(err)
 			}
 			test(t, fake, fake.Forge())
@@ -261,7 +261,7 @@ func TestAnAnswerThatIsNullIsNotTheEndOfTheProcess(t *testing.T) {
 			_, found := f.Get(t.Context(), pr.Number)
 			_, any := f.Find(t.Context(), pullrequest.Base, "sluice/none")
 			_, recent := f.Recent(t.Context())
-			_, who := f.Identity(t.Context())
+			_, who := f.CurrentUser(t.Context())
 			if err := errors.Join(rules, checks, found, any, recent, who); forge.Terminal(err) {
 				t.Error(err)
 			}

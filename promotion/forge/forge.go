@@ -8,8 +8,8 @@ import "context"
 // errors.go; every call may return a [RateLimited], an [Unauthorized] or an error of
 // the connection.
 type Forge interface {
-	// Identity is who the credential is: the author of what is opened with it.
-	Identity(ctx context.Context) (Identity, error)
+	// CurrentUser is who the credential is: the author of what is opened with it.
+	CurrentUser(ctx context.Context) (User, error)
 	// Find returns the pull request of a branch into base: the open one if there is
 	// one, else the newest, or [ErrNotFound]. All is filled as by Get.
 	Find(ctx context.Context, base, branch string) (*PullRequest, error)
@@ -23,7 +23,7 @@ type Forge interface {
 
 	// Open opens a pull request. It returns [ErrExists] if there is one, and
 	// [ErrNothingToMerge] if the branch has nothing that base has not.
-	Open(ctx context.Context, p Proposal) (*PullRequest, error)
+	Open(ctx context.Context, p NewPullRequest) (*PullRequest, error)
 	// Update makes title, body and draft what they should be, and writes only if they
 	// are not.
 	Update(ctx context.Context, number int64, text Text) (*PullRequest, error)
@@ -64,8 +64,8 @@ type Forge interface {
 	Dispatch(ctx context.Context, kind string, payload any) error
 }
 
-// Identity is a user of a forge.
-type Identity struct {
+// User is a user of a forge.
+type User struct {
 	// Login is what Author, MergedBy and ClosedBy of a pull request hold for it.
 	Login string
 }
@@ -157,9 +157,9 @@ type Text struct {
 	Draft       bool
 }
 
-// Proposal is a pull request to open. Labels, reviewers and assignees are set when it
+// NewPullRequest is a pull request to open. Labels, reviewers and assignees are set when it
 // is opened, and belong to people afterwards.
-type Proposal struct {
+type NewPullRequest struct {
 	Text
 	Base, Branch string
 	Labels       []string

@@ -49,10 +49,10 @@ func (g *giteaAPI) rest(ctx context.Context) *gitea.Client {
 	return client
 }
 
-func (g *giteaAPI) identity(ctx context.Context) (Identity, error) {
+func (g *giteaAPI) identity(ctx context.Context) (User, error) {
 	user, _, err := g.rest(ctx).GetMyUserInfo()
 	if err != nil {
-		return Identity{}, err
+		return User{}, err
 	}
-	return Identity{Login: user.UserName}, nil
+	return User{Login: user.UserName}, nil
 }

@@ -12,7 +12,7 @@ import (
 	"code.gitea.io/sdk/gitea"
 )
 
-func (g *giteaPulls) open(ctx context.Context, p Proposal) (*PullRequest, error) {
+func (g *giteaPulls) open(ctx context.Context, p NewPullRequest) (*PullRequest, error) {
 	rest, owner, name := g.rest(ctx), g.repository.owner(), g.repository.name()
 	opened, _, err := rest.CreatePullRequest(owner, name, gitea.CreatePullRequestOption{
 		Head: p.Branch, Base: p.Base, Title: g.table.draftTitle(p.Text), Body: p.Body,

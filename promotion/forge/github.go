@@ -50,10 +50,10 @@ func locateGitHub(u *url.URL) (repository, error) {
 }
 
 // identity asks by GraphQL: an App has no user that REST would tell of.
-func (g *gitHubAPI) identity(ctx context.Context) (Identity, error) {
+func (g *gitHubAPI) identity(ctx context.Context) (User, error) {
 	var found struct{ Viewer struct{ Login string } }
 	err := g.query(ctx, `query { viewer { login } }`, nil, &found)
-	return Identity{Login: found.Viewer.Login}, err
+	return User{Login: found.Viewer.Login}, err
 }
 
 // mutate sends a mutation whose input type is named after it, and asks for nothing back.

@@ -129,7 +129,7 @@ func (g *gitHubPulls) complete(ctx context.Context, pr *PullRequest) error {
 }
 
 // open returns what was opened; GitHub makes labels that there are not.
-func (g *gitHubPulls) open(ctx context.Context, p Proposal) (*PullRequest, error) {
+func (g *gitHubPulls) open(ctx context.Context, p NewPullRequest) (*PullRequest, error) {
 	owner, name := g.repository.owner(), g.repository.name()
 	opened, _, err := g.rest.PullRequests.Create(ctx, owner, name, &github.NewPullRequest{
 		Title: &p.Title, Body: &p.Body, Head: &p.Branch, Base: &p.Base, Draft: &p.Draft,

@@ -25,7 +25,8 @@ func proposed(t *testing.T, name string) (*fakeForge, *forge.PullRequest) {
 	t.Helper()
 	fake := newFakeForge(t, name)
 	fake.Push(pullrequest.Branch)
-	pr, err := fake.Forge().Open(t.Context(), forge.Proposal{Base: pullrequest.Base, Branch: pullrequest.Branch, Text: forge.Text{Title: "t"}})
+	proposed := forge.NewPullRequest{Base: pullrequest.Base, Branch: pullrequest.Branch, Text: forge.Text{Title: "t"}}
+	pr, err := fake.Forge().Open(t.Context(), proposed)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -55,10 +55,10 @@ func locateGitLab(u *url.URL) (repository, error) {
 
 func (g *gitLabAPI) project() string { return g.repository.String() }
 
-func (g *gitLabAPI) identity(ctx context.Context) (Identity, error) {
+func (g *gitLabAPI) identity(ctx context.Context) (User, error) {
 	user, _, err := g.rest.Users.CurrentUser(gitlab.WithContext(ctx))
 	if err != nil {
-		return Identity{}, err
+		return User{}, err
 	}
-	return Identity{Login: user.Username}, nil
+	return User{Login: user.Username}, nil
 }

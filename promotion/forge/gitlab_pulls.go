@@ -101,7 +101,7 @@ func gitLabMergeable(status string) (Answer, []Blocker) {
 }
 
 // open returns what was opened; GitLab makes labels that there are not.
-func (g *gitLabPulls) open(ctx context.Context, p Proposal) (*PullRequest, error) {
+func (g *gitLabPulls) open(ctx context.Context, p NewPullRequest) (*PullRequest, error) {
 	title := g.table.draftTitle(p.Text)
 	opts := &gitlab.CreateMergeRequestOptions{Title: &title, Description: &p.Body, SourceBranch: &p.Branch, TargetBranch: &p.Base}
 	if len(p.Labels) > 0 {

@@ -92,12 +92,12 @@ func Apply(content []byte, images Images) ([]byte, []Outcome, error) {
 			return content, outcomes, fmt.Errorf("line %d: setting %s: %w", o.Line, o.Setter, ErrMissingPart)
 		}
 	}
-	return settle(content, outcomes, onlyMarked), outcomes, nil
+	return applyVerified(content, outcomes, onlyMarked), outcomes, nil
 }
 
-// settle edits the file, if holds says that the edit did what it should. Of one that did
+// applyVerified edits the file, if holds says that the edit did what it should. Of one that did
 // more, the values that are not on the line of their marker are given up, and then all.
-func settle(content []byte, outcomes []Outcome, holds func(before, after []byte, outcomes []Outcome) bool) []byte {
+func applyVerified(content []byte, outcomes []Outcome, holds func(before, after []byte, outcomes []Outcome) bool) []byte {
 	for _, doubted := range []func(span) bool{func(s span) bool { return s.far }, func(span) bool { return true }} {
 		edited := splice(content, outcomes)
 		if bytes.Equal(edited, content) || holds(content, edited, outcomes) {

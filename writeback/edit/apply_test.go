@@ -27,7 +27,7 @@ func TestAnEditThatDoesMoreThanItShouldIsGivenUp(t *testing.T) {
 			if len(outcomes) != 3 || !isFar(outcomes[1]) || isFar(outcomes[0]) {
 				t.Fatalf("%+v", outcomes)
 			}
-			edited := string(settle([]byte(content), outcomes, func(_, after []byte, outcomes []Outcome) bool {
+			edited := string(applyVerified([]byte(content), outcomes, func(_, after []byte, outcomes []Outcome) bool {
 				return tc.holds(string(after), isFar(outcomes[1]))
 			}))
 			want := strings.NewReplacer("1.0.0", tc.near, "1.0.1", tc.far).Replace(content)
@@ -46,7 +46,7 @@ func TestAnEditThatDoesMoreThanItShouldIsGivenUp(t *testing.T) {
 	}
 	t.Run("nobody is asked where nothing changes", func(t *testing.T) {
 		same := []byte("a: 2.0.0 " + tagMarker + "\n")
-		settle(same, Plan(Scan(same), images), func(_, _ []byte, _ []Outcome) bool {
+		applyVerified(same, Plan(Scan(same), images), func(_, _ []byte, _ []Outcome) bool {
 			t.Error("the parser is asked")
 			return true
 		})

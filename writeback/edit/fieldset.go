@@ -59,7 +59,7 @@ func (f Field) Set(content []byte, image Image) ([]byte, []Outcome, error) {
 		return content, nil, err
 	}
 	var outcomes []Outcome
-	var changes []change
+	var changes []replacement
 	for i, p := range before.places {
 		if p.why == MissingField { // which is optional, or there would be no reading
 			continue
@@ -75,7 +75,7 @@ func (f Field) Set(content []byte, image Image) ([]byte, []Outcome, error) {
 		}
 		outcomes = append(outcomes, o)
 		if o.Changed() {
-			changes = append(changes, change{target: i, Outcome: o, text: text})
+			changes = append(changes, replacement{target: i, Outcome: o, text: text})
 		}
 	}
 	if len(changes) == 0 {
@@ -171,16 +171,16 @@ func (t target) plan(p place, image Image) (Outcome, Reason) {
 	}, ""
 }
 
-// change is a value to write: the text is that of the file.
-type change struct {
+// replacement is a value to write: the text is that of the file.
+type replacement struct {
 	Outcome
 	target int
 	text   string
 }
 
 // replace edits the places, and asks the format's parser what became of the file.
-func (f Field) replace(content []byte, before reading, changes []change) ([]byte, error) {
-	ordered := slices.SortedFunc(slices.Values(changes), func(a, b change) int { return cmp.Compare(a.span.start, b.span.start) })
+func (f Field) replace(content []byte, before reading, changes []replacement) ([]byte, error) {
+	ordered := slices.SortedFunc(slices.Values(changes), func(a, b replacement) int { return cmp.Compare(a.span.start, b.span.start) })
 	var edited []byte
 	done := 0
 	for _, c := range ordered {

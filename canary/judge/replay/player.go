@@ -16,8 +16,8 @@ type Options struct {
 	Settings judge.Settings
 	// Metrics are the kinds that are judged.
 	Metrics []judge.Kind
-	// Limits are the thresholds that the judge is compared with.
-	Limits Limits
+	// Thresholds are what the judge is compared with.
+	Thresholds Thresholds
 	// Counters is how readings become windows.
 	Counters counter.Options
 	// Gap is how long a canary has no requests until its release has ended.
@@ -38,7 +38,7 @@ func (o Options) Check() error {
 	if o.Gap < time.Second {
 		return fmt.Errorf("a gap of %s is less than a second", o.Gap)
 	}
-	return o.Limits.Check()
+	return o.Thresholds.Check()
 }
 
 const (

@@ -43,11 +43,11 @@ type Recorded struct {
 	// Outcome and Reason are those that were, in the words of the Canary.
 	Outcome, Reason string
 	// Steps are the weights of the canary, each from its time on.
-	Steps []Step
+	Steps []WeightChange
 }
 
-// Step is a weight of the canary, between 0 and 1, from a time on.
-type Step struct {
+// WeightChange is a weight of the canary, between 0 and 1, from a time on.
+type WeightChange struct {
 	At     time.Time
 	Weight float64
 }
@@ -79,8 +79,8 @@ type Release struct {
 	Ratio float64
 	// Metrics is how many the judge compared: alpha is shared by them.
 	Metrics int
-	// Judge and Limits are what each would have done.
-	Judge, Limits Decision
+	// Judge and Thresholds are what each would have done.
+	Judge, Thresholds Decision
 	// Points are the windows, at most [MaxPoints] of them.
 	Points []Point
 }
@@ -90,12 +90,12 @@ const MaxPoints = 960
 
 // playing is a release that has not ended.
 type playing struct {
-	release  Release
-	trial    trial.Release
-	settings judge.Settings
-	limits   *thresholds
-	last     time.Time            // when the canary last had requests
-	idle     []counter.Increments // since then, while nobody says whether the release has ended
+	release    Release
+	trial      trial.Release
+	settings   judge.Settings
+	thresholds *thresholdCheck
+	last       time.Time            // when the canary last had requests
+	idle       []counter.Increments // since then, while nobody says whether the release has ended
 }
 
 func begin(p *Player, from time.Time, recorded Recorded) *playing {
@@ -106,7 +106,7 @@ func begin(p *Player, from time.Time, recorded Recorded) *playing {
 	return &playing{
 		release:  Release{Recorded: recorded, From: from, To: from, Usual: usual.Traffic(), Baseline: usual.Windows},
 		trial:    usual.Begin(p.options.Settings, p.options.Metrics...),
-		settings: p.options.Settings, limits: newThresholds(p.options.Limits, from), last: from,
+		settings: p.options.Settings, thresholds: newThresholdCheck(p.options.Thresholds, from), last: from,
 	}
 }
 
@@ -136,7 +136,7 @@ func (r *playing) add(w counter.Increments) error {
 	to.To = w.To
 	after := w.To.Sub(to.From)
 	to.Canary, to.Primary = add(to.Canary, w.Canary), add(to.Primary, w.Primary)
-	r.limits.look(w, after, to.Canary.Errors)
+	r.thresholds.look(w, after, to.Canary.Errors)
 	if to.Judge.Outcome == Undecided {
 		to.Judge = r.decide(after)
 	}
@@ -177,7 +177,7 @@ func (r *playing) point(w counter.Increments, after time.Duration) Point {
 
 // end is the release as it is shown.
 func (r *playing) end() Release {
-	r.release.Limits, r.release.Ratio, r.release.Metrics = r.limits.done, math.NaN(), len(r.trial.Trial.Series)
+	r.release.Thresholds, r.release.Ratio, r.release.Metrics = r.thresholds.done, math.NaN(), len(r.trial.Trial.Series)
 	for _, s := range r.trial.Trial.Series {
 		if s.Kind == judge.Errors {
 			r.release.Ratio = s.Bounds[0].Evidence.Ratio()

@@ -24,7 +24,7 @@ const window = 15 * time.Second
 
 func options() replay.Options {
 	return replay.Options{Settings: judge.Default(), Metrics: []judge.Kind{judge.Errors, judge.Latency},
-		Limits: replay.DefaultLimits(), Gap: 2 * time.Minute}
+		Thresholds: replay.DefaultThresholds(), Gap: 2 * time.Minute}
 }
 
 // record are the readings of releases, one after the other, each of ten minutes at a tenth of 100
@@ -93,9 +93,9 @@ func TestThresholdsDecideAsFlaggerDoes(t *testing.T) {
 			replay.Decision{Outcome: replay.RolledBack, After: 5 * time.Minute, Text: "5 of 5 failed checks"}},
 		"five times the errors are less than 1 %": {0.001, 5, nil, replay.RolledBack,
 			replay.Decision{Outcome: replay.Promoted, After: 5 * time.Minute, Text: "5 good checks, 0 failed ones"}},
-		"with another limit they are not": {0.001, 5, func(o *replay.Options) { o.Limits.SuccessRate = 99.9 }, replay.RolledBack,
+		"with another limit they are not": {0.001, 5, func(o *replay.Options) { o.Thresholds.SuccessRate = 99.9 }, replay.RolledBack,
 			replay.Decision{Outcome: replay.RolledBack, After: 6 * time.Minute, Text: "less than 99.9 %; 5 of 5 failed checks"}},
-		"with more steps the release is longer": {0.001, 5, func(o *replay.Options) { o.Limits.Steps = 8 }, replay.RolledBack,
+		"with more steps the release is longer": {0.001, 5, func(o *replay.Options) { o.Thresholds.Steps = 8 }, replay.RolledBack,
 			replay.Decision{Outcome: replay.Promoted, After: 8 * time.Minute, Text: "8 good checks"}},
 		"with an alpha that is tiny five times are not enough": {0.001, 5, func(o *replay.Options) { o.Settings.Alpha = 1e-9 }, replay.Undecided,
 			replay.Decision{Outcome: replay.Promoted, After: 5 * time.Minute, Text: "5 good checks"}},
@@ -112,7 +112,7 @@ func TestThresholdsDecideAsFlaggerDoes(t *testing.T) {
 			if got := releases[0].Judge; got.Outcome != tc.judge || got.Text == "" {
 				t.Errorf("the judge: %+v", got)
 			}
-			got := releases[0].Limits
+			got := releases[0].Thresholds
 			if got.Outcome != tc.limits.Outcome || got.After != tc.limits.After || !strings.Contains(got.Text, tc.limits.Text) {
 				t.Errorf("the thresholds: %+v, want %+v", got, tc.limits)
 			}
@@ -125,7 +125,7 @@ func TestAHistorySaysWhichWindowsAreOfWhichRelease(t *testing.T) {
 	from := noon.Add(30 * time.Minute)
 	o.History = []replay.Recorded{
 		{Revision: "a", From: from, To: from.Add(3 * time.Minute), Outcome: "superseded"},
-		{Revision: "b", From: from.Add(3 * time.Minute), Steps: []replay.Step{{At: from.Add(3 * time.Minute), Weight: 0.3}}},
+		{Revision: "b", From: from.Add(3 * time.Minute), Steps: []replay.WeightChange{{At: from.Add(3 * time.Minute), Weight: 0.3}}},
 	}
 	releases := play(t, o, record(t, 0.001, 1))
 	if len(releases) != 2 || releases[0].Recorded.Revision != "a" || releases[1].Recorded.Revision != "b" {
@@ -155,7 +155,7 @@ func TestAWindowInWhichTheWeightChangedSaysNothingAboutShares(t *testing.T) {
 	from := noon.Add(30 * time.Minute)
 	recorded := replay.Recorded{From: from}
 	for i := range 400 { // each is wrong, and none lasts for a window
-		recorded.Steps = append(recorded.Steps, replay.Step{At: from.Add(time.Duration(i)*10*time.Second + time.Second), Weight: 0.3})
+		recorded.Steps = append(recorded.Steps, replay.WeightChange{At: from.Add(time.Duration(i)*10*time.Second + time.Second), Weight: 0.3})
 	}
 	o.History = []replay.Recorded{recorded}
 	if got := play(t, o, record(t, 0.001, 1))[0].Judge; strings.Contains(got.Text, "its weight says") {
@@ -214,15 +214,15 @@ func TestSlowRequestsFailAThreshold(t *testing.T) {
 	if len(releases) != 1 {
 		t.Fatalf("%d releases", len(releases))
 	}
-	if got := releases[0].Limits; got.Outcome != replay.RolledBack || !strings.Contains(got.Text, "take up to 925ms, more than 500ms") {
+	if got := releases[0].Thresholds; got.Outcome != replay.RolledBack || !strings.Contains(got.Text, "take up to 925ms, more than 500ms") {
 		t.Errorf("the thresholds: %+v", got)
 	}
 	if got := releases[0].Judge; got.Outcome != replay.RolledBack || !strings.Contains(got.Text, "latency over") {
 		t.Errorf("the judge: %+v", got)
 	}
 	o := options()
-	o.Limits.Duration, o.Metrics = time.Second, []judge.Kind{judge.Errors}
-	if got := play(t, o, readings)[0]; got.Limits.Outcome != replay.Promoted ||
+	o.Thresholds.Duration, o.Metrics = time.Second, []judge.Kind{judge.Errors}
+	if got := play(t, o, readings)[0]; got.Thresholds.Outcome != replay.Promoted ||
 		got.Judge.Outcome != replay.Promoted || !strings.HasPrefix(got.Judge.Text, "errors less than 0.1 % of the requests (95 % sure)") {
 		t.Errorf("with 1s, and without the latency: %+v", got)
 	}
@@ -274,10 +274,10 @@ func TestOptionsThatNothingCanBeJudgedBy(t *testing.T) {
 		"alpha is 0":                  func(o *replay.Options) { o.Settings.Alpha = 0 },
 		"no metric":                   func(o *replay.Options) { o.Metrics = nil },
 		"a gap of 0s":                 func(o *replay.Options) { o.Gap = 0 },
-		"a success rate of 101 %":     func(o *replay.Options) { o.Limits.SuccessRate = 101 },
-		"a duration of -1s":           func(o *replay.Options) { o.Limits.Duration = -time.Second },
-		"an interval of 0s":           func(o *replay.Options) { o.Limits.Interval = 0 },
-		"the number of failed checks": func(o *replay.Options) { o.Limits.FailedChecks = 0 },
+		"a success rate of 101 %":     func(o *replay.Options) { o.Thresholds.SuccessRate = 101 },
+		"a duration of -1s":           func(o *replay.Options) { o.Thresholds.Duration = -time.Second },
+		"an interval of 0s":           func(o *replay.Options) { o.Thresholds.Interval = 0 },
+		"the number of failed checks": func(o *replay.Options) { o.Thresholds.FailedChecks = 0 },
 	} {
 		o := options()
 		change(&o)

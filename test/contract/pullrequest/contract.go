@@ -46,7 +46,7 @@ func openedFoundUpdated(s suite) {
 	s.wantError(err, forge.ErrNotFound)
 
 	pr := s.open(nil)
-	me, err := s.Forge().Identity(s.ctx)
+	me, err := s.Forge().CurrentUser(s.ctx)
 	if err != nil || me.Login == "" {
 		s.Fatalf("identity: %+v, %v", me, err)
 	}
@@ -61,7 +61,7 @@ func openedFoundUpdated(s suite) {
 	if pr.URL == "" || pr.HeadRepo == "" {
 		s.Errorf("opened without %+v", pr)
 	}
-	_, err = s.Forge().Open(s.ctx, forge.Proposal{Base: Base, Branch: Branch, Text: forge.Text{Title: "again"}})
+	_, err = s.Forge().Open(s.ctx, forge.NewPullRequest{Base: Base, Branch: Branch, Text: forge.Text{Title: "again"}})
 	s.wantError(err, forge.ErrExists)
 	if found := s.find(); found.Number != pr.Number || found.HeadSHA != pr.HeadSHA {
 		s.Errorf("found %+v", found)
@@ -174,7 +174,7 @@ func mergedByEachMethod(s suite) {
 
 func closedAndReopened(s suite) {
 	pr := s.open(nil)
-	me, _ := s.Forge().Identity(s.ctx)
+	me, _ := s.Forge().CurrentUser(s.ctx)
 	for range 2 { // closing what is closed is done
 		if err := s.Forge().Close(s.ctx, pr.Number); err != nil {
 			s.Fatal(err)
@@ -256,7 +256,7 @@ func aDeletedBranch(s suite) {
 
 func textsAreShortened(s suite) {
 	long := strings.Repeat("é", 500_000)
-	pr := s.open(func(p *forge.Proposal) { p.Title, p.Body = "Promote "+long[:2000], long })
+	pr := s.open(func(p *forge.NewPullRequest) { p.Title, p.Body = "Promote "+long[:2000], long })
 	if len(pr.Title) > s.can.TitleBytes || len(pr.Body) > s.can.BodyBytes || !strings.HasPrefix(pr.Body, "éé") {
 		s.Errorf("%d bytes of title, %d of body", len(pr.Title), len(pr.Body))
 	}
@@ -268,14 +268,14 @@ func drafts(s suite) {
 	}
 	// As long as the forge takes, with what its titles mark drafts with in front.
 	long := "Promote " + strings.Repeat("x", s.can.TitleBytes)
-	first := s.open(func(p *forge.Proposal) { p.Draft, p.Title = true, "wip: draft: "+long })
+	first := s.open(func(p *forge.NewPullRequest) { p.Draft, p.Title = true, "wip: draft: "+long })
 	if !first.Draft || !strings.Contains(first.Title, "Promote xx") {
 		s.Errorf("opened as %+v", first)
 	}
 	if err := s.Forge().Close(s.ctx, first.Number); err != nil {
 		s.Fatal(err)
 	}
-	pr := s.open(func(p *forge.Proposal) { p.Draft = true })
+	pr := s.open(func(p *forge.NewPullRequest) { p.Draft = true })
 	if !pr.Draft || pr.Mergeable != forge.No || pr.Title != "Promote shop to production" {
 		s.Errorf("opened as %+v", pr)
 	}
@@ -352,7 +352,7 @@ func refusals(s suite) {
 			s.Errorf("%s: %v", what, err)
 		}
 	}
-	open := func(p forge.Proposal) error {
+	open := func(p forge.NewPullRequest) error {
 		p.Base, p.Branch, p.Title = Base, Branch, "refused"
 		_, err := s.Forge().Open(s.ctx, p)
 		return err
@@ -362,12 +362,12 @@ func refusals(s suite) {
 	refused("auto-merge", s.can.AutoMerge, s.Forge().EnableAutoMerge(s.ctx, 1, forge.Merge{HeadSHA: "0000", Method: forge.MergeCommit}))
 	for what, able := range map[string]struct {
 		able bool
-		p    forge.Proposal
+		p    forge.NewPullRequest
 	}{
-		"draft":     {s.can.Draft, forge.Proposal{Text: forge.Text{Draft: true}}},
-		"labels":    {s.can.Labels, forge.Proposal{Labels: []string{"promotion"}}},
-		"reviewers": {s.can.Reviewers, forge.Proposal{Reviewers: []string{"someone"}}},
-		"assignees": {s.can.Assignees, forge.Proposal{Assignees: []string{"someone"}}},
+		"draft":     {s.can.Draft, forge.NewPullRequest{Text: forge.Text{Draft: true}}},
+		"labels":    {s.can.Labels, forge.NewPullRequest{Labels: []string{"promotion"}}},
+		"reviewers": {s.can.Reviewers, forge.NewPullRequest{Reviewers: []string{"someone"}}},
+		"assignees": {s.can.Assignees, forge.NewPullRequest{Assignees: []string{"someone"}}},
 	} {
 		refused(what, able.able, open(able.p))
 	}
@@ -379,7 +379,7 @@ func refusals(s suite) {
 }
 
 func decorated(s suite) {
-	pr := s.open(func(p *forge.Proposal) {
+	pr := s.open(func(p *forge.NewPullRequest) {
 		if s.can.Labels {
 			p.Labels = []string{"promotion", "production"}
 		}

@@ -63,15 +63,15 @@ type suite struct {
 }
 
 // open pushes a commit to the branch and proposes it.
-func (s suite) open(edit func(*forge.Proposal)) *forge.PullRequest {
+func (s suite) open(edit func(*forge.NewPullRequest)) *forge.PullRequest {
 	s.Helper()
 	s.Push(s.branch)
 	return s.propose(edit)
 }
 
-func (s suite) propose(edit func(*forge.Proposal)) *forge.PullRequest {
+func (s suite) propose(edit func(*forge.NewPullRequest)) *forge.PullRequest {
 	s.Helper()
-	p := forge.Proposal{Base: Base, Branch: s.branch, Text: forge.Text{Title: "Promote shop to production", Body: "api 1.4.2"}}
+	p := forge.NewPullRequest{Base: Base, Branch: s.branch, Text: forge.Text{Title: "Promote shop to production", Body: "api 1.4.2"}}
 	if edit != nil {
 		edit(&p)
 	}

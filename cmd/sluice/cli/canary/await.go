@@ -17,7 +17,7 @@ import (
 
 // await waits until the controller has carried a command out, and prints what
 // became of it.
-func (v *verb) await(cmd *cobra.Command, c client.WithWatch, target *flaggerv1.Canary, command flaggerv1.CanaryCommand) error {
+func (v *commandOptions) await(cmd *cobra.Command, c client.WithWatch, target *flaggerv1.Canary, command flaggerv1.CanaryCommand) error {
 	key := client.ObjectKeyFromObject(target)
 	return follow.Await(cmd, c, newList, target, follow.Wait[*flaggerv1.Canary]{
 		What:  fmt.Sprintf("waiting for the controller to %s %s", v.name, key),

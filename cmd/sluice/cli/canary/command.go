@@ -20,8 +20,8 @@ import (
 	"github.com/sluice-cd/sluice/ui/command"
 )
 
-// verb gives a Canary a command, and waits for what becomes of it.
-type verb struct {
+// commandOptions gives a Canary a command, and waits for what becomes of it.
+type commandOptions struct {
 	cluster *cluster.Cluster
 	clock   clock.PassiveClock
 	name    flaggerv1.CommandVerb
@@ -64,7 +64,7 @@ it is.`,
 }
 
 func verbCommand(c *cluster.Cluster, name flaggerv1.CommandVerb, clk clock.PassiveClock) *cobra.Command {
-	v := &verb{cluster: c, clock: clk, name: name}
+	v := &commandOptions{cluster: c, clock: clk, name: name}
 	text := verbTexts[name]
 	cmd := &cobra.Command{
 		Use:   string(name) + " NAME",
@@ -87,11 +87,11 @@ cluster knows you, and the controller carries it out.`,
 }
 
 // asks reports whether a person is asked first: users get another version at once.
-func (v *verb) asks() bool {
+func (v *commandOptions) asks() bool {
 	return v.name == flaggerv1.CommandAbort || v.name == flaggerv1.CommandPromote
 }
 
-func (v *verb) run(cmd *cobra.Command, args []string) error {
+func (v *commandOptions) run(cmd *cobra.Command, args []string) error {
 	var target flaggerv1.Canary
 	c, err := v.cluster.Find(cmd.Context(), args[0], &target)
 	if err != nil {
@@ -115,7 +115,7 @@ func (v *verb) run(cmd *cobra.Command, args []string) error {
 }
 
 // check refuses a command that would change nothing.
-func (v *verb) check(c *flaggerv1.Canary) error {
+func (v *commandOptions) check(c *flaggerv1.Canary) error {
 	if why := report.ObjectionTo(v.name, c, v.clock.Now()); why != "" {
 		return fmt.Errorf("there is nothing to %s: %s/%s %s", v.name, c.Namespace, c.Name, why)
 	}
@@ -123,14 +123,14 @@ func (v *verb) check(c *flaggerv1.Canary) error {
 }
 
 // confirm asks a person who sits at a terminal.
-func (v *verb) confirm(cmd *cobra.Command, c *flaggerv1.Canary) error {
+func (v *commandOptions) confirm(cmd *cobra.Command, c *flaggerv1.Canary) error {
 	if !v.asks() || v.yes {
 		return nil
 	}
 	return output.Confirm(cmd, v.question(c))
 }
 
-func (v *verb) question(c *flaggerv1.Canary) string {
+func (v *commandOptions) question(c *flaggerv1.Canary) string {
 	s := report.OfCanary(c)
 	what := cmp.Or(s.Image, report.ShortRevision(s.Revision))
 	text := fmt.Sprintf("Roll back %s of %s/%s, which %d%% of the users have?", what, s.Namespace, s.Name, s.Weight)
@@ -141,7 +141,7 @@ func (v *verb) question(c *flaggerv1.Canary) string {
 }
 
 // give writes the command into the annotation, in the name of whoever asks.
-func (v *verb) give(ctx context.Context, c client.Client, target *flaggerv1.Canary) (flaggerv1.CanaryCommand, error) {
+func (v *commandOptions) give(ctx context.Context, c client.Client, target *flaggerv1.Canary) (flaggerv1.CanaryCommand, error) {
 	who, err := cluster.Username(ctx, c)
 	if err != nil {
 		return flaggerv1.CanaryCommand{}, err

@@ -106,7 +106,7 @@ func TestADescriptionWithoutEventsIsOneAllTheSame(t *testing.T) {
 
 func TestACommandIsGivenInTheNameOfWhoGivesIt(t *testing.T) {
 	c := command.NewTerminal(t, command.As("bob\x1b[2J"), held())
-	v := &verb{clock: clocktesting.NewFakePassiveClock(now), name: flaggerv1.CommandApprove}
+	v := &commandOptions{clock: clocktesting.NewFakePassiveClock(now), name: flaggerv1.CommandApprove}
 	target := &flaggerv1.Canary{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "podinfo"}}
 	given, err := v.give(t.Context(), c, target)
 	if err != nil {
@@ -124,7 +124,7 @@ func TestACommandIsGivenInTheNameOfWhoGivesIt(t *testing.T) {
 
 func TestACommandThatWouldChangeNothingIsNotWritten(t *testing.T) {
 	c := command.NewTerminal(t, command.As("bob"), held())
-	v := &verb{clock: clocktesting.NewFakePassiveClock(now), name: flaggerv1.CommandHalt}
+	v := &commandOptions{clock: clocktesting.NewFakePassiveClock(now), name: flaggerv1.CommandHalt}
 	target := &flaggerv1.Canary{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "podinfo"}}
 	_, err := v.give(t.Context(), c, target)
 	if err == nil || !strings.Contains(err.Error(), "is halted already by eve for 60s") {

@@ -15,11 +15,11 @@ import (
 
 // optionsOf are what a Canary is judged by, but for what flags set.
 func optionsOf(cmd *cobra.Command, c *flaggerv1.Canary, flags replay.Options) (replay.Options, error) {
-	plan, err := canary.NewPlan(c, canary.Limits{MinInterval: time.Second})
+	plan, err := canary.NewPlan(c, canary.PlanSettings{MinInterval: time.Second})
 	if err != nil {
 		return flags, err
 	}
-	if flags.Limits, err = limitsOf(cmd, plan, flags.Limits); err != nil || plan.Judge == nil {
+	if flags.Thresholds, err = limitsOf(cmd, plan, flags.Thresholds); err != nil || plan.Judge == nil {
 		return flags, err
 	}
 	if !cmd.Flags().Changed("metrics") {
@@ -43,8 +43,8 @@ func optionsOf(cmd *cobra.Command, c *flaggerv1.Canary, flags replay.Options) (r
 }
 
 // limitsOf are the thresholds of a Canary, but for those that flags set.
-func limitsOf(cmd *cobra.Command, plan canary.Plan, flags replay.Limits) (replay.Limits, error) {
-	limits := replay.Limits{FailedChecks: max(plan.Threshold, 1), Interval: plan.Interval, Steps: max(len(plan.Steps), 1)}
+func limitsOf(cmd *cobra.Command, plan canary.Plan, flags replay.Thresholds) (replay.Thresholds, error) {
+	limits := replay.Thresholds{FailedChecks: max(plan.Threshold, 1), Interval: plan.Interval, Steps: max(len(plan.Steps), 1)}
 	for _, m := range plan.Metrics {
 		switch {
 		case m.Custom:
@@ -78,7 +78,7 @@ func recordedOf(c *flaggerv1.Canary) []replay.Recorded {
 		}
 		for _, s := range r.Steps {
 			if !s.Mirror {
-				recorded.Steps = append(recorded.Steps, replay.Step{At: s.At.Time, Weight: float64(s.Weight) / 100})
+				recorded.Steps = append(recorded.Steps, replay.WeightChange{At: s.At.Time, Weight: float64(s.Weight) / 100})
 			}
 		}
 		all = append(all, recorded)

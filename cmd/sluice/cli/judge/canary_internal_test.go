@@ -32,18 +32,20 @@ func TestAReplayIsOfTheCanarysOwnJudge(t *testing.T) {
 		if err := cmd.ParseFlags(tc.args); err != nil {
 			t.Fatal(err)
 		}
-		flags := replay.Options{Settings: judge.Default(), Limits: replay.DefaultLimits(), Gap: time.Minute, Metrics: []judge.Kind{judge.Latency}}
+		flags := replay.Options{
+			Settings: judge.Default(), Thresholds: replay.DefaultThresholds(), Gap: time.Minute, Metrics: []judge.Kind{judge.Latency},
+		}
 		flags.Settings.Alpha = 0.05
 		got, err := optionsOf(cmd, c, flags)
 		if err != nil || got.Settings.Alpha != tc.alpha || got.Settings.Regression != tc.ratio || !slices.Equal(got.Metrics, tc.metrics) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
-		if got.Limits.Interval != 2*time.Minute || got.Limits.Steps != 2 || got.Limits.FailedChecks != 4 {
-			t.Errorf("%s: limits %+v", name, got.Limits)
+		if got.Thresholds.Interval != 2*time.Minute || got.Thresholds.Steps != 2 || got.Thresholds.FailedChecks != 4 {
+			t.Errorf("%s: limits %+v", name, got.Thresholds)
 		}
 	}
 	c.Spec.Analysis.Judge.Alpha = "x"
-	if _, err := optionsOf(replayCommand("test", clock.RealClock{}), c, replay.Options{Limits: replay.DefaultLimits()}); err == nil {
+	if _, err := optionsOf(replayCommand("test", clock.RealClock{}), c, replay.Options{Thresholds: replay.DefaultThresholds()}); err == nil {
 		t.Error("a judge that is refused is replayed")
 	}
 }

@@ -77,7 +77,7 @@ func (o *planOptions) run(cmd *cobra.Command, _ []string) error {
 }
 
 // read checks the flags.
-func (o *planOptions) read() (judge.Traffic, []judge.Step, error) {
+func (o *planOptions) read() (judge.Traffic, []judge.PlannedShare, error) {
 	if err := o.settings.validate(); err != nil {
 		return judge.Traffic{}, nil, err
 	}
@@ -104,16 +104,16 @@ func (o *planOptions) read() (judge.Traffic, []judge.Step, error) {
 }
 
 // stepsOf are the steps of a release, as flags say them.
-func stepsOf(weights []int, interval time.Duration) ([]judge.Step, error) {
+func stepsOf(weights []int, interval time.Duration) ([]judge.PlannedShare, error) {
 	if interval <= 0 {
 		return nil, fmt.Errorf("--interval: %s has to be more than 0", interval)
 	}
-	steps := make([]judge.Step, 0, len(weights))
+	steps := make([]judge.PlannedShare, 0, len(weights))
 	for _, weight := range weights {
 		if weight <= 0 || weight >= 100 {
 			return nil, fmt.Errorf("--weights: %d %% leaves nobody to compare with; weights are between 1 and 99", weight)
 		}
-		steps = append(steps, judge.Step{Share: float64(weight) / 100, Lasts: interval})
+		steps = append(steps, judge.PlannedShare{Share: float64(weight) / 100, Lasts: interval})
 	}
 	return steps, nil
 }

@@ -28,7 +28,7 @@ type replaying struct {
 	clock    clock.PassiveClock
 	output   output.Flags
 	settings settingsFlags
-	limits   replay.Limits
+	limits   replay.Thresholds
 	metrics  []string
 	weights  []int
 	gap      time.Duration
@@ -39,7 +39,7 @@ type replaying struct {
 }
 
 func replayCommand(version string, clk clock.PassiveClock) *cobra.Command {
-	r := &replaying{clock: clk, limits: replay.DefaultLimits()}
+	r := &replaying{clock: clk, limits: replay.DefaultThresholds()}
 	cmd := &cobra.Command{
 		Use:   "replay",
 		Short: "Say what the judge and thresholds would have done with releases that have been",
@@ -117,8 +117,8 @@ func (r *replaying) run(cmd *cobra.Command, _ []string) error {
 }
 
 // options are the flags, checked.
-func (r *replaying) options(cmd *cobra.Command) (replay.Options, []judge.Step, error) {
-	o := replay.Options{Settings: r.settings.Settings, Limits: r.limits, Gap: r.gap}
+func (r *replaying) options(cmd *cobra.Command) (replay.Options, []judge.PlannedShare, error) {
+	o := replay.Options{Settings: r.settings.Settings, Thresholds: r.limits, Gap: r.gap}
 	known := []string{string(judge.Errors), string(judge.Latency), string(judge.Throughput)}
 	for _, m := range r.metrics {
 		if !slices.Contains(known, m) {
@@ -137,7 +137,7 @@ func (r *replaying) options(cmd *cobra.Command) (replay.Options, []judge.Step, e
 	}
 	steps, err := stepsOf(r.weights, r.limits.Interval)
 	if len(steps) > 0 && !cmd.Flags().Changed("steps") {
-		o.Limits.Steps = len(steps)
+		o.Thresholds.Steps = len(steps)
 	}
 	return o, steps, err
 }
@@ -163,7 +163,7 @@ func (r *replaying) readTrace(cmd *cobra.Command, o replay.Options) ([]replay.Re
 	return player.Releases(), nil
 }
 
-func (r *replaying) print(cmd *cobra.Command, releases []replay.Release, steps []judge.Step) error {
+func (r *replaying) print(cmd *cobra.Command, releases []replay.Release, steps []judge.PlannedShare) error {
 	if r.output.Format() == output.SVG {
 		if r.release > len(releases) {
 			return fmt.Errorf("--release: there are %d releases", len(releases))

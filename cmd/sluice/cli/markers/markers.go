@@ -11,10 +11,10 @@ import (
 
 // Of reports every marker. Replaced is the state of a marker whose value is not the
 // wanted one: outdated, or updated.
-func Of(found writeback.Report, replaced report.MarkerState) []Marker {
-	markers := []Marker{}
+func Of(found writeback.Report, replaced report.MarkerState) []Entry {
+	markers := []Entry{}
 	for _, line := range found.Lines() {
-		m := Marker{line: line, Marker: report.Marker{
+		m := Entry{line: line, Marker: report.Marker{
 			File: line.File, Line: line.Line, Marker: line.Setter, Current: line.Current, Wanted: line.Wanted,
 			State: report.MarkerState(line.State()), Why: line.Why(),
 		}}
@@ -26,17 +26,17 @@ func Of(found writeback.Report, replaced report.MarkerState) []Marker {
 	return markers
 }
 
-// Marker is a marker with what only messages about it say.
-type Marker struct {
+// Entry is a marker with what only messages about it say.
+type Entry struct {
 	report.Marker
 	line writeback.Line
 }
 
 // Sentence is about a marker that is held or skipped.
-func (m Marker) Sentence() string { return m.line.SentenceWith(m.Why) }
+func (m Entry) Sentence() string { return m.line.SentenceWith(m.Why) }
 
 // Reports are the markers without what only messages say.
-func Reports(markers []Marker) []report.Marker {
+func Reports(markers []Entry) []report.Marker {
 	reports := make([]report.Marker, 0, len(markers))
 	for _, m := range markers {
 		reports = append(reports, m.Marker)

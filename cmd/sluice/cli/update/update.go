@@ -164,7 +164,7 @@ func (u *update) printDiff(w io.Writer, dir *writeback.Directory, r planned) err
 
 // planned is what the policies of all namespaces make of a directory.
 type planned struct {
-	markers  []markers.Marker
+	markers  []markers.Entry
 	contents map[string][]byte
 	held     []error // policies that were left out because a part is missing
 }
@@ -177,7 +177,7 @@ const otherNamespace = "the file has no policies of this namespace"
 // markers that get a new value.
 func plan(ctx context.Context, dir *writeback.Directory, path string, chosen choices, done report.MarkerState) (planned, error) {
 	all := planned{contents: map[string][]byte{}}
-	found := map[string]markers.Marker{}
+	found := map[string]markers.Entry{}
 	for _, namespace := range slices.Sorted(maps.Keys(chosen)) {
 		p, err := writeback.Plan(ctx, overlay{dir, all.contents}, path, *chosen[namespace])
 		if err != nil {
@@ -196,7 +196,7 @@ func plan(ctx context.Context, dir *writeback.Directory, path string, chosen cho
 			found[m.Where()] = m
 		}
 	}
-	all.markers = slices.SortedFunc(maps.Values(found), func(a, b markers.Marker) int { return a.Compare(b.Marker) })
+	all.markers = slices.SortedFunc(maps.Values(found), func(a, b markers.Entry) int { return a.Compare(b.Marker) })
 	return all, nil
 }
 

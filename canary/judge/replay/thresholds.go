@@ -11,10 +11,10 @@ import (
 	"github.com/sluice-cd/sluice/canary/judge/simulate"
 )
 
-// Limits are fixed thresholds as Flagger has them: a check at each Interval of what the
+// Thresholds are fixed thresholds as Flagger has them: a check at each Interval of what the
 // canary did in it. A failed one adds to a count that rolls back at FailedChecks; any other goes
 // on to the next of Steps, after which the release is promoted.
-type Limits struct {
+type Thresholds struct {
 	// SuccessRate is the least percentage of requests that succeed, and Duration what 99 of a
 	// hundred requests take at most; 0 checks neither.
 	SuccessRate  float64
@@ -25,7 +25,7 @@ type Limits struct {
 }
 
 // Check reports a limit that cannot be one.
-func (l Limits) Check() error {
+func (l Thresholds) Check() error {
 	switch {
 	case !(l.SuccessRate >= 0 && l.SuccessRate <= 100):
 		return fmt.Errorf("a success rate of %g %% is none; it is between 0 and 100", l.SuccessRate)
@@ -39,14 +39,14 @@ func (l Limits) Check() error {
 	return nil
 }
 
-// DefaultLimits are those of Flagger's tutorials.
-func DefaultLimits() Limits {
-	return Limits{SuccessRate: 99, Duration: 500 * time.Millisecond, Interval: time.Minute, FailedChecks: 5, Steps: 5}
+// DefaultThresholds are those of Flagger's tutorials.
+func DefaultThresholds() Thresholds {
+	return Thresholds{SuccessRate: 99, Duration: 500 * time.Millisecond, Interval: time.Minute, FailedChecks: 5, Steps: 5}
 }
 
-// thresholds is a release as [Limits] see it.
-type thresholds struct {
-	limits Limits
+// thresholdCheck is a release as [Thresholds] see it.
+type thresholdCheck struct {
+	limits Thresholds
 	rule   simulate.Flagger
 	since  time.Time // when the check that is under way began
 	canary counter.Counts
@@ -55,12 +55,12 @@ type thresholds struct {
 	done   Decision
 }
 
-func newThresholds(l Limits, from time.Time) *thresholds {
-	return &thresholds{limits: l, since: from, rule: simulate.Flagger{Threshold: l.FailedChecks, Steps: l.Steps}}
+func newThresholdCheck(l Thresholds, from time.Time) *thresholdCheck {
+	return &thresholdCheck{limits: l, since: from, rule: simulate.Flagger{Threshold: l.FailedChecks, Steps: l.Steps}}
 }
 
 // look adds a window, and checks what there was at the end of an interval.
-func (t *thresholds) look(w counter.Increments, after time.Duration, errors float64) {
+func (t *thresholdCheck) look(w counter.Increments, after time.Duration, errors float64) {
 	if t.done.Outcome != Undecided {
 		return
 	}
@@ -101,7 +101,7 @@ func plus(sum counter.Counts, bounds []float64, w counter.Increments) counter.Co
 }
 
 // failure says what is wrong with what the canary did; empty if nothing is.
-func (l Limits) failure(c counter.Counts, bounds []float64) string {
+func (l Thresholds) failure(c counter.Counts, bounds []float64) string {
 	if c.Requests == 0 {
 		return "the canary has no requests"
 	}

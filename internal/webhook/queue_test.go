@@ -13,8 +13,8 @@ import (
 	"github.com/sluice-cd/sluice/internal/webhook"
 )
 
-// start runs an outbox; stop asks it to end and waits until it has.
-func start(t *testing.T, o *webhook.Outbox) (stop func()) {
+// start runs a queue; stop asks it to end and waits until it has.
+func start(t *testing.T, o *webhook.Queue) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -28,7 +28,7 @@ func start(t *testing.T, o *webhook.Outbox) (stop func()) {
 }
 
 func TestDeliveriesForAReceiverKeepTheirOrder(t *testing.T) {
-	o := webhook.NewOutbox(clock.RealClock{})
+	o := webhook.NewQueue(clock.RealClock{})
 	var got, want []int
 	for i := range 10 {
 		want = append(want, i)
@@ -43,7 +43,7 @@ func TestDeliveriesForAReceiverKeepTheirOrder(t *testing.T) {
 }
 
 func TestAReceiverThatHangsDelaysNoOther(t *testing.T) {
-	o := webhook.NewOutbox(clock.RealClock{})
+	o := webhook.NewQueue(clock.RealClock{})
 	stop := start(t, o)
 	hang, free := make(chan struct{}), make(chan struct{})
 	o.Put("apps", "slow", func(context.Context) { <-hang })
@@ -54,7 +54,7 @@ func TestAReceiverThatHangsDelaysNoOther(t *testing.T) {
 }
 
 func TestAReceiverWhoseQueueWasEmptyIsServedAgain(t *testing.T) {
-	o := webhook.NewOutbox(clock.RealClock{})
+	o := webhook.NewQueue(clock.RealClock{})
 	defer start(t, o)()
 	for range 100 {
 		done := make(chan struct{})
@@ -64,7 +64,7 @@ func TestAReceiverWhoseQueueWasEmptyIsServedAgain(t *testing.T) {
 }
 
 func TestAFullQueueOfAReceiverTakesNoMore(t *testing.T) {
-	o := webhook.NewOutbox(clock.RealClock{})
+	o := webhook.NewQueue(clock.RealClock{})
 	taken := 0
 	for o.Put("apps", "receiver", func(context.Context) {}) {
 		taken++
@@ -78,7 +78,7 @@ func TestAFullQueueOfAReceiverTakesNoMore(t *testing.T) {
 }
 
 func TestANamespaceWhoseReceiversDoNotAnswerLeavesRoomForOthers(t *testing.T) {
-	o := webhook.NewOutbox(clock.RealClock{})
+	o := webhook.NewQueue(clock.RealClock{})
 	fill := func(namespace string) (taken int) {
 		for o.Put(namespace, string(rune('a'+taken)), func(context.Context) {}) {
 			taken++
@@ -99,13 +99,13 @@ func TestANamespaceWhoseReceiversDoNotAnswerLeavesRoomForOthers(t *testing.T) {
 		t.Errorf("%d were taken of all", all)
 	}
 	start(t, o)()
-	if o := webhook.NewOutbox(clock.RealClock{}); !o.Put("busy", "a", func(context.Context) {}) {
+	if o := webhook.NewQueue(clock.RealClock{}); !o.Put("busy", "a", func(context.Context) {}) {
 		t.Error("there is no room in an empty one")
 	}
 }
 
 func TestADeliveryThatPanicsEndsNothingElse(t *testing.T) {
-	o := webhook.NewOutbox(clock.RealClock{})
+	o := webhook.NewQueue(clock.RealClock{})
 	delivered := false
 	o.Put("apps", "receiver", func(context.Context) { panic("no such channel") })
 	o.Put("apps", "receiver", func(context.Context) { delivered = true })
@@ -116,7 +116,7 @@ func TestADeliveryThatPanicsEndsNothingElse(t *testing.T) {
 }
 
 func TestTheEndOfTheProcessCutsOffADeliveryThatTakesTooLong(t *testing.T) {
-	o := webhook.NewOutbox(&instantClock{}) // the time for the rest is over at once
+	o := webhook.NewQueue(&instantClock{}) // the time for the rest is over at once
 	stop := start(t, o)
 	began, cut := make(chan struct{}), false
 	o.Put("apps", "receiver", func(ctx context.Context) {

@@ -12,7 +12,7 @@ import (
 	"github.com/sluice-cd/sluice/internal/background"
 )
 
-// Bounds of an Outbox.
+// Bounds of a Queue.
 const (
 	// maxPerReceiver is how many deliveries may wait for one receiver.
 	maxPerReceiver = 64
@@ -25,35 +25,35 @@ const (
 	drainTimeout = 5 * time.Second
 )
 
-// Outbox delivers in the background. The deliveries for one receiver are made one after
+// Queue delivers in the background. The deliveries for one receiver are made one after
 // the other, in the order in which they were put; receivers do not wait for one another.
 // It is a manager.Runnable, and what is put before it is started waits.
-type Outbox struct {
+type Queue struct {
 	clock clock.Clock
 
 	mu      sync.Mutex
-	queues  map[string]*queue // by namespace and receiver
-	ready   []string          // queues without a goroutine
-	added   chan struct{}     // has an element when ready has one that Start has not seen
-	waiting map[string]int    // deliveries by namespace; zeros are removed
+	queues  map[string]*receiverQueue // by namespace and receiver
+	ready   []string                  // queues without a goroutine
+	added   chan struct{}             // has an element when ready has one that Start has not seen
+	waiting map[string]int            // deliveries by namespace; zeros are removed
 	total   int
 	closed  bool
 }
 
-// queue is what waits for one receiver. At most one goroutine empties it.
-type queue struct {
+// receiverQueue is what waits for one receiver. At most one goroutine empties it.
+type receiverQueue struct {
 	namespace  string
 	deliveries []func(context.Context)
 }
 
-// NewOutbox returns an empty outbox.
-func NewOutbox(c clock.Clock) *Outbox {
-	return &Outbox{clock: c, queues: map[string]*queue{}, waiting: map[string]int{}, added: make(chan struct{}, 1)}
+// NewQueue returns an empty queue.
+func NewQueue(c clock.Clock) *Queue {
+	return &Queue{clock: c, queues: map[string]*receiverQueue{}, waiting: map[string]int{}, added: make(chan struct{}, 1)}
 }
 
 // Put queues a delivery for a receiver of a namespace. It reports false, and drops the
-// delivery, if a bound of the outbox is reached or the outbox has ended. It never blocks.
-func (o *Outbox) Put(namespace, receiver string, deliver func(context.Context)) bool {
+// delivery, if a bound of the queue is reached or the queue has ended. It never blocks.
+func (o *Queue) Put(namespace, receiver string, deliver func(context.Context)) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	key := namespace + "/" + receiver
@@ -62,7 +62,7 @@ func (o *Outbox) Put(namespace, receiver string, deliver func(context.Context)) 
 		return false
 	}
 	if q == nil {
-		q = &queue{namespace: namespace}
+		q = &receiverQueue{namespace: namespace}
 		o.queues[key] = q
 		o.ready = append(o.ready, key)
 		o.signal()
@@ -74,7 +74,7 @@ func (o *Outbox) Put(namespace, receiver string, deliver func(context.Context)) 
 }
 
 // signal has Start look at the queues that are ready.
-func (o *Outbox) signal() {
+func (o *Queue) signal() {
 	select {
 	case o.added <- struct{}{}:
 	default:
@@ -82,12 +82,12 @@ func (o *Outbox) signal() {
 }
 
 // NeedLeaderElection implements manager.LeaderElectionRunnable: with false, the
-// manager stops the outbox after the controllers that fill it.
-func (o *Outbox) NeedLeaderElection() bool { return false }
+// manager stops the queue after the controllers that fill it.
+func (o *Queue) NeedLeaderElection() bool { return false }
 
 // Start implements manager.Runnable. When ctx ends it delivers what is left, for a
 // few seconds at most.
-func (o *Outbox) Start(ctx context.Context) error {
+func (o *Queue) Start(ctx context.Context) error {
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var running sync.WaitGroup
@@ -107,7 +107,7 @@ func (o *Outbox) Start(ctx context.Context) error {
 }
 
 // dispatch starts a goroutine for each queue that is ready.
-func (o *Outbox) dispatch(ctx context.Context, running *sync.WaitGroup) {
+func (o *Queue) dispatch(ctx context.Context, running *sync.WaitGroup) {
 	o.mu.Lock()
 	ready := o.ready
 	o.ready = nil
@@ -118,7 +118,7 @@ func (o *Outbox) dispatch(ctx context.Context, running *sync.WaitGroup) {
 }
 
 // drain takes no more deliveries and waits for those that are left, drainTimeout at most.
-func (o *Outbox) drain(ctx context.Context, running *sync.WaitGroup) {
+func (o *Queue) drain(ctx context.Context, running *sync.WaitGroup) {
 	timer := o.clock.NewTimer(drainTimeout)
 	defer timer.Stop()
 	empty := make(chan struct{})
@@ -137,14 +137,14 @@ func (o *Outbox) drain(ctx context.Context, running *sync.WaitGroup) {
 }
 
 // run empties a queue. A delivery that panics does not keep the next from being made.
-func (o *Outbox) run(ctx context.Context, key string) {
+func (o *Queue) run(ctx context.Context, key string) {
 	for deliver := o.next(key); deliver != nil && ctx.Err() == nil; deliver = o.next(key) {
 		background.Run(ctx, func() { deliver(ctx) })
 	}
 }
 
 // next takes the first delivery of a queue. An empty queue is removed, and next is nil.
-func (o *Outbox) next(key string) func(context.Context) {
+func (o *Queue) next(key string) func(context.Context) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	q := o.queues[key]
