@@ -10,7 +10,6 @@ import (
 	"io"
 	"net/http"
 	"runtime"
-	"strings"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/opencontainers/go-digest"
@@ -58,15 +57,17 @@ func NewOpener(store *Store, options ...OpenerOption) *Opener {
 	return o
 }
 
-// Open returns the files of an artifact. Nothing is returned that does not match
-// the artifact's digest. Which artifact it is, errors leave to the caller to say.
-func (o *Opener) Open(ctx context.Context, artifact *meta.Artifact) (tree.Tree, error) {
+// Open returns the files of an artifact for a namespace, which is that of the object that
+// needs them: what the artifact says of where it belongs is written by whoever may write
+// a status. Nothing is returned that does not match the artifact's digest. Which artifact
+// it is, errors leave to the caller to say.
+func (o *Opener) Open(ctx context.Context, namespace string, artifact *meta.Artifact) (tree.Tree, error) {
 	if o.store != nil {
 		if v := o.store.Published(artifact.Digest); v != nil {
 			return v, nil
 		}
 	}
-	memory, err := o.acquire(ctx, artifact)
+	memory, err := o.acquire(ctx, namespace, sizeOf(artifact))
 	if err != nil {
 		return nil, err
 	}
@@ -80,14 +81,9 @@ func (o *Opener) Open(ctx context.Context, artifact *meta.Artifact) (tree.Tree, 
 	return t, nil
 }
 
-// acquire takes the memory for the download of an artifact, which counts to the
-// namespace of its source.
-func (o *Opener) acquire(ctx context.Context, artifact *meta.Artifact) (*budget.Grant, error) {
-	namespace := ""
-	if parts := strings.Split(artifact.Path, "/"); len(parts) > 1 {
-		namespace = parts[1] // kind/namespace/name/file
-	}
-	bytes := min(sizeOf(artifact), o.Memory.Share())
+// acquire takes the memory for a download.
+func (o *Opener) acquire(ctx context.Context, namespace string, bytes int64) (*budget.Grant, error) {
+	bytes = min(bytes, o.Memory.Share())
 	memory, err := o.Memory.TryAcquire(namespace, bytes)
 	if !errors.Is(err, budget.ErrExhausted) {
 		return memory, err

@@ -157,7 +157,7 @@ func TestATarballBecomesAnArtifact(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	opened, err := source.NewOpener(store).Open(t.Context(), artifact)
+	opened, err := source.NewOpener(store).Open(t.Context(), "apps", artifact)
 	if err != nil {
 		t.Fatal(err)
 	}

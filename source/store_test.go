@@ -89,7 +89,7 @@ func TestArtifactIsWhatItsStatusSays(t *testing.T) {
 		t.Errorf("%s: status %d, %d bytes, want %d", a.URL, status, len(data), *a.Size)
 	}
 	t.Run("an opener elsewhere reads the same tree", func(t *testing.T) {
-		got, err := source.NewOpener(nil).Open(t.Context(), a)
+		got, err := source.NewOpener(nil).Open(t.Context(), "apps", a)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -107,7 +107,7 @@ func TestArtifactIsWhatItsStatusSays(t *testing.T) {
 		}
 	})
 	t.Run("an opener here reads the view itself", func(t *testing.T) {
-		if got, err := source.NewOpener(store).Open(t.Context(), a); err != nil || got != tree.Tree(v) {
+		if got, err := source.NewOpener(store).Open(t.Context(), "apps", a); err != nil || got != tree.Tree(v) {
 			t.Errorf("got %T, %v", got, err)
 		}
 	})
@@ -184,7 +184,7 @@ func TestDamagedArtifactIsNotedAndNotCopied(t *testing.T) {
 	if next.Holds(a) {
 		t.Error("the damage was not seen")
 	}
-	if _, err := source.NewOpener(next).Open(t.Context(), a); err == nil {
+	if _, err := source.NewOpener(next).Open(t.Context(), "apps", a); err == nil {
 		t.Error("opened a damaged artifact")
 	}
 	if again := put(t, next, "c1", viewOf(t, many(), nil, nil)); again.Digest != a.Digest || !next.Holds(a) {
@@ -209,7 +209,7 @@ func TestStoreKeepsTwoAndRemovesAll(t *testing.T) {
 			t.Errorf("holds c%d: %v, want %v", i, got, want)
 		}
 	}
-	if _, err := source.NewOpener(nil).Open(t.Context(), made[0]); !errors.Is(err, source.ErrArtifactMissing) {
+	if _, err := source.NewOpener(nil).Open(t.Context(), "apps", made[0]); !errors.Is(err, source.ErrArtifactMissing) {
 		t.Errorf("opening an old artifact: %v, want ErrArtifactMissing", err)
 	}
 	for _, path := range []string{
@@ -243,7 +243,7 @@ func TestOpenerRefuses(t *testing.T) {
 	opener := source.NewOpener(nil)
 	swapped := a.DeepCopy()
 	swapped.URL = other.URL
-	if _, err := opener.Open(t.Context(), swapped); !errors.Is(err, source.ErrDigestMismatch) {
+	if _, err := opener.Open(t.Context(), "apps", swapped); !errors.Is(err, source.ErrDigestMismatch) {
 		t.Errorf("another artifact behind the URL: %v, want ErrDigestMismatch", err)
 	}
 	for name, spoil := range map[string]func(a *meta.Artifact){
@@ -255,7 +255,7 @@ func TestOpenerRefuses(t *testing.T) {
 	} {
 		bad := a.DeepCopy()
 		spoil(bad)
-		if got, err := opener.Open(t.Context(), bad); err == nil {
+		if got, err := opener.Open(t.Context(), "apps", bad); err == nil {
 			t.Errorf("%s: opened %v", name, got)
 		}
 	}
@@ -266,13 +266,13 @@ func TestWhatIsOpenedTakesMemoryUntilNobodyHasIt(t *testing.T) {
 	a := put(t, store, "c1", viewOf(t, map[string]string{"f": strings.Repeat("x", 1<<20)}, nil, nil))
 	opener := source.NewOpener(nil)
 	opener.Memory = budget.New(2<<20 + 4<<10)
-	if opened, err := opener.Open(t.Context(), a); err != nil || opened == nil {
+	if opened, err := opener.Open(t.Context(), "apps", a); err != nil || opened == nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	for { // nobody has the first one any more
-		_, err := opener.Open(ctx, a)
+		_, err := opener.Open(ctx, "apps", a)
 		if err == nil {
 			break
 		}
@@ -281,8 +281,19 @@ func TestWhatIsOpenedTakesMemoryUntilNobodyHasIt(t *testing.T) {
 		}
 		runtime.GC()
 	}
+	opener.Memory = budget.New(4<<20 + 4<<10)
+	forged := a.DeepCopy()
+	forged.Path = "gitrepository/victim/app/x.tar.gz"
+	all, err := opener.Memory.Acquire(ctx, "victim", opener.Memory.Share())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := opener.Open(ctx, "attacker", forged); err != nil {
+		t.Errorf("of the share of a namespace that a status names: %v", err)
+	}
+	all.Release()
 	opener.Memory = budget.New(1 << 20)
-	if _, err := opener.Open(t.Context(), a); !errors.Is(err, budget.ErrTooLarge) {
+	if _, err := opener.Open(t.Context(), "apps", a); !errors.Is(err, budget.ErrTooLarge) {
 		t.Errorf("more than the share: %v", err)
 	}
 }

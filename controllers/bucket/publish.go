@@ -259,7 +259,7 @@ func (r *Reconciler) before(ctx context.Context, obj *sourcev1.Bucket, listed li
 	note := r.Publisher.Store.Note(obj.Status.Artifact)
 	var files tree.Tree
 	if json.Unmarshal(note, &etags) == nil && obj.Status.Artifact.HasRevision(revisionOf(etags)) {
-		files, _ = r.Opener.Open(ctx, obj.Status.Artifact) // without it, all is read again
+		files, _ = r.Opener.Open(ctx, obj.Namespace, obj.Status.Artifact) // without it, all is read again
 	}
 	var missing []bucket.Object
 	for _, key := range slices.Sorted(maps.Keys(listed.objects)) {

@@ -206,7 +206,7 @@ func (c *content) submodules(ctx context.Context, commit *git.CommitTree) ([]sou
 // addIncluded puts the artifacts of other sources among the files.
 func (c *content) addIncluded(ctx context.Context, parts []source.Part) error {
 	for _, i := range c.included {
-		opened, err := c.opener.Open(ctx, i.artifact)
+		opened, err := c.opener.Open(ctx, c.obj.Namespace, i.artifact)
 		var files source.Files
 		if err == nil {
 			files, err = source.FilesOf(opened)

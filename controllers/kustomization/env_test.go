@@ -48,7 +48,7 @@ type testEnv struct {
 }
 
 // Open implements Opener.
-func (e *testEnv) Open(_ context.Context, artifact *meta.Artifact) (tree.Tree, error) {
+func (e *testEnv) Open(_ context.Context, _ string, artifact *meta.Artifact) (tree.Tree, error) {
 	if t := e.trees[artifact.Digest]; t != nil {
 		return t, nil
 	}

@@ -128,7 +128,7 @@ func (r *Reconciler) open(ctx context.Context, run *run) error {
 	if run.opened != nil {
 		return nil
 	}
-	opened, err := r.Opener.Open(ctx, run.artifact)
+	opened, err := r.Opener.Open(ctx, run.k.Namespace, run.artifact)
 	if err != nil {
 		return reconciler.WithReason(meta.ArtifactFailedReason, fmt.Errorf("opening artifact %s: %w", run.artifact.Revision, err))
 	}

@@ -42,9 +42,9 @@ import (
 	"github.com/sluice-cd/sluice/internal/wake"
 )
 
-// Opener gives access to the files of an artifact.
+// Opener gives access to the files of an artifact, on the account of a namespace.
 type Opener interface {
-	Open(ctx context.Context, artifact *meta.Artifact) (tree.Tree, error)
+	Open(ctx context.Context, namespace string, artifact *meta.Artifact) (tree.Tree, error)
 }
 
 // Reconciler reconciles Kustomizations.

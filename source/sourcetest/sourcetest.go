@@ -15,7 +15,7 @@ import (
 // Files are the contents of an artifact's files, by path.
 func Files(t testing.TB, store *source.Store, artifact *meta.Artifact) map[string]string {
 	t.Helper()
-	opened, err := source.NewOpener(store).Open(t.Context(), artifact)
+	opened, err := source.NewOpener(store).Open(t.Context(), "apps", artifact)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,7 +43,7 @@ type treeStore struct {
 	trees map[string]tree.Tree
 }
 
-func (s *treeStore) Open(_ context.Context, artifact *meta.Artifact) (tree.Tree, error) {
+func (s *treeStore) Open(_ context.Context, _ string, artifact *meta.Artifact) (tree.Tree, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if t := s.trees[artifact.Digest]; t != nil {
