@@ -14,8 +14,8 @@ import (
 // and may be any time at all.
 //
 // They are kept on disk beside the tags. When they are lost, the clock starts
-// anew, which makes a young tag younger and never older; who knows better from
-// elsewhere says so with [Store.Restore].
+// anew, which makes a young tag younger and never older. Only what the process saw
+// itself is here: all who follow the image share it.
 type firstSeen struct {
 	mu     sync.Mutex
 	images map[string]*seenIndex

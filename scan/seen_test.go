@@ -108,19 +108,6 @@ func TestADigestIsAsOldAsItsFirstSighting(t *testing.T) {
 	}
 }
 
-func TestWhatAStatusKnowsIsRestored(t *testing.T) {
-	s := kept(t, t.TempDir(), start)
-	got := scanned(t, s, start, "a", "1", "2")
-	s.Restore(got.Image(), "1", "sha256:a", start.Add(-time.Hour))
-	s.Restore(got.Image(), "1", "sha256:a", start.Add(time.Hour))
-	if at := s.Seen(got.Image(), "1", "sha256:a").Sub(start); at != -time.Hour {
-		t.Errorf("digest: %s", at)
-	}
-	if diff := cmp.Diff(map[string]time.Duration{"1": -time.Hour, "2": 0}, ages(got, "1", "2")); diff != "" {
-		t.Error(diff)
-	}
-}
-
 func TestASightingThatWasCutOffIsSkipped(t *testing.T) {
 	dir := t.TempDir()
 	s := kept(t, dir, start)

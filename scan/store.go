@@ -122,12 +122,6 @@ func (s *Store) Seen(image, tag, digest string) time.Time {
 	return s.seen.first(image, seenEntry{tag, digest}, s.clock.Now().Unix())
 }
 
-// Restore notes that tag was seen with digest at a time that is known from
-// elsewhere, as from a status that outlived the directory. An earlier time stays.
-func (s *Store) Restore(image, tag, digest string, at time.Time) {
-	s.seen.first(image, seenEntry{tag, digest}, at.Unix())
-}
-
 // listing returns the last listing of id, from disk if need be, or nil.
 func (s *Store) listing(id registry.ID) *listing {
 	s.mu.RLock()

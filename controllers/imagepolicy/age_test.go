@@ -154,6 +154,18 @@ func TestALostClockIsRestoredFromTheStatus(t *testing.T) {
 	f.wantChoice(t, "1.1.0")
 }
 
+func TestTheAgesOfAStatusCountForNoOtherPolicy(t *testing.T) {
+	f := aged(t)
+	young := f.push(t, "1.1.0")
+	other := f.policy.DeepCopy()
+	other.Name, other.UID = "other", "other"
+	long := metav1.NewTime(f.clock.Now().Add(-7 * day))
+	f.policy.Status.Decision = &imagev1.Decision{Candidates: []imagev1.Candidate{{Tag: "1.1.0", Digest: young, FirstSeen: &long}}}
+	f.wantChoice(t, "1.1.0")
+	f.policy = other
+	f.wantChoice(t, "1.0.0")
+}
+
 func TestYoungTagsAreLookedUpOnce(t *testing.T) {
 	f := aged(t)
 	f.push(t, "1.1.0", "1.2.0")

@@ -32,6 +32,7 @@ type caches struct {
 	signatures *lru.Cache[signatureKey, signatureResult]
 	searches   *lru.Cache[types.NamespacedName, started] // interrupted, by policy
 	rankings   *lru.Cache[rankingKey, ranking]           // that took long
+	ages       *lru.Cache[agesKey, ages]
 
 	lookUps background.Runner[types.NamespacedName, any]     // one for each policy
 	matches background.Runner[types.NamespacedName, ranking] // one for each policy, one at a time in a namespace
@@ -44,6 +45,7 @@ func newCaches() *caches {
 		signatures: newLRU[signatureKey, signatureResult](maxCached),
 		searches:   newLRU[types.NamespacedName, started](maxCached),
 		rankings:   newLRU[rankingKey, ranking](maxRankings),
+		ages:       newLRU[agesKey, ages](maxCached),
 	}
 	m.lookUps.Patience, m.lookUps.Keep, m.lookUps.Wake = background.DefaultPatience, searchLife, m.done.Wake
 	m.matches.Patience, m.matches.Keep, m.matches.Wake = background.DefaultPatience, searchLife, m.done.Wake

@@ -28,6 +28,7 @@ type lookUps struct {
 	in      *inputs
 	left    int
 	started started
+	ages    ages // of the policy's own status
 
 	image *registry.Image // once it is needed
 	trust *trust
@@ -113,12 +114,16 @@ func (l *lookUps) Platforms(ctx context.Context, digest string) (registry.Platfo
 
 // FirstSeen implements imageReader.
 func (l *lookUps) FirstSeen(tag string) (time.Time, bool) {
-	return l.in.tags.FirstSeen(tag), l.r.Store.Looked(l.in.tags, tag)
+	own := l.ages.of(tag)
+	return earlier(l.in.tags.FirstSeen(tag), own), !own.IsZero() || l.r.Store.Looked(l.in.tags, tag)
 }
 
 // FirstSeenWith implements imageReader.
 func (l *lookUps) FirstSeenWith(tag, digest string) time.Time {
-	return l.r.Store.SeenIn(l.in.tags, tag, digest)
+	if l.ages.of(tag).IsZero() {
+		return l.r.Store.SeenIn(l.in.tags, tag, digest)
+	}
+	return earlier(l.r.Store.Seen(l.in.tags.Image(), tag, digest), l.ages[age{tag, digest}])
 }
 
 // Signature implements imageReader.

@@ -62,8 +62,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, p *imagev1.ImagePolicy) (rec
 
 // choose searches, and turns what was found into a status.
 func (r *Reconciler) choose(ctx context.Context, in *inputs) (reconciler.Result, error) {
-	r.restoreFirstSeen(in)
-	asked := &lookUps{r: r, in: in, left: maxLookUps, started: r.caches().resume(in)}
+	asked := &lookUps{r: r, in: in, left: maxLookUps, started: r.caches().resume(in), ages: r.rememberAges(in)}
 	out, err := search(ctx, in, r.caches().rank(in), asked)
 	if err != nil || out.progress != complete {
 		r.caches().searches.Add(in.key(), asked.started)
@@ -80,20 +79,6 @@ func (r *Reconciler) choose(ctx context.Context, in *inputs) (reconciler.Result,
 		return record(in, &out), nil
 	}
 	return reconciler.Result{}, reconciler.Waiting(noMatch(in, &out), out.nextRun(in))
-}
-
-// restoreFirstSeen tells the clock what the status remembers, in case that its own
-// memory was lost: else every restart would make everything young again.
-func (r *Reconciler) restoreFirstSeen(in *inputs) {
-	status := in.policy.Status
-	if in.minAge() == 0 || status.Decision == nil || status.LatestRef != nil && in.latestRef() == nil {
-		return
-	}
-	for _, c := range status.Decision.Candidates {
-		if c.FirstSeen != nil && c.Digest != "" {
-			r.Store.Restore(in.tags.Image(), c.Tag, c.Digest, c.FirstSeen.Time)
-		}
-	}
 }
 
 // asRetry says when a failed look-up is tried again: when the registry said so, with

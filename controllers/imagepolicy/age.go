@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package imagepolicy
+
+import (
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// ages are when tags were first seen, as the status of a policy remembers it: the store may
+// have lost it, and every pod that is replaced would make everything young again. They are
+// the policy's word and count for the policy alone: whoever may write its status could make
+// a tag old for others, which share the store.
+type ages map[age]time.Time
+
+type age struct{ tag, digest string }
+
+// agesKey is whose ages they are, and of which image.
+type agesKey struct {
+	policy types.UID
+	image  string
+}
+
+// maxAges is how many ages of a policy outlive the status that they are from: several times
+// as many as a status has.
+const maxAges = 5 * maxListed
+
+// rememberAges takes up what the status knows. What it knew before in the life of the process
+// counts as well: a tag may be no candidate for a while.
+func (r *Reconciler) rememberAges(in *inputs) ages {
+	status := in.policy.Status
+	if in.minAge() == 0 {
+		return nil
+	}
+	key := agesKey{in.policy.UID, in.tags.Image()}
+	known, _ := r.caches().ages.Get(key)
+	if status.Decision == nil || status.LatestRef != nil && in.latestRef() == nil {
+		return known // the status is of another image
+	}
+	all := make(ages, len(known))
+	for i, c := range status.Decision.Candidates {
+		if c.FirstSeen != nil && c.Digest != "" && i < maxListed {
+			all.note(age{c.Tag, c.Digest}, c.FirstSeen.Time)
+		}
+	}
+	for what, at := range known {
+		if len(all) < maxAges {
+			all.note(what, at)
+		}
+	}
+	r.caches().ages.Add(key, all)
+	return all
+}
+
+// note keeps the earlier time.
+func (a ages) note(what age, at time.Time) {
+	if known, ok := a[what]; !ok || at.Before(known) {
+		a[what] = at
+	}
+}
+
+// of is when a tag was first seen, whatever it pointed to; zero is never.
+func (a ages) of(tag string) time.Time {
+	var first time.Time
+	for what, at := range a {
+		if what.tag == tag {
+			first = earlier(first, at)
+		}
+	}
+	return first
+}
+
+// earlier is the earlier one of two times, of which zero is never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
