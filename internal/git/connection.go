@@ -39,6 +39,8 @@ type session interface {
 	ask(ctx context.Context, request *bytes.Buffer) (*bufio.Reader, error)
 	// keepsCapabilities reports whether the next conversation may do without a handshake.
 	keepsCapabilities() bool
+	// needsHandshake reports whether this conversation must begin with one, whatever is known.
+	needsHandshake() bool
 	// failed finds out why an answer could not be read.
 	failed(ctx context.Context, err error) error
 	io.Closer
@@ -157,6 +159,14 @@ func (c *connection) refs(ctx context.Context, share memoryShare) (*protocol.Adv
 	return c.handshake(ctx, s, &c.fetchCaps, share)
 }
 
+// knownTo are the capabilities that a conversation may go by.
+func (c *connection) knownTo(s session, slot *protocol.Capabilities) protocol.Capabilities {
+	if s.needsHandshake() {
+		return nil
+	}
+	return c.known(slot)
+}
+
 func (c *connection) known(slot *protocol.Capabilities) protocol.Capabilities {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -199,7 +209,7 @@ func (c *connection) fetchOnce(
 			_ = s.Close()
 		}
 	}()
-	caps := c.known(&c.fetchCaps)
+	caps := c.knownTo(s, &c.fetchCaps)
 	if caps == nil {
 		advertised, err := c.handshake(ctx, s, &c.fetchCaps, share)
 		if err != nil {

@@ -19,7 +19,7 @@ func (m *Mirrors) dialHTTP(auth Auth, u *url.URL) (server, Auth, error) {
 	if err != nil {
 		return nil, auth, err
 	}
-	return &httpServer{client: client, base: bare(u)}, auth, nil
+	return &httpServer{client: client, clock: m.clock, base: bare(u)}, auth, nil
 }
 
 // httpClient returns the client for an Auth's certificates and proxy. Those who

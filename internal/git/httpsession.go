@@ -14,6 +14,9 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"time"
+
+	"k8s.io/utils/clock"
 
 	"github.com/sluice-cd/sluice/internal/git/protocol"
 )
@@ -23,24 +26,36 @@ import (
 // answered with the greeting, and may be redirected, and one that asks.
 type httpServer struct {
 	client *http.Client
+	clock  clock.PassiveClock
 	base   *url.URL // as configured
 
 	mu sync.Mutex
-	// moved is where the server has sent the repository for good, nil for nowhere.
-	moved *url.URL
+	// moved is where the server has sent the repository for good, nil for nowhere, and
+	// movedAt when it said so.
+	moved   *url.URL
+	movedAt time.Time
 	// speaks is set once the server has spoken Git. Before, it may be any server that
 	// the URL happens to reach, and its answers are not repeated.
 	speaks bool
 }
 
+// movedLife is for how long a permanent redirect counts. Then the server is asked again
+// where it was configured: what it said by mistake, or when it was not itself, must not
+// decide for ever what is fetched.
+const movedLife = time.Hour
+
 func (s *httpServer) open(service string, token Token) session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	at := s.base
-	if s.moved != nil {
-		at = s.moved
+	session := &httpSession{server: s, service: service, token: token, at: s.base, permanent: true}
+	switch {
+	case s.moved == nil:
+	case s.clock.Since(s.movedAt) < movedLife:
+		session.at = s.moved
+	default:
+		s.moved, session.lost = nil, true
 	}
-	return &httpSession{server: s, service: service, token: token, at: at, permanent: true}
+	return session
 }
 
 // httpSession is one conversation.
@@ -50,6 +65,7 @@ type httpSession struct {
 	token     Token
 	at        *url.URL // where the repository is, for this conversation
 	permanent bool
+	lost      bool // a redirect counts no more that the conversations before went by
 	bodies    []io.Closer
 }
 
@@ -209,7 +225,7 @@ func (s *httpSession) follow(resp *http.Response) error {
 	if s.permanent {
 		s.server.mu.Lock()
 		defer s.server.mu.Unlock()
-		s.server.moved = at
+		s.server.moved, s.server.movedAt = at, s.server.clock.Now()
 	}
 	return nil
 }
@@ -228,6 +244,9 @@ func forGood(resp *http.Response) bool {
 
 // keepsCapabilities implements session.
 func (s *httpSession) keepsCapabilities() bool { return s.permanent }
+
+// needsHandshake implements session.
+func (s *httpSession) needsHandshake() bool { return s.lost }
 
 // failed implements session.
 func (s *httpSession) failed(_ context.Context, err error) error { return err }

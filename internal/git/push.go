@@ -149,7 +149,7 @@ func (c *connection) push(ctx context.Context, share memoryShare, p push) error 
 		return err
 	}
 	defer func() { _ = s.Close() }()
-	caps := c.known(&c.pushCaps)
+	caps := c.knownTo(s, &c.pushCaps)
 	if caps == nil {
 		if caps, err = c.discover(ctx, s, share, p.commands); err != nil {
 			return err

@@ -19,6 +19,7 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"k8s.io/utils/clock"
+	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/sluice-cd/sluice/internal/budget"
 	"github.com/sluice-cd/sluice/internal/git"
@@ -112,9 +113,9 @@ func TestARedirectIsRememberedIfTheServerItselfSaysForGood(t *testing.T) {
 				there = gitserver.New(t)
 			}
 			right, moved := here.Repo("app"), there.Repo("moved")
-			right.Commit("main", files{"f": "here"})
+			head := plumbing.NewHash(right.Commit("main", files{"f": "here"}))
 			moved.Commit("main", files{"f": "there"})
-			undo := here.Intercept(func(next http.Handler) http.Handler {
+			redirects := func(next http.Handler) http.Handler {
 				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					if strings.HasPrefix(r.URL.Path, "/app") {
 						http.Redirect(w, r, there.URL+strings.Replace(r.URL.RequestURI(), "/app", "/moved", 1), tc.status)
@@ -122,8 +123,14 @@ func TestARedirectIsRememberedIfTheServerItselfSaysForGood(t *testing.T) {
 					}
 					next.ServeHTTP(w, r)
 				})
-			})
-			m := open(t, t.TempDir(), git.Remote{URL: right.URL, Auth: git.Auth{Username: "user", Password: "s3cr3t"}})
+			}
+			undo := here.Intercept(redirects)
+			clk := clocktesting.NewFakePassiveClock(time.Now())
+			remote := git.Remote{URL: right.URL, Auth: git.Auth{Username: "user", Password: "s3cr3t"}}
+			m, err := git.NewMirrors(t.TempDir(), clk).Get(t.Context(), remote)
+			if err != nil {
+				t.Fatal(err)
+			}
 			if got := contents(t, pull(t, m, "main")); got["100644 f"] != "there" {
 				t.Fatalf("while it redirects: %v", got)
 			}
@@ -133,6 +140,16 @@ func TestARedirectIsRememberedIfTheServerItselfSaysForGood(t *testing.T) {
 					t.Errorf("afterwards: %v, want %s", got, tc.want)
 				}
 			}
+			clk.SetTime(clk.Now().Add(time.Hour))
+			if err := m.Fetch(t.Context(), head.String(), head); err != nil {
+				t.Errorf("an hour later: %v", err)
+			}
+			if got := contents(t, pull(t, m, "main")); got["100644 f"] != "here" {
+				t.Errorf("an hour later: %v", got)
+			}
+			undo = here.Intercept(redirects)
+			pull(t, m, "main")
+			undo()
 			there.Intercept(misbehave("/moved.git/info/refs", func(w http.ResponseWriter, r *http.Request, _ http.Handler) { http.NotFound(w, r) }))
 			if got := contents(t, pull(t, m, "main")); got["100644 f"] != "here" {
 				t.Errorf("after the other place is gone: %v", got)

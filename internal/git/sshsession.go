@@ -106,6 +106,9 @@ func (s *sshSession) ask(ctx context.Context, request *bytes.Buffer) (*bufio.Rea
 // keepsCapabilities implements session: a server over SSH always begins with its advertisement.
 func (*sshSession) keepsCapabilities() bool { return false }
 
+// needsHandshake implements session: it has one anyway.
+func (*sshSession) needsHandshake() bool { return false }
+
 // failed finds out why the server broke off: it says so on standard error, if at
 // all.
 func (s *sshSession) failed(ctx context.Context, err error) error {
