@@ -302,6 +302,7 @@ func (b block) single(value Marker, flat bool) (Marker, bool) {
 	}
 	from, to := b.lines[first], b.lines[last]
 	indent := len(from.text) - len(bytes.TrimLeft(from.text, " "))
+	indent -= len(value.Value) - len(strings.TrimLeft(value.Value, " ")) // >2 leaves spaces to the value
 	value.span.start, value.span.end = from.start+indent, to.start+len(to.text)
 	value.span.dropped, value.span.last = last-first, to.number
 	value.span.style = blockText

@@ -188,6 +188,7 @@ func TestValuesThatAreNotOnTheLineOfTheirMarker(t *testing.T) {
 		"one in each document":        {"a: 'v\n  b' M\n---\nc: 'v\n  b' M\n---\nd: v7 M\n", "a: '11' M\n---\nc: '11' M\n---\nd: \"11\" M\n"},
 		"in a flow":                   {"a: {b: v7, M\n  c: d}\n", "a: {b: \"11\", M\n  c: d}\n"},
 		"a block":                     {"a: >- M\n  v7\nc: d\n", "a: >- M\n  11\nc: d\n"},
+		"spaces of a block's value":   {"a: >2- M\n    11\nc: d\n", "a: >2- M\n  11\nc: d\n"},
 		"a block of two lines":        {"a: >- M\n  v7\n  v8\nc: d\n", "a: >- M\n  11\nc: d\n"},
 		"a literal of two lines":      {"a: |- M\n  v7\n  v8\nc: d\n", "a: |- M\n  v7\n  v8\nc: d\n"},
 		"no value at all":             {"a: M\nb: v7\n", "a: M\nb: v7\n"},
