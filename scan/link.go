@@ -78,11 +78,11 @@ func (l *link) isNext() bool {
 
 // cursor returns the query of a link's target, if that is at the registry.
 func cursor(target string, address, answered *url.URL) (string, error) {
-	for _, own := range []string{address.Host, answered.Host} { // a host without a scheme
-		if rest, ok := cutFold(target, own); ok && strings.HasPrefix(rest, "/") {
-			target = rest
-			break
-		}
+	own := func(host string) bool {
+		return registry.SameHost(host, address.Host) || registry.SameHost(host, answered.Host)
+	}
+	if host, path, ok := strings.Cut(target, "/"); ok && host != "" && own(host) { // without a scheme
+		target = "/" + path
 	}
 	to, err := url.Parse(target)
 	if err != nil {
@@ -91,24 +91,17 @@ func cursor(target string, address, answered *url.URL) (string, error) {
 	switch {
 	case to.Opaque != "" || to.Scheme != "" && to.Scheme != "https" && to.Scheme != "http":
 		return "", fmt.Errorf("%w: the link to its next page is none of the web", errPage)
-	case to.Host != "" && !registry.SameHost(to.Host, address.Host) && !registry.SameHost(to.Host, answered.Host):
+	case to.Host != "" && !own(to.Host):
 		return "", fmt.Errorf("%w: its next page is on another host, %q", errPage, to.Host)
 	case to.RawQuery == "":
 		return "", fmt.Errorf("%w: the link to its next page does not say where that begins", errPage)
 	case len(to.RawQuery) > maxCursor:
 		return "", fmt.Errorf("%w: the link to its next page is longer than %d bytes", errPage, maxCursor)
 	}
-	if _, err := url.ParseQuery(to.RawQuery); err != nil {
+	if _, err := url.QueryUnescape(to.RawQuery); err != nil {
 		return "", fmt.Errorf("%w: the link to its next page cannot be read", errPage)
 	}
-	return to.RawQuery, nil
-}
-
-func cutFold(text, prefix string) (string, bool) {
-	if len(text) < len(prefix) || !strings.EqualFold(text[:len(prefix)], prefix) {
-		return text, false
-	}
-	return text[len(prefix):], true
+	return strings.ReplaceAll(to.RawQuery, " ", "%20"), nil
 }
 
 // parseLinks reads one Link header: links with parameters, separated by commas.

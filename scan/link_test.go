@@ -77,9 +77,18 @@ func TestTheNextPage(t *testing.T) {
 			[]string{`</v2/team/app/tags/list?next_page=g%3D%3D>; rel="next"`},
 			"https://registry.example.com/v2/team/app/tags/list?next_page=g%3D%3D",
 		},
-		"the host that a redirect led to":  {[]string{`<https://mirror.example.com/v2/x/tags/list?n=9&last=b>; rel="next"`}, next},
-		"another host":                     {[]string{`<https://169.254.169.254/v2/team/app/tags/list?n=9&last=b>; rel="next"`}, broken},
-		"another host that begins like it": {[]string{`<https://registry.example.com.evil.test/?n=9&last=b>; rel="next"`}, broken},
+		"a host with its port and nothing before it": {
+			[]string{`<registry.example.com:443/v2/team/app/tags/list?n=9&last=b>; rel="next"`},
+			next,
+		},
+		"a cursor with what other queries end at": {
+			[]string{`</v2/team/app/tags/list?last=a;b c>; rel="next"`},
+			"https://registry.example.com/v2/team/app/tags/list?last=a;b%20c",
+		},
+		"the host that a redirect led to":    {[]string{`<https://mirror.example.com/v2/x/tags/list?n=9&last=b>; rel="next"`}, next},
+		"another host":                       {[]string{`<https://169.254.169.254/v2/team/app/tags/list?n=9&last=b>; rel="next"`}, broken},
+		"another host that begins like it":   {[]string{`<https://registry.example.com.evil.test/?n=9&last=b>; rel="next"`}, broken},
+		"another host and nothing before it": {[]string{`<evil.test/v2/team/app/tags/list?n=9&last=b>; rel="next"`}, next},
 		"another port": {
 			[]string{`<https://registry.example.com:8443/v2/team/app/tags/list?n=9&last=b>; rel="next"`},
 			broken,

@@ -65,6 +65,16 @@ func TestADigestIsFoundWhateverARegistrySaysOfIt(t *testing.T) {
 				a.Code = http.StatusForbidden
 			}
 		}, nil},
+		"no HEAD, said as a server does that stumbles over it": {func(r *http.Request, a *httptest.ResponseRecorder) {
+			if r.Method == http.MethodHead {
+				a.Code = http.StatusInternalServerError
+			}
+		}, nil},
+		"no HEAD, said as a proxy does whose server stumbles over it": {func(r *http.Request, a *httptest.ResponseRecorder) {
+			if r.Method == http.MethodHead {
+				a.Code = http.StatusBadGateway
+			}
+		}, nil},
 		"not for everybody": {func(r *http.Request, a *httptest.ResponseRecorder) {
 			if strings.Contains(r.URL.Path, "/manifests/") {
 				a.Code = http.StatusForbidden

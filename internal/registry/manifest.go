@@ -54,12 +54,18 @@ func (c *Client) Digest(ctx context.Context, image Image, tag string) (string, e
 
 // answersNoHead reports whether the error of a HEAD is that the registry answered it without
 // the headers that are needed, or does not know the method. Proxies and firewalls
-// that do not pass HEAD on say so with any refusal, such as 403 and 404.
+// that do not pass HEAD on say so with any refusal, such as 403 and 404, and servers
+// that stumble over it with 500, or 502 by the proxy in front. Those that are
+// unavailable, or slow, are not asked for more.
 func answersNoHead(err error) bool {
 	var refused *transport.Error
 	if errors.As(err, &refused) {
-		return refused.StatusCode == http.StatusNotImplemented ||
-			refused.StatusCode >= 400 && refused.StatusCode < 500 && refused.StatusCode != http.StatusUnauthorized
+		switch code := refused.StatusCode; code {
+		case http.StatusUnauthorized, http.StatusRequestTimeout:
+			return false
+		default:
+			return code >= 400 && code <= http.StatusBadGateway
+		}
 	}
 	var limited *RateLimited
 	var unreachable *url.Error
