@@ -276,6 +276,10 @@ func (h commandHandler) rollback(c Command) (done, refused string) {
 	if refused := h.quarantined(id); refused != "" {
 		return "", refused
 	}
+	if !h.stage.state.had(id) { // it would be a promotion past approvals, windows and freezes
+		return "", fmt.Sprintf("%s is not among the last %d bundles that the stage had: `sluice pipeline promote` gives it another one",
+			h.stage.name(id), maxLandings)
+	}
 	h.stage.stopIgnoring(id)
 	h.stage.state.Writing = &Writing{Bundle: id, Kind: sluicev1.LandingRollback, At: c.At.Time, By: c.By, Reason: c.Reason}
 	held := consent(c, "")

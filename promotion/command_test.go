@@ -54,6 +54,14 @@ func TestCommandsThatAreRefused(t *testing.T) {
 			},
 			why: "lift that first",
 		},
+		// Who may roll back could give a stage what its approvals, windows and freezes kept from it.
+		"a rollback to what was never there": {
+			given: func(s *simulation) { s.spec.Stages[1].Approval = &sluicev1.Approval{} },
+			command: func(s *simulation) {
+				s.command(sluicev1.CommandRollback, "production", func(c *Command) { c.Bundle = s.bundle("2") })
+			},
+			why: "is not among the last 20 bundles that the stage had",
+		},
 		"a promotion of it": {
 			given: func(s *simulation) { s.verification["production/@2"] = VerificationFailed },
 			command: func(s *simulation) {

@@ -199,6 +199,11 @@ func (s StageState) current() *Landing {
 	return &s.Landings[0]
 }
 
+// had reports whether a bundle landed in the stage, as far back as that is kept.
+func (s StageState) had(bundle string) bool {
+	return slices.ContainsFunc(s.Landings, func(l Landing) bool { return l.Bundle == bundle })
+}
+
 // with is the state after a target was seen to have a bundle.
 func (s StageState) with(target, bundle string) StageState {
 	has := maps.Clone(s.Has)

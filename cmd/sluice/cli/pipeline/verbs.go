@@ -62,8 +62,8 @@ windows and freezes, which takes a right of its own.`,
 	{
 		name: "rollback", command: sluicev1.CommandRollback, bundleFlag: "to", asks: true, needsReason: true,
 		short: "Give a stage an earlier bundle back, and hold it",
-		long: `Give a stage the bundle back that was verified in it before, or another one, and hold
-the stage, so that it stays. It waits for nothing but windows that are about rollbacks.
+		long: `Give a stage the bundle back that was verified in it before, or another one that it
+had, and hold the stage, so that it stays. It waits for nothing but windows that are about rollbacks.
 sluice pipeline history lists what the stage had.`,
 		example: `  sluice pipeline rollback shop production -n apps --reason "checkout is slow"
   sluice pipeline rollback shop production -n apps --to 1.3.9 --reason "checkout is slow"`,
