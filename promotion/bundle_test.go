@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 )
 
@@ -31,11 +33,12 @@ func TestBundlesThatGoTogether(t *testing.T) {
 	})
 	t.Run("of the same tag, which they have", func(t *testing.T) {
 		s := two(t, &sluicev1.Together{SameTag: true})
+		last := s.last.Candidate.ID
 		for artifact, digest := range map[string]string{"app": "sha256:a", "web": "sha256:b"} {
 			s.newest[artifact] = Newest{Version: sluicev1.Version{Image: "registry/" + artifact, Digest: digest}}
 		}
 		s.settle()
-		if s.last.Candidate != nil {
+		if s.last.Candidate.ID != last {
 			t.Errorf("versions without tags are a bundle: %+v", s.last.Candidate)
 		}
 	})
@@ -85,4 +88,37 @@ func TestBundlesThatGoTogether(t *testing.T) {
 		s.settle()
 		s.want(map[string]string{"staging": "2"})
 	})
+	// What waited for a window was not written when that opened, and a pull request was closed.
+	t.Run("while the next waits, the last goes on", func(t *testing.T) {
+		s := two(t, &sluicev1.Together{WaitFor: minutes(10)})
+		s.spec.Stages[0].Windows = []sluicev1.Window{{
+			Name: "later", Kind: sluicev1.WindowAllow,
+			From: &metav1.Time{Time: s.now.Add(30 * time.Minute)}, To: &metav1.Time{Time: s.now.Add(time.Hour)},
+		}}
+		s.release("2")
+		s.releaseOf("web", "2")
+		s.pass(25 * time.Minute)
+		s.release("3")
+		delete(s.newest, "web")
+		s.pass(10 * time.Minute)
+		s.want(map[string]string{"staging": "2"})
+	})
+}
+
+// A policy that was not Ready for a moment, or a version that waited for another one, closed the pull request of the
+// first stage, with its reviews.
+func TestAPullRequestOutlivesAMomentWithoutANewestVersion(t *testing.T) {
+	s := newSimulation(t, with(staging(), pullRequests))
+	s.settle()
+	s.release("2")
+	s.settle()
+	delete(s.newest, "app")
+	s.settle()
+	if pr := s.prs["staging"]; !pr.Open || pr.Number != 1 {
+		t.Fatalf("it is %+v", pr)
+	}
+	s.prs["staging"].Checks = ReadinessReady
+	s.settle()
+	s.want(map[string]string{"staging": "2"})
+	s.wantGate("staging", sluicev1.GateUpstream)
 }

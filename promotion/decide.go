@@ -59,16 +59,35 @@ func (r *transition) saveStage(s *stage) {
 	r.State.Stages[s.spec.Name] = s.state
 }
 
-// chooseCandidate notes the newest bundle.
+// chooseCandidate notes the newest bundle. While versions wait for others, or an object tells of
+// none, that is the last one: what was chosen goes on, and its pull request stays open.
 func (r *transition) chooseCandidate() {
 	r.Candidate, r.Waiting = r.candidate()
 	if r.Candidate == nil {
+		r.Candidate = r.lastCandidate()
 		return
 	}
 	r.State.addBundle(*r.Candidate, r.now)
 	if was := r.State.Candidate; was == nil || was.Bundle != r.Candidate.ID {
 		r.State.Candidate = &Candidate{Bundle: r.Candidate.ID, Since: r.now}
 	}
+}
+
+// lastCandidate is the last bundle that was the newest; nil if there is none, or if it is not of
+// the artifacts of the spec, and of their images, any more.
+func (r *transition) lastCandidate() *sluicev1.Bundle {
+	if r.State.Candidate == nil {
+		return nil
+	}
+	last, known := r.State.Bundle(r.State.Candidate.Bundle)
+	isOther := func(a sluicev1.Artifact) bool {
+		i := slices.IndexFunc(last.Versions, func(v sluicev1.Version) bool { return v.Artifact == a.Name })
+		return i < 0 || !agrees(sluicev1.Version{Image: last.Versions[i].Image}, sluicev1.Version{Image: r.seen.Newest[a.Name].Image})
+	}
+	if !known || len(last.Versions) != len(r.seen.Spec.Artifacts) || slices.ContainsFunc(r.seen.Spec.Artifacts, isOther) {
+		return nil
+	}
+	return &last
 }
 
 // candidate is the newest bundle, or says what it waits for.

@@ -17,7 +17,7 @@ type Decision struct {
 	Actions []Action
 	// Stages is where each stage stands, in the order of the spec.
 	Stages []sluicev1.StageStatus
-	// Candidate is the newest bundle; nil while artifacts have no version.
+	// Candidate is the newest bundle; nil until all artifacts have had a version.
 	Candidate *sluicev1.Bundle
 	// Waiting says what the pipeline as a whole waits for; empty is nothing.
 	Waiting string

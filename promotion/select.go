@@ -138,16 +138,23 @@ func (s selector) eligible() (string, []sluicev1.Gate) {
 	switch {
 	case s.stage.spec.After != nil:
 		return s.fromUpstream()
-	case s.stage.transition.Candidate == nil:
-		return "", []sluicev1.Gate{gate(sluicev1.GateUpstream, time.Time{}, time.Time{}, "%s", s.stage.transition.Waiting)}
-	case s.stage.hasEverywhere(s.stage.transition.Candidate.ID):
-		return "", nil
+	case s.stage.transition.Candidate == nil || s.stage.hasEverywhere(s.stage.transition.Candidate.ID):
+		return "", s.newsGates()
 	}
 	candidate := upstreamBundle{bundle: s.stage.transition.Candidate.ID, at: s.stage.transition.State.Candidate.Since}
 	if why := cmp.Or(s.excluded(candidate.bundle), s.replacedSince(candidate)); why != "" {
 		return "", []sluicev1.Gate{gate(sluicev1.GateContent, time.Time{}, time.Time{}, "%s", why)}
 	}
 	return s.stage.transition.Candidate.ID, nil
+}
+
+// newsGates wait for a bundle that is newer than the last one; there are none if nothing of one
+// is known.
+func (s selector) newsGates() []sluicev1.Gate {
+	if s.stage.transition.Waiting == "" {
+		return nil
+	}
+	return []sluicev1.Gate{gate(sluicev1.GateUpstream, time.Time{}, time.Time{}, "%s", s.stage.transition.Waiting)}
 }
 
 // excluded says why a bundle is not promoted by itself; empty is no reason.
