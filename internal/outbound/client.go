@@ -13,6 +13,8 @@ type Rules struct {
 	Redirects Redirects
 	// Timeout is for a request with its answer; zero is that of the request's context.
 	Timeout time.Duration
+	// Limits are for answers.
+	Limits Limits
 }
 
 // NewClient returns a client that keeps to rules over a transport: one of [Guard.Transport] or
@@ -23,5 +25,5 @@ func NewClient(transport http.RoundTripper, rules Rules) *http.Client {
 	if policy == nil {
 		policy = Return
 	}
-	return &http.Client{Transport: transport, CheckRedirect: policy.follow, Timeout: rules.Timeout}
+	return &http.Client{Transport: Bound(transport, rules.Limits), CheckRedirect: policy.follow, Timeout: rules.Timeout}
 }
