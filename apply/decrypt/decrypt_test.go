@@ -369,3 +369,23 @@ func TestKeysThatCannotBeUsed(t *testing.T) {
 		t.Errorf("of a Secret for all, only age keys count: %v", err)
 	}
 }
+
+func TestNoKeyServiceLeadsElsewhere(t *testing.T) {
+	asked := 0
+	services := Services{Transport: roundTripper(func(*http.Request) (*http.Response, error) {
+		asked++
+		return &http.Response{StatusCode: http.StatusFound, Header: http.Header{"Location": {"https://evil.example/"}}, Body: http.NoBody}, nil
+	})}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://vault.example/v1/x", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := services.httpClient().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusFound || asked != 1 {
+		t.Errorf("%d requests, the last answered %d", asked, resp.StatusCode)
+	}
+}

@@ -21,7 +21,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/sluice-cd/sluice/internal/bounded"
 	"github.com/sluice-cd/sluice/internal/identity"
 	"github.com/sluice-cd/sluice/internal/outbound"
 )
@@ -97,25 +96,10 @@ func (s *Services) ownClient(provider string) *http.Client {
 	return clientOver(identity.Bind(s.transport(), provider, identity.Keys))
 }
 
-func clientOver(next http.RoundTripper) *http.Client {
-	return &http.Client{
-		Transport: boundedTransport{next}, Timeout: answerTime,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-}
-
-// boundedTransport ends answers that are longer than one may be.
-type boundedTransport struct{ next http.RoundTripper }
-
-var errTooLong = fmt.Errorf("the answer has more than %d bytes", maxAnswer)
-
-// RoundTrip implements http.RoundTripper.
-func (b boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, err := b.next.RoundTrip(req)
-	if err == nil && resp.Body != nil {
-		resp.Body = bounded.Body(resp.Body, maxAnswer, errTooLong)
-	}
-	return resp, err
+func clientOver(transport http.RoundTripper) *http.Client {
+	return outbound.NewClient(transport, outbound.Rules{
+		Redirects: outbound.Return, Timeout: answerTime, Limits: outbound.Limits{Bytes: maxAnswer},
+	})
 }
 
 // options are those of who asks.

@@ -39,7 +39,7 @@ func openAzure(ctx context.Context, s Settings, at *url.URL) (provider, error) {
 // options are those of a client of Azure. What it would do elsewhere is up to the caller.
 func (s Settings) options(transport http.RoundTripper) azcore.ClientOptions {
 	return azcore.ClientOptions{
-		Transport: &http.Client{Transport: answers{transport}, CheckRedirect: stay},
+		Transport: newClient(transport, 0),
 		Retry:     policy.RetryOptions{MaxRetries: retries - 1},
 		Telemetry: policy.TelemetryOptions{Disabled: true},
 	}

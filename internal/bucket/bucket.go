@@ -20,11 +20,13 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/fluxcd/pkg/auth"
 
 	"github.com/sluice-cd/sluice/internal/identity"
 	"github.com/sluice-cd/sluice/internal/mask"
+	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
 // The providers, as spec.provider spells them.
@@ -267,21 +269,15 @@ func read(from io.Reader, o Object) ([]byte, error) {
 	return data, nil
 }
 
-// answers bounds what servers answer to lists, which the libraries read whole.
-type answers struct{ http.RoundTripper }
-
 // maxAnswer is far more than the page of a listing has, in bytes.
 const maxAnswer = 32 << 20
 
-func (a answers) RoundTrip(req *http.Request) (*http.Response, error) {
-	response, err := a.RoundTripper.RoundTrip(req)
-	if err != nil || response.Body == nil {
-		return response, err
-	}
-	if !isContent(req) {
-		response.Body = bounded{io.LimitReader(response.Body, maxAnswer), response.Body}
-	}
-	return response, nil
+// answers bounds what servers answer to lists, which the libraries read whole.
+var answers = outbound.Limits{Bytes: maxAnswer, What: "what the server answers", Except: isContent}
+
+// newClient sends requests over a transport and follows no redirect: what is sent authenticates.
+func newClient(transport http.RoundTripper, timeout time.Duration) *http.Client {
+	return outbound.NewClient(transport, outbound.Rules{Redirects: outbound.Refuse, Timeout: timeout, Limits: answers})
 }
 
 // content marks the requests for objects, whose bodies are read no further than their size.
@@ -290,8 +286,3 @@ type content struct{}
 func isContent(req *http.Request) bool { return req.Context().Value(content{}) != nil }
 
 func forContent(ctx context.Context) context.Context { return context.WithValue(ctx, content{}, true) }
-
-type bounded struct {
-	io.Reader
-	io.Closer
-}

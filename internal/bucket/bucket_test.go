@@ -3,9 +3,15 @@
 package bucket
 
 import (
+	"context"
 	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
 func TestWhereABucketIs(t *testing.T) {
@@ -55,6 +61,55 @@ func TestAnObjectIsReadToItsSizeAndNoFurther(t *testing.T) {
 		data, err := read(strings.NewReader("abc"), Object{Key: "a", Size: size})
 		if !errors.Is(err, want) || (err == nil) != (string(data) == "abc") {
 			t.Errorf("of %d bytes: %q, %v", size, data, err)
+		}
+	}
+}
+
+func TestWhatAuthenticatesAtABucketGoesNowhereElse(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/elsewhere" {
+			t.Error("a redirect was followed")
+		}
+		http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
+	}))
+	defer server.Close()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := newClient(http.DefaultTransport, 0).Do(req)
+	if err == nil {
+		_ = resp.Body.Close()
+	}
+	if !errors.Is(err, outbound.ErrRedirect) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// An object of a bucket may be larger than a list may, and is read no further than its size.
+func TestAListIsBounded(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		chunk := make([]byte, 1<<20)
+		for range maxAnswer>>20 + 1 {
+			if _, err := w.Write(chunk); err != nil {
+				return
+			}
+		}
+	}))
+	defer server.Close()
+	for name, ctx := range map[string]context.Context{"a list": t.Context(), "an object": forContent(t.Context())} {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := newClient(http.DefaultTransport, 0).Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
+		if errors.Is(err, outbound.ErrTooLarge) != (name == "a list") {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -29,8 +29,8 @@ func openGCS(ctx context.Context, s Settings, at *url.URL) (provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	client := &http.Client{Transport: &oauth2.Transport{Source: tokens, Base: answers{transport}}, CheckRedirect: stay}
-	service, err := storage.NewService(ctx, option.WithHTTPClient(client), option.WithEndpoint(at.String()+"/storage/v1/"))
+	authenticated := newClient(&oauth2.Transport{Source: tokens, Base: transport}, 0)
+	service, err := storage.NewService(ctx, option.WithHTTPClient(authenticated), option.WithEndpoint(at.String()+"/storage/v1/"))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
@@ -61,8 +61,7 @@ func (s Settings) gcpTokens(ctx context.Context, at *url.URL) (oauth2.TokenSourc
 		return nil, nil, fmt.Errorf("%w: 'serviceaccount' of spec.secretRef is no key of a service account: %w", ErrCredentials, err)
 	}
 	// Tokens are asked for again after this look, too.
-	client := &http.Client{Transport: answers{s.Transport}, CheckRedirect: stay, Timeout: tokenTimeout}
-	ctx = context.WithValue(context.WithoutCancel(ctx), oauth2.HTTPClient, client)
+	ctx = context.WithValue(context.WithoutCancel(ctx), oauth2.HTTPClient, newClient(s.Transport, tokenTimeout))
 	return config.TokenSource(ctx), s.Transport, nil
 }
 

@@ -4,7 +4,6 @@ package bucket
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,6 +17,7 @@ import (
 	"github.com/minio/minio-go/v7/pkg/s3utils"
 
 	"github.com/sluice-cd/sluice/internal/identity"
+	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
 // retries is how often a request is sent at most; the next look comes anyway.
@@ -40,7 +40,7 @@ func openS3(ctx context.Context, s Settings, at *url.URL) (provider, error) {
 		return nil, err
 	}
 	client, err := minio.New(at.Host, &minio.Options{
-		Creds: creds, Secure: !s.Insecure, Region: s.Region, Transport: answers{transport}, MaxRetries: retries,
+		Creds: creds, Secure: !s.Insecure, Region: s.Region, Transport: outbound.Bound(transport, answers), MaxRetries: retries,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%w: spec.endpoint: %w", ErrInvalid, err)
@@ -96,16 +96,11 @@ func (s Settings) s3Credentials(ctx context.Context, at *url.URL) (*credentials.
 		return credentials.NewStaticV4(found.AccessKeyID, found.SecretAccessKey, found.SessionToken), s.bound(), nil
 	case s.STS != nil:
 		return credentials.New(&credentials.LDAPIdentity{
-			Client:      &http.Client{Transport: answers{s.STS.Transport}, CheckRedirect: stay, Timeout: tokenTimeout},
+			Client:      newClient(s.STS.Transport, tokenTimeout),
 			STSEndpoint: s.STS.Endpoint, LDAPUsername: s.STS.Username, LDAPPassword: s.STS.Password,
 		}), s.Transport, nil
 	}
 	return nil, s.Transport, nil
-}
-
-// stay does not follow a redirect: what is sent authenticates.
-func stay(*http.Request, []*http.Request) error {
-	return errors.New("the server leads elsewhere, where credentials are not sent")
 }
 
 func (b *s3) List(ctx context.Context, prefix string, each func(Object) error) error {

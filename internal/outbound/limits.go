@@ -74,6 +74,13 @@ func (b *bound) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
+// CloseIdleConnections is what [http.Client.CloseIdleConnections] looks for.
+func (b *bound) CloseIdleConnections() {
+	if next, ok := b.next.(interface{ CloseIdleConnections() }); ok {
+		next.CloseIdleConnections()
+	}
+}
+
 // beginning is a body that ends early.
 type beginning struct {
 	io.Reader

@@ -30,13 +30,13 @@ const (
 func revocationOptions(guard *outbound.Guard) (verifier.VerifierOptions, error) {
 	transport := guard.Transport()
 	transport.DisableKeepAlives = true // nobody would close them
-	lists, err := crl.NewHTTPFetcher(&http.Client{Transport: bounded{transport}, Timeout: crlTimeout})
+	lists, err := crl.NewHTTPFetcher(revocationClient(transport, crlTimeout))
 	if err != nil {
 		return verifier.VerifierOptions{}, err
 	}
 	of := func(chains purpose.Purpose) (revocation.Validator, error) {
 		return revocation.NewWithOptions(revocation.Options{
-			OCSPHTTPClient: &http.Client{Transport: bounded{transport}, Timeout: ocspTimeout},
+			OCSPHTTPClient: revocationClient(transport, ocspTimeout),
 			CRLFetcher:     lists, CertChainPurpose: chains,
 		})
 	}
@@ -48,14 +48,9 @@ func revocationOptions(guard *outbound.Guard) (verifier.VerifierOptions, error) 
 	return verifier.VerifierOptions{RevocationCodeSigningValidator: signers, RevocationTimestampingValidator: timestamps}, err
 }
 
-// bounded ends answers that are too long.
-type bounded struct{ next http.RoundTripper }
-
-// RoundTrip implements http.RoundTripper.
-func (b bounded) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, err := b.next.RoundTrip(req)
-	if err == nil {
-		resp.Body = http.MaxBytesReader(nil, resp.Body, maxRevocation)
-	}
-	return resp, err
+func revocationClient(transport http.RoundTripper, timeout time.Duration) *http.Client {
+	return outbound.NewClient(transport, outbound.Rules{
+		Redirects: outbound.AnyServer, Timeout: timeout,
+		Limits: outbound.Limits{Bytes: maxRevocation, What: "what tells whether a certificate is revoked"},
+	})
 }

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/notaryproject/notation-core-go/signature/jws"
 
@@ -59,11 +60,11 @@ func TestAnAnswerAboutRevocationsIsBounded(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	resp, err := (&http.Client{Transport: bounded{http.DefaultTransport}}).Get(server.URL)
+	resp, err := revocationClient(http.DefaultTransport, time.Minute).Get(server.URL)
 	must(t, err)
 	defer resp.Body.Close()
 	read, err := io.Copy(io.Discard, resp.Body)
-	if tooLarge := new(http.MaxBytesError); read != maxRevocation || !errors.As(err, &tooLarge) {
+	if read != maxRevocation || !errors.Is(err, outbound.ErrTooLarge) {
 		t.Errorf("read %d bytes, %v", read, err)
 	}
 }

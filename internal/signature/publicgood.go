@@ -12,6 +12,8 @@ import (
 	"github.com/sigstore/sigstore-go/pkg/tuf"
 	"github.com/theupdateframework/go-tuf/v2/metadata/fetcher"
 	"k8s.io/utils/clock"
+
+	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
 const (
@@ -33,9 +35,10 @@ const (
 // from a root that is compiled in, and kept in a directory, so that a restart
 // does not fetch it again. Share one among all verifiers of a process.
 type PublicGood struct {
-	options tuf.Options
-	clock   clock.PassiveClock
-	turn    chan struct{} // held while reading or fetching, given up by ctx
+	options   tuf.Options
+	clock     clock.PassiveClock
+	transport http.RoundTripper
+	turn      chan struct{} // held while reading or fetching, given up by ctx
 
 	trusted *root.TrustedRoot
 	fetched time.Time
@@ -52,8 +55,9 @@ func NewPublicGood(dir string, clk clock.PassiveClock) *PublicGood {
 			Root:              tuf.DefaultRoot(),
 			RepositoryBaseURL: tuf.DefaultMirror,
 		},
-		clock: clk,
-		turn:  make(chan struct{}, 1),
+		clock:     clk,
+		transport: (*outbound.Guard)(nil).Transport(), // where it is fetched from stands in the code
+		turn:      make(chan struct{}, 1),
 	}
 }
 
@@ -81,7 +85,7 @@ func (p *PublicGood) Root(ctx context.Context) (root.TrustedMaterial, error) {
 func (p *PublicGood) fetch(ctx context.Context, now time.Time) {
 	options := p.options
 	by := fetcher.NewDefaultFetcher() // tries once; the zero value tries for a quarter of an hour
-	by.SetHTTPClient(&http.Client{Transport: bound{ctx}, Timeout: rootRequest})
+	by.SetHTTPClient(outbound.NewClient(bound{ctx, p.transport}, outbound.Rules{Redirects: outbound.AnyServer, Timeout: rootRequest}))
 	options.Fetcher = by
 	trusted, err := root.FetchTrustedRootWithOptions(&options)
 	if err != nil {
@@ -92,8 +96,11 @@ func (p *PublicGood) fetch(ctx context.Context, now time.Time) {
 }
 
 // bound ends requests with a context: TUF's client has no place for one.
-type bound struct{ ctx context.Context }
+type bound struct {
+	ctx  context.Context
+	next http.RoundTripper
+}
 
 func (b bound) RoundTrip(req *http.Request) (*http.Response, error) {
-	return http.DefaultTransport.RoundTrip(req.WithContext(b.ctx))
+	return b.next.RoundTrip(req.WithContext(b.ctx))
 }

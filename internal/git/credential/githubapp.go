@@ -14,7 +14,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -174,18 +173,20 @@ func appAPI(base string) (*url.URL, error) {
 	return &url.URL{Scheme: u.Scheme, Host: u.Host, Path: strings.TrimSuffix(u.Path, "/")}, nil
 }
 
+// appClient follows no redirect: the assertion goes nowhere else.
 func appClient(secret *corev1.Secret, opts AppOptions) (*http.Client, error) {
-	transport := opts.Guard.Transport()
-	transport.Proxy = opts.Guard.ProxyOr(opts.Proxy)
-	transport.DisableKeepAlives = true // a token lasts an hour
-	config, err := outbound.TLSConfig(secret.Data["ca.crt"], nil, nil)
+	settings := outbound.Settings{CA: string(secret.Data["ca.crt"])}
+	if opts.Proxy != nil {
+		settings.Proxy = opts.Proxy.String()
+	}
+	transport, err := opts.Guard.TransportFor(settings)
 	if err != nil {
 		return nil, err
 	}
-	transport.TLSClientConfig = config
-	return &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
-		return http.ErrUseLastResponse // the assertion goes nowhere else
-	}}, nil
+	transport.DisableKeepAlives = true // a token lasts an hour
+	return outbound.NewClient(transport, outbound.Rules{
+		Redirects: outbound.Return, Limits: outbound.Limits{Bytes: maxAppAnswer},
+	}), nil
 }
 
 // token makes a token of the installation.
@@ -247,7 +248,7 @@ func (a *app) ask(ctx context.Context, method, path string, into any) error {
 	if resp.StatusCode/100 != 2 {
 		return fmt.Errorf("GitHub's API at %s answers with status %d %s", a.api.Host, resp.StatusCode, http.StatusText(resp.StatusCode))
 	}
-	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAppAnswer)).Decode(into); err != nil {
+	if err := json.NewDecoder(resp.Body).Decode(into); err != nil {
 		return fmt.Errorf("GitHub's API at %s answers with something else than expected", a.api.Host)
 	}
 	return nil
