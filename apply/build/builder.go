@@ -3,6 +3,7 @@
 package build
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,8 +37,10 @@ const (
 //	                              measured: in a process of its own
 //
 // Kustomize cannot be interrupted. What runs in this process is abandoned when its
-// time is over: it may read nothing more, so it ends soon, and until it has, its
-// owner builds nothing else. The fields are set before the first Build.
+// time is over, or when its caller does not want it any more, such as when there is
+// another commit. It may read nothing more, so it ends soon, and until it has, its owner
+// builds nothing else: after one whose time was over a build fails, and after another it
+// waits. The fields are set before the first Build.
 type Builder struct {
 	// Memory is what builds share; nil is no limit.
 	Memory *budget.Budget
@@ -50,18 +53,15 @@ type Builder struct {
 	Command []string
 
 	mu        sync.Mutex
-	abandoned map[types.NamespacedName]bool // each has a build that has not ended, and its memory
+	abandoned map[types.NamespacedName]abandoned // of each owner that has a build which has not ended, and its memory
 	processes processes
 }
 
 // Build builds the objects of spec from t for a Kustomization.
 func (b *Builder) Build(ctx context.Context, owner types.NamespacedName, t tree.Tree, spec Spec) (*Result, error) {
-	if b.isAbandoned(owner) {
-		return nil, ErrUnfinished
-	}
-	timeout := b.Timeout
-	if timeout == 0 {
-		timeout = defaultTimeout
+	timeout := cmp.Or(b.Timeout, defaultTimeout)
+	if err := b.awaitLast(ctx, owner, timeout); err != nil {
+		return nil, err
 	}
 	waiting := ctx
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -88,8 +88,8 @@ func (b *Builder) Build(ctx context.Context, owner types.NamespacedName, t tree.
 	select {
 	case <-done:
 	case <-ctx.Done():
-		if b.abandon(owner, done) {
-			return nil, context.Cause(ctx)
+		if err := context.Cause(ctx); b.abandon(owner, abandoned{done, errors.Is(err, ErrTimeout)}) {
+			return nil, err
 		}
 	}
 	return result, err
@@ -167,25 +167,49 @@ func forMemory(ctx context.Context, err error) error {
 	return err
 }
 
-func (b *Builder) isAbandoned(owner types.NamespacedName) bool {
+// abandoned is a build that nobody waits for any more.
+type abandoned struct {
+	done chan struct{} // closed when it has ended
+	late bool          // its time was over
+}
+
+// awaitLast waits for the end of a build that the owner did not want any more. It is
+// [ErrUnfinished] if that does not end, or was too long already.
+func (b *Builder) awaitLast(ctx context.Context, owner types.NamespacedName, timeout time.Duration) error {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.abandoned[owner]
+	last, ok := b.abandoned[owner]
+	b.mu.Unlock()
+	switch {
+	case !ok:
+		return nil
+	case last.late:
+		return ErrUnfinished
+	}
+	late := time.NewTimer(timeout)
+	defer late.Stop()
+	select {
+	case <-last.done:
+		return nil
+	case <-late.C:
+		return ErrUnfinished
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // abandon notes that nobody waits for a build any more, unless it has ended.
-func (b *Builder) abandon(owner types.NamespacedName, done chan struct{}) bool {
+func (b *Builder) abandon(owner types.NamespacedName, build abandoned) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	select {
-	case <-done:
+	case <-build.done:
 		return false
 	default:
 	}
 	if b.abandoned == nil {
-		b.abandoned = map[types.NamespacedName]bool{}
+		b.abandoned = map[types.NamespacedName]abandoned{}
 	}
-	b.abandoned[owner] = true
+	b.abandoned[owner] = build
 	return true
 }
 

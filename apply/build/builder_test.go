@@ -324,11 +324,61 @@ func TestABuildHasADeadline(t *testing.T) {
 		}
 	}
 	close(until)
-	for b.isAbandoned(owner) && t.Context().Err() == nil {
-		runtime.Gosched()
-	}
+	<-last(b).done
 	if _, err := b.Build(t.Context(), owner, hanging, Spec{}); err != nil {
 		t.Errorf("after it has ended: %v", err)
+	}
+}
+
+// last is the build that the owner has abandoned.
+func last(b *Builder) abandoned {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.abandoned[owner]
+}
+
+// observed says when a slow file is read.
+type observed struct {
+	slow
+	read func()
+}
+
+func (r observed) ReadFile(name string) ([]byte, error) {
+	if strings.HasSuffix(name, "slow.yaml") {
+		r.read()
+	}
+	return r.slow.ReadFile(name)
+}
+
+// A commit that came while the one before was built was not built for ten minutes: "the last
+// build, which took too long, has not ended yet", and a pipeline took that for its fault.
+func TestABuildWaitsForOneThatIsNotWantedAnyMore(t *testing.T) {
+	until := make(chan struct{})
+	files := map[string]string{"kustomization.yaml": "resources: [slow.yaml]", "slow.yaml": configMap("a")}
+	b := &Builder{}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	if _, err := b.Build(ctx, owner, observed{slow{treeOf(t, files), until}, cancel}, Spec{}); !errors.Is(err, context.Canceled) {
+		t.Fatalf("a build that is not wanted: %v", err)
+	}
+	hurried, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if _, err := b.Build(hurried, owner, treeOf(t, files), Spec{}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("one that waits beside it: %v", err)
+	}
+	ended := make(chan error)
+	go func() {
+		_, err := b.Build(t.Context(), owner, treeOf(t, files), Spec{})
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		t.Errorf("it did not wait: %v", err)
+	case <-time.After(10 * time.Millisecond):
+	}
+	close(until)
+	if err := <-ended; err != nil {
+		t.Errorf("after that has ended: %v", err)
 	}
 }
 
@@ -419,9 +469,6 @@ func TestBuildsShareMemory(t *testing.T) {
 		t.Errorf("in another namespace: %v", err)
 	}
 	held.Release()
-	for b.isAbandoned(owner) && t.Context().Err() == nil {
-		runtime.Gosched()
-	}
 	if _, err := b.Build(t.Context(), owner, small, Spec{}); err != nil {
 		t.Errorf("when it is free again: %v", err)
 	}

@@ -171,7 +171,7 @@ func TestNamespacesThatShareAMirrorPayEqualParts(t *testing.T) {
 	if err := b.Fetch(t.Context(), "main", second); err != nil {
 		t.Errorf("the fetch of the other namespace: %v", err)
 	}
-	mirrors.Space.Give("a", 9<<20)
+	mirrors.Space.Release("a", 9<<20)
 	used("after a fetch", "a", "b")
 
 	mirrors.Forget("a/app")
