@@ -73,7 +73,7 @@ func (r *run) stageReader(newest map[string]promotion.Newest) stageReader {
 		tags: r.tags, faults: r.faults,
 		ready: readyChecker{
 			objects: seen, canaries: canaries{seen}, revisions: revisions{pipeline: r.pipeline, repos: r.repos, contents: r.contents},
-			state: m.kept.state,
+			state: m.kept.state, clock: r.controller.Clock,
 		},
 		verifier: verificationObserver{
 			objects: seen, canaries: canaries{seen}, jobs: r.jobs, state: m.kept.state,

@@ -7,12 +7,14 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/go-git/go-git/v5/plumbing"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
@@ -84,6 +86,7 @@ type readyChecker struct {
 	canaries  canaries
 	revisions revisions
 	state     promotion.State
+	clock     clock.PassiveClock
 }
 
 // check says whether a target runs what its content says, and whether that works.
@@ -145,8 +148,7 @@ func (r readyChecker) kustomization(ctx context.Context, t target, o object, wan
 		return progressing("%s is suspended", o), nil
 	case condition == nil || k.Status.ObservedGeneration != k.Generation && condition.Status == metav1.ConditionTrue:
 		return progressing("%s has not been reconciled yet", o), nil
-	case condition.Status == metav1.ConditionFalse && failedReasons[condition.Reason] &&
-		r.revisions.carries(ctx, t, k.Status.LastAttemptedRevision, want):
+	case r.contentFailed(&k, condition) && r.revisions.carries(ctx, t, k.Status.LastAttemptedRevision, want):
 		stale, err := r.waitsForStale(ctx, t, o, &k, want)
 		if stale != "" {
 			return progressing("%s is not Ready: %s", o, stale), err
@@ -172,9 +174,31 @@ func (t target) applied(k *kustomizev1.Kustomization) string {
 	return k.Status.LastAppliedRevision
 }
 
-// failedReasons are those of a Kustomization whose content is at fault. Others, such as an
-// API server that cannot be reached, may pass; what lasts fails when its time is over.
-var failedReasons = map[string]bool{meta.HealthCheckFailedReason: true, meta.BuildFailedReason: true}
+// buildPatience is for how long a build may fail, and not be Stalled, before that is the fault
+// of what is built: it may pass, such as with a server that a remote base is on, a Secret that
+// comes with the same commit, or a machine that had no time. Nothing was applied meanwhile, so
+// that waiting harms nobody.
+const buildPatience = 2 * time.Minute
+
+// contentFailed reports whether a Kustomization says that its content is at fault. What else it
+// says, such as of an API server that cannot be reached, may pass; what lasts fails when its
+// time is over.
+func (r readyChecker) contentFailed(k *kustomizev1.Kustomization, is *metav1.Condition) bool {
+	switch {
+	case is.Status != metav1.ConditionFalse:
+		return false
+	case is.Reason == meta.HealthCheckFailedReason,
+		is.Reason == meta.BuildFailedReason && apimeta.IsStatusConditionTrue(k.Status.Conditions, meta.StalledCondition):
+		return true
+	case is.Reason != meta.BuildFailedReason:
+		return false
+	}
+	left := is.LastTransitionTime.Add(buildPatience).Sub(r.clock.Now())
+	if left > 0 {
+		r.objects.again.in(left)
+	}
+	return left <= 0
+}
 
 // commitOf is the commit that a revision names, in the notation of Flux or as it is.
 func commitOf(revision string) (plumbing.Hash, bool) {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -129,6 +130,39 @@ kind: Database
 metadata: {name: db, labels: {helm.toolkit.fluxcd.io/name: app, helm.toolkit.fluxcd.io/namespace: apps}}
 status: {conditions: [{type: Ready, status: "True"}]}
 `
+
+// A build that had no time, on a machine that was busy, put a good version into quarantine.
+func TestABuildThatFailsIsTheFaultOfAVersionWhenItLasts(t *testing.T) {
+	for name, tc := range map[string]struct {
+		lasts   time.Duration
+		stalled bool
+		want    string
+	}{
+		"it may pass":                   {lasts: time.Minute, want: "2"},
+		"it lasts":                      {lasts: 2 * time.Minute, want: "1"},
+		"nothing but a change can help": {stalled: true, want: "1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newEnv(t)
+			e.reconcile()
+			e.release("2")
+			e.reconcile()
+			e.apply("staging", func(k *kustomizev1.Kustomization) {
+				fails(k)
+				k.Status.Conditions[0].Reason, k.Status.Conditions[0].LastTransitionTime = meta.BuildFailedReason, metav1.NewTime(e.clock.Now())
+				if tc.stalled {
+					k.Status.Conditions = append(k.Status.Conditions, metav1.Condition{Type: meta.StalledCondition, Status: metav1.ConditionTrue})
+				}
+			})
+			e.clock.Step(tc.lasts)
+			result, err := e.Reconcile(t.Context(), e.pipeline)
+			if err != nil || tc.want == "2" && result.After != buildPatience-tc.lasts {
+				t.Errorf("look again after %s, %v", result.After, err)
+			}
+			e.want(tc.want, "1")
+		})
+	}
+}
 
 func TestWhenAnObjectRunsAVersion(t *testing.T) {
 	kinds := map[string]sluicev1.ReadyReference{
