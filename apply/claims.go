@@ -35,9 +35,9 @@ func (s Shared) String() string {
 	return s.Subject() + " is applied by " + strings.Join(others, " and ") + " as well; remove it from all but one of them"
 }
 
-// note notes whether an owner applies an object, and wakes the other owners if that
+// set notes whether an owner applies an object, and wakes the other owners if that
 // changes how many there are.
-func (c *claims) note(id inventory.ID, t *tracker, applies bool) {
+func (c *claims) set(id inventory.ID, t *tracker, applies bool) {
 	for _, other := range c.change(id, t, applies) {
 		other.wake()
 	}

@@ -381,7 +381,7 @@ func TestTheOwnerIsWokenWhenTheLastIsGone(t *testing.T) {
 	if calls := e.Calls(); len(calls) > 0 {
 		t.Errorf("what is watched was asked for: %v", calls)
 	}
-	e.set.tracker.keep(nil) // so that its deletion is no drift
+	e.set.tracker.retain(nil) // so that its deletion is no drift
 	e.Delete(configAt)
 	e.wait(t, "it is gone")
 	if left, err := e.set.Remaining(t.Context(), Impersonation{}, []inventory.Entry{entry}); err != nil || len(left) > 0 {

@@ -48,10 +48,10 @@ func (s *Set) Apply(ctx context.Context, req Request) (out *Result, err error) {
 	}
 	s.references = s.readable(ctx, req.References)
 	r := &run{set: s, applier: applier{set: s, client: c, recreate: req.Recreate}}
-	s.tracker.begin()
+	s.tracker.beginApply()
 	defer func() {
 		out.Contentions = r.applier.contentions
-		if s.tracker.end() && err == nil {
+		if s.tracker.endApply() && err == nil {
 			s.tracker.wake() // an error is tried again anyway
 		}
 	}()
@@ -85,7 +85,7 @@ func (r *run) apply(ctx context.Context, stages []stage, out *Result) error {
 			}
 		}
 	}
-	r.set.tracker.keep(kept)
+	r.set.tracker.retain(kept)
 	r.set.watch.Use(ctx, r.set.targets())
 	return nil
 }
@@ -116,7 +116,7 @@ func (r *run) applyStage(ctx context.Context, stage stage, out *Result) ([]Chang
 			continue
 		}
 		out.remark(o.id, r.set.tracker.applied[o.id], results[i])
-		r.set.tracker.note(o.id, results[i])
+		r.set.tracker.record(o.id, results[i])
 		changes = append(changes, Change{
 			Entry:  inventory.Entry{ID: o.id, Version: o.GroupVersionKind().Version},
 			Action: results[i].Action,

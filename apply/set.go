@@ -32,7 +32,7 @@ type Set struct {
 // Close forgets everything and stops watching.
 func (s *Set) Close(ctx context.Context) {
 	s.watch.Close(ctx)
-	s.tracker.keep(nil)
+	s.tracker.retain(nil)
 }
 
 // Shared are the objects that other owners apply as well, as far as they were applied since
@@ -168,15 +168,15 @@ func (t *tracker) drift(now time.Time) decide.DriftSummary {
 	return found
 }
 
-// begin says that an apply begins, whose own changes the informers will see.
-func (t *tracker) begin() {
+// beginApply says that an apply begins, whose own changes the informers will see.
+func (t *tracker) beginApply() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.applying = true
 }
 
-// end reports whether an object drifted since begin.
-func (t *tracker) end() bool {
+// endApply reports whether an object drifted since begin.
+func (t *tracker) endApply() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.applying = false
@@ -190,8 +190,8 @@ func (t *tracker) end() bool {
 	return drifted
 }
 
-// keep forgets the objects that are not in the set any more.
-func (t *tracker) keep(ids map[inventory.ID]bool) {
+// retain forgets the objects that are not in the set any more.
+func (t *tracker) retain(ids map[inventory.ID]bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for id := range t.applied {
@@ -199,18 +199,18 @@ func (t *tracker) keep(ids map[inventory.ID]bool) {
 			delete(t.applied, id)
 			delete(t.drifted, id)
 			delete(t.repairs, id)
-			t.claims.note(id, t, false)
+			t.claims.set(id, t, false)
 		}
 	}
 }
 
-// note keeps how an object was applied.
-func (t *tracker) note(id inventory.ID, left *decide.Applied) {
+// record keeps how an object was applied.
+func (t *tracker) record(id inventory.ID, left *decide.Applied) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.applied[id] = left
 	delete(t.drifted, id)
-	t.claims.note(id, t, left.Action != decide.Skipped && !left.IfNotPresent)
+	t.claims.set(id, t, left.Action != decide.Skipped && !left.IfNotPresent)
 }
 
 // repairsOf returns how often an object was repaired.

@@ -114,9 +114,9 @@ func TestADriftWakesTheOwner(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			woken := false
 			m := newTracker(newTestEnv(t).set.engine, owner, func() { woken = true })
-			m.note(id, &decide.Applied{Action: decide.Created, Left: at("10", "ours")})
+			m.record(id, &decide.Applied{Action: decide.Created, Left: at("10", "ours")})
 			if tc.applying {
-				m.begin()
+				m.beginApply()
 			}
 			m.ObjectChanged(watch.Event{ID: tc.id, Freshness: tc.freshness, Seen: tc.seen})
 			if woken != tc.want {

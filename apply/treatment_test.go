@@ -412,7 +412,7 @@ func TestADriftDuringAnApplyWakesTheOwnerAfterIt(t *testing.T) {
 		<-e.woken
 	}
 	track := e.set.tracker
-	track.begin()
+	track.beginApply()
 	e.Delete(configAt)
 	e.poll(t, "the deletion is never seen", func() bool {
 		track.mu.Lock()
@@ -422,10 +422,10 @@ func TestADriftDuringAnApplyWakesTheOwnerAfterIt(t *testing.T) {
 	if len(e.woken) > 0 {
 		t.Error("woken in the middle of an apply")
 	}
-	if !track.end() {
+	if !track.endApply() {
 		t.Error("the drift is not seen")
 	}
-	if track.begin(); track.end() {
+	if track.beginApply(); track.endApply() {
 		t.Error("the drift of an earlier apply is told again")
 	}
 }
@@ -455,13 +455,13 @@ func TestWhatDriftedIsForgottenOnceItIsAsApplied(t *testing.T) {
 		"by somebody": func(m *tracker) {
 			m.ObjectChanged(watch.Event{ID: id, Freshness: decide.Fresh, Seen: at("12", "ours")})
 		},
-		"by an apply":              func(m *tracker) { m.note(id, left) },
-		"when it leaves the set":   func(m *tracker) { m.keep(nil); m.note(id, left); m.drifted[inventory.ID{}] = false },
-		"and others leave the set": func(m *tracker) { m.note(id, left); m.keep(map[inventory.ID]bool{id: true}) },
+		"by an apply":              func(m *tracker) { m.record(id, left) },
+		"when it leaves the set":   func(m *tracker) { m.retain(nil); m.record(id, left); m.drifted[inventory.ID{}] = false },
+		"and others leave the set": func(m *tracker) { m.record(id, left); m.retain(map[inventory.ID]bool{id: true}) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newTracker(newTestEnv(t).set.engine, owner, func() {})
-			m.note(id, left)
+			m.record(id, left)
 			m.ObjectChanged(watch.Event{ID: id, Freshness: decide.Fresh, Seen: at("11", "theirs")})
 			m.setRepairs(id, decide.Repairs{History: contention.History{Until: time.Unix(1, 0)}})
 			if m.drift(time.Now()).Worst != decide.Drifted {
@@ -483,7 +483,7 @@ func TestThePauseThatEndsFirstIsWaitedFor(t *testing.T) {
 	m := newTracker(newTestEnv(t).set.engine, owner, func() {})
 	for name, seconds := range map[string]int{"a": 30, "b": 10, "c": 20} {
 		id := inventory.ID{Namespace: "ns", Name: name, Kind: "ConfigMap"}
-		m.note(id, &decide.Applied{Action: decide.Created, Left: &decide.Observed{}})
+		m.record(id, &decide.Applied{Action: decide.Created, Left: &decide.Observed{}})
 		m.drifted[id] = true
 		m.setRepairs(id, decide.Repairs{History: contention.History{Until: now.Add(time.Duration(seconds) * time.Second)}})
 	}

@@ -24,7 +24,7 @@ func advance(t transition) Decision {
 			return t.then(d, holdStep)
 		}
 		passed, open := passGate(t.from(d.State), gate)
-		switch d = d.with(passed); {
+		switch d = d.then(passed); {
 		case open:
 		case !d.due.None():
 			return t.ask(d.due, "%s", progress(t.from(d.State)))
@@ -134,7 +134,7 @@ func enterStep(step Step) func(transition) Decision {
 		d = t.then(d, setStepWeight(step))
 		d.State = withRelease(t.from(d.State))
 		d.State.History = d.State.History.enter(step, t.now)
-		d.say("%s", stepMessage(step, t.seen))
+		d.addEvent("%s", stepMessage(step, t.seen))
 		d.wait(t.interval(), "%s", progress(t.from(d.State)))
 		return d
 	}
@@ -144,8 +144,8 @@ func enterStep(step Step) func(transition) Decision {
 // target has become.
 func promote(t transition) Decision {
 	d := t.unchanged()
-	d.say("Copying %s template spec to %s%s", t.seen.target(), t.seen.primary(), formatMeasurements(t.seen.Measured))
-	d.do(SetPrimary{t.prev.Applied})
+	d.addEvent("Copying %s template spec to %s%s", t.seen.target(), t.seen.primary(), formatMeasurements(t.seen.Measured))
+	d.addActions(SetPrimary{t.prev.Applied})
 	d.State.Hold = nil
 	d.State = d.State.enter(flaggerv1.CanaryPhasePromoting, t.now)
 	d.wait(t.interval(), "Canary analysis completed, starting primary rolling update.")

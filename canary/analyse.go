@@ -29,7 +29,7 @@ func analyse(t transition) Decision {
 		return restart(t)
 	case strategyChanged(t):
 		d := t.unchanged()
-		d.say("Strategy edited! Restarting analysis for %s", t.seen.target())
+		d.addEvent("Strategy edited! Restarting analysis for %s", t.seen.target())
 		return t.then(t.then(d, routeAllToPrimary), startAnalysis)
 	case target.Stuck:
 		d, why := t.unchanged(), t.seen.targetNotReady()
@@ -107,16 +107,16 @@ func revert(t transition) Decision {
 		return d
 	}
 	if !t.seen.Plan.InPlace { // its pods may have to go back to what is the target now
-		d.do(StopTarget{})
+		d.addActions(StopTarget{})
 	}
 	d.State = d.State.enter(flaggerv1.CanaryPhaseInitialized, t.now)
 	d.State.Applied = t.prev.Promoted
 	d.State.FailedChecks, d.State.Iterations = 0, 0
 	d.State.Hold = nil
 	d.State = withRelease(t.from(d.State))
-	d.State.History = d.State.History.end(flaggerv1.VerdictReverted, wentBack, t.now)
+	d.State.History = d.State.History.withVerdict(flaggerv1.VerdictReverted, wentBack, t.now)
 	d.Verdict = VerdictReverted
-	d.say("Revision reverted! Ending analysis of %s without promotion", t.seen.target())
+	d.addEvent("Revision reverted! Ending analysis of %s without promotion", t.seen.target())
 	d.Message = "Revision reverted to the promoted one, analysis ended without promotion."
 	return d
 }
@@ -125,7 +125,7 @@ func revert(t transition) Decision {
 // replaced by ones that nobody looked at, so users leave them at once.
 func restart(t transition) Decision {
 	d := routeAllToPrimary(t)
-	d.say("New revision detected! Restarting analysis for %s", t.seen.target())
+	d.addEvent("New revision detected! Restarting analysis for %s", t.seen.target())
 	return t.then(d, startAnalysis)
 }
 
@@ -155,7 +155,7 @@ func leaveSharedCanary(t transition) Decision {
 func awaitCanary(t transition) Decision {
 	d := t.unchanged()
 	if t.seen.Target.Replicas == 0 {
-		d.do(StartTarget{})
+		d.addActions(StartTarget{})
 	}
 	d.wait(t.interval(), "%s", t.seen.targetNotReady())
 	return d

@@ -99,7 +99,7 @@ func startAnalysis(t transition) Decision {
 	d.State.Hold = nil // it was for another revision
 	d.State.Applied = t.seen.Target.Revision
 	d.State.FailedChecks, d.State.Iterations = 0, 0
-	d.do(Snapshot{t.seen.Target.Revision}, StartTarget{})
+	d.addActions(Snapshot{t.seen.Target.Revision}, StartTarget{})
 	d.wait(t.interval(), "New revision detected, progressing canary analysis.")
 	return d
 }

@@ -31,7 +31,7 @@ func checkBeforeFirstStep(t transition) Decision {
 		return holdStep(t)
 	}
 	if !again {
-		d.say("Starting canary analysis for %s", t.seen.target())
+		d.addEvent("Starting canary analysis for %s", t.seen.target())
 	}
 	if answer := t.seen.Answers[flaggerv1.PreRolloutHook]; !gates.agree(flaggerv1.PreRolloutHook) {
 		return t.then(d, failCheck(fmt.Sprintf("Halt %s advancement pre-rollout check %s failed %s",

@@ -26,7 +26,7 @@ func Decide(prev State, seen Observation, now time.Time) (Decision, error) {
 	begun := readState(t)
 	t = t.from(begun.State)
 	commanded, ended := applyCommand(t)
-	d := begun.with(commanded)
+	d := begun.then(commanded)
 	phase := commanded.State.Phase
 	switch decide, known := phases[phase]; {
 	case ended:
@@ -88,7 +88,7 @@ func (t transition) unchanged() Decision { return Decision{State: t.prev} }
 // then goes on where d leads: what is decided next is decided from its state, and
 // added to it.
 func (t transition) then(d Decision, next func(transition) Decision) Decision {
-	return d.with(next(t.from(d.State)))
+	return d.then(next(t.from(d.State)))
 }
 
 // undecided changes nothing: what there is to do depends on answers that are not

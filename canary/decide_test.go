@@ -380,13 +380,13 @@ func TestDueAsksOnlyWhenACheckCounts(t *testing.T) {
 func TestADecisionGoesOnFromWhereThePartBeforeItLeads(t *testing.T) {
 	tr := at(flaggerv1.CanaryPhaseProgressing, 20).transition()
 	first := tr.unchanged()
-	first.do(StartTarget{})
-	first.say("first")
+	first.addActions(StartTarget{})
+	first.addEvent("first")
 	first.wait(time.Minute, "one")
 	first.State.Weight = 40
 	both := tr.then(first, func(next transition) Decision {
 		d := next.unchanged()
-		d.do(StopTarget{})
+		d.addActions(StopTarget{})
 		d.alert(flaggerv1.SeverityWarn, "then")
 		d.State.Iterations = next.prev.Weight
 		d.Message = "two"

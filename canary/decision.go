@@ -71,9 +71,9 @@ type Event struct {
 // recorded status to be seen.
 const soon = 50 * time.Millisecond
 
-// with is both decisions: the actions and events of the later one come last, and
+// then is both decisions: the actions and events of the later one come last, and
 // its state and what it says replace those of the first.
-func (d Decision) with(later Decision) Decision {
+func (d Decision) then(later Decision) Decision {
 	return Decision{
 		Actions:  slices.Concat(d.Actions, later.Actions),
 		State:    later.State,
@@ -90,9 +90,9 @@ func (d Decision) with(later Decision) Decision {
 	}
 }
 
-func (d *Decision) do(actions ...Action) { d.Actions = append(d.Actions, actions...) }
+func (d *Decision) addActions(actions ...Action) { d.Actions = append(d.Actions, actions...) }
 
-func (d *Decision) say(format string, args ...any) {
+func (d *Decision) addEvent(format string, args ...any) {
 	d.Events = append(d.Events, Event{Message: fmt.Sprintf(format, args...)})
 }
 

@@ -27,7 +27,7 @@ func failed(t transition) Decision {
 	d.Message = failedMessage(t.from(d.State))
 	switch t = t.from(d.State); {
 	case t.prev.promotionBegun(t.seen.Primary) && t.seen.canRestore(t.prev.Promoted):
-		d.do(SetPrimary{t.prev.Promoted})
+		d.addActions(SetPrimary{t.prev.Promoted})
 		d.wait(t.interval(), "Promotion failed, restoring %s", t.seen.primary())
 		return d
 	case t.newRevision():
@@ -56,7 +56,7 @@ func recoverPrimary(t transition) Decision {
 		d.State.Promoted = t.prev.Applied // it started after all, and users have it
 	}
 	d = t.then(d, setWeights(provider.ToPrimary))
-	d.do(StopTarget{})
+	d.addActions(StopTarget{})
 	d.State.At = t.now
 	d.warn("Canary failed! Scaling down %s", t.seen.canary())
 	d.Message = failedMessage(t.from(d.State))
@@ -69,7 +69,7 @@ func rollBack(reason string) func(transition) Decision {
 	return func(t transition) Decision {
 		d := routeAllToPrimary(t)
 		if trafficOf(t).primaryTakesAll() {
-			d.do(StopTarget{})
+			d.addActions(StopTarget{})
 		} else {
 			d.After = soon
 		}
@@ -88,12 +88,12 @@ func abortPromotion(t transition) Decision {
 		d = t.then(d, routeAllToCanary)
 	case users.primaryTakesAll():
 		d = t.then(d, routeAllToPrimary)
-		d.do(StopTarget{})
+		d.addActions(StopTarget{})
 	default:
 		d = t.then(d, routeAllToPrimary)
 	}
 	if t.seen.canRestore(t.prev.Promoted) {
-		d.do(SetPrimary{t.prev.Promoted})
+		d.addActions(SetPrimary{t.prev.Promoted})
 	}
 	d = t.then(d, markFailed("promotion failed, primary not ready: "+why))
 	d.After = soon
@@ -104,13 +104,13 @@ func abortPromotion(t transition) Decision {
 func markFailed(reason string) func(transition) Decision {
 	return func(t transition) Decision {
 		d := Decision{State: withRelease(t).enter(flaggerv1.CanaryPhaseFailed, t.now), Verdict: VerdictFailed}
-		d.State.History = d.State.History.end(flaggerv1.VerdictFailed, reason, t.now)
+		d.State.History = d.State.History.withVerdict(flaggerv1.VerdictFailed, reason, t.now)
 		d.State.FailedChecks, d.State.Iterations = 0, 0
 		d.State.Hold = nil
 		if t.prev.Fallback != nil {
 			d.State.Fallback = &flaggerv1.CanaryFallback{Since: t.prev.Fallback.Since}
 		}
-		d.do(notifyEnd(t.seen.Plan)...)
+		d.addActions(notifyEnd(t.seen.Plan)...)
 		d.Message = failedMessage(t.from(d.State))
 		return d
 	}

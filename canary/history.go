@@ -29,8 +29,8 @@ func (h History) current() flaggerv1.CanaryRelease {
 	return h[0]
 }
 
-// begin is the history with one more release under way.
-func (h History) begin(revision string, images []string, now time.Time) History {
+// withRelease is the history with one more release under way.
+func (h History) withRelease(revision string, images []string, now time.Time) History {
 	release := flaggerv1.CanaryRelease{Revision: revision, StartedAt: metav1.NewTime(now), Images: images}
 	all := slices.Concat(History{release}, h)
 	return all[:min(len(all), flaggerv1.MaxReleases)]
@@ -44,9 +44,9 @@ func (h History) edit(change func(*flaggerv1.CanaryRelease)) History {
 	return edited
 }
 
-// end ends the release under way. If a person commanded its promotion, that remains
+// withVerdict ends the release under way. If a person commanded its promotion, that remains
 // its reason, but only if the promotion came about.
-func (h History) end(verdict, reason string, now time.Time) History {
+func (h History) withVerdict(verdict, reason string, now time.Time) History {
 	return h.edit(func(r *flaggerv1.CanaryRelease) {
 		r.Verdict, r.EndedAt, r.HeldSince = verdict, metav1.NewTime(now), metav1.Time{}
 		if r.Reason != promotionCommanded || verdict != flaggerv1.VerdictPromoted {
@@ -119,7 +119,7 @@ func (h History) firstUse() (since, other time.Time, ok bool) {
 func withRelease(t transition) State {
 	s := t.prev
 	if !s.History.underWay() {
-		s.History = s.History.begin(s.Applied, imagesOf(t, s.Applied), t.now)
+		s.History = s.History.withRelease(s.Applied, imagesOf(t, s.Applied), t.now)
 	}
 	return s
 }
@@ -132,10 +132,10 @@ func withNewRelease(t transition) State {
 		if s.History[0].Revision == revision {
 			return s
 		}
-		s.History = s.History.end(flaggerv1.VerdictSuperseded, "another revision came", t.now)
+		s.History = s.History.withVerdict(flaggerv1.VerdictSuperseded, "another revision came", t.now)
 		s.Hold = nil
 	}
-	s.History = s.History.begin(revision, t.seen.Target.Images, t.now)
+	s.History = s.History.withRelease(revision, t.seen.Target.Images, t.now)
 	return s
 }
 

@@ -172,8 +172,8 @@ func TestAHistoryIsNeverChanged(t *testing.T) {
 		}, flaggerv1.CanaryRelease{Revision: v1, EndedAt: metav1.NewTime(noon)})
 	}
 	for name, change := range map[string]func(History) History{
-		"begin": func(h History) History { return h.begin(v3, nil, now) },
-		"end":   func(h History) History { return h.end(flaggerv1.VerdictFailed, "lag", now) },
+		"begin": func(h History) History { return h.withRelease(v3, nil, now) },
+		"end":   func(h History) History { return h.withVerdict(flaggerv1.VerdictFailed, "lag", now) },
 		"enter": func(h History) History { return h.enter(Step{Weight: 40}, now) },
 		"measure": func(h History) History {
 			return h.measure([]Measurement{{Name: "lag", Value: 7}}, []string{"too much"})
@@ -202,7 +202,7 @@ func TestACommandedPromotionKeepsItsReasonOnlyIfItComesAbout(t *testing.T) {
 		flaggerv1.VerdictPromoted: `v2 "promoted" "promotion was commanded" by ann`,
 		flaggerv1.VerdictFailed:   `v2 "failed" "no pods"`,
 	} {
-		if diff := cmp.Diff([]string{want}, releaseLines(commanded.end(verdict, "no pods", noon))); diff != "" {
+		if diff := cmp.Diff([]string{want}, releaseLines(commanded.withVerdict(verdict, "no pods", noon))); diff != "" {
 			t.Error(diff)
 		}
 	}

@@ -25,13 +25,13 @@ func initialize(t transition) Decision {
 	case !primary.Exists && !target.Exists:
 		d.Problem = t.seen.MissingTarget()
 	case !primary.Exists || !primary.Ready && target.Exists && primary.Revision != target.Revision:
-		d.do(services(t.seen.Plan)...)
-		d.do(Snapshot{target.Revision}, SetPrimary{target.Revision})
+		d.addActions(services(t.seen.Plan)...)
+		d.addActions(Snapshot{target.Revision}, SetPrimary{target.Revision})
 		d.wait(t.interval(), "Creating %s", t.seen.primary())
 	case primary.Stuck:
 		d.Problem = t.seen.primaryNotReady()
 	case !primary.Ready:
-		d.do(services(t.seen.Plan)...)
+		d.addActions(services(t.seen.Plan)...)
 		d.wait(t.interval(), "%s", t.seen.primaryNotReady())
 	default:
 		return t.then(d, initialized)
@@ -42,13 +42,13 @@ func initialize(t transition) Decision {
 // initialized moves the users over to a primary that is ready.
 func initialized(t transition) Decision {
 	d := t.unchanged()
-	d.do(services(t.seen.Plan)...)
+	d.addActions(services(t.seen.Plan)...)
 	if !t.seen.Plan.Worker {
-		d.do(EnsureApex{}, EnsureRoute{})
+		d.addActions(EnsureApex{}, EnsureRoute{})
 	}
-	d.do(autoscaler(t.seen)...)
+	d.addActions(autoscaler(t.seen)...)
 	d = t.then(d, setWeights(provider.ToPrimary))
-	d.do(StopTarget{})
+	d.addActions(StopTarget{})
 	d.State = d.State.enter(flaggerv1.CanaryPhaseInitialized, t.now)
 	d.State.Applied, d.State.Promoted = t.seen.Primary.Revision, t.seen.Primary.Revision
 	d.State.FailedChecks, d.State.Iterations = 0, 0

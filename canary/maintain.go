@@ -20,9 +20,9 @@ func maintain(t transition, d Decision) Decision {
 	}
 	d.Actions = slices.Concat(kept, d.Actions)
 	d.State.Cookies = sessionCookies(t, d.State)
-	d.do(enforceWeights(t, d)...)
-	d.do(autoscaler(t.seen)...) // whatever is wrong with it must not keep users from leaving
-	d.do(prune(t, d.State)...)
+	d.addActions(enforceWeights(t, d)...)
+	d.addActions(autoscaler(t.seen)...) // whatever is wrong with it must not keep users from leaving
+	d.addActions(prune(t, d.State)...)
 	return d
 }
 

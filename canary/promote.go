@@ -26,7 +26,7 @@ func rollOutPrimary(t transition) Decision {
 	target, primary := t.seen.Target, t.seen.Primary
 	switch {
 	case target.Exists && target.Revision == t.prev.Promoted:
-		d.do(SetPrimary{t.prev.Promoted})
+		d.addActions(SetPrimary{t.prev.Promoted})
 		return t.then(d, revert)
 	case primary.Revision != t.prev.Applied:
 		return t.then(d, promoteAgain)
@@ -45,7 +45,7 @@ func promoteAgain(t transition) Decision {
 	d := t.unchanged()
 	switch {
 	case t.seen.canRestore(t.prev.Applied):
-		d.do(SetPrimary{t.prev.Applied})
+		d.addActions(SetPrimary{t.prev.Applied})
 		d.wait(t.interval(), "Canary analysis completed, starting primary rolling update.")
 		return d
 	case t.seen.Target.Exists:
@@ -63,7 +63,7 @@ func shiftTraffic(t transition) Decision {
 	}
 	d := t.unchanged()
 	if t.seen.Plan.Routed {
-		d.say("Routing all traffic to primary")
+		d.addEvent("Routing all traffic to primary")
 	}
 	d = t.then(d, setWeights(provider.ToPrimary))
 	d.State = d.State.enter(flaggerv1.CanaryPhaseFinalising, t.now)
@@ -84,7 +84,7 @@ func shiftOneStep(t transition) Decision {
 	weight := t.prev.Weight - t.seen.Plan.PromotionStep
 	d = setWeights(provider.Split(weight))(t)
 	d.State.At = t.now
-	d.say("Advance %s primary weight %d", t.seen.canary(), 100-weight)
+	d.addEvent("Advance %s primary weight %d", t.seen.canary(), 100-weight)
 	d.wait(t.seen.Plan.Interval, routingToPrimary)
 	return d
 }
@@ -121,23 +121,23 @@ func finalise(t transition) Decision {
 func succeed(t transition) Decision {
 	d := Decision{State: t.prev.enter(flaggerv1.CanaryPhaseSucceeded, t.now)}
 	if t.pinned() {
-		d.do(StopTarget{})
+		d.addActions(StopTarget{})
 	} else {
 		d.After = soon // there is another revision already
 	}
 	d.State.Promoted = t.prev.Applied
 	d.State.Iterations = 0
-	d.do(notifyEnd(t.seen.Plan)...)
+	d.addActions(notifyEnd(t.seen.Plan)...)
 	d.Message = "Canary analysis completed successfully, promotion finished."
 	d.State = withRelease(t.from(d.State))
 	if t.seen.Plan.Skip {
 		d.Verdict = VerdictSkipped
-		d.State.History = d.State.History.end(flaggerv1.VerdictSkipped, "the analysis was skipped", t.now)
+		d.State.History = d.State.History.withVerdict(flaggerv1.VerdictSkipped, "the analysis was skipped", t.now)
 		d.alert(flaggerv1.SeverityInfo, "Promotion completed! Canary analysis was skipped for %s", t.seen.target())
 		return d
 	}
 	d.Verdict = VerdictPromoted
-	d.State.History = d.State.History.end(flaggerv1.VerdictPromoted, "all checks passed", t.now)
+	d.State.History = d.State.History.withVerdict(flaggerv1.VerdictPromoted, "all checks passed", t.now)
 	d.alert(flaggerv1.SeverityInfo, "Promotion completed! Scaling down %s", t.seen.target())
 	return d
 }

@@ -27,7 +27,7 @@ func LeaveUnjudged(prev State, seen Observation, now time.Time) Decision {
 		d.wait(t.interval(), "users stay on a canary that nobody judges, %s", seen.primaryServesNobody())
 		return d
 	}
-	d.do(TakeOff{})
+	d.addActions(TakeOff{})
 	if prev.Weight > 0 {
 		d.State.Weight, d.State.Fallback, d.State.Iterations, d.State.At = 0, nil, 0, now
 		d.alert(flaggerv1.SeverityError, "Routing all traffic to primary, nobody can judge %s while its spec is refused", seen.canary())

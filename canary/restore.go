@@ -20,7 +20,7 @@ func restorePrimary(t transition) Decision {
 	}
 	switch {
 	case t.seen.canRestore(revision):
-		d.do(SetPrimary{revision})
+		d.addActions(SetPrimary{revision})
 		d.warn("%s is missing, restoring it", t.seen.primary())
 		d.wait(t.interval(), "Restoring %s", t.seen.primary())
 	case t.seen.Target.Exists:

@@ -15,9 +15,9 @@ func retarget(t transition) Decision {
 	}
 	history := t.prev.History
 	if history.underWay() {
-		history = history.end(flaggerv1.VerdictSuperseded, "another target", t.now)
+		history = history.withVerdict(flaggerv1.VerdictSuperseded, "another target", t.now)
 	}
 	d.State = State{Target: t.seen.Identity, LastCommand: t.prev.LastCommand, History: history}
-	d.say("Target %s is another than %s! Initializing %s", t.seen.Identity, was, t.seen.canary())
+	d.addEvent("Target %s is another than %s! Initializing %s", t.seen.Identity, was, t.seen.canary())
 	return d
 }

@@ -40,7 +40,7 @@ func nothingToRelease(t transition) Decision {
 	if t.seen.Target.Exists && t.seen.Target.Revision == t.prev.Promoted {
 		d.State.Applied = t.prev.Promoted
 		if !t.seen.Snapshots[t.prev.Promoted] {
-			d.do(Snapshot{t.prev.Promoted})
+			d.addActions(Snapshot{t.prev.Promoted})
 		}
 	}
 	if t.prev.Phase == flaggerv1.CanaryPhaseWaiting { // what it waited to release is gone
@@ -75,7 +75,7 @@ func stopUnusedTarget(t transition) Decision {
 	d := t.unchanged()
 	unused := t.pinned() && t.seen.Target.Replicas > 0 && !trafficOf(t).canaryMayHaveUsers()
 	if unused && !t.seen.Plan.InPlace && t.seen.Primary.Serves() {
-		d.do(StopTarget{})
+		d.addActions(StopTarget{})
 	}
 	return d
 }
@@ -85,7 +85,7 @@ func stopUnusedTarget(t transition) Decision {
 func endWaiting(s State, now time.Time) State {
 	s.Hold = nil
 	if s.History.underWay() {
-		s.History = s.History.end(flaggerv1.VerdictReverted, wentBack, now)
+		s.History = s.History.withVerdict(flaggerv1.VerdictReverted, wentBack, now)
 	}
 	return s
 }

@@ -85,7 +85,7 @@ func setWeights(w provider.Weights) func(transition) Decision {
 		d := t.unchanged()
 		d.State.Weight, d.State.Fallback = w.Canary, nil
 		if t.seen.Plan.Routed {
-			d.do(SetWeights{w})
+			d.addActions(SetWeights{w})
 		}
 		return d
 	}
@@ -119,7 +119,7 @@ func routeAllToCanary(t transition) Decision {
 		d.State.Fallback = &flaggerv1.CanaryFallback{Weight: t.prev.Weight, Since: metav1.NewTime(t.now)}
 	}
 	d.State.Weight = 100
-	d.do(SetWeights{provider.Split(100)})
+	d.addActions(SetWeights{provider.Split(100)})
 	return d
 }
 

@@ -25,8 +25,8 @@ type gitEvent struct {
 // its repository does.
 const maxBranches = 100
 
-// on returns the event with its branches, in the form of refs or not.
-func (e gitEvent) on(branches ...string) gitEvent {
+// withBranches returns the event with its branches, in the form of refs or not.
+func (e gitEvent) withBranches(branches ...string) gitEvent {
 	for _, b := range branches {
 		if b != "" {
 			e.branches = append(e.branches, strings.TrimPrefix(b, "refs/heads/"))
@@ -66,10 +66,10 @@ func gitHubEvent(body []byte) gitEvent {
 		} `json:"branches"`
 	}
 	_ = json.Unmarshal(body, &sent)
-	e := gitEvent{repository: sent.Repository.FullName}.on(sent.Ref, sent.PullRequest.Head.Ref,
+	e := gitEvent{repository: sent.Repository.FullName}.withBranches(sent.Ref, sent.PullRequest.Head.Ref,
 		sent.CheckRun.Suite.Branch, sent.CheckSuite.Branch, sent.WorkflowRun.Branch, sent.MergeGroup.Base)
 	for _, b := range sent.Branches[:min(len(sent.Branches), maxBranches+1)] {
-		e = e.on(b.Name)
+		e = e.withBranches(b.Name)
 	}
 	return e
 }
@@ -89,7 +89,8 @@ func gitLabEvent(body []byte) gitEvent {
 		MergeRequest merge `json:"merge_request"`
 	}
 	_ = json.Unmarshal(body, &sent)
-	return gitEvent{repository: sent.Project.Path}.on(sent.Ref, sent.Attributes.Source, sent.Attributes.Ref, sent.MergeRequest.Source)
+	e := gitEvent{repository: sent.Project.Path}
+	return e.withBranches(sent.Ref, sent.Attributes.Source, sent.Attributes.Ref, sent.MergeRequest.Source)
 }
 
 // bitbucketEvent reads a repository that has a full name in Bitbucket Cloud; in Data Center
@@ -123,7 +124,7 @@ func bitbucketEvent(body []byte) gitEvent {
 	_ = json.Unmarshal(body, &sent)
 	found := cmp.Or(sent.DataCenter.To.Repository, sent.Repository)
 	e := gitEvent{repository: cmp.Or(sent.Repository.FullName, ownedBy(found.Project.Key, found.Slug))}
-	return e.on(sent.Cloud.Source.Branch.Name, sent.DataCenter.From.Branch)
+	return e.withBranches(sent.Cloud.Source.Branch.Name, sent.DataCenter.From.Branch)
 }
 
 // azureEvent reads a service hook of Azure DevOps.
@@ -144,7 +145,8 @@ func azureEvent(body []byte) gitEvent {
 	if sent.Publisher != "tfs" {
 		return gitEvent{}
 	}
-	return gitEvent{repository: ownedBy(sent.Resource.Repository.Project.Name, sent.Resource.Repository.Name)}.on(sent.Resource.Source)
+	e := gitEvent{repository: ownedBy(sent.Resource.Repository.Project.Name, sent.Resource.Repository.Name)}
+	return e.withBranches(sent.Resource.Source)
 }
 
 // ownedBy is the name of a repository with that of its owner, "" unless both are known.

@@ -76,7 +76,7 @@ type repositories struct {
 // with one of its branches.
 func (r repositories) concern(ctx context.Context, c committer) (bool, error) {
 	for _, key := range c.sources() {
-		repo, err := r.at(ctx, key)
+		repo, err := r.get(ctx, key)
 		if err != nil {
 			return false, err
 		}
@@ -87,8 +87,8 @@ func (r repositories) concern(ctx context.Context, c committer) (bool, error) {
 	return false, nil
 }
 
-// at is a GitRepository of the event; nil if it is another one, or is not there.
-func (r repositories) at(ctx context.Context, key types.NamespacedName) (*sourcev1.GitRepository, error) {
+// get is a GitRepository of the event; nil if it is another one, or is not there.
+func (r repositories) get(ctx context.Context, key types.NamespacedName) (*sourcev1.GitRepository, error) {
 	if r.known[key.Namespace] == nil {
 		var list sourcev1.GitRepositoryList
 		if err := r.hooks.Reader.List(ctx, &list, client.InNamespace(key.Namespace)); err != nil {

@@ -104,7 +104,7 @@ func (m *fastMatcher) addSteps(part *syntax.Regexp, template string) bool {
 				return false
 			}
 		}
-		if part.Op == syntax.OpCapture && takes(template, part) {
+		if part.Op == syntax.OpCapture && isOnlyGroup(template, part) {
 			m.from, m.to = start, len(m.steps)
 		}
 		return true

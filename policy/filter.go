@@ -76,8 +76,8 @@ func (f *filter) text(tag string) (string, bool) {
 	return string(f.pattern.ExpandString(nil, f.extract, tag, groups)), true
 }
 
-// takes reports whether the template is the group and nothing else.
-func takes(template string, group *syntax.Regexp) bool {
+// isOnlyGroup reports whether the template is the group and nothing else.
+func isOnlyGroup(template string, group *syntax.Regexp) bool {
 	name, ok := strings.CutPrefix(template, "$")
 	if inner, braced := strings.CutPrefix(name, "{"); braced {
 		name, ok = strings.CutSuffix(inner, "}")

@@ -48,7 +48,7 @@ func advance(s *stage) sluicev1.StageStatus {
 	w, gates := s.wanted()
 	proposes := s.spec.Write.PullRequest != nil && !pastPullRequests(s, w)
 	takesBack := w != nil && w.kind == sluicev1.LandingRollback
-	if frozen := (proposer{s}).kept(); proposes && frozen != nil && !takesBack {
+	if frozen := (proposer{s}).keptOpen(); proposes && frozen != nil && !takesBack {
 		w, gates = frozen, nil // whatever is newer
 	}
 	if w != nil {
@@ -78,7 +78,7 @@ func unseen(s *stage) sluicev1.StageStatus {
 	_, status.Waiting = s.wanted()
 	status.Phase, status.Message = phase(s, nil, status.Waiting, status)
 	status.Message = s.seen.Problem
-	if has := s.has(); has != "" {
+	if has := s.currentBundle(); has != "" {
 		status.Message = s.name(has) + ": " + s.seen.Problem
 	}
 	return status
@@ -96,8 +96,8 @@ func write(s *stage, w desiredBundle) {
 	if s.state.Writing == nil || s.state.Writing.Bundle != w.bundle.ID {
 		s.state.Writing = &Writing{Bundle: w.bundle.ID, Kind: w.kind, At: s.now, By: w.by, Reason: w.reason}
 	}
-	s.transition.do(Write{
-		Stage: s.spec.Name, Targets: targets(s, w), Bundle: w.bundle, Kind: w.kind, From: s.has(), By: w.by, Reason: w.reason,
+	s.transition.addActions(Write{
+		Stage: s.spec.Name, Targets: targets(s, w), Bundle: w.bundle, Kind: w.kind, From: s.currentBundle(), By: w.by, Reason: w.reason,
 	})
 }
 

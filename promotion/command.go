@@ -107,7 +107,7 @@ func (r *transition) carryOut(c Command) {
 		return
 	}
 	r.saveStage(s)
-	r.say(c.Stage, commandDone, "%s %s%s", c.By, done, because(c.Reason))
+	r.addEvent(c.Stage, commandDone, "%s %s%s", c.By, done, because(c.Reason))
 }
 
 // commandHandler is a command to a stage.

@@ -126,9 +126,9 @@ func (Comment) action()          {}
 func (SetStatus) action()        {}
 func (Verify) action()           {}
 
-func (d *Decision) do(actions ...Action) { d.Actions = append(d.Actions, actions...) }
+func (d *Decision) addActions(actions ...Action) { d.Actions = append(d.Actions, actions...) }
 
-func (d *Decision) say(stage, reason, format string, args ...any) {
+func (d *Decision) addEvent(stage, reason, format string, args ...any) {
 	d.Events = append(d.Events, Event{Stage: stage, Reason: reason, Message: fmt.Sprintf(format, args...)})
 }
 

@@ -77,7 +77,7 @@ func (r *transition) renameArtifacts() {
 		maps.Copy(said, names)
 	}
 	for _, was := range slices.Sorted(maps.Keys(said)) {
-		r.say("", artifactRenamed, "artifact %s is called %s now: verdicts and quarantine go on", was, said[was])
+		r.addEvent("", artifactRenamed, "artifact %s is called %s now: verdicts and quarantine go on", was, said[was])
 	}
 }
 

@@ -70,9 +70,9 @@ func (r proposer) mergedAndGone(bundle string) bool {
 	return pr != nil && !pr.Open && pr.Merged && p != nil && p.Bundle == bundle && p.isOf(pr)
 }
 
-// kept is what an open pull request proposes that is not to be changed any more; nil if
+// keptOpen is what an open pull request proposes that is not to be changed any more; nil if
 // there is none.
-func (r proposer) kept() *desiredBundle {
+func (r proposer) keptOpen() *desiredBundle {
 	pr, p := r.stage.seen.PullRequest, r.stage.state.Proposal
 	if pr == nil || !pr.Open || p == nil || r.frozen(pr) == "" || r.stage.quarantined(p.Bundle) != nil {
 		return nil
@@ -136,7 +136,7 @@ func (r proposer) recordEnd(pr *PullRequest) {
 			Bundle: p.Bundle, By: pr.ClosedBy, Number: pr.Number, At: r.stage.now, Kind: p.Kind, Targets: p.Targets,
 		})
 		r.stage.state.Proposal = nil
-		r.stage.say("Ignored",
+		r.stage.addEvent("Ignored",
 			"%s closed pull request #%d: %s is not proposed to %s again; reopening it, or `sluice pipeline promote`, ends that",
 			orSomebody(pr.ClosedBy), pr.Number, r.stage.name(p.Bundle), r.stage.spec.Name)
 	}
@@ -160,11 +160,11 @@ func (r proposer) recordTakenOut(p *Proposal) {
 	}
 	if pin := s.state.Pin; pin != nil && pin.Bundle == p.Bundle {
 		s.state.Pin = nil
-		s.say("TakenOut", "pull request #%d was merged, and somebody took %s out of %s again", p.Number, s.name(p.Bundle), s.spec.Name)
+		s.addEvent("TakenOut", "pull request #%d was merged, and somebody took %s out of %s again", p.Number, s.name(p.Bundle), s.spec.Name)
 	}
 	if w := s.state.Writing; w != nil && w.Bundle == p.Bundle {
 		s.state.Writing = nil
-		s.say("TakenOut", "pull request #%d was merged, and somebody took %s out of %s again", p.Number, s.name(p.Bundle), s.spec.Name)
+		s.addEvent("TakenOut", "pull request #%d was merged, and somebody took %s out of %s again", p.Number, s.name(p.Bundle), s.spec.Name)
 	}
 }
 
@@ -190,7 +190,7 @@ func (r proposer) recordReopened(pr *PullRequest) {
 			Kind: cmp.Or(was.Kind, sluicev1.LandingPromotion),
 		}
 	}
-	r.stage.say("Reopened", "pull request #%d is open again: it proposes %s", pr.Number, r.stage.name(was.Bundle))
+	r.stage.addEvent("Reopened", "pull request #%d is open again: it proposes %s", pr.Number, r.stage.name(was.Bundle))
 }
 
 // frozen says why a pull request keeps its bundle although there is a newer one.
@@ -241,7 +241,7 @@ func (r proposer) close(pr *PullRequest) {
 		}
 	}
 	r.stage.state.Proposal = nil
-	r.stage.transition.do(ClosePullRequest{Stage: r.stage.spec.Name, Number: pr.Number, Comment: "Closed by Sluice: " + why + "."})
+	r.stage.transition.addActions(ClosePullRequest{Stage: r.stage.spec.Name, Number: pr.Number, Comment: "Closed by Sluice: " + why + "."})
 }
 
 // open opens a pull request. Gates keep it from being merged, not from being opened,
@@ -268,8 +268,8 @@ func (r proposer) push(w desiredBundle, number int64, gates []sluicev1.Gate) {
 		}
 		r.stage.state.Proposal = next
 	}
-	r.stage.transition.do(Propose{
-		Stage: r.stage.spec.Name, Targets: to, Bundle: w.bundle, Kind: w.kind, From: r.stage.has(), By: w.by, Reason: w.reason,
+	r.stage.transition.addActions(Propose{
+		Stage: r.stage.spec.Name, Targets: to, Bundle: w.bundle, Kind: w.kind, From: r.stage.currentBundle(), By: w.by, Reason: w.reason,
 		Number: number, Draft: r.stage.spec.Write.PullRequest.Draft && len(gates) > 0,
 	})
 }
@@ -305,13 +305,13 @@ func (r proposer) leaveAlone(pr *PullRequest, gates []sluicev1.Gate) sluicev1.Ga
 			r.stage.state.Proposal = &next
 		}
 		r.stage.state.Proposal.HandsOff = pr.Head
-		r.stage.transition.do(Comment{
+		r.stage.transition.addActions(Comment{
 			Stage: r.stage.spec.Name, Number: pr.Number,
 			Text: "Somebody else committed to this branch, so Sluice leaves it alone. " +
 				"The label `sluice/retry` discards those commits and hands it back.",
 		})
 	}
-	r.stage.transition.do(SetStatus{Stage: r.stage.spec.Name, Head: pr.Head, Open: len(gates) == 0, Message: gateText(gates)})
+	r.stage.transition.addActions(SetStatus{Stage: r.stage.spec.Name, Head: pr.Head, Open: len(gates) == 0, Message: gateText(gates)})
 	return r.reviewGate("somebody else committed to #%d: it is theirs to merge; the label sluice/retry hands it back", pr.Number)
 }
 
@@ -321,9 +321,9 @@ func (r proposer) leaveAlone(pr *PullRequest, gates []sluicev1.Gate) sluicev1.Ga
 func (r proposer) merge(pr *PullRequest, gates []sluicev1.Gate) []sluicev1.Gate {
 	stage, spec := r.stage.spec.Name, r.stage.spec.Write.PullRequest
 	if draft := spec.Draft && len(gates) > 0; draft != pr.Draft {
-		r.stage.transition.do(SetDraft{Stage: stage, Number: pr.Number, Draft: draft})
+		r.stage.transition.addActions(SetDraft{Stage: stage, Number: pr.Number, Draft: draft})
 	}
-	r.stage.transition.do(SetStatus{Stage: stage, Head: pr.Head, Open: len(gates) == 0, Message: gateText(gates)})
+	r.stage.transition.addActions(SetStatus{Stage: stage, Head: pr.Head, Open: len(gates) == 0, Message: gateText(gates)})
 	if len(gates) > 0 {
 		if pr.AutoMerge {
 			r.askToMerge(SetAutoMerge{Stage: stage, Number: pr.Number, Head: pr.Head})
@@ -337,7 +337,7 @@ func (r proposer) merge(pr *PullRequest, gates []sluicev1.Gate) []sluicev1.Gate 
 	case spec.AutoMerge == sluicev1.AutoMergeNever:
 		return []sluicev1.Gate{r.reviewGate("a person has to merge #%d", pr.Number)}
 	case pr.Checks == ReadinessReady && !pr.Draft:
-		r.stage.transition.do(Merge{Stage: stage, Number: pr.Number, Head: pr.Head, Queue: pr.MustQueue})
+		r.stage.transition.addActions(Merge{Stage: stage, Number: pr.Number, Head: pr.Head, Queue: pr.MustQueue})
 		return []sluicev1.Gate{r.reviewGate("#%d is being merged", pr.Number)}
 	case spec.AutoMerge == sluicev1.AutoMergePlatform && !pr.AutoMerge && pr.Checks == ReadinessProgressing && !r.mayClose():
 		r.askToMerge(SetAutoMerge{Stage: stage, Number: pr.Number, Head: pr.Head, On: true})
@@ -353,7 +353,7 @@ func (r proposer) askToMerge(a SetAutoMerge) {
 		next.AutoMerge = a.On
 		r.stage.state.Proposal = &next
 	}
-	r.stage.transition.do(a)
+	r.stage.transition.addActions(a)
 }
 
 // mayClose reports whether the stage has windows, or a freeze, outside of which a forge

@@ -21,7 +21,7 @@ func (r contentRecorder) record() {
 	s.state = s.state.forgetOthers(s.seen.Targets)
 	isFirst, changed := len(s.state.Landings) == 0, r.changed()
 	slices.SortStableFunc(changed, func(a, b changedTarget) int { return cmp.Compare(r.rank(a), r.rank(b)) })
-	landed := map[string]bool{s.has(): !slices.ContainsFunc(changed, func(t changedTarget) bool { return t.putBack })}
+	landed := map[string]bool{s.currentBundle(): !slices.ContainsFunc(changed, func(t changedTarget) bool { return t.putBack })}
 	for _, t := range changed {
 		if !landed[t.bundle] {
 			landed[t.bundle] = true
@@ -58,7 +58,7 @@ func (r contentRecorder) changed() []changedTarget {
 		if id == "" || id == had && !putBack {
 			continue
 		}
-		s.state = s.state.with(t.Name, id)
+		s.state = s.state.withTarget(t.Name, id)
 		if known || !hadAny {
 			changed = append(changed, changedTarget{t, id, putBack})
 		}
@@ -116,7 +116,7 @@ func (r contentRecorder) mergedBy(bundle string) string {
 // there in between is not known; it counts as if it was, since the later commit wins.
 func (r contentRecorder) supersedeWriting() {
 	s := r.stage
-	if w := s.state.Writing; w != nil && w.Kind == sluicev1.LandingPromotion && w.Bundle != s.has() {
+	if w := s.state.Writing; w != nil && w.Kind == sluicev1.LandingPromotion && w.Bundle != s.currentBundle() {
 		s.state.Landings = slices.Insert(s.state.Landings, 0, Landing{
 			Bundle: w.Bundle, At: s.now, Kind: w.Kind, By: w.By, Verdict: VerdictReplaced,
 			VerdictAt: &s.now, Reason: "another commit came at the same time",
@@ -151,11 +151,11 @@ func (r contentRecorder) endLanding(l *Landing) {
 func (r contentRecorder) announce(l Landing) {
 	switch l.Kind {
 	case sluicev1.LandingRollback:
-		r.stage.say("RolledBack", "%s has %s again", r.stage.spec.Name, r.stage.name(l.Bundle))
+		r.stage.addEvent("RolledBack", "%s has %s again", r.stage.spec.Name, r.stage.name(l.Bundle))
 	case sluicev1.LandingManual:
-		r.stage.say("Landed", "%s has %s, by %s", r.stage.spec.Name, r.stage.name(l.Bundle), l.origin())
+		r.stage.addEvent("Landed", "%s has %s, by %s", r.stage.spec.Name, r.stage.name(l.Bundle), l.origin())
 	default:
-		r.stage.say("Landed", "%s has %s", r.stage.spec.Name, r.stage.name(l.Bundle))
+		r.stage.addEvent("Landed", "%s has %s", r.stage.spec.Name, r.stage.name(l.Bundle))
 	}
 }
 

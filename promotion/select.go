@@ -66,7 +66,7 @@ func (s selector) waveGates(id string) []sluicev1.Gate {
 	for _, t := range s.stage.seen.Targets {
 		if t.Wave < lacking[0].Wave && !t.works() {
 			return []sluicev1.Gate{gate(sluicev1.GateVerdict, time.Time{}, time.Time{}, "%s is not verified in the wave before: %s",
-				s.stage.name(id), s.stage.of(t, t.doubt()))}
+				s.stage.name(id), s.stage.onTarget(t, t.doubt()))}
 		}
 	}
 	return nil

@@ -53,8 +53,8 @@ func (s *stage) name(id string) string { return Describe(s.bundle(id)) }
 // quarantined is the quarantine of a bundle, nil if it is in none.
 func (s *stage) quarantined(id string) *Quarantine { return s.transition.State.quarantined(id) }
 
-func (s *stage) say(reason, format string, args ...any) {
-	s.transition.say(s.spec.Name, reason, format, args...)
+func (s *stage) addEvent(reason, format string, args ...any) {
+	s.transition.addEvent(s.spec.Name, reason, format, args...)
 }
 
 func (s *stage) warn(reason, format string, args ...any) {
@@ -63,8 +63,8 @@ func (s *stage) warn(reason, format string, args ...any) {
 
 func (s *stage) requeueAt(at time.Time) { s.transition.requeueAt(at, s.now) }
 
-// has is the id of the bundle that the stage has, empty if it has none.
-func (s *stage) has() string {
+// currentBundle is the id of the bundle that the stage has, empty if it has none.
+func (s *stage) currentBundle() string {
 	if l := s.state.current(); l != nil {
 		return l.Bundle
 	}
@@ -75,7 +75,7 @@ func (s *stage) has() string {
 func (s *stage) problem() string {
 	for _, t := range s.seen.Targets {
 		if t.Content.Problem != "" {
-			return s.of(t, t.Content.Problem)
+			return s.onTarget(t, t.Content.Problem)
 		}
 	}
 	return ""
@@ -86,7 +86,7 @@ func (s *stage) problem() string {
 func (s *stage) missing(targets []TargetObservation) string {
 	for _, t := range targets {
 		if why := t.missing(s.spec.Name); why != "" {
-			return s.of(t, why)
+			return s.onTarget(t, why)
 		}
 	}
 	return ""
@@ -97,7 +97,7 @@ func (s *stage) missing(targets []TargetObservation) string {
 func (s *stage) unreadable() string {
 	for _, t := range s.seen.Targets {
 		if t.Unreadable != "" {
-			return s.of(t, t.Unreadable)
+			return s.onTarget(t, t.Unreadable)
 		}
 	}
 	return ""
@@ -162,8 +162,8 @@ func (s *stage) lacking(id string) []TargetObservation {
 	return lacking
 }
 
-// of says which target something is about.
-func (s *stage) of(t TargetObservation, text string) string {
+// onTarget says which target something is about.
+func (s *stage) onTarget(t TargetObservation, text string) string {
 	if t.Name == "" {
 		return text
 	}
@@ -188,13 +188,13 @@ func (s *stage) evidence(l *Landing) string {
 		switch {
 		case !t.Content.Is(b):
 		case t.missing("") != "":
-			return s.of(t, t.missing(s.spec.Name))
+			return s.onTarget(t, t.missing(s.spec.Name))
 		case t.Unreadable != "":
-			return s.of(t, t.Unreadable)
+			return s.onTarget(t, t.Unreadable)
 		case t.Ready != ReadinessReady && t.Why != "":
-			return s.of(t, t.Why)
+			return s.onTarget(t, t.Why)
 		case t.Ready == ReadinessReady && t.Verification != VerificationPassed && t.Evidence != "":
-			return s.of(t, t.Evidence)
+			return s.onTarget(t, t.Evidence)
 		}
 	}
 	return "its objects are not Ready with it yet"

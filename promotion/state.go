@@ -204,8 +204,8 @@ func (s StageState) had(bundle string) bool {
 	return slices.ContainsFunc(s.Landings, func(l Landing) bool { return l.Bundle == bundle })
 }
 
-// with is the state after a target was seen to have a bundle.
-func (s StageState) with(target, bundle string) StageState {
+// withTarget is the state after a target was seen to have a bundle.
+func (s StageState) withTarget(target, bundle string) StageState {
 	has := maps.Clone(s.Has)
 	if has == nil {
 		has = map[string]string{}

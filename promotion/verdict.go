@@ -42,7 +42,7 @@ func (v verifier) verify() {
 		}
 	}
 	l.Verdict, l.VerdictAt, l.Since, l.Reason = VerdictVerified, &v.stage.now, &v.stage.now, v.proof(b)
-	v.stage.say("Verified", "%s is verified in %s", v.stage.name(l.Bundle), v.stage.spec.Name)
+	v.stage.addEvent("Verified", "%s is verified in %s", v.stage.name(l.Bundle), v.stage.spec.Name)
 }
 
 // maxProof bounds what is kept of why a bundle is verified, in bytes.
@@ -53,7 +53,7 @@ func (v verifier) proof(b sluicev1.Bundle) string {
 	var said []string
 	for _, t := range v.stage.seen.Targets {
 		if t.Content.Is(b) && t.Evidence != "" {
-			said = append(said, v.stage.of(t, t.Evidence))
+			said = append(said, v.stage.onTarget(t, t.Evidence))
 		}
 	}
 	text := strings.Join(said, "; ")
@@ -100,16 +100,16 @@ func (v verifier) verifyWave(l *Landing, targets []TargetObservation, since time
 		unknown = unknown || t.isUnknown()
 		switch {
 		case t.Ready == ReadinessFailed && l.Kind != sluicev1.LandingRollback:
-			v.fail(l, v.stage.of(t, t.Why))
+			v.fail(l, v.stage.onTarget(t, t.Why))
 			return false
 		case t.Verification == VerificationFailed:
-			v.fail(l, v.stage.of(t, t.Evidence))
+			v.fail(l, v.stage.onTarget(t, t.Evidence))
 			return false
 		case t.Ready != ReadinessReady:
-			waits = cmp.Or(waits, v.stage.of(t, cmp.Or(t.Why, "not Ready yet")))
+			waits = cmp.Or(waits, v.stage.onTarget(t, cmp.Or(t.Why, "not Ready yet")))
 		case t.Verification != VerificationPassed:
-			waits = cmp.Or(waits, v.stage.of(t, cmp.Or(t.Evidence, "not verified yet")))
-			v.stage.transition.do(Verify{Stage: v.stage.spec.Name, Target: t.Name, Bundle: b, Since: since})
+			waits = cmp.Or(waits, v.stage.onTarget(t, cmp.Or(t.Evidence, "not verified yet")))
+			v.stage.transition.addActions(Verify{Stage: v.stage.spec.Name, Target: t.Name, Bundle: b, Since: since})
 		}
 	}
 	switch {

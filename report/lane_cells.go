@@ -84,8 +84,8 @@ func (c *Cell) since(at *metav1.Time) {
 	}
 }
 
-// turn changes the state of a cell that is ready.
-func (c *Cell) turn(state CellState, message string) {
+// setState changes the state of a cell that is ready.
+func (c *Cell) setState(state CellState, message string) {
 	if c.State == CellReady {
 		c.State, c.Message = state, message
 	}
@@ -131,7 +131,7 @@ func (c *chain) policyCell() Cell {
 	}
 	cell.Value, cell.Full = cmp.Or(latest.Tag, shortArtifact(latest.Digest)), latest.String()
 	if d := p.Status.Decision; d != nil && len(d.Candidates) > 0 && d.Candidates[0].Dropped != "" {
-		cell.turn(CellWaiting, d.Candidates[0].Tag+" "+d.Candidates[0].Dropped)
+		cell.setState(CellWaiting, d.Candidates[0].Tag+" "+d.Candidates[0].Dropped)
 	}
 	cell.Remedies = append(cell.Remedies, Remedy{Text: "see what became of every tag",
 		Command: "explain policy " + p.Name + " -n " + p.Namespace})
@@ -154,19 +154,19 @@ func (c *chain) commit() Cell {
 	}
 	for _, held := range a.Status.Held {
 		if held.Policy == c.policy.Name {
-			cell.turn(CellWaiting, WhyHeld(a, held))
+			cell.setState(CellWaiting, WhyHeld(a, held))
 			cell.Remedies = append(cell.Remedies, Remedy{Text: "write it again",
 				Command: "resume automation " + a.Name + " -n " + a.Namespace})
 		}
 	}
 	if pr := a.Status.PullRequest; pr != nil {
 		if about := AboutPullRequest(pr); about != "" {
-			cell.turn(CellWaiting, about)
+			cell.setState(CellWaiting, about)
 			cell.Remedies = append(cell.Remedies, Remedy{Text: "look at the pull request", URL: pr.URL})
 		}
 	}
 	if latest := c.policy.Status.LatestRef; latest != nil && a.Status.ObservedPolicies[c.policy.Name] != *latest {
-		cell.turn(CellMoving, "to write "+latest.Tag)
+		cell.setState(CellMoving, "to write "+latest.Tag)
 	}
 	return cell
 }
@@ -223,7 +223,7 @@ func (c *chain) sourceCell() Cell {
 		cell.since(&s.Artifact.LastUpdateTime)
 	}
 	if a := c.automation; a != nil && c.writesSource(a) && c.behind(a) {
-		cell.turn(CellMoving, "to fetch "+Short(a.Status.LastPushCommit))
+		cell.setState(CellMoving, "to fetch "+Short(a.Status.LastPushCommit))
 	}
 	return cell
 }
@@ -251,7 +251,7 @@ func (c *chain) apply() Cell {
 	}.cell(ColumnApply)
 	cell.Value, cell.Full = shortArtifact(k.Status.LastAppliedRevision), k.Status.LastAppliedRevision
 	if s := c.source; s != nil && s.Artifact != nil && s.Artifact.Revision != k.Status.LastAppliedRevision {
-		cell.turn(CellMoving, "to apply "+shortArtifact(s.Artifact.Revision))
+		cell.setState(CellMoving, "to apply "+shortArtifact(s.Artifact.Revision))
 	}
 	return cell
 }

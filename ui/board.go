@@ -134,11 +134,11 @@ func (b *boards) join(ctx context.Context, v *view) (*reader, error) {
 	found.mu.Lock()
 	found.readers[r] = struct{}{}
 	found.mu.Unlock()
-	r.leave = func() { b.left(r) }
+	r.leave = func() { b.removeReader(r) }
 	return r, nil
 }
 
-func (b *boards) left(r *reader) {
+func (b *boards) removeReader(r *reader) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	r.board.mu.Lock()
@@ -327,15 +327,15 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 			if _, err := fmt.Fprint(w, ": alive\n\n"); err != nil {
 				return
 			}
-			if who, err = s.moved(r, who); err != nil && !errors.Is(err, errCrowded) { // it is asked again at the next beat
+			if who, err = s.currentReader(r, who); err != nil && !errors.Is(err, errCrowded) { // it is asked again at the next beat
 				return // the client asks again, and is told why
 			}
 		}
 	}
 }
 
-// moved is the reader for what the user may see by now.
-func (s *Server) moved(r *http.Request, who *reader) (*reader, error) {
+// currentReader is the reader for what the user may see by now.
+func (s *Server) currentReader(r *http.Request, who *reader) (*reader, error) {
 	v, err := s.authenticator.authenticate(r) // a session may have ended
 	if err != nil {
 		return who, err

@@ -212,8 +212,8 @@ func (c *Cluster) miss(kind, why string) {
 	c.missing = append(c.missing, Missing{kind, why})
 }
 
-// left returns what is missing.
-func (c *Cluster) left() []Missing {
+// missingKinds returns what is missing.
+func (c *Cluster) missingKinds() []Missing {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return append([]Missing{}, c.missing...)

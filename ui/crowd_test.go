@@ -192,7 +192,7 @@ func TestAnAPIServerThatFailsOnceIsAskedAgain(t *testing.T) {
 	}
 	// sluice ui ends, and says why.
 	s.Unavailable, failures = nil, 1
-	if err := s.Cluster.start(t.Context(), func(report.ObjectReference) {}, s.again); err == nil {
+	if err := s.Cluster.start(t.Context(), func(report.ObjectReference) {}, s.waitToRetry); err == nil {
 		t.Error("no error")
 	}
 }

@@ -34,7 +34,7 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request) {
 		refuse(w, codeOf(err), err.Error())
 		return
 	}
-	kinds, missing := []string{}, v.left()
+	kinds, missing := []string{}, v.missingKinds()
 	for _, kind := range v.cached() {
 		if of.allowsAny(kind.Kind) {
 			kinds = append(kinds, kind.Kind)

@@ -40,7 +40,7 @@ func cookieName(r *http.Request) string {
 // login exchanges the token of the printed address for a cookie, so that it stands neither in the address nor in the
 // history for long.
 func (l *local) login(w http.ResponseWriter, r *http.Request) {
-	if !l.knows(r.URL.Query().Get("token")) {
+	if !l.isToken(r.URL.Query().Get("token")) {
 		refuse(w, http.StatusUnauthorized, "the token is not the one of this process: use the address that sluice ui printed last")
 		return
 	}
@@ -48,7 +48,7 @@ func (l *local) login(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
-func (l *local) knows(token string) bool {
+func (l *local) isToken(token string) bool {
 	return l.token != "" && subtle.ConstantTimeCompare([]byte(token), []byte(l.token)) == 1
 }
 
@@ -57,10 +57,10 @@ func (l *local) authenticate(r *http.Request) (*view, error) {
 	if cookie, err := r.Cookie(cookieName(r)); !bearer && err == nil {
 		token = cookie.Value
 	}
-	if !l.knows(token) {
+	if !l.isToken(token) {
 		return nil, &deniedError{why: "open the address that sluice ui printed: it signs this browser in"}
 	}
-	return l.of.own(), nil
+	return l.of.ownerView(), nil
 }
 
 // bearerOf is the token in the header of a request.

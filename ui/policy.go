@@ -21,7 +21,7 @@ func (s *Server) policy(ctx context.Context, v *view, key client.ObjectKey, r *h
 	if err := v.client.Get(ctx, key, &p); err != nil {
 		return nil, err
 	}
-	try(&p.Spec, r.URL.Query())
+	applyTrial(&p.Spec, r.URL.Query())
 	rule, err := policy.CompileSpec(&p.Spec, s.Clock.Now())
 	if err != nil {
 		return nil, &badRequestError{err}
@@ -45,9 +45,9 @@ const maxTags = 5000
 // badRequestError is about what the query says.
 type badRequestError struct{ error }
 
-// try changes a policy to what a query says, as far as it says anything. A rule to try takes the place of a pin, or there
+// applyTrial changes a policy to what a query says, as far as it says anything. A rule to try takes the place of a pin, or there
 // would be nothing to see.
-func try(spec *imagev1.ImagePolicySpec, query url.Values) {
+func applyTrial(spec *imagev1.ImagePolicySpec, query url.Values) {
 	switch query.Get("kind") {
 	case "semver":
 		spec.Policy = imagev1.ImagePolicyChoice{SemVer: &imagev1.SemVerPolicy{Range: query.Get("range")}}

@@ -124,7 +124,7 @@ func NewServer(o Options) (*Server, error) {
 
 // Run computes what the handler serves until ctx ends.
 func (s *Server) Run(ctx context.Context) error {
-	if err := s.Cluster.start(ctx, s.boards.changed, s.again); err != nil {
+	if err := s.Cluster.start(ctx, s.boards.changed, s.waitToRetry); err != nil {
 		return err
 	}
 	close(s.ready)
@@ -135,8 +135,8 @@ func (s *Server) Run(ctx context.Context) error {
 // startRetry is the time between two attempts to ask the cluster for a kind.
 const startRetry = 5 * time.Second
 
-// again waits until what failed is tried again, or returns the error.
-func (s *Server) again(ctx context.Context, err error) error {
+// waitToRetry waits until what failed is tried again, or returns the error.
+func (s *Server) waitToRetry(ctx context.Context, err error) error {
 	if s.Unavailable == nil || ctx.Err() != nil {
 		return err
 	}

@@ -145,13 +145,13 @@ func (l *login) authenticate(r *http.Request) (*view, error) {
 	var who session
 	if cookie, err := r.Cookie(l.cookie()); err == nil && l.sessions.open(cookie.Value, sessionCookie, &who) == nil &&
 		l.clock.Now().Before(who.Until) {
-		v, err := l.as(r.Context(), who.identity)
+		v, err := l.viewAs(r.Context(), who.identity)
 		if !isDenied(err) {
 			return v, err
 		}
 	}
 	if l.Anonymous {
-		return l.as(r.Context(), identity{Name: AnonymousUser})
+		return l.viewAs(r.Context(), identity{Name: AnonymousUser})
 	}
 	return nil, &deniedError{why: "sign in first", login: "/login"}
 }
@@ -174,7 +174,7 @@ func (l *login) stranger(ctx context.Context, who identity) (*view, error) {
 		return nil, err
 	}
 	defer leave()
-	return l.as(ctx, who)
+	return l.viewAs(ctx, who)
 }
 
 // known is the view of somebody who was there a moment ago, or nil, and the key of it.
@@ -189,8 +189,8 @@ func (l *login) known(who identity) (*view, [sha256.Size]byte, error) {
 	return nil, key, err
 }
 
-// as is the view of somebody.
-func (l *login) as(ctx context.Context, who identity) (*view, error) {
+// viewAs is the view of somebody.
+func (l *login) viewAs(ctx context.Context, who identity) (*view, error) {
 	known, key, err := l.known(who)
 	if known != nil || err != nil {
 		return known, err

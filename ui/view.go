@@ -25,8 +25,8 @@ type view struct {
 	rights *rights
 }
 
-// own is the view of the owner of the kubeconfig that the cache was filled with.
-func (c *Cluster) own() *view { return &view{Cluster: c, client: c.client, user: c.User} }
+// ownerView is the view of the owner of the kubeconfig that the cache was filled with.
+func (c *Cluster) ownerView() *view { return &view{Cluster: c, client: c.client, user: c.User} }
 
 // scope is what the user may list at the moment.
 func (v *view) scope(ctx context.Context) (scope, error) {

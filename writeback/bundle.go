@@ -126,7 +126,7 @@ func (p *Planned) set(name string, content []byte, s Setter, image edit.Image, n
 	for i := range outcomes {
 		outcomes[i].Setter.Namespace, outcomes[i].Setter.Policy = namespace, s.Artifact
 	}
-	p.take(name, edited, outcomes)
+	p.add(name, edited, outcomes)
 	p.Report = append(p.Report, FileReport{Path: name, Outcomes: outcomes})
 	return nil
 }

@@ -28,9 +28,9 @@ import (
 // promotion before it began.
 type Owners map[string]map[string]string
 
-// of are the owners of the markers of a file, by policy; that of the nearest directory
+// ofFile are the owners of the markers of a file, by policy; that of the nearest directory
 // counts. Nil if there are none.
-func (o Owners) of(file string) map[string]string {
+func (o Owners) ofFile(file string) map[string]string {
 	var found map[string]string
 	for policy, paths := range o {
 		owner := nearest(paths, file)
@@ -107,7 +107,7 @@ func OwnersFor(ctx context.Context, reader client.Reader, a *imagev1.ImageUpdate
 		p := &list.Items[i]
 		for j := range p.Spec.Stages {
 			stage := &p.Spec.Stages[j]
-			source, err := repositories.of(ctx, p, stage)
+			source, err := repositories.ofStage(ctx, p, stage)
 			if err != nil {
 				return nil, err
 			}
@@ -126,8 +126,8 @@ type sources struct {
 	known  map[types.NamespacedName]*sourcev1.GitRepository
 }
 
-// of is the GitRepository of a stage; nil if it has none, or one that does not exist.
-func (s sources) of(ctx context.Context, p *sluicev1.Pipeline, stage *sluicev1.Stage) (*sourcev1.GitRepository, error) {
+// ofStage is the GitRepository of a stage; nil if it has none, or one that does not exist.
+func (s sources) ofStage(ctx context.Context, p *sluicev1.Pipeline, stage *sluicev1.Stage) (*sourcev1.GitRepository, error) {
 	ref := p.Spec.SourceOf(stage)
 	if ref == nil {
 		return nil, nil

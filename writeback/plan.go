@@ -64,7 +64,7 @@ func (x *Index) plan(ctx context.Context, files Files, marked []File, policies P
 	total := 0 // bytes
 	writable := policies.writable(lacking)
 	for _, file := range marked {
-		owners := policies.Owners.of(file.Path)
+		owners := policies.Owners.ofFile(file.Path)
 		images := without(writable, owners)
 		outcomes := edit.Plan(file.Markers, images)
 		if slices.ContainsFunc(outcomes, edit.Outcome.Changed) {
@@ -76,7 +76,7 @@ func (x *Index) plan(ctx context.Context, files Files, marked []File, policies P
 			if edited, outcomes, err = x.apply(ctx, content, images); err != nil {
 				return Planned{}, fmt.Errorf("editing file %s: %w", file.Path, err)
 			}
-			p.take(file.Path, edited, outcomes)
+			p.add(file.Path, edited, outcomes)
 			if total += len(edited); total > maxContents {
 				return Planned{}, ErrTooMuchChanged
 			}
@@ -104,7 +104,7 @@ const maxContents = 128 << 20
 // ErrTooMuchChanged means that the files to change are more than a run may hold.
 var ErrTooMuchChanged = errors.New("the files to change have more than 128 MiB: narrow spec.update.path")
 
-func (p *Planned) take(name string, edited []byte, outcomes []edit.Outcome) {
+func (p *Planned) add(name string, edited []byte, outcomes []edit.Outcome) {
 	for _, o := range outcomes {
 		if o.Changed() {
 			p.Contents[name] = edited
@@ -151,7 +151,7 @@ func missingParts(marked []File, policies Policies) (map[string]bool, *HeldError
 	var held *HeldError
 	lacking := map[string]bool{}
 	for _, file := range marked {
-		for _, o := range edit.Plan(file.Markers, without(policies.images(), policies.Owners.of(file.Path))) {
+		for _, o := range edit.Plan(file.Markers, without(policies.images(), policies.Owners.ofFile(file.Path))) {
 			if o.Skip != edit.MissingPart {
 				continue
 			}

@@ -74,7 +74,7 @@ type markerCount struct{ total, current int }
 func (d revertDetector) count(files []File) map[markerPlace]markerCount {
 	counts := map[markerPlace]markerCount{}
 	for _, file := range files {
-		for _, o := range edit.Plan(file.Markers, without(d.chosen, d.owners.of(file.Path))) {
+		for _, o := range edit.Plan(file.Markers, without(d.chosen, d.owners.ofFile(file.Path))) {
 			if o.Skip != "" {
 				continue
 			}

@@ -173,7 +173,7 @@ func (j *job) prepare() (err error) {
 	if j.file, j.content, err = generate(j.overlay, j.dir, j.spec); err != nil {
 		return err
 	}
-	j.overlay.put(j.file, j.content)
+	j.overlay.write(j.file, j.content)
 	m, err := measured(j.overlay, j.dir)
 	if err != nil {
 		return err

@@ -202,7 +202,7 @@ func (m *measure) transformations(k *kustomization, seen int64) error {
 			}
 		}
 		if l.named && !l.targets {
-			m.possible += w.kept() * seen
+			m.possible += w.retained() * seen
 		}
 	}
 	m.visits += m.total.nodes*int64(len(k.Images)+len(k.Replicas)) + seen*int64(len(k.loads))

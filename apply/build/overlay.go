@@ -64,8 +64,8 @@ func newOverlay(ctx context.Context, t tree.Tree, bounds Bounds, mem memory) *ov
 	return o
 }
 
-// put lays a file over the tree.
-func (o *overlay) put(name string, content []byte) {
+// write lays a file over the tree.
+func (o *overlay) write(name string, content []byte) {
 	name = path.Clean(name)
 	o.files[name] = content
 	delete(o.vetted, name)

@@ -84,7 +84,7 @@ func (j *job) repeat(patches int) error {
 	if err != nil {
 		return err
 	}
-	j.overlay.put(j.file, content)
+	j.overlay.write(j.file, content)
 	_, err = j.resources()
 	return err
 }

@@ -105,7 +105,7 @@ type process struct {
 
 // build runs a job in a process.
 func (p *processes) build(ctx context.Context, command []string, j *job, memory int64) (*Result, error) {
-	proc, err := p.take(ctx, command)
+	proc, err := p.acquire(ctx, command)
 	if err != nil {
 		return nil, fmt.Errorf("starting a process to build in: %w", err)
 	}
@@ -119,7 +119,7 @@ func (p *processes) build(ctx context.Context, command []string, j *job, memory 
 		<-proc.ended
 		return nil, proc.explain(j, err, memory)
 	}
-	p.put(proc)
+	p.release(proc)
 	if err != nil {
 		return nil, j.spec.Substitution.Mask().Error(err)
 	}
@@ -155,7 +155,7 @@ func (p *processes) enter(ctx context.Context, namespace string) (leave func(), 
 	}
 }
 
-func (p *processes) take(ctx context.Context, command []string) (*process, error) {
+func (p *processes) acquire(ctx context.Context, command []string) (*process, error) {
 	p.mu.Lock()
 	idle := p.idle
 	p.idle = nil
@@ -166,8 +166,8 @@ func (p *processes) take(ctx context.Context, command []string) (*process, error
 	return start(ctx, command)
 }
 
-// put keeps a process that has done its work for the next.
-func (p *processes) put(proc *process) {
+// release keeps a process that has done its work for the next.
+func (p *processes) release(proc *process) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.idle != nil {

@@ -74,7 +74,7 @@ func (v *vetter) kustomization(data []byte) (*kustypes.Kustomization, []byte, er
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := v.all(k); err != nil {
+	if err := v.checkAll(k); err != nil {
 		return nil, nil, err
 	}
 	after, err := yaml.Marshal(k)
@@ -84,8 +84,8 @@ func (v *vetter) kustomization(data []byte) (*kustypes.Kustomization, []byte, er
 	return k, after, nil
 }
 
-// all vets every field through which kustomize reads something.
-func (v *vetter) all(k *kustypes.Kustomization) error {
+// checkAll vets every field through which kustomize reads something.
+func (v *vetter) checkAll(k *kustypes.Kustomization) error {
 	for _, field := range []struct {
 		name string
 		refs []string

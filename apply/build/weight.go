@@ -37,11 +37,11 @@ func (w *weight) add(more weight) {
 // cost is the memory that kustomize needs, as measured with large definitions, a
 // thousand Deployments, one long list and one large file of a generator.
 func (w weight) cost() int64 {
-	return 4<<20 + w.documents<<14 + w.kept() + w.largestNodes*800 + w.largestBytes*8
+	return 4<<20 + w.documents<<14 + w.retained() + w.largestNodes*800 + w.largestBytes*8
 }
 
-// kept is the part of it that does not end with the look at one document.
-func (w weight) kept() int64 { return w.nodes*300 + w.bytes*6 }
+// retained is the part of it that does not end with the look at one document.
+func (w weight) retained() int64 { return w.nodes*300 + w.bytes*6 }
 
 // most is how many bytes of JSON the built objects come to, unless something grew that
 // nobody could measure. A character can be written with six in JSON.

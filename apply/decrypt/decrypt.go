@@ -82,7 +82,7 @@ func (d *Decrypter) Decrypt(ctx context.Context, data []byte, name string) (plai
 	if _, err := tree.Decrypt(key, aes.NewCipher()); err != nil {
 		return nil, fmt.Errorf("%w: a value is not as SOPS wrote it: encrypt the file again", ErrDecrypt)
 	}
-	d.keep(before, tree.Branches)
+	d.recordSecrets(before, tree.Branches)
 	if plain, err = to.store().EmitPlainFile(tree.Branches); err != nil {
 		return nil, fmt.Errorf("%w: %s cannot be written as %s: give it another name", ErrDecrypt, from, to)
 	}
@@ -92,9 +92,9 @@ func (d *Decrypter) Decrypt(ctx context.Context, data []byte, name string) (plai
 // maxValues bounds what is kept of decrypted values, in bytes.
 const maxValues = 1 << 20
 
-// keep keeps the texts of a file that were encrypted, so that they can be masked. Those of
+// recordSecrets keeps the texts of a file that were encrypted, so that they can be masked. Those of
 // before are the same leaves as they were in the file.
-func (d *Decrypter) keep(before []any, branches sops.TreeBranches) {
+func (d *Decrypter) recordSecrets(before []any, branches sops.TreeBranches) {
 	after := leavesOf(branches)
 	if len(after) != len(before) {
 		return

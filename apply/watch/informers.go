@@ -213,7 +213,7 @@ func (s *Informers) ensure(ctx context.Context, target Target, mapping *meta.RES
 	inf := &informer{users: map[*Subscription]bool{}, blind: make(chan struct{})}
 	var bounded cache.ListerWatcher = lw
 	if s.limits.Objects > 0 {
-		inf.bounds = s.limits.of(lw, func(err error) { s.exceeded(target, inf, err) })
+		inf.bounds = s.limits.listWatch(lw, func(err error) { s.exceeded(target, inf, err) })
 		bounded = inf.bounds
 	}
 	inf.SharedIndexInformer = cache.NewSharedIndexInformer(bounded, example, 0, cache.Indexers{})
@@ -242,7 +242,7 @@ func (s *Informers) exceeded(target Target, inf *informer, err error) {
 	var users []*Subscription
 	if s.byTarget[target] == inf {
 		inf.cancel()
-		inf.bounds.end()
+		inf.bounds.release()
 		// One that never runs, and holds nothing.
 		s.byTarget[target] = &informer{
 			SharedIndexInformer: cache.NewSharedIndexInformer(&cache.ListWatch{}, &unstructured.Unstructured{}, 0, cache.Indexers{}),
@@ -303,7 +303,7 @@ func (s *Informers) stop(target Target) {
 	inf := s.byTarget[target]
 	inf.cancel()
 	if inf.bounds != nil {
-		inf.bounds.end()
+		inf.bounds.release()
 	}
 	s.limits.Share.leave()
 	delete(s.byTarget, target)

@@ -59,8 +59,8 @@ type boundedListWatch struct {
 // weight is about how many bytes an object had in JSON, and how many are kept of it.
 type weight struct{ read, kept int64 }
 
-// of bounds what an informer is answered.
-func (l Limits) of(lw *cache.ListWatch, exceeded func(error)) *boundedListWatch {
+// listWatch bounds what an informer is answered.
+func (l Limits) listWatch(lw *cache.ListWatch, exceeded func(error)) *boundedListWatch {
 	return &boundedListWatch{ListWatch: lw, limits: l, exceeded: exceeded, objects: map[string]weight{}}
 }
 
@@ -81,7 +81,7 @@ func (p *boundedListWatch) ListWithContext(ctx context.Context, options metav1.L
 		return nil, err
 	}
 	if err := meta.EachListItem(list, p.list); err != nil {
-		p.tell(err)
+		p.exceed(err)
 		return nil, err
 	}
 	if page, err := meta.ListAccessor(list); err == nil && page.GetContinue() == "" {
@@ -108,7 +108,7 @@ func (p *boundedListWatch) WatchWithContext(ctx context.Context, options metav1.
 		if err == nil {
 			return e, true
 		}
-		p.tell(err)
+		p.exceed(err)
 		return apiwatch.Event{Type: apiwatch.Error, Object: &apierrors.NewInternalError(err).ErrStatus}, true
 	}), nil
 }
@@ -116,8 +116,8 @@ func (p *boundedListWatch) WatchWithContext(ctx context.Context, options metav1.
 // errEnded is of an informer that nobody uses any more.
 var errEnded = errors.New("the watch has ended")
 
-// tell tells that there is too much.
-func (p *boundedListWatch) tell(err error) {
+// exceed tells that there is too much.
+func (p *boundedListWatch) exceed(err error) {
 	if !errors.Is(err, errEnded) {
 		p.exceeded(err)
 	}
@@ -219,8 +219,8 @@ func (p *boundedListWatch) listed() {
 	p.hold()
 }
 
-// end gives back what was taken of the share, and takes no more.
-func (p *boundedListWatch) end() {
+// release gives back what was taken of the share, and takes no more.
+func (p *boundedListWatch) release() {
 	p.clear()
 	p.listed()
 	p.mu.Lock()

@@ -32,7 +32,7 @@ func TestAListThatNeverEndsIsGivenUp(t *testing.T) {
 		list.SetContinue("more")
 		return list, nil
 	}}
-	lw := Limits{Objects: 25}.of(endless, func(error) {})
+	lw := Limits{Objects: 25}.listWatch(endless, func(error) {})
 	for range 2 { // each list is counted anew
 		pages = 0
 		options := metav1.ListOptions{ResourceVersion: "0"}
@@ -57,7 +57,7 @@ func TestAListOfTooManyBytesIsGivenUp(t *testing.T) {
 		"metadata": &metav1.PartialObjectMetadataList{Items: []metav1.PartialObjectMetadata{described}},
 	} {
 		endless := &cache.ListWatch{ListWithContextFunc: func(context.Context, metav1.ListOptions) (runtime.Object, error) { return page, nil }}
-		lw := Limits{Objects: 1000, Bytes: 5000}.of(endless, func(error) {})
+		lw := Limits{Objects: 1000, Bytes: 5000}.listWatch(endless, func(error) {})
 		for range 2 { // each list is counted anew
 			pages := 0
 			var options metav1.ListOptions
@@ -133,7 +133,7 @@ func TestWhatIsListedAgainKeepsItsRoom(t *testing.T) {
 	page := &unstructured.UnstructuredList{Items: []unstructured.Unstructured{*named(services, "one"), *named(services, "two")}}
 	share, room := &Share{Bytes: 2000}, int64(1500) // that others ask for
 	var failure error
-	lw := Limits{Objects: 10, Share: share}.of(&cache.ListWatch{
+	lw := Limits{Objects: 10, Share: share}.listWatch(&cache.ListWatch{
 		ListWithContextFunc: func(context.Context, metav1.ListOptions) (runtime.Object, error) {
 			if room > 0 && share.grow(room) {
 				t.Error("others had the room of what is listed again")
@@ -152,7 +152,7 @@ func TestWhatIsListedAgainKeepsItsRoom(t *testing.T) {
 	if _, err := lw.ListWithContext(t.Context(), metav1.ListOptions{}); err != nil || share.bytes != lw.total.kept {
 		t.Errorf("%v, holds %d for %d", err, share.bytes, lw.total.kept)
 	}
-	lw.end()
+	lw.release()
 	room = 0
 	if _, err := lw.ListWithContext(t.Context(), metav1.ListOptions{}); err == nil || failure != nil || share.bytes != 0 {
 		t.Errorf("after its end: %v, reported %v, holds %d", err, failure, share.bytes)

@@ -152,7 +152,7 @@ func TestTheTransportsThatWereUsedLastAreKept(t *testing.T) {
 	get := func(i int) *http.Transport {
 		t.Helper()
 		// What surrounds a certificate is ignored, so that these settings all differ.
-		transport, err := all.of(client.ObjectKey{Name: fmt.Sprint(i)}, tlsSettings{ca: authority + fmt.Sprint(i)})
+		transport, err := all.get(client.ObjectKey{Name: fmt.Sprint(i)}, tlsSettings{ca: authority + fmt.Sprint(i)})
 		if err != nil {
 			t.Fatal(err)
 		}

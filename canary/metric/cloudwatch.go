@@ -51,7 +51,7 @@ func connectCloudWatch(c *connection) (querier, error) {
 	}
 	w := &cloudwatch{connection: c, base: base}
 	if c.SecretRef == nil {
-		if err := c.own("aws", base); err != nil {
+		if err := c.refuseOwnIdentity("aws", base); err != nil {
 			return nil, err
 		}
 	} else {
@@ -107,7 +107,7 @@ func throttled(err error) bool {
 }
 
 func (w *cloudwatch) post(ctx context.Context, body string, now time.Time) ([]byte, error) {
-	req, err := w.request(ctx, http.MethodPost, at(w.base, "/", nil), strings.NewReader(body))
+	req, err := w.request(ctx, http.MethodPost, urlOf(w.base, "/", nil), strings.NewReader(body))
 	if err != nil {
 		return nil, err
 	}

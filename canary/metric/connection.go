@@ -48,8 +48,8 @@ func parseAddress(address string) (*url.URL, error) {
 	return base, nil
 }
 
-// at is a path under the base, with query parameters beside those of the base.
-func at(base *url.URL, path string, values url.Values) string {
+// urlOf is a path under the base, with query parameters beside those of the base.
+func urlOf(base *url.URL, path string, values url.Values) string {
 	u := base
 	if path != "" { // joining nothing would take the last slash away
 		u = base.JoinPath(path)
@@ -142,9 +142,9 @@ func (c *connection) get(ctx context.Context, address string, login func(*http.R
 	return ask(c.client, req)
 }
 
-// own refuses what would take the controller's own identity elsewhere than to the
+// refuseOwnIdentity refuses what would take the controller's own identity elsewhere than to the
 // provider. Whoever writes a MetricTemplate also writes these fields.
-func (c *connection) own(provider string, base *url.URL) error {
+func (c *connection) refuseOwnIdentity(provider string, base *url.URL) error {
 	use := identity.Use{Provider: provider, Service: identity.Metrics, URL: base}
 	if c.key("ca.crt") != "" {
 		use.Route = append(use.Route, "ca.crt of the Secret")

@@ -73,7 +73,7 @@ func (p *prometheus) matrix(ctx context.Context, query string, over timeRange) (
 	seconds := func(t time.Time) string { return strconv.FormatFloat(float64(t.UnixMilli())/1000, 'f', 3, 64) }
 	values := url.Values{"query": {query}, "start": {seconds(over.from)}, "end": {seconds(over.to)},
 		"step": {strconv.FormatFloat(over.step.Seconds(), 'f', -1, 64)}}
-	return p.get(ctx, at(p.base, "api/v1/query_range", values), p.login)
+	return p.get(ctx, urlOf(p.base, "api/v1/query_range", values), p.login)
 }
 
 // matrix implements matrixServer.

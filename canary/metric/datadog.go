@@ -37,7 +37,7 @@ func connectDatadog(c *connection) (querier, error) {
 }
 
 func (d *datadog) Query(ctx context.Context, q renderedQuery) (float64, error) {
-	body, err := d.get(ctx, at(d.base, "api/v1/query", url.Values{
+	body, err := d.get(ctx, urlOf(d.base, "api/v1/query", url.Values{
 		"query": {q.text},
 		"from":  {strconv.FormatInt(q.now.Add(-lookback*q.window).Unix(), 10)},
 		"to":    {strconv.FormatInt(q.now.Unix(), 10)},

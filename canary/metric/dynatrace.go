@@ -31,7 +31,7 @@ func connectDynatrace(c *connection) (querier, error) {
 
 // Query wants one point for the whole time, which the resolution Inf means.
 func (d *dynatrace) Query(ctx context.Context, q renderedQuery) (float64, error) {
-	body, err := d.get(ctx, at(d.base, "api/v2/metrics/query", url.Values{
+	body, err := d.get(ctx, urlOf(d.base, "api/v2/metrics/query", url.Values{
 		"metricSelector": {q.text},
 		"resolution":     {"Inf"},
 		"from":           {strconv.FormatInt(q.now.Add(-lookback*q.window).UnixMilli(), 10)},

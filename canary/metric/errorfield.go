@@ -14,14 +14,14 @@ type fields struct{ address, secret, query string }
 
 // withField adds to what a server answered, or did not, the field that it is most likely about.
 func (f fields) withField(err error) error {
-	field := f.of(err)
+	field := f.ofError(err)
 	if field == "" {
 		return err
 	}
 	return fmt.Errorf("%w (%s)", err, field)
 }
 
-func (f fields) of(err error) string {
+func (f fields) ofError(err error) string {
 	var answered statusError
 	var network net.Error
 	switch {

@@ -120,7 +120,7 @@ func (e *externalMetrics) Query(ctx context.Context, q renderedQuery) (float64, 
 	if what.selector != "" {
 		values.Set("labelSelector", what.selector)
 	}
-	body, err := e.get(ctx, at(e.base, path, values), e.login)
+	body, err := e.get(ctx, urlOf(e.base, path, values), e.login)
 	if err != nil {
 		return 0, err
 	}

@@ -39,7 +39,7 @@ func (g *graphite) Query(ctx context.Context, q renderedQuery) (float64, error) 
 	if err != nil {
 		return 0, err
 	}
-	body, err := g.get(ctx, at(g.base, "render", values), g.login)
+	body, err := g.get(ctx, urlOf(g.base, "render", values), g.login)
 	if err != nil {
 		return 0, err
 	}

@@ -33,13 +33,13 @@ func connectInfluxDB(c *connection) (querier, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := &influxdb{connection: c, endpoint: at(base, "api/v2/query", nil)}
+	db := &influxdb{connection: c, endpoint: urlOf(base, "api/v2/query", nil)}
 	if c.SecretRef != nil {
 		keys, err := c.keys("token", "org")
 		if err != nil {
 			return nil, err
 		}
-		db.token, db.endpoint = keys["token"], at(base, "api/v2/query", url.Values{"org": {keys["org"]}})
+		db.token, db.endpoint = keys["token"], urlOf(base, "api/v2/query", url.Values{"org": {keys["org"]}})
 	}
 	c.client = newClient(c.client.Transport, fluxTimeout)
 	return db, nil

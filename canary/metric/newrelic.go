@@ -33,7 +33,7 @@ func connectNewRelic(c *connection) (querier, error) {
 // Query adds the window to the query, which must not have a SINCE of its own.
 func (n *newrelic) Query(ctx context.Context, q renderedQuery) (float64, error) {
 	path := "v1/accounts/" + url.PathEscape(n.keys["newrelic_account_id"]) + "/query"
-	body, err := n.get(ctx, at(n.base, path, url.Values{
+	body, err := n.get(ctx, urlOf(n.base, path, url.Values{
 		"nrql": {fmt.Sprintf("%s SINCE %d seconds ago", q.text, int64(q.window/time.Second))},
 	}), func(req *http.Request) { req.Header.Set("X-Query-Key", n.keys["newrelic_query_key"]) })
 	if err != nil {

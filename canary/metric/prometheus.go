@@ -26,7 +26,7 @@ func connectPrometheus(c *connection) (querier, error) {
 
 // Query returns the value of the only series of the answer.
 func (p *prometheus) Query(ctx context.Context, q renderedQuery) (float64, error) {
-	body, err := p.get(ctx, at(p.base, "api/v1/query", url.Values{"query": {q.text}}), p.login)
+	body, err := p.get(ctx, urlOf(p.base, "api/v1/query", url.Values{"query": {q.text}}), p.login)
 	if err != nil {
 		return 0, err
 	}
@@ -36,7 +36,7 @@ func (p *prometheus) Query(ctx context.Context, q renderedQuery) (float64, error
 // vector implements vectorServer: the answer to a query about a time.
 func (p *prometheus) vector(ctx context.Context, query string, when time.Time) ([]byte, error) {
 	values := url.Values{"query": {query}, "time": {strconv.FormatFloat(float64(when.UnixMilli())/1000, 'f', 3, 64)}}
-	return p.get(ctx, at(p.base, "api/v1/query", values), p.login)
+	return p.get(ctx, urlOf(p.base, "api/v1/query", values), p.login)
 }
 
 // decodePrometheus reads an answer to an instant query; the shape of the result

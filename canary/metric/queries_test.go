@@ -118,7 +118,7 @@ func FuzzQueries(f *testing.F) {
 			return
 		}
 		base, _ := parseAddress("http://server:80/base/")
-		if address := at(base, rest.EscapedPath(), nil); !strings.HasPrefix(address, "http://server:80/base") {
+		if address := urlOf(base, rest.EscapedPath(), nil); !strings.HasPrefix(address, "http://server:80/base") {
 			t.Errorf("%q leaves the address: %s", query, address)
 		}
 	})

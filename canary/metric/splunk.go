@@ -46,7 +46,7 @@ func connectSplunk(c *connection) (querier, error) {
 
 // Query asks for a time that is over, so that the stream ends by itself.
 func (s *splunk) Query(ctx context.Context, q renderedQuery) (float64, error) {
-	req, err := s.request(ctx, http.MethodPost, at(s.base, "v2/signalflow/execute", url.Values{
+	req, err := s.request(ctx, http.MethodPost, urlOf(s.base, "v2/signalflow/execute", url.Values{
 		"start":     {strconv.FormatInt(q.now.Add(-lookback*q.window).UnixMilli(), 10)},
 		"stop":      {strconv.FormatInt(q.now.UnixMilli(), 10)},
 		"immediate": {"true"},
@@ -110,7 +110,7 @@ func (s *signalFlow) line(line string) error {
 	case line == "":
 		event, data := s.event, s.data
 		s.event, s.data = "", ""
-		return s.take(event, data)
+		return s.handle(event, data)
 	case name == "event":
 		s.event, s.events = value, true
 	case name == "data":
@@ -119,7 +119,7 @@ func (s *signalFlow) line(line string) error {
 	return nil
 }
 
-func (s *signalFlow) take(event, data string) error {
+func (s *signalFlow) handle(event, data string) error {
 	switch event {
 	case "error":
 		return fmt.Errorf("the server answered: %s", serverMessage([]byte(data)))

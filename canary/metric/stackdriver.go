@@ -59,7 +59,7 @@ func connectStackdriver(c *connection) (querier, error) {
 		s.bearer = &bearer{}
 	}
 	if s.account == nil {
-		if err := c.own("gcp", base); err != nil {
+		if err := c.refuseOwnIdentity("gcp", base); err != nil {
 			return nil, err
 		}
 	}
@@ -81,7 +81,7 @@ func (s *stackdriver) Query(ctx context.Context, q renderedQuery) (float64, erro
 	if err != nil {
 		return 0, fmt.Errorf("writing the query: %w", err)
 	}
-	endpoint := at(s.base, "v3/projects/"+url.PathEscape(project)+"/timeSeries:query", nil)
+	endpoint := urlOf(s.base, "v3/projects/"+url.PathEscape(project)+"/timeSeries:query", nil)
 	req, err := s.request(ctx, http.MethodPost, endpoint, bytes.NewReader(body))
 	if err != nil {
 		return 0, err

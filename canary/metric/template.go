@@ -129,7 +129,7 @@ func (k *Checker) source(kind serverType, tmpl *flaggerv1.MetricTemplate, secret
 	case spec.JSONPath != "" && spec.Type != "web":
 		return nil, fmt.Errorf("jsonPath: has no meaning for provider %s", spec.Type)
 	}
-	transport, err := k.transports.of(client.ObjectKeyFromObject(tmpl), tlsSettings{
+	transport, err := k.transports.get(client.ObjectKeyFromObject(tmpl), tlsSettings{
 		insecure: spec.InsecureSkipVerify,
 		ca:       string(secret["ca.crt"]), cert: string(secret["tls.crt"]), key: string(secret["tls.key"]),
 	})

@@ -60,9 +60,9 @@ func (t *transports) dropped(had tlsSettings, transport *http.Transport) {
 	maps.DeleteFunc(t.used, func(_ client.ObjectKey, uses tlsSettings) bool { return uses == had })
 }
 
-// of returns the transport of a MetricTemplate, and drops the one that it had
+// get returns the transport of a MetricTemplate, and drops the one that it had
 // before if nobody else has it.
-func (t *transports) of(owner client.ObjectKey, wants tlsSettings) (*http.Transport, error) {
+func (t *transports) get(owner client.ObjectKey, wants tlsSettings) (*http.Transport, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.used[owner] != wants {

@@ -215,7 +215,7 @@ func TestTemplatesShareATransport(t *testing.T) {
 	a, b := client.ObjectKey{Name: "a"}, client.ObjectKey{Name: "b"}
 	get := func(owner client.ObjectKey, wants tlsSettings) *http.Transport {
 		t.Helper()
-		transport, err := all.of(owner, wants)
+		transport, err := all.get(owner, wants)
 		if err != nil {
 			t.Fatal(err)
 		}

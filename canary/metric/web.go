@@ -61,7 +61,7 @@ func (w *web) Query(ctx context.Context, q renderedQuery) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	address := at(w.base, rest.EscapedPath(), nil)
+	address := urlOf(w.base, rest.EscapedPath(), nil)
 	if rest.RawQuery != "" {
 		// As it was written: the order of parameters may matter to somebody.
 		separator := "?"

@@ -44,7 +44,7 @@ func renderOwn(route *unstructured.Unstructured, c *flaggerv1.Canary, w provider
 			continue
 		}
 		found = true
-		rules, err := b.own(r, c, w, chosen)
+		rules, err := b.splitRule(r, c, w, chosen)
 		if err != nil {
 			return fmt.Errorf("%s %s: %w", route.GetKind(), client.ObjectKeyFromObject(route), err)
 		}
@@ -64,7 +64,7 @@ func releaseOwn(route *unstructured.Unstructured, c *flaggerv1.Canary) error {
 	rules := b.withoutABTest(rulesOf(route))
 	for _, r := range rules {
 		if b.shared(r) {
-			apex := b.like(r, b.apex, b.apex, b.primary, b.canary)
+			apex := b.backendLike(r, b.apex, b.apex, b.primary, b.canary)
 			delete(apex, "weight")
 			object.PutList(r, "backendRefs", []map[string]any{apex})
 			b.unmirror(r)
@@ -79,14 +79,14 @@ func (b backends) shared(r rule) bool {
 	return b.find(r, b.apex) != nil || b.find(r, b.primary) != nil && b.find(r, b.canary) != nil
 }
 
-// own makes the rules of one of the owner's.
-func (b backends) own(r rule, c *flaggerv1.Canary, w provider.Weights, chosen []map[string]any) ([]rule, error) {
+// splitRule makes the rules of one of the owner's.
+func (b backends) splitRule(r rule, c *flaggerv1.Canary, w provider.Weights, chosen []map[string]any) ([]rule, error) {
 	for _, ref := range object.List(r, "backendRefs") {
-		if !b.is(ref, b.apex) && !b.is(ref, b.primary) && !b.is(ref, b.canary) {
+		if !b.refersTo(ref, b.apex) && !b.refersTo(ref, b.primary) && !b.refersTo(ref, b.canary) {
 			return nil, terminal("a rule sends traffic to %v as well as to %s; give them rules of their own", ref["name"], b.apex)
 		}
 	}
-	primary, canary := b.like(r, b.primary, b.primary, b.apex), b.like(r, b.canary, b.canary, b.primary, b.apex)
+	primary, canary := b.backendLike(r, b.primary, b.primary, b.apex), b.backendLike(r, b.canary, b.canary, b.primary, b.apex)
 	b.unmirror(r)
 	if w.Mirror {
 		to := service(b.canary, c.Spec.Service.Port)
@@ -113,9 +113,9 @@ func (b backends) own(r rule, c *flaggerv1.Canary, w provider.Weights, chosen []
 	return append(onePrefix(added), r), nil
 }
 
-// like returns a backend for a Service that has everything else of the first of
+// backendLike returns a backend for a Service that has everything else of the first of
 // some backends that the rule has: its port, its filters.
-func (b backends) like(r rule, service string, models ...string) map[string]any {
+func (b backends) backendLike(r rule, service string, models ...string) map[string]any {
 	for _, model := range models {
 		if ref := b.find(r, model); ref != nil {
 			copied := maps.Clone(ref)
@@ -146,7 +146,7 @@ func (b backends) withoutABTest(rules []rule) []rule {
 	var out []rule
 	for i, r := range rules {
 		refs := object.List(r, "backendRefs")
-		added := len(refs) == 2 && b.is(refs[0], b.canary) && b.is(refs[1], b.primary)
+		added := len(refs) == 2 && b.refersTo(refs[0], b.canary) && b.refersTo(refs[1], b.primary)
 		if !added || !slices.ContainsFunc(rules[i+1:], func(other rule) bool { return b.shared(other) && sameButMatches(r, other) }) {
 			out = append(out, r)
 		}

@@ -58,14 +58,14 @@ func backendsOf(c *flaggerv1.Canary) backends {
 // find returns the backend of a rule that is a Service.
 func (b backends) find(r rule, service string) map[string]any {
 	for _, ref := range object.List(r, "backendRefs") {
-		if b.is(ref, service) {
+		if b.refersTo(ref, service) {
 			return ref
 		}
 	}
 	return nil
 }
 
-func (b backends) is(ref map[string]any, service string) bool {
+func (b backends) refersTo(ref map[string]any, service string) bool {
 	text := func(key, otherwise string) string {
 		if value, ok := ref[key].(string); ok {
 			return value
@@ -140,7 +140,7 @@ func (b backends) weights(r rule) provider.Weights {
 // mirrors reports whether a filter copies requests to the canary.
 func (b backends) mirrors(filter map[string]any) bool {
 	ref, _, _ := unstructured.NestedMap(filter, "requestMirror", "backendRef")
-	return ref != nil && b.is(ref, b.canary)
+	return ref != nil && b.refersTo(ref, b.canary)
 }
 
 // percent makes weights that add up to 100 of any two: 1 and 1, say, which is how

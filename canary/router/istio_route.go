@@ -202,7 +202,7 @@ func destination(c *flaggerv1.Canary, host string, weight int) map[string]any {
 func releaseVirtualService(vs *unstructured.Unstructured, c *flaggerv1.Canary) error {
 	apex, _, _ := c.ServiceNames()
 	routes, h := routesOf(vs, c), hostsOf(c)
-	if !slices.ContainsFunc(routes, func(r rule) bool { return h.has(r, h.primary) || h.has(r, h.canary) }) {
+	if !slices.ContainsFunc(routes, func(r rule) bool { return h.routesTo(r, h.primary) || h.routesTo(r, h.canary) }) {
 		return nil
 	}
 	last := without(routes[len(routes)-1], "mirror", "mirrorPercentage")

@@ -25,8 +25,8 @@ func hostsOf(c *flaggerv1.Canary) hosts {
 func (h hosts) weightsOf(routes []rule, c *flaggerv1.Canary) provider.Weights {
 	var most provider.Weights
 	for _, r := range slices.Backward(routes) {
-		both := h.has(r, h.primary) && h.has(r, h.canary)
-		one := h.has(r, h.primary) || h.has(r, h.apex)
+		both := h.routesTo(r, h.primary) && h.routesTo(r, h.canary)
+		one := h.routesTo(r, h.primary) || h.routesTo(r, h.apex)
 		w := h.weights(r)
 		if both || one && !isABTest(c) {
 			return w
@@ -47,12 +47,12 @@ func (h hosts) weights(r rule) provider.Weights {
 
 func (h hosts) mirrored(r rule) bool {
 	to, ok := r["mirror"].(map[string]any)
-	return ok && h.is(to, h.canary)
+	return ok && h.refersTo(to, h.canary)
 }
 
-func (h hosts) has(r rule, service string) bool {
+func (h hosts) routesTo(r rule, service string) bool {
 	return slices.ContainsFunc(object.List(r, "route"),
-		func(to map[string]any) bool { return h.is(object.CopyMap(to, "destination"), service) })
+		func(to map[string]any) bool { return h.refersTo(object.CopyMap(to, "destination"), service) })
 }
 
 // sum adds up the weights of the destinations that are a Service. One that is
@@ -61,7 +61,7 @@ func (h hosts) sum(r rule, service string) int64 {
 	var total int64
 	all := object.List(r, "route")
 	for _, to := range all {
-		if !h.is(object.CopyMap(to, "destination"), service) {
+		if !h.refersTo(object.CopyMap(to, "destination"), service) {
 			continue
 		}
 		weight, _ := to["weight"].(int64)
@@ -73,9 +73,9 @@ func (h hosts) sum(r rule, service string) int64 {
 	return total
 }
 
-// is knows a Service by its short name, which Istio completes with the namespace
+// refersTo knows a Service by its short name, which Istio completes with the namespace
 // of the VirtualService, and by the longer ones that people write.
-func (h hosts) is(to map[string]any, service string) bool {
+func (h hosts) refersTo(to map[string]any, service string) bool {
 	host, _ := to["host"].(string)
 	rest, ok := strings.CutPrefix(host, service)
 	if !ok {

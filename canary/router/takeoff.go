@@ -156,7 +156,7 @@ func (n copyNames) backend(list []any, names []string) entry {
 			continue
 		}
 		for _, path := range backendPaths {
-			if n.is(object.Text(to, path...), names) {
+			if n.matches(object.Text(to, path...), names) {
 				return to
 			}
 		}
@@ -164,14 +164,14 @@ func (n copyNames) backend(list []any, names []string) entry {
 	return nil
 }
 
-// is compares what a backend is called with the names of a copy. The hosts of a mesh may
+// matches compares what a backend is called with the names of a copy. The hosts of a mesh may
 // have a namespace, Upstreams and tags have a port.
-func (n copyNames) is(called string, names []string) bool {
+func (n copyNames) matches(called string, names []string) bool {
 	host := hosts{namespace: n.namespace}
 	for i, name := range names {
 		rest, begins := strings.CutPrefix(called, name)
 		_, notPort := strconv.Atoi(rest)
-		if i == 0 && host.is(entry{"host": called}, name) || i > 0 && begins && notPort == nil {
+		if i == 0 && host.refersTo(entry{"host": called}, name) || i > 0 && begins && notPort == nil {
 			return true
 		}
 	}

@@ -53,8 +53,8 @@ func (p ports) main() corev1.ServicePort {
 	return main
 }
 
-// all are the canary's port and, if asked for, all others of the containers.
-func (p ports) all() []corev1.ServicePort {
+// servicePorts are the canary's port and, if asked for, all others of the containers.
+func (p ports) servicePorts() []corev1.ServicePort {
 	all := []corev1.ServicePort{p.main()}
 	for _, port := range p.discovered() {
 		if !slices.ContainsFunc(all, func(had corev1.ServicePort) bool { return portKey(had) == portKey(port) }) {
@@ -141,7 +141,7 @@ func (p ports) merged(o *originalService, live []corev1.ServicePort) []corev1.Se
 			}
 		case slices.Contains(added, key):
 		case key == before:
-			merged = append(merged, o.was(port))
+			merged = append(merged, o.originalPort(port))
 		default:
 			merged = append(merged, port)
 		}
@@ -187,8 +187,8 @@ func nodePort(in []corev1.ServicePort, of corev1.ServicePort) int32 {
 	return 0
 }
 
-// was is a port as its owner had it, with the node port that it has now.
-func (o *originalService) was(port corev1.ServicePort) corev1.ServicePort {
+// originalPort is a port as its owner had it, with the node port that it has now.
+func (o *originalService) originalPort(port corev1.ServicePort) corev1.ServicePort {
 	for _, had := range o.Ports {
 		if portKey(had) == portKey(port) {
 			had.NodePort, had.Protocol = port.NodePort, port.Protocol
@@ -202,7 +202,7 @@ func (o *originalService) was(port corev1.ServicePort) corev1.ServicePort {
 func (o *originalService) restore(live *corev1.Service) []corev1.ServicePort {
 	var ports []corev1.ServicePort
 	for _, port := range live.Spec.Ports {
-		key, was := portKey(port), o.was(port)
+		key, was := portKey(port), o.originalPort(port)
 		switch {
 		case slices.Contains(o.Added, key):
 			continue

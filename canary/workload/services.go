@@ -116,7 +116,7 @@ func (w services) writeSpec(svc *corev1.Service, s service) {
 	default:
 		svc.Spec.Selector = s.selectorFor(svc.Spec.Selector)
 	}
-	ports := w.ports.all()
+	ports := w.ports.servicePorts()
 	for i := range ports {
 		ports[i].NodePort = nodePort(svc.Spec.Ports, ports[i])
 		for _, had := range svc.Spec.Ports {
@@ -139,14 +139,14 @@ func (w services) writeMetadata(svc *corev1.Service, s service) {
 		annotations = merge(s.metadata.Annotations, annotations)
 	}
 	if u := w.scope.canary.Spec.Service.UnmanagedMetadata; u != nil {
-		keep(labels, svc.Labels, u.Labels)
-		keep(annotations, svc.Annotations, u.Annotations)
+		keepValues(labels, svc.Labels, u.Labels)
+		keepValues(annotations, svc.Annotations, u.Annotations)
 	}
 	svc.Labels, svc.Annotations = labels, annotations
 }
 
-// keep takes over the values that keys have now, and no others.
-func keep(wanted, live map[string]string, keys []string) {
+// keepValues takes over the values that keys have now, and no others.
+func keepValues(wanted, live map[string]string, keys []string) {
 	for _, key := range keys {
 		if value, ok := live[key]; ok {
 			wanted[key] = value

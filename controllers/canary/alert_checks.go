@@ -67,7 +67,7 @@ func (a *alertChecks) check(ctx context.Context, c *flaggerv1.Canary) alertCheck
 	}
 	switch {
 	case found.Unknown == nil:
-		a.keep(c.UID, next)
+		a.add(c.UID, next)
 	case ok:
 		last.on = slices.Concat(last.on, next.on)
 		return last
@@ -75,7 +75,7 @@ func (a *alertChecks) check(ctx context.Context, c *flaggerv1.Canary) alertCheck
 	return next
 }
 
-func (a *alertChecks) keep(uid types.UID, found alertCheck) {
+func (a *alertChecks) add(uid types.UID, found alertCheck) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.last == nil {

@@ -167,7 +167,7 @@ func TestTransitionsArePreciseWhileTheyAreRemembered(t *testing.T) {
 	if got := memory.last(c); !got.Equal(at.Truncate(time.Second)) {
 		t.Errorf("got %v", got)
 	}
-	memory.note(c.UID, at)
+	memory.record(c.UID, at)
 	if got := memory.last(c); !got.Equal(at) {
 		t.Errorf("got %v", got)
 	}

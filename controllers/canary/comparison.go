@@ -57,8 +57,8 @@ type subject struct {
 	since    time.Time
 }
 
-// is reports whether two are the same release; the status has whole seconds.
-func (s subject) is(other subject) bool {
+// equal reports whether two are the same release; the status has whole seconds.
+func (s subject) equal(other subject) bool {
 	return s.revision == other.revision && s.since.Truncate(time.Second).Equal(other.since.Truncate(time.Second))
 }
 
@@ -84,8 +84,8 @@ func newComparison(c *flaggerv1.Canary, state canary.State, plan canary.Plan) *c
 	if test := status.SelfTest; test != nil {
 		of.restoreSelfTest(test.State)
 	}
-	of.begin()
-	if !of.subject.is(subject{status.Revision, status.Since.Time}) || status.Window == nil {
+	of.reset()
+	if !of.subject.equal(subject{status.Revision, status.Since.Time}) || status.Window == nil {
 		return of
 	}
 	if release, err := of.baseline.Restore([]byte(status.Evidence), plan.Judge.Settings, plan.Judge.Kinds...); err == nil {
@@ -119,8 +119,8 @@ func subjectOf(s canary.State) subject {
 	return subject{s.History[0].Revision, s.History[0].StartedAt.Time}
 }
 
-// begin drops the evidence, which was about another release.
-func (c *comparison) begin() {
+// reset drops the evidence, which was about another release.
+func (c *comparison) reset() {
 	c.release = c.baseline.Begin(c.plan.Judge.Settings, c.plan.Judge.Kinds...)
 	c.said = canary.Judged{Outcome: judge.Undecided, ThresholdsOnly: c.said.ThresholdsOnly}
 	c.verdict, c.window = judge.Verdict{Outcome: judge.Undecided}, time.Time{}
@@ -132,9 +132,9 @@ func (c *comparison) follow(of *flaggerv1.Canary, state canary.State, plan canar
 	defer c.mu.Unlock()
 	alike := plan.Judge.Settings == c.plan.Judge.Settings && slices.Equal(plan.Judge.Kinds, c.plan.Judge.Kinds)
 	c.canary, c.state, c.plan = of, state, plan
-	if other := subjectOf(state); !alike || !other.is(c.subject) {
+	if other := subjectOf(state); !alike || !other.equal(c.subject) {
 		c.subject = other
-		c.begin()
+		c.reset()
 	}
 }
 
@@ -194,7 +194,7 @@ func (c *comparison) startOver(source string) {
 	}
 	if c.source != "" {
 		c.baseline, c.selfTest, c.remarks = trial.Baseline{}, trial.SelfTest{}, nil
-		c.begin()
+		c.reset()
 		c.news = true
 	}
 	c.source = source
@@ -217,15 +217,15 @@ func (c *comparison) add(r counter.Reading, started map[string]time.Time) bool {
 	}
 	c.cursor = next
 	if ok {
-		c.take(w)
+		c.addWindow(w)
 	}
 	urgent := c.urgent
 	c.urgent = false
 	return urgent
 }
 
-// take adds a window to all that it is about.
-func (c *comparison) take(w counter.Increments) {
+// addWindow adds a window to all that it is about.
+func (c *comparison) addWindow(w counter.Increments) {
 	c.remarks = remarksOf(w)
 	before := c.baseline
 	c.selfTest = c.selfTest.Add(w, c.plan.Judge.Settings, before.Dispersion())

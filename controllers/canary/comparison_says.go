@@ -40,7 +40,7 @@ func (c *comparison) restate(now time.Time) {
 func (c *comparison) judged(state canary.State) canary.Judged {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !subjectOf(state).is(c.subject) {
+	if !subjectOf(state).equal(c.subject) {
 		return canary.Judged{ThresholdsOnly: c.distrusted()}
 	}
 	said := c.said

@@ -129,7 +129,7 @@ func (c *contentions) written(canary types.NamespacedName, object objectRef, wro
 	defer c.mu.Unlock()
 	now, known := c.clock.Now(), c.find(object, wrote)
 	if known == nil || known.content != wrote || now.Sub(known.Last) > contentionPolicy.Window {
-		known = c.begin(object, &contended{canary: canary, content: wrote}, now)
+		known = c.reset(object, &contended{canary: canary, content: wrote}, now)
 	}
 	known.History = contentionPolicy.Repaired(known.History, now)
 	if known.Pause(now) == 0 {
@@ -143,9 +143,9 @@ func (c *contentions) written(canary types.NamespacedName, object objectRef, wro
 	}
 }
 
-// begin keeps what is to be known of some fields of an object, and drops what was known of
+// reset keeps what is to be known of some fields of an object, and drops what was known of
 // them and what is out of date. The lock is held.
-func (c *contentions) begin(object objectRef, known *contended, now time.Time) *contended {
+func (c *contentions) reset(object objectRef, known *contended, now time.Time) *contended {
 	if c.objects == nil {
 		c.objects, c.reports = map[objectRef][]*contended{}, map[types.NamespacedName][]string{}
 	}

@@ -191,12 +191,12 @@ func TestOnlySoManyFieldsOfAnObjectAreToldApart(t *testing.T) {
 	now := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 	var c contentions
 	for i := range 2 * maxContended {
-		c.begin(objectRef{}, &contended{content: content{fields: fmt.Sprint(i)}}, now).Last = now
+		c.reset(objectRef{}, &contended{content: content{fields: fmt.Sprint(i)}}, now).Last = now
 	}
 	if got := len(c.objects[objectRef{}]); got != maxContended {
 		t.Errorf("%d are", got)
 	}
-	c.begin(objectRef{}, &contended{}, now.Add(2*contentionPolicy.Window))
+	c.reset(objectRef{}, &contended{}, now.Add(2*contentionPolicy.Window))
 	if got := len(c.objects[objectRef{}]); got != 1 {
 		t.Errorf("%d are left of those that are out of date", got-1)
 	}

@@ -59,7 +59,7 @@ func (f *reverter) revert(ctx context.Context, c *flaggerv1.Canary) error {
 	if err != nil {
 		return err
 	}
-	routes, objects := f.routing.all(c), workloadObjects(workloads)
+	routes, objects := f.routing.writtenAndWanted(c), workloadObjects(workloads)
 	for _, named := range routes {
 		objects = append(objects, f.routing.objects(named.canary, named.router)...)
 	}

@@ -60,11 +60,11 @@ func (j *judges) judged(c *flaggerv1.Canary, state canary.State, plan canary.Pla
 	if plan.Judge == nil {
 		return canary.Judged{}
 	}
-	return j.of(c, state, plan).judged(state)
+	return j.comparisonOf(c, state, plan).judged(state)
 }
 
-// of is the comparison of a canary, which begins with its status.
-func (j *judges) of(c *flaggerv1.Canary, state canary.State, plan canary.Plan) *followed {
+// comparisonOf is the comparison of a canary, which begins with its status.
+func (j *judges) comparisonOf(c *flaggerv1.Canary, state canary.State, plan canary.Plan) *followed {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if known := j.all[c.UID]; known != nil {
@@ -83,7 +83,7 @@ func (j *judges) record(ctx context.Context, c *flaggerv1.Canary, seen *observed
 		c.Status.Judge = nil
 		return nil
 	}
-	of := j.of(c, state, seen.Plan)
+	of := j.comparisonOf(c, state, seen.Plan)
 	was := of.pause()
 	of.follow(c.DeepCopy(), state, seen.Plan)
 	if of.pause() < was {

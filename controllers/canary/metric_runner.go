@@ -33,13 +33,13 @@ func (r *metricRunner) measure(ctx context.Context, due []canary.Metric) []canar
 	measured := make([]canary.Measurement, len(due))
 	var all sync.WaitGroup
 	for i := range due {
-		all.Go(func() { measured[i] = r.one(ctx, i, due[i]) })
+		all.Go(func() { measured[i] = r.runOne(ctx, i, due[i]) })
 	}
 	all.Wait()
 	return measured
 }
 
-func (r *metricRunner) one(ctx context.Context, i int, due canary.Metric) canary.Measurement {
+func (r *metricRunner) runOne(ctx context.Context, i int, due canary.Metric) canary.Measurement {
 	result := canary.Measurement{Name: due.Name, Custom: due.Custom}
 	var value float64
 	err := background.Try(ctx, func() (err error) {

@@ -32,7 +32,7 @@ func (p performer) perform(ctx context.Context, actions []canary.Action) error {
 		if to, ok := action.(canary.SetWeights); failed != nil && (!ok || to.Canary > 0) {
 			continue
 		}
-		err := p.one(ctx, action)
+		err := p.performOne(ctx, action)
 		if err != nil && (failed == nil || failed.Error() != err.Error()) { // two actions may lack the same
 			failed = errors.Join(failed, err)
 		}
@@ -40,7 +40,7 @@ func (p performer) perform(ctx context.Context, actions []canary.Action) error {
 	return failed
 }
 
-func (p performer) one(ctx context.Context, action canary.Action) error {
+func (p performer) performOne(ctx context.Context, action canary.Action) error {
 	switch a := action.(type) {
 	case canary.EnsureServices:
 		return p.workloads.EnsureServices(ctx)

@@ -52,7 +52,7 @@ func (r *statusRecorder) record(
 	recordCookies(c, state.Cookies)
 	if !state.At.Equal(seen.prev.At) {
 		c.Status.LastTransitionTime = metav1.NewTime(state.At)
-		r.transitions.note(c.UID, state.At)
+		r.transitions.record(c.UID, state.At)
 	}
 	if seen.workloads.Revision != nil {
 		c.Status.TrackedConfigs = seen.workloads.Revision.TrackedConfigs()
@@ -213,7 +213,7 @@ type transitions struct {
 	at map[types.UID]time.Time
 }
 
-func (t *transitions) note(uid types.UID, at time.Time) {
+func (t *transitions) record(uid types.UID, at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.at == nil {

@@ -99,7 +99,7 @@ func TestTransitionsAreKnownPrecisely(t *testing.T) {
 	if got := known.last(c); !got.Equal(at.Truncate(time.Second)) {
 		t.Errorf("after a restart: %s", got)
 	}
-	if known.note(c.UID, at); !known.last(c).Equal(at) {
+	if known.record(c.UID, at); !known.last(c).Equal(at) {
 		t.Errorf("noted: %s", known.last(c))
 	}
 	c.Status.LastTransitionTime = metav1.NewTime(at.Add(time.Minute).Truncate(time.Second))

@@ -87,7 +87,7 @@ func (r *Reconciler) leaveUnjudged(ctx context.Context, c *flaggerv1.Canary, ref
 	c.Status.CanaryWeight, c.Status.Fallback, c.Status.Iterations = state.Weight, state.Fallback, state.Iterations
 	if !state.At.Equal(prev.At) {
 		c.Status.LastTransitionTime = metav1.NewTime(state.At)
-		r.observer.transitions.note(c.UID, state.At)
+		r.observer.transitions.record(c.UID, state.At)
 	}
 	for _, e := range decided.Events {
 		result.Events = append(result.Events, eventOf(c, e))

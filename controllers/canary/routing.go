@@ -115,10 +115,10 @@ func (r *routing) written(c *flaggerv1.Canary) []namedRoutes {
 	return []namedRoutes{{named, routes}}
 }
 
-// all are the routes that were written last, and those that the spec names now if these
+// writtenAndWanted are the routes that were written last, and those that the spec names now if these
 // are others: they may have been written before that was noted. Of a provider that is
 // not known none were.
-func (r *routing) all(c *flaggerv1.Canary) []namedRoutes {
+func (r *routing) writtenAndWanted(c *flaggerv1.Canary) []namedRoutes {
 	all := r.written(c)
 	routes, err := r.routerOf(c)
 	if err == nil && !reflect.DeepEqual(c.Status.Routing, c.RoutingBy(r.providerOf(c))) {

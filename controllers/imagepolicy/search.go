@@ -139,7 +139,7 @@ func (out *outcome) admitOnce(ctx context.Context, in *inputs, ask imageReader, 
 			return checked{candidate: c}, err
 		}
 		if !said.until.IsZero() {
-			out.note(name, said.until)
+			out.recheckAt(name, said.until)
 		}
 		if said.rejected != "" {
 			return checked{candidate: c, dropped: said.rejected, gate: name}, nil
@@ -148,8 +148,8 @@ func (out *outcome) admitOnce(ctx context.Context, in *inputs, ask imageReader, 
 	return checked{candidate: c}, nil
 }
 
-// note keeps the earliest time at which a gate may say something else.
-func (out *outcome) note(gate policy.Gate, at time.Time) {
+// recheckAt keeps the earliest time at which a gate may say something else.
+func (out *outcome) recheckAt(gate policy.Gate, at time.Time) {
 	known := &out.recheck
 	if gate == policy.GateMinAge {
 		known = &out.maturity

@@ -253,7 +253,7 @@ func (d *proposalDecider) open() {
 	case head == headReplaceable || d.seen.tip == "" || d.mustBeMadeAnew():
 		d.step.do, d.step.soon = updateProposal, true
 	default:
-		d.keep()
+		d.keepOpen()
 	}
 }
 
@@ -287,8 +287,8 @@ func (d *proposalDecider) leaveAlone() {
 	d.wait("somebody else, who committed to it: it is theirs to merge; the label %s hands it back", forge.RetryLabel)
 }
 
-// keep decides about a pull request that is to stay as it is.
-func (d *proposalDecider) keep() {
+// keepOpen decides about a pull request that is to stay as it is.
+func (d *proposalDecider) keepOpen() {
 	status := d.step.status
 	status.Head, status.LeftAlone = d.seen.tip, ""
 	if d.seen.digest != status.Digest {

@@ -88,7 +88,7 @@ func TestAnotherClusterGetsTheObjects(t *testing.T) {
 	if e.cluster.Get(pathOf("a")) != nil || valueOf(there.Get(pathOf("a"))) != "one" {
 		t.Error("the objects are not where the kubeConfig leads")
 	}
-	state := e.states.of(keyOf(k))
+	state := e.states.get(keyOf(k))
 	e.eventually("its informers see the objects there", func() bool { return state.objects.Drift().Worst == decide.NoDrift })
 	there.Delete(pathOf("a"))
 	e.eventually("it is woken by what is deleted there", func() bool { return state.objects.Drift().Worst == decide.Drifted && e.wakes() > 0 })
@@ -120,7 +120,7 @@ func TestThoseOfANamespaceShareACluster(t *testing.T) {
 	one, other := elsewhere("a"), elsewhere("b")
 	e.must(one)
 	e.must(other)
-	if n := len(e.states.clusters.remote); n != 1 || e.states.of(keyOf(one)).at.remoteCluster != e.states.of(keyOf(other)).at.remoteCluster {
+	if n := len(e.states.clusters.remote); n != 1 || e.states.get(keyOf(one)).at.remoteCluster != e.states.get(keyOf(other)).at.remoteCluster {
 		t.Errorf("%d clusters", n)
 	}
 	e.states.forget(t.Context(), keyOf(one))
@@ -154,8 +154,8 @@ func TestAKubeConfigThatIsReadAgainAndSaysTheSameCostsNothing(t *testing.T) {
 	e.commit("1", map[string]string{"a.yaml": configMap("a", "one")})
 	k := elsewhere("a")
 	e.must(k)
-	e.eventually("its informers see the object", func() bool { return e.states.of(keyOf(k)).objects.Drift().Worst == decide.NoDrift })
-	before := e.states.of(keyOf(k)).objects
+	e.eventually("its informers see the object", func() bool { return e.states.get(keyOf(k)).objects.Drift().Worst == decide.NoDrift })
+	before := e.states.get(keyOf(k)).objects
 	there.Calls()
 	var secret corev1.Secret
 	secret.Namespace, secret.Name = "ns", "cluster"
@@ -167,7 +167,7 @@ func TestAKubeConfigThatIsReadAgainAndSaysTheSameCostsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.must(k)
-	if calls := there.Calls(); len(calls) > 0 || e.states.of(keyOf(k)).objects != before {
+	if calls := there.Calls(); len(calls) > 0 || e.states.get(keyOf(k)).objects != before {
 		t.Errorf("calls %q", calls)
 	}
 	reads := &countingReader{Reader: e.client}

@@ -87,7 +87,7 @@ func TestEncryptedManifestsAreApplied(t *testing.T) {
 	if got := password(e.cluster.Get(secretPath)); got != "hunter2" {
 		t.Errorf("applied %s", got)
 	}
-	if built := e.states.of(keyOf(k)).previous.Built; built == nil || strings.Contains(built.Variables, "AGE-SECRET") {
+	if built := e.states.get(keyOf(k)).previous.Built; built == nil || strings.Contains(built.Variables, "AGE-SECRET") {
 		t.Errorf("remembered %v", built)
 	}
 }
@@ -103,7 +103,7 @@ func TestNewKeysCount(t *testing.T) {
 		t.Error("the Secret is not watched")
 	}
 	e.keys("ns", second)
-	if !changedInputs(t.Context(), e.client, "ns", e.states.of(keyOf(k)).inputs) {
+	if !changedInputs(t.Context(), e.client, "ns", e.states.get(keyOf(k)).inputs) {
 		t.Error("another version of the Secret is no news")
 	}
 	e.commit("main@sha1:2", sealedSecret(t, second, "two"))

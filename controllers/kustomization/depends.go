@@ -50,7 +50,7 @@ func (d dependencies) read(ctx context.Context, run *run) ([]decide.Dependency, 
 		if d.noCrossNamespaceRefs && key.Namespace != run.k.Namespace {
 			return nil, terminal(fmt.Errorf("spec.dependsOn[%d]: can't depend on '%s': %w", i, key, errAccessDenied))
 		}
-		dep, err := d.one(ctx, run, key, run.k.Spec.DependsOn[i].ReadyExpr)
+		dep, err := d.readOne(ctx, run, key, run.k.Spec.DependsOn[i].ReadyExpr)
 		if err != nil {
 			return nil, reconciler.WithReason(meta.DependencyNotReadyReason, fmt.Errorf("reading dependency '%s': %w", key, err))
 		}
@@ -62,9 +62,9 @@ func (d dependencies) read(ctx context.Context, run *run) ([]decide.Dependency, 
 	return found, nil
 }
 
-// one reads how far one dependency is. An expression stands for all that is asked of others,
+// readOne reads how far one dependency is. An expression stands for all that is asked of others,
 // as upstream has it.
-func (d dependencies) one(ctx context.Context, run *run, key types.NamespacedName, readyExpr string) (decide.Dependency, error) {
+func (d dependencies) readOne(ctx context.Context, run *run, key types.NamespacedName, readyExpr string) (decide.Dependency, error) {
 	found := decide.Dependency{Name: key.String()}
 	var dep kustomizev1.Kustomization
 	err := d.cache.Get(ctx, key, &dep)

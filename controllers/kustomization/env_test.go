@@ -199,5 +199,5 @@ func (e *testEnv) inSync(k *kustomizev1.Kustomization) bool {
 			return false
 		}
 	}
-	return e.states.of(keyOf(k)).objects.Drift().Worst == decide.NoDrift
+	return e.states.get(keyOf(k)).objects.Drift().Worst == decide.NoDrift
 }

@@ -395,11 +395,11 @@ func TestWhatADeletionCannotDoIsTold(t *testing.T) {
 	})
 	t.Run("what it forgets is made anew", func(t *testing.T) {
 		e, k := start(t)
-		before := e.states.of(keyOf(k))
+		before := e.states.get(keyOf(k))
 		if err := e.Finalize(t.Context(), k); err != nil {
 			t.Fatal(err)
 		}
-		if e.states.of(keyOf(k)) == before {
+		if e.states.get(keyOf(k)) == before {
 			t.Error("it is remembered")
 		}
 	})

@@ -21,7 +21,7 @@ import (
 // Finalize implements reconciler.Finalizer: it deletes what a deleted Kustomization
 // applied, if its deletion policy says so. The decisions are those of [decide.Finalize].
 func (r *Reconciler) Finalize(ctx context.Context, k *kustomizev1.Kustomization) error {
-	d := deletion{Kustomization: k, r: r, known: r.states.of(keyOf(k))}
+	d := deletion{Kustomization: k, r: r, known: r.states.get(keyOf(k))}
 	seen := d.observe()
 	ctx, cancel := context.WithTimeout(ctx, k.GetTimeout())
 	defer cancel()
@@ -32,7 +32,7 @@ func (r *Reconciler) Finalize(ctx context.Context, k *kustomizev1.Kustomization)
 		decision := decide.Finalize(seen, d.known.termination, r.clock.Now())
 		d.known.termination = decision.State
 		if decision.Action == decide.Done {
-			return d.end(ctx, seen, decision)
+			return d.finish(ctx, seen, decision)
 		}
 		d.perform(ctx, decision, &seen)
 	}
@@ -62,7 +62,7 @@ func (d deletion) connect(ctx context.Context, seen decide.Deletion) error {
 func (d deletion) observe() decide.Deletion {
 	seen := decide.Deletion{Policy: deletionPolicy(d.Kustomization), Timeout: d.GetTimeout()}
 	seen.Inventory, seen.Malformed = entriesOf(d.Kustomization)
-	if as := d.as(); as != (apply.Impersonation{}) {
+	if as := d.impersonation(); as != (apply.Impersonation{}) {
 		seen.Account = as.Namespace + "/" + as.ServiceAccount
 	}
 	return seen
@@ -87,14 +87,14 @@ func deletionPolicy(k *kustomizev1.Kustomization) decide.DeletionPolicy {
 	return decide.KeepObjects
 }
 
-// as is who deletes.
-func (d deletion) as() apply.Impersonation { return d.r.identity(d.Kustomization) }
+// impersonation is who deletes.
+func (d deletion) impersonation() apply.Impersonation { return d.r.identity(d.Kustomization) }
 
 // perform does what was decided, and adds to what was seen what came of it.
 func (d deletion) perform(ctx context.Context, decision decide.DeletionDecision, seen *decide.Deletion) {
 	switch decision.Action {
 	case decide.CheckAccount:
-		exists, err := d.known.objects.AccountExists(ctx, d.as())
+		exists, err := d.known.objects.AccountExists(ctx, d.impersonation())
 		seen.AccountState, seen.Err = decide.AccountMissing, err
 		if exists {
 			seen.AccountState = decide.AccountExists
@@ -102,7 +102,7 @@ func (d deletion) perform(ctx context.Context, decision decide.DeletionDecision,
 	case decide.PruneAll:
 		d.pruneAll(ctx, seen)
 	case decide.CheckRemaining:
-		left, err := d.known.objects.Remaining(ctx, d.as(), decision.State.Deleted)
+		left, err := d.known.objects.Remaining(ctx, d.impersonation(), decision.State.Deleted)
 		seen.Remaining = &decide.Remaining{Left: left, Err: err}
 	case decide.Done:
 	}
@@ -113,7 +113,7 @@ func (d deletion) pruneAll(ctx context.Context, seen *decide.Deletion) {
 	if len(seen.Malformed) > 0 {
 		d.emit(corev1.EventTypeWarning, describeMalformed(seen.Malformed))
 	}
-	changes, _, err := d.known.objects.Prune(ctx, d.as(), seen.Inventory)
+	changes, _, err := d.known.objects.Prune(ctx, d.impersonation(), seen.Inventory)
 	if pruned := apply.Log(changes); pruned != "" {
 		d.emit(corev1.EventTypeNormal, pruned)
 	}
@@ -124,8 +124,8 @@ func (d deletion) pruneAll(ctx context.Context, seen *decide.Deletion) {
 	seen.Pruned, seen.Deleted, seen.Err = true, apply.DeletedOf(changes), err
 }
 
-// end tells how far a deletion came, and forgets the Kustomization when it may go.
-func (d deletion) end(ctx context.Context, seen decide.Deletion, decision decide.DeletionDecision) error {
+// finish tells how far a deletion came, and forgets the Kustomization when it may go.
+func (d deletion) finish(ctx context.Context, seen decide.Deletion, decision decide.DeletionDecision) error {
 	if decision.Message != "" {
 		d.emit(decision.EventType, decision.Message)
 	}

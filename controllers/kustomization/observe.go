@@ -38,7 +38,7 @@ type run struct {
 // observe reads all that decides whether there is anything to do. It makes no API call
 // that the cache does not answer.
 func (r *Reconciler) observe(ctx context.Context, k *kustomizev1.Kustomization) (*run, error) {
-	run := &run{k: k, state: r.states.of(keyOf(k))}
+	run := &run{k: k, state: r.states.get(keyOf(k))}
 	if err := refuse(k); err != nil {
 		return run, terminal(err)
 	}

@@ -54,7 +54,7 @@ func newStates(of *clusters, wake func(types.NamespacedName)) *states {
 	return &states{clusters: of, wake: wake, byName: map[types.NamespacedName]*state{}}
 }
 
-func (s *states) of(name types.NamespacedName) *state {
+func (s *states) get(name types.NamespacedName) *state {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.byName[name] == nil {

@@ -40,7 +40,7 @@ func (a affected) pipelinesOfPolicy(ctx context.Context, policy client.Object) [
 	})
 }
 
-func (a affected) all(ctx context.Context, _ client.Object) []reconcile.Request {
+func (a affected) allPipelines(ctx context.Context, _ client.Object) []reconcile.Request {
 	return a.pipelines(ctx, "", reconciler.Any[*sluicev1.Pipeline])
 }
 

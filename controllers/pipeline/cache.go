@@ -23,11 +23,11 @@ type pipelineCache struct {
 	wrote  writtenBundles
 	forge  forgeCache
 	tags   tagCache
-	// unasked are sources that may not have been asked to fetch what was pushed.
-	unasked unaskedSources
+	// sourceRequests are sources that may not have been asked to fetch what was pushed.
+	sourceRequests sourceRequests
 	// since is when this process saw the pipeline first.
 	since time.Time
-	looks measurementsCache
+	measurements measurementsCache
 }
 
 // refreshHeads has branches looked at that no GitRepository follows, once in an interval and when
@@ -66,8 +66,8 @@ type pipelineCaches struct {
 	all map[client.ObjectKey]*pipelineCache
 }
 
-// of returns the cache of a pipeline. One run at a time uses it.
-func (m *pipelineCaches) of(key client.ObjectKey) *pipelineCache {
+// get returns the cache of a pipeline. One run at a time uses it.
+func (m *pipelineCaches) get(key client.ObjectKey) *pipelineCache {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.all == nil {

@@ -145,7 +145,7 @@ func (cs canaries) workload(
 	if err != nil {
 		return nil, cluster.Answer{}, nil // the Canary says so
 	}
-	target := canary.of(gv.WithKind(c.Spec.TargetRef.Kind), types.NamespacedName{Namespace: c.Namespace, Name: name})
+	target := canary.inSameCluster(gv.WithKind(c.Spec.TargetRef.Kind), types.NamespacedName{Namespace: c.Namespace, Name: name})
 	u := &unstructured.Unstructured{}
 	u.SetGroupVersionKind(target.GroupVersionKind)
 	if canary.at != nil {

@@ -24,9 +24,9 @@ type contents struct {
 	index  *writeback.Index
 }
 
-// of is what the files of a target say. What is wrong with them is a problem of the stage
+// read is what the files of a target say. What is wrong with them is a problem of the stage
 // and not of the pipeline.
-func (c contents) of(ctx context.Context, files writeback.Files, t target) (promotion.Content, error) {
+func (c contents) read(ctx context.Context, files writeback.Files, t target) (promotion.Content, error) {
 	images, err := c.index.Versions(ctx, files, t.path, c.fields[t.stage])
 	if problem := contentProblem(t, err); problem != "" {
 		return promotion.Content{Problem: problem}, nil

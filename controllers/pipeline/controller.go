@@ -151,11 +151,11 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 	watches := []reconciler.Watch{
 		r.watch(&imagev1.ImagePolicy{}, r.affected().pipelinesOfPolicy),
 		r.watchSources,
-		r.watch(&sluicev1.Freeze{}, r.affected().all),
+		r.watch(&sluicev1.Freeze{}, r.affected().allPipelines),
 		commanded, r.watchConflicts,
 		reconciler.OnDelete(&sluicev1.Pipeline{}, func(pipeline client.ObjectKey) {
 			if last := r.memories.forget(pipeline); last != nil {
-				metrics{measuring: &r.measuring, cache: &last.looks}.forgetOthers()
+				metrics{measuring: &r.measuring, cache: &last.measurements}.forgetOthers()
 				r.forgetCopies(last)
 			}
 			clusters.Forget(pipeline)

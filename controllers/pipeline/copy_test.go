@@ -57,7 +57,7 @@ func TestACopyOutlastsItsRun(t *testing.T) {
 	}
 	e.reconcile()
 	e.wantTags(one, v1.Hash{})
-	if copies := e.memories.of(keyOf(e.pipeline, "", "shop")).tags.copies.all; len(copies) > 0 {
+	if copies := e.memories.get(keyOf(e.pipeline, "", "shop")).tags.copies.all; len(copies) > 0 {
 		t.Errorf("%v are remembered", copies)
 	}
 }

@@ -36,14 +36,14 @@ func (h *pushedHeads) set(repo *repository, branch string, commit plumbing.Hash)
 	if h.known == nil {
 		h.known = map[branchKey]pushedHead{}
 	}
-	h.known[repo.at(branch)] = pushedHead{commit: commit, revision: label}
+	h.known[repo.branch(branch)] = pushedHead{commit: commit, revision: label}
 }
 
-// recall notes a commit that a branch had at some time, and that its GitRepository may not have: the
+// restore notes a commit that a branch had at some time, and that its GitRepository may not have: the
 // remote is asked for what it has now.
-func (h *pushedHeads) recall(repo *repository, branch, commit string) {
+func (h *pushedHeads) restore(repo *repository, branch, commit string) {
 	h.set(repo, branch, plumbing.NewHash(commit))
-	h.known[repo.at(branch)] = pushedHead{commit: plumbing.NewHash(commit)} // of no revision that a GitRepository has
+	h.known[repo.branch(branch)] = pushedHead{commit: plumbing.NewHash(commit)} // of no revision that a GitRepository has
 }
 
 // pushing notes that a branch is about to be pushed to: its GitRepository may move past our
@@ -57,8 +57,8 @@ func (h *pushedHeads) pushing(at branchKey) {
 	h.unseen[at] = true
 }
 
-// saw notes that a revision is looked at which the GitRepository of a branch had after a push.
-func (h *pushedHeads) saw(at branchKey) {
+// markSeen notes that a revision is looked at which the GitRepository of a branch had after a push.
+func (h *pushedHeads) markSeen(at branchKey) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.unseen, at)
@@ -80,7 +80,7 @@ func (h *pushedHeads) forgetOthers(repos repositories) {
 		if repo != nil {
 			label, _ := repo.revision()
 			branch, _, _ := strings.Cut(label, "@")
-			followed[repo.at(branch)] = true
+			followed[repo.branch(branch)] = true
 		}
 	}
 	maps.DeleteFunc(h.known, func(branch branchKey, _ pushedHead) bool { return !followed[branch] })
@@ -94,7 +94,7 @@ func (h *pushedHeads) forgetOthers(repos repositories) {
 func (h *pushedHeads) newest(ctx context.Context, repo *repository, branch string) (plumbing.Hash, error) {
 	ref := plumbing.NewBranchReferenceName(branch).String()
 	label, commit := repo.revision()
-	pushed, wePushed := h.known[repo.at(branch)]
+	pushed, wePushed := h.known[repo.branch(branch)]
 	if wePushed && pushed.revision == label {
 		return pushed.commit, repo.mirror.Fetch(ctx, ref, pushed.commit) // asks nothing while the mirror has it
 	}
@@ -111,7 +111,7 @@ func (h *pushedHeads) newest(ctx context.Context, repo *repository, branch strin
 	if wePushed || !follows {
 		h.set(repo, branch, commit)
 	}
-	h.saw(repo.at(branch))
+	h.markSeen(repo.branch(branch))
 	return commit, nil
 }
 

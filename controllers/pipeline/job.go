@@ -164,7 +164,7 @@ func (j jobs) start(ctx context.Context, a promotion.Verify, landed time.Time) (
 			continue
 		}
 		v := verifying{stage: stage, target: a.Target, index: i, bundle: a.Bundle, landed: landed}
-		job, err := j.of(v)
+		job, err := j.build(v)
 		if err == nil {
 			err = j.client.Create(ctx, job)
 		}
@@ -181,9 +181,9 @@ func (j jobs) start(ctx context.Context, a promotion.Verify, landed time.Time) (
 	return made, nil
 }
 
-// of is the Job, in the namespace of the pipeline, whose ServiceAccount is the
+// build is the Job, in the namespace of the pipeline, whose ServiceAccount is the
 // template's or that namespace's default: none of the controller's rights are in it.
-func (j jobs) of(v verifying) (*batchv1.Job, error) {
+func (j jobs) build(v verifying) (*batchv1.Job, error) {
 	t, err := parseJobTemplate(v.stage.Verify[v.index].Job)
 	if err != nil {
 		return nil, refuse("spec.stages[%s].verify[%d].job.template: %w", v.stage.Name, v.index, err)

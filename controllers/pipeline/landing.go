@@ -88,7 +88,7 @@ func (s stageReader) before(ctx context.Context, t target, at *git.CommitTree) (
 	if err != nil {
 		return nil, promotion.Content{}, err
 	}
-	had, err := s.contents.of(ctx, parent, t)
+	had, err := s.contents.read(ctx, parent, t)
 	return parent, had, err
 }
 
@@ -121,7 +121,7 @@ func (s stageReader) broughtBy(ctx context.Context, t target, head *git.CommitTr
 			return nil, err
 		}
 		if were != files {
-			had, err := s.contents.of(ctx, parent, t)
+			had, err := s.contents.read(ctx, parent, t)
 			if err != nil || !had.Same(has) {
 				return at, err
 			}

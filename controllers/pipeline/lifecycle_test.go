@@ -359,7 +359,7 @@ func TestWhichPipelinesAnObjectWakes(t *testing.T) {
 		"an ImagePolicy of another namespace": {by.pipelinesOfPolicy, object("team", "app"), ""},
 		"the GitRepository of both":           {by.pipelinesOfSource, object("apps", "fleet"), "apps/shop team/web"},
 		"another GitRepository":               {by.pipelinesOfSource, object("team", "fleet"), ""},
-		"a Freeze":                            {by.all, object("", "holidays"), "apps/shop team/web"},
+		"a Freeze":                            {by.allPipelines, object("", "holidays"), "apps/shop team/web"},
 		"the Kustomization of both":           {by.pipelinesOfObject(kustomizationKind), object("apps", "staging"), "apps/shop team/web"},
 		"the Kustomization of one":            {by.pipelinesOfObject(kustomizationKind), object("team", "production"), "team/web"},
 		"an object of another kind":           {by.pipelinesOfObject("Canary"), object("apps", "staging"), ""},

@@ -46,8 +46,8 @@ type measurementsCache struct {
 	all map[metricsKey]*landingMeasurements
 }
 
-// of are those of a key, begun anew if they were of another landing or of other checks.
-func (m *measurementsCache) of(key metricsKey, landing string) (found *landingMeasurements, anew bool) {
+// get are those of a key, begun anew if they were of another landing or of other checks.
+func (m *measurementsCache) get(key metricsKey, landing string) (found *landingMeasurements, anew bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.all == nil {
@@ -133,7 +133,7 @@ func (ms metrics) verification(ctx context.Context, v verifying, is promotion.Re
 	}
 	state, evidence := measured.Verification(spec)
 	if state == promotion.VerificationPending || state == promotion.VerificationUnknown {
-		ms.again.in(due.Sub(now))
+		ms.again.requeueAfter(due.Sub(now))
 	}
 	if state == promotion.VerificationPending && ms.hasTimeLeft(v, measured.Measurements, now) {
 		state = promotion.VerificationUnknown // it is held beyond verifyTimeout
@@ -145,7 +145,7 @@ func (ms metrics) verification(ctx context.Context, v verifying, is promotion.Re
 func (ms metrics) measurementsOf(key metricsKey, v verifying) *landingMeasurements {
 	spec, _ := json.Marshal(v.stage.Verify[v.index].Metrics)
 	ms.needed[key] = true
-	measured, anew := ms.cache.of(key, fmt.Sprintf("%s %d %s", v.bundle.ID, v.landed.UnixNano(), spec))
+	measured, anew := ms.cache.get(key, fmt.Sprintf("%s %d %s", v.bundle.ID, v.landed.UnixNano(), spec))
 	if anew {
 		ms.measuring.Forget(key)
 	}

@@ -80,8 +80,8 @@ type object struct {
 
 func (o object) key() client.ObjectKey { return o.NamespacedName }
 
-// of is another object in the same cluster.
-func (o object) of(gvk schema.GroupVersionKind, key types.NamespacedName) object {
+// inSameCluster is another object in the same cluster.
+func (o object) inSameCluster(gvk schema.GroupVersionKind, key types.NamespacedName) object {
 	o.Object = cluster.Object{GroupVersionKind: gvk, NamespacedName: key}
 	return o
 }
@@ -165,7 +165,7 @@ func (os *objects) read(ctx context.Context, o object, into client.Object) (clus
 	}
 	answer, err := os.look.Get(ctx, o.at, o.Object)
 	if errors.Is(err, kubeconfig.ErrInvalid) { // its Secret may be put right
-		os.again.in(lookSoon)
+		os.again.requeueAfter(lookSoon)
 		answer = cluster.Answer{Unknown: true, Failed: true, Why: fmt.Sprintf("%s: %s", o.Object, err)}
 		os.noteUnreadable(answer, "create or correct it, or name another one, in "+o.kubeConfig)
 		return answer, nil
@@ -173,7 +173,7 @@ func (os *objects) read(ctx context.Context, o object, into client.Object) (clus
 	if err != nil || answer.Object == nil {
 		os.noteUnreadable(answer, "it is named in "+cmp.Or(o.field, "the spec"))
 		if answer.Unknown && o.at != nil { // the Secret may lead to another server by then
-			os.again.in(lookSoon)
+			os.again.requeueAfter(lookSoon)
 		}
 		return answer, err
 	}

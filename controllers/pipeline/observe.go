@@ -79,7 +79,7 @@ func (r *run) stageReader(newest map[string]promotion.Newest) stageReader {
 			objects: seen, canaries: canaries{seen}, jobs: r.jobs, state: m.kept.state,
 			metrics: metrics{
 				pipeline: r.pipeline, checker: r.controller.Checker, measuring: &r.controller.measuring,
-				cache: &m.looks, clock: r.controller.Clock, since: m.since,
+				cache: &m.measurements, clock: r.controller.Clock, since: m.since,
 				again: &r.again, needed: map[metricsKey]bool{},
 			},
 		},
@@ -121,7 +121,7 @@ func (s stageReader) inGit(ctx context.Context, stage *sluicev1.Stage) (promotio
 	}
 	for _, t := range targetsOf(stage) {
 		one := promotion.TargetObservation{Name: t.name, Wave: t.wave}
-		if one.Content, err = s.contents.of(ctx, files, t); err != nil {
+		if one.Content, err = s.contents.read(ctx, files, t); err != nil {
 			return seen, err
 		}
 		if one.Wrote, err = s.wroteLast(ctx, t, files, one.Content); err != nil {

@@ -28,17 +28,17 @@ type ociSources struct {
 	// installed says that this cluster has OCIRepositories, which the client caches, and
 	// ownNamespace that pipelines may refer to nothing outside of their namespace.
 	installed, ownNamespace bool
-	unasked                 *unaskedSources
+	requests                *sourceRequests
 }
 
-// moved has a digest fetched that the tag of a target points at now.
-func (o ociSources) moved(ctx context.Context, p *sluicev1.Pipeline, t target, tag name.Tag, digest string) {
-	o.unasked.begin(ctx, "tag "+tag.Name(), o.clock.Now(), o.asker(p, t, tag, digest))
+// requestTag has a digest fetched that the tag of a target points at now.
+func (o ociSources) requestTag(ctx context.Context, p *sluicev1.Pipeline, t target, tag name.Tag, digest string) {
+	o.requests.requestFetch(ctx, "tag "+tag.Name(), o.clock.Now(), o.fetchOf(p, t, tag, digest))
 }
 
-// asker asks those that follow the tag of a target for a reconcile: those in the namespace
+// fetchOf asks those that follow the tag of a target for a reconcile: those in the namespace
 // of the pipeline, and where what the target waits for is, in this cluster.
-func (o ociSources) asker(p *sluicev1.Pipeline, t target, tag name.Tag, digest string) asker {
+func (o ociSources) fetchOf(p *sluicev1.Pipeline, t target, tag name.Tag, digest string) fetchRequest {
 	namespaces := o.namespaces(p, t)
 	return func(ctx context.Context, since, present time.Time) error {
 		if !o.installed {

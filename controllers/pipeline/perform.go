@@ -77,7 +77,7 @@ func (r *run) write(ctx context.Context, w promotion.Write, d promotion.Decision
 	repo := r.repos[w.Stage]
 	request := commitOfBundle(repo, stage, r.contents.fields[w.Stage], w)
 	request.Message = fixedMessage(said)
-	r.memory.heads.pushing(repo.at(branchOf(repo, stage)))
+	r.memory.heads.pushing(repo.branch(branchOf(repo, stage)))
 	result, err := r.controller.Writer.Run(ctx, request)
 	if err != nil {
 		return false, err
@@ -87,11 +87,11 @@ func (r *run) write(ctx context.Context, w promotion.Write, d promotion.Decision
 	}
 	r.memory.heads.set(repo, branchOf(repo, stage), result.Source)
 	// A process that ended right after its push leaves nothing to commit, and sources that were not asked.
-	r.sources.pushed(ctx, repo, branchOf(repo, stage), result.Source.String())
+	r.sources.requestBranch(ctx, repo, branchOf(repo, stage), result.Source.String())
 	return !result.Commit.IsZero(), nil
 }
 
 // forStage does something for a stage, unless something is wrong with that already.
 func (r *run) forStage(ctx context.Context, stage string, do func() (bool, error)) (bool, error) {
-	return r.faults.try(ctx, stage, do)
+	return r.faults.runFor(ctx, stage, do)
 }

@@ -60,7 +60,7 @@ func (r readyChecker) provenance(
 	labels := u.GetLabels()
 	if name := labels[helmName]; name != "" {
 		release := &unstructured.Unstructured{}
-		owner := o.of(groupVersions[helmReleaseKind].WithKind(helmReleaseKind),
+		owner := o.inSameCluster(groupVersions[helmReleaseKind].WithKind(helmReleaseKind),
 			types.NamespacedName{Namespace: labels[helmNamespace], Name: name})
 		if r.objects.allowed(owner) != nil {
 			return alone, nil
@@ -73,7 +73,7 @@ func (r readyChecker) provenance(
 	if labels[kustomizeName] == "" {
 		return alone, nil
 	}
-	owner := o.of(groupVersions[kustomizationKind].WithKind(kustomizationKind),
+	owner := o.inSameCluster(groupVersions[kustomizationKind].WithKind(kustomizationKind),
 		types.NamespacedName{Namespace: labels[kustomizeNamespace], Name: labels[kustomizeName]})
 	if r.objects.allowed(owner) != nil {
 		return alone, nil

@@ -59,7 +59,7 @@ func (r *run) pulls(ctx context.Context, stage string) (pulls, error) {
 	}
 	p.recent = func(ctx context.Context) ([]forge.PullRequest, error) {
 		now := r.controller.Clock.Now()
-		return r.controller.recents.of(ctx, recentKeyOf(r.pipeline, repo), lastChangeAt(r.pipeline, r.repos, now), now, repo.forge.Recent)
+		return r.controller.recents.get(ctx, recentKeyOf(r.pipeline, repo), lastChangeAt(r.pipeline, r.repos, now), now, repo.forge.Recent)
 	}
 	provider, err := r.connection(repo).ProviderName()
 	if err != nil {
@@ -97,7 +97,7 @@ func (r *run) pullRequest(ctx context.Context, stage *sluicev1.Stage, seen *prom
 func (p pulls) look(ctx context.Context) error {
 	m := p.seen
 	if m.isFresh(p.clock.Now()) {
-		p.again.at(m.again, p.clock.Now())
+		p.again.requeueAt(m.again, p.clock.Now())
 		return nil
 	}
 	found, err := p.read(ctx)
@@ -165,7 +165,7 @@ func (p pulls) landed(ctx context.Context) error {
 	}
 	p.seen.landing = false
 	p.heads.set(p.repo, p.base, commit)
-	p.sources.pushed(ctx, p.repo, p.base, commit.String())
+	p.sources.requestBranch(ctx, p.repo, p.base, commit.String())
 	return nil
 }
 
@@ -210,12 +210,12 @@ func (p pulls) isNew(ctx context.Context) (bool, error) {
 func (p pulls) complete(ctx context.Context) error {
 	m := p.seen
 	var err error
-	if _, known := p.memory.rules[p.repo.at(p.base)]; !known {
+	if _, known := p.memory.rules[p.repo.branch(p.base)]; !known {
 		rules, err := p.forge.Rules(ctx, p.base)
 		if err != nil {
 			return forge.Explain("spec.forge", err)
 		}
-		p.memory.rules[p.repo.at(p.base)] = rules
+		p.memory.rules[p.repo.branch(p.base)] = rules
 	}
 	if m.checks, err = p.forge.Checks(ctx, m.pr.HeadSHA); err != nil {
 		return forge.Explain("spec.forge", err)
@@ -231,7 +231,7 @@ func (p pulls) complete(ctx context.Context) error {
 	m.claims = p.claims(tip)
 	if readiness, _ := p.judge(); readiness == promotion.ReadinessProgressing && m.refusedHead != m.pr.HeadSHA {
 		m.soon(p.clock.Now())
-		p.again.at(m.again, p.clock.Now())
+		p.again.requeueAt(m.again, p.clock.Now())
 	}
 	return nil
 }
@@ -248,7 +248,7 @@ func (p pulls) translate() *promotion.PullRequest {
 		Keep: slices.Contains(pr.Labels, forge.KeepLabel), Retry: slices.Contains(pr.Labels, forge.RetryLabel),
 	}
 	if seen.Open {
-		rules := p.memory.rules[p.repo.at(p.base)]
+		rules := p.memory.rules[p.repo.branch(p.base)]
 		seen.MustBeUpToDate, seen.MustQueue = rules.UpToDate, rules.Queue
 		seen.Checks, seen.Why = p.judge()
 	}
@@ -258,7 +258,7 @@ func (p pulls) translate() *promotion.PullRequest {
 // judge says whether an open pull request has all that its base demands, and what it
 // lacks. Our own status does not count: it says what is decided with this.
 func (p pulls) judge() (promotion.Readiness, string) {
-	m, rules := p.seen, p.memory.rules[p.repo.at(p.base)]
+	m, rules := p.seen, p.memory.rules[p.repo.branch(p.base)]
 	if m.refusedHead == m.pr.HeadSHA {
 		return promotion.ReadinessProgressing, "the forge does not merge it: " + m.refused
 	}

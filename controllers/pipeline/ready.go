@@ -76,7 +76,7 @@ func (r revisions) carries(ctx context.Context, t target, revision string, want 
 	if files == nil {
 		return false
 	}
-	has, err := r.contents.of(ctx, files, t)
+	has, err := r.contents.read(ctx, files, t)
 	return err == nil && has.Same(want)
 }
 

@@ -43,9 +43,9 @@ func TestWhenAListOfPullRequestsIsShared(t *testing.T) {
 				asked++
 				return []forge.PullRequest{{Number: int64(asked)}}, nil
 			}
-			_, err := r.of(t.Context(), ours, time.Time{}, start, ask)
+			_, err := r.get(t.Context(), ours, time.Time{}, start, ask)
 			must(t, err)
-			list, err := r.of(t.Context(), tc.key, tc.since, start.Add(tc.after), ask)
+			list, err := r.get(t.Context(), tc.key, tc.since, start.Add(tc.after), ask)
 			must(t, err)
 			if shared := list[0].Number == 1; shared != tc.want || len(list) != 1 {
 				t.Errorf("it is shared: %t (%d requests)", shared, asked)
@@ -57,11 +57,11 @@ func TestWhenAListOfPullRequestsIsShared(t *testing.T) {
 func TestAListThatCouldNotBeReadIsNotShared(t *testing.T) {
 	var r recentPullRequests
 	now, away := time.Unix(1_700_000_000, 0), errors.New("away")
-	_, err := r.of(t.Context(), recentKey{}, time.Time{}, now, func(context.Context) ([]forge.PullRequest, error) { return nil, away })
+	_, err := r.get(t.Context(), recentKey{}, time.Time{}, now, func(context.Context) ([]forge.PullRequest, error) { return nil, away })
 	if !errors.Is(err, away) {
 		t.Fatalf("got %v", err)
 	}
-	list, err := r.of(t.Context(), recentKey{}, time.Time{}, now, func(context.Context) ([]forge.PullRequest, error) { return nil, nil })
+	list, err := r.get(t.Context(), recentKey{}, time.Time{}, now, func(context.Context) ([]forge.PullRequest, error) { return nil, nil })
 	if err != nil || len(list) > 0 {
 		t.Errorf("got %v, %v", list, err)
 	}
@@ -71,7 +71,7 @@ func TestListsAreForgotten(t *testing.T) {
 	var r recentPullRequests
 	now := time.Unix(1_700_000_000, 0)
 	for i := range 3 {
-		_, err := r.of(t.Context(), recentKey{api: string(rune('a' + i))}, time.Time{}, now.Add(time.Duration(i)*time.Minute),
+		_, err := r.get(t.Context(), recentKey{api: string(rune('a' + i))}, time.Time{}, now.Add(time.Duration(i)*time.Minute),
 			func(context.Context) ([]forge.PullRequest, error) { return nil, nil })
 		must(t, err)
 	}

@@ -73,13 +73,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, p *sluicev1.Pipeline) (recon
 	if err != nil {
 		return reconciler.Result{}, err
 	}
-	run.recall()
-	run.memory.unasked.again(ctx)
+	run.restoreSourceRequests()
+	run.memory.sourceRequests.retry(ctx)
 	run.memory.refreshHeads(p, run.repos, r.Clock.Now())
 	run.memory.forge.refresh(ctx, p, run.repos, &run.memory.heads, r.Clock.Now())
 	run.memory.tags.refresh(p, r.Clock.Now())
 	result, err := run.decideAndPerform(ctx)
-	result.Events = append(result.Events, run.memory.unasked.events()...)
+	result.Events = append(result.Events, run.memory.sourceRequests.events()...)
 	return result, err
 }
 
@@ -103,7 +103,7 @@ type run struct {
 }
 
 func (r *Reconciler) newRun(p *sluicev1.Pipeline, repo *repository, fields map[string]writeback.ArtifactFields) *run {
-	memory, now := r.memories.of(client.ObjectKeyFromObject(p)), r.Clock.Now()
+	memory, now := r.memories.get(client.ObjectKeyFromObject(p)), r.Clock.Now()
 	return &run{
 		controller: r, pipeline: p, memory: memory, faults: stageErrors{},
 		state: stateStore{
@@ -116,13 +116,13 @@ func (r *Reconciler) newRun(p *sluicev1.Pipeline, repo *repository, fields map[s
 			copying: &r.copying, clock: r.Clock,
 			sources: ociSources{
 				client: r.Client, clock: r.Clock, installed: r.cached[sourcev1.OCIRepositoryKind],
-				ownNamespace: r.Access.NoCrossNamespaceRefs, unasked: &memory.unasked,
+				ownNamespace: r.Access.NoCrossNamespaceRefs, requests: &memory.sourceRequests,
 			},
 		},
 		jobs: jobs{pipeline: p, client: r.Client, live: r.Live, logs: r.logs},
 		sources: gitSources{
-			reach:   sources.Sources{Client: r.Client, Served: r.ServesSources, Waker: r.Sources, Clock: r.Clock},
-			unasked: &memory.unasked, namespace: p.Namespace, clock: r.Clock,
+			reach:    sources.Sources{Client: r.Client, Served: r.ServesSources, Waker: r.Sources, Clock: r.Clock},
+			requests: &memory.sourceRequests, namespace: p.Namespace, clock: r.Clock,
 		},
 	}
 }
@@ -150,17 +150,17 @@ func (r *run) decideAndPerform(ctx context.Context) (reconciler.Result, error) {
 		}
 		if !did && !kept {
 			r.record(seen, d)
-			return r.end(d, r.result(d))
+			return r.finish(d, r.result(d))
 		}
 	}
 	result := r.result(d)
 	result.After = lookAgain
-	return r.end(d, result)
+	return r.finish(d, result)
 }
 
-// end is the result of the run, or what is wrong with a stage. An object that does not exist
+// finish is the result of the run, or what is wrong with a stage. An object that does not exist
 // is waited for: a watch tells when it does.
-func (r *run) end(d promotion.Decision, result reconciler.Result) (reconciler.Result, error) {
+func (r *run) finish(d promotion.Decision, result reconciler.Result) (reconciler.Result, error) {
 	if err := r.faults.ofRun(r.pipeline.Spec.Stages, r.controller.Clock.Now()); err != nil {
 		return result, err
 	}
@@ -189,9 +189,9 @@ func (r *run) result(d promotion.Decision) reconciler.Result {
 	if d.After > 0 {
 		result.After = min(result.After, d.After)
 	}
-	if len(r.memory.unasked.all) > 0 {
-		r.again.in(lookSoon)
+	if len(r.memory.sourceRequests.all) > 0 {
+		r.again.requeueAfter(lookSoon)
 	}
-	result.After = r.again.within(result.After)
+	result.After = r.again.atMost(result.After)
 	return result
 }

@@ -50,8 +50,8 @@ func (r *repository) revision() (label string, commit plumbing.Hash) {
 	return label, plumbing.NewHash(hash)
 }
 
-// at is a branch of the repository.
-func (r *repository) at(branch string) branchKey { return branchKey{r.key(), branch} }
+// branch is a branch of the repository.
+func (r *repository) branch(branch string) branchKey { return branchKey{r.key(), branch} }
 
 // branchKey is a branch of a repository, which has the key of its GitRepository.
 type branchKey struct {
@@ -82,7 +82,7 @@ func (r *Reconciler) openRepository(ctx context.Context, p *sluicev1.Pipeline, k
 	if repo.object, err = r.Access.Repository(ctx, p.Namespace, key, p.Spec.Interval.Duration); err != nil {
 		return nil, err
 	}
-	if repo.remote, err = r.remotes.of(ctx, remoteKeyOf(repo.object), freshIfFailing(p, r.Clock.Now()), r.Clock.Now(),
+	if repo.remote, err = r.remotes.get(ctx, remoteKeyOf(repo.object), freshIfFailing(p, r.Clock.Now()), r.Clock.Now(),
 		func(ctx context.Context) (git.Remote, error) { return r.Access.Remote(ctx, repo.object) }); err != nil {
 		return nil, err
 	}
@@ -103,7 +103,7 @@ func (r *Reconciler) openRepository(ctx context.Context, p *sluicev1.Pipeline, k
 // refsOf lists the refs of the repository of a pipeline, once for all that are woken together.
 func (r *Reconciler) refsOf(p *sluicev1.Pipeline, repo *repository, now time.Time) func(context.Context) (map[string]plumbing.Hash, error) {
 	return func(ctx context.Context) (map[string]plumbing.Hash, error) {
-		return r.refs.of(ctx, remoteKeyOf(repo.object), lastRequestAt(p, now), now, repo.mirror.Refs)
+		return r.refs.get(ctx, remoteKeyOf(repo.object), lastRequestAt(p, now), now, repo.mirror.Refs)
 	}
 }
 

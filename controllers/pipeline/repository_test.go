@@ -240,7 +240,7 @@ func TestPipelinesOnOneRepositoryReadItsSecretOnce(t *testing.T) {
 			reads, now := 0, time.Unix(1_700_000_000, 0)
 			read := func() {
 				t.Helper()
-				_, err := known.of(t.Context(), remoteKeyOf(repo), freshIfFailing(p, now), now,
+				_, err := known.get(t.Context(), remoteKeyOf(repo), freshIfFailing(p, now), now,
 					func(context.Context) (git.Remote, error) { reads++; return git.Remote{}, nil })
 				must(t, err)
 			}

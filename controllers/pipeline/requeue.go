@@ -36,23 +36,23 @@ func (l poll) isDue(last poll, p *sluicev1.Pipeline) bool {
 // Its zero value is with the interval. It is that of one observation.
 type requeue struct{ after time.Duration }
 
-// in has the pipeline looked at after a time, or sooner if something else asked for that.
-func (q *requeue) in(after time.Duration) {
+// requeueAfter has the pipeline reconciled after a time, or sooner if something else asked for that.
+func (q *requeue) requeueAfter(after time.Duration) {
 	after = max(after, time.Second)
 	if q.after == 0 || after < q.after {
 		q.after = after
 	}
 }
 
-// at has the pipeline looked at at a time; the zero time is none.
-func (q *requeue) at(when, now time.Time) {
+// requeueAt has the pipeline reconciled at a time; the zero time is none.
+func (q *requeue) requeueAt(when, now time.Time) {
 	if !when.IsZero() {
-		q.in(when.Sub(now))
+		q.requeueAfter(when.Sub(now))
 	}
 }
 
-// within is when the pipeline is looked at, at the latest after a time.
-func (q *requeue) within(latest time.Duration) time.Duration {
+// atMost is when the pipeline is reconciled, at the latest after a time.
+func (q *requeue) atMost(latest time.Duration) time.Duration {
 	if q.after > 0 {
 		return min(latest, q.after)
 	}

@@ -27,8 +27,8 @@ type sharedAnswer[V any] struct {
 	value V
 }
 
-// of returns an answer that was asked for after since, and asks if there is none.
-func (s *shared[K, V]) of(ctx context.Context, key K, since, now time.Time, ask func(context.Context) (V, error)) (V, error) {
+// get returns an answer that was asked for after since, and asks if there is none.
+func (s *shared[K, V]) get(ctx context.Context, key K, since, now time.Time, ask func(context.Context) (V, error)) (V, error) {
 	a := s.answer(key, now)
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -18,9 +18,9 @@ import (
 // the forge or the registry of one stage keeps no other from going on.
 type stageErrors map[string]error
 
-// try does something for a stage, unless something is wrong with that already, and reports
+// runFor does something for a stage, unless something is wrong with that already, and reports
 // whether it changed something. An error is noted; the end of ctx is returned.
-func (f stageErrors) try(ctx context.Context, stage string, do func() (bool, error)) (bool, error) {
+func (f stageErrors) runFor(ctx context.Context, stage string, do func() (bool, error)) (bool, error) {
 	if f[stage] != nil {
 		return false, nil
 	}

@@ -43,21 +43,21 @@ func TestTheErrorOfARunIsTheOneThatIsRetried(t *testing.T) {
 
 func TestAStageWithAFaultIsLeftAlone(t *testing.T) {
 	found, broken := stageErrors{}, errors.New("broken")
-	did, err := found.try(t.Context(), "staging", func() (bool, error) { return false, broken })
+	did, err := found.runFor(t.Context(), "staging", func() (bool, error) { return false, broken })
 	if !did || err != nil || found.problem("staging") != "broken" || found.problem("production") != "" {
 		t.Fatalf("%t, %v: %v", did, err, found)
 	}
-	did, err = found.try(t.Context(), "staging", func() (bool, error) { t.Error("it was tried"); return true, nil })
+	did, err = found.runFor(t.Context(), "staging", func() (bool, error) { t.Error("it was tried"); return true, nil })
 	if did || err != nil {
 		t.Errorf("%t, %v", did, err)
 	}
-	did, err = found.try(t.Context(), "production", func() (bool, error) { return true, nil })
+	did, err = found.runFor(t.Context(), "production", func() (bool, error) { return true, nil })
 	if !did || err != nil || len(found) != 1 {
 		t.Errorf("%t, %v: %v", did, err, found)
 	}
 	ctx, end := context.WithCancel(t.Context())
 	end()
-	if _, err = found.try(ctx, "production", func() (bool, error) { return false, broken }); !errors.Is(err, context.Canceled) ||
+	if _, err = found.runFor(ctx, "production", func() (bool, error) { return false, broken }); !errors.Is(err, context.Canceled) ||
 		len(found) != 1 {
 		t.Errorf("the end of a process is a fault of the stage: %v, %v", err, found)
 	}
@@ -70,19 +70,23 @@ func TestWhenAPipelineIsLookedAtAgain(t *testing.T) {
 		want time.Duration
 	}{
 		"with the interval": {func(*requeue) {}, 10 * time.Minute},
-		"sooner":            {func(q *requeue) { q.in(time.Minute) }, time.Minute},
+		"sooner":            {func(q *requeue) { q.requeueAfter(time.Minute) }, time.Minute},
 		"the first of several": {
-			func(q *requeue) { q.in(time.Minute); q.in(30 * time.Second); q.in(2 * time.Minute) }, 30 * time.Second,
+			func(q *requeue) {
+				q.requeueAfter(time.Minute)
+				q.requeueAfter(30 * time.Second)
+				q.requeueAfter(2 * time.Minute)
+			}, 30 * time.Second,
 		},
-		"at the latest by the interval": {func(q *requeue) { q.in(time.Hour) }, 10 * time.Minute},
-		"at a time":                     {func(q *requeue) { q.at(now.Add(5*time.Second), now) }, 5 * time.Second},
-		"at a time that has passed":     {func(q *requeue) { q.at(now.Add(-time.Hour), now) }, time.Second},
-		"at no time":                    {func(q *requeue) { q.at(time.Time{}, now) }, 10 * time.Minute},
+		"at the latest by the interval": {func(q *requeue) { q.requeueAfter(time.Hour) }, 10 * time.Minute},
+		"at a time":                     {func(q *requeue) { q.requeueAt(now.Add(5*time.Second), now) }, 5 * time.Second},
+		"at a time that has passed":     {func(q *requeue) { q.requeueAt(now.Add(-time.Hour), now) }, time.Second},
+		"at no time":                    {func(q *requeue) { q.requeueAt(time.Time{}, now) }, 10 * time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var q requeue
 			tc.ask(&q)
-			if got := q.within(10 * time.Minute); got != tc.want {
+			if got := q.atMost(10 * time.Minute); got != tc.want {
 				t.Errorf("after %s, want %s", got, tc.want)
 			}
 		})

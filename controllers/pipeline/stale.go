@@ -37,7 +37,8 @@ func (r readyChecker) waitsForStale(
 	stale := ""
 	for _, named := range failedObject.FindAllStringSubmatch(message, -1) {
 		kind := named[1][strings.LastIndex(named[1], "[")+1:]
-		canary := o.of(flaggerv1.GroupVersion.WithKind(flaggerv1.CanaryKind), types.NamespacedName{Namespace: named[2], Name: named[3]})
+		key := types.NamespacedName{Namespace: named[2], Name: named[3]}
+		canary := o.inSameCluster(flaggerv1.GroupVersion.WithKind(flaggerv1.CanaryKind), key)
 		if kind != flaggerv1.CanaryKind || r.objects.allowed(canary) != nil {
 			return "", nil
 		}

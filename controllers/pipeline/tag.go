@@ -225,7 +225,7 @@ func (ts tags) point(ctx context.Context, t target, v sluicev1.Version) (bool, e
 		return false, tagError(t, err)
 	}
 	delete(ts.memory.digests, tag.Name()) // it is read back
-	ts.sources.moved(ctx, ts.pipeline, t, tag, v.Digest)
+	ts.sources.requestTag(ctx, ts.pipeline, t, tag, v.Digest)
 	return true, nil
 }
 

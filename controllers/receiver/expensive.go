@@ -30,7 +30,7 @@ type budgetError struct {
 	err        error
 }
 
-func (e *expensive) note(obj *notificationv1.Receiver, err error) {
+func (e *expensive) record(obj *notificationv1.Receiver, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.found == nil {

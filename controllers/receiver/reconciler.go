@@ -51,7 +51,7 @@ type Reconciler struct {
 // took more than it may. It is stalled until somebody edits it, or asks for a
 // reconcile: the next request would take as much.
 func (r *Reconciler) TooExpensive(obj *notificationv1.Receiver, err error) {
-	r.expensive.note(obj, err)
+	r.expensive.record(obj, err)
 }
 
 // SetupWithManager registers the controller, and the index that package notify

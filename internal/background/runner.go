@@ -93,7 +93,7 @@ func (r *Runner[K, V]) Run(ctx context.Context, req Request[K], work func(contex
 		return none, err
 	}
 	e.task.Wait(ctx, r.Patience)
-	return r.take(e)
+	return r.result(e)
 }
 
 // Collect takes the result of a late task. It reports false if there is none: no task,
@@ -159,7 +159,7 @@ func (r *Runner[K, V]) join(ctx context.Context, req Request[K], work func(conte
 		known.task.Cancel()
 		r.drop(known)
 	}
-	if err := r.room(req.Namespace); err != nil {
+	if err := r.checkCapacity(req.Namespace); err != nil {
 		return nil, err
 	}
 	if r.tasks == nil {
@@ -172,9 +172,9 @@ func (r *Runner[K, V]) join(ctx context.Context, req Request[K], work func(conte
 	return e, nil
 }
 
-// room is an error that is [ErrBusy] if there may be no further task of a namespace. The
+// checkCapacity is an error that is [ErrBusy] if there may be no further task of a namespace. The
 // lock is held.
-func (r *Runner[K, V]) room(namespace string) error {
+func (r *Runner[K, V]) checkCapacity(namespace string) error {
 	switch share := (r.Limit + 1) / 2; {
 	case r.Limit <= 0:
 		return nil
@@ -234,8 +234,8 @@ func (r *Runner[K, V]) finish(e *entry[K, V]) {
 	}
 }
 
-// take returns the result of a task, or that it is not done.
-func (r *Runner[K, V]) take(e *entry[K, V]) (V, error) {
+// result returns the result of a task, or that it is not done.
+func (r *Runner[K, V]) result(e *entry[K, V]) (V, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !e.ended {

@@ -63,15 +63,15 @@ func Start[V any](
 			t.value, err = work(ctx)
 			return err
 		})
-		t.end()
+		t.finish()
 		finish(t.value, t.err)
 		close(t.done)
 	}()
 	return t
 }
 
-// end notes that the work is done.
-func (t *Task[V]) end() {
+// finish notes that the work is done.
+func (t *Task[V]) finish() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.ended = true

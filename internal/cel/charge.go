@@ -139,7 +139,7 @@ func (m *meter) add(args []ref.Val) {
 	case traits.Lister:
 		// Nothing is copied yet, but nobody could look through it either.
 		if size(args[0])+size(args[1]) > m.most {
-			m.end(fmt.Errorf("%w: it makes a list of more than %d items", ErrTooExpensive, m.most))
+			m.abort(fmt.Errorf("%w: it makes a list of more than %d items", ErrTooExpensive, m.most))
 		}
 	}
 }
@@ -164,7 +164,7 @@ func (m *meter) split(args []ref.Val) {
 	text, separator := string(str(args[0])), string(str(args[1]))
 	m.makes(len(text))
 	if strings.Count(text, separator) > maxPieces {
-		m.end(fmt.Errorf("%w: it splits a text into more than %d parts", ErrTooExpensive, maxPieces))
+		m.abort(fmt.Errorf("%w: it splits a text into more than %d parts", ErrTooExpensive, maxPieces))
 	}
 }
 
@@ -176,7 +176,7 @@ func (m *meter) pairs(args []ref.Val) {
 func (m *meter) matches(args []ref.Val) {
 	pattern := string(str(args[1]))
 	if len(pattern) > maxRegexp {
-		m.end(fmt.Errorf("%w: its regular expression is longer than %d bytes", ErrTooExpensive, maxRegexp))
+		m.abort(fmt.Errorf("%w: its regular expression is longer than %d bytes", ErrTooExpensive, maxRegexp))
 	}
 	m.spend(len(pattern))
 	parsed, err := syntax.Parse(pattern, syntax.Perl)
@@ -189,7 +189,7 @@ func (m *meter) matches(args []ref.Val) {
 	}
 	states := len(compiled.Inst)
 	if states > maxStates {
-		m.end(fmt.Errorf("%w: its regular expression is too complicated", ErrTooExpensive))
+		m.abort(fmt.Errorf("%w: its regular expression is too complicated", ErrTooExpensive))
 	}
 	m.spend(states)
 	m.spend(size(args[0]) / pairsPerStep * states)

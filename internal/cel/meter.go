@@ -36,26 +36,26 @@ const lookEvery = 256
 func (m *meter) spend(steps int) {
 	before := m.steps / lookEvery
 	if m.steps += steps; steps < 0 || m.steps > m.most {
-		m.end(fmt.Errorf("%w: it takes more than %d steps", ErrTooExpensive, m.most))
+		m.abort(fmt.Errorf("%w: it takes more than %d steps", ErrTooExpensive, m.most))
 	}
 	if m.steps/lookEvery == before {
 		return
 	}
 	if err := m.stopped(); err != nil {
-		m.end(err)
+		m.abort(err)
 	}
 }
 
 // makes ends the evaluation if a call would make too long a text.
 func (m *meter) makes(length int) {
 	if length < 0 || length > MaxText {
-		m.end(fmt.Errorf("%w: it makes a text of more than %d bytes", ErrTooExpensive, MaxText))
+		m.abort(fmt.Errorf("%w: it makes a text of more than %d bytes", ErrTooExpensive, MaxText))
 	}
 	m.spend(length / charsPerStep)
 }
 
-// end unwinds the evaluation to where the library takes it.
-func (m *meter) end(why error) {
+// abort unwinds the evaluation to where the library takes it.
+func (m *meter) abort(why error) {
 	m.ended = why
 	panic(interpreter.EvalCancelledError{Message: why.Error()})
 }

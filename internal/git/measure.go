@@ -18,9 +18,9 @@ const (
 	maxPath = 4096
 )
 
-// extent is what is below a directory: how many paths, and the length of the
+// subtreeSize is what is below a directory: how many paths, and the length of the
 // longest. It does not depend on where the directory is.
-type extent struct {
+type subtreeSize struct {
 	paths, longest int
 }
 
@@ -28,29 +28,29 @@ type extent struct {
 // directory is counted once however often it is there, and remembered with the
 // directory, so that the next commit costs what is new in it.
 func (t *CommitTree) measure() error {
-	_, err := t.extent(t.commit.TreeHash.String(), 0)
+	_, err := t.sizeOf(t.commit.TreeHash.String(), 0)
 	return err
 }
 
-// extent measures a directory whose own path has above bytes. It gives up as soon
+// sizeOf measures a directory whose own path has above bytes. It gives up as soon
 // as something is too large, which bounds its work whatever is remembered.
-func (t *CommitTree) extent(hash string, above int) (extent, error) {
+func (t *CommitTree) sizeOf(hash string, above int) (subtreeSize, error) {
 	if above > maxPath {
-		return extent{}, tooLong(above)
+		return subtreeSize{}, tooLong(above)
 	}
-	known, measured := t.trees.extent(hash)
+	known, measured := t.trees.size(hash)
 	if !measured {
 		entries, err := t.dir(hash)
 		if err != nil {
-			return extent{}, err
+			return subtreeSize{}, err
 		}
 		if known, err = t.sum(entries, above); err != nil {
-			return extent{}, err
+			return subtreeSize{}, err
 		}
-		t.trees.setExtent(hash, known)
+		t.trees.setSize(hash, known)
 	}
 	if above+known.longest > maxPath {
-		return extent{}, tooLong(above + known.longest)
+		return subtreeSize{}, tooLong(above + known.longest)
 	}
 	return known, nil
 }
@@ -60,17 +60,17 @@ func tooLong(path int) error {
 }
 
 // sum adds up the entries of a directory whose own path has above bytes.
-func (t *CommitTree) sum(entries []tree.Entry, above int) (extent, error) {
-	total := extent{paths: len(entries)}
+func (t *CommitTree) sum(entries []tree.Entry, above int) (subtreeSize, error) {
+	total := subtreeSize{paths: len(entries)}
 	for _, e := range entries {
 		length := len(e.Name)
 		if e.Mode == tree.Dir {
-			below, err := t.extent(e.Hash, above+len(e.Name)+1)
+			below, err := t.sizeOf(e.Hash, above+len(e.Name)+1)
 			if err != nil {
-				return extent{}, err
+				return subtreeSize{}, err
 			}
 			if total.paths += below.paths; total.paths > maxFiles {
-				return extent{}, fmt.Errorf("%w: more than %d paths", ErrTree, maxFiles)
+				return subtreeSize{}, fmt.Errorf("%w: more than %d paths", ErrTree, maxFiles)
 			}
 			length += 1 + below.longest
 		}

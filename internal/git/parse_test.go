@@ -51,17 +51,17 @@ func TestTreeObjectsThatGitDoesNotServe(t *testing.T) {
 
 func TestTheTreeCacheKeepsExtentsWithTheirDirectories(t *testing.T) {
 	c := newTreeCache(80)
-	if _, ok := c.extent("a"); ok {
-		t.Error("an unknown directory has an extent")
+	if _, ok := c.size("a"); ok {
+		t.Error("an unknown directory has a size")
 	}
-	c.setExtent("a", extent{paths: 1}) // it is not kept, which is no reason to keep it
+	c.setSize("a", subtreeSize{paths: 1}) // it is not kept, which is no reason to keep it
 	c.put("a", make([]tree.Entry, 4))
-	if _, ok := c.extent("a"); ok {
-		t.Error("a directory that was not measured has an extent")
+	if _, ok := c.size("a"); ok {
+		t.Error("a directory that was not measured has a size")
 	}
-	c.setExtent("a", extent{paths: 3, longest: 4})
-	if e, ok := c.extent("a"); !ok || e != (extent{3, 4}) {
-		t.Errorf("extent %+v, %v", e, ok)
+	c.setSize("a", subtreeSize{paths: 3, longest: 4})
+	if e, ok := c.size("a"); !ok || e != (subtreeSize{3, 4}) {
+		t.Errorf("size %+v, %v", e, ok)
 	}
 	if entries, ok := c.get("a"); !ok || len(entries) != 4 {
 		t.Errorf("%d entries, %v", len(entries), ok)

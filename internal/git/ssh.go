@@ -151,7 +151,7 @@ func (t *sshServer) open(service string, _ Token) session {
 // start begins a session, on the connection that was kept or on a new one. The
 // caller gives the connection back, or closes it.
 func (t *sshServer) start(ctx context.Context) (*ssh.Client, *ssh.Session, error) {
-	if client := t.take(); client != nil {
+	if client := t.acquireClient(); client != nil {
 		session, err := newSession(ctx, client)
 		if err == nil || ctx.Err() != nil {
 			return client, session, err
@@ -181,8 +181,8 @@ func newSession(ctx context.Context, client *ssh.Client) (*ssh.Session, error) {
 	return session, nil
 }
 
-// take is the connection that was kept, or nil.
-func (t *sshServer) take() *ssh.Client {
+// acquireClient is the connection that was kept, or nil.
+func (t *sshServer) acquireClient() *ssh.Client {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	client := t.kept
@@ -193,8 +193,8 @@ func (t *sshServer) take() *ssh.Client {
 	return client
 }
 
-// keep is for a connection whose session has ended well.
-func (t *sshServer) keep(client *ssh.Client) {
+// releaseClient is for a connection whose session has ended well.
+func (t *sshServer) releaseClient(client *ssh.Client) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.kept != nil {
@@ -203,7 +203,7 @@ func (t *sshServer) keep(client *ssh.Client) {
 	}
 	t.kept = client
 	t.expiry = time.AfterFunc(sshIdle, func() {
-		if client := t.take(); client != nil {
+		if client := t.acquireClient(); client != nil {
 			_ = client.Close()
 		}
 	})

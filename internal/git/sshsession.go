@@ -151,7 +151,7 @@ func (s *sshSession) Close() error {
 	_ = s.session.Close()
 	_ = s.wait()
 	if timer.Stop() && s.stop() {
-		s.server.keep(s.client)
+		s.server.releaseClient(s.client)
 	}
 	return nil
 }

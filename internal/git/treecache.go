@@ -21,7 +21,7 @@ type treeCache struct {
 
 type cachedTree struct {
 	entries []tree.Entry
-	extent  atomic.Pointer[extent] // nil until it is measured
+	size    atomic.Pointer[subtreeSize] // nil until it is measured
 }
 
 func newTreeCache(limit int64) *treeCache {
@@ -49,19 +49,19 @@ func (c *treeCache) put(hash string, entries []tree.Entry) {
 	c.byHash.Put(hash, &cachedTree{entries: entries})
 }
 
-// extent returns what was measured of a directory.
-func (c *treeCache) extent(hash string) (extent, bool) {
+// size returns what was measured of a directory.
+func (c *treeCache) size(hash string) (subtreeSize, bool) {
 	if t, ok := c.byHash.Get(hash); ok {
-		if e := t.extent.Load(); e != nil {
+		if e := t.size.Load(); e != nil {
 			return *e, true
 		}
 	}
-	return extent{}, false
+	return subtreeSize{}, false
 }
 
-// setExtent remembers what is below a directory, for as long as the directory is kept.
-func (c *treeCache) setExtent(hash string, e extent) {
+// setSize remembers what is below a directory, for as long as the directory is kept.
+func (c *treeCache) setSize(hash string, e subtreeSize) {
 	if t, ok := c.byHash.Get(hash); ok {
-		t.extent.Store(&e)
+		t.size.Store(&e)
 	}
 }

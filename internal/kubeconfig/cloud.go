@@ -238,7 +238,7 @@ func (t *token) get(ctx context.Context) (*auth.RESTConfig, error) {
 			found, err = t.fetch(within)
 			return err
 		})
-		return t.keep(found, err)
+		return t.store(found, err)
 	})
 	select {
 	case a := <-answer:
@@ -263,8 +263,8 @@ func (t *token) known() (*auth.RESTConfig, error) {
 	return nil, nil
 }
 
-// keep remembers the answer of the cloud.
-func (t *token) keep(found *auth.RESTConfig, err error) (*auth.RESTConfig, error) {
+// store remembers the answer of the cloud.
+func (t *token) store(found *auth.RESTConfig, err error) (*auth.RESTConfig, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err == nil && t.pinned != nil && (found.Host != t.pinned.Host || string(found.CAData) != string(t.pinned.CAData)) {

@@ -198,7 +198,7 @@ func (p *impatient) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	resp, err := p.next.RoundTrip(req)
 	if err != nil {
-		p.note(err)
+		p.record(err)
 		return nil, err
 	}
 	resp.Body = noted{resp.Body, p}
@@ -214,7 +214,7 @@ func (p *impatient) failed() error {
 	return nil
 }
 
-func (p *impatient) note(err error) {
+func (p *impatient) record(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.failure, p.failedAt = err, p.clock.Now()
@@ -229,7 +229,7 @@ type noted struct {
 func (n noted) Read(into []byte) (int, error) {
 	read, err := n.ReadCloser.Read(into)
 	if err != nil && !errors.Is(err, io.EOF) {
-		n.of.note(err)
+		n.of.record(err)
 	}
 	return read, err
 }

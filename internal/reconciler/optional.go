@@ -93,7 +93,7 @@ func (s *laterSource) Start(ctx context.Context, queue workqueue.TypedRateLimiti
 	go func() {
 		// The only error is that ctx ended.
 		_ = wait.PollUntilContextCancel(ctx, s.period, true, func(ctx context.Context) (bool, error) {
-			begun, err := s.begin(ctx, queue)
+			begun, err := s.startIfInstalled(ctx, queue)
 			if err != nil {
 				log.FromContext(ctx).Error(err, "watching an optional kind", "kind", s.Kind.String())
 			}
@@ -103,8 +103,8 @@ func (s *laterSource) Start(ctx context.Context, queue workqueue.TypedRateLimiti
 	return nil
 }
 
-// begin starts the watch if the kind is there.
-func (s *laterSource) begin(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) (bool, error) {
+// startIfInstalled starts the watch if the kind is there.
+func (s *laterSource) startIfInstalled(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) (bool, error) {
 	if served, err := Serves(s.mgr, s.Kind); err != nil || !served {
 		return false, err
 	}

@@ -84,12 +84,12 @@ func TestAKindWhoseCRDIsAppliedLaterIsWatchedFromThenOn(t *testing.T) {
 	defer queue.ShutDown()
 	m.fails = 1
 	for range 2 { // the API server is starting, and then has the other version alone
-		if begun, _ := later.begin(t.Context(), queue); begun || later.optional.Served() {
+		if begun, _ := later.startIfInstalled(t.Context(), queue); begun || later.optional.Served() {
 			t.Error("it counts as served before it is")
 		}
 	}
 	m.apply(optionalKind)
-	if begun, err := later.begin(t.Context(), queue); !begun || err != nil || !later.optional.Served() {
+	if begun, err := later.startIfInstalled(t.Context(), queue); !begun || err != nil || !later.optional.Served() {
 		t.Fatalf("begun %t, served %t, %v", begun, later.optional.Served(), err)
 	}
 	informer, err := m.cache.FakeInformerFor(t.Context(), &kustomizev1.Kustomization{})

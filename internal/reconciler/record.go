@@ -35,7 +35,7 @@ func (r *runner[T]) record(ctx context.Context, before, obj T, out outcome) (rec
 		out.result.Recorded()
 	}
 	if ready := apimeta.FindStatusCondition(obj.GetConditions(), meta.ReadyCondition); ready != nil {
-		r.recoveries.note(obj.GetUID(), ready.Status)
+		r.recoveries.record(obj.GetUID(), ready.Status)
 	}
 	if changed {
 		r.emitEvents(ctx, before, obj, out)

@@ -31,8 +31,8 @@ func newRecoveries() recoveries {
 	return recoveries{lru.New(maxRecoveries, func(types.UID, recovery) int64 { return 1 })}
 }
 
-// note notes what Ready says by now. Unknown is what it says in between.
-func (r recoveries) note(of types.UID, ready metav1.ConditionStatus) {
+// record notes what Ready says by now. Unknown is what it says in between.
+func (r recoveries) record(of types.UID, ready metav1.ConditionStatus) {
 	last, _ := r.known.Get(of)
 	switch {
 	case ready == metav1.ConditionFalse && !last.failed:

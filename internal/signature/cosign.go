@@ -48,7 +48,7 @@ func (c *cosign) Verify(ctx context.Context, ref name.Digest) (Evidence, error) 
 			}
 			err = unreadable{err}
 		}
-		seen.note(s.where, err)
+		seen.add(s.where, err)
 		if ctx.Err() != nil {
 			break
 		}

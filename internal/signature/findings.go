@@ -28,8 +28,8 @@ type finding struct {
 	reason string
 }
 
-// note adds an error about a signature: a reason why it does not count, or an outage.
-func (f *findings) note(where string, err error) {
+// add adds an error about a signature: a reason why it does not count, or an outage.
+func (f *findings) add(where string, err error) {
 	if isFinding(err) {
 		f.found = append(f.found, finding{where, shorten(err.Error())})
 		return

@@ -102,7 +102,7 @@ func (n *notary) search(ctx context.Context, repo repository, image v1.Descripto
 				return evidence, nil
 			}
 		}
-		seen.note(where, err)
+		seen.add(where, err)
 		if ctx.Err() != nil {
 			break
 		}

@@ -88,8 +88,8 @@ var costs = map[string]func(arguments) float64{
 	"mustRegexReplaceAllLiteral": func(a arguments) float64 { return a.replacing() },
 }
 
-// at is an argument without the interfaces around it. It may be invalid.
-func (a arguments) at(i int) reflect.Value {
+// value is an argument without the interfaces around it. It may be invalid.
+func (a arguments) value(i int) reflect.Value {
 	if i >= len(a) {
 		return reflect.Value{}
 	}
@@ -101,7 +101,7 @@ func (a arguments) at(i int) reflect.Value {
 }
 
 func (a arguments) text(i int) string {
-	if v := a.at(i); v.Kind() == reflect.String {
+	if v := a.value(i); v.Kind() == reflect.String {
 		return v.String()
 	}
 	return ""
@@ -117,7 +117,7 @@ func (a arguments) count(i int, text string) float64 {
 
 // items is how many elements an argument has, one if it is no list.
 func (a arguments) items(i int) float64 {
-	switch v := a.at(i); v.Kind() {
+	switch v := a.value(i); v.Kind() {
 	case reflect.Slice, reflect.Array, reflect.Map:
 		return float64(v.Len())
 	}
@@ -150,7 +150,7 @@ func (a arguments) decoded() (cost float64) {
 
 // signed is a number, which sprig also reads from a text.
 func (a arguments) signed(i int) float64 {
-	switch v := a.at(i); {
+	switch v := a.value(i); {
 	case v.CanInt():
 		return float64(v.Int())
 	case v.CanUint():
@@ -232,7 +232,7 @@ func (a arguments) formatted() float64 {
 func (a arguments) widest() float64 {
 	widest := 0.0
 	for i := 1; i < len(a); i++ {
-		if v := a.at(i); v.CanInt() || v.CanUint() {
+		if v := a.value(i); v.CanInt() || v.CanUint() {
 			widest = max(widest, a.number(i))
 		}
 	}

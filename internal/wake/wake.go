@@ -74,7 +74,7 @@ func (s *Source) Start(ctx context.Context, q queue) error {
 func (s *Source) Map(dependents func(context.Context, types.NamespacedName) []reconcile.Request) source.Source {
 	return source.Channel(s.signals(), handler.TypedFuncs[struct{}, reconcile.Request]{
 		GenericFunc: func(ctx context.Context, _ signal, q queue) {
-			for _, object := range s.take() {
+			for _, object := range s.drain() {
 				for _, request := range dependents(ctx, object) {
 					q.Add(request)
 				}
@@ -83,7 +83,7 @@ func (s *Source) Map(dependents func(context.Context, types.NamespacedName) []re
 	})
 }
 
-func (s *Source) take() []types.NamespacedName {
+func (s *Source) drain() []types.NamespacedName {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	objects := make([]types.NamespacedName, 0, len(s.pending))

@@ -35,8 +35,8 @@ func (d delivery) canary() *flaggerv1.Canary {
 	return c
 }
 
-// put queues an alert for a destination; nil is the webhook of the flags.
-func (n *Notifier) put(c *flaggerv1.Canary, provider *flaggerv1.CrossNamespaceObjectReference, about notification) {
+// enqueue queues an alert for a destination; nil is the webhook of the flags.
+func (n *Notifier) enqueue(c *flaggerv1.Canary, provider *flaggerv1.CrossNamespaceObjectReference, about notification) {
 	d := delivery{
 		Namespace: c.Namespace, Name: c.Name, UID: c.UID, Provider: provider, Text: about.text, Severity: about.severity, Fields: about.fields,
 	}

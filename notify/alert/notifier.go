@@ -116,13 +116,13 @@ func (n *Notifier) Send(a Alert) {
 	about := notification{subject: c.Name + "." + c.Namespace, text: a.Message, severity: a.Severity, fields: n.fields(a)}
 	if c.Spec.Analysis == nil || len(c.Spec.Analysis.Alerts) == 0 {
 		if n.global != nil {
-			n.put(c, nil, about)
+			n.enqueue(c, nil, about)
 		}
 		return
 	}
 	for _, alert := range c.Spec.Analysis.Alerts {
 		if accepts(alert.Severity, a.Severity) {
-			n.put(c, &alert.ProviderRef, about)
+			n.enqueue(c, &alert.ProviderRef, about)
 		}
 	}
 }

@@ -105,14 +105,14 @@ var ErrRepeated = errors.New("the same was said a moment ago")
 // is for a look into the cache of Alerts, and once it is done, as when the process ends, the
 // event is queued without that look. What there is no room for is logged.
 func (d *Dispatcher) Take(ctx context.Context, e message.Event) {
-	if err := d.take(ctx, e, d.opts.Outbox.Put); err != nil && !errors.Is(err, ErrRepeated) {
+	if err := d.accept(ctx, e, d.opts.Outbox.Put); err != nil && !errors.Is(err, ErrRepeated) {
 		d.opts.Log.Error(err, "dropped an event", "kind", e.InvolvedObject.Kind, "namespace", e.InvolvedObject.Namespace,
 			"name", e.InvolvedObject.Name, "reason", e.Reason)
 	}
 }
 
-// take keeps an event that an Alert may select. The error is [ErrRepeated], or that of put.
-func (d *Dispatcher) take(ctx context.Context, e message.Event, put func(outbox.Entry) error) error {
+// accept keeps an event that an Alert may select. The error is [ErrRepeated], or that of put.
+func (d *Dispatcher) accept(ctx context.Context, e message.Event, put func(outbox.Entry) error) error {
 	e = message.Clean(e)
 	if !d.mayBeSelected(ctx, e) {
 		return nil

@@ -64,7 +64,7 @@ func (h *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	switch err := h.dispatcher.take(r.Context(), e, h.dispatcher.opts.Outbox.PutSync); {
+	switch err := h.dispatcher.accept(r.Context(), e, h.dispatcher.opts.Outbox.PutSync); {
 	case err == nil:
 		w.WriteHeader(http.StatusAccepted)
 	case errors.Is(err, ErrRepeated), errors.Is(err, outbox.ErrFull):

@@ -58,7 +58,7 @@ func (h eventHandler) Deliver(ctx context.Context, entry outbox.Entry) error {
 		}
 		affordable := spent[alert.Namespace].spend(h.sizeOf(alert), len(m.event.Message))
 		if !affordable || m.waits(alert) || m.match(ctx, alert) != nil {
-			m.again(alert)
+			m.matchLater(alert)
 		}
 	}
 	m.done()

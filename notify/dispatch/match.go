@@ -105,19 +105,19 @@ func (m *matching) match(ctx context.Context, alert *v1beta3.Alert) error {
 	return err
 }
 
-// again has the event matched with one Alert later.
-func (m *matching) again(alert *v1beta3.Alert) {
-	receiver, order := m.turn(alert)
+// matchLater has the event matched with one Alert later.
+func (m *matching) matchLater(alert *v1beta3.Alert) {
+	receiver, order := m.laneOf(alert)
 	m.putInOrder(alert, kindAlert, receiver, order,
 		postponed{ID: m.id, Event: m.event, Alert: named{alert.Namespace, alert.Name, alert.UID}})
 }
 
 // waits reports whether an Alert has still to be matched with an event of the same object.
-func (m *matching) waits(alert *v1beta3.Alert) bool { return m.opts.Outbox.Waits(m.turn(alert)) }
+func (m *matching) waits(alert *v1beta3.Alert) bool { return m.opts.Outbox.Waits(m.laneOf(alert)) }
 
-// turn names the receiver, and the order, in which an Alert is matched with events of an object
+// laneOf names the receiver, and the order, in which an Alert is matched with events of an object
 // later. All Alerts of a namespace are one receiver: they wait for one another.
-func (m *matching) turn(alert *v1beta3.Alert) (receiver, order string) {
+func (m *matching) laneOf(alert *v1beta3.Alert) (receiver, order string) {
 	return "alert/" + alert.Namespace, alert.Name + "/" + about(m.event)
 }
 
@@ -126,9 +126,9 @@ func (m *matching) warn(alert *v1beta3.Alert, reason, format string, args ...any
 	m.then = append(m.then, func() { m.Dispatcher.warn(alert, reason, format, args...) })
 }
 
-// put queues an entry for an Alert once all Alerts have been looked at. If the outbox has no
+// enqueue queues an entry for an Alert once all Alerts have been looked at. If the outbox has no
 // room for it, the others are queued all the same.
-func (m *matching) put(alert *v1beta3.Alert, kind, receiver string, of any) {
+func (m *matching) enqueue(alert *v1beta3.Alert, kind, receiver string, of any) {
 	m.putInOrder(alert, kind, receiver, about(m.event), of)
 }
 
@@ -228,7 +228,7 @@ func (m *matching) address(ctx context.Context, alert *v1beta3.Alert) error {
 		m.warn(alert, v1beta3.MetadataConflictReason,
 			"metadata key conflicts detected (please refer to the Alert API docs and Flux RFC 0008 for more information): %q", conflicts)
 	}
-	m.put(alert, kindMessage, "provider/"+alert.Namespace+"/"+provider.Name, order{
+	m.enqueue(alert, kindMessage, "provider/"+alert.Namespace+"/"+provider.Name, order{
 		Event: combined, Alert: named{alert.Namespace, alert.Name, alert.UID}, Provider: provider.Name, Release: release,
 	})
 	return nil

@@ -107,11 +107,11 @@ func (d *Dispatcher) kustomizationOf(ctx context.Context, e message.Event) (k *k
 	if err := d.opts.Live.Get(ctx, client.ObjectKey{Namespace: target.Labels[labelNamespace], Name: target.Labels[labelName]}, k); err != nil {
 		return nil, false, err
 	}
-	return k, has(k, &target), nil
+	return k, inInventory(k, &target), nil
 }
 
-// has reports whether an object of this cluster is in the inventory of a Kustomization.
-func has(k *kustomizev1.Kustomization, object *metav1.PartialObjectMetadata) bool {
+// inInventory reports whether an object of this cluster is in the inventory of a Kustomization.
+func inInventory(k *kustomizev1.Kustomization, object *metav1.PartialObjectMetadata) bool {
 	if k.Spec.KubeConfig != nil || k.Status.Inventory == nil {
 		return false
 	}

@@ -82,7 +82,7 @@ func (o *Outbox) dispatch(ctx context.Context, running *sync.WaitGroup) time.Dur
 				next = min(next, wait)
 				return true
 			}
-			o.begin(ctx, running, key)
+			o.startDelivery(ctx, running, key)
 			return false
 		})
 	}
@@ -97,7 +97,7 @@ func (o *Outbox) dispatch(ctx context.Context, running *sync.WaitGroup) time.Dur
 // pick is the lane of a namespace whose turn it is; with none, when to look again. The lock is
 // held.
 func (o *Outbox) pick(namespace string) (key string, wait time.Duration) {
-	of, now, wait := o.of(namespace), o.clock.Now(), idle
+	of, now, wait := o.usageOf(namespace), o.clock.Now(), idle
 	if of.running >= namespaceRunning || o.total.running >= maxRunning {
 		return "", wait // the end of another one looks again
 	}
@@ -118,11 +118,11 @@ func (o *Outbox) pick(namespace string) (key string, wait time.Duration) {
 	return "", wait
 }
 
-// begin starts a delivery of a lane, which has its next turn after all others of its
+// startDelivery starts a delivery of a lane, which has its next turn after all others of its
 // namespace, as that has after other namespaces. The lock is held.
-func (o *Outbox) begin(ctx context.Context, running *sync.WaitGroup, key string) {
+func (o *Outbox) startDelivery(ctx context.Context, running *sync.WaitGroup, key string) {
 	l := o.lanes[key]
-	of := o.of(l.namespace)
+	of := o.usageOf(l.namespace)
 	l.running = true
 	of.running++
 	o.total.running++
@@ -189,7 +189,7 @@ func (o *Outbox) settle(key string, done bool, after time.Duration) {
 	defer o.mu.Unlock()
 	l := o.lanes[key]
 	l.running = false
-	of := o.of(l.namespace)
+	of := o.usageOf(l.namespace)
 	of.running--
 	o.total.running--
 	if o.receivers[l.receiver]--; o.receivers[l.receiver] == 0 {

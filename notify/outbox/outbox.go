@@ -179,7 +179,7 @@ func (o *Outbox) reserve(e Entry) (bool, error) {
 	if o.ids[e.ID] {
 		return false, nil
 	}
-	of := o.of(e.Namespace)
+	of := o.usageOf(e.Namespace)
 	switch {
 	case of.entries >= namespaceEntries || of.bytes+len(e.Body) > namespaceBytes:
 		o.metrics.dropped.WithLabelValues("full").Inc()
@@ -196,7 +196,7 @@ func (o *Outbox) reserve(e Entry) (bool, error) {
 
 // count notes that an entry waits. The lock is held, or the outbox is just being opened.
 func (o *Outbox) count(e Entry, size int) {
-	of := o.of(e.Namespace)
+	of := o.usageOf(e.Namespace)
 	of.entries++
 	of.bytes += size
 	o.total.entries++
@@ -217,7 +217,7 @@ func (o *Outbox) append(e Entry, k kept) {
 	if l == nil {
 		l = &lane{namespace: e.Namespace, receiver: e.Receiver}
 		o.lanes[key] = l
-		of := o.of(e.Namespace)
+		of := o.usageOf(e.Namespace)
 		if len(of.order) == 0 {
 			o.turns = append(o.turns, e.Namespace)
 		}
@@ -227,8 +227,8 @@ func (o *Outbox) append(e Entry, k kept) {
 	o.signal()
 }
 
-// of is the usage of a namespace. The lock is held.
-func (o *Outbox) of(namespace string) *usage {
+// usageOf is the usage of a namespace. The lock is held.
+func (o *Outbox) usageOf(namespace string) *usage {
 	u := o.usage[namespace]
 	if u == nil {
 		u = &usage{limiter: rate.NewLimiter(namespaceRate, namespaceBurst)}

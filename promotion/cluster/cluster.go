@@ -138,14 +138,14 @@ func (c *Clusters) Start(ctx context.Context) error {
 	defer c.mu.Unlock()
 	c.closed = true
 	for key := range c.watches {
-		c.end(key)
+		c.stopWatch(key)
 	}
 	return nil
 }
 
 // Forget ends the watches that a pipeline alone needed, and its questions to clouds.
 func (c *Clusters) Forget(pipeline types.NamespacedName) {
-	c.keep(pipeline, nil)
+	c.retain(pipeline, nil)
 	c.keepQuestions(pipeline, nil)
 }
 
@@ -172,7 +172,7 @@ func (c *Clusters) Reader(pipeline types.NamespacedName) *Reader {
 
 // Done ends the watches that this reader did not use.
 func (l *Reader) Done() {
-	l.clusters.keep(l.pipeline, l.used)
+	l.clusters.retain(l.pipeline, l.used)
 	l.clusters.keepQuestions(l.pipeline, l.asked)
 }
 
@@ -215,7 +215,7 @@ func (c *Clusters) get(ctx context.Context, pipeline types.NamespacedName, conn 
 		if c.closed {
 			return Answer{Unknown: true, Why: "the process ends"}
 		}
-		w = c.begin(ctx, conn, key)
+		w = c.startWatch(ctx, conn, key)
 	}
 	if c.users[pipeline] == nil {
 		c.users[pipeline] = map[watched]bool{}
@@ -236,8 +236,8 @@ func (c *Clusters) watchesOf(namespace string) int {
 	return total
 }
 
-// begin starts a watch, which outlives the reader that needed it first. The lock is held.
-func (c *Clusters) begin(ctx context.Context, conn *connection, key watched) *watch {
+// startWatch starts a watch, which outlives the reader that needed it first. The lock is held.
+func (c *Clusters) startWatch(ctx context.Context, conn *connection, key watched) *watch {
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	w := &watch{of: key, cancel: cancel, connection: conn, users: map[types.NamespacedName]map[string]bool{}}
 	c.watches[key] = w
@@ -246,8 +246,8 @@ func (c *Clusters) begin(ctx context.Context, conn *connection, key watched) *wa
 	return w
 }
 
-// end stops a watch. The lock is held.
-func (c *Clusters) end(key watched) {
+// stopWatch stops a watch. The lock is held.
+func (c *Clusters) stopWatch(key watched) {
 	w := c.watches[key]
 	w.cancel()
 	delete(c.watches, key)
@@ -256,8 +256,8 @@ func (c *Clusters) end(key watched) {
 	}
 }
 
-// keep ends the watches that a pipeline does not use any more.
-func (c *Clusters) keep(pipeline types.NamespacedName, used map[watched]bool) {
+// retain ends the watches that a pipeline does not use any more.
+func (c *Clusters) retain(pipeline types.NamespacedName, used map[watched]bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for key := range c.users[pipeline] {
@@ -267,7 +267,7 @@ func (c *Clusters) keep(pipeline types.NamespacedName, used map[watched]bool) {
 		delete(c.users[pipeline], key)
 		if w := c.watches[key]; w != nil {
 			if delete(w.users, pipeline); len(w.users) == 0 {
-				c.end(key)
+				c.stopWatch(key)
 			}
 		}
 	}

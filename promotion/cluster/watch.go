@@ -240,7 +240,7 @@ func trim(of watched, seen any) (any, error) {
 		small.SetName("another")
 		return small, nil
 	}
-	if err := keep(u, small); err != nil {
+	if err := copyForReadiness(u, small); err != nil {
 		return nil, err
 	}
 	if of.name == "" {
@@ -257,8 +257,8 @@ func trim(of watched, seen any) (any, error) {
 	return small, nil
 }
 
-// keep copies what readiness needs.
-func keep(u, small *unstructured.Unstructured) error {
+// copyForReadiness copies what readiness needs.
+func copyForReadiness(u, small *unstructured.Unstructured) error {
 	small.SetName(u.GetName())
 	small.SetNamespace(u.GetNamespace())
 	small.SetUID(u.GetUID())

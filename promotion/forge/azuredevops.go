@@ -48,18 +48,18 @@ func locateAzure(u *url.URL) (repository, error) {
 	if git < 1 || len(found) != git+2 {
 		return repository{}, fmt.Errorf("%w must be that of organization/project/_git/repository", errURL)
 	}
-	return repository{api: at(u, found[:first]...), path: []string{found[first], found[git+1]}}, nil
+	return repository{api: apiURL(u, found[:first]...), path: []string{found[first], found[git+1]}}, nil
 }
 
-// of is a resource of the repository.
-func (a *azureAPI) of(elements ...string) *url.URL {
+// resource is a resource of the repository.
+func (a *azureAPI) resource(elements ...string) *url.URL {
 	all := append([]string{a.repository.owner(), "_apis", "git", "repositories", a.repository.name()}, elements...)
-	return with(a.url(all...), "api-version", azureVersion)
+	return withQuery(a.url(all...), "api-version", azureVersion)
 }
 
 // pull is a resource of a pull request.
 func (a *azureAPI) pull(number int64, elements ...string) *url.URL {
-	return a.of(append([]string{"pullrequests", strconv.FormatInt(number, 10)}, elements...)...)
+	return a.resource(append([]string{"pullrequests", strconv.FormatInt(number, 10)}, elements...)...)
 }
 
 type azureIdentity struct {

@@ -62,7 +62,7 @@ func (a *azureCommits) setStatus(ctx context.Context, sha string, s Status) erro
 	state := map[CheckState]string{CheckPending: "pending", CheckSuccess: "succeeded", CheckFailure: "failed"}[s.State]
 	status := azureStatus{State: state, Description: s.Description, TargetURL: s.URL}
 	status.Context.Name = s.Context
-	if err := a.ask(ctx, http.MethodPost, a.of("commits", sha, "statuses"), status, nil); err != nil {
+	if err := a.ask(ctx, http.MethodPost, a.resource("commits", sha, "statuses"), status, nil); err != nil {
 		return err
 	}
 	open, err := a.pulls.list(ctx, "active")
@@ -82,7 +82,7 @@ func (a *azureCommits) setStatus(ctx context.Context, sha string, s Status) erro
 
 func (a *azureCommits) statuses(ctx context.Context, sha string) (found []Status, complete bool, err error) {
 	var page struct{ Value []azureStatus }
-	u := with(a.of("commits", sha, "statuses"), "latestOnly", "true", "top", strconv.Itoa(maxStatuses))
+	u := withQuery(a.resource("commits", sha, "statuses"), "latestOnly", "true", "top", strconv.Itoa(maxStatuses))
 	err = a.ask(ctx, http.MethodGet, u, nil, &page)
 	for _, s := range page.Value {
 		name := strings.TrimPrefix(s.Context.Genre+"/"+s.Context.Name, "/")
@@ -93,11 +93,11 @@ func (a *azureCommits) statuses(ctx context.Context, sha string) (found []Status
 
 func (a *azureCommits) rules(ctx context.Context, branch string) (Rules, error) {
 	var repo struct{ ID string }
-	if err := a.ask(ctx, http.MethodGet, a.of(), nil, &repo); err != nil {
+	if err := a.ask(ctx, http.MethodGet, a.resource(), nil, &repo); err != nil {
 		return Rules{}, err
 	}
 	var page struct{ Value []azurePolicy }
-	u := with(a.url(a.repository.owner(), "_apis", "git", "policy", "configurations"),
+	u := withQuery(a.url(a.repository.owner(), "_apis", "git", "policy", "configurations"),
 		"repositoryId", repo.ID, "refName", refsHeads+branch, "api-version", "7.1-preview.1")
 	if err := a.ask(ctx, http.MethodGet, u, nil, &page); err != nil {
 		return Rules{}, err

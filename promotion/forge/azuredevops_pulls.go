@@ -23,7 +23,7 @@ func (a *azurePulls) recent(ctx context.Context) ([]PullRequest, error) { return
 // list lists pull requests of a status (active, abandoned, completed, all), the newest first.
 func (a *azurePulls) list(ctx context.Context, status string, filter ...string) ([]PullRequest, error) {
 	var page struct{ Value []*azurePull }
-	u := with(a.of("pullrequests"), append(filter, "searchCriteria.status", status, "$top", strconv.Itoa(pageSize))...)
+	u := withQuery(a.resource("pullrequests"), append(filter, "searchCriteria.status", status, "$top", strconv.Itoa(pageSize))...)
 	err := a.ask(ctx, http.MethodGet, u, nil, &page)
 	return readAll(page.Value, a.read), err
 }
@@ -84,7 +84,7 @@ func (a *azurePulls) evaluate(ctx context.Context, p *azurePull, pr *PullRequest
 		}
 	}
 	artifact := fmt.Sprintf("vstfs:///CodeReview/CodeReviewId/%s/%d", p.Repository.Project.ID, p.ID)
-	u := with(a.url(a.repository.owner(), "_apis", "policy", "evaluations"), "artifactId", artifact, "api-version", "7.1-preview.1")
+	u := withQuery(a.url(a.repository.owner(), "_apis", "policy", "evaluations"), "artifactId", artifact, "api-version", "7.1-preview.1")
 	if err := a.ask(ctx, http.MethodGet, u, nil, &page); err != nil {
 		return err
 	}
@@ -110,7 +110,7 @@ func (a *azurePulls) open(ctx context.Context, p NewPullRequest) (*PullRequest, 
 		labels = append(labels, map[string]string{"name": name})
 	}
 	var opened azurePull
-	err := a.ask(ctx, http.MethodPost, a.of("pullrequests"), map[string]any{
+	err := a.ask(ctx, http.MethodPost, a.resource("pullrequests"), map[string]any{
 		"title": p.Title, "description": p.Body, "isDraft": p.Draft, "labels": labels,
 		"sourceRefName": refsHeads + p.Branch, "targetRefName": refsHeads + p.Base,
 	}, &opened)

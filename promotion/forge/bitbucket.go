@@ -31,16 +31,16 @@ func locateBitbucket(u *url.URL) (repository, error) {
 	if host == "bitbucket.org" || host == "altssh.bitbucket.org" {
 		return ownerAndName(u, &url.URL{Scheme: "https", Host: "api.bitbucket.org", Path: "/2.0"})
 	}
-	return ownerAndName(u, at(u, "2.0")) // a proxy before it
+	return ownerAndName(u, apiURL(u, "2.0")) // a proxy before it
 }
 
-// of is a resource of the repository.
-func (b *bitbucketAPI) of(elements ...string) *url.URL {
+// resource is a resource of the repository.
+func (b *bitbucketAPI) resource(elements ...string) *url.URL {
 	return b.url(append([]string{"repositories", b.repository.owner(), b.repository.name()}, elements...)...)
 }
 
 func (b *bitbucketAPI) pull(number int64, elements ...string) *url.URL {
-	return b.of(append([]string{"pullrequests", strconv.FormatInt(number, 10)}, elements...)...)
+	return b.resource(append([]string{"pullrequests", strconv.FormatInt(number, 10)}, elements...)...)
 }
 
 // bitbucketUser is a user; the nickname is what people see, and an access token has one.

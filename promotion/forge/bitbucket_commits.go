@@ -19,11 +19,11 @@ func (b *bitbucketCommits) setStatus(ctx context.Context, sha string, s Status) 
 	if len(key) > 40 {
 		key = "sluice-" + digest(s.Context)
 	}
-	return b.ask(ctx, http.MethodPost, b.of("commit", sha, "statuses", "build"), b.buildStatus(s, key), nil)
+	return b.ask(ctx, http.MethodPost, b.resource("commit", sha, "statuses", "build"), b.buildStatus(s, key), nil)
 }
 
 func (b *bitbucketCommits) statuses(ctx context.Context, sha string) (found []Status, complete bool, err error) {
-	return b.buildStatuses(ctx, with(b.of("commit", sha, "statuses"), "pagelen", strconv.Itoa(maxStatuses)))
+	return b.buildStatuses(ctx, withQuery(b.resource("commit", sha, "statuses"), "pagelen", strconv.Itoa(maxStatuses)))
 }
 
 // rules reads restrictions, which are for administrators, and hold for patterns of
@@ -39,7 +39,7 @@ func (b *bitbucketCommits) rules(ctx context.Context, branch string) (Rules, err
 			Value   int
 		}
 	}
-	err := b.ask(ctx, http.MethodGet, with(b.of("branch-restrictions"), "pagelen", "100"), nil, &page)
+	err := b.ask(ctx, http.MethodGet, withQuery(b.resource("branch-restrictions"), "pagelen", "100"), nil, &page)
 	if answeredWith(err, http.StatusForbidden) {
 		rules.Complete = false
 		return rules, nil

@@ -24,7 +24,7 @@ func (b *bitbucketPulls) recent(ctx context.Context) ([]PullRequest, error) {
 }
 
 func (b *bitbucketPulls) list(ctx context.Context, filter ...string) ([]PullRequest, error) {
-	u := with(b.of("pullrequests"), append(filter, "state", "OPEN", "state", "MERGED", "state", "DECLINED", "state", "SUPERSEDED",
+	u := withQuery(b.resource("pullrequests"), append(filter, "state", "OPEN", "state", "MERGED", "state", "DECLINED", "state", "SUPERSEDED",
 		"pagelen", strconv.Itoa(pageSize))...)
 	var page struct{ Values []*bitbucketPull }
 	err := b.ask(ctx, http.MethodGet, u, nil, &page)
@@ -82,7 +82,7 @@ func (b *bitbucketPulls) lengthen(ctx context.Context, hash *string) error {
 		return nil
 	}
 	var whole bitbucketCommit
-	err := b.ask(ctx, http.MethodGet, b.of("commit", *hash), nil, &whole)
+	err := b.ask(ctx, http.MethodGet, b.resource("commit", *hash), nil, &whole)
 	if answeredWith(err, http.StatusNotFound) {
 		return nil
 	}
@@ -103,7 +103,7 @@ func (b *bitbucketPulls) open(ctx context.Context, p NewPullRequest) (*PullReque
 	}
 	end := func(branch string) map[string]any { return map[string]any{"branch": map[string]string{"name": branch}} }
 	var opened bitbucketPull
-	err = b.ask(ctx, http.MethodPost, b.of("pullrequests"), map[string]any{
+	err = b.ask(ctx, http.MethodPost, b.resource("pullrequests"), map[string]any{
 		"title": p.Title, "description": p.Body, "source": end(p.Branch), "destination": end(p.Base),
 	}, &opened)
 	if refused := refusal(err); refused != nil && refused.says("no changes to be pulled") {

@@ -37,16 +37,16 @@ func locateDataCenter(u *url.URL) (repository, error) {
 		return repository{}, fmt.Errorf("%w must be that for cloning, scm/PROJECT/REPOSITORY", errURL)
 	}
 	before := slices.Clone(found[:max(scm, 0)])
-	return repository{api: at(u, append(before, "rest")...), path: found[scm+1:]}, nil
+	return repository{api: apiURL(u, append(before, "rest")...), path: found[scm+1:]}, nil
 }
 
-// of is a resource of the repository.
-func (b *dataCenterAPI) of(elements ...string) *url.URL {
+// resource is a resource of the repository.
+func (b *dataCenterAPI) resource(elements ...string) *url.URL {
 	return b.url(append([]string{"api", "latest", "projects", b.repository.owner(), "repos", b.repository.name()}, elements...)...)
 }
 
 func (b *dataCenterAPI) pull(number int64, elements ...string) *url.URL {
-	return b.of(append([]string{"pull-requests", strconv.FormatInt(number, 10)}, elements...)...)
+	return b.resource(append([]string{"pull-requests", strconv.FormatInt(number, 10)}, elements...)...)
 }
 
 type dataCenterUser struct {
@@ -92,7 +92,7 @@ type dataCenterPull struct {
 }
 
 func (b *dataCenterAPI) identity(ctx context.Context) (User, error) {
-	header, err := b.exchangeJSON(ctx, http.MethodGet, b.of(), nil, nil)
+	header, err := b.exchangeJSON(ctx, http.MethodGet, b.resource(), nil, nil)
 	if err != nil {
 		return User{}, err
 	}

@@ -22,7 +22,7 @@ func (b *dataCenterCommits) setStatus(ctx context.Context, sha string, s Status)
 }
 
 func (b *dataCenterCommits) statuses(ctx context.Context, sha string) (found []Status, complete bool, err error) {
-	return b.buildStatuses(ctx, with(b.builds(sha), "limit", strconv.Itoa(maxStatuses)))
+	return b.buildStatuses(ctx, withQuery(b.builds(sha), "limit", strconv.Itoa(maxStatuses)))
 }
 
 // rules are never complete: permissions of branches and hooks of plugins are not in the
@@ -38,7 +38,7 @@ func (b *dataCenterCommits) rules(ctx context.Context, _ string) (Rules, error) 
 			} `json:"strategies"`
 		} `json:"mergeConfig"`
 	}
-	if err := b.ask(ctx, http.MethodGet, b.of("settings", "pull-requests"), nil, &settings); err != nil {
+	if err := b.ask(ctx, http.MethodGet, b.resource("settings", "pull-requests"), nil, &settings); err != nil {
 		return Rules{}, err
 	}
 	enabled := map[Method]bool{}

@@ -22,7 +22,7 @@ func (b *dataCenterPulls) recent(ctx context.Context) ([]PullRequest, error) { r
 
 func (b *dataCenterPulls) list(ctx context.Context, filter ...string) ([]PullRequest, error) {
 	var page struct{ Values []*dataCenterPull }
-	u := with(b.of("pull-requests"), append(filter, "state", "ALL", "limit", strconv.Itoa(pageSize))...)
+	u := withQuery(b.resource("pull-requests"), append(filter, "state", "ALL", "limit", strconv.Itoa(pageSize))...)
 	err := b.ask(ctx, http.MethodGet, u, nil, &page)
 	return readAll(page.Values, b.read), err
 }
@@ -117,7 +117,7 @@ func (b *dataCenterPulls) closer(ctx context.Context, pr *PullRequest) error {
 			Commit struct{ ID string }
 		}
 	}
-	if err := b.ask(ctx, http.MethodGet, with(b.pull(pr.Number, "activities"), "limit", "25"), nil, &page); err != nil {
+	if err := b.ask(ctx, http.MethodGet, withQuery(b.pull(pr.Number, "activities"), "limit", "25"), nil, &page); err != nil {
 		return err
 	}
 	for _, activity := range page.Values { // newest first
@@ -135,7 +135,7 @@ func (b *dataCenterPulls) closer(ctx context.Context, pr *PullRequest) error {
 
 func (b *dataCenterPulls) open(ctx context.Context, p NewPullRequest) (*PullRequest, error) {
 	var opened dataCenterPull
-	err := b.ask(ctx, http.MethodPost, b.of("pull-requests"), map[string]any{
+	err := b.ask(ctx, http.MethodPost, b.resource("pull-requests"), map[string]any{
 		"title": p.Title, "description": p.Body,
 		"fromRef": map[string]string{"id": refsHeads + p.Branch}, "toRef": map[string]string{"id": refsHeads + p.Base},
 	}, &opened)
@@ -204,7 +204,7 @@ func (b *dataCenterPulls) merge(ctx context.Context, number int64, m Merge) erro
 	if message := m.message(); message != "" {
 		body["message"] = message
 	}
-	u := with(b.pull(number, "merge"), "version", strconv.FormatInt(now.version, 10)) // where older servers read it
+	u := withQuery(b.pull(number, "merge"), "version", strconv.FormatInt(now.version, 10)) // where older servers read it
 	err = b.ask(ctx, http.MethodPost, u, body, nil)
 	if answeredWith(err, http.StatusConflict) && refusal(err).says("out of date", "out-of-date") {
 		return ErrHeadMoved

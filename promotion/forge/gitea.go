@@ -39,7 +39,7 @@ func locateBelow(u *url.URL, api string) (repository, error) {
 			errURL, strings.Join(found, "/"))
 	}
 	first := len(found) - 2
-	return repository{api: at(u, append(slices.Clone(found[:first]), api)...), path: found[first:]}, nil
+	return repository{api: apiURL(u, append(slices.Clone(found[:first]), api)...), path: found[first:]}, nil
 }
 
 func (g *giteaAPI) rest(ctx context.Context) *gitea.Client {

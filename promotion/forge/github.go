@@ -46,7 +46,7 @@ func locateGitHub(u *url.URL) (repository, error) {
 	if host == "github.com" || strings.HasSuffix(host, ".ghe.com") {
 		return ownerAndName(u, &url.URL{Scheme: "https", Host: "api." + host, Path: "/"})
 	}
-	return ownerAndName(u, at(u, "api", "v3"))
+	return ownerAndName(u, apiURL(u, "api", "v3"))
 }
 
 // identity asks by GraphQL: an App has no user that REST would tell of.

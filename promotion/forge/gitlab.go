@@ -50,7 +50,7 @@ func locateGitLab(u *url.URL) (repository, error) {
 	if u.Scheme == "ssh" && strings.EqualFold(u.Hostname(), "altssh.gitlab.com") {
 		u = &url.URL{Scheme: "https", Host: "gitlab.com", Path: u.Path}
 	}
-	return repository{api: at(u, "api", "v4"), path: found}, nil
+	return repository{api: apiURL(u, "api", "v4"), path: found}, nil
 }
 
 func (g *gitLabAPI) project() string { return g.repository.String() }

@@ -154,7 +154,7 @@ func (r repository) find(list []PullRequest, base, branch string) *PullRequest {
 	for i := range list {
 		pr := &list[i]
 		switch {
-		case pr.Base != base || pr.Branch != branch || !r.same(pr.HeadRepo):
+		case pr.Base != base || pr.Branch != branch || !r.isNamed(pr.HeadRepo):
 		case pr.State == Open:
 			return pr
 		case newest == nil || pr.Number > newest.Number:

@@ -88,9 +88,9 @@ func (r repository) name() string { return r.path[len(r.path)-1] }
 // String is owner/name.
 func (r repository) String() string { return strings.Join(r.path, "/") }
 
-// same reports whether a full name is that of the repository. Forges compare names
+// isNamed reports whether a full name is that of the repository. Forges compare names
 // without regard to case.
-func (r repository) same(fullName string) bool { return strings.EqualFold(fullName, r.String()) }
+func (r repository) isNamed(fullName string) bool { return strings.EqualFold(fullName, r.String()) }
 
 // The names of providers, spelled as Flux spells them in a Provider of notifications.
 const (
@@ -177,9 +177,9 @@ func names(u *url.URL) []string {
 	return found
 }
 
-// at is the API on the web server of a URL. What is reached by SSH is taken to have its
+// apiURL is the API on the web server of a URL. What is reached by SSH is taken to have its
 // API at the usual port by HTTPS.
-func at(u *url.URL, elements ...string) *url.URL {
+func apiURL(u *url.URL, elements ...string) *url.URL {
 	api := &url.URL{Scheme: u.Scheme, Host: u.Host, Path: path.Join(append([]string{"/"}, elements...)...)}
 	if u.Scheme == "ssh" {
 		api.Scheme, api.Host = "https", u.Hostname()

@@ -56,8 +56,8 @@ func (s *session) exchangeJSON(ctx context.Context, method string, u *url.URL, i
 	return resp.Header, nil
 }
 
-// with adds parameters, pairs of a name and a value, to a URL.
-func with(u *url.URL, pairs ...string) *url.URL {
+// withQuery adds parameters, pairs of a name and a value, to a URL.
+func withQuery(u *url.URL, pairs ...string) *url.URL {
 	query := u.Query()
 	for i := 0; i+1 < len(pairs); i += 2 {
 		query.Add(pairs[i], pairs[i+1])

@@ -89,11 +89,11 @@ func (v jsonValue) find(path fieldPath) []jsonValue {
 	v.each(func(key string, child jsonValue) {
 		switch s := path[0]; {
 		case s.key != "":
-			if v.is('{') && key == s.key {
+			if v.startsWith('{') && key == s.key {
 				found = append(found, child.find(path[1:])...)
 			}
-		case !v.is('['):
-		case s.by != "" && child.has(s.by, s.is), s.by == "" && index == s.index:
+		case !v.startsWith('['):
+		case s.by != "" && child.hasField(s.by, s.is), s.by == "" && index == s.index:
 			found = append(found, child.find(path[1:])...)
 		}
 		index++
@@ -101,21 +101,21 @@ func (v jsonValue) find(path fieldPath) []jsonValue {
 	return found
 }
 
-// is tells whether the value is an object or a list, by how it starts.
-func (v jsonValue) is(start byte) bool {
+// startsWith tells whether the value is an object or a list, by how it starts.
+func (v jsonValue) startsWith(start byte) bool {
 	trimmed := bytes.TrimLeft(v.raw, " \t\r\n")
 	return len(trimmed) > 0 && trimmed[0] == start
 }
 
-// has tells whether an object has a value, which is no object or list, for a key.
-func (v jsonValue) has(key, value string) bool {
+// hasField tells whether an object has a value, which is no object or list, for a key.
+func (v jsonValue) hasField(key, value string) bool {
 	found := false
 	v.each(func(k string, child jsonValue) {
 		text := string(child.raw)
 		if child.raw[0] == '"' && json.Unmarshal(child.raw, &text) != nil {
 			return
 		}
-		found = found || v.is('{') && k == key && text == value
+		found = found || v.startsWith('{') && k == key && text == value
 	})
 	return found
 }
@@ -126,7 +126,7 @@ func (v jsonValue) each(visit func(key string, child jsonValue)) {
 	if start, err := decoder.Token(); err != nil || start != json.Delim('{') && start != json.Delim('[') {
 		return
 	}
-	isObject := v.is('{')
+	isObject := v.startsWith('{')
 	for decoder.More() {
 		key := ""
 		if isObject {

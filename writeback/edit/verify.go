@@ -84,9 +84,9 @@ func shiftsOf(changed []span, from, to int) []shift {
 	return shifts
 }
 
-// moved is the line on which what was on a line is after the edit, both of the same
+// lineAfter is the line on which what was on a line is after the edit, both of the same
 // document.
-func (c comparison) moved(number int) int {
+func (c comparison) lineAfter(number int) int {
 	i, _ := slices.BinarySearchFunc(c.shifts, number+c.offset, func(s shift, line int) int { return cmp.Compare(s.behind, line) })
 	if i == 0 {
 		return number
@@ -110,20 +110,20 @@ func (c comparison) sameNodes(was, is []*yaml.Node) bool {
 		return false
 	}
 	for i := range was {
-		if !c.same(was[i], is[i]) {
+		if !c.equalNodes(was[i], is[i]) {
 			return false
 		}
 	}
 	return true
 }
 
-func (c comparison) same(was, is *yaml.Node) bool {
+func (c comparison) equalNodes(was, is *yaml.Node) bool {
 	if was.Kind != is.Kind || was.Anchor != is.Anchor || len(was.Content) != len(is.Content) ||
-		c.moved(was.Line) != is.Line {
+		c.lineAfter(was.Line) != is.Line {
 		return false
 	}
 	for i := range was.Content {
-		if !c.same(was.Content[i], is.Content[i]) {
+		if !c.equalNodes(was.Content[i], is.Content[i]) {
 			return false
 		}
 	}

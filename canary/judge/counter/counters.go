@@ -8,29 +8,29 @@ import (
 	"slices"
 )
 
-// began reports whether a process has begun again, since a counter is lower, or more failed
+// resetSince reports whether a process has begun again, since a counter is lower, or more failed
 // than there were requests. Buckets are not asked: those of native histograms are
 // interpolated, and fall a little when the histogram gets coarser.
-func (c *counters) began(was *counters) restart {
+func (c *counters) resetSince(was *counters) resetKind {
 	switch {
-	case !lower(c.requests, was.requests) && !lower(c.errors, was.errors) && !lower(c.timed, was.timed) &&
-		!lower(c.requests-was.requests, c.errors-was.errors):
-		return none
+	case !isLower(c.requests, was.requests) && !isLower(c.errors, was.errors) && !isLower(c.timed, was.timed) &&
+		!isLower(c.requests-was.requests, c.errors-was.errors):
+		return noReset
 	case c.requests > was.requests/2, c.timed > was.timed/2:
-		return ambiguous
+		return mayBeReset
 	default:
-		return restarted
+		return wasReset
 	}
 }
 
-// lower passes over what interpolation rounds.
-func lower(now, was float64) bool { return now < was-1e-6-1e-9*was }
+// isLower passes over what interpolation rounds.
+func isLower(now, was float64) bool { return now < was-1e-6-1e-9*was }
 
-func (c *counters) zero() bool { return c.requests == 0 && c.errors == 0 && c.timed == 0 }
+func (c *counters) isZero() bool { return c.requests == 0 && c.errors == 0 && c.timed == 0 }
 
-// minus is what was counted since was. A bucket that was not there had counted nothing,
+// increaseSince is what was counted since was. A bucket that was not there had counted nothing,
 // if the others were.
-func (c *counters) minus(was *counters) *counters {
+func (c *counters) increaseSince(was *counters) *counters {
 	grown := &counters{
 		requests: max(0, c.requests-was.requests), errors: max(0, c.errors-was.errors), timed: max(0, c.timed-was.timed),
 		scraped: c.scraped,
@@ -51,8 +51,8 @@ func (c *counters) minus(was *counters) *counters {
 func (w *window) chooseBounds() {
 	if len(w.options.Bounds) > 0 {
 		w.Bounds = w.options.Bounds
-		for _, u := range sorted(w.grown) {
-			if c := w.grown[u]; c.timed > 0 && !c.has(w.Bounds) {
+		for _, u := range sorted(w.increase) {
+			if c := w.increase[u]; c.timed > 0 && !c.hasBounds(w.Bounds) {
 				w.remark(u, Unlike)
 				c.timed, c.buckets = 0, nil
 			}
@@ -60,7 +60,7 @@ func (w *window) chooseBounds() {
 		return
 	}
 	var common map[float64]struct{}
-	for u := range w.grown {
+	for u := range w.increase {
 		c := w.after[u]
 		if c.timed == 0 && c.buckets == nil {
 			continue // it says nothing about durations
@@ -76,19 +76,19 @@ func (w *window) chooseBounds() {
 	w.Bounds = slices.Sorted(maps.Keys(common))
 }
 
-func (c *counters) has(bounds []float64) bool {
+func (c *counters) hasBounds(bounds []float64) bool {
 	return !slices.ContainsFunc(bounds, func(b float64) bool { _, ok := c.buckets[b]; return !ok })
 }
 
-func (c *Counts) add(grown *counters, bounds []float64) {
-	c.Requests += grown.requests
-	c.Errors += min(grown.errors, grown.requests)
-	c.Timed += grown.timed
-	if grown.timed == 0 {
+func (c *Counts) add(increase *counters, bounds []float64) {
+	c.Requests += increase.requests
+	c.Errors += min(increase.errors, increase.requests)
+	c.Timed += increase.timed
+	if increase.timed == 0 {
 		return
 	}
 	for i, bound := range bounds {
-		c.Slower[i] += min(max(0, grown.timed-grown.buckets[bound]), grown.timed)
+		c.Slower[i] += min(max(0, increase.timed-increase.buckets[bound]), increase.timed)
 	}
 }
 

@@ -47,19 +47,19 @@ func (c Cursor) Add(r Reading, o Options) (next Cursor, window Increments, ok bo
 	if r.Source != c.source { // what was counted so far is no part of these counters
 		c = Cursor{}
 	}
-	next = Cursor{from: c.from, last: r.At, source: r.Source, counters: c.counters, scrapes: c.with(units, r.At)}
-	end, at, together := r.At, units, gateways(units)
+	next = Cursor{from: c.from, last: r.At, source: r.Source, counters: c.counters, scrapes: c.withReading(units, r.At)}
+	end, at, together := r.At, units, countBothArms(units)
 	switch {
-	case !together && !aligned(units):
-		if end, ok = next.end(o); !ok {
+	case !together && !scrapedTogether(units):
+		if end, ok = next.windowEnd(o); !ok {
 			return next, Increments{}, false, nil
 		}
-		at = next.at(end)
-	case !c.moved(units, r.At, o):
+		at = next.countersAt(end)
+	case !c.hasNews(units, r.At, o):
 		return next, Increments{}, false, nil
 	}
 	next.from, next.counters = end, at
-	next.forget(end)
+	next.dropBefore(end)
 	if c.counters == nil {
 		return next, Increments{}, false, nil
 	}
@@ -67,8 +67,8 @@ func (c Cursor) Add(r Reading, o Options) (next Cursor, window Increments, ok bo
 	if err != nil {
 		return c, Increments{}, false, err
 	}
-	window.Skewed = !together && undated(r)
-	if oldest := c.oldest(o); oldest.Before(window.From) {
+	window.Skewed = !together && hasUndated(r)
+	if oldest := c.oldestScrape(o); oldest.Before(window.From) {
 		window.Since = oldest
 	}
 	return next, window, true, nil
@@ -90,9 +90,9 @@ func (c Cursor) Knows(pod string) bool {
 // Last is the time of the last reading: the next one has to be later.
 func (c Cursor) Last() time.Time { return c.last }
 
-// moved reports whether a reading says anything that the beginning of the window does not: somebody was scraped
+// hasNews reports whether a reading says anything that the beginning of the window does not: somebody was scraped
 // since, has come or gone, or nobody tells.
-func (c Cursor) moved(units map[unit]*counters, now time.Time, o Options) bool {
+func (c Cursor) hasNews(units map[unit]*counters, now time.Time, o Options) bool {
 	if c.counters == nil || len(units) != len(c.counters) {
 		return true
 	}
@@ -105,12 +105,12 @@ func (c Cursor) moved(units map[unit]*counters, now time.Time, o Options) bool {
 	return false
 }
 
-// with returns the scrapes together with those of a reading; processes that it has not are gone.
-func (c Cursor) with(units map[unit]*counters, now time.Time) map[unit][]*counters {
+// withReading returns the scrapes together with those of a reading; processes that it has not are gone.
+func (c Cursor) withReading(units map[unit]*counters, now time.Time) map[unit][]*counters {
 	all := make(map[unit][]*counters, len(units))
 	for u, newest := range units {
 		if newest.scraped.IsZero() {
-			newest = newest.asOf(now)
+			newest = newest.withTime(now)
 		}
 		past := slices.Clone(c.scrapes[u])
 		if len(past) == maxScrapes {
@@ -124,12 +124,12 @@ func (c Cursor) with(units map[unit]*counters, now time.Time) map[unit][]*counte
 	return all
 }
 
-// end is the newest scrape of a canary up to which all processes are known; for the first
+// windowEnd is the newest scrape of a canary up to which all processes are known; for the first
 // window it is the oldest. Without a canary it is one of the primary's.
-func (c Cursor) end(o Options) (time.Time, bool) {
-	candidates := c.candidates(Canary, o)
+func (c Cursor) windowEnd(o Options) (time.Time, bool) {
+	candidates := c.scrapeTimes(Canary, o)
 	if len(candidates) == 0 {
-		candidates = c.candidates(Primary, o)
+		candidates = c.scrapeTimes(Primary, o)
 	}
 	if len(candidates) == 0 {
 		return c.last, true // nobody is alive
@@ -139,14 +139,14 @@ func (c Cursor) end(o Options) (time.Time, bool) {
 		slices.Reverse(candidates)
 	}
 	for _, t := range candidates {
-		if t.After(c.from) && c.knows(t, o) {
+		if t.After(c.from) && c.allScrapedSince(t, o) {
 			return t, true
 		}
 	}
 	return time.Time{}, false
 }
 
-func (c Cursor) candidates(arm Arm, o Options) []time.Time {
+func (c Cursor) scrapeTimes(arm Arm, o Options) []time.Time {
 	var out []time.Time
 	for u, past := range c.scrapes {
 		if u.arm != arm || o.stale(past[len(past)-1].scraped, c.last) {
@@ -159,8 +159,8 @@ func (c Cursor) candidates(arm Arm, o Options) []time.Time {
 	return out
 }
 
-// knows reports whether all that is alive was scraped at t or later.
-func (c Cursor) knows(t time.Time, o Options) bool {
+// allScrapedSince reports whether all that is alive was scraped at t or later.
+func (c Cursor) allScrapedSince(t time.Time, o Options) bool {
 	for _, past := range c.scrapes {
 		newest := past[len(past)-1].scraped
 		if newest.Before(t) && !o.stale(newest, c.last) {
@@ -170,8 +170,8 @@ func (c Cursor) knows(t time.Time, o Options) bool {
 	return true
 }
 
-// at is what each process had counted at t. One that was first scraped later is not there.
-func (c Cursor) at(t time.Time) map[unit]*counters {
+// countersAt is what each process had counted at t. One that was first scraped later is not there.
+func (c Cursor) countersAt(t time.Time) map[unit]*counters {
 	units := make(map[unit]*counters, len(c.scrapes))
 	for u, past := range c.scrapes {
 		after := slices.IndexFunc(past, func(s *counters) bool { return !s.scraped.Before(t) })
@@ -181,14 +181,14 @@ func (c Cursor) at(t time.Time) map[unit]*counters {
 		case past[after].scraped.Equal(t):
 			units[u] = past[after]
 		case after > 0:
-			units[u] = past[after-1].towards(past[after], t)
+			units[u] = past[after-1].interpolate(past[after], t)
 		}
 	}
 	return units
 }
 
-// forget drops the scrapes that no later window needs.
-func (c Cursor) forget(end time.Time) {
+// dropBefore drops the scrapes that no later window needs.
+func (c Cursor) dropBefore(end time.Time) {
 	for u, past := range c.scrapes {
 		needed := 0
 		for i, scrape := range past {
@@ -207,8 +207,8 @@ const skewAllowed = time.Second
 // scrapes every minute unless it is told otherwise.
 const undatedFor = time.Minute
 
-// oldest is when the counters at the beginning of the window are from, or some of them.
-func (c Cursor) oldest(o Options) time.Time {
+// oldestScrape is when the counters at the beginning of the window are from, or some of them.
+func (c Cursor) oldestScrape(o Options) time.Time {
 	oldest := c.from
 	for _, at := range c.counters {
 		scraped := at.scraped
@@ -222,8 +222,8 @@ func (c Cursor) oldest(o Options) time.Time {
 	return oldest
 }
 
-// gateways reports whether each process counts both arms, as gateways do.
-func gateways(units map[unit]*counters) bool {
+// countBothArms reports whether each process counts both arms, as gateways do.
+func countBothArms(units map[unit]*counters) bool {
 	for u := range units {
 		if units[u.other()] == nil {
 			return false
@@ -232,8 +232,8 @@ func gateways(units map[unit]*counters) bool {
 	return true
 }
 
-// undated reports whether nobody says when some process was scraped.
-func undated(r Reading) bool {
+// hasUndated reports whether nobody says when some process was scraped.
+func hasUndated(r Reading) bool {
 	dated := map[process]bool{}
 	for _, s := range r.Samples {
 		of := process{s.Pod, s.Instance}
@@ -242,8 +242,8 @@ func undated(r Reading) bool {
 	return slices.Contains(slices.Collect(maps.Values(dated)), false)
 }
 
-// aligned reports whether all processes of a reading were scraped at once.
-func aligned(units map[unit]*counters) bool {
+// scrapedTogether reports whether all processes of a reading were scraped at once.
+func scrapedTogether(units map[unit]*counters) bool {
 	var first, last time.Time
 	for _, c := range units {
 		if c.scraped.IsZero() {
@@ -259,17 +259,17 @@ func aligned(units map[unit]*counters) bool {
 	return last.Sub(first) <= skewAllowed
 }
 
-// asOf is the same at another time.
-func (c *counters) asOf(t time.Time) *counters {
+// withTime is the same at another time.
+func (c *counters) withTime(t time.Time) *counters {
 	moved := *c
 	moved.scraped = t
 	return &moved
 }
 
-// towards is what a process had counted at t, between two scrapes. Of one that began again in
+// interpolate is what a process had counted at t, between two scrapes. Of one that began again in
 // between nobody knows more than the first.
-func (c *counters) towards(next *counters, t time.Time) *counters {
-	if next.began(c) != none {
+func (c *counters) interpolate(next *counters, t time.Time) *counters {
+	if next.resetSince(c) != noReset {
 		return c
 	}
 	part := float64(t.Sub(c.scraped)) / float64(next.scraped.Sub(c.scraped))

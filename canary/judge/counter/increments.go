@@ -162,7 +162,7 @@ type window struct {
 	Increments
 	options       Options
 	before, after map[unit]*counters
-	grown         map[unit]*counters // what the units of both counted in the window
+	increase      map[unit]*counters // what the units of both counted in the window
 }
 
 // remark notes why a unit is not counted, within [maxTold].
@@ -201,30 +201,30 @@ func (w *window) dropStale() {
 
 // match finds for each unit what it counted since the reading before.
 func (w *window) match() {
-	w.grown = map[unit]*counters{}
-	restarts := w.restarts()
+	w.increase = map[unit]*counters{}
+	resets := w.resets()
 	for _, u := range sorted(w.after) {
 		now, was := w.after[u], w.before[u]
 		switch {
-		case restarts[u.process] == ambiguous:
+		case resets[u.process] == mayBeReset:
 			w.remark(u, Ambiguous)
-		case was == nil && !w.beganInside(u):
+		case was == nil && !w.startedInside(u):
 			w.remark(u, New)
-		case restarts[u.process] == restarted:
+		case resets[u.process] == wasReset:
 			w.remark(u, Reset)
-			w.grown[u] = now.asOf(now.scraped)
+			w.increase[u] = now.withTime(now.scraped)
 		case was == nil:
-			w.grown[u] = now.asOf(now.scraped)
+			w.increase[u] = now.withTime(now.scraped)
 		default:
-			w.grown[u] = now.minus(was)
+			w.increase[u] = now.increaseSince(was)
 		}
 	}
 }
 
-// beganInside reports whether a unit that was not there at the beginning had counted nothing
+// startedInside reports whether a unit that was not there at the beginning had counted nothing
 // by then: its pod had not begun, or its process was there and had nothing to count
 // for this arm. A process that changed its arm is none of these.
-func (w *window) beganInside(u unit) bool {
+func (w *window) startedInside(u unit) bool {
 	if started, ok := w.options.Started[u.pod]; ok && started.After(w.From) {
 		return true
 	}
@@ -239,28 +239,28 @@ func (u unit) other() unit {
 	return unit{Canary, u.process}
 }
 
-type restart int
+type resetKind int
 
 const (
-	none restart = iota
-	restarted
-	ambiguous
+	noReset resetKind = iota
+	wasReset
+	mayBeReset
 )
 
-// restarts tells which processes began again. A process resets all of its counters, those of
+// resets tells which processes began again. A process resets all of its counters, those of
 // both arms; a gateway that forgets a route resets those of one. A sum that fell by less than half is more
 // likely one of which a part is gone.
-func (w *window) restarts() map[process]restart {
-	found := map[process]restart{}
+func (w *window) resets() map[process]resetKind {
+	found := map[process]resetKind{}
 	for u, now := range w.after {
 		if was := w.before[u]; was != nil {
-			found[u.process] = max(found[u.process], now.began(was))
+			found[u.process] = max(found[u.process], now.resetSince(was))
 		}
 	}
 	for u, now := range w.after {
 		was := w.before[u]
-		if found[u.process] == restarted && was != nil && now.began(was) != restarted && !was.zero() {
-			found[u.process] = ambiguous
+		if found[u.process] == wasReset && was != nil && now.resetSince(was) != wasReset && !was.isZero() {
+			found[u.process] = mayBeReset
 		}
 	}
 	return found
@@ -276,12 +276,12 @@ func (w *window) sum() {
 	empty := func() Counts { return Counts{Slower: make([]float64, len(w.Bounds))} }
 	w.Canary, w.Primary, w.Halves = empty(), empty(), [2]Counts{empty(), empty()}
 	var primaries []unit
-	for _, u := range sorted(w.grown) {
+	for _, u := range sorted(w.increase) {
 		if u.arm == Canary {
-			w.Canary.add(w.grown[u], w.Bounds)
+			w.Canary.add(w.increase[u], w.Bounds)
 			continue
 		}
-		w.Primary.add(w.grown[u], w.Bounds)
+		w.Primary.add(w.increase[u], w.Bounds)
 		primaries = append(primaries, u)
 	}
 	if len(primaries) < 2 {
@@ -291,7 +291,7 @@ func (w *window) sum() {
 	// are as many in each.
 	slices.SortStableFunc(primaries, func(a, b unit) int { return a.hashed().compare(b.hashed()) })
 	for i, u := range primaries {
-		w.Halves[i%2].add(w.grown[u], w.Bounds)
+		w.Halves[i%2].add(w.increase[u], w.Bounds)
 	}
 }
 

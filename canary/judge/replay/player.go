@@ -76,7 +76,7 @@ func (p *Player) window(w counter.Increments) error {
 	recorded, running := p.running(w)
 	if p.current != nil && (!running || !recorded.From.Equal(p.current.release.Recorded.From)) {
 		p.rest(p.current.idle...)
-		p.releases, p.current = append(p.releases, p.current.end()), nil
+		p.releases, p.current = append(p.releases, p.current.finish()), nil
 	}
 	if !running {
 		p.rest(w)
@@ -86,7 +86,7 @@ func (p *Player) window(w counter.Increments) error {
 		if len(p.releases) == maxReleases {
 			return fmt.Errorf("more than %d releases", maxReleases)
 		}
-		p.current = begin(p, w.From, recorded)
+		p.current = beginRelease(p, w.From, recorded)
 	}
 	if p.options.History == nil {
 		return p.current.addUnlessIdle(w)
@@ -122,5 +122,5 @@ func (p *Player) Releases() []Release {
 	if p.current == nil {
 		return p.releases
 	}
-	return append(p.releases[:len(p.releases):len(p.releases)], p.current.end())
+	return append(p.releases[:len(p.releases):len(p.releases)], p.current.finish())
 }

@@ -98,7 +98,7 @@ type playing struct {
 	idle       []counter.Increments // since then, while nobody says whether the release has ended
 }
 
-func begin(p *Player, from time.Time, recorded Recorded) *playing {
+func beginRelease(p *Player, from time.Time, recorded Recorded) *playing {
 	var usual trial.Baseline
 	for _, w := range p.before {
 		usual = usual.Add(w)
@@ -175,8 +175,8 @@ func (r *playing) point(w counter.Increments, after time.Duration) Point {
 	return p
 }
 
-// end is the release as it is shown.
-func (r *playing) end() Release {
+// finish is the release as it is shown.
+func (r *playing) finish() Release {
 	r.release.Thresholds, r.release.Ratio, r.release.Metrics = r.thresholds.done, math.NaN(), len(r.trial.Trial.Series)
 	for _, s := range r.trial.Trial.Series {
 		if s.Kind == judge.Errors {

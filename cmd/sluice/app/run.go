@@ -80,7 +80,7 @@ func run(ctx context.Context, config *rest.Config, f *flags) (err error) {
 		Concurrent: f.concurrent, Clock: clock.RealClock{}, Recorder: events,
 		MinRetryDelay: f.minRetryDelay, MaxRetryDelay: f.maxRetryDelay,
 	}}
-	if err := w.all(ctx); err != nil {
+	if err := w.setupAll(ctx); err != nil {
 		return err
 	}
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {

@@ -74,8 +74,8 @@ type wiring struct {
 	messages *outbox.Outbox
 }
 
-// all sets up the groups that the flags name. Ctx is that of the process.
-func (w *wiring) all(ctx context.Context) error {
+// setupAll sets up the groups that the flags name. Ctx is that of the process.
+func (w *wiring) setupAll(ctx context.Context) error {
 	var err error
 	if w.tokens, err = w.flags.identity.cache("gotk_token_"); err != nil {
 		return err

@@ -103,7 +103,7 @@ func (v *commandOptions) run(cmd *cobra.Command, args []string) error {
 	if err := v.confirm(cmd, &target); err != nil {
 		return err
 	}
-	given, err := v.give(cmd.Context(), c, &target)
+	given, err := v.sendCommand(cmd.Context(), c, &target)
 	if err != nil {
 		return err
 	}
@@ -140,8 +140,8 @@ func (v *commandOptions) question(c *flaggerv1.Canary) string {
 	return output.Clean(text)
 }
 
-// give writes the command into the annotation, in the name of whoever asks.
-func (v *commandOptions) give(ctx context.Context, c client.Client, target *flaggerv1.Canary) (flaggerv1.CanaryCommand, error) {
+// sendCommand writes the command into the annotation, in the name of whoever asks.
+func (v *commandOptions) sendCommand(ctx context.Context, c client.Client, target *flaggerv1.Canary) (flaggerv1.CanaryCommand, error) {
 	who, err := cluster.Username(ctx, c)
 	if err != nil {
 		return flaggerv1.CanaryCommand{}, err

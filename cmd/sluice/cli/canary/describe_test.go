@@ -108,7 +108,7 @@ func TestACommandIsGivenInTheNameOfWhoGivesIt(t *testing.T) {
 	c := command.NewTerminal(t, command.As("bob\x1b[2J"), held())
 	v := &commandOptions{clock: clocktesting.NewFakePassiveClock(now), name: flaggerv1.CommandApprove}
 	target := &flaggerv1.Canary{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "podinfo"}}
-	given, err := v.give(t.Context(), c, target)
+	given, err := v.sendCommand(t.Context(), c, target)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +126,7 @@ func TestACommandThatWouldChangeNothingIsNotWritten(t *testing.T) {
 	c := command.NewTerminal(t, command.As("bob"), held())
 	v := &commandOptions{clock: clocktesting.NewFakePassiveClock(now), name: flaggerv1.CommandHalt}
 	target := &flaggerv1.Canary{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "podinfo"}}
-	_, err := v.give(t.Context(), c, target)
+	_, err := v.sendCommand(t.Context(), c, target)
 	if err == nil || !strings.Contains(err.Error(), "is halted already by eve for 60s") {
 		t.Errorf("got %v", err)
 	}

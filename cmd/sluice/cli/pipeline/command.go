@@ -130,7 +130,7 @@ func (g *stageCommand) issue(cmd *cobra.Command, c client.WithWatch, p *sluicev1
 	if err := g.awaitPendingApproval(cmd, c, p, stage); err != nil {
 		return err
 	}
-	if given, err = g.give(cmd.Context(), c, p, stage, given); err != nil {
+	if given, err = g.sendCommand(cmd.Context(), c, p, stage, given); err != nil {
 		return err
 	}
 	if !g.wait {
@@ -189,8 +189,8 @@ func (g *stageCommand) preview(p *sluicev1.Pipeline, stage, bundle string) strin
 	return output.Clean(text)
 }
 
-// give writes commands into annotations, in the name of whoever asks.
-func (g *stageCommand) give(
+// sendCommand writes commands into annotations, in the name of whoever asks.
+func (g *stageCommand) sendCommand(
 	ctx context.Context, c client.Client, p *sluicev1.Pipeline, stage string, given []report.GivenCommand,
 ) ([]report.GivenCommand, error) {
 	given, err := command.Person{Client: c, Clock: g.clock}.Stage(ctx, p, g.commands(stage, given))

@@ -155,7 +155,7 @@ func (w *pageWriter) state(p report.Pipeline) {
 // stage says where a stage stands and what to do.
 func (w *pageWriter) stage(s report.PipelineStage) {
 	w.page.Section("Stage %s: %s", s.Name, cmp.Or(string(s.Phase), "not looked at yet"))
-	rows := [][]string{{"has", w.has(s)}, {"wants", wants(s)}}
+	rows := [][]string{{"has", w.bundleOf(s)}, {"wants", wants(s)}}
 	for _, g := range s.Waiting {
 		rows = append(rows, []string{"waits", w.gate(g)})
 	}
@@ -178,8 +178,8 @@ func (w *pageWriter) stage(s report.PipelineStage) {
 	w.page.Lines(rows)
 }
 
-// has says what a stage has, since when and by whom.
-func (w *pageWriter) has(s report.PipelineStage) string {
+// bundleOf says what a stage has, since when and by whom.
+func (w *pageWriter) bundleOf(s report.PipelineStage) string {
 	switch {
 	case s.Phase == "":
 		return "not known yet"

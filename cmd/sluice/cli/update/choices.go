@@ -57,7 +57,7 @@ func parseChoices(content []byte, namespace string) (choices, error) {
 	return found, nil
 }
 
-func (c choices) of(namespace string) *writeback.Policies {
+func (c choices) inNamespace(namespace string) *writeback.Policies {
 	if c[namespace] == nil {
 		c[namespace] = &writeback.Policies{
 			Namespace: namespace, Chosen: map[string]edit.Image{}, Absent: map[string]edit.Reason{}, Held: map[string]bool{},
@@ -78,7 +78,7 @@ func (c choices) addPolicy(document []byte, namespace string) error {
 		return fmt.Errorf("ImagePolicy %s has no metadata.namespace: add it, or say which one with -n", p.Name)
 	}
 	ready := apimeta.FindStatusCondition(p.Status.Conditions, meta.ReadyCondition)
-	in := c.of(p.Namespace)
+	in := c.inNamespace(p.Namespace)
 	if p.Status.LatestRef == nil || ready != nil && ready.Status != metav1.ConditionTrue {
 		in.Absent[p.Name] = writeback.NotReady
 		return nil
@@ -105,7 +105,7 @@ func (c choices) addMap(document []byte) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", key, err)
 		}
-		c.of(namespace).Chosen[policy] = image
+		c.inNamespace(namespace).Chosen[policy] = image
 	}
 	return nil
 }

@@ -22,56 +22,56 @@ import (
 // fetchSlack is for how long a fetch that began before a push may go on.
 const fetchSlack = time.Minute
 
-// asker asks the sources that follow a branch or a tag to fetch what that has, but those that have
+// fetchRequest asks the sources that follow a branch or a tag to fetch what that has, but those that have
 // it, or were asked at this time or since; the zero time leaves out none of these. What was fetched
 // after present counts as having it, which is not known at the zero time.
-type asker func(ctx context.Context, since, present time.Time) error
+type fetchRequest func(ctx context.Context, since, present time.Time) error
 
-// unaskedSources are what was pushed by a pipeline while sources that follow it may not have been
+// sourceRequests are what was pushed by a pipeline while sources that follow it may not have been
 // asked to fetch it, by branch or tag. They are asked at each run until that went through, or they
-// have it. What a restart loses is made out from the state again: see recall.
-type unaskedSources struct {
-	all map[string]*unasked
-	// recalled are the stages that the state was looked through for.
-	recalled map[string]bool
+// have it. What a restart loses is made out from the state again: see restoreSourceRequests.
+type sourceRequests struct {
+	all map[string]*sourceRequest
+	// restored are the stages that the state was looked through for.
+	restored map[string]bool
 }
 
-type unasked struct {
-	ask            asker
+type sourceRequest struct {
+	fetch          fetchRequest
 	since, present time.Time
 	err            error // of the last time
 	said           bool
 }
 
-// begin notes a push, and asks.
-func (m *unaskedSources) begin(ctx context.Context, what string, now time.Time, ask asker) {
-	m.note(what, &unasked{ask: ask, since: now, present: now.Add(fetchSlack)})
-	m.try(ctx, what, time.Time{}, time.Time{})
+// requestFetch notes a push, and asks.
+func (m *sourceRequests) requestFetch(ctx context.Context, what string, now time.Time, ask fetchRequest) {
+	m.add(what, &sourceRequest{fetch: ask, since: now, present: now.Add(fetchSlack)})
+	m.attempt(ctx, what, time.Time{}, time.Time{})
 }
 
-func (m *unaskedSources) note(what string, u *unasked) {
+func (m *sourceRequests) add(what string, u *sourceRequest) {
 	if m.all == nil {
-		m.all = map[string]*unasked{}
+		m.all = map[string]*sourceRequest{}
 	}
 	m.all[what] = u
 }
 
-func (m *unaskedSources) try(ctx context.Context, what string, since, present time.Time) {
+func (m *sourceRequests) attempt(ctx context.Context, what string, since, present time.Time) {
 	u := m.all[what]
-	if u.err = u.ask(ctx, since, present); u.err == nil {
+	if u.err = u.fetch(ctx, since, present); u.err == nil {
 		delete(m.all, what)
 	}
 }
 
-// again asks those that are left.
-func (m *unaskedSources) again(ctx context.Context) {
+// retry asks those that are left.
+func (m *sourceRequests) retry(ctx context.Context) {
 	for _, what := range slices.Sorted(maps.Keys(m.all)) {
-		m.try(ctx, what, m.all[what].since, m.all[what].present)
+		m.attempt(ctx, what, m.all[what].since, m.all[what].present)
 	}
 }
 
 // events say once why sources could not be asked, which delays a release and loses nothing.
-func (m *unaskedSources) events() []reconciler.Event {
+func (m *sourceRequests) events() []reconciler.Event {
 	var events []reconciler.Event
 	for _, what := range slices.Sorted(maps.Keys(m.all)) {
 		if u := m.all[what]; u.err != nil && !u.said {
@@ -88,61 +88,61 @@ func (m *unaskedSources) events() []reconciler.Event {
 // gitSources has GitRepositories fetch what was pushed to the branches that they follow.
 type gitSources struct {
 	reach     sources.Sources
-	unasked   *unaskedSources
+	requests  *sourceRequests
 	namespace string // of the pipeline
 	clock     clock.PassiveClock
 }
 
-// pushed has a commit fetched that a branch has now.
-func (s gitSources) pushed(ctx context.Context, repo *repository, branch, commit string) {
-	s.unasked.begin(ctx, whatBranch(repo, branch), s.clock.Now(), s.asker(s.pushOf(repo, branch, commit)))
+// requestBranch has a commit fetched that a branch has now.
+func (s gitSources) requestBranch(ctx context.Context, repo *repository, branch, commit string) {
+	s.requests.requestFetch(ctx, describeBranch(repo, branch), s.clock.Now(), s.fetchOf(s.pushOf(repo, branch, commit)))
 }
 
 func (s gitSources) pushOf(repo *repository, branch, commit string) sources.Push {
 	return sources.PushTo(repo.object, s.namespace, commit, branch)
 }
 
-func (s gitSources) asker(p sources.Push) asker {
+func (s gitSources) fetchOf(p sources.Push) fetchRequest {
 	return func(ctx context.Context, since, present time.Time) error {
 		p.Since, p.Present = since, present
 		return errors.Join(s.reach.Fetch(ctx, p)...)
 	}
 }
 
-func whatBranch(repo *repository, branch string) string {
+func describeBranch(repo *repository, branch string) string {
 	return fmt.Sprintf("branch %s of GitRepository %s", branch, repo.key())
 }
 
-// recall makes out of the state, at the first run of a process, what the one before pushed, and may
+// restoreSourceRequests makes out of the state, at the first run of a process, what the one before pushed, and may
 // have ended before it asked the sources for that, or before they fetched it. A GitRepository that
 // did not fetch since a landing may be behind it: its branch is looked at, or what it lacks
 // would seem to have been taken out.
-func (r *run) recall() {
-	m := &r.memory.unasked
+func (r *run) restoreSourceRequests() {
+	m := &r.memory.sourceRequests
 	newest := map[branchKey]time.Time{}
 	for i := range r.pipeline.Spec.Stages {
 		stage := &r.pipeline.Spec.Stages[i]
 		repo := r.repos[stage.Name]
-		if m.recalled[stage.Name] || stage.Write.Tag == nil && repo == nil {
+		if m.restored[stage.Name] || stage.Write.Tag == nil && repo == nil {
 			continue
 		}
-		if m.recalled == nil {
-			m.recalled = map[string]bool{}
+		if m.restored == nil {
+			m.restored = map[string]bool{}
 		}
-		m.recalled[stage.Name] = true
+		m.restored[stage.Name] = true
 		if stage.Write.Tag != nil {
-			r.recallTags(stage)
+			r.restoreTagRequests(stage)
 		} else {
-			r.recallBranch(stage, repo, newest)
+			r.restoreBranchRequest(stage, repo, newest)
 		}
 	}
 }
 
-// recallBranch does this for the branch of a stage, unless this process pushed to that already, or a later
-// landing there is recalled.
-func (r *run) recallBranch(stage *sluicev1.Stage, repo *repository, newest map[branchKey]time.Time) {
+// restoreBranchRequest does this for the branch of a stage, unless this process pushed to that already, or a later
+// landing there is restored.
+func (r *run) restoreBranchRequest(stage *sluicev1.Stage, repo *repository, newest map[branchKey]time.Time) {
 	landings, branch := r.memory.kept.state.Stages[stage.Name].Landings, branchOf(repo, stage)
-	at := repo.at(branch)
+	at := repo.branch(branch)
 	if len(landings) == 0 || landings[0].Found || landings[0].Kind == sluicev1.LandingManual || landings[0].Commit == "" {
 		return
 	}
@@ -155,14 +155,14 @@ func (r *run) recallBranch(stage *sluicev1.Stage, repo *repository, newest map[b
 	if follows := push.IsFollowedBy(repo.object); follows && push.IsIn(repo.object) {
 		return
 	} else if follows && repo.object.Status.Artifact != nil {
-		r.memory.heads.recall(repo, branch, last.Commit)
+		r.memory.heads.restore(repo, branch, last.Commit)
 	}
 	newest[at] = last.At
-	r.memory.unasked.note(whatBranch(repo, branch), &unasked{ask: r.sources.asker(push), since: last.At, present: last.At})
+	r.memory.sourceRequests.add(describeBranch(repo, branch), &sourceRequest{fetch: r.sources.fetchOf(push), since: last.At, present: last.At})
 }
 
-// recallTags does this for the tags of a stage.
-func (r *run) recallTags(stage *sluicev1.Stage) {
+// restoreTagRequests does this for the tags of a stage.
+func (r *run) restoreTagRequests(stage *sluicev1.Stage) {
 	state := r.memory.kept.state
 	kept := state.Stages[stage.Name]
 	var last promotion.Landing
@@ -179,8 +179,8 @@ func (r *run) recallTags(stage *sluicev1.Stage) {
 		tag, err := tagName(t.tag)
 		v, has := versionOf(b, artifactOf(r.pipeline, t.tag))
 		if err == nil && has && v.Digest != "" {
-			ask := r.tags.sources.asker(r.pipeline, t, tag, v.Digest)
-			r.memory.unasked.note("tag "+tag.Name(), &unasked{ask: ask, since: last.At, present: last.At})
+			ask := r.tags.sources.fetchOf(r.pipeline, t, tag, v.Digest)
+			r.memory.sourceRequests.add("tag "+tag.Name(), &sourceRequest{fetch: ask, since: last.At, present: last.At})
 		}
 	}
 }
