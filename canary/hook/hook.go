@@ -28,6 +28,7 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary"
+	"github.com/sluice-cd/sluice/canary/object"
 	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/internal/webhook"
 )
@@ -156,8 +157,7 @@ func message(c *flaggerv1.Canary, w flaggerv1.CanaryWebhook, p payload) (webhook
 // name that says so: <service>.<namespace>, with or without .svc and the domain of the
 // cluster. What such a server answers may be told to those who write canaries there.
 func inNamespaceOf(c *flaggerv1.Canary, target *url.URL) bool {
-	labels := strings.Split(strings.TrimSuffix(target.Hostname(), "."), ".")
-	return len(labels) >= 2 && labels[1] == c.Namespace && (len(labels) == 2 || labels[2] == "svc")
+	return object.IsServiceHost(target.Hostname(), c.Namespace)
 }
 
 // Notify calls the webhooks of a type whose answers decide nothing, later. What

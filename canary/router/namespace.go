@@ -7,13 +7,16 @@ import (
 	"strings"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/object"
 	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 // inNamespace is a router of canaries that may not reach beyond their namespace. Most
-// proxies see to that themselves: a Gateway says whose routes it takes, an HTTPProxy,
-// a RouteTable or a TraefikService is nothing until its owner's root includes it. In a
-// mesh there is no such consent: a route gets the requests to any host that it names.
+// proxies see to that themselves: a Gateway of the Gateway API takes routes of other
+// namespaces if it says so, an HTTPProxy, a RouteTable or a TraefikService is nothing until
+// its owner's root includes it. In a mesh there is no such consent: a route gets the requests
+// to any host that it names. Nor is there at a Gateway of Istio, which takes everybody's
+// unless it says otherwise.
 type inNamespace struct {
 	Router
 	provider provider.Provider
@@ -37,9 +40,17 @@ func (r inNamespace) confined(c *flaggerv1.Canary) error {
 		return terminal("spec.upstreamRef.namespace: Upstream %s/%s is in another namespace, %s; copy it to %s",
 			ref.Namespace, ref.Name, forbidden, c.Namespace)
 	}
-	byGateways := r.provider.Honours(provider.Gateways) && len(s.Gateways) > 0 && !slices.Contains(s.Gateways, mesh)
-	if !r.provider.ClaimsHosts || byGateways {
-		return nil // each Gateway says whose hosts it takes
+	if !r.provider.ClaimsHosts {
+		return nil
+	}
+	gateways := r.gateways(c)
+	for _, name := range gateways {
+		if !ownGateway(name, c.Namespace) {
+			return terminal("spec.service.gateways: Gateway %s is in another namespace, %s; make one in %s", name, forbidden, c.Namespace)
+		}
+	}
+	if len(gateways) > 0 && !slices.Contains(gateways, mesh) {
+		return nil // the namespace's own Gateways say which hosts they take
 	}
 	for _, host := range s.Hosts {
 		if !ownHost(host, c.Namespace) {
@@ -51,12 +62,36 @@ func (r inNamespace) confined(c *flaggerv1.Canary) error {
 	return nil
 }
 
-// ownHost reports whether a host of the mesh is that of a Service of the namespace:
-// `name`, or `name.namespace` and what may follow.
+// gateways are those that a canary names anywhere, if the provider knows them.
+func (r inNamespace) gateways(c *flaggerv1.Canary) []string {
+	if !r.provider.Honours(provider.Gateways) {
+		return nil
+	}
+	all, matches := slices.Clone(c.Spec.Service.Gateways), slices.Clone(c.Spec.Service.Match)
+	if c.Spec.Analysis != nil {
+		matches = append(matches, c.Spec.Analysis.Match...)
+	}
+	for i := range matches {
+		all = append(all, matches[i].Gateways...)
+	}
+	return all
+}
+
+// ownGateway reports whether a name of Istio's means the mesh or a Gateway of the namespace:
+// `name` or `namespace/name`, or of old `name.namespace` and what may follow.
+func ownGateway(name, namespace string) bool {
+	if of, _, ok := strings.Cut(name, "/"); ok {
+		return of == namespace || of == "."
+	}
+	labels := strings.Split(name, ".")
+	return len(labels) == 1 || labels[1] == namespace
+}
+
+// ownHost reports whether a host of the mesh is that of a Service of the namespace: `name`,
+// or what says that it is.
 func ownHost(host, namespace string) bool {
-	_, rest, qualified := strings.Cut(host, ".")
-	if !qualified {
+	if !strings.Contains(host, ".") {
 		return host != "*"
 	}
-	return rest == namespace || rest == namespace+".svc" || strings.HasPrefix(rest, namespace+".svc.")
+	return object.IsServiceHost(host, namespace)
 }
