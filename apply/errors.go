@@ -68,7 +68,9 @@ func (a *applier) explained(o *object, err error) error {
 	if told := (immutableError{}); errors.As(err, &told) && len(told.others) > 0 {
 		instead = "; or, if the refusal is about fields that others have added (" + strings.Join(told.others, ", ") + "), remove those"
 	}
-	if o.isSecret() {
+	if lacksNamespace(err) {
+		return fmt.Errorf("%s apply failed: %w: create it, or add it to the manifests", subject, err)
+	} else if o.isSecret() {
 		err = discreet(err)
 	} else if wrongType.MatchString(err.Error()) {
 		err = quotedError{err}
@@ -88,6 +90,16 @@ func (a *applier) explained(o *object, err error) error {
 		return fmt.Errorf("%s apply failed as %s: %w", subject, a.set.identity.user(), err)
 	}
 	return fmt.Errorf("%s apply failed: %w", subject, err)
+}
+
+// lacksNamespace reports whether the namespace of an object is not there.
+func lacksNamespace(err error) bool {
+	var status apierrors.APIStatus
+	if !apierrors.IsNotFound(err) || !errors.As(err, &status) {
+		return false
+	}
+	details := status.Status().Details
+	return details != nil && details.Kind == "namespaces" && details.Group == ""
 }
 
 // wrongField finds the key of a Secret that has a value of another type, without the value;

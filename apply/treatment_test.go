@@ -200,6 +200,10 @@ func TestASecretOfAnotherGroupIsNone(t *testing.T) {
 	if got := a.explain(secret, apierrors.NewForbidden(schema.GroupResource{}, "s", errors.New("x"))); !apierrors.IsForbidden(got) {
 		t.Errorf("%v is not Forbidden any more", got)
 	}
+	noNamespace := apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "shop")
+	if said := a.explain(secret, noNamespace).Error(); !strings.HasSuffix(said, `"shop" not found: create it, or add it to the manifests`) {
+		t.Errorf("of a namespace that is missing: %s", said)
+	}
 	said := a.explain(secret, immutableError{error: invalid("x")}).Error()
 	if !strings.Contains(said, ": a field is immutable (details hidden") {
 		t.Errorf("said: %s", said)
