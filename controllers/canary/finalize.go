@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/clock"
@@ -44,6 +45,9 @@ func (r *Reconciler) Finalize(ctx context.Context, c *flaggerv1.Canary) error {
 	return r.reverter.enter(ctx, c, flaggerv1.CanaryPhaseTerminated)
 }
 
+// returnDelay is when to look again at a target that starts, of which watches tell as well.
+const returnDelay = 10 * time.Second
+
 // revert makes the target serve its users again.
 func (f *reverter) revert(ctx context.Context, c *flaggerv1.Canary) error {
 	workloads, err := f.workloads.Observe(ctx, c)
@@ -71,7 +75,11 @@ func (f *reverter) revert(ctx context.Context, c *flaggerv1.Canary) error {
 		return err
 	}
 	if why != "" {
-		return notReady(fmt.Sprintf("waiting for %s.%s before its users return: %s", c.Spec.TargetRef.Name, c.Namespace, why))
+		err := notReady(fmt.Sprintf("waiting for %s.%s before its users return: %s", c.Spec.TargetRef.Name, c.Namespace, why))
+		if f.clock.Since(c.DeletionTimestamp.Time) < c.ProgressDeadline() {
+			return reconciler.Pending(err, returnDelay) // pods take a while, as in every release
+		}
+		return err
 	}
 	if err := workloads.RevertApex(ctx); err != nil {
 		return err

@@ -4,6 +4,7 @@ package canary
 
 import (
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -114,6 +115,13 @@ func TestADeletedCanaryWaitsForItsTarget(t *testing.T) {
 	}
 	if got := e.backends(); len(got) != 2 {
 		t.Errorf("users are led to %v", got)
+	}
+	// Each deletion warned of pods that only took their time.
+	for since, quiet := range map[time.Duration]bool{0: true, c.ProgressDeadline(): false} {
+		c.DeletionTimestamp = &metav1.Time{Time: e.clock.Now().Add(-since)}
+		if err := e.r.Finalize(t.Context(), c); reconciler.IsPending(err) != quiet {
+			t.Errorf("after %s: %v", since, err)
+		}
 	}
 	d := &appsv1.Deployment{}
 	e.get("podinfo", d)

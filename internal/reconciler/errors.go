@@ -82,8 +82,8 @@ func waitingFor(err error) (time.Duration, bool) {
 	return 0, false
 }
 
-// isPending reports whether [Pending] marked an error.
-func isPending(err error) bool {
+// IsPending reports whether [Pending] marked an error.
+func IsPending(err error) bool {
 	var p pending
 	return errors.As(err, &p)
 }

@@ -100,7 +100,7 @@ func (r *runner[T]) emitEvents(ctx context.Context, before, obj T, out outcome) 
 	}
 	e := Event{Type: corev1.EventTypeNormal, Reason: is.Reason, Message: is.Message}
 	switch {
-	case is.Status == metav1.ConditionFalse && isPending(out.err):
+	case is.Status == metav1.ConditionFalse && IsPending(out.err):
 		r.logAndEmit(ctx, obj, e, out.result.About)
 	case is.Status == metav1.ConditionFalse:
 		e.Type = corev1.EventTypeWarning

@@ -148,7 +148,7 @@ func (r *runner[T]) finalize(ctx context.Context, obj T) (reconcile.Result, erro
 	}
 	if f, ok := r.ctrl.(Finalizer[T]); ok {
 		err := f.Finalize(ctx, obj)
-		if after, waits := waitingFor(err); waits && isPending(err) {
+		if after, waits := waitingFor(err); waits && IsPending(err) {
 			return reconcile.Result{RequeueAfter: after}, nil
 		}
 		if err != nil {
