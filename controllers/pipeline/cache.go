@@ -26,7 +26,7 @@ type pipelineCache struct {
 	// sourceRequests are sources that may not have been asked to fetch what was pushed.
 	sourceRequests sourceRequests
 	// since is when this process saw the pipeline first.
-	since time.Time
+	since        time.Time
 	measurements measurementsCache
 }
 

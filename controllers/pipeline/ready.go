@@ -195,7 +195,7 @@ func (r readyChecker) contentFailed(k *kustomizev1.Kustomization, is *metav1.Con
 	}
 	left := is.LastTransitionTime.Add(buildPatience).Sub(r.clock.Now())
 	if left > 0 {
-		r.objects.again.in(left)
+		r.objects.again.requeueAfter(left)
 	}
 	return left <= 0
 }
