@@ -42,7 +42,8 @@ func describe(d *appsv1.Deployment, p patience) canary.Workload {
 }
 
 // missing says what a rollout still lacks; empty is nothing. It is stuck when
-// Kubernetes says so, or when too few pods were available for too long.
+// Kubernetes says so, or when too few pods were available for too long, or when it is
+// paused for so long: then Kubernetes counts no time, and old pods are available.
 func missing(d *appsv1.Deployment, p patience) (why string, stuck bool) {
 	if replicas(d.Spec.Replicas) == 0 {
 		return "deployment is scaled to zero", false
@@ -52,7 +53,7 @@ func missing(d *appsv1.Deployment, p patience) (why string, stuck bool) {
 	}
 	available := condition(d, appsv1.DeploymentAvailable)
 	stuck = available.Status == corev1.ConditionFalse && available.Reason == "MinimumReplicasUnavailable" &&
-		available.LastUpdateTime.Add(p.deadline).Before(p.now)
+		available.LastUpdateTime.Add(p.deadline).Before(p.now) || d.Spec.Paused && p.over()
 	want, status := replicas(d.Spec.Replicas), d.Status
 	needed := p.needed(status.UpdatedReplicas)
 	switch {

@@ -21,6 +21,7 @@ func TestReadiness(t *testing.T) {
 	for name, tc := range map[string]struct {
 		replicas   int32
 		generation int64
+		paused     time.Duration // for how long
 		status     appsv1.DeploymentStatus
 		threshold  int
 		wantReady  bool
@@ -53,17 +54,21 @@ func TestReadiness(t *testing.T) {
 			Conditions: []appsv1.DeploymentCondition{unavailable(time.Minute)}}},
 		"unavailable for too long": {replicas: 1, wantStuck: true, status: appsv1.DeploymentStatus{Replicas: 1, UpdatedReplicas: 1,
 			Conditions: []appsv1.DeploymentCondition{unavailable(time.Hour)}}},
+		"paused for a while, with pods of before": {replicas: 2, paused: time.Minute,
+			status: appsv1.DeploymentStatus{Replicas: 2, AvailableReplicas: 2}},
+		"paused for too long, with pods of before": {replicas: 2, paused: time.Hour, wantStuck: true,
+			status: appsv1.DeploymentStatus{Replicas: 2, AvailableReplicas: 2}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := &appsv1.Deployment{
 				ObjectMeta: metav1.ObjectMeta{Generation: tc.generation},
-				Spec:       appsv1.DeploymentSpec{Replicas: ptr.To(tc.replicas)},
+				Spec:       appsv1.DeploymentSpec{Replicas: ptr.To(tc.replicas), Paused: tc.paused > 0},
 				Status:     tc.status,
 			}
 			if tc.threshold == 0 {
 				tc.threshold = 100
 			}
-			got := describe(d, patience{threshold: tc.threshold, deadline: 10 * time.Minute, now: noon})
+			got := describe(d, patience{threshold: tc.threshold, deadline: 10 * time.Minute, now: noon, since: noon.Add(-tc.paused)})
 			if got.Ready != tc.wantReady || got.Stuck != tc.wantStuck || (got.Why == "") != got.Ready {
 				t.Errorf("got %+v", got)
 			}
