@@ -36,7 +36,7 @@ func RemoveCondition(obj Object, conditionType string) {
 
 // ConditionMessage is the message of an error as the runner writes it into Ready: the
 // same for every attempt that fails in the same way.
-func ConditionMessage(err error) string { return normalise(terminalMessage(err)) }
+func ConditionMessage(err error) string { return normalise(plain(err.Error())) }
 
 // validMessage is a message as the API server keeps it. Bytes that are not UTF-8, which
 // a broken server may answer, would come back as other ones, and the condition would
@@ -57,11 +57,10 @@ func harmless(message string) string {
 			return unicode.ReplacementChar
 		}
 		return r
-	}, unquoted(strings.ToValidUTF8(message, string(unicode.ReplacementChar))))
+	}, unquoted(plain(strings.ToValidUTF8(message, string(unicode.ReplacementChar)))))
 }
 
-// terminalMessage is the message of an error without the words that controller-runtime
-// puts before terminal ones, which mean nothing to a user.
-func terminalMessage(err error) string {
-	return strings.Replace(err.Error(), "terminal error: ", "", 1)
-}
+// plain is a message without the words that controller-runtime puts before terminal
+// errors, which mean nothing to a user. They are in the middle of it where what is terminal
+// of one thing is tried again as a whole.
+func plain(message string) string { return strings.ReplaceAll(message, "terminal error: ", "") }

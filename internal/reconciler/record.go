@@ -81,7 +81,7 @@ func (r *runner[T]) setConditions(obj T, out outcome) {
 		set(meta.StalledCondition, metav1.ConditionTrue, reason, message)
 		RemoveCondition(obj, meta.ReconcilingCondition)
 	default:
-		reason, message := ReasonOf(out.err, r.ctrl.Reason), normalise(out.err.Error())
+		reason, message := ReasonOf(out.err, r.ctrl.Reason), ConditionMessage(out.err)
 		set(meta.ReadyCondition, metav1.ConditionFalse, reason, message)
 		set(meta.ReconcilingCondition, metav1.ConditionTrue, meta.ProgressingWithRetryReason, cmp.Or(out.result.Message, message))
 		RemoveCondition(obj, meta.StalledCondition)

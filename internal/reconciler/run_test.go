@@ -173,6 +173,12 @@ func TestOutcomeBecomesConditions(t *testing.T) {
 			want:    map[string]string{"Ready": "False/Because/spec.path is wrong", "Stalled": "True/Because/spec.path is wrong"},
 			wantErr: true, wantEvents: 1,
 		},
+		"what is terminal within something else speaks plainly, too": {
+			err: errors.New(fmt.Errorf("writing: %w", reconcile.TerminalError(errors.New("it is refused"))).Error()),
+			want: map[string]string{
+				"Ready": "False/Because/writing: it is refused", "Reconciling": "True/ProgressingWithRetry/writing: it is refused"},
+			wantErr: true, wantEvents: 1,
+		},
 		"waiting comes back without backing off": {
 			err: Waiting(errors.New("dependency is not ready"), time.Hour),
 			want: map[string]string{"Ready": "False/Because/dependency is not ready",
