@@ -204,3 +204,32 @@ func TestAnExpiredQuarantineDeploysNothing(t *testing.T) {
 	s.settle()
 	s.want(map[string]string{"staging": "2"})
 }
+
+// A person may promote a bundle once the time of its quarantine is over. It went to the first wave alone, and the stage
+// waited for the rest of its targets for ever.
+func TestWhatIsPromotedAfterItsQuarantineGoesToAllWaves(t *testing.T) {
+	for name, write := range map[string]func(*sluicev1.Stage){"by commits": func(*sluicev1.Stage) {}, "by pull requests": pullRequests} {
+		t.Run(name, func(t *testing.T) {
+			s := regions(t)
+			s.spec.Stages[1].OnFailure.Quarantine = minutes(60)
+			s.verification["production/eu@2"] = VerificationFailed
+			s.release("2")
+			s.pass(2 * time.Hour)
+			s.wantRegions("1", "1", "1")
+			delete(s.verification, "production/eu@2")
+			write(&s.spec.Stages[1])
+			s.command(sluicev1.CommandPromote, "production", func(c *Command) { c.Bundle = s.bundle("2") })
+			for range 2 {
+				s.settle()
+				if pr := s.prs["production"]; pr != nil && pr.Open {
+					s.merge("production", "bob")
+				}
+			}
+			s.settle()
+			s.wantRegions("2", "2", "2")
+			if got := s.status("production").Phase; got != sluicev1.StageVerified {
+				t.Errorf("it is %s: %s", got, s.status("production").Message)
+			}
+		})
+	}
+}

@@ -95,7 +95,7 @@ func (r contentRecorder) land(t changedTarget, isFirst bool) {
 		r.supersedeWriting()
 	}
 	if pin := s.state.Pin; pin != nil && pin.Bundle == t.bundle {
-		s.state.Pin = nil
+		l.Asked, s.state.Pin = &pin.At, nil
 	}
 	s.state.Landings = slices.Insert(s.state.Landings, 0, l)
 	r.announce(l)

@@ -92,7 +92,7 @@ func (s selector) requested() (asked *Writing, closed string) {
 // whether its bundle has waves to go.
 func (s selector) unverifiedLanding() (l *Landing, goesOn bool) {
 	l = s.stage.state.current()
-	if l == nil || l.Verdict != "" || s.stage.transition.State.excluding(s.stage.bundle(l.Bundle)) != nil {
+	if l == nil || l.Verdict != "" || s.failedSince(l) {
 		return nil, false
 	}
 	goesOn = l.Kind == sluicev1.LandingPromotion && !l.mayBePartial() && !s.stage.hasEverywhere(l.Bundle)
@@ -100,6 +100,13 @@ func (s selector) unverifiedLanding() (l *Landing, goesOn bool) {
 		return nil, false
 	}
 	return l, goesOn
+}
+
+// failedSince reports whether the bundle of a landing is in quarantine, and was not yet when a person
+// asked for it: they may after the time of the quarantine, and it goes to all waves then.
+func (s selector) failedSince(l *Landing) bool {
+	q := s.stage.transition.State.excluding(s.stage.bundle(l.Bundle))
+	return q != nil && (l.Asked == nil || !q.At.Before(*l.Asked))
 }
 
 // nextWave is what a bundle that is on its way through the waves is written to next: the

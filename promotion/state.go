@@ -92,6 +92,8 @@ type Landing struct {
 	// Found means that the stage had the bundle when it was looked at first, so that At is
 	// when that was, and nobody knows since when it is there.
 	Found bool `json:"found,omitempty"`
+	// Asked is when a person asked for it by a command; nil if nobody did.
+	Asked *time.Time `json:"asked,omitempty"`
 	// Waves is when each wave of the stage's targets had it.
 	Waves map[int]time.Time `json:"waves,omitempty"`
 	// Verdict, when it was given, and why.
