@@ -3,6 +3,8 @@
 package promotion
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -117,6 +119,35 @@ func TestAMergeQueueIsEnteredOnce(t *testing.T) {
 		if text[:5] == "Merge" || text[:7] == "Propose" {
 			t.Errorf("while it is queued: %s", text)
 		}
+	}
+}
+
+// A pull request whose checks fail in the queue, or that a person takes out of it, was put back at once, for ever.
+func TestWhatLeftTheMergeQueueIsNotPutBack(t *testing.T) {
+	s := proposing(t)
+	pr := s.prs["production"]
+	pr.Checks, pr.MustQueue, pr.Queued = ReadinessReady, true, true
+	s.settle()
+	pr.Queued = false
+	s.done = nil
+	s.pass(time.Hour)
+	s.did("SetStatus true on head4: all gates are open")
+	if gates := s.status("production").Waiting; len(gates) != 1 || !strings.Contains(gates[0].Message, "#1 left the merge queue") {
+		t.Errorf("it waits for %+v", gates)
+	}
+	s.release("3")
+	d := s.last
+	for range 3 {
+		d = Decide(s.state, s.observe(), s.now)
+		s.state = d.State
+		for _, action := range d.Actions {
+			if _, isMerge := action.(Merge); !isMerge {
+				s.perform(action)
+			}
+		}
+	}
+	if !slices.ContainsFunc(d.Actions, func(a Action) bool { m, ok := a.(Merge); return ok && m.Queue }) {
+		t.Errorf("the next bundle is not queued: %+v", d.Actions)
 	}
 }
 

@@ -25,6 +25,8 @@ type Proposal struct {
 	Kind sluicev1.LandingKind `json:"kind"`
 	// Targets that it is about, if the stage has any: those of a wave.
 	Targets []string `json:"targets,omitempty"`
+	// Queued is the head that was seen in the merge queue last.
+	Queued string `json:"queued,omitempty"`
 	// AutoMerge means that the forge was asked to merge it by itself.
 	AutoMerge bool `json:"autoMerge,omitempty"`
 }

@@ -91,6 +91,7 @@ func (r proposer) recordPullRequest() {
 	case pr.Open:
 		r.recordReopened(pr)
 		r.recordPushed(pr)
+		r.recordQueued(pr)
 	case r.stage.state.Proposal != nil:
 		r.recordEnd(pr)
 	}
@@ -270,8 +271,17 @@ func (r proposer) push(w desiredBundle, number int64, gates []sluicev1.Gate) {
 	}
 	r.stage.transition.addActions(Propose{
 		Stage: r.stage.spec.Name, Targets: to, Bundle: w.bundle, Kind: w.kind, From: r.stage.currentBundle(), By: w.by, Reason: w.reason,
-		Number: number, Draft: r.stage.spec.Write.PullRequest.Draft && len(gates) > 0,
+		Number: number, Draft: r.draft(w, number, gates),
 	})
+}
+
+// draft reports whether the pull request is to be a draft when its head is made anew. Where the spec has no
+// drafts, one that a person made a draft stays that, but for a rollback.
+func (r proposer) draft(w desiredBundle, number int64, gates []sluicev1.Gate) bool {
+	if r.stage.spec.Write.PullRequest.Draft {
+		return len(gates) > 0
+	}
+	return number > 0 && r.stage.seen.PullRequest.Draft && w.kind != sluicev1.LandingRollback
 }
 
 // update makes an open pull request what it should be, and merges it if it may.
@@ -313,52 +323,4 @@ func (r proposer) leaveAlone(pr *PullRequest, gates []sluicev1.Gate) sluicev1.Ga
 	}
 	r.stage.transition.addActions(SetStatus{Stage: r.stage.spec.Name, Head: pr.Head, Open: len(gates) == 0, Message: gateText(gates)})
 	return r.reviewGate("somebody else committed to #%d: it is theirs to merge; the label sluice/retry hands it back", pr.Number)
-}
-
-// merge merges a pull request once all gates are open and the forge has what it asks for.
-// What a forge merges by itself it merges whenever it likes, so it is asked to only while
-// all gates are open.
-func (r proposer) merge(pr *PullRequest, gates []sluicev1.Gate) []sluicev1.Gate {
-	stage, spec := r.stage.spec.Name, r.stage.spec.Write.PullRequest
-	if draft := spec.Draft && len(gates) > 0; draft != pr.Draft {
-		r.stage.transition.addActions(SetDraft{Stage: stage, Number: pr.Number, Draft: draft})
-	}
-	r.stage.transition.addActions(SetStatus{Stage: stage, Head: pr.Head, Open: len(gates) == 0, Message: gateText(gates)})
-	if len(gates) > 0 {
-		if pr.AutoMerge {
-			r.askToMerge(SetAutoMerge{Stage: stage, Number: pr.Number, Head: pr.Head})
-		}
-		return nil
-	}
-	if pr.AutoMerge && r.mayClose() {
-		r.askToMerge(SetAutoMerge{Stage: stage, Number: pr.Number, Head: pr.Head})
-	}
-	switch {
-	case spec.AutoMerge == sluicev1.AutoMergeNever:
-		return []sluicev1.Gate{r.reviewGate("a person has to merge #%d", pr.Number)}
-	case pr.Checks == ReadinessReady && !pr.Draft:
-		r.stage.transition.addActions(Merge{Stage: stage, Number: pr.Number, Head: pr.Head, Queue: pr.MustQueue})
-		return []sluicev1.Gate{r.reviewGate("#%d is being merged", pr.Number)}
-	case spec.AutoMerge == sluicev1.AutoMergePlatform && !pr.AutoMerge && pr.Checks == ReadinessProgressing && !r.mayClose():
-		r.askToMerge(SetAutoMerge{Stage: stage, Number: pr.Number, Head: pr.Head, On: true})
-	}
-	return []sluicev1.Gate{r.reviewGate("#%d: %s", pr.Number, cmp.Or(pr.Why, "its checks are not complete"))}
-}
-
-// askToMerge asks the forge to merge by itself, or not to. What it was asked is kept, for
-// some forges do not tell.
-func (r proposer) askToMerge(a SetAutoMerge) {
-	if p := r.stage.state.Proposal; p != nil && p.AutoMerge != a.On {
-		next := *p
-		next.AutoMerge = a.On
-		r.stage.state.Proposal = &next
-	}
-	r.stage.transition.addActions(a)
-}
-
-// mayClose reports whether the stage has windows, or a freeze, outside of which a forge
-// that merges by itself might merge.
-func (r proposer) mayClose() bool {
-	return len(r.stage.spec.Windows) > 0 ||
-		slices.ContainsFunc(r.stage.transition.seen.Freezes, func(f Freeze) bool { return f.isAbout(r.stage.spec.Name) })
 }

@@ -199,6 +199,45 @@ func TestGatesHoldMergingAndNotOpening(t *testing.T) {
 	s.want(map[string]string{"production": "2"})
 }
 
+// The forge had been asked to merge by itself, and still did after the spec said that a person merges.
+func TestAForgeMergesNothingByItselfOnceTheSpecSaysWhoDoes(t *testing.T) {
+	s := proposing(t, func(p *sluicev1.Stage) { p.Write.PullRequest.AutoMerge = sluicev1.AutoMergePlatform })
+	pr := s.prs["production"]
+	if !pr.AutoMerge {
+		t.Fatal("the forge is not asked to merge")
+	}
+	s.spec.Stages[1].Write.PullRequest.AutoMerge = sluicev1.AutoMergeNever
+	s.settle()
+	if pr.AutoMerge {
+		t.Error("the forge may merge")
+	}
+	pr.AutoMerge = true // a person asked it
+	s.settle()
+	if !pr.AutoMerge {
+		t.Error("what a person asked for is taken back")
+	}
+}
+
+// A pull request that a person made a draft, to stop it, was marked as ready at once, and merged.
+func TestADraftOfAPersonWaitsForThem(t *testing.T) {
+	s := proposing(t)
+	pr := s.prs["production"]
+	pr.Draft, pr.Checks = true, ReadinessReady
+	s.pass(time.Hour)
+	s.want(map[string]string{"production": "1"})
+	if gates := s.status("production").Waiting; len(gates) != 1 || gates[0].Message != "#1 is a draft: a person has to mark it as ready" {
+		t.Errorf("it waits for %+v", gates)
+	}
+	s.release("3")
+	s.settle()
+	if !pr.Draft || s.proposed["production"] != "3" {
+		t.Errorf("the next bundle makes it %+v", pr)
+	}
+	pr.Draft = false
+	s.settle()
+	s.want(map[string]string{"production": "3"})
+}
+
 func TestAConflictIsMadeAnew(t *testing.T) {
 	for name, given := range map[string]func(*PullRequest){
 		"a conflict":                          func(pr *PullRequest) { pr.Conflicted = true },
