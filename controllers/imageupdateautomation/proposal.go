@@ -240,6 +240,7 @@ func (d *proposalDecider) open() {
 	head := d.head()
 	switch {
 	case d.seen.pr.Queued:
+		d.step.status.Queued = d.seen.pr.HeadSHA
 		d.wait("the merge queue")
 	case head == headUnseen:
 		d.wait("the forge to see the head of branch '%s'", d.seen.branch)
@@ -312,6 +313,8 @@ func (d *proposalDecider) merge() {
 		d.wait("a person to merge it")
 	case d.seen.pr.Draft:
 		d.wait("a person to mark it as ready: it is a draft")
+	case d.seen.rules.Queue && d.step.status.Queued == d.seen.pr.HeadSHA:
+		d.wait("a person to put it back into the merge queue, which it left without being merged")
 	case d.seen.checks == forge.CheckSuccess && d.seen.rules.Queue:
 		d.step.do, d.step.soon = enqueueProposal, true
 	case d.seen.checks == forge.CheckSuccess:

@@ -215,6 +215,15 @@ func TestWhatBecomesOfAPullRequest(t *testing.T) {
 			seen: proposing(pull(forge.Open), merging(imagev1.AutoMergeSelf, forge.CheckSuccess, ""),
 				func(s *proposalObservation) { s.rules.Queue = true }),
 			want: enqueueProposal, state: imagev1.PullRequestOpen},
+		// It was put back at once, for ever.
+		"one that left the queue waits for a person": {
+			seen: proposing(pull(forge.Open), merging(imagev1.AutoMergeSelf, forge.CheckSuccess, ""),
+				func(s *proposalObservation) { s.rules.Queue, s.status.Queued = true, ourHead }),
+			waitsFor: "a person to put it back into the merge queue", state: imagev1.PullRequestOpen},
+		"one that left the queue with another head is queued": {
+			seen: proposing(pull(forge.Open), merging(imagev1.AutoMergeSelf, forge.CheckSuccess, ""),
+				func(s *proposalObservation) { s.rules.Queue, s.status.Queued = true, theirHead }),
+			want: enqueueProposal, state: imagev1.PullRequestOpen},
 		"one whose checks run waits for them": {
 			seen:     proposing(pull(forge.Open), merging(imagev1.AutoMergeSelf, forge.CheckPending, "check build is running")),
 			waitsFor: "check build is running", state: imagev1.PullRequestOpen},

@@ -153,6 +153,11 @@ type PullRequestStatus struct {
 	// +optional
 	LeftAlone string `json:"leftAlone,omitempty"`
 
+	// Queued is the head that was seen in the merge queue last: one that left it is put
+	// back by people alone.
+	// +optional
+	Queued string `json:"queued,omitempty"`
+
 	// AutoMerge means that the forge was asked to merge it by itself.
 	// +optional
 	AutoMerge bool `json:"autoMerge,omitempty"`

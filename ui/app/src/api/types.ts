@@ -405,6 +405,8 @@ export interface PullRequestStatus {
   frozen?: string;
   /** LeftAlone is the head with commits of somebody else that was commented on. */
   leftAlone?: string;
+  /** Queued is the head that was seen in the merge queue last: one that left it is put back by people alone. */
+  queued?: string;
   /** AutoMerge means that the forge was asked to merge it by itself. */
   autoMerge?: boolean;
 }
