@@ -62,13 +62,17 @@ const defaultPrefix = "sluice/"
 const maxStageName = 100
 
 // stageName names the stage of a pipeline at a forge. It is flat, so that no branch is in
-// the way of another, and unique, for namespaces and stages have no dots. What is too
-// long, or no name of a branch, ends with a hash.
+// the way of another, and unique, for namespaces and stages have no dots.
 func stageName(p *sluicev1.Pipeline, stage string) string {
-	name := strings.Join([]string{p.Namespace, p.Name, stage}, ".")
-	if len(name) <= maxStageName && !strings.HasSuffix(name, ".lock") {
+	return branchName(strings.Join([]string{p.Namespace, p.Name, stage}, "."), maxStageName)
+}
+
+// branchName is a name as one of a branch: what is too long, or no name of a branch, ends with
+// a hash.
+func branchName(name string, longest int) string {
+	if len(name) <= longest && !strings.HasSuffix(name, ".lock") {
 		return name
 	}
 	hash := fmt.Sprintf("-%x", sha256.Sum256([]byte(name)))[:13]
-	return strings.TrimRight(name[:min(len(name), maxStageName-len(hash))], ".-") + hash
+	return strings.TrimRight(name[:min(len(name), longest-len(hash))], ".-") + hash
 }

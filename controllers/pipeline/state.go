@@ -51,8 +51,11 @@ func stateBranch(p *sluicev1.Pipeline) string {
 	return stateBranchAt(prefix, p)
 }
 
+// longestBranch is the longest last part of the name of a branch that servers keep in a file.
+const longestBranch = 200
+
 func stateBranchAt(prefix string, p *sluicev1.Pipeline) string {
-	return prefix + stateFolder + p.Namespace + "." + p.Name
+	return prefix + stateFolder + branchName(p.Namespace+"."+p.Name, longestBranch)
 }
 
 // stateCache is the state as it is on its carrier, and the commit that has it.
@@ -153,6 +156,7 @@ func (s stateStore) isMoved(ctx context.Context) bool {
 func (s stateStore) readBranch(ctx context.Context) (text []byte, from string, err error) {
 	from = "branch " + s.file().Branch
 	if text, s.memory.at, err = s.writer.ReadState(ctx, s.file()); err != nil || !s.memory.at.IsZero() {
+		s.memory.lost = err == nil && text == nil // with the file of a branch that is still there
 		return text, from, err
 	}
 	if was := s.pipeline.Status.State; was != "" {

@@ -209,6 +209,21 @@ func TestWhatPeopleDoWithTheStateIsSeenAtTheNextLook(t *testing.T) {
 			t.Errorf("waits for %+v", gates)
 		}
 	})
+	// The file alone was gone: it went on as if nothing had ever been in quarantine.
+	t.Run("that its file is deleted, by another process, too", func(t *testing.T) {
+		e := failed(t)
+		e.repo.Commit(stateBranch(e.pipeline), gitserver.Files{"state.yaml": gitserver.Delete})
+		e.clock.Step(10 * time.Minute)
+		e.release("3")
+		for _, process := range []*Reconciler{e.Reconciler, e.process(e.Client)} {
+			e.Reconciler = process
+			e.reconcile()
+			e.want("1", "1")
+			if gates := e.pipeline.Status.Stages[0].Waiting; len(gates) == 0 || gates[0].Type != sluicev1.GateState {
+				t.Errorf("waits for %+v", gates)
+			}
+		}
+	})
 	t.Run("not if the server is away", func(t *testing.T) {
 		e := failed(t)
 		e.clock.Step(10 * time.Minute)
@@ -258,5 +273,16 @@ func TestTheStateIsOnABranchWithThePrefixOfPullRequests(t *testing.T) {
 				t.Error("it is not on the branch with the prefix")
 			}
 		})
+	}
+}
+
+// The name of a pipeline may end like a file that Git locks by, or be longer than that of a file.
+func TestTheBranchOfAStateIsOneThatServersTake(t *testing.T) {
+	for _, name := range []string{"shop.lock", strings.Repeat("a", 240)} {
+		e := newEnv(t, func(p *sluicev1.Pipeline) { p.Name = name })
+		e.reconcile()
+		if branch := stateBranch(e.pipeline); !e.repo.Has(branch) || !strings.HasPrefix(branch, "sluice/state/apps."+name[:4]) {
+			t.Errorf("the state of %s is not on %s", name, branch)
+		}
 	}
 }
