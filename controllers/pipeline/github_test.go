@@ -34,6 +34,7 @@ type gitHub struct {
 	statuses map[string]map[string]string // states, by commit and context
 	required []string                     // checks of main
 	queue    bool                         // of main
+	full     bool                         // the queue takes nothing
 	requests []string
 	// refuse answers a request, if it says so.
 	refuse func(http.ResponseWriter, *http.Request) bool
@@ -283,6 +284,10 @@ func (g *gitHub) graphQL(w http.ResponseWriter, r *http.Request) {
 	p := g.pulls[number-1]
 	if expected, ok := input["expectedHeadOid"]; ok && expected != g.head(p) {
 		answer(w, 200, document{"errors": []document{{"type": "UNPROCESSABLE", "message": "Head sha did not match the expected one"}}})
+		return
+	}
+	if g.full && strings.Contains(query, "enqueuePullRequest(") {
+		answer(w, 200, document{"errors": []document{{"type": "UNPROCESSABLE", "message": "Pull request is not mergeable"}}})
 		return
 	}
 	if strings.Contains(query, "enqueuePullRequest(") && (p.queued || input["mergeMethod"] != nil) {

@@ -19,8 +19,7 @@ type merger struct{ pulls pulls }
 func (r merger) merge(ctx context.Context, a promotion.Merge) (bool, error) {
 	p := r.pulls
 	if a.Queue {
-		p.seen.stale = true
-		return true, p.explain(p.forge.Enqueue(ctx, a.Number, a.Head))
+		return r.enqueue(ctx, a)
 	}
 	m, err := r.mergeOf(a.Head)
 	if err != nil {
@@ -45,6 +44,23 @@ func (r merger) merge(ctx context.Context, a promotion.Merge) (bool, error) {
 		return true, nil
 	}
 	return true, p.landed(ctx)
+}
+
+// enqueue puts what was judged into the merge queue, and looks at what came of it.
+func (r merger) enqueue(ctx context.Context, a promotion.Merge) (bool, error) {
+	p := r.pulls
+	p.seen.stale = true
+	err := p.forge.Enqueue(ctx, a.Number, a.Head)
+	refused := (*forge.NotMergeable)(nil)
+	switch {
+	case errors.Is(err, forge.ErrHeadMoved):
+		return true, nil
+	case errors.As(err, &refused):
+		p.seen.stale = false
+		r.refuse(a.Head, refused)
+		return true, nil
+	}
+	return true, p.explain(err)
 }
 
 // refuse notes that the forge does not merge a head. It is asked again soon if waiting may

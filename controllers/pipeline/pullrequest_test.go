@@ -172,6 +172,22 @@ func TestAMergeQueue(t *testing.T) {
 	e.want("3", "2")
 }
 
+// What a queue refuses was an error of the whole pipeline, and not what the stage waits for.
+func TestAMergeQueueThatRefusesIsWaitedFor(t *testing.T) {
+	e := newGitHubEnv(t)
+	e.forge.queue, e.forge.full = true, true
+	e.verify("2")
+	const why = "the forge does not merge it: Pull request is not mergeable"
+	if gates := e.production().Waiting; len(gates) != 1 || !strings.Contains(gates[0].Message, why) {
+		t.Errorf("it waits for %+v", gates)
+	}
+	e.at(func(g *gitHub) { g.full = false })
+	e.look()
+	if !e.pull().queued {
+		t.Errorf("it is not queued: %+v", e.production())
+	}
+}
+
 func TestANewerBundleTakesThePlaceOfOneThatWaits(t *testing.T) {
 	e := newGitHubEnv(t, opts(byPerson))
 	e.verify("2")

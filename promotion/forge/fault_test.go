@@ -106,6 +106,25 @@ func TestAGatewayThatTimesOutIsNotTerminal(t *testing.T) {
 	})
 }
 
+// A forge that says that the head moved, and goes on showing the same, was asked without end.
+func TestAHeadThatOnlyTheForgeSaysMovedIsWaitedFor(t *testing.T) {
+	everywhere(t, func(t *testing.T, fake *fakeForge, f forge.Forge) {
+		fake.intercept = func(rw http.ResponseWriter, r *http.Request) bool {
+			if r.Method == http.MethodGet || !strings.Contains(r.URL.Path, "merge") && r.Method != http.MethodPatch {
+				return false
+			}
+			rw.WriteHeader(http.StatusConflict)
+			_, _ = rw.Write([]byte(`{"message": "head out of date", "errors": [{"message": "it is out of date"}]}`))
+			return true
+		}
+		_, err := f.Merge(t.Context(), 1, forge.Merge{HeadSHA: fake.branches[pullrequest.Branch], Method: forge.Squash})
+		refused := (*forge.NotMergeable)(nil)
+		if !errors.As(err, &refused) || errors.Is(err, forge.ErrHeadMoved) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
 func TestAWriteIsNeverSentTwice(t *testing.T) {
 	everywhere(t, func(t *testing.T, fake *fakeForge, f forge.Forge) {
 		for _, name := range []string{"open", "comment", "status"} {

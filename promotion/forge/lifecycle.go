@@ -92,7 +92,16 @@ func (d *driver) merge(ctx context.Context, number int64, m Merge) (*PullRequest
 	case now.HeadSHA != m.HeadSHA: // whatever else the forge has against it
 		return nil, ErrHeadMoved
 	}
-	return nil, explainMerge(now, err)
+	return nil, explainMerge(now, sameHead(err))
+}
+
+// sameHead is a refusal of a head that is still the one that was judged, as far as the forge shows: it
+// lags behind itself, or another field of the pull request changed. Asked at once it would say the same.
+func sameHead(err error) error {
+	if errors.Is(err, ErrHeadMoved) {
+		return &NotMergeable{Reason: "the forge says that its head moved, and shows the same", Transient: true}
+	}
+	return err
 }
 
 // declinedMerge reports whether a forge decided against a merge, rather than not at all.
@@ -125,7 +134,7 @@ func (d *driver) enableAutoMerge(ctx context.Context, number int64, m Merge) err
 	case now.Mergeable == Yes:
 		return ErrMergeableNow
 	}
-	return explainMerge(&now.PullRequest, d.autoMerge.enableAutoMerge(ctx, now, m))
+	return explainMerge(&now.PullRequest, sameHead(d.autoMerge.enableAutoMerge(ctx, now, m)))
 }
 
 func (d *driver) disableAutoMerge(ctx context.Context, number int64) error {
@@ -144,7 +153,7 @@ func (d *driver) enqueue(ctx context.Context, number int64, headSHA string) erro
 	if err := now.expect(headSHA); err != nil || now.Queued {
 		return err
 	}
-	return d.queue.enqueue(ctx, now)
+	return explainMerge(&now.PullRequest, sameHead(d.queue.enqueue(ctx, now)))
 }
 
 // find returns the pull request of a branch of the repository itself in a list: the open
