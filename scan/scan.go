@@ -34,6 +34,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/sluice-cd/sluice/internal/budget"
+	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/internal/registry"
 )
 
@@ -144,7 +145,8 @@ func (c *Client) listOnce(ctx context.Context, target Target, access registry.Ac
 	image := target.Image(access)
 	defer memory.release()
 	err := c.registry.Call(ctx, image, func(ctx context.Context, session http.RoundTripper) (err error) {
-		l := lister{client: &http.Client{Transport: session}, host: c.registry.Host(image), target: target, budget: opts.budget, memory: memory}
+		client := outbound.NewClient(session, outbound.Rules{Redirects: registry.Redirects})
+		l := lister{client: client, host: c.registry.Host(image), target: target, budget: opts.budget, memory: memory}
 		pages, same, err = l.list(ctx, opts.last, tags)
 		return err
 	})

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/sluice-cd/sluice/internal/budget"
+	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
 const (
@@ -30,48 +31,13 @@ const (
 	// becomes in memory while it is decoded.
 	firstRead   = 4 << 10
 	perReadByte = 8
-	// maxRedirects is more than any server in its senses needs.
-	maxRedirects = 5
 )
 
-// newClient sends requests over a shared transport.
+// newClient sends requests over a shared transport. A server may lead to another one, which
+// gets no header that was meant for the first: half of the providers have one of their own
+// for the key.
 func newClient(transport http.RoundTripper, timeout time.Duration) *http.Client {
-	return &http.Client{Transport: transport, Timeout: timeout, CheckRedirect: leaveCredentials}
-}
-
-// leaveCredentials follows a redirect to another origin without any header that
-// was meant for the first. Go itself only knows about Authorization and cookies,
-// and half of the providers have a header of their own for the key.
-func leaveCredentials(req *http.Request, via []*http.Request) error {
-	if len(via) > maxRedirects {
-		return fmt.Errorf("stopped after %d redirects", maxRedirects)
-	}
-	if !sameOrigin(via[0].URL, req.URL) {
-		req.Header = http.Header{"Accept": {"application/json"}}
-	}
-	return nil
-}
-
-// sameOrigin also holds for a server that moves from http to https.
-func sameOrigin(from, to *url.URL) bool {
-	if from.Hostname() != to.Hostname() {
-		return false
-	}
-	if from.Scheme == to.Scheme {
-		return port(from) == port(to)
-	}
-	return from.Scheme == "http" && to.Scheme == "https" && port(from) == "80" && port(to) == "443"
-}
-
-func port(u *url.URL) string {
-	switch {
-	case u.Port() != "":
-		return u.Port()
-	case u.Scheme == "https":
-		return "443"
-	default:
-		return "80"
-	}
+	return outbound.NewClient(transport, outbound.Rules{Redirects: outbound.AnyServer, Timeout: timeout})
 }
 
 // ask sends a request and returns the body of a good answer. The URL is in no

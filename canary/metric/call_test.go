@@ -4,33 +4,9 @@ package metric
 
 import (
 	"net/http"
-	"net/url"
 	"strings"
 	"testing"
 )
-
-func TestOrigins(t *testing.T) {
-	cases := map[string]struct {
-		from, to string
-		want     bool
-	}{
-		"a path of the same":                {"http://a/x", "http://a/y", true},
-		"a port that is the default":        {"https://a/", "https://a:443/", true},
-		"the same host, encrypted":          {"http://a/", "https://a/", true},
-		"the same host, no more encrypted":  {"https://a/", "http://a/", false},
-		"another port":                      {"http://a:80/", "http://a:81/", false},
-		"another port, encrypted":           {"http://a:8080/", "https://a/", false},
-		"another host":                      {"http://a/", "http://b/", false},
-		"a host below, which may be rented": {"http://a.example/", "http://b.a.example/", false},
-	}
-	for name, tc := range cases {
-		from, _ := url.Parse(tc.from)
-		to, _ := url.Parse(tc.to)
-		if sameOrigin(from, to) != tc.want {
-			t.Errorf("%s: %s to %s", name, tc.from, tc.to)
-		}
-	}
-}
 
 // TestARedirectWithinAServerKeepsCredentials: some move /api/v1 to another path.
 func TestARedirectWithinAServerKeepsCredentials(t *testing.T) {

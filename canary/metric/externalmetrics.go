@@ -15,6 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
 // externalMetrics asks the external metrics API of Kubernetes: through the API
@@ -60,9 +62,8 @@ func (c *connection) apiServer(token string) (querier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("address: connecting to the API server: %w", err)
 	}
-	c.client = newClient(transport, queryTimeout)
 	// This transport adds the token to whatever request it gets.
-	c.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	c.client = outbound.NewClient(transport, outbound.Rules{Redirects: outbound.Return, Timeout: queryTimeout})
 	own := ""
 	if token == "" && c.checker.sameNamespace {
 		own = c.namespace

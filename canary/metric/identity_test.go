@@ -258,8 +258,24 @@ func TestARedirectTakesTheControllersIdentityNowhere(t *testing.T) {
 	s.handle(func(w http.ResponseWriter, req *http.Request) {
 		http.Redirect(w, req, "https://attacker.example/", http.StatusTemporaryRedirect)
 	})
-	if _, err := s.check(t); err == nil || !strings.Contains(err.Error(), "which is no host of AWS") {
+	if _, err := s.check(t); err == nil || !strings.Contains(err.Error(), "redirects to another server") {
 		t.Errorf("got %v", err)
+	}
+	// What reads would be led on, if the transport let it.
+	c := &connection{
+		checker: testChecker(t), client: newClient(http.DefaultTransport, queryTimeout),
+		MetricTemplateProvider: flaggerv1.MetricTemplateProvider{Type: "cloudwatch", Region: "eu-west-1"},
+	}
+	if _, err := serverTypes["cloudwatch"].connect(c); err != nil {
+		t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://attacker.example/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 signed")
+	if _, err := ask(c.client, req); err == nil || !strings.Contains(err.Error(), "which is no host of AWS") {
+		t.Errorf("what reads: got %v", err)
 	}
 }
 

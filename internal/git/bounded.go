@@ -3,11 +3,8 @@
 package git
 
 import (
-	"io"
-	"net/http"
-
-	"github.com/sluice-cd/sluice/internal/bounded"
 	"github.com/sluice-cd/sluice/internal/git/protocol"
+	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
 // ErrTooMuch means that a remote said more than any would that is in order.
@@ -21,25 +18,5 @@ const (
 	maxData  = 2 << 30
 )
 
-// boundedTransport ends answers that are too long.
-type boundedTransport struct{ next http.RoundTripper }
-
-// RoundTrip implements http.RoundTripper.
-func (b boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	response, err := b.next.RoundTrip(r)
-	if err != nil {
-		return nil, err
-	}
-	if response.StatusCode < http.StatusOK || response.StatusCode >= http.StatusMultipleChoices {
-		response.Body = truncated{io.LimitReader(response.Body, maxError), response.Body}
-		return response, nil
-	}
-	response.Body = bounded.Body(response.Body, maxData, ErrTooMuch)
-	return response, nil
-}
-
-// truncated is a body that ends early: the beginning of an error page is enough.
-type truncated struct {
-	io.Reader
-	io.Closer
-}
+// answers are the limits over HTTP.
+var answers = outbound.Limits{Bytes: maxData, Refusal: maxError, Kind: ErrTooMuch}

@@ -30,23 +30,24 @@ func (m *Mirrors) httpClient(auth Auth) (*http.Client, error) {
 		kept.used = m.clock.Now()
 		return kept.Client, nil
 	}
-	base := m.Guard.Transport()
-	base.MaxIdleConnsPerHost = 8
-	// A server that may compress its answer sends a thousand times as much.
-	base.DisableCompression = true
-	config, err := auth.tls()
-	if err != nil {
-		return nil, err
-	}
-	base.TLSClientConfig = config
+	settings := outbound.Settings{CA: string(auth.CA), Cert: string(auth.Cert), Key: string(auth.Key)}
 	if auth.Proxy != "" {
 		proxy, err := auth.proxy()
 		if err != nil {
 			return nil, err
 		}
-		base.Proxy = m.Guard.ProxyOr(proxy)
+		settings.Proxy = proxy.String()
 	}
-	client := &http.Client{Transport: boundedTransport{base}, CheckRedirect: checkRedirect}
+	base, err := m.Guard.TransportFor(settings)
+	if err != nil {
+		return nil, err
+	}
+	base.MaxIdleConnsPerHost = 8
+	// A server that may compress its answer sends a thousand times as much.
+	base.DisableCompression = true
+	// A greeting may be sent on. Nothing that asks or pushes is: where the repository is was
+	// said by then.
+	client := outbound.NewClient(base, outbound.Rules{Redirects: outbound.Reads, Limits: answers})
 	m.clients[key] = &httpClient{Client: client, used: m.clock.Now()}
 	return client, nil
 }

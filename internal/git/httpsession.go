@@ -19,6 +19,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/sluice-cd/sluice/internal/git/protocol"
+	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
 // httpServer is a repository at a Git server over HTTP ("smart", gitprotocol-http(5)).
@@ -133,7 +134,7 @@ func (s *httpSession) do(ctx context.Context, method, path string, body *bytes.B
 		req.Header.Set("Content-Type", "application/x-"+s.service+"-request")
 		req.Header.Set("Accept", "application/x-"+s.service+"-result")
 	}
-	if sameOrigin(s.server.base, s.at) {
+	if outbound.SameOrigin(s.server.base, s.at) {
 		s.token.authenticate(req)
 	}
 	resp, err := s.server.client.Do(req)
@@ -196,7 +197,7 @@ func (s *httpSession) words(resp *http.Response) string {
 	speaks := s.server.speaks
 	s.server.mu.Unlock()
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	if !speaks || !sameOrigin(s.server.base, resp.Request.URL) || kind != "text/plain" && kind != "" ||
+	if !speaks || !outbound.SameOrigin(s.server.base, resp.Request.URL) || kind != "text/plain" && kind != "" ||
 		resp.Header.Get("Content-Encoding") != "" {
 		return ""
 	}
@@ -220,7 +221,7 @@ func (s *httpSession) follow(resp *http.Response) error {
 	if err != nil {
 		return fmt.Errorf("%w: it leads to something that is no repository", protocol.ErrProtocol)
 	}
-	s.permanent = forGood(resp) && sameOrigin(s.server.base, at)
+	s.permanent = forGood(resp) && outbound.SameOrigin(s.server.base, at)
 	s.at = at
 	if s.permanent {
 		s.server.mu.Lock()
@@ -235,7 +236,7 @@ func (s *httpSession) follow(resp *http.Response) error {
 func forGood(resp *http.Response) bool {
 	for req := resp.Request; req.Response != nil; req = req.Response.Request {
 		permanent := req.Response.StatusCode == http.StatusMovedPermanently || req.Response.StatusCode == http.StatusPermanentRedirect
-		if !permanent || !sameOrigin(req.Response.Request.URL, req.URL) {
+		if !permanent || !outbound.SameOrigin(req.Response.Request.URL, req.URL) {
 			return false
 		}
 	}
@@ -258,52 +259,4 @@ func (s *httpSession) Close() error {
 		errs = append(errs, body.Close())
 	}
 	return errors.Join(errs...)
-}
-
-// maxRedirects is how often a greeting may be sent on.
-const maxRedirects = 5
-
-// checkRedirect lets greetings be sent on, over HTTP and never back from encryption,
-// and without credentials to anybody but the server they are for. Nothing that asks or
-// pushes is.
-func checkRedirect(req *http.Request, via []*http.Request) error {
-	before := via[len(via)-1]
-	switch {
-	case before.Method != http.MethodGet:
-		return http.ErrUseLastResponse
-	case len(via) > maxRedirects:
-		return errors.New("the server redirects without end")
-	case req.URL.Scheme != "http" && req.URL.Scheme != "https",
-		before.URL.Scheme == "https" && req.URL.Scheme != "https":
-		return fmt.Errorf("the server redirects from %s to %s", before.URL.Scheme, printableScheme(req.URL.Scheme))
-	}
-	req.URL.User = nil
-	req.Header.Del("Referer")
-	if !sameOrigin(via[0].URL, req.URL) {
-		req.Header.Del("Authorization")
-	}
-	return nil
-}
-
-func printableScheme(scheme string) string {
-	if scheme == "http" || scheme == "https" {
-		return scheme
-	}
-	return "another scheme"
-}
-
-// sameOrigin reports whether a redirect stayed with the server that is trusted
-// with the credentials. A plain one may become encrypted.
-func sameOrigin(before, after *url.URL) bool {
-	from, to := portOf(before), portOf(after)
-	upgraded := before.Scheme == "http" && after.Scheme == "https" && from == "80" && to == "443"
-	return strings.EqualFold(before.Hostname(), after.Hostname()) && (upgraded || before.Scheme == after.Scheme && from == to)
-}
-
-// portOf is the port of an HTTP URL, which need not say it.
-func portOf(u *url.URL) string {
-	if port := u.Port(); port != "" {
-		return port
-	}
-	return map[string]string{"http": "80", "https": "443"}[u.Scheme]
 }

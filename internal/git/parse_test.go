@@ -73,31 +73,3 @@ func TestALongNameWeighsMoreInTheTreeCache(t *testing.T) {
 		t.Errorf("weight %d, want 5", got)
 	}
 }
-
-func TestWhichRedirectsKeepTheCredentials(t *testing.T) {
-	for name, tc := range map[string]struct {
-		from, to string
-		want     bool
-	}{
-		"another path":            {"https://git.example.com/a", "https://git.example.com/b", true},
-		"the default port, named": {"https://git.example.com/a", "https://git.example.com:443/a", true},
-		"another spelling":        {"https://Git.example.com/a", "https://git.example.com/a", true},
-		"encrypted from now on":   {"http://git.example.com/a", "https://git.example.com/a", true},
-		"no longer encrypted":     {"https://git.example.com/a", "http://git.example.com/a", false},
-		"another host":            {"https://git.example.com/a", "https://evil.example.com/a", false},
-		"a subdomain":             {"https://example.com/a", "https://git.example.com/a", false},
-		"another port":            {"https://git.example.com/a", "https://git.example.com:8443/a", false},
-	} {
-		from, err := parseURL(tc.from)
-		if err != nil {
-			t.Fatal(err)
-		}
-		to, err := parseURL(tc.to)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := sameOrigin(from, to); got != tc.want {
-			t.Errorf("%s: %v, want %v", name, got, tc.want)
-		}
-	}
-}

@@ -5,15 +5,14 @@ package registry
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strconv"
 	"strings"
 
-	"github.com/sluice-cd/sluice/internal/bounded"
 	"github.com/sluice-cd/sluice/internal/mask"
+	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
 // Bounds of what is read of an answer, and told of a refusal.
@@ -26,11 +25,12 @@ const (
 	maxManifest = 8 << 20
 )
 
-// errManifestTooLong means that a registry sends a manifest that none would accept.
-var errManifestTooLong = fmt.Errorf("%w: a manifest of more than %d bytes", ErrBudget, maxManifest)
-
-// errRedirect means that a server leads where the controller does not go.
-var errRedirect = errors.New("refusing a redirect")
+// manifests are the limits of what is read whole. Lists of tags and blobs are bounded by who
+// reads them, and refusals here.
+var manifests = outbound.Limits{
+	Bytes: maxManifest, What: "a manifest", Kind: ErrBudget, Refusal: maxRefusal,
+	Except: func(req *http.Request) bool { return !isManifest(req.URL.Path) },
+}
 
 // filter lets nothing of a refusal's body through but the errors that the
 // distribution specification defines, and those of the registry alone that the
@@ -41,7 +41,7 @@ type filter struct{ next http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
 func (t *filter) RoundTrip(req *http.Request) (*http.Response, error) {
-	if err := checkRedirect(req); err != nil {
+	if err := Redirects.Check(req); err != nil {
 		return nil, err
 	}
 	resp, err := t.next.RoundTrip(req)
@@ -49,9 +49,6 @@ func (t *filter) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if resp.StatusCode < http.StatusBadRequest {
-		if strings.Contains(req.URL.Path, "/manifests/") || strings.Contains(req.URL.Path, "/referrers/") {
-			resp.Body = bounded.Body(resp.Body, maxManifest, errManifestTooLong)
-		}
 		return resp, nil
 	}
 	var said []byte
@@ -113,35 +110,21 @@ func shorten(text string) string {
 	return text
 }
 
-// maxRedirects is how often one request may be sent elsewhere.
-const maxRedirects = 5
-
-// checkRedirect refuses a redirect to another host unless it leads to the same kind of
-// thing there, as registries send a list of tags to the registry behind them and a
-// blob to where it is stored. Everything else would make the controller ask any
-// server for any path. None leads from https to http.
-func checkRedirect(req *http.Request) error {
-	first, hops := req, 0
-	for first.Response != nil && first.Response.Request != nil && hops <= maxRedirects {
-		first, hops = first.Response.Request, hops+1
-	}
+// Redirects is the policy for what a registry answers. A redirect to another host has to lead
+// to the same kind of thing there, as registries send a list of tags to the registry behind
+// them and a blob to where it is stored. Everything else would make the controller ask any
+// server for any path.
+var Redirects = outbound.Within(func(first, to *http.Request) error {
+	from, path := first.URL.Path, to.URL.Path
 	switch {
-	case hops == 0:
+	case SameHost(first.URL.Host, to.URL.Host), strings.Contains(from, "/blobs/"),
+		strings.HasSuffix(from, TagListPath) && strings.HasSuffix(path, TagListPath), isManifest(from) && isManifest(path):
 		return nil
-	case hops > maxRedirects:
-		return fmt.Errorf("%w: more than %d redirects", errRedirect, maxRedirects)
-	case first.URL.Scheme == "https" && req.URL.Scheme != "https":
-		return fmt.Errorf("%w: from https to %s, at %s", errRedirect, req.URL.Scheme, req.URL.Host)
-	case SameHost(first.URL.Host, req.URL.Host), strings.Contains(first.URL.Path, "/blobs/"):
-		return nil
-	case strings.HasSuffix(first.URL.Path, TagListPath):
-		if strings.HasSuffix(req.URL.Path, TagListPath) {
-			return nil
-		}
-	case strings.Contains(first.URL.Path, "/manifests/"), strings.Contains(first.URL.Path, "/referrers/"):
-		if strings.Contains(req.URL.Path, "/manifests/") || strings.Contains(req.URL.Path, "/referrers/") {
-			return nil
-		}
 	}
-	return fmt.Errorf("%w: to %s, and to something else than was asked for", errRedirect, req.URL.Host)
+	return fmt.Errorf("%w to %s, and to something else than was asked for", outbound.ErrRedirect, to.URL.Host)
+})
+
+// isManifest reports whether a path is that of a manifest, or of a list of them.
+func isManifest(path string) bool {
+	return strings.Contains(path, "/manifests/") || strings.Contains(path, "/referrers/")
 }

@@ -42,7 +42,7 @@ func TestNoForeignAnswerIsQuoted(t *testing.T) {
 		registry http.Handler
 		want     string
 	}{
-		"a redirect to somebody's path":        {to("http://" + foreign + "/admin"), "refusing a redirect"},
+		"a redirect to somebody's path":        {to("http://" + foreign + "/admin"), "something else than was asked for"},
 		"a redirect to somebody's list":        {to("http://" + foreign + "/v2/x/tags/list"), "403"},
 		"a token server that is somebody else": {asksFor("http://" + strings.Replace(foreign, "127.0.0.1", "localhost", 1) + "/token"), "403"},
 		"a page of the registry's":             {says("<html>" + hidden), "403"},

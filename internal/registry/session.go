@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/sluice-cd/sluice/internal/identity"
+	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
 // How long what was found out about a registry is used again.
@@ -100,7 +101,8 @@ func (c *Client) newRoute(access Access) *route {
 	if access.proxy != nil {
 		shared.Proxy = c.guard.ProxyOr(access.proxy)
 	}
-	gated := &filter{next: &limiter{next: shared, route: access.route, clock: c.clock, hosts: &c.hosts, metrics: c.metrics}}
+	limited := &limiter{next: shared, route: access.route, clock: c.clock, hosts: &c.hosts, metrics: c.metrics}
+	gated := &filter{next: outbound.Bound(limited, manifests)}
 	base := transport.NewRetry(gated, transport.WithRetryBackoff(retries), transport.WithRetryStatusCodes(
 		http.StatusRequestTimeout, http.StatusInternalServerError, http.StatusBadGateway,
 		http.StatusServiceUnavailable, http.StatusGatewayTimeout))
