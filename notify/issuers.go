@@ -21,6 +21,7 @@ import (
 
 	"github.com/sluice-cd/sluice/internal/keysize"
 	"github.com/sluice-cd/sluice/internal/lru"
+	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
 // Bounds of what issuers may cost.
@@ -28,8 +29,6 @@ const (
 	issuerTimeout = 10 * time.Second
 	maxIssuerBody = 1 << 20 // bytes
 	maxIssuers    = 1000
-	// maxIssuerRedirects is more than an issuer needs.
-	maxIssuerRedirects = 3
 	// issuerAge is how long a discovery document is used. Keys are fetched again sooner,
 	// when a token is signed by an unknown one.
 	issuerAge = time.Hour
@@ -52,14 +51,15 @@ type provider struct {
 func newIssuers(c clock.PassiveClock, transport http.RoundTripper) *issuers {
 	return &issuers{
 		clock: c, known: lru.New(maxIssuers, func(string, provider) int64 { return 1 }),
-		client: &http.Client{Timeout: issuerTimeout, Transport: boundedTransport{transport}, CheckRedirect: checkRedirect},
+		client: outbound.NewClient(usableKeys{outbound.Bound(transport, outbound.Limits{Bytes: maxIssuerBody})},
+			outbound.Rules{Redirects: outbound.Within(withinSite), Timeout: issuerTimeout}),
 	}
 }
 
-// checkRedirect follows redirects within the issuer's own site.
-func checkRedirect(req *http.Request, via []*http.Request) error {
-	if len(via) >= maxIssuerRedirects || !keysMayBeAt(via[0].URL, req.URL) {
-		return errors.New("it redirects to another server")
+// withinSite lets redirects lead where the keys of an issuer may be.
+func withinSite(first, to *http.Request) error {
+	if !keysMayBeAt(first.URL, to.URL) {
+		return fmt.Errorf("%w to another site", outbound.ErrRedirect)
 	}
 	return nil
 }
@@ -159,16 +159,16 @@ func (s *issuers) discover(ctx context.Context, issuer string) (*oidc.Provider, 
 	return fresh, nil
 }
 
-// boundedTransport cuts answers off after maxIssuerBody, and refuses keys that are too large.
-type boundedTransport struct{ base http.RoundTripper }
+// usableKeys refuses keys that are too large.
+type usableKeys struct{ next http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
-func (b boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := b.base.RoundTrip(r)
+func (t usableKeys) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := t.next.RoundTrip(r)
 	if err != nil {
 		return nil, err
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxIssuerBody))
+	body, err := io.ReadAll(resp.Body)
 	if err = errors.Join(err, resp.Body.Close()); err != nil {
 		return nil, err
 	}

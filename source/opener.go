@@ -34,6 +34,7 @@ type Opener struct {
 	Memory *budget.Budget
 
 	store  *Store
+	guard  *outbound.Guard
 	client *http.Client
 	limits tree.Limits
 }
@@ -44,16 +45,18 @@ type OpenerOption func(*Opener)
 // WithGuard lets downloads go where the guard allows. Who writes the status of an
 // ExternalArtifact names a URL that this process asks.
 func WithGuard(guard *outbound.Guard) OpenerOption {
-	return func(o *Opener) { o.client.Transport = guard.Transport() }
+	return func(o *Opener) { o.guard = guard }
 }
 
 // NewOpener returns an opener that looks into the store first; a nil store has
 // nothing. Downloads are bounded in size, and in time by the caller's context.
 func NewOpener(store *Store, options ...OpenerOption) *Opener {
-	o := &Opener{store: store, client: &http.Client{}}
+	o := &Opener{store: store, guard: outbound.Unguarded()}
 	for _, option := range options {
 		option(o)
 	}
+	// What is read is bounded by the size that the artifact has by its source.
+	o.client = outbound.NewClient(o.guard.Transport(), outbound.Rules{Redirects: outbound.AnyServer})
 	return o
 }
 

@@ -69,7 +69,7 @@ func New(opts Options) (*Caller, error) {
 	}
 	return &Caller{
 		opts: opts, client: webhook.NewClient(opts.Clock, opts.Guard),
-		operators: webhook.NewClient(opts.Clock, nil), queue: webhook.NewQueue(opts.Clock),
+		operators: webhook.NewClient(opts.Clock, outbound.Unguarded()), queue: webhook.NewQueue(opts.Clock),
 	}, nil
 }
 

@@ -20,7 +20,6 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
-	"github.com/sluice-cd/sluice/internal/bounded"
 	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
@@ -74,7 +73,7 @@ func (c *Config) Connect(clk clock.PassiveClock) (*Connection, error) {
 		return nil, fmt.Errorf("%w: %s: its server is no URL", ErrInvalid, c.Name)
 	}
 	made := &Connection{ID: c.ID, Name: c.Name, Version: c.Version, idle: transport.CloseIdleConnections, cloud: c.cloud, clock: clk}
-	var base http.RoundTripper = observed{next: boundedTransport{transport}, of: made}
+	var base http.RoundTripper = observed{next: scrubbed{outbound.Bound(transport, answers)}, of: made}
 	if c.cloud != nil {
 		base = authenticating{next: base, token: c.cloud, to: address}
 	}
@@ -86,9 +85,10 @@ func (c *Config) Connect(clk clock.PassiveClock) (*Connection, error) {
 		Host: address.String(), APIPath: c.rest.APIPath, Transport: authenticated, UserAgent: rest.DefaultKubernetesUserAgent(),
 		QPS: -1, // the API server paces its clients
 	}
-	made.HTTP = &http.Client{Transport: authenticated}
+	made.HTTP = outbound.NewClient(authenticated, outbound.Rules{Redirects: outbound.Refuse})
 	// The mapper answers one after the other.
-	discovery := &http.Client{Transport: &impatient{next: authenticated, clock: clk}, Timeout: discoveryTimeout}
+	discovery := outbound.NewClient(&impatient{next: authenticated, clock: clk},
+		outbound.Rules{Redirects: outbound.Refuse, Timeout: discoveryTimeout})
 	made.Mapper, err = apiutil.NewDynamicRESTMapper(made.REST, discovery)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrInvalid, c.Name, err)
@@ -234,13 +234,16 @@ func (n noted) Read(into []byte) (int, error) {
 	return read, err
 }
 
-// boundedTransport ends answers that are longer than one may be, and passes on of them only
-// what API servers say: any server may be where a kubeConfig leads, and what it answers
-// would be read in a condition by whoever wrote that.
-type boundedTransport struct{ next http.RoundTripper }
+// answers are the limits of what an API server sends.
+var answers = outbound.Limits{Bytes: MaxAnswer, What: "the API server's answer"}
+
+// scrubbed passes on of answers only what API servers say: any server may be where a kubeConfig
+// leads, and what it answers would be read in a condition by whoever wrote that. It refuses
+// redirects by their status, also for the clients that client-go makes of a [rest.Config].
+type scrubbed struct{ next http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
-func (b boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+func (b scrubbed) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := b.next.RoundTrip(req)
 	if err != nil {
 		return nil, err
@@ -255,8 +258,6 @@ func (b boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		resp.Body, resp.ContentLength = http.NoBody, 0
 		resp.Header.Set("Content-Type", "application/octet-stream") // of text, client-go makes its error
 		resp.Header.Del("Content-Encoding")
-	default:
-		resp.Body = bounded.Body(resp.Body, MaxAnswer, errTooLong)
 	}
 	return resp, nil
 }
@@ -266,5 +267,3 @@ func fromAPIServer(header http.Header) bool {
 	kind, _, err := mime.ParseMediaType(header.Get("Content-Type"))
 	return err == nil && (kind == "application/json" || strings.HasPrefix(kind, "application/vnd.kubernetes."))
 }
-
-var errTooLong = fmt.Errorf("the API server's answer has more than %d bytes", MaxAnswer)

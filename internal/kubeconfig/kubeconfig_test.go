@@ -118,15 +118,20 @@ func TestWhichKubeConfigsAreRefused(t *testing.T) {
 }
 
 func TestAnAnswerIsBounded(t *testing.T) {
-	endless := roundTripFunc(func(*http.Request) (*http.Response, error) {
-		return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(zeroes{})}, nil
-	})
-	resp, err := boundedTransport{endless}.RoundTrip(nil)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.Copy(w, zeroes{}) }))
+	defer server.Close()
+	to := connect(t, nil, apiserver.KubeConfig(server.URL, "hunter2"))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, to.REST.Host+"/api/v1/pods", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := to.HTTP.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	if n, err := io.Copy(io.Discard, resp.Body); n != MaxAnswer || !errors.Is(err, errTooLong) {
+	n, err := io.Copy(io.Discard, resp.Body)
+	if n != MaxAnswer || !errors.Is(err, outbound.ErrTooLarge) || !strings.Contains(err.Error(), "the API server's answer has more than") {
 		t.Errorf("read %d bytes of at most %d, %v", n, MaxAnswer, err)
 	}
 }
@@ -280,7 +285,7 @@ func TestWhatIsNoAnswerOfAnAPIServerIsNotQuoted(t *testing.T) {
 }
 
 func TestTheWordsOfAServersStatusAreNotQuoted(t *testing.T) {
-	resp, err := boundedTransport{roundTripFunc(func(*http.Request) (*http.Response, error) {
+	resp, err := scrubbed{roundTripFunc(func(*http.Request) (*http.Response, error) {
 		return &http.Response{Status: "502 hunter2", StatusCode: http.StatusBadGateway, Header: http.Header{}, Body: http.NoBody}, nil
 	})}.RoundTrip(nil)
 	if err != nil {

@@ -56,7 +56,7 @@ func NewPublicGood(dir string, clk clock.PassiveClock) *PublicGood {
 			RepositoryBaseURL: tuf.DefaultMirror,
 		},
 		clock:     clk,
-		transport: (*outbound.Guard)(nil).Transport(), // where it is fetched from stands in the code
+		transport: outbound.Unguarded().Transport(), // where it is fetched from stands in the code
 		turn:      make(chan struct{}, 1),
 	}
 }

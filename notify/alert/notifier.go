@@ -101,7 +101,7 @@ func New(opts Options) (*Notifier, error) {
 		opts:           opts,
 		global:         global,
 		client:         webhook.NewClient(opts.Clock, opts.Guard),
-		operatorClient: webhook.NewClient(opts.Clock, nil),
+		operatorClient: webhook.NewClient(opts.Clock, outbound.Unguarded()),
 		failed:         map[types.UID]map[string]bool{},
 	}
 	opts.Outbox.Handle(kind, n)

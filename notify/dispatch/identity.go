@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 
 	"github.com/fluxcd/pkg/auth"
@@ -205,7 +204,8 @@ func (d *providers) keyFile(ctx context.Context, to *destination, scope string) 
 	if err != nil {
 		return "", err
 	}
-	ctx = context.WithValue(ctx, oauth2.HTTPClient, &http.Client{Transport: transport, Timeout: to.provider.GetTimeout()})
+	client := outbound.NewClient(transport, outbound.Rules{Redirects: outbound.Refuse, Timeout: to.provider.GetTimeout()})
+	ctx = context.WithValue(ctx, oauth2.HTTPClient, client)
 	token, err := config.TokenSource(ctx).Token()
 	if err != nil {
 		return "", temporary(errors.New("getting a token for the key of the Secret: the token server gave none"))

@@ -17,6 +17,7 @@ import (
 
 	"github.com/sluice-cd/sluice/internal/lru"
 	"github.com/sluice-cd/sluice/internal/mask"
+	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
 const (
@@ -28,8 +29,6 @@ const (
 	maxKept, keptAnswers = 1 << 20, 32 << 20
 	// requestTimeout is for a request with its answer.
 	requestTimeout = 30 * time.Second
-	// maxRedirects is how often a repository that was renamed leads elsewhere.
-	maxRedirects = 3
 )
 
 // errTooMuch means that an answer is larger than that of any forge that works.
@@ -64,23 +63,9 @@ type keptAnswer struct {
 
 func weighAnswer(key answerKey, a keptAnswer) int64 { return int64(len(key.url) + len(a.body) + 4096) }
 
-// client is an HTTP client over the session.
+// client is an HTTP client over the session. It follows a repository to its new name.
 func (s *session) client() *http.Client {
-	return &http.Client{Transport: s, Timeout: requestTimeout, CheckRedirect: followRenames}
-}
-
-// followRenames follows a repository to its new name. A redirect that would make a
-// request that writes into one that reads (as one from HTTP to HTTPS does) is refused:
-// it would seem to succeed.
-func followRenames(req *http.Request, via []*http.Request) error {
-	first := via[0]
-	switch {
-	case len(via) > maxRedirects:
-		return errors.New("the API redirects too often")
-	case req.Method != first.Method:
-		return fmt.Errorf("the API redirects %s to %s: correct the URL of the repository", first.URL.Redacted(), req.URL.Redacted())
-	}
-	return nil
+	return outbound.NewClient(s, outbound.Rules{Redirects: outbound.SameServer, Timeout: requestTimeout})
 }
 
 // readKey marks the context of a request that only reads although its method is POST,
@@ -175,6 +160,13 @@ func (s *session) interpret(resp *http.Response, body []byte, key answerKey, hid
 		resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(kept.body)), int64(len(kept.body))
 	case resp.StatusCode == http.StatusUnauthorized && s.who.lasting:
 		return nil, s.unauthorized(message)
+	case rewrites(resp):
+		to, err := resp.Location()
+		if err != nil {
+			return nil, fmt.Errorf("%s redirects to nowhere", host)
+		}
+		return nil, fmt.Errorf("the API redirects %s to %s: correct the URL of the repository",
+			resp.Request.URL.Redacted(), hidden.Text(to.Redacted()))
 	case resp.StatusCode >= http.StatusBadRequest:
 		return nil, &statusError{host: host, code: resp.StatusCode, message: message}
 	case bytes.Equal(bytes.TrimSpace(body), []byte("null")): // client libraries return nil without an error
@@ -185,6 +177,16 @@ func (s *session) interpret(resp *http.Response, body []byte, key answerKey, hid
 		}
 	}
 	return resp, nil
+}
+
+// rewrites reports whether an answer would make a request that writes into one that reads, as
+// a redirect from HTTP to HTTPS does: it would seem to succeed.
+func rewrites(resp *http.Response) bool {
+	switch resp.StatusCode {
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther:
+		return resp.Request.Method != http.MethodGet && resp.Request.Method != http.MethodHead
+	}
+	return false
 }
 
 // unauthorized is the error of a credential that is refused, for a reason in the words of

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"net/url"
 	"os"
 	"strings"
@@ -22,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/scan"
 	"github.com/sluice-cd/sluice/ui"
@@ -216,7 +216,7 @@ func (f *pageFlags) signIn(config *rest.Config) (*ui.SignIn, error) {
 }
 
 func (o *oidcFlags) provider() (*ui.OIDC, error) {
-	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // it is that of net/http
+	transport := outbound.Unguarded().Transport()
 	if o.caFile != "" {
 		text, err := os.ReadFile(o.caFile)
 		if err != nil {
@@ -238,7 +238,10 @@ func (o *oidcFlags) provider() (*ui.OIDC, error) {
 	return &ui.OIDC{
 		Issuer: o.issuer, ClientID: o.clientID, ClientSecret: secret, Scopes: o.scopes,
 		UsernameClaim: o.usernameClaim, UsernamePrefix: o.prefix(), GroupsClaim: o.groupsClaim, GroupsPrefix: o.groupsPrefix,
-		Client: &http.Client{Transport: transport, Timeout: providerTimeout},
+		Client: outbound.NewClient(transport, outbound.Rules{
+			Redirects: outbound.AnyServer, Timeout: providerTimeout,
+			Limits: outbound.Limits{Bytes: maxProviderAnswer, What: "the answer of --ui-oidc-issuer-url"},
+		}),
 	}, nil
 }
 
@@ -254,8 +257,11 @@ func (o *oidcFlags) prefix() string {
 	return o.usernamePrefix
 }
 
-// providerTimeout bounds a request to the provider that people sign in at.
-const providerTimeout = 10 * time.Second
+// Bounds of a request to the provider that people sign in at, and of its answer in bytes.
+const (
+	providerTimeout   = 10 * time.Second
+	maxProviderAnswer = 1 << 20
+)
 
 // tagsKnown are the tags that this process has listed: on behalf of people at the page, no registry is asked.
 func (w *wiring) tagsKnown(_ context.Context, _ client.Client, repo *imagev1.ImageRepository) ([]string, error) {
