@@ -11,7 +11,6 @@ import (
 	"strings"
 	"testing"
 
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
@@ -119,11 +118,11 @@ func TestTemplatesPointToNoServerThatTheGuardForbids(t *testing.T) {
 		r := recordings(t)[name]
 		r.spec.Type = name
 		s := newTestServer(t, r)
-		s.checker.transports = newTransports(outbound.NewGuard(nil))
+		s.checker.transports = outbound.NewTransports(outbound.NewGuard(nil))
 		if _, err := s.check(t); !errors.Is(err, outbound.ErrForbiddenAddress) || len(s.asked) > 0 {
 			t.Errorf("%s: got %v", name, err)
 		}
-		s.checker.transports = newTransports(outbound.NewGuard([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}))
+		s.checker.transports = outbound.NewTransports(outbound.NewGuard([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}))
 		if _, err := s.check(t); err != nil {
 			t.Errorf("%s, allowed: %v", name, err)
 		}
@@ -134,7 +133,7 @@ func TestTheOperatorsPrometheusMayBeAnywhereAndATenantsMayNot(t *testing.T) {
 	r := recordings(t)["prometheus"]
 	r.spec.Type = "prometheus"
 	s := newTestServer(t, r)
-	s.checker.transports = newTransports(outbound.NewGuard(nil))
+	s.checker.transports = outbound.NewTransports(outbound.NewGuard(nil))
 	s.checker.metricsServer = s.URL
 	c := inline("up")
 	if _, err := s.checker.Check(t.Context(), c, c.Spec.Analysis.Metrics[0]); err != nil {
@@ -143,33 +142,6 @@ func TestTheOperatorsPrometheusMayBeAnywhereAndATenantsMayNot(t *testing.T) {
 	c.Spec.MetricsServer = s.URL
 	if _, err := s.checker.Check(t.Context(), c, c.Spec.Analysis.Metrics[0]); !errors.Is(err, outbound.ErrForbiddenAddress) {
 		t.Errorf("a tenant's: %v", err)
-	}
-}
-
-func TestTheTransportsThatWereUsedLastAreKept(t *testing.T) {
-	all := newTransports(nil)
-	authority := string(newCertificate(t, "server").crt)
-	get := func(i int) *http.Transport {
-		t.Helper()
-		// What surrounds a certificate is ignored, so that these settings all differ.
-		transport, err := all.get(client.ObjectKey{Name: fmt.Sprint(i)}, tlsSettings{ca: authority + fmt.Sprint(i)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return transport
-	}
-	used, unused := get(0), get(1)
-	for i := range maxTransports {
-		get(i + 2)
-		if get(0) != used {
-			t.Fatalf("a transport in use is made again after %d others", i)
-		}
-	}
-	if n := all.own.Len(); n != maxTransports || len(all.used) != n {
-		t.Errorf("%d transports of %d templates are kept, want %d", n, len(all.used), maxTransports)
-	}
-	if get(1) == unused {
-		t.Error("the transport that was used longest ago is kept")
 	}
 }
 

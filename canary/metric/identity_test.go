@@ -25,6 +25,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
 // TestCloudWatchIsSigned computes the signature again, from what the server got.
@@ -178,7 +179,10 @@ func TestGoogleWithoutASecretIsTheEnvironment(t *testing.T) {
 // stands has the server of a stage stand for another one, without encryption.
 func (s *testServer) stands(t *testing.T, address string) {
 	t.Helper()
-	transport := s.checker.transports.verifying
+	transport, err := s.checker.transports.For(outbound.Settings{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	transport.Proxy = nil
 	transport.DialTLSContext = func(ctx context.Context, network, to string) (net.Conn, error) {
 		if to != address {

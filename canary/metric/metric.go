@@ -26,6 +26,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/http"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -62,7 +63,8 @@ type Checker struct {
 	ownServer          bool
 	api                *rest.Config
 	clock              clock.PassiveClock
-	transports         *transports
+	transports         *outbound.Transports
+	operators          http.RoundTripper // for what the controller's flags name
 	ambientCredentials *ambientCredentials
 	checked            *checkedQueries
 	guard              *outbound.Guard
@@ -122,9 +124,15 @@ func NewChecker(c client.Reader, metricsServer string, clk clock.PassiveClock, o
 	for _, option := range options {
 		option(k)
 	}
-	k.transports = newTransports(k.guard)
+	k.transports = outbound.NewTransports(k.guard)
+	operators := outbound.Unguarded().Transport()
+	k.transports.IdlePerHost, operators.MaxIdleConnsPerHost = idlePerHost, idlePerHost
+	k.operators = operators
 	return k
 }
+
+// idlePerHost is for a thousand canaries that ask the same server, and at the same time.
+const idlePerHost = 32
 
 // measureTimeout is for all that a measurement takes. Most of it is bounded by less;
 // clouds may have to be asked for an identity first, though.

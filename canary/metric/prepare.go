@@ -16,6 +16,7 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/provider"
 	"github.com/sluice-cd/sluice/internal/mask"
+	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
 // querier answers queries, by any number of goroutines at once.
@@ -136,9 +137,13 @@ func (k *Checker) queryOf(ctx context.Context, c *flaggerv1.Canary, field string
 
 // server is the Prometheus of a canary: its own, or the controller's.
 func (k *Checker) server(c *flaggerv1.Canary) (preparedQuery, error) {
-	address, field, transport := k.metricsServer, "--metrics-server, as spec.metricsServer names none", k.transports.operators
+	address, field, transport := k.metricsServer, "--metrics-server, as spec.metricsServer names none", k.operators
 	if c.Spec.MetricsServer != "" {
-		address, field, transport = c.Spec.MetricsServer, "spec.metricsServer", k.transports.verifying
+		guarded, err := k.transports.For(outbound.Settings{})
+		if err != nil {
+			return preparedQuery{}, err
+		}
+		address, field, transport = c.Spec.MetricsServer, "spec.metricsServer", guarded
 	}
 	server, err := connectPrometheus(&connection{
 		MetricTemplateProvider: flaggerv1.MetricTemplateProvider{Type: "prometheus", Address: address},

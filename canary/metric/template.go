@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
 // serverType is a kind of server that answers queries.
@@ -81,7 +82,7 @@ func (k *Checker) readTemplate(
 	}
 	tmpl := &flaggerv1.MetricTemplate{}
 	if err := k.client.Get(ctx, key, tmpl); apierrors.IsNotFound(err) {
-		k.transports.forget(key)
+		k.transports.Forget(key.String())
 		return nil, fmt.Errorf("%s: MetricTemplate %s does not exist; create it, or correct the reference", field, key)
 	} else if err != nil {
 		return nil, fmt.Errorf("reading MetricTemplate %s: %w", key, err)
@@ -129,9 +130,12 @@ func (k *Checker) source(kind serverType, tmpl *flaggerv1.MetricTemplate, secret
 	case spec.JSONPath != "" && spec.Type != "web":
 		return nil, fmt.Errorf("jsonPath: has no meaning for provider %s", spec.Type)
 	}
-	transport, err := k.transports.get(client.ObjectKeyFromObject(tmpl), tlsSettings{
-		insecure: spec.InsecureSkipVerify,
-		ca:       string(secret["ca.crt"]), cert: string(secret["tls.crt"]), key: string(secret["tls.key"]),
+	// The authorities of the Secret are trusted beside those of the system: the token of a
+	// service account comes with the authority of its cluster, which is not that of every
+	// server the token is for.
+	transport, err := k.transports.ForOwner(client.ObjectKeyFromObject(tmpl).String(), outbound.Settings{
+		Insecure: spec.InsecureSkipVerify,
+		CA:       string(secret["ca.crt"]), Cert: string(secret["tls.crt"]), Key: string(secret["tls.key"]),
 	})
 	if err != nil {
 		return nil, incompleteSecret{fmt.Errorf("secretRef: Secret %q: %w", spec.SecretRef.Name, err)}

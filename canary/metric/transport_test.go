@@ -179,7 +179,7 @@ func TestASecretThatRotatesLeavesNoConnections(t *testing.T) {
 	}
 	check()
 	settles(t, server, 1)
-	if n := k.transports.own.Len(); n != 1 {
+	if n := k.transports.Len(); n != 1 {
 		t.Errorf("%d transports are kept", n)
 	}
 	if err := k.client.(client.Client).Delete(t.Context(), tmpl); err != nil {
@@ -189,7 +189,7 @@ func TestASecretThatRotatesLeavesNoConnections(t *testing.T) {
 		t.Fatal("measured with a template that is gone")
 	}
 	settles(t, server, 0)
-	if n := k.transports.own.Len() + len(k.transports.used); n != 0 {
+	if n := k.transports.Len(); n != 0 {
 		t.Errorf("%d transports outlive their template", n)
 	}
 }
@@ -206,35 +206,5 @@ func settles(t *testing.T, server *guarded, want int32) {
 			t.Fatalf("%d connections, not %d", server.open.Load(), want)
 		case <-tick.C:
 		}
-	}
-}
-
-func TestTemplatesShareATransport(t *testing.T) {
-	all := newTransports(nil)
-	own := newCertificate(t, "server")
-	a, b := client.ObjectKey{Name: "a"}, client.ObjectKey{Name: "b"}
-	get := func(owner client.ObjectKey, wants tlsSettings) *http.Transport {
-		t.Helper()
-		transport, err := all.get(owner, wants)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return transport
-	}
-	if get(a, tlsSettings{}) != get(b, tlsSettings{}) || get(a, tlsSettings{insecure: true}) == get(a, tlsSettings{}) {
-		t.Error("one transport per trust")
-	}
-	private := tlsSettings{ca: string(own.crt)}
-	shared := get(a, private)
-	if get(b, private) != shared {
-		t.Error("two templates that trust the same make two transports")
-	}
-	get(a, tlsSettings{})
-	if get(b, private) != shared {
-		t.Error("the transport went with the first of its users")
-	}
-	all.forget(b)
-	if all.own.Len() != 0 {
-		t.Error("the transport outlives its users")
 	}
 }

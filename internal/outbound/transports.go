@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"sync"
@@ -37,23 +38,69 @@ const maxTransports = 1000
 // shared by all that may share them. Those that were used longest ago are dropped, and
 // made again when they are needed. It is safe for concurrent use.
 type Transports struct {
+	// IdlePerHost is how many connections to a host are kept that nobody uses; zero is as many
+	// as net/http keeps. It is set before the first use.
+	IdlePerHost int
+
 	guard *Guard
 
-	mu   sync.Mutex
-	kept *simplelru.LRU[Settings, *http.Transport]
+	mu    sync.Mutex
+	kept  *simplelru.LRU[Settings, *http.Transport]
+	owned map[string]Settings // by owner
 }
 
 // NewTransports returns transports whose connections go through the guard.
 func NewTransports(guard *Guard) *Transports {
+	t := &Transports{guard: guard, owned: map[string]Settings{}}
 	// The only error is that of a size that is not positive.
-	kept, _ := simplelru.NewLRU(maxTransports, func(_ Settings, dropped *http.Transport) { dropped.CloseIdleConnections() })
-	return &Transports{guard: guard, kept: kept}
+	t.kept, _ = simplelru.NewLRU(maxTransports, t.dropped)
+	return t
+}
+
+// dropped ends the connections of a transport that is no longer kept.
+func (t *Transports) dropped(had Settings, transport *http.Transport) {
+	transport.CloseIdleConnections()
+	maps.DeleteFunc(t.owned, func(_ string, has Settings) bool { return has == had })
 }
 
 // For returns the transport for settings. Errors name keys of a Secret, and no values.
 func (t *Transports) For(s Settings) (*http.Transport, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return t.get(s)
+}
+
+// ForOwner is [Transports.For] for an object whose settings may change, when its Secret rotates:
+// what it had before is dropped, with its connections and the old key, if no other owner
+// has it.
+func (t *Transports) ForOwner(owner string, s Settings) (*http.Transport, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.owned[owner] != s {
+		t.disown(owner)
+	}
+	transport, err := t.get(s)
+	if err == nil && s.private() {
+		t.owned[owner] = s
+	}
+	return transport, err
+}
+
+// Forget drops what an owner had that is gone.
+func (t *Transports) Forget(owner string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.disown(owner)
+}
+
+// Len is how many transports are kept.
+func (t *Transports) Len() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.kept.Len()
+}
+
+func (t *Transports) get(s Settings) (*http.Transport, error) {
 	if kept, ok := t.kept.Get(s); ok {
 		return kept, nil
 	}
@@ -61,9 +108,29 @@ func (t *Transports) For(s Settings) (*http.Transport, error) {
 	if err != nil {
 		return nil, err
 	}
+	if t.IdlePerHost > 0 {
+		transport.MaxIdleConnsPerHost = t.IdlePerHost
+	}
 	t.kept.Add(s, transport)
 	return transport, nil
 }
+
+func (t *Transports) disown(owner string) {
+	had, ok := t.owned[owner]
+	if !ok {
+		return
+	}
+	delete(t.owned, owner)
+	for _, other := range t.owned {
+		if other == had {
+			return
+		}
+	}
+	t.kept.Remove(had)
+}
+
+// private reports whether settings are of a Secret. Those that are not may be anybody's.
+func (s Settings) private() bool { return s.CA != "" || s.Cert != "" || s.Key != "" || s.Proxy != "" }
 
 // TransportFor is [Guard.Transport] for settings. Errors name keys of a Secret, and no values.
 func (g *Guard) TransportFor(s Settings) (*http.Transport, error) {

@@ -5,6 +5,7 @@ package outbound
 import (
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -27,6 +28,92 @@ func TestConnectionsAreSharedByThoseWhoHaveTheSameSettings(t *testing.T) {
 	plain, proxied := of(Settings{}), of(Settings{Proxy: "http://proxy.example:3128"})
 	if plain == proxied || plain != of(Settings{}) || proxied != of(Settings{Proxy: "http://proxy.example:3128"}) {
 		t.Error("a transport is shared with other settings, or made again for the same")
+	}
+}
+
+func TestATransportGoesWithTheLastOfItsOwners(t *testing.T) {
+	all := NewTransports(nil)
+	of := func(owner string, s Settings) *http.Transport {
+		t.Helper()
+		transport, err := all.ForOwner(owner, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return transport
+	}
+	anybodys := of("a", Settings{})
+	private := Settings{Proxy: "http://proxy.example:3128"}
+	shared := of("a", private)
+	if of("b", private) != shared {
+		t.Error("two owners of the same settings have two transports")
+	}
+	of("a", Settings{})
+	if of("b", private) != shared {
+		t.Error("the transport went with the first of its owners")
+	}
+	of("b", Settings{Proxy: "http://other.example:3128"})
+	if of("c", private) == shared {
+		t.Error("the transport outlives its owners")
+	}
+	all.Forget("b")
+	all.Forget("c")
+	if len(all.owned) != 0 || all.Len() != 1 || of("d", Settings{}) != anybodys {
+		t.Errorf("%d transports are kept for %d owners; what is of no Secret stays", all.Len(), len(all.owned))
+	}
+}
+
+func TestTheTransportsThatWereUsedLastAreKept(t *testing.T) {
+	all := NewTransports(nil)
+	get := func(i int) *http.Transport {
+		t.Helper()
+		transport, err := all.ForOwner(fmt.Sprint(i), Settings{Proxy: fmt.Sprintf("http://proxy-%d.example", i)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return transport
+	}
+	used, unused := get(0), get(1)
+	for i := range maxTransports {
+		get(i + 2)
+		if get(0) != used {
+			t.Fatalf("a transport in use is made again after %d others", i)
+		}
+	}
+	if n := all.Len(); n != maxTransports || len(all.owned) != n {
+		t.Errorf("%d transports of %d owners are kept, want %d", n, len(all.owned), maxTransports)
+	}
+	if get(1) == unused {
+		t.Error("the transport that was used longest ago is kept")
+	}
+}
+
+func TestCertificatesAndProxiesAreLeftOutWhereThatIsSaid(t *testing.T) {
+	server := httptest.NewTLSServer(http.NotFoundHandler())
+	defer server.Close()
+	ca := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+	for name, tc := range map[string]struct {
+		settings Settings
+		trusted  bool
+	}{
+		"nothing is said":                     {Settings{}, false},
+		"any certificate":                     {Settings{Insecure: true}, true},
+		"any certificate, beside one":         {Settings{Insecure: true, CA: ca}, true},
+		"any certificate, and no proxy":       {Settings{Insecure: true, Direct: true}, true},
+		"no proxy, which says nothing of TLS": {Settings{Direct: true}, false},
+	} {
+		all := NewTransports(nil)
+		all.IdlePerHost = 7
+		transport, err := all.For(tc.settings)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := NewClient(transport, Rules{}).Get(server.URL)
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		if (err == nil) != tc.trusted || (transport.Proxy == nil) != tc.settings.Direct || transport.MaxIdleConnsPerHost != 7 {
+			t.Errorf("%s: got %v; a proxy: %v", name, err, transport.Proxy != nil)
+		}
 	}
 }
 

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package arch
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// outbound is where the connections that leave the cluster are put together.
+const outbound = "internal/outbound/"
+
+// composesClients are the files elsewhere that may, and why.
+var composesClients = map[string]string{
+	"apply/build/serve.go": "the process of a build has its default transport taken away",
+}
+
+// TestConnectionsAreMadeInOnePlace holds what leaves the cluster to internal/outbound: who puts
+// together a client elsewhere decides anew where its redirects lead, how much it reads, and
+// past which addresses.
+func TestConnectionsAreMadeInOnePlace(t *testing.T) {
+	unused := map[string]bool{}
+	for file := range composesClients {
+		unused[file] = true
+	}
+	for file := range sources(t) {
+		name := filepath.ToSlash(file)
+		if strings.HasPrefix(name, outbound) || strings.HasPrefix(name, "test/") || strings.HasPrefix(name, "hack/") {
+			continue
+		}
+		fset := token.NewFileSet()
+		parsed, err := parser.ParseFile(fset, filepath.Join("..", "..", file), nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, found := range clients(parsed) {
+			delete(unused, name)
+			if composesClients[name] == "" {
+				t.Errorf("%s: %s is for internal/outbound only: use its NewClient, or Guard.TransportFor", fset.Position(found.at), found.what)
+			}
+		}
+	}
+	for file := range unused {
+		t.Errorf("%s puts no client together any more: take it from the list", file)
+	}
+}
+
+// made is a piece of a client that is put together.
+type made struct {
+	at   token.Pos
+	what string
+}
+
+// clients finds what a file puts together of clients: literals of http.Client and
+// http.Transport, what stands for them, and the fields that say whom they trust.
+func clients(file *ast.File) (found []made) {
+	parts := []string{"Client", "Transport"}
+	ready := []string{"DefaultClient", "DefaultTransport", "Get", "Head", "Post", "PostForm"}
+	fields := []string{"CheckRedirect", "InsecureSkipVerify"}
+	note := func(at token.Pos, what string) { found = append(found, made{at, what}) }
+	ast.Inspect(file, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.CompositeLit:
+			if name := ofHTTP(n.Type); slices.Contains(parts, name) {
+				note(n.Pos(), "http."+name+"{}")
+			}
+		case *ast.CallExpr:
+			if f, ok := n.Fun.(*ast.Ident); ok && f.Name == "new" && len(n.Args) == 1 && slices.Contains(parts, ofHTTP(n.Args[0])) {
+				note(n.Pos(), "new(http."+ofHTTP(n.Args[0])+")")
+			}
+		case *ast.SelectorExpr:
+			if name := ofHTTP(n); slices.Contains(ready, name) {
+				note(n.Pos(), "http."+name)
+			}
+		case *ast.KeyValueExpr:
+			if key, ok := n.Key.(*ast.Ident); ok && slices.Contains(fields, key.Name) {
+				note(n.Pos(), key.Name)
+			}
+		case *ast.AssignStmt:
+			for _, to := range n.Lhs {
+				if field, ok := to.(*ast.SelectorExpr); ok && slices.Contains(fields, field.Sel.Name) {
+					note(field.Pos(), field.Sel.Name)
+				}
+			}
+		case *ast.ValueSpec:
+			if name := ofHTTP(n.Type); slices.Contains(parts, name) {
+				note(n.Pos(), "a variable that is an http."+name)
+			}
+		}
+		return true
+	})
+	return found
+}
+
+// ofHTTP is the name behind http., or "".
+func ofHTTP(e ast.Expr) string {
+	selected, ok := e.(*ast.SelectorExpr)
+	if !ok {
+		return ""
+	}
+	if from, ok := selected.X.(*ast.Ident); !ok || from.Name != "http" {
+		return ""
+	}
+	return selected.Sel.Name
+}
+
+func TestClientsAreFound(t *testing.T) {
+	for code, want := range map[string]string{
+		`c := &http.Client{Timeout: 1}`:                          "http.Client{}",
+		`c := http.Client{}`:                                     "http.Client{}",
+		`t := &http.Transport{}`:                                 "http.Transport{}",
+		`c := new(http.Client)`:                                  "new(http.Client)",
+		`var c http.Client`:                                      "a variable that is an http.Client",
+		`var c *http.Client`:                                     "",
+		`r, _ := http.Get("https://a.example")`:                  "http.Get",
+		`c := http.DefaultClient`:                                "http.DefaultClient",
+		`t := http.DefaultTransport.(*http.Transport).Clone()`:   "http.DefaultTransport",
+		`c.CheckRedirect = nil`:                                  "CheckRedirect",
+		`t.TLSClientConfig.InsecureSkipVerify = true`:            "InsecureSkipVerify",
+		`c := &tls.Config{InsecureSkipVerify: true}`:             "InsecureSkipVerify",
+		`s := outbound.Settings{Insecure: c.InsecureSkipVerify}`: "",
+		`c := client.New(http.MethodGet)`:                        "",
+	} {
+		file, err := parser.ParseFile(token.NewFileSet(), "a.go", "package a\nfunc a() { "+code+" }", parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, m := range clients(file) {
+			got = append(got, m.what)
+		}
+		if strings.Join(got, ", ") != want {
+			t.Errorf("%s: found %q, want %q", code, got, want)
+		}
+	}
+}
