@@ -35,7 +35,7 @@ func (r proposer) mergeOrWait(pr *PullRequest) sluicev1.Gate {
 		return r.reviewGate("#%d is a draft: a person has to mark it as ready", pr.Number)
 	case spec.AutoMerge == sluicev1.AutoMergeNever:
 		return r.reviewGate("a person has to merge #%d", pr.Number)
-	case pr.MustQueue && r.leftQueue(pr):
+	case pr.MustQueue && r.stage.state.Proposal.leftQueue(pr):
 		return r.reviewGate("#%d left the merge queue without being merged: a person has to put it back there", pr.Number)
 	case pr.Checks == ReadinessReady && !pr.Draft:
 		r.stage.transition.addActions(Merge{Stage: stage, Number: pr.Number, Head: pr.Head, Queue: pr.MustQueue})
@@ -84,7 +84,6 @@ func (r proposer) recordQueued(pr *PullRequest) {
 }
 
 // leftQueue reports whether the head of a pull request was in the merge queue, and is not any more.
-func (r proposer) leftQueue(pr *PullRequest) bool {
-	p := r.stage.state.Proposal
+func (p *Proposal) leftQueue(pr *PullRequest) bool {
 	return p != nil && p.Queued == pr.Head && !pr.Queued
 }
