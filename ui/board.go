@@ -15,6 +15,7 @@ import (
 
 	"k8s.io/utils/clock"
 
+	"github.com/sluice-cd/sluice/internal/background"
 	"github.com/sluice-cd/sluice/report"
 )
 
@@ -176,7 +177,7 @@ func (r *reader) touch(object report.ObjectReference) {
 // run computes the lanes anew whenever something has changed.
 func (b *board) run(ctx context.Context) {
 	for {
-		b.compute(ctx)
+		background.Run(ctx, func() { b.compute(ctx) }) // an object that nobody thought of leaves the lanes as they were
 		select {
 		case <-ctx.Done():
 			return

@@ -28,6 +28,7 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/internal/background"
 	"github.com/sluice-cd/sluice/internal/kinds"
 	"github.com/sluice-cd/sluice/report"
 )
@@ -129,7 +130,7 @@ func (c *Cluster) start(
 		}
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- c.cache.Start(ctx) }()
+	go func() { failed <- background.Try(ctx, func() error { return c.cache.Start(ctx) }) }()
 	if !c.cache.WaitForCacheSync(ctx) {
 		return <-failed
 	}

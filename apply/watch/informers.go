@@ -40,6 +40,7 @@ import (
 
 	"github.com/sluice-cd/sluice/apply/decide"
 	"github.com/sluice-cd/sluice/apply/inventory"
+	"github.com/sluice-cd/sluice/internal/background"
 )
 
 // Target is what an informer watches: all applied objects of a kind, each read by the
@@ -217,13 +218,14 @@ func (s *Informers) ensure(ctx context.Context, target Target, mapping *meta.RES
 		bounded = inf.bounds
 	}
 	inf.SharedIndexInformer = cache.NewSharedIndexInformer(bounded, example, 0, cache.Indexers{})
-	if err := s.configure(inf, target, rules); err != nil {
+	// The informer outlives the reconcile that needed it first.
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	if err := s.configure(running, inf, target, rules); err != nil {
+		cancel()
 		s.limits.Share.leave()
 		s.log.Error(err, "watching applied objects", "kind", target.GroupVersionKind.String())
 		return nil
 	}
-	// The informer outlives the reconcile that needed it first.
-	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	inf.cancel = cancel
 	s.byTarget[target] = inf
 	go inf.RunWithContext(running)
@@ -256,13 +258,19 @@ func (s *Informers) exceeded(target Target, inf *informer, err error) {
 	}
 }
 
-func (s *Informers) configure(inf *informer, target Target, rules *Rules) error {
-	err := inf.SetTransform(func(obj any) (any, error) {
-		by := rules
-		if target.Name == "" {
-			by = s.rulesFor(obj)
-		}
-		return s.observer.With(by).trim(target.GroupVersionKind, obj)
+// configure has the informer keep what the observer reads. A panic in that, which runs in a
+// goroutine of the informer, would end the process: the list fails, and is tried again.
+func (s *Informers) configure(ctx context.Context, inf *informer, target Target, rules *Rules) error {
+	err := inf.SetTransform(func(obj any) (kept any, err error) {
+		err = background.Try(ctx, func() error {
+			by := rules
+			if target.Name == "" {
+				by = s.rulesFor(obj)
+			}
+			kept, err = s.observer.With(by).trim(target.GroupVersionKind, obj)
+			return err
+		})
+		return kept, err
 	})
 	if err != nil {
 		return err

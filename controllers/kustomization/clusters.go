@@ -17,6 +17,7 @@ import (
 	"github.com/sluice-cd/sluice/apply"
 	"github.com/sluice-cd/sluice/apply/decide"
 	"github.com/sluice-cd/sluice/apply/watch"
+	"github.com/sluice-cd/sluice/internal/background"
 	"github.com/sluice-cd/sluice/internal/kubeconfig"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 )
@@ -193,7 +194,7 @@ func (c *clusters) connect(ctx context.Context, config *kubeconfig.Config, toget
 	}
 	informers.Limit(remoteLimits(together))
 	running, stop := context.WithCancel(context.WithoutCancel(ctx)) // it outlives the reconcile that needed it first
-	go func() { _ = informers.Start(running) }()
+	go background.Run(running, func() { _ = informers.Start(running) })
 	clients := apply.NewClients(to.REST, to.Mapper, c.profile.FieldManager)
 	return &remoteCluster{Connection: to, engine: apply.NewEngine(c.profile, clients, informers, c.clock), stop: stop}, nil
 }

@@ -18,6 +18,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/sluice-cd/sluice/internal/background"
 )
 
 // Optional is a kind that a controller takes into account where the API server has it,
@@ -93,7 +95,11 @@ func (s *laterSource) Start(ctx context.Context, queue workqueue.TypedRateLimiti
 	go func() {
 		// The only error is that ctx ended.
 		_ = wait.PollUntilContextCancel(ctx, s.period, true, func(ctx context.Context) (bool, error) {
-			begun, err := s.startIfInstalled(ctx, queue)
+			var begun bool
+			err := background.Try(ctx, func() (err error) {
+				begun, err = s.startIfInstalled(ctx, queue)
+				return err
+			})
 			if err != nil {
 				log.FromContext(ctx).Error(err, "watching an optional kind", "kind", s.Kind.String())
 			}

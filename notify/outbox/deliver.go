@@ -148,7 +148,11 @@ func (o *Outbox) deliver(ctx context.Context, key string, k kept) {
 	o.mu.Lock()
 	handler := o.handlers[k.kind]
 	o.mu.Unlock()
-	e, err := o.store.read(k)
+	var e Entry
+	err := background.Try(ctx, func() (err error) { // or a file would end the process, again after each restart
+		e, err = o.store.read(k)
+		return err
+	})
 	if err == nil && handler == nil {
 		err = fmt.Errorf("nobody delivers messages of kind %q in this process", k.kind)
 	}
@@ -158,7 +162,7 @@ func (o *Outbox) deliver(ctx context.Context, key string, k kept) {
 		cancel()
 	}
 	if ctx.Err() != nil && err != nil {
-		o.settle(key, false, 0) // it is in its file
+		o.retryAfter(key, 0) // it is in its file
 		return
 	}
 	var temporary *Temporary
@@ -171,7 +175,7 @@ func (o *Outbox) deliver(ctx context.Context, key string, k kept) {
 		}
 	}
 	if again {
-		o.settle(key, false, temporary.After)
+		o.retryAfter(key, temporary.After)
 		return
 	}
 	if err == nil {
@@ -180,28 +184,39 @@ func (o *Outbox) deliver(ctx context.Context, key string, k kept) {
 	if err := o.store.remove(k); err != nil {
 		o.log.Error(err, "a message that was delivered will be delivered again after a restart")
 	}
-	o.settle(key, true, 0)
+	o.finish(key)
 }
 
-// settle notes that an attempt ended: the entry is done, or the lane waits.
-func (o *Outbox) settle(key string, done bool, after time.Duration) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	l := o.lanes[key]
+// endAttempt notes that the attempt of a lane ended. The lock is held.
+func (o *Outbox) endAttempt(l *lane) {
 	l.running = false
-	of := o.usageOf(l.namespace)
-	of.running--
+	o.usageOf(l.namespace).running--
 	o.total.running--
 	if o.receivers[l.receiver]--; o.receivers[l.receiver] == 0 {
 		delete(o.receivers, l.receiver)
 	}
-	if !done {
-		wait := min(minBackoff<<min(l.attempts, 16), maxBackoff)
-		l.attempts++
-		l.notBefore = o.clock.Now().Add(max(wait, min(after, maxAge)))
-		o.signal()
-		return
-	}
+}
+
+// retryAfter ends an attempt whose entry stays the first of its lane, and is tried again
+// after a backoff, or after the time that its receiver asked for if that is longer.
+func (o *Outbox) retryAfter(key string, after time.Duration) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	l := o.lanes[key]
+	o.endAttempt(l)
+	wait := min(minBackoff<<min(l.attempts, 16), maxBackoff)
+	l.attempts++
+	l.notBefore = o.clock.Now().Add(max(wait, min(after, maxAge)))
+	o.signal()
+}
+
+// finish ends an attempt after which the entry is gone: it was delivered or dropped.
+func (o *Outbox) finish(key string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	l := o.lanes[key]
+	o.endAttempt(l)
+	of := o.usageOf(l.namespace)
 	first := l.waiting[0]
 	l.waiting, l.attempts, l.notBefore = l.waiting[1:], 0, time.Time{}
 	of.entries--

@@ -20,6 +20,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	apiwatch "k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/sluice-cd/sluice/internal/background"
 )
 
 // retryKinds is the time between two questions for a kind that is not installed, or for
@@ -88,7 +90,13 @@ func (c *Clusters) follow(ctx context.Context, w *watch) {
 func (c *Clusters) inform(ctx context.Context, w *watch, mapping *apimeta.RESTMapping) {
 	informer := cache.NewSharedIndexInformer(c.listWatch(w, mapping), &unstructured.Unstructured{}, 0, cache.Indexers{})
 	err := errors.Join(
-		informer.SetTransform(func(seen any) (any, error) { return trim(w.of, seen) }),
+		informer.SetTransform(func(seen any) (small any, err error) {
+			err = background.Try(ctx, func() error { // a panic here would be one of the informer, which ends the process
+				small, err = trim(w.of, seen)
+				return err
+			})
+			return small, err
+		}),
 		informer.SetWatchErrorHandlerWithContext(func(_ context.Context, _ *cache.Reflector, err error) {
 			if !apierrors.IsResourceExpired(err) && !apierrors.IsGone(err) {
 				c.recordProblem(w, problemOf(w.of, err))
@@ -108,11 +116,11 @@ func (c *Clusters) inform(ctx context.Context, w *watch, mapping *apimeta.RESTMa
 	c.mu.Lock()
 	w.informer, w.problem = informer, ""
 	c.mu.Unlock()
-	go func() {
+	go background.Run(ctx, func() {
 		if cache.WaitForCacheSync(ctx.Done(), informer.HasSynced) {
 			c.wakeAll(w)
 		}
-	}()
+	})
 	informer.RunWithContext(ctx)
 }
 

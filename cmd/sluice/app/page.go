@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/background"
 	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/scan"
@@ -138,7 +139,7 @@ func (p *page) Start(ctx context.Context) error {
 		running = append(running, p.certs.Start)
 	}
 	for _, run := range running {
-		go func() { failed <- run(ctx) }()
+		go func() { failed <- background.Try(ctx, func() error { return run(ctx) }) }()
 	}
 	var all []error
 	for range running {
