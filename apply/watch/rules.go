@@ -153,7 +153,8 @@ func checkExpressions(checks []kustomize.CustomHealthCheck) error {
 		}
 	}
 	if count > maxExpressions || length > maxExpressionBytes {
-		return fmt.Errorf("healthCheckExprs has %d expressions of %d bytes in all; at most %d of %d bytes are read: split the Kustomization",
+		return fmt.Errorf("healthCheckExprs has %d expressions of %d bytes in all; at most %d of %d bytes are read: remove those of kinds "+
+			"that the Kustomization does not apply, or move objects of some kinds, with their expressions, to another Kustomization",
 			count, length, maxExpressions, maxExpressionBytes)
 	}
 	return nil

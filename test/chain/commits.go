@@ -10,7 +10,7 @@ import (
 
 // committed shows the changed lines of a commit, which is the whole diff: a
 // write-back touches nothing else. What a pipeline decided before it is told first.
-func (n *narrator) committed(ctx context.Context, commit string) []Entry {
+func (n *timeline) committed(ctx context.Context, commit string) []Entry {
 	if commit == "" || !n.first("commit "+commit) {
 		return nil
 	}
@@ -43,7 +43,7 @@ var digest = regexp.MustCompile(`(sha256:[0-9a-f]{12})[0-9a-f]{52}`)
 func Short(text string) string { return digest.ReplaceAllString(text, "$1…") }
 
 // stageOf is the stage that a file belongs to, whose folder has its name.
-func (n *narrator) stageOf(path string) string {
+func (n *timeline) stageOf(path string) string {
 	folder, _, _ := strings.Cut(path, "/")
 	for _, stage := range n.stages {
 		if stage == folder {

@@ -14,13 +14,13 @@ import (
 )
 
 // promoted tells what a pipeline did, decided, and waits for.
-func (n *narrator) promoted(ctx context.Context, p *sluicev1.Pipeline) []Entry {
+func (n *timeline) promoted(ctx context.Context, p *sluicev1.Pipeline) []Entry {
 	entries := n.decided(ctx)
 	for _, stage := range p.Status.Stages {
 		for _, landing := range slices.Backward(stage.Landings) {
 			entries = append(entries, n.committed(ctx, landing.Commit)...)
 		}
-		if pr := stage.PullRequest; pr != nil && n.news(Proposed, stage.Name, fmt.Sprint(pr.Number, pr.State, pr.Bundle)) {
+		if pr := stage.PullRequest; pr != nil && n.changed(Proposed, stage.Name, fmt.Sprint(pr.Number, pr.State, pr.Bundle)) {
 			entries = append(entries,
 				Entry{Hop: Proposed, Stage: stage.Name, Text: fmt.Sprintf("pull request %s is %s", pr.URL, pr.State), Weight: -1})
 		}
@@ -44,7 +44,7 @@ var told = map[sluicev1.GateType]bool{
 
 // decided tells the verdicts of a pipeline, which its state branch has before anything is
 // written because of them.
-func (n *narrator) decided(ctx context.Context) []Entry {
+func (n *timeline) decided(ctx context.Context) []Entry {
 	text, err := n.repo.FileAt(ctx, n.state, "state.yaml")
 	if err != nil {
 		return nil // there is none yet
@@ -71,7 +71,7 @@ func (n *narrator) decided(ctx context.Context) []Entry {
 }
 
 // judged tells the verdict on what a stage got.
-func (n *narrator) judged(state *promotion.State, stage string, l promotion.Landing) []Entry {
+func (n *timeline) judged(state *promotion.State, stage string, l promotion.Landing) []Entry {
 	if l.Verdict != promotion.VerdictVerified && l.Verdict != promotion.VerdictFailed ||
 		!n.first(fmt.Sprintf("verdict %s/%s/%s", stage, l.Bundle, l.At.Format(time.RFC3339Nano))) {
 		return nil

@@ -102,7 +102,7 @@ func (c *Promotion) StateBranch() string { return "sluice/state/" + c.Namespace 
 
 // Follow tells what happens from now on, until ctx ends.
 func (c *Promotion) Follow(ctx context.Context) (<-chan Entry, error) {
-	n := newNarrator(c.Repo, map[string]string{c.In(Staging): Staging, c.In(Production): Production})
+	n := newTimeline(c.Repo, map[string]string{c.In(Staging): Staging, c.In(Production): Production})
 	n.order, n.state = []string{Staging, Production}, c.StateBranch()
 	return c.follow(ctx, n, &sluicev1.Pipeline{})
 }

@@ -66,11 +66,11 @@ type Entry struct {
 
 // Follow tells what happens from now on, until ctx ends.
 func (c *Chain) Follow(ctx context.Context) (<-chan Entry, error) {
-	return c.follow(ctx, newNarrator(c.Repo, nil), &imagev1.ImageUpdateAutomation{})
+	return c.follow(ctx, newTimeline(c.Repo, nil), &imagev1.ImageUpdateAutomation{})
 }
 
 // follow tells what happens to the kinds that all chains have, and to those of one.
-func (d *delivery) follow(ctx context.Context, n *narrator, kinds ...client.Object) (<-chan Entry, error) {
+func (d *delivery) follow(ctx context.Context, n *timeline, kinds ...client.Object) (<-chan Entry, error) {
 	options := cache.Options{Scheme: d.Client.Scheme(), DefaultNamespaces: map[string]cache.Config{d.Namespace: {}}}
 	for _, namespace := range d.apps {
 		options.DefaultNamespaces[namespace] = cache.Config{}
@@ -100,34 +100,34 @@ func (d *delivery) follow(ctx context.Context, n *narrator, kinds ...client.Obje
 		return nil, fmt.Errorf("watching the chain: %w", context.Cause(ctx))
 	}
 	entries := make(chan Entry, 100)
-	go n.narrate(ctx, changes, entries)
+	go n.run(ctx, changes, entries)
 	return entries, nil
 }
 
-// narrator turns states into news.
-type narrator struct {
-	repo   *harness.Repo
-	stages map[string]string // of a pipeline, by the namespace that each is applied to
-	order  []string          // of the stages
-	state  string            // branch of the pipeline's state
-	last   map[string]string // what a hop of a stage said last
-	told   map[string]bool   // tags, commits, verdicts, and events by uid and count
+// timeline turns states into news.
+type timeline struct {
+	repo     *harness.Repo
+	stages   map[string]string // of a pipeline, by the namespace that each is applied to
+	order    []string          // of the stages
+	state    string            // branch of the pipeline's state
+	last     map[string]string // what a hop of a stage said last
+	reported map[string]bool   // tags, commits, verdicts, and events by uid and count
 
 	unapplied map[string]bool // stages to which something was committed that is not applied yet
 }
 
-func newNarrator(repo *harness.Repo, stages map[string]string) *narrator {
-	return &narrator{repo: repo, stages: stages, last: map[string]string{}, told: map[string]bool{}, unapplied: map[string]bool{}}
+func newTimeline(repo *harness.Repo, stages map[string]string) *timeline {
+	return &timeline{repo: repo, stages: stages, last: map[string]string{}, reported: map[string]bool{}, unapplied: map[string]bool{}}
 }
 
-func (n *narrator) narrate(ctx context.Context, changes <-chan client.Object, entries chan<- Entry) {
+func (n *timeline) run(ctx context.Context, changes <-chan client.Object, entries chan<- Entry) {
 	defer close(entries)
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case obj := <-changes:
-			for _, entry := range n.tell(ctx, obj) {
+			for _, entry := range n.entriesFor(ctx, obj) {
 				entry.At = time.Now()
 				entries <- entry
 			}
@@ -135,8 +135,8 @@ func (n *narrator) narrate(ctx context.Context, changes <-chan client.Object, en
 	}
 }
 
-// news reports whether a hop of a stage has got something new to say.
-func (n *narrator) news(hop Hop, stage, value string) bool {
+// changed reports whether a hop of a stage has got something new to say.
+func (n *timeline) changed(hop Hop, stage, value string) bool {
 	key := string(hop) + "/" + stage
 	if value == "" || n.last[key] == value {
 		return false
@@ -146,14 +146,14 @@ func (n *narrator) news(hop Hop, stage, value string) bool {
 }
 
 // first reports whether something is told for the first time.
-func (n *narrator) first(what string) bool {
-	first := !n.told[what]
-	n.told[what] = true
+func (n *timeline) first(what string) bool {
+	first := !n.reported[what]
+	n.reported[what] = true
 	return first
 }
 
-// tell returns the news that a state of an object contains.
-func (n *narrator) tell(ctx context.Context, obj client.Object) []Entry {
+// entriesFor returns the news that a state of an object contains.
+func (n *timeline) entriesFor(ctx context.Context, obj client.Object) []Entry {
 	switch obj := obj.(type) {
 	case *imagev1.ImageRepository:
 		return n.scanned(obj)
@@ -168,12 +168,12 @@ func (n *narrator) tell(ctx context.Context, obj client.Object) []Entry {
 	case *kustomizev1.Kustomization:
 		return n.applied(ctx, obj)
 	case *corev1.Event:
-		return n.happened(obj)
+		return n.fromEvent(obj)
 	}
 	return nil
 }
 
-func (n *narrator) scanned(repository *imagev1.ImageRepository) []Entry {
+func (n *timeline) scanned(repository *imagev1.ImageRepository) []Entry {
 	scan := repository.Status.LastScanResult
 	if scan == nil {
 		return nil
@@ -186,9 +186,9 @@ func (n *narrator) scanned(repository *imagev1.ImageRepository) []Entry {
 	return []Entry{{Hop: Seen, Text: text, Weight: -1}}
 }
 
-func (n *narrator) chosen(p *imagev1.ImagePolicy) []Entry {
+func (n *timeline) chosen(p *imagev1.ImagePolicy) []Entry {
 	latest := p.Status.LatestRef
-	if latest == nil || !n.news(Chosen, "", latest.Tag) {
+	if latest == nil || !n.changed(Chosen, "", latest.Tag) {
 		return nil
 	}
 	entry := Entry{Hop: Chosen, Text: latest.Tag + " by " + rule(p.Spec.Policy), Weight: -1}
@@ -209,9 +209,9 @@ func rule(choice imagev1.ImagePolicyChoice) string {
 
 // fetched may come before the status that tells of the commit: the source hears
 // of a push at once. The commit is told first all the same.
-func (n *narrator) fetched(ctx context.Context, source *sourcev1.GitRepository) []Entry {
+func (n *timeline) fetched(ctx context.Context, source *sourcev1.GitRepository) []Entry {
 	artifact := source.Status.Artifact
-	if artifact == nil || !n.news(Fetched, "", artifact.Revision) {
+	if artifact == nil || !n.changed(Fetched, "", artifact.Revision) {
 		return nil
 	}
 	return append(n.committed(ctx, commitOf(artifact.Revision)), Entry{Hop: Fetched, Text: short(artifact.Revision), Weight: -1})
@@ -219,9 +219,9 @@ func (n *narrator) fetched(ctx context.Context, source *sourcev1.GitRepository) 
 
 // applied tells of a stage only what was committed to it: each takes up every revision. It
 // may overtake what is fetched, as that may overtake the commit.
-func (n *narrator) applied(ctx context.Context, k *kustomizev1.Kustomization) []Entry {
+func (n *timeline) applied(ctx context.Context, k *kustomizev1.Kustomization) []Entry {
 	stage, revision := n.stages[k.Spec.TargetNamespace], k.Status.LastAppliedRevision
-	if !n.news(Applied, stage, revision) {
+	if !n.changed(Applied, stage, revision) {
 		return nil
 	}
 	entry := Entry{Hop: Applied, Stage: stage, Text: short(revision), Weight: -1}
@@ -236,9 +236,9 @@ func (n *narrator) applied(ctx context.Context, k *kustomizev1.Kustomization) []
 	return entries
 }
 
-// happened tells the events of the canary as they are: each has the weight and
+// fromEvent tells the events of the canary as they are: each has the weight and
 // the measured values in its message.
-func (n *narrator) happened(event *corev1.Event) []Entry {
+func (n *timeline) fromEvent(event *corev1.Event) []Entry {
 	if event.InvolvedObject.Kind != flaggerv1.CanaryKind || !n.first(fmt.Sprintf("event %s/%d", event.UID, event.Count)) {
 		return nil
 	}

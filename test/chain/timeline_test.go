@@ -99,11 +99,11 @@ func TestNarratorTellsOnlyNews(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			n := newNarrator(repo, nil)
+			n := newTimeline(repo, nil)
 			for _, obj := range tc.before {
-				n.tell(t.Context(), obj)
+				n.entriesFor(t.Context(), obj)
 			}
-			if diff := cmp.Diff(tc.want, n.tell(t.Context(), tc.now)); diff != "" {
+			if diff := cmp.Diff(tc.want, n.entriesFor(t.Context(), tc.now)); diff != "" {
 				t.Errorf("entries (-want +got):\n%s", diff)
 			}
 		})
@@ -210,12 +210,12 @@ func TestNarratorTellsOfStages(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			n := newNarrator(repo, map[string]string{"shop-staging": Staging, "shop-production": Production})
+			n := newTimeline(repo, map[string]string{"shop-staging": Staging, "shop-production": Production})
 			n.order, n.state = []string{Staging, Production}, "state"
 			for _, obj := range tc.before {
-				n.tell(t.Context(), obj)
+				n.entriesFor(t.Context(), obj)
 			}
-			if diff := cmp.Diff(tc.want, n.tell(t.Context(), tc.now)); diff != "" {
+			if diff := cmp.Diff(tc.want, n.entriesFor(t.Context(), tc.now)); diff != "" {
 				t.Errorf("entries (-want +got):\n%s", diff)
 			}
 		})

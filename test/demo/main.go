@@ -2,12 +2,12 @@
 
 // Command demo shows the main job of Sluice from push to verdict: it starts a
 // playground, installs the API, runs the real `sluice controller` with manifests of
-// config/samples, pushes a good release and then a bad one, and tells what happens to
+// config/samples, pushes a good release and then a bad one, and prints what happens to
 // them as it happens. Its stories are
 //
-//	demo -story promotion      from staging to production; the bad one is taken back in Git (default)
-//	demo -story pull-request   the same with production by pull request, which somebody merges
-//	demo -story release        one environment: promoted to all users, or rolled back
+//	demo -story promotion     from staging to production; the bad one is taken back in Git (default)
+//	demo -story pull-request  the same with production by pull request, which somebody merges
+//	demo -story release       one environment: promoted to all users, or rolled back
 //
 // and its other flags
 //
@@ -41,15 +41,15 @@ func main() {
 	keep := flag.Bool("keep", false, "leave everything running until Ctrl-C")
 	file := flag.String("picture", "", "SVG file to draw what the releases print to")
 	flag.Parse()
-	log.SetLogger(logr.Discard()) // what is worth telling is in the timeline
+	log.SetLogger(logr.Discard()) // what is worth printing is in the timeline
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	story, err := newStory(*name, setting{*node, *keep})
+	story, err := newStory(*name, settings{*node, *keep})
 	if err != nil {
 		fail(err)
 	}
-	s := &stage{story: story, node: *node, keep: *keep, out: newPrinter(os.Stdout)}
-	s.out.staged = story.staged()
+	s := &demo{story: story, node: *node, keep: *keep, out: newPrinter(os.Stdout)}
+	s.out.byStage = story.hasPipeline()
 	if *file != "" {
 		s.picture = &picture{out: os.Stdout}
 		s.out.out, s.out.style.colours = s.picture, true
@@ -60,7 +60,7 @@ func main() {
 	}
 	if ctx.Err() != nil {
 		err = errors.New("interrupted")
-		if s.played {
+		if s.passed {
 			return // Ctrl-C is how -keep ends
 		}
 	}
@@ -74,30 +74,30 @@ func fail(err error) {
 	os.Exit(1)
 }
 
-// run sets the stage, plays, and clears it away, whatever happens.
-func (s *stage) run(ctx context.Context) (err error) {
-	defer func() { err = errors.Join(err, s.clear()) }()
-	if err := s.set(ctx); err != nil {
+// run starts everything, runs the releases, and stops everything, whatever happens.
+func (s *demo) run(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, s.stopAll()) }()
+	if err := s.start(ctx); err != nil {
 		return err
 	}
-	err = s.play(ctx)
-	s.played = err == nil
+	err = s.runReleases(ctx)
+	s.passed = err == nil
 	if err != nil && ctx.Err() == nil {
 		s.out.controllerLog(s.controller)
 	}
 	if s.keep && ctx.Err() == nil {
-		s.out.lookAround(s)
+		s.out.access(s)
 		<-ctx.Done()
 	}
 	return err
 }
 
-// play puts the releases of the story through the chain.
-func (s *stage) play(ctx context.Context) error {
+// runReleases puts the releases of the story through the chain.
+func (s *demo) runReleases(ctx context.Context) error {
 	if s.picture != nil {
 		s.picture.text.Reset() // how it was set up is not of interest
 	}
-	s.out.invite(s.story.invitation())
+	s.out.hint(s.story.hints())
 	for _, r := range s.story.releases() {
 		if err := s.release(ctx, r); err != nil {
 			return err
@@ -106,7 +106,7 @@ func (s *stage) play(ctx context.Context) error {
 			return err
 		}
 	}
-	moral, err := s.story.moral(ctx)
+	moral, err := s.story.conclusion(ctx)
 	if err != nil {
 		return err
 	}
@@ -118,21 +118,21 @@ func (s *stage) play(ctx context.Context) error {
 }
 
 // release pushes one release and follows it to its end.
-func (s *stage) release(ctx context.Context, r release) error {
+func (s *demo) release(ctx context.Context, r release) error {
 	select {
-	case <-s.told: // about the version before
+	case <-s.concluded: // about the version before
 	default:
 	}
 	s.out.begin(r.Release, s.node)
-	if err := s.line.Release(ctx, r.Release); err != nil {
+	if err := s.chain.Release(ctx, r.Release); err != nil {
 		return err
 	}
-	s.out.pushed(s.line.Image() + ":" + r.Tag)
-	got, err := s.line.Verdict(ctx, r.Tag)
+	s.out.pushed(s.chain.Image() + ":" + r.Tag)
+	got, err := s.chain.Verdict(ctx, r.Tag)
 	if err != nil {
 		return err
 	}
-	if err := s.settle(ctx); err != nil {
+	if err := s.awaitConclusion(ctx); err != nil {
 		return err
 	}
 	s.out.end(r.Release, got)

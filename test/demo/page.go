@@ -17,7 +17,7 @@ import (
 var pageAddress = regexp.MustCompile(`http://\S+/login\?token=\S+`)
 
 // servePage starts `sluice ui` for the playground, and returns its address.
-func (s *stage) servePage(ctx context.Context, kubeconfig string) (address string, err error) {
+func (s *demo) servePage(ctx context.Context, kubeconfig string) (address string, err error) {
 	bin, err := harness.Binary()
 	if err != nil {
 		return "", err

@@ -21,7 +21,7 @@ type printer struct {
 	style style
 	now   func() time.Time
 
-	staged    bool // there is a pipeline, and a column for its stages
+	byStage   bool // there is a pipeline, and a column for its stages
 	tag       string
 	start     time.Time // of the release
 	last      time.Time // of the entry before
@@ -61,8 +61,8 @@ func (p *printer) done(what string, took time.Duration) {
 	p.printf("  %s %-44s %s\n", p.style.green("✓"), what, p.style.dim(seconds(took)))
 }
 
-// invite tells what people can do, if anything.
-func (p *printer) invite(lines []string) {
+// hint prints what people can do, if anything.
+func (p *printer) hint(lines []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i, line := range lines {
@@ -119,7 +119,7 @@ func (p *printer) entry(e chain.Entry) {
 	}
 	p.hops = append(p.hops, hop{stepOf(e), e.At.Sub(p.last)})
 	p.line(e, text)
-	if e.Hop == chain.Verdict && !p.staged {
+	if e.Hop == chain.Verdict && !p.byStage {
 		p.tag = ""
 	}
 	for _, detail := range e.Detail {
@@ -141,7 +141,7 @@ func stepOf(e chain.Entry) string {
 func (p *printer) line(e chain.Entry, text string) {
 	since := fmt.Sprintf("%8s", "+"+seconds(e.At.Sub(p.last))) // padded first: colours have a length, too
 	what := p.style.bold(fmt.Sprintf("%-9s", e.Hop))
-	if p.staged {
+	if p.byStage {
 		what = fmt.Sprintf("%-10s  %s", e.Stage, p.style.bold(fmt.Sprintf("%-10s", e.Hop)))
 	}
 	p.printf("  %8s %s  %s  %s\n", seconds(e.At.Sub(p.start)), p.style.dim(since), what, text)
@@ -175,14 +175,14 @@ func (p *printer) end(r chain.Release, outcome chain.Outcome) {
 		fmt.Sprintf("%s  %s after %s  %s", p.style.bold(r.Tag), mark, seconds(total), p.style.dim(strings.Join(parts, ", "))))
 }
 
-func (p *printer) summary(m moral) {
+func (p *printer) summary(m conclusion) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.printf("\n")
-	for _, line := range m.told {
+	for _, line := range m.output {
 		p.printf("  %s\n", line)
 	}
-	if len(m.told) > 0 {
+	if len(m.output) > 0 {
 		p.printf("\n")
 	}
 	for _, summary := range p.summaries {
@@ -198,8 +198,8 @@ func (p *printer) controllerLog(c harness.Running) {
 	}
 }
 
-// lookAround says how to see for oneself.
-func (p *printer) lookAround(s *stage) {
+// access says how to see for oneself.
+func (p *printer) access(s *demo) {
 	p.printf("Everything keeps running until Ctrl-C. In another terminal:\n\n")
 	commands := append([]string{"source " + s.dir + "/.playground/env"}, s.story.commands()...)
 	for _, command := range append(commands, s.controller.FollowLog()) {

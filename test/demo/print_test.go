@@ -43,7 +43,7 @@ func TestTimeline(t *testing.T) {
 			p.entry(chain.Entry{At: at(900), Hop: chain.Seen, Text: "1.2.0", Weight: -1})
 			p.entry(chain.Entry{At: at(10000), Hop: chain.Analysed, Text: "Halt advancement", Weight: -1, Warning: true})
 			p.end(chain.Release{Tag: "1.2.0"}, chain.RolledBack)
-			p.summary(moral{where: "The primary", image: "registry/app:1.1.0", rest: "; the bad release never touched it."})
+			p.summary(conclusion{where: "The primary", image: "registry/app:1.1.0", rest: "; the bad release never touched it."})
 			golden.Compare(t, filepath.Join("testdata", name+".txt"), out.Bytes())
 		})
 	}
@@ -52,7 +52,7 @@ func TestTimeline(t *testing.T) {
 func TestATimelineOfStages(t *testing.T) {
 	var out bytes.Buffer
 	start := time.Unix(1000, 0)
-	p := &printer{out: &out, staged: true, now: func() time.Time { return start }}
+	p := &printer{out: &out, byStage: true, now: func() time.Time { return start }}
 	p.begin(chain.Release{Tag: "1.2.0", Traits: traffic.Traits{ErrorRate: 0.3, ErrorNamespace: chain.Production}}, "simulated")
 	p.pushed("registry/app:1.2.0")
 	say := func(ms int, e chain.Entry) {
@@ -68,6 +68,6 @@ func TestATimelineOfStages(t *testing.T) {
 	say(20000, chain.Entry{Hop: chain.Quarantined, Stage: chain.Production, Text: "app:1.2.0", Weight: -1, Warning: true})
 	p.end(chain.Release{Tag: "1.2.0"}, chain.RolledBack)
 	say(20100, chain.Entry{Hop: chain.Applied, Stage: chain.Production, Text: "an afterword", Weight: -1})
-	p.summary(moral{told: []string{"$ sluice"}, where: "Production", image: "registry/app:1.1.0", rest: " again."})
+	p.summary(conclusion{output: []string{"$ sluice"}, where: "Production", image: "registry/app:1.1.0", rest: " again."})
 	golden.Compare(t, filepath.Join("testdata", "stages.txt"), out.Bytes())
 }

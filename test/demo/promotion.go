@@ -27,7 +27,7 @@ type promotionStory struct {
 // enough to tell.
 const quickly = 4 * time.Second
 
-func newPromotionStory(s setting) (story, error) {
+func newPromotionStory(s settings) (story, error) {
 	if s.node == "real" {
 		return nil, errors.New("the story is for simulated nodes: what is bad about its second release is bad in production alone, " +
 			"which podinfo on real nodes has nothing for; use STORY=release with NODE=real")
@@ -35,18 +35,20 @@ func newPromotionStory(s setting) (story, error) {
 	return &promotionStory{}, nil
 }
 
-func (p *promotionStory) setup(ctx context.Context, on *harness.Playground, dir string) (l line, err error) {
+func (p *promotionStory) setup(ctx context.Context, on *harness.Playground, dir string) (l deliveryChain, err error) {
 	p.chain, err = chain.SetupPromotion(ctx, on, dir, chain.Options{Interval: quickly})
 	return p.chain, err
 }
 
-func (*promotionStory) flags() []string { return []string{"--canary-min-interval", quickly.String()} }
+func (*promotionStory) flags() []string {
+	return []string{"--canary-min-interval", quickly.String()}
+}
 
-func (*promotionStory) staged() bool { return true }
+func (*promotionStory) hasPipeline() bool { return true }
 
-func (*promotionStory) clear() {}
+func (*promotionStory) stop() {}
 
-func (*promotionStory) invitation() []string { return nil }
+func (*promotionStory) hints() []string { return nil }
 
 func (*promotionStory) releases() []release {
 	bad := traffic.Traits{Latency: 40 * time.Millisecond, ErrorRate: 0.3, ErrorNamespace: chain.Production}
@@ -62,23 +64,23 @@ func (*promotionStory) last(e chain.Entry) bool {
 
 func (*promotionStory) ended(context.Context, release) error { return nil }
 
-// moral demands that all of production has the good release again, and that nothing goes
+// conclusion demands that all of production has the good release again, and that nothing goes
 // after the bad one any more.
-func (p *promotionStory) moral(ctx context.Context) (moral, error) {
+func (p *promotionStory) conclusion(ctx context.Context) (conclusion, error) {
 	bad := p.releases()[1].Tag
 	if err := p.chain.Settled(ctx, bad); err != nil {
-		return moral{}, err
+		return conclusion{}, err
 	}
 	image, err := p.chain.Running(ctx, chain.Production)
 	if err != nil {
-		return moral{}, err
+		return conclusion{}, err
 	}
 	described, err := p.sluice(ctx, "pipeline", "describe", chain.App)
 	if i := slices.Index(described, "Conditions"); i > 0 {
 		described = described[:i-1] // what follows was in the timeline
 	}
-	return moral{
-		told: described, where: "Production", image: chain.Short(image),
+	return conclusion{
+		output: described, where: "Production", image: chain.Short(image),
 		rest: fmt.Sprintf(" again, as Git says; %s is in quarantine, and nothing goes after it any more.", bad),
 	}, err
 }

@@ -19,7 +19,7 @@ type pullRequestStory struct {
 	manual bool
 }
 
-func newPullRequestStory(s setting) (story, error) {
+func newPullRequestStory(s settings) (story, error) {
 	base, err := newPromotionStory(s)
 	if err != nil {
 		return nil, err
@@ -27,7 +27,7 @@ func newPullRequestStory(s setting) (story, error) {
 	return &pullRequestStory{promotionStory: *base.(*promotionStory), manual: s.keep}, nil
 }
 
-func (p *pullRequestStory) setup(ctx context.Context, on *harness.Playground, dir string) (l line, err error) {
+func (p *pullRequestStory) setup(ctx context.Context, on *harness.Playground, dir string) (l deliveryChain, err error) {
 	merging := chain.ByProgram
 	if p.manual {
 		merging = chain.ByHand
@@ -44,9 +44,9 @@ func (p *pullRequestStory) flags() []string {
 	return append(p.promotionStory.flags(), "--receiverAddr", p.at.Webhooks)
 }
 
-func (p *pullRequestStory) clear() { p.at.Close() }
+func (p *pullRequestStory) stop() { p.at.Close() }
 
-func (p *pullRequestStory) invitation() []string {
+func (p *pullRequestStory) hints() []string {
 	if !p.manual {
 		return nil
 	}

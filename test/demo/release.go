@@ -21,18 +21,18 @@ type releaseStory struct {
 	before, after *appsv1.Deployment // the primary, before the last release and after it
 }
 
-func (r *releaseStory) setup(ctx context.Context, p *harness.Playground, dir string) (l line, err error) {
+func (r *releaseStory) setup(ctx context.Context, p *harness.Playground, dir string) (l deliveryChain, err error) {
 	r.chain, err = chain.Setup(ctx, p, dir, chain.Options{})
 	return r.chain, err
 }
 
 func (*releaseStory) flags() []string { return nil }
 
-func (*releaseStory) staged() bool { return false }
+func (*releaseStory) hasPipeline() bool { return false }
 
-func (*releaseStory) clear() {}
+func (*releaseStory) stop() {}
 
-func (*releaseStory) invitation() []string { return nil }
+func (*releaseStory) hints() []string { return nil }
 
 func (*releaseStory) releases() []release {
 	return []release{
@@ -49,13 +49,13 @@ func (r *releaseStory) ended(ctx context.Context, _ release) (err error) {
 	return err
 }
 
-func (r *releaseStory) moral(context.Context) (moral, error) {
+func (r *releaseStory) conclusion(context.Context) (conclusion, error) {
 	if r.before.UID != r.after.UID || r.before.Generation != r.after.Generation {
-		return moral{}, fmt.Errorf("the primary was touched by the bad release: its generation went from %d to %d",
+		return conclusion{}, fmt.Errorf("the primary was touched by the bad release: its generation went from %d to %d",
 			r.before.Generation, r.after.Generation)
 	}
 	image := r.after.Spec.Template.Spec.Containers[0].Image
-	return moral{where: "The primary", image: image, rest: "; the bad release never touched it."}, nil
+	return conclusion{where: "The primary", image: image, rest: "; the bad release never touched it."}, nil
 }
 
 func (r *releaseStory) commands() []string {

@@ -13,32 +13,32 @@ import (
 	"github.com/sluice-cd/sluice/test/harness"
 )
 
-// story is what the demo tells: which chain it sets up, what it releases, and what has
+// story is what the demo shows: which chain it sets up, what it releases, and what has
 // to be true in the end.
 type story interface {
 	// setup applies the chain. What it writes goes to the folder dir.
-	setup(ctx context.Context, p *harness.Playground, dir string) (line, error)
+	setup(ctx context.Context, p *harness.Playground, dir string) (deliveryChain, error)
 	// flags are those of the controller.
 	flags() []string
-	// staged reports whether there is a pipeline.
-	staged() bool
-	// invitation is what people are told before the first release: what they can do.
-	invitation() []string
+	// hasPipeline reports whether there is a pipeline.
+	hasPipeline() bool
+	// hints are printed before the first release: what they can do.
+	hints() []string
 	releases() []release
 	// last reports whether an entry is the last one of a release.
 	last(e chain.Entry) bool
 	// ended looks at what a release has left behind.
 	ended(ctx context.Context, r release) error
-	// moral is what is true when all is over.
-	moral(ctx context.Context) (moral, error)
+	// conclusion is what is true when all is over.
+	conclusion(ctx context.Context) (conclusion, error)
 	// commands show more.
 	commands() []string
-	// clear ends what setup started.
-	clear()
+	// stop ends what setup started.
+	stop()
 }
 
-// line is a chain as all stories drive it.
-type line interface {
+// deliveryChain is a chain as all stories drive it.
+type deliveryChain interface {
 	Ready(ctx context.Context) error
 	Traffic(ctx context.Context) error
 	Follow(ctx context.Context) (<-chan chain.Entry, error)
@@ -53,29 +53,29 @@ type release struct {
 	want chain.Outcome
 }
 
-// moral is the last sentence of a story, about an image that runs somewhere.
-type moral struct {
-	// told was printed by commands before it.
-	told []string
+// conclusion is the last sentence of a story, about an image that runs somewhere.
+type conclusion struct {
+	// output was printed by commands before it.
+	output []string
 	// The sentence is `WHERE runs IMAGE, REST`.
 	where, image, rest string
 }
 
-// setting is what a story is told with.
-type setting struct {
+// settings are those of a run of a story.
+type settings struct {
 	node string // simulated or real
 	keep bool   // somebody looks on, and may take part
 }
 
 // stories by name. The value makes one for a setting.
-var stories = map[string]func(setting) (story, error){
-	"release":      func(setting) (story, error) { return &releaseStory{}, nil },
+var stories = map[string]func(settings) (story, error){
+	"release":      func(settings) (story, error) { return &releaseStory{}, nil },
 	"promotion":    newPromotionStory,
 	"pull-request": newPullRequestStory,
 }
 
 // newStory finds a story.
-func newStory(name string, s setting) (story, error) {
+func newStory(name string, s settings) (story, error) {
 	tell, ok := stories[name]
 	if !ok {
 		return nil, fmt.Errorf("there is no story %q, only %s", name, strings.Join(slices.Sorted(maps.Keys(stories)), ", "))

@@ -20,7 +20,7 @@ func TestStoriesThatCannotBeToldAreRefused(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			_, err := newStory(tc.story, setting{node: tc.node})
+			_, err := newStory(tc.story, settings{node: tc.node})
 			if tc.wantErr == "" && err != nil || tc.wantErr != "" && (err == nil || !strings.Contains(err.Error(), tc.wantErr)) {
 				t.Errorf("error %v, want %q", err, tc.wantErr)
 			}

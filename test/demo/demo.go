@@ -21,8 +21,8 @@ import (
 	"github.com/sluice-cd/sluice/test/harness"
 )
 
-// stage is everything that runs during the demo.
-type stage struct {
+// demo is everything that runs during the demo.
+type demo struct {
 	story story
 	node  string
 	keep  bool
@@ -30,19 +30,19 @@ type stage struct {
 	// picture is drawn of the releases; nil is none.
 	picture *picture
 
-	played bool // both releases ended as they should
+	passed bool // both releases ended as they should
 
 	root, dir  string // of the checkout; of everything that the demo writes
-	line       line
+	chain      deliveryChain
 	controller harness.Running
 	page       *harness.Process   // sluice ui, if somebody looks on
 	stop       context.CancelFunc // of traffic and timeline
 	traffic    chan error
-	told       chan struct{} // has one when the end of a release was told
+	concluded  chan struct{} // has one when the end of a release was printed
 }
 
 // playground runs a command of the launcher. Its progress is shown.
-func (s *stage) playground(ctx context.Context, args ...string) error {
+func (s *demo) playground(ctx context.Context, args ...string) error {
 	var stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, filepath.Join(s.root, "bin", "playground"), append(args, "--dir", filepath.Join(s.dir, ".playground"))...)
 	cmd.Stdout, cmd.Stderr = s.out.progress(), io.MultiWriter(&stderr, s.out.progress())
@@ -52,9 +52,9 @@ func (s *stage) playground(ctx context.Context, args ...string) error {
 	return nil
 }
 
-// set starts the playground, the chain, its users and the controller, and waits
+// start starts the playground, the chain, its users and the controller, and waits
 // until the first version serves.
-func (s *stage) set(ctx context.Context) (err error) {
+func (s *demo) start(ctx context.Context) (err error) {
 	if s.root, err = harness.Root(); err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func (s *stage) set(ctx context.Context) (err error) {
 		return err
 	}
 	start = time.Now()
-	if s.line, err = s.story.setup(ctx, p, s.dir); err != nil {
+	if s.chain, err = s.story.setup(ctx, p, s.dir); err != nil {
 		return err
 	}
 	s.out.done("CRDs are installed, the chain is applied", time.Since(start))
@@ -85,7 +85,7 @@ func (s *stage) set(ctx context.Context) (err error) {
 	}
 	s.out.done(started(s.node), time.Since(start))
 	start = time.Now()
-	if err := s.line.Ready(ctx); err != nil {
+	if err := s.chain.Ready(ctx); err != nil {
 		s.out.controllerLog(s.controller)
 		return err
 	}
@@ -95,7 +95,7 @@ func (s *stage) set(ctx context.Context) (err error) {
 	}
 	address, err := s.servePage(ctx, p.Kubeconfig)
 	if err == nil {
-		s.out.invite([]string{"Watch it in a browser: " + address})
+		s.out.hint([]string{"Watch it in a browser: " + address})
 	}
 	return err
 }
@@ -127,20 +127,20 @@ func connect(dir string) (*harness.Playground, error) {
 
 // follow starts users and timeline. They outlive ctx, so that -keep and Ctrl-C
 // end them in order.
-func (s *stage) follow(ctx context.Context) error {
+func (s *demo) follow(ctx context.Context) error {
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
-	s.stop, s.traffic, s.told = stop, make(chan error, 1), make(chan struct{}, 1)
-	entries, err := s.line.Follow(running)
+	s.stop, s.traffic, s.concluded = stop, make(chan error, 1), make(chan struct{}, 1)
+	entries, err := s.chain.Follow(running)
 	if err != nil {
 		return err
 	}
-	go func() { s.traffic <- s.line.Traffic(running) }()
+	go func() { s.traffic <- s.chain.Traffic(running) }()
 	go func() {
 		for entry := range entries {
 			s.out.entry(entry)
 			if s.story.last(entry) {
 				select {
-				case s.told <- struct{}{}:
+				case s.concluded <- struct{}{}:
 				default:
 				}
 			}
@@ -149,10 +149,10 @@ func (s *stage) follow(ctx context.Context) error {
 	return nil
 }
 
-// settle waits until the end of the release has been told: the timeline comes a little later.
-func (s *stage) settle(ctx context.Context) error {
+// awaitConclusion waits until the end of the release has been printed: the timeline comes a little later.
+func (s *demo) awaitConclusion(ctx context.Context) error {
 	select {
-	case <-s.told:
+	case <-s.concluded:
 		return nil
 	case err := <-s.traffic:
 		s.traffic <- err
@@ -164,8 +164,8 @@ func (s *stage) settle(ctx context.Context) error {
 	}
 }
 
-// clear ends everything in the reverse order.
-func (s *stage) clear() error {
+// stopAll ends everything in the reverse order.
+func (s *demo) stopAll() error {
 	if s.page != nil {
 		s.page.Stop()
 	}
@@ -179,7 +179,7 @@ func (s *stage) clear() error {
 			failed = append(failed, <-s.traffic)
 		}
 	}
-	s.story.clear()
+	s.story.stop()
 	if s.dir != "" {
 		// Not the caller's context: an interrupted demo must not leave a playground.
 		failed = append(failed, s.playground(context.Background(), "down"), os.RemoveAll(s.dir))
