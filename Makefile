@@ -113,8 +113,8 @@ bench: build playground ## Measure the chain and write docs/benchmarks.md
 	hack/with-playground.sh go run ./test/bench
 
 # Where a decision is made: what a mutant survives there, nobody would notice.
-PACKAGES ?= ./policy ./writeback/edit ./report ./canary ./canary/object ./canary/provider ./apply/decide ./apply/inventory \
-	./apply ./apply/watch ./controllers/...
+PACKAGES ?= ./policy ./promotion ./writeback ./writeback/edit ./report ./canary ./canary/judge/... ./canary/object ./canary/provider \
+	./apply/decide ./apply/inventory ./notify/message ./apply ./apply/watch ./controllers/...
 
 .PHONY: judge-accept
 judge-accept: ## Play 5000 releases of each kind against the judge of canaries: false alarms, misses and delays

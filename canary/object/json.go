@@ -26,6 +26,23 @@ func Text(o JSON, path ...string) string {
 	return text
 }
 
+// Int returns the whole number at a path; zero for none.
+func Int(o JSON, path ...string) int64 {
+	number, _ := At(o, path...).(int64)
+	return number
+}
+
+// Texts returns those values of an object that are text, such as labels.
+func Texts(o JSON) map[string]string {
+	out := make(map[string]string, len(o))
+	for key, value := range o {
+		if text, ok := value.(string); ok {
+			out[key] = text
+		}
+	}
+	return out
+}
+
 // Map returns the object at a path, nil for none.
 func Map(o JSON, path ...string) JSON {
 	m, _ := At(o, path...).(JSON)

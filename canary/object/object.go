@@ -88,8 +88,12 @@ func EnableFlux(o metav1.Object) {
 	o.SetAnnotations(left)
 }
 
-// Merge overlays extra onto base; neither is modified.
+// Merge overlays extra onto base; neither is modified. Nothing merged is nil: an empty map in
+// an object would be written again and again.
 func Merge(base, extra map[string]string) map[string]string {
+	if len(base)+len(extra) == 0 {
+		return nil
+	}
 	out := make(map[string]string, len(base)+len(extra))
 	maps.Copy(out, base)
 	maps.Copy(out, extra)

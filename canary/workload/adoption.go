@@ -76,7 +76,7 @@ func (a adoption) adopt(ctx context.Context, live *corev1.Service, s service) er
 	if err != nil {
 		return fmt.Errorf("noting what service %s.%s was: %w", s.name, a.services.scope.canary.Namespace, err)
 	}
-	wanted.Annotations = merge(merge(wanted.Annotations, object.FluxDisabled()), map[string]string{originalAnnotation: string(encoded)})
+	wanted.Annotations = object.Merge(object.Merge(wanted.Annotations, object.FluxDisabled()), map[string]string{originalAnnotation: string(encoded)})
 	if equality.Semantic.DeepEqual(live, wanted) {
 		return nil
 	}
@@ -132,7 +132,7 @@ func (a adoption) noteOriginal(live *corev1.Service, noted *originalService, sel
 		o.Selector, o.Ports = live.Spec.Selector, live.Spec.Ports
 		for key := range object.FluxDisabled() {
 			if value, ok := live.Annotations[key]; ok && noted == nil {
-				o.Annotations = merge(o.Annotations, map[string]string{key: value})
+				o.Annotations = object.Merge(o.Annotations, map[string]string{key: value})
 			}
 		}
 		if noted != nil {

@@ -139,7 +139,7 @@ func (p podSelection) otherService(ctx context.Context) (found []object.Ref, why
 	if err := p.scope.cached.List(ctx, all, client.InNamespace(p.scope.canary.Namespace)); err != nil {
 		return nil, "", fmt.Errorf("listing services beside %s: %w", title(p.target), err)
 	}
-	are, become := p.names.matching, merge(podLabels(p.target), p.names.fixed)
+	are, become := p.names.matching, object.Merge(podLabels(p.target), p.names.fixed)
 	for i := range all.Items {
 		svc := &all.Items[i]
 		whose := p.otherCanary(svc)

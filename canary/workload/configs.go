@@ -16,6 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-cd/sluice/canary/object"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
@@ -271,7 +273,7 @@ func (c configs) copyOne(ctx context.Context, config Config, name string) error 
 			return errRetyped
 		}
 		fill(copied, config)
-		copied.SetLabels(merge(copied.GetLabels(), included(config.Labels, c.scope.opts.IncludeLabelPrefix)))
+		copied.SetLabels(object.Merge(copied.GetLabels(), included(config.Labels, c.scope.opts.IncludeLabelPrefix)))
 		c.scope.claim(copied)
 		return nil
 	})

@@ -58,7 +58,7 @@ func namingOf(target string, selector map[string]any, pods map[string]string, ke
 	n.primary = maps.Clone(n.own)
 	n.primary[n.label] = n.value + primarySuffix
 	n.settled, n.fixed = n.primary, n.primary
-	n.matching = merge(pods, n.primary)
+	n.matching = object.Merge(pods, n.primary)
 	return n
 }
 
@@ -136,7 +136,7 @@ func (n naming) relabel(template map[string]any) {
 	}
 	requirements, _ := selector.Requirements()
 	for _, r := range requirements {
-		if r.Matches(labels.Set(stringsOf(template))) {
+		if r.Matches(labels.Set(object.Texts(template))) {
 			continue
 		}
 		delete(template, r.Key())
@@ -149,7 +149,7 @@ func (n naming) relabel(template map[string]any) {
 // equalities are the labels that a selector wants to have one value. What else it
 // wants, a Service cannot.
 func equalities(selector map[string]any) map[string]string {
-	out := stringsOf(object.Map(selector, "matchLabels"))
+	out := object.Texts(object.Map(selector, "matchLabels"))
 	for _, expression := range object.List(selector, "matchExpressions") {
 		key, _ := expression["key"].(string)
 		values, _ := expression["values"].([]any)
@@ -166,7 +166,7 @@ func equalities(selector map[string]any) map[string]string {
 // podLabels are those of the pods that a workload makes.
 func podLabels(workload *unstructured.Unstructured) map[string]string {
 	template := object.Map(workload.Object, "spec", "template")
-	return stringsOf(object.Map(template, "metadata", "labels"))
+	return object.Texts(object.Map(template, "metadata", "labels"))
 }
 
 // nameAfter takes the label that tells the two copies apart from the target, and
@@ -205,7 +205,7 @@ func checkLengths(s *scope, target *unstructured.Unstructured, names naming) err
 // nameAfterRevision takes the names from a revision, of which a primary is made while
 // neither copy is there. Snapshots of earlier versions have no selector.
 func nameAfterRevision(s *scope, r *Revision) (naming, error) {
-	pods, selector, keys := stringsOf(object.Map(r.Template, "metadata", "labels")), r.Selector, s.opts.SelectorLabels
+	pods, selector, keys := object.Texts(object.Map(r.Template, "metadata", "labels")), r.Selector, s.opts.SelectorLabels
 	if selector == nil {
 		matched := map[string]any{}
 		if i := slices.IndexFunc(keys, func(key string) bool { return pods[key] != "" }); i >= 0 {

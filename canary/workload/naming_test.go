@@ -129,7 +129,7 @@ func TestWhatTellsTheTwoCopiesApart(t *testing.T) {
 				n.follow(deployed(t, "web-primary", tc.primary, tc.primaryPods), podLabels(target))
 			}
 			r := &Revision{Template: object.Map(target.Object, "spec", "template")}
-			pods := stringsOf(object.Map(n.primaryTemplate(r, nil), "metadata", "labels"))
+			pods := object.Texts(object.Map(n.primaryTemplate(r, nil), "metadata", "labels"))
 			if diff := cmp.Diff(tc.want, expect{n.own, n.primary, n.settled, pods}); diff != "" {
 				t.Error(diff)
 			}

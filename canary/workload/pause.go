@@ -112,7 +112,7 @@ func (a *autoscaler) resumeTarget(ctx context.Context, primaryPods int32) (int32
 	if a.takesAll(owners) {
 		return primaryPods, a.pauseAt(ctx, owners, primaryPods)
 	}
-	return max(int32(intAt(owners.Object, "spec", a.kind.least)), 1), a.resume(ctx, owners)
+	return max(int32(object.Int(owners.Object, "spec", a.kind.least)), 1), a.resume(ctx, owners)
 }
 
 // pauseTarget keeps the autoscaler from giving the target pods.

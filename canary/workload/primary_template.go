@@ -26,8 +26,8 @@ const (
 // the names of the primary's copies of configs, by [Config.key].
 func (n naming) primaryTemplate(r *Revision, configNames map[string]string) map[string]any {
 	template := n.rename(r, configNames)
-	before := stringsOf(object.Map(r.Template, "metadata", "labels"))
-	after := stringsOf(object.Map(template, "metadata", "labels"))
+	before := object.Texts(object.Map(r.Template, "metadata", "labels"))
+	after := object.Texts(object.Map(template, "metadata", "labels"))
 	placement{before, after, n.keys, n.namespace}.apply(object.Map(template, "spec"))
 	return template
 }

@@ -221,8 +221,8 @@ func (a *autoscaler) writeCopy(copied, owners *unstructured.Unstructured, names 
 	if !equality.Semantic.DeepEqual(filled(copied.Object["spec"]), filled(spec)) {
 		copied.Object["spec"] = spec
 	}
-	copied.SetLabels(merge(copied.GetLabels(), inherited(owners.GetLabels())))
-	annotations := merge(copied.GetAnnotations(), a.kind.inherits(owners.GetAnnotations(), a.scope.opts.IncludeLabelPrefix))
+	copied.SetLabels(object.Merge(copied.GetLabels(), inherited(owners.GetLabels())))
+	annotations := object.Merge(copied.GetAnnotations(), a.kind.inherits(owners.GetAnnotations(), a.scope.opts.IncludeLabelPrefix))
 	for _, key := range a.kind.drops {
 		delete(annotations, key)
 	}

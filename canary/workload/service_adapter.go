@@ -203,11 +203,11 @@ func (f *serviceAdapter) writeCopy(copied *unstructured.Unstructured, r *Revisio
 		labels, annotations = inherited(f.target.GetLabels()), inherited(f.target.GetAnnotations())
 	}
 	if metadata != nil {
-		labels, annotations = merge(labels, metadata.Labels), merge(annotations, metadata.Annotations)
+		labels, annotations = object.Merge(labels, metadata.Labels), object.Merge(annotations, metadata.Annotations)
 	}
-	annotations = merge(merge(annotations, object.FluxDisabled()), map[string]string{revisionAnnotation: r.Digest})
-	copied.SetLabels(merge(copied.GetLabels(), labels))
-	copied.SetAnnotations(merge(copied.GetAnnotations(), annotations))
+	annotations = object.Merge(object.Merge(annotations, object.FluxDisabled()), map[string]string{revisionAnnotation: r.Digest})
+	copied.SetLabels(object.Merge(copied.GetLabels(), labels))
+	copied.SetAnnotations(object.Merge(copied.GetAnnotations(), annotations))
 }
 
 // objects implements [adapter].

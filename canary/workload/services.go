@@ -135,8 +135,8 @@ func (w services) writeSpec(svc *corev1.Service, s service) {
 func (w services) writeMetadata(svc *corev1.Service, s service) {
 	labels, annotations := map[string]string{w.names.label: s.name}, object.FluxDisabled()
 	if s.metadata != nil {
-		labels = merge(s.metadata.Labels, labels)
-		annotations = merge(s.metadata.Annotations, annotations)
+		labels = object.Merge(s.metadata.Labels, labels)
+		annotations = object.Merge(s.metadata.Annotations, annotations)
 	}
 	if u := w.scope.canary.Spec.Service.UnmanagedMetadata; u != nil {
 		keepValues(labels, svc.Labels, u.Labels)

@@ -278,7 +278,7 @@ func (s *statefulSet) stop(ctx context.Context) error {
 // Somebody's change in between is a conflict: the template may be another one.
 func (s *statefulSet) write(ctx context.Context, released string) error {
 	wanted := s.live.DeepCopy()
-	annotations := merge(map[string]string{}, wanted.GetAnnotations())
+	annotations := object.Merge(nil, wanted.GetAnnotations())
 	if annotations == nil {
 		annotations = map[string]string{}
 	}

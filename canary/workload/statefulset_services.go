@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/sluice-cd/sluice/canary/object"
 	"github.com/sluice-cd/sluice/internal/partition"
 )
 
@@ -31,7 +32,7 @@ func (s *statefulSet) ensureServices(ctx context.Context) error {
 }
 
 func (s *statefulSet) selecting(revision string) map[string]string {
-	return merge(s.seen.names.own, map[string]string{appsv1.ControllerRevisionHashLabelKey: revision})
+	return object.Merge(s.seen.names.own, map[string]string{appsv1.ControllerRevisionHashLabelKey: revision})
 }
 
 // checkSelected makes sure that users get no pods but those of the StatefulSet. The

@@ -216,7 +216,7 @@ func podSpec(workload *unstructured.Unstructured) map[string]any {
 // its controller looked last. Started now, it would for a moment look as ready as
 // it was, and be sent users whom nobody answers.
 func (t *twoCopies) stopping() bool {
-	pods, observed := intAt(t.target.Object, "status", "replicas"), intAt(t.target.Object, "status", "observedGeneration")
+	pods, observed := object.Int(t.target.Object, "status", "replicas"), object.Int(t.target.Object, "status", "observedGeneration")
 	return t.kind.replicas == bySpec && t.seen.Target.Replicas == 0 && (pods > 0 || observed < t.target.GetGeneration())
 }
 

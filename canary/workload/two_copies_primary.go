@@ -67,11 +67,11 @@ func (t *twoCopies) writePrimary(written *unstructured.Unstructured, r *Revision
 	spec["template"] = names.primaryTemplate(r, configNames)
 	labels, annotations := map[string]string{names.label: names.primaryValue()}, map[string]string(nil)
 	if t.target != nil {
-		labels = merge(included(t.target.GetLabels(), t.scope.opts.IncludeLabelPrefix), labels)
+		labels = object.Merge(included(t.target.GetLabels(), t.scope.opts.IncludeLabelPrefix), labels)
 		annotations = included(t.target.GetAnnotations(), t.scope.opts.IncludeLabelPrefix)
 	}
-	written.SetLabels(merge(written.GetLabels(), labels))
-	written.SetAnnotations(merge(written.GetAnnotations(), annotations))
+	written.SetLabels(object.Merge(written.GetLabels(), labels))
+	written.SetAnnotations(object.Merge(written.GetAnnotations(), annotations))
 }
 
 func (t *twoCopies) setReplicas(spec map[string]any, pods int32) {

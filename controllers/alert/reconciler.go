@@ -52,11 +52,11 @@ const byProvider = "sluice.dev/provider"
 const retryProvider = time.Minute
 
 // SetupWithManager registers the controller, and the index that events find Alerts by.
-func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options) error {
-	if err := reconciler.Index(mgr, kind.New(), dispatch.SourceIndex, dispatch.IndexSources); err != nil {
+func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, opts reconciler.Options) error {
+	if err := reconciler.Index(ctx, mgr, kind.New(), dispatch.SourceIndex, dispatch.IndexSources); err != nil {
 		return err
 	}
-	err := reconciler.Index(mgr, kind.New(), byProvider, func(obj client.Object) []string {
+	err := reconciler.Index(ctx, mgr, kind.New(), byProvider, func(obj client.Object) []string {
 		return []string{obj.(*v1beta3.Alert).Spec.ProviderRef.Name}
 	})
 	if err != nil {

@@ -56,10 +56,10 @@ type Reconciler struct {
 }
 
 // SetupWithManager registers the controller.
-func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options) error {
+func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, opts reconciler.Options) error {
 	secrets, err := reconciler.Secrets[*sourcev1.Bucket]{
 		List: func() client.ObjectList { return &sourcev1.BucketList{} }, Of: secretsOf,
-	}.Watch(mgr, &sourcev1.Bucket{})
+	}.Watch(ctx, mgr, &sourcev1.Bucket{})
 	if err != nil {
 		return err
 	}

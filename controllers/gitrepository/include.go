@@ -117,8 +117,8 @@ func (r *Reconciler) checkCycle(ctx context.Context, obj *sourcev1.GitRepository
 
 // watchIncluded wakes sources when one that they include has another artifact, or other
 // includes of its own.
-func (r *Reconciler) watchIncluded(mgr ctrl.Manager) (reconciler.Watch, error) {
-	if err := reconciler.Index(mgr, &sourcev1.GitRepository{}, byInclude, indexInclude); err != nil {
+func (r *Reconciler) watchIncluded(ctx context.Context, mgr ctrl.Manager) (reconciler.Watch, error) {
+	if err := reconciler.Index(ctx, mgr, &sourcev1.GitRepository{}, byInclude, indexInclude); err != nil {
 		return nil, err
 	}
 	toThose := handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, obj client.Object) []reconcile.Request {

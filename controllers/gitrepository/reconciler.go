@@ -63,7 +63,7 @@ type Reconciler struct {
 }
 
 // SetupWithManager registers the controller.
-func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options) error {
+func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, opts reconciler.Options) error {
 	if r.Client == nil {
 		r.Client = mgr.GetClient()
 	}
@@ -75,11 +75,11 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 	}
 	secrets, err := reconciler.Secrets[*sourcev1.GitRepository]{
 		List: func() client.ObjectList { return &sourcev1.GitRepositoryList{} }, Of: secretsOf,
-	}.Watch(mgr, &sourcev1.GitRepository{})
+	}.Watch(ctx, mgr, &sourcev1.GitRepository{})
 	if err != nil {
 		return err
 	}
-	included, err := r.watchIncluded(mgr)
+	included, err := r.watchIncluded(ctx, mgr)
 	if err != nil {
 		return err
 	}

@@ -29,6 +29,7 @@
 package imagepolicy
 
 import (
+	"context"
 	"sync"
 
 	"k8s.io/utils/clock"
@@ -79,14 +80,14 @@ type Reconciler struct {
 }
 
 // SetupWithManager registers the controller.
-func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options) error {
-	if err := reconciler.Index(mgr, &imagev1.ImagePolicy{}, byRepository, indexOf); err != nil {
+func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, opts reconciler.Options) error {
+	if err := reconciler.Index(ctx, mgr, &imagev1.ImagePolicy{}, byRepository, indexOf); err != nil {
 		return err
 	}
 	watches := []reconciler.Watch{
 		r.watchRepositories, r.watchNamespaces, r.watchTags, reconciler.OnDelete(&imagev1.ImagePolicy{}, r.forget),
 	}
-	pipelines, watch, err := reconciler.WatchOptional(mgr, watchPipelines(mgr))
+	pipelines, watch, err := reconciler.WatchOptional(ctx, mgr, watchPipelines(mgr))
 	if err != nil {
 		return err
 	}

@@ -53,7 +53,9 @@ func watchPipelines(mgr ctrl.Manager) reconciler.OptionalWatch {
 	})
 	return reconciler.OptionalWatch{
 		Kind: sluicev1.GroupVersion.WithKind(sluicev1.PipelineKind), Object: &sluicev1.Pipeline{},
-		Index:   func() error { return reconciler.Index(mgr, &sluicev1.Pipeline{}, byPolicy, policiesOfPipeline) },
+		Index: func(ctx context.Context) error {
+			return reconciler.Index(ctx, mgr, &sluicev1.Pipeline{}, byPolicy, policiesOfPipeline)
+		},
 		Handler: toPolicies, Predicates: []predicate.Predicate{quarantineChanged()},
 	}
 }

@@ -95,13 +95,13 @@ func kind() reconciler.Kind[*imagev1.ImageUpdateAutomation] {
 }
 
 // SetupWithManager registers the controller, its watches and its metrics.
-func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options) error {
+func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, opts reconciler.Options) error {
 	if err := registerMetrics(metrics.Registry); err != nil {
 		return err
 	}
 	seen := kind()
 	seen.Host = r.host
-	pipelines, watch, err := reconciler.WatchOptional(mgr, r.watchPipelines())
+	pipelines, watch, err := reconciler.WatchOptional(ctx, mgr, r.watchPipelines())
 	if err != nil {
 		return err
 	}

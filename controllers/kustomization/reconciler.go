@@ -85,7 +85,7 @@ var profile = decide.NewProfile(
 	schema.GroupKind{Group: kustomizev1.GroupVersion.Group, Kind: kustomizev1.KustomizationKind}, "kustomize-controller")
 
 // SetupWithManager registers the controller, its indexes and its watches.
-func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options) error {
+func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, opts reconciler.Options) error {
 	r.client, r.live = mgr.GetClient(), mgr.GetAPIReader()
 	r.clock, r.recorder = opts.Clock, opts.Recorder
 	r.buildInTheBackground()
@@ -113,7 +113,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 		return err
 	}
 	r.states = newStates(of, r.wake.Wake)
-	if err := index(mgr); err != nil {
+	if err := index(ctx, mgr); err != nil {
 		return err
 	}
 	w := watches{cache: r.client, wake: &r.wake, states: r.states}

@@ -63,9 +63,9 @@ func indexKustomizations(keys func(*kustomizev1.Kustomization) []string) client.
 }
 
 // index registers the indexes.
-func index(mgr ctrl.Manager) error {
+func index(ctx context.Context, mgr ctrl.Manager) error {
 	for field, keys := range indexes {
-		if err := reconciler.Index(mgr, &kustomizev1.Kustomization{}, field, keys); err != nil {
+		if err := reconciler.Index(ctx, mgr, &kustomizev1.Kustomization{}, field, keys); err != nil {
 			return err
 		}
 	}

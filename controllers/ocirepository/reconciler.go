@@ -79,8 +79,8 @@ const (
 )
 
 // SetupWithManager registers the controller.
-func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options) error {
-	if err := reconciler.Index(mgr, &sourcev1.OCIRepository{}, byTag, indexTag); err != nil {
+func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, opts reconciler.Options) error {
+	if err := reconciler.Index(ctx, mgr, &sourcev1.OCIRepository{}, byTag, indexTag); err != nil {
 		return err
 	}
 	tagged := func(b *builder.Builder) *builder.Builder {
@@ -88,7 +88,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 	}
 	secrets, err := reconciler.Secrets[*sourcev1.OCIRepository]{
 		List: func() client.ObjectList { return &sourcev1.OCIRepositoryList{} }, Of: secretsOf,
-	}.Watch(mgr, &sourcev1.OCIRepository{})
+	}.Watch(ctx, mgr, &sourcev1.OCIRepository{})
 	if err != nil {
 		return err
 	}

@@ -134,14 +134,14 @@ func kind() reconciler.Kind[*sluicev1.Pipeline] {
 }
 
 // SetupWithManager registers the controller and its watches.
-func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options) error {
+func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, opts reconciler.Options) error {
 	seen := kind()
 	seen.Host = r.host
 	r.measuring.Patience, r.measuring.PerNamespace, r.measuring.Limit = background.DefaultPatience, maxConcurrentMeasurements, maxMeasurements
 	r.measuring.Wake = func(key metricsKey) { r.wake.Wake(key.pipeline) }
 	r.copying.Patience, r.copying.PerHost, r.copying.PerNamespace = background.DefaultPatience, copiesPerRegistry, copiesAtOnce
 	r.copying.Wake = func(key copyKey) { r.wake.Wake(key.pipeline) }
-	if err := reconciler.Index(mgr, &sluicev1.Pipeline{}, byFields, fieldKeys); err != nil {
+	if err := reconciler.Index(ctx, mgr, &sluicev1.Pipeline{}, byFields, fieldKeys); err != nil {
 		return err
 	}
 	clusters, err := r.openClusters(mgr)

@@ -38,10 +38,10 @@ var kind = reconciler.Kind[*v1beta3.Provider]{
 }
 
 // SetupWithManager registers the controller, which looks again when a Secret changes.
-func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options) error {
+func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, opts reconciler.Options) error {
 	secrets, err := reconciler.Secrets[*v1beta3.Provider]{
 		List: func() client.ObjectList { return &v1beta3.ProviderList{} }, Of: secretsOf,
-	}.Watch(mgr, kind.New())
+	}.Watch(ctx, mgr, kind.New())
 	if err != nil {
 		return err
 	}

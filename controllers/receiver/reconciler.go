@@ -56,8 +56,8 @@ func (r *Reconciler) TooExpensive(obj *notificationv1.Receiver, err error) {
 
 // SetupWithManager registers the controller, and the index that package notify
 // finds Receivers by.
-func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options) error {
-	if err := reconciler.Index(mgr, &notificationv1.Receiver{}, notify.WebhookPathIndex, notify.IndexWebhookPath); err != nil {
+func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, opts reconciler.Options) error {
+	if err := reconciler.Index(ctx, mgr, &notificationv1.Receiver{}, notify.WebhookPathIndex, notify.IndexWebhookPath); err != nil {
 		return err
 	}
 	tokens, err := reconciler.Secrets[*notificationv1.Receiver]{
@@ -68,7 +68,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 			}
 			return []string{obj.Spec.SecretRef.Name}
 		},
-	}.Watch(mgr, kind.New())
+	}.Watch(ctx, mgr, kind.New())
 	if err != nil {
 		return err
 	}

@@ -10,9 +10,7 @@ import (
 )
 
 // Index registers an index of the manager's cache, by which lists can select objects
-// with client.MatchingFields.
-func Index(mgr ctrl.Manager, obj client.Object, field string, values client.IndexerFunc) error {
-	// The context bounds the registration of an informer, which waits for nothing.
-	ctx := context.TODO() //nolint:forbidigo // SetupWithManager has no context
+// with client.MatchingFields. The context bounds the registration, which waits for nothing.
+func Index(ctx context.Context, mgr ctrl.Manager, obj client.Object, field string, values client.IndexerFunc) error {
 	return mgr.GetFieldIndexer().IndexField(ctx, obj, field, values)
 }

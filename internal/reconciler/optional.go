@@ -43,7 +43,7 @@ type OptionalWatch struct {
 	Kind   schema.GroupVersionKind
 	Object client.Object
 	// Index registers the indexes of the kind; nil is none.
-	Index      func() error
+	Index      func(context.Context) error
 	Handler    handler.EventHandler
 	Predicates []predicate.Predicate
 }
@@ -53,7 +53,7 @@ const optionalPeriod = 5 * time.Second
 
 // WatchOptional returns the watch, which begins when the API server has the kind. From
 // then on, and before the first event, the kind is served.
-func WatchOptional(mgr ctrl.Manager, w OptionalWatch) (*Optional, Watch, error) {
+func WatchOptional(ctx context.Context, mgr ctrl.Manager, w OptionalWatch) (*Optional, Watch, error) {
 	served, err := Serves(mgr, w.Kind)
 	if err != nil {
 		return nil, nil, err
@@ -62,7 +62,7 @@ func WatchOptional(mgr ctrl.Manager, w OptionalWatch) (*Optional, Watch, error) 
 		later := &laterSource{OptionalWatch: w, mgr: mgr, period: optionalPeriod}
 		return &later.optional, func(b *builder.Builder) *builder.Builder { return b.WatchesRawSource(later) }, nil
 	}
-	if err := w.index(); err != nil {
+	if err := w.index(ctx); err != nil {
 		return nil, nil, err
 	}
 	return AlwaysServed(), func(b *builder.Builder) *builder.Builder {
@@ -70,11 +70,11 @@ func WatchOptional(mgr ctrl.Manager, w OptionalWatch) (*Optional, Watch, error) 
 	}, nil
 }
 
-func (w OptionalWatch) index() error {
+func (w OptionalWatch) index(ctx context.Context) error {
 	if w.Index == nil {
 		return nil
 	}
-	return w.Index()
+	return w.Index(ctx)
 }
 
 // laterSource watches a kind from when the API server has it. Other than the sources of
@@ -115,7 +115,7 @@ func (s *laterSource) startIfInstalled(ctx context.Context, queue workqueue.Type
 		return false, err
 	}
 	if !s.indexed {
-		if err := s.index(); err != nil {
+		if err := s.index(ctx); err != nil {
 			return false, err
 		}
 		s.indexed = true

@@ -3,6 +3,7 @@
 package reconciler
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"testing"
@@ -69,16 +70,16 @@ func TestAKindWhoseCRDIsAppliedLaterIsWatchedFromThenOn(t *testing.T) {
 	m := newInstalling(t)
 	m.apply(schema.GroupVersionKind{Group: optionalKind.Group, Version: "v1beta2", Kind: optionalKind.Kind}) // another version is not the kind
 	indexed := 0
-	optional, watch, err := WatchOptional(m, OptionalWatch{
+	optional, watch, err := WatchOptional(t.Context(), m, OptionalWatch{
 		Kind: optionalKind, Object: &kustomizev1.Kustomization{}, Handler: &handler.EnqueueRequestForObject{},
-		Index: func() error { indexed++; return nil },
+		Index: func(context.Context) error { indexed++; return nil },
 	})
 	if err != nil || watch == nil || optional.Served() || indexed > 0 {
 		t.Fatalf("before: error %v, served %v, indexed %d times", err, optional.Served(), indexed)
 	}
 	later := &laterSource{OptionalWatch: OptionalWatch{
 		Kind: optionalKind, Object: &kustomizev1.Kustomization{}, Handler: &handler.EnqueueRequestForObject{},
-		Index: func() error { indexed++; return nil },
+		Index: func(context.Context) error { indexed++; return nil },
 	}, mgr: m}
 	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]())
 	defer queue.ShutDown()
@@ -109,12 +110,12 @@ func TestAKindThatIsThereIsWatchedFromTheStart(t *testing.T) {
 	m := newInstalling(t)
 	m.apply(optionalKind)
 	indexed := 0
-	w := OptionalWatch{Kind: optionalKind, Object: &kustomizev1.Kustomization{}, Index: func() error { indexed++; return nil }}
-	if optional, watch, err := WatchOptional(m, w); err != nil || watch == nil || !optional.Served() || indexed != 1 {
+	w := OptionalWatch{Kind: optionalKind, Object: &kustomizev1.Kustomization{}, Index: func(context.Context) error { indexed++; return nil }}
+	if optional, watch, err := WatchOptional(t.Context(), m, w); err != nil || watch == nil || !optional.Served() || indexed != 1 {
 		t.Errorf("error %v, served %v, indexed %d times", err, optional.Served(), indexed)
 	}
 	m.fails = 1
-	if _, _, err := WatchOptional(m, w); err == nil {
+	if _, _, err := WatchOptional(t.Context(), m, w); err == nil {
 		t.Error("an API server that does not answer counts as one without the kind")
 	}
 	var none *Optional

@@ -29,8 +29,8 @@ type Secrets[T Object] struct {
 // so that a rotated credential is used at once and not at the next interval. Of
 // Secrets only the metadata is asked for and kept; the contents are read when they
 // are needed.
-func (s Secrets[T]) Watch(mgr ctrl.Manager, obj T) (Watch, error) {
-	if err := Index(mgr, obj, bySecret, s.index); err != nil {
+func (s Secrets[T]) Watch(ctx context.Context, mgr ctrl.Manager, obj T) (Watch, error) {
+	if err := Index(ctx, mgr, obj, bySecret, s.index); err != nil {
 		return nil, err
 	}
 	toObjects := handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, secret client.Object) []reconcile.Request {

@@ -114,7 +114,7 @@ func startKustomization(t *testing.T) *cluster {
 	counted.REST.Wrap(c.calls.through)
 	counted.Serve(t, func(mgr ctrl.Manager, opts reconciler.Options) error {
 		opts.Concurrent = 8
-		return (&kustomization.Reconciler{Opener: c.trees}).SetupWithManager(mgr, opts)
+		return (&kustomization.Reconciler{Opener: c.trees}).SetupWithManager(t.Context(), mgr, opts)
 	})
 	return c
 }

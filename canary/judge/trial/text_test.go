@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -151,5 +152,84 @@ func TestAPrimaryOfOnePodIsNoTest(t *testing.T) {
 	var test trial.SelfTest
 	if test = test.Add(window(0, counter.Counts{}, counter.Counts{Requests: 10}), judge.Default(), 1); test.Windows != 0 || test.Rate() != 0 {
 		t.Errorf("%+v", test)
+	}
+}
+
+// The probabilities are those of the binomial distribution: of 14 or more false alarms in 100 trials
+// at alpha 0.05 it is 0.00046, of 13 or more 0.0015.
+func TestASelfTestFailsWhenItsAlarmsAreNoChance(t *testing.T) {
+	for _, tc := range []struct {
+		alarms, trials int
+		alpha          float64
+		want           bool
+	}{
+		{0, 400, 0.05, false},
+		{13, 100, 0.05, false}, {14, 100, 0.05, true},
+		{35, 400, 0.05, false}, {36, 400, 0.05, true},
+		{3, 20, 0.01, false}, {4, 20, 0.01, true},
+		{1, 3, 0.001, false},
+	} {
+		test := trial.SelfTest{FalseAlarms: tc.alarms, Trials: tc.trials}
+		if got := test.Failed(tc.alpha); got != tc.want {
+			t.Errorf("%d of %d at %v: failed %v, want %v", tc.alarms, tc.trials, tc.alpha, got, tc.want)
+		}
+		if got, want := test.Rate(), float64(tc.alarms)/float64(tc.trials); got != want {
+			t.Errorf("the rate of %d of %d is %v", tc.alarms, tc.trials, got)
+		}
+	}
+}
+
+func TestATrialOfTheSelfTestEnds(t *testing.T) {
+	for name, tc := range map[string]struct {
+		before, want trial.SelfTest
+	}{
+		"not before it is as long as a release": {trial.SelfTest{Lasted: 58}, trial.SelfTest{Windows: 1, Lasted: 59}},
+		"when it is":                            {trial.SelfTest{Lasted: 59}, trial.SelfTest{Windows: 1, Trials: 1}},
+		"and the oldest count for less": {
+			trial.SelfTest{Lasted: 59, Trials: 399, FalseAlarms: 20}, trial.SelfTest{Windows: 1, Trials: 200, FalseAlarms: 10},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := tc.before.Add(halves(0, 5, 5), judge.Default(), 1)
+			if got.Evidence != nil != (tc.want.Lasted > 0) {
+				t.Errorf("evidence %v is kept of a trial that lasted %d", got.Evidence, got.Lasted)
+			}
+			if got.Evidence = nil; got != tc.want {
+				t.Errorf("got %+v, want %+v", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestABaselineKnowsWhichLatencyIsUsual(t *testing.T) {
+	counts := func(timed float64, slower ...float64) counter.Counts {
+		return counter.Counts{Requests: timed, Timed: timed, Slower: slower}
+	}
+	var b trial.Baseline
+	if usual, over := b.Slow(); usual != (judge.Traffic{}) || over != 0 {
+		t.Errorf("without a window %+v over %s are usual", usual, over)
+	}
+	for i := range 60 { // slow requests come twenty at a time
+		w := window(i, counter.Counts{}, counts(1000, 300, 20, 1))
+		w.Bounds = []float64{0.1, 0.5, 2}
+		w.Halves[i%2], w.Halves[1-i%2] = counts(500, 150, 20, 1), counts(500, 150, 0, 0)
+		b = b.Add(w)
+	}
+	text, err := b.MarshalText()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var restored trial.Baseline
+	if err := restored.UnmarshalText(text); err != nil {
+		t.Fatal(err)
+	}
+	for name, b := range map[string]trial.Baseline{"as it is": b, "faded": b.Fade(), "restored": restored} {
+		usual, over := b.Slow()
+		if usual.Requests != 100 || usual.Rate != 0.02 || usual.Dispersion < 10 || over != 500*time.Millisecond {
+			t.Errorf("%s: %+v over %s", name, usual, over)
+		}
+	}
+	if half := b.Fade(); half.Primary.Slower[1] != b.Primary.Slower[1]/2 || b.Primary.Slower[1] != 60*20 {
+		t.Errorf("the baseline has %v, and the faded one %v", b.Primary, half.Primary)
 	}
 }

@@ -139,3 +139,26 @@ func TestAWindowThatIsImpossibleIsNamed(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestTheEvidenceIsThatOfTheWorstMetric(t *testing.T) {
+	worse := window(0, counter.Counts{Requests: 50, Errors: 5}, counter.Counts{Requests: 950, Errors: 9})
+	evidence := func(weight float64, w counter.Increments, kinds ...judge.Kind) (fail, pass float64) {
+		return add(t, trial.Baseline{}.Begin(judge.Default(), kinds...), weight, w).Evidence()
+	}
+	errorsFail, errorsPass := evidence(0.1, worse, judge.Errors)
+	throughputFail, throughputPass := evidence(0.1, worse, judge.Throughput)
+	for _, kinds := range [][]judge.Kind{{judge.Errors, judge.Throughput}, {judge.Throughput, judge.Errors}} {
+		fail, pass := evidence(0.1, worse, kinds...)
+		if fail != max(errorsFail, throughputFail) || pass != min(errorsPass, throughputPass) || fail == min(errorsFail, throughputFail) {
+			t.Errorf("%v: %v and %v, of errors %v and %v, of throughput %v and %v", kinds, fail, pass,
+				errorsFail, errorsPass, throughputFail, throughputPass)
+		}
+	}
+	// Of a window whose weight is not known, or whose counters are not of one time, nothing is said of throughput.
+	skewed := worse
+	skewed.Skewed = true
+	none, _ := evidence(0, worse, judge.Throughput)
+	if got, _ := evidence(0.1, skewed, judge.Throughput); got != none || none == throughputFail {
+		t.Errorf("the evidence of a skewed window is %v, want %v, and that of a weight %v", got, none, throughputFail)
+	}
+}

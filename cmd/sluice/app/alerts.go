@@ -42,7 +42,7 @@ func (w *wiring) alerts(ctx context.Context) error {
 	w.events.Listen = func(e eventv1.Event) { dispatcher.Take(ctx, e) }
 	providers := &provider.Reconciler{Dispatcher: dispatcher}
 	alerts := &alert.Reconciler{Client: w.mgr.GetClient(), NoCrossNamespaceRefs: w.flags.noCrossNamespace}
-	err = errors.Join(providers.SetupWithManager(w.mgr, w.options), alerts.SetupWithManager(w.mgr, w.options))
+	err = errors.Join(providers.SetupWithManager(ctx, w.mgr, w.options), alerts.SetupWithManager(ctx, w.mgr, w.options))
 	if err != nil || !listensAt(w.flags.eventsListenAddr) {
 		return err
 	}

@@ -3,6 +3,7 @@
 package app
 
 import (
+	"context"
 	"errors"
 	// Windows of pipelines are in time zones, and images without a base have no files of
 	// them.
@@ -16,7 +17,7 @@ import (
 	"github.com/sluice-cd/sluice/promotion/forge"
 )
 
-func (w *wiring) promotion() error {
+func (w *wiring) promotion(ctx context.Context) error {
 	forges, err := w.forges()
 	if err != nil {
 		return err
@@ -31,7 +32,7 @@ func (w *wiring) promotion() error {
 		Access: w.access(), Forges: forges, Registry: registries, KubeConfigs: w.kubeConfigs(), Checker: w.checker(),
 	}
 	freezes := &freeze.Reconciler{Client: w.mgr.GetClient(), Live: w.mgr.GetAPIReader(), Clock: w.clock}
-	return errors.Join(pipelines.SetupWithManager(w.mgr, w.options), freezes.SetupWithManager(w.mgr, w.options))
+	return errors.Join(pipelines.SetupWithManager(ctx, w.mgr, w.options), freezes.SetupWithManager(w.mgr, w.options))
 }
 
 // checker measures the metrics of pipelines. It reads MetricTemplates and their Secrets

@@ -95,22 +95,22 @@ func (w *wiring) setupAll(ctx context.Context) error {
 	w.writer = writeback.NewWriter(w.mirrors, w.clock).WithMemory(w.memory)
 	for _, group := range []struct {
 		name  string
-		setup func() error
+		setup func(context.Context) error
 	}{
-		{"image", w.image}, {"source", w.source}, {"kustomize", w.kustomize}, {"canary", w.canary},
-		{"promotion", w.promotion}, {"notification", func() error { return w.notification(ctx) }},
+		{"image", w.image}, {"source", w.source}, {"kustomize", w.kustomize},
+		{"canary", func(context.Context) error { return w.canary() }}, {"promotion", w.promotion}, {"notification", w.notification},
 	} {
 		if !w.flags.serves(group.name) {
 			continue
 		}
-		if err := group.setup(); err != nil {
+		if err := group.setup(ctx); err != nil {
 			return fmt.Errorf("setting up group %s: %w", group.name, err)
 		}
 	}
 	return w.page()
 }
 
-func (w *wiring) image() error {
+func (w *wiring) image(ctx context.Context) error {
 	client := w.mgr.GetClient()
 	registries, err := w.registries()
 	if err != nil {
@@ -139,8 +139,8 @@ func (w *wiring) image() error {
 	}
 	return errors.Join(
 		repositories.SetupWithManager(w.mgr, w.options),
-		policies.SetupWithManager(w.mgr, w.options),
-		automations.SetupWithManager(w.mgr, w.options),
+		policies.SetupWithManager(ctx, w.mgr, w.options),
+		automations.SetupWithManager(ctx, w.mgr, w.options),
 	)
 }
 
@@ -205,7 +205,7 @@ func (w *wiring) tags() (*scan.Store, error) {
 	return tags, errors.Join(metrics.Registry.Register(tags), w.mgr.Add(tags))
 }
 
-func (w *wiring) source() error {
+func (w *wiring) source(ctx context.Context) error {
 	listener, err := net.Listen("tcp", w.flags.storageAddr)
 	if err != nil {
 		return fmt.Errorf("--storage-addr: %w", err)
@@ -240,7 +240,8 @@ func (w *wiring) source() error {
 		Transports: outbound.NewTransports(w.guard), Guard: w.guard,
 	}
 	return errors.Join(
-		repositories.SetupWithManager(w.mgr, w.options), artifacts.SetupWithManager(w.mgr, w.options), buckets.SetupWithManager(w.mgr, w.options),
+		repositories.SetupWithManager(ctx, w.mgr, w.options), artifacts.SetupWithManager(ctx, w.mgr, w.options),
+		buckets.SetupWithManager(ctx, w.mgr, w.options),
 	)
 }
 
@@ -259,7 +260,7 @@ func (w *wiring) opener() *source.Opener {
 	return opener
 }
 
-func (w *wiring) kustomize() error {
+func (w *wiring) kustomize(ctx context.Context) error {
 	builder, err := w.builder()
 	if err != nil {
 		return err
@@ -275,7 +276,7 @@ func (w *wiring) kustomize() error {
 			DefaultAccount: w.flags.identity.decryptionAccount,
 		},
 	}
-	return kustomizations.SetupWithManager(w.mgr, w.options)
+	return kustomizations.SetupWithManager(ctx, w.mgr, w.options)
 }
 
 func (w *wiring) notification(ctx context.Context) error {
@@ -295,6 +296,6 @@ func (w *wiring) notification(ctx context.Context) error {
 		return fmt.Errorf("--receiverAddr: %w", err)
 	}
 	return errors.Join(
-		w.mgr.Add(&httpServer{listener: listener, handler: hooks}), receivers.SetupWithManager(w.mgr, w.options), w.alerts(ctx),
+		w.mgr.Add(&httpServer{listener: listener, handler: hooks}), receivers.SetupWithManager(ctx, w.mgr, w.options), w.alerts(ctx),
 	)
 }

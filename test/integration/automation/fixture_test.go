@@ -87,7 +87,7 @@ func (f *fixture) start() {
 		return (&imageupdateautomation.Reconciler{
 			Client: mgr.GetClient(), Access: access.Access{Client: mgr.GetClient()}, Sources: &wake.Source{}, Clock: clock.RealClock{},
 			Writer: writeback.NewWriter(git.NewMirrors(f.t.TempDir(), clock.RealClock{}), clock.RealClock{}),
-		}).SetupWithManager(mgr, opts)
+		}).SetupWithManager(f.t.Context(), mgr, opts)
 	})
 }
 

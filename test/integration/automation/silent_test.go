@@ -93,7 +93,7 @@ func (f *fixture) sources() {
 		return (&gitrepository.Reconciler{
 			Mirrors: git.NewMirrors(f.t.TempDir(), clock.RealClock{}), Pushed: &wake.Source{},
 			Publisher: source.Publisher{Store: source.NewStore(f.t.TempDir(), "127.0.0.1:1", clock.RealClock{})},
-		}).SetupWithManager(mgr, opts)
+		}).SetupWithManager(f.t.Context(), mgr, opts)
 	})
 }
 

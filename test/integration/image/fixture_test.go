@@ -100,7 +100,7 @@ func (f *fixture) setup(mgr ctrl.Manager, opts reconciler.Options) error {
 		Store:    store,
 		Clock:    opts.Clock,
 	}
-	return policies.SetupWithManager(mgr, opts)
+	return policies.SetupWithManager(f.t.Context(), mgr, opts)
 }
 
 func (f *fixture) push(tags ...string) {

@@ -65,14 +65,14 @@ func newFixture(t *testing.T) *fixture {
 		repositories := &gitrepository.Reconciler{
 			Mirrors: git.NewMirrors(t.TempDir(), opts.Clock), Publisher: publisher, Opener: opener, Pushed: &wake.Source{},
 		}
-		if err := repositories.SetupWithManager(mgr, opts); err != nil {
+		if err := repositories.SetupWithManager(t.Context(), mgr, opts); err != nil {
 			return err
 		}
 		buckets := &bucket.Reconciler{
 			Client: mgr.GetClient(), Secrets: mgr.GetAPIReader(), Clock: opts.Clock, Publisher: publisher, Opener: opener,
 			Transports: outbound.NewTransports(nil),
 		}
-		if err := buckets.SetupWithManager(mgr, opts); err != nil {
+		if err := buckets.SetupWithManager(t.Context(), mgr, opts); err != nil {
 			return err
 		}
 		asking := registry.NewClient(opts.Clock)
@@ -81,10 +81,10 @@ func newFixture(t *testing.T) *fixture {
 			Scanner:   scan.NewScanner(scan.NewClient(asking, opts.Clock), scan.NewStore()),
 			Publisher: publisher, Tagged: &wake.Source{},
 		}
-		if err := artifacts.SetupWithManager(mgr, opts); err != nil {
+		if err := artifacts.SetupWithManager(t.Context(), mgr, opts); err != nil {
 			return err
 		}
-		return (&kustomization.Reconciler{Opener: opener}).SetupWithManager(mgr, opts)
+		return (&kustomization.Reconciler{Opener: opener}).SetupWithManager(t.Context(), mgr, opts)
 	}, f.ns)
 	return f
 }
