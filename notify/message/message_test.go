@@ -161,6 +161,18 @@ func TestWhatATargetLacks(t *testing.T) {
 			"spec.channel has to be the ID of a topic"},
 		"a hub that is elsewhere": {"azureeventhub", message.Target{Address: "hub", Channel: "evil.servicebus.example.com"},
 			"spec.channel has to be the namespace of the hub, such as my-namespace"},
+		"a hub of another name": {"azureeventhub", message.Target{Address: "../hub", Channel: "ns"},
+			"spec.address has to be the name of a hub, or a connection string"},
+		"a connection string without a key": {"azureeventhub",
+			message.Target{Address: "Endpoint=sb://ns.servicebus.windows.net/;SharedAccessKeyName=send;EntityPath=flux"},
+			"the address is no connection string such as Endpoint=sb://<namespace>.servicebus.windows.net/;SharedAccessKeyName=<name>;" +
+				"SharedAccessKey=<key>;EntityPath=<hub>"},
+		"a connection string that leads elsewhere": {"azureeventhub",
+			message.Target{Address: "Endpoint=sb://10.0.0.1/;SharedAccessKeyName=send;SharedAccessKey=a2V5;EntityPath=flux"},
+			"the address is no connection string such as Endpoint=sb://<namespace>.servicebus.windows.net/;SharedAccessKeyName=<name>;" +
+				"SharedAccessKey=<key>;EntityPath=<hub>"},
+		"a project that leads elsewhere": {"googlepubsub", message.Target{Address: "../x", Channel: "flux"},
+			"spec.address has to be the ID of a project of Google Cloud, such as my-project"},
 		"a token beside a connection string": {"azureeventhub", message.Target{Address: targets["azureeventhub"].Address, Token: "t"},
 			"a token is of no use beside a connection string"},
 	} {

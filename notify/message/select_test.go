@@ -191,3 +191,76 @@ func TestWhereAStatusLeads(t *testing.T) {
 		})
 	}
 }
+
+func TestWithWhichCredentialsAServerIsAsked(t *testing.T) {
+	const address, basic = "https://a.example.com", "Basic dTpw" // u:p
+	user := message.Target{Address: address, Channel: "a/b", Username: "u", Password: "p"}
+	token, both, half := message.Target{Address: address, Token: "t"}, user, user
+	both.Token, half.Password = "t", ""
+	named := message.Target{Address: address, Username: "u", Token: "p"}
+	asked := token
+	asked.Headers = map[string]string{"Authorization": "ApiKey k"}
+	for name, tc := range map[string]struct {
+		kind string
+		to   message.Target
+		want string
+	}{
+		"alertmanager: a token":             {"alertmanager", token, "Bearer t"},
+		"alertmanager: a user":              {"alertmanager", user, basic},
+		"alertmanager: the user of both":    {"alertmanager", both, basic},
+		"alertmanager: nobody":              {"alertmanager", half, ""},
+		"grafana: the token of both":        {"grafana", both, "Bearer t"},
+		"grafana: a user":                   {"grafana", user, basic},
+		"grafana: nobody":                   {"grafana", half, ""},
+		"otel: a token":                     {"otel", token, "Bearer t"},
+		"otel: a token of a user":           {"otel", named, basic},
+		"otel: a user":                      {"otel", user, basic},
+		"otel: what headers say":            {"otel", asked, "ApiKey k"},
+		"zulip: a user":                     {"zulip", user, basic},
+		"zulip: nobody":                     {"zulip", message.Target{Address: address, Channel: "a/b"}, ""},
+		"azureeventhub: the token of a hub": {"azureeventhub", message.Target{Address: "hub", Channel: "ns", Token: "t"}, "Bearer t"},
+		"azureeventhub: in a cloud of its own": {
+			"azureeventhub", message.Target{Address: "hub", Channel: "ns.servicebus.chinacloudapi.cn", Token: "t"}, "Bearer t",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			requests, err := message.Types[tc.kind].Render(tc.to, event("info"))
+			if err != nil || len(requests) != 1 {
+				t.Fatalf("%d requests, %v", len(requests), err)
+			}
+			if got := requests[0].Header["Authorization"]; got != tc.want {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestTextsByWhichThingsAreFoundAgain(t *testing.T) {
+	const discord = "https://discord.com/api/webhooks/1/x"
+	e := with()
+	for name, tc := range map[string][2]string{
+		"a comment":              {message.CommentMarker("github", "1-2", e), "<!-- flux-pr-comment-key:1-2/Kustomization/apps/shop -->"},
+		"a comment at GitLab":    {message.CommentMarker("gitlab", "1-2", e), "<!-- flux-mr-comment-key:1-2/Kustomization/apps/shop -->"},
+		"a commit status":        {message.DefaultContext(e, "1a-2"), "kustomization/shop/1a"},
+		"a short text":           {message.Cut("äöü", 3), "äöü"},
+		"one that is too long":   {message.Cut("äöüß", 3), "äö…"},
+		"Slack's form":           {message.DiscordURL(discord), discord + "/slack"},
+		"which was asked for":    {message.DiscordURL(discord + "/slack"), discord + "/slack"},
+		"an address that is not": {message.DiscordURL("https://%zz"), "https://%zz"},
+	} {
+		if tc[0] != tc[1] {
+			t.Errorf("%s: %q, want %q", name, tc[0], tc[1])
+		}
+	}
+	revisions := [2]string{message.Identity(with(kustomizeGroup+"revision", "1")), message.Identity(with(kustomizeGroup+"revision", "2"))}
+	if revisions[0] == revisions[1] || revisions[0] == "" {
+		t.Errorf("events about two revisions are one: %q", revisions[0])
+	}
+	for name, want := range map[string]bool{
+		"slack": true, "github": true, "githubpullrequestcomment": true, "githubdispatch": true, "nats": true, "pigeon": false,
+	} {
+		if got := message.Known(name); got != want {
+			t.Errorf("%s is known: %v", name, got)
+		}
+	}
+}
