@@ -170,10 +170,8 @@ func (s *Store) account(key Key) {
 	defer s.mu.Unlock()
 	if s.sizes == nil {
 		s.sizes = map[Key]int64{}
-		for _, dir := range glob(s.root) {
-			parts := strings.Split(filepath.ToSlash(dir), "/")
-			found := Key{parts[len(parts)-3], parts[len(parts)-2], parts[len(parts)-1]}
-			s.sizes[found] = disk.SizeOf(dir)
+		for _, found := range s.keys() {
+			s.sizes[found] = disk.SizeOf(filepath.Join(s.root, filepath.FromSlash(found.dir())))
 			s.Space.Record(found.Namespace, s.sizes[found])
 		}
 	}
@@ -185,10 +183,15 @@ func (s *Store) account(key Key) {
 	}
 }
 
-// glob lists the directories of sources.
-func glob(root string) []string {
-	dirs, _ := filepath.Glob(filepath.Join(root, "*", "*", "*"))
-	return dirs
+// keys are the sources that have a directory, with their kinds in small letters.
+func (s *Store) keys() []Key {
+	dirs, _ := fs.Glob(os.DirFS(s.root), "*/*/*")
+	keys := make([]Key, 0, len(dirs))
+	for _, dir := range dirs {
+		parts := strings.Split(dir, "/")
+		keys = append(keys, Key{parts[0], parts[1], parts[2]})
+	}
+	return keys
 }
 
 // write makes an archive and its index, each in place at once.

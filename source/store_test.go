@@ -22,6 +22,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/sluice-cd/sluice/internal/budget"
+	"github.com/sluice-cd/sluice/internal/disk"
 	"github.com/sluice-cd/sluice/internal/tree"
 	"github.com/sluice-cd/sluice/source"
 )
@@ -233,6 +234,39 @@ func TestStoreKeepsTwoAndRemovesAll(t *testing.T) {
 	}
 	if store.Holds(made[3]) || store.Published(made[3].Digest) != nil {
 		t.Error("artifacts survive their source")
+	}
+}
+
+func TestArtifactsThatNoObjectOwnsAreRemoved(t *testing.T) {
+	store, _ := serve(t, t.TempDir())
+	store.Space = disk.New(1 << 30)
+	content := func() source.Content {
+		return source.Content{Name: "c1", View: viewOf(t, map[string]string{"f": "1"}, nil, nil)}
+	}
+	var all []*meta.Artifact
+	keys := []source.Key{{Kind: "GitRepository", Namespace: "apps", Name: "app"}, {Kind: "Bucket", Namespace: "apps", Name: "app"}}
+	for _, k := range keys {
+		a, err := store.Put(t.Context(), k, content())
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, a)
+	}
+	before := store.Space.Used("apps")
+	failed := errors.New("no API server")
+	err := store.RemoveUnowned(t.Context(), func(context.Context) ([]source.Key, error) { return nil, failed })
+	if !errors.Is(err, failed) || !store.Holds(all[0]) || !store.Holds(all[1]) {
+		t.Errorf("when it is not known who owns them: %v", err)
+	}
+	err = store.RemoveUnowned(t.Context(), func(context.Context) ([]source.Key, error) {
+		_, err := store.Put(t.Context(), source.Key{Kind: "OCIRepository", Namespace: "apps", Name: "new"}, content())
+		return keys[:1], err
+	})
+	if err != nil || !store.Holds(all[0]) || store.Holds(all[1]) {
+		t.Errorf("of two, the first has an owner: %v, %v, %v", err, store.Holds(all[0]), store.Holds(all[1]))
+	}
+	if used := store.Space.Used("apps"); used != before {
+		t.Errorf("%d bytes are counted, want %d: one was removed, and another came meanwhile", used, before)
 	}
 }
 

@@ -27,6 +27,7 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluice-cd/sluice/internal/outbound"
@@ -133,10 +134,24 @@ func (r *Reconciler) Reconcile(ctx context.Context, obj *sourcev1.Bucket) (recon
 
 // Finalize implements [reconciler.Finalizer].
 func (r *Reconciler) Finalize(_ context.Context, obj *sourcev1.Bucket) error {
+	return r.clean(client.ObjectKeyFromObject(obj))
+}
+
+var _ reconciler.Forgetter = (*Reconciler)(nil)
+
+// Forget implements [reconciler.Forgetter]: a source whose finalizer somebody took off was
+// never finalized.
+func (r *Reconciler) Forget(ctx context.Context, key types.NamespacedName) {
+	if err := r.clean(key); err != nil {
+		log.FromContext(ctx).Error(err, "cleaning up after a Bucket that is gone")
+	}
+}
+
+func (r *Reconciler) clean(key types.NamespacedName) error {
 	r.mu.Lock()
-	delete(r.known, client.ObjectKeyFromObject(obj))
+	delete(r.known, key)
 	r.mu.Unlock()
-	return r.Publisher.Store.Remove(keyOf(obj))
+	return r.Publisher.Store.Remove(source.Key{Kind: sourcev1.BucketKind, Namespace: key.Namespace, Name: key.Name})
 }
 
 // Reason implements [reconciler.Controller].

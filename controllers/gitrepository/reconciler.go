@@ -30,6 +30,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluice-cd/sluice/internal/git"
@@ -155,9 +156,23 @@ func (r *Reconciler) Reconcile(ctx context.Context, obj *sourcev1.GitRepository)
 
 // Finalize implements [reconciler.Finalizer].
 func (r *Reconciler) Finalize(_ context.Context, obj *sourcev1.GitRepository) error {
-	r.Mirrors.Forget(credential.Owner(obj))
-	r.forget(obj)
-	return r.Publisher.Store.Remove(keyOf(obj))
+	return r.clean(client.ObjectKeyFromObject(obj))
+}
+
+var _ reconciler.Forgetter = (*Reconciler)(nil)
+
+// Forget implements [reconciler.Forgetter]: a source whose finalizer somebody took off was
+// never finalized.
+func (r *Reconciler) Forget(ctx context.Context, key types.NamespacedName) {
+	if err := r.clean(key); err != nil {
+		log.FromContext(ctx).Error(err, "cleaning up after a GitRepository that is gone")
+	}
+}
+
+func (r *Reconciler) clean(key types.NamespacedName) error {
+	r.Mirrors.Forget(credential.OwnerOf(key))
+	r.forget(key)
+	return r.Publisher.Store.Remove(source.Key{Kind: sourcev1.GitRepositoryKind, Namespace: key.Namespace, Name: key.Name})
 }
 
 // Reason implements [reconciler.Controller].

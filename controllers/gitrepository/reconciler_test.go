@@ -573,3 +573,15 @@ func TestTheMirrorGoesWithTheLastSourceThatHasIt(t *testing.T) {
 		t.Errorf("after the last source is gone: %d mirrors, %v", mirrors(), err)
 	}
 }
+
+func TestNothingStaysOfASourceThatLostItsFinalizer(t *testing.T) {
+	f := setup(t)
+	f.must()
+	f.Forget(t.Context(), client.ObjectKeyFromObject(f.obj))
+	if f.Publisher.Store.Holds(f.obj.Status.Artifact) {
+		t.Error("its artifact is still there")
+	}
+	if left, _ := os.ReadDir(filepath.Join(f.dir, "mirrors")); len(left) > 0 {
+		t.Errorf("its mirror is still there: %v", left)
+	}
+}

@@ -42,7 +42,7 @@ type verification struct {
 // is found out once for a commit, a tag and keys, and again when one of these changes.
 func (r *Reconciler) verify(ctx context.Context, obj *sourcev1.GitRepository, seen observed) ([]reconciler.Event, error) {
 	if obj.Spec.Verification == nil {
-		r.forget(obj)
+		r.forget(client.ObjectKeyFromObject(obj))
 		obj.Status.SourceVerificationMode = nil
 		reconciler.RemoveCondition(obj, sourcev1.SourceVerifiedCondition)
 		return nil, nil
@@ -64,7 +64,7 @@ func (r *Reconciler) verify(ctx context.Context, obj *sourcev1.GitRepository, se
 	}
 	message, err := r.verifySignatures(ctx, obj, seen)
 	if err != nil {
-		r.forget(obj)
+		r.forget(client.ObjectKeyFromObject(obj))
 		return nil, err
 	}
 	mode := obj.Spec.Verification.GetMode()
@@ -83,10 +83,10 @@ func (r *Reconciler) verify(ctx context.Context, obj *sourcev1.GitRepository, se
 	return events, nil
 }
 
-func (r *Reconciler) forget(obj *sourcev1.GitRepository) {
+func (r *Reconciler) forget(key types.NamespacedName) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.verified, client.ObjectKeyFromObject(obj))
+	delete(r.verified, key)
 }
 
 // wanted names what is verified, and the Secret with the keys in its present version.

@@ -80,10 +80,9 @@ func mayChoose(source *sourcev1.OCIRepository, tag string) bool {
 }
 
 // takePushed reports, once, whether a tag was pushed that the source may choose.
-func (r *Reconciler) takePushed(obj *sourcev1.OCIRepository) bool {
+func (r *Reconciler) takePushed(key types.NamespacedName) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	key := client.ObjectKeyFromObject(obj)
 	pushed := r.pushed[key]
 	delete(r.pushed, key)
 	return pushed

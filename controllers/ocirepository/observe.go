@@ -63,7 +63,7 @@ func (r *Reconciler) observe(ctx context.Context, obj *sourcev1.OCIRepository, r
 // highest is the tag of the highest version that spec.ref.semver allows.
 func (r *Reconciler) highest(ctx context.Context, obj *sourcev1.OCIRepository, image registry.Image, ref reference) (string, error) {
 	age := within(obj)
-	if r.takePushed(obj) {
+	if r.takePushed(client.ObjectKeyFromObject(obj)) {
 		age = 0
 	}
 	tags, err := r.Scanner.List(ctx, scan.Ask{

@@ -34,6 +34,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluice-cd/sluice/internal/outbound"
@@ -163,9 +164,23 @@ func (r *Reconciler) Reconcile(ctx context.Context, obj *sourcev1.OCIRepository)
 
 // Finalize implements [reconciler.Finalizer].
 func (r *Reconciler) Finalize(_ context.Context, obj *sourcev1.OCIRepository) error {
-	r.forget(obj)
-	_ = r.takePushed(obj)
-	return r.Publisher.Store.Remove(keyOf(obj))
+	return r.clean(client.ObjectKeyFromObject(obj))
+}
+
+var _ reconciler.Forgetter = (*Reconciler)(nil)
+
+// Forget implements [reconciler.Forgetter]: a source whose finalizer somebody took off was
+// never finalized.
+func (r *Reconciler) Forget(ctx context.Context, key types.NamespacedName) {
+	if err := r.clean(key); err != nil {
+		log.FromContext(ctx).Error(err, "cleaning up after an OCIRepository that is gone")
+	}
+}
+
+func (r *Reconciler) clean(key types.NamespacedName) error {
+	r.forget(key)
+	_ = r.takePushed(key)
+	return r.Publisher.Store.Remove(source.Key{Kind: sourcev1.OCIRepositoryKind, Namespace: key.Namespace, Name: key.Name})
 }
 
 // Reason implements [reconciler.Controller].

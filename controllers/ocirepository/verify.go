@@ -25,7 +25,7 @@ import (
 // is found out once for a digest and what is trusted, and again when either changes.
 func (r *Reconciler) verify(ctx context.Context, obj *sourcev1.OCIRepository, seen observed) error {
 	if obj.Spec.Verify == nil {
-		r.forget(obj)
+		r.forget(client.ObjectKeyFromObject(obj))
 		reconciler.RemoveCondition(obj, sourcev1.SourceVerifiedCondition)
 		return nil
 	}
@@ -42,7 +42,7 @@ func (r *Reconciler) verify(ctx context.Context, obj *sourcev1.OCIRepository, se
 		return nil
 	}
 	if err := r.verifySignature(ctx, obj, seen); err != nil {
-		r.forget(obj)
+		r.forget(client.ObjectKeyFromObject(obj))
 		err = fmt.Errorf("failed to verify the signature using provider '%s': %w", obj.Spec.Verify.Provider, err)
 		return reconciler.WithCondition(sourcev1.SourceVerifiedCondition, sourcev1.VerificationError, err)
 	}
@@ -57,10 +57,10 @@ func (r *Reconciler) verify(ctx context.Context, obj *sourcev1.OCIRepository, se
 	return nil
 }
 
-func (r *Reconciler) forget(obj *sourcev1.OCIRepository) {
+func (r *Reconciler) forget(key types.NamespacedName) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.verified, client.ObjectKeyFromObject(obj))
+	delete(r.verified, key)
 }
 
 // trust names a revision and what its signature is verified by: the spec, and the Secrets

@@ -25,6 +25,7 @@ import (
 	"github.com/fluxcd/pkg/cache"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -122,7 +123,10 @@ func proxyOf(ctx context.Context, reader client.Reader, repo *sourcev1.GitReposi
 
 // Owner is the name by which [git.Mirrors] knows the object: whoever reads its remote
 // uses the same mirror, and when it is gone, so is that.
-func Owner(repo *sourcev1.GitRepository) string { return client.ObjectKeyFromObject(repo).String() }
+func Owner(repo *sourcev1.GitRepository) string { return OwnerOf(client.ObjectKeyFromObject(repo)) }
+
+// OwnerOf is [Owner] of one that is gone.
+func OwnerOf(repo types.NamespacedName) string { return repo.String() }
 
 // Route names where requests of repo wait: the server and, if the object has one, the
 // proxy before it. It reads nothing.
