@@ -4,11 +4,13 @@ package source
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
+	"iter"
 	"path"
 	"strings"
 
@@ -24,6 +26,12 @@ const (
 	maxRules    = 64 << 10
 	maxPatterns = 2000
 	maxPattern  = 1024
+	// maxCompared bounds what comparing all files of a source with them takes, in steps of
+	// one or two nanoseconds: rules of 64 KiB can cost half a second for each file that lies
+	// deep.
+	maxCompared = 10_000_000_000
+	// perName is what comparing one name with one pattern takes whatever they are.
+	perName = 30
 )
 
 // ErrRules means that the ignore rules of a source are beyond what is accepted.
@@ -33,19 +41,71 @@ var ErrRules = errors.New("ignore rules are too large")
 type rules struct {
 	key     string // equal for equal rules
 	matcher gitignore.Matcher
+	cost    cost
 }
+
+// cost is what comparing a path with patterns takes.
+type cost struct {
+	patterns int64
+	// repeated is how often each letter of a path may be looked at: what follows a star in a
+	// pattern is compared at each place of a name.
+	repeated int64
+}
+
+// add adds that of a line of an ignore file.
+func (c *cost) add(line string) {
+	var longest int
+	for _, name := range strings.Split(line, "/") {
+		_, after, _ := strings.Cut(name, "*")
+		for _, part := range strings.Split(after, "*") {
+			longest = max(longest, len(part))
+		}
+	}
+	c.patterns++
+	c.repeated += 1 + int64(longest)
+}
+
+// of is the cost of a path.
+func (c cost) of(path string) int64 {
+	names := 1 + strings.Count(path, "/")
+	return c.repeated*int64(len(path)) + c.patterns*int64(names)*perName
+}
+
+// compared adds up what comparing paths took.
+type compared int64
 
 // ignores reports whether the file at a path is left out. Only files are asked
 // for, since a directory that is left out may hold one that a later pattern
 // takes in again.
+func (c *compared) ignores(r *rules, path string) (bool, error) {
+	if err := c.add(r, path); err != nil {
+		return false, err
+	}
+	return r.matcher.Match(strings.Split(path, "/"), false), nil
+}
+
+// add counts one path.
+func (c *compared) add(r *rules, path string) error {
+	if *c += compared(r.cost.of(path)); *c > maxCompared {
+		return fmt.Errorf("%w: %d patterns take too long to compare all files with; use fewer, and shorter ones behind a *",
+			ErrRules, r.cost.patterns)
+	}
+	return nil
+}
+
+// ignores is that of all files of a source.
 func (b *builder) ignores(name string) (bool, error) {
-	return b.rules.matcher.Match(strings.Split(name, "/"), false), b.ended()
+	if err := b.ended(); err != nil {
+		return false, err
+	}
+	return b.compared.ignores(b.rules, name)
 }
 
 // patterns collects what ignore files say.
 type patterns struct {
 	list  []gitignore.Pattern
 	bytes int64
+	cost  cost
 	key   hash.Hash
 }
 
@@ -63,6 +123,7 @@ func (p *patterns) add(domain []string, content []byte) error {
 		if len(line) > maxPattern {
 			return fmt.Errorf("%w: a pattern of %d bytes, of which %d are allowed", ErrRules, len(line), maxPattern)
 		}
+		p.cost.add(string(line))
 	}
 	_, _ = fmt.Fprintf(p.key, "%q %q\n", domain, content)
 	p.list = append(p.list, sourceignore.ReadPatterns(bytes.NewReader(content), domain)...)
@@ -82,7 +143,7 @@ func CheckIgnore(ignore *string) error {
 }
 
 // Ignore are the rules of a source that knows its files before it has them.
-type Ignore struct{ matcher gitignore.Matcher }
+type Ignore struct{ rules rules }
 
 // NewIgnore reads spec.ignore, which may be nil, and the .sourceignore at the top, which may
 // be empty; the former wins. Without any rule nothing is ignored.
@@ -100,11 +161,32 @@ func NewIgnore(ignore *string, top []byte) (Ignore, error) {
 			return Ignore{}, err
 		}
 	}
-	return Ignore{gitignore.NewMatcher(found.list)}, nil
+	return Ignore{rules{matcher: gitignore.NewMatcher(found.list), cost: found.cost}}, nil
 }
 
-// Ignores reports whether a file is left out.
-func (i Ignore) Ignores(path string) bool { return i.matcher.Match(strings.Split(path, "/"), false) }
+// Ignored returns those of all files of a source that are left out. It may take long, and
+// ends with the context; [ErrRules] is beyond what is accepted.
+func (i Ignore) Ignored(ctx context.Context, paths iter.Seq[string]) ([]string, error) {
+	var all, spent compared
+	for path := range paths {
+		if err := all.add(&i.rules, path); err != nil {
+			return nil, err // at once
+		}
+	}
+	var ignored []string
+	for path := range paths {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		switch left, err := spent.ignores(&i.rules, path); {
+		case err != nil:
+			return nil, err
+		case left:
+			ignored = append(ignored, path)
+		}
+	}
+	return ignored, nil
+}
 
 // addSpec reads spec.ignore.
 func (p *patterns) addSpec(ignore string) error {
@@ -134,7 +216,7 @@ func (b *builder) loadRules(ignore *string) (*rules, error) {
 			return nil, err
 		}
 	}
-	r := &rules{key: hex.EncodeToString(found.key.Sum(nil))}
+	r := &rules{key: hex.EncodeToString(found.key.Sum(nil)), cost: found.cost}
 	if len(found.list) == 0 {
 		r.matcher = sourceignore.NewDefaultMatcher(nil, nil)
 	} else {

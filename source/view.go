@@ -118,8 +118,10 @@ type builder struct {
 	rules  *rules
 	memory *budget.Grant
 	spent  extent
-	links  tree.Links
-	active map[string]bool // directories that are being listed
+	// compared is what the rules have cost.
+	compared compared
+	links    tree.Links
+	active   map[string]bool // directories that are being listed
 	// followed is where symlinks lead, by the directory that they lie in and the
 	// hash of their target: thousands may share one.
 	followed map[[2]string]located

@@ -141,8 +141,14 @@ func (r *Reconciler) list(ctx context.Context, obj *sourcev1.Bucket, of *kept, m
 	if err != nil {
 		return listing{}, err
 	}
+	ignored, err := rules.Ignored(ctx, maps.Keys(all))
+	if err != nil {
+		return listing{}, source.StorageFailed(fmt.Errorf("leaving out objects of bucket '%s': %w", obj.Spec.BucketName, err))
+	}
 	listed := listing{objects: all}
-	maps.DeleteFunc(all, func(key string, _ bucket.Object) bool { return key == sourceignore.IgnoreFile || rules.Ignores(key) })
+	for _, key := range append(ignored, sourceignore.IgnoreFile) {
+		delete(all, key)
+	}
 	for _, o := range all {
 		listed.bytes += max(0, o.Size)
 	}
