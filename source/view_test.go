@@ -275,15 +275,34 @@ func TestAViewIsMadeForAsLongAsItsCallerWaits(t *testing.T) {
 }
 
 func TestAViewTakesOfTheShareOfItsNamespace(t *testing.T) {
-	memory, err := budget.New(1<<20).Acquire(t.Context(), "apps", 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	files := map[string]string{}
-	for i := range 5000 {
-		files[fmt.Sprintf("f%d", i)] = "x"
-	}
-	if _, err := source.NewView(t.Context(), treeOf(t, files), nil, nil, memory); !errors.Is(err, budget.ErrTooLarge) {
-		t.Errorf("got %v", err)
+	below := strings.Repeat(strings.Repeat("d", 250)+"/", 12)
+	for name, tc := range map[string]struct {
+		count   int
+		path    string
+		content func(int) string
+		want    error
+	}{
+		"many files": {5000, "f%d", func(int) string { return "x" }, budget.ErrTooLarge},
+		"a few":      {300, "f%d", func(int) string { return "x" }, nil},
+		"as many symlinks that lead to something near": {
+			300, "f%d", func(i int) string { return link + strings.Repeat("./", i) + "near" }, nil,
+		},
+		"as many symlinks, of which it is kept where they lead": {
+			300, "f%d", func(i int) string { return link + strings.Repeat("./", i) + below + "far" }, budget.ErrTooLarge,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			memory, err := budget.New(1<<20).Acquire(t.Context(), "apps", 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			files := map[string]string{"near": "x", below + "far": "x"}
+			for i := range tc.count {
+				files[fmt.Sprintf(tc.path, i)] = tc.content(i)
+			}
+			if _, err := source.NewView(t.Context(), treeOf(t, files), nil, nil, memory); !errors.Is(err, tc.want) {
+				t.Errorf("got %v, want %v", err, tc.want)
+			}
+		})
 	}
 }

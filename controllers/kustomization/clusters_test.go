@@ -273,6 +273,57 @@ func TestWhoConnectsSecondUsesTheClusterOfTheFirst(t *testing.T) {
 	}
 }
 
+// Clusters without end would each have had watches of their own.
+func TestTheClustersOfANamespaceHaveOneShareOfTheWatches(t *testing.T) {
+	e, there := newTestEnv(t), newCluster(t)
+	e.kubeConfigOf(there)
+	second := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "second"}}
+	second.Data = map[string][]byte{"value": apiserver.KubeConfig(there.Config().Host, "token")}
+	if err := e.client.Create(t.Context(), second); err != nil {
+		t.Fatal(err)
+	}
+	c := e.states.clusters
+	acquire := func(secret string) *remoteCluster {
+		t.Helper()
+		k := elsewhere("a")
+		k.Spec.KubeConfig.SecretRef.Name = secret
+		to, _, err := c.acquire(t.Context(), k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return to
+	}
+	count := func(when string, want int) {
+		t.Helper()
+		got := 0
+		if of := c.shares["ns"]; of != nil {
+			got = of.clusters
+		}
+		if got != want {
+			t.Errorf("%s: %d clusters have the share, want %d", when, got, want)
+		}
+	}
+	a := acquire("cluster")
+	together := c.shares["ns"]
+	if together.Targets != maxInformersPerNamespace || together.Bytes != maxKeptPerNamespace {
+		t.Errorf("a share of %d watches and %d bytes", together.Targets, together.Bytes)
+	}
+	acquire("cluster")
+	count("one cluster with two users", 1)
+	b := acquire("second")
+	if count("two clusters", 2); c.shares["ns"] != together {
+		t.Error("the second cluster has a share of its own")
+	}
+	if other := c.shareOf("other"); other == &together.Share {
+		t.Error("another namespace has the same share")
+	}
+	c.release(a)
+	c.release(a)
+	count("after the first is gone", 1)
+	c.release(b)
+	count("after both are gone", 0)
+}
+
 func TestBuildsForOtherClustersTakeASlotOfTheirNamespace(t *testing.T) {
 	var r Reconciler
 	r.buildInTheBackground()

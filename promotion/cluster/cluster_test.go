@@ -393,6 +393,40 @@ func TestANamespaceHasAShareOfTheWatches(t *testing.T) {
 	}
 }
 
+func TestANamespaceHasAShareOfTheQuestionsToClouds(t *testing.T) {
+	at := &meta.KubeConfigReference{ConfigMapRef: &meta.LocalObjectReference{Name: "cloud"}}
+	of := func(namespace string) types.NamespacedName {
+		return types.NamespacedName{Namespace: namespace, Name: "other"}
+	}
+	for name, tc := range map[string]struct {
+		others string // whose pipeline asks so many questions
+		asks   int
+		full   bool
+	}{
+		"another pipeline of the namespace asks as many as there may be": {"apps", maxWaitingPerNamespace, true},
+		"one less":                        {"apps", maxWaitingPerNamespace - 1, false},
+		"a pipeline of another namespace": {"theirs", maxWaitingPerNamespace, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			where := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "cloud"}}
+			e := newEnv(t, nil, where)
+			e.KubeConfigs = &slowCloud{Reader: e.reader, answer: make(chan error)}
+			asked := map[question]bool{}
+			for i := range tc.asks {
+				asked[question{of(tc.others), fmt.Sprint(i)}] = true
+			}
+			e.keepQuestions(of(tc.others), asked)
+			look := e.Look(pipeline)
+			for i := range 2 { // the second time it is its own question
+				a, err := look.Get(t.Context(), at, named(databases, "db"))
+				if full := strings.Contains(a.Why, "which is the most that a namespace may"); err != nil || full != tc.full {
+					t.Errorf("look %d: got %+v, %v", i, a, err)
+				}
+			}
+		})
+	}
+}
+
 func TestSecretsAreNeverAskedFor(t *testing.T) {
 	e := newEnv(t, nil)
 	_, err := e.Reader(pipeline).Get(t.Context(), nil, named(schema.GroupVersionKind{Version: "v1", Kind: "Secret"}, "s"))
