@@ -424,9 +424,9 @@ func TestSourcesThatAreMadeOrGo(t *testing.T) {
 	with, without := &sourcev1.GitRepository{}, &sourcev1.GitRepository{}
 	with.Status.Artifact = &meta.Artifact{Revision: "main@1"}
 	passes := artifactChanged()
-	if !passes.Create(event.CreateEvent{Object: with}) || passes.Create(event.CreateEvent{Object: without}) ||
+	if !passes.Create(event.CreateEvent{Object: with}) || !passes.Create(event.CreateEvent{Object: without}) ||
 		passes.Create(event.CreateEvent{Object: app("a")}) {
-		t.Error("a source that is made counts when it has an artifact")
+		t.Error("a source that is made was missing before")
 	}
 	if passes.Delete(event.DeleteEvent{Object: with}) {
 		t.Error("a source that goes leaves nothing to apply")

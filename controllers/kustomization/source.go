@@ -85,12 +85,13 @@ func sourceKey(k *kustomizev1.Kustomization) types.NamespacedName {
 	return inNamespace(k.Spec.SourceRef.Namespace, k.Namespace, k.Spec.SourceRef.Name)
 }
 
-// artifactChanged passes sources with another artifact than before.
+// artifactChanged passes sources with another artifact than before, and those that come
+// without one: what was missing is there then, and what is said of it changes.
 func artifactChanged() predicate.Predicate {
 	return predicate.Funcs{
 		CreateFunc: func(e event.CreateEvent) bool {
-			src, ok := e.Object.(artifactSource)
-			return ok && src.GetArtifact() != nil
+			_, ok := e.Object.(artifactSource)
+			return ok
 		},
 		UpdateFunc: reconciler.Updates(func(before, after artifactSource) bool {
 			is, was := after.GetArtifact(), before.GetArtifact()
