@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 )
 
@@ -41,11 +42,11 @@ func (r *Reconciler) ownPushBranch(ctx context.Context, a *imagev1.ImageUpdateAu
 // object.
 func (r *Reconciler) pushesTo(ctx context.Context, a *imagev1.ImageUpdateAutomation, repo *sourcev1.GitRepository, branch string) bool {
 	var its sourcev1.GitRepository
-	if err := r.Client.Get(ctx, sourceKey(a), &its); err != nil || its.Spec.URL != repo.Spec.URL {
+	if err := r.Client.Get(ctx, sourceKey(a), &its); err != nil || !git.SameRepository(its.Spec.URL, repo.Spec.URL) {
 		return false // its own run says what is wrong
 	}
 	at, err := branchesOf(a, &its)
-	return err == nil && at.push == branch
+	return err == nil && (at.push == branch || at.refspec.Target == refOf(branch))
 }
 
 // isOlder reports whether another automation was there before this one.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
@@ -25,6 +26,15 @@ func TestTwoAutomationsOfOnePushBranch(t *testing.T) {
 		"one that came later, and commits": {
 			other: func(a *imagev1.ImageUpdateAutomation) { a.Name, a.Spec.GitSpec.Push.PullRequest = "zoo", nil }, taken: true,
 		},
+		// Both were taken for those of another branch.
+		"one of the same repository by another address": {
+			other: func(a *imagev1.ImageUpdateAutomation) { a.Spec.SourceRef.Name = "same" }, taken: true,
+		},
+		"one that pushes there by a refspec": {
+			other: func(a *imagev1.ImageUpdateAutomation) {
+				a.Spec.GitSpec.Push = &imagev1.PushSpec{Refspec: "HEAD:refs/heads/updates"}
+			}, taken: true,
+		},
 		"one that is suspended":             {other: func(a *imagev1.ImageUpdateAutomation) { a.Spec.Suspend = true }},
 		"one of another branch":             {other: func(a *imagev1.ImageUpdateAutomation) { a.Spec.GitSpec.Push.Branch = "others" }},
 		"one of a repository that is gone":  {other: func(a *imagev1.ImageUpdateAutomation) { a.Spec.SourceRef.Name = "gone" }},
@@ -35,6 +45,7 @@ func TestTwoAutomationsOfOnePushBranch(t *testing.T) {
 			f := proposingFixture(t)
 			other := automation(proposes(server.at), func(a *imagev1.ImageUpdateAutomation) { a.Name, a.UID = "another", "2" }, tc.other)
 			must(t, f.Client.Create(t.Context(), other))
+			must(t, f.Client.Create(t.Context(), source(func(r *sourcev1.GitRepository) { r.Name, r.Spec.URL = "same", f.repo.URL+"/" })))
 			_, err := f.Reconcile(t.Context(), automation(proposes(server.at)))
 			want := "spec.git.push.branch: ImageUpdateAutomation " + client.ObjectKeyFromObject(other).String() + " pushes to branch 'updates'"
 			if taken := strings.Contains(err.Error(), want); taken != tc.taken {
