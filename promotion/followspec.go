@@ -4,6 +4,7 @@ package promotion
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -116,8 +117,12 @@ func (r *transition) forgetStages() {
 		if r.seen.Spec.Stage(name) != nil {
 			continue
 		}
+		left := ""
+		if p := r.State.Stages[name].Proposal; p != nil && p.Number > 0 {
+			left = fmt.Sprintf("; its pull request #%d is left open: close it", p.Number)
+		}
 		delete(r.State.Stages, name)
-		r.warn(name, stageForgotten, "there is no stage %s any more: its landings, verdicts, approvals and its hold are forgotten", name)
+		r.warn(name, stageForgotten, "there is no stage %s any more: its landings, verdicts, approvals and its hold are forgotten%s", name, left)
 	}
 	gone := func(key string) bool {
 		_, stage, _ := strings.Cut(key, "/")

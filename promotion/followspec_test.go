@@ -131,6 +131,18 @@ func TestAStageThatIsRenamedIsForgotten(t *testing.T) {
 	s.want(map[string]string{"test": "2", "production": "2"})
 }
 
+// Whoever merged it later wrote to files that no stage was about any more, or past the gates of the new name.
+func TestThePullRequestOfAForgottenStageIsTold(t *testing.T) {
+	s := proposing(t)
+	s.spec.Stages = s.spec.Stages[:1]
+	s.settle()
+	want := "! there is no stage production any more: its landings, verdicts, approvals and its hold are forgotten; " +
+		"its pull request #1 is left open: close it"
+	if !slices.Contains(s.told, want) {
+		t.Errorf("told %q", s.told)
+	}
+}
+
 func TestWhatAPersonTookBackInStagingDoesNotGoOn(t *testing.T) {
 	s := newSimulation(t, staging(), with(production(), func(p *sluicev1.Stage) { p.After.Soak = minutes(30) }))
 	s.settle()
