@@ -153,15 +153,12 @@ func transportOf(config *rest.Config, guard *outbound.Guard) (*http.Transport, e
 	if err != nil {
 		return nil, errors.New("its certificates and keys cannot be read")
 	}
-	transport := guard.Transport()
-	transport.TLSClientConfig, transport.ResponseHeaderTimeout = tls, answerTimeout
 	proxy, err := proxyOf(config)
 	if err != nil {
 		return nil, err
 	}
-	if proxy != nil {
-		transport.Proxy = guard.ProxyOr(proxy)
-	}
+	transport := guard.TransportVia(tls, proxy)
+	transport.ResponseHeaderTimeout = answerTimeout
 	return utilnet.SetTransportDefaults(transport), nil
 }
 

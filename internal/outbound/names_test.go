@@ -59,7 +59,7 @@ func TestANameThatResolvesToLoopbackIsRefusedBehindAProxy(t *testing.T) {
 	guard := NewGuard([]netip.Prefix{netip.MustParsePrefix("127.0.0.9/32")})
 	guard.names.resolve = (&resolver{names: dns}).resolve
 	users, operators := guard.Transport(), guard.Transport()
-	users.Proxy = guard.ProxyOr(at)
+	users.Proxy = guard.proxyOr(at)
 	for host, fine := range map[string]bool{
 		"fine.example": true, "private.example": true, "allowed.example": true, "unknown.example": true, "slow.example": true,
 		"loopback.example": false, "Loopback.Example.": false, "mixed.example": false, "metadata.example": false,

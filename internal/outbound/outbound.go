@@ -21,6 +21,7 @@ package outbound
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -241,17 +242,21 @@ func kind(addr netip.Addr) string {
 
 // Transport returns a transport of its own whose connections go through the guard.
 // It honours the proxies of the environment; behind one, an address in a URL is
-// still checked, and a name by what it resolves to here. Callers may set the proxy of
-// a user in its place: it is dialed through the guard as well.
-func (g *Guard) Transport() *http.Transport {
+// still checked, and a name by what it resolves to here.
+func (g *Guard) Transport() *http.Transport { return g.TransportVia(nil, nil) }
+
+// TransportVia is [Guard.Transport] with the certificates of config, and by the proxy of a user,
+// which is dialed through the guard as well. Each may be nil: the certificates of the system,
+// the proxy of the environment.
+func (g *Guard) TransportVia(config *tls.Config, proxy *url.URL) *http.Transport {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxResponseHeaderBytes = maxHeader
 	transport.OnProxyConnectResponse = checkTunnel
-	if g == nil {
-		return transport
+	transport.TLSClientConfig = config
+	transport.Proxy = g.proxyOr(proxy)
+	if g != nil {
+		transport.DialContext = g.DialContext
 	}
-	transport.DialContext = g.DialContext
-	transport.Proxy = g.ProxyOr(nil)
 	return transport
 }
 
@@ -264,10 +269,10 @@ func checkTunnel(_ context.Context, proxy *url.URL, _ *http.Request, answer *htt
 	return fmt.Errorf("the proxy %s answers %d %s", proxy.Host, answer.StatusCode, http.StatusText(answer.StatusCode))
 }
 
-// ProxyOr is what [http.Transport.Proxy] is for requests through proxy, or through
+// proxyOr is what [http.Transport.Proxy] is for requests through proxy, or through
 // the environment's if it is nil. URLs with a forbidden address are refused here,
 // since behind a proxy nobody dials them.
-func (g *Guard) ProxyOr(proxy *url.URL) func(*http.Request) (*url.URL, error) {
+func (g *Guard) proxyOr(proxy *url.URL) func(*http.Request) (*url.URL, error) {
 	return func(req *http.Request) (*url.URL, error) {
 		if err := g.CheckURL(req.URL); err != nil {
 			return nil, err

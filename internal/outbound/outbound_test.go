@@ -150,7 +150,7 @@ func TestProxies(t *testing.T) {
 
 	users := NewGuard(nil)
 	transport := users.Transport()
-	transport.Proxy = users.ProxyOr(at)
+	transport.Proxy = users.proxyOr(at)
 	if err := get(transport, "http://registry.example/v2/"); !errors.Is(err, ErrForbiddenAddress) || proxied != "" {
 		t.Errorf("a user's proxy at a loopback address: got %v, want a forbidden address", err)
 	}

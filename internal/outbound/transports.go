@@ -134,27 +134,25 @@ func (s Settings) private() bool { return s.CA != "" || s.Cert != "" || s.Key !=
 
 // TransportFor is [Guard.Transport] for settings. Errors name keys of a Secret, and no values.
 func (g *Guard) TransportFor(s Settings) (*http.Transport, error) {
-	transport := g.Transport()
 	config, err := TLSConfig([]byte(s.CA), []byte(s.Cert), []byte(s.Key))
 	if err != nil {
 		return nil, err
 	}
-	transport.TLSClientConfig = config
 	if s.Insecure {
 		if config == nil {
-			transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+			config = &tls.Config{MinVersion: tls.VersionTLS12}
 		}
-		transport.TLSClientConfig.InsecureSkipVerify = true
+		config.InsecureSkipVerify = true
 	}
-	switch {
-	case s.Direct:
-		transport.Proxy = nil
-	case s.Proxy != "":
-		proxy, err := url.Parse(s.Proxy)
-		if err != nil || proxy.Host == "" {
+	var proxy *url.URL
+	if s.Proxy != "" {
+		if proxy, err = url.Parse(s.Proxy); err != nil || proxy.Host == "" {
 			return nil, errors.New("'address' of the proxy is no URL")
 		}
-		transport.Proxy = g.ProxyOr(proxy)
+	}
+	transport := g.TransportVia(config, proxy)
+	if s.Direct {
+		transport.Proxy = nil
 	}
 	return transport, nil
 }

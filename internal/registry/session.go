@@ -93,14 +93,8 @@ func (c *Client) route(access Access) *route {
 }
 
 func (c *Client) newRoute(access Access) *route {
-	shared := c.guard.Transport()
+	shared := c.guard.TransportVia(access.tls, access.proxy)
 	shared.MaxIdleConnsPerHost = namespaceSlots
-	if access.tls != nil {
-		shared.TLSClientConfig = access.tls
-	}
-	if access.proxy != nil {
-		shared.Proxy = c.guard.ProxyOr(access.proxy)
-	}
 	limited := &limiter{next: shared, route: access.route, clock: c.clock, hosts: &c.hosts, metrics: c.metrics}
 	gated := &filter{next: outbound.Bound(limited, manifests)}
 	base := transport.NewRetry(gated, transport.WithRetryBackoff(retries), transport.WithRetryStatusCodes(

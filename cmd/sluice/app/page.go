@@ -217,14 +217,14 @@ func (f *pageFlags) signIn(config *rest.Config) (*ui.SignIn, error) {
 }
 
 func (o *oidcFlags) provider() (*ui.OIDC, error) {
-	transport := outbound.Unguarded().Transport()
+	var trusted *tls.Config
 	if o.caFile != "" {
 		text, err := os.ReadFile(o.caFile)
 		if err != nil {
 			return nil, fmt.Errorf("--ui-oidc-ca-file: %w", err)
 		}
-		transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: x509.NewCertPool()}
-		if !transport.TLSClientConfig.RootCAs.AppendCertsFromPEM(text) {
+		trusted = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: x509.NewCertPool()}
+		if !trusted.RootCAs.AppendCertsFromPEM(text) {
 			return nil, fmt.Errorf("--ui-oidc-ca-file: %s has no certificate", o.caFile)
 		}
 	}
@@ -239,7 +239,7 @@ func (o *oidcFlags) provider() (*ui.OIDC, error) {
 	return &ui.OIDC{
 		Issuer: o.issuer, ClientID: o.clientID, ClientSecret: secret, Scopes: o.scopes,
 		UsernameClaim: o.usernameClaim, UsernamePrefix: o.prefix(), GroupsClaim: o.groupsClaim, GroupsPrefix: o.groupsPrefix,
-		Client: outbound.NewClient(transport, outbound.Rules{
+		Client: outbound.NewClient(outbound.Unguarded().TransportVia(trusted, nil), outbound.Rules{
 			Redirects: outbound.AnyServer, Timeout: providerTimeout,
 			Limits: outbound.Limits{Bytes: maxProviderAnswer, What: "the answer of --ui-oidc-issuer-url"},
 		}),
