@@ -1,22 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package outbound makes the connections that leave the cluster for where a user's
-// object points: registries, Git servers, metric providers, webhooks, and the
-// proxies in between.
-//
-// The controller stands where its users do not: beside the node's services, behind
-// the network policies of its own namespace, next to the metadata service of the
-// cloud. A URL in somebody's object must not be a way to those (server-side request
-// forgery, CWE-918). A [Guard] therefore looks at the address that is really dialed,
-// after names were resolved and redirects followed, so that no name that resolves
-// to 127.0.0.1 now and to something else when it is checked gets by:
-//
-//	URL -> [CheckURL: addresses in URLs] -> name resolution -> [dial: every address] -> server
-//	                                    '-> [CheckProxied: what the name resolves to here] -> proxy -> server
-//
-// Refused are loopback, link-local, unspecified and multicast addresses and the
-// metadata services of clouds; addresses in private networks are not, since that is
-// where clusters keep their registries. --allow-addresses lets more through.
 package outbound
 
 import (

@@ -6,6 +6,8 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -48,6 +50,91 @@ func TestConnectionsAreMadeInOnePlace(t *testing.T) {
 	for file := range unused {
 		t.Errorf("%s puts no client together any more: take it from the list", file)
 	}
+}
+
+// TestTheTableOfRedirectsIsTrue compares the table in the comment of internal/outbound with the
+// policies that packages use.
+func TestTheTableOfRedirectsIsTrue(t *testing.T) {
+	said := map[string]bool{}
+	doc, err := os.ReadFile(filepath.Join("..", "..", outbound, "doc.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(doc)) {
+		if fields := strings.Fields(strings.TrimPrefix(line, "//\t")); strings.HasPrefix(line, "//\t") && len(fields) > 2 {
+			if _, ok := place(fields[0]); ok {
+				said[fields[0]+" "+fields[1]] = true
+			}
+		}
+	}
+	used := map[string]bool{}
+	for file := range sources(t) {
+		name := filepath.ToSlash(file)
+		if strings.HasPrefix(name, outbound) || strings.HasPrefix(name, "test/") {
+			continue
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join("..", "..", file), nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, policy := range policies(parsed) {
+			used[path.Dir(name)+" "+policy] = true
+		}
+	}
+	if len(used) == 0 {
+		t.Fatal("no policies found")
+	}
+	for use := range used {
+		if !said[use] {
+			t.Errorf("%s is not in the table of internal/outbound/doc.go", use)
+		}
+	}
+	for use := range said {
+		if !used[use] {
+			t.Errorf("%s is in the table of internal/outbound/doc.go, and not in the code", use)
+		}
+	}
+}
+
+// policies are those that the clients of a file have, and those that it makes.
+func policies(file *ast.File) (found []string) {
+	ast.Inspect(file, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.CallExpr:
+			if from, name := selected(n.Fun); from == "outbound" && name == "Within" {
+				found = append(found, name)
+			}
+		case *ast.CompositeLit:
+			if from, name := selected(n.Type); from == "outbound" && name == "Rules" {
+				found = append(found, policy(n))
+			}
+		}
+		return true
+	})
+	return found
+}
+
+// policy is that of a literal of outbound.Rules.
+func policy(rules *ast.CompositeLit) string {
+	for _, element := range rules.Elts {
+		pair, ok := element.(*ast.KeyValueExpr)
+		if !ok {
+			continue
+		}
+		if key, ok := pair.Key.(*ast.Ident); !ok || key.Name != "Redirects" {
+			continue
+		}
+		value := pair.Value
+		if call, ok := value.(*ast.CallExpr); ok {
+			value = call.Fun
+		}
+		from, name := selected(value)
+		if from == "outbound" {
+			return name
+		}
+		return from + "." + name
+	}
+	return "Return"
 }
 
 // made is a piece of a client that is put together.
@@ -99,14 +186,23 @@ func clients(file *ast.File) (found []made) {
 
 // ofHTTP is the name behind http., or "".
 func ofHTTP(e ast.Expr) string {
-	selected, ok := e.(*ast.SelectorExpr)
+	if from, name := selected(e); from == "http" {
+		return name
+	}
+	return ""
+}
+
+// selected are the package and the name of package.Name, or "".
+func selected(e ast.Expr) (string, string) {
+	expr, ok := e.(*ast.SelectorExpr)
 	if !ok {
-		return ""
+		return "", ""
 	}
-	if from, ok := selected.X.(*ast.Ident); !ok || from.Name != "http" {
-		return ""
+	from, ok := expr.X.(*ast.Ident)
+	if !ok {
+		return "", ""
 	}
-	return selected.Sel.Name
+	return from.Name, expr.Sel.Name
 }
 
 func TestClientsAreFound(t *testing.T) {
