@@ -416,7 +416,7 @@ func TestANamespaceHasAShareOfTheQuestionsToClouds(t *testing.T) {
 				asked[question{of(tc.others), fmt.Sprint(i)}] = true
 			}
 			e.keepQuestions(of(tc.others), asked)
-			look := e.Look(pipeline)
+			look := e.Reader(pipeline)
 			for i := range 2 { // the second time it is its own question
 				a, err := look.Get(t.Context(), at, named(databases, "db"))
 				if full := strings.Contains(a.Why, "which is the most that a namespace may"); err != nil || full != tc.full {
