@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"k8s.io/utils/clock"
+
 	"github.com/sluice-cd/sluice/internal/webhook"
 )
 
@@ -55,7 +57,7 @@ func TestTheWordsOfAServerThatSpeaksNoHTTPAreNotQuoted(t *testing.T) {
 				_ = resp.Body.Close()
 				plain = errors.New(resp.Status[:3])
 			}
-			_, posted := webhook.NewClient(nil, nil).Post(t.Context(), webhook.Message{URL: address})
+			_, posted := webhook.NewClient(clock.RealClock{}, nil).Post(t.Context(), webhook.Message{URL: address})
 			for _, err := range []error{plain, posted, errors.New("reading it: " + strconv.Quote(plain.Error()))} {
 				if err == nil {
 					continue
