@@ -54,17 +54,6 @@ func TestWhatEndsTheWaitForAnObject(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeComparedIsNotOlder(t *testing.T) {
-	for _, tc := range []struct {
-		version, than string
-		want          bool
-	}{{"6", "7", true}, {"9", "10", true}, {"7", "7", false}, {"8", "7", false}, {"", "7", false}, {"7", "", false}, {"x", "7", false}} {
-		if got := Older(tc.version, tc.than); got != tc.want {
-			t.Errorf("%q is older than %q: %v", tc.version, tc.than, got)
-		}
-	}
-}
-
 func TestTheVersionThatAnObjectWasLeftAt(t *testing.T) {
 	left := &Applied{Left: &Observed{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "7"}}}
 	for _, tc := range []struct {

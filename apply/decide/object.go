@@ -9,7 +9,8 @@ import (
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/util/resourceversion"
+
+	"github.com/sluice-cd/sluice/internal/resourceversion"
 )
 
 // Observed is what is kept of a live object: enough to say whether it is healthy and
@@ -35,9 +36,9 @@ type Observed struct {
 	Rules string
 }
 
-// OlderThan reports whether o was read before the given version was written.
-func (o *Observed) OlderThan(resourceVersion string) bool {
-	return Older(o.ResourceVersion, resourceVersion)
+// OlderThan reports whether o was read before the given resource version was written.
+func (o *Observed) OlderThan(version string) bool {
+	return resourceversion.Older(o.ResourceVersion, version)
 }
 
 // String is the object's health as messages show it.
@@ -46,12 +47,6 @@ func (o *Observed) String() string {
 		return fmt.Sprintf("status: '%s'", o.Status)
 	}
 	return fmt.Sprintf("status: '%s': %s", o.Status, o.Message)
-}
-
-// Older compares resource versions; what cannot be compared is not older.
-func Older(version, than string) bool {
-	order, err := resourceversion.CompareResourceVersion(version, than)
-	return err == nil && order < 0
 }
 
 // Freshness is how much an informer knows of an object as of a resource version.

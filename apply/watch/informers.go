@@ -41,6 +41,7 @@ import (
 	"github.com/sluice-cd/sluice/apply/decide"
 	"github.com/sluice-cd/sluice/apply/inventory"
 	"github.com/sluice-cd/sluice/internal/background"
+	"github.com/sluice-cd/sluice/internal/resourceversion"
 )
 
 // Target is what an informer watches: all applied objects of a kind, each read by the
@@ -163,7 +164,7 @@ func (s *Informers) holds(gvk schema.GroupVersionKind, id inventory.ID, version 
 // isBehind reports whether a store that was last changed at one version may lack what
 // was written at another. A store without a version has seen nothing for sure.
 func isBehind(last, since string) bool {
-	return since != "" && (last == "" || decide.Older(last, since))
+	return since != "" && (last == "" || resourceversion.Older(last, since))
 }
 
 // discoveryPatience is how long a run waits to be told which resources have its kinds. Those

@@ -24,7 +24,7 @@ package consistency
 import (
 	"sync"
 
-	"k8s.io/apimachinery/pkg/util/resourceversion"
+	"github.com/sluice-cd/sluice/internal/resourceversion"
 )
 
 // Store has the resource version of the last write to each object that the cache was
@@ -50,7 +50,7 @@ func (s *Store[K]) WroteAt(object K, resourceVersion string) {
 func (s *Store[K]) IsReady(object K, cached string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if IsOlder(cached, s.writes[object]) {
+	if resourceversion.Older(cached, s.writes[object]) {
 		return false
 	}
 	delete(s.writes, object)
@@ -63,11 +63,4 @@ func (s *Store[K]) Clear(object K) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.writes, object)
-}
-
-// IsOlder reports whether one resource version is older than the other. Versions that
-// cannot be compared, or an empty one, are not.
-func IsOlder(version, other string) bool {
-	order, err := resourceversion.CompareResourceVersion(version, other)
-	return err == nil && order < 0
 }

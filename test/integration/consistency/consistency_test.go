@@ -20,8 +20,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
-	"github.com/sluice-cd/sluice/internal/consistency"
 	"github.com/sluice-cd/sluice/internal/kinds"
+	"github.com/sluice-cd/sluice/internal/resourceversion"
 	"github.com/sluice-cd/sluice/test/harness"
 )
 
@@ -76,7 +76,7 @@ func readAfterWrite(b *testing.B, write writer, consistent bool) {
 			b.Fatal(err)
 		}
 		writing, reading = writing+wrote.Sub(began), reading+time.Since(wrote)
-		if consistency.IsOlder(read.ResourceVersion, version) {
+		if resourceversion.Older(read.ResourceVersion, version) {
 			stale++
 		}
 	}
