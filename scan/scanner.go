@@ -42,7 +42,7 @@ type Scanner struct {
 	patience time.Duration
 
 	mu          sync.Mutex
-	listCalls   map[callKey]*listCall
+	listCalls   map[registry.ID]map[string]*listCall // by namespace
 	outcomes    map[types.NamespacedName]*listCall
 	unconfirmed map[unconfirmedKey]unconfirmedList
 	done        *wake.Source
@@ -60,7 +60,7 @@ const maxExclusions = 4
 func NewScanner(client *Client, store *Store) *Scanner {
 	s := &Scanner{
 		client: client, store: store, patience: background.DefaultPatience,
-		listCalls: map[callKey]*listCall{}, outcomes: map[types.NamespacedName]*listCall{},
+		listCalls: map[registry.ID]map[string]*listCall{}, outcomes: map[types.NamespacedName]*listCall{},
 		unconfirmed: map[unconfirmedKey]unconfirmedList{}, done: &wake.Source{},
 	}
 	s.exclusions.PerHost, s.exclusions.PerNamespace, s.exclusions.Wake = maxExclusions, 1, s.done.Wake
@@ -94,15 +94,9 @@ type Ask struct {
 	Known int
 }
 
-// callKey is what a listCall lists, and whose it is.
-type callKey struct {
-	registry.ID
-	namespace string
-}
-
 // listCall is one request for a listing, and those who wait for it.
 type listCall struct {
-	callKey
+	registry.ID
 	ask    Ask
 	host   *registry.Host
 	budget atomic.Int64
@@ -170,11 +164,12 @@ func (s *Scanner) follow(ctx context.Context, id registry.ID, ask Ask) *listing 
 func (s *Scanner) another(id registry.ID, ask Ask) *listCall {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if ask.Within == 0 || s.listCalls[callKey{id, ask.Key.Namespace}] != nil {
+	calls := s.listCalls[id]
+	if ask.Within == 0 || calls[ask.Key.Namespace] != nil {
 		return nil
 	}
-	for key, f := range s.listCalls {
-		if key.ID == id && f.task.Started() {
+	for _, f := range calls {
+		if f.task.Started() {
 			return f
 		}
 	}
@@ -216,7 +211,7 @@ func (s *Scanner) collect(key types.NamespacedName, id registry.ID) *listCall {
 func (s *Scanner) join(ctx context.Context, id registry.ID, h *registry.Host, ask Ask) *listCall {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f := s.listCalls[callKey{id, ask.Key.Namespace}]
+	f := s.listCalls[id][ask.Key.Namespace]
 	if f == nil {
 		return s.start(ctx, id, h, ask)
 	}
@@ -233,12 +228,15 @@ func (s *Scanner) join(ctx context.Context, id registry.ID, h *registry.Host, as
 // start begins a listCall. The lock is held. The target's timeout ends it.
 func (s *Scanner) start(ctx context.Context, id registry.ID, h *registry.Host, ask Ask) *listCall {
 	f := &listCall{
-		callKey: callKey{id, ask.Key.Namespace}, ask: ask, host: h, within: ask.Within, ended: make(chan struct{}),
+		ID: id, ask: ask, host: h, within: ask.Within, ended: make(chan struct{}),
 		waiting: map[types.NamespacedName]Ask{}, next: map[types.NamespacedName]Ask{},
 	}
 	f.budget.Store(int64(s.client.MaxTags(ask.Target)))
-	s.listCalls[f.callKey] = f
-	f.task = background.Start(ctx, h.Queue(), f.namespace,
+	if s.listCalls[id] == nil {
+		s.listCalls[id] = map[string]*listCall{}
+	}
+	s.listCalls[id][ask.Key.Namespace] = f
+	f.task = background.Start(ctx, h.Queue(), ask.Key.Namespace,
 		func(ctx context.Context) (*listing, error) { return s.listing(ctx, f) },
 		func(list *listing, err error) { s.complete(ctx, f, list, err) })
 	return f
@@ -270,10 +268,10 @@ func (s *Scanner) listing(ctx context.Context, f *listCall) (*listing, error) {
 	if err := s.confirmListing(last, list); err != nil {
 		return nil, fmt.Errorf("listing tags of %s: %w", f.ask.Target.Repository, err)
 	}
-	if err := s.store.checkMemory(f.namespace, list, last); err != nil {
+	if err := s.store.checkMemory(f.ask.Key.Namespace, list, last); err != nil {
 		return nil, fmt.Errorf("listing tags of %s: %w", f.ask.Target.Repository, err)
 	}
-	return s.store.keep(list, f.namespace), nil
+	return s.store.keep(list, f.ask.Key.Namespace), nil
 }
 
 // complete hands the outcome to those who wait, and starts the next listCall if some
@@ -282,7 +280,10 @@ func (s *Scanner) complete(ctx context.Context, f *listCall, list *listing, err 
 	s.mu.Lock()
 	f.list, f.err, f.completed = list, err, true
 	close(f.ended)
-	delete(s.listCalls, f.callKey)
+	namespace := f.ask.Key.Namespace
+	if delete(s.listCalls[f.ID], namespace); len(s.listCalls[f.ID]) == 0 {
+		delete(s.listCalls, f.ID)
+	}
 	woken := make([]types.NamespacedName, 0, len(f.waiting))
 	for key, ask := range f.waiting {
 		if f.tooHasty(err, ask) {
@@ -293,7 +294,7 @@ func (s *Scanner) complete(ctx context.Context, f *listCall, list *listing, err 
 		woken = append(woken, key)
 	}
 	for key, ask := range f.next {
-		next := s.listCalls[f.callKey]
+		next := s.listCalls[f.ID][namespace]
 		if next == nil {
 			next = s.start(ctx, f.ID, f.host, mostPatient(f.next, ask))
 		}

@@ -58,7 +58,7 @@ func (s *Scanner) List(ctx context.Context, ask Ask) (*Snapshot, error) {
 func (s *Scanner) joinToWait(ctx context.Context, image registry.Image, ask Ask) (f *listCall, early bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f = s.listCalls[callKey{image.ID(), ask.Key.Namespace}]
+	f = s.listCalls[image.ID()][ask.Key.Namespace]
 	if f == nil {
 		return s.start(ctx, image.ID(), s.client.registry.Host(image), ask), false
 	}
