@@ -5,6 +5,7 @@ package budget
 import (
 	"context"
 	"errors"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"runtime/debug"
@@ -166,6 +167,51 @@ func TestWorkThatCouldNotGrowStartsAnewWithWhatItNeeds(t *testing.T) {
 			t.Errorf("%d bytes stay in use", b.used)
 		}
 	})
+}
+
+func TestAGrantThatIsEmptiedKeepsWhatItWaitedFor(t *testing.T) {
+	b := New(100)
+	g := b.Open("a")
+	other := acquire(t, b, "a", 30)
+	if err := g.Grow(15); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Grow(10); !errors.Is(err, ErrExhausted) {
+		t.Fatalf("got %v", err)
+	}
+	if g.Empty(); b.held["a"] != 30 {
+		t.Errorf("before it waited: %d bytes are held, want those of the other", b.held["a"])
+	}
+	other.Release()
+	if err := g.Wait(t.Context(), 0); err != nil || b.held["a"] != 30 {
+		t.Errorf("it waited for %d bytes, %v; want twice as many as it had, which are more than it was short of", b.held["a"], err)
+	}
+	for range 2 { // of all that was waited for, and again
+		if err := g.Grow(30); err != nil || b.held["a"] != 30 {
+			t.Errorf("%d bytes are held, %v", b.held["a"], err)
+		}
+		g.Empty()
+	}
+	if g.Release(); b.used != 0 {
+		t.Errorf("%d bytes are in use", b.used)
+	}
+}
+
+func TestDivideGivesEqualPartsOfAll(t *testing.T) {
+	for name, tc := range map[string]struct {
+		among []string
+		want  map[string]int64
+	}{
+		"one":                         {[]string{"a"}, map[string]int64{"a": 10}},
+		"three, of whom one is twice": {[]string{"c", "a", "b", "a"}, map[string]int64{"a": 3, "b": 3, "c": 4}},
+		"nobody and one":              {[]string{"", "a"}, map[string]int64{"a": 10}},
+		"nobody alone":                {[]string{""}, map[string]int64{"": 10}},
+		"none":                        {nil, map[string]int64{}},
+	} {
+		if got := Divide(10, tc.among); !maps.Equal(got, tc.want) {
+			t.Errorf("%s: got %v, want %v", name, got, tc.want)
+		}
+	}
 }
 
 func TestWorkThatNeedsMoreThanAShareIsNotTriedForEver(t *testing.T) {
