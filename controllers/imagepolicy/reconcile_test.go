@@ -229,7 +229,7 @@ func TestWhatStandsInTheWay(t *testing.T) {
 	}{
 		"the repository does not exist": {
 			arrange:    func(_ *testing.T, f *fixture) { f.policy.Spec.ImageRepositoryRef.Name = "gone" },
-			wantReason: imagev1.DependencyNotReadyReason, wantMessage: "ImageRepository apps/gone does not exist"},
+			wantReason: imagev1.DependencyNotReadyReason, wantMessage: "ImageRepository apps/gone does not exist: create it, or correct"},
 		"the repository was not scanned": {
 			arrange:    func(*testing.T, *fixture) {},
 			wantReason: imagev1.DependencyNotReadyReason, wantMessage: "ImageRepository apps/app was not scanned yet"},

@@ -43,7 +43,8 @@ func (r *Reconciler) repository(ctx context.Context, p *imagev1.ImagePolicy) (*i
 		// That a repository of another namespace exists must not be found out.
 		return nil, denied(key, "it does not exist or has no spec.accessFrom")
 	case apierrors.IsNotFound(err):
-		return nil, reconciler.Pending(fmt.Errorf("%w: ImageRepository %s does not exist", errNotReady, key), 0)
+		return nil, reconciler.Pending(fmt.Errorf(
+			"%w: ImageRepository %s does not exist: create it, or correct spec.imageRepositoryRef", errNotReady, key), 0)
 	case err != nil:
 		return nil, fmt.Errorf("reading ImageRepository %s: %w", key, err)
 	case !foreign:

@@ -13,6 +13,7 @@ import (
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/internal/git"
+	"github.com/sluice-cd/sluice/internal/git/access"
 	"github.com/sluice-cd/sluice/writeback"
 )
 
@@ -45,7 +46,7 @@ func (r *Reconciler) observe(ctx context.Context, a *imagev1.ImageUpdateAutomati
 	}
 	repo, err := r.Access.Repository(ctx, a.Namespace, sourceKey(a), a.Spec.Interval.Duration)
 	if err != nil {
-		return observation{}, err
+		return observation{}, access.At("spec.sourceRef", err)
 	}
 	if r.pipelines.Served() {
 		if policies.Owners, err = writeback.OwnersFor(ctx, r.Client, a, repo); err != nil {

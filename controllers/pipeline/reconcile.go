@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/internal/git/access"
 	"github.com/sluice-cd/sluice/internal/git/sources"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/promotion"
@@ -54,7 +55,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, p *sluicev1.Pipeline) (recon
 	var repo *repository
 	if key, ok := sourceKey(p); ok {
 		if repo, err = r.openRepository(ctx, p, key); err != nil {
-			return reconciler.Result{}, missingSource("spec.sourceRef", err)
+			return reconciler.Result{}, access.At("spec.sourceRef", err)
 		}
 	}
 	run := r.newRun(p, repo, fields)

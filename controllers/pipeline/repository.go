@@ -12,7 +12,6 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/go-git/go-git/v5/plumbing"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -162,21 +161,12 @@ func openRepositories(
 			}
 		}
 		if err := failed[key]; err != nil {
-			found[stage.Name] = missingSource(fmt.Sprintf("spec.stages[%s].write.sourceRef", stage.Name), err)
+			found[stage.Name] = access.At(fmt.Sprintf("spec.stages[%s].write.sourceRef", stage.Name), err)
 			continue
 		}
 		repos[stage.Name] = opened[key]
 	}
 	return repos, nil
-}
-
-// missingSource names the field by which a repository was opened and, if there is none, what
-// helps.
-func missingSource(field string, err error) error {
-	if apierrors.IsNotFound(err) {
-		return fmt.Errorf("%s: %w: create what is not found, or correct its name", field, err)
-	}
-	return fmt.Errorf("%s: %w", field, err)
 }
 
 // branchOf is the branch that a stage is written to.

@@ -82,6 +82,15 @@ func (a Access) Repository(
 	return &repo, nil
 }
 
+// At names the field by which a GitRepository was looked for that [Access.Repository] did not
+// get and, if there is none, says what helps.
+func At(field string, err error) error {
+	if apierrors.IsNotFound(err) {
+		return fmt.Errorf("%s: %w: create what is not found, or correct its name", field, err)
+	}
+	return fmt.Errorf("%s: %w", field, err)
+}
+
 // admits reports whether a GitRepository lets objects of a namespace write. One that is
 // not there admits no one, so that nobody learns whether it is.
 func admits(repo *sourcev1.GitRepository, namespace string) bool {
