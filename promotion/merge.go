@@ -4,6 +4,7 @@ package promotion
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
@@ -86,4 +87,19 @@ func (r proposer) recordQueued(pr *PullRequest) {
 // leftQueue reports whether the head of a pull request was in the merge queue, and is not any more.
 func (p *Proposal) leftQueue(pr *PullRequest) bool {
 	return p != nil && p.Queued == pr.Head && !pr.Queued
+}
+
+// isElsewhere reports whether a pull request is into another branch than the one that the stage is
+// written to: somebody changed its base, or the spec says another branch now.
+func (r proposer) isElsewhere(pr *PullRequest) bool { return pr.Base != r.stage.seen.Base }
+
+// leaveElsewhere is what is done about a pull request into another branch: nothing is pushed to it or merged. One
+// that is still into the branch that we opened it into is closed: the spec says another one now.
+func (r proposer) leaveElsewhere(pr *PullRequest) sluicev1.Gate {
+	if p := r.stage.state.Proposal; p != nil && p.Base == pr.Base && !pr.Queued {
+		r.closeWith(pr, fmt.Sprintf("%s is written to branch %s now", r.stage.spec.Name, r.stage.seen.Base))
+		return r.reviewGate("#%d is into branch %s, and is being closed", pr.Number, pr.Base)
+	}
+	return r.reviewGate("#%d is into branch %s now, so that it is left alone: make it one into %s again, or close it",
+		pr.Number, pr.Base, r.stage.seen.Base)
 }

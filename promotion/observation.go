@@ -104,8 +104,10 @@ type StageObservation struct {
 	// Targets in the order of the spec; one with an empty name if it has none. There are
 	// none of a stage that could not be looked at: then Problem says why.
 	Targets []TargetObservation
-	// PullRequest is the newest that was found for the stage's branch; nil is none.
+	// PullRequest is the newest that was found for the stage's branch; nil is none. Base is the
+	// branch that it should be into.
 	PullRequest *PullRequest
+	Base        string
 	// Pushed is the head of a pull request that this process pushed last.
 	Pushed Pushed
 	// Problem says why the stage cannot be looked at, or not be written, such as that the

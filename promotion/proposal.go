@@ -17,6 +17,8 @@ type Proposal struct {
 	// Number of the pull request; 0 until it is seen open. After is that of the one before it.
 	Number int64 `json:"number,omitempty"`
 	After  int64 `json:"after,omitempty"`
+	// Base is the branch that it was opened into.
+	Base string `json:"base,omitempty"`
 	// HandsOff is a head that somebody else pushed, which was commented on.
 	HandsOff string `json:"handsOff,omitempty"`
 	// Merged is since when it is seen merged, and the content does not have the bundle.

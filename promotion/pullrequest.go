@@ -51,6 +51,9 @@ func (r proposer) propose(w *desiredBundle, gates []sluicev1.Gate, status *sluic
 			pr.Number, Describe(w.bundle)))
 	}
 	switch {
+	case open && r.isElsewhere(pr):
+		r.show(status, pr)
+		return append(gates, r.leaveElsewhere(pr))
 	case w == nil && open && r.isOurs(pr):
 		r.close(pr)
 		return gates
@@ -74,7 +77,7 @@ func (r proposer) mergedAndGone(bundle string) bool {
 // there is none.
 func (r proposer) keptOpen() *desiredBundle {
 	pr, p := r.stage.seen.PullRequest, r.stage.state.Proposal
-	if pr == nil || !pr.Open || p == nil || r.frozen(pr) == "" || r.stage.quarantined(p.Bundle) != nil {
+	if pr == nil || !pr.Open || p == nil || r.isElsewhere(pr) || r.frozen(pr) == "" || r.stage.quarantined(p.Bundle) != nil {
 		return nil
 	}
 	w := Writing{Bundle: p.Bundle, Kind: p.Kind}
@@ -241,6 +244,10 @@ func (r proposer) close(pr *PullRequest) {
 			why = fmt.Sprintf("%s is in quarantine: %s", r.stage.name(p.Bundle), q.Reason)
 		}
 	}
+	r.closeWith(pr, why)
+}
+
+func (r proposer) closeWith(pr *PullRequest, why string) {
 	r.stage.state.Proposal = nil
 	r.stage.transition.addActions(ClosePullRequest{Stage: r.stage.spec.Name, Number: pr.Number, Comment: "Closed by Sluice: " + why + "."})
 }
@@ -259,7 +266,7 @@ func (r proposer) open(w desiredBundle, gates []sluicev1.Gate) []sluicev1.Gate {
 func (r proposer) push(w desiredBundle, number int64, gates []sluicev1.Gate) {
 	p, to := r.stage.state.Proposal, targets(r.stage, w)
 	if p == nil || p.Bundle != w.bundle.ID || p.Number != number {
-		next := &Proposal{Bundle: w.bundle.ID, At: r.stage.now, Number: number, Kind: w.kind}
+		next := &Proposal{Bundle: w.bundle.ID, At: r.stage.now, Number: number, Kind: w.kind, Base: r.stage.seen.Base}
 		if len(r.stage.spec.Targets) > 0 {
 			next.Targets = to
 		}

@@ -3,6 +3,7 @@
 package promotion
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -216,6 +217,38 @@ func TestAForgeMergesNothingByItselfOnceTheSpecSaysWhoDoes(t *testing.T) {
 	if !pr.AutoMerge {
 		t.Error("what a person asked for is taken back")
 	}
+}
+
+// A pull request that somebody had made one into another branch was merged into that, with all that the stage's branch has.
+func TestAPullRequestIntoAnotherBranchIsNotMerged(t *testing.T) {
+	t.Run("since a person changed it: it is left alone", func(t *testing.T) {
+		s := proposing(t)
+		pr := s.prs["production"]
+		pr.Base, pr.Checks, pr.Approved = "hotfix", ReadinessReady, true
+		s.done = nil
+		s.release("3")
+		s.pass(time.Hour)
+		s.did("Write app 3 to staging[] as Promotion instead of app 2 for \"\": ")
+		const want = "#1 is into branch hotfix now, so that it is left alone"
+		if gates := s.status("production").Waiting; len(gates) != 1 || !strings.HasPrefix(gates[0].Message, want) {
+			t.Errorf("it waits for %+v", gates)
+		}
+		pr.Base, pr.Approved = "", false
+		s.settle()
+		s.want(map[string]string{"production": "3"})
+	})
+	t.Run("since the spec says another branch: the next is", func(t *testing.T) {
+		s := proposing(t)
+		s.bases["production"] = "release"
+		s.prs["production"].Checks = ReadinessReady
+		s.done = nil
+		s.settle()
+		s.did("ClosePullRequest #1: Closed by Sluice: production is written to branch release now.", "Propose app 2 as #0, draft false",
+			"SetStatus true on head5: all gates are open")
+		if pr := s.prs["production"]; pr.Number != 2 || pr.Base != "release" {
+			t.Errorf("the next is %+v", pr)
+		}
+	})
 }
 
 // A pull request that a person made a draft, to stop it, was marked as ready at once, and merged.

@@ -37,6 +37,7 @@ type simulation struct {
 	unseen       map[string]bool         // stages whose repository cannot be reached
 	takes        time.Duration           // how long verifications take
 	prs          map[string]*PullRequest // by stage
+	bases        map[string]string       // branches that stages are written to; "" is the usual one
 	proposed     map[string]string       // version by stage, on the branch of its pull request
 	proposedTo   map[string][]string     // targets by stage
 	commands     []Command
@@ -73,7 +74,7 @@ func newSimulation(t *testing.T, stages ...sluicev1.Stage) *simulation {
 		newest: map[string]Newest{}, places: map[string]*place{}, unwritable: map[string]string{}, unseen: map[string]bool{},
 		ready: map[string]Readiness{}, verification: map[string]Verification{},
 		wrote: map[string]Writing{}, pushed: map[string]Pushed{}, prs: map[string]*PullRequest{}, proposed: map[string]string{},
-		proposedTo: map[string][]string{},
+		proposedTo: map[string][]string{}, bases: map[string]string{},
 	}
 	for _, stage := range stages {
 		for _, target := range targetsOf(&stage) {
@@ -145,7 +146,7 @@ func (s *simulation) observe() Observation {
 	}
 	for i := range s.spec.Stages {
 		stage := &s.spec.Stages[i]
-		in := StageObservation{Pushed: s.pushed[stage.Name], Problem: s.unwritable[stage.Name]}
+		in := StageObservation{Pushed: s.pushed[stage.Name], Problem: s.unwritable[stage.Name], Base: s.bases[stage.Name]}
 		if s.unseen[stage.Name] {
 			seen.Stages[stage.Name] = StageObservation{Pushed: in.Pushed, Problem: "the server is away"}
 			continue
@@ -304,7 +305,7 @@ func (s *simulation) push(a Propose) bool {
 		if pr != nil {
 			number = pr.Number + 1
 		}
-		pr = &PullRequest{Number: number, Open: true}
+		pr = &PullRequest{Number: number, Open: true, Base: s.bases[a.Stage]}
 		s.prs[a.Stage] = pr
 	}
 	s.commits++

@@ -112,6 +112,11 @@ func decideProposal(seen proposalObservation) proposalDecision {
 		}
 		d.seen.pr = nil
 	}
+	if d.isOpen() && seen.pr.Base != seen.base {
+		d.step.notOurs = fmt.Sprintf("pull request #%d is into branch '%s' now: it is left alone; make it one into '%s' again, or close it",
+			seen.pr.Number, seen.pr.Base, seen.base)
+		return d.step
+	}
 	d.recordEnd()
 	if d.isOpen() {
 		d.open()

@@ -215,6 +215,11 @@ func TestWhatBecomesOfAPullRequest(t *testing.T) {
 			seen: proposing(pull(forge.Open), merging(imagev1.AutoMergeSelf, forge.CheckSuccess, ""),
 				func(s *proposalObservation) { s.rules.Queue = true }),
 			want: enqueueProposal, state: imagev1.PullRequestOpen},
+		// It was merged into that branch.
+		"one that somebody made one into another branch is left alone": {
+			seen: proposing(pull(forge.Open, func(pr *forge.PullRequest) { pr.Base = "hotfix" }), wants("three"),
+				merging(imagev1.AutoMergeSelf, forge.CheckSuccess, "")),
+			notOurs: "pull request #3 is into branch 'hotfix' now", state: imagev1.PullRequestOpen},
 		// It was put back at once, for ever.
 		"one that left the queue waits for a person": {
 			seen: proposing(pull(forge.Open), merging(imagev1.AutoMergeSelf, forge.CheckSuccess, ""),

@@ -3,6 +3,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -43,6 +44,7 @@ type gitHub struct {
 type gitHubPull struct {
 	number                        int
 	title, body, branch, state    string
+	base                          string // "" is main
 	draft, auto, queued, approved bool
 	landed, closedBy, mergedBy    string
 	labels, comments              []string
@@ -171,7 +173,7 @@ func (g *gitHub) show(p *gitHubPull) document {
 		"number": p.number, "node_id": fmt.Sprint("PR_", p.number),
 		"html_url": fmt.Sprint("https://github.example.com/acme/fleet/pull/", p.number),
 		"title":    p.title, "body": p.body, "draft": p.draft,
-		"state": "closed", "base": document{"ref": "main"}, "user": document{"login": "sluice-bot"},
+		"state": "closed", "base": document{"ref": cmp.Or(p.base, "main")}, "user": document{"login": "sluice-bot"},
 		"head":   document{"ref": p.branch, "sha": g.head(p), "repo": document{"full_name": "acme/fleet"}},
 		"labels": labels, "mergeable_state": "unknown",
 	}
@@ -195,7 +197,7 @@ func (g *gitHub) list(w http.ResponseWriter, r *http.Request) {
 	shown := []document{}
 	_, branch, only := strings.Cut(r.FormValue("head"), ":")
 	for _, p := range list {
-		if !only || p.branch == branch {
+		if !only || p.branch == branch && cmp.Or(p.base, "main") == r.FormValue("base") {
 			shown = append(shown, g.show(p))
 		}
 	}
@@ -206,7 +208,7 @@ func (g *gitHub) open(w http.ResponseWriter, r *http.Request) {
 	in := g.read(r)
 	p := &gitHubPull{
 		number: len(g.pulls) + 1, title: fmt.Sprint(in["title"]), body: fmt.Sprint(in["body"]),
-		branch: fmt.Sprint(in["head"]), state: "open", draft: in["draft"] == true,
+		branch: fmt.Sprint(in["head"]), base: fmt.Sprint(in["base"]), state: "open", draft: in["draft"] == true,
 	}
 	g.pulls = append(g.pulls, p)
 	g.touch(p)

@@ -86,7 +86,7 @@ func (r *run) pullRequest(ctx context.Context, stage *sluicev1.Stage, seen *prom
 	if p.seen == nil {
 		return nil
 	}
-	seen.Pushed = p.seen.pushed
+	seen.Pushed, seen.Base = p.seen.pushed, p.base
 	if p.seen.pr != nil {
 		seen.PullRequest = p.translate()
 	}
@@ -186,6 +186,19 @@ func (p pulls) read(ctx context.Context) (*forge.PullRequest, error) {
 	}
 	found, err := p.forge.Find(ctx, p.base, p.head)
 	if errors.Is(err, forge.ErrNotFound) {
+		return p.elsewhere(ctx)
+	}
+	return found, err
+}
+
+// elsewhere is the pull request of the state if it is open, into another branch than the one that the
+// stage is written to; nil if there is none.
+func (p pulls) elsewhere(ctx context.Context) (*forge.PullRequest, error) {
+	if p.proposal == nil || p.proposal.Number == 0 {
+		return nil, nil
+	}
+	found, err := p.forge.Get(ctx, p.proposal.Number)
+	if errors.Is(err, forge.ErrNotFound) || err == nil && found.State != forge.Open {
 		return nil, nil
 	}
 	return found, err

@@ -172,6 +172,35 @@ func TestAMergeQueue(t *testing.T) {
 	e.want("3", "2")
 }
 
+// It was merged into that branch, with all that the one of the stage has; a process that was started since opened another
+// one from the same branch.
+func TestAPullRequestIntoAnotherBranchIsLeftAlone(t *testing.T) {
+	e := newGitHubEnv(t, opts(func(pr *sluicev1.PullRequest) { pr.AutoMerge = sluicev1.AutoMergeSelf }))
+	e.forge.required = []string{"build"}
+	e.verify("2")
+	head := e.head(e.pull().branch)
+	e.at(func(g *gitHub) {
+		g.pulls[0].base = "hotfix"
+		g.setStatus(head, "build", "success")
+	})
+	for _, process := range []*Reconciler{e.Reconciler, e.process(e.Client)} {
+		process.Forges, e.Reconciler = e.Forges, process
+		e.look()
+		e.verify("3")
+		if pr := e.pull(); pr.state != "open" || e.head(pr.branch) != head {
+			t.Errorf("the pull request is %+v, and its head %s was %s", pr, e.head(pr.branch), head)
+		}
+		if gates := e.production().Waiting; len(gates) == 0 || !strings.Contains(gates[len(gates)-1].Message, "#1 is into branch hotfix now") {
+			t.Errorf("it waits for %+v", gates)
+		}
+	}
+	e.at(func(g *gitHub) { g.pulls[0].base = "main" })
+	e.look()
+	e.at(func(g *gitHub) { g.setStatus(g.repo.Head(g.pulls[0].branch), "build", "success") })
+	e.look()
+	e.want("3", "3")
+}
+
 // What a queue refuses was an error of the whole pipeline, and not what the stage waits for.
 func TestAMergeQueueThatRefusesIsWaitedFor(t *testing.T) {
 	e := newGitHubEnv(t)
