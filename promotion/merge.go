@@ -10,66 +10,69 @@ import (
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 )
 
+// merger has an open pull request merged, by us or by the forge.
+type merger struct{ stage *stage }
+
 // merge merges a pull request once all gates are open and the forge has what it asks for.
 // What a forge merges by itself it merges whenever it likes, so it is asked to only while
 // all gates are open.
-func (r proposer) merge(pr *PullRequest, gates []sluicev1.Gate) []sluicev1.Gate {
-	stage, spec := r.stage.spec.Name, r.stage.spec.Write.PullRequest
+func (m merger) merge(pr *PullRequest, gates []sluicev1.Gate) []sluicev1.Gate {
+	stage, spec := m.stage.spec.Name, m.stage.spec.Write.PullRequest
 	if draft := len(gates) > 0; spec.Draft && draft != pr.Draft {
-		r.stage.transition.addActions(SetDraft{Stage: stage, Number: pr.Number, Draft: draft})
+		m.stage.transition.addActions(SetDraft{Stage: stage, Number: pr.Number, Draft: draft})
 	}
-	r.stage.transition.addActions(SetStatus{Stage: stage, Head: pr.Head, Open: len(gates) == 0, Message: gateText(gates)})
-	if pr.AutoMerge && (len(gates) > 0 || r.mayClose() || r.askedBefore()) {
-		r.askToMerge(SetAutoMerge{Stage: stage, Number: pr.Number, Head: pr.Head})
+	m.stage.transition.addActions(SetStatus{Stage: stage, Head: pr.Head, Open: len(gates) == 0, Message: gateText(gates)})
+	if pr.AutoMerge && (len(gates) > 0 || m.mayClose() || m.askedBefore()) {
+		m.askToMerge(SetAutoMerge{Stage: stage, Number: pr.Number, Head: pr.Head})
 	}
 	if len(gates) > 0 {
 		return nil
 	}
-	return []sluicev1.Gate{r.mergeOrWait(pr)}
+	return []sluicev1.Gate{m.mergeOrWait(pr)}
 }
 
 // mergeOrWait merges what all gates are open for, or says what it lacks.
-func (r proposer) mergeOrWait(pr *PullRequest) sluicev1.Gate {
-	stage, spec := r.stage.spec.Name, r.stage.spec.Write.PullRequest
+func (m merger) mergeOrWait(pr *PullRequest) sluicev1.Gate {
+	stage, spec := m.stage.spec.Name, m.stage.spec.Write.PullRequest
 	switch {
 	case pr.Draft && !spec.Draft:
-		return r.reviewGate("#%d is a draft: a person has to mark it as ready", pr.Number)
+		return proposer(m).reviewGate("#%d is a draft: a person has to mark it as ready", pr.Number)
 	case spec.AutoMerge == sluicev1.AutoMergeNever:
-		return r.reviewGate("a person has to merge #%d", pr.Number)
-	case pr.MustQueue && r.stage.state.Proposal.leftQueue(pr):
-		return r.reviewGate("#%d left the merge queue without being merged: a person has to put it back there", pr.Number)
+		return proposer(m).reviewGate("a person has to merge #%d", pr.Number)
+	case pr.MustQueue && m.leftQueue(pr):
+		return proposer(m).reviewGate("#%d left the merge queue without being merged: a person has to put it back there", pr.Number)
 	case pr.Checks == ReadinessReady && !pr.Draft:
-		r.stage.transition.addActions(Merge{Stage: stage, Number: pr.Number, Head: pr.Head, Queue: pr.MustQueue})
-		return r.reviewGate("#%d is being merged", pr.Number)
-	case spec.AutoMerge == sluicev1.AutoMergePlatform && !pr.AutoMerge && pr.Checks == ReadinessProgressing && !r.mayClose():
-		r.askToMerge(SetAutoMerge{Stage: stage, Number: pr.Number, Head: pr.Head, On: true})
+		m.stage.transition.addActions(Merge{Stage: stage, Number: pr.Number, Head: pr.Head, Queue: pr.MustQueue})
+		return proposer(m).reviewGate("#%d is being merged", pr.Number)
+	case spec.AutoMerge == sluicev1.AutoMergePlatform && !pr.AutoMerge && pr.Checks == ReadinessProgressing && !m.mayClose():
+		m.askToMerge(SetAutoMerge{Stage: stage, Number: pr.Number, Head: pr.Head, On: true})
 	}
-	return r.reviewGate("#%d: %s", pr.Number, cmp.Or(pr.Why, "its checks are not complete"))
+	return proposer(m).reviewGate("#%d: %s", pr.Number, cmp.Or(pr.Why, "its checks are not complete"))
 }
 
 // askToMerge asks the forge to merge by itself, or not to. What it was asked is kept, for
 // some forges do not tell.
-func (r proposer) askToMerge(a SetAutoMerge) {
-	if p := r.stage.state.Proposal; p != nil && p.AutoMerge != a.On {
+func (m merger) askToMerge(a SetAutoMerge) {
+	if p := m.stage.state.Proposal; p != nil && p.AutoMerge != a.On {
 		next := *p
 		next.AutoMerge = a.On
-		r.stage.state.Proposal = &next
+		m.stage.state.Proposal = &next
 	}
-	r.stage.transition.addActions(a)
+	m.stage.transition.addActions(a)
 }
 
 // askedBefore reports whether we asked the forge to merge by itself, which the spec does not want any
 // more. What a person asked the forge for is theirs.
-func (r proposer) askedBefore() bool {
-	p := r.stage.state.Proposal
-	return p != nil && p.AutoMerge && r.stage.spec.Write.PullRequest.AutoMerge != sluicev1.AutoMergePlatform
+func (m merger) askedBefore() bool {
+	p := m.stage.state.Proposal
+	return p != nil && p.AutoMerge && m.stage.spec.Write.PullRequest.AutoMerge != sluicev1.AutoMergePlatform
 }
 
 // mayClose reports whether the stage has windows, or a freeze, outside of which a forge
 // that merges by itself might merge.
-func (r proposer) mayClose() bool {
-	return len(r.stage.spec.Windows) > 0 ||
-		slices.ContainsFunc(r.stage.transition.seen.Freezes, func(f Freeze) bool { return f.isAbout(r.stage.spec.Name) })
+func (m merger) mayClose() bool {
+	return len(m.stage.spec.Windows) > 0 ||
+		slices.ContainsFunc(m.stage.transition.seen.Freezes, func(f Freeze) bool { return f.isAbout(m.stage.spec.Name) })
 }
 
 // recordQueued notes the head that is in the merge queue: who takes it out does not want it there, and checks
@@ -85,7 +88,8 @@ func (r proposer) recordQueued(pr *PullRequest) {
 }
 
 // leftQueue reports whether the head of a pull request was in the merge queue, and is not any more.
-func (p *Proposal) leftQueue(pr *PullRequest) bool {
+func (m merger) leftQueue(pr *PullRequest) bool {
+	p := m.stage.state.Proposal
 	return p != nil && p.Queued == pr.Head && !pr.Queued
 }
 

@@ -308,7 +308,7 @@ func (r proposer) update(w desiredBundle, pr *PullRequest, gates []sluicev1.Gate
 		r.push(w, pr.Number, gates)
 		return []sluicev1.Gate{r.reviewGate("#%d is being updated", pr.Number)}
 	}
-	return r.merge(pr, gates)
+	return merger(r).merge(pr, gates)
 }
 
 // leaveAlone is what is done about a pull request that somebody else committed to: one

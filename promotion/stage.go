@@ -11,7 +11,7 @@ import (
 )
 
 // stage is what is decided about one stage in a transition. Its state is the next one; the
-// parts of a decision ([contentRecorder], [verifier], [selector], [gatekeeper], [proposer], and
+// parts of a decision ([contentRecorder], [verifier], [selector], [gatekeeper], [proposer], [merger], and
 // [commandHandler] for what people ask) go on from where the last one left it.
 type stage struct {
 	transition *transition
