@@ -42,6 +42,7 @@ func advance(s *stage) sluicev1.StageStatus {
 	if s.isUnseen() {
 		return unseen(s)
 	}
+	proposer{s}.abandon()
 	proposer{s}.recordPullRequest()
 	verifier{s}.replanRollback()
 	verifier{s}.endPin()

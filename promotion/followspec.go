@@ -15,8 +15,9 @@ import (
 
 // Of events about what the spec calls otherwise, or has no more.
 const (
-	artifactRenamed = "ArtifactRenamed"
-	stageForgotten  = "StageForgotten"
+	artifactRenamed      = "ArtifactRenamed"
+	stageForgotten       = "StageForgotten"
+	pullRequestAbandoned = "PullRequestAbandoned"
 )
 
 // followSpec makes the state one of the spec as it is now.

@@ -132,14 +132,29 @@ func TestAStageThatIsRenamedIsForgotten(t *testing.T) {
 }
 
 // Whoever merged it later wrote to files that no stage was about any more, or past the gates of the new name.
-func TestThePullRequestOfAForgottenStageIsTold(t *testing.T) {
-	s := proposing(t)
-	s.spec.Stages = s.spec.Stages[:1]
-	s.settle()
-	want := "! there is no stage production any more: its landings, verdicts, approvals and its hold are forgotten; " +
-		"its pull request #1 is left open: close it"
-	if !slices.Contains(s.told, want) {
-		t.Errorf("told %q", s.told)
+func TestThePullRequestThatASpecLeavesBehindIsTold(t *testing.T) {
+	for name, tc := range map[string]struct {
+		change func(*sluicev1.PipelineSpec)
+		want   string
+	}{
+		"with its stage": {
+			func(p *sluicev1.PipelineSpec) { p.Stages = p.Stages[:1] },
+			"! there is no stage production any more: its landings, verdicts, approvals and its hold are forgotten; " +
+				"its pull request #1 is left open: close it",
+		},
+		"since the stage is committed to": {
+			func(p *sluicev1.PipelineSpec) { p.Stages[1].Write = staging().Write },
+			"! pull request #1 of production is left open: close it, for the stage takes none any more",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := proposing(t)
+			tc.change(&s.spec)
+			s.settle()
+			if n := len(s.told); !slices.Contains(s.told, tc.want) {
+				t.Errorf("told %q", s.told[max(0, n-3):])
+			}
+		})
 	}
 }
 

@@ -87,6 +87,19 @@ func (r proposer) keptOpen() *desiredBundle {
 	return r.stage.wants(w)
 }
 
+// abandon forgets the pull request of a stage that takes none any more, and says that it is there.
+func (r proposer) abandon() {
+	p := r.stage.state.Proposal
+	if r.stage.spec.Write.PullRequest != nil || p == nil {
+		return
+	}
+	r.stage.state.Proposal = nil
+	if p.Number > 0 {
+		r.stage.warn(pullRequestAbandoned, "pull request #%d of %s is left open: close it, for the stage takes none any more",
+			p.Number, r.stage.spec.Name)
+	}
+}
+
 // recordPullRequest notes what became of the stage's pull request.
 func (r proposer) recordPullRequest() {
 	switch pr := r.stage.seen.PullRequest; {
