@@ -187,7 +187,8 @@ type PullRequest struct {
 	// Behind means that it is not built on the head of its base, Conflicted that it cannot
 	// be merged without being built anew.
 	Behind, Conflicted bool
-	// ClosedBy is who closed it, if it is closed and not merged; ClosedByUs that it was us.
+	// ClosedBy is who closed it, if it is closed and not merged; ClosedByUs that it was us, or a program
+	// that closes what is old.
 	ClosedBy   string
 	ClosedByUs bool
 	MergedBy   string

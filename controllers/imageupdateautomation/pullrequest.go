@@ -201,7 +201,7 @@ func (p *pullRequestRun) identify(ctx context.Context, seen *proposalObservation
 	if err != nil {
 		return explain(err)
 	}
-	seen.byUs, seen.closedByUs = known || who.IsUs(seen.pr.Author), who.IsUs(seen.pr.ClosedBy)
+	seen.byUs, seen.closedByUs = known || who.IsUs(seen.pr.Author), seen.pr.ClosedAsStale || who.IsUs(seen.pr.ClosedBy)
 	return nil
 }
 

@@ -256,7 +256,7 @@ func (p pulls) translate() *promotion.PullRequest {
 		Number: pr.Number, URL: pr.URL, Open: pr.State == forge.Open,
 		Merged: pr.State == forge.Merged, Head: pr.HeadSHA, Base: pr.Base, Draft: pr.Draft,
 		Behind: slices.Contains(pr.Blocked, forge.ByBehind), Conflicted: slices.Contains(pr.Blocked, forge.ByConflict),
-		ClosedBy: pr.ClosedBy, ClosedByUs: forge.User{Login: p.login()}.IsUs(pr.ClosedBy), MergedBy: pr.MergedBy,
+		ClosedBy: pr.ClosedBy, ClosedByUs: pr.ClosedAsStale || forge.User{Login: p.login()}.IsUs(pr.ClosedBy), MergedBy: pr.MergedBy,
 		HeadOurs: m.claims || p.pushed(pr.HeadSHA), Approved: pr.Approvals > 0, Queued: pr.Queued, AutoMerge: p.mayMergeByItself(),
 		Keep: slices.Contains(pr.Labels, forge.KeepLabel), Retry: slices.Contains(pr.Labels, forge.RetryLabel),
 	}

@@ -68,6 +68,9 @@ type shaStatus struct {
 	forge.Status
 }
 
+// opened is when all pull requests were opened.
+var opened = time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
+
 // fakePull is a pull request.
 type fakePull struct {
 	number                        int
@@ -78,6 +81,7 @@ type fakePull struct {
 	autoMethod, completing        forge.Method
 	state                         forge.State
 	author, mergedBy, closedBy    string
+	openFor                       time.Duration // until it was closed
 	approved                      map[string]bool
 	labels, reviewers, assignees  []string
 	version, updated              int

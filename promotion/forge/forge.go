@@ -145,6 +145,9 @@ type PullRequest struct {
 	// a rebase or a fast-forward the last. "" until then, and where the forge does not say.
 	Landed             string
 	MergedBy, ClosedBy string
+	// ClosedAsStale means that a program closed it that had let it be open before: nobody decided
+	// about what it proposes. Only GitHub and GitLab tell programs from people.
+	ClosedAsStale bool
 
 	// Warnings say which of the labels, reviewers and assignees could not be set by Open.
 	Warnings []string

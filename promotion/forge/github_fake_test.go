@@ -41,7 +41,13 @@ func serveGitHub(at *fakeForge) http.Handler {
 		reply(rw, 200, fake.render(c, true))
 	})
 	on("GET", "/issues/{n}", func(rw http.ResponseWriter, _ object, c *fakePull) {
-		reply(rw, 200, object{"number": c.number, "closed_by": object{"login": c.closedBy}})
+		kind := "User"
+		if strings.HasSuffix(c.closedBy, "[bot]") {
+			kind = "Bot"
+		}
+		reply(rw, 200, object{
+			"number": c.number, "closed_by": object{"login": c.closedBy, "type": kind}, "created_at": opened, "closed_at": opened.Add(c.openFor),
+		})
 	})
 	on("PATCH", "/pulls/{n}", fake.edit)
 	on("PUT", "/pulls/{n}/merge", fake.tryMerge)

@@ -33,6 +33,33 @@ func proposed(t *testing.T, name string) (*fakeForge, *forge.PullRequest) {
 	return fake, pr
 }
 
+// A program that closes what is old was taken for a person who does not want it.
+func TestAProgramThatClosesWhatIsOldDecidesNothing(t *testing.T) {
+	const day = 24 * time.Hour
+	for name, tc := range map[string]struct {
+		provider, by string
+		openFor      time.Duration
+		stale        bool
+	}{
+		"a program of GitHub, after a while":  {forge.GitHub, "stale[bot]", 30 * day, true},
+		"a program of GitHub, at once":        {forge.GitHub, "policy[bot]", time.Minute, false},
+		"a person at GitHub":                  {forge.GitHub, person, 30 * day, false},
+		"a token of GitLab, after a while":    {forge.GitLab, "project_17_bot_0af3", 30 * day, true},
+		"a person at GitLab":                  {forge.GitLab, "project_bot_fan", 30 * day, false},
+		"somebody at a forge that tells none": {forge.Gitea, "stale[bot]", 30 * day, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fake, pr := proposed(t, tc.provider)
+			c := fake.pull(1)
+			c.state, c.closedBy, c.openFor = forge.Closed, tc.by, tc.openFor
+			got, err := fake.Forge().Get(t.Context(), pr.Number)
+			if err != nil || got.ClosedAsStale != tc.stale {
+				t.Errorf("got %+v, %v", got, err)
+			}
+		})
+	}
+}
+
 func TestAQueueTakesAPullRequestOnce(t *testing.T) {
 	fake, pr := proposed(t, forge.GitHub)
 	if err := fake.Forge().Enqueue(t.Context(), pr.Number, strings.Repeat("0", 40)); !errors.Is(err, forge.ErrHeadMoved) {

@@ -170,7 +170,7 @@ func (fake fakeGitLab) render(c *fakePull) object {
 		"closed_by": nil, "merge_commit_sha": nil, "squash_commit_sha": nil,
 	}
 	if c.closedBy != "" {
-		mr["closed_by"] = object{"username": c.closedBy}
+		mr["closed_by"], mr["created_at"], mr["closed_at"] = object{"username": c.closedBy}, opened, opened.Add(c.openFor)
 	}
 	if c.state == forge.Merged {
 		mr["merge_user"] = object{"username": c.mergedBy}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"regexp"
 
 	gitlab "gitlab.com/gitlab-org/api/client-go"
 )
@@ -61,6 +62,9 @@ func (g *gitLabPulls) read(mr *gitlab.BasicMergeRequest) *snapshot {
 	switch mr.State {
 	case "closed":
 		found.State, found.ClosedBy = Closed, gitLabLogin(mr.ClosedBy)
+		if mr.CreatedAt != nil && mr.ClosedAt != nil {
+			found.ClosedAsStale = asStale(gitLabProgram.MatchString(found.ClosedBy), *mr.CreatedAt, *mr.ClosedAt)
+		}
 	case "merged":
 		found.State, found.MergedBy = Merged, gitLabLogin(mr.MergeUser)
 		for _, landed := range []string{mr.MergeCommitSHA, mr.SquashCommitSHA, mr.SHA} {
@@ -71,6 +75,9 @@ func (g *gitLabPulls) read(mr *gitlab.BasicMergeRequest) *snapshot {
 	} // locked is one that is being merged
 	return found
 }
+
+// gitLabProgram are the names of users that GitLab makes for tokens of projects and groups.
+var gitLabProgram = regexp.MustCompile(`^(project|group)_\d+_bot(_|$)`)
 
 func gitLabLogin(user *gitlab.BasicUser) string {
 	if user == nil {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // read is a pull request as it is now.
@@ -207,4 +208,13 @@ func (m Merge) message() string {
 		return ""
 	}
 	return strings.TrimSpace(m.Title + "\n\n" + m.Body)
+}
+
+// staleAfter is how long a pull request has to be open at least for a program that closes it to mean
+// that nobody cared. One that closes it at once says that it is not allowed.
+const staleAfter = time.Hour
+
+// asStale reports whether a program closed what was open for a while.
+func asStale(byProgram bool, opened, closed time.Time) bool {
+	return byProgram && !opened.IsZero() && closed.Sub(opened) >= staleAfter
 }
