@@ -35,29 +35,41 @@ func (s Shared) String() string {
 	return s.Subject() + " is applied by " + strings.Join(others, " and ") + " as well; remove it from all but one of them"
 }
 
-// set notes whether an owner applies an object, and wakes the other owners if that
-// changes how many there are.
-func (c *claims) set(id inventory.ID, t *tracker, applies bool) {
-	for _, other := range c.change(id, t, applies) {
-		other.wake()
+// add notes that an owner applies an object, and wakes the others if it did not before.
+func (c *claims) add(id inventory.ID, t *tracker) {
+	c.mu.Lock()
+	others := c.owners[id]
+	known := slices.Contains(others, t)
+	if !known {
+		c.setOwners(id, append(slices.Clone(others), t))
+	}
+	c.mu.Unlock()
+	if !known {
+		wakeAll(others)
 	}
 }
 
-func (c *claims) change(id inventory.ID, t *tracker, applies bool) (others []*tracker) {
+// remove notes that an owner does not apply an object any more, and wakes the others if it did.
+func (c *claims) remove(id inventory.ID, t *tracker) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	owners := c.owners[id]
-	at := slices.Index(owners, t)
-	switch {
-	case applies == (at >= 0):
-		return nil
-	case applies:
-		others = slices.Clone(owners)
-		owners = append(owners, t)
-	default:
-		owners = slices.Delete(slices.Clone(owners), at, at+1)
-		others = owners
+	at := slices.Index(c.owners[id], t)
+	var others []*tracker
+	if at >= 0 {
+		others = slices.Delete(slices.Clone(c.owners[id]), at, at+1)
+		c.setOwners(id, others)
 	}
+	c.mu.Unlock()
+	wakeAll(others)
+}
+
+func wakeAll(owners []*tracker) {
+	for _, owner := range owners {
+		owner.wake()
+	}
+}
+
+// setOwners sets who applies an object. The lock is held.
+func (c *claims) setOwners(id inventory.ID, owners []*tracker) {
 	if c.owners == nil {
 		c.owners, c.shared = map[inventory.ID][]*tracker{}, map[inventory.ID]bool{}
 	}
@@ -67,7 +79,6 @@ func (c *claims) change(id inventory.ID, t *tracker, applies bool) (others []*tr
 	if c.shared[id] = len(owners) > 1; !c.shared[id] {
 		delete(c.shared, id)
 	}
-	return others
 }
 
 // sharedOf are the objects of an owner that others apply as well, in the order of their

@@ -199,7 +199,7 @@ func (t *tracker) retain(ids map[inventory.ID]bool) {
 			delete(t.applied, id)
 			delete(t.drifted, id)
 			delete(t.repairs, id)
-			t.claims.set(id, t, false)
+			t.claims.remove(id, t)
 		}
 	}
 }
@@ -210,7 +210,11 @@ func (t *tracker) record(id inventory.ID, left *decide.Applied) {
 	defer t.mu.Unlock()
 	t.applied[id] = left
 	delete(t.drifted, id)
-	t.claims.set(id, t, left.Action != decide.Skipped && !left.IfNotPresent)
+	if left.Action == decide.Skipped || left.IfNotPresent {
+		t.claims.remove(id, t)
+	} else {
+		t.claims.add(id, t)
+	}
 }
 
 // repairsOf returns how often an object was repaired.

@@ -151,7 +151,7 @@ func (m *measure) resources(dir string, k *kustomization, depth int, seen int64)
 			seen += inner
 		case m.o.Exists(name):
 			m.o.manifests = append(m.o.manifests, name)
-			w, err := m.file(name, false)
+			w, err := m.file(name)
 			if err != nil {
 				return 0, err
 			}
@@ -237,7 +237,11 @@ func (m *measure) load(k *kustomization, l load) (weight, error) {
 		if err := m.o.open(l); err != nil {
 			return weight{}, err
 		}
-		w, err := m.file(l.name, l.opaque)
+		read := m.file
+		if l.opaque {
+			read = m.opaqueFile
+		}
+		w, err := read(l.name)
 		if l.patch && err == nil {
 			data, err := m.o.file(l.name)
 			m.isolate = m.isolate || err == nil && copies(data)
@@ -253,9 +257,25 @@ func (m *measure) load(k *kustomization, l load) (weight, error) {
 	return w, m.add(w)
 }
 
-// file measures a file that kustomize reads, and returns it. The objects in a patch
+// file measures a file of objects that kustomize reads. The objects in a patch
 // are none of their own, but nobody has so many patches that it matters.
-func (m *measure) file(name string, opaque bool) (weight, error) {
+func (m *measure) file(name string) (weight, error) {
+	return m.fileBy(name, m.o.weighFile)
+}
+
+// opaqueFile measures a file that kustomize takes over as it is, such as one of a ConfigMap.
+func (m *measure) opaqueFile(name string) (weight, error) {
+	return m.fileBy(name, func(name string, data []byte) (weight, error) {
+		w := weight{bytes: int64(len(data))}
+		if w.bytes > m.o.bounds.FileBytes {
+			return w, m.o.refuse(tooLarge(m.o.bounds.FileBytes, "bytes in "+name, "split the file"))
+		}
+		m.o.opaque[path.Clean(name)] = true
+		return w, nil
+	})
+}
+
+func (m *measure) fileBy(name string, weigh func(name string, data []byte) (weight, error)) (weight, error) {
 	if m.files++; m.files > m.o.bounds.Files {
 		return weight{}, m.o.refuse(tooLarge(m.o.bounds.Files, "files, counted as often as they are read", split))
 	}
@@ -263,15 +283,7 @@ func (m *measure) file(name string, opaque bool) (weight, error) {
 	if err != nil {
 		return weight{}, nil //nolint:nilerr // it is outside of the source, and kustomize says so
 	}
-	w := weight{bytes: int64(len(data))}
-	switch {
-	case !opaque:
-		w, err = m.o.weighFile(name, data)
-	case w.bytes > m.o.bounds.FileBytes:
-		err = m.o.refuse(tooLarge(m.o.bounds.FileBytes, "bytes in "+name, "split the file"))
-	default:
-		m.o.opaque[path.Clean(name)] = true
-	}
+	w, err := weigh(name, data)
 	if err != nil {
 		return w, err
 	}

@@ -48,7 +48,7 @@ func (k *Checker) PrepareCounters(ctx context.Context, c *flaggerv1.Canary, metr
 		return nil, err
 	}
 	// Whatever cannot be filled in is found now.
-	text, err := p.text(ctx, false)
+	text, err := p.text(ctx, classicHistogram)
 	if err != nil {
 		return nil, err
 	}
@@ -178,14 +178,14 @@ func (k *Checker) builtinCounters(c *flaggerv1.Canary, p *preparedCounters, metr
 }
 
 // text is the query for both arms.
-func (p *preparedCounters) text(ctx context.Context, native bool) (string, error) {
+func (p *preparedCounters) text(ctx context.Context, form histogramForm) (string, error) {
 	var parts []string
 	for _, arm := range []counter.Arm{counter.Canary, counter.Primary} {
 		v, err := p.vars(ctx, arm)
 		if err != nil {
 			return "", err
 		}
-		part, err := p.armText(ctx, arm, v, native)
+		part, err := p.armText(ctx, arm, v, form)
 		if err != nil {
 			return "", reconcile.TerminalError(fmt.Errorf("%s: %w", p.field, err))
 		}
@@ -194,7 +194,7 @@ func (p *preparedCounters) text(ctx context.Context, native bool) (string, error
 	return strings.Join(parts, "\nor\n"), nil
 }
 
-func (p *preparedCounters) armText(ctx context.Context, arm counter.Arm, v templateVars, native bool) (string, error) {
+func (p *preparedCounters) armText(ctx context.Context, arm counter.Arm, v templateVars, form histogramForm) (string, error) {
 	if p.custom != nil {
 		return customQuery(ctx, arm, v, p.custom)
 	}
@@ -202,7 +202,7 @@ func (p *preparedCounters) armText(ctx context.Context, arm counter.Arm, v templ
 	if err != nil {
 		return "", err
 	}
-	return p.proxy.query(arm, selector, p.wanted, native), nil
+	return p.proxy.query(arm, selector, p.wanted, form), nil
 }
 
 // read asks once, or twice while nobody knows which form a histogram has.
@@ -217,11 +217,11 @@ func (p *preparedCounters) read(ctx context.Context, at time.Time) (counter.Read
 	ctx = context.WithValue(context.WithValue(ctx, grantKey{}, grant), limitKey{}, maxCounters)
 	at = at.Truncate(time.Millisecond).UTC() // what a server can tell apart
 	if native := p.native.Load(); native != nil {
-		return p.askAgain(ctx, at, *native, true)
+		return p.askAgain(ctx, at, *native, nativeHistogram)
 	}
-	r, err := p.askAgain(ctx, at, p.classic, false)
+	r, err := p.askAgain(ctx, at, p.classic, classicHistogram)
 	if err == nil && p.proxy != nil && p.proxy.native && !p.complete(r) {
-		text, err := p.text(ctx, true)
+		text, err := p.text(ctx, nativeHistogram)
 		if err != nil {
 			return r, err
 		}
@@ -234,10 +234,10 @@ func (p *preparedCounters) read(ctx context.Context, at time.Time) (counter.Read
 }
 
 // askAgain asks what was asked before, unless the pods are others by now.
-func (p *preparedCounters) askAgain(ctx context.Context, at time.Time, text string, native bool) (counter.Reading, error) {
+func (p *preparedCounters) askAgain(ctx context.Context, at time.Time, text string, form histogramForm) (counter.Reading, error) {
 	if p.classic == "" {
 		var err error
-		if text, err = p.text(ctx, native); err != nil {
+		if text, err = p.text(ctx, form); err != nil {
 			return counter.Reading{}, err
 		}
 	}

@@ -92,10 +92,10 @@ func (p *preparedCounters) activity(ctx context.Context, server matrixServer, ov
 	if err != nil {
 		return nil, err
 	}
-	text, err := p.armText(ctx, counter.Canary, v, false)
+	text, err := p.armText(ctx, counter.Canary, v, classicHistogram)
 	if err == nil && p.proxy != nil && p.proxy.native {
 		var native string
-		native, err = p.armText(ctx, counter.Canary, v, true)
+		native, err = p.armText(ctx, counter.Canary, v, nativeHistogram)
 		text += "\nor\n" + native
 	}
 	if err != nil {

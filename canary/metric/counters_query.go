@@ -24,15 +24,24 @@ const scrapeTime = "scraped"
 // seconds: twice as long each, so that a release that is slower at all is so at one of them.
 var nativeBounds = []float64{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10}
 
+// histogramForm is one of the two in which Prometheus has histograms.
+// See https://prometheus.io/docs/specs/native_histograms.
+type histogramForm int
+
+const (
+	classicHistogram histogramForm = iota
+	nativeHistogram
+)
+
 // wantedCounters are what a reading is to have.
 type wantedCounters struct{ requests, durations bool }
 
 // query asks for the counters of one arm; selector are the matchers of its labels. Sums are by process, which begins
 // again at 0 as a whole, and rates are never asked for: the server would extrapolate them.
-func (p proxyCounters) query(arm counter.Arm, selector string, of wantedCounters, native bool) string {
+func (p proxyCounters) query(arm counter.Arm, selector string, of wantedCounters, form histogramForm) string {
 	q := &armQuery{arm: arm, by: append([]string{"job", "instance"}, p.pod...)}
 	switch {
-	case of.requests && native:
+	case of.requests && form == nativeHistogram:
 		q.add(string(counter.Requests), "histogram_count(%s)", q.sum(p.durations, selector))
 		q.add(string(counter.Errors), "histogram_count(%s)", q.sum(p.durations, selector, p.failed))
 	case of.requests:
@@ -40,7 +49,7 @@ func (p proxyCounters) query(arm counter.Arm, selector string, of wantedCounters
 		q.add(string(counter.Errors), "%s", q.sum(p.requests, selector, p.failed))
 	}
 	switch {
-	case of.durations && native:
+	case of.durations && form == nativeHistogram:
 		all := q.sum(p.durations, selector, p.timed)
 		q.add(string(counter.Timed), "histogram_count(%s)", all)
 		for _, bound := range nativeBounds {
@@ -54,7 +63,7 @@ func (p proxyCounters) query(arm counter.Arm, selector string, of wantedCounters
 	}
 	name, extra := p.requests, ""
 	switch {
-	case native:
+	case form == nativeHistogram:
 		name = p.durations
 	case !of.requests:
 		name, extra = p.durations+"_count", p.timed

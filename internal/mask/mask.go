@@ -202,10 +202,10 @@ func encodings(text string) []string {
 	ascii := strconv.QuoteToASCII(text)
 	all := []string{
 		text, quoted[1 : len(quoted)-1], ascii[1 : len(ascii)-1], strings.ReplaceAll(text, "'", "''"),
-		jsonOf(text, true), jsonOf(text, false), url.QueryEscape(text), url.PathEscape(text),
+		jsonOf(text), plainJSONOf(text), url.QueryEscape(text), url.PathEscape(text),
 	}
 	for _, form := range all[1:] { // an error in an error
-		all = append(all, jsonOf(form, false))
+		all = append(all, plainJSONOf(form))
 	}
 	if len(text) >= shortLength {
 		all = append(all,
@@ -216,11 +216,21 @@ func encodings(text string) []string {
 	return all
 }
 
-// jsonOf is how JSON writes a text, without the quotes.
-func jsonOf(text string, html bool) string {
+// jsonOf is how JSON writes a text that may become part of HTML, without the quotes; it is
+// what encoding/json does by itself.
+func jsonOf(text string) string {
+	encoded, err := json.Marshal(text)
+	if err != nil {
+		return text
+	}
+	return string(encoded[1 : len(encoded)-1])
+}
+
+// plainJSONOf is how JSON writes a text otherwise, without the quotes.
+func plainJSONOf(text string) string {
 	var b strings.Builder
 	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(html)
+	e.SetEscapeHTML(false)
 	if err := e.Encode(text); err != nil {
 		return text
 	}

@@ -148,12 +148,12 @@ func (o *Outbox) Handle(kind string, h Handler) {
 }
 
 // Put keeps an entry, or returns [ErrFull]. It waits for no disk.
-func (o *Outbox) Put(e Entry) error { return o.put(e, false) }
+func (o *Outbox) Put(e Entry) error { return o.put(e, buffered) }
 
 // PutSync is Put that returns when the entry is on the disk.
-func (o *Outbox) PutSync(e Entry) error { return o.put(e, true) }
+func (o *Outbox) PutSync(e Entry) error { return o.put(e, synced) }
 
-func (o *Outbox) put(e Entry, sync bool) error {
+func (o *Outbox) put(e Entry, d durability) error {
 	if len(e.Body) > maxBody {
 		return fmt.Errorf("the message has %d bytes, and may have %d", len(e.Body), maxBody)
 	}
@@ -162,7 +162,7 @@ func (o *Outbox) put(e Entry, sync bool) error {
 		return err
 	}
 	k := kept{id: e.ID, kind: e.Kind, added: e.Added, size: len(e.Body)}
-	if err := o.store.write(e, sync); err != nil {
+	if err := o.store.write(e, d); err != nil {
 		o.log.Error(err, "a message is kept in memory, and lost by a restart")
 		k.whole = &e
 	}

@@ -31,8 +31,16 @@ func (s store) path(id string, added time.Time) string {
 	return filepath.Join(s.dir, fmt.Sprintf("%020d-%s%s", added.UnixNano(), hex.EncodeToString(sum[:8]), suffix))
 }
 
+// durability is what an entry that was written outlives.
+type durability int
+
+const (
+	buffered durability = iota // the end of the process
+	synced                     // that of the node, too
+)
+
 // write keeps an entry. A file is whole or not there at all.
-func (s store) write(e Entry, sync bool) (err error) {
+func (s store) write(e Entry, d durability) (err error) {
 	data, err := json.Marshal(e)
 	if err != nil {
 		return err
@@ -43,7 +51,7 @@ func (s store) write(e Entry, sync bool) (err error) {
 		return err
 	}
 	_, err = file.Write(data)
-	if err == nil && sync {
+	if err == nil && d == synced {
 		err = file.Sync()
 	}
 	if err = errors.Join(err, file.Close()); err == nil {
@@ -52,7 +60,7 @@ func (s store) write(e Entry, sync bool) (err error) {
 	if err != nil {
 		return errors.Join(err, os.Remove(path+temporary))
 	}
-	if sync {
+	if d == synced {
 		return syncFolder(s.dir)
 	}
 	return nil

@@ -24,7 +24,7 @@ import (
 // SuspendCommand is `sluice suspend`, and ResumeCommand what undoes it.
 func SuspendCommand(version string) *cobra.Command {
 	return verb(version, "suspend", "Have nothing done for objects until they are resumed: sets spec.suspend",
-		func(k kind) bool { return k.suspends }, func(t *target) error { return t.suspend(true) })
+		func(k kind) bool { return k.suspends }, (*target).suspend)
 }
 
 // UnsuspendCommands are `sluice resume KIND NAME` of each kind but automations, of which
@@ -41,7 +41,7 @@ func UnsuspendCommands() []func(*cluster.Cluster) *cobra.Command {
 				Short: fmt.Sprintf("Undo sluice suspend of %s", k.plural), Args: cobra.MinimumNArgs(1),
 				Example: fmt.Sprintf("  sluice resume %s podinfo -n apps", strings.ToLower(k.Kind)),
 				RunE: func(cmd *cobra.Command, args []string) error {
-					return each(cmd, c, k, args, func(t *target) error { return t.suspend(false) })
+					return each(cmd, c, k, args, (*target).resume)
 				},
 			}
 		})
@@ -133,16 +133,23 @@ func (t *target) patch(change func(*unstructured.Unstructured) error) error {
 	return nil
 }
 
-func (t *target) suspend(suspended bool) error {
+func (t *target) suspend() error {
 	err := t.patch(func(u *unstructured.Unstructured) error {
-		if !suspended {
-			unstructured.RemoveNestedField(u.Object, "spec", "suspend")
-			return nil
-		}
 		return unstructured.SetNestedField(u.Object, true, "spec", "suspend")
 	})
 	if err == nil {
-		output.Note(t.cmd, "%s %s", t, map[bool]string{true: "suspended", false: "resumed"}[suspended])
+		output.Note(t.cmd, "%s suspended", t)
+	}
+	return err
+}
+
+func (t *target) resume() error {
+	err := t.patch(func(u *unstructured.Unstructured) error {
+		unstructured.RemoveNestedField(u.Object, "spec", "suspend")
+		return nil
+	})
+	if err == nil {
+		output.Note(t.cmd, "%s resumed", t)
 	}
 	return err
 }
