@@ -215,6 +215,7 @@ func (p *pullRequestRun) judge(ctx context.Context, seen *proposalObservation) e
 	if seen.rules, err = p.forge.Rules(ctx, seen.base); err != nil || !merges {
 		return explain(err)
 	}
+	seen.rules.Queue = seen.rules.Queue || seen.pr.QueueOnly
 	j := forge.Judgement{Rules: seen.rules}
 	if j.Checks, err = p.forge.Checks(ctx, seen.pr.HeadSHA); err != nil {
 		return explain(err)

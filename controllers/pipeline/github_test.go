@@ -36,6 +36,7 @@ type gitHub struct {
 	required []string                     // checks of main
 	queue    bool                         // of main
 	full     bool                         // the queue takes nothing
+	older    bool                         // it is that of a protection, which no rule tells of
 	requests []string
 	// refuse answers a request, if it says so.
 	refuse func(http.ResponseWriter, *http.Request) bool
@@ -249,7 +250,7 @@ func (g *gitHub) rules(w http.ResponseWriter, _ *http.Request) {
 	if len(checks) > 0 {
 		rules = append(rules, document{"type": "required_status_checks", "parameters": document{"required_status_checks": checks}})
 	}
-	if g.queue {
+	if g.queue && !g.older {
 		rules = append(rules, document{"type": "merge_queue", "parameters": document{"merge_method": "MERGE"}})
 	}
 	answer(w, 200, rules)
@@ -278,7 +279,7 @@ func (g *gitHub) graphQL(w http.ResponseWriter, r *http.Request) {
 			reviews = append(reviews, document{"state": "APPROVED"})
 		}
 		answer(w, 200, document{"data": document{"repository": document{"pullRequest": document{
-			"isInMergeQueue": p.queued, "latestOpinionatedReviews": document{"nodes": reviews}}}}})
+			"isInMergeQueue": p.queued, "isMergeQueueEnabled": g.queue, "latestOpinionatedReviews": document{"nodes": reviews}}}}})
 		return
 	}
 	input, _ := variables["input"].(document)

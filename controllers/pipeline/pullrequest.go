@@ -262,7 +262,7 @@ func (p pulls) translate() *promotion.PullRequest {
 	}
 	if seen.Open {
 		rules := p.memory.rules[p.repo.branch(p.base)]
-		seen.MustBeUpToDate, seen.MustQueue = rules.UpToDate, rules.Queue
+		seen.MustBeUpToDate, seen.MustQueue = rules.UpToDate, rules.Queue || pr.QueueOnly
 		seen.Checks, seen.Why = p.judge()
 	}
 	return seen

@@ -153,8 +153,16 @@ func TestWhatTheForgeWouldMergeAtOnceIsMerged(t *testing.T) {
 }
 
 func TestAMergeQueue(t *testing.T) {
+	// That of an older protection was not seen: a token that may bypass it merged past the queue.
+	for name, older := range map[string]bool{"of a ruleset": false, "of a protection": true} {
+		t.Run(name, func(t *testing.T) { mergesByQueue(t, older) })
+	}
+}
+
+func mergesByQueue(t *testing.T, older bool) {
+	t.Helper()
 	e := newGitHubEnv(t)
-	e.forge.queue = true
+	e.forge.queue, e.forge.older = true, older
 	e.verify("2")
 	pr := e.pull()
 	if !pr.queued || pr.state != "open" {

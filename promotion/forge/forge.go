@@ -139,7 +139,10 @@ type PullRequest struct {
 	// itself. Auto is unknown on a forge that does not tell.
 	Queued bool
 	Auto   Answer
-	Labels []string
+	// QueueOnly means that its base takes pull requests through a merge queue alone, as far as the
+	// forge says so of the pull request: some queues are not among the rules that a credential may read.
+	QueueOnly bool
+	Labels    []string
 
 	// Landed is the commit on base by which it was merged: of a squash the one commit, of
 	// a rebase or a fast-forward the last. "" until then, and where the forge does not say.

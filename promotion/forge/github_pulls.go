@@ -91,7 +91,7 @@ func gitHubMergeable(state string) (Answer, []Blocker) {
 
 const gitHubDetails = `query($owner: String!, $name: String!, $number: Int!) {
   repository(owner: $owner, name: $name) { pullRequest(number: $number) {
-    reviewDecision isInMergeQueue
+    reviewDecision isInMergeQueue isMergeQueueEnabled
     latestOpinionatedReviews(first: 100, writersOnly: true) { nodes { state } }
   } }
 }`
@@ -103,6 +103,7 @@ func (g *gitHubPulls) complete(ctx context.Context, pr *PullRequest) error {
 			PullRequest struct {
 				ReviewDecision           string
 				IsInMergeQueue           bool
+				IsMergeQueueEnabled      bool
 				LatestOpinionatedReviews struct{ Nodes []struct{ State string } }
 			}
 		}
@@ -112,7 +113,7 @@ func (g *gitHubPulls) complete(ctx context.Context, pr *PullRequest) error {
 		return err
 	}
 	details := found.Repository.PullRequest
-	pr.Queued = details.IsInMergeQueue
+	pr.Queued, pr.QueueOnly = details.IsInMergeQueue, details.IsMergeQueueEnabled
 	for _, review := range details.LatestOpinionatedReviews.Nodes {
 		if review.State == "APPROVED" {
 			pr.Approvals++
