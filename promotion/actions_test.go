@@ -324,6 +324,46 @@ func TestAHoldAndAnOverrideEndByThemselves(t *testing.T) {
 	s.want(map[string]string{"production": "1"})
 }
 
+// Whoever may promote could bring back what was taken out, past a freeze that somebody had opened for it once, and without
+// the approvals of then.
+func TestAWordStandsForOneLanding(t *testing.T) {
+	for name, tc := range map[string]struct {
+		verb sluicev1.CommandVerb
+		gate sluicev1.GateType
+	}{
+		"an approval": {sluicev1.CommandApprove, sluicev1.GateApproval},
+		"an override": {sluicev1.CommandOverride, sluicev1.GateFreeze},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSimulation(t, staging(), production())
+			s.settle()
+			if tc.verb == sluicev1.CommandApprove {
+				s.spec.Stages[1].Approval = &sluicev1.Approval{}
+			} else {
+				s.freezes = []Freeze{{Name: "december", Stages: []string{"production"}, Windows: []sluicev1.Window{{
+					Name: "w", Kind: sluicev1.WindowDeny, From: &metav1.Time{Time: epoch}, To: &metav1.Time{Time: epoch.Add(100 * time.Hour)},
+				}}}}
+			}
+			s.release("2")
+			s.settle()
+			s.command(tc.verb, "production")
+			s.settle()
+			s.want(map[string]string{"production": "2"})
+			s.now = s.now.Add(time.Hour)
+			s.commit("production", "", "1", "bob")
+			s.settle()
+			s.command(sluicev1.CommandPromote, "production", func(c *Command) { c.Bundle, c.By = s.bundle("2"), "mallory" })
+			s.settle()
+			s.want(map[string]string{"production": "1"})
+			s.wantGate("production", tc.gate)
+			s.now = s.now.Add(time.Minute)
+			s.command(tc.verb, "production", func(c *Command) { c.Bundle = s.bundle("2") })
+			s.settle()
+			s.want(map[string]string{"production": "2"})
+		})
+	}
+}
+
 func TestWindowsOfRollbacks(t *testing.T) {
 	for name, tc := range map[string]struct {
 		about []sluicev1.WindowScope

@@ -137,7 +137,8 @@ func (r contentRecorder) kindOf(id string, at *TargetObservation) sluicev1.Landi
 	return sluicev1.LandingManual
 }
 
-// endLanding ends a landing: its bundle is not in the stage any more.
+// endLanding ends a landing: its bundle is not in the stage any more. What people agreed to before it
+// has happened, and who wants the bundle back has to ask them again.
 func (r contentRecorder) endLanding(l *Landing) {
 	if l == nil {
 		return
@@ -146,6 +147,9 @@ func (r contentRecorder) endLanding(l *Landing) {
 	if l.Verdict == "" {
 		l.Verdict, l.VerdictAt = VerdictReplaced, &r.stage.now
 	}
+	happened := func(c Consent) bool { return c.Bundle == l.Bundle && !l.At.Before(c.At) }
+	r.stage.state.Approvals = slices.DeleteFunc(r.stage.state.Approvals, happened)
+	r.stage.state.Overrides = slices.DeleteFunc(r.stage.state.Overrides, happened)
 }
 
 func (r contentRecorder) announce(l Landing) {
