@@ -116,12 +116,28 @@ func (s stateStore) read(ctx context.Context) error {
 	if text == nil {
 		s.memory.follow(was)
 	} else {
+		s.memory.lost = s.memory.lost || s.isRewound(was)
 		if s.memory.state, err = promotion.ParseState(text); err != nil {
 			return reconciler.WithReason(sluicev1.StateInvalidReason, fmt.Errorf("%s: %w", from, err))
 		}
 	}
 	s.memory.known = true
 	return nil
+}
+
+// isRewound reports whether the branch of the state is at a commit that is older than one that was
+// read or written before: somebody forced it, or restored the repository from a backup, and what was
+// decided since is gone. A commit that the mirror does not have tells nothing.
+func (s stateStore) isRewound(was stateCache) bool {
+	m := s.memory
+	if m.carrier != sluicev1.StateBranch || m.at.IsZero() {
+		return false
+	}
+	last := plumbing.NewHash(s.pipeline.Status.StateCommit)
+	if was.known && was.carrier == m.carrier && was.branch == m.branch {
+		last = was.at
+	}
+	return !last.IsZero() && last != m.at && s.repo.mirror.Has(last) && isOnTop(s.repo.mirror, last, m.at)
 }
 
 // follow is what becomes of a state that the branch does not have: it was on another one, which the
