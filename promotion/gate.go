@@ -91,7 +91,8 @@ func (k gatekeeper) stateGate() *sluicev1.Gate {
 		return nil
 	}
 	g := gate(sluicev1.GateState, time.Time{}, time.Time{},
-		"the state branch is gone, or back at an older commit, and with it what was in quarantine: `sluice pipeline lift` confirms that promotions may go on")
+		"the state branch is gone, or back at an older commit, and with it what was in quarantine: "+
+			"`sluice pipeline lift` confirms that promotions may go on")
 	return &g
 }
 
