@@ -76,7 +76,8 @@ func (a adoption) adopt(ctx context.Context, live *corev1.Service, s service) er
 	if err != nil {
 		return fmt.Errorf("noting what service %s.%s was: %w", s.name, a.services.scope.canary.Namespace, err)
 	}
-	wanted.Annotations = object.Merge(object.Merge(wanted.Annotations, object.FluxDisabled()), map[string]string{originalAnnotation: string(encoded)})
+	ours := object.Merge(object.FluxDisabled(), map[string]string{originalAnnotation: string(encoded)})
+	wanted.Annotations = object.Merge(wanted.Annotations, ours)
 	if equality.Semantic.DeepEqual(live, wanted) {
 		return nil
 	}

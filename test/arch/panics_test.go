@@ -20,7 +20,7 @@ var inProcess = []string{
 // mayPanic are goroutines that do nothing but wait, or whose framework recovers panics.
 var mayPanic = map[string]string{
 	"apply/build/process.go":             "waits for a process that was killed",
-	"apply/watch/informers.go":           "runs an informer, whose own goroutines are not this one: what it calls is recovered where it is given",
+	"apply/watch/informers.go":           "runs an informer, whose goroutines are its own: what they call recovers where it is given",
 	"cmd/sluice/app/kinds_wait.go":       "serves HTTP, which recovers panics of handlers",
 	"internal/wake/waketest/waketest.go": "is part of tests",
 	"internal/webhook/queue.go":          "waits for goroutines",
