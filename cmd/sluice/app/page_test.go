@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package app
+
+import (
+	"encoding/pem"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/sluice-cd/sluice/internal/outbound"
+)
+
+func TestTheProviderThatPeopleSignInAtIsAskedWithinBounds(t *testing.T) {
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("another server was asked") }))
+	defer elsewhere.Close()
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/away":
+			http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect)
+		case "/endless":
+			_, _ = io.Copy(w, strings.NewReader(strings.Repeat("x", maxProviderAnswer+1)))
+		}
+	}))
+	defer server.Close()
+	caFile := filepath.Join(t.TempDir(), "ca.crt")
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	if err := os.WriteFile(caFile, ca, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		flags oidcFlags
+		path  string
+		want  error
+		fails bool
+	}{
+		"the authority of --ui-oidc-ca-file is trusted": {flags: oidcFlags{caFile: caFile}, path: "/"},
+		"none but those of the system otherwise":        {flags: oidcFlags{}, path: "/", fails: true},
+		"a code and a secret stay with the provider":    {flags: oidcFlags{caFile: caFile}, path: "/away", want: outbound.ErrRedirect, fails: true},
+		"an answer without end is not read to it":       {flags: oidcFlags{caFile: caFile}, path: "/endless", want: outbound.ErrTooLarge, fails: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			provider, err := tc.flags.provider()
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := provider.Client.Post(server.URL+tc.path, "text/plain", strings.NewReader("code"))
+			if err == nil {
+				_, err = io.ReadAll(resp.Body)
+				_ = resp.Body.Close()
+			}
+			if (err != nil) != tc.fails || tc.want != nil && !errors.Is(err, tc.want) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
