@@ -33,16 +33,17 @@ func TestTheProviderThatPeopleSignInAtIsAskedWithinBounds(t *testing.T) {
 	if err := os.WriteFile(caFile, ca, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	trusting := oidcFlags{caFile: caFile}
 	for name, tc := range map[string]struct {
 		flags oidcFlags
 		path  string
 		want  error
 		fails bool
 	}{
-		"the authority of --ui-oidc-ca-file is trusted": {flags: oidcFlags{caFile: caFile}, path: "/"},
-		"none but those of the system otherwise":        {flags: oidcFlags{}, path: "/", fails: true},
-		"a code and a secret stay with the provider":    {flags: oidcFlags{caFile: caFile}, path: "/away", want: outbound.ErrRedirect, fails: true},
-		"an answer without end is not read to it":       {flags: oidcFlags{caFile: caFile}, path: "/endless", want: outbound.ErrTooLarge, fails: true},
+		"the authority of --ui-oidc-ca-file is trusted": {trusting, "/", nil, false},
+		"none but those of the system otherwise":        {oidcFlags{}, "/", nil, true},
+		"a code and a secret stay with the provider":    {trusting, "/away", outbound.ErrRedirect, true},
+		"an answer without end is not read to it":       {trusting, "/endless", outbound.ErrTooLarge, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			provider, err := tc.flags.provider()
