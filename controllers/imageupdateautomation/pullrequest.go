@@ -45,12 +45,12 @@ func connectionOf(a *imagev1.ImageUpdateAutomation, seen observation) forge.Conn
 
 // pullRequestRun is one run of an automation that proposes by pull request.
 type pullRequestRun struct {
-	*Reconciler
-	a      *imagev1.ImageUpdateAutomation
-	seen   observation
-	review writeback.Review
-	forge  forge.Forge
-	text   forge.Text
+	controller *Reconciler
+	a          *imagev1.ImageUpdateAutomation
+	seen       observation
+	review     writeback.Review
+	forge      forge.Forge
+	text       forge.Text
 	// written is what was pushed, and events what was done.
 	written writeback.Result
 	events  []reconciler.Event
@@ -64,7 +64,7 @@ func (r *Reconciler) reconcileProposal(ctx context.Context, a *imagev1.ImageUpda
 	if err != nil {
 		return reconciler.Result{}, advise(a, seen, err)
 	}
-	p := &pullRequestRun{Reconciler: r, a: a, seen: seen, review: review, written: review.Result}
+	p := &pullRequestRun{controller: r, a: a, seen: seen, review: review, written: review.Result}
 	if p.forge, err = connectionOf(a, seen).Open(ctx, r.Forges, r.Client); err != nil {
 		return reconciler.Result{}, p.retryLater(err)
 	}
@@ -111,14 +111,14 @@ func (p *pullRequestRun) sincePush() time.Duration {
 	if p.a.Status.LastPushTime == nil {
 		return 0
 	}
-	return p.Clock.Now().Sub(p.a.Status.LastPushTime.Time)
+	return p.controller.Clock.Now().Sub(p.a.Status.LastPushTime.Time)
 }
 
 // retryLater is the error with the time of the next try: when a rate limit ends, or after the
 // interval for what only a person resolves at the forge or in a Secret, which no watch sees.
 func (p *pullRequestRun) retryLater(err error) error {
 	if limited := (*forge.RateLimited)(nil); errors.As(err, &limited) {
-		return reconciler.Waiting(err, max(firstWait, limited.Until.Sub(p.Clock.Now())))
+		return reconciler.Waiting(err, max(firstWait, limited.Until.Sub(p.controller.Clock.Now())))
 	}
 	if forge.Terminal(err) {
 		return reconciler.Waiting(err, p.a.Spec.Interval.Duration)
@@ -138,7 +138,8 @@ func proposalRemark(status *imagev1.PullRequestStatus) string {
 func (p *pullRequestRun) observe(ctx context.Context) (proposalObservation, error) {
 	status := &p.a.Status
 	found := proposalObservation{
-		spec: *pullRequestOf(p.a), base: p.seen.request.Checkout.BranchName(), branch: p.seen.request.Push, now: metav1.NewTime(p.Clock.Now()),
+		spec: *pullRequestOf(p.a), base: p.seen.request.Checkout.BranchName(), branch: p.seen.request.Push,
+		now:    metav1.NewTime(p.controller.Clock.Now()),
 		digest: p.review.Digest, unsettled: len(p.review.Report.SkippedFor(writeback.NotReady)) > 0,
 		tip: nameOf(p.review.Tip), lastPush: status.LastPushCommit, ours: p.review.Ours, same: p.review.Same,
 		status: status.PullRequest, declined: status.Declined,

@@ -52,7 +52,7 @@ func (p *pullRequestRun) perform(ctx context.Context, seen proposalObservation, 
 func (p *pullRequestRun) push(ctx context.Context, step *proposalDecision) error {
 	head := p.review.Tip
 	if !p.review.Same {
-		written, err := p.Writer.Push(ctx, p.review)
+		written, err := p.controller.Writer.Push(ctx, p.review)
 		if errors.Is(err, git.ErrNonFastForward) {
 			return reconciler.Pending(fmt.Errorf("%w; it is looked at again", err), firstWait)
 		}
@@ -60,7 +60,7 @@ func (p *pullRequestRun) push(ctx context.Context, step *proposalDecision) error
 			return advise(p.a, p.seen, err)
 		}
 		p.written, p.acted = written, true
-		p.events = append(p.events, p.pushed(p.a, p.seen, written)...)
+		p.events = append(p.events, p.controller.pushed(p.a, p.seen, written)...)
 		head = written.Commit
 	}
 	if step.status != nil {
@@ -188,14 +188,14 @@ func (p *pullRequestRun) requestSourcesOf(ctx context.Context, before proposalOb
 	if !p.written.Commit.IsZero() {
 		pushed = p.written.Commit.String()
 	}
-	events := p.requestSources(ctx, p.a, p.seen, pushed)
+	events := p.controller.requestSources(ctx, p.a, p.seen, pushed)
 	if step.status == nil || step.status.State != imagev1.PullRequestMerged || before.status == nil ||
 		before.status.State == imagev1.PullRequestMerged {
 		return events
 	}
 	base := p.seen
 	base.request.Push = before.base
-	return append(events, p.requestSources(ctx, p.a, base, step.status.Head)...)
+	return append(events, p.controller.requestSources(ctx, p.a, base, step.status.Head)...)
 }
 
 // recordPeoplesActions adds an event for what people did about the pull request since the last run.

@@ -85,7 +85,7 @@ func (a *answers) Checks(context.Context, string) (forge.Checks, error) {
 // at is a run of an automation at the forge, whose branch is what would be pushed.
 func (a *answers) at() *pullRequestRun {
 	return &pullRequestRun{
-		Reconciler: &Reconciler{}, a: automation(proposes()), forge: a, text: forge.Text{Title: "Update images", Draft: true},
+		controller: &Reconciler{}, a: automation(proposes()), forge: a, text: forge.Text{Title: "Update images", Draft: true},
 		review: writeback.Review{Same: true, Tip: plumbing.NewHash(ourHead)},
 	}
 }

@@ -36,7 +36,7 @@ type eventHandler struct{ *Dispatcher }
 // one Alert cannot be matched for now, that is tried again for that Alert alone, and what
 // happens to the same object next waits for it there.
 func (h eventHandler) Deliver(ctx context.Context, entry outbox.Entry) error {
-	m := matching{Dispatcher: h.Dispatcher, id: entry.ID}
+	m := matching{dispatcher: h.Dispatcher, id: entry.ID}
 	if err := json.Unmarshal(entry.Body, &m.event); err != nil {
 		return fmt.Errorf("reading an event: %w", err)
 	}
@@ -124,7 +124,7 @@ func (h alertHandler) Deliver(ctx context.Context, entry outbox.Entry) error {
 		}
 		defer h.evaluations.Release(alert.Namespace)
 	}
-	m := matching{Dispatcher: h.Dispatcher, id: p.ID, event: p.Event}
+	m := matching{dispatcher: h.Dispatcher, id: p.ID, event: p.Event}
 	if err := m.match(ctx, &alert); err != nil {
 		return err
 	}

@@ -70,10 +70,10 @@ func (d *Dispatcher) concerns(a v1beta3.Alert, e message.Event) bool {
 // matching is one attempt at an event. It reads while it looks at Alerts, and keeps what is
 // to be done for the end, in the field then.
 type matching struct {
-	*Dispatcher
-	id    string // of the event's entry
-	event message.Event
-	then  []func()
+	dispatcher *Dispatcher
+	id         string // of the event's entry
+	event      message.Event
+	then       []func()
 	// object is what is known of the labels of the event's object, once they were asked for.
 	object *labelled
 }
@@ -113,7 +113,9 @@ func (m *matching) matchLater(alert *v1beta3.Alert) {
 }
 
 // waits reports whether an Alert has still to be matched with an event of the same object.
-func (m *matching) waits(alert *v1beta3.Alert) bool { return m.opts.Outbox.Waits(m.laneOf(alert)) }
+func (m *matching) waits(alert *v1beta3.Alert) bool {
+	return m.dispatcher.opts.Outbox.Waits(m.laneOf(alert))
+}
 
 // laneOf names the receiver, and the order, in which an Alert is matched with events of an object
 // later. All Alerts of a namespace are one receiver: they wait for one another.
@@ -123,7 +125,7 @@ func (m *matching) laneOf(alert *v1beta3.Alert) (receiver, order string) {
 
 // warn records an event of an Alert once all Alerts have been looked at.
 func (m *matching) warn(alert *v1beta3.Alert, reason, format string, args ...any) {
-	m.then = append(m.then, func() { m.Dispatcher.warn(alert, reason, format, args...) })
+	m.then = append(m.then, func() { m.dispatcher.warn(alert, reason, format, args...) })
 }
 
 // enqueue queues an entry for an Alert once all Alerts have been looked at. If the outbox has no
@@ -136,23 +138,23 @@ func (m *matching) putInOrder(alert *v1beta3.Alert, kind, receiver, order string
 	m.then = append(m.then, func() {
 		body, err := json.Marshal(of)
 		if err == nil {
-			err = m.opts.Outbox.Put(outbox.Entry{
+			err = m.dispatcher.opts.Outbox.Put(outbox.Entry{
 				ID: kind + "/" + digest(m.id+"\x00"+string(alert.UID)), Kind: kind, Namespace: alert.Namespace,
 				Receiver: receiver, Order: order, Body: body,
 			})
 		}
 		if err != nil {
-			m.Dispatcher.warn(alert, v1beta3.DispatchFailedReason, "failed to send notification for %s: %s", about(m.event), err)
+			m.dispatcher.warn(alert, v1beta3.DispatchFailedReason, "failed to send notification for %s: %s", about(m.event), err)
 		}
 	})
 }
 
 // selects reports whether an Alert selects the event.
 func (m *matching) selects(ctx context.Context, alert *v1beta3.Alert) (bool, error) {
-	if !m.concerns(*alert, m.event) {
+	if !m.dispatcher.concerns(*alert, m.event) {
 		return false, nil
 	}
-	f, err := m.filterOf(alert)
+	f, err := m.dispatcher.filterOf(alert)
 	if err == nil {
 		err = checkMetadata(alert.Spec)
 	}
@@ -202,7 +204,7 @@ func (m *matching) labels(ctx context.Context) labelled {
 		var object metav1.PartialObjectMetadata
 		object.SetGroupVersionKind(m.event.InvolvedObject.GroupVersionKind())
 		key := client.ObjectKey{Namespace: m.event.InvolvedObject.Namespace, Name: m.event.InvolvedObject.Name}
-		err := m.opts.Live.Get(ctx, key, &object)
+		err := m.dispatcher.opts.Live.Get(ctx, key, &object)
 		m.object = &labelled{object.Labels, err}
 	}
 	return *m.object
@@ -211,7 +213,7 @@ func (m *matching) labels(ctx context.Context) labelled {
 // address makes a message for the Provider of an Alert, unless that takes none of the sort.
 func (m *matching) address(ctx context.Context, alert *v1beta3.Alert) error {
 	var provider v1beta3.Provider
-	err := m.opts.Client.Get(ctx, client.ObjectKey{Namespace: alert.Namespace, Name: alert.Spec.ProviderRef.Name}, &provider)
+	err := m.dispatcher.opts.Client.Get(ctx, client.ObjectKey{Namespace: alert.Namespace, Name: alert.Spec.ProviderRef.Name}, &provider)
 	switch {
 	case apierrors.IsNotFound(err):
 		m.warn(alert, v1beta3.DispatchFailedReason, "failed to read provider: %s", err)
