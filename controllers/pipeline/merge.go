@@ -18,7 +18,13 @@ type merger struct{ pulls pulls }
 // merge merges what was judged, and looks at what came of it.
 func (r merger) merge(ctx context.Context, a promotion.Merge) (bool, error) {
 	p := r.pulls
-	if a.Queue {
+	switch changed, err := r.hasChanged(ctx, a.Number); {
+	case err != nil:
+		return false, p.explain(err)
+	case changed: // what it is now is decided about
+		p.seen.stale = true
+		return true, nil
+	case a.Queue:
 		return r.enqueue(ctx, a)
 	}
 	m, err := r.mergeOf(a.Head)
@@ -44,6 +50,17 @@ func (r merger) merge(ctx context.Context, a promotion.Merge) (bool, error) {
 		return true, nil
 	}
 	return true, p.landed(ctx)
+}
+
+// hasChanged reports whether people changed what a forge does not guard since the pull request was looked
+// at, which may be an interval ago: the branch that it is into, or that it is a draft.
+func (r merger) hasChanged(ctx context.Context, number int64) (bool, error) {
+	seen := r.pulls.seen.pr
+	now, err := r.pulls.forge.Get(ctx, number)
+	if errors.Is(err, forge.ErrNotFound) {
+		return true, nil
+	}
+	return err == nil && (now.State != seen.State || now.Base != seen.Base || now.Draft != seen.Draft), err
 }
 
 // enqueue puts what was judged into the merge queue, and looks at what came of it.

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -207,6 +208,24 @@ func TestAPullRequestIntoAnotherBranchIsLeftAlone(t *testing.T) {
 	e.at(func(g *gitHub) { g.setStatus(g.repo.Head(g.pulls[0].branch), "build", "success") })
 	e.look()
 	e.want("3", "3")
+}
+
+// A window opened, and what had been seen of the pull request was from before: it was merged into the other branch.
+func TestWhatAPersonChangedSinceTheLastLookIsSeenBeforeTheMerge(t *testing.T) {
+	e := newGitHubEnv(t, func(p *sluicev1.Pipeline) {
+		p.Spec.Stages[1].Windows = []sluicev1.Window{{
+			Name: "later", Kind: sluicev1.WindowAllow, From: &metav1.Time{Time: time.Unix(1_700_000_060, 0)},
+			To: &metav1.Time{Time: time.Unix(1_700_001_000, 0)},
+		}}
+	})
+	e.verify("2")
+	e.at(func(g *gitHub) { g.pulls[0].base = "hotfix" })
+	e.clock.Step(2 * time.Minute)
+	e.reconcile()
+	gates := e.production().Waiting
+	if e.pull().state != "open" || len(gates) != 1 || !strings.Contains(gates[0].Message, "is into branch hotfix now") {
+		t.Errorf("it is %s, and waits for %+v", e.pull().state, gates)
+	}
 }
 
 // What a queue refuses was an error of the whole pipeline, and not what the stage waits for.
