@@ -33,6 +33,7 @@ const (
 	notMatching
 	notVersion
 	outOfRange
+	prerelease
 	notNumber
 	notPinned
 	rejectedTag
@@ -50,6 +51,7 @@ var reasons = [results]string{
 	notMatching:    "not matching spec.filterTags.pattern",
 	notVersion:     "not a semantic version",
 	outOfRange:     "outside the range",
+	prerelease:     "left out as a prerelease: a range takes those only if it names one, as >=1.0.0-0 does",
 	notNumber:      "not a number",
 	notPinned:      "not pinned",
 	rejectedTag:    "rejected by spec.reject",
@@ -65,6 +67,7 @@ var gateOf = [results]Gate{
 	notMatching:    GateFilter,
 	notVersion:     GateRule,
 	outOfRange:     GateRule,
+	prerelease:     GateRule,
 	notNumber:      GateRule,
 	notPinned:      GatePin,
 	rejectedTag:    GateRejectTag,

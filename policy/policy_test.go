@@ -203,6 +203,18 @@ func TestDecisionSaysWhy(t *testing.T) {
 				{Gate: GateRule, Reason: "not a semantic version", Count: 1, Example: "latest"},
 				{Gate: GateRule, Reason: "outside the range", Count: 2, Example: "2.0.0"},
 			}},
+		"prereleases of versions in the range were dropped": {
+			choice: bySemVer(">=2.0.0"), tags: "1.9.0-rc.1 2.0.0-rc.1 2.1.0-rc.1",
+			want: "none of 3 tags qualifies for semver >=2.0.0: 1 outside the range (1.9.0-rc.1), " +
+				"2 left out as a prerelease: a range takes those only if it names one, as >=1.0.0-0 does (2.0.0-rc.1)",
+			wantDropped: []Drop{
+				{Gate: GateRule, Reason: "outside the range", Count: 1, Example: "1.9.0-rc.1"},
+				{Gate: GateRule, Reason: reasons[prerelease], Count: 2, Example: "2.0.0-rc.1"},
+			}},
+		"a prerelease before the one that the range names": {
+			choice: bySemVer(">=2.0.0-rc.2"), tags: "2.0.0-rc.1",
+			want:        "the only tag does not qualify for semver >=2.0.0-rc.2: 1 outside the range (2.0.0-rc.1)",
+			wantDropped: []Drop{{Gate: GateRule, Reason: "outside the range", Count: 1, Example: "2.0.0-rc.1"}}},
 		"one was dropped": {
 			choice: bySemVer("1.x"), tags: "1.0.0 latest",
 			want:        "first of 1 by semver 1.x; 1 tag dropped: 1 not a semantic version (latest)",

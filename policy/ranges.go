@@ -51,6 +51,22 @@ func (r ranges) contain(v *version) bool {
 	return false
 }
 
+// leavesOut reports whether a prerelease is not in the ranges only because it is one: the
+// version that it comes before is, in a range that names no prerelease.
+func (r ranges) leavesOut(v *version) bool {
+	if v.pre == "" {
+		return false
+	}
+	release := *v
+	release.pre = ""
+	for i := range r {
+		if !r[i].pre && r[i].contains(&release) {
+			return true
+		}
+	}
+	return false
+}
+
 func (g *group) contains(v *version) bool {
 	if v.pre != "" && !g.pre {
 		return false

@@ -43,10 +43,13 @@ func (r versions) parse(text string, into *version) result {
 			return notVersion
 		}
 	}
-	if !r.within.contain(into) {
-		return outOfRange
+	switch {
+	case r.within.contain(into):
+		return accepted
+	case r.within.leavesOut(into):
+		return prerelease
 	}
-	return accepted
+	return outOfRange
 }
 
 func (r versions) compare(a, b *version) int { return a.compare(b) }
