@@ -3,6 +3,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/spf13/cobra"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -20,6 +22,7 @@ import (
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/cluster"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
+	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/writeback"
 )
 
@@ -163,8 +166,23 @@ func observeAutomation(ctx context.Context, c client.Client, key client.ObjectKe
 		}
 		seen.guessed = true
 	}
+	seen.follows = followed(ctx, c, &seen.automation)
 	seen.appliers = appliersOf(ctx, c)
 	return seen, nil
+}
+
+// followed is the branch that the GitRepository of an automation follows, which is the one
+// that it reads unless it names another; "" where that cannot be read, or follows no branch.
+func followed(ctx context.Context, c client.Client, a *imagev1.ImageUpdateAutomation) string {
+	key := client.ObjectKey{Namespace: cmp.Or(a.Spec.SourceRef.Namespace, a.Namespace), Name: a.Spec.SourceRef.Name}
+	var repository sourcev1.GitRepository
+	if err := cluster.Get(ctx, c, key, &repository); err != nil {
+		return ""
+	}
+	if repository.Spec.Reference == nil {
+		return git.Reference{}.BranchName()
+	}
+	return git.Reference(*repository.Spec.Reference).BranchName()
 }
 
 // ofStages is a pipeline of the stages that were named.

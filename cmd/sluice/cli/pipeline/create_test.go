@@ -83,6 +83,12 @@ func TestAPipelineOfAnAutomation(t *testing.T) {
 		"that pushes elsewhere, and nobody applies": {[]client.Object{fleet(func(a *imagev1.ImageUpdateAutomation) {
 			a.Spec.GitSpec.Push = &imagev1.PushSpec{Branch: "bumps", Options: map[string]string{"ci": "skip"}}
 		})}, "create-push.yaml"},
+		"that pushes to the branch that it reads": {[]client.Object{
+			fleet(func(a *imagev1.ImageUpdateAutomation) {
+				a.Spec.GitSpec = &imagev1.GitSpec{Push: &imagev1.PushSpec{Branch: "main"}}
+			}),
+			make.GitRepository("flux-system", "fleet"),
+		}, "create-same-branch.yaml"},
 		"that has not run": {[]client.Object{
 			fleet(func(a *imagev1.ImageUpdateAutomation) {
 				a.Status.ObservedPolicies, a.Spec.GitSpec, a.Spec.Update = nil, nil, nil

@@ -40,6 +40,8 @@ type automationSeen struct {
 	// it may write.
 	policies []string
 	guessed  bool
+	// follows is the branch of its GitRepository, "" where that could not be read or follows none.
+	follows string
 	appliers
 }
 
@@ -68,7 +70,7 @@ func fromAutomation(seen automationSeen, name string) (*sluicev1.Pipeline, []str
 	if a.Spec.Update != nil {
 		stage.Write.Path = a.Spec.Update.Path
 	}
-	comments := carryGit(p, &stage, a)
+	comments := carryGit(p, &stage, seen)
 	comments = append(comments, seen.prove(p, &stage)...)
 	if seen.guessed {
 		comments = append(comments,
@@ -80,8 +82,8 @@ func fromAutomation(seen automationSeen, name string) (*sluicev1.Pipeline, []str
 
 // carryGit carries over how the automation commits and where it pushes, and says what
 // has no counterpart.
-func carryGit(p *sluicev1.Pipeline, stage *sluicev1.Stage, a *imagev1.ImageUpdateAutomation) []string {
-	git := a.Spec.GitSpec
+func carryGit(p *sluicev1.Pipeline, stage *sluicev1.Stage, seen automationSeen) []string {
+	git := seen.automation.Spec.GitSpec
 	if git == nil {
 		return nil
 	}
@@ -94,16 +96,17 @@ func carryGit(p *sluicev1.Pipeline, stage *sluicev1.Stage, a *imagev1.ImageUpdat
 	if git.Commit.Batch != nil || git.Commit.Per != "" {
 		comments = append(comments, "spec.git.commit.batch and per: a stage gets one commit for each bundle")
 	}
-	checkout := ""
+	checkout, read := "", seen.follows
 	if git.Checkout != nil {
 		checkout = git.Checkout.Reference.Branch
+		read = checkout
 		if checkout == "" {
 			comments = append(comments, "spec.git.checkout.ref: a stage is read from the branch that it is written to")
 		}
 	}
 	stage.Write.Branch = checkout
 	if push := git.Push; push != nil {
-		if push.Branch != "" && push.Branch != checkout {
+		if push.Branch != "" && push.Branch != read {
 			stage.Write.Branch = push.Branch
 			comments = append(comments,
 				fmt.Sprintf("spec.git.push.branch: the automation reads another branch than it pushes to; the stage reads and writes %s. "+
