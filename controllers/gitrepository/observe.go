@@ -63,6 +63,9 @@ func reference(obj *sourcev1.GitRepository) git.Reference {
 
 // remoteFailed is an error of the remote, with what may help.
 func remoteFailed(obj *sourcev1.GitRepository, err error) error {
+	if errors.Is(err, git.ErrRefNotFound) {
+		err = fmt.Errorf("%w; correct spec.ref, or push what it names", err)
+	}
 	return source.FetchFailed(reasonOf(err), fmt.Errorf("failed to checkout and determine revision: %w", credential.Advise(obj, err)))
 }
 

@@ -298,7 +298,7 @@ func TestFailures(t *testing.T) {
 		},
 		"no such Secret": {
 			spoil:  func(f *fixture) { f.obj.Spec.SecretRef = &meta.LocalObjectReference{Name: "none"} },
-			reason: sourcev1.AuthenticationFailedReason, says: "failed to get secret 'apps/none'", condition: sourcev1.FetchFailedCondition,
+			reason: sourcev1.AuthenticationFailedReason, says: "not found: create it, or correct the name", condition: sourcev1.FetchFailedCondition,
 		},
 		"refused credentials": {
 			server:    []gitserver.Option{gitserver.WithBasicAuth("user", "other")},
@@ -377,6 +377,11 @@ func TestFailures(t *testing.T) {
 			spoil:  func(f *fixture) { f.obj.Spec.Reference.SemVer = "one" },
 			reason: sourcev1.GitOperationFailedReason, says: "spec.ref: invalid reference: semver",
 			terminal: true, condition: sourcev1.FetchFailedCondition,
+		},
+		"a branch that is misspelt": {
+			spoil:  func(f *fixture) { f.obj.Spec.Reference.Branch = "mian" },
+			reason: sourcev1.GitOperationFailedReason, condition: sourcev1.FetchFailedCondition,
+			says: " (did you mean main?); correct spec.ref, or push what it names",
 		},
 		"a short commit": {
 			spoil:  func(f *fixture) { f.obj.Spec.Reference.Commit = "abc" },

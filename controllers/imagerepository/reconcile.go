@@ -137,7 +137,9 @@ func (r *Reconciler) retry(repo *imagev1.ImageRepository, target scan.Target, er
 			repo.Spec.Interval.Duration)
 	case errors.Is(err, identity.ErrRefused), errors.Is(err, scan.ErrInvalidExclusion):
 		return reconcile.TerminalError(failure)
-	case errors.Is(err, registry.ErrNotFound), errors.Is(err, scan.ErrMemory), errors.Is(err, outbound.ErrForbiddenAddress):
+	case errors.Is(err, registry.ErrNotFound):
+		return reconciler.Waiting(fmt.Errorf("%w; correct spec.image, or push a first tag", failure), repo.Spec.Interval.Duration)
+	case errors.Is(err, scan.ErrMemory), errors.Is(err, outbound.ErrForbiddenAddress):
 		return reconciler.Waiting(failure, repo.Spec.Interval.Duration)
 	default:
 		return failure

@@ -243,19 +243,22 @@ func TestFailuresHaveReasons(t *testing.T) {
 	tests := map[string]struct {
 		edit       func(*imagev1.ImageRepositorySpec)
 		wantReason string
+		wantRemedy string
 	}{
 		"an image that was not pushed": {
-			func(s *imagev1.ImageRepositorySpec) { s.Image += "-soon" }, imagev1.ReadOperationFailedReason},
+			func(s *imagev1.ImageRepositorySpec) { s.Image += "-soon" }, imagev1.ReadOperationFailedReason,
+			"; correct spec.image, or push a first tag"},
 		"a missing Secret": {
 			func(s *imagev1.ImageRepositorySpec) { s.SecretRef = &meta.LocalObjectReference{Name: "gone"} },
-			imagev1.AuthenticationFailedReason},
+			imagev1.AuthenticationFailedReason, ""},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, "1")
 			tc.edit(&f.repo.Spec)
 			_, err := f.reconcile(t)
-			if err == nil || errors.Is(err, reconcile.TerminalError(nil)) || f.Reason(err) != tc.wantReason {
+			if err == nil || errors.Is(err, reconcile.TerminalError(nil)) || f.Reason(err) != tc.wantReason ||
+				!strings.HasSuffix(err.Error(), tc.wantRemedy) {
 				t.Errorf("got %v", err)
 			}
 			if f.repo.Status.LastScanResult != nil {

@@ -25,6 +25,7 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/internal/kubeconfig"
+	"github.com/sluice-cd/sluice/internal/suggest"
 	"github.com/sluice-cd/sluice/promotion/cluster"
 )
 
@@ -140,8 +141,12 @@ func kindOf(ref sluicev1.ReadyReference) (schema.GroupVersionKind, error) {
 	if ref.APIVersion == "" {
 		gv, known := groupVersions[ref.Kind]
 		if !known {
-			return schema.GroupVersionKind{}, fmt.Errorf("apiVersion is required for the kind %s: only %s go without", ref.Kind,
-				strings.Join(slices.Sorted(maps.Keys(groupVersions)), ", "))
+			kinds, meant := slices.Sorted(maps.Keys(groupVersions)), ""
+			if near := suggest.Nearest(ref.Kind, kinds); near != "" {
+				meant = ", did you mean " + near + "?"
+			}
+			return schema.GroupVersionKind{}, fmt.Errorf("apiVersion is required for the kind %s%s (only %s go without)", ref.Kind, meant,
+				strings.Join(kinds, ", "))
 		}
 		return gv.WithKind(ref.Kind), nil
 	}

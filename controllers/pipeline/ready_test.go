@@ -447,6 +447,9 @@ func TestReferencesThatAreRefused(t *testing.T) {
 			waitsFor(sluicev1.ReadyReference{Kind: "Database", Name: "db"}),
 			"spec.stages[staging].ready[0]: apiVersion is required for the kind Database",
 		},
+		"a kind that is misspelt": {
+			waitsFor(sluicev1.ReadyReference{Kind: "Kustomizaton", Name: "db"}), "the kind Kustomizaton, did you mean Kustomization?",
+		},
 		"an apiVersion that is none": {
 			waitsFor(sluicev1.ReadyReference{APIVersion: "a/b/c", Kind: "Database", Name: "db"}),
 			"spec.stages[staging].ready[0]: unexpected GroupVersion string: a/b/c",

@@ -5,10 +5,13 @@ package git
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/Masterminds/semver/v3"
 	"github.com/go-git/go-git/v5/plumbing"
+
+	"github.com/sluice-cd/sluice/internal/suggest"
 )
 
 const (
@@ -121,9 +124,31 @@ func (r Reference) among(refs map[string]plumbing.Hash, remote Remote) (Selected
 	}
 	commit, ok := refs[full]
 	if !ok {
-		return Selected{}, fmt.Errorf("%w: %s of %s", ErrRefNotFound, full, remote)
+		return Selected{}, fmt.Errorf("%w: %s of %s%s", ErrRefNotFound, full, remote, meant(full, refs))
 	}
 	return Selected{Commit: commit, Ref: full, Label: label}, nil
+}
+
+// meant asks whether it was another branch or tag that somebody meant who misspelt one; it
+// is empty where none is near.
+func meant(full string, refs map[string]plumbing.Hash) string {
+	for _, prefix := range []string{branchPrefix, tagPrefix} {
+		name, of := strings.CutPrefix(full, prefix)
+		if !of {
+			continue
+		}
+		var known []string
+		for ref := range refs {
+			if other, same := strings.CutPrefix(ref, prefix); same {
+				known = append(known, other)
+			}
+		}
+		slices.Sort(known)
+		if near := suggest.Nearest(name, known); near != "" {
+			return fmt.Sprintf(" (did you mean %s?)", near)
+		}
+	}
+	return ""
 }
 
 // choose returns the full name of the ref to follow, and what revisions call it.

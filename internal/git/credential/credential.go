@@ -25,6 +25,7 @@ import (
 	"github.com/fluxcd/pkg/cache"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -103,7 +104,11 @@ var providers = map[string]func(request) (*git.Tokens, error){
 func secretOf(ctx context.Context, reader client.Reader, repo *sourcev1.GitRepository, name string) (*corev1.Secret, error) {
 	key := client.ObjectKey{Namespace: repo.Namespace, Name: name}
 	secret := &corev1.Secret{}
-	if err := reader.Get(ctx, key, secret); err != nil {
+	err := reader.Get(ctx, key, secret)
+	if apierrors.IsNotFound(err) {
+		err = fmt.Errorf("%w: create it, or correct the name", err)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("failed to get secret '%s': %w", key, err)
 	}
 	return secret, nil
