@@ -54,7 +54,8 @@ func (f *Flags) Register(cmd *cobra.Command, more ...Format) {
 	for _, format := range more {
 		f.known = append(f.known, string(format))
 	}
-	cmd.Flags().StringVarP(&f.format, "output", "o", string(Short), "format of the output: "+strings.Join(f.known, ", ")+"; default: a table")
+	cmd.Flags().StringVarP(&f.format, "output", "o", string(Short),
+		"format of the output: "+strings.Join(f.known, ", ")+"; default: a table, whose messages wide has whole")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(f.known, cobra.ShellCompDirectiveNoFileComp)) // the flag exists
 }
 
