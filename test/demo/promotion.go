@@ -81,7 +81,7 @@ func (p *promotionStory) conclusion(ctx context.Context) (conclusion, error) {
 	}
 	return conclusion{
 		output: described, where: "Production", image: chain.Short(image),
-		rest: fmt.Sprintf(" again, as Git says; %s is in quarantine, and nothing goes after it any more.", bad),
+		rest: fmt.Sprintf(" again, as Git says; %s is in quarantine, and no stage is given it any more.", bad),
 	}, err
 }
 
