@@ -10,14 +10,25 @@ const (
 	typos = 3
 	// beginning is how many letters of a name are enough to know it by.
 	beginning = 3
+	// longest is how long a name may be that is compared, and most with how many: a repository of
+	// somebody else may have any branches.
+	longest, most = 100, 10_000
 )
 
 // Nearest returns the known name that is nearest to name: one that is at most three
 // letters away, and most of whose letters are right, or else the longest that name begins
-// with, as environment does with env. "" if there is none; a tie goes to the first.
+// with, as environment does with env. "" if there is none; a tie goes to the first. Long names
+// are no typos, and of very many known ones the first are compared.
 func Nearest(name string, known []string) string {
 	best, at := "", typos+1
+	if len(name) > longest {
+		return ""
+	}
+	known = known[:min(len(known), most)]
 	for _, candidate := range known {
+		if apart := len(candidate) - len(name); apart > typos || apart < -typos {
+			continue
+		}
 		d := distance(strings.ToLower(name), strings.ToLower(candidate))
 		if d < at && 2*d <= max(len(name), len(candidate)) {
 			best, at = candidate, d

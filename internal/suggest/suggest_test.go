@@ -2,7 +2,10 @@
 
 package suggest
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestNearest(t *testing.T) {
 	known := []string{"env", "envFrom", "image", "imagePullPolicy", "name", "replicas", "selector", "tty"}
@@ -22,5 +25,20 @@ func TestNearest(t *testing.T) {
 				t.Errorf("%q, want %q", got, tc.want)
 			}
 		})
+	}
+}
+
+// Branches of a repository that somebody else has are compared with a name, on each attempt.
+func TestWhatIsComparedIsBounded(t *testing.T) {
+	long := strings.Repeat("a", longest)
+	if got := Nearest(long+"b", []string{long}); got != "" {
+		t.Errorf("a long name is compared: %q", got)
+	}
+	known := append(make([]string, most), "main")
+	if got := Nearest("mian", known); got != "" {
+		t.Errorf("of too many names the last is compared: %q", got)
+	}
+	if got := Nearest("mian", known[1:]); got != "main" {
+		t.Errorf("of as many as may be the last is not compared: %q", got)
 	}
 }
