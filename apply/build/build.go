@@ -191,7 +191,7 @@ func (j *job) pathNotFound(file string) error {
 	clean := path.Clean("/" + j.spec.Path)
 	if names, err := j.overlay.ReadDir(path.Join(mount, path.Dir(clean))); err == nil {
 		if near := suggest.Nearest(path.Base(clean), names); near != "" {
-			return fmt.Errorf("%w: %q, did you mean %s? correct spec.path", ErrPathNotFound, j.spec.Path, path.Join(path.Dir(clean), near))
+			return fmt.Errorf("%w: %q, did you mean .%s? correct spec.path", ErrPathNotFound, j.spec.Path, path.Join(path.Dir(clean), near))
 		}
 	}
 	return fmt.Errorf("%w: %q; correct spec.path, which starts at the root of the source, or push the directory", ErrPathNotFound, j.spec.Path)

@@ -234,6 +234,11 @@ func TestBuildRefuses(t *testing.T) {
 		says  string
 	}{
 		"a path that is not there": {spec: Spec{Path: "apps"}, want: ErrPathNotFound, says: `"apps"`},
+		"a path that is misspelt": {
+			spec:  Spec{Path: "./apps/shopp"},
+			files: map[string]string{"apps/shop/kustomization.yaml": ""},
+			want:  ErrPathNotFound, says: "did you mean ./apps/shop? correct spec.path",
+		},
 		"a path that is a file": {
 			spec:  Spec{Path: "kustomization.yaml"},
 			files: map[string]string{"kustomization.yaml": ""},
