@@ -40,7 +40,7 @@ spec:
 // goesOn are the mistakes with which a pipeline is Ready all the same: what it waits for may
 // come, and the rest of it works.
 var goesOn = []string{
-	"window-of-the-past", "windows-of-nothing", "no-metric-template",
+	"window-of-the-past", "windows-of-nothing",
 }
 
 // mistake is one in such a Pipeline: what is written instead of what is right, and what is said
