@@ -2,7 +2,8 @@
 
 package policy
 
-// Gate is a condition of an ImagePolicy that a tag must meet, named by its field.
+// Gate is a condition of an ImagePolicy that a tag must meet, named by its field. Two have
+// none: [GateFound] and [GateQuarantine].
 type Gate string
 
 // The gates.

@@ -61,8 +61,8 @@ var gates = map[policy.Gate]gate{
 	policy.GateVerify:       signed,
 }
 
-// existence looks the digest up for the gates that are about it. It does not for the
-// minimum age, which can often do without.
+// existence looks the digest up once for the gates that are about it: platform, reject.digest
+// and verify. With a minimum age it leaves that to minimumAge, which can often tell without.
 func existence(ctx context.Context, in *inputs, ask imageReader, c candidate) (candidate, gateResult, error) {
 	spec := in.policy.Spec
 	if in.minAge() > 0 || spec.Platform == "" && spec.Verify == nil && !in.compiled.RejectsDigests() {
