@@ -66,7 +66,9 @@ func kindOf(e inventory.Entry) schema.GroupVersionKind {
 const maxConflicts = 10
 
 // pruneEntry deletes one object, unless it is not the owner's. What is deleted is the
-// version that was judged: another owner may be taking the object over right now.
+// version that was judged: another owner may be taking the object over right now. An object
+// that was gone before, or that is on its way out, counts as deleted: it is not there
+// any more, and who deleted it is nothing that the API server remembers.
 func (s *Set) pruneEntry(ctx context.Context, c *client, entry inventory.Entry) (Change, error) {
 	deleted := Change{Entry: entry, Action: decide.Deleted}
 	at, ok, err := c.locate(entry)

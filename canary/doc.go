@@ -25,7 +25,8 @@
 //	                                    v
 //	                                Finalising --drained--> Succeeded
 //
-// Each phase is a function in a file of its own. One that is made in several parts
+// Each phase is a function; phases in decide.go says which. Those of the analysis go on in
+// advance.go, and the end of a deleted canary is not decided here. One that is made in several parts
 // goes on from the state that the last part returned, so that no part depends on what
 // another one left behind. What the phases share are values: where users are
 // (traffic.go), who holds a release (gate.go), what the last releases measured

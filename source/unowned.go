@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// RemoveUnowned deletes the artifacts of sources that there are no more: somebody took their
-// finalizer off while no process ran, or they are not this one's to serve. The owners are
-// asked for once it is known which artifacts there are, so that those of a source that is
-// made meanwhile stay.
+// RemoveUnowned deletes the artifacts of sources that do not exist any more, because somebody
+// took their finalizer off while no process ran, and of those that this process does not serve.
+// owners lists the sources that stay. It is called after the artifacts were listed: a source
+// that is made in between cannot lose its artifact.
 func (s *Store) RemoveUnowned(ctx context.Context, owners func(context.Context) ([]Key, error)) error {
 	found := s.keys()
 	if len(found) == 0 {

@@ -7,7 +7,8 @@
 //	                 |
 //	                 +-----> report.Describe... --> /api/v1/...   one object with all that is known of it
 //
-// Nothing is decided here, and nothing is kept that a restart loses: handlers read objects, ask report and write JSON. A
+// Nothing is decided here: handlers read objects, ask report and write JSON. What is kept (objects, lanes, and what users
+// may list) is in memory, and made again from the API server after a restart; sessions are in cookies. A
 // reader of the stream that is slow misses steps between, and never the end. While nothing changes, nothing is computed.
 //
 // The page itself is built by `make ui` from ui/app into ui/dist, and embedded. Without that the server serves its JSON,

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package judge decides, from what users of both arms met, whether a canary is worse
-// than its primary. It may look after every scrape and stop when it likes, and still
+// than its primary. An arm, here and below, is a copy of the workload under comparison: the
+// canary or the primary. It may look after every scrape and stop when it likes, and still
 // rolls back a healthy release with a probability of at most alpha.
 //
 // A fixed threshold asks whether the canary is bad; this package asks whether it is

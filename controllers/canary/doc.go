@@ -9,6 +9,19 @@
 //	   +--- queries, sampler, ---+ (when a check is due)              +--> status, events
 //	        judges
 //
+// Three things are asked of Prometheus and of others, each in the background:
+//
+//	            queries.go             sampler.go               judges.go
+//	asks        metrics and webhooks   metrics, by thresholds   counters of both arms, in one query
+//	when        a check is due         between two checks,      every few seconds of a release; at rest
+//	                                   while there are users    every half a minute, of the primary alone
+//	starts a    when there is an       when a metric fails      when there is a verdict
+//	reconcile   answer                 decisively
+//	keeps       answers about one      the alarm about one      the comparison
+//	            moment                 revision
+//	a restart   asks again             loses it: the next       goes on from the status, and reads
+//	                                   check decides            again what happened since
+//
 // It is driven by events: the target, the primary, their configuration, Services
 // and routes are watched, and only the stages of an analysis run on a clock. A
 // canary at rest costs nothing, but for the look at its primary now and then that a judge

@@ -10,10 +10,10 @@ import (
 	"github.com/sluice-cd/sluice/promotion"
 )
 
-// byPrimary says what a Canary that is at rest says about a content, by what its primary
-// runs; ok is false where that says nothing. The phase alone may be about the version
-// before: a Canary takes a moment to see what was applied, and one that failed stays so
-// when its target is given back what users have.
+// byPrimary verifies a content by what the primary of a Canary at rest runs; ok is false where
+// that says nothing. The phase of the Canary is not enough: for a moment after an apply it
+// is still about the version before, and Failed stays when the target is set back to what
+// users have.
 func (cs canaries) byPrimary(
 	ctx context.Context, o object, c *flaggerv1.Canary, want promotion.Content,
 ) (state promotion.Verification, evidence string, ok bool, err error) {

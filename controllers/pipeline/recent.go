@@ -19,8 +19,8 @@ type recentKey struct {
 	provider, api string
 }
 
-// recentPullRequests are the pull requests that changed last, for the pipelines on a repository: one
-// request for all of them.
+// recentPullRequests remembers, by repository, the pull requests that changed last: pipelines that
+// ask for those of the same repository within a moment share one request.
 type recentPullRequests = shared[recentKey, []forge.PullRequest]
 
 // recentKeyOf is the repository of a pipeline as its credential sees it.
@@ -53,8 +53,8 @@ func lastRequestAt(p *sluicev1.Pipeline, now time.Time) time.Time {
 }
 
 // lastChangeAt is when something last happened after which answers of the forge may differ:
-// somebody asked for a reconcile of the pipeline, or a repository got a new commit. Times of Kubernetes have no fractions: it
-// was within the second.
+// somebody asked for a reconcile of the pipeline, or a repository got a new commit. Of a time
+// without fractions of a second, as Kubernetes writes them, it is the end of that second.
 func lastChangeAt(p *sluicev1.Pipeline, repos repositories, now time.Time) time.Time {
 	var last time.Time
 	later := func(at time.Time) {

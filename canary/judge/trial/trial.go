@@ -24,8 +24,8 @@ import (
 	"github.com/sluice-cd/sluice/canary/judge/counter"
 )
 
-// usual is the part of the requests that exceeds the bound that Pass is about: fewer would take
-// for ever to compare.
+// usual is the least share of the primary's requests that have to be slower than a bound of the
+// histogram, for a release to pass by that bound: with fewer of them, a comparison would take too long.
 const usual = 0.01
 
 // Release is the evidence about one release. [Baseline.Begin] makes one.
