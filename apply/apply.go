@@ -156,9 +156,9 @@ func DeletedOf(changes []Change) []inventory.Entry {
 	return entries
 }
 
-// Log lists what changed, one line each, as upstream's events do; "" when
+// ChangeLines lists what changed, one line each, as upstream's events do; "" when
 // nothing did.
-func Log(changes []Change) string {
+func ChangeLines(changes []Change) string {
 	var lines []string
 	for _, c := range changes {
 		switch c.Action {

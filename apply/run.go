@@ -122,7 +122,7 @@ func (r *run) applyStage(ctx context.Context, stage stage, out *Result) ([]Chang
 			Action: results[i].Action,
 		})
 	}
-	return changes, r.set.engine.refused(ctx, r.set.identity, errs, Log(changes) != "")
+	return changes, r.set.engine.refused(ctx, r.set.identity, errs, ChangeLines(changes) != "")
 }
 
 // watchStage makes sure that the stage's kinds are watched, and waits a little for

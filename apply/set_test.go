@@ -134,16 +134,16 @@ func TestWhatIsAppliedIsReported(t *testing.T) {
 	e := newTestEnv(t)
 	e.Put("/api/v1/namespaces/ns/configmaps/kept", annotate(named("kept"), profile.ReconcileKey, decide.Disabled))
 	out := e.apply(t, config("1"), named("kept"))
-	if got := Log(out.Changes); got != "ConfigMap/ns/c created" {
+	if got := ChangeLines(out.Changes); got != "ConfigMap/ns/c created" {
 		t.Errorf("log %q", got)
 	}
 	if len(out.Entries()) != 2 {
 		t.Errorf("entries %v", out.Entries())
 	}
-	if out := e.apply(t, config("2")); Log(out.Changes) != "ConfigMap/ns/c configured" {
-		t.Errorf("log %q", Log(out.Changes))
+	if out := e.apply(t, config("2")); ChangeLines(out.Changes) != "ConfigMap/ns/c configured" {
+		t.Errorf("log %q", ChangeLines(out.Changes))
 	}
-	if out := e.apply(t, config("2")); Log(out.Changes) != "" || out.Changes[0].Action != decide.Unchanged {
+	if out := e.apply(t, config("2")); ChangeLines(out.Changes) != "" || out.Changes[0].Action != decide.Unchanged {
 		t.Errorf("changes %v", out.Changes)
 	}
 }
@@ -192,8 +192,8 @@ func TestADeletedObjectDrifts(t *testing.T) {
 		t.Errorf("drift %+v", drift)
 	}
 	out := e.apply(t, config("1"))
-	if Log(out.Changes) != "ConfigMap/ns/c created" {
-		t.Errorf("log %q", Log(out.Changes))
+	if ChangeLines(out.Changes) != "ConfigMap/ns/c created" {
+		t.Errorf("log %q", ChangeLines(out.Changes))
 	}
 }
 

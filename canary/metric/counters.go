@@ -154,8 +154,8 @@ func (k *Checker) builtinCounters(c *flaggerv1.Canary, p *preparedCounters, metr
 	switch {
 	case !ok:
 		return noCounters(p.field, fmt.Sprintf("no counters of %s are known; a MetricTemplate with spec.counters can name them", ask.Folder))
-	case counters.whole != "":
-		return noCounters(p.field, counters.whole+"; a MetricTemplate with spec.counters can ask the pods")
+	case counters.noArms != "":
+		return noCounters(p.field, counters.noArms+"; a MetricTemplate with spec.counters can ask the pods")
 	}
 	server, err := k.server(c)
 	if err != nil {

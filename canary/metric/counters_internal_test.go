@@ -21,8 +21,8 @@ func TestEveryProxyThatAnswersChecksHasARowOfCounters(t *testing.T) {
 		p, _ := provider.Named(name)
 		used[p.Queries.Folder] = true
 		counters, ok := counterTable[p.Queries.Folder]
-		whole := counters.whole != ""
-		if !ok || whole == (counters.requests != "") || !whole && (counters.arm == "" || counters.failed == "" || counters.durations == "") {
+		noArms := counters.noArms != ""
+		if !ok || noArms == (counters.requests != "") || !noArms && (counters.arm == "" || counters.failed == "" || counters.durations == "") {
 			t.Errorf("%s: say what is counted in counters_table.go, or why nothing is", name)
 		}
 		for _, label := range counters.pod {

@@ -25,8 +25,8 @@ type proxyCounters struct {
 	// sidecar means that a pod has one process that counts, which is scraped at two ports where both a
 	// mesh and its users look for it; it counts once.
 	sidecar bool
-	// whole is why the proxy does not tell the arms apart.
-	whole string
+	// noArms is why the proxy does not tell the arms apart.
+	noArms string
 }
 
 // scrapedPod are the labels that Prometheus gives to pods: by the operator, and by the
@@ -45,7 +45,7 @@ func envoy(arm string) proxyCounters {
 // the canary is as in the queries of the builtin checks, which are Flagger's.
 var counterTable = map[string]proxyCounters{
 	// The plugin labels a route, and the address of a pod; the route of a release leads to both arms.
-	"apisix": {whole: "APISIX counts the requests of a route, and the route of a release leads to both arms"},
+	"apisix": {noArms: "APISIX counts the requests of a route, and the route of a release leads to both arms"},
 	"contour": envoy(
 		`envoy_cluster_name=~"{{ namespace }}_{{ service }}-{{ arm }}_[0-9a-zA-Z-]+"`),
 	"gloo": envoy(

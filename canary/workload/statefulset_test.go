@@ -31,7 +31,7 @@ func database(t *testing.T, pods string, change func(*appsv1.StatefulSet)) *fixt
 		Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "podinfo"}},
 			Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "db", Image: "db:2"}}}},
 		UpdateStrategy: appsv1.StatefulSetUpdateStrategy{
-			RollingUpdate: &appsv1.RollingUpdateStatefulSetStrategy{Partition: ptr.To(int32(partition.Held))},
+			RollingUpdate: &appsv1.RollingUpdateStatefulSetStrategy{Partition: ptr.To(int32(partition.HoldAllPods))},
 		},
 	}, Status: appsv1.StatefulSetStatus{ObservedGeneration: 1, CurrentRevision: "db-1", UpdateRevision: "db-2", Replicas: 3}}
 	old := set.DeepCopy().Spec.Template

@@ -114,7 +114,7 @@ func (d deletion) pruneAll(ctx context.Context, seen *decide.Deletion) {
 		d.emit(corev1.EventTypeWarning, describeMalformed(seen.Malformed))
 	}
 	changes, _, err := d.known.objects.Prune(ctx, d.impersonation(), seen.Inventory)
-	if pruned := apply.Log(changes); pruned != "" {
+	if pruned := apply.ChangeLines(changes); pruned != "" {
 		d.emit(corev1.EventTypeNormal, pruned)
 	}
 	if skipped := apply.NotPruned(changes); skipped != "" {

@@ -98,7 +98,7 @@ func (r *Reconciler) apply(ctx context.Context, run *run) {
 	if text := outcome.Warnings(run.state.mask.Text); text != "" {
 		run.advise(reasonAPIServerWarning, text)
 	}
-	changed := apply.Log(outcome.Changes)
+	changed := apply.ChangeLines(outcome.Changes)
 	switch {
 	case err != nil && changed != "":
 		run.seen.Failure = applyFailure(fmt.Errorf("%w%s\n%s", err, run.filesOf(err), changed))
@@ -188,7 +188,7 @@ func (r *Reconciler) prune(ctx context.Context, run *run, decision decide.Decisi
 	defer cancel()
 	changes, kept, err := run.state.objects.Prune(ctx, r.identity(run.k), decision.Stale)
 	run.seen.Pruned, run.seen.Kept = true, kept
-	if pruned := apply.Log(changes); pruned != "" {
+	if pruned := apply.ChangeLines(changes); pruned != "" {
 		log.FromContext(ctx).Info("pruned", "objects", strings.Split(pruned, "\n"), "revision", run.artifact.Revision)
 		run.inform(meta.ProgressingReason, pruned)
 		run.seen.HasEvents = true

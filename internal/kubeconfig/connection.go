@@ -73,7 +73,7 @@ func (c *Config) Connect(clk clock.PassiveClock) (*Connection, error) {
 		return nil, fmt.Errorf("%w: %s: its server is no URL", ErrInvalid, c.Name)
 	}
 	made := &Connection{ID: c.ID, Name: c.Name, Version: c.Version, idle: transport.CloseIdleConnections, cloud: c.cloud, clock: clk}
-	var base http.RoundTripper = observed{next: scrubbed{outbound.Bound(transport, answers)}, of: made}
+	var base http.RoundTripper = answerClock{next: scrubbed{outbound.Bound(transport, answers)}, of: made}
 	if c.cloud != nil {
 		base = authenticating{next: base, token: c.cloud, to: address}
 	}
@@ -87,7 +87,7 @@ func (c *Config) Connect(clk clock.PassiveClock) (*Connection, error) {
 	}
 	made.HTTP = outbound.NewClient(authenticated, outbound.Rules{Redirects: outbound.Refuse})
 	// The mapper answers one after the other.
-	discovery := outbound.NewClient(&impatient{next: authenticated, clock: clk},
+	discovery := outbound.NewClient(&failFast{next: authenticated, clock: clk},
 		outbound.Rules{Redirects: outbound.Refuse, Timeout: discoveryTimeout})
 	made.Mapper, err = apiutil.NewDynamicRESTMapper(made.REST, discovery)
 	if err != nil {
@@ -162,14 +162,14 @@ func transportOf(config *rest.Config, guard *outbound.Guard) (*http.Transport, e
 	return utilnet.SetTransportDefaults(transport), nil
 }
 
-// observed notes when the API server answered.
-type observed struct {
+// answerClock notes when the API server answered.
+type answerClock struct {
 	next http.RoundTripper
 	of   *Connection
 }
 
 // RoundTrip implements http.RoundTripper.
-func (o observed) RoundTrip(req *http.Request) (*http.Response, error) {
+func (o answerClock) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := o.next.RoundTrip(req)
 	if err == nil && resp.StatusCode < http.StatusInternalServerError && resp.StatusCode != http.StatusUnauthorized {
 		o.of.answered.Store(o.of.clock.Now().UnixNano())
@@ -177,9 +177,9 @@ func (o observed) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// impatient fails at once for a moment after a request has failed: of those who queue for an
+// failFast fails at once for a moment after a request has failed: of those who queue for an
 // API server that does not answer, the first alone waits.
-type impatient struct {
+type failFast struct {
 	next  http.RoundTripper
 	clock clock.PassiveClock
 
@@ -189,7 +189,7 @@ type impatient struct {
 }
 
 // RoundTrip implements http.RoundTripper.
-func (p *impatient) RoundTrip(req *http.Request) (*http.Response, error) {
+func (p *failFast) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err := p.failed(); err != nil {
 		return nil, err
 	}
@@ -198,11 +198,11 @@ func (p *impatient) RoundTrip(req *http.Request) (*http.Response, error) {
 		p.record(err)
 		return nil, err
 	}
-	resp.Body = noted{resp.Body, p}
+	resp.Body = bodyWatch{resp.Body, p}
 	return resp, nil
 }
 
-func (p *impatient) failed() error {
+func (p *failFast) failed() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.failure != nil && p.clock.Now().Sub(p.failedAt) < fresh {
@@ -211,19 +211,19 @@ func (p *impatient) failed() error {
 	return nil
 }
 
-func (p *impatient) record(err error) {
+func (p *failFast) record(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.failure, p.failedAt = err, p.clock.Now()
 }
 
-// noted notes that the rest of an answer did not come.
-type noted struct {
+// bodyWatch notes that the rest of an answer did not come.
+type bodyWatch struct {
 	io.ReadCloser
-	of *impatient
+	of *failFast
 }
 
-func (n noted) Read(into []byte) (int, error) {
+func (n bodyWatch) Read(into []byte) (int, error) {
 	read, err := n.ReadCloser.Read(into)
 	if err != nil && !errors.Is(err, io.EOF) {
 		n.of.record(err)

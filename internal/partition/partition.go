@@ -44,9 +44,9 @@ const (
 	WeightAnnotation = "sluice.dev/canary-weight"
 	// ReleasedAnnotation is the [Set.Fingerprint] of the template that was promoted.
 	ReleasedAnnotation = "sluice.dev/released-template"
-	// Held is the partition at rest: more pods than any StatefulSet has, so that
+	// HoldAllPods is the partition at rest: more pods than any StatefulSet has, so that
 	// scaling up reaches none with a template that is held back.
-	Held = 1_000_000
+	HoldAllPods = 1_000_000
 )
 
 // Kind is that of StatefulSets.
@@ -119,7 +119,7 @@ func (s Set) Wanted() int32 {
 	case s.Released() && s.Behind():
 		return 0
 	case s.Released() || s.Weight() == 0:
-		return Held
+		return HoldAllPods
 	default:
 		return s.Pods() - share(s.Pods(), s.Weight())
 	}

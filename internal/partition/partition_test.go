@@ -68,8 +68,8 @@ func TestThePartitionThatACanaryWants(t *testing.T) {
 		state
 		want int32
 	}{
-		"at rest it reaches no pod":                {state{pods: 5}, Held},
-		"a new template is held back":              {state{pods: 5, behind: true}, Held},
+		"at rest it reaches no pod":                {state{pods: 5}, HoldAllPods},
+		"a new template is held back":              {state{pods: 5, behind: true}, HoldAllPods},
 		"a weight is a share of the pods":          {state{pods: 5, behind: true, weight: "40"}, 3},
 		"that is rounded up":                       {state{pods: 5, behind: true, weight: "41"}, 2},
 		"and at least one":                         {state{pods: 5, behind: true, weight: "1"}, 4},
@@ -79,9 +79,9 @@ func TestThePartitionThatACanaryWants(t *testing.T) {
 		"no pod at all":                            {state{pods: 0, behind: true, weight: "50"}, 0},
 		"promotion reaches all":                    {state{pods: 5, behind: true, weight: "40", released: true}, 0},
 		"also before the status is about it":       {state{pods: 5, behind: true, released: true, unsettled: true}, 0},
-		"a promotion that is complete":             {state{pods: 5, weight: "40", released: true}, Held},
-		"a weight that nobody understands is none": {state{pods: 5, behind: true, weight: "many"}, Held},
-		"more than everybody is none":              {state{pods: 5, behind: true, weight: "101"}, Held},
+		"a promotion that is complete":             {state{pods: 5, weight: "40", released: true}, HoldAllPods},
+		"a weight that nobody understands is none": {state{pods: 5, behind: true, weight: "many"}, HoldAllPods},
+		"more than everybody is none":              {state{pods: 5, behind: true, weight: "101"}, HoldAllPods},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := set(t, tc.state).Wanted(); got != tc.want {
@@ -97,17 +97,17 @@ func TestTheWeightInForce(t *testing.T) {
 		want     int
 		followed bool
 	}{
-		"at rest":                         {state{pods: 5, partition: Held, current: 5}, 0, true},
+		"at rest":                         {state{pods: 5, partition: HoldAllPods, current: 5}, 0, true},
 		"what the canary wants":           {state{pods: 3, partition: 2, behind: true, weight: "20", updated: 1, current: 2}, 20, true},
 		"pods have not followed yet":      {state{pods: 3, partition: 2, behind: true, weight: "20", current: 3}, 20, false},
-		"more pods than that":             {state{pods: 3, partition: Held, behind: true, updated: 1, current: 2}, 0, false},
+		"more pods than that":             {state{pods: 3, partition: HoldAllPods, behind: true, updated: 1, current: 2}, 0, false},
 		"pods of a third revision":        {state{pods: 3, partition: 2, behind: true, weight: "20", updated: 1, current: 1}, 20, false},
-		"a status about something else":   {state{pods: 5, partition: Held, current: 5, unsettled: true}, 0, false},
+		"a status about something else":   {state{pods: 5, partition: HoldAllPods, current: 5, unsettled: true}, 0, false},
 		"somebody else's partition":       {state{pods: 3, partition: 0, behind: true, weight: "20"}, 100, false},
 		"scaled up in the middle":         {state{pods: 6, partition: 2, behind: true, weight: "33", updated: 1, current: 5}, 67, false},
 		"a partition without a template":  {state{pods: 3, partition: 0, current: 3}, 0, true},
 		"while it is promoted":            {state{pods: 3, partition: 0, behind: true, weight: "34", released: true, updated: 3}, 34, true},
-		"a revision taken back elsewhere": {state{pods: 3, partition: Held, current: 2}, 0, false},
+		"a revision taken back elsewhere": {state{pods: 3, partition: HoldAllPods, current: 2}, 0, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := set(t, tc.state)
@@ -125,22 +125,22 @@ func TestPodsThatHaveToComeBack(t *testing.T) {
 		pods string // one letter each: 1 and 2 are ready with that revision, a and b are not, x is on its way out
 		want []string
 	}{
-		"none at rest":                        {state{pods: 3, partition: Held}, "111", nil},
+		"none at rest":                        {state{pods: 3, partition: HoldAllPods}, "111", nil},
 		"none of those that may":              {state{pods: 3, partition: 2, behind: true}, "112", nil},
-		"one after the other, the last first": {state{pods: 4, partition: Held, behind: true}, "1222", []string{"db-3"}},
-		"the next once the last is back":      {state{pods: 4, partition: Held, behind: true}, "1221", []string{"db-2"}},
-		"not while another is missing":        {state{pods: 4, partition: Held, behind: true}, "122", nil},
-		"not while another is on its way out": {state{pods: 4, partition: Held, behind: true}, "122x", nil},
-		"those that do not work at once":      {state{pods: 4, partition: Held, behind: true}, "1bbb", []string{"db-1", "db-2", "db-3"}},
+		"one after the other, the last first": {state{pods: 4, partition: HoldAllPods, behind: true}, "1222", []string{"db-3"}},
+		"the next once the last is back":      {state{pods: 4, partition: HoldAllPods, behind: true}, "1221", []string{"db-2"}},
+		"not while another is missing":        {state{pods: 4, partition: HoldAllPods, behind: true}, "122", nil},
+		"not while another is on its way out": {state{pods: 4, partition: HoldAllPods, behind: true}, "122x", nil},
+		"those that do not work at once":      {state{pods: 4, partition: HoldAllPods, behind: true}, "1bbb", []string{"db-1", "db-2", "db-3"}},
 		"as many as may be unavailable": {
-			state{pods: 5, partition: Held, behind: true, maxUnavailable: &two},
+			state{pods: 5, partition: HoldAllPods, behind: true, maxUnavailable: &two},
 			"12222",
 			[]string{"db-4", "db-3"},
 		},
 		"ordinals that start elsewhere":       {state{pods: 3, partition: 2, behind: true, start: 10}, "122", []string{"db-11"}},
-		"a revision that Git has taken back":  {state{pods: 3, partition: Held}, "112", []string{"db-2"}},
-		"not before the status is about that": {state{pods: 3, partition: Held, unsettled: true}, "112", nil},
-		"a pod of the old one that is broken": {state{pods: 3, partition: Held, behind: true}, "1a2", nil},
+		"a revision that Git has taken back":  {state{pods: 3, partition: HoldAllPods}, "112", []string{"db-2"}},
+		"not before the status is about that": {state{pods: 3, partition: HoldAllPods, unsettled: true}, "112", nil},
+		"a pod of the old one that is broken": {state{pods: 3, partition: HoldAllPods, behind: true}, "1a2", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := set(t, tc.state)

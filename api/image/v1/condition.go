@@ -2,10 +2,6 @@
 
 package v1
 
-// ImageFinalizer is the finalizer that Flux puts on all three kinds. An object
-// that an existing Flux installation created carries it.
-const ImageFinalizer = "finalizers.fluxcd.io"
-
 // Reasons of the Ready and Stalled conditions of ImageRepository and
 // ImagePolicy. The shared reasons (Succeeded, Progressing, Failed,
 // AccessDenied, ...) are those of github.com/fluxcd/pkg/apis/meta.

@@ -97,7 +97,9 @@ func TestHealthyReleasesFailNoMoreOftenThanAlpha(t *testing.T) {
 				bound *= 2
 			}
 			result := simulate.Run(rand.New(rand.NewPCG(7, 1)), s.service, halfAnHour(s.share), n,
-				func(before []simulate.Halves) simulate.Rule { return onlyFailing{simulate.NewJudged(settings, before)} })
+				func(before []simulate.Halves) simulate.Rule {
+					return onlyFailing{simulate.NewSequentialRule(settings, before)}
+				})
 			atMost(t, "healthy releases that failed", result.RolledBack, n, bound)
 		})
 	}
@@ -114,7 +116,7 @@ func TestADoublingPassesNoMoreOftenThanBeta(t *testing.T) {
 			r := halfAnHour(steps)
 			r.Ratio = 2
 			result := simulate.Run(rand.New(rand.NewPCG(7, 2)), s, r, n,
-				func(before []simulate.Halves) simulate.Rule { return simulate.NewJudged(settings, before) })
+				func(before []simulate.Halves) simulate.Rule { return simulate.NewSequentialRule(settings, before) })
 			atMost(t, "doublings that passed", result.Promoted, n, settings.Beta)
 		})
 	}
@@ -148,7 +150,9 @@ func TestBadReleasesAreFoundInTime(t *testing.T) {
 		}
 		t.Run(s.Name, func(t *testing.T) {
 			result := simulate.Run(rand.New(rand.NewPCG(7, 3)), s.Service, s.Release, n,
-				func(before []simulate.Halves) simulate.Rule { return simulate.NewJudged(judge.Default(), before) })
+				func(before []simulate.Halves) simulate.Rule {
+					return simulate.NewSequentialRule(judge.Default(), before)
+				})
 			t.Logf("found %.1f %% after %s", 100*result.RolledBackRate(), result.RolledBackAfter)
 			if result.RolledBackRate() < w.found {
 				t.Errorf("%.1f %% were found, want %.0f %%", 100*result.RolledBackRate(), 100*w.found)
@@ -169,7 +173,9 @@ func TestARegressionThatIsToleratedFailsNoMoreOftenThanAlpha(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := simulate.Release{Ratio: settings.Tolerated, Share: steps, Window: window, Windows: 60}
 			result := simulate.Run(rand.New(rand.NewPCG(7, 7)), simulate.Service{Requests: 20, Rate: rate}, r, n,
-				func(before []simulate.Halves) simulate.Rule { return onlyFailing{simulate.NewJudged(settings, before)} })
+				func(before []simulate.Halves) simulate.Rule {
+					return onlyFailing{simulate.NewSequentialRule(settings, before)}
+				})
 			atMost(t, "tolerated releases that failed", result.RolledBack, n, settings.Alpha)
 		})
 	}

@@ -24,26 +24,26 @@ type Rule interface {
 	Look(judge.Window) End
 }
 
-// Judged is the rule of this module: a [judge.Settings] about errors.
-type Judged struct {
+// SequentialRule is the rule of this module: a [judge.Settings] about errors.
+type SequentialRule struct {
 	settings   judge.Settings
 	trial      judge.Trial
 	dispersion float64
 }
 
-// NewJudged returns the rule for a release before which the halves of the primary met what
+// NewSequentialRule returns the rule for a release before which the halves of the primary met what
 // is given.
-func NewJudged(settings judge.Settings, before []Halves) *Judged {
+func NewSequentialRule(settings judge.Settings, before []Halves) *SequentialRule {
 	var d judge.Dispersion
 	for _, h := range before {
 		d = d.Add(h.First, h.Second)
 	}
-	return &Judged{settings: settings, dispersion: d.Factor(),
+	return &SequentialRule{settings: settings, dispersion: d.Factor(),
 		trial: judge.Trial{Series: []judge.Series{settings.NewSeries("errors", judge.Errors)}, Split: judge.NewSplit()}}
 }
 
 // Look implements [Rule].
-func (j *Judged) Look(w judge.Window) End {
+func (j *SequentialRule) Look(w judge.Window) End {
 	series, err := j.trial.Series[0].Add(j.dispersion, w)
 	if err != nil {
 		return RolledBack // a simulated window that is impossible: shows in every table

@@ -29,7 +29,7 @@ func (s Scenario) Play(random *rand.Rand, settings judge.Settings, runs int) Row
 	return Row{
 		Scenario: s,
 		Judge: Run(random, s.Service, s.Release, runs, func(before []Halves) Rule {
-			return NewJudged(settings, before)
+			return NewSequentialRule(settings, before)
 		}),
 		Flagger: Run(random, minutes.Service, minutes.Release, runs, func([]Halves) Rule {
 			return &Flagger{Least: 99, Threshold: 5, Steps: 5}
