@@ -9,7 +9,7 @@
 //	the answer  <---------------------------------'
 //	    '--Request.Refused--> an error, where a service refuses with a status of success
 //
-// One type is one file and one line of [Types]. The bodies are those of Flux's
+// A type is a line of [Types]; those with the same format share a file. The bodies are those of Flux's
 // notification-controller, so that whoever parses them need not change; only the order
 // of metadata, which is any order there, is that of its keys here. Rendering the same
 // event twice gives the same bytes, so that a message that is sent again after a restart
