@@ -24,6 +24,8 @@ type Pipeline struct {
 	Suspended bool `json:"suspended,omitempty"`
 	// CommandsIgnored says why commands of people are not carried out.
 	CommandsIgnored string `json:"commandsIgnored,omitempty"`
+	// Warning is what is probably a mistake, and works: a line for each.
+	Warning string `json:"warning,omitempty"`
 	// Ready is the status of the condition Ready: True, False or Unknown.
 	Ready string `json:"ready"`
 	// Message is that of the condition Ready.
@@ -74,6 +76,9 @@ func OfPipeline(p *sluicev1.Pipeline) Pipeline {
 	for _, c := range p.Status.Conditions {
 		if c.Type == sluicev1.ApprovalsEnforcedCondition && c.Status == "False" {
 			found.CommandsIgnored = c.Message
+		}
+		if c.Type == sluicev1.WarningCondition {
+			found.Warning = c.Message
 		}
 	}
 	for _, spec := range p.Spec.Stages {

@@ -13,19 +13,14 @@ import (
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/apply"
 	"github.com/sluice-cd/sluice/apply/build"
 	"github.com/sluice-cd/sluice/apply/decide"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 )
-
-// warningCondition is True while something was applied that is probably a mistake, which
-// upstream passes over. Ready is True beside it, since the manifests work as they do there,
-// and its message has the first of the warnings: that is where people look.
-const warningCondition = "Warning"
 
 // Reasons of warnings beside those of a build.
 const (
@@ -33,18 +28,15 @@ const (
 	reasonTimeoutRaised = "TimeoutRaised"
 )
 
-// Bounds of what is told.
-const (
-	maxWarnings      = 20  // lines
-	maxWarningLength = 400 // characters of a line
-)
+// maxWarningLength is how many characters of a line are told.
+const maxWarningLength = 400
 
 // noteBuild keeps what the last build warned of, and has it told if it is news.
 func (run *run) noteBuild(warnings []build.Warning) {
 	state, told := run.state, run.state.told
 	state.warnings, state.told = nil, map[string]bool{}
 	before := ""
-	if c := apimeta.FindStatusCondition(run.k.Status.Conditions, warningCondition); c != nil {
+	if c := apimeta.FindStatusCondition(run.k.Status.Conditions, sluicev1.WarningCondition); c != nil {
 		before = c.Message // as an earlier process has told it
 	}
 	// Of what an earlier process has told and not listed nothing is known.
@@ -59,19 +51,22 @@ func (run *run) noteBuild(warnings []build.Warning) {
 	}
 	for _, reason := range []string{build.UnknownFields, build.NothingMatched} {
 		if news[reason] {
-			run.advise(reason, list(byReason[reason]))
+			run.advise(reason, reconciler.WarningLines(byReason[reason]))
 		}
 	}
 }
 
 // warnings are all that holds now, with what is shared with other owners.
-func (run *run) warnings(sharing []apply.Shared) []build.Warning {
-	all := append([]build.Warning{}, run.state.warnings...)
+func (run *run) warnings(sharing []apply.Shared) []reconciler.Warning {
+	var all []reconciler.Warning
+	for _, w := range run.state.warnings {
+		all = append(all, reconciler.Warning{Reason: w.Reason, Text: w.Text})
+	}
 	for _, shared := range sharing {
-		all = append(all, build.Warning{Reason: reasonSharedObject, Text: shorten(shared.String())})
+		all = append(all, reconciler.Warning{Reason: reasonSharedObject, Text: shorten(shared.String())})
 	}
 	if asked := run.k.Spec.Timeout; asked != nil && asked.Duration < run.k.GetTimeout() {
-		all = append(all, build.Warning{Reason: reasonTimeoutRaised, Text: fmt.Sprintf(
+		all = append(all, reconciler.Warning{Reason: reasonTimeoutRaised, Text: fmt.Sprintf(
 			"spec.timeout: %s is less than the least, and counts as %s", asked.Duration, run.k.GetTimeout())})
 	}
 	return all
@@ -104,36 +99,11 @@ func (run *run) setWarning(now time.Time, sharing []apply.Shared) string {
 	if run.state.reads == nil {
 		return ""
 	}
-	all := run.warnings(sharing)
-	if len(all) == 0 {
-		reconciler.RemoveCondition(run.k, warningCondition)
-		return ""
-	}
-	lines := make([]string, 0, len(all))
-	for _, w := range all {
-		lines = append(lines, w.Text)
-	}
-	reconciler.SetCondition(run.k, now, metav1.Condition{
-		Type: warningCondition, Status: metav1.ConditionTrue, Reason: all[0].Reason, Message: list(lines),
-	})
-	text := "; warning: " + lines[0]
-	if more := len(lines) - 1; more > 0 {
-		text += fmt.Sprintf(" (and %d more in the condition %s)", more, warningCondition)
-	}
-	return text
+	return reconciler.SetWarnings(run.k, now, run.warnings(sharing))
 }
 
 // moreLines is how a list of more lines than are shown ends.
 var moreLines = regexp.MustCompile(`\nand [0-9]+ more$`)
-
-// list puts lines below one another, at most a few.
-func list(lines []string) string {
-	text := strings.Join(lines[:min(len(lines), maxWarnings)], "\n")
-	if more := len(lines) - maxWarnings; more > 0 {
-		text += fmt.Sprintf("\nand %d more", more)
-	}
-	return text
-}
 
 func shorten(line string) string {
 	if shown := []rune(line); len(shown) > maxWarningLength {

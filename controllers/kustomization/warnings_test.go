@@ -15,13 +15,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/apply/build"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/test/fake/apiserver"
 )
 
 func warningOf(k *kustomizev1.Kustomization) string {
-	c := apimeta.FindStatusCondition(k.Status.Conditions, warningCondition)
+	c := apimeta.FindStatusCondition(k.Status.Conditions, sluicev1.WarningCondition)
 	if c == nil {
 		return ""
 	}
@@ -186,7 +187,7 @@ func TestAFailedApplyNamesTheFile(t *testing.T) {
 func TestMoreWarningsThanAConditionListsAreNoNewsAfterARestart(t *testing.T) {
 	k := app("a")
 	files := map[string]string{}
-	for i := range maxWarnings + 5 {
+	for i := range 20 + 5 {
 		name := fmt.Sprintf("d%d", i)
 		files[name+".yaml"] = deployment(name) + "  replica: 2\n"
 	}

@@ -28,7 +28,7 @@ func (r *run) observe(ctx context.Context) (promotion.Observation, error) {
 	if seen.Freezes, err = (freezes{pipeline: r.pipeline, client: r.controller.Client, live: r.controller.Live}).list(ctx); err != nil {
 		return seen, err
 	}
-	r.again = requeue{}
+	r.again, r.warnings = requeue{}, nil
 	stages := r.stageReader(seen.Newest)
 	for i := range r.pipeline.Spec.Stages {
 		stage := &r.pipeline.Spec.Stages[i]
@@ -73,7 +73,7 @@ func (r *run) stageReader(newest map[string]promotion.Newest) stageReader {
 		tags: r.tags, faults: r.faults,
 		ready: readyChecker{
 			objects: seen, canaries: canaries{seen}, revisions: revisions{pipeline: r.pipeline, repos: r.repos, contents: r.contents},
-			state: m.kept.state, clock: r.controller.Clock,
+			state: m.kept.state, clock: r.controller.Clock, warnings: &r.warnings,
 		},
 		verifier: verificationObserver{
 			objects: seen, canaries: canaries{seen}, jobs: r.jobs, state: m.kept.state,

@@ -18,6 +18,7 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/promotion"
 	"github.com/sluice-cd/sluice/promotion/cluster"
 )
@@ -87,12 +88,15 @@ type readyChecker struct {
 	revisions revisions
 	state     promotion.State
 	clock     clock.PassiveClock
+	appliers  *appliers // of the target that is checked
+	warnings  *[]reconciler.Warning
 }
 
 // check says whether a target runs what its content says, and whether that works.
 func (r readyChecker) check(ctx context.Context, t target, seen *promotion.TargetObservation) error {
 	seen.Ready = promotion.ReadinessReady
 	silent, tells := "", false
+	r.appliers = &appliers{}
 	for i := range t.ready {
 		o, err := r.objects.referred(t, i)
 		if err != nil {
@@ -102,6 +106,7 @@ func (r readyChecker) check(ctx context.Context, t target, seen *promotion.Targe
 		if err != nil {
 			return err
 		}
+		r.appliers.known = r.appliers.known || tellsByItself(o)
 		if is.silent {
 			silent = cmp.Or(silent, o.String())
 		} else {
@@ -110,6 +115,9 @@ func (r readyChecker) check(ctx context.Context, t target, seen *promotion.Targe
 		if worse[is.state] > worse[seen.Ready] {
 			seen.Ready, seen.Why = is.state, is.why
 		}
+	}
+	if w, is := r.appliers.warning(t); is {
+		*r.warnings = append(*r.warnings, w)
 	}
 	if silent != "" && !tells {
 		return refuse(
@@ -142,6 +150,7 @@ func (r readyChecker) kustomization(ctx context.Context, t target, o object, wan
 	if err != nil || answer.Why != "" {
 		return absent(answer), err
 	}
+	r.appliers.add(o, &k, t)
 	condition := apimeta.FindStatusCondition(k.Status.Conditions, meta.ReadyCondition)
 	switch {
 	case k.Spec.Suspend:

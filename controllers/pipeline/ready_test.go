@@ -3,8 +3,10 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +14,7 @@ import (
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
@@ -23,6 +26,7 @@ import (
 	"github.com/sluice-cd/sluice/internal/kubeconfig"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/promotion/cluster"
+	"github.com/sluice-cd/sluice/test/fake/gitserver"
 	"github.com/sluice-cd/sluice/test/make"
 )
 
@@ -292,6 +296,72 @@ func TestAnObjectThatTellsNothingProvesNothing(t *testing.T) {
 	}
 	e.pipeline.Spec.Stages[0].Ready = append(e.pipeline.Spec.Stages[0].Ready, sluicev1.ReadyReference{Kind: "Kustomization", Name: "staging"})
 	e.reconcile()
+}
+
+// A stage named a Kustomization of the same repository that applies another folder, and "is verified" was said of
+// versions that nobody applies.
+func TestAKustomizationThatAppliesAnotherFolderIsWarnedOf(t *testing.T) {
+	const warning = "spec.stages[staging].ready: Kustomization apps/staging applies ./other, and spec.stages[staging].write.path is staging: "
+	for name, tc := range map[string]struct {
+		path, kind string
+		change     func(*sluicev1.Stage)
+		want       string
+	}{
+		"another folder":                  {path: "./other", want: warning},
+		"one whose name only begins so":   {path: "./staging-eu", want: strings.Replace(warning, "other", "staging-eu", 1)},
+		"its folder":                      {path: "./staging/"},
+		"one above":                       {path: ""},
+		"one below":                       {path: "./staging/eu"},
+		"an artifact, with its own paths": {path: "./other", kind: "ExternalArtifact"},
+		"another folder, by another Kustomization than that of its path": {path: "./other", change: func(s *sluicev1.Stage) {
+			s.Ready = append(s.Ready, sluicev1.ReadyReference{Kind: "Kustomization", Name: "production"})
+		}},
+		"another folder, beside a workload that tells what it runs": {path: "./other", change: func(s *sluicev1.Stage) {
+			s.Ready = append(s.Ready, sluicev1.ReadyReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "app"})
+		}},
+		"another folder of another cluster": {path: "./other", want: warning, change: func(s *sluicev1.Stage) {
+			s.Ready[0].KubeConfig = kubeConfig("eu")
+		}},
+		"another folder than that of a target": {
+			path: "./other", want: strings.Replace(warning, "[staging].write.path is staging", "[staging].targets[eu].path is staging/eu", 1),
+			change: func(s *sluicev1.Stage) { s.Targets = []sluicev1.Target{{Name: "eu", Path: "staging/eu"}} },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newEnv(t)
+			e.repo.Commit("main", gitserver.Files{"staging/eu/app.yaml": marked})
+			e.fetch()
+			e.put(deployment)
+			e.apply("production", func(k *kustomizev1.Kustomization) { k.Spec.SourceRef.Kind, k.Spec.Path = "GitRepository", "." })
+			e.apply("staging", func(k *kustomizev1.Kustomization) {
+				k.Spec.SourceRef.Kind, k.Spec.Path = cmp.Or(tc.kind, "GitRepository"), tc.path
+			})
+			if tc.change != nil {
+				tc.change(&e.pipeline.Spec.Stages[0])
+			}
+			var told []reconciler.Event
+			for range 2 {
+				result, err := e.Reconcile(t.Context(), e.pipeline)
+				if err != nil || (tc.want != "") != strings.Contains(result.Message, "; warning: "+cmp.Or(tc.want, "spec.")) {
+					t.Errorf("Ready says %q, %v", result.Message, err)
+				}
+				told = append(told, result.Events...)
+			}
+			told = slices.DeleteFunc(told, func(e reconciler.Event) bool { return e.Reason != appliedElsewhereReason })
+			c := apimeta.FindStatusCondition(e.pipeline.Status.Conditions, sluicev1.WarningCondition)
+			switch {
+			case tc.want == "" && (c != nil || len(told) > 0):
+				t.Errorf("warned: %+v, %+v", c, told)
+			case tc.want != "" && (c == nil || !strings.HasPrefix(c.Message, tc.want) || len(told) != 1 || !told[0].Advice):
+				t.Errorf("warned: %+v, %+v", c, told)
+			}
+			e.apply("staging", func(k *kustomizev1.Kustomization) { k.Spec.Path = "." })
+			e.reconcile()
+			if c := apimeta.FindStatusCondition(e.pipeline.Status.Conditions, sluicev1.WarningCondition); c != nil {
+				t.Errorf("when it is mended: %+v", c)
+			}
+		})
+	}
 }
 
 // A Pipeline said that it was Ready while nobody could look at what its stages are judged by.

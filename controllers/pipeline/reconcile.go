@@ -99,8 +99,11 @@ type run struct {
 	// unguarded says why the API server does not guard commands.
 	unguarded string
 	events    []reconciler.Event
-	faults    stageErrors
-	again     requeue
+	// warnings are those of the last observation, and warned what Ready says of them.
+	warnings []reconciler.Warning
+	warned   string
+	faults   stageErrors
+	again    requeue
 }
 
 func (r *Reconciler) newRun(p *sluicev1.Pipeline, repo *repository, fields map[string]writeback.ArtifactFields) *run {
@@ -151,6 +154,7 @@ func (r *run) decideAndPerform(ctx context.Context) (reconciler.Result, error) {
 		}
 		if !did && !kept {
 			r.record(seen, d)
+			r.warn()
 			return r.finish(d, r.result(d))
 		}
 	}
@@ -181,7 +185,7 @@ func (r *run) result(d promotion.Decision) reconciler.Result {
 					sluicev1.CommandAnnotation(c.Verb, c.Stage), c.Stage))
 		}
 	}
-	message := strings.Join(append([]string{summary(d)}, unreadable...), "; ")
+	message := strings.Join(append([]string{summary(d)}, unreadable...), "; ") + r.warned
 	result := reconciler.Result{Reason: meta.SucceededReason, Message: message, After: r.pipeline.Spec.Interval.Duration, Events: r.events}
 	if c := apimeta.FindStatusCondition(r.pipeline.Status.Conditions,
 		meta.ReadyCondition); c != nil && c.Status == metav1.ConditionTrue && c.Reason == result.Reason {

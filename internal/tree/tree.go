@@ -23,6 +23,12 @@ import (
 	"strings"
 )
 
+// Below reports whether a path is at or below another one.
+func Below(p, root string) bool {
+	p, root = path.Clean("/"+p), path.Clean("/"+root)
+	return root == "/" || p == root || strings.HasPrefix(p, root+"/")
+}
+
 // Mode is the kind of an entry, with the numeric values of Git's tree objects.
 type Mode uint32
 

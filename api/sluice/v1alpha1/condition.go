@@ -10,6 +10,11 @@ const (
 	// cares.
 	ApprovalsEnforcedCondition = "ApprovalsEnforced"
 
+	// WarningCondition is True while something of an object, of this or another API, is probably a
+	// mistake, and works all the same. Ready is True beside it, and its message has the first of the
+	// warnings: that is where people look.
+	WarningCondition = "Warning"
+
 	// StateDurableCondition is False when decisions are kept in the status alone.
 	StateDurableCondition = "StateDurable"
 )

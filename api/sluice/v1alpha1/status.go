@@ -343,8 +343,8 @@ type PipelineStatus struct {
 	// +optional
 	State string `json:"state,omitempty"`
 
-	// Conditions: Ready, Reconciling, Stalled, and those of [ApprovalsEnforcedCondition]
-	// and [StateDurableCondition].
+	// Conditions: Ready, Reconciling, Stalled, and those of [ApprovalsEnforcedCondition],
+	// [StateDurableCondition] and [WarningCondition].
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }

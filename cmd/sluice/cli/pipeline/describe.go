@@ -139,6 +139,11 @@ func (w *pageWriter) state(p report.Pipeline) {
 	if p.CommandsIgnored != "" {
 		rows = append(rows, []string{"commands", p.CommandsIgnored})
 	}
+	if p.Warning != "" {
+		for line := range strings.SplitSeq(p.Warning, "\n") {
+			rows = append(rows, []string{"warning", line})
+		}
+	}
 	if p.Candidate != nil {
 		newest := report.NameBundle(*p.Candidate)
 		for _, q := range p.Quarantined {

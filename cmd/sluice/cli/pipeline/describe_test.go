@@ -66,6 +66,8 @@ func TestTextsForPeople(t *testing.T) {
 		p.Status.Conditions = []metav1.Condition{
 			{Type: "Ready", Status: "False", Reason: "InvalidSpec", Message: "spec.stages: a mistake"},
 			{Type: sluicev1.ApprovalsEnforcedCondition, Status: "False", Message: "commands in annotations are ignored"},
+			{Type: sluicev1.WarningCondition, Status: "True",
+				Message: "spec.stages[staging].ready: one\nspec.stages[production].ready: two"},
 		}
 	}
 	takenBack := func(p *sluicev1.Pipeline) {

@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -19,6 +18,7 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/internal/tree"
 )
 
 // Defaults of the schema, which are spelled out in what is printed.
@@ -129,7 +129,7 @@ func (seen appliers) prove(p *sluicev1.Pipeline, stage *sluicev1.Stage) []string
 	comments := []string{}
 	for i := range seen.kustomizations {
 		k := &seen.kustomizations[i]
-		if !follows(k, p, stage) || !below(k.Spec.Path, stage.Write.Path) {
+		if !follows(k, p, stage) || !tree.Below(k.Spec.Path, stage.Write.Path) {
 			continue
 		}
 		stage.Ready = append(stage.Ready,
@@ -167,12 +167,6 @@ func follows(k *kustomizev1.Kustomization, p *sluicev1.Pipeline, stage *sluicev1
 	ref, source := k.Spec.SourceRef, cmp.Or(stage.Write.SourceRef, p.Spec.SourceRef)
 	return ref.Kind == "GitRepository" && ref.Name == source.Name &&
 		cmp.Or(ref.Namespace, k.Namespace) == cmp.Or(source.Namespace, p.Namespace)
-}
-
-// below reports whether a path of a repository is at or below another one.
-func below(p, root string) bool {
-	p, root = path.Clean("/"+p), path.Clean("/"+root)
-	return root == "/" || p == root || strings.HasPrefix(p, root+"/")
 }
 
 // unless is a namespace, empty if it is the one that is meant anyway.

@@ -307,6 +307,8 @@ export interface Pipeline {
   suspended?: boolean;
   /** CommandsIgnored says why commands of people are not carried out. */
   commandsIgnored?: string;
+  /** Warning is what is probably a mistake, and works: a line for each. */
+  warning?: string;
   /** Ready is the status of the condition Ready: True, False or Unknown. */
   ready: string;
   /** Message is that of the condition Ready. */
