@@ -79,7 +79,7 @@ func TestARefusedCanaryIsNoRowOfDashes(t *testing.T) {
 	c.SetConditions([]metav1.Condition{{Type: "Ready", Status: metav1.ConditionFalse, Message: "spec.provider: appmesh is not served"}})
 	shown := table([]report.Canary{report.OfCanary(c)}, now)
 	var out bytes.Buffer
-	if err := shown.Print(&out, shown.Short); err != nil {
+	if err := shown.PrintShort(&out, 0); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"READY", "MESSAGE", "False", "spec.provider: appmesh is not served"} {

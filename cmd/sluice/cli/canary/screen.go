@@ -116,11 +116,11 @@ func (s *screen) text(height int) []string {
 	}
 	var b bytes.Buffer
 	t := table(all, s.clock.Now())
-	columns := t.Short
 	if s.wide {
-		columns = len(t.Columns)
+		_ = t.Print(&b) // a buffer takes everything
+	} else {
+		_ = t.PrintShort(&b, 0) // draw cuts the lines
 	}
-	_ = t.Print(&b, columns) // a buffer takes everything
 	rows := strings.Split(strings.TrimRight(b.String(), "\n"), "\n")
 	below := slices.Concat(section(held), section(s.log))
 	if room := height - len(below); room > 1 && len(rows) > room {

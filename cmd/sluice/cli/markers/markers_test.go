@@ -65,7 +65,7 @@ func TestWhySkippedCanBeSaidBetterByTheCaller(t *testing.T) {
 func TestTable(t *testing.T) {
 	var out bytes.Buffer
 	table := Table(slices.Delete(Reports(Of(found(), report.MarkerOutdated)), 3, 4)[2:], "OLD", "NEW")
-	if err := table.Print(&out, 0); err != nil {
+	if err := table.Print(&out); err != nil {
 		t.Fatal(err)
 	}
 	want := `WHERE      MARKER     OLD     NEW   STATE     WHY

@@ -55,7 +55,7 @@ func (f *Flags) Register(cmd *cobra.Command, more ...Format) {
 		f.known = append(f.known, string(format))
 	}
 	cmd.Flags().StringVarP(&f.format, "output", "o", string(Short),
-		"format of the output: "+strings.Join(f.known, ", ")+"; default: a table, whose messages wide has whole")
+		"format of the output: "+strings.Join(f.known, ", ")+"; default: a table, of which wide has all columns, and hashes and messages whole")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(f.known, cobra.ShellCompDirectiveNoFileComp)) // the flag exists
 }
 
@@ -95,8 +95,8 @@ func (f *Flags) Print(w io.Writer, t Table, data any) error {
 	case Name:
 		return t.printNames(w)
 	case Wide:
-		return t.Print(w, len(t.Columns))
+		return t.Print(w)
 	default:
-		return t.Print(w, t.Short)
+		return t.PrintShort(w, Width(w))
 	}
 }

@@ -38,34 +38,37 @@ func TestTables(t *testing.T) {
 	}
 }
 
+// Messages were cut at 80 characters wherever they went, so that four failures of a source read the same.
 func TestWhatALaterColumnSaysIsShownInShort(t *testing.T) {
+	const hash = "5af75a7d0123456789abcdef0123456789abcdef"
 	long := strings.Repeat("é", 100)
+	table := Table{Columns: []string{"A", "B", "C", "D", "E"}, Short: 2, Also: []int{3, 4}}
+	table.Add("x", "a", "main@sha1:"+hash, "c", "d", long)
 	for name, tc := range map[string]struct {
-		table Table
+		width int
 		want  string
 	}{
-		"after the first ones, and cut": {Table{Columns: []string{"A", "B", "C", "D", "E"}, Short: 2, Also: []int{3, 4}},
-			"A   B   D   E\na   b   d   " + strings.Repeat("é", 77) + "...\n"},
+		"whole in a file":                       {0, long},
+		"whole in a terminal that has room":     {200, long},
+		"cut where the line of a terminal ends": {120, strings.Repeat("é", 88) + "..."},
+		"no less than what can be understood":   {50, strings.Repeat("é", 77) + "..."},
 	} {
 		t.Run(name, func(t *testing.T) {
-			tc.table.Add("x", "a", "b", "c", "d", long)
 			var out bytes.Buffer
-			if err := tc.table.Print(&out, tc.table.Short); err != nil {
-				t.Fatal(err)
-			}
-			if out.String() != tc.want {
-				t.Errorf("got %q, want %q", out.String(), tc.want)
-			}
-			out.Reset()
-			cut := tc.table.Without(0)
-			if err := cut.Print(&out, cut.Short); err != nil || !strings.HasPrefix(out.String(), "B   D   E\nb   d   éé") {
-				t.Errorf("without the first: %q, %v", out.String(), err)
-			}
-			out.Reset()
-			if err := tc.table.Print(&out, 0); err != nil || !strings.Contains(out.String(), long) {
-				t.Errorf("wide: %q, %v", out.String(), err)
+			want := "A   B                    D   E\na   main@sha1:5af75a7d   d   " + tc.want + "\n"
+			if err := table.PrintShort(&out, tc.width); err != nil || out.String() != want {
+				t.Errorf("got %q, want %q, %v", out.String(), want, err)
 			}
 		})
+	}
+	var out bytes.Buffer
+	cut, want := table.Without(0), "B                    D   E\nmain@sha1:5af75a7d   d   éé"
+	if err := cut.PrintShort(&out, 0); err != nil || !strings.HasPrefix(out.String(), want) {
+		t.Errorf("without the first: %q, %v", out.String(), err)
+	}
+	out.Reset()
+	if err := table.Print(&out); err != nil || !strings.Contains(out.String(), long) || !strings.Contains(out.String(), hash) {
+		t.Errorf("wide: %q, %v", out.String(), err)
 	}
 }
 
@@ -82,7 +85,7 @@ func TestAColumnIsLeftOut(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cut := table.Without(tc.column)
 			var out bytes.Buffer
-			if err := cut.Print(&out, cut.Short); err != nil {
+			if err := cut.PrintShort(&out, 0); err != nil {
 				t.Fatal(err)
 			}
 			if out.String() != tc.want {

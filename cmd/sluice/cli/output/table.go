@@ -5,17 +5,20 @@ package output
 import (
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 	"text/tabwriter"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Table is what people read.
 type Table struct {
 	Columns []string
 	// Short is how many of the columns are shown without -o wide; 0 is all. Also are
-	// later columns that are shown as well, with at most shortText of their cells.
+	// later columns that are shown as well; the last of them is text, which a terminal has at
+	// its width.
 	Short int
 	Also  []int
 	rows  []row
@@ -32,33 +35,83 @@ func (t *Table) Add(name string, cells ...string) { t.rows = append(t.rows, row{
 // Len is the number of rows.
 func (t *Table) Len() int { return len(t.rows) }
 
-// shortText is how many characters a cell of [Table.Also] has without -o wide.
-const shortText = 80
+// leastText is how many characters of a text a terminal has, however narrow it is.
+const leastText = 80
 
-// Print writes the first columns, aligned; 0 is all of them.
-func (t *Table) Print(w io.Writer, columns int) error {
-	if columns == 0 {
-		columns = len(t.Columns)
+// Print writes all columns, aligned.
+func (t *Table) Print(w io.Writer) error {
+	lines := make([][]string, 0, t.Len()+1)
+	for _, r := range t.withHead() {
+		lines = append(lines, cleanCells(r.cells))
 	}
-	tabs := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
-	for _, r := range append([]row{{cells: t.Columns}}, t.rows...) {
-		if _, err := fmt.Fprintln(tabs, strings.Join(cleanCells(t.shown(r.cells, columns)), "\t")); err != nil {
+	return align(w, lines)
+}
+
+// PrintShort writes the columns that are shown without -o wide, aligned, with short hashes. The
+// text of a row is cut where the line of a terminal ends; a width of 0 is no terminal.
+func (t *Table) PrintShort(w io.Writer, width int) error {
+	lines := make([][]string, 0, t.Len()+1)
+	for _, r := range t.withHead() {
+		cells := cleanCells(t.shown(r.cells))
+		for i := range cells {
+			cells[i] = ShortHashes(cells[i])
+		}
+		lines = append(lines, cells)
+	}
+	if width > 0 && len(t.Also) > 0 {
+		cutLast(lines, width)
+	}
+	return align(w, lines)
+}
+
+func (t *Table) withHead() []row { return append([]row{{cells: t.Columns}}, t.rows...) }
+
+// gap is what is between two columns.
+const gap = 3
+
+func align(w io.Writer, lines [][]string) error {
+	tabs := tabwriter.NewWriter(w, 0, 0, gap, ' ', 0)
+	for _, cells := range lines {
+		if _, err := fmt.Fprintln(tabs, strings.Join(cells, "\t")); err != nil {
 			return err
 		}
 	}
 	return tabs.Flush()
 }
 
-// shown are the cells of the first columns, and of those that go with them.
-func (t *Table) shown(cells []string, columns int) []string {
-	if columns != t.Short {
-		return cells[:columns]
+// cutLast cuts the last cell of each line so that the line has the width.
+func cutLast(lines [][]string, width int) {
+	last := len(lines[0]) - 1
+	for column := range last {
+		widest := 0
+		for _, cells := range lines {
+			widest = max(widest, utf8.RuneCountInString(cells[column]))
+		}
+		width -= widest + gap
 	}
-	shown := slices.Clone(cells[:columns])
+	for _, cells := range lines {
+		cells[last] = Fit(cells[last], max(width, leastText))
+	}
+}
+
+// shown are the cells of the first columns, and of those that go with them.
+func (t *Table) shown(cells []string) []string {
+	if t.Short == 0 {
+		return cells
+	}
+	shown := slices.Clone(cells[:t.Short])
 	for _, at := range t.Also {
-		shown = append(shown, Fit(cells[at], shortText))
+		shown = append(shown, cells[at])
 	}
 	return shown
+}
+
+// hashes are whole ones of Git and of registries.
+var hashes = regexp.MustCompile(`\b(?:[0-9a-f]{40}|[0-9a-f]{64})\b`)
+
+// ShortHashes has eight digits of each hash in a text, as Flux's CLI has.
+func ShortHashes(text string) string {
+	return hashes.ReplaceAllStringFunc(text, func(hash string) string { return hash[:8] })
 }
 
 func (t *Table) printNames(w io.Writer) error {

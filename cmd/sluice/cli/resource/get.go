@@ -206,6 +206,6 @@ func (l *lines) deleted(k kind, key client.ObjectKey) error {
 
 func (l *lines) print(cells []string) error {
 	out := l.cmd.OutOrStdout()
-	_, err := fmt.Fprintln(out, output.Fit(output.CleanLine(cells), output.Width(out)))
+	_, err := fmt.Fprintln(out, output.Fit(output.ShortHashes(output.CleanLine(cells)), output.Width(out)))
 	return err
 }
