@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -71,7 +72,7 @@ func TestWrongUsageIsRefusedWithTheRemedy(t *testing.T) {
 		},
 		"a list of something else": {
 			[]string{"get", "policies"},
-			`unknown command "policies" for "sluice get"; known: alerts, all, automations, canaries, freezes, images, kustomizations,`,
+			`unknown command "policies" for "sluice get"; known: alerts, all, automations, buckets, canaries, externalartifacts, freezes,`,
 		},
 		"a verb that is none":       {[]string{"canary", "stop"}, `unknown command "stop" for "sluice canary"; known: abort, approve,`},
 		"no command of the program": {[]string{"list"}, `unknown command "list" for "sluice"; known: build, canary, controller,`},
@@ -95,6 +96,32 @@ func TestWrongUsageIsRefusedWithTheRemedy(t *testing.T) {
 				t.Errorf("standard output is for data, got %q", r.Out)
 			}
 		})
+	}
+}
+
+// gitrepositories was known to suspend and to reconcile, and not to get.
+func TestAKindIsListedByTheNamesThatItIsSuspendedBy(t *testing.T) {
+	root := newRoot("sluice")
+	resume, _, err := root.Find([]string{"resume"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, of := range resume.Commands() {
+		for _, name := range append(of.Aliases, of.Name()) {
+			if found, _, err := root.Find([]string{"get", name}); err != nil || found.Name() == "get" {
+				t.Errorf("get %s: %v", name, err)
+			}
+		}
+	}
+	for line, want := range map[string]string{
+		"get source git": "gitrepositories []", "get source ocirepository app": "ocirepositories [app]",
+		"get source app": "sources [app]", "resume source bucket app": "bucket [app]", "get alert-providers": "providers []",
+		"get imageupdateautomation": "automations []",
+	} {
+		found, rest, err := root.Find(strings.Fields(line))
+		if got := fmt.Sprint(found.Name(), " ", rest); err != nil || got != want {
+			t.Errorf("%s is %s, want %s, %v", line, got, want, err)
+		}
 	}
 }
 

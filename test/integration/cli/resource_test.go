@@ -68,7 +68,7 @@ func TestObjectsOfAllKindsAreListedAlike(t *testing.T) {
 	if out != "imagepolicy.image.toolkit.fluxcd.io/other\n" {
 		t.Errorf("by labels: %s", out)
 	}
-	if _, errs, err := f.sluice("get", "kustomizations", "none"); err == nil || !strings.Contains(errs, "there is no object none") {
+	if _, errs, err := f.sluice("get", "kustomizations", "none"); err == nil || !strings.Contains(errs, "there is no Kustomization none") {
 		t.Errorf("got %v, %s", err, errs)
 	}
 }
@@ -88,6 +88,11 @@ func TestSuspendResumeAndReconcile(t *testing.T) {
 		t.Errorf("a reconcile of what is suspended: %v, %s", err, errs)
 	}
 	f.succeed("resume", "kustomization", "web")
+	f.succeed("suspend", "source", "git", "app")
+	f.succeed("resume", "source", "git", "app")
+	if out, _ := f.succeed("get", "source", "git", "app", "-o", "name"); out != "gitrepository.source.toolkit.fluxcd.io/app\n" {
+		t.Errorf("as Flux's CLI is called: %s", out)
+	}
 	f.answer("web", metav1.ConditionTrue, meta.ReconciliationSucceededReason, "Applied revision: 1")
 	if _, errs := f.succeed("reconcile", "kustomization", "web", "--timeout", "1m"); !strings.Contains(errs, "is ready: Applied revision: 1") {
 		t.Errorf("got %s", errs)
@@ -104,7 +109,8 @@ func TestSuspendResumeAndReconcile(t *testing.T) {
 	for args, want := range map[string]string{
 		"reconcile canary podinfo": "reconcile of canaries is not possible",
 		"suspend nothing web":      `unknown kind "nothing"; known: gitrepositories`,
-		"suspend ks":               "needs a KIND and a NAME", "reconcile oci none": "there is no OCIRepository none",
+		"suspend ks":               "needs a KIND and a NAME", "suspend source git": "needs a KIND and a NAME",
+		"suspend source ks web": "kustomizations are no sources", "reconcile oci none": "there is no OCIRepository none",
 	} {
 		if _, errs, err := f.sluice(strings.Fields(args)...); err == nil || !strings.Contains(errs, want) {
 			t.Errorf("%s: %v, %s", args, err, errs)

@@ -26,7 +26,7 @@ func GetCommand(c *cluster.Cluster) *cobra.Command {
 	l := &listing{cluster.Listing{Cluster: c}}
 	cmd := &cobra.Command{
 		Use:     "automations",
-		Aliases: []string{"automation", "iua"},
+		Aliases: []string{"automation", "iua", "imageupdateautomations", "imageupdateautomation"},
 		Short:   "List automations with the state of their markers",
 		Long: `List automations: how many markers their files have, how many of them are
 current, held or without effect, and the last commit. sluice explain automation

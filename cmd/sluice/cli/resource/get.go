@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -31,25 +32,48 @@ type listing struct {
 	watch    bool
 }
 
-// GetCommands are `sluice get all`, and those of each listing.
+// GetCommands are `sluice get all`, those of each listing, and those of each kind that no other
+// command lists.
 func GetCommands() []func(*cluster.Cluster) *cobra.Command {
-	return []func(*cluster.Cluster) *cobra.Command{
-		getCommand("all", nil, "List objects of all kinds, with whether they are ready, and why not"),
-		getCommand(sources, []string{"source"}, "List sources with the revision that each has"),
-		getCommand("kustomizations", []string{"kustomization", "ks"}, "List Kustomizations with the revision that each has applied"),
-		getCommand("receivers", []string{"receiver"}, "List Receivers with the path of their webhook"),
-		getCommand(alerts, []string{"alert", "alert-providers"}, "List Alerts and the Providers that they go to"),
+	commands := []func(*cluster.Cluster) *cobra.Command{
+		getCommand("all", nil, "List objects of all kinds, with whether they are ready, and why not", kinds...),
+		getSources,
+		getCommand("kustomizations", []string{"kustomization", "ks"}, "List Kustomizations with the revision that each has applied",
+			kindsOf("kustomizations")...),
+		getCommand("receivers", []string{"receiver"}, "List Receivers with the path of their webhook", kindsOf("receivers")...),
+		getCommand(alerts, []string{"alert"}, "List Alerts and the Providers that they go to", kindsOf(alerts)...),
 	}
+	for _, k := range kinds {
+		if k.listing == sources || k.listing == "" || k.listing == alerts && k.plural != alerts {
+			commands = append(commands, getKind(k))
+		}
+	}
+	return commands
 }
 
-func getCommand(name string, aliases []string, short string) func(*cluster.Cluster) *cobra.Command {
+// getSources takes the forms of Flux's CLI as well: sluice get source git.
+func getSources(c *cluster.Cluster) *cobra.Command {
+	cmd := getCommand(sources, []string{"source"}, "List sources with the revision that each has", kindsOf(sources)...)(c)
+	for _, k := range kindsOf(sources) {
+		of := getKind(k)(c)
+		of.Hidden = true // sluice get shows it
+		cmd.AddCommand(of)
+	}
+	return cmd
+}
+
+func getKind(k kind) func(*cluster.Cluster) *cobra.Command {
+	plural := k.Kind + "s"
+	if stem, is := strings.CutSuffix(k.Kind, "y"); is {
+		plural = stem + "ies"
+	}
+	aliases := append([]string{strings.ToLower(k.Kind)}, k.aliases...)
+	return getCommand(k.plural, aliases, "List "+plural+", with whether they are ready, and why not", k)
+}
+
+func getCommand(name string, aliases []string, short string, kinds ...kind) func(*cluster.Cluster) *cobra.Command {
 	return func(c *cluster.Cluster) *cobra.Command {
-		l := &listing{Listing: cluster.Listing{Cluster: c}}
-		for _, k := range kinds {
-			if name == "all" || k.listing == name {
-				l.kinds = append(l.kinds, k)
-			}
-		}
+		l := &listing{Listing: cluster.Listing{Cluster: c}, kinds: kinds}
 		cmd := &cobra.Command{
 			Use: name + " [NAME]", Aliases: aliases, Short: short, Args: cobra.MaximumNArgs(1),
 			Long: short + `. Kinds that the cluster does not serve are left out.
@@ -86,7 +110,11 @@ func (l *listing) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	if len(args) > 0 && t.Len() == 0 {
-		return fmt.Errorf("there is no object %s of these kinds: list them without NAME, choose a namespace with -n", args[0])
+		what := "object " + args[0] + " of these kinds"
+		if len(l.kinds) == 1 {
+			what = l.kinds[0].Kind + " " + args[0]
+		}
+		return fmt.Errorf("there is no %s: list them without NAME, choose a namespace with -n", what)
 	}
 	return l.Print(cmd, t, found)
 }

@@ -28,7 +28,8 @@ type kind struct {
 	schema.GroupVersionKind
 	plural  string
 	aliases []string
-	// listing is the listing that has it beside that of all.
+	// listing is the one of `sluice get` that has it beside that of all; a command of another
+	// package may be it.
 	listing string
 	// suspends says that it has spec.suspend, and requests that it answers requests for a
 	// reconcile in its status.
@@ -39,6 +40,8 @@ type kind struct {
 const (
 	sources = "sources"
 	alerts  = "alerts"
+	// elsewhere is one of a kind with a package of its own.
+	elsewhere = "elsewhere"
 )
 
 var kinds = []kind{
@@ -49,12 +52,31 @@ var kinds = []kind{
 	{kustomizev1.GroupVersion.WithKind("Kustomization"), "kustomizations", []string{"ks"}, "kustomizations", true, true},
 	{imagev1.GroupVersion.WithKind("ImageRepository"), "imagerepositories", []string{"imagerepo"}, "", true, true},
 	{imagev1.GroupVersion.WithKind("ImagePolicy"), "imagepolicies", []string{"imagepol"}, "", true, true},
-	{imagev1.GroupVersion.WithKind("ImageUpdateAutomation"), "imageupdateautomations", []string{"iua"}, "", true, true},
-	{flaggerv1.GroupVersion.WithKind("Canary"), "canaries", nil, "", true, false},
-	{sluicev1.GroupVersion.WithKind("Pipeline"), "pipelines", []string{"pl"}, "", true, true},
+	{imagev1.GroupVersion.WithKind("ImageUpdateAutomation"), "imageupdateautomations", []string{"iua"}, elsewhere, true, true},
+	{flaggerv1.GroupVersion.WithKind("Canary"), "canaries", nil, elsewhere, true, false},
+	{sluicev1.GroupVersion.WithKind("Pipeline"), "pipelines", []string{"pl"}, elsewhere, true, true},
 	{notificationv1.GroupVersion.WithKind("Receiver"), "receivers", nil, "receivers", true, true},
 	{notificationv1beta3.GroupVersion.WithKind("Alert"), "alerts", nil, alerts, true, false},
 	{notificationv1beta3.GroupVersion.WithKind("Provider"), "providers", []string{"alert-provider", "alert-providers"}, alerts, true, false},
+}
+
+// kindsOf are the kinds of a listing.
+func kindsOf(listing string) []kind {
+	return slices.DeleteFunc(slices.Clone(kinds), func(k kind) bool { return k.listing != listing })
+}
+
+// namedFirst is the kind that the first of some arguments names, or the first two in the form of
+// Flux's CLI, source git; and the rest.
+func namedFirst(args []string) (kind, []string, error) {
+	if family := strings.ToLower(args[0]); (family == "source" || family == sources) && len(args) > 1 {
+		k, err := named(args[1])
+		if err == nil && k.listing != sources {
+			err = fmt.Errorf("%s are no sources: leave out %s", k.plural, args[0])
+		}
+		return k, args[2:], err
+	}
+	k, err := named(args[0])
+	return k, args[1:], err
 }
 
 // named is the kind that an argument names.

@@ -18,6 +18,7 @@ import (
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/cluster"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/follow"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/usage"
 	"github.com/sluice-cd/sluice/report"
 )
 
@@ -32,21 +33,35 @@ func SuspendCommand(version string) *cobra.Command {
 func UnsuspendCommands() []func(*cluster.Cluster) *cobra.Command {
 	var commands []func(*cluster.Cluster) *cobra.Command
 	for _, k := range kinds {
-		if !k.suspends || k.Kind == "ImageUpdateAutomation" {
-			continue
+		if k.suspends && k.Kind != "ImageUpdateAutomation" {
+			commands = append(commands, unsuspend(k))
 		}
-		commands = append(commands, func(c *cluster.Cluster) *cobra.Command {
-			return &cobra.Command{
-				Use: strings.ToLower(k.Kind) + " NAME...", Aliases: append([]string{k.plural}, k.aliases...),
-				Short: fmt.Sprintf("Undo sluice suspend of %s", k.plural), Args: cobra.MinimumNArgs(1),
-				Example: fmt.Sprintf("  sluice resume %s podinfo -n apps", strings.ToLower(k.Kind)),
-				RunE: func(cmd *cobra.Command, args []string) error {
-					return each(cmd, c, k, args, (*target).resume)
-				},
-			}
-		})
 	}
-	return commands
+	return append(commands, func(c *cluster.Cluster) *cobra.Command {
+		cmd := &cobra.Command{
+			Use: "source", Aliases: []string{sources}, Short: "Undo sluice suspend of a source, as in source git NAME",
+			Args: usage.Subcommand, Hidden: true, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		}
+		for _, k := range kindsOf(sources) {
+			if k.suspends {
+				cmd.AddCommand(unsuspend(k)(c))
+			}
+		}
+		return cmd
+	})
+}
+
+func unsuspend(k kind) func(*cluster.Cluster) *cobra.Command {
+	return func(c *cluster.Cluster) *cobra.Command {
+		return &cobra.Command{
+			Use: strings.ToLower(k.Kind) + " NAME...", Aliases: append([]string{k.plural}, k.aliases...),
+			Short: fmt.Sprintf("Undo sluice suspend of %s", k.plural), Args: cobra.MinimumNArgs(1),
+			Example: fmt.Sprintf("  sluice resume %s podinfo -n apps", strings.ToLower(k.Kind)),
+			RunE: func(cmd *cobra.Command, args []string) error {
+				return each(cmd, c, k, args, (*target).resume)
+			},
+		}
+	}
 }
 
 // ReconcileCommand is `sluice reconcile`.
@@ -71,22 +86,27 @@ func ReconcileCommand(version string) *cobra.Command {
 func verb(version, name, short string, which func(kind) bool, do func(*target) error) *cobra.Command {
 	known := strings.Join(plurals(which), ", ")
 	cmd := &cobra.Command{
-		Use: name + " KIND NAME...", Short: short, Long: short + ".\nKIND is one of " + known + ", or its singular or short name.",
+		Use: name + " KIND NAME...", Short: short,
+		Long:    short + ".\nKIND is one of " + known + ", or its singular or short name, or as in Flux's\nCLI: source git, source oci, source bucket.",
 		Example: fmt.Sprintf("  sluice %s kustomization podinfo -n apps", name),
 	}
 	c := cluster.AddFlags(cmd, version)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		missing := fmt.Errorf("%s needs a KIND and a NAME: %s; kinds: %s", cmd.CommandPath(), cmd.UseLine(), known)
 		if len(args) < 2 {
-			return fmt.Errorf("%s needs a KIND and a NAME: %s; kinds: %s", cmd.CommandPath(), cmd.UseLine(), known)
+			return missing
 		}
-		k, err := named(args[0])
+		k, names, err := namedFirst(args)
 		if err != nil {
 			return err
+		}
+		if len(names) == 0 {
+			return missing
 		}
 		if !which(k) {
 			return fmt.Errorf("%s of %s is not possible: their kind has nothing for it", name, k.plural)
 		}
-		return each(cmd, c, k, args[1:], do)
+		return each(cmd, c, k, names, do)
 	}
 	return cmd
 }
