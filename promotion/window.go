@@ -39,18 +39,11 @@ func parseWindow(w sluicev1.Window) (calendar, error) {
 		}
 		return c, nil
 	}
-	var err error
-	if c.schedule, err = parseCron(w.Cron); err != nil {
-		return c, fmt.Errorf("%w %q: cron: %w", ErrWindow, w.Name, err)
-	}
-	if c.schedule.Next(time.Unix(0, 0).UTC()).IsZero() {
-		return c, fmt.Errorf("%w %q: its cron never comes: correct its day or month, or leave the window out", ErrWindow, w.Name)
-	}
-	if w.TimeZone == "Local" {
-		return c, fmt.Errorf("%w %q: the time zone Local is that of some machine: name one, such as Europe/Zurich", ErrWindow, w.Name)
-	}
-	if c.zone, err = time.LoadLocation(w.TimeZone); err != nil {
-		return c, fmt.Errorf("%w %q: timeZone: %w: name one of the IANA's, such as Europe/Zurich", ErrWindow, w.Name, err)
+	var wrong [2]error // both are told at once
+	c.schedule, wrong[0] = parseCron(w.Cron)
+	c.zone, wrong[1] = parseZone(w.TimeZone)
+	if err := joinLine(wrong[:]); err != nil {
+		return c, fmt.Errorf("%w %q: %w", ErrWindow, w.Name, err)
 	}
 	if (w.Until == "") == (w.Duration == nil) {
 		return c, fmt.Errorf("%w %q: it needs one of until and duration", ErrWindow, w.Name)
@@ -61,20 +54,73 @@ func parseWindow(w sluicev1.Window) (calendar, error) {
 	if w.Until != "" {
 		at, err := time.Parse("15:04", w.Until)
 		if err != nil {
-			return c, fmt.Errorf("%w %q: until: %w", ErrWindow, w.Name, err)
+			return c, fmt.Errorf("%w %q: until: %q is no time of the day: write one such as 17:30", ErrWindow, w.Name, w.Until)
 		}
 		c.until = time.Duration(at.Hour())*time.Hour + time.Duration(at.Minute())*time.Minute
 	}
 	return c, nil
 }
 
+// cronFields are the fields of a cron, and what one may say.
+var cronFields = [...]struct{ name, example string }{
+	{"minute", `0, 30 or */15`}, {"hour", `9, 9-17 or */2`}, {"day of the month", `1, 1-7 or *`},
+	{"month", `1, JAN or JAN-MAR`}, {"day of the week", `1, MON or MON-FRI`},
+}
+
 // parseCron refuses a time zone in front of the fields: the parser would move the hours of the
-// window by it, and it panics if there is nothing behind it.
+// window by it, and it panics if there is nothing behind it. What the parser says of a field is
+// not passed on, since it does not name that.
 func parseCron(text string) (cron.Schedule, error) {
 	if strings.Contains(text, "TZ=") {
-		return nil, errors.New("the zone has a field of its own: name it in timeZone")
+		return nil, errors.New("cron: the zone has a field of its own: name it in timeZone")
 	}
-	return cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow).Parse(text)
+	fields := strings.Fields(text)
+	if len(fields) != len(cronFields) {
+		return nil, fmt.Errorf("cron: %q has %d fields, and not the 5 of minute, hour, day of the month, month and day of the week: "+
+			"write one such as 0 9 * * MON-FRI", text, len(fields))
+	}
+	parser := cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow)
+	schedule, err := parser.Parse(text)
+	if err != nil {
+		for i, field := range fields {
+			alone := []string{"*", "*", "*", "*", "*"}
+			alone[i] = field
+			if _, err := parser.Parse(strings.Join(alone, " ")); err != nil {
+				return nil, fmt.Errorf("cron: the %s of %q cannot be %q: write one such as %s", cronFields[i].name, text, field, cronFields[i].example)
+			}
+		}
+		return nil, fmt.Errorf("cron: %w", err)
+	}
+	if schedule.Next(time.Unix(0, 0).UTC()).IsZero() {
+		return nil, errors.New("its cron never comes: correct its day or month, or leave the window out")
+	}
+	return schedule, nil
+}
+
+// parseZone is a zone of the IANA; nothing is UTC.
+func parseZone(name string) (*time.Location, error) {
+	if name == "Local" {
+		return nil, errors.New("the time zone Local is that of some machine: name one, such as Europe/Zurich")
+	}
+	zone, err := time.LoadLocation(name)
+	if err != nil {
+		return nil, fmt.Errorf("timeZone: %w: name one of the IANA's, such as Europe/Zurich", err)
+	}
+	return zone, nil
+}
+
+// joinLine joins errors in one line; nil if there are none.
+func joinLine(all []error) error {
+	var found error
+	for _, err := range all {
+		switch {
+		case found == nil:
+			found = err
+		case err != nil:
+			found = fmt.Errorf("%w; %w", found, err)
+		}
+	}
+	return found
 }
 
 // wallClock is the clock on the wall of a zone at an instant, as if it were UTC.

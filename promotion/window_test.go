@@ -125,6 +125,32 @@ func TestWindowsThatCannotBeUnderstood(t *testing.T) {
 	}
 }
 
+// "strconv.Atoi: parsing" was said of a day, and of the zone only when that was mended.
+func TestWhatIsSaidOfAWindowThatCannotBeUnderstood(t *testing.T) {
+	for name, tc := range map[string]struct {
+		window sluicev1.Window
+		want   string
+	}{
+		"a day that there is not": {sluicev1.Window{Cron: "0 9 * * MON-FRY"},
+			`cron: the day of the week of "0 9 * * MON-FRY" cannot be "MON-FRY": write one such as 1, MON or MON-FRI`},
+		"an hour that there is not": {sluicev1.Window{Cron: "0 25 * * *"},
+			`cron: the hour of "0 25 * * *" cannot be "25": write one such as 9, 9-17 or */2`},
+		"a field too few": {sluicev1.Window{Cron: "0 9 * *"},
+			`cron: "0 9 * *" has 4 fields, and not the 5 of minute, hour, day of the month, month and day of the week: ` +
+				`write one such as 0 9 * * MON-FRI`},
+		"a day and a zone": {sluicev1.Window{Cron: "0 9 * FRY *", TimeZone: "Europe/Zuerich"},
+			`cron: the month of "0 9 * FRY *" cannot be "FRY": write one such as 1, JAN or JAN-MAR; ` +
+				`timeZone: unknown time zone Europe/Zuerich: name one of the IANA's, such as Europe/Zurich`},
+		"a time of day that is not": {sluicev1.Window{Cron: "0 9 * * *", Until: "25:00"},
+			`until: "25:00" is no time of the day: write one such as 17:30`},
+	} {
+		tc.window.Name = "w"
+		if _, err := ParseCalendar([]sluicev1.Window{tc.window}); err == nil || err.Error() != `invalid window "w": `+tc.want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func FuzzWindow(f *testing.F) {
 	f.Add("0 9 * * 1-5", "17:00", "Europe/Zurich", int64(1_774_746_000))
 	f.Add("30 2 29 3 *", "02:30", "America/New_York", int64(1_774_746_000))
