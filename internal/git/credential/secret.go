@@ -3,6 +3,7 @@
 package credential
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -60,8 +61,9 @@ func fromSecret(secret *corev1.Secret) (git.Auth, error) {
 	}
 	switch {
 	case !knowsAny(secret):
-		return refuse(fmt.Sprintf("it has none of the keys %s; it has %s",
-			strings.Join(keys, ", "), strings.Join(slices.Sorted(maps.Keys(secret.Data)), ", ")))
+		return refuse(fmt.Sprintf("it has %s, and none of the keys that a GitRepository reads: "+
+			"name them username and password, bearerToken, or identity and known_hosts",
+			cmp.Or(strings.Join(slices.Sorted(maps.Keys(secret.Data)), ", "), "no keys")))
 	case (certificates.Cert == "") != (certificates.Key == ""):
 		return refuse("'tls.crt' and 'tls.key' are both needed for a client certificate")
 	case a.BearerToken != "" && a.Username != "":

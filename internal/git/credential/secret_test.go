@@ -41,8 +41,9 @@ func TestSecretsOfGitRepositories(t *testing.T) {
 		"an empty Secret proves nothing": {},
 
 		"keys by other names": {
-			data:    data{"user": "u", "pass": "hunter2"},
-			wantErr: "secret 'apps/git': it has none of the keys username, password, bearerToken, ",
+			data: data{"user": "u", "pass": "hunter2"},
+			wantErr: "secret 'apps/git': it has pass, user, and none of the keys that a GitRepository reads: " +
+				"name them username and password, bearerToken, or identity and known_hosts",
 		},
 		"a password needs a username":      {data: data{"password": "hunter2"}, wantErr: "secret 'apps/git': 'password' requires 'username'"},
 		"a certificate needs its key":      {data: data{"tls.crt": "c"}, wantErr: "'tls.crt' and 'tls.key' are both needed"},
