@@ -115,8 +115,8 @@ func TestWhatIsTooLongIsRefused(t *testing.T) {
 		"a template as long as may be": {byNumber(""), filterBy("a", extract), ""},
 		"a template that is longer":    {byNumber(""), filterBy("a", extract+"x"), "spec.filterTags.extract has 257 bytes, and may have 256"},
 		"a range as long as may be":    {bySemVer(rangeOf(512)), nil, ""},
-		"a range that is longer":       {bySemVer(rangeOf(513)), nil, "spec.policy.semver: constraint string is too long (max 512 bytes)"},
-		"an order that is none":        {byLetters("up"), nil, "spec.policy.alphabetical: unknown order"},
+		"a range that is longer":       {bySemVer(rangeOf(513)), nil, "spec.policy.semver.range: constraint string is too long (max 512 bytes)"},
+		"an order that is none":        {byLetters("up"), nil, "spec.policy.alphabetical.order: unknown order"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Compile(tc.choice, tc.filter)

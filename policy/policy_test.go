@@ -143,21 +143,23 @@ func TestSelect(t *testing.T) {
 }
 
 func TestCompileRefuses(t *testing.T) {
+	const ranges = ": write a range such as 1.x, ~1.4 or >=1.0.0 <2.0.0"
 	tests := map[string]struct {
 		choice imagev1.ImagePolicyChoice
 		filter *imagev1.TagFilter
 		want   string
 	}{
-		"no rule":          {want: "invalid policy: spec.policy must set one of semver, alphabetical, numerical"},
-		"an unknown order": {choice: byNumber("up"), want: `invalid policy: spec.policy.numerical: unknown order "up", must be asc or desc`},
+		"no rule": {want: "invalid policy: spec.policy must set one of semver, alphabetical, numerical"},
+		"an unknown order": {choice: byNumber("up"),
+			want: `invalid policy: spec.policy.numerical.order: unknown order "up", must be asc or desc`},
 		"a broken pattern": {
 			choice: byLetters(""),
 			filter: filterBy("(", ""),
 			want:   "invalid policy: spec.filterTags.pattern \"(\": error parsing regexp: missing closing ): `(`",
 		},
-		"an empty range":       {choice: bySemVer(""), want: "invalid policy: spec.policy.semver: improper constraint: \"\""},
-		"a range of letters":   {choice: bySemVer("a"), want: "invalid policy: spec.policy.semver: improper constraint: \"a\""},
-		"a range that is typo": {choice: bySemVer("1x"), want: "invalid policy: spec.policy.semver: constraint parser error"},
+		"an empty range":       {choice: bySemVer(""), want: "invalid policy: spec.policy.semver.range: improper constraint: \"\"" + ranges},
+		"a range of letters":   {choice: bySemVer("a"), want: "invalid policy: spec.policy.semver.range: improper constraint: \"a\"" + ranges},
+		"a range that is typo": {choice: bySemVer("1x"), want: "invalid policy: spec.policy.semver.range: constraint parser error" + ranges},
 		"two rules": {
 			choice: imagev1.ImagePolicyChoice{SemVer: &imagev1.SemVerPolicy{Range: "1.x"}, Numerical: &imagev1.NumericalPolicy{}},
 			want:   "invalid policy: spec.policy must set only one of semver, numerical"},

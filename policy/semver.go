@@ -3,9 +3,8 @@
 package policy
 
 import (
-	"github.com/Masterminds/semver/v3"
-
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/pattern"
 )
 
 // versions picks the highest semantic version in a range. Of versions that
@@ -20,8 +19,7 @@ func compileSemVer(choice imagev1.ImagePolicyChoice) (rule, error) {
 	if choice.SemVer == nil {
 		return nil, nil
 	}
-	// The library refuses a range of more than 512 bytes, which bounds the work for each version.
-	checked, err := semver.NewConstraint(choice.SemVer.Range)
+	checked, err := pattern.Versions(choice.SemVer.Range)
 	if err != nil {
 		return nil, err
 	}

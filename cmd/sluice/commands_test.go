@@ -58,7 +58,7 @@ func TestWrongUsageIsRefusedWithTheRemedy(t *testing.T) {
 		},
 		"an order that is none":        {[]string{"explain", "policy", "--numerical", "--order", "up", "--tags", "-"}, `unknown order "up"`},
 		"an extract without a pattern": {[]string{"explain", "policy", "--numerical", "--extract", "$1", "--tags", "-"}, "add --pattern"},
-		"a range that is none":         {[]string{"explain", "policy", "--range", "one", "--tags", "-"}, "spec.policy.semver"},
+		"a range that is none":         {[]string{"explain", "policy", "--range", "one", "--tags", "-"}, "spec.policy.semver.range"},
 		"a file that is missing":       {[]string{"update", "--policies", "/nonexistent"}, "--policies: open /nonexistent"},
 		"a directory that is missing":  {[]string{"update", "--policies", "-", "--dir", "/nonexistent"}, "--dir: "},
 		"no policies flag":             {[]string{"update"}, `required flag(s) "policies" not set`},

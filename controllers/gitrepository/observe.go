@@ -42,9 +42,11 @@ func (r *Reconciler) observe(ctx context.Context, obj *sourcev1.GitRepository) (
 		return observed{}, source.FetchFailed(reasonOf(err), credential.Advise(obj, err))
 	}
 	selected, err := mirror.Select(ctx, reference(obj))
+	var invalid *git.ReferenceError
 	switch {
-	case errors.Is(err, git.ErrInvalidReference):
-		return observed{}, reconcile.TerminalError(source.FetchFailed(sourcev1.GitOperationFailedReason, fmt.Errorf("spec.ref: %w", err)))
+	case errors.As(err, &invalid):
+		err := fmt.Errorf("spec.ref.%s: %w: %s", invalid.Field, git.ErrInvalidReference, invalid.Why)
+		return observed{}, reconcile.TerminalError(source.FetchFailed(sourcev1.GitOperationFailedReason, err))
 	case errors.Is(err, git.ErrObjectFormat):
 		return observed{}, reconcile.TerminalError(source.FetchFailed(sourcev1.GitOperationFailedReason, fmt.Errorf("spec.url: %w", err)))
 	case err != nil:

@@ -374,8 +374,9 @@ func TestFailures(t *testing.T) {
 			says:   "failed to checkout and determine revision: ", condition: sourcev1.FetchFailedCondition,
 		},
 		"a range that is none": {
-			spoil:  func(f *fixture) { f.obj.Spec.Reference.SemVer = "one" },
-			reason: sourcev1.GitOperationFailedReason, says: "spec.ref: invalid reference: semver",
+			spoil:    func(f *fixture) { f.obj.Spec.Reference.SemVer = "one" },
+			reason:   sourcev1.GitOperationFailedReason,
+			says:     "spec.ref.semver: invalid reference: improper constraint: \"one\": write a range such as 1.x, ~1.4 or >=1.0.0 <2.0.0",
 			terminal: true, condition: sourcev1.FetchFailedCondition,
 		},
 		"a branch that is misspelt": {
@@ -385,7 +386,7 @@ func TestFailures(t *testing.T) {
 		},
 		"a short commit": {
 			spoil:  func(f *fixture) { f.obj.Spec.Reference.Commit = "abc" },
-			reason: sourcev1.GitOperationFailedReason, says: "spec.ref: invalid reference: commit",
+			reason: sourcev1.GitOperationFailedReason, says: "spec.ref.commit: invalid reference: \"abc\" is no full commit id",
 			terminal: true, condition: sourcev1.FetchFailedCondition,
 		},
 		"a GitHub App without its data": {

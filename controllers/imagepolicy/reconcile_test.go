@@ -239,7 +239,7 @@ func TestWhatStandsInTheWay(t *testing.T) {
 			wantMessage: "unable to determine latest tag: the only tag does not qualify for semver 1.x: 1 outside the range (2.0.0)"},
 		"the range is broken": {
 			arrange:    func(_ *testing.T, f *fixture) { f.policy.Spec.Policy.SemVer.Range = "*-*" },
-			wantReason: imagev1.InvalidPolicyReason, wantMessage: "spec.policy.semver", wantTerminal: true},
+			wantReason: imagev1.InvalidPolicyReason, wantMessage: "spec.policy.semver.range", wantTerminal: true},
 		"there are two policies": {
 			arrange:    func(_ *testing.T, f *fixture) { f.policy.Spec.Policy.Numerical = &imagev1.NumericalPolicy{} },
 			wantReason: imagev1.InvalidPolicyReason, wantMessage: "only one of semver, numerical", wantTerminal: true},

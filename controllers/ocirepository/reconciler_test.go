@@ -253,7 +253,7 @@ func TestASpecThatCannotWorkStalls(t *testing.T) {
 			sourcev1.ReadOperationFailedReason, "spec.ref.tag"},
 		"a range that is none": {
 			func(s *sourcev1.OCIRepositorySpec) { s.Reference = &sourcev1.OCIRepositoryRef{SemVer: "one"} },
-			sourcev1.ReadOperationFailedReason, "spec.ref.semver"},
+			sourcev1.ReadOperationFailedReason, "spec.ref.semver: improper constraint: \"one\": write a range such as 1.x, ~1.4 or >=1.0.0 <2.0.0"},
 		"a filter that is none": {
 			func(s *sourcev1.OCIRepositorySpec) {
 				s.Reference = &sourcev1.OCIRepositoryRef{SemVer: "1.x", SemverFilter: "("}

@@ -16,6 +16,7 @@ import (
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/internal/identity"
+	"github.com/sluice-cd/sluice/internal/pattern"
 	"github.com/sluice-cd/sluice/internal/registry"
 	"github.com/sluice-cd/sluice/policy"
 	"github.com/sluice-cd/sluice/source"
@@ -94,6 +95,9 @@ func parseRef(repository name.Repository, ref *sourcev1.OCIRepositoryRef) (refer
 		var filter *imagev1.TagFilter
 		if ref.SemverFilter != "" {
 			filter = &imagev1.TagFilter{Pattern: ref.SemverFilter}
+		}
+		if _, err := pattern.Versions(ref.SemVer); err != nil {
+			return reference{}, fmt.Errorf("spec.ref.semver: %w", err)
 		}
 		versions, err := policy.Compile(imagev1.ImagePolicyChoice{SemVer: &imagev1.SemVerPolicy{Range: ref.SemVer}}, filter)
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/Masterminds/semver/v3"
 	"github.com/go-git/go-git/v5/plumbing"
 
+	"github.com/sluice-cd/sluice/internal/pattern"
 	"github.com/sluice-cd/sluice/internal/suggest"
 )
 
@@ -54,7 +55,7 @@ func (r Reference) Validate() error {
 			continue
 		}
 		if err := plumbing.ReferenceName(name.full).Validate(); err != nil {
-			return fmt.Errorf("%w: %s %q is no name that Git allows (git check-ref-format)", ErrInvalidReference, name.field, name.value)
+			return &ReferenceError{Field: name.field, Why: fmt.Sprintf("%q is no name that Git allows (git check-ref-format)", name.value)}
 		}
 	}
 	return nil
@@ -112,7 +113,7 @@ func (m *Mirror) SelectFrom(refs map[string]plumbing.Hash, ref Reference) (Selec
 
 func (r Reference) pinned() (Selected, error) {
 	if !plumbing.IsHash(r.Commit) {
-		return Selected{}, fmt.Errorf("%w: commit %q is no full commit id", ErrInvalidReference, r.Commit)
+		return Selected{}, &ReferenceError{Field: "commit", Why: fmt.Sprintf("%q is no full commit id", r.Commit)}
 	}
 	return Selected{Commit: plumbing.NewHash(r.Commit), Ref: r.Commit, Label: r.Branch}, nil
 }
@@ -170,9 +171,9 @@ func (r Reference) choose(refs map[string]plumbing.Hash) (full, label string, er
 // highest returns the tag with the highest version in a range. Of tags with
 // equal versions (v1.0.0, 1.0.0, 1.0.0+build) it is the last by name.
 func highest(refs map[string]plumbing.Hash, expression string) (string, error) {
-	constraint, err := semver.NewConstraint(expression)
+	constraint, err := pattern.Versions(expression)
 	if err != nil {
-		return "", fmt.Errorf("%w: semver %q: %w", ErrInvalidReference, expression, err)
+		return "", &ReferenceError{Field: "semver", Why: err.Error()}
 	}
 	var best string
 	var version *semver.Version
@@ -199,3 +200,13 @@ func compare(a, b *semver.Version) int {
 	}
 	return a.Compare(b)
 }
+
+// ReferenceError is an [ErrInvalidReference] with the field of the [Reference] that it is about.
+type ReferenceError struct{ Field, Why string }
+
+func (e *ReferenceError) Error() string {
+	return fmt.Sprintf("%v: %s %s", ErrInvalidReference, e.Field, e.Why)
+}
+
+// Unwrap makes it an [ErrInvalidReference].
+func (e *ReferenceError) Unwrap() error { return ErrInvalidReference }
