@@ -22,6 +22,8 @@ type contents struct {
 	// fields of each stage that hold versions.
 	fields map[string]writeback.ArtifactFields
 	index  *writeback.Index
+	// at is the branch and the commit of the files, for what is said of them.
+	at string
 }
 
 // read is what the files of a target say. What is wrong with them is a problem of the stage
@@ -29,6 +31,9 @@ type contents struct {
 func (c contents) read(ctx context.Context, files writeback.Files, t target) (promotion.Content, error) {
 	images, err := c.index.Versions(ctx, files, t.path, c.fields[t.stage])
 	if problem := contentProblem(t, err); problem != "" {
+		if c.at != "" {
+			problem += " (at " + c.at + ")"
+		}
 		return promotion.Content{Problem: problem}, nil
 	}
 	if err != nil {

@@ -119,9 +119,11 @@ func (s stageReader) inGit(ctx context.Context, stage *sluicev1.Stage) (promotio
 	if err != nil {
 		return seen, nil
 	}
+	contents := s.contents
+	contents.at = shortRevision(branchOf(repo, stage) + "@sha1:" + files.Commit().String())
 	for _, t := range targetsOf(stage) {
 		one := promotion.TargetObservation{Name: t.name, Wave: t.wave}
-		if one.Content, err = s.contents.read(ctx, files, t); err != nil {
+		if one.Content, err = contents.read(ctx, files, t); err != nil {
 			return seen, err
 		}
 		if one.Wrote, err = s.wroteLast(ctx, t, files, one.Content); err != nil {

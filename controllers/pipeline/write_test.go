@@ -72,12 +72,14 @@ func TestAPipelineThatCannotGoOnIsNotReady(t *testing.T) {
 		want   string
 	}{
 		"a folder that is not there": {func(p *sluicev1.Pipeline) { p.Spec.Stages[1].Write.Path = "prod" },
-			`spec.stages[production].write.path: looking for markers in "prod": open prod: file does not exist: create it, or correct the path`},
+			`spec.stages[production].write.path: looking for markers in "prod": open prod: file does not exist: ` +
+				`create it, or correct the path (at main@HEAD)`},
 		"the folder of a target": {func(p *sluicev1.Pipeline) {
 			p.Spec.Stages[1].Targets = []sluicev1.Target{{Name: "eu", Path: "eu"}}
 		}, "spec.stages[production].targets[eu].path: "},
 		"a folder without markers": {func(p *sluicev1.Pipeline) { p.Spec.Stages[1].Write.Path = "docs" },
-			`spec.stages[production].write.path: no field has a marker of the policies, or is named by a setter below "docs": give `},
+			`spec.stages[production].write.path: no field has a marker of the policies, or is named by a setter below "docs": ` +
+				`give the field a marker, or name it in write.setters (at main@HEAD)`},
 		"a setter of no field": {func(p *sluicev1.Pipeline) {
 			values := &sluicev1.HelmValues{Tag: "image.tag"}
 			p.Spec.Stages[1].Write.Setters = []sluicev1.Setter{{Artifact: "app", File: "app.yaml", HelmValues: values}}
@@ -96,7 +98,7 @@ func TestAPipelineThatCannotGoOnIsNotReady(t *testing.T) {
 			e.repo.Commit("main", gitserver.Files{"docs/a.yaml": "kind: None\n", "eu/a.yaml": "kind: None\n"})
 			e.fetch()
 			_, err := e.Reconcile(t.Context(), e.pipeline)
-			if err == nil || !strings.Contains(err.Error(), tc.want) {
+			if err == nil || !strings.Contains(err.Error(), strings.ReplaceAll(tc.want, "HEAD", e.repo.Head("main")[:8])) {
 				t.Errorf("got %v, want %q", err, tc.want)
 			}
 		})
