@@ -46,7 +46,7 @@ func CreateCommand(c *cluster.Cluster) *cobra.Command {
 		Long: `Print a Pipeline to begin with, as YAML; nothing is written to the cluster.
 
 With --from it is the one-stage Pipeline that does what an ImageUpdateAutomation does,
-and takes back what fails: the policies that the automation writes, its repository,
+and takes back what fails: the policies that the automation may write, its repository,
 path, branch, author and signing key; the Kustomizations of the same repository below
 that path, which have to be Ready; and the Canaries that they have, which have to
 succeed. Comments say what could not be carried over. The automation leaves what the

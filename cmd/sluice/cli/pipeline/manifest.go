@@ -72,9 +72,11 @@ func fromAutomation(seen automationSeen, name string) (*sluicev1.Pipeline, []str
 	}
 	comments := carryGit(p, &stage, seen)
 	comments = append(comments, seen.prove(p, &stage)...)
-	if seen.guessed {
-		comments = append(comments,
-			"the automation has written nothing yet: the artifacts are all policies that it may write; leave those that no marker names")
+	if text := "the artifacts are all policies that the automation may write: leave out those that no marker names; " +
+		"sluice explain automation " + a.Name + " lists the markers"; seen.guessed {
+		comments = append(comments, "the automation has written nothing yet: "+text)
+	} else {
+		comments = append(comments, text)
 	}
 	p.Spec.Stages = []sluicev1.Stage{stage}
 	return p, comments, checkNames(p)
