@@ -3,7 +3,8 @@
 #
 #   without a playground   units: they work all the time, and give way to all others (nice)
 #   two streams            of packages with a playground each, those that take longest first;
-#                          with more of them, what is simulated cannot keep up with its clock
+#                          with more of them beside units, what is simulated cannot keep up
+#                          with its clock: a third begins when the units have ended
 #   the playground's own   tests start and stop playgrounds, and mostly wait for them
 #
 # Tests below test/ start controllers of their own, and two of those on one object would
@@ -84,11 +85,23 @@ list=$(mktemp)
 trap 'rm -f "$list" "$list.lock"' EXIT
 first "$longest" <<<"$waiting" >"$list"
 
+# streams runs so many of them, until the list is empty.
+streams() {
+	local count=$1 status=0 each=() one
+	shift
+	for ((; count > 0; count--)); do
+		[ ! -s "$list" ] || hack/with-playground.sh hack/test.sh --stream "$list" "$@" &
+		each+=($!)
+	done
+	for one in "${each[@]}"; do
+		wait "$one" || status=1
+	done
+	return $status
+}
+
 lanes=()
-for _ in 1 2; do
-	hack/with-playground.sh hack/test.sh --stream "$list" "$@" &
-	lanes+=($!)
-done
+streams 2 "$@" &
+lanes+=($!)
 go -C test/playground test "$@" . ./internal/... &
 lanes+=($!)
 {
@@ -97,6 +110,7 @@ lanes+=($!)
 	units "$(grep -v "^$module/test/" <<<"$concurrent")" "$@" || status=1
 	units "$(grep "^$module/test/" <<<"$concurrent")" -count=1 "$@" || status=1 # some run the go command, or other programs
 	units "$(grep -E "$sequential" <<<"$rest")" ${@/#-race/} || status=1
+	streams 1 "$@" || status=1
 	exit $status
 } &
 lanes+=($!)

@@ -271,7 +271,13 @@ func (b *bench) serverSideApply(manager, text string) *unstructured.Unstructured
 	if u.GetKind() != "CustomResourceDefinition" {
 		u.SetNamespace(b.ns)
 	}
-	b.must(b.Apply(b.t.Context(), client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(manager), client.ForceOwnership))
+	b.eventually(patience, func(ctx context.Context) error {
+		err := b.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(manager), client.ForceOwnership)
+		if !apimeta.IsNoMatchError(err) { // a definition that was just applied may not be served yet
+			b.must(err)
+		}
+		return err
+	})
 	return u
 }
 
