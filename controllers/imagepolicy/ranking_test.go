@@ -38,17 +38,17 @@ func (f *fixture) listing(t *testing.T, tags int) {
 // A pattern that is slow for many tags must not hold a worker.
 func TestASlowPatternIsMatchedOutsideOfTheWorkers(t *testing.T) {
 	f := newFixture(t)
-	f.listing(t, 1000)
+	f.listing(t, 10_000)
 	f.policy.Spec.FilterTags = &imagev1.TagFilter{Pattern: `^(?:[0-9]+|x|\.){1,300}$`}
 	f.caches().matches.Patience = 0
 	woken := waketest.Objects(t, &f.caches().done)
 	got := f.mustReconcile(t)
-	if !got.Progressing || !strings.Contains(got.Message, "1000 tags") {
+	if !got.Progressing || !strings.Contains(got.Message, "10000 tags") {
 		t.Fatalf("got %+v", got)
 	}
 	waketest.Next(t, woken)
 	for range 2 { // and again, for what is known
-		f.wantChoice(t, "1.0.999")
+		f.wantChoice(t, "1.0.9999")
 	}
 }
 
