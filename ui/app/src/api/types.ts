@@ -557,7 +557,7 @@ export interface BundleInStage {
   at?: Time;
 }
 
-/** Gate is a condition of an ImagePolicy that a tag must meet, named by its field. */
+/** Gate is a condition of an ImagePolicy that a tag must meet, named by its field. Two have none: [GateFound] and [GateQuarantine]. */
 export type Gate = "filterTags" | "policy" | "pin" | "reject.tag" | "registry" | "quarantine" | "minAge" | "platform" | "reject.digest" | "verify" | (string & {});
 
 /** SkippedMarkers counts the markers that have no effect for one reason. Sluice extension. */
