@@ -23,7 +23,7 @@ import (
 )
 
 // patience is how long what happens at once may take on a busy machine.
-const patience = time.Minute
+const patience = 3 * time.Minute
 
 // fleet is a repository with a staging and a production, and a pipeline between them.
 type fleet struct {
