@@ -61,6 +61,8 @@ type pullRequestCache struct {
 	stale bool
 	again time.Time
 	wait  time.Duration
+	// awaited is what the last wait was for.
+	awaited string
 	// pushed is the head that was pushed last, and shown the status that was set last.
 	pushed promotion.Pushed
 	shown  promotion.SetStatus
@@ -72,9 +74,17 @@ type pullRequestCache struct {
 // firstWait is the first wait for a forge that computes something, or checks that run.
 const firstWait = 2 * time.Second
 
-// soon has a pull request be read again in a while. Each wait is twice the last one, so
-// that a head that changes nothing is asked for a few times besides the interval.
-func (m *pullRequestCache) soon(now time.Time) {
+// awaitedChecks is waited for while the checks of a head run.
+const awaitedChecks = "its checks"
+
+// soon has a pull request be read again in a while, for something to end. Each wait for that is
+// twice the last one, so that a head that changes nothing is asked for a few times besides the
+// interval. What is waited for next begins anew: checks that ran long say nothing of how long a
+// forge wants to be left alone before it merges.
+func (m *pullRequestCache) soon(now time.Time, awaited string) {
+	if m.awaited != awaited {
+		m.awaited, m.wait = awaited, 0
+	}
 	m.wait = min(max(2*m.wait, firstWait), 24*time.Hour)
 	m.again = now.Add(m.wait)
 }

@@ -46,7 +46,7 @@ func (r merger) merge(ctx context.Context, a promotion.Merge) (bool, error) {
 	p.seen.pr = merged
 	if merged.State != forge.Merged { // it is being merged in the background
 		p.seen.refused, p.seen.refusedHead = "it is being merged", a.Head
-		p.seen.soon(p.clock.Now())
+		p.seen.soon(p.clock.Now(), p.seen.refused)
 		return true, nil
 	}
 	return true, p.landed(ctx)
@@ -86,7 +86,7 @@ func (r merger) refuse(head string, why *forge.NotMergeable) {
 	p := r.pulls
 	p.seen.refused, p.seen.refusedHead = why.Reason, head
 	if why.Transient {
-		p.seen.soon(p.clock.Now())
+		p.seen.soon(p.clock.Now(), why.Reason)
 	}
 }
 

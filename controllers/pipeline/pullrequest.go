@@ -243,7 +243,7 @@ func (p pulls) complete(ctx context.Context) error {
 	}
 	m.claims = p.claims(tip)
 	if readiness, _ := p.judge(); readiness == promotion.ReadinessProgressing && m.refusedHead != m.pr.HeadSHA {
-		m.soon(p.clock.Now())
+		m.soon(p.clock.Now(), awaitedChecks)
 		p.again.requeueAt(m.again, p.clock.Now())
 	}
 	return nil
