@@ -65,19 +65,23 @@ func (r merger) hasChanged(ctx context.Context, number int64) (bool, error) {
 
 // enqueue puts what was judged into the merge queue, and looks at what came of it.
 func (r merger) enqueue(ctx context.Context, a promotion.Merge) (bool, error) {
-	p := r.pulls
-	p.seen.stale = true
-	err := p.forge.Enqueue(ctx, a.Number, a.Head)
+	r.pulls.seen.stale = true
+	return r.answered(a.Head, r.pulls.forge.Enqueue(ctx, a.Number, a.Head))
+}
+
+// answered is what comes of a forge's answer to what it was asked about a head: what that is now is
+// read again, but for a refusal, which is waited for.
+func (r merger) answered(head string, err error) (bool, error) {
 	refused := (*forge.NotMergeable)(nil)
 	switch {
 	case errors.Is(err, forge.ErrHeadMoved):
 		return true, nil
 	case errors.As(err, &refused):
-		p.seen.stale = false
-		r.refuse(a.Head, refused)
+		r.pulls.seen.stale = false
+		r.refuse(head, refused)
 		return true, nil
 	}
-	return true, p.explain(err)
+	return true, r.pulls.explain(err)
 }
 
 // refuse notes that the forge does not merge a head. It is asked again soon if waiting may
@@ -120,16 +124,8 @@ func (r merger) setAutoMerge(ctx context.Context, a promotion.SetAutoMerge) (boo
 		return false, err
 	}
 	err = p.forge.EnableAutoMerge(ctx, a.Number, m)
-	refused := (*forge.NotMergeable)(nil)
-	switch {
-	case errors.Is(err, forge.ErrMergeableNow):
+	if errors.Is(err, forge.ErrMergeableNow) {
 		return r.merge(ctx, promotion.Merge{Stage: a.Stage, Number: a.Number, Head: a.Head})
-	case errors.Is(err, forge.ErrHeadMoved):
-		return true, nil
-	case errors.As(err, &refused):
-		p.seen.stale = false
-		r.refuse(a.Head, refused)
-		return true, nil
 	}
-	return true, p.explain(err)
+	return r.answered(a.Head, err)
 }
