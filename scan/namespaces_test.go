@@ -37,7 +37,7 @@ func (p *pushes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	n := int(p.n.Add(1))
 	if n == 1 {
 		close(p.arrived)
-		<-p.release
+		registrytest.Hold(r, p.release)
 	}
 	_, _ = io.WriteString(w, `{"name":"app","tags":["`+strings.Join([]string{"1", "2", "3"}[:n], `","`)+`"]}`)
 }
@@ -77,12 +77,13 @@ func TestASlowScanOfANamespaceDelaysNoOtherNorReplacesItsList(t *testing.T) {
 }
 
 func TestANamespaceThatWaitsForItsSlotsDelaysNoOther(t *testing.T) {
-	release := make(chan struct{})
+	release, arrived := make(chan struct{}), make(chan struct{}, 64)
 	open := registrytest.New(t, "1")
 	var lists atomic.Int64
 	host := registrytest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.URL.Path, "hangs") {
-			<-release
+			arrived <- struct{}{}
+			registrytest.Hold(r, release)
 		}
 		counted(&lists, open).ServeHTTP(w, r)
 	}))
@@ -97,6 +98,7 @@ func TestANamespaceThatWaitsForItsSlotsDelaysNoOther(t *testing.T) {
 		if _, err := s.Scan(context.Background(), ask("full", fmt.Sprint("hangs-", i))); !errors.Is(err, ErrPending) {
 			t.Fatal(err)
 		}
+		<-arrived // each has a slot before the next asks for one
 	}
 	for _, namespace := range []string{"full", "other"} {
 		if _, err := s.Scan(context.Background(), ask(namespace, image)); !errors.Is(err, ErrPending) {

@@ -49,7 +49,7 @@ func TestNobodysProxySpeaksForTheRegistry(t *testing.T) {
 			host, theirs := registrytest.Serve(t, registrytest.New(t, "1")), through(t,
 				registrytest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					if proxy == nil {
-						<-hang
+						registrytest.Hold(r, hang)
 						return
 					}
 					proxy.ServeHTTP(w, r)
@@ -81,11 +81,7 @@ func TestATimeoutIsEachObjectsOwn(t *testing.T) {
 	open := registrytest.New(t, "1")
 	host := registrytest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/v2/" {
-			select {
-			case <-release:
-			case <-r.Context().Done():
-				return
-			}
+			registrytest.Hold(r, release)
 		}
 		open.ServeHTTP(w, r)
 	}))

@@ -166,7 +166,7 @@ type blockedRegistry struct {
 func (h *blockedRegistry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasSuffix(r.URL.Path, "/tags/list") {
 		h.arrived <- struct{}{}
-		<-h.pass
+		registrytest.Hold(r, h.pass)
 	}
 	h.next.ServeHTTP(w, r)
 }

@@ -170,10 +170,10 @@ func TestWhatIsSaidOfAFreezeThatIsWrong(t *testing.T) {
 		spec     spec
 		is, says string
 	}{
-		"a cron of four fields":    {cron("0 22 * *"), wrong, named + "cron: expected exactly 5 fields, found 4"},
-		"a cron of words":          {cron("at night of each day"), wrong, named + "cron: failed to parse int from at"},
-		"an hour that is none":     {cron("0 24 * * *"), wrong, named + "cron: end of range (24) above maximum (23)"},
-		"a Sunday that is seven":   {cron("0 22 * * 7"), wrong, named + "cron: end of range (7) above maximum (6)"},
+		"a cron of four fields":    {cron("0 22 * *"), wrong, named + `cron: "0 22 * *" has 4 fields, and not the 5 of minute`},
+		"a cron of words":          {cron("at night of each day"), wrong, named + `cron: the minute of "at night of each day" cannot be "at"`},
+		"an hour that is none":     {cron("0 24 * * *"), wrong, named + `cron: the hour of "0 24 * * *" cannot be "24"`},
+		"a Sunday that is seven":   {cron("0 22 * * 7"), wrong, named + `cron: the day of the week of "0 22 * * 7" cannot be "7"`},
 		"a day that never comes":   {cron("0 22 30 2 *"), wrong, named + "its cron never comes: correct its day"},
 		"a zone in front of cron":  {cron("TZ=Asia/Tokyo 0 22 * * *"), wrong, named + "cron: the zone has a field of its own"},
 		"a zone and no cron":       {cron("TZ=0"), wrong, named + "cron: the zone has a field of its own: name it in timeZone"},

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/registry/registrytest"
 	"github.com/sluice-cd/sluice/internal/wake/waketest"
 	"github.com/sluice-cd/sluice/scan"
 )
@@ -25,13 +25,12 @@ import (
 // answer points the object to a registry that answers lists with handler.
 func (f *fixture) answer(t *testing.T, handler http.HandlerFunc) {
 	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	host := registrytest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/v2/" {
 			handler(w, r)
 		}
 	}))
-	t.Cleanup(server.Close)
-	f.repo.Spec.Image = strings.TrimPrefix(server.URL, "http://") + "/team/app"
+	f.repo.Spec.Image = host + "/team/app"
 }
 
 func TestFaultsOfARegistryHaveReasons(t *testing.T) {
@@ -123,8 +122,8 @@ func TestAfterARestartTheTagsAreThereWithoutAScan(t *testing.T) {
 func TestAScanThatTakesLongIsNotWaitedFor(t *testing.T) {
 	pass := make(chan struct{})
 	f := newFixture(t, "1")
-	f.answer(t, func(w http.ResponseWriter, _ *http.Request) {
-		<-pass
+	f.answer(t, func(w http.ResponseWriter, r *http.Request) {
+		registrytest.Hold(r, pass)
 		_, _ = io.WriteString(w, `{"tags":["1"]}`)
 	})
 	f.Scanner.SetPatience(time.Millisecond)

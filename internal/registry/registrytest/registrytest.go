@@ -33,8 +33,19 @@ const Namespace = "apps"
 func Serve(t testing.TB, handler http.Handler) string {
 	t.Helper()
 	server := httptest.NewServer(handler)
-	t.Cleanup(server.Close)
+	t.Cleanup(func() {
+		server.CloseClientConnections() // what a test that failed holds up with Hold ends here
+		server.Close()
+	})
 	return strings.TrimPrefix(server.URL, "http://")
+}
+
+// Hold holds a request up until the channel is closed or sent to, or whoever asked is gone.
+func Hold(r *http.Request, until <-chan struct{}) {
+	select {
+	case <-until:
+	case <-r.Context().Done():
+	}
 }
 
 // New is a registry where [Image] has the given tags.
