@@ -124,7 +124,7 @@ func TestACleanUpThatTakesTimeHoldsNobodyUp(t *testing.T) {
 	if got, err := b.reconcile(); err != nil || got.RequeueAfter != time.Minute {
 		t.Errorf("reconcile = %v, %v", got, err)
 	}
-	if len(*b.events) != 0 || len(b.get(t).Finalizers) != 1 {
+	if len(*b.events) != 1 || (*b.events)[0].Type != corev1.EventTypeNormal || len(b.get(t).Finalizers) != 1 {
 		t.Errorf("events %v, finalizers %v", *b.events, b.get(t).Finalizers)
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -138,7 +137,7 @@ func (r *runner[T]) ensureFinalizer(ctx context.Context, obj T) error {
 }
 
 // finalize lets the controller clean up, then drops its finalizer. What takes time is
-// [Pending], and holds no worker.
+// [Pending], and holds no worker; what the object waits for is in its conditions.
 func (r *runner[T]) finalize(ctx context.Context, obj T) (reconcile.Result, error) {
 	held := slices.DeleteFunc([]string{DefaultFinalizer, r.finalizerOf(obj)}, func(name string) bool {
 		return name == "" || !controllerutil.ContainsFinalizer(obj, name)
@@ -147,13 +146,9 @@ func (r *runner[T]) finalize(ctx context.Context, obj T) (reconcile.Result, erro
 		return reconcile.Result{}, nil
 	}
 	if f, ok := r.ctrl.(Finalizer[T]); ok {
-		err := f.Finalize(ctx, obj)
-		if after, waits := waitingFor(err); waits && IsPending(err) {
-			return reconcile.Result{RequeueAfter: after}, nil
-		}
-		if err != nil {
-			r.emit(obj, Event{Type: corev1.EventTypeWarning, Reason: ReasonOf(err, r.ctrl.Reason), Message: err.Error()}, nil)
-			return reconcile.Result{}, fmt.Errorf("finalizing %s: %w", client.ObjectKeyFromObject(obj), err)
+		before := obj.DeepCopyObject().(T)
+		if err := f.Finalize(ctx, obj); err != nil {
+			return r.record(ctx, before, obj, outcome{err: fmt.Errorf("deletion waits: %w", err)})
 		}
 	}
 	before := obj.DeepCopyObject().(T)

@@ -362,7 +362,10 @@ func TestFinalizerHoldsTheObjectUntilItIsClean(t *testing.T) {
 	if _, err := b.reconcile(); !errors.Is(err, clean) {
 		t.Fatalf("got %v", err)
 	}
-	b.get(t)
+	ready := apimeta.FindStatusCondition(b.get(t).Status.Conditions, meta.ReadyCondition)
+	if ready == nil || string(ready.Status) != "False" || ready.Message != "deletion waits: still dirty" {
+		t.Errorf("of a deletion that fails Ready says %+v", ready)
+	}
 	clean = nil
 	if _, err := b.reconcile(); err != nil {
 		t.Fatal(err)
