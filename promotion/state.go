@@ -28,6 +28,9 @@ const (
 type State struct {
 	// Version of the format: 1.
 	Version int `json:"version"`
+	// Serial counts how often the state was written. A state with a smaller one than the
+	// last that was seen is an older state that somebody put back.
+	Serial int64 `json:"serial,omitempty"`
 	// Lost means that there was a state before this one, and that it is gone: nobody knows
 	// what was in quarantine. A person has to confirm that promotions may go on.
 	Lost bool `json:"lost,omitempty"`

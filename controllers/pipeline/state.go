@@ -116,28 +116,23 @@ func (s stateStore) read(ctx context.Context) error {
 	if text == nil {
 		s.memory.follow(was)
 	} else {
-		s.memory.lost = s.memory.lost || s.isRewound(was)
 		if s.memory.state, err = promotion.ParseState(text); err != nil {
 			return reconciler.WithReason(sluicev1.StateInvalidReason, fmt.Errorf("%s: %w", from, err))
 		}
+		s.memory.lost = s.memory.lost || s.memory.state.Serial < s.lastSerial(was)
 	}
 	s.memory.known = true
 	return nil
 }
 
-// isRewound reports whether the branch of the state is at a commit that is older than one that was
-// read or written before: somebody forced it, or restored the repository from a backup, and what was
-// decided since is gone. A commit that the mirror does not have tells nothing.
-func (s stateStore) isRewound(was stateCache) bool {
-	m := s.memory
-	if m.carrier != sluicev1.StateBranch || m.at.IsZero() {
-		return false
+// lastSerial is the serial of the state that was read or written last. A smaller one on the branch
+// means that somebody forced it, or restored the repository from a backup, and that what was
+// decided since is gone.
+func (s stateStore) lastSerial(was stateCache) int64 {
+	if s.memory.carrier != sluicev1.StateBranch {
+		return 0
 	}
-	last := plumbing.NewHash(s.pipeline.Status.StateCommit)
-	if was.known && was.carrier == m.carrier && was.branch == m.branch {
-		last = was.at
-	}
-	return !last.IsZero() && last != m.at && s.repo.mirror.Has(last) && isOnTop(s.repo.mirror, last, m.at)
+	return max(was.state.Serial, s.pipeline.Status.StateSerial)
 }
 
 // follow is what becomes of a state that the branch does not have: it was on another one, which the
@@ -221,6 +216,10 @@ func (s stateStore) save(ctx context.Context, d promotion.Decision) (bool, error
 	if err != nil || bytes.Equal(before, after) && !s.memory.unsaved {
 		return false, err
 	}
+	d.State.Serial = max(d.State.Serial, s.pipeline.Status.StateSerial) + 1
+	if after, err = d.State.Marshal(); err != nil {
+		return false, err
+	}
 	made := plumbing.ZeroHash
 	if s.memory.carrier == sluicev1.StateNone {
 		err = s.saveInStatus(ctx, after)
@@ -256,7 +255,7 @@ func (s stateStore) saveInStatus(ctx context.Context, state []byte) error {
 
 // recordCarrier notes in the status where the state is.
 func recordCarrier(p *sluicev1.Pipeline, kept stateCache, now time.Time) {
-	p.Status.StateCommit = ""
+	p.Status.StateCommit, p.Status.StateSerial = "", 0
 	if kept.carrier == sluicev1.StateNone {
 		reconciler.SetCondition(p, now, metav1.Condition{
 			Type: sluicev1.StateDurableCondition, Status: metav1.ConditionFalse, Reason: sluicev1.StateInStatusReason,
@@ -267,7 +266,7 @@ func recordCarrier(p *sluicev1.Pipeline, kept stateCache, now time.Time) {
 	p.Status.State = ""
 	reconciler.RemoveCondition(p, sluicev1.StateDurableCondition)
 	if !kept.at.IsZero() {
-		p.Status.StateCommit = kept.at.String()
+		p.Status.StateCommit, p.Status.StateSerial = kept.at.String(), kept.state.Serial
 	}
 }
 

@@ -225,17 +225,23 @@ func TestWhatPeopleDoWithTheStateIsSeenAtTheNextLook(t *testing.T) {
 		}
 	})
 	// A repository that was restored from a backup forgot a quarantine.
-	t.Run("that it is taken back to an older commit", func(t *testing.T) {
-		e := failed(t)
-		e.repo.Git("update-ref", "refs/heads/"+stateBranch(e.pipeline), stateBranch(e.pipeline)+"~3")
-		e.clock.Step(10 * time.Minute)
-		e.release("3")
-		e.reconcile()
-		e.want("1", "1")
-		if gates := e.pipeline.Status.Stages[0].Waiting; len(gates) == 0 || gates[0].Type != sluicev1.GateState {
-			t.Errorf("waits for %+v", gates)
-		}
-	})
+	// A process whose mirror is new has never seen the commit that is gone.
+	for name, restarted := range map[string]bool{"": false, ", while no process ran": true} {
+		t.Run("that it is taken back to an older commit"+name, func(t *testing.T) {
+			e := failed(t)
+			e.repo.Git("update-ref", "refs/heads/"+stateBranch(e.pipeline), stateBranch(e.pipeline)+"~3")
+			if restarted {
+				e.Reconciler = e.process(e.Client)
+			}
+			e.clock.Step(10 * time.Minute)
+			e.release("3")
+			e.reconcile()
+			e.want("1", "1")
+			if gates := e.pipeline.Status.Stages[0].Waiting; len(gates) == 0 || gates[0].Type != sluicev1.GateState {
+				t.Errorf("waits for %+v", gates)
+			}
+		})
+	}
 	t.Run("not if the server is away", func(t *testing.T) {
 		e := failed(t)
 		e.clock.Step(10 * time.Minute)

@@ -338,6 +338,11 @@ type PipelineStatus struct {
 	// +optional
 	StateCommit string `json:"stateCommit,omitempty"`
 
+	// StateSerial is how often the state had been written when the status was made from it.
+	// A state branch with a smaller serial was taken back to an older commit.
+	// +optional
+	StateSerial int64 `json:"stateSerial,omitempty"`
+
 	// State has the decisions if spec.state is None: the content of the file that would
 	// be on the state branch.
 	// +optional
