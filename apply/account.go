@@ -47,10 +47,10 @@ func (e *Engine) missing(ctx context.Context, as Impersonation) error {
 		as.Namespace, as.ServiceAccount, ErrNoAccount, e.profile.ServiceAccountField)
 }
 
-// refused explains the errors of requests in the name of an identity: those that were
-// forbidden to a service account which does not exist have one reason, told once. done
-// says that others were allowed, to a role binding that is older than its account.
-func (e *Engine) refused(ctx context.Context, as Impersonation, errs []error, done bool) error {
+// refused explains the errors of requests in the name of an identity, none of which was
+// allowed: those that were forbidden to a service account which does not exist have one
+// reason, told once. Where some were allowed, a role binding is older than its account.
+func (e *Engine) refused(ctx context.Context, as Impersonation, errs []error) error {
 	var others []error
 	for _, err := range errs {
 		if err != nil && !apierrors.IsForbidden(err) {
@@ -58,7 +58,7 @@ func (e *Engine) refused(ctx context.Context, as Impersonation, errs []error, do
 		}
 	}
 	all := errors.Join(errs...)
-	if done || !apierrors.IsForbidden(all) {
+	if !apierrors.IsForbidden(all) {
 		return all
 	}
 	if missing := e.missing(ctx, as); missing != nil {

@@ -4,6 +4,7 @@ package apply
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sort"
@@ -36,7 +37,10 @@ func (s *Set) Prune(ctx context.Context, as Impersonation, stale []inventory.Ent
 		}
 		changes = append(changes, change)
 	}
-	return changes, left, s.engine.refused(ctx, as, errs, len(changes) > 0)
+	if len(changes) > 0 {
+		return changes, left, errors.Join(errs...)
+	}
+	return nil, left, s.engine.refused(ctx, as, errs)
 }
 
 // inReverseOrder returns entries in the reverse order of application.

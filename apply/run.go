@@ -122,7 +122,10 @@ func (r *run) applyStage(ctx context.Context, stage stage, out *Result) ([]Chang
 			Action: results[i].Action,
 		})
 	}
-	return changes, r.set.engine.refused(ctx, r.set.identity, errs, ChangeLines(changes) != "")
+	if ChangeLines(changes) != "" {
+		return changes, errors.Join(errs...)
+	}
+	return changes, r.set.engine.refused(ctx, r.set.identity, errs)
 }
 
 // watchStage makes sure that the stage's kinds are watched, and waits a little for

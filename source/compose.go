@@ -78,7 +78,11 @@ func (c *composed) add(part Part) error {
 	}
 	p := c.root
 	for i, name := range at {
-		if p, err = p.child(name, i == len(at)-1); err != nil {
+		below := p.dir
+		if i == len(at)-1 {
+			below = p.vacancy
+		}
+		if p, err = below(name); err != nil {
 			return &fs.PathError{Op: "compose", Path: path.Join(at[:i+1]...), Err: err}
 		}
 	}
@@ -92,9 +96,8 @@ func (c *composed) add(part Part) error {
 	return nil
 }
 
-// child returns the place below a directory by its name. One that is made shows what the
-// directory has there.
-func (p *place) child(name string, last bool) (*place, error) {
+// dir returns the directory of that name below p. One that is made shows what p has there.
+func (p *place) dir(name string) (*place, error) {
 	if known := p.children[name]; known != nil {
 		return known, nil
 	}
@@ -102,22 +105,44 @@ func (p *place) child(name string, last bool) (*place, error) {
 	if p.files != nil {
 		from := path.Join(p.from, name)
 		switch there, err := p.files.Stat(from); {
-		case errors.Is(err, fs.ErrNotExist), err == nil && last && there.Mode == tree.Submodule:
+		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:
 			return nil, err
-		case last:
-			return nil, fs.ErrExist
 		case there.Mode != tree.Dir:
 			return nil, tree.ErrNotDir
 		default:
 			made.files, made.from = p.files, from
 		}
 	}
+	p.put(name, made)
+	return made, nil
+}
+
+// vacancy returns the place of that name below p for a part, where p must have nothing: a
+// submodule is nothing.
+func (p *place) vacancy(name string) (*place, error) {
+	if known := p.children[name]; known != nil {
+		return known, nil
+	}
+	if p.files != nil {
+		switch there, err := p.files.Stat(path.Join(p.from, name)); {
+		case errors.Is(err, fs.ErrNotExist), err == nil && there.Mode == tree.Submodule:
+		case err != nil:
+			return nil, err
+		default:
+			return nil, fs.ErrExist
+		}
+	}
+	made := &place{}
+	p.put(name, made)
+	return made, nil
+}
+
+func (p *place) put(name string, made *place) {
 	if p.children == nil {
 		p.children = map[string]*place{}
 	}
 	p.children[name] = made
-	return made, nil
 }
 
 // seal finds out what is at a place and all below it.

@@ -137,8 +137,10 @@ func (v *view) carryOut(ctx context.Context, asked Action, clk clock.WithTicker)
 	switch asked.Verb {
 	case "reconcile":
 		return who.Reconcile(ctx, kind.GroupVersionKind, key)
-	case "suspend", "resume":
-		return who.Suspend(ctx, kind.GroupVersionKind, key, asked.Verb == "suspend")
+	case "suspend":
+		return who.Suspend(ctx, kind.GroupVersionKind, key)
+	case "resume":
+		return who.Resume(ctx, kind.GroupVersionKind, key)
 	}
 	if verb := flaggerv1.CommandVerb(asked.Verb); asked.Kind == flaggerv1.CanaryKind && slices.Contains(canaryVerbs, verb) {
 		var c flaggerv1.Canary

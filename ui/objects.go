@@ -5,10 +5,8 @@ package ui
 import (
 	"context"
 	"strings"
-	"time"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
-	fluxmeta "github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -47,11 +45,6 @@ func (v *view) objects(ctx context.Context) (report.Objects, error) {
 
 func (v *view) sources(ctx context.Context) ([]report.Source, error) {
 	var found []report.Source
-	add := func(kind string, of metav1.ObjectMeta, suspended bool, interval time.Duration, observed int64,
-		conditions []metav1.Condition, artifact *fluxmeta.Artifact) {
-		found = append(found, report.Source{Kind: kind, ObjectMeta: of, Suspended: suspended, Interval: interval,
-			ObservedGeneration: observed, Conditions: conditions, Artifact: artifact})
-	}
 	var git sourcev1.GitRepositoryList
 	var oci sourcev1.OCIRepositoryList
 	var buckets sourcev1.BucketList
@@ -63,22 +56,23 @@ func (v *view) sources(ctx context.Context) ([]report.Source, error) {
 	}
 	for i := range git.Items {
 		s := &git.Items[i]
-		add(sourcev1.GitRepositoryKind, s.ObjectMeta, s.Spec.Suspend, s.Spec.Interval.Duration,
-			s.Status.ObservedGeneration, s.Status.Conditions, s.Status.Artifact)
+		found = append(found, report.Source{Kind: sourcev1.GitRepositoryKind, ObjectMeta: s.ObjectMeta, Suspended: s.Spec.Suspend, Interval: s.Spec.Interval.Duration,
+			ObservedGeneration: s.Status.ObservedGeneration, Conditions: s.Status.Conditions, Artifact: s.Status.Artifact})
 	}
 	for i := range oci.Items {
 		s := &oci.Items[i]
-		add(sourcev1.OCIRepositoryKind, s.ObjectMeta, s.Spec.Suspend, s.Spec.Interval.Duration,
-			s.Status.ObservedGeneration, s.Status.Conditions, s.Status.Artifact)
+		found = append(found, report.Source{Kind: sourcev1.OCIRepositoryKind, ObjectMeta: s.ObjectMeta, Suspended: s.Spec.Suspend, Interval: s.Spec.Interval.Duration,
+			ObservedGeneration: s.Status.ObservedGeneration, Conditions: s.Status.Conditions, Artifact: s.Status.Artifact})
 	}
 	for i := range buckets.Items {
 		s := &buckets.Items[i]
-		add(sourcev1.BucketKind, s.ObjectMeta, s.Spec.Suspend, s.Spec.Interval.Duration,
-			s.Status.ObservedGeneration, s.Status.Conditions, s.Status.Artifact)
+		found = append(found, report.Source{Kind: sourcev1.BucketKind, ObjectMeta: s.ObjectMeta, Suspended: s.Spec.Suspend, Interval: s.Spec.Interval.Duration,
+			ObservedGeneration: s.Status.ObservedGeneration, Conditions: s.Status.Conditions, Artifact: s.Status.Artifact})
 	}
 	for i := range external.Items {
 		s := &external.Items[i]
-		add(sourcev1.ExternalArtifactKind, s.ObjectMeta, false, 0, s.Generation, s.Status.Conditions, s.Status.Artifact)
+		found = append(found, report.Source{Kind: sourcev1.ExternalArtifactKind, ObjectMeta: s.ObjectMeta,
+			ObservedGeneration: s.Generation, Conditions: s.Status.Conditions, Artifact: s.Status.Artifact})
 	}
 	return found, nil
 }

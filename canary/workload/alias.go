@@ -51,7 +51,7 @@ func aliasOf(from map[string]any, typed any) (string, error) {
 		return "", fmt.Errorf("reading as Flagger does: %w", err)
 	}
 	hash := fnv.New32a()
-	dump(hash, reflect.ValueOf(typed).Elem(), true)
+	dumpTyped(hash, reflect.ValueOf(typed).Elem())
 	return rand.SafeEncodeString(fmt.Sprint(hash.Sum32())), nil
 }
 
@@ -68,17 +68,25 @@ func nodesAlias(template map[string]any) (string, error) {
 	return aliasOf(template, typed)
 }
 
-// dump writes a value as Go's most verbose dumpers do: with the types of fields,
-// but not those of the elements of lists and maps, and without addresses.
-func dump(w io.Writer, v reflect.Value, typed bool) {
-	if v.Kind() == reflect.Pointer {
-		dumpPointer(w, v, typed)
-		return
+// dumpTyped writes a value as Go's most verbose dumpers do: with its type and those of
+// its fields, but not those of the elements of lists and maps, and without addresses.
+func dumpTyped(w io.Writer, v reflect.Value) {
+	_, _ = fmt.Fprintf(w, "(%s)", v.Type())
+	switch {
+	case v.Kind() != reflect.Pointer:
+		dumpUntyped(w, v)
+	case v.IsNil():
+		_, _ = io.WriteString(w, "<nil>")
+	default:
+		dumpUntyped(w, v.Elem())
 	}
-	if typed {
-		_, _ = fmt.Fprintf(w, "(%s)", v.Type())
-	}
+}
+
+// dumpUntyped is dumpTyped without the type of the value itself.
+func dumpUntyped(w io.Writer, v reflect.Value) {
 	switch v.Kind() {
+	case reflect.Pointer:
+		dumpPointer(w, v)
 	case reflect.Struct:
 		dumpStruct(w, v)
 	case reflect.Slice, reflect.Array, reflect.Map:
@@ -88,20 +96,13 @@ func dump(w io.Writer, v reflect.Value, typed bool) {
 	}
 }
 
-func dumpPointer(w io.Writer, v reflect.Value, typed bool) {
-	switch {
-	case v.IsNil() && typed:
-		_, _ = fmt.Fprintf(w, "(%s)<nil>", v.Type())
-		return
-	case v.IsNil():
+func dumpPointer(w io.Writer, v reflect.Value) {
+	if v.IsNil() {
 		_, _ = io.WriteString(w, "<nil>")
 		return
-	case typed:
-		_, _ = fmt.Fprintf(w, "(%s)", v.Type())
-	default:
-		_, _ = io.WriteString(w, "<*>")
 	}
-	dump(w, v.Elem(), false)
+	_, _ = io.WriteString(w, "<*>")
+	dumpUntyped(w, v.Elem())
 }
 
 func dumpStruct(w io.Writer, v reflect.Value) {
@@ -112,7 +113,7 @@ func dumpStruct(w io.Writer, v reflect.Value) {
 			continue
 		}
 		_, _ = io.WriteString(w, separator+field+":")
-		dump(w, v.Field(i), true)
+		dumpTyped(w, v.Field(i))
 		separator = " "
 	}
 	_, _ = io.WriteString(w, "}")
@@ -131,7 +132,7 @@ func dumpElements(w io.Writer, v reflect.Value) {
 			if i > 0 {
 				_, _ = io.WriteString(w, " ")
 			}
-			dump(w, v.Index(i), false)
+			dumpUntyped(w, v.Index(i))
 		}
 		_, _ = io.WriteString(w, "]")
 		return
@@ -143,7 +144,7 @@ func dumpElements(w io.Writer, v reflect.Value) {
 			_, _ = io.WriteString(w, " ")
 		}
 		_, _ = io.WriteString(w, key.String()+":")
-		dump(w, v.MapIndex(key), false)
+		dumpUntyped(w, v.MapIndex(key))
 	}
 	_, _ = io.WriteString(w, "]")
 }
@@ -164,6 +165,6 @@ func dumpScalar(w io.Writer, v reflect.Value) {
 // revisionAlias is that of a Revision of Knative, by its name.
 func revisionAlias(name string) string {
 	hash := fnv.New32a()
-	dump(hash, reflect.ValueOf(name), true)
+	dumpTyped(hash, reflect.ValueOf(name))
 	return rand.SafeEncodeString(fmt.Sprint(hash.Sum32()))
 }

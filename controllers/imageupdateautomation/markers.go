@@ -37,19 +37,19 @@ func skippedRemark(a *imagev1.ImageUpdateAutomation, report writeback.Report) st
 	if rest <= 0 {
 		return text
 	}
-	return text + "; " + countSkipped(rest, len(named) > 0) + "; see: " + explainCommand(a)
+	subject := "marker"
+	if len(named) > 0 {
+		subject = "more marker"
+	}
+	return text + "; " + countSkipped(rest, subject) + "; see: " + explainCommand(a)
 }
 
-// countSkipped counts markers; more says that others were named before.
-func countSkipped(n int, more bool) string {
-	subject, verb := "markers", "are"
+// countSkipped counts markers, by their name in the singular.
+func countSkipped(n int, subject string) string {
 	if n == 1 {
-		subject, verb = "marker", "is"
+		return "1 " + subject + " is skipped"
 	}
-	if more {
-		subject = "more " + subject
-	}
-	return fmt.Sprintf("%d %s %s skipped", n, subject, verb)
+	return fmt.Sprintf("%d %ss are skipped", n, subject)
 }
 
 // explainCommand lists all markers of an automation.

@@ -215,8 +215,8 @@ func TestCommitsHaveNamesUnlessNobodyKnowsThem(t *testing.T) {
 
 func TestHowManyMarkersAreSkipped(t *testing.T) {
 	for want, got := range map[string]string{
-		"1 marker is skipped": countSkipped(1, false), "2 markers are skipped": countSkipped(2, false),
-		"1 more marker is skipped": countSkipped(1, true), "2 more markers are skipped": countSkipped(2, true),
+		"1 marker is skipped": countSkipped(1, "marker"), "2 markers are skipped": countSkipped(2, "marker"),
+		"1 more marker is skipped": countSkipped(1, "more marker"), "2 more markers are skipped": countSkipped(2, "more marker"),
 	} {
 		if got != want {
 			t.Errorf("%q, want %q", got, want)

@@ -4,12 +4,12 @@ package git
 
 import (
 	"bytes"
-	"encoding/binary"
 	"encoding/pem"
 	"fmt"
 	"io"
 
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
+	"golang.org/x/crypto/ssh"
 )
 
 // How much work a password may be made to take. The key says how much: it is a
@@ -28,30 +28,25 @@ func cheapToOpen(identity []byte) error {
 	if block == nil || block.Type != "OPENSSH PRIVATE KEY" {
 		return nil // older forms derive their keys in no time
 	}
-	rest, ok := bytes.CutPrefix(block.Bytes, []byte("openssh-key-v1\x00"))
-	_, rest, ok = field(rest, ok)     // the cipher
-	_, rest, ok = field(rest, ok)     // the derivation
-	options, _, ok := field(rest, ok) // of it: a salt, and the rounds
-	_, rounds, ok := field(options, ok)
-	if !ok || len(rounds) < 4 {
+	var key struct {
+		Cipher, Derivation string
+		Options            []byte
+		Rest               []byte `ssh:"rest"`
+	}
+	var options struct {
+		Salt   []byte
+		Rounds uint32
+		Rest   []byte `ssh:"rest"`
+	}
+	content, ok := bytes.CutPrefix(block.Bytes, []byte("openssh-key-v1\x00"))
+	if !ok || ssh.Unmarshal(content, &key) != nil || ssh.Unmarshal(key.Options, &options) != nil {
 		return nil // it has no password, or is no key
 	}
-	if n := binary.BigEndian.Uint32(rounds); n > maxRounds {
-		return fmt.Errorf("the password of the SSH key takes %d rounds, and may take %d: set it anew with ssh-keygen -p -a 24", n, maxRounds)
+	if options.Rounds > maxRounds {
+		return fmt.Errorf("the password of the SSH key takes %d rounds, and may take %d: set it anew with ssh-keygen -p -a 24",
+			options.Rounds, maxRounds)
 	}
 	return nil
-}
-
-// field takes a text with its length off the front.
-func field(from []byte, ok bool) (text, rest []byte, still bool) {
-	if !ok || len(from) < 4 {
-		return nil, nil, false
-	}
-	n := binary.BigEndian.Uint32(from)
-	if uint64(n) > uint64(len(from)-4) {
-		return nil, nil, false
-	}
-	return from[4 : 4+n], from[4+n:], true
 }
 
 // cheapDerivation refuses a part of an OpenPGP key whose passphrase takes more than it

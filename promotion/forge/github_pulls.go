@@ -43,7 +43,8 @@ func (g *gitHubPulls) get(ctx context.Context, number int64) (*snapshot, error) 
 		var issue *github.Issue
 		if issue, _, err = g.rest.Issues.Get(ctx, owner, name, int(number)); err == nil {
 			pr.ClosedBy = issue.GetClosedBy().GetLogin()
-			pr.ClosedAsStale = asStale(issue.GetClosedBy().GetType() == "Bot", issue.GetCreatedAt().Time, issue.GetClosedAt().Time)
+			pr.ClosedAsStale = issue.GetClosedBy().GetType() == "Bot" &&
+				wasOpenLong(issue.GetCreatedAt().Time, issue.GetClosedAt().Time)
 		}
 	}
 	return pr, err

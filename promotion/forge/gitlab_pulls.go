@@ -63,7 +63,7 @@ func (g *gitLabPulls) read(mr *gitlab.BasicMergeRequest) *snapshot {
 	case "closed":
 		found.State, found.ClosedBy = Closed, gitLabLogin(mr.ClosedBy)
 		if mr.CreatedAt != nil && mr.ClosedAt != nil {
-			found.ClosedAsStale = asStale(gitLabProgram.MatchString(found.ClosedBy), *mr.CreatedAt, *mr.ClosedAt)
+			found.ClosedAsStale = gitLabProgram.MatchString(found.ClosedBy) && wasOpenLong(*mr.CreatedAt, *mr.ClosedAt)
 		}
 	case "merged":
 		found.State, found.MergedBy = Merged, gitLabLogin(mr.MergeUser)

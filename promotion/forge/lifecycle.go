@@ -214,7 +214,7 @@ func (m Merge) message() string {
 // that nobody cared. One that closes it at once says that it is not allowed.
 const staleAfter = time.Hour
 
-// asStale reports whether a program closed what was open for a while.
-func asStale(byProgram bool, opened, closed time.Time) bool {
-	return byProgram && !opened.IsZero() && closed.Sub(opened) >= staleAfter
+// wasOpenLong reports whether what a program closed was open for a while.
+func wasOpenLong(opened, closed time.Time) bool {
+	return !opened.IsZero() && closed.Sub(opened) >= staleAfter
 }

@@ -3,6 +3,7 @@
 package forge
 
 import (
+	"cmp"
 	"maps"
 	"net/http"
 	"strconv"
@@ -113,30 +114,41 @@ func (l *limit) learn(now time.Time, resp *http.Response, message string) (time.
 	}
 	refused := resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusForbidden &&
 		(known && remaining == 0 || resp.Header.Get("Retry-After") != "" || strings.Contains(strings.ToLower(message), "rate limit"))
-	until := pause(now, resp.Header, refused, known && remaining == 0)
+	reset := time.Time{}
+	if at, ok := number(resp.Header, "X-RateLimit-Reset", "RateLimit-Reset"); ok && known && remaining == 0 {
+		reset = time.Unix(at, 0)
+	}
+	var until time.Time
+	if refused {
+		until = refusedUntil(now, resp.Header, reset)
+	} else {
+		until = pausedUntil(now, resp.Header, cmp.Or(reset, now))
+	}
 	if until.After(l.until) {
 		l.until = until
 	}
 	return l.until, refused
 }
 
-// pause says until when a forge is to be left alone by what it says, which is now if
-// it says nothing.
-func pause(now time.Time, header http.Header, refused, exhausted bool) time.Time {
-	until := now
-	if refused {
-		until = now.Add(defaultPause)
-	}
+// pausedUntil is when a forge may be asked again by its Retry-After or, if it has none, by
+// otherwise: no later than maxPause from now.
+func pausedUntil(now time.Time, header http.Header, otherwise time.Time) time.Time {
+	until := otherwise
 	if after, ok := outbound.RetryAfter(header, now, maxPause); ok {
 		until = now.Add(after)
-	} else if reset, ok := number(header, "X-RateLimit-Reset", "RateLimit-Reset"); ok && exhausted {
-		until = time.Unix(reset, 0)
 	}
 	if latest := now.Add(maxPause); until.After(latest) {
 		until = latest
 	}
-	if refused && !until.After(now) {
-		until = now.Add(time.Second) // the forge's clock is ahead
+	return until
+}
+
+// refusedUntil is pausedUntil for an answer that refuses the request. reset is when the forge
+// says that an exhausted limit ends, zero if it does not say.
+func refusedUntil(now time.Time, header http.Header, reset time.Time) time.Time {
+	until := pausedUntil(now, header, cmp.Or(reset, now.Add(defaultPause)))
+	if !until.After(now) {
+		return now.Add(time.Second) // the forge's clock is ahead
 	}
 	return until
 }

@@ -67,8 +67,17 @@ func (p Person) Reconcile(ctx context.Context, kind schema.GroupVersionKind, key
 	return nil
 }
 
-// Suspend stops the reconciliation of an object, or lets it go on.
-func (p Person) Suspend(ctx context.Context, kind schema.GroupVersionKind, key client.ObjectKey, suspend bool) error {
+// Suspend stops the reconciliation of an object.
+func (p Person) Suspend(ctx context.Context, kind schema.GroupVersionKind, key client.ObjectKey) error {
+	return p.setSuspend(ctx, kind, key, true)
+}
+
+// Resume lets the reconciliation of an object go on.
+func (p Person) Resume(ctx context.Context, kind schema.GroupVersionKind, key client.ObjectKey) error {
+	return p.setSuspend(ctx, kind, key, false)
+}
+
+func (p Person) setSuspend(ctx context.Context, kind schema.GroupVersionKind, key client.ObjectKey, suspend bool) error {
 	object := named(kind, key)
 	err := p.patch(ctx, object, func() error {
 		if is, _, _ := unstructured.NestedBool(object.Object, "spec", "suspend"); is == suspend {

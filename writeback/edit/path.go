@@ -43,8 +43,9 @@ func parsePath(text string) (fieldPath, error) {
 		return nil, fmt.Errorf("the path has %d bytes, and may have %d", len(text), maxPath)
 	}
 	var path fieldPath
-	for rest := text; rest != ""; {
-		s, after, err := nextStep(rest, len(path) == 0)
+	next := firstStep
+	for rest := text; rest != ""; next = laterStep {
+		s, after, err := next(rest)
 		if err != nil {
 			return nil, fmt.Errorf("path %q, at byte %d: %w", text, len(text)-len(rest), err)
 		}
@@ -56,17 +57,27 @@ func parsePath(text string) (fieldPath, error) {
 	return path, nil
 }
 
-// nextStep reads the step at the start of a text and returns what is behind it.
-func nextStep(text string, first bool) (step, string, error) {
+// firstStep reads the step at the start of a path and returns what is behind it.
+func firstStep(text string) (step, string, error) {
 	if body, found := strings.CutPrefix(text, "["); found {
 		return listStep(body)
 	}
-	if !first {
-		var found bool
-		if text, found = strings.CutPrefix(text, "."); !found {
-			return step{}, "", errors.New("keys are separated by a dot")
-		}
+	return keyStep(text)
+}
+
+// laterStep is firstStep for those that follow, whose keys have a dot before them.
+func laterStep(text string) (step, string, error) {
+	if body, found := strings.CutPrefix(text, "["); found {
+		return listStep(body)
 	}
+	body, found := strings.CutPrefix(text, ".")
+	if !found {
+		return step{}, "", errors.New("keys are separated by a dot")
+	}
+	return keyStep(body)
+}
+
+func keyStep(text string) (step, string, error) {
 	key, rest, err := word(text, ".[")
 	switch {
 	case err != nil:

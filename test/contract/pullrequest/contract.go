@@ -346,10 +346,16 @@ func rules(s suite) {
 
 func refusals(s suite) {
 	var unsupported *forge.Unsupported
-	refused := func(what string, able bool, err error) {
+	refused := func(what string, err error) {
 		s.Helper()
-		if !able && (!errors.As(err, &unsupported) || !forge.Terminal(err)) {
+		if !errors.As(err, &unsupported) || !forge.Terminal(err) {
 			s.Errorf("%s: %v", what, err)
+		}
+	}
+	refusedUnless := func(able bool, what string, err error) {
+		s.Helper()
+		if !able {
+			refused(what, err)
 		}
 	}
 	open := func(p forge.NewPullRequest) error {
@@ -357,9 +363,9 @@ func refusals(s suite) {
 		_, err := s.Forge().Open(s.ctx, p)
 		return err
 	}
-	refused("reopen", s.can.Reopen, s.Forge().Reopen(s.ctx, 1))
-	refused("queue", s.can.Queue, s.Forge().Enqueue(s.ctx, 1, "0000"))
-	refused("auto-merge", s.can.AutoMerge, s.Forge().EnableAutoMerge(s.ctx, 1, forge.Merge{HeadSHA: "0000", Method: forge.MergeCommit}))
+	refusedUnless(s.can.Reopen, "reopen", s.Forge().Reopen(s.ctx, 1))
+	refusedUnless(s.can.Queue, "queue", s.Forge().Enqueue(s.ctx, 1, "0000"))
+	refusedUnless(s.can.AutoMerge, "auto-merge", s.Forge().EnableAutoMerge(s.ctx, 1, forge.Merge{HeadSHA: "0000", Method: forge.MergeCommit}))
 	for what, able := range map[string]struct {
 		able bool
 		p    forge.NewPullRequest
@@ -369,10 +375,10 @@ func refusals(s suite) {
 		"reviewers": {s.can.Reviewers, forge.NewPullRequest{Reviewers: []string{"someone"}}},
 		"assignees": {s.can.Assignees, forge.NewPullRequest{Assignees: []string{"someone"}}},
 	} {
-		refused(what, able.able, open(able.p))
+		refusedUnless(able.able, what, open(able.p))
 	}
 	_, err := s.Forge().Merge(s.ctx, 1, forge.Merge{HeadSHA: "0000", Method: "octopus"})
-	refused("an unknown method", false, err)
+	refused("an unknown method", err)
 	if _, err := s.Forge().Merge(s.ctx, 1, forge.Merge{Method: forge.MergeCommit}); err == nil {
 		s.Error("a merge without the commit that was judged is tried")
 	}

@@ -76,7 +76,11 @@ var clock atomic.Int64
 // before the path: "100755 run.sh", "120000 link".
 func (r *Repo) Commit(branch string, files Files) string {
 	r.tb.Helper()
-	return r.commit(branch, files, r.Has(branch))
+	parent := ""
+	if r.Has(branch) {
+		parent = "refs/heads/" + branch + "^0"
+	}
+	return r.commit(branch, parent, files)
 }
 
 // Replace makes the branch an unrelated commit that has just these files: what
@@ -86,18 +90,19 @@ func (r *Repo) Replace(branch string, files Files) string {
 	if r.Has(branch) {
 		r.Git("update-ref", "-d", "refs/heads/"+branch)
 	}
-	return r.commit(branch, files, false)
+	return r.commit(branch, "", files)
 }
 
-func (r *Repo) commit(branch string, files Files, onTop bool) string {
+// commit makes a commit on top of parent, or the first of all if that is empty, the branch.
+func (r *Repo) commit(branch, parent string, files Files) string {
 	r.tb.Helper()
 	n := clock.Add(1)
 	var script bytes.Buffer
 	message := fmt.Sprintf("commit %d", n)
 	fmt.Fprintf(&script, "commit refs/heads/%s\ncommitter Test <test@example.com> %d +0000\ndata %d\n%s\n",
 		branch, 1_700_000_000+n, len(message), message)
-	if onTop {
-		fmt.Fprintf(&script, "from refs/heads/%s^0\n", branch)
+	if parent != "" {
+		fmt.Fprintf(&script, "from %s\n", parent)
 	}
 	paths := make([]string, 0, len(files))
 	for name := range files {

@@ -174,12 +174,19 @@ func (r *replaying) print(cmd *cobra.Command, releases []replay.Release, steps [
 	if len(rows.Items) == 0 && r.output.IsTable() {
 		output.Note(cmd, "There is no release: the canary has no requests in any window.")
 	}
-	return r.output.Print(cmd.OutOrStdout(), replayTable(rows.Items, len(steps) > 0), rows)
+	table := replayTable(rows.Items)
+	if len(steps) == 0 {
+		table = table.Without(slices.Index(table.Columns, otherWeights))
+	}
+	return r.output.Print(cmd.OutOrStdout(), table, rows)
 }
 
-func replayTable(rows []report.ReplayedRelease, other bool) output.Table {
+// otherWeights is the column of what would happen with the steps of --weights.
+const otherWeights = "WITH THE WEIGHTS"
+
+func replayTable(rows []report.ReplayedRelease) output.Table {
 	table := output.Table{
-		Columns: []string{"RELEASE", "WAS", "REQUESTS", "ERRORS", "JUDGE", "THRESHOLDS", "WITH THE WEIGHTS",
+		Columns: []string{"RELEASE", "WAS", "REQUESTS", "ERRORS", "JUDGE", "THRESHOLDS", otherWeights,
 			"REVISION", "WHY THE JUDGE", "WHY THRESHOLDS"},
 		Short: 7,
 	}
@@ -193,9 +200,6 @@ func replayTable(rows []report.ReplayedRelease, other bool) output.Table {
 		at := row.From.UTC().Format("2006-01-02 15:04:05Z")
 		table.Add(at, at, row.Was, fmt.Sprintf("%.0f", row.Canary.Requests), fmt.Sprintf("%.0f", row.Canary.Errors),
 			decided(row.Judge), decided(row.Thresholds), expected, row.Revision, row.Judge.Reason, row.Thresholds.Reason)
-	}
-	if !other {
-		return table.Without(slices.Index(table.Columns, "WITH THE WEIGHTS"))
 	}
 	return table
 }
