@@ -43,7 +43,7 @@ func (r *Reconciler) verify(ctx context.Context, obj *sourcev1.OCIRepository, se
 	}
 	if err := r.verifySignature(ctx, obj, seen); err != nil {
 		r.forget(client.ObjectKeyFromObject(obj))
-		err = fmt.Errorf("failed to verify the signature using provider '%s': %w", obj.Spec.Verify.Provider, err)
+		err = fmt.Errorf("failed to verify the signature using provider '%s': %w", technology(obj.Spec.Verify), err)
 		return reconciler.WithCondition(sourcev1.SourceVerifiedCondition, sourcev1.VerificationError, err)
 	}
 	source.SetCondition(obj, r.Clock.Now(), sourcev1.SourceVerifiedCondition, meta.SucceededReason,
@@ -55,6 +55,14 @@ func (r *Reconciler) verify(ctx context.Context, obj *sourcev1.OCIRepository, se
 	}
 	r.verified[key] = trust
 	return nil
+}
+
+// technology names how it is verified, as source-controller does.
+func technology(verify *sourcev1.OCIRepositoryVerification) string {
+	if verify.Provider == "cosign" && verify.SecretRef == nil {
+		return "cosign keyless"
+	}
+	return verify.Provider
 }
 
 func (r *Reconciler) forget(key types.NamespacedName) {

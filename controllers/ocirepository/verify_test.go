@@ -11,8 +11,12 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/notaryproject/notation-core-go/signature/jws"
+	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluice-cd/sluice/internal/signature/signaturetest"
@@ -180,4 +184,102 @@ func TestALayerThatIsNoArchiveOrExpandsWithoutEndIsRefused(t *testing.T) {
 	f.fails(sourcev1.OCILayerOperationFailedReason, "failed to extract layer contents from artifact")
 	f.push("latest", nil, layer(contentLayer, archive(t, map[string]string{"a": strings.Repeat("\x00", 257<<20)})))
 	f.fails(sourcev1.OCILayerOperationFailedReason, "too large")
+}
+
+// signer signs a digest; its Secret trusts it alone.
+type signer struct {
+	secret *corev1.Secret
+	sign   func(f *fixture, digest string)
+}
+
+// technologies are ways to sign without a key of one's own in the cluster, each with two signers of whom one is trusted.
+func technologies(t *testing.T) map[string]struct {
+	verify        sourcev1.OCIRepositoryVerification
+	named         string
+	ours, strange signer
+} {
+	t.Helper()
+	keyless := func() signer {
+		s := signaturetest.NewSigstore(t)
+		return signer{s.Secret(namespace), func(f *fixture, digest string) {
+			s.Sign(f, f.host+"/"+repository, digest, signaturetest.Identity)
+		}}
+	}
+	notation := func() signer {
+		a := signaturetest.NewAuthority(t)
+		return signer{a.Secret(t, namespace), func(f *fixture, digest string) {
+			image, err := name.NewDigest(f.host+"/"+repository+"@"+digest, name.Insecure)
+			if err != nil {
+				f.Fatal(err)
+			}
+			a.Sign(f, image, jws.MediaTypeEnvelope)
+		}}
+	}
+	all := map[string]struct {
+		verify        sourcev1.OCIRepositoryVerification
+		named         string
+		ours, strange signer
+	}{}
+	one := all["keyless"]
+	one.named, one.ours, one.strange = "cosign keyless", keyless(), keyless()
+	one.verify = sourcev1.OCIRepositoryVerification{
+		Provider: "cosign", TrustedRootSecretRef: &meta.LocalObjectReference{Name: "root"},
+		MatchOIDCIdentity: []sourcev1.OIDCIdentityMatch{{
+			Issuer: "^https://token\\.actions\\.githubusercontent\\.com$", Subject: "^https://github\\.com/team/app/",
+		}},
+	}
+	all["keyless"] = one
+	one.named, one.ours, one.strange = "notation", notation(), notation()
+	one.verify = sourcev1.OCIRepositoryVerification{Provider: "notation", SecretRef: &meta.LocalObjectReference{Name: "notary"}}
+	all["notation"] = one
+	return all
+}
+
+// TestWhoIsTrustedChanges: what is in status was verified by whom its Secret trusts now.
+func TestWhoIsTrustedChanges(t *testing.T) {
+	for title, tc := range technologies(t) {
+		t.Run(title, func(t *testing.T) {
+			f := setup(t)
+			trusts := func(who signer, version string) {
+				secret := who.secret.DeepCopy()
+				secret.ResourceVersion = version
+				f.objects = []client.Object{secret}
+				f.swapSecrets()
+			}
+			trusts(tc.ours, "1")
+			f.obj.Spec.Verify = &tc.verify
+			first := f.pushFiles("latest", map[string]string{"a.yaml": "a: 1"})
+			refused := "failed to verify the signature using provider '" + tc.named + "': no valid signature"
+			f.fails(sourcev1.VerificationError, refused)
+			tc.strange.sign(f, first)
+			f.fails(sourcev1.VerificationError, refused)
+			if f.obj.Status.Artifact != nil {
+				t.Error("what a stranger signed was published")
+			}
+			tc.ours.sign(f, first)
+			f.must()
+			verified := func(status metav1.ConditionStatus, reason, text string) {
+				t.Helper()
+				c := apimeta.FindStatusCondition(f.obj.Status.Conditions, sourcev1.SourceVerifiedCondition)
+				if c == nil || c.Status != status || c.Reason != reason || !strings.HasPrefix(c.Message, text) {
+					t.Errorf("SourceVerified is %+v", c)
+				}
+			}
+			verified(metav1.ConditionTrue, meta.SucceededReason, "verified signature of revision latest@"+first)
+
+			second := f.pushFiles("latest", map[string]string{"a.yaml": "a: 2"})
+			tc.strange.sign(f, second)
+			f.fails(sourcev1.VerificationError, refused)
+			verified(metav1.ConditionFalse, sourcev1.VerificationError, refused)
+			if diff := cmp.Diff(map[string]string{"a.yaml": "a: 1"}, f.files()); diff != "" {
+				t.Errorf("what a stranger signed took the place of what is trusted:\n%s", diff)
+			}
+			trusts(tc.strange, "2") // the Secret says so now
+			f.must()
+			verified(metav1.ConditionTrue, meta.SucceededReason, "verified signature of revision latest@"+second)
+			trusts(tc.ours, "3")
+			f.fails(sourcev1.VerificationError, refused)
+			verified(metav1.ConditionFalse, sourcev1.VerificationError, refused)
+		})
+	}
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/sluice-cd/sluice/internal/signature/signaturetest"
 )
 
 var release = CertificateIdentity{
@@ -18,18 +20,18 @@ var release = CertificateIdentity{
 }
 
 func TestKeylessSignaturesCountInEveryLayout(t *testing.T) {
-	s := newSigstore(t)
+	s := signaturetest.NewSigstore(t)
 	tests := map[string]func(*host, name.Digest){
-		"tag .sig":        func(h *host, image name.Digest) { h.tag(image, s.simple(image, identity)) },
-		"legacy referrer": func(h *host, image name.Digest) { h.refer(image, s.simple(image, identity)) },
+		"tag .sig":        func(h *host, image name.Digest) { h.tag(image, s.Simple(image, identity)) },
+		"legacy referrer": func(h *host, image name.Digest) { h.refer(image, s.Simple(image, identity)) },
 		"bundle": func(h *host, image name.Digest) {
-			h.store(image, s.bundle(statement(t, image, cosignSign), identity))
+			h.store(image, s.Bundle(signaturetest.Statement(t, image, cosignSign), identity))
 		},
 		"bundle with Rekor 2": func(h *host, image name.Digest) {
-			h.store(image, s.bundleV2(statement(t, image, cosignSign), identity))
+			h.store(image, s.BundleV2(signaturetest.Statement(t, image, cosignSign), identity))
 		},
 		"provenance": func(h *host, image name.Digest) {
-			h.store(image, s.bundle(statement(t, image, "https://slsa.dev/provenance/v1"), identity))
+			h.store(image, s.Bundle(signaturetest.Statement(t, image, "https://slsa.dev/provenance/v1"), identity))
 		},
 	}
 	for title, put := range tests {
@@ -38,7 +40,7 @@ func TestKeylessSignaturesCountInEveryLayout(t *testing.T) {
 			image := h.image()
 			put(h, image)
 			other := CertificateIdentity{Issuer: "^https://accounts.example.com$", Subject: "ceo"}
-			v, err := keyless(t, s.trusted(whole), other, release)
+			v, err := keyless(t, s.Trusted(signaturetest.Whole), other, release)
 			must(t, err)
 			if got, want := accept(t.Context(), t, v, image).Signer, identity+" ("+issuer+")"; got != want {
 				t.Errorf("signed by %q, want %q", got, want)
@@ -48,51 +50,51 @@ func TestKeylessSignaturesCountInEveryLayout(t *testing.T) {
 }
 
 func TestKeylessSignaturesThatDoNotCount(t *testing.T) {
-	s, foreign := newSigstore(t), newSigstore(t)
+	s, foreign := signaturetest.NewSigstore(t), signaturetest.NewSigstore(t)
 	k := newKey(t, p256)
 	tests := map[string]struct {
 		put    func(*host, name.Digest)
-		change func(*rootParts)
+		change func(*signaturetest.RootParts)
 		want   string
 	}{
 		"one by somebody else, in a bundle": {
 			put: func(h *host, image name.Digest) {
-				h.store(image, s.bundle(statement(t, image, cosignSign), "mallory@example.com"))
+				h.store(image, s.Bundle(signaturetest.Statement(t, image, cosignSign), "mallory@example.com"))
 			},
 			want: "it is by mallory@example.com (" + issuer + "), whom matchOIDCIdentity does not name",
 		},
 		"one by somebody else, in the layout before": {
-			put:  func(h *host, image name.Digest) { h.tag(image, s.simple(image, "mallory@example.com")) },
+			put:  func(h *host, image name.Digest) { h.tag(image, s.Simple(image, "mallory@example.com")) },
 			want: "it is by mallory@example.com (" + issuer + "), whom matchOIDCIdentity does not name",
 		},
 		"one of another Sigstore, in a bundle": {
 			put: func(h *host, image name.Digest) {
-				h.store(image, foreign.bundle(statement(t, image, cosignSign), identity))
+				h.store(image, foreign.Bundle(signaturetest.Statement(t, image, cosignSign), identity))
 			},
 			want: "not enough verified log entries",
 		},
 		"one of another Sigstore, in the layout before": {
-			put:  func(h *host, image name.Digest) { h.tag(image, foreign.simple(image, identity)) },
+			put:  func(h *host, image name.Digest) { h.tag(image, foreign.Simple(image, identity)) },
 			want: "not enough verified log entries",
 		},
 		"one without a published certificate, where the root has a log of those": {
-			put:    func(h *host, image name.Digest) { h.tag(image, s.simple(image, identity)) },
-			change: func(p *rootParts) { p.certificates = s.logs(s.CTLogs()) },
+			put:    func(h *host, image name.Digest) { h.tag(image, s.Simple(image, identity)) },
+			change: func(p *signaturetest.RootParts) { p.Certificates = s.Logs(s.CTLogs()) },
 			want:   "signed certificate timestamp",
 		},
 		"one with a payload for another image": {
-			put:  func(h *host, image name.Digest) { h.tag(image, s.simple(h.image(), identity)) },
+			put:  func(h *host, image name.Digest) { h.tag(image, s.Simple(h.image(), identity)) },
 			want: "it is for another image",
 		},
 		"one with a statement about another image": {
 			put: func(h *host, image name.Digest) {
-				h.store(image, s.bundle(statement(t, h.image(), cosignSign), identity))
+				h.store(image, s.Bundle(signaturetest.Statement(t, h.image(), cosignSign), identity))
 			},
 			want: "does not match any digest in statement",
 		},
 		"a statement that is no signature": {
 			put: func(h *host, image name.Digest) {
-				h.store(image, s.bundle(statement(t, image, "https://cosign.sigstore.dev/attestation/vuln/v1"), identity))
+				h.store(image, s.Bundle(signaturetest.Statement(t, image, "https://cosign.sigstore.dev/attestation/vuln/v1"), identity))
 			},
 			want: "no signature but a statement of type",
 		},
@@ -111,9 +113,9 @@ func TestKeylessSignaturesThatDoNotCount(t *testing.T) {
 			image := h.image()
 			tc.put(h, image)
 			if tc.change == nil {
-				tc.change = whole
+				tc.change = signaturetest.Whole
 			}
-			v, err := keyless(t, s.trusted(tc.change), release)
+			v, err := keyless(t, s.Trusted(tc.change), release)
 			must(t, err)
 			wantRefusal(t, v, image, tc.want)
 		})
@@ -121,35 +123,35 @@ func TestKeylessSignaturesThatDoNotCount(t *testing.T) {
 }
 
 func TestARootMayDoWithoutATransparencyLogIfItHasTimestamps(t *testing.T) {
-	s := newSigstore(t)
+	s := signaturetest.NewSigstore(t)
 	h := newHost(t, true)
 	image := h.image()
-	h.store(image, s.bundleV2(statement(t, image, cosignSign), identity))
-	v, err := keyless(t, s.trusted(func(p *rootParts) { p.signatures = nil }), release)
+	h.store(image, s.BundleV2(signaturetest.Statement(t, image, cosignSign), identity))
+	v, err := keyless(t, s.Trusted(func(p *signaturetest.RootParts) { p.Signatures = nil }), release)
 	must(t, err)
 	accept(t.Context(), t, v, image)
 }
 
 func TestKeylessSpecsThatCannotBeUsedAreRefused(t *testing.T) {
-	s := newSigstore(t)
+	s := signaturetest.NewSigstore(t)
 	tests := map[string]struct {
-		change     func(*rootParts)
+		change     func(*signaturetest.RootParts)
 		identities []CertificateIdentity
 		terminal   bool
 		want       string
 	}{
-		"no identity":           {whole, nil, true, "matchOIDCIdentity must say whose count"},
-		"an empty subject":      {whole, []CertificateIdentity{{Issuer: "x"}}, true, "matchOIDCIdentity[0] needs"},
-		"no regular expression": {whole, []CertificateIdentity{release, {Issuer: "x", Subject: "("}}, true, "matchOIDCIdentity[1]"},
+		"no identity":           {signaturetest.Whole, nil, true, "matchOIDCIdentity must say whose count"},
+		"an empty subject":      {signaturetest.Whole, []CertificateIdentity{{Issuer: "x"}}, true, "matchOIDCIdentity[0] needs"},
+		"no regular expression": {signaturetest.Whole, []CertificateIdentity{release, {Issuer: "x", Subject: "("}}, true, "matchOIDCIdentity[1]"},
 		"an expression without an end": {
-			whole, []CertificateIdentity{{Issuer: "x", Subject: strings.Repeat("(x?){1000}", 100)}}, true,
+			signaturetest.Whole, []CertificateIdentity{{Issuer: "x", Subject: strings.Repeat("(x?){1000}", 100)}}, true,
 			"matchOIDCIdentity[0]: the regular expression is too large",
 		},
 		"more identities than may count": {
-			whole, slices.Repeat([]CertificateIdentity{release}, maxIdentities+1), true, "matchOIDCIdentity has 101 entries",
+			signaturetest.Whole, slices.Repeat([]CertificateIdentity{release}, maxIdentities+1), true, "matchOIDCIdentity has 101 entries",
 		},
 		"a root without any time": {
-			func(p *rootParts) { p.signatures, p.timestamps = nil, nil },
+			func(p *signaturetest.RootParts) { p.Signatures, p.Timestamps = nil, nil },
 			[]CertificateIdentity{release},
 			false,
 			"neither a transparency log nor",
@@ -157,7 +159,7 @@ func TestKeylessSpecsThatCannotBeUsedAreRefused(t *testing.T) {
 	}
 	for title, tc := range tests {
 		t.Run(title, func(t *testing.T) {
-			_, err := keyless(t, s.trusted(tc.change), tc.identities...)
+			_, err := keyless(t, s.Trusted(tc.change), tc.identities...)
 			if !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got %v, want %q", err, tc.want)
 			}
@@ -174,4 +176,11 @@ func TestKeylessSpecsThatCannotBeUsedAreRefused(t *testing.T) {
 	if !errors.Is(err, ErrConfig) {
 		t.Errorf("no public root: %v", err)
 	}
+}
+
+// keyless verifies by identities of a Sigstore with this trusted root.
+func keyless(t *testing.T, trusted []byte, wanted ...CertificateIdentity) (Verifier, error) {
+	t.Helper()
+	return New(t.Context(), reader(secret(rootName, map[string][]byte{trustedRootKey: trusted})), namespace,
+		Spec{Provider: "cosign", Identities: wanted, TrustedRootSecretName: rootName}, Options{})
 }

@@ -19,6 +19,8 @@ import (
 	protocommon "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
 	"github.com/sigstore/sigstore/pkg/signature/payload"
+
+	"github.com/sluice-cd/sluice/internal/signature/signaturetest"
 )
 
 const p256 = protocommon.PublicKeyDetails_PKIX_ECDSA_P256_SHA_256
@@ -40,7 +42,7 @@ var layouts = map[string]struct {
 func putTag(h *host, image name.Digest, k keyPair)      { h.tag(image, k.simple(h.t, image)) }
 func putReferrer(h *host, image name.Digest, k keyPair) { h.refer(image, k.simple(h.t, image)) }
 func putBundle(h *host, image name.Digest, k keyPair) {
-	h.store(image, k.bundle(h.t, statement(h.t, image, cosignSign)))
+	h.store(image, k.bundle(h.t, signaturetest.Statement(h.t, image, cosignSign)))
 }
 
 func TestSignaturesByKeysCountInEveryLayout(t *testing.T) {
@@ -84,7 +86,7 @@ func TestKeysOnCurvesWithLongHashesMayHaveSignedBySHA256(t *testing.T) {
 
 func TestSignaturesThatDoNotCount(t *testing.T) {
 	k, other := newKey(t, p256), newKey(t, p256)
-	s := newSigstore(t)
+	s := signaturetest.NewSigstore(t)
 	tests := map[string]struct {
 		put  func(*host, name.Digest)
 		want string
@@ -100,7 +102,9 @@ func TestSignaturesThatDoNotCount(t *testing.T) {
 			func(h *host, image name.Digest) { h.tag(image, k.simple(t, h.image())) },
 			"it is signed by key prod.pub but it is for another image"},
 		"one of another image, in a bundle": {
-			func(h *host, image name.Digest) { h.store(image, k.bundle(t, statement(t, h.image(), cosignSign))) },
+			func(h *host, image name.Digest) {
+				h.store(image, k.bundle(t, signaturetest.Statement(t, h.image(), cosignSign)))
+			},
 			"not signed for this image by key prod.pub"},
 		"one whose payload was changed": {
 			func(h *host, image name.Digest) {
@@ -112,7 +116,7 @@ func TestSignaturesThatDoNotCount(t *testing.T) {
 			}, "not signed for this image by key prod.pub"},
 		"a bundle whose statement was changed": {
 			func(h *host, image name.Digest) {
-				was, is := statement(t, h.image(), cosignSign), statement(t, image, cosignSign)
+				was, is := signaturetest.Statement(t, h.image(), cosignSign), signaturetest.Statement(t, image, cosignSign)
 				text := k.bundle(t, was)
 				h.store(image, bytes.ReplaceAll(text, base64Of(was), base64Of(is)))
 			}, "not signed for this image by key prod.pub"},
@@ -125,10 +129,12 @@ func TestSignaturesThatDoNotCount(t *testing.T) {
 			func(h *host, image name.Digest) { h.store(image, []byte("garbage")) }, "parsing bundle"},
 		"a statement that the image has holes": {
 			func(h *host, image name.Digest) {
-				h.store(image, k.bundle(t, statement(t, image, "https://cosign.sigstore.dev/attestation/vuln/v1")))
+				h.store(image, k.bundle(t, signaturetest.Statement(t, image, "https://cosign.sigstore.dev/attestation/vuln/v1")))
 			}, "it is signed by key prod.pub but it is no signature but a statement of type"},
 		"one made keyless": {
-			func(h *host, image name.Digest) { h.store(image, s.bundle(statement(t, image, cosignSign), identity)) },
+			func(h *host, image name.Digest) {
+				h.store(image, s.Bundle(signaturetest.Statement(t, image, cosignSign), identity))
+			},
 			"it was made keyless"},
 	}
 	for title, tc := range tests {

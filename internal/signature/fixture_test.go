@@ -33,11 +33,15 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/sluice-cd/sluice/internal/signature/signaturetest"
 )
 
 const (
 	namespace    = "apps"
-	cosignSign   = "https://sigstore.dev/cosign/sign/v1"
+	cosignSign   = signaturetest.CosignSign
+	identity     = signaturetest.Identity
+	issuer       = signaturetest.Issuer
 	secretName   = "trusted"
 	rootName     = "root"
 	intotoFormat = "application/vnd.in-toto+json"
@@ -150,20 +154,6 @@ func (h *host) attach(image name.Digest, sigs []oci.Signature) oci.SignedEntity 
 		must(h.t, err)
 	}
 	return entity
-}
-
-// statement is what a bundle of cosign 3 signs.
-func statement(t *testing.T, image name.Digest, predicate string) []byte {
-	t.Helper()
-	algorithm, digest, _ := strings.Cut(image.DigestStr(), ":")
-	data, err := json.Marshal(map[string]any{
-		"_type":         "https://in-toto.io/Statement/v1",
-		"subject":       []any{map[string]any{"digest": map[string]string{algorithm: digest}}},
-		"predicateType": predicate,
-		"predicate":     map[string]any{},
-	})
-	must(t, err)
-	return data
 }
 
 // bundle is a signature as cosign 3 makes it, by this key.

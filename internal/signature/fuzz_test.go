@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/sigstore/sigstore-go/pkg/root"
+
+	"github.com/sluice-cd/sluice/internal/signature/signaturetest"
 )
 
 const anyDigest = "sha256:0000000000000000000000000000000000000000000000000000000000000000"
@@ -19,7 +21,7 @@ func allTrustedSigners(f *testing.F) []trustedSigners {
 	if err != nil {
 		f.Fatal(err)
 	}
-	trusted, err := root.NewTrustedRootFromJSON(newSigstore(t).trusted(whole))
+	trusted, err := root.NewTrustedRootFromJSON(signaturetest.NewSigstore(t).Trusted(signaturetest.Whole))
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -21,6 +21,7 @@ import (
 
 	"github.com/sluice-cd/sluice/internal/keysize"
 	"github.com/sluice-cd/sluice/internal/keysize/keysizetest"
+	"github.com/sluice-cd/sluice/internal/signature/signaturetest"
 )
 
 // large is a certificate whose key takes a minute and a half for one signature.
@@ -135,21 +136,21 @@ func TestSignersWithKeysThatAreTooLargeAreRefused(t *testing.T) {
 }
 
 func TestARootWithAKeyThatIsTooLargeIsRefused(t *testing.T) {
-	s := newSigstore(t)
-	for name, change := range map[string]func(*rootParts){
-		"a log": func(p *rootParts) {
-			for _, log := range p.signatures {
+	s := signaturetest.NewSigstore(t)
+	for name, change := range map[string]func(*signaturetest.RootParts){
+		"a log": func(p *signaturetest.RootParts) {
+			for _, log := range p.Signatures {
 				log.PublicKey = keysizetest.Key(1 << 20)
 			}
 		},
-		"a timestamping authority": func(p *rootParts) {
-			p.timestamps = append(p.timestamps, &root.SigstoreTimestampingAuthority{Root: large(t), Leaf: large(t)})
+		"a timestamping authority": func(p *signaturetest.RootParts) {
+			p.Timestamps = append(p.Timestamps, &root.SigstoreTimestampingAuthority{Root: large(t), Leaf: large(t)})
 		},
 	} {
-		parts := rootParts{signatures: s.logs(s.RekorLogs()), timestamps: s.TimestampingAuthorities()}
+		parts := signaturetest.RootParts{Signatures: s.Logs(s.RekorLogs()), Timestamps: s.TimestampingAuthorities()}
 		change(&parts)
 		trusted, err := root.NewTrustedRoot(root.TrustedRootMediaType01,
-			s.FulcioCertificateAuthorities(), parts.certificates, parts.timestamps, parts.signatures)
+			s.FulcioCertificateAuthorities(), parts.Certificates, parts.Timestamps, parts.Signatures)
 		must(t, err)
 		if err := checkRoot(trusted); !errors.Is(err, keysize.ErrTooLarge) {
 			t.Errorf("%s: got %v", name, err)
@@ -162,7 +163,7 @@ func TestARootWithAKeyThatIsTooLargeIsRefused(t *testing.T) {
 		t.Errorf("an issuer: got %v", err)
 	}
 	// What is read from a Secret has the same types.
-	read, err := root.NewTrustedRootFromJSON(s.trusted(whole))
+	read, err := root.NewTrustedRootFromJSON(s.Trusted(signaturetest.Whole))
 	must(t, err)
 	for _, authority := range read.FulcioCertificateAuthorities() {
 		if _, ok := authority.(*root.FulcioCertificateAuthority); !ok {

@@ -15,6 +15,7 @@ import (
 	"github.com/notaryproject/notation-core-go/signature/jws"
 
 	"github.com/sluice-cd/sluice/internal/outbound"
+	"github.com/sluice-cd/sluice/internal/signature/signaturetest"
 )
 
 // A certificate says where its revocation is looked up, and whoever signs an image writes
@@ -27,15 +28,15 @@ func TestACertificateLeadsToNoForbiddenAddress(t *testing.T) {
 		for _, allowed := range []bool{false, true} {
 			asked := false
 			inside := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))
-			signer := newAuthorityWith(t, func(leaf *x509.Certificate) { set(leaf, inside.URL) })
+			signer := signaturetest.NewAuthorityWith(t, func(leaf *x509.Certificate) { set(leaf, inside.URL) })
 			h := newHost(t, true)
 			image := h.image()
-			h.notarize(image, signer, jws.MediaTypeEnvelope)
+			signer.Sign(t, image, jws.MediaTypeEnvelope)
 			guard := outbound.NewGuard(nil)
 			if allowed {
 				guard = outbound.NewGuard([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")})
 			}
-			files := map[string][]byte{trustPolicyKey: trustPolicy(t, "strict", "*"), "ca.pem": signer.root}
+			files := map[string][]byte{trustPolicyKey: signaturetest.TrustPolicy(t, "strict", "*"), "ca.pem": signer.Root}
 			v, err := New(t.Context(), reader(secret(secretName, files)), namespace,
 				Spec{Provider: "notation", SecretName: secretName}, Options{Guard: guard})
 			must(t, err)

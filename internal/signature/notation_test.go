@@ -3,118 +3,15 @@
 package signature
 
 import (
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/json"
-	"encoding/pem"
 	"errors"
-	"math/big"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/notaryproject/notation-core-go/signature/cose"
 	"github.com/notaryproject/notation-core-go/signature/jws"
-	"github.com/notaryproject/notation-go"
-	"github.com/notaryproject/notation-go/registry"
-	"github.com/notaryproject/notation-go/signer"
-	orasremote "oras.land/oras-go/v2/registry/remote"
+
+	"github.com/sluice-cd/sluice/internal/signature/signaturetest"
 )
-
-// authority is a certificate authority with one signer.
-type authority struct {
-	root  []byte // PEM
-	chain []*x509.Certificate
-	key   crypto.PrivateKey
-}
-
-func newAuthority(t *testing.T) authority { return newAuthorityWith(t, func(*x509.Certificate) {}) }
-
-// newAuthorityWith changes the certificate of the signer before it is issued.
-func newAuthorityWith(t *testing.T, change func(leaf *x509.Certificate)) authority {
-	t.Helper()
-	rootKey, leafKey := ecKey(t), ecKey(t)
-	now := time.Now()
-	root := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{
-			CommonName:   "Test Root",
-			Organization: []string{"Test"},
-			Country:      []string{"CH"},
-			Province:     []string{"ZH"},
-		},
-		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(48 * time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	root = issue(t, root, root, rootKey, rootKey)
-	leaf := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{
-			CommonName:   "builder",
-			Organization: []string{"Test"},
-			Country:      []string{"CH"},
-			Province:     []string{"ZH"},
-		},
-		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(24 * time.Hour),
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning},
-	}
-	change(leaf)
-	leaf = issue(t, leaf, root, leafKey, rootKey)
-	return authority{
-		root:  pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root.Raw}),
-		chain: []*x509.Certificate{leaf, root},
-		key:   leafKey,
-	}
-}
-
-func ecKey(t *testing.T) *ecdsa.PrivateKey {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(t, err)
-	return key
-}
-
-func issue(t *testing.T, cert, parent *x509.Certificate, key, by *ecdsa.PrivateKey) *x509.Certificate {
-	t.Helper()
-	der, err := x509.CreateCertificate(rand.Reader, cert, parent, key.Public(), by)
-	must(t, err)
-	issued, err := x509.ParseCertificate(der)
-	must(t, err)
-	return issued
-}
-
-// notarize signs an image as notation does.
-func (h *host) notarize(image name.Digest, by authority, format string) {
-	h.t.Helper()
-	repo, err := orasremote.NewRepository(image.Repository.Name())
-	must(h.t, err)
-	repo.PlainHTTP = true
-	s, err := signer.NewGenericSigner(by.key, by.chain)
-	must(h.t, err)
-	_, err = notation.Sign(h.t.Context(), s, registry.NewRepository(repo), notation.SignOptions{
-		SignerSignOptions: notation.SignerSignOptions{SignatureMediaType: format},
-		ArtifactReference: image.Name(),
-	})
-	must(h.t, err)
-}
-
-// trustPolicy is a trust policy of one statement.
-func trustPolicy(t *testing.T, level string, scopes ...string) []byte {
-	t.Helper()
-	statement := map[string]any{
-		"name":                  "images",
-		"registryScopes":        scopes,
-		"signatureVerification": map[string]string{"level": level},
-		"trustStores":           []string{"ca:anything"},
-		"trustedIdentities":     []string{"*"},
-	}
-	text, err := json.Marshal(map[string]any{"version": "1.0", "trustPolicies": []any{statement}})
-	must(t, err)
-	return text
-}
 
 func newNotary(t *testing.T, files map[string][]byte) (Verifier, error) {
 	t.Helper()
@@ -123,10 +20,10 @@ func newNotary(t *testing.T, files map[string][]byte) (Verifier, error) {
 }
 
 func TestNotationSignaturesCountByTheTrustPolicy(t *testing.T) {
-	ours, theirs := newAuthority(t), newAuthority(t)
+	ours, theirs := signaturetest.NewAuthority(t), signaturetest.NewAuthority(t)
 	tests := map[string]struct {
 		level     string
-		signedBy  *authority
+		signedBy  *signaturetest.Authority
 		format    string
 		referrers bool
 
@@ -149,9 +46,9 @@ func TestNotationSignaturesCountByTheTrustPolicy(t *testing.T) {
 			h := newHost(t, tc.referrers)
 			image := h.image()
 			if tc.signedBy != nil {
-				h.notarize(image, *tc.signedBy, tc.format)
+				tc.signedBy.Sign(t, image, tc.format)
 			}
-			v, err := newNotary(t, map[string][]byte{trustPolicyKey: trustPolicy(t, tc.level, "*"), "ca.crt": ours.root})
+			v, err := newNotary(t, map[string][]byte{trustPolicyKey: signaturetest.TrustPolicy(t, tc.level, "*"), "ca.crt": ours.Root})
 			must(t, err)
 			if tc.wantRefusal != "" {
 				wantRefusal(t, v, image, tc.wantRefusal)
@@ -169,12 +66,12 @@ func TestNotationSignaturesCountByTheTrustPolicy(t *testing.T) {
 }
 
 func TestNotationSignatureOfAnotherImageDoesNotCount(t *testing.T) {
-	ours := newAuthority(t)
+	ours := signaturetest.NewAuthority(t)
 	h := newHost(t, true)
 	image, other := h.image(), h.image()
-	h.notarize(other, ours, jws.MediaTypeEnvelope)
+	ours.Sign(t, other, jws.MediaTypeEnvelope)
 	h.copyReferrers(other, image)
-	v, err := newNotary(t, map[string][]byte{trustPolicyKey: trustPolicy(t, "strict", "*"), "ca.pem": ours.root})
+	v, err := newNotary(t, map[string][]byte{trustPolicyKey: signaturetest.TrustPolicy(t, "strict", "*"), "ca.pem": ours.Root})
 	must(t, err)
 	wantRefusal(t, v, image, "content descriptor mismatch")
 }
@@ -183,8 +80,8 @@ func TestTrustPolicyThatDoesNotCoverTheImageIsRefused(t *testing.T) {
 	h := newHost(t, true)
 	image := h.image()
 	v, err := newNotary(t, map[string][]byte{
-		trustPolicyKey: trustPolicy(t, "strict", "registry.example.com/app"),
-		"ca.crt":       newAuthority(t).root,
+		trustPolicyKey: signaturetest.TrustPolicy(t, "strict", "registry.example.com/app"),
+		"ca.crt":       signaturetest.NewAuthority(t).Root,
 	})
 	must(t, err)
 	if _, err := v.Verify(t.Context(), image); !errors.Is(err, ErrConfig) {
@@ -193,8 +90,8 @@ func TestTrustPolicyThatDoesNotCoverTheImageIsRefused(t *testing.T) {
 }
 
 func TestNotationSecretsThatCannotBeUsedAreRefused(t *testing.T) {
-	root := newAuthority(t).root
-	strict := trustPolicy(t, "strict", "*")
+	root := signaturetest.NewAuthority(t).Root
+	strict := signaturetest.TrustPolicy(t, "strict", "*")
 	tests := map[string]struct {
 		files map[string][]byte
 		want  string
@@ -221,20 +118,20 @@ func TestNotationSecretsThatCannotBeUsedAreRefused(t *testing.T) {
 }
 
 func TestCertificatesInDERAndBundlesAreRead(t *testing.T) {
-	a, b := newAuthority(t), newAuthority(t)
-	got, err := parseCertificates(append(append([]byte("# roots\n"), a.root...), b.root...))
+	a, b := signaturetest.NewAuthority(t), signaturetest.NewAuthority(t)
+	got, err := parseCertificates(append(append([]byte("# roots\n"), a.Root...), b.Root...))
 	must(t, err)
 	if len(got) != 2 {
 		t.Errorf("read %d certificates of 2", len(got))
 	}
-	if got, err = parseCertificates(a.chain[1].Raw); err != nil || len(got) != 1 {
+	if got, err = parseCertificates(a.Chain[1].Raw); err != nil || len(got) != 1 {
 		t.Errorf("read %d certificates, %v", len(got), err)
 	}
 }
 
 func TestAuditAsksNoServerThatAStrangersCertificateNames(t *testing.T) {
 	for level, want := range map[string]string{"audit": "skip", "strict": ""} {
-		policy := parsePolicy(t, trustPolicy(t, level, "*"))
+		policy := parsePolicy(t, signaturetest.TrustPolicy(t, level, "*"))
 		mendPolicy(policy)
 		got := policy.TrustPolicies[0].SignatureVerification.Override["revocation"]
 		if string(got) != want {

@@ -26,6 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/signature/signaturetest"
 )
 
 // provided are a verifier of each provider, and how an image gets a signature
@@ -36,12 +37,12 @@ var provided = map[string]func(*testing.T, *host) (Verifier, func(name.Digest)){
 		return h.byKeys(map[string][]byte{"prod.pub": k.pub}), func(image name.Digest) { putTag(h, image, k) }
 	},
 	"notation": func(t *testing.T, h *host) (Verifier, func(name.Digest)) {
-		ours := newAuthority(t)
-		files := map[string][]byte{trustPolicyKey: trustPolicy(t, "strict", "*"), "ca.crt": ours.root}
+		ours := signaturetest.NewAuthority(t)
+		files := map[string][]byte{trustPolicyKey: signaturetest.TrustPolicy(t, "strict", "*"), "ca.crt": ours.Root}
 		v, err := New(t.Context(), reader(secret(secretName, files)), namespace,
 			Spec{Provider: "notation", SecretName: secretName}, Options{Remote: h.opts})
 		must(t, err)
-		return v, func(image name.Digest) { h.notarize(image, ours, jws.MediaTypeEnvelope) }
+		return v, func(image name.Digest) { ours.Sign(t, image, jws.MediaTypeEnvelope) }
 	},
 }
 

@@ -22,6 +22,8 @@ import (
 	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 	clocktesting "k8s.io/utils/clock/testing"
+
+	"github.com/sluice-cd/sluice/internal/signature/signaturetest"
 )
 
 // mirror is a TUF repository with one target, served over HTTP.
@@ -96,11 +98,11 @@ func (m *mirror) client(dir string, clk *clocktesting.FakePassiveClock) *PublicG
 }
 
 func TestKeylessSignaturesOfThePublicSigstore(t *testing.T) {
-	s := newSigstore(t)
-	m := newMirror(t, s.trusted(whole))
+	s := signaturetest.NewSigstore(t)
+	m := newMirror(t, s.Trusted(signaturetest.Whole))
 	h := newHost(t, true)
 	image := h.image()
-	h.store(image, s.bundle(statement(t, image, cosignSign), identity))
+	h.store(image, s.Bundle(signaturetest.Statement(t, image, cosignSign), identity))
 	v, err := New(t.Context(), reader(), namespace, Spec{Provider: "cosign", Identities: []CertificateIdentity{release}},
 		Options{PublicGood: m.client(t.TempDir(), clocktesting.NewFakePassiveClock(time.Now()))})
 	must(t, err)
@@ -108,7 +110,7 @@ func TestKeylessSignaturesOfThePublicSigstore(t *testing.T) {
 }
 
 func TestThePublicRootIsFetchedOnceADayAndServesAWeekWithoutItsMirror(t *testing.T) {
-	m := newMirror(t, newSigstore(t).trusted(whole))
+	m := newMirror(t, signaturetest.NewSigstore(t).Trusted(signaturetest.Whole))
 	clk := clocktesting.NewFakePassiveClock(time.Now())
 	dir := filepath.Join(t.TempDir(), "made", "if need be")
 	p := m.client(dir, clk)

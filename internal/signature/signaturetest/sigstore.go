@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package signature
+package signaturetest
 
 import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"maps"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	cbundle "github.com/sigstore/cosign/v3/pkg/cosign/bundle"
 	"github.com/sigstore/cosign/v3/pkg/oci"
+	ociremote "github.com/sigstore/cosign/v3/pkg/oci/remote"
 	"github.com/sigstore/cosign/v3/pkg/oci/static"
 	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
 	protocommon "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
@@ -24,52 +26,58 @@ import (
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
 	"github.com/sigstore/sigstore/pkg/signature/payload"
 	"google.golang.org/protobuf/encoding/protojson"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 const (
-	identity = "https://github.com/team/app/.github/workflows/release.yml@refs/heads/main"
-	issuer   = "https://token.actions.githubusercontent.com"
+	// Identity signs without a key, and Issuer says that it is who it says.
+	Identity = "https://github.com/team/app/.github/workflows/release.yml@refs/heads/main"
+	Issuer   = "https://token.actions.githubusercontent.com"
+	// CosignSign is the predicate of statements that sign.
+	CosignSign = "https://sigstore.dev/cosign/sign/v1"
 )
 
-// sigstore is a Sigstore of one's own: Fulcio, Rekor, a timestamping authority.
-type sigstore struct {
-	t *testing.T
+// Sigstore is a Sigstore of one's own: Fulcio, Rekor, a timestamping authority.
+type Sigstore struct {
+	t testing.TB
 	*ca.VirtualSigstore
 }
 
-func newSigstore(t *testing.T) sigstore {
+func NewSigstore(t testing.TB) Sigstore {
 	t.Helper()
 	virtual, err := ca.NewVirtualSigstore()
 	must(t, err)
-	return sigstore{t, virtual}
+	return Sigstore{t, virtual}
 }
 
-// rootParts are the parts of a trusted root.
-type rootParts struct {
-	certificates, signatures map[string]*root.TransparencyLog
-	timestamps               []root.TimestampingAuthority
+// RootParts are the parts of a trusted root.
+type RootParts struct {
+	Certificates, Signatures map[string]*root.TransparencyLog
+	Timestamps               []root.TimestampingAuthority
 }
 
-// trusted is the trusted root of this Sigstore, with some parts changed.
-func (s sigstore) trusted(change func(*rootParts)) []byte {
+// Trusted is the trusted root of this Sigstore, with some parts changed.
+func (s Sigstore) Trusted(change func(*RootParts)) []byte {
 	s.t.Helper()
-	parts := rootParts{
-		signatures: s.logs(s.RekorLogs()),
-		timestamps: s.TimestampingAuthorities(),
+	parts := RootParts{
+		Signatures: s.Logs(s.RekorLogs()),
+		Timestamps: s.TimestampingAuthorities(),
 	}
 	change(&parts)
 	trusted, err := root.NewTrustedRoot(root.TrustedRootMediaType01, s.FulcioCertificateAuthorities(),
-		parts.certificates, parts.timestamps, parts.signatures)
+		parts.Certificates, parts.Timestamps, parts.Signatures)
 	must(s.t, err)
 	text, err := trusted.MarshalJSON()
 	must(s.t, err)
 	return text
 }
 
-func whole(*rootParts) {}
+// Whole changes nothing of a trusted root.
+func Whole(*RootParts) {}
 
-// logs gives logs their IDs as bytes, as a trusted root has them.
-func (s sigstore) logs(from map[string]*root.TransparencyLog) map[string]*root.TransparencyLog {
+// Logs gives logs their IDs as bytes, as a trusted root has them.
+func (s Sigstore) Logs(from map[string]*root.TransparencyLog) map[string]*root.TransparencyLog {
 	s.t.Helper()
 	logs := maps.Clone(from)
 	for id, one := range logs {
@@ -80,18 +88,18 @@ func (s sigstore) logs(from map[string]*root.TransparencyLog) map[string]*root.T
 	return logs
 }
 
-// simple is a keyless signature in the layout before bundles.
-func (s sigstore) simple(image name.Digest, who string) oci.Signature {
+// Simple is a keyless signature in the layout before bundles.
+func (s Sigstore) Simple(image name.Digest, who string) oci.Signature {
 	s.t.Helper()
 	data, err := payload.Cosign{Image: image}.MarshalJSON()
 	must(s.t, err)
-	return s.over(data, who)
+	return s.Over(data, who)
 }
 
-// over signs a payload keyless, whatever it says.
-func (s sigstore) over(data []byte, who string, opts ...static.Option) oci.Signature {
+// Over signs a payload keyless, whatever it says.
+func (s Sigstore) Over(data []byte, who string, opts ...static.Option) oci.Signature {
 	s.t.Helper()
-	entity, err := s.SignAtTime(who, issuer, data, time.Now())
+	entity, err := s.SignAtTime(who, Issuer, data, time.Now())
 	must(s.t, err)
 	content, err := entity.SignatureContent()
 	must(s.t, err)
@@ -105,10 +113,12 @@ func (s sigstore) over(data []byte, who string, opts ...static.Option) oci.Signa
 		},
 	}
 	opts = append([]static.Option{static.WithCertChain(s.certificate(entity), nil), static.WithBundle(proof)}, opts...)
-	return simpleSignature(s.t, data, content.Signature(), opts...)
+	one, err := static.NewSignature(data, base64.StdEncoding.EncodeToString(content.Signature()), opts...)
+	must(s.t, err)
+	return one
 }
 
-func (s sigstore) certificate(entity *ca.TestEntity) []byte {
+func (s Sigstore) certificate(entity *ca.TestEntity) []byte {
 	s.t.Helper()
 	content, err := entity.VerificationContent()
 	must(s.t, err)
@@ -119,7 +129,7 @@ func (s sigstore) certificate(entity *ca.TestEntity) []byte {
 
 // entry is the log entry of an entity, with the promise that the fixture keeps
 // to itself.
-func (s sigstore) entry(entity *ca.TestEntity) *protorekor.TransparencyLogEntry {
+func (s Sigstore) entry(entity *ca.TestEntity) *protorekor.TransparencyLogEntry {
 	s.t.Helper()
 	entries, err := entity.TlogEntries()
 	must(s.t, err)
@@ -139,26 +149,26 @@ func (s sigstore) entry(entity *ca.TestEntity) *protorekor.TransparencyLogEntry 
 	return entry
 }
 
-// bundle is a keyless signature as cosign 3 makes it with Rekor of version 1.
-func (s sigstore) bundle(data []byte, who string) []byte {
+// Bundle is a keyless signature as cosign 3 makes it with Rekor of version 1.
+func (s Sigstore) Bundle(data []byte, who string) []byte {
 	s.t.Helper()
-	entity, err := s.AttestAtTime(who, issuer, data, time.Now(), true)
+	entity, err := s.AttestAtTime(who, Issuer, data, time.Now(), true)
 	must(s.t, err)
 	return s.pack(entity, nil)
 }
 
-// bundleV2 is the same with Rekor of version 2, which tells no time: that comes
+// BundleV2 is the same with Rekor of version 2, which tells no time: that comes
 // from the timestamping authority.
-func (s sigstore) bundleV2(data []byte, who string) []byte {
+func (s Sigstore) BundleV2(data []byte, who string) []byte {
 	s.t.Helper()
-	entity, err := s.AttestAtTimeHashedRekordV2(who, issuer, data, time.Unix(0, 0))
+	entity, err := s.AttestAtTimeHashedRekordV2(who, Issuer, data, time.Unix(0, 0))
 	must(s.t, err)
 	stamps, err := entity.Timestamps()
 	must(s.t, err)
 	return s.pack(entity, stamps)
 }
 
-func (s sigstore) pack(entity *ca.TestEntity, stamps [][]byte) []byte {
+func (s Sigstore) pack(entity *ca.TestEntity, stamps [][]byte) []byte {
 	s.t.Helper()
 	signature, err := entity.SignatureContent()
 	must(s.t, err)
@@ -190,9 +200,41 @@ func (s sigstore) pack(entity *ca.TestEntity, stamps [][]byte) []byte {
 	return text
 }
 
-// keyless verifies by identities of a Sigstore with this trusted root.
-func keyless(t *testing.T, trusted []byte, wanted ...CertificateIdentity) (Verifier, error) {
+// Statement is what a bundle of cosign 3 signs.
+func Statement(t testing.TB, image name.Digest, predicate string) []byte {
 	t.Helper()
-	return New(t.Context(), reader(secret(rootName, map[string][]byte{trustedRootKey: trusted})), namespace,
-		Spec{Provider: "cosign", Identities: wanted, TrustedRootSecretName: rootName}, Options{})
+	algorithm, digest, _ := strings.Cut(image.DigestStr(), ":")
+	data, err := json.Marshal(map[string]any{
+		"_type":         "https://in-toto.io/Statement/v1",
+		"subject":       []any{map[string]any{"digest": map[string]string{algorithm: digest}}},
+		"predicateType": predicate,
+		"predicate":     map[string]any{},
+	})
+	must(t, err)
+	return data
+}
+
+// Secret is one named root, which trusts this Sigstore alone.
+func (s Sigstore) Secret(namespace string) *corev1.Secret {
+	s.t.Helper()
+	return &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "root"},
+		Data:       map[string][]byte{"trusted_root.json": s.Trusted(Whole)},
+	}
+}
+
+// Sign leaves a keyless signature of a digest in a repository, as a bundle that refers to it, as cosign 3 does.
+func (s Sigstore) Sign(t testing.TB, repository, digest, who string) {
+	t.Helper()
+	image, err := name.NewDigest(repository+"@"+digest, name.Insecure)
+	must(t, err)
+	bundle := s.Bundle(Statement(t, image, CosignSign), who)
+	must(t, ociremote.WriteAttestationNewBundleFormat(image, bundle, CosignSign, ociremote.WithNameOptions(name.Insecure)))
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 }
