@@ -55,7 +55,7 @@ func NewClients(config *rest.Config, mapper meta.RESTMapper, fieldManager string
 	config.WarningHandlerWithContext = rest.NoWarnings{}
 	config.NegotiatedSerializer = scheme.Codecs.WithoutConversion()
 	return &Clients{config: config, mapper: mapper, fieldManager: fieldManager,
-		pool: lru.New(maxClients, func(Impersonation, *client) int64 { return 1 })}
+		pool: lru.NewCounted[Impersonation, *client](maxClients)}
 }
 
 // identity returns the pooled client of an identity.

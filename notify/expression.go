@@ -112,8 +112,7 @@ type programKey struct {
 }
 
 func newPrograms() *programs {
-	one := func(programKey, *cel.Program) int64 { return 1 }
-	return &programs{known: lru.New(maxPrograms, one), slots: background.NewSlots(maxEvaluations, 1)}
+	return &programs{known: lru.NewCounted[programKey, *cel.Program](maxPrograms), slots: background.NewSlots(maxEvaluations, 1)}
 }
 
 func (p *programs) get(ctx context.Context, namespace string, e expression) (*program, error) {

@@ -50,7 +50,7 @@ type provider struct {
 
 func newIssuers(c clock.PassiveClock, transport http.RoundTripper) *issuers {
 	return &issuers{
-		clock: c, known: lru.New(maxIssuers, func(string, provider) int64 { return 1 }),
+		clock: c, known: lru.NewCounted[string, provider](maxIssuers),
 		client: outbound.NewClient(usableKeys{outbound.Bound(transport, outbound.Limits{Bytes: maxIssuerBody})},
 			outbound.Rules{Redirects: outbound.Within(withinSite), Timeout: issuerTimeout}),
 	}

@@ -69,7 +69,7 @@ func namespaceKey(name string) limitKey { return limitKey{ofNamespace, name} }
 func newLimits(c clock.Clock) *limits {
 	l := &limits{clock: c, of: map[scope]*lru.Cache[string, *rate.Limiter]{}}
 	for scope := range factors {
-		l.of[scope] = lru.New(maxLimits, func(string, *rate.Limiter) int64 { return 1 })
+		l.of[scope] = lru.NewCounted[string, *rate.Limiter](maxLimits)
 	}
 	return l
 }

@@ -121,7 +121,7 @@ func (s *SignIn) open(of *Cluster, clk clock.WithTicker) (*login, error) {
 	}
 	l := &login{
 		SignIn: *s, of: of, clock: clk, sessions: sessions,
-		views:     lru.New(maxViews, func([sha256.Size]byte, *cachedView) int64 { return 1 }),
+		views:     lru.NewCounted[[sha256.Size]byte, *cachedView](maxViews),
 		strangers: newQueue(maxSignIns, maxQueue),
 	}
 	if s.OIDC != nil {

@@ -9,8 +9,9 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/utils/clock"
-	"k8s.io/utils/lru"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-cd/sluice/internal/lru"
 )
 
 const (
@@ -39,11 +40,14 @@ type cachedReader struct {
 	// writes counts beginnings and ends of writes: what was read while one went on
 	// may be older than what it wrote.
 	writes  uint64
-	objects *lru.Cache
+	objects *lru.Cache[objectRef, *unstructured.Unstructured]
 }
 
 func newCachedReader(of client.Client, in clusterName, watcher *dynamicWatcher, clk clock.WithTicker) *cachedReader {
-	return &cachedReader{Client: of, clock: clk, version: watcher.version, cluster: in, objects: lru.New(cachedObjects)}
+	return &cachedReader{
+		Client: of, clock: clk, version: watcher.version, cluster: in,
+		objects: lru.NewCounted[objectRef, *unstructured.Unstructured](cachedObjects),
+	}
 }
 
 // Start implements manager.Runnable.
@@ -78,7 +82,7 @@ func (r *cachedReader) Get(ctx context.Context, key client.ObjectKey, into clien
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.writes == since {
-		r.objects.Add(of, object.DeepCopy())
+		r.objects.Put(of, object.DeepCopy())
 	}
 	return nil
 }
@@ -88,8 +92,7 @@ func (r *cachedReader) Get(ctx context.Context, key client.ObjectKey, into clien
 func (r *cachedReader) last(of objectRef) (*unstructured.Unstructured, uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	found, _ := r.objects.Get(of)
-	object, _ := found.(*unstructured.Unstructured)
+	object, _ := r.objects.Get(of)
 	return object, r.writes
 }
 
@@ -126,7 +129,7 @@ func (r *cachedReader) write(object client.Object, do func() error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if written, ok := object.(*unstructured.Unstructured); ok && r.writes == began && of.Kind != "" {
-		r.objects.Add(of, written.DeepCopy())
+		r.objects.Put(of, written.DeepCopy())
 	}
 	r.writes++
 	return nil

@@ -10,10 +10,11 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/utils/lru"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/sluice-cd/sluice/internal/lru"
 )
 
 // readerEnv is a cachedReader in front of a cluster whose watch says what seen is.
@@ -33,7 +34,10 @@ func newReaderEnv(t *testing.T) *readerEnv {
 	w := &readerEnv{t: t}
 	route := w.object()
 	w.api = fake.NewClientBuilder().WithScheme(runtime.NewScheme()).WithObjects(route).Build()
-	w.r = &cachedReader{objects: lru.New(cachedObjects), version: func(context.Context, objectRef) string { return w.seen }}
+	w.r = &cachedReader{
+		objects: lru.NewCounted[objectRef, *unstructured.Unstructured](cachedObjects),
+		version: func(context.Context, objectRef) string { return w.seen },
+	}
 	w.r.Client = interceptor.NewClient(w.api, interceptor.Funcs{
 		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
 			w.reads++

@@ -49,7 +49,7 @@ func (r *Reconciler) rememberAges(in *inputs) ages {
 			all.note(what, at)
 		}
 	}
-	r.caches().ages.Add(key, all)
+	r.caches().ages.Put(key, all)
 	return all
 }
 

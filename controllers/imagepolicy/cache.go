@@ -6,10 +6,10 @@ import (
 	"strings"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/sluice-cd/sluice/internal/background"
+	"github.com/sluice-cd/sluice/internal/lru"
 	"github.com/sluice-cd/sluice/internal/registry"
 	"github.com/sluice-cd/sluice/internal/wake"
 )
@@ -41,24 +41,16 @@ type caches struct {
 
 func newCaches() *caches {
 	m := &caches{
-		platforms:  newLRU[imageDigest, registry.Platforms](maxCached),
-		signatures: newLRU[signatureKey, signatureResult](maxCached),
-		searches:   newLRU[types.NamespacedName, started](maxCached),
-		rankings:   newLRU[rankingKey, ranking](maxRankings),
-		ages:       newLRU[agesKey, ages](maxCached),
+		platforms:  lru.NewCounted[imageDigest, registry.Platforms](maxCached),
+		signatures: lru.NewCounted[signatureKey, signatureResult](maxCached),
+		searches:   lru.NewCounted[types.NamespacedName, started](maxCached),
+		rankings:   lru.NewCounted[rankingKey, ranking](maxRankings),
+		ages:       lru.NewCounted[agesKey, ages](maxCached),
 	}
 	m.lookUps.Patience, m.lookUps.Keep, m.lookUps.Wake = background.DefaultPatience, searchLife, m.done.Wake
 	m.matches.Patience, m.matches.Keep, m.matches.Wake = background.DefaultPatience, searchLife, m.done.Wake
 	m.matches.PerNamespace = 1
 	return m
-}
-
-func newLRU[K comparable, V any](size int) *lru.Cache[K, V] {
-	cache, err := lru.New[K, V](size)
-	if err != nil {
-		panic(err) // the size is not positive
-	}
-	return cache
 }
 
 // caches returns the Reconciler's, made at first use.

@@ -107,7 +107,7 @@ func (l *lookUps) Platforms(ctx context.Context, digest string) (registry.Platfo
 		return l.r.Registry.Platforms(ctx, image, digest)
 	})
 	if err == nil {
-		l.r.caches().platforms.Add(key, had)
+		l.r.caches().platforms.Put(key, had)
 	}
 	return had, err
 }
@@ -142,7 +142,7 @@ func (l *lookUps) Signature(ctx context.Context, digest string) (signatureResult
 	}
 	found, err := l.verify(ctx, digest, known)
 	if err == nil {
-		l.r.caches().signatures.Add(key, found)
+		l.r.caches().signatures.Put(key, found)
 	}
 	return found, err
 }

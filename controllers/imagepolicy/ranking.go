@@ -53,7 +53,7 @@ func (m *caches) rank(in *inputs) ranker {
 		if err != nil {
 			return nil, policy.Decision{}, err
 		}
-		m.rankings.Add(key, found)
+		m.rankings.Put(key, found)
 		return found.ranked, found.decision, nil
 	}
 }

@@ -65,7 +65,7 @@ func (r *Reconciler) choose(ctx context.Context, in *inputs) (reconciler.Result,
 	asked := &lookUps{r: r, in: in, left: maxLookUps, started: r.caches().resume(in), ages: r.rememberAges(in)}
 	out, err := search(ctx, in, r.caches().rank(in), asked)
 	if err != nil || out.progress != complete {
-		r.caches().searches.Add(in.key(), asked.started)
+		r.caches().searches.Put(in.key(), asked.started)
 	}
 	switch {
 	case err != nil:

@@ -8,7 +8,8 @@
 // The order of use is kept by github.com/hashicorp/golang-lru, which bounds the
 // number of values only; this package adds the weights and the lock. Caches with
 // weights of their own (ristretto, otter) evict in the background and may refuse a
-// value that was just put, so that neither the bound nor a hit can be relied on.
+// value that was just put, so that neither the bound nor a hit can be relied on. It is the
+// one cache of this kind here, also where values are merely counted ([NewCounted]).
 package lru
 
 import (
@@ -20,6 +21,10 @@ import (
 
 // Cache maps keys to values. It is safe for concurrent use.
 type Cache[K comparable, V any] struct {
+	// Removed is called for each value that is evicted, removed or replaced; nil is nothing to
+	// do. It is set before the first use, and does not use the cache.
+	Removed func(K, V)
+
 	limit  int64
 	weight func(K, V) int64
 
@@ -39,8 +44,18 @@ type weighed[V any] struct {
 func New[K comparable, V any](limit int64, weight func(K, V) int64) *Cache[K, V] {
 	c := &Cache[K, V]{limit: limit, weight: weight}
 	// The only error is that of a size that is not positive.
-	c.lru, _ = simplelru.NewLRU(math.MaxInt, func(_ K, v weighed[V]) { c.size -= v.weight })
+	c.lru, _ = simplelru.NewLRU(math.MaxInt, func(key K, v weighed[V]) {
+		c.size -= v.weight
+		if c.Removed != nil {
+			c.Removed(key, v.value)
+		}
+	})
 	return c
+}
+
+// NewCounted returns an empty cache of at most limit values.
+func NewCounted[K comparable, V any](limit int64) *Cache[K, V] {
+	return New(limit, func(K, V) int64 { return 1 })
 }
 
 // Get returns the value of a key and marks it as used.
@@ -70,6 +85,13 @@ func (c *Cache[K, V]) Remove(key K) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.lru.Remove(key)
+}
+
+// Clear forgets all keys.
+func (c *Cache[K, V]) Clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lru.Purge()
 }
 
 // Usage is what the values weigh together, and how many there are.

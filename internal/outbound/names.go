@@ -69,7 +69,7 @@ type resolved struct {
 func newNames() *names {
 	return &names{
 		clock: clock.RealClock{}, resolve: net.DefaultResolver.LookupNetIP,
-		known: lru.New(maxNames, func(string, resolved) int64 { return 1 }),
+		known: lru.NewCounted[string, resolved](maxNames),
 	}
 }
 

@@ -12,9 +12,8 @@ import (
 	"net/url"
 	"sync"
 
-	"github.com/hashicorp/golang-lru/v2/simplelru"
-
 	"github.com/sluice-cd/sluice/internal/keysize"
+	"github.com/sluice-cd/sluice/internal/lru"
 )
 
 // Settings are how a server is reached: what a Secret says of certificates, and a
@@ -45,15 +44,14 @@ type Transports struct {
 	guard *Guard
 
 	mu    sync.Mutex
-	kept  *simplelru.LRU[Settings, *http.Transport]
+	kept  *lru.Cache[Settings, *http.Transport]
 	owned map[string]Settings // by owner
 }
 
 // NewTransports returns transports whose connections go through the guard.
 func NewTransports(guard *Guard) *Transports {
-	t := &Transports{guard: guard, owned: map[string]Settings{}}
-	// The only error is that of a size that is not positive.
-	t.kept, _ = simplelru.NewLRU(maxTransports, t.dropped)
+	t := &Transports{guard: guard, owned: map[string]Settings{}, kept: lru.NewCounted[Settings, *http.Transport](maxTransports)}
+	t.kept.Removed = t.dropped
 	return t
 }
 
@@ -97,7 +95,8 @@ func (t *Transports) Forget(owner string) {
 func (t *Transports) Len() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.kept.Len()
+	_, n := t.kept.Usage()
+	return n
 }
 
 func (t *Transports) get(s Settings) (*http.Transport, error) {
@@ -111,7 +110,7 @@ func (t *Transports) get(s Settings) (*http.Transport, error) {
 	if t.IdlePerHost > 0 {
 		transport.MaxIdleConnsPerHost = t.IdlePerHost
 	}
-	t.kept.Add(s, transport)
+	t.kept.Put(s, transport)
 	return transport, nil
 }
 

@@ -28,7 +28,7 @@ type recovery struct {
 const maxRecoveries = 20_000
 
 func newRecoveries() recoveries {
-	return recoveries{lru.New(maxRecoveries, func(types.UID, recovery) int64 { return 1 })}
+	return recoveries{lru.NewCounted[types.UID, recovery](maxRecoveries)}
 }
 
 // record notes what Ready says by now. Unknown is what it says in between.

@@ -81,7 +81,7 @@ type Dispatcher struct {
 func New(opts Options) *Dispatcher {
 	d := &Dispatcher{
 		opts: opts, client: webhook.NewClient(opts.Clock, opts.Guard), providers: &providers{opts, outbound.NewTransports(opts.Guard)},
-		said:    lru.New(maxSaid, func(string, time.Time) int64 { return 1 }),
+		said:    lru.NewCounted[string, time.Time](maxSaid),
 		filters: lru.New(maxFilters, func(_ filterKey, f *filter) int64 { return f.weight() }),
 
 		evaluations: background.NewSlots(maxEvaluations, 1),
