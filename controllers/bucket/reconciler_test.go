@@ -263,7 +263,7 @@ func TestBucketsThatFail(t *testing.T) {
 				f.secret("proxy", map[string]string{"address": "hunter2"})
 				f.obj.Spec.SecretRef, f.obj.Spec.ProxySecretRef = nil, f.obj.Spec.SecretRef
 			},
-			sourcev1.AuthenticationFailedReason, "'address' must be the URL of a proxy", false,
+			sourcev1.AuthenticationFailedReason, "'address': it is no URL such as http://host:port", false,
 		},
 		"a key that leads out of the artifact": {
 			func(f *fixture) { f.put(map[string]string{"../x": "1"}) },

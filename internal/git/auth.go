@@ -27,7 +27,7 @@ type Auth struct {
 	// Identity is a private SSH key, Passphrase what it is encrypted with, and
 	// KnownHosts the host keys to accept, in the format of OpenSSH.
 	Identity, Passphrase, KnownHosts []byte
-	// Proxy is the URL of a proxy with its credentials: http, https or socks5.
+	// Proxy is the URL of a proxy with its credentials: see [outbound.ParseProxy].
 	// Without one, HTTP goes by the proxy of the environment.
 	Proxy string
 }

@@ -4,7 +4,6 @@ package git
 
 import (
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -57,13 +56,9 @@ func (a Auth) tls() (*tls.Config, error) { return outbound.TLSConfig(a.CA, a.Cer
 
 // proxy is the proxy's URL. Errors do not quote it: it may hold a password.
 func (a Auth) proxy() (*url.URL, error) {
-	proxy, err := url.Parse(a.Proxy)
-	if err != nil || proxy.Host == "" {
-		return nil, errors.New("the proxy's address is not a URL")
+	proxy, err := outbound.ParseProxy(a.Proxy)
+	if err != nil {
+		return nil, fmt.Errorf("the proxy: %w", err)
 	}
-	switch proxy.Scheme {
-	case "http", "https", "socks5":
-		return proxy, nil
-	}
-	return nil, fmt.Errorf("the proxy's scheme %q is none of http, https, socks5", proxy.Scheme)
+	return proxy, nil
 }

@@ -33,7 +33,7 @@ func dialer(auth Auth, guard *outbound.Guard) func(ctx context.Context, address 
 		if err != nil {
 			return nil, err
 		}
-		if via.Scheme != "socks5" {
+		if via.Scheme == "http" || via.Scheme == "https" {
 			trust, err := auth.tls()
 			if err != nil {
 				return nil, err

@@ -4,7 +4,9 @@ package outbound
 
 import (
 	"errors"
+	"fmt"
 	"net/url"
+	"strings"
 )
 
 // Certificates returns what the data of a Secret says of TLS: its keys ca.crt, tls.crt and tls.key, which are those of
@@ -27,12 +29,26 @@ func (s Settings) CheckCertificates() error {
 	return nil
 }
 
-// ProxyURL is the proxy that the data of a Secret names by the keys address, username and password. Its error does not
-// quote the address, which may hold a password, too.
+// ParseProxy reads the URL of a proxy, with white space around it. Its scheme is http, https, socks5 or socks5h, and it
+// may hold a user with a password; the error does not repeat it therefore.
+func ParseProxy(address string) (*url.URL, error) {
+	proxy, err := url.Parse(strings.TrimSpace(address))
+	if err != nil || proxy.Host == "" {
+		return nil, errors.New("it is no URL such as http://host:port")
+	}
+	switch proxy.Scheme {
+	case "http", "https", "socks5", "socks5h":
+		return proxy, nil
+	}
+	return nil, errors.New("the scheme is none of http, https, socks5 and socks5h")
+}
+
+// ProxyURL is the proxy that the data of a Secret names by the key address, as [ParseProxy] reads it, with the user and
+// the password of the keys username and password, if there are any. Its error names the key.
 func ProxyURL(data map[string][]byte) (*url.URL, error) {
-	address, err := url.Parse(string(data["address"]))
-	if err != nil || address.Host == "" {
-		return nil, errors.New("'address' must be the URL of a proxy")
+	address, err := ParseProxy(string(data["address"]))
+	if err != nil {
+		return nil, fmt.Errorf("'address': %w", err)
 	}
 	if user := string(data["username"]); user != "" {
 		address.User = url.UserPassword(user, string(data["password"]))

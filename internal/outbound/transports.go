@@ -145,8 +145,8 @@ func (g *Guard) TransportFor(s Settings) (*http.Transport, error) {
 	}
 	var proxy *url.URL
 	if s.Proxy != "" {
-		if proxy, err = url.Parse(s.Proxy); err != nil || proxy.Host == "" {
-			return nil, errors.New("'address' of the proxy is no URL")
+		if proxy, err = ParseProxy(s.Proxy); err != nil {
+			return nil, fmt.Errorf("the proxy: %w", err)
 		}
 	}
 	transport := g.TransportVia(config, proxy)

@@ -159,8 +159,9 @@ func TestSettingsThatCannotWorkNameTheirKeysAndNoValues(t *testing.T) {
 		"a CA that is none":                 {Settings{CA: "hidden"}, "'ca.crt'"},
 		"a CA with a key that is too large": {Settings{CA: string(keysizetest.PEM(t, keysizetest.Key(1<<17)))}, "the key is too large"},
 		"half of a pair":                    {Settings{Cert: "hidden"}, "'tls.crt' and 'tls.key'"},
-		"a proxy that is no URL":            {Settings{Proxy: "http://user:hidden@[::1"}, "'address'"},
-		"a proxy that is without a host":    {Settings{Proxy: "hidden"}, "'address'"},
+		"a proxy that is no URL":            {Settings{Proxy: "http://user:hidden@[::1"}, "the proxy: it is no URL"},
+		"a proxy that is without a host":    {Settings{Proxy: "hidden"}, "the proxy: it is no URL"},
+		"a proxy of another kind":           {Settings{Proxy: "ftp://user:hidden@proxy.example"}, "the proxy: the scheme is none of"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := NewTransports(nil).For(tc.settings)

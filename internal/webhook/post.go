@@ -125,19 +125,6 @@ func ParseURL(address string) (*url.URL, error) {
 	return target, nil
 }
 
-// ParseProxy reads the URL of a proxy. The error does not repeat it.
-func ParseProxy(address string) (*url.URL, error) {
-	proxy, err := url.Parse(address)
-	if err != nil || proxy.Host == "" {
-		return nil, errors.New("it is no URL such as http://host:port")
-	}
-	switch proxy.Scheme {
-	case "http", "https", "socks5", "socks5h":
-		return proxy, nil
-	}
-	return nil, errors.New("the scheme is none of http, https, socks5 and socks5h")
-}
-
 // client returns the HTTP client for a message. Redirects that would lose the message, such as
 // those to a log-in form, whose 200 would open a gate, are refusals.
 func (c *Client) client(m Message) (*http.Client, error) {
@@ -155,7 +142,7 @@ func (c *Client) transport(m Message) (*http.Transport, error) {
 	settings := outbound.Settings{Proxy: m.Proxy}
 	switch {
 	case m.Proxy != "":
-		proxy, err := ParseProxy(m.Proxy)
+		proxy, err := outbound.ParseProxy(m.Proxy)
 		if err == nil {
 			err = c.guard.CheckURL(proxy)
 		}

@@ -368,7 +368,7 @@ func FuzzParseURL(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, address string) {
 		_, err := webhook.ParseURL(address)
-		_, proxyErr := webhook.ParseProxy(address)
+		_, proxyErr := outbound.ParseProxy(address)
 		for _, err := range []error{err, proxyErr} {
 			if err != nil && len(address) > 20 && strings.Contains(err.Error(), address) {
 				t.Errorf("%q is in its error", address)

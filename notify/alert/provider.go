@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/internal/webhook"
 )
 
@@ -59,7 +60,7 @@ func (o Options) global() (*destination, error) {
 		return nil, fmt.Errorf("%s-url: %w", flag, err)
 	}
 	if e.proxy != "" {
-		if _, err := webhook.ParseProxy(e.proxy); err != nil {
+		if _, err := outbound.ParseProxy(e.proxy); err != nil {
 			return nil, fmt.Errorf("%s-proxy-url: %w", flag, err)
 		}
 	}
@@ -169,7 +170,7 @@ func Validate(p *flaggerv1.AlertProvider) error {
 	if p.Spec.Proxy == "" {
 		return nil
 	}
-	if _, err := webhook.ParseProxy(p.Spec.Proxy); err != nil {
+	if _, err := outbound.ParseProxy(p.Spec.Proxy); err != nil {
 		return fmt.Errorf("spec.proxy: %w", err)
 	}
 	return nil

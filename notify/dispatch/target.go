@@ -19,7 +19,6 @@ import (
 	"github.com/sluice-cd/sluice/api/notification/v1beta3"
 	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/internal/reconciler"
-	"github.com/sluice-cd/sluice/internal/webhook"
 	"github.com/sluice-cd/sluice/notify/message"
 )
 
@@ -73,9 +72,11 @@ func (d *providers) resolve(ctx context.Context, p *v1beta3.Provider) (*destinat
 		if err != nil {
 			return nil, err
 		}
-		if proxy, err = proxyOf(secret); err != nil {
-			return nil, err
+		u, err := outbound.ProxyURL(secret.Data)
+		if err != nil {
+			return nil, secretError("spec.proxySecretRef: secret '%s/%s': %w", secret.Namespace, secret.Name, err)
 		}
+		proxy = u.String()
 	}
 	if ref := p.Spec.CertSecretRef; ref != nil {
 		secret, err := d.secret(ctx, p, "certSecretRef", ref.Name)
@@ -85,7 +86,7 @@ func (d *providers) resolve(ctx context.Context, p *v1beta3.Provider) (*destinat
 		to.settings = outbound.Certificates(secret.Data)
 	}
 	if proxy != "" {
-		u, err := webhook.ParseProxy(proxy)
+		u, err := outbound.ParseProxy(proxy)
 		if err != nil {
 			return nil, secretError("the proxy: %w", err)
 		}
@@ -126,18 +127,6 @@ func (to *destination) read(secret *corev1.Secret) error {
 		}
 	}
 	return nil
-}
-
-// proxyOf is the URL of a proxy, with its credentials.
-func proxyOf(secret *corev1.Secret) (string, error) {
-	u, err := webhook.ParseProxy(strings.TrimSpace(string(secret.Data["address"])))
-	if err != nil {
-		return "", secretError("spec.proxySecretRef: key address of secret '%s/%s': %w", secret.Namespace, secret.Name, err)
-	}
-	if user := string(secret.Data["username"]); user != "" {
-		u.User = url.UserPassword(user, string(secret.Data["password"]))
-	}
-	return u.String(), nil
 }
 
 // transport makes the connections of a destination.

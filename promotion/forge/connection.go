@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"strings"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 )
 
@@ -96,8 +96,8 @@ func (c Connection) Open(ctx context.Context, clients *Clients, reader client.Re
 		return nil, err
 	}
 	if c.Proxy != "" {
-		if remote.Proxy, err = url.Parse(c.Proxy); err != nil {
-			return nil, refuse("GitRepository %s: its proxy is no URL", client.ObjectKeyFromObject(c.Repository))
+		if remote.Proxy, err = outbound.ParseProxy(c.Proxy); err != nil {
+			return nil, refuse("GitRepository %s: its proxy: %w", client.ObjectKeyFromObject(c.Repository), err)
 		}
 	}
 	found, err := clients.For(remote)

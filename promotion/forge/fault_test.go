@@ -427,7 +427,7 @@ func TestRemotesThatCannotWorkAreTerminalAndNameWhatToChange(t *testing.T) {
 			"'ca.crt' holds no PEM certificate",
 		},
 		"a proxy that is none": {
-			forge.Remote{URL: "https://gitea.com/acme/fleet", Proxy: &url.URL{Path: "proxy"}}, "'address' of the proxy is no URL",
+			forge.Remote{URL: "https://gitea.com/acme/fleet", Proxy: &url.URL{Path: "proxy"}}, "the proxy: it is no URL such as http://host:port",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
