@@ -184,18 +184,19 @@ func (r *Reconciler) settings(obj *sourcev1.Bucket, s *secrets) (bucket.Settings
 	if way.server, err = s.tls("spec.certSecretRef", obj.Spec.CertSecretRef, way.proxy); err != nil {
 		return settings, way, err
 	}
-	if settings.Transport, err = r.transport("spec.certSecretRef", way.server); err != nil {
+	if settings.Transport, err = r.transport(serverOwner(client.ObjectKeyFromObject(obj)), "spec.certSecretRef", way.server); err != nil {
 		return settings, way, err
 	}
 	if sts := obj.Spec.STS; sts != nil {
 		settings.STS = &bucket.STS{Provider: sts.Provider, Endpoint: sts.Endpoint}
-		err = r.sts(sts, settings.STS, &way, s)
+		err = r.sts(obj, settings.STS, &way, s)
 	}
 	return settings, way, err
 }
 
 // sts reads what the spec says of the security token service.
-func (r *Reconciler) sts(spec *sourcev1.BucketSTSSpec, to *bucket.STS, way *reached, s *secrets) error {
+func (r *Reconciler) sts(obj *sourcev1.Bucket, to *bucket.STS, way *reached, s *secrets) error {
+	spec := obj.Spec.STS
 	if spec.SecretRef != nil {
 		data, err := s.get("spec.sts.secretRef", spec.SecretRef)
 		if err != nil {
@@ -211,12 +212,17 @@ func (r *Reconciler) sts(spec *sourcev1.BucketSTSSpec, to *bucket.STS, way *reac
 	if way.sts, err = s.tls("spec.sts.certSecretRef", spec.CertSecretRef, way.proxy); err != nil {
 		return err
 	}
-	to.Transport, err = r.transport("spec.sts.certSecretRef", way.sts)
+	to.Transport, err = r.transport(stsOwner(client.ObjectKeyFromObject(obj)), "spec.sts.certSecretRef", way.sts)
 	return err
 }
 
-func (r *Reconciler) transport(field string, s outbound.Settings) (http.RoundTripper, error) {
-	transport, err := r.Transports.For(s)
+// serverOwner and stsOwner own the connections of a source to its bucket, and to the service
+// that gives it tokens.
+func serverOwner(key types.NamespacedName) string { return key.String() }
+func stsOwner(key types.NamespacedName) string    { return key.String() + "/sts" }
+
+func (r *Reconciler) transport(owner, field string, s outbound.Settings) (http.RoundTripper, error) {
+	transport, err := r.Transports.ForOwner(owner, s)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", field, err)
 	}

@@ -151,6 +151,8 @@ func (r *Reconciler) clean(key types.NamespacedName) error {
 	r.mu.Lock()
 	delete(r.known, key)
 	r.mu.Unlock()
+	r.Transports.Forget(serverOwner(key))
+	r.Transports.Forget(stsOwner(key))
 	return r.Publisher.Store.Remove(source.Key{Kind: sourcev1.BucketKind, Namespace: key.Namespace, Name: key.Name})
 }
 

@@ -15,6 +15,7 @@ import (
 	"context"
 
 	"github.com/fluxcd/pkg/apis/meta"
+	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -66,6 +67,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, p *v1beta3.Provider) (reconc
 	}
 	return reconciler.Result{Reason: meta.SucceededReason, Message: "Initialized", ReadyEvent: reconciler.SkipReadyEvent}, nil
 }
+
+var _ reconciler.Forgetter = (*Reconciler)(nil)
+
+// Forget implements reconciler.Forgetter.
+func (r *Reconciler) Forget(_ context.Context, key types.NamespacedName) { r.Dispatcher.Forget(key) }
 
 // Reason implements reconciler.Controller.
 func (r *Reconciler) Reason(error) string { return meta.FailedReason }

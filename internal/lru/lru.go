@@ -87,6 +87,29 @@ func (c *Cache[K, V]) Remove(key K) {
 	c.lru.Remove(key)
 }
 
+// RemoveFunc forgets the keys for which gone is true.
+func (c *Cache[K, V]) RemoveFunc(gone func(K, V) bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, key := range c.lru.Keys() {
+		if v, ok := c.lru.Peek(key); ok && gone(key, v.value) {
+			c.lru.Remove(key)
+		}
+	}
+}
+
+// Any reports whether there is a value for which is says so. It marks none as used.
+func (c *Cache[K, V]) Any(is func(K, V) bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, key := range c.lru.Keys() {
+		if v, ok := c.lru.Peek(key); ok && is(key, v.value) {
+			return true
+		}
+	}
+	return false
+}
+
 // Clear forgets all keys.
 func (c *Cache[K, V]) Clear() {
 	c.mu.Lock()

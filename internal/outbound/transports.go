@@ -7,7 +7,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/url"
 	"sync"
@@ -30,8 +29,13 @@ type Settings struct {
 	Insecure bool
 }
 
-// maxTransports bounds how many sets of settings have connections at once.
-const maxTransports = 1000
+const (
+	// maxTransports bounds how many sets of settings have connections at once.
+	maxTransports = 1000
+	// maxOwners bounds of how many owners it is known which settings they have. What the one
+	// had that is no longer known stays until the transports are too many.
+	maxOwners = 10_000
+)
 
 // Transports keeps one transport for each set of settings, so that connections are
 // shared by all that may share them. Those that were used longest ago are dropped, and
@@ -45,12 +49,14 @@ type Transports struct {
 
 	mu    sync.Mutex
 	kept  *lru.Cache[Settings, *http.Transport]
-	owned map[string]Settings // by owner
+	owned *lru.Cache[string, Settings] // by owner
 }
 
 // NewTransports returns transports whose connections go through the guard.
 func NewTransports(guard *Guard) *Transports {
-	t := &Transports{guard: guard, owned: map[string]Settings{}, kept: lru.NewCounted[Settings, *http.Transport](maxTransports)}
+	t := &Transports{
+		guard: guard, kept: lru.NewCounted[Settings, *http.Transport](maxTransports), owned: lru.NewCounted[string, Settings](maxOwners),
+	}
 	t.kept.Removed = t.dropped
 	return t
 }
@@ -58,7 +64,7 @@ func NewTransports(guard *Guard) *Transports {
 // dropped ends the connections of a transport that is no longer kept.
 func (t *Transports) dropped(had Settings, transport *http.Transport) {
 	transport.CloseIdleConnections()
-	maps.DeleteFunc(t.owned, func(_ string, has Settings) bool { return has == had })
+	t.owned.RemoveFunc(func(_ string, has Settings) bool { return has == had })
 }
 
 // For returns the transport for settings. Errors name keys of a Secret, and no values.
@@ -74,12 +80,12 @@ func (t *Transports) For(s Settings) (*http.Transport, error) {
 func (t *Transports) ForOwner(owner string, s Settings) (*http.Transport, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.owned[owner] != s {
+	if had, ok := t.owned.Get(owner); ok && had != s {
 		t.disown(owner)
 	}
 	transport, err := t.get(s)
 	if err == nil && s.private() {
-		t.owned[owner] = s
+		t.owned.Put(owner, s)
 	}
 	return transport, err
 }
@@ -115,17 +121,14 @@ func (t *Transports) get(s Settings) (*http.Transport, error) {
 }
 
 func (t *Transports) disown(owner string) {
-	had, ok := t.owned[owner]
+	had, ok := t.owned.Get(owner)
 	if !ok {
 		return
 	}
-	delete(t.owned, owner)
-	for _, other := range t.owned {
-		if other == had {
-			return
-		}
+	t.owned.Remove(owner)
+	if !t.owned.Any(func(_ string, other Settings) bool { return other == had }) {
+		t.kept.Remove(had)
 	}
-	t.kept.Remove(had)
 }
 
 // private reports whether settings are of a Secret. Those that are not may be anybody's.

@@ -98,6 +98,11 @@ func (d *Dispatcher) CheckProvider(ctx context.Context, p *v1beta3.Provider) err
 	return d.providers.check(ctx, p)
 }
 
+// Forget drops the connections of a Provider that is gone, and the keys that its Secrets had.
+func (d *Dispatcher) Forget(provider types.NamespacedName) {
+	d.providers.transports.Forget(provider.String())
+}
+
 // ErrRepeated means that an event says the same as one before.
 var ErrRepeated = errors.New("the same was said a moment ago")
 

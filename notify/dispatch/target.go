@@ -131,7 +131,7 @@ func (to *destination) read(secret *corev1.Secret) error {
 
 // transport makes the connections of a destination.
 func (d *providers) transport(to *destination) (http.RoundTripper, error) {
-	transport, err := d.transports.For(to.settings)
+	transport, err := d.transports.ForOwner(client.ObjectKeyFromObject(to.provider).String(), to.settings)
 	if err != nil {
 		return nil, secretError("spec.certSecretRef: %w", err)
 	}

@@ -111,7 +111,7 @@ func (c *Clients) authorize(s *session, remote Remote) error {
 	if remote.Proxy != nil {
 		settings.Proxy = remote.Proxy.String()
 	}
-	transport, err := c.transports.For(settings)
+	transport, err := c.transports.ForOwner(remote.owner(), settings)
 	if err != nil {
 		return fmt.Errorf("%w: secret: %w", ErrInvalid, err)
 	}
@@ -124,6 +124,19 @@ func (c *Clients) authorize(s *session, remote Remote) error {
 	}
 	s.limit = c.limits.of(account{s.repository.api.Host, s.who.id}, c.clock.Now())
 	return nil
+}
+
+// owner owns the connections of a remote: those of its Secret to its host, by its proxy, so
+// that none with the certificates of before outlive a rotation.
+func (r Remote) owner() string {
+	owner := []string{git.HostOf(r.URL)}
+	if r.Secret != nil {
+		owner = append(owner, r.Secret.Namespace, r.Secret.Name)
+	}
+	if r.Proxy != nil {
+		owner = append(owner, r.Proxy.Host)
+	}
+	return strings.Join(owner, " ")
 }
 
 // parse reads the URL of a Git repository, without credentials in it.
