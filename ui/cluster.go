@@ -174,9 +174,9 @@ func (c *Cluster) watch(ctx context.Context, object client.Object, changed func(
 	c.mu.Lock()
 	c.kinds[gvk.Kind] = served{gvk, mapping.Resource}
 	c.mu.Unlock()
-	_, err = informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+	_, err = informer.AddEventHandler(background.EventHandler(ctx, toolscache.ResourceEventHandlerFuncs{
 		AddFunc: notify, UpdateFunc: func(_, o any) { notify(o) }, DeleteFunc: notify,
-	})
+	}))
 	return err
 }
 

@@ -289,7 +289,7 @@ func (s *Informers) configure(ctx context.Context, inf *informer, target Target,
 	if err != nil {
 		return err
 	}
-	_, err = inf.AddEventHandler(s.handler(target.GroupVersionKind))
+	_, err = inf.AddEventHandler(background.EventHandler(ctx, s.handler(target.GroupVersionKind)))
 	return err
 }
 

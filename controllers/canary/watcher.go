@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-cd/sluice/canary/router"
+	"github.com/sluice-cd/sluice/internal/background"
 )
 
 // dynamicWatcher wakes canaries when something changes that they depend on. Kinds are
@@ -64,7 +65,7 @@ func (w *dynamicWatcher) watch(ctx context.Context, kind clusterKind) error {
 	if err != nil {
 		return router.Explain(err, kind.GroupVersionKind)
 	}
-	if _, err := informer.AddEventHandler(w.handler(kind)); err != nil {
+	if _, err := informer.AddEventHandler(background.EventHandler(ctx, w.handler(kind))); err != nil {
 		return err
 	}
 	if w.watched == nil {

@@ -24,6 +24,7 @@
 // the task when the process ends. Nothing is kept across a restart.
 //
 //	Try, Run   a call whose panic is an error
+//	EventHandler  a handler of an informer, likewise
 //	Slots      how many may run at once, fairly divided among namespaces
 //	Queue, Task one piece of work that takes a slot, and whether its host is slow
 //	Runner     tasks by key, with their results

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"k8s.io/client-go/tools/cache"
 )
 
 func TestAPanicIsAnError(t *testing.T) {
@@ -27,5 +29,26 @@ func TestAPanicIsAnError(t *testing.T) {
 	}
 	if Run(t.Context(), func() { panic("x") }) || !Run(t.Context(), func() {}) {
 		t.Error("Run does not tell a panic from an end")
+	}
+}
+
+func TestAHandlerOfAnInformerSurvivesAPanic(t *testing.T) {
+	var seen []string
+	note := func(object any) {
+		seen = append(seen, object.(string))
+		if object == "bad" {
+			panic("no such index")
+		}
+	}
+	handler := EventHandler(t.Context(), cache.ResourceEventHandlerFuncs{
+		AddFunc: note, UpdateFunc: func(_, after any) { note(after) }, DeleteFunc: note,
+	})
+	for _, object := range []string{"bad", "good"} {
+		handler.OnAdd(object, true)
+		handler.OnUpdate("before", object)
+		handler.OnDelete(object)
+	}
+	if got := strings.Join(seen, " "); got != "bad bad bad good good good" {
+		t.Errorf("handled %s", got)
 	}
 }

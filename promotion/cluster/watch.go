@@ -103,11 +103,11 @@ func (c *Clusters) inform(ctx context.Context, w *watch, mapping *apimeta.RESTMa
 			}
 		}))
 	if err == nil {
-		_, err = informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		_, err = informer.AddEventHandler(background.EventHandler(ctx, cache.ResourceEventHandlerFuncs{
 			AddFunc:    func(seen any) { c.wakeUsers(w, seen) },
 			UpdateFunc: func(_, seen any) { c.wakeUsers(w, seen) },
 			DeleteFunc: func(seen any) { c.wakeUsers(w, seen) },
-		})
+		}))
 	}
 	if err != nil {
 		c.recordProblem(w, err.Error())

@@ -26,10 +26,9 @@ var mayPanic = map[string]string{
 	"internal/webhook/queue.go":          "waits for goroutines",
 }
 
-// TestGoroutinesOfTheControllerSurvivePanics: a panic in a goroutine that no framework started
-// ends the process, and ends it again after the restart, since the object that caused it is
-// still there. See package background.
-func TestGoroutinesOfTheControllerSurvivePanics(t *testing.T) {
+// inProcessDirs are the folders of packages whose code runs in the controller.
+func inProcessDirs(t *testing.T) map[string]bool {
+	t.Helper()
 	dirs := map[string]bool{}
 	for name := range sources(t) {
 		dir := filepath.ToSlash(filepath.Dir(name))
@@ -39,8 +38,15 @@ func TestGoroutinesOfTheControllerSurvivePanics(t *testing.T) {
 			}
 		}
 	}
+	return dirs
+}
+
+// TestGoroutinesOfTheControllerSurvivePanics: a panic in a goroutine that no framework started
+// ends the process, and ends it again after the restart, since the object that caused it is
+// still there. See package background.
+func TestGoroutinesOfTheControllerSurvivePanics(t *testing.T) {
 	excused := map[string]bool{}
-	for dir := range dirs {
+	for dir := range inProcessDirs(t) {
 		p := parseDir(t, dir)
 		for _, at := range p.unrecovered() {
 			name, _ := filepath.Rel(filepath.Join("..", ".."), at.Filename)
@@ -56,6 +62,47 @@ func TestGoroutinesOfTheControllerSurvivePanics(t *testing.T) {
 			t.Errorf("%s starts no goroutine that may panic any more: take it from the list", name)
 		}
 	}
+}
+
+// TestHandlersOfInformersSurvivePanics: client-go ends the process when a handler panics.
+func TestHandlersOfInformersSurvivePanics(t *testing.T) {
+	found := 0
+	for dir := range inProcessDirs(t) {
+		safe, unsafe := parseDir(t, dir).eventHandlers()
+		found += safe
+		for _, at := range unsafe {
+			t.Errorf("%s:%d: a panic of this handler ends the process: wrap it in background.EventHandler", at.Filename, at.Line)
+		}
+	}
+	if found == 0 {
+		t.Error("no handlers were found at all")
+	}
+}
+
+// eventHandlers counts the handlers that a package adds to informers by background.EventHandler, and
+// says where it adds others.
+func (p pkg) eventHandlers() (safe int, others []token.Position) {
+	for _, file := range p.files {
+		ast.Inspect(file, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok || len(call.Args) == 0 {
+				return true
+			}
+			f, ok := call.Fun.(*ast.SelectorExpr)
+			if !ok || !strings.HasPrefix(f.Sel.Name, "AddEventHandler") {
+				return true
+			}
+			if made, ok := call.Args[0].(*ast.CallExpr); ok {
+				if from, name := selected(made.Fun); from == "background" && name == "EventHandler" {
+					safe++
+					return true
+				}
+			}
+			others = append(others, p.fset.Position(n.Pos()))
+			return true
+		})
+	}
+	return safe, others
 }
 
 // pkg are the files of a package that are no tests.
@@ -132,6 +179,26 @@ func recovers(node ast.Node, known map[string]bool) (yes bool) {
 		return true
 	})
 	return yes
+}
+
+func TestUnsafeHandlersAreFound(t *testing.T) {
+	for body, want := range map[string]int{
+		"i.AddEventHandler(h)":                                        1,
+		"i.AddEventHandlerWithOptions(h, o)":                          1,
+		"i.AddEventHandler(w.handler(kind))":                          1,
+		"i.AddEventHandler(background.EventHandler(ctx, h))":          0,
+		"i.AddEventHandlerWithOptions(background.EventHandler(c, h))": 0,
+	} {
+		p := pkg{fset: token.NewFileSet()}
+		file, err := parser.ParseFile(p.fset, "a.go", "package a\nfunc a() { "+body+" }", parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.files = append(p.files, file)
+		if _, got := p.eventHandlers(); len(got) != want {
+			t.Errorf("%s: found %d, want %d", body, len(got), want)
+		}
+	}
 }
 
 func TestUnrecoveredGoroutinesAreFound(t *testing.T) {
