@@ -3,7 +3,8 @@
 package e2e
 
 import (
-	"flag"
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -14,10 +15,6 @@ import (
 	"github.com/sluice-cd/sluice/test/traffic"
 )
 
-// healthy is how many releases in a row the judge has to pass: `make soak` asks for a hundred. The second half of them
-// fails as many requests as its primary does.
-var healthy = flag.Int("healthy-releases", 1, "releases as good as their primary that the judge has to promote, one after the other")
-
 const (
 	// fewErrors is the part of the requests that the bad release fails: too few for a person who looks.
 	fewErrors = 0.05
@@ -27,16 +24,11 @@ const (
 	inTime = 15 * time.Second
 )
 
-// judgeReleases lets the judge alone decide, without any threshold.
+// judgeReleases lets the judge alone decide, without any threshold: about releases with few errors, which it has to
+// find in time, and about one that is as good as its primary.
 func judgeReleases(t *testing.T, c *chain.Chain) {
 	t.Helper()
-	if err := c.EditCanary(t.Context(), func(canary *flaggerv1.Canary) {
-		a := canary.Spec.Analysis
-		a.Metrics, a.StepWeight, a.MaxWeight = nil, 50, 50
-		a.Sampling = &flaggerv1.CanarySampling{Interval: "1s", Disabled: true}
-		a.Judge = &flaggerv1.CanaryJudge{Metrics: []flaggerv1.JudgeMetric{flaggerv1.JudgeErrors}, Negligible: "0.02",
-			OnInconclusive: flaggerv1.InconclusiveRollback}
-	}); err != nil {
+	if err := onlyTheJudgeDecides(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
 	var late []time.Duration
@@ -50,55 +42,64 @@ func judgeReleases(t *testing.T, c *chain.Chain) {
 	if len(late) == 2 {
 		t.Errorf("two releases with %g %% errors were cut after %s, want %s", 100*fewErrors, late, inTime)
 	}
-	var usual traffic.Traits
-	for i := range *healthy {
-		if i > 0 && i == (*healthy+1)/2 {
-			usual.ErrorRate = fewErrors
-			everybodyMeetsErrors(t, c, chain.Release{Tag: fmt.Sprintf("2.%d.1", i), Traits: usual})
-		}
-		tag := fmt.Sprintf("2.%d.0", i+1)
-		began := time.Now()
-		c.Ledger.Open()
-		if got := released(t, c, chain.Release{Tag: tag, Traits: usual}); got != chain.Promoted {
-			t.Fatalf("%s, which is as good as its primary, was %s: %s", tag, got, judgement(t, c))
-		}
-		users := c.Ledger.Open()
-		t.Logf("%s was promoted after %s, %d of its %d requests failed and %d of %d in all: %s", tag, time.Since(began).Round(time.Second),
-			users.CanaryFailed, users.Canary, users.Failed, users.Requests, judgement(t, c))
+	told, err := healthyRelease(t.Context(), c, chain.Release{Tag: "2.1.0"})
+	if err != nil {
+		t.Fatal(err)
 	}
+	t.Log(told)
 }
 
-// everybodyMeetsErrors brings a version with few errors to all users, whatever the judge would say, for those that
-// follow to be no worse than that.
-func everybodyMeetsErrors(t *testing.T, c *chain.Chain, r chain.Release) {
-	t.Helper()
-	if err := c.EditCanary(t.Context(), func(canary *flaggerv1.Canary) {
-		canary.Spec.SkipAnalysis = true
-		canary.Spec.ProgressDeadlineSeconds = new(int32(120)) // a verdict about that many errors takes half a minute
-		canary.Spec.Analysis.Judge.Regression = "3"
-	}); err != nil {
-		t.Fatal(err)
-	}
-	if got := released(t, c, r); got != chain.Promoted {
-		t.Fatalf("%s was %s without an analysis", r.Tag, got)
-	}
-	if err := c.EditCanary(t.Context(), func(canary *flaggerv1.Canary) {
-		canary.Spec.SkipAnalysis = false
-		canary.Spec.Analysis.Judge.Alpha = "0.001" // of fifty releases, one in twenty runs at most has a false alarm
-	}); err != nil {
-		t.Fatal(err)
-	}
-	answered(t, c)
+// onlyTheJudgeDecides leaves the Canary no thresholds.
+func onlyTheJudgeDecides(ctx context.Context, c *chain.Chain) error {
+	return c.EditCanary(ctx, func(canary *flaggerv1.Canary) {
+		a := canary.Spec.Analysis
+		a.Metrics, a.StepWeight, a.MaxWeight = nil, 50, 50
+		a.Sampling = &flaggerv1.CanarySampling{Interval: "1s", Disabled: true}
+		a.Judge = &flaggerv1.CanaryJudge{Metrics: []flaggerv1.JudgeMetric{flaggerv1.JudgeErrors}, Negligible: "0.02",
+			OnInconclusive: flaggerv1.InconclusiveRollback}
+	})
 }
+
+// healthyRelease releases a version that is as good as its primary, and tells what became of it. It is an error
+// if that is no promotion.
+func healthyRelease(ctx context.Context, c *chain.Chain, r chain.Release) (string, error) {
+	began := time.Now()
+	c.Ledger.Open()
+	got, err := released(ctx, c, r)
+	if err != nil {
+		return "", err
+	}
+	users := c.Ledger.Open()
+	said, err := judgement(ctx, c)
+	if err != nil {
+		return "", err
+	}
+	told := fmt.Sprintf("%s was %s after %s, %d of its %d requests failed and %d of %d in all: %s", r.Tag, got,
+		time.Since(began).Round(time.Second), users.CanaryFailed, users.Canary, users.Failed, users.Requests, said)
+	if got != chain.Promoted {
+		return told, fmt.Errorf("%w: %s", errNotPromoted, told)
+	}
+	return told, nil
+}
+
+// errNotPromoted means that the judge was wrong about a release.
+var errNotPromoted = errors.New("a release as good as its primary is not promoted")
 
 // cut releases a version with few errors, and returns how long users were sent to it.
 func cut(t *testing.T, c *chain.Chain, tag string) time.Duration {
 	t.Helper()
 	c.Ledger.Open()
-	if got := released(t, c, chain.Release{Tag: tag, Traits: traffic.Traits{ErrorRate: fewErrors}}); got != chain.RolledBack {
-		t.Fatalf("%s, which fails %g %% of its requests, was %s: %s", tag, 100*fewErrors, got, judgement(t, c))
+	got, err := released(t.Context(), c, chain.Release{Tag: tag, Traits: traffic.Traits{ErrorRate: fewErrors}})
+	if err != nil {
+		t.Fatal(err)
 	}
-	answered(t, c)
+	if got != chain.RolledBack {
+		said, err := judgement(t.Context(), c)
+		t.Fatalf("%s, which fails %g %% of its requests, was %s: %s %v", tag, 100*fewErrors, got, said, err)
+	}
+	if err := answered(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
 	users := c.Ledger.Open()
 	canary, err := c.Canary(t.Context())
 	if err != nil {
@@ -113,24 +114,19 @@ func cut(t *testing.T, c *chain.Chain, tag string) time.Duration {
 	return took
 }
 
-func released(t *testing.T, c *chain.Chain, r chain.Release) chain.Outcome {
-	t.Helper()
-	if err := c.Release(t.Context(), r); err != nil {
-		t.Fatal(err)
+// released releases a version, and waits for its end.
+func released(ctx context.Context, c *chain.Chain, r chain.Release) (chain.Outcome, error) {
+	if err := c.Release(ctx, r); err != nil {
+		return "", err
 	}
-	got, err := c.Verdict(t.Context(), r.Tag)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return got
+	return c.Verdict(ctx, r.Tag)
 }
 
 // judgement is what the judge says.
-func judgement(t *testing.T, c *chain.Chain) string {
-	t.Helper()
-	canary, err := c.Canary(t.Context())
+func judgement(ctx context.Context, c *chain.Chain) (string, error) {
+	canary, err := c.Canary(ctx)
 	if err != nil || canary.Status.Judge == nil {
-		t.Fatalf("no judgement: %v", err)
+		return "", fmt.Errorf("no judgement: %w", err)
 	}
-	return canary.Status.Judge.Outcome + ", " + canary.Status.Judge.Message
+	return canary.Status.Judge.Outcome + ", " + canary.Status.Judge.Message, nil
 }
