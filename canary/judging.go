@@ -17,8 +17,9 @@ import (
 // Judging is how a canary is compared with its primary.
 type Judging struct {
 	Settings judge.Settings
-	// Kinds are what is compared.
+	// Kinds are what is compared, and Named whether the spec says so: then a release does not pass without any of them.
 	Kinds []judge.Kind
+	Named bool
 	// OnInconclusive is what becomes of a release that is not decided about in time.
 	OnInconclusive flaggerv1.InconclusiveAction
 	// Warmup is how long the canary's first users are not counted.
@@ -56,7 +57,7 @@ func (p *Plan) setJudge(a *flaggerv1.CanaryAnalysis) error {
 	if err != nil {
 		return err
 	}
-	judging := &Judging{Settings: settings, OnInconclusive: j.GetOnInconclusive()}
+	judging := &Judging{Settings: settings, OnInconclusive: j.GetOnInconclusive(), Named: len(j.Metrics) > 0}
 	for _, m := range j.GetMetrics() {
 		judging.Kinds = append(judging.Kinds, judge.Kind(m))
 	}

@@ -152,7 +152,7 @@ func TestWhatTheJudgeNeeds(t *testing.T) {
 				OnInconclusive: flaggerv1.InconclusivePromote, MinSamples: ptr.To(int64(7))}
 			s.Analysis.Sampling = &flaggerv1.CanarySampling{Interval: "2s", Disabled: true}
 		}, "", &Judging{Settings: judge.Settings{Alpha: 0.001, Beta: 0.1, Tolerated: 1.25, Regression: 5, Negligible: 0.01, MinSamples: 7},
-			Kinds: []judge.Kind{judge.Errors, judge.Throughput}, OnInconclusive: flaggerv1.InconclusivePromote, Warmup: 30 * time.Second,
+			Kinds: []judge.Kind{judge.Errors, judge.Throughput}, Named: true, OnInconclusive: flaggerv1.InconclusivePromote, Warmup: 30 * time.Second,
 			Every: 2 * time.Second}},
 		"users who were chosen": {"istio", func(s *flaggerv1.CanarySpec) {
 			s.Analysis.Iterations, s.Analysis.Match = 2, make([]flaggerv1.HTTPMatchRequest, 1)
@@ -277,7 +277,24 @@ func TestWhatTakesHowLongIsSaidBeforeTheRelease(t *testing.T) {
 		"2 times as many are found after about 22 seconds, 5 times after about 3 seconds"; !strings.HasSuffix(got, want) {
 		t.Errorf("got %q, want %q at the end", got, want)
 	}
-	plan.Judge.Settings.Negligible = 0
+	for named, want := range map[bool]string{
+		false: "; latency is not compared: no histogram of both arms counts how long requests take",
+		true:  "; no release can pass: no histogram of both arms counts how long requests take, and spec.analysis.judge.metrics names latency",
+	} {
+		plan.Judge.Named = named
+		if got := plan.Outlook(Usual{Errors: slow.Errors}); !strings.HasSuffix(got, want) {
+			t.Errorf("got %q, want %q at the end", got, want)
+		}
+	}
+	plan.Judge.Kinds, plan.Judge.Warmup = plan.Judge.Kinds[:1], 90*time.Second
+	if got, want := plan.Outlook(Usual{Errors: slow.Errors}), "5 times after about 92 seconds"; !strings.HasSuffix(got, want) {
+		t.Errorf("while it warms up: got %q, want %q at the end", got, want)
+	}
+	plan.Judge.Warmup, plan.Judge.Settings.MinSamples = 0, 1e6
+	if got, want := plan.Outlook(Usual{Errors: slow.Errors}), "5 times after about 68 minutes"; !strings.HasSuffix(got, want) {
+		t.Errorf("with minSamples: got %q, want %q at the end", got, want)
+	}
+	plan.Judge.Settings.MinSamples, plan.Judge.Settings.Negligible = 50, 0
 	if got, want := plan.Outlook(Usual{Errors: judge.Traffic{Requests: 10}}),
 		"at 10 requests a second without errors there is nothing to pass a release by: onInconclusive (hold) decides"; got != want {
 		t.Errorf("got %q, want %q", got, want)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sluice-cd/sluice/canary/judge"
+	"github.com/sluice-cd/sluice/canary/judge/trial"
 )
 
 // plainRegression is one that everybody wants to be found: five times the errors.
@@ -40,9 +41,15 @@ func (p Plan) Outlook(u Usual) string {
 		}
 		texts = append(texts, at+" "+p.delays(t, "good", "the errors"))
 	}
-	if t := u.Slow; t.Requests > 0 && u.Over > 0 && slices.Contains(p.Judge.Kinds, judge.Latency) {
+	switch t := u.Slow; {
+	case !slices.Contains(p.Judge.Kinds, judge.Latency):
+	case t.Requests > 0 && u.Over > 0:
 		texts = append(texts, fmt.Sprintf("with %s %% of the requests over %s %s",
 			rounded(100*t.Rate), u.Over, p.delays(t, "fast", "as many")))
+	case u.Errors.Requests > 0 && p.Judge.Named:
+		texts = append(texts, "no release can pass: "+trial.NoHistogram+", and "+judgeField+".metrics names latency")
+	case u.Errors.Requests > 0:
+		texts = append(texts, "latency is not compared: "+trial.NoHistogram)
 	}
 	return strings.Join(texts, "; ")
 }
@@ -67,13 +74,25 @@ func (p Plan) delays(t judge.Traffic, good, bad string) string {
 	return strings.Join(takes, ", ")
 }
 
-// expect says after how long a canary that is ratio times as bad is decided about.
+// expect says after how long a canary that is ratio times as bad is decided about, from when it gets its first users.
 func (p Plan) expect(s judge.Settings, t judge.Traffic, steps []judge.PlannedShare, ratio float64) string {
-	after, ok := s.Expect(t, steps, ratio, len(p.Judge.Kinds))
+	after, ok := s.Expect(t, without(steps, p.Judge.Warmup), ratio, len(p.Judge.Kinds))
 	if !ok {
 		return "never"
 	}
-	return "after about " + roughly(after)
+	return "after about " + roughly(p.Judge.Warmup+after)
+}
+
+// without leaves out the first part of the steps; the last one goes on for as long as it takes.
+func without(steps []judge.PlannedShare, first time.Duration) []judge.PlannedShare {
+	for len(steps) > 1 && first >= steps[0].Lasts {
+		first, steps = first-steps[0].Lasts, steps[1:]
+	}
+	if len(steps) > 1 {
+		steps = slices.Clone(steps)
+		steps[0].Lasts -= first
+	}
+	return steps
 }
 
 // judgedSteps are the steps in which the arms are compared. Copies of requests are as many as the

@@ -44,7 +44,9 @@ func (e Evidence) Add(w Window, dispersion float64) (Evidence, error) {
 	if err := w.Check(); err != nil {
 		return e, err
 	}
-	dispersion = max(dispersion, 1)
+	if !(dispersion > 1) { // also what is no number
+		dispersion = 1
+	}
 	x, y, s := w.Canary.Events, w.Primary.Events, w.share()
 	sum := Evidence{grid: e.grid, log: make([]float64, len(e.log)),
 		numerator: e.numerator + x*(1-s)/dispersion, denominator: e.denominator + y*s/dispersion,

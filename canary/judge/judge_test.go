@@ -178,8 +178,13 @@ func TestVerdicts(t *testing.T) {
 			want:   judge.Fail,
 		},
 		"too few requests decide nothing, however bad": {
-			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(49, 49, 0, 4000)}}},
+			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(49, 49, 9, 4000)}}},
 			want:   judge.Undecided,
+			text:   "errors 444 times the primary's, undecided after 38s and 49 requests, fewer than minSamples (50)",
+		},
+		"too few requests are what is missing, and not errors": {
+			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(0, 12, 0, 4000)}}},
+			want:   judge.Undecided, text: "errors undecided after 38s and 12 requests, fewer than minSamples (50)",
 		},
 		"errors of the canary alone": {
 			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(30, 400, 0, 3600)}}},
@@ -193,6 +198,23 @@ func TestVerdicts(t *testing.T) {
 		"half of the requests went missing": {
 			series: []series{{name: "throughput", kind: judge.Throughput, windows: []judge.Window{window(300, 380, 5600, 3420)}}},
 			want:   judge.Fail, text: "throughput 0.48 times the primary's (at most 0.6 times, 99 % sure) after 38s and 300 requests",
+		},
+		"all of the requests went missing": {
+			series: []series{{name: "throughput", kind: judge.Throughput, windows: []judge.Window{window(0, 380, 5600, 3420)}}},
+			want:   judge.Fail, text: "throughput 0 times the primary's (at most 0.033 times, 99 % sure) after 38s and 0 requests",
+		},
+		"requests that go missing are no mismatch to who asked about them": {
+			series: []series{
+				{name: "throughput", kind: judge.Throughput, windows: []judge.Window{window(300, 380, 5600, 3420)}},
+				{name: "errors", kind: judge.Errors, windows: []judge.Window{window(10, 1000, 90, 9000)}},
+			},
+			split: window(300, 380, 5600, 3420),
+			want:  judge.Fail,
+		},
+		"more requests than the weight says are one": {
+			series: []series{{name: "throughput", kind: judge.Throughput, windows: []judge.Window{window(1300, 380, 5600, 3420)}}},
+			split:  window(1300, 380, 5600, 3420),
+			want:   judge.Mismatch,
 		},
 		"one metric of two that fails is enough": {
 			series: []series{
@@ -355,6 +377,9 @@ func TestHowLongAVerdictTakes(t *testing.T) {
 		"as good as the primary passes":         {judge.Traffic{Requests: 100, Rate: 0.01}, 1, time.Minute, 5 * time.Minute},
 		"bursts make it as many times as long": {
 			judge.Traffic{Requests: 10, Rate: 0.001, Dispersion: 3}, 5, 43 * time.Minute, 50 * time.Minute,
+		},
+		"few requests take as long as they take to be minSamples": {
+			judge.Traffic{Requests: 1, Rate: 0.5}, 100, 214 * time.Second, 216 * time.Second,
 		},
 		"no errors are never seen to be worse":    {judge.Traffic{Requests: 10, Rate: 0}, 5, 0, 0},
 		"no requests are never seen to be slower": {judge.Traffic{Rate: 0.1}, 5, 0, 0},

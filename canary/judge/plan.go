@@ -93,8 +93,18 @@ type Traffic struct {
 // Expect returns how long it takes, on average, until a canary that is ratio times
 // as bad as its primary fails or, if ratio is no regression, until it passes. The last
 // step goes on for as long as it takes. ok is false if that is never, or longer
-// than a thousand days.
+// than a thousand days. It is no sooner than the canary has MinSamples requests.
 func (s Settings) Expect(t Traffic, steps []PlannedShare, ratio float64, metrics int) (lasts time.Duration, ok bool) {
+	lasts, ok = s.untilSure(t, steps, ratio, metrics)
+	if s.MinSamples == 0 || !ok {
+		return lasts, ok
+	}
+	enough, ok := until(steps, s.MinSamples, func(share float64) float64 { return t.Requests * share })
+	return max(lasts, enough), ok
+}
+
+// untilSure is how long it takes if any number of requests will do.
+func (s Settings) untilSure(t Traffic, steps []PlannedShare, ratio float64, metrics int) (lasts time.Duration, ok bool) {
 	against := func(hypothesis float64) func(float64) float64 {
 		return func(share float64) float64 {
 			return t.Requests * t.Rate * (share*ratio + 1 - share) * gain(ratio, hypothesis, share) / max(t.Dispersion, 1)

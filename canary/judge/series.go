@@ -113,8 +113,17 @@ func (s Series) worst() Bound {
 	return worst
 }
 
-// requests returns how many requests of the canary a series is about; 0 for a throughput,
-// whose exposure is no number of requests.
+// samples is the number that MinSamples is about: of the requests of the canary or, for a throughput, of those that it should
+// have had, since one that gets none at all is what that looks for.
+func (s Series) samples() float64 {
+	if s.Kind == Throughput {
+		e := s.Bounds[0].Evidence // swapped
+		return e.canary.Events + e.primary.Events - e.expected()
+	}
+	return s.requests()
+}
+
+// requests returns how many requests of the canary a series is about.
 func (s Series) requests() float64 {
 	if s.Kind == Throughput {
 		return s.Bounds[0].Evidence.Primary().Events // swapped: these are the canary's

@@ -46,7 +46,7 @@ func (s Settings) Check() error {
 		return fmt.Errorf("negligible is %g and has to be at least 0 and at most %g", s.Negligible, maxNegligible)
 	}
 	if !(s.MinSamples >= 0 && s.MinSamples <= maxCount) {
-		return fmt.Errorf("minSamples is %g and has to be at least 0", s.MinSamples)
+		return fmt.Errorf("minSamples is %g and has to be at least 0 and at most %g", s.MinSamples, float64(maxCount))
 	}
 	return checkRisks(s.Tolerated, s.Regression)
 }

@@ -49,7 +49,9 @@ func (s Split) Mismatch() (ratio float64, differs bool) {
 }
 
 // ofExpected is the number of the canary's events, of as many as there would be if both arms had as many for their
-// exposure: the sum of e·s over windows, which is x less the difference of the two sums of the estimate.
-func (e Evidence) ofExpected() float64 {
-	return e.canary.Events / (e.canary.Events - e.numerator + e.denominator)
-}
+// exposure.
+func (e Evidence) ofExpected() float64 { return e.canary.Events / e.expected() }
+
+// expected is that number, the sum of e·s over windows: x less the difference of the two sums of the estimate, of windows
+// whose dispersion is 1.
+func (e Evidence) expected() float64 { return e.canary.Events - e.numerator + e.denominator }

@@ -12,6 +12,9 @@ import (
 // fixed is the number of values of a text beside those of the grid.
 const fixed = 11
 
+// maxKept is more than any number of windows lead to, each of which has at most maxCount events.
+const maxKept = 1e30
+
 // MarshalText returns all bits of the evidence as base64 of little-endian float64s,
 // about 600 bytes, for the status of an object: tolerated, regression, the sums of
 // estimate, information and counts, and the grid.
@@ -38,7 +41,7 @@ func (e *Evidence) UnmarshalText(text []byte) error {
 	values := make([]float64, fixed+ratios)
 	for i := range values {
 		values[i] = math.Float64frombits(binary.LittleEndian.Uint64(raw[8*i:]))
-		if math.IsNaN(values[i]) || math.Abs(values[i]) > 1e18 || i < fixed && values[i] < 0 {
+		if math.IsNaN(values[i]) || math.Abs(values[i]) > maxKept || i < fixed && values[i] < 0 {
 			return fmt.Errorf("reading evidence: value %d is %v", i, values[i])
 		}
 	}

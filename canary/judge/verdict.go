@@ -46,14 +46,15 @@ type Finding struct {
 	// AtMost bound it. Ratio is NaN without events; AtLeast is 0 and AtMost infinite while
 	// nothing is known.
 	Ratio, AtLeast, AtMost float64
-	// Needs estimates how many more events, of both arms, a verdict takes; without any, it is how many more
-	// requests of the canary.
+	// Needs estimates how many more events, of both arms, a verdict takes; without any, and with fewer requests than
+	// MinSamples, it is how many more requests of the canary.
 	Needs float64
 	// Text says all of it in words.
 	Text string
 
 	canary     float64 // events
 	negligible bool    // it passed because of that
+	few        bool    // requests: there is no verdict, whatever they say
 }
 
 // Verdict is what follows from a [Trial].
@@ -77,24 +78,27 @@ func (s Settings) Judge(t Trial) Verdict {
 	return verdict
 }
 
-// Outcome returns what [Settings.Judge] decides, without the reasons.
+// Outcome returns what [Settings.Judge] decides, without the reasons. Arms that get other shares of the requests than their
+// weights say are no fair comparison, but for one of how many requests there are: a canary that loses its own fails a throughput.
 func (s Settings) Outcome(t Trial) Outcome {
-	if _, differs := t.Split.Mismatch(); differs {
-		return Mismatch
-	}
+	_, differs := t.Split.Mismatch()
 	outcome := Pass
 	for _, series := range t.Series {
-		switch s.outcome(series, s.alphaOf(t)) {
-		case Fail:
+		switch found := s.outcome(series, s.alphaOf(t)); {
+		case found == Fail && (!differs || series.Kind == Throughput):
 			return Fail
-		case Undecided:
+		case found != Pass:
 			outcome = Undecided
 		}
 	}
-	if len(t.Series) == 0 {
+	switch {
+	case differs:
+		return Mismatch
+	case len(t.Series) == 0:
 		return Undecided
+	default:
+		return outcome
 	}
-	return outcome
 }
 
 // alphaOf returns the part of alpha that each metric of a trial has.
@@ -102,7 +106,7 @@ func (s Settings) alphaOf(t Trial) float64 { return s.Alpha / float64(max(len(t.
 
 func (s Settings) outcome(series Series, alpha float64) Outcome {
 	switch {
-	case series.requests() < s.MinSamples:
+	case series.samples() < s.MinSamples:
 		return Undecided
 	case series.LogFail() >= math.Log(1/alpha):
 		return Fail
@@ -122,7 +126,10 @@ func (s Settings) find(series Series, alpha float64, observed time.Duration) Fin
 	f := Finding{Metric: series.Name, Outcome: outcome, Over: b.Over, Ratio: b.Evidence.Ratio(),
 		AtLeast: b.Evidence.AtLeast(alpha), AtMost: b.Evidence.AtMost(s.Beta), canary: b.Evidence.Canary().Events}
 	f.negligible = s.neglects(series.Kind) && b.Evidence.LogBelow(s.Negligible) >= b.Evidence.LogPass()
-	if outcome == Undecided {
+	switch missing := s.MinSamples - series.samples(); {
+	case missing > 0:
+		f.few, f.Needs = true, missing
+	case outcome == Undecided:
 		f.Needs = s.needs(b.Evidence, series.Kind, alpha)
 	}
 	f.Text = f.words(series, s, observed)
@@ -147,6 +154,10 @@ func (f Finding) words(series Series, s Settings, observed time.Duration) string
 		return fmt.Sprintf("%s less than %s %% of the requests (%s) %s", what, percents(s.Negligible), sure(s.Beta), after)
 	case f.Outcome == Pass:
 		return fmt.Sprintf("%s not %s times as bad as the primary's (%s) %s", what, short(s.Regression), sure(s.Beta), after)
+	case f.few && math.IsNaN(ratio):
+		return fmt.Sprintf("%s undecided %s, fewer than minSamples (%s)", what, after, count(s.MinSamples))
+	case f.few:
+		return fmt.Sprintf("%s %s times the primary's, undecided %s, fewer than minSamples (%s)", what, short(ratio), after, count(s.MinSamples))
 	case math.IsNaN(ratio) && math.IsInf(f.Needs, 1):
 		return fmt.Sprintf("%s undecided %s: none in either arm", what, after)
 	case math.IsNaN(ratio):
@@ -176,7 +187,10 @@ func (f Finding) failed(what string, series Series, s Settings) string {
 // sure is the confidence of a verdict that is wrong with probability p.
 func sure(p float64) string { return percents(1-p) + " % sure" }
 
-func percents(part float64) string { return strconv.FormatFloat(100*part, 'f', -1, 64) }
+// percents writes a part of a whole, without what binary fractions add to it.
+func percents(part float64) string {
+	return strconv.FormatFloat(math.Round(part*1e12)/1e10, 'f', -1, 64)
+}
 
 // events says what a metric counts.
 var events = map[Kind]string{Errors: "errors", Latency: "slow requests", Throughput: "requests"}

@@ -89,7 +89,7 @@ func newComparison(c *flaggerv1.Canary, state canary.State, plan canary.Plan) *c
 		return of
 	}
 	if release, err := of.baseline.Restore([]byte(status.Evidence), plan.Judge.Settings, plan.Judge.Kinds...); err == nil {
-		of.release, of.window = release, status.Window.Time
+		of.release, of.window = of.requiring(release), status.Window.Time
 		of.judge(of.window)
 		of.news, of.urgent = false, false
 	}
@@ -106,7 +106,7 @@ type kept struct {
 // restoreSelfTest reads what is kept, or starts over.
 func (c *comparison) restoreSelfTest(text string) {
 	var was kept
-	if json.Unmarshal([]byte(text), &was) != nil || c.baseline.UnmarshalText([]byte(was.Baseline)) != nil {
+	if json.Unmarshal([]byte(text), &was) != nil || was.Test.Check() != nil || c.baseline.UnmarshalText([]byte(was.Baseline)) != nil {
 		return
 	}
 	c.selfTest, c.source = was.Test, was.Source
@@ -121,16 +121,25 @@ func subjectOf(s canary.State) subject {
 
 // reset drops the evidence, which was about another release.
 func (c *comparison) reset() {
-	c.release = c.baseline.Begin(c.plan.Judge.Settings, c.plan.Judge.Kinds...)
+	c.release = c.requiring(c.baseline.Begin(c.plan.Judge.Settings, c.plan.Judge.Kinds...))
 	c.said = canary.Judged{Outcome: judge.Undecided, ThresholdsOnly: c.said.ThresholdsOnly}
 	c.verdict, c.window = judge.Verdict{Outcome: judge.Undecided}, time.Time{}
+}
+
+// requiring is the evidence about a release that only passes by all metrics, if the spec names them.
+func (c *comparison) requiring(r trial.Release) trial.Release {
+	if c.plan.Judge.Named {
+		return r.RequireAll()
+	}
+	return r
 }
 
 // follow updates the state of the release and what its spec asks for.
 func (c *comparison) follow(of *flaggerv1.Canary, state canary.State, plan canary.Plan) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	alike := plan.Judge.Settings == c.plan.Judge.Settings && slices.Equal(plan.Judge.Kinds, c.plan.Judge.Kinds)
+	was, is := c.plan.Judge, plan.Judge
+	alike := is.Settings == was.Settings && is.Named == was.Named && slices.Equal(is.Kinds, was.Kinds)
 	c.canary, c.state, c.plan = of, state, plan
 	if other := subjectOf(state); !alike || !other.equal(c.subject) {
 		c.subject = other
@@ -282,7 +291,8 @@ func (c *comparison) judge(now time.Time) {
 func (c *comparison) enter(said canary.Judged, now time.Time) {
 	v := flaggerv1.CanaryJudgeVerdict{At: metav1.NewTime(now), Revision: c.subject.revision,
 		Outcome: string(said.Outcome), Message: cut(said.Text, maxMessage)}
-	if len(c.history) > 0 && c.history[0].Revision == v.Revision && c.history[0].Outcome == v.Outcome {
+	if len(c.history) > 0 && c.history[0].Revision == v.Revision && c.history[0].Outcome == v.Outcome &&
+		!c.history[0].At.Time.Before(c.subject.since) { // not that of a revision that is tried again
 		return
 	}
 	c.history = append([]flaggerv1.CanaryJudgeVerdict{v}, c.history...)

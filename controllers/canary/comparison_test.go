@@ -130,6 +130,49 @@ func TestWindowsOfOtherSettingsAreNoEvidence(t *testing.T) {
 	}
 }
 
+// The second verdict was taken for the first.
+func TestARevisionThatIsTriedAgainHasAVerdictOfItsOwn(t *testing.T) {
+	of, counters, noon := compared(t)
+	counters.failing.Store(200)
+	of.feed(t, counters, noon, 5)
+	again := of.state
+	again.History = append(canary.History{{Revision: "sha256:2", StartedAt: metav1.NewTime(noon.Add(time.Hour)),
+		Steps: []flaggerv1.CanaryStep{{Weight: 50, At: metav1.NewTime(noon.Add(time.Hour))}}}}, of.state.History...)
+	of.follow(podinfo(), again, of.plan)
+	of.feed(t, counters, noon.Add(time.Hour), 5)
+	if len(of.history) != 2 || of.history[0].Outcome != flaggerv1.JudgeFail || !of.history[0].At.After(noon.Add(time.Hour)) {
+		t.Errorf("history %+v", of.history)
+	}
+}
+
+func TestAMetricThatTheSpecNamesHasToBeThere(t *testing.T) {
+	for named, want := range map[bool]judge.Outcome{false: judge.Pass, true: judge.Undecided} {
+		of, counters, noon := compared(t)
+		plan := of.plan
+		both := *plan.Judge
+		both.Kinds, both.Named = []judge.Kind{judge.Errors, judge.Latency}, named
+		plan.Judge = &both
+		of.follow(podinfo(), of.state, plan)
+		of.feed(t, counters, noon, 60)
+		if of.said.Outcome != want {
+			t.Errorf("named %v: %+v", named, of.verdict)
+		}
+		restarted := podinfo()
+		restarted.Status.Judge = of.status()
+		if again := newComparison(restarted, of.state, plan); again.said.Outcome != want {
+			t.Errorf("named %v, after a restart: %+v", named, again.verdict)
+		}
+	}
+}
+
+func TestAStatusThatNoTestLeadsToIsForgotten(t *testing.T) {
+	of, _, _ := compared(t)
+	of.restoreSelfTest(`{"baseline":"{\"windows\":3}","test":{"Trials":1000000000000,"FalseAlarms":1000000000000}}`)
+	if of.selfTest != (trial.SelfTest{}) || of.baseline.Windows != 0 || of.distrusted() {
+		t.Errorf("%+v, %d windows", of.selfTest, of.baseline.Windows)
+	}
+}
+
 func TestATimeThatIsUpIsInTheHistory(t *testing.T) {
 	of, counters, noon := compared(t)
 	counters.failing.Store(14)

@@ -73,7 +73,23 @@ func (w *window) chooseBounds() {
 		}
 		maps.DeleteFunc(common, func(bound float64, _ struct{}) bool { _, ok := c.buckets[bound]; return !ok })
 	}
-	w.Bounds = slices.Sorted(maps.Keys(common))
+	w.Bounds = thinned(slices.Sorted(maps.Keys(common)))
+}
+
+// maxBounds is how many bounds of a histogram are compared: the evidence about each has to fit into a status, and the more
+// there are, the less each of them counts.
+const maxBounds = 64
+
+// thinned leaves out bounds, evenly, until there are no more than [maxBounds].
+func thinned(bounds []float64) []float64 {
+	if len(bounds) <= maxBounds {
+		return bounds
+	}
+	kept := make([]float64, maxBounds)
+	for i := range kept {
+		kept[i] = bounds[i*(len(bounds)-1)/(maxBounds-1)]
+	}
+	return kept
 }
 
 func (c *counters) hasBounds(bounds []float64) bool {

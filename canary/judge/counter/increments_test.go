@@ -4,6 +4,7 @@ package counter_test
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -203,6 +204,8 @@ func TestImpossibleReadings(t *testing.T) {
 		"the same twice":        {read(10, pod(counter.Canary, "c", 1, 0), pod(counter.Canary, "c", 1, 0)), "there twice"},
 		"no number":             {odd(func(s *counter.Sample) { s.Value = math.NaN() }), "is NaN"},
 		"infinite":              {odd(func(s *counter.Sample) { s.Value = math.Inf(1) }), "is +Inf"},
+		"more than anybody has": {odd(func(s *counter.Sample) { s.Value = 1e300 }), "is 1e+300"},
+		"a bound beyond time":   {odd(func(s *counter.Sample) { s.Class, s.Over = counter.Bucket, 1e300 }), "bound 1e+300"},
 		"less than nothing":     {odd(func(s *counter.Sample) { s.Value = -1 }), "is -1"},
 		"an unknown arm":        {odd(func(s *counter.Sample) { s.Arm = "third" }), `"third" is neither`},
 		"an unknown class":      {odd(func(s *counter.Sample) { s.Class = "gauge" }), `"gauge" is no class`},
@@ -265,6 +268,23 @@ func TestHistogramsAreComparedAtTheBoundsThatAllHave(t *testing.T) {
 				t.Errorf("remarks: %s", diff)
 			}
 		})
+	}
+}
+
+// The evidence about more of them would not fit into a status, and a restart would lose it.
+func TestAHistogramOfManyBoundsIsComparedAtSome(t *testing.T) {
+	fine := map[float64]float64{}
+	for i := range 400 {
+		fine[float64(1+i)] = float64(i)
+	}
+	many := timed(pod(counter.Primary, "p", 900, 0), 900, fine)
+	got, err := counter.Between(read(0, many), read(10, many), counter.Options{})
+	if err != nil || len(got.Bounds) != 64 || got.Bounds[0] != 1 || got.Bounds[63] != 400 || !slices.IsSorted(got.Bounds) {
+		t.Error(err, got.Bounds)
+	}
+	again, err := counter.Between(read(10, many), read(20, many), counter.Options{Bounds: got.Bounds})
+	if diff := cmp.Diff(got.Bounds, again.Bounds); err != nil || diff != "" {
+		t.Error(err, diff)
 	}
 }
 

@@ -83,6 +83,14 @@ type counters struct {
 	scraped          time.Time
 }
 
+const (
+	// maxValue is more than any process counts, at a thousand million a second for a hundred years; that is no
+	// number a difference could be told of.
+	maxValue = 1 << 62
+	// maxOver is a bound of thirty years, in seconds; more is no time.Duration.
+	maxOver = 1e9
+)
+
 // Check reports what no server says about counters: no number, less than nothing, or
 // the same counter twice.
 func (r Reading) Check() error {
@@ -106,7 +114,7 @@ func (r Reading) units() (map[unit]*counters, error) {
 			return nil, fmt.Errorf("the counter of %s of %s is there twice", s.Class, u)
 		}
 		seen[id] = struct{}{}
-		if math.IsNaN(s.Value) || math.IsInf(s.Value, 0) || s.Value < 0 {
+		if math.IsNaN(s.Value) || s.Value > maxValue || s.Value < 0 {
 			return nil, fmt.Errorf("the counter of %s of %s is %v", s.Class, u, s.Value)
 		}
 		if units[u] == nil {
@@ -134,7 +142,7 @@ func (c *counters) set(s Sample) error {
 	case Timed:
 		c.timed = s.Value
 	case Bucket:
-		if math.IsNaN(s.Over) || math.IsInf(s.Over, 0) {
+		if math.IsNaN(s.Over) || math.Abs(s.Over) > maxOver {
 			return fmt.Errorf("a bucket of %s has the bound %v; those of all durations are %s", s.Pod, s.Over, Timed)
 		}
 		if c.buckets == nil {

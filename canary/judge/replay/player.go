@@ -14,8 +14,11 @@ import (
 // Options say by what a recording is judged.
 type Options struct {
 	Settings judge.Settings
-	// Metrics are the kinds that are judged.
+	// Metrics are the kinds that are judged; with All no release passes without any of them.
 	Metrics []judge.Kind
+	All     bool
+	// Warmup is how long the canary's first users do not count.
+	Warmup time.Duration
 	// Thresholds are what the judge is compared with.
 	Thresholds Thresholds
 	// Counters is how readings become windows.

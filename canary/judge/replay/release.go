@@ -93,6 +93,7 @@ type playing struct {
 	release    Release
 	trial      trial.Release
 	settings   judge.Settings
+	warmup     time.Duration
 	thresholds *thresholdCheck
 	last       time.Time            // when the canary last had requests
 	idle       []counter.Increments // since then, while nobody says whether the release has ended
@@ -103,9 +104,13 @@ func beginRelease(p *Player, from time.Time, recorded Recorded) *playing {
 	for _, w := range p.before {
 		usual = usual.Add(w)
 	}
+	evidence := usual.Begin(p.options.Settings, p.options.Metrics...)
+	if p.options.All {
+		evidence = evidence.RequireAll()
+	}
 	return &playing{
-		release:  Release{Recorded: recorded, From: from, To: from, Usual: usual.Traffic(), Baseline: usual.Windows},
-		trial:    usual.Begin(p.options.Settings, p.options.Metrics...),
+		release: Release{Recorded: recorded, From: from, To: from, Usual: usual.Traffic(), Baseline: usual.Windows},
+		trial:   evidence, warmup: p.options.Warmup,
 		settings: p.options.Settings, thresholds: newThresholdCheck(p.options.Thresholds, from), last: from,
 	}
 }
@@ -127,11 +132,13 @@ func (r *playing) addUnlessIdle(w counter.Increments) error {
 
 // add judges one more window.
 func (r *playing) add(w counter.Increments) error {
-	next, err := r.trial.Add(w, r.release.Recorded.weight(w))
-	if err != nil {
-		return err
+	if !w.Earliest().Before(r.release.From.Add(r.warmup)) {
+		next, err := r.trial.Add(w, r.release.Recorded.weight(w))
+		if err != nil {
+			return err
+		}
+		r.trial = next
 	}
-	r.trial = next
 	to := &r.release
 	to.To = w.To
 	after := w.To.Sub(to.From)

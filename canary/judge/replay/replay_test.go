@@ -163,6 +163,21 @@ func TestAWindowInWhichTheWeightChangedSaysNothingAboutShares(t *testing.T) {
 	}
 }
 
+func TestACanaryThatWarmsUpIsNotJudgedYet(t *testing.T) {
+	o, readings := options(), record(t, 0.01, 20)
+	at := func(warmup time.Duration) time.Duration {
+		o.Warmup = warmup
+		got := play(t, o, readings)[0]
+		if got.Judge.Outcome != replay.RolledBack || got.Canary.Requests < 5000 {
+			t.Fatalf("%+v of %+v", got.Judge, got.Canary)
+		}
+		return got.Judge.After
+	}
+	if cold, warm := at(0), at(2*time.Minute); warm != cold+2*time.Minute {
+		t.Errorf("it fails after %s, and after %s if the first two minutes do not count", cold, warm)
+	}
+}
+
 func TestACanaryThatPausesIsOneRelease(t *testing.T) {
 	r := simulate.Release{Ratio: 1, Window: window, Windows: 40, Share: func(at int) float64 {
 		if at >= 10 && at < 15 {
@@ -251,6 +266,7 @@ func TestWhatIsWrongWithATraceIsNamed(t *testing.T) {
 	for name, tc := range map[string]struct{ trace, want string }{
 		"no JSON":             {"\n\nhello", "line 3: reading it as {at, samples}"},
 		"a field of its own":  {`{` + at + `,"sample":[]}`, `line 1: reading it as {at, samples}: json: unknown field "sample"`},
+		"two on one line":     {`{` + at + `,"samples":[]} {}`, "line 1: something follows the reading"},
 		"no time":             {`{"samples":[]}`, "line 1: at is required"},
 		"an arm of its own":   {`{` + at + `,"samples":[{"arm":"blue","class":"requests","value":1}]}`, `line 1: "blue" is neither`},
 		"less than nothing":   {`{` + at + `,"samples":[{"arm":"canary","class":"requests","value":-1}]}`, "is -1"},

@@ -83,6 +83,9 @@ func decodeReading(text []byte) (counter.Reading, error) {
 	if err := decoder.Decode(&line); err != nil {
 		return counter.Reading{}, fmt.Errorf("reading it as {at, samples}: %w", err)
 	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return counter.Reading{}, errors.New("something follows the reading: a line has one")
+	}
 	if line.At.IsZero() {
 		return counter.Reading{}, errors.New("at is required: when the counters were read")
 	}

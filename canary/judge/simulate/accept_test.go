@@ -275,7 +275,7 @@ func TestLatency(t *testing.T) {
 func TestThroughput(t *testing.T) {
 	n, settings := runs(t), judge.Default()
 	play := func(random *rand.Rand, part float64) bool {
-		series := settings.NewSeries("throughput", judge.Throughput)
+		series, split := settings.NewSeries("throughput", judge.Throughput), judge.NewSplit()
 		for at := range 60 {
 			share := steps(at)
 			load := 30 + 20*math.Sin(float64(at)/10) // requests in a window: the same busy hour for both
@@ -287,7 +287,10 @@ func TestThroughput(t *testing.T) {
 			if series, err = series.Add(1, w); err != nil {
 				t.Fatal(err)
 			}
-			if settings.Outcome(judge.Trial{Series: []judge.Series{series}, Split: judge.NewSplit()}) == judge.Fail {
+			if split, err = split.Add(w, 1); err != nil {
+				t.Fatal(err)
+			}
+			if settings.Outcome(judge.Trial{Series: []judge.Series{series}, Split: split}) == judge.Fail {
 				return true
 			}
 		}

@@ -3,6 +3,7 @@
 package trial
 
 import (
+	"fmt"
 	"math"
 
 	"github.com/sluice-cd/sluice/canary/judge"
@@ -60,6 +61,16 @@ func (t SelfTest) Add(w counter.Increments, s judge.Settings, dispersion float64
 		t.Trials, t.FalseAlarms = t.Trials/2, t.FalseAlarms/2
 	}
 	return t
+}
+
+// Check reports a test that no windows lead to.
+func (t SelfTest) Check() error {
+	if t.FalseAlarms < 0 || t.FalseAlarms > t.Trials || t.Trials >= rememberedTrials ||
+		t.Windows < 0 || t.Lasted < 0 || t.Lasted >= trialWindows {
+		return fmt.Errorf("reading a self-test: it has %d false alarms of %d trials, and the last of %d windows has %d",
+			t.FalseAlarms, t.Trials, t.Windows, t.Lasted)
+	}
+	return nil
 }
 
 // Failed reports whether there are more false alarms than a judge of this alpha has.

@@ -33,7 +33,7 @@ type baselineText struct {
 }
 
 // MarshalText returns all bits of the evidence as JSON: a kilobyte, and one for each bound of a histogram. The
-// baseline is not part of it.
+// baseline is not part of it, and neither is [Release.RequireAll].
 func (r Release) MarshalText() ([]byte, error) {
 	return json.Marshal(releaseText{Settings: r.settings, Kinds: r.kinds, Bounds: r.bounds,
 		Observed: r.Trial.Observed, Split: r.Trial.Split, Series: r.Trial.Series})
@@ -87,6 +87,11 @@ func (b *Baseline) UnmarshalText(text []byte) error {
 	if kept.Windows < 0 || !(kept.Seconds >= 0) || len(kept.Slow) != n || len(kept.Primary.Slower) != n || !slices.IsSorted(kept.Bounds) {
 		return fmt.Errorf("reading a baseline: it has %d windows, %d bounds, %d dispersions and %d counts",
 			kept.Windows, n, len(kept.Slow), len(kept.Primary.Slower))
+	}
+	for _, d := range append(slices.Clone(kept.Slow), kept.Errors) {
+		if d.Windows < 0 || d.Sum < 0 || d.Variance < 0 || d.Most < 0 || d.Noted < 0 {
+			return fmt.Errorf("reading a baseline: %+v is no dispersion", d)
+		}
 	}
 	*b = Baseline{Windows: kept.Windows, Seconds: kept.Seconds, Primary: kept.Primary,
 		errors: kept.Errors, slow: kept.Slow, bounds: kept.Bounds}

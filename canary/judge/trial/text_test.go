@@ -83,10 +83,24 @@ func TestEvidenceOfAnotherKindIsRefused(t *testing.T) {
 			t.Errorf("%s: restored", name)
 		}
 	}
-	for _, text := range []string{"", `{"windows":-1}`, `{"bounds":[1,2],"slow":[{}],"primary":{"Slower":[1,2]}}`} {
+	for _, text := range []string{"", `{"windows":-1}`, `{"bounds":[1,2],"slow":[{}],"primary":{"Slower":[1,2]}}`,
+		`{"windows":9,"errors":{"Windows":9,"Variance":-1}}`} {
 		if err := new(trial.Baseline).UnmarshalText([]byte(text)); err == nil {
 			t.Errorf("a baseline of %q", text)
 		}
+	}
+}
+
+// A status is an input: counting up to what it says would never end.
+func TestASelfTestOfNoWindowsIsRefused(t *testing.T) {
+	for _, wrong := range []trial.SelfTest{{FalseAlarms: 1 << 60, Trials: 1 << 60}, {FalseAlarms: 3, Trials: 2}, {FalseAlarms: -1},
+		{Lasted: 60}, {Windows: -1}} {
+		if wrong.Check() == nil {
+			t.Errorf("%+v", wrong)
+		}
+	}
+	if err := (trial.SelfTest{Windows: 60 * 399, Trials: 399, FalseAlarms: 9, Lasted: 59}).Check(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -17,6 +17,7 @@ package trial
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -36,10 +37,12 @@ type Release struct {
 	baseline Baseline
 	kinds    []judge.Kind
 	bounds   []float64 // of the latency, in seconds, rising; none until a window has some
+	all      bool      // metrics have to be there
 }
 
 // Begin returns the evidence of no windows about kinds of metrics: errors, latency or
-// throughput. A latency is judged from the first window on that has a histogram.
+// throughput. A latency is judged from the first window on that has a histogram, and not at all without one; see
+// [Release.RequireAll].
 func (b Baseline) Begin(s judge.Settings, kinds ...judge.Kind) Release {
 	r := Release{settings: s, baseline: b, kinds: kinds, Trial: judge.Trial{Metrics: len(kinds), Split: judge.NewSplit()}}
 	for _, kind := range kinds {
@@ -53,11 +56,37 @@ func (b Baseline) Begin(s judge.Settings, kinds ...judge.Kind) Release {
 	return r
 }
 
+// RequireAll is the same evidence, by which no release passes before each of its metrics was compared.
+func (r Release) RequireAll() Release {
+	r.all = true
+	return r
+}
+
 // Outcome is what the judge decides by now.
-func (r Release) Outcome() judge.Outcome { return r.settings.Outcome(r.Trial) }
+func (r Release) Outcome() judge.Outcome {
+	if outcome := r.settings.Outcome(r.Trial); outcome != judge.Pass || !r.lacksLatency() {
+		return outcome
+	}
+	return judge.Undecided
+}
 
 // Verdict is the same with its reasons.
-func (r Release) Verdict() judge.Verdict { return r.settings.Judge(r.Trial) }
+func (r Release) Verdict() judge.Verdict {
+	v := r.settings.Judge(r.Trial)
+	if v.Outcome = r.Outcome(); r.lacksLatency() {
+		v.Findings = append(v.Findings, judge.Finding{Metric: string(judge.Latency), Outcome: judge.Undecided, Ratio: math.NaN(),
+			AtMost: math.Inf(1), Needs: math.Inf(1), Text: "latency undecided: " + NoHistogram})
+	}
+	return v
+}
+
+// NoHistogram is why a latency cannot be compared.
+const NoHistogram = "no histogram of both arms counts how long requests take"
+
+// lacksLatency reports whether a metric is missing that has to be there.
+func (r Release) lacksLatency() bool {
+	return r.all && r.bounds == nil && slices.Contains(r.kinds, judge.Latency)
+}
 
 // Evidence returns the logarithms of the e-values against "no worse than is tolerated" and
 // "a regression": the largest of all metrics, and the smallest.

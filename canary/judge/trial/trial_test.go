@@ -59,8 +59,9 @@ func TestOutcomes(t *testing.T) {
 		"no canary":                                      {[]judge.Kind{judge.Errors}, counts(0, 0), counts(900, 9), 0.1, judge.Undecided},
 		"the canary gets twice what its weight says":     {[]judge.Kind{judge.Errors}, counts(200, 2), counts(800, 8), 0.1, judge.Mismatch},
 		"the weight is not known":                        {[]judge.Kind{judge.Errors}, counts(200, 4), counts(800, 16), 0, judge.Pass},
-		"half of the requests are lost":                  {[]judge.Kind{judge.Throughput}, counts(50, 0), counts(900, 0), 0.1, judge.Mismatch},
-		"no metric":                                      {nil, counts(100, 9), counts(900, 9), 0.1, judge.Undecided},
+		"half of the requests are lost":                  {[]judge.Kind{judge.Throughput}, counts(50, 0), counts(900, 0), 0.1, judge.Fail},
+		"half of them are, which nobody asked about":     {[]judge.Kind{judge.Errors}, counts(50, 0), counts(900, 0), 0.1, judge.Mismatch},
+		"no metric": {nil, counts(100, 9), counts(900, 9), 0.1, judge.Undecided},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := add(t, trial.Baseline{}.Begin(judge.Default(), tc.kinds...), tc.weight, same(30, tc.canary, tc.primary)...)
@@ -102,6 +103,27 @@ func TestALatencyIsJudgedOverABoundThatIsUsual(t *testing.T) {
 	// A release whose histogram lost its bounds has nothing to compare, and is not a failure.
 	other := timed(window(0, counts(100, 100), counts(900, 900)), 0.3)
 	if r := add(t, before.Begin(judge.Default(), judge.Latency), 0.1, other); r.Outcome() != judge.Undecided {
+		t.Errorf("got %+v", r.Verdict())
+	}
+}
+
+func TestALatencyThatWasAskedForHasToBeThere(t *testing.T) {
+	good := same(30, counter.Counts{Requests: 100, Errors: 2}, counter.Counts{Requests: 900, Errors: 18})
+	begin := func(kinds ...judge.Kind) trial.Release { return trial.Baseline{}.Begin(judge.Default(), kinds...) }
+	if r := add(t, begin(judge.Errors, judge.Latency), 0.1, good...); r.Outcome() != judge.Pass {
+		t.Errorf("what is compared if it is there holds the release up: %+v", r.Verdict())
+	}
+	r := add(t, begin(judge.Errors, judge.Latency).RequireAll(), 0.1, good...)
+	v := r.Verdict()
+	if last := v.Findings[len(v.Findings)-1]; r.Outcome() != judge.Undecided || v.Outcome != judge.Undecided ||
+		last.Text != "latency undecided: "+trial.NoHistogram {
+		t.Errorf("got %+v", v)
+	}
+	bad := same(30, counter.Counts{Requests: 100, Errors: 20}, counter.Counts{Requests: 900, Errors: 18})
+	if r := add(t, begin(judge.Errors, judge.Latency).RequireAll(), 0.1, bad...); r.Outcome() != judge.Fail {
+		t.Errorf("got %+v", r.Verdict())
+	}
+	if r := add(t, begin(judge.Errors).RequireAll(), 0.1, good...); r.Outcome() != judge.Pass {
 		t.Errorf("got %+v", r.Verdict())
 	}
 }

@@ -23,8 +23,9 @@ func optionsOf(cmd *cobra.Command, c *flaggerv1.Canary, flags replay.Options) (r
 		return flags, err
 	}
 	if !cmd.Flags().Changed("metrics") {
-		flags.Metrics = plan.Judge.Kinds
+		flags.Metrics, flags.All = plan.Judge.Kinds, plan.Judge.Named
 	}
+	flags.Warmup = plan.Judge.Warmup
 	settings := plan.Judge.Settings
 	for name, set := range map[string]func(){
 		"alpha":       func() { settings.Alpha = flags.Settings.Alpha },

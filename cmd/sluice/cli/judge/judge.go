@@ -52,13 +52,23 @@ func (s *settingsFlags) validate() error {
 	return nil
 }
 
+// meaningless reports a flag that was set although what it is about is not asked for.
+func meaningless(cmd *cobra.Command, why string, flags ...string) error {
+	for _, name := range flags {
+		if cmd.Flags().Changed(name) {
+			return fmt.Errorf("--%s: %s", name, why)
+		}
+	}
+	return nil
+}
+
 // printFigure prints a picture, to standard output.
 func printFigure(cmd *cobra.Command, f plot.Figure) error {
 	_, err := cmd.OutOrStdout().Write(f.SVG())
 	return err
 }
 
-// percent reads a part of a whole: 0.1%, or 0.001.
+// percent reads a part of a whole: 0.1%, or 0.001; it may be nothing.
 func percent(flag, text string) (float64, error) {
 	if text == "" {
 		return 0, fmt.Errorf("--%s is required: the part of the requests that fail while nothing is released, such as 0.1%%", flag)
@@ -68,7 +78,7 @@ func percent(flag, text string) (float64, error) {
 	if ofHundred {
 		value /= 100
 	}
-	if err != nil || !(value > 0 && value < 1) {
+	if err != nil || !(value >= 0 && value < 1) {
 		return 0, fmt.Errorf("--%s: %q is no part of the requests, such as 0.1%% or 0.001", flag, text)
 	}
 	return value, nil

@@ -103,10 +103,19 @@ func (o *planOptions) read() (judge.Traffic, []judge.PlannedShare, error) {
 	return judge.Traffic{Requests: o.requests, Rate: rate, Dispersion: o.dispersion}, steps, nil
 }
 
+// maxStep and maxSteps bound a release to ten years.
+const (
+	maxStep  = 30 * 24 * time.Hour
+	maxSteps = 100
+)
+
 // stepsOf are the steps of a release, as flags say them.
 func stepsOf(weights []int, interval time.Duration) ([]judge.PlannedShare, error) {
-	if interval <= 0 {
-		return nil, fmt.Errorf("--interval: %s has to be more than 0", interval)
+	if interval <= 0 || interval > maxStep {
+		return nil, fmt.Errorf("--interval: %s has to be more than 0 and at most %s", interval, maxStep)
+	}
+	if len(weights) > maxSteps {
+		return nil, fmt.Errorf("--weights: there are %d, and a release has at most %d steps", len(weights), maxSteps)
 	}
 	steps := make([]judge.PlannedShare, 0, len(weights))
 	for _, weight := range weights {

@@ -106,6 +106,10 @@ func (r *replaying) run(cmd *cobra.Command, _ []string) error {
 	case (r.trace == "") == (r.server.url == ""):
 		return errors.New("either --trace or --prometheus is required: the counters of releases that have been")
 	case r.trace != "":
+		if err := meaningless(cmd, "it is about --prometheus, and a trace has been read already",
+			"canary", "since", "every", "scan", "rest", "save-trace", "mesh-provider"); err != nil {
+			return err
+		}
 		releases, err = r.readTrace(cmd, options)
 	default:
 		releases, err = r.ask(cmd, options)
@@ -124,8 +128,11 @@ func (r *replaying) options(cmd *cobra.Command) (replay.Options, []judge.Planned
 		if !slices.Contains(known, m) {
 			return o, nil, fmt.Errorf("--metrics: %q is none; known: %s", m, strings.Join(known, ", "))
 		}
-		o.Metrics = append(o.Metrics, judge.Kind(m))
+		if !slices.Contains(o.Metrics, judge.Kind(m)) { // each has its part of alpha
+			o.Metrics = append(o.Metrics, judge.Kind(m))
+		}
 	}
+	o.All = cmd.Flags().Changed("metrics")
 	if err := r.settings.validate(); err != nil {
 		return o, nil, err
 	}

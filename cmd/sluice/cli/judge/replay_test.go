@@ -48,6 +48,12 @@ func TestAReplaySaysWhatWouldHaveBeenDifferent(t *testing.T) {
 	if good.Judge.Outcome == "rolled back" || good.Thresholds.Outcome != "promoted" || good.BaselineWindows < 100 {
 		t.Errorf("as good as before: %+v", good)
 	}
+	if rows := replayed(t, "--trace", trace, "--regression", "5"); rows[1].Judge.Outcome != "promoted" {
+		t.Errorf("what is promoted by its errors: %+v", rows[1])
+	}
+	if rows := replayed(t, "--trace", trace, "--regression", "5", "--metrics", "errors,latency,errors"); rows[1].Judge.Outcome != "undecided" {
+		t.Errorf("a latency that was asked for and is not there: %+v", rows[1])
+	}
 	if bad.Ratio == nil || *bad.Ratio < 3 || bad.Expected != nil {
 		t.Errorf("the ratio is %v", bad.Ratio)
 	}
@@ -81,6 +87,9 @@ func TestWrongFlagsOfAReplayAreNamed(t *testing.T) {
 		"no time":                     {"replay --prometheus http://y --canary z --since yesterday", "--since: not a valid duration"},
 		"more than a server is asked": {"replay --prometheus http://y --canary z --since 5y", "--since: 5y is more than 100000 times --scan"},
 		"no step":                     {"replay --prometheus http://y --canary z --every 0s", "--every and --scan"},
+		"no time at all":              {"replay --prometheus http://y --canary z --since 0d", "--since: 0d is no time, such as 12h"},
+		"a canary beside a trace":     {"replay --trace x --canary y", "--canary: it is about --prometheus"},
+		"a trace of a trace":          {"replay --trace x --save-trace y", "--save-trace: it is about --prometheus"},
 		"a metric of its own":         {"replay --trace x --metrics cpu", `--metrics: "cpu" is none; known: errors, latency, throughput`},
 		"a release of none":           {"replay --trace x --release 0", "--release: 0"},
 		"a success rate of 120 %":     {"replay --trace x --success-rate 120", "a success rate of 120 %"},

@@ -49,11 +49,13 @@ func (s *serverFlags) check() (time.Duration, error) {
 	switch lasts := time.Duration(since); {
 	case err != nil:
 		return 0, fmt.Errorf("--since: %w", err)
+	case lasts <= 0:
+		return 0, fmt.Errorf("--since: %s is no time, such as 12h or 30d", s.since)
 	case s.every < time.Second || s.scan < time.Second:
 		return 0, errors.New("--every and --scan: have to be at least 1s")
 	case s.rest < 0 || s.rest > 24*time.Hour:
 		return 0, fmt.Errorf("--rest: %s is not between 0 and a day", s.rest)
-	case lasts <= 0 || lasts/s.scan > maxScans:
+	case lasts/s.scan > maxScans:
 		return 0, fmt.Errorf("--since: %s is more than %d times --scan (%s)", s.since, maxScans, s.scan)
 	default:
 		return lasts, nil

@@ -72,7 +72,7 @@ func (s *simulation) run(cmd *cobra.Command, _ []string) error {
 	if err := s.output.Validate(); err != nil {
 		return err
 	}
-	scenarios, err := s.scenarios()
+	scenarios, err := s.scenarios(cmd)
 	if err != nil {
 		return err
 	}
@@ -88,14 +88,18 @@ func (s *simulation) run(cmd *cobra.Command, _ []string) error {
 	var played []simulate.Row
 	for i, scenario := range scenarios {
 		output.Note(cmd, "playing %d of %d: %s", i+1, len(scenarios), scenario.Name)
-		played = append(played, scenario.Play(random, s.settings.Settings, s.runs))
+		result := make(chan simulate.Row, 1)
+		go func() { result <- scenario.Play(random, s.settings.Settings, s.runs) }()
+		select {
+		case row := <-result:
+			played = append(played, row)
+		case <-cmd.Context().Done():
+			return cmd.Context().Err()
+		}
 		row := report.JudgeSimulationOf(played[i])
 		rows.Items = append(rows.Items, row)
 		table.Add(row.Scenario, row.Scenario, rolledBack(row.Judge), rolledBack(row.Flagger), rolledBack(row.Argo), rolledBack(row.Kayenta),
 			after(row.Judge.Promoted, row.Judge.PromotedSeconds), fmt.Sprintf("%.0f", row.Judge.Errors), fmt.Sprintf("%.0f", row.Flagger.Errors))
-		if cmd.Context().Err() != nil {
-			return cmd.Context().Err()
-		}
 	}
 	if s.output.Format() == output.SVG {
 		return printFigure(cmd, report.JudgeSimulationFigure(played))
@@ -112,17 +116,29 @@ func after(part float64, seconds int64) string {
 	return fmt.Sprintf("%.1f %% after %s", 100*part, time.Duration(seconds)*time.Second)
 }
 
-// maxDraws bounds what a simulation takes: about a minute of a core.
-const maxDraws = 5e9
+// maxDraws and maxWindows bound what a simulation takes: some minutes of a core.
+const (
+	maxDraws   = 5e9
+	maxWindows = 1e8
+)
 
 // scenarios returns what is played.
-func (s *simulation) scenarios() ([]simulate.Scenario, error) {
+func (s *simulation) scenarios(cmd *cobra.Command) ([]simulate.Scenario, error) {
 	rate, err := s.validate()
 	if err != nil {
 		return nil, err
 	}
 	if s.requests == 0 {
-		return simulate.Scenarios(s.window), nil
+		err := meaningless(cmd, "say with --requests what service is released: without it, a table of typical ones is played",
+			"errors", "burst", "weight", "ratios", "for")
+		typical := simulate.Scenarios(s.window)
+		if err == nil {
+			err = s.bounded(len(typical), typical[0].Release.Windows)
+		}
+		return typical, err
+	}
+	if err := s.bounded(len(s.ratios), int(s.lasts/s.window)); err != nil {
+		return nil, err
 	}
 	scenarios := make([]simulate.Scenario, 0, len(s.ratios))
 	for _, ratio := range s.ratios {
@@ -143,6 +159,15 @@ func (s *simulation) scenarios() ([]simulate.Scenario, error) {
 	return scenarios, nil
 }
 
+// bounded reports a simulation that would take too long, of so many kinds of releases of so many windows.
+func (s *simulation) bounded(kinds, windows int) error {
+	if all := float64(kinds) * float64(windows) * float64(s.runs); s.trace == "" && all > maxWindows {
+		return fmt.Errorf("%.0f windows would have to be played, more than %.0f: lower --runs or --for, or lengthen --window",
+			all, float64(maxWindows))
+	}
+	return nil
+}
+
 // validate checks the flags, and returns the rate of errors.
 func (s *simulation) validate() (rate float64, err error) {
 	if err := s.settings.validate(); err != nil {
@@ -161,7 +186,7 @@ func (s *simulation) validate() (rate float64, err error) {
 		return 0, fmt.Errorf("--burst: %d has to be between 1 and 1000", s.burst)
 	case s.trace != "" && s.requests == 0:
 		return 0, errors.New("--save-trace: say with --requests what service is recorded")
-	case s.requests < 0:
+	case !(s.requests >= 0 && s.requests <= 1e9):
 		return 0, fmt.Errorf("--requests: %g is no number of requests in a second, such as 10", s.requests)
 	}
 	return percent("errors", s.errors)
