@@ -188,6 +188,8 @@ func vectorOf(body []byte) ([]labelledSample, error) {
 		return nil, err
 	case answer.ResultType != "vector":
 		return nil, errors.New("the query returns no vector of counters")
+	case answer.incomplete() != "": // a counter that is missing and comes back looks as if all of it had happened in between
+		return nil, fmt.Errorf("the server says that its answer is not complete: %s", answer.incomplete())
 	}
 	var vector []labelledSample
 	if err := json.Unmarshal(answer.Result, &vector); err != nil {

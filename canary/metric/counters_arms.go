@@ -5,7 +5,6 @@ package metric
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -25,7 +24,7 @@ func (k *Checker) armVars(
 	if err != nil {
 		return nil, err
 	}
-	canary.arm, canary.workload, canary.kind = string(counter.Canary), canary.target, strings.ToLower(c.Spec.TargetRef.Kind)
+	canary.arm, canary.workload = string(counter.Canary), canary.target
 	primary := canary
 	primary.arm, primary.workload = string(counter.Primary), canary.target+"-primary"
 	key := client.ObjectKey{Namespace: c.Namespace, Name: c.Spec.TargetRef.Name}

@@ -431,6 +431,26 @@ func TestCountersOfATemplate(t *testing.T) {
 	}
 }
 
+// A store that Thanos could not ask had the errors of a pod, all of which were new when it was back.
+func TestAnAnswerThatIsNotCompleteIsNoReading(t *testing.T) {
+	for warning, want := range map[string]string{
+		"receive series from Addr: store-1: context deadline exceeded": "its answer is not complete: receive series from",
+		"PromQL warning: encountered a mix of histograms and floats":   "",
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = fmt.Fprintf(w, `{"status":"success","warnings":[%q],"data":{"resultType":"vector","result":[]}}`, warning)
+		}))
+		t.Cleanup(server.Close)
+		read, err := checker(t, server.URL).PrepareCounters(t.Context(), canary(), rate)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := read(t.Context(), then); want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v", warning, err)
+		}
+	}
+}
+
 func TestAnAnswerWithTooManyCountersIsRefused(t *testing.T) {
 	series := make([]string, 10_001)
 	for i := range series {

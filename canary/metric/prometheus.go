@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -65,17 +66,32 @@ func decodePrometheus(body []byte) (float64, error) {
 type result struct {
 	ResultType string          `json:"resultType"`
 	Result     json.RawMessage `json:"result"`
+
+	warnings []string
+}
+
+// incomplete is why a server that asks others, such as Thanos, has not all series that there are; empty if it has. What
+// PromQL warns of is about the query.
+func (r result) incomplete() string {
+	for _, warning := range r.warnings {
+		if !strings.HasPrefix(warning, "PromQL ") {
+			return excerpt(warning)
+		}
+	}
+	return ""
 }
 
 // decodeResult reads an answer to any query.
 func decodeResult(body []byte) (result, error) {
 	var answer struct {
-		Error string `json:"error"`
-		Data  result `json:"data"`
+		Error    string   `json:"error"`
+		Warnings []string `json:"warnings"`
+		Data     result   `json:"data"`
 	}
 	if err := decode(body, &answer, "a Prometheus API"); err != nil {
 		return result{}, err
 	}
+	answer.Data.warnings = answer.Warnings
 	if answer.Error != "" {
 		return result{}, fmt.Errorf("the server answered: %s", excerpt(answer.Error))
 	}

@@ -19,17 +19,17 @@ import (
 //	{{ interval }}                            the metric's window
 //	{{ variables.anything }}                  the metric's templateVariables
 //	{{ pods }}                                matches the names of the canary's pods
+//	{{ kind }}                                of the target, in lower case
 //
 // Besides, a query may use what text/template itself has, within [limits].
 // The route of a Knative Service is its newest revision.
 type templateVars struct {
 	name, namespace, target string
 	service, ingress, route string
-	interval, pods          string
+	interval, pods, kind    string
 	variables               map[string]string
-	// arm, workload and kind, that of the workload, are those of a query for the counters of one arm, see
-	// [Checker.PrepareCounters].
-	arm, workload, kind string
+	// arm and workload are those of a query for the counters of one arm, see [Checker.PrepareCounters].
+	arm, workload string
 }
 
 func newTemplateVars(c *flaggerv1.Canary, m flaggerv1.CanaryMetric) templateVars {
@@ -37,7 +37,7 @@ func newTemplateVars(c *flaggerv1.Canary, m flaggerv1.CanaryMetric) templateVars
 	v := templateVars{
 		name: c.Name, namespace: c.Namespace, target: target,
 		service: target, ingress: target, route: target,
-		interval: flaggerv1.DefaultMetricInterval, variables: m.TemplateVariables,
+		interval: flaggerv1.DefaultMetricInterval, kind: strings.ToLower(c.Spec.TargetRef.Kind), variables: m.TemplateVariables,
 	}
 	if c.Spec.Service.Name != "" {
 		v.service = c.Spec.Service.Name
@@ -90,11 +90,11 @@ func (v templateVars) functions() map[string]any {
 		"route":     func() string { return v.route },
 		"interval":  func() string { return v.interval },
 		"pods":      func() string { return v.pods },
+		"kind":      func() string { return v.kind },
 		"variables": func() map[string]string { return v.variables },
 	}
 	if v.arm != "" {
 		functions["arm"], functions["workload"] = func() string { return v.arm }, func() string { return v.workload }
-		functions["kind"] = func() string { return v.kind }
 	}
 	return functions
 }
