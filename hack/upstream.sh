@@ -2,7 +2,7 @@
 # Builds a program of the field from its module, unmodified, once, and prints its
 # path: what Sluice is compatible with is tested against the real thing. Two that
 # build at once take turns. With --if-built, nothing is built, and nothing printed.
-#   hack/upstream.sh [--if-built] flux | source-controller | kustomize-controller | flagger | loadtester | helm | gitea
+#   hack/upstream.sh [--if-built] flux | source-controller | kustomize-controller | flagger | loadtester | helm | gitea | versitygw
 set -euo pipefail
 
 ifbuilt=
@@ -48,8 +48,14 @@ gitea)
 	flags="-s -w -X main.Version=$version"
 	tags=sqlite,sqlite_unlock_notify cgo=1
 	;;
+versitygw)
+	# A gateway that speaks S3 and checks every signature (Apache-2.0), over a directory.
+	module=github.com/versity/versitygw version=1.8.0 package=./cmd/versitygw
+	sum=h1:au+wI+aybno/STsQiSm35Uu6Q6iK5MWReQxgO6SEMFc=
+	flags="-s -w -X main.Version=$version"
+	;;
 *)
-	echo "usage: $0 flux | source-controller | kustomize-controller | flagger | loadtester | helm | gitea" >&2
+	echo "usage: $0 flux | source-controller | kustomize-controller | flagger | loadtester | helm | gitea | versitygw" >&2
 	exit 2
 	;;
 esac

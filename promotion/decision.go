@@ -37,6 +37,8 @@ type Event struct {
 	Stage   string
 	Reason  string
 	Message string
+	// Landing is the one that it is about, as that was then; nil if it is about none.
+	Landing *Landing
 }
 
 // Action changes something outside of the state. All are absolute.

@@ -155,11 +155,11 @@ func (r contentRecorder) endLanding(l *Landing) {
 func (r contentRecorder) announce(l Landing) {
 	switch l.Kind {
 	case sluicev1.LandingRollback:
-		r.stage.addEvent("RolledBack", "%s has %s again", r.stage.spec.Name, r.stage.name(l.Bundle))
+		r.stage.addLandingEvent(l, "RolledBack", "%s has %s again", r.stage.spec.Name, r.stage.name(l.Bundle))
 	case sluicev1.LandingManual:
-		r.stage.addEvent("Landed", "%s has %s, by %s", r.stage.spec.Name, r.stage.name(l.Bundle), l.origin())
+		r.stage.addLandingEvent(l, "Landed", "%s has %s, by %s", r.stage.spec.Name, r.stage.name(l.Bundle), l.origin())
 	default:
-		r.stage.addEvent("Landed", "%s has %s", r.stage.spec.Name, r.stage.name(l.Bundle))
+		r.stage.addLandingEvent(l, "Landed", "%s has %s", r.stage.spec.Name, r.stage.name(l.Bundle))
 	}
 }
 

@@ -61,6 +61,17 @@ func (s *stage) warn(reason, format string, args ...any) {
 	s.transition.warn(s.spec.Name, reason, format, args...)
 }
 
+// addLandingEvent is an event about a landing, and warnOfLanding one about what went wrong with it.
+func (s *stage) addLandingEvent(l Landing, reason, format string, args ...any) {
+	s.addEvent(reason, format, args...)
+	s.transition.Events[len(s.transition.Events)-1].Landing = &l
+}
+
+func (s *stage) warnOfLanding(l Landing, reason, format string, args ...any) {
+	s.warn(reason, format, args...)
+	s.transition.Events[len(s.transition.Events)-1].Landing = &l
+}
+
 func (s *stage) requeueAt(at time.Time) { s.transition.requeueAt(at, s.now) }
 
 // currentBundle is the id of the bundle that the stage has, empty if it has none.

@@ -42,7 +42,7 @@ func (v verifier) verify() {
 		}
 	}
 	l.Verdict, l.VerdictAt, l.Since, l.Reason = VerdictVerified, &v.stage.now, &v.stage.now, v.proof(b)
-	v.stage.addEvent("Verified", "%s is verified in %s", v.stage.name(l.Bundle), v.stage.spec.Name)
+	v.stage.addLandingEvent(*l, "Verified", "%s is verified in %s", v.stage.name(l.Bundle), v.stage.spec.Name)
 }
 
 // maxProof bounds what is kept of why a bundle is verified, in bytes.
@@ -148,7 +148,7 @@ func (v verifier) soak(l *Landing) {
 // back was verified once, and there is no reason why anything else would work.
 func (v verifier) fail(l *Landing, why string) {
 	l.Verdict, l.VerdictAt, l.Reason = VerdictFailed, &v.stage.now, why
-	v.stage.warn(sluicev1.StageFailedReason, "%s failed in %s: %s", v.stage.name(l.Bundle), v.stage.spec.Name, why)
+	v.stage.warnOfLanding(*l, sluicev1.StageFailedReason, "%s failed in %s: %s", v.stage.name(l.Bundle), v.stage.spec.Name, why)
 	if l.Kind == sluicev1.LandingRollback {
 		return
 	}

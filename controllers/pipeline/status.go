@@ -6,11 +6,13 @@ import (
 	"strings"
 	"time"
 
+	eventv1 "github.com/fluxcd/pkg/apis/event/v1beta1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	notice "github.com/sluice-cd/sluice/notify/message"
 	"github.com/sluice-cd/sluice/promotion"
 )
 
@@ -30,9 +32,34 @@ func eventsOf(decided []promotion.Event) []reconciler.Event {
 		if e.Warning {
 			kind = corev1.EventTypeWarning
 		}
-		events = append(events, reconciler.Event{Type: kind, Reason: e.Reason, Message: e.Message})
+		events = append(events, reconciler.Event{Type: kind, Reason: e.Reason, Message: e.Message, Metadata: metadataOf(e)})
 	}
 	return events
+}
+
+// metadataOf is what an event is about. That of a bundle that a stage got names the commit by which it got it, on which
+// Alerts then show how it stands there.
+func metadataOf(e promotion.Event) map[string]string {
+	about := map[string]string{sluicev1.EventStage: e.Stage}
+	if e.Landing == nil {
+		return about
+	}
+	if commit, ok := notice.CommitOf(e.Landing.Commit); ok {
+		about[eventv1.Group+"/"+eventv1.MetaCommitKey] = commit
+		about[sluicev1.EventState] = commitState(e.Landing.Verdict)
+	}
+	return about
+}
+
+// commitState is a verdict as a commit status has it.
+func commitState(verdict string) string {
+	switch verdict {
+	case promotion.VerdictVerified:
+		return notice.StateSuccess
+	case promotion.VerdictFailed:
+		return notice.StateFailure
+	}
+	return notice.StatePending
 }
 
 // record notes where the pipeline stands.

@@ -320,6 +320,9 @@ func TestCommitStatuses(t *testing.T) {
 	about := func(e *message.Event) {
 		e.Metadata = map[string]string{group + "revision": "main@sha1:" + commit, group + "commit_status": "update"}
 	}
+	shop := func(e *message.Event) {
+		e.InvolvedObject.APIVersion, e.InvolvedObject.Kind = "sluice.dev/v1alpha1", "Pipeline"
+	}
 	gitea := func(expression string) *v1beta3.Provider {
 		return provider(repository+".git", func(p *v1beta3.Provider) { p.Spec.Type, p.Spec.CommitStatusExpr = "gitea", expression })
 	}
@@ -338,16 +341,29 @@ func TestCommitStatuses(t *testing.T) {
 			gitea("event.involvedObject.name + '/' + provider.metadata.name + '/' + alert.metadata.name"), event("done", about),
 			[]dispatch.Status{{Commit: commit, Context: "shop/room/all", State: "success", Description: "succeeded", URL: repository}},
 		},
-		"about no commit": {gitea(""), event("done"), nil},
+		"a bundle of a Pipeline": {gitea(""), event("app 2 is verified in staging", shop, func(e *message.Event) {
+			e.Metadata = map[string]string{eventv1.Group + "/commit": commit, "sluice.dev/stage": "staging", "sluice.dev/state": "success"}
+		}), []dispatch.Status{
+			{Commit: commit, Context: "pipeline/shop/abcd", State: "success", Description: "app 2 is verified in staging", URL: repository}}},
+		"a stage of a Pipeline by name": {gitea("'sluice/' + event.metadata.stage"), event("app 2 failed in staging", shop, func(e *message.Event) {
+			e.Severity = "error"
+			e.Metadata = map[string]string{eventv1.Group + "/commit": commit, "sluice.dev/stage": "staging", "sluice.dev/state": "failure"}
+		}), []dispatch.Status{
+			{Commit: commit, Context: "sluice/staging", State: "failure", Description: "app 2 failed in staging", URL: repository}}},
+		"a Pipeline's fault of no commit": {gitea(""), event("no server", shop, func(e *message.Event) { e.Severity = "error" }), nil},
+		"about no commit":                 {gitea(""), event("done"), nil},
 		"a warning about what works": {gitea(""), event("a typo", about, func(e *message.Event) {
 			e.Metadata[eventv1.Group+"/warning"], e.Metadata[eventv1.Group+"/commit"] = "true", commit
 		}), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newTestEnv(t, nil, tc.provider, alert())
+			all := alert(func(a *v1beta3.AlertSpec) {
+				a.EventSources = append(a.EventSources, v1beta3.EventSource{Kind: "Pipeline", Name: "*"})
+			})
+			b := newTestEnv(t, nil, tc.provider, all)
 			b.Take(t.Context(), tc.event)
 			b.deliver(t)
-			if diff := cmp.Diff(tc.want, b.forges.got); diff != "" {
+			if diff := cmp.Diff(tc.want, b.forges.got); diff != "" || len(b.told.all) > 0 {
 				t.Errorf("%s\n%v", diff, b.told.all)
 			}
 		})

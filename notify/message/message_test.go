@@ -153,6 +153,7 @@ func TestWhatATargetLacks(t *testing.T) {
 		"a URL of another scheme": {"generic", message.Target{Address: "file:///etc/passwd"}, string(message.NeedsURL)},
 		"no token":                {"opsgenie", message.Target{Address: "https://a"}, string(message.NeedsToken)},
 		"no channel":              {"telegram", message.Target{Token: "1"}, string(message.NeedsChannel)},
+		"a server that is no URL": {"telegram", message.Target{Address: "api.telegram.org", Channel: "1", Token: "1"}, string(message.NeedsURL)},
 		"a channel without a topic": {"zulip", message.Target{Address: "https://a", Channel: "releases"},
 			"spec.channel has to be <channel>/<topic>"},
 		"no DSN": {"sentry", message.Target{Address: "https://sentry.io/1"},

@@ -10,6 +10,7 @@ import (
 	eventv1 "github.com/fluxcd/pkg/apis/event/v1beta1"
 
 	"github.com/sluice-cd/sluice/api/notification/v1beta3"
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 )
 
 // Clean is an event with the metadata that is for people: what is prefixed by the group
@@ -100,7 +101,7 @@ func Skip(typeName string, e Event) string {
 		if e.Metadata[v1beta3.WarningKey] != "" {
 			return "it says nothing about whether the commit works"
 		}
-		if !NamesCommit(e) && !UpdatesStatus(e) && !failed(e) {
+		if !NamesCommit(e) && !UpdatesStatus(e) && (!failed(e) || e.InvolvedObject.Kind == sluicev1.PipelineKind) {
 			return "it is about no commit"
 		}
 	case CommentForge[typeName] != "":

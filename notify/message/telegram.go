@@ -22,6 +22,14 @@ type telegramMessage struct {
 	ParseMode       string `json:"parse_mode"`
 }
 
+// checkTelegram refuses an address that is no server of one's own.
+func checkTelegram(to Target) error {
+	if to.Address == "" {
+		return nil
+	}
+	return NeedsURL.check(to)
+}
+
 // telegram sends as a bot. The channel is a chat, or chat:topic; an address is that of a
 // Bot API server of one's own.
 // See https://core.telegram.org/bots/api#sendmessage.

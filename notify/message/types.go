@@ -46,7 +46,7 @@ var Types = map[string]Type{
 	"rocket":       {Render: rocket, Needs: []Need{NeedsURL}},
 	"msteams":      {Render: msteams, Needs: []Need{NeedsURL}},
 	"googlechat":   {Render: googleChat, Needs: []Need{NeedsURL}},
-	"telegram":     {Render: telegram, Needs: []Need{NeedsChannel, NeedsToken}},
+	"telegram":     {Render: telegram, Needs: []Need{NeedsChannel, NeedsToken}, Check: checkTelegram},
 	"webex":        {Render: webex, Needs: []Need{NeedsURL}},
 	"matrix":       {Render: matrix, Needs: []Need{NeedsURL, NeedsChannel, NeedsToken}},
 	"lark":         {Render: lark, Needs: []Need{NeedsURL}},

@@ -20,8 +20,6 @@ import (
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
-	"github.com/johannesboyne/gofakes3"
-	"github.com/johannesboyne/gofakes3/backend/s3mem"
 	"github.com/opencontainers/go-digest"
 	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
@@ -51,8 +49,9 @@ const patience = 30 * time.Second
 // fixture is a namespace of a playground with sources and who applies them.
 type fixture struct {
 	*harness.Playground
-	t  *testing.T
-	ns string
+	t     *testing.T
+	ns    string
+	store *source.Store // of the artifacts
 }
 
 func newFixture(t *testing.T) *fixture {
@@ -60,8 +59,8 @@ func newFixture(t *testing.T) *fixture {
 	f := &fixture{Playground: harness.Installed(t), t: t}
 	f.ns = f.NewNamespace(t, "sources-", nil)
 	f.Serve(t, func(mgr ctrl.Manager, opts reconciler.Options) error {
-		store := source.NewStore(t.TempDir(), "store.example.com", opts.Clock)
-		opener, publisher := source.NewOpener(store), source.Publisher{Store: store}
+		f.store = source.NewStore(t.TempDir(), "store.example.com", opts.Clock)
+		opener, publisher := source.NewOpener(f.store), source.Publisher{Store: f.store}
 		repositories := &gitrepository.Reconciler{
 			Mirrors: git.NewMirrors(t.TempDir(), opts.Clock), Publisher: publisher, Opener: opener, Pushed: &wake.Source{},
 		}
@@ -137,53 +136,6 @@ func (f *fixture) request(kind, name string) {
 	object.SetGroupVersionKind(sourcev1.GroupVersion.WithKind(kind))
 	object.Namespace, object.Name = f.ns, name
 	f.must(reconciler.Request(f.t.Context(), f.Client, object, time.Now()))
-}
-
-func TestABucketIsApplied(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	backend := s3mem.New()
-	f.must(backend.CreateBucket("fleet"))
-	server := httptest.NewServer(gofakes3.New(backend, gofakes3.WithLogger(gofakes3.DiscardLog())).Server())
-	t.Cleanup(server.Close)
-	put := func(color string) {
-		object := server.URL + "/fleet/deploy/app.yaml"
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodPut, object, strings.NewReader(f.manifest(color)))
-		f.must(err)
-		response, err := http.DefaultClient.Do(request)
-		f.must(err)
-		_ = response.Body.Close()
-	}
-	put("blue")
-	obj := make.Bucket(f.ns, "fleet", func(b *sourcev1.Bucket) {
-		b.Spec.Endpoint, b.Spec.Region = strings.TrimPrefix(server.URL, "http://"), "us-east-1"
-	})
-	f.must(f.Client.Create(t.Context(), obj))
-	k := f.applies(sourcev1.BucketKind, "fleet", "./deploy")
-	f.has("blue")
-	put("green")
-	f.request(sourcev1.BucketKind, "fleet")
-	f.has("green")
-	f.eventually(obj, "readiness", func() bool { return apimeta.IsStatusConditionTrue(obj.Status.Conditions, meta.ReadyCondition) })
-	f.eventually(k, "the revision", func() bool {
-		return strings.HasPrefix(k.Status.LastAppliedRevision, "sha256:") && k.Status.LastAppliedRevision == obj.Status.Artifact.Revision
-	})
-
-	f.must(f.Client.Get(t.Context(), client.ObjectKeyFromObject(obj), obj))
-	obj.Spec.SecretRef = &meta.LocalObjectReference{Name: "keys"}
-	f.must(f.Client.Update(t.Context(), obj))
-	f.eventually(obj, "a failure without the Secret", func() bool {
-		ready := apimeta.FindStatusCondition(obj.Status.Conditions, meta.ReadyCondition)
-		return ready != nil && ready.Reason == sourcev1.AuthenticationFailedReason && ready.Status == metav1.ConditionFalse
-	})
-	put("red")
-	f.must(f.Client.Create(t.Context(), make.Secret(f.ns, "keys", map[string]string{"accesskey": "a", "secretkey": "s"})))
-	f.has("red") // the Secret is watched
-	f.must(f.Client.Delete(t.Context(), obj))
-	f.eventually(obj, "the end of the object", func() bool {
-		var list sourcev1.BucketList
-		return f.Client.List(t.Context(), &list, client.InNamespace(f.ns)) == nil && len(list.Items) == 0
-	})
 }
 
 // served are artifacts of somebody else.
