@@ -128,7 +128,7 @@ func BenchmarkTags(b *testing.B) {
 		},
 		"exclude":  func() error { newSnapshot(to, list, nil); return nil },
 		"again":    func() error { newSnapshot(to, list.unchangedAt(time.Unix(2, 0)), snapshot); return nil },
-		"remember": func() error { newListing(list.id, set, time.Unix(2, 0)).remember(list); return nil },
+		"remember": func() error { newListing(list.id, set, time.Unix(2, 0)).inheritFirstSeen(list); return nil },
 		"encode":   func() error { encodeListing(list); return nil },
 		"restore":  func() error { _, err := decodeListing(encoded); return err },
 		"all": func() error {

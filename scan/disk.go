@@ -73,8 +73,8 @@ func (d *disk) files() map[string][]string {
 	return d.there
 }
 
-// of are the names of the files of an image.
-func (d *disk) of(image string) []string {
+// filesOf are the names of the files of an image.
+func (d *disk) filesOf(image string) []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return slices.Clone(d.files()[hashOf(image)])
@@ -119,7 +119,7 @@ func (d *disk) listingsOf(image string) []registry.ID {
 		return nil
 	}
 	var found []registry.ID
-	for _, name := range d.of(image) {
+	for _, name := range d.filesOf(image) {
 		if _, rest, _ := strings.Cut(name, "."); strings.HasSuffix(rest, listingSuffix) {
 			found = append(found, registry.ID{Image: image, Access: strings.TrimSuffix(rest, listingSuffix)})
 		}

@@ -66,8 +66,8 @@ func (a *seenIndex) evictOldest() *seenIndex {
 	return kept
 }
 
-// of returns the seenIndex of image, from disk if need be. The lock is held.
-func (s *firstSeen) of(image string) *seenIndex {
+// index returns the seenIndex of image, from disk if need be. The lock is held.
+func (s *firstSeen) index(image string) *seenIndex {
 	if a, ok := s.images[image]; ok {
 		return a
 	}
@@ -82,7 +82,7 @@ func (s *firstSeen) of(image string) *seenIndex {
 func (s *firstSeen) first(image string, what seenEntry, at int64) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a := s.of(image)
+	a := s.index(image)
 	known, ok := a.first[what]
 	if ok && known <= at {
 		return time.Unix(known, 0)
@@ -103,7 +103,7 @@ func (s *firstSeen) first(image string, what seenEntry, at int64) time.Time {
 func (s *firstSeen) earliest(image, tag string) (time.Time, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	at, ok := s.of(image).earliest[tag]
+	at, ok := s.index(image).earliest[tag]
 	return time.Unix(at, 0), ok
 }
 

@@ -15,12 +15,12 @@ import (
 
 // A line of sightings is `<unix seconds> <tag> <digest> <checksum>`. A line that
 // was cut off, by a full disk or a crash, has the wrong checksum.
-func sightingLine(what seenEntry, at int64) string {
+func formatSeen(what seenEntry, at int64) string {
 	text := fmt.Sprintf("%d %s %s", at, what.tag, what.digest)
 	return fmt.Sprintf("%s %08x\n", text, crc32.Checksum([]byte(text), castagnoli))
 }
 
-func parseSighting(line string) (what seenEntry, at int64, ok bool) {
+func parseSeen(line string) (what seenEntry, at int64, ok bool) {
 	text, sum, ok := cutLast(line)
 	if !ok || sum != fmt.Sprintf("%08x", crc32.Checksum([]byte(text), castagnoli)) {
 		return seenEntry{}, 0, false
@@ -49,7 +49,7 @@ func (d *disk) readSeen(image string, into *seenIndex) {
 	d.report("reading sightings of tags", err)
 	lines := bufio.NewScanner(bytes.NewReader(data))
 	for lines.Scan() {
-		if what, at, ok := parseSighting(lines.Text()); ok {
+		if what, at, ok := parseSeen(lines.Text()); ok {
 			into.note(what, at)
 		}
 	}
@@ -59,7 +59,7 @@ func (d *disk) appendSeen(image string, what seenEntry, at int64) {
 	if d == nil {
 		return
 	}
-	d.report("writing sightings of tags", d.append(seenFileOf(image), sightingLine(what, at)))
+	d.report("writing sightings of tags", d.append(seenFileOf(image), formatSeen(what, at)))
 }
 
 func (d *disk) append(name, line string) error {
@@ -80,7 +80,7 @@ func (d *disk) writeSeen(image string, a *seenIndex) {
 	}
 	var text strings.Builder
 	for what, at := range a.first {
-		text.WriteString(sightingLine(what, at))
+		text.WriteString(formatSeen(what, at))
 	}
 	d.report("writing sightings of tags", d.write(seenFileOf(image), []byte(text.String())))
 }

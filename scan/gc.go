@@ -51,7 +51,7 @@ func (s *Store) collect() {
 			if used[l.id] {
 				return false
 			}
-			s.memory.drop(l.tags, l.keeper)
+			s.memory.remove(l.tags, l.keeper)
 			return true
 		})
 		if len(listings) == 0 {

@@ -62,9 +62,9 @@ func (l *listing) firstSeenUnix(i int) int64 {
 	return l.epochs[l.born[i]]
 }
 
-// remember takes over from other listings of the image when their tags were first
+// inheritFirstSeen takes over from other listings of the image when their tags were first
 // seen. Tags that are in none of them are seen now.
-func (l *listing) remember(others ...*listing) {
+func (l *listing) inheritFirstSeen(others ...*listing) {
 	if len(others) == 0 {
 		return // all are of its own scan
 	}
@@ -73,7 +73,7 @@ func (l *listing) remember(others ...*listing) {
 		births[i] = l.firstSeenUnix(i)
 	}
 	for _, other := range others {
-		lower(births, l.tags, other)
+		takeEarlier(births, l.tags, other)
 	}
 	l.epochs = slices.Compact(slices.Sorted(slices.Values(births)))
 	if len(l.epochs) < 2 {
@@ -90,8 +90,8 @@ func (l *listing) remember(others ...*listing) {
 	}
 }
 
-// lower walks two sorted sets side by side.
-func lower(births []int64, tags *tagset, other *listing) {
+// takeEarlier lowers births to those of another listing, walking two sorted sets side by side.
+func takeEarlier(births []int64, tags *tagset, other *listing) {
 	for i, j := 0, 0; i < tags.len() && j < other.tags.len(); {
 		switch strings.Compare(tags.at(i), other.tags.at(j)) {
 		case -1:

@@ -52,24 +52,24 @@ func (r *reading) hold(ctx context.Context, bytes int64) error {
 
 func (r *reading) release() { r.grant.Release() }
 
-// residents account for the tags that a store keeps in memory, to the namespaces that
+// memoryUse accounts for the tags that a store keeps in memory, to the namespaces that
 // use them, in equal parts: a set counts for as long as a snapshot or a listing has it. A
 // namespace whose registries have tags without end fills its own share, which is half
 // of all. A total of zero is no limit.
-type residents struct {
+type memoryUse struct {
 	total, used int64
 	reserved    map[string]int64 // by namespace
-	sets        map[*tagset]*resident
+	sets        map[*tagset]*tagsetUse
 }
 
-type resident struct {
+type tagsetUse struct {
 	uses  map[string]int // by namespace; "" is what comes from the disk
 	parts map[string]int64
 }
 
 // checkMemory reports whether a namespace may have another set, in the place of one that it
 // has, which may be nil.
-func (r *residents) checkMemory(namespace string, set, last *tagset) error {
+func (r *memoryUse) checkMemory(namespace string, set, last *tagset) error {
 	if r.total == 0 || r.sets[set] != nil {
 		return nil
 	}
@@ -90,12 +90,12 @@ func (r *residents) checkMemory(namespace string, set, last *tagset) error {
 	return nil
 }
 
-// keep counts one more use of a set. What comes from the disk belongs to no namespace until an
+// add counts one more use of a set. What comes from the disk belongs to no namespace until an
 // object uses it.
-func (r *residents) keep(set *tagset, namespace string) {
+func (r *memoryUse) add(set *tagset, namespace string) {
 	known := r.sets[set]
 	if known == nil {
-		known = &resident{uses: map[string]int{}}
+		known = &tagsetUse{uses: map[string]int{}}
 		r.sets[set] = known
 	}
 	if known.uses[namespace]++; known.uses[namespace] == 1 {
@@ -103,8 +103,8 @@ func (r *residents) keep(set *tagset, namespace string) {
 	}
 }
 
-// drop counts one use less.
-func (r *residents) drop(set *tagset, namespace string) {
+// remove counts one use less.
+func (r *memoryUse) remove(set *tagset, namespace string) {
 	known := r.sets[set]
 	if known == nil {
 		return
@@ -120,7 +120,7 @@ func (r *residents) drop(set *tagset, namespace string) {
 }
 
 // divide counts a set for those who use it now.
-func (r *residents) divide(set *tagset, known *resident) {
+func (r *memoryUse) divide(set *tagset, known *tagsetUse) {
 	for namespace, bytes := range known.parts {
 		r.count(namespace, -bytes)
 	}
@@ -130,7 +130,7 @@ func (r *residents) divide(set *tagset, known *resident) {
 	}
 }
 
-func (r *residents) count(namespace string, bytes int64) {
+func (r *memoryUse) count(namespace string, bytes int64) {
 	r.used += bytes
 	if r.reserved[namespace] += bytes; r.reserved[namespace] == 0 {
 		delete(r.reserved, namespace)

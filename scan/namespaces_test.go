@@ -170,7 +170,7 @@ func TestNamespacesThatShareAListPayEqualParts(t *testing.T) {
 			t.Errorf("%s: %v", when, got)
 		}
 	}
-	list := store.keep(shared, "a")
+	list := store.replaceListing(shared, "a")
 	used("listed for one", size, 0)
 	store.Put(in("a", "app"), &Snapshot{list: list})
 	store.Put(in("b", "app"), &Snapshot{list: list})

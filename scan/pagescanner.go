@@ -27,13 +27,13 @@ func scanPage(body []byte, into *tagBuffer) bool {
 type pageScanner struct{ rest []byte }
 
 func (q *pageScanner) page(into *tagBuffer) bool {
-	if !q.take('{') {
+	if !q.accept('{') {
 		return false
 	}
 	var name, tags bool
-	for more := true; more; more = q.take(',') {
+	for more := true; more; more = q.accept(',') {
 		key, ok := q.text()
-		if !ok || !q.take(':') {
+		if !ok || !q.accept(':') {
 			return false
 		}
 		switch {
@@ -50,15 +50,15 @@ func (q *pageScanner) page(into *tagBuffer) bool {
 			return false
 		}
 	}
-	return q.take('}') && len(q.space()) == 0
+	return q.accept('}') && len(q.space()) == 0
 }
 
 // list reads an array of strings.
 func (q *pageScanner) list(into *tagBuffer) bool {
-	if !q.take('[') {
+	if !q.accept('[') {
 		return false
 	}
-	if q.take(']') {
+	if q.accept(']') {
 		return true
 	}
 	for {
@@ -67,15 +67,15 @@ func (q *pageScanner) list(into *tagBuffer) bool {
 			return false
 		}
 		into.add(tag)
-		if !q.take(',') {
-			return q.take(']')
+		if !q.accept(',') {
+			return q.accept(']')
 		}
 	}
 }
 
 // text reads a string in which nothing is escaped.
 func (q *pageScanner) text() ([]byte, bool) {
-	if !q.take('"') {
+	if !q.accept('"') {
 		return nil, false
 	}
 	end := bytes.IndexByte(q.rest, '"')
@@ -92,8 +92,8 @@ func (q *pageScanner) text() ([]byte, bool) {
 	return text, true
 }
 
-// take skips white space and then c, if that is next.
-func (q *pageScanner) take(c byte) bool {
+// accept skips white space and then c, if that is next.
+func (q *pageScanner) accept(c byte) bool {
 	if rest := q.space(); len(rest) > 0 && rest[0] == c {
 		q.rest = rest[1:]
 		return true

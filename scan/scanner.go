@@ -271,7 +271,7 @@ func (s *Scanner) listing(ctx context.Context, f *listCall) (*listing, error) {
 	if err := s.store.checkMemory(f.ask.Key.Namespace, list, last); err != nil {
 		return nil, fmt.Errorf("listing tags of %s: %w", f.ask.Target.Repository, err)
 	}
-	return s.store.keep(list, f.ask.Key.Namespace), nil
+	return s.store.replaceListing(list, f.ask.Key.Namespace), nil
 }
 
 // complete hands the outcome to those who wait, and starts the next listCall if some
@@ -286,7 +286,7 @@ func (s *Scanner) complete(ctx context.Context, f *listCall, list *listing, err 
 	}
 	woken := make([]types.NamespacedName, 0, len(f.waiting))
 	for key, ask := range f.waiting {
-		if f.tooHasty(err, ask) {
+		if f.isPremature(err, ask) {
 			f.next[key] = ask
 			continue
 		}
@@ -307,9 +307,9 @@ func (s *Scanner) complete(ctx context.Context, f *listCall, list *listing, err 
 	}
 }
 
-// tooHasty reports whether the listCall failed since whoever was first has less patience
+// isPremature reports whether the listCall failed since whoever was first has less patience
 // than ask.
-func (f *listCall) tooHasty(err error, ask Ask) bool {
+func (f *listCall) isPremature(err error, ask Ask) bool {
 	return errors.Is(err, registry.ErrTimeout) && ask.Target.Timeout > f.ask.Target.Timeout
 }
 

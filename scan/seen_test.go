@@ -135,7 +135,7 @@ func TestSightingsAreBounded(t *testing.T) {
 	for i := range maxSeen + 1 {
 		s.seen.first("app", seenEntry{"1", time.Duration(i).String()}, start.Unix()+int64(i))
 	}
-	if n := len(s.seen.of("app").first); n > maxSeen/2+1 {
+	if n := len(s.seen.index("app").first); n > maxSeen/2+1 {
 		t.Errorf("%d sightings", n)
 	}
 }
@@ -144,7 +144,7 @@ func TestSightingsAreBounded(t *testing.T) {
 func listings() map[string]*listing {
 	id := registry.ID{Image: "index.docker.io/library/app", Access: "a"}
 	many := newListing(id, packed("1", "1.0", "1.0.1", "2"), start.Add(time.Hour))
-	many.remember(newListing(id, packed("1", "2"), start))
+	many.inheritFirstSeen(newListing(id, packed("1", "2"), start))
 	tagged := newListing(id, packed("1"), start)
 	tagged.pages = []page{{etag: `W/"x"`}}
 	return map[string]*listing{

@@ -85,7 +85,7 @@ func (s *Snapshot) Image() string { return s.list.id.Image }
 func (s *Snapshot) All() iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for i := range s.list.tags.len() {
-			if !s.leaves(i) && !yield(s.list.tags.at(i)) {
+			if !s.isExcluded(i) && !yield(s.list.tags.at(i)) {
 				return
 			}
 		}
@@ -96,7 +96,7 @@ func (s *Snapshot) All() iter.Seq[string] {
 func (s *Snapshot) Last(n int) []string {
 	var last []string
 	for i := s.list.tags.len() - 1; i >= 0 && len(last) < n; i-- {
-		if !s.leaves(i) {
+		if !s.isExcluded(i) {
 			last = append(last, strings.Clone(s.list.tags.at(i)))
 		}
 	}
@@ -108,7 +108,7 @@ func (s *Snapshot) Last(n int) []string {
 // the zero time for a tag that is not in the snapshot.
 func (s *Snapshot) FirstSeen(tag string) time.Time {
 	i, ok := s.list.tags.find(tag)
-	if !ok || s.leaves(i) {
+	if !ok || s.isExcluded(i) {
 		return time.Time{}
 	}
 	first := s.list.firstSeen(i)
@@ -120,6 +120,6 @@ func (s *Snapshot) FirstSeen(tag string) time.Time {
 	return first
 }
 
-func (s *Snapshot) leaves(i int) bool {
+func (s *Snapshot) isExcluded(i int) bool {
 	return s.left != nil && s.left[i/64]&(1<<(i%64)) != 0
 }

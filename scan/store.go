@@ -30,7 +30,7 @@ type Store struct {
 	mu        sync.RWMutex
 	snapshots map[types.NamespacedName]*Snapshot
 	listings  map[string]map[string]*listing // by image and access
-	memory    residents
+	memory    memoryUse
 	arrivals  wake.Source
 }
 
@@ -60,7 +60,7 @@ func NewStore(options ...StoreOption) *Store {
 		clock:     clock.RealClock{},
 		snapshots: map[types.NamespacedName]*Snapshot{},
 		listings:  map[string]map[string]*listing{},
-		memory:    residents{reserved: map[string]int64{}, sets: map[*tagset]*resident{}},
+		memory:    memoryUse{reserved: map[string]int64{}, sets: map[*tagset]*tagsetUse{}},
 	}
 	for _, option := range options {
 		option(s)
@@ -85,14 +85,14 @@ func (s *Store) Put(key types.NamespacedName, snapshot *Snapshot) {
 	own := *snapshot
 	own.seen = s.seen
 	if !own.list.kept {
-		own.list = s.keep(own.list, key.Namespace)
+		own.list = s.replaceListing(own.list, key.Namespace)
 	}
 	s.mu.Lock()
 	before, had := s.snapshots[key]
 	s.snapshots[key] = &own
-	s.memory.keep(own.list.tags, key.Namespace)
+	s.memory.add(own.list.tags, key.Namespace)
 	if had {
-		s.memory.drop(before.list.tags, key.Namespace)
+		s.memory.remove(before.list.tags, key.Namespace)
 	}
 	s.mu.Unlock()
 	if !had || before.source != own.source {
@@ -105,7 +105,7 @@ func (s *Store) Delete(key types.NamespacedName) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if snapshot, ok := s.snapshots[key]; ok {
-		s.memory.drop(snapshot.list.tags, key.Namespace)
+		s.memory.remove(snapshot.list.tags, key.Namespace)
 		delete(s.snapshots, key)
 	}
 }
@@ -154,10 +154,10 @@ func (s *Store) checkMemory(namespace string, fresh, last *listing) error {
 	return s.memory.checkMemory(namespace, fresh.tags, last.tags)
 }
 
-// keep makes fresh the listing of its image and credential. Its tags are as old
+// replaceListing makes fresh the listing of its image and credential. Its tags are as old
 // as any listing of the image knows them: a token that is renewed every hour
 // must not start the clock anew. When nothing changed nothing is written.
-func (s *Store) keep(fresh *listing, namespace string) *listing {
+func (s *Store) replaceListing(fresh *listing, namespace string) *listing {
 	last := s.listing(fresh.id)
 	if last != nil && last.tags == fresh.tags {
 		same := last.unchangedAt(fresh.at)
@@ -172,7 +172,7 @@ func (s *Store) keep(fresh *listing, namespace string) *listing {
 		}
 		return same
 	}
-	fresh.remember(s.siblings(fresh.id.Image)...)
+	fresh.inheritFirstSeen(s.siblings(fresh.id.Image)...)
 	if newer := s.set(fresh, namespace); newer != fresh {
 		return newer
 	}
@@ -201,9 +201,9 @@ func (s *Store) add(l *listing, namespace string) {
 	before := s.listings[l.id.Image][l.id.Access]
 	s.listings[l.id.Image][l.id.Access] = l
 	l.keeper = namespace
-	s.memory.keep(l.tags, namespace)
+	s.memory.add(l.tags, namespace)
 	if before != nil {
-		s.memory.drop(before.tags, before.keeper)
+		s.memory.remove(before.tags, before.keeper)
 	}
 }
 

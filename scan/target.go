@@ -56,7 +56,7 @@ func NewTarget(repo *imagev1.ImageRepository) (Target, error) {
 	}
 	exclusions := repo.GetExclusionList()
 	for _, expression := range exclusions {
-		if err := t.leaveOut(expression); err != nil {
+		if err := t.addExclusion(expression); err != nil {
 			return Target{}, fmt.Errorf("%w: spec.exclusionList %.200q: %w", ErrInvalidExclusion, expression, err)
 		}
 	}
@@ -86,9 +86,9 @@ func (t Target) Image(access registry.Access) registry.Image {
 	return registry.Image{Repository: t.Repository, Access: access, Timeout: t.Timeout}
 }
 
-// leaveOut adds an exclusion. Nearly every object has the default one: a look at the
+// addExclusion adds an exclusion. Nearly every object has the default one: a look at the
 // end of a tag costs a hundredth of the expression.
-func (t *Target) leaveOut(expression string) error {
+func (t *Target) addExclusion(expression string) error {
 	if expression == `^.*\.sig$` {
 		t.exclude = append(t.exclude, func(tag string) bool { return strings.HasSuffix(tag, ".sig") })
 		return nil
@@ -107,7 +107,7 @@ func (t *Target) leaveOut(expression string) error {
 func Exclusions(list []string) (func(tag string) string, error) {
 	var t Target
 	for _, expression := range list {
-		if err := t.leaveOut(expression); err != nil {
+		if err := t.addExclusion(expression); err != nil {
 			return nil, fmt.Errorf("%w: spec.exclusionList %.200q: %w", ErrInvalidExclusion, expression, err)
 		}
 	}

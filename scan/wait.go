@@ -44,7 +44,7 @@ func (s *Scanner) List(ctx context.Context, ask Ask) (*Snapshot, error) {
 		case <-f.ended:
 		}
 		switch {
-		case early, f.tooHasty(f.err, ask):
+		case early, f.isPremature(f.err, ask):
 		case f.err != nil:
 			return nil, f.err
 		default:

@@ -101,7 +101,7 @@ type Reconciler struct {
 	// Checker measures metrics that verify; nil refuses them. Its field is [MetricsField].
 	Checker *metric.Checker
 
-	memories pipelineCaches
+	caches pipelineCaches
 	// opened are the mirrors of the GitRepositories that pipelines were opened on.
 	opened mirrors
 	// readerOf begins to read the objects of a pipeline. cached are the kinds of them that
@@ -154,7 +154,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, opt
 		r.watch(&sluicev1.Freeze{}, r.affected().allPipelines),
 		commanded, r.watchConflicts,
 		reconciler.OnDelete(&sluicev1.Pipeline{}, func(pipeline client.ObjectKey) {
-			if last := r.memories.forget(pipeline); last != nil {
+			if last := r.caches.forget(pipeline); last != nil {
 				metrics{measuring: &r.measuring, cache: &last.measurements}.forgetOthers()
 				r.forgetCopies(last)
 			}

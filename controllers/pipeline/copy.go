@@ -57,7 +57,7 @@ func (m *pendingCopies) end(key copyKey) {
 // so with [background.ErrPending], and is woken when the copy has ended.
 func (ts tags) copy(ctx context.Context, from, to registry.Image, key copyKey, digest string) error {
 	to.Timeout = copyTimeout
-	ts.memory.copies.begin(key)
+	ts.cache.copies.begin(key)
 	source := from.Repository.Digest(digest).Name()
 	ask := background.Request[copyKey]{
 		Key: key, Input: source, Namespace: key.pipeline.Namespace, Host: to.Repository.RegistryStr(), At: ts.clock.Now(),
@@ -68,7 +68,7 @@ func (ts tags) copy(ctx context.Context, from, to registry.Image, key copyKey, d
 	if errors.Is(err, background.ErrPending) {
 		return fmt.Errorf("%s is being copied to %s: %w", source, to.Repository, err)
 	}
-	ts.memory.copies.end(key)
+	ts.cache.copies.end(key)
 	return err
 }
 

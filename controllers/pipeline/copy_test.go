@@ -57,7 +57,7 @@ func TestACopyOutlastsItsRun(t *testing.T) {
 	}
 	e.reconcile()
 	e.wantTags(one, v1.Hash{})
-	if copies := e.memories.get(keyOf(e.pipeline, "", "shop")).tags.copies.all; len(copies) > 0 {
+	if copies := e.caches.get(keyOf(e.pipeline, "", "shop")).tags.copies.all; len(copies) > 0 {
 		t.Errorf("%v are remembered", copies)
 	}
 }
@@ -74,7 +74,7 @@ func TestTheCopiesOfAPipelineThatWasDeletedEnd(t *testing.T) {
 	if !e.copying.Has(key) {
 		t.Fatal("there is no copy")
 	}
-	e.forgetCopies(e.memories.forget(key.pipeline))
+	e.forgetCopies(e.caches.forget(key.pipeline))
 	if e.copying.Has(key) {
 		t.Error("the copy goes on")
 	}

@@ -98,7 +98,7 @@ func (r merger) refuse(head string, why *forge.NotMergeable) {
 // repository allows.
 func (r merger) mergeOf(head string) (forge.Merge, error) {
 	p := r.pulls
-	rules := p.memory.rules[p.repo.branch(p.base)]
+	rules := p.cache.rules[p.repo.branch(p.base)]
 	m := forge.Merge{HeadSHA: head, Method: rules.MethodFor(forge.Method(p.stage.Write.PullRequest.MergeMethod))}
 	if m.Method != forge.MergeCommit && m.Method != forge.Squash {
 		return m, nil // the commit that was pushed lands itself

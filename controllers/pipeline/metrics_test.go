@@ -143,7 +143,7 @@ func TestMetricsVerifyABundle(t *testing.T) {
 	e.apply("production")
 	e.afterMinutes(5)
 	result, err = e.Reconcile(t.Context(), e.pipeline)
-	kept := len(e.memories.get(keyOf(e.pipeline, "", "shop")).measurements.all)
+	kept := len(e.caches.get(keyOf(e.pipeline, "", "shop")).measurements.all)
 	if err != nil || result.After != 10*time.Minute || len(p.asked()) != 3 || kept > 0 {
 		t.Errorf("at rest: look again after %s, %d looks, %v", result.After, len(p.asked()), err)
 	}

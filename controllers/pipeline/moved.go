@@ -62,7 +62,7 @@ func (r *Reconciler) pipelinesOfMove(e event.UpdateEvent) handler.MapFunc {
 	case !maps.Equal(ownAnnotations(before), ownAnnotations(after)):
 		return r.affected().pipelinesOfSource
 	}
-	m := move{repo: after, moved: revisionOf(before) != revisionOf(after), unseen: r.memories.unseen}
+	m := move{repo: after, moved: revisionOf(before) != revisionOf(after), unseen: r.caches.unseen}
 	if m.moved {
 		var known bool
 		if m.changed, known = r.opened.between(before, after); !known {

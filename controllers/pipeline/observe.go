@@ -15,7 +15,7 @@ import (
 // observe reads all that a decision is made from.
 func (r *run) observe(ctx context.Context) (promotion.Observation, error) {
 	seen := promotion.Observation{
-		Spec: &r.pipeline.Spec, Stages: map[string]promotion.StageObservation{}, StateLost: r.memory.kept.lost,
+		Spec: &r.pipeline.Spec, Stages: map[string]promotion.StageObservation{}, StateLost: r.cache.kept.lost,
 	}
 	seen.Commands, _ = commandsOf(r.pipeline)
 	if needsGuard(r.pipeline, seen.Commands) {
@@ -67,7 +67,7 @@ func (r *run) stageReader(newest map[string]promotion.Newest) stageReader {
 		kinds: r.controller.cached, look: r.controller.readerOf(client.ObjectKeyFromObject(r.pipeline)),
 		ownNamespace: r.controller.Access.NoCrossNamespaceRefs, again: &r.again,
 	}
-	m := r.memory
+	m := r.cache
 	return stageReader{
 		pipeline: r.pipeline, state: m.kept.state, newest: newest, wrote: m.wrote, repos: r.repos, heads: &m.heads, contents: r.contents,
 		tags: r.tags, faults: r.faults,

@@ -55,7 +55,7 @@ func (r *run) act(ctx context.Context, action promotion.Action, d promotion.Deci
 	case promotion.SetStatus:
 		return r.atForge(ctx, a.Stage, func(p pulls) (bool, error) { return pullRequestPerformer{p}.setStatus(ctx, a) })
 	case promotion.Verify:
-		return r.jobs.start(ctx, a, landingOf(r.memory.kept.state, a.Stage).At) // Canaries run by themselves
+		return r.jobs.start(ctx, a, landingOf(r.cache.kept.state, a.Stage).At) // Canaries run by themselves
 	}
 	return false, fmt.Errorf("action %T is not known", action)
 }
@@ -77,15 +77,15 @@ func (r *run) write(ctx context.Context, w promotion.Write, d promotion.Decision
 	repo := r.repos[w.Stage]
 	request := commitOfBundle(repo, stage, r.contents.fields[w.Stage], w)
 	request.Message = fixedMessage(said)
-	r.memory.heads.pushing(repo.branch(branchOf(repo, stage)))
+	r.cache.heads.pushing(repo.branch(branchOf(repo, stage)))
 	result, err := r.controller.Writer.Run(ctx, request)
 	if err != nil {
 		return false, err
 	}
 	for _, target := range w.Targets {
-		r.memory.wrote[writtenTo{w.Stage, target}] = written{w.Bundle.ID, r.controller.Clock.Now()}
+		r.cache.wrote[writtenTo{w.Stage, target}] = written{w.Bundle.ID, r.controller.Clock.Now()}
 	}
-	r.memory.heads.set(repo, branchOf(repo, stage), result.Source)
+	r.cache.heads.set(repo, branchOf(repo, stage), result.Source)
 	// A process that ended right after its push leaves nothing to commit, and sources that were not asked.
 	r.sources.requestBranch(ctx, repo, branchOf(repo, stage), result.Source.String())
 	return !result.Commit.IsZero(), nil

@@ -27,7 +27,7 @@ type pulls struct {
 	can        forge.Capabilities
 	base, head string // branches
 	seen       *pullRequestCache
-	memory     *forgeCache
+	cache      *forgeCache
 	// proposal is how the state has it.
 	proposal *promotion.Proposal
 	heads    *pushedHeads
@@ -40,9 +40,9 @@ type pulls struct {
 
 // pulls opens what is known of the pull request of a stage.
 func (r *run) pulls(ctx context.Context, stage string) (pulls, error) {
-	spec, repo, m := r.pipeline.Spec.Stage(stage), r.repos[stage], r.memory
+	spec, repo, m := r.pipeline.Spec.Stage(stage), r.repos[stage], r.cache
 	p := pulls{
-		pipeline: r.pipeline, stage: spec, repo: repo, base: branchOf(repo, spec), head: headBranch(r.pipeline, spec), memory: &m.forge,
+		pipeline: r.pipeline, stage: spec, repo: repo, base: branchOf(repo, spec), head: headBranch(r.pipeline, spec), cache: &m.forge,
 		proposal: m.kept.state.Stages[stage].Proposal, heads: &m.heads, sources: r.sources, clock: r.controller.Clock, again: &r.again,
 	}
 	if repo.forge == nil {
@@ -135,7 +135,7 @@ func (p pulls) isLanding(found *forge.PullRequest) bool {
 }
 
 // login is who we are at the forge; empty is not known.
-func (p pulls) login() string { return p.memory.logins[p.repo.key()] }
+func (p pulls) login() string { return p.cache.logins[p.repo.key()] }
 
 // identify finds out who we are, to tell our own doings from those of people.
 func (p pulls) identify(ctx context.Context) error {
@@ -143,10 +143,10 @@ func (p pulls) identify(ctx context.Context) error {
 	if err != nil {
 		return forge.Explain("spec.forge", err)
 	}
-	if p.memory.logins == nil {
-		p.memory.logins = map[types.NamespacedName]string{}
+	if p.cache.logins == nil {
+		p.cache.logins = map[types.NamespacedName]string{}
 	}
-	p.memory.logins[p.repo.key()] = who.Login
+	p.cache.logins[p.repo.key()] = who.Login
 	return nil
 }
 
@@ -223,12 +223,12 @@ func (p pulls) isNew(ctx context.Context) (bool, error) {
 func (p pulls) complete(ctx context.Context) error {
 	m := p.seen
 	var err error
-	if _, known := p.memory.rules[p.repo.branch(p.base)]; !known {
+	if _, known := p.cache.rules[p.repo.branch(p.base)]; !known {
 		rules, err := p.forge.Rules(ctx, p.base)
 		if err != nil {
 			return forge.Explain("spec.forge", err)
 		}
-		p.memory.rules[p.repo.branch(p.base)] = rules
+		p.cache.rules[p.repo.branch(p.base)] = rules
 	}
 	if m.checks, err = p.forge.Checks(ctx, m.pr.HeadSHA); err != nil {
 		return forge.Explain("spec.forge", err)
@@ -261,7 +261,7 @@ func (p pulls) translate() *promotion.PullRequest {
 		Keep: slices.Contains(pr.Labels, forge.KeepLabel), Retry: slices.Contains(pr.Labels, forge.RetryLabel),
 	}
 	if seen.Open {
-		rules := p.memory.rules[p.repo.branch(p.base)]
+		rules := p.cache.rules[p.repo.branch(p.base)]
 		seen.MustBeUpToDate, seen.MustQueue = rules.UpToDate, rules.Queue || pr.QueueOnly
 		seen.Checks, seen.Why = p.judge()
 	}
@@ -271,7 +271,7 @@ func (p pulls) translate() *promotion.PullRequest {
 // judge says whether an open pull request has all that its base demands, and what it
 // lacks. Our own status does not count: it says what is decided with this.
 func (p pulls) judge() (promotion.Readiness, string) {
-	m, rules := p.seen, p.memory.rules[p.repo.branch(p.base)]
+	m, rules := p.seen, p.cache.rules[p.repo.branch(p.base)]
 	if m.refusedHead == m.pr.HeadSHA {
 		return promotion.ReadinessProgressing, "the forge does not merge it: " + m.refused
 	}

@@ -65,8 +65,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, p *sluicev1.Pipeline) (recon
 	if err := r.supportsMetrics(ctx, p); err != nil {
 		return reconciler.Result{}, err
 	}
-	if run.memory.since.IsZero() {
-		run.memory.since = r.Clock.Now()
+	if run.cache.since.IsZero() {
+		run.cache.since = r.Clock.Now()
 	}
 	run.repos, err = openRepositories(ctx, p, repo, run.faults, func(key types.NamespacedName) (*repository, error) {
 		return r.openRepository(ctx, p, key)
@@ -75,12 +75,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, p *sluicev1.Pipeline) (recon
 		return reconciler.Result{}, err
 	}
 	run.restoreSourceRequests()
-	run.memory.sourceRequests.retry(ctx)
-	run.memory.refreshHeads(p, run.repos, r.Clock.Now())
-	run.memory.forge.refresh(ctx, p, run.repos, &run.memory.heads, r.Clock.Now())
-	run.memory.tags.refresh(p, r.Clock.Now())
+	run.cache.sourceRequests.retry(ctx)
+	run.cache.refreshHeads(p, run.repos, r.Clock.Now())
+	run.cache.forge.refresh(ctx, p, run.repos, &run.cache.heads, r.Clock.Now())
+	run.cache.tags.refresh(p, r.Clock.Now())
 	result, err := run.decideAndPerform(ctx)
-	result.Events = append(result.Events, run.memory.sourceRequests.events()...)
+	result.Events = append(result.Events, run.cache.sourceRequests.events()...)
 	return result, err
 }
 
@@ -89,7 +89,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, p *sluicev1.Pipeline) (recon
 type run struct {
 	controller *Reconciler
 	pipeline   *sluicev1.Pipeline
-	memory     *pipelineCache
+	cache      *pipelineCache
 	state      stateStore
 	repos      repositories
 	contents   contents
@@ -107,26 +107,26 @@ type run struct {
 }
 
 func (r *Reconciler) newRun(p *sluicev1.Pipeline, repo *repository, fields map[string]writeback.ArtifactFields) *run {
-	memory, now := r.memories.get(client.ObjectKeyFromObject(p)), r.Clock.Now()
+	cached, now := r.caches.get(client.ObjectKeyFromObject(p)), r.Clock.Now()
 	return &run{
-		controller: r, pipeline: p, memory: memory, faults: stageErrors{},
+		controller: r, pipeline: p, cache: cached, faults: stageErrors{},
 		state: stateStore{
-			pipeline: p, repo: repo, writer: r.Writer, client: r.Client, live: r.Live, memory: &memory.kept,
+			pipeline: p, repo: repo, writer: r.Writer, client: r.Client, live: r.Live, cache: &cached.kept,
 			now: now, heads: r.refsOf(p, repo, now),
 		},
 		contents: contents{artifacts: p.Spec.Artifacts, fields: fields, index: r.Writer.Index()},
 		tags: tags{
-			pipeline: p, registry: r.Registry, secrets: r.Live, memory: &memory.tags, wrote: memory.wrote,
+			pipeline: p, registry: r.Registry, secrets: r.Live, cache: &cached.tags, wrote: cached.wrote,
 			copying: &r.copying, clock: r.Clock,
 			sources: ociSources{
 				client: r.Client, clock: r.Clock, installed: r.cached[sourcev1.OCIRepositoryKind],
-				ownNamespace: r.Access.NoCrossNamespaceRefs, requests: &memory.sourceRequests,
+				ownNamespace: r.Access.NoCrossNamespaceRefs, requests: &cached.sourceRequests,
 			},
 		},
 		jobs: jobs{pipeline: p, client: r.Client, live: r.Live, logs: r.logs},
 		sources: gitSources{
 			reach:    sources.Sources{Client: r.Client, Served: r.ServesSources, Waker: r.Sources, Clock: r.Clock},
-			requests: &memory.sourceRequests, namespace: p.Namespace, clock: r.Clock,
+			requests: &cached.sourceRequests, namespace: p.Namespace, clock: r.Clock,
 		},
 	}
 }
@@ -140,7 +140,7 @@ func (r *run) decideAndPerform(ctx context.Context) (reconciler.Result, error) {
 		if err != nil {
 			return reconciler.Result{Events: r.events}, err
 		}
-		d = promotion.Decide(r.memory.kept.state, seen, r.controller.Clock.Now())
+		d = promotion.Decide(r.cache.kept.state, seen, r.controller.Clock.Now())
 		kept, err := r.state.save(ctx, d)
 		if err != nil {
 			return reconciler.Result{Events: r.events}, err
@@ -194,7 +194,7 @@ func (r *run) result(d promotion.Decision) reconciler.Result {
 	if d.After > 0 {
 		result.After = min(result.After, d.After)
 	}
-	if len(r.memory.sourceRequests.all) > 0 {
+	if len(r.cache.sourceRequests.all) > 0 {
 		r.again.requeueAfter(lookSoon)
 	}
 	result.After = r.again.atMost(result.After)

@@ -118,7 +118,7 @@ func describeBranch(repo *repository, branch string) string {
 // did not fetch since a landing may be behind it: its branch is looked at, or what it lacks
 // would seem to have been taken out.
 func (r *run) restoreSourceRequests() {
-	m := &r.memory.sourceRequests
+	m := &r.cache.sourceRequests
 	newest := map[branchKey]time.Time{}
 	for i := range r.pipeline.Spec.Stages {
 		stage := &r.pipeline.Spec.Stages[i]
@@ -141,13 +141,13 @@ func (r *run) restoreSourceRequests() {
 // restoreBranchRequest does this for the branch of a stage, unless this process pushed to that already, or a later
 // landing there is restored.
 func (r *run) restoreBranchRequest(stage *sluicev1.Stage, repo *repository, newest map[branchKey]time.Time) {
-	landings, branch := r.memory.kept.state.Stages[stage.Name].Landings, branchOf(repo, stage)
+	landings, branch := r.cache.kept.state.Stages[stage.Name].Landings, branchOf(repo, stage)
 	at := repo.branch(branch)
 	if len(landings) == 0 || landings[0].Found || landings[0].Kind == sluicev1.LandingManual || landings[0].Commit == "" {
 		return
 	}
 	last := landings[0]
-	if _, known := r.memory.heads.known[at]; known && newest[at].IsZero() || last.At.Before(newest[at]) {
+	if _, known := r.cache.heads.known[at]; known && newest[at].IsZero() || last.At.Before(newest[at]) {
 		return
 	}
 	push := r.sources.pushOf(repo, branch, last.Commit)
@@ -155,15 +155,15 @@ func (r *run) restoreBranchRequest(stage *sluicev1.Stage, repo *repository, newe
 	if follows := push.IsFollowedBy(repo.object); follows && push.IsIn(repo.object) {
 		return
 	} else if follows && repo.object.Status.Artifact != nil {
-		r.memory.heads.restore(repo, branch, last.Commit)
+		r.cache.heads.restore(repo, branch, last.Commit)
 	}
 	newest[at] = last.At
-	r.memory.sourceRequests.add(describeBranch(repo, branch), &sourceRequest{fetch: r.sources.fetchOf(push), since: last.At, present: last.At})
+	r.cache.sourceRequests.add(describeBranch(repo, branch), &sourceRequest{fetch: r.sources.fetchOf(push), since: last.At, present: last.At})
 }
 
 // restoreTagRequests does this for the tags of a stage.
 func (r *run) restoreTagRequests(stage *sluicev1.Stage) {
-	state := r.memory.kept.state
+	state := r.cache.kept.state
 	kept := state.Stages[stage.Name]
 	var last promotion.Landing
 	switch {
@@ -180,7 +180,7 @@ func (r *run) restoreTagRequests(stage *sluicev1.Stage) {
 		v, has := versionOf(b, artifactOf(r.pipeline, t.tag))
 		if err == nil && has && v.Digest != "" {
 			ask := r.tags.sources.fetchOf(r.pipeline, t, tag, v.Digest)
-			r.memory.sourceRequests.add("tag "+tag.Name(), &sourceRequest{fetch: ask, since: last.At, present: last.At})
+			r.cache.sourceRequests.add("tag "+tag.Name(), &sourceRequest{fetch: ask, since: last.At, present: last.At})
 		}
 	}
 }

@@ -78,7 +78,7 @@ type stateStore struct {
 	writer   *writeback.Writer
 	client   client.Client
 	live     client.Reader
-	memory   *stateCache
+	cache    *stateCache
 	// heads lists the refs of the repository, for all pipelines on it, as of some seconds ago.
 	heads func(context.Context) (map[string]plumbing.Hash, error)
 	now   time.Time
@@ -97,7 +97,7 @@ func (s stateStore) fileOn(branch string) writeback.StateFile {
 // read reads the state, unless it is remembered and nobody else wrote it since. What the other
 // carrier has, or another branch, is taken over when this one has nothing.
 func (s stateStore) read(ctx context.Context) error {
-	was, branch, carrier := *s.memory, stateBranch(s.pipeline), carrierOf(s.pipeline)
+	was, branch, carrier := *s.cache, stateBranch(s.pipeline), carrierOf(s.pipeline)
 	if was.known && was.carrier == carrier && was.branch == branch && !s.isMoved(ctx) {
 		return nil
 	}
@@ -105,7 +105,7 @@ func (s stateStore) read(ctx context.Context) error {
 	if carrier == sluicev1.StateNone {
 		read = s.readStatus
 	}
-	*s.memory = stateCache{carrier: carrier, branch: branch, looked: pollAt(s.pipeline, s.now)}
+	*s.cache = stateCache{carrier: carrier, branch: branch, looked: pollAt(s.pipeline, s.now)}
 	text, from, err := read(ctx)
 	if err != nil {
 		if carrier != sluicev1.StateNone && s.repo != nil {
@@ -114,14 +114,14 @@ func (s stateStore) read(ctx context.Context) error {
 		return fmt.Errorf("reading the state: %w", err)
 	}
 	if text == nil {
-		s.memory.follow(was)
+		s.cache.follow(was)
 	} else {
-		if s.memory.state, err = promotion.ParseState(text); err != nil {
+		if s.cache.state, err = promotion.ParseState(text); err != nil {
 			return reconciler.WithReason(sluicev1.StateInvalidReason, fmt.Errorf("%s: %w", from, err))
 		}
-		s.memory.lost = s.memory.lost || s.memory.state.Serial < s.lastSerial(was)
+		s.cache.lost = s.cache.lost || s.cache.state.Serial < s.lastSerial(was)
 	}
-	s.memory.known = true
+	s.cache.known = true
 	return nil
 }
 
@@ -129,7 +129,7 @@ func (s stateStore) read(ctx context.Context) error {
 // means that somebody forced it, or restored the repository from a backup, and that what was
 // decided since is gone.
 func (s stateStore) lastSerial(was stateCache) int64 {
-	if s.memory.carrier != sluicev1.StateBranch {
+	if s.cache.carrier != sluicev1.StateBranch {
 		return 0
 	}
 	return max(was.state.Serial, s.pipeline.Status.StateSerial)
@@ -151,7 +151,7 @@ func (m *stateCache) follow(was stateCache) {
 // delete it. It is asked once in an interval, and when somebody asks for a reconcile; whatever is
 // written in the meantime is refused if the branch moved. A server that is away tells nothing.
 func (s stateStore) isMoved(ctx context.Context) bool {
-	m, next := s.memory, pollAt(s.pipeline, s.now)
+	m, next := s.cache, pollAt(s.pipeline, s.now)
 	if m.carrier != sluicev1.StateBranch || !next.isDue(m.looked, s.pipeline) {
 		return false
 	}
@@ -166,19 +166,19 @@ func (s stateStore) isMoved(ctx context.Context) bool {
 // readBranch reads the state of the branch; if there is none, that of the status.
 func (s stateStore) readBranch(ctx context.Context) (text []byte, from string, err error) {
 	from = "branch " + s.file().Branch
-	if text, s.memory.at, err = s.writer.ReadState(ctx, s.file()); err != nil || !s.memory.at.IsZero() {
-		s.memory.lost = err == nil && text == nil // with the file of a branch that is still there
+	if text, s.cache.at, err = s.writer.ReadState(ctx, s.file()); err != nil || !s.cache.at.IsZero() {
+		s.cache.lost = err == nil && text == nil // with the file of a branch that is still there
 		return text, from, err
 	}
 	if was := s.pipeline.Status.State; was != "" {
-		s.memory.unsaved = true
+		s.cache.unsaved = true
 		return []byte(was), "status.state", nil
 	}
-	s.memory.lost = s.pipeline.Status.StateCommit != ""
-	if first := stateBranchAt(defaultPrefix, s.pipeline); s.memory.lost && first != s.file().Branch {
+	s.cache.lost = s.pipeline.Status.StateCommit != ""
+	if first := stateBranchAt(defaultPrefix, s.pipeline); s.cache.lost && first != s.file().Branch {
 		from = "branch " + first // from before its pull requests had a prefix of their own
 		text, _, err = s.writer.ReadState(ctx, s.fileOn(first))
-		s.memory.unsaved, s.memory.lost = text != nil, text == nil
+		s.cache.unsaved, s.cache.lost = text != nil, text == nil
 	}
 	return text, from, err
 }
@@ -199,21 +199,21 @@ func (s stateStore) readStatus(ctx context.Context) (text []byte, from string, e
 	}
 	from = "branch " + s.file().Branch
 	text, _, err = s.writer.ReadState(ctx, s.file())
-	s.memory.unsaved, s.memory.lost = text != nil, text == nil
+	s.cache.unsaved, s.cache.lost = text != nil, text == nil
 	return text, from, err
 }
 
 // save writes the next state if it differs. It reports whether it did.
 func (s stateStore) save(ctx context.Context, d promotion.Decision) (bool, error) {
-	if !s.memory.unsaved && reflect.DeepEqual(s.memory.state, d.State) {
+	if !s.cache.unsaved && reflect.DeepEqual(s.cache.state, d.State) {
 		return false, nil // as nearly always
 	}
-	before, err := s.memory.state.Marshal()
+	before, err := s.cache.state.Marshal()
 	if err != nil {
 		return false, err
 	}
 	after, err := d.State.Marshal()
-	if err != nil || bytes.Equal(before, after) && !s.memory.unsaved {
+	if err != nil || bytes.Equal(before, after) && !s.cache.unsaved {
 		return false, err
 	}
 	d.State.Serial = max(d.State.Serial, s.pipeline.Status.StateSerial) + 1
@@ -221,16 +221,16 @@ func (s stateStore) save(ctx context.Context, d promotion.Decision) (bool, error
 		return false, err
 	}
 	made := plumbing.ZeroHash
-	if s.memory.carrier == sluicev1.StateNone {
+	if s.cache.carrier == sluicev1.StateNone {
 		err = s.saveInStatus(ctx, after)
 	} else {
-		made, err = s.writer.WriteState(ctx, s.file(), s.memory.at, after, stateMessage(s.pipeline, d))
+		made, err = s.writer.WriteState(ctx, s.file(), s.cache.at, after, stateMessage(s.pipeline, d))
 	}
 	if err != nil {
-		s.memory.known = false // somebody else wrote it: what they decided counts
+		s.cache.known = false // somebody else wrote it: what they decided counts
 		return false, err
 	}
-	s.memory.state, s.memory.at, s.memory.lost, s.memory.unsaved = d.State, made, false, false
+	s.cache.state, s.cache.at, s.cache.lost, s.cache.unsaved = d.State, made, false, false
 	return true, nil
 }
 

@@ -281,10 +281,10 @@ func TestTheStateIsOnABranchWithThePrefixOfPullRequests(t *testing.T) {
 			if err := store.read(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if len(store.memory.state.Quarantine) != 1 || store.memory.lost {
-				t.Errorf("the state was not taken over: %+v", store.memory)
+			if len(store.cache.state.Quarantine) != 1 || store.cache.lost {
+				t.Errorf("the state was not taken over: %+v", store.cache)
 			}
-			if saved, err := store.save(t.Context(), promotion.Decision{State: store.memory.state}); err != nil || !saved {
+			if saved, err := store.save(t.Context(), promotion.Decision{State: store.cache.state}); err != nil || !saved {
 				t.Errorf("saved %v: %v", saved, err)
 			}
 			if !e.repo.Has("west/state/apps.shop") {

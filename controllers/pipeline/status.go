@@ -67,7 +67,7 @@ func (r *run) record(seen promotion.Observation, d promotion.Decision) {
 	p, now := r.pipeline, r.controller.Clock.Now()
 	p.Status.Candidate, p.Status.Stages, p.Status.Summary = d.Candidate, d.Stages, stagesLine(d)
 	p.Status.Quarantined = quarantineOf(d.State)
-	recordCarrier(p, r.memory.kept, now)
+	recordCarrier(p, r.cache.kept, now)
 	recordDecisions(p, seen, d.State)
 	recordGuard(p, seen, r.unguarded, now)
 }

@@ -46,7 +46,7 @@ type tags struct {
 	pipeline *sluicev1.Pipeline
 	registry *registry.Client // nil refuses them
 	secrets  client.Reader
-	memory   *tagCache
+	cache    *tagCache
 	wrote    writtenBundles
 	copying  *background.Runner[copyKey, struct{}]
 	sources  ociSources
@@ -122,14 +122,14 @@ func (ts tags) pointsAt(ctx context.Context, t target) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if digest, known := ts.memory.digests[tag.Name()]; known {
+	if digest, known := ts.cache.digests[tag.Name()]; known {
 		return digest, nil
 	}
 	digest, err := ts.registry.Digest(ctx, image, tag.TagStr())
 	if err != nil && !errors.Is(err, registry.ErrNotFound) {
 		return "", tagError(t, err)
 	}
-	ts.memory.digests[tag.Name()] = digest
+	ts.cache.digests[tag.Name()] = digest
 	return digest, nil
 }
 
@@ -206,8 +206,8 @@ func (ts tags) point(ctx context.Context, t target, v sluicev1.Version) (bool, e
 	if err != nil {
 		return false, err
 	}
-	decided := ts.memory.digests[tag.Name()]
-	delete(ts.memory.digests, tag.Name()) // whatever comes of this
+	decided := ts.cache.digests[tag.Name()]
+	delete(ts.cache.digests, tag.Name()) // whatever comes of this
 	if is, err := ts.pointsAt(ctx, t); err != nil || is != decided {
 		return false, err
 	}
@@ -224,7 +224,7 @@ func (ts tags) point(ctx context.Context, t target, v sluicev1.Version) (bool, e
 	if err := ts.registry.Tag(ctx, image, v.Digest, tag.TagStr()); err != nil {
 		return false, tagError(t, err)
 	}
-	delete(ts.memory.digests, tag.Name()) // it is read back
+	delete(ts.cache.digests, tag.Name()) // it is read back
 	ts.sources.requestTag(ctx, ts.pipeline, t, tag, v.Digest)
 	return true, nil
 }

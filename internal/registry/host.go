@@ -94,7 +94,7 @@ type hosts struct {
 	swept time.Time
 }
 
-func (all *hosts) of(at endpoint, now time.Time) *Host {
+func (all *hosts) get(at endpoint, now time.Time) *Host {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	h, ok := all.list[at]

@@ -16,7 +16,7 @@ import (
 )
 
 func TestAHostTakesSoManyRequestsAndNoMore(t *testing.T) {
-	h := new(hosts).of(endpoint{host: "registry.example.com"}, start)
+	h := new(hosts).get(endpoint{host: "registry.example.com"}, start)
 	for n := range namespaceBurst {
 		if wait, err := h.reserve(start, caller{}); wait != 0 || err != nil {
 			t.Fatalf("request %d of the burst: %s, %v", n, wait, err)
@@ -38,7 +38,7 @@ func TestAHostTakesSoManyRequestsAndNoMore(t *testing.T) {
 	if wait, err := h.reserve(start.Add(maxDelay+time.Second), caller{}); wait != 0 || err != nil {
 		t.Errorf("when all are through: %s, %v", wait, err)
 	}
-	if wait, err := new(hosts).of(endpoint{host: "other.example.com"}, start).reserve(start, caller{}); wait != 0 || err != nil {
+	if wait, err := new(hosts).get(endpoint{host: "other.example.com"}, start).reserve(start, caller{}); wait != 0 || err != nil {
 		t.Errorf("another host: %s, %v", wait, err)
 	}
 }
@@ -53,7 +53,7 @@ func TestAHostThatAskedForAPauseIsAskedAfterIt(t *testing.T) {
 		"one that is over is none":  {pause: -time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := new(hosts).of(endpoint{host: "registry.example.com"}, start)
+			h := new(hosts).get(endpoint{host: "registry.example.com"}, start)
 			h.pause(start, start.Add(tc.pause), caller{})
 			wait, err := h.reserve(start, caller{})
 			if wait != tc.wait || (err != nil) != tc.refused {
@@ -66,15 +66,15 @@ func TestAHostThatAskedForAPauseIsAskedAfterIt(t *testing.T) {
 func TestARequestWaitsForItsTurn(t *testing.T) {
 	client := newClient(t)
 	host := registrytest.Serve(t, registrytest.New(t, "1"))
-	client.hosts.of(endpoint{host: host}, client.clock.Now()).bucket = rate.NewLimiter(100, 1) // a ping is the first
+	client.hosts.get(endpoint{host: host}, client.clock.Now()).bucket = rate.NewLimiter(100, 1) // a ping is the first
 	if err := listTags(client, imageOf(t, Spec{Image: host + "/" + image}, Access{})); err != nil {
 		t.Fatal(err)
 	}
 	if waited := value(t, client.metrics.waits.WithLabelValues(host)); waited <= 0 || waited > 0.1 {
 		t.Errorf("waited %vs", waited)
 	}
-	client.hosts.of(endpoint{host: host}, client.clock.Now()).bucket = rate.NewLimiter(1, 1)
-	client.hosts.of(endpoint{host: host}, client.clock.Now()).bucket.AllowN(client.clock.Now(), 1)
+	client.hosts.get(endpoint{host: host}, client.clock.Now()).bucket = rate.NewLimiter(1, 1)
+	client.hosts.get(endpoint{host: host}, client.clock.Now()).bucket.AllowN(client.clock.Now(), 1)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+host+"/v2/", nil)
@@ -93,7 +93,7 @@ func TestARequestWaitsForItsTurn(t *testing.T) {
 
 // What one credential has used up is no reason to keep another waiting.
 func TestAPauseIsOneCredentials(t *testing.T) {
-	h := new(hosts).of(endpoint{host: "registry.example.com"}, start)
+	h := new(hosts).get(endpoint{host: "registry.example.com"}, start)
 	h.pause(start, start.Add(time.Hour), caller{namespace: "theirs", credential: "theirs"})
 	if err := h.limited(start, caller{namespace: "apps"}); err != nil {
 		t.Errorf("an anonymous one: %v", err)
@@ -113,11 +113,11 @@ func TestAPauseIsOneCredentials(t *testing.T) {
 func TestHostsThatNobodyAsksAreForgotten(t *testing.T) {
 	all := new(hosts)
 	for i := range 100 {
-		all.of(endpoint{host: fmt.Sprint(i)}, start)
+		all.get(endpoint{host: fmt.Sprint(i)}, start)
 	}
-	paused := all.of(endpoint{host: "paused"}, start)
+	paused := all.get(endpoint{host: "paused"}, start)
 	paused.pause(start, start.Add(3*time.Hour), caller{})
-	all.of(endpoint{host: "now"}, start.Add(2*time.Hour))
+	all.get(endpoint{host: "now"}, start.Add(2*time.Hour))
 	if n := len(all.list); n != 2 {
 		t.Errorf("%d are left", n)
 	}

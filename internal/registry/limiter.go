@@ -25,7 +25,7 @@ type limiter struct {
 // RoundTrip implements http.RoundTripper.
 func (t *limiter) RoundTrip(req *http.Request) (*http.Response, error) {
 	who, now := callerOf(req.Context()), t.clock.Now()
-	h := t.hosts.of(endpoint{req.URL.Host, t.route}, now)
+	h := t.hosts.get(endpoint{req.URL.Host, t.route}, now)
 	name := t.metrics.host(req.URL.Host)
 	wait, err := h.reserve(now, who)
 	if err != nil {

@@ -199,7 +199,7 @@ func (c *Client) CheckAddress(field string, repository name.Repository) error {
 
 // Host is what is known of the registry of an image over its route.
 func (c *Client) Host(image Image) *Host {
-	return c.hosts.of(endpoint{image.Repository.RegistryStr(), image.Access.route}, c.clock.Now())
+	return c.hosts.get(endpoint{image.Repository.RegistryStr(), image.Access.route}, c.clock.Now())
 }
 
 // Limited says how long the registry of an image asked to be left alone, as a

@@ -122,7 +122,7 @@ func (c *Clients) authorize(s *session, remote Remote) error {
 	if err != nil {
 		return err
 	}
-	s.limit = c.limits.of(account{s.repository.api.Host, s.who.id}, c.clock.Now())
+	s.limit = c.limits.get(account{s.repository.api.Host, s.who.id}, c.clock.Now())
 	return nil
 }
 

@@ -38,8 +38,8 @@ type limits struct {
 	list map[account]*limit
 }
 
-// of returns the limit of an account.
-func (l *limits) of(who account, now time.Time) *limit {
+// get returns the limit of an account.
+func (l *limits) get(who account, now time.Time) *limit {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	found, ok := l.list[who]
@@ -74,15 +74,15 @@ func (l *limit) idle(now time.Time) bool {
 	return now.Sub(l.used) > limitLife && !l.until.After(now)
 }
 
-// read returns when a request may be made, if not now.
-func (l *limit) read(now time.Time) (time.Time, bool) {
+// allowRead returns when a request may be made, if not now.
+func (l *limit) allowRead(now time.Time) (time.Time, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.until, !l.until.After(now)
 }
 
-// write is read for a request that writes, and counts it if it may be made.
-func (l *limit) write(now time.Time) (time.Time, bool) {
+// allowWrite is allowRead for a request that writes, and counts it if it may be made.
+func (l *limit) allowWrite(now time.Time) (time.Time, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.until.After(now) {
@@ -101,11 +101,11 @@ func (l *limit) write(now time.Time) (time.Time, bool) {
 	return now, true
 }
 
-// learn reads what an answer says of limits, and reports whether it was refused for
+// update reads what an answer says of limits, and reports whether it was refused for
 // them. GitHub answers with 403 or 429, and says when the limit is reset, or after how
 // many seconds to come back, or neither; Azure DevOps asks to wait in answers that
 // succeed.
-func (l *limit) learn(now time.Time, resp *http.Response, message string) (time.Time, bool) {
+func (l *limit) update(now time.Time, resp *http.Response, message string) (time.Time, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	remaining, known := number(resp.Header, "X-RateLimit-Remaining", "RateLimit-Remaining")

@@ -81,11 +81,11 @@ func (s *session) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	now := s.clock.Now()
 	write := req.Method != http.MethodGet && req.Method != http.MethodHead && req.Context().Value(readKey{}) == nil
-	ask := s.limit.read
+	allow := s.limit.allowRead
 	if write {
-		ask = s.limit.write
+		allow = s.limit.allowWrite
 	}
-	if until, ok := ask(now); !ok {
+	if until, ok := allow(now); !ok {
 		return nil, &RateLimited{Host: req.URL.Host, Until: until}
 	}
 	header, secrets, err := s.who.header(req.Context())
@@ -145,7 +145,7 @@ func (s *session) interpret(resp *http.Response, body []byte, key answerKey, hid
 		message = hidden.Text(messageOf(body))
 	}
 	host := resp.Request.URL.Host
-	until, limited := s.limit.learn(s.clock.Now(), resp, message)
+	until, limited := s.limit.update(s.clock.Now(), resp, message)
 	// The library of GitLab would sleep by it, with a limiter of its own for each client.
 	resp.Header.Del("RateLimit-Limit")
 	switch {

@@ -14,7 +14,7 @@ func (n *timeline) committed(ctx context.Context, commit string) []Entry {
 	if commit == "" || !n.first("commit "+commit) {
 		return nil
 	}
-	entry := Entry{Hop: Committed, Text: short(commit), Weight: -1}
+	entry := Entry{Step: Committed, Text: short(commit), Weight: -1}
 	diff, err := n.repo.Diff(ctx, commit)
 	if err != nil {
 		entry.Detail = []string{err.Error()}

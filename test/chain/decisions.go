@@ -22,7 +22,7 @@ func (n *timeline) promoted(ctx context.Context, p *sluicev1.Pipeline) []Entry {
 		}
 		if pr := stage.PullRequest; pr != nil && n.changed(Proposed, stage.Name, fmt.Sprint(pr.Number, pr.State, pr.Bundle)) {
 			entries = append(entries,
-				Entry{Hop: Proposed, Stage: stage.Name, Text: fmt.Sprintf("pull request %s is %s", pr.URL, pr.State), Weight: -1})
+				Entry{Step: Proposed, Stage: stage.Name, Text: fmt.Sprintf("pull request %s is %s", pr.URL, pr.State), Weight: -1})
 		}
 		for _, gate := range stage.Waiting {
 			what, _, _ := strings.Cut(gate.Message, " until ") // which may move by a second
@@ -30,7 +30,7 @@ func (n *timeline) promoted(ctx context.Context, p *sluicev1.Pipeline) []Entry {
 				continue // what was merged is on its way, and the commit says so
 			}
 			if told[gate.Type] && n.first("gate "+stage.Name+" "+what) {
-				entries = append(entries, Entry{Hop: Waits, Stage: stage.Name, Text: gate.Message, Weight: -1})
+				entries = append(entries, Entry{Step: Waits, Stage: stage.Name, Text: gate.Message, Weight: -1})
 			}
 		}
 	}
@@ -51,7 +51,7 @@ func (n *timeline) decided(ctx context.Context) []Entry {
 	}
 	state, err := promotion.ParseState([]byte(text))
 	if err != nil {
-		return []Entry{{Hop: Failed, Text: err.Error(), Weight: -1, Warning: true}}
+		return []Entry{{Step: Failed, Text: err.Error(), Weight: -1, Warning: true}}
 	}
 	var entries []Entry
 	for _, stage := range n.order {
@@ -62,7 +62,7 @@ func (n *timeline) decided(ctx context.Context) []Entry {
 	for _, q := range state.Quarantine {
 		if bundle, _ := state.Bundle(q.Bundle); n.first("quarantine " + q.Bundle + q.At.String()) {
 			entries = append(entries, Entry{
-				Hop: Quarantined, Stage: q.Stage, Weight: -1, Warning: true,
+				Step: Quarantined, Stage: q.Stage, Weight: -1, Warning: true,
 				Text: fmt.Sprintf("%s, on branch %s: no stage is given it any more", versions(bundle), n.state),
 			})
 		}
@@ -77,9 +77,9 @@ func (n *timeline) judged(state *promotion.State, stage string, l promotion.Land
 		return nil
 	}
 	bundle, _ := state.Bundle(l.Bundle)
-	entry := Entry{Hop: Verified, Stage: stage, Text: promotion.Describe(bundle), Weight: -1}
+	entry := Entry{Step: Verified, Stage: stage, Text: promotion.Describe(bundle), Weight: -1}
 	if l.Verdict == promotion.VerdictFailed {
-		entry.Hop, entry.Warning, entry.Text = Failed, true, entry.Text+": "+l.Reason
+		entry.Step, entry.Warning, entry.Text = Failed, true, entry.Text+": "+l.Reason
 	}
 	return []Entry{entry}
 }

@@ -24,33 +24,33 @@ import (
 	"github.com/sluice-cd/sluice/test/harness"
 )
 
-// Hop is one step of a release.
-type Hop string
+// Step is one step of a release.
+type Step string
 
-// The hops, in the order in which a release takes them.
+// The steps, in the order in which a release takes them.
 const (
-	Seen      Hop = "seen"
-	Chosen    Hop = "chosen"
-	Committed Hop = "committed"
-	Fetched   Hop = "fetched"
-	Applied   Hop = "applied"
-	Analysed  Hop = "canary"
-	Verdict   Hop = "verdict"
+	Seen      Step = "seen"
+	Chosen    Step = "chosen"
+	Committed Step = "committed"
+	Fetched   Step = "fetched"
+	Applied   Step = "applied"
+	Analysed  Step = "canary"
+	Verdict   Step = "verdict"
 )
 
-// The hops that a pipeline adds.
+// The steps that a pipeline adds.
 const (
-	Verified    Hop = "verified"
-	Failed      Hop = "failed"
-	Quarantined Hop = "quarantine"
-	Waits       Hop = "waits"
-	Proposed    Hop = "proposed"
+	Verified    Step = "verified"
+	Failed      Step = "failed"
+	Quarantined Step = "quarantine"
+	Waits       Step = "waits"
+	Proposed    Step = "proposed"
 )
 
 // Entry is one line of a timeline.
 type Entry struct {
-	At  time.Time
-	Hop Hop
+	At   time.Time
+	Step Step
 	// Stage of the pipeline that it is about; empty without a pipeline, and for what
 	// comes before all stages.
 	Stage string
@@ -110,7 +110,7 @@ type timeline struct {
 	stages   map[string]string // of a pipeline, by the namespace that each is applied to
 	order    []string          // of the stages
 	state    string            // branch of the pipeline's state
-	last     map[string]string // what a hop of a stage said last
+	last     map[string]string // what a step of a stage said last
 	reported map[string]bool   // tags, commits, verdicts, and events by uid and count
 
 	unapplied map[string]bool // stages to which something was committed that is not applied yet
@@ -135,9 +135,9 @@ func (n *timeline) run(ctx context.Context, changes <-chan client.Object, entrie
 	}
 }
 
-// changed reports whether a hop of a stage has got something new to say.
-func (n *timeline) changed(hop Hop, stage, value string) bool {
-	key := string(hop) + "/" + stage
+// changed reports whether a step of a stage has got something new to say.
+func (n *timeline) changed(step Step, stage, value string) bool {
+	key := string(step) + "/" + stage
 	if value == "" || n.last[key] == value {
 		return false
 	}
@@ -183,7 +183,7 @@ func (n *timeline) scanned(repository *imagev1.ImageRepository) []Entry {
 		return nil
 	}
 	text := fmt.Sprintf("%s, one of %d tags of %s", strings.Join(fresh, ", "), scan.TagCount, repository.Spec.Image)
-	return []Entry{{Hop: Seen, Text: text, Weight: -1}}
+	return []Entry{{Step: Seen, Text: text, Weight: -1}}
 }
 
 func (n *timeline) chosen(p *imagev1.ImagePolicy) []Entry {
@@ -191,7 +191,7 @@ func (n *timeline) chosen(p *imagev1.ImagePolicy) []Entry {
 	if latest == nil || !n.changed(Chosen, "", latest.Tag) {
 		return nil
 	}
-	entry := Entry{Hop: Chosen, Text: latest.Tag + " by " + rule(p.Spec.Policy), Weight: -1}
+	entry := Entry{Step: Chosen, Text: latest.Tag + " by " + rule(p.Spec.Policy), Weight: -1}
 	if ready := meta.FindStatusCondition(p.Status.Conditions, "Ready"); ready != nil {
 		entry.Detail = []string{Short(ready.Message)}
 	}
@@ -214,7 +214,7 @@ func (n *timeline) fetched(ctx context.Context, source *sourcev1.GitRepository) 
 	if artifact == nil || !n.changed(Fetched, "", artifact.Revision) {
 		return nil
 	}
-	return append(n.committed(ctx, commitOf(artifact.Revision)), Entry{Hop: Fetched, Text: short(artifact.Revision), Weight: -1})
+	return append(n.committed(ctx, commitOf(artifact.Revision)), Entry{Step: Fetched, Text: short(artifact.Revision), Weight: -1})
 }
 
 // applied tells of a stage only what was committed to it: each takes up every revision. It
@@ -224,7 +224,7 @@ func (n *timeline) applied(ctx context.Context, k *kustomizev1.Kustomization) []
 	if !n.changed(Applied, stage, revision) {
 		return nil
 	}
-	entry := Entry{Hop: Applied, Stage: stage, Text: short(revision), Weight: -1}
+	entry := Entry{Step: Applied, Stage: stage, Text: short(revision), Weight: -1}
 	if n.stages == nil {
 		return []Entry{entry}
 	}
@@ -243,11 +243,11 @@ func (n *timeline) fromEvent(event *corev1.Event) []Entry {
 		return nil
 	}
 	entry := Entry{
-		Hop: Analysed, Stage: n.stages[event.InvolvedObject.Namespace],
+		Step: Analysed, Stage: n.stages[event.InvolvedObject.Namespace],
 		Text: event.Message, Weight: weightIn(event.Message), Warning: event.Type == corev1.EventTypeWarning,
 	}
 	if strings.HasPrefix(event.Message, "Promotion completed!") || strings.HasPrefix(event.Message, "Canary failed!") {
-		entry.Hop = Verdict
+		entry.Step = Verdict
 	}
 	return []Entry{entry}
 }

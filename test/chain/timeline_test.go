@@ -38,7 +38,7 @@ func TestNarratorTellsOnlyNews(t *testing.T) {
 	pushed := &imagev1.ImageUpdateAutomation{}
 	pushed.Status.LastPushCommit = commit
 	committed := Entry{
-		Hop:    Committed,
+		Step:   Committed,
 		Text:   commit[:10],
 		Weight: -1,
 		Detail: []string{"+++ b/app.yaml", "@@ -1 +1 @@", "-image: app:1.0.0", "+image: app:1.1.0"},
@@ -61,39 +61,39 @@ func TestNarratorTellsOnlyNews(t *testing.T) {
 		"a first scan tells all tags": {
 			nil,
 			scanned("1.1.0", "1.0.0"),
-			[]Entry{{Hop: Seen, Text: "1.1.0, 1.0.0, one of 2 tags of registry/app", Weight: -1}},
+			[]Entry{{Step: Seen, Text: "1.1.0, 1.0.0, one of 2 tags of registry/app", Weight: -1}},
 		},
 		"a scan tells only new tags": {
 			[]client.Object{scanned("1.0.0")},
 			scanned("1.1.0", "1.0.0"),
-			[]Entry{{Hop: Seen, Text: "1.1.0, one of 2 tags of registry/app", Weight: -1}},
+			[]Entry{{Step: Seen, Text: "1.1.0, one of 2 tags of registry/app", Weight: -1}},
 		},
 		"a scan without new tags is no news": {[]client.Object{scanned("1.0.0")}, scanned("1.0.0"), nil},
 		"a choice comes with its reason": {
 			[]client.Object{chosen("1.0.0")},
 			chosen("1.1.0"),
-			[]Entry{{Hop: Chosen, Text: "1.1.0 by semver 1.x", Detail: []string{"highest in range"}, Weight: -1}},
+			[]Entry{{Step: Chosen, Text: "1.1.0 by semver 1.x", Detail: []string{"highest in range"}, Weight: -1}},
 		},
 		"a policy without choice is no news": {nil, &imagev1.ImagePolicy{}, nil},
 		"a commit is told with its diff":     {nil, pushed, []Entry{committed}},
-		"a fetch is told after its commit":   {[]client.Object{pushed}, fetched, []Entry{{Hop: Fetched, Text: revision[:20], Weight: -1}}},
-		"a fetch that overtakes tells both":  {nil, fetched, []Entry{committed, {Hop: Fetched, Text: revision[:20], Weight: -1}}},
+		"a fetch is told after its commit":   {[]client.Object{pushed}, fetched, []Entry{{Step: Fetched, Text: revision[:20], Weight: -1}}},
+		"a fetch that overtakes tells both":  {nil, fetched, []Entry{committed, {Step: Fetched, Text: revision[:20], Weight: -1}}},
 		"a commit is told once":              {[]client.Object{fetched}, pushed, nil},
 		"the same revision is no news":       {[]client.Object{applied}, applied, nil},
 		"a step has its weight": {
 			nil,
 			event("Canary", "Normal", "Advance app.staging canary weight 40"),
-			[]Entry{{Hop: Analysed, Text: "Advance app.staging canary weight 40", Weight: 40}},
+			[]Entry{{Step: Analysed, Text: "Advance app.staging canary weight 40", Weight: 40}},
 		},
 		"a warning is marked": {
 			nil,
 			event("Canary", "Warning", "Halt"),
-			[]Entry{{Hop: Analysed, Text: "Halt", Weight: -1, Warning: true}},
+			[]Entry{{Step: Analysed, Text: "Halt", Weight: -1, Warning: true}},
 		},
 		"the end is a verdict": {
 			nil,
 			event("Canary", "Normal", "Promotion completed! Scaling down"),
-			[]Entry{{Hop: Verdict, Text: "Promotion completed! Scaling down", Weight: -1}},
+			[]Entry{{Step: Verdict, Text: "Promotion completed! Scaling down", Weight: -1}},
 		},
 		"other objects' events are no news": {nil, event("Pod", "Normal", "Pulled"), nil},
 	}
@@ -166,15 +166,15 @@ func TestNarratorTellsOfStages(t *testing.T) {
 	merged.Status.Stages[0].PullRequest.State = "merged"
 	merged.Status.Stages[0].Waiting = []sluicev1.Gate{{Type: sluicev1.GateReview, Message: "#7 is merged, and the branch does not have it"}}
 	news := []Entry{
-		{Hop: Verified, Stage: Staging, Text: "podinfo 1.1.0", Weight: -1},
-		{Hop: Failed, Stage: Production, Text: "podinfo 1.1.0: it failed", Weight: -1, Warning: true},
+		{Step: Verified, Stage: Staging, Text: "podinfo 1.1.0", Weight: -1},
+		{Step: Failed, Stage: Production, Text: "podinfo 1.1.0: it failed", Weight: -1, Warning: true},
 		{
-			Hop: Quarantined, Stage: Production, Weight: -1, Warning: true,
+			Step: Quarantined, Stage: Production, Weight: -1, Warning: true,
 			Text: "podinfo:1.1.0@sha256:0123456789ab…, on branch state: no stage is given it any more",
 		},
 	}
 	rollback := Entry{
-		Hop: Committed, Stage: Production, Text: back[:10] + " Roll back production to podinfo 1.0.0", Weight: -1,
+		Step: Committed, Stage: Production, Text: back[:10] + " Roll back production to podinfo 1.0.0", Weight: -1,
 		Detail: []string{"+++ b/production/app.yaml", "@@ -1 +1 @@", "-image: app:1.1.0", "+image: app:1.0.0"},
 	}
 	cases := map[string]struct {
@@ -185,27 +185,27 @@ func TestNarratorTellsOfStages(t *testing.T) {
 		"verdicts are told before the commit that they lead to": {
 			nil,
 			applied(Production, back),
-			append(slices.Clone(news), rollback, Entry{Hop: Applied, Stage: Production, Text: "main@sha1:" + back[:10], Weight: -1}),
+			append(slices.Clone(news), rollback, Entry{Step: Applied, Stage: Production, Text: "main@sha1:" + back[:10], Weight: -1}),
 		},
 		"a stage that a commit is not about applies it in silence": {[]client.Object{applied(Production, back)}, applied(Staging, back), nil},
 		"an event of a canary is one of its stage": {
-			nil, event, []Entry{{Hop: Analysed, Stage: Staging, Text: "Halt", Weight: -1}},
+			nil, event, []Entry{{Step: Analysed, Stage: Staging, Text: "Halt", Weight: -1}},
 		},
 		"what a stage waits for is told once": {[]client.Object{soak}, soak, nil},
 		"a soak is told, and what is told otherwise is not": {
 			[]client.Object{&sluicev1.Pipeline{}},
 			soak,
-			[]Entry{{Hop: Waits, Stage: Production, Text: "it soaks until 9", Weight: -1}},
+			[]Entry{{Step: Waits, Stage: Production, Text: "it soaks until 9", Weight: -1}},
 		},
 		"a pull request is told with its address": {
 			[]client.Object{&sluicev1.Pipeline{}},
 			proposed,
-			[]Entry{{Hop: Proposed, Stage: Production, Text: "pull request http://forge/7 is open", Weight: -1}},
+			[]Entry{{Step: Proposed, Stage: Production, Text: "pull request http://forge/7 is open", Weight: -1}},
 		},
 		"of one that is merged only that is told: the rest is a matter of moments": {
 			[]client.Object{proposed},
 			merged,
-			[]Entry{{Hop: Proposed, Stage: Production, Text: "pull request http://forge/7 is merged", Weight: -1}},
+			[]Entry{{Step: Proposed, Stage: Production, Text: "pull request http://forge/7 is merged", Weight: -1}},
 		},
 	}
 	for name, tc := range cases {

@@ -25,13 +25,13 @@ type printer struct {
 	tag       string
 	start     time.Time // of the release
 	last      time.Time // of the entry before
-	hops      []hop
+	steps     []step
 	summaries []string
 }
 
-// hop is how long one step of the current release took; with a pipeline what happens in
+// step is how long one step of the current release took; with a pipeline what happens in
 // a stage is one step.
-type hop struct {
+type step struct {
 	name string
 	took time.Duration
 }
@@ -87,7 +87,7 @@ func (p *printer) begin(r chain.Release, node string) {
 			kind = "a bad release: a third of its answers are errors"
 		}
 	}
-	p.tag, p.hops, p.start = r.Tag, nil, p.now()
+	p.tag, p.steps, p.start = r.Tag, nil, p.now()
 	p.last = p.start
 	p.printf("\n%s %s\n", p.style.bold(r.Tag), p.style.dim("· "+kind))
 }
@@ -95,7 +95,7 @@ func (p *printer) begin(r chain.Release, node string) {
 func (p *printer) pushed(image string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.line(chain.Entry{At: p.now(), Hop: "pushed"}, image)
+	p.line(chain.Entry{At: p.now(), Step: "pushed"}, image)
 }
 
 // entry prints one line of the timeline, which begins when the tag is seen and
@@ -104,22 +104,22 @@ func (p *printer) pushed(image string) {
 func (p *printer) entry(e chain.Entry) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.tag == "" || len(p.hops) == 0 && e.Hop != chain.Seen {
+	if p.tag == "" || len(p.steps) == 0 && e.Step != chain.Seen {
 		return
 	}
 	text := e.Text
 	switch {
 	case e.Warning:
 		text = p.style.red(text)
-	case e.Hop == chain.Verdict, e.Hop == chain.Verified:
+	case e.Step == chain.Verdict, e.Step == chain.Verified:
 		text = p.style.green(text)
 	}
 	if e.Weight >= 0 {
 		text = p.style.bar(e.Weight) + " " + text
 	}
-	p.hops = append(p.hops, hop{stepOf(e), e.At.Sub(p.last)})
+	p.steps = append(p.steps, step{stepOf(e), e.At.Sub(p.last)})
 	p.line(e, text)
-	if e.Hop == chain.Verdict && !p.byStage {
+	if e.Step == chain.Verdict && !p.byStage {
 		p.tag = ""
 	}
 	for _, detail := range e.Detail {
@@ -132,17 +132,17 @@ func stepOf(e chain.Entry) string {
 	switch {
 	case e.Stage != "":
 		return e.Stage
-	case e.Hop == chain.Verdict:
+	case e.Step == chain.Verdict:
 		return string(chain.Analysed)
 	}
-	return string(e.Hop)
+	return string(e.Step)
 }
 
 func (p *printer) line(e chain.Entry, text string) {
 	since := fmt.Sprintf("%8s", "+"+seconds(e.At.Sub(p.last))) // padded first: colours have a length, too
-	what := p.style.bold(fmt.Sprintf("%-9s", e.Hop))
+	what := p.style.bold(fmt.Sprintf("%-9s", e.Step))
 	if p.byStage {
-		what = fmt.Sprintf("%-10s  %s", e.Stage, p.style.bold(fmt.Sprintf("%-10s", e.Hop)))
+		what = fmt.Sprintf("%-10s  %s", e.Stage, p.style.bold(fmt.Sprintf("%-10s", e.Step)))
 	}
 	p.printf("  %8s %s  %s  %s\n", seconds(e.At.Sub(p.start)), p.style.dim(since), what, text)
 	p.last = e.At
@@ -156,7 +156,7 @@ func (p *printer) end(r chain.Release, outcome chain.Outcome) {
 	total := time.Duration(0)
 	var names []string
 	took := map[string]time.Duration{}
-	for _, h := range p.hops {
+	for _, h := range p.steps {
 		if _, ok := took[h.name]; !ok {
 			names = append(names, h.name)
 		}

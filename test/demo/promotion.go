@@ -59,7 +59,7 @@ func (*promotionStory) releases() []release {
 }
 
 func (*promotionStory) last(e chain.Entry) bool {
-	return e.Hop == chain.Verified && e.Stage == chain.Production
+	return e.Step == chain.Verified && e.Stage == chain.Production
 }
 
 func (*promotionStory) ended(context.Context, release) error { return nil }

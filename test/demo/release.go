@@ -41,7 +41,7 @@ func (*releaseStory) releases() []release {
 	}
 }
 
-func (*releaseStory) last(e chain.Entry) bool { return e.Hop == chain.Verdict }
+func (*releaseStory) last(e chain.Entry) bool { return e.Step == chain.Verdict }
 
 func (r *releaseStory) ended(ctx context.Context, _ release) (err error) {
 	r.before = r.after
