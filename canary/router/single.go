@@ -171,6 +171,20 @@ func (d Deps) handBack(
 	ctx context.Context, c *flaggerv1.Canary, o object.Ref,
 	release func(*unstructured.Unstructured, *flaggerv1.Canary) error,
 ) error {
+	return d.changeOwn(ctx, c, o, func(wanted *unstructured.Unstructured) error {
+		if err := release(wanted, c); err != nil {
+			return err
+		}
+		object.EnableFlux(wanted)
+		return nil
+	})
+}
+
+// changeOwn changes an object of a canary. One that does not exist, or that another canary
+// has, is left alone.
+func (d Deps) changeOwn(
+	ctx context.Context, c *flaggerv1.Canary, o object.Ref, change func(*unstructured.Unstructured) error,
+) error {
 	live, err := d.read(ctx, o)
 	if apierrors.IsNotFound(err) || errors.Is(err, ErrNotInstalled) {
 		return nil
@@ -180,7 +194,7 @@ func (d Deps) handBack(
 	}
 	wanted := live.DeepCopy()
 	if err = d.claim(wanted, c); err == nil {
-		err = release(wanted, c)
+		err = change(wanted)
 	}
 	if errors.Is(err, errTaken) {
 		return nil
@@ -188,7 +202,6 @@ func (d Deps) handBack(
 	if err != nil {
 		return err
 	}
-	object.EnableFlux(wanted)
 	return d.update(ctx, o, live, wanted)
 }
 

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
@@ -30,33 +29,10 @@ func (r supported) SetWeights(ctx context.Context, c *flaggerv1.Canary, w provid
 	return errors.Join(err, r.TakeOff(ctx, c))
 }
 
-// takeOff changes a live route so that nobody is led to the canary any more. One that is
-// not there, or that another canary has, is left alone.
-func (d Deps) takeOff(ctx context.Context, c *flaggerv1.Canary, o object.Ref, change func(*unstructured.Unstructured) error) error {
-	live, err := d.read(ctx, o)
-	if apierrors.IsNotFound(err) || errors.Is(err, ErrNotInstalled) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	wanted := live.DeepCopy()
-	if err = d.claim(wanted, c); err == nil {
-		err = change(wanted)
-	}
-	if errors.Is(err, errTaken) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return d.update(ctx, o, live, wanted)
-}
-
 // TakeOff implements [Router]. A copy of the owner's route says in its own way what share
 // the canary gets; all others have a list of both.
 func (s singleObject) TakeOff(ctx context.Context, c *flaggerv1.Canary) error {
-	return s.takeOff(ctx, c, s.object(c), func(o *unstructured.Unstructured) error {
+	return s.changeOwn(ctx, c, s.object(c), func(o *unstructured.Unstructured) error {
 		if err := s.checkCopy(o, c); err != nil {
 			return err
 		}
@@ -69,12 +45,12 @@ func (s singleObject) TakeOff(ctx context.Context, c *flaggerv1.Canary) error {
 
 // TakeOff implements [Router].
 func (g gatewayAPI) TakeOff(ctx context.Context, c *flaggerv1.Canary) error {
-	return g.takeOff(ctx, c, g.object(c), func(o *unstructured.Unstructured) error { return leave(o, c) })
+	return g.changeOwn(ctx, c, g.object(c), func(o *unstructured.Unstructured) error { return leave(o, c) })
 }
 
 // TakeOff implements [Router].
 func (i istio) TakeOff(ctx context.Context, c *flaggerv1.Canary) error {
-	return i.takeOff(ctx, c, virtualService(c), func(o *unstructured.Unstructured) error { return leave(o, c) })
+	return i.changeOwn(ctx, c, virtualService(c), func(o *unstructured.Unstructured) error { return leave(o, c) })
 }
 
 // TakeOff implements [Router]: a split is nothing but weights.

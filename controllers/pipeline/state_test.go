@@ -153,6 +153,15 @@ func (e *env) editState(edit func(string) string) {
 }
 
 // A process kept what it had read of the state, and saw no edit until it wrote something.
+// waitsForState checks that nothing is promoted until somebody says what the state is.
+func (e *env) waitsForState() {
+	e.t.Helper()
+	e.want("1", "1")
+	if gates := e.pipeline.Status.Stages[0].Waiting; len(gates) == 0 || gates[0].Type != sluicev1.GateState {
+		e.t.Errorf("waits for %+v", gates)
+	}
+}
+
 func TestWhatPeopleDoWithTheStateIsSeenAtTheNextLook(t *testing.T) {
 	failed := func(t *testing.T) *env {
 		t.Helper()
@@ -204,10 +213,7 @@ func TestWhatPeopleDoWithTheStateIsSeenAtTheNextLook(t *testing.T) {
 		e.clock.Step(10 * time.Minute)
 		e.release("3")
 		e.reconcile()
-		e.want("1", "1")
-		if gates := e.pipeline.Status.Stages[0].Waiting; len(gates) == 0 || gates[0].Type != sluicev1.GateState {
-			t.Errorf("waits for %+v", gates)
-		}
+		e.waitsForState()
 	})
 	// The file alone was gone: it went on as if nothing had ever been in quarantine.
 	t.Run("that its file is deleted, by another process, too", func(t *testing.T) {
@@ -218,10 +224,7 @@ func TestWhatPeopleDoWithTheStateIsSeenAtTheNextLook(t *testing.T) {
 		for _, process := range []*Reconciler{e.Reconciler, e.process(e.Client)} {
 			e.Reconciler = process
 			e.reconcile()
-			e.want("1", "1")
-			if gates := e.pipeline.Status.Stages[0].Waiting; len(gates) == 0 || gates[0].Type != sluicev1.GateState {
-				t.Errorf("waits for %+v", gates)
-			}
+			e.waitsForState()
 		}
 	})
 	// A repository that was restored from a backup forgot a quarantine.
@@ -236,10 +239,7 @@ func TestWhatPeopleDoWithTheStateIsSeenAtTheNextLook(t *testing.T) {
 			e.clock.Step(10 * time.Minute)
 			e.release("3")
 			e.reconcile()
-			e.want("1", "1")
-			if gates := e.pipeline.Status.Stages[0].Waiting; len(gates) == 0 || gates[0].Type != sluicev1.GateState {
-				t.Errorf("waits for %+v", gates)
-			}
+			e.waitsForState()
 		})
 	}
 	t.Run("not if the server is away", func(t *testing.T) {

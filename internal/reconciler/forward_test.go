@@ -3,7 +3,6 @@
 package reconciler
 
 import (
-	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -19,6 +18,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/test/runnable"
 )
 
 func TestEventsReachTheNotificationController(t *testing.T) {
@@ -46,9 +46,7 @@ func TestEventsReachTheNotificationController(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.client.RetryWaitMin = time.Millisecond
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- f.Start(ctx) }()
+	stop := runnable.Start(t, f)
 	told, ok := translation{scheme, clocktesting.NewFakePassiveClock(now), "host"}.event(&imagev1.ImagePolicy{ObjectMeta: metav1.ObjectMeta{
 		Namespace: "apps", Name: "app", Annotations: map[string]string{eventv1.Group + "/team": "a", "other": "b"},
 	}}, "image-reflector-controller", Event{
@@ -67,10 +65,7 @@ func TestEventsReachTheNotificationController(t *testing.T) {
 	if diff := cmp.Diff(want, <-got); diff != "" {
 		t.Error(diff)
 	}
-	cancel()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
+	stop()
 }
 
 func TestAnAddressThatIsNoneIsRefused(t *testing.T) {

@@ -4,28 +4,14 @@ package webhook_test
 
 import (
 	"context"
-	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/utils/clock"
 
 	"github.com/sluice-cd/sluice/internal/webhook"
+	"github.com/sluice-cd/sluice/test/runnable"
 )
-
-// start runs a queue; stop asks it to end and waits until it has.
-func start(t *testing.T, o *webhook.Queue) (stop func()) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- o.Start(ctx) }()
-	return sync.OnceFunc(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
-}
 
 func TestDeliveriesForAReceiverKeepTheirOrder(t *testing.T) {
 	o := webhook.NewQueue(clock.RealClock{})
@@ -36,7 +22,7 @@ func TestDeliveriesForAReceiverKeepTheirOrder(t *testing.T) {
 			t.Fatal("no room")
 		}
 	}
-	start(t, o)() // what was put before it started is delivered, and before it ends
+	runnable.Start(t, o)() // what was put before it started is delivered, and before it ends
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
@@ -44,7 +30,7 @@ func TestDeliveriesForAReceiverKeepTheirOrder(t *testing.T) {
 
 func TestAReceiverThatHangsDelaysNoOther(t *testing.T) {
 	o := webhook.NewQueue(clock.RealClock{})
-	stop := start(t, o)
+	stop := runnable.Start(t, o)
 	hang, free := make(chan struct{}), make(chan struct{})
 	o.Put("apps", "slow", func(context.Context) { <-hang })
 	o.Put("apps", "quick", func(context.Context) { close(free) })
@@ -55,7 +41,7 @@ func TestAReceiverThatHangsDelaysNoOther(t *testing.T) {
 
 func TestAReceiverWhoseQueueWasEmptyIsServedAgain(t *testing.T) {
 	o := webhook.NewQueue(clock.RealClock{})
-	defer start(t, o)()
+	defer runnable.Start(t, o)()
 	for range 100 {
 		done := make(chan struct{})
 		o.Put("apps", "receiver", func(context.Context) { close(done) })
@@ -98,7 +84,7 @@ func TestANamespaceWhoseReceiversDoNotAnswerLeavesRoomForOthers(t *testing.T) {
 	if all != 16384 {
 		t.Errorf("%d were taken of all", all)
 	}
-	start(t, o)()
+	runnable.Start(t, o)()
 	if o := webhook.NewQueue(clock.RealClock{}); !o.Put("busy", "a", func(context.Context) {}) {
 		t.Error("there is no room in an empty one")
 	}
@@ -109,7 +95,7 @@ func TestADeliveryThatPanicsEndsNothingElse(t *testing.T) {
 	delivered := false
 	o.Put("apps", "receiver", func(context.Context) { panic("no such channel") })
 	o.Put("apps", "receiver", func(context.Context) { delivered = true })
-	start(t, o)()
+	runnable.Start(t, o)()
 	if !delivered {
 		t.Error("the next delivery is lost")
 	}
@@ -117,7 +103,7 @@ func TestADeliveryThatPanicsEndsNothingElse(t *testing.T) {
 
 func TestTheEndOfTheProcessCutsOffADeliveryThatTakesTooLong(t *testing.T) {
 	o := webhook.NewQueue(&instantClock{}) // the time for the rest is over at once
-	stop := start(t, o)
+	stop := runnable.Start(t, o)
 	began, cut := make(chan struct{}), false
 	o.Put("apps", "receiver", func(ctx context.Context) {
 		close(began)

@@ -20,6 +20,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/sluice-cd/sluice/notify/outbox"
+	"github.com/sluice-cd/sluice/test/runnable"
 )
 
 // receiver is a handler that answers by a script, and notes what it was given.
@@ -69,20 +70,6 @@ func open(t *testing.T, dir string, c clock.Clock, r *receiver) *outbox.Outbox {
 	return o
 }
 
-// run starts an outbox and returns how to stop it.
-func run(t *testing.T, o *outbox.Outbox) (stop func()) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- o.Start(ctx) }()
-	return sync.OnceFunc(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
-}
-
 func put(t *testing.T, o *outbox.Outbox, namespace, to, id string) {
 	t.Helper()
 	body, err := json.Marshal(id)
@@ -114,7 +101,7 @@ func TestARestartLosesNothing(t *testing.T) {
 	// The first process is killed: nobody stops it.
 	r := newReceiver(nil)
 	second := open(t, dir, clock.RealClock{}, r)
-	stop := run(t, second)
+	stop := runnable.Start(t, second)
 	wait(t, r, 20)
 	stop()
 	if got := r.seen(); !slices.IsSorted(got) || len(got) != 20 {
@@ -130,7 +117,7 @@ func TestOneThatWaitsIsNotPutTwice(t *testing.T) {
 	o := open(t, t.TempDir(), clock.RealClock{}, r)
 	put(t, o, "apps", "chat", "same")
 	put(t, o, "apps", "chat", "same")
-	run(t, o)()
+	runnable.Start(t, o)()
 	if diff := cmp.Diff([]string{"same"}, r.seen()); diff != "" {
 		t.Error(diff)
 	}
@@ -166,7 +153,7 @@ func TestAFailureIsTriedAgainAndKeepsTheOrder(t *testing.T) {
 	put(t, o, "apps", "status", "1")
 	put(t, o, "apps", "status", "2")
 	put(t, o, "apps", "other", "free")
-	stop := run(t, o)
+	stop := runnable.Start(t, o)
 	wait(t, r, 2) // the first attempt, and the other receiver
 	for range 2 {
 		waitByClock(t, c, r)
@@ -195,7 +182,7 @@ func TestWhatNobodyCanDeliverIsDroppedAndTold(t *testing.T) {
 			o := open(t, dir, c, r)
 			put(t, o, "apps", "chat", "1")
 			c.Step(tc.age)
-			stop := run(t, o)
+			stop := runnable.Start(t, o)
 			wait(t, r, 1)
 			stop()
 			if diff := cmp.Diff([]string{tc.want}, r.dropped); diff != "" {
@@ -240,7 +227,7 @@ func TestAReceiverThatHangsHoldsUpNobodyElse(t *testing.T) {
 		}
 	}
 	put(t, o, "other", "r", "free")
-	stop := run(t, o)
+	stop := runnable.Start(t, o)
 	wait(t, r, 1)
 	if got := len(r.seen()); got > 9 {
 		t.Errorf("%d deliveries of a namespace at once", got-1)
@@ -259,7 +246,7 @@ func TestAHandlerThatPanicsEndsNothingElse(t *testing.T) {
 	o := open(t, t.TempDir(), clock.RealClock{}, r)
 	put(t, o, "apps", "r", "bad")
 	put(t, o, "apps", "r", "good")
-	stop := run(t, o)
+	stop := runnable.Start(t, o)
 	wait(t, r, 2)
 	stop()
 	if len(r.dropped) != 1 {
@@ -291,7 +278,7 @@ func TestAFolderThatCannotBeWrittenLosesNothingWhileTheProcessRuns(t *testing.T)
 		t.Fatal(err)
 	}
 	put(t, o, "apps", "r", "1")
-	stop := run(t, o)
+	stop := runnable.Start(t, o)
 	wait(t, r, 1)
 	stop()
 	if len(r.dropped) > 0 {
