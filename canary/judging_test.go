@@ -157,6 +157,14 @@ func TestWhatTheJudgeNeeds(t *testing.T) {
 		"users who were chosen": {"istio", func(s *flaggerv1.CanarySpec) {
 			s.Analysis.Iterations, s.Analysis.Match = 2, make([]flaggerv1.HTTPMatchRequest, 1)
 		}, judgeField, nil},
+		"blue/green with copies of the requests": {"istio", func(s *flaggerv1.CanarySpec) {
+			s.Analysis.Iterations, s.Analysis.Mirror = 2, true
+		}, "", &Judging{Settings: judge.Default(), Kinds: []judge.Kind{judge.Errors, judge.Latency},
+			OnInconclusive: flaggerv1.InconclusiveHold, Every: 10 * time.Second}},
+		"throughput of copies": {"istio", func(s *flaggerv1.CanarySpec) {
+			s.Analysis.Iterations, s.Analysis.Mirror = 2, true
+			s.Analysis.Judge.Metrics = []flaggerv1.JudgeMetric{flaggerv1.JudgeThroughput}
+		}, judgeField + ".metrics", nil},
 		"blue/green without users": {"istio", func(s *flaggerv1.CanarySpec) { s.Analysis.Iterations = 2 }, judgeField, nil},
 		"no users of the primary":  {"istio", func(s *flaggerv1.CanarySpec) { s.Analysis.StepWeight = 100 }, judgeField, nil},
 		"a worker without a template": {"", func(s *flaggerv1.CanarySpec) {
@@ -246,6 +254,10 @@ func TestWhichWindowsCount(t *testing.T) {
 		if share != tc.wantShare || ok != tc.want {
 			t.Errorf("%s: %v %v", name, share, ok)
 		}
+	}
+	steps[1].Mirror = true
+	if share, ok := plan.ShareDuring(History{{Steps: steps}}, noon.Add(320*time.Second), noon.Add(330*time.Second)); share != 0 || !ok {
+		t.Errorf("copies of requests, which are as many as the requests: %v %v", share, ok)
 	}
 	if _, ok := plan.ShareDuring(nil, noon, noon); ok {
 		t.Error("no release is compared")

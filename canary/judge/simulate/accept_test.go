@@ -123,15 +123,15 @@ func TestADoublingPassesNoMoreOftenThanBeta(t *testing.T) {
 }
 
 // TestBadReleasesAreFoundInTime holds the judge to a fifth more than the delays that a judge which
-// looks once a minute and knows that events are independent has, and to what it finds at all.
+// looks once a minute and knows that events are independent has, and to a fifth less than what that finds within half an hour.
 func TestBadReleasesAreFoundInTime(t *testing.T) {
 	want := map[string]struct {
 		found float64
 		after time.Duration
 	}{
-		"twice, 100, 0.1 %":                     {0.33, 18 * time.Minute},
+		"twice, 100, 0.1 %":                     {0.40, 18 * time.Minute},
 		"5 times, 100, 0.1 %":                   {0.98, 3 * time.Minute},
-		"5 times, 10, 0.1 %":                    {0.43, 16 * time.Minute},
+		"5 times, 10, 0.1 %":                    {0.47, 16 * time.Minute},
 		"20 times, 10, 0.1 %":                   {0.98, 4 * time.Minute},
 		"twice, 1000, 0.1 %":                    {0.95, 4 * time.Minute},
 		"half of the requests fail, 100, 0.1 %": {1, time.Minute},
@@ -233,7 +233,7 @@ func slow(random *rand.Rand, n int, median float64, bounds []float64) []judge.Co
 
 func TestLatency(t *testing.T) {
 	bounds, names := []float64{0.05, 0.1, 0.25, 0.5, 1}, []string{"50ms", "100ms", "250ms", "500ms", "1s"}
-	n, settings := runs(t)/2, judge.Default()
+	n, settings := runs(t), judge.Default()
 	play := func(random *rand.Rand, slower float64, windows int) (failed bool, after time.Duration) {
 		series := settings.NewSeries("latency", judge.Latency, names...)
 		series.PassBound = 3
@@ -261,15 +261,18 @@ func TestLatency(t *testing.T) {
 	}
 	atMost(t, "releases as fast as before that failed", failed, n, settings.Alpha)
 	var delays []time.Duration
-	for range n / 5 {
+	tried := n / 10
+	for range tried {
 		if found, after := play(random, 1.2, 60); found {
 			delays = append(delays, after)
 		}
 	}
 	slices.Sort(delays)
-	if len(delays) < n/5*9/10 || delays[len(delays)/2] > 144*time.Second {
-		t.Errorf("%d of %d releases that are a fifth slower were found, want nine in ten within 2m24s: %v", len(delays), n/5, delays)
+	if len(delays) < tried*9/10 || delays[len(delays)/2] > 144*time.Second {
+		t.Errorf("%d of %d releases that are a fifth slower were found, want nine in ten within 2m24s: %v", len(delays), tried, delays)
+		return
 	}
+	t.Logf("found %d of %d releases that are a fifth slower, half of them within %s", len(delays), tried, delays[len(delays)/2])
 }
 
 func TestThroughput(t *testing.T) {
