@@ -83,13 +83,8 @@ type counters struct {
 	scraped          time.Time
 }
 
-const (
-	// maxValue is more than any process counts, at a thousand million a second for a hundred years; that is no
-	// number a difference could be told of.
-	maxValue = 1 << 62
-	// maxOver is a bound of thirty years, in seconds; more is no time.Duration.
-	maxOver = 1e9
-)
+// maxValue is more than any process counts, at a thousand million a second for a hundred years.
+const maxValue = 1 << 62
 
 // Check reports what no server says about counters: no number, less than nothing, or
 // the same counter twice.
@@ -142,7 +137,7 @@ func (c *counters) set(s Sample) error {
 	case Timed:
 		c.timed = s.Value
 	case Bucket:
-		if math.IsNaN(s.Over) || math.Abs(s.Over) > maxOver {
+		if math.IsNaN(s.Over) || math.IsInf(s.Over, 0) {
 			return fmt.Errorf("a bucket of %s has the bound %v; those of all durations are %s", s.Pod, s.Over, Timed)
 		}
 		if c.buckets == nil {

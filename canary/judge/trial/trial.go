@@ -116,7 +116,13 @@ func (r Release) withBounds(bounds []float64) Release {
 	return r
 }
 
-func seconds(bound float64) time.Duration { return time.Duration(bound * float64(time.Second)) }
+// seconds is a bound as people read it; one that no duration has, of a histogram of something else, is the longest one.
+func seconds(bound float64) time.Duration {
+	if nanoseconds := bound * float64(time.Second); math.Abs(nanoseconds) < math.MaxInt64 {
+		return time.Duration(nanoseconds)
+	}
+	return math.MaxInt64
+}
 
 // Add returns the evidence together with one more window. weight is the part of the users that the
 // canary has, between 0 and 1; 0 if it is not known or was not the same all the time, and then nothing

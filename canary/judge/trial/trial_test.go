@@ -107,6 +107,15 @@ func TestALatencyIsJudgedOverABoundThatIsUsual(t *testing.T) {
 	}
 }
 
+func TestABoundThatNoDurationHasIsTheLongestOne(t *testing.T) {
+	w := window(0, counter.Counts{Slower: []float64{0, 0}}, counter.Counts{Slower: []float64{0, 0}})
+	w.Bounds = []float64{0.25, 1e300}
+	bounds := add(t, trial.Baseline{}.Begin(judge.Default(), judge.Latency), 0.1, w).Trial.Series[0].Bounds
+	if bounds[0].Over != "250ms" || bounds[1].Over != "2562047h47m16.854775807s" {
+		t.Errorf("%s and %s", bounds[0].Over, bounds[1].Over)
+	}
+}
+
 func TestALatencyThatWasAskedForHasToBeThere(t *testing.T) {
 	good := same(30, counter.Counts{Requests: 100, Errors: 2}, counter.Counts{Requests: 900, Errors: 18})
 	begin := func(kinds ...judge.Kind) trial.Release { return trial.Baseline{}.Begin(judge.Default(), kinds...) }
