@@ -3,6 +3,7 @@
 package metric_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -18,7 +19,7 @@ func TestCountersOfATemplateAreAskedOfTheOwnServer(t *testing.T) {
 	tmpl := template("http://127.0.0.1:1")
 	tmpl.Spec.Counters = &flaggerv1.MetricTemplateCounters{
 		Events: `sum by (pod) (failed{arm="{{ arm }}"})`, Exposure: `sum by (pod) (all{arm="{{ arm }}"})`}
-	read, err := metric.NewChecker(fakeClient(t, tmpl), prom.URL, clock.RealClock{}, metric.WithOwnServer()).
+	read, err := metric.NewChecker(fakeClient(t, tmpl), prom.URL, clock.RealClock{}, metric.WithOwnServer("--prometheus")).
 		PrepareCounters(t.Context(), canary(), byTemplate())
 	if err != nil {
 		t.Fatal(err)
@@ -31,12 +32,20 @@ func TestCountersOfATemplateAreAskedOfTheOwnServer(t *testing.T) {
 		t.Errorf("asked %d times", len(prom.asked))
 	}
 	tmpl.Spec.Counters.Events = `sum by (pod) (rejected{arm="{{ arm }}"})`
-	read, err = metric.NewChecker(fakeClient(t, tmpl), prom.URL, clock.RealClock{}, metric.WithOwnServer()).
+	read, err = metric.NewChecker(fakeClient(t, tmpl), prom.URL, clock.RealClock{}, metric.WithOwnServer("--prometheus")).
 		PrepareCounters(t.Context(), canary(), byTemplate())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if edited, err := read(t.Context(), then.Add(time.Second)); err != nil || edited.Source == got.Source {
 		t.Errorf("other counters have the source %q, too (%v)", edited.Source, err)
+	}
+	read, err = metric.NewChecker(fakeClient(t, tmpl), "http://127.0.0.1:1", clock.RealClock{}, metric.WithOwnServer("--prometheus")).
+		PrepareCounters(t.Context(), canary(), rate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := read(t.Context(), then); err == nil || !strings.Contains(err.Error(), "(the Prometheus of --prometheus)") {
+		t.Errorf("a server that is away: %v", err)
 	}
 }

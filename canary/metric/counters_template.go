@@ -37,7 +37,7 @@ func (k *Checker) templateCounters(ctx context.Context, c *flaggerv1.Canary, p *
 
 // templateServer is the server of a template.
 func (k *Checker) templateServer(ctx context.Context, c *flaggerv1.Canary, tmpl *flaggerv1.MetricTemplate) (preparedQuery, error) {
-	if k.ownServer && tmpl.Spec.Provider.Type == "prometheus" {
+	if k.ownServer != "" && tmpl.Spec.Provider.Type == "prometheus" {
 		return k.server(c)
 	}
 	return k.connect(ctx, tmpl)

@@ -60,7 +60,7 @@ type Checker struct {
 	metricsServer      string
 	provider           string
 	sameNamespace      bool
-	ownServer          bool
+	ownServer          string // the flag that names it
 	api                *rest.Config
 	clock              clock.PassiveClock
 	transports         *outbound.Transports
@@ -86,9 +86,9 @@ func WithoutCrossNamespaceRefs() Option {
 }
 
 // WithOwnServer asks the checker's own server for the counters of MetricTemplates, too, without their credentials: who
-// looks at a cluster from outside does not reach the addresses that hold inside.
-func WithOwnServer() Option {
-	return func(k *Checker) { k.ownServer = true }
+// looks at a cluster from outside does not reach the addresses that hold inside. flag is what names the server, for errors.
+func WithOwnServer(flag string) Option {
+	return func(k *Checker) { k.ownServer = flag }
 }
 
 // WithField says which field has the list of metrics, for errors. Without it that is

@@ -3,6 +3,7 @@
 package metric
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -137,7 +138,7 @@ func (k *Checker) queryOf(ctx context.Context, c *flaggerv1.Canary, field string
 
 // server is the Prometheus of a canary: its own, or the controller's.
 func (k *Checker) server(c *flaggerv1.Canary) (preparedQuery, error) {
-	address, field, transport := k.metricsServer, "--metrics-server, as spec.metricsServer names none", k.operators
+	address, field, transport := k.metricsServer, cmp.Or(k.ownServer, "--metrics-server, as spec.metricsServer names none"), k.operators
 	if c.Spec.MetricsServer != "" {
 		guarded, err := k.transports.For(outbound.Settings{})
 		if err != nil {

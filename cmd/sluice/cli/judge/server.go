@@ -128,7 +128,7 @@ func (s *serverFlags) prepare(ctx context.Context, r *replaying, k client.Client
 	if s.provider != "" {
 		options = append(options, metric.WithProvider(s.provider))
 	}
-	checker := metric.NewChecker(k, s.url, r.clock, append(options, metric.WithOwnServer())...)
+	checker := metric.NewChecker(k, s.url, r.clock, append(options, metric.WithOwnServer("--prometheus"))...)
 	metrics := metric.JudgedMetrics(nil)
 	if c.Spec.Analysis != nil {
 		metrics = metric.JudgedMetrics(c.Spec.Analysis.Judge)
