@@ -40,8 +40,8 @@ type comparison struct {
 	problem string
 	history []flaggerv1.CanaryJudgeVerdict
 	outlook string
-	// unseen is how many readings in a row have no counter of the primary.
-	unseen int
+	// unseen is how many readings in a row have no counter of the primary, and failures how many failed.
+	unseen, failures int
 	// warnings are what people have yet to hear of.
 	warnings []string
 	// told is when the status was last to be written although nothing was decided.
@@ -218,6 +218,7 @@ func (c *comparison) add(r counter.Reading, started map[string]time.Time) bool {
 		return false // a release began in the moment of a look
 	}
 	c.startOver(r.Source)
+	c.answered()
 	c.notice(r)
 	next, w, ok, err := c.cursor.Add(r, counter.Options{Bounds: c.baseline.Bounds(), Started: started})
 	if err != nil {

@@ -77,11 +77,23 @@ func (c *comparison) takeWarnings(names canary.Names) []canary.Event {
 
 func (c *comparison) distrusted() bool { return c.selfTest.Failed(c.plan.Judge.Settings.Alpha) }
 
-// broken notes why there are no readings.
-func (c *comparison) broken(err error) {
+// broken notes why there are no readings, and reports whether people should hear of it: also while nothing is released,
+// since at the release it would be too late.
+func (c *comparison) broken(err error) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.failures++
 	c.setProblem(cut(err.Error(), maxMessage))
+	return c.failures == unseenIsProblem
+}
+
+// answered notes that there is a reading, and is what that repairs.
+func (c *comparison) answered() {
+	if c.failures > 0 {
+		c.urgent = c.urgent || c.failures >= unseenIsProblem
+		c.failures = 0
+		c.setProblem("")
+	}
 }
 
 // remarksOf is what of a window does not count as the rest.
@@ -110,7 +122,8 @@ func (c *comparison) setProblem(why string) {
 	c.problem = why
 }
 
-// unseenIsProblem is how many readings without the primary it takes: pods that have just begun are not scraped yet.
+// unseenIsProblem is how many readings without the primary it takes, or how many that fail: pods that have just begun are not
+// scraped yet, and a server may be slow once.
 const unseenIsProblem = 2
 
 // uncounted is what people should hear of before their first release, at which it would be too late.
@@ -147,13 +160,16 @@ func cut(text string, most int) string {
 	return strings.ToValidUTF8(text[:most-3], "") + "..."
 }
 
+// infinite is the ratio of what only the canary has.
+const infinite = "infinite"
+
 // ratioText is a ratio as people read it; empty if there is none.
 func ratioText(f judge.Finding) string {
 	text := fmt.Sprintf("%.3g", f.Ratio)
 	if text == "NaN" {
 		return ""
 	}
-	return cmp.Or(map[string]string{"+Inf": "infinite"}[text], text)
+	return cmp.Or(map[string]string{"+Inf": infinite}[text], text)
 }
 
 // spec is the canary as its spec was last.

@@ -117,6 +117,25 @@ func TestAPrimaryThatNothingCountsIsAProblemBeforeTheRelease(t *testing.T) {
 	}
 }
 
+// A server that nobody reaches was no news until the first release began.
+func TestAServerThatDoesNotAnswerIsAProblemBeforeTheRelease(t *testing.T) {
+	of, counters, noon := compared(t)
+	of.state.Phase = flaggerv1.CanaryPhaseInitialized
+	refused := errors.New("connection refused")
+	if told := []bool{of.broken(refused), of.broken(refused), of.broken(refused)}; !slices.Equal(told, []bool{false, true, false}) {
+		t.Errorf("told %v", told)
+	}
+	if got := of.status().Problem; got != "connection refused" {
+		t.Errorf("problem: %q", got)
+	}
+	if urgent := of.feed(t, counters, noon, 3); urgent != 1 || of.status().Problem != "" {
+		t.Errorf("a reconcile began %d times, problem: %q", urgent, of.problem)
+	}
+	if of.broken(refused) {
+		t.Error("one slow answer is news")
+	}
+}
+
 func TestWindowsOfOtherSettingsAreNoEvidence(t *testing.T) {
 	of, counters, noon := compared(t)
 	of.feed(t, counters, noon, 5)

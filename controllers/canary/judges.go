@@ -114,23 +114,24 @@ func (j *judges) compare(ctx context.Context, of *followed) error {
 	var since time.Time
 	var stage string
 	for {
+		news := false
 		if now, at := j.clock.Now(), of.stage(); read == nil || at != stage || now.Sub(since) >= max(preparedFor, of.pause()) {
 			var err error
 			since, stage = now, at
 			if read, err = j.prepare(ctx, of.spec()); err != nil {
 				read = nil
-				of.broken(err)
+				news = of.broken(err)
 			}
 		}
 		if read != nil {
-			news, err := j.look(ctx, of, read)
-			if err != nil { // a template or a credential may be another by now
-				of.broken(err)
+			var err error
+			if news, err = j.look(ctx, of, read); err != nil { // a template or a credential may be another by now
+				news = of.broken(err) || news
 				read = nil
 			}
-			if news {
-				j.wake(of.key.canary)
-			}
+		}
+		if news {
+			j.wake(of.key.canary)
 		}
 		if err := j.sleep(ctx, of.pause(), of.faster); err != nil {
 			return err

@@ -5,6 +5,7 @@ package canary
 import (
 	"errors"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -118,8 +119,9 @@ func (m *metrics) measured(c *flaggerv1.Canary, of canary.Metric, value float64)
 func (m *metrics) judged(c *flaggerv1.Canary) {
 	m.ifKnown(c, func() {
 		target, status := c.Spec.TargetRef.Name, c.Status.Judge
+		m.judgeRatio.DeletePartialMatch(prometheus.Labels{"name": target, "namespace": c.Namespace}) // of the release before
 		for _, f := range status.Findings {
-			if ratio, err := strconv.ParseFloat(f.Ratio, 64); err == nil {
+			if ratio, err := strconv.ParseFloat(strings.Replace(f.Ratio, infinite, "Inf", 1), 64); err == nil {
 				m.judgeRatio.WithLabelValues(target, c.Namespace, f.Metric).Set(ratio)
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -208,5 +209,30 @@ func TestVerdictsAndStandingsAreCounted(t *testing.T) {
 	}
 	if _, err := newMetrics(prometheus.NewRegistry()); err != nil {
 		t.Error(err)
+	}
+}
+
+// The ratio of a release stayed what it was for the one before, and that of errors which only the canary has was none.
+func TestTheSeriesOfTheJudgeAreOfThisRelease(t *testing.T) {
+	m, err := newMetrics(prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := podinfo()
+	m.observePhase(c)
+	for _, tc := range []struct {
+		ratio string
+		want  []float64
+	}{{"1.2", []float64{1.2}}, {"infinite", []float64{math.Inf(1)}}, {"", nil}} {
+		c.Status.Judge = &flaggerv1.CanaryJudgeStatus{Findings: []flaggerv1.CanaryJudgeFinding{{Metric: "errors", Ratio: tc.ratio}}}
+		m.judged(c)
+		if got := testutil.CollectAndCount(m.judgeRatio); got != len(tc.want) {
+			t.Errorf("%q: %d series", tc.ratio, got)
+		}
+		for _, want := range tc.want {
+			if got := testutil.ToFloat64(m.judgeRatio); got != want {
+				t.Errorf("%q: %v", tc.ratio, got)
+			}
+		}
 	}
 }
