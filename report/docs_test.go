@@ -44,6 +44,8 @@ var commands = []struct {
 	{"`sluice judge plan`", report.List[report.JudgeDelay]{}},
 	{"`sluice judge simulate`", report.List[report.JudgeSimulation]{}},
 	{"`sluice judge replay`", report.List[report.ReplayedRelease]{}},
+	{"`sluice list artifacts`", report.List[report.Artifact]{}},
+	{"`sluice push artifact`", report.PushedArtifact{}},
 	{"`sluice ui` (`/api/v1/lanes`)", report.List[report.Lane]{}},
 	{"`sluice update`", report.DirectoryMarkers{}},
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluice-cd/sluice/cmd/sluice/app"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/artifact"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/automation"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/canary"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/cluster"
@@ -36,6 +37,7 @@ func newRoot(name string) *cobra.Command {
 	cmd.AddCommand(app.Command(version), newGet(), newBuild(), newDiff(), newExplain(), newTree(),
 		resource.SuspendCommand(version), newResume(), resource.ReconcileCommand(version),
 		newCreate(), canary.Command(version), pipeline.Command(version), judge.Command(version),
+		artifact.PushCommand(version), artifact.PullCommand(version), artifact.TagCommand(version), artifact.ListCommand(version),
 		ui.Command(version), update.Command(), newVersion())
 	return cmd
 }
@@ -54,7 +56,8 @@ func newBuild() *cobra.Command {
 }
 
 func newDiff() *cobra.Command {
-	return group("diff", "Print what would change in the cluster", kustomization.DiffCommand)
+	return group("diff", "Print what would change in the cluster, or in a registry", kustomization.DiffCommand,
+		func(*cluster.Cluster) *cobra.Command { return artifact.DiffCommand(version) })
 }
 
 func newTree() *cobra.Command {

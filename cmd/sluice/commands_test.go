@@ -75,7 +75,7 @@ func TestWrongUsageIsRefusedWithTheRemedy(t *testing.T) {
 			`unknown command "policies" for "sluice get"; known: alerts, all, automations, buckets, canaries, externalartifacts, freezes,`,
 		},
 		"a verb that is none":       {[]string{"canary", "stop"}, `unknown command "stop" for "sluice canary"; known: abort, approve,`},
-		"no command of the program": {[]string{"list"}, `unknown command "list" for "sluice"; known: build, canary, controller,`},
+		"no command of the program": {[]string{"show"}, `unknown command "show" for "sluice"; known: build, canary, controller,`},
 		"a file of something else":  {[]string{"update", "--policies", "commands.go"}, "--policies: reading commands.go: "},
 		"one canary of everywhere":  {[]string{"canary", "get", "podinfo", "-A"}, "leave out -A"},
 		"a stream of YAML":          {[]string{"canary", "watch", "-o", "yaml"}, "use json"},

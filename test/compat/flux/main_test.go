@@ -39,6 +39,7 @@ import (
 type world struct {
 	*harness.Playground
 	cli    string // path of the flux binary
+	own    string // path of Sluice's
 	home   string // an empty home folder, so that nobody's configuration plays a part
 	sluice *harness.Controller
 }
@@ -66,6 +67,9 @@ func setup(m *testing.M) (int, error) {
 	defer os.RemoveAll(work)
 	the = &world{Playground: playground, home: work}
 	if the.cli, err = cli(ctx); err != nil {
+		return 0, err
+	}
+	if the.own, err = harness.Binary(); err != nil {
 		return 0, err
 	}
 	if err := the.install(ctx); err != nil {

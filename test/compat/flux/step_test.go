@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -24,6 +25,8 @@ type step struct {
 	// run is the command, split at spaces. Words in braces are replaced by the
 	// story's values.
 	run string
+	// ours has Sluice's CLI run the command, which is given no namespace then.
+	ours bool
 	// code is the wanted exit code.
 	code int
 	// out and err are what the command has to print to stdout and stderr, part
@@ -87,14 +90,14 @@ func (s *story) take(t *testing.T, step step) {
 	}
 	deadline := time.Now().Add(patience)
 	for {
-		said := s.flux(t, step.within, step.run)
+		said := s.run(t, step)
 		wrong := s.judge(step, said)
 		if wrong == "" {
 			return
 		}
 		if !step.eventually || time.Now().After(deadline) {
-			t.Fatalf("flux %s: %s\nexit code %d after %s\nstdout:\n%s\nstderr:\n%s",
-				s.fill(step.run), wrong, said.code, said.took.Round(time.Millisecond), said.out, said.err)
+			t.Fatalf("%s %s: %s\nexit code %d after %s\nstdout:\n%s\nstderr:\n%s",
+				filepath.Base(s.program(step)), s.fill(step.run), wrong, said.code, said.took.Round(time.Millisecond), said.out, said.err)
 		}
 	}
 }
@@ -138,17 +141,31 @@ func (s *story) judge(step step, said said) string {
 // squeeze makes one space of any white space.
 func squeeze(text string) string { return strings.Join(strings.Fields(text), " ") }
 
-// flux runs the CLI in the story's namespace.
-func (s *story) flux(t *testing.T, within time.Duration, command string) said {
-	t.Helper()
-	return s.command(t, within, s.cli, s.args(command)...)
+// program is what runs the command of a step.
+func (s *story) program(of step) string {
+	if of.ours {
+		return s.own
+	}
+	return s.cli
 }
+
+func (s *story) run(t *testing.T, step step) said {
+	t.Helper()
+	args := s.args(step.run)
+	if step.ours {
+		args = args[len(namespaceFlag):]
+	}
+	return s.command(t, step.within, s.program(step), args...)
+}
+
+// namespaceFlag is what every command of Flux's CLI begins with.
+var namespaceFlag = [...]string{"-n", "{ns}"}
 
 // args are a command's arguments. It is split before it is filled in: a value
 // may have spaces.
 func (s *story) args(command string) []string {
-	args := []string{"-n", s.namespace}
-	for _, arg := range strings.Fields(command) {
+	var args []string
+	for _, arg := range append(namespaceFlag[:], strings.Fields(command)...) {
 		args = append(args, s.fill(arg))
 	}
 	return args

@@ -59,6 +59,17 @@ func (f *Flags) Register(cmd *cobra.Command, more ...Format) {
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(f.known, cobra.ShellCompDirectiveNoFileComp)) // the flag exists
 }
 
+// RegisterOnly adds the flag -o to a command that prints data only when it is asked for, in one of
+// some formats.
+func (f *Flags) RegisterOnly(cmd *cobra.Command, what string, only ...Format) {
+	f.known = nil
+	for _, format := range only {
+		f.known = append(f.known, string(format))
+	}
+	cmd.Flags().StringVarP(&f.format, "output", "o", string(Short), what+", in a format: "+strings.Join(f.known, ", "))
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(f.known, cobra.ShellCompDirectiveNoFileComp)) // the flag exists
+}
+
 // Validate refuses a format that does not exist.
 func (f *Flags) Validate() error {
 	known := f.known
