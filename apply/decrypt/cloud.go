@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"regexp"
 	"strings"
 
@@ -29,31 +28,12 @@ import (
 	authgcp "github.com/fluxcd/pkg/auth/gcp"
 	"github.com/getsops/sops/v3/azkv"
 	"github.com/getsops/sops/v3/gcpkms"
-	"github.com/getsops/sops/v3/hcvault"
 	"github.com/getsops/sops/v3/keyservice"
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/google"
 	"google.golang.org/api/option"
 	"sigs.k8s.io/yaml"
 )
-
-// openVault has a Vault, or an OpenBao, decrypt a data key.
-func (d *Decrypter) openVault(ctx context.Context, key *keyservice.VaultKey, ciphertext []byte) ([]byte, error) {
-	if d.keys.vault == "" {
-		return nil, errors.New("the Secret has no key " + vaultToken)
-	}
-	address, err := url.Parse(key.VaultAddress)
-	if err != nil || address.Host == "" || address.User != nil || address.Scheme != "https" && address.Scheme != "http" {
-		return nil, errors.New("its address is no http or https URL")
-	}
-	if err := d.services.Guard.CheckURL(address); err != nil {
-		return nil, err
-	}
-	master := hcvault.NewMasterKey(key.VaultAddress, key.EnginePath, key.KeyName)
-	hcvault.Token(d.keys.vault).ApplyToMasterKey(master)
-	hcvault.NewHTTPClient(d.services.httpClient()).ApplyToMasterKey(master)
-	return decryptWith(ctx, master, ciphertext)
-}
 
 // arn of a key or an alias of AWS KMS: the partition and the region.
 var arn = regexp.MustCompile(`^arn:(aws[a-z0-9-]*):kms:([a-z]{2,}(?:-[a-z]+)+-[0-9]+):[0-9]+:(?:key|alias)/[\w/-]+$`)

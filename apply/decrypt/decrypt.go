@@ -36,6 +36,8 @@ type Decrypter struct {
 	who      Requester
 	// opened are the data keys that were asked for, by who encrypted them.
 	opened map[string]opened
+	// logins are those at Vaults, by address.
+	logins map[string]vaultLogin
 
 	mu     sync.Mutex
 	values []string

@@ -166,6 +166,18 @@ func cloudServer(t *testing.T, dataKey []byte) (*Services, *[]*http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		answer := map[string]any{}
 		switch host := r.Header.Get("X-Host"); {
+		case strings.HasPrefix(host, "vault.") && r.URL.Path == "/v1/ns1/auth/kubernetes/login":
+			var login struct{ Role, JWT string }
+			claims := strings.Split(string(body), ".")
+			if json.Unmarshal(body, &login) != nil || login.Role != "apps_sops" || len(claims) != 3 || r.Header.Get("X-Vault-Token") != "" {
+				w.WriteHeader(http.StatusForbidden)
+				return
+			}
+			if text, _ := base64.RawURLEncoding.DecodeString(claims[1]); !bytes.Contains(text, []byte(`"aud":"http://vault.example.com:8200"`)) {
+				w.WriteHeader(http.StatusForbidden)
+				return
+			}
+			answer["auth"] = map[string]string{"client_token": "s.token"}
 		case strings.HasPrefix(host, "vault."):
 			if r.URL.Path != "/v1/sops/decrypt/first" || r.Header.Get("X-Vault-Token") != "s.token" || !bytes.Contains(body,
 				[]byte("vault:v1:abc")) {

@@ -11,8 +11,9 @@
 // services of AWS, Google Cloud and Azure, and a Vault, are asked with a deadline, through
 // the guard of connections that users' objects lead to, and with credentials of the
 // Secret, or with the identity of a ServiceAccount or of the controller itself. That
-// identity goes to the provider's own hosts alone: which key is asked stands in the file,
-// so whoever writes to the repository says it.
+// identity goes to the provider's own hosts alone, and to the Vaults that a ConfigMap of the
+// installation names: which key is asked stands in the file, so whoever writes to the
+// repository says it.
 //
 // The library of SOPS reads and writes the formats, and decrypts values. Its checksum
 // (MAC) of a file is not checked, as in Flux: kustomize changes objects before they are

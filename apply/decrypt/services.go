@@ -39,6 +39,10 @@ type Services struct {
 	Client client.Client
 	// Tokens caches those of clouds; nil caches none.
 	Tokens *cache.TokenCache
+	// Reader reads Vaults, the ConfigMap that says at which Vaults ServiceAccounts log in, and where;
+	// without a name they log in at none.
+	Reader client.Reader
+	Vaults types.NamespacedName
 	// Transport takes the place of the guard's; for tests.
 	Transport http.RoundTripper
 }
@@ -65,7 +69,7 @@ func (s *Services) New(ctx context.Context, data map[string][]byte, which Which,
 	if err != nil {
 		return nil, err
 	}
-	return &Decrypter{keys: keys, services: s, who: who, opened: map[string]opened{}}, nil
+	return &Decrypter{keys: keys, services: s, who: who, opened: map[string]opened{}, logins: map[string]vaultLogin{}}, nil
 }
 
 // Which keys of a Secret are used.

@@ -25,6 +25,8 @@ type identityFlags struct {
 	// decryptionAccount asks key services for Kustomizations that name no account, and
 	// ageSecret has age keys for those that name no Secret.
 	decryptionAccount, ageSecret string
+	// vaults names the Vaults that ServiceAccounts log in at.
+	vaults string
 	// kubeConfigAccount is that of kubeConfigs with a configMapRef that name no account, and
 	// insecureTLS lets kubeConfigs go without verifying the server.
 	kubeConfigAccount string
@@ -55,6 +57,8 @@ func (f *identityFlags) register(set *pflag.FlagSet) {
 	set.BoolVar(&f.insecureTLS, "insecure-kubeconfig-tls", false, "accept kubeconfigs of objects with insecure-skip-tls-verify")
 	set.StringVar(&f.ageSecret, "sops-age-secret", "", "Secret in --namespace with age keys (*.agekey) for Kustomizations "+
 		"whose spec.decryption names no Secret")
+	set.StringVar(&f.vaults, "sops-vault-configmap", "", "ConfigMap in --namespace with the Vaults, or OpenBaos, that ServiceAccounts "+
+		"log in at to decrypt (config.yaml: instances, each with address and loginPath)")
 }
 
 func (f *identityFlags) validate() error {
@@ -80,12 +84,12 @@ func (f *identityFlags) validate() error {
 	return nil
 }
 
-// ageSecretIn is the Secret of age keys; without a name there is none.
-func (f *identityFlags) ageSecretIn(namespace string) types.NamespacedName {
-	if f.ageSecret == "" {
+// in is an object of the controller's namespace; without a name there is none.
+func in(namespace, name string) types.NamespacedName {
+	if name == "" {
 		return types.NamespacedName{}
 	}
-	return types.NamespacedName{Namespace: namespace, Name: f.ageSecret}
+	return types.NamespacedName{Namespace: namespace, Name: name}
 }
 
 // kubeConfigAccountOr is the service account of kubeConfigs that name none: the one of all

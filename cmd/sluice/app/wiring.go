@@ -272,8 +272,11 @@ func (w *wiring) kustomize(ctx context.Context) error {
 		AdditiveReadyExpr: w.flags.identity.enabled(additiveReadyExpr),
 		KubeConfigs:       w.kubeConfigs(),
 		Decryption: kustomization.Decryption{
-			Services:       &decrypt.Services{Guard: w.guard, Client: w.mgr.GetClient(), Tokens: w.tokens},
-			AgeSecret:      w.flags.identity.ageSecretIn(w.flags.namespace),
+			Services: &decrypt.Services{
+				Guard: w.guard, Client: w.mgr.GetClient(), Tokens: w.tokens,
+				Reader: w.mgr.GetAPIReader(), Vaults: in(w.flags.namespace, w.flags.identity.vaults),
+			},
+			AgeSecret:      in(w.flags.namespace, w.flags.identity.ageSecret),
 			DefaultAccount: w.flags.identity.decryptionAccount,
 		},
 	}
