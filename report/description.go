@@ -12,6 +12,8 @@ import (
 // and its last events.
 type CanaryDescription struct {
 	Canary
+	// State is that of its step in a lane.
+	State CellState `json:"state"`
 	// Properties say in plain words how the Canary releases.
 	Properties []Property `json:"properties"`
 	// Promoted is the revision that users have when no release is under way.
@@ -51,6 +53,7 @@ func DescribeCanary(c *flaggerv1.Canary, events []Event) CanaryDescription {
 		PendingCommand: PendingCommand(c), Conditions: []Condition{}, Good: GoodValues(c),
 		Releases: append([]flaggerv1.CanaryRelease{}, c.Status.History...), Events: append([]Event{}, events...),
 	}
+	found.State = canaryState(found.Canary)
 	for _, is := range c.Status.Conditions {
 		found.Conditions = append(found.Conditions, Condition{
 			Type: string(is.Type), Status: string(is.Status), Reason: is.Reason, Message: is.Message, Since: is.LastTransitionTime.Time,

@@ -262,32 +262,49 @@ func (c *chain) canaryCell() Cell {
 		return Cell{Column: ColumnCanary, State: CellNone}
 	}
 	is := OfCanary(c.canary)
-	cell := Cell{Column: ColumnCanary, State: CellReady, Object: &ObjectReference{flaggerv1.CanaryKind, is.Namespace, is.Name},
+	cell := Cell{Column: ColumnCanary, State: canaryState(is), Object: &ObjectReference{flaggerv1.CanaryKind, is.Namespace, is.Name},
 		Value: string(is.Phase), Since: is.Since, Message: is.Message}
 	command := func(verb string) string {
 		return strings.Join([]string{"canary", verb, is.Name, "-n", is.Namespace}, " ")
 	}
-	switch {
-	case is.Suspended:
-		cell.State, cell.Message = CellSuspended, "spec.suspend is true"
-	case is.Phase == "":
-		cell.State, cell.Message = CellUnknown, "no controller has looked at it yet"
-	case is.Phase == flaggerv1.CanaryPhaseFailed, is.Ready == string(metav1.ConditionFalse):
-		cell.State = CellFailed
+	switch cell.State {
+	case CellSuspended:
+		cell.Message = "spec.suspend is true"
+	case CellUnknown:
+		cell.Message = "no controller has looked at it yet"
+	case CellFailed:
 		cell.Remedies = []Remedy{{Text: "see what it measured", Command: command("describe")}, {Text: "try it again", Command: command("retry")}}
-	case is.Hold != nil && !is.Hold.Approved:
-		cell.State, cell.Message = CellWaiting, "held: "+is.HeldBy()
+	case CellWaiting:
+		cell.Message = "held: " + is.HeldBy()
 		cell.since(&is.Hold.Since)
 		cell.Remedies = []Remedy{{Text: "see what holds it, and decide", Command: command("describe")}}
-	case is.Phase != flaggerv1.CanaryPhaseInitialized && is.Phase != flaggerv1.CanaryPhaseSucceeded:
-		cell.State = CellMoving
+	case CellMoving:
 		cell.Remedies = []Remedy{{Text: "watch it", Command: command("watch")}}
+	case CellReady, CellNone:
 	}
 	if is.Weight > 0 {
 		cell.Value = fmt.Sprintf("%d %%", is.Weight)
 		cell.Full = fmt.Sprintf("%s, %d %% of the users, step %d of %d", is.Phase, is.Weight, is.Stage, is.Stages)
 	}
 	return cell
+}
+
+// canaryState is what the phase of a Canary means to who looks at it.
+func canaryState(is Canary) CellState {
+	switch {
+	case is.Suspended:
+		return CellSuspended
+	case is.Phase == "":
+		return CellUnknown
+	case is.Phase == flaggerv1.CanaryPhaseFailed, is.Ready == string(metav1.ConditionFalse):
+		return CellFailed
+	case is.Hold != nil && !is.Hold.Approved:
+		return CellWaiting
+	case is.Phase != flaggerv1.CanaryPhaseInitialized && is.Phase != flaggerv1.CanaryPhaseSucceeded:
+		return CellMoving
+	default:
+		return CellReady
+	}
 }
 
 // live is what the users have.

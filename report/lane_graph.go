@@ -322,7 +322,7 @@ var stageStates = map[sluicev1.StagePhase]CellState{
 
 // stage reports a stage of a pipeline that carries the policy of the lane.
 func (c *chain) stage(p *sluicev1.Pipeline, s sluicev1.StageStatus) LaneStage {
-	found := LaneStage{Pipeline: p.Name, Namespace: p.Namespace, Name: s.Name, Phase: s.Phase, State: stageStates[s.Phase], Message: s.Message}
+	found := LaneStage{Pipeline: p.Name, Namespace: p.Namespace, Name: s.Name, Phase: s.Phase, State: stageState(s), Message: s.Message}
 	found.Has, found.Wants = c.versionIn(p, s.Has), c.versionIn(p, s.Wants)
 	if found.Wants == found.Has {
 		found.Wants = ""
@@ -331,15 +331,21 @@ func (c *chain) stage(p *sluicev1.Pipeline, s sluicev1.StageStatus) LaneStage {
 		found.Since = &s.Since.Time
 	}
 	for _, gate := range s.Waiting {
-		if found.State == CellWaiting && (found.Message == "" || gate.Type == sluicev1.GateApproval) {
+		if stageStates[s.Phase] == CellWaiting && (found.Message == "" || gate.Type == sluicev1.GateApproval) {
 			found.Message = gate.Message
 		}
 	}
-	// A clock or a stage before it is nothing that anybody has to do something about.
-	if found.State == CellWaiting && waitsForNobody(s.Waiting) {
-		found.State = CellMoving
-	}
 	return found
+}
+
+// stageState is what the phase of a stage means to who looks at it. A clock or a stage before it is nothing that anybody
+// has to do something about.
+func stageState(s sluicev1.StageStatus) CellState {
+	state := stageStates[s.Phase]
+	if state == CellWaiting && waitsForNobody(s.Waiting) {
+		return CellMoving
+	}
+	return state
 }
 
 // versionIn is the version of the policy's image in a bundle, in a word.

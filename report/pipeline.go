@@ -35,6 +35,8 @@ type Pipeline struct {
 // PipelineStage is where a stage stands, and what a person can do about it.
 type PipelineStage struct {
 	sluicev1.StageStatus
+	// State is that of the stage in a lane.
+	State CellState `json:"state"`
 	// PassedOver is the quarantine of the bundle that the stage would be given otherwise: it
 	// failed there, is in a stage before it, or is the newest of all.
 	PassedOver *sluicev1.Quarantine `json:"passedOver,omitempty"`
@@ -83,6 +85,7 @@ func OfPipeline(p *sluicev1.Pipeline) Pipeline {
 	}
 	for _, spec := range p.Spec.Stages {
 		stage := PipelineStage{StageStatus: statusOf(p, spec.Name)}
+		stage.State = stageState(stage.StageStatus)
 		stage.PassedOver = passedOver(p, &spec, stage.StageStatus)
 		stage.Remedies, stage.Pending = remedies(p, stage), pendingCommands(p, stage.StageStatus)
 		found.Stages = append(found.Stages, stage)

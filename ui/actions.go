@@ -26,14 +26,14 @@ type Action struct {
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
 	// Verb: reconcile, suspend or resume of any kind; approve, halt, pause, abort, promote or retry of a Canary; with a
-	// stage: approve, hold, resume, promote, rollback or lift of a Pipeline.
+	// stage: approve, hold, resume, promote, rollback, override or lift of a Pipeline.
 	Verb string `json:"verb"`
 	// Stage of a Pipeline.
-	Stage string `json:"stage"`
+	Stage string `json:"stage,omitempty"`
 	// Bundle that a command to a stage is about; empty is the one that is meant as things stand.
-	Bundle string `json:"bundle"`
+	Bundle string `json:"bundle,omitempty"`
 	// Reason is why, which the history of the Pipeline keeps.
-	Reason string `json:"reason"`
+	Reason string `json:"reason,omitempty"`
 }
 
 // requestHeader has to be there, whatever it says: no page of another site can send it without being allowed to.
@@ -158,7 +158,7 @@ var stageVerbs = map[string]struct {
 }{
 	"approve": {verb: sluicev1.CommandApprove}, "promote": {verb: sluicev1.CommandPromote}, "lift": {verb: sluicev1.CommandLift},
 	"hold": {verb: sluicev1.CommandHold, needsReason: true}, "resume": {verb: sluicev1.CommandHold, end: true},
-	"rollback": {verb: sluicev1.CommandRollback, needsReason: true},
+	"rollback": {verb: sluicev1.CommandRollback, needsReason: true}, "override": {verb: sluicev1.CommandOverride, needsReason: true},
 }
 
 // carryOutStage gives a command to a stage of a Pipeline.

@@ -234,24 +234,14 @@ func (b *board) known(ctx context.Context) ([]encoded, error) {
 	}
 }
 
-// lanesEvent is what a reader is told: all lanes, or those that have changed since it was told last.
-type lanesEvent struct {
-	// Reset means that Set are all lanes.
-	Reset bool `json:"reset"`
-	// Set are lanes that are new or have changed.
-	Set []json.RawMessage `json:"set"`
-	// Gone are the keys of those that are no more.
-	Gone []string `json:"gone"`
-}
-
 // news is what has changed since a reader was told last; nil if nothing has.
-func (r *reader) news(lanes []encoded) *lanesEvent {
-	event := &lanesEvent{Reset: r.sent == nil, Set: []json.RawMessage{}, Gone: []string{}}
+func (r *reader) news(lanes []encoded) *LaneChange {
+	event := &LaneChange{Reset: r.sent == nil}
 	now := make(map[string]json.RawMessage, len(lanes))
 	for _, lane := range lanes {
 		now[lane.key] = lane.json
 		if !bytes.Equal(r.sent[lane.key], lane.json) {
-			event.Set = append(event.Set, lane.json)
+			event.Set = append(event.Set, EncodedLane(lane.json))
 		}
 	}
 	for key := range r.sent {

@@ -3,6 +3,7 @@
 package ui
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -53,6 +54,8 @@ type Cluster struct {
 	User string
 	// Host is the address of the API server.
 	Host string
+	// Name is what people call the cluster; empty is its Host.
+	Name string
 
 	mu      sync.Mutex
 	kinds   map[string]served // that are cached, by kind
@@ -63,14 +66,6 @@ type Cluster struct {
 type served struct {
 	schema.GroupVersionKind
 	resource schema.GroupVersionResource
-}
-
-// Missing is a kind that cannot be shown.
-type Missing struct {
-	// Kind that is missing.
-	Kind string `json:"kind"`
-	// Why, and what to do.
-	Why string `json:"why"`
 }
 
 // NewCluster returns what a kubeconfig lets its user see, in one namespace or, if that is empty, in all.
@@ -105,6 +100,9 @@ func NewCluster(config *rest.Config, namespace, user string) (*Cluster, error) {
 	}, nil
 }
 
+// name is what people call the cluster.
+func (c *Cluster) name() string { return cmp.Or(c.Name, c.Host) }
+
 // trimmed leaves out what nothing here shows, and what is long.
 func trimmed(object any) (any, error) {
 	if o, ok := object.(client.Object); ok {
@@ -135,6 +133,23 @@ func (c *Cluster) start(
 		return <-failed
 	}
 	return nil
+}
+
+// findMissing has kinds cached that were missing, once the cluster serves them or the user may list them. A change of an object
+// without a name tells of each.
+func (c *Cluster) findMissing(ctx context.Context, changed func(report.ObjectReference)) {
+	for _, object := range shown {
+		gvk, err := apiutil.GVKForObject(object, c.scheme)
+		if err != nil || !slices.ContainsFunc(c.missingKinds(), func(m Missing) bool { return m.Kind == gvk.Kind }) {
+			continue
+		}
+		if err := c.watch(ctx, object, changed); err != nil {
+			return // it is tried again later
+		}
+		if _, found := c.kindOf(gvk.Kind); found {
+			changed(report.ObjectReference{Kind: gvk.Kind})
+		}
+	}
 }
 
 // watch has a kind cached, or notes why not.
@@ -173,6 +188,7 @@ func (c *Cluster) watch(ctx context.Context, object client.Object, changed func(
 	}
 	c.mu.Lock()
 	c.kinds[gvk.Kind] = served{gvk, mapping.Resource}
+	c.missing = slices.DeleteFunc(c.missing, func(m Missing) bool { return m.Kind == gvk.Kind })
 	c.mu.Unlock()
 	_, err = informer.AddEventHandler(background.EventHandler(ctx, toolscache.ResourceEventHandlerFuncs{
 		AddFunc: notify, UpdateFunc: func(_, o any) { notify(o) }, DeleteFunc: notify,
@@ -210,6 +226,7 @@ func (c *Cluster) refusal(of schema.GroupVersionResource) string {
 func (c *Cluster) miss(kind, why string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.missing = slices.DeleteFunc(c.missing, func(m Missing) bool { return m.Kind == kind })
 	c.missing = append(c.missing, Missing{kind, why})
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -23,6 +24,7 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/report"
 )
 
@@ -43,16 +45,10 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request) {
 				v.user, kind.resource.GroupResource())})
 		}
 	}
-	answer(w, http.StatusOK, struct {
-		Version    string    `json:"version"`
-		User       string    `json:"user"`
-		Cluster    string    `json:"cluster"`
-		Namespace  string    `json:"namespace,omitempty"`
-		ReadOnly   bool      `json:"readOnly"`
-		CanSignOut bool      `json:"canSignOut"`
-		Kinds      []string  `json:"kinds"`
-		Missing    []Missing `json:"missing"`
-	}{s.Version, v.user, v.Host, v.namespace, v.readOnly, s.authenticator.canSignOut(), kinds, missing})
+	answer(w, http.StatusOK, Session{
+		Version: s.Version, User: v.user, Cluster: v.name(), Namespace: v.namespace, ReadOnly: v.readOnly,
+		CanSignOut: s.authenticator.canSignOut(), Kinds: kinds, Missing: missing,
+	})
 }
 
 func (s *Server) lanes(w http.ResponseWriter, r *http.Request) {
@@ -108,7 +104,12 @@ func namespaceOf(r *http.Request) string {
 func (*Server) canary(ctx context.Context, v *view, key client.ObjectKey, _ *http.Request) (any, error) {
 	var c flaggerv1.Canary
 	events, err := v.read(ctx, key, &c)
-	return report.DescribeCanary(&c, events), err
+	if err != nil {
+		return nil, err
+	}
+	found := CanaryDetail{CanaryDescription: report.DescribeCanary(&c, events)}
+	found.Pods, found.PodsProblem = v.podsOf(ctx, &c)
+	return found, nil
 }
 
 func (*Server) pipeline(ctx context.Context, v *view, key client.ObjectKey, _ *http.Request) (any, error) {
@@ -119,8 +120,16 @@ func (*Server) pipeline(ctx context.Context, v *view, key client.ObjectKey, _ *h
 
 func (*Server) automation(ctx context.Context, v *view, key client.ObjectKey, _ *http.Request) (any, error) {
 	var a imagev1.ImageUpdateAutomation
-	_, err := v.read(ctx, key, &a)
-	return report.OfAutomation(&a), err
+	if err := v.client.Get(ctx, key, &a); err != nil {
+		return nil, err
+	}
+	found := AutomationDetail{Automation: report.OfAutomation(&a)}
+	var of sourcev1.GitRepository
+	at := client.ObjectKey{Namespace: cmp.Or(a.Spec.SourceRef.Namespace, a.Namespace), Name: a.Spec.SourceRef.Name}
+	if v.client.Get(ctx, at, &of) == nil { // who may not read it sees no link
+		found.CommitURL = git.CommitURL(of.Spec.URL, found.Commit)
+	}
+	return found, nil
 }
 
 // read reads an object and its events. Who may not list events sees none.
@@ -150,19 +159,6 @@ func (e *unknownKindError) Error() string {
 	return fmt.Sprintf("kind %q is not shown: it is none of ours, the cluster does not serve it, or you may not list it", e.kind)
 }
 
-// objectDescription is an object of any kind.
-type objectDescription struct {
-	report.ObjectReference
-	// Conditions are those of the status.
-	Conditions []report.Condition `json:"conditions"`
-	// Events are the last ones, the oldest first.
-	Events []report.Event `json:"events"`
-	// Inventory is what a Kustomization has applied.
-	Inventory []report.ObjectReference `json:"inventory"`
-	// YAML is the whole object, without what only the API server needs.
-	YAML string `json:"yaml"`
-}
-
 func (*Server) object(ctx context.Context, v *view, key client.ObjectKey, r *http.Request) (any, error) {
 	kind, ok := v.kindOf(r.PathValue("kind"))
 	if !ok {
@@ -176,10 +172,36 @@ func (*Server) object(ctx context.Context, v *view, key client.ObjectKey, r *htt
 	}
 	object.SetManagedFields(nil)
 	text, err := yaml.Marshal(object.Object)
-	return objectDescription{
+	return ObjectDetail{
 		ObjectReference: report.ObjectReference{Kind: kind.Kind, Namespace: key.Namespace, Name: key.Name},
-		Conditions:      conditionsOf(&object), Events: append([]report.Event{}, events...), Inventory: inventoryOf(&object), YAML: string(text),
+		Conditions:      conditionsOf(&object), Events: append([]report.Event{}, events...), Inventory: inventoryOf(&object),
+		Dependencies: v.dependenciesOf(ctx, kind, &object), YAML: string(text),
 	}, err
+}
+
+// maxDependencies are read of an object.
+const maxDependencies = 50
+
+// dependenciesOf reads what an object depends on. What the user may not read, or is not there, is Unknown, and says so.
+func (v *view) dependenciesOf(ctx context.Context, kind served, object *unstructured.Unstructured) []ObjectLine {
+	found := []ObjectLine{}
+	entries, _, _ := unstructured.NestedSlice(object.Object, "spec", "dependsOn")
+	for _, e := range entries[:min(len(entries), maxDependencies)] {
+		fields, _ := e.(map[string]any)
+		name, _ := fields["name"].(string)
+		namespace, _ := fields["namespace"].(string)
+		var on unstructured.Unstructured
+		on.SetGroupVersionKind(kind.GroupVersionKind)
+		key := client.ObjectKey{Namespace: cmp.Or(namespace, object.GetNamespace()), Name: name}
+		line := ObjectLine{ObjectReference: report.ObjectReference{Kind: kind.Kind, Namespace: key.Namespace, Name: key.Name}, Ready: "Unknown"}
+		if err := v.client.Get(ctx, key, &on); err != nil {
+			line.Message = err.Error()
+		} else {
+			line = lineOf(kind.Kind, &on)
+		}
+		found = append(found, line)
+	}
+	return found
 }
 
 func conditionsOf(object *unstructured.Unstructured) []report.Condition {
@@ -211,21 +233,6 @@ func inventoryOf(object *unstructured.Unstructured) []report.ObjectReference {
 	return found
 }
 
-// row is an object of a listing.
-type row struct {
-	report.ObjectReference
-	// Ready is the status of the condition Ready; Unknown without one.
-	Ready string `json:"ready"`
-	// Message is that of the condition.
-	Message string `json:"message,omitempty"`
-	// Suspended, as the spec says.
-	Suspended bool `json:"suspended,omitempty"`
-	// Revision is what it has fetched or applied.
-	Revision string `json:"revision,omitempty"`
-	// Since is when the condition changed last.
-	Since *time.Time `json:"since,omitempty"`
-}
-
 // objects lists the objects of a kind from the cache.
 func (*Server) objects(w http.ResponseWriter, r *http.Request) {
 	v := viewOf(r)
@@ -247,39 +254,43 @@ func (*Server) objects(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusInternalServerError, err.Error())
 		return
 	}
-	answer(w, http.StatusOK, report.List[row]{Items: rows})
+	answer(w, http.StatusOK, report.List[ObjectLine]{Items: rows})
 }
 
-// rowsOf reads what all kinds have in common.
-func rowsOf(kind string, list client.ObjectList) ([]row, error) {
-	rows := []row{}
+// rowsOf are the lines of a list.
+func rowsOf(kind string, list client.ObjectList) ([]ObjectLine, error) {
+	rows := []ObjectLine{}
 	err := meta.EachListItem(list, func(o runtime.Object) error {
 		content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
 		if err != nil {
 			return err
 		}
-		object := unstructured.Unstructured{Object: content}
-		found := row{Ready: "Unknown", ObjectReference: report.ObjectReference{
-			Kind: kind, Namespace: object.GetNamespace(), Name: object.GetName(),
-		}}
-		for _, c := range conditionsOf(&object) {
-			if c.Type == "Ready" || c.Type == "Available" && found.Since == nil {
-				found.Ready, found.Message, found.Since = c.Status, c.Message, &c.Since
-			}
-		}
-		found.Suspended, _, _ = unstructured.NestedBool(content, "spec", "suspend")
-		for _, path := range [][]string{{"status", "artifact", "revision"}, {"status", "lastAppliedRevision"}, {"status", "lastPushCommit"}} {
-			if revision, _, _ := unstructured.NestedString(content, path...); revision != "" {
-				found.Revision = revision
-			}
-		}
-		rows = append(rows, found)
+		rows = append(rows, lineOf(kind, &unstructured.Unstructured{Object: content}))
 		return nil
 	})
-	slices.SortFunc(rows, func(a, b row) int {
+	slices.SortFunc(rows, func(a, b ObjectLine) int {
 		return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
 	})
 	return rows, err
+}
+
+// lineOf reads what all kinds have in common.
+func lineOf(kind string, object *unstructured.Unstructured) ObjectLine {
+	found := ObjectLine{Ready: "Unknown", ObjectReference: report.ObjectReference{
+		Kind: kind, Namespace: object.GetNamespace(), Name: object.GetName(),
+	}}
+	for _, c := range conditionsOf(object) {
+		if c.Type == "Ready" || c.Type == "Available" && found.Since == nil {
+			found.Ready, found.Message, found.Since = c.Status, c.Message, &c.Since
+		}
+	}
+	found.Suspended, _, _ = unstructured.NestedBool(object.Object, "spec", "suspend")
+	for _, path := range [][]string{{"status", "artifact", "revision"}, {"status", "lastAppliedRevision"}, {"status", "lastPushCommit"}} {
+		if revision, _, _ := unstructured.NestedString(object.Object, path...); revision != "" {
+			found.Revision = revision
+		}
+	}
+	return found
 }
 
 // timeline is everything that happened to the objects of a lane.

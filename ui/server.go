@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/background"
 	"github.com/sluice-cd/sluice/scan"
 	"github.com/sluice-cd/sluice/ui/command"
 )
@@ -128,9 +129,22 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	}
 	close(s.ready)
-	<-ctx.Done()
-	return nil
+	look := s.Clock.NewTicker(missingRetry)
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-look.C():
+			if len(s.Cluster.missingKinds()) > 0 {
+				background.Run(ctx, func() { s.Cluster.findMissing(ctx, s.boards.changed) })
+			}
+		}
+	}
 }
+
+// missingRetry is how often kinds are looked for that are missing.
+const missingRetry = 20 * time.Second
 
 // startRetry is the time between two attempts to ask the cluster for a kind.
 const startRetry = 5 * time.Second

@@ -224,7 +224,7 @@ func (p podSelection) isOfCopies(pod *corev1.Pod, owner *metav1.OwnerReference) 
 	if owner.APIVersion != appsv1.SchemeGroupVersion.String() || owner.Kind != kind {
 		return false
 	}
-	return madeBy(pod, p.scope.targetName()) || madeBy(pod, p.scope.primaryName())
+	return MadeBy(pod, p.scope.targetName()) || MadeBy(pod, p.scope.primaryName())
 }
 
 // startsOrRuns reports whether there is something to try, or being tried.

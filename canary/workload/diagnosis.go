@@ -54,7 +54,7 @@ func (d diagnosis) diagnose(
 	if err != nil {
 		return w, err
 	}
-	return d.explain(ctx, w, of, newest(slices.DeleteFunc(pods, func(pod corev1.Pod) bool { return !madeBy(&pod, of.GetName()) })))
+	return d.explain(ctx, w, of, newest(slices.DeleteFunc(pods, func(pod corev1.Pod) bool { return !MadeBy(&pod, of.GetName()) })))
 }
 
 // explain adds to what a workload lacks why its pods do not work, by their status or by
@@ -76,9 +76,9 @@ func (d diagnosis) explain(
 	return w, err
 }
 
-// madeBy reports whether a pod may be one of a Deployment or DaemonSet. Others can
+// MadeBy reports whether a pod may be one of a Deployment or DaemonSet. Others can
 // have its labels.
-func madeBy(pod *corev1.Pod, name string) bool {
+func MadeBy(pod *corev1.Pod, name string) bool {
 	switch owner := metav1.GetControllerOf(pod); {
 	case owner == nil:
 		return true
@@ -134,6 +134,30 @@ func failureReason(pod *corev1.Pod) string {
 		return fmt.Sprintf("%s: %s", pod.Status.Reason, shorten(pod.Status.Message))
 	}
 	return ""
+}
+
+// WhyNotReady says what a pod lacks to serve, whether that passes by itself or not; empty if it is ready.
+func WhyNotReady(pod *corev1.Pod) string {
+	switch {
+	case pod.DeletionTimestamp != nil:
+		return "is ending"
+	case partition.Ready(pod):
+		return ""
+	}
+	if why := failureReason(pod); why != "" {
+		return why
+	}
+	for _, c := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+		if waiting := c.State.Waiting; waiting != nil && waiting.Reason != "" {
+			return fmt.Sprintf("container %s: %s", c.Name, waiting.Reason)
+		}
+	}
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodReady && c.Reason != "" {
+			return strings.TrimSuffix(c.Reason+": "+shorten(c.Message), ": ")
+		}
+	}
+	return string(pod.Status.Phase)
 }
 
 func detail(pod *corev1.Pod, c *corev1.ContainerStatus) string {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command uitypes writes the TypeScript types of what the user interface is told: those of package
-// report that its server answers with, and all that they are made of.
+// Command uitypes writes the TypeScript types of what the user interface is told, and of what it sends: those of packages
+// report and ui, and all that they are made of.
 //
 //	go run ./hack/uitypes >ui/app/src/api/types.ts
 //
@@ -16,12 +16,14 @@ import (
 	"reflect"
 
 	"github.com/sluice-cd/sluice/report"
+	"github.com/sluice-cd/sluice/ui"
 )
 
-// answers are what the server of the user interface sends.
+// answers are what the server of the user interface sends, and what it is sent.
 var answers = []any{
-	report.Lane{}, report.CanaryDescription{}, report.PipelineDescription{}, report.Explanation{}, report.Automation{},
+	report.Lane{}, ui.CanaryDetail{}, report.PipelineDescription{}, report.Explanation{}, ui.AutomationDetail{},
 	report.Condition{}, report.Event{}, report.ObjectReference{}, report.TimelineEvent{},
+	ui.Session{}, ui.LaneChange{}, ui.ObjectLine{}, ui.ObjectDetail{}, ui.Action{},
 }
 
 func main() {

@@ -38,8 +38,14 @@ func newWriter(root string) *writer {
 	return &writer{source: &source{root: root, packages: map[string]*parsed{}}, names: map[reflect.Type]string{}, taken: map[string]bool{}}
 }
 
+// encoded is something in JSON already: Encodes says of which type.
+type encoded interface{ Encodes() any }
+
 // nameOf is a type in TypeScript. What has a name in this module is declared later.
 func (w *writer) nameOf(of reflect.Type) (string, error) {
+	if in, ok := reflect.Zero(of).Interface().(encoded); ok {
+		return w.nameOf(reflect.TypeOf(in.Encodes()))
+	}
 	switch {
 	case of.Kind() == reflect.Pointer:
 		return w.nameOf(of.Elem())

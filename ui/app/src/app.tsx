@@ -105,7 +105,7 @@ function Header() {
 function SignOut() {
   return (
     <form method="post" action="/logout">
-      <button type="submit">
+      <button type="submit" class="action">
         Sign out
       </button>
     </form>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import type { Session } from "./api/server";
+import type { Session } from "./api/types";
 
 /** The kinds of a release, in its order. */
 const inOrder = [
@@ -28,7 +28,7 @@ const inOrder = [
 /** The kinds that the list of objects shows: those that can be listed, and those of which it is known why not. */
 export function kindsOf(session: Session | undefined): string[] {
   if (!session) return inOrder;
-  const known = new Set([...(session.kinds ?? []), ...session.missing.map((m) => m.kind)]);
+  const known = new Set([...session.kinds, ...session.missing.map((m) => m.kind)]);
   const first = inOrder.filter((kind) => known.delete(kind));
   return [...first, ...[...known].sort()];
 }

@@ -17,8 +17,8 @@ startRouter();
 startClock();
 startKeys();
 void readSession();
-// A server that is back may be another one.
-onObject((changed) => void (changed || readSession()));
+// A server that is back may be another one; and of a kind that can be shown from now on it tells without the name of an object.
+onObject((changed) => void (changed?.name || readSession()));
 connect(() => void readSession()); // which may have ended
 const root = document.getElementById("app");
 if (root) {

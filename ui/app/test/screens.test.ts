@@ -11,10 +11,10 @@ import { placesOf, search } from "../src/parts/palette";
 import { offsets, range } from "../src/parts/virtual";
 import { compareLines } from "../src/screens/objects";
 import { treeOf } from "../src/screens/object";
-import { bundleName } from "../src/screens/pipeline";
+import { bundleName, earlier } from "../src/screens/pipeline";
 import { commandOf, gatesOf, queryOf } from "../src/screens/policy";
 import { groupOf, matches } from "../src/screens/releases";
-import { filter, markdown } from "../src/screens/timeline";
+import { filter, hopsOf, markdown } from "../src/screens/timeline";
 import { laneOf, lanes, turned } from "./fixture/lanes";
 
 const podinfo = laneOf("apps", "podinfo", "6.0.0", "0123456");
@@ -117,6 +117,23 @@ describe("a bundle", () => {
   });
 });
 
+describe("a rollback", () => {
+  it("goes to what was verified in the stage, and is not in quarantine", () => {
+    const row = (id: string, verdict: string, more = {}) => ({ bundle: { id }, stages: [{ stage: "staging", relation: "Had", verdict }], ...more });
+    const rows = [row("d", "Verified", { quarantined: true }), row("c", "Failed"), row("b", "Verified"), row("a", "Verified")];
+    expect(earlier(rows, "staging").map((choice) => choice.bundle)).toEqual(["b", "a"]);
+    expect(earlier(rows, "production")).toEqual([]);
+  });
+});
+
+describe("the lead time", () => {
+  it("is that between steps that came one after the other", () => {
+    const at = (column: "image" | "policy" | "commit" | "source", minute: number) => ({ column, state: "ready" as const, since: `2026-05-01T12:0${minute}:00Z` });
+    const lane = { ...podinfo, cells: [at("image", 1), at("policy", 2), { column: "commit" as const, state: "none" as const }, at("source", 1)] };
+    expect(hopsOf(lane)).toEqual([{ name: "Image to Policy", seconds: 60 }]);
+  });
+});
+
 describe("objects", () => {
   it("that failed come first", () => {
     const line = (name: string, ready: string) => ({ kind: "K", namespace: "n", name, ready, since: "2026-05-01T12:00:00Z" });
@@ -155,5 +172,5 @@ describe("the kinds of objects", () => {
     const missing = [{ kind: "ImagePolicy", why: "you may not list it" }];
     expect(kindsOf({ ...session, kinds: ["Deployment", "Canary", "GitRepository"], missing })).toEqual(["ImagePolicy", "GitRepository", "Canary", "Deployment"]);
   });
-  it("are none where none can be listed", () => expect(kindsOf({ ...session, kinds: null, missing: [] })).toEqual([]));
+  it("are none where none can be listed", () => expect(kindsOf({ ...session, kinds: [], missing: [] })).toEqual([]));
 });

@@ -5,6 +5,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -76,6 +77,16 @@ func (k *Cluster) Config() (*rest.Config, error) {
 	}
 	config.UserAgent = "sluice/" + k.version
 	return config, nil
+}
+
+// Context is the name of the kubeconfig's context that the cluster is reached by; empty without one, or where a flag names
+// another server.
+func (k *Cluster) Context() string {
+	raw, err := k.flags.ToRawKubeConfigLoader().RawConfig()
+	if err != nil || *k.flags.APIServer != "" || *k.flags.ClusterName != "" {
+		return ""
+	}
+	return cmp.Or(*k.flags.Context, raw.CurrentContext)
 }
 
 // Client returns a client that caches nothing.

@@ -73,6 +73,7 @@ func (v *command) run(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
+	shown.Name = v.cluster.Context()
 	token := rand.Text()
 	server, err := ui.NewServer(ui.Options{
 		Cluster: shown, Token: token, Version: v.version, Clock: clock.RealClock{}, Log: ctrl.Log.WithName("ui"),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import type { Action } from "./server";
+import type { Action } from "./types";
 
 /** An answer that says no, in the words of the server. */
 export class Refused extends Error {
@@ -12,6 +12,11 @@ export class Refused extends Error {
   ) {
     super(message);
   }
+}
+
+/** A list as the server sends it. */
+export interface List<T> {
+  items: T[];
 }
 
 /** Reads JSON of the API. Throws Refused, or what fetch throws without a connection. */

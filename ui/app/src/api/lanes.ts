@@ -3,8 +3,7 @@
 // The lanes, each a signal of its own: a change of one draws one row again, however many there are.
 
 import { batch, signal, type Signal } from "@preact/signals";
-import type { LaneChange } from "./server";
-import type { CellState, Lane } from "./types";
+import type { CellState, Lane, LaneChange } from "./types";
 
 const ranks: Record<CellState, number> = { failed: 0, waiting: 1, moving: 2, suspended: 3, unknown: 3, ready: 3, none: 4 };
 

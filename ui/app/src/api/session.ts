@@ -2,7 +2,7 @@
 
 import { computed, signal } from "@preact/signals";
 import { get, Refused } from "./client";
-import type { Session } from "./server";
+import type { Session } from "./types";
 
 /** Who looks; undefined before the answer. */
 export const session = signal<Session | undefined>(undefined);

@@ -5,8 +5,7 @@
 
 import { signal } from "@preact/signals";
 import { store } from "./lanes";
-import type { LaneChange } from "./server";
-import type { ObjectReference } from "./types";
+import type { LaneChange, ObjectReference } from "./types";
 
 const shortestWait = 1_000;
 const longestWait = 30_000;

@@ -23,24 +23,12 @@ export interface Lane {
   stages: LaneStage[];
 }
 
-/** CanaryDescription is a Canary with how it releases, its conditions, its last releases and its last events. */
-export interface CanaryDescription extends Canary {
-  /** Properties say in plain words how the Canary releases. */
-  properties: Property[];
-  /** Promoted is the revision that users have when no release is under way. */
-  promoted?: string;
-  /** Applied is the revision that is tried or was tried last. */
-  applied?: string;
-  /** PendingCommand was given and is not carried out yet. */
-  pendingCommand?: CanaryCommand;
-  /** Conditions are those of the status. */
-  conditions: Condition[];
-  /** Good says what the values of each metric should be, by its name. */
-  good: Record<string, string>;
-  /** Releases are the last ones, the newest first. */
-  releases: CanaryRelease[];
-  /** Events are the last ones, the oldest first. */
-  events: Event[];
+/** CanaryDetail is a Canary with its pods. */
+export interface CanaryDetail extends CanaryDescription {
+  /** Pods are those of the target and of its primary, those that are not ready first. */
+  pods: Pod[];
+  /** PodsProblem says why pods are not shown, or not all of them. */
+  podsProblem?: string;
 }
 
 /** PipelineDescription is a Pipeline with how it promotes, what became of each bundle in each stage, its conditions and its last events. */
@@ -77,34 +65,10 @@ export interface Explanation {
   tags: Tag[];
 }
 
-/** Automation is what the last run of an ImageUpdateAutomation found and wrote. */
-export interface Automation {
-  /** Namespace of the automation. */
-  namespace: string;
-  /** Name of the automation. */
-  name: string;
-  /** Source is what is read and written, such as GitRepository/apps/fleet. */
-  source: string;
-  /** Revision is what the last run read, such as main@sha1:0123... */
-  revision?: string;
-  /** Commit is the hash of the last commit that was pushed. */
-  commit?: string;
-  /** Markers counts the markers by what became of them. */
-  markers?: MarkerCounts;
-  /** Held are updates that a person has reverted; they wait to be released. */
-  held?: HeldUpdate[];
-  /** Written are the images in Git, by the name of their policy. */
-  written?: Record<string, ImageRef>;
-  /** PullRequest is the last one that was opened for the push branch. */
-  pullRequest?: PullRequestStatus;
-  /** Declined is what people closed pull requests of; it is not proposed again. */
-  declined?: DeclinedProposal[];
-  /** Suspended means that nothing is written before spec.suspend is false. */
-  suspended?: boolean;
-  /** Ready is the status of the condition Ready: True, False or Unknown. */
-  ready: string;
-  /** Message is that of the condition Ready. */
-  message?: string;
+/** AutomationDetail is an ImageUpdateAutomation with where its commit is to be seen. */
+export interface AutomationDetail extends Automation {
+  /** CommitURL is the page of the last commit at the forge; left out if it is not known which forge that is. */
+  commitURL?: string;
 }
 
 /** Condition is a condition of an object's status. */
@@ -147,6 +111,80 @@ export interface ObjectReference {
 
 /** TimelineEvent is an event with the object that it happened to. */
 export interface TimelineEvent extends Event, ObjectReference {
+}
+
+/** Session says who looks at which cluster, and what cannot be shown. */
+export interface Session {
+  /** Version of the program. */
+  version: string;
+  /** User is what the API server calls who looks. */
+  user: string;
+  /** Cluster is what people call it: a context of a kubeconfig, or else the address of the API server. */
+  cluster: string;
+  /** Namespace is the only one that is looked at; left out, it is all of them. */
+  namespace?: string;
+  /** ReadOnly means that nothing can be changed from here. */
+  readOnly: boolean;
+  /** CanSignOut means that people sign in here, and out. */
+  canSignOut: boolean;
+  /** Kinds can be listed. */
+  kinds: string[];
+  /** Missing are kinds that the user may not list, or that the cluster does not serve. */
+  missing: Missing[];
+}
+
+/** LaneChange is what the stream tells: all lanes, or those that have changed since. */
+export interface LaneChange {
+  /** Reset means that Set are all lanes. */
+  reset?: boolean;
+  /** Set are lanes that are new or have changed. */
+  set?: Lane[];
+  /** Gone are the keys of those that are no more. */
+  gone?: string[];
+}
+
+/** ObjectLine is an object of a list. */
+export interface ObjectLine extends ObjectReference {
+  /** Ready is the status of the condition Ready; Unknown without one. */
+  ready: string;
+  /** Message is that of the condition. */
+  message?: string;
+  /** Suspended, as the spec says. */
+  suspended?: boolean;
+  /** Revision is what it has fetched or applied. */
+  revision?: string;
+  /** Since is when the condition changed last. */
+  since?: Time;
+}
+
+/** ObjectDetail is an object of any kind with what happened to it. */
+export interface ObjectDetail extends ObjectReference {
+  /** Conditions are those of the status. */
+  conditions: Condition[];
+  /** Events are the last ones, the oldest first. */
+  events: Event[];
+  /** Inventory is what a Kustomization has applied. */
+  inventory: ObjectReference[];
+  /** Dependencies are what a Kustomization waits for before it applies, as far as the user may read them. */
+  dependencies: ObjectLine[];
+  /** YAML is the whole object, without what only the API server needs. */
+  yaml: string;
+}
+
+/** Action is what a button asks for. */
+export interface Action {
+  /** Kind, Namespace and Name of the object. */
+  kind: string;
+  namespace: string;
+  name: string;
+  /** Verb: reconcile, suspend or resume of any kind; approve, halt, pause, abort, promote or retry of a Canary; with a stage: approve, hold, resume, promote, rollback, override or lift of a Pipeline. */
+  verb: string;
+  /** Stage of a Pipeline. */
+  stage?: string;
+  /** Bundle that a command to a stage is about; empty is the one that is meant as things stand. */
+  bundle?: string;
+  /** Reason is why, which the history of the Pipeline keeps. */
+  reason?: string;
 }
 
 /** CellState is how a step stands. */
@@ -199,6 +237,165 @@ export interface LaneStage {
   message?: string;
 }
 
+/** CanaryDescription is a Canary with how it releases, its conditions, its last releases and its last events. */
+export interface CanaryDescription extends Canary {
+  /** State is that of its step in a lane. */
+  state: CellState;
+  /** Properties say in plain words how the Canary releases. */
+  properties: Property[];
+  /** Promoted is the revision that users have when no release is under way. */
+  promoted?: string;
+  /** Applied is the revision that is tried or was tried last. */
+  applied?: string;
+  /** PendingCommand was given and is not carried out yet. */
+  pendingCommand?: CanaryCommand;
+  /** Conditions are those of the status. */
+  conditions: Condition[];
+  /** Good says what the values of each metric should be, by its name. */
+  good: Record<string, string>;
+  /** Releases are the last ones, the newest first. */
+  releases: CanaryRelease[];
+  /** Events are the last ones, the oldest first. */
+  events: Event[];
+}
+
+/** Pod is one of a release. */
+export interface Pod {
+  /** Name of the pod. */
+  name: string;
+  /** Workload that made it: the target, or its primary. */
+  workload: string;
+  /** Primary means that it is one that users have when no release is under way. */
+  primary: boolean;
+  /** Image is that of its first container. */
+  image: string;
+  /** Why it is not ready; left out if it is. */
+  why?: string;
+  /** Restarts of its containers. */
+  restarts: number;
+  /** Since is when it was made. */
+  since: Time;
+}
+
+/** Pipeline is where a Pipeline stands: what each stage has, wants and waits for. */
+export interface Pipeline {
+  /** Namespace of the Pipeline. */
+  namespace: string;
+  /** Name of the Pipeline. */
+  name: string;
+  /** Candidate is the newest bundle. */
+  candidate?: Bundle;
+  /** Stages are in the order of the spec. */
+  stages: PipelineStage[];
+  /** Quarantined are the bundles that no stage is given. */
+  quarantined: Quarantine[];
+  /** Suspended means that nothing happens before spec.suspend is false. */
+  suspended?: boolean;
+  /** CommandsIgnored says why commands of people are not carried out. */
+  commandsIgnored?: string;
+  /** Warning is what is probably a mistake, and works: a line for each. */
+  warning?: string;
+  /** Ready is the status of the condition Ready: True, False or Unknown. */
+  ready: string;
+  /** Message is that of the condition Ready. */
+  message?: string;
+}
+
+/** Property is one thing to know about an object, in plain words. */
+export interface Property {
+  /** Name is one of a few words, such as strategy; it may occur more than once. */
+  name: string;
+  /** Text is for people. */
+  text: string;
+}
+
+/** BundleRow is what became of a bundle in each stage. */
+export interface BundleRow {
+  /** Bundle that it is about. */
+  bundle: Bundle;
+  /** Newest means that it is the candidate. */
+  newest?: boolean;
+  /** Quarantined means that no stage is given it. */
+  quarantined?: boolean;
+  /** Stages are in the order of the spec. */
+  stages: BundleInStage[];
+}
+
+/** Tag says what became of one tag. */
+export interface Tag {
+  /** Tag is the tag itself. */
+  tag: string;
+  /** Text is what the rule compared, left out if the filter dropped the tag. */
+  text?: string;
+  /** Rank counts from 1, the best. It is left out for a tag that was dropped. */
+  rank?: number;
+  /** Gate is the first that dropped the tag, named after its field of the spec. A tag that ranks has one, too, if it may not be chosen yet. */
+  gate?: Gate;
+  /** Why ends the sentence that starts with the tag, such as: outside the range. */
+  why?: string;
+  /** Chosen marks the tag that the policy stands for at present. */
+  chosen?: boolean;
+  /** Digest is known of the best tags of a policy with a status. */
+  digest?: string;
+  /** FirstSeen is when a scan found the tag first, known of the same tags. */
+  firstSeen?: Time;
+}
+
+/** Automation is what the last run of an ImageUpdateAutomation found and wrote. */
+export interface Automation {
+  /** Namespace of the automation. */
+  namespace: string;
+  /** Name of the automation. */
+  name: string;
+  /** Source is what is read and written, such as GitRepository/apps/fleet. */
+  source: string;
+  /** Revision is what the last run read, such as main@sha1:0123... */
+  revision?: string;
+  /** Commit is the hash of the last commit that was pushed. */
+  commit?: string;
+  /** Markers counts the markers by what became of them. */
+  markers?: MarkerCounts;
+  /** Held are updates that a person has reverted; they wait to be released. */
+  held?: HeldUpdate[];
+  /** Written are the images in Git, by the name of their policy. */
+  written?: Record<string, ImageRef>;
+  /** PullRequest is the last one that was opened for the push branch. */
+  pullRequest?: PullRequestStatus;
+  /** Declined is what people closed pull requests of; it is not proposed again. */
+  declined?: DeclinedProposal[];
+  /** Suspended means that nothing is written before spec.suspend is false. */
+  suspended?: boolean;
+  /** Ready is the status of the condition Ready: True, False or Unknown. */
+  ready: string;
+  /** Message is that of the condition Ready. */
+  message?: string;
+}
+
+/** Missing is a kind that cannot be shown. */
+export interface Missing {
+  /** Kind that is missing. */
+  kind: string;
+  /** Why, and what to do. */
+  why: string;
+}
+
+/** Remedy is what a person can do about what a stage waits for. */
+export interface Remedy {
+  /** Gate that it is about; empty if it is about the phase of the stage. */
+  gate?: GateType;
+  /** Text says what it does. */
+  text: string;
+  /** Program that the command is for; left out, it is sluice. */
+  program?: string;
+  /** Command is a command line without the name of the program. */
+  command?: string;
+  /** URL is the page on which to do it. */
+  url?: string;
+}
+
+/** StagePhase is where a stage stands. */
+export type StagePhase = "Empty" | "Verifying" | "Verified" | "Waiting" | "Proposed" | "Writing" | "RollingBack" | "Failed" | "Held" | (string & {});
+
 /** Canary is where the release of a Canary stands, and what holds it. */
 export interface Canary {
   /** Namespace of the Canary. */
@@ -245,14 +442,6 @@ export interface Canary {
   release?: CanaryRelease;
 }
 
-/** Property is one thing to know about an object, in plain words. */
-export interface Property {
-  /** Name is one of a few words, such as strategy; it may occur more than once. */
-  name: string;
-  /** Text is for people. */
-  text: string;
-}
-
 /** CanaryCommand is a command, by whom and when. Sluice extension. */
 export interface CanaryCommand {
   /** Verb of the command. */
@@ -291,61 +480,60 @@ export interface CanaryRelease {
   steps?: CanaryStep[];
 }
 
-/** Pipeline is where a Pipeline stands: what each stage has, wants and waits for. */
-export interface Pipeline {
-  /** Namespace of the Pipeline. */
-  namespace: string;
-  /** Name of the Pipeline. */
-  name: string;
-  /** Candidate is the newest bundle. */
-  candidate?: Bundle;
-  /** Stages are in the order of the spec. */
-  stages: PipelineStage[];
-  /** Quarantined are the bundles that no stage is given. */
-  quarantined: Quarantine[];
-  /** Suspended means that nothing happens before spec.suspend is false. */
-  suspended?: boolean;
-  /** CommandsIgnored says why commands of people are not carried out. */
-  commandsIgnored?: string;
-  /** Warning is what is probably a mistake, and works: a line for each. */
-  warning?: string;
-  /** Ready is the status of the condition Ready: True, False or Unknown. */
-  ready: string;
-  /** Message is that of the condition Ready. */
-  message?: string;
+/** Bundle is one version of each artifact. */
+export interface Bundle {
+  /** ID is computed from the versions: the same versions have the same id. */
+  id: string;
+  /** Versions of the artifacts, in the order of their names. */
+  versions?: Version[];
 }
 
-/** BundleRow is what became of a bundle in each stage. */
-export interface BundleRow {
-  /** Bundle that it is about. */
+/** PipelineStage is where a stage stands, and what a person can do about it. */
+export interface PipelineStage extends StageStatus {
+  /** State is that of the stage in a lane. */
+  state: CellState;
+  /** PassedOver is the quarantine of the bundle that the stage would be given otherwise: it failed there, is in a stage before it, or is the newest of all. */
+  passedOver?: Quarantine;
+  /** Remedies are what a person can do about what the stage waits for. */
+  remedies: Remedy[];
+  /** Pending are commands that were given and that no controller has taken up yet. */
+  pending?: GivenCommand[];
+}
+
+/** Quarantine is a bundle that no stage is given any more. */
+export interface Quarantine {
+  /** Bundle that is in quarantine. */
   bundle: Bundle;
-  /** Newest means that it is the candidate. */
-  newest?: boolean;
-  /** Quarantined means that no stage is given it. */
-  quarantined?: boolean;
-  /** Stages are in the order of the spec. */
-  stages: BundleInStage[];
+  /** Artifacts whose versions image policies do not choose meanwhile: those that the stage had not been verified with before. Empty is all. */
+  artifacts?: string[];
+  /** Stage in which it failed; empty if a person put it there. */
+  stage?: string;
+  /** Reason says why. */
+  reason?: string;
+  /** By whom, if it was a person. */
+  by?: string;
+  /** At is since when. */
+  at: Time;
+  /** Until when; after that a person may promote it. Empty is until it is lifted. */
+  until?: Time;
+  /** Overridden means that somebody put it back into a stage by a commit of theirs. */
+  overridden?: boolean;
 }
 
-/** Tag says what became of one tag. */
-export interface Tag {
-  /** Tag is the tag itself. */
-  tag: string;
-  /** Text is what the rule compared, left out if the filter dropped the tag. */
-  text?: string;
-  /** Rank counts from 1, the best. It is left out for a tag that was dropped. */
-  rank?: number;
-  /** Gate is the first that dropped the tag, named after its field of the spec. A tag that ranks has one, too, if it may not be chosen yet. */
-  gate?: Gate;
-  /** Why ends the sentence that starts with the tag, such as: outside the range. */
-  why?: string;
-  /** Chosen marks the tag that the policy stands for at present. */
-  chosen?: boolean;
-  /** Digest is known of the best tags of a policy with a status. */
-  digest?: string;
-  /** FirstSeen is when a scan found the tag first, known of the same tags. */
-  firstSeen?: Time;
+/** BundleInStage is what became of a bundle in a stage. */
+export interface BundleInStage {
+  /** Stage is its name. */
+  stage: string;
+  /** Relation is Has, Had, Wants, Proposes or empty. */
+  relation?: string;
+  /** Verdict on the last time that the stage had it: Verified, Failed or Replaced. */
+  verdict?: string;
+  /** At is when the stage got it last. */
+  at?: Time;
 }
+
+/** Gate is a condition of an ImagePolicy that a tag must meet, named by its field. Two have none: [GateFound] and [GateQuarantine]. */
+export type Gate = "filterTags" | "policy" | "pin" | "reject.tag" | "registry" | "quarantine" | "minAge" | "platform" | "reject.digest" | "verify" | (string & {});
 
 /** MarkerCounts says what came of every marker. Sluice extension. */
 export interface MarkerCounts {
@@ -425,22 +613,8 @@ export interface DeclinedProposal {
   at: Time;
 }
 
-/** Remedy is what a person can do about what a stage waits for. */
-export interface Remedy {
-  /** Gate that it is about; empty if it is about the phase of the stage. */
-  gate?: GateType;
-  /** Text says what it does. */
-  text: string;
-  /** Program that the command is for; left out, it is sluice. */
-  program?: string;
-  /** Command is a command line without the name of the program. */
-  command?: string;
-  /** URL is the page on which to do it. */
-  url?: string;
-}
-
-/** StagePhase is where a stage stands. */
-export type StagePhase = "Empty" | "Verifying" | "Verified" | "Waiting" | "Proposed" | "Writing" | "RollingBack" | "Failed" | "Held" | (string & {});
+/** GateType is what a stage may wait for. */
+export type GateType = "State" | "Upstream" | "Soak" | "Verdict" | "Hold" | "Approval" | "Window" | "Freeze" | "Review" | "Content" | (string & {});
 
 /** CanaryPhase is where a Canary stands. */
 export type CanaryPhase = "Initializing" | "Initialized" | "Waiting" | "Progressing" | "WaitingPromotion" | "Promoting" | "Finalising" | "Succeeded" | "Failed" | "Terminating" | "Terminated" | (string & {});
@@ -507,116 +681,6 @@ export interface CanaryStep {
   measured?: CanaryMeasurement[];
 }
 
-/** Bundle is one version of each artifact. */
-export interface Bundle {
-  /** ID is computed from the versions: the same versions have the same id. */
-  id: string;
-  /** Versions of the artifacts, in the order of their names. */
-  versions?: Version[];
-}
-
-/** PipelineStage is where a stage stands, and what a person can do about it. */
-export interface PipelineStage extends StageStatus {
-  /** PassedOver is the quarantine of the bundle that the stage would be given otherwise: it failed there, is in a stage before it, or is the newest of all. */
-  passedOver?: Quarantine;
-  /** Remedies are what a person can do about what the stage waits for. */
-  remedies: Remedy[];
-  /** Pending are commands that were given and that no controller has taken up yet. */
-  pending?: GivenCommand[];
-}
-
-/** Quarantine is a bundle that no stage is given any more. */
-export interface Quarantine {
-  /** Bundle that is in quarantine. */
-  bundle: Bundle;
-  /** Artifacts whose versions image policies do not choose meanwhile: those that the stage had not been verified with before. Empty is all. */
-  artifacts?: string[];
-  /** Stage in which it failed; empty if a person put it there. */
-  stage?: string;
-  /** Reason says why. */
-  reason?: string;
-  /** By whom, if it was a person. */
-  by?: string;
-  /** At is since when. */
-  at: Time;
-  /** Until when; after that a person may promote it. Empty is until it is lifted. */
-  until?: Time;
-  /** Overridden means that somebody put it back into a stage by a commit of theirs. */
-  overridden?: boolean;
-}
-
-/** BundleInStage is what became of a bundle in a stage. */
-export interface BundleInStage {
-  /** Stage is its name. */
-  stage: string;
-  /** Relation is Has, Had, Wants, Proposes or empty. */
-  relation?: string;
-  /** Verdict on the last time that the stage had it: Verified, Failed or Replaced. */
-  verdict?: string;
-  /** At is when the stage got it last. */
-  at?: Time;
-}
-
-/** Gate is a condition of an ImagePolicy that a tag must meet, named by its field. Two have none: [GateFound] and [GateQuarantine]. */
-export type Gate = "filterTags" | "policy" | "pin" | "reject.tag" | "registry" | "quarantine" | "minAge" | "platform" | "reject.digest" | "verify" | (string & {});
-
-/** SkippedMarkers counts the markers that have no effect for one reason. Sluice extension. */
-export interface SkippedMarkers {
-  /** Reason why they have no effect. */
-  reason: string;
-  /** Count of markers. */
-  count: number;
-  /** Example is one of them, as file:line. */
-  example?: string;
-  /** Digest of the markers' files and texts. When it changes, an event tells of them. */
-  digest?: string;
-}
-
-/** PullRequestState is what became of a pull request. Sluice extension. */
-export type PullRequestState = "open" | "merged" | "closed" | (string & {});
-
-/** GateType is what a stage may wait for. */
-export type GateType = "State" | "Upstream" | "Soak" | "Verdict" | "Hold" | "Approval" | "Window" | "Freeze" | "Review" | "Content" | (string & {});
-
-/** HookType says when a webhook is called, and what its answer decides. */
-export type HookType = "rollout" | "pre-rollout" | "post-rollout" | "confirm-rollout" | "confirm-promotion" | "confirm-traffic-increase" | "event" | "rollback" | (string & {});
-
-/** CanaryJudgeFinding is what is known about one metric. */
-export interface CanaryJudgeFinding {
-  /** Metric: errors, latency or throughput, or traffic for a mismatch. */
-  metric: string;
-  /** Outcome: Undecided, Pass, Fail or Mismatch. */
-  outcome: string;
-  /** Over is the bound of the histogram that the finding is about, such as 250ms. */
-  over?: string;
-  /** Ratio is how many times as bad as the primary the canary seems to be; absent without events. */
-  ratio?: string;
-  /** Message says all of it in words. */
-  message: string;
-}
-
-/** CanaryJudgeVerdict is a verdict about a revision. */
-export interface CanaryJudgeVerdict {
-  /** At is when the judge came to it. */
-  at: Time;
-  /** Revision that it is about. */
-  revision: string;
-  /** Outcome: Pass, Fail or Mismatch, or Undecided when the time was up. */
-  outcome: string;
-  /** Message says why. */
-  message?: string;
-}
-
-/** CanaryMeasurement is one metric of one check. */
-export interface CanaryMeasurement {
-  /** Name of the metric. */
-  name: string;
-  /** Value that was measured; absent if there was none. */
-  value?: number;
-  /** Failure says why the measurement failed the check; empty is good. */
-  failure?: string;
-}
-
 /** Version is a version of an artifact. */
 export interface Version {
   /** Artifact is its name in the pipeline. */
@@ -671,6 +735,60 @@ export interface StageStatus {
 export interface GivenCommand extends Command {
   /** Verb of the command. */
   verb: SluiceCommandVerb;
+}
+
+/** SkippedMarkers counts the markers that have no effect for one reason. Sluice extension. */
+export interface SkippedMarkers {
+  /** Reason why they have no effect. */
+  reason: string;
+  /** Count of markers. */
+  count: number;
+  /** Example is one of them, as file:line. */
+  example?: string;
+  /** Digest of the markers' files and texts. When it changes, an event tells of them. */
+  digest?: string;
+}
+
+/** PullRequestState is what became of a pull request. Sluice extension. */
+export type PullRequestState = "open" | "merged" | "closed" | (string & {});
+
+/** HookType says when a webhook is called, and what its answer decides. */
+export type HookType = "rollout" | "pre-rollout" | "post-rollout" | "confirm-rollout" | "confirm-promotion" | "confirm-traffic-increase" | "event" | "rollback" | (string & {});
+
+/** CanaryJudgeFinding is what is known about one metric. */
+export interface CanaryJudgeFinding {
+  /** Metric: errors, latency or throughput, or traffic for a mismatch. */
+  metric: string;
+  /** Outcome: Undecided, Pass, Fail or Mismatch. */
+  outcome: string;
+  /** Over is the bound of the histogram that the finding is about, such as 250ms. */
+  over?: string;
+  /** Ratio is how many times as bad as the primary the canary seems to be; absent without events. */
+  ratio?: string;
+  /** Message says all of it in words. */
+  message: string;
+}
+
+/** CanaryJudgeVerdict is a verdict about a revision. */
+export interface CanaryJudgeVerdict {
+  /** At is when the judge came to it. */
+  at: Time;
+  /** Revision that it is about. */
+  revision: string;
+  /** Outcome: Pass, Fail or Mismatch, or Undecided when the time was up. */
+  outcome: string;
+  /** Message says why. */
+  message?: string;
+}
+
+/** CanaryMeasurement is one metric of one check. */
+export interface CanaryMeasurement {
+  /** Name of the metric. */
+  name: string;
+  /** Value that was measured; absent if there was none. */
+  value?: number;
+  /** Failure says why the measurement failed the check; empty is good. */
+  failure?: string;
 }
 
 /** Gate is something that a stage waits for. */

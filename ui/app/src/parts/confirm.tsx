@@ -3,8 +3,14 @@
 import { signal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { act } from "../api/client";
-import type { Action } from "../api/server";
+import type { Action } from "../api/types";
 import { readOnly } from "../api/session";
+
+/** A bundle to choose from. */
+export interface Choice {
+  bundle: string;
+  name: string;
+}
 
 interface Question {
   action: Action;
@@ -12,6 +18,7 @@ interface Question {
   /** What it does, in a sentence. */
   does: string;
   needsReason: boolean;
+  choices: readonly Choice[];
 }
 
 const question = signal<Question | undefined>(undefined);
@@ -23,7 +30,7 @@ function keepsReason(action: Action): boolean {
 }
 
 /** A button that gives a command, after a question what for. */
-export function ActionButton(props: { action: Action; label: string; does: string; danger?: boolean; needsReason?: boolean }) {
+export function ActionButton(props: { action: Action; label: string; does: string; danger?: boolean; needsReason?: boolean; choices?: readonly Choice[] }) {
   if (readOnly.value) return null;
   return (
     <button
@@ -32,7 +39,7 @@ export function ActionButton(props: { action: Action; label: string; does: strin
       title={props.does}
       onClick={() => {
         answer.value = {};
-        question.value = { action: props.action, label: props.label, does: props.does, needsReason: props.needsReason ?? false };
+        question.value = { action: props.action, label: props.label, does: props.does, needsReason: props.needsReason ?? false, choices: props.choices ?? [] };
       }}
     >
       {props.label}
@@ -44,6 +51,7 @@ export function ActionButton(props: { action: Action; label: string; does: strin
 export function Confirm() {
   const dialog = useRef<HTMLDialogElement>(null);
   const reason = useRef<HTMLInputElement>(null);
+  const bundle = useRef<HTMLSelectElement>(null);
   const asked = question.value;
   useEffect(() => {
     if (asked && !dialog.current?.open) dialog.current?.showModal();
@@ -54,8 +62,9 @@ export function Confirm() {
     if (!asked || answer.value.busy) return;
     answer.value = { busy: true };
     const why = reason.current?.value.trim();
+    const chosen = bundle.current?.value;
     try {
-      await act({ ...asked.action, ...(why && { reason: why }) });
+      await act({ ...asked.action, ...(why && { reason: why }), ...(chosen && { bundle: chosen }) });
       question.value = undefined;
       answer.value = {};
     } catch (err) {
@@ -71,6 +80,18 @@ export function Confirm() {
             {asked.action.stage && ` ${asked.action.stage}`}?
           </h2>
           <p>{asked.does}</p>
+          {asked.choices.length > 0 && (
+            <label>
+              Version
+              <select ref={bundle} name="bundle">
+                {asked.choices.map((choice) => (
+                  <option key={choice.bundle} value={choice.bundle}>
+                    {choice.name}
+                  </option>
+                ))}
+              </select>
+            </label>
+          )}
           {keepsReason(asked.action) && (
             <label>
               Why{asked.needsReason ? "" : " (optional)"}

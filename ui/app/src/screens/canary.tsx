@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { path } from "../api/client";
-import { isObject, useResource } from "../api/resource";
-import type { CanaryDescription, CanaryRelease, CanaryStep, CellState, Judgement } from "../api/types";
+import { useResource } from "../api/resource";
+import type { CanaryDetail, CanaryRelease, CanaryStep, CellState, Judgement, ObjectReference, Pod } from "../api/types";
 import { now } from "../clock";
 import { Age, Moment } from "../parts/age";
 import { Chart } from "../parts/chart";
@@ -12,17 +12,22 @@ import { Conditions, Events, Heading, Loaded, Panel, Properties } from "../parts
 import { Mark } from "../parts/mark";
 import { limitsOf, measured, metricsOf, unitOf, weights } from "../parts/series";
 import { useTitle } from "../parts/title";
-import { duration, figure, short } from "../words";
+import { count, duration, figure, short } from "../words";
 
 interface Props {
   namespace: string;
   name: string;
 }
 
+/** Tells whether an object is a Canary, or one of its workloads: their names are mostly its own. */
+function about(namespace: string, name: string): (changed: ObjectReference) => boolean {
+  return (changed) => changed.namespace === namespace && (changed.name === name || changed.name === `${name}-primary`);
+}
+
 /** A Canary: what it gives to whom, what it measures, and what a person can do. */
 export function CanaryScreen({ namespace, name }: Props) {
   useTitle(name);
-  const found = useResource<CanaryDescription>("/api/v1" + path("canaries", namespace, name), isObject("Canary", namespace, name));
+  const found = useResource<CanaryDetail>("/api/v1" + path("canaries", namespace, name), about(namespace, name));
   const line = (verb: string) => `sluice canary ${verb} ${name} -n ${namespace}`;
   return (
     <div class="detail">
@@ -34,20 +39,11 @@ export function CanaryScreen({ namespace, name }: Props) {
   );
 }
 
-/** The state of a Canary, as a lane tells it. */
-export function canaryState(is: CanaryDescription): CellState {
-  if (is.suspended) return "suspended";
-  if (is.phase === "") return "unknown";
-  if (is.phase === "Failed" || is.ready === "False") return "failed";
-  if (is.hold && !is.hold.approved) return "waiting";
-  return is.phase === "Initialized" || is.phase === "Succeeded" ? "ready" : "moving";
-}
-
-function Described({ is }: { is: CanaryDescription }) {
+function Described({ is }: { is: CanaryDetail }) {
   const release = is.releases[0] ?? is.release;
   return (
     <>
-      <Heading kind="Canary" namespace={is.namespace} name={is.name} state={canaryState(is)} word={is.phase || undefined}>
+      <Heading kind="Canary" namespace={is.namespace} name={is.name} state={is.state} word={is.phase || undefined}>
         <Buttons is={is} />
       </Heading>
       <p class="lead">
@@ -70,6 +66,7 @@ function Described({ is }: { is: CanaryDescription }) {
           <Panel title="How it releases">
             <Properties of={is.properties} />
           </Panel>
+          <Pods of={is.pods} problem={is.podsProblem} />
           <Panel title="Conditions">
             <Conditions of={is.conditions} />
           </Panel>
@@ -84,7 +81,7 @@ function Described({ is }: { is: CanaryDescription }) {
 
 const settled = new Set(["", "Initialized", "Succeeded", "Failed", "Terminated", "Terminating"]);
 
-function Buttons({ is }: { is: CanaryDescription }) {
+function Buttons({ is }: { is: CanaryDetail }) {
   const act = (verb: string) => ({ kind: "Canary", namespace: is.namespace, name: is.name, verb });
   const underWay = !settled.has(is.phase);
   const held = is.hold && !is.hold.approved ? is.hold.kind : undefined;
@@ -105,7 +102,7 @@ function Buttons({ is }: { is: CanaryDescription }) {
   );
 }
 
-function Hold({ is }: { is: CanaryDescription }) {
+function Hold({ is }: { is: CanaryDetail }) {
   const hold = is.hold;
   if (!hold && !is.pendingCommand) return null;
   return (
@@ -127,7 +124,7 @@ function Hold({ is }: { is: CanaryDescription }) {
   );
 }
 
-function Now({ is, release }: { is: CanaryDescription; release: CanaryRelease | undefined }) {
+function Now({ is, release }: { is: CanaryDetail; release: CanaryRelease | undefined }) {
   if (!release) return null;
   const percent = weights(release, release.endedAt ? 0 : now.value);
   const names = metricsOf(release);
@@ -170,6 +167,28 @@ function Metric({ name, release, good }: { name: string; release: CanaryRelease;
       <Chart label={`${name} over time: ${said}${good ? `, should be ${good}` : ""}`} series={series} limits={limitsOf(good)} height={110} />
       {last?.failure && <p class="bad">{last.failure}</p>}
     </figure>
+  );
+}
+
+/** The pods of both workloads, those that are not ready first. */
+function Pods({ of, problem }: { of: readonly Pod[]; problem: string | undefined }) {
+  if (of.length === 0 && !problem) return null;
+  return (
+    <Panel title="Pods" aside={`${of.filter((pod) => !pod.why).length} of ${of.length} ready`}>
+      {problem && <p class="bad">{problem}</p>}
+      <ul class="plain">
+        {of.map((pod) => (
+          <li key={pod.name}>
+            <Mark state={pod.why ? "moving" : "ready"} silent /> <b>{pod.primary ? "primary" : "canary"}</b> <code>{pod.name}</code>{" "}
+            <span class="dim">
+              {shortImage(pod.image)} · <Age since={pod.since} />
+              {pod.restarts > 0 && ` · ${count(pod.restarts, "restart")}`}
+            </span>
+            {pod.why && <p>{pod.why}</p>}
+          </li>
+        ))}
+      </ul>
+    </Panel>
   );
 }
 

@@ -2,7 +2,7 @@
 
 import { path } from "../api/client";
 import { isObject, useResource } from "../api/resource";
-import type { Automation } from "../api/types";
+import type { AutomationDetail as Automation } from "../api/types";
 import { pageOf } from "../links";
 import { Age } from "../parts/age";
 import { Commands, Copy, safe } from "../parts/command";
@@ -59,7 +59,12 @@ function Written({ is }: { is: Automation }) {
                 <strong>
                   <code>{short(is.commit)}</code>
                 </strong>{" "}
-                <Copy text={is.commit} what="the commit's hash" />
+                <Copy text={is.commit} what="the commit's hash" />{" "}
+                {is.commitURL && safe(is.commitURL) && (
+                  <a href={is.commitURL} target="_blank" rel="noreferrer noopener">
+                    What it changed ↗
+                  </a>
+                )}
               </p>
             ) : (
               <p class="dim">It has not pushed any commit yet.</p>

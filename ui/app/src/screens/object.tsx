@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { path } from "../api/client";
-import { isObject, useResource } from "../api/resource";
-import type { ObjectDetail } from "../api/server";
-import type { CellState, ObjectReference } from "../api/types";
+import { useResource } from "../api/resource";
+import type { CellState, ObjectDetail, ObjectLine, ObjectReference } from "../api/types";
 import { flux, isReconciled } from "../kinds";
 import { clusterScope, pageOf } from "../links";
 import { Commands, Copy } from "../parts/command";
 import { ActionButton } from "../parts/confirm";
 import { Conditions, Events, Heading, Loaded, ObjectLink, Panel } from "../parts/detail";
-import { stateOf } from "../parts/mark";
+import { Mark, stateOf } from "../parts/mark";
 import { useTitle } from "../parts/title";
 import { count } from "../words";
 
@@ -23,7 +22,7 @@ interface Props {
 export function ObjectScreen({ kind, namespace: scope, name }: Props) {
   useTitle(name);
   const namespace = scope === clusterScope ? "" : scope;
-  const found = useResource<ObjectDetail>("/api/v1" + path("objects", kind, scope, name), isObject(kind, namespace, name));
+  const found = useResource<ObjectDetail>("/api/v1" + path("objects", kind, scope, name), (changed) => changed.kind === kind && (changed.name === name || kind === "Kustomization"));
   const object = { kind, namespace, name };
   const lines = [`kubectl${namespace && ` -n ${namespace}`} get ${kind.toLowerCase()} ${name} -o yaml`];
   const reconcile = flux("reconcile", object);
@@ -41,7 +40,7 @@ export function ObjectScreen({ kind, namespace: scope, name }: Props) {
 
 /** The state of an object by its conditions, and whether its YAML says that it is suspended. */
 function stateOfDetail(is: ObjectDetail, suspended: boolean): CellState {
-  const conditions = is.conditions ?? [];
+  const conditions = is.conditions;
   if (conditions.some((c) => c.type === "Stalled" && c.status === "True")) return "failed";
   const ready = conditions.find((c) => c.type === "Ready") ?? conditions.find((c) => c.type === "Available");
   return stateOf(ready?.status, suspended);
@@ -70,9 +69,10 @@ function Shown({ is }: { is: ObjectDetail }) {
       <div class="columns">
         <div>
           <Panel title="Conditions">
-            <Conditions of={is.conditions ?? []} />
+            <Conditions of={is.conditions} />
           </Panel>
-          {(is.inventory ?? []).length > 0 && <Inventory of={is.inventory ?? []} />}
+          {is.dependencies.length > 0 && <Dependencies of={is.dependencies} />}
+          {is.inventory.length > 0 && <Inventory of={is.inventory} />}
           <Panel title="YAML" aside={<Copy text={is.yaml} what="the YAML" />}>
             <pre class="yaml" tabIndex={0}>
               {is.yaml}
@@ -80,10 +80,25 @@ function Shown({ is }: { is: ObjectDetail }) {
           </Panel>
         </div>
         <Panel title="Events" aside="the newest first">
-          <Events of={is.events ?? []} />
+          <Events of={is.events} />
         </Panel>
       </div>
     </>
+  );
+}
+
+/** What has to be ready before this is applied. */
+function Dependencies({ of }: { of: readonly ObjectLine[] }) {
+  return (
+    <Panel title="Depends on">
+      <ul class="plain">
+        {of.map((line) => (
+          <li key={`${line.namespace}/${line.name}`}>
+            <Mark state={stateOf(line.ready, line.suspended)} /> <ObjectLink to={line} /> <span class="dim">{line.message}</span>
+          </li>
+        ))}
+      </ul>
+    </Panel>
   );
 }
 

@@ -2,9 +2,9 @@
 
 import { useComputed, useSignal } from "@preact/signals";
 import { useResource } from "../api/resource";
-import type { List, ObjectLine } from "../api/server";
+import type { List } from "../api/client";
 import { session } from "../api/session";
-import type { CellState } from "../api/types";
+import type { CellState, ObjectLine } from "../api/types";
 import { kindsOf } from "../kinds";
 import { pageOf } from "../links";
 import { Age } from "../parts/age";

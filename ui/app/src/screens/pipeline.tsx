@@ -5,7 +5,7 @@ import { isObject, useResource } from "../api/resource";
 import type { Bundle, BundleRow, CellState, PipelineDescription, PipelineStage, Quarantine, SluiceGate, SluicePullRequestStatus } from "../api/types";
 import { Age, Countdown, Moment } from "../parts/age";
 import { Commands, Remedies, safe } from "../parts/command";
-import { ActionButton } from "../parts/confirm";
+import { ActionButton, type Choice } from "../parts/confirm";
 import { Conditions, Events, Heading, Loaded, Panel, Properties } from "../parts/detail";
 import { Mark, stateOf } from "../parts/mark";
 import { useTitle } from "../parts/title";
@@ -30,18 +30,6 @@ export function PipelineScreen({ namespace, name }: Props) {
     </div>
   );
 }
-
-const phases: Record<string, CellState> = {
-  Empty: "none",
-  Verifying: "moving",
-  Verified: "ready",
-  Waiting: "waiting",
-  Proposed: "waiting",
-  Writing: "moving",
-  RollingBack: "moving",
-  Failed: "failed",
-  Held: "suspended",
-};
 
 /** A bundle in a word: the tags of its versions, or its id. */
 export function bundleName(bundle: Bundle | undefined): string {
@@ -96,9 +84,9 @@ function Described({ is }: { is: PipelineDescription }) {
 }
 
 function Stage({ stage, of }: { stage: PipelineStage; of: PipelineDescription }) {
-  const state = phases[stage.phase ?? ""] ?? "unknown";
+  const state = stage.state;
   return (
-    <li class={`stage-card is-${state}`}>
+    <li id={`stage-${stage.name}`} class={`stage-card is-${state}`}>
       <h2>
         <Mark state={state} silent /> {stage.name} <span class="word">{stage.phase ?? "not seen yet"}</span>
       </h2>
@@ -191,6 +179,7 @@ function PullRequest({ is }: { is: SluicePullRequestStatus }) {
 
 function Buttons({ stage, of }: { stage: PipelineStage; of: PipelineDescription }) {
   const act = (verb: string) => ({ kind: "Pipeline", namespace: of.namespace, name: of.name, stage: stage.name, verb });
+  const before = earlier(of.matrix, stage.name);
   const waits = (type: string) => (stage.waiting ?? []).some((gate) => gate.type === type);
   return (
     <div class="buttons">
@@ -201,11 +190,20 @@ function Buttons({ stage, of }: { stage: PipelineStage; of: PipelineDescription 
       ) : (
         <ActionButton action={act("hold")} label="Hold" does={`Lets nothing come to ${stage.name} until the hold ends.`} needsReason />
       )}
-      {stage.has && (
-        <ActionButton action={act("rollback")} label="Roll back" danger does={`Gives ${stage.name} the version back that was verified in it before, and holds it.`} needsReason />
+      {(waits("Window") || waits("Freeze")) && (
+        <ActionButton action={act("override")} label="Override" danger does={`Opens windows and freezes of ${stage.name} for ${bundleName(stage.wants)}.`} needsReason />
+      )}
+      {before.length > 0 && (
+        <ActionButton action={act("rollback")} label="Roll back" danger does={`Gives ${stage.name} a version back that it had before, and holds it.`} needsReason choices={before} />
       )}
     </div>
   );
+}
+
+/** The versions that a stage had, and that were verified there; the newest first. */
+export function earlier(rows: readonly BundleRow[], stage: string): Choice[] {
+  const had = rows.filter((row) => !row.quarantined && row.stages.some((is) => is.stage === stage && is.relation === "Had" && is.verdict === "Verified"));
+  return had.map((row) => ({ bundle: row.bundle.id, name: bundleName(row.bundle) }));
 }
 
 function Quarantined({ is, of }: { is: Quarantine; of: PipelineDescription }) {

@@ -3,7 +3,7 @@
 import { useComputed, useSignal } from "@preact/signals";
 import { store } from "../api/lanes";
 import { useResource } from "../api/resource";
-import type { List } from "../api/server";
+import type { List } from "../api/client";
 import type { Lane, TimelineEvent } from "../api/types";
 import { pageOf, pageOfCell, timelineOf } from "../links";
 import { Moment } from "../parts/age";
@@ -12,7 +12,7 @@ import { Loaded, ObjectLink, Panel } from "../parts/detail";
 import { Mark } from "../parts/mark";
 import { spoken } from "../parts/lane";
 import { useTitle } from "../parts/title";
-import { columnWords, count, stateWords } from "../words";
+import { columnWords, count, duration, stateWords } from "../words";
 
 /** Everything that happened to an application, or the applications to choose from. */
 export function TimelineScreen({ lane: key }: { lane: string }) {
@@ -91,6 +91,7 @@ function OneTimeline({ lane: key }: { lane: string }) {
         )}
       </div>
       {lane && <Way lane={lane} />}
+      {lane && <LeadTime lane={lane} />}
       <Loaded of={found.value} what={`the timeline of ${namespace}/${name}`}>
         {(data) => {
           const shown = filter(data.items, by.value);
@@ -154,6 +155,38 @@ function Story({ of }: { of: readonly TimelineEvent[] }) {
         </li>
       ))}
     </ol>
+  );
+}
+
+/** How long the version took from one step to the next, as far as the steps came one after the other. */
+export function hopsOf(lane: Lane): { name: string; seconds: number }[] {
+  const steps = lane.cells.filter((cell) => cell.state !== "none" && cell.state !== "failed" && cell.since);
+  return steps.slice(1).flatMap((cell, i) => {
+    const before = steps[i];
+    const seconds = (Date.parse(cell.since ?? "") - Date.parse(before?.since ?? "")) / 1000;
+    return before && seconds >= 0 ? [{ name: `${columnWords[before.column]} to ${columnWords[cell.column]}`, seconds }] : [];
+  });
+}
+
+function LeadTime({ lane }: { lane: Lane }) {
+  const hops = hopsOf(lane);
+  const longest = Math.max(1, ...hops.map((hop) => hop.seconds));
+  if (hops.length === 0) return null;
+  return (
+    <Panel title="Lead time" aside={`${duration(hops.reduce((sum, hop) => sum + hop.seconds, 0))} in all`}>
+      <ol class="funnel" aria-label="How long each step took">
+        {hops.map((hop) => (
+          <li key={hop.name}>
+            <span>{hop.name}</span>
+            <svg width="100%" height="10" aria-hidden="true">
+              <rect width="100%" height="10" rx="2" class="bar-rest" />
+              <rect width={`${Math.max(0.5, (100 * hop.seconds) / longest)}%`} height="10" rx="2" class="bar-done" />
+            </svg>
+            <span class="number">{duration(hop.seconds)}</span>
+          </li>
+        ))}
+      </ol>
+    </Panel>
   );
 }
 

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ui
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/sluice-cd/sluice/report"
+)
+
+// Session says who looks at which cluster, and what cannot be shown.
+type Session struct {
+	// Version of the program.
+	Version string `json:"version"`
+	// User is what the API server calls who looks.
+	User string `json:"user"`
+	// Cluster is what people call it: a context of a kubeconfig, or else the address of the API server.
+	Cluster string `json:"cluster"`
+	// Namespace is the only one that is looked at; left out, it is all of them.
+	Namespace string `json:"namespace,omitempty"`
+	// ReadOnly means that nothing can be changed from here.
+	ReadOnly bool `json:"readOnly"`
+	// CanSignOut means that people sign in here, and out.
+	CanSignOut bool `json:"canSignOut"`
+	// Kinds can be listed.
+	Kinds []string `json:"kinds"`
+	// Missing are kinds that the user may not list, or that the cluster does not serve.
+	Missing []Missing `json:"missing"`
+}
+
+// Missing is a kind that cannot be shown.
+type Missing struct {
+	// Kind that is missing.
+	Kind string `json:"kind"`
+	// Why, and what to do.
+	Why string `json:"why"`
+}
+
+// EncodedLane is a [report.Lane] in JSON.
+type EncodedLane []byte
+
+// MarshalJSON returns it as it is.
+func (l EncodedLane) MarshalJSON() ([]byte, error) { return json.RawMessage(l).MarshalJSON() }
+
+// Encodes says what it is.
+func (EncodedLane) Encodes() any { return report.Lane{} }
+
+// LaneChange is what the stream tells: all lanes, or those that have changed since.
+type LaneChange struct {
+	// Reset means that Set are all lanes.
+	Reset bool `json:"reset,omitempty"`
+	// Set are lanes that are new or have changed.
+	Set []EncodedLane `json:"set,omitempty"`
+	// Gone are the keys of those that are no more.
+	Gone []string `json:"gone,omitempty"`
+}
+
+// ObjectLine is an object of a list.
+type ObjectLine struct {
+	report.ObjectReference
+	// Ready is the status of the condition Ready; Unknown without one.
+	Ready string `json:"ready"`
+	// Message is that of the condition.
+	Message string `json:"message,omitempty"`
+	// Suspended, as the spec says.
+	Suspended bool `json:"suspended,omitempty"`
+	// Revision is what it has fetched or applied.
+	Revision string `json:"revision,omitempty"`
+	// Since is when the condition changed last.
+	Since *time.Time `json:"since,omitempty"`
+}
+
+// ObjectDetail is an object of any kind with what happened to it.
+type ObjectDetail struct {
+	report.ObjectReference
+	// Conditions are those of the status.
+	Conditions []report.Condition `json:"conditions"`
+	// Events are the last ones, the oldest first.
+	Events []report.Event `json:"events"`
+	// Inventory is what a Kustomization has applied.
+	Inventory []report.ObjectReference `json:"inventory"`
+	// Dependencies are what a Kustomization waits for before it applies, as far as the user may read them.
+	Dependencies []ObjectLine `json:"dependencies"`
+	// YAML is the whole object, without what only the API server needs.
+	YAML string `json:"yaml"`
+}
+
+// CanaryDetail is a Canary with its pods.
+type CanaryDetail struct {
+	report.CanaryDescription
+	// Pods are those of the target and of its primary, those that are not ready first.
+	Pods []Pod `json:"pods"`
+	// PodsProblem says why pods are not shown, or not all of them.
+	PodsProblem string `json:"podsProblem,omitempty"`
+}
+
+// Pod is one of a release.
+type Pod struct {
+	// Name of the pod.
+	Name string `json:"name"`
+	// Workload that made it: the target, or its primary.
+	Workload string `json:"workload"`
+	// Primary means that it is one that users have when no release is under way.
+	Primary bool `json:"primary"`
+	// Image is that of its first container.
+	Image string `json:"image"`
+	// Why it is not ready; left out if it is.
+	Why string `json:"why,omitempty"`
+	// Restarts of its containers.
+	Restarts int `json:"restarts"`
+	// Since is when it was made.
+	Since time.Time `json:"since"`
+}
+
+// AutomationDetail is an ImageUpdateAutomation with where its commit is to be seen.
+type AutomationDetail struct {
+	report.Automation
+	// CommitURL is the page of the last commit at the forge; left out if it is not known which forge that is.
+	CommitURL string `json:"commitURL,omitempty"`
+}

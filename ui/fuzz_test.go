@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ui
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta/testrestmapper"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/cache/informertest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/kinds"
+	builder "github.com/sluice-cd/sluice/test/make"
+)
+
+// clientCache is a cache that has what a client reads.
+type clientCache struct {
+	informertest.FakeInformers
+	client.Reader
+}
+
+func (c *clientCache) Get(ctx context.Context, key client.ObjectKey, into client.Object, o ...client.GetOption) error {
+	return c.Reader.Get(ctx, key, into, o...)
+}
+
+func (c *clientCache) List(ctx context.Context, into client.ObjectList, o ...client.ListOption) error {
+	return c.Reader.List(ctx, into, o...)
+}
+
+// furnished is a cluster with an application of every kind that has a screen.
+func furnished(t testing.TB) *Cluster {
+	t.Helper()
+	scheme, err := kinds.Scheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	index := func(of func(corev1.ObjectReference) string) client.IndexerFunc {
+		return func(o client.Object) []string {
+			e, _ := o.(*corev1.Event)
+			return []string{of(e.InvolvedObject)}
+		}
+	}
+	mapper := testrestmapper.TestOnlyStaticRESTMapper(scheme)
+	c := fake.NewClientBuilder().WithScheme(scheme).WithRESTMapper(mapper).
+		WithIndex(&corev1.Event{}, "involvedObject.uid", index(func(o corev1.ObjectReference) string { return string(o.UID) })).
+		WithIndex(&corev1.Event{}, "involvedObject.kind", index(func(o corev1.ObjectReference) string { return o.Kind })).
+		WithIndex(&corev1.Event{}, "involvedObject.name", index(func(o corev1.ObjectReference) string { return o.Name })).
+		WithObjects(
+			builder.Release(now, func(c *flaggerv1.Canary) { c.Spec.TargetRef.Kind = "Deployment" }), builder.Pipeline(now),
+			builder.Deployment("apps", "podinfo", "podinfo:1"), builder.Kustomization("apps", "shop"), builder.GitRepository("apps", "fleet"),
+			builder.ImageRepository("apps", "app"), builder.ImagePolicy("apps", "app"),
+			&imagev1.ImageUpdateAutomation{ObjectMeta: builder.Canary("apps", "fleet").ObjectMeta},
+		).Build()
+	cluster := &Cluster{client: c, scheme: scheme, mapper: mapper, cache: &clientCache{Reader: c}, User: "eve", kinds: map[string]served{}}
+	for _, object := range shown {
+		gvk, err := apiutil.GVKForObject(object, scheme)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mapping, err := mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cluster.kinds[gvk.Kind] = served{gvk, mapping.Resource}
+	}
+	return cluster
+}
+
+// fuzzed are the two servers: that of a token, and the one that people sign in at.
+func fuzzed(t testing.TB) map[bool]http.Handler {
+	t.Helper()
+	found := map[bool]http.Handler{}
+	at := &url.URL{Scheme: "http", Host: "localhost:8080"}
+	for _, signIn := range []bool{false, true} {
+		o := Options{Cluster: furnished(t), Token: "secret", Clock: clock.RealClock{}, Log: logr.Discard(),
+			Tags: func(context.Context, client.Client, *imagev1.ImageRepository) ([]string, error) {
+				return []string{"1.0.0", "1.1.0", "latest", ""}, nil
+			}}
+		if signIn {
+			o.SignIn = &SignIn{URL: at, Config: &rest.Config{Host: "http://127.0.0.1:1"}, Key: make([]byte, sessionKeySize),
+				Lifetime: time.Hour, Anonymous: true}
+		}
+		s, err := NewServer(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		close(s.ready)
+		found[signIn] = http.MaxBytesHandler(s.handler, maxRequest)
+	}
+	return found
+}
+
+// maxAnswer bounds what any request may be answered with in a cluster that has one object of each kind.
+const maxAnswer = 1 << 20
+
+// FuzzHandlers sends requests of all sorts to all that is served: nothing panics, nothing is our own error, and no answer is
+// long or tells the token.
+func FuzzHandlers(f *testing.F) {
+	for _, path := range []string{
+		"/", "/assets/x", "/canary/apps/podinfo", "/login", "/login/oidc", "/login/callback", "/logout", "/api/v1/session", "/api/v1/lanes",
+		"/api/v1/stream", "/api/v1/canaries/apps/podinfo", "/api/v1/pipelines/apps/shop", "/api/v1/policies/apps/app",
+		"/api/v1/automations/apps/fleet", "/api/v1/objects/Kustomization/apps/shop", "/api/v1/objects/Freeze/-/x", "/api/v1/objects",
+		"/api/v1/timeline", "/api/v1/everything",
+	} {
+		f.Add(false, "GET", path, "kind=semver&range=1.x&pattern=(.*)&key=Deployment/apps/podinfo", "", "Accept-Encoding", "gzip")
+		f.Add(true, "GET", path, "token=a&code=b&state=c&to=//evil", "", "Cookie", "session=x; attempt=y")
+	}
+	for _, body := range []string{
+		`{"kind":"Kustomization","namespace":"apps","name":"shop","verb":"suspend"}`,
+		`{"kind":"Canary","namespace":"apps","name":"podinfo","verb":"abort"}`,
+		`{"kind":"Pipeline","namespace":"apps","name":"shop","verb":"rollback","stage":"staging","reason":"slow","bundle":"x"}`,
+		`{"kind":"Pipeline","namespace":"apps","name":"shop","verb":"lift"}`, `{"kind":`, `[]`, `{"kind":"Secret","verb":"reconcile"}`,
+	} {
+		f.Add(false, "POST", "/api/v1/actions", "", body, requestHeader, "1")
+	}
+	f.Add(true, "POST", "/login", "", "token=a.b.c&to=/", "Content-Type", "application/x-www-form-urlencoded")
+	servers := fuzzed(f)
+	f.Fuzz(func(t *testing.T, signIn bool, method, path, query, body, header, value string) {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond) // a stream ends with that
+		defer cancel()
+		r, err := http.NewRequestWithContext(ctx, method, "http://localhost:8080/", strings.NewReader(body))
+		if err != nil {
+			return
+		}
+		r.URL.Path, r.URL.RawQuery, r.RequestURI, r.RemoteAddr = "/"+strings.TrimPrefix(path, "/"), query, path, "127.0.0.1:1"
+		r.Header.Set("Authorization", "Bearer secret")
+		r.Header.Set(requestHeader, "1")
+		r.Header.Set(header, value)
+		w := httptest.NewRecorder()
+		begin := time.Now()
+		servers[signIn].ServeHTTP(w, r)
+		if took := time.Since(begin); took > 5*time.Second {
+			t.Errorf("took %s", took)
+		}
+		if w.Code == http.StatusInternalServerError || w.Body.Len() > maxAnswer {
+			t.Errorf("%d, %d bytes: %.300s", w.Code, w.Body.Len(), w.Body)
+		}
+		if strings.Contains(w.Body.String(), "secret") && !strings.Contains(path+query+body+value, "secret") {
+			t.Errorf("tells the token: %.300s", w.Body)
+		}
+	})
+}

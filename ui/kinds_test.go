@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ui
+
+import (
+	"context"
+	"slices"
+	"testing"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/cache/informertest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/internal/kinds"
+	"github.com/sluice-cd/sluice/report"
+)
+
+// A kind that the cluster did not serve when the page began was missing until its server was started again.
+func TestAKindThatAppearsLaterIsShown(t *testing.T) {
+	scheme, err := kinds.Scheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	mapper, allowed := meta.NewDefaultRESTMapper(nil), false
+	c := interceptor.NewClient(fake.NewClientBuilder().WithScheme(scheme).WithRESTMapper(mapper).Build(), interceptor.Funcs{
+		Create: func(_ context.Context, _ client.WithWatch, asked client.Object, _ ...client.CreateOption) error {
+			if review, ok := asked.(*authorizationv1.SelfSubjectAccessReview); ok {
+				review.Status.Allowed = allowed
+			}
+			return nil
+		}})
+	cluster := &Cluster{client: c, scheme: scheme, mapper: mapper, cache: &informertest.FakeInformers{Scheme: scheme}, kinds: map[string]served{}}
+	var told []report.ObjectReference
+	changed := func(o report.ObjectReference) { told = append(told, o) }
+	why := func() string {
+		missing := cluster.missingKinds()
+		if i := slices.IndexFunc(missing, func(m Missing) bool { return m.Kind == flaggerv1.CanaryKind }); i >= 0 {
+			return missing[i].Why
+		}
+		return ""
+	}
+	if err := cluster.watch(t.Context(), &flaggerv1.Canary{}, changed); err != nil || why() != "the cluster does not serve flagger.app/v1beta1" {
+		t.Fatalf("%v, %q", err, why())
+	}
+	mapper.Add(flaggerv1.GroupVersion.WithKind(flaggerv1.CanaryKind), meta.RESTScopeNamespace)
+	cluster.findMissing(t.Context(), changed)
+	if want := "the service account of the controller may not list and watch canaries.flagger.app"; why() != want || len(told) > 0 {
+		t.Fatalf("served, and not allowed: got %q, want %q; told of %v", why(), want, told)
+	}
+	allowed = true
+	cluster.findMissing(t.Context(), changed)
+	if _, shown := cluster.kindOf(flaggerv1.CanaryKind); !shown || why() != "" || len(told) != 1 || told[0] != (report.ObjectReference{Kind: "Canary"}) {
+		t.Errorf("shown %v, %q, told of %v", shown, why(), told)
+	}
+	cluster.findMissing(t.Context(), changed)
+	if len(told) != 1 {
+		t.Errorf("told again: %v", told)
+	}
+}
