@@ -75,5 +75,5 @@ func WhyHeld(a *imagev1.ImageUpdateAutomation, held imagev1.HeldUpdate) string {
 		who = "commit '" + Short(held.By) + "'"
 	}
 	return fmt.Sprintf("%s reverted the update of policy '%s' to '%s': it is not written again until the policy "+
-		"chooses another image, or `sluice resume automation %s -n %s`", who, held.Policy, held.Ref.String(), a.Name, a.Namespace)
+		"chooses another image, or `sluice release automation %s -n %s`", who, held.Policy, held.Ref.String(), a.Name, a.Namespace)
 }

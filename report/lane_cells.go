@@ -156,7 +156,7 @@ func (c *chain) commit() Cell {
 		if held.Policy == c.policy.Name {
 			cell.setState(CellWaiting, WhyHeld(a, held))
 			cell.Remedies = append(cell.Remedies, Remedy{Text: "write it again",
-				Command: "resume automation " + a.Name + " -n " + a.Namespace})
+				Command: "release automation " + a.Name + " -n " + a.Namespace})
 		}
 	}
 	if pr := a.Status.PullRequest; pr != nil {

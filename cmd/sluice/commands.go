@@ -35,7 +35,7 @@ func newRoot(name string) *cobra.Command {
 		SilenceErrors: true,
 	}
 	cmd.AddCommand(app.Command(version), newGet(), newBuild(), newDiff(), newExplain(), newTree(),
-		resource.SuspendCommand(version), newResume(), resource.ReconcileCommand(version),
+		resource.SuspendCommand(version), newResume(), newRelease(), resource.ReconcileCommand(version),
 		newCreate(), canary.Command(version), pipeline.Command(version), judge.Command(version),
 		artifact.PushCommand(version), artifact.PullCommand(version), artifact.TagCommand(version), artifact.ListCommand(version),
 		ui.Command(version), update.Command(), newVersion())
@@ -48,7 +48,18 @@ func showHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
 func newGet() *cobra.Command {
 	return group("get", "List what kubectl cannot show in one table", append(resource.GetCommands(),
-		image.GetCommand, automation.GetCommand, canary.GetCommand, pipeline.GetCommand, pipeline.GetFreezesCommand)...)
+		getImages, automation.GetCommand, canary.GetCommand, pipeline.GetCommand, pipeline.GetFreezesCommand)...)
+}
+
+// getImages takes the forms of Flux's CLI as well: sluice get image policy.
+func getImages(c *cluster.Cluster) *cobra.Command {
+	cmd := image.GetCommand(c)
+	for _, command := range resource.GetImageCommands() {
+		of := command(c)
+		of.Hidden = true // sluice get shows it
+		cmd.AddCommand(of)
+	}
+	return cmd
 }
 
 func newBuild() *cobra.Command {
@@ -70,7 +81,11 @@ func newExplain() *cobra.Command {
 }
 
 func newResume() *cobra.Command {
-	return group("resume", "Let go on what was suspended or held", append(resource.UnsuspendCommands(), automation.ResumeCommand)...)
+	return group("resume", "Let go on what was suspended", resource.UnsuspendCommands()...)
+}
+
+func newRelease() *cobra.Command {
+	return group("release", "Let go on what is held because a person has undone it", automation.ReleaseCommand)
 }
 
 func newCreate() *cobra.Command {

@@ -117,6 +117,9 @@ func TestAKindIsListedByTheNamesThatItIsSuspendedBy(t *testing.T) {
 		"get source git": "gitrepositories []", "get source ocirepository app": "ocirepositories [app]",
 		"get source app": "sources [app]", "resume source bucket app": "bucket [app]", "get alert-providers": "providers []",
 		"get imageupdateautomation": "automations []",
+		"get image policy app":      "policy [app]", "get images all": "all []", "get image update": "update []", "get images app": "images [app]",
+		"resume automation fleet": "imageupdateautomation [fleet]", "resume image update fleet": "imageupdateautomation [fleet]",
+		"resume image policy app": "imagepolicy [app]",
 	} {
 		found, rest, err := root.Find(strings.Fields(line))
 		if got := fmt.Sprint(found.Name(), " ", rest); err != nil || got != want {
@@ -129,7 +132,7 @@ func TestWithoutAClusterCommandsSayWhatNamesOne(t *testing.T) {
 	empty := filepath.Join(t.TempDir(), "none")
 	t.Setenv("KUBECONFIG", empty)
 	t.Setenv("HOME", t.TempDir())
-	for _, line := range [][]string{{"get", "images"}, {"canary", "get"}, {"explain", "policy", "app"}, {"resume", "automation", "app"}} {
+	for _, line := range [][]string{{"get", "images"}, {"canary", "get"}, {"explain", "policy", "app"}, {"release", "automation", "app"}} {
 		if r := command.Run(t, newRoot("sluice"), "", line...); !errors.Is(r.Err, cluster.ErrUnconfigured) {
 			t.Errorf("sluice %s: %v", strings.Join(line, " "), r.Err)
 		}

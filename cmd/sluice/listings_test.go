@@ -178,7 +178,7 @@ func TestWhatIsMissingIsSaidInTermsOfWhatToType(t *testing.T) {
 	}
 }
 
-func TestResumeReleasesWhatIsHeld(t *testing.T) {
+func TestReleaseReleasesWhatIsHeld(t *testing.T) {
 	v := imagev1.GroupVersion.String()
 	automation := imagev1.ImageUpdateAutomation{
 		TypeMeta: metav1.TypeMeta{APIVersion: v, Kind: "ImageUpdateAutomation"}, ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "fleet"}}
@@ -189,12 +189,12 @@ func TestResumeReleasesWhatIsHeld(t *testing.T) {
 	objects["/apis/"+v+path] = automation
 	server, requests := command.APIServer(t, objects)
 	t.Setenv("KUBECONFIG", "/nonexistent")
-	r := command.Must(t, newRoot("sluice"), "", "resume", "automation", "fleet", "-n", "apps", "--server", server)
+	r := command.Must(t, newRoot("sluice"), "", "release", "automation", "fleet", "-n", "apps", "--server", server)
 	patch := "PATCH /apis/" + v + path + ` {"metadata":{"annotations":{"` + imagev1.ResumeAnnotation + `":"2`
 	if len(*requests) != 1 || !strings.HasPrefix((*requests)[0], patch) {
 		t.Errorf("requests: %q", *requests)
 	}
-	if want := "released x:2 of policy app\nit is suspended: nothing is written before spec.suspend is false\n"; r.Errors != want {
+	if want := "released x:2 of policy app\nit is suspended: nothing is written before sluice resume automation fleet\n"; r.Errors != want {
 		t.Errorf("said %q, want %q", r.Errors, want)
 	}
 }

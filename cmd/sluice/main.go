@@ -8,13 +8,15 @@
 //	sluice get                  list objects of all kinds, and images on their way
 //	sluice suspend, resume      stop and go on
 //	sluice reconcile            have an object reconciled now, and wait for it
+//	sluice push, pull, tag      put artifacts of manifests into a registry, and get them
+//	sluice list, diff artifact  list those of a repository, and compare one with a directory
 //	sluice tree kustomization   print what a Kustomization has applied
 //	sluice build kustomization  print what a Kustomization makes of a directory
 //	sluice diff kustomization   print what that would change in the cluster
 //	sluice explain policy       say why a policy chose a tag, and why not another
 //	sluice explain automation   say what becomes of every marker
 //	sluice explain pipeline     say what each stage waits for, and what to do
-//	sluice resume automation    release the updates that were reverted by a person
+//	sluice release automation   release the updates that were reverted by a person
 //	sluice canary               see where releases stand, and decide about them
 //	sluice create pipeline      print a Pipeline to begin with
 //	sluice pipeline             see where pipelines stand, and decide about them

@@ -211,7 +211,7 @@ func (p *pullRequestRun) recordPeoplesActions(seen proposalObservation, step pro
 	case len(step.declined) > len(seen.declined) ||
 		before.State == imagev1.PullRequestOpen && status.State == imagev1.PullRequestClosed && !seen.closedByUs:
 		p.addEvent(imagev1.PullRequestDeclinedReason, status,
-			"%s closed pull request #%d: what it proposed is not proposed again; reopening it, or `sluice resume automation %s -n %s`, ends that",
+			"%s closed pull request #%d: what it proposed is not proposed again; reopening it, or `sluice release automation %s -n %s`, ends that",
 			orSomebody(seen.pr.ClosedBy), status.Number, p.a.Name, p.a.Namespace)
 	case before.State == imagev1.PullRequestClosed && status.State == imagev1.PullRequestOpen:
 		p.addEvent(imagev1.PullRequestReopenedReason, status, "pull request #%d is open again", status.Number)

@@ -57,7 +57,7 @@ func TestExplainAutomationOfACluster(t *testing.T) {
 		{"fleet/a.yaml:1", f.ns + ":app", f.host + "/app:0.9.0", f.host + "/app:1.0.0", "outdated", "-"},
 		append([]string{"fleet/a.yaml:2", f.ns + ":other", "other:1", "other:2", "held"}, strings.Fields(
 			"commit '"+heldBy[:7]+"' reverted the update of policy 'other' to 'other:2': it is not written again until the policy chooses "+
-				"another image, or `sluice resume automation fleet -n "+f.ns+"`")...),
+				"another image, or `sluice release automation fleet -n "+f.ns+"`")...),
 		{"fleet/a.yaml:3", "-", "x:1", "-", "skipped", "the", "marker", "is", "not", "JSON:", "it", "must", "use", "double", "quotes"},
 	}
 	if diff := cmp.Diff(want, words(out)); diff != "" {
@@ -166,9 +166,9 @@ func TestResumeReleasesWhatIsHeld(t *testing.T) {
 	f := newFixture(t)
 	var before, after imagev1.ImageUpdateAutomation
 	key := client.ObjectKey{Namespace: f.ns, Name: "fleet"}
-	_, errs := f.succeed("resume", "automation", "fleet")
+	_, errs := f.succeed("release", "automation", "fleet")
 	f.must(f.Client.Get(t.Context(), key, &before))
-	f.succeed("resume", "automation", "fleet")
+	f.succeed("release", "automation", "fleet")
 	f.must(f.Client.Get(t.Context(), key, &after))
 	first, second := before.Annotations[imagev1.ResumeAnnotation], after.Annotations[imagev1.ResumeAnnotation]
 	if first == "" || first == second {
@@ -181,7 +181,7 @@ func TestResumeReleasesWhatIsHeld(t *testing.T) {
 
 func TestNamesAreCompletedAndMissingOnesExplained(t *testing.T) {
 	f := newFixture(t)
-	for args, want := range map[string]string{"explain policy": "app", "explain automation": "fleet", "resume automation": "fleet"} {
+	for args, want := range map[string]string{"explain policy": "app", "explain automation": "fleet", "release automation": "fleet"} {
 		complete := append([]string{"__complete", "--kubeconfig", f.Kubeconfig, "-n", f.ns}, strings.Fields(args)...)
 		out, _, err := f.raw(append(complete, "")...)
 		if err != nil || !strings.HasPrefix(out, want+"\n") {

@@ -13,19 +13,24 @@ import (
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/cluster"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/follow"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
 	"github.com/sluice-cd/sluice/report"
 )
 
 func newList() client.ObjectList { return &imagev1.ImageUpdateAutomationList{} }
 
-type listing struct{ cluster.Listing }
-
 // GetCommand is `sluice get automations`.
 func GetCommand(c *cluster.Cluster) *cobra.Command {
-	l := &listing{cluster.Listing{Cluster: c}}
+	l := &follow.Listing{
+		Listing: cluster.Listing{Cluster: c}, Kinds: []follow.Kind{{New: newList}},
+		Rows: func(lists []client.ObjectList) follow.Rows {
+			found, _ := lists[0].(*imagev1.ImageUpdateAutomationList) // what newList makes
+			return rows(report.ListOf(found.Items, report.OfAutomation).Items)
+		},
+	}
 	cmd := &cobra.Command{
-		Use:     "automations",
+		Use:     "automations [NAME]",
 		Aliases: []string{"automation", "iua", "imageupdateautomations", "imageupdateautomation"},
 		Short:   "List automations with the state of their markers",
 		Long: `List automations: how many markers their files have, how many of them are
@@ -33,33 +38,22 @@ current, held or without effect, and the last commit. sluice explain automation
 names each one. With -o wide also the last pull request, if the automation opens
 any.`,
 		Example: `  sluice get automations -A`,
-		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return l.run(cmd) },
 	}
 	l.Register(cmd)
 	return cmd
 }
 
-func (l *listing) run(cmd *cobra.Command) error {
-	var found imagev1.ImageUpdateAutomationList
-	if err := l.Find(cmd, nil, nil, &found); err != nil {
-		return err
-	}
-	automations := report.ListOf(found.Items, report.OfAutomation)
-	return l.Print(cmd, table(automations.Items), automations)
-}
-
-func table(automations []report.Automation) output.Table {
-	t := output.Table{Columns: []string{
+func rows(automations []report.Automation) follow.Rows {
+	rows := follow.Rows{Table: output.Table{Columns: []string{
 		"NAMESPACE", "NAME", "MARKERS", "CURRENT", "HELD", "SKIPPED", "COMMIT", "READY", "SUSPENDED",
-		"SOURCE", "REVISION", "PULL REQUEST", "MESSAGE"}, Short: 9, Also: []int{12}}
+		"SOURCE", "REVISION", "PULL REQUEST", "MESSAGE"}, Short: 9, Also: []int{12}}}
 	for _, a := range automations {
 		total, current, held, skipped := counts(a.Markers)
-		t.Add("imageupdateautomation."+imagev1.GroupVersion.Group+"/"+a.Name,
+		rows.Add(a, "imageupdateautomation."+imagev1.GroupVersion.Group+"/"+a.Name,
 			a.Namespace, a.Name, total, current, held, skipped, report.Short(a.Commit), a.Ready, fmt.Sprint(a.Suspended),
 			a.Source, a.Revision, pullRequest(a.PullRequest), a.Message)
 	}
-	return t
+	return rows
 }
 
 // pullRequest is the last pull request as a cell, empty if there is none.

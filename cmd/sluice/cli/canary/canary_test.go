@@ -77,7 +77,7 @@ func TestARefusedCanaryIsNoRowOfDashes(t *testing.T) {
 	c := make.Release(now)
 	c.Status = flaggerv1.CanaryStatus{}
 	c.SetConditions([]metav1.Condition{{Type: "Ready", Status: metav1.ConditionFalse, Message: "spec.provider: appmesh is not served"}})
-	shown := table([]report.Canary{report.OfCanary(c)}, now)
+	shown := rows([]report.Canary{report.OfCanary(c)}, now).Table
 	var out bytes.Buffer
 	if err := shown.PrintShort(&out, 0); err != nil {
 		t.Fatal(err)
@@ -209,7 +209,7 @@ func TestScreenRedrawsInPlaceAndNeverWraps(t *testing.T) {
 	if err := s.show(client.ObjectKeyFromObject(c), report.OfCanary(c)); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.HasPrefix(out.String(), "\x1b[3A\r\x1b[2KNAMESPACE   NAME      PHASE ") || !strings.HasSuffix(out.String(), "\x1b[J") {
+	if !strings.HasPrefix(out.String(), "\x1b[3A\r\x1b[2KNAMESPACE   NAME      PHASE...\r\n") || !strings.HasSuffix(out.String(), "\x1b[J") {
 		t.Errorf("got %q", out.String())
 	}
 	for line := range strings.SplitSeq(out.String(), "\r\n") {

@@ -59,7 +59,7 @@ func (d *description) run(cmd *cobra.Command, args []string) error {
 func (d *description) describe(cmd *cobra.Command, k client.Client, c *flaggerv1.Canary) error {
 	described := report.DescribeCanary(c, cluster.Events(cmd, k, c))
 	if !d.output.IsTable() {
-		return d.output.Print(cmd.OutOrStdout(), table([]report.Canary{described.Canary}, d.clock.Now()), described)
+		return d.output.Print(cmd.OutOrStdout(), rows([]report.Canary{described.Canary}, d.clock.Now()).Table, described)
 	}
 	p := d.page(cmd, c, described)
 	_, err := p.WriteTo(cmd.OutOrStdout())

@@ -3,11 +3,14 @@
 package canary
 
 import (
+	"time"
+
 	"github.com/spf13/cobra"
-	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/cluster"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/follow"
 	"github.com/sluice-cd/sluice/report"
 )
 
@@ -22,7 +25,13 @@ func getCommand(c *cluster.Cluster) *cobra.Command {
 
 // GetCommand is `sluice get canaries`.
 func GetCommand(c *cluster.Cluster) *cobra.Command {
-	l := &listing{cluster.Listing{Cluster: c}, clock.RealClock{}}
+	l := &follow.Listing{
+		Listing: cluster.Listing{Cluster: c}, Kinds: []follow.Kind{{New: newList}},
+		Rows: func(lists []client.ObjectList) follow.Rows {
+			found, _ := lists[0].(*flaggerv1.CanaryList) // what newList makes
+			return rows(report.ListOf(found.Items, report.OfCanary).Items, time.Now())
+		},
+	}
 	cmd := &cobra.Command{
 		Use:     "canaries [NAME]",
 		Aliases: []string{"canary"},
@@ -33,24 +42,7 @@ roll back, what holds the release, and for how long it has been so; then whether
 canary is ready, and its message. sluice canary describe says what was measured.`,
 		Example: `  sluice get canaries -A
   sluice get canaries podinfo -n apps -o yaml`,
-		Args:              cobra.MaximumNArgs(1),
-		ValidArgsFunction: c.Complete(newList),
-		RunE:              l.run,
 	}
 	l.Register(cmd)
 	return cmd
-}
-
-type listing struct {
-	cluster.Listing
-	clock clock.PassiveClock
-}
-
-func (l *listing) run(cmd *cobra.Command, args []string) error {
-	var found flaggerv1.CanaryList
-	if err := l.Find(cmd, args, &flaggerv1.Canary{}, &found); err != nil {
-		return err
-	}
-	canaries := report.ListOf(found.Items, report.OfCanary)
-	return l.Print(cmd, table(canaries.Items, l.clock.Now()), canaries)
 }

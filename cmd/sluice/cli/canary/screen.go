@@ -16,6 +16,7 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
 	"github.com/sluice-cd/sluice/report"
 )
 
@@ -91,10 +92,7 @@ func (s *screen) draw() {
 		fmt.Fprintf(&b, "\x1b[%dA", s.drawn)
 	}
 	for _, line := range text {
-		if runes := []rune(line); len(runes) > width {
-			line = string(runes[:width])
-		}
-		b.WriteString("\r\x1b[2K" + line + "\r\n")
+		b.WriteString("\r\x1b[2K" + output.Fit(line, width) + "\r\n")
 	}
 	b.WriteString("\x1b[J")
 	s.drawn = len(text)
@@ -115,18 +113,18 @@ func (s *screen) text(height int) []string {
 		}
 	}
 	var b bytes.Buffer
-	t := table(all, s.clock.Now())
+	t := rows(all, s.clock.Now()).Table
 	if s.wide {
 		_ = t.Print(&b) // a buffer takes everything
 	} else {
 		_ = t.PrintShort(&b, 0) // draw cuts the lines
 	}
-	rows := strings.Split(strings.TrimRight(b.String(), "\n"), "\n")
+	above := strings.Split(strings.TrimRight(b.String(), "\n"), "\n")
 	below := slices.Concat(section(held), section(s.log))
-	if room := height - len(below); room > 1 && len(rows) > room {
-		rows = append(rows[:room-1], fmt.Sprintf("... and %d more", len(rows)-room+1))
+	if room := height - len(below); room > 1 && len(above) > room {
+		above = append(above[:room-1], fmt.Sprintf("... and %d more", len(above)-room+1))
 	}
-	text := append(rows, below...)
+	text := append(above, below...)
 	return text[:min(len(text), max(height, 1))]
 }
 

@@ -8,18 +8,19 @@ import (
 	"time"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/follow"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
 	"github.com/sluice-cd/sluice/report"
 )
 
-func table(canaries []report.Canary, now time.Time) output.Table {
-	t := output.Table{Columns: []string{
+func rows(canaries []report.Canary, now time.Time) follow.Rows {
+	rows := follow.Rows{Table: output.Table{Columns: []string{
 		"NAMESPACE", "NAME", "PHASE", "WEIGHT", "IMAGE", "STEP", "FAILED", "HOLD", "SINCE",
-		"REVISION", "TARGET", "PROVIDER", "STRATEGY", "JUDGE", "READY", "MESSAGE"}, Short: 9, Also: []int{14, 15}}
+		"REVISION", "TARGET", "PROVIDER", "STRATEGY", "JUDGE", "READY", "MESSAGE"}, Short: 9, Also: []int{14, 15}}}
 	for _, c := range canaries {
-		t.Add("canary."+flaggerv1.GroupVersion.Group+"/"+c.Name, row(c, now)...)
+		rows.Add(c, "canary."+flaggerv1.GroupVersion.Group+"/"+c.Name, row(c, now)...)
 	}
-	return t
+	return rows
 }
 
 func row(c report.Canary, now time.Time) []string {

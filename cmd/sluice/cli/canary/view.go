@@ -58,7 +58,7 @@ type lines struct {
 
 func (l *lines) show(_ client.ObjectKey, now report.Canary) error {
 	at := l.clock.Now()
-	text, err := []byte(logLine(now, at)), error(nil)
+	text, err := []byte(output.Fit(logLine(now, at), output.Width(l.out))), error(nil)
 	if l.json {
 		text, err = json.Marshal(report.CanaryTransition{Time: at.UTC(), Canary: now})
 	}

@@ -141,12 +141,17 @@ func Get(ctx context.Context, c client.Client, key client.ObjectKey, into client
 	case IsUnserved(err): // which may wrap that discovery was not found
 		return unserved(kind)
 	case apierrors.IsNotFound(err):
-		return fmt.Errorf("there is no %s %s in namespace %s: list them with kubectl get %s -A, choose a namespace with -n",
-			kind, key.Name, key.Namespace, strings.ToLower(kind))
+		return Absent(kind, key)
 	case err != nil:
 		return fmt.Errorf("reading %s %s: %w", kind, key, err)
 	}
 	return nil
+}
+
+// Absent is the error of an object that is not there.
+func Absent(kind string, key client.ObjectKey) error {
+	return fmt.Errorf("there is no %s %s in namespace %s: list them with kubectl get %s -A, choose a namespace with -n",
+		kind, key.Name, key.Namespace, strings.ToLower(kind))
 }
 
 // IsUnserved reports whether the API server knows nothing of a kind, or of its group.

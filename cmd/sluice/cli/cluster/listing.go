@@ -9,8 +9,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
@@ -20,7 +18,9 @@ import (
 type Listing struct {
 	Cluster *Cluster
 	Output  output.Flags
-	all     bool
+	// Clusterwide means that the objects are of no namespace.
+	Clusterwide bool
+	all         bool
 }
 
 // ErrNamedOfAll is the error of naming one object of all namespaces.
@@ -28,13 +28,15 @@ var ErrNamedOfAll = errors.New("a NAME is of one namespace: leave out -A, and ch
 
 // Register adds the flags to a command.
 func (l *Listing) Register(cmd *cobra.Command) {
-	cmd.Flags().BoolVarP(&l.all, "all-namespaces", "A", false, "list the objects of all namespaces")
+	if !l.Clusterwide {
+		cmd.Flags().BoolVarP(&l.all, "all-namespaces", "A", false, "list the objects of all namespaces")
+	}
 	l.Output.Register(cmd)
 }
 
 // Connect returns a client, and the options that say where to list. Args are the names
 // on the command line.
-func (l *Listing) Connect(args []string) (client.Client, []client.ListOption, error) {
+func (l *Listing) Connect(args []string) (client.WithWatch, []client.ListOption, error) {
 	if l.all && len(args) > 0 {
 		return nil, nil, ErrNamedOfAll
 	}
@@ -42,47 +44,41 @@ func (l *Listing) Connect(args []string) (client.Client, []client.ListOption, er
 		return nil, nil, err
 	}
 	c, err := l.Cluster.Client()
-	if err != nil || l.all {
+	if err != nil || l.all || l.Clusterwide {
 		return c, nil, err
 	}
 	ns, err := l.Cluster.Namespace()
 	return c, []client.ListOption{client.InNamespace(ns)}, err
 }
 
-// Find lists all objects, or reads the one that the argument names into named.
-func (l *Listing) Find(cmd *cobra.Command, args []string, named client.Object, into client.ObjectList) error {
-	c, where, err := l.Connect(args)
-	if err != nil {
-		return err
-	}
-	if len(args) == 0 {
-		return List(cmd.Context(), c, into, where...)
-	}
-	if err := l.Cluster.Get(cmd.Context(), c, args[0], named); err != nil {
-		return err
-	}
-	return meta.SetList(into, []runtime.Object{named})
-}
-
 // List lists objects. The error names their kind.
 func List(ctx context.Context, c client.Client, into client.ObjectList, where ...client.ListOption) error {
 	if err := c.List(ctx, into, where...); err != nil {
-		gvk, _ := c.GroupVersionKindFor(into) // only for the message
-		if IsUnserved(err) {
-			return unserved(strings.TrimSuffix(gvk.Kind, "List"))
-		}
-		return fmt.Errorf("listing %s: %w", gvk.Kind, err)
+		return ListError(c, into, err)
 	}
 	return nil
+}
+
+// ListError is the error of a list, with the kind.
+func ListError(c client.Client, of client.ObjectList, err error) error {
+	gvk, _ := c.GroupVersionKindFor(of) // only for the message
+	if IsUnserved(err) {
+		return unserved(strings.TrimSuffix(gvk.Kind, "List"))
+	}
+	return fmt.Errorf("listing %s: %w", gvk.Kind, err)
 }
 
 // Print prints the list, or says that it is empty.
 func (l *Listing) Print(cmd *cobra.Command, t output.Table, list any) error {
 	if t.Len() == 0 && l.Output.Format() != output.JSON && l.Output.Format() != output.YAML {
-		output.Note(cmd, "nothing found; -A lists all namespaces")
+		if l.Clusterwide {
+			output.Note(cmd, "nothing found")
+		} else {
+			output.Note(cmd, "nothing found; -A lists all namespaces")
+		}
 		return nil
 	}
-	if !l.all && t.Columns[0] == "NAMESPACE" {
+	if !l.all && t.HasNamespaces() {
 		t = t.Without(0)
 	}
 	return l.Output.Print(cmd.OutOrStdout(), t, list)

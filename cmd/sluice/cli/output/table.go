@@ -35,6 +35,31 @@ func (t *Table) Add(name string, cells ...string) { t.rows = append(t.rows, row{
 // Len is the number of rows.
 func (t *Table) Len() int { return len(t.rows) }
 
+// Key tells the object of a row apart from those of all others: its namespace, if the table
+// has that, its kind and its name.
+func (t *Table) Key(at int) string {
+	r := t.rows[at]
+	if !t.HasNamespaces() {
+		return r.name
+	}
+	return r.cells[0] + "/" + r.name
+}
+
+// namespaceColumn is the title of the first column, where objects are of namespaces.
+const namespaceColumn = "NAMESPACE"
+
+// HasNamespaces reports whether the first column is the namespace.
+func (t *Table) HasNamespaces() bool { return t.Columns[0] == namespaceColumn }
+
+// Line is a row as one line of a log: with all columns, or with those that are shown without
+// -o wide, and short hashes.
+func (t *Table) Line(at int, wide bool) string {
+	if wide {
+		return CleanLine(t.rows[at].cells)
+	}
+	return ShortHashes(CleanLine(t.shown(t.rows[at].cells)))
+}
+
 // leastText is how many characters of a text a terminal has, however narrow it is.
 const leastText = 80
 

@@ -91,7 +91,7 @@ func (d *description) print(cmd *cobra.Command, described report.PipelineDescrip
 		if d.stagesOnly {
 			data = described.Pipeline
 		}
-		return d.output.Print(cmd.OutOrStdout(), table([]report.Pipeline{described.Pipeline}), data)
+		return d.output.Print(cmd.OutOrStdout(), rows([]report.Pipeline{described.Pipeline}).Table, data)
 	}
 	w := &pageWriter{page: &output.Page{}, now: d.clock.Now(), root: cmd.Root().CommandPath()}
 	if !d.stagesOnly {

@@ -6,12 +6,14 @@ import (
 	"cmp"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
-	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/cluster"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/follow"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
 	"github.com/sluice-cd/sluice/promotion"
 	"github.com/sluice-cd/sluice/report"
@@ -26,11 +28,15 @@ func getCommand(c *cluster.Cluster) *cobra.Command {
 	return cmd
 }
 
-type listing struct{ cluster.Listing }
-
 // GetCommand is `sluice get pipelines`.
 func GetCommand(c *cluster.Cluster) *cobra.Command {
-	l := &listing{cluster.Listing{Cluster: c}}
+	l := &follow.Listing{
+		Listing: cluster.Listing{Cluster: c}, Kinds: []follow.Kind{{New: newList}},
+		Rows: func(lists []client.ObjectList) follow.Rows {
+			found, _ := lists[0].(*sluicev1.PipelineList) // what newList makes
+			return rows(report.ListOf(found.Items, report.OfPipeline).Items)
+		},
+	}
 	cmd := &cobra.Command{
 		Use:     "pipelines [NAME]",
 		Aliases: []string{"pipeline", "pl"},
@@ -40,26 +46,14 @@ how many bundles are in quarantine; then whether the pipeline is ready, and its
 message. sluice explain pipeline says what to do.`,
 		Example: `  sluice get pipelines -A
   sluice get pipelines shop -n apps -o yaml`,
-		Args:              cobra.MaximumNArgs(1),
-		ValidArgsFunction: c.Complete(newList),
-		RunE:              l.run,
 	}
 	l.Register(cmd)
 	return cmd
 }
 
-func (l *listing) run(cmd *cobra.Command, args []string) error {
-	var found sluicev1.PipelineList
-	if err := l.Find(cmd, args, &sluicev1.Pipeline{}, &found); err != nil {
-		return err
-	}
-	pipelines := report.ListOf(found.Items, report.OfPipeline)
-	return l.Print(cmd, table(pipelines.Items), pipelines)
-}
-
-func table(pipelines []report.Pipeline) output.Table {
-	t := output.Table{Columns: []string{
-		"NAMESPACE", "NAME", "NEWEST", "STAGES", "WAITING", "QUARANTINED", "SUSPENDED", "READY", "MESSAGE"}, Short: 6, Also: []int{7, 8}}
+func rows(pipelines []report.Pipeline) follow.Rows {
+	rows := follow.Rows{Table: output.Table{Columns: []string{
+		"NAMESPACE", "NAME", "NEWEST", "STAGES", "WAITING", "QUARANTINED", "SUSPENDED", "READY", "MESSAGE"}, Short: 6, Also: []int{7, 8}}}
 	for _, p := range pipelines {
 		newest := ""
 		if p.Candidate != nil {
@@ -72,10 +66,10 @@ func table(pipelines []report.Pipeline) output.Table {
 				waits = append(waits, s.Name+": "+what)
 			}
 		}
-		t.Add("pipeline."+sluicev1.GroupVersion.Group+"/"+p.Name, p.Namespace, p.Name, newest, strings.Join(has, " "),
+		rows.Add(p, "pipeline."+sluicev1.GroupVersion.Group+"/"+p.Name, p.Namespace, p.Name, newest, strings.Join(has, " "),
 			strings.Join(waits, ", "), strconv.Itoa(len(p.Quarantined)), strconv.FormatBool(p.Suspended), p.Ready, p.Message)
 	}
-	return t
+	return rows
 }
 
 // bundleName is a bundle in a cell: the tag, if all versions have the same.
@@ -105,57 +99,40 @@ func waitingFor(s report.PipelineStage) string {
 	return string(s.Phase)
 }
 
-type freezeListing struct {
-	cluster *cluster.Cluster
-	output  output.Flags
-	clock   clock.PassiveClock
-}
-
 // GetFreezesCommand is `sluice get freezes`.
 func GetFreezesCommand(c *cluster.Cluster) *cobra.Command {
-	l := &freezeListing{cluster: c, clock: clock.RealClock{}}
+	l := &follow.Listing{
+		Listing: cluster.Listing{Cluster: c, Clusterwide: true},
+		Kinds:   []follow.Kind{{New: func() client.ObjectList { return &sluicev1.FreezeList{} }}},
+		Rows: func(lists []client.ObjectList) follow.Rows {
+			found, _ := lists[0].(*sluicev1.FreezeList) // what New makes
+			return freezeRows(report.ListOf(found.Items, report.OfFreeze).Items, time.Now())
+		},
+	}
 	cmd := &cobra.Command{
-		Use:     "freezes",
+		Use:     "freezes [NAME]",
 		Aliases: []string{"freeze"},
 		Short:   "List freezes, and whether they stop pipelines now",
 		Long: `List the freezes of the cluster: whether each is in force, by which window and until
 when, how many pipelines it selects, and why.`,
 		Example: `  sluice get freezes`,
-		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return l.run(cmd) },
 	}
-	l.output.Register(cmd)
+	l.Register(cmd)
 	return cmd
 }
 
-func (l *freezeListing) run(cmd *cobra.Command) error {
-	if err := l.output.Validate(); err != nil {
-		return err
-	}
-	c, err := l.cluster.Client()
-	if err != nil {
-		return err
-	}
-	var found sluicev1.FreezeList
-	if err := cluster.List(cmd.Context(), c, &found); err != nil {
-		return err
-	}
-	freezes := report.ListOf(found.Items, report.OfFreeze)
-	if len(freezes.Items) == 0 && l.output.IsTable() {
-		output.Note(cmd, "nothing found")
-		return nil
-	}
-	t := output.Table{
+func freezeRows(freezes []report.Freeze, now time.Time) follow.Rows {
+	rows := follow.Rows{Table: output.Table{
 		Columns: []string{"NAME", "ACTIVE", "WINDOW", "CHANGES IN", "PIPELINES", "STAGES", "REASON", "READY", "MESSAGE"},
 		Short:   8,
-	}
-	for _, f := range freezes.Items {
+	}}
+	for _, f := range freezes {
 		changes := ""
 		if f.NextChange != nil {
-			changes = output.Ago(l.clock.Now(), *f.NextChange)
+			changes = output.Ago(now, *f.NextChange)
 		}
-		t.Add("freeze."+sluicev1.GroupVersion.Group+"/"+f.Name, f.Name, strconv.FormatBool(f.Active), f.Window, changes,
+		rows.Add(f, "freeze."+sluicev1.GroupVersion.Group+"/"+f.Name, f.Name, strconv.FormatBool(f.Active), f.Window, changes,
 			strconv.Itoa(f.Pipelines), cmp.Or(strings.Join(f.Stages, ","), "all"), f.Reason, f.Ready, f.Message)
 	}
-	return l.output.Print(cmd.OutOrStdout(), t, freezes)
+	return rows
 }

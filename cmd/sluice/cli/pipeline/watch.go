@@ -70,7 +70,8 @@ func (w *watch) onChange(p *sluicev1.Pipeline) error {
 
 func (w *watch) show(p *sluicev1.Pipeline, s report.PipelineStage) error {
 	at := w.clock.Now()
-	text := []byte(output.CleanLine([]string{at.Format(time.TimeOnly), p.Namespace + "/" + p.Name, s.Name, string(s.Phase), s.Message}))
+	line := output.CleanLine([]string{at.Format(time.TimeOnly), p.Namespace + "/" + p.Name, s.Name, string(s.Phase), s.Message})
+	text := []byte(output.Fit(line, output.Width(w.out)))
 	if w.Output.Format() == output.JSON {
 		var err error
 		text, err = json.Marshal(report.PipelineTransition{

@@ -31,6 +31,8 @@ type kind struct {
 	// listing is the one of `sluice get` that has it beside that of all; a command of another
 	// package may be it.
 	listing string
+	// image is what Flux's CLI calls a kind of its group image: image policy.
+	image string
 	// suspends says that it has spec.suspend, and requests that it answers requests for a
 	// reconcile in its status.
 	suspends, requests bool
@@ -45,19 +47,20 @@ const (
 )
 
 var kinds = []kind{
-	{sourcev1.GroupVersion.WithKind("GitRepository"), "gitrepositories", []string{"gitrepo", "git"}, sources, true, true},
-	{sourcev1.GroupVersion.WithKind("OCIRepository"), "ocirepositories", []string{"ocirepo", "oci"}, sources, true, true},
-	{sourcev1.GroupVersion.WithKind("Bucket"), "buckets", nil, sources, true, true},
-	{sourcev1.GroupVersion.WithKind("ExternalArtifact"), "externalartifacts", nil, sources, false, false},
-	{kustomizev1.GroupVersion.WithKind("Kustomization"), "kustomizations", []string{"ks"}, "kustomizations", true, true},
-	{imagev1.GroupVersion.WithKind("ImageRepository"), "imagerepositories", []string{"imagerepo"}, "", true, true},
-	{imagev1.GroupVersion.WithKind("ImagePolicy"), "imagepolicies", []string{"imagepol"}, "", true, true},
-	{imagev1.GroupVersion.WithKind("ImageUpdateAutomation"), "imageupdateautomations", []string{"iua"}, elsewhere, true, true},
-	{flaggerv1.GroupVersion.WithKind("Canary"), "canaries", nil, elsewhere, true, false},
-	{sluicev1.GroupVersion.WithKind("Pipeline"), "pipelines", []string{"pl"}, elsewhere, true, true},
-	{notificationv1.GroupVersion.WithKind("Receiver"), "receivers", nil, "receivers", true, true},
-	{notificationv1beta3.GroupVersion.WithKind("Alert"), "alerts", nil, alerts, true, false},
-	{notificationv1beta3.GroupVersion.WithKind("Provider"), "providers", []string{"alert-provider", "alert-providers"}, alerts, true, false},
+	{sourcev1.GroupVersion.WithKind("GitRepository"), "gitrepositories", []string{"gitrepo", "git"}, sources, "", true, true},
+	{sourcev1.GroupVersion.WithKind("OCIRepository"), "ocirepositories", []string{"ocirepo", "oci"}, sources, "", true, true},
+	{sourcev1.GroupVersion.WithKind("Bucket"), "buckets", nil, sources, "", true, true},
+	{sourcev1.GroupVersion.WithKind("ExternalArtifact"), "externalartifacts", nil, sources, "", false, false},
+	{kustomizev1.GroupVersion.WithKind("Kustomization"), "kustomizations", []string{"ks"}, "kustomizations", "", true, true},
+	{imagev1.GroupVersion.WithKind("ImageRepository"), "imagerepositories", []string{"imagerepo"}, "", "repository", true, true},
+	{imagev1.GroupVersion.WithKind("ImagePolicy"), "imagepolicies", []string{"imagepol"}, "", "policy", true, true},
+	{imagev1.GroupVersion.WithKind("ImageUpdateAutomation"), "imageupdateautomations", []string{"automation", "automations", "iua"}, elsewhere, "update",
+		true, true},
+	{flaggerv1.GroupVersion.WithKind("Canary"), "canaries", nil, elsewhere, "", true, false},
+	{sluicev1.GroupVersion.WithKind("Pipeline"), "pipelines", []string{"pl"}, elsewhere, "", true, true},
+	{notificationv1.GroupVersion.WithKind("Receiver"), "receivers", nil, "receivers", "", true, true},
+	{notificationv1beta3.GroupVersion.WithKind("Alert"), "alerts", nil, alerts, "", true, true},
+	{notificationv1beta3.GroupVersion.WithKind("Provider"), "providers", []string{"alert-provider", "alert-providers"}, alerts, "", true, true},
 }
 
 // kindsOf are the kinds of a listing.
@@ -65,15 +68,29 @@ func kindsOf(listing string) []kind {
 	return slices.DeleteFunc(slices.Clone(kinds), func(k kind) bool { return k.listing != listing })
 }
 
-// namedFirst is the kind that the first of some arguments names, or the first two in the form of
-// Flux's CLI, source git; and the rest.
+// imageKinds are those that Flux's CLI calls by another name.
+func imageKinds() []kind {
+	return slices.DeleteFunc(slices.Clone(kinds), func(k kind) bool { return k.image == "" })
+}
+
+// namedFirst is the kind that the first of some arguments names, or the first two in the forms of
+// Flux's CLI, source git and image policy; and the rest.
 func namedFirst(args []string) (kind, []string, error) {
-	if family := strings.ToLower(args[0]); (family == "source" || family == sources) && len(args) > 1 {
+	family := strings.ToLower(args[0])
+	switch {
+	case len(args) > 1 && (family == "source" || family == sources):
 		k, err := named(args[1])
 		if err == nil && k.listing != sources {
 			err = fmt.Errorf("%s are no sources: leave out %s", k.plural, args[0])
 		}
 		return k, args[2:], err
+	case len(args) > 1 && (family == "image" || family == "images"):
+		for _, k := range imageKinds() {
+			if strings.ToLower(args[1]) == k.image {
+				return k, args[2:], nil
+			}
+		}
+		return kind{}, nil, fmt.Errorf("unknown kind %q after %s; known: repository, policy, update", args[1], args[0])
 	}
 	k, err := named(args[0])
 	return k, args[1:], err

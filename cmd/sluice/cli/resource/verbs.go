@@ -28,27 +28,36 @@ func SuspendCommand(version string) *cobra.Command {
 		func(k kind) bool { return k.suspends }, (*target).suspend)
 }
 
-// UnsuspendCommands are `sluice resume KIND NAME` of each kind but automations, of which
-// another command releases what they hold.
+// UnsuspendCommands are `sluice resume KIND NAME` of each kind, which is a command of its own so
+// that its names are completed.
 func UnsuspendCommands() []func(*cluster.Cluster) *cobra.Command {
 	var commands []func(*cluster.Cluster) *cobra.Command
 	for _, k := range kinds {
-		if k.suspends && k.Kind != "ImageUpdateAutomation" {
+		if k.suspends {
 			commands = append(commands, unsuspend(k))
 		}
 	}
-	return append(commands, func(c *cluster.Cluster) *cobra.Command {
+	return append(commands, family("source", sources, kindsOf(sources)), family("image", "images", imageKinds()))
+}
+
+// family is the form of Flux's CLI for kinds that go together: sluice resume source git NAME.
+func family(name, alias string, kinds []kind) func(*cluster.Cluster) *cobra.Command {
+	return func(c *cluster.Cluster) *cobra.Command {
 		cmd := &cobra.Command{
-			Use: "source", Aliases: []string{sources}, Short: "Undo sluice suspend of a source, as in source git NAME",
-			Args: usage.Subcommand, Hidden: true, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+			Use: name, Aliases: []string{alias}, Short: "Undo sluice suspend, as in Flux's CLI", Args: usage.Subcommand, Hidden: true,
+			RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		}
-		for _, k := range kindsOf(sources) {
+		for _, k := range kinds {
 			if k.suspends {
-				cmd.AddCommand(unsuspend(k)(c))
+				of := unsuspend(k)(c)
+				if k.image != "" {
+					of.Aliases = append(of.Aliases, k.image)
+				}
+				cmd.AddCommand(of)
 			}
 		}
 		return cmd
-	})
+	}
 }
 
 func unsuspend(k kind) func(*cluster.Cluster) *cobra.Command {
@@ -88,7 +97,7 @@ func verb(version, name, short string, which func(kind) bool, do func(*target) e
 	cmd := &cobra.Command{
 		Use: name + " KIND NAME...", Short: short,
 		Long: short + ".\nKIND is one of " + known +
-			", or its singular or short name, or as in Flux's\nCLI: source git, source oci, source bucket.",
+			", or its singular or short name, or as in Flux's\nCLI: source git, source oci, source bucket, image repository, image policy,\nimage update.",
 		Example: fmt.Sprintf("  sluice %s kustomization podinfo -n apps", name),
 	}
 	c := cluster.AddFlags(cmd, version)

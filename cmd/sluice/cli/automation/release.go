@@ -15,8 +15,8 @@ import (
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/usage"
 )
 
-// ResumeCommand is `sluice resume automation`.
-func ResumeCommand(c *cluster.Cluster) *cobra.Command {
+// ReleaseCommand is `sluice release automation`.
+func ReleaseCommand(c *cluster.Cluster) *cobra.Command {
 	return &cobra.Command{
 		Use:     "automation NAME",
 		Aliases: []string{"imageupdateautomation", "iua"},
@@ -24,19 +24,19 @@ func ResumeCommand(c *cluster.Cluster) *cobra.Command {
 		Long: `Release the updates that an automation holds because a person reverted them: they
 are written again. What is held is in status.held. A newer choice of the policy
 releases an update as well. What a person declined by closing its pull request,
-which is in status.declined, is proposed again. (To undo spec.suspend, use flux
-resume.)`,
-		Example:           `  sluice resume automation fleet -n apps`,
+which is in status.declined, is proposed again. (sluice resume automation undoes
+spec.suspend.)`,
+		Example:           `  sluice release automation fleet -n apps`,
 		Args:              usage.OneName("sluice get automations"),
 		ValidArgsFunction: c.Complete(newList),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return resume(cmd, c, args[0])
+			return release(cmd, c, args[0])
 		},
 	}
 }
 
-// resume sets the annotation, to a value that was not used before.
-func resume(cmd *cobra.Command, in *cluster.Cluster, name string) error {
+// release sets the annotation, to a value that was not used before.
+func release(cmd *cobra.Command, in *cluster.Cluster, name string) error {
 	c, err := in.Client()
 	if err != nil {
 		return err
@@ -63,7 +63,7 @@ func resume(cmd *cobra.Command, in *cluster.Cluster, name string) error {
 		output.Note(cmd, "released what pull request #%d proposed", declined.Number)
 	}
 	if a.Spec.Suspend {
-		output.Note(cmd, "it is suspended: nothing is written before spec.suspend is false")
+		output.Note(cmd, "it is suspended: nothing is written before sluice resume automation %s", a.Name)
 	}
 	return nil
 }
