@@ -12,6 +12,7 @@ package kustomization
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -50,6 +51,10 @@ type builder struct {
 	strict     bool
 	// offline asks no cluster.
 	offline bool
+	// recursive goes on with the Kustomizations among the objects, whose sources are
+	// directories: by KIND/NAMESPACE/NAME.
+	recursive bool
+	sources   map[string]string
 }
 
 func (b *builder) register(cmd *cobra.Command) {
@@ -57,6 +62,9 @@ func (b *builder) register(cmd *cobra.Command) {
 	set.StringVar(&b.path, "path", "", "directory to build; default: spec.path, below the top of the Git checkout")
 	set.StringVarP(&b.file, "kustomization-file", "f", "", "file with the Kustomization, - is standard input; default: the one in the cluster")
 	set.StringSliceVar(&b.ignore, "ignore-paths", nil, "files to leave out, in the format of .gitignore")
+	set.BoolVarP(&b.recursive, "recursive", "r", false, "go on with the Kustomizations that are among the objects")
+	set.StringToStringVar(&b.sources, "local-sources", nil,
+		"directories that stand for the sources of those, as KIND/NAMESPACE/NAME=DIRECTORY,...")
 	set.BoolVar(&b.strict, "strict-substitute", true, "fail at variables that have neither a value nor a default, as the controller does")
 }
 
@@ -71,23 +79,24 @@ func BuildCommand(c *cluster.Cluster) *cobra.Command {
 applied: with what the spec adds, variables and labels. The directory is not changed.
 Values that SOPS encrypted in Secrets are masked: they are decrypted in the cluster
 only. With --dry-run no cluster is asked, and variables of spec.postBuild.substituteFrom
-are left out. What is probably a mistake is noted on standard error.`,
+are left out. What is probably a mistake is noted on standard error.
+
+With --recursive the Kustomizations that are among the objects are built as well, as
+they are there and not as they are in the cluster, each from its spec.path in the
+directory that --local-sources names for its source.`,
 		Example: `  sluice build kustomization podinfo -n apps --path ./apps/podinfo
+  sluice build kustomization fleet -n flux-system --path ./clusters/eu --recursive \
+    --local-sources GitRepository/flux-system/fleet=.
   sluice build kustomization podinfo -f clusters/eu/podinfo.yaml --dry-run`,
 		Args:              usage.OneName("kubectl get kustomizations"),
 		ValidArgsFunction: c.Complete(newList),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			k, objects, err := b.build(cmd, args[0])
+			all, err := b.build(cmd, args[0])
 			if err != nil {
 				return err
 			}
-			apply.SetMetadata(profile, profile.Owner(k.Namespace, k.Name), requestOf(k, objects))
-			for _, u := range objects {
-				text, err := yaml.Marshal(u.Object)
-				if err != nil {
-					return err
-				}
-				if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s---\n", text); err != nil {
+			for _, built := range all {
+				if err := built.print(cmd.OutOrStdout()); err != nil {
 					return err
 				}
 			}
@@ -110,30 +119,62 @@ func requestOf(k *kustomizev1.Kustomization, objects []*unstructured.Unstructure
 	return req
 }
 
-// build returns the Kustomization and its objects, without the metadata that all are given,
-// and notes what is probably a mistake.
-func (b *builder) build(cmd *cobra.Command, name string) (*kustomizev1.Kustomization, []*unstructured.Unstructured, error) {
+// built is a Kustomization with its objects, without the metadata that all are given.
+type built struct {
+	k       *kustomizev1.Kustomization
+	objects []*unstructured.Unstructured
+}
+
+// print prints the objects as they would be applied.
+func (b built) print(out io.Writer) error {
+	apply.SetMetadata(profile, profile.Owner(b.k.Namespace, b.k.Name), requestOf(b.k, b.objects))
+	for _, u := range b.objects {
+		text, err := yaml.Marshal(u.Object)
+		if err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintf(out, "%s---\n", text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// build returns the Kustomization with its objects, and those that are among them if it is to
+// go on with them, and notes what is probably a mistake.
+func (b *builder) build(cmd *cobra.Command, name string) ([]built, error) {
 	if b.offline && b.file == "" {
-		return nil, nil, errors.New("--dry-run asks no cluster for the Kustomization: name its file with --kustomization-file")
+		return nil, errors.New("--dry-run asks no cluster for the Kustomization: name its file with --kustomization-file")
 	}
 	var reader client.Client
 	if !b.offline {
 		c, err := b.cluster.Client()
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		reader = c
 	}
 	k, err := b.find(cmd, reader, name)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	objects, err := b.objects(cmd, reader, k)
+	top, path, err := b.place(k.Spec.Path)
 	if err != nil {
-		return nil, nil, fmt.Errorf("building Kustomization %s: %w", k.Name, err)
+		return nil, fmt.Errorf("building Kustomization %s: %w", k.Name, err)
 	}
-	return k, objects, nil
+	objects, err := b.objects(cmd, reader, k, directory{top, path})
+	if err != nil {
+		return nil, fmt.Errorf("building Kustomization %s: %w", k.Name, err)
+	}
+	all := []built{{k, objects}}
+	if b.recursive {
+		return b.below(cmd, reader, all)
+	}
+	return all, nil
 }
+
+// directory is one that a build may read, and the path in it that is built.
+type directory struct{ top, path string }
 
 // find reads the Kustomization from the file, or from the cluster.
 func (b *builder) find(cmd *cobra.Command, reader client.Client, name string) (*kustomizev1.Kustomization, error) {
@@ -170,7 +211,9 @@ func (b *builder) find(cmd *cobra.Command, reader client.Client, name string) (*
 }
 
 // objects builds k from the directory.
-func (b *builder) objects(cmd *cobra.Command, reader client.Client, k *kustomizev1.Kustomization) ([]*unstructured.Unstructured, error) {
+func (b *builder) objects(
+	cmd *cobra.Command, reader client.Client, k *kustomizev1.Kustomization, in directory,
+) ([]*unstructured.Unstructured, error) {
 	var from client.Reader
 	if reader != nil {
 		from = reader
@@ -182,17 +225,13 @@ func (b *builder) objects(cmd *cobra.Command, reader client.Client, k *kustomize
 	if sub != nil {
 		sub.Lenient = !b.strict
 	}
-	top, path, err := b.place(k.Spec.Path)
-	if err != nil {
-		return nil, err
-	}
-	root, err := os.OpenRoot(top)
+	root, err := os.OpenRoot(in.top)
 	if err != nil {
 		return nil, err
 	}
 	defer root.Close()
 	spec := build.SpecOf(k, sub)
-	spec.Path, spec.Masks = path, true
+	spec.Path, spec.Masks = in.path, true
 	result, err := build.Build(tree.NewDisk(root, b.leaves()), spec)
 	if err != nil {
 		return nil, err

@@ -55,7 +55,9 @@ func DiffCommand(c *cluster.Cluster) *cobra.Command {
 is asked in a dry run, with your rights. Values of Secrets are masked, so that only
 whether they change is shown; what SOPS encrypted is not compared. Objects
 that ask to be left alone are left out, and so are fields that spec.ignore names.
-What is probably a mistake is noted on standard error.
+What is probably a mistake is noted on standard error. With --recursive the
+Kustomizations that are among the objects are compared as well, but those of other
+clusters.
 
 The exit code is 0 if nothing would change, 1 if something would, and 2 if that could
 not be found out.`,
@@ -105,18 +107,41 @@ type comparison struct {
 }
 
 func (b *builder) diff(cmd *cobra.Command, name string, coloured bool) error {
-	k, objects, err := b.build(cmd, name)
+	all, err := b.build(cmd, name)
 	if err != nil {
 		return err
-	}
-	if k.Spec.KubeConfig != nil {
-		output.Note(cmd, "Kustomization %s applies to the cluster of its spec.kubeConfig: this compares with that of your own kubeconfig", k.Name)
 	}
 	c, err := b.cluster.Client()
 	if err != nil {
 		return err
 	}
-	d := &comparison{cmd: cmd, client: c, k: k, coloured: coloured}
+	different := false
+	var failed []error
+	for i, built := range all {
+		if built.k.Spec.KubeConfig != nil && i > 0 {
+			output.Note(cmd, "Kustomization %s applies to the cluster of its spec.kubeConfig, and is not compared", built.k.Name)
+			continue
+		}
+		err := (&comparison{cmd: cmd, client: c, k: built.k, coloured: coloured}).run(built.objects)
+		if errors.Is(err, ErrDifferent) {
+			different = true
+		} else if err != nil {
+			failed = append(failed, err)
+		}
+	}
+	if len(failed) == 0 && different {
+		return ErrDifferent
+	}
+	return errors.Join(failed...)
+}
+
+// run compares a Kustomization with the cluster.
+func (d *comparison) run(objects []*unstructured.Unstructured) (err error) {
+	k := d.k
+	if k.Spec.KubeConfig != nil {
+		output.Note(d.cmd, "Kustomization %s applies to the cluster of its spec.kubeConfig: this compares with that of your own kubeconfig",
+			k.Name)
+	}
 	var ignore []watch.IgnoreRule
 	for _, rule := range k.Spec.Ignore {
 		ignore = append(ignore, watch.IgnoreRule{Paths: rule.Paths, Target: rule.Target})
