@@ -12,12 +12,15 @@ import (
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/automation"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/canary"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/cluster"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/events"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/image"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/judge"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/kustomization"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/logs"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/pipeline"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/policy"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/resource"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/trace"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/ui"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/update"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/usage"
@@ -37,6 +40,7 @@ func newRoot(name string) *cobra.Command {
 	cmd.AddCommand(app.Command(version), newGet(), newBuild(), newDiff(), newExplain(), newTree(),
 		resource.SuspendCommand(version), newResume(), newRelease(), resource.ReconcileCommand(version),
 		newCreate(), canary.Command(version), pipeline.Command(version), judge.Command(version),
+		events.Command(version), logs.Command(version), trace.Command(version),
 		artifact.PushCommand(version), artifact.PullCommand(version), artifact.TagCommand(version), artifact.ListCommand(version),
 		ui.Command(version), update.Command(), newVersion())
 	return cmd

@@ -117,7 +117,8 @@ func TestAKindIsListedByTheNamesThatItIsSuspendedBy(t *testing.T) {
 		"get source git": "gitrepositories []", "get source ocirepository app": "ocirepositories [app]",
 		"get source app": "sources [app]", "resume source bucket app": "bucket [app]", "get alert-providers": "providers []",
 		"get imageupdateautomation": "automations []",
-		"get image policy app":      "policy [app]", "get images all": "all []", "get image update": "update []", "get images app": "images [app]",
+		"get image policy app":      "policy [app]", "get images all": "all []", "get image update": "update []",
+		"get images app":          "images [app]",
 		"resume automation fleet": "imageupdateautomation [fleet]", "resume image update fleet": "imageupdateautomation [fleet]",
 		"resume image policy app": "imagepolicy [app]",
 	} {

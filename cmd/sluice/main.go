@@ -8,6 +8,8 @@
 //	sluice get                  list objects of all kinds, and images on their way
 //	sluice suspend, resume      stop and go on
 //	sluice reconcile            have an object reconciled now, and wait for it
+//	sluice events, logs         print what happened to objects, and what was logged of them
+//	sluice trace                say where an object of the cluster comes from
 //	sluice push, pull, tag      put artifacts of manifests into a registry, and get them
 //	sluice list, diff artifact  list those of a repository, and compare one with a directory
 //	sluice tree kustomization   print what a Kustomization has applied

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 )
 
@@ -23,6 +24,9 @@ func APIServer(t *testing.T, objects map[string]any) (url string, requests *[]st
 			w.WriteHeader(http.StatusNotFound)
 			object = map[string]any{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": http.StatusNotFound}
 		}
+		if name, one := strings.CutPrefix(r.URL.Query().Get("fieldSelector"), "metadata.name="); one {
+			object = named(t, object, name)
+		}
 		if r.Method != http.MethodGet {
 			body, err := io.ReadAll(r.Body)
 			if err != nil {
@@ -36,6 +40,32 @@ func APIServer(t *testing.T, objects map[string]any) (url string, requests *[]st
 	}))
 	t.Cleanup(server.Close)
 	return server.URL, requests
+}
+
+// named is a list of those of its objects that have a name, which a field selector asks for.
+func named(t *testing.T, list any, name string) any {
+	t.Helper()
+	var all map[string]any
+	text, err := json.Marshal(list)
+	if err == nil {
+		err = json.Unmarshal(text, &all)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+	items, is := all["items"].([]any)
+	if !is {
+		return list
+	}
+	found := []any{}
+	for _, item := range items {
+		object, _ := item.(map[string]any)
+		if meta, _ := object["metadata"].(map[string]any); meta["name"] == name {
+			found = append(found, item)
+		}
+	}
+	all["items"] = found
+	return all
 }
 
 // Group is what an API server says of the kinds of a group, in the paths that a client

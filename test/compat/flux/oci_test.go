@@ -146,11 +146,13 @@ func TestArtifactsOfBothCLIs(t *testing.T) {
 		},
 		{
 			does: "an OCIRepository fetches what flux has pushed",
-			run:  "create source oci theirs --url={artifact} --tag=1.0.0 --interval=1h --insecure", err: []string{"✔ fetched revision: 1.0.0@sha256:"},
+			run:  "create source oci theirs --url={artifact} --tag=1.0.0 --interval=1h --insecure",
+			err:  []string{"✔ fetched revision: 1.0.0@sha256:"},
 		},
 		{
 			does: "and what sluice has pushed",
-			run:  "create source oci own --url={artifact} --tag=1.1.0 --interval=1h --insecure", err: []string{"✔ fetched revision: 1.1.0@sha256:"},
+			run:  "create source oci own --url={artifact} --tag=1.1.0 --interval=1h --insecure",
+			err:  []string{"✔ fetched revision: 1.1.0@sha256:"},
 		},
 	})
 }

@@ -14,7 +14,6 @@ package artifact
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -33,6 +32,7 @@ import (
 
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/usage"
 	"github.com/sluice-cd/sluice/internal/identity"
+	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
 // scheme is what the URL of an artifact begins with.
@@ -125,23 +125,18 @@ func (a *access) start(cmd *cobra.Command, to name.Repository) (context.Context,
 		remote.WithJobs(jobs),
 	}
 	if a.insecure {
-		options = append(options, remote.WithTransport(withoutCheck()))
+		transport, err := outbound.Unguarded().TransportFor(outbound.Settings{Insecure: true})
+		if err != nil {
+			cancel()
+			return nil, nil, nil, err
+		}
+		options = append(options, remote.WithTransport(transport))
 	}
 	return ctx, cancel, options, nil
 }
 
 // jobs is how many requests are under way at once.
 const jobs = 8
-
-func withoutCheck() http.RoundTripper {
-	transport, ok := remote.DefaultTransport.(*http.Transport)
-	if !ok {
-		return remote.DefaultTransport
-	}
-	transport = transport.Clone()
-	transport.TLSClientConfig = &tls.Config{InsecureSkipVerify: true} //nolint:gosec // asked for with --insecure-registry
-	return transport
-}
 
 // login says by what a repository knows who asks.
 func (a *access) login(ctx context.Context, to name.Repository) (remote.Option, error) {

@@ -274,7 +274,7 @@ func TestWhatIsNotPossibleIsRefusedWithTheRemedy(t *testing.T) {
 		"push artifact oci://" + to + from + " -a nothing":                              "--annotations nothing: want KEY=VALUE",
 		"push artifact oci://" + to + from + " -a org.opencontainers.image.created=now": "--annotations org.opencontainers.image.created: ",
 		"push artifact oci://" + to + from + " -o table":                                `unknown format "table"; known: json, yaml`,
-		"push artifact oci://" + to + from + " --provider oracle":                       `--provider: unknown "oracle"; known: generic, aws, azure, gcp`,
+		"push artifact oci://" + to + from + " --provider oracle":                       `unknown "oracle"; known: generic, aws, azure, gcp`,
 		"push artifact oci://" + to + from + " --provider aws --creds a:b":              "leave out one of them",
 		"push artifact oci://" + to + from + " --provider aws":                          "--provider: ",
 		"push artifact oci://" + to + from + " --provider gcp --insecure-registry":      "goes over https only",

@@ -41,9 +41,9 @@ yaml the digest is printed, for what signs or tags it next.
 With --reproducible the same files make the same digest at any time, and the one that
 flux push artifact gives them in UTC: the time in the artifact is 1970-01-01T00:00:00Z,
 not now. Permissions of files count, and standard input is always manifests.yaml.`,
-		Example: `  sluice push artifact oci://ghcr.io/acme/app:$(git rev-parse --short HEAD) --path ./deploy \
-    --source "$(git config --get remote.origin.url)" \
-    --revision "$(git branch --show-current)@sha1:$(git rev-parse HEAD)"
+		Example: `  sluice push artifact oci://ghcr.io/acme/app:$TAG --path ./deploy \
+    --source "$(git remote get-url origin)" \
+    --revision "main@sha1:$(git rev-parse HEAD)"
   kustomize build . | sluice push artifact oci://ghcr.io/acme/app:1.0.0 -f - --source ... --revision ... -o json`,
 		Args: oneURL,
 		RunE: func(cmd *cobra.Command, args []string) error { return p.run(cmd, args[0]) },
@@ -104,7 +104,7 @@ func (p *push) run(cmd *cobra.Command, arg string) error {
 func (p *push) annotate(now time.Time) (map[string]string, error) {
 	switch {
 	case p.source == "":
-		return nil, errors.New("--source is missing: say where the files come from, as with $(git config --get remote.origin.url)")
+		return nil, errors.New("--source is missing: say where the files come from, as with $(git remote get-url origin)")
 	case p.revision == "":
 		return nil, errors.New("--revision is missing: say of what revision they are, as main@sha1:$(git rev-parse HEAD)")
 	}

@@ -16,7 +16,8 @@ const (
 	maxResolvedFiles = 200_000
 )
 
-var errResolvedTooLarge = fmt.Errorf("it has more than %d GiB or %d files; where do its symbolic links lead?", maxResolved>>30, maxResolvedFiles)
+var errResolvedTooLarge = fmt.Errorf("it has more than %d GiB or %d files; where do its symbolic links lead?",
+	maxResolved>>30, maxResolvedFiles)
 
 // resolver copies files, and for symbolic links what they lead to.
 type resolver struct {

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/client-go/rest"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -104,6 +105,28 @@ func (k *Cluster) Client() (client.WithWatch, error) {
 		return nil, fmt.Errorf("connecting to %s: %w", config.Host, err)
 	}
 	return c, nil
+}
+
+// KindFor is the kind that a word names, as for kubectl: deployment, deploy, deployments.apps.
+func (k *Cluster) KindFor(word string) (schema.GroupVersionKind, error) {
+	if _, err := k.Config(); err != nil {
+		return schema.GroupVersionKind{}, err
+	}
+	mapper, err := k.flags.ToRESTMapper()
+	if err != nil {
+		return schema.GroupVersionKind{}, fmt.Errorf("asking the cluster for its kinds: %w", err)
+	}
+	full, partial := schema.ParseResourceArg(strings.ToLower(word))
+	if full != nil {
+		if gvk, err := mapper.KindFor(*full); err == nil {
+			return gvk, nil
+		}
+	}
+	gvk, err := mapper.KindFor(partial.WithVersion(""))
+	if err != nil {
+		return gvk, fmt.Errorf("the cluster has no kind %s: list them with kubectl api-resources: %w", word, err)
+	}
+	return gvk, nil
 }
 
 // Namespace is the one of -n, or that of the context, or default.

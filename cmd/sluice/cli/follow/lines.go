@@ -34,7 +34,10 @@ func PrintLine(cmd *cobra.Command, line string) error {
 // follow prints a line for each row, and for each change of one, until the person has seen
 // enough or a kind cannot be followed.
 func (l *Listing) follow(cmd *cobra.Command, c client.WithWatch, query func(Kind) []client.ListOption, read lists) error {
-	lines := &lines{cmd: cmd, client: c, listing: l, last: map[string]string{}, objects: make([]map[client.ObjectKey]client.Object, len(l.Kinds))}
+	lines := &lines{
+		cmd: cmd, client: c, listing: l, last: map[string]string{},
+		objects: make([]map[client.ObjectKey]client.Object, len(l.Kinds)),
+	}
 	for i, list := range read.lists {
 		lines.objects[i] = map[client.ObjectKey]client.Object{}
 		items, err := meta.ExtractList(list)

@@ -167,7 +167,7 @@ func TestAListingThatIsRefusedSaysWhatIs(t *testing.T) {
 		"one of several that may not be":                  {list: forbidden, follow: fine, optional: true, want: "listing SecretList: "},
 		"a kind that may be listed and not be followed":   {list: fine, follow: forbidden, want: "following Secret: "},
 		"a kind that is not served":                       {list: unserved, follow: fine, want: "the cluster does not serve ConfigMap"},
-		"none of the kinds of which some may be unserved": {list: unserved, follow: fine, optional: true, want: "the cluster serves none of these kinds"},
+		"none of the kinds of which some may be unserved": {list: unserved, follow: fine, optional: true, want: "the cluster serves none"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, l := refusing(tc.list, tc.follow), mapsAndSecrets()

@@ -54,13 +54,14 @@ var kinds = []kind{
 	{kustomizev1.GroupVersion.WithKind("Kustomization"), "kustomizations", []string{"ks"}, "kustomizations", "", true, true},
 	{imagev1.GroupVersion.WithKind("ImageRepository"), "imagerepositories", []string{"imagerepo"}, "", "repository", true, true},
 	{imagev1.GroupVersion.WithKind("ImagePolicy"), "imagepolicies", []string{"imagepol"}, "", "policy", true, true},
-	{imagev1.GroupVersion.WithKind("ImageUpdateAutomation"), "imageupdateautomations", []string{"automation", "automations", "iua"}, elsewhere, "update",
-		true, true},
+	{imagev1.GroupVersion.WithKind("ImageUpdateAutomation"), "imageupdateautomations",
+		[]string{"automation", "automations", "iua"}, elsewhere, "update", true, true},
 	{flaggerv1.GroupVersion.WithKind("Canary"), "canaries", nil, elsewhere, "", true, false},
 	{sluicev1.GroupVersion.WithKind("Pipeline"), "pipelines", []string{"pl"}, elsewhere, "", true, true},
 	{notificationv1.GroupVersion.WithKind("Receiver"), "receivers", nil, "receivers", "", true, true},
 	{notificationv1beta3.GroupVersion.WithKind("Alert"), "alerts", nil, alerts, "", true, true},
-	{notificationv1beta3.GroupVersion.WithKind("Provider"), "providers", []string{"alert-provider", "alert-providers"}, alerts, "", true, true},
+	{notificationv1beta3.GroupVersion.WithKind("Provider"), "providers",
+		[]string{"alert-provider", "alert-providers"}, alerts, "", true, true},
 }
 
 // kindsOf are the kinds of a listing.

@@ -97,7 +97,8 @@ func verb(version, name, short string, which func(kind) bool, do func(*target) e
 	cmd := &cobra.Command{
 		Use: name + " KIND NAME...", Short: short,
 		Long: short + ".\nKIND is one of " + known +
-			", or its singular or short name, or as in Flux's\nCLI: source git, source oci, source bucket, image repository, image policy,\nimage update.",
+			", or its singular or short name, or as in Flux's\nCLI: source git, source oci, source bucket, image repository,\n" +
+			"image policy, image update.",
 		Example: fmt.Sprintf("  sluice %s kustomization podinfo -n apps", name),
 	}
 	c := cluster.AddFlags(cmd, version)

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package trace
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/yaml"
+
+	"github.com/sluice-cd/sluice/internal/kinds"
+	"github.com/sluice-cd/sluice/report"
+)
+
+const inCluster = `
+{apiVersion: apps/v1, kind: Deployment, metadata: {name: app, namespace: apps,
+  labels: {kustomize.toolkit.fluxcd.io/name: app, kustomize.toolkit.fluxcd.io/namespace: flux-system}},
+  spec: {template: {spec: {initContainers: [{name: i, image: busybox}],
+    containers: [{name: c, image: 'r.example:5000/acme/app:1.0.0@sha256:1'}]}}}}
+---
+{apiVersion: flagger.app/v1beta1, kind: Canary, metadata: {name: app, namespace: apps,
+  labels: {kustomize.toolkit.fluxcd.io/name: app, kustomize.toolkit.fluxcd.io/namespace: flux-system}}}
+---
+{apiVersion: apps/v1, kind: Deployment, metadata: {name: app-primary, namespace: apps,
+  ownerReferences: [{apiVersion: v1, kind: ConfigMap, name: other, uid: b},
+    {apiVersion: flagger.app/v1beta1, kind: Canary, name: app, uid: a, controller: true}]}}
+---
+{apiVersion: kustomize.toolkit.fluxcd.io/v1, kind: Kustomization, metadata: {name: app, namespace: flux-system},
+  spec: {path: ./deploy, sourceRef: {kind: OCIRepository, name: app}},
+  status: {lastAppliedRevision: '1.0.0@sha256:1', conditions: [{type: Ready, status: 'True', reason: Succeeded, message: done}]}}
+---
+{apiVersion: source.toolkit.fluxcd.io/v1, kind: OCIRepository, metadata: {name: app, namespace: flux-system},
+  spec: {url: 'oci://r.example/app'}, status: {artifact: {revision: '1.0.0@sha256:1', metadata: {
+    org.opencontainers.image.source: 'https://git.example.com',
+    org.opencontainers.image.revision: 'main@sha1:c0ffee'}}}}
+---
+{apiVersion: apps/v1, kind: Deployment, metadata: {name: chart, namespace: apps,
+  labels: {helm.toolkit.fluxcd.io/name: chart, helm.toolkit.fluxcd.io/namespace: apps}}}
+---
+{apiVersion: v1, kind: ConfigMap, metadata: {name: alone, namespace: apps,
+  ownerReferences: [{apiVersion: v1, kind: Node, name: gone, uid: a}]}}
+---
+{apiVersion: v1, kind: ConfigMap, metadata: {name: circle, namespace: apps,
+  ownerReferences: [{apiVersion: v1, kind: ConfigMap, name: circle, uid: a}]}}
+`
+
+// objects are those of the cluster, by name.
+func objects(t *testing.T) (client.Client, map[string]*unstructured.Unstructured) {
+	t.Helper()
+	scheme, err := kinds.Scheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, all := map[string]*unstructured.Unstructured{}, []runtime.Object{}
+	for _, document := range strings.Split(inCluster, "---\n") {
+		u := &unstructured.Unstructured{}
+		text, err := yaml.YAMLToJSON([]byte(document))
+		if err == nil {
+			err = u.UnmarshalJSON(text)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		found[u.GetKind()+"/"+u.GetName()] = u
+		all = append(all, u)
+	}
+	return fake.NewClientBuilder().WithScheme(scheme).WithRuntimeObjects(all...).Build(), found
+}
+
+func TestAnObjectIsTracedToItsSource(t *testing.T) {
+	c, all := objects(t)
+	for name, want := range map[string]string{
+		"Deployment/app": `Deployment apps/app
+
+Kustomization flux-system/app
+  revision  1.0.0@sha256:1
+  path      ./deploy
+  ready     True Succeeded done
+
+OCIRepository flux-system/app
+  url       oci://r.example/app
+  revision  1.0.0@sha256:1
+  made of   https://git.example.com
+  made at   main@sha1:c0ffee
+  ready     Unknown
+`,
+		"Deployment/app-primary": `Deployment apps/app-primary
+  owned by  Canary apps/app
+
+Kustomization flux-system/app
+`,
+		"Deployment/chart": "Deployment apps/chart\n",
+		"ConfigMap/alone":  "ConfigMap apps/alone\n",
+		"ConfigMap/circle": "ConfigMap apps/circle\n  owned by  ConfigMap apps/circle\n",
+	} {
+		traced, err := trace(t.Context(), c, all[name])
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		var text bytes.Buffer
+		if _, err := pageOf(traced).WriteTo(&text); err != nil || !strings.HasPrefix(text.String(), want) {
+			t.Errorf("%s: %v\n%s", name, err, text.String())
+		}
+		if managed := strings.HasPrefix(name, "Deployment/app"); managed != (traced.Owner != nil) {
+			t.Errorf("%s has the owner %v", name, traced.Owner)
+		}
+	}
+}
+
+func TestImagesAreTracedToTheirCommit(t *testing.T) {
+	_, all := objects(t)
+	running := report.ImagesIn(all["Deployment/app"])
+	if diff := cmp.Diff([]string{"busybox", "r.example:5000/acme/app:1.0.0@sha256:1"}, running); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	traced := report.TraceImages(running, []report.Image{
+		{
+			Namespace: "apps", Policy: "app", Image: "r.example:5000/acme/app",
+			Chosen: "1.1.0", Written: "1.0.0", Automation: "fleet", Commit: "c0ffee",
+		},
+		{Namespace: "apps", Policy: "none"}, {Namespace: "apps", Policy: "other", Image: "r.example"},
+	})
+	var text bytes.Buffer
+	if _, err := pageOf(report.Trace{Images: traced}).WriteTo(&text); err != nil {
+		t.Fatal(err)
+	}
+	want := `Image r.example:5000/acme/app:1.0.0@sha256:1
+  policy      apps/app
+  chosen      1.1.0
+  automation  fleet
+  written     1.0.0
+  commit      c0ffee
+`
+	if !strings.HasSuffix(text.String(), want) || len(traced) != 1 {
+		t.Errorf("got:\n%s", text.String())
+	}
+}
