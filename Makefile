@@ -92,8 +92,16 @@ arch: ## Check who imports whom
 
 .PHONY: test
 test: build playground upstream ## Unit, controller and end-to-end tests on simulated nodes (TESTFLAGS=-race)
-	hack/packages.sh git openssh-client
+	hack/packages.sh git openssh-client chromium
+	hack/ui.sh install
 	hack/test.sh $(TESTFLAGS)
+
+.PHONY: screenshots
+screenshots: build playground ## Write the pictures of docs/ui.md, of the page in a browser
+	hack/packages.sh chromium
+	hack/ui.sh install
+	mkdir -p docs/images
+	hack/with-playground.sh go test -count=1 -run TestThePage/every_screen ./test/integration/browser -args -pictures $(CURDIR)/docs/images
 
 .PHONY: e2e-real
 e2e-real: build playground ## Sluice from its image, and the chain, with real pods on a real node (root, Linux)

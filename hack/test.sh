@@ -18,7 +18,7 @@ module=github.com/sluice-cd/sluice
 
 # These drive bin/sluice, or the tools of others: the race detector would see the test alone,
 # and slow its users down.
-binary='/test/(crash|e2e|e2e/promotion|compat/(beside|flagger|flux|handover|takeover)|integration/(cli|promotion|rbac|receiver|tenants))$'
+binary='/test/(crash|e2e|e2e/promotion|compat/(beside|flagger|flux|handover|takeover)|integration/(browser|cli|promotion|rbac|receiver|tenants))$'
 # These work a lot, and on one goroutine: the race detector has nothing to see. test/arch holds
 # them to it.
 sequential='canary canary/judge canary/judge/counter canary/judge/replay canary/judge/simulate canary/judge/trial
@@ -29,7 +29,7 @@ forge='/test/gitea$'
 # These take longest, and go first: the others fill up what is left.
 long='/(internal/git|writeback|apply/build|controllers/imageupdateautomation|canary/workload|promotion/forge)$'
 longestUnit='/controllers/pipeline$'
-longest='/test/(crash|e2e|e2e/promotion|compat/(flagger|flux|handover)|integration/(canary|promotion|rbac|workload))$'
+longest='/test/(crash|e2e|e2e/promotion|compat/(flagger|flux|handover)|integration/(browser|canary|promotion|rbac|workload))$'
 
 # first prints the lines that match an expression, and then the others.
 first() {

@@ -3,6 +3,7 @@
 # hash of its sources in the cache outside the tree: nothing is done twice.
 #   hack/ui.sh build
 #   hack/ui.sh test
+#   hack/ui.sh install     what the tests in a browser need of npm
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/sluice/ui
@@ -70,8 +71,9 @@ check() {
 case ${1:-} in
 build) build ;;
 test) check ;;
+install) install ;;
 *)
-	echo "usage: hack/ui.sh build|test" >&2
+	echo "usage: hack/ui.sh build|test|install" >&2
 	exit 1
 	;;
 esac

@@ -45,7 +45,7 @@ function two(s: number, large: number, largeUnit: string, small: number, smallUn
 /** How long ago a time was, in one unit, for a narrow place; "now" within ten seconds. */
 export function age(since: string | undefined, now: number): string {
   const at = since ? Date.parse(since) : NaN;
-  if (Number.isNaN(at)) return "";
+  if (!(at > 0)) return ""; // a time that was never set is year 1
   const s = Math.floor((now - at) / 1000);
   if (s < 10) return "now";
   if (s < minute) return `${s - (s % 10)} s`;

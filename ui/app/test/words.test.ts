@@ -31,6 +31,7 @@ describe("words", () => {
   it("say nothing about times that are none", () => {
     expect(age(undefined, now)).toBe("");
     expect(age("soon", now)).toBe("");
+    expect(age("0001-01-01T00:00:00Z", now)).toBe("");
   });
 
   it.each([

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package browser
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	builder "github.com/sluice-cd/sluice/test/make"
+)
+
+func hasStatus(o client.Object) bool {
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
+	status, _, _ := unstructured.NestedMap(content, "status")
+	_, deployment := o.(*appsv1.Deployment) // whose own controller tells it
+	return err == nil && len(status) > 0 && !deployment
+}
+
+const head = "c0ffee0123456789c0ffee0123456789c0ffee01"
+
+// furnish makes the applications of a shop: podinfo in the middle of a release, and others that wait and have failed.
+// No controller looks at them: they stay as they are.
+func (w *world) furnish(t *testing.T) {
+	t.Helper()
+	now := time.Now()
+	for _, tag := range []string{"6.0.0", "6.0.1", "6.1.0", "7.0.0-rc.1", "latest"} {
+		if _, err := w.PushImage(t.Context(), w.shop+"/podinfo", tag, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.create(t, w.delivery(now)...)
+	w.create(t, w.canaries(now)...)
+	w.create(t, w.pipelines(now)...)
+	var podinfo flaggerv1.Canary
+	if err := w.Client.Get(t.Context(), client.ObjectKey{Namespace: w.shop, Name: "podinfo"}, &podinfo); err != nil {
+		t.Fatal(err)
+	}
+	w.create(t, builder.Deployment(w.shop, "podinfo-primary", w.image()+":6.0.1", func(d *appsv1.Deployment) {
+		owner := metav1.NewControllerRef(&podinfo, flaggerv1.GroupVersion.WithKind(flaggerv1.CanaryKind))
+		d.OwnerReferences = []metav1.OwnerReference{*owner}
+	}))
+	w.told(t, "Canary", "podinfo", "Synced", "New revision detected! Scaling up podinfo")
+	w.told(t, "Canary", "podinfo", "Synced", "Advance podinfo canary weight 40")
+	w.told(t, "Kustomization", "shop", "ReconciliationSucceeded", "Reconciliation finished in 1.2s")
+}
+
+func (w *world) image() string { return w.Registry + "/" + w.shop + "/podinfo" }
+
+// delivery is what carries podinfo from the registry to the cluster.
+func (w *world) delivery(now time.Time) []client.Object {
+	before := func(seconds time.Duration) metav1.Time {
+		return metav1.NewTime(now.Add(-6*time.Minute - seconds*time.Second))
+	}
+	ready := func(seconds time.Duration, message string) []metav1.Condition {
+		return []metav1.Condition{{Type: meta.ReadyCondition, Status: metav1.ConditionTrue, Reason: meta.SucceededReason,
+			Message: message, LastTransitionTime: before(seconds), ObservedGeneration: 1}}
+	}
+	pushed := before(60)
+	chosen := imagev1.ImageRef{Name: w.image(), Tag: "6.1.0"}
+	revision := "main@sha1:" + head
+	return []client.Object{
+		builder.ImageRepository(w.shop, "podinfo", func(r *imagev1.ImageRepository) {
+			r.Spec.Image, r.Spec.Insecure = w.image(), true
+			r.Status.ObservedGeneration, r.Status.Conditions = 1, ready(95, "successful scan: found 5 tags")
+			r.Status.LastScanResult = &imagev1.ScanResult{Revision: "1", TagCount: 5, ScanTime: before(95), LatestTags: []string{"7.0.0-rc.1", "6.1.0"}}
+		}),
+		builder.ImagePolicy(w.shop, "podinfo", func(p *imagev1.ImagePolicy) {
+			p.Spec.ImageRepositoryRef.Name, p.Spec.Policy.SemVer.Range = "podinfo", "6.x"
+			p.Status.ObservedGeneration, p.Status.LatestRef, p.Status.Conditions = 1, &chosen, ready(92, "latest tag is 6.1.0")
+		}),
+		builder.GitRepository(w.shop, "fleet", func(g *sourcev1.GitRepository) {
+			g.Spec.URL = "https://github.com/acme/fleet"
+			g.Status.ObservedGeneration, g.Status.Conditions = 1, ready(35, "stored artifact for revision "+revision)
+			g.Status.Artifact = &meta.Artifact{Path: "x", URL: "http://x", Revision: revision,
+				Digest: "sha256:" + strings.Repeat("a", 64), LastUpdateTime: before(35)}
+		}),
+		&imagev1.ImageUpdateAutomation{
+			ObjectMeta: metav1.ObjectMeta{Namespace: w.shop, Name: "fleet"},
+			Spec: imagev1.ImageUpdateAutomationSpec{
+				SourceRef: imagev1.CrossNamespaceSourceReference{Kind: sourcev1.GitRepositoryKind, Name: "fleet"},
+				Interval:  metav1.Duration{Duration: time.Hour},
+				GitSpec: &imagev1.GitSpec{Commit: imagev1.CommitSpec{
+					Author: imagev1.CommitUser{Email: "sluice@example.com"},
+				}},
+			},
+			Status: imagev1.ImageUpdateAutomationStatus{
+				ObservedGeneration: 1, LastPushCommit: head, LastPushTime: &pushed, LastAutomationRunTime: &pushed, Conditions: ready(60, "pushed"),
+				ObservedPolicies: imagev1.ObservedPolicies{"podinfo": chosen}, ObservedSourceRevision: revision,
+				Markers: &imagev1.MarkerCounts{Total: 2, Current: 1, Skipped: []imagev1.SkippedMarkers{
+					{Reason: "there is no such policy", Count: 1, Example: "apps/web.yaml:14"}}},
+			},
+		},
+		builder.Kustomization(w.shop, "shop", func(k *kustomizev1.Kustomization) {
+			k.Spec.SourceRef.Name = "fleet"
+			k.Spec.DependsOn = []kustomizev1.DependencyReference{{Name: "database"}}
+			k.Status.ObservedGeneration, k.Status.Conditions = 1, ready(20, "Applied revision: "+revision)
+			k.Status.LastAppliedRevision, k.Status.LastAttemptedRevision = revision, revision
+			k.Status.Inventory = &kustomizev1.ResourceInventory{Entries: []kustomizev1.ResourceRef{
+				{ID: w.shop + "_podinfo_apps_Deployment", Version: "v1"}, {ID: w.shop + "_podinfo_flagger.app_Canary", Version: "v1beta1"},
+				{ID: w.shop + "_settings__ConfigMap", Version: "v1"},
+			}}
+		}),
+		builder.Kustomization(w.shop, "database", func(k *kustomizev1.Kustomization) {
+			k.Spec.SourceRef.Name = "fleet"
+			k.Status.ObservedGeneration = 1
+			k.Status.Conditions = []metav1.Condition{{Type: meta.ReadyCondition, Status: metav1.ConditionFalse, Reason: "BuildFailed",
+				Message: "kustomization.yaml: no such file", LastTransitionTime: pushed, ObservedGeneration: 1}}
+		}),
+	}
+}
+
+// canaries are those of podinfo, which is released, of api, which waits at a gate, of cart, which was rolled back, and of
+// search, which is suspended.
+func (w *world) canaries(now time.Time) []client.Object {
+	named := func(name string) func(*flaggerv1.Canary) {
+		return func(c *flaggerv1.Canary) {
+			c.Namespace, c.Name, c.Spec.TargetRef.Name = w.shop, name, name
+		}
+	}
+	failed := metav1.NewTime(now.Add(-20 * time.Minute))
+	objects := []client.Object{
+		builder.Release(now, named("podinfo"), func(c *flaggerv1.Canary) {
+			c.Status.History[0].Images = []string{w.image() + ":6.1.0"}
+			c.Status.Conditions[0].LastTransitionTime = c.Status.LastTransitionTime
+		}),
+		builder.Release(now, named("api"), func(c *flaggerv1.Canary) {
+			c.Status.Phase = flaggerv1.CanaryPhaseWaiting
+			c.Status.Hold = &flaggerv1.CanaryHold{Kind: flaggerv1.HoldGate, Gate: "confirm-rollout", By: "approve", Since: failed}
+		}),
+		builder.Release(now, named("cart"), func(c *flaggerv1.Canary) {
+			c.Status.Phase, c.Status.CanaryWeight, c.Status.FailedChecks = flaggerv1.CanaryPhaseFailed, 0, 3
+			c.Status.History[0].EndedAt, c.Status.History[0].Verdict = failed, "failed"
+			c.Status.History[0].Reason = "request-success-rate was 62.50%, and should be at least 99%"
+			c.Status.Conditions[0].Status, c.Status.Conditions[0].Message = metav1.ConditionFalse, c.Status.History[0].Reason
+		}),
+		builder.Canary(w.shop, "search", func(c *flaggerv1.Canary) { c.Spec.Suspend = true }),
+		builder.Canary(w.shop, "paused", func(c *flaggerv1.Canary) {
+			c.Status.Phase = flaggerv1.CanaryPhaseProgressing
+			c.Status.Hold = &flaggerv1.CanaryHold{Kind: flaggerv1.HoldPause, By: "eve", Since: failed}
+		}),
+	}
+	for _, name := range []string{"podinfo", "api", "cart"} {
+		objects = append(objects, builder.Deployment(w.shop, name, w.image()+":6.1.0", func(d *appsv1.Deployment) {
+			if name == "podinfo" {
+				d.Labels = map[string]string{"kustomize.toolkit.fluxcd.io/name": "shop", "kustomize.toolkit.fluxcd.io/namespace": w.shop}
+			}
+		}))
+	}
+	return objects
+}
+
+// pipelines are shop, whose production waits for an approval, and held, with a hold and a quarantine.
+func (w *world) pipelines(now time.Time) []client.Object {
+	at := metav1.NewTime(now.Add(-30 * time.Minute))
+	named := func(name string) func(*sluicev1.Pipeline) {
+		return func(p *sluicev1.Pipeline) { p.Namespace, p.Name = w.shop, name }
+	}
+	return []client.Object{
+		builder.Pipeline(now, named("shop")),
+		builder.Pipeline(now, named("held"), func(p *sluicev1.Pipeline) {
+			staging := &p.Status.Stages[0]
+			staging.Phase, staging.Hold = sluicev1.StageHeld, &sluicev1.Consent{By: "eve", Reason: "an incident", At: at}
+			waiting := &p.Status.Stages[1].Waiting
+			*waiting = append(*waiting, sluicev1.Gate{Type: sluicev1.GateWindow, Message: "office hours begin on Monday"})
+			p.Status.Quarantined = []sluicev1.Quarantine{{Bundle: builder.Bundle("3"), Stage: "staging", Reason: "the canary failed", At: at}}
+		}),
+	}
+}
+
+// told makes an event of an object.
+func (w *world) told(t *testing.T, kind, name, reason, message string) {
+	t.Helper()
+	var of unstructured.Unstructured
+	of.SetAPIVersion(map[string]string{
+		"Canary": flaggerv1.GroupVersion.String(), "Kustomization": kustomizev1.GroupVersion.String(),
+	}[kind])
+	of.SetKind(kind)
+	if err := w.Client.Get(t.Context(), client.ObjectKey{Namespace: w.shop, Name: name}, &of); err != nil {
+		t.Fatal(err)
+	}
+	now := metav1.Now()
+	w.create(t, &corev1.Event{
+		ObjectMeta:     metav1.ObjectMeta{Namespace: w.shop, GenerateName: name + "-"},
+		InvolvedObject: corev1.ObjectReference{APIVersion: of.GetAPIVersion(), Kind: kind, Namespace: w.shop, Name: name, UID: of.GetUID()},
+		Reason:         reason, Message: message, Type: corev1.EventTypeNormal, FirstTimestamp: now, LastTimestamp: now, Count: 1,
+		Source: corev1.EventSource{Component: "sluice"},
+	})
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package browser
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+)
+
+// pictures is where the pictures of docs/ui.md are written; make screenshots sets it.
+var pictures = flag.String("pictures", "", "folder to write the pictures of docs/ui.md to")
+
+// screen is one of the page.
+type screen struct {
+	// name of its picture.
+	name string
+	path string
+	// says is what stands on it once all has come.
+	says string
+}
+
+func (w *world) screens() []screen {
+	shop := w.shop
+	return []screen{
+		{"releases", "/", "podinfo"},
+		{"policy", "/policy/" + shop + "/podinfo", "7.0.0-rc.1"},
+		{"commit", "/commit/" + shop + "/fleet", "What it changed"},
+		{"canary", "/canary/" + shop + "/podinfo", "request-success-rate"},
+		{"pipeline", "/pipeline/" + shop + "/shop", "0 of 1 approvals"},
+		{"held", "/pipeline/" + shop + "/held", "in quarantine"},
+		{"objects", "/objects?kind=Kustomization", "no such file"},
+		{"object", "/objects/Kustomization/" + shop + "/shop", "no such file"},
+		{"timeline", "/timeline/" + strings.ReplaceAll("Deployment/"+shop+"/podinfo", "/", "%2F"), "Advance podinfo canary weight 40"},
+		{"none", "/nowhere", "There is no such page"},
+	}
+}
+
+// everyScreen looks at each screen in both themes, on a desktop and on a phone, with axe-core.
+func everyScreen(t *testing.T, w *world) {
+	of := w.visitor(t, w.shop, "dev", "*")
+	for _, s := range w.screens() {
+		t.Run(s.name, func(t *testing.T) {
+			p := of.in(t)
+			p.look(wide, "light")
+			p.open(s.path)
+			p.says("main", s.says)
+			p.until("the curves", `document.querySelectorAll(".chart").length === document.querySelectorAll(".chart canvas").length`)
+			p.accessible(w, s.name+" in the light")
+			p.fits(s.name)
+			p.picture(s.name)
+			p.look(wide, "dark")
+			p.accessible(w, s.name+" in the dark")
+			p.look(phone, "dark")
+			p.fits(s.name + " on a phone")
+			p.accessible(w, s.name+" on a phone")
+		})
+	}
+	of.calm()
+}
+
+// picture writes what is seen for the documentation, if somebody asks for it.
+func (p *tab) picture(name string) {
+	p.Helper()
+	if *pictures == "" || !slices.Contains([]string{"releases", "policy", "canary", "pipeline", "timeline"}, name) {
+		return
+	}
+	data, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot())
+	if err != nil {
+		p.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(*pictures, "ui-"+name+".png"), data, 0o644); err != nil {
+		p.Fatal(err)
+	}
+}

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package browser
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/sluice-cd/sluice/test/harness"
+	"github.com/sluice-cd/sluice/ui"
+)
+
+// world is what all tests share: a server of the page, as it runs in a cluster, a browser, and a namespace with an
+// application in every state.
+type world struct {
+	*harness.Playground
+	browser context.Context
+	axe     string
+	origin  string
+	shop    string
+}
+
+// TestThePage in a browser. All of it shares one server and one browser.
+func TestThePage(t *testing.T) {
+	ctrllog.SetLogger(logr.Discard()) // what goes wrong stands on the page
+	w := begin(t)
+	for name, test := range map[string]func(*testing.T, *world){
+		"a person signs in and out by keyboard":              signsInAndOut,
+		"every screen in both themes and on a phone":         everyScreen,
+		"everything is reached by keyboard":                  byKeyboard,
+		"a release is watched from push to verdict":          watched,
+		"every button works, or says which right is missing": pressed,
+		"a verb of a stage is a right of its own":            refused,
+		"a lost connection heals":                            heals,
+		"five hundred lanes are drawn as they come in sight": crowded,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, w)
+		})
+	}
+}
+
+func begin(t *testing.T) *world {
+	t.Helper()
+	w := &world{axe: axe(t), Playground: harness.Installed(t)}
+	w.browser = launch(t)
+	w.GuardCommands(t)
+	w.shop = w.NewNamespace(t, "shop-", nil)
+	w.furnish(t)
+	w.origin = w.serve(t)
+	return w
+}
+
+// serve serves the page to whoever has a token of the API server.
+func (w *world) serve(t *testing.T) (origin string) {
+	t.Helper()
+	listener := listen(t, "127.0.0.1:0")
+	at := &url.URL{Scheme: "http", Host: listener.Addr().String()}
+	key, err := ui.SessionKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cluster, err := ui.NewCluster(w.REST, "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cluster.Name = "demo"
+	run(t, listener, ui.Options{Cluster: cluster, SignIn: &ui.SignIn{URL: at, Config: w.REST, Key: key, Lifetime: time.Hour}})
+	return at.String()
+}
+
+func listen(t *testing.T, address string) net.Listener {
+	t.Helper()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return listener
+}
+
+// run serves the page until the test ends, or stop is called.
+func run(t *testing.T, listener net.Listener, options ui.Options) (stop func()) {
+	t.Helper()
+	options.Version, options.Clock, options.Log = "test", clock.RealClock{}, logr.Discard()
+	server, err := ui.NewServer(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 2)
+	go func() { done <- server.Run(ctx) }()
+	go func() { done <- server.Serve(ctx, listener) }()
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		for range 2 {
+			if err := <-done; err != nil && ctx.Err() == nil {
+				t.Error(err)
+			}
+		}
+	}
+	t.Cleanup(stop)
+	return stop
+}
+
+// account makes a ServiceAccount that may do some things in its namespace, and returns a token of it.
+func (w *world) account(t *testing.T, namespace, name string, verbs ...string) (token string) {
+	t.Helper()
+	sa := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+	w.create(t, sa,
+		&rbacv1.Role{ObjectMeta: sa.ObjectMeta, Rules: []rbacv1.PolicyRule{
+			{APIGroups: []string{"*"}, Resources: []string{"*"}, Verbs: verbs},
+		}},
+		&rbacv1.RoleBinding{ObjectMeta: sa.ObjectMeta, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: name},
+			Subjects: []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: namespace, Name: name}}})
+	request := &authenticationv1.TokenRequest{}
+	if err := w.Client.SubResource("token").Create(t.Context(), sa, request); err != nil {
+		t.Fatal(err)
+	}
+	return request.Status.Token
+}
+
+// visitor is somebody who is signed in, with some rights in a namespace.
+func (w *world) visitor(t *testing.T, namespace, name string, verbs ...string) *tab {
+	t.Helper()
+	token := w.account(t, namespace, name, verbs...)
+	p := w.newTab(t)
+	p.signIn(token)
+	return p
+}
+
+// create makes objects with their statuses.
+func (w *world) create(t *testing.T, objects ...client.Object) {
+	t.Helper()
+	for _, object := range objects {
+		with, ok := object.DeepCopyObject().(client.Object)
+		if !ok {
+			t.Fatalf("%T is no object", object)
+		}
+		if err := w.Client.Create(t.Context(), object); err != nil {
+			t.Fatalf("%T %s: %v", object, object.GetName(), err)
+		}
+		if !hasStatus(with) {
+			continue
+		}
+		with.SetResourceVersion(object.GetResourceVersion())
+		with.SetUID(object.GetUID())
+		if err := w.Client.Status().Update(t.Context(), with); err != nil {
+			t.Fatalf("status of %T %s: %v", object, object.GetName(), err)
+		}
+	}
+}
+
+// signsInAndOut tries a token that is none, too.
+func signsInAndOut(t *testing.T, w *world) {
+	token := w.account(t, w.shop, "eve", "get", "list", "watch")
+	p := w.newTab(t)
+	p.do(navigate(p.origin + "/canary/" + w.shop + "/podinfo"))
+	p.until("the form", `location.pathname === "/login" && document.activeElement !== null`)
+	p.accessible(w, "the form")
+	focusByTab(p, "#token")
+	p.keys("nonsense\r")
+	p.says("body", "does not accept the token")
+	focusByTab(p, "#token")
+	p.paste(token)
+	p.keys("\r")
+	p.until("the screen that was asked for", fmt.Sprintf(`location.pathname === "/canary/%s/podinfo"`, w.shop))
+	p.loaded()
+	p.says("header", "system:serviceaccount:"+w.shop+":eve")
+	p.click("header button", "Sign out")
+	p.until("the form", `location.pathname === "/login"`)
+	if code := eval[int](p, `fetch("/api/v1/session").then((answer) => answer.status)`); code != http.StatusUnauthorized {
+		t.Errorf("after signing out: %d", code)
+	}
+	p.calm()
+}
