@@ -33,7 +33,8 @@ func TestAKindThatAppearsLaterIsShown(t *testing.T) {
 			}
 			return nil
 		}})
-	cluster := &Cluster{client: c, scheme: scheme, mapper: mapper, cache: &informertest.FakeInformers{Scheme: scheme}, kinds: map[string]served{}}
+	informers := &informertest.FakeInformers{Scheme: scheme}
+	cluster := &Cluster{client: c, scheme: scheme, mapper: mapper, cache: informers, kinds: map[string]served{}}
 	var told []report.ObjectReference
 	changed := func(o report.ObjectReference) { told = append(told, o) }
 	why := func() string {
@@ -43,7 +44,8 @@ func TestAKindThatAppearsLaterIsShown(t *testing.T) {
 		}
 		return ""
 	}
-	if err := cluster.watch(t.Context(), &flaggerv1.Canary{}, changed); err != nil || why() != "the cluster does not serve flagger.app/v1beta1" {
+	err = cluster.watch(t.Context(), &flaggerv1.Canary{}, changed)
+	if want := "the cluster does not serve flagger.app/v1beta1"; err != nil || why() != want {
 		t.Fatalf("%v, %q", err, why())
 	}
 	mapper.Add(flaggerv1.GroupVersion.WithKind(flaggerv1.CanaryKind), meta.RESTScopeNamespace)
@@ -53,7 +55,8 @@ func TestAKindThatAppearsLaterIsShown(t *testing.T) {
 	}
 	allowed = true
 	cluster.findMissing(t.Context(), changed)
-	if _, shown := cluster.kindOf(flaggerv1.CanaryKind); !shown || why() != "" || len(told) != 1 || told[0] != (report.ObjectReference{Kind: "Canary"}) {
+	if _, shown := cluster.kindOf(flaggerv1.CanaryKind); !shown || why() != "" ||
+		!slices.Equal(told, []report.ObjectReference{{Kind: "Canary"}}) {
 		t.Errorf("shown %v, %q, told of %v", shown, why(), told)
 	}
 	cluster.findMissing(t.Context(), changed)

@@ -90,7 +90,8 @@ func (v *view) podsOfWorkload(ctx context.Context, kind schema.GroupVersionKind,
 
 func podOf(pod *corev1.Pod, of string) Pod {
 	found := Pod{
-		Name: pod.Name, Workload: of, Primary: strings.HasSuffix(of, "-primary"), Why: workload.WhyNotReady(pod), Since: pod.CreationTimestamp.Time,
+		Name: pod.Name, Workload: of, Primary: strings.HasSuffix(of, "-primary"),
+		Why: workload.WhyNotReady(pod), Since: pod.CreationTimestamp.Time,
 	}
 	if len(pod.Spec.Containers) > 0 {
 		found.Image = pod.Spec.Containers[0].Image

@@ -6,19 +6,20 @@ import "testing"
 
 func TestWhereAForgeShowsACommit(t *testing.T) {
 	for name, tc := range map[string]struct{ repository, want string }{
-		"GitHub":                         {"https://github.com/acme/fleet.git", "https://github.com/acme/fleet/commit/c0ffee"},
-		"GitHub by SSH":                  {"ssh://git@ssh.github.com:443/acme/fleet", "https://github.com/acme/fleet/commit/c0ffee"},
-		"GitLab with groups":             {"https://gitlab.com/a/b/fleet", "https://gitlab.com/a/b/fleet/-/commit/c0ffee"},
-		"a GitLab of one's own by SSH":   {"ssh://git@gitlab.example.com:2222/a/fleet.git", "https://gitlab.example.com/a/fleet/-/commit/c0ffee"},
-		"a Gitea at a port":              {"http://gitea.example.com:3000/a/fleet.git", "http://gitea.example.com:3000/a/fleet/commit/c0ffee"},
-		"Bitbucket":                      {"https://bitbucket.org/acme/fleet", "https://bitbucket.org/acme/fleet/commits/c0ffee"},
-		"Azure DevOps":                   {"https://dev.azure.com/o/p/_git/fleet", "https://dev.azure.com/o/p/_git/fleet/commit/c0ffee"},
-		"Azure DevOps by SSH":            {"ssh://git@ssh.dev.azure.com/v3/o/p/fleet", "https://dev.azure.com/o/p/_git/fleet/commit/c0ffee"},
-		"Azure DevOps by its older name": {"https://o.visualstudio.com/DefaultCollection/p/_git/fleet", "https://dev.azure.com/o/p/_git/fleet/commit/c0ffee"},
-		"a password is not shown":        {"https://user:secret@github.com/acme/fleet", "https://github.com/acme/fleet/commit/c0ffee"},
-		"a host that nobody knows":       {"https://git.example.com/acme/fleet", ""},
-		"what is no URL":                 {"git@github.com:acme/fleet", ""},
-		"a repository without a path":    {"https://github.com/", ""},
+		"GitHub":                       {"https://github.com/acme/fleet.git", "https://github.com/acme/fleet/commit/c0ffee"},
+		"GitHub by SSH":                {"ssh://git@ssh.github.com:443/acme/fleet", "https://github.com/acme/fleet/commit/c0ffee"},
+		"GitLab with groups":           {"https://gitlab.com/a/b/fleet", "https://gitlab.com/a/b/fleet/-/commit/c0ffee"},
+		"a GitLab of one's own by SSH": {"ssh://git@gitlab.example.com:2222/a/fleet.git", "https://gitlab.example.com/a/fleet/-/commit/c0ffee"},
+		"a Gitea at a port":            {"http://gitea.example.com:3000/a/fleet.git", "http://gitea.example.com:3000/a/fleet/commit/c0ffee"},
+		"Bitbucket":                    {"https://bitbucket.org/acme/fleet", "https://bitbucket.org/acme/fleet/commits/c0ffee"},
+		"Azure DevOps":                 {"https://dev.azure.com/o/p/_git/fleet", "https://dev.azure.com/o/p/_git/fleet/commit/c0ffee"},
+		"Azure DevOps by SSH":          {"ssh://git@ssh.dev.azure.com/v3/o/p/fleet", "https://dev.azure.com/o/p/_git/fleet/commit/c0ffee"},
+		"Azure DevOps by its older name": {
+			"https://o.visualstudio.com/DefaultCollection/p/_git/fleet", "https://dev.azure.com/o/p/_git/fleet/commit/c0ffee"},
+		"a password is not shown":     {"https://user:secret@github.com/acme/fleet", "https://github.com/acme/fleet/commit/c0ffee"},
+		"a host that nobody knows":    {"https://git.example.com/acme/fleet", ""},
+		"what is no URL":              {"git@github.com:acme/fleet", ""},
+		"a repository without a path": {"https://github.com/", ""},
 	} {
 		if got := CommitURL(tc.repository, "c0ffee"); got != tc.want {
 			t.Errorf("%s: got %q, want %q", name, got, tc.want)

@@ -292,8 +292,10 @@ func (p *tab) fits(screen string) {
 func (p *tab) accessible(w *world, screen string) {
 	p.Helper()
 	eval[chromedp.Void](p, `if (!window.axe) {`+w.axe+`}`)
-	for _, violation := range eval[[]string](p, `axe.run(document, {resultTypes: ["violations"]}).then((found) => found.violations.flatMap((v) =>
-		v.nodes.slice(0, 4).map((n) => v.id + ": " + n.target.join(" ") + " " + (n.any[0] ?? n.all[0] ?? n.none[0])?.message)))`) {
+	const violations = `axe.run(document, {resultTypes: ["violations"]}).then((found) => found.violations.flatMap((v) =>
+		v.nodes.slice(0, 4).map((n) =>
+			v.id + ": " + n.target.join(" ") + " " + (n.any[0] ?? n.all[0] ?? n.none[0])?.message)))`
+	for _, violation := range eval[[]string](p, violations) {
 		p.Errorf("%s: %s", screen, violation)
 	}
 }

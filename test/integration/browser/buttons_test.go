@@ -129,7 +129,8 @@ func pressed(t *testing.T, w *world) {
 		if err := w.Client.Get(t.Context(), client.ObjectKeyFromObject(b.object), b.object); err != nil || !b.done(b.object) {
 			t.Errorf("%s of %s changed nothing: %v", b.word, b.path, err)
 		}
-		for _, word := range eval[[]string](may, `[...document.querySelectorAll(".heading .action, .stage-card .action, .notice .action")].map((b) => b.innerText)`) {
+		for _, word := range eval[[]string](may,
+			`[...document.querySelectorAll(".heading .action, .stage-card .action, .notice .action")].map((b) => b.innerText)`) {
 			if !slices.Contains(known[b.path], word) && !slices.Contains(w.twins(), b.path+" "+word) {
 				t.Errorf("the button %s of %s is not tested", word, b.path)
 			}

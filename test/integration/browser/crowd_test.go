@@ -43,7 +43,8 @@ func crowded(t *testing.T, w *world) {
 	p.until("the last lane", `document.activeElement.innerText.includes("app-499")`)
 	drawn("at the end")
 	p.keys("/app-417")
-	p.until("the lane that was searched for", `document.querySelectorAll("[data-key]").length === 1 && document.querySelector("[data-key]").innerText.includes("app-417")`)
+	p.until("the lane that was searched for", `document.querySelectorAll("[data-key]").length === 1 &&
+		document.querySelector("[data-key]").innerText.includes("app-417")`)
 	t.Logf("to the last of %d lanes and to one of them: %s", lanes, time.Since(start).Round(time.Millisecond))
 	var c flaggerv1.Canary
 	if err := w.Client.Get(t.Context(), client.ObjectKey{Namespace: crowd, Name: "app-417"}, &c); err != nil {

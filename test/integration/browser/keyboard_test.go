@@ -14,7 +14,8 @@ import (
 func navigate(address string) chromedp.Action[chromedp.Void] { return chromedp.Navigate(address) }
 
 // focused is what has the focus: the words of it, or its name.
-const focused = `((e) => e.getAttribute("aria-label") ?? (e.innerText || e.getAttribute("aria-labelledby") || e.tagName).trim().split("\n")[0])(document.activeElement)`
+const focused = `((e) => e.getAttribute("aria-label") ??
+	(e.innerText || e.getAttribute("aria-labelledby") || e.tagName).trim().split("\n")[0])(document.activeElement)`
 
 // focusByTab presses the tabulator until an element has the focus.
 func focusByTab(p *tab, selector string) {
@@ -41,8 +42,8 @@ func byKeyboard(t *testing.T, w *world) {
 	for range 9 {
 		p.keys(kb.Tab)
 		order = append(order, eval[string](p, focused))
-		if !eval[bool](p, `(({outlineStyle, outlineWidth, boxShadow}) => outlineStyle !== "none" && outlineWidth !== "0px" || boxShadow !== "none")`+
-			`(getComputedStyle(document.activeElement))`) {
+		if !eval[bool](p, `(({outlineStyle, outlineWidth, boxShadow}) =>
+			outlineStyle !== "none" && outlineWidth !== "0px" || boxShadow !== "none")(getComputedStyle(document.activeElement))`) {
 			t.Errorf("nothing shows that %s has the focus", order[len(order)-1])
 		}
 	}

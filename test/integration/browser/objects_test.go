@@ -76,7 +76,9 @@ func (w *world) delivery(now time.Time) []client.Object {
 		builder.ImageRepository(w.shop, "podinfo", func(r *imagev1.ImageRepository) {
 			r.Spec.Image, r.Spec.Insecure = w.image(), true
 			r.Status.ObservedGeneration, r.Status.Conditions = 1, ready(95, "successful scan: found 5 tags")
-			r.Status.LastScanResult = &imagev1.ScanResult{Revision: "1", TagCount: 5, ScanTime: before(95), LatestTags: []string{"7.0.0-rc.1", "6.1.0"}}
+			r.Status.LastScanResult = &imagev1.ScanResult{
+				Revision: "1", TagCount: 5, ScanTime: before(95), LatestTags: []string{"7.0.0-rc.1", "6.1.0"},
+			}
 		}),
 		builder.ImagePolicy(w.shop, "podinfo", func(p *imagev1.ImagePolicy) {
 			p.Spec.ImageRepositoryRef.Name, p.Spec.Policy.SemVer.Range = "podinfo", "6.x"
