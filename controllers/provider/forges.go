@@ -4,6 +4,7 @@ package provider
 
 import (
 	"context"
+	"crypto/sha1" //nolint:gosec // names are made with it
 	"errors"
 	"fmt"
 
@@ -62,17 +63,26 @@ func (f Forges) SetStatus(ctx context.Context, r dispatch.Repository, s dispatch
 	if err != nil {
 		return err
 	}
-	want := forge.Status{Context: s.Context, State: forge.CheckState(s.State), Description: s.Description, URL: s.URL}
-	want = want.Shortened()
+	want := statusOf(s).Shortened()
 	// A forge that cannot list statuses to this credential gets one that may be there.
 	if checks, err := at.Checks(ctx, s.Commit); err == nil {
 		for _, known := range checks.Statuses {
-			if known.Context == want.Context && known.State == want.State && known.Description == want.Description && known.URL == want.URL {
+			named := known.Context == want.Context || known.Context == want.Genre+"/"+want.Context
+			if named && known.State == want.State && known.Description == want.Description && known.URL == want.URL {
 				return nil
 			}
 		}
 	}
 	return f.explain(at.SetStatus(ctx, s.Commit, want))
+}
+
+// statusOf is a status by the names that Flux gives it, which rules of branches demand: Azure DevOps has a genre, and the
+// keys of Bitbucket are digests.
+func statusOf(s dispatch.Status) forge.Status {
+	return forge.Status{
+		Context: s.Context, State: forge.CheckState(s.State), Description: s.Description, URL: s.URL, Genre: s.Genre,
+		Key: fmt.Sprintf("%x", sha1.Sum([]byte(s.Context))), //nolint:gosec // it is a name
+	}
 }
 
 // Comment implements dispatch.Forges.

@@ -41,6 +41,8 @@ type Repository struct {
 // Status is one status of a commit.
 type Status struct {
 	Commit, Context, State, Description, URL string
+	// Genre is before the context where statuses have one.
+	Genre string
 }
 
 // Forges write to repositories. Errors that time may cure are [outbox.Temporary].
@@ -96,7 +98,7 @@ func (d *Dispatcher) setStatus(ctx context.Context, to *destination, o order) er
 	}
 	return d.opts.Forges.SetStatus(ctx, repository, Status{
 		Commit: status.Commit, Context: name, State: status.State, Description: status.Description,
-		URL: message.Link(o.Event, status.Commit, to.target.Address),
+		URL: message.Link(o.Event, status.Commit, to.target.Address), Genre: message.Genre(o.Event),
 	})
 }
 

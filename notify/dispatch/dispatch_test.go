@@ -315,6 +315,14 @@ func TestAProviderMayNotPointAtTheController(t *testing.T) {
 	}
 }
 
+// inGenre are statuses with a genre.
+func inGenre(genre string, all []dispatch.Status) []dispatch.Status {
+	for i := range all {
+		all[i].Genre = genre
+	}
+	return all
+}
+
 func TestCommitStatuses(t *testing.T) {
 	const commit, repository = "4d2ee62e1a1b2c3d4e5f60718293a4b5c6d7e8f9", "https://gitea.example.com/acme/fleet"
 	about := func(e *message.Event) {
@@ -345,7 +353,9 @@ func TestCommitStatuses(t *testing.T) {
 			e.Metadata = map[string]string{eventv1.Group + "/commit": commit, "sluice.dev/stage": "staging", "sluice.dev/state": "success"}
 		}), []dispatch.Status{
 			{Commit: commit, Context: "pipeline/shop/abcd", State: "success", Description: "app 2 is verified in staging", URL: repository}}},
-		"a stage of a Pipeline by name": {gitea("'sluice/' + event.metadata.stage"), event("app 2 failed in staging", shop, func(e *message.Event) {
+		"a stage of a Pipeline by name": {gitea("'sluice/' + event.metadata.stage"), event("app 2 failed in staging", shop, func(
+			e *message.Event,
+		) {
 			e.Severity = "error"
 			e.Metadata = map[string]string{eventv1.Group + "/commit": commit, "sluice.dev/stage": "staging", "sluice.dev/state": "failure"}
 		}), []dispatch.Status{
@@ -363,7 +373,7 @@ func TestCommitStatuses(t *testing.T) {
 			b := newTestEnv(t, nil, tc.provider, all)
 			b.Take(t.Context(), tc.event)
 			b.deliver(t)
-			if diff := cmp.Diff(tc.want, b.forges.got); diff != "" || len(b.told.all) > 0 {
+			if diff := cmp.Diff(inGenre("fluxcd", tc.want), b.forges.got); diff != "" || len(b.told.all) > 0 {
 				t.Errorf("%s\n%v", diff, b.told.all)
 			}
 		})
@@ -462,7 +472,7 @@ func TestTheStepsOfACanaryShowOnItsCommit(t *testing.T) {
 			}))
 			b.Take(t.Context(), tc.event)
 			b.deliver(t)
-			if diff := cmp.Diff(tc.want, b.forges.got); diff != "" {
+			if diff := cmp.Diff(inGenre("fluxcd", tc.want), b.forges.got); diff != "" {
 				t.Errorf("%s\n%v", diff, b.told.all)
 			}
 		})

@@ -47,7 +47,8 @@ func FuzzEventsOfOthers(f *testing.F) {
 		statuses.Name = "commits"
 		b := newTestEnv(t, nil, provider(r.URL), alert(), commits, statuses)
 		answer := httptest.NewRecorder()
-		dispatch.NewEndpoint(b.Dispatcher).ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", bytes.NewReader(body)))
+		request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", bytes.NewReader(body))
+		dispatch.NewEndpoint(b.Dispatcher).ServeHTTP(answer, request)
 		switch answer.Code {
 		case http.StatusAccepted:
 		case http.StatusBadRequest, http.StatusRequestEntityTooLarge:

@@ -20,7 +20,8 @@ import (
 // FuzzRender has all types say what an event of others says. Whatever that is, it goes to the host of the Provider, in a
 // request that can be sent.
 func FuzzRender(f *testing.F) {
-	f.Add("Kustomization", "apps", "shop", "done", "ReconciliationSucceeded", "revision", "main@sha1:4d2ee62e1a1b2c3d4e5f60718293a4b5c6d7e8f9", false)
+	f.Add("Kustomization", "apps", "shop", "done", "ReconciliationSucceeded", "revision",
+		"main@sha1:4d2ee62e1a1b2c3d4e5f60718293a4b5c6d7e8f9", false)
 	f.Add("a/b", "..", "@evil.example.com/", "*bold* <b>\r\nX-A: b</b>", "HTTPFailed2", "summary", "{{ x }}\x00\xff", true)
 	f.Add("", "", "", "", "Progressing", "", "https://user:password@example.com/?a=b#c", true)
 	f.Add("Canary", "apps", "shop", "[link](https://example.com) \\ ` ~", "Synced", "state", "failure", false)
@@ -59,7 +60,8 @@ func FuzzRender(f *testing.F) {
 
 // hosts are where types without an address of their own send to.
 var hosts = map[string]string{
-	"telegram": "api.telegram.org", "sentry": "o1.ingest.sentry.io", "googlepubsub": "pubsub.googleapis.com", "azureeventhub": "ns.servicebus.windows.net",
+	"telegram": "api.telegram.org", "sentry": "o1.ingest.sentry.io", "googlepubsub": "pubsub.googleapis.com",
+	"azureeventhub": "ns.servicebus.windows.net",
 }
 
 func checkRequest(t *testing.T, typeName string, r message.Request) {

@@ -115,6 +115,14 @@ func TestMetadataOfAMessage(t *testing.T) {
 	}
 }
 
+func TestTheGenreOfAStatus(t *testing.T) {
+	for want, e := range map[string]message.Event{"fluxcd": with(), "fluxcd:eu": with("summary", "eu")} {
+		if got := message.Genre(e); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
 // An answer of a server that the author of a Provider cannot reach is not repeated to them.
 func TestOnlyServicesForEverybodyArePublic(t *testing.T) {
 	for address, want := range map[string]bool{

@@ -105,6 +105,15 @@ func DefaultContext(e Event, providerUID string) string {
 	return strings.ToLower(fmt.Sprintf("%s/%s/%s", e.InvolvedObject.Kind, e.InvolvedObject.Name, first))
 }
 
+// Genre is what comes before the name of a commit status at Azure DevOps, whose policies of branches demand both: fluxcd, or
+// fluxcd: and the summary.
+func Genre(e Event) string {
+	if summary, ok := e.Metadata[summaryKey]; ok {
+		return "fluxcd:" + summary
+	}
+	return "fluxcd"
+}
+
 // UpdatesStatus reports whether an event was told for nothing but commit statuses.
 func UpdatesStatus(e Event) bool {
 	key := e.InvolvedObject.GroupVersionKind().Group + "/" + eventv1.MetaCommitStatusKey

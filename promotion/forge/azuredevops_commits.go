@@ -61,7 +61,7 @@ var azureStates = map[string]CheckState{
 func (a *azureCommits) setStatus(ctx context.Context, sha string, s Status) error {
 	state := map[CheckState]string{CheckPending: "pending", CheckSuccess: "succeeded", CheckFailure: "failed"}[s.State]
 	status := azureStatus{State: state, Description: s.Description, TargetURL: s.URL}
-	status.Context.Name = s.Context
+	status.Context.Genre, status.Context.Name = s.Genre, s.Context
 	if err := a.ask(ctx, http.MethodPost, a.resource("commits", sha, "statuses"), status, nil); err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ type bitbucketCommits struct{ *bitbucketAPI }
 
 // setStatus shortens the key, which has at most 40 characters; the name is whole.
 func (b *bitbucketCommits) setStatus(ctx context.Context, sha string, s Status) error {
-	key := s.Context
+	key := orElse(s.Key, s.Context)
 	if len(key) > 40 {
 		key = "sluice-" + digest(s.Context)
 	}

@@ -18,7 +18,7 @@ func (b *dataCenterCommits) builds(sha string) *url.URL {
 }
 
 func (b *dataCenterCommits) setStatus(ctx context.Context, sha string, s Status) error {
-	return b.ask(ctx, http.MethodPost, b.builds(sha), b.buildStatus(s, s.Context), nil)
+	return b.ask(ctx, http.MethodPost, b.builds(sha), b.buildStatus(s, orElse(s.Key, s.Context)), nil)
 }
 
 func (b *dataCenterCommits) statuses(ctx context.Context, sha string) (found []Status, complete bool, err error) {

@@ -213,6 +213,9 @@ type Status struct {
 	State       CheckState
 	Description string
 	URL         string
+	// Genre is before the context at Azure DevOps, and Key is by which Bitbucket tells builds apart; empty is none, and one
+	// that is made of the context. Statuses that are read have neither.
+	Genre, Key string
 }
 
 // Checks are all checks of a commit, the latest of each context.
