@@ -41,7 +41,7 @@ playground: ## Build bin/playground and the control plane it runs (slow once, th
 	bin/playground build
 
 .PHONY: upstream
-upstream: ## Build Flux's CLI and controllers, Flagger, its load tester, Helm and Gitea, to test against (slow once, then cached)
+upstream: ## Build Flux's CLI and controllers, Flagger, its load tester, Helm, Gitea and an S3 gateway, to test against (slow once, then cached)
 	hack/upstream.sh flux
 	hack/upstream.sh source-controller
 	hack/upstream.sh kustomize-controller
@@ -49,6 +49,7 @@ upstream: ## Build Flux's CLI and controllers, Flagger, its load tester, Helm an
 	hack/upstream.sh loadtester
 	hack/upstream.sh helm
 	hack/upstream.sh gitea
+	hack/upstream.sh versitygw
 
 .PHONY: demo
 demo: build playground ## Show a good and a bad release from push to verdict (STORY=pull-request or release, NODE=real, KEEP=1)

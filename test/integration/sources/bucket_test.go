@@ -117,10 +117,14 @@ func TestWhatAGatewayRefuses(t *testing.T) {
 		text   string
 	}{
 		"wrong-secret":   {secret("wrong"), "The request signature we calculated does not match"},
-		"unknown-key":    {secret("unknown"), "The AWS Access Key Id you provided does not exist in our records"},
+		"unknown-key":    {secret("unknown"), "No user exists with the provided access key ID"},
 		"no-credentials": {func(b *sourcev1.Bucket) { b.Spec.SecretRef = nil }, "Access Denied"},
-		"no-such-bucket": {func(b *sourcev1.Bucket) { b.Spec.BucketName = "gone" }, "bucket 'gone' failed: The specified bucket does not exist"},
-		"another-region": {func(b *sourcev1.Bucket) { b.Spec.Region = "us-west-2" }, "the region 'us-west-2' is wrong; expecting '" + region + "'"},
+		"no-such-bucket": {
+			func(b *sourcev1.Bucket) { b.Spec.BucketName = "gone" }, "bucket 'gone' failed: The specified bucket does not exist",
+		},
+		"another-region": {
+			func(b *sourcev1.Bucket) { b.Spec.Region = "us-west-2" }, `the region "us-west-2" is wrong; expecting "` + region + `"`,
+		},
 	} {
 		f.failed(f.bucket(g, name, tc.change), tc.text)
 	}
@@ -185,7 +189,9 @@ func TestWhatAGatewayLists(t *testing.T) {
 		t.Error(diff)
 	}
 	host := "fleet." + awsHost
-	want := []string{"GET " + host + "/", "GET " + host + "/.sourceignore", "GET " + host + "/deploy/app.yaml", "HEAD " + host + "/.sourceignore"}
+	want := []string{
+		"GET " + host + "/", "GET " + host + "/.sourceignore", "GET " + host + "/deploy/app.yaml", "HEAD " + host + "/.sourceignore",
+	}
 	if diff := cmp.Diff(want, g.requests()); diff != "" {
 		t.Error(diff)
 	}
@@ -242,7 +248,8 @@ func TestKeysOfATokenService(t *testing.T) {
 	var lent atomic.Int32
 	lend := func(secret string, expires time.Time) string {
 		sts := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.FormValue("Action") != "AssumeRoleWithLDAPIdentity" || r.FormValue("LDAPUsername") != "user" || r.FormValue("LDAPPassword") != "pass" {
+			who := r.FormValue("LDAPUsername") + ":" + r.FormValue("LDAPPassword")
+			if r.FormValue("Action") != "AssumeRoleWithLDAPIdentity" || who != "user:pass" {
 				w.WriteHeader(http.StatusForbidden)
 				return
 			}

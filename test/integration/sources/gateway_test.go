@@ -4,6 +4,8 @@ package sources
 
 import (
 	"context"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -96,6 +98,7 @@ func newGateway(t *testing.T) *gateway {
 func (g *gateway) proxy(to http.RoundTripper) http.Handler {
 	return &httputil.ReverseProxy{
 		Transport: to,
+		ErrorLog:  log.New(io.Discard, "", 0), // until the gateway listens
 		Rewrite: func(r *httputil.ProxyRequest) {
 			g.mu.Lock()
 			g.asked = append(g.asked, r.In.Method+" "+r.In.Host+r.In.URL.Path)
