@@ -60,10 +60,11 @@ publish() {
 }
 publish "$tmp" "$out"
 
-# The image kinds as Flux serves them, for the test that hands objects back.
+# The kinds that Sluice extends as Flux serves them, for the test that hands objects back.
 for module in image-reflector-controller image-automation-controller; do
 	"$controller_gen" crd:maxDescLen=0 "paths=github.com/fluxcd/$module/api/v1" output:dir="$tmp/upstream"
 done
+"$controller_gen" crd:maxDescLen=0 paths=github.com/fluxcd/notification-controller/api/v1beta3 output:dir="$tmp/upstream"
 publish "$tmp/upstream" test/compat/takeover/testdata/upstream
 {
 	echo "apiVersion: kustomize.config.k8s.io/v1beta1"

@@ -14,6 +14,7 @@ import (
 	imagereflv1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
+	notificationv1beta3 "github.com/fluxcd/notification-controller/api/v1beta3"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -35,6 +36,8 @@ const (
 var kinds = map[string]struct {
 	upstream func() client.Object
 	manager  string
+	// stateless kinds have no status and no finalizer at upstream.
+	stateless bool
 }{
 	"GitRepository": {
 		upstream: func() client.Object { return &sourcev1.GitRepository{} }, manager: "source-controller",
@@ -53,6 +56,12 @@ var kinds = map[string]struct {
 	},
 	"Receiver": {
 		upstream: func() client.Object { return &notificationv1.Receiver{} }, manager: "notification-controller",
+	},
+	"Provider": {
+		upstream: func() client.Object { return &notificationv1beta3.Provider{} }, manager: "notification-controller", stateless: true,
+	},
+	"Alert": {
+		upstream: func() client.Object { return &notificationv1beta3.Alert{} }, manager: "notification-controller", stateless: true,
 	},
 }
 
@@ -100,7 +109,7 @@ func newUpstream(t *testing.T, p *harness.Playground) client.Client {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
 		imagereflv1.AddToScheme, imageautov1.AddToScheme, sourcev1.AddToScheme, kustomizev1.AddToScheme,
-		notificationv1.AddToScheme,
+		notificationv1.AddToScheme, notificationv1beta3.AddToScheme,
 	} {
 		if err := add(scheme); err != nil {
 			t.Fatal(err)
@@ -196,6 +205,9 @@ func (f *fleet) leave(t *testing.T, want *unstructured.Unstructured) {
 	unstructured.RemoveNestedField(spec.Object, "status")
 	f.apply(t, spec)
 
+	if kind.stateless {
+		return
+	}
 	live := &unstructured.Unstructured{}
 	live.SetGroupVersionKind(want.GroupVersionKind())
 	if err := f.Client.Get(t.Context(), client.ObjectKeyFromObject(want), live); err != nil {

@@ -5,8 +5,8 @@
 // The objects carry what Flux's controllers leave behind: finalizers, statuses,
 // an inventory, managed fields. Sluice starts, and nothing may happen that the
 // chain does not ask for: no object is made again, none is pruned, nothing is
-// committed twice. Then it has to do its work on them. Afterwards the image
-// CRDs are replaced by upstream's, which do not know Sluice's extensions, and
+// committed twice. Then it has to do its work on them. Afterwards the
+// CRDs with extensions are replaced by upstream's, which do not know Sluice's extensions, and
 // every object has to be one that upstream's controllers could have written.
 package takeover
 
@@ -31,6 +31,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/api/notification/v1beta3"
 	"github.com/sluice-cd/sluice/test/harness"
 )
 
@@ -55,6 +56,7 @@ func TestAChainIsTakenOverAndHandedBack(t *testing.T) {
 		test func(*testing.T)
 	}{
 		{"every status moves on", f.everyStatusMovesOn},
+		{"alerts and where they go are looked at", f.alertsAreReady},
 		{"nothing else does", func(t *testing.T) { f.nothingElseMoved(t, before) }},
 		{"what Git drops is dropped", f.whatGitDropsIsDropped},
 		{"a new tag is committed once", f.aNewTagIsCommittedOnce},
@@ -152,6 +154,16 @@ func (f *fleet) everyStatusMovesOn(t *testing.T) {
 	scanned := objects["ImageRepository"].(*imagev1.ImageRepository).Status.LastScanResult
 	if time.Since(scanned.ScanTime.Time) > time.Hour {
 		t.Errorf("the scan is still the one of Flux: %s", scanned.ScanTime)
+	}
+}
+
+// alertsAreReady waits until the Provider and the Alert, which have no status in Flux, are Ready.
+func (f *fleet) alertsAreReady(t *testing.T) {
+	for kind, object := range map[string]conditioned{"Provider": &v1beta3.Provider{}, "Alert": &v1beta3.Alert{}} {
+		f.eventually(t, kind+" being Ready", func(ctx context.Context) (bool, string) {
+			err := f.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: app}, object)
+			return err == nil && apimeta.IsStatusConditionTrue(object.GetConditions(), meta.ReadyCondition), fmt.Sprint(object.GetConditions(), err)
+		})
 	}
 }
 
