@@ -152,8 +152,8 @@ func TestWhatTheJudgeNeeds(t *testing.T) {
 				OnInconclusive: flaggerv1.InconclusivePromote, MinSamples: ptr.To(int64(7))}
 			s.Analysis.Sampling = &flaggerv1.CanarySampling{Interval: "2s", Disabled: true}
 		}, "", &Judging{Settings: judge.Settings{Alpha: 0.001, Beta: 0.1, Tolerated: 1.25, Regression: 5, Negligible: 0.01, MinSamples: 7},
-			Kinds: []judge.Kind{judge.Errors, judge.Throughput}, Named: true, OnInconclusive: flaggerv1.InconclusivePromote, Warmup: 30 * time.Second,
-			Every: 2 * time.Second}},
+			Kinds: []judge.Kind{judge.Errors, judge.Throughput}, Named: true, OnInconclusive: flaggerv1.InconclusivePromote,
+			Warmup: 30 * time.Second, Every: 2 * time.Second}},
 		"users who were chosen": {"istio", func(s *flaggerv1.CanarySpec) {
 			s.Analysis.Iterations, s.Analysis.Match = 2, make([]flaggerv1.HTTPMatchRequest, 1)
 		}, judgeField, nil},

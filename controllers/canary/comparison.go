@@ -89,7 +89,7 @@ func newComparison(c *flaggerv1.Canary, state canary.State, plan canary.Plan) *c
 		return of
 	}
 	if release, err := of.baseline.Restore([]byte(status.Evidence), plan.Judge.Settings, plan.Judge.Kinds...); err == nil {
-		of.release, of.window = of.requiring(release), status.Window.Time
+		of.release, of.window = requiring(plan.Judge, release), status.Window.Time
 		of.judge(of.window)
 		of.news, of.urgent = false, false
 	}
@@ -121,14 +121,14 @@ func subjectOf(s canary.State) subject {
 
 // reset drops the evidence, which was about another release.
 func (c *comparison) reset() {
-	c.release = c.requiring(c.baseline.Begin(c.plan.Judge.Settings, c.plan.Judge.Kinds...))
+	c.release = requiring(c.plan.Judge, c.baseline.Begin(c.plan.Judge.Settings, c.plan.Judge.Kinds...))
 	c.said = canary.Judged{Outcome: judge.Undecided, ThresholdsOnly: c.said.ThresholdsOnly}
 	c.verdict, c.window = judge.Verdict{Outcome: judge.Undecided}, time.Time{}
 }
 
 // requiring is the evidence about a release that only passes by all metrics, if the spec names them.
-func (c *comparison) requiring(r trial.Release) trial.Release {
-	if c.plan.Judge.Named {
+func requiring(j *canary.Judging, r trial.Release) trial.Release {
+	if j.Named {
 		return r.RequireAll()
 	}
 	return r
@@ -218,7 +218,6 @@ func (c *comparison) add(r counter.Reading, started map[string]time.Time) bool {
 		return false // a release began in the moment of a look
 	}
 	c.startOver(r.Source)
-	c.answered()
 	c.notice(r)
 	next, w, ok, err := c.cursor.Add(r, counter.Options{Bounds: c.baseline.Bounds(), Started: started})
 	if err != nil {

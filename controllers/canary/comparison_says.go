@@ -87,15 +87,6 @@ func (c *comparison) broken(err error) bool {
 	return c.failures == unseenIsProblem
 }
 
-// answered notes that there is a reading, and is what that repairs.
-func (c *comparison) answered() {
-	if c.failures > 0 {
-		c.urgent = c.urgent || c.failures >= unseenIsProblem
-		c.failures = 0
-		c.setProblem("")
-	}
-}
-
 // remarksOf is what of a window does not count as the rest.
 func remarksOf(w counter.Increments) []string {
 	var remarks []string
@@ -129,8 +120,13 @@ const unseenIsProblem = 2
 // uncounted is what people should hear of before their first release, at which it would be too late.
 const uncounted = "nothing counts the primary: the judge has nothing to compare with"
 
-// notice notes whether a reading has the primary at all, also while nothing is released.
+// notice notes that there is a reading, and whether it has the primary at all, also while nothing is released.
 func (c *comparison) notice(r counter.Reading) {
+	if c.failures > 0 {
+		c.urgent = c.urgent || c.failures >= unseenIsProblem
+		c.failures = 0
+		c.setProblem("")
+	}
 	if slices.ContainsFunc(r.Samples, func(s counter.Sample) bool { return s.Arm == counter.Primary }) {
 		if c.unseen = 0; c.problem == uncounted {
 			c.setProblem("")

@@ -200,7 +200,7 @@ func TestTheOtherRulesDoWhatTheyAreKnownFor(t *testing.T) {
 			continue
 		}
 		t.Run(s.Name, func(t *testing.T) {
-			row := s.Play(rand.New(rand.NewPCG(7, 8)), judge.Default(), n)
+			row := s.Play(func() bool { return false }, rand.New(rand.NewPCG(7, 8)), judge.Default(), n)
 			for rule, is := range map[string]struct {
 				result simulate.Result
 				want   [2]float64

@@ -32,9 +32,17 @@ func (r Result) PromotedRate() float64 { return float64(r.Promoted) / float64(r.
 // Run plays runs releases of a service, each against a new rule, which is told what the
 // halves of the primary met before.
 func Run(random *rand.Rand, s Service, r Release, runs int, rule func(before []Halves) Rule) Result {
-	result := Result{Runs: runs}
+	return runUntil(func() bool { return false }, random, Scenario{Service: s, Release: r}, runs, rule)
+}
+
+// runUntil is [Run] until nobody waits for it any more; then its result is none.
+func runUntil(abandoned func() bool, random *rand.Rand, of Scenario, runs int, rule func(before []Halves) Rule) Result {
+	s, r, result := of.Service, of.Release, Result{Runs: runs}
 	ends := map[End][]int{}
 	for range runs {
+		if abandoned() {
+			return result
+		}
 		before := make([]Halves, baselineWindows)
 		for i := range before {
 			before[i] = s.DrawHalves(random, r.Window)

@@ -24,20 +24,21 @@ type Row struct {
 
 // Play runs a scenario against each rule. The judge looks at every window; the others at minutes,
 // as they are usually configured, and Kayenta once at the end.
-func (s Scenario) Play(random *rand.Rand, settings judge.Settings, runs int) Row {
+// It ends when abandoned says that nobody waits for it any more; then the row means nothing.
+func (s Scenario) Play(abandoned func() bool, random *rand.Rand, settings judge.Settings, runs int) Row {
 	minutes := s.minutes()
 	return Row{
 		Scenario: s,
-		Judge: Run(random, s.Service, s.Release, runs, func(before []Halves) Rule {
+		Judge: runUntil(abandoned, random, s, runs, func(before []Halves) Rule {
 			return NewSequentialRule(settings, before)
 		}),
-		Flagger: Run(random, minutes.Service, minutes.Release, runs, func([]Halves) Rule {
+		Flagger: runUntil(abandoned, random, minutes, runs, func([]Halves) Rule {
 			return &Flagger{Least: 99, Threshold: 5, Steps: 5}
 		}),
-		Argo: Run(random, minutes.Service, minutes.Release, runs, func([]Halves) Rule {
+		Argo: runUntil(abandoned, random, minutes, runs, func([]Halves) Rule {
 			return &Argo{Least: 99, FailureLimit: 3}
 		}),
-		Kayenta: Run(random, minutes.Service, minutes.Release, runs, func([]Halves) Rule {
+		Kayenta: runUntil(abandoned, random, minutes, runs, func([]Halves) Rule {
 			return &Kayenta{Windows: minutes.Release.Windows}
 		}),
 	}

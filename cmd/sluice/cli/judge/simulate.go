@@ -88,12 +88,9 @@ func (s *simulation) run(cmd *cobra.Command, _ []string) error {
 	var played []simulate.Row
 	for i, scenario := range scenarios {
 		output.Note(cmd, "playing %d of %d: %s", i+1, len(scenarios), scenario.Name)
-		result := make(chan simulate.Row, 1)
-		go func() { result <- scenario.Play(random, s.settings.Settings, s.runs) }()
-		select {
-		case row := <-result:
-			played = append(played, row)
-		case <-cmd.Context().Done():
+		interrupted := func() bool { return cmd.Context().Err() != nil }
+		played = append(played, scenario.Play(interrupted, random, s.settings.Settings, s.runs))
+		if interrupted() {
 			return cmd.Context().Err()
 		}
 		row := report.JudgeSimulationOf(played[i])
