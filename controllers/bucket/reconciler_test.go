@@ -494,7 +494,14 @@ func TestWhatIsAskedOfABucket(t *testing.T) {
 	f := setup(t)
 	f.put(map[string]string{"a": "1"})
 	f.must()
-	if err := f.Finalize(t.Context(), f.obj); err != nil || f.Publisher.Store.Holds(f.obj.Status.Artifact) || len(f.known) > 0 {
+	key, shared := client.ObjectKeyFromObject(f.obj), f.Transports.Len()
+	for proxy, owner := range map[string]string{"http://a.example:1": serverOwner(key), "http://b.example:1": stsOwner(key)} {
+		if _, err := f.Transports.ForOwner(owner, outbound.Settings{Proxy: proxy}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.Finalize(t.Context(), f.obj); err != nil || f.Publisher.Store.Holds(f.obj.Status.Artifact) || len(f.known) > 0 ||
+		f.Transports.Len() != shared {
 		t.Errorf("it is not gone: %v", err)
 	}
 	if reason := reconciler.ReasonOf(errors.New("x"), f.Reason); reason != meta.FailedReason {

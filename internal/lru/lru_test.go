@@ -87,3 +87,23 @@ func TestACacheIsSafeForConcurrentUse(t *testing.T) {
 		t.Errorf("%d values weigh %d", values, weight)
 	}
 }
+
+func TestValuesThatAreCountedAreRemovedOneByOneAndTogether(t *testing.T) {
+	c := NewCounted[string, int](4)
+	var removed []string
+	c.Removed = func(key string, value int) { removed = append(removed, fmt.Sprint(key, value)) }
+	for i, key := range []string{"a", "b", "c", "d", "e", "b"} { // a is evicted, and b replaced
+		c.Put(key, i)
+	}
+	if !c.Any(func(_ string, v int) bool { return v == 5 }) || c.Any(func(key string, _ int) bool { return key == "a" }) {
+		t.Error("Any does not say what there is")
+	}
+	c.RemoveFunc(func(_ string, v int) bool { return v < 4 })
+	if got := fmt.Sprint(removed); got != "[a0 b1 c2 d3]" {
+		t.Errorf("removed %s", got)
+	}
+	c.Clear()
+	if weight, values := c.Usage(); weight != 0 || values != 0 || len(removed) != 6 {
+		t.Errorf("%d values weigh %d after Clear, and %v were removed", values, weight, removed)
+	}
+}

@@ -14,6 +14,7 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/sluice-cd/sluice/api/notification/v1beta3"
@@ -81,5 +82,19 @@ func TestAKeyFileOfAHugeKeyIsRefused(t *testing.T) {
 	to := &destination{provider: &v1beta3.Provider{}, target: message.Target{Token: string(key)}}
 	if _, err := (&providers{}).keyFile(t.Context(), to, "scope"); !errors.Is(err, keysize.ErrTooLarge) {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestConnectionsWithAFormerPasswordOfAProxyAreDropped(t *testing.T) {
+	d := &providers{transports: outbound.NewTransports(nil)}
+	provider := &v1beta3.Provider{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "chat"}}
+	for _, password := range []string{"old", "new"} {
+		settings := outbound.Settings{Proxy: "http://user:" + password + "@proxy.example:3128"}
+		if _, err := d.transport(&destination{provider: provider, settings: settings}); err != nil || d.transports.Len() != 1 {
+			t.Errorf("%d transports: %v", d.transports.Len(), err)
+		}
+	}
+	if (&Dispatcher{providers: d}).Forget(client.ObjectKeyFromObject(provider)); d.transports.Len() != 0 {
+		t.Error("the connections of a Provider that is gone are kept")
 	}
 }

@@ -5,6 +5,7 @@ package forge
 import (
 	"cmp"
 	"errors"
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -145,5 +146,16 @@ func TestWhereAnAPIIsSaidToBe(t *testing.T) {
 				t.Errorf("got %s", at.api)
 			}
 		})
+	}
+}
+
+func TestConnectionsWithAFormerPasswordOfAProxyAreDropped(t *testing.T) {
+	clients := NewClients(Options{})
+	for _, password := range []string{"old", "new"} {
+		proxy := &url.URL{Scheme: "http", Host: "proxy.example:3128", User: url.UserPassword("user", password)}
+		_, err := clients.For(Remote{URL: "https://github.com/acme/fleet", Proxy: proxy})
+		if err != nil || clients.transports.Len() != 1 {
+			t.Errorf("%d transports: %v", clients.transports.Len(), err)
+		}
 	}
 }
