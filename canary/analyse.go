@@ -41,8 +41,8 @@ func analyse(t transition) Decision {
 		return t.then(d, rollBack(t.seen.Alarm))
 	case condemned(t):
 		d := t.unchanged()
-		d.alert(flaggerv1.SeverityError, "Rolling back %s at once, %s", t.seen.canary(), t.seen.Judged.Text)
-		return t.then(d, rollBack(t.seen.Judged.Text))
+		d.alert(flaggerv1.SeverityError, "Rolling back %s at once, %s", t.seen.canary(), t.seen.JudgeResult.Text)
+		return t.then(d, rollBack(t.seen.JudgeResult.Text))
 	default:
 		return continueAnalysis(t.from(noteHeld(t)))
 	}

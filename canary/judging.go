@@ -14,8 +14,8 @@ import (
 	"github.com/sluice-cd/sluice/canary/judge"
 )
 
-// Judging is how a canary is compared with its primary.
-type Judging struct {
+// JudgeConfig is how a canary is compared with its primary.
+type JudgeConfig struct {
 	Settings judge.Settings
 	// Kinds are what is compared, and Named whether the spec says so: then a release does not pass without any of them.
 	Kinds []judge.Kind
@@ -28,9 +28,9 @@ type Judging struct {
 	Every time.Duration
 }
 
-// Judged is what the judge says about the revision under analysis. The zero value has
+// JudgeResult is what the judge says about the revision under analysis. The zero value has
 // not looked yet.
-type Judged struct {
+type JudgeResult struct {
 	Outcome judge.Outcome
 	// Text says why.
 	Text string
@@ -57,7 +57,7 @@ func (p *Plan) setJudge(a *flaggerv1.CanaryAnalysis) error {
 	if err != nil {
 		return err
 	}
-	judging := &Judging{Settings: settings, OnInconclusive: j.GetOnInconclusive(), Named: len(j.Metrics) > 0}
+	judging := &JudgeConfig{Settings: settings, OnInconclusive: j.GetOnInconclusive(), Named: len(j.Metrics) > 0}
 	for _, m := range j.GetMetrics() {
 		judging.Kinds = append(judging.Kinds, judge.Kind(m))
 	}
@@ -192,7 +192,7 @@ func stepAt(steps []flaggerv1.CanaryStep, when time.Time) int {
 
 // condemned reports whether the judge ends the release.
 func condemned(t transition) bool {
-	said := t.seen.Judged
+	said := t.seen.JudgeResult
 	return t.seen.Plan.Judge != nil && said.Outcome == judge.Fail && !said.ThresholdsOnly &&
 		t.prev.Started() && !paused(t.prev.Hold) && !promotionWasCommanded(t.prev)
 }
@@ -206,7 +206,7 @@ func inLastJudgedStep(t transition) bool {
 // awaitsVerdict reports whether the judge still has to decide. Where it is not to be trusted,
 // thresholds do, if there are any.
 func awaitsVerdict(t transition) bool {
-	said := t.seen.Judged
+	said := t.seen.JudgeResult
 	thresholdsDecide := said.ThresholdsOnly && len(t.seen.Plan.Metrics) > 0
 	passed := said.Outcome == judge.Pass && !said.ThresholdsOnly
 	return inLastJudgedStep(t) && !passed && !thresholdsDecide && !t.prev.History.current().Unjudged
@@ -215,7 +215,7 @@ func awaitsVerdict(t transition) bool {
 // verdictCame reports whether the judge has passed the release since the last check, in a step that
 // has lasted for an interval: it need not wait for the next one.
 func verdictCame(t transition) bool {
-	said, release := t.seen.Judged, t.prev.History.current()
+	said, release := t.seen.JudgeResult, t.prev.History.current()
 	return inLastJudgedStep(t) && !awaitsVerdict(t) && said.Outcome == judge.Pass && said.Since.After(t.prev.At) &&
 		!t.now.Before(plannedEnd(t, release))
 }
@@ -257,7 +257,7 @@ func awaitVerdict(t transition) Decision {
 
 // whyUndecided is what the judge says.
 func whyUndecided(t transition) string {
-	return cmp.Or(t.seen.Judged.Text, "the judge has not compared anything yet")
+	return cmp.Or(t.seen.JudgeResult.Text, "the judge has not compared anything yet")
 }
 
 // overtime says why a step lasts longer than its interval; empty if it does not.
@@ -306,7 +306,7 @@ func endInconclusive(t transition) Decision {
 // sayVerdict tells why a release leaves the last step in which it was compared.
 func sayVerdict(t transition) Decision {
 	d := t.unchanged()
-	switch said := t.seen.Judged; {
+	switch said := t.seen.JudgeResult; {
 	case !inLastJudgedStep(t) || t.prev.History.current().Unjudged:
 	case said.ThresholdsOnly:
 		d.warn("Going on with %s by its thresholds alone: %s", t.seen.canary(), said.Text)

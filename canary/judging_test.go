@@ -19,10 +19,10 @@ import (
 )
 
 // judgedAt is [at] with a judge, in a step that was entered so long ago.
-func judgedAt(weight int, entered time.Duration, said Judged) situation {
+func judgedAt(weight int, entered time.Duration, said JudgeResult) situation {
 	return edited(at(flaggerv1.CanaryPhaseProgressing, weight), func(s *situation) {
-		s.Plan.Judge = &Judging{Settings: judge.Default(), Kinds: []judge.Kind{judge.Errors}, OnInconclusive: flaggerv1.InconclusiveHold}
-		s.Plan.Deadline, s.Judged = 10*time.Minute, said
+		s.Plan.Judge = &JudgeConfig{Settings: judge.Default(), Kinds: []judge.Kind{judge.Errors}, OnInconclusive: flaggerv1.InconclusiveHold}
+		s.Plan.Deadline, s.JudgeResult = 10*time.Minute, said
 		s.State.History = History{{Revision: v2, StartedAt: metav1.NewTime(noon.Add(-time.Hour)),
 			Steps: []flaggerv1.CanaryStep{{Weight: weight, At: metav1.NewTime(noon.Add(-entered))}}}}
 	})
@@ -30,11 +30,11 @@ func judgedAt(weight int, entered time.Duration, said Judged) situation {
 
 func TestAReleaseIsJudged(t *testing.T) {
 	progressing := flaggerv1.CanaryPhaseProgressing
-	worse := Judged{Outcome: judge.Fail, Text: "errors 4.1 times the primary's", Since: noon}
-	better := Judged{Outcome: judge.Pass, Text: "errors not 2 times as bad as the primary's", Since: noon.Add(-time.Second)}
-	open := Judged{Outcome: judge.Undecided, Text: "errors 1.2 times the primary's, undecided"}
-	otherShares := Judged{Outcome: judge.Mismatch, Text: "the canary got 2 times the requests that its weight says"}
-	distrusted := func(j Judged) Judged {
+	worse := JudgeResult{Outcome: judge.Fail, Text: "errors 4.1 times the primary's", Since: noon}
+	better := JudgeResult{Outcome: judge.Pass, Text: "errors not 2 times as bad as the primary's", Since: noon.Add(-time.Second)}
+	open := JudgeResult{Outcome: judge.Undecided, Text: "errors 1.2 times the primary's, undecided"}
+	otherShares := JudgeResult{Outcome: judge.Mismatch, Text: "the canary got 2 times the requests that its weight says"}
+	distrusted := func(j JudgeResult) JudgeResult {
 		j.ThresholdsOnly = true
 		return j
 	}
@@ -69,7 +69,7 @@ func TestAReleaseIsJudged(t *testing.T) {
 			wantWeight: 40, wantApplied: v2, wantPromoted: v1, wantActions: []string{"SetWeights{{60 40 false}}"},
 			wantEvents: "Advance podinfo.test canary weight 40 (request-success-rate 99.80%)"},
 		"the last step lasts until the judge has decided":  with(stays, judgedAt(50, 5*time.Minute, open), ""),
-		"a judge that has not looked yet is waited for":    with(stays, judgedAt(50, 5*time.Minute, Judged{}), ""),
+		"a judge that has not looked yet is waited for":    with(stays, judgedAt(50, 5*time.Minute, JudgeResult{}), ""),
 		"other shares than the weight says are no verdict": with(stays, judgedAt(50, 5*time.Minute, otherShares), ""),
 		"a canary that passes is promoted": with(promotes, judgedAt(50, 5*time.Minute, better),
 			"The judge passed podinfo.test: errors not 2 times as bad as the primary's\n"+copied),
@@ -122,7 +122,7 @@ func TestAReleaseIsJudged(t *testing.T) {
 }
 
 func TestAnApprovalWithoutAVerdictIsRecorded(t *testing.T) {
-	s := judgedAt(50, 12*time.Minute, Judged{})
+	s := judgedAt(50, 12*time.Minute, JudgeResult{})
 	s.State.Hold = &flaggerv1.CanaryHold{Kind: flaggerv1.HoldInconclusive}
 	s.Command = &flaggerv1.CanaryCommand{Verb: flaggerv1.CommandApprove, By: "bob"}
 	d, err := s.decide()
@@ -139,9 +139,9 @@ func TestWhatTheJudgeNeeds(t *testing.T) {
 		provider  string
 		edit      func(*flaggerv1.CanarySpec)
 		wantField string
-		wantJudge *Judging
+		wantJudge *JudgeConfig
 	}{
-		"the defaults": {"istio", func(s *flaggerv1.CanarySpec) { s.Analysis.StepWeight = 10 }, "", &Judging{
+		"the defaults": {"istio", func(s *flaggerv1.CanarySpec) { s.Analysis.StepWeight = 10 }, "", &JudgeConfig{
 			Settings: judge.Default(), Kinds: []judge.Kind{judge.Errors, judge.Latency}, OnInconclusive: flaggerv1.InconclusiveHold,
 			Every: 10 * time.Second}},
 		"everything set": {"istio", func(s *flaggerv1.CanarySpec) {
@@ -151,15 +151,17 @@ func TestWhatTheJudgeNeeds(t *testing.T) {
 				Metrics:        []flaggerv1.JudgeMetric{flaggerv1.JudgeThroughput, flaggerv1.JudgeErrors},
 				OnInconclusive: flaggerv1.InconclusivePromote, MinSamples: ptr.To(int64(7))}
 			s.Analysis.Sampling = &flaggerv1.CanarySampling{Interval: "2s", Disabled: true}
-		}, "", &Judging{Settings: judge.Settings{Alpha: 0.001, Beta: 0.1, Tolerated: 1.25, Regression: 5, Negligible: 0.01, MinSamples: 7},
-			Kinds: []judge.Kind{judge.Errors, judge.Throughput}, Named: true, OnInconclusive: flaggerv1.InconclusivePromote,
-			Warmup: 30 * time.Second, Every: 2 * time.Second}},
+		}, "", &JudgeConfig{
+			Settings: judge.Settings{Alpha: 0.001, Beta: 0.1, Tolerated: 1.25, Regression: 5, Negligible: 0.01, MinSamples: 7},
+			Kinds:    []judge.Kind{judge.Errors, judge.Throughput}, Named: true,
+			OnInconclusive: flaggerv1.InconclusivePromote,
+			Warmup:         30 * time.Second, Every: 2 * time.Second}},
 		"users who were chosen": {"istio", func(s *flaggerv1.CanarySpec) {
 			s.Analysis.Iterations, s.Analysis.Match = 2, make([]flaggerv1.HTTPMatchRequest, 1)
 		}, judgeField, nil},
 		"blue/green with copies of the requests": {"istio", func(s *flaggerv1.CanarySpec) {
 			s.Analysis.Iterations, s.Analysis.Mirror = 2, true
-		}, "", &Judging{Settings: judge.Default(), Kinds: []judge.Kind{judge.Errors, judge.Latency},
+		}, "", &JudgeConfig{Settings: judge.Default(), Kinds: []judge.Kind{judge.Errors, judge.Latency},
 			OnInconclusive: flaggerv1.InconclusiveHold, Every: 10 * time.Second}},
 		"throughput of copies": {"istio", func(s *flaggerv1.CanarySpec) {
 			s.Analysis.Iterations, s.Analysis.Mirror = 2, true
@@ -173,7 +175,7 @@ func TestWhatTheJudgeNeeds(t *testing.T) {
 		"a worker": {"", func(s *flaggerv1.CanarySpec) {
 			s.Service.Port, s.Analysis.Iterations = 0, 2
 			s.Analysis.Judge.TemplateRef = &flaggerv1.CrossNamespaceObjectReference{Name: "jobs"}
-		}, "", &Judging{Settings: judge.Default(), Kinds: []judge.Kind{judge.Errors}, OnInconclusive: flaggerv1.InconclusiveHold,
+		}, "", &JudgeConfig{Settings: judge.Default(), Kinds: []judge.Kind{judge.Errors}, OnInconclusive: flaggerv1.InconclusiveHold,
 			Every: 10 * time.Second}},
 		"throughput with cookies": {"istio", func(s *flaggerv1.CanarySpec) {
 			s.Analysis.StepWeight, s.Analysis.SessionAffinity = 10, &flaggerv1.SessionAffinity{CookieName: "c"}
@@ -226,7 +228,7 @@ func TestTheExampleOfThePageIsServed(t *testing.T) {
 }
 
 func TestWhichWindowsCount(t *testing.T) {
-	plan := Plan{Routed: true, Steps: []Step{{Weight: 10}, {Weight: 50}, {Weight: 100}}, Judge: &Judging{Warmup: 30 * time.Second}}
+	plan := Plan{Routed: true, Steps: []Step{{Weight: 10}, {Weight: 50}, {Weight: 100}}, Judge: &JudgeConfig{Warmup: 30 * time.Second}}
 	steps := []flaggerv1.CanaryStep{{Weight: 10, At: metav1.NewTime(noon)}, {Weight: 50, At: metav1.NewTime(noon.Add(5 * time.Minute))},
 		{Weight: 100, At: metav1.NewTime(noon.Add(10 * time.Minute))}}
 	for name, tc := range map[string]struct {
@@ -266,7 +268,7 @@ func TestWhichWindowsCount(t *testing.T) {
 
 func TestWhatTakesHowLongIsSaidBeforeTheRelease(t *testing.T) {
 	plan := Plan{Routed: true, Interval: time.Minute, Steps: []Step{{Weight: 10}, {Weight: 50}},
-		Judge: &Judging{Settings: judge.Default(), Kinds: []judge.Kind{judge.Errors}, OnInconclusive: flaggerv1.InconclusiveHold}}
+		Judge: &JudgeConfig{Settings: judge.Default(), Kinds: []judge.Kind{judge.Errors}, OnInconclusive: flaggerv1.InconclusiveHold}}
 	for want, traffic := range map[string]judge.Traffic{
 		"": {},
 		"at 10 requests a second without errors a release that is as good passes after about 16 minutes": {Requests: 10},

@@ -50,8 +50,8 @@ type Observation struct {
 	// that the release fails before its next check. Empty is no alarm.
 	Alarm string
 
-	// Judged is what the judge says about the revision under analysis.
-	Judged Judged
+	// JudgeResult is what the judge says about the revision under analysis.
+	JudgeResult JudgeResult
 
 	// Command is what a person asked for and what was not carried out yet.
 	Command *flaggerv1.CanaryCommand

@@ -54,7 +54,7 @@ type Plan struct {
 	// zero for none.
 	SampleEvery time.Duration
 	// Judge compares the canary with its primary; nil does not.
-	Judge *Judging
+	Judge *JudgeConfig
 	// Affinity asks for session cookies; nil is none.
 	Affinity *flaggerv1.SessionAffinity
 	// Warnings are what the owner should know about how the spec was read: what has no

@@ -37,7 +37,7 @@ func (w *simulation) checkStep(seen situation, decision Decision) {
 // checkJudged: nobody gets more of a canary that the judge found worse, and nobody leaves the last step in
 // which it can be compared before it was passed, or somebody does without that.
 func (w *simulation) checkJudged(seen situation, decision Decision) {
-	said, plan := seen.Judged, w.plan
+	said, plan := seen.JudgeResult, w.plan
 	same := seen.State.Applied == decision.State.Applied && seen.Target.Revision == seen.State.Applied
 	if plan.Judge == nil || plan.Skip || !same || w.commanded[seen.State.Applied] || !analysing(seen.State.Phase) || seen.Primary.Failing() ||
 		seen.Primary.Revision == seen.State.Applied || seen.Primary.Revision == "" || seen.State.Fallback != nil {

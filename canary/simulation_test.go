@@ -186,14 +186,14 @@ func (w *simulation) observe() situation {
 		s.Alarm = "lag 7.00 in 3 samples in a row"
 	}
 	if w.plan.Judges(s.State) {
-		s.Judged = w.judge()
+		s.JudgeResult = w.judge()
 	}
 	return s
 }
 
 // judge says what a judge might. While nothing surprising happens, it is right.
-func (w *simulation) judge() Judged {
-	said := Judged{Text: "errors 4.1 times the primary's", Since: w.now, ThresholdsOnly: w.rarely(10)}
+func (w *simulation) judge() JudgeResult {
+	said := JudgeResult{Text: "errors 4.1 times the primary's", Since: w.now, ThresholdsOnly: w.rarely(10)}
 	bad := w.behaviour[w.state.Applied].failsChecks
 	switch {
 	case w.quiet && !bad:

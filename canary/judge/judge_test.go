@@ -238,7 +238,7 @@ func TestVerdicts(t *testing.T) {
 		"nothing to judge by": {want: judge.Undecided},
 	} {
 		t.Run(name, func(t *testing.T) {
-			trial := judge.Trial{Metrics: tc.metrics, Split: judge.NewSplit(), Observed: 38 * time.Second}
+			trial := judge.SequentialTest{Metrics: tc.metrics, Split: judge.NewSplit(), Observed: 38 * time.Second}
 			var err error
 			for _, s := range tc.series {
 				added := settings.NewSeries(s.name, s.kind, s.over...)

@@ -25,8 +25,8 @@ const (
 	Mismatch Outcome = "Mismatch"
 )
 
-// Trial is all evidence about one release.
-type Trial struct {
+// SequentialTest is all evidence about one release.
+type SequentialTest struct {
 	Series []Series
 	// Metrics is how many are to be judged, if that is more than there are series by now: a metric whose counters
 	// appear later had its part of alpha from the beginning.
@@ -57,7 +57,7 @@ type Finding struct {
 	few        bool    // requests: there is no verdict, whatever they say
 }
 
-// Verdict is what follows from a [Trial].
+// Verdict is what follows from a [SequentialTest].
 type Verdict struct {
 	Outcome  Outcome
 	Findings []Finding
@@ -66,7 +66,7 @@ type Verdict struct {
 // Judge decides, and says why. Each of k metrics may fail a healthy release with the probability
 // alpha/k, so that all together do with at most alpha; all of them have to pass, each
 // of which lets a regression through with a probability of at most beta.
-func (s Settings) Judge(t Trial) Verdict {
+func (s Settings) Judge(t SequentialTest) Verdict {
 	verdict := Verdict{Outcome: s.Outcome(t)}
 	for _, series := range t.Series {
 		verdict.Findings = append(verdict.Findings, s.find(series, s.alphaOf(t), t.Observed))
@@ -80,7 +80,7 @@ func (s Settings) Judge(t Trial) Verdict {
 
 // Outcome returns what [Settings.Judge] decides, without the reasons. Arms that get other shares of the requests than their
 // weights say are no fair comparison, but for one of how many requests there are: a canary that loses its own fails a throughput.
-func (s Settings) Outcome(t Trial) Outcome {
+func (s Settings) Outcome(t SequentialTest) Outcome {
 	_, differs := t.Split.Mismatch()
 	outcome := Pass
 	for _, series := range t.Series {
@@ -102,7 +102,9 @@ func (s Settings) Outcome(t Trial) Outcome {
 }
 
 // alphaOf returns the part of alpha that each metric of a trial has.
-func (s Settings) alphaOf(t Trial) float64 { return s.Alpha / float64(max(len(t.Series), t.Metrics)) }
+func (s Settings) alphaOf(t SequentialTest) float64 {
+	return s.Alpha / float64(max(len(t.Series), t.Metrics))
+}
 
 func (s Settings) outcome(series Series, alpha float64) Outcome {
 	switch {

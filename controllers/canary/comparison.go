@@ -35,7 +35,7 @@ type comparison struct {
 	source  string
 	remarks []string
 
-	said    canary.Judged
+	latest  canary.JudgeResult
 	verdict judge.Verdict
 	problem string
 	history []flaggerv1.CanaryJudgeVerdict
@@ -44,11 +44,11 @@ type comparison struct {
 	unseen, failures int
 	// warnings are what people have yet to hear of.
 	warnings []string
-	// told is when the status was last to be written although nothing was decided.
-	told time.Time
-	// news means that the status has yet to say what is here, and urgent that a reconcile is to
+	// restatedAt is when the status was last to be written although nothing was decided.
+	restatedAt time.Time
+	// statusStale means that the status has yet to say what is here, and wakeNow that a reconcile is to
 	// begin for it.
-	news, urgent bool
+	statusStale, wakeNow bool
 }
 
 // subject is the release that evidence is about. A revision that is tried again is another one.
@@ -91,7 +91,7 @@ func newComparison(c *flaggerv1.Canary, state canary.State, plan canary.Plan) *c
 	if release, err := of.baseline.Restore([]byte(status.Evidence), plan.Judge.Settings, plan.Judge.Kinds...); err == nil {
 		of.release, of.window = requiring(plan.Judge, release), status.Window.Time
 		of.judge(of.window)
-		of.news, of.urgent = false, false
+		of.statusStale, of.wakeNow = false, false
 	}
 	return of
 }
@@ -122,12 +122,12 @@ func subjectOf(s canary.State) subject {
 // reset drops the evidence, which was about another release.
 func (c *comparison) reset() {
 	c.release = requiring(c.plan.Judge, c.baseline.Begin(c.plan.Judge.Settings, c.plan.Judge.Kinds...))
-	c.said = canary.Judged{Outcome: judge.Undecided, ThresholdsOnly: c.said.ThresholdsOnly}
+	c.latest = canary.JudgeResult{Outcome: judge.Undecided, ThresholdsOnly: c.latest.ThresholdsOnly}
 	c.verdict, c.window = judge.Verdict{Outcome: judge.Undecided}, time.Time{}
 }
 
 // requiring is the evidence about a release that only passes by all metrics, if the spec names them.
-func requiring(j *canary.Judging, r trial.Release) trial.Release {
+func requiring(j *canary.JudgeConfig, r trial.Release) trial.Release {
 	if j.Named {
 		return r.RequireAll()
 	}
@@ -204,7 +204,7 @@ func (c *comparison) startOver(source string) {
 	if c.source != "" {
 		c.baseline, c.selfTest, c.remarks = trial.Baseline{}, trial.SelfTest{}, nil
 		c.reset()
-		c.news = true
+		c.statusStale = true
 	}
 	c.source = source
 }
@@ -228,9 +228,9 @@ func (c *comparison) add(r counter.Reading, started map[string]time.Time) bool {
 	if ok {
 		c.addWindow(w)
 	}
-	urgent := c.urgent
-	c.urgent = false
-	return urgent
+	wake := c.wakeNow
+	c.wakeNow = false
+	return wake
 }
 
 // addWindow adds a window to all that it is about.
@@ -254,7 +254,7 @@ func (c *comparison) compare(w counter.Increments, before trial.Baseline) {
 	if len(w.Missing) == 0 || !ok && c.unseen < unseenIsProblem {
 		c.setProblem("")
 	}
-	if !ok || !c.plan.Judges(c.state) || c.said.Outcome == judge.Fail || c.window.Sub(w.From) > overlap {
+	if !ok || !c.plan.Judges(c.state) || c.latest.Outcome == judge.Fail || c.window.Sub(w.From) > overlap {
 		return
 	}
 	if len(w.Missing) > 0 {
@@ -273,24 +273,24 @@ func (c *comparison) compare(w counter.Increments, before trial.Baseline) {
 // judge draws the conclusion from the evidence.
 func (c *comparison) judge(now time.Time) {
 	c.verdict = c.release.Verdict()
-	said := canary.Judged{Outcome: c.verdict.Outcome, Text: canary.Words(c.verdict), Since: c.said.Since,
-		ThresholdsOnly: c.said.ThresholdsOnly}
-	if said.Outcome != c.said.Outcome {
-		said.Since, c.news, c.urgent = now, true, true
-		if said.Outcome != judge.Undecided {
-			c.enter(said, now)
+	result := canary.JudgeResult{Outcome: c.verdict.Outcome, Text: canary.Words(c.verdict), Since: c.latest.Since,
+		ThresholdsOnly: c.latest.ThresholdsOnly}
+	if result.Outcome != c.latest.Outcome {
+		result.Since, c.statusStale, c.wakeNow = now, true, true
+		if result.Outcome != judge.Undecided {
+			c.enter(result, now)
 		}
-		if said.Outcome == judge.Mismatch {
-			c.warnings = append(c.warnings, "The judge of "+itself+" cannot decide: "+said.Text)
+		if result.Outcome == judge.Mismatch {
+			c.warnings = append(c.warnings, "The judge of "+itself+" cannot decide: "+result.Text)
 		}
 	}
-	c.said = said
+	c.latest = result
 }
 
 // enter adds a verdict to the history, unless it is there.
-func (c *comparison) enter(said canary.Judged, now time.Time) {
+func (c *comparison) enter(result canary.JudgeResult, now time.Time) {
 	v := flaggerv1.CanaryJudgeVerdict{At: metav1.NewTime(now), Revision: c.subject.revision,
-		Outcome: string(said.Outcome), Message: cut(said.Text, maxMessage)}
+		Outcome: string(result.Outcome), Message: cut(result.Text, maxMessage)}
 	if len(c.history) > 0 && c.history[0].Revision == v.Revision && c.history[0].Outcome == v.Outcome &&
 		!c.history[0].At.Time.Before(c.subject.since) { // not that of a revision that is tried again
 		return

@@ -15,9 +15,9 @@ import (
 func (c *comparison) status() *flaggerv1.CanaryJudgeStatus {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.news = false
+	c.statusStale = false
 	status := &flaggerv1.CanaryJudgeStatus{
-		Outcome: string(c.verdict.Outcome), Message: cut(c.said.Text, maxMessage), Problem: cut(c.problem, maxMessage),
+		Outcome: string(c.verdict.Outcome), Message: cut(c.latest.Text, maxMessage), Problem: cut(c.problem, maxMessage),
 		ThresholdsOnly: c.distrusted(), Revision: c.subject.revision, Since: metav1.NewTime(c.subject.since),
 		Remarks: c.remarks, Outlook: c.outlook, History: c.history, SelfTest: c.selfTestStatus(),
 	}

@@ -23,7 +23,7 @@ func compared(t *testing.T) (*comparison, *fakeCounters, time.Time) {
 	t.Helper()
 	noon := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 	plan := canary.Plan{Routed: true, Interval: time.Minute, Steps: []canary.Step{{Weight: 50}},
-		Judge: &canary.Judging{Settings: judge.Default(), Kinds: []judge.Kind{judge.Errors}, Every: 10 * time.Second,
+		Judge: &canary.JudgeConfig{Settings: judge.Default(), Kinds: []judge.Kind{judge.Errors}, Every: 10 * time.Second,
 			OnInconclusive: flaggerv1.InconclusiveHold}}
 	state := canary.State{Phase: flaggerv1.CanaryPhaseProgressing, Weight: 50, Applied: "sha256:2",
 		History: canary.History{{Revision: "sha256:2", StartedAt: metav1.NewTime(noon),
@@ -34,7 +34,7 @@ func compared(t *testing.T) (*comparison, *fakeCounters, time.Time) {
 }
 
 // feed adds readings of every ten seconds, and counts those that a reconcile is to know of.
-func (c *comparison) feed(t *testing.T, from *fakeCounters, since time.Time, times int) (urgent int) {
+func (c *comparison) feed(t *testing.T, from *fakeCounters, since time.Time, times int) (wakes int) {
 	t.Helper()
 	read, err := from.prepare(t.Context(), nil)
 	if err != nil {
@@ -46,20 +46,20 @@ func (c *comparison) feed(t *testing.T, from *fakeCounters, since time.Time, tim
 			t.Fatal(err)
 		}
 		if c.add(reading, nil) {
-			urgent++
+			wakes++
 		}
 	}
-	return urgent
+	return wakes
 }
 
 func TestAJudgeThatFailedItsTestOfItselfSaysSoOnce(t *testing.T) {
 	of, counters, noon := compared(t)
 	counters.failing.Store(14) // which takes long to decide about
 	of.selfTest = trial.SelfTest{Windows: 100, Trials: 10, FalseAlarms: 5}
-	if urgent := of.feed(t, counters, noon, 4); urgent != 1 {
-		t.Errorf("a reconcile began %d times", urgent)
+	if wakes := of.feed(t, counters, noon, 4); wakes != 1 {
+		t.Errorf("a reconcile began %d times", wakes)
 	}
-	said, status := of.judged(of.state), of.status()
+	said, status := of.result(of.state), of.status()
 	if !said.ThresholdsOnly || !strings.Contains(said.Text, "5 of 10 comparisons of the primary with itself were false alarms") {
 		t.Errorf("says %+v", said)
 	}
@@ -67,8 +67,8 @@ func TestAJudgeThatFailedItsTestOfItselfSaysSoOnce(t *testing.T) {
 		t.Errorf("status %+v", status)
 	}
 	of.selfTest = trial.SelfTest{}
-	if urgent := of.feed(t, counters, noon.Add(40*time.Second), 2); urgent != 1 || of.judged(of.state).ThresholdsOnly {
-		t.Errorf("a reconcile began %d times when it is to be trusted again", urgent)
+	if wakes := of.feed(t, counters, noon.Add(40*time.Second), 2); wakes != 1 || of.result(of.state).ThresholdsOnly {
+		t.Errorf("a reconcile began %d times when it is to be trusted again", wakes)
 	}
 }
 
@@ -78,8 +78,8 @@ func TestWhatThePrimaryIsLikeIsSaidOnceItIsKnown(t *testing.T) {
 	if of.pause() != atRest {
 		t.Errorf("looks every %s", of.pause())
 	}
-	if urgent := of.feed(t, counters, noon, 100); urgent != 1 {
-		t.Errorf("a reconcile began %d times", urgent)
+	if wakes := of.feed(t, counters, noon, 100); wakes != 1 {
+		t.Errorf("a reconcile began %d times", wakes)
 	}
 	status := of.status()
 	if !strings.Contains(status.Outlook, "at 100 requests a second and 1 % errors a release that is as good passes after about") {
@@ -106,12 +106,12 @@ func TestAPrimaryThatNothingCountsIsAProblemBeforeTheRelease(t *testing.T) {
 			of, counters, noon := compared(t)
 			of.state.Phase = flaggerv1.CanaryPhaseSucceeded // at rest
 			mute(counters)
-			if urgent := of.feed(t, counters, noon, 5); urgent != 1 || of.status().Problem != uncounted {
-				t.Errorf("a reconcile began %d times, problem %q", urgent, of.status().Problem)
+			if wakes := of.feed(t, counters, noon, 5); wakes != 1 || of.status().Problem != uncounted {
+				t.Errorf("a reconcile began %d times, problem %q", wakes, of.status().Problem)
 			}
 			counters.without, counters.nothing = "", false
-			if urgent := of.feed(t, counters, noon.Add(time.Minute), 3); urgent != 1 || of.status().Problem != "" {
-				t.Errorf("a reconcile began %d times when it is counted, problem %q", urgent, of.status().Problem)
+			if wakes := of.feed(t, counters, noon.Add(time.Minute), 3); wakes != 1 || of.status().Problem != "" {
+				t.Errorf("a reconcile began %d times when it is counted, problem %q", wakes, of.status().Problem)
 			}
 		})
 	}
@@ -128,8 +128,8 @@ func TestAServerThatDoesNotAnswerIsAProblemBeforeTheRelease(t *testing.T) {
 	if got := of.status().Problem; got != "connection refused" {
 		t.Errorf("problem: %q", got)
 	}
-	if urgent := of.feed(t, counters, noon, 3); urgent != 1 || of.status().Problem != "" {
-		t.Errorf("a reconcile began %d times, problem: %q", urgent, of.problem)
+	if wakes := of.feed(t, counters, noon, 3); wakes != 1 || of.status().Problem != "" {
+		t.Errorf("a reconcile began %d times, problem: %q", wakes, of.problem)
 	}
 	if of.broken(refused) {
 		t.Error("one slow answer is news")
@@ -144,8 +144,8 @@ func TestWindowsOfOtherSettingsAreNoEvidence(t *testing.T) {
 	strict.Settings.Alpha = 0.001
 	plan.Judge = &strict
 	of.follow(podinfo(), of.state, plan)
-	if !of.window.IsZero() || of.release.Trial.Observed != 0 {
-		t.Errorf("it has %s until %s", of.release.Trial.Observed, of.window)
+	if !of.window.IsZero() || of.release.Test.Observed != 0 {
+		t.Errorf("it has %s until %s", of.release.Test.Observed, of.window)
 	}
 }
 
@@ -173,12 +173,12 @@ func TestAMetricThatTheSpecNamesHasToBeThere(t *testing.T) {
 		plan.Judge = &both
 		of.follow(podinfo(), of.state, plan)
 		of.feed(t, counters, noon, 60)
-		if of.said.Outcome != want {
+		if of.latest.Outcome != want {
 			t.Errorf("named %v: %+v", named, of.verdict)
 		}
 		restarted := podinfo()
 		restarted.Status.Judge = of.status()
-		if again := newComparison(restarted, of.state, plan); again.said.Outcome != want {
+		if again := newComparison(restarted, of.state, plan); again.latest.Outcome != want {
 			t.Errorf("named %v, after a restart: %+v", named, again.verdict)
 		}
 	}
@@ -206,7 +206,7 @@ func TestATimeThatIsUpIsInTheHistory(t *testing.T) {
 	}
 	for i := range 2 * flaggerv1.MaxJudgeVerdicts {
 		of.subject.revision = strings.Repeat("x", i)
-		of.enter(canary.Judged{Outcome: judge.Pass}, noon)
+		of.enter(canary.JudgeResult{Outcome: judge.Pass}, noon)
 	}
 	if len(of.history) != flaggerv1.MaxJudgeVerdicts {
 		t.Errorf("%d verdicts are kept", len(of.history))
@@ -235,16 +235,16 @@ func TestCountersOfAnEditedTemplateAreOtherEvidence(t *testing.T) {
 	of, counters, noon := compared(t)
 	counters.source = "before"
 	of.feed(t, counters, noon, 5)
-	if of.release.Trial.Observed != 40*time.Second || of.baseline.Windows != 4 {
-		t.Fatalf("observed %s, %d windows", of.release.Trial.Observed, of.baseline.Windows)
+	if of.release.Test.Observed != 40*time.Second || of.baseline.Windows != 4 {
+		t.Fatalf("observed %s, %d windows", of.release.Test.Observed, of.baseline.Windows)
 	}
 	c := podinfo()
 	c.Status.Judge = of.status()
 	counters.source = "after"
 	for name, of := range map[string]*comparison{"the same process": of, "another one": newComparison(c, of.state, of.plan)} {
 		of.feed(t, counters, noon.Add(time.Minute), 3)
-		if of.release.Trial.Observed != 20*time.Second || of.baseline.Windows != 2 {
-			t.Errorf("%s: observed %s, %d windows", name, of.release.Trial.Observed, of.baseline.Windows)
+		if of.release.Test.Observed != 20*time.Second || of.baseline.Windows != 2 {
+			t.Errorf("%s: observed %s, %d windows", name, of.release.Test.Observed, of.baseline.Windows)
 		}
 	}
 }
@@ -255,7 +255,7 @@ func TestWhatIsKnownIsSaidAlsoWhileThereIsAProblem(t *testing.T) {
 	counters.failing.Store(200)
 	of.feed(t, counters, noon, 5)
 	of.broken(errors.New("connection refused"))
-	if said := of.judged(of.state); said.Outcome != judge.Fail || !strings.HasPrefix(said.Text, "errors 20 times the primary's") {
+	if said := of.result(of.state); said.Outcome != judge.Fail || !strings.HasPrefix(said.Text, "errors 20 times the primary's") {
 		t.Errorf("says %+v", said)
 	}
 }
@@ -263,8 +263,8 @@ func TestWhatIsKnownIsSaidAlsoWhileThereIsAProblem(t *testing.T) {
 func TestPeopleHearOnceWhyNothingFollows(t *testing.T) {
 	of, counters, noon := compared(t)
 	of.state.History[0].Steps[0].Weight, of.plan.Steps[0].Weight = 20, 20 // and it gets half of the requests
-	if urgent := of.feed(t, counters, noon, 5); urgent != 1 {
-		t.Errorf("a reconcile began %d times", urgent)
+	if wakes := of.feed(t, counters, noon, 5); wakes != 1 {
+		t.Errorf("a reconcile began %d times", wakes)
 	}
 	of.selfTest = trial.SelfTest{Windows: 100, Trials: 10, FalseAlarms: 5}
 	of.feed(t, counters, noon.Add(time.Minute), 2)

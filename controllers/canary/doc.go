@@ -7,11 +7,11 @@
 //	observer --Observation--> Decide --Decision--> performer --> statusRecorder
 //	   |                         ^                                    |
 //	   +--- queries, sampler, ---+ (when a check is due)              +--> status, events
-//	        judges
+//	        comparisons
 //
 // Three things are asked of Prometheus and of others, each in the background:
 //
-//	            queries.go             sampler.go               judges.go
+//	            queries.go             sampler.go               comparisons.go
 //	asks        metrics and webhooks   metrics, by thresholds   counters of both arms, in one query
 //	when        a check is due         between two checks,      every few seconds of a release; at rest
 //	                                   while there are users    every half a minute, of the primary alone

@@ -36,7 +36,7 @@ type observer struct {
 	contentions *contentions
 	queries     *queries
 	sampler     *sampler
-	judges      *judges
+	comparisons *comparisons
 	transitions *transitions
 	notifier    *notifier
 	alerts      *alertChecks
@@ -108,7 +108,7 @@ func (o *observer) observe(ctx context.Context, c *flaggerv1.Canary, now time.Ti
 		seen.RoutePending, seen.RouteRefused, seen.RouteReason = true, true, why
 	}
 	seen.Alarm = o.sampler.alarm(c, seen.prev.Applied)
-	seen.Judged = o.judges.judged(c, seen.prev, plan)
+	seen.JudgeResult = o.comparisons.result(c, seen.prev, plan)
 	return seen, o.answerQuestions(ctx, c, seen, now)
 }
 

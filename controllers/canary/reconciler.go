@@ -166,7 +166,7 @@ func routedAs(c *flaggerv1.Canary, state canary.State) *flaggerv1.Canary {
 func (r *Reconciler) stopMeasuring(uid types.UID) {
 	r.observer.queries.forget(uid)
 	r.observer.sampler.forget(uid)
-	r.observer.judges.forget(uid)
+	r.observer.comparisons.forget(uid)
 }
 
 // Reason implements [reconciler.Controller].

@@ -32,7 +32,7 @@ type statusRecorder struct {
 	contentions *contentions
 	queries     *queries
 	sampler     *sampler
-	judges      *judges
+	comparisons *comparisons
 }
 
 // record writes the next state into the status, in memory, and says how it stands.
@@ -76,7 +76,7 @@ func (r *statusRecorder) record(
 		result.After = pause
 	}
 	r.sample(ctx, c, state, seen.Plan)
-	for _, e := range r.judges.record(ctx, c, seen, state) {
+	for _, e := range r.comparisons.record(ctx, c, seen, state) {
 		result.Events = append(result.Events, eventOf(c, e))
 	}
 	result, err := readiness(result, seen.Observation, decided)

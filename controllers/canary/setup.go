@@ -148,16 +148,16 @@ func (r *Reconciler) assemble(p platform, opts reconciler.Options) ([]manager.Ru
 	checker := metric.NewChecker(live.workload, r.MetricsServer, r.clock, r.metricOptions(p.config)...)
 	newRunner := func(c *flaggerv1.Canary) *metricRunner { return newMetricRunner(c, checker, r.metrics) }
 	queries, sampler := newQueries(newRunner, r.notifier.call, r.clock, r.wake.Wake), newSampler(newRunner, r.Clock, r.wake.Wake)
-	judges := newJudges(checker, p.live.workload, r.metrics, r.Clock, r.wake.Wake)
+	comparisons := newComparisons(checker, p.live.workload, r.metrics, r.Clock, r.wake.Wake)
 	transitions := &transitions{}
 	r.observer = &observer{
 		minInterval: r.MinInterval, routing: routing, workloads: workloads, status: &statusCheck{live: live.workload},
 		rehearsal: &routeDryRun{routing: routing}, checker: checker, watcher: watcher, contentions: r.contentions,
-		queries: queries, sampler: sampler, judges: judges, transitions: transitions, notifier: r.notifier,
+		queries: queries, sampler: sampler, comparisons: comparisons, transitions: transitions, notifier: r.notifier,
 		claims: claims{p.caches[workloadCluster]}, alerts: &alertChecks{alerts: r.notifier.alerts, watcher: watcher},
 	}
 	r.recorder = &statusRecorder{clock: r.clock, routing: routing, transitions: transitions, metrics: r.metrics,
-		contentions: r.contentions, queries: queries, sampler: sampler, judges: judges}
+		contentions: r.contentions, queries: queries, sampler: sampler, comparisons: comparisons}
 	r.reverter = &reverter{
 		status: live.workload, workloads: workloads, routing: routing, watcher: watcher, recorder: r.notifier,
 		clock: r.clock,

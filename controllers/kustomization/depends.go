@@ -140,9 +140,9 @@ func readinessChanged() predicate.Predicate {
 	}
 }
 
-// judges are those that judge a Kustomization by an expression, which may ask for
+// expressionDependents are those that judge a Kustomization by an expression, which may ask for
 // anything that is in it.
-func (w watches) judges(ctx context.Context, obj client.Object) []reconcile.Request {
+func (w watches) expressionDependents(ctx context.Context, obj client.Object) []reconcile.Request {
 	return w.find(ctx, byExpression, keyOf(obj).String())
 }
 

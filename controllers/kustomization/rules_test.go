@@ -165,7 +165,7 @@ func TestWhatAnExpressionAsksForIsWatched(t *testing.T) {
 		t.Error("it has an expression")
 	}
 	w := watches{cache: reconcilerWith(t, after).client}
-	if len(w.judges(t.Context(), app("b"))) != 1 || len(w.judges(t.Context(), app("c"))) != 0 {
+	if len(w.expressionDependents(t.Context(), app("b"))) != 1 || len(w.expressionDependents(t.Context(), app("c"))) != 0 {
 		t.Error("who has an expression about it")
 	}
 }

@@ -184,8 +184,8 @@ func (r *playing) point(w counter.Increments, after time.Duration) Point {
 
 // finish is the release as it is shown.
 func (r *playing) finish() Release {
-	r.release.Thresholds, r.release.Ratio, r.release.Metrics = r.thresholds.done, math.NaN(), len(r.trial.Trial.Series)
-	for _, s := range r.trial.Trial.Series {
+	r.release.Thresholds, r.release.Ratio, r.release.Metrics = r.thresholds.done, math.NaN(), len(r.trial.Test.Series)
+	for _, s := range r.trial.Test.Series {
 		if s.Kind == judge.Errors {
 			r.release.Ratio = s.Bounds[0].Evidence.Ratio()
 		}

@@ -247,7 +247,7 @@ func TestLatency(t *testing.T) {
 			if series, err = series.Add(1, windows...); err != nil {
 				t.Fatal(err)
 			}
-			if settings.Outcome(judge.Trial{Series: []judge.Series{series}, Split: judge.NewSplit()}) == judge.Fail {
+			if settings.Outcome(judge.SequentialTest{Series: []judge.Series{series}, Split: judge.NewSplit()}) == judge.Fail {
 				return true, time.Duration(at+1) * window
 			}
 		}
@@ -293,7 +293,7 @@ func TestThroughput(t *testing.T) {
 			if split, err = split.Add(w, 1); err != nil {
 				t.Fatal(err)
 			}
-			if settings.Outcome(judge.Trial{Series: []judge.Series{series}, Split: split}) == judge.Fail {
+			if settings.Outcome(judge.SequentialTest{Series: []judge.Series{series}, Split: split}) == judge.Fail {
 				return true
 			}
 		}

@@ -27,7 +27,7 @@ type Rule interface {
 // SequentialRule is the rule of this module: a [judge.Settings] about errors.
 type SequentialRule struct {
 	settings   judge.Settings
-	trial      judge.Trial
+	test       judge.SequentialTest
 	dispersion float64
 }
 
@@ -39,17 +39,17 @@ func NewSequentialRule(settings judge.Settings, before []Halves) *SequentialRule
 		d = d.Add(h.First, h.Second)
 	}
 	return &SequentialRule{settings: settings, dispersion: d.Factor(),
-		trial: judge.Trial{Series: []judge.Series{settings.NewSeries("errors", judge.Errors)}, Split: judge.NewSplit()}}
+		test: judge.SequentialTest{Series: []judge.Series{settings.NewSeries("errors", judge.Errors)}, Split: judge.NewSplit()}}
 }
 
 // Look implements [Rule].
 func (j *SequentialRule) Look(w judge.Window) End {
-	series, err := j.trial.Series[0].Add(j.dispersion, w)
+	series, err := j.test.Series[0].Add(j.dispersion, w)
 	if err != nil {
 		return RolledBack // a simulated window that is impossible: shows in every table
 	}
-	j.trial.Series[0] = series
-	switch j.settings.Outcome(j.trial) {
+	j.test.Series[0] = series
+	switch j.settings.Outcome(j.test) {
 	case judge.Fail:
 		return RolledBack
 	case judge.Pass:

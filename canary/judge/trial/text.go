@@ -36,7 +36,7 @@ type baselineText struct {
 // baseline is not part of it, and neither is [Release.RequireAll].
 func (r Release) MarshalText() ([]byte, error) {
 	return json.Marshal(releaseText{Settings: r.settings, Kinds: r.kinds, Bounds: r.bounds,
-		Observed: r.Trial.Observed, Split: r.Trial.Split, Series: r.Trial.Series})
+		Observed: r.Test.Observed, Split: r.Test.Split, Series: r.Test.Series})
 }
 
 // Restore reads what [Release.MarshalText] wrote, and goes on with it after this baseline. It refuses evidence that was
@@ -50,9 +50,9 @@ func (b Baseline) Restore(text []byte, s judge.Settings, kinds ...judge.Kind) (R
 		return Release{}, fmt.Errorf("reading evidence: it is about %v with %+v", kept.Kinds, kept.Settings)
 	}
 	r := Release{settings: s, baseline: b, kinds: kinds, bounds: kept.Bounds,
-		Trial: judge.Trial{Series: kept.Series, Metrics: len(kinds), Split: kept.Split, Observed: kept.Observed}}
+		Test: judge.SequentialTest{Series: kept.Series, Metrics: len(kinds), Split: kept.Split, Observed: kept.Observed}}
 	for i, series := range kept.Series {
-		if want := b.Begin(s, series.Kind).Trial.Series; !slices.Contains(kinds, series.Kind) || len(series.Bounds) == 0 ||
+		if want := b.Begin(s, series.Kind).Test.Series; !slices.Contains(kinds, series.Kind) || len(series.Bounds) == 0 ||
 			series.PassBound < 0 || series.PassBound >= len(series.Bounds) ||
 			series.Kind == judge.Latency && len(series.Bounds) != len(kept.Bounds) ||
 			series.Kind != judge.Latency && (len(want) == 0 || len(series.Bounds) != 1) {

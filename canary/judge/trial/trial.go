@@ -31,7 +31,7 @@ const usual = 0.01
 
 // Release is the evidence about one release. [Baseline.Begin] makes one.
 type Release struct {
-	Trial judge.Trial
+	Test judge.SequentialTest
 
 	settings judge.Settings
 	baseline Baseline
@@ -44,10 +44,10 @@ type Release struct {
 // throughput. A latency is judged from the first window on that has a histogram, and not at all without one; see
 // [Release.RequireAll].
 func (b Baseline) Begin(s judge.Settings, kinds ...judge.Kind) Release {
-	r := Release{settings: s, baseline: b, kinds: kinds, Trial: judge.Trial{Metrics: len(kinds), Split: judge.NewSplit()}}
+	r := Release{settings: s, baseline: b, kinds: kinds, Test: judge.SequentialTest{Metrics: len(kinds), Split: judge.NewSplit()}}
 	for _, kind := range kinds {
 		if kind != judge.Latency {
-			r.Trial.Series = append(r.Trial.Series, s.NewSeries(string(kind), kind))
+			r.Test.Series = append(r.Test.Series, s.NewSeries(string(kind), kind))
 		}
 	}
 	if len(b.bounds) > 0 {
@@ -64,7 +64,7 @@ func (r Release) RequireAll() Release {
 
 // Outcome is what the judge decides by now.
 func (r Release) Outcome() judge.Outcome {
-	if outcome := r.settings.Outcome(r.Trial); outcome != judge.Pass || !r.lacksLatency() {
+	if outcome := r.settings.Outcome(r.Test); outcome != judge.Pass || !r.lacksLatency() {
 		return outcome
 	}
 	return judge.Undecided
@@ -72,7 +72,7 @@ func (r Release) Outcome() judge.Outcome {
 
 // Verdict is the same with its reasons.
 func (r Release) Verdict() judge.Verdict {
-	v := r.settings.Judge(r.Trial)
+	v := r.settings.Judge(r.Test)
 	if v.Outcome = r.Outcome(); r.lacksLatency() {
 		v.Findings = append(v.Findings, judge.Finding{Metric: string(judge.Latency), Outcome: judge.Undecided, Ratio: math.NaN(),
 			AtMost: math.Inf(1), Needs: math.Inf(1), Text: "latency undecided: " + NoHistogram})
@@ -91,7 +91,7 @@ func (r Release) lacksLatency() bool {
 // Evidence returns the logarithms of the e-values against "no worse than is tolerated" and
 // "a regression": the largest of all metrics, and the smallest.
 func (r Release) Evidence() (fail, pass float64) {
-	for i, s := range r.Trial.Series {
+	for i, s := range r.Test.Series {
 		if i == 0 {
 			fail, pass = s.LogFail(), r.settings.LogPass(s)
 			continue
@@ -112,7 +112,7 @@ func (r Release) withBounds(bounds []float64) Release {
 	}
 	latency := r.settings.NewSeries("latency", judge.Latency, names...)
 	latency.PassBound = r.baseline.usualBound(bounds)
-	r.Trial.Series, r.bounds = append(slices.Clone(r.Trial.Series), latency), bounds
+	r.Test.Series, r.bounds = append(slices.Clone(r.Test.Series), latency), bounds
 	return r
 }
 
@@ -132,19 +132,19 @@ func (r Release) Add(w counter.Increments, weight float64) (Release, error) {
 		r = r.withBounds(w.Bounds)
 	}
 	sum := r
-	sum.Trial.Series = slices.Clone(r.Trial.Series)
-	sum.Trial.Observed += w.To.Sub(w.From)
+	sum.Test.Series = slices.Clone(r.Test.Series)
+	sum.Test.Observed += w.To.Sub(w.From)
 	if w.Skewed {
 		weight = 0
 	}
 	var err error
-	for i, s := range r.Trial.Series {
-		if sum.Trial.Series[i], err = s.Add(r.baseline.dispersion(s.Kind), r.windows(s.Kind, w, weight)...); err != nil {
+	for i, s := range r.Test.Series {
+		if sum.Test.Series[i], err = s.Add(r.baseline.dispersion(s.Kind), r.windows(s.Kind, w, weight)...); err != nil {
 			return r, fmt.Errorf("the window until %s: %w", w.To.Format(time.RFC3339), err)
 		}
 	}
 	if weight > 0 && weight < 1 && len(w.Missing) == 0 {
-		if sum.Trial.Split, err = r.Trial.Split.Add(requests(w, weight), r.baseline.dispersion(judge.Throughput)); err != nil {
+		if sum.Test.Split, err = r.Test.Split.Add(requests(w, weight), r.baseline.dispersion(judge.Throughput)); err != nil {
 			return r, fmt.Errorf("the window until %s: %w", w.To.Format(time.RFC3339), err)
 		}
 	}

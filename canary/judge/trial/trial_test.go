@@ -68,8 +68,8 @@ func TestOutcomes(t *testing.T) {
 			if got := r.Outcome(); got != tc.want {
 				t.Errorf("got %s, want %s: %+v", got, tc.want, r.Verdict())
 			}
-			if r.Trial.Observed != 5*time.Minute {
-				t.Errorf("observed %s", r.Trial.Observed)
+			if r.Test.Observed != 5*time.Minute {
+				t.Errorf("observed %s", r.Test.Observed)
 			}
 		})
 	}
@@ -97,7 +97,7 @@ func TestALatencyIsJudgedOverABoundThatIsUsual(t *testing.T) {
 	if verdict.Outcome != judge.Fail || !strings.HasPrefix(verdict.Findings[0].Text, "latency over 500ms") {
 		t.Errorf("got %+v", verdict)
 	}
-	if at := r.Trial.Series[0].PassBound; at != 1 {
+	if at := r.Test.Series[0].PassBound; at != 1 {
 		t.Errorf("Pass is about the bound %d, want that of 500ms, which 2 %% of the requests exceed", at)
 	}
 	// A release whose histogram lost its bounds has nothing to compare, and is not a failure.
@@ -110,7 +110,7 @@ func TestALatencyIsJudgedOverABoundThatIsUsual(t *testing.T) {
 func TestABoundThatNoDurationHasIsTheLongestOne(t *testing.T) {
 	w := window(0, counter.Counts{Slower: []float64{0, 0}}, counter.Counts{Slower: []float64{0, 0}})
 	w.Bounds = []float64{0.25, 1e300}
-	bounds := add(t, trial.Baseline{}.Begin(judge.Default(), judge.Latency), 0.1, w).Trial.Series[0].Bounds
+	bounds := add(t, trial.Baseline{}.Begin(judge.Default(), judge.Latency), 0.1, w).Test.Series[0].Bounds
 	if bounds[0].Over != "250ms" || bounds[1].Over != "2562047h47m16.854775807s" {
 		t.Errorf("%s and %s", bounds[0].Over, bounds[1].Over)
 	}
@@ -166,7 +166,7 @@ func TestEvidenceIsDividedByWhatTheHalvesOfThePrimaryDifferBy(t *testing.T) {
 func TestAWindowThatIsImpossibleIsNamed(t *testing.T) {
 	r := trial.Baseline{}.Begin(judge.Default(), judge.Errors)
 	after, err := r.Add(window(0, counter.Counts{Errors: 3}, counter.Counts{Requests: 1}), 0.1)
-	if err == nil || !strings.Contains(err.Error(), "the window until 2026-06-01T12:00:10Z") || after.Trial.Observed != 0 {
+	if err == nil || !strings.Contains(err.Error(), "the window until 2026-06-01T12:00:10Z") || after.Test.Observed != 0 {
 		t.Errorf("got %v", err)
 	}
 }

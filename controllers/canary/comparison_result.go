@@ -20,37 +20,37 @@ import (
 // any more, or again.
 func (c *comparison) restate(now time.Time) {
 	failed := c.selfTest.Failed(c.plan.Judge.Settings.Alpha)
-	due := c.baseline.Windows >= matureWindows && now.Sub(c.told) >= restatedEvery
-	if !due && failed == c.said.ThresholdsOnly {
+	due := c.baseline.Windows >= matureWindows && now.Sub(c.restatedAt) >= restatedEvery
+	if !due && failed == c.latest.ThresholdsOnly {
 		return
 	}
-	if failed != c.said.ThresholdsOnly {
+	if failed != c.latest.ThresholdsOnly {
 		c.warnings = append(c.warnings, map[bool]string{
 			true:  "Only thresholds decide about " + itself + ": " + distrust(c.selfTest),
 			false: "The judge of " + itself + " decides again: its test of itself no longer fails",
 		}[failed])
 	}
-	c.said.ThresholdsOnly, c.told, c.news, c.urgent = failed, now, true, true
+	c.latest.ThresholdsOnly, c.restatedAt, c.statusStale, c.wakeNow = failed, now, true, true
 	usual := canary.Usual{Errors: c.baseline.Traffic()}
 	usual.Slow, usual.Over = c.baseline.Slow()
 	c.outlook = cut(c.plan.Outlook(usual), maxMessage)
 }
 
-// judged is what a decision on a release is to know.
-func (c *comparison) judged(state canary.State) canary.Judged {
+// result is what a decision on a release is to know.
+func (c *comparison) result(state canary.State) canary.JudgeResult {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !subjectOf(state).equal(c.subject) {
-		return canary.Judged{ThresholdsOnly: c.distrusted()}
+		return canary.JudgeResult{ThresholdsOnly: c.distrusted()}
 	}
-	said := c.said
-	if said.ThresholdsOnly = c.distrusted(); said.ThresholdsOnly {
-		said.Text = strings.TrimSuffix(distrust(c.selfTest)+"; "+said.Text, "; ")
+	result := c.latest
+	if result.ThresholdsOnly = c.distrusted(); result.ThresholdsOnly {
+		result.Text = strings.TrimSuffix(distrust(c.selfTest)+"; "+result.Text, "; ")
 	}
-	if decided := said.Outcome == judge.Fail || said.Outcome == judge.Pass; c.problem != "" && !decided {
-		said.Text = strings.TrimSuffix(c.problem+"; "+said.Text, "; ")
+	if decided := result.Outcome == judge.Fail || result.Outcome == judge.Pass; c.problem != "" && !decided {
+		result.Text = strings.TrimSuffix(c.problem+"; "+result.Text, "; ")
 	}
-	return said
+	return result
 }
 
 // distrust is why the judge is not to be trusted.
@@ -109,7 +109,7 @@ func (c *comparison) stage() string {
 // setProblem notes why arms cannot be compared; empty is good. That there is one, or none any more, is
 // news for the next reconcile.
 func (c *comparison) setProblem(why string) {
-	c.news = c.news || (why == "") != (c.problem == "")
+	c.statusStale = c.statusStale || (why == "") != (c.problem == "")
 	c.problem = why
 }
 
@@ -123,20 +123,20 @@ const uncounted = "nothing counts the primary: the judge has nothing to compare 
 // notice notes that there is a reading, and whether it has the primary at all, also while nothing is released.
 func (c *comparison) notice(r counter.Reading) {
 	if c.failures > 0 {
-		c.urgent = c.urgent || c.failures >= unseenIsProblem
+		c.wakeNow = c.wakeNow || c.failures >= unseenIsProblem
 		c.failures = 0
 		c.setProblem("")
 	}
 	if slices.ContainsFunc(r.Samples, func(s counter.Sample) bool { return s.Arm == counter.Primary }) {
 		if c.unseen = 0; c.problem == uncounted {
 			c.setProblem("")
-			c.urgent = true
+			c.wakeNow = true
 		}
 		return
 	}
 	if c.unseen++; c.unseen == unseenIsProblem && c.problem == "" {
 		c.setProblem(uncounted)
-		c.urgent = true
+		c.wakeNow = true
 	}
 }
 
@@ -175,10 +175,10 @@ func (c *comparison) spec() *flaggerv1.Canary {
 	return c.canary
 }
 
-func (c *comparison) hasNews() bool {
+func (c *comparison) isStatusStale() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.news
+	return c.statusStale
 }
 
 // giveUp notes in the history that the time for a verdict was up.
@@ -189,5 +189,5 @@ func (c *comparison) giveUp(prev, state canary.State) {
 		len(prev.History) > 0 && !prev.History[0].InconclusiveAt.IsZero() {
 		return
 	}
-	c.enter(canary.Judged{Outcome: judge.Undecided, Text: c.said.Text}, state.History[0].InconclusiveAt.Time)
+	c.enter(canary.JudgeResult{Outcome: judge.Undecided, Text: c.latest.Text}, state.History[0].InconclusiveAt.Time)
 }

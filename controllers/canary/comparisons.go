@@ -21,12 +21,12 @@ import (
 	"github.com/sluice-cd/sluice/internal/background"
 )
 
-// judges compare canaries with their primaries, beside the sampler: at each look, one query about the
+// comparisons compare canaries with their primaries, beside the sampler: at each look, one query about the
 // counters of both arms. A reconcile starts when there is a verdict. While nothing is released they look
 // at the primary, now and then, to learn how much its halves differ. What is known is kept until
 // the canary is gone or asks for no judge; a restart goes on from the status, and reads again from the
 // server what happened since.
-type judges struct {
+type comparisons struct {
 	clock clock.WithTicker
 	// prepare reads what it takes to read the counters of a canary.
 	prepare func(context.Context, *flaggerv1.Canary) (readCounters, error)
@@ -51,20 +51,25 @@ type followed struct {
 	faster chan struct{}
 }
 
-func newJudges(checker *metric.Checker, pods client.Reader, m *metrics, clk clock.WithTicker, wake func(types.NamespacedName)) *judges {
-	return &judges{clock: clk, prepare: countersOf(checker), started: startedBy(pods), metrics: m, wake: wake, all: map[types.UID]*followed{}}
+func newComparisons(
+	checker *metric.Checker, pods client.Reader, m *metrics, clk clock.WithTicker, wake func(types.NamespacedName),
+) *comparisons {
+	return &comparisons{
+		clock: clk, prepare: countersOf(checker), started: startedBy(pods), metrics: m,
+		wake: wake, all: map[types.UID]*followed{},
+	}
 }
 
-// judged is what a decision on a canary is to know.
-func (j *judges) judged(c *flaggerv1.Canary, state canary.State, plan canary.Plan) canary.Judged {
+// result is what a decision on a canary is to know.
+func (j *comparisons) result(c *flaggerv1.Canary, state canary.State, plan canary.Plan) canary.JudgeResult {
 	if plan.Judge == nil {
-		return canary.Judged{}
+		return canary.JudgeResult{}
 	}
-	return j.comparisonOf(c, state, plan).judged(state)
+	return j.comparisonOf(c, state, plan).result(state)
 }
 
 // comparisonOf is the comparison of a canary, which begins with its status.
-func (j *judges) comparisonOf(c *flaggerv1.Canary, state canary.State, plan canary.Plan) *followed {
+func (j *comparisons) comparisonOf(c *flaggerv1.Canary, state canary.State, plan canary.Plan) *followed {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if known := j.all[c.UID]; known != nil {
@@ -77,7 +82,7 @@ func (j *judges) comparisonOf(c *flaggerv1.Canary, state canary.State, plan cana
 
 // record writes into the status what is known, in memory: when something was decided, and when the
 // comparison asks for it. Then it goes on to compare. It returns what people should hear of.
-func (j *judges) record(ctx context.Context, c *flaggerv1.Canary, seen *observed, state canary.State) []canary.Event {
+func (j *comparisons) record(ctx context.Context, c *flaggerv1.Canary, seen *observed, state canary.State) []canary.Event {
 	if seen.Plan.Judge == nil {
 		j.forget(c.UID)
 		c.Status.Judge = nil
@@ -92,7 +97,7 @@ func (j *judges) record(ctx context.Context, c *flaggerv1.Canary, seen *observed
 		default:
 		}
 	}
-	if transition := !state.At.Equal(seen.prev.At); transition || of.hasNews() {
+	if transition := !state.At.Equal(seen.prev.At); transition || of.isStatusStale() {
 		of.giveUp(seen.prev, state)
 		c.Status.Judge = of.status()
 		j.metrics.judged(c)
@@ -109,28 +114,28 @@ func (j *judges) record(ctx context.Context, c *flaggerv1.Canary, seen *observed
 const preparedFor = time.Minute
 
 // compare reads the counters until it is forgotten.
-func (j *judges) compare(ctx context.Context, of *followed) error {
+func (j *comparisons) compare(ctx context.Context, of *followed) error {
 	var read readCounters
 	var since time.Time
 	var stage string
 	for {
-		news := false
+		wake := false
 		if now, at := j.clock.Now(), of.stage(); read == nil || at != stage || now.Sub(since) >= max(preparedFor, of.pause()) {
 			var err error
 			since, stage = now, at
 			if read, err = j.prepare(ctx, of.spec()); err != nil {
 				read = nil
-				news = of.broken(err)
+				wake = of.broken(err)
 			}
 		}
 		if read != nil {
 			var err error
-			if news, err = j.look(ctx, of, read); err != nil { // a template or a credential may be another by now
-				news = of.broken(err) || news
+			if wake, err = j.look(ctx, of, read); err != nil { // a template or a credential may be another by now
+				wake = of.broken(err) || wake
 				read = nil
 			}
 		}
-		if news {
+		if wake {
 			j.wake(of.key.canary)
 		}
 		if err := j.sleep(ctx, of.pause(), of.faster); err != nil {
@@ -141,7 +146,7 @@ func (j *judges) compare(ctx context.Context, of *followed) error {
 
 // sleep waits for a while. If a release begins meanwhile, it waits until what is read is of after the
 // beginning: a window that begins before it does not count.
-func (j *judges) sleep(ctx context.Context, lasts time.Duration, faster <-chan struct{}) error {
+func (j *comparisons) sleep(ctx context.Context, lasts time.Duration, faster <-chan struct{}) error {
 	timer := j.clock.NewTimer(lasts)
 	defer timer.Stop()
 	select {
@@ -155,7 +160,7 @@ func (j *judges) sleep(ctx context.Context, lasts time.Duration, faster <-chan s
 }
 
 // look takes the readings that are due, and reports whether a reconcile should know of something.
-func (j *judges) look(ctx context.Context, of *followed, read readCounters) (news bool, err error) {
+func (j *comparisons) look(ctx context.Context, of *followed, read readCounters) (wake bool, err error) {
 	for _, at := range of.due(j.clock.Now().Add(-metric.Settling)) {
 		var reading counter.Reading
 		var pods map[string]time.Time
@@ -169,16 +174,16 @@ func (j *judges) look(ctx context.Context, of *followed, read readCounters) (new
 			return false, nil
 		}
 		if err != nil {
-			return news, err
+			return wake, err
 		}
-		news = of.add(reading, pods) || news
+		wake = of.add(reading, pods) || wake
 	}
-	return news, nil
+	return wake, nil
 }
 
 // startedSince is when the pods of a reading began that had not counted before: what a pod counts that is younger
 // than the window happened in it. Those of other namespaces, such as gateways, are any age.
-func (j *judges) startedSince(ctx context.Context, of *followed, r counter.Reading) (map[string]time.Time, error) {
+func (j *comparisons) startedSince(ctx context.Context, of *followed, r counter.Reading) (map[string]time.Time, error) {
 	started := map[string]time.Time{}
 	for _, pod := range of.newcomers(r) {
 		at, err := j.started(ctx, types.NamespacedName{Namespace: of.key.canary.Namespace, Name: pod})
@@ -206,7 +211,7 @@ func startedBy(pods client.Reader) func(context.Context, types.NamespacedName) (
 }
 
 // forget ends the comparison of a canary.
-func (j *judges) forget(uid types.UID) {
+func (j *comparisons) forget(uid types.UID) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if known := j.all[uid]; known != nil {

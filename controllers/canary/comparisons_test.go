@@ -81,9 +81,9 @@ func (e *testEnv) restartJudged(counters *fakeCounters) {
 	e.r.stopMeasuring(c.UID)
 	e.restart(e.api)
 	e.r.metrics.observePhase(c)
-	judges := e.r.observer.judges
-	judges.prepare = counters.prepare
-	judges.started = func(context.Context, types.NamespacedName) (time.Time, error) { return time.Time{}, nil }
+	comparisons := e.r.observer.comparisons
+	comparisons.prepare = counters.prepare
+	comparisons.started = func(context.Context, types.NamespacedName) (time.Time, error) { return time.Time{}, nil }
 }
 
 // look lets the judge take so many readings.
@@ -109,8 +109,8 @@ func (e *testEnv) outcome(counters *fakeCounters, want string) {
 	e.get("podinfo", c)
 	for range 60 {
 		e.look(counters, 1)
-		of := e.r.observer.judges.all[c.UID]
-		if said := of.judged(of.state); string(said.Outcome) == want {
+		of := e.r.observer.comparisons.all[c.UID]
+		if said := of.result(of.state); string(said.Outcome) == want {
 			return
 		}
 	}
@@ -156,7 +156,7 @@ func TestARestartInTheMiddleOfAReleaseLosesNoEvidence(t *testing.T) {
 	}
 	recorded := c.Status.Judge.Window.Time
 	e.look(counters, 3)
-	before := e.r.observer.judges.all[c.UID].status()
+	before := e.r.observer.comparisons.all[c.UID].status()
 	if !before.Window.Time.After(recorded) {
 		t.Fatal("nothing happened since the status was written")
 	}
@@ -168,7 +168,7 @@ func TestARestartInTheMiddleOfAReleaseLosesNoEvidence(t *testing.T) {
 	poll(t, "the readings since the last window", func() bool { return counters.readings.Load() >= taken+4 })
 	var after *flaggerv1.CanaryJudgeStatus
 	poll(t, "the same window", func() bool {
-		after = e.r.observer.judges.all[c.UID].status()
+		after = e.r.observer.comparisons.all[c.UID].status()
 		return after.Window.Time.Equal(before.Window.Time)
 	})
 	if after.Evidence != before.Evidence || after.Message != before.Message {
@@ -237,10 +237,10 @@ func TestACanaryThatAsksForNoJudgeAnyMoreHasNone(t *testing.T) {
 	if err := e.api.Update(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
-	if c, _, _ = e.reconcile(); c.Status.Judge != nil || len(e.r.observer.judges.all) != 0 {
-		t.Errorf("%+v, %d comparisons", c.Status.Judge, len(e.r.observer.judges.all))
+	if c, _, _ = e.reconcile(); c.Status.Judge != nil || len(e.r.observer.comparisons.all) != 0 {
+		t.Errorf("%+v, %d comparisons", c.Status.Judge, len(e.r.observer.comparisons.all))
 	}
-	if got := e.r.observer.judges.all[types.UID("")]; got != nil {
+	if got := e.r.observer.comparisons.all[types.UID("")]; got != nil {
 		t.Errorf("got %v", got)
 	}
 }
