@@ -56,18 +56,24 @@ func (v *view) sources(ctx context.Context) ([]report.Source, error) {
 	}
 	for i := range git.Items {
 		s := &git.Items[i]
-		found = append(found, report.Source{Kind: sourcev1.GitRepositoryKind, ObjectMeta: s.ObjectMeta, Suspended: s.Spec.Suspend, Interval: s.Spec.Interval.Duration,
-			ObservedGeneration: s.Status.ObservedGeneration, Conditions: s.Status.Conditions, Artifact: s.Status.Artifact})
+		found = append(found, report.Source{
+			Kind: sourcev1.GitRepositoryKind, ObjectMeta: s.ObjectMeta, Suspended: s.Spec.Suspend, Interval: s.Spec.Interval.Duration,
+			ObservedGeneration: s.Status.ObservedGeneration, Conditions: s.Status.Conditions, Artifact: s.Status.Artifact,
+		})
 	}
 	for i := range oci.Items {
 		s := &oci.Items[i]
-		found = append(found, report.Source{Kind: sourcev1.OCIRepositoryKind, ObjectMeta: s.ObjectMeta, Suspended: s.Spec.Suspend, Interval: s.Spec.Interval.Duration,
-			ObservedGeneration: s.Status.ObservedGeneration, Conditions: s.Status.Conditions, Artifact: s.Status.Artifact})
+		found = append(found, report.Source{
+			Kind: sourcev1.OCIRepositoryKind, ObjectMeta: s.ObjectMeta, Suspended: s.Spec.Suspend, Interval: s.Spec.Interval.Duration,
+			ObservedGeneration: s.Status.ObservedGeneration, Conditions: s.Status.Conditions, Artifact: s.Status.Artifact,
+		})
 	}
 	for i := range buckets.Items {
 		s := &buckets.Items[i]
-		found = append(found, report.Source{Kind: sourcev1.BucketKind, ObjectMeta: s.ObjectMeta, Suspended: s.Spec.Suspend, Interval: s.Spec.Interval.Duration,
-			ObservedGeneration: s.Status.ObservedGeneration, Conditions: s.Status.Conditions, Artifact: s.Status.Artifact})
+		found = append(found, report.Source{
+			Kind: sourcev1.BucketKind, ObjectMeta: s.ObjectMeta, Suspended: s.Spec.Suspend, Interval: s.Spec.Interval.Duration,
+			ObservedGeneration: s.Status.ObservedGeneration, Conditions: s.Status.Conditions, Artifact: s.Status.Artifact,
+		})
 	}
 	for i := range external.Items {
 		s := &external.Items[i]

@@ -346,16 +346,10 @@ func rules(s suite) {
 
 func refusals(s suite) {
 	var unsupported *forge.Unsupported
-	refused := func(what string, err error) {
+	refused := func(what string, able bool, err error) {
 		s.Helper()
-		if !errors.As(err, &unsupported) || !forge.Terminal(err) {
+		if !able && (!errors.As(err, &unsupported) || !forge.Terminal(err)) {
 			s.Errorf("%s: %v", what, err)
-		}
-	}
-	refusedUnless := func(able bool, what string, err error) {
-		s.Helper()
-		if !able {
-			refused(what, err)
 		}
 	}
 	open := func(p forge.NewPullRequest) error {
@@ -363,9 +357,9 @@ func refusals(s suite) {
 		_, err := s.Forge().Open(s.ctx, p)
 		return err
 	}
-	refusedUnless(s.can.Reopen, "reopen", s.Forge().Reopen(s.ctx, 1))
-	refusedUnless(s.can.Queue, "queue", s.Forge().Enqueue(s.ctx, 1, "0000"))
-	refusedUnless(s.can.AutoMerge, "auto-merge", s.Forge().EnableAutoMerge(s.ctx, 1, forge.Merge{HeadSHA: "0000", Method: forge.MergeCommit}))
+	refused("reopen", s.can.Reopen, s.Forge().Reopen(s.ctx, 1))
+	refused("queue", s.can.Queue, s.Forge().Enqueue(s.ctx, 1, "0000"))
+	refused("auto-merge", s.can.AutoMerge, s.Forge().EnableAutoMerge(s.ctx, 1, forge.Merge{HeadSHA: "0000", Method: forge.MergeCommit}))
 	for what, able := range map[string]struct {
 		able bool
 		p    forge.NewPullRequest
@@ -375,10 +369,10 @@ func refusals(s suite) {
 		"reviewers": {s.can.Reviewers, forge.NewPullRequest{Reviewers: []string{"someone"}}},
 		"assignees": {s.can.Assignees, forge.NewPullRequest{Assignees: []string{"someone"}}},
 	} {
-		refusedUnless(able.able, what, open(able.p))
+		refused(what, able.able, open(able.p))
 	}
 	_, err := s.Forge().Merge(s.ctx, 1, forge.Merge{HeadSHA: "0000", Method: "octopus"})
-	refused("an unknown method", err)
+	refused("an unknown method", false, err)
 	if _, err := s.Forge().Merge(s.ctx, 1, forge.Merge{Method: forge.MergeCommit}); err == nil {
 		s.Error("a merge without the commit that was judged is tried")
 	}
