@@ -18,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/sluice-cd/sluice/internal/signature/signaturetest"
 	"github.com/sluice-cd/sluice/test/harness"
 	"github.com/sluice-cd/sluice/test/make"
 )
@@ -70,6 +71,25 @@ func TestWhatIsPushedIsAppliedWithoutGit(t *testing.T) {
 	third := f.push(repository, "1.0.0", "red")
 	f.request(sourcev1.OCIRepositoryKind, "app")
 	applied("red", "1.0.0@"+third)
+
+	// Whom to trust is looked at when the Secret changes, with no push and no request.
+	key, keys := signaturetest.NewKey(t), signaturetest.NewKey(t).Secret(t, f.ns)
+	key.Sign(t, repository, third)
+	f.must(f.Client.Create(t.Context(), keys))
+	f.must(f.Client.Get(t.Context(), client.ObjectKeyFromObject(repo), repo))
+	repo.Spec.Verify = &sourcev1.OCIRepositoryVerification{Provider: "cosign", SecretRef: &meta.LocalObjectReference{Name: keys.Name}}
+	f.must(f.Client.Update(t.Context(), repo))
+	verified := func(status metav1.ConditionStatus, reason string) {
+		t.Helper()
+		f.eventually(repo, "SourceVerified "+reason, func() bool {
+			c := apimeta.FindStatusCondition(repo.Status.Conditions, sourcev1.SourceVerifiedCondition)
+			return c != nil && c.Status == status && c.Reason == reason
+		})
+	}
+	verified(metav1.ConditionFalse, sourcev1.VerificationError)
+	keys.Data = key.Secret(t, f.ns).Data
+	f.must(f.Client.Update(t.Context(), keys))
+	verified(metav1.ConditionTrue, meta.SucceededReason)
 
 	f.must(f.Client.Delete(t.Context(), repo))
 	var left sourcev1.OCIRepositoryList
