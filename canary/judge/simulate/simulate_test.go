@@ -347,7 +347,7 @@ func TestTheScenariosAreThoseOfTheTable(t *testing.T) {
 		}
 	}
 	half := scenarios[9]
-	row := half.Play(seeded(), judge.Default(), 2)
+	row := half.Play(func() bool { return false }, seeded(), judge.Default(), 2)
 	if row.Scenario.Name != half.Name || row.Judge.RolledBack != 2 || row.Judge.RolledBackAfter > time.Minute ||
 		row.Flagger.RolledBackAfter != 5*time.Minute || row.Argo.RolledBackAfter != 4*time.Minute ||
 		row.Kayenta.RolledBackAfter != 30*time.Minute {

@@ -181,7 +181,7 @@ func (s *story) controllers(t *testing.T) {
 
 // children reads the tree of a Kustomization.
 func (s *story) children(t *testing.T) {
-	said := s.flux(t, patience, "tree kustomization podinfo -o json")
+	said := s.run(t, step{run: "tree kustomization podinfo -o json", within: patience})
 	var tree struct {
 		Resources []struct {
 			Resource struct {
