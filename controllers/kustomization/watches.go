@@ -108,7 +108,8 @@ func (w watches) dependencies(b *builder.Builder) *builder.Builder {
 	k := &kustomizev1.Kustomization{}
 	return b.
 		Watches(k, handler.EnqueueRequestsFromMapFunc(w.dependents), builder.WithPredicates(readinessChanged())).
-		Watches(k, handler.EnqueueRequestsFromMapFunc(w.expressionDependents), builder.WithPredicates(predicate.ResourceVersionChangedPredicate{})).
+		Watches(k, handler.EnqueueRequestsFromMapFunc(w.expressionDependents),
+			builder.WithPredicates(predicate.ResourceVersionChangedPredicate{})).
 		Watches(k, handler.EnqueueRequestsFromMapFunc(judgesItself), builder.WithPredicates(metadataChanged())).
 		Watches(k, handler.EnqueueRequestsFromMapFunc(w.sharing), builder.WithPredicates(suspensionChanged()))
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/notaryproject/notation-go/signer"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
 	orasremote "oras.land/oras-go/v2/registry/remote"
 )
 
@@ -43,7 +44,7 @@ func NewAuthority(t testing.TB) Authority {
 func NewAuthorityWith(t testing.TB, change func(leaf *x509.Certificate)) Authority {
 	t.Helper()
 	rootKey, leafKey := ecKey(t), ecKey(t)
-	now := time.Now()
+	now := clock.RealClock{}.Now()
 	root := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{
 			CommonName:   "Test Root",

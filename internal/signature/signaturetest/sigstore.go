@@ -28,12 +28,14 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
 )
 
 const (
-	// Identity signs without a key, and Issuer says that it is who it says.
+	// Identity signs without a key.
 	Identity = "https://github.com/team/app/.github/workflows/release.yml@refs/heads/main"
-	Issuer   = "https://token.actions.githubusercontent.com"
+	// Issuer says that [Identity] is who it says.
+	Issuer = "https://token.actions.githubusercontent.com"
 	// CosignSign is the predicate of statements that sign.
 	CosignSign = "https://sigstore.dev/cosign/sign/v1"
 )
@@ -44,6 +46,7 @@ type Sigstore struct {
 	*ca.VirtualSigstore
 }
 
+// NewSigstore is one that nobody trusts yet.
 func NewSigstore(t testing.TB) Sigstore {
 	t.Helper()
 	virtual, err := ca.NewVirtualSigstore()
@@ -99,7 +102,7 @@ func (s Sigstore) Simple(image name.Digest, who string) oci.Signature {
 // Over signs a payload keyless, whatever it says.
 func (s Sigstore) Over(data []byte, who string, opts ...static.Option) oci.Signature {
 	s.t.Helper()
-	entity, err := s.SignAtTime(who, Issuer, data, time.Now())
+	entity, err := s.SignAtTime(who, Issuer, data, clock.RealClock{}.Now())
 	must(s.t, err)
 	content, err := entity.SignatureContent()
 	must(s.t, err)
@@ -152,7 +155,7 @@ func (s Sigstore) entry(entity *ca.TestEntity) *protorekor.TransparencyLogEntry 
 // Bundle is a keyless signature as cosign 3 makes it with Rekor of version 1.
 func (s Sigstore) Bundle(data []byte, who string) []byte {
 	s.t.Helper()
-	entity, err := s.AttestAtTime(who, Issuer, data, time.Now(), true)
+	entity, err := s.AttestAtTime(who, Issuer, data, clock.RealClock{}.Now(), true)
 	must(s.t, err)
 	return s.pack(entity, nil)
 }
