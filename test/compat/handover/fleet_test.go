@@ -26,7 +26,7 @@ import (
 
 // patience is how long anything may take: Flagger looks at a canary every ten
 // seconds only.
-const patience = 2 * time.Minute
+const patience = 5 * time.Minute
 
 // pollEvery is how often one of many looks: into memory, mostly.
 const pollEvery = 100 * time.Millisecond
