@@ -130,9 +130,15 @@ func (r *playing) addUnlessIdle(w counter.Increments) error {
 	return nil
 }
 
+// isWarmingUp reports whether a window has counts of the canary's warm-up. The first window of a release may have
+// some that are older than itself.
+func (r *playing) isWarmingUp(w counter.Increments) bool {
+	return r.warmup > 0 && w.Earliest().Before(r.release.From.Add(r.warmup))
+}
+
 // add judges one more window.
 func (r *playing) add(w counter.Increments) error {
-	if !w.Earliest().Before(r.release.From.Add(r.warmup)) {
+	if !r.isWarmingUp(w) {
 		next, err := r.trial.Add(w, r.release.Recorded.weight(w))
 		if err != nil {
 			return err

@@ -389,3 +389,13 @@ func TestAReadingAloneIsNoWindow(t *testing.T) {
 		t.Error("a reading of the past is taken")
 	}
 }
+
+// A server that is scraped every second tells at a look of what has happened since the look before the last.
+func TestTheFirstWindowOfAReleaseCountsAlthoughSomeOfItIsOlder(t *testing.T) {
+	bad := window(0, 2000)
+	bad.Since, bad.Canary.Errors = at(-2), 400
+	got := player(t, nil).play(t, bad).Releases()
+	if len(got) != 1 || got[0].Judge.Outcome != RolledBack {
+		t.Errorf("got %+v", got)
+	}
+}

@@ -5,6 +5,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { act } from "../api/client";
 import type { Action } from "../api/types";
 import { readOnly } from "../api/session";
+import { closing } from "./dialog";
 
 /** A bundle to choose from. */
 export interface Choice {
@@ -72,7 +73,7 @@ export function Confirm() {
     }
   };
   return (
-    <dialog ref={dialog} class="confirm" aria-labelledby="confirm-title" onClose={() => (question.value = undefined)}>
+    <dialog ref={dialog} class="confirm" aria-labelledby="confirm-title" {...closing(dialog, () => (question.value = undefined))}>
       {asked && (
         <form onSubmit={(event) => void submit(event)}>
           <h2 id="confirm-title">

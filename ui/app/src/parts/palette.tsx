@@ -9,6 +9,7 @@ import { go } from "../router";
 import { columnWords, stateWords } from "../words";
 import { session } from "../api/session";
 import { kindsOf } from "../kinds";
+import { closing } from "./dialog";
 import { Mark } from "./mark";
 
 /** A place to go to. */
@@ -93,7 +94,7 @@ export function Palette() {
     document.getElementById(`place-${at.value}`)?.scrollIntoView({ block: "nearest" });
   };
   return (
-    <dialog ref={dialog} class="palette" aria-label="Go to" onClose={close} onClick={(event) => event.target === dialog.current && close()}>
+    <dialog ref={dialog} class="palette" aria-label="Go to" {...closing(dialog, close)} onClick={(event) => event.target === dialog.current && close()}>
       {open.value && (
         <>
           <input

@@ -2,6 +2,7 @@
 
 import { useRef, useEffect } from "preact/hooks";
 import { signal } from "@preact/signals";
+import { closing } from "./dialog";
 
 const shown = signal(false);
 
@@ -29,9 +30,10 @@ export function Shortcuts() {
   const dialog = useRef<HTMLDialogElement>(null);
   useEffect(() => {
     if (shown.value) dialog.current?.showModal();
+    else dialog.current?.close();
   }, [shown.value]);
   return (
-    <dialog ref={dialog} class="shortcuts" aria-labelledby="shortcuts-title" onClose={() => (shown.value = false)}>
+    <dialog ref={dialog} class="shortcuts" aria-labelledby="shortcuts-title" {...closing(dialog, () => (shown.value = false))}>
       <form method="dialog">
         <h2 id="shortcuts-title">Keys</h2>
         <dl>
