@@ -6,8 +6,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -145,6 +148,7 @@ func TestCanaryIsComparedWithItsPrimary(t *testing.T) {
 			TemplateRef: &flaggerv1.CrossNamespaceObjectReference{Name: "requests"}}
 	})
 	u := newUsers(t, w, p)
+	w.recorded(p)
 
 	u.failing.Store(150)
 	w.apply("podinfo:bad")
@@ -175,6 +179,24 @@ func TestCanaryIsComparedWithItsPrimary(t *testing.T) {
 		t.Errorf("self-test %+v", test)
 	}
 	w.replays(p)
+}
+
+// recorded waits until the server has some seconds of the primary at rest: how much two or three windows vary is mostly
+// chance, by which all evidence is divided.
+func (w *canaryWorld) recorded(p *harness.Playground) {
+	w.t.Helper()
+	samples := fmt.Sprintf(`min(count_over_time(judged_requests_total{judged_namespace=%q, judged_arm="primary"}[5m])) >= 12`, w.namespace)
+	w.until("twelve samples of the primary", func() bool {
+		got, err := http.Get(p.Prometheus + "/api/v1/query?query=" + url.QueryEscape(samples))
+		if err != nil {
+			return false
+		}
+		defer func() { _ = got.Body.Close() }()
+		var answer struct {
+			Data struct{ Result []any }
+		}
+		return json.NewDecoder(got.Body).Decode(&answer) == nil && len(answer.Data.Result) > 0
+	})
 }
 
 // replays asks what the judge would have done, of the server that has recorded it.

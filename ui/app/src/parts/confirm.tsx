@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { signal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useRef } from "preact/hooks";
 import { act } from "../api/client";
 import type { Action } from "../api/types";
 import { readOnly } from "../api/session";
-import { closing } from "./dialog";
+import { useDialog } from "./dialog";
 
 /** A bundle to choose from. */
 export interface Choice {
@@ -50,14 +50,10 @@ export function ActionButton(props: { action: Action; label: string; does: strin
 
 /** The dialog that asks before a command is given. What the server refuses is shown as it says it. */
 export function Confirm() {
-  const dialog = useRef<HTMLDialogElement>(null);
   const reason = useRef<HTMLInputElement>(null);
   const bundle = useRef<HTMLSelectElement>(null);
   const asked = question.value;
-  useEffect(() => {
-    if (asked && !dialog.current?.open) dialog.current?.showModal();
-    if (!asked) dialog.current?.close();
-  }, [asked]);
+  const dialog = useDialog(asked !== undefined, () => (question.value = undefined));
   const submit = async (event: SubmitEvent) => {
     event.preventDefault();
     if (!asked || answer.value.busy) return;
@@ -73,7 +69,7 @@ export function Confirm() {
     }
   };
   return (
-    <dialog ref={dialog} class="confirm" aria-labelledby="confirm-title" {...closing(dialog, () => (question.value = undefined))}>
+    <dialog {...dialog} class="confirm" aria-labelledby="confirm-title">
       {asked && (
         <form onSubmit={(event) => void submit(event)}>
           <h2 id="confirm-title">

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { computed, signal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
 import { store } from "../api/lanes";
 import type { CellState, Lane } from "../api/types";
 import { pageOf, timelineOf } from "../links";
@@ -9,7 +8,7 @@ import { go } from "../router";
 import { columnWords, stateWords } from "../words";
 import { session } from "../api/session";
 import { kindsOf } from "../kinds";
-import { closing } from "./dialog";
+import { useDialog } from "./dialog";
 import { Mark } from "./mark";
 
 /** A place to go to. */
@@ -73,12 +72,8 @@ const results = computed(() => search(places.value, query.value));
 
 /** Goes to any application or screen by its name. */
 export function Palette() {
-  const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
-    if (open.value) dialog.current?.showModal();
-    else dialog.current?.close();
-  }, [open.value]);
   const close = () => (open.value = false);
+  const dialog = useDialog(open.value, close);
   const choose = (place: Place | undefined) => {
     if (!place) return;
     close();
@@ -94,7 +89,7 @@ export function Palette() {
     document.getElementById(`place-${at.value}`)?.scrollIntoView({ block: "nearest" });
   };
   return (
-    <dialog ref={dialog} class="palette" aria-label="Go to" {...closing(dialog, close)} onClick={(event) => event.target === dialog.current && close()}>
+    <dialog {...dialog} class="palette" aria-label="Go to" onClick={(event) => event.target === dialog.ref.current && close()}>
       {open.value && (
         <>
           <input

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { useRef, useEffect } from "preact/hooks";
 import { signal } from "@preact/signals";
-import { closing } from "./dialog";
+import { useDialog } from "./dialog";
 
 const shown = signal(false);
 
@@ -27,13 +26,9 @@ const keys: [string, string][] = [
 
 /** The list of keys. */
 export function Shortcuts() {
-  const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
-    if (shown.value) dialog.current?.showModal();
-    else dialog.current?.close();
-  }, [shown.value]);
+  const dialog = useDialog(shown.value, () => (shown.value = false));
   return (
-    <dialog ref={dialog} class="shortcuts" aria-labelledby="shortcuts-title" {...closing(dialog, () => (shown.value = false))}>
+    <dialog {...dialog} class="shortcuts" aria-labelledby="shortcuts-title">
       <form method="dialog">
         <h2 id="shortcuts-title">Keys</h2>
         <dl>
