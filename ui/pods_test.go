@@ -10,7 +10,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
@@ -37,14 +36,16 @@ func TestThePodsOfACanaryThatAreNotReadyComeFirstAndSayWhy(t *testing.T) {
 				Namespace: "apps", Name: name, CreationTimestamp: at,
 				Labels: map[string]string{"app": of, appsv1.DefaultDeploymentUniqueLabelKey: "1"},
 				OwnerReferences: []metav1.OwnerReference{
-					*metav1.NewControllerRef(&metav1.ObjectMeta{Name: replicaSet}, schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: "ReplicaSet"}),
+					*metav1.NewControllerRef(&metav1.ObjectMeta{Name: replicaSet}, appsv1.SchemeGroupVersion.WithKind("ReplicaSet")),
 				},
 			},
 			Spec:   corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "app:2"}}},
 			Status: status,
 		}
 	}
-	ready := corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}}
+	ready := corev1.PodStatus{
+		Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}},
+	}
 	crashing := corev1.PodStatus{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{{
 		Name: "app", RestartCount: 4, State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}},
 	}}}
