@@ -2,12 +2,16 @@
 
 import { useSignal, type Signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { get } from "./client";
+import { get, Refused } from "./client";
 import { onObject } from "./stream";
 import type { ObjectReference } from "./types";
 
 /** How long changes are collected before something is read again, in milliseconds. */
 const quiet = 150;
+
+/** How long after an answer that did not come it is read again, in milliseconds: twice as long each time. */
+const shortestWait = 1_000;
+const longestWait = 30_000;
 
 /** What was read last, and what went wrong since. */
 export interface Resource<T> {
@@ -15,21 +19,32 @@ export interface Resource<T> {
   error?: string;
 }
 
-/** Reads an address, and reads it again when one of the objects that it is about changes. */
+/** Tells whether the same question may have another answer in a moment: without a connection, or when the server has trouble. */
+function mayPass(err: unknown): boolean {
+  return !(err instanceof Refused) || err.status === 429 || err.status >= 500;
+}
+
+/** Reads an address, and reads it again when one of the objects that it is about changes, or if there was no answer. */
 export function useResource<T>(address: string, about: (changed: ObjectReference) => boolean): Signal<Resource<T>> {
   const found = useSignal<Resource<T>>({});
   useEffect(() => {
     let timer: ReturnType<typeof setTimeout> | undefined;
     let running = new AbortController();
+    let wait = shortestWait;
     const read = async () => {
       running.abort();
       const mine = (running = new AbortController());
       try {
         found.value = { data: await get<T>(address, mine.signal) };
+        wait = shortestWait;
       } catch (err) {
         if (mine.signal.aborted) return;
         const { data } = found.peek();
         found.value = { ...(data !== undefined && { data }), error: err instanceof Error ? err.message : String(err) };
+        if (!mayPass(err)) return;
+        clearTimeout(timer);
+        timer = setTimeout(() => void read(), wait);
+        wait = Math.min(2 * wait, longestWait);
       }
     };
     const stop = onObject((changed) => {

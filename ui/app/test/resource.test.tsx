@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { render } from "preact";
+import { act } from "preact/test-utils";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { useResource } from "../src/api/resource";
+
+function Shown() {
+  const found = useResource<{ name: string }>("/api/v1/x", () => true).value;
+  return (
+    <p>
+      {found.data?.name} {found.error}
+    </p>
+  );
+}
+
+describe("what is read for a screen", () => {
+  let root: HTMLElement;
+  const answers: (() => Response)[] = [];
+  const ok = () => Response.json({ name: "api" });
+  const pass = (milliseconds: number) => act(async () => void (await vi.advanceTimersByTimeAsync(milliseconds)));
+
+  beforeEach(() => {
+    vi.useFakeTimers();
+    root = document.createElement("div");
+    document.body.append(root);
+    answers.length = 0;
+    vi.stubGlobal("fetch", vi.fn(async () => (answers.shift() ?? ok)()));
+  });
+  afterEach(() => {
+    render(null, root);
+    root.remove();
+    vi.unstubAllGlobals();
+    vi.useRealTimers();
+  });
+  const show = () => act(async () => render(<Shown />, root));
+
+  it.each([
+    ["the connection fails", () => { throw new TypeError("Failed to fetch"); }],
+    ["the server has trouble", () => new Response("no upstream", { status: 502 })],
+  ])("is read again when %s, ever less often", async (_, answer) => {
+    answers.push(answer, answer);
+    await show();
+    await pass(0);
+    expect(root.textContent).toMatch(/Failed to fetch|no upstream/);
+    await pass(1_000);
+    expect(fetch).toHaveBeenCalledTimes(2);
+    await pass(1_900);
+    expect(fetch).toHaveBeenCalledTimes(2);
+    await pass(200);
+    expect(root.textContent?.trim()).toBe("api");
+    await pass(60_000);
+    expect(fetch).toHaveBeenCalledTimes(3);
+  });
+
+  it("is not read again when the server refuses", async () => {
+    answers.push(() => Response.json({ error: "you may not" }, { status: 403 }));
+    await show();
+    await pass(60_000);
+    expect(root.textContent).toContain("you may not");
+    expect(fetch).toHaveBeenCalledTimes(1);
+  });
+});
