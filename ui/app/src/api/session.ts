@@ -11,6 +11,9 @@ export const sessionError = signal<string | undefined>(undefined);
 /** Nothing can be changed from here, or it is not known yet. */
 export const readOnly = computed(() => session.value?.readOnly ?? true);
 
+/** How long after a request without an answer it is asked again, in milliseconds. */
+const again = 2_000;
+
 export async function readSession(): Promise<void> {
   try {
     session.value = await get<Session>("/api/v1/session");
@@ -21,6 +24,7 @@ export async function readSession(): Promise<void> {
       return;
     }
     sessionError.value = err instanceof Error ? err.message : String(err);
+    if (!(err instanceof Refused)) setTimeout(() => void readSession(), again); // there was no answer
   }
 }
 
