@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -63,13 +64,19 @@ func (w *writer) String() string {
 	return w.text.String()
 }
 
+// until waits for a condition, for ten seconds at most.
+func until(t *testing.T, done func() bool) {
+	t.Helper()
+	_ = wait.PollUntilContextTimeout(t.Context(), time.Millisecond, 10*time.Second, true,
+		func(context.Context) (bool, error) { return done(), nil }) // who calls says what is missing
+}
+
 // await waits until a command has printed a text.
 func (w *writer) await(t *testing.T, want string) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); w.String() != want; time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("printed %q, want %q", w.String(), want)
-		}
+	until(t, func() bool { return w.String() == want })
+	if got := w.String(); got != want {
+		t.Fatalf("printed %q, want %q", got, want)
 	}
 }
 
@@ -96,20 +103,22 @@ func TestAListingGoesOnWithALineForEachChange(t *testing.T) {
 
 	b := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "b"}, Data: map[string]string{"a": "2"}}
 	// Until the watch has begun, whose beginning a fake client does not replay.
-	for end := time.Now().Add(10 * time.Second); out.String() == want && time.Now().Before(end); time.Sleep(time.Millisecond) {
+	until(t, func() bool {
 		b.Data["n"] += "n"
 		if err := c.Update(ctx, b); err != nil {
 			t.Fatal(err)
 		}
-	}
+		return out.String() != want
+	})
 	if !strings.HasPrefix(out.String(), want+"apps  b  -\n") {
 		t.Fatalf("printed %q", out.String())
 	}
-	for end := time.Now().Add(10 * time.Second); errs.String() == "" && time.Now().Before(end); time.Sleep(time.Millisecond) {
+	until(t, func() bool {
 		if err := c.Delete(ctx, b); client.IgnoreNotFound(err) != nil {
 			t.Fatal(err)
 		}
-	}
+		return errs.String() != ""
+	})
 	errs.await(t, "ConfigMap apps/b was deleted\n")
 	cancel()
 	if err := <-done; err != nil {
