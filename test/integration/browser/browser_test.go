@@ -29,7 +29,7 @@ import (
 )
 
 // patience is how long anything may take that somebody waits for.
-const patience = time.Minute
+const patience = 3 * time.Minute
 
 // Sizes of windows, in pixels.
 const (
