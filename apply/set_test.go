@@ -78,7 +78,7 @@ func (e *testEnv) wait(t *testing.T, why string) {
 	t.Helper()
 	select {
 	case <-e.woken:
-	case <-time.After(10 * time.Second):
+	case <-time.After(5 * time.Minute):
 		t.Fatalf("not woken: %s", why)
 	}
 }

@@ -43,7 +43,7 @@ first() {
 units() {
 	local list=$1
 	shift
-	[ -z "$list" ] || nice -n 10 go test -timeout 25m -p "$(nproc)" "$@" $list
+	[ -z "$list" ] || nice -n 10 go test -timeout 55m -p "$(nproc)" "$@" $list
 }
 
 # stream tests packages of a list, one after the other, until none is left. Tests wait more
@@ -57,7 +57,7 @@ stream() {
 		if [[ $package =~ $binary ]]; then
 			flags=("${flags[@]/#-race/}")
 		fi
-		time go test -count=1 -timeout 25m ${flags[@]} "$package" || status=1
+		time go test -count=1 -timeout 55m ${flags[@]} "$package" || status=1
 	done
 	return $status
 }

@@ -26,7 +26,7 @@ import (
 )
 
 // soon bounds every wait; it is only ever spent by a test that fails.
-const soon = 20 * time.Second
+const soon = 5 * time.Minute
 
 func object(name string) types.NamespacedName {
 	return types.NamespacedName{Namespace: "apps", Name: name}

@@ -303,7 +303,7 @@ func TestWhatIsOpenedTakesMemoryUntilNobodyHasIt(t *testing.T) {
 	if opened, err := opener.Open(t.Context(), "apps", a); err != nil || opened == nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	for { // nobody has the first one any more
 		_, err := opener.Open(ctx, "apps", a)

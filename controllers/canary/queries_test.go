@@ -59,7 +59,7 @@ func (e *queriesEnv) answer(a canary.Answer) {
 		if key != client.ObjectKeyFromObject(e.c) {
 			e.Fatalf("%s was woken", key)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(5 * time.Minute):
 		e.Fatal("an answer wakes nobody")
 	}
 }
@@ -130,7 +130,7 @@ func TestAQuestionThatIsNotAskedAnyMoreIsCancelled(t *testing.T) {
 	e.q.forget(e.c.UID)
 	select {
 	case <-cancelled:
-	case <-time.After(20 * time.Second):
+	case <-time.After(5 * time.Minute):
 		t.Error("it goes on")
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"k8s.io/utils/clock"
@@ -106,7 +105,7 @@ func (f *giteaFixture) release(tag string) {
 // until runs until something is so: the forge computes in the background.
 func (f *giteaFixture) until(what string, so func() bool) {
 	f.t.Helper()
-	_, err := harness.Eventually(f.t.Context(), what, 60*time.Second, func(context.Context) (bool, string) {
+	_, err := harness.Eventually(f.t.Context(), what, harness.Patience, func(context.Context) (bool, string) {
 		f.run()
 		return so(), fmt.Sprintf("%s: %+v", f.last.Message, f.auto.Status.PullRequest)
 	})

@@ -129,7 +129,7 @@ func (e *testEnv) built(k *kustomizev1.Kustomization) (result reconciler.Result,
 // eventually waits until a condition is true: what informers see takes a moment.
 func (e *testEnv) eventually(what string, ok func() bool) {
 	e.t.Helper()
-	deadline := time.After(time.Minute)
+	deadline := time.After(5 * time.Minute)
 	for !ok() {
 		select {
 		case <-deadline:

@@ -126,7 +126,7 @@ func (e *forgeEnv) newestPull() int64 {
 // until reconciles until something is so: the forge computes in the background.
 func (e *forgeEnv) until(what string, so func() bool) {
 	e.t.Helper()
-	_, err := harness.Eventually(e.t.Context(), what, 30*time.Second, func(context.Context) (bool, string) {
+	_, err := harness.Eventually(e.t.Context(), what, harness.Patience, func(context.Context) (bool, string) {
 		e.clock.Step(time.Minute)
 		e.reconcile()
 		return so(), fmt.Sprintf("%+v", e.pipeline.Status.Stages[1])

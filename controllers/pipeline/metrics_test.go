@@ -20,6 +20,7 @@ import (
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/canary/metric"
 	"github.com/sluice-cd/sluice/promotion"
+	"github.com/sluice-cd/sluice/test/harness"
 )
 
 // prometheus answers all queries with what it is told, "" with nothing, and with an
@@ -90,7 +91,7 @@ func latency(changes ...func(*sluicev1.MetricsVerification)) func(*sluicev1.Pipe
 // measures is a process that asks a Prometheus.
 func (e *env) measures(p *prometheus) {
 	e.Checker = metric.NewChecker(e.Client, p.URL, e.clock, metric.WithField(MetricsField))
-	e.measuring.Patience = time.Minute // of the test, which waits for the answer
+	e.measuring.Patience = harness.Patience // of the test, which waits for the answer
 }
 
 // watched is an env whose staging has version 2, applied, and is looked at.

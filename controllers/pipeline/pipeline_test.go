@@ -27,6 +27,7 @@ import (
 	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/test/fake/gitserver"
+	"github.com/sluice-cd/sluice/test/harness"
 	"github.com/sluice-cd/sluice/writeback"
 )
 
@@ -98,7 +99,7 @@ func (e *env) process(c client.Client) *Reconciler {
 		Mirrors: mirrors, ServesSources: true, Sources: e.woken, Clock: e.clock,
 	}
 	r.Access.Client = c
-	r.copying.Patience = time.Minute // of the test, which waits for the copy
+	r.copying.Patience = harness.Patience // of the test, which waits for the copy
 	looksAt(r, c)
 	return r
 }

@@ -60,7 +60,7 @@ func next(t *testing.T, woken chan types.NamespacedName) types.NamespacedName {
 	select {
 	case object := <-woken:
 		return object
-	case <-time.After(20 * time.Second):
+	case <-time.After(5 * time.Minute):
 		t.Fatal("no object was woken")
 		return types.NamespacedName{}
 	}
@@ -161,7 +161,7 @@ func TestATaskThatNobodyWantsIsCancelled(t *testing.T) {
 			end(t, r)
 			select {
 			case <-ended:
-			case <-time.After(20 * time.Second):
+			case <-time.After(5 * time.Minute):
 				t.Fatal("it goes on")
 			}
 			if len(woken) > 0 {

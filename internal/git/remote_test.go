@@ -326,7 +326,7 @@ func TestRefsTakeOfTheShareOfTheirNamespace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	if _, err := m.Resolve(ctx, "main"); !errors.Is(err, budget.ErrTooLarge) {
 		t.Errorf("got %v", err)

@@ -209,7 +209,7 @@ func TestANamespaceWithoutMemoryHoldsUpNobodyElseAtASharedMirror(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	first := make(chan error, 1)
 	go func() { first <- fetch(ctx, "a") }()

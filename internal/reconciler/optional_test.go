@@ -137,7 +137,7 @@ func TestALookForAKindIsRepeated(t *testing.T) {
 	if err := later.Start(t.Context(), queue); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.After(time.Minute); !later.optional.Served(); {
+	for deadline := time.After(5 * time.Minute); !later.optional.Served(); {
 		select {
 		case <-deadline:
 			t.Fatal("it is never served")

@@ -127,7 +127,7 @@ func (e *env) put(name, value string) {
 // get asks for an object as a pipeline does, until the answer is as wanted.
 func (e *env) get(of types.NamespacedName, at *meta.KubeConfigReference, o Object, ok func(Answer) bool) Answer {
 	e.t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(5 * time.Minute)
 	for {
 		look := e.Reader(of)
 		answer, err := look.Get(e.t.Context(), at, o)

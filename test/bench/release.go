@@ -20,7 +20,7 @@ import (
 )
 
 // patience bounds every wait of the benchmarks.
-const patience = 3 * time.Minute
+const patience = harness.Patience
 
 // releaseCase is one repository to release into.
 type releaseCase struct {

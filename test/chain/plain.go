@@ -115,7 +115,7 @@ func (c *Plain) Release(ctx context.Context, tag string) error {
 
 // Applied waits until the cluster has the tag, and returns how long that took.
 func (c *Plain) Applied(ctx context.Context, tag string) (time.Duration, error) {
-	return harness.Eventually(ctx, "applying "+tag, time.Minute, func(ctx context.Context) (bool, string) {
+	return harness.Eventually(ctx, "applying "+tag, harness.Patience, func(ctx context.Context) (bool, string) {
 		settings := &corev1.ConfigMap{}
 		err := c.Client.Get(ctx, client.ObjectKey{Namespace: c.Namespace, Name: "app"}, settings)
 		return err == nil && settings.Data["tag"] == tag, fmt.Sprint(settings.Data, err)

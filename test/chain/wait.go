@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -16,7 +15,7 @@ import (
 )
 
 // patience is how long anything may take before a chain counts as broken.
-const patience = 3 * time.Minute
+const patience = harness.Patience
 
 // Outcome is how a release ended.
 type Outcome string

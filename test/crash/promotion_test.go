@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -171,7 +170,7 @@ func (p *promotion) await(t *testing.T, tag, production string) {
 // verified waits until all stages are verified with a version, production perhaps with
 // another one.
 func (p *promotion) verified(ctx context.Context, tag, production string) error {
-	_, err := harness.Eventually(ctx, tag+" has gone through all stages", 2*time.Minute, func(ctx context.Context) (bool, string) {
+	_, err := harness.Eventually(ctx, tag+" has gone through all stages", harness.Patience, func(ctx context.Context) (bool, string) {
 		var pipeline sluicev1.Pipeline
 		if err := p.Client.Get(ctx, client.ObjectKey{Namespace: p.namespace, Name: "shop"}, &pipeline); err != nil {
 			return false, err.Error()

@@ -169,7 +169,7 @@ func (w *writeback) awaitNewest(t *testing.T, sluice *harness.Controller) {
 	t.Helper()
 	for _, app := range apps {
 		want := fmt.Sprintf("tag: 1.%d.0 ", w.newest[app])
-		if _, err := harness.Eventually(t.Context(), "the newest "+app, time.Minute, func(ctx context.Context) (bool, string) {
+		if _, err := harness.Eventually(t.Context(), "the newest "+app, harness.Patience, func(ctx context.Context) (bool, string) {
 			content, err := w.repo.File(ctx, app+".yaml")
 			return err == nil && strings.Contains(content, want), content
 		}); err != nil {

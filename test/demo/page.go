@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"time"
 
 	"github.com/sluice-cd/sluice/test/harness"
 )
@@ -28,7 +27,7 @@ func (s *demo) servePage(ctx context.Context, kubeconfig string) (address string
 		s.page = nil
 		return "", err
 	}
-	_, err = harness.Eventually(ctx, "sluice ui", time.Minute, func(context.Context) (bool, string) {
+	_, err = harness.Eventually(ctx, "sluice ui", harness.Patience, func(context.Context) (bool, string) {
 		said, err := os.ReadFile(log)
 		if err != nil {
 			return false, err.Error()

@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/sluice-cd/sluice/test/chain"
 	"github.com/sluice-cd/sluice/test/harness"
@@ -100,7 +99,7 @@ func refused(t *testing.T, c *chain.Chain, verb, want string) {
 // eventually waits until the row of the canary says something.
 func eventually(t *testing.T, c *chain.Chain, want string) {
 	t.Helper()
-	if _, err := harness.Eventually(t.Context(), want, time.Minute, func(_ context.Context) (bool, string) {
+	if _, err := harness.Eventually(t.Context(), want, harness.Patience, func(_ context.Context) (bool, string) {
 		out := run(t, c, "get")
 		return strings.Contains(out, want) && strings.Contains(out, "Progressing"), out
 	}); err != nil {

@@ -148,7 +148,7 @@ func harm(t *testing.T, got traffic.Account, r chain.Release, outcome chain.Outc
 // answered waits until the canary's pods are gone, and with them the last of the
 // requests that they got: a slow one would count for the release that follows.
 func answered(ctx context.Context, c *chain.Chain) error {
-	_, err := harness.Eventually(ctx, "the end of the canary's pods", time.Minute, func(ctx context.Context) (bool, string) {
+	_, err := harness.Eventually(ctx, "the end of the canary's pods", harness.Patience, func(ctx context.Context) (bool, string) {
 		var pods corev1.PodList
 		err := c.Client.List(ctx, &pods, client.InNamespace(c.Namespace), client.MatchingLabels{"app": chain.App})
 		return err == nil && len(pods.Items) == 0, fmt.Sprint(len(pods.Items), err)

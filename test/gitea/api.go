@@ -9,7 +9,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"time"
+
+	"github.com/sluice-cd/sluice/test/harness"
 )
 
 // StatusError is an answer of the API that is not a success.
@@ -26,7 +27,7 @@ func (e *StatusError) Error() string {
 
 // answers are bounded in time and size, so that a fault ends a test.
 const (
-	answerWithin = 30 * time.Second
+	answerWithin = harness.Patience
 	answerBytes  = 16 << 20
 )
 

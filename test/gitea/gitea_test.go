@@ -177,7 +177,7 @@ func deleted(t *testing.T, f *forge) {
 	if head := get(r.Head(ctx, "promote")).or(t); head != "" {
 		t.Errorf("a deleted branch is at %s", head)
 	}
-	get(harness.Eventually(ctx, "closing a pull request without a branch", 30*time.Second, func(ctx context.Context) (bool, string) {
+	get(harness.Eventually(ctx, "closing a pull request without a branch", harness.Patience, func(ctx context.Context) (bool, string) {
 		state := get(r.Pull(ctx, pull.Number)).or(t).State
 		return state == "closed", state
 	})).or(t)
@@ -273,7 +273,7 @@ func listen(t *testing.T, secret string) *receiver {
 // await waits for the event of an action, past others.
 func (r *receiver) await(t *testing.T, action string) event {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	for {
 		select {

@@ -12,7 +12,6 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/sluice-cd/sluice/test/gitea"
 	"github.com/sluice-cd/sluice/test/harness"
@@ -67,7 +66,7 @@ func pressed(t *testing.T, f *forge) {
 	pull := f.propose(t, r, "promote", "1.1.0")
 	b := signIn(t, f, f.reviewer)
 	var page string
-	get(harness.Eventually(ctx, "a page that can be merged", 30*time.Second, func(context.Context) (bool, string) {
+	get(harness.Eventually(ctx, "a page that can be merged", harness.Patience, func(context.Context) (bool, string) {
 		page = strings.Join(strings.Fields(b.read(t, pull.URL)), " ")
 		return strings.Contains(page, "pullRequestMergeForm"), "no form to merge"
 	})).or(t)

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/sluice-cd/sluice/test/harness"
 )
@@ -74,17 +73,14 @@ func (p *Person) review(ctx context.Context, r *Repo, number int64, event string
 		map[string]any{"event": event, "body": "reviewed by " + p.Name}, nil)
 }
 
-// checkedWithin is how long the server may take to find out whether a pull request can
-// be merged, which it does in the background after each push.
-const checkedWithin = 30 * time.Second
-
 // Merge merges a pull request as the person, as the button of its page does. While the
-// server is still finding out whether that is possible, it waits. An answer of the server
+// server is still finding out whether that is possible, which it does in the background
+// after each push, it waits. An answer of the server
 // that says no is a [*StatusError]: 405 when the branch's rules are not met, 409 when
 // there is a conflict.
 func (p *Person) Merge(ctx context.Context, r *Repo, number int64, style MergeStyle) error {
 	var refused error
-	_, err := harness.Eventually(ctx, "the forge's check of the pull request", checkedWithin, func(ctx context.Context) (bool, string) {
+	_, err := harness.Eventually(ctx, "the forge's check of the pull request", harness.Patience, func(ctx context.Context) (bool, string) {
 		refused = p.Call(ctx, http.MethodPost, r.path(fmt.Sprintf("/pulls/%d/merge", number)), map[string]any{"do": style}, nil)
 		var answer *StatusError
 		if errors.As(refused, &answer) && strings.Contains(strings.ToLower(answer.Message), "try again later") {

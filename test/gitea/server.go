@@ -28,13 +28,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/sluice-cd/sluice/test/harness"
 )
-
-// startWithin is how long a machine under load may take to start the server.
-const startWithin = 2 * time.Minute
 
 // Server is a running Gitea.
 type Server struct {
@@ -117,7 +113,7 @@ func start(ctx context.Context, bin, dir string) (*Server, error) {
 
 // ready waits until the server answers, or has exited.
 func (s *Server) ready(ctx context.Context) error {
-	if err := s.Answers(ctx, s.URL+"/api/healthz", startWithin); err != nil {
+	if err := s.Answers(ctx, s.URL+"/api/healthz", harness.Patience); err != nil {
 		return fmt.Errorf("the forge: %w; its log ends with:\n%s", err, s.Tail(2000))
 	}
 	return nil

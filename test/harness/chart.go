@@ -97,7 +97,7 @@ func (c *Chart) Uninstall(ctx context.Context) error {
 	if err := c.helm(ctx, "uninstall", "sluice", "--wait", "--timeout", "2m"); err != nil {
 		return err
 	}
-	_, err := Eventually(ctx, "the end of Sluice's Deployment", time.Minute, func(ctx context.Context) (bool, string) {
+	_, err := Eventually(ctx, "the end of Sluice's Deployment", Patience, func(ctx context.Context) (bool, string) {
 		err := c.playground.Client.Get(ctx, client.ObjectKey{Namespace: chartNamespace, Name: "sluice"}, &appsv1.Deployment{})
 		return apierrors.IsNotFound(err), fmt.Sprint(err)
 	})

@@ -6,7 +6,6 @@ import (
 	"context"
 	"path/filepath"
 	"testing"
-	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -40,7 +39,7 @@ func (p *Playground) GuardCommands(tb testing.TB) {
 			}},
 		},
 	}
-	_, err = Eventually(tb.Context(), "the API server guards commands", time.Minute, func(ctx context.Context) (bool, string) {
+	_, err = Eventually(tb.Context(), "the API server guards commands", Patience, func(ctx context.Context) (bool, string) {
 		err := p.Client.Create(ctx, forged.DeepCopy(), client.DryRunAll)
 		return apierrors.IsInvalid(err), "a forged command is answered " + errorText(err)
 	})

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 )
 
 // Controller is a running `sluice controller` process.
@@ -68,7 +67,7 @@ func (c *Controller) Start(ctx context.Context) error {
 }
 
 func (c *Controller) ready(ctx context.Context) error {
-	if err := c.Answers(ctx, "http://"+c.health+"/readyz", time.Minute); err != nil {
+	if err := c.Answers(ctx, "http://"+c.health+"/readyz", Patience); err != nil {
 		return fmt.Errorf("the controller: %w", err)
 	}
 	return nil

@@ -30,6 +30,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
+// Patience is how long tests wait for what has to happen. Only a test that fails spends it,
+// so that it can be far longer than anything takes on a machine with little time to spare.
+const Patience = 5 * time.Minute
+
 // Playground is a running playground with a client of its API server.
 type Playground struct {
 	env.Playground

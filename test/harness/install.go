@@ -14,7 +14,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -89,7 +88,7 @@ func (p *Playground) Install(ctx context.Context) error {
 }
 
 func (p *Playground) waitEstablished(ctx context.Context) error {
-	_, err := Eventually(ctx, "serving the CRDs", time.Minute, func(ctx context.Context) (bool, string) {
+	_, err := Eventually(ctx, "serving the CRDs", Patience, func(ctx context.Context) (bool, string) {
 		var list apiextensionsv1.CustomResourceDefinitionList
 		if err := p.Client.List(ctx, &list); err != nil {
 			return false, err.Error()

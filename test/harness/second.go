@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/client-go/discovery"
@@ -76,7 +75,7 @@ func LateKind(tb testing.TB, crd string) (p *Playground, apply func()) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	_, err = Eventually(tb.Context(), "the API server serves no "+plural, 3*time.Minute, func(context.Context) (bool, string) {
+	_, err = Eventually(tb.Context(), "the API server serves no "+plural, Patience, func(context.Context) (bool, string) {
 		_, lists, err := asks.ServerGroupsAndResources()
 		for _, list := range lists {
 			for _, found := range list.APIResources {

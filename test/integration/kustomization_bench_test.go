@@ -35,7 +35,7 @@ import (
 )
 
 // patience is how long the cluster may take for anything but a timeout.
-const patience = 20 * time.Second
+const patience = harness.Patience
 
 // treeStore holds trees by the digest of their artifact.
 type treeStore struct {

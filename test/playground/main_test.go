@@ -237,7 +237,7 @@ func TestUpSaysWhatIsWrong(t *testing.T) {
 // listen waits for the port: who had it may just have ended.
 func listen(t *testing.T, address string) net.Listener {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

@@ -23,8 +23,6 @@ import (
 	"github.com/sluice-cd/sluice/test/traffic"
 )
 
-const patience = time.Minute
-
 // TestWhatTheRouterRoutesTheCheckerMeasures closes the loop on real parts: the
 // router writes weights, the simulator reads them and sends requests, Prometheus
 // scrapes what came of them, and the builtin checks see the canary alone.
@@ -54,7 +52,7 @@ func TestWhatTheRouterRoutesTheCheckerMeasures(t *testing.T) {
 		flaggerv1.RequestSuccessRate: {40, 60},   // of a canary that fails half of the time
 		flaggerv1.RequestDuration:    {100, 300}, // of one that takes 100 ms, give or take
 	} {
-		_, err := harness.Eventually(ctx, name, patience, func(context.Context) (bool, string) {
+		_, err := harness.Eventually(ctx, name, harness.Patience, func(context.Context) (bool, string) {
 			value, err := check(name)
 			return err == nil && value > want.low && value < want.high, fmt.Sprint(value, err)
 		})

@@ -14,7 +14,7 @@ import (
 )
 
 // patience bounds every wait; only a test that fails spends it.
-const patience = 30 * time.Second
+const patience = 5 * time.Minute
 
 // Objects are those that a source wakes, in the order in which a controller would get
 // them. It is called once for each source.

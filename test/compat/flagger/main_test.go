@@ -33,7 +33,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/go-logr/logr"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
@@ -159,7 +158,7 @@ func (w *world) startLoadTester(ctx context.Context, work string) (stop func(), 
 		_ = log.Close()
 	}
 	w.loadtester = "http://127.0.0.1:" + port
-	_, err = harness.Eventually(ctx, "the load tester's health", 30*time.Second, func(context.Context) (bool, string) {
+	_, err = harness.Eventually(ctx, "the load tester's health", harness.Patience, func(context.Context) (bool, string) {
 		resp, err := http.Get(w.loadtester + "/healthz")
 		if err != nil {
 			return false, err.Error()

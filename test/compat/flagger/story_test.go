@@ -23,11 +23,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+
+	"github.com/sluice-cd/sluice/test/harness"
 )
 
 const (
-	// patience is how long a story may take from one point to the next.
-	patience = 2 * time.Minute
 	// pollEvery is how often a story looks: many do at the same time.
 	pollEvery = 200 * time.Millisecond
 )
@@ -191,9 +191,9 @@ func (s *story) canary() *flaggerv1.Canary {
 // until waits for a condition.
 func (s *story) until(what string, ok func() bool) {
 	s.Helper()
-	err := wait.PollUntilContextTimeout(s.Context(), pollEvery, patience, true, func(context.Context) (bool, error) { return ok(), nil })
+	err := wait.PollUntilContextTimeout(s.Context(), pollEvery, harness.Patience, true, func(context.Context) (bool, error) { return ok(), nil })
 	if err != nil {
-		s.Fatalf("%s did not happen within %s", what, patience)
+		s.Fatalf("%s did not happen within %s", what, harness.Patience)
 	}
 }
 

@@ -26,7 +26,7 @@ func TestAnInstallationBesideFluxLeavesItAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	said := the.command(t, patience, the.Kubectl, "apply", "--server-side", "--force-conflicts", "--dry-run=server",
+	said := the.command(t, harness.Patience, the.Kubectl, "apply", "--server-side", "--force-conflicts", "--dry-run=server",
 		"-o", "name", "-k", filepath.Join(root, "config", "beside"))
 	if said.code != 0 {
 		t.Fatalf("kubectl apply -k config/beside: exit code %d\n%s", said.code, said.err)

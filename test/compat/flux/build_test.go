@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -131,7 +130,7 @@ func sameBuild(t *testing.T, dir, path string) {
 		t.Fatal(err)
 	}
 	args := []string{"build", "kustomization", "app", "--path", path, "--kustomization-file", file, "--dry-run"}
-	const within = time.Minute
+	const within = harness.Patience
 	// Ours first: it leaves the directory as it is.
 	ours := the.command(t, within, sluice, append(args, "--strict-substitute=false")...)
 	theirs := the.command(t, within, the.cli, args...)

@@ -58,7 +58,7 @@ func (s *story) push(t *testing.T, tag string) {
 // kubectl runs a command in the story's namespace and returns what it prints.
 func (s *story) kubectl(t *testing.T, command string) string {
 	t.Helper()
-	said := s.command(t, patience, s.Kubectl, append(strings.Fields(command), "-n", s.namespace)...)
+	said := s.command(t, harness.Patience, s.Kubectl, append(strings.Fields(command), "-n", s.namespace)...)
 	if said.code != 0 {
 		t.Fatalf("kubectl %s: exit code %d\n%s", command, said.code, said.err)
 	}

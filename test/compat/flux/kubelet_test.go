@@ -11,10 +11,11 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-cd/sluice/test/harness"
 )
 
 // serveLogs is the one thing that a kubelet does which simulated nodes do not:
@@ -40,7 +41,7 @@ func (w *world) serveLogs(t *testing.T) {
 	port := kubelet.Listener.Addr().(*net.TCPAddr).Port
 	w.pointNodes(t.Context(), t, int32(port))
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), harness.Patience)
 		defer cancel()
 		w.pointNodes(ctx, t, 0)
 	})

@@ -44,7 +44,7 @@ func TestWatching(t *testing.T) {
 // watch starts a command that runs until the test ends, and returns its lines.
 func (s *story) watch(t *testing.T, command string) *bufio.Scanner {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), harness.Patience)
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, s.cli, s.args(command)...)
 	cmd.Env = s.environment()
@@ -60,7 +60,7 @@ func (s *story) watch(t *testing.T, command string) *bufio.Scanner {
 }
 
 // await reads until a line has the text; the command ends, and so does this,
-// when patience does.
+// when [harness.Patience] does.
 func await(t *testing.T, lines *bufio.Scanner, text string) {
 	t.Helper()
 	for lines.Scan() {
@@ -90,7 +90,7 @@ func TestEventsNameFluxsControllers(t *testing.T) {
 		"GitRepository": "source-controller", "Kustomization": "kustomize-controller",
 		"ImageRepository": "image-reflector-controller", "ImagePolicy": "image-reflector-controller",
 	}
-	_, err := harness.Eventually(t.Context(), "an event of each kind", patience, func(ctx context.Context) (bool, string) {
+	_, err := harness.Eventually(t.Context(), "an event of each kind", harness.Patience, func(ctx context.Context) (bool, string) {
 		var events corev1.EventList
 		if err := s.Client.List(ctx, &events, client.InNamespace(s.namespace)); err != nil {
 			return false, err.Error()

@@ -24,7 +24,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -131,13 +130,13 @@ func (w *world) namespace(t *testing.T, name string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), harness.Patience)
 		defer cancel()
 		if err := client.IgnoreNotFound(w.Client.Delete(ctx, ns)); err != nil {
 			t.Error(err)
 		}
 		// The controller has to live until finalizers are gone.
-		_, err := harness.Eventually(ctx, "the deletion of namespace "+name, time.Minute, func(ctx context.Context) (bool, string) {
+		_, err := harness.Eventually(ctx, "the deletion of namespace "+name, harness.Patience, func(ctx context.Context) (bool, string) {
 			err := w.Client.Get(ctx, client.ObjectKeyFromObject(ns), ns)
 			return apierrors.IsNotFound(err), fmt.Sprint(ns.Status)
 		})

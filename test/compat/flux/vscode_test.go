@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/sluice-cd/sluice/test/harness"
 )
 
 // listed is what the GitOps Tools extension of VS Code reads of an answer of kubectl.
@@ -96,7 +98,7 @@ func TestTheVSCodeExtension(t *testing.T) {
 // read decodes what kubectl prints.
 func (s *story) read(t *testing.T, into any, command string) {
 	t.Helper()
-	said := s.command(t, patience, s.Kubectl, strings.Fields(command)...)
+	said := s.command(t, harness.Patience, s.Kubectl, strings.Fields(command)...)
 	if said.code != 0 {
 		t.Fatalf("kubectl %s: exit code %d\n%s", command, said.code, said.err)
 	}
@@ -110,7 +112,7 @@ func (s *story) trees(t *testing.T) {
 	for _, kind := range []string{
 		"GitRepository", "OciRepository", "HelmRepository", "Bucket", "Kustomization", "helmreleases.helm.toolkit.fluxcd.io",
 	} {
-		said := s.command(t, patience, s.Kubectl, "get", kind, "-A", "-o", "json")
+		said := s.command(t, harness.Patience, s.Kubectl, "get", kind, "-A", "-o", "json")
 		if said.code != 0 {
 			if !strings.Contains(said.err, "the server doesn't have a resource type") {
 				t.Errorf("%s: %s", kind, said.err)
@@ -155,7 +157,7 @@ func (s *story) controllers(t *testing.T) {
 	if len(deployments.Items) == 0 {
 		t.Fatal("GitOps would count as not enabled")
 	}
-	said := s.command(t, patience, s.cli, "check")
+	said := s.command(t, harness.Patience, s.cli, "check")
 	_, rest, _ := strings.Cut(said.err, "► checking controllers\n")
 	about, _, found := strings.Cut(rest, "► checking crds")
 	if said.code != 0 || !found {
@@ -181,7 +183,7 @@ func (s *story) controllers(t *testing.T) {
 
 // children reads the tree of a Kustomization.
 func (s *story) children(t *testing.T) {
-	said := s.run(t, step{run: "tree kustomization podinfo -o json", within: patience})
+	said := s.run(t, step{run: "tree kustomization podinfo -o json", within: harness.Patience})
 	var tree struct {
 		Resources []struct {
 			Resource struct {

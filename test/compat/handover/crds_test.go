@@ -10,12 +10,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+
+	"github.com/sluice-cd/sluice/test/harness"
 )
 
 // TestFlaggersOwnCRDs hands back to a Flagger that was installed with its own CRDs,
@@ -31,7 +32,7 @@ func TestFlaggersOwnCRDs(t *testing.T) {
 	before := f.look()
 
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), harness.Patience)
 		defer cancel()
 		if err := the.Install(ctx); err != nil {
 			t.Error(err)

@@ -22,11 +22,9 @@ import (
 	"sigs.k8s.io/yaml"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
-)
 
-// patience is how long anything may take: Flagger looks at a canary every ten
-// seconds only.
-const patience = 5 * time.Minute
+	"github.com/sluice-cd/sluice/test/harness"
+)
 
 // pollEvery is how often one of many looks: into memory, mostly.
 const pollEvery = 100 * time.Millisecond
@@ -65,7 +63,7 @@ func newFleet(t *testing.T, ns string, apps []app) *fleet {
 // remove deletes everything. The finalizers of canaries that a failure has left
 // would keep it.
 func (f *fleet) remove() {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), harness.Patience)
 	defer cancel()
 	var list flaggerv1.CanaryList
 	if err := the.Client.List(ctx, &list, client.InNamespace(f.ns)); err != nil {
@@ -144,9 +142,9 @@ func namesOf(apps []app) []string {
 // until waits for a condition; it does not end the test, since many wait at once.
 func (f *fleet) until(what string, ok func() bool) {
 	f.Helper()
-	err := wait.PollUntilContextTimeout(f.Context(), pollEvery, patience, true, func(context.Context) (bool, error) { return ok(), nil })
+	err := wait.PollUntilContextTimeout(f.Context(), pollEvery, harness.Patience, true, func(context.Context) (bool, error) { return ok(), nil })
 	if err != nil {
-		f.Errorf("%s did not happen within %s", what, patience)
+		f.Errorf("%s did not happen within %s", what, harness.Patience)
 	}
 }
 

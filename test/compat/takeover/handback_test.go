@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -87,7 +86,7 @@ func (f *fleet) replaceCRDs(t *testing.T) {
 		t.Fatalf("found %d CRDs (%v), want 5: make generate", len(files), err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), harness.Patience)
 		defer cancel()
 		if err := f.Install(ctx); err != nil {
 			t.Error(err)
@@ -133,7 +132,7 @@ func (f *fleet) upstreamAppliesWithoutConflict(t *testing.T) {
 // remove deletes the namespace. No controller runs any more: the finalizers go
 // as upstream's controllers would take them.
 func (f *fleet) remove(t *testing.T, ns *corev1.Namespace) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), harness.Patience)
 	defer cancel()
 	for name := range kinds {
 		object, err := f.asUpstream(ctx, name)
@@ -148,7 +147,7 @@ func (f *fleet) remove(t *testing.T, ns *corev1.Namespace) {
 	if err := f.Client.Delete(ctx, ns, client.PropagationPolicy(metav1.DeletePropagationBackground)); err != nil {
 		t.Error(err)
 	}
-	_, err := harness.Eventually(ctx, "the deletion of the namespace", time.Minute, func(ctx context.Context) (bool, string) {
+	_, err := harness.Eventually(ctx, "the deletion of the namespace", harness.Patience, func(ctx context.Context) (bool, string) {
 		err := f.Client.Get(ctx, client.ObjectKeyFromObject(ns), ns)
 		return apierrors.IsNotFound(err), fmt.Sprint(ns.Status)
 	})

@@ -35,9 +35,6 @@ import (
 	"github.com/sluice-cd/sluice/test/harness"
 )
 
-// patience is how long anything may take.
-const patience = 30 * time.Second
-
 func TestAChainIsTakenOverAndHandedBack(t *testing.T) {
 	f := newFleet(t)
 	before := f.look(t)
@@ -246,7 +243,7 @@ func (f *fleet) request(t *testing.T, object client.Object) {
 
 func (f *fleet) eventually(t *testing.T, what string, check func(context.Context) (bool, string)) {
 	t.Helper()
-	if _, err := harness.Eventually(t.Context(), what, patience, check); err != nil {
+	if _, err := harness.Eventually(t.Context(), what, harness.Patience, check); err != nil {
 		t.Fatal(err)
 	}
 }

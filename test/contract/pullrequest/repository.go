@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/sluice-cd/sluice/promotion/forge"
 	"github.com/sluice-cd/sluice/test/harness"
@@ -118,7 +117,7 @@ func (s suite) until(number int64, what string, is func(*forge.PullRequest) bool
 // await waits for what a forge does in the background.
 func (s suite) await(what string, done func() (bool, string)) {
 	s.Helper()
-	if _, err := harness.Eventually(s.ctx, what, time.Minute, func(context.Context) (bool, string) { return done() }); err != nil {
+	if _, err := harness.Eventually(s.ctx, what, harness.Patience, func(context.Context) (bool, string) { return done() }); err != nil {
 		s.Fatal(err)
 	}
 }

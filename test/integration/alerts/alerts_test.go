@@ -16,7 +16,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	eventv1 "github.com/fluxcd/pkg/apis/event/v1beta1"
 	"github.com/fluxcd/pkg/apis/meta"
@@ -30,8 +29,6 @@ import (
 	"github.com/sluice-cd/sluice/test/gitea"
 	"github.com/sluice-cd/sluice/test/harness"
 )
-
-const patience = 2 * time.Minute
 
 var sourceKind = sourcev1.GroupVersion.WithKind(sourcev1.GitRepositoryKind)
 
@@ -186,7 +183,7 @@ func (w *world) must(err error) {
 
 func (w *world) eventually(what string, check func(context.Context) (bool, string)) {
 	w.t.Helper()
-	if _, err := harness.Eventually(w.t.Context(), what, patience, check); err != nil {
+	if _, err := harness.Eventually(w.t.Context(), what, harness.Patience, check); err != nil {
 		w.t.Fatalf("%v\n%s", err, w.sluice.Tail(6000))
 	}
 }

@@ -131,7 +131,7 @@ func TestAutomationsShareABranch(t *testing.T) {
 // told waits for an event with the text.
 func (f *fixture) told(text string) {
 	f.t.Helper()
-	_, err := harness.Eventually(f.t.Context(), "an event tells "+text, patience, func(ctx context.Context) (bool, string) {
+	_, err := harness.Eventually(f.t.Context(), "an event tells "+text, harness.Patience, func(ctx context.Context) (bool, string) {
 		var events corev1.EventList
 		if err := f.Client.List(ctx, &events, client.InNamespace(f.ns)); err != nil {
 			return false, err.Error()

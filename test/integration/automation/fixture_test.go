@@ -32,9 +32,6 @@ import (
 	"github.com/sluice-cd/sluice/writeback"
 )
 
-// patience bounds every wait; it is only ever spent by a test that fails.
-const patience = 60 * time.Second
-
 // fixture is a namespace of a playground in which the controller runs, with a
 // GitRepository named app.
 type fixture struct {
@@ -157,7 +154,7 @@ func (f *fixture) edit(a *imagev1.ImageUpdateAutomation, change func()) {
 // eventually waits until check is true of the automation's present state.
 func (f *fixture) eventually(a *imagev1.ImageUpdateAutomation, what string, check func() bool) {
 	f.t.Helper()
-	_, err := harness.Eventually(f.t.Context(), what, patience, func(ctx context.Context) (bool, string) {
+	_, err := harness.Eventually(f.t.Context(), what, harness.Patience, func(ctx context.Context) (bool, string) {
 		if err := f.Client.Get(ctx, client.ObjectKeyFromObject(a), a); err != nil {
 			return false, err.Error()
 		}

@@ -134,7 +134,7 @@ func TestASourceGoesWhileItsServerIsSilent(t *testing.T) {
 	f.sources()
 	f.holds(server, 1)
 	f.must(f.Client.Delete(t.Context(), repo))
-	_, err := harness.Eventually(t.Context(), "the source to be gone", patience, func(ctx context.Context) (bool, string) {
+	_, err := harness.Eventually(t.Context(), "the source to be gone", harness.Patience, func(ctx context.Context) (bool, string) {
 		err := f.Client.Get(ctx, client.ObjectKeyFromObject(repo), repo)
 		return client.IgnoreNotFound(err) == nil && err != nil, "still there"
 	})
@@ -144,7 +144,7 @@ func TestASourceGoesWhileItsServerIsSilent(t *testing.T) {
 // holds waits until so many connections wait for the silent server.
 func (f *fixture) holds(server *silence, n int) {
 	f.t.Helper()
-	_, err := harness.Eventually(f.t.Context(), fmt.Sprintf("%d connections", n), patience, func(context.Context) (bool, string) {
+	_, err := harness.Eventually(f.t.Context(), fmt.Sprintf("%d connections", n), harness.Patience, func(context.Context) (bool, string) {
 		return server.waiting() >= n, fmt.Sprint(server.waiting())
 	})
 	f.must(err)
@@ -153,7 +153,7 @@ func (f *fixture) holds(server *silence, n int) {
 func (f *fixture) hasArtifact(name string) {
 	f.t.Helper()
 	var repo sourcev1.GitRepository
-	_, err := harness.Eventually(f.t.Context(), "an artifact of "+name, patience, func(ctx context.Context) (bool, string) {
+	_, err := harness.Eventually(f.t.Context(), "an artifact of "+name, harness.Patience, func(ctx context.Context) (bool, string) {
 		err := f.Client.Get(ctx, client.ObjectKey{Namespace: f.ns, Name: name}, &repo)
 		return err == nil && repo.Status.Artifact != nil, fmt.Sprint(err, repo.Status.Conditions)
 	})

@@ -28,9 +28,6 @@ import (
 	"github.com/sluice-cd/sluice/test/harness"
 )
 
-// patience is how long anything may take that somebody waits for.
-const patience = 3 * time.Minute
-
 // Sizes of windows, in pixels.
 const (
 	wide, high = 1280, 800
@@ -137,7 +134,7 @@ func (p *tab) calm() {
 
 func (p *tab) do(actions ...chromedp.Action[chromedp.Void]) {
 	p.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	ctx, cancel := context.WithTimeout(p.ctx, harness.Patience)
 	defer cancel()
 	if err := chromedp.Do(ctx, actions...); err != nil {
 		p.Fatal(err)
@@ -158,7 +155,7 @@ func (p *tab) look(width int64, theme string) {
 // eval evaluates an expression in the page, or waits for the promise that it is.
 func eval[T any](p *tab, expression string) T {
 	p.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	ctx, cancel := context.WithTimeout(p.ctx, harness.Patience)
 	defer cancel()
 	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 	if err != nil {
@@ -172,7 +169,7 @@ func short(text string) string { return text[:min(len(text), 200)] }
 // until waits until an expression is true. The error of a timeout has the text of the page.
 func (p *tab) until(what, expression string) {
 	p.Helper()
-	p.within(patience, what, expression)
+	p.within(harness.Patience, what, expression)
 }
 
 func (p *tab) within(time time.Duration, what, expression string) {

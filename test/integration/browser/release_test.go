@@ -43,7 +43,7 @@ func watched(t *testing.T, w *world) {
 	if err := c.Release(t.Context(), chain.Release{Tag: "1.1.0"}); err != nil {
 		t.Fatal(err)
 	}
-	p.within(2*patience, "the verdict", `document.querySelector("[data-column=Live] .value")?.innerText === "1.1.0"`+
+	p.within(harness.Patience, "the verdict", `document.querySelector("[data-column=Live] .value")?.innerText === "1.1.0"`+
 		` && document.querySelector("[data-column=Canary].is-ready") !== null`)
 	seen := eval[[]string](p, `window.seen`)
 	last := -1

@@ -31,9 +31,6 @@ import (
 	"github.com/sluice-cd/sluice/test/harness"
 )
 
-// patience is how long a canary may take to get where a test wants it.
-const patience = 60 * time.Second
-
 // canaryWorld is a namespace with an application, its canary, and a controller
 // that serves it with measurements that the test makes up.
 type canaryWorld struct {
@@ -174,7 +171,7 @@ func (w *canaryWorld) unstarted(edit func(*flaggerv1.Canary)) *flaggerv1.Canary 
 // until waits for a condition.
 func (w *canaryWorld) until(what string, ok func() bool) {
 	w.t.Helper()
-	_, err := harness.Eventually(context.Background(), what, patience, func(context.Context) (bool, string) {
+	_, err := harness.Eventually(context.Background(), what, harness.Patience, func(context.Context) (bool, string) {
 		status, err := json.Marshal(w.canary().Status)
 		return ok(), fmt.Sprintf("%s %v", status, err)
 	})

@@ -169,7 +169,7 @@ func TestCommandsReachTheController(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 			defer cancel()
 			carriedOut := make(chan error, 1)
 			go func() { carriedOut <- f.carryOut(ctx, tc.outcome) }()
@@ -224,7 +224,7 @@ func TestACommandThatNobodyCarriesOutTimesOut(t *testing.T) {
 // what it ends with.
 func (f *releasing) follow(args ...string) (next func() string, end func() error, errs *bytes.Buffer) {
 	f.t.Helper()
-	ctx, cancel := context.WithTimeout(f.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(f.t.Context(), 5*time.Minute)
 	f.t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, binary, append([]string{"canary", "watch", "--kubeconfig", f.Kubeconfig, "-n", f.ns}, args...)...)
 	reader, writer := io.Pipe()

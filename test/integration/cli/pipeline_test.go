@@ -78,7 +78,7 @@ func TestAUserApprovesAStage(t *testing.T) {
 	if err == nil || !strings.Contains(errs, "you need the verb approve on pipelines/production of group sluice.dev") {
 		t.Errorf("mallory: %v: %s", err, errs)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	var carriedOut errgroup.Group
 	carriedOut.Go(func() error { return f.carryOut(ctx) })

@@ -118,7 +118,7 @@ func start(b *testing.B, p *harness.Playground, consistent bool, watches *atomic
 	if err := p.Client.Create(ctx, k); err != nil {
 		b.Fatal(err)
 	}
-	if err := wait.PollUntilContextTimeout(ctx, 10*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+	if err := wait.PollUntilContextTimeout(ctx, 10*time.Millisecond, harness.Patience, true, func(ctx context.Context) (bool, error) {
 		return mgr.GetClient().Get(ctx, client.ObjectKeyFromObject(k), &kustomizev1.Kustomization{}) == nil, nil
 	}); err != nil {
 		b.Fatal(err)

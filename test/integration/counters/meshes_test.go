@@ -98,7 +98,7 @@ func TestMeshesAreReadByTheLabelsThatTheyHave(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = harness.Eventually(t.Context(), "the counters of both arms", patience, func(ctx context.Context) (bool, string) {
+			_, err = harness.Eventually(t.Context(), "the counters of both arms", harness.Patience, func(ctx context.Context) (bool, string) {
 				got, err := failing(ctx, read)
 				return near(got[counter.Canary], 0.1) && near(got[counter.Primary], 0.05), fmt.Sprint(got, err)
 			})
@@ -119,7 +119,7 @@ func passes(t *testing.T, checker *metric.Checker, c *flaggerv1.Canary) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := harness.Eventually(t.Context(), "a rate of success", patience, func(ctx context.Context) (bool, string) {
+	if _, err := harness.Eventually(t.Context(), "a rate of success", harness.Patience, func(ctx context.Context) (bool, string) {
 		got, err := measure(ctx, 0)
 		return err == nil && math.Abs(got-90) < 0.1, fmt.Sprint(got, err)
 	}); err != nil {

@@ -29,8 +29,6 @@ import (
 	"github.com/sluice-cd/sluice/test/make"
 )
 
-const patience = time.Minute
-
 // form is how pods count durations.
 type form struct{ native bool }
 
@@ -260,7 +258,7 @@ func (r *release) look(ctx context.Context) error {
 // until looks until what the windows add up to is as wanted.
 func (r *release) until(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	_, err := harness.Eventually(t.Context(), what, patience, func(ctx context.Context) (bool, string) {
+	_, err := harness.Eventually(t.Context(), what, harness.Patience, func(ctx context.Context) (bool, string) {
 		if err := r.look(ctx); err != nil {
 			return false, err.Error()
 		}

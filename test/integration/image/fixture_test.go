@@ -38,9 +38,6 @@ import (
 	"github.com/sluice-cd/sluice/test/make"
 )
 
-// patience bounds every wait; it is only ever spent by a test that fails.
-const patience = 30 * time.Second
-
 // fixture is a namespace of a playground, and a registry.
 type fixture struct {
 	*harness.Playground
@@ -153,7 +150,7 @@ func (f *fixture) request(repo *imagev1.ImageRepository) {
 // eventually waits until check is true of obj's present state.
 func (f *fixture) eventually(obj reconciler.Object, what string, check func() bool) {
 	f.t.Helper()
-	_, err := harness.Eventually(f.t.Context(), what, patience, func(ctx context.Context) (bool, string) {
+	_, err := harness.Eventually(f.t.Context(), what, harness.Patience, func(ctx context.Context) (bool, string) {
 		if err := f.Client.Get(ctx, client.ObjectKeyFromObject(obj), obj); err != nil {
 			return false, err.Error()
 		}
@@ -183,7 +180,7 @@ func (f *fixture) failing(obj reconciler.Object, reason string) {
 // told waits for an event with the text.
 func (f *fixture) told(text string) {
 	f.t.Helper()
-	_, err := harness.Eventually(f.t.Context(), "an event tells "+text, patience, func(ctx context.Context) (bool, string) {
+	_, err := harness.Eventually(f.t.Context(), "an event tells "+text, harness.Patience, func(ctx context.Context) (bool, string) {
 		var events corev1.EventList
 		if err := f.Client.List(ctx, &events, client.InNamespace(f.ns)); err != nil {
 			return false, err.Error()

@@ -66,7 +66,7 @@ func TestScansThatFindNothingNewWriteNothing(t *testing.T) {
 	})
 	versions := []string{repo.ResourceVersion, policy.ResourceVersion}
 	enough := f.scans.Load() + 3
-	_, err := harness.Eventually(t.Context(), "three more scans", patience, func(context.Context) (bool, string) {
+	_, err := harness.Eventually(t.Context(), "three more scans", harness.Patience, func(context.Context) (bool, string) {
 		return f.scans.Load() >= enough, fmt.Sprint(f.scans.Load())
 	})
 	f.must(err)

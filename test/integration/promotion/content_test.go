@@ -14,6 +14,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+
+	"github.com/sluice-cd/sluice/test/harness"
 )
 
 // What stages have, and whether that is Ready, whoever applies it.
@@ -49,10 +51,10 @@ func TestStagingStaysReadyWhenProductionLandsAfterIt(t *testing.T) {
 	}
 }
 
-// watch tells each status of the pipeline from now on, until the patience ends.
+// watch tells each status of the pipeline from now on, until [harness.Patience] ends.
 func (s *scenario) watch() <-chan *sluicev1.Pipeline {
 	s.Helper()
-	ctx, cancel := context.WithTimeout(s.Context(), patience)
+	ctx, cancel := context.WithTimeout(s.Context(), harness.Patience)
 	s.Cleanup(cancel)
 	w, err := s.p.Client.Watch(ctx, &sluicev1.PipelineList{}, client.InNamespace(s.namespace), client.MatchingFields{"metadata.name": s.name})
 	s.must(err)

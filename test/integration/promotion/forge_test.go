@@ -183,7 +183,7 @@ func (f *proposals) squash(number int64, title, message string) {
 	f.Helper()
 	request := map[string]any{"Do": gitea.StyleSquash, "MergeTitleField": title, "MergeMessageField": message}
 	var refused error
-	_, err := harness.Eventually(f.Context(), "the merge", patience, func(context.Context) (bool, string) {
+	_, err := harness.Eventually(f.Context(), "the merge", harness.Patience, func(context.Context) (bool, string) {
 		refused = f.call(f.at.alice, http.MethodPost, fmt.Sprintf("/pulls/%d/merge", number), request, nil)
 		var answer *gitea.StatusError
 		again := errors.As(refused, &answer) && strings.Contains(strings.ToLower(answer.Message), "try again later")

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -134,7 +133,7 @@ func (f *fleet) tells(sluice *harness.Controller, version string) {
 	f.Helper()
 	body := fmt.Sprintf(`{"type":"PUSH_ARTIFACT","event_data":{"resources":[{"resource_url":"%s/%s/manifests:%s"}]}}`,
 		f.p.Registry, f.namespace, version)
-	_, err := harness.Eventually(f.Context(), "an answer to the webhook", time.Minute, func(ctx context.Context) (bool, string) {
+	_, err := harness.Eventually(f.Context(), "an answer to the webhook", harness.Patience, func(ctx context.Context) (bool, string) {
 		var receiver notificationv1.Receiver
 		err := f.p.Client.Get(ctx, client.ObjectKey{Namespace: f.namespace, Name: "registry"}, &receiver)
 		if err != nil || receiver.Status.WebhookPath == "" {

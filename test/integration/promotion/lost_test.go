@@ -70,7 +70,7 @@ func (s *scenario) deleteAll() {
 		named(&imagev1.ImagePolicy{}, ""), named(&imagev1.ImageRepository{}, ""), named(&sourcev1.GitRepository{}, ""),
 	} {
 		s.must(s.p.Client.Delete(s.Context(), object))
-		_, err := harness.Eventually(s.Context(), fmt.Sprintf("%T is gone", object), patience, func(ctx context.Context) (bool, string) {
+		_, err := harness.Eventually(s.Context(), fmt.Sprintf("%T is gone", object), harness.Patience, func(ctx context.Context) (bool, string) {
 			err := s.p.Client.Get(ctx, client.ObjectKeyFromObject(object), object)
 			return apierrors.IsNotFound(err), fmt.Sprint(err)
 		})

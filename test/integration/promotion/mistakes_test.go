@@ -102,7 +102,7 @@ func TestAMistakeIsSaidWithItsFieldAndARemedy(t *testing.T) {
 			continue
 		}
 		p := &sluicev1.Pipeline{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: name}}
-		if _, err := harness.Eventually(t.Context(), name+": "+want, patience, func(context.Context) (bool, string) {
+		if _, err := harness.Eventually(t.Context(), name+": "+want, harness.Patience, func(context.Context) (bool, string) {
 			err := s.p.Client.Get(t.Context(), client.ObjectKeyFromObject(p), p)
 			return err == nil && strings.Contains(standing(p), want) && isReady(p) == slices.Contains(goesOn, name), fmt.Sprint(err, standing(p))
 		}); err != nil {

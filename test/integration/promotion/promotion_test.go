@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
@@ -21,9 +20,6 @@ import (
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/test/harness"
 )
-
-// patience is how long what happens at once may take on a busy machine.
-const patience = 3 * time.Minute
 
 // fleet is a repository with a staging and a production, and a pipeline between them.
 type fleet struct {
@@ -135,7 +131,7 @@ func (f *fleet) pipeline() *sluicev1.Pipeline {
 func (f *fleet) eventually(what string, ok func(*sluicev1.Pipeline) bool) *sluicev1.Pipeline {
 	f.Helper()
 	var p *sluicev1.Pipeline
-	_, err := harness.Eventually(f.Context(), what, patience, func(context.Context) (bool, string) {
+	_, err := harness.Eventually(f.Context(), what, harness.Patience, func(context.Context) (bool, string) {
 		p = f.pipeline()
 		return ok(p), fmt.Sprintf("%+v", p.Status)
 	})

@@ -21,7 +21,7 @@ import (
 // policyChooses waits until the policy has chosen a tag, and says why not another one.
 func (f *fleet) policyChooses(tag, because string) {
 	f.Helper()
-	_, err := harness.Eventually(f.Context(), "the policy chooses "+tag, patience, func(context.Context) (bool, string) {
+	_, err := harness.Eventually(f.Context(), "the policy chooses "+tag, harness.Patience, func(context.Context) (bool, string) {
 		p := &imagev1.ImagePolicy{}
 		f.must(f.p.Client.Get(f.Context(), client.ObjectKey{Namespace: f.namespace, Name: "app"}, p))
 		text := fmt.Sprintf("%+v %+v", p.Status.LatestRef, p.Status.Decision)
@@ -56,13 +56,13 @@ func TestAFreezeSaysWhetherItIsInForce(t *testing.T) {
 	freeze := &sluicev1.Freeze{ObjectMeta: metav1.ObjectMeta{Name: f.namespace}}
 	freeze.Spec.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": f.namespace}}
 	now := metav1.Now()
-	begin, end := metav1.NewTime(now.Add(-patience)), metav1.NewTime(now.Add(patience*60))
+	begin, end := metav1.NewTime(now.Add(-harness.Patience)), metav1.NewTime(now.Add(harness.Patience*60))
 	freeze.Spec.Windows = []sluicev1.Window{{Name: "incident", Kind: sluicev1.WindowDeny, From: &begin, To: &end}}
 	f.must(f.p.Client.Create(t.Context(), freeze))
 	t.Cleanup(func() { f.must(client.IgnoreNotFound(f.p.Client.Delete(context.Background(), freeze))) })
 	says := func(what string, ok func(*sluicev1.Freeze) bool) {
 		t.Helper()
-		_, err := harness.Eventually(t.Context(), what, patience, func(context.Context) (bool, string) {
+		_, err := harness.Eventually(t.Context(), what, harness.Patience, func(context.Context) (bool, string) {
 			f.must(f.p.Client.Get(t.Context(), client.ObjectKeyFromObject(freeze), freeze))
 			return ok(freeze), fmt.Sprintf("%+v", freeze.Status)
 		})

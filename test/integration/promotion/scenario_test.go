@@ -151,7 +151,7 @@ func (s *scenario) fetch() {
 	s.Helper()
 	repo := &sourcev1.GitRepository{}
 	token := s.request(repo, s.name)
-	_, err := harness.Eventually(s.Context(), "a fetch", patience, func(ctx context.Context) (bool, string) {
+	_, err := harness.Eventually(s.Context(), "a fetch", harness.Patience, func(ctx context.Context) (bool, string) {
 		err := s.p.Client.Get(ctx, client.ObjectKeyFromObject(repo), repo)
 		return err == nil && repo.Status.LastHandledReconcileAt == token, fmt.Sprintf("%v %+v", err, repo.Status)
 	})
@@ -211,7 +211,7 @@ func kustomizationOf(key client.ObjectKey) *kustomizev1.Kustomization {
 func (s *scenario) eventually(what string, ok func(*sluicev1.Pipeline) bool) *sluicev1.Pipeline {
 	s.Helper()
 	var p *sluicev1.Pipeline
-	_, err := harness.Eventually(s.Context(), what, patience, func(context.Context) (bool, string) {
+	_, err := harness.Eventually(s.Context(), what, harness.Patience, func(context.Context) (bool, string) {
 		p = s.pipeline()
 		return ok(p), standing(p)
 	})

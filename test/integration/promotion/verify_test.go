@@ -149,7 +149,7 @@ func TestAStageInAnotherClusterIsHeldWhileThatIsAway(t *testing.T) {
 	f.push("1.2.0")
 	f.stagingSays("1.2.0", "(cluster of kubeConfig cluster) is not known: ")
 	since := time.Now()
-	_, err = harness.Eventually(t.Context(), "verifyTimeout is over", patience, func(context.Context) (bool, string) {
+	_, err = harness.Eventually(t.Context(), "verifyTimeout is over", harness.Patience, func(context.Context) (bool, string) {
 		return time.Since(since) > 7*time.Second, ""
 	})
 	f.must(err)

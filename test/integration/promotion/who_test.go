@@ -126,7 +126,7 @@ func (c *commands) press(t *testing.T, sluice, kubeconfig string, button map[str
 	address, token, _ := strings.Cut(strings.TrimSpace(line), "/login?token=")
 	body, err := json.Marshal(button)
 	c.must(err)
-	_, err = harness.Eventually(ctx, "the page shows pipelines", patience, func(ctx context.Context) (bool, string) {
+	_, err = harness.Eventually(ctx, "the page shows pipelines", harness.Patience, func(ctx context.Context) (bool, string) {
 		r, err := http.NewRequestWithContext(ctx, http.MethodPost, address+"/api/v1/actions", bytes.NewReader(body))
 		c.must(err)
 		r.Header.Set("Authorization", "Bearer "+token)

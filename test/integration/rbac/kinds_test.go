@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -340,7 +339,7 @@ func (f fleet) left(o client.Object) string {
 
 func (f fleet) until(what string, missing func() string) {
 	f.Helper()
-	_, err := harness.Eventually(f.Context(), what, 2*time.Minute, func(context.Context) (bool, string) {
+	_, err := harness.Eventually(f.Context(), what, harness.Patience, func(context.Context) (bool, string) {
 		text := missing()
 		return text == "", text
 	})

@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
@@ -28,7 +27,6 @@ import (
 const (
 	namespace = "receiver"
 	token     = "a long token"
-	patience  = time.Minute
 )
 
 // objects are two images and the ways to be told of them. The intervals are long:
@@ -260,7 +258,7 @@ func (w *world) push(app, tag string) {
 
 func (w *world) eventually(what string, check func(context.Context) (bool, string)) {
 	w.t.Helper()
-	if _, err := harness.Eventually(w.t.Context(), what, patience, check); err != nil {
+	if _, err := harness.Eventually(w.t.Context(), what, harness.Patience, check); err != nil {
 		w.t.Fatalf("%v\n%s", err, w.sluice.Tail(4000))
 	}
 }

@@ -78,7 +78,7 @@ func newGateway(t *testing.T) *gateway {
 			t.Logf("the gateway's log ends with:\n%s", g.Tail(4000))
 		}
 	})
-	if err := g.Answers(t.Context(), g.front.URL+"/health", patience); err != nil {
+	if err := g.Answers(t.Context(), g.front.URL+"/health", harness.Patience); err != nil {
 		t.Fatal(err)
 	}
 	g.owner, err = minio.New(g.host(), &minio.Options{

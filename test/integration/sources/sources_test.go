@@ -43,9 +43,6 @@ import (
 	"github.com/sluice-cd/sluice/test/make"
 )
 
-// patience bounds every wait; it is only ever spent by a test that fails.
-const patience = 30 * time.Second
-
 // fixture is a namespace of a playground with sources and who applies them.
 type fixture struct {
 	*harness.Playground
@@ -98,7 +95,7 @@ func (f *fixture) must(err error) {
 // eventually waits until what is read has what check wants.
 func (f *fixture) eventually(obj client.Object, what string, check func() bool) {
 	f.t.Helper()
-	_, err := harness.Eventually(f.t.Context(), what, patience, func(ctx context.Context) (bool, string) {
+	_, err := harness.Eventually(f.t.Context(), what, harness.Patience, func(ctx context.Context) (bool, string) {
 		err := f.Client.Get(ctx, client.ObjectKeyFromObject(obj), obj) // which may come later, or be gone
 		return check(), fmt.Sprintf("%+v, %v", obj, err)
 	})

@@ -95,7 +95,7 @@ func (s *stage) refused(t *testing.T, object *unstructured.Unstructured, a attac
 	t.Helper()
 	said := "nothing"
 	_, err := harness.Eventually(t.Context(), "refusing "+object.GetKind()+" "+object.GetName(),
-		patience, func(ctx context.Context) (bool, string) {
+		harness.Patience, func(ctx context.Context) (bool, string) {
 			if err := s.Client.Get(ctx, client.ObjectKey{Namespace: s.Tenant, Name: object.GetName()}, object); err != nil {
 				return false, said // the deadline, for the most part
 			}

@@ -24,7 +24,6 @@ import (
 	"strings"
 	"testing"
 	"text/template"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -37,8 +36,6 @@ import (
 )
 
 const (
-	// patience is how long an answer to an attack may take.
-	patience = 40 * time.Second
 	// limit is the memory of the container in config/manager.
 	limit = 1 << 30
 )
@@ -166,7 +163,7 @@ func (s *stage) memory(t *testing.T) {
 		t.Fatalf("the controller ended: %v\n%s", err, s.sluice.Tail(4000))
 	}
 	t.Logf("it has %s, and had at most %d MiB", used, used.Peak>>20)
-	if _, err := harness.Eventually(t.Context(), "giving all memory back", patience, func(context.Context) (bool, string) {
+	if _, err := harness.Eventually(t.Context(), "giving all memory back", harness.Patience, func(context.Context) (bool, string) {
 		for line := range strings.Lines(s.scrape(t)) {
 			if value, ok := strings.CutPrefix(line, "sluice_memory_budget_used_bytes "); ok {
 				return strings.TrimSpace(value) == "0", value

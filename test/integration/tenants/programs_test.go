@@ -95,7 +95,7 @@ stringData: {token: ` + secret("filter") + `}
 func (s *stage) post(t *testing.T, name, body string) {
 	t.Helper()
 	receiver := &notificationv1.Receiver{}
-	_, err := harness.Eventually(t.Context(), "giving receiver "+name+" a path", patience, func(ctx context.Context) (bool, string) {
+	_, err := harness.Eventually(t.Context(), "giving receiver "+name+" a path", harness.Patience, func(ctx context.Context) (bool, string) {
 		err := s.Client.Get(ctx, client.ObjectKey{Namespace: s.Tenant, Name: name}, receiver)
 		return receiver.Status.WebhookPath != "", fmt.Sprint(receiver.Status.Conditions, err)
 	})

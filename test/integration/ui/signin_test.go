@@ -187,7 +187,7 @@ func TestAPersonWithATokenSeesAndDoesWhatItMay(t *testing.T) {
 		t.Errorf("of one's own: %d %s", code, text)
 	}
 	want := "resume, by " + name + " at the web page: an incident"
-	if _, err := harness.Eventually(t.Context(), "an event of the command", patience, func(ctx context.Context) (bool, string) {
+	if _, err := harness.Eventually(t.Context(), "an event of the command", harness.Patience, func(ctx context.Context) (bool, string) {
 		var events corev1.EventList
 		if err := p.Client.List(ctx, &events, client.InNamespace(mine)); err != nil {
 			return false, err.Error()
@@ -212,7 +212,7 @@ func TestAPersonWithATokenSeesAndDoesWhatItMay(t *testing.T) {
 
 func awaitPage(t *testing.T, b *browser) {
 	t.Helper()
-	if _, err := harness.Eventually(t.Context(), "the page", patience, func(ctx context.Context) (bool, string) {
+	if _, err := harness.Eventually(t.Context(), "the page", harness.Patience, func(ctx context.Context) (bool, string) {
 		connection, err := (&net.Dialer{}).DialContext(ctx, "tcp", strings.TrimPrefix(b.url, "http://"))
 		if err != nil {
 			return false, err.Error()
@@ -264,7 +264,7 @@ func TestPeopleOfAProviderAreWhoRBACNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	provided(t, p, at, ui.SignIn{Anonymous: true, OIDC: &ui.OIDC{
-		Issuer: forge.URL, ClientID: app.ClientID, ClientSecret: app.ClientSecret, Client: &http.Client{Timeout: patience},
+		Issuer: forge.URL, ClientID: app.ClientID, ClientSecret: app.ClientSecret, Client: &http.Client{Timeout: harness.Patience},
 		UsernameClaim: "preferred_username", UsernamePrefix: "oidc:", GroupsClaim: "groups", GroupsPrefix: "oidc:",
 		Scopes: []string{"profile", "email", "groups"},
 	}})

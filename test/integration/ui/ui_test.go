@@ -29,8 +29,7 @@ import (
 )
 
 const (
-	token    = "the token"
-	patience = 30 * time.Second
+	token = "the token"
 )
 
 // page is a server of the page for one user, and a browser that is signed in.
@@ -162,7 +161,7 @@ func (p *page) stream() <-chan lanesEvent {
 // until reads events until one is as wanted.
 func (p *page) until(what string, events <-chan lanesEvent, wanted func(lanesEvent) bool) {
 	p.Helper()
-	late := time.After(patience)
+	late := time.After(harness.Patience)
 	for {
 		select {
 		case event := <-events:
@@ -313,7 +312,7 @@ func TestAButtonWithoutTheRightSaysWhichIsMissing(t *testing.T) {
 func eventually(t *testing.T, so func() bool) {
 	t.Helper()
 	check := func(context.Context) (bool, string) { return so(), "" }
-	if _, err := harness.Eventually(t.Context(), "the session", patience, check); err != nil {
+	if _, err := harness.Eventually(t.Context(), "the session", harness.Patience, check); err != nil {
 		t.Fatal(err)
 	}
 }

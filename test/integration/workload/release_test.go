@@ -107,7 +107,7 @@ func (w *world) phase(want flaggerv1.CanaryPhase) *flaggerv1.Canary {
 
 func (w *world) eventually(what string, check func() (bool, string)) {
 	w.Helper()
-	_, err := harness.Eventually(w.Context(), what, patience, func(context.Context) (bool, string) { return check() })
+	_, err := harness.Eventually(w.Context(), what, harness.Patience, func(context.Context) (bool, string) { return check() })
 	w.must(err)
 }
 

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
@@ -28,9 +27,6 @@ import (
 	"github.com/sluice-cd/sluice/internal/partition"
 	"github.com/sluice-cd/sluice/test/harness"
 )
-
-// patience is how long Kubernetes may take for one step.
-const patience = 60 * time.Second
 
 // database is a StatefulSet of four pods under a canary, without a controller of
 // ours: the test does what one would do.
@@ -155,7 +151,7 @@ func (d *database) until(weight int, images ...string) *targets.Workloads {
 	d.Helper()
 	var pair *targets.Workloads
 	_, err := harness.Eventually(d.Context(), fmt.Sprintf("weight %d, pods %v", weight, images),
-		patience, func(ctx context.Context) (bool, string) {
+		harness.Patience, func(ctx context.Context) (bool, string) {
 			if err := d.router.Reconcile(ctx, d.canary); err != nil && !apierrors.IsConflict(err) {
 				return false, err.Error()
 			}
@@ -227,7 +223,7 @@ func TestAPodThatNeverStartsIsReplacedByTheOldOne(t *testing.T) {
 	d.begin()
 	d.push(unschedulable("db:2"))
 	d.set(25)
-	_, err := harness.Eventually(t.Context(), "a reason", patience, func(context.Context) (bool, string) {
+	_, err := harness.Eventually(t.Context(), "a reason", harness.Patience, func(context.Context) (bool, string) {
 		why := d.observe().Target.Why
 		return strings.Contains(why, "pod db-3: Unschedulable"), why
 	})
@@ -244,7 +240,7 @@ func TestAPromotionThatGetsStuckIsTakenBack(t *testing.T) {
 	d.begin()
 	d.push(unschedulable("db:2"))
 	d.promote()
-	_, err := harness.Eventually(t.Context(), "the last pod to be pending", patience, func(ctx context.Context) (bool, string) {
+	_, err := harness.Eventually(t.Context(), "the last pod to be pending", harness.Patience, func(ctx context.Context) (bool, string) {
 		// The partition is lowered once the status shows the new revision.
 		err := d.router.Reconcile(ctx, d.canary)
 		got := d.images()
@@ -281,7 +277,7 @@ func TestAnotherTemplateDuringAPromotionIsHeldBack(t *testing.T) {
 	// The promotion may have been complete already, and the last pod may have got db:3
 	// before the partition was raised; in the end db:3 is nowhere.
 	_, err := harness.Eventually(t.Context(), "all pods to be of one revision that is not db:3",
-		patience, func(ctx context.Context) (bool, string) {
+		harness.Patience, func(ctx context.Context) (bool, string) {
 			_ = d.router.Reconcile(ctx, d.canary)
 			got := d.images()
 			_, err := d.router.Weights(ctx, d.canary)
@@ -317,7 +313,7 @@ func TestADeletedCanaryLetsTheTemplateThrough(t *testing.T) {
 	d.push(image("db:2"))
 	d.until(0, "1", "1", "1", "1")
 	d.try(func() error { return d.router.Finalize(t.Context(), d.canary) })
-	_, err := harness.Eventually(t.Context(), "the template to reach all pods", patience, func(context.Context) (bool, string) {
+	_, err := harness.Eventually(t.Context(), "the template to reach all pods", harness.Patience, func(context.Context) (bool, string) {
 		got := d.images()
 		return cmp.Equal(got, []string{"2", "2", "2", "2"}), fmt.Sprint(got)
 	})

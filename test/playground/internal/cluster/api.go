@@ -44,7 +44,7 @@ func (l Layout) API() (*API, error) {
 	roots.AppendCertsFromPEM(ca)
 	config := &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
 	return &API{
-		client: &http.Client{Transport: &http.Transport{TLSClientConfig: config}, Timeout: 5 * time.Second},
+		client: &http.Client{Transport: &http.Transport{TLSClientConfig: config}, Timeout: 30 * time.Second},
 		url:    l.URL(),
 	}, nil
 }

@@ -25,7 +25,7 @@ func TestConnectionsAreRelayedUntilTheContextEnds(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- accept.Serve(ctx, l, To(server.Listener.Addr().String())) }()
 
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Minute}
 	resp, err := client.Get("http://" + l.Addr().String())
 	if err != nil {
 		t.Fatal(err)

@@ -23,8 +23,8 @@ type service struct {
 }
 
 const (
-	startTimeout = 90 * time.Second       // on a machine that compiles something else meanwhile
-	aliveTimeout = 10 * time.Second       // for a process that should have been ready before
+	startTimeout = 5 * time.Minute        // on a machine that compiles something else meanwhile
+	aliveTimeout = 30 * time.Second       // for a process that should have been ready before
 	portTimeout  = 3 * time.Second        // a killed process keeps its ports until its last thread is gone
 	askEvery     = 100 * time.Millisecond // between two questions for readiness
 	tailLines    = 30
