@@ -16,7 +16,7 @@ finish() {
 trap finish EXIT
 # The API servers of tests take more of the processor than what is tested, a fifth of it to
 # collect garbage: they may have more memory instead.
-GOGC=${GOGC:-300} bin/playground up --node "$node" --dir "$dir"
+GOGC=${GOGC:-800} bin/playground up --node "$node" --dir "$dir"
 set -a
 # shellcheck disable=SC1091
 . "$dir/env"
