@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"fmt"
 	"path"
-	"slices"
 	"strings"
 	"time"
 
@@ -193,12 +192,8 @@ func (c *chain) stageCommit() Cell {
 
 // isJudgedIn reports whether a stage is judged by the Kustomization of the lane.
 func (c *chain) isJudgedIn(p *sluicev1.Pipeline, stage *sluicev1.Stage) bool {
-	if c.kustomization == nil {
-		return false
-	}
-	return slices.ContainsFunc(stage.Ready, func(r sluicev1.ReadyReference) bool {
-		return r.Kind == "Kustomization" && r.Name == c.kustomization.Name && cmp.Or(r.Namespace, p.Namespace) == c.kustomization.Namespace
-	})
+	k := c.kustomization
+	return k != nil && isJudgedBy(p, stage, ObjectReference{Kind: "Kustomization", Namespace: k.Namespace, Name: k.Name})
 }
 
 // sourceCell is the revision that was fetched, and whether the last commit is in it.

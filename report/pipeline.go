@@ -3,6 +3,8 @@
 package report
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
@@ -101,6 +103,25 @@ func statusOf(p *sluicev1.Pipeline, stage string) sluicev1.StageStatus {
 		}
 	}
 	return sluicev1.StageStatus{Name: stage}
+}
+
+// isJudgedBy reports whether a stage of a pipeline is judged by an object of the pipeline's own
+// cluster: it has to be Ready there, or is the Canary that verifies the stage.
+func isJudgedBy(p *sluicev1.Pipeline, stage *sluicev1.Stage, object ObjectReference) bool {
+	names := func(kind, namespace, name string) bool {
+		return object == ObjectReference{Kind: kind, Namespace: cmp.Or(namespace, p.Namespace), Name: name}
+	}
+	ready := slices.Clone(stage.Ready)
+	for _, target := range stage.Targets {
+		if target.KubeConfig == nil {
+			ready = append(ready, target.Ready...)
+		}
+	}
+	return slices.ContainsFunc(ready, func(r sluicev1.ReadyReference) bool {
+		return r.KubeConfig == nil && names(r.Kind, r.Namespace, r.Name)
+	}) || slices.ContainsFunc(stage.Verify, func(v sluicev1.Verification) bool {
+		return v.Canary != nil && v.Canary.KubeConfig == nil && names("Canary", v.Canary.Namespace, v.Canary.Name)
+	})
 }
 
 // pipelineCommand is a command line for a stage, or for the whole pipeline if that is

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 )
 
 // Trace is the way of an object back to where it comes from.
@@ -21,6 +23,8 @@ type Trace struct {
 	Source *TracedSource `json:"source,omitempty"`
 	// Images are those of its pods of which a policy chooses the tag.
 	Images []TracedImage `json:"images,omitempty"`
+	// Stages of Pipelines that are judged by the object, by what owns it or by who applied it.
+	Stages []TracedStage `json:"stages,omitempty"`
 }
 
 // TracedOwner is who has applied an object.
@@ -47,6 +51,36 @@ type TracedImage struct {
 	// Runs is the image as the object has it.
 	Runs string `json:"runs"`
 	Image
+}
+
+// TracedStage is a stage of a Pipeline, and what it has.
+type TracedStage struct {
+	// Pipeline of the stage.
+	Pipeline ObjectReference `json:"pipeline"`
+	sluicev1.StageStatus
+}
+
+// TraceStages are the stages that are judged by an object on the way of a trace, in the order
+// of the pipelines.
+func TraceStages(traced Trace, pipelines []sluicev1.Pipeline) []TracedStage {
+	way := append([]ObjectReference{traced.Object}, traced.Through...)
+	if o := traced.Owner; o != nil {
+		way = append(way, ObjectReference{Kind: o.Kind, Namespace: o.Namespace, Name: o.Name})
+	}
+	var found []TracedStage
+	for i := range pipelines {
+		p := &pipelines[i]
+		for j := range p.Spec.Stages {
+			stage := &p.Spec.Stages[j]
+			if slices.ContainsFunc(way, func(object ObjectReference) bool { return isJudgedBy(p, stage, object) }) {
+				found = append(found, TracedStage{
+					Pipeline:    ObjectReference{Kind: sluicev1.PipelineKind, Namespace: p.Namespace, Name: p.Name},
+					StageStatus: statusOf(p, stage.Name),
+				})
+			}
+		}
+	}
+	return found
 }
 
 // OfOwner reports who has applied an object.

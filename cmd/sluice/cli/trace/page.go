@@ -36,6 +36,14 @@ func pageOf(traced report.Trace) *output.Page {
 			{"message", image.Message},
 		}))
 	}
+	for _, stage := range traced.Stages {
+		page.Section("Stage %s of Pipeline %s", stage.Name, name(stage.Pipeline.Namespace, stage.Pipeline.Name))
+		rows := [][]string{{"phase", string(stage.Phase)}, {"message", stage.Message}}
+		if stage.Has != nil {
+			rows = append(rows, []string{"has", report.NameBundle(*stage.Has)})
+		}
+		page.Lines(filled(append(rows, []string{"commit", stage.Commit}, []string{"by", stage.By})))
+	}
 	return page
 }
 

@@ -4,6 +4,7 @@
 //
 //	object --> owners --> Kustomization, HelmRelease --> source --> what that was made of
 //	image of its pods --> policy that chose the tag --> commit of the automation that wrote it
+//	all on that way   --> stages of Pipelines that are judged by it, and the bundle that they have
 package trace
 
 import (
@@ -20,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/cluster"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
 	"github.com/sluice-cd/sluice/report"
@@ -39,8 +41,9 @@ func Command(version string) *cobra.Command {
 		Short: "Say where an object of the cluster comes from",
 		Long: `Say where an object of the cluster comes from: who has applied it or what owns it,
 out of which source, of which revision; and of the images of its pods, which policy
-chose the tag and which commit wrote it to Git. KIND is as for kubectl: deployment,
-deploy, deployments.apps. KIND/NAME will do.`,
+chose the tag and which commit wrote it to Git; and which stage of a Pipeline it belongs
+to, and which bundle that has. KIND is as for kubectl: deployment, deploy,
+deployments.apps. KIND/NAME will do.`,
 		Example: `  sluice trace deployment podinfo -n apps
   sluice trace canary/podinfo -n apps -o yaml`,
 		Args: cobra.RangeArgs(1, 2),
@@ -82,6 +85,11 @@ func (t *tracer) run(cmd *cobra.Command, args []string) error {
 		}
 		traced.Images = report.TraceImages(running, known)
 	}
+	var pipelines sluicev1.PipelineList
+	if err := cluster.List(cmd.Context(), c, &pipelines); err != nil {
+		output.Note(cmd, "stages of Pipelines are left out: %v", err)
+	}
+	traced.Stages = report.TraceStages(traced, pipelines.Items)
 	if traced.Owner == nil {
 		output.Note(cmd, "nobody has applied it: neither it nor what owns it has the labels of a Kustomization or a HelmRelease")
 	}

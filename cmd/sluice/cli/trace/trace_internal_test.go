@@ -7,13 +7,16 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/yaml"
 
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/internal/kinds"
 	"github.com/sluice-cd/sluice/report"
 )
@@ -140,5 +143,55 @@ func TestImagesAreTracedToTheirCommit(t *testing.T) {
 `
 	if !strings.HasSuffix(text.String(), want) || len(traced) != 1 {
 		t.Errorf("got:\n%s", text.String())
+	}
+}
+
+func TestAnObjectIsTracedToTheStageItBelongsTo(t *testing.T) {
+	c, all := objects(t)
+	traced, err := trace(t.Context(), c, all["Deployment/app-primary"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := &meta.KubeConfigReference{SecretRef: &meta.SecretKeyReference{Name: "other"}}
+	kustomization := sluicev1.ReadyReference{Kind: "Kustomization", Namespace: "flux-system", Name: "app"}
+	remote := kustomization
+	remote.KubeConfig = elsewhere
+	canary := sluicev1.CanaryVerification{Name: "app"}
+	for name, tc := range map[string]struct {
+		stage sluicev1.Stage
+		known bool
+	}{
+		"who applied it has to be ready": {sluicev1.Stage{Ready: []sluicev1.ReadyReference{kustomization}}, true},
+		"of a target": {sluicev1.Stage{Targets: []sluicev1.Target{{
+			Ready: []sluicev1.ReadyReference{kustomization},
+		}}}, true},
+		"the canary that owns it verifies a stage": {sluicev1.Stage{Verify: []sluicev1.Verification{{Canary: &canary}}}, true},
+		"one of that name in another cluster":      {sluicev1.Stage{Ready: []sluicev1.ReadyReference{remote}}, false},
+		"or of a target there": {sluicev1.Stage{Targets: []sluicev1.Target{{
+			KubeConfig: elsewhere, Ready: []sluicev1.ReadyReference{kustomization},
+		}}}, false},
+		"one of another namespace": {sluicev1.Stage{Ready: []sluicev1.ReadyReference{{Kind: "Kustomization", Name: "app"}}}, false},
+	} {
+		p := sluicev1.Pipeline{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "shop"}}
+		tc.stage.Name = "production"
+		p.Spec.Stages = []sluicev1.Stage{{Name: "staging"}, tc.stage}
+		p.Status.Stages = []sluicev1.StageStatus{{
+			Name: "production", Phase: sluicev1.StageVerified, Commit: "c0ffee", By: "Sluice",
+			Has: &sluicev1.Bundle{ID: "b1", Versions: []sluicev1.Version{{Artifact: "app", Tag: "1.0.0"}}},
+		}}
+		traced.Stages = report.TraceStages(traced, []sluicev1.Pipeline{p})
+		var text bytes.Buffer
+		if _, err := pageOf(traced).WriteTo(&text); err != nil {
+			t.Fatal(err)
+		}
+		want := `Stage production of Pipeline apps/shop
+  phase   Verified
+  has     app 1.0.0 (b1)
+  commit  c0ffee
+  by      Sluice
+`
+		if strings.HasSuffix(text.String(), want) != tc.known || len(traced.Stages) > 1 {
+			t.Errorf("%s: got\n%s", name, text.String())
+		}
 	}
 }
