@@ -127,7 +127,7 @@ var appliers = map[string]schema.GroupVersionKind{
 const maxOwners = 10
 
 // trace goes from an object to who has applied it, and to the source of that.
-func trace(ctx context.Context, c client.Reader, object *unstructured.Unstructured) (report.Trace, error) {
+func trace(ctx context.Context, c client.Client, object *unstructured.Unstructured) (report.Trace, error) {
 	traced := report.Trace{Object: reference(object)}
 	for at := object; at != nil && len(traced.Through) <= maxOwners; {
 		owner, err := applierOf(ctx, c, at)
@@ -167,7 +167,7 @@ func applierOf(ctx context.Context, c client.Reader, object *unstructured.Unstru
 }
 
 // ownerOf is the object that controls one, or owns it; nil if none does.
-func ownerOf(ctx context.Context, c client.Reader, object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+func ownerOf(ctx context.Context, c client.Client, object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	owners := object.GetOwnerReferences()
 	if len(owners) == 0 {
 		return nil, nil
@@ -178,12 +178,18 @@ func ownerOf(ctx context.Context, c client.Reader, object *unstructured.Unstruct
 			owner = other
 		}
 	}
-	gvk := schema.FromAPIVersionAndKind(owner.APIVersion, owner.Kind)
-	found, err := read(ctx, c, gvk, client.ObjectKey{Namespace: object.GetNamespace(), Name: owner.Name})
-	if found == nil && err == nil { // perhaps of no namespace
-		found, err = read(ctx, c, gvk, client.ObjectKey{Name: owner.Name})
+	u, key := &unstructured.Unstructured{}, client.ObjectKey{Name: owner.Name}
+	u.SetGroupVersionKind(schema.FromAPIVersionAndKind(owner.APIVersion, owner.Kind))
+	namespaced, err := c.IsObjectNamespaced(u)
+	switch {
+	case cluster.IsUnserved(err):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("looking for the kind of %s %s: %w", owner.Kind, owner.Name, err)
+	case namespaced:
+		key.Namespace = object.GetNamespace()
 	}
-	return found, err
+	return read(ctx, c, u.GroupVersionKind(), key)
 }
 
 // read reads an object; nil if there is none, or none of its kind.

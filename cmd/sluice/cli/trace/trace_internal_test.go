@@ -9,6 +9,7 @@ import (
 
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/meta/testrestmapper"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -49,6 +50,14 @@ const inCluster = `
 {apiVersion: v1, kind: ConfigMap, metadata: {name: alone, namespace: apps,
   ownerReferences: [{apiVersion: v1, kind: Node, name: gone, uid: a}]}}
 ---
+{apiVersion: v1, kind: Namespace, metadata: {name: team}}
+---
+{apiVersion: v1, kind: ConfigMap, metadata: {name: below, namespace: apps,
+  ownerReferences: [{apiVersion: v1, kind: Namespace, name: team, uid: a}]}}
+---
+{apiVersion: v1, kind: ConfigMap, metadata: {name: strange, namespace: apps,
+  ownerReferences: [{apiVersion: example.com/v1, kind: Unserved, name: x, uid: a}]}}
+---
 {apiVersion: v1, kind: ConfigMap, metadata: {name: circle, namespace: apps,
   ownerReferences: [{apiVersion: v1, kind: ConfigMap, name: circle, uid: a}]}}
 `
@@ -73,7 +82,8 @@ func objects(t *testing.T) (client.Client, map[string]*unstructured.Unstructured
 		found[u.GetKind()+"/"+u.GetName()] = u
 		all = append(all, u)
 	}
-	return fake.NewClientBuilder().WithScheme(scheme).WithRuntimeObjects(all...).Build(), found
+	return fake.NewClientBuilder().WithScheme(scheme).WithRESTMapper(testrestmapper.TestOnlyStaticRESTMapper(scheme)).
+		WithRuntimeObjects(all...).Build(), found
 }
 
 func TestAnObjectIsTracedToItsSource(t *testing.T) {
@@ -98,9 +108,11 @@ OCIRepository flux-system/app
 
 Kustomization flux-system/app
 `,
-		"Deployment/chart": "Deployment apps/chart\n",
-		"ConfigMap/alone":  "ConfigMap apps/alone\n",
-		"ConfigMap/circle": "ConfigMap apps/circle\n  owned by  ConfigMap apps/circle\n",
+		"Deployment/chart":  "Deployment apps/chart\n",
+		"ConfigMap/alone":   "ConfigMap apps/alone\n",
+		"ConfigMap/below":   "ConfigMap apps/below\n  owned by  Namespace team\n",
+		"ConfigMap/strange": "ConfigMap apps/strange\n",
+		"ConfigMap/circle":  "ConfigMap apps/circle\n  owned by  ConfigMap apps/circle\n",
 	} {
 		traced, err := trace(t.Context(), c, all[name])
 		if err != nil {
