@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 )
 
@@ -105,22 +106,45 @@ func statusOf(p *sluicev1.Pipeline, stage string) sluicev1.StageStatus {
 	return sluicev1.StageStatus{Name: stage}
 }
 
-// isJudgedBy reports whether a stage of a pipeline is judged by an object of the pipeline's own
-// cluster: it has to be Ready there, or is the Canary that verifies the stage.
-func isJudgedBy(p *sluicev1.Pipeline, stage *sluicev1.Stage, object ObjectReference) bool {
-	names := func(kind, namespace, name string) bool {
-		return object == ObjectReference{Kind: kind, Namespace: cmp.Or(namespace, p.Namespace), Name: name}
-	}
-	ready := slices.Clone(stage.Ready)
-	for _, target := range stage.Targets {
-		if target.KubeConfig == nil {
-			ready = append(ready, target.Ready...)
+// JudgesOf are the objects of the pipeline's own cluster that judge a stage: those that have to be
+// Ready there, and the Canaries that verify it. Each has a namespace.
+func JudgesOf(p *sluicev1.Pipeline, stage string) []sluicev1.ReadyReference {
+	var found []sluicev1.ReadyReference
+	add := func(ref sluicev1.ReadyReference) {
+		ref.Namespace = cmp.Or(ref.Namespace, p.Namespace)
+		if ref.KubeConfig == nil && !slices.Contains(found, ref) {
+			found = append(found, ref)
 		}
 	}
-	return slices.ContainsFunc(ready, func(r sluicev1.ReadyReference) bool {
-		return r.KubeConfig == nil && names(r.Kind, r.Namespace, r.Name)
-	}) || slices.ContainsFunc(stage.Verify, func(v sluicev1.Verification) bool {
-		return v.Canary != nil && v.Canary.KubeConfig == nil && names("Canary", v.Canary.Namespace, v.Canary.Name)
+	for i := range p.Spec.Stages {
+		if p.Spec.Stages[i].Name != stage {
+			continue
+		}
+		for _, ref := range p.Spec.Stages[i].Ready {
+			add(ref)
+		}
+		for _, target := range p.Spec.Stages[i].Targets {
+			for _, ref := range target.Ready {
+				ref.KubeConfig = cmp.Or(ref.KubeConfig, target.KubeConfig)
+				add(ref)
+			}
+		}
+		for _, v := range p.Spec.Stages[i].Verify {
+			if c := v.Canary; c != nil {
+				add(sluicev1.ReadyReference{
+					APIVersion: flaggerv1.GroupVersion.String(), Kind: flaggerv1.CanaryKind,
+					Namespace: c.Namespace, Name: c.Name, KubeConfig: c.KubeConfig,
+				})
+			}
+		}
+	}
+	return found
+}
+
+// isJudgedBy reports whether an object judges a stage of a pipeline.
+func isJudgedBy(p *sluicev1.Pipeline, stage *sluicev1.Stage, object ObjectReference) bool {
+	return slices.ContainsFunc(JudgesOf(p, stage.Name), func(r sluicev1.ReadyReference) bool {
+		return object == ObjectReference{Kind: r.Kind, Namespace: r.Namespace, Name: r.Name}
 	})
 }
 

@@ -37,7 +37,7 @@ func newRoot(name string) *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	cmd.AddCommand(app.Command(version), newGet(), newBuild(), newDiff(), newExplain(), newTree(),
+	cmd.AddCommand(app.Command(version), newGet(), newBuild(), newDiff(), newExplain(), resource.TreeCommand(version),
 		resource.SuspendCommand(version), newResume(), newRelease(), resource.ReconcileCommand(version),
 		newCreate(), canary.Command(version), pipeline.Command(version), judge.Command(version),
 		events.Command(version), logs.Command(version), trace.Command(version),
@@ -73,10 +73,6 @@ func newBuild() *cobra.Command {
 func newDiff() *cobra.Command {
 	return group("diff", "Print what would change in the cluster, or in a registry", kustomization.DiffCommand,
 		func(*cluster.Cluster) *cobra.Command { return artifact.DiffCommand(version) })
-}
-
-func newTree() *cobra.Command {
-	return group("tree", "Print what was applied", kustomization.TreeCommand)
 }
 
 func newExplain() *cobra.Command {

@@ -12,7 +12,7 @@
 //	sluice trace                say where an object of the cluster comes from
 //	sluice push, pull, tag      put artifacts of manifests into a registry, and get them
 //	sluice list, diff artifact  list those of a repository, and compare one with a directory
-//	sluice tree kustomization   print what a Kustomization has applied
+//	sluice tree                 print what hangs below an object
 //	sluice build kustomization  print what a Kustomization makes of a directory
 //	sluice diff kustomization   print what that would change in the cluster
 //	sluice explain policy       say why a policy chose a tag, and why not another

@@ -132,5 +132,5 @@ func (k kind) list() *unstructured.UnstructuredList {
 
 // name is the object's name for another command, as -o name prints it.
 func (k kind) name(name string) string {
-	return strings.ToLower(k.Kind) + "." + k.Group + "/" + name
+	return strings.TrimSuffix(strings.ToLower(k.Kind)+"."+k.Group, ".") + "/" + name
 }

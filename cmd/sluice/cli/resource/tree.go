@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package resource
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/cluster"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
+	"github.com/sluice-cd/sluice/report"
+)
+
+// TreeCommand is `sluice tree`.
+func TreeCommand(version string) *cobra.Command {
+	var flags output.Flags
+	known := strings.Join(plurals(func(kind) bool { return true }), ", ")
+	cmd := &cobra.Command{
+		Use: "tree KIND NAME", Short: "Print what hangs below an object",
+		Long: `Print what hangs below an object:
+
+  a Kustomization     what it has applied, and what Kustomizations and Canaries among that have
+  a source            the Kustomizations that are built from it
+  a Canary            its target, and what it has made beside it
+  a Pipeline          its artifacts, and its stages with the objects that judge them
+  an automation       the repository that it writes to, and the policies whose choices it writes
+  an ImagePolicy      its ImageRepository; below that, all policies that choose of it
+  a Receiver, Alert   the objects that it is about, and the Provider
+
+KIND is one of ` + known + `,
+or its singular or short name, or as in Flux's CLI: source git, image policy.`,
+		Example: `  sluice tree kustomization flux-system -n flux-system
+  sluice tree pipeline shop -n apps -o yaml`,
+	}
+	c := cluster.AddFlags(cmd, version)
+	flags.Register(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := flags.Validate(); err != nil {
+			return err
+		}
+		missing := fmt.Errorf("%s needs a KIND and a NAME: %s; kinds: %s", cmd.CommandPath(), cmd.UseLine(), known)
+		if len(args) < 2 {
+			return missing
+		}
+		k, names, err := namedFirst(args)
+		if err != nil {
+			return err
+		}
+		if len(names) != 1 {
+			return missing
+		}
+		object := k.object()
+		reader, err := c.Find(cmd.Context(), names[0], object)
+		if err != nil {
+			return err
+		}
+		grower := &grower{ctx: cmd.Context(), client: reader, above: map[string]bool{}}
+		tree, err := grower.node(object.GroupVersionKind().GroupKind(), client.ObjectKeyFromObject(object))
+		if err != nil {
+			return err
+		}
+		for _, left := range grower.left {
+			output.Note(cmd, "left out: %v", left)
+		}
+		if flags.IsTable() {
+			return printTree(cmd.OutOrStdout(), tree)
+		}
+		return flags.Print(cmd.OutOrStdout(), treeNames(tree), tree)
+	}
+	return cmd
+}
+
+// printTree prints a tree for people.
+func printTree(w io.Writer, root report.TreeNode) error {
+	_, err := fmt.Fprintln(w, treeLine(root))
+	return errors.Join(err, printBelow(w, root.Below, ""))
+}
+
+func printBelow(w io.Writer, nodes []report.TreeNode, indent string) error {
+	for i, node := range nodes {
+		branch, below := "├── ", "│   "
+		if i == len(nodes)-1 {
+			branch, below = "└── ", "    "
+		}
+		if _, err := fmt.Fprintln(w, indent+branch+treeLine(node)); err != nil {
+			return err
+		}
+		if err := printBelow(w, node.Below, indent+below); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// treeLine is Kind/namespace/name, as events and Flux's CLI have it, and the note.
+func treeLine(node report.TreeNode) string {
+	subject := node.Kind + "/" + node.Name
+	if node.Namespace != "" {
+		subject = node.Kind + "/" + node.Namespace + "/" + node.Name
+	}
+	if node.Note != "" {
+		subject += "  " + node.Note
+	}
+	return output.Clean(subject)
+}
+
+// treeNames are all objects of a tree, for -o name.
+func treeNames(root report.TreeNode) output.Table {
+	var t output.Table
+	var add func(report.TreeNode)
+	add = func(node report.TreeNode) {
+		if node.Kind != stageNode {
+			t.Add(kind{GroupVersionKind: groupKind(node.Group, node.Kind).WithVersion("")}.name(node.Name))
+		}
+		for _, below := range node.Below {
+			add(below)
+		}
+	}
+	add(root)
+	return t
+}

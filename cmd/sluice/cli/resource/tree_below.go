@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package resource
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
+	notificationv1beta3 "github.com/fluxcd/notification-controller/api/v1beta3"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/apply/inventory"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/cluster"
+	"github.com/sluice-cd/sluice/report"
+)
+
+// stageNode is the kind of a node that is a stage of a Pipeline, and no object.
+const stageNode = "Stage"
+
+// grower makes a tree of what objects of the cluster say.
+type grower struct {
+	ctx    context.Context
+	client client.Client
+	above  map[string]bool // on the way from the root: one of them below itself would have no end
+	left   []error         // what could not be read
+}
+
+func groupKind(group, kind string) schema.GroupKind {
+	return schema.GroupKind{Group: group, Kind: kind}
+}
+
+// leaf is an object below which nothing is looked for.
+func leaf(group, kind, namespace, name string) report.TreeNode {
+	return report.TreeNode{Group: group, ObjectReference: report.ObjectReference{Kind: kind, Namespace: namespace, Name: name}}
+}
+
+// below says what hangs below a kind; nil if nothing does.
+func (g *grower) below(of schema.GroupKind) func(client.ObjectKey) ([]report.TreeNode, error) {
+	switch of {
+	case groupKind(kustomizev1.GroupVersion.Group, kustomizev1.KustomizationKind):
+		return g.kustomization
+	case groupKind(flaggerv1.GroupVersion.Group, flaggerv1.CanaryKind):
+		return g.canary
+	case groupKind(sluicev1.GroupVersion.Group, sluicev1.PipelineKind):
+		return g.pipeline
+	case groupKind(imagev1.GroupVersion.Group, "ImageUpdateAutomation"):
+		return g.automation
+	case groupKind(imagev1.GroupVersion.Group, "ImagePolicy"):
+		return g.policy
+	case groupKind(imagev1.GroupVersion.Group, "ImageRepository"):
+		return g.repository
+	case groupKind(notificationv1.GroupVersion.Group, "Receiver"):
+		return g.receiver
+	case groupKind(notificationv1beta3.GroupVersion.Group, "Alert"):
+		return g.alert
+	}
+	if of.Group == sourcev1.GroupVersion.Group {
+		return g.consumers(of.Kind)
+	}
+	return nil
+}
+
+// node is an object with what hangs below it. One that is not there, or that is above itself, is a
+// leaf.
+func (g *grower) node(of schema.GroupKind, key client.ObjectKey) (report.TreeNode, error) {
+	found := leaf(of.Group, of.Kind, key.Namespace, key.Name)
+	grow, id := g.below(of), of.String()+"/"+key.String()
+	if grow == nil || g.above[id] {
+		return found, nil
+	}
+	g.above[id] = true
+	defer delete(g.above, id)
+	below, err := grow(key)
+	if err = client.IgnoreNotFound(err); err != nil {
+		return found, fmt.Errorf("reading %s %s: %w", of.Kind, key, err)
+	}
+	found.Below = below
+	return found, nil
+}
+
+// list lists objects of all namespaces or, if that is forbidden, of one.
+func (g *grower) list(list client.ObjectList, namespace string) error {
+	err := cluster.List(g.ctx, g.client, list)
+	if apierrors.IsForbidden(err) {
+		err = cluster.List(g.ctx, g.client, list, client.InNamespace(namespace))
+	}
+	return err
+}
+
+// kustomization has what is in its inventory, and what Kustomizations and Canaries in it have.
+func (g *grower) kustomization(key client.ObjectKey) ([]report.TreeNode, error) {
+	k := &kustomizev1.Kustomization{}
+	if err := g.client.Get(g.ctx, key, k); err != nil || k.Status.Inventory == nil {
+		return nil, err
+	}
+	var found []report.TreeNode
+	for _, entry := range k.Status.Inventory.Entries {
+		id, err := inventory.Parse(entry.ID)
+		if err != nil {
+			g.left = append(g.left, fmt.Errorf("an entry of the inventory of Kustomization %s: %w", key, err))
+			continue
+		}
+		node := leaf(id.Group, id.Kind, id.Namespace, id.Name)
+		if id.Kind == kustomizev1.KustomizationKind || id.Kind == flaggerv1.CanaryKind {
+			if node, err = g.node(groupKind(id.Group, id.Kind), client.ObjectKey{Namespace: id.Namespace, Name: id.Name}); err != nil {
+				return nil, err
+			}
+		}
+		found = append(found, node)
+	}
+	return found, nil
+}
+
+// consumers are the Kustomizations that are built from a source of a kind.
+func (g *grower) consumers(kind string) func(client.ObjectKey) ([]report.TreeNode, error) {
+	return func(key client.ObjectKey) ([]report.TreeNode, error) {
+		var list kustomizev1.KustomizationList
+		if err := g.list(&list, key.Namespace); err != nil {
+			return nil, err
+		}
+		var found []report.TreeNode
+		for i := range list.Items {
+			k := &list.Items[i]
+			ref := k.Spec.SourceRef
+			if ref.Kind != kind || ref.Name != key.Name || cmp.Or(ref.Namespace, k.Namespace) != key.Namespace {
+				continue
+			}
+			node, err := g.node(groupKind(kustomizev1.GroupVersion.Group, kustomizev1.KustomizationKind), client.ObjectKeyFromObject(k))
+			if err != nil {
+				return nil, err
+			}
+			found = append(found, node)
+		}
+		return found, nil
+	}
+}
+
+// madeByCanaries are the kinds of objects that canaries make beside their target. Those that the
+// API server does not know are passed over.
+var madeByCanaries = []schema.GroupKind{
+	groupKind("apps", "Deployment"), groupKind("apps", "DaemonSet"), groupKind("apps", "StatefulSet"),
+	groupKind("", "Service"), groupKind("", "ConfigMap"), groupKind("", "Secret"),
+	groupKind("autoscaling", "HorizontalPodAutoscaler"), groupKind("keda.sh", "ScaledObject"),
+	groupKind("networking.k8s.io", "Ingress"),
+	groupKind("gateway.networking.k8s.io", "HTTPRoute"), groupKind("gateway.networking.k8s.io", "GRPCRoute"),
+	groupKind("networking.istio.io", "VirtualService"), groupKind("networking.istio.io", "DestinationRule"),
+	groupKind("projectcontour.io", "HTTPProxy"), groupKind("traefik.io", "TraefikService"),
+	groupKind("apisix.apache.org", "ApisixRoute"), groupKind("gateway.solo.io", "RouteTable"), groupKind("gloo.solo.io", "Upstream"),
+	groupKind("split.smi-spec.io", "TrafficSplit"),
+}
+
+// canary has its target, and what it has made.
+func (g *grower) canary(key client.ObjectKey) ([]report.TreeNode, error) {
+	c := &flaggerv1.Canary{}
+	if err := g.client.Get(g.ctx, key, c); err != nil {
+		return nil, err
+	}
+	target := c.Spec.TargetRef
+	gv, _ := schema.ParseGroupVersion(target.APIVersion)
+	found := []report.TreeNode{leaf(gv.Group, target.Kind, key.Namespace, target.Name)}
+	for _, made := range madeByCanaries {
+		mapping, err := g.client.RESTMapper().RESTMapping(made)
+		if err != nil {
+			continue
+		}
+		// Of what was made only the names are asked for: Secrets stay where they are.
+		list := &metav1.PartialObjectMetadataList{}
+		list.SetGroupVersionKind(mapping.GroupVersionKind.GroupVersion().WithKind(made.Kind + "List"))
+		if err := cluster.List(g.ctx, g.client, list, client.InNamespace(key.Namespace)); err != nil {
+			g.left = append(g.left, fmt.Errorf("what Canary %s has made of %s: %w", key, mapping.Resource.Resource, err))
+			continue
+		}
+		for _, item := range list.Items {
+			if owns(c, &item) {
+				found = append(found, leaf(made.Group, made.Kind, item.Namespace, item.Name))
+			}
+		}
+	}
+	return found, nil
+}
+
+func owns(owner, object client.Object) bool {
+	return slices.ContainsFunc(object.GetOwnerReferences(), func(ref metav1.OwnerReference) bool { return ref.UID == owner.GetUID() })
+}
+
+// pipeline has its artifacts, and its stages with what judges them.
+func (g *grower) pipeline(key client.ObjectKey) ([]report.TreeNode, error) {
+	p := &sluicev1.Pipeline{}
+	if err := g.client.Get(g.ctx, key, p); err != nil {
+		return nil, err
+	}
+	var found []report.TreeNode
+	for _, artifact := range p.Spec.Artifacts {
+		switch {
+		case artifact.ImagePolicyRef != nil:
+			node, err := g.node(groupKind(imagev1.GroupVersion.Group, "ImagePolicy"),
+				client.ObjectKey{Namespace: key.Namespace, Name: artifact.ImagePolicyRef.Name})
+			if err != nil {
+				return nil, err
+			}
+			found = append(found, node)
+		case artifact.OCIRepositoryRef != nil:
+			found = append(found, leaf(sourcev1.GroupVersion.Group, "OCIRepository", key.Namespace, artifact.OCIRepositoryRef.Name))
+		}
+	}
+	for _, stage := range report.OfPipeline(p).Stages {
+		node := report.TreeNode{ObjectReference: report.ObjectReference{Kind: stageNode, Name: stage.Name}, Note: string(stage.Phase)}
+		if stage.Has != nil {
+			node.Note = strings.TrimSpace(node.Note + " " + report.NameBundle(*stage.Has))
+		}
+		for _, judge := range report.JudgesOf(p, stage.Name) {
+			gv, _ := schema.ParseGroupVersion(judge.APIVersion)
+			node.Below = append(node.Below, leaf(gv.Group, judge.Kind, cmp.Or(judge.Namespace, key.Namespace), judge.Name))
+		}
+		found = append(found, node)
+	}
+	return found, nil
+}
+
+// automation has the repository that it writes to, and the policies that it selects.
+func (g *grower) automation(key client.ObjectKey) ([]report.TreeNode, error) {
+	a, policies := &imagev1.ImageUpdateAutomation{}, &imagev1.ImagePolicyList{}
+	if err := g.client.Get(g.ctx, key, a); err != nil {
+		return nil, err
+	}
+	ref := a.Spec.SourceRef
+	found := []report.TreeNode{leaf(sourcev1.GroupVersion.Group, ref.Kind, cmp.Or(ref.Namespace, key.Namespace), ref.Name)}
+	options := &client.ListOptions{Namespace: key.Namespace}
+	if a.Spec.PolicySelector != nil {
+		selector, err := metav1.LabelSelectorAsSelector(a.Spec.PolicySelector)
+		if err != nil {
+			return nil, fmt.Errorf("spec.policySelector: %w", err)
+		}
+		options.LabelSelector = selector
+	}
+	if err := cluster.List(g.ctx, g.client, policies, options); err != nil {
+		return nil, err
+	}
+	for i := range policies.Items {
+		node, err := g.node(groupKind(imagev1.GroupVersion.Group, "ImagePolicy"), client.ObjectKeyFromObject(&policies.Items[i]))
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, node)
+	}
+	return found, nil
+}
+
+// policy has the repository that it chooses of.
+func (g *grower) policy(key client.ObjectKey) ([]report.TreeNode, error) {
+	p := &imagev1.ImagePolicy{}
+	if err := g.client.Get(g.ctx, key, p); err != nil {
+		return nil, err
+	}
+	ref := p.Spec.ImageRepositoryRef
+	return []report.TreeNode{leaf(imagev1.GroupVersion.Group, "ImageRepository", cmp.Or(ref.Namespace, key.Namespace), ref.Name)}, nil
+}
+
+// repository has the policies that choose of it.
+func (g *grower) repository(key client.ObjectKey) ([]report.TreeNode, error) {
+	var list imagev1.ImagePolicyList
+	if err := g.list(&list, key.Namespace); err != nil {
+		return nil, err
+	}
+	var found []report.TreeNode
+	for _, p := range list.Items {
+		if ref := p.Spec.ImageRepositoryRef; ref.Name == key.Name && cmp.Or(ref.Namespace, p.Namespace) == key.Namespace {
+			found = append(found, leaf(imagev1.GroupVersion.Group, "ImagePolicy", p.Namespace, p.Name))
+		}
+	}
+	return found, nil
+}
+
+// receiver has the objects that it has reconciled.
+func (g *grower) receiver(key client.ObjectKey) ([]report.TreeNode, error) {
+	r := &notificationv1.Receiver{}
+	if err := g.client.Get(g.ctx, key, r); err != nil {
+		return nil, err
+	}
+	var found []report.TreeNode
+	for _, of := range r.Spec.Resources {
+		found = append(found, referred(of.CrossNamespaceObjectReference, key.Namespace))
+	}
+	return found, nil
+}
+
+// alert has the Provider that it sends to, and the objects whose events it sends.
+func (g *grower) alert(key client.ObjectKey) ([]report.TreeNode, error) {
+	u, a := &unstructured.Unstructured{}, &notificationv1beta3.Alert{}
+	u.SetGroupVersionKind(notificationv1beta3.GroupVersion.WithKind("Alert")) // whose types no client of ours knows
+	if err := g.client.Get(g.ctx, key, u); err != nil {
+		return nil, err
+	}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, a); err != nil {
+		return nil, err
+	}
+	found := []report.TreeNode{leaf(notificationv1beta3.GroupVersion.Group, "Provider", key.Namespace, a.Spec.ProviderRef.Name)}
+	for _, of := range a.Spec.EventSources {
+		found = append(found, referred(of, key.Namespace))
+	}
+	return found, nil
+}
+
+// referred is an object, or all of a kind with labels where the name is *.
+func referred(ref notificationv1.CrossNamespaceObjectReference, namespace string) report.TreeNode {
+	group := ""
+	if k, err := named(ref.Kind); err == nil {
+		group = k.Group
+	}
+	node := leaf(group, ref.Kind, cmp.Or(ref.Namespace, namespace), ref.Name)
+	if len(ref.MatchLabels) > 0 {
+		node.Note = metav1.FormatLabelSelector(&metav1.LabelSelector{MatchLabels: ref.MatchLabels})
+	}
+	return node
+}
