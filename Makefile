@@ -112,7 +112,7 @@ e2e-real: build playground ## Sluice from its image, and the chain, with real po
 	hack/with-playground.sh --node real go test -count=1 -v -run Releases ./test/e2e
 
 .PHONY: soak
-soak: build playground ## A hundred releases as good as their primary, with real pods: the judge rolls none back (half an hour; root, Linux)
+soak: build playground ## A hundred releases as good as their primary, with real pods: the judge rolls none back (twenty minutes; root, Linux)
 	hack/upstream.sh helm
 	hack/packages.sh containerd runc containernetworking-plugins iptables conntrack
 	hack/with-playground.sh --node real go test -count=1 -v -timeout 2h -run HealthyReleases ./test/e2e -args -healthy-releases=100
