@@ -6,6 +6,7 @@ import (
 	"encoding"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -139,6 +140,8 @@ func TestVerdicts(t *testing.T) {
 		metrics int
 		want    judge.Outcome
 		text    string // of the first finding
+		// findings are the outcomes of all, if they matter
+		findings []judge.Outcome
 	}{
 		"a canary with five times the errors fails": {
 			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(41, 412, 90, 3700)}}},
@@ -209,12 +212,12 @@ func TestVerdicts(t *testing.T) {
 				{name: "errors", kind: judge.Errors, windows: []judge.Window{window(10, 1000, 90, 9000)}},
 			},
 			split: window(300, 380, 5600, 3420),
-			want:  judge.Fail,
+			want:  judge.Fail, findings: []judge.Outcome{judge.Fail, judge.Undecided, judge.Mismatch},
 		},
 		"more requests than the weight says are one": {
 			series: []series{{name: "throughput", kind: judge.Throughput, windows: []judge.Window{window(1300, 380, 5600, 3420)}}},
 			split:  window(1300, 380, 5600, 3420),
-			want:   judge.Mismatch,
+			want:   judge.Mismatch, findings: []judge.Outcome{judge.Undecided, judge.Mismatch},
 		},
 		"one metric of two that fails is enough": {
 			series: []series{
@@ -233,7 +236,16 @@ func TestVerdicts(t *testing.T) {
 		"arms that get other shares than their weights are not compared": {
 			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(41, 412, 90, 3700)}}},
 			split:  window(412, 38*50, 3700, 38*50),
-			want:   judge.Mismatch,
+			want:   judge.Mismatch, findings: []judge.Outcome{judge.Undecided, judge.Mismatch},
+			text: "errors 4.1 times the primary's, undecided after 38s and 412 requests: the arms do not get the requests that their weights say",
+		},
+		"neither a metric that would pass nor one without events has a verdict beside a mismatch": {
+			series: []series{
+				{name: "errors", kind: judge.Errors, windows: []judge.Window{window(100, 1000, 900, 9000)}},
+				{name: "timeouts", kind: judge.Errors, windows: []judge.Window{window(0, 1000, 0, 9000)}},
+			},
+			split: window(412, 38*50, 3700, 38*50),
+			want:  judge.Mismatch, findings: []judge.Outcome{judge.Undecided, judge.Undecided, judge.Mismatch},
 		},
 		"nothing to judge by": {want: judge.Undecided},
 	} {
@@ -253,6 +265,13 @@ func TestVerdicts(t *testing.T) {
 			got := settings.Judge(trial)
 			if got.Outcome != tc.want {
 				t.Fatalf("%s, want %s: %+v", got.Outcome, tc.want, got.Findings)
+			}
+			var outcomes []judge.Outcome
+			for _, f := range got.Findings {
+				outcomes = append(outcomes, f.Outcome)
+			}
+			if tc.findings != nil && !slices.Equal(outcomes, tc.findings) {
+				t.Errorf("got %s, want %s", outcomes, tc.findings)
 			}
 			if tc.text != "" && got.Findings[0].Text != tc.text {
 				t.Errorf("got  %s\nwant %s", got.Findings[0].Text, tc.text)

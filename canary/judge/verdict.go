@@ -55,6 +55,7 @@ type Finding struct {
 	canary     float64 // events
 	negligible bool    // it passed because of that
 	few        bool    // requests: there is no verdict, whatever they say
+	split      bool    // is another than the weights say: likewise
 }
 
 // Verdict is what follows from a [SequentialTest].
@@ -68,10 +69,11 @@ type Verdict struct {
 // of which lets a regression through with a probability of at most beta.
 func (s Settings) Judge(t SequentialTest) Verdict {
 	verdict := Verdict{Outcome: s.Outcome(t)}
+	ratio, differs := t.Split.Mismatch()
 	for _, series := range t.Series {
-		verdict.Findings = append(verdict.Findings, s.find(series, s.alphaOf(t), t.Observed))
+		verdict.Findings = append(verdict.Findings, s.find(series, s.alphaOf(t), t.Observed, differs))
 	}
-	if ratio, differs := t.Split.Mismatch(); differs {
+	if differs {
 		verdict.Findings = append(verdict.Findings, Finding{Metric: "traffic", Outcome: Mismatch, Ratio: ratio, AtMost: math.Inf(1),
 			Text: fmt.Sprintf("the canary got %s times the requests that its weight says: nothing follows from comparing it", short(ratio))})
 	}
@@ -119,19 +121,24 @@ func (s Settings) outcome(series Series, alpha float64) Outcome {
 	}
 }
 
-// find says what is known about one metric.
-func (s Settings) find(series Series, alpha float64, observed time.Duration) Finding {
+// find says what is known about one metric. If the arms get other shares than their weights say, that is no verdict, unless
+// it is that requests are missing.
+func (s Settings) find(series Series, alpha float64, observed time.Duration, differs bool) Finding {
 	b, outcome := series.Bounds[series.PassBound], s.outcome(series, alpha)
 	if outcome == Fail {
 		b = series.worst()
 	}
+	split := differs && (outcome != Fail || series.Kind != Throughput)
+	if split {
+		outcome = Undecided
+	}
 	f := Finding{Metric: series.Name, Outcome: outcome, Over: b.Over, Ratio: b.Evidence.Ratio(),
-		AtLeast: b.Evidence.AtLeast(alpha), AtMost: b.Evidence.AtMost(s.Beta), canary: b.Evidence.Canary().Events}
+		AtLeast: b.Evidence.AtLeast(alpha), AtMost: b.Evidence.AtMost(s.Beta), canary: b.Evidence.Canary().Events, split: split}
 	f.negligible = s.neglects(series.Kind) && b.Evidence.LogBelow(s.Negligible) >= b.Evidence.LogPass()
 	switch missing := s.MinSamples - series.samples(); {
 	case missing > 0:
 		f.few, f.Needs = true, missing
-	case outcome == Undecided:
+	case outcome == Undecided && !split: // more events would decide nothing
 		f.Needs = s.needs(b.Evidence, series.Kind, alpha)
 	}
 	f.Text = f.words(series, s, observed)
@@ -150,6 +157,8 @@ func (f Finding) words(series Series, s Settings, observed time.Duration) string
 		ratio = 1 / ratio
 	}
 	switch {
+	case f.split:
+		return unfair(what, ratio, after)
 	case f.Outcome == Fail:
 		return f.failed(what, series, s) + " " + after
 	case f.Outcome == Pass && f.negligible:
@@ -168,6 +177,14 @@ func (f Finding) words(series Series, s Settings, observed time.Duration) string
 		return fmt.Sprintf("%s %s times the primary's, undecided %s: about %s more %s needed", what, short(ratio), after,
 			count(f.Needs), events[series.Kind])
 	}
+}
+
+// unfair says what the arms met, of which nothing follows.
+func unfair(what string, ratio float64, after string) string {
+	if !math.IsNaN(ratio) {
+		what += fmt.Sprintf(" %s times the primary's,", short(ratio))
+	}
+	return fmt.Sprintf("%s undecided %s: the arms do not get the requests that their weights say", what, after)
 }
 
 // failed says how much worse the canary is, and how sure that is.
