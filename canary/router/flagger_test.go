@@ -63,7 +63,8 @@ var better = map[string]func(o *unstructured.Unstructured){
 		}
 	},
 	// Users who were not chosen have a route with a weight: in Flagger it has that
-	// of the primary among the chosen ones, which comes to 0.
+	// of the primary among the chosen ones, which comes to 0. Chosen ones are among those of the
+	// service: in Flagger their headers take the place of all of its own.
 	"istio-ab": func(o *unstructured.Unstructured) {
 		routes, ok, _ := unstructured.NestedSlice(o.Object, "spec", "http")
 		if !ok {
@@ -71,6 +72,11 @@ var better = map[string]func(o *unstructured.Unstructured){
 		}
 		chosen, rest := routes[0].(map[string]any)["route"].([]any), routes[1].(map[string]any)["route"].([]any)
 		rest[0].(map[string]any)["weight"] = chosen[0].(map[string]any)["weight"]
+		for _, m := range routes[0].(map[string]any)["match"].([]any) {
+			if headers, ok := m.(map[string]any)["headers"].(map[string]any); ok && len(headers) > 1 {
+				delete(headers, "x-replaced")
+			}
+		}
 		_ = unstructured.SetNestedSlice(o.Object, routes, "spec", "http")
 	},
 	// Flux keeps its hands off the copy from the beginning.

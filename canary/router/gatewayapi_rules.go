@@ -3,7 +3,6 @@
 package router
 
 import (
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -188,10 +187,6 @@ func narrow(everyone, chosen []map[string]any, join func(into, from map[string]a
 	}
 	return out
 }
-
-// replace lets conditions take the place of those about the same part of the
-// request, as Flagger does for A/B tests: good enough where the first rule wins.
-func replace(into, from map[string]any) { maps.Copy(into, from) }
 
 // combine adds conditions; only one about the very same header or parameter takes
 // the other's place. Gateways prefer the rule with more of them, so that a rule

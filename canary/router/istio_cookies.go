@@ -4,6 +4,7 @@ package router
 
 import (
 	"maps"
+	"slices"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/object"
@@ -47,12 +48,22 @@ func withMeshCookie(r rule, cookie string) rule {
 	return narrowed
 }
 
-// addConditions adds headers to those of a match.
+// addConditions adds conditions to those of a match; only one about the very same header, parameter, label or part of the
+// request takes the other's place: a match has room for one of each.
 func addConditions(into, from map[string]any) {
-	headers := object.CopyMap(into, "headers")
-	maps.Copy(headers, object.CopyMap(from, "headers"))
-	into["headers"] = headers
+	for key, value := range from {
+		if _, isMap := value.(map[string]any); !isMap || !slices.Contains(meshConditions, key) {
+			into[key] = value
+			continue
+		}
+		all := object.CopyMap(into, key)
+		maps.Copy(all, object.CopyMap(from, key))
+		into[key] = all
+	}
 }
+
+// meshConditions are the parts of Istio's HTTPMatchRequest that have a condition for each name.
+var meshConditions = []string{"headers", "withoutHeaders", "queryParams", "sourceLabels"}
 
 // addMeshHeader makes answers set a cookie, for a route or one of its destinations.
 func addMeshHeader(to map[string]any, cookie string) {

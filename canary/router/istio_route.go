@@ -92,7 +92,7 @@ func virtualRoutes(c *flaggerv1.Canary, w provider.Weights) ([]rule, error) {
 	s, bound := sessionOf(c, w)
 	switch {
 	case len(chosen) > 0:
-		object.PutList(weighted, "match", narrow(object.List(base, "match"), chosen, replace))
+		object.PutList(weighted, "match", narrow(object.List(base, "match"), chosen, addConditions))
 		object.PutList(base, "route", destinations(c, provider.ToPrimary.Primary, provider.ToPrimary.Canary)[:1])
 		return []rule{weighted, base}, nil
 	case bound && w.Canary == 0:
