@@ -75,7 +75,7 @@ func routing(c *flaggerv1.Canary) string {
 
 func strategy(c *flaggerv1.Canary, plan canary.Plan) string {
 	a := c.Spec.Analysis
-	each := ", " + plan.Interval.String() + " each"
+	each := ", " + plan.Interval.String() + " each" + unlessAllowed(a, plan)
 	switch {
 	case plan.Skip:
 		return "promoted as soon as it is ready, unmeasured"
@@ -92,6 +92,15 @@ func strategy(c *flaggerv1.Canary, plan canary.Plan) string {
 	default:
 		return "canary: " + weights(plan.Steps) + " of the users" + each
 	}
+}
+
+// unlessAllowed says how long a check may last instead, if the spec asks for less than the controller takes by default.
+func unlessAllowed(a *flaggerv1.CanaryAnalysis, plan canary.Plan) string {
+	asked, err := a.GetInterval()
+	if err != nil || asked <= 0 || asked >= plan.Interval {
+		return ""
+	}
+	return fmt.Sprintf(", or less where --canary-min-interval allows it (interval is %s)", asked)
 }
 
 // shownWeights is how many percentages are listed before some are left out.

@@ -31,6 +31,8 @@ func TestSpecInPlainWords(t *testing.T) {
 			c.Spec.Analysis.StepWeight, c.Spec.Analysis.Iterations = 0, 5
 			c.Spec.Analysis.Match = []flaggerv1.HTTPMatchRequest{{Headers: map[string]flaggerv1.StringMatch{"x-beta": {}}}}
 		}, []string{"strategy A/B: users whom analysis.match selects (header x-beta), for 5 checks, 30s each"}},
+		"less than the controller takes by default": {func(c *flaggerv1.Canary) { c.Spec.Analysis.Interval = "2s" }, []string{
+			"strategy canary: 20%, 40%, 60% of the users, 10s each, or less where --canary-min-interval allows it (interval is 2s)"}},
 		"unmeasured": {func(c *flaggerv1.Canary) { c.Spec.SkipAnalysis = true }, []string{
 			"strategy promoted as soon as it is ready, unmeasured"}},
 		"ten steps are all shown": {func(c *flaggerv1.Canary) { c.Spec.Analysis.StepWeight, c.Spec.Analysis.MaxWeight = 4, 40 }, []string{
