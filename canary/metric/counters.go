@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -90,7 +91,12 @@ type preparedCounters struct {
 	// there was found to be one.
 	classic string
 	native  atomic.Pointer[string]
+	// classicLooks is how many more readings only ask for the classic form, since there is no native one.
+	classicLooks atomic.Int32
 }
+
+// looksBetween is how many readings without a histogram are taken before a native one is looked for again.
+const looksBetween = 12
 
 // vectorServer answers instant queries about any time by vectors.
 type vectorServer interface {
@@ -209,28 +215,46 @@ func (p *preparedCounters) armText(ctx context.Context, arm counter.Arm, v templ
 func (p *preparedCounters) read(ctx context.Context, at time.Time) (counter.Reading, error) {
 	ctx, cancel := context.WithTimeout(ctx, measureTimeout)
 	defer cancel()
-	grant, err := p.memory.Acquire(ctx, p.namespace, perReadByte*firstRead)
-	if err != nil {
-		return counter.Reading{}, fmt.Errorf("reading the counters of %s: %w", p.metric, err)
-	}
-	defer grant.Release()
-	ctx = context.WithValue(context.WithValue(ctx, grantKey{}, grant), limitKey{}, maxCounters)
 	at = at.Truncate(time.Millisecond).UTC() // what a server can tell apart
 	if native := p.native.Load(); native != nil {
 		return p.askAgain(ctx, at, *native, nativeHistogram)
 	}
 	r, err := p.askAgain(ctx, at, p.classic, classicHistogram)
-	if err == nil && p.proxy != nil && p.proxy.native && !p.complete(r) {
-		text, err := p.text(ctx, nativeHistogram)
-		if err != nil {
-			return r, err
-		}
-		if other, err := p.ask(ctx, at, text); err == nil && p.complete(other) {
-			p.native.Store(&text)
-			r = other
-		}
+	if err != nil || !p.mayBeNative() || p.complete(r) || len(r.Samples) > 0 && p.classicLooks.Add(-1) >= 0 {
+		return r, err
 	}
-	return r, err
+	return p.askNative(ctx, at, r)
+}
+
+// askNative asks for the native form, and returns the reading of the classic one if there is none. A server that does
+// not answer says nothing about that: a reading of the other form would have other counters.
+func (p *preparedCounters) askNative(ctx context.Context, at time.Time, classic counter.Reading) (counter.Reading, error) {
+	text, err := p.text(ctx, nativeHistogram)
+	if err != nil {
+		return counter.Reading{}, err
+	}
+	r, err := p.ask(ctx, at, text, nativeHistogram)
+	switch {
+	case err == nil && p.complete(r):
+		p.native.Store(&text)
+		return r, nil
+	case err == nil, cannotAnswer(err):
+		p.classicLooks.Store(looksBetween)
+		return classic, nil
+	default:
+		return counter.Reading{}, err
+	}
+}
+
+// cannotAnswer reports whether a server knows no native histograms: it takes their functions for a mistake.
+func cannotAnswer(err error) bool {
+	var answered statusError
+	return errors.As(err, &answered) && (answered.status == http.StatusBadRequest || answered.status == http.StatusUnprocessableEntity)
+}
+
+// mayBeNative reports whether a native histogram has what is wanted.
+func (p *preparedCounters) mayBeNative() bool {
+	return p.proxy != nil && (p.wanted.durations || p.proxy.requestsHistogram() != "")
 }
 
 // askAgain asks what was asked before, unless the pods are others by now.
@@ -241,7 +265,7 @@ func (p *preparedCounters) askAgain(ctx context.Context, at time.Time, text stri
 			return counter.Reading{}, err
 		}
 	}
-	return p.ask(ctx, at, text)
+	return p.ask(ctx, at, text, form)
 }
 
 // complete reports whether a reading has what a histogram of the other form would have.
@@ -253,12 +277,21 @@ func (p *preparedCounters) complete(r counter.Reading) bool {
 	return slices.ContainsFunc(r.Samples, func(s counter.Sample) bool { return s.Class == wanted })
 }
 
-func (p *preparedCounters) ask(ctx context.Context, at time.Time, text string) (counter.Reading, error) {
+func (p *preparedCounters) ask(ctx context.Context, at time.Time, text string, form histogramForm) (counter.Reading, error) {
+	grant, err := p.memory.Acquire(ctx, p.namespace, perReadByte*firstRead)
+	if err != nil {
+		return counter.Reading{}, fmt.Errorf("reading the counters of %s: %w", p.metric, err)
+	}
+	defer grant.Release()
+	ctx = context.WithValue(context.WithValue(ctx, grantKey{}, grant), limitKey{}, maxCounters)
 	body, err := p.server.vector(ctx, text, at)
 	var r counter.Reading
 	if err == nil {
 		r, err = p.answer(at).reading(body)
 		r.Source = p.counts
+		if form == nativeHistogram { // which has other bounds
+			r.Source = source(p.counts, "native")
+		}
 	}
 	if err != nil {
 		return counter.Reading{}, fmt.Errorf("reading the counters of %s: %w", p.metric, p.secrets.Error(err))

@@ -92,17 +92,30 @@ func (p *preparedCounters) activity(ctx context.Context, server matrixServer, ov
 	if err != nil {
 		return nil, err
 	}
-	text, err := p.armText(ctx, counter.Canary, v, classicHistogram)
-	if err == nil && p.proxy != nil && p.proxy.native {
-		var native string
-		native, err = p.armText(ctx, counter.Canary, v, nativeHistogram)
-		text += "\nor\n" + native
-	}
+	classic, err := p.armText(ctx, counter.Canary, v, classicHistogram)
 	if err != nil {
 		return nil, err
 	}
 	ctx = context.WithValue(ctx, limitKey{}, maxCounters)
-	body, err := server.matrix(ctx, fmt.Sprintf("sum by (%s) (%s)", classLabel, text), over)
+	ask := func(text string) ([]byte, error) {
+		return server.matrix(ctx, fmt.Sprintf("sum by (%s) (%s)", classLabel, text), over)
+	}
+	if p.proxy == nil || p.proxy.requestsHistogram() == "" {
+		body, err := ask(classic)
+		return risesOf(body, err, over)
+	}
+	native, err := p.armText(ctx, counter.Canary, v, nativeHistogram)
+	if err != nil {
+		return nil, err
+	}
+	body, err := ask(classic + "\nor\n" + native)
+	if err != nil && cannotAnswer(err) {
+		body, err = ask(classic)
+	}
+	return risesOf(body, err, over)
+}
+
+func risesOf(body []byte, err error, over timeRange) ([]time.Time, error) {
 	if err != nil {
 		return nil, err
 	}

@@ -79,6 +79,26 @@ func TestACanaryIsActiveWhereItsCountersRise(t *testing.T) {
 	}
 }
 
+func TestAServerWithoutNativeHistogramsIsAskedAboutActivity(t *testing.T) {
+	var asked []string
+	prom := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.URL.Query().Get("query"))
+		if strings.Contains(asked[len(asked)-1], "histogram_count(") {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		_, _ = w.Write([]byte(`{"status":"success","data":{"resultType":"matrix","result":[]}}`))
+	}))
+	defer prom.Close()
+	active, err := checker(t, prom.URL).PrepareActivity(t.Context(), canary(), rate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := active(t.Context(), time.Unix(0, 0), time.Unix(600, 0), time.Minute); err != nil || len(asked) != 2 {
+		t.Errorf("%v, asked for %q", err, asked)
+	}
+}
+
 func TestALongTimeIsAskedForInParts(t *testing.T) {
 	var starts []string
 	prom := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -3,6 +3,7 @@
 package metric
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -24,7 +25,8 @@ const scrapeTime = "scraped"
 // seconds: twice as long each, so that a release that is slower at all is so at one of them.
 var nativeBounds = []float64{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10}
 
-// histogramForm is one of the two in which Prometheus has histograms.
+// histogramForm is one of the two in which Prometheus has histograms: a native one may be one that it made of
+// what was scraped as a classic one, of which nothing is left then (convert_classic_histograms_to_nhcb).
 // See https://prometheus.io/docs/specs/native_histograms.
 type histogramForm int
 
@@ -40,10 +42,11 @@ type wantedCounters struct{ requests, durations bool }
 // again at 0 as a whole, and rates are never asked for: the server would extrapolate them.
 func (p proxyCounters) query(arm counter.Arm, selector string, of wantedCounters, form histogramForm) string {
 	q := &armQuery{arm: arm, by: append([]string{"job", "instance"}, p.pod...)}
+	histogram := p.requestsHistogram()
 	switch {
-	case of.requests && form == nativeHistogram:
-		q.add(string(counter.Requests), "histogram_count(%s)", q.sum(p.durations, selector))
-		q.add(string(counter.Errors), "histogram_count(%s)", q.sum(p.durations, selector, p.failed))
+	case of.requests && form == nativeHistogram && histogram != "":
+		q.add(string(counter.Requests), "histogram_count(%s)", q.sum(histogram, selector))
+		q.add(string(counter.Errors), "histogram_count(%s)", q.sum(histogram, selector, p.failed))
 	case of.requests:
 		q.add(string(counter.Requests), "%s", q.sum(p.requests, selector))
 		q.add(string(counter.Errors), "%s", q.sum(p.requests, selector, p.failed))
@@ -63,13 +66,24 @@ func (p proxyCounters) query(arm counter.Arm, selector string, of wantedCounters
 	}
 	name, extra := p.requests, ""
 	switch {
-	case form == nativeHistogram:
-		name = p.durations
+	case !of.requests && form == nativeHistogram:
+		name, extra = p.durations, p.timed
 	case !of.requests:
 		name, extra = p.durations+"_count", p.timed
+	case form == nativeHistogram:
+		name = cmp.Or(histogram, p.requests)
 	}
 	q.add(scrapeTime, "max by (%s) (timestamp(%s))", strings.Join(q.by, ", "), series(name, selector, extra))
 	return strings.Join(q.parts, "\nor\n")
+}
+
+// requestsHistogram is the name of the histogram whose count are the requests; empty if a counter has them.
+func (p proxyCounters) requestsHistogram() string {
+	name, ok := strings.CutSuffix(p.requests, "_count")
+	if !ok {
+		return ""
+	}
+	return name
 }
 
 // unitsPerSecond is how many of the histogram's units a second has.

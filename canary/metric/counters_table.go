@@ -17,8 +17,6 @@ type proxyCounters struct {
 	// durations is the name of a histogram without its suffixes; timed are matchers that only it needs.
 	durations, timed string
 	unit             provider.Unit
-	// native means that it may also be a native histogram, which is one series.
-	native bool
 	// pod are labels, one of which names the pod that counts; where no series has any, its
 	// address does.
 	pod []string
@@ -64,7 +62,7 @@ var counterTable = map[string]proxyCounters{
 	"kubernetes": {
 		arm:      `kubernetes_namespace="{{ namespace }}", kubernetes_pod_name=~"{{ pods }}"`,
 		requests: "http_request_duration_seconds_count", failed: `status=~"5.*"`,
-		durations: "http_request_duration_seconds", unit: provider.Seconds, native: true, pod: []string{"kubernetes_pod_name"},
+		durations: "http_request_duration_seconds", unit: provider.Seconds, pod: []string{"kubernetes_pod_name"},
 	},
 	// The sidecar counts what its pod answers, which is in the cluster of its port, and beside that all that the pod asks
 	// of others. Kuma's scrape configuration gives every series the Service of the pod, and gave it the label service, too,

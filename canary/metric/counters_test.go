@@ -39,6 +39,7 @@ var (
 type counting struct {
 	*httptest.Server
 	classic, native []string // as JSON
+	nativeStatus    int
 	asked           []*http.Request
 }
 
@@ -49,6 +50,10 @@ func newCounting(t *testing.T, classic ...string) *counting {
 		answer := s.classic
 		if strings.Contains(r.URL.Query().Get("query"), "histogram_count(") {
 			answer = s.native
+			if s.nativeStatus != 0 {
+				w.WriteHeader(s.nativeStatus)
+				return
+			}
 		}
 		_, _ = fmt.Fprintf(w, `{"status":"success","data":{"resultType":"vector","result":[%s]}}`, strings.Join(answer, ","))
 	}))
@@ -85,7 +90,10 @@ func TestCounterQueries(t *testing.T) {
 		if _, err := read(t.Context(), then); err != nil {
 			t.Fatal(name, err)
 		}
-		for _, req := range prom.asked {
+		for i, req := range prom.asked {
+			if i > 0 && name != "kubernetes" && name != "istio" && name != "skipper" {
+				continue // native histograms, once of each kind
+			}
 			fmt.Fprintf(out, "%s\n%s\n", name, indented(req.URL.Query().Get("query")))
 		}
 		if when := prom.asked[0].URL.Query().Get("time"); when != "1793620800.250" {
@@ -395,6 +403,57 @@ func TestNativeHistogramsAreFoundOnce(t *testing.T) {
 		if len(prom.asked) != want {
 			t.Errorf("%d queries by look %d", len(prom.asked), look)
 		}
+	}
+}
+
+// Prometheus converts what meshes count into native histograms with custom buckets if it is told to.
+func TestAMeshMayHaveNativeHistograms(t *testing.T) {
+	const pod = " pod=podinfo-1 instance=10.0.0.1:15020 job=pods"
+	requests := one("arm=canary class=requests"+pod, "12")
+	native := []string{requests, one("arm=canary class=timed"+pod, "12"), one("arm=canary class=bucket le=250"+pod, "7.5")}
+	for name, tc := range map[string]struct {
+		native          []string
+		status          int // of the answer to a query for a native one
+		samples, asked  int
+		err             string
+		laterAsked      int
+		ofAnotherSource bool
+	}{
+		"one that is there":                  {native: native, samples: 3, asked: 2, laterAsked: 3, ofAnotherSource: true},
+		"none at all":                        {native: []string{requests}, samples: 1, asked: 2, laterAsked: 3},
+		"a server that has no such thing":    {status: http.StatusUnprocessableEntity, samples: 1, asked: 2, laterAsked: 3},
+		"a server that is busy says nothing": {status: http.StatusServiceUnavailable, asked: 2, err: "503", laterAsked: 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			prom := newCounting(t, requests)
+			c := canary()
+			c.Spec.Provider = "istio"
+			read, err := checker(t, prom.URL).PrepareCounters(t.Context(), c, rate, duration)
+			if err != nil {
+				t.Fatal(err)
+			}
+			prom.native, prom.nativeStatus = tc.native, tc.status
+			got, err := read(t.Context(), then)
+			if len(got.Samples) != tc.samples || (err != nil) != (tc.err != "") || !strings.Contains(fmt.Sprint(err), tc.err) {
+				t.Errorf("%v, %v", got, err)
+			}
+			if len(prom.asked) != tc.asked {
+				t.Errorf("%d queries", len(prom.asked))
+			}
+			if tc.samples == 3 && got.Samples[0].Over != 0.25 {
+				t.Errorf("the bound is %v", got.Samples[0])
+			}
+			if _, _ = read(t.Context(), then); len(prom.asked) != tc.laterAsked {
+				t.Errorf("%d queries by the second look", len(prom.asked))
+			}
+			plain, err := checker(t, newCounting(t, native...).URL).PrepareCounters(t.Context(), c, rate, duration)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if classic, err := plain(t.Context(), then); err != nil || tc.err == "" && (classic.Source != got.Source) != tc.ofAnotherSource {
+				t.Errorf("the sources are %s and %s, %v", classic.Source, got.Source, err)
+			}
+		})
 	}
 }
 

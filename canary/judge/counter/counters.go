@@ -29,11 +29,16 @@ func isLower(now, was float64) bool { return now < was-1e-6-1e-9*was }
 func (c *counters) isZero() bool { return c.requests == 0 && c.errors == 0 && c.timed == 0 }
 
 // increaseSince is what was counted since was. A bucket that was not there had counted nothing,
-// if the others were.
+// if the others were. A histogram that nobody read while there were requests may have counted all of them, and counts from the
+// next window on.
 func (c *counters) increaseSince(was *counters) *counters {
 	grown := &counters{
 		requests: max(0, c.requests-was.requests), errors: max(0, c.errors-was.errors), timed: max(0, c.timed-was.timed),
 		scraped: c.scraped,
+	}
+	if was.buckets == nil && was.timed == 0 && was.requests > 0 {
+		grown.timed = 0
+		return grown
 	}
 	if c.buckets != nil && (was.buckets != nil || was.timed == 0) {
 		grown.buckets = make(map[float64]float64, len(c.buckets))

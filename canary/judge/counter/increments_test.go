@@ -270,6 +270,28 @@ func TestHistogramsAreComparedAtTheBoundsThatAllHave(t *testing.T) {
 	}
 }
 
+// A server that begins to keep histograms, or to show them, has all that pods ever counted.
+func TestAHistogramThatNobodyReadBeforeCountsFromTheNextWindowOn(t *testing.T) {
+	bare := func(requests float64) []counter.Sample { return pod(counter.Primary, "p", requests, 1) }
+	full := func(requests, fast float64) []counter.Sample {
+		return timed(bare(requests), requests, map[float64]float64{0.1: fast})
+	}
+	for name, tc := range map[string]struct {
+		before, after []counter.Sample
+		want          counter.Counts
+	}{
+		"after requests": {bare(900), full(990, 700), counter.Counts{Requests: 90, Slower: []float64{0}}},
+		"then":           {full(990, 700), full(1000, 705), counter.Counts{Requests: 10, Timed: 10, Slower: []float64{5}}},
+		"with the first": {pod(counter.Primary, "p", 0, 0), full(10, 4),
+			counter.Counts{Requests: 10, Errors: 1, Timed: 10, Slower: []float64{6}}},
+	} {
+		got, err := counter.Between(read(0, tc.before), read(10, tc.after), counter.Options{})
+		if diff := cmp.Diff(tc.want, got.Primary); err != nil || diff != "" {
+			t.Error(name, err, diff)
+		}
+	}
+}
+
 // The evidence about more of them would not fit into a status, and a restart would lose it.
 func TestAHistogramOfManyBoundsIsComparedAtSome(t *testing.T) {
 	fine := map[float64]float64{}
