@@ -34,6 +34,7 @@ type comparison struct {
 	// source is what counts, and remarks are about what of it does not, by the last window.
 	source  string
 	remarks []string
+	excess  excess
 
 	latest  canary.JudgeResult
 	verdict judge.Verdict
@@ -202,7 +203,7 @@ func (c *comparison) startOver(source string) {
 		return
 	}
 	if c.source != "" {
-		c.baseline, c.selfTest, c.remarks = trial.Baseline{}, trial.SelfTest{}, nil
+		c.baseline, c.selfTest, c.remarks, c.excess = trial.Baseline{}, trial.SelfTest{}, nil, excess{}
 		c.reset()
 		c.statusStale = true
 	}
@@ -236,6 +237,9 @@ func (c *comparison) add(r counter.Reading, started map[string]time.Time) bool {
 // addWindow adds a window to all that it is about.
 func (c *comparison) addWindow(w counter.Increments) {
 	c.remarks = remarksOf(w)
+	if why := c.excess.add(w); why != "" {
+		c.warnings, c.wakeNow = append(c.warnings, "The judge of "+itself+" cannot compare: "+why), true
+	}
 	before := c.baseline
 	c.selfTest = c.selfTest.Add(w, c.plan.Judge.Settings, before.Dispersion())
 	if c.baseline = before.Add(w); c.baseline.Windows >= rememberedWindows {
@@ -250,6 +254,10 @@ const overlap = time.Second
 
 // compare adds a window to the evidence, if it is about this release.
 func (c *comparison) compare(w counter.Increments, before trial.Baseline) {
+	if why := c.excess.problem(); why != "" {
+		c.setProblem(why)
+		return
+	}
 	share, ok := c.plan.ShareDuring(c.state.History, w.Earliest(), w.To)
 	if len(w.Missing) == 0 || !ok && c.unseen < unseenIsProblem {
 		c.setProblem("")

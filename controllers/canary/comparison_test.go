@@ -249,6 +249,57 @@ func TestCountersOfAnEditedTemplateAreOtherEvidence(t *testing.T) {
 	}
 }
 
+// Jobs were counted when they began, and failed later: windows with more failures than jobs were left out, and a release that
+// was worse looked better.
+func TestAnExposureThatCountsWhatBeginsIsRefused(t *testing.T) {
+	of, counters, noon := compared(t)
+	of.state.Phase = flaggerv1.CanaryPhaseSucceeded // at rest
+	counters.source = "before"
+	names := canary.Names{Namespace: "test", Canary: "podinfo"}
+	odd := 0.0
+	feed := func(from, times int, more float64) (wakes int) {
+		read, err := counters.prepare(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range times {
+			reading, err := read(t.Context(), noon.Add(time.Duration(from+i)*10*time.Second))
+			if err != nil {
+				t.Fatal(err)
+			}
+			odd += more
+			for at, s := range reading.Samples {
+				if s.Arm == counter.Primary && s.Class == counter.Errors {
+					reading.Samples[at].Value += odd
+				}
+			}
+			if of.add(reading, nil) {
+				wakes++
+			}
+		}
+		return wakes
+	}
+	feed(0, 10, 0)
+	if feed(10, 2, 1000); of.status().Problem != "" {
+		t.Errorf("two processes that began again are a problem: %s", of.problem)
+	}
+	wakes := feed(12, 4, 1000)
+	if problem := of.status().Problem; wakes != 1 || !strings.Contains(problem, "let spec.counters.exposure include the events") {
+		t.Errorf("a reconcile began %d times, problem %q", wakes, problem)
+	}
+	of.state.Phase = flaggerv1.CanaryPhaseProgressing
+	feed(16, 3, 0)
+	said := of.result(of.state)
+	if events := of.takeWarnings(names); len(events) != 1 || said.Outcome != judge.Undecided || of.release.Test.Observed != 0 ||
+		!strings.HasPrefix(events[0].Message, "The judge of podinfo.test cannot compare: the primary had more errors than requests") {
+		t.Errorf("told %+v, says %+v, observed %s", events, said, of.release.Test.Observed)
+	}
+	counters.source, odd = "edited", 0
+	if feed(20, 3, 0); of.status().Problem != "" || of.release.Test.Observed == 0 {
+		t.Errorf("the problem of a template that was edited is %q", of.problem)
+	}
+}
+
 // One query that timed out was all that people were told about a release that had failed.
 func TestWhatIsKnownIsSaidAlsoWhileThereIsAProblem(t *testing.T) {
 	of, counters, noon := compared(t)

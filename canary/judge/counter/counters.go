@@ -8,13 +8,15 @@ import (
 	"slices"
 )
 
-// resetSince reports whether a process has begun again, since a counter is lower, or more failed
+// resetSince reports whether a process has begun again, since a counter is lower, or whether more failed
 // than there were requests. Buckets are not asked: those of native histograms are
 // interpolated, and fall a little when the histogram gets coarser.
 func (c *counters) resetSince(was *counters) resetKind {
+	fell := isLower(c.requests, was.requests) || isLower(c.errors, was.errors) || isLower(c.timed, was.timed)
 	switch {
-	case !isLower(c.requests, was.requests) && !isLower(c.errors, was.errors) && !isLower(c.timed, was.timed) &&
-		!isLower(c.requests-was.requests, c.errors-was.errors):
+	case !fell && isLower(c.requests-was.requests, c.errors-was.errors):
+		return tooManyErrors
+	case !fell:
 		return noReset
 	case c.requests > was.requests/2, c.timed > was.timed/2:
 		return mayBeReset

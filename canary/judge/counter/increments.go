@@ -66,9 +66,11 @@ const (
 	// Reset processes began again at 0. What they counted before that and after their last scrape is lost.
 	Reset Reason = "reset"
 	// Ambiguous processes began again for one arm, but perhaps not for the other, or are not lower by so much
-	// as who begins at 0: a proxy that forgets some of its clients is, too. Or more failed than there were requests, which
-	// are counted at another time. They count from the next window on.
+	// as who begins at 0: a proxy that forgets some of its clients is, too. They count from the next window on.
 	Ambiguous Reason = "ambiguous"
+	// Excess processes had more errors than requests: these began again, and overtook what they were, or they are counted at
+	// another time, such as when they begin. They count from the next window on.
+	Excess Reason = "excess"
 	// New processes may have counted before the window, and count from the next one on.
 	New Reason = "new"
 	// Vanished processes count for nothing.
@@ -90,7 +92,8 @@ func (r Remark) String() string {
 var remarks = map[Reason]string{
 	Stale:     "has not been scraped for minutes and counts for nothing",
 	Reset:     "began again at 0",
-	Ambiguous: "has counters that fell, or more errors than requests, and counts from the next window on",
+	Ambiguous: "has counters that fell, and counts from the next window on",
+	Excess:    "had more errors than requests, and counts from the next window on",
 	New:       "is new, and counts from the next window on",
 	Vanished:  "is gone",
 	Unlike:    "has a histogram with other bounds, which cannot be compared",
@@ -209,6 +212,8 @@ func (w *window) match() {
 		switch {
 		case resets[u.process] == mayBeReset:
 			w.remark(u, Ambiguous)
+		case resets[u.process] == tooManyErrors:
+			w.remark(u, Excess)
 		case was == nil && !w.startedInside(u):
 			w.remark(u, New)
 		case resets[u.process] == wasReset:
@@ -245,6 +250,7 @@ type resetKind int
 const (
 	noReset resetKind = iota
 	wasReset
+	tooManyErrors
 	mayBeReset
 )
 

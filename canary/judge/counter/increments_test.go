@@ -87,7 +87,12 @@ func TestIncrements(t *testing.T) {
 		"more errors than requests are a reset that overtook the requests": {
 			before: read(0, pod(c, "c", 10, 0), pod(p, "p", 900, 2)), after: read(10, pod(c, "c", 12, 6), pod(p, "p", 990, 2)),
 			primary: [2]float64{90, 0},
-			want:    []counter.Remark{{Arm: c, Pod: "c", Instance: "c:80", Reason: counter.Ambiguous}},
+			want:    []counter.Remark{{Arm: c, Pod: "c", Instance: "c:80", Reason: counter.Excess}},
+		},
+		"so is a job that began before it was counted": {
+			before: read(0, pod(c, "c", 0, 0), pod(p, "p", 900, 2)), after: read(10, pod(c, "c", 0, 1), pod(p, "p", 990, 2)),
+			primary: [2]float64{90, 0},
+			want:    []counter.Remark{{Arm: c, Pod: "c", Instance: "c:80", Reason: counter.Excess}},
 		},
 		"a sum that falls a little has lost a part, and its history is not counted again": {
 			before: read(0, pod(c, "c", 100, 1), pod(p, "p", 90000, 200)), after: read(10, pod(c, "c", 110, 1), pod(p, "p", 89000, 190)),
