@@ -151,6 +151,10 @@ func TestVerdicts(t *testing.T) {
 			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(100, 1000, 900, 9000)}}},
 			want:   judge.Pass, text: "errors not 2 times as bad as the primary's (95 % sure) after 38s and 1000 requests",
 		},
+		"a bound that the verdict itself is stronger than is not told": {
+			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(10, 2400, 20, 21600)}}},
+			want:   judge.Fail, text: "errors 4.5 times the primary's (more than is tolerated, 99 % sure) after 38s and 2400 requests",
+		},
 		"few errors decide nothing": {
 			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(1, 1000, 3, 9000)}}},
 			want:   judge.Undecided, text: "errors 3 times the primary's, undecided after 38s and 1000 requests: about 74 more errors needed",

@@ -196,7 +196,7 @@ func (f Finding) failed(what string, series Series, s Settings) string {
 	switch {
 	case series.Kind != Throughput && math.IsInf(ratio, 1):
 		return fmt.Sprintf("%s of the canary alone: %s, and none of the primary (%s)", what, count(f.canary), sure(s.Alpha))
-	case f.AtLeast > 0:
+	case f.AtLeast > s.Tolerated: // a bound below that is further away than what the verdict says
 		return fmt.Sprintf("%s %s times the primary's (%s %s times, %s)", what, short(ratio), bound, short(limit), sure(s.Alpha))
 	default:
 		return fmt.Sprintf("%s %s times the primary's (more than is tolerated, %s)", what, short(ratio), sure(s.Alpha))
