@@ -85,7 +85,10 @@ func (j *comparisons) comparisonOf(c *flaggerv1.Canary, state canary.State, plan
 func (j *comparisons) record(ctx context.Context, c *flaggerv1.Canary, seen *observed, state canary.State) []canary.Event {
 	if seen.Plan.Judge == nil {
 		j.forget(c.UID)
-		c.Status.Judge = nil
+		if c.Status.Judge != nil {
+			c.Status.Judge = nil
+			j.metrics.judged(c)
+		}
 		return nil
 	}
 	of := j.comparisonOf(c, state, seen.Plan)

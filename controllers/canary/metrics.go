@@ -115,11 +115,16 @@ func (m *metrics) measured(c *flaggerv1.Canary, of canary.Metric, value float64)
 	m.ifKnown(c, func() { m.analysis.WithLabelValues(c.Spec.TargetRef.Name, c.Namespace, of.Name).Set(value) })
 }
 
-// judged sets the series of the judge from the status.
+// judged sets the series of the judge from the status; one that has no judge has none.
 func (m *metrics) judged(c *flaggerv1.Canary) {
 	m.ifKnown(c, func() {
 		target, status := c.Spec.TargetRef.Name, c.Status.Judge
-		m.judgeRatio.DeletePartialMatch(prometheus.Labels{"name": target, "namespace": c.Namespace}) // of the release before
+		for _, before := range []*prometheus.GaugeVec{m.judgeRatio, m.judgeDispersion, m.judgeTrials, m.judgeFalseAlarms} {
+			before.DeletePartialMatch(prometheus.Labels{"name": target, "namespace": c.Namespace})
+		}
+		if status == nil {
+			return
+		}
 		for _, f := range status.Findings {
 			if ratio, err := strconv.ParseFloat(strings.Replace(f.Ratio, infinite, "Inf", 1), 64); err == nil {
 				m.judgeRatio.WithLabelValues(target, c.Namespace, f.Metric).Set(ratio)

@@ -235,4 +235,15 @@ func TestTheSeriesOfTheJudgeAreOfThisRelease(t *testing.T) {
 			}
 		}
 	}
+	c.Status.Judge.SelfTest = &flaggerv1.CanaryJudgeSelfTest{Trials: 3, FalseAlarms: 1, Dispersion: "1.50"}
+	c.Status.Judge.Findings = []flaggerv1.CanaryJudgeFinding{{Metric: "errors", Ratio: "1"}}
+	for _, want := range []int{1, 0} { // then the spec asks for no judge any more
+		m.judged(c)
+		for _, series := range []prometheus.Collector{m.judgeRatio, m.judgeDispersion, m.judgeTrials, m.judgeFalseAlarms} {
+			if got := testutil.CollectAndCount(series); got != want {
+				t.Errorf("%d series, want %d", got, want)
+			}
+		}
+		c.Status.Judge = nil
+	}
 }
