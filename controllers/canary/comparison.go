@@ -241,7 +241,7 @@ func (c *comparison) addWindow(w counter.Increments) {
 		c.warnings, c.wakeNow = append(c.warnings, "The judge of "+itself+" cannot compare: "+why), true
 	}
 	before := c.baseline
-	c.selfTest = c.selfTest.Add(w, c.plan.Judge.Settings, before.Dispersion())
+	c.selfTest = c.selfTest.Add(w, c.plan.Judge.Settings, before, c.plan.Judge.Kinds...)
 	if c.baseline = before.Add(w); c.baseline.Windows >= rememberedWindows {
 		c.baseline = c.baseline.Fade()
 	}

@@ -5,6 +5,7 @@ package trial
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/sluice-cd/sluice/canary/judge"
 	"github.com/sluice-cd/sluice/canary/judge/counter"
@@ -20,9 +21,13 @@ import (
 type SelfTest struct {
 	// Windows were compared, in so many Trials, of which so many were FalseAlarms.
 	Windows, Trials, FalseAlarms int
-	// Evidence of the trial under way, and how many windows it has.
+	// Evidence about errors of the trial under way, and how many windows it has.
 	Evidence *judge.Evidence `json:",omitempty"`
 	Lasted   int
+	// Slow is the evidence about requests that take longer than Over, in seconds; nil if latency is not judged, or has no
+	// histogram.
+	Slow *judge.Evidence `json:",omitempty"`
+	Over float64         `json:",omitempty"`
 }
 
 const (
@@ -34,26 +39,54 @@ const (
 	chance = 0.001
 )
 
-// Add returns the test together with one more window. dispersion is that of the windows before.
-func (t SelfTest) Add(w counter.Increments, s judge.Settings, dispersion float64) SelfTest {
-	halves := judge.Window{Canary: failed(w.Halves[0]), Primary: failed(w.Halves[1])}
-	if halves.Canary.Exposure == 0 || halves.Primary.Exposure == 0 {
+// Add returns the test together with one more window; before are the windows before it, and kinds what is judged. Halves are
+// compared by errors, unless only other things are judged, and by how many requests take longer than the bound of the histogram
+// that passing is about. What both say is held to what it is in a release, in which each has a part of alpha.
+func (t SelfTest) Add(w counter.Increments, s judge.Settings, before Baseline, kinds ...judge.Kind) SelfTest {
+	latency := slices.Contains(kinds, judge.Latency)
+	if w.Halves[0].Requests == 0 || w.Halves[1].Requests == 0 {
 		return t
 	}
+	sum, alarm := t, false
+	sum.Windows, sum.Lasted = t.Windows+1, t.Lasted+1
+	limit := math.Log(float64(max(1, len(kinds))) / s.Alpha)
+	if !latency || slices.Contains(kinds, judge.Errors) {
+		evidence, err := t.add(t.Evidence, s, [2]judge.Count{failed(w.Halves[0]), failed(w.Halves[1])}, before.dispersion(judge.Errors))
+		if err != nil {
+			return t
+		}
+		sum.Evidence, alarm = &evidence, evidence.LogFail() >= limit
+	}
+	if t.Slow == nil && latency && len(before.bounds) > 0 {
+		sum.Over = before.bounds[before.usualBound(before.bounds)]
+	}
+	if at := slices.Index(w.Bounds, sum.Over); at >= 0 && latency {
+		evidence, err := t.add(t.Slow, s, [2]judge.Count{slower(w.Halves[0], at), slower(w.Halves[1], at)}, before.dispersion(judge.Latency))
+		if err != nil {
+			return t
+		}
+		sum.Slow, alarm = &evidence, alarm || evidence.LogFail() >= limit
+	}
+	return sum.ended(alarm)
+}
+
+// add is evidence together with what the halves met. Each of them is the canary in every other trial: the judge looks for what
+// is worse, and either may be.
+func (t SelfTest) add(of *judge.Evidence, s judge.Settings, halves [2]judge.Count, dispersion float64) (judge.Evidence, error) {
 	evidence := judge.NewEvidence(s.Tolerated, s.Regression)
-	if t.Evidence != nil {
-		evidence = *t.Evidence
+	if of != nil {
+		evidence = *of
 	}
-	sum, err := evidence.Add(halves, dispersion)
-	if err != nil {
-		return t
-	}
-	t.Windows, t.Lasted, t.Evidence = t.Windows+1, t.Lasted+1, &sum
-	alarm := sum.LogFail() >= math.Log(1/s.Alpha)
+	canary := t.Trials % 2
+	return evidence.Add(judge.Window{Canary: halves[canary], Primary: halves[1-canary]}, dispersion)
+}
+
+// ended is the test with its trial at an end, if it is: by a false alarm, or since it was as long as a release.
+func (t SelfTest) ended(alarm bool) SelfTest {
 	if !alarm && t.Lasted < trialWindows {
 		return t
 	}
-	t.Trials, t.Lasted, t.Evidence = t.Trials+1, 0, nil
+	t.Trials, t.Lasted, t.Evidence, t.Slow, t.Over = t.Trials+1, 0, nil, nil, 0
 	if alarm {
 		t.FalseAlarms++
 	}

@@ -145,12 +145,12 @@ func TestTheJudgeTestsItself(t *testing.T) {
 						second += tc.burst
 					}
 				}
-				dispersion := 1.0
+				var before trial.Baseline
 				if tc.correct {
-					dispersion = baseline.Dispersion()
+					before = baseline
 				}
 				w := halves(at, first, second)
-				test, baseline = test.Add(w, judge.Default(), dispersion), baseline.Add(w)
+				test, baseline = test.Add(w, judge.Default(), before, judge.Errors), baseline.Add(w)
 			}
 			if test.Failed(0.01) != tc.wantFailed {
 				t.Errorf("%d false alarms in %d trials, dispersion %.1f", test.FalseAlarms, test.Trials, baseline.Dispersion())
@@ -162,9 +162,49 @@ func TestTheJudgeTestsItself(t *testing.T) {
 	}
 }
 
+// A half was only ever looked at for being worse if it was the first one, and only by its errors.
+func TestEitherHalfMayBeWorseByWhatIsJudged(t *testing.T) {
+	both := []judge.Kind{judge.Errors, judge.Latency}
+	for name, tc := range map[string]struct {
+		errors, slow [2]float64 // of 500 requests of each half
+		kinds        []judge.Kind
+		wantFailed   bool
+	}{
+		"the first has more errors":               {errors: [2]float64{20, 5}, kinds: both, wantFailed: true},
+		"the second has":                          {errors: [2]float64{5, 20}, kinds: both, wantFailed: true},
+		"the second is slower":                    {slow: [2]float64{20, 60}, kinds: both, wantFailed: true},
+		"it is, which nobody asked about":         {slow: [2]float64{20, 60}, kinds: both[:1]},
+		"it has more errors, which nobody did":    {errors: [2]float64{5, 20}, kinds: both[1:]},
+		"it is as slow, and has as many errors":   {errors: [2]float64{5, 5}, slow: [2]float64{20, 20}, kinds: both},
+		"the second is slower, and alone of that": {slow: [2]float64{20, 60}, kinds: both[1:], wantFailed: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var test trial.SelfTest
+			usual := trial.Baseline{}.Add(timedHalves(0, [2]float64{}, [2]float64{20, 20}))
+			for at := range 600 {
+				test = test.Add(timedHalves(at, tc.errors, tc.slow), judge.Default(), usual, tc.kinds...)
+			}
+			if test.Failed(0.01) != tc.wantFailed || test.Windows != 600 || test.Check() != nil {
+				t.Errorf("%d false alarms in %d trials of %d windows", test.FalseAlarms, test.Trials, test.Windows)
+			}
+		})
+	}
+}
+
+// timedHalves is a window in which so many requests of each half took longer than half a second, and hardly any a second.
+func timedHalves(at int, errors, slow [2]float64) counter.Increments {
+	w := halves(at, errors[0], errors[1])
+	w.Bounds = []float64{0.5, 1}
+	w.Primary.Timed, w.Primary.Slower = 1000, []float64{slow[0] + slow[1], 0}
+	for i := range w.Halves {
+		w.Halves[i].Timed, w.Halves[i].Slower = 500, []float64{slow[i], 0}
+	}
+	return w
+}
+
 func TestAPrimaryOfOnePodIsNoTest(t *testing.T) {
-	var test trial.SelfTest
-	if test = test.Add(window(0, counter.Counts{}, counter.Counts{Requests: 10}), judge.Default(), 1); test.Windows != 0 || test.Rate() != 0 {
+	one := window(0, counter.Counts{}, counter.Counts{Requests: 10})
+	if test := (trial.SelfTest{}).Add(one, judge.Default(), trial.Baseline{}); test.Windows != 0 || test.Rate() != 0 {
 		t.Errorf("%+v", test)
 	}
 }
@@ -204,7 +244,7 @@ func TestATrialOfTheSelfTestEnds(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := tc.before.Add(halves(0, 5, 5), judge.Default(), 1)
+			got := tc.before.Add(halves(0, 5, 5), judge.Default(), trial.Baseline{})
 			if got.Evidence != nil != (tc.want.Lasted > 0) {
 				t.Errorf("evidence %v is kept of a trial that lasted %d", got.Evidence, got.Lasted)
 			}
