@@ -192,7 +192,7 @@ function Pods({ of, problem }: { of: readonly Pod[]; problem: string | undefined
   );
 }
 
-const outcomes: Record<string, CellState> = { Pass: "ready", Fail: "failed", Mismatch: "failed", Undecided: "moving" };
+const outcomes: Record<string, CellState> = { Pass: "ready", Fail: "failed", Mismatch: "waiting", Undecided: "moving" };
 
 function Judge({ judge }: { judge: Judgement }) {
   return (
