@@ -64,8 +64,7 @@ func (p *Plan) setJudge(a *flaggerv1.CanaryAnalysis) error {
 	if judging.Warmup, err = j.GetWarmup(); err != nil {
 		return &Refused{judgeField + ".warmup", err.Error()}
 	}
-	waits := time.Duration(p.lastJudged()+1)*p.Interval + cmp.Or(p.Deadline, flaggerv1.DefaultProgressDeadline)
-	if judging.Warmup >= waits {
+	if waits := p.timeForVerdict(); judging.Warmup >= waits {
 		return &Refused{judgeField + ".warmup", fmt.Sprintf("nothing of the canary would count before the time for a verdict is up, %s "+
 			"after it gets users: shorten it, or lengthen the steps or spec.progressDeadlineSeconds", waits)}
 	}
@@ -143,6 +142,11 @@ func (p Plan) lastJudged() int {
 		}
 	}
 	return -1
+}
+
+// timeForVerdict is how long after the canary got users a release is inconclusive.
+func (p Plan) timeForVerdict() time.Duration {
+	return time.Duration(p.lastJudged()+1)*p.Interval + cmp.Or(p.Deadline, flaggerv1.DefaultProgressDeadline)
 }
 
 // Judges reports whether the judge is to compare the arms now: the release is in a step in

@@ -269,11 +269,12 @@ func TestWhichWindowsCount(t *testing.T) {
 func TestWhatTakesHowLongIsSaidBeforeTheRelease(t *testing.T) {
 	plan := Plan{Routed: true, Interval: time.Minute, Steps: []Step{{Weight: 10}, {Weight: 50}},
 		Judge: &JudgeConfig{Settings: judge.Default(), Kinds: []judge.Kind{judge.Errors}, OnInconclusive: flaggerv1.InconclusiveHold}}
+	const late = "a good release passes too late: its time is up after 12 minutes, and onInconclusive (hold) decides"
 	for want, traffic := range map[string]judge.Traffic{
 		"": {},
-		"at 10 requests a second without errors a release that is as good passes after about 16 minutes": {Requests: 10},
+		"at 10 requests a second without errors a release that is as good passes after about 16 minutes; " + late: {Requests: 10},
 		"at 10 requests a second and 0.1 % errors a release that is as good passes after about 3 hours, " +
-			"2 times the errors are found after about 3 hours, 5 times after about 16 minutes": {Requests: 10, Rate: 0.001, Dispersion: 1},
+			"2 times the errors are found after about 3 hours, 5 times after about 16 minutes; " + late: {Requests: 10, Rate: 0.001, Dispersion: 1},
 		"at 500 requests a second and 1 % errors a release that is as good passes after about 44 seconds, " +
 			"2 times the errors are found after about 40 seconds, 5 times after about 4 seconds": {Requests: 500, Rate: 0.01, Dispersion: 1},
 	} {
@@ -305,7 +306,7 @@ func TestWhatTakesHowLongIsSaidBeforeTheRelease(t *testing.T) {
 		t.Errorf("while it warms up: got %q, want %q at the end", got, want)
 	}
 	plan.Judge.Warmup, plan.Judge.Settings.MinSamples = 0, 1e6
-	if got, want := plan.Outlook(Usual{Errors: slow.Errors}), "5 times after about 68 minutes"; !strings.HasSuffix(got, want) {
+	if got, want := plan.Outlook(Usual{Errors: slow.Errors}), "5 times after about 68 minutes; "+late; !strings.HasSuffix(got, want) {
 		t.Errorf("with minSamples: got %q, want %q at the end", got, want)
 	}
 	plan.Judge.Settings.MinSamples, plan.Judge.Settings.Negligible = 50, 0

@@ -34,24 +34,39 @@ func (p Plan) Outlook(u Usual) string {
 		return ""
 	}
 	var texts []string
+	late := false
 	if t := u.Errors; t.Requests > 0 && slices.Contains(p.Judge.Kinds, judge.Errors) {
 		at := fmt.Sprintf("at %s requests a second and %s %% errors", rounded(t.Requests), rounded(100*t.Rate))
 		if t.Rate <= 0 {
 			at = fmt.Sprintf("at %s requests a second without errors", rounded(t.Requests))
 		}
-		texts = append(texts, at+" "+p.delays(t, "good", "the errors"))
+		texts, late = append(texts, at+" "+p.delays(t, "good", "the errors")), p.isLate(t)
 	}
 	switch t := u.Slow; {
 	case !slices.Contains(p.Judge.Kinds, judge.Latency):
 	case t.Requests > 0 && u.Over > 0:
 		texts = append(texts, fmt.Sprintf("with %s %% of the requests over %s %s",
 			rounded(100*t.Rate), u.Over, p.delays(t, "fast", "as many")))
+		late = late || p.isLate(t)
 	case u.Errors.Requests > 0 && p.Judge.Named:
 		texts = append(texts, "no release can pass: "+trial.NoHistogram+", and "+judgeField+".metrics names latency")
 	case u.Errors.Requests > 0:
 		texts = append(texts, "latency is not compared: "+trial.NoHistogram)
 	}
+	if late {
+		texts = append(texts, fmt.Sprintf("a good release passes too late: its time is up after %s, and onInconclusive (%s) decides",
+			roughly(p.timeForVerdict()), p.Judge.OnInconclusive))
+	}
 	return strings.Join(texts, "; ")
+}
+
+// isLate reports whether a release that is as good as its primary does not pass in time.
+func (p Plan) isLate(t judge.Traffic) bool {
+	if t.Rate <= 0 && p.Judge.Settings.Negligible == 0 {
+		return false // said in other words
+	}
+	after, ok := p.Judge.Settings.Expect(t, without(p.judgedSteps(), p.Judge.Warmup), p.Judge.Settings.Tolerated, len(p.Judge.Kinds))
+	return !ok || p.Judge.Warmup+after > p.timeForVerdict()
 }
 
 // delays are how long it takes until a release that is as good passes, and until others are found.
