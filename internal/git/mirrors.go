@@ -112,6 +112,22 @@ func (m *Mirrors) Get(_ context.Context, remote Remote) (*Mirror, error) {
 	return mirror.usedBy(remote.Namespace, now), nil
 }
 
+// Of returns the mirror of an owner, as it was when somebody read the owner's remote last; not ok if nobody did since the start,
+// or the mirror was not used for long. Its use does not count as one.
+func (m *Mirrors) Of(owner string) (mirror *Mirror, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	of, ok := m.owned[owner]
+	if !ok {
+		return nil, false
+	}
+	u, ok := m.open[of.id]
+	if !ok {
+		return nil, false
+	}
+	return &Mirror{u.mirror, of.namespace}, true
+}
+
 // own notes which mirror an owner has now. The lock is held.
 func (m *Mirrors) own(owner string, now ownership) {
 	before := m.owned[owner]
