@@ -11,6 +11,9 @@
 //	less than 4 characters      only where it stands by itself, between quotes or after a colon
 //	less than 8, only letters   only as a whole word
 //	everything else             wherever it is
+//
+// [Secret] and [File] hide what a manifest says is secret, where its values are not known otherwise: in differences that
+// people are shown.
 package mask
 
 import (

@@ -12,8 +12,8 @@
 //	scan writeback source apply notify promotion/{forge,cluster} canary/{router,metric,workload,hook}  report (pure)
 //	policy writeback/edit apply/decide canary canary/judge/replay promotion notify/message   (pure)
 //	canary/{judge/trial,judge/simulate,provider,object}  apply/inventory    (pure)
-//	api/*  internal/*  canary/{judge,judge/counter}    of which canary/judge and internal/{contention,partition,
-//	pattern,resourceversion} are pure: a pure package imports no other
+//	api/*  internal/*  canary/{judge,judge/counter}    of which canary/judge and internal/{contention,mask,
+//	partition,pattern,resourceversion} are pure: a pure package imports no other
 //
 // canary/{judge/*,provider,object} are rows of their own, the floor of canary: canary and its
 // I/O leaves read what a provider can do and edit objects alike, and may not import one
@@ -81,6 +81,7 @@ var rows = []struct {
 	{"api/", 0, false},
 	{"internal/", 0, false},
 	{"internal/contention", 0, true},
+	{"internal/mask", 0, true},
 	{"internal/partition", 0, true},
 	{"internal/pattern", 0, true},
 	{"internal/resourceversion", 0, true},

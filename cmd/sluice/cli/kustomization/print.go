@@ -4,15 +4,14 @@ package kustomization
 
 import (
 	"fmt"
-	"maps"
 	"strings"
 
 	"github.com/pmezard/go-difflib/difflib"
-	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
+	"github.com/sluice-cd/sluice/internal/mask"
 )
 
 // The colours of a diff, as of `git diff`.
@@ -26,7 +25,7 @@ const contextLines = 3
 // print prints how an object changes, if it does. Nil before is none.
 func (d *comparison) print(title string, before, after *unstructured.Unstructured) error {
 	before, after = comparable(before), comparable(after)
-	maskSecrets(before, after)
+	mask.Secret(before, after)
 	from, err := textOf(before)
 	if err != nil {
 		return err
@@ -105,58 +104,4 @@ func textOf(u *unstructured.Unstructured) (string, error) {
 	}
 	text, err := yaml.Marshal(u.Object)
 	return string(text), err
-}
-
-// What stands for values of Secrets. A changed one is told apart before and after.
-const (
-	same   = "*****"
-	former = "***** (before)"
-	latter = "***** (after)"
-)
-
-// maskSecrets masks the values of a Secret, so that what is left to be seen is which of them
-// change.
-func maskSecrets(before, after *unstructured.Unstructured) {
-	if !isSecret(before) && !isSecret(after) {
-		return
-	}
-	for _, field := range []string{"data", "stringData"} {
-		was, is := valuesOf(before, field), valuesOf(after, field)
-		for key := range mergedKeys(was, is) {
-			old, had := was[key]
-			now, has := is[key]
-			switch {
-			case had && has && equality.Semantic.DeepEqual(old, now):
-				was[key], is[key] = same, same
-				continue
-			case had && has:
-				was[key], is[key] = former, latter
-			case had:
-				was[key] = same
-			case has:
-				is[key] = same
-			}
-		}
-	}
-}
-
-func mergedKeys(a, b map[string]any) map[string]any {
-	all := maps.Clone(a)
-	if all == nil {
-		all = map[string]any{}
-	}
-	maps.Copy(all, b)
-	return all
-}
-
-func isSecret(u *unstructured.Unstructured) bool {
-	return u != nil && u.GetKind() == "Secret" && u.GroupVersionKind().Group == ""
-}
-
-func valuesOf(u *unstructured.Unstructured, field string) map[string]any {
-	if u == nil {
-		return nil
-	}
-	values, _ := u.Object[field].(map[string]any)
-	return values
 }
