@@ -98,6 +98,7 @@ type FileVersions struct {
 // Bounds of what is told of a commit.
 const (
 	maxMessage    = 4 << 10   // bytes
+	maxAuthor     = 200       // bytes
 	maxLine       = 400       // bytes of a line
 	maxShown      = 256 << 10 // bytes of all lines of all files
 	maxShownLines = 4000      // of all files
@@ -105,8 +106,8 @@ const (
 )
 
 // OfCommit tells what changed in files. The rest of the answer is the caller's to fill in.
-func OfCommit(message string, files []FileVersions) Commit {
-	c := Commit{Message: cut(message, maxMessage), Markers: []CommitMarker{}, Files: []CommitFile{}}
+func OfCommit(author, message string, files []FileVersions) Commit {
+	c := Commit{Author: cut(author, maxAuthor), Message: cut(message, maxMessage), Markers: []CommitMarker{}, Files: []CommitFile{}}
 	left := budget{bytes: maxShown, lines: maxShownLines}
 	for _, f := range files {
 		d := newFileDiff(f)

@@ -77,7 +77,7 @@ func TestWhatACommitChangedInLines(t *testing.T) {
 		"a line that is too long": {old: "a\n", now: strings.Repeat("ä", 300), hunks: "@@ 1 1\n-a\n+" + strings.Repeat("ä", 200) + "…\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := report.OfCommit("", []report.FileVersions{{Path: "x.yaml", Existed: !tc.absent, Exists: true, Old: tc.old, New: tc.now}})
+			c := report.OfCommit("", "", []report.FileVersions{{Path: "x.yaml", Existed: !tc.absent, Exists: true, Old: tc.old, New: tc.now}})
 			var hunks, markers strings.Builder
 			for _, h := range c.Files[0].Hunks {
 				fmt.Fprintf(&hunks, "@@ %d %d\n%s\n", h.Old, h.New, strings.Join(h.Lines, "\n"))
@@ -102,7 +102,7 @@ func TestWhatACommitIsToldOfIsBounded(t *testing.T) {
 		files = append(files, report.FileVersions{Path: fmt.Sprint(i), Exists: true, New: text})
 	}
 	files = append(files, report.FileVersions{Path: "z", Existed: true, Omitted: "it is too large"})
-	c := report.OfCommit(strings.Repeat("ü", 10_000), files)
+	c := report.OfCommit(strings.Repeat("ä", 1<<20), strings.Repeat("ü", 1<<20), files)
 	text, err := json.Marshal(c)
 	if err != nil || len(text) > 1<<20 {
 		t.Errorf("%d bytes, %v", len(text), err)

@@ -50,6 +50,7 @@ var commands = []struct {
 	{"`sluice list artifacts`", report.List[report.Artifact]{}},
 	{"`sluice push artifact`", report.PushedArtifact{}},
 	{"`sluice ui` (`/api/v1/lanes`)", report.List[report.Lane]{}},
+	{"`sluice ui` (`/api/v1/commits/KIND/NAMESPACE/NAME/COMMIT`)", report.Commit{}},
 	{"`sluice update`", report.DirectoryMarkers{}},
 }
 

@@ -119,3 +119,16 @@ type AutomationDetail struct {
 	// CommitURL is the page of the last commit at the forge; left out if it is not known which forge that is.
 	CommitURL string `json:"commitURL,omitempty"`
 }
+
+// CommitDetail is a commit that Sluice pushed, or in which a stage got what it has.
+type CommitDetail struct {
+	report.Commit
+	// Repository is the GitRepository that it is in.
+	Repository report.ObjectReference `json:"repository"`
+	// URL is the page of the commit at the forge; left out if it is not known which forge that is.
+	URL string `json:"url,omitempty"`
+	// Command shows the commit in a clone of the repository.
+	Command string `json:"command"`
+	// Problem says why it is not known what the commit changed; left out if it is.
+	Problem string `json:"problem,omitempty"`
+}

@@ -25,6 +25,7 @@ import (
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/internal/git"
+	"github.com/sluice-cd/sluice/internal/git/access"
 	"github.com/sluice-cd/sluice/report"
 )
 
@@ -125,8 +126,7 @@ func (*Server) automation(ctx context.Context, v *view, key client.ObjectKey, _ 
 	}
 	found := AutomationDetail{Automation: report.OfAutomation(&a)}
 	var of sourcev1.GitRepository
-	at := client.ObjectKey{Namespace: cmp.Or(a.Spec.SourceRef.Namespace, a.Namespace), Name: a.Spec.SourceRef.Name}
-	if v.client.Get(ctx, at, &of) == nil { // who may not read it sees no link
+	if v.client.Get(ctx, access.KeyOf(a.Namespace, a.Spec.SourceRef), &of) == nil { // who may not read it sees no link
 		found.CommitURL = git.CommitURL(of.Spec.URL, found.Commit)
 	}
 	return found, nil

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta/testrestmapper"
@@ -23,6 +24,7 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/kinds"
 	builder "github.com/sluice-cd/sluice/test/make"
 )
@@ -64,7 +66,11 @@ func furnished(t testing.TB) *Cluster {
 			builder.Release(now, func(c *flaggerv1.Canary) { c.Spec.TargetRef.Kind = "Deployment" }), builder.Pipeline(now),
 			builder.Deployment("apps", "podinfo", "podinfo:1"), builder.Kustomization("apps", "shop"), builder.GitRepository("apps", "fleet"),
 			builder.ImageRepository("apps", "app"), builder.ImagePolicy("apps", "app"),
-			&imagev1.ImageUpdateAutomation{ObjectMeta: builder.Canary("apps", "fleet").ObjectMeta},
+			&imagev1.ImageUpdateAutomation{
+				ObjectMeta: builder.Canary("apps", "fleet").ObjectMeta,
+				Spec:       imagev1.ImageUpdateAutomationSpec{SourceRef: imagev1.CrossNamespaceSourceReference{Name: "fleet"}},
+				Status:     imagev1.ImageUpdateAutomationStatus{LastPushCommit: pushed},
+			},
 		).Build()
 	cluster := &Cluster{client: c, scheme: scheme, mapper: mapper, cache: &clientCache{Reader: c}, User: "eve", kinds: map[string]served{}}
 	for _, object := range shown {
@@ -91,6 +97,7 @@ func fuzzed(t testing.TB) map[bool]http.Handler {
 			Tags: func(context.Context, client.Client, *imagev1.ImageRepository) ([]string, error) {
 				return []string{"1.0.0", "1.1.0", "latest", ""}, nil
 			}}
+		o.Commits = commitsFunc(func(client.ObjectKey, plumbing.Hash) (*git.Changes, error) { return changed(), nil })
 		if signIn {
 			o.SignIn = &SignIn{URL: at, Config: &rest.Config{Host: "http://127.0.0.1:1"}, Key: make([]byte, sessionKeySize),
 				Lifetime: time.Hour, Anonymous: true}
@@ -115,7 +122,8 @@ func FuzzHandlers(f *testing.F) {
 		"/", "/assets/x", "/canary/apps/podinfo", "/login", "/login/oidc", "/login/callback", "/logout", "/api/v1/session", "/api/v1/lanes",
 		"/api/v1/stream", "/api/v1/canaries/apps/podinfo", "/api/v1/pipelines/apps/shop", "/api/v1/policies/apps/app",
 		"/api/v1/automations/apps/fleet", "/api/v1/objects/Kustomization/apps/shop", "/api/v1/objects/Freeze/-/x", "/api/v1/objects",
-		"/api/v1/timeline", "/api/v1/everything",
+		"/api/v1/timeline", "/api/v1/everything", "/api/v1/commits/ImageUpdateAutomation/apps/fleet/" + pushed,
+		"/api/v1/commits/Pipeline/apps/shop/c0ffee0123456789",
 	} {
 		f.Add(false, "GET", path, "kind=semver&range=1.x&pattern=(.*)&key=Deployment/apps/podinfo", "", "Accept-Encoding", "gzip")
 		f.Add(true, "GET", path, "token=a&code=b&state=c&to=//evil", "", "Cookie", "session=x; attempt=y")

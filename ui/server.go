@@ -35,6 +35,8 @@ type Options struct {
 	SignIn *SignIn
 	// Tags lists the tags of an ImageRepository that the client of a user has read; default: as [scan.List] does.
 	Tags func(context.Context, client.Client, *imagev1.ImageRepository) ([]string, error)
+	// Commits knows what commits changed; nil knows none, as on a machine of somebody who looks at a cluster.
+	Commits Commits
 	// Record is told of every command that a user has given to an object; nil leaves it to the log.
 	Record func(of client.Object, user string, what Action)
 	// Unavailable is told why the cluster cannot be asked for its kinds, which is tried again
@@ -107,6 +109,8 @@ func NewServer(o Options) (*Server, error) {
 	api.Handle("GET /api/v1/pipelines/{namespace}/{name}", compressed(s.detail(s.pipeline)))
 	api.Handle("GET /api/v1/policies/{namespace}/{name}", oneOf(make(chan struct{}, maxPolicies), compressed(s.detail(s.policy))))
 	api.Handle("GET /api/v1/automations/{namespace}/{name}", compressed(s.detail(s.automation)))
+	api.Handle("GET /api/v1/commits/{kind}/{namespace}/{name}/{commit}",
+		oneOf(make(chan struct{}, maxCommits), compressed(s.detail(s.commit))))
 	api.Handle("GET /api/v1/objects/{kind}/{namespace}/{name}", compressed(s.detail(s.object)))
 	api.Handle("GET /api/v1/objects", compressed(http.HandlerFunc(s.objects)))
 	api.Handle("GET /api/v1/timeline", compressed(http.HandlerFunc(s.timeline)))
@@ -265,6 +269,7 @@ func answer(w http.ResponseWriter, code int, body any) {
 // codeOf is the status of an error: of the API server, of a request, of a command.
 func codeOf(err error) int {
 	var unknown *unknownKindError
+	var unnamed *unknownCommitError
 	var objection *command.ObjectionError
 	var bad *badRequestError
 	switch {
@@ -274,7 +279,7 @@ func codeOf(err error) int {
 		return http.StatusServiceUnavailable
 	case errors.Is(err, errCrowded):
 		return http.StatusTooManyRequests
-	case errors.As(err, &unknown):
+	case errors.As(err, &unknown), errors.As(err, &unnamed):
 		return http.StatusNotFound
 	case errors.As(err, &objection):
 		return http.StatusConflict

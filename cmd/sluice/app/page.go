@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/rest"
@@ -22,6 +23,8 @@ import (
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/internal/background"
+	"github.com/sluice-cd/sluice/internal/git"
+	"github.com/sluice-cd/sluice/internal/git/credential"
 	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/scan"
@@ -168,7 +171,7 @@ func (w *wiring) page() error {
 	}
 	logger := w.mgr.GetLogger().WithName("ui")
 	server, err := ui.NewServer(ui.Options{
-		Cluster: cluster, SignIn: signIn, Tags: w.tagsKnown, Record: w.recordAction,
+		Cluster: cluster, SignIn: signIn, Tags: w.tagsKnown, Commits: mirrored{w.mirrors}, Record: w.recordAction,
 		Version: w.flags.version, Clock: w.clock, Log: logger,
 		Unavailable: func(err error) { logger.Error(err, "the page waits for the API server") },
 	})
@@ -282,6 +285,18 @@ func (w *wiring) tagsKnown(_ context.Context, _ client.Client, repo *imagev1.Ima
 		tags = append(tags, strings.Clone(tag))
 	}
 	return tags, nil
+}
+
+// mirrored knows the commits of repositories that this process has a mirror of. Nothing is fetched for people at the page.
+type mirrored struct{ mirrors *git.Mirrors }
+
+// Changes implements [ui.Commits].
+func (m mirrored) Changes(repository client.ObjectKey, commit plumbing.Hash, limits git.ChangeLimits) (*git.Changes, error) {
+	mirror, ok := m.mirrors.Of(credential.OwnerOf(repository))
+	if !ok {
+		return nil, fmt.Errorf("%w: GitRepository %s was not read yet", git.ErrMissing, repository)
+	}
+	return mirror.Changes(commit, limits)
 }
 
 // maxSaidReason is how much of a reason stands in an event.

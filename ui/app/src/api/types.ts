@@ -71,6 +71,18 @@ export interface AutomationDetail extends Automation {
   commitURL?: string;
 }
 
+/** CommitDetail is a commit that Sluice pushed, or in which a stage got what it has. */
+export interface CommitDetail extends Commit {
+  /** Repository is the GitRepository that it is in. */
+  repository: ObjectReference;
+  /** URL is the page of the commit at the forge; left out if it is not known which forge that is. */
+  url?: string;
+  /** Command shows the commit in a clone of the repository. */
+  command: string;
+  /** Problem says why it is not known what the commit changed; left out if it is. */
+  problem?: string;
+}
+
 /** Condition is a condition of an object's status. */
 export interface Condition {
   /** Type of the condition, such as Ready. */
@@ -371,6 +383,26 @@ export interface Automation {
   message?: string;
 }
 
+/** Commit is what a commit changed, compared with the one before it. Values are hidden as `sluice diff` hides them: those of Secrets, and what SOPS encrypted. */
+export interface Commit {
+  /** Commit is its hash. */
+  commit: string;
+  /** Parent is the hash of the commit that it is compared with, which of several is the first; left out if it has none. */
+  parent?: string;
+  /** Author is the name of who made it. */
+  author?: string;
+  /** At is when it was made. */
+  at?: Time;
+  /** Message of the commit, cut where it is long. */
+  message?: string;
+  /** Markers are the setter markers whose values it changed. */
+  markers: CommitMarker[];
+  /** Files are those that it changed. */
+  files: CommitFile[];
+  /** More means that it changed more files than are named. */
+  more?: boolean;
+}
+
 /** Missing is a kind that cannot be shown. */
 export interface Missing {
   /** Kind that is missing. */
@@ -613,6 +645,38 @@ export interface DeclinedProposal {
   at: Time;
 }
 
+/** CommitMarker is a setter marker, such as # {"$imagepolicy": "apps:podinfo"}, whose value a commit changed. */
+export interface CommitMarker {
+  /** File is the path from the root of the repository. */
+  file: string;
+  /** Line counts from 1, in the file as the commit left it, or as it was if the marker went. */
+  line: number;
+  /** Marker is the setter, such as apps:podinfo:tag. */
+  marker: string;
+  /** Text is the line, without its indentation. */
+  text: string;
+  /** Old is the value before; left out if the marker came with the commit. */
+  old?: string;
+  /** New is the value after; left out if the marker went with the commit. */
+  new?: string;
+}
+
+/** CommitFile is a file that a commit changed. */
+export interface CommitFile {
+  /** Path from the root of the repository. */
+  path: string;
+  /** Change is added, removed or changed. */
+  change: CommitChange;
+  /** Omitted says why no lines are shown, or not all of them. */
+  omitted?: string;
+  /** Added is how many lines came. */
+  added: number;
+  /** Removed is how many lines went. */
+  removed: number;
+  /** Hunks are the changed lines with those around them. */
+  hunks: Hunk[];
+}
+
 /** GateType is what a stage may wait for. */
 export type GateType = "State" | "Upstream" | "Soak" | "Verdict" | "Hold" | "Approval" | "Window" | "Freeze" | "Review" | "Content" | (string & {});
 
@@ -751,6 +815,19 @@ export interface SkippedMarkers {
 
 /** PullRequestState is what became of a pull request. Sluice extension. */
 export type PullRequestState = "open" | "merged" | "closed" | (string & {});
+
+/** CommitChange says what a commit did to a file. */
+export type CommitChange = "added" | "removed" | "changed";
+
+/** Hunk is a piece of a file with changed lines, as of `diff -u`. */
+export interface Hunk {
+  /** Old is the number of its first line before, from 1. */
+  old: number;
+  /** New is the number of its first line after, from 1. */
+  new: number;
+  /** Lines each begin with + if they came, with - if they went, and with a blank if they stayed. */
+  lines: string[];
+}
 
 /** HookType says when a webhook is called, and what its answer decides. */
 export type HookType = "rollout" | "pre-rollout" | "post-rollout" | "confirm-rollout" | "confirm-promotion" | "confirm-traffic-increase" | "event" | "rollback" | (string & {});
