@@ -30,7 +30,8 @@ func (w *world) screens() []screen {
 	return []screen{
 		{"releases", "/", "podinfo"},
 		{"policy", "/policy/" + shop + "/podinfo", "7.0.0-rc.1"},
-		{"commit", "/commit/" + shop + "/fleet", "What it changed"},
+		{"commit", "/commit/" + shop + "/fleet", "apps/podinfo.yaml"},
+		{"stage-commit", "/pipeline/" + shop + "/shop/commit/c0ffee0123456789", "it is too large"},
 		{"canary", "/canary/" + shop + "/podinfo", "request-success-rate"},
 		{"pipeline", "/pipeline/" + shop + "/shop", "0 of 1 approvals"},
 		{"held", "/pipeline/" + shop + "/held", "in quarantine"},
@@ -67,7 +68,7 @@ func everyScreen(t *testing.T, w *world) {
 // picture writes what is seen for the documentation, if somebody asks for it.
 func (p *tab) picture(name string) {
 	p.Helper()
-	if *pictures == "" || !slices.Contains([]string{"releases", "policy", "canary", "pipeline", "timeline"}, name) {
+	if *pictures == "" || !slices.Contains([]string{"releases", "policy", "commit", "canary", "pipeline", "timeline"}, name) {
 		return
 	}
 	data, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot())

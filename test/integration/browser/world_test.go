@@ -8,9 +8,11 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-logr/logr"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -20,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
+	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/test/harness"
 	"github.com/sluice-cd/sluice/ui"
 )
@@ -80,8 +83,27 @@ func (w *world) serve(t *testing.T) (origin string) {
 		t.Fatal(err)
 	}
 	cluster.Name = "demo"
-	run(t, listener, ui.Options{Cluster: cluster, SignIn: &ui.SignIn{URL: at, Config: w.REST, Key: key, Lifetime: time.Hour}})
+	run(t, listener, ui.Options{
+		Cluster: cluster, SignIn: &ui.SignIn{URL: at, Config: w.REST, Key: key, Lifetime: time.Hour}, Commits: pushed{},
+	})
 	return at.String()
+}
+
+// pushed knows what every commit changed: the image of podinfo, and what is not shown.
+type pushed struct{}
+
+func (pushed) Changes(_ client.ObjectKey, commit plumbing.Hash, _ git.ChangeLimits) (*git.Changes, error) {
+	text := "kind: Deployment\nspec:\n  template:\n    spec:\n      containers:\n      - name: podinfo\n" +
+		"        image: %s # {\"$imagepolicy\": \"shop:podinfo\"}\n"
+	return &git.Changes{
+		Commit: commit, Parent: plumbing.NewHash(strings.Repeat("ab", 20)),
+		Info: git.CommitInfo{Author: git.Signature{Name: "Sluice", When: time.Now()}, Message: "Update podinfo to 6.1.0\n"},
+		Files: []git.Change{
+			{Path: "apps/podinfo.yaml", Existed: true, Exists: true,
+				Old: fmt.Appendf(nil, text, "ghcr.io/acme/podinfo:6.0.1"), New: fmt.Appendf(nil, text, "ghcr.io/acme/podinfo:6.1.0")},
+			{Path: "apps/large.yaml", Exists: true, Omitted: git.OmittedTooLarge},
+		},
+	}, nil
 }
 
 func listen(t *testing.T, address string) net.Listener {

@@ -10,7 +10,7 @@ import { Lost, ThemeButton } from "./parts/status";
 import { Palette, openPalette } from "./parts/palette";
 import { address, route } from "./router";
 import { CanaryScreen } from "./screens/canary";
-import { CommitScreen } from "./screens/commit";
+import { CommitScreen, StageCommitScreen } from "./screens/commit";
 import { ObjectScreen } from "./screens/object";
 import { ObjectsScreen } from "./screens/objects";
 import { PipelineScreen } from "./screens/pipeline";
@@ -40,12 +40,13 @@ export function App() {
 
 function Screen() {
   const { parts, query } = route.value;
-  const [screen, a = "", b = "", c = ""] = parts;
+  const [screen, a = "", b = "", c = "", d = ""] = parts;
   const key = parts.join("/");
   if (parts.length === 0) return <Releases />;
   if (parts.length === 3 && screen === "canary") return <CanaryScreen key={key} namespace={a} name={b} />;
   if (parts.length === 3 && screen === "policy") return <PolicyScreen key={key} namespace={a} name={b} />;
   if (parts.length === 3 && screen === "pipeline") return <PipelineScreen key={key} namespace={a} name={b} />;
+  if (parts.length === 5 && screen === "pipeline" && c === "commit") return <StageCommitScreen key={key} namespace={a} name={b} commit={d} />;
   if (parts.length === 3 && screen === "commit") return <CommitScreen key={key} namespace={a} name={b} />;
   if (parts.length === 4 && screen === "objects") return <ObjectScreen key={key} kind={a} namespace={b} name={c} />;
   if (parts.length === 1 && screen === "objects") return <ObjectsScreen kind={query.get("kind") ?? ""} />;

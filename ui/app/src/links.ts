@@ -25,6 +25,11 @@ export function pageOf(object: ObjectReference): string {
   }
 }
 
+/** The screen of a commit in which a stage of a pipeline got what it has. */
+export function commitOf(pipeline: { namespace: string; name: string }, commit: string): string {
+  return path("pipeline", pipeline.namespace, pipeline.name, "commit", commit);
+}
+
 /** The screen of a cell. An image without more to say is explained by its policy. */
 export function pageOfCell(lane: Lane, cell: Cell): string | undefined {
   if (cell.column === "image" && cell.state !== "failed") {

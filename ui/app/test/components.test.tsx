@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { store } from "../src/api/lanes";
 import { session } from "../src/api/session";
 import type { Lane } from "../src/api/types";
+import { Changed } from "../src/parts/changes";
 import { ActionButton, Confirm } from "../src/parts/confirm";
 import { LaneRow } from "../src/parts/lane";
 import { Releases } from "../src/screens/releases";
@@ -124,6 +125,29 @@ describe("a button", () => {
       await new Promise((done) => setTimeout(done));
     });
     expect(root.querySelector("[role=alert]")?.textContent).toBe("you may not patch canaries");
+  });
+});
+
+describe("what a commit changed", () => {
+  const shown = details.commit("89abcdef0123456789abcdef0123456789abcdef");
+  const show = (is: typeof shown) => void act(() => render(<Changed is={is} />, root));
+  it("is told by signs and by elements, not by colours alone", () => {
+    show(shown);
+    expect(root.querySelector(".hunk del")?.textContent).toMatch(/^- .*podinfo:6\.0\.0 #/);
+    expect(root.querySelector(".hunk ins")?.textContent).toMatch(/^\+ .*podinfo:6\.0\.1 #/);
+    expect(root.textContent).toContain("Not shown: it is no text in UTF-8");
+  });
+  it("lists the markers with what they were and are", () => {
+    show(shown);
+    const marker = root.querySelector(".touched li")?.textContent;
+    for (const part of ['image: ghcr.io/acme/podinfo:6.0.1 # {"$imagepolicy": "apps:podinfo"}', "before: ghcr.io/acme/podinfo:6.0.0", "after: ghcr.io/acme/podinfo:6.0.1", "apps/podinfo.yaml:21"]) {
+      expect(marker).toContain(part);
+    }
+  });
+  it("says where it is not known, and what to do", () => {
+    show({ ...shown, markers: [], files: [], problem: "This process has no copy." });
+    for (const part of ["This process has no copy.", "git show 89abcdef", "The same at the forge"]) expect(root.textContent).toContain(part);
+    expect(root.querySelector(".hunk")).toBeNull();
   });
 });
 

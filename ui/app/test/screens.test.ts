@@ -7,6 +7,7 @@ import { pageOf, pageOfCell } from "../src/links";
 import { sentence } from "../src/parts/announcer";
 import { safe } from "../src/parts/command";
 import { spoken } from "../src/parts/lane";
+import { numbered, policyOf } from "../src/parts/changes";
 import { placesOf, search } from "../src/parts/palette";
 import { offsets, range } from "../src/parts/virtual";
 import { compareLines } from "../src/screens/objects";
@@ -75,6 +76,14 @@ describe("links", () => {
     expect(safe("https://forge.example/pulls/1")).toBe(true);
     expect(safe("javascript:alert(1)")).toBe(false);
   });
+});
+
+describe("a hunk of a file", () => {
+  it("numbers lines as they were and as they are", () => {
+    const lines = numbered({ old: 7, new: 9, lines: [" a", "-b", "-c", "+d", " e"] });
+    expect(lines.map((l) => `${l.old ?? ""}|${l.now ?? ""}|${l.sign}${l.text}`)).toEqual(["7|9| a", "8||-b", "9||-c", "|10|+d", "10|11| e"]);
+  });
+  it("leads to the policy of a marker", () => expect(pageOf(policyOf("apps:podinfo:tag"))).toBe("/policy/apps/podinfo"));
 });
 
 describe("the palette", () => {

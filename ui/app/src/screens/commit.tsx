@@ -5,6 +5,7 @@ import { isObject, useResource } from "../api/resource";
 import type { AutomationDetail as Automation } from "../api/types";
 import { pageOf } from "../links";
 import { Age } from "../parts/age";
+import { Changes } from "../parts/changes";
 import { Commands, Copy, safe } from "../parts/command";
 import { ActionButton } from "../parts/confirm";
 import { Heading, Loaded, Panel } from "../parts/detail";
@@ -82,7 +83,28 @@ function Written({ is }: { is: Automation }) {
           <Held is={is} />
         </div>
       </div>
+      {is.commit && <Changes of={{ kind, namespace: is.namespace, name: is.name }} commit={is.commit} />}
     </>
+  );
+}
+
+/** A commit in which a stage of a pipeline got what it has. */
+export function StageCommitScreen({ namespace, name, commit }: Props & { commit: string }) {
+  useTitle(`${short(commit)} of ${name}`);
+  const pipeline = { kind: "Pipeline", namespace, name };
+  return (
+    <div class="detail">
+      <div class="heading">
+        <div>
+          <p class="dim kind">
+            Commit <span aria-hidden="true">·</span> Pipeline <a href={pageOf(pipeline)}>{`${namespace}/${name}`}</a>
+          </p>
+          <h1>{short(commit)}</h1>
+        </div>
+      </div>
+      <Changes of={pipeline} commit={commit} />
+      <Commands lines={[`sluice pipeline history ${name} -n ${namespace}`]} />
+    </div>
   );
 }
 

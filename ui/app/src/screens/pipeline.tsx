@@ -3,6 +3,7 @@
 import { path } from "../api/client";
 import { isObject, useResource } from "../api/resource";
 import type { Bundle, BundleRow, CellState, PipelineDescription, PipelineStage, Quarantine, SluiceGate, SluicePullRequestStatus } from "../api/types";
+import { commitOf } from "../links";
 import { Age, Countdown, Moment } from "../parts/age";
 import { Commands, Remedies, safe } from "../parts/command";
 import { ActionButton, type Choice } from "../parts/confirm";
@@ -98,7 +99,9 @@ function Stage({ stage, of }: { stage: PipelineStage; of: PipelineDescription })
           {stage.commit && (
             <>
               {" · "}
-              <code>{short(stage.commit)}</code>
+              <a href={commitOf(of, stage.commit)} aria-label={`What commit ${short(stage.commit)} changed in ${stage.name}`}>
+                <code>{short(stage.commit)}</code>
+              </a>
             </>
           )}
         </small>
