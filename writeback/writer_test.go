@@ -6,10 +6,12 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/utils/clock"
 
@@ -54,9 +56,12 @@ func TestRunCommitsExactlyTheMarkedLines(t *testing.T) {
 		"apps/c.txt": marked, "100755 apps/run.yaml": marked, "120000 apps/link.yaml": "a.yaml",
 		".hidden/d.yaml": marked, "e.yaml": "kind: None\n",
 	})
-	w := newWriter(t)
+	mirrors := newMirrors(t)
+	w := writeback.NewWriter(mirrors, clock.RealClock{})
 
-	result, err := w.Run(t.Context(), request(repo, "2"))
+	req := request(repo, "2")
+	req.Remote.Owner = "apps/fleet"
+	result, err := w.Run(t.Context(), req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,6 +75,9 @@ func TestRunCommitsExactlyTheMarkedLines(t *testing.T) {
 	want := ".hidden/d.yaml\napps/Kustomization\napps/a.yaml\napps/b.yml\napps/run.yaml"
 	if diff := cmp.Diff(want, repo.Git("diff", "--name-only", base, "main")); diff != "" {
 		t.Errorf("changed files (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(want, strings.Join(changedIn(t, mirrors, "apps/fleet", result.Commit), "\n")); diff != "" {
+		t.Errorf("what its mirror tells of the commit (-want +got):\n%s", diff)
 	}
 	if stat := repo.Git("diff", "--shortstat", base, "main"); stat != " 5 files changed, 5 insertions(+), 5 deletions(-)" {
 		t.Errorf("changed %s", stat)
@@ -91,6 +99,28 @@ func TestRunCommitsExactlyTheMarkedLines(t *testing.T) {
 	if err != nil || !afterCrash.Commit.IsZero() {
 		t.Errorf("a run of a new process committed %s, error %v", afterCrash.Commit, err)
 	}
+}
+
+// changedIn asks the mirror of an owner what a commit that was pushed from it changed.
+func changedIn(t *testing.T, mirrors *git.Mirrors, owner string, commit plumbing.Hash) []string {
+	t.Helper()
+	mirror, ok := mirrors.Of(owner)
+	if !ok {
+		t.Fatal("there is no mirror of", owner)
+	}
+	changes, err := mirror.Changes(commit, git.ChangeLimits{Paths: 10, Files: 10, File: 1000, Total: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var files []string
+	for _, f := range changes.Files {
+		if string(f.New) != strings.ReplaceAll(string(f.Old), "app:1", "app:2") {
+			t.Errorf("%s was %q and is %q", f.Path, f.Old, f.New)
+		}
+		files = append(files, f.Path)
+	}
+	slices.Sort(files)
+	return files
 }
 
 func TestRunHonoursThePath(t *testing.T) {
