@@ -105,10 +105,17 @@ type Change struct {
 	Action decide.Action
 	// Reason says why a stale object was not deleted; see [NotPruned].
 	Reason string
+	// Repaired is what was undone of what somebody did to the object; nil if it was applied for another reason.
+	Repaired *decide.Contention
 }
 
 // String is the change as events show it.
-func (c Change) String() string { return c.Subject() + " " + string(c.Action) }
+func (c Change) String() string {
+	if c.Repaired != nil {
+		return decide.RepairOf(*c.Repaired, c.Action).Line()
+	}
+	return c.Subject() + " " + string(c.Action)
+}
 
 // Result is how far an apply came.
 type Result struct {
@@ -156,8 +163,8 @@ func DeletedOf(changes []Change) []inventory.Entry {
 	return entries
 }
 
-// ChangeLines lists what changed, one line each, as upstream's events do; "" when
-// nothing did.
+// ChangeLines lists what changed, one line each, as upstream's events do, and of repairs what they undid;
+// "" when nothing did.
 func ChangeLines(changes []Change) string {
 	var lines []string
 	for _, c := range changes {

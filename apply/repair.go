@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 
 	"github.com/sluice-cd/sluice/apply/decide"
+	"github.com/sluice-cd/sluice/apply/inventory"
 	"github.com/sluice-cd/sluice/apply/watch"
 )
 
@@ -42,6 +43,7 @@ func (a *applier) countRepair(found *decide.Contention, next *decide.Applied) {
 	if found == nil || next.Action == decide.Unchanged || next.Action == decide.Skipped {
 		return
 	}
+	a.noteRepair(*found)
 	now := a.set.engine.clock.Now()
 	repairs := a.set.tracker.repairsOf(found.ID).Next(now).With(found.Fields)
 	found.Pause, found.Fields = repairs.Pause(now), repairs.Fields
@@ -50,6 +52,16 @@ func (a *applier) countRepair(found *decide.Contention, next *decide.Applied) {
 		a.report(*found)
 	}
 	a.set.tracker.setRepairs(found.ID, repairs)
+}
+
+// noteRepair keeps what was repaired, for who is told of the apply.
+func (a *applier) noteRepair(found decide.Contention) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.repaired == nil {
+		a.repaired = map[inventory.ID]*decide.Contention{}
+	}
+	a.repaired[found.ID] = &found
 }
 
 // differences names the fields of the source that the live object has otherwise, and none

@@ -26,6 +26,7 @@ func config(value string) *unstructured.Unstructured {
 func TestContentionIsRecognised(t *testing.T) {
 	const path = "/api/v1/namespaces/ns/configmaps/c"
 	e := newTestEnv(t)
+	lines := ""
 	apply := func() (repaired bool, contentions []decide.Contention) {
 		t.Helper()
 		e.Calls()
@@ -33,6 +34,7 @@ func TestContentionIsRecognised(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		lines = ChangeLines(out.Changes)
 		return strings.Contains(strings.Join(e.Calls(), "\n"), "PATCH"), out.Contentions
 	}
 	undo := func() {
@@ -45,6 +47,9 @@ func TestContentionIsRecognised(t *testing.T) {
 		undo()
 		if repaired, contentions := apply(); !repaired || len(contentions) > 0 {
 			t.Fatalf("repair %d: repaired %v, contentions %v", i+1, repaired, contentions)
+		}
+		if lines != "ConfigMap/ns/c configured: autoscaler had changed .data.key" {
+			t.Errorf("repair %d is told as %q", i+1, lines)
 		}
 	}
 	undo()

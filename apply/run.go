@@ -119,7 +119,7 @@ func (r *run) applyStage(ctx context.Context, stage stage, out *Result) ([]Chang
 		r.set.tracker.record(o.id, results[i])
 		changes = append(changes, Change{
 			Entry:  inventory.Entry{ID: o.id, Version: o.GroupVersionKind().Version},
-			Action: results[i].Action,
+			Action: results[i].Action, Repaired: r.applier.repaired[o.id],
 		})
 	}
 	if ChangeLines(changes) != "" {
@@ -198,6 +198,7 @@ type applier struct {
 
 	mu          sync.Mutex
 	contentions []decide.Contention
+	repaired    map[inventory.ID]*decide.Contention
 }
 
 // safely is applyObject, outside of whose goroutine nobody would catch a panic: an

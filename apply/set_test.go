@@ -192,7 +192,7 @@ func TestADeletedObjectDrifts(t *testing.T) {
 		t.Errorf("drift %+v", drift)
 	}
 	out := e.apply(t, config("1"))
-	if ChangeLines(out.Changes) != "ConfigMap/ns/c created" {
+	if ChangeLines(out.Changes) != "ConfigMap/ns/c created: somebody had deleted it" {
 		t.Errorf("log %q", ChangeLines(out.Changes))
 	}
 }

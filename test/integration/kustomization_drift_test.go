@@ -88,7 +88,8 @@ func undoes(b *bench) {
 		}
 		return nil
 	})
-	b.told("ConfigMap/" + b.ns + "/a created")
+	b.told("ConfigMap/" + b.ns + "/a created: somebody had deleted it")
+	b.told("ConfigMap/" + b.ns + "/b configured: kubectl-edit had changed .data.key")
 	// The quiet after it: everything is as it should be, and nobody asks.
 	b.request("app", "now")
 	b.calls.about(b.ns)
