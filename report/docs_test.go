@@ -51,6 +51,7 @@ var commands = []struct {
 	{"`sluice push artifact`", report.PushedArtifact{}},
 	{"`sluice ui` (`/api/v1/lanes`)", report.List[report.Lane]{}},
 	{"`sluice ui` (`/api/v1/commits/KIND/NAMESPACE/NAME/COMMIT`)", report.Commit{}},
+	{"`sluice ui` (`repairs` of `/api/v1/objects/Kustomization/NAMESPACE/NAME`)", report.Repair{}},
 	{"`sluice update`", report.DirectoryMarkers{}},
 }
 

@@ -82,6 +82,9 @@ type ObjectDetail struct {
 	Inventory []report.ObjectReference `json:"inventory"`
 	// Dependencies are what a Kustomization waits for before it applies, as far as the user may read them.
 	Dependencies []ObjectLine `json:"dependencies"`
+	// Repairs are what a Kustomization undid lately of what somebody did to objects that it applies, as far as there are events
+	// of it: the newest first.
+	Repairs []report.Repair `json:"repairs"`
 	// YAML is the whole object, without what only the API server needs.
 	YAML string `json:"yaml"`
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -171,11 +172,15 @@ func (*Server) object(ctx context.Context, v *view, key client.ObjectKey, r *htt
 		return nil, err
 	}
 	object.SetManagedFields(nil)
+	repairs := []report.Repair{}
+	if kind.Kind == kustomizev1.KustomizationKind {
+		repairs = report.Repairs(events)
+	}
 	text, err := yaml.Marshal(object.Object)
 	return ObjectDetail{
 		ObjectReference: report.ObjectReference{Kind: kind.Kind, Namespace: key.Namespace, Name: key.Name},
 		Conditions:      conditionsOf(&object), Events: append([]report.Event{}, events...), Inventory: inventoryOf(&object),
-		Dependencies: v.dependenciesOf(ctx, kind, &object), YAML: string(text),
+		Dependencies: v.dependenciesOf(ctx, kind, &object), Repairs: repairs, YAML: string(text),
 	}, err
 }
 

@@ -55,6 +55,7 @@ func (w *world) furnish(t *testing.T) {
 	}))
 	w.told(t, "Canary", "podinfo", "Synced", "New revision detected! Scaling up podinfo")
 	w.told(t, "Canary", "podinfo", "Synced", "Advance podinfo canary weight 40")
+	w.told(t, "Kustomization", "shop", "Progressing", "ConfigMap/"+w.shop+"/settings configured: kubectl-edit had changed .data.level")
 	w.told(t, "Kustomization", "shop", "ReconciliationSucceeded", "Reconciliation finished in 1.2s")
 }
 

@@ -36,7 +36,7 @@ func (w *world) screens() []screen {
 		{"pipeline", "/pipeline/" + shop + "/shop", "0 of 1 approvals"},
 		{"held", "/pipeline/" + shop + "/held", "in quarantine"},
 		{"objects", "/objects?kind=Kustomization", "no such file"},
-		{"object", "/objects/Kustomization/" + shop + "/shop", "no such file"},
+		{"object", "/objects/Kustomization/" + shop + "/shop", "was changed by kubectl-edit"},
 		{"timeline", "/timeline/" + strings.ReplaceAll("Deployment/"+shop+"/podinfo", "/", "%2F"), "Advance podinfo canary weight 40"},
 		{"none", "/nowhere", "There is no such page"},
 	}

@@ -10,6 +10,7 @@ import type { Lane } from "../src/api/types";
 import { Changed } from "../src/parts/changes";
 import { ActionButton, Confirm } from "../src/parts/confirm";
 import { LaneRow } from "../src/parts/lane";
+import { Drift } from "../src/screens/object";
 import { Releases } from "../src/screens/releases";
 import * as details from "./fixture/details";
 import { laneOf, lanes, turned } from "./fixture/lanes";
@@ -148,6 +149,26 @@ describe("what a commit changed", () => {
     show({ ...shown, markers: [], files: [], problem: "This process has no copy." });
     for (const part of ["This process has no copy.", "git show 89abcdef", "The same at the forge"]) expect(root.textContent).toContain(part);
     expect(root.querySelector(".hunk")).toBeNull();
+  });
+});
+
+describe("drift", () => {
+  const is = details.object("Kustomization", "apps", "apps");
+  const show = (of: Parameters<typeof Drift>[0]["of"]) => void act(() => render(<Drift of={of} />, root));
+  it("names who changed which fields, and what was deleted", () => {
+    show(is);
+    const [changed, deleted] = [...root.querySelectorAll("li")].map((li) => li.textContent);
+    expect(changed).toMatch(/podinfo was changed by kubectl-edit, and is as the source has it again: \.spec\.replicas, \.spec\.paused and 1 more .*2 times/);
+    expect(deleted).toContain("was deleted, and made again");
+  });
+  it("tells first what is changed again and again", () => {
+    const event = { time: "2026-05-01T12:00:00Z", type: "Warning", reason: "DriftDetected", message: "x is changed again and again by y", count: 1 };
+    show({ ...is, events: [event] });
+    expect(root.querySelector("li")?.textContent).toContain("again and again");
+  });
+  it("is none where no event tells of any", () => {
+    show({ repairs: [], events: [] });
+    expect(root.textContent).toContain("Nothing was changed beside the source");
   });
 });
 

@@ -179,6 +179,8 @@ export interface ObjectDetail extends ObjectReference {
   inventory: ObjectReference[];
   /** Dependencies are what a Kustomization waits for before it applies, as far as the user may read them. */
   dependencies: ObjectLine[];
+  /** Repairs are what a Kustomization undid lately of what somebody did to objects that it applies, as far as there are events of it: the newest first. */
+  repairs: Repair[];
   /** YAML is the whole object, without what only the API server needs. */
   yaml: string;
 }
@@ -409,6 +411,22 @@ export interface Missing {
   kind: string;
   /** Why, and what to do. */
   why: string;
+}
+
+/** Repair is what a Kustomization undid of what somebody did to an object that it applies. */
+export interface Repair extends ObjectReference {
+  /** At is when it was undone last. */
+  at: Time;
+  /** Count is how often it was undone. */
+  count: number;
+  /** By is the field manager that had changed the object, such as kubectl-edit, or another Kustomization that had applied it, as Kustomization/namespace/name; left out if it is not known. */
+  by?: string;
+  /** Deleted means that the object was gone. */
+  deleted?: boolean;
+  /** Fields are those that were changed, as paths such as .spec.replicas; left out if others had added something alone. */
+  fields?: string[];
+  /** More is how many fields are not among them. */
+  more?: number;
 }
 
 /** Remedy is what a person can do about what a stage waits for. */

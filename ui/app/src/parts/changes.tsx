@@ -88,7 +88,7 @@ function Touched({ markers }: { markers: readonly CommitMarker[] }) {
         {markers.map((marker) => (
           <li key={`${marker.file}:${marker.line}`}>
             <code>{marker.text}</code>
-            <div>
+            <p>
               <del>
                 <span class="off-screen">before: </span>
                 {marker.old ?? "no marker"}
@@ -101,7 +101,7 @@ function Touched({ markers }: { markers: readonly CommitMarker[] }) {
               <span class="dim">
                 {marker.file}:{marker.line} · <a href={pageOf(policyOf(marker.marker))}>{marker.marker}</a>
               </span>
-            </div>
+            </p>
           </li>
         ))}
       </ul>

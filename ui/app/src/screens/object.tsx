@@ -2,9 +2,10 @@
 
 import { path } from "../api/client";
 import { useResource } from "../api/resource";
-import type { CellState, ObjectDetail, ObjectLine, ObjectReference } from "../api/types";
+import type { CellState, ObjectDetail, ObjectLine, ObjectReference, Repair } from "../api/types";
 import { flux, isReconciled } from "../kinds";
 import { clusterScope, pageOf } from "../links";
+import { Age } from "../parts/age";
 import { Commands, Copy } from "../parts/command";
 import { ActionButton } from "../parts/confirm";
 import { Conditions, Events, Heading, Loaded, ObjectLink, Panel } from "../parts/detail";
@@ -72,6 +73,7 @@ function Shown({ is }: { is: ObjectDetail }) {
             <Conditions of={is.conditions} />
           </Panel>
           {is.dependencies.length > 0 && <Dependencies of={is.dependencies} />}
+          {is.kind === "Kustomization" && <Drift of={is} />}
           {is.inventory.length > 0 && <Inventory of={is.inventory} />}
           <Panel title="YAML" aside={<Copy text={is.yaml} what="the YAML" />}>
             <pre class="yaml" tabIndex={0}>
@@ -100,6 +102,52 @@ function Dependencies({ of }: { of: readonly ObjectLine[] }) {
       </ul>
     </Panel>
   );
+}
+
+/** The reason of events about objects that somebody keeps changing. */
+const contended = "DriftDetected";
+
+/** What was done to applied objects beside the source, and undone. */
+export function Drift({ of }: { of: Pick<ObjectDetail, "repairs" | "events"> }) {
+  const kept = of.events.filter((event) => event.reason === contended).reverse();
+  if (of.repairs.length === 0 && kept.length === 0) {
+    return (
+      <Panel title="Drift">
+        <p class="dim">Nothing was changed beside the source, as far as events tell: the cluster keeps them for about an hour.</p>
+      </Panel>
+    );
+  }
+  return (
+    <Panel title="Drift" aside={count(of.repairs.length, "repair")}>
+      <ul class="plain">
+        {kept.map((event, i) => (
+          <li key={i}>
+            <Mark state="waiting" /> {event.message} <Age since={event.time} ago />
+          </li>
+        ))}
+        {of.repairs.map((repair, i) => (
+          <li key={i}>
+            <p>
+              <ObjectLink to={repair} /> {undone(repair)} <code>{(repair.fields ?? []).join(", ")}</code>
+              {repair.more ? ` and ${repair.more} more` : ""}{" "}
+              <span class="dim">
+                <Age since={repair.at} ago />
+                {repair.count > 1 && ` · ${repair.count} times`}
+              </span>
+            </p>
+          </li>
+        ))}
+      </ul>
+    </Panel>
+  );
+}
+
+/** What was done to an object, and that it was undone. */
+export function undone(repair: Repair): string {
+  const by = repair.by ?? "somebody";
+  if (repair.deleted) return "was deleted, and made again";
+  if (by.includes("/") && !repair.fields) return `was applied by ${by} as well, and is as the source has it again`;
+  return `was changed by ${by}, and is as the source has it again${repair.fields ? ":" : ""}`;
 }
 
 /** What was applied, by namespace and kind. */
