@@ -61,7 +61,7 @@ func (s *Server) commit(ctx context.Context, v *view, key client.ObjectKey, r *h
 		return nil, err
 	}
 	found := CommitDetail{
-		Commit: report.OfCommit("", "", nil), URL: git.CommitURL(of.Spec.URL, commit), Command: "git show " + commit,
+		Commit: report.OfCommit("", "", nil), URL: git.CommitURL(of.Spec.URL, of.Spec.Provider, commit), Command: "git show " + commit,
 		Repository: report.ObjectReference{Kind: sourcev1.GitRepositoryKind, Namespace: of.Namespace, Name: of.Name},
 	}
 	found.Commit.Commit = commit

@@ -128,7 +128,7 @@ func (*Server) automation(ctx context.Context, v *view, key client.ObjectKey, _ 
 	found := AutomationDetail{Automation: report.OfAutomation(&a)}
 	var of sourcev1.GitRepository
 	if v.client.Get(ctx, access.KeyOf(a.Namespace, a.Spec.SourceRef), &of) == nil { // who may not read it sees no link
-		found.CommitURL = git.CommitURL(of.Spec.URL, found.Commit)
+		found.CommitURL = git.CommitURL(of.Spec.URL, of.Spec.Provider, found.Commit)
 	}
 	return found, nil
 }

@@ -14,9 +14,13 @@ var commitPaths = []struct{ host, path string }{
 	{"gitea", "/commit/"}, {"forgejo", "/commit/"}, {"codeberg.org", "/commit/"},
 }
 
+// commitPath is where a forge shows commits that the spec.provider of a GitRepository names; generic names none.
+var commitPath = map[string]string{"github": "/commit/", "azure": "/commit/"}
+
 // CommitURL is where people see a commit of a repository, by what forges are known to do; empty if it is not known which
-// forge serves the repository. Hosts of one's own are told by their names, such as gitlab.example.com.
-func CommitURL(repository, commit string) string {
+// forge serves the repository. Hosts of one's own are told by the provider of the GitRepository, which is its spec.provider, or by
+// their names, such as gitlab.example.com.
+func CommitURL(repository, provider, commit string) string {
 	name := repositoryOf(repository)
 	host, path, ok := strings.Cut(name, "/")
 	if !ok || path == "" || commit == "" {
@@ -36,6 +40,10 @@ func CommitURL(repository, commit string) string {
 			at.Path = "/" + path + forge.path + commit
 			return at.String()
 		}
+	}
+	if below := commitPath[provider]; below != "" {
+		at.Path = "/" + path + below + commit
+		return at.String()
 	}
 	return ""
 }
