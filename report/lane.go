@@ -149,6 +149,8 @@ type Workload struct {
 	Available int32
 	// Stuck says why the rollout does not go on; empty while it does.
 	Stuck string
+	// Since is when it got stuck, or lost its last pod, or else when the last rollout ended; nil if that is not known.
+	Since *metav1.Time
 }
 
 // Source is the part of a GitRepository, OCIRepository, Bucket or ExternalArtifact that lanes are made of.

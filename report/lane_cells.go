@@ -83,10 +83,11 @@ func (c *Cell) since(at *metav1.Time) {
 	}
 }
 
-// setState changes the state of a cell that is ready.
-func (c *Cell) setState(state CellState, message string) {
+// setState changes the state of a cell that is ready, since a time if that is known.
+func (c *Cell) setState(state CellState, message string, since *metav1.Time) {
 	if c.State == CellReady {
 		c.State, c.Message = state, message
+		c.since(since)
 	}
 }
 
@@ -130,7 +131,7 @@ func (c *chain) policyCell() Cell {
 	}
 	cell.Value, cell.Full = cmp.Or(latest.Tag, shortArtifact(latest.Digest)), latest.String()
 	if d := p.Status.Decision; d != nil && len(d.Candidates) > 0 && d.Candidates[0].Dropped != "" {
-		cell.setState(CellWaiting, d.Candidates[0].Tag+" "+d.Candidates[0].Dropped)
+		cell.setState(CellWaiting, d.Candidates[0].Tag+" "+d.Candidates[0].Dropped, d.Candidates[0].FirstSeen)
 	}
 	cell.Remedies = append(cell.Remedies, Remedy{Text: "see what became of every tag",
 		Command: "explain policy " + p.Name + " -n " + p.Namespace})
@@ -153,21 +154,29 @@ func (c *chain) commit() Cell {
 	}
 	for _, held := range a.Status.Held {
 		if held.Policy == c.policy.Name {
-			cell.setState(CellWaiting, WhyHeld(a, held))
+			cell.setState(CellWaiting, WhyHeld(a, held), &held.Since)
 			cell.Remedies = append(cell.Remedies, Remedy{Text: "write it again",
 				Command: "release automation " + a.Name + " -n " + a.Namespace})
 		}
 	}
 	if pr := a.Status.PullRequest; pr != nil {
 		if about := AboutPullRequest(pr); about != "" {
-			cell.setState(CellWaiting, about)
+			cell.setState(CellWaiting, about, nil)
 			cell.Remedies = append(cell.Remedies, Remedy{Text: "look at the pull request", URL: pr.URL})
 		}
 	}
 	if latest := c.policy.Status.LatestRef; latest != nil && a.Status.ObservedPolicies[c.policy.Name] != *latest {
-		cell.setState(CellMoving, "to write "+latest.Tag)
+		cell.setState(CellMoving, "to write "+latest.Tag, chosenAt(c.policy))
 	}
 	return cell
+}
+
+// chosenAt is when a policy chose what it has now, as far as its condition tells.
+func chosenAt(p *imagev1.ImagePolicy) *metav1.Time {
+	if ready := apimeta.FindStatusCondition(p.Status.Conditions, meta.ReadyCondition); ready != nil {
+		return &ready.LastTransitionTime
+	}
+	return nil
 }
 
 // stageCommit is the commit of the stage that the lane is in, where a Pipeline writes the image.
@@ -218,7 +227,7 @@ func (c *chain) sourceCell() Cell {
 		cell.since(&s.Artifact.LastUpdateTime)
 	}
 	if a := c.automation; a != nil && c.writesSource(a) && c.behind(a) {
-		cell.setState(CellMoving, "to fetch "+Short(a.Status.LastPushCommit))
+		cell.setState(CellMoving, "to fetch "+Short(a.Status.LastPushCommit), a.Status.LastPushTime)
 	}
 	return cell
 }
@@ -246,7 +255,7 @@ func (c *chain) apply() Cell {
 	}.cell(ColumnApply)
 	cell.Value, cell.Full = shortArtifact(k.Status.LastAppliedRevision), k.Status.LastAppliedRevision
 	if s := c.source; s != nil && s.Artifact != nil && s.Artifact.Revision != k.Status.LastAppliedRevision {
-		cell.setState(CellMoving, "to apply "+shortArtifact(s.Artifact.Revision))
+		cell.setState(CellMoving, "to apply "+shortArtifact(s.Artifact.Revision), &s.Artifact.LastUpdateTime)
 	}
 	return cell
 }
@@ -309,6 +318,7 @@ func (c *chain) live() Cell {
 		return Cell{Column: ColumnLive, State: CellNone}
 	}
 	cell := Cell{Column: ColumnLive, State: CellReady, Object: &ObjectReference{w.Kind, w.Namespace, w.Name}}
+	cell.since(w.Since)
 	if image := c.imageOf(w); image != "" {
 		cell.Value, cell.Full = tagOf(image), image
 	}
@@ -320,7 +330,7 @@ func (c *chain) live() Cell {
 	case w.Available == 0:
 		cell.State, cell.Message = CellFailed, "no pod is available"
 	case w.Updated < w.Wanted || w.Available < w.Wanted:
-		cell.State = CellMoving
+		cell.State, cell.Since = CellMoving, nil
 		cell.Message = fmt.Sprintf("%d of %d pods updated, %d available", w.Updated, w.Wanted, w.Available)
 	}
 	if cell.State == CellFailed {

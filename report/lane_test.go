@@ -78,25 +78,26 @@ func TestLanes(t *testing.T) {
 	for name, test := range map[string]struct {
 		change func(*report.Objects)
 		want   string
-		says   string // by the cell that the lane is about
+		says   string // by the cell that the lane is about, and since which second
 	}{
 		"all is well": {func(*report.Objects) {},
 			"image 1.2.0 ready, policy 1.2.0 ready, commit 0123456 ready, source 0123456 ready, apply 0123456 ready, " +
 				"canary Succeeded ready, live 1.2.0 ready: ready", ""},
 		"a better tag is too young": {func(o *report.Objects) {
-			o.Policies[0].Status.Decision.Candidates = []imagev1.Candidate{{Tag: "1.3.0", Dropped: "is younger than 10m"}, {Tag: "1.2.0"}}
-		}, "image 1.3.0 ready, policy 1.2.0 waiting, commit", "1.3.0 is younger than 10m"},
+			o.Policies[0].Status.Decision.Candidates = []imagev1.Candidate{
+				{Tag: "1.3.0", Dropped: "is younger than 10m", FirstSeen: &metav1.Time{Time: time.Unix(5000, 0)}}, {Tag: "1.2.0"}}
+		}, "image 1.3.0 ready, policy 1.2.0 waiting, commit", "1.3.0 is younger than 10m, 5000"},
 		"a chosen tag is to be written": {func(o *report.Objects) { o.Policies[0].Status.LatestRef.Tag = "1.3.0" },
-			"policy 1.3.0 ready, commit 0123456 moving, source", "to write 1.3.0"},
+			"policy 1.3.0 ready, commit 0123456 moving, source", "to write 1.3.0, 1000"},
 		"a commit is to be fetched": {func(o *report.Objects) {
 			o.Automations[0].Status.LastPushCommit = "fedcba9"
 			later := metav1.Unix(4000, 0)
 			o.Automations[0].Status.LastPushTime = &later
-		}, "commit fedcba9 ready, source 0123456 moving, apply 0123456 ready", "to fetch fedcba9"},
+		}, "commit fedcba9 ready, source 0123456 moving, apply 0123456 ready", "to fetch fedcba9, 4000"},
 		"others pushed after us": {func(o *report.Objects) { o.Automations[0].Status.LastPushCommit = "fedcba9" },
 			"commit fedcba9 ready, source 0123456 ready", ""},
 		"a revision is to be applied": {func(o *report.Objects) { o.Kustomizations[0].Status.LastAppliedRevision = "main@sha1:fedcba9876" },
-			"source 0123456 ready, apply fedcba9 moving, canary", "to apply 0123456"},
+			"source 0123456 ready, apply fedcba9 moving, canary", "to apply 0123456, 3000"},
 		"a build fails": {func(o *report.Objects) {
 			o.Kustomizations[0].Status.Conditions = status(metav1.ConditionFalse, "BuildFailed", "accumulating resources")
 		}, "apply 0123456 failed, canary Succeeded ready, live 1.2.0 ready: failed", "accumulating resources, within 1m0s"},
@@ -127,11 +128,14 @@ func TestLanes(t *testing.T) {
 			"canary Succeeded ready, live 1.1.0 ready", ""},
 		"pods come": {func(o *report.Objects) { o.Workloads[1].Updated = 1 },
 			"live 1.2.0 moving", "1 of 2 pods updated, 2 available"},
-		"no pod answers":     {func(o *report.Objects) { o.Workloads[1].Available = 0 }, "live 1.2.0 failed", "no pod is available"},
-		"a rollout is stuck": {func(o *report.Objects) { o.Workloads[1].Stuck = "quota exceeded" }, "live 1.2.0 failed", "quota exceeded"},
+		"no pod answers": {func(o *report.Objects) { o.Workloads[1].Available = 0 }, "live 1.2.0 failed", "no pod is available"},
+		"a rollout is stuck": {func(o *report.Objects) {
+			o.Workloads[1].Stuck, o.Workloads[1].Since = "quota exceeded", &metav1.Time{Time: time.Unix(6000, 0)}
+		}, "live 1.2.0 failed", "quota exceeded, 6000"},
 		"a reverted update is held": {func(o *report.Objects) {
-			o.Automations[0].Status.Held = []imagev1.HeldUpdate{{Policy: "podinfo", Ref: imagev1.ImageRef{Name: laneImage, Tag: "1.2.0"}}}
-		}, "commit 0123456 waiting", "somebody reverted the update"},
+			o.Automations[0].Status.Held = []imagev1.HeldUpdate{
+				{Policy: "podinfo", Ref: imagev1.ImageRef{Name: laneImage, Tag: "1.2.0"}, Since: metav1.Unix(7000, 0)}}
+		}, "commit 0123456 waiting", "release automation fleet -n flux-system`, 7000"},
 		"a pull request is open": {func(o *report.Objects) {
 			o.Automations[0].Status.PullRequest = &imagev1.PullRequestStatus{Number: 7, State: imagev1.PullRequestOpen}
 		}, "commit 0123456 waiting", "pull request #7"},
@@ -149,7 +153,11 @@ func TestLanes(t *testing.T) {
 			for _, cell := range lanes[0].Cells {
 				words = append(words, strings.Join(strings.Fields(fmt.Sprint(cell.Column, " ", cell.Value, " ", cell.State)), " "))
 				if cell.Column == lanes[0].Column {
-					says = append(says, strings.Trim(cell.Message+", "+cell.Retry, ", "))
+					said := strings.Trim(cell.Message+", "+cell.Retry, ", ")
+					if cell.Since != nil {
+						said += fmt.Sprintf(", %d", cell.Since.Unix())
+					}
+					says = append(says, said)
 				}
 			}
 			if got := strings.Join(words, ", ") + ": " + string(lanes[0].State); !strings.Contains(got, test.want) {

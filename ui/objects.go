@@ -97,13 +97,7 @@ func (v *view) workloads(ctx context.Context) ([]report.Workload, error) {
 		d := &deployments.Items[i]
 		w := workloadOf("Deployment", d.ObjectMeta, d.Spec.Template)
 		w.Wanted, w.Updated, w.Available = replicas(d.Spec.Replicas), d.Status.UpdatedReplicas, d.Status.AvailableReplicas
-		for _, is := range d.Status.Conditions {
-			stuck := is.Type == appsv1.DeploymentProgressing && is.Status == corev1.ConditionFalse ||
-				is.Type == appsv1.DeploymentReplicaFailure && is.Status == corev1.ConditionTrue
-			if stuck {
-				w.Stuck = is.Message
-			}
-		}
+		w.Stuck, w.Since = rolloutOf(d.Status.Conditions)
 		found = append(found, w)
 	}
 	for i := range sets.Items {
@@ -120,6 +114,34 @@ func (v *view) workloads(ctx context.Context) ([]report.Workload, error) {
 	}
 	return found, nil
 }
+
+// rolloutOf says why the rollout of a Deployment does not go on, and since when, or else when it lost its last pod or the last
+// rollout ended.
+func rolloutOf(conditions []appsv1.DeploymentCondition) (stuck string, since *metav1.Time) {
+	var ended, unavailable *metav1.Time
+	for i := range conditions {
+		is := &conditions[i]
+		switch {
+		case is.Type == appsv1.DeploymentProgressing && is.Status == corev1.ConditionFalse,
+			is.Type == appsv1.DeploymentReplicaFailure && is.Status == corev1.ConditionTrue:
+			stuck, since = is.Message, &is.LastTransitionTime
+		case is.Type == appsv1.DeploymentProgressing && is.Reason == rolloutEnded:
+			ended = &is.LastUpdateTime
+		case is.Type == appsv1.DeploymentAvailable && is.Status == corev1.ConditionFalse:
+			unavailable = &is.LastTransitionTime
+		}
+	}
+	switch {
+	case since != nil:
+		return stuck, since
+	case unavailable != nil:
+		return "", unavailable
+	}
+	return "", ended
+}
+
+// rolloutEnded is the reason of the condition Progressing of a Deployment whose pods are all of its newest template.
+const rolloutEnded = "NewReplicaSetAvailable"
 
 // Labels of what a Kustomization applied.
 const (

@@ -137,8 +137,9 @@ describe("a rollback", () => {
 
 describe("the lead time", () => {
   it("is that between steps that came one after the other", () => {
-    const at = (column: "image" | "policy" | "commit" | "source", minute: number) => ({ column, state: "ready" as const, since: `2026-05-01T12:0${minute}:00Z` });
-    const lane = { ...podinfo, cells: [at("image", 1), at("policy", 2), { column: "commit" as const, state: "none" as const }, at("source", 1)] };
+    const at = (column: "image" | "policy" | "commit" | "source" | "apply", minute: number) => ({ column, state: "ready" as const, since: `2026-05-01T12:0${minute}:00Z` });
+    const waiting = { ...at("apply", 9), state: "waiting" as const };
+    const lane = { ...podinfo, cells: [at("image", 1), at("policy", 2), { column: "commit" as const, state: "none" as const }, at("source", 1), waiting] };
     expect(hopsOf(lane)).toEqual([{ name: "Image to Policy", seconds: 60 }]);
   });
 });

@@ -158,9 +158,9 @@ function Story({ of }: { of: readonly TimelineEvent[] }) {
   );
 }
 
-/** How long the version took from one step to the next, as far as the steps came one after the other. */
+/** How long the version took from one step that is done to the next, as far as the steps came one after the other. */
 export function hopsOf(lane: Lane): { name: string; seconds: number }[] {
-  const steps = lane.cells.filter((cell) => cell.state !== "none" && cell.state !== "failed" && cell.since);
+  const steps = lane.cells.filter((cell) => cell.state === "ready" && cell.since);
   return steps.slice(1).flatMap((cell, i) => {
     const before = steps[i];
     const seconds = (Date.parse(cell.since ?? "") - Date.parse(before?.since ?? "")) / 1000;
