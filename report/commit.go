@@ -20,7 +20,7 @@ type Commit struct {
 	Commit string `json:"commit"`
 	// Parent is the hash of the commit that it is compared with, which of several is the first; left out if it has none.
 	Parent string `json:"parent,omitempty"`
-	// Author is the name of who made it.
+	// Author is the name of who made it, or else the address.
 	Author string `json:"author,omitempty"`
 	// At is when it was made.
 	At *time.Time `json:"at,omitempty"`

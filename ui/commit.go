@@ -3,6 +3,7 @@
 package ui
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,8 +45,8 @@ func (e *unknownCommitError) Error() string {
 const (
 	elsewhere = "What it changed is shown where the controller itself serves the page (--ui-addr): it has a copy of the repository, " +
 		"and this process has none."
-	notHere = "What it changed is not known here: the controller keeps what it fetched and pushed lately, " +
-		"and that is not this commit and the one before it, or another replica has them."
+	notHere = "What it changed is not known here: the controller keeps what it fetched and pushed lately, and only the replica " +
+		"that leads does. That is not this commit and the one before it, or the repository was not read yet since the start."
 )
 
 // commit tells what a commit changed that the status of an object names. Who may read the object and the GitRepository may know:
@@ -128,8 +129,9 @@ func commitOf(changes *git.Changes) report.Commit {
 			Path: f.Path, Existed: f.Existed, Exists: f.Exists, Old: string(f.Old), New: string(f.New), Omitted: f.Omitted,
 		})
 	}
-	found := report.OfCommit(changes.Info.Author.Name, changes.Info.Message, files)
-	found.Commit, found.At, found.More = changes.Commit.String(), &changes.Info.Author.When, changes.More
+	by := &changes.Info.Author
+	found := report.OfCommit(cmp.Or(by.Name, by.Email), changes.Info.Message, files)
+	found.Commit, found.At, found.More = changes.Commit.String(), &by.When, changes.More
 	if !changes.Parent.IsZero() {
 		found.Parent = changes.Parent.String()
 	}

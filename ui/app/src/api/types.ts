@@ -391,7 +391,7 @@ export interface Commit {
   commit: string;
   /** Parent is the hash of the commit that it is compared with, which of several is the first; left out if it has none. */
   parent?: string;
-  /** Author is the name of who made it. */
+  /** Author is the name of who made it, or else the address. */
   author?: string;
   /** At is when it was made. */
   at?: Time;
