@@ -84,7 +84,7 @@ func TestMessage(t *testing.T) {
 			}
 			runs := 20 // map order would show
 			if tc.wantErr != nil {
-				runs = 2 // and does not decide where a budget ends
+				runs = 1 // and does not decide where a budget ends, which takes a second
 			}
 			for range runs {
 				got, err := message.Render(t.Context(), MessageData{

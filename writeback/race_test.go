@@ -16,11 +16,11 @@ import (
 	"github.com/sluice-cd/sluice/writeback/edit"
 )
 
-// TestWritersRace lets five processes write five hundred commits to one branch,
+// TestWritersRace lets five processes write 125 commits to one branch,
 // every writer to its own file: no commit is lost and none is made twice.
 func TestWritersRace(t *testing.T) {
 	t.Parallel() // most of it is the Git server's work
-	const writers, commits = 5, 100
+	const writers, commits = 5, 25
 	repo := gitserver.New(t).Repo("app")
 	files := gitserver.Files{}
 	for i := range writers {

@@ -215,3 +215,17 @@ func archive(t *testing.T, files map[string]string) []byte {
 func readyCondition() *metav1.Condition {
 	return &metav1.Condition{Type: meta.ReadyCondition, Status: metav1.ConditionTrue, Reason: meta.SucceededReason}
 }
+
+// announces is an archive of one file that says how many bytes it has, and has none of them.
+func announces(t *testing.T, size int64) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	zip := gzip.NewWriter(&out)
+	if err := tar.NewWriter(zip).WriteHeader(&tar.Header{Name: "a", Mode: 0o600, Size: size, Typeflag: tar.TypeReg}); err != nil {
+		t.Fatal(err)
+	}
+	if err := zip.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}

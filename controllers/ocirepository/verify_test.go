@@ -182,7 +182,7 @@ func TestALayerThatIsNoArchiveOrExpandsWithoutEndIsRefused(t *testing.T) {
 	f.fails(sourcev1.OCILayerOperationFailedReason, "no layers found in artifact")
 	f.push("latest", nil, layer(contentLayer, archive(t, map[string]string{"../a.yaml": "a"})))
 	f.fails(sourcev1.OCILayerOperationFailedReason, "failed to extract layer contents from artifact")
-	f.push("latest", nil, layer(contentLayer, archive(t, map[string]string{"a": strings.Repeat("\x00", 257<<20)})))
+	f.push("latest", nil, layer(contentLayer, announces(t, 257<<20)))
 	f.fails(sourcev1.OCILayerOperationFailedReason, "too large")
 }
 
