@@ -127,7 +127,7 @@ func TestOneThatWaitsIsNotPutTwice(t *testing.T) {
 // before the outbox has noted when to try again, and would not be seen then.
 func waitByClock(t *testing.T, c *clocktesting.FakeClock, r *receiver) {
 	t.Helper()
-	late, tick := time.After(5 * time.Minute), time.NewTicker(50*time.Millisecond)
+	late, tick := time.After(5*time.Minute), time.NewTicker(50*time.Millisecond)
 	defer tick.Stop()
 	for {
 		c.Step(10 * time.Second)
