@@ -33,6 +33,7 @@ func (p Plan) Outlook(u Usual) string {
 	if p.Judge == nil {
 		return ""
 	}
+	o := outlook{p.Judge, p.judgedSteps(), p.timeForVerdict()}
 	var texts []string
 	late := false
 	if t := u.Errors; t.Requests > 0 && slices.Contains(p.Judge.Kinds, judge.Errors) {
@@ -40,14 +41,14 @@ func (p Plan) Outlook(u Usual) string {
 		if t.Rate <= 0 {
 			at = fmt.Sprintf("at %s requests a second without errors", rounded(t.Requests))
 		}
-		texts, late = append(texts, at+" "+p.delays(t, "good", "the errors")), p.isLate(t)
+		texts, late = append(texts, at+" "+o.delays(t, "good", "the errors")), o.isLate(t)
 	}
 	switch t := u.Slow; {
 	case !slices.Contains(p.Judge.Kinds, judge.Latency):
 	case t.Requests > 0 && u.Over > 0:
 		texts = append(texts, fmt.Sprintf("with %s %% of the requests over %s %s",
-			rounded(100*t.Rate), u.Over, p.delays(t, "fast", "as many")))
-		late = late || p.isLate(t)
+			rounded(100*t.Rate), u.Over, o.delays(t, "fast", "as many")))
+		late = late || o.isLate(t)
 	case u.Errors.Requests > 0 && p.Judge.Named:
 		texts = append(texts, "no release can pass: "+trial.NoHistogram+", and "+judgeField+".metrics names latency")
 	case u.Errors.Requests > 0:
@@ -55,47 +56,54 @@ func (p Plan) Outlook(u Usual) string {
 	}
 	if late {
 		texts = append(texts, fmt.Sprintf("a good release passes too late: its time is up after %s, and onInconclusive (%s) decides",
-			roughly(p.timeForVerdict()), p.Judge.OnInconclusive))
+			roughly(o.time), p.Judge.OnInconclusive))
 	}
 	return strings.Join(texts, "; ")
 }
 
+// outlook is what a judge can find out in the steps of a plan.
+type outlook struct {
+	judge *JudgeConfig
+	steps []judge.PlannedShare
+	time  time.Duration // for a verdict
+}
+
 // isLate reports whether a release that is as good as its primary does not pass in time.
-func (p Plan) isLate(t judge.Traffic) bool {
-	if t.Rate <= 0 && p.Judge.Settings.Negligible == 0 {
+func (o outlook) isLate(t judge.Traffic) bool {
+	if t.Rate <= 0 && o.judge.Settings.Negligible == 0 {
 		return false // said in other words
 	}
-	after, ok := p.Judge.Settings.Expect(t, without(p.judgedSteps(), p.Judge.Warmup), p.Judge.Settings.Tolerated, len(p.Judge.Kinds))
-	return !ok || p.Judge.Warmup+after > p.timeForVerdict()
+	after, ok := o.judge.Settings.Expect(t, without(o.steps, o.judge.Warmup), o.judge.Settings.Tolerated, len(o.judge.Kinds))
+	return !ok || o.judge.Warmup+after > o.time
 }
 
 // delays are how long it takes until a release that is as good passes, and until others are found.
-func (p Plan) delays(t judge.Traffic, good, bad string) string {
-	s, steps := p.Judge.Settings, p.judgedSteps()
-	passes := p.expect(s, t, steps, s.Tolerated)
+func (o outlook) delays(t judge.Traffic, good, bad string) string {
+	s := o.judge.Settings
+	passes := o.expect(t, s.Tolerated)
 	if t.Rate <= 0 {
 		if s.Negligible == 0 {
-			return fmt.Sprintf("there is nothing to pass a release by: onInconclusive (%s) decides", p.Judge.OnInconclusive)
+			return fmt.Sprintf("there is nothing to pass a release by: onInconclusive (%s) decides", o.judge.OnInconclusive)
 		}
 		return fmt.Sprintf("a release that is as %s passes %s", good, passes)
 	}
 	takes := []string{
 		fmt.Sprintf("a release that is as %s passes %s", good, passes),
-		fmt.Sprintf("%s times %s are found %s", rounded(s.Regression), bad, p.expect(s, t, steps, s.Regression)),
+		fmt.Sprintf("%s times %s are found %s", rounded(s.Regression), bad, o.expect(t, s.Regression)),
 	}
 	if s.Regression < plainRegression {
-		takes = append(takes, fmt.Sprintf("%d times %s", plainRegression, p.expect(s, t, steps, plainRegression)))
+		takes = append(takes, fmt.Sprintf("%d times %s", plainRegression, o.expect(t, plainRegression)))
 	}
 	return strings.Join(takes, ", ")
 }
 
 // expect says after how long a canary that is ratio times as bad is decided about, from when it gets its first users.
-func (p Plan) expect(s judge.Settings, t judge.Traffic, steps []judge.PlannedShare, ratio float64) string {
-	after, ok := s.Expect(t, without(steps, p.Judge.Warmup), ratio, len(p.Judge.Kinds))
+func (o outlook) expect(t judge.Traffic, ratio float64) string {
+	after, ok := o.judge.Settings.Expect(t, without(o.steps, o.judge.Warmup), ratio, len(o.judge.Kinds))
 	if !ok {
 		return "never"
 	}
-	return "after about " + roughly(p.Judge.Warmup+after)
+	return "after about " + roughly(o.judge.Warmup+after)
 }
 
 // without leaves out the first part of the steps; the last one goes on for as long as it takes.

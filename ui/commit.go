@@ -12,6 +12,7 @@ import (
 
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/go-git/go-git/v5/plumbing"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
@@ -49,8 +50,19 @@ const (
 		"that leads does. That is not this commit and the one before it, or the repository was not read yet since the start."
 )
 
-// commit tells what a commit changed that the status of an object names. Who may read the object and the GitRepository may know:
-// no other commit is looked at, whatever its hash.
+// commitsSubresource is the right to read what commits of a GitRepository changed, which is more than the right to read the object,
+// as pods/log is more than pods. The API server serves no such resource; it only decides about it.
+const commitsSubresource = "commits"
+
+func (v *view) mayReadCommits(ctx context.Context, repository client.ObjectKey) (bool, error) {
+	return v.may(ctx, authorizationv1.ResourceAttributes{
+		Namespace: repository.Namespace, Name: repository.Name, Verb: "get", Group: sourcev1.GroupVersion.Group,
+		Version: sourcev1.GroupVersion.Version, Resource: "gitrepositories", Subresource: commitsSubresource,
+	})
+}
+
+// commit tells what a commit changed that the status of an object names, to who may read the object and the GitRepository and what
+// its commits changed. No other commit is looked at, whatever its hash.
 func (s *Server) commit(ctx context.Context, v *view, key client.ObjectKey, r *http.Request) (any, error) {
 	kind, commit := r.PathValue("kind"), r.PathValue("commit")
 	repository, err := v.repositoryOf(ctx, kind, key, commit)
@@ -68,6 +80,13 @@ func (s *Server) commit(ctx context.Context, v *view, key client.ObjectKey, r *h
 	found.Commit.Commit = commit
 	if s.Commits == nil {
 		found.Problem = elsewhere
+		return found, nil
+	}
+	if allowed, err := v.mayReadCommits(ctx, repository); err != nil {
+		return nil, err
+	} else if !allowed {
+		found.Problem = fmt.Sprintf("You may not see what it changed: that needs the verb get on gitrepositories/%s of %s, for %s in namespace %s.",
+			commitsSubresource, sourcev1.GroupVersion.Group, of.Name, of.Namespace)
 		return found, nil
 	}
 	changes, err := s.Commits.Changes(repository, plumbing.NewHash(commit), changeLimits)

@@ -13,6 +13,7 @@ import (
 
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/go-git/go-git/v5/plumbing"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -78,6 +79,7 @@ func TestWhoIsToldWhatACommitChanged(t *testing.T) {
 		forbidden client.Object // to the user
 		commits   Commits       // instead of those that are there
 		none      bool
+		unread    bool // the user may not read what commits changed
 		want      int
 		says      string
 		asks      bool // the mirrors
@@ -95,6 +97,8 @@ func TestWhoIsToldWhatACommitChanged(t *testing.T) {
 		"who may not read the automation": {path: ofAutomation + pushed, forbidden: automation, want: http.StatusForbidden, says: "forbidden"},
 		"who may not read the pipeline":   {path: ofPipeline + landed, forbidden: pipeline, want: http.StatusForbidden, says: "forbidden"},
 		"who may not read the repository": {path: ofAutomation + pushed, forbidden: repository, want: http.StatusForbidden, says: "forbidden"},
+		"who may not read what its commits changed": {path: ofAutomation + pushed, unread: true, want: http.StatusOK,
+			says: `"problem":"You may not see what it changed: that needs the verb get on gitrepositories/commits`},
 		"without mirrors": {path: ofAutomation + pushed, none: true, want: http.StatusOK,
 			says: `"url":"https://github.com/acme/fleet/commit/` + pushed + `",` +
 				`"command":"git show ` + pushed + `","problem":"What it changed is shown where`},
@@ -112,6 +116,14 @@ func TestWhoIsToldWhatACommitChanged(t *testing.T) {
 				t.Fatal("no client to forbid anything")
 			}
 			s.Cluster.client = interceptor.NewClient(known, interceptor.Funcs{
+				Create: func(_ context.Context, _ client.WithWatch, asked client.Object, _ ...client.CreateOption) error {
+					if review, ok := asked.(*authorizationv1.SelfSubjectAccessReview); ok {
+						of := review.Spec.ResourceAttributes
+						review.Status.Allowed = !tc.unread && of.Verb+" "+of.Resource+"/"+of.Subresource == "get gitrepositories/commits" &&
+							of.Namespace+"/"+of.Name == "git/fleet"
+					}
+					return nil
+				},
 				Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, into client.Object, o ...client.GetOption) error {
 					if tc.forbidden != nil && fmt.Sprintf("%T", into) == fmt.Sprintf("%T", tc.forbidden) {
 						return apierrors.NewForbidden(schema.GroupResource{Resource: "things"}, key.Name, nil)

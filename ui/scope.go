@@ -172,12 +172,16 @@ func lists(r authorizationv1.ResourceRule, kind served) bool {
 }
 
 func (v *view) mayList(ctx context.Context, kind served, namespace string) (bool, error) {
-	review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
-		ResourceAttributes: &authorizationv1.ResourceAttributes{
-			Namespace: namespace, Verb: "list", Group: kind.Group, Version: kind.Version, Resource: kind.resource.Resource,
-		}}}
+	return v.may(ctx, authorizationv1.ResourceAttributes{
+		Namespace: namespace, Verb: "list", Group: kind.Group, Version: kind.Version, Resource: kind.resource.Resource,
+	})
+}
+
+// may asks the API server whether the user may do something.
+func (v *view) may(ctx context.Context, what authorizationv1.ResourceAttributes) (bool, error) {
+	review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &what}}
 	if err := v.client.Create(ctx, review); err != nil {
-		return false, fmt.Errorf("asking whether %s may list %s: %w", v.user, kind.resource.Resource, err)
+		return false, fmt.Errorf("asking whether %s may %s %s: %w", v.user, what.Verb, what.Resource, err)
 	}
 	return review.Status.Allowed, nil
 }
