@@ -85,8 +85,8 @@ func (s *Server) commit(ctx context.Context, v *view, key client.ObjectKey, r *h
 	if allowed, err := v.mayReadCommits(ctx, repository); err != nil {
 		return nil, err
 	} else if !allowed {
-		found.Problem = fmt.Sprintf("You may not see what it changed: that needs the verb get on gitrepositories/%s of %s, for %s in namespace %s.",
-			commitsSubresource, sourcev1.GroupVersion.Group, of.Name, of.Namespace)
+		found.Problem = fmt.Sprintf("You may not see what it changed: that needs the verb get on gitrepositories/%s of %s, "+
+			"for %s in namespace %s.", commitsSubresource, sourcev1.GroupVersion.Group, of.Name, of.Namespace)
 		return found, nil
 	}
 	changes, err := s.Commits.Changes(repository, plumbing.NewHash(commit), changeLimits)

@@ -191,7 +191,8 @@ func (s *story) canary() *flaggerv1.Canary {
 // until waits for a condition.
 func (s *story) until(what string, ok func() bool) {
 	s.Helper()
-	err := wait.PollUntilContextTimeout(s.Context(), pollEvery, harness.Patience, true, func(context.Context) (bool, error) { return ok(), nil })
+	err := wait.PollUntilContextTimeout(s.Context(), pollEvery, harness.Patience, true,
+		func(context.Context) (bool, error) { return ok(), nil })
 	if err != nil {
 		s.Fatalf("%s did not happen within %s", what, harness.Patience)
 	}

@@ -142,7 +142,8 @@ func namesOf(apps []app) []string {
 // until waits for a condition; it does not end the test, since many wait at once.
 func (f *fleet) until(what string, ok func() bool) {
 	f.Helper()
-	err := wait.PollUntilContextTimeout(f.Context(), pollEvery, harness.Patience, true, func(context.Context) (bool, error) { return ok(), nil })
+	err := wait.PollUntilContextTimeout(f.Context(), pollEvery, harness.Patience, true,
+		func(context.Context) (bool, error) { return ok(), nil })
 	if err != nil {
 		f.Errorf("%s did not happen within %s", what, harness.Patience)
 	}

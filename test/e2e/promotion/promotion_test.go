@@ -90,7 +90,8 @@ func play(t *testing.T, c *chain.Promotion, bad string, good ...string) {
 	running := func(after string) {
 		t.Helper()
 		// A version that is written with its digest is new to the Canary, which takes its time.
-		_, err := harness.Eventually(t.Context(), "users of production who get "+serves, harness.Patience, func(ctx context.Context) (bool, string) {
+		what := "users of production who get " + serves
+		_, err := harness.Eventually(t.Context(), what, harness.Patience, func(ctx context.Context) (bool, string) {
 			image, err := c.Running(ctx, chain.Production)
 			tag, _, _ := strings.Cut(image, "@sha256:")
 			return err == nil && tag == c.Image()+":"+serves, fmt.Sprintf("%s: %v", image, err)
