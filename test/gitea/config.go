@@ -61,6 +61,7 @@ DEFAULT_BRANCH = main
 DEFAULT_PRIVATE = private
 
 [git.config]
+core.hooksPath = {{.Hooks}}
 core.fsync = none
 gc.auto = 0
 
@@ -99,11 +100,29 @@ func (s *Server) configure(dir, web string) error {
 	var text strings.Builder
 	if err := settings.Execute(&text, map[string]string{
 		"Dir": dir, "URL": s.URL, "HTTPPort": port(web), "SSHPort": port(s.ssh), "HostKey": hostKeyFile(dir),
-		"Static": filepath.Join(filepath.Dir(s.bin), "static"),
+		"Static": filepath.Join(filepath.Dir(s.bin), "static"), "Hooks": hooks(dir),
 	}); err != nil {
 		return err
 	}
 	return os.WriteFile(s.config, []byte(text.String()), 0o600)
+}
+
+func hooks(dir string) string { return filepath.Join(dir, "hooks") }
+
+// addHooks makes the hooks of all repositories: those in which Gitea decides about a push, and learns of it. The others
+// that it puts into a repository start the whole program as well, to do nothing (update), or for pushes to refs/for, which
+// nobody makes here.
+func (s *Server) addHooks(dir string) error {
+	if err := os.MkdirAll(hooks(dir), 0o755); err != nil {
+		return err
+	}
+	for _, name := range []string{"pre-receive", "post-receive"} {
+		script := fmt.Sprintf("#!/bin/sh\nexec '%s' hook --config='%s' %s\n", s.bin, s.config, name)
+		if err := os.WriteFile(filepath.Join(hooks(dir), name), []byte(script), 0o755); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // web is what the module of Gitea lacks of its pages; see web/index.js.

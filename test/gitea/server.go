@@ -21,6 +21,7 @@ package gitea
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -92,7 +93,7 @@ func start(ctx context.Context, bin, dir string) (*Server, error) {
 	if err := s.configure(dir, web); err != nil {
 		return nil, err
 	}
-	if err := addPages(dir); err != nil {
+	if err := errors.Join(addPages(dir), s.addHooks(dir)); err != nil {
 		return nil, err
 	}
 	s.Process = harness.NewProcess(bin, filepath.Join(dir, "gitea.log"), "web", "--config", s.config)
@@ -151,7 +152,7 @@ func environment() []string {
 	return append(append(os.Environ(), frugal...), "GITEA_I_AM_BEING_UNSAFE_RUNNING_AS_ROOT=true")
 }
 
-// frugal spares processor time: the program starts itself anew three times in each push, as the hooks of the
+// frugal spares processor time: the program starts itself anew twice in each push, as the hooks of the
 // repository, and collecting garbage is a third of what such a start takes.
 var frugal = []string{"GOGC=off", "GOMEMLIMIT=512MiB"}
 
