@@ -232,7 +232,7 @@ func TestPullRequestsOfAnAutomationAtGitea(t *testing.T) {
 				t.Errorf("the head moved from %s to %s, and the status is %+v", head, f.head("updates"), f.auto.Status.PullRequest)
 			}
 		},
-		"one that a person closes is declined for what it proposed, until it is reopened": func(t *testing.T, s *giteaServer) {
+		"one that a person closes is declined for what it proposed, until it is reopened or that is asked for": func(t *testing.T, s *giteaServer) {
 			f := s.fixture(t)
 			f.choose("2")
 			must(t, s.Alice.Close(t.Context(), f.repo, f.pull().Number))
@@ -252,16 +252,15 @@ func TestPullRequestsOfAnAutomationAtGitea(t *testing.T) {
 			if got := f.pulls(); len(got) != 2 || got[0].State != "open" || got[0].Title != "Update app to 3" {
 				t.Errorf("the next content is proposed by %+v", got)
 			}
-		},
-		"one that a person closed is proposed again when that is asked for": func(t *testing.T, s *giteaServer) {
-			f := s.fixture(t)
-			f.choose("2")
-			must(t, s.Alice.Close(t.Context(), f.repo, f.pull().Number))
+			must(t, s.Alice.Close(t.Context(), f.repo, f.pulls()[0].Number))
 			f.run()
+			if got := f.pulls(); len(got) != 2 || got[0].State != "closed" {
+				t.Errorf("the next was closed, and there are %+v", got)
+			}
 			f.auto.Annotations = map[string]string{imagev1.ResumeAnnotation: "now"}
 			f.run()
-			if got := f.pulls(); len(got) != 2 || got[0].State != "open" {
-				t.Errorf("the pull requests are %+v", got)
+			if got := f.pulls(); len(got) != 3 || got[0].State != "open" {
+				t.Errorf("that it be proposed again was asked for, and there are %+v", got)
 			}
 		},
 		"one that has nothing left to propose is closed by us, which declines nothing": func(t *testing.T, s *giteaServer) {

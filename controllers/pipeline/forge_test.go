@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -225,39 +226,8 @@ func TestPullRequestsAtGitea(t *testing.T) {
 				t.Errorf("production is %+v", got)
 			}
 		},
-		"a newer bundle changes the pull request": func(t *testing.T, s *giteaServer) {
-			e := s.briefly(t, proposes(never))
-			e.verify("2")
-			e.verify("3")
-			if pr := e.pull(); pr.Title != "Promote shop to production: app 3" || e.has(headOfProduction, "production") != "3" {
-				t.Errorf("the pull request is %+v", pr)
-			}
-			if parents := e.parents(headOfProduction); len(parents) != 1 || parents[0] != e.head("main") {
-				t.Errorf("the head is on %v, and main at %s", parents, e.head("main"))
-			}
-		},
-		"one that is approved keeps its bundle, and lands with it": func(t *testing.T, s *giteaServer) {
-			e := s.briefly(t, proposes(never))
-			e.verify("2")
-			must(t, s.Alice.Approve(t.Context(), e.repo, e.pull().Number))
-			e.look()
-			e.verify("3")
-			if got := e.stage(); e.has(headOfProduction, "production") != "2" || got.PullRequest == nil ||
-				got.PullRequest.Frozen != "it is approved" {
-				t.Errorf("the status is %+v", got)
-			}
-			must(t, s.Alice.Merge(t.Context(), e.repo, e.pull().Number, gitea.StyleSquash))
-			e.look()
-			e.apply("production")
-			e.look()
-			if got := e.stage(); e.has("main", "production") != "2" || got.Landings[0].Bundle.Versions[0].Tag != "2" {
-				t.Errorf("production is %+v", got)
-			}
-			if all, err := e.repo.Pulls(t.Context(), "open"); err != nil || len(all) != 1 || all[0].Title != "Promote shop to production: app 3" {
-				t.Errorf("what comes next is %+v, %v", all, err)
-			}
-		},
-		"one that a person closes is not proposed again, until it is reopened": func(t *testing.T, s *giteaServer) {
+		"one that a person closes is not proposed again, until it is reopened; then a newer bundle changes it, " +
+			"until it is approved, and it lands with that bundle": func(t *testing.T, s *giteaServer) {
 			e := s.briefly(t, proposes(never))
 			e.verify("2")
 			number := e.pull().Number
@@ -271,6 +241,30 @@ func TestPullRequestsAtGitea(t *testing.T) {
 			e.look()
 			if got := e.stage(); got.PullRequest == nil || got.PullRequest.State != "open" || got.PullRequest.Bundle == "" {
 				t.Errorf("the status is %+v", got)
+			}
+			e.verify("3")
+			if pr := e.pull(); pr.Title != "Promote shop to production: app 3" || e.has(headOfProduction, "production") != "3" {
+				t.Errorf("the pull request is %+v", pr)
+			}
+			if parents := e.parents(headOfProduction); len(parents) != 1 || parents[0] != e.head("main") {
+				t.Errorf("the head is on %v, and main at %s", parents, e.head("main"))
+			}
+			must(t, s.Alice.Approve(t.Context(), e.repo, e.pull().Number))
+			e.look()
+			e.verify("4")
+			if got := e.stage(); e.has(headOfProduction, "production") != "3" || got.PullRequest == nil ||
+				got.PullRequest.Frozen != "it is approved" {
+				t.Errorf("the status is %+v", got)
+			}
+			must(t, s.Alice.Merge(t.Context(), e.repo, e.pull().Number, gitea.StyleSquash))
+			e.look()
+			e.apply("production")
+			e.look()
+			if got := e.stage(); e.has("main", "production") != "3" || got.Landings[0].Bundle.Versions[0].Tag != "3" {
+				t.Errorf("production is %+v", got)
+			}
+			if all, err := e.repo.Pulls(t.Context(), "open"); err != nil || len(all) != 1 || all[0].Title != "Promote shop to production: app 4" {
+				t.Errorf("what comes next is %+v, %v", all, err)
 			}
 		},
 		"one that somebody commits to is theirs, until they hand it back": func(t *testing.T, s *giteaServer) {
@@ -317,22 +311,24 @@ func TestPullRequestsAtGitea(t *testing.T) {
 }
 
 func TestHowAPullRequestIsMergedAtGitea(t *testing.T) {
-	server := newGitea(t)
-	for _, tc := range []struct {
+	e := newGitea(t).briefly(t, proposes())
+	for i, tc := range []struct {
 		method sluicev1.MergeMethod
 		style  gitea.MergeStyle
 	}{
-		{"", gitea.StyleSquash}, {sluicev1.MergeMethodMerge, gitea.StyleMerge}, {sluicev1.MergeMethodSquash, gitea.StyleSquash},
+		{"", gitea.StyleSquash}, {sluicev1.MergeMethodMerge, gitea.StyleMerge},
 		{sluicev1.MergeMethodRebase, gitea.StyleRebase}, {sluicev1.MergeMethodFastForward, gitea.StyleFastForward},
 	} {
 		t.Run("method "+string(tc.method)+" where "+string(tc.style)+" is allowed", func(t *testing.T) {
-			e := server.briefly(t, proposes(func(pr *sluicev1.PullRequest) { pr.MergeMethod = tc.method }))
+			version := strconv.Itoa(i + 2)
+			e.pipeline.Spec.Stages[1].Write.PullRequest.MergeMethod = tc.method
 			must(t, e.repo.Allow(t.Context(), tc.style))
-			e.verify("2")
-			e.until("the merge", func() bool { return e.has("main", "production") == "2" })
+			e.verify(version)
+			e.until("the merge", func() bool { return e.has("main", "production") == version })
 			e.apply("production")
 			e.look()
-			if got := e.stage(); got.Phase != sluicev1.StageVerified || got.Landings[0].Kind != sluicev1.LandingPromotion {
+			if got := e.stage(); got.Phase != sluicev1.StageVerified || got.Landings[0].Kind != sluicev1.LandingPromotion ||
+				got.Landings[0].Bundle.Versions[0].Tag != version {
 				t.Errorf("production is %+v", got)
 			}
 		})
