@@ -4,6 +4,7 @@ package pipeline
 
 import (
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -60,19 +61,24 @@ func newEnv(t *testing.T, changes ...func(*sluicev1.Pipeline)) *env {
 	return e
 }
 
-// newEnvAt is one with a repository that is there.
-func newEnvAt(t *testing.T, source sourcev1.GitRepositorySpec, head func(string) string, changes ...func(*sluicev1.Pipeline)) *env {
-	t.Helper()
-	source.Reference = &sourcev1.GitRepositoryRef{Branch: "main"}
+// kinds are those that a pipeline looks at, registered once: hundreds of tests begin with them.
+var kinds = sync.OnceValue(func() *runtime.Scheme {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
 		corev1.AddToScheme, appsv1.AddToScheme, batchv1.AddToScheme, admissionv1.AddToScheme, imagev1.AddToScheme, sourcev1.AddToScheme,
 		kustomizev1.AddToScheme, flaggerv1.AddToScheme, sluicev1.AddToScheme,
 	} {
 		if err := add(scheme); err != nil {
-			t.Fatal(err)
+			panic(err)
 		}
 	}
+	return scheme
+})
+
+// newEnvAt is one with a repository that is there.
+func newEnvAt(t *testing.T, source sourcev1.GitRepositorySpec, head func(string) string, changes ...func(*sluicev1.Pipeline)) *env {
+	t.Helper()
+	source.Reference = &sourcev1.GitRepositoryRef{Branch: "main"}
 	e := &env{t: t, woken: &woken{}, clock: clocktesting.NewFakeClock(time.Unix(1_700_000_000, 0)), pipeline: shop(changes...), head: head}
 	objects := []client.Object{
 		&sourcev1.GitRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "fleet"}, Spec: source},
@@ -80,7 +86,7 @@ func newEnvAt(t *testing.T, source sourcev1.GitRepositorySpec, head func(string)
 		&kustomizev1.Kustomization{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "staging"}},
 		&kustomizev1.Kustomization{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "production"}},
 	}
-	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithStatusSubresource(&sluicev1.Pipeline{}).
+	c := fake.NewClientBuilder().WithScheme(kinds()).WithObjects(objects...).WithStatusSubresource(&sluicev1.Pipeline{}).
 		WithIndex(&sluicev1.Pipeline{}, byFields, fieldKeys).Build()
 	e.Reconciler = e.process(c)
 	e.release("1")
