@@ -232,7 +232,7 @@ func TestPullRequestsOfAnAutomationAtGitea(t *testing.T) {
 				t.Errorf("the head moved from %s to %s, and the status is %+v", head, f.head("updates"), f.auto.Status.PullRequest)
 			}
 		},
-		"one that a person closes is declined for what it proposed, until it is reopened or that is asked for": func(t *testing.T, s *giteaServer) {
+		"one that a person closes is declined for what it proposed, until it is reopened or asked for": func(t *testing.T, s *giteaServer) {
 			f := s.fixture(t)
 			f.choose("2")
 			must(t, s.Alice.Close(t.Context(), f.repo, f.pull().Number))
