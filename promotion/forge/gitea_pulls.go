@@ -6,6 +6,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 
 	"code.gitea.io/sdk/gitea"
@@ -184,8 +185,13 @@ func approvals(reviews []*gitea.PullReview) (approved int, rejected bool) {
 // closer finds who closed a pull request, in the last entries of its timeline; "" if that
 // may not be read.
 func (g *giteaPulls) closer(ctx context.Context, number int64, at time.Time) (string, error) {
-	entries, _, err := g.rest(ctx).ListIssueTimeline(g.repository.owner(), g.repository.name(), number,
-		gitea.ListIssueCommentOptions{Since: at.Add(-2 * time.Second)})
+	// The library cannot read a timeline in which somebody gave or took a label: it wants a list of them.
+	var entries []struct {
+		Type   string      `json:"type"`
+		Poster *gitea.User `json:"user"`
+	}
+	u := g.repository.api.JoinPath("repos", g.repository.owner(), g.repository.name(), "issues", strconv.FormatInt(number, 10), "timeline")
+	err := g.ask(ctx, http.MethodGet, withQuery(u, "since", at.Add(-2*time.Second).UTC().Format(time.RFC3339)), nil, &entries)
 	if refused := refusal(err); refused != nil && refused.code < http.StatusInternalServerError {
 		return "", nil
 	} else if err != nil {
