@@ -358,6 +358,9 @@ func TestPullRequestsOfAnAutomationAtGitea(t *testing.T) {
 			if got := f.pulls(); f.has("main") != "2" || len(got) != 2 || got[0].Title != "Update app to 3" {
 				t.Errorf("what comes next is %+v", got)
 			}
+			if len(*f.woken) == 0 {
+				t.Error("no source was woken by a merge that was seen as the next pull request was opened")
+			}
 		},
 		"one that somebody else opened from the branch is theirs": func(t *testing.T, s *giteaServer) {
 			f := s.fixture(t)

@@ -3,6 +3,7 @@
 package imageupdateautomation
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -189,13 +190,28 @@ func (p *pullRequestRun) requestSourcesOf(ctx context.Context, before proposalOb
 		pushed = p.written.Commit.String()
 	}
 	events := p.controller.requestSources(ctx, p.a, p.seen, pushed)
-	if step.status == nil || step.status.State != imagev1.PullRequestMerged || before.status == nil ||
-		before.status.State == imagev1.PullRequestMerged {
+	head := mergedHead(before, step)
+	if head == "" {
 		return events
 	}
 	base := p.seen
 	base.request.Push = before.base
-	return append(events, p.controller.requestSources(ctx, p.a, base, step.status.Head)...)
+	return append(events, p.controller.requestSources(ctx, p.a, base, head)...)
+}
+
+// mergedHead is the head of the pull request that was merged since the last run, or in this one; empty if none was. In the
+// run that sees a merge the next pull request may be opened, and stand in the status by now.
+func mergedHead(before proposalObservation, step proposalDecision) string {
+	was := before.status
+	switch pr := before.pr; {
+	case was == nil || was.State == imagev1.PullRequestMerged:
+		return ""
+	case pr != nil && pr.Number == was.Number && pr.State == forge.Merged:
+		return cmp.Or(was.Head, pr.HeadSHA)
+	case step.status != nil && step.status.State == imagev1.PullRequestMerged:
+		return step.status.Head
+	}
+	return ""
 }
 
 // recordPeoplesActions adds an event for what people did about the pull request since the last run.
