@@ -77,7 +77,8 @@ func serveGitea(at *fakeForge) http.Handler {
 	on("POST", "/issues/{n}/labels", fake.addLabels)
 	on("GET", "/issues/{n}/timeline", func(rw http.ResponseWriter, _ object, c *fakePull) {
 		reply(rw, 200, []object{{"type": "comment", "user": object{"login": "carol"}},
-			{"type": "label", "user": object{"login": "carol"}, "label": object{"id": 1, "name": "sluice"}}, {"type": "close", "user": object{"login": c.closedBy}}})
+			{"type": "label", "user": object{"login": "carol"}, "label": object{"id": 1, "name": "sluice"}},
+			{"type": "close", "user": object{"login": c.closedBy}}})
 	})
 	mux.HandleFunc("POST "+repo+"/pulls", func(rw http.ResponseWriter, r *http.Request) { fake.open(rw, fake.read(r)) })
 	fake.serveRest(mux, repo)
