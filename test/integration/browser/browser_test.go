@@ -270,18 +270,22 @@ func (p *tab) click(selector, word string) {
 	eval[chromedp.Void](p, found+".click()")
 }
 
-// fits demands that nothing has to be scrolled sideways.
+// fits demands that nothing has to be scrolled sideways, once the curves know the width of the window.
 func (p *tab) fits(screen string) {
 	p.Helper()
-	beyond := eval[[]string](p, `(() => {
+	const beyond = `(() => {
 		const width = document.documentElement.clientWidth;
 		if (document.documentElement.scrollWidth <= width) return [];
 		return ["page " + document.documentElement.scrollWidth + " > " + width].concat([...document.querySelectorAll("body *")]
 			.filter((e) => e.getBoundingClientRect().right > width + 1 && !e.closest(".scroll, .off-screen"))
 			.slice(0, 5).map((e) => e.tagName + "." + e.className + " " + Math.round(e.getBoundingClientRect().right)));
-	})()`)
-	if len(beyond) > 0 {
-		p.Errorf("%s is wider than the window: %s", screen, strings.Join(beyond, ", "))
+	})()`
+	_, err := harness.Eventually(p.ctx, screen+" being no wider than the window", harness.Patience, func(ctx context.Context) (bool, string) {
+		found, err := chromedp.Run(ctx, chromedp.Evaluate[[]string](beyond))
+		return err == nil && len(found) == 0, fmt.Sprint(err, strings.Join(found, ", "))
+	})
+	if err != nil {
+		p.Error(err)
 	}
 }
 
