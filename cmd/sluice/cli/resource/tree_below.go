@@ -224,7 +224,7 @@ func (g *grower) pipeline(key client.ObjectKey) ([]report.TreeNode, error) {
 		}
 		for _, judge := range report.JudgesOf(p, stage.Name) {
 			gv, _ := schema.ParseGroupVersion(judge.APIVersion)
-			node.Below = append(node.Below, leaf(gv.Group, judge.Kind, cmp.Or(judge.Namespace, key.Namespace), judge.Name))
+			node.Below = append(node.Below, leaf(cmp.Or(gv.Group, groupOf(judge.Kind)), judge.Kind, judge.Namespace, judge.Name))
 		}
 		found = append(found, node)
 	}
@@ -317,13 +317,18 @@ func (g *grower) alert(key client.ObjectKey) ([]report.TreeNode, error) {
 
 // referred is an object, or all of a kind with labels where the name is *.
 func referred(ref notificationv1.CrossNamespaceObjectReference, namespace string) report.TreeNode {
-	group := ""
-	if k, err := named(ref.Kind); err == nil {
-		group = k.Group
-	}
-	node := leaf(group, ref.Kind, cmp.Or(ref.Namespace, namespace), ref.Name)
+	node := leaf(groupOf(ref.Kind), ref.Kind, cmp.Or(ref.Namespace, namespace), ref.Name)
 	if len(ref.MatchLabels) > 0 {
 		node.Note = metav1.FormatLabelSelector(&metav1.LabelSelector{MatchLabels: ref.MatchLabels})
 	}
 	return node
+}
+
+// groupOf is the group of a kind that is served, which references leave out; empty for others.
+func groupOf(kind string) string {
+	k, err := named(kind)
+	if err != nil {
+		return ""
+	}
+	return k.Group
 }

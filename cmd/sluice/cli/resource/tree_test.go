@@ -138,6 +138,9 @@ left out: an entry of the inventory of Kustomization apps/root`,
 		if err == nil {
 			err = printTree(&out, tree)
 		}
+		if words == "pl shop" && tree.Below[2].Below[0].Group != "kustomize.toolkit.fluxcd.io" {
+			t.Errorf("the group of what judges a stage: %+v", tree.Below[2])
+		}
 		for _, left := range g.left {
 			out.WriteString("left out: " + left.Error())
 		}
