@@ -8,13 +8,12 @@ import (
 	"testing"
 
 	"k8s.io/apimachinery/pkg/api/meta/testrestmapper"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
-	"sigs.k8s.io/yaml"
 
 	scheme "github.com/sluice-cd/sluice/internal/kinds"
+	"github.com/sluice-cd/sluice/test/harness"
 )
 
 const inCluster = `
@@ -74,16 +73,12 @@ func TestATreeHasWhatHangsBelowAnObject(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	objects, err := harness.Objects([]byte(inCluster))
+	if err != nil {
+		t.Fatal(err)
+	}
 	var all []runtime.Object
-	for _, document := range strings.Split(inCluster, "---\n") {
-		u := &unstructured.Unstructured{}
-		text, err := yaml.YAMLToJSON([]byte(document))
-		if err == nil {
-			err = u.UnmarshalJSON(text)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+	for _, u := range objects {
 		all = append(all, u)
 	}
 	c := fake.NewClientBuilder().WithScheme(known).WithRESTMapper(testrestmapper.TestOnlyStaticRESTMapper(known)).

@@ -15,11 +15,11 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
-	"sigs.k8s.io/yaml"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/internal/kinds"
 	"github.com/sluice-cd/sluice/report"
+	"github.com/sluice-cd/sluice/test/harness"
 )
 
 const inCluster = `
@@ -69,16 +69,12 @@ func objects(t *testing.T) (client.Client, map[string]*unstructured.Unstructured
 	if err != nil {
 		t.Fatal(err)
 	}
+	objects, err := harness.Objects([]byte(inCluster))
+	if err != nil {
+		t.Fatal(err)
+	}
 	found, all := map[string]*unstructured.Unstructured{}, []runtime.Object{}
-	for _, document := range strings.Split(inCluster, "---\n") {
-		u := &unstructured.Unstructured{}
-		text, err := yaml.YAMLToJSON([]byte(document))
-		if err == nil {
-			err = u.UnmarshalJSON(text)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+	for _, u := range objects {
 		found[u.GetKind()+"/"+u.GetName()] = u
 		all = append(all, u)
 	}
