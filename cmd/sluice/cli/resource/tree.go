@@ -43,29 +43,25 @@ or its singular or short name, or as in Flux's CLI: source git, image policy.`,
 		if err := flags.Validate(); err != nil {
 			return err
 		}
-		missing := fmt.Errorf("%s needs a KIND and a NAME: %s; kinds: %s", cmd.CommandPath(), cmd.UseLine(), known)
-		if len(args) < 2 {
-			return missing
-		}
-		k, names, err := namedFirst(args)
+		k, names, err := kindAndNames(cmd, args, known)
 		if err != nil {
 			return err
 		}
-		if len(names) != 1 {
-			return missing
+		if len(names) > 1 {
+			return fmt.Errorf("%s is about one object: leave out %s", cmd.CommandPath(), strings.Join(names[1:], ", "))
 		}
 		object := k.object()
 		reader, err := c.Find(cmd.Context(), names[0], object)
 		if err != nil {
 			return err
 		}
-		grower := &grower{ctx: cmd.Context(), client: reader, above: map[string]bool{}}
-		tree, err := grower.node(object.GroupVersionKind().GroupKind(), client.ObjectKeyFromObject(object))
+		builder := &treeBuilder{ctx: cmd.Context(), client: reader, ancestors: map[string]bool{}}
+		tree, err := builder.node(object.GroupVersionKind().GroupKind(), client.ObjectKeyFromObject(object))
 		if err != nil {
 			return err
 		}
-		for _, left := range grower.left {
-			output.Note(cmd, "left out: %v", left)
+		for _, err := range builder.skipped {
+			output.Note(cmd, "left out: %v", err)
 		}
 		if flags.IsTable() {
 			return printTree(cmd.OutOrStdout(), tree)

@@ -31,12 +31,12 @@ import (
 // stageNode is the kind of a node that is a stage of a Pipeline, and no object.
 const stageNode = "Stage"
 
-// grower makes a tree of what objects of the cluster say.
-type grower struct {
-	ctx    context.Context
-	client client.Client
-	above  map[string]bool // on the way from the root: one of them below itself would have no end
-	left   []error         // what could not be read
+// treeBuilder makes a tree of what objects of the cluster say.
+type treeBuilder struct {
+	ctx       context.Context
+	client    client.Client
+	ancestors map[string]bool // on the way from the root: one of them below itself would have no end
+	skipped   []error         // what could not be read
 }
 
 func groupKind(group, kind string) schema.GroupKind {
@@ -49,74 +49,74 @@ func leaf(group, kind, namespace, name string) report.TreeNode {
 }
 
 // below says what hangs below a kind; nil if nothing does.
-func (g *grower) below(of schema.GroupKind) func(client.ObjectKey) ([]report.TreeNode, error) {
+func (b *treeBuilder) below(of schema.GroupKind) func(client.ObjectKey) ([]report.TreeNode, error) {
 	switch of {
 	case groupKind(kustomizev1.GroupVersion.Group, kustomizev1.KustomizationKind):
-		return g.kustomization
+		return b.kustomization
 	case groupKind(flaggerv1.GroupVersion.Group, flaggerv1.CanaryKind):
-		return g.canary
+		return b.canary
 	case groupKind(sluicev1.GroupVersion.Group, sluicev1.PipelineKind):
-		return g.pipeline
+		return b.pipeline
 	case groupKind(imagev1.GroupVersion.Group, "ImageUpdateAutomation"):
-		return g.automation
+		return b.automation
 	case groupKind(imagev1.GroupVersion.Group, "ImagePolicy"):
-		return g.policy
+		return b.policy
 	case groupKind(imagev1.GroupVersion.Group, "ImageRepository"):
-		return g.repository
+		return b.repository
 	case groupKind(notificationv1.GroupVersion.Group, "Receiver"):
-		return g.receiver
+		return b.receiver
 	case groupKind(notificationv1beta3.GroupVersion.Group, "Alert"):
-		return g.alert
+		return b.alert
 	}
 	if of.Group == sourcev1.GroupVersion.Group {
-		return g.consumers(of.Kind)
+		return b.consumers(of.Kind)
 	}
 	return nil
 }
 
 // node is an object with what hangs below it. One that is not there, or that is above itself, is a
 // leaf.
-func (g *grower) node(of schema.GroupKind, key client.ObjectKey) (report.TreeNode, error) {
+func (b *treeBuilder) node(of schema.GroupKind, key client.ObjectKey) (report.TreeNode, error) {
 	found := leaf(of.Group, of.Kind, key.Namespace, key.Name)
-	grow, id := g.below(of), of.String()+"/"+key.String()
-	if grow == nil || g.above[id] {
+	below, id := b.below(of), of.String()+"/"+key.String()
+	if below == nil || b.ancestors[id] {
 		return found, nil
 	}
-	g.above[id] = true
-	defer delete(g.above, id)
-	below, err := grow(key)
+	b.ancestors[id] = true
+	defer delete(b.ancestors, id)
+	nodes, err := below(key)
 	if err = client.IgnoreNotFound(err); err != nil {
 		return found, fmt.Errorf("reading %s %s: %w", of.Kind, key, err)
 	}
-	found.Below = below
+	found.Below = nodes
 	return found, nil
 }
 
 // list lists objects of all namespaces or, if that is forbidden, of one.
-func (g *grower) list(list client.ObjectList, namespace string) error {
-	err := cluster.List(g.ctx, g.client, list)
+func (b *treeBuilder) list(list client.ObjectList, namespace string) error {
+	err := cluster.List(b.ctx, b.client, list)
 	if apierrors.IsForbidden(err) {
-		err = cluster.List(g.ctx, g.client, list, client.InNamespace(namespace))
+		err = cluster.List(b.ctx, b.client, list, client.InNamespace(namespace))
 	}
 	return err
 }
 
 // kustomization has what is in its inventory, and what Kustomizations and Canaries in it have.
-func (g *grower) kustomization(key client.ObjectKey) ([]report.TreeNode, error) {
+func (b *treeBuilder) kustomization(key client.ObjectKey) ([]report.TreeNode, error) {
 	k := &kustomizev1.Kustomization{}
-	if err := g.client.Get(g.ctx, key, k); err != nil || k.Status.Inventory == nil {
+	if err := b.client.Get(b.ctx, key, k); err != nil || k.Status.Inventory == nil {
 		return nil, err
 	}
 	var found []report.TreeNode
 	for _, entry := range k.Status.Inventory.Entries {
 		id, err := inventory.Parse(entry.ID)
 		if err != nil {
-			g.left = append(g.left, fmt.Errorf("an entry of the inventory of Kustomization %s: %w", key, err))
+			b.skipped = append(b.skipped, fmt.Errorf("an entry of the inventory of Kustomization %s: %w", key, err))
 			continue
 		}
 		node := leaf(id.Group, id.Kind, id.Namespace, id.Name)
 		if id.Kind == kustomizev1.KustomizationKind || id.Kind == flaggerv1.CanaryKind {
-			if node, err = g.node(groupKind(id.Group, id.Kind), client.ObjectKey{Namespace: id.Namespace, Name: id.Name}); err != nil {
+			if node, err = b.node(groupKind(id.Group, id.Kind), client.ObjectKey{Namespace: id.Namespace, Name: id.Name}); err != nil {
 				return nil, err
 			}
 		}
@@ -126,10 +126,10 @@ func (g *grower) kustomization(key client.ObjectKey) ([]report.TreeNode, error) 
 }
 
 // consumers are the Kustomizations that are built from a source of a kind.
-func (g *grower) consumers(kind string) func(client.ObjectKey) ([]report.TreeNode, error) {
+func (b *treeBuilder) consumers(kind string) func(client.ObjectKey) ([]report.TreeNode, error) {
 	return func(key client.ObjectKey) ([]report.TreeNode, error) {
 		var list kustomizev1.KustomizationList
-		if err := g.list(&list, key.Namespace); err != nil {
+		if err := b.list(&list, key.Namespace); err != nil {
 			return nil, err
 		}
 		var found []report.TreeNode
@@ -139,7 +139,7 @@ func (g *grower) consumers(kind string) func(client.ObjectKey) ([]report.TreeNod
 			if ref.Kind != kind || ref.Name != key.Name || cmp.Or(ref.Namespace, k.Namespace) != key.Namespace {
 				continue
 			}
-			node, err := g.node(groupKind(kustomizev1.GroupVersion.Group, kustomizev1.KustomizationKind), client.ObjectKeyFromObject(k))
+			node, err := b.node(groupKind(kustomizev1.GroupVersion.Group, kustomizev1.KustomizationKind), client.ObjectKeyFromObject(k))
 			if err != nil {
 				return nil, err
 			}
@@ -164,24 +164,24 @@ var madeByCanaries = []schema.GroupKind{
 }
 
 // canary has its target, and what it has made.
-func (g *grower) canary(key client.ObjectKey) ([]report.TreeNode, error) {
+func (b *treeBuilder) canary(key client.ObjectKey) ([]report.TreeNode, error) {
 	c := &flaggerv1.Canary{}
-	if err := g.client.Get(g.ctx, key, c); err != nil {
+	if err := b.client.Get(b.ctx, key, c); err != nil {
 		return nil, err
 	}
 	target := c.Spec.TargetRef
 	gv, _ := schema.ParseGroupVersion(target.APIVersion)
 	found := []report.TreeNode{leaf(gv.Group, target.Kind, key.Namespace, target.Name)}
 	for _, made := range madeByCanaries {
-		mapping, err := g.client.RESTMapper().RESTMapping(made)
+		mapping, err := b.client.RESTMapper().RESTMapping(made)
 		if err != nil {
 			continue
 		}
 		// Of what was made only the names are asked for: Secrets stay where they are.
 		list := &metav1.PartialObjectMetadataList{}
 		list.SetGroupVersionKind(mapping.GroupVersionKind.GroupVersion().WithKind(made.Kind + "List"))
-		if err := cluster.List(g.ctx, g.client, list, client.InNamespace(key.Namespace)); err != nil {
-			g.left = append(g.left, fmt.Errorf("what Canary %s has made of %s: %w", key, mapping.Resource.Resource, err))
+		if err := cluster.List(b.ctx, b.client, list, client.InNamespace(key.Namespace)); err != nil {
+			b.skipped = append(b.skipped, fmt.Errorf("what Canary %s has made of %s: %w", key, mapping.Resource.Resource, err))
 			continue
 		}
 		for _, item := range list.Items {
@@ -198,16 +198,16 @@ func owns(owner, object client.Object) bool {
 }
 
 // pipeline has its artifacts, and its stages with what judges them.
-func (g *grower) pipeline(key client.ObjectKey) ([]report.TreeNode, error) {
+func (b *treeBuilder) pipeline(key client.ObjectKey) ([]report.TreeNode, error) {
 	p := &sluicev1.Pipeline{}
-	if err := g.client.Get(g.ctx, key, p); err != nil {
+	if err := b.client.Get(b.ctx, key, p); err != nil {
 		return nil, err
 	}
 	var found []report.TreeNode
 	for _, artifact := range p.Spec.Artifacts {
 		switch {
 		case artifact.ImagePolicyRef != nil:
-			node, err := g.node(groupKind(imagev1.GroupVersion.Group, "ImagePolicy"),
+			node, err := b.node(groupKind(imagev1.GroupVersion.Group, "ImagePolicy"),
 				client.ObjectKey{Namespace: key.Namespace, Name: artifact.ImagePolicyRef.Name})
 			if err != nil {
 				return nil, err
@@ -232,9 +232,9 @@ func (g *grower) pipeline(key client.ObjectKey) ([]report.TreeNode, error) {
 }
 
 // automation has the repository that it writes to, and the policies that it selects.
-func (g *grower) automation(key client.ObjectKey) ([]report.TreeNode, error) {
+func (b *treeBuilder) automation(key client.ObjectKey) ([]report.TreeNode, error) {
 	a, policies := &imagev1.ImageUpdateAutomation{}, &imagev1.ImagePolicyList{}
-	if err := g.client.Get(g.ctx, key, a); err != nil {
+	if err := b.client.Get(b.ctx, key, a); err != nil {
 		return nil, err
 	}
 	ref := a.Spec.SourceRef
@@ -247,11 +247,11 @@ func (g *grower) automation(key client.ObjectKey) ([]report.TreeNode, error) {
 		}
 		options.LabelSelector = selector
 	}
-	if err := cluster.List(g.ctx, g.client, policies, options); err != nil {
+	if err := cluster.List(b.ctx, b.client, policies, options); err != nil {
 		return nil, err
 	}
 	for i := range policies.Items {
-		node, err := g.node(groupKind(imagev1.GroupVersion.Group, "ImagePolicy"), client.ObjectKeyFromObject(&policies.Items[i]))
+		node, err := b.node(groupKind(imagev1.GroupVersion.Group, "ImagePolicy"), client.ObjectKeyFromObject(&policies.Items[i]))
 		if err != nil {
 			return nil, err
 		}
@@ -261,9 +261,9 @@ func (g *grower) automation(key client.ObjectKey) ([]report.TreeNode, error) {
 }
 
 // policy has the repository that it chooses of.
-func (g *grower) policy(key client.ObjectKey) ([]report.TreeNode, error) {
+func (b *treeBuilder) policy(key client.ObjectKey) ([]report.TreeNode, error) {
 	p := &imagev1.ImagePolicy{}
-	if err := g.client.Get(g.ctx, key, p); err != nil {
+	if err := b.client.Get(b.ctx, key, p); err != nil {
 		return nil, err
 	}
 	ref := p.Spec.ImageRepositoryRef
@@ -271,9 +271,9 @@ func (g *grower) policy(key client.ObjectKey) ([]report.TreeNode, error) {
 }
 
 // repository has the policies that choose of it.
-func (g *grower) repository(key client.ObjectKey) ([]report.TreeNode, error) {
+func (b *treeBuilder) repository(key client.ObjectKey) ([]report.TreeNode, error) {
 	var list imagev1.ImagePolicyList
-	if err := g.list(&list, key.Namespace); err != nil {
+	if err := b.list(&list, key.Namespace); err != nil {
 		return nil, err
 	}
 	var found []report.TreeNode
@@ -286,9 +286,9 @@ func (g *grower) repository(key client.ObjectKey) ([]report.TreeNode, error) {
 }
 
 // receiver has the objects that it has reconciled.
-func (g *grower) receiver(key client.ObjectKey) ([]report.TreeNode, error) {
+func (b *treeBuilder) receiver(key client.ObjectKey) ([]report.TreeNode, error) {
 	r := &notificationv1.Receiver{}
-	if err := g.client.Get(g.ctx, key, r); err != nil {
+	if err := b.client.Get(b.ctx, key, r); err != nil {
 		return nil, err
 	}
 	var found []report.TreeNode
@@ -299,10 +299,10 @@ func (g *grower) receiver(key client.ObjectKey) ([]report.TreeNode, error) {
 }
 
 // alert has the Provider that it sends to, and the objects whose events it sends.
-func (g *grower) alert(key client.ObjectKey) ([]report.TreeNode, error) {
+func (b *treeBuilder) alert(key client.ObjectKey) ([]report.TreeNode, error) {
 	u, a := &unstructured.Unstructured{}, &notificationv1beta3.Alert{}
 	u.SetGroupVersionKind(notificationv1beta3.GroupVersion.WithKind("Alert")) // whose types no client of ours knows
-	if err := g.client.Get(g.ctx, key, u); err != nil {
+	if err := b.client.Get(b.ctx, key, u); err != nil {
 		return nil, err
 	}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, a); err != nil {

@@ -127,8 +127,8 @@ left out: an entry of the inventory of Kustomization apps/root`,
 		if err != nil {
 			t.Fatal(err)
 		}
-		g := &grower{ctx: t.Context(), client: c, above: map[string]bool{}}
-		tree, err := g.node(k.GroupVersionKind.GroupKind(), client.ObjectKey{Namespace: "apps", Name: names[0]})
+		b := &treeBuilder{ctx: t.Context(), client: c, ancestors: map[string]bool{}}
+		tree, err := b.node(k.GroupVersionKind.GroupKind(), client.ObjectKey{Namespace: "apps", Name: names[0]})
 		var out bytes.Buffer
 		if err == nil {
 			err = printTree(&out, tree)
@@ -136,15 +136,15 @@ left out: an entry of the inventory of Kustomization apps/root`,
 		if words == "pl shop" && tree.Below[2].Below[0].Group != "kustomize.toolkit.fluxcd.io" {
 			t.Errorf("the group of what judges a stage: %+v", tree.Below[2])
 		}
-		for _, left := range g.left {
+		for _, left := range b.skipped {
 			out.WriteString("left out: " + left.Error())
 		}
 		if err != nil || !strings.HasPrefix(out.String(), want) {
 			t.Errorf("%s: %v, got\n%swant\n%s", words, err, &out, want)
 		}
 	}
-	g := &grower{ctx: t.Context(), client: c, above: map[string]bool{}}
-	tree, err := g.node(groupKind("image.toolkit.fluxcd.io", "ImageRepository"), client.ObjectKey{Namespace: "images", Name: "shop"})
+	b := &treeBuilder{ctx: t.Context(), client: c, ancestors: map[string]bool{}}
+	tree, err := b.node(groupKind("image.toolkit.fluxcd.io", "ImageRepository"), client.ObjectKey{Namespace: "images", Name: "shop"})
 	names := treeNames(tree)
 	if err != nil || names.Len() != 2 {
 		t.Errorf("%v, %+v", err, tree)

@@ -103,16 +103,9 @@ func verb(version, name, short string, which func(kind) bool, do func(*target) e
 	}
 	c := cluster.AddFlags(cmd, version)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		missing := fmt.Errorf("%s needs a KIND and a NAME: %s; kinds: %s", cmd.CommandPath(), cmd.UseLine(), known)
-		if len(args) < 2 {
-			return missing
-		}
-		k, names, err := namedFirst(args)
+		k, names, err := kindAndNames(cmd, args, known)
 		if err != nil {
 			return err
-		}
-		if len(names) == 0 {
-			return missing
 		}
 		if !which(k) {
 			return fmt.Errorf("%s of %s is not possible: their kind has nothing for it", name, k.plural)
@@ -120,6 +113,19 @@ func verb(version, name, short string, which func(kind) bool, do func(*target) e
 		return each(cmd, c, k, names, do)
 	}
 	return cmd
+}
+
+// kindAndNames are what the arguments of a command say, which takes the known kinds.
+func kindAndNames(cmd *cobra.Command, args []string, known string) (kind, []string, error) {
+	missing := fmt.Errorf("%s needs a KIND and a NAME: %s; kinds: %s", cmd.CommandPath(), cmd.UseLine(), known)
+	if len(args) < 2 {
+		return kind{}, nil, missing
+	}
+	k, names, err := namedFirst(args)
+	if err == nil && len(names) == 0 {
+		err = missing
+	}
+	return k, names, err
 }
 
 // target is an object that a command is about.
