@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/promotion/pullrequest"
 )
 
 // did fails the test unless exactly these actions were performed since the last time.
@@ -98,14 +99,14 @@ func TestWhatIsDoneForAPullRequest(t *testing.T) {
 	s.command(sluicev1.CommandApprove, "production")
 	s.settle()
 	s.did("SetDraft false", "SetStatus true on head4: all gates are open")
-	s.prs["production"].Checks = ReadinessReady
+	s.prs["production"].Checks = pullrequest.ChecksPassed
 	s.settle()
 	s.did("SetStatus true on head4: all gates are open", "Merge #1 at head4, queue false")
 }
 
 func TestAMergeQueueIsEnteredOnce(t *testing.T) {
 	s := proposing(t)
-	s.prs["production"].Checks, s.prs["production"].MustQueue = ReadinessReady, true
+	s.prs["production"].Checks, s.prs["production"].MustQueue = pullrequest.ChecksPassed, true
 	s.done = nil
 	d := Decide(s.state, s.observe(), s.now)
 	for _, action := range d.Actions {
@@ -126,7 +127,7 @@ func TestAMergeQueueIsEnteredOnce(t *testing.T) {
 func TestWhatLeftTheMergeQueueIsNotPutBack(t *testing.T) {
 	s := proposing(t)
 	pr := s.prs["production"]
-	pr.Checks, pr.MustQueue, pr.Queued = ReadinessReady, true, true
+	pr.Checks, pr.MustQueue, pr.Queued = pullrequest.ChecksPassed, true, true
 	s.settle()
 	pr.Queued = false
 	s.done = nil
@@ -207,7 +208,7 @@ func TestWhatPeopleDoWithAPullRequestIsTold(t *testing.T) {
 // An approved pull request keeps its bundle. Its gates were those of the newer one.
 func TestAnApprovalOfANewerBundleMergesNoOlderOne(t *testing.T) {
 	s := proposing(t, func(p *sluicev1.Stage) { p.Approval = &sluicev1.Approval{} })
-	s.prs["production"].Approved, s.prs["production"].Checks = true, ReadinessReady
+	s.prs["production"].Approved, s.prs["production"].Checks = true, pullrequest.ChecksPassed
 	s.release("3")
 	s.settle()
 	s.command(sluicev1.CommandApprove, "production", func(c *Command) { c.Bundle = s.bundle("3") })

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/promotion/pullrequest"
 )
 
 func TestBundlesThatGoTogether(t *testing.T) {
@@ -117,7 +118,7 @@ func TestAPullRequestOutlivesAMomentWithoutANewestVersion(t *testing.T) {
 	if pr := s.prs["staging"]; !pr.Open || pr.Number != 1 {
 		t.Fatalf("it is %+v", pr)
 	}
-	s.prs["staging"].Checks = ReadinessReady
+	s.prs["staging"].Checks = pullrequest.ChecksPassed
 	s.settle()
 	s.want(map[string]string{"staging": "2"})
 	s.wantGate("staging", sluicev1.GateUpstream)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/promotion/pullrequest"
 )
 
 // model lets things happen to a simulated pipeline at random, and crashes it between any
@@ -152,7 +153,7 @@ func (m *model) happenToPullRequest(stage string) {
 	}
 	switch m.rand.IntN(6) {
 	case 0:
-		pr.Checks = ReadinessReady
+		pr.Checks = pullrequest.ChecksPassed
 	case 1:
 		if pr.Open {
 			m.note("bob closes #%d", pr.Number)

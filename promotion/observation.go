@@ -9,6 +9,7 @@ import (
 	"time"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/promotion/pullrequest"
 )
 
 // Observation is what was seen of a pipeline at one moment. A decision only reads it.
@@ -106,7 +107,7 @@ type StageObservation struct {
 	Targets []TargetObservation
 	// PullRequest is the newest that was found for the stage's branch; nil is none. Base is the
 	// branch that it should be into.
-	PullRequest *PullRequest
+	PullRequest *pullrequest.PullRequest
 	Base        string
 	// Pushed is the head of a pull request that this process pushed last.
 	Pushed Pushed
@@ -173,38 +174,4 @@ func (t TargetObservation) missing(stage string) string {
 		return ""
 	}
 	return fmt.Sprintf("%s: create it, or correct its name in spec.stages[%s].%s", why, stage, field)
-}
-
-// PullRequest is a pull request as the forge shows it.
-type PullRequest struct {
-	Number int64
-	URL    string
-	Open   bool
-	Merged bool
-	Head   string
-	Base   string
-	Draft  bool
-	// Behind means that it is not built on the head of its base, Conflicted that it cannot
-	// be merged without being built anew.
-	Behind, Conflicted bool
-	// ClosedBy is who closed it, if it is closed and not merged; ClosedByUs that it was us, or a program
-	// that closes what is old.
-	ClosedBy   string
-	ClosedByUs bool
-	MergedBy   string
-	// HeadOurs means that nothing is lost if its head is made anew: it says that this
-	// pipeline made it. What is merged is only the head that was pushed for the bundle.
-	HeadOurs bool
-	// Approved means that somebody approved this head; Queued that it is in a merge queue.
-	Approved, Queued bool
-	// AutoMerge means that the forge was asked to merge by itself.
-	AutoMerge bool
-	// Keep and Retry are the labels sluice/keep and sluice/retry.
-	Keep, Retry bool
-	// Checks is whether all that the branch requires is there, and Why not.
-	Checks Readiness
-	Why    string
-	// MustBeUpToDate means that the branch takes nothing that is behind it; MustQueue that
-	// it takes pull requests through a merge queue alone.
-	MustBeUpToDate, MustQueue bool
 }

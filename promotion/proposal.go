@@ -6,6 +6,7 @@ import (
 	"time"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/promotion/pullrequest"
 )
 
 // Proposal is the pull request of a stage as it was left.
@@ -35,7 +36,7 @@ type Proposal struct {
 
 // isOf reports whether a pull request is the one of the proposal. What was opened by a process that
 // crashed before it saw that came after the one before.
-func (p *Proposal) isOf(pr *PullRequest) bool {
+func (p *Proposal) isOf(pr *pullrequest.PullRequest) bool {
 	return p.Number == pr.Number || p.Number == 0 && pr.Number > p.After
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/promotion/pullrequest"
 )
 
 // proposer keeps the pull request of a stage what it should be.
@@ -77,7 +78,7 @@ func (r proposer) mergedAndGone(bundle string) bool {
 // there is none.
 func (r proposer) keptOpen() *desiredBundle {
 	pr, p := r.stage.seen.PullRequest, r.stage.state.Proposal
-	if pr == nil || !pr.Open || p == nil || r.isElsewhere(pr) || r.frozen(pr) == "" || r.stage.quarantined(p.Bundle) != nil {
+	if pr == nil || !pr.Open || p == nil || r.isElsewhere(pr) || pr.Frozen() == "" || r.stage.quarantined(p.Bundle) != nil {
 		return nil
 	}
 	w := Writing{Bundle: p.Bundle, Kind: p.Kind}
@@ -115,7 +116,7 @@ func (r proposer) recordPullRequest() {
 
 // recordPushed notes the head that was pushed for a bundle, and its pull request: no other
 // head is merged, whoever says that it has the bundle.
-func (r proposer) recordPushed(pr *PullRequest) {
+func (r proposer) recordPushed(pr *pullrequest.PullRequest) {
 	p, pushed := r.stage.state.Proposal, r.stage.seen.Pushed
 	if p == nil || pr.Head != pushed.Head || p.Bundle != pushed.Bundle || p.Head == pr.Head && p.Number == pr.Number {
 		return
@@ -126,12 +127,12 @@ func (r proposer) recordPushed(pr *PullRequest) {
 }
 
 // isOurs reports whether what a pull request proposes was pushed by us.
-func (r proposer) isOurs(pr *PullRequest) bool {
+func (r proposer) isOurs(pr *pullrequest.PullRequest) bool {
 	return pr.HeadOurs || r.stage.state.Proposal != nil && pr.Head == r.stage.state.Proposal.Head
 }
 
 // recordEnd notes that a pull request was merged or closed.
-func (r proposer) recordEnd(pr *PullRequest) {
+func (r proposer) recordEnd(pr *pullrequest.PullRequest) {
 	p := r.stage.state.Proposal
 	if !p.isOf(pr) {
 		return // it is an earlier one
@@ -194,7 +195,7 @@ func (r proposer) landed(p *Proposal) bool {
 }
 
 // recordReopened takes back that a bundle is ignored.
-func (r proposer) recordReopened(pr *PullRequest) {
+func (r proposer) recordReopened(pr *pullrequest.PullRequest) {
 	i := slices.IndexFunc(r.stage.state.Ignored, func(i Ignored) bool { return i.Number == pr.Number })
 	if i < 0 {
 		return
@@ -210,25 +211,12 @@ func (r proposer) recordReopened(pr *PullRequest) {
 	r.stage.addEvent("Reopened", "pull request #%d is open again: it proposes %s", pr.Number, r.stage.name(was.Bundle))
 }
 
-// frozen says why a pull request keeps its bundle although there is a newer one.
-func (r proposer) frozen(pr *PullRequest) string {
-	switch {
-	case pr.Queued:
-		return "it is in the merge queue"
-	case pr.Approved:
-		return "it is approved"
-	case pr.Keep:
-		return "it has the label sluice/keep"
-	}
-	return ""
-}
-
 // show puts the pull request into the status.
-func (r proposer) show(status *sluicev1.StageStatus, pr *PullRequest) {
+func (r proposer) show(status *sluicev1.StageStatus, pr *pullrequest.PullRequest) {
 	shown := &sluicev1.PullRequestStatus{Number: pr.Number, URL: pr.URL, State: "closed"}
 	switch {
 	case pr.Open:
-		shown.State, shown.Frozen = "open", r.frozen(pr)
+		shown.State, shown.Frozen = "open", pr.Frozen()
 	case pr.Merged:
 		shown.State = "merged"
 	}
@@ -247,7 +235,7 @@ func (r proposer) reviewGate(format string, args ...any) sluicev1.Gate {
 }
 
 // close ends a pull request that proposes what nobody wants any more.
-func (r proposer) close(pr *PullRequest) {
+func (r proposer) close(pr *pullrequest.PullRequest) {
 	why := "it is not wanted any more"
 	if p := r.stage.state.Proposal; p != nil {
 		switch q := r.stage.quarantined(p.Bundle); {
@@ -260,7 +248,7 @@ func (r proposer) close(pr *PullRequest) {
 	r.closeWith(pr, why)
 }
 
-func (r proposer) closeWith(pr *PullRequest, why string) {
+func (r proposer) closeWith(pr *pullrequest.PullRequest, why string) {
 	r.stage.state.Proposal = nil
 	r.stage.transition.addActions(ClosePullRequest{Stage: r.stage.spec.Name, Number: pr.Number, Comment: "Closed by Sluice: " + why + "."})
 }
@@ -305,16 +293,15 @@ func (r proposer) draft(w desiredBundle, number int64, gates []sluicev1.Gate) bo
 }
 
 // update makes an open pull request what it should be, and merges it if it may.
-func (r proposer) update(w desiredBundle, pr *PullRequest, gates []sluicev1.Gate) []sluicev1.Gate {
+func (r proposer) update(w desiredBundle, pr *pullrequest.PullRequest, gates []sluicev1.Gate) []sluicev1.Gate {
 	p := r.stage.state.Proposal
 	switch {
 	case pr.Queued:
 		return []sluicev1.Gate{r.reviewGate("#%d is in the merge queue", pr.Number)}
 	case !r.isOurs(pr) && !pr.Retry:
 		return []sluicev1.Gate{r.leaveAlone(pr, gates)}
-	case p == nil || p.Bundle != w.bundle.ID || p.Number != pr.Number || p.Head != pr.Head && r.isOurs(pr) || pr.Conflicted ||
-		pr.Retry && !r.isOurs(pr),
-		pr.Behind && pr.MustBeUpToDate && len(gates) == 0:
+	case p == nil || p.Bundle != w.bundle.ID || p.Number != pr.Number || p.Head != pr.Head && r.isOurs(pr) || pr.Retry && !r.isOurs(pr),
+		pr.Conflicted, pr.IsStale() && len(gates) == 0:
 		if slices.ContainsFunc(gates, stopsProposals) {
 			return nil
 		}
@@ -326,7 +313,7 @@ func (r proposer) update(w desiredBundle, pr *PullRequest, gates []sluicev1.Gate
 
 // leaveAlone is what is done about a pull request that somebody else committed to: one
 // comment. Where it goes is up to them, and the content tells whether it landed.
-func (r proposer) leaveAlone(pr *PullRequest, gates []sluicev1.Gate) sluicev1.Gate {
+func (r proposer) leaveAlone(pr *pullrequest.PullRequest, gates []sluicev1.Gate) sluicev1.Gate {
 	if p := r.stage.state.Proposal; p == nil || p.HandsOff != pr.Head {
 		if p == nil {
 			r.stage.state.Proposal = &Proposal{At: r.stage.now, Number: pr.Number, Kind: sluicev1.LandingPromotion}

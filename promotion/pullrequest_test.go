@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/promotion/pullrequest"
 )
 
 // proposing is a pipeline whose production has an open pull request for version 2, which
@@ -33,7 +34,7 @@ func proposing(t *testing.T, change ...func(*sluicev1.Stage)) *simulation {
 func TestAPullRequestIsMergedWhenItIsGreen(t *testing.T) {
 	s := proposing(t)
 	s.wantGate("production", sluicev1.GateReview)
-	s.prs["production"].Checks = ReadinessReady
+	s.prs["production"].Checks = pullrequest.ChecksPassed
 	s.settle()
 	s.want(map[string]string{"production": "2"})
 	if s.state.Stages["production"].Proposal != nil {
@@ -48,15 +49,15 @@ func TestWhoMerges(t *testing.T) {
 	for name, tc := range map[string]struct {
 		auto   sluicev1.AutoMerge
 		window bool
-		checks Readiness
+		checks pullrequest.Checks
 		merged bool
 		asked  bool
 	}{
-		"Sluice, once all is green":             {auto: sluicev1.AutoMergeSelf, checks: ReadinessReady, merged: true},
-		"a person":                              {auto: sluicev1.AutoMergeNever, checks: ReadinessReady},
-		"the forge, when it is asked to":        {auto: sluicev1.AutoMergePlatform, checks: ReadinessProgressing, asked: true},
-		"not the forge, once all is green":      {auto: sluicev1.AutoMergePlatform, checks: ReadinessReady, merged: true, asked: true},
-		"not the forge, when there are windows": {auto: sluicev1.AutoMergePlatform, window: true, checks: ReadinessProgressing},
+		"Sluice, once all is green":             {auto: sluicev1.AutoMergeSelf, checks: pullrequest.ChecksPassed, merged: true},
+		"a person":                              {auto: sluicev1.AutoMergeNever, checks: pullrequest.ChecksPassed},
+		"the forge, when it is asked to":        {auto: sluicev1.AutoMergePlatform, checks: pullrequest.ChecksPending, asked: true},
+		"not the forge, once all is green":      {auto: sluicev1.AutoMergePlatform, checks: pullrequest.ChecksPassed, merged: true, asked: true},
+		"not the forge, when there are windows": {auto: sluicev1.AutoMergePlatform, window: true, checks: pullrequest.ChecksPending},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := proposing(t, func(p *sluicev1.Stage) {
@@ -76,15 +77,15 @@ func TestWhoMerges(t *testing.T) {
 
 func TestANewerBundleChangesThePullRequest(t *testing.T) {
 	for name, tc := range map[string]struct {
-		given func(*PullRequest)
+		given func(*pullrequest.PullRequest)
 		want  string // what is proposed in the end
 	}{
-		"that nobody approved":          {func(*PullRequest) {}, "3"},
-		"but not one that is approved":  {func(pr *PullRequest) { pr.Approved = true }, "2"},
-		"nor one in the merge queue":    {func(pr *PullRequest) { pr.Queued = true }, "2"},
-		"nor one that is to be kept":    {func(pr *PullRequest) { pr.Keep = true }, "2"},
-		"nor one that people commit to": {func(pr *PullRequest) { pr.Head, pr.HeadOurs = "theirs", false }, "2"},
-		"unless they hand it back":      {func(pr *PullRequest) { pr.Head, pr.HeadOurs, pr.Retry = "theirs", false, true }, "3"},
+		"that nobody approved":          {func(*pullrequest.PullRequest) {}, "3"},
+		"but not one that is approved":  {func(pr *pullrequest.PullRequest) { pr.Approved = true }, "2"},
+		"nor one in the merge queue":    {func(pr *pullrequest.PullRequest) { pr.Queued = true }, "2"},
+		"nor one that is to be kept":    {func(pr *pullrequest.PullRequest) { pr.Keep = true }, "2"},
+		"nor one that people commit to": {func(pr *pullrequest.PullRequest) { pr.Head, pr.HeadOurs = "theirs", false }, "2"},
+		"unless they hand it back":      {func(pr *pullrequest.PullRequest) { pr.Head, pr.HeadOurs, pr.Retry = "theirs", false, true }, "3"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := proposing(t)
@@ -131,7 +132,7 @@ func TestWhoClosesAPullRequest(t *testing.T) {
 		s.prs["production"].Open, s.prs["production"].ClosedBy = false, "bob"
 		s.settle()
 		s.prs["production"].Open = true
-		s.prs["production"].Checks = ReadinessReady
+		s.prs["production"].Checks = pullrequest.ChecksPassed
 		s.settle()
 		s.want(map[string]string{"production": "2"})
 	})
@@ -191,7 +192,7 @@ func TestGatesHoldMergingAndNotOpening(t *testing.T) {
 		p.Write.PullRequest.Draft = true
 	})
 	pr := s.prs["production"]
-	pr.Checks, pr.AutoMerge = ReadinessReady, true
+	pr.Checks, pr.AutoMerge = pullrequest.ChecksPassed, true
 	s.settle()
 	if pr.Merged || pr.AutoMerge || !pr.Draft {
 		t.Errorf("outside of the window: %+v", pr)
@@ -224,7 +225,7 @@ func TestAPullRequestIntoAnotherBranchIsNotMerged(t *testing.T) {
 	t.Run("since a person changed it: it is left alone", func(t *testing.T) {
 		s := proposing(t)
 		pr := s.prs["production"]
-		pr.Base, pr.Checks, pr.Approved = "hotfix", ReadinessReady, true
+		pr.Base, pr.Checks, pr.Approved = "hotfix", pullrequest.ChecksPassed, true
 		s.done = nil
 		s.release("3")
 		s.pass(time.Hour)
@@ -240,7 +241,7 @@ func TestAPullRequestIntoAnotherBranchIsNotMerged(t *testing.T) {
 	t.Run("since the spec says another branch: the next is", func(t *testing.T) {
 		s := proposing(t)
 		s.bases["production"] = "release"
-		s.prs["production"].Checks = ReadinessReady
+		s.prs["production"].Checks = pullrequest.ChecksPassed
 		s.done = nil
 		s.settle()
 		s.did("ClosePullRequest #1: Closed by Sluice: production is written to branch release now.", "Propose app 2 as #0, draft false",
@@ -255,7 +256,7 @@ func TestAPullRequestIntoAnotherBranchIsNotMerged(t *testing.T) {
 func TestADraftOfAPersonWaitsForThem(t *testing.T) {
 	s := proposing(t)
 	pr := s.prs["production"]
-	pr.Draft, pr.Checks = true, ReadinessReady
+	pr.Draft, pr.Checks = true, pullrequest.ChecksPassed
 	s.pass(time.Hour)
 	s.want(map[string]string{"production": "1"})
 	if gates := s.status("production").Waiting; len(gates) != 1 || gates[0].Message != "#1 is a draft: a person has to mark it as ready" {
@@ -272,9 +273,9 @@ func TestADraftOfAPersonWaitsForThem(t *testing.T) {
 }
 
 func TestAConflictIsMadeAnew(t *testing.T) {
-	for name, given := range map[string]func(*PullRequest){
-		"a conflict":                          func(pr *PullRequest) { pr.Conflicted = true },
-		"a branch that takes only what is on": func(pr *PullRequest) { pr.Behind, pr.MustBeUpToDate = true, true },
+	for name, given := range map[string]func(*pullrequest.PullRequest){
+		"a conflict":                          func(pr *pullrequest.PullRequest) { pr.Conflicted = true },
+		"a branch that takes only what is on": func(pr *pullrequest.PullRequest) { pr.Behind, pr.MustBeUpToDate = true, true },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := proposing(t)
@@ -299,7 +300,7 @@ func TestARollbackIsProposedOrCommitted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := proposing(t, func(p *sluicev1.Stage) { p.OnFailure.Mode = tc.mode })
 			s.verification["production/@2"] = VerificationFailed
-			s.prs["production"].Checks = ReadinessReady
+			s.prs["production"].Checks = pullrequest.ChecksPassed
 			s.settle()
 			s.want(map[string]string{"production": tc.has})
 			if proposed := s.proposed["production"]; tc.has == "2" && proposed != "1" {
@@ -317,7 +318,7 @@ func TestOnlyTheHeadThatWasPushedForTheBundleIsMerged(t *testing.T) {
 	s.settle()
 	s.state = Decide(s.state, s.observe(), s.now).State
 	s.prs["production"].Head = "of version 2"
-	s.prs["production"].Checks = ReadinessReady
+	s.prs["production"].Checks = pullrequest.ChecksPassed
 	s.done = nil
 	s.settle()
 	if len(s.done) == 0 || s.done[0] != "Propose app 3 as #1, draft false" {
@@ -331,7 +332,7 @@ func TestOnlyTheHeadThatWasPushedForTheBundleIsMerged(t *testing.T) {
 func TestWhatAForgeWasAskedToMergeIsKept(t *testing.T) {
 	s := proposing(t, func(p *sluicev1.Stage) { p.Write.PullRequest.AutoMerge = sluicev1.AutoMergePlatform })
 	kept := func() bool { return s.state.Stages["production"].Proposal.AutoMerge }
-	s.prs["production"].Checks = ReadinessProgressing
+	s.prs["production"].Checks = pullrequest.ChecksPending
 	s.settle()
 	if !kept() {
 		t.Fatal("it is not kept that the forge is to merge")
@@ -353,7 +354,7 @@ func TestWhatAForgeWasAskedToMergeIsKept(t *testing.T) {
 
 func TestAFreezeToComeEndsAutoMerge(t *testing.T) {
 	s := proposing(t, func(p *sluicev1.Stage) { p.Write.PullRequest.AutoMerge = sluicev1.AutoMergePlatform })
-	s.prs["production"].Checks = ReadinessProgressing
+	s.prs["production"].Checks = pullrequest.ChecksPending
 	s.settle()
 	if !s.prs["production"].AutoMerge {
 		t.Fatal("the forge is not asked to merge")
@@ -376,7 +377,7 @@ func TestWhoAskedForAPromotionDoesNotApproveItOnceItIsFrozen(t *testing.T) {
 	s.command(sluicev1.CommandPromote, "production", func(c *Command) { c.Bundle = s.bundle("2") })
 	s.command(sluicev1.CommandApprove, "production", func(c *Command) { c.Bundle = s.bundle("2") })
 	s.settle()
-	s.prs["production"].Checks, s.prs["production"].Keep = ReadinessReady, true
+	s.prs["production"].Checks, s.prs["production"].Keep = pullrequest.ChecksPassed, true
 	s.settle()
 	s.want(map[string]string{"production": "1"})
 	s.wantGate("production", sluicev1.GateApproval)
@@ -386,7 +387,7 @@ func TestARollbackWaitsForNoApprovedPullRequest(t *testing.T) {
 	s := proposing(t, func(p *sluicev1.Stage) {
 		p.Windows = []sluicev1.Window{{Name: "evening", Kind: sluicev1.WindowAllow, Cron: "0 18 * * *", Duration: minutes(60)}}
 	})
-	s.prs["production"].Approved, s.prs["production"].Checks = true, ReadinessReady
+	s.prs["production"].Approved, s.prs["production"].Checks = true, pullrequest.ChecksPassed
 	s.verification["production/@hotfix"] = VerificationFailed
 	s.commit("production", "", "hotfix", "bob")
 	s.settle()
@@ -462,7 +463,7 @@ func TestAPromotionGoesBeforeARollbackThatSomebodyTookOut(t *testing.T) {
 	s.settle()
 	s.command(sluicev1.CommandPromote, "production", func(c *Command) { c.Bundle = s.bundle("2") })
 	s.settle()
-	s.prs["production"].Checks = ReadinessReady
+	s.prs["production"].Checks = pullrequest.ChecksPassed
 	s.settle()
 	s.want(map[string]string{"staging": "2", "production": "2"})
 }

@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/promotion/pullrequest"
 )
 
 var epoch = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
@@ -31,15 +32,15 @@ type simulation struct {
 	newest       map[string]Newest
 	places       map[string]*place // by target, as in production/eu
 	commits      int
-	ready        map[string]Readiness    // by target and version, as in production/@2; Ready if missing
-	verification map[string]Verification // likewise; VerificationPassed if missing
-	unwritable   map[string]string       // why, by stage
-	unseen       map[string]bool         // stages whose repository cannot be reached
-	takes        time.Duration           // how long verifications take
-	prs          map[string]*PullRequest // by stage
-	bases        map[string]string       // branches that stages are written to; "" is the usual one
-	proposed     map[string]string       // version by stage, on the branch of its pull request
-	proposedTo   map[string][]string     // targets by stage
+	ready        map[string]Readiness                // by target and version, as in production/@2; Ready if missing
+	verification map[string]Verification             // likewise; VerificationPassed if missing
+	unwritable   map[string]string                   // why, by stage
+	unseen       map[string]bool                     // stages whose repository cannot be reached
+	takes        time.Duration                       // how long verifications take
+	prs          map[string]*pullrequest.PullRequest // by stage
+	bases        map[string]string                   // branches that stages are written to; "" is the usual one
+	proposed     map[string]string                   // version by stage, on the branch of its pull request
+	proposedTo   map[string][]string                 // targets by stage
 	commands     []Command
 	guarded      bool
 	lost         bool
@@ -73,7 +74,7 @@ func newSimulation(t *testing.T, stages ...sluicev1.Stage) *simulation {
 		spec:   sluicev1.PipelineSpec{Artifacts: []sluicev1.Artifact{{Name: "app"}}, Stages: stages},
 		newest: map[string]Newest{}, places: map[string]*place{}, unwritable: map[string]string{}, unseen: map[string]bool{},
 		ready: map[string]Readiness{}, verification: map[string]Verification{},
-		wrote: map[string]Writing{}, pushed: map[string]Pushed{}, prs: map[string]*PullRequest{}, proposed: map[string]string{},
+		wrote: map[string]Writing{}, pushed: map[string]Pushed{}, prs: map[string]*pullrequest.PullRequest{}, proposed: map[string]string{},
 		proposedTo: map[string][]string{}, bases: map[string]string{},
 	}
 	for _, stage := range stages {
@@ -305,7 +306,7 @@ func (s *simulation) push(a Propose) bool {
 		if pr != nil {
 			number = pr.Number + 1
 		}
-		pr = &PullRequest{Number: number, Open: true, Base: s.bases[a.Stage]}
+		pr = &pullrequest.PullRequest{Number: number, Open: true, Base: s.bases[a.Stage]}
 		s.prs[a.Stage] = pr
 	}
 	s.commits++

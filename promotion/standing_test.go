@@ -221,7 +221,7 @@ func TestWhereAStageStands(t *testing.T) {
 		},
 		"a pull request waits for its checks": {
 			stage: pullRequests,
-			given: func(s *simulation) { s.settle(); s.prs["production"].Why = "build has not passed" },
+			given: func(s *simulation) { s.settle(); s.prs["production"].Lacks = "build has not passed" },
 			want: []string{
 				"Proposed: pull request #1 proposes app 2: #1: build has not passed", has1, "wants app 2",
 				"Review 12:01--: #1: build has not passed", "#1 open 9b0a",

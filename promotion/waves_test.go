@@ -7,6 +7,7 @@ import (
 	"time"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/promotion/pullrequest"
 )
 
 // regions are a pipeline whose production has a target in a wave of its own, and two after
@@ -225,7 +226,7 @@ func TestAPullRequestOfAWaveStaysOpenWhileAnEarlierOneIsLookedAt(t *testing.T) {
 	s.merge("production", "alice")
 	s.settle()
 	s.ready["production/eu@2"] = ReadinessProgressing
-	s.prs["production"].Checks = ReadinessReady
+	s.prs["production"].Checks = pullrequest.ChecksPassed
 	s.settle()
 	if pr := s.prs["production"]; !pr.Open || pr.Number != 2 {
 		t.Errorf("%+v", pr)

@@ -10,6 +10,7 @@ import (
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/promotion/forge"
+	"github.com/sluice-cd/sluice/promotion/pullrequest"
 )
 
 // proposalObservation is what was seen of the pull request of an automation, from which
@@ -29,14 +30,12 @@ type proposalObservation struct {
 	tip, lastPush string
 	ours, same    bool
 	// pr is the open pull request of the branch, or else the last one; nil if there is none,
-	// or none was looked for. byUs says that we opened it, and closedByUs that we closed it.
-	pr               *forge.PullRequest
-	byUs, closedByUs bool
-	// rules are those of the base, and checks what the head lacks; unknown if nothing
-	// depends on them.
-	rules  forge.Rules
-	checks forge.CheckState
-	lacks  string
+	// or none was looked for. author is who opened it, and byUs says that it was us.
+	pr     *pullrequest.PullRequest
+	author string
+	byUs   bool
+	// method is how it is merged.
+	method forge.Method
 	// released says that a person asks for a new start: what was declined or merged is
 	// proposed again. status and declined are what the last run left.
 	released bool
@@ -44,32 +43,25 @@ type proposalObservation struct {
 	declined []imagev1.DeclinedProposal
 }
 
-// proposalAction is what is done about a pull request, besides what is recorded.
-type proposalAction string
-
-// The actions; the empty one is none. Each is done at most once in a run, and the next run looks what came of it.
+// What is done about a pull request besides what [pullrequest.Action] has, which is about its merge. Each is done
+// at most once in a run, and the next run looks what came of it.
 const (
 	// openProposal pushes, unless the branch is what would be pushed, and opens.
-	openProposal proposalAction = "open"
+	openProposal pullrequest.Action = "open"
 	// updateProposal pushes likewise, and brings the text up to date.
-	updateProposal proposalAction = "update"
+	updateProposal pullrequest.Action = "update"
 	// rewriteProposal brings the text up to date.
-	rewriteProposal proposalAction = "rewrite"
+	rewriteProposal pullrequest.Action = "rewrite"
 	// closeProposal closes, and says why. The branch stays, and is that of the next one.
-	closeProposal proposalAction = "close"
+	closeProposal pullrequest.Action = "close"
 	// leaveProposal says in a comment that it is somebody else's now.
-	leaveProposal proposalAction = "leave alone"
-	// mergeProposal merges the head that was judged; enqueueProposal puts it into the queue.
-	mergeProposal   proposalAction = "merge"
-	enqueueProposal proposalAction = "enqueue"
-	// autoMergeProposal asks the forge to merge by itself; manualProposal takes that back.
-	autoMergeProposal proposalAction = "auto-merge"
-	manualProposal    proposalAction = "no auto-merge"
+	leaveProposal pullrequest.Action = "leave alone"
 )
 
 // proposalDecision is what to do about the pull request, and what to record.
 type proposalDecision struct {
-	do proposalAction
+	// do is empty if nothing is to be done.
+	do pullrequest.Action
 	// status and declined are what is recorded, before what the action changes.
 	status   *imagev1.PullRequestStatus
 	declined []imagev1.DeclinedProposal
@@ -104,10 +96,10 @@ func decideProposal(seen proposalObservation) proposalDecision {
 		d.step.status = &next
 	}
 	if seen.pr != nil && !seen.byUs {
-		if seen.pr.State == forge.Open {
+		if seen.pr.Open {
 			d.step.notOurs = fmt.Sprintf("pull request #%d of branch '%s' was opened by %s: it is theirs; close it, "+
 				"or set another spec.git.push.branch",
-				seen.pr.Number, seen.branch, orSomebody(seen.pr.Author))
+				seen.pr.Number, seen.branch, orSomebody(seen.author))
 			return d.step
 		}
 		d.seen.pr = nil
@@ -132,7 +124,7 @@ type proposalDecider struct {
 	step proposalDecision
 }
 
-func (d *proposalDecider) isOpen() bool { return d.seen.pr != nil && d.seen.pr.State == forge.Open }
+func (d *proposalDecider) isOpen() bool { return d.seen.pr != nil && d.seen.pr.Open }
 
 // wait says what has to happen next.
 func (d *proposalDecider) wait(format string, args ...any) {
@@ -147,18 +139,18 @@ func (d *proposalDecider) recordEnd() {
 	}
 	known := status != nil && status.Number == pr.Number
 	switch {
-	case pr.State == forge.Open:
+	case pr.Open:
 		d.step.declined = slices.DeleteFunc(d.step.declined, func(c imagev1.DeclinedProposal) bool { return c.Number == pr.Number })
-	case pr.State == forge.Merged && !known:
+	case pr.Merged && !known:
 		return
-	case pr.State == forge.Closed && !d.seen.closedByUs:
+	case !pr.Merged && !pr.ClosedByUs:
 		d.decline(known)
 	}
 	if !known {
 		d.step.status = &imagev1.PullRequestStatus{Number: pr.Number, Base: d.seen.base, Branch: d.seen.branch}
 	}
-	d.step.status.URL, d.step.status.State = pr.URL, imagev1.PullRequestState(pr.State)
-	if pr.State != forge.Open {
+	d.step.status.URL, d.step.status.State = pr.URL, stateOf(pr)
+	if !pr.Open {
 		d.step.status.AutoMerge, d.step.status.LeftAlone = false, ""
 	}
 }
@@ -201,7 +193,7 @@ func (d *proposalDecider) closed() {
 		d.step.soon = true
 		return
 	}
-	ended := seen.pr != nil && seen.pr.HeadSHA == seen.tip || status != nil && status.Head == seen.tip
+	ended := seen.pr != nil && seen.pr.Head == seen.tip || status != nil && status.Head == seen.tip
 	if seen.tip != "" && !seen.ours && !ended {
 		d.step.notOurs = fmt.Sprintf(
 			"branch '%s' has commits of somebody else, and no pull request of ours: delete it, or set another spec.git.push.branch",
@@ -230,11 +222,11 @@ func (d *proposalDecider) head() proposalHead {
 	tip, status := d.seen.tip, d.step.status
 	lost := d.seen.digest == "" && status.Head == ""
 	switch {
-	case tip != "" && d.seen.pr.HeadSHA != tip:
+	case tip != "" && d.seen.pr.Head != tip:
 		return headUnseen
 	case d.seen.same || slices.Contains([]string{"", status.Head, d.seen.lastPush}, tip):
 		return headPushed
-	case lost || d.seen.ours || slices.Contains(d.seen.pr.Labels, forge.RetryLabel):
+	case lost || d.seen.ours || d.seen.pr.Retry:
 		return headReplaceable
 	}
 	return headForeign
@@ -245,7 +237,7 @@ func (d *proposalDecider) open() {
 	head := d.head()
 	switch {
 	case d.seen.pr.Queued:
-		d.step.status.Queued = d.seen.pr.HeadSHA
+		d.step.status.Queued = d.seen.pr.Head
 		d.wait("the merge queue")
 	case head == headUnseen:
 		d.wait("the forge to see the head of branch '%s'", d.seen.branch)
@@ -265,30 +257,14 @@ func (d *proposalDecider) open() {
 
 // mustBeMadeAnew reports whether a head of ours is not what it should be.
 func (d *proposalDecider) mustBeMadeAnew() bool {
-	pr := d.seen.pr
-	if d.frozen() != "" {
-		return false
-	}
-	behind := slices.Contains(pr.Blocked, forge.ByBehind) && d.seen.rules.UpToDate
-	return d.seen.digest != d.step.status.Digest || behind || slices.Contains(pr.Blocked, forge.ByConflict)
-}
-
-// frozen says why a pull request keeps what it proposes.
-func (d *proposalDecider) frozen() string {
-	switch {
-	case d.seen.pr.Approvals > 0:
-		return "it is approved"
-	case slices.Contains(d.seen.pr.Labels, forge.KeepLabel):
-		return "it has the label " + forge.KeepLabel
-	}
-	return ""
+	return d.seen.pr.Frozen() == "" && (d.seen.digest != d.step.status.Digest || d.seen.pr.IsStale())
 }
 
 // leaveAlone is what is done about a head that somebody else committed to.
 func (d *proposalDecider) leaveAlone() {
-	if d.step.status.LeftAlone != d.seen.pr.HeadSHA {
+	if d.step.status.LeftAlone != d.seen.pr.Head {
 		d.step.do = leaveProposal
-		d.step.status.LeftAlone = d.seen.pr.HeadSHA
+		d.step.status.LeftAlone = d.seen.pr.Head
 	}
 	d.wait("somebody else, who committed to it: it is theirs to merge; the label %s hands it back", forge.RetryLabel)
 }
@@ -298,39 +274,54 @@ func (d *proposalDecider) keepOpen() {
 	status := d.step.status
 	status.Head, status.LeftAlone = d.seen.tip, ""
 	if d.seen.digest != status.Digest {
-		status.Frozen = d.frozen()
+		status.Frozen = d.seen.pr.Frozen()
 	}
 	switch {
-	case status.AutoMerge && d.seen.spec.AutoMerge != imagev1.AutoMergePlatform:
-		d.step.do, d.step.soon = manualProposal, true
+	case d.rules().TakesBack(d.seen.pr):
+		d.step.do, d.step.soon = pullrequest.ManualMerge, true
 		status.AutoMerge = false
-	case d.seen.text != status.TextDigest && d.frozen() == "":
+	case d.seen.text != status.TextDigest && d.seen.pr.Frozen() == "":
 		d.step.do, d.step.soon = rewriteProposal, true
 	default:
 		d.merge()
 	}
 }
 
+// rules are what the automation says about merging.
+func (d *proposalDecider) rules() pullrequest.Rules {
+	status := d.step.status
+	return pullrequest.Rules{AutoMerge: string(d.seen.spec.AutoMerge), Asked: status.AutoMerge, Queued: status.Queued}
+}
+
 // merge decides whether it is merged now, and by whom.
 func (d *proposalDecider) merge() {
-	switch {
-	case d.seen.spec.AutoMerge == "" || d.seen.spec.AutoMerge == imagev1.AutoMergeNever:
-		d.wait("a person to merge it")
-	case d.seen.pr.Draft:
+	do, wait := d.rules().Merge(d.seen.pr)
+	d.step.do = do
+	d.step.status.AutoMerge = d.step.status.AutoMerge && d.seen.pr.AutoMerge
+	switch wait {
+	case pullrequest.ForMerge:
+		d.step.soon = true
+	case pullrequest.ForChecks:
+		d.wait("%s", d.seen.pr.Lacks)
+		d.step.soon = d.seen.pr.Checks == pullrequest.ChecksPending
+	case pullrequest.ForReady:
 		d.wait("a person to mark it as ready: it is a draft")
-	case d.seen.rules.Queue && d.step.status.Queued == d.seen.pr.HeadSHA:
+	case pullrequest.ForQueue:
 		d.wait("a person to put it back into the merge queue, which it left without being merged")
-	case d.seen.checks == forge.CheckSuccess && d.seen.rules.Queue:
-		d.step.do, d.step.soon = enqueueProposal, true
-	case d.seen.checks == forge.CheckSuccess:
-		d.step.do, d.step.soon = mergeProposal, true
 	default:
-		d.wait("%s", d.seen.lacks)
-		d.step.soon = d.seen.checks == forge.CheckPending
-		if d.step.soon && d.seen.spec.AutoMerge == imagev1.AutoMergePlatform && d.seen.pr.Auto != forge.Yes {
-			d.step.do, d.step.status.AutoMerge = autoMergeProposal, true
-		}
+		d.wait("a person to merge it")
 	}
+}
+
+// stateOf is the state of a pull request in a status.
+func stateOf(pr *pullrequest.PullRequest) imagev1.PullRequestState {
+	switch {
+	case pr.Open:
+		return imagev1.PullRequestOpen
+	case pr.Merged:
+		return imagev1.PullRequestMerged
+	}
+	return imagev1.PullRequestClosed
 }
 
 // orSomebody is a login, or a word for one that the forge does not tell.

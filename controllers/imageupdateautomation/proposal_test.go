@@ -12,6 +12,7 @@ import (
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/promotion/forge"
+	"github.com/sluice-cd/sluice/promotion/pullrequest"
 )
 
 // The heads of these cases: ours was pushed for the content "two", and theirs is somebody's.
@@ -30,12 +31,12 @@ func proposing(changes ...func(*proposalObservation)) proposalObservation {
 }
 
 // pull is pull request 3, of ours, for the content "two".
-func pull(state forge.State, changes ...func(*forge.PullRequest)) func(*proposalObservation) {
+func pull(state forge.State, changes ...func(*pullrequest.PullRequest)) func(*proposalObservation) {
 	return func(seen *proposalObservation) {
-		seen.pr = &forge.PullRequest{
-			Number: 3, State: state, Author: "robot", HeadSHA: ourHead, Base: "main", Branch: "updates",
-			Mergeable: forge.Yes,
+		seen.pr = &pullrequest.PullRequest{
+			Number: 3, Open: state == forge.Open, Merged: state == forge.Merged, Head: ourHead, Base: "main",
 		}
+		seen.author = "robot"
 		seen.tip, seen.byUs, seen.ours = ourHead, true, true
 		seen.status = &imagev1.PullRequestStatus{
 			Number: 3, State: imagev1.PullRequestOpen, Base: "main", Branch: "updates", Head: ourHead, Digest: "two", TextDigest: "text",
@@ -55,28 +56,33 @@ func known(state imagev1.PullRequestState) func(*proposalObservation) {
 	return func(s *proposalObservation) { s.status.State = state }
 }
 
-func merging(who imagev1.AutoMerge, checks forge.CheckState, lacks string) func(*proposalObservation) {
-	return func(s *proposalObservation) { s.spec.AutoMerge, s.checks, s.lacks = who, checks, lacks }
+func merging(who imagev1.AutoMerge, checks pullrequest.Checks, lacks string) func(*proposalObservation) {
+	return func(s *proposalObservation) { s.spec.AutoMerge, s.pr.Checks, s.pr.Lacks = who, checks, lacks }
+}
+
+// mergedBy says who merges what is found.
+func mergedBy(who imagev1.AutoMerge) func(*proposalObservation) {
+	return func(s *proposalObservation) { s.spec.AutoMerge = who }
 }
 
 // committedTo has a commit of somebody else at the head.
 func committedTo(s *proposalObservation) {
-	s.tip, s.pr.HeadSHA, s.ours, s.same = theirHead, theirHead, false, false
+	s.tip, s.pr.Head, s.ours, s.same = theirHead, theirHead, false, false
 }
 
-func closedBy(login string) func(*forge.PullRequest) {
-	return func(pr *forge.PullRequest) { pr.ClosedBy = login }
+func closedBy(login string) func(*pullrequest.PullRequest) {
+	return func(pr *pullrequest.PullRequest) { pr.ClosedBy = login }
 }
 
-func approved(pr *forge.PullRequest) { pr.Approvals = 1 }
+func approved(pr *pullrequest.PullRequest) { pr.Approved = true }
 
-func labelled(label string) func(*forge.PullRequest) {
-	return func(pr *forge.PullRequest) { pr.Labels = []string{label} }
-}
+func kept(pr *pullrequest.PullRequest) { pr.Keep = true }
 
-func blocked(by forge.Blocker) func(*forge.PullRequest) {
-	return func(pr *forge.PullRequest) { pr.Blocked, pr.Mergeable = []forge.Blocker{by}, forge.No }
-}
+func handedBack(pr *pullrequest.PullRequest) { pr.Retry = true }
+
+func conflicted(pr *pullrequest.PullRequest) { pr.Conflicted = true }
+
+func behind(pr *pullrequest.PullRequest) { pr.Behind = true }
 
 func declinedBefore(s *proposalObservation) {
 	s.declined = []imagev1.DeclinedProposal{{Digest: "two", Number: 3, By: "alice"}}
@@ -85,7 +91,7 @@ func declinedBefore(s *proposalObservation) {
 func TestWhatBecomesOfAPullRequest(t *testing.T) {
 	for name, tc := range map[string]struct {
 		seen     proposalObservation
-		want     proposalAction
+		want     pullrequest.Action
 		waitsFor string // a part of it
 		frozen   string
 		notOurs  string // a part of it
@@ -108,14 +114,14 @@ func TestWhatBecomesOfAPullRequest(t *testing.T) {
 			seen: proposing(pull(forge.Open), func(s *proposalObservation) { s.text = "new" }),
 			want: rewriteProposal, state: imagev1.PullRequestOpen},
 		"one in conflict is made anew": {
-			seen: proposing(pull(forge.Open, blocked(forge.ByConflict))), want: updateProposal,
+			seen: proposing(pull(forge.Open, conflicted)), want: updateProposal,
 			state: imagev1.PullRequestOpen,
 		},
 		"one behind its base is made anew where that is demanded": {
-			seen: proposing(pull(forge.Open, blocked(forge.ByBehind)), func(s *proposalObservation) { s.rules.UpToDate = true }),
+			seen: proposing(pull(forge.Open, behind), func(s *proposalObservation) { s.pr.MustBeUpToDate = true }),
 			want: updateProposal, state: imagev1.PullRequestOpen},
 		"one behind its base is as good as any elsewhere": {
-			seen: proposing(pull(forge.Open, blocked(forge.ByBehind))), waitsFor: "a person", state: imagev1.PullRequestOpen},
+			seen: proposing(pull(forge.Open, behind)), waitsFor: "a person", state: imagev1.PullRequestOpen},
 		"one whose branch was deleted is pushed again": {
 			seen: proposing(pull(forge.Open), func(s *proposalObservation) { s.tip, s.ours = "", false }),
 			want: updateProposal, state: imagev1.PullRequestOpen},
@@ -127,10 +133,10 @@ func TestWhatBecomesOfAPullRequest(t *testing.T) {
 			seen:   proposing(pull(forge.Open, approved), wants("three")),
 			frozen: "it is approved", waitsFor: "a person", state: imagev1.PullRequestOpen},
 		"a kept one keeps what it proposes": {
-			seen:   proposing(pull(forge.Open, labelled(forge.KeepLabel)), wants("three")),
+			seen:   proposing(pull(forge.Open, kept), wants("three")),
 			frozen: "it has the label sluice/keep", waitsFor: "a person", state: imagev1.PullRequestOpen},
 		"a queued one is not touched": {
-			seen:     proposing(pull(forge.Open, func(pr *forge.PullRequest) { pr.Queued = true }), wants("three")),
+			seen:     proposing(pull(forge.Open, func(pr *pullrequest.PullRequest) { pr.Queued = true }), wants("three")),
 			waitsFor: "the merge queue", state: imagev1.PullRequestOpen},
 		"an approved one whose head only says that it is ours is made anew": {
 			seen: proposing(pull(forge.Open, approved), committedTo, func(s *proposalObservation) { s.ours = true }),
@@ -143,18 +149,18 @@ func TestWhatBecomesOfAPullRequest(t *testing.T) {
 			seen:     proposing(pull(forge.Open), committedTo, func(s *proposalObservation) { s.status.LeftAlone = theirHead }),
 			waitsFor: "somebody else", state: imagev1.PullRequestOpen},
 		"a label hands it back": {
-			seen: proposing(pull(forge.Open, labelled(forge.RetryLabel)), committedTo), want: updateProposal, state: imagev1.PullRequestOpen},
+			seen: proposing(pull(forge.Open, handedBack), committedTo), want: updateProposal, state: imagev1.PullRequestOpen},
 		"somebody's commit is not closed with it": {
 			seen: proposing(pull(forge.Open), committedTo, wants("")),
 			want: leaveProposal, waitsFor: "somebody else", state: imagev1.PullRequestOpen},
 		"one that was handed back is closed when nothing is left to propose": {
-			seen: proposing(pull(forge.Open, labelled(forge.RetryLabel)), committedTo, wants("")),
+			seen: proposing(pull(forge.Open, handedBack), committedTo, wants("")),
 			want: closeProposal, state: imagev1.PullRequestOpen},
 		"one of a lost status is closed when nothing is left to propose": {
 			seen: proposing(pull(forge.Open), wants(""), func(s *proposalObservation) { s.status = nil }),
 			want: closeProposal, state: imagev1.PullRequestOpen},
 		"somebody's commit is not merged": {
-			seen: proposing(pull(forge.Open), committedTo, merging(imagev1.AutoMergeSelf, forge.CheckSuccess, "")), want: leaveProposal,
+			seen: proposing(pull(forge.Open), committedTo, merging(imagev1.AutoMergeSelf, pullrequest.ChecksPassed, "")), want: leaveProposal,
 			waitsFor: "somebody else", state: imagev1.PullRequestOpen},
 
 		"nothing left to propose closes it": {seen: proposing(pull(forge.Open), wants("")), want: closeProposal, state: imagev1.PullRequestOpen},
@@ -174,7 +180,7 @@ func TestWhatBecomesOfAPullRequest(t *testing.T) {
 			seen: proposing(pull(forge.Closed, closedBy("alice")), wants("three")),
 			want: openProposal, declined: []string{"two"}, state: imagev1.PullRequestClosed},
 		"one that we closed was declined by nobody": {
-			seen: proposing(pull(forge.Closed, closedBy("robot")), func(s *proposalObservation) { s.closedByUs = true }),
+			seen: proposing(pull(forge.Closed, closedBy("robot")), func(s *proposalObservation) { s.pr.ClosedByUs = true }),
 			want: openProposal, state: imagev1.PullRequestClosed},
 		"reopening it ends that": {
 			seen:     proposing(pull(forge.Open), known(imagev1.PullRequestClosed), declinedBefore),
@@ -195,8 +201,7 @@ func TestWhatBecomesOfAPullRequest(t *testing.T) {
 			seen: proposing(pull(forge.Merged), wants("three"), committedTo), want: openProposal, state: imagev1.PullRequestMerged},
 
 		"an open one of somebody else is theirs": {
-			seen: proposing(pull(forge.Open, func(pr *forge.PullRequest) { pr.Author = "mallory" }),
-				func(s *proposalObservation) { s.byUs, s.status = false, nil }),
+			seen:    proposing(pull(forge.Open), func(s *proposalObservation) { s.byUs, s.author, s.status = false, "mallory", nil }),
 			notOurs: "pull request #3 of branch 'updates' was opened by mallory"},
 		"a closed one of somebody else says nothing": {
 			seen: proposing(pull(forge.Closed, closedBy("alice")), func(s *proposalObservation) { s.byUs, s.status = false, nil }),
@@ -206,49 +211,49 @@ func TestWhatBecomesOfAPullRequest(t *testing.T) {
 			want: updateProposal, state: imagev1.PullRequestOpen},
 
 		"one that is complete is merged by us": {
-			seen: proposing(pull(forge.Open), merging(imagev1.AutoMergeSelf, forge.CheckSuccess, "")),
-			want: mergeProposal, state: imagev1.PullRequestOpen},
+			seen: proposing(pull(forge.Open), merging(imagev1.AutoMergeSelf, pullrequest.ChecksPassed, "")),
+			want: pullrequest.Merge, state: imagev1.PullRequestOpen},
 		"one that is approved is merged although there is something newer": {
-			seen: proposing(pull(forge.Open, approved), wants("three"), merging(imagev1.AutoMergeSelf, forge.CheckSuccess, "")),
-			want: mergeProposal, frozen: "it is approved", state: imagev1.PullRequestOpen},
+			seen: proposing(pull(forge.Open, approved), wants("three"), merging(imagev1.AutoMergeSelf, pullrequest.ChecksPassed, "")),
+			want: pullrequest.Merge, frozen: "it is approved", state: imagev1.PullRequestOpen},
 		"one that is complete is queued where there is a queue": {
-			seen: proposing(pull(forge.Open), merging(imagev1.AutoMergeSelf, forge.CheckSuccess, ""),
-				func(s *proposalObservation) { s.rules.Queue = true }),
-			want: enqueueProposal, state: imagev1.PullRequestOpen},
+			seen: proposing(pull(forge.Open), merging(imagev1.AutoMergeSelf, pullrequest.ChecksPassed, ""),
+				func(s *proposalObservation) { s.pr.MustQueue = true }),
+			want: pullrequest.Enqueue, state: imagev1.PullRequestOpen},
 		// It was merged into that branch.
 		"one that somebody made one into another branch is left alone": {
-			seen: proposing(pull(forge.Open, func(pr *forge.PullRequest) { pr.Base = "hotfix" }), wants("three"),
-				merging(imagev1.AutoMergeSelf, forge.CheckSuccess, "")),
+			seen: proposing(pull(forge.Open, func(pr *pullrequest.PullRequest) { pr.Base = "hotfix" }), wants("three"),
+				merging(imagev1.AutoMergeSelf, pullrequest.ChecksPassed, "")),
 			notOurs: "pull request #3 is into branch 'hotfix' now", state: imagev1.PullRequestOpen},
 		// It was put back at once, for ever.
 		"one that left the queue waits for a person": {
-			seen: proposing(pull(forge.Open), merging(imagev1.AutoMergeSelf, forge.CheckSuccess, ""),
-				func(s *proposalObservation) { s.rules.Queue, s.status.Queued = true, ourHead }),
+			seen: proposing(pull(forge.Open), merging(imagev1.AutoMergeSelf, pullrequest.ChecksPassed, ""),
+				func(s *proposalObservation) { s.pr.MustQueue, s.status.Queued = true, ourHead }),
 			waitsFor: "a person to put it back into the merge queue", state: imagev1.PullRequestOpen},
 		"one that left the queue with another head is queued": {
-			seen: proposing(pull(forge.Open), merging(imagev1.AutoMergeSelf, forge.CheckSuccess, ""),
-				func(s *proposalObservation) { s.rules.Queue, s.status.Queued = true, theirHead }),
-			want: enqueueProposal, state: imagev1.PullRequestOpen},
+			seen: proposing(pull(forge.Open), merging(imagev1.AutoMergeSelf, pullrequest.ChecksPassed, ""),
+				func(s *proposalObservation) { s.pr.MustQueue, s.status.Queued = true, theirHead }),
+			want: pullrequest.Enqueue, state: imagev1.PullRequestOpen},
 		"one whose checks run waits for them": {
-			seen:     proposing(pull(forge.Open), merging(imagev1.AutoMergeSelf, forge.CheckPending, "check build is running")),
+			seen:     proposing(pull(forge.Open), merging(imagev1.AutoMergeSelf, pullrequest.ChecksPending, "check build is running")),
 			waitsFor: "check build is running", state: imagev1.PullRequestOpen},
 		"a draft waits for a person": {
-			seen: proposing(pull(forge.Open, func(pr *forge.PullRequest) { pr.Draft = true }),
-				merging(imagev1.AutoMergeSelf, forge.CheckSuccess, "")),
+			seen: proposing(pull(forge.Open, func(pr *pullrequest.PullRequest) { pr.Draft = true }),
+				merging(imagev1.AutoMergeSelf, pullrequest.ChecksPassed, "")),
 			waitsFor: "a person to mark it as ready", state: imagev1.PullRequestOpen},
 		"the forge is asked to merge by itself": {
-			seen: proposing(pull(forge.Open), merging(imagev1.AutoMergePlatform, forge.CheckPending, "check build is running")),
-			want: autoMergeProposal, waitsFor: "check build is running", state: imagev1.PullRequestOpen},
+			seen: proposing(pull(forge.Open), merging(imagev1.AutoMergePlatform, pullrequest.ChecksPending, "check build is running")),
+			want: pullrequest.AutoMerge, waitsFor: "check build is running", state: imagev1.PullRequestOpen},
 		"the forge is not asked twice": {
-			seen: proposing(pull(forge.Open, func(pr *forge.PullRequest) { pr.Auto = forge.Yes }),
-				merging(imagev1.AutoMergePlatform, forge.CheckPending, "check build is running")),
+			seen: proposing(pull(forge.Open, func(pr *pullrequest.PullRequest) { pr.AutoMerge = true }),
+				merging(imagev1.AutoMergePlatform, pullrequest.ChecksPending, "check build is running")),
 			waitsFor: "check build is running", state: imagev1.PullRequestOpen},
 		"the forge is asked not to when the spec says so": {
-			seen: proposing(pull(forge.Open), func(s *proposalObservation) { s.status.AutoMerge = true }),
-			want: manualProposal, state: imagev1.PullRequestOpen},
+			seen: proposing(pull(forge.Open), func(s *proposalObservation) { s.status.AutoMerge, s.pr.AutoMerge = true, true }),
+			want: pullrequest.ManualMerge, state: imagev1.PullRequestOpen},
 		"what could be merged at once is merged": {
-			seen: proposing(pull(forge.Open), merging(imagev1.AutoMergePlatform, forge.CheckSuccess, "")),
-			want: mergeProposal, state: imagev1.PullRequestOpen},
+			seen: proposing(pull(forge.Open), merging(imagev1.AutoMergePlatform, pullrequest.ChecksPassed, "")),
+			want: pullrequest.Merge, state: imagev1.PullRequestOpen},
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := tc.seen.status.DeepCopy()

@@ -5,7 +5,6 @@ package imageupdateautomation
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
@@ -163,14 +162,18 @@ func (p *pullRequestRun) observe(ctx context.Context) (proposalObservation, erro
 
 // read asks the forge for the pull request, and for what decides about it.
 func (p *pullRequestRun) read(ctx context.Context, seen *proposalObservation) error {
-	var err error
-	if seen.pr, err = p.find(ctx, *seen); err != nil || seen.pr == nil {
+	pr, err := p.find(ctx, *seen)
+	if err != nil || pr == nil {
 		return err
 	}
-	if err := p.identify(ctx, seen); err != nil {
+	known := seen.status != nil && seen.status.Number == pr.Number
+	who, err := p.identify(ctx, known, pr)
+	if err != nil {
 		return err
 	}
-	return p.judge(ctx, seen)
+	seen.pr = forge.Observe(pr, who, known && seen.status.AutoMerge)
+	seen.author, seen.byUs = pr.Author, known || who.IsUs(pr.Author)
+	return p.judge(ctx, pr, seen)
 }
 
 // find looks for the pull request. One that is open is asked for by its number. There is
@@ -191,34 +194,33 @@ func (p *pullRequestRun) find(ctx context.Context, seen proposalObservation) (*f
 	return found, explain(err)
 }
 
-// identify finds out whose doing the pull request is. The one of the status is ours.
-func (p *pullRequestRun) identify(ctx context.Context, seen *proposalObservation) error {
-	known := seen.status != nil && seen.status.Number == seen.pr.Number
-	if known && (seen.pr.State != forge.Closed || seen.pr.ClosedBy == "") {
-		seen.byUs = true
-		return nil
+// identify finds out who we are, if whose doing the pull request is depends on that: the one of the status
+// is ours, and somebody closed it if it is closed.
+func (p *pullRequestRun) identify(ctx context.Context, known bool, pr *forge.PullRequest) (forge.User, error) {
+	if known && (pr.State != forge.Closed || pr.ClosedBy == "") {
+		return forge.User{}, nil
 	}
 	who, err := p.forge.CurrentUser(ctx)
-	if err != nil {
-		return explain(err)
-	}
-	seen.byUs, seen.closedByUs = known || who.IsUs(seen.pr.Author), seen.pr.ClosedAsStale || who.IsUs(seen.pr.ClosedBy)
-	return nil
+	return who, explain(err)
 }
 
 // judge reads what decides about an open pull request besides itself, if anything does.
-func (p *pullRequestRun) judge(ctx context.Context, seen *proposalObservation) error {
+func (p *pullRequestRun) judge(ctx context.Context, pr *forge.PullRequest, seen *proposalObservation) error {
 	merges := seen.spec.AutoMerge == imagev1.AutoMergeSelf || seen.spec.AutoMerge == imagev1.AutoMergePlatform
-	if seen.pr.State != forge.Open || !seen.byUs || !merges && !slices.Contains(seen.pr.Blocked, forge.ByBehind) {
+	if !seen.pr.Open || !seen.byUs || !merges && !seen.pr.Behind {
 		return nil
 	}
-	var err error
-	if seen.rules, err = p.forge.Rules(ctx, seen.base); err != nil || !merges {
+	rules, err := p.forge.Rules(ctx, seen.base)
+	if err != nil {
 		return explain(err)
 	}
-	seen.rules.Queue = seen.rules.Queue || seen.pr.QueueOnly
-	j := forge.Judgement{Rules: seen.rules}
-	if j.Checks, err = p.forge.Checks(ctx, seen.pr.HeadSHA); err != nil {
+	seen.pr.MustBeUpToDate = rules.UpToDate
+	if !merges {
+		return nil
+	}
+	seen.method = rules.MethodFor(forge.Method(seen.spec.MergeMethod))
+	j := forge.Judgement{Rules: rules}
+	if j.Checks, err = p.forge.Checks(ctx, pr.HeadSHA); err != nil {
 		return explain(err)
 	}
 	provider, err := connectionOf(p.a, p.seen).ProviderName()
@@ -228,7 +230,7 @@ func (p *pullRequestRun) judge(ctx context.Context, seen *proposalObservation) e
 	if j.Can, err = forge.CapabilitiesOf(provider); err != nil {
 		return explain(err)
 	}
-	seen.checks, seen.lacks = j.Of(seen.pr)
+	j.Judge(pr, seen.pr)
 	return nil
 }
 

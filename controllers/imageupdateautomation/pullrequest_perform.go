@@ -14,6 +14,7 @@ import (
 	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/promotion/forge"
+	"github.com/sluice-cd/sluice/promotion/pullrequest"
 )
 
 // Comments on pull requests.
@@ -43,10 +44,10 @@ func (p *pullRequestRun) perform(ctx context.Context, seen proposalObservation, 
 			step.status.LeftAlone = "" // it is said by the next run
 		}
 		return explain(err)
-	case mergeProposal, enqueueProposal, autoMergeProposal, manualProposal:
-		return p.merge(ctx, seen, step)
+	case "":
+		return nil
 	}
-	return nil
+	return p.merge(ctx, seen, step)
 }
 
 // push makes the push branch what was reviewed, unless it is that.
@@ -132,53 +133,32 @@ func (p *pullRequestRun) close(ctx context.Context, step *proposalDecision) erro
 	return explain(p.forge.Comment(ctx, number, closedComment))
 }
 
-// merge merges the head that was judged, or leaves that to the forge, or not any more.
+// merge merges the head that was judged, or leaves that to the forge, or not any more. Some forges merge in
+// the background.
 func (p *pullRequestRun) merge(ctx context.Context, seen proposalObservation, step *proposalDecision) error {
-	number := seen.pr.Number
-	m := forge.Merge{HeadSHA: seen.tip, Method: seen.rules.MethodFor(forge.Method(seen.spec.MergeMethod))}
-	var err error
-	switch step.do {
-	case enqueueProposal:
-		err = p.forge.Enqueue(ctx, number, m.HeadSHA)
-	case manualProposal:
-		err = p.forge.DisableAutoMerge(ctx, number)
-	case autoMergeProposal:
-		if err = p.forge.EnableAutoMerge(ctx, number, m); errors.Is(err, forge.ErrMergeableNow) {
-			err = p.mergeNow(ctx, m, step)
-		}
-	default:
-		err = p.mergeNow(ctx, m, step)
-	}
-	refused := (*forge.NotMergeable)(nil)
+	do, status := step.do, step.status
+	done, err := forge.PerformMerge(ctx, p.forge, seen.pr.Number, do, forge.Merge{HeadSHA: seen.tip, Method: seen.method})
 	switch {
-	case errors.Is(err, forge.ErrHeadMoved):
-		step.status.AutoMerge, step.soon = false, true
-		return nil
-	case errors.As(err, &refused):
-		step.status.AutoMerge, step.soon = false, refused.Transient
-		step.status.WaitsFor = "the forge, which does not merge it: " + refused.Reason
-		return nil
 	case err != nil:
-		step.status.AutoMerge = seen.status != nil && seen.status.AutoMerge
+		status.AutoMerge = seen.status != nil && seen.status.AutoMerge
 		return explain(err)
-	}
-	p.acted = step.do != autoMergeProposal
-	return nil
-}
-
-// mergeNow merges. Some forges do that in the background.
-func (p *pullRequestRun) mergeNow(ctx context.Context, m forge.Merge, step *proposalDecision) error {
-	merged, err := p.forge.Merge(ctx, step.status.Number, m)
-	if err != nil {
-		return err
-	}
-	step.status.AutoMerge = false
-	if merged.State != forge.Merged {
-		step.status.WaitsFor = "the forge, which is merging it"
+	case done.Moved:
+		status.AutoMerge, step.soon = false, true
 		return nil
+	case done.Refused != nil:
+		status.AutoMerge, step.soon = false, done.Refused.Transient
+		status.WaitsFor = "the forge, which does not merge it: " + done.Refused.Reason
+		return nil
+	case done.Merged != nil && done.Merged.State == forge.Merged:
+		status.AutoMerge, status.State = false, imagev1.PullRequestMerged
+		p.addEvent(imagev1.PullRequestMergedReason, status, "merged pull request #%d into branch '%s'", status.Number, status.Base)
+	case done.Merged != nil:
+		status.AutoMerge, status.WaitsFor = false, "the forge, which is merging it"
 	}
-	step.status.State = imagev1.PullRequestMerged
-	p.addEvent(imagev1.PullRequestMergedReason, step.status, "merged pull request #%d into branch '%s'", step.status.Number, step.status.Base)
+	if done.Merged == nil {
+		status.AutoMerge = do == pullrequest.AutoMerge
+	}
+	p.acted = do != pullrequest.AutoMerge
 	return nil
 }
 
@@ -206,8 +186,8 @@ func mergedHead(before proposalObservation, step proposalDecision) string {
 	switch pr := before.pr; {
 	case was == nil || was.State == imagev1.PullRequestMerged:
 		return ""
-	case pr != nil && pr.Number == was.Number && pr.State == forge.Merged:
-		return cmp.Or(was.Head, pr.HeadSHA)
+	case pr != nil && pr.Number == was.Number && pr.Merged:
+		return cmp.Or(was.Head, pr.Head)
 	case step.status != nil && step.status.State == imagev1.PullRequestMerged:
 		return step.status.Head
 	}
@@ -225,7 +205,7 @@ func (p *pullRequestRun) recordPeoplesActions(seen proposalObservation, step pro
 		p.addEvent(imagev1.PullRequestMergedReason, status,
 			"%s merged pull request #%d into branch '%s'", orSomebody(seen.pr.MergedBy), status.Number, status.Base)
 	case len(step.declined) > len(seen.declined) ||
-		before.State == imagev1.PullRequestOpen && status.State == imagev1.PullRequestClosed && !seen.closedByUs:
+		before.State == imagev1.PullRequestOpen && status.State == imagev1.PullRequestClosed && !seen.pr.ClosedByUs:
 		p.addEvent(imagev1.PullRequestDeclinedReason, status,
 			"%s closed pull request #%d: what it proposed is not proposed again; reopening it, or `sluice release automation %s -n %s`, ends that",
 			orSomebody(seen.pr.ClosedBy), status.Number, p.a.Name, p.a.Namespace)

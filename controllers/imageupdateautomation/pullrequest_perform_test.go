@@ -16,6 +16,7 @@ import (
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/promotion/forge"
+	"github.com/sluice-cd/sluice/promotion/pullrequest"
 	"github.com/sluice-cd/sluice/writeback"
 )
 
@@ -115,7 +116,7 @@ func TestWhatIsDoneAboutAPullRequest(t *testing.T) {
 	merged := func(s *imagev1.PullRequestStatus) { s.State = imagev1.PullRequestMerged }
 	const looks = "the forge to look at it"
 	for name, tc := range map[string]struct {
-		do          proposalAction
+		do          pullrequest.Action
 		forge       answers
 		before      []func(*proposalObservation)
 		want        []string
@@ -164,41 +165,42 @@ func TestWhatIsDoneAboutAPullRequest(t *testing.T) {
 			do: leaveProposal, forge: answers{fails: map[string]error{"comment": out}}, want: []string{"comment 3"}, status: status(), err: out,
 		},
 		"merged": {
-			do: mergeProposal, forge: answers{merged: &forge.PullRequest{State: forge.Merged}}, want: []string{"merge 3 " + ourHead},
+			do: pullrequest.Merge, forge: answers{merged: &forge.PullRequest{State: forge.Merged}}, want: []string{"merge 3 " + ourHead},
 			status: status(merged), events: []string{imagev1.PullRequestMergedReason}, acted: true,
 		},
 		"merged in the background": {
-			do: mergeProposal, forge: answers{merged: &forge.PullRequest{State: forge.Open}}, want: []string{"merge 3 " + ourHead},
+			do: pullrequest.Merge, forge: answers{merged: &forge.PullRequest{State: forge.Open}}, want: []string{"merge 3 " + ourHead},
 			status: status(waits("the forge, which is merging it")), acted: true,
 		},
 		"a head that moved": {
-			do: mergeProposal, forge: answers{fails: map[string]error{"merge": forge.ErrHeadMoved}}, want: []string{"merge 3 " + ourHead},
+			do: pullrequest.Merge, forge: answers{fails: map[string]error{"merge": forge.ErrHeadMoved}}, want: []string{"merge 3 " + ourHead},
 			status: status(), soon: true,
 		},
 		"not merged yet": {
-			do: mergeProposal, want: []string{"merge 3 " + ourHead}, soon: true, status: status(waits("the forge, which does not merge it: busy")),
-			forge: answers{fails: map[string]error{"merge": &forge.NotMergeable{Reason: "busy", Transient: true}}},
+			do: pullrequest.Merge, want: []string{"merge 3 " + ourHead}, soon: true,
+			status: status(waits("the forge, which does not merge it: busy")),
+			forge:  answers{fails: map[string]error{"merge": &forge.NotMergeable{Reason: "busy", Transient: true}}},
 		},
 		"not merged without a person": {
-			do: mergeProposal, want: []string{"merge 3 " + ourHead}, status: status(waits("the forge, which does not merge it: rules")),
+			do: pullrequest.Merge, want: []string{"merge 3 " + ourHead}, status: status(waits("the forge, which does not merge it: rules")),
 			forge: answers{fails: map[string]error{"merge": &forge.NotMergeable{Reason: "rules"}}},
 		},
 		"a merge at a forge that is out": {
-			do: mergeProposal, forge: answers{fails: map[string]error{"merge": out}}, want: []string{"merge 3 " + ourHead}, status: status(),
+			do: pullrequest.Merge, forge: answers{fails: map[string]error{"merge": out}}, want: []string{"merge 3 " + ourHead}, status: status(),
 			err: out,
 		},
 		"one that the forge merges by itself, at a forge that is out": {
-			do: manualProposal, forge: answers{fails: map[string]error{"manual": out}}, want: []string{"manual 3"}, err: out,
+			do: pullrequest.ManualMerge, forge: answers{fails: map[string]error{"manual": out}}, want: []string{"manual 3"}, err: out,
 			before: []func(*proposalObservation){func(s *proposalObservation) { s.status.AutoMerge = true }}, status: status(auto),
 		},
-		"left to the forge": {do: autoMergeProposal, want: []string{"automerge 3 " + ourHead}, status: status()},
+		"left to the forge": {do: pullrequest.AutoMerge, want: []string{"automerge 3 " + ourHead}, status: status(auto)},
 		"left to the forge, which would merge at once": {
-			do: autoMergeProposal, want: []string{"automerge 3 " + ourHead, "merge 3 " + ourHead}, status: status(merged),
+			do: pullrequest.AutoMerge, want: []string{"automerge 3 " + ourHead, "merge 3 " + ourHead}, status: status(merged),
 			forge:  answers{fails: map[string]error{"automerge": forge.ErrMergeableNow}, merged: &forge.PullRequest{State: forge.Merged}},
 			events: []string{imagev1.PullRequestMergedReason},
 		},
-		"queued":               {do: enqueueProposal, want: []string{"enqueue 3 " + ourHead}, status: status(), acted: true},
-		"taken from the forge": {do: manualProposal, want: []string{"manual 3"}, status: status(), acted: true},
+		"queued":               {do: pullrequest.Enqueue, want: []string{"enqueue 3 " + ourHead}, status: status(), acted: true},
+		"taken from the forge": {do: pullrequest.ManualMerge, want: []string{"manual 3"}, status: status(), acted: true},
 		"nothing":              {status: status()},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -249,7 +251,7 @@ func TestWhatPeopleDidIsTold(t *testing.T) {
 		"an old merge": {before: []func(*proposalObservation){was(imagev1.PullRequestMerged)}, now: imagev1.PullRequestMerged},
 		"a closing":    {now: imagev1.PullRequestClosed, want: []string{imagev1.PullRequestDeclinedReason}},
 		"our closing": {
-			before: []func(*proposalObservation){func(s *proposalObservation) { s.closedByUs = true }}, now: imagev1.PullRequestClosed,
+			before: []func(*proposalObservation){func(s *proposalObservation) { s.pr.ClosedByUs = true }}, now: imagev1.PullRequestClosed,
 		},
 		"an old closing": {before: []func(*proposalObservation){was(imagev1.PullRequestClosed)}, now: imagev1.PullRequestClosed},
 		"another content that was declined": {
@@ -294,7 +296,7 @@ func TestOnlyWhatDecidesIsAsked(t *testing.T) {
 	}{
 		"one that is known and waits for people": {found: open, seen: []func(*proposalObservation){pull(forge.Open)}, byUs: true},
 		"one that is merged by us": {
-			found: open, seen: []func(*proposalObservation){pull(forge.Open), merging(imagev1.AutoMergeSelf, "", "")},
+			found: open, seen: []func(*proposalObservation){pull(forge.Open), mergedBy(imagev1.AutoMergeSelf)},
 			want: []string{"rules", "checks"}, byUs: true,
 		},
 		"one that is behind its base": {
@@ -324,13 +326,13 @@ func TestOnlyWhatDecidesIsAsked(t *testing.T) {
 		},
 		"somebody else's": {
 			found: &forge.PullRequest{Number: 9, State: forge.Open, Author: "ann"}, want: []string{"find", "identity"},
-			seen: []func(*proposalObservation){merging(imagev1.AutoMergeSelf, "", "")},
+			seen: []func(*proposalObservation){mergedBy(imagev1.AutoMergeSelf)},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := &answers{found: tc.found, fails: tc.fails}
 			seen := proposing(tc.seen...)
-			seen.pr, seen.byUs, seen.checks = nil, false, ""
+			seen.pr, seen.byUs = nil, false
 			p := a.at()
 			if err := p.read(t.Context(), &seen); err != nil {
 				t.Fatal(err)

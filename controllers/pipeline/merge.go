@@ -10,42 +10,63 @@ import (
 
 	"github.com/sluice-cd/sluice/promotion"
 	"github.com/sluice-cd/sluice/promotion/forge"
+	"github.com/sluice-cd/sluice/promotion/pullrequest"
 )
 
 // merger has the pull request of a stage merged: now, by a queue, or by the forge itself.
 type merger struct{ pulls pulls }
 
-// merge merges what was judged, and looks at what came of it.
+// merge merges what was judged, now or by the queue.
 func (r merger) merge(ctx context.Context, a promotion.Merge) (bool, error) {
+	do := pullrequest.Merge
+	if a.Queue {
+		do = pullrequest.Enqueue
+	}
+	return r.perform(ctx, a.Number, a.Head, do)
+}
+
+// setAutoMerge asks the forge to merge by itself, or not to.
+func (r merger) setAutoMerge(ctx context.Context, a promotion.SetAutoMerge) (bool, error) {
+	do := pullrequest.ManualMerge
+	if a.On {
+		do = pullrequest.AutoMerge
+	}
+	return r.perform(ctx, a.Number, a.Head, do)
+}
+
+// perform asks the forge, and looks at what came of it: what the pull request is now is read again, but
+// for a refusal, which is waited for.
+func (r merger) perform(ctx context.Context, number int64, head string, do pullrequest.Action) (bool, error) {
 	p := r.pulls
-	switch changed, err := r.hasChanged(ctx, a.Number); {
-	case err != nil:
-		return false, p.explain(err)
-	case changed: // what it is now is decided about
-		p.seen.stale = true
-		return true, nil
-	case a.Queue:
-		return r.enqueue(ctx, a)
+	m := forge.Merge{HeadSHA: head}
+	if do != pullrequest.ManualMerge {
+		switch changed, err := r.hasChanged(ctx, number); {
+		case err != nil:
+			return false, p.explain(err)
+		case changed: // what it is now is decided about
+			p.seen.stale = true
+			return true, nil
+		}
+		var err error
+		if m, err = r.mergeOf(head); err != nil {
+			return false, err
+		}
 	}
-	m, err := r.mergeOf(a.Head)
-	if err != nil {
-		return false, err
-	}
-	merged, err := p.forge.Merge(ctx, a.Number, m)
-	refused := (*forge.NotMergeable)(nil)
+	done, err := forge.PerformMerge(ctx, p.forge, number, do, m)
 	switch {
-	case errors.Is(err, forge.ErrHeadMoved):
+	case err != nil:
+		p.seen.stale = do != pullrequest.Merge
+		return do != pullrequest.Merge, p.explain(err)
+	case done.Refused != nil:
+		r.refuse(head, done.Refused)
+		return true, nil
+	case done.Merged == nil:
 		p.seen.stale = true
 		return true, nil
-	case errors.As(err, &refused):
-		r.refuse(a.Head, refused)
-		return true, nil
-	case err != nil:
-		return false, p.explain(err)
 	}
-	p.seen.pr = merged
-	if merged.State != forge.Merged { // it is being merged in the background
-		p.seen.refused, p.seen.refusedHead = "it is being merged", a.Head
+	p.seen.pr = done.Merged
+	if done.Merged.State != forge.Merged { // it is being merged in the background
+		p.seen.refused, p.seen.refusedHead = "it is being merged", head
 		p.seen.soon(p.clock.Now(), p.seen.refused)
 		return true, nil
 	}
@@ -61,27 +82,6 @@ func (r merger) hasChanged(ctx context.Context, number int64) (bool, error) {
 		return true, nil
 	}
 	return err == nil && (now.State != seen.State || now.Base != seen.Base || now.Draft != seen.Draft), err
-}
-
-// enqueue puts what was judged into the merge queue, and looks at what came of it.
-func (r merger) enqueue(ctx context.Context, a promotion.Merge) (bool, error) {
-	r.pulls.seen.stale = true
-	return r.answered(a.Head, r.pulls.forge.Enqueue(ctx, a.Number, a.Head))
-}
-
-// answered is what comes of a forge's answer to what it was asked about a head: what that is now is
-// read again, but for a refusal, which is waited for.
-func (r merger) answered(head string, err error) (bool, error) {
-	refused := (*forge.NotMergeable)(nil)
-	switch {
-	case errors.Is(err, forge.ErrHeadMoved):
-		return true, nil
-	case errors.As(err, &refused):
-		r.pulls.seen.stale = false
-		r.refuse(head, refused)
-		return true, nil
-	}
-	return true, r.pulls.explain(err)
 }
 
 // refuse notes that the forge does not merge a head. It is asked again soon if waiting may
@@ -109,23 +109,4 @@ func (r merger) mergeOf(head string) (forge.Merge, error) {
 	}
 	m.Title, m.Body = splitMessage(tip.Info().Message)
 	return m, nil
-}
-
-// setAutoMerge asks the forge to merge by itself, or not to. What it could merge now has
-// nothing to wait for, and is merged.
-func (r merger) setAutoMerge(ctx context.Context, a promotion.SetAutoMerge) (bool, error) {
-	p := r.pulls
-	p.seen.stale = true
-	if !a.On {
-		return true, p.explain(p.forge.DisableAutoMerge(ctx, a.Number))
-	}
-	m, err := r.mergeOf(a.Head)
-	if err != nil {
-		return false, err
-	}
-	err = p.forge.EnableAutoMerge(ctx, a.Number, m)
-	if errors.Is(err, forge.ErrMergeableNow) {
-		return r.merge(ctx, promotion.Merge{Stage: a.Stage, Number: a.Number, Head: a.Head})
-	}
-	return r.answered(a.Head, err)
 }

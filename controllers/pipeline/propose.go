@@ -38,7 +38,7 @@ func (p pulls) discards(tip *git.CommitTree) bool {
 		return true
 	}
 	pr := p.seen.pr
-	return pr != nil && pr.HeadSHA == head && (pr.State != forge.Open || p.translate().Retry)
+	return pr != nil && pr.HeadSHA == head && (pr.State != forge.Open || p.observed().Retry)
 }
 
 // pullRequestPerformer has a pull request be open with the text that it should have, and say where it

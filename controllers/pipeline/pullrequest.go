@@ -16,6 +16,7 @@ import (
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/promotion"
 	"github.com/sluice-cd/sluice/promotion/forge"
+	"github.com/sluice-cd/sluice/promotion/pullrequest"
 )
 
 // pulls is the pull request of a stage, and the forge that has it.
@@ -88,7 +89,7 @@ func (r *run) pullRequest(ctx context.Context, stage *sluicev1.Stage, seen *prom
 	}
 	seen.Pushed, seen.Base = p.seen.pushed, p.base
 	if p.seen.pr != nil {
-		seen.PullRequest = p.translate()
+		seen.PullRequest = p.observed()
 	}
 	return nil
 }
@@ -242,58 +243,27 @@ func (p pulls) complete(ctx context.Context) error {
 		return err
 	}
 	m.claims = p.claims(tip)
-	if readiness, _ := p.judge(); readiness == promotion.ReadinessProgressing && m.refusedHead != m.pr.HeadSHA {
+	if p.observed().Checks == pullrequest.ChecksPending && m.refusedHead != m.pr.HeadSHA {
 		m.soon(p.clock.Now(), awaitedChecks)
 		p.again.requeueAt(m.again, p.clock.Now())
 	}
 	return nil
 }
 
-// translate is the pull request as a decision is made from it.
-func (p pulls) translate() *promotion.PullRequest {
+// observed is the pull request as a decision is made from it.
+func (p pulls) observed() *pullrequest.PullRequest {
 	m, pr := p.seen, p.seen.pr
-	seen := &promotion.PullRequest{
-		Number: pr.Number, URL: pr.URL, Open: pr.State == forge.Open,
-		Merged: pr.State == forge.Merged, Head: pr.HeadSHA, Base: pr.Base, Draft: pr.Draft,
-		Behind: slices.Contains(pr.Blocked, forge.ByBehind), Conflicted: slices.Contains(pr.Blocked, forge.ByConflict),
-		ClosedBy: pr.ClosedBy, ClosedByUs: pr.ClosedAsStale || forge.User{Login: p.login()}.IsUs(pr.ClosedBy), MergedBy: pr.MergedBy,
-		HeadOurs: m.claims || p.pushed(pr.HeadSHA), Approved: pr.Approvals > 0, Queued: pr.Queued, AutoMerge: p.mayMergeByItself(),
-		Keep: slices.Contains(pr.Labels, forge.KeepLabel), Retry: slices.Contains(pr.Labels, forge.RetryLabel),
-	}
+	seen := forge.Observe(pr, forge.User{Login: p.login()}, p.proposal != nil && p.proposal.AutoMerge)
+	seen.HeadOurs = m.claims || p.pushed(pr.HeadSHA)
 	if seen.Open {
-		rules := p.cache.rules[p.repo.branch(p.base)]
-		seen.MustBeUpToDate, seen.MustQueue = rules.UpToDate, rules.Queue || pr.QueueOnly
-		seen.Checks, seen.Why = p.judge()
+		forge.Judgement{
+			Rules: p.cache.rules[p.repo.branch(p.base)], Checks: m.checks, Can: p.can,
+			// Our own status does not count: it says what is decided with this.
+			Own: statusName(p.pipeline, p.stage.Name), Shown: m.shown.Head == pr.HeadSHA && m.shown.Open,
+		}.Judge(pr, seen)
+		if m.refusedHead == pr.HeadSHA {
+			seen.Checks, seen.Lacks = pullrequest.ChecksPending, "the forge does not merge it: "+m.refused
+		}
 	}
 	return seen
-}
-
-// judge says whether an open pull request has all that its base demands, and what it
-// lacks. Our own status does not count: it says what is decided with this.
-func (p pulls) judge() (promotion.Readiness, string) {
-	m, rules := p.seen, p.cache.rules[p.repo.branch(p.base)]
-	if m.refusedHead == m.pr.HeadSHA {
-		return promotion.ReadinessProgressing, "the forge does not merge it: " + m.refused
-	}
-	j := forge.Judgement{
-		Rules: rules, Checks: m.checks, Can: p.can,
-		Own: statusName(p.pipeline, p.stage.Name), Shown: m.shown.Head == m.pr.HeadSHA && m.shown.Open,
-	}
-	state, why := j.Of(m.pr)
-	return readinessOf[state], why
-}
-
-// readinessOf is what a pull request can do, in the words of a stage.
-var readinessOf = map[forge.CheckState]promotion.Readiness{
-	forge.CheckSuccess: promotion.ReadinessReady,
-	forge.CheckPending: promotion.ReadinessProgressing, forge.CheckFailure: promotion.ReadinessFailed,
-}
-
-// mayMergeByItself reports whether the forge merges the pull request when its rules are
-// met: as it says or, where it does not tell, as it was asked to.
-func (p pulls) mayMergeByItself() bool {
-	if p.seen.pr.Auto != forge.Unknown {
-		return p.seen.pr.Auto == forge.Yes
-	}
-	return p.proposal != nil && p.proposal.AutoMerge
 }

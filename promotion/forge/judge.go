@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/sluice-cd/sluice/promotion/pullrequest"
 )
 
 // Judgement is what decides whether an open pull request has all that its base demands.
@@ -20,30 +22,49 @@ type Judgement struct {
 	Can Capabilities
 }
 
-// Of says whether a pull request may be merged (success), will be able to (pending), or
-// not before somebody mends it (failure), and what it lacks.
-func (j Judgement) Of(pr *PullRequest) (CheckState, string) {
-	if state, why := j.checks(); state != CheckSuccess {
-		return state, why
+// Observe is a pull request as decisions are made from it, whoever's they are. Who is who we are, as far
+// as that matters; asked says that we asked the forge to merge it by itself, for some do not tell.
+func Observe(pr *PullRequest, who User, asked bool) *pullrequest.PullRequest {
+	return &pullrequest.PullRequest{
+		Number: pr.Number, URL: pr.URL, Open: pr.State == Open, Merged: pr.State == Merged,
+		Head: pr.HeadSHA, Base: pr.Base, Draft: pr.Draft,
+		Behind: slices.Contains(pr.Blocked, ByBehind), Conflicted: slices.Contains(pr.Blocked, ByConflict),
+		ClosedBy: pr.ClosedBy, ClosedByUs: pr.ClosedAsStale || who.IsUs(pr.ClosedBy), MergedBy: pr.MergedBy,
+		Approved: pr.Approvals > 0, Queued: pr.Queued, AutoMerge: pr.Auto == Yes || pr.Auto == Unknown && asked,
+		Keep: slices.Contains(pr.Labels, KeepLabel), Retry: slices.Contains(pr.Labels, RetryLabel),
+		MustQueue: pr.QueueOnly,
+	}
+}
+
+// Judge adds what the base of an open pull request demands, and whether it is there.
+func (j Judgement) Judge(pr *PullRequest, seen *pullrequest.PullRequest) {
+	seen.MustBeUpToDate, seen.MustQueue = j.Rules.UpToDate, j.Rules.Queue || pr.QueueOnly
+	seen.Checks, seen.Lacks = j.of(pr)
+}
+
+// of says whether a pull request has all that its base demands, and what it lacks.
+func (j Judgement) of(pr *PullRequest) (pullrequest.Checks, string) {
+	if checks, lacks := j.checks(); checks != pullrequest.ChecksPassed {
+		return checks, lacks
 	}
 	if pr.Approvals < j.Rules.Approvals {
-		return CheckPending, fmt.Sprintf("%d of %d approvals", pr.Approvals, j.Rules.Approvals)
+		return pullrequest.ChecksPending, fmt.Sprintf("%d of %d approvals", pr.Approvals, j.Rules.Approvals)
 	}
 	for _, why := range pr.Blocked {
 		byUs := why == ByDraft || j.Own != "" && !j.Shown && (why == ByChecks || why == ByRules)
 		if !byUs {
-			return CheckPending, "the forge says that it is blocked by " + string(why)
+			return pullrequest.ChecksPending, "the forge says that it is blocked by " + string(why)
 		}
 	}
 	if pr.Mergeable == Unknown && j.Can.Mergeability && !j.Rules.Protected {
-		return CheckPending, "the forge is finding out whether it can be merged"
+		return pullrequest.ChecksPending, "the forge is finding out whether it can be merged"
 	}
-	return CheckSuccess, ""
+	return pullrequest.ChecksPassed, ""
 }
 
 // checks judges the checks of a head: those that the base requires or, if it names none,
 // all that there are.
-func (j Judgement) checks() (CheckState, string) {
+func (j Judgement) checks() (pullrequest.Checks, string) {
 	byName := map[string]CheckState{}
 	for _, s := range j.Checks.Statuses {
 		byName[s.Context] = s.State
@@ -59,7 +80,7 @@ func (j Judgement) checks() (CheckState, string) {
 		switch state, there := byName[name]; {
 		case name == j.Own || strings.Contains(name, "*"): // a pattern is the forge's to judge
 		case state == CheckFailure:
-			return CheckFailure, fmt.Sprintf("check %s failed", name)
+			return pullrequest.ChecksFailed, fmt.Sprintf("check %s failed", name)
 		case !there:
 			waits = fmt.Sprintf("check %s has not begun", name)
 		case state != CheckSuccess && waits == "":
@@ -70,9 +91,9 @@ func (j Judgement) checks() (CheckState, string) {
 		waits = "not all of its checks can be read"
 	}
 	if waits != "" {
-		return CheckPending, waits
+		return pullrequest.ChecksPending, waits
 	}
-	return CheckSuccess, ""
+	return pullrequest.ChecksPassed, ""
 }
 
 // MethodFor is the method of a wish or, without one, the first that a base allows.

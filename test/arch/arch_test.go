@@ -11,7 +11,7 @@
 //	controllers/*  ui
 //	scan writeback source apply notify promotion/{forge,cluster} canary/{router,metric,workload,hook}  report (pure)
 //	policy writeback/edit apply/decide canary canary/judge/replay promotion notify/message   (pure)
-//	canary/{judge/trial,judge/simulate,provider,object}  apply/inventory    (pure)
+//	canary/{judge/trial,judge/simulate,provider,object}  apply/inventory  promotion/pullrequest    (pure)
 //	api/*  internal/*  canary/{judge,judge/counter}    of which canary/judge and internal/{contention,mask,
 //	partition,pattern,resourceversion} are pure: a pure package imports no other
 //
@@ -73,6 +73,7 @@ var rows = []struct {
 	{"canary/judge/simulate", 1, true},
 	{"canary/judge/replay", 2, true},
 	{"promotion", 2, true},
+	{"promotion/pullrequest", 1, true},
 	{"promotion/forge", 3, false},
 	{"promotion/cluster", 3, false},
 	{"canary/provider", 1, true},
