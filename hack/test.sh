@@ -4,7 +4,7 @@
 #   without a playground   units: they work all the time, and give way to all others (nice)
 #   two streams            of packages with a playground each, those that take longest first;
 #                          with more of them beside units, what is simulated cannot keep up
-#                          with its clock: a third begins when the units have ended
+#                          with its clock: two more begin when the units have ended
 #   the playground's own   tests start and stop playgrounds, and mostly wait for them
 #
 # Tests below test/ start controllers of their own, and two of those on one object would
@@ -111,7 +111,7 @@ lanes+=($!)
 	units "$(grep -v "^$module/test/" <<<"$concurrent")" "$@" || status=1
 	units "$(grep "^$module/test/" <<<"$concurrent")" -count=1 "$@" || status=1 # some run the go command, or other programs
 	units "$(grep -E "$sequential" <<<"$rest")" ${@/#-race/} || status=1
-	streams 1 "$@" || status=1
+	streams 2 "$@" || status=1
 	exit $status
 } &
 lanes+=($!)
