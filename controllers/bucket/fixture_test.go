@@ -3,12 +3,9 @@
 package bucket
 
 import (
-	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -32,18 +29,14 @@ const name = "app"
 type fixture struct {
 	*testing.T
 	*Reconciler
-	backend gofakes3.Backend
-	server  *httptest.Server
-	obj     *sourcev1.Bucket
-	clock   *clocktesting.FakeClock
-	dir     string
+	backend  gofakes3.Backend
+	server   *httptest.Server
+	upstream *sourcetest.Upstream
+	obj      *sourcev1.Bucket
+	clock    *clocktesting.FakeClock
+	dir      string
 	// objects are what the API server has.
 	objects []client.Object
-
-	mu       sync.Mutex
-	requests []string
-	// answer may take a request's place.
-	answer func(http.ResponseWriter, *http.Request) bool
 }
 
 func setup(t *testing.T) *fixture {
@@ -56,16 +49,8 @@ func setup(t *testing.T) *fixture {
 		t.Fatal(err)
 	}
 	s3 := gofakes3.New(f.backend, gofakes3.WithLogger(gofakes3.DiscardLog())).Server()
-	f.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		path, _ := url.PathUnescape(r.URL.EscapedPath())
-		f.mu.Lock()
-		f.requests = append(f.requests, r.Method+" "+path)
-		answer := f.answer
-		f.mu.Unlock()
-		if answer == nil || !answer(w, r) {
-			s3.ServeHTTP(w, r)
-		}
-	}))
+	f.upstream = sourcetest.NewUpstream(s3)
+	f.server = httptest.NewServer(f.upstream)
 	t.Cleanup(f.server.Close)
 	f.obj = make.Bucket("apps", name, func(b *sourcev1.Bucket) {
 		b.Spec.Endpoint, b.Spec.Region = strings.TrimPrefix(f.server.URL, "http://"), "us-east-1"
@@ -102,22 +87,8 @@ func (f *fixture) remove(key string) {
 	}
 }
 
-// asked returns what the server was asked since the last call, sorted.
-func (f *fixture) asked() []string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	asked := f.requests
-	f.requests = nil
-	slices.Sort(asked)
-	return asked
-}
-
-// answers lets answer take the place of the server.
-func (f *fixture) answers(answer func(http.ResponseWriter, *http.Request) bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.answer = answer
-}
+// asked returns what the server was asked since the last call, sorted: files are fetched side by side.
+func (f *fixture) asked() []string { return slices.Sorted(slices.Values(f.upstream.Asked())) }
 
 func (f *fixture) must() reconciler.Result {
 	f.Helper()
@@ -132,12 +103,7 @@ func (f *fixture) must() reconciler.Result {
 func (f *fixture) fails(reason, text string) error {
 	f.Helper()
 	_, err := f.Reconcile(f.Context(), f.obj)
-	if err == nil {
-		f.Fatal("it did not fail")
-	}
-	if got := reconciler.ReasonOf(err, f.Reason); got != reason || !strings.Contains(err.Error(), text) {
-		f.Errorf("failed with reason %s: %v\nwant %s, and %q", got, err, reason, text)
-	}
+	sourcetest.CheckFailure(f, err, f.Reason, reason, text)
 	return err
 }
 

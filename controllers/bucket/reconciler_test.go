@@ -157,7 +157,7 @@ func TestAnObjectThatChangesWhileItIsRead(t *testing.T) {
 	f := setup(t)
 	f.put(map[string]string{"a": "1", "b": "2"})
 	moved := false
-	f.answers(func(w http.ResponseWriter, r *http.Request) bool {
+	f.upstream.Answer(func(w http.ResponseWriter, r *http.Request) bool {
 		if !strings.HasSuffix(r.URL.Path, "/a") || moved {
 			return false
 		}
@@ -170,7 +170,7 @@ func TestAnObjectThatChangesWhileItIsRead(t *testing.T) {
 	if diff := cmp.Diff(map[string]string{"b": "22"}, f.files()); diff != "" || !moved {
 		t.Error(diff)
 	}
-	f.answers(func(w http.ResponseWriter, r *http.Request) bool {
+	f.upstream.Answer(func(w http.ResponseWriter, r *http.Request) bool {
 		if strings.HasSuffix(r.URL.Path, "/c") {
 			w.WriteHeader(http.StatusPreconditionFailed)
 			_, _ = w.Write([]byte("<Error><Code>PreconditionFailed</Code></Error>"))
@@ -279,7 +279,7 @@ func TestBucketsThatFail(t *testing.T) {
 		"a server that lies about a size": {
 			func(f *fixture) {
 				f.put(map[string]string{"liar": "12345"})
-				f.answers(func(w http.ResponseWriter, r *http.Request) bool {
+				f.upstream.Answer(func(w http.ResponseWriter, r *http.Request) bool {
 					if strings.HasSuffix(r.URL.Path, "/liar") {
 						w.Header().Set("ETag", `"x"`)
 						w.Header().Set("Last-Modified", "Mon, 02 Jan 2006 15:04:05 GMT")
@@ -294,7 +294,7 @@ func TestBucketsThatFail(t *testing.T) {
 		},
 		"a server that claims a terabyte": {
 			func(f *fixture) {
-				f.answers(func(w http.ResponseWriter, _ *http.Request) bool {
+				f.upstream.Answer(func(w http.ResponseWriter, _ *http.Request) bool {
 					_, _ = w.Write([]byte(`<ListBucketResult><Contents><Key>a</Key><ETag>"x"</ETag><Size>1099511627776</Size></Contents>` +
 						`</ListBucketResult>`))
 					return true
@@ -341,7 +341,7 @@ func TestCredentialsOfS3(t *testing.T) {
 			return true
 		}
 	}
-	f.answers(signed("ann"))
+	f.upstream.Answer(signed("ann"))
 	_ = f.fails(sourcev1.BucketOperationFailedReason, "listing objects from bucket 'app' failed: no, hunter2")
 	f.secret("keys", map[string]string{"accesskey": "bob", "secretkey": "hunter2"})
 	_ = f.fails(sourcev1.BucketOperationFailedReason, "failed: no, ***")
@@ -359,7 +359,7 @@ func TestCredentialsOfS3(t *testing.T) {
 			`</AssumeRoleWithLDAPIdentityResponse>`))
 	}))
 	t.Cleanup(sts.Close)
-	f.answers(signed("lent"))
+	f.upstream.Answer(signed("lent"))
 	ca := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: sts.Certificate().Raw}))
 	f.objects = []client.Object{
 		make.Secret("apps", "ldap", map[string]string{"username": "user", "password": "pass"}),
@@ -393,7 +393,7 @@ func TestABucketBehindCertificates(t *testing.T) {
 func TestGoogleCloudStorage(t *testing.T) {
 	f := setup(t)
 	content := map[string]string{"a/x.yaml": "1", "b y": "22"}
-	f.answers(func(w http.ResponseWriter, r *http.Request) bool {
+	f.upstream.Answer(func(w http.ResponseWriter, r *http.Request) bool {
 		w.Header().Set("Content-Type", "application/json")
 		object := func(key string) map[string]any {
 			return map[string]any{"name": key, "etag": "CI" + key, "size": fmt.Sprint(len(content[key])), "generation": "7"}
@@ -433,7 +433,7 @@ func TestGoogleCloudStorage(t *testing.T) {
 // TestAzureBlobStorage has a server with the answers of its REST API.
 func TestAzureBlobStorage(t *testing.T) {
 	f := setup(t)
-	f.answers(func(w http.ResponseWriter, r *http.Request) bool {
+	f.upstream.Answer(func(w http.ResponseWriter, r *http.Request) bool {
 		w.Header().Set("x-ms-version", "2023-11-03")
 		shared, sas := strings.HasPrefix(r.Header.Get("Authorization"), "SharedKey 127:"), r.URL.Query().Get("sig") == "good"
 		switch {

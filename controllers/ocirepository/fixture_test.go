@@ -8,9 +8,7 @@ import (
 	"compress/gzip"
 	"io"
 	"log"
-	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -50,32 +48,21 @@ const (
 type fixture struct {
 	*testing.T
 	*Reconciler
-	host  string
-	obj   *sourcev1.OCIRepository
-	clock *clocktesting.FakeClock
-	dir   string
+	host     string
+	upstream *sourcetest.Upstream
+	obj      *sourcev1.OCIRepository
+	clock    *clocktesting.FakeClock
+	dir      string
 	// objects are what the API server has.
 	objects []client.Object
-
-	mu       sync.Mutex
-	requests []string
-	// answer may take a request's place.
-	answer func(http.ResponseWriter, *http.Request) bool
 }
 
 func setup(t *testing.T) *fixture {
 	t.Helper()
 	f := &fixture{T: t, dir: t.TempDir(), clock: clocktesting.NewFakeClock(time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC))}
 	images := fakeregistry.New(fakeregistry.Logger(log.New(io.Discard, "", 0)))
-	f.host = registrytest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		f.mu.Lock()
-		f.requests = append(f.requests, r.Method+" "+r.URL.Path)
-		answer := f.answer
-		f.mu.Unlock()
-		if answer == nil || !answer(w, r) {
-			images.ServeHTTP(w, r)
-		}
-	}))
+	f.upstream = sourcetest.NewUpstream(images)
+	f.host = registrytest.Serve(t, f.upstream)
 	f.obj = make.OCIRepository(namespace, "app", func(o *sourcev1.OCIRepository) {
 		o.Spec.URL = "oci://" + f.host + "/" + repository
 	})
@@ -93,22 +80,6 @@ func (f *fixture) restart() {
 		Publisher: source.Publisher{Store: source.NewStore(f.dir, "store.example.com", f.clock)},
 		Tagged:    &wake.Source{},
 	}
-}
-
-// asked returns what the registry was asked since the last call.
-func (f *fixture) asked() []string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	asked := f.requests
-	f.requests = nil
-	return asked
-}
-
-// answers lets answer take the place of the registry.
-func (f *fixture) answers(answer func(http.ResponseWriter, *http.Request) bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.answer = answer
 }
 
 func (f *fixture) must() reconciler.Result {
@@ -130,12 +101,7 @@ func (f *fixture) fails(reason, text string) {
 func (f *fixture) failure(reason, text string) error {
 	f.Helper()
 	_, err := f.Reconcile(f.Context(), f.obj)
-	if err == nil {
-		f.Fatal("it did not fail")
-	}
-	if got := reconciler.ReasonOf(err, f.Reason); got != reason || !strings.Contains(err.Error(), text) {
-		f.Errorf("failed with reason %s: %v\nwant %s, and %q", got, err, reason, text)
-	}
+	sourcetest.CheckFailure(f, err, f.Reason, reason, text)
 	return err
 }
 
@@ -170,7 +136,7 @@ func (f *fixture) push(tag string, annotations map[string]string, layers ...v1.L
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.asked()
+	f.upstream.Asked()
 	return digest.String()
 }
 

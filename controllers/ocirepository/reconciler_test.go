@@ -70,11 +70,11 @@ func TestASteadyLookIsOneRequest(t *testing.T) {
 			digest := f.pushFiles("latest", map[string]string{"app.yaml": "n: 1\n"})
 			f.obj.Spec.Reference = tc.ref(digest)
 			f.must()
-			f.asked()
+			f.upstream.Asked()
 			before := f.obj.DeepCopy()
 			for range 3 {
 				f.must()
-				if diff := cmp.Diff(tc.want, f.asked()); diff != "" {
+				if diff := cmp.Diff(tc.want, f.upstream.Asked()); diff != "" {
 					t.Errorf("requests (-want +got):\n%s", diff)
 				}
 			}
@@ -89,10 +89,10 @@ func TestARestartPullsNothingAgain(t *testing.T) {
 	f := setup(t)
 	f.pushFiles("latest", map[string]string{"app.yaml": "n: 1\n"})
 	f.must()
-	f.asked()
+	f.upstream.Asked()
 	f.restart()
 	f.must()
-	for _, request := range f.asked() {
+	for _, request := range f.upstream.Asked() {
 		if strings.Contains(request, "GET") && request != "GET /v2/" {
 			t.Errorf("asked: %s", request)
 		}
@@ -158,7 +158,7 @@ func TestSourcesOfOneRepositoryShareItsTags(t *testing.T) {
 	f.pushFiles("1.0.0", map[string]string{"app.yaml": "n: 1\n"})
 	f.obj.Spec.Reference = &sourcev1.OCIRepositoryRef{SemVer: "1.x"}
 	f.must()
-	f.asked()
+	f.upstream.Asked()
 	for _, name := range []string{"one", "two", "three"} {
 		other := f.obj.DeepCopy()
 		other.Name, other.Status.ObservedGeneration = name, other.Generation
@@ -166,14 +166,14 @@ func TestSourcesOfOneRepositoryShareItsTags(t *testing.T) {
 		f.obj = other
 		f.must()
 	}
-	for _, request := range f.asked() {
+	for _, request := range f.upstream.Asked() {
 		if strings.HasSuffix(request, "/tags/list") {
 			t.Errorf("asked: %s", request)
 		}
 	}
 	f.obj.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "now"}
 	f.must()
-	if asked := strings.Join(f.asked(), "\n"); !strings.Contains(asked, "/tags/list") {
+	if asked := strings.Join(f.upstream.Asked(), "\n"); !strings.Contains(asked, "/tags/list") {
 		t.Errorf("a request is answered from what is known: %s", asked)
 	}
 }
@@ -276,7 +276,7 @@ func TestASpecThatCannotWorkStalls(t *testing.T) {
 			if err := f.failure(tc.reason, tc.text); !errors.Is(err, reconcile.TerminalError(nil)) {
 				t.Errorf("%v is retried", err)
 			}
-			if asked := f.asked(); len(asked) != 0 {
+			if asked := f.upstream.Asked(); len(asked) != 0 {
 				t.Errorf("asked: %v", asked)
 			}
 		})
@@ -290,7 +290,7 @@ func TestWhatARegistryRefuses(t *testing.T) {
 	f.obj.Spec.Reference = &sourcev1.OCIRepositoryRef{SemVer: "1.x"}
 	f.fails(sourcev1.ReadOperationFailedReason, "no match found for semver: 1.x")
 	f.obj.Spec.Reference = nil
-	f.answers(func(w http.ResponseWriter, _ *http.Request) bool {
+	f.upstream.Answer(func(w http.ResponseWriter, _ *http.Request) bool {
 		w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
 		w.WriteHeader(http.StatusUnauthorized)
 		return true
@@ -302,7 +302,7 @@ func TestWhatARegistryRefuses(t *testing.T) {
 	}
 	f.obj.Spec.SecretRef = &meta.LocalObjectReference{Name: "missing"}
 	f.fails(sourcev1.AuthenticationFailedReason, "spec.secretRef")
-	f.answers(nil)
+	f.upstream.Answer(nil)
 	f.objects = append(f.objects, registrytest.DockerConfig("missing", f.host, "ann", "pw"))
 	f.restart()
 	f.must()

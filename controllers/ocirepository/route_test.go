@@ -107,13 +107,13 @@ func TestADeadRegistry(t *testing.T) {
 	f := setup(t)
 	f.pushFiles("latest", map[string]string{"a.yaml": "a"})
 	f.must()
-	f.answers(func(_ http.ResponseWriter, r *http.Request) bool {
+	f.upstream.Answer(func(_ http.ResponseWriter, r *http.Request) bool {
 		<-r.Context().Done()
 		return true
 	})
 	f.obj.Spec.Timeout = &metav1.Duration{Duration: 200 * time.Millisecond}
 	f.fails(sourcev1.OCIPullFailedReason, "failed to determine artifact digest")
-	f.answers(nil)
+	f.upstream.Answer(nil)
 	f.obj.Spec.Timeout = nil
 	f.must()
 	dead := httptest.NewServer(http.NotFoundHandler())

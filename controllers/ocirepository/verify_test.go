@@ -34,7 +34,7 @@ func (f *fixture) trust(key signaturetest.Key, version string) {
 func (f *fixture) sign(key signaturetest.Key, digest string) {
 	f.Helper()
 	key.Sign(f, f.host+"/"+repository, digest)
-	f.asked()
+	f.upstream.Asked()
 }
 
 // swapSecrets has the API server hold other objects, in the same process.
@@ -57,7 +57,7 @@ func TestOnlyWhatIsSignedIsPublished(t *testing.T) {
 	if f.obj.Status.Artifact != nil {
 		t.Error("it was published")
 	}
-	for _, request := range f.asked() {
+	for _, request := range f.upstream.Asked() {
 		if strings.Contains(request, "/blobs/") {
 			t.Errorf("it was pulled before: %s", request)
 		}
@@ -68,9 +68,9 @@ func TestOnlyWhatIsSignedIsPublished(t *testing.T) {
 	if verified == nil || verified.Status != metav1.ConditionTrue || verified.Message != "verified signature of revision latest@"+first {
 		t.Errorf("SourceVerified is %+v", verified)
 	}
-	f.asked()
+	f.upstream.Asked()
 	f.must()
-	if diff := cmp.Diff([]string{"HEAD /v2/" + repository + "/manifests/latest"}, f.asked()); diff != "" {
+	if diff := cmp.Diff([]string{"HEAD /v2/" + repository + "/manifests/latest"}, f.upstream.Asked()); diff != "" {
 		t.Errorf("a steady look asks (-want +got):\n%s", diff)
 	}
 
@@ -163,7 +163,7 @@ func TestWhatALyingRegistrySendsIsNotPublished(t *testing.T) {
 		t.Run(title, func(t *testing.T) {
 			f := setup(t)
 			f.pushFiles("latest", map[string]string{"a.yaml": "a"})
-			f.answers(tc.answer)
+			f.upstream.Answer(tc.answer)
 			f.fails(tc.reason, tc.text)
 			if f.obj.Status.Artifact != nil {
 				t.Error("it was published")

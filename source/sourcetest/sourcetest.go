@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package sourcetest reads artifacts, for tests of those that publish them.
+// Package sourcetest is what tests of controllers of sources share: a server that they fetch from, what they
+// publish, and how they fail.
 package sourcetest
 
 import (
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/fluxcd/pkg/apis/meta"
 
+	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/tree"
 	"github.com/sluice-cd/sluice/source"
 )
@@ -29,4 +35,54 @@ func Files(t testing.TB, store *source.Store, artifact *meta.Artifact) map[strin
 		t.Fatal(err)
 	}
 	return all
+}
+
+// Upstream is a server that sources are fetched from, of which a test sees the requests and can give answers of its own.
+type Upstream struct {
+	server http.Handler
+	mu     sync.Mutex
+	asked  []string
+	answer func(http.ResponseWriter, *http.Request) bool
+}
+
+// NewUpstream has all requests answered by server, as long as nothing else is said.
+func NewUpstream(server http.Handler) *Upstream { return &Upstream{server: server} }
+
+// ServeHTTP implements [http.Handler].
+func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	path, _ := url.PathUnescape(r.URL.EscapedPath())
+	u.mu.Lock()
+	u.asked = append(u.asked, r.Method+" "+path)
+	answer := u.answer
+	u.mu.Unlock()
+	if answer == nil || !answer(w, r) {
+		u.server.ServeHTTP(w, r)
+	}
+}
+
+// Asked returns the requests since the last call: method and path.
+func (u *Upstream) Asked() []string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	asked := u.asked
+	u.asked = nil
+	return asked
+}
+
+// Answer lets answer take the place of the server, for the requests for which it returns true.
+func (u *Upstream) Answer(answer func(http.ResponseWriter, *http.Request) bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.answer = answer
+}
+
+// CheckFailure checks the reason and a part of the message of a reconcile that is to fail, by the controller's own reasons.
+func CheckFailure(t testing.TB, err error, reasonOf func(error) string, reason, text string) {
+	t.Helper()
+	if err == nil {
+		t.Fatal("it did not fail")
+	}
+	if got := reconciler.ReasonOf(err, reasonOf); got != reason || !strings.Contains(err.Error(), text) {
+		t.Errorf("failed with reason %s: %v\nwant %s, and %q", got, err, reason, text)
+	}
 }
