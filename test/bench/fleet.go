@@ -6,137 +6,233 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
-
-	"github.com/sluice-cd/sluice/test/harness"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-cd/sluice/test/harness"
 )
+
+// fleetCase is Kustomizations of four objects each on one GitRepository.
+type fleetCase struct {
+	engineCase
+	size int
+	// chain has each of them depend on the one before it.
+	chain bool
+	// ballast is how many files the repository has that nothing applies.
+	ballast int
+}
 
 // fleetResult is what a fleet of Kustomizations cost.
 type fleetResult struct {
-	cold, coldCPU             time.Duration
-	applied, revised, pushCPU time.Duration
-	memory                    harness.Memory
+	fleetCase
+	// cold is until all are Ready.
+	cold usage
+	// applied is from the push of one file until it is applied, and revised until all show the revision.
+	applied, revised usage
+	// asked is a reconcile of all when nothing has changed, and repaired the repair of an object that somebody
+	// changed: Flux is asked for it.
+	asked, repaired usage
+	memory          harness.Memory
 }
 
-const fleetName = "bench-fleet"
-
-func measureFleet(ctx context.Context, p *harness.Playground, dir string, size int) (fleetResult, error) {
-	var r fleetResult
-	repo, err := p.NewRepo(ctx, fleetName, dir)
+func measureFleet(ctx context.Context, p *harness.Playground, c fleetCase, dir string) (fleetResult, error) {
+	r := fleetResult{fleetCase: c}
+	repo, err := p.NewRepo(ctx, c.namespace, dir)
 	if err != nil {
 		return r, err
 	}
-	v := valuesOf(p, fleetName, repo)
-	files := map[string][]byte{}
-	for i := range size {
-		v.App, v.Revision = appName(i), "1"
-		files["apps/"+v.App+"/app.yaml"] = render(appManifests, v)
-	}
-	head, err := repo.Commit(ctx, "Seed", files)
-	if err != nil {
+	m := fleetMeter{fleetCase: c, p: p, repo: repo, values: valuesOf(p, c.namespace, repo)}
+	if err := m.commit(ctx, "Seed", m.all()...); err != nil {
 		return r, err
 	}
-	sluice, err := p.StartController(ctx, dir, "--concurrent", "20", "--watch-namespace", fleetName)
-	if err != nil {
+	if m.engine, err = c.start(ctx, p, dir); err != nil {
 		return r, err
 	}
-	defer sluice.Stop()
-	m := fleetMeter{p: p, repo: repo, size: size, sluice: sluice}
-	if r.cold, r.coldCPU, err = m.cold(ctx, v, head); err == nil {
-		err = m.push(ctx, v, &r)
+	defer m.engine.stop()
+	if err := m.measureAll(ctx, &r); err != nil {
+		return r, m.engine.explain(err)
 	}
-	if err != nil {
-		return r, fmt.Errorf("%w\nlast lines of the controller's log:\n%s", err, sluice.Tail(3000))
-	}
-	r.memory, err = sluice.Memory()
-	fmt.Printf("    %d Kustomizations: Ready in %v with %v CPU; one file: applied in %v, all revised in %v with %v CPU; %v\n",
-		size, r.cold, r.coldCPU, r.applied, r.revised, r.pushCPU, r.memory)
+	r.memory, err = m.engine.memory()
+	fmt.Printf("    %s: %d Kustomizations Ready in %v with %v CPU; one file applied in %v, all revised in %v with %v CPU; "+
+		"all asked %v CPU; repaired in %v; %v\n",
+		c.namespace, c.size, r.cold.took, r.cold.cpu, r.applied.took, r.revised.took, r.revised.cpu, r.asked.cpu, r.repaired.took, r.memory)
 	return r, err
 }
 
-func appName(i int) string { return fmt.Sprintf("app-%03d", i) }
-
+// fleetMeter measures one fleet.
 type fleetMeter struct {
+	fleetCase
 	p      *harness.Playground
 	repo   *harness.Repo
-	size   int
-	sluice *harness.Controller
+	engine *engine
+	values values
+	// head is what was committed last, and revision what the manifests of a commit say.
+	head     string
+	revision int
 }
 
-// cold creates the fleet and waits until all of it is Ready.
-func (m *fleetMeter) cold(ctx context.Context, v values, head string) (time.Duration, time.Duration, error) {
-	var all strings.Builder
-	for i := range m.size {
+func appName(i int) string { return fmt.Sprintf("app-%04d", i) }
+
+// all are the numbers of all Kustomizations.
+func (m *fleetMeter) all() []int {
+	numbers := make([]int, m.size)
+	for i := range numbers {
+		numbers[i] = i
+	}
+	return numbers
+}
+
+// commit changes what some Kustomizations apply.
+func (m *fleetMeter) commit(ctx context.Context, message string, apps ...int) (err error) {
+	files := map[string][]byte{}
+	if m.revision == 0 {
+		for i := range m.ballast {
+			files[fmt.Sprintf("other/%02d/%05d.yaml", i%100, i)] = []byte(configMap(fmt.Sprintf("other-%d", i)) + ballast)
+		}
+	}
+	m.revision++
+	v := m.values
+	v.Revision = fmt.Sprint(m.revision)
+	for _, i := range apps {
 		v.App = appName(i)
+		files["apps/"+v.App+"/app.yaml"] = render(appManifests, v)
+	}
+	m.head, err = m.repo.Commit(ctx, message, files)
+	return err
+}
+
+// measureAll measures the life of a fleet.
+func (m *fleetMeter) measureAll(ctx context.Context, r *fleetResult) (err error) {
+	if r.cold, err = m.engine.measure(ctx, m.create, m.awaitAll); err != nil {
+		return fmt.Errorf("cold: %w", err)
+	}
+	changed := []int{m.size / 2}
+	if m.chain {
+		changed = m.all()
+	}
+	if err := m.commit(ctx, "Change", changed...); err != nil {
+		return err
+	}
+	before, err := m.engine.read()
+	if err != nil {
+		return err
+	}
+	if r.applied, err = m.engine.measure(ctx, m.fetch, m.awaitOne); err != nil {
+		return fmt.Errorf("one file: %w", err)
+	}
+	if err := m.awaitAll(ctx); err != nil {
+		return fmt.Errorf("revision: %w", err)
+	}
+	after, err := m.engine.read()
+	r.revised = after.since(before)
+	if err != nil || m.chain {
+		return err
+	}
+	if r.asked, err = m.engine.measure(ctx, m.askAll, m.awaitAsked); err != nil {
+		return fmt.Errorf("all asked: %w", err)
+	}
+	if r.repaired, err = m.engine.measure(ctx, m.drift, m.awaitRepair); err != nil {
+		return fmt.Errorf("drift: %w", err)
+	}
+	return nil
+}
+
+// create makes the objects.
+func (m *fleetMeter) create(ctx context.Context) error {
+	var all strings.Builder
+	v := m.values
+	for i := range m.size {
+		v.App, v.After = appName(i), ""
+		if m.chain && i > 0 {
+			v.After = appName(i - 1)
+		}
 		all.Write(render(fleetManifests, v))
 		all.WriteString("\n---\n")
 	}
-	before, err := m.sluice.CPU()
-	if err != nil {
-		return 0, 0, err
+	if err := m.p.Apply(ctx, render(sourceManifests, v)); err != nil {
+		return err
 	}
-	start := time.Now()
-	for _, data := range [][]byte{render(sourceManifests, v), []byte(all.String())} {
-		if err := m.p.Apply(ctx, data); err != nil {
-			return 0, 0, err
-		}
-	}
-	if err := m.awaitAll(ctx, head); err != nil {
-		return 0, 0, err
-	}
-	took := time.Since(start)
-	after, err := m.sluice.CPU()
-	return took, after - before, err
+	return m.p.Apply(ctx, []byte(all.String()))
 }
 
-// push changes one file of one Kustomization.
-func (m *fleetMeter) push(ctx context.Context, v values, r *fleetResult) error {
-	v.App, v.Revision = appName(m.size/2), "2"
-	head, err := m.repo.Commit(ctx, "Change one", map[string][]byte{"apps/" + v.App + "/app.yaml": render(appManifests, v)})
-	if err != nil {
+// fetch asks for the commit, as a webhook would.
+func (m *fleetMeter) fetch(ctx context.Context) error {
+	return request(ctx, m.p, &sourcev1.GitRepository{}, m.namespace, "repo")
+}
+
+// askAll asks for a reconcile of all Kustomizations.
+func (m *fleetMeter) askAll(ctx context.Context) error {
+	for i := range m.size {
+		if err := request(ctx, m.p, &kustomizev1.Kustomization{}, m.namespace, appName(i)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// drift changes what one Kustomization applied. Flux looks when it is asked, or after spec.interval.
+func (m *fleetMeter) drift(ctx context.Context) error {
+	service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: m.namespace, Name: appName(0)}}
+	if err := m.p.Client.Patch(ctx, service, client.RawPatch("application/strategic-merge-patch+json",
+		[]byte(`{"metadata":{"annotations":{"example.com/revision":"changed"}}}`)), client.FieldOwner("kubectl-edit")); err != nil {
 		return err
 	}
-	before, err := m.sluice.CPU()
-	if err != nil {
-		return err
+	if !m.flux {
+		return nil
 	}
-	start := time.Now()
-	if err := request(ctx, m.p, &sourcev1.GitRepository{}, fleetName, "repo"); err != nil {
-		return err
+	return request(ctx, m.p, &kustomizev1.Kustomization{}, m.namespace, appName(0))
+}
+
+func (m *fleetMeter) awaitRepair(ctx context.Context) error {
+	_, err := harness.Eventually(ctx, "the repair", patience, func(ctx context.Context) (bool, string) {
+		var service corev1.Service
+		err := m.p.Client.Get(ctx, client.ObjectKey{Namespace: m.namespace, Name: appName(0)}, &service)
+		return err == nil && service.Annotations["example.com/revision"] != "changed", fmt.Sprint(err)
+	})
+	return err
+}
+
+// awaitOne waits until the last of the Kustomizations that were changed has applied the commit.
+func (m *fleetMeter) awaitOne(ctx context.Context) error {
+	app := appName(m.size / 2)
+	if m.chain {
+		app = appName(m.size - 1)
 	}
-	if _, err := harness.Eventually(ctx, "applying the changed file", patience, func(ctx context.Context) (bool, string) {
+	_, err := harness.Eventually(ctx, "applying "+app, 2*patience, func(ctx context.Context) (bool, string) {
 		var k kustomizev1.Kustomization
-		if err := m.p.Client.Get(ctx, client.ObjectKey{Namespace: fleetName, Name: v.App}, &k); err != nil {
+		if err := m.p.Client.Get(ctx, client.ObjectKey{Namespace: m.namespace, Name: app}, &k); err != nil {
 			return false, err.Error()
 		}
-		return ready(&k, head), describe(&k)
-	}); err != nil {
-		return err
-	}
-	r.applied = time.Since(start)
-	if err := m.awaitAll(ctx, head); err != nil {
-		return err
-	}
-	r.revised = time.Since(start)
-	after, err := m.sluice.CPU()
-	r.pushCPU = after - before
+		return ready(&k, m.head), describe(&k)
+	})
 	return err
 }
 
 // awaitAll waits until every Kustomization is Ready at the commit.
-func (m *fleetMeter) awaitAll(ctx context.Context, head string) error {
+func (m *fleetMeter) awaitAll(ctx context.Context) error {
+	return m.await(ctx, func(k *kustomizev1.Kustomization) bool { return ready(k, m.head) })
+}
+
+// awaitAsked waits until every Kustomization has done what it was asked for.
+func (m *fleetMeter) awaitAsked(ctx context.Context) error {
+	return m.await(ctx, func(k *kustomizev1.Kustomization) bool {
+		return ready(k, m.head) && k.Status.LastHandledReconcileAt == k.Annotations[meta.ReconcileRequestAnnotation]
+	})
+}
+
+func (m *fleetMeter) await(ctx context.Context, done func(*kustomizev1.Kustomization) bool) error {
 	return crowd{
-		namespace: fleetName, size: m.size,
+		namespace: m.namespace, size: m.size, patience: crowdPatience,
 		empty: func() client.ObjectList { return &kustomizev1.KustomizationList{} },
 		done: func(obj client.Object) bool {
 			k, ok := obj.(*kustomizev1.Kustomization)
-			return ok && ready(k, head)
+			return ok && done(k)
 		},
 	}.await(ctx, m.p)
 }

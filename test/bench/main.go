@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command bench measures the chain on a playground and writes what it measured
-// to docs/benchmarks.md, beside Flux's figures for the same work.
+// to docs/benchmarks.md, beside Flux and Flagger on the same control plane.
 //
 //	scan      300 repositories of 1,000 tags: first scan, and again unchanged,
 //	          when the interval has passed and when somebody asks for it
@@ -9,8 +9,11 @@
 //	release   an image is pushed -> its commit is on the Git server -> applied,
 //	          on repositories of 1 and of 10,001 YAML files, and with 100 of
 //	          10,001 files to change; and once more told by a webhook
-//	fleet     200 Kustomizations of 4 objects on one GitRepository: until all
-//	          are Ready, then a push that changes one file of one of them
+//	fleet     200 and 1,000 Kustomizations of 4 objects on one GitRepository, a chain of
+//	          10 that depend on one another, and one beside 10,000 files: until all are
+//	          Ready, a push, a reconcile that finds nothing new, and a repair; by us and
+//	          by Flux's own source-controller and kustomize-controller
+//	oci       100 OCIRepositories while nothing is pushed, by both
 //	harm      bad releases with users on them: what they got until it was undone,
 //	          beside what Flagger's rules would have let through
 //	canary    100 Canaries at rest, then all releasing at once, by us and by
@@ -46,6 +49,9 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	fleet := flag.Int("fleet", 200, "Kustomizations in the fleet")
+	largeFleet := flag.Int("large-fleet", 1000, "Kustomizations in the large fleet")
+	chain := flag.Int("chain", 10, "Kustomizations that depend on one another")
+	artifacts := flag.Int("artifacts", 100, "OCIRepositories")
 	files := flag.Int("files", 10001, "YAML files in the large repository")
 	marked := flag.Int("marked", 100, "files to change in the large repository")
 	releases := flag.Int("releases", 5, "releases measured per repository")
@@ -59,7 +65,7 @@ func main() {
 	flag.Parse()
 	if err := run(ctx, sizes{
 		fleet: *fleet, files: *files, marked: *marked, releases: *releases, repositories: *repositories, tags: *tags,
-		resting: *resting, canaries: *canaries, pipelines: *pipelines,
+		resting: *resting, canaries: *canaries, pipelines: *pipelines, largeFleet: *largeFleet, chain: *chain, artifacts: *artifacts,
 	}, *out, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		stop()
@@ -68,15 +74,19 @@ func main() {
 }
 
 // sizes is how much work is measured.
-type sizes struct{ fleet, files, marked, releases, repositories, tags, resting, canaries, pipelines int }
+type sizes struct {
+	fleet, largeFleet, chain, artifacts, files, marked, releases, repositories, tags, resting, canaries, pipelines int
+}
 
 // results is everything that one run measured.
 type results struct {
 	small, hooked, large, wide releaseResult
 	scan                       scanResult
 	policy                     policyResult
-	fleet                      fleetResult
-	harm                       []harmResult
+	// What fetches and applies, ours and Flux's.
+	fleets []pair[fleetResult]
+	oci    pair[ociResult]
+	harm   []harmResult
 	// Canaries: as many of ours as of Flagger's, and many of ours at rest.
 	ours, theirs, resting canaryResult
 	// Looks at canaries: by counters, and by thresholds.
@@ -95,7 +105,7 @@ func run(ctx context.Context, size sizes, out, only string) error {
 		return err
 	}
 	var r results
-	for _, step := range slices.Concat(chainSteps(ctx, p, size, &r), crowdSteps(ctx, p, size, &r), pipelineSteps(ctx, p, size, &r)) {
+	for _, step := range slices.Concat(chainSteps(ctx, p, size, &r), gitopsSteps(ctx, p, size, &r), crowdSteps(ctx, p, size, &r), pipelineSteps(ctx, p, size, &r)) {
 		if !strings.HasPrefix(step.name, only) {
 			continue
 		}
@@ -145,10 +155,6 @@ func chainSteps(ctx context.Context, p *harness.Playground, size sizes, r *resul
 		{"release-wide", func(dir string) (err error) {
 			r.wide, err = measureReleases(ctx, p,
 				releaseCase{dir: dir, name: "bench-wide", files: size.files, marked: size.marked, releases: size.releases})
-			return err
-		}},
-		{"fleet", func(dir string) (err error) {
-			r.fleet, err = measureFleet(ctx, p, dir, size.fleet)
 			return err
 		}},
 		{"harm", func(dir string) (err error) {

@@ -98,6 +98,9 @@ spec:
   wait: true
   targetNamespace: {{.Name}}
   sourceRef: {kind: GitRepository, name: repo}
+{{- if .After}}
+  dependsOn: [{name: {{.After}}}]
+{{- end}}
 `))
 
 // appManifests is what one Kustomization of the fleet applies.
@@ -133,7 +136,6 @@ spec:
     http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: {{.App}}, port: {name: http}}}}]}
 `))
 
-// values fill the templates.
 // pipelineManifests is a policy, whose status the benchmark writes, and a Pipeline of three
 // stages.
 var pipelineManifests = template.Must(template.New("pipeline").Parse(`
@@ -155,8 +157,9 @@ spec:
   - {name: production, after: {stages: [canary]}, write: {commit: {}, path: ./production/{{.App}}}}
 `))
 
+// values fill the templates.
 type values struct {
-	Name, URL, User, Pass, Image, App, Revision string
+	Name, URL, User, Pass, Image, App, Revision, After string
 }
 
 func render(t *template.Template, v values) []byte {

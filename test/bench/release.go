@@ -93,12 +93,15 @@ func seedRelease(ctx context.Context, p *harness.Playground, c releaseCase) (*ha
 		if i < c.marked-1 {
 			content += image
 		}
-		content += "  text: |\n" + strings.Repeat("    some text of a usual manifest\n", 60)
+		content += ballast
 		files[fmt.Sprintf("other/%02d/%05d.yaml", i%100, i)] = []byte(content)
 	}
 	_, err = repo.Commit(ctx, "Seed", files)
 	return repo, err
 }
+
+// ballast makes a ConfigMap as long as a usual manifest.
+var ballast = "  text: |\n" + strings.Repeat("    some text of a usual manifest\n", 60)
 
 // configMap is the head of a manifest that data may follow.
 func configMap(name string) string {

@@ -8,32 +8,13 @@ import (
 	"runtime"
 	"strings"
 	"time"
-
-	"github.com/sluice-cd/sluice/test/harness"
 )
-
-// Flux 2.9's figures for the same work on a 2-core machine (concurrency 20 for
-// Kustomizations, 10 for the rest), measured before Sluice had a line of code.
-var flux = results{
-	small: releaseResult{toCommit: 200 * time.Millisecond, toApplied: 430 * time.Millisecond},
-	large: releaseResult{toCommit: 5 * time.Second, toApplied: 8800 * time.Millisecond, cpu: 12900 * time.Millisecond},
-	wide:  releaseResult{toCommit: 16 * time.Second}, // the commit alone
-	scan: scanResult{
-		coldCPU: 6300 * time.Millisecond, unchangedCPU: 2800 * time.Millisecond, askedCPU: 2800 * time.Millisecond,
-		memory: harness.Memory{Resident: 172 << 20},
-	},
-	policy: policyResult{took: 82 * time.Millisecond, bytes: 25 << 20},
-	fleet: fleetResult{
-		cold: 50 * time.Second, coldCPU: 39 * time.Second, applied: 12 * time.Second, revised: 58 * time.Second,
-		pushCPU: 57 * time.Second,
-	},
-}
 
 // sideBySide is what cannot be measured in each run, since the module of Flux's
 // controller is not to be had everywhere: it was run once from its source.
 const sideBySide = `
-Scans and policies were also measured once beside Flux 2.9.0's image-reflector-controller, unmodified and at concurrency 10:
-the same machine, playground, registry and objects, one after the other.
+Scans and policies were measured once beside Flux 2.9.0's image-reflector-controller, unmodified and at concurrency 10: one
+machine, playground, registry and objects, one after the other.
 
 | What | Sluice | Flux 2.9.0 | ratio |
 |---|---|---|---|
@@ -52,50 +33,16 @@ func write(path string, r results, size sizes, at time.Time) error {
 	fmt.Fprintf(&b, `# Benchmarks
 
 Written by `+"`make bench`"+` on %s, on a machine with %d cores (%s), with %s.
-Flux's figures are those of Flux 2.9 (concurrency 20 for Kustomizations, 10 for the rest) on another 2-core machine: read
-the ratios as an order of magnitude. CPU is that of the controller process alone, user and system. Flux's figure for 100 changed files is
-its commit alone, after the clone; its memory for scans is that of the one controller that scans, ours is that of the whole image group.
+CPU is that of the processes of controllers alone, user and system.
 
-| What | Sluice | Flux 2.9 | ratio |
-|---|---|---|---|
+## From a push to the cluster
+
+| What | Sluice |
+|---|---|
 `, at.UTC().Format("2006-01-02"), runtime.NumCPU(), cpuModel(), runtime.Version())
-	row := func(what string, ours, theirs time.Duration) {
-		ratio, other := "", ""
-		if theirs > 0 {
-			ratio, other = fmt.Sprintf("%.3f", ours.Seconds()/theirs.Seconds()), seconds(theirs)
-		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", what, seconds(ours), other, ratio)
-	}
-	release := func(what string, ours, theirs releaseResult) {
-		row("push to commit, "+what, ours.toCommit, theirs.toCommit)
-		row("commit to applied, "+what, ours.toApplied, theirs.toApplied)
-		row("CPU of a release, "+what, ours.cpu, theirs.cpu)
-	}
-	memory := func(what string, ours, theirs int64) {
-		fmt.Fprintf(&b, "| %s | %.1f MiB | %.1f MiB | %.3f |\n", what, mebibytes(ours), mebibytes(theirs), float64(ours)/float64(theirs))
-	}
-	release("1 file", r.small, flux.small)
-	release("1 file, told by a webhook", r.hooked, flux.hooked)
-	release(fmt.Sprintf("%d files", size.files), r.large, flux.large)
-	release(fmt.Sprintf("%d of %d files changed", size.marked, size.files), r.wide, flux.wide)
-	scans := fmt.Sprintf("%d image repositories of %d tags: ", size.repositories, size.tags)
-	row(scans+"first scan", r.scan.cold, flux.scan.cold)
-	row(scans+"CPU of the first scan", r.scan.coldCPU, flux.scan.coldCPU)
-	row(scans+"CPU of a scan that finds nothing new, by interval", r.scan.unchangedCPU, flux.scan.unchangedCPU)
-	row(scans+"CPU of a scan that finds nothing new, asked for", r.scan.askedCPU, flux.scan.askedCPU)
-	row(scans+"a scan that finds nothing new, asked for", r.scan.asked, flux.scan.asked)
-	memory(scans+"resident memory", r.scan.memory.Resident, flux.scan.memory.Resident)
-	fmt.Fprintf(&b, "| %sof it heap and stacks, the rest being pages of the binary | %.1f MiB |  |  |\n", scans, mebibytes(r.scan.memory.Own))
-	row(fmt.Sprintf("policy over %d tags", policyTags), r.policy.took, flux.policy.took)
-	memory(fmt.Sprintf("policy over %d tags: allocated", policyTags), r.policy.bytes, flux.policy.bytes)
-	name := fmt.Sprintf("%d Kustomizations of 4 objects: ", size.fleet)
-	row(name+"until all are Ready", r.fleet.cold, flux.fleet.cold)
-	row(name+"CPU until all are Ready", r.fleet.coldCPU, flux.fleet.coldCPU)
-	row(name+"one file changed, until applied", r.fleet.applied, flux.fleet.applied)
-	row(name+"one file changed, until all show the revision", r.fleet.revised, flux.fleet.revised)
-	row(name+"one file changed, CPU", r.fleet.pushCPU, flux.fleet.pushCPU)
-	fmt.Fprintf(&b, "\nReleases are medians of %d. Resident memory after the fleet: %d MiB.\n", size.releases, r.fleet.memory.Resident>>20)
+	chainReport(&b, r, size)
 	b.WriteString(sideBySide)
+	gitopsReport(&b, r)
 	harmReport(&b, r.harm)
 	canaryReport(&b, r)
 	judgingReport(&b, r.judged, r.sampled)
@@ -104,9 +51,35 @@ its commit alone, after the clone; its memory for scans is that of the one contr
 	return os.WriteFile(path, []byte(b.String()), 0o644)
 }
 
+// chainReport is the part of the page about releases, scans and policies.
+func chainReport(b *strings.Builder, r results, size sizes) {
+	row := func(what, value string) { fmt.Fprintf(b, "| %s | %s |\n", what, value) }
+	release := func(what string, r releaseResult) {
+		row("push to commit, "+what, seconds(r.toCommit))
+		row("commit to applied, "+what, seconds(r.toApplied))
+		row("CPU of a release, "+what, seconds(r.cpu))
+	}
+	release("1 file", r.small)
+	release("1 file, told by a webhook", r.hooked)
+	release(fmt.Sprintf("%d files", size.files), r.large)
+	release(fmt.Sprintf("%d of %d files changed", size.marked, size.files), r.wide)
+	scans := fmt.Sprintf("%d image repositories of %d tags: ", size.repositories, size.tags)
+	row(scans+"first scan", seconds(r.scan.cold))
+	row(scans+"CPU of the first scan", seconds(r.scan.coldCPU))
+	row(scans+"CPU of a scan that finds nothing new, by interval", seconds(r.scan.unchangedCPU))
+	row(scans+"CPU of a scan that finds nothing new, asked for", seconds(r.scan.askedCPU))
+	row(scans+"a scan that finds nothing new, asked for", seconds(r.scan.asked))
+	row(scans+"resident memory", fmt.Sprintf("%.1f MiB", mebibytes(r.scan.memory.Resident)))
+	row(scans+"of it heap and stacks, the rest being pages of the binary", fmt.Sprintf("%.1f MiB", mebibytes(r.scan.memory.Own)))
+	row(fmt.Sprintf("policy over %d tags", policyTags), seconds(r.policy.took))
+	row(fmt.Sprintf("policy over %d tags: allocated", policyTags), fmt.Sprintf("%.1f MiB", mebibytes(r.policy.bytes)))
+	fmt.Fprintf(b, "\nReleases are medians of %d.\n", size.releases)
+}
+
 // show prints what can be said of some steps alone.
 func show(r results) error {
 	var b strings.Builder
+	gitopsReport(&b, r)
 	harmReport(&b, r.harm)
 	if r.ours.size > 0 && r.theirs.size > 0 && r.resting.size > 0 {
 		canaryReport(&b, r)

@@ -15,8 +15,8 @@ import (
 )
 
 // StartFlux starts source-controller or kustomize-controller of the release of Flux
-// that we are compared with, for one namespace, with its data and log under dir.
-func (p *Playground) StartFlux(ctx context.Context, name, namespace, dir string) (*Process, error) {
+// that we are compared with, for one namespace, with its data and log under dir, and flags besides.
+func (p *Playground) StartFlux(ctx context.Context, name, namespace, dir string, flags ...string) (*Process, error) {
 	bin, err := Upstream(ctx, name)
 	if err != nil {
 		return nil, err
@@ -42,7 +42,7 @@ func (p *Playground) StartFlux(ctx context.Context, name, namespace, dir string)
 			return nil, err
 		}
 	}
-	flux := NewProcess(bin, filepath.Join(dir, name+".log"), args...)
+	flux := NewProcess(bin, filepath.Join(dir, name+".log"), append(args, flags...)...)
 	flux.env = append(flux.env, "KUBECONFIG="+p.Kubeconfig, "RUNTIME_NAMESPACE="+namespace, "TUF_ROOT="+dir, "TMPDIR="+temporary)
 	return flux, flux.Launch()
 }
