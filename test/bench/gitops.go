@@ -63,9 +63,9 @@ func gitopsReport(b *strings.Builder, r results) {
 ## Fetching and applying
 
 Flux's source-controller 1.9.3 and kustomize-controller 1.9.6 ran unmodified in the same run, on the same control plane, with the
-same objects, repositories and numbers of workers (10 for sources, 20 for Kustomizations); else with their defaults. Intervals are an hour, and a push is
-announced with a reconcile request of the GitRepository. CPU and memory are those of both of their processes, and of our one, which
-serves all kinds. Requests are those that reach the API server, without the opening of watches.
+same objects, repositories and numbers of workers (10 for sources, 20 for Kustomizations); else with their defaults. Intervals are
+an hour, and a push is announced with a reconcile request of the GitRepository. CPU and memory are those of both of their
+processes, and of our one, which serves all kinds. Requests are those that reach the API server, without the opening of watches.
 
 | What | Sluice | Flux | ratio |
 |---|---|---|---|

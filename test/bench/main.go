@@ -105,7 +105,9 @@ func run(ctx context.Context, size sizes, out, only string) error {
 		return err
 	}
 	var r results
-	for _, step := range slices.Concat(chainSteps(ctx, p, size, &r), gitopsSteps(ctx, p, size, &r), crowdSteps(ctx, p, size, &r), pipelineSteps(ctx, p, size, &r)) {
+	for _, step := range slices.Concat(
+		chainSteps(ctx, p, size, &r), gitopsSteps(ctx, p, size, &r), crowdSteps(ctx, p, size, &r), pipelineSteps(ctx, p, size, &r),
+	) {
 		if !strings.HasPrefix(step.name, only) {
 			continue
 		}

@@ -95,8 +95,8 @@ func measureOCI(ctx context.Context, p *harness.Playground, c ociCase, dir strin
 	}
 	r.asked = asked.Load() - before
 	r.memory, err = e.memory()
-	fmt.Printf("    %s: %d OCIRepositories Ready in %v with %v CPU; steady for %v: %v CPU, %d requests to the registry, %d to the API server; %v\n",
-		c.namespace, c.size, r.cold.took, r.cold.cpu, steadyTime, r.steady.cpu, r.asked, r.steady.requests, r.memory)
+	fmt.Printf("    %s: %d OCIRepositories Ready in %v with %v CPU; steady for %v: %v CPU, %d requests to the registry, "+
+		"%d to the API server; %v\n", c.namespace, c.size, r.cold.took, r.cold.cpu, steadyTime, r.steady.cpu, r.asked, r.steady.requests, r.memory)
 	return r, err
 }
 
@@ -104,8 +104,9 @@ func measureOCI(ctx context.Context, p *harness.Playground, c ociCase, dir strin
 func (c ociCase) create(ctx context.Context, p *harness.Playground, host string) error {
 	var all strings.Builder
 	for i := range c.size {
+		app := appName(i)
 		fmt.Fprintf(&all, "---\napiVersion: source.toolkit.fluxcd.io/v1\nkind: OCIRepository\nmetadata: {name: %s, namespace: %s}\n"+
-			"spec: {url: \"oci://%s/%s\", ref: {tag: latest}, interval: %s, insecure: true}\n", appName(i), c.namespace, host, appName(i), ociInterval)
+			"spec: {url: \"oci://%s/%s\", ref: {tag: latest}, interval: %s, insecure: true}\n", app, c.namespace, host, app, ociInterval)
 	}
 	return p.Apply(ctx, []byte(all.String()))
 }
@@ -125,8 +126,8 @@ func pushArtifacts(ctx context.Context, host string, size int) error {
 			return err
 		}
 	}
-	image, err := mutate.Append(
-		mutate.ConfigMediaType(mutate.MediaType(empty.Image, "application/vnd.oci.image.manifest.v1+json"), "application/vnd.cncf.flux.config.v1+json"),
+	base := mutate.MediaType(empty.Image, "application/vnd.oci.image.manifest.v1+json")
+	image, err := mutate.Append(mutate.ConfigMediaType(base, "application/vnd.cncf.flux.config.v1+json"),
 		mutate.Addendum{Layer: static.NewLayer(layer.Bytes(), "application/vnd.cncf.flux.content.v1.tar+gzip")})
 	if err != nil {
 		return err
