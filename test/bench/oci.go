@@ -96,7 +96,8 @@ func measureOCI(ctx context.Context, p *harness.Playground, c ociCase, dir strin
 	r.asked = asked.Load() - before
 	r.memory, err = e.memory()
 	fmt.Printf("    %s: %d OCIRepositories Ready in %v with %v CPU; steady for %v: %v CPU, %d requests to the registry, "+
-		"%d to the API server; %v\n", c.namespace, c.size, r.cold.took, r.cold.cpu, steadyTime, r.steady.cpu, r.asked, r.steady.requests, r.memory)
+		"%d to the API server; %v\n",
+		c.namespace, c.size, r.cold.took, r.cold.cpu, steadyTime, r.steady.cpu, r.asked, r.steady.requests, r.memory)
 	return r, err
 }
 
