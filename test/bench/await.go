@@ -29,13 +29,24 @@ type crowd struct {
 	done      func(client.Object) bool
 }
 
-// await returns when size objects are done.
+// await returns when size objects are done. A watch that the API server ends, as it does when a CRD
+// is changed, begins anew.
 func (c crowd) await(ctx context.Context, p *harness.Playground) error {
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(c.patience, 2*patience))
 	defer cancel()
+	for {
+		ended, err := c.watch(ctx, p)
+		if err != nil || !ended {
+			return err
+		}
+	}
+}
+
+// watch lists and watches until size objects are done, or the watch has ended.
+func (c crowd) watch(ctx context.Context, p *harness.Playground) (ended bool, err error) {
 	list := c.empty()
 	if err := p.Client.List(ctx, list, client.InNamespace(c.namespace)); err != nil {
-		return err
+		return false, err
 	}
 	done, last := map[string]bool{}, ""
 	note := func(obj runtime.Object) error {
@@ -46,26 +57,26 @@ func (c crowd) await(ctx context.Context, p *harness.Playground) error {
 		return nil
 	}
 	if err := apimeta.EachListItem(list, note); err != nil {
-		return err
+		return false, err
 	}
 	changes, err := p.Client.Watch(ctx, c.empty(), client.InNamespace(c.namespace),
 		&client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: list.GetResourceVersion()}})
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer changes.Stop()
 	for len(done) < c.size || slices.Contains(slices.Collect(maps.Values(done)), false) {
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%d of %d objects in %s are done; changed last: %s", c.count(done), c.size, c.namespace, last)
+			return false, fmt.Errorf("%d of %d objects in %s are done; changed last: %s", c.count(done), c.size, c.namespace, last)
 		case e, ok := <-changes.ResultChan():
 			if !ok {
-				return fmt.Errorf("the watch of %s ended; changed last: %s", c.namespace, last)
+				return true, nil
 			}
 			_ = note(e.Object) // never fails
 		}
 	}
-	return nil
+	return false, nil
 }
 
 func (c crowd) count(done map[string]bool) int {
