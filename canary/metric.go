@@ -64,8 +64,10 @@ type Measurement struct {
 	Name   string
 	Value  float64
 	Custom bool // as in [Metric]
-	// NoValues means that the query is fine and has no answer.
+	// NoValues means that the query is fine and has no answer. Asked is who was asked then, and what may be missing there,
+	// in words; empty is whoever the provider stands for.
 	NoValues bool
+	Asked    string
 	// Err is any other reason for having no value.
 	Err string
 }
@@ -132,8 +134,9 @@ func (m Metric) inRange(value float64) bool {
 func (n Names) empty(metric Metric, m Measurement) string {
 	switch {
 	case metric.builtin():
-		return fmt.Sprintf("Halt advancement no values found for %s metric %s probably %s.%s is not receiving traffic",
+		text := fmt.Sprintf("Halt advancement no values found for %s metric %s probably %s.%s is not receiving traffic",
 			n.Provider, m.Name, n.Target, n.Namespace)
+		return strings.TrimSuffix(text+"; "+m.Asked, "; ")
 	case metric.Inline:
 		return fmt.Sprintf("Halt advancement no values found for metric: %s", m.Name)
 	default:

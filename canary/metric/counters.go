@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
@@ -48,13 +49,18 @@ func (k *Checker) PrepareCounters(ctx context.Context, c *flaggerv1.Canary, metr
 	if err != nil {
 		return nil, err
 	}
-	// Whatever cannot be filled in is found now.
-	text, err := p.text(ctx, classicHistogram)
-	if err != nil {
-		return nil, err
+	for of := p; of != nil; of = of.otherwise {
+		// Whatever cannot be filled in is found now.
+		text, err := of.text(ctx, classicHistogram)
+		if err != nil {
+			return nil, err
+		}
+		if !movingArms(c) {
+			of.classic = text
+		}
 	}
-	if !movingArms(c) {
-		p.classic = text
+	if p.otherwise != nil {
+		return k.readEither(client.ObjectKeyFromObject(c), p), nil
 	}
 	return p.read, nil
 }
@@ -81,8 +87,10 @@ type preparedCounters struct {
 	secrets                  *mask.Mask
 	memory                   *budget.Budget
 	vars                     func(ctx context.Context, arm counter.Arm) (templateVars, error)
-	// counts names what is asked and where, for [counter.Reading].
-	counts string
+	// counts names what is asked and where, for [counter.Reading], and where does so for people, as in [asked].
+	counts, where string
+	// otherwise are asked if nothing is found; nil is nobody.
+	otherwise *preparedCounters
 	// one of these
 	proxy  *proxyCounters
 	wanted wantedCounters
@@ -126,7 +134,7 @@ func (k *Checker) preparedCounters(ctx context.Context, c *flaggerv1.Canary, met
 	case first.Query != "":
 		return nil, noCounters(field+".query", "an inline query returns one number; a MetricTemplate with spec.counters has counters")
 	}
-	return p, k.builtinCounters(c, p, metrics)
+	return p, k.builtinCounters(ctx, c, p, metrics)
 }
 
 // source names what is asked, in a few characters; it may be kept in a status.
@@ -140,7 +148,7 @@ func noCounters(field, why string) error {
 	return reconcile.TerminalError(fmt.Errorf("%s: %w: %s", field, ErrNoCounters, why))
 }
 
-func (k *Checker) builtinCounters(c *flaggerv1.Canary, p *preparedCounters, metrics []flaggerv1.CanaryMetric) error {
+func (k *Checker) builtinCounters(ctx context.Context, c *flaggerv1.Canary, p *preparedCounters, metrics []flaggerv1.CanaryMetric) error {
 	for _, m := range metrics {
 		switch m.Name {
 		case flaggerv1.RequestSuccessRate:
@@ -152,10 +160,32 @@ func (k *Checker) builtinCounters(c *flaggerv1.Canary, p *preparedCounters, metr
 				maybe(m.Name, flaggerv1.BuiltinMetrics)))
 		}
 	}
-	ask, err := k.asked(c)
+	ask, err := k.asked(ctx, c)
 	if err != nil {
 		return err
 	}
+	server, err := k.server(c)
+	if err != nil {
+		return err
+	}
+	var ok bool
+	p.where, p.secrets = ask.where, server.secrets
+	p.server, ok = server.source.(vectorServer)
+	if !ok {
+		return fmt.Errorf("%s: the server has no vectors", p.field)
+	}
+	if ask.otherwise.Folder != "" {
+		p.otherwise = &preparedCounters{metric: p.metric, namespace: p.namespace, field: p.field, server: p.server,
+			secrets: p.secrets, memory: p.memory, vars: p.vars, where: p.where, wanted: p.wanted}
+		if err := p.otherwise.askProxy(c, ask.otherwise); err != nil {
+			return err
+		}
+	}
+	return p.askProxy(c, ask.Queries)
+}
+
+// askProxy is about what one kind of proxies counts.
+func (p *preparedCounters) askProxy(c *flaggerv1.Canary, ask provider.Queries) error {
 	counters, ok := counterTable[ask.Folder]
 	switch {
 	case !ok:
@@ -163,16 +193,8 @@ func (k *Checker) builtinCounters(c *flaggerv1.Canary, p *preparedCounters, metr
 	case counters.noArms != "":
 		return noCounters(p.field, counters.noArms+"; a MetricTemplate with spec.counters can ask the pods")
 	}
-	server, err := k.server(c)
-	if err != nil {
-		return err
-	}
-	p.proxy, p.secrets = &counters, server.secrets
-	p.server, ok = server.source.(vectorServer)
-	if !ok {
-		return fmt.Errorf("%s: the server has no vectors", p.field)
-	}
-	p.counts = source("builtin checks", ask.Folder, c.Spec.MetricsServer)
+	counters.arm = specific(counters.arm, ask)
+	p.proxy, p.counts = &counters, source("builtin checks", ask.Folder, ask.Backend, ask.Reporter, c.Spec.MetricsServer)
 	if ask.Names == provider.Underscored {
 		vars := p.vars
 		p.vars = func(ctx context.Context, arm counter.Arm) (templateVars, error) {
@@ -288,7 +310,7 @@ func (p *preparedCounters) ask(ctx context.Context, at time.Time, text string, f
 	var r counter.Reading
 	if err == nil {
 		r, err = p.answer(at).reading(body)
-		r.Source = p.counts
+		r.Source, r.Where = p.counts, p.where
 		if form == nativeHistogram { // which has other bounds
 			r.Source = source(p.counts, "native")
 		}

@@ -40,7 +40,11 @@ func (k *Checker) PrepareActivity(ctx context.Context, c *flaggerv1.Canary, metr
 		}
 		var times []time.Time
 		for at := from; at.Before(to); at = at.Add(maxPoints * step) {
-			found, err := p.activity(ctx, server, timeRange{at.Add(-step), earlier(at.Add(maxPoints*step), to), step})
+			over := timeRange{at.Add(-step), earlier(at.Add(maxPoints*step), to), step}
+			found, err := p.activity(ctx, server, over)
+			if err == nil && len(found) == 0 && p.otherwise != nil {
+				found, err = p.otherwise.activity(ctx, server, over)
+			}
 			if err != nil {
 				return nil, fmt.Errorf("looking for requests of the canary: %w", p.secrets.Error(err))
 			}

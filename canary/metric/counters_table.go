@@ -10,7 +10,7 @@ import (
 type proxyCounters struct {
 	// arm are matchers of the labels that name the arm. Beside what queries may ask for there are
 	// {{ arm }}, which is canary or primary, and {{ workload }} and {{ kind }}, the name of the arm's workload and its kind
-	// in lower case.
+	// in lower case. {{ backend }} and {{ reporter }} stand for those of [provider.Queries].
 	arm string
 	// requests is a counter of all requests, and failed are matchers of those that failed.
 	requests, failed string
@@ -31,7 +31,7 @@ type proxyCounters struct {
 // configuration that Flagger and meshes install.
 var scrapedPod = []string{"pod", "kubernetes_pod_name"}
 
-// envoy counts the requests to a cluster of endpoints; its name is up to who configures it.
+// envoy counts the requests to a cluster of endpoints, whose name is up to who configures it.
 func envoy(arm string) proxyCounters {
 	return proxyCounters{
 		arm: arm, requests: "envoy_cluster_upstream_rq", failed: `envoy_response_code=~"5.*"`,
@@ -44,12 +44,9 @@ func envoy(arm string) proxyCounters {
 var counterTable = map[string]proxyCounters{
 	// The plugin labels a route, and the address of a pod; the route of a release leads to both arms.
 	"apisix": {noArms: "APISIX counts the requests of a route, and the route of a release leads to both arms"},
-	"contour": envoy(
-		`envoy_cluster_name=~"{{ namespace }}_{{ service }}-{{ arm }}_[0-9a-zA-Z-]+"`),
-	"gloo": envoy(
-		`envoy_cluster_name=~"{{ namespace }}-{{ service }}-{{ arm }}upstream-[0-9a-zA-Z-]+_[0-9a-zA-Z-]+"`),
+	"envoy":  envoy(`envoy_cluster_name=~"{{ backend }}"`),
 	"istio": {
-		arm:      `reporter="destination", destination_workload_namespace="{{ namespace }}", destination_workload="{{ workload }}"`,
+		arm:      `reporter=~"{{ reporter }}", destination_workload_namespace="{{ namespace }}", destination_workload="{{ workload }}"`,
 		requests: "istio_requests_total", failed: `response_code=~"5.*"`,
 		durations: "istio_request_duration_milliseconds", unit: provider.Milliseconds, pod: scrapedPod, sidecar: true,
 	},
@@ -92,7 +89,7 @@ var counterTable = map[string]proxyCounters{
 		durations: "skipper_serve_route_duration_seconds", unit: provider.Seconds, pod: scrapedPod,
 	},
 	"traefik": {
-		arm:      `service=~"{{ namespace }}-{{ service }}-{{ arm }}-[0-9a-zA-Z-]+@kubernetescrd"`,
+		arm:      `service=~"{{ backend }}"`,
 		requests: "traefik_service_request_duration_seconds_count", failed: `code=~"5.."`,
 		durations: "traefik_service_request_duration_seconds", unit: provider.Seconds, pod: scrapedPod,
 	},

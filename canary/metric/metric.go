@@ -53,10 +53,27 @@ var (
 	ErrInfinite = errors.New("the value is infinite")
 )
 
+// noValuesError is an [ErrNoValues] of which is known who was asked.
+type noValuesError struct{ where string }
+
+func (e noValuesError) Error() string { return ErrNoValues.Error() + ": " + e.where }
+
+// Is makes it an [ErrNoValues].
+func (noValuesError) Is(target error) bool { return target == ErrNoValues }
+
+// WhereAsked returns who was asked for a metric that has no values, and what may be missing there, in words for people. It
+// is empty where the query and the provider say all.
+func WhereAsked(err error) string {
+	var none noValuesError
+	_ = errors.As(err, &none)
+	return none.where
+}
+
 // Checker measures metrics of canaries.
 type Checker struct {
 	client             client.Reader
-	field              string // of the list of metrics, in errors
+	routes             client.Reader // of the Gateway API
+	field              string        // of the list of metrics, in errors
 	metricsServer      string
 	provider           string
 	sameNamespace      bool
@@ -67,6 +84,7 @@ type Checker struct {
 	operators          http.RoundTripper // for what the controller's flags name
 	ambientCredentials *ambientCredentials
 	checked            *checkedQueries
+	lately             *countedLately
 	guard              *outbound.Guard
 	memory             *budget.Budget
 }
@@ -89,6 +107,11 @@ func WithoutCrossNamespaceRefs() Option {
 // looks at a cluster from outside does not reach the addresses that hold inside. flag is what names the server, for errors.
 func WithOwnServer(flag string) Option {
 	return func(k *Checker) { k.ownServer = flag }
+}
+
+// WithRoutes reads routes of the Gateway API through r: they may be in another cluster than the targets.
+func WithRoutes(r client.Reader) Option {
+	return func(k *Checker) { k.routes = r }
 }
 
 // WithField says which field has the list of metrics, for errors. Without it that is
@@ -118,8 +141,8 @@ func WithMemory(b *budget.Budget) Option {
 // Prometheus at the URL metricsServer. The clock says which time a query is about.
 func NewChecker(c client.Reader, metricsServer string, clk clock.PassiveClock, options ...Option) *Checker {
 	k := &Checker{
-		client: c, field: "spec.analysis.metrics", metricsServer: metricsServer, provider: provider.Kubernetes, clock: clk,
-		ambientCredentials: &ambientCredentials{}, checked: &checkedQueries{},
+		client: c, routes: c, field: "spec.analysis.metrics", metricsServer: metricsServer, provider: provider.Kubernetes, clock: clk,
+		ambientCredentials: &ambientCredentials{}, checked: &checkedQueries{}, lately: &countedLately{},
 	}
 	for _, option := range options {
 		option(k)
@@ -213,6 +236,9 @@ func (k *Checker) measure(ctx context.Context, p preparedQuery, window time.Dura
 	value, err := p.source.Query(ctx, q)
 	log.FromContext(ctx).V(1).Info("measured metric",
 		"metric", p.metric, "query", q.text, "value", value, "took", k.clock.Since(start).String())
+	if (errors.Is(err, ErrNoValues) || math.IsNaN(value)) && p.where != "" {
+		err = noValuesError{p.where}
+	}
 	switch {
 	case err != nil:
 		return 0, fmt.Errorf("measuring %s: %w", p.metric, p.secrets.Error(p.fields.withField(err)))

@@ -52,6 +52,8 @@ type preparedQuery struct {
 	scale   func(float64) float64
 	secrets *mask.Mask
 	names   provider.Spelling // of label values in the query
+	// where is as in [asked].
+	where string
 }
 
 // render fills in the query. A query that cannot be filled in, or that its
@@ -130,7 +132,7 @@ func (k *Checker) queryOf(ctx context.Context, c *flaggerv1.Canary, field string
 		return p, nil
 	}
 	p.field = field
-	if err := k.builtin(&p, c, m.Name); err != nil {
+	if err := k.builtin(ctx, &p, c, m.Name); err != nil {
 		return preparedQuery{}, err
 	}
 	return p, nil

@@ -48,6 +48,9 @@ type Provider struct {
 	Fields Fields
 	// Queries are the built-in checks; without a folder there are none.
 	Queries Queries
+	// Implemented means that many products have the provider's API, so that Queries are those of the pods, and proxies have
+	// others: see [Implementation].
+	Implemented bool
 	// ClaimsHosts means that requests to a host of spec.service.hosts come to whoever
 	// names it, in the whole mesh: no Gateway or root route says whose hosts it takes.
 	ClaimsHosts bool
@@ -83,6 +86,13 @@ const (
 type Queries struct {
 	// Folder has the query of each check, below canary/metric/queries.
 	Folder string
+	// Backend is what a proxy calls the Service of an arm in a label, a regular expression: what {{ backend }} stands for in
+	// the queries of folders that several proxies share. It may call what queries may, and {{ arm }}, which is canary or
+	// primary.
+	Backend string
+	// Reporter are the proxies of a mesh whose reports are read, since those of both ends of a connection count: a regular
+	// expression, which {{ reporter }} stands for. Empty are those of who gets the requests.
+	Reporter string
 	// Duration is the unit of what the query of request-duration returns.
 	Duration Unit
 	// Names is how label values spell the names of objects.

@@ -26,14 +26,14 @@ var table = []Provider{
 	{
 		Name: "contour", Product: "Contour", Groups: []string{"projectcontour.io"},
 		Fields:  AnalysisMatch | Match | Timeout | Retries,
-		Queries: Queries{Folder: "contour", SeeServices: true},
+		Queries: clusterQueries("{{ namespace }}_{{ service }}-{{ arm }}_[0-9a-zA-Z-]+"),
 	},
 	gatewayAPI("v1"),
 	gatewayAPI("v1beta1"),
 	{
 		Name: "gloo", Product: "Gloo Edge", Groups: []string{"gateway.solo.io", "gloo.solo.io"},
 		Fields:  UpstreamRef | AnalysisMatch,
-		Queries: Queries{Folder: "gloo", SeeServices: true},
+		Queries: clusterQueries("{{ namespace }}-{{ service }}-{{ arm }}upstream-[0-9a-zA-Z-]+_[0-9a-zA-Z-]+"),
 	},
 	{
 		Name: Istio, Product: "Istio", Groups: []string{"networking.istio.io"},
@@ -78,19 +78,25 @@ var table = []Provider{
 	smi("smi:v1alpha3", Queries{Folder: "istio"}),
 	{
 		Name: "traefik", Product: "Traefik", Groups: []string{"traefik.io"},
-		Queries: Queries{Folder: "traefik", SeeServices: true},
+		Queries: Queries{Folder: "traefik", SeeServices: true,
+			Backend: "{{ namespace }}-{{ service }}-{{ arm }}-[0-9a-zA-Z-]+@kubernetescrd"},
 	},
 }
 
+// clusterQueries are those that ask Envoy about its clusters; backend names the cluster of a Service.
+func clusterQueries(backend string) Queries {
+	return Queries{Folder: "envoy", SeeServices: true, Backend: backend}
+}
+
 // gatewayAPI is the Gateway API, of which v1 and v1beta1 are two views of the same
-// objects. Its implementations count requests each in their own way, so that the
-// pods themselves are asked.
+// objects. Its implementations count requests each in their own way; the pods themselves are asked where none is known.
 func gatewayAPI(version string) Provider {
 	return Provider{
 		Name: "gatewayapi:" + version, Product: "the Gateway API", Groups: []string{"gateway.networking.k8s.io"},
 		Fields: HTTPRouteRef | AnalysisMatch | AnalysisMirror | MirrorWeight | SessionAffinity | GatewayRefs | RouteKind | Hosts | Match |
 			Rewrite | Headers | Mirror | CORSPolicy | Timeout | BackendTimeout,
-		Queries: Queries{Folder: "kubernetes", Duration: Seconds, SeeServices: true},
+		Queries:     Queries{Folder: "kubernetes", Duration: Seconds, SeeServices: true},
+		Implemented: true,
 	}
 }
 

@@ -10,18 +10,10 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/object"
 	"github.com/sluice-cd/sluice/canary/provider"
-)
-
-// The kinds of routes. A GRPCRoute has no version but v1.
-const (
-	kindHTTPRoute = "HTTPRoute"
-	kindGRPCRoute = "GRPCRoute"
 )
 
 // gatewayAPI is the provider `gatewayapi`: one HTTPRoute or GRPCRoute whose
@@ -103,34 +95,8 @@ func (g gatewayAPI) Objects(c *flaggerv1.Canary) []object.Ref { return []object.
 
 // object names the route: the owner's, or the one that is made.
 func (g gatewayAPI) object(c *flaggerv1.Canary) object.Ref {
-	name, _, _ := c.ServiceNames()
-	if ref := c.Spec.HTTPRouteRef; ref != nil {
-		name = ref.Name
-	}
-	return g.named(routeKind(c), c.Namespace, name)
-}
-
-func (g gatewayAPI) named(kind, namespace, name string) object.Ref {
-	version := g.version
-	if kind == kindGRPCRoute {
-		version = gatewayv1.GroupVersion.Version
-	}
-	gvk := schema.GroupVersionKind{Group: gatewayv1.GroupName, Version: version, Kind: kind}
-	return object.NewRef(gvk, namespace, name)
-}
-
-// routeKind is HTTPRoute unless the owner asks for a GRPCRoute. The application
-// protocol does not: Flagger makes HTTPRoutes for gRPC too, which also carry what
-// else comes to the port, and routes of both kinds for one host contend.
-func routeKind(c *flaggerv1.Canary) string {
-	kind := c.Spec.Service.RouteKind
-	if ref := c.Spec.HTTPRouteRef; ref != nil {
-		kind = ref.Kind
-	}
-	if kind == "" {
-		return kindHTTPRoute
-	}
-	return kind
+	kind, name := provider.Route(c, g.version)
+	return object.NewRef(kind, c.Namespace, name)
 }
 
 // render writes the route with the weights that weigh makes of its live rules.
@@ -152,12 +118,12 @@ func (g gatewayAPI) render(ctx context.Context, c *flaggerv1.Canary, weigh func(
 // checkNoOtherKind fails while a route of the other kind that was made before is there: of
 // two routes for one host, Gateways refuse the younger.
 func (g gatewayAPI) checkNoOtherKind(ctx context.Context, c *flaggerv1.Canary) error {
-	other := kindGRPCRoute
-	if routeKind(c) == kindGRPCRoute {
-		other = kindHTTPRoute
+	other := provider.GRPCRoute
+	if provider.KindOfRoute(c) == provider.GRPCRoute {
+		other = provider.HTTPRoute
 	}
 	o := g.object(c)
-	before, err := g.read(ctx, g.named(other, o.Namespace, o.Name))
+	before, err := g.read(ctx, object.NewRef(provider.RouteOf(other, g.version), o.Namespace, o.Name))
 	switch {
 	case apierrors.IsNotFound(err) || errors.Is(err, ErrNotInstalled):
 		return nil

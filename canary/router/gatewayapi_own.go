@@ -29,7 +29,7 @@ import (
 func renderOwn(route *unstructured.Unstructured, c *flaggerv1.Canary, w provider.Weights) error {
 	if route.GetResourceVersion() == "" {
 		return fmt.Errorf("spec.httpRouteRef: %s %s/%s %w; create it, or correct the reference",
-			routeKind(c), c.Namespace, c.Spec.HTTPRouteRef.Name, object.ErrMissing)
+			provider.KindOfRoute(c), c.Namespace, c.Spec.HTTPRouteRef.Name, object.ErrMissing)
 	}
 	b := backendsOf(c)
 	chosen, err := analysisMatches(c)

@@ -36,8 +36,8 @@ func (g gatewayAPI) checkMade(c *flaggerv1.Canary) error {
 			g.provider)
 	}
 	switch s.RouteKind {
-	case "", kindHTTPRoute:
-	case kindGRPCRoute:
+	case "", provider.HTTPRoute:
+	case provider.GRPCRoute:
 		if err := checkGRPC(s); err != nil {
 			return err
 		}
@@ -104,7 +104,7 @@ func (g gatewayAPI) checkOwn(c *flaggerv1.Canary) error {
 	const field = "spec.httpRouteRef"
 	ref := c.Spec.HTTPRouteRef
 	switch {
-	case ref.Kind != "" && ref.Kind != kindHTTPRoute && ref.Kind != kindGRPCRoute:
+	case ref.Kind != "" && ref.Kind != provider.HTTPRoute && ref.Kind != provider.GRPCRoute:
 		return terminal("%s.kind: %q is neither HTTPRoute nor GRPCRoute", field, ref.Kind)
 	case ref.APIVersion != "" && ref.APIVersion != gatewayv1.GroupName+"/v1" && ref.APIVersion != gatewayv1.GroupName+"/v1beta1":
 		return terminal("%s.apiVersion: %q is not one of %s", field, ref.APIVersion, gatewayv1.GroupName)

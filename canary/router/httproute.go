@@ -70,7 +70,7 @@ func renderHead(route *unstructured.Unstructured, c *flaggerv1.Canary) error {
 
 // baseRule is the rule of the route for everybody, without backends.
 func baseRule(c *flaggerv1.Canary) (rule, error) {
-	if routeKind(c) == kindGRPCRoute {
+	if provider.KindOfRoute(c) == provider.GRPCRoute {
 		return grpcRule(c)
 	}
 	matches, err := serviceMatches(c)

@@ -11,6 +11,7 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 // serviceMatches are the requests that the route is for: all of them, unless
@@ -37,7 +38,7 @@ func analysisMatches(c *flaggerv1.Canary) ([]map[string]any, error) {
 		return nil, nil
 	}
 	const field = "spec.analysis.match"
-	if routeKind(c) == kindGRPCRoute {
+	if provider.KindOfRoute(c) == provider.GRPCRoute {
 		matches, err := renderAll(field, c.Spec.Analysis.Match, grpcMatch)
 		return allJSON(matches, err)
 	}

@@ -128,14 +128,14 @@ func (c *comparison) notice(r counter.Reading) {
 		c.setProblem("")
 	}
 	if slices.ContainsFunc(r.Samples, func(s counter.Sample) bool { return s.Arm == counter.Primary }) {
-		if c.unseen = 0; c.problem == uncounted {
+		if c.unseen = 0; strings.HasPrefix(c.problem, uncounted) {
 			c.setProblem("")
 			c.wakeNow = true
 		}
 		return
 	}
 	if c.unseen++; c.unseen == unseenIsProblem && c.problem == "" {
-		c.setProblem(uncounted)
+		c.setProblem(strings.TrimSuffix(uncounted+"; "+r.Where, "; "))
 		c.wakeNow = true
 	}
 }

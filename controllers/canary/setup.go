@@ -145,7 +145,7 @@ func (r *Reconciler) assemble(p platform, opts reconciler.Options) ([]manager.Ru
 	copies := r.Workload
 	copies.Warn = func(c *flaggerv1.Canary, err error) { r.notifier.warnOnce(c, aboutWorkload, err) }
 	workloads := workload.New(live.workload, p.caches[workloadCluster], r.clock, copies)
-	checker := metric.NewChecker(live.workload, r.MetricsServer, r.clock, r.metricOptions(p.config)...)
+	checker := metric.NewChecker(live.workload, r.MetricsServer, r.clock, r.metricOptions(p.config, live)...)
 	newRunner := func(c *flaggerv1.Canary) *metricRunner { return newMetricRunner(c, checker, r.metrics) }
 	queries, sampler := newQueries(newRunner, r.notifier.call, r.clock, r.wake.Wake), newSampler(newRunner, r.Clock, r.wake.Wake)
 	comparisons := newComparisons(checker, p.live.workload, r.metrics, r.Clock, r.wake.Wake)
@@ -193,13 +193,16 @@ func (r *Reconciler) newNotifier(reader client.Reader, events reconciler.Recorde
 	return newNotifier(events, hook.Options{Clock: r.Clock, Log: r.Log, EventWebhook: r.EventWebhook, Guard: r.Guard}, alerts)
 }
 
-func (r *Reconciler) metricOptions(config *rest.Config) []metric.Option {
+func (r *Reconciler) metricOptions(config *rest.Config, live clients) []metric.Option {
 	options := []metric.Option{
 		metric.WithProvider(r.Provider), metric.WithAPIServer(config), metric.WithGuard(r.Guard),
 		metric.WithMemory(r.Memory),
 	}
 	if r.NoCrossNamespaceRefs {
 		options = append(options, metric.WithoutCrossNamespaceRefs())
+	}
+	if live.mesh != nil {
+		options = append(options, metric.WithRoutes(live.mesh))
 	}
 	return options
 }

@@ -54,7 +54,10 @@ type Reading struct {
 	At time.Time
 	// Source names what was asked. Readings of another source have other counters, with which
 	// nothing can be compared.
-	Source  string
+	Source string
+	// Where is who was asked, and what may be missing there, in words for people who find nothing in it; empty where
+	// there is nothing to say.
+	Where   string
 	Samples []Sample
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/judge/counter"
@@ -24,9 +25,12 @@ import (
 // mesh is how a proxy shows what it has counted.
 type mesh struct {
 	provider, kind string
-	// labels are those that its configuration of Prometheus gives to what is scraped of an arm.
+	// controller is who has accepted the route of the Gateway API.
+	controller string
+	// labels are those that its configuration of Prometheus gives to what is scraped of an arm; nil are those of one proxy that has
+	// counted for both.
 	labels func(namespace, workload string) map[string]string
-	// page has %[1]d good requests and %[2]d failed ones; WORKLOAD and NAMESPACE stand for those of the arm.
+	// page has %[1]d good requests and %[2]d failed ones; ARM, WORKLOAD and NAMESPACE stand for those of the arm.
 	page string
 	// dashes is what a label has for a dash.
 	dashes string
@@ -78,10 +82,71 @@ osm_request_total{source_name="client",destination_namespace="NAMESPACE",destina
 	}
 }
 
+// gateways are implementations of the Gateway API, one process each.
+func gateways() map[string]mesh {
+	// The other cluster has what Envoy counts for somebody else.
+	envoy := func(cluster, other string) string {
+		return strings.NewReplacer("CLUSTER", cluster, "OTHER", other).Replace(
+			`envoy_cluster_upstream_rq{envoy_response_code="200",envoy_cluster_name="CLUSTER"} %[1]d
+envoy_cluster_upstream_rq{envoy_response_code="503",envoy_cluster_name="CLUSTER"} %[2]d
+envoy_cluster_upstream_rq_xx{envoy_response_code_class="5",envoy_cluster_name="CLUSTER"} %[2]d
+envoy_cluster_upstream_rq{envoy_response_code="500",envoy_cluster_name="OTHER"} %[1]d
+`)
+	}
+	traefik := func(service string) string {
+		return strings.NewReplacer("LABELS", `method="GET",protocol="http",service="`+service+`@kubernetesgateway"`).Replace(
+			`traefik_service_requests_total{code="200",LABELS} %[1]d
+traefik_service_request_duration_seconds_bucket{code="200",LABELS,le="0.1"} %[1]d
+traefik_service_request_duration_seconds_bucket{code="200",LABELS,le="+Inf"} %[1]d
+traefik_service_request_duration_seconds_count{code="200",LABELS} %[1]d
+traefik_service_request_duration_seconds_bucket{code="502",LABELS,le="+Inf"} %[2]d
+traefik_service_request_duration_seconds_count{code="502",LABELS} %[2]d
+`)
+	}
+	istio := func(reporter, other string) string {
+		labels := `destination_workload="WORKLOAD",destination_workload_namespace="NAMESPACE"`
+		return strings.NewReplacer("REPORTER", reporter, "OTHER", other, "LABELS", labels).Replace(
+			`istio_requests_total{reporter="REPORTER",LABELS,response_code="200"} %[1]d
+istio_requests_total{reporter="REPORTER",LABELS,response_code="503"} %[2]d
+istio_requests_total{reporter="OTHER",LABELS,response_code="503"} %[1]d
+`)
+	}
+	// What the pods themselves have counted, who are asked if a gateway tells nothing.
+	pods := `http_request_duration_seconds_count{status="200"} %[1]d
+http_request_duration_seconds_count{status="500"} %[2]d
+`
+	podLabels := func(namespace, workload string) map[string]string {
+		return map[string]string{"kubernetes_namespace": namespace, "kubernetes_pod_name": workload + "-5d4c8f7b9-x7k2p"}
+	}
+	const envoyGateway, contour = "gateway.envoyproxy.io/gatewayclass-controller", "projectcontour.io/gateway-controller"
+	return map[string]mesh{
+		"Traefik": {controller: "traefik.io/gateway-controller",
+			page: traefik("httproute-NAMESPACE-app-gw-gateways-public-ep-web-0-0123456789abcdef0123-svc-NAMESPACE-app-ARM-1")},
+		"Traefik before 3.7.6": {controller: "traefik.io/gateway-controller", page: traefik("NAMESPACE-app-ARM-http-80")},
+		"Contour":              {controller: contour, page: envoy("NAMESPACE_app-ARM_80", "NAMESPACE_my-app-ARM_80")},
+		"Envoy Gateway that merges backends": {controller: envoyGateway,
+			page: envoy("service/NAMESPACE/app-ARM/80", "httproute/NAMESPACE/other-ARM/rule/0")},
+		"kgateway":     {controller: "kgateway.dev/kgateway", page: envoy("kube_NAMESPACE_app-ARM_80", "kube_NAMESPACE_my-app-ARM_80")},
+		"Gloo Gateway": {controller: "solo.io/gloo-gateway", page: envoy("kube-svc_NAMESPACE-app-ARM-80_NAMESPACE", "xds_cluster_ARM")},
+		"Cilium": {controller: "io.cilium/gateway-controller",
+			page: envoy("gateways/cilium-gateway-public/NAMESPACE_app-ARM_80", "gateways/cilium-gateway-public/NAMESPACE_my-app-ARM_80")},
+		"Istio, a gateway":                           {controller: "istio.io/gateway-controller", page: istio("source", "destination")},
+		"Istio, a waypoint":                          {controller: "istio.io/gateway-controller", page: istio("waypoint", "destination")},
+		"pods behind an Envoy Gateway that does not": {controller: envoyGateway, labels: podLabels, page: pods},
+		"pods behind a Contour that is not scraped":  {controller: contour, labels: podLabels, page: pods},
+		"pods behind NGINX":                          {controller: "gateway.nginx.org/nginx-gateway-controller", labels: podLabels, page: pods},
+	}
+}
+
 // The primary's counters of OSM were asked for by a name with a dash, which it never has, and those of Kuma by a label that
 // it gives no longer, together with what the pods had asked of others.
 func TestMeshesAreReadByTheLabelsThatTheyHave(t *testing.T) {
-	for name, m := range meshes() {
+	all := meshes()
+	for name, m := range gateways() {
+		m.provider = "gatewayapi:v1"
+		all["Gateway API: "+name] = m
+	}
+	for name, m := range all {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := harness.Require(t)
@@ -93,7 +158,8 @@ func TestMeshesAreReadByTheLabelsThatTheyHave(t *testing.T) {
 					c.Spec.TargetRef.Kind = m.kind
 				}
 			})
-			checker := metric.NewChecker(p.Client, p.Prometheus, clock.RealClock{})
+			routes := fake.NewClientBuilder().WithObjects(make.Route(s.namespace, "app", m.controller)).Build()
+			checker := metric.NewChecker(p.Client, p.Prometheus, clock.RealClock{}, metric.WithRoutes(routes))
 			read, err := checker.PrepareCounters(t.Context(), c, flaggerv1.CanaryMetric{Name: flaggerv1.RequestSuccessRate})
 			if err != nil {
 				t.Fatal(err)
@@ -147,22 +213,38 @@ func failing(ctx context.Context, read metric.Read) (map[counter.Arm]float64, er
 // the primary's.
 func (s *pods) meshed(t *testing.T, m mesh) {
 	t.Helper()
-	for workload, failed := range map[string]int64{"app": 10, "app-primary": 5} {
+	var both []func(n int64) string
+	for arm, failed := range map[counter.Arm]int64{counter.Canary: 10, counter.Primary: 5} {
+		workload := map[counter.Arm]string{counter.Canary: "app", counter.Primary: "app-primary"}[arm]
 		page := m.page
-		for word, is := range map[string]string{"NAMESPACE": s.namespace, "WORKLOAD": workload} {
+		for word, is := range map[string]string{"NAMESPACE": s.namespace, "WORKLOAD": workload, "ARM": string(arm)} {
 			if m.dashes != "" {
 				is = strings.ReplaceAll(is, "-", m.dashes)
 			}
 			page = strings.ReplaceAll(page, word, is)
 		}
-		var scrapes atomic.Int64
-		s.start(t, workload, func(o *pod) {
-			o.labels = m.labels(s.namespace, workload)
-			o.serve = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				n := scrapes.Add(1)
-				w.Header().Set("Content-Type", "text/plain; version=0.0.4")
-				_, _ = fmt.Fprintf(w, page, n*(100-failed), n*failed)
-			})
-		})
+		render := func(n int64) string { return fmt.Sprintf(page, n*(100-failed), n*failed) }
+		if both = append(both, render); m.labels != nil {
+			s.scraped(t, workload, m.labels(s.namespace, workload), render)
+		}
 	}
+	if m.labels == nil {
+		s.scraped(t, "gateway", map[string]string{"namespace": "gateways", "pod": "gateway-x7k2p"}, both...)
+	}
+}
+
+// scraped starts a pod that has more to tell at each scrape.
+func (s *pods) scraped(t *testing.T, name string, labels map[string]string, pages ...func(n int64) string) {
+	t.Helper()
+	var scrapes atomic.Int64
+	s.start(t, name, func(o *pod) {
+		o.labels = labels
+		o.serve = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			n := scrapes.Add(1)
+			w.Header().Set("Content-Type", "text/plain; version=0.0.4")
+			for _, page := range pages {
+				_, _ = fmt.Fprint(w, page(n))
+			}
+		})
+	})
 }
