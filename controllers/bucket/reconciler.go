@@ -60,7 +60,7 @@ type Reconciler struct {
 func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, opts reconciler.Options) error {
 	secrets, err := reconciler.Secrets[*sourcev1.Bucket]{
 		List: func() client.ObjectList { return &sourcev1.BucketList{} }, Of: secretsOf,
-	}.Watch(ctx, mgr, &sourcev1.Bucket{})
+	}.Watch(ctx, mgr, &sourcev1.Bucket{}, opts)
 	if err != nil {
 		return err
 	}

@@ -76,7 +76,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, opt
 	}
 	secrets, err := reconciler.Secrets[*sourcev1.GitRepository]{
 		List: func() client.ObjectList { return &sourcev1.GitRepositoryList{} }, Of: secretsOf,
-	}.Watch(ctx, mgr, &sourcev1.GitRepository{})
+	}.Watch(ctx, mgr, &sourcev1.GitRepository{}, opts)
 	if err != nil {
 		return err
 	}

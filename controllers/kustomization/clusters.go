@@ -231,7 +231,7 @@ func (r *Reconciler) ensureCluster(ctx context.Context, s *state, k *kustomizev1
 		return nil
 	}
 	ref := *k.Spec.KubeConfig
-	if s.at.remoteCluster != nil && sameRef(s.at.ref, ref) && !s.at.Moved() && !changedInputs(ctx, r.client, k.Namespace, s.at.inputs) {
+	if s.at.remoteCluster != nil && sameRef(s.at.ref, ref) && !s.at.Moved() && !changedInputs(ctx, r.live, k.Namespace, s.at.inputs) {
 		return nil
 	}
 	to, version, err := r.states.clusters.acquire(ctx, k)

@@ -22,13 +22,14 @@ type inputs map[input]string
 // readsInputs reports whether variables of k come from objects, or keys to decrypt with.
 func readsInputs(k *kustomizev1.Kustomization) bool { return len(inputsOf(k)) > 0 }
 
-// changedInputs reports whether the cache knows another version of something that
-// variables come from. It holds their metadata alone, and the answer costs no call.
-func changedInputs(ctx context.Context, cache client.Reader, namespace string, seen inputs) bool {
+// changedInputs reports whether something that variables come from has another version. The API
+// server is asked, for the metadata alone: a cache may be behind what a dependency has just
+// written.
+func changedInputs(ctx context.Context, live client.Reader, namespace string, seen inputs) bool {
 	for in, version := range seen {
 		meta := &metav1.PartialObjectMetadata{}
 		meta.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(in.kind))
-		err := cache.Get(ctx, types.NamespacedName{Namespace: namespace, Name: in.name}, meta)
+		err := live.Get(ctx, types.NamespacedName{Namespace: namespace, Name: in.name}, meta)
 		if err != nil && !apierrors.IsNotFound(err) || meta.ResourceVersion != version {
 			return true
 		}

@@ -119,7 +119,7 @@ func (r *Reconciler) observeInputs(ctx context.Context, run *run) error {
 		return retrySoon(run.k, reconciler.WithReason(meta.ArtifactFailedReason, fmt.Errorf("reading %s: %w", run.artifact.Revision, err)))
 	}
 	run.seen.FilesChanged = !same
-	run.seen.VariablesChanged = readsInputs(run.k) && changedInputs(ctx, r.client, run.k.Namespace, run.state.inputs)
+	run.seen.VariablesChanged = readsInputs(run.k) && changedInputs(ctx, r.live, run.k.Namespace, run.state.inputs)
 	return nil
 }
 

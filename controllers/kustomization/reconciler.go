@@ -117,7 +117,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, opt
 		return err
 	}
 	w := watches{cache: r.client, wake: &r.wake, states: r.states}
-	return reconciler.Setup(mgr, kind(), r, opts, w.sources, w.dependencies, w.inputs, w.wakes)
+	return reconciler.Setup(mgr, kind(), r, opts, w.sources, w.dependencies, w.inputs(opts), w.wakes)
 }
 
 // CheckOverruled refuses field managers that would be the controller's own.

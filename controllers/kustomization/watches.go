@@ -135,19 +135,14 @@ func suspensionChanged() predicate.Predicate {
 	}
 }
 
-// inputs starts a reconcile when something that their variables come
-// from was made, changed or deleted, whether or not it carries the label
-// reconcile.fluxcd.io/watch: a commit that is applied with yesterday's values is not
-// applied.
-func (w watches) inputs(b *builder.Builder) *builder.Builder {
-	for _, obj := range []client.Object{&corev1.ConfigMap{}, &corev1.Secret{}} {
-		kind := "ConfigMap"
-		if _, ok := obj.(*corev1.Secret); ok {
-			kind = "Secret"
-		}
-		b = b.WatchesMetadata(obj, handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, obj client.Object) []reconcile.Request {
+// inputs starts a reconcile when something that is read beside the source was made, changed or
+// deleted: what variables come from, keys to decrypt with, and kubeconfigs.
+func (w watches) inputs(opts reconciler.Options) reconciler.Watch {
+	of := func(kind string) handler.MapFunc {
+		return func(ctx context.Context, obj client.Object) []reconcile.Request {
 			return w.find(ctx, byInput, sourceIndex(kind, keyOf(obj)))
-		}), builder.WithPredicates(predicate.ResourceVersionChangedPredicate{}))
+		}
 	}
-	return b
+	configMaps, secrets := opts.WatchConfigs(&corev1.ConfigMap{}, of("ConfigMap")), opts.WatchConfigs(&corev1.Secret{}, of("Secret"))
+	return func(b *builder.Builder) *builder.Builder { return secrets(configMaps(b)) }
 }

@@ -89,7 +89,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, opt
 	}
 	secrets, err := reconciler.Secrets[*sourcev1.OCIRepository]{
 		List: func() client.ObjectList { return &sourcev1.OCIRepositoryList{} }, Of: secretsOf,
-	}.Watch(ctx, mgr, &sourcev1.OCIRepository{})
+	}.Watch(ctx, mgr, &sourcev1.OCIRepository{}, opts)
 	if err != nil {
 		return err
 	}

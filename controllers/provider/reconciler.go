@@ -42,7 +42,7 @@ var kind = reconciler.Kind[*v1beta3.Provider]{
 func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, opts reconciler.Options) error {
 	secrets, err := reconciler.Secrets[*v1beta3.Provider]{
 		List: func() client.ObjectList { return &v1beta3.ProviderList{} }, Of: secretsOf,
-	}.Watch(ctx, mgr, kind.New())
+	}.Watch(ctx, mgr, kind.New(), opts)
 	if err != nil {
 		return err
 	}

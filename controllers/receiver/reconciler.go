@@ -61,19 +61,21 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, opt
 		return err
 	}
 	tokens, err := reconciler.Secrets[*notificationv1.Receiver]{
-		List: func() client.ObjectList { return &notificationv1.ReceiverList{} },
-		Of: func(obj *notificationv1.Receiver) []string {
-			if obj.Spec.SecretRef == nil {
-				return nil
-			}
-			return []string{obj.Spec.SecretRef.Name}
-		},
-	}.Watch(ctx, mgr, kind.New())
+		List: func() client.ObjectList { return &notificationv1.ReceiverList{} }, Of: secretsOf,
+	}.Watch(ctx, mgr, kind.New(), opts)
 	if err != nil {
 		return err
 	}
 	tooExpensive := func(b *builder.Builder) *builder.Builder { return b.WatchesRawSource(&r.expensive.wake) }
 	return reconciler.Setup(mgr, kind, r, opts, tokens, tooExpensive, reconciler.OnDelete(&notificationv1.Receiver{}, r.forget))
+}
+
+// secretsOf are the names of the Secrets that a Receiver reads.
+func secretsOf(obj *notificationv1.Receiver) []string {
+	if obj.Spec.SecretRef == nil {
+		return nil
+	}
+	return []string{obj.Spec.SecretRef.Name}
 }
 
 func (r *Reconciler) forget(key client.ObjectKey) {

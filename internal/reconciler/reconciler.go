@@ -24,6 +24,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -157,4 +158,7 @@ type Options struct {
 	// MinRetryDelay and MaxRetryDelay bound the backoff of objects that fail; zero
 	// is the default.
 	MinRetryDelay, MaxRetryDelay time.Duration
+	// Configs select, by their labels, the Secrets and ConfigMaps whose changes start reconciles
+	// of what refers to them; nil is all, and [labels.Nothing] has none of them watched.
+	Configs labels.Selector
 }

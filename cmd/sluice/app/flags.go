@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/utils/clock"
 
 	"github.com/sluice-cd/sluice/controllers/kustomization"
 	"github.com/sluice-cd/sluice/internal/reconciler"
@@ -154,6 +156,18 @@ func (f *flags) validate() error {
 	}
 	return errors.Join(validateProfiles(f.pprofAddr), f.lease.validate(), f.watch.validate(),
 		f.identity.validate(), f.outbound.validate(), f.storageLimit.validate(), f.builds.validate(), f.canary.validate(), f.page.validate())
+}
+
+// options are those of all controllers, which tell their events to a sink.
+func (f *flags) options(events *reconciler.EventSink) reconciler.Options {
+	configs, _ := labels.Parse(f.watch.configs) // valid
+	if f.identity.enabled(disableConfigWatchers) {
+		configs = labels.Nothing()
+	}
+	return reconciler.Options{
+		Concurrent: f.concurrent, Clock: clock.RealClock{}, Recorder: events,
+		MinRetryDelay: f.minRetryDelay, MaxRetryDelay: f.maxRetryDelay, Configs: configs,
+	}
 }
 
 // serves reports whether --controllers names the group.

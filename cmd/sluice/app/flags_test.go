@@ -3,6 +3,7 @@
 package app
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -42,6 +43,12 @@ func TestFlagsAreRefusedBeforeAnythingStarts(t *testing.T) {
 		"a namespace that can be none":         {[]string{"--namespace", "a b"}, "--namespace: "},
 		"a log encoding that does not exist":   {[]string{"--log-encoding", "xml"}, "--log-encoding: must be json or console"},
 		"labels that cannot be read":           {[]string{"--watch-label-selector", "a=b=c"}, "--watch-label-selector"},
+		"labels of Secrets that cannot be read": {
+			[]string{"--watch-configs-label-selector", "a=b=c"}, "--watch-configs-label-selector",
+		},
+		"the labels of Secrets that Flux has by default": {
+			[]string{"--watch-configs-label-selector=reconcile.fluxcd.io/watch=Enabled", "--feature-gates=DisableConfigWatchers=false"}, "",
+		},
 		"retries that get faster": {
 			[]string{"--min-retry-delay", "1m", "--max-retry-delay", "1s"},
 			"--min-retry-delay must be positive and at most --max-retry-delay",
@@ -67,6 +74,32 @@ func TestFlagsAreRefusedBeforeAnythingStarts(t *testing.T) {
 				t.Errorf("got %v, want %q", err, tc.want)
 			}
 		})
+	}
+}
+
+func TestWhichSecretsAreWatched(t *testing.T) {
+	for name, tc := range map[string]struct {
+		args []string
+		want string
+	}{
+		"all":                      {nil, ""},
+		"those with a label":       {[]string{"--watch-configs-label-selector", "owner!=helm"}, "owner!=helm"},
+		"none, though with labels": {[]string{"--watch-configs-label-selector", "a", "--feature-gates", "DisableConfigWatchers=true"}, "none"},
+	} {
+		var f flags
+		set := pflag.NewFlagSet("controller", pflag.ContinueOnError)
+		f.register(set)
+		if err := errors.Join(set.Parse(tc.args), f.validate()); err != nil {
+			t.Fatal(err)
+		}
+		configs := f.options(nil).Configs
+		got := configs.String()
+		if _, any := configs.Requirements(); !any {
+			got = "none"
+		}
+		if got != tc.want {
+			t.Errorf("%s: %q are watched, want %q", name, got, tc.want)
+		}
 	}
 }
 

@@ -40,14 +40,21 @@ const defaultTokens = 100
 // beside what is asked of other dependencies.
 const additiveReadyExpr = "AdditiveCELDependencyCheck"
 
+// disableConfigWatchers is the feature, spelled as in Flux, by which no Secret and no ConfigMap is
+// watched for the objects that refer to it.
+const disableConfigWatchers = "DisableConfigWatchers"
+
 // features are those that --feature-gates knows, with their defaults.
-var features = map[string]bool{auth.FeatureGateObjectLevelWorkloadIdentity: false, additiveReadyExpr: false}
+var features = map[string]bool{
+	auth.FeatureGateObjectLevelWorkloadIdentity: false, additiveReadyExpr: false, disableConfigWatchers: false,
+}
 
 func (f *identityFlags) register(set *pflag.FlagSet) {
 	set.StringToStringVar(&f.gates, "feature-gates", nil,
 		"features to turn on or off, as Name=true; known: "+auth.FeatureGateObjectLevelWorkloadIdentity+
 			" (lets objects use the cloud identity of their service account), "+additiveReadyExpr+
-			" (asks of a dependency with a readyExpr to be Ready, too)")
+			" (asks of a dependency with a readyExpr to be Ready, too), "+disableConfigWatchers+
+			" (watches no Secrets and ConfigMaps: their changes count at the next interval)")
 	f.tokens.BindFlags(set, defaultTokens)
 	set.StringVar(&f.decryptionAccount, "default-decryption-service-account", "", "service account of each namespace that asks key "+
 		"services for Kustomizations whose spec.decryption names none, with the feature "+auth.FeatureGateObjectLevelWorkloadIdentity)

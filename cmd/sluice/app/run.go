@@ -76,10 +76,7 @@ func run(ctx context.Context, config *rest.Config, f *flags) (err error) {
 			return err
 		}
 	}
-	w := wiring{mgr: mgr, flags: f, events: events, clock: clock.RealClock{}, guard: guard, memory: memory, options: reconciler.Options{
-		Concurrent: f.concurrent, Clock: clock.RealClock{}, Recorder: events,
-		MinRetryDelay: f.minRetryDelay, MaxRetryDelay: f.maxRetryDelay,
-	}}
+	w := wiring{mgr: mgr, flags: f, events: events, clock: clock.RealClock{}, guard: guard, memory: memory, options: f.options(events)}
 	if err := w.setupAll(ctx); err != nil {
 		return err
 	}

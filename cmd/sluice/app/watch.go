@@ -7,6 +7,7 @@ import (
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/spf13/pflag"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
@@ -29,6 +30,8 @@ type watchFlags struct {
 	allNamespaces bool
 	namespace     string
 	selector      string
+	// configs selects the Secrets and ConfigMaps whose changes are acted on.
+	configs string
 }
 
 func (f *watchFlags) register(set *pflag.FlagSet) {
@@ -36,11 +39,17 @@ func (f *watchFlags) register(set *pflag.FlagSet) {
 	set.StringVar(&f.namespace, "watch-namespace", "", "serve only this namespace; default: all")
 	set.StringVar(&f.selector, "watch-label-selector", "",
 		"serve only objects with these labels, such as sharding.fluxcd.io/key=shard1; what they refer to must have them too")
+	set.StringVar(&f.configs, "watch-configs-label-selector", "", "act at once only on changes of Secrets and ConfigMaps with these labels, "+
+		"of those that objects refer to, such as "+meta.LabelKeyWatch+"="+meta.LabelValueWatchEnabled+", which is Flux's default; "+
+		"other changes count at the next interval; default: all that objects refer to")
 }
 
 func (f *watchFlags) validate() error {
 	if _, err := labels.Parse(f.selector); err != nil {
 		return fmt.Errorf("--watch-label-selector: %w", err)
+	}
+	if _, err := labels.Parse(f.configs); err != nil {
+		return fmt.Errorf("--watch-configs-label-selector: %w", err)
 	}
 	return nil
 }
