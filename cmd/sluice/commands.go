@@ -67,7 +67,8 @@ func getImages(c *cluster.Cluster) *cobra.Command {
 }
 
 func newBuild() *cobra.Command {
-	return group("build", "Print what would be applied", kustomization.BuildCommand)
+	return group("build", "Make what would be applied, or pushed", kustomization.BuildCommand,
+		func(*cluster.Cluster) *cobra.Command { return artifact.BuildCommand() })
 }
 
 func newDiff() *cobra.Command {

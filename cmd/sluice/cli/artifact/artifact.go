@@ -4,6 +4,7 @@
 // OCIRepository fetches: to push a directory as one, and to pull, tag, list and compare
 // them.
 //
+//	directory --> tarball                                                build
 //	directory --> tarball (fluxcd/pkg/tar) --> artifact --> registry     push
 //	registry --> artifact --> directory                                  pull
 //

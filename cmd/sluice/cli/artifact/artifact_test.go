@@ -3,6 +3,9 @@
 package artifact_test
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
@@ -42,7 +45,8 @@ func repository(t *testing.T) string {
 func root() *cobra.Command {
 	cmd := &cobra.Command{Use: "sluice", SilenceUsage: true, SilenceErrors: true}
 	cmd.AddCommand(artifact.PushCommand("test"), artifact.PullCommand("test"), artifact.TagCommand("test"),
-		artifact.ListCommand("test"), artifact.Group("diff", "", artifact.DiffCommand("test")))
+		artifact.ListCommand("test"), artifact.Group("diff", "", artifact.DiffCommand("test")),
+		artifact.Group("build", "", artifact.BuildCommand()))
 	return cmd
 }
 
@@ -126,6 +130,9 @@ func TestWhatIsPushedIsPulled(t *testing.T) {
 		"a directory without what --ignore-paths names": {
 			dir: folder, flags: []string{"--ignore-paths", "b/,.git/"}, want: map[string]string{"a.yaml": "a: 1\n", "logo.png": "no"},
 		},
+		"a directory without what --add-ignore-paths names, either": {
+			dir: folder, flags: []string{"--add-ignore-paths", "b/"}, want: map[string]string{"a.yaml": "a: 1\n"},
+		},
 		"a file": {
 			dir:  func(t *testing.T) string { t.Helper(); return filepath.Join(folder(t), "a.yaml") },
 			want: map[string]string{"a.yaml": "a: 1\n"},
@@ -157,7 +164,52 @@ func TestWhatIsPushedIsPulled(t *testing.T) {
 			if r := command.Must(t, root(), tc.input, args...); r.Errors != "no changes detected\n" {
 				t.Errorf("compared: %q", r.Errors)
 			}
+			if built, layer := buildOf(t, dir, tc.input, tc.flags...), manifestOf(t, to+":1.0.1").Layers[0].Digest.Hex; built != layer {
+				t.Errorf("what is built has the digest %s, what is pushed %s", built, layer)
+			}
 		})
+	}
+}
+
+// buildOf is the digest of what a directory is built as.
+func buildOf(t *testing.T, dir, input string, flags ...string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "artifact.tgz")
+	r := command.Must(t, root(), input, append([]string{"build", "artifact", "-p", dir, "-o", file}, flags...)...)
+	if r.Errors != "artifact created at "+file+"\n" || r.Out != "" {
+		t.Errorf("said %q, printed %q", r.Errors, r.Out)
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+func TestAnArtifactHasNoOlderOneOfItself(t *testing.T) {
+	dir := command.Folder(t, map[string]string{"a.yaml": "a: 1\n"})
+	t.Chdir(dir)
+	var built [][]byte
+	for range 2 {
+		command.Must(t, root(), "", "build", "artifact", "--path", ".")
+		data, err := os.ReadFile("artifact.tgz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		built = append(built, data)
+	}
+	if !bytes.Equal(built[0], built[1]) {
+		t.Errorf("built again, it has %d bytes, not %d", len(built[1]), len(built[0]))
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != 2 {
+		t.Errorf("beside the artifact there are %v, %v", entries, err)
+	}
+	for _, args := range [][]string{{"--path", "nowhere"}, {"--path", ".", "-o", "nowhere/artifact.tgz"}, {"--path", ".", "-o", ""}, nil} {
+		if r := command.Run(t, root(), "", append([]string{"build", "artifact"}, args...)...); r.Err == nil {
+			t.Errorf("%q works", args)
+		}
 	}
 }
 

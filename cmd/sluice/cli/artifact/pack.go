@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,13 +52,17 @@ func ignored() []string {
 type content struct {
 	path    string
 	ignore  []string
+	more    []string // patterns beside those of ignore
 	resolve bool
+	// leftOut is the absolute path of a file that is left out, whatever the patterns say.
+	leftOut string
 }
 
 func (c *content) register(cmd *cobra.Command, shorthand string) {
 	set := cmd.Flags()
 	set.StringVarP(&c.path, "path", shorthand, "", "directory or file with the manifests; - is standard input")
 	set.StringSliceVar(&c.ignore, "ignore-paths", ignored(), "files to leave out, in the format of .gitignore")
+	set.StringSliceVar(&c.more, "add-ignore-paths", nil, "files to leave out beside those of --ignore-paths")
 	set.BoolVar(&c.resolve, "resolve-symlinks", false, "take what symbolic links lead to; they are left out otherwise")
 }
 
@@ -69,15 +74,22 @@ func (c *content) pack(cmd *cobra.Command) ([]byte, error) {
 	}
 	defer clean()
 	domain := strings.Split(filepath.Clean(dir), string(filepath.Separator))
-	matcher := sourceignore.NewMatcher(sourceignore.ReadPatterns(strings.NewReader(strings.Join(c.ignore, "\n")), domain))
+	patterns := strings.Join(slices.Concat(c.ignore, c.more), "\n")
+	matcher := sourceignore.NewMatcher(sourceignore.ReadPatterns(strings.NewReader(patterns), domain))
 	var packed bytes.Buffer
 	_, err = tar.Tar(dir, &packed, tar.WithFilter(func(path string, info os.FileInfo) bool {
-		return matcher.Match(strings.Split(path, string(filepath.Separator)), info.IsDir())
+		return path == c.leftOut || matcher.Match(strings.Split(path, string(filepath.Separator)), info.IsDir())
 	}))
 	if err != nil {
 		return nil, fmt.Errorf("packing %s: %w", c.path, err)
 	}
 	return packed.Bytes(), nil
+}
+
+// leaveOut leaves out a file, which need not be there.
+func (c *content) leaveOut(path string) (err error) {
+	c.leftOut, err = filepath.Abs(path)
+	return err
 }
 
 // open returns the absolute path of a directory with what is to be packed.
