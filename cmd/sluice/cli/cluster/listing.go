@@ -20,7 +20,9 @@ type Listing struct {
 	Output  output.Flags
 	// Clusterwide means that the objects are of no namespace.
 	Clusterwide bool
-	all         bool
+	// Several means that rows are of several namespaces, which they say.
+	Several bool
+	all     bool
 }
 
 // ErrNamedOfAll is the error of naming one object of all namespaces.
@@ -33,6 +35,9 @@ func (l *Listing) Register(cmd *cobra.Command) {
 	}
 	l.Output.Register(cmd)
 }
+
+// All reports whether the objects of all namespaces are listed.
+func (l *Listing) All() bool { return l.all }
 
 // Connect returns a client, and the options that say where to list. Args are the names
 // on the command line.
@@ -78,7 +83,7 @@ func (l *Listing) Print(cmd *cobra.Command, t output.Table, list any) error {
 		}
 		return nil
 	}
-	if !l.all && t.HasNamespaces() {
+	if !l.all && !l.Several && t.HasNamespaces() {
 		t = t.Without(0)
 	}
 	return l.Output.Print(cmd.OutOrStdout(), t, list)

@@ -12,6 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/cluster"
@@ -25,7 +27,11 @@ type listing struct {
 	follow.Listing
 	object string
 	types  []string
+	// about are the objects that --for is about. Without a name it is all of a kind.
+	about []report.ObjectReference
 }
+
+func newList() client.ObjectList { return &corev1.EventList{} }
 
 // Command is `sluice events` of a program of the given version.
 func Command(version string) *cobra.Command {
@@ -34,31 +40,44 @@ func Command(version string) *cobra.Command {
 		Use:   "events",
 		Short: "List what happened to objects, the latest last",
 		Long: `List what happened to objects, the latest last, as far as the API server still has it:
-events are kept for an hour. Without --for they are those of all kinds that are served.`,
+events are kept for an hour. Without --for they are those of all kinds that are served.
+With --for KIND/NAME they are those of an object, and of what it is made of, as in
+Flux's CLI: the source of a Kustomization, the source and the chart of a HelmRelease,
+the ImageRepository of an ImagePolicy and the Provider of an Alert. KIND is as for
+kubectl: kustomization, ks. With --for KIND they are those of all objects of a kind.`,
 		Example: `  sluice events -A --types Warning
   sluice events --for Canary/podinfo -n apps --watch`,
 	}
 	l.Listing = follow.Listing{
 		Listing: cluster.Listing{Cluster: cluster.AddFlags(cmd, version)},
-		Kinds:   []follow.Kind{{New: func() client.ObjectList { return &corev1.EventList{} }}},
+		Kinds:   []follow.Kind{{New: newList}},
 		Rows: func(lists []client.ObjectList) follow.Rows {
-			found, _ := lists[0].(*corev1.EventList) // what New makes
-			return l.rows(found.Items, time.Now())
+			var all []corev1.Event
+			for _, list := range lists {
+				found, _ := list.(*corev1.EventList) // what New makes
+				all = append(all, found.Items...)
+			}
+			return l.rows(all, time.Now())
 		},
 	}
 	l.Register(cmd)
 	cmd.Args, cmd.ValidArgsFunction = cobra.NoArgs, nil
-	cmd.PreRunE = func(*cobra.Command, []string) error { return l.validate() }
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		if err := l.validate(); err != nil {
+			return err
+		}
+		return l.resolve(cmd)
+	}
 	set := cmd.Flags()
 	_ = set.MarkHidden("selector") // events have no labels
-	set.StringVar(&l.object, "for", "", "object that they happened to, as KIND/NAME")
+	set.StringVar(&l.object, "for", "", "object that they happened to, as KIND/NAME, or all of a KIND")
 	set.StringSliceVar(&l.types, "types", nil, "types of events: Normal, Warning; default: both")
 	return cmd
 }
 
 func (l *listing) validate() error {
-	if kind, name, pair := strings.Cut(l.object, "/"); l.object != "" && (!pair || kind == "" || name == "") {
-		return fmt.Errorf("--for %s: want KIND/NAME, as in Canary/podinfo", l.object)
+	if kind, name, pair := strings.Cut(l.object, "/"); l.object != "" && (kind == "" || pair && name == "") {
+		return fmt.Errorf("--for %s: want KIND/NAME, as in Canary/podinfo, or KIND", l.object)
 	}
 	for _, name := range l.types {
 		if !strings.EqualFold(name, corev1.EventTypeNormal) && !strings.EqualFold(name, corev1.EventTypeWarning) {
@@ -66,6 +85,59 @@ func (l *listing) validate() error {
 		}
 	}
 	return nil
+}
+
+// resolve makes out what --for is about, and lists the events of all namespaces that it is in.
+func (l *listing) resolve(cmd *cobra.Command) error {
+	word, name, _ := strings.Cut(l.object, "/")
+	if word == "" {
+		return nil
+	}
+	gvk, err := l.Cluster.KindFor(word)
+	if err != nil {
+		return fmt.Errorf("--for %s: %w", l.object, err)
+	}
+	of := report.ObjectReference{Kind: gvk.Kind, Name: name}
+	if name == "" {
+		l.about = []report.ObjectReference{of}
+		return nil
+	}
+	c, err := l.Cluster.Client()
+	if err != nil {
+		return err
+	}
+	objects, where := &unstructured.UnstructuredList{}, []client.ListOption{client.MatchingFields{"metadata.name": name}}
+	objects.SetGroupVersionKind(gvk.GroupVersion().WithKind(gvk.Kind + "List"))
+	if !l.All() {
+		if of.Namespace, err = l.Cluster.Namespace(); err != nil {
+			return err
+		}
+		where = append(where, client.InNamespace(of.Namespace))
+	}
+	l.about = []report.ObjectReference{of}
+	if err := c.List(cmd.Context(), objects, where...); err != nil {
+		output.Note(cmd, "events of what it is made of are left out: %v", err)
+		return nil
+	}
+	for i := range objects.Items { // one that was deleted has events all the same
+		object := &objects.Items[i]
+		if object.GetNamespace() == "" { // of no namespace: its events are there
+			l.tellOf(report.ObjectReference{Kind: of.Kind, Namespace: metav1.NamespaceDefault, Name: name})
+		}
+		for _, ref := range report.ToldWith(object) {
+			l.tellOf(ref)
+		}
+	}
+	return nil
+}
+
+// tellOf adds an object whose events are told.
+func (l *listing) tellOf(ref report.ObjectReference) {
+	listed := l.All() || slices.ContainsFunc(l.about, func(other report.ObjectReference) bool { return other.Namespace == ref.Namespace })
+	if !listed {
+		l.Kinds, l.Several = append(l.Kinds, follow.Kind{New: newList, Namespace: ref.Namespace}), true
+	}
+	l.about = append(l.about, ref)
 }
 
 // groups are those of the kinds that are served; one that begins with a dot is any below it.
@@ -76,8 +148,11 @@ func (l *listing) wanted(e *corev1.Event) bool {
 	if len(l.types) > 0 && !slices.ContainsFunc(l.types, func(name string) bool { return strings.EqualFold(name, e.Type) }) {
 		return false
 	}
-	if kind, name, named := strings.Cut(l.object, "/"); named {
-		return strings.EqualFold(e.InvolvedObject.Kind, kind) && e.InvolvedObject.Name == name
+	if l.object != "" {
+		of := e.InvolvedObject
+		return slices.ContainsFunc(l.about, func(ref report.ObjectReference) bool {
+			return ref.Kind == of.Kind && (ref.Name == "" || ref.Name == of.Name && (ref.Namespace == "" || ref.Namespace == e.Namespace))
+		})
 	}
 	group := e.InvolvedObject.GroupVersionKind().Group
 	return slices.ContainsFunc(groups, func(of string) bool {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -24,6 +25,8 @@ type Kind struct {
 	// Beside means that no row is about an object of it: neither names nor labels select
 	// from it.
 	Beside bool
+	// Namespace is where objects of it are listed; empty is where the listing is.
+	Namespace string
 }
 
 // Rows are what a [Listing] prints: rows of a table, and for each of them what programs are
@@ -115,7 +118,10 @@ func (l *Listing) query(args []string, where []client.ListOption) (func(Kind) []
 		selected = append(selected, client.MatchingFields{"metadata.name": args[0]})
 	}
 	return func(k Kind) []client.ListOption {
-		if k.Beside {
+		switch {
+		case k.Namespace != "":
+			return append(slices.Clone(selected), client.InNamespace(k.Namespace))
+		case k.Beside:
 			return where
 		}
 		return selected

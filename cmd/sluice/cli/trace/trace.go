@@ -206,25 +206,19 @@ func read(ctx context.Context, c client.Reader, gvk schema.GroupVersionKind, key
 	return u, nil
 }
 
-// references are where kinds name their source.
-var references = [][]string{{"spec", "sourceRef"}, {"spec", "chartRef"}, {"spec", "chart", "spec", "sourceRef"}}
-
 // sourceOf is the source that an owner is built from; nil if it names none that is there.
 func sourceOf(ctx context.Context, c client.Reader, owner *unstructured.Unstructured) (*report.TracedSource, error) {
-	for _, path := range references {
-		ref, found, err := unstructured.NestedStringMap(owner.Object, path...)
-		if err != nil || !found {
-			continue
-		}
-		gvk := schema.FromAPIVersionAndKind(cmp.Or(ref["apiVersion"], "source.toolkit.fluxcd.io/v1"), ref["kind"])
-		source, err := read(ctx, c, gvk, client.ObjectKey{Namespace: cmp.Or(ref["namespace"], owner.GetNamespace()), Name: ref["name"]})
-		if err != nil || source == nil {
-			return nil, err
-		}
-		traced := report.OfSource(source)
-		return &traced, nil
+	ref, apiVersion, ok := report.SourceOf(owner)
+	if !ok {
+		return nil, nil
 	}
-	return nil, nil
+	gvk := schema.FromAPIVersionAndKind(cmp.Or(apiVersion, "source.toolkit.fluxcd.io/v1"), ref.Kind)
+	source, err := read(ctx, c, gvk, client.ObjectKey{Namespace: ref.Namespace, Name: ref.Name})
+	if err != nil || source == nil {
+		return nil, err
+	}
+	traced := report.OfSource(source)
+	return &traced, nil
 }
 
 // images are all that policies choose tags of, with what was written of them.
