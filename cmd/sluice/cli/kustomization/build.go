@@ -166,11 +166,10 @@ func (b *builder) build(cmd *cobra.Command, name string) ([]built, error) {
 	if err != nil {
 		return nil, fmt.Errorf("building Kustomization %s: %w", k.Name, err)
 	}
-	all := []built{{k, objects}}
 	if b.recursive {
-		return b.below(cmd, reader, all)
+		return b.below(cmd, reader, built{k, objects})
 	}
-	return all, nil
+	return []built{{k, objects}}, nil
 }
 
 // directory is one that a build may read, and the path in it that is built.

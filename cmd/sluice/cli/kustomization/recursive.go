@@ -16,34 +16,50 @@ import (
 // maxNested is how many Kustomizations one build goes on with.
 const maxNested = 1000
 
-// below adds the Kustomizations that are among the objects, and those among theirs: each once,
-// since one may be among its own.
-func (b *builder) below(cmd *cobra.Command, reader client.Client, all []built) ([]built, error) {
-	known := map[client.ObjectKey]bool{client.ObjectKeyFromObject(all[0].k): true}
-	for i := 0; i < len(all); i++ {
-		for _, u := range all[i].objects {
-			if u.GroupVersionKind().GroupKind() != profile.Owners {
-				continue
-			}
-			k, err := nested(u, all[i].k.Namespace)
-			if err != nil {
-				return nil, err
-			}
-			key := client.ObjectKeyFromObject(k)
-			if known[key] {
-				continue
-			}
-			if known[key] = true; len(known) > maxNested {
-				return nil, fmt.Errorf("there are more than %d Kustomizations below %s", maxNested, all[0].k.Name)
-			}
-			objects, err := b.nestedObjects(cmd, reader, k)
-			if err != nil {
-				return nil, fmt.Errorf("building Kustomization %s: %w", key, err)
-			}
-			all = append(all, built{k, objects})
+// descent goes on with the Kustomizations that are among the objects of others.
+type descent struct {
+	*builder
+	cmd    *cobra.Command
+	reader client.Client
+	known  map[client.ObjectKey]bool
+	all    []built
+}
+
+// below returns a Kustomization and those below it, each before the next one beside it, in the
+// order of their objects: that of `flux build`. Each is there once, since one may be among its
+// own.
+func (b *builder) below(cmd *cobra.Command, reader client.Client, root built) ([]built, error) {
+	d := &descent{builder: b, cmd: cmd, reader: reader, known: map[client.ObjectKey]bool{client.ObjectKeyFromObject(root.k): true}}
+	err := d.into(root)
+	return d.all, err
+}
+
+func (d *descent) into(of built) error {
+	d.all = append(d.all, of)
+	for _, u := range of.objects {
+		if u.GroupVersionKind().GroupKind() != profile.Owners {
+			continue
+		}
+		k, err := nested(u, of.k.Namespace)
+		if err != nil {
+			return err
+		}
+		key := client.ObjectKeyFromObject(k)
+		if d.known[key] {
+			continue
+		}
+		if d.known[key] = true; len(d.known) > maxNested {
+			return fmt.Errorf("there are more than %d Kustomizations below %s", maxNested, d.all[0].k.Name)
+		}
+		objects, err := d.nestedObjects(d.cmd, d.reader, k)
+		if err != nil {
+			return fmt.Errorf("building Kustomization %s: %w", key, err)
+		}
+		if err := d.into(built{k, objects}); err != nil {
+			return err
 		}
 	}
-	return all, nil
+	return nil
 }
 
 // nested is an object that is a Kustomization. Without a namespace it has that of its parent.

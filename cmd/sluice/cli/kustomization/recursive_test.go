@@ -24,6 +24,8 @@ func TestABuildGoesOnWithTheKustomizationsAmongTheObjects(t *testing.T) {
 		"clusters/self.yaml":    nestedKustomization("app", "fleet", "./clusters"),
 		"a/cm.yaml":             configMap("of-a"),
 		"a/b.yaml":              nestedKustomization("b", "other", "./b"),
+		"clusters/z.yaml":       nestedKustomization("z", "fleet", "./z"),
+		"z/cm.yaml":             configMap("of-z"),
 		"elsewhere/b/cm.yaml":   configMap("of-b"),
 		"elsewhere/b/back.yaml": nestedKustomization("a", "fleet", "./a"),
 	}
@@ -33,10 +35,10 @@ func TestABuildGoesOnWithTheKustomizationsAmongTheObjects(t *testing.T) {
 		want []string // names of objects and of the Kustomization that applies each, in their order
 		fail string
 	}{
-		"not unless it is asked to": {args: []string{"app", "-f", "ks.yaml"}, want: []string{"a app", "app app"}},
-		"each once, from the directory of its source": {
+		"not unless it is asked to": {args: []string{"app", "-f", "ks.yaml"}, want: []string{"a app", "app app", "z app"}},
+		"each once and before the next one, from the directory of its source": {
 			args: []string{"app", "-f", "ks.yaml", "--recursive", "--local-sources", sources},
-			want: []string{"a app", "app app", "b a", "of-a a", "a b", "of-b b"},
+			want: []string{"a app", "app app", "z app", "b a", "of-a a", "a b", "of-b b", "of-z z"},
 		},
 		"only if there is a directory for the source": {
 			args: []string{"app", "-f", "ks.yaml", "-r", "--local-sources", "GitRepository/apps/fleet=."},
