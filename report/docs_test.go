@@ -47,6 +47,7 @@ var commands = []struct {
 	{"`sluice events`", report.List[report.TimelineEvent]{}},
 	{"the same with `--watch` (JSON only, one a line)", report.TimelineEvent{}},
 	{"`sluice trace`", report.Trace{}},
+	{"`sluice tree`", report.TreeNode{}},
 	{"`sluice list artifacts`", report.List[report.Artifact]{}},
 	{"`sluice push artifact`", report.PushedArtifact{}},
 	{"`sluice ui` (`/api/v1/lanes`)", report.List[report.Lane]{}},

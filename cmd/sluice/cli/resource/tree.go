@@ -25,12 +25,14 @@ func TreeCommand(version string) *cobra.Command {
 		Long: `Print what hangs below an object:
 
   a Kustomization     what it has applied, and what Kustomizations and Canaries among that have
-  a source            the Kustomizations that are built from it
+  a source            the Kustomizations that are built from it, and what they have
   a Canary            its target, and what it has made beside it
   a Pipeline          its artifacts, and its stages with the objects that judge them
   an automation       the repository that it writes to, and the policies whose choices it writes
   an ImagePolicy      its ImageRepository; below that, all policies that choose of it
   a Receiver, Alert   the objects that it is about, and the Provider
+
+What hangs below an object that is there more than once is shown at the first.
 
 KIND is one of ` + known + `,
 or its singular or short name, or as in Flux's CLI: source git, image policy.`,
@@ -55,7 +57,7 @@ or its singular or short name, or as in Flux's CLI: source git, image policy.`,
 		if err != nil {
 			return err
 		}
-		builder := &treeBuilder{ctx: cmd.Context(), client: reader, ancestors: map[string]bool{}}
+		builder := newTreeBuilder(cmd.Context(), reader)
 		tree, err := builder.node(object.GroupVersionKind().GroupKind(), client.ObjectKeyFromObject(object))
 		if err != nil {
 			return err
@@ -105,12 +107,14 @@ func treeLine(node report.TreeNode) string {
 	return output.Clean(subject)
 }
 
-// treeNames are all objects of a tree, for -o name.
+// treeNames are all objects of a tree, each once, for -o name.
 func treeNames(root report.TreeNode) output.Table {
 	var t output.Table
+	known := map[string]bool{}
 	var add func(report.TreeNode)
 	add = func(node report.TreeNode) {
-		if node.Kind != stageNode {
+		if id := node.Group + "/" + node.Kind + "/" + node.Namespace + "/" + node.Name; node.Kind != stageNode && !known[id] {
+			known[id] = true
 			t.Add(kind{GroupVersionKind: groupKind(node.Group, node.Kind).WithVersion("")}.name(node.Name))
 		}
 		for _, below := range node.Below {

@@ -33,10 +33,20 @@ const stageNode = "Stage"
 
 // treeBuilder makes a tree of what objects of the cluster say.
 type treeBuilder struct {
-	ctx       context.Context
-	client    client.Client
-	ancestors map[string]bool // on the way from the root: one of them below itself would have no end
-	skipped   []error         // what could not be read
+	ctx    context.Context
+	client client.Client
+	// shown are the objects of the tree so far that something may hang below, and whether
+	// something does. What hangs below one that is there again is shown once: it may be there
+	// often, or below itself, which would have no end.
+	shown   map[string]bool
+	skipped []error // what could not be read
+}
+
+// shownAbove is the note of an object that is in the tree before, with what hangs below it.
+const shownAbove = "(shown above)"
+
+func newTreeBuilder(ctx context.Context, c client.Client) *treeBuilder {
+	return &treeBuilder{ctx: ctx, client: c, shown: map[string]bool{}}
 }
 
 func groupKind(group, kind string) schema.GroupKind {
@@ -51,7 +61,7 @@ func leaf(group, kind, namespace, name string) report.TreeNode {
 // below says what hangs below a kind; nil if nothing does.
 func (b *treeBuilder) below(of schema.GroupKind) func(client.ObjectKey) ([]report.TreeNode, error) {
 	switch of {
-	case groupKind(kustomizev1.GroupVersion.Group, kustomizev1.KustomizationKind):
+	case kustomizations:
 		return b.kustomization
 	case groupKind(flaggerv1.GroupVersion.Group, flaggerv1.CanaryKind):
 		return b.canary
@@ -74,21 +84,30 @@ func (b *treeBuilder) below(of schema.GroupKind) func(client.ObjectKey) ([]repor
 	return nil
 }
 
-// node is an object with what hangs below it. One that is not there, or that is above itself, is a
-// leaf.
+func nodeID(of schema.GroupKind, key client.ObjectKey) string {
+	return of.String() + "/" + key.String()
+}
+
+// node is an object with what hangs below it. One that is not there is a leaf, and so is one that
+// was shown before.
 func (b *treeBuilder) node(of schema.GroupKind, key client.ObjectKey) (report.TreeNode, error) {
 	found := leaf(of.Group, of.Kind, key.Namespace, key.Name)
-	below, id := b.below(of), of.String()+"/"+key.String()
-	if below == nil || b.ancestors[id] {
+	below, id := b.below(of), nodeID(of, key)
+	if below == nil {
 		return found, nil
 	}
-	b.ancestors[id] = true
-	defer delete(b.ancestors, id)
+	if something, again := b.shown[id]; again {
+		if something {
+			found.Note = shownAbove
+		}
+		return found, nil
+	}
+	b.shown[id] = true
 	nodes, err := below(key)
 	if err = client.IgnoreNotFound(err); err != nil {
 		return found, fmt.Errorf("reading %s %s: %w", of.Kind, key, err)
 	}
-	found.Below = nodes
+	found.Below, b.shown[id] = nodes, len(nodes) > 0
 	return found, nil
 }
 
@@ -125,21 +144,27 @@ func (b *treeBuilder) kustomization(key client.ObjectKey) ([]report.TreeNode, er
 	return found, nil
 }
 
-// consumers are the Kustomizations that are built from a source of a kind.
+// kustomizations is the kind.
+var kustomizations = groupKind(kustomizev1.GroupVersion.Group, kustomizev1.KustomizationKind)
+
+// consumers are the Kustomizations that are built from a source of a kind. One that another of
+// them has applied is shown below that.
 func (b *treeBuilder) consumers(kind string) func(client.ObjectKey) ([]report.TreeNode, error) {
 	return func(key client.ObjectKey) ([]report.TreeNode, error) {
 		var list kustomizev1.KustomizationList
 		if err := b.list(&list, key.Namespace); err != nil {
 			return nil, err
 		}
-		var found []report.TreeNode
-		for i := range list.Items {
-			k := &list.Items[i]
+		users := slices.DeleteFunc(list.Items, func(k kustomizev1.Kustomization) bool {
 			ref := k.Spec.SourceRef
-			if ref.Kind != kind || ref.Name != key.Name || cmp.Or(ref.Namespace, k.Namespace) != key.Namespace {
+			return ref.Kind != kind || ref.Name != key.Name || cmp.Or(ref.Namespace, k.Namespace) != key.Namespace
+		})
+		var found []report.TreeNode
+		for _, at := range appliedLast(users) {
+			if _, again := b.shown[nodeID(kustomizations, at)]; again {
 				continue
 			}
-			node, err := b.node(groupKind(kustomizev1.GroupVersion.Group, kustomizev1.KustomizationKind), client.ObjectKeyFromObject(k))
+			node, err := b.node(kustomizations, at)
 			if err != nil {
 				return nil, err
 			}
@@ -147,6 +172,32 @@ func (b *treeBuilder) consumers(kind string) func(client.ObjectKey) ([]report.Tr
 		}
 		return found, nil
 	}
+}
+
+// appliedLast are some Kustomizations, those last that another one of them has applied.
+func appliedLast(all []kustomizev1.Kustomization) []client.ObjectKey {
+	applied := map[client.ObjectKey]bool{}
+	for i := range all {
+		if all[i].Status.Inventory == nil {
+			continue
+		}
+		for _, entry := range all[i].Status.Inventory.Entries {
+			id, err := inventory.Parse(entry.ID)
+			key := client.ObjectKey{Namespace: id.Namespace, Name: id.Name}
+			if err == nil && groupKind(id.Group, id.Kind) == kustomizations && key != client.ObjectKeyFromObject(&all[i]) {
+				applied[key] = true
+			}
+		}
+	}
+	var first, last []client.ObjectKey
+	for i := range all {
+		if key := client.ObjectKeyFromObject(&all[i]); applied[key] {
+			last = append(last, key)
+		} else {
+			first = append(first, key)
+		}
+	}
+	return append(first, last...)
 }
 
 // madeByCanaries are the kinds of objects that canaries make beside their target. Those that the

@@ -28,6 +28,22 @@ const inCluster = `
   spec: {sourceRef: {kind: OCIRepository, name: fleet}}, status: {inventory: {entries: [
     {id: apps_shop_flagger.app_Canary, v: v1beta1}, {id: apps_shop_apps_Deployment, v: v1}]}}}
 ---
+{apiVersion: kustomize.toolkit.fluxcd.io/v1, kind: Kustomization, metadata: {name: child, namespace: apps},
+  spec: {sourceRef: {kind: OCIRepository, name: fleet}}, status: {inventory: {entries: [
+    {id: apps_parent_kustomize.toolkit.fluxcd.io_Kustomization, v: v1}, {id: apps_of-child__ConfigMap, v: v1}]}}}
+---
+{apiVersion: kustomize.toolkit.fluxcd.io/v1, kind: Kustomization, metadata: {name: parent, namespace: apps},
+  spec: {sourceRef: {kind: OCIRepository, name: fleet}}, status: {inventory: {entries: [
+    {id: apps_child_kustomize.toolkit.fluxcd.io_Kustomization, v: v1}, {id: apps_sibling_kustomize.toolkit.fluxcd.io_Kustomization, v: v1},
+    {id: apps_empty_kustomize.toolkit.fluxcd.io_Kustomization, v: v1}]}}}
+---
+{apiVersion: kustomize.toolkit.fluxcd.io/v1, kind: Kustomization, metadata: {name: sibling, namespace: apps},
+  spec: {sourceRef: {kind: OCIRepository, name: other}}, status: {inventory: {entries: [
+    {id: apps_child_kustomize.toolkit.fluxcd.io_Kustomization, v: v1}]}}}
+---
+{apiVersion: kustomize.toolkit.fluxcd.io/v1, kind: Kustomization, metadata: {name: empty, namespace: apps},
+  spec: {sourceRef: {kind: OCIRepository, name: fleet}}}
+---
 {apiVersion: flagger.app/v1beta1, kind: Canary, metadata: {name: shop, namespace: apps, uid: c},
   spec: {targetRef: {apiVersion: apps/v1, kind: Deployment, name: shop}}}
 ---
@@ -85,7 +101,7 @@ func TestATreeHasWhatHangsBelowAnObject(t *testing.T) {
 		WithRuntimeObjects(all...).Build()
 	for words, want := range map[string]string{
 		"ks root": `Kustomization/apps/root
-├── Kustomization/apps/root
+├── Kustomization/apps/root  (shown above)
 ├── Kustomization/apps/app
 │   ├── Canary/apps/shop
 │   │   ├── Deployment/apps/shop
@@ -97,8 +113,23 @@ func TestATreeHasWhatHangsBelowAnObject(t *testing.T) {
 left out: an entry of the inventory of Kustomization apps/root`,
 		"source git fleet": `GitRepository/apps/fleet
 └── Kustomization/apps/root
-    ├── Kustomization/apps/root
+    ├── Kustomization/apps/root  (shown above)
     ├── Kustomization/apps/app
+`,
+		"source oci fleet": `OCIRepository/apps/fleet
+├── Kustomization/apps/app
+│   ├── Canary/apps/shop
+│   │   ├── Deployment/apps/shop
+│   │   ├── Deployment/apps/shop-primary
+│   │   └── Service/apps/shop-canary
+│   └── Deployment/apps/shop
+└── Kustomization/apps/child
+    ├── Kustomization/apps/parent
+    │   ├── Kustomization/apps/child  (shown above)
+    │   ├── Kustomization/apps/sibling
+    │   │   └── Kustomization/apps/child  (shown above)
+    │   └── Kustomization/apps/empty
+    └── ConfigMap/apps/of-child
 `,
 		"canary shop": `Canary/apps/shop
 ├── Deployment/apps/shop
@@ -127,7 +158,7 @@ left out: an entry of the inventory of Kustomization apps/root`,
 		if err != nil {
 			t.Fatal(err)
 		}
-		b := &treeBuilder{ctx: t.Context(), client: c, ancestors: map[string]bool{}}
+		b := newTreeBuilder(t.Context(), c)
 		tree, err := b.node(k.GroupVersionKind.GroupKind(), client.ObjectKey{Namespace: "apps", Name: names[0]})
 		var out bytes.Buffer
 		if err == nil {
@@ -143,7 +174,7 @@ left out: an entry of the inventory of Kustomization apps/root`,
 			t.Errorf("%s: %v, got\n%swant\n%s", words, err, &out, want)
 		}
 	}
-	b := &treeBuilder{ctx: t.Context(), client: c, ancestors: map[string]bool{}}
+	b := newTreeBuilder(t.Context(), c)
 	tree, err := b.node(groupKind("image.toolkit.fluxcd.io", "ImageRepository"), client.ObjectKey{Namespace: "images", Name: "shop"})
 	names := treeNames(tree)
 	if err != nil || names.Len() != 2 {
