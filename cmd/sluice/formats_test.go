@@ -3,7 +3,11 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
+	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -63,7 +67,15 @@ func everyKind(t *testing.T) string {
 func TestEveryListingHasEveryFormat(t *testing.T) {
 	t.Setenv("KUBECONFIG", "/nonexistent")
 	server := everyKind(t)
-	get, _, err := newRoot("sluice").Find([]string{"get"})
+	root := newRoot("sluice")
+	for _, path := range [][]string{{"canary", "get"}, {"pipeline", "get"}} {
+		cmd, _, err := root.Find(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Run(cmd.CommandPath(), func(t *testing.T) { checkFormats(t, server, cmd) })
+	}
+	get, _, err := root.Find([]string{"get"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,11 +98,12 @@ func checkFormats(t *testing.T, server string, cmd *cobra.Command) {
 			t.Errorf("there is no --%s", flag)
 		}
 	}
+	always := append(strings.Fields(cmd.CommandPath())[1:], "--server", server)
+	if cmd.Flags().Lookup("all-namespaces") != nil {
+		always = append(always, "-A")
+	}
 	run := func(format string) string {
-		args := append(strings.Fields(cmd.CommandPath())[1:], "--server", server)
-		if cmd.Flags().Lookup("all-namespaces") != nil {
-			args = append(args, "-A")
-		}
+		args := slices.Clone(always)
 		if format != "" {
 			args = append(args, "-o", format)
 		}
@@ -120,6 +133,53 @@ func checkFormats(t *testing.T, server string, cmd *cobra.Command) {
 			t.Errorf("-o name prints %q, want kind.group/app", name)
 		}
 	}
+	checkWatch(t, always, len(names))
+}
+
+// checkWatch demands a line of each object from a command that goes on.
+func checkWatch(t *testing.T, args []string, objects int) {
+	t.Helper()
+	for _, format := range []string{"", "wide", "json"} {
+		ctx, cancel := context.WithCancel(t.Context())
+		out := &printed{enough: objects, done: cancel}
+		cmd := newRoot("sluice")
+		cmd.SetArgs(append(slices.Clone(args), "--watch", "--output="+format))
+		cmd.SetOut(out)
+		cmd.SetErr(io.Discard)
+		if err := cmd.ExecuteContext(ctx); err != nil {
+			t.Errorf("--watch -o %q: %v", format, err)
+		}
+		for _, line := range lines(out.String()) {
+			var object map[string]any
+			if err := json.Unmarshal([]byte(line), &object); format == "json" && (err != nil || len(object) == 0) {
+				t.Errorf("--watch -o json prints %q: %v", line, err)
+			}
+			if !strings.Contains(line, "app") {
+				t.Errorf("--watch -o %q prints %q", format, line)
+			}
+		}
+	}
+	for _, format := range []string{"yaml", "name"} {
+		r := command.Run(t, newRoot("sluice"), "", append(slices.Clone(args), "--watch", "-o", format)...)
+		if r.Err == nil || !strings.Contains(r.Err.Error(), "there is no end to what is followed; use json") {
+			t.Errorf("--watch -o %s: %v", format, r.Err)
+		}
+	}
+}
+
+// printed is what a command prints, which ends when that is enough lines.
+type printed struct {
+	bytes.Buffer
+	enough int
+	done   func()
+}
+
+func (p *printed) Write(text []byte) (int, error) {
+	n, err := p.Buffer.Write(text)
+	if bytes.Count(p.Bytes(), []byte("\n")) >= p.enough {
+		p.done()
+	}
+	return n, err
 }
 
 func lines(text string) []string { return strings.Split(strings.TrimSpace(text), "\n") }
