@@ -103,6 +103,82 @@ func TestDiffOfAKustomization(t *testing.T) {
 	says(diff(2), "ConfigMap/"+f.ns+"/config", "no key")
 }
 
+// TestDiffOfKustomizationsBelowOthers: those among the objects are compared as well, as they are
+// there, and what each of them would delete.
+func TestDiffOfKustomizationsBelowOthers(t *testing.T) {
+	f := newFixture(t)
+	dir := t.TempDir()
+	write := func(name, text string) {
+		t.Helper()
+		f.must(os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755))
+		f.must(os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+	}
+	below := func(name, more string) string {
+		return "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: " + name + "}\n" +
+			"spec: {interval: 1h, prune: true, path: ./" + name + ", targetNamespace: " + f.ns + ", sourceRef: {kind: GitRepository, name: app" +
+			", namespace: " + f.ns + "}" + more + "}\n"
+	}
+	config := func(name, value string) string {
+		return "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + name + "}\ndata: {colour: " + value + "}\n"
+	}
+	write("top/a.yaml", below("a", ""))
+	write("top/far.yaml", below("far", ", kubeConfig: {secretRef: {name: far}}"))
+	write("a/b.yaml", below("b", ""))
+	write("a/config.yaml", config("of-a", "blue"))
+	write("b/config.yaml", config("of-b", "blue"))
+	write("far/config.yaml", config("of-far", "blue"))
+	f.create(&kustomizev1.Kustomization{ObjectMeta: f.named("web"), Spec: kustomizev1.KustomizationSpec{
+		Interval: metav1.Duration{Duration: time.Hour}, Path: "./top", Prune: true, TargetNamespace: f.ns,
+		SourceRef: kustomizev1.CrossNamespaceSourceReference{Kind: "GitRepository", Name: "app"},
+	}})
+	args := []string{"kustomization", "web", "--path", filepath.Join(dir, "top"), "--recursive"}
+	sources := []string{"--local-sources", "GitRepository/" + f.ns + "/app=" + dir}
+	diff := func(code int, flags ...string) string {
+		t.Helper()
+		out, errs, err := f.sluice(append(append([]string{"diff"}, args...), flags...)...)
+		got := 0
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			got = exit.ExitCode()
+		}
+		if got != code {
+			t.Fatalf("exit code %d, want %d:\n%s%s", got, code, out, errs)
+		}
+		return out + errs
+	}
+	says := func(text string, want ...string) {
+		t.Helper()
+		for _, w := range want {
+			if !strings.Contains(text, w) {
+				t.Errorf("%q is not in\n%s", w, text)
+			}
+		}
+		if strings.Contains(text, "of-far") {
+			t.Errorf("what is for another cluster is compared with this one:\n%s", text)
+		}
+	}
+	says(diff(2), "add --local-sources GitRepository/"+f.ns+"/app=DIRECTORY")
+	const elsewhere = "Kustomization far applies to the cluster of its spec.kubeConfig, and is not compared"
+	says(diff(1, sources...), "Kustomization/"+f.ns+"/a created", "Kustomization/"+f.ns+"/b created", "ConfigMap/"+f.ns+"/of-a created",
+		"ConfigMap/"+f.ns+"/of-b created", elsewhere)
+
+	built, _ := f.succeed(append(append([]string{"build"}, args...), sources...)...)
+	f.applied(built)
+	if got := diff(0, sources...); strings.TrimSpace(got) != elsewhere {
+		t.Errorf("what was applied differs:\n%s", got)
+	}
+	b := &kustomizev1.Kustomization{}
+	f.must(f.Client.Get(t.Context(), client.ObjectKey{Namespace: f.ns, Name: "b"}, b))
+	b.Status.Inventory = &kustomizev1.ResourceInventory{Entries: []kustomizev1.ResourceRef{
+		{ID: f.ns + "_of-b__ConfigMap", Version: "v1"}, {ID: f.ns + "_gone__ConfigMap", Version: "v1"},
+	}}
+	f.must(f.Client.Status().Update(t.Context(), b))
+	write("b/config.yaml", config("of-b", "red"))
+	write("a/b.yaml", below("b", ", wait: true"))
+	says(diff(1, sources...), "ConfigMap/"+f.ns+"/of-b changed", "-  colour: blue", "+  colour: red", "ConfigMap/"+f.ns+"/gone deleted",
+		"Kustomization/"+f.ns+"/b changed", "+  wait: true")
+}
+
 // applied applies what was built as the controller does.
 func (f *fixture) applied(text string) {
 	f.t.Helper()
