@@ -3,6 +3,8 @@
 package flux
 
 import (
+	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -43,6 +45,14 @@ spec:
 
 const sealed = "ENC[AES256_GCM,data:a,iv:b,tag:c,type:str]"
 
+// nested is a Kustomization among the objects of another one, which is built from the directory
+// of its name.
+func nested(name, more string) string {
+	return "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: " + name + ", namespace: flux-system}\n" +
+		"spec: {interval: 1h, prune: true, path: ./" + name + ", sourceRef: {kind: GitRepository, name: fleet, namespace: flux-system}, " +
+		more + "}\n"
+}
+
 // trees are directories to build; the path is app.
 var trees = map[string]map[string]string{
 	"manifests without a kustomization": {
@@ -66,6 +76,15 @@ var trees = map[string]map[string]string{
 		"app/values.yaml":        "a: " + sealed + "\nsops: {mac: '" + sealed + "'}\n",
 		"app/s.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {a: '" + sealed + "'}\nstringData: {b: '" + sealed + "'}\n" +
 			"sops: {mac: '" + sealed + "'}\n",
+	},
+	"Kustomizations with Kustomizations": {
+		"app/apps.yaml":   nested("apps", "targetNamespace: web, postBuild: {substitute: {COLOUR: green}}"),
+		"app/infra.yaml":  nested("infra", "commonMetadata: {labels: {team: infra}}") + "---\n" + deployed,
+		"apps/web.yaml":   deployed,
+		"apps/deep.yaml":  nested("deep", "namePrefix: deep-"),
+		"deep/b.yaml":     "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: b}\ndata: {text: a}\n",
+		"infra/a.yaml":    "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\nstringData: {text: a}\n",
+		"other/none.yaml": "nobody: refers to it",
 	},
 	"kinds of all sorts": {
 		"app/all.yaml": "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n---\n" +
@@ -95,7 +114,7 @@ func TestABuildIsThatOfFlux(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			sameBuild(t, dir, filepath.Join(dir, "app"))
+			sameBuild(t, dir, filepath.Join(dir, "app"), "--recursive", "--local-sources", "GitRepository/flux-system/fleet="+dir)
 		})
 	}
 	root, err := harness.Root()
@@ -116,7 +135,7 @@ func TestABuildIsThatOfFlux(t *testing.T) {
 	}
 }
 
-func sameBuild(t *testing.T, dir, path string) {
+func sameBuild(t *testing.T, dir, path string, flags ...string) {
 	t.Helper()
 	if err := os.Mkdir(filepath.Join(dir, ".git"), 0o755); err != nil { // bases are beside the path
 		t.Fatal(err)
@@ -129,7 +148,7 @@ func sameBuild(t *testing.T, dir, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"build", "kustomization", "app", "--path", path, "--kustomization-file", file, "--dry-run"}
+	args := append([]string{"build", "kustomization", "app", "--path", path, "--kustomization-file", file, "--dry-run"}, flags...)
 	const within = harness.Patience
 	// Ours first: it leaves the directory as it is.
 	ours := the.command(t, within, sluice, append(args, "--strict-substitute=false")...)
@@ -139,5 +158,51 @@ func sameBuild(t *testing.T, dir, path string) {
 	}
 	if diff := cmp.Diff(theirs.out, ours.out); diff != "" {
 		t.Errorf("objects (-flux +sluice):\n%s", diff)
+	}
+}
+
+// TestABuiltArtifactIsThatOfFlux: `sluice build artifact` writes what `flux build artifact`
+// does, byte by byte.
+func TestABuiltArtifactIsThatOfFlux(t *testing.T) {
+	t.Parallel()
+	dir, outside := t.TempDir(), filepath.Join(t.TempDir(), "linked.yaml")
+	files := map[string]string{
+		filepath.Join(dir, "a.yaml"): "a: 1\n", filepath.Join(dir, "logo.png"): "no", filepath.Join(dir, ".git/config"): "no",
+		filepath.Join(dir, "deep/b.yaml"): "b: 1\n", filepath.Join(dir, "deep/kept.yaml"): "kept: 1\n",
+		filepath.Join(dir, ".sourceignore"): "/a.yaml\n", outside: "linked: 1\n",
+	}
+	for at, text := range files {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(at), 0o755), os.WriteFile(at, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	links := errors.Join(os.Symlink(outside, filepath.Join(dir, "link.yaml")), os.Symlink(dir, filepath.Join(dir, "deep/above")))
+	if err := errors.Join(links, os.Chmod(filepath.Join(dir, "a.yaml"), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	for name, flags := range map[string][]string{
+		"a directory":                 {"--path", dir},
+		"a file":                      {"--path", filepath.Join(dir, "a.yaml")},
+		"a link to a file":            {"-p", filepath.Join(dir, "link.yaml"), "--resolve-symlinks"},
+		"what links lead to":          {"-p", dir, "--resolve-symlinks"},
+		"without what is to be left":  {"-p", dir, "--ignore-paths", "/deep/*,!/deep/kept.yaml,.git/"},
+		"with what is left otherwise": {"-p", dir, "--ignore-paths", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var written [2][]byte
+			for i, program := range []string{the.cli, the.own} {
+				file := filepath.Join(t.TempDir(), "artifact.tgz")
+				said := the.command(t, harness.Patience, program, append([]string{"build", "artifact", "--output", file}, flags...)...)
+				data, err := os.ReadFile(file)
+				if said.code != 0 || err != nil {
+					t.Fatalf("%s: exit code %d, %v\n%s", program, said.code, err, said.err)
+				}
+				written[i] = data
+			}
+			if !bytes.Equal(written[0], written[1]) {
+				t.Errorf("flux has written %d bytes, sluice %d, or others", len(written[0]), len(written[1]))
+			}
+		})
 	}
 }

@@ -67,6 +67,15 @@ func TestTheInstallation(t *testing.T) {
 			run:  "logs", not: []string{".flux-image"}, out: []string{"ImageRepository/logged.{ns} - "},
 		},
 		{
+			does: "sluice logs tells of the same", ours: true, run: "logs -A --kind ImageRepository --name logged", eventually: true,
+			out: []string{"error ImageRepository/logged.{ns} - scan failed: listing tags of "}, not: []string{"ImagePolicy/"},
+		},
+		{
+			does: "of one namespace, as JSON and as far as asked for", ours: true,
+			run: "logs -n {ns} --level error --json --since 1h", out: []string{`"controllerKind":"ImagePolicy"`, `"namespace":"{ns}"`},
+			not: []string{`"level":"info"`, "flux-image"},
+		},
+		{
 			does: "stats counts kinds, also those that nobody serves",
 			run:  "stats", out: []string{"ImageRepository 1 1 0", "HelmRelease 0 0 0"},
 		},
