@@ -262,3 +262,14 @@ func TestWhatWasSentIsNotRepeatedInFull(t *testing.T) {
 		t.Errorf("got %.100v", err)
 	}
 }
+
+func TestATextIsAskedFor(t *testing.T) {
+	for text, want := range map[string]bool{
+		"'a'": true, "event.name": true, "event.name + '/x'": true, "event.tags.join('-')": true, "string(1)": true,
+		"event.?name.orValue('none')": true, "1": false, "event.name == 'a'": false, "['a']": false, "{'a': 'b'}": false,
+	} {
+		if _, err := CompileText(text, "event"); (err == nil) != want {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}

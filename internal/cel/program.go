@@ -55,6 +55,19 @@ func Compile(text string, variables ...string) (*Program, error) {
 	return plan(env, checked, text, MaxSteps)
 }
 
+// CompileText compiles an expression that must come to a text. One whose type shows only when it is
+// evaluated, such as event.message, is taken, too.
+func CompileText(text string, variables ...string) (*Program, error) {
+	env, checked, err := check(text, variables)
+	if err != nil {
+		return nil, err
+	}
+	if kind := checked.OutputType(); !kind.IsExactType(cel.StringType) && !kind.IsExactType(cel.DynType) {
+		return nil, fmt.Errorf("the expression %q comes to a value of type %s, not to a text", text, kind)
+	}
+	return plan(env, checked, text, MaxSteps)
+}
+
 // CompileCondition compiles an expression that must be true or false. One whose
 // type shows only when it is evaluated, such as req.draft, is taken, too.
 func CompileCondition(text string, variables ...string) (*Program, error) {

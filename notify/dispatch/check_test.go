@@ -45,3 +45,36 @@ func TestWhatAnAlertMayNotHave(t *testing.T) {
 		})
 	}
 }
+
+func TestWhatAProviderMayNotHave(t *testing.T) {
+	expression := func(kind, text string) func(*v1beta3.Provider) {
+		return func(p *v1beta3.Provider) { p.Spec.Type, p.Spec.CommitStatusExpr = kind, text }
+	}
+	for name, tc := range map[string]struct {
+		edit func(*v1beta3.Provider)
+		want string // "" is no error
+	}{
+		"what Providers have": {func(*v1beta3.Provider) {}, ""},
+		"a type that is none": {func(p *v1beta3.Provider) { p.Spec.Type = "pigeon" }, `spec.type: "pigeon" is not served`},
+		"a name of a commit status for a chat": {
+			expression("slack", "'a'"), "spec.commitStatusExpr: only types that set commit statuses have it",
+		},
+		"a name of a commit status that is known later": {expression("gitea", "event.message"), ""},
+		"a name of a commit status that is put together": {
+			expression("gitea", "event.involvedObject.kind.lowerAscii() + '/' + event.involvedObject.name"), "",
+		},
+		"a name of a commit status that is a number": {expression("gitea", "1 + 1"), "comes to a value of type int, not to a text"},
+		"a name of a commit status without an end":   {expression("gitea", "'a' +"), "spec.commitStatusExpr"},
+		"an identity that a chat has no use for": {
+			func(p *v1beta3.Provider) { p.Spec.ServiceAccountName = "robot" }, "spec.serviceAccountName: type generic uses no identity",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := provider("https://a.example.com/x", tc.edit)
+			err := newTestEnv(t, nil, p).CheckProvider(t.Context(), p)
+			if (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v, want %q", err, tc.want)
+			}
+		})
+	}
+}

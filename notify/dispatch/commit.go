@@ -156,7 +156,7 @@ func (d *Dispatcher) evaluate(ctx context.Context, p *v1beta3.Provider, variable
 }
 
 func compileContext(text string) (*cel.Program, error) {
-	return cel.Compile(text, "event", "alert", "provider")
+	return cel.CompileText(text, "event", "alert", "provider")
 }
 
 // comment writes to the pull request that an event is about.

@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,6 +46,31 @@ func TestTheControllersTokenIsNotSentPastAnAuthorityOfASecret(t *testing.T) {
 				t.Fatal(err)
 			}
 			if err := d.checkAccount(to); (err != nil) != tc.refused {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+// A Secret without certificates was taken as one that trusts the system's.
+func TestCertificatesOfASecretAreThere(t *testing.T) {
+	for name, tc := range map[string]struct {
+		data    map[string][]byte
+		refused bool
+	}{
+		"an authority":                {map[string][]byte{"ca.crt": []byte("x")}, false},
+		"one by its former name":      {map[string][]byte{"caFile": []byte("x")}, false},
+		"a client's alone":            {map[string][]byte{"tls.crt": []byte("x"), "tls.key": []byte("x")}, false},
+		"a client's without its key":  {map[string][]byte{"ca.crt": []byte("x"), "tls.crt": []byte("x")}, true},
+		"a misspelt key, and no more": {map[string][]byte{"ca.cert": []byte("x")}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "s"}, Data: tc.data}
+			d := &providers{opts: Options{Live: fake.NewClientBuilder().WithObjects(secret).Build()}}
+			_, err := d.resolve(t.Context(), &v1beta3.Provider{ObjectMeta: metav1.ObjectMeta{Namespace: "apps"}, Spec: v1beta3.ProviderSpec{
+				Type: "generic", Address: "https://a", CertSecretRef: &meta.LocalObjectReference{Name: "s"},
+			}})
+			if (err != nil) != tc.refused || err != nil && !strings.Contains(err.Error(), "spec.certSecretRef: secret 'apps/s': it needs 'ca.crt'") {
 				t.Errorf("got %v", err)
 			}
 		})

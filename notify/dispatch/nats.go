@@ -23,6 +23,7 @@ import (
 
 	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/notify/message"
+	"github.com/sluice-cd/sluice/notify/outbox"
 )
 
 // Keys of the Secret for NATS.
@@ -63,12 +64,36 @@ type natsInfo struct {
 	Nonce       string `json:"nonce"`
 }
 
+// maxServers is how many servers of a cluster an address may name.
+const maxServers = 16
+
+// natsServers are the servers of an address, which has commas between them; one without a scheme
+// is nats, as clients of NATS have it. Errors do not repeat the address.
+func natsServers(address string) ([]*url.URL, error) {
+	var servers []*url.URL
+	for part := range strings.SplitSeq(address, ",") {
+		part = strings.TrimSpace(part)
+		if !strings.Contains(part, "://") {
+			part = "nats://" + part
+		}
+		u, err := url.Parse(part)
+		if err != nil || u.Hostname() == "" || u.Scheme != "nats" && u.Scheme != "tls" {
+			return nil, errors.New("spec.address, or the key address of the Secret, has to be a URL such as nats://host:4222 or " +
+				"tls://host:4222, or several with commas between them")
+		}
+		if servers = append(servers, u); len(servers) > maxServers {
+			return nil, fmt.Errorf("spec.address, or the key address of the Secret, may name %d servers", maxServers)
+		}
+	}
+	return servers, nil
+}
+
 // checkNATS says what a Provider of NATS lacks.
 func checkNATS(to *destination) error {
-	u, err := url.Parse(to.target.Address)
+	servers, err := natsServers(to.target.Address)
 	switch {
-	case err != nil || u.Hostname() == "" || strings.Contains(u.Host, ",") || u.Scheme != "nats" && u.Scheme != "tls":
-		return errors.New("spec.address, or the key address of the Secret, has to be a URL such as nats://host:4222")
+	case err != nil:
+		return err
 	case to.target.Channel == "":
 		return errors.New("spec.channel has to be the subject")
 	case strings.ContainsFunc(to.target.Channel, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }):
@@ -76,14 +101,14 @@ func checkNATS(to *destination) error {
 	case to.proxy != nil:
 		return errors.New("spec.proxySecretRef: NATS is reached without a proxy; remove it")
 	}
-	_, _, err = natsIdentity(to)
+	_, _, err = natsIdentity(to, servers[0])
 	return err
 }
 
 // natsIdentity authenticates by the first of what a Secret has: credentials of a user
-// (creds), the seed of a key (nkey), user and password, a token; or else by the user of
-// the address. The pair, if there is one, signs what the server asks.
-func natsIdentity(to *destination) (natsConnect, nkeys.KeyPair, error) {
+// (creds), the seed of a key (nkey), user and password, a token; or else by the user in the
+// URL of the server. The pair, if there is one, signs what the server asks.
+func natsIdentity(to *destination, server *url.URL) (natsConnect, nkeys.KeyPair, error) {
 	c := natsConnect{Name: "sluice", Lang: "go", Version: "1"}
 	if to.secret != nil {
 		if creds := to.secret.Data[keyCreds]; len(creds) > 0 {
@@ -111,12 +136,10 @@ func natsIdentity(to *destination) (natsConnect, nkeys.KeyPair, error) {
 		c.User, c.Password = t.Username, t.Password
 	} else if t.Token != "" {
 		c.Token = t.Token
-	} else if u, err := url.Parse(t.Address); err == nil && u.User != nil {
-		if password, ok := u.User.Password(); ok {
-			c.User, c.Password = u.User.Username(), password
-		} else {
-			c.Token = u.User.Username()
-		}
+	} else if password, ok := server.User.Password(); ok {
+		c.User, c.Password = server.User.Username(), password
+	} else {
+		c.Token = server.User.Username()
 	}
 	return c, nil, nil
 }
@@ -127,50 +150,87 @@ func (d *Dispatcher) publish(ctx context.Context, to *destination, e message.Eve
 	if err != nil {
 		return fmt.Errorf("encoding the event: %w", err)
 	}
-	u, err := url.Parse(to.target.Address)
-	if err != nil {
-		return secretError("the address is no URL")
-	}
-	config, err := outbound.TLSConfig([]byte(to.settings.CA), []byte(to.settings.Cert), []byte(to.settings.Key))
-	if err != nil {
-		return secretError("spec.certSecretRef: %w", err)
-	}
 	ctx, cancel := context.WithTimeout(ctx, to.provider.GetTimeout())
 	defer cancel()
-	raw, err := d.opts.Guard.DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "4222")))
+	c, info, err := d.natsConnect(ctx, to)
 	if err != nil {
-		err = fmt.Errorf("connecting to the server of NATS: %w", err)
-		if errors.Is(err, outbound.ErrForbiddenAddress) {
-			return err
-		}
-		return temporary(err)
+		return err
 	}
-	defer func() { _ = raw.Close() }()
-	stop := context.AfterFunc(ctx, func() { _ = raw.SetDeadline(time.Unix(1, 0)) })
+	defer c.hangUp()
+	stop := c.hurry(ctx)
 	defer stop()
-	c, info, err := natsOpen(ctx, raw, u, config)
-	if err != nil {
-		return err
-	}
-	if err := c.login(to, info); err != nil {
-		return err
-	}
 	if info.MaxPayload > 0 && int64(len(body)) > info.MaxPayload {
 		return fmt.Errorf("the event has %d bytes, and the server of NATS takes %d", len(body), info.MaxPayload)
 	}
 	return c.send("PUB %s %d\r\n%s\r\nPING\r\n", to.target.Channel, len(body), body)
 }
 
+// natsConnect logs in at the first server that lets it within its share of the time.
+func (d *Dispatcher) natsConnect(ctx context.Context, to *destination) (*natsConn, natsInfo, error) {
+	servers, err := natsServers(to.target.Address)
+	if err != nil {
+		return nil, natsInfo{}, secretError("%w", err)
+	}
+	config, err := outbound.TLSConfig([]byte(to.settings.CA), []byte(to.settings.Cert), []byte(to.settings.Key))
+	if err != nil {
+		return nil, natsInfo{}, secretError("spec.certSecretRef: %w", err)
+	}
+	var c *natsConn
+	var info natsInfo
+	for _, server := range servers {
+		share, cancel := context.WithTimeout(ctx, to.provider.GetTimeout()/time.Duration(len(servers)))
+		c, info, err = d.natsLogin(share, to, server, config)
+		cancel()
+		if again := (*outbox.Temporary)(nil); err == nil || !errors.As(err, &again) {
+			break
+		}
+	}
+	return c, info, err
+}
+
+// natsLogin connects to a server, and logs in.
+func (d *Dispatcher) natsLogin(ctx context.Context, to *destination, server *url.URL, config *tls.Config) (*natsConn, natsInfo, error) {
+	raw, err := d.opts.Guard.DialContext(ctx, "tcp", net.JoinHostPort(server.Hostname(), cmp.Or(server.Port(), "4222")))
+	if err != nil {
+		err = fmt.Errorf("connecting to the server of NATS: %w", err)
+		if errors.Is(err, outbound.ErrForbiddenAddress) {
+			return nil, natsInfo{}, err
+		}
+		return nil, natsInfo{}, temporary(err)
+	}
+	stop := listen(raw).hurry(ctx)
+	c, info, err := natsOpen(ctx, raw, server, config)
+	if err == nil {
+		err = c.login(to, server, info)
+	}
+	if !stop() && err == nil {
+		err = temporary(errors.New("the server of NATS did not answer in time"))
+	}
+	if err != nil {
+		_ = raw.Close()
+	}
+	return c, info, err
+}
+
 // natsConn is a connection to a server of NATS.
 type natsConn struct {
 	net.Conn
 	reader *bufio.Reader
+	raw    net.Conn // beneath TLS
 }
 
 // listen reads at most maxInfo bytes of a connection.
 func listen(conn net.Conn) *natsConn {
-	return &natsConn{conn, bufio.NewReaderSize(io.LimitReader(conn, maxInfo), maxLine)}
+	return &natsConn{conn, bufio.NewReaderSize(io.LimitReader(conn, maxInfo), maxLine), conn}
 }
+
+// hurry ends what reads and writes when ctx ends, unless it was stopped before.
+func (c *natsConn) hurry(ctx context.Context) (stop func() bool) {
+	return context.AfterFunc(ctx, func() { _ = c.raw.SetDeadline(time.Unix(1, 0)) })
+}
+
+// hangUp waits for nobody.
+func (c *natsConn) hangUp() { _ = c.raw.Close() }
 
 // natsOpen reads INFO, and goes on in TLS if the server, the scheme or a Secret asks.
 func natsOpen(ctx context.Context, raw net.Conn, u *url.URL, config *tls.Config) (*natsConn, natsInfo, error) {
@@ -200,12 +260,14 @@ func natsOpen(ctx context.Context, raw net.Conn, u *url.URL, config *tls.Config)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		return nil, info, temporary(fmt.Errorf("connecting to the server of NATS: %w", err))
 	}
-	return listen(secure), info, nil
+	c = listen(secure)
+	c.raw = raw
+	return c, info, nil
 }
 
 // login sends CONNECT.
-func (c *natsConn) login(to *destination, info natsInfo) error {
-	connect, pair, err := natsIdentity(to)
+func (c *natsConn) login(to *destination, server *url.URL, info natsInfo) error {
+	connect, pair, err := natsIdentity(to, server)
 	if err != nil {
 		return secretError("%w", err)
 	}

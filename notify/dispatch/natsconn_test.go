@@ -184,6 +184,37 @@ func TestNATSSaysNothingBeforeTLSThatASecretAsksFor(t *testing.T) {
 	}
 }
 
+// Addresses of clusters are lists, of which a server may be away.
+func TestTheNextServerOfAListIsAsked(t *testing.T) {
+	sent := make(chan []string, 1)
+	serve := script("INFO {}\r\n", "PONG\r\n", "PONG\r\n")
+	to := natsServer(t, func(conn net.Conn) { sent <- serve(conn) })
+	there := strings.TrimPrefix(to.target.Address, "nats://")
+	to.target.Address = "nats://127.0.0.1:1, user:hush@" + there
+	if err := (&Dispatcher{}).publish(t.Context(), to, message.Event{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(<-sent, "\n"); !strings.Contains(got, `"pass":"hush"`) || !strings.Contains(got, "PUB flux.events ") {
+		t.Errorf("sent %s", got)
+	}
+}
+
+func TestAddressesOfNATS(t *testing.T) {
+	for address, want := range map[string]string{
+		"nats://a:4222": "a:4222", "a": "a", "tls://a:1,b:2, nats://c": "a:1 b:2 c", "nats://[::1]:4222": "[::1]:4222",
+		"": "", "nats://": "", "ws://a": "", "nats://a,": "", "https://a": "", strings.Repeat("a,", maxServers) + "a": "",
+	} {
+		servers, err := natsServers(address)
+		hosts := make([]string, 0, len(servers))
+		for _, u := range servers {
+			hosts = append(hosts, u.Host)
+		}
+		if got := strings.Join(hosts, " "); got != want || (err != nil) != (want == "") {
+			t.Errorf("%q: got %q, %v", address, got, err)
+		}
+	}
+}
+
 func TestASubjectOfNATSIsOneWord(t *testing.T) {
 	to := &destination{target: message.Target{Address: "nats://host", Channel: "a 1\r\nx\r\nPUB b"}}
 	if err := checkNATS(to); err == nil || !strings.Contains(err.Error(), "spec.channel") {

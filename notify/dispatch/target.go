@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -38,6 +39,10 @@ type destination struct {
 	proxy  *url.URL
 }
 
+// azureAuthority is the variable by which the SDK of Azure, and what sets up its identities for
+// pods, names the authority of a cloud.
+const azureAuthority = "AZURE_AUTHORITY_HOST"
+
 // maxAddress is the longest address of a Secret, as that of the spec.
 const maxAddress = 2048
 
@@ -50,6 +55,7 @@ func secretError(format string, args ...any) error {
 func (d *providers) resolve(ctx context.Context, p *v1beta3.Provider) (*destination, error) {
 	to := &destination{provider: p, target: message.Target{
 		Address: strings.TrimSpace(p.Spec.Address), Channel: p.Spec.Channel, Username: p.Spec.Username,
+		Authority: os.Getenv(azureAuthority),
 	}}
 	proxy := p.Spec.Proxy
 	if ref := p.Spec.SecretRef; ref != nil {
@@ -79,11 +85,11 @@ func (d *providers) resolve(ctx context.Context, p *v1beta3.Provider) (*destinat
 		proxy = u.String()
 	}
 	if ref := p.Spec.CertSecretRef; ref != nil {
-		secret, err := d.secret(ctx, p, "certSecretRef", ref.Name)
+		settings, err := d.certificates(ctx, p, ref.Name)
 		if err != nil {
 			return nil, err
 		}
-		to.settings = outbound.Certificates(secret.Data)
+		to.settings = settings
 	}
 	if proxy != "" {
 		u, err := outbound.ParseProxy(proxy)
@@ -108,6 +114,19 @@ func (d *providers) secret(ctx context.Context, p *v1beta3.Provider, field, name
 		return nil, temporary(fmt.Errorf("spec.%s: reading secret %s: %w", field, name, err))
 	}
 	return &secret, nil
+}
+
+// certificates are those of spec.certSecretRef.
+func (d *providers) certificates(ctx context.Context, p *v1beta3.Provider, name string) (outbound.Settings, error) {
+	secret, err := d.secret(ctx, p, "certSecretRef", name)
+	if err != nil {
+		return outbound.Settings{}, err
+	}
+	settings := outbound.Certificates(secret.Data)
+	if err := settings.CheckCertificates(); err != nil {
+		return outbound.Settings{}, secretError("spec.certSecretRef: secret '%s/%s': %w", secret.Namespace, secret.Name, err)
+	}
+	return settings, nil
 }
 
 // read takes what a Secret says of the target.

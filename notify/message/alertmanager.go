@@ -5,7 +5,9 @@ package message
 import (
 	"maps"
 	"time"
-	"unicode"
+
+	"golang.org/x/text/cases"
+	"golang.org/x/text/language"
 )
 
 type alertmanagerAlert struct {
@@ -25,7 +27,8 @@ func alertmanager(to Target, e Event) ([]Request, error) {
 		annotations[summaryKey] = summary
 		delete(labels, summaryKey)
 	}
-	labels["alertname"] = "Flux" + e.InvolvedObject.Kind + title(e.Reason)
+	// Only the first letter of a word is a capital, as the rules of who routes Flux's alerts have it.
+	labels["alertname"] = "Flux" + e.InvolvedObject.Kind + cases.Title(language.Und).String(e.Reason)
 	labels["severity"], labels["reason"] = e.Severity, e.Reason
 	labels["kind"], labels["name"], labels["namespace"] = e.InvolvedObject.Kind, e.InvolvedObject.Name, e.InvolvedObject.Namespace
 	labels["reportingcontroller"] = e.ReportingController
@@ -37,15 +40,4 @@ func alertmanager(to Target, e Event) ([]Request, error) {
 		authorization = basic(to.Username, to.Password)
 	}
 	return authorized(requests, err, authorization)
-}
-
-// title is a reason as Flux names alerts by it: only its first letter is a capital.
-func title(reason string) string {
-	runes := []rune(reason)
-	for i, r := range runes {
-		if runes[i] = unicode.ToLower(r); i == 0 {
-			runes[i] = unicode.ToUpper(r)
-		}
-	}
-	return string(runes)
 }

@@ -73,7 +73,7 @@ func parseHub(to Target) (hub, error) {
 	if !SignsItself(to) {
 		host := to.Channel
 		if !strings.Contains(host, ".servicebus.") {
-			host += ".servicebus.windows.net"
+			host += ".servicebus." + eventHubDomain(to.Authority)
 		}
 		switch {
 		case !eventHubHost.MatchString(host):
@@ -86,14 +86,26 @@ func parseHub(to Target) (hub, error) {
 	found := map[string]string{}
 	for part := range strings.SplitSeq(to.Address, ";") {
 		key, value, _ := strings.Cut(part, "=")
-		found[key] = value
+		found[strings.ToLower(key)] = value
 	}
-	u, err := url.Parse(found["Endpoint"])
-	if err != nil || !eventHubHost.MatchString(u.Host) || !eventHubName.MatchString(found["EntityPath"]) ||
-		found["SharedAccessKeyName"] == "" || found["SharedAccessKey"] == "" {
+	is := hub{name: found["entitypath"], keyName: found["sharedaccesskeyname"], key: found["sharedaccesskey"]}
+	u, err := url.Parse(found["endpoint"])
+	if err != nil || !eventHubHost.MatchString(u.Host) || !eventHubName.MatchString(is.name) || is.keyName == "" || is.key == "" {
 		return hub{}, errConnectionString
 	}
-	return hub{host: u.Host, name: found["EntityPath"], keyName: found["SharedAccessKeyName"], key: found["SharedAccessKey"]}, nil
+	is.host = u.Host
+	return is, nil
+}
+
+// eventHubDomain is the domain of the hubs of the cloud that an authority belongs to.
+func eventHubDomain(authority string) string {
+	switch {
+	case strings.Contains(authority, "chinacloudapi.cn"):
+		return "chinacloudapi.cn"
+	case strings.Contains(authority, "microsoftonline.us"):
+		return "usgovcloudapi.net"
+	}
+	return "windows.net"
 }
 
 func checkEventHub(to Target) error {

@@ -10,7 +10,7 @@ import (
 
 // Headers of generic webhooks.
 const (
-	headerComponent = "gotk-component"
+	headerComponent = "Gotk-Component"
 	headerSignature = "X-Signature"
 )
 
@@ -21,9 +21,7 @@ func generic(to Target, e Event) ([]Request, error) {
 		return nil, err
 	}
 	header := map[string]string{"Content-Type": contentJSON, headerComponent: e.ReportingController}
-	for key, value := range to.Headers {
-		header[key] = value
-	}
+	addHeaders(header, to.Headers)
 	return []Request{{Method: "POST", URL: to.Address, Header: header, Body: body}}, nil
 }
 

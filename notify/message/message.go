@@ -8,11 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/textproto"
 	"net/url"
 	"slices"
 	"strings"
 
 	eventv1 "github.com/fluxcd/pkg/apis/event/v1beta1"
+	"golang.org/x/net/http/httpguts"
 )
 
 // Event is what happened to an object, as Flux's controllers tell it.
@@ -31,6 +33,9 @@ type Target struct {
 	Token string
 	// Headers are those of the Secret.
 	Headers map[string]string
+	// Authority is the URL at which identities of Azure are asked for, which tells one of its
+	// clouds from another; "" is the one for everybody.
+	Authority string
 	// Alert is on whose behalf.
 	Alert Alert
 }
@@ -71,8 +76,34 @@ func authorized(requests []Request, err error, authorization string) ([]Request,
 	return requests, err
 }
 
+// bearer is the Authorization of a token; "" is none.
+func bearer(token string) string {
+	if token == "" {
+		return ""
+	}
+	return "Bearer " + token
+}
+
 func basic(user, password string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
+}
+
+// addHeaders adds those of a Secret to a request, by their canonical names: of one header in two
+// spellings, now the one and now the other would be sent.
+func addHeaders(into, from map[string]string) {
+	for _, key := range slices.Sorted(maps.Keys(from)) {
+		into[textproto.CanonicalMIMEHeaderKey(key)] = from[key]
+	}
+}
+
+// checkHeaders refuses what HTTP cannot send. It does not repeat a value.
+func checkHeaders(to Target) error {
+	for _, key := range slices.Sorted(maps.Keys(to.Headers)) {
+		if !httpguts.ValidHeaderFieldName(key) || !httpguts.ValidHeaderFieldValue(to.Headers[key]) {
+			return fmt.Errorf("key headers of the Secret: %.100q, or its value, cannot be a header", key)
+		}
+	}
+	return nil
 }
 
 // subject is kind/name.namespace, as most types show an object.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -172,6 +173,10 @@ func TestWhatATargetLacks(t *testing.T) {
 			message.Target{Address: "Endpoint=sb://10.0.0.1/;SharedAccessKeyName=send;SharedAccessKey=a2V5;EntityPath=flux"},
 			"the address is no connection string such as Endpoint=sb://<namespace>.servicebus.windows.net/;SharedAccessKeyName=<name>;" +
 				"SharedAccessKey=<key>;EntityPath=<hub>"},
+		"a header that cannot be sent": {"generic", message.Target{Address: "https://a", Headers: map[string]string{"X-A": "a\nb"}},
+			`key headers of the Secret: "X-A", or its value, cannot be a header`},
+		"a name that is none of a header": {"otel", message.Target{Address: "https://a", Headers: map[string]string{"X A": "a"}},
+			`key headers of the Secret: "X A", or its value, cannot be a header`},
 		"a project that leads elsewhere": {"googlepubsub", message.Target{Address: "../x", Channel: "flux"},
 			"spec.address has to be the ID of a project of Google Cloud, such as my-project"},
 		"a token beside a connection string": {"azureeventhub", message.Target{Address: targets["azureeventhub"].Address, Token: "t"},
@@ -183,6 +188,78 @@ func TestWhatATargetLacks(t *testing.T) {
 				t.Errorf("got %v, want %s", err, tc.want)
 			}
 		})
+	}
+}
+
+func TestWhereAMessageGoes(t *testing.T) {
+	const connection = "endpoint=sb://ns.servicebus.windows.net/;SharedAccessKeyName=send;SharedAccessKey=a2V5;EntityPath=flux"
+	hub := message.Target{Address: "flux", Channel: "ns", Token: "t"}
+	in := func(authority string) message.Target {
+		to := hub
+		to.Authority = authority
+		return to
+	}
+	at := func(address, channel string) message.Target {
+		return message.Target{Address: address, Channel: channel, Token: "1:a"}
+	}
+	for name, tc := range map[string]struct {
+		kind string
+		to   message.Target
+		want string // without https://
+	}{
+		"a hub":                       {"azureeventhub", hub, "ns.servicebus.windows.net/flux/messages"},
+		"a hub in Azure China":        {"azureeventhub", in("https://login.chinacloudapi.cn/"), "ns.servicebus.chinacloudapi.cn/flux/messages"},
+		"a hub in Azure Government":   {"azureeventhub", in("https://login.microsoftonline.us"), "ns.servicebus.usgovcloudapi.net/flux/messages"},
+		"a hub elsewhere":             {"azureeventhub", in("https://login.microsoftonline.com/"), "ns.servicebus.windows.net/flux/messages"},
+		"small letters":               {"azureeventhub", message.Target{Address: connection}, "ns.servicebus.windows.net/flux/messages"},
+		"a numbered project":          {"googlepubsub", at("12345", "flux"), "pubsub.googleapis.com/v1/projects/12345/topics/flux:publish"},
+		"a collector":                 {"otel", at("https://otel:4318", ""), "otel:4318/v1/traces"},
+		"a collector below a path":    {"otel", at("https://otel/tempo/v1/traces", ""), "otel/tempo/v1/traces"},
+		"a site of Datadog":           {"datadog", at("https://api.datadoghq.eu/x", ""), "api.datadoghq.eu/api/v1/events"},
+		"a server of Zulip":           {"zulip", at("https://chat.example.com/x", "a/b"), "chat.example.com/api/v1/messages"},
+		"a home server":               {"matrix", at("https://matrix/", "!a:b"), "matrix/_matrix/client/r0/rooms/%21a:b/send/m.room.message/"},
+		"a room of a bot":             {"telegram", at("", "1"), "api.telegram.org/bot1:a/sendMessage"},
+		"a bot's server of one's own": {"telegram", at("https://bots/", "1"), "bots/bot1:a/sendMessage"},
+		"a project of Sentry":         {"sentry", at("https://k:s@sentry.example.com/a/7", ""), "sentry.example.com/a/api/7/envelope/"},
+		"PagerDuty in Europe":         {"pagerduty", at("https://events.eu.pagerduty.com/x", "k"), "events.eu.pagerduty.com/v2/enqueue"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := message.Types[tc.kind].Validate(tc.to); err != nil {
+				t.Fatal(err)
+			}
+			requests, err := message.Types[tc.kind].Render(tc.to, event("error"))
+			if err != nil || len(requests) != 1 {
+				t.Fatalf("%d requests, %v", len(requests), err)
+			}
+			got := strings.TrimPrefix(requests[0].URL, "https://")
+			if tc.kind == "matrix" {
+				got = got[:len(got)-40] // the name of the transaction
+			}
+			if got != tc.want {
+				t.Errorf("got %s, want %s", got, tc.want)
+			}
+		})
+	}
+}
+
+// Whoever takes an event apart finds an object where Flux has one, and no null.
+func TestAnIncidentWithoutMetadata(t *testing.T) {
+	e := event("error")
+	e.Metadata = nil
+	requests, err := message.Types["pagerduty"].Render(targets["pagerduty"], e)
+	if err != nil || len(requests) != 1 || !strings.Contains(string(requests[0].Body), `"metadata":{}`) {
+		t.Errorf("sent %+v, %v", requests, err)
+	}
+}
+
+// What is told as trace is of no change: it resolves an incident, and is seen nowhere else.
+func TestATraceIsNoChange(t *testing.T) {
+	for severity, want := range map[string]int{eventv1.EventSeverityTrace: 1, eventv1.EventSeverityInfo: 2, eventv1.EventSeverityError: 1} {
+		e := event("info")
+		e.Severity = severity
+		if requests, err := message.Types["pagerduty"].Render(targets["pagerduty"], e); err != nil || len(requests) != want {
+			t.Errorf("%s: %d requests, %v", severity, len(requests), err)
+		}
 	}
 }
 

@@ -53,9 +53,7 @@ func otel(to Target, e Event) ([]Request, error) {
 	case token != "":
 		header["Authorization"] = "Bearer " + token
 	}
-	for key, value := range to.Headers {
-		header[key] = value
-	}
+	addHeaders(header, to.Headers)
 	return []Request{{Method: "POST", URL: u.String(), Header: header, Body: body}}, nil
 }
 

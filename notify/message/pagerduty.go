@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode"
 
+	eventv1 "github.com/fluxcd/pkg/apis/event/v1beta1"
 	"github.com/fluxcd/pkg/apis/meta"
 )
 
@@ -44,10 +45,14 @@ func pagerduty(to Target, e Event) ([]Request, error) {
 		return nil, err
 	}
 	base := u.Scheme + "://" + u.Host
+	metadata := e.Metadata
+	if metadata == nil {
+		metadata = map[string]string{} // is {} in JSON, where nothing is null
+	}
 	payload := pagerDutyPayload{
 		Summary: Describe(e) + ": " + strings.ToLower(e.InvolvedObject.Kind+"/"+e.InvolvedObject.Name),
 		Source:  "Flux " + e.ReportingController, Timestamp: e.Timestamp.Format(time.RFC3339),
-		Details: map[string]any{"message": e.Message, "metadata": e.Metadata},
+		Details: map[string]any{"message": e.Message, "metadata": metadata},
 	}
 	event := pagerDutyEvent{RoutingKey: to.Channel, Action: "resolve", DedupKey: string(e.InvolvedObject.UID)}
 	if failed(e) {
@@ -57,8 +62,8 @@ func pagerduty(to Target, e Event) ([]Request, error) {
 		return post(base+"/v2/enqueue", event)
 	}
 	requests, err := post(base+"/v2/enqueue", event)
-	if err != nil {
-		return nil, err
+	if err != nil || e.Severity != eventv1.EventSeverityInfo {
+		return requests, err
 	}
 	change, err := post(base+"/v2/change/enqueue", pagerDutyChange{RoutingKey: to.Channel, Payload: payload})
 	return append(requests, change...), err

@@ -13,9 +13,9 @@ const (
 	pubSubScope = "https://www.googleapis.com/auth/pubsub"
 )
 
-// Names of projects and topics of Google Cloud.
+// Names of projects, which may be their numbers, and of topics of Google Cloud.
 var (
-	pubSubProject = regexp.MustCompile(`^(?:[a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$`)
+	pubSubProject = regexp.MustCompile(`^(?:(?:[a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]|[0-9]{1,19})$`)
 	pubSubTopic   = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9._~+%-]{2,254}$`)
 )
 

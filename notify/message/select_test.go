@@ -4,6 +4,9 @@ package message_test
 
 import (
 	"maps"
+	"os"
+	"slices"
+	"strings"
 	"testing"
 
 	eventv1 "github.com/fluxcd/pkg/apis/event/v1beta1"
@@ -207,7 +210,8 @@ func TestWithWhichCredentialsAServerIsAsked(t *testing.T) {
 	both.Token, half.Password = "t", ""
 	named := message.Target{Address: address, Username: "u", Token: "p"}
 	asked := token
-	asked.Headers = map[string]string{"Authorization": "ApiKey k"}
+	asked.Headers = map[string]string{"authorization": "ApiKey k"} // a header in any spelling
+	room := message.Target{Address: address, Channel: "room"}
 	for name, tc := range map[string]struct {
 		kind string
 		to   message.Target
@@ -224,6 +228,8 @@ func TestWithWhichCredentialsAServerIsAsked(t *testing.T) {
 		"otel: a token of a user":           {"otel", named, basic},
 		"otel: a user":                      {"otel", user, basic},
 		"otel: what headers say":            {"otel", asked, "ApiKey k"},
+		"webex: a token":                    {"webex", token, "Bearer t"},
+		"webex: nobody":                     {"webex", room, ""},
 		"zulip: a user":                     {"zulip", user, basic},
 		"zulip: nobody":                     {"zulip", message.Target{Address: address, Channel: "a/b"}, ""},
 		"azureeventhub: the token of a hub": {"azureeventhub", message.Target{Address: "hub", Channel: "ns", Token: "t"}, "Bearer t"},
@@ -236,7 +242,8 @@ func TestWithWhichCredentialsAServerIsAsked(t *testing.T) {
 			if err != nil || len(requests) != 1 {
 				t.Fatalf("%d requests, %v", len(requests), err)
 			}
-			if got := requests[0].Header["Authorization"]; got != tc.want {
+			got, sent := requests[0].Header["Authorization"]
+			if got != tc.want || sent != (tc.want != "") {
 				t.Errorf("got %q, want %q", got, tc.want)
 			}
 		})
@@ -269,6 +276,31 @@ func TestTextsByWhichThingsAreFoundAgain(t *testing.T) {
 	} {
 		if got := message.Known(name); got != want {
 			t.Errorf("%s is known: %v", name, got)
+		}
+	}
+}
+
+func TestEachTypeIsComparedWithFluxInTheDocs(t *testing.T) {
+	page, err := os.ReadFile("../../docs/kinds/provider.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rows, ok := strings.Cut(string(page), "\n## Each type beside Flux\n")
+	if !ok {
+		t.Fatal("there is no section about it")
+	}
+	names := slices.Collect(maps.Keys(message.Types))
+	names = slices.AppendSeq(names, maps.Keys(message.CommitStatus))
+	names = slices.AppendSeq(names, maps.Keys(message.CommentForge))
+	first := ""
+	for row := range strings.Lines(rows) {
+		if cells := strings.Split(row, "|"); len(cells) > 1 {
+			first += cells[1]
+		}
+	}
+	for _, name := range append(names, message.GitHubDispatch, message.NATS) {
+		if !strings.Contains(first, "`"+name+"`") {
+			t.Errorf("%s is not in the table", name)
 		}
 	}
 }

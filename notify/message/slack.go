@@ -71,15 +71,11 @@ func slack(to Target, e Event) ([]Request, error) {
 	payload := attachments(to, e, ColorGood, ColorDanger)
 	first, _, _ := strings.Cut(e.Message, "\n")
 	payload.Attachments[0].Fallback = subject(e) + ": " + first
-	authorization := ""
-	if to.Token != "" {
-		authorization = "Bearer " + to.Token
-	}
 	requests, err := post(to.Address, payload)
 	if err == nil && to.Address == PostMessageURL {
 		requests[0].Refused = SlackRefused
 	}
-	return authorized(requests, err, authorization)
+	return authorized(requests, err, bearer(to.Token))
 }
 
 // slackErrorCode is what Slack calls errors, such as not_in_channel.

@@ -39,8 +39,8 @@ const (
 
 // Types are those whose messages are HTTP requests, by spec.type.
 var Types = map[string]Type{
-	"generic":      {Render: generic, Needs: []Need{NeedsURL}, Updates: true},
-	"generic-hmac": {Render: signed, Needs: []Need{NeedsURL, NeedsToken}, Updates: true},
+	"generic":      {Render: generic, Needs: []Need{NeedsURL}, Check: checkHeaders, Updates: true},
+	"generic-hmac": {Render: signed, Needs: []Need{NeedsURL, NeedsToken}, Check: checkHeaders, Updates: true},
 	"slack":        {Render: slack, Needs: []Need{NeedsURL}},
 	"discord":      {Render: discord, Needs: []Need{NeedsURL}},
 	"rocket":       {Render: rocket, Needs: []Need{NeedsURL}},
@@ -57,7 +57,7 @@ var Types = map[string]Type{
 	"datadog":      {Render: datadog, Needs: []Need{NeedsURL, NeedsToken}},
 	"grafana":      {Render: grafana, Needs: []Need{NeedsURL}},
 	"alertmanager": {Render: alertmanager, Needs: []Need{NeedsURL}},
-	"otel":         {Render: otel, Needs: []Need{NeedsURL}},
+	"otel":         {Render: otel, Needs: []Need{NeedsURL}, Check: checkHeaders},
 	"googlepubsub": {Render: pubSub, Needs: []Need{NeedsAddress, NeedsChannel}, Check: checkPubSub, Cloud: "gcp", Scope: pubSubScope},
 	"azureeventhub": {
 		Render: eventHub, Needs: []Need{NeedsAddress}, Check: checkEventHub, Cloud: "azure", Scope: eventHubScope,

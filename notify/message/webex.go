@@ -12,7 +12,7 @@ type webexMessage struct {
 	Markdown string `json:"markdown,omitempty"`
 }
 
-// webex sends as a bot to a room.
+// webex sends as a bot to a room, or without a token to a webhook, whose address names the room.
 // See https://developer.webex.com/docs/api/v1/messages/create-a-message.
 func webex(to Target, e Event) ([]Request, error) {
 	emoji := "✅"
@@ -25,5 +25,5 @@ func webex(to Target, e Event) ([]Request, error) {
 		fmt.Fprintf(&text, ">**%s**: %s\n", f.key, f.value)
 	}
 	requests, err := post(to.Address, webexMessage{RoomID: to.Channel, Markdown: text.String()})
-	return authorized(requests, err, "Bearer "+to.Token)
+	return authorized(requests, err, bearer(to.Token))
 }
