@@ -23,11 +23,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-cd/sluice/test/harness"
+	"github.com/sluice-cd/sluice/test/s3"
 )
 
 const (
 	namespace = "takeover"
 	app       = "podinfo" // the name of everything in it
+	included  = "shared"  // but for the GitRepository that another one includes
 	applier   = "kustomize-controller"
 )
 
@@ -38,9 +40,20 @@ var kinds = map[string]struct {
 	manager  string
 	// stateless kinds have no status and no finalizer at upstream.
 	stateless bool
+	// foreign kinds are somebody else's to serve, who sets no finalizer.
+	foreign bool
 }{
 	"GitRepository": {
 		upstream: func() client.Object { return &sourcev1.GitRepository{} }, manager: "source-controller",
+	},
+	"Bucket": {
+		upstream: func() client.Object { return &sourcev1.Bucket{} }, manager: "source-controller",
+	},
+	"OCIRepository": {
+		upstream: func() client.Object { return &sourcev1.OCIRepository{} }, manager: "source-controller",
+	},
+	"ExternalArtifact": {
+		upstream: func() client.Object { return &sourcev1.ExternalArtifact{} }, manager: "source-watcher", foreign: true,
 	},
 	"Kustomization": {
 		upstream: func() client.Object { return &kustomizev1.Kustomization{} }, manager: "gotk-kustomize-controller",
@@ -98,7 +111,16 @@ func newFleet(t *testing.T) *fleet {
 	f.commit(t, "Begin", map[string]string{"deploy/podinfo.yaml": deployment, "deploy/settings.yaml": f.read(t, "settings.yaml")})
 	updated := strings.ReplaceAll(deployment, ":1.0.0", ":1.1.0")
 	head := f.commit(t, "Update from image update automation", map[string]string{"deploy/podinfo.yaml": updated})
-	f.values = strings.NewReplacer("{image}", f.image(), "{git}", repo.URL, "{head}", head)
+	bucket := s3.New(t)
+	bucket.Put("app.yaml", "a: 1\n")
+	manifests, err := harness.Manifests("app.yaml", "a: 1\n", "main@sha1:"+head)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Push(t.Context(), f.repository+"-manifests", "latest", manifests); err != nil {
+		t.Fatal(err)
+	}
+	f.values = strings.NewReplacer("{image}", f.image(), "{git}", repo.URL, "{head}", head, "{s3}", bucket.Host())
 	f.populate(t, updated)
 	return f
 }
@@ -164,7 +186,9 @@ func (f *fleet) populate(t *testing.T, deployment string) {
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}
 	secret := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Name: "git", Namespace: namespace},
-		StringData: map[string]string{"username": f.GitUsername, "password": f.GitPassword, "token": "letmein"},
+		StringData: map[string]string{
+			"username": f.GitUsername, "password": f.GitPassword, "token": "letmein", "accesskey": s3.AccessKey, "secretkey": s3.SecretKey,
+		},
 	}
 	for _, object := range []client.Object{ns, secret} {
 		if err := f.Client.Create(t.Context(), object); err != nil {

@@ -42,11 +42,11 @@ func (f *fleet) upstreamReadsEveryObject(t *testing.T) {
 			var object client.Object
 			f.eventually(t, "serving the object as upstream knows it", func(ctx context.Context) (bool, string) {
 				var err error
-				object, err = f.asUpstream(ctx, name)
+				object, err = f.asUpstream(ctx, name, app)
 				return err == nil, fmt.Sprint(err)
 			})
 			var finalizers []string
-			if !kind.stateless {
+			if !kind.stateless && !kind.foreign {
 				finalizers = []string{"finalizers.fluxcd.io"}
 			}
 			if diff := cmp.Diff(finalizers, object.GetFinalizers()); diff != "" {
@@ -65,17 +65,17 @@ func (f *fleet) upstreamReadsEveryObject(t *testing.T) {
 }
 
 // asUpstream reads an object into upstream's Go type.
-func (f *fleet) asUpstream(ctx context.Context, name string) (client.Object, error) {
+func (f *fleet) asUpstream(ctx context.Context, kind, name string) (client.Object, error) {
 	for _, version := range []string{"source.%s/v1", "kustomize.%s/v1", "image.%s/v1", "notification.%s/v1", "notification.%s/v1beta3"} {
 		live := &unstructured.Unstructured{}
 		live.SetAPIVersion(fmt.Sprintf(version, "toolkit.fluxcd.io"))
-		live.SetKind(name)
-		err := f.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: app}, live)
+		live.SetKind(kind)
+		err := f.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, live)
 		if err == nil {
-			return strict(live, kinds[name].upstream())
+			return strict(live, kinds[kind].upstream())
 		}
 	}
-	return nil, fmt.Errorf("nobody serves %s", name)
+	return nil, fmt.Errorf("nobody serves %s %s", kind, name)
 }
 
 // replaceCRDs applies upstream's CRDs of the kinds that Sluice extends until the test ends.
@@ -134,15 +134,19 @@ func (f *fleet) upstreamAppliesWithoutConflict(t *testing.T) {
 func (f *fleet) remove(t *testing.T, ns *corev1.Namespace) {
 	ctx, cancel := context.WithTimeout(context.Background(), harness.Patience)
 	defer cancel()
-	for name := range kinds {
-		object, err := f.asUpstream(ctx, name)
+	release := func(kind, name string) {
+		object, err := f.asUpstream(ctx, kind, name)
 		if err != nil {
-			continue // never made
+			return // never made
 		}
 		object.SetFinalizers(nil)
 		if err := f.upstream.Update(ctx, object); err != nil {
-			t.Errorf("%s cannot be released: %v", name, err)
+			t.Errorf("%s %s cannot be released: %v", kind, name, err)
 		}
+	}
+	release("GitRepository", included)
+	for kind := range kinds {
+		release(kind, app)
 	}
 	if err := f.Client.Delete(ctx, ns, client.PropagationPolicy(metav1.DeletePropagationBackground)); err != nil {
 		t.Error(err)

@@ -75,6 +75,8 @@ type sight struct {
 	LatestRef            imagev1.ImageRef
 	Inventory            []string
 	WebhookPath          string
+	// ExternalArtifact is its UID and version: nobody here writes it.
+	ExternalArtifact string
 }
 
 func (f *fleet) look(t *testing.T) sight {
@@ -85,8 +87,9 @@ func (f *fleet) look(t *testing.T) sight {
 	policy, kustomization := &imagev1.ImagePolicy{}, &kustomizev1.Kustomization{}
 	f.get(t, app, policy)
 	f.get(t, app, kustomization)
-	receiver := &notificationv1.Receiver{}
+	receiver, external := &notificationv1.Receiver{}, &sourcev1.ExternalArtifact{}
 	f.get(t, app, receiver)
+	f.get(t, app, external)
 	log, err := f.repo.Log(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -95,7 +98,7 @@ func (f *fleet) look(t *testing.T) sight {
 		Deployment: fmt.Sprint(deployment.UID, deployment.Generation),
 		Settings:   fmt.Sprint(settings.UID, settings.ResourceVersion),
 		Commits:    log, LatestRef: *policy.Status.LatestRef, Inventory: inventory(kustomization),
-		WebhookPath: receiver.Status.WebhookPath,
+		WebhookPath: receiver.Status.WebhookPath, ExternalArtifact: fmt.Sprint(external.UID, external.ResourceVersion),
 	}
 }
 
@@ -120,7 +123,7 @@ func (f *fleet) get(t *testing.T, name string, object client.Object) {
 func (f *fleet) everyStatusMovesOn(t *testing.T) {
 	const request = "2026-02-02T00:00:00Z"
 	objects := map[string]conditioned{
-		"GitRepository": &sourcev1.GitRepository{}, "Kustomization": &kustomizev1.Kustomization{},
+		"GitRepository": &sourcev1.GitRepository{}, "Bucket": &sourcev1.Bucket{}, "OCIRepository": &sourcev1.OCIRepository{}, "Kustomization": &kustomizev1.Kustomization{},
 		"ImageRepository": &imagev1.ImageRepository{}, "ImagePolicy": &imagev1.ImagePolicy{},
 		"ImageUpdateAutomation": &imagev1.ImageUpdateAutomation{}, "Receiver": &notificationv1.Receiver{},
 	}
@@ -144,9 +147,16 @@ func (f *fleet) everyStatusMovesOn(t *testing.T) {
 				fmt.Sprintf("%s: %s, handled %q", ready.Reason, ready.Message, handled(object))
 		})
 	}
-	url := objects["GitRepository"].(*sourcev1.GitRepository).Status.Artifact.URL
-	if strings.Contains(url, "source-controller.flux-system") {
-		t.Errorf("the artifact is still the one of Flux: %s", url)
+	git := objects["GitRepository"].(*sourcev1.GitRepository)
+	artifacts := append([]*meta.Artifact{git.Status.Artifact}, git.Status.IncludedArtifacts...)
+	artifacts = append(artifacts, objects["Bucket"].(*sourcev1.Bucket).Status.Artifact, objects["OCIRepository"].(*sourcev1.OCIRepository).Status.Artifact)
+	if len(artifacts) != 4 {
+		t.Errorf("%d artifacts, want one that is included", len(artifacts))
+	}
+	for _, artifact := range artifacts {
+		if strings.Contains(artifact.URL, "source-controller.flux-system") {
+			t.Errorf("the artifact is still the one of Flux: %s", artifact.URL)
+		}
 	}
 	scanned := objects["ImageRepository"].(*imagev1.ImageRepository).Status.LastScanResult
 	if time.Since(scanned.ScanTime.Time) > time.Hour {
@@ -173,6 +183,10 @@ type conditioned interface {
 func handled(object client.Object) string {
 	switch o := object.(type) {
 	case *sourcev1.GitRepository:
+		return o.Status.LastHandledReconcileAt
+	case *sourcev1.Bucket:
+		return o.Status.LastHandledReconcileAt
+	case *sourcev1.OCIRepository:
 		return o.Status.LastHandledReconcileAt
 	case *kustomizev1.Kustomization:
 		return o.Status.LastHandledReconcileAt

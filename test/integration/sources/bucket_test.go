@@ -23,13 +23,14 @@ import (
 
 	"github.com/sluice-cd/sluice/source/sourcetest"
 	"github.com/sluice-cd/sluice/test/make"
+	"github.com/sluice-cd/sluice/test/s3"
 )
 
 // bucket follows the bucket of a gateway with the owner's keys.
-func (f *fixture) bucket(g *gateway, name string, changes ...func(*sourcev1.Bucket)) *sourcev1.Bucket {
+func (f *fixture) bucket(g *s3.Server, name string, changes ...func(*sourcev1.Bucket)) *sourcev1.Bucket {
 	f.t.Helper()
 	obj := make.Bucket(f.ns, name, func(b *sourcev1.Bucket) {
-		b.Spec.BucketName, b.Spec.Endpoint, b.Spec.Region = "fleet", g.host(), region
+		b.Spec.BucketName, b.Spec.Endpoint, b.Spec.Region = s3.Bucket, g.Host(), s3.Region
 		b.Spec.SecretRef = &meta.LocalObjectReference{Name: "keys"}
 	})
 	for _, change := range changes {
@@ -50,7 +51,7 @@ func (f *fixture) awaits(obj *sourcev1.Bucket, status metav1.ConditionStatus, re
 	f.t.Helper()
 	f.eventually(obj, reason+" with "+text, func() bool {
 		ready := apimeta.FindStatusCondition(obj.Status.Conditions, meta.ReadyCondition)
-		if ready != nil && strings.Contains(ready.Message, secretKey) {
+		if ready != nil && strings.Contains(ready.Message, s3.SecretKey) {
 			f.t.Errorf("the condition shows the key: %s", ready.Message)
 		}
 		return ready != nil && ready.Status == status && ready.Reason == reason && strings.Contains(ready.Message, text)
@@ -72,10 +73,10 @@ func (f *fixture) succeeded(obj *sourcev1.Bucket) map[string]string {
 
 func TestABucketIsApplied(t *testing.T) {
 	t.Parallel()
-	f, g := newFixture(t), newGateway(t)
-	put := func(color string) { g.put("deploy/app.yaml", f.manifest(color)) }
+	f, g := newFixture(t), s3.New(t)
+	put := func(color string) { g.Put("deploy/app.yaml", f.manifest(color)) }
 	put("blue")
-	f.keys("keys", accessKey, secretKey)
+	f.keys("keys", s3.AccessKey, s3.SecretKey)
 	obj := f.bucket(g, "fleet")
 	k := f.applies(sourcev1.BucketKind, "fleet", "./deploy")
 	f.has("blue")
@@ -92,7 +93,7 @@ func TestABucketIsApplied(t *testing.T) {
 	f.must(f.Client.Update(t.Context(), obj))
 	f.awaits(obj, metav1.ConditionFalse, sourcev1.AuthenticationFailedReason, "spec.secretRef: failed to get secret")
 	put("red")
-	f.keys("others", accessKey, secretKey)
+	f.keys("others", s3.AccessKey, s3.SecretKey)
 	f.has("red") // the Secret is watched
 	f.must(f.Client.Delete(t.Context(), obj))
 	f.eventually(obj, "the end of the object", func() bool {
@@ -104,11 +105,11 @@ func TestABucketIsApplied(t *testing.T) {
 // TestWhatAGatewayRefuses has a server that checks signatures, regions and names.
 func TestWhatAGatewayRefuses(t *testing.T) {
 	t.Parallel()
-	f, g := newFixture(t), newGateway(t)
-	g.put("a.yaml", "a: 1")
-	f.keys("keys", accessKey, secretKey)
-	f.keys("wrong", accessKey, "another-secret")
-	f.keys("unknown", "nobody", secretKey)
+	f, g := newFixture(t), s3.New(t)
+	g.Put("a.yaml", "a: 1")
+	f.keys("keys", s3.AccessKey, s3.SecretKey)
+	f.keys("wrong", s3.AccessKey, "another-secret")
+	f.keys("unknown", "nobody", s3.SecretKey)
 	secret := func(name string) func(*sourcev1.Bucket) {
 		return func(b *sourcev1.Bucket) { b.Spec.SecretRef = &meta.LocalObjectReference{Name: name} }
 	}
@@ -123,14 +124,14 @@ func TestWhatAGatewayRefuses(t *testing.T) {
 			func(b *sourcev1.Bucket) { b.Spec.BucketName = "gone" }, "bucket 'gone' failed: The specified bucket does not exist",
 		},
 		"another-region": {
-			func(b *sourcev1.Bucket) { b.Spec.Region = "us-west-2" }, `the region "us-west-2" is wrong; expecting "` + region + `"`,
+			func(b *sourcev1.Bucket) { b.Spec.Region = "us-west-2" }, `the region "us-west-2" is wrong; expecting "` + s3.Region + `"`,
 		},
 	} {
 		f.failed(f.bucket(g, name, tc.change), tc.text)
 	}
 
 	// A key that is made to fit mends it at once.
-	f.must(f.Client.Update(t.Context(), make.Secret(f.ns, "wrong", map[string]string{"accesskey": accessKey, "secretkey": secretKey})))
+	f.must(f.Client.Update(t.Context(), make.Secret(f.ns, "wrong", map[string]string{"accesskey": s3.AccessKey, "secretkey": s3.SecretKey})))
 	mended := make.Bucket(f.ns, "wrong-secret")
 	if diff := cmp.Diff(map[string]string{"a.yaml": "a: 1"}, f.succeeded(mended)); diff != "" {
 		t.Error(diff)
@@ -140,8 +141,8 @@ func TestWhatAGatewayRefuses(t *testing.T) {
 // TestWhatAGatewayLists has a bucket that takes two pages to list, of which parts are read.
 func TestWhatAGatewayLists(t *testing.T) {
 	t.Parallel()
-	f, g := newFixture(t), newGateway(t)
-	f.keys("keys", accessKey, secretKey)
+	f, g := newFixture(t), s3.New(t)
+	f.keys("keys", s3.AccessKey, s3.SecretKey)
 	all := map[string]string{"deploy/app.yaml": "n: 1", "deploy/README.md": "# read"}
 	for i := range 1_005 { // a page has 1,000
 		all[fmt.Sprintf("many/%04d.yaml", i)] = fmt.Sprint("n: ", i)
@@ -150,20 +151,20 @@ func TestWhatAGatewayLists(t *testing.T) {
 	putting.SetLimit(8)
 	for key, content := range all {
 		putting.Go(func() error {
-			_, err := g.owner.PutObject(t.Context(), "fleet", key, strings.NewReader(content), int64(len(content)), minio.PutObjectOptions{})
+			_, err := g.Owner.PutObject(t.Context(), s3.Bucket, key, strings.NewReader(content), int64(len(content)), minio.PutObjectOptions{})
 			return err
 		})
 	}
 	f.must(putting.Wait())
-	g.put(".sourceignore", "*.md\n")
+	g.Put(".sourceignore", "*.md\n")
 	delete(all, "deploy/README.md")
 	obj := f.bucket(g, "whole", func(b *sourcev1.Bucket) { b.Spec.Region = "" }) // which is asked for
 	if diff := cmp.Diff(all, f.succeeded(obj)); diff != "" {
 		t.Error(diff)
 	}
 	lists := 0
-	for _, request := range g.requests() {
-		if request == "GET "+g.host()+"/fleet/" {
+	for _, request := range g.Requests() {
+		if request == "GET "+g.Host()+"/fleet/" {
 			lists++
 		}
 	}
@@ -179,20 +180,20 @@ func TestWhatAGatewayLists(t *testing.T) {
 	}
 
 	// Clouds have buckets as names of hosts: those of AWS are asked for by the name that is signed.
-	f.must(f.Client.Create(t.Context(), make.Secret(f.ns, "proxy", map[string]string{"address": g.front.URL})))
-	g.requests()
+	f.must(f.Client.Create(t.Context(), make.Secret(f.ns, "proxy", map[string]string{"address": g.URL})))
+	g.Requests()
 	hosted := f.bucket(g, "hosted", func(b *sourcev1.Bucket) {
-		b.Spec.Provider, b.Spec.Endpoint, b.Spec.Prefix = sourcev1.BucketProviderAmazon, "s3."+region+".amazonaws.com", "deploy/"
+		b.Spec.Provider, b.Spec.Endpoint, b.Spec.Prefix = sourcev1.BucketProviderAmazon, "s3."+s3.Region+".amazonaws.com", "deploy/"
 		b.Spec.ProxySecretRef = &meta.LocalObjectReference{Name: "proxy"}
 	})
 	if diff := cmp.Diff(map[string]string{"deploy/app.yaml": "n: 1"}, f.succeeded(hosted)); diff != "" {
 		t.Error(diff)
 	}
-	host := "fleet." + awsHost
+	host := "fleet." + s3.AWSHost
 	want := []string{
 		"GET " + host + "/", "GET " + host + "/.sourceignore", "GET " + host + "/deploy/app.yaml", "HEAD " + host + "/.sourceignore",
 	}
-	if diff := cmp.Diff(want, g.requests()); diff != "" {
+	if diff := cmp.Diff(want, g.Requests()); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -201,14 +202,14 @@ func TestWhatAGatewayLists(t *testing.T) {
 // same is not read again.
 func TestABucketThatChangesUnderTheReader(t *testing.T) {
 	t.Parallel()
-	f, g := newFixture(t), newGateway(t)
-	f.keys("keys", accessKey, secretKey)
+	f, g := newFixture(t), s3.New(t)
+	f.keys("keys", s3.AccessKey, s3.SecretKey)
 	for _, key := range []string{"a", "b", "c"} {
-		g.put(key, key)
+		g.Put(key, key)
 	}
-	g.first("/fleet/b", func() {
-		g.remove("b")
-		g.put("c", "cc")
+	g.First("/fleet/b", func() {
+		g.Remove("b")
+		g.Put("c", "cc")
 	})
 	obj := f.bucket(g, "moving")
 	if diff := cmp.Diff(map[string]string{"a": "a", "c": "cc"}, f.succeeded(obj)); diff != "" {
@@ -220,19 +221,19 @@ func TestABucketThatChangesUnderTheReader(t *testing.T) {
 		f.request(sourcev1.BucketKind, "moving")
 		f.eventually(obj, "another look", func() bool { return obj.Status.LastHandledReconcileAt != before })
 		for i, path := range want {
-			want[i] = "GET " + g.host() + path
+			want[i] = "GET " + g.Host() + path
 		}
-		if diff := cmp.Diff(want, g.requests()); diff != "" {
+		if diff := cmp.Diff(want, g.Requests()); diff != "" {
 			t.Error(diff)
 		}
 	}
-	g.requests()
+	g.Requests()
 	again("/fleet/")
-	g.put("c", "c3")
-	g.put("d", "d")
+	g.Put("c", "c3")
+	g.Put("d", "d")
 	again("/fleet/", "/fleet/c", "/fleet/d")
-	g.first("/fleet/c", func() { g.put("c", "c5") }) // there, but another: the gateway refuses what was listed
-	g.put("c", "c4")
+	g.First("/fleet/c", func() { g.Put("c", "c5") }) // there, but another: the gateway refuses what was listed
+	g.Put("c", "c4")
 	again("/fleet/", "/fleet/", "/fleet/c", "/fleet/c")
 	if diff := cmp.Diff(map[string]string{"a": "a", "c": "c5", "d": "d"}, f.succeeded(obj)); diff != "" {
 		t.Error(diff)
@@ -242,8 +243,8 @@ func TestABucketThatChangesUnderTheReader(t *testing.T) {
 // TestKeysOfATokenService has a service that lends the gateway's keys for a while.
 func TestKeysOfATokenService(t *testing.T) {
 	t.Parallel()
-	f, g := newFixture(t), newGateway(t)
-	g.put("a.yaml", "a: 1")
+	f, g := newFixture(t), s3.New(t)
+	g.Put("a.yaml", "a: 1")
 	f.must(f.Client.Create(t.Context(), make.Secret(f.ns, "ldap", map[string]string{"username": "user", "password": "pass"})))
 	var lent atomic.Int32
 	lend := func(secret string, expires time.Time) string {
@@ -257,7 +258,7 @@ func TestKeysOfATokenService(t *testing.T) {
 			_, _ = fmt.Fprintf(w, `<AssumeRoleWithLDAPIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">`+
 				`<AssumeRoleWithLDAPIdentityResult><Credentials><AccessKeyId>%s</AccessKeyId><SecretAccessKey>%s</SecretAccessKey>`+
 				`<Expiration>%s</Expiration></Credentials></AssumeRoleWithLDAPIdentityResult></AssumeRoleWithLDAPIdentityResponse>`,
-				accessKey, secret, expires.UTC().Format(time.RFC3339))
+				s3.AccessKey, secret, expires.UTC().Format(time.RFC3339))
 		}))
 		t.Cleanup(sts.Close)
 		return sts.URL
@@ -278,9 +279,9 @@ func TestKeysOfATokenService(t *testing.T) {
 			t.Errorf("%s: keys were lent %d times for one more look, want %d", name, n, want)
 		}
 	}
-	f.succeeded(f.bucket(g, "lasting", by(lend(secretKey, time.Now().Add(24*time.Hour)))))
+	f.succeeded(f.bucket(g, "lasting", by(lend(s3.SecretKey, time.Now().Add(24*time.Hour)))))
 	looks("lasting", 0)
-	f.succeeded(f.bucket(g, "expired", by(lend(secretKey, time.Now().Add(-time.Hour)))))
+	f.succeeded(f.bucket(g, "expired", by(lend(s3.SecretKey, time.Now().Add(-time.Hour)))))
 	looks("expired", 1)
 	f.failed(f.bucket(g, "revoked", by(lend("revoked", time.Now().Add(time.Hour)))), "signature we calculated does not match")
 }
