@@ -30,6 +30,8 @@ type Recorder interface {
 // source is [component].
 var components = map[string]string{
 	"GitRepository":         "source-controller",
+	"OCIRepository":         "source-controller",
+	"Bucket":                "source-controller",
 	"Kustomization":         "kustomize-controller",
 	"ImageRepository":       "image-reflector-controller",
 	"ImagePolicy":           "image-reflector-controller",

@@ -2,7 +2,11 @@
 
 package v1beta1
 
-import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+import (
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
 
 // CanaryConditionType is the type of a condition.
 type CanaryConditionType string
@@ -72,9 +76,21 @@ func (in *Canary) GetConditions() []metav1.Condition {
 }
 
 // SetConditions replaces the conditions. A condition that did not change keeps
-// its lastUpdateTime.
+// its lastUpdateTime. [PromotedType] comes first: it is the only one that Flagger has, and
+// clients such as Weave GitOps read the first, whichever it is.
 func (in *Canary) SetConditions(conditions []metav1.Condition) {
 	in.Status.Conditions = fromMeta(in.Status.Conditions, conditions)
+	slices.SortStableFunc(in.Status.Conditions, func(a, b CanaryCondition) int {
+		return later(a) - later(b)
+	})
+}
+
+// later is 0 for the condition that comes first.
+func later(c CanaryCondition) int {
+	if c.Type == PromotedType {
+		return 0
+	}
+	return 1
 }
 
 // GetConditions returns the conditions in Kubernetes' form.

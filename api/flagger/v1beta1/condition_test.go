@@ -50,6 +50,21 @@ func TestConditionsKeepTheirUpdateTime(t *testing.T) {
 	}
 }
 
+// Clients that read the first condition saw Ready, of a Canary whose first run had failed.
+func TestFlaggersConditionComesFirst(t *testing.T) {
+	c := &Canary{}
+	for _, kind := range []string{"Ready", "Reconciling", string(PromotedType), "Stalled"} {
+		c.SetConditions(append(c.GetConditions(), metav1.Condition{Type: kind, Status: metav1.ConditionTrue, Reason: "Failed"}))
+	}
+	var got []string
+	for _, condition := range c.Status.Conditions {
+		got = append(got, string(condition.Type))
+	}
+	if diff := cmp.Diff([]string{string(PromotedType), "Ready", "Reconciling", "Stalled"}, got); diff != "" {
+		t.Errorf("conditions (-want +got):\n%s", diff)
+	}
+}
+
 func TestConditionsSurviveBeingReadAndWritten(t *testing.T) {
 	at := metav1.NewTime(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
 	updated := metav1.NewTime(at.Add(time.Minute))
