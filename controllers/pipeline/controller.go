@@ -173,6 +173,9 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, opt
 		}
 	}
 	watches = append(watches, r.watchGuard()...)
+	if err := reconciler.AddScraped(mgr, r.collectSeries, seriesDescs...); err != nil {
+		return err
+	}
 	return reconciler.Setup(mgr, seen, r, opts, watches...)
 }
 

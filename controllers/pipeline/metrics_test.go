@@ -23,9 +23,9 @@ import (
 	"github.com/sluice-cd/sluice/test/harness"
 )
 
-// prometheus answers all queries with what it is told, "" with nothing, and with an
+// metricsServer answers all queries with what it is told, "" with nothing, and with an
 // error when it is broken.
-type prometheus struct {
+type metricsServer struct {
 	*httptest.Server
 	mu      sync.Mutex
 	value   string
@@ -33,9 +33,9 @@ type prometheus struct {
 	queries []string
 }
 
-func newPrometheus(t *testing.T) *prometheus {
+func newMetricsServer(t *testing.T) *metricsServer {
 	t.Helper()
-	p := &prometheus{value: "100"}
+	p := &metricsServer{value: "100"}
 	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -54,17 +54,17 @@ func newPrometheus(t *testing.T) *prometheus {
 	return p
 }
 
-func (p *prometheus) says(value string) { p.set(func() { p.value, p.broken = value, false }) }
+func (p *metricsServer) says(value string) { p.set(func() { p.value, p.broken = value, false }) }
 
-func (p *prometheus) breaks() { p.set(func() { p.broken = true }) }
+func (p *metricsServer) breaks() { p.set(func() { p.broken = true }) }
 
-func (p *prometheus) set(change func()) {
+func (p *metricsServer) set(change func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	change()
 }
 
-func (p *prometheus) asked() []string {
+func (p *metricsServer) asked() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return append([]string(nil), p.queries...)
@@ -89,15 +89,15 @@ func latency(changes ...func(*sluicev1.MetricsVerification)) func(*sluicev1.Pipe
 }
 
 // measures is a process that asks a Prometheus.
-func (e *env) measures(p *prometheus) {
+func (e *env) measures(p *metricsServer) {
 	e.Checker = metric.NewChecker(e.Client, p.URL, e.clock, metric.WithField(MetricsField))
 	e.measuring.Patience = harness.Patience // of the test, which waits for the answer
 }
 
 // watched is an env whose staging has version 2, applied, and is looked at.
-func watched(t *testing.T, changes ...func(*sluicev1.MetricsVerification)) (*env, *prometheus) {
+func watched(t *testing.T, changes ...func(*sluicev1.MetricsVerification)) (*env, *metricsServer) {
 	t.Helper()
-	e, p := newEnv(t), newPrometheus(t)
+	e, p := newEnv(t), newMetricsServer(t)
 	e.measures(p)
 	e.reconcile()
 	latency(changes...)(e.pipeline)
@@ -317,7 +317,7 @@ func TestMetricsThatAreRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := newEnv(t, latency(tc.change))
-			e.measures(newPrometheus(t))
+			e.measures(newMetricsServer(t))
 			e.Access.NoCrossNamespaceRefs = true
 			if _, err := e.Reconcile(t.Context(), e.pipeline); err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got %v, want %q", err, tc.want)

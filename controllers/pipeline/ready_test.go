@@ -469,7 +469,7 @@ func TestAnObjectThatDoesNotExistHoldsItsStage(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := newEnv(t)
-			e.measures(newPrometheus(t))
+			e.measures(newMetricsServer(t))
 			e.reconcile()
 			stage := &e.pipeline.Spec.Stages[0]
 			right := stage.DeepCopy()

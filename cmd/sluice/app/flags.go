@@ -39,6 +39,7 @@ type flags struct {
 	minRetryDelay, maxRetryDelay      time.Duration
 
 	metricsAddr, healthAddr      string
+	resourceInfo                 bool
 	pprofAddr                    string
 	leaderElect                  bool
 	lease                        leaseFlags
@@ -76,6 +77,8 @@ func (f *flags) register(set *pflag.FlagSet) {
 	set.DurationVar(&f.minRetryDelay, "min-retry-delay", reconciler.MinRetryDelay, "delay before the first retry of an object that failed")
 	set.DurationVar(&f.maxRetryDelay, "max-retry-delay", reconciler.MaxRetryDelay, "longest delay between retries")
 	set.StringVar(&f.metricsAddr, "metrics-addr", ":8080", "where Prometheus metrics are served; 0 disables them")
+	set.BoolVar(&f.resourceInfo, "resource-info", false, "show the state of each object in the metric gotk_resource_info, "+
+		"which Flux's dashboards read; where kube-state-metrics shows it, it would be counted twice")
 	set.StringVar(&f.pprofAddr, "pprof-addr", "0", "loopback address where profiles are served under /debug/pprof/, "+
 		"such as 127.0.0.1:6060, to be reached with kubectl port-forward; 0 disables them")
 	set.StringVar(&f.healthAddr, "health-addr", ":9440", "where /healthz and /readyz are served; 0 disables them")

@@ -107,6 +107,9 @@ func (w *wiring) setupAll(ctx context.Context) error {
 			return fmt.Errorf("setting up group %s: %w", group.name, err)
 		}
 	}
+	if err := w.resourceInfo(); err != nil {
+		return err
+	}
 	return w.page()
 }
 
