@@ -9,7 +9,8 @@
 //
 // Nothing here knows Sluice from inside: a command is run, and its exit code and
 // what it prints are judged. The commands of one test are a story in one
-// namespace, told as a list of [step]; stories run at once.
+// namespace, told as a list of [step]; stories run at once. [TestClients] does the
+// same with the requests of other clients: the pages that people have, and Grafana.
 //
 // The installation's pod runs on a simulated node and so runs nothing. The
 // controller is a process beside it, whose log a small kubelet serves as the
@@ -74,7 +75,7 @@ func setup(m *testing.M) (int, error) {
 	if err := the.install(ctx); err != nil {
 		return 0, err
 	}
-	if the.sluice, err = the.StartController(ctx, work, "--canary-min-interval", "1s"); err != nil {
+	if the.sluice, err = the.StartController(ctx, work, "--canary-min-interval", "1s", "--resource-info"); err != nil {
 		return 0, err
 	}
 	defer the.sluice.Stop()
