@@ -104,6 +104,11 @@ screenshots: build playground ## Write the pictures of docs/ui.md, of the page i
 	mkdir -p docs/images
 	hack/with-playground.sh go test -count=1 -run TestThePage/every_screen ./test/integration/browser -args -pictures $(CURDIR)/docs/images
 
+.PHONY: ui-bench
+ui-bench: build playground ## Measure the web page in a browser: its first paint, its rest, a storm of changes (docs/ui.md)
+	hack/packages.sh chromium
+	hack/with-playground.sh go test -count=1 -v -run TestHowFastThePageIs ./test/integration/browser -args -measure
+
 .PHONY: e2e-real
 e2e-real: build playground ## Sluice from its image, and the chain, with real pods on a real node (root, Linux)
 	hack/upstream.sh helm

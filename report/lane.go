@@ -33,6 +33,10 @@ type Lane struct {
 	Cells []Cell `json:"cells"`
 	// Stages are those of the pipelines that carry the application's image.
 	Stages []LaneStage `json:"stages"`
+	// Image is the one that the cell Live is about, without a tag; left out if nothing runs.
+	Image string `json:"image,omitempty"`
+	// Coming is the version of Image that is applied while users have another one: a Canary releases it, or has rolled it back.
+	Coming string `json:"coming,omitempty"`
 }
 
 // Column is a step on the way from the registry to the users.
@@ -125,6 +129,8 @@ type LaneStage struct {
 	Wants string `json:"wants,omitempty"`
 	// Message says what the stage waits for, or why it failed.
 	Message string `json:"message,omitempty"`
+	// Here means that the stage is judged by what applies the application: it has come to the stage when it has come to this lane.
+	Here bool `json:"here,omitempty"`
 }
 
 // Workload is what runs: the part of a Deployment, StatefulSet or DaemonSet that lanes are made of.
@@ -227,6 +233,9 @@ func (c *chain) lane() Lane {
 	found := Lane{
 		Key: c.key(), Namespace: c.namespace, Name: c.name, State: CellReady, Stages: c.stages(),
 		Cells: []Cell{c.image(), c.policyCell(), c.commit(), c.sourceCell(), c.apply(), c.canaryCell(), c.live()},
+	}
+	if c.workload != nil {
+		found.Image, found.Coming = c.graph.imageName(c.imageOf(c.workload.Images)), c.coming()
 	}
 	worst := len(urgency)
 	for _, cell := range found.Cells {

@@ -319,7 +319,7 @@ func (c *chain) live() Cell {
 	}
 	cell := Cell{Column: ColumnLive, State: CellReady, Object: &ObjectReference{w.Kind, w.Namespace, w.Name}}
 	cell.since(w.Since)
-	if image := c.imageOf(w); image != "" {
+	if image := c.imageOf(w.Images); image != "" {
 		cell.Value, cell.Full = tagOf(image), image
 	}
 	switch {
@@ -340,15 +340,28 @@ func (c *chain) live() Cell {
 	return cell
 }
 
-// imageOf is the image of the policy, or else the first one.
-func (c *chain) imageOf(w *Workload) string {
-	if c.running != "" {
-		return c.running
+// imageOf is the image of the policy among those of a workload, or else the first one.
+func (c *chain) imageOf(images []string) string {
+	if r := c.repository; r != nil {
+		for _, image := range images {
+			if c.graph.imageName(image) == c.graph.imageName(r.Spec.Image) {
+				return image
+			}
+		}
 	}
-	if len(w.Images) > 0 {
-		return w.Images[0]
+	if len(images) > 0 {
+		return images[0]
 	}
 	return ""
+}
+
+// coming is the version that is applied, if users have another one.
+func (c *chain) coming() string {
+	applied := tagOf(c.imageOf(c.target.Images))
+	if applied == tagOf(c.imageOf(c.workload.Images)) {
+		return ""
+	}
+	return applied
 }
 
 // shortArtifact abbreviates the hash of a revision such as main@sha1:0123..., whose branch or tag says nothing in a lane.

@@ -42,7 +42,6 @@ type chain struct {
 	canary          *flaggerv1.Canary
 	workload        *Workload // that users reach: the primary of a Canary
 	target          *Workload // that the Kustomization applies
-	running         string    // image of the policy as the workload has it
 }
 
 func newGraph(o Objects) *graph {
@@ -199,15 +198,6 @@ func (c *chain) setPolicy(p *imagev1.ImagePolicy) {
 			c.automation = a
 		}
 	}
-	if c.workload == nil {
-		return
-	}
-	for _, image := range c.workload.Images {
-		if r := c.repository; r != nil && c.graph.imageName(image) == c.graph.imageName(r.Spec.Image) {
-			c.running = image
-			return
-		}
-	}
 }
 
 // writesSource reports whether an automation writes to the source of the lane.
@@ -307,7 +297,9 @@ func (c *chain) stages() []LaneStage {
 	found := []LaneStage{}
 	for _, p := range c.carriers() {
 		for _, spec := range p.Spec.Stages {
-			found = append(found, c.stage(p, statusOf(p, spec.Name)))
+			stage := c.stage(p, statusOf(p, spec.Name))
+			stage.Here = c.isJudgedIn(p, &spec)
+			found = append(found, stage)
 		}
 	}
 	return found

@@ -125,7 +125,7 @@ func TestLanes(t *testing.T) {
 		"it was rolled back": {func(o *report.Objects) { o.Canaries[0].Status.Phase = flaggerv1.CanaryPhaseFailed },
 			"canary Failed failed, live 1.2.0 ready: failed", ""},
 		"users have an earlier version": {func(o *report.Objects) { o.Workloads[1].Images[1] = laneImage + ":1.1.0" },
-			"canary Succeeded ready, live 1.1.0 ready", ""},
+			"canary Succeeded ready, live 1.1.0 ready: ready, 1.2.0 of " + laneImage + " is coming", ""},
 		"pods come": {func(o *report.Objects) { o.Workloads[1].Updated = 1 },
 			"live 1.2.0 moving", "1 of 2 pods updated, 2 available"},
 		"no pod answers": {func(o *report.Objects) { o.Workloads[1].Available = 0 }, "live 1.2.0 failed", "no pod is available"},
@@ -160,7 +160,11 @@ func TestLanes(t *testing.T) {
 					says = append(says, said)
 				}
 			}
-			if got := strings.Join(words, ", ") + ": " + string(lanes[0].State); !strings.Contains(got, test.want) {
+			got := strings.Join(words, ", ") + ": " + string(lanes[0].State)
+			if lanes[0].Coming != "" {
+				got += ", " + lanes[0].Coming + " of " + lanes[0].Image + " is coming"
+			}
+			if !strings.Contains(got, test.want) {
 				t.Errorf("got %s\nwant %s", got, test.want)
 			}
 			if test.says != "" && !strings.Contains(strings.Join(says, ""), test.says) {
@@ -247,8 +251,11 @@ func TestStagesOfALane(t *testing.T) {
 	var got []string
 	for _, s := range lane.Stages {
 		got = append(got, strings.Join(strings.Fields(fmt.Sprint(s.Name, " ", s.Has, " ", s.Wants, " ", s.State, " ", s.Message)), " "))
+		if s.Here {
+			got[len(got)-1] += " here"
+		}
 	}
-	want := "staging 1.2.0 ready; qa 1.1.0 1.2.0 moving soaks for 10m; production 1.1.0 1.2.0 waiting waits for one approval"
+	want := "staging 1.2.0 ready; qa 1.1.0 1.2.0 moving soaks for 10m here; production 1.1.0 1.2.0 waiting waits for one approval"
 	if strings.Join(got, "; ") != want || lane.State != report.CellWaiting || lane.Column != report.ColumnLive {
 		t.Errorf("got %s, %s %s", strings.Join(got, "; "), lane.State, lane.Column)
 	}

@@ -183,6 +183,8 @@ type BundleInStage struct {
 	Verdict string `json:"verdict,omitempty"`
 	// At is when the stage got it last.
 	At *time.Time `json:"at,omitempty"`
+	// Commit is the one in which the stage got it last; left out where none brought it.
+	Commit string `json:"commit,omitempty"`
 }
 
 // Matrix is what became of each bundle in each stage, the newest bundle first.
@@ -205,7 +207,7 @@ func inStage(s sluicev1.StageStatus, bundle string) BundleInStage {
 	cell := BundleInStage{Stage: s.Name}
 	for _, l := range s.Landings {
 		if l.Bundle.ID == bundle {
-			cell.Relation, cell.Verdict, cell.At = StageHad, l.Verdict, &l.At.Time
+			cell.Relation, cell.Verdict, cell.At, cell.Commit = StageHad, l.Verdict, &l.At.Time, l.Commit
 			break
 		}
 	}

@@ -192,7 +192,7 @@ func TestWhatBecameOfEachBundleInEachStage(t *testing.T) {
 	for _, row := range report.Matrix(p) {
 		line := row.Bundle.Versions[0].Tag
 		for _, c := range row.Stages {
-			line += " " + c.Stage + "=" + c.Relation + "," + c.Verdict
+			line += " " + c.Stage + "=" + c.Relation + "," + c.Verdict + "," + c.Commit
 		}
 		if row.Newest {
 			line += " newest"
@@ -202,9 +202,10 @@ func TestWhatBecameOfEachBundleInEachStage(t *testing.T) {
 		}
 		got = append(got, line)
 	}
+	const commit = "c0ffee0123456789"
 	want := []string{
-		"2 staging=Has,Verified production=Proposes, newest",
-		"1 staging=Had,Verified production=Has,Verified", "0 staging=, production=, quarantined",
+		"2 staging=Has,Verified," + commit + " production=Proposes,, newest",
+		"1 staging=Had,Verified," + commit + " production=Has,Verified," + commit, "0 staging=,, production=,, quarantined",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

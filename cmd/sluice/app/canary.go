@@ -53,7 +53,7 @@ func (f *canaryFlags) register(set *pflag.FlagSet) {
 // canaries without alerts of their own. Secrets are better given in the environment.
 func (f *canaryFlags) registerAlerts(set *pflag.FlagSet) {
 	a := &f.alerts
-	set.StringVar(&a.ClusterName, "cluster-name", "", "name of the cluster in alerts")
+	set.StringVar(&a.ClusterName, "cluster-name", "", "name of the cluster in alerts and on the web page")
 	set.StringVar(&a.Slack.URL, "slack-url", "", "Slack webhook for canaries without alerts of their own (SLACK_URL)")
 	set.StringVar(&a.Slack.Token, "slack-token", "", "token of a Slack bot (SLACK_TOKEN)")
 	set.StringVar(&a.Slack.Proxy, "slack-proxy-url", "", "proxy to Slack (SLACK_PROXY_URL)")

@@ -3,6 +3,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -169,6 +170,7 @@ func (w *wiring) page() error {
 	if err != nil {
 		return err
 	}
+	cluster.Name = cmp.Or(w.flags.canary.alerts.ClusterName, signIn.URL.Host) // the API server's address in here says nothing
 	logger := w.mgr.GetLogger().WithName("ui")
 	server, err := ui.NewServer(ui.Options{
 		Cluster: cluster, SignIn: signIn, Tags: w.tagsKnown, Commits: mirrored{w.mirrors}, Record: w.recordAction,

@@ -14,7 +14,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
@@ -169,12 +168,7 @@ func short(text string) string { return text[:min(len(text), 200)] }
 // until waits until an expression is true. The error of a timeout has the text of the page.
 func (p *tab) until(what, expression string) {
 	p.Helper()
-	p.within(harness.Patience, what, expression)
-}
-
-func (p *tab) within(time time.Duration, what, expression string) {
-	p.Helper()
-	if _, err := harness.Eventually(p.ctx, what, time, func(ctx context.Context) (bool, string) {
+	if _, err := harness.Eventually(p.ctx, what, harness.Patience, func(ctx context.Context) (bool, string) {
 		so, err := chromedp.Run(ctx, chromedp.Evaluate[bool](expression))
 		if err == nil && so {
 			return true, ""
@@ -203,8 +197,7 @@ func (p *tab) loaded() {
 func (p *tab) signIn(token string) {
 	p.Helper()
 	p.do(chromedp.Navigate(p.origin + "/login"))
-	eval[any](p, `document.querySelector("#token").focus(), null`)
-	p.paste(token)
+	p.fill("#token", token)
 	p.keys("\r")
 	p.until("the page after signing in", `location.pathname === "/" && document.querySelector("main h1") !== null`)
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp/kb"
-	"golang.org/x/sync/errgroup"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
@@ -19,14 +18,9 @@ import (
 func crowded(t *testing.T, w *world) {
 	const lanes = 500
 	crowd := w.NewNamespace(t, "crowd-", nil)
-	var each errgroup.Group
-	each.SetLimit(20)
-	for i := range lanes {
-		each.Go(func() error { return w.Client.Create(t.Context(), builder.Canary(crowd, fmt.Sprintf("app-%03d", i))) })
-	}
-	if err := each.Wait(); err != nil {
-		t.Fatal(err)
-	}
+	each(t, lanes, func(i int) error {
+		return w.Client.Create(t.Context(), builder.Canary(crowd, fmt.Sprintf("app-%03d", i)))
+	})
 	p := w.visitor(t, crowd, "sees", "get", "list", "watch")
 	p.until("all lanes", fmt.Sprintf(`document.querySelector("[role=grid]")?.ariaRowCount === "%d"`, lanes+1))
 	drawn := func(where string) {

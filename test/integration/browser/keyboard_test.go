@@ -39,7 +39,7 @@ func byKeyboard(t *testing.T, w *world) {
 		p.loaded()
 	}
 	var order []string
-	for range 9 {
+	for range 10 {
 		p.keys(kb.Tab)
 		order = append(order, eval[string](p, focused))
 		if !eval[bool](p, `(({outlineStyle, outlineWidth, boxShadow}) =>
@@ -47,11 +47,13 @@ func byKeyboard(t *testing.T, w *world) {
 			t.Errorf("nothing shows that %s has the focus", order[len(order)-1])
 		}
 	}
-	want := []string{"Skip to the content", "Sluice: releases", "Releases", "Objects", "Timeline", "Go to…"}
+	want := []string{"Skip to the content", "Sluice: releases", "Releases", "Versions", "Objects", "Timeline", "Go to…"}
 	if !slices.Equal(order[:len(want)], want) {
 		t.Errorf("the tabulator goes to %q, want %q first", order, want)
 	}
 
+	p.keys("gv")
+	at("/versions")
 	p.keys("go")
 	at("/objects")
 	p.keys("gt")

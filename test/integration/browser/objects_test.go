@@ -37,14 +37,16 @@ const head = "c0ffee0123456789c0ffee0123456789c0ffee01"
 func (w *world) furnish(t *testing.T) {
 	t.Helper()
 	now := time.Now()
-	for _, tag := range []string{"6.0.0", "6.0.1", "6.1.0", "7.0.0-rc.1", "latest"} {
-		if _, err := w.PushImage(t.Context(), w.shop+"/podinfo", tag, nil); err != nil {
+	for _, image := range []string{"podinfo:6.0.0", "podinfo:6.0.1", "podinfo:6.1.0", "podinfo:7.0.0-rc.1", "podinfo:latest", "web:2"} {
+		name, tag, _ := strings.Cut(image, ":")
+		if _, err := w.PushImage(t.Context(), w.shop+"/"+name, tag, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
 	w.create(t, w.delivery(now)...)
 	w.create(t, w.canaries(now)...)
 	w.create(t, w.pipelines(now)...)
+	w.create(t, w.web(now)...)
 	var podinfo flaggerv1.Canary
 	if err := w.Client.Get(t.Context(), client.ObjectKey{Namespace: w.shop, Name: "podinfo"}, &podinfo); err != nil {
 		t.Fatal(err)
@@ -53,6 +55,7 @@ func (w *world) furnish(t *testing.T) {
 		owner := metav1.NewControllerRef(&podinfo, flaggerv1.GroupVersion.WithKind(flaggerv1.CanaryKind))
 		d.OwnerReferences = []metav1.OwnerReference{*owner}
 	}))
+	w.create(t, builder.Deployment(w.production, "podinfo", w.image()+":6.0.0"))
 	w.told(t, "Canary", "podinfo", "Synced", "New revision detected! Scaling up podinfo")
 	w.told(t, "Canary", "podinfo", "Synced", "Advance podinfo canary weight 40")
 	w.told(t, "Kustomization", "shop", "Progressing", "ConfigMap/"+w.shop+"/settings configured: kubectl-edit had changed .data.level")
@@ -70,7 +73,7 @@ func (w *world) delivery(now time.Time) []client.Object {
 		return []metav1.Condition{{Type: meta.ReadyCondition, Status: metav1.ConditionTrue, Reason: meta.SucceededReason,
 			Message: message, LastTransitionTime: before(seconds), ObservedGeneration: 1}}
 	}
-	pushed := before(60)
+	seen, pushed := before(94), before(60)
 	chosen := imagev1.ImageRef{Name: w.image(), Tag: "6.1.0"}
 	revision := "main@sha1:" + head
 	return []client.Object{
@@ -83,6 +86,7 @@ func (w *world) delivery(now time.Time) []client.Object {
 		}),
 		builder.ImagePolicy(w.shop, "podinfo", func(p *imagev1.ImagePolicy) {
 			p.Spec.ImageRepositoryRef.Name, p.Spec.Policy.SemVer.Range = "podinfo", "6.x"
+			p.Status.Decision = &imagev1.Decision{Rule: "semver 6.x", Total: 5, Qualified: 3, Candidates: []imagev1.Candidate{{Tag: "6.1.0", FirstSeen: &seen}}}
 			p.Status.ObservedGeneration, p.Status.LatestRef, p.Status.Conditions = 1, &chosen, ready(92, "latest tag is 6.1.0")
 		}),
 		builder.GitRepository(w.shop, "fleet", func(g *sourcev1.GitRepository) {
@@ -166,6 +170,27 @@ func (w *world) canaries(now time.Time) []client.Object {
 	return objects
 }
 
+// web is an application that the pipeline shop carries to its stages, of which one is here.
+func (w *world) web(now time.Time) []client.Object {
+	at := metav1.NewTime(now.Add(-10 * time.Minute))
+	ready := []metav1.Condition{{Type: meta.ReadyCondition, Status: metav1.ConditionTrue, Reason: meta.SucceededReason, Message: "found it",
+		LastTransitionTime: at, ObservedGeneration: 1}}
+	image := w.Registry + "/" + w.shop + "/web"
+	return []client.Object{
+		builder.ImageRepository(w.shop, "web", func(r *imagev1.ImageRepository) {
+			r.Spec.Image, r.Spec.Insecure, r.Status.ObservedGeneration, r.Status.Conditions = image, true, 1, ready
+		}),
+		builder.ImagePolicy(w.shop, "web", func(p *imagev1.ImagePolicy) {
+			p.Spec.ImageRepositoryRef.Name, p.Spec.Policy.SemVer.Range = "web", ">=1"
+			p.Status.LatestRef = &imagev1.ImageRef{Name: image, Tag: "2"}
+			p.Status.Decision = &imagev1.Decision{Rule: "semver >=1", Total: 1, Qualified: 1,
+				Candidates: []imagev1.Candidate{{Tag: "2", FirstSeen: &at}}}
+			p.Status.ObservedGeneration, p.Status.Conditions = 1, ready
+		}),
+		builder.Deployment(w.shop, "web", image+":2"),
+	}
+}
+
 // pipelines are shop, whose production waits for an approval, and held, with a hold and a quarantine.
 func (w *world) pipelines(now time.Time) []client.Object {
 	at := metav1.NewTime(now.Add(-30 * time.Minute))
@@ -175,6 +200,7 @@ func (w *world) pipelines(now time.Time) []client.Object {
 	return []client.Object{
 		builder.Pipeline(now, named("shop")),
 		builder.Pipeline(now, named("held"), func(p *sluicev1.Pipeline) {
+			p.Spec.Artifacts[1].ImagePolicyRef.Name = "another"
 			staging := &p.Status.Stages[0]
 			staging.Phase, staging.Hold = sluicev1.StageHeld, &sluicev1.Consent{By: "eve", Reason: "an incident", At: at}
 			waiting := &p.Status.Stages[1].Waiting

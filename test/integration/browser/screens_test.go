@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+	rbacv1 "k8s.io/api/rbac/v1"
 )
 
 // pictures is where the pictures of docs/ui.md are written; make screenshots sets it.
@@ -30,6 +31,7 @@ func (w *world) screens() []screen {
 	return []screen{
 		{"releases", "/", "podinfo"},
 		{"policy", "/policy/" + shop + "/podinfo", "7.0.0-rc.1"},
+		{"versions", "/versions", "6.0.0"},
 		{"commit", "/commit/" + shop + "/fleet", "apps/podinfo.yaml"},
 		{"stage-commit", "/pipeline/" + shop + "/shop/commit/c0ffee0123456789", "it is too large"},
 		{"canary", "/canary/" + shop + "/podinfo", "request-success-rate"},
@@ -45,6 +47,7 @@ func (w *world) screens() []screen {
 // everyScreen looks at each screen in both themes, on a desktop and on a phone, with axe-core.
 func everyScreen(t *testing.T, w *world) {
 	of := w.visitor(t, w.shop, "dev", "*")
+	w.bind(t, w.production, rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: w.shop, Name: "dev"})
 	for _, s := range w.screens() {
 		t.Run(s.name, func(t *testing.T) {
 			p := of.in(t)
@@ -68,7 +71,7 @@ func everyScreen(t *testing.T, w *world) {
 // picture writes what is seen for the documentation, if somebody asks for it.
 func (p *tab) picture(name string) {
 	p.Helper()
-	if *pictures == "" || !slices.Contains([]string{"releases", "policy", "commit", "canary", "pipeline", "timeline"}, name) {
+	if *pictures == "" || !slices.Contains([]string{"releases", "versions", "policy", "commit", "canary", "pipeline", "object", "timeline"}, name) {
 		return
 	}
 	data, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot())

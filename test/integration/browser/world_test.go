@@ -35,6 +35,8 @@ type world struct {
 	axe     string
 	origin  string
 	shop    string
+	// production is a namespace in which podinfo runs as well.
+	production string
 }
 
 // TestThePage in a browser. All of it shares one server and one browser.
@@ -43,9 +45,10 @@ func TestThePage(t *testing.T) {
 	w := begin(t)
 	for name, test := range map[string]func(*testing.T, *world){
 		"a person signs in and out by keyboard":              signsInAndOut,
+		"a person signs in at a provider":                    atAProvider,
 		"every screen in both themes and on a phone":         everyScreen,
 		"everything is reached by keyboard":                  byKeyboard,
-		"a release is watched from push to verdict":          watched,
+		"releases are watched from push to verdict":          watched,
 		"every button works, or says which right is missing": pressed,
 		"a verb of a stage is a right of its own":            refused,
 		"a lost connection heals":                            heals,
@@ -63,7 +66,7 @@ func begin(t *testing.T) *world {
 	w := &world{axe: axe(t), Playground: harness.Installed(t)}
 	w.browser = launch(t)
 	w.GuardCommands(t)
-	w.shop = w.NewNamespace(t, "shop-", nil)
+	w.shop, w.production = w.NewNamespace(t, "shop-", nil), w.NewNamespace(t, "production-", nil)
 	w.furnish(t)
 	w.origin = w.serve(t)
 	return w
@@ -144,14 +147,18 @@ func run(t *testing.T, listener net.Listener, options ui.Options) (stop func()) 
 	return stop
 }
 
-// account makes a ServiceAccount that may do some things in its namespace, and returns a token of it.
+// account makes a ServiceAccount that may do some things to all in its namespace, and returns a token of it.
 func (w *world) account(t *testing.T, namespace, name string, verbs ...string) (token string) {
+	t.Helper()
+	return w.accountOf(t, namespace, name, rbacv1.PolicyRule{APIGroups: []string{"*"}, Resources: []string{"*"}, Verbs: verbs})
+}
+
+// accountOf makes one with a rule.
+func (w *world) accountOf(t *testing.T, namespace, name string, rule rbacv1.PolicyRule) (token string) {
 	t.Helper()
 	sa := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
 	w.create(t, sa,
-		&rbacv1.Role{ObjectMeta: sa.ObjectMeta, Rules: []rbacv1.PolicyRule{
-			{APIGroups: []string{"*"}, Resources: []string{"*"}, Verbs: verbs},
-		}},
+		&rbacv1.Role{ObjectMeta: sa.ObjectMeta, Rules: []rbacv1.PolicyRule{rule}},
 		&rbacv1.RoleBinding{ObjectMeta: sa.ObjectMeta, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: name},
 			Subjects: []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: namespace, Name: name}}})
 	request := &authenticationv1.TokenRequest{}

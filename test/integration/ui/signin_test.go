@@ -12,18 +12,14 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/sluice-cd/sluice/test/gitea"
 	"github.com/sluice-cd/sluice/test/harness"
 	builder "github.com/sluice-cd/sluice/test/make"
-	"github.com/sluice-cd/sluice/ui"
 )
 
 // browser keeps cookies and follows redirects, but for none of another site: what it sends is not asked to.
@@ -220,122 +216,5 @@ func awaitPage(t *testing.T, b *browser) {
 		return connection.Close() == nil, ""
 	}); err != nil {
 		t.Fatal(err)
-	}
-}
-
-// provided serves the page to people of a forge, and to those who do not sign in.
-func provided(t *testing.T, p *harness.Playground, at *url.URL, s ui.SignIn) {
-	t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", at.Host)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := ui.SessionKey(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.URL, s.Config, s.Key, s.Lifetime = at, p.REST, key, time.Hour
-	serve(t, clusterOf(t, p, "", ""), listener, ui.Options{SignIn: &s})
-}
-
-// TestPeopleOfAProviderAreWhoRBACNames by user and by group, and nobody is without signing in.
-func TestPeopleOfAProviderAreWhoRBACNames(t *testing.T) {
-	t.Parallel()
-	p := harness.Installed(t)
-	forge := gitea.Require(t)
-	eve, err := forge.NewPerson(t.Context(), "eve")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := eve.NewOrganization(t.Context(), "acme"); err != nil {
-		t.Fatal(err)
-	}
-	team, public := p.NewNamespace(t, "team-", nil), p.NewNamespace(t, "public-", nil)
-	for _, namespace := range []string{team, public} {
-		if err := p.Client.Create(t.Context(), builder.Canary(namespace, "app-of-"+namespace)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	bind(t, p, team, rbacv1.Subject{Kind: rbacv1.GroupKind, Name: "oidc:acme", APIGroup: rbacv1.GroupName})
-	bind(t, p, public, rbacv1.Subject{Kind: rbacv1.UserKind, Name: ui.AnonymousUser, APIGroup: rbacv1.GroupName})
-	at := freeURL(t)
-	app, err := forge.Admin.NewApplication(t.Context(), "sluice", at.JoinPath("login", "callback").String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	provided(t, p, at, ui.SignIn{Anonymous: true, OIDC: &ui.OIDC{
-		Issuer: forge.URL, ClientID: app.ClientID, ClientSecret: app.ClientSecret, Client: &http.Client{Timeout: harness.Patience},
-		UsernameClaim: "preferred_username", UsernamePrefix: "oidc:", GroupsClaim: "groups", GroupsPrefix: "oidc:",
-		Scopes: []string{"profile", "email", "groups"},
-	}})
-	b := newBrowser(t, at.String())
-	sees := func(who string, wants, wantsNot string) {
-		t.Helper()
-		code, text := b.do(http.MethodGet, "/api/v1/lanes", "")
-		if code != http.StatusOK || !strings.Contains(text, wants) || strings.Contains(text, wantsNot) {
-			t.Errorf("%s sees %d %s", who, code, text)
-		}
-	}
-	suspend := `{"kind":"Canary","namespace":"` + public + `","name":"app-of-` + public + `","verb":"suspend"}`
-	who, _ := b.session()
-	if who.User != ui.AnonymousUser || !who.ReadOnly {
-		t.Errorf("without signing in: %+v", who)
-	}
-	sees("nobody", public, team)
-	code, text := b.do(http.MethodPost, "/api/v1/actions", suspend, "X-Sluice-Request", "1")
-	if code != http.StatusForbidden || !strings.Contains(text, "/login") {
-		t.Errorf("a button of nobody: %d %s", code, text)
-	}
-
-	account := url.Values{"user_name": {eve.Name}, "password": {eve.Password}}.Encode()
-	if code, text = b.do(http.MethodPost, forge.URL+"/user/login", account); code != http.StatusOK {
-		t.Fatal(code, text)
-	}
-	code, text = b.do(http.MethodGet, "/login", "")
-	if code != http.StatusOK || !strings.Contains(text, "Sign in with "+strings.TrimPrefix(forge.URL, "http://")) {
-		t.Errorf("the form: %d %s", code, text)
-	}
-	code, grant := b.do(http.MethodGet, "/login/oidc?to=/canary/a/b", "")
-	if code != http.StatusOK || !strings.Contains(grant, app.ClientID) {
-		t.Fatalf("the provider asks nothing: %d %s", code, grant)
-	}
-	consent := url.Values{"granted": {"true"}}
-	for _, name := range []string{"client_id", "redirect_uri", "state", "scope", "nonce"} {
-		consent.Set(name, inputOf(grant, name))
-	}
-	code, text = b.do(http.MethodPost, forge.URL+"/login/oauth/grant", consent.Encode())
-	if code != http.StatusOK || !strings.Contains(text, `url=/canary/a/b`) {
-		t.Fatalf("back from the provider: %d %s", code, text)
-	}
-	if who, _ = b.session(); who.User != "oidc:eve" || who.ReadOnly {
-		t.Errorf("signed in: %+v", who)
-	}
-	sees("eve", team, public)
-	code, text = b.do(http.MethodGet, "/login/callback?code=x&state=y", "")
-	if code != http.StatusBadRequest || !strings.Contains(text, "sign in again") {
-		t.Errorf("a callback that nobody asked for: %d %s", code, text)
-	}
-}
-
-// inputOf is the value of a hidden field of a form.
-func inputOf(page, name string) string {
-	_, rest, _ := strings.Cut(page, `name="`+name+`" value="`)
-	value, _, _ := strings.Cut(rest, `"`)
-	return strings.NewReplacer("&amp;", "&", "&#43;", "+").Replace(value)
-}
-
-// bind lets somebody read a namespace.
-func bind(t *testing.T, p *harness.Playground, namespace string, who rbacv1.Subject) {
-	t.Helper()
-	for _, object := range []client.Object{
-		&rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "view"}, Rules: []rbacv1.PolicyRule{
-			{APIGroups: []string{"*"}, Resources: []string{"canaries", "deployments"}, Verbs: []string{"get", "list", "watch"}},
-		}},
-		&rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "view"},
-			RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "view"}, Subjects: []rbacv1.Subject{who}},
-	} {
-		if err := p.Client.Create(t.Context(), object); err != nil {
-			t.Fatal(err)
-		}
 	}
 }

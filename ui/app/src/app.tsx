@@ -17,6 +17,7 @@ import { PipelineScreen } from "./screens/pipeline";
 import { PolicyScreen } from "./screens/policy";
 import { Releases } from "./screens/releases";
 import { TimelineScreen } from "./screens/timeline";
+import { VersionsScreen } from "./screens/versions";
 
 /** The page: what stays, and the screen of the address. */
 export function App() {
@@ -50,6 +51,7 @@ function Screen() {
   if (parts.length === 3 && screen === "commit") return <CommitScreen key={key} namespace={a} name={b} />;
   if (parts.length === 4 && screen === "objects") return <ObjectScreen key={key} kind={a} namespace={b} name={c} />;
   if (parts.length === 1 && screen === "objects") return <ObjectsScreen kind={query.get("kind") ?? ""} />;
+  if (parts.length === 1 && screen === "versions") return <VersionsScreen />;
   if (screen === "timeline" && parts.length <= 2) return <TimelineScreen key={key} lane={a} />;
   return (
     <div class="empty">
@@ -72,6 +74,9 @@ function Header() {
       <nav aria-label="Screens">
         <Tab to="/" screens={["", "canary", "policy", "pipeline", "commit"]}>
           Releases
+        </Tab>
+        <Tab to="/versions" screens={["versions"]}>
+          Versions
         </Tab>
         <Tab to="/objects" screens={["objects"]}>
           Objects

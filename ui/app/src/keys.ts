@@ -14,6 +14,7 @@ const chordTime = 1_500;
 export const chords: Record<string, { to: string; name: string }> = {
   r: { to: "/", name: "Releases" },
   h: { to: "/", name: "Releases" },
+  v: { to: "/versions", name: "Versions" },
   o: { to: "/objects", name: "Objects" },
   t: { to: "/timeline", name: "Timeline" },
 };

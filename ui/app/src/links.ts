@@ -21,8 +21,13 @@ export function pageOf(object: ObjectReference): string {
     case "Pipeline":
       return path("pipeline", namespace, name);
     default:
-      return path("objects", kind, namespace || clusterScope, name);
+      return plainPageOf(object);
   }
+}
+
+/** The screen that all kinds have: conditions, events, YAML. */
+export function plainPageOf({ kind, namespace, name }: ObjectReference): string {
+  return path("objects", kind, namespace || clusterScope, name);
 }
 
 /** The screen of a commit in which a stage of a pipeline got what it has. */

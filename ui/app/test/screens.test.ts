@@ -16,6 +16,7 @@ import { bundleName, earlier } from "../src/screens/pipeline";
 import { commandOf, gatesOf, queryOf } from "../src/screens/policy";
 import { groupOf, matches } from "../src/screens/releases";
 import { filter, hopsOf, markdown } from "../src/screens/timeline";
+import { compareTags, versionsOf } from "../src/screens/versions";
 import { laneOf, lanes, turned } from "./fixture/lanes";
 
 const podinfo = laneOf("apps", "podinfo", "6.0.0", "0123456");
@@ -132,6 +133,42 @@ describe("a rollback", () => {
     const rows = [row("d", "Verified", { quarantined: true }), row("c", "Failed"), row("b", "Verified"), row("a", "Verified")];
     expect(earlier(rows, "staging").map((choice) => choice.bundle)).toEqual(["b", "a"]);
     expect(earlier(rows, "production")).toEqual([]);
+  });
+});
+
+describe("versions", () => {
+  it("are ordered as semantic versions, and else by the numbers in them", () => {
+    const sorted = (...tags: string[]) => tags.sort(compareTags).join(" ");
+    expect(sorted("1.10.0", "1.9.0", "v1.9.1", "1.10.0-rc.2", "1.10.0-rc.10", "2")).toBe("1.9.0 v1.9.1 1.10.0-rc.2 1.10.0-rc.10 1.10.0 2");
+    expect(sorted("main-10-ab", "main-9-cd")).toBe("main-9-cd main-10-ab");
+  });
+  const of = (is: (typeof podinfo)[]) =>
+    versionsOf(is).map((image) => {
+      const places = image.places.map((place) => `${place.name}${place.detail ? ` ${place.detail}` : ""}: ${image.tags.flatMap((tag) => (place.standings.has(tag) ? `${tag} ${place.standings.get(tag)?.word} ${place.standings.get(tag)?.state}` : [])).join(", ")}`);
+      return [image.image, image.tags.join(" "), ...places];
+    });
+  const lane = (namespace: string, tag: string) => ({ ...laneOf(namespace, "podinfo", tag, "0123456"), image: "podinfo" });
+  it("of an image stand beside one another, one column for each place", () => {
+    const other = { ...laneOf("a", "cart", "1", "0"), image: "cart" };
+    expect(of([lane("prod", "1.0.0"), other, lane("dev", "1.1.0")])).toEqual([
+      ["podinfo", "1.1.0 1.0.0", "dev: 1.1.0 live ready", "prod: 1.0.0 live ready"],
+      ["cart", "1", "a: 1 live ready"],
+    ]);
+  });
+  it("are on their way by a canary, or went back", () => {
+    const moving = { ...turned(lane("a", "1.0.0"), "canary", { state: "moving", value: "20 %" }), coming: "1.1.0" };
+    const failed = { ...turned(lane("b", "1.0.0"), "canary", { state: "failed", value: "Failed" }), coming: "1.1.0" };
+    expect(of([moving, failed])[0]?.slice(2)).toEqual(["a: 1.1.0 20 % moving, 1.0.0 live ready", "b: 1.1.0 rolled back failed, 1.0.0 live ready"]);
+  });
+  it("are chosen before they are anywhere, unless a pipeline decides", () => {
+    const chosen = turned(lane("a", "1.0.0"), "policy", { state: "ready", value: "2.0.0" });
+    const stage = { pipeline: "shop", namespace: "shop", name: "dev", state: "moving" as const, has: "1.0.0", wants: "1.1.0" };
+    expect(of([chosen])[0]?.[2]).toBe("a: 2.0.0 chosen moving, 1.0.0 live ready");
+    const staged = { ...chosen, stages: [{ ...stage, here: true }, { ...stage, name: "far", wants: "" }] };
+    expect(of([staged])[0]?.slice(2)).toEqual(["a: 1.1.0 wanted moving, 1.0.0 live ready", "far stage of shop: 1.0.0 has it ready"]);
+  });
+  it("of two applications in a namespace are told apart", () => {
+    expect(of([lane("a", "1"), { ...lane("a", "2"), name: "worker", key: "w" }])[0]?.slice(2)).toEqual(["a podinfo: 1 live ready", "a worker: 2 live ready"]);
   });
 });
 

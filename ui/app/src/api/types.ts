@@ -21,6 +21,10 @@ export interface Lane {
   cells: Cell[];
   /** Stages are those of the pipelines that carry the application's image. */
   stages: LaneStage[];
+  /** Image is the one that the cell Live is about, without a tag; left out if nothing runs. */
+  image?: string;
+  /** Coming is the version of Image that is applied while users have another one: a Canary releases it, or has rolled it back. */
+  coming?: string;
 }
 
 /** CanaryDetail is a Canary with its pods. */
@@ -249,6 +253,8 @@ export interface LaneStage {
   wants?: string;
   /** Message says what the stage waits for, or why it failed. */
   message?: string;
+  /** Here means that the stage is judged by what applies the application: it has come to the stage when it has come to this lane. */
+  here?: boolean;
 }
 
 /** CanaryDescription is a Canary with how it releases, its conditions, its last releases and its last events. */
@@ -580,6 +586,8 @@ export interface BundleInStage {
   verdict?: string;
   /** At is when the stage got it last. */
   at?: Time;
+  /** Commit is the one in which the stage got it last; left out where none brought it. */
+  commit?: string;
 }
 
 /** Gate is a condition of an ImagePolicy that a tag must meet, named by its field. Two have none: [GateFound] and [GateQuarantine]. */

@@ -5,7 +5,7 @@
 import type { ComponentChildren } from "preact";
 import type { Resource } from "../api/resource";
 import type { Condition, Event, ObjectReference, Property } from "../api/types";
-import { pageOf } from "../links";
+import { pageOf, plainPageOf } from "../links";
 import { Age, Moment } from "./age";
 import { Mark, stateOf } from "./mark";
 import type { CellState } from "../api/types";
@@ -18,6 +18,8 @@ export function Heading(props: {
   name: string;
   state: CellState;
   word?: string | undefined;
+  /** The screen is that of all kinds. */
+  plain?: boolean;
   children?: ComponentChildren;
 }) {
   return (
@@ -25,12 +27,20 @@ export function Heading(props: {
       <div>
         <p class="dim kind">
           {props.kind} <span aria-hidden="true">·</span> {props.namespace || "of the cluster"}
+          {!props.plain && (
+            <>
+              {" "}
+              <span aria-hidden="true">·</span> <a href={plainPageOf(props)}>Conditions, events, YAML</a>
+            </>
+          )}
         </p>
-        <h1>{props.name}</h1>
+        <div class="named">
+          <h1>{props.name}</h1>
+          <p class={`state is-${props.state}`}>
+            <Mark state={props.state} silent /> {props.word || stateWords[props.state]}
+          </p>
+        </div>
       </div>
-      <p class={`state is-${props.state}`}>
-        <Mark state={props.state} silent /> {props.word || stateWords[props.state]}
-      </p>
       <div class="buttons">{props.children}</div>
     </div>
   );

@@ -32,6 +32,7 @@ export function openPalette(): void {
 
 const screens: Place[] = [
   { title: "Releases", detail: "screen", to: "/" },
+  { title: "Versions", detail: "screen", to: "/versions" },
   { title: "Objects", detail: "screen", to: "/objects" },
   { title: "Timeline", detail: "screen", to: "/timeline" },
 ];

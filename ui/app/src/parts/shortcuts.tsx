@@ -14,6 +14,7 @@ const keys: [string, string][] = [
   ["Ctrl K", "go to any application or screen"],
   ["/", "search in the list"],
   ["g r", "releases"],
+  ["g v", "versions"],
   ["g o", "objects"],
   ["g t", "timeline"],
   ["j k ↓ ↑", "next and previous line"],

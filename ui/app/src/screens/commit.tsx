@@ -175,7 +175,7 @@ function Markers({ is }: { is: Automation }) {
   return (
     <>
       <p>
-        {count(markers.total, "marker")}: {markers.current} current, {markers.held} held
+        {count(markers.total, "marker")}: {markers.current} current{markers.held ? `, ${markers.held} held` : ""}
       </p>
       <ul class="plain">
         {(markers.skipped ?? []).map((skipped) => (

@@ -53,7 +53,7 @@ function Shown({ is }: { is: ObjectDetail }) {
   const own = pageOf(is);
   return (
     <>
-      <Heading kind={is.kind} namespace={is.namespace} name={is.name} state={stateOfDetail(is, suspended)}>
+      <Heading kind={is.kind} namespace={is.namespace} name={is.name} state={stateOfDetail(is, suspended)} plain>
         {isReconciled(is.kind) && <ActionButton action={act("reconcile")} label="Reconcile" does="Lets its controller look at it now." />}
         {isReconciled(is.kind) &&
           (suspended ? (

@@ -65,7 +65,7 @@ function Described({ is }: { is: PipelineDescription }) {
         ))}
       </ol>
       <Panel title="Versions and stages" aside="the newest first">
-        <Matrix rows={is.matrix} stages={is.stages.map((stage) => stage.name)} />
+        <Matrix of={is} stages={is.stages.map((stage) => stage.name)} />
       </Panel>
       <div class="columns">
         <div>
@@ -227,7 +227,8 @@ function Quarantined({ is, of }: { is: Quarantine; of: PipelineDescription }) {
 const relations: Record<string, string> = { Has: "has it", Had: "had it", Wants: "wants it", Proposes: "proposes it" };
 const verdicts: Record<string, CellState> = { Verified: "ready", Failed: "failed", Replaced: "none" };
 
-function Matrix({ rows, stages }: { rows: readonly BundleRow[]; stages: readonly string[] }) {
+function Matrix({ of, stages }: { of: PipelineDescription; stages: readonly string[] }) {
+  const rows = of.matrix;
   if (rows.length === 0) return <p class="dim">No version has come to a stage yet.</p>;
   return (
     <div class="scroll" tabIndex={0} role="group" aria-label="Versions and stages">
@@ -257,6 +258,14 @@ function Matrix({ rows, stages }: { rows: readonly BundleRow[]; stages: readonly
                     <small>
                       {" "}
                       <Moment at={is.at} />
+                      {is.commit && (
+                        <>
+                          {" · "}
+                          <a href={commitOf(of, is.commit)} aria-label={`What commit ${short(is.commit)} changed in ${is.stage}`}>
+                            <code>{short(is.commit)}</code>
+                          </a>
+                        </>
+                      )}
                     </small>
                   )}
                 </td>

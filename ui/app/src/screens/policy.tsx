@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { useSignal } from "@preact/signals";
+import { useComputed, useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { path } from "../api/client";
+import { store } from "../api/lanes";
 import { isObject, useResource } from "../api/resource";
-import type { Explanation, Tag } from "../api/types";
+import type { Cell, Explanation, Lane, Tag } from "../api/types";
 import { Age } from "../parts/age";
 import { Commands } from "../parts/command";
 import { Heading, Loaded, Panel } from "../parts/detail";
@@ -57,6 +58,15 @@ function quoted(text: string): string {
   return /^[\w.,:/=@+-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
+/** How a policy stands in the lanes that it is part of. */
+export function cellOf(lanes: readonly Lane[], namespace: string, name: string): Cell | undefined {
+  for (const lane of lanes) {
+    const cell = lane.cells.find(({ object }) => object?.kind === "ImagePolicy" && object.namespace === namespace && object.name === name);
+    if (cell) return cell;
+  }
+  return undefined;
+}
+
 interface Props {
   namespace: string;
   name: string;
@@ -76,9 +86,11 @@ export function PolicyScreen({ namespace, name }: Props) {
     isObject("ImagePolicy", namespace, name),
   );
   const trying = queryOf(tried.value) !== "";
+  const stands = useComputed(() => cellOf(store.all(), namespace, name)).value;
   return (
     <div class="detail">
-      <Heading kind="ImagePolicy" namespace={namespace} name={name} state={trying ? "unknown" : "ready"} word={trying ? "trying another rule" : "Why this tag?"} />
+      <Heading kind="ImagePolicy" namespace={namespace} name={name} state={trying ? "unknown" : (stands?.state ?? "unknown")} word={trying ? "trying another rule" : undefined} />
+      {stands?.message && !trying && stands.state !== "ready" && <p class={`notice is-${stands.state}`}>{stands.message}</p>}
       <Try form={form.value} change={(changes) => (form.value = { ...form.value, ...changes })} />
       <Loaded of={found.value} what={`ImagePolicy ${namespace}/${name}`}>
         {(is) => <Explained is={is} trying={trying} />}

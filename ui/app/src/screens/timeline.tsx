@@ -82,13 +82,15 @@ function OneTimeline({ lane: key }: { lane: string }) {
       <div class="heading">
         <div>
           <p class="dim kind">Timeline · {namespace}</p>
-          <h1>{name}</h1>
+          <div class="named">
+            <h1>{name}</h1>
+            {lane && (
+              <p class={`state is-${lane.state}`}>
+                <Mark state={lane.state} silent /> {stateWords[lane.state]}
+              </p>
+            )}
+          </div>
         </div>
-        {lane && (
-          <p class={`state is-${lane.state}`}>
-            <Mark state={lane.state} silent /> {stateWords[lane.state]}
-          </p>
-        )}
       </div>
       {lane && <Way lane={lane} />}
       {lane && <LeadTime lane={lane} />}
