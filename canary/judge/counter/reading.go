@@ -3,8 +3,11 @@
 package counter
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -95,6 +98,25 @@ func (r Reading) Check() error {
 	_, err := r.units()
 	return err
 }
+
+// CheckErrors reports a process that has counted more errors than requests: what it calls errors is not among what it calls
+// requests, so that nothing follows from the two. Windows leave such a process out, for it may have begun again; a reading that
+// somebody wrote down has no such excuse.
+func (r Reading) CheckErrors() error {
+	units, err := r.units()
+	if err != nil {
+		return err
+	}
+	for _, u := range slices.SortedFunc(maps.Keys(units), func(a, b unit) int { return cmp.Compare(a.String(), b.String()) }) {
+		if c := units[u]; c.errors > c.requests*(1+rounding) {
+			return fmt.Errorf("%s has %v errors and %v requests: errors have to be among the requests", u, c.errors, c.requests)
+		}
+	}
+	return nil
+}
+
+// rounding is by how much sums of the same counters may differ that were added in another order.
+const rounding = 1e-9
 
 // units groups the samples.
 func (r Reading) units() (map[unit]*counters, error) {

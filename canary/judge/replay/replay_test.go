@@ -264,12 +264,20 @@ func TestATraceIsReadAsItWasWritten(t *testing.T) {
 func TestWhatIsWrongWithATraceIsNamed(t *testing.T) {
 	const at = `"at":"2026-06-01T12:00:00Z"`
 	for name, tc := range map[string]struct{ trace, want string }{
-		"no JSON":             {"\n\nhello", "line 3: reading it as {at, samples}"},
-		"a field of its own":  {`{` + at + `,"sample":[]}`, `line 1: reading it as {at, samples}: json: unknown field "sample"`},
-		"two on one line":     {`{` + at + `,"samples":[]} {}`, "line 1: something follows the reading"},
-		"no time":             {`{"samples":[]}`, "line 1: at is required"},
-		"an arm of its own":   {`{` + at + `,"samples":[{"arm":"blue","class":"requests","value":1}]}`, `line 1: "blue" is neither`},
-		"less than nothing":   {`{` + at + `,"samples":[{"arm":"canary","class":"requests","value":-1}]}`, "is -1"},
+		"no JSON":            {"\n\nhello", "line 3: reading it as {at, samples}"},
+		"a field of its own": {`{` + at + `,"sample":[]}`, `line 1: reading it as {at, samples}: json: unknown field "sample"`},
+		"two on one line":    {`{` + at + `,"samples":[]} {}`, "line 1: something follows the reading"},
+		"no time":            {`{"samples":[]}`, "line 1: at is required"},
+		"an arm of its own":  {`{` + at + `,"samples":[{"arm":"blue","class":"requests","value":1}]}`, `line 1: "blue" is neither`},
+		"less than nothing":  {`{` + at + `,"samples":[{"arm":"canary","class":"requests","value":-1}]}`, "is -1"},
+		"errors that are no requests": {
+			`{` + at + `,"samples":[{"arm":"canary","pod":"a","class":"requests","value":10},{"arm":"canary","pod":"a","class":"errors","value":12}]}`,
+			"line 1: a of the canary has 12 errors and 10 requests: errors have to be among the requests",
+		},
+		"errors without any requests": {
+			`{` + at + `,"samples":[{"arm":"primary","instance":"b:80","class":"errors","value":1}]}`,
+			"line 1: b:80 of the primary has 1 errors and 0 requests",
+		},
 		"the same time twice": {`{` + at + `,"samples":[]}` + "\n" + `{` + at + `,"samples":[]}`, "line 2: a reading is of"},
 		"a line without end":  {strings.Repeat("x", replay.MaxLine+1), "a line has more than"},
 	} {

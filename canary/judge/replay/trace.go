@@ -50,7 +50,8 @@ func WriteReading(w io.Writer, r counter.Reading) error {
 }
 
 // ReadTrace calls each with the readings of a trace, in the order that they have there. It stops at
-// the first line that is none, and at the first error of each, and names the line.
+// the first line that is none, or in which a process has more errors than requests, and at the first error of each, and names
+// the line.
 func ReadTrace(r io.Reader, each func(counter.Reading) error) error {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, MaxLine)
@@ -93,5 +94,5 @@ func decodeReading(text []byte) (counter.Reading, error) {
 	for _, s := range line.Samples {
 		read.Samples = append(read.Samples, counter.Sample(s))
 	}
-	return read, read.Check()
+	return read, read.CheckErrors()
 }
