@@ -105,6 +105,28 @@ func TestTheTablesOfTheDocsAreWhole(t *testing.T) {
 	}
 }
 
+// TestEveryImplementationIsInTheDocs looks for a row with the product and with each name of its controller.
+func TestEveryImplementationIsInTheDocs(t *testing.T) {
+	page, err := os.ReadFile("../../docs/kinds/metrictemplate.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(page), "\n### Implementations of the Gateway API\n")
+	rows := strings.Split(section, "\n")
+	for _, by := range provider.Implementations() {
+		for _, name := range by.Controllers {
+			if strings.HasSuffix(name, "/") {
+				name += "*"
+			}
+			if !slices.ContainsFunc(rows, func(row string) bool {
+				return strings.HasPrefix(row, "| ") && strings.Contains(row, by.Product) && strings.Contains(row, "`"+name+"`")
+			}) {
+				t.Errorf("no row for %s, %s", by.Product, name)
+			}
+		}
+	}
+}
+
 // TestEveryServerTypeIsInTheAPI reads the marker that the API server's validation is
 // generated from.
 func TestEveryServerTypeIsInTheAPI(t *testing.T) {
