@@ -196,6 +196,11 @@ func TestThresholds(t *testing.T) {
 			Measurement{NoValues: true},
 			"Halt advancement no values found for metric: lag",
 		},
+		"no values of a builtin check, of which is known who was asked": {
+			flaggerv1.CanaryMetric{Name: successRate},
+			Measurement{NoValues: true, Asked: "let Prometheus scrape it"},
+			"Halt advancement no values found for  metric request-success-rate probably podinfo.test is not receiving traffic; let Prometheus scrape it",
+		},
 		"a failed inline query": {
 			flaggerv1.CanaryMetric{Name: "lag", Query: "lag"},
 			Measurement{Err: "no route"},

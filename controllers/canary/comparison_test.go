@@ -99,14 +99,19 @@ func TestWhatThePrimaryIsLikeIsSaidOnceItIsKnown(t *testing.T) {
 // Who had set nothing up that counts the primary was told so by the first release, which was inconclusive.
 func TestAPrimaryThatNothingCountsIsAProblemBeforeTheRelease(t *testing.T) {
 	for name, mute := range map[string]func(*fakeCounters){
-		"the canary alone is counted": func(f *fakeCounters) { f.without = counter.Primary },
-		"nothing is":                  func(f *fakeCounters) { f.nothing = true },
+		"the canary alone is counted":              func(f *fakeCounters) { f.without = counter.Primary },
+		"nothing is":                               func(f *fakeCounters) { f.nothing = true },
+		"nothing is, and it is known who is asked": func(f *fakeCounters) { f.nothing, f.where = true, "let Prometheus scrape it" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			of, counters, noon := compared(t)
 			of.state.Phase = flaggerv1.CanaryPhaseSucceeded // at rest
 			mute(counters)
-			if wakes := of.feed(t, counters, noon, 5); wakes != 1 || of.status().Problem != uncounted {
+			want := uncounted
+			if counters.where != "" {
+				want += "; " + counters.where
+			}
+			if wakes := of.feed(t, counters, noon, 5); wakes != 1 || of.status().Problem != want {
 				t.Errorf("a reconcile began %d times, problem %q", wakes, of.status().Problem)
 			}
 			counters.without, counters.nothing = "", false
