@@ -8,6 +8,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -73,6 +74,7 @@ func TestGoodReleasesArePromotedAndBadOnesRolledBack(t *testing.T) {
 	}
 	judgeReleases(t, c)
 	if chart, ok := sluice.(*harness.Chart); ok {
+		logged(t, c)
 		uninstalled(t, c, chart)
 	}
 }
@@ -93,6 +95,25 @@ func upgrade(t *testing.T, chart *harness.Chart) {
 	}
 	if len(after) != 1 || cmp.Equal(before, after) {
 		t.Errorf("pods and images before the upgrade %v, after it %v", before, after)
+	}
+}
+
+// logged demands that `sluice logs` prints what the pod has logged, the lines about some kind alone.
+func logged(t *testing.T, c *chain.Chain) {
+	t.Helper()
+	bin, err := harness.Binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	logs := exec.CommandContext(t.Context(), bin, "logs", "-n", c.Namespace, "--kind", "Canary", "--kubeconfig", c.Kubeconfig)
+	said, err := logs.CombinedOutput()
+	if of := " info Canary/" + chain.App + "." + c.Namespace + " - "; err != nil || !strings.Contains(string(said), of) {
+		t.Errorf("sluice logs: %v, printed\n%s", err, said)
+	}
+	for line := range strings.Lines(string(said)) {
+		if !strings.Contains(line, " Canary/") {
+			t.Errorf("sluice logs --kind Canary printed %s", line)
+		}
 	}
 }
 

@@ -133,6 +133,14 @@ func TestImageAutomation(t *testing.T) {
 			},
 		},
 		{
+			does: "events of a policy are also those of its repository", run: "events --for ImagePolicy/podinfo",
+			out: []string{"ImageRepository/podinfo", "ImagePolicy/podinfo"}, not: []string{"ImageUpdateAutomation/"},
+		},
+		{
+			does: "and so does sluice say", run: "events --for ImagePolicy/podinfo -n {ns}", ours: true,
+			out: []string{"ImageRepository/podinfo", "ImagePolicy/podinfo"}, not: []string{"ImageUpdateAutomation/"},
+		},
+		{
 			does: "events of one object have no other", run: "events --for ImageRepository/podinfo",
 			out: []string{"ImageRepository/podinfo"}, not: []string{"ImagePolicy/"},
 		},

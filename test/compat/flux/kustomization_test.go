@@ -91,7 +91,17 @@ func TestSourceAndKustomization(t *testing.T) {
 		},
 		{
 			does: "events tell what was applied", run: "events --for Kustomization/podinfo",
-			out: []string{"Normal Progressing Kustomization/podinfo Deployment/{ns}/podinfo created", "ReconciliationSucceeded"},
+			out: []string{
+				"Normal Progressing Kustomization/podinfo Deployment/{ns}/podinfo created", "ReconciliationSucceeded",
+				"Normal NewArtifact GitRepository/repo stored artifact for commit",
+			},
+		},
+		{
+			does: "and so does sluice", run: "events --for Kustomization/podinfo -n {ns}", ours: true,
+			out: []string{
+				"Normal Progressing Kustomization/podinfo Deployment/{ns}/podinfo created", "ReconciliationSucceeded",
+				"Normal NewArtifact GitRepository/repo stored artifact for commit",
+			},
 		},
 	}...))
 	s.tell(t, manage("source git", "GitRepository", "source git", "✔ fetched revision main@sha1:"))

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
-// TestArtifactsWithoutGit goes from a folder to the cluster by way of a registry.
+// TestArtifactsWithoutGit goes from a folder to the cluster by way of a registry, and from a bucket.
 func TestArtifactsWithoutGit(t *testing.T) {
 	t.Parallel()
 	s := newStory(t, "flux-oci")
@@ -71,6 +71,7 @@ func TestArtifactsWithoutGit(t *testing.T) {
 		{does: "export source oci", run: "export source oci app", out: []string{"kind: OCIRepository", "semver: 1.x"}},
 		{does: "delete source oci", run: "delete source oci app --silent", err: []string{"✔ source oci deleted"}},
 	})
+	s.tell(t, s.bucketSteps(t))
 }
 
 // TestArtifactsOfBothCLIs has each push what the other one takes, and an OCIRepository fetch
