@@ -34,6 +34,6 @@ func signed(to Target, e Event) ([]Request, error) {
 	}
 	mac := hmac.New(sha256.New, []byte(to.Token))
 	mac.Write(requests[0].Body)
-	requests[0].Header[headerSignature] = "sha256=" + hex.EncodeToString(mac.Sum(nil))
+	addHeaders(requests[0].Header, map[string]string{headerSignature: "sha256=" + hex.EncodeToString(mac.Sum(nil))})
 	return requests, nil
 }

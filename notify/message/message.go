@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/textproto"
 	"net/url"
 	"slices"
 	"strings"
@@ -88,11 +87,12 @@ func basic(user, password string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
 }
 
-// addHeaders adds those of a Secret to a request, by their canonical names: of one header in two
-// spellings, now the one and now the other would be sent.
+// addHeaders adds headers, which take the place of those of the same name: of one in two spellings,
+// now the one and now the other would be sent.
 func addHeaders(into, from map[string]string) {
 	for _, key := range slices.Sorted(maps.Keys(from)) {
-		into[textproto.CanonicalMIMEHeaderKey(key)] = from[key]
+		maps.DeleteFunc(into, func(known, _ string) bool { return strings.EqualFold(known, key) })
+		into[key] = from[key]
 	}
 }
 
