@@ -25,6 +25,7 @@ func TestDrift(t *testing.T) {
 		"what somebody adds is undone, valid or not":               undoesWhatDoesNotFit,
 		"what others may do stays":                                 lets,
 		"contention is told of, and does not go on for ever":       contends,
+		"what admission changes is not fought over":                isMutated,
 		"objects that move between Kustomizations are not lost":    moves,
 		"what two Kustomizations have stays when one gives it up":  shares,
 		"objects of a Kustomization that is renamed are not lost":  renames,

@@ -40,6 +40,7 @@ func TestKustomization(t *testing.T) {
 		"drift is corrected by request":                          correctsDrift,
 		"objects can ask to be left alone":                       leavesAlone,
 		"an unsupported field stalls":                            stalls,
+		"what admission denies is named, and applied later":      isDenied,
 		"a broken commit is named and the next one applied":      recoversFromBrokenBuild,
 		"a deleted one takes its objects along":                  finalizes,
 		"a service account bounds what can be applied":           impersonates,
