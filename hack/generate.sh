@@ -87,6 +87,11 @@ done
 publish "$out" charts/sluice/files/crds
 publish "$tmp/chart" charts/sluice/files/rbac
 
+mkdir -p charts/sluice/files/monitoring
+for file in config/monitoring/podmonitor.yaml config/monitoring/dashboards/*.json; do
+	cmp -s "$file" "charts/sluice/files/monitoring/${file##*/}" || cp "$file" charts/sluice/files/monitoring
+done
+
 # The controller compares the policy of the cluster with the one that it was built with.
 for copy in charts/sluice/files/admission controllers/pipeline; do
 	mkdir -p "$copy"

@@ -44,6 +44,24 @@ func TestTheChartRendersWhatTheKustomizationsHold(t *testing.T) {
 	}
 }
 
+// Labels of an installation are those of its chart or its kustomization; Flux's clients need part-of.
+func TestTheChartMonitorsAsTheKustomizationDoes(t *testing.T) {
+	all := render(t, set("monitoring.podMonitor=true", "monitoring.dashboards=true")...)
+	for id, want := range kustomize(t, "monitoring") {
+		got := all[id]
+		for _, object := range []map[string]any{want, got} {
+			labels, _, _ := unstructured.NestedMap(object, "metadata", "labels")
+			if labels["app.kubernetes.io/part-of"] != "flux" || strings.HasPrefix(id, "ConfigMap") && labels["grafana_dashboard"] != "1" {
+				t.Errorf("%s has labels %v", id, labels)
+			}
+			unstructured.RemoveNestedField(object, "metadata", "labels")
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("the chart differs (-config/monitoring +chart)\n%s", diff)
+		}
+	}
+}
+
 func TestValuesReachTheirFields(t *testing.T) {
 	deployment := "Deployment/sluice"
 	for name, tc := range map[string]struct {
@@ -56,12 +74,13 @@ func TestValuesReachTheirFields(t *testing.T) {
 			deployment,
 			"r.example.com/s@sha256:aaaa",
 		},
-		"an image by tag":    {set("image.tag=v1"), deployment, "sluice:v1"},
-		"pull secrets":       {set("imagePullSecrets[0].name=regcred"), deployment, "regcred"},
-		"flags":              {set("args[0]=--log-level=debug"), deployment, "--log-level=debug"},
-		"an environment":     {set("env[0].name=HTTPS_PROXY", "env[0].value=http://proxy"), deployment, "HTTPS_PROXY"},
-		"a claim":            {set("storage.existingClaim=cache"), deployment, "claimName:cache"},
-		"the host's network": {set("hostNetwork=true"), deployment, "hostNetwork:true"},
+		"an image by tag":      {set("image.tag=v1"), deployment, "sluice:v1"},
+		"pull secrets":         {set("imagePullSecrets[0].name=regcred"), deployment, "regcred"},
+		"flags":                {set("args[0]=--log-level=debug"), deployment, "--log-level=debug"},
+		"the state of objects": {set("monitoring.resourceInfo=true"), deployment, "--resource-info"},
+		"an environment":       {set("env[0].name=HTTPS_PROXY", "env[0].value=http://proxy"), deployment, "HTTPS_PROXY"},
+		"a claim":              {set("storage.existingClaim=cache"), deployment, "claimName:cache"},
+		"the host's network":   {set("hostNetwork=true"), deployment, "hostNetwork:true"},
 		"the address of the store": {
 			set("storage.advertisedAddress=artifacts.example.com"),
 			deployment,
