@@ -268,6 +268,8 @@ func (p *tab) fits(screen string) {
 	p.Helper()
 	const beyond = `(() => {
 		const width = document.documentElement.clientWidth;
+		const cut = [...document.querySelectorAll("header :is(a, button)")].filter((e) => e.getBoundingClientRect().right > width);
+		if (cut.length > 0) return cut.map((e) => "cut off: " + e.innerText);
 		if (document.documentElement.scrollWidth <= width) return [];
 		return ["page " + document.documentElement.scrollWidth + " > " + width].concat([...document.querySelectorAll("body *")]
 			.filter((e) => e.getBoundingClientRect().right > width + 1 && !e.closest(".scroll, .off-screen"))

@@ -198,7 +198,10 @@ func (w *world) pipelines(now time.Time) []client.Object {
 		return func(p *sluicev1.Pipeline) { p.Namespace, p.Name = w.shop, name }
 	}
 	return []client.Object{
-		builder.Pipeline(now, named("shop")),
+		builder.Pipeline(now, named("shop"), func(p *sluicev1.Pipeline) {
+			staging, production := &p.Status.Stages[0], &p.Status.Stages[1]
+			staging.Landings[1].Commit, production.Landings[0].Commit = "feed0123456789", production.Commit
+		}),
 		builder.Pipeline(now, named("held"), func(p *sluicev1.Pipeline) {
 			p.Spec.Artifacts[1].ImagePolicyRef.Name = "another"
 			staging := &p.Status.Stages[0]

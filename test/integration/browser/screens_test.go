@@ -55,6 +55,9 @@ func everyScreen(t *testing.T, w *world) {
 			p.open(s.path)
 			p.says("main", s.says)
 			p.until("the curves", `document.querySelectorAll(".chart").length === document.querySelectorAll(".chart canvas").length`)
+			for _, stalled := range eval[[]string](p, `performance.getEntriesByType("resource").filter((e) => e.duration > 20_000).map((e) => e.name)`) {
+				t.Errorf("%s came late: do pages that were left keep their streams, and with them all connections?", stalled)
+			}
 			p.accessible(w, s.name+" in the light")
 			p.fits(s.name)
 			p.picture(s.name)

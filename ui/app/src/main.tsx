@@ -6,7 +6,7 @@ import "./style/releases.css";
 import "./style/detail.css";
 import { render } from "preact";
 import { readSession } from "./api/session";
-import { connect, onObject } from "./api/stream";
+import { follow, onObject } from "./api/stream";
 import { App } from "./app";
 import { startClock } from "./clock";
 import { startKeys } from "./keys";
@@ -19,7 +19,7 @@ startKeys();
 void readSession();
 // A server that is back may be another one; and of a kind that can be shown from now on it tells without the name of an object.
 onObject((changed) => void (changed?.name || readSession()));
-connect(() => void readSession()); // which may have ended
+follow(() => void readSession()); // which may have ended
 const root = document.getElementById("app");
 if (root) {
   root.replaceChildren(); // what stands there before this has come

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { act, get, path, Refused } from "../src/api/client";
 import { store } from "../src/api/lanes";
 import { readSession, sessionError } from "../src/api/session";
-import { connect, lostSince, onObject } from "../src/api/stream";
+import { connect, follow, lostSince, onObject } from "../src/api/stream";
 import { laneOf } from "./fixture/lanes";
 
 /** The browser's end of a stream, opened and broken by a test. */
@@ -83,6 +83,35 @@ describe("the stream", () => {
     expect(Source.all).toHaveLength(2);
     vi.advanceTimersByTime(1_000);
     expect(Source.all).toHaveLength(3);
+  });
+  it("is let go of while nobody looks, and all may have changed when somebody does", () => {
+    const hidden = vi.spyOn(document, "hidden", "get").mockReturnValue(false);
+    const look = (looks: boolean) => {
+      hidden.mockReturnValue(!looks);
+      document.dispatchEvent(new Event("visibilitychange"));
+    };
+    const changed = vi.fn();
+    const stop = onObject(changed);
+    follow(() => {});
+    Source.all[0]!.dispatchEvent(new Event("open"));
+    changed.mockClear();
+    look(false);
+    vi.advanceTimersByTime(4_000);
+    look(true);
+    vi.advanceTimersByTime(4_000);
+    expect(Source.all[0]!.readyState).not.toBe(Source.CLOSED);
+    look(false);
+    vi.advanceTimersByTime(6_000);
+    expect(Source.all[0]!.readyState).toBe(Source.CLOSED);
+    expect(lostSince.value).toBeUndefined();
+    look(true);
+    expect(Source.all).toHaveLength(2);
+    Source.all[1]!.dispatchEvent(new Event("open"));
+    expect(changed).toHaveBeenCalledExactlyOnceWith(undefined);
+    window.dispatchEvent(new Event("pagehide"));
+    expect(Source.all[1]!.readyState).toBe(Source.CLOSED);
+    stop();
+    hidden.mockRestore();
   });
 });
 

@@ -39,12 +39,45 @@ function enqueue(change: LaneChange): void {
   else requestAnimationFrame(flush);
 }
 
+/** How long a page that nobody looks at keeps its stream, in milliseconds. */
+const patience = 5_000;
+
+let current: EventSource | undefined;
+let retry: ReturnType<typeof setTimeout> | undefined;
+/** Nothing was heard for a while, as nobody looked. */
+let rested = false;
+
+/** Opens the stream while somebody looks. A browser has six connections to a server for all its tabs together, and for pages that one can go back to: one that nobody looks at gives its own away. */
+export function follow(refused: () => void): void {
+  let tired: ReturnType<typeof setTimeout> | undefined;
+  const rest = () => {
+    clearTimeout(retry);
+    current?.close();
+    current = retry = undefined;
+    rested = true;
+  };
+  const wake = () => {
+    clearTimeout(tired);
+    if (!current && retry === undefined) connect(refused);
+  };
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) tired = setTimeout(rest, patience);
+    else wake();
+  });
+  window.addEventListener("pagehide", rest);
+  window.addEventListener("pageshow", (event) => event.persisted && wake());
+  if (!document.hidden) connect(refused);
+}
+
 /** Opens the stream, and keeps it open. Of an answer that is an error no more can be seen than that there was one. */
 export function connect(refused: () => void = () => {}, wait = shortestWait): void {
   const source = new EventSource("/api/v1/stream");
+  current = source;
+  retry = undefined;
   source.addEventListener("open", () => {
     wait = shortestWait;
-    if (lostSince.value === undefined) return;
+    if (lostSince.value === undefined && !rested) return;
+    rested = false;
     lostSince.value = undefined;
     for (const listener of listeners) listener(undefined);
   });
@@ -57,7 +90,8 @@ export function connect(refused: () => void = () => {}, wait = shortestWait): vo
     lostSince.value ??= Date.now();
     if (source.readyState !== EventSource.CLOSED) return;
     source.close();
+    current = undefined;
     refused();
-    setTimeout(() => connect(refused, Math.min(wait * 2, longestWait)), wait);
+    retry = setTimeout(() => connect(refused, Math.min(wait * 2, longestWait)), wait);
   });
 }

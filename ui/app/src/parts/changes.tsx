@@ -115,13 +115,18 @@ function File({ is, open }: { is: CommitFile; open: boolean }) {
       <summary>
         <code>{is.path}</code>{" "}
         <span class="dim">
-          {is.change === "changed" ? "" : is.change + ", "}
-          <span class="off-screen">
-            {count(is.added, "line")} added, {count(is.removed, "line")} removed
-          </span>
-          <span aria-hidden="true">
-            +{is.added} −{is.removed}
-          </span>
+          {is.change === "changed" ? "" : is.change}
+          {is.hunks.length > 0 && (
+            <>
+              {is.change === "changed" ? "" : ", "}
+              <span class="off-screen">
+                {count(is.added, "line")} added, {count(is.removed, "line")} removed
+              </span>
+              <span aria-hidden="true">
+                +{is.added} −{is.removed}
+              </span>
+            </>
+          )}
         </span>
       </summary>
       {is.hunks.length > 0 && (

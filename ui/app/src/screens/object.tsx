@@ -176,7 +176,7 @@ function Inventory({ of }: { of: readonly ObjectReference[] }) {
                 <ul>
                   {objects.map((object) => (
                     <li key={object.name}>
-                      <ObjectLink to={object} />
+                      <a href={pageOf(object)}>{object.name}</a>
                     </li>
                   ))}
                 </ul>
