@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/client-go/rest"
 
+	"github.com/sluice-cd/sluice/apply/decide"
 	"github.com/sluice-cd/sluice/apply/inventory"
 	"github.com/sluice-cd/sluice/test/fake/apiserver"
 )
@@ -307,12 +308,13 @@ func TestWhatPruningCannotDoIsTold(t *testing.T) {
 	tests := map[string]struct {
 		there *unstructured.Unstructured
 		hook  apiserver.Hook
-		says  string // "" when it counts as deleted
-		asks  bool   // for the deletion
+		says  string        // "" when nothing fails
+		want  decide.Action // unless it cannot be told
+		asks  bool          // for the deletion
 	}{
-		"it is gone already": {},
+		"it is gone already": {want: decide.Skipped},
 		"it is on its way": {
-			there: func() *unstructured.Unstructured { u := config("1"); u.SetDeletionTimestamp(&now); return u }(),
+			there: func() *unstructured.Unstructured { u := config("1"); u.SetDeletionTimestamp(&now); return u }(), want: decide.Deleted,
 		},
 		"it cannot be looked at": {there: config("1"), hook: fails(http.MethodGet, 0, errTrouble), says: "etcd has trouble"},
 		"its deletion is refused": {
@@ -320,7 +322,7 @@ func TestWhatPruningCannotDoIsTold(t *testing.T) {
 		},
 		"it goes before it can be deleted": {
 			there: config("1"), hook: fails(http.MethodDelete, 0, apierrors.NewNotFound(schema.GroupResource{}, "c")),
-			asks: true,
+			asks: true, want: decide.Deleted,
 		},
 	}
 	for name, tc := range tests {
@@ -332,7 +334,8 @@ func TestWhatPruningCannotDoIsTold(t *testing.T) {
 			e.Hook = tc.hook
 			changes, left, err := e.set.Prune(t.Context(), Impersonation{}, []inventory.Entry{entry})
 			if tc.says == "" {
-				if err != nil || len(left) > 0 || len(changes) != 1 || changes[0].Entry != entry || changes[0].Action != "deleted" {
+				if err != nil || len(left) > 0 || len(changes) != 1 || changes[0].Entry != entry ||
+					changes[0].Action != tc.want {
 					t.Errorf("changes %v, left %v, %v", changes, left, err)
 				}
 			} else if err == nil || !strings.Contains(err.Error(), "ConfigMap/ns/c delete failed: ") || !strings.Contains(err.Error(), tc.says) ||

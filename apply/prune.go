@@ -71,20 +71,24 @@ const maxConflicts = 10
 
 // pruneEntry deletes one object, unless it is not the owner's. What is deleted is the
 // version that was judged: another owner may be taking the object over right now. An object
-// that was gone before, or that is on its way out, counts as deleted: it is not there
-// any more, and who deleted it is nothing that the API server remembers.
+// that is on its way out counts as deleted. One that is not there does not: the owner may have
+// been led to another cluster, and the object may still be in the one before.
 func (s *Set) pruneEntry(ctx context.Context, c *client, entry inventory.Entry) (Change, error) {
 	deleted := Change{Entry: entry, Action: decide.Deleted}
+	absent := Change{Entry: entry, Action: decide.Skipped, Reason: s.engine.profile.Absent()}
 	at, ok, err := c.locate(entry)
-	if err != nil || !ok {
-		return deleted, err
+	switch {
+	case err != nil:
+		return Change{}, err
+	case !ok:
+		return absent, nil
 	}
 	for range maxConflicts {
 		var live *unstructured.Unstructured
 		live, err = c.get(ctx, at)
 		switch {
 		case apierrors.IsNotFound(err):
-			return deleted, nil
+			return absent, nil
 		case err != nil:
 			return Change{}, err
 		}

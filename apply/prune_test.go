@@ -25,11 +25,13 @@ func TestPruneDeletesWhatItJudged(t *testing.T) {
 		// meanwhile happens between the look and the deletion, once or always.
 		meanwhile func(*apiserver.Server)
 		always    bool
+		absent    bool
 		want      decide.Action
 		kept      bool
 		left      bool
 	}{
 		"nobody else wants it": {want: decide.Deleted},
+		"it is not there: it was deleted before, or is in another cluster": {absent: true, want: decide.Skipped},
 		"another owner adopts it between the look and the deletion": {
 			meanwhile: func(s *apiserver.Server) {
 				write(s, func(u *unstructured.Unstructured) { u.SetLabels(profile.Labels(other)) })
@@ -57,7 +59,9 @@ func TestPruneDeletesWhatItJudged(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			e := newTestEnv(t)
-			e.Put(path, ownedBy(owner, unstructuredOf("v1", "ConfigMap", "c")))
+			if !tc.absent {
+				e.Put(path, ownedBy(owner, unstructuredOf("v1", "ConfigMap", "c")))
+			}
 			did := false
 			e.Hook = func(r apiserver.Request) error {
 				method := r.Method

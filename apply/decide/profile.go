@@ -29,9 +29,9 @@ type Profile struct {
 	// NameLabel and NamespaceLabel are on every applied object and name its owner.
 	NameLabel, NamespaceLabel string
 	// Fields of the owner, named in messages: the one that allows to recreate objects,
-	// the one that lists objects to watch, the one that says who applies, and the one
-	// that says into which namespace.
-	ForceField, HealthChecksField, ServiceAccountField, TargetNamespaceField string
+	// the one that lists objects to watch, the one that says who applies, the one that says
+	// into which namespace, and the one that says to which cluster.
+	ForceField, HealthChecksField, ServiceAccountField, TargetNamespaceField, KubeConfigField string
 	// ReconcileKey, SSAKey, ForceKey and PruneKey are the labels or annotations by which
 	// an object says how it wants to be treated.
 	ReconcileKey, SSAKey, ForceKey, PruneKey string
@@ -54,7 +54,8 @@ func NewProfile(owners schema.GroupKind, fieldManager string) *Profile {
 		NameLabel: group + "/name", NamespaceLabel: group + "/namespace",
 		ForceField: "spec.force", HealthChecksField: "spec.healthChecks",
 		ServiceAccountField: "spec.serviceAccountName", TargetNamespaceField: "spec.targetNamespace",
-		ReconcileKey: group + "/reconcile", SSAKey: group + "/ssa", ForceKey: group + "/force", PruneKey: group + "/prune",
+		KubeConfigField: "spec.kubeConfig",
+		ReconcileKey:    group + "/reconcile", SSAKey: group + "/ssa", ForceKey: group + "/force", PruneKey: group + "/prune",
 	}
 }
 
@@ -103,6 +104,11 @@ func (p *Profile) Prunable(labels, annotations map[string]string, owner Owner) (
 		return p.PruneKey + ": " + Disabled, false
 	}
 	return "", true
+}
+
+// Absent says why an object that is not there was not pruned.
+func (p *Profile) Absent() string {
+	return "it is not in the cluster: it was deleted before, or it is in another one that " + p.KubeConfigField + " led to"
 }
 
 // Merges reports whether an object asks that the fields of other managers stay.

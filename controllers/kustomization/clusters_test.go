@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -132,13 +133,20 @@ func TestThoseOfANamespaceShareACluster(t *testing.T) {
 func TestAKustomizationThatMovesIsAppliedToTheOtherCluster(t *testing.T) {
 	e, first, second := newTestEnv(t), newCluster(t), newCluster(t)
 	e.kubeConfigOf(first)
-	e.commit("1", map[string]string{"a.yaml": configMap("a", "one")})
+	e.commit("1", map[string]string{"a.yaml": configMap("a", "one"), "b.yaml": configMap("b", "one")})
 	k := elsewhere("a")
 	e.must(k)
 	e.kubeConfigOf(second)
-	e.must(k)
+	e.commit("2", map[string]string{"a.yaml": configMap("a", "one")})
+	said := fmt.Sprint(e.must(k).Events)
 	if first.Get(pathOf("a")) == nil || second.Get(pathOf("a")) == nil {
 		t.Error("the objects are not in both clusters")
+	}
+	if first.Get(pathOf("b")) == nil {
+		t.Error("what left the source was deleted in the cluster before")
+	}
+	if strings.Contains(said, "ConfigMap/ns/b deleted") || !strings.Contains(said, "ConfigMap/ns/b not pruned: it is not in the cluster") {
+		t.Errorf("an object that is still in the cluster before: %s", said)
 	}
 	k.Spec.KubeConfig = nil
 	k.Generation++
