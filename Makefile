@@ -60,7 +60,7 @@ demo: build playground ## Show a good and a bad release from push to verdict (ST
 generate: ## Generate deepcopy functions, CRDs, the chart's copies and the types of the user interface
 	hack/generate.sh
 
-GENERATED := api config charts/sluice/files test/compat/takeover/testdata/upstream ui/app/src/api/types.ts
+GENERATED := api config charts/sluice/files controllers/pipeline/pipeline-commands.yaml test/compat/takeover/testdata/upstream ui/app/src/api/types.ts
 
 .PHONY: verify
 verify: generate ## Fail if anything generated is not committed

@@ -4,6 +4,7 @@ package pipeline
 
 import (
 	"bytes"
+	"os"
 	"strings"
 	"testing"
 
@@ -105,5 +106,21 @@ func (e *env) create(object client.Object) {
 	e.t.Helper()
 	if err := e.Client.Create(e.t.Context(), object); err != nil {
 		e.t.Fatal(err)
+	}
+}
+
+// TestThePolicyOfCommandsIsTheOneThatIsInstalled fails where a copy is stale: the controller would say that
+// nobody guards commands, in a cluster that has the policy of the same version.
+func TestThePolicyOfCommandsIsTheOneThatIsInstalled(t *testing.T) {
+	installed, err := os.ReadFile("../../config/admission/pipeline-commands.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	chart, err := os.ReadFile("../../charts/sluice/files/admission/pipeline-commands.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(installed, policyManifest) || !bytes.Equal(installed, chart) {
+		t.Error("config/admission/pipeline-commands.yaml has copies that differ, in controllers/pipeline or the chart: make generate")
 	}
 }
