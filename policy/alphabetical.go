@@ -45,7 +45,7 @@ const (
 	descending order = -1 // the first wins
 )
 
-// parseOrder reads spec.policy.*.order, in any case; empty is ascending.
+// parseOrder reads the field order of a rule, in any case; empty is ascending. The error begins with the field.
 func parseOrder(s string) (order, error) {
 	switch strings.ToLower(s) {
 	case "", "asc":
@@ -53,7 +53,7 @@ func parseOrder(s string) (order, error) {
 	case "desc":
 		return descending, nil
 	}
-	return 0, fmt.Errorf("unknown order %q, must be asc or desc", s)
+	return 0, fmt.Errorf("order: unknown order %q, must be asc or desc", s)
 }
 
 func (o order) String() string {

@@ -46,14 +46,15 @@ import (
 var ErrInvalid = errors.New("invalid policy")
 
 // rules are the kinds of policy by the name of their field in spec.policy. A
-// compile returns nil when the field is not set; its error is about the field of that.
+// compile returns nil when that is not set; its error begins with the field below it, as
+// "range: ...".
 var rules = []struct {
-	name, field string
-	compile     func(imagev1.ImagePolicyChoice) (rule, error)
+	name    string
+	compile func(imagev1.ImagePolicyChoice) (rule, error)
 }{
-	{"semver", "range", compileSemVer},
-	{"alphabetical", "order", compileAlphabetical},
-	{"numerical", "order", compileNumerical},
+	{"semver", compileSemVer},
+	{"alphabetical", compileAlphabetical},
+	{"numerical", compileNumerical},
 }
 
 // Policy is a compiled policy. It is immutable and safe for concurrent use.
@@ -101,7 +102,7 @@ func compileRule(choice imagev1.ImagePolicyChoice) (rule, error) {
 		known = append(known, r.name)
 		compiled, err := r.compile(choice)
 		if err != nil {
-			return nil, fmt.Errorf("%w: spec.policy.%s.%s: %w", ErrInvalid, r.name, r.field, err)
+			return nil, fmt.Errorf("%w: spec.policy.%s.%w", ErrInvalid, r.name, err)
 		}
 		if compiled != nil {
 			chosen, set = compiled, append(set, r.name)

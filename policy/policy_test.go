@@ -152,6 +152,8 @@ func TestCompileRefuses(t *testing.T) {
 		"no rule": {want: "invalid policy: spec.policy must set one of semver, alphabetical, numerical"},
 		"an unknown order": {choice: byNumber("up"),
 			want: `invalid policy: spec.policy.numerical.order: unknown order "up", must be asc or desc`},
+		"an unknown order of another type": {choice: byLetters("up"),
+			want: `invalid policy: spec.policy.alphabetical.order: unknown order "up", must be asc or desc`},
 		"a broken pattern": {
 			choice: byLetters(""),
 			filter: filterBy("(", ""),

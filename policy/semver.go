@@ -3,6 +3,8 @@
 package policy
 
 import (
+	"fmt"
+
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/internal/pattern"
 )
@@ -21,11 +23,11 @@ func compileSemVer(choice imagev1.ImagePolicyChoice) (rule, error) {
 	}
 	checked, err := pattern.Versions(choice.SemVer.Range)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("range: %w", err)
 	}
 	within, err := parseRanges(checked)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("range: %w", err)
 	}
 	return versions{constraint: choice.SemVer.Range, within: within}, nil
 }
