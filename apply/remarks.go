@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluice-cd/sluice/apply/decide"
 	"github.com/sluice-cd/sluice/apply/inventory"
+	"github.com/sluice-cd/sluice/internal/shorten"
 )
 
 // Bounds of what is told about objects that were applied all the same.
@@ -32,11 +33,7 @@ func (r remarks) under(title string, hide func(string) string) string {
 	}
 	text := title + ":"
 	for _, line := range r[:min(len(r), maxRemarks)] {
-		shown := []rune(hide(line))
-		if len(shown) > maxRemarkLength {
-			shown = append(shown[:maxRemarkLength:maxRemarkLength], []rune("...")...)
-		}
-		text += "\n" + string(shown)
+		text += "\n" + shorten.Runes(hide(line), maxRemarkLength, shorten.Dots)
 	}
 	if more := len(r) - maxRemarks; more > 0 {
 		text += fmt.Sprintf("\nand of %d more objects", more)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/internal/shorten"
 )
 
 // contentRecorder notes which bundle a stage has: who commits to it, and how, makes no difference.
@@ -180,8 +181,5 @@ func (l Landing) origin() string {
 	if l.Commit == "" {
 		return orSomebody(l.By)
 	}
-	return "commit " + short(l.Commit) + " of " + orSomebody(l.By)
+	return "commit " + shorten.Commit(l.Commit) + " of " + orSomebody(l.By)
 }
-
-// short is a commit as people read it.
-func short(commit string) string { return commit[:min(len(commit), 8)] }

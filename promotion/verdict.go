@@ -10,6 +10,7 @@ import (
 	"time"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/internal/shorten"
 )
 
 // verifier comes to a verdict on the bundle that a stage has.
@@ -56,8 +57,7 @@ func (v verifier) proof(b sluicev1.Bundle) string {
 			said = append(said, v.stage.onTarget(t, t.Evidence))
 		}
 	}
-	text := strings.Join(said, "; ")
-	return strings.ToValidUTF8(text[:min(len(text), maxProof)], "")
+	return shorten.Bytes(strings.Join(said, "; "), maxProof, "")
 }
 
 // goesToAll reports whether all targets are given what landed in some. If nobody does that, because

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/shorten"
 )
 
 // Automation is what the last run of an ImageUpdateAutomation found and wrote.
@@ -72,7 +73,7 @@ func AboutPullRequest(pr *imagev1.PullRequestStatus) string {
 func WhyHeld(a *imagev1.ImageUpdateAutomation, held imagev1.HeldUpdate) string {
 	who := "somebody"
 	if held.By != "" {
-		who = "commit '" + Short(held.By) + "'"
+		who = "commit '" + shorten.Commit(held.By) + "'"
 	}
 	return fmt.Sprintf("%s reverted the update of policy '%s' to '%s': it is not written again until the policy "+
 		"chooses another image, or `sluice release automation %s -n %s`", who, held.Policy, held.Ref.String(), a.Name, a.Namespace)

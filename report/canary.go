@@ -16,6 +16,7 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary"
 	"github.com/sluice-cd/sluice/canary/provider"
+	"github.com/sluice-cd/sluice/internal/shorten"
 )
 
 // Canary is where the release of a Canary stands, and what holds it.
@@ -153,7 +154,7 @@ func ImageNames(images []string) string {
 
 // ShortRevision abbreviates a revision of a workload, which is a digest.
 func ShortRevision(revision string) string {
-	return Short(strings.TrimPrefix(revision, canary.DigestPrefix))
+	return shorten.Commit(strings.TrimPrefix(revision, canary.DigestPrefix))
 }
 
 // HeldBy says in a few words what keeps a release in its step, empty if nothing does.

@@ -7,9 +7,9 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/sluice-cd/sluice/internal/mask"
+	"github.com/sluice-cd/sluice/internal/shorten"
 	"github.com/sluice-cd/sluice/writeback/edit"
 )
 
@@ -107,7 +107,7 @@ const (
 
 // OfCommit tells what changed in files. The rest of the answer is the caller's to fill in.
 func OfCommit(author, message string, files []FileVersions) Commit {
-	c := Commit{Author: cut(author, maxAuthor), Message: cut(message, maxMessage), Markers: []CommitMarker{}, Files: []CommitFile{}}
+	c := Commit{Author: shorten.Bytes(author, maxAuthor, shorten.Ellipsis), Message: shorten.Bytes(message, maxMessage, shorten.Ellipsis), Markers: []CommitMarker{}, Files: []CommitFile{}}
 	left := budget{bytes: maxShown, lines: maxShownLines}
 	for _, f := range files {
 		d := newFileDiff(f)
@@ -132,17 +132,6 @@ func changeOf(f FileVersions) CommitChange {
 		return FileRemoved
 	}
 	return FileChanged
-}
-
-// cut shortens a text at a character.
-func cut(text string, most int) string {
-	if len(text) <= most {
-		return text
-	}
-	for most > 0 && !utf8.RuneStart(text[most]) {
-		most--
-	}
-	return text[:most] + "…"
 }
 
 // budget is what may still be shown.
@@ -231,7 +220,7 @@ func (d *fileDiff) shown(l diffLine) string {
 	} else {
 		line = d.shownNew[l.now]
 	}
-	return cut(strings.TrimSuffix(line, "\r"), maxLine)
+	return shorten.Bytes(strings.TrimSuffix(line, "\r"), maxLine, shorten.Ellipsis)
 }
 
 // marked is the value of a marker before and after; nil is a marker that is not there.
@@ -255,7 +244,7 @@ func (d *fileDiff) marker(m marked) CommitMarker {
 	found := CommitMarker{File: d.Path, Line: of.Line, Marker: of.Setter.String()}
 	secret := false
 	if at := of.Line - 1; at < len(lines) {
-		found.Text = cut(strings.TrimSpace(lines[at]), maxLine)
+		found.Text = shorten.Bytes(strings.TrimSpace(lines[at]), maxLine, shorten.Ellipsis)
 		secret = lines[at] != raw[at]
 	}
 	value := func(m *edit.Marker) string {
@@ -265,7 +254,7 @@ func (d *fileDiff) marker(m marked) CommitMarker {
 		case secret:
 			return mask.Value
 		}
-		return cut(m.Value, maxLine)
+		return shorten.Bytes(m.Value, maxLine, shorten.Ellipsis)
 	}
 	found.Old, found.New = value(m.old), value(m.now)
 	return found

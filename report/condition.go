@@ -20,9 +20,6 @@ func readyOf(conditions []metav1.Condition) (status, message string) {
 	return string(ready.Status), ready.Message
 }
 
-// Short abbreviates a commit or the hexadecimal part of a digest, as Git does.
-func Short(hash string) string { return fmt.Sprintf("%.7s", hash) }
-
 // Refusal is what the controller says of an object that it does not reconcile as it
 // stands, "" while there is nothing of the kind: what is computed here from the spec
 // alone, such as the choice of a policy, is then not what is so in the cluster.

@@ -12,6 +12,7 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/internal/shorten"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
@@ -148,7 +149,7 @@ func (c *chain) commit() Cell {
 		ObjectReference{imagev1.ImageUpdateAutomationKind, a.Namespace, a.Name}, a.Generation, a.Status.ObservedGeneration,
 		a.Spec.Suspend, a.Spec.Interval.Duration, a.Status.Conditions,
 	}.cell(ColumnCommit)
-	cell.Value, cell.Full = Short(a.Status.LastPushCommit), a.Status.LastPushCommit
+	cell.Value, cell.Full = shorten.Commit(a.Status.LastPushCommit), a.Status.LastPushCommit
 	if cell.State == CellReady {
 		cell.since(a.Status.LastPushTime)
 	}
@@ -189,7 +190,7 @@ func (c *chain) stageCommit() Cell {
 				continue
 			}
 			found = Cell{Column: ColumnCommit, State: CellReady, Object: &ObjectReference{sluicev1.PipelineKind, p.Namespace, p.Name},
-				Value: Short(s.Commit), Full: s.Commit}
+				Value: shorten.Commit(s.Commit), Full: s.Commit}
 			found.since(s.Since)
 			if s.Phase == sluicev1.StageWriting || s.Phase == sluicev1.StageRollingBack {
 				found.State, found.Message = CellMoving, s.Message
@@ -227,7 +228,7 @@ func (c *chain) sourceCell() Cell {
 		cell.since(&s.Artifact.LastUpdateTime)
 	}
 	if a := c.automation; a != nil && c.writesSource(a) && c.behind(a) {
-		cell.setState(CellMoving, "to fetch "+Short(a.Status.LastPushCommit), a.Status.LastPushTime)
+		cell.setState(CellMoving, "to fetch "+shorten.Commit(a.Status.LastPushCommit), a.Status.LastPushTime)
 	}
 	return cell
 }
@@ -366,7 +367,7 @@ func (c *chain) coming() string {
 
 // shortArtifact abbreviates the hash of a revision such as main@sha1:0123..., whose branch or tag says nothing in a lane.
 func shortArtifact(revision string) string {
-	return Short(revision[strings.LastIndexByte(revision, ':')+1:])
+	return shorten.Commit(revision[strings.LastIndexByte(revision, ':')+1:])
 }
 
 // tagOf is the tag of an image, or its digest in short, or else its name.

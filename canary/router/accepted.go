@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/sluice-cd/sluice/canary/object"
+	"github.com/sluice-cd/sluice/internal/shorten"
 )
 
 // ErrNotAccepted means that a proxy has not taken up the route as it is written now,
@@ -48,7 +49,7 @@ func notYetAccepted(o *unstructured.Unstructured, by string) *NotAccepted {
 	return &NotAccepted{Why: fmt.Sprintf("%s %s/%s is not yet taken up by %s", o.GetKind(), o.GetNamespace(), o.GetName(), by)}
 }
 
-// maxWhy bounds what is repeated of a status.
+// maxWhy bounds what is repeated of a status, in characters.
 const maxWhy = 300
 
 // because joins what is said of a reason and a message.
@@ -59,10 +60,7 @@ func because(why ...string) string {
 			text += ": " + part
 		}
 	}
-	if runes := []rune(text); len(runes) > maxWhy {
-		return string(runes[:maxWhy]) + "..."
-	}
-	return text
+	return shorten.Runes(text, maxWhy, shorten.Dots)
 }
 
 // conditionNotAccepted reads a condition. What a proxy says that has seen an older

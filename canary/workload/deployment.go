@@ -79,10 +79,10 @@ func obstacles(d *appsv1.Deployment) string {
 		out += "; Deployment is paused (spec.paused)"
 	}
 	if failed := condition(d, appsv1.DeploymentReplicaFailure); failed.Status == corev1.ConditionTrue {
-		out += "; ReplicaFailure: " + shorten(failed.Message)
+		out += "; ReplicaFailure: " + brief(failed.Message)
 	}
 	if halted := condition(d, appsv1.DeploymentProgressing); halted.Status == corev1.ConditionFalse && halted.Reason != deadlineExceeded {
-		out += fmt.Sprintf("; %s: %s", halted.Reason, shorten(halted.Message))
+		out += fmt.Sprintf("; %s: %s", halted.Reason, brief(halted.Message))
 	}
 	return out
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/sluice-cd/sluice/canary"
 	"github.com/sluice-cd/sluice/internal/partition"
+	"github.com/sluice-cd/sluice/internal/shorten"
 )
 
 // terminalWaitingReasons are the reasons for which a container waits that do not pass by
@@ -25,7 +26,7 @@ var terminalWaitingReasons = map[string]bool{
 	"CreateContainerConfigError": true, "CreateContainerError": true, "RunContainerError": true,
 }
 
-// maxReason bounds what is said about one pod.
+// maxReason bounds what is said about one pod, in characters.
 const maxReason = 200
 
 // maxDiagnosed bounds how many pods, or events, are read to find what is wrong.
@@ -127,11 +128,11 @@ func failureReason(pod *corev1.Pod) string {
 	for _, c := range pod.Status.Conditions {
 		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse &&
 			(c.Reason == corev1.PodReasonUnschedulable || c.Reason == corev1.PodReasonSchedulingGated) {
-			return c.Reason + ": " + shorten(c.Message)
+			return c.Reason + ": " + brief(c.Message)
 		}
 	}
 	if pod.Status.Phase == corev1.PodFailed && pod.Status.Reason != "" {
-		return fmt.Sprintf("%s: %s", pod.Status.Reason, shorten(pod.Status.Message))
+		return fmt.Sprintf("%s: %s", pod.Status.Reason, brief(pod.Status.Message))
 	}
 	return ""
 }
@@ -154,7 +155,7 @@ func WhyNotReady(pod *corev1.Pod) string {
 	}
 	for _, c := range pod.Status.Conditions {
 		if c.Type == corev1.PodReady && c.Reason != "" {
-			return strings.TrimSuffix(c.Reason+": "+shorten(c.Message), ": ")
+			return strings.TrimSuffix(c.Reason+": "+brief(c.Message), ": ")
 		}
 	}
 	return string(pod.Status.Phase)
@@ -164,11 +165,11 @@ func detail(pod *corev1.Pod, c *corev1.ContainerStatus) string {
 	waiting, last := c.State.Waiting, c.LastTerminationState.Terminated
 	switch {
 	case waiting.Reason == "CreateContainerConfigError" && waiting.Message != "":
-		return ": " + shorten(waiting.Message)
+		return ": " + brief(waiting.Message)
 	case strings.Contains(waiting.Reason, "Image"):
 		for _, container := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
 			if container.Name == c.Name && container.Image != "" {
-				return fmt.Sprintf(" (image %s)", shorten(container.Image))
+				return fmt.Sprintf(" (image %s)", brief(container.Image))
 			}
 		}
 		return ""
@@ -179,9 +180,4 @@ func detail(pod *corev1.Pod, c *corev1.ContainerStatus) string {
 	}
 }
 
-func shorten(text string) string {
-	if runes := []rune(text); len(runes) > maxReason {
-		return string(runes[:maxReason]) + "..."
-	}
-	return text
-}
+func brief(text string) string { return shorten.Runes(text, maxReason, shorten.Dots) }

@@ -37,7 +37,7 @@ func TestWhyAPodDoesNotStart(t *testing.T) {
 		},
 		"a long story": {
 			waiting("CreateContainerConfigError", strings.Repeat("ä", 500)),
-			"container app: CreateContainerConfigError: " + strings.Repeat("ä", 200) + "...",
+			"container app: CreateContainerConfigError: " + strings.Repeat("ä", 197) + "...",
 		},
 		"it was evicted": {
 			corev1.PodStatus{Phase: corev1.PodFailed, Reason: "Evicted", Message: "The node was low on resource: memory."},

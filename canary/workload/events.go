@@ -61,7 +61,7 @@ func (d diagnosis) lastEvent(ctx context.Context, about types.UID) (string, erro
 	if last.Type != corev1.EventTypeWarning || !slices.Contains(causeEvents, last.Reason) {
 		return "", nil
 	}
-	return fmt.Sprintf("; %s: %s", last.Reason, shorten(last.Message)), nil
+	return fmt.Sprintf("; %s: %s", last.Reason, brief(last.Message)), nil
 }
 
 func lastSeen(e *corev1.Event) time.Time {

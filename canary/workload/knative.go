@@ -168,7 +168,7 @@ func describeRevision(u *unstructured.Unstructured, p patience) canary.Workload 
 		}
 		for _, field := range []string{"reason", "message"} {
 			if text, _ := c[field].(string); text != "" {
-				w.Why += ": " + shorten(text)
+				w.Why += ": " + brief(text)
 			}
 		}
 	}

@@ -115,7 +115,7 @@ func TestWhyADeploymentGetsNoPods(t *testing.T) {
 			Status:  corev1.ConditionTrue,
 			Message: strings.Repeat("a", 5000),
 		}},
-			want: waits + "; ReplicaFailure: " + strings.Repeat("a", 200) + "..."},
+			want: waits + "; ReplicaFailure: " + strings.Repeat("a", 197) + "..."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{

@@ -15,6 +15,7 @@ import (
 	"github.com/sluice-cd/sluice/canary/judge"
 	"github.com/sluice-cd/sluice/canary/judge/counter"
 	"github.com/sluice-cd/sluice/canary/judge/trial"
+	"github.com/sluice-cd/sluice/internal/shorten"
 )
 
 // comparison is what is known about the two arms of a canary: evidence about the release under
@@ -298,7 +299,7 @@ func (c *comparison) judge(now time.Time) {
 // enter adds a verdict to the history, unless it is there.
 func (c *comparison) enter(result canary.JudgeResult, now time.Time) {
 	v := flaggerv1.CanaryJudgeVerdict{At: metav1.NewTime(now), Revision: c.subject.revision,
-		Outcome: string(result.Outcome), Message: cut(result.Text, maxMessage)}
+		Outcome: string(result.Outcome), Message: shorten.Bytes(result.Text, maxMessage, shorten.Dots)}
 	if len(c.history) > 0 && c.history[0].Revision == v.Revision && c.history[0].Outcome == v.Outcome &&
 		!c.history[0].At.Time.Before(c.subject.since) { // not that of a revision that is tried again
 		return

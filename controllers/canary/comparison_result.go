@@ -14,6 +14,7 @@ import (
 	"github.com/sluice-cd/sluice/canary/judge"
 	"github.com/sluice-cd/sluice/canary/judge/counter"
 	"github.com/sluice-cd/sluice/canary/judge/trial"
+	"github.com/sluice-cd/sluice/internal/shorten"
 )
 
 // restate says now and then what the primary is like, and at once if the judge is not to be trusted
@@ -33,7 +34,7 @@ func (c *comparison) restate(now time.Time) {
 	c.latest.ThresholdsOnly, c.restatedAt, c.statusStale, c.wakeNow = failed, now, true, true
 	usual := canary.Usual{Errors: c.baseline.Traffic()}
 	usual.Slow, usual.Over = c.baseline.Slow()
-	c.outlook = cut(c.plan.Outlook(usual), maxMessage)
+	c.outlook = shorten.Bytes(c.plan.Outlook(usual), maxMessage, shorten.Dots)
 }
 
 // result is what a decision on a release is to know.
@@ -83,7 +84,7 @@ func (c *comparison) broken(err error) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.failures++
-	c.setProblem(cut(err.Error(), maxMessage))
+	c.setProblem(shorten.Bytes(err.Error(), maxMessage, shorten.Dots))
 	return c.failures == unseenIsProblem
 }
 
@@ -94,7 +95,7 @@ func remarksOf(w counter.Increments) []string {
 		if len(remarks) == flaggerv1.MaxJudgeRemarks-1 && len(w.Told)+w.Untold > flaggerv1.MaxJudgeRemarks {
 			return append(remarks, fmt.Sprintf("and %d more", len(w.Told)+w.Untold-len(remarks)))
 		}
-		remarks = append(remarks, cut(r.String(), 256))
+		remarks = append(remarks, shorten.Bytes(r.String(), 256, shorten.Dots))
 	}
 	return remarks
 }
@@ -147,13 +148,6 @@ func missing(w counter.Increments) string {
 		arms[i] = string(arm)
 	}
 	return fmt.Sprintf("nothing counts the %s: the judge has nothing to compare", strings.Join(arms, " and the "))
-}
-
-func cut(text string, most int) string {
-	if len(text) <= most {
-		return text
-	}
-	return strings.ToValidUTF8(text[:most-3], "") + "..."
 }
 
 // infinite is the ratio of what only the canary has.

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/internal/shorten"
 )
 
 // status is all that is known, as the status has it.
@@ -17,7 +18,7 @@ func (c *comparison) status() *flaggerv1.CanaryJudgeStatus {
 	defer c.mu.Unlock()
 	c.statusStale = false
 	status := &flaggerv1.CanaryJudgeStatus{
-		Outcome: string(c.verdict.Outcome), Message: cut(c.latest.Text, maxMessage), Problem: cut(c.problem, maxMessage),
+		Outcome: string(c.verdict.Outcome), Message: shorten.Bytes(c.latest.Text, maxMessage, shorten.Dots), Problem: shorten.Bytes(c.problem, maxMessage, shorten.Dots),
 		ThresholdsOnly: c.distrusted(), Revision: c.subject.revision, Since: metav1.NewTime(c.subject.since),
 		Remarks: c.remarks, Outlook: c.outlook, History: c.history, SelfTest: c.selfTestStatus(),
 	}
@@ -30,7 +31,7 @@ func (c *comparison) status() *flaggerv1.CanaryJudgeStatus {
 	}
 	for _, f := range c.verdict.Findings {
 		status.Findings = append(status.Findings, flaggerv1.CanaryJudgeFinding{
-			Metric: f.Metric, Outcome: string(f.Outcome), Over: f.Over, Ratio: ratioText(f), Message: cut(f.Text, 512)})
+			Metric: f.Metric, Outcome: string(f.Outcome), Over: f.Over, Ratio: ratioText(f), Message: shorten.Bytes(f.Text, 512, shorten.Dots)})
 	}
 	return status
 }

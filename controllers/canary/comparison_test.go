@@ -228,12 +228,6 @@ func TestALookAtTheSameTimeIsNoProblem(t *testing.T) {
 	}
 }
 
-func TestLongTextsAreCut(t *testing.T) {
-	if got := cut(strings.Repeat("ä", 600), 1024); len(got) > 1024 || !strings.HasSuffix(got, "ä...") {
-		t.Errorf("%d bytes, ends in %q", len(got), got[len(got)-8:])
-	}
-}
-
 // The queries of a template were edited in the middle of a release, and what one counter had more than the other was
 // taken for errors of the canary.
 func TestCountersOfAnEditedTemplateAreOtherEvidence(t *testing.T) {

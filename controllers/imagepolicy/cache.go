@@ -3,7 +3,6 @@
 package imagepolicy
 
 import (
-	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -112,12 +111,5 @@ func (v signatureResult) stillMissing(now time.Time, why string) signatureResult
 	return signatureResult{known: true, missing: why, at: now, until: now.Add(delay), delay: delay}
 }
 
-// maxWhy bounds what a status says of one candidate.
+// maxWhy bounds what a status says of one candidate, in bytes.
 const maxWhy = 300
-
-func short(why string) string {
-	if len(why) <= maxWhy {
-		return why
-	}
-	return strings.ToValidUTF8(why[:maxWhy], "") + "..."
-}

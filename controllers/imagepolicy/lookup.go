@@ -17,6 +17,7 @@ import (
 
 	"github.com/sluice-cd/sluice/internal/background"
 	"github.com/sluice-cd/sluice/internal/registry"
+	"github.com/sluice-cd/sluice/internal/shorten"
 	"github.com/sluice-cd/sluice/internal/signature"
 	"github.com/sluice-cd/sluice/scan"
 )
@@ -159,7 +160,7 @@ func (l *lookUps) verify(ctx context.Context, digest string, before signatureRes
 	switch {
 	case errors.Is(err, signature.ErrUnverified):
 		said := strings.Replace(err.Error(), " of "+ref.String(), "", 1) // the candidate is at hand
-		return before.stillMissing(l.in.now, short(said)), nil
+		return before.stillMissing(l.in.now, shorten.Bytes(said, maxWhy, shorten.Dots)), nil
 	case errors.Is(err, background.ErrPending), errors.Is(err, errBound), errors.Is(err, signature.ErrConfig):
 		return signatureResult{}, err
 	case err != nil:

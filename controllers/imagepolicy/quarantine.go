@@ -20,6 +20,7 @@ import (
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/internal/shorten"
 )
 
 // byPolicy indexes pipelines by the policies of their artifacts, which are in their own
@@ -132,7 +133,7 @@ func quarantineOf(p *sluicev1.Pipeline, policyName, image string) quarantine {
 func inQuarantine(p *sluicev1.Pipeline, q sluicev1.Quarantine) string {
 	said := fmt.Sprintf("in quarantine by pipeline %s/%s", p.Namespace, p.Name)
 	if q.Reason != "" {
-		said += ": " + short(q.Reason)
+		said += ": " + shorten.Bytes(q.Reason, maxWhy, shorten.Dots)
 	}
 	if q.Until != nil {
 		said += fmt.Sprintf(" (people may promote it from %s on)", q.Until.UTC().Format(time.RFC3339))

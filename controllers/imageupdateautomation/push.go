@@ -13,6 +13,7 @@ import (
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/internal/shorten"
 	"github.com/sluice-cd/sluice/writeback"
 	"github.com/sluice-cd/sluice/writeback/edit"
 )
@@ -66,7 +67,7 @@ func pushEvent(seen observation, commit writeback.Commit) reconciler.Event {
 	}
 	return reconciler.Event{
 		Type: corev1.EventTypeNormal, Reason: meta.SucceededReason,
-		Message: fmt.Sprintf("pushed commit '%s' to %s\n%s", short(hash), where, commit.Message),
+		Message: fmt.Sprintf("pushed commit '%s' to %s\n%s", shorten.Commit(hash), where, commit.Message),
 		Metadata: map[string]string{
 			imagev1.RevisionAnnotation: revision(seen.request.Push, hash), imagev1.CommitAnnotation: hash,
 			imagev1.PolicyAnnotation: strings.Join(policies, ","),
@@ -94,11 +95,11 @@ func branchEvents(a *imagev1.ImageUpdateAutomation, seen observation, written wr
 	switch {
 	case !written.Withdrawn.IsZero():
 		return event(imagev1.ProposalWithdrawnReason, "branch '%s' had images that no policy stands for any more: it is '%s' again, and was '%s'",
-			seen.request.Push, short(written.Source.String()), short(written.Withdrawn.String()))
+			seen.request.Push, shorten.Commit(written.Source.String()), shorten.Commit(written.Withdrawn.String()))
 	case !written.Foreign.IsZero() && !written.Commit.IsZero() && a.Status.LastPushBase != "":
 		return event(imagev1.PushBranchExtendedReason,
 			"branch '%s' has commits of others up to '%s': it is extended from now on, not built anew on '%s'",
-			seen.request.Push, short(written.Foreign.String()), written.Label)
+			seen.request.Push, shorten.Commit(written.Foreign.String()), written.Label)
 	}
 	return nil
 }

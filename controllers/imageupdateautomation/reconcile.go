@@ -15,6 +15,7 @@ import (
 	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/git/credential"
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/internal/shorten"
 	"github.com/sluice-cd/sluice/writeback"
 )
 
@@ -95,7 +96,7 @@ func advise(a *imagev1.ImageUpdateAutomation, seen observation, err error) error
 func remarks(a *imagev1.ImageUpdateAutomation, seen observation, written writeback.Result) string {
 	text := ""
 	for _, held := range a.Status.Held {
-		text += fmt.Sprintf("; holding %s of policy '%s', which commit %s reverted", held.Ref.String(), held.Policy, short(held.By))
+		text += fmt.Sprintf("; holding %s of policy '%s', which commit %s reverted", held.Ref.String(), held.Policy, shorten.Commit(held.By))
 	}
 	text += leftToPipelineRemark(written.Report) + skippedRemark(a, written.Report)
 	if !written.Foreign.IsZero() {
@@ -145,6 +146,3 @@ func markerCounts(counts writeback.Counts) *imagev1.MarkerCounts {
 	}
 	return status
 }
-
-// short is a commit as people write it.
-func short(commit string) string { return commit[:min(len(commit), 7)] }

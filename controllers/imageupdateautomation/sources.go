@@ -13,6 +13,7 @@ import (
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/internal/git/sources"
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/internal/shorten"
 )
 
 // requestSources has the sources of the pushed branch fetch it. Those that
@@ -44,7 +45,7 @@ func (r *Reconciler) requestSources(
 func requestFailedEvent(a *imagev1.ImageUpdateAutomation, err error) reconciler.Event {
 	return reconciler.Event{
 		Type: corev1.EventTypeWarning, Reason: imagev1.SourceRequestFailedReason,
-		Message:  fmt.Sprintf("%v; commit '%s' is fetched at the interval of the GitRepository", err, short(a.Status.LastPushCommit)),
+		Message:  fmt.Sprintf("%v; commit '%s' is fetched at the interval of the GitRepository", err, shorten.Commit(a.Status.LastPushCommit)),
 		Metadata: map[string]string{imagev1.CommitAnnotation: a.Status.LastPushCommit},
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/sluice-cd/sluice/apply/build"
 	"github.com/sluice-cd/sluice/apply/decide"
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/internal/shorten"
 )
 
 // Reasons of warnings beside those of a build.
@@ -43,7 +44,7 @@ func (run *run) noteBuild(warnings []build.Warning) {
 	unlisted := told == nil && moreLines.MatchString(before)
 	byReason, news := map[string][]string{}, map[string]bool{}
 	for _, w := range warnings {
-		line := shorten(state.mask.Text(w.Text)) // values are hidden first, for half a value is not recognised
+		line := shorten.Runes(state.mask.Text(w.Text), maxWarningLength, shorten.Dots) // values are hidden first, for half a value is not recognised
 		state.warnings = append(state.warnings, build.Warning{Reason: w.Reason, Text: line})
 		state.told[line] = true
 		byReason[w.Reason] = append(byReason[w.Reason], line)
@@ -63,7 +64,7 @@ func (run *run) warnings(sharing []apply.Shared) []reconciler.Warning {
 		all = append(all, reconciler.Warning{Reason: w.Reason, Text: w.Text})
 	}
 	for _, shared := range sharing {
-		all = append(all, reconciler.Warning{Reason: reasonSharedObject, Text: shorten(shared.String())})
+		all = append(all, reconciler.Warning{Reason: reasonSharedObject, Text: shorten.Runes(shared.String(), maxWarningLength, shorten.Dots)})
 	}
 	if asked := run.k.Spec.Timeout; asked != nil && asked.Duration < run.k.GetTimeout() {
 		all = append(all, reconciler.Warning{Reason: reasonTimeoutRaised, Text: fmt.Sprintf(
@@ -104,10 +105,3 @@ func (run *run) setWarning(now time.Time, sharing []apply.Shared) string {
 
 // moreLines is how a list of more lines than are shown ends.
 var moreLines = regexp.MustCompile(`\nand [0-9]+ more$`)
-
-func shorten(line string) string {
-	if shown := []rune(line); len(shown) > maxWarningLength {
-		return string(shown[:maxWarningLength]) + "..."
-	}
-	return line
-}

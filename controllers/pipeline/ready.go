@@ -19,6 +19,7 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/internal/shorten"
 	"github.com/sluice-cd/sluice/promotion"
 	"github.com/sluice-cd/sluice/promotion/cluster"
 )
@@ -223,5 +224,5 @@ func shortRevision(revision string) string {
 		return strings.TrimPrefix(tag+"@"+digest[:len("sha256:")+12], "@")
 	}
 	branch, hash, _ := strings.Cut(revision, "@sha1:")
-	return branch + "@" + hash[:min(len(hash), 8)]
+	return branch + "@" + shorten.Commit(hash)
 }

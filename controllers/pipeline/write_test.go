@@ -98,7 +98,7 @@ func TestAPipelineThatCannotGoOnIsNotReady(t *testing.T) {
 			e.repo.Commit("main", gitserver.Files{"docs/a.yaml": "kind: None\n", "eu/a.yaml": "kind: None\n"})
 			e.fetch()
 			_, err := e.Reconcile(t.Context(), e.pipeline)
-			if err == nil || !strings.Contains(err.Error(), strings.ReplaceAll(tc.want, "HEAD", e.repo.Head("main")[:8])) {
+			if err == nil || !strings.Contains(err.Error(), strings.ReplaceAll(tc.want, "HEAD", e.repo.Head("main")[:7])) {
 				t.Errorf("got %v, want %q", err, tc.want)
 			}
 		})

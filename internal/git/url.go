@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/sluice-cd/sluice/internal/shorten"
 )
 
 // schemes are what is spoken, by the scheme of the URL.
@@ -113,10 +115,7 @@ func isPort(text string) bool {
 // shortened is a word of a URL for a message.
 func shortened(word string) string {
 	const longest = 60
-	if len(word) > longest {
-		return word[:longest] + "..."
-	}
-	return word
+	return shorten.Bytes(word, longest, shorten.Dots)
 }
 
 // bare is where a repository is, without the user, the query and a slash at the end.

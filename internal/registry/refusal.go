@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluice-cd/sluice/internal/mask"
 	"github.com/sluice-cd/sluice/internal/outbound"
+	"github.com/sluice-cd/sluice/internal/shorten"
 )
 
 // Bounds of what is read of an answer, and told of a refusal.
@@ -94,7 +95,7 @@ func reasons(body []byte, secrets *mask.Mask) []byte {
 	found.Errors = found.Errors[:min(len(found.Errors), maxReasons)]
 	for i := range found.Errors {
 		e := &found.Errors[i]
-		e.Code, e.Message = shorten(secrets.Text(e.Code)), shorten(secrets.Text(e.Message))
+		e.Code, e.Message = brief(secrets.Text(e.Code)), brief(secrets.Text(e.Message))
 	}
 	said, err := json.Marshal(found)
 	if err != nil {
@@ -103,12 +104,7 @@ func reasons(body []byte, secrets *mask.Mask) []byte {
 	return said
 }
 
-func shorten(text string) string {
-	if len(text) > maxReasonLength {
-		text = strings.ToValidUTF8(text[:maxReasonLength], "") + "..."
-	}
-	return text
-}
+func brief(text string) string { return shorten.Bytes(text, maxReasonLength, shorten.Dots) }
 
 // Redirects is the policy for what a registry answers. A redirect to another host has to lead
 // to the same kind of thing there, as registries send a list of tags to the registry behind

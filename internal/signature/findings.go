@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/sluice-cd/sluice/internal/shorten"
 )
 
 // maxShown bounds a message: conditions hold 32 KiB and are read by people.
@@ -31,7 +33,7 @@ type finding struct {
 // add adds an error about a signature: a reason why it does not count, or an outage.
 func (f *findings) add(where string, err error) {
 	if isFinding(err) {
-		f.found = append(f.found, finding{where, shorten(err.Error())})
+		f.found = append(f.found, finding{where, oneLine(err.Error())})
 		return
 	}
 	f.outages = append(f.outages, fmt.Errorf("reading %s: %w", where, err))
@@ -71,17 +73,13 @@ func (f *findings) String() string {
 	return b.String()
 }
 
-// shorten makes one short line of a text that an attacker may have written.
-func shorten(text string) string {
+// oneLine makes one short line of a text that an attacker may have written.
+func oneLine(text string) string {
 	line := strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
 			return ' '
 		}
 		return r
 	}, text)
-	line = strings.ToValidUTF8(line, "?")
-	if len(line) <= maxReason {
-		return line
-	}
-	return strings.ToValidUTF8(line[:maxReason], "") + "..."
+	return shorten.Bytes(strings.ToValidUTF8(line, "?"), maxReason, shorten.Dots)
 }

@@ -98,8 +98,8 @@ func FuzzReason(f *testing.F) {
 	f.Add("two\nlines")
 	f.Add("\xff\xfe")
 	f.Fuzz(func(t *testing.T, text string) {
-		got := shorten(text)
-		if len(got) > maxReason+len("...") {
+		got := oneLine(text)
+		if len(got) > maxReason {
 			t.Errorf("%d bytes", len(got))
 		}
 		for _, r := range got {

@@ -158,7 +158,7 @@ func (n *notary) verifyEnvelope(ctx context.Context, ref name.Digest, image v1.D
 		if check.Error == nil {
 			continue
 		}
-		evidence.Warnings = append(evidence.Warnings, shorten(fmt.Sprintf("%s: %v", check.Type, check.Error)))
+		evidence.Warnings = append(evidence.Warnings, oneLine(fmt.Sprintf("%s: %v", check.Type, check.Error)))
 		trusted = trusted && check.Type != trustpolicy.TypeAuthenticity
 	}
 	if trusted && len(chain) > 0 {

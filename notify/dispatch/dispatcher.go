@@ -23,6 +23,7 @@ import (
 	"github.com/sluice-cd/sluice/internal/lru"
 	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/internal/shorten"
 	"github.com/sluice-cd/sluice/internal/webhook"
 	"github.com/sluice-cd/sluice/notify/message"
 	"github.com/sluice-cd/sluice/notify/outbox"
@@ -127,7 +128,7 @@ func (d *Dispatcher) accept(ctx context.Context, e message.Event, put func(outbo
 	if last, ok := d.said.Get(key); ok && now.Sub(last) < window {
 		return ErrRepeated
 	}
-	e.Message = message.Cut(e.Message, maxMessage) // an apply may have changed thousands of objects
+	e.Message = shorten.Runes(e.Message, maxMessage, shorten.Ellipsis) // an apply may have changed thousands of objects
 	body, err := json.Marshal(e)
 	if err != nil {
 		return fmt.Errorf("encoding the event: %w", err)

@@ -144,12 +144,3 @@ func parse(address string) (*url.URL, error) {
 	}
 	return u, nil
 }
-
-// Cut shortens a text to so many characters, where longer ones are refused.
-func Cut(text string, most int) string {
-	runes := []rune(text)
-	if len(runes) <= most {
-		return text
-	}
-	return string(runes[:most-1]) + "…"
-}

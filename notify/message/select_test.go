@@ -262,8 +262,6 @@ func TestTextsByWhichThingsAreFoundAgain(t *testing.T) {
 		"a comment":              {message.CommentMarker("github", "1-2", e), "<!-- flux-pr-comment-key:1-2/Kustomization/apps/shop -->"},
 		"a comment at GitLab":    {message.CommentMarker("gitlab", "1-2", e), "<!-- flux-mr-comment-key:1-2/Kustomization/apps/shop -->"},
 		"a commit status":        {message.DefaultContext(e, "1a-2"), "kustomization/shop/1a"},
-		"a short text":           {message.Cut("äöü", 3), "äöü"},
-		"one that is too long":   {message.Cut("äöüß", 3), "äö…"},
 		"Slack's form":           {message.DiscordURL(discord), discord + "/slack"},
 		"which was asked for":    {message.DiscordURL(discord + "/slack"), discord + "/slack"},
 		"an address that is not": {message.DiscordURL("https://%zz"), "https://%zz"},

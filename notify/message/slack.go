@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+
+	"github.com/sluice-cd/sluice/internal/shorten"
 )
 
 // Attachments is the message format of Slack's webhooks, which Discord and Rocket.Chat
@@ -104,7 +106,7 @@ const discordText = 4096
 func discord(to Target, e Event) ([]Request, error) {
 	payload := attachments(to, e, ColorGood, ColorDanger)
 	payload.Channel = "" // a webhook of Discord is bound to its channel
-	payload.Attachments[0].Text = Cut(e.Message, discordText)
+	payload.Attachments[0].Text = shorten.Runes(e.Message, discordText, shorten.Ellipsis)
 	return post(DiscordURL(to.Address), payload)
 }
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+
+	"github.com/sluice-cd/sluice/internal/shorten"
 )
 
 const (
@@ -48,7 +50,7 @@ func telegram(to Target, e Event) ([]Request, error) {
 	}
 	var text strings.Builder
 	heading := fmt.Sprintf("%s %s/%s/%s", emoji, strings.ToLower(e.InvolvedObject.Kind), e.InvolvedObject.Name, e.InvolvedObject.Namespace)
-	fmt.Fprintf(&text, "*%s*\n%s\n", escapeTelegram(heading), escapeTelegram(Cut(e.Message, telegramText)))
+	fmt.Fprintf(&text, "*%s*\n%s\n", escapeTelegram(heading), escapeTelegram(shorten.Runes(e.Message, telegramText, shorten.Ellipsis)))
 	for _, f := range fields(e) {
 		fmt.Fprintf(&text, "\\- *%s*: %s\n", escapeTelegram(f.key), escapeTelegram(f.value))
 	}

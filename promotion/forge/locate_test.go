@@ -72,11 +72,12 @@ func TestWhereARepositoryIs(t *testing.T) {
 	}
 }
 
-func TestShorteningKeepsCharactersWhole(t *testing.T) {
+func TestShortTextsSayThatTheyAre(t *testing.T) {
 	for text, want := range map[string]string{
-		"short": "short", "exactly ten": "exactly...", "ééééééé": "ééé...",
+		"short": "short", "of more than sixteen": "of more than ...", "éééééééé": "éééééééé",
+		"two\nlines": "two\nlines", "of more than one\nline": "of\n\n(shortened)",
 	} {
-		if got := shorten(text, 10); got != want && len(text) > 10 {
+		if got := brief(text, 16); got != want {
 			t.Errorf("%q becomes %q, want %q", text, got, want)
 		}
 	}

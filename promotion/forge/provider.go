@@ -9,6 +9,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/sluice-cd/sluice/internal/shorten"
 )
 
 // Capabilities are what a forge can do, and the most that it takes. What a forge
@@ -197,15 +199,12 @@ func ownerAndName(u *url.URL, api *url.URL) (repository, error) {
 	return repository{api: api, path: found}, nil
 }
 
-// shorten cuts a text to a number of bytes, at the end of a character.
-func shorten(text string, most int) string {
-	const mark = "\n\n(shortened)"
-	if len(text) <= most {
-		return text
+// brief shortens a text to a number of bytes, with a mark on a line of its own if the text
+// has lines.
+func brief(text string, most int) string {
+	mark := shorten.Dots
+	if strings.Contains(text, "\n") {
+		mark = "\n\n(shortened)"
 	}
-	end := mark
-	if !strings.Contains(text, "\n") {
-		end = "..."
-	}
-	return strings.ToValidUTF8(text[:most-len(end)], "") + end
+	return shorten.Bytes(text, most, mark)
 }

@@ -13,7 +13,7 @@
 //	policy writeback/edit apply/decide canary canary/judge/replay promotion notify/message   (pure)
 //	canary/{judge/trial,judge/simulate,provider,object}  apply/inventory  promotion/pullrequest    (pure)
 //	api/*  internal/*  canary/{judge,judge/counter}    of which canary/judge and internal/{contention,mask,
-//	partition,pattern,resourceversion} are pure: a pure package imports no other
+//	partition,pattern,resourceversion,shorten} are pure: a pure package imports no other
 //
 // canary/{judge/*,provider,object} are rows of their own, the floor of canary: canary and its
 // I/O leaves read what a provider can do and edit objects alike, and may not import one
@@ -86,6 +86,7 @@ var rows = []struct {
 	{"internal/partition", 0, true},
 	{"internal/pattern", 0, true},
 	{"internal/resourceversion", 0, true},
+	{"internal/shorten", 0, true},
 }
 
 // impure are imports that a pure package may not have.

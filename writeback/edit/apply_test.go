@@ -145,7 +145,7 @@ func TestNearMissesAreShownShortened(t *testing.T) {
 	}
 	for name, tc := range map[string]struct{ comment, want string }{
 		"as long as it may be": {comment(most), comment(most)},
-		"longer":               {comment(most + 1), comment(most + 1)[:most] + "..."},
+		"longer":               {comment(most + 1), comment(most + 1)[:most-3] + "..."},
 		"no UTF-8":             {"# {'$imagepolicy': '\xff'}", "# {'$imagepolicy': '\uFFFD'}"},
 	} {
 		markers := Scan([]byte("a: b " + tc.comment + "\n"))

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/sluice-cd/sluice/internal/shorten"
 )
 
 // Bounds of what is read. A parsed document takes up to two hundred times its
@@ -221,10 +223,7 @@ func scanLine(l line) (Marker, bool) {
 // shortened is a text for people, at most as long as a marker may well be.
 func shortened(text []byte) string {
 	const most = 120
-	if len(text) > most {
-		text = append(slices.Clone(text[:most]), "..."...)
-	}
-	return strings.ToValidUTF8(string(text), "\uFFFD")
+	return strings.ToValidUTF8(shorten.Bytes(string(text), most, shorten.Dots), "\uFFFD")
 }
 
 // hidden finds a marker where the line has no comment: in a text, behind quotes that

@@ -88,7 +88,7 @@ func TestReadyOnTheOldRevisionIsNotReady(t *testing.T) {
 	says(head)
 	f.eventually("staging is verified with what it has", func(p *sluicev1.Pipeline) bool { return verified(p, "staging", "1.0.0") })
 	f.push("1.1.0")
-	f.stagingSays("1.1.0", "has main@"+head[:8]+", which does not have this version")
+	f.stagingSays("1.1.0", "has main@"+head[:7]+", which does not have this version")
 	says(head) // Ready again, at the old one
 	f.look()
 	f.stagingSays("1.1.0", "which does not have this version")

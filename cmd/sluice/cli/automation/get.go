@@ -15,6 +15,7 @@ import (
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/cluster"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/follow"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
+	"github.com/sluice-cd/sluice/internal/shorten"
 	"github.com/sluice-cd/sluice/report"
 )
 
@@ -50,7 +51,7 @@ func rows(automations []report.Automation) follow.Rows {
 	for _, a := range automations {
 		total, current, held, skipped := counts(a.Markers)
 		rows.Add(a, "imageupdateautomation."+imagev1.GroupVersion.Group+"/"+a.Name,
-			a.Namespace, a.Name, total, current, held, skipped, report.Short(a.Commit), a.Ready, fmt.Sprint(a.Suspended),
+			a.Namespace, a.Name, total, current, held, skipped, shorten.Commit(a.Commit), a.Ready, fmt.Sprint(a.Suspended),
 			a.Source, a.Revision, pullRequest(a.PullRequest), a.Message)
 	}
 	return rows

@@ -14,6 +14,7 @@ import (
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/cluster"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/follow"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
+	"github.com/sluice-cd/sluice/internal/shorten"
 	"github.com/sluice-cd/sluice/report"
 )
 
@@ -63,7 +64,7 @@ func rows(images []report.Image, now time.Time) follow.Rows {
 			scanned = output.Ago(*i.LastScan, now) + " ago"
 		}
 		rows.Add(i, "imagepolicy."+imagev1.GroupVersion.Group+"/"+i.Policy,
-			i.Namespace, i.Policy, i.Image, strconv.Itoa(i.Tags), i.Best, i.Chosen, i.Written, report.Short(i.Commit), i.Ready,
+			i.Namespace, i.Policy, i.Image, strconv.Itoa(i.Tags), i.Best, i.Chosen, i.Written, shorten.Commit(i.Commit), i.Ready,
 			scanned, i.Automation, i.Digest, i.Message)
 	}
 	return rows

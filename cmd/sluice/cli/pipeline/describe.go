@@ -15,6 +15,7 @@ import (
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/cluster"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/usage"
+	"github.com/sluice-cd/sluice/internal/shorten"
 	"github.com/sluice-cd/sluice/report"
 )
 
@@ -196,7 +197,7 @@ func (w *pageWriter) bundleOf(s report.PipelineStage) string {
 		text += " for " + output.Ago(s.Since.Time, w.now)
 	}
 	if s.Commit != "" {
-		text += ", commit " + report.Short(s.Commit) + report.By(s.By)
+		text += ", commit " + shorten.Commit(s.Commit) + report.By(s.By)
 	}
 	if s.Verified != nil {
 		return text + ", verified " + output.Ago(s.Verified.Time, w.now) + " ago"

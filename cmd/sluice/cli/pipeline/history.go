@@ -12,6 +12,7 @@ import (
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/cluster"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
+	"github.com/sluice-cd/sluice/internal/shorten"
 	"github.com/sluice-cd/sluice/report"
 )
 
@@ -67,7 +68,7 @@ func landingsTable(landings []report.PipelineLanding, now time.Time) output.Tabl
 	t := output.Table{Columns: []string{"AGO", "STAGE", "BUNDLE", "KIND", "COMMIT", "BY", "VERDICT", "REASON"}}
 	for _, l := range landings {
 		t.Add(l.Bundle.ID, output.Ago(l.At.Time, now), l.Stage, report.NameBundle(l.Bundle),
-			string(l.Kind), report.Short(l.Commit), l.By, l.Verdict, l.Reason)
+			string(l.Kind), shorten.Commit(l.Commit), l.By, l.Verdict, l.Reason)
 	}
 	return t
 }

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package shorten makes texts fit where they are shown or stored: conditions, events,
+// chat messages, fields of other servers' APIs. Such a place has a limit in characters
+// (the maxLength of a CRD, most chats) or in bytes (most forges, what is kept in memory):
+//
+//	shorten.Runes("a long text", 9, shorten.Dots)    "a long..."
+//	shorten.Bytes("äöüß", 6, shorten.Ellipsis)       "ä…"          ä is 2 bytes, … is 3
+//	shorten.Commit("0123456789abcdef...")            "0123456"
+//
+// The mark that says that something is missing counts: no result is longer than asked for.
+// A character is never cut in two, as half of one is no valid UTF-8, which an API server
+// refuses or replaces.
+//
+// Secrets are masked before, since half a secret is not recognised.
+package shorten
+
+import "unicode/utf8"
+
+// Marks for the end of a text that goes on.
+const (
+	Dots     = "..." // in what controllers say
+	Ellipsis = "…"   // where every character counts
+)
+
+// commitDigits is what Git shows of a commit, and Flux in its events.
+const commitDigits = 7
+
+// Runes returns a text of at most most characters: the text itself, or its beginning and
+// the mark. A mark that has no room is left out. A byte that is no valid UTF-8 counts as a
+// character.
+func Runes(text string, most int, mark string) string {
+	if len(text) <= most || utf8.RuneCountInString(text) <= most {
+		return text
+	}
+	keep := most - utf8.RuneCountInString(mark)
+	if keep < 0 {
+		keep, mark = max(most, 0), ""
+	}
+	for at := range text {
+		if keep == 0 {
+			return text[:at] + mark
+		}
+		keep--
+	}
+	return text
+}
+
+// Bytes returns a text of at most most bytes: the text itself, or its beginning, up to the
+// end of a character, and the mark. A mark that has no room is left out.
+func Bytes(text string, most int, mark string) string {
+	if len(text) <= most {
+		return text
+	}
+	end := most - len(mark)
+	if end < 0 {
+		end, mark = max(most, 0), ""
+	}
+	for end > 0 && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end] + mark
+}
+
+// Commit returns the first seven digits of a commit, or of the hexadecimal part of a
+// digest, as Git abbreviates them.
+func Commit(hash string) string { return Bytes(hash, commitDigits, "") }
