@@ -83,7 +83,7 @@ type Names struct {
 
 func (n Names) canary() string  { return n.Canary + "." + n.Namespace }
 func (n Names) target() string  { return n.Target + "." + n.Namespace }
-func (n Names) primary() string { return n.Target + "-primary." + n.Namespace }
+func (n Names) primary() string { return flaggerv1.PrimaryName(n.Target) + "." + n.Namespace }
 
 // Workload is one of the two copies.
 type Workload struct {

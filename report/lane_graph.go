@@ -167,7 +167,7 @@ func (g *graph) chainOf(w *Workload) *chain {
 	}
 	c := &chain{graph: g, namespace: w.Namespace, name: w.Name, workload: w, target: w}
 	if c.canary = g.canaries[ObjectReference{w.Kind, w.Namespace, w.Name}]; c.canary != nil {
-		if primary := g.workloads[ObjectReference{w.Kind, w.Namespace, w.Name + "-primary"}]; primary != nil && primary.Primary {
+		if primary := g.workloads[ObjectReference{w.Kind, w.Namespace, flaggerv1.PrimaryName(w.Name)}]; primary != nil && primary.Primary {
 			c.workload = primary
 		}
 	}

@@ -26,7 +26,7 @@ func (k *Checker) armVars(
 	}
 	canary.arm, canary.workload = string(counter.Canary), canary.target
 	primary := canary
-	primary.arm, primary.workload = string(counter.Primary), canary.target+"-primary"
+	primary.arm, primary.workload = string(counter.Primary), flaggerv1.PrimaryName(canary.target)
 	key := client.ObjectKey{Namespace: c.Namespace, Name: c.Spec.TargetRef.Name}
 	switch {
 	case provider.TargetsKnative(c):

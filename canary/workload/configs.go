@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/object"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -206,14 +207,14 @@ func configOf(live *unstructured.Unstructured) (*Config, error) {
 func (c configs) primaryNames(ctx context.Context, read []Config) (map[string]string, error) {
 	names := map[string]string{}
 	for _, config := range read {
-		name := config.Name + primarySuffix
+		name := flaggerv1.PrimaryName(config.Name)
 		existing := c.scope.named(config.groupVersionKind(), name)
 		err := c.scope.live.Get(ctx, client.ObjectKeyFromObject(existing), existing)
 		if client.IgnoreNotFound(err) != nil {
 			return nil, fmt.Errorf("reading %s %s.%s: %w", strings.ToLower(config.Kind), name, c.scope.canary.Namespace, err)
 		}
 		if owner := metav1.GetControllerOf(existing); err == nil && owner != nil && owner.UID != c.scope.canary.UID {
-			name = fmt.Sprintf("%s-%s%s", config.Name, c.scope.canary.Name, primarySuffix)
+			name = flaggerv1.PrimaryName(config.Name + "-" + c.scope.canary.Name)
 		} else if err := c.checkPlace(existing, config); err != nil {
 			return nil, err
 		}
@@ -236,7 +237,7 @@ func (c configs) checkPlace(existing *unstructured.Unstructured, config Config) 
 func flaggerNames(configs []Config) map[string]string {
 	names := map[string]string{}
 	for _, c := range configs {
-		names[c.key()] = c.Name + primarySuffix
+		names[c.key()] = flaggerv1.PrimaryName(c.Name)
 	}
 	return names
 }

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/object"
 )
 
@@ -56,7 +57,7 @@ func namingOf(target string, selector map[string]any, pods map[string]string, ke
 	n.selector = runtime.DeepCopyJSON(selector)
 	n.replace(n.selector)
 	n.primary = maps.Clone(n.own)
-	n.primary[n.label] = n.value + primarySuffix
+	n.primary[n.label] = flaggerv1.PrimaryName(n.value)
 	n.settled, n.fixed = n.primary, n.primary
 	n.matching = object.Merge(pods, n.primary)
 	return n
@@ -65,11 +66,11 @@ func namingOf(target string, selector map[string]any, pods map[string]string, ke
 // replace gives a target's selector the primary's value of the label.
 func (n naming) replace(selector map[string]any) {
 	if matched := object.Map(selector, "matchLabels"); matched[n.label] == n.value {
-		matched[n.label] = n.value + primarySuffix
+		matched[n.label] = flaggerv1.PrimaryName(n.value)
 	}
 	for _, expression := range object.List(selector, "matchExpressions") {
 		if expression["key"] == n.label && expression["operator"] == string(metav1.LabelSelectorOpIn) {
-			expression["values"] = []any{n.value + primarySuffix}
+			expression["values"] = []any{flaggerv1.PrimaryName(n.value)}
 		}
 	}
 }
@@ -96,7 +97,7 @@ func (n *naming) follow(primary *unstructured.Unstructured, pods map[string]stri
 		has, ok := n.matching[key]
 		switch {
 		case key == n.label && (!ok || has == value) && !apart:
-			n.fixed[key] = value + primarySuffix
+			n.fixed[key] = flaggerv1.PrimaryName(value)
 		case ok:
 			n.fixed[key] = has
 		default:
@@ -112,7 +113,7 @@ func (n *naming) follow(primary *unstructured.Unstructured, pods map[string]stri
 func (n *naming) infer() {
 	n.own = maps.Clone(n.primary)
 	for _, key := range n.keys {
-		if value, ok := strings.CutSuffix(n.primary[key], primarySuffix); ok && value != "" {
+		if value, ok := flaggerv1.OfPrimary(n.primary[key]); ok {
 			n.label, n.value, n.own[key] = key, value, value
 			return
 		}
@@ -190,7 +191,7 @@ func nameAfter(s *scope, target *unstructured.Unstructured) (naming, []corev1.Co
 // checkLengths refuses names and labels that get too long for Kubernetes with what is
 // appended to them.
 func checkLengths(s *scope, target *unstructured.Unstructured, names naming) error {
-	if label := names.value + primarySuffix; len(label) > validation.LabelValueMaxLength {
+	if label := flaggerv1.PrimaryName(names.value); len(label) > validation.LabelValueMaxLength {
 		return s.refuse("%s spec.selector: the value of %s must be shorter, %s has more than %d characters",
 			title(target), names.label, label, validation.LabelValueMaxLength)
 	}

@@ -18,7 +18,6 @@ const (
 	// toolkitMarker is in every label and annotation by which Flux claims an
 	// object. Copies are not Flux's.
 	toolkitMarker = "toolkit.fluxcd.io"
-	primarySuffix = "-primary"
 	canarySuffix  = "-canary"
 )
 

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/object"
 )
 
@@ -44,7 +45,7 @@ const idleReplicas = "idleReplicaCount"
 func adaptScaledObject(p primaryScaler, spec map[string]any) {
 	hpa := object.Map(spec, "advanced", "horizontalPodAutoscalerConfig")
 	if name, _ := hpa["name"].(string); name != "" {
-		hpa["name"] = name + primarySuffix
+		hpa["name"] = flaggerv1.PrimaryName(name)
 	}
 	for _, trigger := range object.List(spec, "triggers") {
 		p.adaptTrigger(trigger)
@@ -95,6 +96,6 @@ func (n naming) podSelector(selector string) string {
 // toPrimary replaces the name of the target, or of its canary, by the primary's
 // wherever it occurs in a text.
 func toPrimary(text, name string) string {
-	primary := name + primarySuffix
+	primary := flaggerv1.PrimaryName(name)
 	return strings.NewReplacer(name+"-canary", primary, primary, primary, name, primary).Replace(text)
 }

@@ -118,7 +118,7 @@ func (a *autoscaler) ensureCopy(ctx context.Context, seen Copies) error {
 	if err != nil {
 		return err
 	}
-	copied := a.scope.named(a.kind.GroupVersionKind, a.name()+primarySuffix)
+	copied := a.scope.named(a.kind.GroupVersionKind, flaggerv1.PrimaryName(a.name()))
 	if owners == nil {
 		// Their mistake must not hold up a release, or its end, that works already.
 		if had, err := a.scope.read(ctx, a.kind.GroupVersionKind, copied.GetName()); err != nil || had != nil {
@@ -167,7 +167,7 @@ func dropScalerCopies(ctx context.Context, s *scope, now *autoscaler) error {
 		}
 		for i := range found.Items {
 			copied := &found.Items[i]
-			kept := now != nil && now.kind == kind && copied.Name == now.name()+primarySuffix
+			kept := now != nil && now.kind == kind && copied.Name == flaggerv1.PrimaryName(now.name())
 			if kept || !metav1.IsControlledBy(copied, s.canary) {
 				continue
 			}
@@ -189,7 +189,7 @@ func (a *autoscaler) state(ctx context.Context, seen Copies) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	copied, err := a.scope.cachedVersion(ctx, a.kind.GroupVersionKind, a.name()+primarySuffix)
+	copied, err := a.scope.cachedVersion(ctx, a.kind.GroupVersionKind, flaggerv1.PrimaryName(a.name()))
 	state := fmt.Sprintf("%d %s %s %s %v", a.scope.canary.Generation, a.scope.targetName(), owners, copied, isStopped(seen.Target))
 	if a.scope.canary.Status.UnderWay() {
 		state += fmt.Sprintf(" %d", seen.Primary.Replicas)

@@ -45,7 +45,7 @@ func (s *scope) object(kind schema.GroupVersionKind, name string) object.Ref {
 
 // targetName and primaryName are those of the two copies.
 func (s *scope) targetName() string  { return s.canary.Spec.TargetRef.Name }
-func (s *scope) primaryName() string { return s.targetName() + primarySuffix }
+func (s *scope) primaryName() string { return flaggerv1.PrimaryName(s.targetName()) }
 
 // services are the three Services of a canary that has users.
 func (s *scope) services() []object.Ref {

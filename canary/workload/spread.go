@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/object"
 )
 
@@ -102,14 +103,14 @@ func (n naming) placeAsFlagger(podSpec map[string]any) {
 	for _, selector := range spreadSelectors(podSpec, anyTerm) {
 		for key, value := range object.Map(selector, "matchLabels") {
 			if slices.Contains(n.keys, key) && value == n.target {
-				selector["matchLabels"].(map[string]any)[key] = n.target + primarySuffix
+				selector["matchLabels"].(map[string]any)[key] = flaggerv1.PrimaryName(n.target)
 			}
 		}
 		for _, expression := range object.List(selector, "matchExpressions") {
 			key, _ := expression["key"].(string)
 			values, _ := expression["values"].([]any)
 			if i := slices.Index(values, any(n.target)); i >= 0 && slices.Contains(n.keys, key) {
-				values[i] = n.target + primarySuffix
+				values[i] = flaggerv1.PrimaryName(n.target)
 			}
 		}
 	}

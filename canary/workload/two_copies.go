@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary"
 	"github.com/sluice-cd/sluice/canary/object"
 )
@@ -304,7 +305,7 @@ func (t *twoCopies) objects() []object.Ref {
 		t.scope.object(t.kind.GroupVersionKind, t.scope.primaryName()))
 	if a, err := autoscalerOf(t.scope); a != nil && err == nil {
 		objects = append(objects, t.scope.object(a.kind.GroupVersionKind, a.name()),
-			t.scope.object(a.kind.GroupVersionKind, a.name()+primarySuffix))
+			t.scope.object(a.kind.GroupVersionKind, flaggerv1.PrimaryName(a.name())))
 	}
 	return append(objects, t.scope.entry.selected.alike...)
 }

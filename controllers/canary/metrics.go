@@ -102,7 +102,7 @@ func (m *metrics) observePhase(c *flaggerv1.Canary) {
 	}
 	target := c.Spec.TargetRef.Name
 	m.status.WithLabelValues(target, c.Namespace).Set(status)
-	m.weight.WithLabelValues(target+"-primary", c.Namespace).Set(float64(100 - c.Status.CanaryWeight))
+	m.weight.WithLabelValues(flaggerv1.PrimaryName(target), c.Namespace).Set(float64(100 - c.Status.CanaryWeight))
 	m.weight.WithLabelValues(target, c.Namespace).Set(float64(c.Status.CanaryWeight))
 }
 
@@ -226,7 +226,7 @@ func (m *metrics) drop(target, namespace string) {
 		m.judgeRatio, m.judgeDispersion, m.judgeTrials, m.judgeFalseAlarms} {
 		vec.DeletePartialMatch(of)
 	}
-	for _, workload := range []string{target, target + "-primary"} {
+	for _, workload := range []string{target, flaggerv1.PrimaryName(target)} {
 		m.weight.DeleteLabelValues(workload, namespace)
 	}
 }

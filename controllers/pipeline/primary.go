@@ -22,7 +22,7 @@ func (cs canaries) byPrimary(
 	default:
 		return promotion.VerificationPending, "", false, nil
 	}
-	primary, answer, err := cs.workload(ctx, o, c, c.Spec.TargetRef.Name+"-primary")
+	primary, answer, err := cs.workload(ctx, o, c, flaggerv1.PrimaryName(c.Spec.TargetRef.Name))
 	switch {
 	case err != nil:
 		return promotion.VerificationPending, "", false, err

@@ -4,6 +4,7 @@ package v1beta1
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -61,8 +62,22 @@ func (in *Canary) ServiceNames() (apex, primary, canary string) {
 	if apex == "" {
 		apex = in.Spec.TargetRef.Name
 	}
-	return apex, apex + "-primary", apex + "-canary"
+	return apex, PrimaryName(apex), apex + "-canary"
 }
+
+// PrimaryName is the name of the primary's copy of an object: of the target, of the apex
+// Service, or of what the target uses, such as a ConfigMap or a HorizontalPodAutoscaler.
+func PrimaryName(of string) string { return of + primarySuffix }
+
+// OfPrimary returns the name of that whose copy for the primary has the given name; false
+// if it is no such name.
+func OfPrimary(name string) (of string, ok bool) {
+	of, ok = strings.CutSuffix(name, primarySuffix)
+	return of, ok && of != ""
+}
+
+// primarySuffix is Flagger's.
+const primarySuffix = "-primary"
 
 // ProgressDeadline returns how long a workload may take to become ready.
 func (in *Canary) ProgressDeadline() time.Duration {
