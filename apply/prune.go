@@ -56,7 +56,7 @@ func inReverseOrder(entries []inventory.Entry) []inventory.Entry {
 	sort.Sort(ssa.SortableUnstructureds(objects))
 	sorted := make([]inventory.Entry, 0, len(entries))
 	for _, u := range slices.Backward(objects) {
-		sorted = append(sorted, inventory.Entry{ID: idOf(u), Version: u.GroupVersionKind().Version})
+		sorted = append(sorted, inventory.Entry{ID: inventory.IDOf(u), Version: u.GroupVersionKind().Version})
 	}
 	return sorted
 }

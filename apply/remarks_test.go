@@ -11,6 +11,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/sluice-cd/sluice/apply/inventory"
 	"github.com/sluice-cd/sluice/test/fake/apiserver"
 )
 
@@ -74,7 +75,7 @@ func TestAWarningAboutASecretQuotesNothingOfIt(t *testing.T) {
 
 func TestAHiddenValueIsNotCutIntoAShownOne(t *testing.T) {
 	var o Result
-	o.warnings.add(idOf(unstructuredOf("v1", "ConfigMap", "c")), []string{strings.Repeat("x", maxRemarkLength-20) + "secretsecret"})
+	o.warnings.add(inventory.IDOf(unstructuredOf("v1", "ConfigMap", "c")), []string{strings.Repeat("x", maxRemarkLength-20) + "secretsecret"})
 	got := o.Warnings(func(text string) string { return strings.ReplaceAll(text, "secretsecret", "*****") })
 	if strings.Contains(got, "sec") {
 		t.Error(got)
@@ -85,7 +86,7 @@ func TestWarningsAreBounded(t *testing.T) {
 	e := newTestEnv(t)
 	e.Warn = func(apiserver.Request) []string { return slices.Repeat([]string{strings.Repeat("x", 1000)}, 100) }
 	e.apply(t, config("1"))
-	if n := len(e.set.tracker.applied[idOf(config("1"))].Warnings); n != maxWarnings/1000 {
+	if n := len(e.set.tracker.applied[inventory.IDOf(config("1"))].Warnings); n != maxWarnings/1000 {
 		t.Errorf("%d warnings are kept", n)
 	}
 }

@@ -98,18 +98,18 @@ func (w stage) resolve(c *client, profile *decide.Profile) error {
 		switch {
 		case meta.IsNoMatchError(err):
 			return fmt.Errorf("%s: %w: correct apiVersion and kind in its manifest, or install the definition of its kind first",
-				idOf(o.Unstructured).Subject(), err)
+				inventory.IDOf(o.Unstructured).Subject(), err)
 		case err != nil:
-			return fmt.Errorf("%s: %w", idOf(o.Unstructured).Subject(), err)
+			return fmt.Errorf("%s: %w", inventory.IDOf(o.Unstructured).Subject(), err)
 		}
 		switch {
 		case mapping.Scope.Name() != meta.RESTScopeNameNamespace:
 			o.SetNamespace("") // kustomize sets it where it does not know the kind
 		case o.GetNamespace() == "":
 			return fmt.Errorf("%s namespace not specified: set metadata.namespace in its manifest, or %s for all objects",
-				idOf(o.Unstructured).Subject(), profile.TargetNamespaceField)
+				inventory.IDOf(o.Unstructured).Subject(), profile.TargetNamespaceField)
 		}
-		o.id = idOf(o.Unstructured)
+		o.id = inventory.IDOf(o.Unstructured)
 		o.at = endpoint{mapping: mapping, key: types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()}}
 		if o.payload, err = json.Marshal(o.Object); err != nil {
 			return fmt.Errorf("encoding %s: %w", o.id.Subject(), err)
@@ -117,9 +117,4 @@ func (w stage) resolve(c *client, profile *decide.Profile) error {
 		o.digest = sha256.Sum256(o.payload)
 	}
 	return nil
-}
-
-func idOf(u *unstructured.Unstructured) inventory.ID {
-	gvk := u.GroupVersionKind()
-	return inventory.ID{Namespace: u.GetNamespace(), Name: u.GetName(), Group: gvk.Group, Kind: gvk.Kind}
 }

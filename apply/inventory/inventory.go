@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package inventory is the arithmetic of what a Kustomization owns.
+// Package inventory is the arithmetic of what an owner, such as a Kustomization, has applied.
 //
 // The inventory is the list of objects that an apply left in the cluster. It is
-// kept in the Kustomization's status as pairs of an id and an API version:
+// kept in the owner's status as pairs of an id and an API version:
 //
 //	id: default_podinfo_apps_Deployment    v: v1
 //	id: _system__basic__user_rbac.authorization.k8s.io_ClusterRole    v: v1
@@ -23,6 +23,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 // ErrMalformed marks an id that does not have four parts.
@@ -37,6 +39,12 @@ const (
 // ID names an object across API versions.
 type ID struct {
 	Namespace, Name, Group, Kind string
+}
+
+// IDOf returns the id of an object.
+func IDOf(u *unstructured.Unstructured) ID {
+	gvk := u.GroupVersionKind()
+	return ID{Namespace: u.GetNamespace(), Name: u.GetName(), Group: gvk.Group, Kind: gvk.Kind}
 }
 
 // Entry is an object in an inventory, with the API version it was applied as.

@@ -156,7 +156,7 @@ func (d *comparison) run(objects []*unstructured.Unstructured) (err error) {
 func (d *comparison) compareAll(objects []*unstructured.Unstructured) error {
 	d.encrypted = map[inventory.ID]bool{}
 	for _, u := range objects { // as they are in the source, since preparing drops the field sops
-		d.encrypted[idOf(u)] = build.IsEncrypted(u)
+		d.encrypted[inventory.IDOf(u)] = build.IsEncrypted(u)
 	}
 	if err := apply.Prepare(profile, profile.Owner(d.k.Namespace, d.k.Name), requestOf(d.k, objects)); err != nil {
 		return err
@@ -177,12 +177,7 @@ func (d *comparison) compareAll(objects []*unstructured.Unstructured) error {
 }
 
 // subject names an object as events do.
-func subject(u *unstructured.Unstructured) string { return idOf(u).Subject() }
-
-func idOf(u *unstructured.Unstructured) inventory.ID {
-	gvk := u.GroupVersionKind()
-	return inventory.ID{Namespace: u.GetNamespace(), Name: u.GetName(), Group: gvk.Group, Kind: gvk.Kind}
-}
+func subject(u *unstructured.Unstructured) string { return inventory.IDOf(u).Subject() }
 
 // compare prints how an object would change.
 func (d *comparison) compare(u *unstructured.Unstructured) error {
@@ -197,7 +192,7 @@ func (d *comparison) compare(u *unstructured.Unstructured) error {
 	case profile.Excluded(u.GetLabels(), u.GetAnnotations()), profile.Excluded(live.GetLabels(), live.GetAnnotations()),
 		decide.Wants(u.GetLabels(), u.GetAnnotations(), profile.SSAKey, decide.IfNotPresent):
 		return nil
-	case d.encrypted[idOf(u)]:
+	case d.encrypted[inventory.IDOf(u)]:
 		output.Note(d.cmd, "%s is encrypted, and is not compared", subject(u))
 		return nil
 	}
@@ -242,7 +237,7 @@ func (d *comparison) deleted(objects []*unstructured.Unstructured) error {
 	}
 	kept := map[inventory.ID]bool{}
 	for _, u := range objects {
-		kept[idOf(u)] = true
+		kept[inventory.IDOf(u)] = true
 	}
 	for _, entry := range live.Status.Inventory.Entries {
 		id, err := inventory.Parse(entry.ID)
