@@ -27,10 +27,10 @@ type alertChecks struct {
 type alertCheck struct {
 	alerts []flaggerv1.CanaryAlert
 	// on is what has to change for another answer: AlertProviders and their Secrets.
-	on []objectRef
+	on []clusterRef
 	// versions are those that watches had seen before the API server was asked. What they
 	// had not told of yet has none.
-	versions map[objectRef]string
+	versions map[clusterRef]string
 	unheard  error
 }
 
@@ -40,7 +40,7 @@ func (a *alertChecks) check(ctx context.Context, c *flaggerv1.Canary) alertCheck
 		a.forget(c.UID)
 		return alertCheck{}
 	}
-	next := alertCheck{alerts: slices.Clone(c.Spec.Analysis.Alerts), versions: map[objectRef]string{}}
+	next := alertCheck{alerts: slices.Clone(c.Spec.Analysis.Alerts), versions: map[clusterRef]string{}}
 	a.mu.Lock()
 	last, ok := a.last[c.UID]
 	a.mu.Unlock()
@@ -60,7 +60,7 @@ func (a *alertChecks) check(ctx context.Context, c *flaggerv1.Canary) alertCheck
 	found := a.alerts.Check(ctx, c)
 	next.unheard = found.Unheard
 	for _, object := range found.On {
-		next.on = append(next.on, objectRef{clusterKind{object.GroupVersionKind, workloadCluster}, object.ObjectKey})
+		next.on = append(next.on, clusterRef{clusterKind{object.GroupVersionKind, workloadCluster}, object.ObjectKey})
 	}
 	if found.Refused {
 		next.versions = nil // no watch tells when that changes

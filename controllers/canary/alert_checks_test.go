@@ -116,7 +116,7 @@ func TestAnAPIServerThatDoesNotAnswerTakesNoRemarkAboutAlertsBack(t *testing.T) 
 	e.address("https://chat.example.com/room")
 	e.fails = apierrors.NewServiceUnavailable("it starts")
 	e.says(2, true)
-	at := objectRef{clusterKind{secrets, workloadCluster}, client.ObjectKeyFromObject(e.secret)}
+	at := clusterRef{clusterKind{secrets, workloadCluster}, client.ObjectKeyFromObject(e.secret)}
 	if woken := e.r.observer.watcher.index.dependentsOf(at); !slices.Contains(woken, client.ObjectKeyFromObject(e.c)) {
 		t.Errorf("the Secret wakes %v", woken)
 	}

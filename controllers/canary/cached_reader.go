@@ -33,20 +33,20 @@ type cachedReader struct {
 	client.Client
 	clock clock.WithTicker
 	// version is what the watch saw last of an object, empty if there is none.
-	version func(context.Context, objectRef) string
+	version func(context.Context, clusterRef) string
 	cluster clusterName
 
 	mu sync.Mutex
 	// writes counts beginnings and ends of writes: what was read while one went on
 	// may be older than what it wrote.
 	writes  uint64
-	objects *lru.Cache[objectRef, *unstructured.Unstructured]
+	objects *lru.Cache[clusterRef, *unstructured.Unstructured]
 }
 
 func newCachedReader(of client.Client, in clusterName, watcher *dynamicWatcher, clk clock.WithTicker) *cachedReader {
 	return &cachedReader{
 		Client: of, clock: clk, version: watcher.version, cluster: in,
-		objects: lru.NewCounted[objectRef, *unstructured.Unstructured](cachedObjects),
+		objects: lru.NewCounted[clusterRef, *unstructured.Unstructured](cachedObjects),
 	}
 }
 
@@ -70,7 +70,7 @@ func (r *cachedReader) Get(ctx context.Context, key client.ObjectKey, into clien
 	if !ok || len(opts) > 0 {
 		return r.Client.Get(ctx, key, into, opts...)
 	}
-	of := objectRef{clusterKind{object.GroupVersionKind(), r.cluster}, key}
+	of := clusterRef{clusterKind{object.GroupVersionKind(), r.cluster}, key}
 	had, since := r.last(of)
 	if had != nil && r.version(ctx, of) == had.GetResourceVersion() {
 		had.DeepCopyInto(object)
@@ -89,7 +89,7 @@ func (r *cachedReader) Get(ctx context.Context, key client.ObjectKey, into clien
 
 // last is what was read or written last, if that is known, and how many writes there
 // were until now.
-func (r *cachedReader) last(of objectRef) (*unstructured.Unstructured, uint64) {
+func (r *cachedReader) last(of clusterRef) (*unstructured.Unstructured, uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	object, _ := r.objects.Get(of)
@@ -136,15 +136,15 @@ func (r *cachedReader) write(object client.Object, do func() error) error {
 }
 
 // forget drops an object before and after a write, and returns how many there were.
-func (r *cachedReader) forget(object client.Object) (objectRef, uint64) {
+func (r *cachedReader) forget(object client.Object) (clusterRef, uint64) {
 	kind, err := r.GroupVersionKindFor(object)
-	of := objectRef{clusterKind{kind, r.cluster}, client.ObjectKeyFromObject(object)}
+	of := clusterRef{clusterKind{kind, r.cluster}, client.ObjectKeyFromObject(object)}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.writes++
 	if err != nil {
 		r.objects.Clear()
-		return objectRef{}, r.writes
+		return clusterRef{}, r.writes
 	}
 	r.objects.Remove(of)
 	return of, r.writes

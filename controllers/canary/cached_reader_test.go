@@ -35,8 +35,8 @@ func newReaderEnv(t *testing.T) *readerEnv {
 	route := w.object()
 	w.api = fake.NewClientBuilder().WithScheme(runtime.NewScheme()).WithObjects(route).Build()
 	w.r = &cachedReader{
-		objects: lru.NewCounted[objectRef, *unstructured.Unstructured](cachedObjects),
-		version: func(context.Context, objectRef) string { return w.seen },
+		objects: lru.NewCounted[clusterRef, *unstructured.Unstructured](cachedObjects),
+		version: func(context.Context, clusterRef) string { return w.seen },
 	}
 	w.r.Client = interceptor.NewClient(w.api, interceptor.Funcs{
 		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {

@@ -112,22 +112,22 @@ func TestTheSeriesOfARequestDurationIsInSeconds(t *testing.T) {
 func TestDependencyIndex(t *testing.T) {
 	var index dependencyIndex
 	key := types.NamespacedName{Namespace: "test", Name: "podinfo"}
-	object := func(kind, namespace, name string) objectRef {
-		return objectRef{
+	object := func(kind, namespace, name string) clusterRef {
+		return clusterRef{
 			clusterKind{schema.GroupVersionKind{Version: "v1", Kind: kind}, workloadCluster},
 			types.NamespacedName{Namespace: namespace, Name: name},
 		}
 	}
 	env, other := object("ConfigMap", "test", "env"), object("Secret", "test", "env")
-	index.set(key, []objectRef{env})
+	index.set(key, []clusterRef{env})
 	if diff := cmp.Diff([]types.NamespacedName{key}, index.dependentsOf(env)); diff != "" {
 		t.Error(diff)
 	}
-	index.set(key, []objectRef{other})
+	index.set(key, []clusterRef{other})
 	if got := index.dependentsOf(env); len(got) != 0 {
 		t.Errorf("still there: %v", got)
 	}
-	for name, of := range map[string]objectRef{"another namespace": object("Secret", "other", "env"),
+	for name, of := range map[string]clusterRef{"another namespace": object("Secret", "other", "env"),
 		"another cluster": {clusterKind{other.GroupVersionKind, meshCluster}, other.ObjectKey}} {
 		if got := index.dependentsOf(of); len(got) != 0 {
 			t.Errorf("of %s: %v", name, got)

@@ -35,7 +35,7 @@ type contentions struct {
 	self string
 
 	mu      sync.Mutex
-	objects map[objectRef][]*contended // the last that was written comes last
+	objects map[clusterRef][]*contended // the last that was written comes last
 	// reports are what canaries were not told yet.
 	reports map[types.NamespacedName][]string
 }
@@ -106,7 +106,7 @@ func fieldsIn(patch map[string]any) (paths []string) {
 
 // find returns what is known of the fields that a write is about; nil is nothing. The lock
 // is held.
-func (c *contentions) find(object objectRef, wrote content) *contended {
+func (c *contentions) find(object clusterRef, wrote content) *contended {
 	for _, known := range c.objects[object] {
 		if known.content.fields == wrote.fields {
 			return known
@@ -116,7 +116,7 @@ func (c *contentions) find(object objectRef, wrote content) *contended {
 }
 
 // paused reports whether a write is to be left out, because it was undone too often.
-func (c *contentions) paused(object objectRef, wrote content) bool {
+func (c *contentions) paused(object clusterRef, wrote content) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	known := c.find(object, wrote)
@@ -124,7 +124,7 @@ func (c *contentions) paused(object objectRef, wrote content) bool {
 }
 
 // written counts a write that took place. undoing says who changed the object before.
-func (c *contentions) written(canary types.NamespacedName, object objectRef, wrote content, undoing undoing) {
+func (c *contentions) written(canary types.NamespacedName, object clusterRef, wrote content, undoing undoing) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now, known := c.clock.Now(), c.find(object, wrote)
@@ -145,9 +145,9 @@ func (c *contentions) written(canary types.NamespacedName, object objectRef, wro
 
 // reset keeps what is to be known of some fields of an object, and drops what was known of
 // them and what is out of date. The lock is held.
-func (c *contentions) reset(object objectRef, known *contended, now time.Time) *contended {
+func (c *contentions) reset(object clusterRef, known *contended, now time.Time) *contended {
 	if c.objects == nil {
-		c.objects, c.reports = map[objectRef][]*contended{}, map[types.NamespacedName][]string{}
+		c.objects, c.reports = map[clusterRef][]*contended{}, map[types.NamespacedName][]string{}
 	}
 	others := slices.DeleteFunc(c.objects[object], func(other *contended) bool {
 		return other.content.fields == known.content.fields || now.Sub(other.Last) > contentionPolicy.Window
@@ -168,7 +168,7 @@ func (c *contentions) takeReports(canary types.NamespacedName) []string {
 
 // about says what keeps one of some objects from being what it should be; empty is
 // nothing.
-func (c *contentions) about(objects []objectRef) string {
+func (c *contentions) about(objects []clusterRef) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, object := range objects {

@@ -86,7 +86,7 @@ func (g *contendedService) theirs() {
 // Two controllers once rewrote an object as fast as they could, without a word.
 func TestWhoKeepsUndoingAWriteIsNamed(t *testing.T) {
 	g := newContendedService(t)
-	on := []objectRef{{clusterKind{schema.GroupVersionKind{Version: "v1", Kind: "Service"}, workloadCluster}, contendedCanary}}
+	on := []clusterRef{{clusterKind{schema.GroupVersionKind{Version: "v1", Kind: "Service"}, workloadCluster}, contendedCanary}}
 	for i := range contentionPolicy.Burst {
 		if !g.ours("podinfo-primary") || (g.r.contentions.about(on) != "") != (i == contentionPolicy.Burst-1) {
 			t.Fatalf("repair %d: %q", i, g.r.contentions.about(on))
@@ -191,13 +191,13 @@ func TestOnlySoManyFieldsOfAnObjectAreToldApart(t *testing.T) {
 	now := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 	var c contentions
 	for i := range 2 * maxContended {
-		c.reset(objectRef{}, &contended{content: content{fields: fmt.Sprint(i)}}, now).Last = now
+		c.reset(clusterRef{}, &contended{content: content{fields: fmt.Sprint(i)}}, now).Last = now
 	}
-	if got := len(c.objects[objectRef{}]); got != maxContended {
+	if got := len(c.objects[clusterRef{}]); got != maxContended {
 		t.Errorf("%d are", got)
 	}
-	c.reset(objectRef{}, &contended{}, now.Add(2*contentionPolicy.Window))
-	if got := len(c.objects[objectRef{}]); got != 1 {
+	c.reset(clusterRef{}, &contended{}, now.Add(2*contentionPolicy.Window))
+	if got := len(c.objects[clusterRef{}]); got != 1 {
 		t.Errorf("%d are left of those that are out of date", got-1)
 	}
 }

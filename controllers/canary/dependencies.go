@@ -14,8 +14,9 @@ import (
 	"github.com/sluice-cd/sluice/canary/workload"
 )
 
-// objectRef names an object that a canary depends on, whether it exists or not.
-type objectRef struct {
+// clusterRef is an [object.Ref] in one of the two clusters that a release may have to do with: an object
+// that a canary depends on, whether it exists or not.
+type clusterRef struct {
 	clusterKind
 	client.ObjectKey
 }
@@ -26,7 +27,7 @@ type clusterKind struct {
 	cluster clusterName
 }
 
-// clusterName is that of one of the two clusters that a release may have to do with.
+// clusterName is that of one of the two clusters.
 type clusterName string
 
 const (
@@ -40,16 +41,16 @@ const (
 // every canary is when the process starts.
 type dependencyIndex struct {
 	mu         sync.Mutex
-	dependents map[objectRef]map[types.NamespacedName]bool
-	needs      map[types.NamespacedName][]objectRef
+	dependents map[clusterRef]map[types.NamespacedName]bool
+	needs      map[types.NamespacedName][]clusterRef
 }
 
 // set replaces what a canary depends on.
-func (i *dependencyIndex) set(canary types.NamespacedName, objects []objectRef) {
+func (i *dependencyIndex) set(canary types.NamespacedName, objects []clusterRef) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.dependents == nil {
-		i.dependents, i.needs = map[objectRef]map[types.NamespacedName]bool{}, map[types.NamespacedName][]objectRef{}
+		i.dependents, i.needs = map[clusterRef]map[types.NamespacedName]bool{}, map[types.NamespacedName][]clusterRef{}
 	}
 	i.remove(canary)
 	for _, object := range objects {
@@ -79,17 +80,17 @@ func (i *dependencyIndex) remove(canary types.NamespacedName) {
 }
 
 // dependentsOf returns the canaries that depend on an object.
-func (i *dependencyIndex) dependentsOf(object objectRef) []types.NamespacedName {
+func (i *dependencyIndex) dependentsOf(object clusterRef) []types.NamespacedName {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return slices.Collect(maps.Keys(i.dependents[object]))
 }
 
 // workloadObjects are the objects of both copies.
-func workloadObjects(w *workload.Workloads) []objectRef {
-	var objects []objectRef
+func workloadObjects(w *workload.Workloads) []clusterRef {
+	var objects []clusterRef
 	for _, object := range w.Objects() {
-		objects = append(objects, objectRef{clusterKind{object.GroupVersionKind, workloadCluster}, object.NamespacedName})
+		objects = append(objects, clusterRef{clusterKind{object.GroupVersionKind, workloadCluster}, object.NamespacedName})
 	}
 	return objects
 }

@@ -61,11 +61,11 @@ func (w *guardedWriter) write(ctx context.Context, verb string, object client.Ob
 }
 
 // describe names the object of a write, and what it says.
-func (w *guardedWriter) describe(verb string, object client.Object, patch client.Patch) (of objectRef, wrote content, ok bool) {
+func (w *guardedWriter) describe(verb string, object client.Object, patch client.Patch) (of clusterRef, wrote content, ok bool) {
 	kind, err := w.GroupVersionKindFor(object)
 	if err != nil || object.GetName() == "" {
-		return objectRef{}, content{}, false
+		return clusterRef{}, content{}, false
 	}
 	wrote, ok = contentOf(verb, object, patch)
-	return objectRef{clusterKind{kind, w.cluster}, client.ObjectKeyFromObject(object)}, wrote, ok
+	return clusterRef{clusterKind{kind, w.cluster}, client.ObjectKeyFromObject(object)}, wrote, ok
 }

@@ -76,7 +76,7 @@ const gatewayKind = "Gateway"
 
 // gateway is one that spec.service.gatewayRefs names.
 type gateway struct {
-	objectRef
+	clusterRef
 	index int
 }
 
@@ -95,7 +95,7 @@ func (r *routing) gateways(c *flaggerv1.Canary, routes router.Router) (gateways 
 				continue
 			}
 			key := client.ObjectKey{Namespace: namespace, Name: string(ref.Name)}
-			gateways = append(gateways, gateway{objectRef{kind, key}, i})
+			gateways = append(gateways, gateway{clusterRef{kind, key}, i})
 		}
 	}
 	return gateways
@@ -105,7 +105,7 @@ func (r *routing) gateways(c *flaggerv1.Canary, routes router.Router) (gateways 
 func (o *observer) gatewayRemarks(ctx context.Context, gateways []gateway) []remark {
 	var missing []string
 	for _, gateway := range gateways {
-		if o.watcher.absent(ctx, gateway.objectRef) {
+		if o.watcher.absent(ctx, gateway.clusterRef) {
 			missing = append(missing, fmt.Sprintf("spec.service.gatewayRefs[%d]: Gateway %s does not exist", gateway.index, gateway.ObjectKey))
 		}
 	}
@@ -116,10 +116,10 @@ func (o *observer) gatewayRemarks(ctx context.Context, gateways []gateway) []rem
 	return []remark{{about: aboutGateways, text: text, certain: true}}
 }
 
-func objectsOf(gateways []gateway) []objectRef {
-	objects := make([]objectRef, 0, len(gateways))
+func objectsOf(gateways []gateway) []clusterRef {
+	objects := make([]clusterRef, 0, len(gateways))
 	for _, gateway := range gateways {
-		objects = append(objects, gateway.objectRef)
+		objects = append(objects, gateway.clusterRef)
 	}
 	return objects
 }

@@ -95,7 +95,7 @@ func TestAMissingGatewayIsToldOnceAndByReady(t *testing.T) {
 func TestAGatewayThatIsMadeWakesTheCanary(t *testing.T) {
 	e := newEnv(t, interceptor.Funcs{})
 	key := types.NamespacedName{Namespace: "test", Name: "podinfo"}
-	at := objectRef{clusterKind{gateways, workloadCluster}, client.ObjectKey{Namespace: "test", Name: "gateway"}}
+	at := clusterRef{clusterKind{gateways, workloadCluster}, client.ObjectKey{Namespace: "test", Name: "gateway"}}
 	watcher := e.r.observer.watcher
 	if err := watcher.depend(t.Context(), key, nil, at); err != nil {
 		t.Fatal(err)

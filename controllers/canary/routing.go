@@ -58,10 +58,10 @@ func (r *routing) routerWith(c *flaggerv1.Canary, with clients) (router.Router, 
 }
 
 // objects are the route objects of a canary.
-func (r *routing) objects(c *flaggerv1.Canary, routes router.Router) []objectRef {
-	var objects []objectRef
+func (r *routing) objects(c *flaggerv1.Canary, routes router.Router) []clusterRef {
+	var objects []clusterRef
 	for _, object := range routes.Objects(c) {
-		objects = append(objects, objectRef{clusterKind{object.GroupVersionKind, r.clusterOf(c)}, object.NamespacedName})
+		objects = append(objects, clusterRef{clusterKind{object.GroupVersionKind, r.clusterOf(c)}, object.NamespacedName})
 	}
 	return objects
 }

@@ -57,7 +57,7 @@ func TestAWatchWakesTheCanariesThatDependOnTheObject(t *testing.T) {
 	e := newEnv(t, interceptor.Funcs{})
 	kind := autoscalingv2.SchemeGroupVersion.WithKind("HorizontalPodAutoscaler")
 	key := types.NamespacedName{Namespace: "test", Name: "podinfo"}
-	on := []objectRef{{clusterKind{kind, workloadCluster}, key}}
+	on := []clusterRef{{clusterKind{kind, workloadCluster}, key}}
 	for range 2 { // the second time it is watched already
 		if err := e.r.observer.watcher.depend(t.Context(), key, on); err != nil {
 			t.Fatal(err)

@@ -138,8 +138,8 @@ func TestReasonsOfACanaryThatIsNotReady(t *testing.T) {
 }
 
 func TestWhoDependsOnAnObject(t *testing.T) {
-	ref := func(name string) objectRef {
-		return objectRef{
+	ref := func(name string) clusterRef {
+		return clusterRef{
 			clusterKind{schema.GroupVersionKind{Version: "v1", Kind: "ConfigMap"}, workloadCluster},
 			types.NamespacedName{Namespace: "test", Name: name},
 		}
@@ -159,11 +159,11 @@ func TestWhoDependsOnAnObject(t *testing.T) {
 	}
 	index.forget(a)
 	check("at first", "x")
-	index.set(a, []objectRef{ref("x"), ref("y")})
-	index.set(b, []objectRef{ref("x")})
+	index.set(a, []clusterRef{ref("x"), ref("y")})
+	index.set(b, []clusterRef{ref("x")})
 	check("with two", "x", "a", "b")
 	check("with two", "y", "a")
-	index.set(a, []objectRef{ref("z")})
+	index.set(a, []clusterRef{ref("z")})
 	check("after a change", "x", "b")
 	check("after a change", "y")
 	check("after a change", "z", "a")

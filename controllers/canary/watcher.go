@@ -42,7 +42,7 @@ type dynamicWatcher struct {
 // depend notes what a canary depends on, and watches what was not watched yet. It
 // does not wait for a watch to come up: that delivers everything that there is. optional
 // is what the canary works without: see [dynamicWatcher.absent].
-func (w *dynamicWatcher) depend(ctx context.Context, canary types.NamespacedName, on []objectRef, optional ...objectRef) error {
+func (w *dynamicWatcher) depend(ctx context.Context, canary types.NamespacedName, on []clusterRef, optional ...clusterRef) error {
 	w.index.set(canary, slices.Concat(on, optional))
 	for _, object := range on {
 		if err := w.watch(ctx, object.clusterKind); err != nil {
@@ -77,14 +77,14 @@ func (w *dynamicWatcher) watch(ctx context.Context, kind clusterKind) error {
 
 // version is the resource version that the watch of an object saw last; empty if it
 // saw none, or does not run yet.
-func (w *dynamicWatcher) version(ctx context.Context, object objectRef) string {
+func (w *dynamicWatcher) version(ctx context.Context, object clusterRef) string {
 	version, _ := w.seen(ctx, object)
 	return version
 }
 
 // seen is the resource version that the watch of an object saw last, empty if there is no such
 // object. It is not ok where no watch tells.
-func (w *dynamicWatcher) seen(ctx context.Context, object objectRef) (version string, ok bool) {
+func (w *dynamicWatcher) seen(ctx context.Context, object clusterRef) (version string, ok bool) {
 	w.mu.Lock()
 	watched := w.watched[object.clusterKind]
 	w.mu.Unlock()
@@ -107,7 +107,7 @@ const syncPatience = 2 * time.Second
 
 // absent reports whether an optional object is certain not to be there. Nothing is
 // certain of a kind that the cluster does not have, or that may not be watched.
-func (w *dynamicWatcher) absent(ctx context.Context, object objectRef) bool {
+func (w *dynamicWatcher) absent(ctx context.Context, object clusterRef) bool {
 	if w.watch(ctx, object.clusterKind) != nil || !w.synced(ctx, object.clusterKind) {
 		return false
 	}
@@ -155,7 +155,7 @@ func (w *dynamicWatcher) handler(kind clusterKind) toolscache.ResourceEventHandl
 			object = gone.Obj
 		}
 		if o, ok := object.(client.Object); ok {
-			for _, canary := range w.index.dependentsOf(objectRef{kind, client.ObjectKeyFromObject(o)}) {
+			for _, canary := range w.index.dependentsOf(clusterRef{kind, client.ObjectKeyFromObject(o)}) {
 				w.wake(canary)
 			}
 		}
