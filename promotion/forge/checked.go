@@ -69,8 +69,8 @@ type demand struct {
 // of the title, and has to fit in front of it.
 func (c *checked) text(t Text) Text {
 	table := c.session.table
-	t.Title = brief(withoutPrefix(t.Title, table.draftPrefixes...), table.TitleBytes-len(table.draftTitle(Text{Draft: true})))
-	t.Body = brief(t.Body, table.BodyBytes)
+	t.Title = fitted(withoutPrefix(t.Title, table.draftPrefixes...), table.TitleBytes-len(table.draftTitle(Text{Draft: true})))
+	t.Body = fitted(t.Body, table.BodyBytes)
 	return t
 }
 
@@ -124,7 +124,7 @@ func (c *checked) Update(ctx context.Context, number int64, text Text) (*PullReq
 
 // Comment implements Forge.
 func (c *checked) Comment(ctx context.Context, number int64, body string) error {
-	err := c.driver.pulls.comment(ctx, number, brief(body, c.session.table.BodyBytes))
+	err := c.driver.pulls.comment(ctx, number, fitted(body, c.session.table.BodyBytes))
 	return c.explain(err, "commenting on pull request %d", number)
 }
 
@@ -202,7 +202,7 @@ func (c *checked) Rules(ctx context.Context, branch string) (Rules, error) {
 
 // Shortened is a status as forges keep it.
 func (s Status) Shortened() Status {
-	s.Description = brief(s.Description, maxDescription)
+	s.Description = fitted(s.Description, maxDescription)
 	return s
 }
 

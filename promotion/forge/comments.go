@@ -25,7 +25,7 @@ func (c *checked) UpsertComment(ctx context.Context, number int64, marker, body 
 	if c.driver.comments == nil {
 		return &Unsupported{Provider: c.session.provider, What: "comments that are kept up to date"}
 	}
-	return c.explain(c.upsertComment(ctx, number, marker, brief(body, c.session.table.BodyBytes)), "commenting on pull request %d", number)
+	return c.explain(c.upsertComment(ctx, number, marker, fitted(body, c.session.table.BodyBytes)), "commenting on pull request %d", number)
 }
 
 func (c *checked) upsertComment(ctx context.Context, number int64, marker, body string) error {

@@ -97,7 +97,7 @@ func (g *gitHubAPI) graphQL(ctx context.Context, text string, variables map[stri
 // graphQLError translates the first error of an answer.
 func (g *gitHubAPI) graphQLError(kind, message string) error {
 	host := g.repository.api.Host
-	refused := &statusError{host: host, code: http.StatusUnprocessableEntity, message: brief(message, maxMessage)}
+	refused := &statusError{host: host, code: http.StatusUnprocessableEntity, message: fitted(message, maxMessage)}
 	switch {
 	case kind == "RATE_LIMITED":
 		return &RateLimited{Host: host, Until: g.clock.Now().Add(defaultPause)}

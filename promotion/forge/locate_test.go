@@ -77,7 +77,7 @@ func TestShortTextsSayThatTheyAre(t *testing.T) {
 		"short": "short", "of more than sixteen": "of more than ...", "éééééééé": "éééééééé",
 		"two\nlines": "two\nlines", "of more than one\nline": "of\n\n(shortened)",
 	} {
-		if got := brief(text, 16); got != want {
+		if got := fitted(text, 16); got != want {
 			t.Errorf("%q becomes %q, want %q", text, got, want)
 		}
 	}

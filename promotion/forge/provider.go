@@ -199,9 +199,9 @@ func ownerAndName(u *url.URL, api *url.URL) (repository, error) {
 	return repository{api: api, path: found}, nil
 }
 
-// brief shortens a text to a number of bytes, with a mark on a line of its own if the text
+// fitted shortens a text to a number of bytes, with a mark on a line of its own if the text
 // has lines.
-func brief(text string, most int) string {
+func fitted(text string, most int) string {
 	mark := shorten.Dots
 	if strings.Contains(text, "\n") {
 		mark = "\n\n(shortened)"
