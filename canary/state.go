@@ -82,6 +82,9 @@ func (s State) underWay(target Workload) bool {
 	return analysing(s.Phase) || s.Phase == flaggerv1.CanaryPhaseWaiting && s.newRevision(target)
 }
 
+// Promoting reports whether the primary is being given a revision, so that its pods are of two.
+func (s State) Promoting() bool { return promoting(s.Phase) }
+
 // promoting reports whether the primary is being given a revision.
 func promoting(phase flaggerv1.CanaryPhase) bool {
 	return phase == flaggerv1.CanaryPhasePromoting || phase == flaggerv1.CanaryPhaseFinalising

@@ -36,6 +36,8 @@ type comparison struct {
 	source  string
 	remarks []string
 	excess  excess
+	// promotion is the last one that is known.
+	promotion promotion
 
 	latest  canary.JudgeResult
 	verdict judge.Verdict
@@ -59,6 +61,15 @@ type subject struct {
 	since    time.Time
 }
 
+// promotion is a time in which the primary was given a revision, so that its pods were of two versions. It has not
+// ended while until is zero.
+type promotion struct{ from, until time.Time }
+
+// overlaps reports whether some of what a window counts may have happened in it.
+func (p promotion) overlaps(w counter.Increments) bool {
+	return !p.from.IsZero() && w.To.After(p.from) && (p.until.IsZero() || w.Earliest().Before(p.until))
+}
+
 // equal reports whether two are the same release; the status has whole seconds.
 func (s subject) equal(other subject) bool {
 	return s.revision == other.revision && s.since.Truncate(time.Second).Equal(other.since.Truncate(time.Second))
@@ -78,6 +89,9 @@ const (
 // newComparison goes on with what the status of a canary has.
 func newComparison(c *flaggerv1.Canary, state canary.State, plan canary.Plan) *comparison {
 	of := &comparison{canary: c, state: state, plan: plan, subject: subjectOf(state)}
+	if state.Promoting() {
+		of.promotion = promotion{from: state.At}
+	}
 	status := c.Status.Judge
 	if status == nil {
 		status = &flaggerv1.CanaryJudgeStatus{}
@@ -142,6 +156,12 @@ func (c *comparison) follow(of *flaggerv1.Canary, state canary.State, plan canar
 	defer c.mu.Unlock()
 	was, is := c.plan.Judge, plan.Judge
 	alike := is.Settings == was.Settings && is.Named == was.Named && slices.Equal(is.Kinds, was.Kinds)
+	switch {
+	case state.Promoting() && !c.state.Promoting():
+		c.promotion = promotion{from: state.At}
+	case !state.Promoting() && c.state.Promoting():
+		c.promotion.until = state.At
+	}
 	c.canary, c.state, c.plan = of, state, plan
 	if other := subjectOf(state); !alike || !other.equal(c.subject) {
 		c.subject = other
@@ -240,6 +260,9 @@ func (c *comparison) addWindow(w counter.Increments) {
 	c.remarks = remarksOf(w)
 	if why := c.excess.add(w); why != "" {
 		c.warnings, c.wakeNow = append(c.warnings, "The judge of "+itself+" cannot compare: "+why), true
+	}
+	if c.promotion.overlaps(w) {
+		w = w.WithoutHalves()
 	}
 	before := c.baseline
 	c.selfTest = c.selfTest.Add(w, c.plan.Judge.Settings, before, c.plan.Judge.Kinds...)

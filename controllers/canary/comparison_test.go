@@ -230,6 +230,28 @@ func TestALookAtTheSameTimeIsNoProblem(t *testing.T) {
 
 // The queries of a template were edited in the middle of a release, and what one counter had more than the other was
 // taken for errors of the canary.
+func TestAPrimaryThatIsBeingPromotedIsNotComparedWithItself(t *testing.T) {
+	of, counters, noon := compared(t)
+	of.feed(t, counters, noon, 3)
+	if of.selfTest.Windows != 2 {
+		t.Fatalf("%d windows", of.selfTest.Windows)
+	}
+	promoting := of.state
+	promoting.Phase, promoting.At = flaggerv1.CanaryPhasePromoting, noon.Add(25*time.Second)
+	succeeded := promoting
+	succeeded.Phase, succeeded.At = flaggerv1.CanaryPhaseSucceeded, noon.Add(45*time.Second)
+	restarted := newComparison(podinfo(), promoting, of.plan)
+	of.follow(of.canary, promoting, of.plan)
+	of.feed(t, counters, noon.Add(30*time.Second), 2)
+	of.follow(of.canary, succeeded, of.plan)
+	of.feed(t, counters, noon.Add(50*time.Second), 2)
+	restarted.feed(t, counters, noon.Add(30*time.Second), 3)
+	if of.selfTest.Windows != 3 || of.baseline.Windows != 6 || restarted.selfTest.Windows != 0 {
+		t.Errorf("compared %d of %d windows with themselves, and after a restart %d",
+			of.selfTest.Windows, of.baseline.Windows, restarted.selfTest.Windows)
+	}
+}
+
 func TestCountersOfAnEditedTemplateAreOtherEvidence(t *testing.T) {
 	of, counters, noon := compared(t)
 	counters.source = "before"

@@ -27,7 +27,8 @@ type Increments struct {
 	Since           time.Time
 	Canary, Primary Counts
 	// Halves are the processes of the primary in two parts, which differ by nothing but
-	// chance. They are empty if there is only one process.
+	// chance. They are empty if there is only one process, and where one began or ended: those of a
+	// rollout are of two versions, and a young process is not like an old one.
 	Halves [2]Counts
 	// Bounds are those that the histograms of all processes have, in seconds, rising.
 	Bounds []float64
@@ -278,10 +279,31 @@ func sorted(units map[unit]*counters) []unit {
 	return slices.SortedFunc(maps.Keys(units), unit.compare)
 }
 
+// WithoutHalves is the window for when the halves of the primary differ by more than chance.
+func (w Increments) WithoutHalves() Increments {
+	for i := range w.Halves {
+		w.Halves[i] = Counts{Slower: make([]float64, len(w.Bounds))}
+	}
+	return w
+}
+
+// begunOrEnded reports whether the primary has not the same processes at both ends of the window.
+func (w *window) begunOrEnded() bool {
+	for _, ends := range [][2]map[unit]*counters{{w.before, w.after}, {w.after, w.before}} {
+		for u := range ends[0] {
+			if u.arm == Primary && ends[1][u] == nil {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // sum adds up the arms, and the halves of the primary.
 func (w *window) sum() {
 	empty := func() Counts { return Counts{Slower: make([]float64, len(w.Bounds))} }
-	w.Canary, w.Primary, w.Halves = empty(), empty(), [2]Counts{empty(), empty()}
+	w.Canary, w.Primary = empty(), empty()
+	w.Increments = w.WithoutHalves()
 	var primaries []unit
 	for _, u := range sorted(w.increase) {
 		if u.arm == Canary {
@@ -291,7 +313,7 @@ func (w *window) sum() {
 		w.Primary.add(w.increase[u], w.Bounds)
 		primaries = append(primaries, u)
 	}
-	if len(primaries) < 2 {
+	if len(primaries) < 2 || w.begunOrEnded() {
 		return
 	}
 	// By a hash, so that the halves are no neighbours in age, node or zone; one after the other, so that there

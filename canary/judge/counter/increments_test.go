@@ -340,6 +340,24 @@ func TestHalvesOfThePrimary(t *testing.T) {
 	}
 }
 
+// While the primary is rolled out, its old pod and its new one were taken for halves that differ by chance: what
+// the one failed and the other did not was read as failures that come in bursts, and no release was decided for long.
+func TestARolloutOfThePrimaryHasNoHalves(t *testing.T) {
+	steady := pod(counter.Primary, "a", 100, 1)
+	later := pod(counter.Primary, "a", 110, 2)
+	started := counter.Options{Started: map[string]time.Time{"b": read(5).At}}
+	for name, ends := range map[string][2]counter.Reading{
+		"one begins": {read(0, steady), read(10, later, pod(counter.Primary, "b", 10, 9))},
+		"one ends": {read(0, steady, pod(counter.Primary, "b", 10, 9), pod(counter.Primary, "c", 10, 9)),
+			read(10, later, pod(counter.Primary, "b", 20, 18))},
+	} {
+		got, err := counter.Between(ends[0], ends[1], started)
+		if err != nil || got.Primary.Requests < 20 || got.Halves[0].Requests+got.Halves[1].Requests != 0 {
+			t.Errorf("%s: the halves of %+v are %+v, %v", name, got.Primary, got.Halves, err)
+		}
+	}
+}
+
 func TestRemarksAreBounded(t *testing.T) {
 	after := read(10)
 	for i := range 50 {
