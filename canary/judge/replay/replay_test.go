@@ -271,7 +271,8 @@ func TestWhatIsWrongWithATraceIsNamed(t *testing.T) {
 		"an arm of its own":  {`{` + at + `,"samples":[{"arm":"blue","class":"requests","value":1}]}`, `line 1: "blue" is neither`},
 		"less than nothing":  {`{` + at + `,"samples":[{"arm":"canary","class":"requests","value":-1}]}`, "is -1"},
 		"errors that are no requests": {
-			`{` + at + `,"samples":[{"arm":"canary","pod":"a","class":"requests","value":10},{"arm":"canary","pod":"a","class":"errors","value":12}]}`,
+			`{` + at + `,"samples":[{"arm":"canary","pod":"a","class":"requests","value":10},` +
+				`{"arm":"canary","pod":"a","class":"errors","value":12}]}`,
 			"line 1: a of the canary has 12 errors and 10 requests: errors have to be among the requests",
 		},
 		"errors without any requests": {
