@@ -8,7 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// sourceFields are where kinds name their source: Kustomizations, HelmCharts and automations;
+// sourceFields are where kinds name their source: Kustomizations, HelmCharts, Pipelines and automations;
 // HelmReleases with a chart of their own; and those without.
 var sourceFields = [][]string{{"spec", "sourceRef"}, {"spec", "chartRef"}, {"spec", "chart", "spec", "sourceRef"}}
 
@@ -37,8 +37,8 @@ func named(u *unstructured.Unstructured, kind string, path ...string) (ref Objec
 }
 
 // ToldWith are the objects whose events belong to those of an object, as in Flux's CLI: the source
-// of a Kustomization, the source and the HelmChart of a HelmRelease, the ImageRepository of an
-// ImagePolicy and the Provider of an Alert.
+// of a Kustomization, a Pipeline or an automation, the source and the HelmChart of a HelmRelease,
+// the ImageRepository of an ImagePolicy and the Provider of an Alert.
 func ToldWith(u *unstructured.Unstructured) []ObjectReference {
 	var found []ObjectReference
 	if source, _, ok := SourceOf(u); ok {

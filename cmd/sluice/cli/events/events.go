@@ -42,9 +42,10 @@ func Command(version string) *cobra.Command {
 		Long: `List what happened to objects, the latest last, as far as the API server still has it:
 events are kept for an hour. Without --for they are those of all kinds that are served.
 With --for KIND/NAME they are those of an object, and of what it is made of, as in
-Flux's CLI: the source of a Kustomization, the source and the chart of a HelmRelease,
-the ImageRepository of an ImagePolicy and the Provider of an Alert. KIND is as for
-kubectl: kustomization, ks. With --for KIND they are those of all objects of a kind.`,
+Flux's CLI: the source of a Kustomization, a Pipeline or an automation, the source and
+the chart of a HelmRelease, the ImageRepository of an ImagePolicy and the Provider of an
+Alert. KIND is as for kubectl: kustomization, ks. With --for KIND they are those of all
+objects of a kind.`,
 		Example: `  sluice events -A --types Warning
   sluice events --for Canary/podinfo -n apps --watch`,
 	}

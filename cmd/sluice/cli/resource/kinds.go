@@ -97,11 +97,14 @@ func namedFirst(args []string) (kind, []string, error) {
 	return k, args[1:], err
 }
 
-// named is the kind that an argument names.
+// named is the kind that an argument names, perhaps with its group, as -o name prints it.
 func named(arg string) (kind, error) {
-	arg = strings.ToLower(arg)
+	word, group, grouped := strings.Cut(strings.ToLower(arg), ".")
 	for _, k := range kinds {
-		if arg == k.plural || arg == strings.ToLower(k.Kind) || slices.Contains(k.aliases, arg) {
+		if grouped && group != k.Group {
+			continue
+		}
+		if word == k.plural || word == strings.ToLower(k.Kind) || slices.Contains(k.aliases, word) {
 			return k, nil
 		}
 	}

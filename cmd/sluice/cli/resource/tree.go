@@ -29,15 +29,19 @@ func TreeCommand(version string) *cobra.Command {
   a Canary            its target, and what it has made beside it
   a Pipeline          its artifacts, and its stages with the objects that judge them
   an automation       the repository that it writes to, and the policies whose choices it writes
-  an ImagePolicy      its ImageRepository; below that, all policies that choose of it
+  an ImagePolicy      its ImageRepository
+  an ImageRepository  the policies that choose of it
   a Receiver, Alert   the objects that it is about, and the Provider
 
-What hangs below an object that is there more than once is shown at the first.
+What hangs below an object that is there more than once is shown at the first. The
+other way, from any object to where it comes from, is sluice trace.
 
 KIND is one of ` + known + `,
-or its singular or short name, or as in Flux's CLI: source git, image policy.`,
+or its singular or short name, or as in Flux's CLI: source git, image policy. KIND/NAME
+will do.`,
 		Example: `  sluice tree kustomization flux-system -n flux-system
-  sluice tree pipeline shop -n apps -o yaml`,
+  sluice tree source git fleet -n flux-system
+  sluice tree pipeline/shop -n apps -o yaml`,
 	}
 	c := cluster.AddFlags(cmd, version)
 	flags.Register(cmd)

@@ -5,6 +5,7 @@ package resource
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -98,7 +99,7 @@ func verb(version, name, short string, which func(kind) bool, do func(*target) e
 		Use: name + " KIND NAME...", Short: short,
 		Long: short + ".\nKIND is one of " + known +
 			", or its singular or short name, or as in Flux's\nCLI: source git, source oci, source bucket, image repository,\n" +
-			"image policy, image update.",
+			"image policy, image update. KIND/NAME will do.",
 		Example: fmt.Sprintf("  sluice %s kustomization podinfo -n apps", name),
 	}
 	c := cluster.AddFlags(cmd, version)
@@ -118,14 +119,33 @@ func verb(version, name, short string, which func(kind) bool, do func(*target) e
 // kindAndNames are what the arguments of a command say, which takes the known kinds.
 func kindAndNames(cmd *cobra.Command, args []string, known string) (kind, []string, error) {
 	missing := fmt.Errorf("%s needs a KIND and a NAME: %s; kinds: %s", cmd.CommandPath(), cmd.UseLine(), known)
+	if len(args) > 0 {
+		if word, name, pair := strings.Cut(args[0], "/"); pair {
+			args = append([]string{word, name}, args[1:]...)
+		}
+	}
 	if len(args) < 2 {
 		return kind{}, nil, missing
 	}
 	k, names, err := namedFirst(args)
-	if err == nil && len(names) == 0 {
-		err = missing
+	if err != nil {
+		return k, nil, err
 	}
-	return k, names, err
+	names = slices.Clone(names)
+	for i, arg := range names {
+		word, name, pair := strings.Cut(arg, "/")
+		if !pair {
+			continue
+		}
+		if other, err := named(word); err != nil || other.Kind != k.Kind {
+			return k, nil, fmt.Errorf("%s: %s is about objects of one kind, here of %s", arg, cmd.CommandPath(), k.plural)
+		}
+		names[i] = name
+	}
+	if len(names) == 0 || slices.Contains(names, "") {
+		return k, nil, missing
+	}
+	return k, names, nil
 }
 
 // target is an object that a command is about.
