@@ -76,14 +76,15 @@ func TestObjectsOfAllKindsAreListedAlike(t *testing.T) {
 func TestSuspendResumeAndReconcile(t *testing.T) {
 	f := newFixture(t)
 	f.kustomization("web")
-	if _, errs := f.succeed("suspend", "ks", "web"); !strings.Contains(errs, "Kustomization "+f.ns+"/web suspended") {
+	_, errs := f.succeed("suspend", "kustomization.kustomize.toolkit.fluxcd.io/web", "ks/web")
+	if strings.Count(errs, "Kustomization "+f.ns+"/web suspended") != 2 {
 		t.Errorf("got %s", errs)
 	}
 	out, _ := f.succeed("get", "kustomizations", "web")
 	if got := words(out)[1]; got[3] != "true" {
 		t.Errorf("after suspend: %v", got)
 	}
-	_, errs, err := f.sluice("reconcile", "kustomization", "web")
+	_, errs, err := f.sluice("reconcile", "kustomization/web")
 	if err == nil || !strings.Contains(errs, "is suspended: sluice resume kustomization web") {
 		t.Errorf("a reconcile of what is suspended: %v, %s", err, errs)
 	}
@@ -110,7 +111,8 @@ func TestSuspendResumeAndReconcile(t *testing.T) {
 		"reconcile canary podinfo": "reconcile of canaries is not possible",
 		"suspend nothing web":      `unknown kind "nothing"; known: gitrepositories`,
 		"suspend ks":               "needs a KIND and a NAME", "suspend source git": "needs a KIND and a NAME",
-		"suspend source ks web": "kustomizations are no sources", "reconcile oci none": "there is no OCIRepository none",
+		"suspend source ks web": "kustomizations are no sources", "suspend ks/web oci/app": "is about objects of one kind, here of",
+		"tree ks/": "needs a KIND and a NAME", "suspend ks.apps web": "unknown kind", "reconcile oci none": "there is no OCIRepository none",
 	} {
 		if _, errs, err := f.sluice(strings.Fields(args)...); err == nil || !strings.Contains(errs, want) {
 			t.Errorf("%s: %v, %s", args, err, errs)
