@@ -226,7 +226,8 @@ func (f *feeds) publish(name string) {
 	version := f.newest[name]
 	var text strings.Builder
 	for _, config := range f.wanted(name) {
-		fmt.Fprintf(&text, "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s, namespace: %s}\ndata: {version: \"%d\"}\n", config, f.ns, version)
+		fmt.Fprintf(&text, "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s, namespace: %s}\ndata: {version: \"%d\"}\n",
+			config, f.ns, version)
 	}
 	revision := fmt.Sprintf("v%d", version)
 	switch name {

@@ -46,17 +46,17 @@ func (b *bench) policy(kind, spec, binding string, counts func(sent *corev1.Conf
 }
 
 func isDenied(b *bench) {
-	remove := b.policy("ValidatingAdmissionPolicy", `  validations: [{expression: "object.data['key'] != 'red'", message: red is not allowed here}]
-`, ", validationActions: [Deny]", func(_ *corev1.ConfigMap, err error) bool {
-		return apierrors.IsInvalid(err) || apierrors.IsForbidden(err)
-	})
+	const spec = "  validations: [{expression: \"object.data['key'] != 'red'\", message: red is not allowed here}]\n"
+	refused := func(_ *corev1.ConfigMap, err error) bool { return apierrors.IsInvalid(err) || apierrors.IsForbidden(err) }
+	remove := b.policy("ValidatingAdmissionPolicy", spec, ", validationActions: [Deny]", refused)
 	files := map[string]string{"app/a.yaml": configMap("a", "blue"), "app/b.yaml": configMap("b", "blue")}
 	b.kustomization("app", nil)
 	b.ready("app", b.push(files))
 	files["app/a.yaml"] = configMap("a", "red")
 	revision := b.push(files)
 	k := b.failing("app", meta.ReconciliationFailedReason, "red is not allowed here")
-	if ready := apimeta.FindStatusCondition(k.Status.Conditions, meta.ReadyCondition); !strings.Contains(ready.Message, "ConfigMap/"+b.ns+"/a") {
+	ready := apimeta.FindStatusCondition(k.Status.Conditions, meta.ReadyCondition)
+	if !strings.Contains(ready.Message, "ConfigMap/"+b.ns+"/a") {
 		b.t.Errorf("the object is not named: %s", ready.Message)
 	}
 	b.field("v1", "ConfigMap", "a", map[string]any{"key": "blue"}, "data")

@@ -123,8 +123,8 @@ func (f *fleet) get(t *testing.T, name string, object client.Object) {
 func (f *fleet) everyStatusMovesOn(t *testing.T) {
 	const request = "2026-02-02T00:00:00Z"
 	objects := map[string]conditioned{
-		"GitRepository": &sourcev1.GitRepository{}, "Bucket": &sourcev1.Bucket{}, "OCIRepository": &sourcev1.OCIRepository{}, "Kustomization": &kustomizev1.Kustomization{},
-		"ImageRepository": &imagev1.ImageRepository{}, "ImagePolicy": &imagev1.ImagePolicy{},
+		"GitRepository": &sourcev1.GitRepository{}, "Bucket": &sourcev1.Bucket{}, "OCIRepository": &sourcev1.OCIRepository{},
+		"Kustomization": &kustomizev1.Kustomization{}, "ImageRepository": &imagev1.ImageRepository{}, "ImagePolicy": &imagev1.ImagePolicy{},
 		"ImageUpdateAutomation": &imagev1.ImageUpdateAutomation{}, "Receiver": &notificationv1.Receiver{},
 	}
 	for kind, object := range objects {
@@ -149,7 +149,8 @@ func (f *fleet) everyStatusMovesOn(t *testing.T) {
 	}
 	git := objects["GitRepository"].(*sourcev1.GitRepository)
 	artifacts := append([]*meta.Artifact{git.Status.Artifact}, git.Status.IncludedArtifacts...)
-	artifacts = append(artifacts, objects["Bucket"].(*sourcev1.Bucket).Status.Artifact, objects["OCIRepository"].(*sourcev1.OCIRepository).Status.Artifact)
+	artifacts = append(artifacts, objects["Bucket"].(*sourcev1.Bucket).Status.Artifact,
+		objects["OCIRepository"].(*sourcev1.OCIRepository).Status.Artifact)
 	if len(artifacts) != 4 {
 		t.Errorf("%d artifacts, want one that is included", len(artifacts))
 	}
