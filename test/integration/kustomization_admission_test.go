@@ -47,7 +47,9 @@ func (b *bench) policy(kind, spec, binding string, counts func(sent *corev1.Conf
 
 func isDenied(b *bench) {
 	const spec = "  validations: [{expression: \"object.data['key'] != 'red'\", message: red is not allowed here}]\n"
-	refused := func(_ *corev1.ConfigMap, err error) bool { return apierrors.IsInvalid(err) || apierrors.IsForbidden(err) }
+	refused := func(_ *corev1.ConfigMap, err error) bool {
+		return apierrors.IsInvalid(err) || apierrors.IsForbidden(err)
+	}
 	remove := b.policy("ValidatingAdmissionPolicy", spec, ", validationActions: [Deny]", refused)
 	files := map[string]string{"app/a.yaml": configMap("a", "blue"), "app/b.yaml": configMap("b", "blue")}
 	b.kustomization("app", nil)
