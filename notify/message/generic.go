@@ -20,7 +20,7 @@ func generic(to Target, e Event) ([]Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	header := map[string]string{"Content-Type": contentJSON, headerComponent: e.ReportingController}
+	header := map[string]string{"Content-Type": contentJSON, headerComponent: sendable(e.ReportingController)}
 	addHeaders(header, to.Headers)
 	return []Request{{Method: "POST", URL: to.Address, Header: header, Body: body}}, nil
 }

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode"
 
 	eventv1 "github.com/fluxcd/pkg/apis/event/v1beta1"
 	"golang.org/x/net/http/httpguts"
@@ -104,6 +105,17 @@ func checkHeaders(to Target) error {
 		}
 	}
 	return nil
+}
+
+// sendable is a text of an event, which may be anybody's, as a header may be: what HTTP refuses
+// would be tried again for an hour.
+func sendable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, text)
 }
 
 // subject is kind/name.namespace, as most types show an object.
