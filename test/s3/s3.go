@@ -31,12 +31,18 @@ import (
 	"github.com/sluice-cd/sluice/test/harness"
 )
 
-// Who owns a server, where it says that it is, and its only bucket.
+// AccessKey and SecretKey are those of who owns a server.
 const (
-	AccessKey, SecretKey = "ann", "hunter2-and-more"
-	Region               = "eu-west-1"
-	Bucket               = "fleet"
-	// AWSHost is where buckets of that region are names of hosts.
+	AccessKey = "ann"
+	SecretKey = "hunter2-and-more"
+)
+
+const (
+	// Region is where a server says that it is.
+	Region = "eu-west-1"
+	// Bucket is the only one that a server has.
+	Bucket = "fleet"
+	// AWSHost is where buckets of the region are names of hosts.
 	AWSHost = "s3.dualstack." + Region + ".amazonaws.com"
 )
 
