@@ -3,7 +3,7 @@
 package flux
 
 import (
-	"context"
+	"fmt"
 	"net/http"
 	"regexp"
 	"slices"
@@ -11,8 +11,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/sluice-cd/sluice/test/harness"
 )
 
 // headlamp reads as version 0.7.0 of the Flux plugin of Headlamp does.
@@ -111,7 +109,7 @@ func rows() []row {
 
 func (s *story) headlampTables(t *testing.T) {
 	for _, want := range rows() {
-		_, err := harness.Eventually(t.Context(), "the row of "+want.kind, harness.Patience, func(context.Context) (bool, string) {
+		eventually(t, "the row of "+want.kind, func() (bool, string) {
 			for _, o := range s.list(t, s.at(want.kind)) {
 				if text(o, "metadata", "name") == want.name {
 					wrong := want.judge(o)
@@ -120,9 +118,6 @@ func (s *story) headlampTables(t *testing.T) {
 			}
 			return false, "it is not listed"
 		})
-		if err != nil {
-			t.Error(err)
-		}
 	}
 	for _, kind := range []string{"HelmRelease", "HelmRepository", "HelmChart", "FluxReport"} {
 		if status, _ := s.ask(t, http.MethodGet, s.at(kind), nil); status != http.StatusNotFound {
@@ -186,7 +181,7 @@ func (s *story) headlampKustomization(t *testing.T) {
 // headlampEvents reads the table below each object.
 func (s *story) headlampEvents(t *testing.T, kind, name, from string) {
 	t.Helper()
-	_, err := harness.Eventually(t.Context(), "an event of "+kind, harness.Patience, func(context.Context) (bool, string) {
+	eventually(t, "an event of "+kind, func() (bool, string) {
 		events := s.eventsOf(t, kind, name)
 		for _, e := range events {
 			for _, cell := range [][]string{{"type"}, {"reason"}, {"message"}, {"lastTimestamp"}, {"firstTimestamp"}} {
@@ -200,9 +195,6 @@ func (s *story) headlampEvents(t *testing.T, kind, name, from string) {
 		}
 		return len(events) > 0, "none"
 	})
-	if err != nil {
-		t.Error(err)
-	}
 }
 
 // nextRun is when the page says that an object is looked at again: the interval is counted from the last change of Ready.
@@ -291,15 +283,15 @@ func (s *story) headlampCanaries(t *testing.T) {
 		}
 	}
 	target := text(c, "spec", "targetRef", "name")
-	pods := map[string]string{}
-	for _, d := range s.list(t, "/apis/apps/v1/deployments") {
-		if text(d, "metadata", "namespace") == s.namespace {
-			pods[text(d, "metadata", "name")] = text(d, "status", "readyReplicas")
+	eventually(t, "the pods of the primary alone", func() (bool, string) {
+		pods := map[string]string{}
+		for _, d := range s.list(t, "/apis/apps/v1/deployments") {
+			if text(d, "metadata", "namespace") == s.namespace {
+				pods[text(d, "metadata", "name")] = text(d, "status", "readyReplicas")
+			}
 		}
-	}
-	if pods[target] != "" || pods[target+"-primary"] != "1" {
-		t.Errorf("ready pods: %v", pods)
-	}
+		return pods[target] == "" && pods[target+"-primary"] == "1", fmt.Sprint(pods)
+	})
 	s.headlampEvents(t, "Canary", "podinfo", "flagger")
 }
 

@@ -3,7 +3,6 @@
 package flux
 
 import (
-	"context"
 	"fmt"
 	"net/url"
 	"slices"
@@ -15,8 +14,6 @@ import (
 	"github.com/fluxcd/cli-utils/pkg/object"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	"github.com/sluice-cd/sluice/test/harness"
 )
 
 // weave reads as the server of Weave GitOps at its last commit does, and shows as its page does.
@@ -83,7 +80,7 @@ func (s *story) weaveLists(t *testing.T) {
 		"OCIRepository": "status.artifact.lastUpdateTime", "ImageRepository": "status.lastScanResult.tagCount",
 		"ImagePolicy": "spec.imageRepositoryRef.name", "ImageUpdateAutomation": "status.lastAutomationRunTime",
 	} {
-		_, err := harness.Eventually(t.Context(), kind, harness.Patience, func(context.Context) (bool, string) {
+		eventually(t, kind, func() (bool, string) {
 			items := s.list(t, s.at(kind))
 			if len(items) != 1 {
 				return false, fmt.Sprint(len(items))
@@ -91,9 +88,6 @@ func (s *story) weaveLists(t *testing.T) {
 			ready := weaveReady(items[0])
 			return ready == "Ready" && text(items[0], strings.Split(of, ".")...) != "", ready
 		})
-		if err != nil {
-			t.Error(err)
-		}
 	}
 	policy, _ := field(s.fetch(t, s.at("ImagePolicy", "podinfo")), "spec", "policy").(map[string]any)
 	if len(policy) != 1 { // the page shows the first
@@ -104,7 +98,7 @@ func (s *story) weaveLists(t *testing.T) {
 // weaveInventory gets what the inventory names, and asks how it is.
 func (s *story) weaveInventory(t *testing.T) {
 	entries, _ := field(s.fetch(t, s.at("Kustomization", "podinfo")), "status", "inventory", "entries").([]any)
-	health := map[string]status.Status{}
+	healthy := map[string]bool{}
 	for _, each := range entries {
 		entry := each.(map[string]any)
 		id, err := object.ParseObjMetadata(entry["id"].(string))
@@ -119,23 +113,20 @@ func (s *story) weaveInventory(t *testing.T) {
 		o := &unstructured.Unstructured{}
 		o.SetAPIVersion(strings.TrimPrefix(id.GroupKind.Group+"/"+entry["v"].(string), "/"))
 		o.SetKind(id.GroupKind.Kind)
-		key := client.ObjectKey{Namespace: id.Namespace, Name: id.Name}
-		if err := s.Client.Get(t.Context(), key, o); err != nil {
-			t.Fatal(err)
-		}
-		if id.GroupKind.Kind == "Canary" {
+		healthy[o.GetKind()] = true
+		eventually(t, "the health of "+o.GetKind(), func() (bool, string) {
+			if err := s.Client.Get(t.Context(), client.ObjectKey{Namespace: id.Namespace, Name: id.Name}, o); err != nil {
+				return false, err.Error()
+			}
+			result, err := status.Compute(o)
+			return err == nil && result.Status == status.CurrentStatus, fmt.Sprint(result, err)
+		})
+		if o.GetKind() == "Canary" {
 			s.weaveCanary(t, o.Object)
 		}
-		result, err := status.Compute(o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		health[id.GroupKind.Kind] = result.Status
 	}
-	for _, kind := range []string{"Canary", "ConfigMap", "MetricTemplate"} {
-		if health[kind] != status.CurrentStatus {
-			t.Errorf("the health of %s is %s", kind, health[kind])
-		}
+	if len(healthy) != 4 {
+		t.Errorf("the inventory has kinds %v", healthy)
 	}
 }
 
@@ -158,13 +149,10 @@ func (s *story) weaveSync(t *testing.T, kind, name string) {
 	s.patch(t, kind, name, map[string]any{"metadata": map[string]any{"annotations": map[string]any{
 		"reconcile.fluxcd.io/requestedAt": time.Now().Format(time.RFC3339Nano),
 	}}})
-	_, err := harness.Eventually(t.Context(), "the sync of "+kind, harness.Patience, func(context.Context) (bool, string) {
+	eventually(t, "the sync of "+kind, func() (bool, string) {
 		after := text(s.fetch(t, s.at(kind, name)), "status", "lastHandledReconcileAt")
 		return after != before, after
 	})
-	if err != nil {
-		t.Error(err)
-	}
 }
 
 func (s *story) weaveSuspend(t *testing.T) {
@@ -196,19 +184,17 @@ func (s *story) capacitor(t *testing.T) {
 		} else if group != "notification.toolkit.fluxcd.io" && preferred != "v1" {
 			t.Errorf("group %s is read at %s", group, preferred)
 		}
-		_, err := harness.Eventually(t.Context(), "the badges of "+kind, harness.Patience, func(context.Context) (bool, string) {
+		eventually(t, "the badges of "+kind, func() (bool, string) {
 			got := badgesOf(s.list(t, s.at(kind))[0])
 			return got == badges, got
 		})
-		if err != nil {
-			t.Error(err)
-		}
 	}
 	s.weaveSync(t, "GitRepository", "repo") // its request is the same
 	s.patch(t, "Kustomization", "podinfo", spec("suspend", true))
-	if got := badgesOf(s.fetch(t, s.at("Kustomization", "podinfo"))); got != "Ready Suspended" {
-		t.Errorf("a suspended Kustomization has %s", got)
-	}
+	eventually(t, "the badges of a suspended Kustomization", func() (bool, string) {
+		got := badgesOf(s.fetch(t, s.at("Kustomization", "podinfo")))
+		return got == "Ready Suspended", got
+	})
 	s.patch(t, "Kustomization", "podinfo", spec("suspend", false))
 	s.weaveSync(t, "Kustomization", "podinfo")
 	for _, d := range s.list(t, "/api/v1/namespaces/flux-system/pods?labelSelector=app%3Dsource-controller") {
@@ -256,7 +242,15 @@ func (s *story) operator(t *testing.T) {
 			t.Errorf("a component without an image, and the report panics: %v", containers)
 		}
 	}
-	size := false
+	eventually(t, "a report without failures", func() (bool, string) {
+		failing, size := s.failing(t)
+		return failing == "" && size > 0, fmt.Sprintf("%s; artifacts have %v bytes", failing, size)
+	})
+}
+
+// failing are the objects that the report counts as failing, and how large all artifacts are.
+func (s *story) failing(t *testing.T) (names string, size float64) {
+	t.Helper()
 	for _, crd := range s.list(t, "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"+partOf) {
 		stored, _ := field(crd, "status", "storedVersions").([]any)
 		if len(stored) == 0 {
@@ -268,13 +262,11 @@ func (s *story) operator(t *testing.T) {
 				continue
 			}
 			if condition(o, "Ready", "status") == "False" && condition(o, "Ready", "reason") != "DependencyNotReady" {
-				t.Errorf("%s counts as failing: %s", text(crd, "spec", "names", "kind"), condition(o, "Ready", "message"))
+				names += text(crd, "spec", "names", "kind") + ": " + condition(o, "Ready", "message") + "; "
 			}
-			_, sized := field(o, "status", "artifact", "size").(float64)
-			size = size || sized
+			bytes, _ := field(o, "status", "artifact", "size").(float64)
+			size += bytes
 		}
 	}
-	if !size {
-		t.Error("artifacts have no size")
-	}
+	return names, size
 }
