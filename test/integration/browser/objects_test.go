@@ -86,7 +86,8 @@ func (w *world) delivery(now time.Time) []client.Object {
 		}),
 		builder.ImagePolicy(w.shop, "podinfo", func(p *imagev1.ImagePolicy) {
 			p.Spec.ImageRepositoryRef.Name, p.Spec.Policy.SemVer.Range = "podinfo", "6.x"
-			p.Status.Decision = &imagev1.Decision{Rule: "semver 6.x", Total: 5, Qualified: 3, Candidates: []imagev1.Candidate{{Tag: "6.1.0", FirstSeen: &seen}}}
+			p.Status.Decision = &imagev1.Decision{Rule: "semver 6.x", Total: 5, Qualified: 3,
+				Candidates: []imagev1.Candidate{{Tag: "6.1.0", FirstSeen: &seen}}}
 			p.Status.ObservedGeneration, p.Status.LatestRef, p.Status.Conditions = 1, &chosen, ready(92, "latest tag is 6.1.0")
 		}),
 		builder.GitRepository(w.shop, "fleet", func(g *sourcev1.GitRepository) {

@@ -123,10 +123,11 @@ func commits(t *testing.T, w *world, p *tab, controller *harness.Controller, nam
 	address := "/api/v1/commits/ImageUpdateAutomation/" + namespace + "/" + chain.App + "/"
 	pushed := address + of.Status.LastPushCommit
 	parent := eval[string](p, fmt.Sprintf(`fetch(%q).then((answer) => answer.json()).then(({parent}) => parent)`, pushed))
-	views := w.accountOf(t, namespace, "views", rbacv1.PolicyRule{
-		APIGroups: []string{"*"}, Resources: []string{"imageupdateautomations", "gitrepositories"}, Verbs: []string{"get", "list", "watch"}})
-	blind := w.accountOf(t, namespace, "blind", rbacv1.PolicyRule{
-		APIGroups: []string{"*"}, Resources: []string{"imageupdateautomations", "gitrepositories/commits"}, Verbs: []string{"get", "list", "watch"}})
+	may := func(resources ...string) rbacv1.PolicyRule {
+		return rbacv1.PolicyRule{APIGroups: []string{"*"}, Resources: resources, Verbs: []string{"get", "list", "watch"}}
+	}
+	views := w.accountOf(t, namespace, "views", may("imageupdateautomations", "gitrepositories"))
+	blind := w.accountOf(t, namespace, "blind", may("imageupdateautomations", "gitrepositories/commits"))
 	for name, tc := range map[string]struct {
 		path, token, want string
 	}{

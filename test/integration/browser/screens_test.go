@@ -46,8 +46,8 @@ func (w *world) screens() []screen {
 
 // everyScreen looks at each screen in both themes, on a desktop and on a phone, with axe-core.
 func everyScreen(t *testing.T, w *world) {
-	of := w.visitor(t, w.shop, "dev", "*")
 	w.bind(t, w.production, rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: w.shop, Name: "dev"})
+	of := w.visitor(t, w.shop, "dev", "*") // who has signed in sees a new right within a minute only
 	for _, s := range w.screens() {
 		t.Run(s.name, func(t *testing.T) {
 			p := of.in(t)
@@ -55,7 +55,8 @@ func everyScreen(t *testing.T, w *world) {
 			p.open(s.path)
 			p.says("main", s.says)
 			p.until("the curves", `document.querySelectorAll(".chart").length === document.querySelectorAll(".chart canvas").length`)
-			for _, stalled := range eval[[]string](p, `performance.getEntriesByType("resource").filter((e) => e.duration > 20_000).map((e) => e.name)`) {
+			for _, stalled := range eval[[]string](p, `performance.getEntriesByType("resource")
+				.filter((e) => e.duration > 20_000).map((e) => e.name)`) {
 				t.Errorf("%s came late: do pages that were left keep their streams, and with them all connections?", stalled)
 			}
 			p.accessible(w, s.name+" in the light")
@@ -74,7 +75,8 @@ func everyScreen(t *testing.T, w *world) {
 // picture writes what is seen for the documentation, if somebody asks for it.
 func (p *tab) picture(name string) {
 	p.Helper()
-	if *pictures == "" || !slices.Contains([]string{"releases", "versions", "policy", "commit", "canary", "pipeline", "object", "timeline"}, name) {
+	documented := []string{"releases", "versions", "policy", "commit", "canary", "pipeline", "object", "timeline"}
+	if *pictures == "" || !slices.Contains(documented, name) {
 		return
 	}
 	data, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot())

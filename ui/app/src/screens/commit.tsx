@@ -63,7 +63,7 @@ function Written({ is }: { is: Automation }) {
                 <Copy text={is.commit} what="the commit's hash" />{" "}
                 {is.commitURL && safe(is.commitURL) && (
                   <a href={is.commitURL} target="_blank" rel="noreferrer noopener">
-                    What it changed ↗
+                    At the forge ↗
                   </a>
                 )}
               </p>
