@@ -12,9 +12,10 @@ app=ui/app
 if ! command -v npm >/dev/null; then
 	hack/packages.sh nodejs npm
 fi
-major=$(node --version | sed 's/^v\([0-9]*\).*/\1/')
-if [ "$major" -lt 20 ]; then
-	echo "the web page needs Node.js 20.19 or newer, and this is $(node --version): see https://nodejs.org" >&2
+# What Node.js it takes is said once, in package.json.
+oldest=$(sed -n 's/.*"node": ">=\([0-9.]*\)".*/\1/p' "$app/package.json")
+if ! printf '%s\n' "$oldest" "$(node --version | tr -d v)" | sort -V --check=quiet; then
+	echo "the web page needs Node.js $oldest or newer, and this is $(node --version): see https://nodejs.org" >&2
 	exit 1
 fi
 

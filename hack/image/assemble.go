@@ -24,6 +24,7 @@ const nonroot = "65532"
 type source struct {
 	version, revision string
 	created           time.Time
+	dirty             bool // the checkout has what the revision has not
 }
 
 // labels are the annotations that the OCI image specification defines, as labels of

@@ -7,7 +7,12 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -122,5 +127,60 @@ func extract(t *testing.T, img v1.Image) map[string]string {
 			t.Fatal(err)
 		}
 		files[header.Name] = string(content)
+	}
+}
+
+func TestWhatDecidesTheDigestIsTold(t *testing.T) {
+	page := fstest.MapFS{"index.html": {Data: []byte("<p>")}, "assets/a.js": {Data: []byte("a")}}
+	first, err := hashOfPage(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, _ := hashOfPage(page); again != first {
+		t.Errorf("one page has two hashes: %s and %s", first, again)
+	}
+	for name, other := range map[string]fstest.MapFS{
+		"another content": {"index.html": {Data: []byte("<p>")}, "assets/a.js": {Data: []byte("b")}},
+		"another name":    {"index.html": {Data: []byte("<p>")}, "assets/b.js": {Data: []byte("a")}},
+		"one file less":   {"index.html": {Data: []byte("<p>")}},
+	} {
+		if hash, err := hashOfPage(other); err != nil || hash == first {
+			t.Errorf("%s: the hash is %s, %v", name, hash, err)
+		}
+	}
+	if _, err := hashOfPage(fstest.MapFS{".keep": {}}); err == nil || !strings.Contains(err.Error(), "run make ui") {
+		t.Errorf("without a page: %v", err)
+	}
+}
+
+func TestAnImageOfWhatIsNotCommittedSaysSo(t *testing.T) {
+	dir := t.TempDir()
+	git := func(args ...string) {
+		t.Helper()
+		args = append([]string{"-C", dir, "-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false"}, args...)
+		if out, err := exec.CommandContext(t.Context(), "git", args...).CombinedOutput(); err != nil {
+			t.Fatalf("git %v: %v: %s", args, err, out)
+		}
+	}
+	git("init", "-q")
+	git("commit", "-q", "--allow-empty", "-m", "first")
+	clean, err := commit(t.Context(), dir)
+	if err != nil || clean.dirty || strings.HasSuffix(clean.revision, "-dirty") {
+		t.Errorf("of a clean checkout: %+v, %v", clean, err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "new"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	dirty, err := commit(t.Context(), dir)
+	if err != nil || !dirty.dirty || dirty.revision != clean.revision+"-dirty" {
+		t.Errorf("of one with a new file: %+v, %v", dirty, err)
+	}
+	if err := dirty.pushable(options{push: "registry.example.com/sluice:v1"}); err == nil || !strings.Contains(err.Error(), "not committed") {
+		t.Errorf("pushing it: %v", err)
+	}
+	for _, o := range []options{{}, {push: "registry.example.com/sluice:v1", allowDirty: true}} {
+		if err := dirty.pushable(o); err != nil {
+			t.Errorf("%+v: %v", o, err)
+		}
 	}
 }

@@ -7,9 +7,14 @@
 //	go run ./hack/image -version v1.2.3 -push registry.example.com/sluice:v1.2.3
 //
 // It writes an OCI layout, pushes the same bytes where -push says, and prints the
-// digest of the index. Two builds of one commit have one digest, whoever makes them
-// and wherever: binaries are built without paths, times are the commit's, and the
-// order of everything is fixed.
+// digest of the index. What goes in decides every byte: binaries are built without
+// paths, times are the commit's, and the order of everything is fixed. What goes in is
+// the commit, the version of Go, and the web page in ui/dist, which the binaries embed:
+// `make ui` builds it by Node.js from what ui/app/package-lock.json pins. Version of Go and
+// hash of the page go to standard error, so that who gets another digest sees why.
+//
+// What no commit has is not pushed, since nobody could build it again: -allow-dirty is for
+// tests and for trying a change.
 //
 // It is a program on go-containerregistry, which Sluice has anyway, and not a
 // Dockerfile or ko: both begin with a base image, which has to be pulled from a
@@ -21,12 +26,16 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -45,6 +54,8 @@ type options struct {
 	platforms string
 	out       string
 	push      string
+	// allowDirty pushes what no commit has, too.
+	allowDirty bool
 }
 
 func main() {
@@ -53,6 +64,7 @@ func main() {
 	flag.StringVar(&o.platforms, "platforms", "linux/amd64,linux/arm64", "os/arch, separated by commas")
 	flag.StringVar(&o.out, "out", "", "folder to write an OCI layout to")
 	flag.StringVar(&o.push, "push", "", "reference to push to; credentials are those of `docker login`")
+	flag.BoolVar(&o.allowDirty, "allow-dirty", false, "push although the checkout has changes that are not committed")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -65,11 +77,19 @@ func main() {
 }
 
 func run(ctx context.Context, o options) (v1.Hash, error) {
-	source, err := commit(ctx)
+	source, err := commit(ctx, ".")
 	if err != nil {
 		return v1.Hash{}, err
 	}
+	if err := source.pushable(o); err != nil {
+		return v1.Hash{}, err
+	}
 	source.version = o.version
+	page, err := hashOfPage(os.DirFS("ui/dist"))
+	if err != nil {
+		return v1.Hash{}, err
+	}
+	fmt.Fprintf(os.Stderr, "from: commit %s, %s, web page %s\n", source.revision, runtime.Version(), page)
 	var builds []build
 	for platform := range strings.SplitSeq(o.platforms, ",") {
 		b, err := compile(ctx, platform, o.version)
@@ -95,9 +115,9 @@ func run(ctx context.Context, o options) (v1.Hash, error) {
 	return index.Digest()
 }
 
-// commit is what the image says about where it comes from.
-func commit(ctx context.Context) (source, error) {
-	out, err := exec.CommandContext(ctx, "git", "log", "-1", "--format=%H %ct").Output()
+// commit is what the image says about where it comes from: the checkout in a folder.
+func commit(ctx context.Context, dir string) (source, error) {
+	out, err := exec.CommandContext(ctx, "git", "-C", dir, "log", "-1", "--format=%H %ct").Output()
 	if err != nil {
 		return source{}, fmt.Errorf("reading the commit: %w", err)
 	}
@@ -106,7 +126,42 @@ func commit(ctx context.Context) (source, error) {
 	if err != nil {
 		return source{}, fmt.Errorf("reading the time of the commit: %w", err)
 	}
-	return source{revision: hash, created: time.Unix(at, 0).UTC()}, nil
+	changes, err := exec.CommandContext(ctx, "git", "-C", dir, "status", "--porcelain").Output()
+	if err != nil {
+		return source{}, fmt.Errorf("looking for what is not committed: %w", err)
+	}
+	s := source{revision: hash, created: time.Unix(at, 0).UTC(), dirty: len(changes) > 0}
+	if s.dirty {
+		s.revision += "-dirty"
+	}
+	return s, nil
+}
+
+// pushable is an error if an image is to be pushed that nobody could build again.
+func (s source) pushable(o options) error {
+	if !s.dirty || o.push == "" || o.allowDirty {
+		return nil
+	}
+	return errors.New("the checkout has changes that are not committed, so that nobody could build this image again: " +
+		"commit them, or push it all the same with -allow-dirty")
+}
+
+// hashOfPage is that of the names and contents of the files of the web page. Without one, binaries would be built
+// that say so instead of serving it.
+func hashOfPage(dist fs.FS) (string, error) {
+	if _, err := fs.Stat(dist, "index.html"); err != nil {
+		return "", errors.New("there is no web page in ui/dist, which the binary embeds: run make ui, or make image, which does both")
+	}
+	all := sha256.New()
+	err := fs.WalkDir(dist, ".", func(file string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		content, err := fs.ReadFile(dist, file)
+		fmt.Fprintf(all, "%s %x\n", file, sha256.Sum256(content))
+		return err
+	})
+	return fmt.Sprintf("sha256:%x", all.Sum(nil)), err
 }
 
 // compile builds the binary for a platform.

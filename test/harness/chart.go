@@ -70,7 +70,7 @@ func (c *Chart) Upgrade(ctx context.Context, version string) error {
 	}
 	repository := c.playground.Registry + "/sluice"
 	push := exec.CommandContext(ctx, "go", "-C", root, "run", "./hack/image", "-version", version,
-		"-platforms", "linux/"+runtime.GOARCH, "-push", repository+":"+version)
+		"-platforms", "linux/"+runtime.GOARCH, "-push", repository+":"+version, "-allow-dirty")
 	if out, err := push.CombinedOutput(); err != nil {
 		return fmt.Errorf("building the image: %w: %s", err, out)
 	}
