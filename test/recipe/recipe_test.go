@@ -73,6 +73,7 @@ func TestAToyRouterJoinsByTheRecipe(t *testing.T) {
 			"canary/metric/counters_table.go", "canary/metric/counters_test.go", "canary/router/accepted.go", "canary/router/single.go",
 			"canary/router/takeoff.go", "docs/kinds/canary.md", "docs/kinds/targets.md", "test/contract/takeoff.go",
 			"test/integration/counters/meshes_test.go",
+			"canary/provider/fields.go", "canary/router/matrix_test.go", "cmd/sluice/cli/resource/tree_below.go",
 		},
 		packages: []string{"canary/provider", "canary/router", "canary/metric", "test/integration/rbac"},
 		tests:    map[string]string{"test/integration/rbac": "TestNothingMayBeWrittenThatNoReleaseWrites"},
