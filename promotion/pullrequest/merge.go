@@ -11,7 +11,7 @@ const (
 
 // Rules are what the owner of a pull request says about merging it, and what it remembers.
 type Rules struct {
-	// AutoMerge is [Never], [Self] or [Platform]; empty is Never.
+	// AutoMerge is [Never], [Self] or [Platform]; empty is Never. Pipelines, whose default is Self, fill that in.
 	AutoMerge string
 	// Gates means that gates of the owner are closed. What a forge merges by itself it merges whenever
 	// it likes, so that it is asked to only while all are open, and not if MayClose says that the clock
