@@ -27,6 +27,11 @@
 //
 // Everything here is pure. [Policy.Select] and [Policy.Rank] are one pass that
 // keeps the best tags so far; they hold no list. [Policy.Explain] does.
+//
+// Versions, ranges and the usual patterns are read by hand beside Masterminds/semver and
+// regexp, which have the last word on what is unusual: docs/adr/0010-own-reading-of-tags.md.
+//
+//	go test -run xxx -bench 'Select|Filter' ./policy
 package policy
 
 import (

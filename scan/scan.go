@@ -22,6 +22,11 @@
 // No worker waits for a registry. A scan that takes longer than a moment goes on in
 // the background and wakes its objects when it is done, so that a registry that hangs
 // holds up nobody but itself. How registries are asked is in internal/registry.
+//
+// A page of tags that looks as nearly all do is read by hand, and every other by encoding/json:
+// docs/adr/0010-own-reading-of-tags.md.
+//
+//	go test -run xxx -bench 'Tags|Scans' ./scan
 package scan
 
 import (

@@ -15,6 +15,11 @@
 // The budget is a part of the memory limit of the process (GOMEMLIMIT, see
 // [runtime/debug.SetMemoryLimit]), the rest of which is for caches of the API
 // server's objects, indexes and what the collector has not come to yet.
+//
+// golang.org/x/sync/semaphore serves in the order of arrival: one that asks for much keeps all
+// behind it waiting, whoever they are, and it knows no shares of namespaces.
+// TestOneNamespaceNeverHoldsMoreThanItsShare and TestALargeRequestIsNotPassedForEver show
+// the difference.
 package budget
 
 import (

@@ -15,6 +15,14 @@
 //
 // Errors never contain credentials. Those that callers branch on are sentinels:
 // [ErrUnauthorized], [ErrRefNotFound], [ErrNonFastForward] and the rest.
+//
+// Mirrors, the writer of trees, the session over SSH and the CONNECT through a proxy are
+// written by hand although go-git is among the dependencies: its client commits from a
+// worktree and its index, asks for no thin packs, and does not bound what a server sends
+// (docs/adr/0001-no-checkout.md and 0002-own-pack-code.md). What the parts cost in a large
+// repository is measured by
+//
+//	go test -run xxx -bench LargeRepository ./internal/git
 package git
 
 import (

@@ -17,6 +17,11 @@
 // backoff, an error wrapped by [Waiting] is retried after a fixed delay, one wrapped
 // by [Pending] is not even a failure, and reconcile.TerminalError marks the object
 // Stalled until someone changes it.
+//
+// fluxcd/pkg/runtime has helpers for conditions, patches and events, of which each controller
+// makes its own reconcile; two patches, a forgotten observedGeneration or an event that says
+// nothing new are then up to each. Here it is one function for all kinds, which also knows
+// slow servers, shares of namespaces and what resolves by itself.
 package reconciler
 
 import (

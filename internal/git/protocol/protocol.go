@@ -16,6 +16,11 @@
 // may be anybody's, and say anything without end. An error that is [ErrProtocol]
 // quotes nothing of it, since what does not speak Git may be a server that was never
 // meant to be read from here.
+//
+// It is written by hand since go-git's client neither asks for thin packs nor bounds what it
+// reads: docs/adr/0002-own-pack-code.md. What a conversation costs is part of
+//
+//	go test -run xxx -bench LargeRepository ./internal/git
 package protocol
 
 import (
