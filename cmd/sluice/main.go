@@ -20,8 +20,10 @@
 //	sluice explain pipeline     say what each stage waits for, and what to do
 //	sluice release automation   release the updates that were reverted by a person
 //	sluice canary               see where releases stand, and decide about them
+//	sluice judge                plan, simulate and replay what the judge of canaries does
 //	sluice create pipeline      print a Pipeline to begin with
 //	sluice pipeline             see where pipelines stand, and decide about them
+//	sluice ui                   serve the web page on this machine
 //	sluice update               write images into a local directory, without a cluster
 //	sluice version              print the version
 //
