@@ -32,6 +32,9 @@ type Profile struct {
 	// the one that lists objects to watch, the one that says who applies, the one that says
 	// into which namespace, and the one that says to which cluster.
 	ForceField, HealthChecksField, ServiceAccountField, TargetNamespaceField, KubeConfigField string
+	// HealthExprsField and IgnoreField name, in messages about their entries, the fields of
+	// the owner's spec that list health check expressions and the fields to ignore.
+	HealthExprsField, IgnoreField string
 	// ReconcileKey, SSAKey, ForceKey and PruneKey are the labels or annotations by which
 	// an object says how it wants to be treated.
 	ReconcileKey, SSAKey, ForceKey, PruneKey string
@@ -54,6 +57,7 @@ func NewProfile(owners schema.GroupKind, fieldManager string) *Profile {
 		NameLabel: group + "/name", NamespaceLabel: group + "/namespace",
 		ForceField: "spec.force", HealthChecksField: "spec.healthChecks",
 		ServiceAccountField: "spec.serviceAccountName", TargetNamespaceField: "spec.targetNamespace",
+		HealthExprsField: "healthCheckExprs", IgnoreField: "ignore",
 		KubeConfigField: "spec.kubeConfig",
 		ReconcileKey:    group + "/reconcile", SSAKey: group + "/ssa", ForceKey: group + "/force", PruneKey: group + "/prune",
 	}

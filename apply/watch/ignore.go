@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/sluice-cd/sluice/apply/decide"
 	"github.com/sluice-cd/sluice/internal/pattern"
 )
 
@@ -45,7 +46,7 @@ type ignoreRule struct {
 	labels, annotations                   labels.Selector
 }
 
-func compileIgnoreRules(rules []IgnoreRule) ([]ignoreRule, error) {
+func compileIgnoreRules(profile *decide.Profile, rules []IgnoreRule) ([]ignoreRule, error) {
 	paths, size := 0, 0
 	compiled := make([]ignoreRule, 0, len(rules))
 	for i, rule := range rules {
@@ -56,13 +57,13 @@ func compileIgnoreRules(rules []IgnoreRule) ([]ignoreRule, error) {
 		for j, text := range rule.Paths {
 			pointer, err := parsePointer(text)
 			if err != nil {
-				return nil, fmt.Errorf("ignore[%d].paths[%d] (%.100s): %w", i, j, text, err)
+				return nil, fmt.Errorf("%s[%d].paths[%d] (%.100s): %w", profile.IgnoreField, i, j, text, err)
 			}
 			c.paths = append(c.paths, pointer)
 		}
 		more, err := c.target(rule.Target)
 		if err != nil {
-			return nil, fmt.Errorf("ignore[%d].target.%w", i, err)
+			return nil, fmt.Errorf("%s[%d].target.%w", profile.IgnoreField, i, err)
 		}
 		if size += more; size > maxSelectorSize {
 			return nil, fmt.Errorf("%w: all targets together", pattern.ErrTooLarge)

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/sluice-cd/sluice/apply/decide"
 	"github.com/sluice-cd/sluice/internal/cel"
 )
 
@@ -41,8 +42,9 @@ type Rules struct {
 }
 
 // NewRules returns the rules of health check expressions, and of fields to ignore; nil if
-// there are none. The error is [ErrExpression] or [ErrIgnoreRule].
-func NewRules(health []kustomize.CustomHealthCheck, ignore []IgnoreRule) (*Rules, error) {
+// there are none. The error is [ErrExpression] or [ErrIgnoreRule]; the profile has the names
+// of the fields that it is about.
+func NewRules(profile *decide.Profile, health []kustomize.CustomHealthCheck, ignore []IgnoreRule) (*Rules, error) {
 	if len(health) == 0 && len(ignore) == 0 {
 		return nil, nil
 	}
@@ -55,10 +57,10 @@ func NewRules(health []kustomize.CustomHealthCheck, ignore []IgnoreRule) (*Rules
 	}
 	sum := sha256.Sum256(text)
 	r := &Rules{digest: hex.EncodeToString(sum[:16])}
-	if r.health, err = healthRules(health); err != nil {
+	if r.health, err = healthRules(profile, health); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrExpression, err)
 	}
-	if r.ignore, err = compileIgnoreRules(ignore); err != nil {
+	if r.ignore, err = compileIgnoreRules(profile, ignore); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrIgnoreRule, err)
 	}
 	return r, nil
@@ -108,19 +110,20 @@ func metadataOnly(kind schema.GroupKind) bool {
 	return kind.Group == "" && (kind.Kind == "Secret" || kind.Kind == "ConfigMap")
 }
 
-func healthRules(checks []kustomize.CustomHealthCheck) (map[schema.GroupKind]*healthRule, error) {
-	if err := checkExpressions(checks); err != nil {
+func healthRules(profile *decide.Profile, checks []kustomize.CustomHealthCheck) (map[schema.GroupKind]*healthRule, error) {
+	if err := checkExpressions(profile, checks); err != nil {
 		return nil, err
 	}
 	rules := make(map[schema.GroupKind]*healthRule, len(checks))
 	for i, check := range checks {
 		gv, err := schema.ParseGroupVersion(check.APIVersion)
 		if err != nil {
-			return nil, fmt.Errorf("healthCheckExprs[%d].apiVersion: %w", i, err)
+			return nil, fmt.Errorf("%s[%d].apiVersion: %w", profile.HealthExprsField, i, err)
 		}
 		kind := schema.GroupKind{Group: gv.Group, Kind: check.Kind}
 		if rules[kind] != nil {
-			return nil, fmt.Errorf("healthCheckExprs[%d]: there is another entry for %s: write one with all of the conditions", i, kind)
+			return nil, fmt.Errorf("%s[%d]: there is another entry for %s: write one with all of the conditions",
+				profile.HealthExprsField, i, kind)
 		}
 		rule := &healthRule{}
 		for _, e := range []struct {
@@ -135,7 +138,7 @@ func healthRules(checks []kustomize.CustomHealthCheck) (map[schema.GroupKind]*he
 				continue
 			}
 			if *e.to, err = cel.ParseCondition(e.text); err != nil {
-				return nil, fmt.Errorf("healthCheckExprs[%d].%s: %w", i, e.name, err)
+				return nil, fmt.Errorf("%s[%d].%s: %w", profile.HealthExprsField, i, e.name, err)
 			}
 		}
 		rules[kind] = rule
@@ -143,7 +146,7 @@ func healthRules(checks []kustomize.CustomHealthCheck) (map[schema.GroupKind]*he
 	return rules, nil
 }
 
-func checkExpressions(checks []kustomize.CustomHealthCheck) error {
+func checkExpressions(profile *decide.Profile, checks []kustomize.CustomHealthCheck) error {
 	count, length := 0, 0
 	for _, check := range checks {
 		for _, text := range []string{check.InProgress, check.Failed, check.Current} {
@@ -153,9 +156,9 @@ func checkExpressions(checks []kustomize.CustomHealthCheck) error {
 		}
 	}
 	if count > maxExpressions || length > maxExpressionBytes {
-		return fmt.Errorf("healthCheckExprs has %d expressions of %d bytes in all; at most %d of %d bytes are read: remove those of kinds "+
-			"that the Kustomization does not apply, or move objects of some kinds, with their expressions, to another Kustomization",
-			count, length, maxExpressions, maxExpressionBytes)
+		return fmt.Errorf("%s has %d expressions of %d bytes in all; at most %d of %d bytes are read: remove those of kinds "+
+			"that the %s does not apply, or move objects of some kinds, with their expressions, to another %s",
+			profile.HealthExprsField, count, length, maxExpressions, maxExpressionBytes, profile.Owners.Kind, profile.Owners.Kind)
 	}
 	return nil
 }

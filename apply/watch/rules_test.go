@@ -82,7 +82,7 @@ func TestExpressionsTellHealthInOrder(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			rules, err := NewRules(tc.checks, nil)
+			rules, err := NewRules(profile, tc.checks, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -98,7 +98,7 @@ func TestExpressionsTellHealthInOrder(t *testing.T) {
 }
 
 func TestWhatIsDeletedIsNotHealthyByAnyExpression(t *testing.T) {
-	rules, err := NewRules([]kustomize.CustomHealthCheck{check("example.com/v1", "Thing", "true")}, nil)
+	rules, err := NewRules(profile, []kustomize.CustomHealthCheck{check("example.com/v1", "Thing", "true")}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +132,7 @@ func TestSelectorsOfIgnoreRules(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			rules, err := NewRules(nil, []IgnoreRule{{Paths: []string{"/spec/replicas"}, Target: tc.target}})
+			rules, err := NewRules(profile, nil, []IgnoreRule{{Paths: []string{"/spec/replicas"}, Target: tc.target}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -160,7 +160,7 @@ func TestIgnoreRulesAreBounded(t *testing.T) {
 		"the name":        {{Paths: []string{"/metadata/name"}}},
 		"all metadata":    {{Paths: []string{"/metadata"}}},
 	} {
-		if _, err := NewRules(nil, rules); !errors.Is(err, ErrIgnoreRule) {
+		if _, err := NewRules(profile, nil, rules); !errors.Is(err, ErrIgnoreRule) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -191,7 +191,7 @@ const ourFields = `{"f:metadata": {"f:annotations": {"f:example.com/a": {}}}, "f
 
 func ignoring(t *testing.T, paths ...string) *Rules {
 	t.Helper()
-	rules, err := NewRules(nil, []IgnoreRule{{Paths: paths}})
+	rules, err := NewRules(profile, nil, []IgnoreRule{{Paths: paths}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -286,7 +286,7 @@ func merge(into, patch map[string]any) {
 
 func TestInformersReadByTheRulesOfEachOwner(t *testing.T) {
 	server, s := newInformers(t)
-	rules, err := NewRules([]kustomize.CustomHealthCheck{check("v1", "Service", `spec.up`)}, nil)
+	rules, err := NewRules(profile, []kustomize.CustomHealthCheck{check("v1", "Service", `spec.up`)}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,7 +42,7 @@ func (s *state) rulesOf(k *kustomizev1.Kustomization) (*watch.Rules, error) {
 		ignore = append(ignore, watch.IgnoreRule{Paths: rule.Paths, Target: rule.Target})
 	}
 	var err error
-	if made.rules, err = watch.NewRules(k.Spec.HealthCheckExprs, ignore); err != nil {
+	if made.rules, err = watch.NewRules(profile, k.Spec.HealthCheckExprs, ignore); err != nil {
 		return nil, err
 	}
 	length, count := 0, 0

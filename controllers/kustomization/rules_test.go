@@ -4,6 +4,7 @@ package kustomization
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -109,6 +110,13 @@ func TestExpressionsThatCannotBeUsedStall(t *testing.T) {
 					s.DependsOn = append(s.DependsOn, kustomizev1.DependencyReference{Name: "b", ReadyExpr: "true"})
 				}
 			}, want: "spec.dependsOn has more than 100 of them", reason: meta.InvalidCELExpressionReason,
+		},
+		"more health checks than are read": {
+			change: func(s *kustomizev1.KustomizationSpec) {
+				s.HealthCheckExprs = slices.Repeat([]kustomize.CustomHealthCheck{current("true")}, 101)
+			},
+			want: "healthCheckExprs has 101 expressions of 404 bytes in all; at most 100 of 32768 bytes are read: remove those of kinds that " +
+				"the Kustomization does not apply", reason: meta.InvalidCELExpressionReason,
 		},
 		"a health check without a condition": {
 			change: func(s *kustomizev1.KustomizationSpec) {

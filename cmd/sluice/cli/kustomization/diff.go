@@ -146,7 +146,7 @@ func (d *comparison) run(objects []*unstructured.Unstructured) (err error) {
 	for _, rule := range k.Spec.Ignore {
 		ignore = append(ignore, watch.IgnoreRule{Paths: rule.Paths, Target: rule.Target})
 	}
-	if d.rules, err = watch.NewRules(nil, ignore); err != nil {
+	if d.rules, err = watch.NewRules(profile, nil, ignore); err != nil {
 		return err
 	}
 	return d.compareAll(objects)

@@ -47,7 +47,7 @@ spec:
     substituteFrom: [{kind: ConfigMap, name: more}]
 `
 
-// checkout writes files into a Git checkout, in which the test then works.
+// inCheckout writes files into a Git checkout, in which the test then works.
 func inCheckout(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir, err := filepath.EvalSymlinks(t.TempDir())
@@ -268,7 +268,7 @@ func differencesOf(t *testing.T, manifests string, live ...client.Object) (out, 
 	cmd.SetOut(&printed)
 	cmd.SetErr(&printed)
 	cmd.SetContext(t.Context())
-	rules, err := watch.NewRules(nil, nil)
+	rules, err := watch.NewRules(profile, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
