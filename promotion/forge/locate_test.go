@@ -75,7 +75,7 @@ func TestWhereARepositoryIs(t *testing.T) {
 func TestShortTextsSayThatTheyAre(t *testing.T) {
 	for text, want := range map[string]string{
 		"short": "short", "of more than sixteen": "of more than ...", "éééééééé": "éééééééé",
-		"two\nlines": "two\nlines", "of more than one\nline": "of\n\n(shortened)",
+		"two\nlines": "two\nlines", "of more than one\nline": "of \n\n(shortened)",
 	} {
 		if got := fitted(text, 16); got != want {
 			t.Errorf("%q becomes %q, want %q", text, got, want)
