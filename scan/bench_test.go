@@ -51,25 +51,25 @@ func benchRegistry(b *testing.B, n int) (*Client, string) {
 	return NewClient(registry.NewClient(clock.RealClock{}), clock.RealClock{}), strings.TrimPrefix(server.URL, "http://")
 }
 
-func benchAsks(b *testing.B, host string, n int) []Ask {
+func benchRequests(b *testing.B, host string, n int) []Request {
 	b.Helper()
-	asks := make([]Ask, n)
-	for i := range asks {
+	requests := make([]Request, n)
+	for i := range requests {
 		to, err := NewTarget(repository(imagev1.ImageRepositorySpec{
 			Image: fmt.Sprintf("%s/app-%d", host, i), Interval: metav1.Duration{Duration: time.Minute},
 		}))
 		if err != nil {
 			b.Fatal(err)
 		}
-		asks[i] = Ask{Key: object(fmt.Sprint(i)), Target: to}
+		requests[i] = Request{Key: object(fmt.Sprint(i)), Target: to}
 	}
-	return asks
+	return requests
 }
 
-func scanAll(b *testing.B, s *Scanner, asks []Ask) {
+func scanAll(b *testing.B, s *Scanner, requests []Request) {
 	b.Helper()
-	for _, ask := range asks {
-		if _, err := s.Scan(context.Background(), ask); err != nil {
+	for _, request := range requests {
+		if _, err := s.Scan(context.Background(), request); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -79,7 +79,7 @@ func scanAll(b *testing.B, s *Scanner, asks []Ask) {
 // the tags on disk.
 func BenchmarkScans(b *testing.B) {
 	client, host := benchRegistry(b, 1000)
-	asks := benchAsks(b, host, 300)
+	requests := benchRequests(b, host, 300)
 	fresh := func() *Scanner {
 		s := NewScanner(client, NewStore(InDir(b.TempDir(), func(err error) { b.Error(err) })))
 		s.SetPatience(soon)
@@ -88,15 +88,15 @@ func BenchmarkScans(b *testing.B) {
 	b.Run("cold", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			scanAll(b, fresh(), asks)
+			scanAll(b, fresh(), requests)
 		}
 	})
 	b.Run("unchanged", func(b *testing.B) {
 		s := fresh()
-		scanAll(b, s, asks)
+		scanAll(b, s, requests)
 		b.ReportAllocs()
 		for b.Loop() {
-			scanAll(b, s, asks)
+			scanAll(b, s, requests)
 		}
 	})
 }

@@ -25,7 +25,7 @@ func TestNoCredentialIsOnDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := kept(t, t.TempDir(), start)
-	got, err := patient(t, s).Scan(context.Background(), Ask{Key: object("app"), Target: target(t, spec), Access: access})
+	got, err := patient(t, s).Scan(context.Background(), Request{Key: object("app"), Target: target(t, spec), Access: access})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,16 +18,16 @@ func TestSlowExclusionsAreAppliedOutsideOfTheWorkers(t *testing.T) {
 	l := newLossy(t, NewStore(), numbered(0, 2000)...)
 	done := waketest.Objects(t, l.scanner.Done())
 	l.to = target(t, imagev1.ImageRepositorySpec{Image: l.to.Repository.String(), ExclusionList: []string{`^(?:[0-9]+|x|\.){1,300}[05]$`}})
-	ask := Ask{Key: object("app"), Target: l.to}
-	if _, err := l.scanner.Scan(context.Background(), ask); !errors.Is(err, ErrPending) {
+	request := Request{Key: object("app"), Target: l.to}
+	if _, err := l.scanner.Scan(context.Background(), request); !errors.Is(err, ErrPending) {
 		t.Fatalf("got %v", err)
 	}
 	waketest.Next(t, done)
-	got, err := l.scanner.Scan(context.Background(), ask)
+	got, err := l.scanner.Scan(context.Background(), request)
 	if err != nil || got.Len() != 1600 {
 		t.Fatalf("got %+v, %v", got, err)
 	}
-	got, err = l.scanner.Scan(context.Background(), ask)
+	got, err = l.scanner.Scan(context.Background(), request)
 	if err != nil || got.Len() != 1600 {
 		t.Errorf("what is known is found out anew: %v", err)
 	}
@@ -40,7 +40,7 @@ func TestExclusionsThatAreTooSlowAreRefused(t *testing.T) {
 	}
 	l := newLossy(t, NewStore(), numbered(0, 200_000)...)
 	l.to = target(t, imagev1.ImageRepositorySpec{Image: l.to.Repository.String(), ExclusionList: []string{`^(?:[0-9]+|x|\.){1,300}[05]$`}})
-	if _, err := l.scanner.Scan(context.Background(), Ask{Key: object("app"), Target: l.to}); !errors.Is(err, ErrInvalidExclusion) {
+	if _, err := l.scanner.Scan(context.Background(), Request{Key: object("app"), Target: l.to}); !errors.Is(err, ErrInvalidExclusion) {
 		t.Errorf("for so many tags: %v", err)
 	}
 }

@@ -170,7 +170,7 @@ func TestAHostThatLimitsRequestsIsLeftAlone(t *testing.T) {
 	s := patient(t, NewStore())
 	for i := range 3 {
 		to := target(t, imagev1.ImageRepositorySpec{Image: fmt.Sprintf("%s/app-%d", host, i)})
-		_, err := s.Scan(context.Background(), Ask{Key: object(fmt.Sprint(i)), Target: to})
+		_, err := s.Scan(context.Background(), Request{Key: object(fmt.Sprint(i)), Target: to})
 		var limited *registry.RateLimited
 		if !errors.As(err, &limited) || limited.After <= 50*time.Second {
 			t.Errorf("got %v", err)

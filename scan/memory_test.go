@@ -29,7 +29,8 @@ func TestTheTagsOfANamespaceAreBounded(t *testing.T) {
 		return imagev1.ImageRepositorySpec{Image: registrytest.Serve(t, body(tags, nil)) + "/" + name}
 	}
 	scan := func(namespace, name string) error {
-		_, err := s.Scan(context.Background(), Ask{Key: types.NamespacedName{Namespace: namespace, Name: name}, Target: target(t, image(name))})
+		key := types.NamespacedName{Namespace: namespace, Name: name}
+		_, err := s.Scan(context.Background(), Request{Key: key, Target: target(t, image(name))})
 		return err
 	}
 	for _, step := range []struct {

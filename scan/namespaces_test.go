@@ -53,8 +53,8 @@ func TestASlowScanOfANamespaceDelaysNoOtherNorReplacesItsList(t *testing.T) {
 	done := waketest.Objects(t, s.Done())
 	to := target(t, imagev1.ImageRepositorySpec{Image: registrytest.Serve(t, server) + "/" + image})
 	scan := func(namespace string) (*Snapshot, error) {
-		ask := Ask{Key: in(namespace, "app"), Target: to, Access: registry.In(namespace), Within: time.Minute}
-		return s.Scan(context.Background(), ask)
+		request := Request{Key: in(namespace, "app"), Target: to, Access: registry.In(namespace), Within: time.Minute}
+		return s.Scan(context.Background(), request)
 	}
 	if _, err := scan("slow"); !errors.Is(err, ErrPending) {
 		t.Fatal(err)
@@ -90,18 +90,18 @@ func TestANamespaceThatWaitsForItsSlotsDelaysNoOther(t *testing.T) {
 	s := NewScanner(newClient(t), NewStore())
 	s.SetPatience(0)
 	done := waketest.Objects(t, s.Done())
-	ask := func(namespace, name string) Ask {
+	request := func(namespace, name string) Request {
 		to := target(t, imagev1.ImageRepositorySpec{Image: host + "/" + name})
-		return Ask{Key: in(namespace, name), Target: to, Access: registry.In(namespace), Within: time.Minute}
+		return Request{Key: in(namespace, name), Target: to, Access: registry.In(namespace), Within: time.Minute}
 	}
 	for i := range 8 {
-		if _, err := s.Scan(context.Background(), ask("full", fmt.Sprint("hangs-", i))); !errors.Is(err, ErrPending) {
+		if _, err := s.Scan(context.Background(), request("full", fmt.Sprint("hangs-", i))); !errors.Is(err, ErrPending) {
 			t.Fatal(err)
 		}
 		<-arrived // each has a slot before the next asks for one
 	}
 	for _, namespace := range []string{"full", "other"} {
-		if _, err := s.Scan(context.Background(), ask(namespace, image)); !errors.Is(err, ErrPending) {
+		if _, err := s.Scan(context.Background(), request(namespace, image)); !errors.Is(err, ErrPending) {
 			t.Fatal(err)
 		}
 	}
@@ -113,7 +113,7 @@ func TestANamespaceThatWaitsForItsSlotsDelaysNoOther(t *testing.T) {
 	for range 9 {
 		waketest.Next(t, done)
 	}
-	if got, err := s.Scan(context.Background(), ask("full", image)); err != nil || got.Len() != 1 {
+	if got, err := s.Scan(context.Background(), request("full", image)); err != nil || got.Len() != 1 {
 		t.Errorf("%v, %v", got, err)
 	}
 	if n := lists.Load() - before; n != 8 {
@@ -124,9 +124,9 @@ func TestANamespaceThatWaitsForItsSlotsDelaysNoOther(t *testing.T) {
 func TestAFailureOfANamespaceIsNoOthers(t *testing.T) {
 	server := &pushes{arrived: make(chan struct{}), release: make(chan struct{})}
 	host := registrytest.Serve(t, server)
-	for name, scan := range map[string]func(*Scanner, Ask) (*Snapshot, error){
-		"of who is woken": func(s *Scanner, ask Ask) (*Snapshot, error) { return s.Scan(context.Background(), ask) },
-		"of who waits":    func(s *Scanner, ask Ask) (*Snapshot, error) { return s.List(context.Background(), ask) },
+	for name, scan := range map[string]func(*Scanner, Request) (*Snapshot, error){
+		"of who is woken": func(s *Scanner, request Request) (*Snapshot, error) { return s.Scan(context.Background(), request) },
+		"of who waits":    func(s *Scanner, request Request) (*Snapshot, error) { return s.List(context.Background(), request) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			server.n.Store(0)
@@ -134,19 +134,19 @@ func TestAFailureOfANamespaceIsNoOthers(t *testing.T) {
 			store := NewStore(WithTagMemory(1 << 10))
 			store.memory.count("full", 1<<9)
 			s := patient(t, store)
-			ask := func(namespace string) Ask {
+			request := func(namespace string) Request {
 				to := target(t, imagev1.ImageRepositorySpec{Image: host + "/" + image})
-				return Ask{Key: in(namespace, "app"), Target: to, Access: registry.In(namespace), Within: time.Minute}
+				return Request{Key: in(namespace, "app"), Target: to, Access: registry.In(namespace), Within: time.Minute}
 			}
 			full := make(chan error, 1)
 			go func() {
-				_, err := scan(s, ask("full"))
+				_, err := scan(s, request("full"))
 				full <- err
 			}()
 			<-server.arrived
 			other := make(chan error, 1)
 			go func() {
-				_, err := scan(s, ask("other"))
+				_, err := scan(s, request("other"))
 				other <- err
 			}()
 			close(server.release)

@@ -60,7 +60,7 @@ func TestNobodysProxySpeaksForTheRegistry(t *testing.T) {
 			for i := range 2 * 32 {
 				to := target(t, imagev1.ImageRepositorySpec{Image: fmt.Sprintf("%s/app-%d", host, i), Insecure: true})
 				to.Timeout = time.Second
-				_, _ = s.Scan(context.Background(), Ask{
+				_, _ = s.Scan(context.Background(), Request{
 					Key:    types.NamespacedName{Namespace: "theirs", Name: fmt.Sprint(i)},
 					Target: to,
 					Access: theirs,
@@ -68,7 +68,7 @@ func TestNobodysProxySpeaksForTheRegistry(t *testing.T) {
 			}
 			s.SetPatience(soon)
 			to := target(t, imagev1.ImageRepositorySpec{Image: host + "/" + image, Insecure: true})
-			if _, err := s.Scan(context.Background(), Ask{Key: object("app"), Target: to}); err != nil {
+			if _, err := s.Scan(context.Background(), Request{Key: object("app"), Target: to}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -94,17 +94,17 @@ func TestATimeoutIsEachObjectsOwn(t *testing.T) {
 		if key == "hasty" {
 			continue
 		}
-		if _, err := s.Scan(context.Background(), Ask{Key: object("hasty"), Target: hasty, Within: time.Hour}); !errors.Is(err, ErrPending) {
+		if _, err := s.Scan(context.Background(), Request{Key: object("hasty"), Target: hasty, Within: time.Hour}); !errors.Is(err, ErrPending) {
 			t.Fatal(err)
 		}
-		if _, err := s.Scan(context.Background(), Ask{Key: object(key), Target: to, Within: time.Hour}); !errors.Is(err, ErrPending) {
+		if _, err := s.Scan(context.Background(), Request{Key: object(key), Target: to, Within: time.Hour}); !errors.Is(err, ErrPending) {
 			t.Fatal(err)
 		}
 	}
 	if key := waketest.Next(t, done); key != object("hasty") {
 		t.Fatalf("%s is told first", key)
 	}
-	again := Ask{Key: object("hasty"), Target: hasty, Within: time.Hour}
+	again := Request{Key: object("hasty"), Target: hasty, Within: time.Hour}
 	if _, err := s.Scan(context.Background(), again); !errors.Is(err, registry.ErrTimeout) {
 		t.Errorf("got %v", err)
 	}
@@ -112,7 +112,7 @@ func TestATimeoutIsEachObjectsOwn(t *testing.T) {
 	if key := waketest.Next(t, done); key != object("patient") {
 		t.Fatalf("%s is told", key)
 	}
-	if _, err := s.Scan(context.Background(), Ask{Key: object("patient"), Target: to, Within: time.Hour}); err != nil {
+	if _, err := s.Scan(context.Background(), Request{Key: object("patient"), Target: to, Within: time.Hour}); err != nil {
 		t.Error(err)
 	}
 }
@@ -122,7 +122,7 @@ func TestAPanicOfAScanIsAnError(t *testing.T) {
 	s := patient(t, NewStore())
 	to := target(t, imagev1.ImageRepositorySpec{Image: registrytest.Serve(t, registrytest.New(t, "1")) + "/" + image})
 	s.client.tagBuffers.New = func() any { panic("no memory") }
-	if _, err := s.Scan(context.Background(), Ask{Key: object("app"), Target: to}); err == nil {
+	if _, err := s.Scan(context.Background(), Request{Key: object("app"), Target: to}); err == nil {
 		t.Error("no error")
 	}
 }

@@ -80,8 +80,8 @@ func (s *Scanner) Store() *Store { return s.store }
 // Done wakes every object whose scan was pending and is done.
 func (s *Scanner) Done() *wake.Source { return s.done }
 
-// Ask is what an object wants scanned.
-type Ask struct {
+// Request is what an object wants scanned.
+type Request struct {
 	// Key is the object, and Target and Access what it asks for.
 	Key    types.NamespacedName
 	Target Target
@@ -97,15 +97,15 @@ type Ask struct {
 // listCall is one request for a listing, and those who wait for it.
 type listCall struct {
 	registry.ID
-	ask    Ask
-	host   *registry.Host
-	budget atomic.Int64
-	task   *background.Task[*listing]
+	request Request
+	host    *registry.Host
+	budget  atomic.Int64
+	task    *background.Task[*listing]
 
 	// Of the scanner, under its lock.
-	waiting   map[types.NamespacedName]Ask // to be woken
-	next      map[types.NamespacedName]Ask // want a listCall that starts later
-	within    time.Duration                // how old a listing may be when it starts
+	waiting   map[types.NamespacedName]Request // to be woken
+	next      map[types.NamespacedName]Request // want a listCall that starts later
+	within    time.Duration                    // how old a listing may be when it starts
 	completed bool
 
 	// Set before the listCall has completed, and ended is closed.
@@ -114,63 +114,63 @@ type listCall struct {
 	ended chan struct{}
 }
 
-// Scan returns the tags for ask, and keeps them in the store. The error is
+// Scan returns the tags for a request, and keeps them in the store. The error is
 // [ErrPending] when that takes longer than a worker waits. The context is the one of
 // the process: others may wait for the same listing.
-func (s *Scanner) Scan(ctx context.Context, ask Ask) (*Snapshot, error) {
-	image := ask.Target.Image(ask.Access)
+func (s *Scanner) Scan(ctx context.Context, request Request) (*Snapshot, error) {
+	image := request.Target.Image(request.Access)
 	id := image.ID()
-	if done, ok := s.exclusions.Collect(ask.Key); ok && done.Input == ask.Target.source {
-		return s.use(ask, done.Value, done.Err)
+	if done, ok := s.exclusions.Collect(request.Key); ok && done.Input == request.Target.source {
+		return s.use(request, done.Value, done.Err)
 	}
-	if f := s.collect(ask.Key, id); f != nil {
-		return s.result(ctx, ask, f)
+	if call := s.collect(request.Key, id); call != nil {
+		return s.result(ctx, request, call)
 	}
-	if list := s.store.listing(id); list != nil && s.isRecent(list, ask.Within) {
-		s.client.count(ask.Target, outcomeShared)
-		return s.snapshot(ctx, ask, list)
+	if list := s.store.listing(id); list != nil && s.isRecent(list, request.Within) {
+		s.client.count(request.Target, outcomeShared)
+		return s.snapshot(ctx, request, list)
 	}
 	if err := s.client.registry.Limited(image); err != nil {
 		return nil, err
 	}
-	if list := s.follow(ctx, id, ask); list != nil {
-		return s.snapshot(ctx, ask, list)
+	if list := s.follow(ctx, id, request); list != nil {
+		return s.snapshot(ctx, request, list)
 	}
-	f := s.join(ctx, id, s.client.registry.Host(image), ask)
-	if f == nil || !s.wait(ctx, f, ask) {
+	call := s.join(ctx, id, s.client.registry.Host(image), request)
+	if call == nil || !s.wait(ctx, call, request) {
 		return nil, ErrPending
 	}
-	return s.result(ctx, ask, f)
+	return s.result(ctx, request, call)
 }
 
 // follow returns the listing that another namespace is asking for, if it comes soon.
-func (s *Scanner) follow(ctx context.Context, id registry.ID, ask Ask) *listing {
-	f := s.another(id, ask)
-	if f == nil {
+func (s *Scanner) follow(ctx context.Context, id registry.ID, request Request) *listing {
+	call := s.another(id, request)
+	if call == nil {
 		return nil
 	}
-	f.task.Wait(ctx, s.patience)
+	call.task.Wait(ctx, s.patience)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !f.completed || f.err != nil {
+	if !call.completed || call.err != nil {
 		return nil
 	}
-	s.client.count(ask.Target, outcomeShared)
-	return f.list
+	s.client.count(request.Target, outcomeShared)
+	return call.list
 }
 
-// another returns a listCall of another namespace that is under way and would do for ask,
+// another returns a listCall of another namespace that is under way and would do for a request,
 // which has none of its own.
-func (s *Scanner) another(id registry.ID, ask Ask) *listCall {
+func (s *Scanner) another(id registry.ID, request Request) *listCall {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	calls := s.listCalls[id]
-	if ask.Within == 0 || calls[ask.Key.Namespace] != nil {
+	if request.Within == 0 || calls[request.Key.Namespace] != nil {
 		return nil
 	}
-	for _, f := range calls {
-		if f.task.Started() {
-			return f
+	for _, call := range calls {
+		if call.task.Started() {
+			return call
 		}
 	}
 	return nil
@@ -197,109 +197,109 @@ func (s *Scanner) Forget(key types.NamespacedName) {
 func (s *Scanner) collect(key types.NamespacedName, id registry.ID) *listCall {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f := s.outcomes[key]
+	call := s.outcomes[key]
 	delete(s.outcomes, key)
-	if f == nil || f.ID != id {
+	if call == nil || call.ID != id {
 		return nil
 	}
-	return f
+	return call
 }
 
-// join returns the listCall that answers ask, and starts one if there is none. It
+// join returns the listCall that answers a request, and starts one if there is none. It
 // returns nil when the answer is a listCall after the present one, which may have
-// read the tags before what ask knows of happened.
-func (s *Scanner) join(ctx context.Context, id registry.ID, h *registry.Host, ask Ask) *listCall {
+// read the tags before what the request knows of happened.
+func (s *Scanner) join(ctx context.Context, id registry.ID, h *registry.Host, request Request) *listCall {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f := s.listCalls[id][ask.Key.Namespace]
-	if f == nil {
-		return s.start(ctx, id, h, ask)
+	call := s.listCalls[id][request.Key.Namespace]
+	if call == nil {
+		return s.start(ctx, id, h, request)
 	}
-	f.widen(ask, s.MaxTags(ask.Target))
-	_, queued := f.next[ask.Key]
-	_, waits := f.waiting[ask.Key]
-	if queued || ask.Within == 0 && f.task.Started() && !waits {
-		f.next[ask.Key] = ask
+	call.widen(request, s.MaxTags(request.Target))
+	_, queued := call.next[request.Key]
+	_, waits := call.waiting[request.Key]
+	if queued || request.Within == 0 && call.task.Started() && !waits {
+		call.next[request.Key] = request
 		return nil
 	}
-	return f
+	return call
 }
 
 // start begins a listCall. The lock is held. The target's timeout ends it.
-func (s *Scanner) start(ctx context.Context, id registry.ID, h *registry.Host, ask Ask) *listCall {
-	f := &listCall{
-		ID: id, ask: ask, host: h, within: ask.Within, ended: make(chan struct{}),
-		waiting: map[types.NamespacedName]Ask{}, next: map[types.NamespacedName]Ask{},
+func (s *Scanner) start(ctx context.Context, id registry.ID, h *registry.Host, request Request) *listCall {
+	call := &listCall{
+		ID: id, request: request, host: h, within: request.Within, ended: make(chan struct{}),
+		waiting: map[types.NamespacedName]Request{}, next: map[types.NamespacedName]Request{},
 	}
-	f.budget.Store(int64(s.client.MaxTags(ask.Target)))
+	call.budget.Store(int64(s.client.MaxTags(request.Target)))
 	if s.listCalls[id] == nil {
 		s.listCalls[id] = map[string]*listCall{}
 	}
-	s.listCalls[id][ask.Key.Namespace] = f
-	f.task = background.Start(ctx, h.Queue(), ask.Key.Namespace,
-		func(ctx context.Context) (*listing, error) { return s.listing(ctx, f) },
-		func(list *listing, err error) { s.complete(ctx, f, list, err) })
-	return f
+	s.listCalls[id][request.Key.Namespace] = call
+	call.task = background.Start(ctx, h.Queue(), request.Key.Namespace,
+		func(ctx context.Context) (*listing, error) { return s.listing(ctx, call) },
+		func(list *listing, err error) { s.complete(ctx, call, list, err) })
+	return call
 }
 
 // widen makes a listCall do for another ask, which may have as many tags. The lock of the scanner
 // is held.
-func (f *listCall) widen(ask Ask, tags int) {
-	f.budget.Store(max(f.budget.Load(), int64(tags)))
-	f.within = min(f.within, ask.Within)
+func (call *listCall) widen(request Request, tags int) {
+	call.budget.Store(max(call.budget.Load(), int64(tags)))
+	call.within = min(call.within, request.Within)
 }
 
 // listing asks the registry, unless another namespace did while this one waited for a slot.
-func (s *Scanner) listing(ctx context.Context, f *listCall) (*listing, error) {
-	last := s.store.listing(f.ID)
+func (s *Scanner) listing(ctx context.Context, call *listCall) (*listing, error) {
+	last := s.store.listing(call.ID)
 	s.mu.Lock()
-	within := f.within
+	within := call.within
 	s.mu.Unlock()
 	if last != nil && s.isRecent(last, within) {
-		s.client.count(f.ask.Target, outcomeShared)
+		s.client.count(call.request.Target, outcomeShared)
 		return last, nil
 	}
-	list, err := s.client.list(ctx, f.ask.Target, f.ask.Access, listOptions{
-		last: last, budget: func() int { return int(f.budget.Load()) },
+	list, err := s.client.list(ctx, call.request.Target, call.request.Access, listOptions{
+		last: last, budget: func() int { return int(call.budget.Load()) },
 	})
 	if err != nil {
 		return nil, err
 	}
 	if err := s.confirmListing(last, list); err != nil {
-		return nil, fmt.Errorf("listing tags of %s: %w", f.ask.Target.Repository, err)
+		return nil, fmt.Errorf("listing tags of %s: %w", call.request.Target.Repository, err)
 	}
-	if err := s.store.checkMemory(f.ask.Key.Namespace, list, last); err != nil {
-		return nil, fmt.Errorf("listing tags of %s: %w", f.ask.Target.Repository, err)
+	if err := s.store.checkMemory(call.request.Key.Namespace, list, last); err != nil {
+		return nil, fmt.Errorf("listing tags of %s: %w", call.request.Target.Repository, err)
 	}
-	return s.store.replaceListing(list, f.ask.Key.Namespace), nil
+	return s.store.replaceListing(list, call.request.Key.Namespace), nil
 }
 
 // complete hands the outcome to those who wait, and starts the next listCall if some
 // want a later one.
-func (s *Scanner) complete(ctx context.Context, f *listCall, list *listing, err error) {
+func (s *Scanner) complete(ctx context.Context, call *listCall, list *listing, err error) {
 	s.mu.Lock()
-	f.list, f.err, f.completed = list, err, true
-	close(f.ended)
-	namespace := f.ask.Key.Namespace
-	if delete(s.listCalls[f.ID], namespace); len(s.listCalls[f.ID]) == 0 {
-		delete(s.listCalls, f.ID)
+	call.list, call.err, call.completed = list, err, true
+	close(call.ended)
+	namespace := call.request.Key.Namespace
+	if delete(s.listCalls[call.ID], namespace); len(s.listCalls[call.ID]) == 0 {
+		delete(s.listCalls, call.ID)
 	}
-	woken := make([]types.NamespacedName, 0, len(f.waiting))
-	for key, ask := range f.waiting {
-		if f.isPremature(err, ask) {
-			f.next[key] = ask
+	woken := make([]types.NamespacedName, 0, len(call.waiting))
+	for key, request := range call.waiting {
+		if call.isPremature(err, request) {
+			call.next[key] = request
 			continue
 		}
-		s.outcomes[key] = f
+		s.outcomes[key] = call
 		woken = append(woken, key)
 	}
-	for key, ask := range f.next {
-		next := s.listCalls[f.ID][namespace]
+	for key, request := range call.next {
+		next := s.listCalls[call.ID][namespace]
 		if next == nil {
-			next = s.start(ctx, f.ID, f.host, mostPatient(f.next, ask))
+			next = s.start(ctx, call.ID, call.host, mostPatient(call.next, request))
 		}
-		next.waiting[key] = ask
-		next.widen(ask, s.MaxTags(ask.Target))
+		next.waiting[key] = request
+		next.widen(request, s.MaxTags(request.Target))
 	}
 	s.mu.Unlock()
 	for _, key := range woken {
@@ -308,78 +308,78 @@ func (s *Scanner) complete(ctx context.Context, f *listCall, list *listing, err 
 }
 
 // isPremature reports whether the listCall failed since whoever was first has less patience
-// than ask.
-func (f *listCall) isPremature(err error, ask Ask) bool {
-	return errors.Is(err, registry.ErrTimeout) && ask.Target.Timeout > f.ask.Target.Timeout
+// than that of a request.
+func (call *listCall) isPremature(err error, request Request) bool {
+	return errors.Is(err, registry.ErrTimeout) && request.Target.Timeout > call.request.Target.Timeout
 }
 
-// mostPatient is one of asks, or ask.
-func mostPatient(asks map[types.NamespacedName]Ask, ask Ask) Ask {
-	for _, other := range asks {
-		if other.Target.Timeout > ask.Target.Timeout {
-			ask = other
+// mostPatient is one of requests, or request.
+func mostPatient(requests map[types.NamespacedName]Request, request Request) Request {
+	for _, other := range requests {
+		if other.Target.Timeout > request.Target.Timeout {
+			request = other
 		}
 	}
-	return ask
+	return request
 }
 
 // wait waits for the listCall, but no longer than is worth a worker's time; after that
 // the object is woken when it has completed.
-func (s *Scanner) wait(ctx context.Context, f *listCall, ask Ask) bool {
-	f.task.Wait(ctx, s.patience)
+func (s *Scanner) wait(ctx context.Context, call *listCall, request Request) bool {
+	call.task.Wait(ctx, s.patience)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !f.completed {
-		f.waiting[ask.Key] = ask
+	if !call.completed {
+		call.waiting[request.Key] = request
 	}
-	return f.completed
+	return call.completed
 }
 
-func (s *Scanner) result(ctx context.Context, ask Ask, f *listCall) (*Snapshot, error) {
-	if f.err != nil {
-		return nil, f.err
+func (s *Scanner) result(ctx context.Context, request Request, call *listCall) (*Snapshot, error) {
+	if call.err != nil {
+		return nil, call.err
 	}
-	return s.snapshot(ctx, ask, f.list)
+	return s.snapshot(ctx, request, call.list)
 }
 
 // snapshot leaves out what the object excludes, and keeps the rest in the store.
-func (s *Scanner) snapshot(ctx context.Context, ask Ask, list *listing) (*Snapshot, error) {
-	if err := s.client.within(ask.Target, list); err != nil {
+func (s *Scanner) snapshot(ctx context.Context, request Request, list *listing) (*Snapshot, error) {
+	if err := s.client.within(request.Target, list); err != nil {
 		return nil, err
 	}
-	last, _ := s.store.Get(ask.Key, ask.Target)
+	last, _ := s.store.Get(request.Key, request.Target)
 	if last == nil || last.list.tags != list.tags {
-		if err := pattern.Check(ask.Target.size, len(list.tags.text)); err != nil {
+		if err := pattern.Check(request.Target.size, len(list.tags.text)); err != nil {
 			return nil, fmt.Errorf("%w: spec.exclusionList: %w", ErrInvalidExclusion, err)
 		}
-		if int64(ask.Target.size)*int64(len(list.tags.text)) > pattern.Light {
-			return s.exclude(ctx, ask, list)
+		if int64(request.Target.size)*int64(len(list.tags.text)) > pattern.Light {
+			return s.exclude(ctx, request, list)
 		}
 	}
-	return s.use(ask, newSnapshot(ask.Target, list, last), nil)
+	return s.use(request, newSnapshot(request.Target, list, last), nil)
 }
 
 // exclude makes the snapshot in the background.
-func (s *Scanner) exclude(ctx context.Context, ask Ask, list *listing) (*Snapshot, error) {
-	request := background.Request[types.NamespacedName]{Key: ask.Key, Namespace: ask.Key.Namespace, Input: ask.Target.source}
-	snapshot, err := s.exclusions.Run(ctx, request, func(context.Context) (*Snapshot, error) {
-		return newSnapshot(ask.Target, list, nil), nil
+func (s *Scanner) exclude(ctx context.Context, request Request, list *listing) (*Snapshot, error) {
+	task := background.Request[types.NamespacedName]{Key: request.Key, Namespace: request.Key.Namespace, Input: request.Target.source}
+	snapshot, err := s.exclusions.Run(ctx, task, func(context.Context) (*Snapshot, error) {
+		return newSnapshot(request.Target, list, nil), nil
 	})
 	if errors.Is(err, background.ErrPending) {
 		return nil, ErrPending
 	}
-	return s.use(ask, snapshot, err)
+	return s.use(request, snapshot, err)
 }
 
 // use puts a snapshot into the store.
-func (s *Scanner) use(ask Ask, snapshot *Snapshot, err error) (*Snapshot, error) {
+func (s *Scanner) use(request Request, snapshot *Snapshot, err error) (*Snapshot, error) {
 	if err != nil {
-		return nil, fmt.Errorf("applying spec.exclusionList to the tags of %s: %w", ask.Target.Repository, err)
+		return nil, fmt.Errorf("applying spec.exclusionList to the tags of %s: %w", request.Target.Repository, err)
 	}
-	last, _ := s.store.Get(ask.Key, ask.Target)
-	if err := s.confirmSnapshot(ask, last, snapshot); err != nil {
-		return nil, fmt.Errorf("listing tags of %s: %w", ask.Target.Repository, err)
+	last, _ := s.store.Get(request.Key, request.Target)
+	if err := s.confirmSnapshot(request, last, snapshot); err != nil {
+		return nil, fmt.Errorf("listing tags of %s: %w", request.Target.Repository, err)
 	}
-	s.store.Put(ask.Key, snapshot)
+	s.store.Put(request.Key, snapshot)
 	return snapshot, nil
 }

@@ -78,13 +78,13 @@ func TestASilentRegistryHoldsUpNobodyElse(t *testing.T) {
 	for i := range 50 {
 		to := target(t, imagev1.ImageRepositorySpec{Image: fmt.Sprintf("%s/app-%d", mute, i)})
 		to.Timeout = time.Hour
-		if _, err := s.Scan(context.Background(), Ask{Key: object(fmt.Sprint(i)), Target: to}); !errors.Is(err, ErrPending) {
+		if _, err := s.Scan(context.Background(), Request{Key: object(fmt.Sprint(i)), Target: to}); !errors.Is(err, ErrPending) {
 			t.Fatalf("got %v", err)
 		}
 		s.SetPatience(2 * time.Hour)
 	}
 	to := target(t, imagev1.ImageRepositorySpec{Image: live + "/" + image})
-	if _, err := s.Scan(context.Background(), Ask{Key: object("live"), Target: to}); err != nil {
+	if _, err := s.Scan(context.Background(), Request{Key: object("live"), Target: to}); err != nil {
 		t.Errorf("the other registry: %v", err)
 	}
 	close(release)
@@ -92,7 +92,7 @@ func TestASilentRegistryHoldsUpNobodyElse(t *testing.T) {
 		waketest.Next(t, done)
 	}
 	to = target(t, imagev1.ImageRepositorySpec{Image: mute + "/app-7"})
-	if _, err := s.Scan(context.Background(), Ask{Key: object("7"), Target: to}); !errors.Is(err, registry.ErrNotFound) {
+	if _, err := s.Scan(context.Background(), Request{Key: object("7"), Target: to}); !errors.Is(err, registry.ErrNotFound) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -107,7 +107,7 @@ func TestOneListingServesEverybody(t *testing.T) {
 		if exclude == "" {
 			spec.ExclusionList = nil
 		}
-		got, err := s.Scan(context.Background(), Ask{Key: object("x" + exclude), Target: target(t, spec), Within: time.Minute})
+		got, err := s.Scan(context.Background(), Request{Key: object("x" + exclude), Target: target(t, spec), Within: time.Minute})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -131,7 +131,7 @@ func TestOtherCredentialsAreAnotherListing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = s.Scan(context.Background(), Ask{Key: object(secret), Target: target(t, spec), Access: access, Within: time.Minute})
+		_, err = s.Scan(context.Background(), Request{Key: object(secret), Target: target(t, spec), Access: access, Within: time.Minute})
 		return err
 	}
 	if err := scan("good"); err != nil {
@@ -179,14 +179,15 @@ func TestScansOfOneImageAreOneRequest(t *testing.T) {
 	done := waketest.Objects(t, s.Done())
 	to := target(t, imagev1.ImageRepositorySpec{Image: host + "/" + image})
 	for i := range 10 {
-		if _, err := s.Scan(context.Background(), Ask{Key: object(fmt.Sprint(i)), Target: to, Within: time.Minute}); !errors.Is(err, ErrPending) {
+		request := Request{Key: object(fmt.Sprint(i)), Target: to, Within: time.Minute}
+		if _, err := s.Scan(context.Background(), request); !errors.Is(err, ErrPending) {
 			t.Fatalf("got %v", err)
 		}
 	}
 	close(h.pass)
 	for range 10 {
 		key := waketest.Next(t, done)
-		if _, err := s.Scan(context.Background(), Ask{Key: key, Target: to}); err != nil {
+		if _, err := s.Scan(context.Background(), Request{Key: key, Target: to}); err != nil {
 			t.Error(err)
 		}
 	}
@@ -201,14 +202,14 @@ func TestARequestIsNotAnsweredByAScanThatBeganBeforeIt(t *testing.T) {
 	host := registrytest.Serve(t, h)
 	s := NewScanner(newClient(t), NewStore())
 	done := waketest.Objects(t, s.Done())
-	ask := Ask{Key: object("first"), Target: target(t, imagev1.ImageRepositorySpec{Image: host + "/" + image})}
-	later := ask
+	request := Request{Key: object("first"), Target: target(t, imagev1.ImageRepositorySpec{Image: host + "/" + image})}
+	later := request
 	later.Key = object("later")
-	for _, a := range []Ask{ask, ask, later} {
+	for _, a := range []Request{request, request, later} {
 		if _, err := s.Scan(context.Background(), a); !errors.Is(err, ErrPending) {
 			t.Fatalf("got %v", err)
 		}
-		if a.Key == ask.Key && len(h.arrived) == 0 {
+		if a.Key == request.Key && len(h.arrived) == 0 {
 			select {
 			case <-h.arrived:
 				h.arrived <- struct{}{}
@@ -218,7 +219,7 @@ func TestARequestIsNotAnsweredByAScanThatBeganBeforeIt(t *testing.T) {
 		}
 	}
 	h.pass <- struct{}{}
-	if key := waketest.Next(t, done); key != ask.Key {
+	if key := waketest.Next(t, done); key != request.Key {
 		t.Errorf("%s was answered by a scan that began before it", key)
 	}
 	h.pass <- struct{}{}
@@ -232,9 +233,9 @@ func TestAfterARestartNoRegistryIsAskedBeforeItsTime(t *testing.T) {
 	var lists atomic.Int64
 	host := registrytest.Serve(t, counted(&lists, registrytest.New(t, "1", "2")))
 	spec := imagev1.ImageRepositorySpec{Image: host + "/" + image}
-	ask := Ask{Key: object("app"), Target: target(t, spec), Within: time.Minute}
+	request := Request{Key: object("app"), Target: target(t, spec), Within: time.Minute}
 	for range 3 {
-		got, err := patient(t, kept(t, dir, start)).Scan(context.Background(), ask)
+		got, err := patient(t, kept(t, dir, start)).Scan(context.Background(), request)
 		if err != nil || got.Len() != 2 {
 			t.Fatalf("got %v, %v", got, err)
 		}
@@ -242,8 +243,8 @@ func TestAfterARestartNoRegistryIsAskedBeforeItsTime(t *testing.T) {
 	if n := lists.Load(); n != 1 {
 		t.Errorf("the registry was asked %d times", n)
 	}
-	ask.Within = 0
-	if _, err := patient(t, kept(t, dir, start)).Scan(context.Background(), ask); err != nil || lists.Load() != 2 {
+	request.Within = 0
+	if _, err := patient(t, kept(t, dir, start)).Scan(context.Background(), request); err != nil || lists.Load() != 2 {
 		t.Errorf("asked %d times, %v", lists.Load(), err)
 	}
 }
@@ -303,8 +304,9 @@ func TestWhatARegistryCallsUnchangedIsNotSentAgain(t *testing.T) {
 			registry := &paged{tags: []string{"a", "b", "c"}, count: map[int]int{}}
 			dir := t.TempDir()
 			s := patient(t, kept(t, dir, start))
-			ask := Ask{Key: object("app"), Target: target(t, imagev1.ImageRepositorySpec{Image: registrytest.Serve(t, registry) + "/" + image})}
-			first, err := s.Scan(context.Background(), ask)
+			to := target(t, imagev1.ImageRepositorySpec{Image: registrytest.Serve(t, registry) + "/" + image})
+			request := Request{Key: object("app"), Target: to}
+			first, err := s.Scan(context.Background(), request)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -312,7 +314,7 @@ func TestWhatARegistryCallsUnchangedIsNotSentAgain(t *testing.T) {
 				s = patient(t, kept(t, dir, start))
 			}
 			registry.tags, registry.count = tc.after, map[int]int{}
-			second, err := s.Scan(context.Background(), ask)
+			second, err := s.Scan(context.Background(), request)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -334,7 +336,7 @@ func TestTheBudgetIsEachObjectsOwn(t *testing.T) {
 	s := patient(t, NewStore())
 	scan := func(most int) error {
 		to := target(t, imagev1.ImageRepositorySpec{Image: host + "/" + image, MaxTags: most})
-		_, err := s.Scan(context.Background(), Ask{Key: object(fmt.Sprint(most)), Target: to, Within: time.Minute})
+		_, err := s.Scan(context.Background(), Request{Key: object(fmt.Sprint(most)), Target: to, Within: time.Minute})
 		return err
 	}
 	for most, want := range map[int]error{2: ErrBudget, 3: nil, 0: nil} {

@@ -116,7 +116,7 @@ func (s *Scanner) confirmListing(last, list *listing) error {
 // confirmSnapshot compares a list with what an object had, where that is not the last one
 // of the same credential: after a credential was renewed, and when the memory and the
 // disk were lost and only the object's status says how many tags there were.
-func (s *Scanner) confirmSnapshot(ask Ask, last, fresh *Snapshot) error {
+func (s *Scanner) confirmSnapshot(request Request, last, fresh *Snapshot) error {
 	before, missing := 0, 0
 	switch list := fresh.list; {
 	case list.confirmed:
@@ -124,9 +124,9 @@ func (s *Scanner) confirmSnapshot(ask Ask, last, fresh *Snapshot) error {
 	case last != nil && last.list.id != list.id:
 		before, missing = last.list.tags.len(), last.list.tags.missing(list.tags)
 	case last == nil:
-		before, missing = ask.Known, ask.Known-fresh.Len()
+		before, missing = request.Known, request.Known-fresh.Len()
 	}
-	confirmed, err := s.confirm(unconfirmedKey{object: ask.Key}, before, missing, fresh.list)
+	confirmed, err := s.confirm(unconfirmedKey{object: request.Key}, before, missing, fresh.list)
 	if confirmed {
 		own := *fresh.list // the others' is not this object's to mark
 		own.confirmed, fresh.list = true, &own

@@ -63,7 +63,7 @@ func (l *lossy) restart(t *testing.T, store *Store) {
 func (l *lossy) look(t *testing.T, after time.Duration) int {
 	t.Helper()
 	l.clock.SetTime(l.clock.Now().Add(after))
-	got, err := l.scanner.Scan(context.Background(), Ask{Key: object("app"), Target: l.to, Known: l.known})
+	got, err := l.scanner.Scan(context.Background(), Request{Key: object("app"), Target: l.to, Known: l.known})
 	var shrunk *Shrunk
 	switch {
 	case errors.As(err, &shrunk):

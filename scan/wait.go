@@ -20,50 +20,50 @@ func TagsOf(repository name.Repository, timeout time.Duration) Target {
 	}
 }
 
-// List returns the tags for ask, and waits for them: it is for kinds whose runs may take
+// List returns the tags for a request, and waits for them: it is for kinds whose runs may take
 // as long as a registry. It shares listings with [Scanner.Scan], but keeps no snapshot.
 // The context ends the wait alone, since others may wait for the same listing.
-func (s *Scanner) List(ctx context.Context, ask Ask) (*Snapshot, error) {
-	image := ask.Target.Image(ask.Access)
+func (s *Scanner) List(ctx context.Context, request Request) (*Snapshot, error) {
+	image := request.Target.Image(request.Access)
 	id := image.ID()
 	for {
-		if list := s.store.listing(id); list != nil && s.isRecent(list, ask.Within) {
-			s.client.count(ask.Target, outcomeShared)
-			return s.whole(ask.Target, list)
+		if list := s.store.listing(id); list != nil && s.isRecent(list, request.Within) {
+			s.client.count(request.Target, outcomeShared)
+			return s.whole(request.Target, list)
 		}
 		if err := s.client.registry.Limited(image); err != nil {
 			return nil, err
 		}
-		if list := s.follow(ctx, id, ask); list != nil {
-			return s.whole(ask.Target, list)
+		if list := s.follow(ctx, id, request); list != nil {
+			return s.whole(request.Target, list)
 		}
-		f, early := s.joinToWait(context.WithoutCancel(ctx), image, ask)
+		call, early := s.joinToWait(context.WithoutCancel(ctx), image, request)
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("listing tags of %s: %w", ask.Target.Repository, registry.ErrTimeout)
-		case <-f.ended:
+			return nil, fmt.Errorf("listing tags of %s: %w", request.Target.Repository, registry.ErrTimeout)
+		case <-call.ended:
 		}
 		switch {
-		case early, f.isPremature(f.err, ask):
-		case f.err != nil:
-			return nil, f.err
+		case early, call.isPremature(call.err, request):
+		case call.err != nil:
+			return nil, call.err
 		default:
-			return s.whole(ask.Target, f.list)
+			return s.whole(request.Target, call.list)
 		}
 	}
 }
 
 // joinToWait returns the listCall to wait for. It is early if it may have read the tags
-// before what ask knows of happened: then another one has to follow.
-func (s *Scanner) joinToWait(ctx context.Context, image registry.Image, ask Ask) (f *listCall, early bool) {
+// before what the request knows of happened: then another one has to follow.
+func (s *Scanner) joinToWait(ctx context.Context, image registry.Image, request Request) (call *listCall, early bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f = s.listCalls[image.ID()][ask.Key.Namespace]
-	if f == nil {
-		return s.start(ctx, image.ID(), s.client.registry.Host(image), ask), false
+	call = s.listCalls[image.ID()][request.Key.Namespace]
+	if call == nil {
+		return s.start(ctx, image.ID(), s.client.registry.Host(image), request), false
 	}
-	f.widen(ask, s.MaxTags(ask.Target))
-	return f, ask.Within == 0 && f.task.Started()
+	call.widen(request, s.MaxTags(request.Target))
+	return call, request.Within == 0 && call.task.Started()
 }
 
 // whole is all of a listing, for nobody but the caller.

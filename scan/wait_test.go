@@ -23,11 +23,11 @@ func TestWhoWaitsSharesTheListOfAll(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := patient(t, NewStore())
-	ask := Ask{Key: object("app"), Target: TagsOf(repository, time.Minute), Access: registry.In("apps"), Within: time.Hour}
+	request := Request{Key: object("app"), Target: TagsOf(repository, time.Minute), Access: registry.In("apps"), Within: time.Hour}
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
-			tags, err := s.List(t.Context(), ask)
+			tags, err := s.List(t.Context(), request)
 			if err != nil {
 				t.Error(err)
 				return
@@ -41,11 +41,11 @@ func TestWhoWaitsSharesTheListOfAll(t *testing.T) {
 	if n := lists.Load(); n != 1 {
 		t.Errorf("the registry was asked %d times", n)
 	}
-	if _, ok := s.Store().Get(ask.Key, ask.Target); ok {
+	if _, ok := s.Store().Get(request.Key, request.Target); ok {
 		t.Error("a snapshot is kept")
 	}
-	ask.Within = 0
-	if _, err := s.List(t.Context(), ask); err != nil || lists.Load() != 2 {
+	request.Within = 0
+	if _, err := s.List(t.Context(), request); err != nil || lists.Load() != 2 {
 		t.Errorf("a new list: %v, asked %d times", err, lists.Load())
 	}
 }
@@ -56,14 +56,14 @@ func TestWhoWaitsForASilentRegistryGivesUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := patient(t, NewStore())
-	ask := Ask{Key: object("app"), Target: TagsOf(repository, 50*time.Millisecond), Access: registry.In("apps")}
-	if _, err := s.List(t.Context(), ask); !errors.Is(err, registry.ErrTimeout) {
+	request := Request{Key: object("app"), Target: TagsOf(repository, 50*time.Millisecond), Access: registry.In("apps")}
+	if _, err := s.List(t.Context(), request); !errors.Is(err, registry.ErrTimeout) {
 		t.Errorf("after its timeout: %v", err)
 	}
-	ask.Target.Timeout = time.Minute
+	request.Target.Timeout = time.Minute
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := s.List(ctx, ask); !errors.Is(err, registry.ErrTimeout) {
+	if _, err := s.List(ctx, request); !errors.Is(err, registry.ErrTimeout) {
 		t.Errorf("when its context has ended: %v", err)
 	}
 }

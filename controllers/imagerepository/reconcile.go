@@ -71,7 +71,7 @@ func (r *Reconciler) scan(
 	if err != nil {
 		return nil, err
 	}
-	tags, err := r.Scanner.Scan(ctx, scan.Ask{
+	tags, err := r.Scanner.Scan(ctx, scan.Request{
 		Key: client.ObjectKeyFromObject(repo), Target: target, Access: access, Within: within, Known: known(repo, target),
 	})
 	if errors.Is(err, registry.ErrUnauthorized) {

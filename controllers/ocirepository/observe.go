@@ -66,7 +66,7 @@ func (r *Reconciler) highest(ctx context.Context, obj *sourcev1.OCIRepository, i
 	if r.takePushed(client.ObjectKeyFromObject(obj)) {
 		age = 0
 	}
-	tags, err := r.Scanner.List(ctx, scan.Ask{
+	tags, err := r.Scanner.List(ctx, scan.Request{
 		Key: client.ObjectKeyFromObject(obj), Target: scan.TagsOf(image.Repository, image.Timeout), Access: image.Access, Within: age,
 	})
 	if err != nil {
