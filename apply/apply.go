@@ -39,7 +39,7 @@ type Engine struct {
 	clients   *Clients
 	informers *watch.Informers
 	observer  watch.Observer
-	claims    claims
+	owners    owners
 	clock     clock.PassiveClock
 }
 

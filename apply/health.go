@@ -66,12 +66,12 @@ const looks = 3
 func (s *Set) checkHealth(ctx context.Context, all []subject) decide.Health {
 	var health decide.Health
 	for range looks {
-		looked := make([]decide.Looked, 0, len(all))
+		checked := make([]decide.Checked, 0, len(all))
 		for _, o := range all {
-			looked = append(looked, s.look(ctx, o))
+			checked = append(checked, s.check(ctx, o))
 		}
 		var awaited []decide.Awaited
-		health, awaited = decide.HealthOf(looked)
+		health, awaited = decide.HealthOf(checked)
 		if s.watch.Await(awaited) || len(awaited) == 0 {
 			return health
 		}
@@ -80,26 +80,26 @@ func (s *Set) checkHealth(ctx context.Context, all []subject) decide.Health {
 	return health
 }
 
-// look returns the newest that is known of an object. It is read from the API server
+// check returns the newest that is known of an object. It is read from the API server
 // only if it cannot be watched.
-func (s *Set) look(ctx context.Context, o subject) decide.Looked {
+func (s *Set) check(ctx context.Context, o subject) decide.Checked {
 	left := s.tracker.applied[o.id]
-	seen, freshness := s.watch.Look(o.gvk, o.id, leftOf(left))
+	seen, freshness := s.watch.Observe(o.gvk, o.id, leftOf(left))
 	if freshness == decide.Fresh && s.rules.DigestFor(o.gvk, seen) != seen.Rules || s.rules.ReadsWhole(o.gvk.GroupKind()) {
 		freshness = decide.Unknown
 	}
-	looked := decide.Looked{GroupVersionKind: o.gvk, ID: o.id, Seen: seen, Watched: true, Expires: left != nil && left.Expires}
+	checked := decide.Checked{GroupVersionKind: o.gvk, ID: o.id, Seen: seen, Watched: true, Expires: left != nil && left.Expires}
 	switch {
 	case freshness == decide.Unknown:
-		looked.Watched = false
+		checked.Watched = false
 		var err error
-		if looked.Seen, err = s.fetch(ctx, o); err != nil {
-			looked.Seen = &decide.Observed{Status: status.UnknownStatus, Message: err.Error()}
+		if checked.Seen, err = s.fetch(ctx, o); err != nil {
+			checked.Seen = &decide.Observed{Status: status.UnknownStatus, Message: err.Error()}
 		}
 	case freshness == decide.Stale && left != nil:
-		looked.Seen = left.Left
+		checked.Seen = left.Left
 	}
-	return looked
+	return checked
 }
 
 // leftOf is an object as it was left; nil if it was not applied.

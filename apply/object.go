@@ -72,7 +72,7 @@ func (s *Set) readAlike(left *decide.Applied) bool {
 // without it is not known.
 func (a *applier) live(ctx context.Context, o *object, left *decide.Applied) (live *decide.Observed, known bool, err error) {
 	engine := a.set.engine
-	seen, freshness := a.set.watch.Look(o.GroupVersionKind(), o.id, leftOf(left))
+	seen, freshness := a.set.watch.Observe(o.GroupVersionKind(), o.id, leftOf(left))
 	switch {
 	case freshness == decide.Fresh:
 		return seen, true, nil

@@ -143,7 +143,7 @@ func (s *Set) isThere(ctx context.Context, c *client, entry inventory.Entry, sin
 	if err != nil || !ok {
 		return false, err
 	}
-	if _, freshness := s.engine.informers.Look(kindOf(entry), entry.ID, since); freshness != decide.Unknown {
+	if _, freshness := s.engine.informers.Observe(kindOf(entry), entry.ID, since); freshness != decide.Unknown {
 		return freshness != decide.Missing, nil
 	}
 	_, err = c.get(ctx, at)

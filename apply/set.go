@@ -37,7 +37,7 @@ func (s *Set) Close(ctx context.Context) {
 
 // Shared are the objects that other owners apply as well, as far as they were applied since
 // the process started.
-func (s *Set) Shared() []Shared { return s.tracker.claims.sharedOf(s.tracker) }
+func (s *Set) Shared() []Shared { return s.tracker.owners.sharedOf(s.tracker) }
 
 // AccountExists reports whether an identity can be assumed where the objects are.
 func (s *Set) AccountExists(ctx context.Context, as Impersonation) (bool, error) {
@@ -79,7 +79,7 @@ type tracker struct {
 	profile *decide.Profile
 	owner   decide.Owner
 	wake    func()
-	claims  *claims
+	owners  *owners
 
 	mu      sync.Mutex
 	watch   *watch.Subscription
@@ -96,7 +96,7 @@ type tracker struct {
 
 func newTracker(e *Engine, owner decide.Owner, wake func()) *tracker {
 	t := &tracker{
-		profile: e.profile, owner: owner, wake: wake, claims: &e.claims,
+		profile: e.profile, owner: owner, wake: wake, owners: &e.owners,
 		applied: map[inventory.ID]*decide.Applied{}, touched: map[inventory.ID]bool{},
 		drifted: map[inventory.ID]bool{}, repairs: map[inventory.ID]decide.Repairs{},
 	}
@@ -130,7 +130,7 @@ func (t *tracker) noteChange(c watch.Event) bool {
 	}
 	seen, freshness := c.Seen, c.Freshness
 	if c.Doubtful {
-		seen, freshness = t.watch.Look(a.GroupVersionKind, c.ID, a.Left)
+		seen, freshness = t.watch.Observe(a.GroupVersionKind, c.ID, a.Left)
 	}
 	if t.profile.DriftOf(t.owner, a, seen, freshness) != decide.Drifted {
 		delete(t.drifted, c.ID)
@@ -142,7 +142,7 @@ func (t *tracker) noteChange(c watch.Event) bool {
 
 // driftOf compares an object with what the informers see now.
 func (t *tracker) driftOf(id inventory.ID, a *decide.Applied) decide.Drift {
-	seen, freshness := t.watch.Look(a.GroupVersionKind, id, a.Left)
+	seen, freshness := t.watch.Observe(a.GroupVersionKind, id, a.Left)
 	return t.profile.DriftOf(t.owner, a, seen, freshness)
 }
 
@@ -199,7 +199,7 @@ func (t *tracker) retain(ids map[inventory.ID]bool) {
 			delete(t.applied, id)
 			delete(t.drifted, id)
 			delete(t.repairs, id)
-			t.claims.remove(id, t)
+			t.owners.remove(id, t)
 		}
 	}
 }
@@ -211,9 +211,9 @@ func (t *tracker) record(id inventory.ID, left *decide.Applied) {
 	t.applied[id] = left
 	delete(t.drifted, id)
 	if left.Action == decide.Skipped || left.IfNotPresent {
-		t.claims.remove(id, t)
+		t.owners.remove(id, t)
 	} else {
-		t.claims.add(id, t)
+		t.owners.add(id, t)
 	}
 }
 

@@ -202,7 +202,7 @@ func (e *testEnv) waitSeen(t *testing.T, name string) {
 	t.Helper()
 	u := named(name)
 	e.poll(t, name+" is never seen", func() bool {
-		_, freshness := e.set.engine.informers.Look(u.GroupVersionKind(), inventory.IDOf(u), "")
+		_, freshness := e.set.engine.informers.Observe(u.GroupVersionKind(), inventory.IDOf(u), "")
 		return freshness == decide.Fresh
 	})
 }

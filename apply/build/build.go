@@ -98,7 +98,9 @@ type Spec struct {
 	// Masks builds for people without keys: what SOPS encrypted of a Secret is masked, and
 	// the rest is left as it is.
 	Masks bool
-	// Decrypts tells a process of its own that there is a Decrypt, which stays here.
+	// Decrypts is what a build in a process of its own gets in place of Decrypt, a function that
+	// cannot be sent to it: whether there is one. That process sends encrypted files back to be
+	// decrypted here, where the keys are.
 	Decrypts bool
 }
 

@@ -106,14 +106,14 @@ func (b *Builder) build(ctx context.Context, namespace string, start func(memory
 		cost = min(2*cost+processCost, max(cost, b.Memory.Share()))
 	}
 	if isolated { // before there is memory for it, which others could use meanwhile
-		var leave func()
+		var release func()
 		if err := wait(func(ctx context.Context) (err error) {
-			leave, err = b.processes.enter(ctx, namespace)
+			release, err = b.processes.acquireSlot(ctx, namespace)
 			return err
 		}); err != nil {
 			return nil, err
 		}
-		defer leave()
+		defer release()
 	}
 	grant, err := b.acquire(namespace, cost, wait)
 	if err != nil {

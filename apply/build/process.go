@@ -126,8 +126,8 @@ func (p *processes) build(ctx context.Context, command []string, j *job, memory 
 	return result, nil
 }
 
-// enter waits until a namespace may have another process.
-func (p *processes) enter(ctx context.Context, namespace string) (leave func(), err error) {
+// acquireSlot waits until a namespace may have another process.
+func (p *processes) acquireSlot(ctx context.Context, namespace string) (release func(), err error) {
 	p.mu.Lock()
 	at := p.slots[namespace]
 	if at == nil {
@@ -190,7 +190,7 @@ func (p *processes) release(proc *process) {
 
 func start(ctx context.Context, command []string) (*process, error) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // it outlives the build
-	cmd := exec.CommandContext(ctx, command[0], command[1:]...)   //nolint:gosec // the command is the operator's
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)   // the command is the operator's
 	cmd.Env = []string{ServeVariable + "=1", "PATH=", "TMPDIR=/nonexistent"}
 	in, err := cmd.StdinPipe()
 	if err != nil {

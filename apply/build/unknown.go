@@ -163,8 +163,11 @@ func fieldElsewhere(root reflect.Type, from []string, name string) string {
 	return strings.Join(best, ".")
 }
 
-// nearer reports whether a path is a better find than another with which so many steps
-// less are shared; of two that are as good, the shorter one.
+// nearer reports whether the path of a field is a better suggestion than another one, nil
+// for none. shared is how many more steps path has in common with the place of the unknown
+// field, negative for fewer; at a draw the shorter path is better. For an unknown field
+// spec.template.replicas, spec.replicas (one step in common) is nearer than status.replicas
+// (none).
 func nearer(path, than []string, shared int) bool {
 	switch {
 	case than == nil || shared > 0:

@@ -36,7 +36,7 @@ func observed(change func(*Observation)) Observation {
 	return o
 }
 
-// remembered is the memory of a complete apply a minute ago.
+// state is that after a complete apply a minute ago.
 func state(change func(*State)) State {
 	s := State{
 		Attempt: attempt, Started: now.Add(-time.Minute), HealthSince: now.Add(-time.Minute), Due: now.Add(time.Hour),
@@ -456,38 +456,38 @@ func TestHealthOf(t *testing.T) {
 	}
 	id := inventory.ID{Namespace: "ns", Name: "x", Kind: "Job"}
 	tests := map[string]struct {
-		looked      Looked
+		checked     Checked
 		want        Health
 		wantAwaited []Awaited
 	}{
-		"a healthy object": {looked: Looked{Seen: seen(status.CurrentStatus), Watched: true}},
+		"a healthy object": {checked: Checked{Seen: seen(status.CurrentStatus), Watched: true}},
 		"one that is missing": {
-			looked:      Looked{Watched: true},
+			checked:     Checked{Watched: true},
 			want:        Health{Pending: []string{"Job/ns/x status: 'NotFound'"}},
 			wantAwaited: []Awaited{{ID: id}},
 		},
-		"one that was cleaned up": {looked: Looked{Watched: true, Expires: true}},
+		"one that was cleaned up": {checked: Checked{Watched: true, Expires: true}},
 		"one that failed": {
-			looked:      Looked{Seen: seen(status.FailedStatus), Watched: true},
+			checked:     Checked{Seen: seen(status.FailedStatus), Watched: true},
 			want:        Health{Failed: []string{"Job/ns/x status: 'Failed'"}},
 			wantAwaited: []Awaited{{ID: id, ResourceVersion: "7", Failed: true}},
 		},
 		"one that is in progress": {
-			looked:      Looked{Seen: seen(status.InProgressStatus), Watched: true},
+			checked:     Checked{Seen: seen(status.InProgressStatus), Watched: true},
 			want:        Health{Pending: []string{"Job/ns/x status: 'InProgress'"}},
 			wantAwaited: []Awaited{{ID: id, ResourceVersion: "7"}},
 		},
-		"one that nobody may watch": {looked: Looked{Seen: seen(status.CurrentStatus)}, want: Health{Unwatched: true}},
+		"one that nobody may watch": {checked: Checked{Seen: seen(status.CurrentStatus)}, want: Health{Unwatched: true}},
 		"a kind that is not served": {
-			looked:      Looked{Seen: &Observed{Status: status.NotFoundStatus, Message: "no kind"}, Watched: true},
+			checked:     Checked{Seen: &Observed{Status: status.NotFoundStatus, Message: "no kind"}, Watched: true},
 			want:        Health{Pending: []string{"Job/ns/x status: 'NotFound': no kind"}, Unserved: []string{"Job/ns/x: no kind"}},
 			wantAwaited: []Awaited{{ID: id}},
 		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			tc.looked.ID = id
-			health, awaited := HealthOf([]Looked{tc.looked})
+			tc.checked.ID = id
+			health, awaited := HealthOf([]Checked{tc.checked})
 			if diff := cmp.Diff(tc.want, health); diff != "" {
 				t.Errorf("health (-want +got):\n%s", diff)
 			}

@@ -51,8 +51,8 @@ func (a Awaited) FailedBy(seen *Observed, freshness Freshness) bool {
 	return !a.Gone && !a.Failed && freshness == Fresh && !seen.OlderThan(a.ResourceVersion) && seen.Status == status.FailedStatus
 }
 
-// Looked is an object whose health matters, and what was seen of it.
-type Looked struct {
+// Checked is an object whose health matters, and what was seen of it.
+type Checked struct {
 	schema.GroupVersionKind
 	inventory.ID
 	// Seen is the newest that is known of the object; nil when it is not there.
@@ -64,7 +64,7 @@ type Looked struct {
 }
 
 // HealthOf says how healthy objects are, and which of them to wait for.
-func HealthOf(objects []Looked) (Health, []Awaited) {
+func HealthOf(objects []Checked) (Health, []Awaited) {
 	var (
 		health  Health
 		awaited []Awaited

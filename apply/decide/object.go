@@ -134,15 +134,15 @@ func (p *Profile) DriftOf(owner Owner, left *Applied, seen *Observed, freshness 
 		return Drifted // it asked to be left alone, and does no more
 	case p.HasOther(seen.Labels, owner), left.Left.Rules != seen.Rules:
 		return UnknownDrift
-	case left.Left.FieldHash != seen.FieldHash, p.hasNewFormer(left, seen):
+	case left.Left.FieldHash != seen.FieldHash, p.newFormerManager(left, seen):
 		return Drifted
 	}
 	return NoDrift
 }
 
-// hasNewFormer reports whether a former manager, such as kubectl, wrote fields since
+// newFormerManager reports whether a former manager, such as kubectl, wrote fields since
 // the last apply, which are to be taken over.
-func (p *Profile) hasNewFormer(left *Applied, seen *Observed) bool {
+func (p *Profile) newFormerManager(left *Applied, seen *Observed) bool {
 	return seen.FormerHash != "" && seen.FormerHash != left.Left.FormerHash &&
 		!left.Merge && !p.Merges(seen.Labels, seen.Annotations)
 }

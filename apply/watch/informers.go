@@ -8,7 +8,7 @@
 // drift need ([decide.Observed]), starts when the first owner uses it, and stops with
 // the last. An owner takes part by its [Subscription]:
 //
-//	Use(targets)    --> informers --> Look(object): Fresh, Missing, Stale, Unknown
+//	Use(targets)    --> informers --> Observe(object): Fresh, Missing, Stale, Unknown
 //	Await(objects)  --> the last one is healthy, or one failed --> Handler.HealthChanged
 //	                    somebody changed or deleted an object  --> Handler.ObjectChanged
 //
@@ -117,16 +117,16 @@ func (s *Informers) Start(ctx context.Context) error {
 	return nil
 }
 
-// Look returns what is known of an object as of the given version, "" for any, by no
+// Observe returns what is known of an object as of the given version, "" for any, by no
 // rules.
-func (s *Informers) Look(gvk schema.GroupVersionKind, id inventory.ID, since string) (*decide.Observed, decide.Freshness) {
+func (s *Informers) Observe(gvk schema.GroupVersionKind, id inventory.ID, since string) (*decide.Observed, decide.Freshness) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.look(gvk, id, since, nil)
+	return s.observe(gvk, id, since, nil)
 }
 
-// look returns what is known of an object that was read by rules.
-func (s *Informers) look(gvk schema.GroupVersionKind, id inventory.ID, since string, rules *Rules) (*decide.Observed, decide.Freshness) {
+// observe returns what is known of an object that was read by rules.
+func (s *Informers) observe(gvk schema.GroupVersionKind, id inventory.ID, since string, rules *Rules) (*decide.Observed, decide.Freshness) {
 	best := decide.Unknown
 	for _, target := range []Target{{gvk, id.Namespace, id.Name, rules.Digest()}, {GroupVersionKind: gvk}} {
 		inf := s.byTarget[target]
@@ -208,7 +208,7 @@ func (s *Informers) ensure(ctx context.Context, target Target, mapping *meta.RES
 	if inf := s.byTarget[target]; inf != nil {
 		return inf
 	}
-	if mapping == nil || s.limits.Targets > 0 && len(s.byTarget) >= s.limits.Targets || !s.limits.Share.enter() {
+	if mapping == nil || s.limits.Targets > 0 && len(s.byTarget) >= s.limits.Targets || !s.limits.Share.acquire() {
 		return nil
 	}
 	lw, example := s.listWatch(target, mapping)
@@ -223,7 +223,7 @@ func (s *Informers) ensure(ctx context.Context, target Target, mapping *meta.RES
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	if err := s.configure(running, inf, target, rules); err != nil {
 		cancel()
-		s.limits.Share.leave()
+		s.limits.Share.release()
 		s.log.Error(err, "watching applied objects", "kind", target.GroupVersionKind.String())
 		return nil
 	}
@@ -314,7 +314,7 @@ func (s *Informers) stop(target Target) {
 	if inf.bounds != nil {
 		inf.bounds.release()
 	}
-	s.limits.Share.leave()
+	s.limits.Share.release()
 	delete(s.byTarget, target)
 }
 

@@ -77,7 +77,7 @@ func TestInformersSeeWhatCarriesTheLabel(t *testing.T) {
 	foreign := named(services, "foreign")
 	foreign.SetLabels(nil)
 	server.Put("/api/v1/namespaces/ns/services/foreign", foreign)
-	if _, freshness := s.Look(services, idOf(services, "labelled"), ""); freshness != decide.Unknown {
+	if _, freshness := s.Observe(services, idOf(services, "labelled"), ""); freshness != decide.Unknown {
 		t.Fatalf("before anybody watches: %d", freshness)
 	}
 	h := newSignals()
@@ -96,7 +96,7 @@ func TestInformersSeeWhatCarriesTheLabel(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			if _, got := s.Look(services, idOf(services, tc.name), tc.since); got != tc.want {
+			if _, got := s.Observe(services, idOf(services, tc.name), tc.since); got != tc.want {
 				t.Errorf("freshness %d, want %d", got, tc.want)
 			}
 		})
@@ -159,7 +159,7 @@ func TestOneObjectIsWatchedWhoeverOwnsIt(t *testing.T) {
 	u := s.Subscribe(owner, newSignals())
 	u.Use(t.Context(), []Target{{GroupVersionKind: services, Namespace: "ns", Name: "foreign"}})
 	u.WaitSynced(t.Context())
-	if _, freshness := s.Look(services, idOf(services, "foreign"), ""); freshness != decide.Fresh {
+	if _, freshness := s.Observe(services, idOf(services, "foreign"), ""); freshness != decide.Fresh {
 		t.Errorf("freshness %d", freshness)
 	}
 }
@@ -173,7 +173,7 @@ func TestNoContentOfConfigurationIsAskedFor(t *testing.T) {
 	sub := s.Subscribe(owner, h)
 	sub.Use(t.Context(), []Target{{GroupVersionKind: configMaps}})
 	sub.WaitSynced(t.Context())
-	if seen, freshness := s.Look(configMaps, idOf(configMaps, "c"), ""); freshness != decide.Fresh || seen.Status != "Current" {
+	if seen, freshness := s.Observe(configMaps, idOf(configMaps, "c"), ""); freshness != decide.Fresh || seen.Status != "Current" {
 		t.Errorf("seen %+v, %d", seen, freshness)
 	}
 	wait(t, h.changed, "the object is there")
@@ -192,7 +192,7 @@ func TestAnAwaitedObjectWakes(t *testing.T) {
 	u := s.Subscribe(owner, h)
 	u.Use(t.Context(), []Target{{GroupVersionKind: deployments}})
 	u.WaitSynced(t.Context())
-	seen, _ := s.Look(deployments, idOf(deployments, "d"), "")
+	seen, _ := s.Observe(deployments, idOf(deployments, "d"), "")
 	if seen == nil || !u.Await([]decide.Awaited{{
 		GroupVersionKind: deployments,
 		ID:               idOf(deployments, "d"),
@@ -211,7 +211,7 @@ func TestAnAwaitedObjectWakes(t *testing.T) {
 	if u.Await([]decide.Awaited{{GroupVersionKind: deployments, ID: idOf(deployments, "d"), ResourceVersion: seen.ResourceVersion}}) {
 		t.Error("what is healthy by now is waited for")
 	}
-	seen, _ = s.Look(deployments, idOf(deployments, "d"), "")
+	seen, _ = s.Observe(deployments, idOf(deployments, "d"), "")
 	if !u.Await([]decide.Awaited{{
 		GroupVersionKind: deployments,
 		ID:               idOf(deployments, "d"),
@@ -254,7 +254,7 @@ func TestAForbiddenKindIsUnknownAndHoldsNobody(t *testing.T) {
 	if ctx.Err() != nil {
 		t.Error("an informer that may not list is waited for")
 	}
-	if _, freshness := s.Look(services, idOf(services, "a"), ""); freshness != decide.Unknown {
+	if _, freshness := s.Observe(services, idOf(services, "a"), ""); freshness != decide.Unknown {
 		t.Errorf("freshness %d", freshness)
 	}
 }

@@ -240,8 +240,8 @@ type Share struct {
 	bytes   int64
 }
 
-// enter takes room for an informer, and reports whether there was any.
-func (s *Share) enter() bool {
+// acquire takes room for an informer, and reports whether there was any.
+func (s *Share) acquire() bool {
 	if s == nil {
 		return true
 	}
@@ -254,7 +254,8 @@ func (s *Share) enter() bool {
 	return true
 }
 
-func (s *Share) leave() {
+// release gives back the room of an informer.
+func (s *Share) release() {
 	if s == nil {
 		return
 	}

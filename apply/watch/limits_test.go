@@ -113,7 +113,7 @@ func TestAWatchThatNeverEndsEndsTheInformer(t *testing.T) {
 			}
 			wait(t, h.health, "the informer has ended")
 			u.WaitSynced(t.Context())
-			if _, freshness := s.Look(services, idOf(services, "s1"), ""); freshness != decide.Unknown {
+			if _, freshness := s.Observe(services, idOf(services, "s1"), ""); freshness != decide.Unknown {
 				t.Errorf("freshness %d", freshness)
 			}
 			u.Close(t.Context())
@@ -199,7 +199,7 @@ func TestASlowAnswerAboutKindsHoldsNobodyElse(t *testing.T) {
 	using.Go(func() { u.Use(t.Context(), []Target{{GroupVersionKind: services}}) })
 	<-slow.asked
 	s.Subscribe(profile.Owner("ns", "other"), newSignals()).Close(t.Context()) // or the test hangs
-	if _, freshness := s.Look(services, idOf(services, "a"), ""); freshness != decide.Unknown {
+	if _, freshness := s.Observe(services, idOf(services, "a"), ""); freshness != decide.Unknown {
 		t.Errorf("freshness %d", freshness)
 	}
 	close(slow.answer)

@@ -307,13 +307,13 @@ func TestInformersReadByTheRulesOfEachOwner(t *testing.T) {
 	put("b", false, profile.Labels(profile.Owner("ns", "other")))
 	wait(t, with.changed, "a is there")
 	wait(t, without.changed, "b is there")
-	if seen, freshness := a.Look(services, idOf(services, "a"), nil); freshness != decide.Fresh || seen.Status != status.InProgressStatus {
+	if seen, freshness := a.Observe(services, idOf(services, "a"), nil); freshness != decide.Fresh || seen.Status != status.InProgressStatus {
 		t.Errorf("with rules: %v", seen)
 	}
-	if seen, _ := b.Look(services, idOf(services, "b"), nil); seen == nil || seen.Status != status.CurrentStatus {
+	if seen, _ := b.Observe(services, idOf(services, "b"), nil); seen == nil || seen.Status != status.CurrentStatus {
 		t.Errorf("without rules: %v", seen)
 	}
-	if _, freshness := b.Look(services, idOf(services, "a"), nil); freshness != decide.Unknown {
+	if _, freshness := b.Observe(services, idOf(services, "a"), nil); freshness != decide.Unknown {
 		t.Errorf("what was read by another's rules is %v", freshness)
 	}
 }

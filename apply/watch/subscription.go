@@ -67,9 +67,9 @@ func (u *Subscription) Read(rules *Rules) {
 	u.rules = rules
 }
 
-// Look returns what is known of an object as it was left, nil for any state. What is
+// Observe returns what is known of an object as it was left, nil for any state. What is
 // still as it was left is returned as it was read then.
-func (u *Subscription) Look(
+func (u *Subscription) Observe(
 	gvk schema.GroupVersionKind, id inventory.ID, left *decide.Observed,
 ) (*decide.Observed, decide.Freshness) {
 	s, since := u.informers, ""
@@ -78,7 +78,7 @@ func (u *Subscription) Look(
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	seen, freshness := s.look(gvk, id, since, u.rules)
+	seen, freshness := s.observe(gvk, id, since, u.rules)
 	if freshness == decide.Unknown && left != nil && s.holds(gvk, id, since) {
 		return left, decide.Fresh
 	}
@@ -163,7 +163,7 @@ func (u *Subscription) Await(objects []decide.Awaited) (waiting bool) {
 	s.stopWaiting(u)
 	pending := make(map[inventory.ID]decide.Awaited, len(objects))
 	for _, o := range objects {
-		seen, freshness := s.look(o.GroupVersionKind, o.ID, o.ResourceVersion, u.rules)
+		seen, freshness := s.observe(o.GroupVersionKind, o.ID, o.ResourceVersion, u.rules)
 		if o.FailedBy(seen, freshness) {
 			return false
 		}

@@ -195,7 +195,7 @@ func (e *testEnv) inSync(k *kustomizev1.Kustomization) bool {
 	for _, entry := range k.Status.Inventory.Entries {
 		id, _ := inventory.Parse(entry.ID)
 		gvk := schema.GroupVersionKind{Group: id.Group, Version: entry.Version, Kind: id.Kind}
-		if _, freshness := e.informers.Look(gvk, id, ""); freshness != decide.Fresh {
+		if _, freshness := e.informers.Observe(gvk, id, ""); freshness != decide.Fresh {
 			return false
 		}
 	}

@@ -28,10 +28,10 @@ type state struct {
 	// versions of what its variables were read from.
 	reads  build.Reads
 	inputs inputs
-	// warnings are those of the last build, with secret values hidden, and told those that an
-	// event has told.
-	warnings []build.Warning
-	told     map[string]bool
+	// warnings are those of the last build, with secret values hidden, and reportedWarnings
+	// those of which there was an event.
+	warnings         []build.Warning
+	reportedWarnings map[string]bool
 	// mask hides the values of Secrets that were substituted last.
 	mask *mask.Mask
 	// compiled are the expressions and rules of a generation of the spec.

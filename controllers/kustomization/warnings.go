@@ -34,21 +34,22 @@ const maxWarningLength = 400
 
 // noteBuild keeps what the last build warned of, and has it told if it is news.
 func (run *run) noteBuild(warnings []build.Warning) {
-	state, told := run.state, run.state.told
-	state.warnings, state.told = nil, map[string]bool{}
+	state, reported := run.state, run.state.reportedWarnings
+	state.warnings, state.reportedWarnings = nil, map[string]bool{}
 	before := ""
 	if c := apimeta.FindStatusCondition(run.k.Status.Conditions, sluicev1.WarningCondition); c != nil {
 		before = c.Message // as an earlier process has told it
 	}
 	// Of what an earlier process has told and not listed nothing is known.
-	unlisted := told == nil && moreLines.MatchString(before)
+	unlisted := reported == nil && moreLines.MatchString(before)
 	byReason, news := map[string][]string{}, map[string]bool{}
 	for _, w := range warnings {
-		line := shorten.Runes(state.mask.Text(w.Text), maxWarningLength, shorten.Dots) // values are hidden first, for half a value is not recognised
+		// Values are hidden first, for half a value is not recognised.
+		line := shorten.Runes(state.mask.Text(w.Text), maxWarningLength, shorten.Dots)
 		state.warnings = append(state.warnings, build.Warning{Reason: w.Reason, Text: line})
-		state.told[line] = true
+		state.reportedWarnings[line] = true
 		byReason[w.Reason] = append(byReason[w.Reason], line)
-		news[w.Reason] = news[w.Reason] || !unlisted && !told[line] && !strings.Contains(before, line)
+		news[w.Reason] = news[w.Reason] || !unlisted && !reported[line] && !strings.Contains(before, line)
 	}
 	for _, reason := range []string{build.UnknownFields, build.NothingMatched} {
 		if news[reason] {

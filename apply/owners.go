@@ -11,11 +11,11 @@ import (
 	"github.com/sluice-cd/sluice/apply/inventory"
 )
 
-// claims knows the owners that apply the objects of a cluster. An object has one owner.
+// owners knows the owners that apply the objects of a cluster. An object has one owner.
 // Where two sources contain it, each applies it in turn, and the labels name only the last.
-type claims struct {
+type owners struct {
 	mu     sync.Mutex
-	owners map[inventory.ID][]*tracker
+	byID   map[inventory.ID][]*tracker
 	shared map[inventory.ID]bool // those with several owners
 }
 
@@ -36,29 +36,29 @@ func (s Shared) String() string {
 }
 
 // add notes that an owner applies an object, and wakes the others if it did not before.
-func (c *claims) add(id inventory.ID, t *tracker) {
-	c.mu.Lock()
-	others := c.owners[id]
+func (o *owners) add(id inventory.ID, t *tracker) {
+	o.mu.Lock()
+	others := o.byID[id]
 	known := slices.Contains(others, t)
 	if !known {
-		c.setOwners(id, append(slices.Clone(others), t))
+		o.setOwners(id, append(slices.Clone(others), t))
 	}
-	c.mu.Unlock()
+	o.mu.Unlock()
 	if !known {
 		wakeAll(others)
 	}
 }
 
 // remove notes that an owner does not apply an object any more, and wakes the others if it did.
-func (c *claims) remove(id inventory.ID, t *tracker) {
-	c.mu.Lock()
-	at := slices.Index(c.owners[id], t)
+func (o *owners) remove(id inventory.ID, t *tracker) {
+	o.mu.Lock()
+	at := slices.Index(o.byID[id], t)
 	var others []*tracker
 	if at >= 0 {
-		others = slices.Delete(slices.Clone(c.owners[id]), at, at+1)
-		c.setOwners(id, others)
+		others = slices.Delete(slices.Clone(o.byID[id]), at, at+1)
+		o.setOwners(id, others)
 	}
-	c.mu.Unlock()
+	o.mu.Unlock()
 	wakeAll(others)
 }
 
@@ -69,25 +69,25 @@ func wakeAll(owners []*tracker) {
 }
 
 // setOwners sets who applies an object. The lock is held.
-func (c *claims) setOwners(id inventory.ID, owners []*tracker) {
-	if c.owners == nil {
-		c.owners, c.shared = map[inventory.ID][]*tracker{}, map[inventory.ID]bool{}
+func (o *owners) setOwners(id inventory.ID, owners []*tracker) {
+	if o.byID == nil {
+		o.byID, o.shared = map[inventory.ID][]*tracker{}, map[inventory.ID]bool{}
 	}
-	if c.owners[id] = owners; len(owners) == 0 {
-		delete(c.owners, id)
+	if o.byID[id] = owners; len(owners) == 0 {
+		delete(o.byID, id)
 	}
-	if c.shared[id] = len(owners) > 1; !c.shared[id] {
-		delete(c.shared, id)
+	if o.shared[id] = len(owners) > 1; !o.shared[id] {
+		delete(o.shared, id)
 	}
 }
 
 // sharedOf are the objects of an owner that others apply as well, in the order of their
 // names.
-func (c *claims) sharedOf(t *tracker) (found []Shared) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for id := range c.shared {
-		owners := c.owners[id]
+func (o *owners) sharedOf(t *tracker) (found []Shared) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for id := range o.shared {
+		owners := o.byID[id]
 		if !slices.Contains(owners, t) {
 			continue
 		}
