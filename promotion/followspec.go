@@ -56,7 +56,7 @@ func (r *transition) withImages(versions []sluicev1.Version) []sluicev1.Version 
 // renameArtifacts calls the artifacts of known bundles as the spec does. Which artifact one
 // is, its image says: who renames it does not want its quarantine to end, or its verdicts.
 func (r *transition) renameArtifacts() {
-	images, said := r.images(), map[string]string{}
+	images, renamed := r.images(), map[string]string{}
 	for i := range r.State.Bundles {
 		known := &r.State.Bundles[i]
 		names := r.namesNow(known.Versions, images)
@@ -76,10 +76,10 @@ func (r *transition) renameArtifacts() {
 				}
 			}
 		}
-		maps.Copy(said, names)
+		maps.Copy(renamed, names)
 	}
-	for _, was := range slices.Sorted(maps.Keys(said)) {
-		r.addEvent("", artifactRenamed, "artifact %s is called %s now: verdicts and quarantine go on", was, said[was])
+	for _, was := range slices.Sorted(maps.Keys(renamed)) {
+		r.addEvent("", artifactRenamed, "artifact %s is called %s now: verdicts and quarantine go on", was, renamed[was])
 	}
 }
 

@@ -146,7 +146,7 @@ func (s selector) eligible() (string, []sluicev1.Gate) {
 	case s.stage.spec.After != nil:
 		return s.fromUpstream()
 	case s.stage.transition.Candidate == nil || s.stage.hasEverywhere(s.stage.transition.Candidate.ID):
-		return "", s.newsGates()
+		return "", s.candidateGates()
 	}
 	candidate := upstreamBundle{bundle: s.stage.transition.Candidate.ID, at: s.stage.transition.State.Candidate.Since}
 	if why := cmp.Or(s.excluded(candidate.bundle), s.replacedSince(candidate)); why != "" {
@@ -155,9 +155,9 @@ func (s selector) eligible() (string, []sluicev1.Gate) {
 	return s.stage.transition.Candidate.ID, nil
 }
 
-// newsGates wait for a bundle that is newer than the last one; there are none if nothing of one
+// candidateGates wait for a bundle that is newer than the last one; there are none if nothing of one
 // is known.
-func (s selector) newsGates() []sluicev1.Gate {
+func (s selector) candidateGates() []sluicev1.Gate {
 	if s.stage.transition.Waiting == "" {
 		return nil
 	}

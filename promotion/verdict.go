@@ -51,13 +51,13 @@ const maxProof = 512
 
 // proof is what the verifications of the targets that have a bundle say.
 func (v verifier) proof(b sluicev1.Bundle) string {
-	var said []string
+	var evidence []string
 	for _, t := range v.stage.seen.Targets {
 		if t.Content.Is(b) && t.Evidence != "" {
-			said = append(said, v.stage.onTarget(t, t.Evidence))
+			evidence = append(evidence, v.stage.onTarget(t, t.Evidence))
 		}
 	}
-	return shorten.Bytes(strings.Join(said, "; "), maxProof, "")
+	return shorten.Bytes(strings.Join(evidence, "; "), maxProof, "")
 }
 
 // goesToAll reports whether all targets are given what landed in some. If nobody does that, because

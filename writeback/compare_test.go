@@ -91,7 +91,7 @@ func TestHowManyOtherPoliciesAreNamed(t *testing.T) {
 		4: ": there are markers of a, b, c and 1 more, and none of apps:app",
 		5: ": there are markers of a, b, c and 2 more, and none of apps:app",
 	} {
-		if got := insteadOf(fields, others[:n]); got != want {
+		if got := otherMarkersNote(fields, others[:n]); got != want {
 			t.Errorf("%d: %q, want %q", n, got, want)
 		}
 	}

@@ -48,14 +48,14 @@ func (x *Index) Versions(ctx context.Context, files Files, root string, fields A
 		}
 	}
 	if len(v.images) == 0 {
-		return nil, fmt.Errorf("%w below %q%s", ErrNoFields, root, insteadOf(fields, others))
+		return nil, fmt.Errorf("%w below %q%s", ErrNoFields, root, otherMarkersNote(fields, others))
 	}
 	return v.images, nil
 }
 
-// insteadOf says which markers were found that are none of the policies, as the end of a
+// otherMarkersNote says which markers were found that are none of the policies, as the end of a
 // sentence.
-func insteadOf(fields ArtifactFields, others []string) string {
+func otherMarkersNote(fields ArtifactFields, others []string) string {
 	const most = 3
 	if len(others) == 0 {
 		return ""

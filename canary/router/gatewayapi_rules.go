@@ -115,8 +115,9 @@ func weightsOf(rules []rule, c *flaggerv1.Canary) provider.Weights {
 	return b.mostOf(ours)
 }
 
-// mostOf returns the weights of the rule that sends most users to the canary: those whom
-// one rule keeps on the primary may match another.
+// mostOf returns the weights of the rule that sends the largest share to the canary, as a
+// route is only off the canary when all of its rules are: of one rule for /v1 with weights
+// 100:0 and one for /v2 with 80:20 it is 80:20.
 func (b backends) mostOf(ours []rule) provider.Weights {
 	var most provider.Weights
 	for _, r := range ours {

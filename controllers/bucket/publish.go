@@ -51,7 +51,7 @@ type listing struct {
 	bytes   int64
 }
 
-// revision is the digest over keys and etags, as Flux has it.
+// revisionOf is the digest over keys and etags, as Flux has it.
 func revisionOf(etags map[string]string) string {
 	h := sha256.New()
 	for _, key := range slices.Sorted(maps.Keys(etags)) {
@@ -68,26 +68,28 @@ func (l listing) etags() map[string]string {
 	return etags
 }
 
-// publish makes the artifact in status what the bucket has now, unless it is.
-func (r *Reconciler) publish(ctx context.Context, obj *sourcev1.Bucket, of *kept) ([]reconciler.Event, error) {
+// publish publishes the bucket's content if it differs from status.artifact.
+func (r *Reconciler) publish(ctx context.Context, obj *sourcev1.Bucket, cached *kept) ([]reconciler.Event, error) {
 	for look := 1; ; look++ {
-		events, err := r.publishOnce(ctx, obj, of)
+		events, err := r.publishOnce(ctx, obj, cached)
 		if !errors.Is(err, bucket.ErrChanged) || look == lists {
 			return events, err
 		}
 	}
 }
 
-func (r *Reconciler) publishOnce(ctx context.Context, obj *sourcev1.Bucket, of *kept) (events []reconciler.Event, err error) {
+func (r *Reconciler) publishOnce(ctx context.Context, obj *sourcev1.Bucket, cached *kept) (events []reconciler.Event, err error) {
 	err = r.Publisher.Memory.Do(ctx, obj.Namespace, source.PublishMemory, func(memory *budget.Grant) error {
-		events, err = r.publishWithin(ctx, obj, of, memory)
+		events, err = r.publishWithin(ctx, obj, cached, memory)
 		return err
 	})
 	return events, err
 }
 
-func (r *Reconciler) publishWithin(ctx context.Context, obj *sourcev1.Bucket, of *kept, memory *budget.Grant) ([]reconciler.Event, error) {
-	listed, err := r.list(ctx, obj, of, memory)
+func (r *Reconciler) publishWithin(
+	ctx context.Context, obj *sourcev1.Bucket, cached *kept, memory *budget.Grant,
+) ([]reconciler.Event, error) {
+	listed, err := r.list(ctx, obj, cached, memory)
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +101,7 @@ func (r *Reconciler) publishWithin(ctx context.Context, obj *sourcev1.Bucket, of
 	}
 	snapshot := source.Snapshot{
 		Key: keyOf(obj), Name: strings.TrimPrefix(revision, "sha256:"), Revision: revision, Ignore: obj.Spec.Ignore, Note: note,
-		Open: func(memory *budget.Grant) (source.Files, error) { return r.files(ctx, obj, of, listed, memory) },
+		Open: func(memory *budget.Grant) (source.Files, error) { return r.files(ctx, obj, cached, listed, memory) },
 	}
 	recorded := source.Recorded{Artifact: obj.Status.Artifact, Ignore: obj.Status.ObservedIgnore}
 	if r.Publisher.IsCurrent(snapshot, recorded) {
@@ -117,9 +119,9 @@ func (r *Reconciler) publishWithin(ctx context.Context, obj *sourcev1.Bucket, of
 }
 
 // list asks the bucket what it has.
-func (r *Reconciler) list(ctx context.Context, obj *sourcev1.Bucket, of *kept, memory *budget.Grant) (listing, error) {
+func (r *Reconciler) list(ctx context.Context, obj *sourcev1.Bucket, cached *kept, memory *budget.Grant) (listing, error) {
 	all := map[string]bucket.Object{}
-	err := of.bucket.List(ctx, obj.Spec.Prefix, func(o bucket.Object) error {
+	err := cached.bucket.List(ctx, obj.Spec.Prefix, func(o bucket.Object) error {
 		switch {
 		case len(all) >= maxListed:
 			return fmt.Errorf("bucket '%s' has more than %d objects: set spec.prefix", obj.Spec.BucketName, maxListed)
@@ -137,7 +139,7 @@ func (r *Reconciler) list(ctx context.Context, obj *sourcev1.Bucket, of *kept, m
 	if err != nil {
 		return listing{}, failed(err)
 	}
-	rules, err := r.rules(ctx, obj, of, all)
+	rules, err := r.rules(ctx, obj, cached, all)
 	if err != nil {
 		return listing{}, err
 	}
@@ -189,27 +191,27 @@ type ignoreFile struct {
 
 // rules are those of the .sourceignore at the top of the bucket, and of the spec. The file
 // is read when its etag has changed.
-func (r *Reconciler) rules(ctx context.Context, obj *sourcev1.Bucket, of *kept, all map[string]bucket.Object) (source.Ignore, error) {
+func (r *Reconciler) rules(ctx context.Context, obj *sourcev1.Bucket, cached *kept, all map[string]bucket.Object) (source.Ignore, error) {
 	file, there := all[sourceignore.IgnoreFile]
 	if !there && obj.Spec.Prefix != "" { // the list does not say
 		var err error
-		if file, there, err = of.bucket.Find(ctx, sourceignore.IgnoreFile); err != nil {
+		if file, there, err = cached.bucket.Find(ctx, sourceignore.IgnoreFile); err != nil {
 			return source.Ignore{}, failed(err)
 		}
 	}
 	var content []byte
 	switch {
 	case !there:
-	case file.ETag != "" && file.ETag == of.ignore.etag:
-		content = of.ignore.content
+	case file.ETag != "" && file.ETag == cached.ignore.etag:
+		content = cached.ignore.content
 	case file.Size > maxIgnore:
 		return source.Ignore{}, failed(fmt.Errorf("%s has %d bytes, of which %d are allowed", sourceignore.IgnoreFile, file.Size, maxIgnore))
 	default:
 		var err error
-		if content, err = of.bucket.Get(ctx, file); err != nil {
+		if content, err = cached.bucket.Get(ctx, file); err != nil {
 			return source.Ignore{}, failed(err)
 		}
-		of.ignore = ignoreFile{file.ETag, content}
+		cached.ignore = ignoreFile{file.ETag, content}
 	}
 	rules, err := source.NewIgnore(obj.Spec.Ignore, content)
 	if err != nil {
@@ -224,7 +226,7 @@ const maxIgnore = 64 << 10
 // files reads what is listed: from the artifact of before what it has with the same etag,
 // and the rest from the bucket.
 func (r *Reconciler) files(
-	ctx context.Context, obj *sourcev1.Bucket, of *kept, listed listing, memory *budget.Grant,
+	ctx context.Context, obj *sourcev1.Bucket, cached *kept, listed listing, memory *budget.Grant,
 ) (source.Files, error) {
 	if err := memory.Grow(listed.bytes); err != nil {
 		return nil, fmt.Errorf("reading %d bytes of objects: %w", listed.bytes, err)
@@ -236,7 +238,7 @@ func (r *Reconciler) files(
 	for _, o := range missing {
 		group.Go(func() error {
 			return background.Try(ctx, func() error { // the clients of clouds read what an endpoint makes up
-				data, err := of.bucket.Get(ctx, o)
+				data, err := cached.bucket.Get(ctx, o)
 				mu.Lock()
 				defer mu.Unlock()
 				contents[o.Key] = tree.Content{Mode: tree.File, Data: data}

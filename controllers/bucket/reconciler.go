@@ -113,11 +113,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, obj *sourcev1.Bucket) (recon
 	}
 	ctx, cancel := context.WithTimeout(ctx, source.Timeout(obj.Spec.Timeout))
 	defer cancel()
-	of, err := r.open(ctx, obj)
+	cached, err := r.open(ctx, obj)
 	if err != nil {
 		return reconciler.Result{}, source.Failed(obj, r.Clock.Now(), err, r.Reason)
 	}
-	events, err := r.publish(ctx, obj, of)
+	events, err := r.publish(ctx, obj, cached)
 	if err != nil {
 		return reconciler.Result{}, source.Failed(obj, r.Clock.Now(), err, r.Reason)
 	}

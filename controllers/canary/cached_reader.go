@@ -113,17 +113,17 @@ func (r *cachedReader) Patch(ctx context.Context, object client.Object, patch cl
 
 // Delete implements [client.Writer].
 func (r *cachedReader) Delete(ctx context.Context, object client.Object, opts ...client.DeleteOption) error {
-	r.forget(object)
-	defer r.forget(object)
+	r.evictAndCount(object)
+	defer r.evictAndCount(object)
 	return r.Client.Delete(ctx, object, opts...)
 }
 
 // write remembers what the API server answers. Of a write that failed nobody knows
 // whether it took place.
 func (r *cachedReader) write(object client.Object, do func() error) error {
-	of, began := r.forget(object)
+	of, began := r.evictAndCount(object)
 	if err := do(); err != nil {
-		r.forget(object)
+		r.evictAndCount(object)
 		return err
 	}
 	r.mu.Lock()
@@ -135,8 +135,9 @@ func (r *cachedReader) write(object client.Object, do func() error) error {
 	return nil
 }
 
-// forget drops an object before and after a write, and returns how many there were.
-func (r *cachedReader) forget(object client.Object) (clusterRef, uint64) {
+// evictAndCount evicts an object before and after a write, and returns its key and how many writes began
+// or ended so far.
+func (r *cachedReader) evictAndCount(object client.Object) (clusterRef, uint64) {
 	kind, err := r.GroupVersionKindFor(object)
 	of := clusterRef{clusterKind{kind, r.cluster}, client.ObjectKeyFromObject(object)}
 	r.mu.Lock()

@@ -22,10 +22,10 @@ import (
 )
 
 // comparisons compare canaries with their primaries, beside the sampler: at each look, one query about the
-// counters of both arms. A reconcile starts when there is a verdict. While nothing is released they look
-// at the primary, now and then, to learn how much its halves differ. What is known is kept until
-// the canary is gone or asks for no judge; a restart goes on from the status, and reads again from the
-// server what happened since.
+// counters of both arms, which are the canary and the primary. A reconcile starts when there is a verdict.
+// While nothing is released they look at the primary, now and then, to learn how much its halves differ.
+// What is known is kept until the canary is gone or asks for no judge; a restart goes on from the status,
+// and reads again from the server what happened since.
 type comparisons struct {
 	clock clock.WithTicker
 	// prepare reads what it takes to read the counters of a canary.

@@ -8,36 +8,41 @@ import (
 	"github.com/sluice-cd/sluice/canary/judge/counter"
 )
 
-// excess is how often some process of the primary had more errors than requests, of the windows that had errors. A process that
-// begins again may, once. Of one that counts requests when they begin, and errors when they end, nobody knows how many requests
-// the errors are of, and windows in which there were many are left out. The canary is not asked: it may begin again and again.
+// excess counts how often a process of the primary had more errors than requests. Once that is
+// no fault: a process may have begun again. Where it goes on, requests are counted when they
+// begin and errors when they end, so that nobody knows of how many requests the errors are, and
+// the windows with many errors are left out of the comparison. The canary is not asked: its
+// processes may begin again and again.
 type excess struct {
-	windows, of float64
-	refused     bool
+	exceeding float64 // windows in which errors exceeded requests
+	failing   float64 // windows in which the primary had any errors
+	refused   bool
 }
 
+// Comparing is refused once at least minExceeding windows exceed, and they are at least one of
+// maxFailing of those that fail; it goes on when they are less than half of that share. From
+// maxRemembered failing windows on, all so far count for half.
 const (
-	// excessWindows are as many as it takes, and one of excessOf; it is over when there are half as many.
-	excessWindows, excessOf = 3, 10
-	// excessRemembered is after how many of them all so far count for half.
-	excessRemembered = 200
+	minExceeding  = 3
+	maxFailing    = 10
+	maxRemembered = 200
 )
 
 // add takes a window, and returns what people are to hear of: with it, nothing can be compared any more.
 func (e *excess) add(w counter.Increments) (news string) {
 	switch {
 	case slices.ContainsFunc(w.Told, func(r counter.Remark) bool { return r.Arm == counter.Primary && r.Reason == counter.Excess }):
-		e.windows, e.of = e.windows+1, e.of+1
+		e.exceeding, e.failing = e.exceeding+1, e.failing+1
 	case w.Primary.Errors > 0:
-		e.of++
+		e.failing++
 	}
-	if e.of >= excessRemembered {
-		e.windows, e.of = e.windows/2, e.of/2
+	if e.failing >= maxRemembered {
+		e.exceeding, e.failing = e.exceeding/2, e.failing/2
 	}
 	switch {
 	case e.refused:
-		e.refused = e.windows*2*excessOf >= e.of
-	case e.windows >= excessWindows && e.windows*excessOf >= e.of:
+		e.refused = e.exceeding*2*maxFailing >= e.failing
+	case e.exceeding >= minExceeding && e.exceeding*maxFailing >= e.failing:
 		e.refused = true
 		return e.problem()
 	}

@@ -26,21 +26,21 @@ import (
 
 // observer reads what a decision on a canary is made of.
 type observer struct {
-	minInterval time.Duration
-	routing     *routing
-	workloads   *workload.Manager
-	status      *statusCheck
-	rehearsal   *routeDryRun
-	checker     *metric.Checker
-	watcher     *dynamicWatcher
-	contentions *contentions
-	queries     *queries
-	sampler     *sampler
-	comparisons *comparisons
-	transitions *transitions
-	notifier    *notifier
-	alerts      *alertChecks
-	claims      claims
+	minInterval     time.Duration
+	routing         *routing
+	workloads       *workload.Manager
+	status          *statusCheck
+	rehearsal       *routeDryRun
+	checker         *metric.Checker
+	watcher         *dynamicWatcher
+	contentions     *contentions
+	queries         *queries
+	sampler         *sampler
+	comparisons     *comparisons
+	transitions     *transitions
+	notifier        *notifier
+	alerts          *alertChecks
+	targetConflicts targetConflicts
 }
 
 // observed is what one reconcile saw, and what it acts with.
@@ -67,7 +67,7 @@ func (o *observer) observe(ctx context.Context, c *flaggerv1.Canary, now time.Ti
 	if err != nil {
 		return nil, err
 	}
-	if err := o.claims.check(ctx, c); err != nil {
+	if err := o.targetConflicts.check(ctx, c); err != nil {
 		return nil, err
 	}
 	unmeasurable, refused := o.checkMetrics(ctx, c, plan)

@@ -98,9 +98,9 @@ func (q *queries) measure(c *flaggerv1.Canary, due []canary.Metric) func(context
 func (q *queries) callHook(c *flaggerv1.Canary, hook flaggerv1.HookType) func(context.Context) answer {
 	asking := c.DeepCopy()
 	return func(ctx context.Context) answer {
-		said := canary.Answer{Webhook: string(hook), Why: "calling it failed by a mistake in the controller, see its log"}
-		background.Run(ctx, func() { said = q.call(ctx, asking, hook) })
-		return answer{hook: said}
+		response := canary.Answer{Webhook: string(hook), Why: "calling it failed by a mistake in the controller, see its log"}
+		background.Run(ctx, func() { response = q.call(ctx, asking, hook) })
+		return answer{hook: response}
 	}
 }
 

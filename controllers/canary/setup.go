@@ -154,7 +154,7 @@ func (r *Reconciler) assemble(p platform, opts reconciler.Options) ([]manager.Ru
 		minInterval: r.MinInterval, routing: routing, workloads: workloads, status: &statusCheck{live: live.workload},
 		rehearsal: &routeDryRun{routing: routing}, checker: checker, watcher: watcher, contentions: r.contentions,
 		queries: queries, sampler: sampler, comparisons: comparisons, transitions: transitions, notifier: r.notifier,
-		claims: claims{p.caches[workloadCluster]}, alerts: &alertChecks{alerts: r.notifier.alerts, watcher: watcher},
+		targetConflicts: targetConflicts{p.caches[workloadCluster]}, alerts: &alertChecks{alerts: r.notifier.alerts, watcher: watcher},
 	}
 	r.recorder = &statusRecorder{clock: r.clock, routing: routing, transitions: transitions, metrics: r.metrics,
 		contentions: r.contentions, queries: queries, sampler: sampler, comparisons: comparisons}
@@ -219,7 +219,7 @@ func (r *Reconciler) ownEvents() handler.EventHandler {
 		},
 		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, _ queue) {
 			if before, ok := e.ObjectOld.(*flaggerv1.Canary); ok && e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() {
-				r.observer.claims.givenUp(ctx, before, r.wake.Wake)
+				r.observer.targetConflicts.givenUp(ctx, before, r.wake.Wake)
 			}
 			if c, ok := e.ObjectNew.(*flaggerv1.Canary); ok {
 				r.metrics.observePhase(c)
@@ -235,7 +235,7 @@ func (r *Reconciler) ownEvents() handler.EventHandler {
 		},
 		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, _ queue) {
 			if c, ok := e.Object.(*flaggerv1.Canary); ok {
-				r.observer.claims.givenUp(ctx, c, r.wake.Wake)
+				r.observer.targetConflicts.givenUp(ctx, c, r.wake.Wake)
 			}
 			r.forget(client.ObjectKeyFromObject(e.Object), e.Object.GetUID())
 		},

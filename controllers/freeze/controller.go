@@ -154,15 +154,15 @@ func (r *Reconciler) selected(ctx context.Context, selector promotion.FreezeSele
 
 // message says whether the freeze is in force, until when, and which of its stages there are not.
 func message(f *sluicev1.Freeze, unknown []string) string {
-	said := standing(f)
+	text := activeState(f)
 	if len(unknown) > 0 && f.Status.Pipelines > 0 {
-		said += fmt.Sprintf("; no pipeline that is selected has a stage %s: correct the name in spec.stages", strings.Join(unknown, " or "))
+		text += fmt.Sprintf("; no pipeline that is selected has a stage %s: correct the name in spec.stages", strings.Join(unknown, " or "))
 	}
-	return said
+	return text
 }
 
-// standing says whether the freeze is in force, and until when.
-func standing(f *sluicev1.Freeze) string {
+// activeState says whether the freeze is in force, and until when.
+func activeState(f *sluicev1.Freeze) string {
 	at := f.Status.NextChange
 	switch {
 	case f.Status.Active && at == nil: // such as one whose Deny windows leave nothing of its Allow windows

@@ -134,13 +134,13 @@ const (
 
 // commitMessage says what was decided, for people and for `git log`.
 func commitMessage(ctx context.Context, field, text string, m message) (string, error) {
-	said, err := forge.Template{Field: field, Text: text, Data: message{}}.Render(ctx, m, func() string { return defaultCommit(m) })
+	text, err := forge.Template{Field: field, Text: text, Data: message{}}.Render(ctx, m, func() string { return defaultCommit(m) })
 	if err != nil {
 		return "", err
 	}
-	said = strings.TrimSpace(said)
-	if said == "" {
-		said = defaultCommit(m)
+	text = strings.TrimSpace(text)
+	if text == "" {
+		text = defaultCommit(m)
 	}
 	lines := []string{trailerPipeline + ": " + m.Pipeline.Namespace + "/" +
 		m.Pipeline.Name, trailerStage + ": " + m.Stage, trailerBundle + ": " + m.Bundle.ID}
@@ -153,7 +153,7 @@ func commitMessage(ctx context.Context, field, text string, m message) (string, 
 	if m.By != "" {
 		lines = append(lines, "Sluice-Requested-By: "+m.By)
 	}
-	return strings.TrimSpace(said) + "\n\n" + strings.Join(lines, "\n") + "\n", nil
+	return strings.TrimSpace(text) + "\n\n" + strings.Join(lines, "\n") + "\n", nil
 }
 
 func defaultCommit(m message) string {

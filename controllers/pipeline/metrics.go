@@ -187,15 +187,15 @@ func (ms metrics) measure(ctx context.Context, subject *flaggerv1.Canary, checks
 		})
 	}
 	all.Wait()
-	said := map[promotion.Verification][]string{}
+	evidence := map[promotion.Verification][]string{}
 	for _, one := range measured {
-		said[one.State] = append(said[one.State], one.Evidence)
+		evidence[one.State] = append(evidence[one.State], one.Evidence)
 	}
 	for _, state := range []promotion.Verification{
 		promotion.VerificationFailed, promotion.VerificationUnknown, promotion.VerificationPending,
 	} {
-		if len(said[state]) > 0 {
-			return promotion.Measurement{State: state, Evidence: strings.Join(said[state], "; ")}
+		if len(evidence[state]) > 0 {
+			return promotion.Measurement{State: state, Evidence: strings.Join(evidence[state], "; ")}
 		}
 	}
 	return promotion.Measurement{State: promotion.VerificationPassed}

@@ -170,7 +170,7 @@ func (os *objects) read(ctx context.Context, o object, into client.Object) (clus
 	}
 	answer, err := os.look.Get(ctx, o.at, o.Object)
 	if errors.Is(err, kubeconfig.ErrInvalid) { // its Secret may be put right
-		os.again.requeueAfter(lookSoon)
+		os.again.requeueAfter(unwatchedDelay)
 		answer = cluster.Answer{Unknown: true, Failed: true, Why: fmt.Sprintf("%s: %s", o.Object, err)}
 		os.noteUnreadable(answer, "create or correct it, or name another one, in "+o.kubeConfig)
 		return answer, nil
@@ -178,7 +178,7 @@ func (os *objects) read(ctx context.Context, o object, into client.Object) (clus
 	if err != nil || answer.Object == nil {
 		os.noteUnreadable(answer, "it is named in "+cmp.Or(o.field, "the spec"))
 		if answer.Unknown && o.at != nil { // the Secret may lead to another server by then
-			os.again.requeueAfter(lookSoon)
+			os.again.requeueAfter(unwatchedDelay)
 		}
 		return answer, err
 	}

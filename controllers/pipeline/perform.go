@@ -70,13 +70,13 @@ func (r *run) write(ctx context.Context, w promotion.Write, d promotion.Decision
 	if c := stage.Write.Commit; c != nil {
 		text = c.MessageTemplate
 	}
-	said, err := commitMessage(ctx, messageField(stage), text, r.message(w, d))
+	message, err := commitMessage(ctx, messageField(stage), text, r.message(w, d))
 	if err != nil {
 		return false, err
 	}
 	repo := r.repos[w.Stage]
 	request := commitOfBundle(repo, stage, r.contents.fields[w.Stage], w)
-	request.Message = fixedMessage(said)
+	request.Message = fixedMessage(message)
 	r.cache.heads.pushing(repo.branch(branchOf(repo, stage)))
 	result, err := r.controller.Writer.Run(ctx, request)
 	if err != nil {

@@ -54,12 +54,12 @@ func (r *run) propose(ctx context.Context, p pulls, a promotion.Propose, d promo
 		return false, err
 	}
 	text.Draft = a.Draft
-	said, err := commitMessage(ctx, "", "", m)
+	message, err := commitMessage(ctx, "", "", m)
 	if err != nil {
 		return false, err
 	}
 	request := commitOfBundle(p.repo, p.stage, r.contents.fields[a.Stage], w)
-	request.Push, request.Message = p.head, fixedMessage(said)
+	request.Push, request.Message = p.head, fixedMessage(message)
 	done, err := r.controller.Writer.Propose(ctx, request, p.discards)
 	switch {
 	case errors.Is(err, writeback.ErrForeignBranch):

@@ -415,7 +415,7 @@ func TestAnObjectThatCannotBeLookedAtHoldsItsStage(t *testing.T) {
 			if got := e.pipeline.Status.Stages[0].Message; !strings.Contains(got, tc.want) || strings.Count(got, "install its CRD") > 1 {
 				t.Errorf("staging says %q", got)
 			}
-			if result.After != lookSoon && stage.Ready[0].KubeConfig != nil { // nobody tells when the Secret leads elsewhere
+			if result.After != unwatchedDelay && stage.Ready[0].KubeConfig != nil { // nobody tells when the Secret leads elsewhere
 				t.Errorf("it is looked at again after %s", result.After)
 			}
 			e.want("2", "1")

@@ -31,11 +31,11 @@ const clockSkew = 2 * time.Second
 // it. What is left is done by the next run.
 const steps = 8
 
-// lookAgain is when a pipeline that has used all of its steps goes on.
-const lookAgain = 50 * time.Millisecond
+// stepDelay is when a pipeline that has used all of its steps goes on.
+const stepDelay = 50 * time.Millisecond
 
-// lookSoon is when to look again for what is not watched, such as a Secret.
-const lookSoon = 30 * time.Second
+// unwatchedDelay is when to look again for what is not watched, such as a Secret.
+const unwatchedDelay = 30 * time.Second
 
 // Reason implements reconciler.Controller.
 func (r *Reconciler) Reason(error) string { return sluicev1.GitOperationFailedReason }
@@ -159,7 +159,7 @@ func (r *run) decideAndPerform(ctx context.Context) (reconciler.Result, error) {
 		}
 	}
 	result := r.result(d)
-	result.After = lookAgain
+	result.After = stepDelay
 	return r.finish(d, result)
 }
 
@@ -195,7 +195,7 @@ func (r *run) result(d promotion.Decision) reconciler.Result {
 		result.After = min(result.After, d.After)
 	}
 	if len(r.cache.sourceRequests.all) > 0 {
-		r.again.requeueAfter(lookSoon)
+		r.again.requeueAfter(unwatchedDelay)
 	}
 	result.After = r.again.atMost(result.After)
 	return result

@@ -40,7 +40,7 @@ type sourceRequest struct {
 	fetch          fetchRequest
 	since, present time.Time
 	err            error // of the last time
-	said           bool
+	reported       bool
 }
 
 // requestFetch notes a push, and asks.
@@ -74,8 +74,8 @@ func (m *sourceRequests) retry(ctx context.Context) {
 func (m *sourceRequests) events() []reconciler.Event {
 	var events []reconciler.Event
 	for _, what := range slices.Sorted(maps.Keys(m.all)) {
-		if u := m.all[what]; u.err != nil && !u.said {
-			u.said = true
+		if u := m.all[what]; u.err != nil && !u.reported {
+			u.reported = true
 			events = append(events, reconciler.Event{
 				Type: corev1.EventTypeWarning, Reason: sluicev1.SourceRequestFailedReason,
 				Message: fmt.Sprintf("%s: %v; it is asked again soon, and fetches at its interval in any case", what, u.err),

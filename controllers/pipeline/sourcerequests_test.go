@@ -50,7 +50,7 @@ func (m missedRequest) run(e *env) {
 	switch said := slices.ContainsFunc(result.Events, failed); {
 	case m.crashes && err == nil:
 		e.t.Fatal("the process did not crash")
-	case !m.crashes && (!said || result.After != lookSoon):
+	case !m.crashes && (!said || result.After != unwatchedDelay):
 		e.t.Errorf("events %+v; look again after %s, %v", result.Events, result.After, err)
 	}
 	if !m.ends {

@@ -102,7 +102,7 @@ const retryToken = time.Minute
 // for again: they are often applied together with their Receiver, and not watched.
 const retryMissing = time.Minute
 
-// reasonResourceNotFound is that of events about objects that nobody will notify.
+// reasonResourceNotFound is that of events about listed objects that do not exist.
 const reasonResourceNotFound = "ResourceNotFound"
 
 var errToken = errors.New("no token")

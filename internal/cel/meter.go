@@ -19,7 +19,7 @@ type meter struct {
 	most    int          // steps of an evaluation
 	steps   int
 	ended   error // why it was ended
-	held    []*hold
+	held    []*weighedValue
 }
 
 func (m *meter) start(stopped func() error) {
@@ -60,20 +60,20 @@ func (m *meter) abort(why error) {
 	panic(interpreter.EvalCancelledError{Message: why.Error()})
 }
 
-// hold is the value of an argument that was weighed, for the call that gets it.
-type hold struct{ value ref.Val }
+// weighedValue is the value of an argument that was weighed, for the call that gets it.
+type weighedValue struct{ value ref.Val }
 
 // step is a node of the plan whose evaluations are counted.
 type step struct {
 	interpreter.InterpretableV2
 	meter *meter
-	*hold
+	*weighedValue
 }
 
 // Exec implements interpreter.InterpretableV2.
 func (s *step) Exec(frame *interpreter.ExecutionFrame) ref.Val {
-	if s.hold.value != nil {
-		return s.hold.value
+	if s.weighedValue.value != nil {
+		return s.weighedValue.value
 	}
 	s.meter.spend(1)
 	return s.InterpretableV2.Exec(frame)
@@ -86,13 +86,13 @@ func (s *step) Eval(vars interpreter.Activation) ref.Val { return s.Exec(interpr
 type attribute struct {
 	interpreter.InterpretableAttribute
 	meter *meter
-	*hold
+	*weighedValue
 }
 
 // Exec implements interpreter.InterpretableV2.
 func (a *attribute) Exec(frame *interpreter.ExecutionFrame) ref.Val {
-	if a.hold.value != nil {
-		return a.hold.value
+	if a.weighedValue.value != nil {
+		return a.weighedValue.value
 	}
 	a.meter.spend(1)
 	return a.InterpretableAttribute.Exec(frame)
@@ -106,9 +106,9 @@ func (a *attribute) Eval(vars interpreter.Activation) ref.Val {
 // call evaluates its arguments, weighs them, and has the function called with them.
 type call struct {
 	interpreter.InterpretableCall
-	meter *meter
-	args  []interpreter.InterpretableV2
-	holds []*hold // of the arguments, nil for a constant
+	meter   *meter
+	args    []interpreter.InterpretableV2
+	weighed []*weighedValue // of the arguments, nil for a constant
 }
 
 // Exec implements interpreter.InterpretableV2.
@@ -118,13 +118,13 @@ func (c *call) Exec(frame *interpreter.ExecutionFrame) ref.Val {
 		values[i] = arg.Exec(frame)
 	}
 	c.meter.charge(c.Function(), values)
-	for i, h := range c.holds {
+	for i, h := range c.weighed {
 		if h != nil {
 			h.value = values[i]
 		}
 	}
 	result := c.InterpretableCall.Exec(frame)
-	for _, h := range c.holds {
+	for _, h := range c.weighed {
 		if h != nil {
 			h.value = nil
 		}
@@ -134,7 +134,7 @@ func (c *call) Exec(frame *interpreter.ExecutionFrame) ref.Val {
 
 // decorate puts the meter around every node of a plan, from the leaves on.
 func (m *meter) decorate(node interpreter.InterpretableV2) (interpreter.InterpretableV2, error) {
-	h := &hold{}
+	h := &weighedValue{}
 	switch n := node.(type) {
 	case *step, *attribute, interpreter.InterpretableConst:
 		return node, nil
@@ -153,11 +153,11 @@ func (m *meter) call(n interpreter.InterpretableCall) *call {
 	for _, arg := range c.args {
 		switch a := arg.(type) {
 		case *step:
-			c.holds = append(c.holds, a.hold)
+			c.weighed = append(c.weighed, a.weighedValue)
 		case *attribute:
-			c.holds = append(c.holds, a.hold)
+			c.weighed = append(c.weighed, a.weighedValue)
 		default:
-			c.holds = append(c.holds, nil)
+			c.weighed = append(c.weighed, nil)
 		}
 	}
 	return c

@@ -7,7 +7,7 @@
 //
 //	Guard       where connections may go
 //	Transports  which certificates and proxies they have, as a Secret says
-//	Redirects   whither a server may lead a client
+//	Redirects   where a server may redirect a client
 //	Limits      how much of an answer is read
 //	RetryAfter  how long a server asks to be left alone
 //

@@ -38,7 +38,7 @@ type PublicGood struct {
 	options   tuf.Options
 	clock     clock.PassiveClock
 	transport http.RoundTripper
-	turn      chan struct{} // held while reading or fetching, given up by ctx
+	fetchLock chan struct{} // held while reading or fetching, given up by ctx
 
 	trusted *root.TrustedRoot
 	fetched time.Time
@@ -57,7 +57,7 @@ func NewPublicGood(dir string, clk clock.PassiveClock) *PublicGood {
 		},
 		clock:     clk,
 		transport: outbound.Unguarded().Transport(), // where it is fetched from stands in the code
-		turn:      make(chan struct{}, 1),
+		fetchLock: make(chan struct{}, 1),
 	}
 }
 
@@ -65,8 +65,8 @@ func NewPublicGood(dir string, clk clock.PassiveClock) *PublicGood {
 // fetched the last one serves for a week.
 func (p *PublicGood) Root(ctx context.Context) (root.TrustedMaterial, error) {
 	select {
-	case p.turn <- struct{}{}:
-		defer func() { <-p.turn }()
+	case p.fetchLock <- struct{}{}:
+		defer func() { <-p.fetchLock }()
 	case <-ctx.Done():
 		return nil, fmt.Errorf("waiting for the public Sigstore root: %w", ctx.Err())
 	}

@@ -145,7 +145,7 @@ func TestThePublicRootIsFetchedOnceADayAndServesAWeekWithoutItsMirror(t *testing
 
 func TestWaitingForThePublicRootEndsWithTheContext(t *testing.T) {
 	p := NewPublicGood(t.TempDir(), clocktesting.NewFakePassiveClock(time.Now()))
-	p.turn <- struct{}{}
+	p.fetchLock <- struct{}{}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := p.Root(ctx); err == nil || !strings.Contains(err.Error(), "waiting for the public Sigstore root") {

@@ -136,8 +136,8 @@ func (s *session) exchange(req *http.Request, now time.Time) (*http.Response, []
 	return resp, body[:min(int64(len(body)), most)], nil
 }
 
-// interpret makes errors of answers that are none, and an answer that is known of one that
-// says that nothing changed.
+// interpret turns responses that are no success into errors, and a 304 into the cached
+// response.
 func (s *session) interpret(resp *http.Response, body []byte, key answerKey, hidden *mask.Mask) (*http.Response, error) {
 	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	message := ""

@@ -84,10 +84,10 @@ func TestWhatKeepsAPullRequestAsItIs(t *testing.T) {
 		pr   PullRequest
 		want bool
 	}{
-		"a conflict":               {PullRequest{Conflicted: true}, true},
-		"behind":                   {PullRequest{Behind: true}, false},
-		"behind a base that minds": {PullRequest{Behind: true, MustBeUpToDate: true}, true},
-		"on the head of that base": {PullRequest{MustBeUpToDate: true}, false},
+		"a conflict": {PullRequest{Conflicted: true}, true},
+		"behind":     {PullRequest{Behind: true}, false},
+		"behind a base that takes only what is up to date": {PullRequest{Behind: true, MustBeUpToDate: true}, true},
+		"on the head of that base":                         {PullRequest{MustBeUpToDate: true}, false},
 	} {
 		if got := tc.pr.IsStale(); got != tc.want {
 			t.Errorf("%s: got %v", name, got)

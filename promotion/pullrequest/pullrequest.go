@@ -6,7 +6,8 @@
 // ended, is for its owner to decide.
 //
 //	open   approved, queued, label sluice/keep -----> keeps what it proposes
-//	       conflict; behind a base that minds ------> its head is made anew
+//	       conflict; behind a base that takes only
+//	       what is up to date ----------------------> its head is made anew
 //	       checks passed, no draft -----------------> merged, or put into the merge queue of the base
 //	       checks running, autoMerge: platform -----> the forge is asked to merge it by itself
 //	       left the queue, draft, autoMerge: never -> a person has to act

@@ -77,7 +77,7 @@ func TestOnlyOneCanaryReleasesATarget(t *testing.T) {
 			}
 			mine := canary("podinfo", tc.mine)
 			e := newEnv(t, interceptor.Funcs{}, mine, canary("another", tc.other))
-			err := e.r.observer.claims.check(t.Context(), mine)
+			err := e.r.observer.targetConflicts.check(t.Context(), mine)
 			const want = "spec.targetRef: StatefulSet test/podinfo is released by Canary another already, and two cannot release the same; " +
 				"delete one of them"
 			if tc.refused != (err != nil) || err != nil && (!errors.Is(err, reconcile.TerminalError(nil)) || !strings.Contains(err.Error(), want)) {
@@ -102,7 +102,7 @@ func (l *listOptions) List(ctx context.Context, into client.ObjectList, opts ...
 func TestCanariesOfATargetAreLookedUpWithoutCopies(t *testing.T) {
 	mine := releasing(newPrometheus(t, "100"))
 	seen := &listOptions{Reader: newEnv(t, interceptor.Funcs{}, mine).api}
-	if err := (claims{seen}).check(t.Context(), mine); err != nil {
+	if err := (targetConflicts{seen}).check(t.Context(), mine); err != nil {
 		t.Fatal(err)
 	}
 	if copies := seen.got.UnsafeDisableDeepCopy; copies == nil || !*copies || seen.got.Namespace != "test" {

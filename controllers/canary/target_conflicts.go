@@ -14,16 +14,16 @@ import (
 	"github.com/sluice-cd/sluice/internal/reconciler"
 )
 
-// claims decide which of several canaries releases a target. A target that is released in
+// targetConflicts decide which of several canaries releases a target. A target that is released in
 // place has no primary whose owner would tell.
-type claims struct {
+type targetConflicts struct {
 	cached client.Reader
 }
 
 // check refuses a canary whose target is released by another one of its namespace already,
 // until that is gone or has another target.
-func (l claims) check(ctx context.Context, c *flaggerv1.Canary) error {
-	others, err := l.others(ctx, c)
+func (t targetConflicts) check(ctx context.Context, c *flaggerv1.Canary) error {
+	others, err := t.others(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -39,9 +39,9 @@ func (l claims) check(ctx context.Context, c *flaggerv1.Canary) error {
 }
 
 // others are the other canaries of the same target. They are those of the cache: nobody may change them.
-func (l claims) others(ctx context.Context, c *flaggerv1.Canary) (others []*flaggerv1.Canary, err error) {
+func (t targetConflicts) others(ctx context.Context, c *flaggerv1.Canary) (others []*flaggerv1.Canary, err error) {
 	all := &flaggerv1.CanaryList{}
-	if err := l.cached.List(ctx, all, client.InNamespace(c.Namespace), client.UnsafeDisableDeepCopy); err != nil {
+	if err := t.cached.List(ctx, all, client.InNamespace(c.Namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing canaries of namespace %s: %w", c.Namespace, err)
 	}
 	for i := range all.Items {
@@ -55,8 +55,8 @@ func (l claims) others(ctx context.Context, c *flaggerv1.Canary) (others []*flag
 
 // givenUp wakes those that wait for the target that a canary had; who cannot be found
 // looks again by itself.
-func (l claims) givenUp(ctx context.Context, c *flaggerv1.Canary, wake func(types.NamespacedName)) {
-	others, _ := l.others(ctx, c)
+func (t targetConflicts) givenUp(ctx context.Context, c *flaggerv1.Canary, wake func(types.NamespacedName)) {
+	others, _ := t.others(ctx, c)
 	for _, other := range others {
 		wake(client.ObjectKeyFromObject(other))
 	}
