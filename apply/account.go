@@ -41,7 +41,7 @@ func (e *Engine) AccountExists(ctx context.Context, as Impersonation) (bool, err
 // error then.
 func (e *Engine) missing(ctx context.Context, as Impersonation) error {
 	if exists, err := e.AccountExists(ctx, as); exists || err != nil {
-		return nil //nolint:nilerr // see above
+		return nil
 	}
 	return fmt.Errorf("ServiceAccount %s/%s %w: create it, or name another one in %s",
 		as.Namespace, as.ServiceAccount, ErrNoAccount, e.profile.ServiceAccountField)

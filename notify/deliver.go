@@ -24,7 +24,7 @@ type delivery struct {
 	log      logr.Logger
 }
 
-// atOnce is how many objects are annotated at the same time for one request.
+// maxConcurrent is how many objects are annotated at the same time for one request.
 const maxConcurrent = 8
 
 // notify requests a reconcile of every object that the receiver names and that its

@@ -5,7 +5,7 @@ package notify
 import (
 	"context"
 	"crypto/hmac"
-	"crypto/sha1" //nolint:gosec // Nexus and old GitHub servers sign with it
+	"crypto/sha1" // Nexus and old GitHub servers sign with it
 	"crypto/sha256"
 	"crypto/sha512"
 	"crypto/subtle"

@@ -4,7 +4,7 @@ package notify
 
 import (
 	"context"
-	"crypto/sha1" //nolint:gosec // what Nexus signs with
+	"crypto/sha1" // what Nexus signs with
 	"encoding/base64"
 	"encoding/json"
 )

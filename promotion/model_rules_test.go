@@ -58,7 +58,7 @@ func shapes() map[string]func() []sluicev1.Stage {
 	}
 }
 
-// proposed is what an action would give to which targets of a stage.
+// given is what an action would give to which targets of a stage.
 type given struct {
 	stage   string
 	targets []string

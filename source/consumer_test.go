@@ -37,7 +37,7 @@ func consume(server string, artifact *meta.Artifact) ([]byte, error) {
 		return nil, err
 	}
 	at.Host = here.Host
-	request, err := http.NewRequest(http.MethodGet, at.String(), nil) //nolint:noctx // it is in this process
+	request, err := http.NewRequest(http.MethodGet, at.String(), nil) // it is in this process
 	if err != nil {
 		return nil, err
 	}

@@ -22,9 +22,11 @@ func proposed(repo *gitserver.Repo, tag string) writeback.Request {
 	return req
 }
 
-// any discards whatever is on the branch, and none nothing.
+// anyTip discards whatever is on the branch.
 func anyTip(*git.CommitTree) bool { return true }
-func noTip(*git.CommitTree) bool  { return false }
+
+// noTip discards nothing.
+func noTip(*git.CommitTree) bool { return false }
 
 func newFleet(t *testing.T) (*gitserver.Server, *gitserver.Repo, string) {
 	t.Helper()

@@ -172,7 +172,7 @@ func (m *measure) missing(k *kustomization, field, name string) error {
 		return nil
 	}
 	if e, _, _, err := m.o.entry(name); err != nil || kindOf(e) != absent {
-		return nil //nolint:nilerr // it is outside of the source, and kustomize says so
+		return nil // it is outside of the source, and kustomize says so
 	}
 	text := fmt.Sprintf("%s: %s: the source has no %s", readablePath(k.name), field, readablePath(name))
 	if names, err := m.o.ReadDir(path.Dir(name)); err == nil {
@@ -281,7 +281,7 @@ func (m *measure) fileBy(name string, weigh func(name string, data []byte) (weig
 	}
 	data, err := m.o.file(name)
 	if err != nil {
-		return weight{}, nil //nolint:nilerr // it is outside of the source, and kustomize says so
+		return weight{}, nil // it is outside of the source, and kustomize says so
 	}
 	w, err := weigh(name, data)
 	if err != nil {

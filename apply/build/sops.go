@@ -91,7 +91,7 @@ func (o *overlay) open(l load) error {
 	}
 	data, err := o.content(name)
 	if err != nil || !isSealed(data) {
-		return nil //nolint:nilerr // it is outside of the source, and kustomize says so
+		return nil // it is outside of the source, and kustomize says so
 	}
 	// The library of SOPS follows aliases, however many values they stand for.
 	if _, err := o.weigh(data); err != nil {
@@ -132,7 +132,7 @@ func (o *overlay) decryptObject(data []byte) ([]byte, error) {
 	}
 	obj := &unstructured.Unstructured{}
 	if err := obj.UnmarshalJSON(data); err != nil || keepsEncrypted(obj) {
-		return data, nil //nolint:nilerr // decoding it later fails with that error
+		return data, nil // decoding it later fails with that error
 	}
 	if sops, ok := obj.Object["sops"].(map[string]any); ok && sops["mac"] != nil {
 		plain, err := o.unseal(data, "object.json")
@@ -158,7 +158,7 @@ const Masked = "**SOPS**"
 func maskSealed(data []byte) ([]byte, error) {
 	obj := &unstructured.Unstructured{}
 	if err := obj.UnmarshalJSON(data); err != nil || obj.GetKind() != "Secret" || obj.GroupVersionKind().Group != "" {
-		return data, nil //nolint:nilerr // decoding it later fails with that error
+		return data, nil // decoding it later fails with that error
 	}
 	_, whole := obj.Object["sops"]
 	delete(obj.Object, "sops")

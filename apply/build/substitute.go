@@ -168,7 +168,7 @@ func (s *Substitution) bound(text string, b Bounds) error {
 	}
 	tree, err := parse.Parse(text)
 	if err != nil {
-		return nil //nolint:nilerr // it is parsed again, and then it is an error
+		return nil // it is parsed again, and then it is an error
 	}
 	n, err := s.most(tree.Root, b)
 	if err == nil && n > b.Substituted {

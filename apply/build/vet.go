@@ -65,7 +65,7 @@ type load struct {
 func (v *vetter) kustomization(data []byte) (*kustypes.Kustomization, []byte, error) {
 	k := &kustypes.Kustomization{}
 	if err := k.Unmarshal(data); err != nil {
-		return nil, data, nil //nolint:nilerr // kustomize reads the file next, by the same rules
+		return nil, data, nil // kustomize reads the file next, by the same rules
 	}
 	if len(k.HelmCharts)+len(k.HelmChartInflationGenerator) > 0 {
 		return nil, nil, fmt.Errorf("helmCharts: %w", errHelm)

@@ -34,7 +34,7 @@ type session struct {
 	canary, primary string
 	// stay is how long a user stays on the primary: until the next step.
 	stay time.Duration
-	// notYetAccepted are cookies of which nothing depends any more.
+	// stale are cookies of which nothing depends any more.
 	stale []string
 }
 

@@ -246,9 +246,9 @@ func (r *Reconciler) identity(obj *sourcev1.Bucket, way reached) []auth.Option {
 	return opts
 }
 
-// secrets reads Secrets of one namespace, in one look.
+// secrets reads Secrets of one namespace, in one reconcile.
 type secrets struct {
-	ctx       context.Context //nolint:containedctx // it lives as long as the look
+	ctx       context.Context // of the reconcile that it lives in
 	reader    client.Reader
 	namespace string
 }

@@ -46,7 +46,7 @@ func TestWhatGitSigns(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() {
-				_ = exec.Command("gpgconf", "--homedir", home, "--kill", "all").Run() //nolint:noctx // after the test
+				_ = exec.Command("gpgconf", "--homedir", home, "--kill", "all").Run() // after the test
 				_ = os.RemoveAll(home)
 			})
 			t.Setenv("GNUPGHOME", home)

@@ -114,7 +114,7 @@ func watched(t *testing.T, changes ...func(*sluicev1.MetricsVerification)) (*env
 	return e, p
 }
 
-// after steps the clock, and reconciles.
+// afterMinutes steps the clock, and reconciles, once a minute.
 func (e *env) afterMinutes(n int) {
 	e.t.Helper()
 	for range n {

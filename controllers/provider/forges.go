@@ -4,7 +4,7 @@ package provider
 
 import (
 	"context"
-	"crypto/sha1" //nolint:gosec // names are made with it
+	"crypto/sha1" // names are made with it
 	"errors"
 	"fmt"
 
@@ -81,7 +81,7 @@ func (f Forges) SetStatus(ctx context.Context, r dispatch.Repository, s dispatch
 func statusOf(s dispatch.Status) forge.Status {
 	return forge.Status{
 		Context: s.Context, State: forge.CheckState(s.State), Description: s.Description, URL: s.URL, Genre: s.Genre,
-		Key: fmt.Sprintf("%x", sha1.Sum([]byte(s.Context))), //nolint:gosec // it is a name
+		Key: fmt.Sprintf("%x", sha1.Sum([]byte(s.Context))),
 	}
 }
 

@@ -23,7 +23,7 @@ func checkOpenPGP(key []byte) error {
 	for {
 		p, err := packets.Next()
 		if err != nil {
-			return nil //nolint:nilerr // the end, or what the reader of the key says
+			return nil // the end, or what the reader of the key says
 		}
 		var public any
 		switch p := p.(type) {

@@ -133,7 +133,7 @@ func (s reader) complete(commit plumbing.Hash) (bool, error) {
 		return false, err
 	}
 	if err != nil {
-		return false, nil //nolint:nilerr // what cannot be read is not here
+		return false, nil // what cannot be read is not here
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()

@@ -52,7 +52,7 @@ func TestTheWordsOfAServerThatSpeaksNoHTTPAreNotQuoted(t *testing.T) {
 				}
 			}()
 			address := "http://" + listener.Addr().String()
-			resp, plain := http.Get(address) //nolint:noctx // of a test's own server
+			resp, plain := http.Get(address) // of a test's own server
 			if plain == nil {
 				_ = resp.Body.Close()
 				plain = errors.New(resp.Status[:3])

@@ -69,7 +69,7 @@ func newChatServer(t *testing.T) *chatServer {
 	return r
 }
 
-// told collects the events of Alerts.
+// recorder collects the events of Alerts.
 type recorder struct {
 	mu  sync.Mutex
 	all []string

@@ -164,7 +164,7 @@ func (n named) key() types.NamespacedName {
 	return types.NamespacedName{Namespace: n.Namespace, Name: n.Name}
 }
 
-// alertOf is the Alert as far as events about it need it, whether it is still there or not.
+// alert is the Alert as far as events about it need it, whether it is still there or not.
 func (n named) alert() *v1beta3.Alert {
 	alert := &v1beta3.Alert{}
 	alert.Namespace, alert.Name, alert.UID = n.Namespace, n.Name, n.UID

@@ -93,7 +93,7 @@ func (d *Dispatcher) kustomizationOf(ctx context.Context, e message.Event) (k *k
 	}
 	version, err := schema.ParseGroupVersion(cmp.Or(c.Spec.TargetRef.APIVersion, "apps/v1"))
 	if err != nil {
-		return nil, false, nil //nolint:nilerr // a canary that cannot work has no commit, either
+		return nil, false, nil // a canary that cannot work has no commit, either
 	}
 	var target metav1.PartialObjectMetadata
 	target.SetGroupVersionKind(version.WithKind(cmp.Or(c.Spec.TargetRef.Kind, "Deployment")))

@@ -3,7 +3,7 @@
 package message
 
 import (
-	"crypto/sha1" //nolint:gosec // names a transaction, and protects nothing
+	"crypto/sha1" // names a transaction, and protects nothing
 	"encoding/hex"
 	"fmt"
 	"net/url"
@@ -23,7 +23,7 @@ func matrix(to Target, e Event) ([]Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	sum := sha1.Sum(content) //nolint:gosec // see above
+	sum := sha1.Sum(content)
 	address := fmt.Sprintf("%s/_matrix/client/r0/rooms/%s/send/m.room.message/%s",
 		strings.TrimSuffix(to.Address, "/"), url.PathEscape(to.Channel), hex.EncodeToString(sum[:]))
 	emoji := "💫"

@@ -67,7 +67,7 @@ func (s store) write(e Entry, d durability) (err error) {
 }
 
 func syncFolder(dir string) error {
-	folder, err := os.Open(dir) //nolint:gosec // our own
+	folder, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func readEntry(path string) (Entry, error) {
 	if info.Size() > maxFile {
 		return Entry{}, fmt.Errorf("it has %d bytes", info.Size())
 	}
-	data, err := os.ReadFile(path) //nolint:gosec // our own
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return Entry{}, err
 	}

@@ -34,7 +34,7 @@ import (
 
 const module = "github.com/sluice-cd/sluice/"
 
-// row places a package; a package may import only rows below its own, and
+// rows place packages: a package may import only rows below its own, and
 // itself. The longest prefix wins.
 var rows = []struct {
 	prefix string

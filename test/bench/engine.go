@@ -26,7 +26,7 @@ type engineCase struct {
 	flux      bool
 }
 
-// of is a case of the same name for the other engine.
+// ofFlux is a case of the same name for the other engine.
 func (c engineCase) ofFlux() engineCase {
 	return engineCase{namespace: c.namespace + "-flux", flux: true}
 }

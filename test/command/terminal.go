@@ -40,7 +40,7 @@ func NewTerminal(t *testing.T, funcs interceptor.Funcs, objects ...client.Object
 		WithIndex(&flaggerv1.Canary{}, "metadata.name", name).
 		WithIndex(&sluicev1.Pipeline{}, "metadata.name", name).
 		WithIndex(&corev1.Event{}, "involvedObject.uid", func(o client.Object) []string {
-			return []string{string(o.(*corev1.Event).InvolvedObject.UID)} //nolint:forcetypeassert // the index is of events
+			return []string{string(o.(*corev1.Event).InvolvedObject.UID)} // the index is of events
 		}).Build()
 	funcs.Watch = watchUntilDone
 	c := &Terminal{Command: &cobra.Command{Use: "sluice"}, WithWatch: interceptor.NewClient(api, funcs)}

@@ -150,7 +150,7 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, made *watcher) {
 	first := []event{}
 	if r.URL.Query().Get("sendInitialEvents") == "true" {
 		for _, item := range s.selected(made) {
-			first = append(first, event{"ADDED", item.(map[string]any)}) //nolint:forcetypeassert // selected made it
+			first = append(first, event{"ADDED", item.(map[string]any)}) // selected made it
 		}
 		first = append(first, event{"BOOKMARK", s.bookmark(made)})
 	} else {
@@ -195,7 +195,7 @@ func (s *Server) since(by *watcher, version string) []event {
 	after := versionOf(version)
 	var events []event
 	for _, item := range s.selected(by) {
-		events = append(events, event{"ADDED", item.(map[string]any)}) //nolint:forcetypeassert // selected made it
+		events = append(events, event{"ADDED", item.(map[string]any)}) // selected made it
 	}
 	for _, d := range s.deleted {
 		if by.selects(d.path, d.last) {

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// chains begin with this when they are Kubernetes'.
+// ours begins the names of chains that are Kubernetes'.
 const ours = "KUBE-"
 
 // firewalls are the programs that hold rules, by IP version.
