@@ -128,7 +128,8 @@ bench: build playground ## Measure the chain and write docs/benchmarks.md
 
 # Where a decision is made: what a mutant survives there, nobody would notice.
 PACKAGES ?= ./policy ./promotion ./writeback ./writeback/edit ./report ./canary ./canary/judge/... ./canary/object ./canary/provider \
-	./apply/decide ./apply/inventory ./notify/message ./apply ./apply/watch ./controllers/...
+	./apply/decide ./apply/inventory ./notify/message ./promotion/pullrequest ./report/plot ./internal/contention ./internal/mask \
+	./internal/partition ./internal/pattern ./internal/resourceversion ./internal/shorten ./apply ./apply/watch ./controllers/...
 
 .PHONY: judge-accept
 judge-accept: ## Play 5000 releases of each kind against the judge of canaries: false alarms, misses and delays

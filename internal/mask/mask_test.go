@@ -54,6 +54,13 @@ func TestText(t *testing.T) {
 		"an empty value hides nothing":      {"", "a text", "a text"},
 		"a value of blanks hides nothing":   {" \n ", "a text", "a text"},
 		"half of a multibyte value, intact": {"ß", "Straße", "Straße"},
+		"a text that is the value":          {secret, secret, "***"},
+		"a line of four characters":         {"first\nabc1\nthird", "got abc1", "got ***"},
+		"not a line of three":               {"first\nab1\nthird", "got ab1", "got ab1"},
+		"a part of four characters":         {"user: abc1\n", "Value:abc1", "Value:***"},
+		"a word of seven letters":           {"AZazAZa", "AZazAZab and AZazAZa", "AZazAZab and ***"},
+		"a word of eight":                   {"AZazAZaz", "AZazAZaza", "***a"},
+		"seven characters, not all letters": {"AZaz[Za", "xAZaz[Zax", "x***x"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -79,6 +86,9 @@ func TestErrorKeepsWhatItWraps(t *testing.T) {
 	err := New("hunter22").Error(fmt.Errorf("reading hunter22: %w", fs.ErrNotExist))
 	if err.Error() != "reading ***: file does not exist" || !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v", err)
+	}
+	if err := New("hunter22").Error(fs.ErrExist); err != fs.ErrExist { //nolint:errorlint // it is what it was
+		t.Errorf("an error without values became %v", err)
 	}
 	var none *Mask
 	if none.Text("text") != "text" || !errors.Is(none.Error(fs.ErrExist), fs.ErrExist) || New("a").Error(nil) != nil {

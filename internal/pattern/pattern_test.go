@@ -7,6 +7,8 @@ import (
 	"regexp/syntax"
 	"strings"
 	"testing"
+
+	"github.com/Masterminds/semver/v3"
 )
 
 func TestExpressionsAreBounded(t *testing.T) {
@@ -21,7 +23,10 @@ func TestExpressionsAreBounded(t *testing.T) {
 		"repetitions beside one another": {"^(" + strings.Repeat("(a|b|c|d|e|f|.){0,100}", 60) + ")x$", true},
 		"repetitions in repetitions":     {`((a{10}){10}){10}x{999}y{999}`, true},
 		"a repetition without an end":    {`(?:[ab][cd]){999,}`, true},
-		"a long text":                    {strings.Repeat("a", MaxLength+1), true},
+		"a class as long as may be":      {"[" + strings.Repeat("a", MaxLength-2) + "]", false},
+		"a longer one":                   {"[" + strings.Repeat("a", MaxLength-1) + "]", true},
+		"a text of the largest size":     {strings.Repeat("a", MaxSize), false},
+		"a larger one":                   {strings.Repeat("a", MaxSize+1), true},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -34,8 +39,25 @@ func TestExpressionsAreBounded(t *testing.T) {
 			}
 		})
 	}
-	if size := Size("("); size != 0 {
-		t.Errorf("what is no expression has size %d", size)
+	var invalid *syntax.Error
+	if _, err := Compile("("); !errors.As(err, &invalid) || errors.Is(err, ErrTooLarge) {
+		t.Errorf("what is no expression: %v", err)
+	}
+}
+
+func TestSizes(t *testing.T) {
+	for expression, want := range map[string]int{
+		"abc":                 3,
+		"a{2,}":               6, // aaa*, and a jump for each
+		"a{2,5}":              10,
+		"(?:ab){3}":           12,
+		"[a-z]":               1,
+		"what is no regexp (": 0,
+		"(?:" + strings.Repeat("a", MaxSize) + "){2}": MaxSize + 1, // of one repetition, which is enough
+	} {
+		if got := Size(expression); got != want {
+			t.Errorf("%.30q has size %d, want %d", expression, got, want)
+		}
 	}
 }
 
@@ -43,8 +65,21 @@ func TestWorkIsBounded(t *testing.T) {
 	if err := Check(100, 5<<20); err != nil {
 		t.Error(err)
 	}
+	if err := Check(2, Most/2); err != nil {
+		t.Errorf("the most work: %v", err)
+	}
 	if err := Check(MaxSize, 32<<20); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestRangesOfVersions(t *testing.T) {
+	within, err := Versions("1.x")
+	if err != nil || !within.Check(semver.MustParse("1.2.3")) || within.Check(semver.MustParse("2.0.0")) {
+		t.Errorf("%v, %v", within, err)
+	}
+	if _, err := Versions("latest"); err == nil || !strings.Contains(err.Error(), "write a range such as 1.x") {
+		t.Errorf("what is no range: %v", err)
 	}
 }
 

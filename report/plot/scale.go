@@ -143,7 +143,7 @@ func short(v float64) string {
 	return strconv.FormatFloat(math.Round(v*1e6)/1e6, 'f', -1, 64)
 }
 
-// duration writes seconds as 90s, 5m, 1h30m or 2d.
+// duration writes seconds as 45s, 5m, 1h30m or 2d.
 func duration(v float64) string {
 	d := time.Duration(math.Round(v)) * time.Second
 	switch {
