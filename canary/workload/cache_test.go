@@ -91,7 +91,7 @@ func TestALookReadsWhatHasChanged(t *testing.T) {
 }
 
 func TestWhatIsPromotedWasNotReadAgainByMistake(t *testing.T) {
-	b := newFixture(t, world("podinfo:1")...)
+	b := newFixture(t, targetAndConfigs("podinfo:1")...)
 	b.observe()
 	p := b.observe() // knows the configs without their content
 	cm := &corev1.ConfigMap{}
@@ -110,7 +110,7 @@ func TestWhatIsPromotedWasNotReadAgainByMistake(t *testing.T) {
 }
 
 func TestASnapshotThatSomebodyDeletedIsNoticed(t *testing.T) {
-	b := newFixture(t, world("podinfo:1")...)
+	b := newFixture(t, targetAndConfigs("podinfo:1")...)
 	old := b.observe()
 	b.must(old.Save(t.Context(), old.Revision.Digest))
 	d := &appsv1.Deployment{}
@@ -132,7 +132,7 @@ func TestASnapshotThatSomebodyDeletedIsNoticed(t *testing.T) {
 func TestTwoCanariesWithOneConfig(t *testing.T) {
 	other := podinfo("other:1")
 	other.Name, other.Spec.Selector.MatchLabels["app"], other.Spec.Template.Labels["app"] = "other", "other", "other"
-	b := newFixture(t, append(world("podinfo:1"), other)...)
+	b := newFixture(t, append(targetAndConfigs("podinfo:1"), other)...)
 	second := &flaggerv1.Canary{ObjectMeta: metav1.ObjectMeta{Name: "other", Namespace: "test", UID: types.UID("uid-2")}}
 	second.Spec.TargetRef = flaggerv1.LocalObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "other"}
 	first := b.canary
@@ -170,7 +170,7 @@ func TestTwoCanariesWithOneConfig(t *testing.T) {
 
 // TestACopyThatFlaggerSharedIsRecognised: taking over must not look like a release.
 func TestACopyThatFlaggerSharedIsRecognised(t *testing.T) {
-	b := newFixture(t, world("podinfo:1")...)
+	b := newFixture(t, targetAndConfigs("podinfo:1")...)
 	p := b.observe()
 	b.must(p.SetPrimary(t.Context(), p.Revision.Digest))
 	d, cm := &appsv1.Deployment{}, &corev1.ConfigMap{}
@@ -192,7 +192,7 @@ func TestACopyThatFlaggerSharedIsRecognised(t *testing.T) {
 }
 
 func TestASecretOfAnotherTypeIsCopiedAnew(t *testing.T) {
-	b := newFixture(t, world("podinfo:1")...)
+	b := newFixture(t, targetAndConfigs("podinfo:1")...)
 	b.must(b.observe().SetPrimary(t.Context(), b.observe().Revision.Digest))
 	s := &corev1.Secret{}
 	b.get("cert", s)
@@ -232,7 +232,7 @@ func TestAPodThatRestartsLateHasItsTime(t *testing.T) {
 }
 
 func TestAPrimaryThatIsRestoredHasThePodsThatItHad(t *testing.T) {
-	b := newFixture(t, world("podinfo:1")...)
+	b := newFixture(t, targetAndConfigs("podinfo:1")...)
 	p := b.observe()
 	b.must(p.SetPrimary(t.Context(), p.Revision.Digest))
 	b.must(p.StopTarget(t.Context()))
@@ -252,7 +252,7 @@ func TestASnapshotOfAnotherTargetIsNotPromoted(t *testing.T) {
 	other := podinfo("payments:1")
 	other.Name, other.Spec.Replicas = "payments", ptr.To(int32(1))
 	other.Spec.Selector.MatchLabels["app"], other.Spec.Template.Labels["app"] = "payments", "payments"
-	b := newFixture(t, append(world("podinfo:1"), other)...)
+	b := newFixture(t, append(targetAndConfigs("podinfo:1"), other)...)
 	old := b.observe()
 	b.must(old.Save(t.Context(), old.Revision.Digest))
 	b.must(old.SetPrimary(t.Context(), old.Revision.Digest))

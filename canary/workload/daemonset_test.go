@@ -25,7 +25,7 @@ func agent(image string) *appsv1.DaemonSet {
 
 func daemonBench(t *testing.T, d *appsv1.DaemonSet, objects ...client.Object) *fixture {
 	t.Helper()
-	b := newFixture(t, slices.Concat([]client.Object{d}, world("podinfo:1")[1:], objects)...)
+	b := newFixture(t, slices.Concat([]client.Object{d}, targetAndConfigs("podinfo:1")[1:], objects)...)
 	b.canary.Spec.TargetRef.Kind = "DaemonSet"
 	return b
 }

@@ -63,7 +63,7 @@ func TestATargetThatCrashesSaysSo(t *testing.T) {
 		Labels: map[string]string{"app": "podinfo", "pod-template-hash": "a"}}, Status: waiting("ImagePullBackOff", "")}
 	young := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "podinfo-new", CreationTimestamp: metav1.NewTime(noon),
 		Labels: map[string]string{"app": "podinfo", "pod-template-hash": "b"}}, Status: waiting("CrashLoopBackOff", "")}
-	b := newFixture(t, append(world("podinfo:1"), old, young)...)
+	b := newFixture(t, append(targetAndConfigs("podinfo:1"), old, young)...)
 	if got := b.observe().Target.Why; !strings.Contains(got, "pod podinfo-new: container app: CrashLoopBackOff") ||
 		strings.Contains(got, "podinfo-old") {
 		t.Errorf("got %q", got)

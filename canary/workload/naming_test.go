@@ -194,7 +194,7 @@ func TestWorkloadsThatShareLabels(t *testing.T) {
 }
 
 func TestAnEditedSelectorIsNoOutage(t *testing.T) {
-	b := newFixture(t, world("podinfo:1")...)
+	b := newFixture(t, targetAndConfigs("podinfo:1")...)
 	b.primary()
 	ensure := func() {
 		b.must(b.observe().EnsureServices(t.Context()))
@@ -226,7 +226,7 @@ func TestAnEditedSelectorIsNoOutage(t *testing.T) {
 // new one's primary has pods.
 func TestServicesAreNotLedToPodsThatAreNotThere(t *testing.T) {
 	other := shop("payments", set{"app": "payments"}, set{"app": "payments"})
-	b := newFixture(t, append(world("podinfo:1"), other)...)
+	b := newFixture(t, append(targetAndConfigs("podinfo:1"), other)...)
 	b.canary.Spec.Service.Name = "shop"
 	b.primary()
 	ensure := func() {
@@ -261,7 +261,7 @@ func TestAPrimaryIsMadeAgainWithoutATarget(t *testing.T) {
 		"a snapshot of an earlier version": nil,
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newFixture(t, world("podinfo:1")...)
+			b := newFixture(t, targetAndConfigs("podinfo:1")...)
 			p := b.observe()
 			p.Revision.Selector = selector
 			b.must(p.Save(t.Context(), p.Revision.Digest))

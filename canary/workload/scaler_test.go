@@ -63,7 +63,7 @@ func scaledObject() *unstructured.Unstructured {
 // scaled is a fixture whose target has an autoscaler.
 func scaled(t *testing.T, theirs client.Object) *fixture {
 	t.Helper()
-	b := newFixture(t, append(world("podinfo:1"), theirs)...)
+	b := newFixture(t, append(targetAndConfigs("podinfo:1"), theirs)...)
 	b.canary.Spec.AutoscalerRef = &flaggerv1.AutoscalerReference{Name: "scale", Kind: "HorizontalPodAutoscaler", APIVersion: "autoscaling/v2"}
 	if u, ok := theirs.(*unstructured.Unstructured); ok {
 		b.canary.Spec.AutoscalerRef.Kind, b.canary.Spec.AutoscalerRef.APIVersion = u.GetKind(), u.GetAPIVersion()
@@ -312,7 +312,7 @@ func TestDaemonSetsHaveNoAutoscaler(t *testing.T) {
 }
 
 func TestAWorkerGetsNoServices(t *testing.T) {
-	b := newFixture(t, world("podinfo:1")...)
+	b := newFixture(t, targetAndConfigs("podinfo:1")...)
 	b.canary.Spec.Service.Port = 0
 	p := b.observe()
 	b.must(p.EnsureServices(t.Context()))

@@ -35,7 +35,7 @@ func TestWhatAnotherCanaryMadeIsNotShared(t *testing.T) {
 		"that of nobody, such as was orphaned": {"", "", false, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newFixture(t, world("podinfo:1")...)
+			b := newFixture(t, targetAndConfigs("podinfo:1")...)
 			p := b.observe()
 			b.must(p.SetPrimary(t.Context(), p.Revision.Digest))
 			b.must(b.observe().EnsureServices(t.Context()))
@@ -79,7 +79,7 @@ func (b *fixture) own(object client.Object, name, owner, uid string) {
 // What an edit of the canary says about its own Services holds for those that are
 // there, too.
 func TestAnEditOfTheServiceReachesTheServices(t *testing.T) {
-	b := newFixture(t, world("podinfo:1")...)
+	b := newFixture(t, targetAndConfigs("podinfo:1")...)
 	distribution := func() any {
 		b.must(b.observe().EnsureServices(t.Context()))
 		svc := &corev1.Service{}
@@ -160,7 +160,7 @@ func TestWhatSomebodyElseMadeIsNotOverwritten(t *testing.T) {
 		"an autoscaler":        {theirs(autoscaler, "scale-primary", nil), scale, "horizontalpodautoscaler scale-primary.test", true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newFixture(t, append(world("podinfo:1"), hpa(), tc.theirs)...)
+			b := newFixture(t, append(targetAndConfigs("podinfo:1"), hpa(), tc.theirs)...)
 			b.canary.Spec.AutoscalerRef = &flaggerv1.AutoscalerReference{
 				Name:       "scale",
 				Kind:       "HorizontalPodAutoscaler",
@@ -183,7 +183,7 @@ func TestWhatSomebodyElseMadeIsNotOverwritten(t *testing.T) {
 }
 
 func TestCopiesThatLostTheirOwnerAreTakenBack(t *testing.T) {
-	b := newFixture(t, append(world("podinfo:1"), hpa())...)
+	b := newFixture(t, append(targetAndConfigs("podinfo:1"), hpa())...)
 	b.canary.Spec.AutoscalerRef = &flaggerv1.AutoscalerReference{Name: "scale", Kind: "HorizontalPodAutoscaler", APIVersion: "autoscaling/v2"}
 	make := func() {
 		p := b.observe()

@@ -17,7 +17,7 @@ func TestATargetThatStillStopsIsNotStarted(t *testing.T) {
 	target.Spec.Replicas = ptr.To(int32(0))
 	target.Generation = 2
 	target.Status = appsv1.DeploymentStatus{ObservedGeneration: 2, Replicas: 3, UpdatedReplicas: 3, AvailableReplicas: 3}
-	b := newFixture(t, append(world("podinfo:1")[1:], target)...)
+	b := newFixture(t, append(targetAndConfigs("podinfo:1")[1:], target)...)
 	pods := func() int32 {
 		live := &appsv1.Deployment{}
 		b.get("podinfo", live)

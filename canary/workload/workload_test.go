@@ -125,20 +125,20 @@ func podinfo(image string) *appsv1.Deployment {
 }
 
 func configMap(name, value string) *corev1.ConfigMap {
-	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}, Data: map[string]string{"color": value}}
+	return make.ConfigMap("", name, map[string]string{"color": value})
 }
 
 func secret(name string, kind corev1.SecretType) *corev1.Secret {
-	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name}, Type: kind, Data: map[string][]byte{"key": []byte(name)}}
+	return make.Secret("", name, map[string]string{"key": name}, func(s *corev1.Secret) { s.Type = kind })
 }
 
-func world(image string) []client.Object {
+func targetAndConfigs(image string) []client.Object {
 	return []client.Object{podinfo(image), configMap("files", "a"), configMap("env", "blue"),
 		secret("cert", corev1.SecretTypeTLS), secret("token", corev1.SecretTypeOpaque), secret("db", "helm.sh/release.v1")}
 }
 
 func TestPrimaryIsTheTargetUnderAnotherName(t *testing.T) {
-	b := newFixture(t, world("podinfo:1")...)
+	b := newFixture(t, targetAndConfigs("podinfo:1")...)
 	p := b.observe()
 	b.must(p.SetPrimary(context.Background(), p.Revision.Digest))
 	primary := &appsv1.Deployment{}
@@ -168,7 +168,7 @@ func TestPrimaryIsTheTargetUnderAnotherName(t *testing.T) {
 }
 
 func TestPromotionIsRepeatable(t *testing.T) {
-	b := newFixture(t, world("podinfo:1")...)
+	b := newFixture(t, targetAndConfigs("podinfo:1")...)
 	p := b.observe()
 	b.must(p.SetPrimary(context.Background(), p.Revision.Digest))
 	first, second := &appsv1.Deployment{}, &appsv1.Deployment{}
@@ -222,7 +222,7 @@ func TestRevisionsChangeWithWhatPodsAreMadeOf(t *testing.T) {
 		}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			objects := world("podinfo:1")
+			objects := targetAndConfigs("podinfo:1")
 			quiet := configMap("quiet", "grey")
 			quiet.Annotations = map[string]string{"flagger.app/config-tracking": "disabled"}
 			d := objects[0].(*appsv1.Deployment)
@@ -239,7 +239,7 @@ func TestRevisionsChangeWithWhatPodsAreMadeOf(t *testing.T) {
 }
 
 func TestASnapshotOutlivesTheTarget(t *testing.T) {
-	b := newFixture(t, world("podinfo:1")...)
+	b := newFixture(t, targetAndConfigs("podinfo:1")...)
 	old := b.observe()
 	b.must(old.Save(context.Background(), old.Revision.Digest))
 	target, cm := &appsv1.Deployment{}, &corev1.ConfigMap{}
@@ -267,7 +267,7 @@ func TestASnapshotOutlivesTheTarget(t *testing.T) {
 }
 
 func TestASnapshotThatWasChangedIsNotPromoted(t *testing.T) {
-	b := newFixture(t, world("podinfo:1")...)
+	b := newFixture(t, targetAndConfigs("podinfo:1")...)
 	p := b.observe()
 	digest := p.Revision.Digest
 	b.must(p.Save(context.Background(), digest))
@@ -297,7 +297,7 @@ func TestASharedConfigIsPromotedByEachCanaryForItself(t *testing.T) {
 		UID:        "uid-2",
 		Controller: ptr.To(true),
 	}}
-	b := newFixture(t, append(world("podinfo:1"), taken)...)
+	b := newFixture(t, append(targetAndConfigs("podinfo:1"), taken)...)
 	p := b.observe()
 	b.must(p.SetPrimary(context.Background(), p.Revision.Digest))
 	theirs, our := &corev1.ConfigMap{}, &corev1.ConfigMap{}
@@ -315,7 +315,7 @@ func TestServices(t *testing.T) {
 	mine := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "podinfo", Labels: map[string]string{"team": "a"}}, Spec: corev1.ServiceSpec{
 		Type: corev1.ServiceTypeNodePort, Selector: map[string]string{"app": "podinfo"},
 		Ports: []corev1.ServicePort{{Name: "http", Port: 80, NodePort: 30080}}}}
-	b := newFixture(t, append(world("podinfo:1"), mine)...)
+	b := newFixture(t, append(targetAndConfigs("podinfo:1"), mine)...)
 	b.canary.Spec.Service.PortDiscovery = true
 	b.canary.Spec.Service.Canary = &flaggerv1.CustomMetadata{Annotations: map[string]string{"a": "b"}}
 	b.primary()

@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -29,16 +28,13 @@ import (
 	"github.com/sluice-cd/sluice/internal/keysize/keysizetest"
 	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/test/fake/apiserver"
+	builder "github.com/sluice-cd/sluice/test/make"
 )
 
 func reader(objects ...client.Object) *Reader {
 	return &Reader{
 		Objects: fake.NewClientBuilder().WithObjects(objects...).Build(), Clock: clocktesting.NewFakePassiveClock(time.Unix(1_700_000_000, 0)),
 	}
-}
-
-func secret(name string, data map[string][]byte) *corev1.Secret {
-	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: name, UID: "1"}, Data: data}
 }
 
 func reference(name, key string) *meta.KubeConfigReference {
@@ -109,7 +105,7 @@ func TestWhichKubeConfigsAreRefused(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := reader(secret("remote", tc.data)).Read(t.Context(), "apps", tc.at)
+			_, err := reader(builder.Secret("apps", "remote", tc.data)).Read(t.Context(), "apps", tc.at)
 			if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "hunter2") {
 				t.Errorf("got %v", err)
 			}
@@ -148,7 +144,7 @@ func (zeroes) Read(p []byte) (int, error) { return len(p), nil }
 // connect reads a kubeconfig of apps/remote and connects to what it says.
 func connect(t *testing.T, guard *outbound.Guard, text []byte) *Connection {
 	t.Helper()
-	r := reader(secret("remote", map[string][]byte{"value": text}))
+	r := reader(builder.Secret("apps", "remote", map[string][]byte{"value": text}))
 	r.Guard = guard
 	config, err := r.Read(t.Context(), "apps", reference("remote", ""))
 	if err != nil {
@@ -164,7 +160,7 @@ func connect(t *testing.T, guard *outbound.Guard, text []byte) *Connection {
 
 func TestAClusterIsTheSameWhileItsKubeConfigSaysTheSame(t *testing.T) {
 	id := func(namespace string, text []byte) string {
-		s := secret("remote", map[string][]byte{"value": text})
+		s := builder.Secret("apps", "remote", map[string][]byte{"value": text})
 		s.Namespace = namespace
 		config, err := reader(s).Read(t.Context(), namespace, reference("remote", ""))
 		if err != nil {

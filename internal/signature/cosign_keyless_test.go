@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluice-cd/sluice/internal/signature/signaturetest"
+	"github.com/sluice-cd/sluice/test/make"
 )
 
 var release = CertificateIdentity{
@@ -181,6 +182,6 @@ func TestKeylessSpecsThatCannotBeUsedAreRefused(t *testing.T) {
 // keyless verifies by identities of a Sigstore with this trusted root.
 func keyless(t *testing.T, trusted []byte, wanted ...CertificateIdentity) (Verifier, error) {
 	t.Helper()
-	return New(t.Context(), reader(secret(rootName, map[string][]byte{trustedRootKey: trusted})), namespace,
+	return New(t.Context(), reader(make.Secret(namespace, rootName, map[string][]byte{trustedRootKey: trusted})), namespace,
 		Spec{Provider: "cosign", Identities: wanted, TrustedRootSecretName: rootName}, Options{})
 }

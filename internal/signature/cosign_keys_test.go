@@ -21,6 +21,7 @@ import (
 	"github.com/sigstore/sigstore/pkg/signature/payload"
 
 	"github.com/sluice-cd/sluice/internal/signature/signaturetest"
+	"github.com/sluice-cd/sluice/test/make"
 )
 
 const p256 = protocommon.PublicKeyDetails_PKIX_ECDSA_P256_SHA_256
@@ -191,7 +192,7 @@ func TestCosignSecretsThatCannotBeUsedAreRefused(t *testing.T) {
 	}
 	for title, tc := range tests {
 		t.Run(title, func(t *testing.T) {
-			_, err := New(t.Context(), reader(secret(secretName, tc.files)), namespace,
+			_, err := New(t.Context(), reader(make.Secret(namespace, secretName, tc.files)), namespace,
 				Spec{Provider: "cosign", SecretName: secretName}, Options{})
 			if !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), tc.want) {
 				t.Fatalf("got %v, want %q", err, tc.want)

@@ -29,12 +29,11 @@ import (
 	"github.com/sigstore/sigstore-go/pkg/sign"
 	"github.com/sigstore/sigstore/pkg/signature/payload"
 	"google.golang.org/protobuf/encoding/protojson"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/sluice-cd/sluice/internal/signature/signaturetest"
+	"github.com/sluice-cd/sluice/test/make"
 )
 
 const (
@@ -173,11 +172,6 @@ func (h *host) store(image name.Digest, bundle []byte) {
 		ociremote.WithRemoteOptions(h.opts...), ociremote.WithNameOptions(name.Insecure)))
 }
 
-// secret is a Secret of the namespace.
-func secret(name string, data map[string][]byte) *corev1.Secret {
-	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Data: data}
-}
-
 func reader(objects ...client.Object) client.Reader {
 	return fake.NewClientBuilder().WithObjects(objects...).Build()
 }
@@ -185,7 +179,7 @@ func reader(objects ...client.Object) client.Reader {
 // byKeys verifies by public keys: a Secret of these files.
 func (h *host) byKeys(files map[string][]byte) Verifier {
 	h.t.Helper()
-	v, err := New(h.t.Context(), reader(secret(secretName, files)), namespace,
+	v, err := New(h.t.Context(), reader(make.Secret(namespace, secretName, files)), namespace,
 		Spec{Provider: "cosign", SecretName: secretName}, Options{Remote: h.opts})
 	must(h.t, err)
 	return v

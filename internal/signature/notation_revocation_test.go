@@ -16,6 +16,7 @@ import (
 
 	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/internal/signature/signaturetest"
+	builder "github.com/sluice-cd/sluice/test/make"
 )
 
 // A certificate says where its revocation is looked up, and whoever signs an image writes
@@ -37,7 +38,7 @@ func TestACertificateLeadsToNoForbiddenAddress(t *testing.T) {
 				guard = outbound.NewGuard([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")})
 			}
 			files := map[string][]byte{trustPolicyKey: signaturetest.TrustPolicy(t, "strict", "*"), "ca.pem": signer.Root}
-			v, err := New(t.Context(), reader(secret(secretName, files)), namespace,
+			v, err := New(t.Context(), reader(builder.Secret(namespace, secretName, files)), namespace,
 				Spec{Provider: "notation", SecretName: secretName}, Options{Guard: guard})
 			must(t, err)
 			if _, err := v.Verify(t.Context(), image); err == nil {

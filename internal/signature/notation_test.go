@@ -11,11 +11,12 @@ import (
 	"github.com/notaryproject/notation-core-go/signature/jws"
 
 	"github.com/sluice-cd/sluice/internal/signature/signaturetest"
+	"github.com/sluice-cd/sluice/test/make"
 )
 
 func newNotary(t *testing.T, files map[string][]byte) (Verifier, error) {
 	t.Helper()
-	return New(t.Context(), reader(secret(secretName, files)), namespace,
+	return New(t.Context(), reader(make.Secret(namespace, secretName, files)), namespace,
 		Spec{Provider: "notation", SecretName: secretName}, Options{})
 }
 

@@ -27,6 +27,7 @@ import (
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/internal/signature/signaturetest"
+	builder "github.com/sluice-cd/sluice/test/make"
 )
 
 // provided are a verifier of each provider, and how an image gets a signature
@@ -39,7 +40,7 @@ var provided = map[string]func(*testing.T, *host) (Verifier, func(name.Digest)){
 	"notation": func(t *testing.T, h *host) (Verifier, func(name.Digest)) {
 		ours := signaturetest.NewAuthority(t)
 		files := map[string][]byte{trustPolicyKey: signaturetest.TrustPolicy(t, "strict", "*"), "ca.crt": ours.Root}
-		v, err := New(t.Context(), reader(secret(secretName, files)), namespace,
+		v, err := New(t.Context(), reader(builder.Secret(namespace, secretName, files)), namespace,
 			Spec{Provider: "notation", SecretName: secretName}, Options{Remote: h.opts})
 		must(t, err)
 		return v, func(image name.Digest) { ours.Sign(t, image, jws.MediaTypeEnvelope) }
@@ -140,7 +141,7 @@ func TestASilentRegistryEndsWithTheTimeout(t *testing.T) {
 	defer func() { go silent.Close() }()
 	image, err := name.NewDigest(strings.TrimPrefix(silent.URL, "http://")+"/app@sha256:"+strings.Repeat("0", 64), name.Insecure)
 	must(t, err)
-	v, err := New(t.Context(), reader(secret(secretName, map[string][]byte{"a.pub": newKey(t, p256).pub})), namespace,
+	v, err := New(t.Context(), reader(builder.Secret(namespace, secretName, map[string][]byte{"a.pub": newKey(t, p256).pub})), namespace,
 		Spec{Provider: "cosign", SecretName: secretName}, Options{Timeout: 50 * time.Millisecond})
 	must(t, err)
 	if _, err := v.Verify(t.Context(), image); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrUnverified) {

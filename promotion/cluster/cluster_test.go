@@ -31,6 +31,7 @@ import (
 	"github.com/sluice-cd/sluice/internal/kubeconfig"
 	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/test/fake/apiserver"
+	builder "github.com/sluice-cd/sluice/test/make"
 )
 
 var (
@@ -221,10 +222,6 @@ func TestWhatMayNotBeReadIsSaidWithTheRemedy(t *testing.T) {
 	}
 }
 
-func secret(name string, data map[string][]byte) *corev1.Secret {
-	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: name, UID: "1"}, Data: data}
-}
-
 func reference(name, key string) *meta.KubeConfigReference {
 	return &meta.KubeConfigReference{SecretRef: &meta.SecretKeyReference{Name: name, Key: key}}
 }
@@ -258,7 +255,7 @@ func TestACloudIsAskedOnceAndInTheBackground(t *testing.T) {
 	guard := outbound.NewGuard([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")})
 	e := newEnv(t, guard)
 	where := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "cloud"}}
-	remote := secret("remote", map[string][]byte{"value": apiserver.KubeConfig(e.server.Config().Host, "hunter2")})
+	remote := builder.Secret("apps", "remote", map[string][]byte{"value": apiserver.KubeConfig(e.server.Config().Host, "hunter2")})
 	objects := fake.NewClientBuilder().WithObjects(where, remote).Build()
 	e.reader.Objects = objects
 	cloud := &slowCloud{Reader: e.reader, answer: make(chan error)}
@@ -301,7 +298,7 @@ func TestACloudIsAskedOnceAndInTheBackground(t *testing.T) {
 func TestAKubeConfigMayNotLeadEverywhere(t *testing.T) {
 	guard := outbound.NewGuard(nil)
 	e := newEnv(t, guard)
-	remote := secret("remote", map[string][]byte{"value": apiserver.KubeConfig(e.server.Config().Host, "hunter2")})
+	remote := builder.Secret("apps", "remote", map[string][]byte{"value": apiserver.KubeConfig(e.server.Config().Host, "hunter2")})
 	e.reader.Objects = fake.NewClientBuilder().WithObjects(remote).Build()
 	a := e.get(pipeline, reference("remote", ""), named(databases, "db"), says("forbidden address"))
 	if !a.Unknown || !strings.Contains(a.Why, "Database apps/db (cluster of kubeConfig remote) is not known") {
@@ -313,7 +310,7 @@ func TestAnotherClusterAnswersOnlyWhatItIsAskedFor(t *testing.T) {
 	e := newEnv(t, outbound.NewGuard([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}))
 	host := e.server.Config().Host
 	e.discoverable()
-	remote := secret("remote", map[string][]byte{"value.yaml": apiserver.KubeConfig(host, "hunter2")})
+	remote := builder.Secret("apps", "remote", map[string][]byte{"value.yaml": apiserver.KubeConfig(host, "hunter2")})
 	e.reader.Objects = fake.NewClientBuilder().WithObjects(remote).Build()
 	e.put("db", "1")
 	e.get(pipeline, reference("remote", ""), named(databases, "db"), has("1"))

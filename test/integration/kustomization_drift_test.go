@@ -20,7 +20,7 @@ import (
 
 func TestDrift(t *testing.T) {
 	c := startKustomization(t)
-	for name, test := range map[string]func(*bench){
+	for name, test := range map[string]func(*testEnv){
 		"what somebody does to objects is undone at once":          undoes,
 		"what somebody adds is undone, valid or not":               undoesWhatDoesNotFit,
 		"what others may do stays":                                 lets,
@@ -35,13 +35,13 @@ func TestDrift(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			test(c.bench(t))
+			test(c.env(t))
 		})
 	}
 }
 
 // patch patches an object of the namespace as a field manager.
-func (b *bench) patch(manager string, u *unstructured.Unstructured, kind types.PatchType, body string, sub ...string) {
+func (b *testEnv) patch(manager string, u *unstructured.Unstructured, kind types.PatchType, body string, sub ...string) {
 	b.t.Helper()
 	patch := client.RawPatch(kind, []byte(body))
 	if len(sub) > 0 {
@@ -52,7 +52,7 @@ func (b *bench) patch(manager string, u *unstructured.Unstructured, kind types.P
 }
 
 // field waits until a field of an object has a value; nil is none.
-func (b *bench) field(apiVersion, kind, name string, want any, path ...string) {
+func (b *testEnv) field(apiVersion, kind, name string, want any, path ...string) {
 	b.t.Helper()
 	b.eventually(patience, func(context.Context) error {
 		u := b.object(apiVersion, kind, name)
@@ -67,7 +67,7 @@ func (b *bench) field(apiVersion, kind, name string, want any, path ...string) {
 	})
 }
 
-func undoes(b *bench) {
+func undoes(b *testEnv) {
 	files := map[string]string{"app/a.yaml": configMap("a", "1"), "app/b.yaml": configMap("b", "1"), "app/d.yaml": deployment("d", 0, "")}
 	b.kustomization("app", nil)
 	b.ready("app", b.push(files))
@@ -102,7 +102,7 @@ func undoes(b *bench) {
 
 // undoesWhatDoesNotFit has additions beside which the source is invalid: an apply that
 // left them in their places was refused, and told people to recreate the objects.
-func undoesWhatDoesNotFit(b *bench) {
+func undoesWhatDoesNotFit(b *testEnv) {
 	service := "apiVersion: v1\nkind: Service\nmetadata: {name: svc}\nspec: {selector: {a: b}, ports: [{port: 80}]}\n"
 	pods := strings.Replace(deployment("d", 0, ""), "      containers:", "      volumes: [{name: v, emptyDir: {}}]\n      containers:", 1)
 	b.kustomization("app", nil)
@@ -123,7 +123,7 @@ func undoesWhatDoesNotFit(b *bench) {
 	})
 }
 
-func lets(b *bench) {
+func lets(b *testEnv) {
 	merged := strings.Replace(configMap("merged", "1"), "name: merged",
 		"name: merged\n  annotations: {kustomize.toolkit.fluxcd.io/ssa: Merge}", 1)
 	numberless := strings.Replace(deployment("d", 0, ""), "  replicas: 0\n", "", 1)
@@ -150,7 +150,7 @@ func lets(b *bench) {
 		"spec", "template", "metadata", "annotations", "kubectl.kubernetes.io/restartedAt")
 }
 
-func contends(b *bench) {
+func contends(b *testEnv) {
 	b.kustomization("app", nil)
 	b.ready("app", b.push(map[string]string{"app/a.yaml": configMap("a", "1")}))
 	for i := range 3 {
@@ -164,7 +164,7 @@ func contends(b *bench) {
 	b.field("v1", "ConfigMap", "a", map[string]any{"key": "1"}, "data")
 }
 
-func moves(b *bench) {
+func moves(b *testEnv) {
 	files := map[string]string{"a/keep.yaml": configMap("keep-a", "1"), "b/keep.yaml": configMap("keep-b", "1")}
 	for i := range 20 {
 		files[fmt.Sprintf("a/m%d.yaml", i)] = configMap(fmt.Sprintf("m%d", i), "1")
@@ -192,7 +192,7 @@ func moves(b *bench) {
 
 // shares has an object in two Kustomizations, of which the one that applied it last gives
 // it up and prunes it. The other one was not told, and went without until its interval.
-func shares(b *bench) {
+func shares(b *testEnv) {
 	files := map[string]string{
 		"a/m.yaml": configMap("m0", "1"), "a/keep.yaml": configMap("keep-a", "1"), "b/m.yaml": configMap("m0", "1"),
 	}
@@ -209,7 +209,7 @@ func shares(b *bench) {
 }
 
 // all waits until the ConfigMaps m0 and so on are there.
-func (b *bench) all(n int) {
+func (b *testEnv) all(n int) {
 	b.t.Helper()
 	b.eventually(patience, func(context.Context) error {
 		for i := range n {
@@ -221,7 +221,7 @@ func (b *bench) all(n int) {
 	})
 }
 
-func renames(b *bench) {
+func renames(b *testEnv) {
 	files := map[string]string{}
 	for i := range 20 {
 		files[fmt.Sprintf("app/m%d.yaml", i)] = configMap(fmt.Sprintf("m%d", i), "1")
@@ -241,7 +241,7 @@ func renames(b *bench) {
 	}
 }
 
-func appliesVariables(b *bench) {
+func appliesVariables(b *testEnv) {
 	vars := func(value string) string {
 		return strings.Replace(configMap("vars", value), "key:", "region:", 1)
 	}
@@ -269,7 +269,7 @@ func appliesVariables(b *bench) {
 	b.field("v1", "ConfigMap", "a", "two-y", "data", "key")
 }
 
-func recreates(b *bench) {
+func recreates(b *testEnv) {
 	definition, _, apiVersion := b.thing()
 	definition = strings.Replace(definition, "{type: object, x-kubernetes-preserve-unknown-fields: true}",
 		`{type: object, properties: {spec: {type: object, properties: {zone: {type: string, x-kubernetes-validations: `+
@@ -339,7 +339,7 @@ spec: {zone: VALUE}
 	}
 }
 
-func awaitsTermination(b *bench) {
+func awaitsTermination(b *testEnv) {
 	held := strings.Replace(configMap("held", "1"), "name: held", "name: held\n  finalizers: [example.com/held]", 1)
 	b.kustomization("app", func(s *kustomizev1.KustomizationSpec) {
 		s.DeletionPolicy = kustomizev1.DeletionPolicyWaitForTermination

@@ -23,7 +23,7 @@ import (
 )
 
 // request asks for a reconcile, as `flux reconcile` does, and waits for it.
-func (b *bench) request(name, at string) *kustomizev1.Kustomization {
+func (b *testEnv) request(name, at string) *kustomizev1.Kustomization {
 	b.t.Helper()
 	b.change(name, func(k *kustomizev1.Kustomization) {
 		k.Annotations = map[string]string{meta.ReconcileRequestAnnotation: at}
@@ -39,7 +39,7 @@ func (b *bench) request(name, at string) *kustomizev1.Kustomization {
 
 // fixed are objects of kinds that each call it by another name what cannot be changed, and
 // what is changed of them.
-func (b *bench) fixed() map[string][3]string {
+func (b *testEnv) fixed() map[string][3]string {
 	definition, object, apiVersion := b.thing()
 	definition = strings.Replace(definition, "{type: object, x-kubernetes-preserve-unknown-fields: true}",
 		`{type: object, properties: {spec: {type: object, properties: {size: {type: integer, `+
@@ -71,7 +71,7 @@ func (b *bench) fixed() map[string][3]string {
 	}
 }
 
-func immutableField(b *bench) {
+func immutableField(b *testEnv) {
 	before, after, uids := map[string]string{}, map[string]string{}, map[string]types.UID{}
 	objects := b.fixed()
 	paths := map[string]string{}
@@ -110,7 +110,7 @@ func immutableField(b *bench) {
 	}
 }
 
-func correctsDrift(b *bench) {
+func correctsDrift(b *testEnv) {
 	b.kustomization("app", nil)
 	b.ready("app", b.push(map[string]string{"app/a.yaml": configMap("a", "1"), "app/b.yaml": configMap("b", "1")}))
 	b.serverSideApply("somebody", configMap("a", "changed"))
@@ -142,7 +142,7 @@ func correctsDrift(b *bench) {
 	}
 }
 
-func leavesAlone(b *bench) {
+func leavesAlone(b *testEnv) {
 	annotated := func(name, value, annotation string) string {
 		return strings.Replace(configMap(name, value), "name: "+name,
 			"name: "+name+"\n  annotations: {kustomize.toolkit.fluxcd.io/"+annotation+"}", 1)
@@ -173,7 +173,7 @@ func leavesAlone(b *bench) {
 	}
 }
 
-func stalls(b *bench) {
+func stalls(b *testEnv) {
 	b.push(map[string]string{"app/a.yaml": configMap("a", "1")})
 	b.kustomization("app", func(s *kustomizev1.KustomizationSpec) {
 		s.HealthChecks = slices.Repeat([]meta.NamespacedObjectKindReference{{Kind: "Deployment", Namespace: b.ns, Name: "d"}}, 101)
@@ -183,7 +183,7 @@ func stalls(b *bench) {
 	b.ready("app", "main@sha1:1")
 }
 
-func recoversFromBrokenBuild(b *bench) {
+func recoversFromBrokenBuild(b *testEnv) {
 	b.kustomization("app", nil)
 	good := map[string]string{"app/a.yaml": configMap("a", "1")}
 	b.ready("app", b.push(good))
@@ -208,7 +208,7 @@ func recoversFromBrokenBuild(b *bench) {
 	}
 }
 
-func finalizes(b *bench) {
+func finalizes(b *testEnv) {
 	files := map[string]string{"app/a.yaml": configMap("a", "1"), "keep/k.yaml": configMap("k", "1"), "gone/g.yaml": configMap("g", "1")}
 	revision := b.push(files)
 	b.kustomization("app", nil)
@@ -230,7 +230,7 @@ func finalizes(b *bench) {
 	}
 }
 
-func substitutes(b *bench) {
+func substitutes(b *testEnv) {
 	b.must(b.Create(b.t.Context(), &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Namespace: b.ns, Name: "vars"}, Data: map[string]string{"who": "config", "what": "config"},
 	}))
@@ -256,7 +256,7 @@ func substitutes(b *bench) {
 	}
 }
 
-func hidesSecrets(b *bench) {
+func hidesSecrets(b *testEnv) {
 	b.kustomization("app", nil)
 	secret := "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nimmutable: true\ndata: {password: %}\n"
 	encode := func(value string) string {
@@ -279,7 +279,7 @@ func hidesSecrets(b *bench) {
 	}
 }
 
-func tellsWarnings(b *bench) {
+func tellsWarnings(b *testEnv) {
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: b.ns}}
 	patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"pod-security.kubernetes.io/warn":"restricted"}}}`))
 	b.must(b.Patch(b.t.Context(), namespace, patch))

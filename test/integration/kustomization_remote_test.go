@@ -26,9 +26,9 @@ import (
 // another.
 func TestKustomizationOfAnotherCluster(t *testing.T) {
 	t.Parallel()
-	here, there := startKustomization(t).bench(t), harness.SecondPlayground(t)
-	// What the other cluster has is looked at as the bench looks at its own.
-	remote := &bench{cluster: &cluster{Client: there.Client}, t: t, ns: here.ns}
+	here, there := startKustomization(t).env(t), harness.SecondPlayground(t)
+	// What the other cluster has is looked at as the test looks at its own.
+	remote := &testEnv{cluster: &cluster{Client: there.Client}, t: t, ns: here.ns}
 	remote.must(there.Client.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: here.ns}}))
 	config, err := clientcmd.LoadFromFile(there.Kubeconfig)
 	here.must(err)
@@ -72,7 +72,7 @@ func appliesTo(secret string, change func(*kustomizev1.KustomizationSpec)) func(
 }
 
 // tenantThere: the account is one of the other cluster, and so are its rights.
-func (b *bench) tenantThere(remote *bench) {
+func (b *testEnv) tenantThere(remote *testEnv) {
 	b.kustomization("tenant", appliesTo("other", func(s *kustomizev1.KustomizationSpec) { s.ServiceAccountName = "deployer" }))
 	b.failing("tenant", meta.ReconciliationFailedReason, "ServiceAccount "+b.ns+"/deployer does not exist")
 	ctx := b.t.Context()
@@ -91,7 +91,7 @@ func (b *bench) tenantThere(remote *bench) {
 
 // silentCluster: more Kustomizations than there are workers wait for a server that takes
 // connections and says nothing.
-func (b *bench) silentCluster(t *testing.T) {
+func (b *testEnv) silentCluster(t *testing.T) {
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	b.must(err)
 	defer func() { _ = listener.Close() }()
@@ -130,7 +130,7 @@ clusters: [{name: c, cluster: {server: "http://%s"}}], contexts: [{name: x, cont
 }
 
 // kubeConfig writes a kubeconfig into a Secret.
-func (b *bench) kubeConfig(name string, config *clientcmdapi.Config) {
+func (b *testEnv) kubeConfig(name string, config *clientcmdapi.Config) {
 	b.t.Helper()
 	text, err := clientcmd.Write(*config)
 	b.must(err)

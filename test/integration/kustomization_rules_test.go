@@ -20,7 +20,7 @@ import (
 
 func TestKustomizationRules(t *testing.T) {
 	c := startKustomization(t)
-	for name, test := range map[string]func(*bench){
+	for name, test := range map[string]func(*testEnv){
 		"health is told by expressions":                   toldByExpressions,
 		"a dependency is judged by an expression":         judgedByExpression,
 		"ignored fields keep what others set":             ignores,
@@ -30,12 +30,12 @@ func TestKustomizationRules(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			test(c.bench(t))
+			test(c.env(t))
 		})
 	}
 }
 
-func toldByExpressions(b *bench) {
+func toldByExpressions(b *testEnv) {
 	definition, object, apiVersion := b.thing()
 	b.kustomization("defs", nil)
 	b.ready("defs", b.push(map[string]string{"defs/d.yaml": definition, "app/none.txt": ""}))
@@ -65,7 +65,7 @@ func toldByExpressions(b *bench) {
 	b.condition("other", meta.HealthyCondition, metav1.Condition{Status: metav1.ConditionUnknown})
 }
 
-func judgedByExpression(b *bench) {
+func judgedByExpression(b *testEnv) {
 	revision := b.push(map[string]string{"a/a.yaml": configMap("a", "1"), "b/b.yaml": configMap("b", "1")})
 	b.kustomization("a", nil)
 	b.ready("a", revision)
@@ -81,7 +81,7 @@ func judgedByExpression(b *bench) {
 	b.ready("b", revision)
 }
 
-func ignores(b *bench) {
+func ignores(b *testEnv) {
 	rules := []kustomizev1.IgnoreRule{
 		{Paths: []string{"/data/theirs"}, Target: &kustomize.Selector{Kind: "ConfigMap"}},
 		{Paths: []string{"/spec/replicas", "/spec/template/spec/containers/0/image"}, Target: &kustomize.Selector{Kind: "Deployment", Name: "d"}},
@@ -131,7 +131,7 @@ func ignores(b *bench) {
 	}
 }
 
-func ignoresForAppliers(b *bench) {
+func ignoresForAppliers(b *testEnv) {
 	b.kustomization("app", func(s *kustomizev1.KustomizationSpec) {
 		s.Ignore = []kustomizev1.IgnoreRule{{Paths: []string{"/data/key"}}}
 	})
@@ -146,7 +146,7 @@ func ignoresForAppliers(b *bench) {
 	}
 }
 
-func decrypts(b *bench) {
+func decrypts(b *testEnv) {
 	key := sops.NewAgeKey(b.t)
 	files := map[string]string{
 		"app/kustomization.yaml": "resources: [a.yaml]\nsecretGenerator: [{name: g, envs: [db.enc], options: {disableNameSuffixHash: true}}]\n",
@@ -175,7 +175,7 @@ func decrypts(b *bench) {
 	b.never("hunter")
 }
 
-func stallsByExpression(b *bench) {
+func stallsByExpression(b *testEnv) {
 	b.push(map[string]string{"app/a.yaml": configMap("a", "1")})
 	b.kustomization("app", func(s *kustomizev1.KustomizationSpec) {
 		s.DependsOn = []kustomizev1.DependencyReference{{Name: "b", ReadyExpr: "dep."}}

@@ -24,7 +24,7 @@ import (
 
 func TestKustomization(t *testing.T) {
 	c := startKustomization(t)
-	for name, test := range map[string]func(*bench){
+	for name, test := range map[string]func(*testEnv){
 		"what leaves the source leaves the cluster":              prunes,
 		"a commit elsewhere costs the revision in the status":    costsNothing,
 		"objects of kustomize-controller change hands unchanged": takesOver,
@@ -50,12 +50,12 @@ func TestKustomization(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			test(c.bench(t))
+			test(c.env(t))
 		})
 	}
 }
 
-func prunes(b *bench) {
+func prunes(b *testEnv) {
 	b.kustomization("app", nil)
 	b.failing("app", meta.ArtifactFailedReason, "no artifact yet")
 	k := b.ready("app", b.push(map[string]string{
@@ -88,7 +88,7 @@ func prunes(b *bench) {
 }
 
 // told waits for an event with the text.
-func (b *bench) told(text string) {
+func (b *testEnv) told(text string) {
 	b.t.Helper()
 	b.eventually(patience, func(ctx context.Context) error {
 		var events corev1.EventList
@@ -105,7 +105,7 @@ func (b *bench) told(text string) {
 }
 
 // never fails if an event with the text was told.
-func (b *bench) never(text string) {
+func (b *testEnv) never(text string) {
 	b.t.Helper()
 	b.told("Reconciliation finished in ") // which comes last
 	var events corev1.EventList
@@ -117,7 +117,7 @@ func (b *bench) never(text string) {
 	}
 }
 
-func costsNothing(b *bench) {
+func costsNothing(b *testEnv) {
 	files := map[string]string{
 		"app/kustomization.yaml": "resources: [../base]", "base/a.yaml": configMap("a", "1"),
 		"base/d.yaml": deployment("d", 0, ""), "base/kustomization.yaml": "resources: [a.yaml, d.yaml]",
@@ -154,7 +154,7 @@ func costsNothing(b *bench) {
 	}
 }
 
-func takesOver(b *bench) {
+func takesOver(b *testEnv) {
 	labels := "\n  labels:\n    kustomize.toolkit.fluxcd.io/name: app\n    kustomize.toolkit.fluxcd.io/namespace: " + b.ns
 	owned := func(name string) string {
 		return strings.Replace(configMap(name, "1"), "name: "+name, "name: "+name+labels, 1)
@@ -183,7 +183,7 @@ func takesOver(b *bench) {
 	}
 }
 
-func clearsKubectl(b *bench) {
+func clearsKubectl(b *testEnv) {
 	b.serverSideApply("kubectl", configMap("a", "1")+"  extra: by hand\n")
 	b.kustomization("app", nil)
 	b.ready("app", b.push(map[string]string{"app/a.yaml": configMap("a", "1")}))
@@ -199,8 +199,8 @@ func clearsKubectl(b *bench) {
 	}
 }
 
-// thing is a definition and an object of it, in a group of the bench's own.
-func (b *bench) thing() (definition, object, apiVersion string) {
+// thing is a definition and an object of it, in a group of the test's own.
+func (b *testEnv) thing() (definition, object, apiVersion string) {
 	group := b.ns + ".example.com"
 	definition = `apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
@@ -222,7 +222,7 @@ spec:
 	return definition, "apiVersion: " + apiVersion + "\nkind: Thing\nmetadata:\n  name: t\nspec: {size: 1}\n", apiVersion
 }
 
-func definitionsFirst(b *bench) {
+func definitionsFirst(b *testEnv) {
 	definition, object, apiVersion := b.thing()
 	b.kustomization("app", func(s *kustomizev1.KustomizationSpec) { s.Wait = true })
 	k := b.ready("app", b.push(map[string]string{
@@ -240,7 +240,7 @@ func definitionsFirst(b *bench) {
 	b.gone("apiextensions.k8s.io/v1", "CustomResourceDefinition", "things."+strings.TrimSuffix(apiVersion, "/v1"))
 }
 
-func waitsForHealth(b *bench) {
+func waitsForHealth(b *testEnv) {
 	definition, object, apiVersion := b.thing()
 	b.kustomization("defs", nil)
 	b.ready("defs", b.push(map[string]string{"defs/d.yaml": definition, "app/none.txt": ""}))
@@ -271,7 +271,7 @@ func waitsForHealth(b *bench) {
 }
 
 // thingIs sets the Ready condition of the Thing.
-func (b *bench) thingIs(apiVersion, status string) {
+func (b *testEnv) thingIs(apiVersion, status string) {
 	b.t.Helper()
 	thing := b.object(apiVersion, "Thing", "t")
 	b.must(unstructured.SetNestedSlice(thing.Object, []any{map[string]any{
@@ -280,7 +280,7 @@ func (b *bench) thingIs(apiVersion, status string) {
 	b.must(b.Status().Update(b.t.Context(), thing))
 }
 
-func failsEarly(b *bench) {
+func failsEarly(b *testEnv) {
 	b.kustomization("app", func(s *kustomizev1.KustomizationSpec) { s.Wait = true })
 	// Its pods never get Ready: otherwise a quick node could beat the deadline.
 	stuck := strings.Replace(deployment("d", 1, "progressDeadlineSeconds: 1"), "    metadata:\n      labels",
@@ -291,7 +291,7 @@ func failsEarly(b *bench) {
 	b.ready("app", b.push(map[string]string{"app/d.yaml": deployment("d", 0, "progressDeadlineSeconds: 1")}))
 }
 
-func timesOut(b *bench) {
+func timesOut(b *testEnv) {
 	definition, object, apiVersion := b.thing()
 	crd := b.serverSideApply("somebody", definition)
 	b.t.Cleanup(func() { _ = b.Delete(context.Background(), crd) })
@@ -316,7 +316,7 @@ func timesOut(b *bench) {
 	b.ready("app", revision)
 }
 
-func healthChecks(b *bench) {
+func healthChecks(b *testEnv) {
 	definition, object, apiVersion := b.thing()
 	b.kustomization("defs", nil)
 	b.ready("defs", b.push(map[string]string{"defs/d.yaml": definition, "app/c.yaml": configMap("c", "1")}))
@@ -330,7 +330,7 @@ func healthChecks(b *bench) {
 	b.ready("app", "main@sha1:1")
 }
 
-func dependsOn(b *bench) {
+func dependsOn(b *testEnv) {
 	on := func(names ...string) func(*kustomizev1.KustomizationSpec) {
 		return func(s *kustomizev1.KustomizationSpec) {
 			for _, name := range names {
@@ -361,7 +361,7 @@ func dependsOn(b *bench) {
 	}
 }
 
-func suspends(b *bench) {
+func suspends(b *testEnv) {
 	b.kustomization("app", func(s *kustomizev1.KustomizationSpec) { s.Suspend = true })
 	b.kustomization("marker", nil)
 	files := map[string]string{"app/a.yaml": configMap("a", "1"), "marker/m.yaml": configMap("m", "1")}
@@ -374,7 +374,7 @@ func suspends(b *bench) {
 	b.ready("app", revision)
 }
 
-func impersonates(b *bench) {
+func impersonates(b *testEnv) {
 	b.kustomization("app", func(s *kustomizev1.KustomizationSpec) { s.ServiceAccountName = "deployer" })
 	b.push(map[string]string{"app/a.yaml": configMap("a", "1")})
 	b.failing("app", meta.ReconciliationFailedReason, "ServiceAccount "+b.ns+"/deployer does not exist")

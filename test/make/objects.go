@@ -37,6 +37,11 @@ func Secret[V ~string | ~[]byte](namespace, name string, data map[string]V, chan
 	return changed(s, changes)
 }
 
+// ConfigMap has some data.
+func ConfigMap(namespace, name string, data map[string]string, changes ...func(*corev1.ConfigMap)) *corev1.ConfigMap {
+	return changed(&corev1.ConfigMap{ObjectMeta: named(namespace, name), Data: data}, changes)
+}
+
 // Login is the Secret git of the user "user" with the password "secret", which the
 // servers of test/fake accept.
 func Login(namespace string) *corev1.Secret {

@@ -17,7 +17,7 @@ func FuzzCursor(f *testing.F) {
 	f.Add([]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16})
 	f.Add([]byte{0x40, 1, 0x40, 2, 0x80, 1, 0xc0, 1, 0, 9, 0, 9, 0xff, 0xff, 0, 0})
 	f.Fuzz(func(t *testing.T, script []byte) {
-		w := &world{processes: map[int]*fuzzed{}}
+		w := &fixture{processes: map[int]*fuzzed{}}
 		c := counter.Cursor{}
 		var requests, errors float64
 		for i := 0; i+1 < len(script) && i < 400; i += 2 {
@@ -65,8 +65,8 @@ func checkWindow(t *testing.T, got counter.Increments) {
 	}
 }
 
-// world is processes as a server knows them.
-type world struct {
+// fixture is processes as a server knows them.
+type fixture struct {
 	now              float64
 	processes        map[int]*fuzzed
 	requests, errors float64
@@ -80,7 +80,7 @@ type fuzzed struct {
 }
 
 // act lets time pass, and one process do something.
-func (w *world) act(what, amount byte) {
+func (w *fixture) act(what, amount byte) {
 	w.now += 0.25 + float64(amount%32)
 	id, arm := int(what%6), int(what>>3)%2
 	p := w.processes[id]
@@ -116,7 +116,7 @@ func (w *world) act(what, amount byte) {
 	}
 }
 
-func (w *world) read() counter.Reading {
+func (w *fixture) read() counter.Reading {
 	r := counter.Reading{At: at(w.now)}
 	for id, p := range w.processes {
 		for arm, name := range []counter.Arm{counter.Canary, counter.Primary} {

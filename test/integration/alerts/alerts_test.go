@@ -116,19 +116,19 @@ metadata: {name: orphan, namespace: alerts}
 spec: {providerRef: {name: none}, eventSources: [{kind: Kustomization, name: "*"}]}
 `
 
-// room is a receiver that can be away.
-type room struct {
+// chat is a server of a chat that can be down.
+type chat struct {
 	*httptest.Server
 	mu   sync.Mutex
-	away bool
+	down bool
 	got  []eventv1.Event
-	// refused is how often it was called while it was away.
+	// refused is how often it was called while it was down.
 	refused int
 }
 
-func newRoom(t *testing.T) *room {
+func newChat(t *testing.T) *chat {
 	t.Helper()
-	r := &room{}
+	r := &chat{}
 	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		body, err := io.ReadAll(req.Body)
 		var e eventv1.Event
@@ -137,7 +137,7 @@ func newRoom(t *testing.T) *room {
 		}
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		if r.away {
+		if r.down {
 			r.refused++
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
@@ -148,14 +148,14 @@ func newRoom(t *testing.T) *room {
 	return r
 }
 
-func (r *room) setAway(away bool) {
+func (r *chat) setDown(down bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.away = away
+	r.down = down
 }
 
 // heard reports whether it was told of an object, with a text in the message or the metadata.
-func (r *room) heard(kind, text string) (bool, string) {
+func (r *chat) heard(kind, text string) (bool, string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	seen := fmt.Sprintf("refused %d, got %v", r.refused, r.got)
@@ -164,31 +164,31 @@ func (r *room) heard(kind, text string) (bool, string) {
 	}), seen
 }
 
-type world struct {
+type testEnv struct {
 	*harness.Playground
 	t      *testing.T
 	sluice *harness.Controller
 	forge  *gitea.Server
 	repo   *gitea.Repo
-	room   *room
+	chat   *chat
 	events string
 }
 
-func (w *world) must(err error) {
+func (w *testEnv) must(err error) {
 	w.t.Helper()
 	if err != nil {
 		w.t.Fatal(err)
 	}
 }
 
-func (w *world) eventually(what string, check func(context.Context) (bool, string)) {
+func (w *testEnv) eventually(what string, check func(context.Context) (bool, string)) {
 	w.t.Helper()
 	if _, err := harness.Eventually(w.t.Context(), what, harness.Patience, check); err != nil {
 		w.t.Fatalf("%v\n%s", err, w.sluice.Tail(6000))
 	}
 }
 
-func (w *world) condition(obj interface {
+func (w *testEnv) condition(obj interface {
 	client.Object
 	GetConditions() []metav1.Condition
 }, name, kind string, status metav1.ConditionStatus, message string,
@@ -204,7 +204,7 @@ func (w *world) condition(obj interface {
 }
 
 // status waits for a status of a commit.
-func (w *world) status(commit, want string) {
+func (w *testEnv) status(commit, want string) {
 	w.t.Helper()
 	w.eventually("the status "+want+" of "+commit, func(ctx context.Context) (bool, string) {
 		var found []struct{ Context, Status string }
@@ -213,7 +213,7 @@ func (w *world) status(commit, want string) {
 	})
 }
 
-func (w *world) commit(content string) string {
+func (w *testEnv) commit(content string) string {
 	w.t.Helper()
 	sha, err := w.forge.Admin.Commit(w.t.Context(), w.repo, gitea.Commit{
 		Branch: gitea.Branch, Message: "Change", Files: map[string]string{"shop/config.yaml": content},
@@ -234,7 +234,7 @@ func configMap(value string) string {
 
 func TestWhatHappensIsTold(t *testing.T) {
 	t.Parallel()
-	w := &world{Playground: harness.Installed(t), t: t, forge: gitea.Require(t), room: newRoom(t)}
+	w := &testEnv{Playground: harness.Installed(t), t: t, forge: gitea.Require(t), chat: newChat(t)}
 	w.must(w.forge.Admin.NewOrganization(t.Context(), "acme"))
 	var err error
 	w.repo, err = w.forge.NewRepo(t.Context(), "acme", "fleet", map[string]string{"shop/config.yaml": configMap("one")})
@@ -247,17 +247,17 @@ func TestWhatHappensIsTold(t *testing.T) {
 	w.must(err)
 	t.Cleanup(func() { w.sluice.Stop() })
 	w.must(w.Apply(t.Context(), []byte(strings.NewReplacer("USER", w.forge.Admin.Name, "TOKEN", w.forge.Admin.Token,
-		"REPO", w.repo.URL, "ROOM", w.room.URL).Replace(objects+"---"+wrong))))
+		"REPO", w.repo.URL, "ROOM", w.chat.URL).Replace(objects+"---"+wrong))))
 
 	w.condition(&v1beta3.Provider{}, "room", meta.ReadyCondition, metav1.ConditionTrue, "Initialized")
 	w.condition(&v1beta3.Alert{}, "commits", meta.ReadyCondition, metav1.ConditionTrue, "Initialized")
 	second := w.commit(configMap("two"))
 	w.status(second, "success")
-	w.eventually("the room to be told", func(context.Context) (bool, string) { return w.room.heard("Kustomization", "main@sha1:"+second) })
-	if ok, seen := w.room.heard("Kustomization", "cluster:test"); !ok {
+	w.eventually("the chat to be told", func(context.Context) (bool, string) { return w.chat.heard("Kustomization", "main@sha1:"+second) })
+	if ok, seen := w.chat.heard("Kustomization", "cluster:test"); !ok {
 		t.Errorf("metadata of the Alert is missing: %s", seen)
 	}
-	if ok, seen := w.room.heard("Kustomization", "team:a"); !ok {
+	if ok, seen := w.chat.heard("Kustomization", "team:a"); !ok {
 		t.Errorf("annotations of the object are missing: %s", seen)
 	}
 
@@ -271,11 +271,11 @@ func TestWhatHappensIsTold(t *testing.T) {
 	w.killed()
 }
 
-// killed sees to it that a process that is killed while a room is away loses nothing: not
+// killed sees to it that a process that is killed while a chat is down loses nothing: not
 // what happened here, and not what others told.
-func (w *world) killed() {
+func (w *testEnv) killed() {
 	w.t.Helper()
-	w.room.setAway(true)
+	w.chat.setDown(true)
 	fourth := w.commit(configMap("four"))
 	w.status(fourth, "success")
 	w.post(eventv1.Event{
@@ -283,20 +283,20 @@ func (w *world) killed() {
 		Severity:       "info", Timestamp: metav1.Now(), Message: "Helm install succeeded", Reason: "InstallSucceeded",
 		ReportingController: "helm-controller",
 	})
-	w.eventually("the room to be called", func(context.Context) (bool, string) {
-		w.room.mu.Lock()
-		defer w.room.mu.Unlock()
-		return w.room.refused > 1, fmt.Sprint(w.room.refused)
+	w.eventually("the chat to be called", func(context.Context) (bool, string) {
+		w.chat.mu.Lock()
+		defer w.chat.mu.Unlock()
+		return w.chat.refused > 1, fmt.Sprint(w.chat.refused)
 	})
 	w.sluice.Kill()
-	w.room.setAway(false)
+	w.chat.setDown(false)
 	w.must(w.sluice.Start(w.t.Context()))
-	w.eventually("what was not delivered", func(context.Context) (bool, string) { return w.room.heard("Kustomization", "main@sha1:"+fourth) })
-	w.eventually("what others told", func(context.Context) (bool, string) { return w.room.heard("HelmRelease", "Helm install succeeded") })
+	w.eventually("what was not delivered", func(context.Context) (bool, string) { return w.chat.heard("Kustomization", "main@sha1:"+fourth) })
+	w.eventually("what others told", func(context.Context) (bool, string) { return w.chat.heard("HelmRelease", "Helm install succeeded") })
 }
 
 // post tells an event as Flux's controllers do.
-func (w *world) post(e eventv1.Event) {
+func (w *testEnv) post(e eventv1.Event) {
 	w.t.Helper()
 	body, err := json.Marshal(e)
 	w.must(err)

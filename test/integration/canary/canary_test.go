@@ -25,7 +25,7 @@ import (
 func TestCanaryTakesOverAndPromotesAGoodRelease(t *testing.T) {
 	t.Parallel()
 	log := &eventLog{}
-	w := newCanaryWorld(t, log)
+	w := newTestEnv(t, log)
 	w.podinfo(nil)
 	before := w.canary()
 	if got := w.replicas("podinfo-primary"); got != 1 {
@@ -78,7 +78,7 @@ func TestCanaryTakesOverAndPromotesAGoodRelease(t *testing.T) {
 func TestCanaryRollsBackABadRelease(t *testing.T) {
 	t.Parallel()
 	log := &eventLog{}
-	w := newCanaryWorld(t, log)
+	w := newTestEnv(t, log)
 	w.podinfo(nil)
 	generation := w.deployment("podinfo-primary").Generation
 	w.metrics.say("69.17")
@@ -102,7 +102,7 @@ func TestCanaryRollsBackABadRelease(t *testing.T) {
 
 func TestCanaryReleasesABinaryConfigChange(t *testing.T) {
 	t.Parallel()
-	w := newCanaryWorld(t, &eventLog{})
+	w := newTestEnv(t, &eventLog{})
 	w.podinfo(func(c *flaggerv1.Canary) {
 		c.Spec.Provider, c.Spec.Service.GatewayRefs = "kubernetes", nil
 		c.Spec.Analysis.StepWeight, c.Spec.Analysis.MaxWeight, c.Spec.Analysis.Iterations = 0, 0, 2
@@ -131,7 +131,7 @@ func TestCanaryReleasesABinaryConfigChange(t *testing.T) {
 
 func TestCanaryAtRestCostsNoRequest(t *testing.T) {
 	t.Parallel()
-	w := newCanaryWorld(t, &eventLog{})
+	w := newTestEnv(t, &eventLog{})
 	w.podinfo(nil)
 	w.apply("podinfo:2")
 	w.phase(flaggerv1.CanaryPhaseSucceeded)
@@ -149,7 +149,7 @@ func TestCanaryAtRestCostsNoRequest(t *testing.T) {
 
 func TestCanaryGoesOnAfterARestart(t *testing.T) {
 	t.Parallel()
-	w := newCanaryWorld(t, &eventLog{})
+	w := newTestEnv(t, &eventLog{})
 	w.podinfo(nil)
 	w.apply("podinfo:2")
 	for _, weight := range []int32{30, 60} {
@@ -168,7 +168,7 @@ func TestCanaryGoesOnAfterARestart(t *testing.T) {
 // is another after a restart, with users on routes that the new one does not know.
 func TestCanaryEndsItsReleaseUnderTheProviderThatItBeganWith(t *testing.T) {
 	t.Parallel()
-	w := newCanaryWorld(t, &eventLog{})
+	w := newTestEnv(t, &eventLog{})
 	restart := func(provider string) {
 		w.stop()
 		w.provider = provider
@@ -197,7 +197,7 @@ func TestCanaryEndsItsReleaseUnderTheProviderThatItBeganWith(t *testing.T) {
 func TestCanaryRevertedInGitIsNotPromoted(t *testing.T) {
 	t.Parallel()
 	log := &eventLog{}
-	w := newCanaryWorld(t, log)
+	w := newTestEnv(t, log)
 	w.podinfo(nil)
 	promoted := w.canary().Status.LastPromotedSpec
 	w.apply("podinfo:2")
@@ -212,7 +212,7 @@ func TestCanaryRevertedInGitIsNotPromoted(t *testing.T) {
 
 func TestCanaryRefusesWhatItCannotDo(t *testing.T) {
 	t.Parallel()
-	w := newCanaryWorld(t, &eventLog{})
+	w := newTestEnv(t, &eventLog{})
 	c := w.podinfo(nil)
 	w.get("podinfo", c)
 	c.Spec.Service.MeshName = "global"
@@ -228,7 +228,7 @@ func TestCanaryRefusesWhatItCannotDo(t *testing.T) {
 // TestCanaryGoesOnWhenItsProxyIsInstalled: nothing tells the controller of it.
 func TestCanaryGoesOnWhenItsProxyIsInstalled(t *testing.T) {
 	t.Parallel()
-	w := newCanaryWorld(t, &eventLog{})
+	w := newTestEnv(t, &eventLog{})
 	root, err := harness.Root()
 	if err != nil {
 		t.Fatal(err)
@@ -251,7 +251,7 @@ func TestCanaryGoesOnWhenItsProxyIsInstalled(t *testing.T) {
 func TestCanaryGivesBackWhatItTook(t *testing.T) {
 	t.Parallel()
 	log := &eventLog{}
-	w := newCanaryWorld(t, log)
+	w := newTestEnv(t, log)
 	w.create(&corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "podinfo"}, Spec: corev1.ServiceSpec{
 		Selector: map[string]string{"app": "podinfo"}, Ports: []corev1.ServicePort{{Name: "http", Port: 9898}}}})
 	c := w.podinfo(func(c *flaggerv1.Canary) { c.Spec.RevertOnDeletion = true })
@@ -274,7 +274,7 @@ func TestCanaryGivesBackWhatItTook(t *testing.T) {
 
 func TestCanaryTakesOverFromFlagger(t *testing.T) {
 	t.Parallel()
-	w := newCanaryWorld(t, &eventLog{})
+	w := newTestEnv(t, &eventLog{})
 	w.podinfo(nil)
 	w.stop()
 	primary := w.deployment("podinfo-primary")

@@ -19,13 +19,13 @@ import (
 // a release in turn, and lets another one take over. Whatever was done and not
 // recorded, the release ends as it would have.
 func TestCanarySurvivesAKillAtEveryWrite(t *testing.T) {
-	const worlds = 3
-	for world := range worlds {
-		t.Run(fmt.Sprint(world), func(t *testing.T) {
+	const envs = 3
+	for env := range envs {
+		t.Run(fmt.Sprint(env), func(t *testing.T) {
 			t.Parallel()
-			w := newCanaryWorld(t, &eventLog{})
+			w := newTestEnv(t, &eventLog{})
 			w.podinfo(func(c *flaggerv1.Canary) { c.Spec.Analysis.Interval = "200ms" })
-			for writes := world; ; writes += worlds {
+			for writes := env; ; writes += envs {
 				image := fmt.Sprintf("podinfo:%d", 100+writes)
 				if !w.releaseAndKill(image, writes) {
 					t.Logf("a release is fewer than %d writes", writes)
@@ -37,7 +37,7 @@ func TestCanarySurvivesAKillAtEveryWrite(t *testing.T) {
 }
 
 // releaseAndKill reports whether the release lasted long enough to be killed.
-func (w *canaryWorld) releaseAndKill(image string, writes int) bool {
+func (w *testEnv) releaseAndKill(image string, writes int) bool {
 	w.t.Helper()
 	cut := w.wire.cutAfter(writes)
 	w.apply(image)
@@ -80,7 +80,7 @@ func TestCanaryIsNotPromotedByAPrometheusThatFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			log := &eventLog{}
-			w := newCanaryWorld(t, log)
+			w := newTestEnv(t, log)
 			w.podinfo(nil)
 			tc.fault(w.metrics)
 			w.apply("podinfo:2")
@@ -100,7 +100,7 @@ func TestCanaryIsNotPromotedByAPrometheusThatFails(t *testing.T) {
 // a while in the middle of a release.
 func TestCanaryOutlivesAnAPIServerThatIsAway(t *testing.T) {
 	t.Parallel()
-	w := newCanaryWorld(t, &eventLog{})
+	w := newTestEnv(t, &eventLog{})
 	w.podinfo(nil)
 	w.apply("podinfo:2")
 	w.until("first weight", func() bool { return w.weight() == 30 })
@@ -120,7 +120,7 @@ func TestCanaryOutlivesAnAPIServerThatIsAway(t *testing.T) {
 func TestCanaryRollsBackOnADecisiveFailureBetweenTwoChecks(t *testing.T) {
 	t.Parallel()
 	log := &eventLog{}
-	w := newCanaryWorld(t, log)
+	w := newTestEnv(t, log)
 	w.podinfo(func(c *flaggerv1.Canary) {
 		c.Spec.Analysis.Interval = "60m"
 		c.Spec.Analysis.Sampling = &flaggerv1.CanarySampling{Interval: "100ms", Failures: 3}
@@ -146,7 +146,7 @@ func TestCanaryRollsBackOnADecisiveFailureBetweenTwoChecks(t *testing.T) {
 // TestCanaryObeys gives each command where it means something.
 func TestCanaryObeys(t *testing.T) {
 	t.Parallel()
-	w := newCanaryWorld(t, &eventLog{})
+	w := newTestEnv(t, &eventLog{})
 	w.podinfo(func(c *flaggerv1.Canary) {
 		c.Annotations = map[string]string{flaggerv1.GatesAnnotation: "confirm-rollout, confirm-promotion"}
 	})
@@ -178,7 +178,7 @@ func TestCanaryObeys(t *testing.T) {
 }
 
 // command gives a command and waits until it was carried out.
-func (w *canaryWorld) command(verb flaggerv1.CommandVerb) {
+func (w *testEnv) command(verb flaggerv1.CommandVerb) {
 	w.t.Helper()
 	c := w.canary()
 	before := c.DeepCopy()

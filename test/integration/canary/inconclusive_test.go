@@ -18,7 +18,7 @@ import (
 )
 
 // liar is a pod of the primary that is scraped, and whose errors are no number.
-func (w *canaryWorld) liar(p *harness.Playground) {
+func (w *testEnv) liar(p *harness.Playground) {
 	w.t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
 		rw.Header().Set("Content-Type", "text/plain; version=0.0.4")
@@ -45,7 +45,7 @@ func TestAJudgeThatIsToldNonsenseSaysSoAndDecidesNothing(t *testing.T) {
 			t.Parallel()
 			log := &eventLog{}
 			p := harness.Installed(t)
-			w := newCanaryWorld(t, log)
+			w := newTestEnv(t, log)
 			w.create(w.counted(p))
 			w.liar(p)
 			w.podinfo(func(c *flaggerv1.Canary) {

@@ -35,7 +35,7 @@ import (
 // users are those of a service. They go where the route says, and a real Prometheus scrapes the pods that
 // answer them: one of the canary, and two of the primary.
 type users struct {
-	w    *canaryWorld
+	w    *testEnv
 	pods map[string]*prometheus.CounterVec
 	// failing are so many in a thousand of the canary's requests; thirty of the primary's do.
 	failing atomic.Int64
@@ -44,7 +44,7 @@ type users struct {
 const failingAtPrimary = 30
 
 // newUsers send requests until the test ends.
-func newUsers(t *testing.T, w *canaryWorld, p *harness.Playground) *users {
+func newUsers(t *testing.T, w *testEnv, p *harness.Playground) *users {
 	t.Helper()
 	u := &users{w: w, pods: map[string]*prometheus.CounterVec{}}
 	type target struct {
@@ -122,7 +122,7 @@ func (u *users) weight(ctx context.Context, was int) int {
 }
 
 // counted is a MetricTemplate with the counters of the users.
-func (w *canaryWorld) counted(p *harness.Playground) *flaggerv1.MetricTemplate {
+func (w *testEnv) counted(p *harness.Playground) *flaggerv1.MetricTemplate {
 	where := `{judged_namespace="{{ namespace }}", judged_arm="{{ arm }}"`
 	return &flaggerv1.MetricTemplate{ObjectMeta: metav1.ObjectMeta{Name: "requests"}, Spec: flaggerv1.MetricTemplateSpec{
 		Provider: flaggerv1.MetricTemplateProvider{Type: "prometheus", Address: p.Prometheus},
@@ -139,7 +139,7 @@ func TestCanaryIsComparedWithItsPrimary(t *testing.T) {
 	t.Parallel()
 	log := &eventLog{}
 	p := harness.Installed(t)
-	w := newCanaryWorld(t, log)
+	w := newTestEnv(t, log)
 	w.create(w.counted(p))
 	w.podinfo(func(c *flaggerv1.Canary) {
 		c.Spec.Analysis.Interval = "3s"
@@ -183,7 +183,7 @@ func TestCanaryIsComparedWithItsPrimary(t *testing.T) {
 
 // recorded waits until the server has some seconds of the primary at rest: how much two or three windows vary is mostly
 // chance, by which all evidence is divided.
-func (w *canaryWorld) recorded(p *harness.Playground) {
+func (w *testEnv) recorded(p *harness.Playground) {
 	w.t.Helper()
 	samples := fmt.Sprintf(`min(count_over_time(judged_requests_total{judged_namespace=%q, judged_arm="primary"}[5m])) >= 12`, w.namespace)
 	w.until("twelve samples of the primary", func() bool {
@@ -200,7 +200,7 @@ func (w *canaryWorld) recorded(p *harness.Playground) {
 }
 
 // replays asks what the judge would have done, of the server that has recorded it.
-func (w *canaryWorld) replays(p *harness.Playground) {
+func (w *testEnv) replays(p *harness.Playground) {
 	w.t.Helper()
 	var out, said bytes.Buffer
 	cmd := judgecli.Command("test")

@@ -22,9 +22,9 @@ import (
 func TestRoutesOfAMeshAreWrittenIntoItsCluster(t *testing.T) {
 	t.Parallel()
 	here, mesh := harness.Installed(t), harness.SecondPlayground(t)
-	w := &canaryWorld{t: t, c: here.Client}
+	w := &testEnv{t: t, c: here.Client}
 	w.namespace = here.NewNamespace(t, "mesh-", nil)
-	there := &canaryWorld{t: t, c: mesh.Client, namespace: w.namespace}
+	there := &testEnv{t: t, c: mesh.Client, namespace: w.namespace}
 	there.create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.namespace}})
 	sluice, err := here.StartController(t.Context(), t.TempDir(), "--controllers", "canary", "--watch-namespace", w.namespace,
 		"--canary-min-interval", "1s", "--kubeconfig-service-mesh", mesh.Kubeconfig)

@@ -20,7 +20,7 @@ import (
 )
 
 // ready is the reason of the canary's Ready condition if its message has a text.
-func (w *canaryWorld) ready(text string) string {
+func (w *testEnv) ready(text string) string {
 	condition := apimeta.FindStatusCondition(w.canary().GetConditions(), meta.ReadyCondition)
 	if condition == nil || !strings.Contains(condition.Message, text) {
 		return ""
@@ -29,7 +29,7 @@ func (w *canaryWorld) ready(text string) string {
 }
 
 // scale is what somebody does to a Deployment.
-func (w *canaryWorld) scale(name string, pods int32) {
+func (w *testEnv) scale(name string, pods int32) {
 	w.t.Helper()
 	d := w.deployment(name)
 	before := d.DeepCopy()
@@ -40,7 +40,7 @@ func (w *canaryWorld) scale(name string, pods int32) {
 }
 
 // verdict is what a Gateway says about the route.
-func (w *canaryWorld) verdict(status metav1.ConditionStatus, reason string) {
+func (w *testEnv) verdict(status metav1.ConditionStatus, reason string) {
 	w.t.Helper()
 	route := &gatewayv1.HTTPRoute{}
 	w.get("podinfo", route)
@@ -57,7 +57,7 @@ func (w *canaryWorld) verdict(status metav1.ConditionStatus, reason string) {
 func TestCanaryLeadsUsersToWherePodsServe(t *testing.T) {
 	t.Parallel()
 	log := &eventLog{}
-	w := newCanaryWorld(t, log)
+	w := newTestEnv(t, log)
 	w.podinfo(func(c *flaggerv1.Canary) { c.Spec.Analysis.Interval = "60m" })
 	w.apply("podinfo:2")
 	w.until("first weight", func() bool { return w.weight() == 30 })
@@ -75,7 +75,7 @@ func TestCanaryLeadsUsersToWherePodsServe(t *testing.T) {
 // without saying of which generation.
 func TestCanaryWaitsForAGatewayThatRefusesItsRoute(t *testing.T) {
 	t.Parallel()
-	w := newCanaryWorld(t, &eventLog{})
+	w := newTestEnv(t, &eventLog{})
 	w.podinfo(nil)
 	w.verdict(metav1.ConditionFalse, "NotAllowedByListeners")
 	w.until("not ready", func() bool {
@@ -96,7 +96,7 @@ func TestCanaryWaitsForAGatewayThatRefusesItsRoute(t *testing.T) {
 func TestCanaryNamesWhoKeepsUndoingItsWrites(t *testing.T) {
 	t.Parallel()
 	log := &eventLog{}
-	w := newCanaryWorld(t, log)
+	w := newTestEnv(t, log)
 	w.podinfo(nil)
 	w.until("told", func() bool {
 		service := &corev1.Service{}
@@ -119,7 +119,7 @@ func TestCanaryNamesWhoKeepsUndoingItsWrites(t *testing.T) {
 // second Canary of the target.
 func TestCanaryTakesBackWhatItSaidOnceItIsMended(t *testing.T) {
 	t.Parallel()
-	w := newCanaryWorld(t, &eventLog{})
+	w := newTestEnv(t, &eventLog{})
 	w.podinfo(func(c *flaggerv1.Canary) {
 		c.Spec.Analysis.Alerts = []flaggerv1.CanaryAlert{{Name: "all", ProviderRef: flaggerv1.CrossNamespaceObjectReference{Name: "team"}}}
 	})

@@ -21,7 +21,7 @@ import (
 // What stages have, and whether that is Ready, whoever applies it.
 
 // downstream are those who fetch and apply.
-var downstream = map[string]func() (*world, error){"Sluice's own Kustomizations": sluices, "Flux's own": fluxes}
+var downstream = map[string]func() (*environment, error){"Sluice's own Kustomizations": sluices, "Flux's own": fluxes}
 
 func TestStagingStaysReadyWhenProductionLandsAfterIt(t *testing.T) {
 	for whose, in := range downstream {

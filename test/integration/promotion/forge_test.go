@@ -93,7 +93,7 @@ func newProposals(t *testing.T, name, merge string) *proposals {
 	return newProposalsIn(t, name, merge, sluices)
 }
 
-func newProposalsIn(t *testing.T, name, merge string, in func() (*world, error)) *proposals {
+func newProposalsIn(t *testing.T, name, merge string, in func() (*environment, error)) *proposals {
 	t.Helper()
 	t.Parallel()
 	harness.Installed(t)
@@ -106,7 +106,7 @@ func newProposalsIn(t *testing.T, name, merge string, in func() (*world, error))
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &proposals{scenario: &scenario{T: t, world: w, name: name}, at: at, proxy: newProxy(t, at.URL)}
+	f := &proposals{scenario: &scenario{T: t, environment: w, name: name}, at: at, proxy: newProxy(t, at.URL)}
 	robot, err := at.NewPerson(t.Context(), "robot-"+name) // limits are those of an identity
 	f.must(err)
 	repo, err := at.NewRepo(t.Context(), organization, name, f.first())

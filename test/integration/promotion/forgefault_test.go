@@ -96,8 +96,8 @@ func TestAHeadThatMovedAfterItsChecksIsNotMerged(t *testing.T) {
 
 func TestAMergeWhoseStatusWriteWasLostIsNotMergedAgain(t *testing.T) {
 	var sluice *harness.Controller
-	alone := func() (*world, error) {
-		w, err := newWorld("promotion-killed")
+	alone := func() (*environment, error) {
+		w, err := newEnvironment("promotion-killed")
 		if err == nil {
 			sluice, err = w.start("--controllers=image,source,kustomize,promotion")
 		}

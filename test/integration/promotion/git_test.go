@@ -49,7 +49,7 @@ func (g playgroundGit) commit(ctx context.Context, message string, files map[str
 	return err
 }
 
-// newScenario is one by commits, at the Git server of the playground, in the world of
+// newScenario is one by commits, at the Git server of the playground, in the environment of
 // Sluice's own controllers.
 func newScenario(t *testing.T, name string) *scenario {
 	t.Helper()
@@ -57,7 +57,7 @@ func newScenario(t *testing.T, name string) *scenario {
 }
 
 // newScenarioIn has a repository whose stages have 1.0.0, and no pipeline yet.
-func newScenarioIn(t *testing.T, name string, in func() (*world, error)) *scenario {
+func newScenarioIn(t *testing.T, name string, in func() (*environment, error)) *scenario {
 	t.Helper()
 	t.Parallel()
 	harness.Installed(t)
@@ -65,7 +65,7 @@ func newScenarioIn(t *testing.T, name string, in func() (*world, error)) *scenar
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &scenario{T: t, world: w, name: name}
+	s := &scenario{T: t, environment: w, name: name}
 	repo, err := w.p.NewRepo(t.Context(), w.namespace+"-"+name, t.TempDir())
 	s.must(err)
 	s.git = playgroundGit{repo, w.p}

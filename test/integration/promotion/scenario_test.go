@@ -33,10 +33,10 @@ type gitServer interface {
 	commit(ctx context.Context, message string, files map[string]string) error
 }
 
-// scenario is a pipeline with all that it needs, in a world that it shares with others.
+// scenario is a pipeline with all that it needs, in an environment that it shares with others.
 type scenario struct {
 	*testing.T
-	*world
+	*environment
 	name string // of the pipeline and, with a suffix, of all other objects
 	git  gitServer
 }

@@ -19,9 +19,9 @@ import (
 	"github.com/sluice-cd/sluice/test/harness"
 )
 
-// world is a namespace, and the processes that serve it. Scenarios share one, for a
+// environment is a namespace, and the processes that serve it. Scenarios share one, for a
 // process takes longer to start than most of them take.
-type world struct {
+type environment struct {
 	p         *harness.Playground
 	namespace string
 	processes []*harness.Process
@@ -57,8 +57,8 @@ func afterAll(do func()) {
 
 // sluices serves all but Canaries: those have the phase that a test says, as those of a
 // Flagger that runs beside have.
-var sluices = sync.OnceValues(func() (*world, error) {
-	w, err := newWorld("promotion-shared")
+var sluices = sync.OnceValues(func() (*environment, error) {
+	w, err := newEnvironment("promotion-shared")
 	if err != nil {
 		return nil, err
 	}
@@ -67,8 +67,8 @@ var sluices = sync.OnceValues(func() (*world, error) {
 })
 
 // fluxes has Flux's own controllers downstream, unmodified.
-var fluxes = sync.OnceValues(func() (*world, error) {
-	w, err := newWorld("promotion-flux")
+var fluxes = sync.OnceValues(func() (*environment, error) {
+	w, err := newEnvironment("promotion-flux")
 	if err != nil {
 		return nil, err
 	}
@@ -92,8 +92,8 @@ var fluxes = sync.OnceValues(func() (*world, error) {
 	return w, err
 })
 
-// newWorld is one whose namespace nobody serves yet.
-func newWorld(prefix string) (*world, error) {
+// newEnvironment is one whose namespace nobody serves yet.
+func newEnvironment(prefix string) (*environment, error) {
 	p, err := harness.FromEnv()
 	if err != nil {
 		return nil, err
@@ -103,11 +103,11 @@ func newWorld(prefix string) (*world, error) {
 		return nil, err
 	}
 	afterAll(func() { _ = p.Client.Delete(context.Background(), ns) })
-	return &world{p: p, namespace: ns.Name}, nil
+	return &environment{p: p, namespace: ns.Name}, nil
 }
 
 // start starts a controller that serves the namespace.
-func (w *world) start(args ...string) (*harness.Controller, error) {
+func (w *environment) start(args ...string) (*harness.Controller, error) {
 	dir, err := os.MkdirTemp(shared.dir, "sluice")
 	if err != nil {
 		return nil, err
@@ -119,13 +119,13 @@ func (w *world) start(args ...string) (*harness.Controller, error) {
 	return sluice, err
 }
 
-func (w *world) keep(process *harness.Process) {
+func (w *environment) keep(process *harness.Process) {
 	w.processes = append(w.processes, process)
 	afterAll(process.Stop)
 }
 
 // tell logs the ends of the logs of all processes.
-func (w *world) tell(t *testing.T) {
+func (w *environment) tell(t *testing.T) {
 	for _, process := range w.processes {
 		t.Logf("%s:\n%s", process.Log(), process.Tail(6000))
 	}

@@ -133,7 +133,7 @@ spec:
 `
 
 // wakes sees to it that a pull request wakes the Pipeline of its repository, and no other.
-func (w *world) wakes() {
+func (w *testEnv) wakes() {
 	w.t.Helper()
 	w.must(w.Apply(w.t.Context(), []byte(pipelines)))
 	path, body := w.ready("pulls"), `{"action":"closed","pull_request":{"merged":true},"repository":{"full_name":"acme/shop"}}`
@@ -167,7 +167,7 @@ stringData: {token: another token}
 
 // rotated sees to it that a new token makes a new path long before the Receiver's
 // interval has passed, and that nothing is let in by the old one.
-func (w *world) rotated(name, before string) {
+func (w *testEnv) rotated(name, before string) {
 	w.t.Helper()
 	w.must(w.Apply(w.t.Context(), []byte(newToken)))
 	var r notificationv1.Receiver
@@ -180,7 +180,7 @@ func (w *world) rotated(name, before string) {
 }
 
 func TestWebhooksStartScans(t *testing.T) {
-	w := &world{Playground: harness.Installed(t), t: t}
+	w := &testEnv{Playground: harness.Installed(t), t: t}
 	w.push("app", "1.0.0")
 	w.push("other", "1.0.0")
 	var err error
@@ -237,26 +237,26 @@ metadata: {name: later, namespace: receiver}
 stringData: {token: TOKEN}
 `
 
-type world struct {
+type testEnv struct {
 	*harness.Playground
 	t      *testing.T
 	sluice *harness.Controller
 }
 
-func (w *world) must(err error) {
+func (w *testEnv) must(err error) {
 	w.t.Helper()
 	if err != nil {
 		w.t.Fatal(err)
 	}
 }
 
-func (w *world) push(app, tag string) {
+func (w *testEnv) push(app, tag string) {
 	w.t.Helper()
 	_, err := w.PushImage(w.t.Context(), "receiver-"+app, tag, nil)
 	w.must(err)
 }
 
-func (w *world) eventually(what string, check func(context.Context) (bool, string)) {
+func (w *testEnv) eventually(what string, check func(context.Context) (bool, string)) {
 	w.t.Helper()
 	if _, err := harness.Eventually(w.t.Context(), what, harness.Patience, check); err != nil {
 		w.t.Fatalf("%v\n%s", err, w.sluice.Tail(4000))
@@ -265,7 +265,7 @@ func (w *world) eventually(what string, check func(context.Context) (bool, strin
 
 // ready waits for a receiver's webhook path. It counts once the handler sees the
 // receiver as Ready too, which is what a request finds out.
-func (w *world) ready(name string) (path string) {
+func (w *testEnv) ready(name string) (path string) {
 	w.t.Helper()
 	w.eventually("receiver "+name, func(ctx context.Context) (bool, string) {
 		var r notificationv1.Receiver
@@ -277,7 +277,7 @@ func (w *world) ready(name string) (path string) {
 	return path
 }
 
-func (w *world) failing(name, condition, message string) {
+func (w *testEnv) failing(name, condition, message string) {
 	w.t.Helper()
 	want := map[string]metav1.ConditionStatus{
 		meta.StalledCondition: metav1.ConditionTrue,
@@ -291,14 +291,14 @@ func (w *world) failing(name, condition, message string) {
 	})
 }
 
-func (w *world) repository(name string) *imagev1.ImageRepository {
+func (w *testEnv) repository(name string) *imagev1.ImageRepository {
 	w.t.Helper()
 	repo := &imagev1.ImageRepository{}
 	w.must(w.Client.Get(w.t.Context(), client.ObjectKey{Namespace: namespace, Name: name}, repo))
 	return repo
 }
 
-func (w *world) tags(name string, want int) {
+func (w *testEnv) tags(name string, want int) {
 	w.t.Helper()
 	w.eventually(fmt.Sprintf("%d tags of %s", want, name), func(context.Context) (bool, string) {
 		repo := w.repository(name)
@@ -308,7 +308,7 @@ func (w *world) tags(name string, want int) {
 
 // send posts a webhook. The cache of the controller may be a moment behind the
 // receiver's status; until then it answers that it is not there or not ready.
-func (w *world) send(path, body string, header http.Header, want int) {
+func (w *testEnv) send(path, body string, header http.Header, want int) {
 	w.t.Helper()
 	w.eventually(fmt.Sprintf("status %d", want), func(ctx context.Context) (bool, string) {
 		req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.sluice.Webhooks+path, strings.NewReader(body))

@@ -28,7 +28,7 @@ import (
 // jobs are what the pods of a workload work at, whoever they are: a real Prometheus scrapes each of them. Of the jobs of
 // app:bad three in ten fail, and of all others one in twenty. A pod that gets another image counts from 0.
 type jobs struct {
-	w      *world
+	w      *testEnv
 	mu     sync.Mutex
 	counts map[string]*count // by pod
 }
@@ -40,7 +40,7 @@ type count struct {
 }
 
 // work begins, and ends with the test.
-func (w *world) work() {
+func (w *testEnv) work() {
 	w.Helper()
 	j := &jobs{w: w, counts: map[string]*count{}}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -137,7 +137,7 @@ func TestWhatNoProxyCountsIsJudgedByItsJobs(t *testing.T) {
 	} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
+			w := newTestEnv(t)
 			w.serve()
 			w.work()
 			c := app(kind)

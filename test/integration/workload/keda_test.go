@@ -17,7 +17,7 @@ import (
 const paused = "autoscaling.keda.sh/paused-replicas"
 
 func TestADeploymentUnderKEDAIsReleased(t *testing.T) {
-	w := newWorld(t)
+	w := newTestEnv(t)
 	file, err := filepath.Abs(filepath.Join("testdata", "keda.yaml"))
 	w.must(err)
 	w.must(w.p.ApplyFile(t.Context(), file))
@@ -56,7 +56,7 @@ func TestADeploymentUnderKEDAIsReleased(t *testing.T) {
 	})
 }
 
-func (w *world) isPaused(want string) {
+func (w *testEnv) isPaused(want string) {
 	w.Helper()
 	so := &unstructured.Unstructured{}
 	so.SetAPIVersion("keda.sh/v1alpha1")

@@ -36,7 +36,7 @@ func component(name string) *appsv1.Deployment {
 }
 
 // behind are the workloads whose pods a Service leads to.
-func (w *world) behind(service string) string {
+func (w *testEnv) behind(service string) string {
 	w.Helper()
 	slices := &discoveryv1.EndpointSliceList{}
 	w.must(w.c.List(w.Context(), slices, client.InNamespace(w.namespace), client.MatchingLabels{discoveryv1.LabelServiceName: service}))
@@ -52,7 +52,7 @@ func (w *world) behind(service string) string {
 	return fmt.Sprint(found)
 }
 
-func (w *world) leads(service, want string) {
+func (w *testEnv) leads(service, want string) {
 	w.Helper()
 	w.eventually(service+" to lead to "+want, func() (bool, string) { got := w.behind(service); return got == want, got })
 }
@@ -60,7 +60,7 @@ func (w *world) leads(service, want string) {
 // TestACanaryAmongItsNeighbours: components of one application share a label, the
 // Service was there before, the canary gets another target, and goes.
 func TestACanaryAmongItsNeighbours(t *testing.T) {
-	w := newWorld(t)
+	w := newTestEnv(t)
 	w.serve()
 	existing := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "web"}, Spec: corev1.ServiceSpec{
 		Type: corev1.ServiceTypeNodePort, SessionAffinity: corev1.ServiceAffinityClientIP,
@@ -110,7 +110,7 @@ func TestACanaryAmongItsNeighbours(t *testing.T) {
 
 // TestAReleaseWithoutQuotaSaysSo, as does one whose Deployment is paused.
 func TestAReleaseWithoutQuotaSaysSo(t *testing.T) {
-	w := newWorld(t)
+	w := newTestEnv(t)
 	w.serve()
 	d := component("app")
 	d.Spec.Replicas = ptr.To(int32(1))

@@ -34,21 +34,21 @@ import (
 	"github.com/sluice-cd/sluice/test/harness"
 )
 
-// world is a namespace with a controller of canaries.
-type world struct {
+// testEnv is a namespace with a controller of canaries.
+type testEnv struct {
 	*testing.T
 	c         client.Client
 	p         *harness.Playground
 	namespace string
 }
 
-func newWorld(t *testing.T) *world {
+func newTestEnv(t *testing.T) *testEnv {
 	t.Helper()
 	p := harness.Installed(t)
-	return &world{T: t, c: p.Client, p: p, namespace: p.NewNamespace(t, "release-", nil)}
+	return &testEnv{T: t, c: p.Client, p: p, namespace: p.NewNamespace(t, "release-", nil)}
 }
 
-func (w *world) must(err error) {
+func (w *testEnv) must(err error) {
 	w.Helper()
 	if err != nil {
 		w.Fatal(err)
@@ -56,7 +56,7 @@ func (w *world) must(err error) {
 }
 
 // serve starts the controller, once the CRDs of the test are there.
-func (w *world) serve() {
+func (w *testEnv) serve() {
 	w.Helper()
 	messages, err := outbox.Open(w.TempDir(), clock.RealClock{}, logr.Discard())
 	w.must(err)
@@ -66,7 +66,7 @@ func (w *world) serve() {
 	}, w.namespace)
 }
 
-func (w *world) create(objects ...client.Object) {
+func (w *testEnv) create(objects ...client.Object) {
 	w.Helper()
 	for _, o := range objects {
 		o.SetNamespace(w.namespace)
@@ -74,16 +74,16 @@ func (w *world) create(objects ...client.Object) {
 	}
 }
 
-func (w *world) key(name string) client.ObjectKey {
+func (w *testEnv) key(name string) client.ObjectKey {
 	return client.ObjectKey{Namespace: w.namespace, Name: name}
 }
 
-func (w *world) get(name string, o client.Object) {
+func (w *testEnv) get(name string, o client.Object) {
 	w.Helper()
 	w.must(w.c.Get(w.Context(), w.key(name), o))
 }
 
-func (w *world) edit(name string, o client.Object, change func()) {
+func (w *testEnv) edit(name string, o client.Object, change func()) {
 	w.Helper()
 	for {
 		w.get(name, o)
@@ -95,7 +95,7 @@ func (w *world) edit(name string, o client.Object, change func()) {
 	}
 }
 
-func (w *world) phase(want flaggerv1.CanaryPhase) *flaggerv1.Canary {
+func (w *testEnv) phase(want flaggerv1.CanaryPhase) *flaggerv1.Canary {
 	w.Helper()
 	c := &flaggerv1.Canary{}
 	w.eventually(string(want), func() (bool, string) {
@@ -105,14 +105,14 @@ func (w *world) phase(want flaggerv1.CanaryPhase) *flaggerv1.Canary {
 	return c
 }
 
-func (w *world) eventually(what string, check func() (bool, string)) {
+func (w *testEnv) eventually(what string, check func() (bool, string)) {
 	w.Helper()
 	_, err := harness.Eventually(w.Context(), what, harness.Patience, func(context.Context) (bool, string) { return check() })
 	w.must(err)
 }
 
 // released waits until a push has gone from here to the end.
-func (w *world) released(push func(), want flaggerv1.CanaryPhase) *flaggerv1.Canary {
+func (w *testEnv) released(push func(), want flaggerv1.CanaryPhase) *flaggerv1.Canary {
 	w.Helper()
 	c := &flaggerv1.Canary{}
 	w.get("app", c)
@@ -141,7 +141,7 @@ func pods(image string) corev1.PodTemplateSpec {
 var selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": "app"}}
 
 func TestADaemonSetIsReleased(t *testing.T) {
-	w := newWorld(t)
+	w := newTestEnv(t)
 	w.serve()
 	w.create(&appsv1.DaemonSet{
 		ObjectMeta: metav1.ObjectMeta{Name: "app"},
@@ -161,7 +161,7 @@ func TestADaemonSetIsReleased(t *testing.T) {
 }
 
 func TestAWorkerWithAnAutoscalerIsReleased(t *testing.T) {
-	w := newWorld(t)
+	w := newTestEnv(t)
 	w.serve()
 	c := app("Deployment")
 	c.Spec.Service.Port = 0
@@ -208,7 +208,7 @@ func TestAWorkerWithAnAutoscalerIsReleased(t *testing.T) {
 }
 
 func TestAServiceIsReleased(t *testing.T) {
-	w := newWorld(t)
+	w := newTestEnv(t)
 	w.serve()
 	c := app("Service")
 	c.Spec.TargetRef.APIVersion, c.Spec.Provider = "v1", "gatewayapi:v1"
@@ -229,7 +229,7 @@ func TestAServiceIsReleased(t *testing.T) {
 }
 
 func TestAStatefulSetIsReleasedByItsController(t *testing.T) {
-	w := newWorld(t)
+	w := newTestEnv(t)
 	w.serve()
 	c := app("StatefulSet")
 	c.Spec.ProgressDeadlineSeconds = ptr.To(int32(5))
@@ -261,7 +261,7 @@ func TestAStatefulSetIsReleasedByItsController(t *testing.T) {
 	}, flaggerv1.CanaryPhaseSucceeded)
 }
 
-func (w *world) images() (images []string) {
+func (w *testEnv) images() (images []string) {
 	w.Helper()
 	found := &corev1.PodList{}
 	w.must(w.c.List(w.Context(), found, client.InNamespace(w.namespace), client.MatchingLabels{"app": "app"}))
@@ -272,7 +272,7 @@ func (w *world) images() (images []string) {
 }
 
 func TestAKnativeServiceIsReleased(t *testing.T) {
-	w := newWorld(t)
+	w := newTestEnv(t)
 	root, err := harness.Root()
 	w.must(err)
 	w.must(w.p.ApplyFile(t.Context(), filepath.Join(root, "canary", "router", "testdata", "crds", "knative.yaml")))
@@ -304,7 +304,7 @@ func knativeObject(kind, name string) *unstructured.Unstructured {
 }
 
 // revision does what Knative does when its Service has another template.
-func (w *world) revision(name, image string) {
+func (w *testEnv) revision(name, image string) {
 	w.Helper()
 	rev := knativeObject("Revision", name)
 	rev.SetLabels(map[string]string{"serving.knative.dev/service": "app"})

@@ -31,9 +31,9 @@ import (
 	"github.com/sluice-cd/sluice/test/harness"
 )
 
-// canaryWorld is a namespace with an application, its canary, and a controller
+// testEnv is a namespace with an application, its canary, and a controller
 // that serves it with measurements that the test makes up.
-type canaryWorld struct {
+type testEnv struct {
 	t         *testing.T
 	c         client.Client
 	namespace string
@@ -66,11 +66,11 @@ func (l *eventLog) has(text string) bool {
 	return false
 }
 
-// newCanaryWorld starts a controller for a namespace of its own.
-func newCanaryWorld(t *testing.T, log *eventLog) *canaryWorld {
+// newTestEnv starts a controller for a namespace of its own.
+func newTestEnv(t *testing.T, log *eventLog) *testEnv {
 	t.Helper()
 	pg := harness.Installed(t)
-	w := &canaryWorld{t: t, c: pg.Client, wire: newWire(), metrics: newMetricsServer(t)}
+	w := &testEnv{t: t, c: pg.Client, wire: newWire(), metrics: newMetricsServer(t)}
 	w.namespace = pg.NewNamespace(t, "canary-", nil)
 	wired := *pg
 	wired.REST = rest.CopyConfig(pg.REST)
@@ -96,7 +96,7 @@ func newCanaryWorld(t *testing.T, log *eventLog) *canaryWorld {
 	return w
 }
 
-func (w *canaryWorld) create(objects ...client.Object) {
+func (w *testEnv) create(objects ...client.Object) {
 	w.t.Helper()
 	for _, o := range objects {
 		if o.GetNamespace() == "" {
@@ -127,7 +127,7 @@ func app(image string) *appsv1.Deployment {
 }
 
 // apply is what a Kustomization does with the manifest.
-func (w *canaryWorld) apply(image string) {
+func (w *testEnv) apply(image string) {
 	w.t.Helper()
 	d := app(image)
 	d.Namespace = w.namespace
@@ -139,7 +139,7 @@ func (w *canaryWorld) apply(image string) {
 
 // podinfo makes the application, its configuration and its canary, and waits
 // until the canary has taken over.
-func (w *canaryWorld) podinfo(edit func(*flaggerv1.Canary)) *flaggerv1.Canary {
+func (w *testEnv) podinfo(edit func(*flaggerv1.Canary)) *flaggerv1.Canary {
 	w.t.Helper()
 	c := w.unstarted(edit)
 	w.until("initialized", func() bool { return w.canary().Status.Phase == flaggerv1.CanaryPhaseInitialized })
@@ -148,7 +148,7 @@ func (w *canaryWorld) podinfo(edit func(*flaggerv1.Canary)) *flaggerv1.Canary {
 }
 
 // unstarted is a canary that was just created.
-func (w *canaryWorld) unstarted(edit func(*flaggerv1.Canary)) *flaggerv1.Canary {
+func (w *testEnv) unstarted(edit func(*flaggerv1.Canary)) *flaggerv1.Canary {
 	w.t.Helper()
 	w.create(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "podinfo"}, BinaryData: map[string][]byte{"blob": {0xff}}})
 	w.apply("podinfo:1")
@@ -169,7 +169,7 @@ func (w *canaryWorld) unstarted(edit func(*flaggerv1.Canary)) *flaggerv1.Canary 
 }
 
 // until waits for a condition.
-func (w *canaryWorld) until(what string, ok func() bool) {
+func (w *testEnv) until(what string, ok func() bool) {
 	w.t.Helper()
 	_, err := harness.Eventually(context.Background(), what, harness.Patience, func(context.Context) (bool, string) {
 		status, err := json.Marshal(w.canary().Status)
@@ -182,7 +182,7 @@ func (w *canaryWorld) until(what string, ok func() bool) {
 
 // quietFor waits until the controller has sent no request for the window. That
 // nothing happens can only be seen by looking for a while.
-func (w *canaryWorld) quietFor(window time.Duration) {
+func (w *testEnv) quietFor(window time.Duration) {
 	w.t.Helper()
 	last, since := w.wire.requests.Load(), time.Now()
 	w.until("quiet", func() bool {
@@ -193,7 +193,7 @@ func (w *canaryWorld) quietFor(window time.Duration) {
 	})
 }
 
-func (w *canaryWorld) get(name string, object client.Object) bool {
+func (w *testEnv) get(name string, object client.Object) bool {
 	w.t.Helper()
 	err := w.c.Get(context.Background(), client.ObjectKey{Namespace: w.namespace, Name: name}, object)
 	if client.IgnoreNotFound(err) != nil {
@@ -202,23 +202,23 @@ func (w *canaryWorld) get(name string, object client.Object) bool {
 	return err == nil
 }
 
-func (w *canaryWorld) canary() *flaggerv1.Canary {
+func (w *testEnv) canary() *flaggerv1.Canary {
 	c := &flaggerv1.Canary{}
 	w.get("podinfo", c)
 	return c
 }
 
-func (w *canaryWorld) deployment(name string) *appsv1.Deployment {
+func (w *testEnv) deployment(name string) *appsv1.Deployment {
 	d := &appsv1.Deployment{}
 	w.get(name, d)
 	return d
 }
 
-func (w *canaryWorld) replicas(name string) int32 {
+func (w *testEnv) replicas(name string) int32 {
 	return ptr.Deref(w.deployment(name).Spec.Replicas, -1)
 }
 
-func (w *canaryWorld) image(name string) string {
+func (w *testEnv) image(name string) string {
 	d := w.deployment(name)
 	if len(d.Spec.Template.Spec.Containers) == 0 {
 		return ""
@@ -227,7 +227,7 @@ func (w *canaryWorld) image(name string) string {
 }
 
 // weight is the canary's in the HTTPRoute.
-func (w *canaryWorld) weight() int32 {
+func (w *testEnv) weight() int32 {
 	route := &gatewayv1.HTTPRoute{}
 	if !w.get("podinfo", route) {
 		return -1
@@ -235,7 +235,7 @@ func (w *canaryWorld) weight() int32 {
 	return ptr.Deref(route.Spec.Rules[0].BackendRefs[1].Weight, -1)
 }
 
-func (w *canaryWorld) phase(phase flaggerv1.CanaryPhase) {
+func (w *testEnv) phase(phase flaggerv1.CanaryPhase) {
 	w.t.Helper()
 	w.until(string(phase), func() bool { return w.canary().Status.Phase == phase })
 }

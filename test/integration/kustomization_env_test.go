@@ -119,18 +119,18 @@ func startKustomization(t *testing.T) *cluster {
 	return c
 }
 
-// bench is a namespace with a source in it.
-type bench struct {
+// testEnv is a namespace with a source in it.
+type testEnv struct {
 	*cluster
 	t    *testing.T
 	ns   string
 	head int
 }
 
-func (c *cluster) bench(t *testing.T) *bench {
+func (c *cluster) env(t *testing.T) *testEnv {
 	t.Helper()
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "ks-"}}
-	b := &bench{cluster: c, t: t}
+	b := &testEnv{cluster: c, t: t}
 	b.must(c.Create(t.Context(), ns))
 	b.ns = ns.Name
 	b.must(c.Create(t.Context(), make.GitRepository(b.ns, "src")))
@@ -142,7 +142,7 @@ func (c *cluster) bench(t *testing.T) *bench {
 	return b
 }
 
-func (b *bench) must(err error) {
+func (b *testEnv) must(err error) {
 	b.t.Helper()
 	if err != nil {
 		b.t.Fatal(err)
@@ -150,7 +150,7 @@ func (b *bench) must(err error) {
 }
 
 // push makes files the source's next revision, which it returns.
-func (b *bench) push(files map[string]string) string {
+func (b *testEnv) push(files map[string]string) string {
 	b.t.Helper()
 	b.head++
 	made, err := tree.FromStrings(files)
@@ -169,7 +169,7 @@ func (b *bench) push(files map[string]string) string {
 }
 
 // kustomization creates one that prunes and builds the path of its name.
-func (b *bench) kustomization(name string, change func(*kustomizev1.KustomizationSpec)) {
+func (b *testEnv) kustomization(name string, change func(*kustomizev1.KustomizationSpec)) {
 	b.t.Helper()
 	k := make.Kustomization(b.ns, name)
 	k.Spec.Path, k.Spec.TargetNamespace = "./"+name, b.ns
@@ -180,7 +180,7 @@ func (b *bench) kustomization(name string, change func(*kustomizev1.Kustomizatio
 }
 
 // change updates a Kustomization.
-func (b *bench) change(name string, change func(*kustomizev1.Kustomization)) {
+func (b *testEnv) change(name string, change func(*kustomizev1.Kustomization)) {
 	b.t.Helper()
 	k := b.get(name)
 	before := k.DeepCopy()
@@ -188,7 +188,7 @@ func (b *bench) change(name string, change func(*kustomizev1.Kustomization)) {
 	b.must(b.Patch(b.t.Context(), k, client.MergeFrom(before)))
 }
 
-func (b *bench) get(name string) *kustomizev1.Kustomization {
+func (b *testEnv) get(name string) *kustomizev1.Kustomization {
 	b.t.Helper()
 	k := &kustomizev1.Kustomization{}
 	b.must(b.Get(b.t.Context(), client.ObjectKey{Namespace: b.ns, Name: name}, k))
@@ -196,7 +196,7 @@ func (b *bench) get(name string) *kustomizev1.Kustomization {
 }
 
 // eventually waits until check returns no error.
-func (b *bench) eventually(patience time.Duration, check func(ctx context.Context) error) {
+func (b *testEnv) eventually(patience time.Duration, check func(ctx context.Context) error) {
 	b.t.Helper()
 	var last error
 	err := wait.PollUntilContextTimeout(b.t.Context(), 50*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
@@ -213,7 +213,7 @@ func (b *bench) eventually(patience time.Duration, check func(ctx context.Contex
 
 // condition waits for a condition with a status, a reason, and a message that
 // contains the text.
-func (b *bench) condition(name, kind string, want metav1.Condition) *kustomizev1.Kustomization {
+func (b *testEnv) condition(name, kind string, want metav1.Condition) *kustomizev1.Kustomization {
 	b.t.Helper()
 	k := &kustomizev1.Kustomization{}
 	b.eventually(patience+want.LastTransitionTime.Sub(time.Time{}), func(ctx context.Context) error {
@@ -234,7 +234,7 @@ func (b *bench) condition(name, kind string, want metav1.Condition) *kustomizev1
 }
 
 // ready waits until a Kustomization has applied a revision.
-func (b *bench) ready(name, revision string) *kustomizev1.Kustomization {
+func (b *testEnv) ready(name, revision string) *kustomizev1.Kustomization {
 	b.t.Helper()
 	return b.condition(name, meta.ReadyCondition, metav1.Condition{
 		Status: metav1.ConditionTrue, Reason: meta.ReconciliationSucceededReason, Message: "Applied revision: " + revision,
@@ -242,13 +242,13 @@ func (b *bench) ready(name, revision string) *kustomizev1.Kustomization {
 }
 
 // failing waits until a Kustomization is not ready for a reason.
-func (b *bench) failing(name, reason, says string) *kustomizev1.Kustomization {
+func (b *testEnv) failing(name, reason, says string) *kustomizev1.Kustomization {
 	b.t.Helper()
 	return b.condition(name, meta.ReadyCondition, metav1.Condition{Status: metav1.ConditionFalse, Reason: reason, Message: says})
 }
 
 // object reads an object of the namespace; nil if it is not there.
-func (b *bench) object(apiVersion, kind, name string) *unstructured.Unstructured {
+func (b *testEnv) object(apiVersion, kind, name string) *unstructured.Unstructured {
 	b.t.Helper()
 	u := &unstructured.Unstructured{}
 	u.SetAPIVersion(apiVersion)
@@ -264,7 +264,7 @@ func (b *bench) object(apiVersion, kind, name string) *unstructured.Unstructured
 }
 
 // serverSideApply applies YAML as somebody.
-func (b *bench) serverSideApply(manager, text string) *unstructured.Unstructured {
+func (b *testEnv) serverSideApply(manager, text string) *unstructured.Unstructured {
 	b.t.Helper()
 	u := &unstructured.Unstructured{}
 	b.must(yaml.NewYAMLOrJSONDecoder(bytes.NewBufferString(text), 4096).Decode(u))
@@ -282,7 +282,7 @@ func (b *bench) serverSideApply(manager, text string) *unstructured.Unstructured
 }
 
 // gone waits until an object is not there.
-func (b *bench) gone(apiVersion, kind, name string) {
+func (b *testEnv) gone(apiVersion, kind, name string) {
 	b.t.Helper()
 	b.eventually(patience, func(context.Context) error {
 		if b.object(apiVersion, kind, name) != nil {
