@@ -107,7 +107,10 @@ const (
 
 // OfCommit tells what changed in files. The rest of the answer is the caller's to fill in.
 func OfCommit(author, message string, files []FileVersions) Commit {
-	c := Commit{Author: shorten.Bytes(author, maxAuthor, shorten.Ellipsis), Message: shorten.Bytes(message, maxMessage, shorten.Ellipsis), Markers: []CommitMarker{}, Files: []CommitFile{}}
+	c := Commit{
+		Author: shorten.Bytes(author, maxAuthor, shorten.Ellipsis), Message: shorten.Bytes(message, maxMessage, shorten.Ellipsis),
+		Markers: []CommitMarker{}, Files: []CommitFile{},
+	}
 	left := budget{bytes: maxShown, lines: maxShownLines}
 	for _, f := range files {
 		d := newFileDiff(f)

@@ -18,7 +18,8 @@ func (c *comparison) status() *flaggerv1.CanaryJudgeStatus {
 	defer c.mu.Unlock()
 	c.statusStale = false
 	status := &flaggerv1.CanaryJudgeStatus{
-		Outcome: string(c.verdict.Outcome), Message: shorten.Bytes(c.latest.Text, maxMessage, shorten.Dots), Problem: shorten.Bytes(c.problem, maxMessage, shorten.Dots),
+		Outcome: string(c.verdict.Outcome), Message: shorten.Bytes(c.latest.Text, maxMessage, shorten.Dots),
+		Problem:        shorten.Bytes(c.problem, maxMessage, shorten.Dots),
 		ThresholdsOnly: c.distrusted(), Revision: c.subject.revision, Since: metav1.NewTime(c.subject.since),
 		Remarks: c.remarks, Outlook: c.outlook, History: c.history, SelfTest: c.selfTestStatus(),
 	}

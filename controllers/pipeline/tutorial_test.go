@@ -59,7 +59,7 @@ func stepsOf(t *testing.T, heading string) map[string][]step {
 }
 
 // commit is a hash of a commit, which is another one each time.
-var commit = regexp.MustCompile(`\b[0-9a-f]{8}\b`)
+var commit = regexp.MustCompile(`\b[0-9a-f]{7}\b`)
 
 // prints holds the commands of a step to what they print. Those that need more than a
 // repository and the Pipeline have no output on the page.
@@ -76,7 +76,7 @@ func (s *tutorial) prints(steps []step) {
 			continue
 		}
 		compared++
-		want, got := commit.ReplaceAllString(one.prints, "01234567"), commit.ReplaceAllString(strings.TrimSpace(got), "01234567")
+		want, got := commit.ReplaceAllString(one.prints, "0123456"), commit.ReplaceAllString(strings.TrimSpace(got), "0123456")
 		if diff := cmp.Diff(want, got); diff != "" {
 			s.t.Errorf("docs/promotion.md, %s (-page +real):\n%s", one.command, diff)
 		}
