@@ -188,7 +188,7 @@ func TestProvidersConform(t *testing.T) {
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "ambient")
 	for name := range serverTypes {
 		if name == "keptn" {
-			continue // serves nothing, see TestKeptnIsRefused
+			continue // serves nothing, see TestErrorsThatOnlyAnEditRepairs
 		}
 		r, ok := recordings(t)[name]
 		if !ok {

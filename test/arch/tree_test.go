@@ -76,6 +76,17 @@ func TestTheTestsThatDocsNameAreThere(t *testing.T) {
 			tests[string(m[1])] = true
 		}
 	})
+	inComment := regexp.MustCompile(`//.*\b(Test[A-Z]\w{5,})\b`)
+	walk(t, root, ".go", func(file string, text []byte) {
+		if strings.Contains(file, "testdata") || strings.Contains(file, "test/playground/") {
+			return
+		}
+		for _, m := range inComment.FindAllSubmatch(text, -1) {
+			if !tests[string(m[1])] {
+				t.Errorf("a comment of %s names %s, which is not there", file, m[1])
+			}
+		}
+	})
 	walk(t, filepath.Join(root, "docs"), ".md", func(file string, text []byte) {
 		for _, m := range named.FindAllSubmatch(text, -1) {
 			if !tests[string(m[1])] {

@@ -18,7 +18,7 @@ import (
 
 // policy makes a policy of admission for what is done to ConfigMaps of the namespace, and its
 // binding, and waits until it counts for a ConfigMap named a with the key "red".
-func (b *bench) policy(kind, spec, binding string, counts func(sent *corev1.ConfigMap, err error) bool) (remove func()) {
+func (b *testEnv) policy(kind, spec, binding string, counts func(sent *corev1.ConfigMap, err error) bool) (remove func()) {
 	b.t.Helper()
 	text := "apiVersion: admissionregistration.k8s.io/v1\nkind: " + kind + "\nmetadata: {name: " + b.ns + "}\nspec:\n" + `
   failurePolicy: Fail
@@ -45,7 +45,7 @@ func (b *bench) policy(kind, spec, binding string, counts func(sent *corev1.Conf
 	return remove
 }
 
-func isDenied(b *bench) {
+func isDenied(b *testEnv) {
 	const spec = "  validations: [{expression: \"object.data['key'] != 'red'\", message: red is not allowed here}]\n"
 	refused := func(_ *corev1.ConfigMap, err error) bool {
 		return apierrors.IsInvalid(err) || apierrors.IsForbidden(err)
@@ -76,7 +76,7 @@ func isDenied(b *bench) {
 }
 
 // isMutated has a policy that changes what Git says. Nobody wins by applying it again.
-func isMutated(b *bench) {
+func isMutated(b *testEnv) {
 	b.policy("MutatingAdmissionPolicy", `  reinvocationPolicy: Never
   mutations:
   - patchType: JSONPatch

@@ -57,7 +57,7 @@ func (s *story) headlampInstallation(t *testing.T) {
 	}
 }
 
-// status is the text of the column Status.
+// headlampStatus is the text of the column Status.
 func headlampStatus(o map[string]any) string {
 	switch ready := condition(o, "Ready", "status"); {
 	case ready == "":
