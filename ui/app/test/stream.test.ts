@@ -36,6 +36,7 @@ beforeEach(() => {
   lostSince.value = undefined;
 });
 afterEach(() => {
+  vi.advanceTimersByTime(2_000); // what is drawn is drawn
   vi.useRealTimers();
   vi.unstubAllGlobals();
 });
@@ -50,6 +51,35 @@ describe("the stream", () => {
     expect(store.changes.value).toBe(before);
     vi.advanceTimersByTime(20);
     expect(store.keys.value).toEqual([]);
+  });
+  it("draws a storm of changes less often the longer a drawing takes", () => {
+    connect();
+    let clock = 0;
+    let cost = 100; // milliseconds of a drawing
+    let drawings = 0;
+    let last = -1;
+    vi.spyOn(performance, "now").mockImplementation(() => clock);
+    vi.spyOn(store, "apply").mockImplementation(() => {
+      if (Date.now() === last) return; // the same drawing
+      last = Date.now();
+      drawings++;
+      clock += cost;
+    });
+    const storm = () => {
+      drawings = 0;
+      for (let at = 0; at < 2_000; at += 10) {
+        Source.all[0]!.send("lanes", { set: [lane] });
+        clock += 10;
+        vi.advanceTimersByTime(10);
+      }
+      return drawings;
+    };
+    const slow = storm();
+    expect(slow).toBeGreaterThan(2);
+    expect(slow).toBeLessThan(8);
+    cost = 0;
+    expect(storm()).toBeGreaterThan(30);
+    vi.restoreAllMocks();
   });
   it("says since when it is lost, and that all may have changed when it is back", () => {
     const changed = vi.fn();

@@ -25,18 +25,40 @@ export function onObject(listener: Listener): () => void {
 const queue: LaneChange[] = [];
 let scheduled = false;
 
+/** Changes are drawn at most every so many times of what the last drawing took, so that a storm of them leaves the page time for people; and at least once in so many milliseconds. */
+const leisure = 4;
+const longestPause = 1_000;
+const frame = 1_000 / 60;
+/** Before when changes wait for others. */
+let notBefore = 0;
+
 /** Puts a change into the next frame: a thousand of them are drawn once. A hidden page has no frames. */
 function enqueue(change: LaneChange): void {
   if (change.reset) queue.length = 0;
   queue.push(change);
-  if (scheduled) return;
+  if (!scheduled) schedule();
+}
+
+function schedule(): void {
   scheduled = true;
-  const flush = () => {
+  const pause = notBefore - performance.now();
+  if (document.hidden) setTimeout(draw, 250);
+  else if (pause > 0) setTimeout(() => requestAnimationFrame(draw), pause);
+  else requestAnimationFrame(draw);
+}
+
+/** Applies what waits. What the page makes of it is drawn before the next frame begins. */
+function draw(): void {
+  const began = performance.now();
+  for (const next of queue.splice(0)) store.apply(next);
+  const drawn = () => {
+    const now = performance.now();
+    notBefore = now + Math.min(longestPause, leisure * Math.max(0, now - began - frame));
     scheduled = false;
-    for (const next of queue.splice(0)) store.apply(next);
+    if (queue.length > 0) schedule();
   };
-  if (document.hidden) setTimeout(flush, 250);
-  else requestAnimationFrame(flush);
+  if (document.hidden) setTimeout(drawn);
+  else requestAnimationFrame(drawn);
 }
 
 /** How long a page that nobody looks at keeps its stream, in milliseconds. */
