@@ -52,7 +52,7 @@ const (
 	// gone is for how long proxies have counted nothing that count no more: longer than any gateway restarts, and than
 	// Prometheus goes on with the last value of what it does not scrape any more.
 	gone = 10 * time.Minute
-	// maxCountedLately bounds the memory; canaries that are no more would stay.
+	// maxCountedLately bounds what is remembered of canaries; those that are no more would stay.
 	maxCountedLately = 20_000
 )
 

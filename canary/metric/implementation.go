@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -34,10 +36,14 @@ func (k *Checker) implemented(ctx context.Context, c *flaggerv1.Canary, of provi
 	switch {
 	case apierrors.IsNotFound(err), meta.IsNoMatchError(err):
 		return pods, nil // it is not made yet
+	case apierrors.IsForbidden(err):
+		pods.where = fmt.Sprintf("%s %s/%s may not be read, so that only the pods are asked, which have counted nothing",
+			kind.Kind, c.Namespace, name)
+		return pods, nil
 	case err != nil:
 		return asked{}, fmt.Errorf("reading %s %s/%s, to see whose proxies count: %w", kind.Kind, c.Namespace, name, err)
 	}
-	found := accepting(route)
+	found := k.carriers.settled(client.ObjectKeyFromObject(c).String()+" "+name, accepting(route), k.clock.Now())
 	if len(found) == 0 || len(found) == 1 && found[0].Needs == "" {
 		return pods, nil
 	}
@@ -87,4 +93,33 @@ func products(of []provider.Implementation) string {
 		names = append(names, by.Product)
 	}
 	return strings.Join(slices.Compact(names), " and ")
+}
+
+// carriers remembers who carried the route of a canary last: controllers write the status of a route anew now and then, and for a moment
+// nobody has accepted it, or two have. Other proxies count something else, so that all evidence would be lost.
+type carriers struct {
+	mu sync.Mutex
+	at map[string]carrier
+}
+
+type carrier struct {
+	by   provider.Implementation
+	seen time.Time
+}
+
+// settled is who carries a route: who has accepted it alone or, for as long as that is not clear, and [gone] at most, who did before.
+func (k *carriers) settled(route string, accepted []provider.Implementation, now time.Time) []provider.Implementation {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(accepted) == 1 {
+		if k.at == nil || len(k.at) >= maxCountedLately {
+			k.at = map[string]carrier{}
+		}
+		k.at[route] = carrier{accepted[0], now}
+		return accepted
+	}
+	if last, ok := k.at[route]; ok && now.Sub(last.seen) < gone {
+		return []provider.Implementation{last.by}
+	}
+	return accepted
 }

@@ -67,6 +67,7 @@ func (p *pullRequestRun) push(ctx context.Context, step *proposalDecision) error
 	}
 	if step.status != nil {
 		step.status.Head = head.String()
+		step.status.AutoMerge = step.status.AutoMerge && p.review.Same // of another head the forge was asked nothing
 	}
 	return nil
 }
@@ -136,8 +137,11 @@ func (p *pullRequestRun) close(ctx context.Context, step *proposalDecision) erro
 // merge merges the head that was judged, or leaves that to the forge, or not any more. Some forges merge in
 // the background.
 func (p *pullRequestRun) merge(ctx context.Context, seen proposalObservation, step *proposalDecision) error {
-	do, status := step.do, step.status
-	done, err := forge.PerformMerge(ctx, p.forge, seen.pr.Number, do, forge.Merge{HeadSHA: seen.tip, Method: seen.method})
+	do, status, m := step.do, step.status, forge.Merge{HeadSHA: seen.tip, Method: seen.method}
+	done, err := forge.PerformMerge(ctx, p.forge, seen.pr.Number, do, m)
+	if done.Ready { // it has nothing to wait for
+		done, err = forge.PerformMerge(ctx, p.forge, seen.pr.Number, pullrequest.Merge, m)
+	}
 	switch {
 	case err != nil:
 		status.AutoMerge = seen.status != nil && seen.status.AutoMerge
@@ -155,7 +159,7 @@ func (p *pullRequestRun) merge(ctx context.Context, seen proposalObservation, st
 	case done.Merged != nil:
 		status.AutoMerge, status.WaitsFor = false, "the forge, which is merging it"
 	}
-	if done.Merged == nil {
+	if done.Merged == nil && do != pullrequest.Enqueue {
 		status.AutoMerge = do == pullrequest.AutoMerge
 	}
 	p.acted = do != pullrequest.AutoMerge

@@ -199,7 +199,11 @@ func TestWhatIsDoneAboutAPullRequest(t *testing.T) {
 			forge:  answers{fails: map[string]error{"automerge": forge.ErrMergeableNow}, merged: &forge.PullRequest{State: forge.Merged}},
 			events: []string{imagev1.PullRequestMergedReason},
 		},
-		"queued":               {do: pullrequest.Enqueue, want: []string{"enqueue 3 " + ourHead}, status: status(), acted: true},
+		"queued": {do: pullrequest.Enqueue, want: []string{"enqueue 3 " + ourHead}, status: status(), acted: true},
+		"queued, after the forge was asked to merge by itself": {
+			do: pullrequest.Enqueue, want: []string{"enqueue 3 " + ourHead}, acted: true,
+			before: []func(*proposalObservation){func(s *proposalObservation) { s.status.AutoMerge = true }}, status: status(auto),
+		},
 		"taken from the forge": {do: pullrequest.ManualMerge, want: []string{"manual 3"}, status: status(), acted: true},
 		"nothing":              {status: status()},
 	} {

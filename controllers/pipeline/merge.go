@@ -39,7 +39,7 @@ func (r merger) setAutoMerge(ctx context.Context, a promotion.SetAutoMerge) (boo
 func (r merger) perform(ctx context.Context, number int64, head string, do pullrequest.Action) (bool, error) {
 	p := r.pulls
 	m := forge.Merge{HeadSHA: head}
-	if do != pullrequest.ManualMerge {
+	if do == pullrequest.Merge || do == pullrequest.Enqueue {
 		switch changed, err := r.hasChanged(ctx, number); {
 		case err != nil:
 			return false, p.explain(err)
@@ -47,6 +47,8 @@ func (r merger) perform(ctx context.Context, number int64, head string, do pullr
 			p.seen.stale = true
 			return true, nil
 		}
+	}
+	if do != pullrequest.ManualMerge {
 		var err error
 		if m, err = r.mergeOf(head); err != nil {
 			return false, err
@@ -60,6 +62,8 @@ func (r merger) perform(ctx context.Context, number int64, head string, do pullr
 	case done.Refused != nil:
 		r.refuse(head, done.Refused)
 		return true, nil
+	case done.Ready: // it has nothing to wait for
+		return r.perform(ctx, number, head, pullrequest.Merge)
 	case done.Merged == nil:
 		p.seen.stale = true
 		return true, nil

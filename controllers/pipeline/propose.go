@@ -131,8 +131,14 @@ func (r pullRequestPerformer) setDraft(ctx context.Context, a promotion.SetDraft
 	p := r.pulls
 	pr := p.seen.pr
 	p.seen.stale = true
-	_, err := p.forge.Update(ctx, a.Number, forge.Text{Title: pr.Title, Body: pr.Body, Draft: a.Draft})
-	return true, p.explain(err)
+	updated, err := p.forge.Update(ctx, a.Number, forge.Text{Title: pr.Title, Body: pr.Body, Draft: a.Draft})
+	if err != nil {
+		return true, p.explain(err)
+	}
+	now := *pr // what else changed was not decided about
+	now.Draft = updated.Draft
+	p.seen.pr = &now
+	return true, nil
 }
 
 // close closes the pull request and says why. Its branch stays, and is that of the next.

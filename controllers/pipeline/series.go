@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/internal/shorten"
 	"github.com/sluice-cd/sluice/promotion"
 )
 
@@ -45,6 +46,9 @@ func (r *Reconciler) collectSeries(ctx context.Context, to chan<- prometheus.Met
 	return nil
 }
 
+// maxLabel bounds a label in bytes: a server that bounds labels refuses all that has a longer one.
+const maxLabel = 256
+
 // seriesOf are the series of one pipeline.
 func seriesOf(p *sluicev1.Pipeline) []prometheus.Metric {
 	gauge := func(desc *prometheus.Desc, value float64, labels ...string) prometheus.Metric {
@@ -55,7 +59,7 @@ func seriesOf(p *sluicev1.Pipeline) []prometheus.Metric {
 		s := &p.Status.Stages[i]
 		has := ""
 		if s.Has != nil {
-			has = promotion.Describe(*s.Has)
+			has = shorten.Bytes(promotion.Describe(*s.Has), maxLabel, shorten.Dots)
 		}
 		all = append(all, gauge(stageInfo, 1, s.Name, string(s.Phase), has))
 		for gate, count := range closed(s.Waiting) {

@@ -70,8 +70,12 @@ const maxServers = 16
 // natsServers are the servers of an address, which has commas between them; one without a scheme
 // is nats, as clients of NATS have it. Errors do not repeat the address.
 func natsServers(address string) ([]*url.URL, error) {
+	parts := strings.Split(address, ",")
+	if one, err := url.Parse(address); err == nil && strings.Count(address, "@") == 1 && !strings.Contains(one.Host+one.Path, ",") {
+		parts = []string{address} // its commas are those of a user or a password
+	}
 	var servers []*url.URL
-	for part := range strings.SplitSeq(address, ",") {
+	for _, part := range parts {
 		part = strings.TrimSpace(part)
 		if !strings.Contains(part, "://") {
 			part = "nats://" + part

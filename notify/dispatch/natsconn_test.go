@@ -202,6 +202,7 @@ func TestTheNextServerOfAListIsAsked(t *testing.T) {
 func TestAddressesOfNATS(t *testing.T) {
 	for address, want := range map[string]string{
 		"nats://a:4222": "a:4222", "a": "a", "tls://a:1,b:2, nats://c": "a:1 b:2 c", "nats://[::1]:4222": "[::1]:4222",
+		"nats://user:a,b@c:4222": "c:4222", "nats://me:a@b:1,me:a@c:2": "b:1 c:2",
 		"": "", "nats://": "", "ws://a": "", "nats://a,": "", "https://a": "", strings.Repeat("a,", maxServers) + "a": "",
 	} {
 		servers, err := natsServers(address)

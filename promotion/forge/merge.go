@@ -15,13 +15,14 @@ type Merging struct {
 	// background; nil if no merge was asked for, or it was not done.
 	Merged *PullRequest
 	// Moved means that somebody pushed, so that the head that was judged is another one now; Refused
-	// that the forge does not do it, and why.
+	// that the forge does not do it, and why; Ready that it need not be asked to merge by itself,
+	// since it could merge now.
 	Moved   bool
 	Refused *NotMergeable
+	Ready   bool
 }
 
-// PerformMerge asks a forge for what was decided about the merge of a pull request. What could be merged
-// by the forge itself now has nothing to wait for, and is merged.
+// PerformMerge asks a forge for what was decided about the merge of a pull request.
 func PerformMerge(ctx context.Context, f Forge, number int64, do pullrequest.Action, m Merge) (done Merging, err error) {
 	switch do {
 	case pullrequest.Enqueue:
@@ -29,9 +30,7 @@ func PerformMerge(ctx context.Context, f Forge, number int64, do pullrequest.Act
 	case pullrequest.ManualMerge:
 		err = f.DisableAutoMerge(ctx, number)
 	case pullrequest.AutoMerge:
-		if err = f.EnableAutoMerge(ctx, number, m); errors.Is(err, ErrMergeableNow) {
-			done.Merged, err = f.Merge(ctx, number, m)
-		}
+		err = f.EnableAutoMerge(ctx, number, m)
 	default:
 		done.Merged, err = f.Merge(ctx, number, m)
 	}
@@ -40,6 +39,8 @@ func PerformMerge(ctx context.Context, f Forge, number int64, do pullrequest.Act
 		return Merging{Moved: true}, nil
 	case errors.As(err, &done.Refused):
 		return Merging{Refused: done.Refused}, nil
+	case errors.Is(err, ErrMergeableNow):
+		return Merging{Ready: true}, nil
 	}
 	return done, err
 }

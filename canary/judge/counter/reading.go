@@ -3,11 +3,8 @@
 package counter
 
 import (
-	"cmp"
 	"fmt"
-	"maps"
 	"math"
-	"slices"
 	"time"
 )
 
@@ -99,20 +96,17 @@ func (r Reading) Check() error {
 	return err
 }
 
-// CheckErrors reports a process that has counted more errors than requests: what it calls errors is not among what it calls
-// requests, so that nothing follows from the two. Windows leave such a process out, for it may have begun again; a reading that
-// somebody wrote down has no such excuse.
-func (r Reading) CheckErrors() error {
+// Excess are the processes that have counted more errors than requests, by name: what such a process calls errors is not
+// among what it calls requests, or it has just begun again. Windows leave it out. It fails on what [Reading.Check] reports.
+func (r Reading) Excess() (map[string]error, error) {
 	units, err := r.units()
-	if err != nil {
-		return err
-	}
-	for _, u := range slices.SortedFunc(maps.Keys(units), func(a, b unit) int { return cmp.Compare(a.String(), b.String()) }) {
-		if c := units[u]; c.errors > c.requests*(1+rounding) {
-			return fmt.Errorf("%s has %v errors and %v requests: errors have to be among the requests", u, c.errors, c.requests)
+	found := map[string]error{}
+	for u, c := range units {
+		if c.errors > c.requests*(1+rounding) {
+			found[u.String()] = fmt.Errorf("%s has %v errors and %v requests: errors have to be among the requests", u, c.errors, c.requests)
 		}
 	}
-	return nil
+	return found, err
 }
 
 // rounding is by how much sums of the same counters may differ that were added in another order.

@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/sluice-cd/sluice/canary/judge/counter"
@@ -49,13 +51,17 @@ func WriteReading(w io.Writer, r counter.Reading) error {
 	return json.NewEncoder(w).Encode(line)
 }
 
+// lastingExcess is in how many readings in a row a process has to have more errors than requests for that to be no chance:
+// one that began again, or whose errors are counted at another moment, has in one or two.
+const lastingExcess = 3
+
 // ReadTrace calls each with the readings of a trace, in the order that they have there. It stops at
-// the first line that is none, or in which a process has more errors than requests, and at the first error of each, and names
-// the line.
+// the first line that is none, or up to which a process has more errors than requests all the time, and at the first error of
+// each, and names the line.
 func ReadTrace(r io.Reader, each func(counter.Reading) error) error {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, MaxLine)
-	readings := 0
+	readings, excess := 0, map[string]int{}
 	for at := 1; lines.Scan(); at++ {
 		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
 			continue
@@ -64,6 +70,9 @@ func ReadTrace(r io.Reader, each func(counter.Reading) error) error {
 			return fmt.Errorf("line %d: more than %d readings", at, MaxReadings)
 		}
 		read, err := decodeReading(lines.Bytes())
+		if err == nil {
+			err = noteExcess(excess, read)
+		}
 		if err == nil {
 			err = each(read)
 		}
@@ -75,6 +84,25 @@ func ReadTrace(r io.Reader, each func(counter.Reading) error) error {
 		return fmt.Errorf("a line has more than %d bytes", MaxLine)
 	}
 	return lines.Err()
+}
+
+// noteExcess counts the readings in a row in which processes had more errors than requests, and fails once that lasts.
+func noteExcess(inARow map[string]int, r counter.Reading) error {
+	now, err := r.Excess()
+	if err != nil {
+		return err
+	}
+	for process := range inARow {
+		if now[process] == nil {
+			delete(inARow, process)
+		}
+	}
+	for _, process := range slices.Sorted(maps.Keys(now)) {
+		if inARow[process]++; inARow[process] >= lastingExcess {
+			return now[process]
+		}
+	}
+	return nil
 }
 
 func decodeReading(text []byte) (counter.Reading, error) {
@@ -94,5 +122,5 @@ func decodeReading(text []byte) (counter.Reading, error) {
 	for _, s := range line.Samples {
 		read.Samples = append(read.Samples, counter.Sample(s))
 	}
-	return read, read.CheckErrors()
+	return read, nil
 }

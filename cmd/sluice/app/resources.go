@@ -166,11 +166,13 @@ func revisionOf(source sourcev1.Source) string {
 
 // withoutPassword is a URL as it may be shown: whoever reads metrics may not read objects.
 func withoutPassword(text string) string {
-	switch parsed, err := url.Parse(text); {
-	case err != nil:
+	parsed, err := url.Parse(text)
+	if err != nil {
 		return ""
-	case parsed.User != nil:
-		return parsed.Redacted()
 	}
-	return text
+	if parsed.Scheme != "ssh" {
+		parsed.User = nil // who is named may be a token
+	}
+	parsed.RawQuery, parsed.ForceQuery, parsed.Fragment = "", false, ""
+	return parsed.Redacted()
 }

@@ -39,7 +39,15 @@ func TestWhatMetricsSayOfAnObject(t *testing.T) {
 		},
 		"a password in a URL is not shown": {
 			git("https://me:secret@git.example.com/fleet"),
-			of("source.toolkit.fluxcd.io v1 GitRepository", "True false main@sha1:c0ffee https://me:xxxxx@git.example.com/fleet"),
+			of("source.toolkit.fluxcd.io v1 GitRepository", "True false main@sha1:c0ffee https://git.example.com/fleet"),
+		},
+		"nor is a token, whether it is who asks or what is asked for": {
+			git("https://ghp_5ec7e7@git.example.com/fleet?private_token=5ec7e7#5ec7e7"),
+			of("source.toolkit.fluxcd.io v1 GitRepository", "True false main@sha1:c0ffee https://git.example.com/fleet"),
+		},
+		"who asks by SSH is no secret": {
+			git("ssh://git@git.example.com/fleet"),
+			of("source.toolkit.fluxcd.io v1 GitRepository", "True false main@sha1:c0ffee ssh://git@git.example.com/fleet"),
 		},
 		"nor is what is no URL": {
 			git("https://me:secret%zz@git"), of("source.toolkit.fluxcd.io v1 GitRepository", "True false main@sha1:c0ffee"),

@@ -135,7 +135,7 @@ func (c *content) stage(cmd *cobra.Command, from, to string) error {
 	if err != nil {
 		return fmt.Errorf("--path: %w", err)
 	}
-	r := &resolver{bytes: maxResolved, files: maxResolvedFiles, above: map[string]bool{}}
+	r := &resolver{bytes: maxResolved, files: maxResolvedFiles, above: map[string]bool{}, leftOut: c.leftOut}
 	if info.IsDir() {
 		err = r.dir(from, to)
 	} else {

@@ -24,6 +24,8 @@ type resolver struct {
 	bytes int64
 	files int
 	above map[string]bool // on the way from the root: one of them again would have no end
+	// leftOut is a file that is not copied.
+	leftOut string
 }
 
 // dir copies a directory into another one, which is there.
@@ -43,6 +45,9 @@ func (r *resolver) dir(from, to string) error {
 	}
 	for _, entry := range entries {
 		source, target := filepath.Join(from, entry.Name()), filepath.Join(to, entry.Name())
+		if source == r.leftOut {
+			continue
+		}
 		info, err := os.Stat(source)
 		switch {
 		case err != nil:

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -25,7 +26,8 @@ type Kind struct {
 	// Beside means that no row is about an object of it: neither names nor labels select
 	// from it.
 	Beside bool
-	// Namespace is where objects of it are listed; empty is where the listing is.
+	// Namespace is where objects of it are listed; empty is where the listing is. One that may not be
+	// looked into is left out.
 	Namespace string
 }
 
@@ -94,6 +96,9 @@ func (l *Listing) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
+	for _, namespace := range read.forbidden {
+		output.Note(cmd, "what is in namespace %s is left out: you may not list it there", namespace)
+	}
 	rows := l.Rows(read.lists)
 	switch {
 	case len(args) > 0 && rows.Table.Len() == 0:
@@ -132,6 +137,8 @@ func (l *Listing) query(args []string, where []client.ListOption) (func(Kind) []
 type lists struct {
 	lists  []client.ObjectList
 	served []bool
+	// forbidden are namespaces beside that of the listing which nobody may look into.
+	forbidden []string
 }
 
 var errUnserved = errors.New("the cluster serves none of these kinds: install the CRDs of config/crd")
@@ -145,6 +152,9 @@ func (l *Listing) read(ctx context.Context, c client.Client, query func(Kind) []
 		err := c.List(ctx, all.lists[i], query(k)...)
 		switch {
 		case cluster.IsUnserved(err) && l.Optional && len(l.Kinds) > 1:
+			continue
+		case apierrors.IsForbidden(err) && k.Namespace != "":
+			all.forbidden = append(all.forbidden, k.Namespace)
 			continue
 		case err != nil:
 			return all, cluster.ListError(c, all.lists[i], err)
