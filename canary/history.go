@@ -29,6 +29,15 @@ func (h History) current() flaggerv1.CanaryRelease {
 	return h[0]
 }
 
+// precedingEnd is when the release before the newest had lost its users; zero if there was none. The status has
+// whole seconds, so that it may have been up to a second later than it says.
+func (h History) precedingEnd() time.Time {
+	if len(h) < 2 || h[1].EndedAt.IsZero() {
+		return time.Time{}
+	}
+	return h[1].EndedAt.Add(time.Second)
+}
+
 // withRelease is the history with one more release under way.
 func (h History) withRelease(revision string, images []string, now time.Time) History {
 	release := flaggerv1.CanaryRelease{Revision: revision, StartedAt: metav1.NewTime(now), Images: images}

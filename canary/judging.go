@@ -162,7 +162,7 @@ func (p Plan) Judges(s State) bool {
 func (p Plan) ShareDuring(h History, from, to time.Time) (share float64, ok bool) {
 	steps := h.current().Steps
 	first := slices.IndexFunc(steps, p.recordJudged)
-	if p.Judge == nil || first < 0 || from.Before(steps[first].At.Add(p.Judge.Warmup)) {
+	if p.Judge == nil || first < 0 || from.Before(steps[first].At.Add(p.Judge.Warmup)) || from.Before(h.precedingEnd()) {
 		return 0, false
 	}
 	begin, end := stepAt(steps, from), stepAt(steps, to)

@@ -261,6 +261,14 @@ func TestWhichWindowsCount(t *testing.T) {
 	if share, ok := plan.ShareDuring(History{{Steps: steps}}, noon.Add(320*time.Second), noon.Add(330*time.Second)); share != 0 || !ok {
 		t.Errorf("copies of requests, which are as many as the requests: %v %v", share, ok)
 	}
+	// A release that began in the second in which the one before was rolled back was judged by what that one had failed.
+	plan.Judge.Warmup = 0
+	follows := History{{Steps: []flaggerv1.CanaryStep{{Weight: 10, At: metav1.NewTime(noon)}}}, {EndedAt: metav1.NewTime(noon)}}
+	for from, want := range map[time.Duration]bool{0: false, 900 * time.Millisecond: false, time.Second: true} {
+		if _, ok := plan.ShareDuring(follows, noon.Add(from), noon.Add(5*time.Second)); ok != want {
+			t.Errorf("%s after the release before: %v, want %v", from, ok, want)
+		}
+	}
 	if _, ok := plan.ShareDuring(nil, noon, noon); ok {
 		t.Error("no release is compared")
 	}
