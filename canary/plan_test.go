@@ -199,7 +199,8 @@ func TestThresholds(t *testing.T) {
 		"no values of a builtin check, of which is known who was asked": {
 			flaggerv1.CanaryMetric{Name: successRate},
 			Measurement{NoValues: true, Asked: "let it be scraped"},
-			"Halt advancement no values found for gatewayapi:v1 metric request-success-rate probably podinfo.test is not receiving traffic; let it be scraped",
+			"Halt advancement no values found for gatewayapi:v1 metric request-success-rate probably podinfo.test " +
+				"is not receiving traffic; let it be scraped",
 		},
 		"a failed inline query": {
 			flaggerv1.CanaryMetric{Name: "lag", Query: "lag"},

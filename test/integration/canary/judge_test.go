@@ -163,6 +163,7 @@ func TestCanaryIsComparedWithItsPrimary(t *testing.T) {
 	}
 
 	u.failing.Store(failingAtPrimary)
+	w.deserted(p)
 	w.apply("podinfo:good")
 	w.until("evidence in the status", func() bool {
 		s := w.canary().Status
@@ -185,9 +186,23 @@ func TestCanaryIsComparedWithItsPrimary(t *testing.T) {
 // chance, by which all evidence is divided.
 func (w *testEnv) recorded(p *harness.Playground) {
 	w.t.Helper()
-	samples := fmt.Sprintf(`min(count_over_time(judged_requests_total{judged_namespace=%q, judged_arm="primary"}[5m])) >= 12`, w.namespace)
-	w.until("twelve samples of the primary", func() bool {
-		got, err := http.Get(p.Prometheus + "/api/v1/query?query=" + url.QueryEscape(samples))
+	w.found(p, "twelve samples of the primary",
+		fmt.Sprintf(`min(count_over_time(judged_requests_total{judged_namespace=%q, judged_arm="primary"}[5m])) >= 12`, w.namespace))
+}
+
+// deserted waits until the server has some seconds without users of the canary: a release that follows in the second in
+// which the one before is rolled back begins with a window of both.
+func (w *testEnv) deserted(p *harness.Playground) {
+	w.t.Helper()
+	w.found(p, "a canary without users",
+		fmt.Sprintf(`sum(increase(judged_requests_total{judged_namespace=%q, judged_arm="canary"}[6s])) == 0`, w.namespace))
+}
+
+// found waits until a query has an answer.
+func (w *testEnv) found(p *harness.Playground, what, query string) {
+	w.t.Helper()
+	w.until(what, func() bool {
+		got, err := http.Get(p.Prometheus + "/api/v1/query?query=" + url.QueryEscape(query))
 		if err != nil {
 			return false
 		}
