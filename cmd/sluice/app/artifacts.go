@@ -43,7 +43,7 @@ func (u *unowned) owners(ctx context.Context) ([]source.Key, error) {
 			return nil, fmt.Errorf("listing %s objects: %w", kind, err)
 		}
 		err := apimeta.EachListItem(list, func(o runtime.Object) error {
-			object := o.(client.Object) // items of these lists are
+			object := o.(client.Object) // which the items of these lists are
 			all = append(all, source.Key{Kind: kind, Namespace: object.GetNamespace(), Name: object.GetName()})
 			return nil
 		})

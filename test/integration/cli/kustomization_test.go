@@ -43,24 +43,11 @@ func TestDiffOfAKustomization(t *testing.T) {
 
 	diff := func(code int) string {
 		t.Helper()
-		out, errs, err := f.sluice("diff", "kustomization", "web", "--path", dir)
-		got := 0
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
-			got = exit.ExitCode()
-		}
-		if got != code {
-			t.Fatalf("exit code %d, want %d:\n%s%s", got, code, out, errs)
-		}
-		return out + errs
+		return f.diff(code, "kustomization", "web", "--path", dir)
 	}
 	says := func(text string, want ...string) {
 		t.Helper()
-		for _, w := range want {
-			if !strings.Contains(text, w) {
-				t.Errorf("%q is not in\n%s", w, text)
-			}
-		}
+		f.says(text, want...)
 		if strings.Contains(text, "aHVudGVy") {
 			t.Errorf("a value of a Secret is shown:\n%s", text)
 		}
@@ -103,6 +90,31 @@ func TestDiffOfAKustomization(t *testing.T) {
 	says(diff(2), "ConfigMap/"+f.ns+"/config", "no key")
 }
 
+// diff is all that `sluice diff` prints, which has to end with an exit code.
+func (f *fixture) diff(code int, args ...string) string {
+	f.t.Helper()
+	out, errs, err := f.sluice(append([]string{"diff"}, args...)...)
+	got := 0
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		got = exit.ExitCode()
+	}
+	if got != code {
+		f.t.Fatalf("exit code %d, want %d:\n%s%s", got, code, out, errs)
+	}
+	return out + errs
+}
+
+// says checks that a text has others in it.
+func (f *fixture) says(text string, want ...string) {
+	f.t.Helper()
+	for _, w := range want {
+		if !strings.Contains(text, w) {
+			f.t.Errorf("%q is not in\n%s", w, text)
+		}
+	}
+}
+
 // TestDiffOfKustomizationsBelowOthers: those among the objects are compared as well, as they are
 // there, and what each of them would delete.
 func TestDiffOfKustomizationsBelowOthers(t *testing.T) {
@@ -135,24 +147,11 @@ func TestDiffOfKustomizationsBelowOthers(t *testing.T) {
 	sources := []string{"--local-sources", "GitRepository/" + f.ns + "/app=" + dir}
 	diff := func(code int, flags ...string) string {
 		t.Helper()
-		out, errs, err := f.sluice(append(append([]string{"diff"}, args...), flags...)...)
-		got := 0
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
-			got = exit.ExitCode()
-		}
-		if got != code {
-			t.Fatalf("exit code %d, want %d:\n%s%s", got, code, out, errs)
-		}
-		return out + errs
+		return f.diff(code, append(args, flags...)...)
 	}
 	says := func(text string, want ...string) {
 		t.Helper()
-		for _, w := range want {
-			if !strings.Contains(text, w) {
-				t.Errorf("%q is not in\n%s", w, text)
-			}
-		}
+		f.says(text, want...)
 		if strings.Contains(text, "of-far") {
 			t.Errorf("what is for another cluster is compared with this one:\n%s", text)
 		}
