@@ -15,9 +15,9 @@ import (
 type merger struct{ stage *stage }
 
 // rules are what the stage says about merging its pull request.
-func (m merger) rules(gates []sluicev1.Gate) pullrequest.Rules {
+func (m merger) rules(gates []sluicev1.Gate) pullrequest.MergePolicy {
 	spec := m.stage.spec.Write.PullRequest
-	r := pullrequest.Rules{
+	r := pullrequest.MergePolicy{
 		AutoMerge: cmp.Or(string(spec.AutoMerge), pullrequest.Self), Drafts: spec.Draft, Gates: len(gates) > 0, MayClose: m.mayClose(),
 	}
 	if p := m.stage.state.Proposal; p != nil {
@@ -43,7 +43,7 @@ func (m merger) merge(pr *pullrequest.PullRequest, gates []sluicev1.Gate) []slui
 }
 
 // mergeOrWait merges what all gates are open for, or says what it lacks.
-func (m merger) mergeOrWait(pr *pullrequest.PullRequest, rules pullrequest.Rules) sluicev1.Gate {
+func (m merger) mergeOrWait(pr *pullrequest.PullRequest, rules pullrequest.MergePolicy) sluicev1.Gate {
 	stage := m.stage.spec.Name
 	do, wait := rules.Merge(pr)
 	switch do {

@@ -288,9 +288,9 @@ func (d *proposalDecider) keepOpen() {
 }
 
 // rules are what the automation says about merging.
-func (d *proposalDecider) rules() pullrequest.Rules {
+func (d *proposalDecider) rules() pullrequest.MergePolicy {
 	status := d.step.status
-	return pullrequest.Rules{AutoMerge: string(d.seen.spec.AutoMerge), Asked: status.AutoMerge, Queued: status.Queued}
+	return pullrequest.MergePolicy{AutoMerge: string(d.seen.spec.AutoMerge), Asked: status.AutoMerge, Queued: status.Queued}
 }
 
 // merge decides whether it is merged now, and by whom.

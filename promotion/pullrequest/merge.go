@@ -9,8 +9,8 @@ const (
 	Platform = "platform"
 )
 
-// Rules are what the owner of a pull request says about merging it, and what it remembers.
-type Rules struct {
+// MergePolicy is what the owner of a pull request says about merging it, and what it remembers.
+type MergePolicy struct {
 	// AutoMerge is [Never], [Self] or [Platform]; empty is Never. Pipelines, whose default is Self, fill that in.
 	AutoMerge string
 	// Gates means that gates of the owner are closed. What a forge merges by itself it merges whenever
@@ -53,7 +53,7 @@ const (
 
 // Merge decides about an open pull request whose head is what it should be: what to ask of the forge,
 // and what it waits for. With closed gates it is not merged, whatever it waits for.
-func (r Rules) Merge(pr *PullRequest) (Action, Wait) {
+func (r MergePolicy) Merge(pr *PullRequest) (Action, Wait) {
 	isGreen := pr.Checks == ChecksPassed && !pr.Draft
 	switch {
 	case pr.Draft && !r.Drafts:
@@ -73,11 +73,11 @@ func (r Rules) Merge(pr *PullRequest) (Action, Wait) {
 }
 
 // hasLeftQueue reports whether the head was in the merge queue, and is not any more.
-func (r Rules) hasLeftQueue(pr *PullRequest) bool {
+func (r MergePolicy) hasLeftQueue(pr *PullRequest) bool {
 	return pr.MustQueue && r.Queued == pr.Head && !pr.Queued
 }
 
 // TakesBack reports whether the forge is to be asked to not merge by itself any more.
-func (r Rules) TakesBack(pr *PullRequest) bool {
+func (r MergePolicy) TakesBack(pr *PullRequest) bool {
 	return pr.AutoMerge && (r.Gates || r.MayClose || r.Asked && r.AutoMerge != Platform)
 }

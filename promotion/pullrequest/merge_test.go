@@ -19,25 +19,25 @@ func TestWhoMergesAnOpenPullRequest(t *testing.T) {
 	failed := func(pr *PullRequest) { pr.Checks = ChecksFailed }
 	asked := func(pr *PullRequest) { pr.AutoMerge = true }
 	for name, tc := range map[string]struct {
-		rules Rules
+		rules MergePolicy
 		pr    PullRequest
 		do    Action
 		wait  Wait
 	}{
-		"one that is green is merged":                  {Rules{AutoMerge: Self}, green, Merge, ForMerge},
-		"one of a base with a queue is put into it":    {Rules{AutoMerge: Self}, with(queue), Enqueue, ForMerge},
-		"one that left the queue waits for a person":   {Rules{AutoMerge: Self, Queued: "1f0c"}, with(queue), "", ForQueue},
-		"one that left it with another head goes back": {Rules{AutoMerge: Self, Queued: "9a2b"}, with(queue), Enqueue, ForMerge},
-		"without a word a person merges":               {Rules{}, green, "", ForPerson},
-		"never means a person":                         {Rules{AutoMerge: Never}, green, "", ForPerson},
-		"a draft waits for a person":                   {Rules{AutoMerge: Self}, with(draft), "", ForReady},
-		"a draft of its owner waits until it is ready": {Rules{AutoMerge: Self, Drafts: true}, with(draft), "", ForChecks},
-		"checks that run are waited for":               {Rules{AutoMerge: Self}, with(running), "", ForChecks},
-		"checks that failed are somebody's to mend":    {Rules{AutoMerge: Platform}, with(failed), "", ForChecks},
-		"the forge is asked while checks run":          {Rules{AutoMerge: Platform}, with(running), AutoMerge, ForChecks},
-		"the forge is asked once":                      {Rules{AutoMerge: Platform}, with(running, asked), "", ForChecks},
-		"the forge knows no windows":                   {Rules{AutoMerge: Platform, MayClose: true}, with(running), "", ForChecks},
-		"what is green needs no forge":                 {Rules{AutoMerge: Platform}, green, Merge, ForMerge},
+		"one that is green is merged":                  {MergePolicy{AutoMerge: Self}, green, Merge, ForMerge},
+		"one of a base with a queue is put into it":    {MergePolicy{AutoMerge: Self}, with(queue), Enqueue, ForMerge},
+		"one that left the queue waits for a person":   {MergePolicy{AutoMerge: Self, Queued: "1f0c"}, with(queue), "", ForQueue},
+		"one that left it with another head goes back": {MergePolicy{AutoMerge: Self, Queued: "9a2b"}, with(queue), Enqueue, ForMerge},
+		"without a word a person merges":               {MergePolicy{}, green, "", ForPerson},
+		"never means a person":                         {MergePolicy{AutoMerge: Never}, green, "", ForPerson},
+		"a draft waits for a person":                   {MergePolicy{AutoMerge: Self}, with(draft), "", ForReady},
+		"a draft of its owner waits until it is ready": {MergePolicy{AutoMerge: Self, Drafts: true}, with(draft), "", ForChecks},
+		"checks that run are waited for":               {MergePolicy{AutoMerge: Self}, with(running), "", ForChecks},
+		"checks that failed are somebody's to mend":    {MergePolicy{AutoMerge: Platform}, with(failed), "", ForChecks},
+		"the forge is asked while checks run":          {MergePolicy{AutoMerge: Platform}, with(running), AutoMerge, ForChecks},
+		"the forge is asked once":                      {MergePolicy{AutoMerge: Platform}, with(running, asked), "", ForChecks},
+		"the forge knows no windows":                   {MergePolicy{AutoMerge: Platform, MayClose: true}, with(running), "", ForChecks},
+		"what is green needs no forge":                 {MergePolicy{AutoMerge: Platform}, green, Merge, ForMerge},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if do, wait := tc.rules.Merge(&tc.pr); do != tc.do || wait != tc.wait {
@@ -49,17 +49,17 @@ func TestWhoMergesAnOpenPullRequest(t *testing.T) {
 
 func TestWhatTheForgeWasAskedForIsTakenBack(t *testing.T) {
 	for name, tc := range map[string]struct {
-		rules Rules
+		rules MergePolicy
 		asked bool
 		want  bool
 	}{
-		"not while all gates are open":              {Rules{AutoMerge: Platform, Asked: true}, true, false},
-		"when a gate closes":                        {Rules{AutoMerge: Platform, Asked: true, Gates: true}, true, true},
-		"when a window may close":                   {Rules{AutoMerge: Platform, Asked: true, MayClose: true}, true, true},
-		"when the spec wants it no more":            {Rules{AutoMerge: Self, Asked: true}, true, true},
-		"not what a person asked for":               {Rules{AutoMerge: Self}, true, false},
-		"a person's, when a gate closes":            {Rules{AutoMerge: Never, Gates: true}, true, true},
-		"not what the forge does not do any longer": {Rules{AutoMerge: Self, Asked: true, Gates: true}, false, false},
+		"not while all gates are open":              {MergePolicy{AutoMerge: Platform, Asked: true}, true, false},
+		"when a gate closes":                        {MergePolicy{AutoMerge: Platform, Asked: true, Gates: true}, true, true},
+		"when a window may close":                   {MergePolicy{AutoMerge: Platform, Asked: true, MayClose: true}, true, true},
+		"when the spec wants it no more":            {MergePolicy{AutoMerge: Self, Asked: true}, true, true},
+		"not what a person asked for":               {MergePolicy{AutoMerge: Self}, true, false},
+		"a person's, when a gate closes":            {MergePolicy{AutoMerge: Never, Gates: true}, true, true},
+		"not what the forge does not do any longer": {MergePolicy{AutoMerge: Self, Asked: true, Gates: true}, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := tc.rules.TakesBack(&PullRequest{AutoMerge: tc.asked}); got != tc.want {
