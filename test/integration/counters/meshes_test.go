@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
@@ -158,7 +159,8 @@ func TestMeshesAreReadByTheLabelsThatTheyHave(t *testing.T) {
 					c.Spec.TargetRef.Kind = m.kind
 				}
 			})
-			routes := fake.NewClientBuilder().WithObjects(make.Route(s.namespace, "app", m.controller)).Build()
+			routes := fake.NewClientBuilder().WithScheme(runtime.NewScheme()).WithObjects(
+				make.Route(s.namespace, "app", m.controller)).Build()
 			checker := metric.NewChecker(p.Client, p.Prometheus, clock.RealClock{}, metric.WithRoutes(routes))
 			read, err := checker.PrepareCounters(t.Context(), c, flaggerv1.CanaryMetric{Name: flaggerv1.RequestSuccessRate})
 			if err != nil {
