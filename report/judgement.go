@@ -18,6 +18,8 @@ type Judgement struct {
 	Message string `json:"message,omitempty"`
 	// Problem is why the arms cannot be compared.
 	Problem string `json:"problem,omitempty"`
+	// CountedBy names whose counters are compared: pods, proxies of traefik, or a MetricTemplate.
+	CountedBy string `json:"countedBy,omitempty"`
 	// Remarks are about pods that the last comparison does not count as the others.
 	Remarks []string `json:"remarks,omitempty"`
 	// ThresholdsOnly means that the judge decides nothing, because its test of itself failed.
@@ -42,7 +44,8 @@ func judgementOf(c *flaggerv1.Canary) *Judgement {
 	if status == nil || c.Spec.Analysis == nil || c.Spec.Analysis.Judge == nil {
 		return nil
 	}
-	j := &Judgement{Outcome: status.Outcome, Message: status.Message, Problem: status.Problem, Remarks: status.Remarks,
+	j := &Judgement{Outcome: status.Outcome, Message: status.Message, Problem: status.Problem, CountedBy: status.CountedBy,
+		Remarks:        status.Remarks,
 		ThresholdsOnly: status.ThresholdsOnly, Findings: status.Findings, Outlook: status.Outlook, History: status.History}
 	if test := status.SelfTest; test != nil {
 		j.Trials, j.FalseAlarms, j.Dispersion = test.Trials, test.FalseAlarms, test.Dispersion
@@ -96,6 +99,14 @@ func (j *Judgement) NotCounted() string {
 		return ""
 	}
 	return strings.Join(j.Remarks, "; ")
+}
+
+// Counter is whose counters are compared; empty before the first comparison.
+func (j *Judgement) Counter() string {
+	if j == nil {
+		return ""
+	}
+	return j.CountedBy
 }
 
 // Prospect is how long a verdict takes; empty if that is not known.

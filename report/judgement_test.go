@@ -17,7 +17,8 @@ func TestWhatTheJudgeSaysIsReportedWithoutItsEvidence(t *testing.T) {
 		selfTest     string
 		withoutJudge bool
 	}{
-		"a release that fails": {status: &flaggerv1.CanaryJudgeStatus{Outcome: "Fail", Message: "errors 4.1 times the primary's", Evidence: "x"},
+		"a release that fails": {status: &flaggerv1.CanaryJudgeStatus{Outcome: "Fail", Message: "errors 4.1 times the primary's", Evidence: "x",
+			CountedBy: "pods"},
 			verdict: "Fail: errors 4.1 times the primary's"},
 		"an arm that is not counted": {
 			status:  &flaggerv1.CanaryJudgeStatus{Outcome: "Undecided", Message: "m", Problem: "nothing counts the canary"},
@@ -38,7 +39,8 @@ func TestWhatTheJudgeSaysIsReportedWithoutItsEvidence(t *testing.T) {
 				c.Spec.Analysis.Judge = nil
 			}
 			got := report.OfCanary(c).Judge
-			if got.Verdict() != tc.verdict || got.SelfTest() != tc.selfTest || got.Prospect() != "" {
+			if got.Verdict() != tc.verdict || got.SelfTest() != tc.selfTest || got.Prospect() != "" ||
+				tc.status != nil && !tc.withoutJudge && got.Counter() != tc.status.CountedBy {
 				t.Errorf("got %q, %q", got.Verdict(), got.SelfTest())
 			}
 		})

@@ -25,6 +25,8 @@ type asked struct {
 	provider.Queries
 	// otherwise are asked if nothing is found; without a folder nobody is.
 	otherwise provider.Queries
+	// countedBy names, for people, who counts; otherwise has pods.
+	countedBy string
 	// where is, for people, who was asked if nothing is found. Empty is that the provider was, which they know.
 	where string
 }
@@ -105,10 +107,23 @@ func (k *Checker) asked(ctx context.Context, c *flaggerv1.Canary) (asked, error)
 		return k.implemented(ctx, c, counted)
 	}
 	if ofService(c) && !ask.SeeServices {
-		istio, _ := provider.Named(provider.Istio)
-		ask.Queries = istio.Queries
+		counted, _ = provider.Named(provider.Istio)
+		ask.Queries = counted.Queries
 	}
+	ask.countedBy = proxiesOf(counted)
 	return ask, nil
+}
+
+// podsCount is who counts where no proxy does.
+const podsCount = "pods"
+
+// proxiesOf names who counts for a provider.
+func proxiesOf(counted provider.Provider) string {
+	if counted.Queries.Folder == provider.Kubernetes {
+		return podsCount
+	}
+	name, _, _ := strings.Cut(counted.Name, ":")
+	return "proxies of " + name
 }
 
 // ofService reports whether a canary releases a Service, which has no pods of its own.

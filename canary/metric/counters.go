@@ -87,8 +87,8 @@ type preparedCounters struct {
 	secrets                  *mask.Mask
 	memory                   *budget.Budget
 	vars                     func(ctx context.Context, arm counter.Arm) (templateVars, error)
-	// counts names what is asked and where, for [counter.Reading], and where does so for people, as in [asked].
-	counts, where string
+	// counts names what is asked and where, for [counter.Reading]; countedBy and where do so for people, as in [asked].
+	counts, countedBy, where string
 	// otherwise are asked if nothing is found; nil is nobody.
 	otherwise *preparedCounters
 	// one of these
@@ -169,14 +169,14 @@ func (k *Checker) builtinCounters(ctx context.Context, c *flaggerv1.Canary, p *p
 		return err
 	}
 	var ok bool
-	p.where, p.secrets = ask.where, server.secrets
+	p.countedBy, p.where, p.secrets = ask.countedBy, ask.where, server.secrets
 	p.server, ok = server.source.(vectorServer)
 	if !ok {
 		return fmt.Errorf("%s: the server has no vectors", p.field)
 	}
 	if ask.otherwise.Folder != "" {
 		p.otherwise = &preparedCounters{metric: p.metric, namespace: p.namespace, field: p.field, server: p.server,
-			secrets: p.secrets, memory: p.memory, vars: p.vars, where: p.where, wanted: p.wanted}
+			secrets: p.secrets, memory: p.memory, vars: p.vars, countedBy: podsCount, where: p.where, wanted: p.wanted}
 		if err := p.otherwise.askProxy(c, ask.otherwise); err != nil {
 			return err
 		}
@@ -310,7 +310,7 @@ func (p *preparedCounters) ask(ctx context.Context, at time.Time, text string, f
 	var r counter.Reading
 	if err == nil {
 		r, err = p.answer(at).reading(body)
-		r.Source, r.Where = p.counts, p.where
+		r.Source, r.CountedBy, r.Where = p.counts, p.countedBy, p.where
 		if form == nativeHistogram { // which has other bounds
 			r.Source = source(p.counts, "native")
 		}

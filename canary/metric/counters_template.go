@@ -18,7 +18,8 @@ func (k *Checker) templateCounters(ctx context.Context, c *flaggerv1.Canary, p *
 	if err != nil {
 		return err
 	}
-	where := fmt.Sprintf("MetricTemplate %s/%s: spec.counters", tmpl.Namespace, tmpl.Name)
+	name := fmt.Sprintf("MetricTemplate %s/%s", tmpl.Namespace, tmpl.Name)
+	where := name + ": spec.counters"
 	if tmpl.Spec.Counters == nil {
 		return noCounters(p.field+".templateRef", where+" is missing, and query returns one number")
 	}
@@ -31,7 +32,7 @@ func (k *Checker) templateCounters(ctx context.Context, c *flaggerv1.Canary, p *
 		return fmt.Errorf("%s: provider %s has no vectors", where, tmpl.Spec.Provider.Type)
 	}
 	p.field, p.server, p.secrets, p.custom = where, server, connected.secrets, tmpl.Spec.Counters
-	p.counts = source(tmpl.Spec.Provider.Address, tmpl.Spec.Counters.Events, tmpl.Spec.Counters.Exposure)
+	p.countedBy, p.counts = name, source(tmpl.Spec.Provider.Address, tmpl.Spec.Counters.Events, tmpl.Spec.Counters.Exposure)
 	return nil
 }
 

@@ -481,6 +481,9 @@ func TestCountersOfATemplate(t *testing.T) {
 	if diff := cmp.Diff(want, got.Samples); err != nil || diff != "" {
 		t.Fatalf("%v %s", err, diff)
 	}
+	if want := "MetricTemplate " + tmpl.Namespace + "/" + tmpl.Name; got.CountedBy != want {
+		t.Errorf("counted by %q, want %q", got.CountedBy, want)
+	}
 	golden.Compare(t, filepath.Join("testdata", "counters-template.txt"), prom.asked[0].URL.Query().Get("query")+"\n")
 
 	// The sum of all pods falls when one goes, which is no reset.

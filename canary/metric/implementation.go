@@ -27,7 +27,7 @@ import (
 // may be read by whoever may read its canary, and has a controller also where its parent is a Service, or a Gateway of
 // another namespace.
 func (k *Checker) implemented(ctx context.Context, c *flaggerv1.Canary, of provider.Provider) (asked, error) {
-	pods := asked{Queries: of.Queries}
+	pods := asked{Queries: of.Queries, countedBy: podsCount}
 	_, version, _ := strings.Cut(of.Name, ":")
 	kind, name := provider.Route(c, version)
 	route := &unstructured.Unstructured{}
@@ -57,7 +57,8 @@ func (k *Checker) implemented(ctx context.Context, c *flaggerv1.Canary, of provi
 	case ofService(c) && !by.Queries.SeeServices:
 		pods.where = which + podsAsked + ": it counts workloads, and the target is a Service"
 	default:
-		return asked{by.Queries, of.Queries, which + ", and neither that nor the pods have counted anything: " + by.Needs}, nil
+		return asked{Queries: by.Queries, otherwise: of.Queries, countedBy: "proxies of " + by.Product,
+			where: which + ", and neither that nor the pods have counted anything: " + by.Needs}, nil
 	}
 	return pods, nil
 }

@@ -155,6 +155,45 @@ func TestWhoseProxiesCountForTheGatewayAPI(t *testing.T) {
 	}
 }
 
+// A verdict is worth as much as who has counted: people must be able to see who that is.
+func TestWhoHasCountedIsNamed(t *testing.T) {
+	route := make.Route("staging", "podinfo", "traefik.io/gateway-controller")
+	for name, tc := range map[string]struct {
+		provider string
+		objects  []client.Object
+		proxies  bool // have counted
+		want     string
+	}{
+		"a mesh":                       {provider: "istio", proxies: true, want: "proxies of istio"},
+		"a version of a mesh":          {provider: "smi:v1alpha3", proxies: true, want: "proxies of smi"},
+		"no mesh":                      {provider: "kubernetes", want: "pods"},
+		"who carries the route":        {provider: "gatewayapi:v1", objects: []client.Object{route}, proxies: true, want: "proxies of Traefik"},
+		"pods, if that is not scraped": {provider: "gatewayapi:v1", objects: []client.Object{route}, want: "pods"},
+		"pods, if nobody carries it":   {provider: "gatewayapi:v1", want: "pods"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			prom := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				answer := one("arm=primary class=requests pod=p", "1")
+				if query := r.URL.Query().Get("query"); !tc.proxies && !strings.Contains(query, "http_request_duration_seconds") {
+					answer = ""
+				}
+				_, _ = fmt.Fprintf(w, `{"status":"success","data":{"resultType":"vector","result":[%s]}}`, answer)
+			}))
+			defer prom.Close()
+			c := canary()
+			c.Spec.Provider = tc.provider
+			read, err := checker(t, prom.URL, tc.objects...).PrepareCounters(t.Context(), c, rate)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := read(t.Context(), then)
+			if err != nil || got.CountedBy != tc.want || len(got.Samples) == 0 {
+				t.Errorf("got %q, %v, %v; want %q", got.CountedBy, got.Samples, err, tc.want)
+			}
+		})
+	}
+}
+
 // A route that cannot be read is no route of nobody: whose counters are compared must not depend on a moment.
 func TestARouteThatCannotBeReadIsAnError(t *testing.T) {
 	refusing := interceptor.NewClient(fakeClient(t), interceptor.Funcs{

@@ -32,10 +32,10 @@ type comparison struct {
 	selfTest trial.SelfTest
 	cursor   counter.Cursor
 	window   time.Time // when the last window ended that counts for the release
-	// source is what counts, and remarks are about what of it does not, by the last window.
-	source  string
-	remarks []string
-	excess  excess
+	// source is what counts, countedBy says so to people, and remarks are about what of it does not, by the last window.
+	source, countedBy string
+	remarks           []string
+	excess            excess
 	// promotion is the last one that is known.
 	promotion promotion
 
@@ -96,7 +96,7 @@ func newComparison(c *flaggerv1.Canary, state canary.State, plan canary.Plan) *c
 	if status == nil {
 		status = &flaggerv1.CanaryJudgeStatus{}
 	}
-	of.history, of.outlook = status.History, status.Outlook
+	of.history, of.outlook, of.countedBy = status.History, status.Outlook, status.CountedBy
 	if test := status.SelfTest; test != nil {
 		of.restoreSelfTest(test.State)
 	}
@@ -240,6 +240,9 @@ func (c *comparison) add(r counter.Reading, started map[string]time.Time) bool {
 		return false // a release began in the moment of a look
 	}
 	c.startOver(r.Source)
+	if len(r.Samples) > 0 && c.countedBy != r.CountedBy {
+		c.countedBy, c.statusStale = r.CountedBy, true
+	}
 	c.notice(r)
 	next, w, ok, err := c.cursor.Add(r, counter.Options{Bounds: c.baseline.Bounds(), Started: started})
 	if err != nil {

@@ -21,7 +21,7 @@ func (c *comparison) status() *flaggerv1.CanaryJudgeStatus {
 		Outcome: string(c.verdict.Outcome), Message: shorten.Bytes(c.latest.Text, maxMessage, shorten.Dots),
 		Problem:        shorten.Bytes(c.problem, maxMessage, shorten.Dots),
 		ThresholdsOnly: c.distrusted(), Revision: c.subject.revision, Since: metav1.NewTime(c.subject.since),
-		Remarks: c.remarks, Outlook: c.outlook, History: c.history, SelfTest: c.selfTestStatus(),
+		CountedBy: c.countedBy, Remarks: c.remarks, Outlook: c.outlook, History: c.history, SelfTest: c.selfTestStatus(),
 	}
 	if !c.window.IsZero() {
 		at := metav1.NewMicroTime(c.window)

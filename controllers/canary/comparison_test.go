@@ -261,11 +261,17 @@ func TestCountersOfAnEditedTemplateAreOtherEvidence(t *testing.T) {
 	}
 	c := podinfo()
 	c.Status.Judge = of.status()
+	if got := newComparison(c, of.state, of.plan).status().CountedBy; got != "before" {
+		t.Errorf("counted by %q after a restart", got)
+	}
 	counters.source = "after"
 	for name, of := range map[string]*comparison{"the same process": of, "another one": newComparison(c, of.state, of.plan)} {
 		of.feed(t, counters, noon.Add(time.Minute), 3)
 		if of.release.Test.Observed != 20*time.Second || of.baseline.Windows != 2 {
 			t.Errorf("%s: observed %s, %d windows", name, of.release.Test.Observed, of.baseline.Windows)
+		}
+		if got := of.status().CountedBy; got != "after" {
+			t.Errorf("%s: counted by %q", name, got)
 		}
 	}
 }

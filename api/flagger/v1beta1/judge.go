@@ -209,6 +209,12 @@ type CanaryJudgeStatus struct {
 	// +optional
 	Problem string `json:"problem,omitempty"`
 
+	// CountedBy names whose counters are compared, by the last window: the pods, the proxies of a provider or of the product that
+	// carries the route, or a MetricTemplate.
+	// +kubebuilder:validation:MaxLength=600
+	// +optional
+	CountedBy string `json:"countedBy,omitempty"`
+
 	// Remarks are about pods that the last window does not count as the others, such as one that nobody
 	// scrapes any more.
 	// +kubebuilder:validation:MaxItems=10

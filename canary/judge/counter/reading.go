@@ -55,6 +55,8 @@ type Reading struct {
 	// Source names what was asked. Readings of another source have other counters, with which
 	// nothing can be compared.
 	Source string
+	// CountedBy names who has counted, for people: pods, or proxies of traefik.
+	CountedBy string
 	// Where is who was asked, and what may be missing there, in words for people who find nothing in it; empty where
 	// there is nothing to say.
 	Where   string

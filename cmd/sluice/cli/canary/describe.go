@@ -111,8 +111,8 @@ func nowRows(cmd *cobra.Command, c *flaggerv1.Canary, s report.CanaryDescription
 	if s.Applied != "" && s.Applied != s.Promoted {
 		rows = append(rows, []string{"tried", "revision " + report.ShortRevision(s.Applied)})
 	}
-	for _, row := range [][]string{{"judge", s.Judge.Verdict()}, {"outlook", s.Judge.Prospect()}, {"self-test", s.Judge.SelfTest()},
-		{"not counted", s.Judge.NotCounted()}} {
+	for _, row := range [][]string{{"judge", s.Judge.Verdict()}, {"outlook", s.Judge.Prospect()}, {"counted by", s.Judge.Counter()},
+		{"self-test", s.Judge.SelfTest()}, {"not counted", s.Judge.NotCounted()}} {
 		if row[1] != "" {
 			rows = append(rows, row)
 		}

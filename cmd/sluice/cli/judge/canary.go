@@ -69,6 +69,15 @@ func limitsOf(cmd *cobra.Command, plan canary.Plan, flags replay.Thresholds) (re
 	return limits, limits.Check()
 }
 
+// usersLost is when the newest release so far had surely no users any more. The status has whole seconds, so that it may
+// have been up to a second later than it says.
+func usersLost(all []replay.Recorded) time.Time {
+	if len(all) == 0 || all[len(all)-1].To.IsZero() {
+		return time.Time{}
+	}
+	return all[len(all)-1].To.Add(time.Second)
+}
+
 // recordedOf are the releases of a Canary's history, the oldest first.
 func recordedOf(c *flaggerv1.Canary) []replay.Recorded {
 	var all []replay.Recorded
@@ -76,6 +85,9 @@ func recordedOf(c *flaggerv1.Canary) []replay.Recorded {
 		recorded := replay.Recorded{Revision: r.Revision, From: r.StartedAt.Time, To: r.EndedAt.Time, Outcome: r.Verdict, Reason: r.Reason}
 		if len(r.Steps) > 0 {
 			recorded.Begins = r.Steps[0].At.Time
+		}
+		if lost := usersLost(all); lost.After(recorded.From) && lost.After(recorded.Begins) {
+			recorded.Begins = lost
 		}
 		for _, s := range r.Steps {
 			if !s.Mirror {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
@@ -47,5 +48,28 @@ func TestAReplayIsOfTheCanarysOwnJudge(t *testing.T) {
 	c.Spec.Analysis.Judge.Alpha = "x"
 	if _, err := optionsOf(replayCommand("test", clock.RealClock{}), c, replay.Options{Thresholds: replay.DefaultThresholds()}); err == nil {
 		t.Error("a judge that is refused is replayed")
+	}
+}
+
+// What the release before still met in its last second was replayed as errors of the next one, as the controller once judged it.
+func TestAReplayedReleaseBeginsWhenTheOneBeforeHasNoUsers(t *testing.T) {
+	at := func(seconds int) metav1.Time { return metav1.Unix(1_793_620_800+int64(seconds), 0) }
+	for name, tc := range map[string]struct {
+		started, step, ended int // of the second, and of the first
+		want                 int
+	}{
+		"within the same second":                {started: 60, step: 60, ended: 60, want: 61},
+		"with a first step in the second after": {started: 60, step: 61, ended: 60, want: 61},
+		"long after":                            {started: 90, step: 95, ended: 60, want: 95},
+	} {
+		c := &flaggerv1.Canary{}
+		c.Status.History = []flaggerv1.CanaryRelease{
+			{Revision: "b", StartedAt: at(tc.started), Steps: []flaggerv1.CanaryStep{{At: at(tc.step), Weight: 10}}},
+			{Revision: "a", StartedAt: at(0), EndedAt: at(tc.ended)},
+		}
+		got := recordedOf(c)
+		if len(got) != 2 || !got[0].Begins.IsZero() || !got[1].Begins.Equal(at(tc.want).Time) {
+			t.Errorf("%s: %+v", name, got)
+		}
 	}
 }

@@ -734,6 +734,8 @@ export interface Judgement {
   message?: string;
   /** Problem is why the arms cannot be compared. */
   problem?: string;
+  /** CountedBy names whose counters are compared: pods, proxies of traefik, or a MetricTemplate. */
+  countedBy?: string;
   /** Remarks are about pods that the last comparison does not count as the others. */
   remarks?: string[];
   /** ThresholdsOnly means that the judge decides nothing, because its test of itself failed. */

@@ -232,6 +232,7 @@ function Judge({ judge }: { judge: Judgement }) {
           </table>
         </div>
       )}
+      {judge.countedBy && <p class="dim">Counted by {judge.countedBy}.</p>}
       {judge.trials ? (
         <p class="dim">
           Compared with itself {judge.trials} times, {judge.falseAlarms ?? 0} false alarms
