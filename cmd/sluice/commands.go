@@ -38,7 +38,7 @@ func newRoot(name string) *cobra.Command {
 		SilenceErrors: true,
 	}
 	cmd.AddCommand(app.Command(version), newGet(), newBuild(), newDiff(), newExplain(), resource.TreeCommand(version),
-		resource.SuspendCommand(version), newResume(), newRelease(), resource.ReconcileCommand(version),
+		resource.SuspendCommand(version), resource.ResumeCommand(version), newRelease(), resource.ReconcileCommand(version),
 		newCreate(), canary.Command(version), pipeline.Command(version), judge.Command(version),
 		events.Command(version), logs.Command(version), trace.Command(version),
 		artifact.PushCommand(version), artifact.PullCommand(version), artifact.TagCommand(version), artifact.ListCommand(version),
@@ -79,10 +79,6 @@ func newDiff() *cobra.Command {
 func newExplain() *cobra.Command {
 	return group("explain", "Say why a tag was chosen, why a marker has no effect and what a stage waits for",
 		policy.ExplainCommand, automation.ExplainCommand, pipeline.ExplainCommand)
-}
-
-func newResume() *cobra.Command {
-	return group("resume", "Let go on what was suspended", resource.UnsuspendCommands()...)
 }
 
 func newRelease() *cobra.Command {

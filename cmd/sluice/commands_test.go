@@ -102,29 +102,72 @@ func TestWrongUsageIsRefusedWithTheRemedy(t *testing.T) {
 // gitrepositories was known to suspend and to reconcile, and not to get.
 func TestAKindIsListedByTheNamesThatItIsSuspendedBy(t *testing.T) {
 	root := newRoot("sluice")
-	resume, _, err := root.Find([]string{"resume"})
+	suspend, _, err := root.Find([]string{"suspend"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, of := range resume.Commands() {
-		for _, name := range append(of.Aliases, of.Name()) {
-			if found, _, err := root.Find([]string{"get", name}); err != nil || found.Name() == "get" {
-				t.Errorf("get %s: %v", name, err)
-			}
+	names, _ := suspend.ValidArgsFunction(suspend, nil, "")
+	if len(names) < 10 {
+		t.Errorf("suspend offers %v", names)
+	}
+	for _, name := range append(names, "gitrepository", "gitrepo", "git", "oci", "bucket", "ks", "imagerepo", "imagepol", "iua", "automation",
+		"canary", "pipeline", "pl", "receiver", "alert", "provider", "alert-provider") {
+		if found, _, err := root.Find([]string{"get", name}); err != nil || found.Name() == "get" {
+			t.Errorf("get %s: %v", name, err)
 		}
 	}
 	for line, want := range map[string]string{
 		"get source git": "gitrepositories []", "get source ocirepository app": "ocirepositories [app]",
-		"get source app": "sources [app]", "resume source bucket app": "bucket [app]", "get alert-providers": "providers []",
+		"get source app": "sources [app]", "get alert-providers": "providers []",
 		"get imageupdateautomation": "automations []",
 		"get image policy app":      "policy [app]", "get images all": "all []", "get image update": "update []",
-		"get images app":          "images [app]",
-		"resume automation fleet": "imageupdateautomation [fleet]", "resume image update fleet": "imageupdateautomation [fleet]",
-		"resume image policy app": "imagepolicy [app]",
+		"get images app": "images [app]",
 	} {
 		found, rest, err := root.Find(strings.Fields(line))
 		if got := fmt.Sprint(found.Name(), " ", rest); err != nil || got != want {
 			t.Errorf("%s is %s, want %s, %v", line, got, want, err)
+		}
+	}
+}
+
+// resume took a KIND and a NAME only, and not what -o name prints and suspend takes.
+func TestResumeNamesObjectsAsSuspendDoes(t *testing.T) {
+	url := images(t)
+	for _, args := range []string{
+		"automation fleet", "automation/fleet", "imageupdateautomation.image.toolkit.fluxcd.io/fleet", "iua/fleet iua/fleet", "image update fleet",
+	} {
+		for _, verb := range []string{"suspend", "resume"} {
+			line := append([]string{verb}, strings.Fields(args)...)
+			r := command.Run(t, newRoot("sluice"), "", append(line, "-n", "apps", "--server", url)...)
+			want := strings.TrimSuffix("ImageUpdateAutomation apps/fleet "+verb, "e") + "ed\n"
+			if r.Err != nil || !strings.HasPrefix(r.Errors, want) {
+				t.Errorf("%s %s: %v, %q", verb, args, r.Err, r.Errors)
+			}
+		}
+	}
+}
+
+func TestArgumentsOfVerbsAreCompleted(t *testing.T) {
+	url := images(t)
+	for line, want := range map[string]string{
+		"suspend ":                   "gitrepositories ",
+		"reconcile image":            "imageupdateautomations ",
+		"resume automation ":         "fleet ",
+		"resume automation fleet ":   "",
+		"resume automation/":         "automation/fleet ",
+		"resume automation/fleet ":   "",
+		"tree image policy ":         "app ",
+		"tree externalartifact":      "externalartifacts ",
+		"suspend externalartifacts ": "",
+		"suspend nothing ":           "",
+	} {
+		args := strings.Split(line, " ")
+		args = append([]string{"__completeNoDesc", args[0], "-n", "apps", "--server", url}, args[1:]...)
+		r := command.Run(t, newRoot("sluice"), "", args...)
+		offered, _, _ := strings.Cut(r.Out, ":")
+		found := strings.Contains(strings.ReplaceAll(offered, "\n", " "), want)
+		if r.Err != nil || !found || want == "" && offered != "" {
+			t.Errorf("%q: %v, %q, want %q", line, r.Err, r.Out, want)
 		}
 	}
 }

@@ -88,7 +88,7 @@ func TestSuspendResumeAndReconcile(t *testing.T) {
 	if err == nil || !strings.Contains(errs, "is suspended: sluice resume kustomization web") {
 		t.Errorf("a reconcile of what is suspended: %v, %s", err, errs)
 	}
-	f.succeed("resume", "kustomization", "web")
+	f.succeed("resume", "ks/web")
 	f.succeed("suspend", "source", "git", "app")
 	f.succeed("resume", "source", "git", "app")
 	if out, _ := f.succeed("get", "source", "git", "app", "-o", "name"); out != "gitrepository.source.toolkit.fluxcd.io/app\n" {
@@ -112,7 +112,7 @@ func TestSuspendResumeAndReconcile(t *testing.T) {
 		"suspend nothing web":      `unknown kind "nothing"; known: gitrepositories`,
 		"suspend ks":               "needs a KIND and a NAME", "suspend source git": "needs a KIND and a NAME",
 		"suspend source ks web": "kustomizations are no sources", "suspend ks/web oci/app": "is about objects of one kind, here of",
-		"tree ks/": "needs a KIND and a NAME", "suspend ks.apps web": "unknown kind", "reconcile oci none": "there is no OCIRepository none",
+		"resume ks/": "needs a KIND and a NAME", "resume kustomization": "needs a KIND and a NAME", "tree ks/": "needs a KIND and a NAME", "suspend ks.apps web": "unknown kind", "reconcile oci none": "there is no OCIRepository none",
 	} {
 		if _, errs, err := f.sluice(strings.Fields(args)...); err == nil || !strings.Contains(errs, want) {
 			t.Errorf("%s: %v, %s", args, err, errs)

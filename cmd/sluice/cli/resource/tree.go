@@ -45,6 +45,7 @@ will do.`,
 	}
 	c := cluster.AddFlags(cmd, version)
 	flags.Register(cmd)
+	cmd.ValidArgsFunction = complete(c, func(kind) bool { return true })
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := flags.Validate(); err != nil {
 			return err

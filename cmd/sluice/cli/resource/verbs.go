@@ -19,59 +19,18 @@ import (
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/cluster"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/follow"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
-	"github.com/sluice-cd/sluice/cmd/sluice/cli/usage"
 	"github.com/sluice-cd/sluice/report"
 )
 
-// SuspendCommand is `sluice suspend`, and ResumeCommand what undoes it.
+// SuspendCommand is `sluice suspend`.
 func SuspendCommand(version string) *cobra.Command {
 	return verb(version, "suspend", "Have nothing done for objects until they are resumed: sets spec.suspend",
 		func(k kind) bool { return k.suspends }, (*target).suspend)
 }
 
-// UnsuspendCommands are `sluice resume KIND NAME` of each kind, which is a command of its own so
-// that its names are completed.
-func UnsuspendCommands() []func(*cluster.Cluster) *cobra.Command {
-	var commands []func(*cluster.Cluster) *cobra.Command
-	for _, k := range kinds {
-		if k.suspends {
-			commands = append(commands, unsuspend(k))
-		}
-	}
-	return append(commands, family("source", sources, kindsOf(sources)), family("image", "images", imageKinds()))
-}
-
-// family is the form of Flux's CLI for kinds that go together: sluice resume source git NAME.
-func family(name, alias string, kinds []kind) func(*cluster.Cluster) *cobra.Command {
-	return func(c *cluster.Cluster) *cobra.Command {
-		cmd := &cobra.Command{
-			Use: name, Aliases: []string{alias}, Short: "Undo sluice suspend, as in Flux's CLI", Args: usage.Subcommand, Hidden: true,
-			RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		}
-		for _, k := range kinds {
-			if k.suspends {
-				of := unsuspend(k)(c)
-				if k.image != "" {
-					of.Aliases = append(of.Aliases, k.image)
-				}
-				cmd.AddCommand(of)
-			}
-		}
-		return cmd
-	}
-}
-
-func unsuspend(k kind) func(*cluster.Cluster) *cobra.Command {
-	return func(c *cluster.Cluster) *cobra.Command {
-		return &cobra.Command{
-			Use: strings.ToLower(k.Kind) + " NAME...", Aliases: append([]string{k.plural}, k.aliases...),
-			Short: fmt.Sprintf("Undo sluice suspend of %s", k.plural), Args: cobra.MinimumNArgs(1),
-			Example: fmt.Sprintf("  sluice resume %s podinfo -n apps", strings.ToLower(k.Kind)),
-			RunE: func(cmd *cobra.Command, args []string) error {
-				return each(cmd, c, k, args, (*target).resume)
-			},
-		}
-	}
+// ResumeCommand is `sluice resume`, which undoes it.
+func ResumeCommand(version string) *cobra.Command {
+	return verb(version, "resume", "Undo sluice suspend: unsets spec.suspend", func(k kind) bool { return k.suspends }, (*target).resume)
 }
 
 // ReconcileCommand is `sluice reconcile`.
@@ -103,6 +62,7 @@ func verb(version, name, short string, which func(kind) bool, do func(*target) e
 		Example: fmt.Sprintf("  sluice %s kustomization podinfo -n apps", name),
 	}
 	c := cluster.AddFlags(cmd, version)
+	cmd.ValidArgsFunction = complete(c, which)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		k, names, err := kindAndNames(cmd, args, known)
 		if err != nil {
@@ -146,6 +106,35 @@ func kindAndNames(cmd *cobra.Command, args []string, known string) (kind, []stri
 		return k, nil, missing
 	}
 	return k, names, nil
+}
+
+// complete offers kinds, and then names of objects of the one that the arguments name.
+func complete(c *cluster.Cluster, which func(kind) bool) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		before, _, pair := strings.Cut(word, "/")
+		prefix := ""
+		switch {
+		case pair:
+			args, prefix = []string{before}, before+"/"
+		case len(args) == 0:
+			return plurals(which), cobra.ShellCompDirectiveNoFileComp
+		}
+		if word, name, given := strings.Cut(args[0], "/"); given {
+			args = append([]string{word, name}, args[1:]...)
+		}
+		k, given, err := namedFirst(args)
+		if err != nil || !which(k) {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		found, directive := c.Complete(func() client.ObjectList { return k.list() })(cmd, nil, word)
+		var names []cobra.Completion
+		for _, name := range found {
+			if !slices.Contains(given, name) {
+				names = append(names, prefix+name)
+			}
+		}
+		return names, directive
+	}
 }
 
 // target is an object that a command is about.
