@@ -10,12 +10,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
 
+	"golang.org/x/net/http/httpguts"
 	"k8s.io/utils/clock"
 
 	"github.com/sluice-cd/sluice/internal/mask"
@@ -170,6 +172,9 @@ func (c *Client) postOnce(ctx context.Context, client *http.Client, target *url.
 	if m.Token != "" {
 		req.Header.Set("Authorization", "Bearer "+m.Token)
 	}
+	if err := checkHeader(req.Header); err != nil {
+		return nil, err
+	}
 	resp, err := client.Do(req)
 	if err != nil {
 		return nil, connectionError(ctx, target, err)
@@ -188,6 +193,22 @@ func (c *Client) postOnce(ctx context.Context, client *http.Client, target *url.
 		return nil, &TemporaryError{Err: refused, After: after}
 	}
 	return nil, refused
+}
+
+// checkHeader refuses what HTTP cannot send, such as a token that holds a line break. To net/http that is one more failure to
+// connect, which would be tried again. A value is not repeated: it is a secret.
+func checkHeader(header http.Header) error {
+	for _, key := range slices.Sorted(maps.Keys(header)) {
+		if !httpguts.ValidHeaderFieldName(key) {
+			return fmt.Errorf("header %.100q: its name cannot be that of a header", key)
+		}
+		for _, value := range header[key] {
+			if !httpguts.ValidHeaderFieldValue(value) {
+				return fmt.Errorf("header %s: its value has a line break or another control character, which no header can have", key)
+			}
+		}
+	}
+	return nil
 }
 
 // connectionError is why there was no answer, without the URL, which the error of

@@ -281,6 +281,37 @@ func TestRedirects(t *testing.T) {
 	}
 }
 
+// net/http takes it for a failure to connect, and so it was tried again, of an alert for an hour.
+func TestAHeaderThatHTTPCannotSendIsNotTriedAgain(t *testing.T) {
+	server := serve(t, answer(200, ""))
+	for name, tc := range map[string]struct {
+		message webhook.Message
+		want    string
+	}{
+		"a token with a line break": {
+			webhook.Message{Token: "xoxb-secret\nxoxb-other"},
+			"header Authorization: its value has a line break or another control character, which no header can have",
+		},
+		"a value with a line break": {
+			webhook.Message{Header: map[string]string{"X-Key": "xoxb-secret\r\nHost: elsewhere"}},
+			"header X-Key: its value has a line break or another control character, which no header can have",
+		},
+		"a name with a space": {
+			webhook.Message{Header: map[string]string{"X Key": "xoxb-secret"}}, `header "X Key": its name cannot be that of a header`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			clk, m := &instantClock{}, tc.message
+			m.URL, m.Timeout, m.Retries, m.MaxSuccess = server.URL, time.Minute, 3, 202
+			_, err := webhook.NewClient(clk, nil).Post(t.Context(), m)
+			temporary := (*webhook.TemporaryError)(nil)
+			if text(err) != tc.want || errors.As(err, &temporary) || len(clk.waits) != 0 {
+				t.Errorf("error %v after waits %v", err, clk.waits)
+			}
+		})
+	}
+}
+
 func TestErrorsHoldNoSecrets(t *testing.T) {
 	echo := func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusForbidden)

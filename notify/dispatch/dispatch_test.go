@@ -305,6 +305,23 @@ func TestARefusalIsToldOfTheAlertWithoutSecrets(t *testing.T) {
 	}
 }
 
+// A token of two lines was tried again for an hour, as if the server were away.
+func TestATokenThatNoHeaderCanHaveIsToldOfAtOnceWithoutIt(t *testing.T) {
+	r := newChatServer(t)
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "s"},
+		Data: map[string][]byte{"token": []byte("hush-hush\nhush-again\n")}}
+	b := newTestEnv(t, nil, secret, alert(), provider(r.URL, func(p *v1beta3.Provider) {
+		p.Spec.Type, p.Spec.SecretRef = "grafana", &meta.LocalObjectReference{Name: "s"}
+	}))
+	b.Take(t.Context(), event("done"))
+	b.deliver(t)
+	want := []string{"apps/all NotificationDispatchFailed: failed to send notification for Kustomization/apps/shop: " +
+		"header Authorization: its value has a line break or another control character, which no header can have"}
+	if diff := cmp.Diff(want, b.told.all); diff != "" || len(r.got) != 0 {
+		t.Errorf("%s; sent %q", diff, r.got)
+	}
+}
+
 func TestAProviderMayNotPointAtTheController(t *testing.T) {
 	r := newChatServer(t)
 	b := newTestEnv(t, func(o *dispatch.Options) { o.Guard = outbound.NewGuard(nil) }, provider(r.URL), alert())
