@@ -156,6 +156,63 @@ func TestAKustomizationThatMovesIsAppliedToTheOtherCluster(t *testing.T) {
 	}
 }
 
+// The inventory in the status is that of the cluster before, and after a restart nothing else says so. In the other one only what
+// has the labels of the Kustomization is its own.
+func TestAMoveAcrossARestartDeletesNothingThatIsNotItsOwn(t *testing.T) {
+	e, first, second := newTestEnv(t), newCluster(t), newCluster(t)
+	e.kubeConfigOf(first)
+	e.commit("1", map[string]string{"a.yaml": configMap("a", "one"), "b.yaml": configMap("b", "one"), "c.yaml": configMap("c", "one")})
+	k := elsewhere("a")
+	e.must(k)
+
+	of := func(name string, labels map[string]string) {
+		u := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ConfigMap"}}
+		u.SetNamespace("ns")
+		u.SetName(name)
+		u.SetLabels(labels)
+		second.Put(pathOf(name), u)
+	}
+	of("b", nil)
+	of("c", map[string]string{"kustomize.toolkit.fluxcd.io/name": "other", "kustomize.toolkit.fluxcd.io/namespace": "ns"})
+	restarted := newTestEnv(t)
+	restarted.kubeConfigOf(second)
+	restarted.commit("2", map[string]string{"a.yaml": configMap("a", "one")})
+	said := fmt.Sprint(restarted.must(k).Events)
+	for _, name := range []string{"a", "b", "c"} {
+		if first.Get(pathOf(name)) == nil || second.Get(pathOf(name)) == nil {
+			t.Errorf("%s is not in both clusters", name)
+		}
+	}
+	for _, want := range []string{
+		"ConfigMap/ns/b not pruned: it lacks the labels", "ConfigMap/ns/c not pruned: it has the labels of Kustomization ns/other",
+	} {
+		if !strings.Contains(said, want) || strings.Contains(said, " deleted") {
+			t.Errorf("%q is not in %s", want, said)
+		}
+	}
+	if len(k.Status.Inventory.Entries) != 1 {
+		t.Errorf("the inventory is %v", k.Status.Inventory)
+	}
+}
+
+func TestAKustomizationThatIsDeletedAfterAMoveLeavesTheClusterBefore(t *testing.T) {
+	e, first, second := newTestEnv(t), newCluster(t), newCluster(t)
+	e.kubeConfigOf(first)
+	e.commit("1", map[string]string{"a.yaml": configMap("a", "one")})
+	k := elsewhere("a")
+	e.must(k)
+	restarted := newTestEnv(t)
+	restarted.kubeConfigOf(second)
+	if err := restarted.Finalize(t.Context(), k); err != nil {
+		t.Fatal(err)
+	}
+	said := fmt.Sprint(restarted.events)
+	if first.Get(pathOf("a")) == nil || strings.Contains(said, "ConfigMap/ns/a deleted") ||
+		!strings.Contains(said, "ConfigMap/ns/a not pruned: it is not in the cluster") {
+		t.Errorf("told %s", said)
+	}
+}
+
 func TestAKubeConfigThatIsReadAgainAndSaysTheSameCostsNothing(t *testing.T) {
 	e, there := newTestEnv(t), newCluster(t)
 	e.kubeConfigOf(there)
