@@ -11,10 +11,11 @@ import (
 	"google.golang.org/grpc"
 )
 
-// keyClient is a key service to the library of SOPS. It keeps why keys did not open, since
+// keyClient is a key service to the library of SOPS. It keeps which keys opened, and why others did not, since
 // what the library says of that is a page long.
 type keyClient struct {
 	decrypt  func(*keyservice.DecryptRequest) ([]byte, error)
+	opened   []string
 	failures []string
 }
 
@@ -25,6 +26,7 @@ func (c *keyClient) Decrypt(_ context.Context, req *keyservice.DecryptRequest, _
 		c.failures = append(c.failures, fmt.Sprintf("%s: %s", named(req.Key), err))
 		return nil, err
 	}
+	c.opened = append(c.opened, named(req.Key))
 	return &keyservice.DecryptResponse{Plaintext: plain}, nil
 }
 
@@ -53,4 +55,22 @@ func named(key *keyservice.Key) string {
 		name = "Huawei Cloud " + k.HckmsKey.KeyId
 	}
 	return fmt.Sprintf("%.200q", name)
+}
+
+// serviceOf names the key service that has a key: what does not answer for one does not for the others. Keys that are decrypted
+// here have none.
+func serviceOf(key *keyservice.Key) string {
+	switch k := key.KeyType.(type) {
+	case *keyservice.Key_VaultKey:
+		return "Vault " + k.VaultKey.VaultAddress
+	case *keyservice.Key_KmsKey:
+		if parts := arn.FindStringSubmatch(k.KmsKey.Arn); parts != nil {
+			return "AWS " + parts[2]
+		}
+	case *keyservice.Key_AzureKeyvaultKey:
+		return "Azure " + k.AzureKeyvaultKey.VaultUrl
+	case *keyservice.Key_GcpKmsKey:
+		return "Google Cloud"
+	}
+	return ""
 }

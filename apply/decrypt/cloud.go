@@ -57,7 +57,7 @@ func (d *Decrypter) openAWS(ctx context.Context, key *keyservice.KmsKey, ciphert
 		who = authaws.NewCredentialsProvider(ctx, append(d.options("decrypt_with_aws"), auth.WithSTSRegion(parts[2]))...)
 		over = d.services.ownClient("aws")
 	}
-	return decryptWith(ctx, &awsKey{KmsKey: key, region: parts[2], who: who, over: over}, ciphertext)
+	return d.decryptWith(ctx, &awsKey{KmsKey: key, region: parts[2], who: who, over: over}, ciphertext)
 }
 
 // awsKey is a key of AWS KMS. That of SOPS' library reads configuration from the
@@ -107,7 +107,7 @@ func (d *Decrypter) openAzure(ctx context.Context, key *keyservice.AzureKeyVault
 	master := azkv.NewMasterKey(key.VaultUrl, key.Name, key.Version)
 	azkv.NewTokenCredential(who).ApplyToMasterKey(master)
 	azkv.NewClientOptions(&azkeys.ClientOptions{ClientOptions: azcore.ClientOptions{Transport: over}}).ApplyToMasterKey(master)
-	return decryptWith(ctx, master, ciphertext)
+	return d.decryptWith(ctx, master, ciphertext)
 }
 
 // openGCP has the key service of Google Cloud decrypt a data key. It has one address.
@@ -116,12 +116,12 @@ func (d *Decrypter) openGCP(ctx context.Context, key *keyservice.GcpKmsKey, ciph
 	if who == nil {
 		who = authgcp.NewTokenSource(ctx, d.options("decrypt_with_gcp")...)
 	}
-	over := clientOver(&oauth2.Transport{Source: who, Base: d.services.transport()})
+	over := d.services.clientOver(&oauth2.Transport{Source: who, Base: d.services.transport()})
 	master := gcpkms.NewMasterKeyFromResourceID(key.ResourceId)
 	gcpkms.NewTokenSource(who).ApplyToMasterKey(master)
 	gcpkms.ClientOptions{option.WithHTTPClient(over)}.ApplyToMasterKey(master)
 	gcpkms.UseRESTClient{}.ApplyToMasterKey(master)
-	return decryptWith(ctx, master, ciphertext)
+	return d.decryptWith(ctx, master, ciphertext)
 }
 
 // masterKey is a key of a key service.
@@ -130,15 +130,18 @@ type masterKey interface {
 	DecryptContext(ctx context.Context) ([]byte, error)
 }
 
-func decryptWith(ctx context.Context, key masterKey, ciphertext []byte) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerTime)
+func (d *Decrypter) decryptWith(ctx context.Context, key masterKey, ciphertext []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, d.services.timeout())
 	defer cancel()
 	key.SetEncryptedDataKey(ciphertext)
 	plain, err := key.DecryptContext(ctx)
-	if err != nil {
-		return nil, reasonOf(err)
+	switch {
+	case err == nil:
+		return plain, nil
+	case errors.Is(ctx.Err(), context.DeadlineExceeded): // of which not every library says so
+		return nil, d.services.reasonOf(ctx.Err())
 	}
-	return plain, nil
+	return nil, d.services.reasonOf(err)
 }
 
 // readAWS reads credentials the way Flux has them in a Secret.

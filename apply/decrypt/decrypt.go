@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/getsops/sops/v3"
 	"github.com/getsops/sops/v3/aes"
@@ -36,6 +37,9 @@ type Decrypter struct {
 	who      Requester
 	// opened are the data keys that were asked for, by who encrypted them.
 	opened map[string]opened
+	// silent are the key services that did not answer in time, by name. They are not asked again: each file would wait anew
+	// for one that is away, although another key opens all of them.
+	silent map[string]error
 	// logins are those at Vaults, by address.
 	logins map[string]vaultLogin
 
@@ -76,13 +80,13 @@ func (d *Decrypter) Decrypt(ctx context.Context, data []byte, name string) (plai
 	if err != nil {
 		return nil, fmt.Errorf("%w: the %s is not as SOPS writes it", ErrDecrypt, from)
 	}
-	key, err := d.dataKey(ctx, &tree.Metadata)
+	key, by, err := d.dataKey(ctx, &tree.Metadata)
 	if err != nil {
 		return nil, err
 	}
 	before := leavesOf(tree.Branches)
 	if _, err := tree.Decrypt(key, aes.NewCipher()); err != nil {
-		return nil, fmt.Errorf("%w: a value is not as SOPS wrote it: encrypt the file again", ErrDecrypt)
+		return nil, unfitting(&tree.Metadata, key, by)
 	}
 	d.recordSecrets(before, tree.Branches)
 	if plain, err = to.store().EmitPlainFile(tree.Branches); err != nil {
@@ -146,27 +150,39 @@ func (d *Decrypter) Values() []string {
 	return slices.Clone(d.values)
 }
 
-// dataKey is the key of a file's values.
-func (d *Decrypter) dataKey(ctx context.Context, metadata *sops.Metadata) ([]byte, error) {
+// unfitting says why a data key, of which the named keys have told, does not decrypt a file. The code that authenticates
+// all values is encrypted with it, too: a key that opens that is the file's.
+func unfitting(metadata *sops.Metadata, key []byte, by []string) error {
+	if code := metadata.MessageAuthenticationCode; code != "" {
+		if _, err := aes.NewCipher().Decrypt(code, key, metadata.LastModified.Format(time.RFC3339)); err != nil {
+			return fmt.Errorf("%w: the data key that %s gives is not that of the file: it is not the key that SOPS encrypted it for, "+
+				"or the file was changed since", ErrDecrypt, strings.Join(by, " and "))
+		}
+	}
+	return fmt.Errorf("%w: a value is not as SOPS wrote it: encrypt the file again", ErrDecrypt)
+}
+
+// dataKey is the key of a file's values, with the names of the keys that gave it.
+func (d *Decrypter) dataKey(ctx context.Context, metadata *sops.Metadata) (key []byte, by []string, err error) {
 	keys := 0
 	for _, group := range metadata.KeyGroups {
 		keys += len(group)
 	}
 	switch {
 	case keys == 0:
-		return nil, fmt.Errorf("%w: the file names no key", ErrDecrypt)
+		return nil, nil, fmt.Errorf("%w: the file names no key", ErrDecrypt)
 	case keys > maxKeys:
-		return nil, fmt.Errorf("%w: the file is encrypted for %d keys, and may be for %d", ErrDecrypt, keys, maxKeys)
+		return nil, nil, fmt.Errorf("%w: the file is encrypted for %d keys, and may be for %d", ErrDecrypt, keys, maxKeys)
 	}
 	asked := &keyClient{decrypt: func(req *keyservice.DecryptRequest) ([]byte, error) { return d.open(ctx, req) }}
-	key, err := metadata.GetDataKeyWithKeyServices([]keyservice.KeyServiceClient{asked}, sops.DefaultDecryptionOrder)
+	key, err = metadata.GetDataKeyWithKeyServices([]keyservice.KeyServiceClient{asked}, sops.DefaultDecryptionOrder)
 	switch {
 	case ctx.Err() != nil:
-		return nil, context.Cause(ctx)
+		return nil, nil, context.Cause(ctx)
 	case err != nil:
-		return nil, fmt.Errorf("%w: no key opens it: %s", ErrDecrypt, strings.Join(asked.failures, "; "))
+		return nil, nil, fmt.Errorf("%w: no key opens it: %s", ErrDecrypt, strings.Join(asked.failures, "; "))
 	}
-	return key, nil
+	return key, asked.opened, nil
 }
 
 // open decrypts a data key with one of the keys that it is encrypted for, once.
@@ -174,8 +190,15 @@ func (d *Decrypter) open(ctx context.Context, req *keyservice.DecryptRequest) ([
 	name := req.Key.String() + "\x00" + string(req.Ciphertext)
 	known, ok := d.opened[name]
 	if !ok {
+		service := serviceOf(req.Key)
+		if err := d.silent[service]; err != nil {
+			return nil, err
+		}
 		known.plain, known.err = d.ask(ctx, req)
 		d.opened[name] = known
+		if errors.Is(known.err, errSilent) {
+			d.silent[service] = fmt.Errorf("not asked: at another key of this build %w", known.err)
+		}
 	}
 	return known.plain, known.err
 }

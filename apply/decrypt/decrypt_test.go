@@ -260,14 +260,12 @@ func masters() map[string]keys.MasterKey {
 }
 
 func TestKeyServicesAreAskedWithTheSecretsCredentials(t *testing.T) {
-	secrets := map[string]string{vaultToken: "s.token\n", awsCredentials: awsSecret, azureCredentials: azureSecret,
-		gcpCredentials: gcpSecret(t)}
 	for name, master := range masters() {
 		t.Run(name, func(t *testing.T) {
 			dataKey := sops.DataKey()
 			services, seen := cloudServer(t, dataKey)
 			sealed := sops.Encrypt(t, sops.File{Name: "a.yaml", Plain: "k: v\n"}, dataKey, master)
-			d := open(t, services, map[string]string{name: secrets[name]})
+			d := open(t, services, map[string]string{name: secrets(t)[name]})
 			for range 2 { // the second time the data key is known
 				got, err := d.Decrypt(t.Context(), sealed, "a.yaml")
 				if err != nil || string(got) != "k: v\n" {

@@ -3,6 +3,7 @@
 package decrypt
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,8 +44,9 @@ type Services struct {
 	// without a name they log in at none.
 	Reader client.Reader
 	Vaults types.NamespacedName
-	// Transport takes the place of the guard's; for tests.
+	// Transport takes the place of the guard's, and Timeout of how long a key service may take to answer; for tests.
 	Transport http.RoundTripper
+	Timeout   time.Duration
 }
 
 // Requester is who asks a key service when the Secret has no credentials for it.
@@ -69,7 +71,9 @@ func (s *Services) New(ctx context.Context, data map[string][]byte, which Which,
 	if err != nil {
 		return nil, err
 	}
-	return &Decrypter{keys: keys, services: s, who: who, opened: map[string]opened{}, logins: map[string]vaultLogin{}}, nil
+	return &Decrypter{
+		keys: keys, services: s, who: who, opened: map[string]opened{}, silent: map[string]error{}, logins: map[string]vaultLogin{},
+	}, nil
 }
 
 // Which keys of a Secret are used.
@@ -92,17 +96,20 @@ func (s *Services) transport() http.RoundTripper {
 	return t
 }
 
+// timeout is how long a key service may take to answer, with all that goes before.
+func (s *Services) timeout() time.Duration { return cmp.Or(s.Timeout, answerTime) }
+
 // httpClient asks a key service. It follows no redirect: what authenticates would go along.
-func (s *Services) httpClient() *http.Client { return clientOver(s.transport()) }
+func (s *Services) httpClient() *http.Client { return s.clientOver(s.transport()) }
 
 // ownClient is httpClient with an identity that goes to hosts of its provider alone.
 func (s *Services) ownClient(provider string) *http.Client {
-	return clientOver(identity.Bind(s.transport(), provider, identity.Keys))
+	return s.clientOver(identity.Bind(s.transport(), provider, identity.Keys))
 }
 
-func clientOver(transport http.RoundTripper) *http.Client {
+func (s *Services) clientOver(transport http.RoundTripper) *http.Client {
 	return outbound.NewClient(transport, outbound.Rules{
-		Redirects: outbound.Return, Timeout: answerTime, Limits: outbound.Limits{Bytes: maxAnswer},
+		Redirects: outbound.Return, Timeout: s.timeout(), Limits: outbound.Limits{Bytes: maxAnswer},
 	})
 }
 
@@ -129,8 +136,11 @@ func (d *Decrypter) mayAsk(provider, address string) error {
 	return identity.Use{Provider: provider, Service: identity.Keys, URL: u, Account: d.who.Account}.Check()
 }
 
+// errSilent says that a key service did not answer in time.
+var errSilent = errors.New("it did not answer")
+
 // reasonOf says why a key service did not decrypt, without a word of what it answered.
-func reasonOf(err error) error {
+func (s *Services) reasonOf(err error) error {
 	var (
 		fromAWS    smithy.APIError
 		fromAzure  *azcore.ResponseError
@@ -157,7 +167,7 @@ func reasonOf(err error) error {
 	case errors.As(err, &fromKube): // about the ServiceAccount whose identity it is
 		return errors.New(fromKube.Status().Message)
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
-		return fmt.Errorf("it did not answer within %s", answerTime)
+		return fmt.Errorf("%w within %s", errSilent, s.timeout())
 	case errors.As(err, &network):
 		return errors.New("it cannot be reached")
 	}

@@ -41,7 +41,7 @@ func (d *Decrypter) openVault(ctx context.Context, key *keyservice.VaultKey, cip
 	master := hcvault.NewMasterKey(key.VaultAddress, key.EnginePath, key.KeyName)
 	hcvault.Token(token).ApplyToMasterKey(master)
 	hcvault.NewHTTPClient(d.services.httpClient()).ApplyToMasterKey(master)
-	return decryptWith(ctx, master, ciphertext)
+	return d.decryptWith(ctx, master, ciphertext)
 }
 
 // vaultLogin is what came of a login.
@@ -54,7 +54,7 @@ type vaultLogin struct {
 func (d *Decrypter) vaultToken(ctx context.Context, address string) (string, error) {
 	known, ok := d.logins[address]
 	if !ok {
-		ctx, cancel := context.WithTimeout(ctx, answerTime)
+		ctx, cancel := context.WithTimeout(ctx, d.services.timeout())
 		defer cancel()
 		known.token, known.err = d.logIn(ctx, address)
 		d.logins[address] = known
@@ -89,7 +89,7 @@ func (d *Decrypter) logIn(ctx context.Context, address string) (string, error) {
 	client.ClearNamespace()
 	answer, err := client.Logical().WriteWithContext(ctx, path, map[string]any{"role": role, "jwt": account.Token})
 	if err != nil {
-		return "", fmt.Errorf("logging in at %s as role %s: %w", path, role, reasonOf(err))
+		return "", fmt.Errorf("logging in at %s as role %s: %w", path, role, d.services.reasonOf(err))
 	}
 	if answer == nil || answer.Auth == nil || answer.Auth.ClientToken == "" {
 		return "", fmt.Errorf("logging in at %s as role %s: it gives no token", path, role)

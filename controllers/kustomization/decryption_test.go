@@ -5,12 +5,15 @@ package kustomization
 import (
 	"encoding/base64"
 	"errors"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/getsops/sops/v3/hcvault"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -154,5 +157,37 @@ func TestDecryptionThatCannotBe(t *testing.T) {
 	if _, err := e.run(k); !errors.Is(err, reconcile.TerminalError(nil)) || e.Reason(err) != meta.FeatureGateDisabledReason ||
 		!strings.Contains(err.Error(), "please enable the ObjectLevelWorkloadIdentity feature gate") {
 		t.Errorf("without the feature gate: %v", err)
+	}
+}
+
+func TestAKeyServiceThatNeverAnswersHoldsUpNobodyElse(t *testing.T) {
+	e, dataKey := newTestEnv(t), sops.DataKey()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0") // the kernel takes connections, and nobody answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	e.Decryption.Services.Timeout = time.Second
+	vault := hcvault.NewMasterKey("http://"+listener.Addr().String(), "sops", "first")
+	vault.EncryptedKey = "vault:v1:abc"
+	sealed := sops.Encrypt(t, sops.File{Name: "a.yaml", Regex: "^(data|stringData)$", Plain: secretManifest("hunter2")}, dataKey, vault)
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "sops"}, Data: map[string][]byte{"sops.vault-token": []byte("t")}}
+	if err := e.client.Create(t.Context(), secret); err != nil {
+		t.Fatal(err)
+	}
+	e.commit("main@sha1:1", map[string]string{"secret/a.yaml": string(sealed), "plain/b.yaml": configMap("b", "one")})
+	e.builds.Patience = time.Nanosecond
+	k, other := decryptingApp(), app("b")
+	k.Spec.Path, other.Spec.Path = "secret", "plain"
+	if result, err := e.run(k); err != nil || !strings.HasPrefix(result.Message, "Building ") {
+		t.Fatalf("a worker waits for the key service: %+v, %v", result, err)
+	}
+	e.must(other)
+	if valueOf(e.cluster.Get(pathOf("b"))) != "one" {
+		t.Error("the other one was not applied")
+	}
+	want := `"Vault http://` + listener.Addr().String() + ` sops/first": it did not answer within 1s`
+	if _, err := e.built(k); err == nil || !strings.Contains(err.Error(), want) || errors.Is(err, reconcile.TerminalError(nil)) {
+		t.Errorf("got %v, want %s", err, want)
 	}
 }
