@@ -91,7 +91,7 @@ function Header() {
       </button>
       <div class="who">
         {who && (
-          <span class="dim" title={`Sluice ${who.version}`}>
+          <span class="dim" title={`${who.cluster}, ${who.user}\nSluice ${who.version}`}>
             <span class={lostSince.value === undefined ? "live-dot" : "live-dot lost"} aria-hidden="true" />
             {who.cluster}
             <span class="user">

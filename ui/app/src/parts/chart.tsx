@@ -85,10 +85,10 @@ function optionsOf(Plot: typeof uPlot, latest: () => ChartProps, element: HTMLEl
     height: props.height ?? 150,
     cursor: { y: false, points: { size: 6 } },
     legend: { show: false },
-    padding: [10, 8, 0, 0],
+    padding: [10, 26, 0, 0], // half of the last time on the axis is to the right of the curve
     axes: [
-      { ...axis, size: 26, space: 64, incrs: steps, values: (_, ticks, __, ___, step) => ticks.map((tick) => clockOf(tick, step < 60)) },
-      { ...axis, size: 54, values: (_, ticks) => ticks.map((tick) => figure(tick) + unit) },
+      { ...axis, size: 30, gap: 8, space: 64, incrs: steps, values: (_, ticks, __, ___, step) => ticks.map((tick) => clockOf(tick, step < 60)) },
+      { ...axis, size: 60, values: (_, ticks) => ticks.map((tick) => figure(tick) + unit) },
     ],
     scales: { x: { time: true, range: (_, min, max) => (min === max ? [min - 60, max + 60] : [min, max]) }, y: { range: (_, min, max) => scaleOf(latest(), min, max) } },
     series: [

@@ -43,7 +43,7 @@ export function Copy(props: { text: string; label?: string; what?: string; tabIn
 export function Command(props: { line: string; tabIndex?: number | undefined }) {
   return (
     <span class="command">
-      <code>{props.line}</code>
+      <code title={props.line}>{props.line}</code>
       <Copy text={props.line} tabIndex={props.tabIndex} />
     </span>
   );

@@ -18,6 +18,7 @@ interface Question {
   label: string;
   /** What it does, in a sentence. */
   does: string;
+  danger: boolean;
   needsReason: boolean;
   choices: readonly Choice[];
 }
@@ -40,7 +41,7 @@ export function ActionButton(props: { action: Action; label: string; does: strin
       title={props.does}
       onClick={() => {
         answer.value = {};
-        question.value = { action: props.action, label: props.label, does: props.does, needsReason: props.needsReason ?? false, choices: props.choices ?? [] };
+        question.value = { action: props.action, label: props.label, does: props.does, danger: props.danger ?? false, needsReason: props.needsReason ?? false, choices: props.choices ?? [] };
       }}
     >
       {props.label}
@@ -73,8 +74,7 @@ export function Confirm() {
       {asked && (
         <form onSubmit={(event) => void submit(event)}>
           <h2 id="confirm-title">
-            {asked.label} {asked.action.name}
-            {asked.action.stage && ` ${asked.action.stage}`}?
+            {asked.label} {asked.action.stage ? `${asked.action.stage} of ${asked.action.name}` : asked.action.name}?
           </h2>
           <p>{asked.does}</p>
           {asked.choices.length > 0 && (
@@ -104,7 +104,7 @@ export function Confirm() {
             <button type="button" class="action" onClick={() => (question.value = undefined)}>
               Cancel
             </button>
-            <button type="submit" class="action primary" disabled={answer.value.busy}>
+            <button type="submit" class={asked.danger ? "action primary danger" : "action primary"} disabled={answer.value.busy}>
               {answer.value.busy ? "…" : asked.label}
             </button>
           </div>

@@ -12,6 +12,7 @@ import { Heading, Loaded, Panel } from "../parts/detail";
 import { Mark, stateOf } from "../parts/mark";
 import { useTitle } from "../parts/title";
 import { flux } from "../kinds";
+import { shortRevision } from "./objects";
 import { count, short } from "../words";
 
 const kind = "ImageUpdateAutomation";
@@ -49,7 +50,7 @@ function Written({ is }: { is: Automation }) {
         )}
       </Heading>
       <p class="lead">
-        {is.source} <span class="dim">· read at</span> <code>{is.revision ?? "nothing yet"}</code>
+        {is.source} <span class="dim">· read at</span> <code title={is.revision}>{shortRevision(is.revision) || "nothing yet"}</code>
         {is.message && <span class="message"> {is.message}</span>}
       </p>
       <div class="columns">

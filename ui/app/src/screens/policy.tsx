@@ -217,7 +217,7 @@ function Row({ tag }: { tag: Tag }) {
         <code>{tag.tag}</code>
       </th>
       <td>{tag.text !== undefined && tag.text !== tag.tag ? <code>{tag.text}</code> : <span class="dim">{tag.text === undefined ? "" : "itself"}</span>}</td>
-      <td>
+      <td class="said">
         {state !== "none" && <Mark state={state} silent />} {tag.chosen && <b>chosen </b>}
         {tag.gate && <span class="gate">{tag.gate}</span>} {tag.why}
       </td>
