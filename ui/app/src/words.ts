@@ -54,15 +54,20 @@ export function age(since: string | undefined, now: number): string {
   return `${Math.floor(s / day)} d`;
 }
 
-/** Time that is left, to count down: 9:05, 1:09:05, 3 d 2 h; "due" when it has passed. */
+/** Tells whether something happened within the last hour: for so long it may still be what somebody looks for. */
+export function isRecent(at: string, now: number): boolean {
+  return now - Date.parse(at) < hour * 1000;
+}
+
+/** Time that is left, to count down: 9:05 left, 1:09:05 left, 3 d 2 h left; "due" when it has passed. */
 export function left(until: string, now: number): string {
   const s = Math.ceil((Date.parse(until) - now) / 1000);
   if (Number.isNaN(s)) return "";
   if (s <= 0) return "due";
-  if (s >= 2 * day) return two(s, day, "d", hour, "h");
+  if (s >= 2 * day) return `${two(s, day, "d", hour, "h")} left`;
   const pad = (n: number) => String(n).padStart(2, "0");
   const clock = `${pad(Math.floor((s % hour) / minute))}:${pad(s % minute)}`;
-  return s >= hour ? `${Math.floor(s / hour)}:${clock}` : clock.replace(/^0/, "");
+  return `${s >= hour ? `${Math.floor(s / hour)}:${clock}` : clock.replace(/^0/, "")} left`;
 }
 
 /** A time of day, with the date unless it is today's. */

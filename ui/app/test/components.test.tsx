@@ -10,7 +10,9 @@ import type { Lane } from "../src/api/types";
 import { Changed } from "../src/parts/changes";
 import { ActionButton, Confirm } from "../src/parts/confirm";
 import { LaneRow } from "../src/parts/lane";
+import { Given } from "../src/screens/canary";
 import { Drift } from "../src/screens/object";
+import { Stage } from "../src/screens/pipeline";
 import { Releases } from "../src/screens/releases";
 import * as details from "./fixture/details";
 import { laneOf, lanes, turned } from "./fixture/lanes";
@@ -179,5 +181,21 @@ describe("the line of a lane", () => {
     row({ ...podinfo, cells });
     const lines = [...root.querySelectorAll("[data-column]")].map((cell) => cell.querySelector(".hop") !== null);
     expect(lines).toEqual([false, false, false, true, true, true, false]);
+  });
+});
+
+describe("a command of a person", () => {
+  const at = new Date().toISOString();
+  it("that a Canary refused says so, and why", () => {
+    void act(() => render(<Given is={{ verb: "promote", at, by: "eve", outcome: "refused: no release is under way" }} />, root));
+    expect(root.querySelector(".is-failed")?.textContent).toContain("promote by eve");
+    expect(root.textContent).toContain("refused: no release is under way");
+  });
+  it("that a stage refused says so until another one is carried out", () => {
+    const of = details.pipeline("shop", "shop");
+    const stage = { name: "production", state: "waiting" as const, remedies: [], commands: [{ verb: "approve" as const, at, outcome: "Refused", message: "eve may not approve" }, { verb: "hold" as const, at, outcome: "Done" }] };
+    void act(() => render(<Stage stage={stage} of={of} />, root));
+    expect(root.querySelector(".bad")?.textContent).toContain("approve was refused now: eve may not approve");
+    expect(root.textContent).not.toContain("hold was");
   });
 });

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { describe, expect, it } from "vitest";
-import type { Tag, TimelineEvent } from "../src/api/types";
+import type { CellState, Tag, TimelineEvent } from "../src/api/types";
 import { kindsOf } from "../src/kinds";
 import { pageOf, pageOfCell } from "../src/links";
 import { sentence } from "../src/parts/announcer";
@@ -12,7 +12,7 @@ import { placesOf, search } from "../src/parts/palette";
 import { offsets, range } from "../src/parts/virtual";
 import { compareLines } from "../src/screens/objects";
 import { treeOf } from "../src/screens/object";
-import { bundleName, earlier } from "../src/screens/pipeline";
+import { bundleName, consents, earlier, stateOfPipeline } from "../src/screens/pipeline";
 import { commandOf, gatesOf, queryOf } from "../src/screens/policy";
 import { groupOf, matches } from "../src/screens/releases";
 import { filter, hopsOf, markdown } from "../src/screens/timeline";
@@ -133,6 +133,22 @@ describe("a rollback", () => {
     const rows = [row("d", "Verified", { quarantined: true }), row("c", "Failed"), row("b", "Verified"), row("a", "Verified")];
     expect(earlier(rows, "staging").map((choice) => choice.bundle)).toEqual(["b", "a"]);
     expect(earlier(rows, "production")).toEqual([]);
+  });
+});
+
+describe("a pipeline", () => {
+  const of = (ready: string, ...states: CellState[]) => stateOfPipeline({ ready, stages: states.map((state) => ({ name: state, state, remedies: [] })) });
+  it.each([
+    ["waits as long as a stage waits for somebody", of("Unknown", "ready", "moving", "waiting"), "waiting"],
+    ["moves while no stage needs anybody", of("Unknown", "ready", "moving"), "moving"],
+    ["is ready when all its stages are", of("True", "ready", "ready"), "ready"],
+    ["has failed when it says so, whatever its stages do", of("False", "moving"), "failed"],
+  ])("%s", (_, got, want) => expect(got).toBe(want));
+  it("tells who allowed the version that a stage wants, and nothing of others", () => {
+    const given = (bundle: string, by: string) => ({ bundle, by, at: "2026-01-01T00:00:00Z" });
+    const is = { wants: { id: "2" }, approvals: [given("1", "ann"), given("2", "bob")], overrides: [given("2", "eve")] };
+    expect(consents(is).map(([word, { by }]) => `${word} by ${by}`)).toEqual(["approved by bob", "windows and freezes opened by eve"]);
+    expect(consents({ approvals: is.approvals })).toEqual([]);
   });
 });
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { describe, expect, it } from "vitest";
-import { age, duration, figure, left, short } from "../src/words";
+import { age, duration, figure, isRecent, left, short } from "../src/words";
 
 const now = Date.parse("2026-05-01T12:00:00Z");
 const before = (seconds: number) => new Date(now - seconds * 1000).toISOString();
@@ -35,10 +35,10 @@ describe("words", () => {
   });
 
   it.each([
-    [545, "9:05"],
-    [4145, "1:09:05"],
-    [59, "0:59"],
-    [266_400, "3 d 2 h"],
+    [545, "9:05 left"],
+    [4145, "1:09:05 left"],
+    [59, "0:59 left"],
+    [266_400, "3 d 2 h left"],
     [-1, "due"],
   ])("count %d seconds down as %s", (seconds, want) => expect(left(before(-seconds), now)).toBe(want));
 
@@ -49,6 +49,11 @@ describe("words", () => {
     [12_345.6, "12,346"],
     [NaN, "NaN"],
   ])("show %d as %s", (value, want) => expect(figure(value)).toBe(want));
+
+  it("tell what is of the last hour from what is older", () => {
+    expect(isRecent(before(3_599), now)).toBe(true);
+    expect(isRecent(before(3_601), now)).toBe(false);
+  });
 
   it("shorten hashes, and nothing else", () => {
     expect(short("sha256:0123456789abcdef")).toBe("0123456");

@@ -2,7 +2,7 @@
 
 import { path } from "../api/client";
 import { useResource } from "../api/resource";
-import type { CanaryDetail, CanaryRelease, CanaryStep, CellState, Judgement, ObjectReference, Pod } from "../api/types";
+import type { CanaryCommand, CanaryDetail, CanaryRelease, CanaryStep, CellState, Judgement, ObjectReference, Pod } from "../api/types";
 import { now } from "../clock";
 import { Age, Moment } from "../parts/age";
 import { Chart } from "../parts/chart";
@@ -12,7 +12,8 @@ import { Conditions, Events, Heading, Loaded, Panel, Properties } from "../parts
 import { Mark } from "../parts/mark";
 import { limitsOf, measured, metricsOf, unitOf, weights } from "../parts/series";
 import { useTitle } from "../parts/title";
-import { count, duration, figure, short } from "../words";
+import { count, duration, figure, isRecent, short } from "../words";
+import { readOnly } from "../api/session";
 
 interface Props {
   namespace: string;
@@ -51,6 +52,7 @@ function Described({ is }: { is: CanaryDetail }) {
         {is.message && <span class="message"> {is.message}</span>}
       </p>
       <Hold is={is} />
+      {is.lastCommand && <Given is={is.lastCommand} />}
       <div class="columns">
         <div>
           <Now is={is} release={release} />
@@ -102,6 +104,17 @@ function Buttons({ is }: { is: CanaryDetail }) {
   );
 }
 
+/** The last command of a person, and what became of it. */
+export function Given({ is }: { is: CanaryCommand }) {
+  const refused = is.outcome?.startsWith("refused: ") && isRecent(is.at, now.value);
+  return (
+    <p class={refused ? "notice is-failed" : "lead dim"}>
+      Last command: <b>{is.verb}</b>
+      {is.by && ` by ${is.by}`}, <Age since={is.at} ago />: {is.outcome ?? "carried out"}
+    </p>
+  );
+}
+
 function Hold({ is }: { is: CanaryDetail }) {
   const hold = is.hold;
   if (!hold && !is.pendingCommand) return null;
@@ -112,7 +125,7 @@ function Hold({ is }: { is: CanaryDetail }) {
           <Mark state="waiting" silent /> <b>{hold.approved ? "Approved" : "Held"}</b>
           {`: ${hold.kind}${hold.gate ? ` ${hold.gate}` : ""}${hold.by ? ` by ${hold.by}` : ""}, for `}
           <Age since={hold.since} />
-          {hold.approved && "; the next step passes it"}
+          {hold.approved ? "; the next step passes it" : `. ${next(hold.kind)}`}
         </p>
       )}
       {is.pendingCommand && (
@@ -122,6 +135,12 @@ function Hold({ is }: { is: CanaryDetail }) {
       )}
     </div>
   );
+}
+
+/** What a person can do about what holds a release. */
+function next(kind: string): string {
+  if (readOnly.value) return "Somebody who may change it can let it go on, or abort it.";
+  return `${kind === "pause" || kind === "halt" ? "Resume" : "Approve"} lets it go on, Abort rolls it back.`;
 }
 
 function Now({ is, release }: { is: CanaryDetail; release: CanaryRelease | undefined }) {
@@ -164,7 +183,7 @@ function Metric({ name, release, good }: { name: string; release: CanaryRelease;
         <Mark state={last?.failure ? "failed" : "ready"} silent />
         <b>{name}</b> {said} <span class="dim">{good && good !== "any" ? `should be ${good}` : "any value is good"}</span>
       </figcaption>
-      <Chart label={`${name} over time: ${said}${good ? `, should be ${good}` : ""}`} series={series} limits={limitsOf(good)} height={110} />
+      <Chart label={`${name} over time: ${said}${good ? `, should be ${good}` : ""}`} series={series} limits={limitsOf(good)} unit={unitOf(good)} height={110} />
       {last?.failure && <p class="bad">{last.failure}</p>}
     </figure>
   );
@@ -176,15 +195,18 @@ function Pods({ of, problem }: { of: readonly Pod[]; problem: string | undefined
   return (
     <Panel title="Pods" aside={`${of.filter((pod) => !pod.why).length} of ${of.length} ready`}>
       {problem && <p class="bad">{problem}</p>}
-      <ul class="plain">
+      <ul class="marked">
         {of.map((pod) => (
           <li key={pod.name}>
-            <Mark state={pod.why ? "moving" : "ready"} silent /> <b>{pod.primary ? "primary" : "canary"}</b> <code>{pod.name}</code>{" "}
-            <span class="dim">
-              {shortImage(pod.image)} · <Age since={pod.since} />
-              {pod.restarts > 0 && ` · ${count(pod.restarts, "restart")}`}
-            </span>
-            {pod.why && <p>{pod.why}</p>}
+            <Mark state={pod.why ? "moving" : "ready"} silent />
+            <div>
+              <b>{pod.primary ? "primary" : "canary"}</b> <code>{pod.name}</code>
+              {pod.why && <p class="wait">{pod.why}</p>}
+              <p class="dim">
+                {shortImage(pod.image)} · made <Age since={pod.since} ago />
+                {pod.restarts > 0 && ` · ${count(pod.restarts, "restart")}`}
+              </p>
+            </div>
           </li>
         ))}
       </ul>
@@ -201,6 +223,9 @@ function Judge({ judge }: { judge: Judgement }) {
         <Mark state={outcomes[judge.outcome ?? ""] ?? "unknown"} silent /> <b>{judge.outcome ?? "No comparison yet"}</b>
         {judge.message && `: ${judge.message}`}
       </p>
+      {(judge.remarks ?? []).map((remark) => (
+        <p key={remark}>{remark}</p>
+      ))}
       {judge.problem && <p class="bad">The arms cannot be compared: {judge.problem}</p>}
       {judge.thresholdsOnly && <p class="bad">It decides nothing: its test of itself failed. Thresholds decide alone.</p>}
       {judge.findings && (
@@ -225,7 +250,7 @@ function Judge({ judge }: { judge: Judgement }) {
                     <Mark state={outcomes[finding.outcome] ?? "unknown"} silent /> {finding.outcome}
                   </td>
                   <td class="number">{finding.ratio ? `${finding.ratio}×` : ""}</td>
-                  <td>{finding.message}</td>
+                  <td class="said">{finding.message}</td>
                 </tr>
               ))}
             </tbody>
@@ -235,7 +260,7 @@ function Judge({ judge }: { judge: Judgement }) {
       {judge.countedBy && <p class="dim">Counted by {judge.countedBy}.</p>}
       {judge.trials ? (
         <p class="dim">
-          Compared with itself {judge.trials} times, {judge.falseAlarms ?? 0} false alarms
+          Compared with itself {judge.trials} times, {count(judge.falseAlarms ?? 0, "false alarm")}
           {judge.dispersion && `; errors vary ${judge.dispersion} times as much as by chance`}.
         </p>
       ) : null}

@@ -2,7 +2,8 @@
 
 import { path } from "../api/client";
 import { isObject, useResource } from "../api/resource";
-import type { Bundle, BundleRow, CellState, PipelineDescription, PipelineStage, Quarantine, SluiceGate, SluicePullRequestStatus } from "../api/types";
+import type { Bundle, BundleInStage, BundleRow, CellState, Consent, PipelineDescription, PipelineStage, Quarantine, SluiceGate, SluicePullRequestStatus } from "../api/types";
+import { now } from "../clock";
 import { commitOf } from "../links";
 import { Age, Countdown, Moment } from "../parts/age";
 import { Commands, Remedies, safe } from "../parts/command";
@@ -10,7 +11,7 @@ import { ActionButton, type Choice } from "../parts/confirm";
 import { Conditions, Events, Heading, Loaded, Panel, Properties } from "../parts/detail";
 import { Mark, stateOf } from "../parts/mark";
 import { useTitle } from "../parts/title";
-import { short } from "../words";
+import { isRecent, short } from "../words";
 
 interface Props {
   namespace: string;
@@ -41,10 +42,19 @@ export function bundleName(bundle: Bundle | undefined): string {
   return (bundle.versions ?? []).map((v) => `${v.artifact} ${v.tag ?? short(v.digest ?? "")}`).join(", ");
 }
 
+const gravest: readonly CellState[] = ["failed", "waiting", "moving"];
+
+/** The state of a pipeline. While it is on its way, that is the one of the stage that needs a person most. */
+export function stateOfPipeline(is: Pick<PipelineDescription, "ready" | "suspended" | "stages">): CellState {
+  const own = stateOf(is.ready, is.suspended);
+  if (own !== "moving" && own !== "ready") return own;
+  return gravest.find((state) => is.stages.some((stage) => stage.state === state)) ?? own;
+}
+
 function Described({ is }: { is: PipelineDescription }) {
   return (
     <>
-      <Heading kind="Pipeline" namespace={is.namespace} name={is.name} state={stateOf(is.ready, is.suspended)} />
+      <Heading kind="Pipeline" namespace={is.namespace} name={is.name} state={stateOfPipeline(is)} />
       <p class="lead">
         {is.candidate ? (
           <>
@@ -55,6 +65,7 @@ function Described({ is }: { is: PipelineDescription }) {
         )}
         {is.message && <span class="message"> {is.message}</span>}
       </p>
+      {is.warning && <p class="notice is-waiting warned">{is.warning}</p>}
       {is.commandsIgnored && <p class="notice is-waiting">Commands are not carried out: {is.commandsIgnored}</p>}
       {is.quarantined.map((q) => (
         <Quarantined key={q.bundle.id} is={q} of={is} />
@@ -84,7 +95,8 @@ function Described({ is }: { is: PipelineDescription }) {
   );
 }
 
-function Stage({ stage, of }: { stage: PipelineStage; of: PipelineDescription }) {
+/** A stage: what it has, wants and waits for. */
+export function Stage({ stage, of }: { stage: PipelineStage; of: PipelineDescription }) {
   const state = stage.state;
   return (
     <li id={`stage-${stage.name}`} class={`stage-card is-${state}`}>
@@ -119,6 +131,12 @@ function Stage({ stage, of }: { stage: PipelineStage; of: PipelineDescription })
           ))}
         </ul>
       )}
+      {consents(stage).map(([word, given], i) => (
+        <p key={i}>
+          <Mark state="ready" silent /> {word} by {given.by} <Age since={given.at} ago />
+          {given.reason && `: ${given.reason}`}
+        </p>
+      ))}
       {stage.hold && (
         <p class="held">
           <Mark state="suspended" silent /> held by {stage.hold.by} <Age since={stage.hold.at} ago />
@@ -135,6 +153,12 @@ function Stage({ stage, of }: { stage: PipelineStage; of: PipelineDescription })
           ))}
         </ul>
       )}
+      {(stage.commands ?? []).filter(({ outcome, at }) => outcome !== "Done" && isRecent(at, now.value)).map((command) => (
+        <p key={command.verb} class="bad">
+          {command.verb} was {command.outcome.toLowerCase()} <Age since={command.at} ago />
+          {command.message && `: ${command.message}`}
+        </p>
+      ))}
       {(stage.pending ?? []).map((command) => (
         <p key={command.verb} class="dim">
           {command.verb} by {command.by}, not taken up yet
@@ -144,6 +168,12 @@ function Stage({ stage, of }: { stage: PipelineStage; of: PipelineDescription })
       <Buttons stage={stage} of={of} />
     </li>
   );
+}
+
+/** What people have allowed for the version that a stage waits to get. */
+export function consents({ wants, approvals, overrides }: Pick<PipelineStage, "wants" | "approvals" | "overrides">): [string, Consent][] {
+  const about = (of: readonly Consent[] | undefined) => (wants ? (of ?? []).filter((given) => given.bundle === wants.id) : []);
+  return [...about(approvals).map((given): [string, Consent] => ["approved", given]), ...about(overrides).map((given): [string, Consent] => ["windows and freezes opened", given])];
 }
 
 function Waiting({ gate }: { gate: SluiceGate }) {
@@ -215,9 +245,10 @@ function Quarantined({ is, of }: { is: Quarantine; of: PipelineDescription }) {
     <div class="notice is-failed beside">
       <p>
         <Mark state="failed" silent /> <b>{bundleName(is.bundle)} is in quarantine</b> for <Age since={is.at} />
-        {is.stage && `: it failed in ${is.stage}`}
+        {is.stage && `, since it failed in ${is.stage}`}
         {is.by && `, put there by ${is.by}`}
-        {is.reason && `. ${is.reason}`}
+        {is.reason && `: ${is.reason}`}
+        {is.until && <>, until <Moment at={is.until} /></>}
       </p>
       <ActionButton action={action} label="Lift" does={`Ends the quarantine of ${bundleName(is.bundle)}, so that it may be promoted again.`} />
     </div>
@@ -226,6 +257,12 @@ function Quarantined({ is, of }: { is: Quarantine; of: PipelineDescription }) {
 
 const relations: Record<string, string> = { Has: "has it", Had: "had it", Wants: "wants it", Proposes: "proposes it" };
 const verdicts: Record<string, CellState> = { Verified: "ready", Failed: "failed", Replaced: "none" };
+
+/** The state of a version in a stage: the verdict on it, or that it is being verified there or on its way. */
+function stateOfRelation(is: BundleInStage): CellState {
+  if (is.verdict) return verdicts[is.verdict] ?? "unknown";
+  return is.relation === "Has" ? "moving" : is.relation === "Had" ? "none" : "waiting";
+}
 
 function Matrix({ of, stages }: { of: PipelineDescription; stages: readonly string[] }) {
   const rows = of.matrix;
@@ -251,7 +288,7 @@ function Matrix({ of, stages }: { of: PipelineDescription; stages: readonly stri
               </th>
               {row.stages.map((is) => (
                 <td key={is.stage} class={is.relation ? `relation-${is.relation.toLowerCase()}` : ""}>
-                  {is.verdict && <Mark state={verdicts[is.verdict] ?? "unknown"} silent />}
+                  {is.relation && <Mark state={stateOfRelation(is)} silent />}
                   {is.relation && <b> {relations[is.relation] ?? is.relation}</b>}
                   {is.verdict && ` ${is.verdict.toLowerCase()}`}
                   {is.at && (
