@@ -170,11 +170,19 @@ func (s *Server) waitToRetry(ctx context.Context, err error) error {
 // maxRequest bounds the body of a request, in bytes.
 const maxRequest = 64 << 10
 
-// Serve answers on a listener until ctx ends.
+// Protocols are what a listener with TLS may agree on with a browser. HTTP/1.1 gives it six connections for all its tabs, of which
+// each stream takes one; HTTP/2 has no such limit.
+var Protocols = []string{"h2", "http/1.1"}
+
+// http2 bounds connections of HTTP/2, whose requests share one. So many are answered at one time on each; those that a client
+// resets count until their handler has returned. A connection on which nothing is heard is asked whether it is still there.
+var http2 = http.HTTP2Config{MaxConcurrentStreams: 64, SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second, WriteByteTimeout: writeTimeout}
+
+// Serve answers on a listener until ctx ends. One with TLS should offer [Protocols].
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	server := &http.Server{
 		Handler: http.MaxBytesHandler(s.handler, maxRequest), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
-		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10, HTTP2: &http2,
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })

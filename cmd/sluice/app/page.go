@@ -188,11 +188,14 @@ func (w *wiring) page() error {
 		if p.certs, err = certwatcher.New(f.certFile, f.keyFile); err != nil {
 			return fmt.Errorf("--ui-tls-cert-file: %w", err)
 		}
-		p.listener = tls.NewListener(p.listener, &tls.Config{
-			MinVersion: tls.VersionTLS12, GetCertificate: p.certs.GetCertificate, NextProtos: []string{"http/1.1"},
-		})
+		p.listener = tls.NewListener(p.listener, tlsOf(p.certs))
 	}
 	return w.mgr.Add(p)
+}
+
+// tlsOf serves a certificate as it is now.
+func tlsOf(certs *certwatcher.CertWatcher) *tls.Config {
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certs.GetCertificate, NextProtos: ui.Protocols}
 }
 
 // signIn says who may come in.

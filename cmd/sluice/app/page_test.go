@@ -3,6 +3,8 @@
 package app
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"io"
@@ -16,6 +18,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 
 	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/git/credential"
@@ -92,5 +95,47 @@ func TestThePageIsToldOfCommitsByTheMirrorOfAGitRepository(t *testing.T) {
 	got, err := page.Changes(object, plumbing.NewHash(head), limits)
 	if err != nil || got.Parent.String() != base || len(got.Files) != 1 || string(got.Files[0].New) != "a: 2\n" {
 		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func TestTheCertificateIsServedOverHTTP2(t *testing.T) {
+	dir := t.TempDir()
+	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
+	of := httptest.NewUnstartedServer(nil)
+	of.StartTLS()
+	of.Close()
+	key, err := x509.MarshalPKCS8PrivateKey(of.TLS.Certificates[0].PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, block := range map[string]*pem.Block{
+		certFile: {Type: "CERTIFICATE", Bytes: of.Certificate().Raw}, keyFile: {Type: "PRIVATE KEY", Bytes: key},
+	} {
+		if err := os.WriteFile(name, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	certs, err := certwatcher.New(certFile, keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Proto) }))
+	server.Listener = tls.NewListener(server.Listener, tlsOf(certs))
+	server.Start()
+	defer server.Close()
+	roots := x509.NewCertPool()
+	roots.AddCert(of.Certificate())
+	for want, http2 := range map[string]bool{"HTTP/2.0": true, "HTTP/1.1": false} {
+		client := &http.Client{Transport: &http.Transport{
+			TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}, ForceAttemptHTTP2: http2,
+		}}
+		answer, err := client.Get("https://" + server.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(answer.Body)
+		if _ = answer.Body.Close(); err != nil || string(got) != want {
+			t.Errorf("got %q, want %s: %v", got, want, err)
+		}
 	}
 }

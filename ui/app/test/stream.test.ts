@@ -3,8 +3,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { act, get, path, Refused } from "../src/api/client";
 import { store } from "../src/api/lanes";
-import { readSession, sessionError } from "../src/api/session";
+import { readSession, session, sessionError } from "../src/api/session";
 import { connect, follow, lostSince, onObject } from "../src/api/stream";
+import * as details from "./fixture/details";
 import { laneOf } from "./fixture/lanes";
 
 /** The browser's end of a stream, opened and broken by a test. */
@@ -159,6 +160,16 @@ describe("a session that has ended", () => {
     await readSession();
     expect(sessionError.value).toBe("open the address that was printed");
     sessionError.value = undefined;
+  });
+  it("is not one that could not be read as too much was asked at once: it is asked again", async () => {
+    const answers = [new Response('{"error":"too many of your requests are under way"}', { status: 429 }), Response.json({ ...details.session, user: "eve" })];
+    vi.stubGlobal("fetch", () => Promise.resolve(answers.shift()));
+    await readSession();
+    expect(sessionError.value).toContain("too many of your requests");
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(sessionError.value).toBeUndefined();
+    expect(session.value?.user).toBe("eve");
+    session.value = undefined;
   });
 });
 

@@ -14,6 +14,11 @@ export class Refused extends Error {
   }
 }
 
+/** Tells whether the same question may have another answer in a moment: without a connection, or when the server has trouble or is asked too much. */
+export function mayPass(err: unknown): boolean {
+  return !(err instanceof Refused) || err.status === 429 || err.status >= 500;
+}
+
 /** A list as the server sends it. */
 export interface List<T> {
   items: T[];

@@ -2,7 +2,7 @@
 
 import { useSignal, type Signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { get, Refused } from "./client";
+import { get, mayPass } from "./client";
 import { onObject } from "./stream";
 import type { ObjectReference } from "./types";
 
@@ -17,11 +17,6 @@ const longestWait = 30_000;
 export interface Resource<T> {
   data?: T;
   error?: string;
-}
-
-/** Tells whether the same question may have another answer in a moment: without a connection, or when the server has trouble. */
-function mayPass(err: unknown): boolean {
-  return !(err instanceof Refused) || err.status === 429 || err.status >= 500;
 }
 
 /** Reads an address, and reads it again when one of the objects that it is about changes, or if there was no answer. */

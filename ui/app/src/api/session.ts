@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { computed, signal } from "@preact/signals";
-import { get, Refused } from "./client";
+import { get, mayPass, Refused } from "./client";
 import type { Session } from "./types";
 
 /** Who looks; undefined before the answer. */
@@ -11,7 +11,7 @@ export const sessionError = signal<string | undefined>(undefined);
 /** Nothing can be changed from here, or it is not known yet. */
 export const readOnly = computed(() => session.value?.readOnly ?? true);
 
-/** How long after a request without an answer it is asked again, in milliseconds. */
+/** How long after a question that may have another answer it is asked again, in milliseconds. */
 const again = 2_000;
 
 export async function readSession(): Promise<void> {
@@ -24,7 +24,7 @@ export async function readSession(): Promise<void> {
       return;
     }
     sessionError.value = err instanceof Error ? err.message : String(err);
-    if (!(err instanceof Refused)) setTimeout(() => void readSession(), again); // there was no answer
+    if (mayPass(err)) setTimeout(() => void readSession(), again);
   }
 }
 
