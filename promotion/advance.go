@@ -39,21 +39,25 @@ func waitingFor(gates []sluicev1.Gate) string {
 
 // advance gives the stage what it wants if all gates are open, and says where it stands.
 func advance(s *stage) sluicev1.StageStatus {
-	if s.isUnseen() {
+	if s.seen.isUnseen() {
 		return unseen(s)
 	}
 	proposer{s}.abandon()
 	proposer{s}.recordPullRequest()
 	verifier{s}.replanRollback()
 	verifier{s}.endPin()
-	w, gates := s.wanted()
+	chosen := choose(s.from())
+	w, gates := chosen.bundle, chosen.waits.gates
+	s.lookAt(chosen.waits)
 	proposes := s.spec.Write.PullRequest != nil && !pastPullRequests(s, w)
 	takesBack := w != nil && w.kind == sluicev1.LandingRollback
 	if frozen := (proposer{s}).keptOpen(); proposes && frozen != nil && !takesBack {
 		w, gates = frozen, nil // whatever is newer
 	}
 	if w != nil {
-		gates = append(gates, gatekeeper{s}.gates(*w)...)
+		closed := gatesBefore(s.from(), *w)
+		gates = append(gates, closed.gates...)
+		s.lookAt(closed)
 	}
 	status := stageStatus(s, w)
 	if proposes {
@@ -63,7 +67,7 @@ func advance(s *stage) sluicev1.StageStatus {
 	}
 	status.Waiting = gates
 	status.Phase, status.Message = phase(s, w, gates, status)
-	if missing := cmp.Or(s.problem(), s.missing(s.seen.Targets), s.unreadable()); missing != "" {
+	if missing := cmp.Or(s.seen.problem(), missingObject(s.spec.Name, s.seen.Targets), s.seen.unreadable()); missing != "" {
 		s.transition.Missing = cmp.Or(s.transition.Missing, missing)
 		if !strings.Contains(status.Message, missing) {
 			status.Message += "; " + missing
@@ -76,7 +80,7 @@ func advance(s *stage) sluicev1.StageStatus {
 // nobody knows more.
 func unseen(s *stage) sluicev1.StageStatus {
 	status := stageStatus(s, nil)
-	_, status.Waiting = s.wanted()
+	status.Waiting = choose(s.from()).waits.gates
 	status.Phase, status.Message = phase(s, nil, status.Waiting, status)
 	status.Message = s.seen.Problem
 	if has := s.currentBundle(); has != "" {
@@ -103,19 +107,19 @@ func write(s *stage, w desiredBundle) {
 }
 
 // next are the targets that a bundle is written to next.
-func next(s *stage, w desiredBundle) []TargetObservation {
+func next(s stageTransition, w desiredBundle) []TargetObservation {
 	switch {
 	case w.targets != nil:
 		return w.targets
 	case w.kind == sluicev1.LandingRollback:
-		return s.lacking(w.bundle.ID)
+		return s.seen.lacking(w.bundle)
 	}
-	return firstWave(s.lacking(w.bundle.ID))
+	return firstWave(s.seen.lacking(w.bundle))
 }
 
 // targets are their names.
 func targets(s *stage, w desiredBundle) []string {
-	to := next(s, w)
+	to := next(s.from(), w)
 	names := make([]string, 0, len(to))
 	for _, t := range to {
 		names = append(names, t.Name)
@@ -183,11 +187,11 @@ func phase(s *stage, w *desiredBundle, gates []sluicev1.Gate, status sluicev1.St
 	case w != nil:
 		return sluicev1.StageWriting, "writing " + Describe(w.bundle)
 	case l == nil:
-		return sluicev1.StageEmpty, cmp.Or(s.problem(), "it has no bundle") + waitingFor(gates)
+		return sluicev1.StageEmpty, cmp.Or(s.seen.problem(), "it has no bundle") + waitingFor(gates)
 	case l.Verdict == VerdictFailed:
 		return sluicev1.StageFailed, fmt.Sprintf("%s failed: %s", s.name(l.Bundle), l.Reason)
 	case l.Verdict == "":
-		return sluicev1.StageVerifying, fmt.Sprintf("%s: %s", s.name(l.Bundle), s.evidence(l))
+		return sluicev1.StageVerifying, fmt.Sprintf("%s: %s", s.name(l.Bundle), s.seen.whyUnverified(s.spec.Name, s.bundle(l.Bundle)))
 	}
 	return sluicev1.StageVerified, s.name(l.Bundle) + " is verified" + waitingFor(gates)
 }

@@ -154,11 +154,10 @@ func (h commandHandler) choose(c Command, otherwise string) (id, refused string)
 
 // next is the bundle that the stage wants by itself.
 func (h commandHandler) next() string {
-	w, _ := h.stage.wanted()
-	if w == nil {
-		return ""
+	if w := choose(h.stage.from()).bundle; w != nil {
+		return w.bundle.ID
 	}
-	return w.bundle.ID
+	return ""
 }
 
 func (h commandHandler) approve(c Command) (done, refused string) {
@@ -204,7 +203,7 @@ func (h commandHandler) promote(c Command) (done, refused string) {
 	if refused := h.quarantined(id); refused != "" {
 		return "", refused
 	}
-	if h.stage.hasEverywhere(id) {
+	if h.stage.from().hasEverywhere(id) {
 		return "", "the stage has " + h.stage.name(id)
 	}
 	h.stage.stopIgnoring(id)
@@ -270,7 +269,7 @@ func (h commandHandler) rollback(c Command) (done, refused string) {
 		return "", "there is no bundle that was verified here before: name one"
 	case refused != "":
 		return "", refused
-	case h.stage.hasEverywhere(id):
+	case h.stage.from().hasEverywhere(id):
 		return "", "the stage has " + h.stage.name(id)
 	}
 	if refused := h.quarantined(id); refused != "" {

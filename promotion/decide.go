@@ -23,7 +23,7 @@ func Decide(prev State, seen Observation, now time.Time) Decision {
 	r.carryOutCommands()
 	for i := range seen.Spec.Stages {
 		s := r.stage(&seen.Spec.Stages[i])
-		if !s.isUnseen() {
+		if !s.seen.isUnseen() {
 			contentRecorder{s}.record()
 			verifier{s}.verify()
 		}

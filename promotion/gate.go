@@ -32,156 +32,150 @@ func because(reason string) string {
 	return ": " + reason
 }
 
-// gatekeeper knows which gates of a stage are closed.
-type gatekeeper struct{ stage *stage }
+// waiting is what is waited for, and when to look again because time goes by; zero is never.
+type waiting struct {
+	gates []sluicev1.Gate
+	again time.Time
+}
 
-// gates are those that are closed in front of a bundle that was chosen. A rollback that
+func waitFor(gates ...sluicev1.Gate) waiting { return waiting{gates: gates} }
+
+// and is both: the gates of others come after these.
+func (w waiting) and(others ...waiting) waiting {
+	for _, other := range others {
+		w.gates = slices.Concat(w.gates, other.gates)
+		w = w.lookAt(other.again)
+	}
+	return w
+}
+
+// lookAt is the same with a look at this time, unless there is one before it; zero adds none.
+func (w waiting) lookAt(at time.Time) waiting {
+	if !at.IsZero() && (w.again.IsZero() || at.Before(w.again)) {
+		w.again = at
+	}
+	return w
+}
+
+// gatesBefore are the gates that are closed in front of a bundle that was chosen. A rollback that
 // nobody asked for waits only for windows that are about rollbacks.
-func (k gatekeeper) gates(w desiredBundle) []sluicev1.Gate {
-	var closed []sluicev1.Gate
-	add := func(g *sluicev1.Gate) {
-		if g != nil {
-			closed = append(closed, *g)
-		}
+func gatesBefore(s stageTransition, w desiredBundle) waiting {
+	var closed waiting
+	scope := sluicev1.WindowRollsBack
+	if w.kind != sluicev1.LandingRollback {
+		scope = sluicev1.WindowPromotes
+		closed = closed.and(
+			stateGate(s.pipeline.Lost),
+			holdGate(s.prev.Hold),
+			approvalGate(s.spec.Approval, s.prev.Approvals, w, s.now),
+			contentGate(s.seen.problem()),
+			contentGate(missingObject(s.spec.Name, next(s, w))),
+		)
 	}
-	scope := sluicev1.WindowPromotes
-	if w.kind == sluicev1.LandingRollback {
-		scope = sluicev1.WindowRollsBack
-	} else {
-		add(k.stateGate())
-		add(k.holdGate())
-		add(k.approvalGate(w))
-		add(k.contentGate())
-		add(k.missingGate(w))
+	if !overridden(s.prev.Overrides, w.bundle.ID, s.now) {
+		closed = closed.and(windowGate(s.spec.Windows, scope, s.now), freezeGate(s.freezes, scope, s.now))
 	}
-	if !k.overridden(w.bundle.ID) {
-		add(k.windowGate(scope))
-		add(k.freezeGate(scope))
-	}
-	if k.stage.seen.Problem != "" {
-		closed = append(closed, gate(sluicev1.GateContent, time.Time{}, time.Time{}, "%s", k.stage.seen.Problem))
-	}
-	return closed
+	return closed.and(contentGate(s.seen.Problem))
 }
 
-// contentGate waits for people to mend what cannot be read: what would be written to it
-// could not be seen either.
-func (k gatekeeper) contentGate() *sluicev1.Gate {
-	problem := k.stage.problem()
+// contentGate waits for people to mend what cannot be read or written, and for the objects that the next
+// targets are judged by: what is given to a stage while one does not exist could not be verified. No
+// problem is no gate.
+func contentGate(problem string) waiting {
 	if problem == "" {
-		return nil
+		return waiting{}
 	}
-	g := gate(sluicev1.GateContent, time.Time{}, time.Time{}, "%s", problem)
-	return &g
+	return waitFor(gate(sluicev1.GateContent, time.Time{}, time.Time{}, "%s", problem))
 }
 
-// missingGate waits for the objects that the next targets are judged by: what a stage is
-// given while one does not exist could not be verified.
-func (k gatekeeper) missingGate(w desiredBundle) *sluicev1.Gate {
-	missing := k.stage.missing(next(k.stage, w))
-	if missing == "" {
-		return nil
+// stateGate waits for a person if the state of before was lost.
+func stateGate(lost bool) waiting {
+	if !lost {
+		return waiting{}
 	}
-	g := gate(sluicev1.GateContent, time.Time{}, time.Time{}, "%s", missing)
-	return &g
-}
-
-func (k gatekeeper) stateGate() *sluicev1.Gate {
-	if !k.stage.transition.State.Lost {
-		return nil
-	}
-	g := gate(sluicev1.GateState, time.Time{}, time.Time{},
+	return waitFor(gate(sluicev1.GateState, time.Time{}, time.Time{},
 		"the state branch is gone, or back at an older commit, and with it what was in quarantine: "+
-			"`sluice pipeline lift` confirms that promotions may go on")
-	return &g
+			"`sluice pipeline lift` confirms that promotions may go on"))
 }
 
-func (k gatekeeper) holdGate() *sluicev1.Gate {
-	hold := k.stage.state.Hold
+// holdGate waits for whoever holds the stage.
+func holdGate(hold *Consent) waiting {
 	if hold == nil {
-		return nil
+		return waiting{}
 	}
 	until := time.Time{}
 	if hold.Until != nil {
 		until = *hold.Until
-		k.stage.requeueAt(until)
 	}
-	g := gate(sluicev1.GateHold, hold.At, until, "held by %s%s; `sluice pipeline resume` lets it go on", hold.By, because(hold.Reason))
-	return &g
+	return waitFor(gate(sluicev1.GateHold, hold.At, until,
+		"held by %s%s; `sluice pipeline resume` lets it go on", hold.By, because(hold.Reason))).lookAt(until)
 }
 
 // approvalGate counts the people who agreed. Who asked for a promotion is not one of
 // them.
-func (k gatekeeper) approvalGate(w desiredBundle) *sluicev1.Gate {
-	a := k.stage.spec.Approval
+func approvalGate(a *sluicev1.Approval, given []Consent, w desiredBundle, now time.Time) waiting {
+	var waits waiting
 	if a == nil || a.Required != nil && !*a.Required {
-		return nil
+		return waits
 	}
 	need, agreed := int(max(a.MinApprovals, 1)), []string{}
-	for _, c := range k.stage.state.Approvals {
-		if c.Bundle != w.bundle.ID || !c.inForce(k.stage.now) || c.By == w.by || slices.Contains(agreed, c.By) {
+	for _, c := range given {
+		if c.Bundle != w.bundle.ID || !c.inForce(now) || c.By == w.by || slices.Contains(agreed, c.By) {
 			continue
 		}
 		agreed = append(agreed, c.By)
 		if c.Until != nil {
-			k.stage.requeueAt(*c.Until)
+			waits = waits.lookAt(*c.Until)
 		}
 	}
 	if len(agreed) >= need {
-		return nil
+		return waits
 	}
-	g := gate(sluicev1.GateApproval, time.Time{}, time.Time{}, "%d of %d approvals of %s; `sluice pipeline approve` gives one",
-		len(agreed), need, Describe(w.bundle))
-	return &g
+	return waits.and(waitFor(gate(sluicev1.GateApproval, time.Time{}, time.Time{},
+		"%d of %d approvals of %s; `sluice pipeline approve` gives one", len(agreed), need, Describe(w.bundle))))
 }
 
 // overridden reports whether a person opened windows and freezes for a bundle.
-func (k gatekeeper) overridden(bundle string) bool {
-	return slices.ContainsFunc(k.stage.state.Overrides, func(c Consent) bool { return c.Bundle == bundle && c.inForce(k.stage.now) })
+func overridden(overrides []Consent, bundle string, now time.Time) bool {
+	return slices.ContainsFunc(overrides, func(c Consent) bool { return c.Bundle == bundle && c.inForce(now) })
 }
 
-func (k gatekeeper) windowGate(scope sluicev1.WindowScope) *sluicev1.Gate {
-	calendar, err := ParseCalendar(k.stage.spec.Windows)
+func windowGate(windows []sluicev1.Window, scope sluicev1.WindowScope, now time.Time) waiting {
+	calendar, err := ParseCalendar(windows)
 	if err != nil {
-		g := gate(sluicev1.GateWindow, time.Time{}, time.Time{}, "%s", err)
-		return &g
+		return waitFor(gate(sluicev1.GateWindow, time.Time{}, time.Time{}, "%s", err))
 	}
-	return k.calendarGate(calendar, scope, sluicev1.GateWindow, "window %s")
+	return calendarGate(calendar, sluicev1.GateWindow, scope, now, "window %s")
 }
 
-func (k gatekeeper) freezeGate(scope sluicev1.WindowScope) *sluicev1.Gate {
-	for _, f := range k.stage.transition.seen.Freezes {
-		if !f.isAbout(k.stage.spec.Name) {
-			continue
-		}
+// freezeGate is the gate of the first freeze that is closed.
+func freezeGate(freezes []Freeze, scope sluicev1.WindowScope, now time.Time) waiting {
+	var waits waiting
+	for _, f := range freezes {
 		calendar, err := ParseCalendar(f.Windows)
 		if err != nil {
-			g := gate(sluicev1.GateFreeze, time.Time{}, time.Time{}, "freeze %s: %s", f.Name, err)
-			return &g
+			return waits.and(waitFor(gate(sluicev1.GateFreeze, time.Time{}, time.Time{}, "freeze %s: %s", f.Name, err)))
 		}
-		if g := k.calendarGate(calendar, scope, sluicev1.GateFreeze, "freeze "+f.Name+because(f.Reason)+" (%s)"); g != nil {
-			return g
+		waits = waits.and(calendarGate(calendar, sluicev1.GateFreeze, scope, now, "freeze "+f.Name+because(f.Reason)+" (%s)"))
+		if len(waits.gates) > 0 {
+			break
 		}
 	}
-	return nil
+	return waits
 }
 
-// calendarGate is the gate of a calendar, nil if it is open. The stage is looked at again
+// calendarGate is the gate of a calendar; nothing is waited for if it is open. The stage is looked at again
 // when that changes.
-func (k gatekeeper) calendarGate(c Calendar, scope sluicev1.WindowScope, kind sluicev1.GateType, format string) *sluicev1.Gate {
-	opening := c.At(k.stage.now, scope)
-	if !opening.Next.IsZero() {
-		k.stage.requeueAt(opening.Next)
-	}
+func calendarGate(c Calendar, kind sluicev1.GateType, scope sluicev1.WindowScope, now time.Time, format string) waiting {
+	opening := c.At(now, scope)
 	if opening.Open {
-		return nil
+		return waiting{again: opening.Next}
 	}
-	opens := c.NextOpen(k.stage.now, scope)
+	opens := c.NextOpen(now, scope)
 	when := "does not open again"
 	if !opens.IsZero() {
 		when = "opens at " + opens.UTC().Format(time.RFC3339)
 	}
-	g := gate(kind, time.Time{}, opens,
-		format+" %s; `sluice pipeline promote --override` does not wait for it", cmp.Or(opening.Window, "-"), when)
-	return &g
+	return waitFor(gate(kind, time.Time{}, opens,
+		format+" %s; `sluice pipeline promote --override` does not wait for it", cmp.Or(opening.Window, "-"), when)).lookAt(opening.Next)
 }

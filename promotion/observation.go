@@ -5,6 +5,7 @@ package promotion
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -116,6 +117,82 @@ type StageObservation struct {
 	Problem string
 }
 
+// isUnseen reports whether the stage could not be looked at. What is known of it stays as
+// it is: a repository that cannot be reached is no fault of a bundle.
+func (o StageObservation) isUnseen() bool { return len(o.Targets) == 0 }
+
+// lacking are the targets that do not have a bundle.
+func (o StageObservation) lacking(b sluicev1.Bundle) []TargetObservation {
+	var lacking []TargetObservation
+	for _, t := range o.Targets {
+		if !t.Content.Is(b) {
+			lacking = append(lacking, t)
+		}
+	}
+	return lacking
+}
+
+// hasEverywhere reports whether all targets have a bundle, as far as they could be seen.
+func (o StageObservation) hasEverywhere(b sluicev1.Bundle) bool {
+	return !o.isUnseen() && len(o.lacking(b)) == 0
+}
+
+// isThere reports whether any target has a bundle.
+func (o StageObservation) isThere(b sluicev1.Bundle) bool { return len(o.lacking(b)) < len(o.Targets) }
+
+// waves are the numbers of the waves of the targets, in order.
+func (o StageObservation) waves() []int {
+	numbers := map[int]bool{}
+	for _, t := range o.Targets {
+		numbers[t.Wave] = true
+	}
+	return slices.Sorted(maps.Keys(numbers))
+}
+
+// worksBefore reports whether all targets of the waves before one are verified.
+func (o StageObservation) worksBefore(wave int) bool {
+	return !slices.ContainsFunc(o.Targets, func(t TargetObservation) bool { return t.Wave < wave && !t.works() })
+}
+
+// problem is why the content of the first target that has one cannot be read.
+func (o StageObservation) problem() string {
+	for _, t := range o.Targets {
+		if t.Content.Problem != "" {
+			return t.says(t.Content.Problem)
+		}
+	}
+	return ""
+}
+
+// unreadable says that an object of one of the targets cannot be looked at, and what to do;
+// empty if all can.
+func (o StageObservation) unreadable() string {
+	for _, t := range o.Targets {
+		if t.Unreadable != "" {
+			return t.says(t.Unreadable)
+		}
+	}
+	return ""
+}
+
+// whyUnverified is what a bundle without a verdict waits for in the stage of this name.
+func (o StageObservation) whyUnverified(stage string, b sluicev1.Bundle) string {
+	for _, t := range o.Targets {
+		switch {
+		case !t.Content.Is(b):
+		case t.missing("") != "":
+			return t.says(t.missing(stage))
+		case t.Unreadable != "":
+			return t.says(t.Unreadable)
+		case t.Ready != ReadinessReady && t.Why != "":
+			return t.says(t.Why)
+		case t.Ready == ReadinessReady && t.Verification != VerificationPassed && t.Evidence != "":
+			return t.says(t.Evidence)
+		}
+	}
+	return "its objects are not Ready with it yet"
+}
+
 // Pushed is a head that was pushed, and the id of the bundle that it proposes.
 type Pushed struct{ Head, Bundle string }
 
@@ -141,6 +218,14 @@ type TargetObservation struct {
 	// Unreadable says which object cannot be looked at, such as one of a kind that is not
 	// installed, and what to do; empty if all can, or if nobody has looked yet.
 	Unreadable string
+}
+
+// says is a text about the target, which its name comes before.
+func (t TargetObservation) says(text string) string {
+	if t.Name == "" {
+		return text
+	}
+	return t.Name + ": " + text
 }
 
 // works reports whether the target runs what it has, and that is verified.
@@ -174,4 +259,15 @@ func (t TargetObservation) missing(stage string) string {
 		return ""
 	}
 	return fmt.Sprintf("%s: create it, or correct its name in spec.stages[%s].%s", why, stage, field)
+}
+
+// missingObject says that an object which the stage of this name names for one of these targets does
+// not exist, and what to do; empty if all do.
+func missingObject(stage string, targets []TargetObservation) string {
+	for _, t := range targets {
+		if why := t.missing(stage); why != "" {
+			return t.says(why)
+		}
+	}
+	return ""
 }

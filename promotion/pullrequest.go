@@ -85,7 +85,7 @@ func (r proposer) keptOpen() *desiredBundle {
 	if pin := r.stage.state.Pin; pin != nil && pin.Bundle == p.Bundle {
 		w = *pin // who asked for it does not approve it
 	}
-	return r.stage.wants(w)
+	return wants(r.stage.from(), w)
 }
 
 // abandon forgets the pull request of a stage that takes none any more, and says that it is there.
@@ -189,7 +189,7 @@ func (r proposer) recordTakenOut(p *Proposal) {
 // landed reports whether the targets that a pull request was about have its bundle: the
 // waves after them have one each.
 func (r proposer) landed(p *Proposal) bool {
-	return !r.stage.isUnseen() && !slices.ContainsFunc(r.stage.lacking(p.Bundle), func(t TargetObservation) bool {
+	return !r.stage.seen.isUnseen() && !slices.ContainsFunc(r.stage.seen.lacking(r.stage.bundle(p.Bundle)), func(t TargetObservation) bool {
 		return len(p.Targets) == 0 || slices.Contains(p.Targets, t.Name)
 	})
 }
@@ -239,7 +239,7 @@ func (r proposer) close(pr *pullrequest.PullRequest) {
 	why := "it is not wanted any more"
 	if p := r.stage.state.Proposal; p != nil {
 		switch q := r.stage.quarantined(p.Bundle); {
-		case r.stage.hasEverywhere(p.Bundle):
+		case r.stage.from().hasEverywhere(p.Bundle):
 			why = fmt.Sprintf("%s has %s already", r.stage.spec.Name, r.stage.name(p.Bundle))
 		case q != nil:
 			why = fmt.Sprintf("%s is in quarantine: %s", r.stage.name(p.Bundle), q.Reason)

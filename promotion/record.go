@@ -29,10 +29,10 @@ func (r contentRecorder) record() {
 			r.land(t, isFirst)
 		}
 	}
-	if w := s.state.Writing; w != nil && s.hasEverywhere(w.Bundle) {
+	if w := s.state.Writing; w != nil && s.from().hasEverywhere(w.Bundle) {
 		s.state.Writing = nil
 	}
-	if pin := s.state.Pin; pin != nil && s.hasEverywhere(pin.Bundle) {
+	if pin := s.state.Pin; pin != nil && s.from().hasEverywhere(pin.Bundle) {
 		s.state.Pin = nil // it was on its way when it was asked for
 	}
 }

@@ -3,7 +3,6 @@
 package promotion
 
 import (
-	"maps"
 	"slices"
 	"time"
 
@@ -11,7 +10,7 @@ import (
 )
 
 // stage is what is decided about one stage in a transition. Its state is the next one; the
-// parts of a decision ([contentRecorder], [verifier], [selector], [gatekeeper], [proposer], [merger], and
+// parts of a decision ([contentRecorder], [verifier], [proposer], [merger], and
 // [commandHandler] for what people ask) go on from where the last one left it.
 type stage struct {
 	transition *transition
@@ -21,20 +20,19 @@ type stage struct {
 	state      StageState
 }
 
-// wanted is what the stage is to be given next, and what keeps it from being chosen.
-func (s *stage) wanted() (*desiredBundle, []sluicev1.Gate) {
-	if s.isUnseen() {
-		return nil, []sluicev1.Gate{gate(sluicev1.GateContent, time.Time{}, time.Time{}, "%s", s.seen.Problem)}
+// from is what the next part of a decision about the stage is made from.
+func (s *stage) from() stageTransition {
+	var freezes []Freeze
+	for _, f := range s.transition.seen.Freezes {
+		if f.isAbout(s.spec.Name) {
+			freezes = append(freezes, f)
+		}
 	}
-	return selector{s}.wanted()
+	return stageTransition{
+		spec: s.spec, seen: s.seen, prev: s.state, pipeline: s.transition.State, now: s.now,
+		candidate: s.transition.Candidate, noCandidate: s.transition.Waiting, freezes: freezes,
+	}
 }
-
-// isUnseen reports whether the stage could not be looked at. What is known of it stays as
-// it is: a repository that cannot be reached is no fault of a bundle.
-func (s *stage) isUnseen() bool { return len(s.seen.Targets) == 0 }
-
-// upstream is what the stages before this one let through.
-func (s *stage) upstream() upstream { return upstream{s} }
 
 // stopIgnoring ends that a bundle is ignored: it is to be written again, for another reason.
 func (s *stage) stopIgnoring(id string) {
@@ -72,6 +70,13 @@ func (s *stage) warnOfLanding(l Landing, reason, format string, args ...any) {
 	s.transition.Events[len(s.transition.Events)-1].Landing = &l
 }
 
+// lookAt makes sure that there is another look when what is waited for says so.
+func (s *stage) lookAt(w waiting) {
+	if !w.again.IsZero() {
+		s.requeueAt(w.again)
+	}
+}
+
 func (s *stage) requeueAt(at time.Time) { s.transition.requeueAt(at, s.now) }
 
 // currentBundle is the id of the bundle that the stage has, empty if it has none.
@@ -80,47 +85,6 @@ func (s *stage) currentBundle() string {
 		return l.Bundle
 	}
 	return ""
-}
-
-// problem is why the content of the first target that has one cannot be read.
-func (s *stage) problem() string {
-	for _, t := range s.seen.Targets {
-		if t.Content.Problem != "" {
-			return s.onTarget(t, t.Content.Problem)
-		}
-	}
-	return ""
-}
-
-// missing says that an object which the stage names for one of these targets does not exist,
-// and what to do; empty if all do.
-func (s *stage) missing(targets []TargetObservation) string {
-	for _, t := range targets {
-		if why := t.missing(s.spec.Name); why != "" {
-			return s.onTarget(t, why)
-		}
-	}
-	return ""
-}
-
-// unreadable says that an object of one of the targets cannot be looked at, and what to do;
-// empty if all can.
-func (s *stage) unreadable() string {
-	for _, t := range s.seen.Targets {
-		if t.Unreadable != "" {
-			return s.onTarget(t, t.Unreadable)
-		}
-	}
-	return ""
-}
-
-// waves are the numbers of the waves of the stage's targets, in order.
-func (s *stage) waves() []int {
-	numbers := map[int]bool{}
-	for _, t := range s.seen.Targets {
-		numbers[t.Wave] = true
-	}
-	return slices.Sorted(maps.Keys(numbers))
 }
 
 // bundleOf is the id of the bundle that a content is, empty if that is none. If it may be
@@ -156,57 +120,29 @@ func (s *stage) bundleOf(c Content) string {
 	return b.ID
 }
 
+// stageTransition is what a decision about one stage is made from: its last state, what was seen of it, and
+// what it has to know of the pipeline. Nothing in it is ever changed.
+type stageTransition struct {
+	spec     *sluicev1.Stage
+	seen     StageObservation
+	prev     StageState // of the stage
+	pipeline State      // for the bundles, the quarantine, and the other stages
+	// candidate is the newest bundle of the pipeline, nil if there is none; noCandidate says what a newer one
+	// waits for.
+	candidate   *sluicev1.Bundle
+	noCandidate string
+	freezes     []Freeze // that are about the stage
+	now         time.Time
+}
+
+// bundle is the bundle of an id.
+func (s stageTransition) bundle(id string) sluicev1.Bundle {
+	b, _ := s.pipeline.Bundle(id)
+	return b
+}
+
+// name describes a bundle by its id.
+func (s stageTransition) name(id string) string { return Describe(s.bundle(id)) }
+
 // hasEverywhere reports whether all targets have a bundle, as far as they could be seen.
-func (s *stage) hasEverywhere(id string) bool {
-	return !s.isUnseen() && len(s.lacking(id)) == 0
-}
-
-// lacking are the targets that do not have a bundle.
-func (s *stage) lacking(id string) []TargetObservation {
-	b := s.bundle(id)
-	var lacking []TargetObservation
-	for _, t := range s.seen.Targets {
-		if !t.Content.Is(b) {
-			lacking = append(lacking, t)
-		}
-	}
-	return lacking
-}
-
-// onTarget says which target something is about.
-func (s *stage) onTarget(t TargetObservation, text string) string {
-	if t.Name == "" {
-		return text
-	}
-	return t.Name + ": " + text
-}
-
-// isThere reports whether any target has a bundle.
-func (s *stage) isThere(id string) bool { return len(s.lacking(id)) < len(s.seen.Targets) }
-
-func (s *stage) wants(w Writing) *desiredBundle {
-	b := s.bundle(w.Bundle)
-	if s.hasEverywhere(w.Bundle) {
-		return nil
-	}
-	return &desiredBundle{bundle: b, kind: w.Kind, by: w.By, reason: w.Reason}
-}
-
-// evidence is what a landing without a verdict waits for.
-func (s *stage) evidence(l *Landing) string {
-	b := s.bundle(l.Bundle)
-	for _, t := range s.seen.Targets {
-		switch {
-		case !t.Content.Is(b):
-		case t.missing("") != "":
-			return s.onTarget(t, t.missing(s.spec.Name))
-		case t.Unreadable != "":
-			return s.onTarget(t, t.Unreadable)
-		case t.Ready != ReadinessReady && t.Why != "":
-			return s.onTarget(t, t.Why)
-		case t.Ready == ReadinessReady && t.Verification != VerificationPassed && t.Evidence != "":
-			return s.onTarget(t, t.Evidence)
-		}
-	}
-	return "its objects are not Ready with it yet"
-}
+func (s stageTransition) hasEverywhere(id string) bool { return s.seen.hasEverywhere(s.bundle(id)) }

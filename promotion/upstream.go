@@ -9,9 +9,6 @@ import (
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 )
 
-// upstream is what the stages before one let through.
-type upstream struct{ stage *stage }
-
 // upstreamBundle is a bundle that an earlier stage lets through.
 type upstreamBundle struct {
 	bundle string
@@ -24,42 +21,42 @@ func (p upstreamBundle) newerThan(other upstreamBundle) bool {
 	return p.at.After(other.at) || p.at.Equal(other.at) && p.rank < other.rank
 }
 
-// bundlesFrom are the bundles that a stage lets through, and what its newest one still waits
-// for.
-func (u upstream) bundlesFrom(name string) ([]upstreamBundle, []sluicev1.Gate) {
+// bundlesFrom are the bundles that a stage before this one lets through, and what its newest one still
+// waits for.
+func bundlesFrom(s stageTransition, name string) ([]upstreamBundle, waiting) {
 	soak := time.Duration(0)
-	if u.stage.spec.After.Soak != nil {
-		soak = u.stage.spec.After.Soak.Duration
+	if s.spec.After.Soak != nil {
+		soak = s.spec.After.Soak.Duration
 	}
 	var through []upstreamBundle
-	var gates []sluicev1.Gate
-	rolledBack := u.rolledBackIn(name)
-	for i, l := range u.stage.transition.State.Stages[name].Landings {
+	var waits waiting
+	before := s.pipeline.Stages[name]
+	rolledBack := rolledBackIn(before)
+	for i, l := range before.Landings {
 		if l.Kind == sluicev1.LandingRollback {
 			continue // it was there before
 		}
-		switch soaked := u.soakedIn(name, l.Bundle); {
+		switch soaked := soakedFor(before.Landings, l.Bundle, s.now); {
 		case rolledBack[l.Bundle] != "":
 		case l.Verdict == VerdictVerified && soaked >= soak:
 			through = append(through, upstreamBundle{l.Bundle, l.At, i})
-		case i > 0, u.stage.hasEverywhere(l.Bundle): // there is nothing to wait for
+		case i > 0, s.hasEverywhere(l.Bundle): // there is nothing to wait for
 		case l.Verdict == "":
-			gates = append(gates, gate(sluicev1.GateUpstream, l.At, time.Time{}, "%s is not verified in %s yet", u.stage.name(l.Bundle), name))
+			waits = waits.and(waitFor(gate(sluicev1.GateUpstream, l.At, time.Time{}, "%s is not verified in %s yet", s.name(l.Bundle), name)))
 		case l.Verdict == VerdictVerified:
-			gates = append(gates, u.soakGate(name, l, soak-soaked))
+			waits = waits.and(soakGate(s.name(l.Bundle)+" soaks in "+name, l, soak-soaked, s.now))
 		}
 	}
-	return through, gates
+	return through, waits
 }
 
 // rolledBackIn are the bundles that a person rolled a stage back from, with that person: those that
 // came after the one that they brought back, unless they came again since. What somebody
 // does not want in staging does not go on to production by itself.
-func (u upstream) rolledBackIn(name string) map[string]string {
-	state := u.stage.transition.State.Stages[name]
-	landings := state.Landings
-	if w := state.Writing; w != nil && w.Kind == sluicev1.LandingRollback && w.By != "" {
-		landings = slices.Insert(slices.Clone(landings), 0, Landing{Bundle: w.Bundle, Kind: w.Kind, By: w.By})
+func rolledBackIn(stage StageState) map[string]string {
+	landings := stage.Landings
+	if w := stage.Writing; w != nil && w.Kind == sluicev1.LandingRollback && w.By != "" {
+		landings = slices.Concat([]Landing{{Bundle: w.Bundle, Kind: w.Kind, By: w.By}}, landings)
 	}
 	taken, again := map[string]string{}, map[string]bool{}
 	for i, l := range landings {
@@ -79,54 +76,53 @@ func (u upstream) rolledBackIn(name string) map[string]string {
 	return taken
 }
 
-// rolledBackGate says that a person rolled a stage back from its newest bundle, nil if
-// there is none that would be news.
-func (u upstream) rolledBackGate(isNews func(upstreamBundle) bool) *sluicev1.Gate {
-	for _, name := range u.stage.spec.After.Stages {
-		rolledBack := u.rolledBackIn(name)
-		for i, l := range u.stage.transition.State.Stages[name].Landings {
+// rolledBackGate says that a person rolled a stage back from its newest bundle; it waits for
+// nothing if there is none that would be news.
+func rolledBackGate(s stageTransition, isNews func(upstreamBundle) bool) waiting {
+	for _, name := range s.spec.After.Stages {
+		before := s.pipeline.Stages[name]
+		rolledBack := rolledBackIn(before)
+		for i, l := range before.Landings {
 			who := rolledBack[l.Bundle]
 			if l.Kind == sluicev1.LandingRollback || who == "" || !isNews(upstreamBundle{l.Bundle, l.At, i}) {
 				continue
 			}
-			found := gate(sluicev1.GateContent, l.At, time.Time{},
+			return waitFor(gate(sluicev1.GateContent, l.At, time.Time{},
 				"%s was rolled back in %s by %s; `sluice pipeline promote` promotes it all the same",
-				u.stage.name(l.Bundle), name, who)
-			return &found
+				s.name(l.Bundle), name, who))
 		}
 	}
-	return nil
+	return waiting{}
 }
 
-func (u upstream) soakGate(name string, l Landing, left time.Duration) sluicev1.Gate {
+// soakGate waits until a landing has soaked for the time that is left.
+func soakGate(what string, l Landing, left time.Duration, now time.Time) waiting {
 	since := l.At
 	if l.VerdictAt != nil {
 		since = *l.VerdictAt
 	}
 	if l.Since == nil {
-		return gate(sluicev1.GateSoak, since, time.Time{},
-			"%s soaks in %s for another %s once it is Ready there again", u.stage.name(l.Bundle), name, left)
+		return waitFor(gate(sluicev1.GateSoak, since, time.Time{}, "%s for another %s once it is Ready there again", what, left))
 	}
-	until := u.stage.now.Add(left)
-	u.stage.requeueAt(until)
-	return gate(sluicev1.GateSoak, since, until, "%s soaks in %s until %s", u.stage.name(l.Bundle), name, until.UTC().Format(time.RFC3339))
+	until := now.Add(left)
+	return waitFor(gate(sluicev1.GateSoak, since, until, "%s until %s", what, until.UTC().Format(time.RFC3339))).lookAt(until)
 }
 
-// soakedIn is for how long a bundle has been in a stage, all its landings together.
-func (u upstream) soakedIn(stage, bundle string) time.Duration {
+// soakedFor is for how long a bundle has been in a stage, all its landings together.
+func soakedFor(landings []Landing, bundle string, now time.Time) time.Duration {
 	total := time.Duration(0)
-	for _, l := range u.stage.transition.State.Stages[stage].Landings {
+	for _, l := range landings {
 		if l.Bundle == bundle && l.Verdict == VerdictVerified {
-			total += l.soaked(u.stage.now)
+			total += l.soaked(now)
 		}
 	}
 	return total
 }
 
 // combine are the bundles that enough of the stages before let through.
-func (u upstream) combine(passed [][]upstreamBundle) []upstreamBundle {
+func combine(passed [][]upstreamBundle, policy sluicev1.AfterPolicy) []upstreamBundle {
 	need := len(passed)
-	if u.stage.spec.After.Policy == sluicev1.AfterAny {
+	if policy == sluicev1.AfterAny {
 		need = 1
 	}
 	newest, count := map[string]upstreamBundle{}, map[string]int{}
@@ -157,14 +153,15 @@ func (u upstream) combine(passed [][]upstreamBundle) []upstreamBundle {
 
 // hasNewer reports whether the stage has a bundle that came to the stages before it later
 // than this one: nothing is taken back by a promotion.
-func (u upstream) hasNewer(p upstreamBundle) bool {
-	current := u.stage.state.current()
+func hasNewer(s stageTransition, p upstreamBundle) bool {
+	current := s.prev.current()
 	if current == nil || current.Bundle == p.bundle {
 		return false
 	}
 	newer, followed := false, false
-	for _, name := range u.stage.spec.After.Stages {
-		has, had := u.lastOf(name, current.Bundle), u.lastOf(name, p.bundle)
+	for _, name := range s.spec.After.Stages {
+		before := s.pipeline.Stages[name].Landings
+		has, had := lastOf(before, current.Bundle), lastOf(before, p.bundle)
 		switch {
 		case has.bundle == "":
 		case has.newerThan(p):
@@ -178,10 +175,10 @@ func (u upstream) hasNewer(p upstreamBundle) bool {
 	return newer && !followed
 }
 
-// lastOf is the last landing of a bundle in a stage, but for rollbacks; its zero value if
+// lastOf is the last of these landings that is of a bundle, but for rollbacks; its zero value if
 // there is none.
-func (u upstream) lastOf(stage, bundle string) upstreamBundle {
-	for i, l := range u.stage.transition.State.Stages[stage].Landings {
+func lastOf(landings []Landing, bundle string) upstreamBundle {
+	for i, l := range landings {
 		if l.Bundle == bundle && l.Kind != sluicev1.LandingRollback {
 			return upstreamBundle{l.Bundle, l.At, i}
 		}

@@ -26,11 +26,11 @@ func (v verifier) verify() {
 		v.soak(l)
 		return
 	}
-	if !v.stage.isThere(l.Bundle) {
+	if !v.stage.seen.isThere(v.stage.bundle(l.Bundle)) {
 		return // or a commit that cannot be read would be verified by nothing
 	}
 	b := v.stage.bundle(l.Bundle)
-	for _, wave := range v.stage.waves() {
+	for _, wave := range v.stage.seen.waves() {
 		targets, all := v.members(l, wave, b)
 		if len(targets) == 0 && !v.goesToAll(l) {
 			continue
@@ -54,7 +54,7 @@ func (v verifier) proof(b sluicev1.Bundle) string {
 	var evidence []string
 	for _, t := range v.stage.seen.Targets {
 		if t.Content.Is(b) && t.Evidence != "" {
-			evidence = append(evidence, v.stage.onTarget(t, t.Evidence))
+			evidence = append(evidence, t.says(t.Evidence))
 		}
 	}
 	return shorten.Bytes(strings.Join(evidence, "; "), maxProof, "")
@@ -63,7 +63,7 @@ func (v verifier) proof(b sluicev1.Bundle) string {
 // goesToAll reports whether all targets are given what landed in some. If nobody does that, because
 // of a commit or a closed pull request, those that have it are judged.
 func (v verifier) goesToAll(l *Landing) bool {
-	if closed := selector(v).closed(l.Bundle); closed != "" {
+	if closed := closedByPerson(v.stage.from(), l.Bundle); closed != "" {
 		return false
 	}
 	for _, w := range []*Writing{v.stage.state.Writing, v.stage.state.Pin} {
@@ -100,15 +100,15 @@ func (v verifier) verifyWave(l *Landing, targets []TargetObservation, since time
 		unknown = unknown || t.isUnknown()
 		switch {
 		case t.Ready == ReadinessFailed && l.Kind != sluicev1.LandingRollback:
-			v.fail(l, v.stage.onTarget(t, t.Why))
+			v.fail(l, t.says(t.Why))
 			return false
 		case t.Verification == VerificationFailed:
-			v.fail(l, v.stage.onTarget(t, t.Evidence))
+			v.fail(l, t.says(t.Evidence))
 			return false
 		case t.Ready != ReadinessReady:
-			waits = cmp.Or(waits, v.stage.onTarget(t, cmp.Or(t.Why, "not Ready yet")))
+			waits = cmp.Or(waits, t.says(cmp.Or(t.Why, "not Ready yet")))
 		case t.Verification != VerificationPassed:
-			waits = cmp.Or(waits, v.stage.onTarget(t, cmp.Or(t.Evidence, "not verified yet")))
+			waits = cmp.Or(waits, t.says(cmp.Or(t.Evidence, "not verified yet")))
 			v.stage.transition.addActions(Verify{Stage: v.stage.spec.Name, Target: t.Name, Bundle: b, Since: since})
 		}
 	}
@@ -136,7 +136,7 @@ func (v verifier) soak(l *Landing) {
 		return t.Ready == ReadinessFailed && t.Content.Is(b)
 	})
 	switch {
-	case failing, !v.stage.isThere(l.Bundle):
+	case failing, !v.stage.seen.isThere(v.stage.bundle(l.Bundle)):
 		l.stopSoak(v.stage.now)
 	case l.Since == nil:
 		l.Since = &v.stage.now
