@@ -44,8 +44,8 @@ func advance(s *stage) sluicev1.StageStatus {
 	}
 	proposer{s}.abandon()
 	proposer{s}.recordPullRequest()
-	verifier{s}.replanRollback()
-	verifier{s}.endPin()
+	s.add(replanRollback(s.from()))
+	s.add(endPin(s.from()))
 	chosen := choose(s.from())
 	w, gates := chosen.bundle, chosen.waits.gates
 	s.lookAt(chosen.waits)
@@ -83,7 +83,7 @@ func unseen(s *stage) sluicev1.StageStatus {
 	status.Waiting = choose(s.from()).waits.gates
 	status.Phase, status.Message = phase(s, nil, status.Waiting, status)
 	status.Message = s.seen.Problem
-	if has := s.currentBundle(); has != "" {
+	if has := s.state.currentBundle(); has != "" {
 		status.Message = s.name(has) + ": " + s.seen.Problem
 	}
 	return status
@@ -102,7 +102,7 @@ func write(s *stage, w desiredBundle) {
 		s.state.Writing = &Writing{Bundle: w.bundle.ID, Kind: w.kind, At: s.now, By: w.by, Reason: w.reason}
 	}
 	s.transition.addActions(Write{
-		Stage: s.spec.Name, Targets: targets(s, w), Bundle: w.bundle, Kind: w.kind, From: s.currentBundle(), By: w.by, Reason: w.reason,
+		Stage: s.spec.Name, Targets: targets(s, w), Bundle: w.bundle, Kind: w.kind, From: s.state.currentBundle(), By: w.by, Reason: w.reason,
 	})
 }
 
@@ -154,8 +154,9 @@ func stageStatus(s *stage, w *desiredBundle) sluicev1.StageStatus {
 }
 
 func targetStatus(s *stage, t TargetObservation) sluicev1.TargetStatus {
+	bundle, _ := s.transition.State.identify(t.Content, s.state.expected(), s.transition.seen.Newest)
 	status := sluicev1.TargetStatus{
-		Name: t.Name, Bundle: s.bundleOf(t.Content), Ready: metav1.ConditionUnknown,
+		Name: t.Name, Bundle: bundle.ID, Ready: metav1.ConditionUnknown,
 		Message: cmp.Or(t.Content.Problem, t.missing(s.spec.Name), t.Unreadable, t.Why),
 	}
 	switch t.Ready {

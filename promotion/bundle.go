@@ -50,6 +50,59 @@ func (s State) bundleOf(versions []sluicev1.Version) sluicev1.Bundle {
 	return b
 }
 
+// withBundle is the state with a bundle among those that are known. One that was seen first in fields that
+// hold tags alone gets the names that others have: it may have to be written where those are.
+func (s State) withBundle(b sluicev1.Bundle, now time.Time) State {
+	i := slices.IndexFunc(s.Bundles, func(known KnownBundle) bool { return known.ID == b.ID })
+	if i < 0 {
+		s.Bundles = append(slices.Clip(s.Bundles), KnownBundle{Bundle: b, Seen: now})
+		return s
+	}
+	versions := slices.Clone(s.Bundles[i].Versions)
+	for n, has := range versions {
+		for _, v := range b.Versions {
+			if v.Artifact == has.Artifact {
+				versions[n].Image, versions[n].Tag = cmp.Or(has.Image, v.Image), cmp.Or(has.Tag, v.Tag)
+			}
+		}
+	}
+	if slices.Equal(versions, s.Bundles[i].Versions) {
+		return s
+	}
+	s.Bundles = slices.Clone(s.Bundles)
+	s.Bundles[i].Versions = versions
+	return s
+}
+
+// identify is the bundle that a content is, false if that is none. If it may be several, because fields hold
+// only tags, it is the first of those that are expected.
+func (s State) identify(c Content, expected []string, newest map[string]Newest) (sluicev1.Bundle, bool) {
+	if c.Problem != "" || len(c.Versions) == 0 {
+		return sluicev1.Bundle{}, false
+	}
+	for _, id := range expected {
+		if b, known := s.Bundle(id); known && c.Is(b) {
+			return sluicev1.Bundle{ID: id, Versions: c.Versions}, true
+		}
+	}
+	for _, b := range slices.Backward(s.Bundles) {
+		if c.Is(b.Bundle) {
+			return sluicev1.Bundle{ID: b.ID, Versions: c.Versions}, true
+		}
+	}
+	return s.bundleOf(withImages(c.Versions, newest)), true
+}
+
+// withImages are versions with the images of their artifacts, which fields may lack: by its
+// image an artifact is recognised after it was renamed.
+func withImages(versions []sluicev1.Version, newest map[string]Newest) []sluicev1.Version {
+	whole := slices.Clone(versions)
+	for i := range whole {
+		whole[i].Image = cmp.Or(whole[i].Image, newest[whole[i].Artifact].Image)
+	}
+	return whole
+}
+
 // Describe names a bundle for people: `api 1.4.2, web 1.4.2`.
 func Describe(b sluicev1.Bundle) string {
 	parts := make([]string, 0, len(b.Versions))

@@ -206,7 +206,7 @@ func (h commandHandler) promote(c Command) (done, refused string) {
 	if h.stage.from().hasEverywhere(id) {
 		return "", "the stage has " + h.stage.name(id)
 	}
-	h.stage.stopIgnoring(id)
+	h.stage.state = h.stage.state.withoutIgnored(id)
 	if proposer(h).mergedAndGone(id) {
 		h.stage.state.Proposal = nil // it is proposed again
 	}
@@ -262,7 +262,7 @@ func (h commandHandler) rollback(c Command) (done, refused string) {
 	if l := h.stage.state.current(); l != nil {
 		current = l.Bundle
 	}
-	back := h.stage.state.verifiedBefore(func(id string) bool { return id != current && !verifier(h).isExcluded(id) })
+	back := h.stage.state.verifiedBefore(func(id string) bool { return id != current && !isExcluded(h.stage.from(), id) })
 	id, refused := h.choose(c, back)
 	switch {
 	case c.Bundle == "" && back == "":
@@ -279,7 +279,7 @@ func (h commandHandler) rollback(c Command) (done, refused string) {
 		return "", fmt.Sprintf("%s is not among the last %d bundles that the stage had: `sluice pipeline promote` gives it another one",
 			h.stage.name(id), maxLandings)
 	}
-	h.stage.stopIgnoring(id)
+	h.stage.state = h.stage.state.withoutIgnored(id)
 	h.stage.state.Writing = &Writing{Bundle: id, Kind: sluicev1.LandingRollback, At: c.At.Time, By: c.By, Reason: c.Reason}
 	held := consent(c, "")
 	held.Reason = cmp.Or(held.Reason, "rolled back")

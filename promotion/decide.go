@@ -24,8 +24,8 @@ func Decide(prev State, seen Observation, now time.Time) Decision {
 	for i := range seen.Spec.Stages {
 		s := r.stage(&seen.Spec.Stages[i])
 		if !s.seen.isUnseen() {
-			contentRecorder{s}.record()
-			verifier{s}.verify()
+			s.add(recordContent(s.from()))
+			s.add(verify(s.from()))
 		}
 		r.saveStage(s)
 	}
@@ -67,7 +67,7 @@ func (r *transition) chooseCandidate() {
 		r.Candidate = r.lastCandidate()
 		return
 	}
-	r.State.addBundle(*r.Candidate, r.now)
+	r.State = r.State.withBundle(*r.Candidate, r.now)
 	if was := r.State.Candidate; was == nil || was.Bundle != r.Candidate.ID {
 		r.State.Candidate = &Candidate{Bundle: r.Candidate.ID, Since: r.now}
 	}

@@ -43,16 +43,6 @@ func (r *transition) images() map[string]string {
 	return images
 }
 
-// withImages are versions with the images of their artifacts, which fields may lack: by its
-// image an artifact is recognised after it was renamed.
-func (r *transition) withImages(versions []sluicev1.Version) []sluicev1.Version {
-	whole := slices.Clone(versions)
-	for i := range whole {
-		whole[i].Image = cmp.Or(whole[i].Image, r.seen.Newest[whole[i].Artifact].Image)
-	}
-	return whole
-}
-
 // renameArtifacts calls the artifacts of known bundles as the spec does. Which artifact one
 // is, its image says: who renames it does not want its quarantine to end, or its verdicts.
 func (r *transition) renameArtifacts() {

@@ -149,6 +149,20 @@ func (o StageObservation) waves() []int {
 	return slices.Sorted(maps.Keys(numbers))
 }
 
+// members are the targets of a wave that have a bundle, and whether others of it lack that.
+func (o StageObservation) members(wave int, b sluicev1.Bundle) (having []TargetObservation, lacking bool) {
+	for _, t := range o.Targets {
+		switch {
+		case t.Wave != wave:
+		case t.Content.Is(b):
+			having = append(having, t)
+		default:
+			lacking = true
+		}
+	}
+	return having, lacking
+}
+
 // worksBefore reports whether all targets of the waves before one are verified.
 func (o StageObservation) worksBefore(wave int) bool {
 	return !slices.ContainsFunc(o.Targets, func(t TargetObservation) bool { return t.Wave < wave && !t.works() })

@@ -278,7 +278,7 @@ func (r proposer) push(w desiredBundle, number int64, gates []sluicev1.Gate) {
 		r.stage.state.Proposal = next
 	}
 	r.stage.transition.addActions(Propose{
-		Stage: r.stage.spec.Name, Targets: to, Bundle: w.bundle, Kind: w.kind, From: r.stage.currentBundle(), By: w.by, Reason: w.reason,
+		Stage: r.stage.spec.Name, Targets: to, Bundle: w.bundle, Kind: w.kind, From: r.stage.state.currentBundle(), By: w.by, Reason: w.reason,
 		Number: number, Draft: r.draft(w, number, gates),
 	})
 }

@@ -8,41 +8,73 @@ import (
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 )
 
+// quarantineAfter is the quarantine of a bundle that failed in the stage.
+func quarantineAfter(s stageTransition, failed, why string) Quarantine {
+	entry := Quarantine{Bundle: failed, Stage: s.spec.Name, Reason: why, At: s.now, Artifacts: changedArtifacts(s.prev, s.pipeline, failed)}
+	if after := s.spec.OnFailure.Quarantine; after != nil {
+		until := s.now.Add(after.Duration)
+		entry.Until = &until
+	}
+	return entry
+}
+
 // changedArtifacts are the artifacts whose versions may be why a bundle failed: those that the
 // stage was not verified with before. Nil is all of them.
-func (v verifier) changedArtifacts(failed string) []string {
-	good := v.stage.state.verifiedBefore(func(id string) bool { return id != failed && v.stage.quarantined(id) == nil })
-	if good == "" {
+func changedArtifacts(stage StageState, pipeline State, failed string) []string {
+	id := stage.verifiedBefore(func(id string) bool { return id != failed && pipeline.quarantined(id) == nil })
+	if id == "" {
 		return nil
 	}
-	known := v.stage.bundle(good)
+	good, _ := pipeline.Bundle(id)
+	bad, _ := pipeline.Bundle(failed)
 	var changed []string
-	versions := v.stage.bundle(failed).Versions
-	for _, version := range versions {
-		if !slices.ContainsFunc(known.Versions, func(was sluicev1.Version) bool { return sameVersion(was, version) }) {
+	for _, version := range bad.Versions {
+		if !slices.ContainsFunc(good.Versions, func(was sluicev1.Version) bool { return sameVersion(was, version) }) {
 			changed = append(changed, version.Artifact)
 		}
 	}
-	if len(changed) == len(versions) {
+	if len(changed) == len(bad.Versions) {
 		return nil
 	}
 	return changed
 }
 
+// quarantined is the quarantine of a bundle, nil if it is in none.
+func (s State) quarantined(bundle string) *Quarantine {
+	return s.findQuarantine(func(q Quarantine) bool { return q.Bundle == bundle })
+}
+
 // excluding is the quarantine that a bundle is in, itself or by a version that is
 // suspected; nil if there is none. One that somebody has overridden by a commit excludes
 // nothing.
-func (s *State) excluding(b sluicev1.Bundle) *Quarantine {
-	for i := range s.Quarantine {
-		if s.excludes(s.Quarantine[i], b) {
-			return &s.Quarantine[i]
-		}
+func (s State) excluding(b sluicev1.Bundle) *Quarantine {
+	return s.findQuarantine(func(q Quarantine) bool { return s.excludes(q, b) })
+}
+
+// findQuarantine is a copy of the first that matches, nil if none does.
+func (s State) findQuarantine(matches func(Quarantine) bool) *Quarantine {
+	i := slices.IndexFunc(s.Quarantine, matches)
+	if i < 0 {
+		return nil
 	}
-	return nil
+	found := s.Quarantine[i]
+	return &found
+}
+
+// withQuarantine is the state with the quarantine of a bundle, in the place of the one that it had.
+func (s State) withQuarantine(q Quarantine) State {
+	others := slices.Clone(s.Quarantine)
+	if i := slices.IndexFunc(others, func(was Quarantine) bool { return was.Bundle == q.Bundle }); i >= 0 {
+		others[i] = q
+		s.Quarantine = others
+		return s
+	}
+	s.Quarantine = append(others, q)
+	return s
 }
 
 // excludes reports whether a quarantine is about a bundle.
-func (s *State) excludes(q Quarantine, b sluicev1.Bundle) bool {
+func (s State) excludes(q Quarantine, b sluicev1.Bundle) bool {
 	if q.Overridden != nil {
 		return false
 	}

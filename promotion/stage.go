@@ -3,6 +3,7 @@
 package promotion
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -10,7 +11,7 @@ import (
 )
 
 // stage is what is decided about one stage in a transition. Its state is the next one; the
-// parts of a decision ([contentRecorder], [verifier], [proposer], [merger], and
+// parts of a decision ([proposer], [merger], and
 // [commandHandler] for what people ask) go on from where the last one left it.
 type stage struct {
 	transition *transition
@@ -30,13 +31,8 @@ func (s *stage) from() stageTransition {
 	}
 	return stageTransition{
 		spec: s.spec, seen: s.seen, prev: s.state, pipeline: s.transition.State, now: s.now,
-		candidate: s.transition.Candidate, noCandidate: s.transition.Waiting, freezes: freezes,
+		newest: s.transition.seen.Newest, candidate: s.transition.Candidate, noCandidate: s.transition.Waiting, freezes: freezes,
 	}
-}
-
-// stopIgnoring ends that a bundle is ignored: it is to be written again, for another reason.
-func (s *stage) stopIgnoring(id string) {
-	s.state.Ignored = slices.DeleteFunc(s.state.Ignored, func(i Ignored) bool { return i.Bundle == id })
 }
 
 // bundle is the bundle of an id.
@@ -59,17 +55,6 @@ func (s *stage) warn(reason, format string, args ...any) {
 	s.transition.warn(s.spec.Name, reason, format, args...)
 }
 
-// addLandingEvent is an event about a landing, and warnOfLanding one about what went wrong with it.
-func (s *stage) addLandingEvent(l Landing, reason, format string, args ...any) {
-	s.addEvent(reason, format, args...)
-	s.transition.Events[len(s.transition.Events)-1].Landing = &l
-}
-
-func (s *stage) warnOfLanding(l Landing, reason, format string, args ...any) {
-	s.warn(reason, format, args...)
-	s.transition.Events[len(s.transition.Events)-1].Landing = &l
-}
-
 // lookAt makes sure that there is another look when what is waited for says so.
 func (s *stage) lookAt(w waiting) {
 	if !w.again.IsZero() {
@@ -79,45 +64,16 @@ func (s *stage) lookAt(w waiting) {
 
 func (s *stage) requeueAt(at time.Time) { s.transition.requeueAt(at, s.now) }
 
-// currentBundle is the id of the bundle that the stage has, empty if it has none.
-func (s *stage) currentBundle() string {
-	if l := s.state.current(); l != nil {
-		return l.Bundle
+// add goes on from what was decided about the stage.
+func (s *stage) add(d stageDecision) {
+	s.state = d.state
+	s.transition.State = d.addTo(s.transition.State, s.now)
+	s.transition.addActions(d.actions...)
+	for _, e := range d.events {
+		e.Stage = s.spec.Name
+		s.transition.Events = append(s.transition.Events, e)
 	}
-	return ""
-}
-
-// bundleOf is the id of the bundle that a content is, empty if that is none. If it may be
-// several, because fields hold only tags, it is the one that was expected.
-func (s *stage) bundleOf(c Content) string {
-	if c.Problem != "" || len(c.Versions) == 0 {
-		return ""
-	}
-	var expected []string
-	if s.state.Writing != nil {
-		expected = append(expected, s.state.Writing.Bundle)
-	}
-	for _, l := range s.state.Landings {
-		expected = append(expected, l.Bundle)
-	}
-	if s.state.Proposal != nil {
-		expected = append(expected, s.state.Proposal.Bundle)
-	}
-	for _, id := range expected {
-		if b, known := s.transition.State.Bundle(id); known && c.Is(b) {
-			s.transition.State.addBundle(sluicev1.Bundle{ID: id, Versions: c.Versions}, s.now)
-			return id
-		}
-	}
-	for _, b := range slices.Backward(s.transition.State.Bundles) {
-		if c.Is(b.Bundle) {
-			s.transition.State.addBundle(sluicev1.Bundle{ID: b.ID, Versions: c.Versions}, s.now)
-			return b.ID
-		}
-	}
-	b := s.transition.State.bundleOf(s.transition.withImages(c.Versions))
-	s.transition.State.addBundle(b, s.now)
-	return b.ID
+	s.lookAt(d.waits)
 }
 
 // stageTransition is what a decision about one stage is made from: its last state, what was seen of it, and
@@ -131,7 +87,8 @@ type stageTransition struct {
 	// waits for.
 	candidate   *sluicev1.Bundle
 	noCandidate string
-	freezes     []Freeze // that are about the stage
+	newest      map[string]Newest // versions of artifacts
+	freezes     []Freeze          // that are about the stage
 	now         time.Time
 }
 
@@ -146,3 +103,68 @@ func (s stageTransition) name(id string) string { return Describe(s.bundle(id)) 
 
 // hasEverywhere reports whether all targets have a bundle, as far as they could be seen.
 func (s stageTransition) hasEverywhere(id string) bool { return s.seen.hasEverywhere(s.bundle(id)) }
+
+// from is the same transition from what was decided before.
+func (s stageTransition) from(d stageDecision) stageTransition {
+	s.prev, s.pipeline = d.state, d.addTo(s.pipeline, s.now)
+	return s
+}
+
+// unchanged is the decision to leave everything as it is.
+func (s stageTransition) unchanged() stageDecision { return stageDecision{state: s.prev} }
+
+// then goes on where d leads: what is decided next is decided from its state, and
+// added to it.
+func (s stageTransition) then(d stageDecision, next func(stageTransition) stageDecision) stageDecision {
+	return d.then(next(s.from(d)))
+}
+
+// stageDecision is what follows for one stage.
+type stageDecision struct {
+	state      StageState
+	found      []sluicev1.Bundle // in its targets
+	quarantine []Quarantine      // of bundles; others stay as they are
+	actions    []Action
+	events     []Event // whose stage is named when they are gathered
+	waits      waiting
+}
+
+// then is both decisions: what the later one says comes last, and its state replaces that of the first.
+func (d stageDecision) then(later stageDecision) stageDecision {
+	return stageDecision{
+		state:      later.state,
+		found:      slices.Concat(d.found, later.found),
+		quarantine: slices.Concat(d.quarantine, later.quarantine),
+		actions:    slices.Concat(d.actions, later.actions),
+		events:     slices.Concat(d.events, later.events),
+		waits:      d.waits.and(later.waits),
+	}
+}
+
+// addTo is the state of the pipeline with what was found in the stage, and with what is in quarantine because of it.
+func (d stageDecision) addTo(pipeline State, now time.Time) State {
+	for _, b := range d.found {
+		pipeline = pipeline.withBundle(b, now)
+	}
+	for _, q := range d.quarantine {
+		pipeline = pipeline.withQuarantine(q)
+	}
+	return pipeline
+}
+
+func (d *stageDecision) addEvent(reason, format string, args ...any) {
+	d.events = append(d.events, Event{Reason: reason, Message: fmt.Sprintf(format, args...)})
+}
+
+func (d *stageDecision) warn(reason, format string, args ...any) {
+	d.events = append(d.events, Event{Warning: true, Reason: reason, Message: fmt.Sprintf(format, args...)})
+}
+
+// addLandingEvent is an event about a landing, and warnOfLanding one about what went wrong with it.
+func (d *stageDecision) addLandingEvent(l Landing, reason, format string, args ...any) {
+	d.events = append(d.events, Event{Reason: reason, Message: fmt.Sprintf(format, args...), Landing: &l})
+}
+
+func (d *stageDecision) warnOfLanding(l Landing, reason, format string, args ...any) {
+	d.events = append(d.events, Event{Warning: true, Reason: reason, Message: fmt.Sprintf(format, args...), Landing: &l})
+}

@@ -195,7 +195,7 @@ func TestWhereAStageStands(t *testing.T) {
 		},
 		"the bundle is in quarantine": {
 			given: func(s *simulation) {
-				s.state.addBundle(NewBundle([]sluicev1.Version{{Artifact: "app", Image: "registry/app", Tag: "2"}}), s.now)
+				s.state = s.state.withBundle(NewBundle([]sluicev1.Version{{Artifact: "app", Image: "registry/app", Tag: "2"}}), s.now)
 				s.state.Quarantine = []Quarantine{{Bundle: s.bundle("2"), Reason: "it failed before", At: s.now}}
 			},
 			want: []string{"Verified: app 1 is verified", has1},

@@ -3,7 +3,6 @@
 package promotion
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -133,25 +132,25 @@ func (l Landing) soaked(now time.Time) time.Duration {
 
 // mayBePartial reports whether only some targets may have the bundle for good: somebody's
 // commit may be about these alone, and of what was found nobody knows how it got there.
-func (l *Landing) mayBePartial() bool { return l.Kind == sluicev1.LandingManual || l.Found }
+func (l Landing) mayBePartial() bool { return l.Kind == sluicev1.LandingManual || l.Found }
 
-// reached is since when a wave has the bundle, which is now if that was not known.
-func (l *Landing) reached(wave int, now time.Time) time.Time {
-	if since, known := l.Waves[wave]; known {
-		return since
+// reached is the landing where a wave has the bundle: since now if that was not known.
+func (l Landing) reached(wave int, now time.Time) Landing {
+	if _, known := l.Waves[wave]; known {
+		return l
 	}
-	if l.Waves == nil {
-		l.Waves = map[int]time.Time{}
-	}
-	l.Waves[wave] = now
-	return now
+	waves := map[int]time.Time{wave: now}
+	maps.Copy(waves, l.Waves)
+	l.Waves = waves
+	return l
 }
 
 // stopSoak ends the time in which a bundle soaks: it is not there any more, or not Ready.
-func (l *Landing) stopSoak(now time.Time) {
+func (l Landing) stopSoak(now time.Time) Landing {
 	if l.Since != nil {
 		l.Soaked, l.Since = Duration(l.soaked(now)), nil
 	}
+	return l
 }
 
 // Writing is what is about to be written to a stage, kept before it is.
@@ -201,7 +200,50 @@ func (s StageState) current() *Landing {
 	if len(s.Landings) == 0 {
 		return nil
 	}
-	return &s.Landings[0]
+	last := s.Landings[0]
+	return &last
+}
+
+// currentBundle is the id of the bundle that the stage has, empty if it has none.
+func (s StageState) currentBundle() string {
+	if l := s.current(); l != nil {
+		return l.Bundle
+	}
+	return ""
+}
+
+// withCurrent is the state with the last landing in its place.
+func (s StageState) withCurrent(l Landing) StageState {
+	s.Landings = slices.Concat([]Landing{l}, s.Landings[1:])
+	return s
+}
+
+// withLanding is the state after one more landing.
+func (s StageState) withLanding(l Landing) StageState {
+	s.Landings = slices.Concat([]Landing{l}, s.Landings)
+	return s
+}
+
+// withoutIgnored is the state in which a bundle is not ignored: it is to be written again, for another
+// reason.
+func (s StageState) withoutIgnored(bundle string) StageState {
+	s.Ignored = slices.DeleteFunc(slices.Clone(s.Ignored), func(i Ignored) bool { return i.Bundle == bundle })
+	return s
+}
+
+// expected are the bundles that the targets of the stage may have, the likeliest first.
+func (s StageState) expected() []string {
+	var ids []string
+	if s.Writing != nil {
+		ids = append(ids, s.Writing.Bundle)
+	}
+	for _, l := range s.Landings {
+		ids = append(ids, l.Bundle)
+	}
+	if s.Proposal != nil {
+		ids = append(ids, s.Proposal.Bundle)
+	}
+	return ids
 }
 
 // had reports whether a bundle landed in the stage, as far back as that is kept.
@@ -267,35 +309,6 @@ func (s State) Bundle(id string) (sluicev1.Bundle, bool) {
 		return sluicev1.Bundle{ID: id}, false
 	}
 	return s.Bundles[i].Bundle, true
-}
-
-// addBundle adds a bundle to those that are known. One that was seen first in fields that
-// hold tags alone gets the names that others have: it may have to be written where those are.
-func (s *State) addBundle(b sluicev1.Bundle, now time.Time) {
-	i := slices.IndexFunc(s.Bundles, func(known KnownBundle) bool { return known.ID == b.ID })
-	if i < 0 {
-		s.Bundles = append(s.Bundles, KnownBundle{Bundle: b, Seen: now})
-		return
-	}
-	versions := slices.Clone(s.Bundles[i].Versions)
-	for n, has := range versions {
-		for _, v := range b.Versions {
-			if v.Artifact == has.Artifact {
-				versions[n].Image, versions[n].Tag = cmp.Or(has.Image, v.Image), cmp.Or(has.Tag, v.Tag)
-			}
-		}
-	}
-	s.Bundles[i].Versions = versions
-}
-
-// quarantined returns the quarantine of a bundle, or nil.
-func (s *State) quarantined(bundle string) *Quarantine {
-	for i := range s.Quarantine {
-		if s.Quarantine[i].Bundle == bundle {
-			return &s.Quarantine[i]
-		}
-	}
-	return nil
 }
 
 // trim drops what is more than a state may have, the oldest first, and bundles that

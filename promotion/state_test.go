@@ -91,7 +91,7 @@ func TestAStateDoesNotGrowWithoutEnd(t *testing.T) {
 	var st StageState
 	for i := range 300 {
 		id := fmt.Sprint(i)
-		s.addBundle(sluicev1.Bundle{ID: id}, epoch)
+		s = s.withBundle(sluicev1.Bundle{ID: id}, epoch)
 		s.Quarantine = append(s.Quarantine, Quarantine{Bundle: id})
 		st.Landings = append(st.Landings, Landing{Bundle: id})
 		st.Approvals, st.Overrides = append(st.Approvals, Consent{Bundle: id}), append(st.Overrides, Consent{Bundle: id})
@@ -99,7 +99,7 @@ func TestAStateDoesNotGrowWithoutEnd(t *testing.T) {
 	}
 	named := map[string]string{"candidate": "c", "writing": "w", "pin": "p", "proposal": "r", "nobody": "n"}
 	for _, id := range named {
-		s.addBundle(sluicev1.Bundle{ID: id}, epoch)
+		s = s.withBundle(sluicev1.Bundle{ID: id}, epoch)
 	}
 	s.Candidate = &Candidate{Bundle: "c"}
 	st.Writing, st.Pin, st.Proposal = &Writing{Bundle: "w"}, &Writing{Bundle: "p"}, &Proposal{Bundle: "r"}
@@ -177,11 +177,11 @@ func TestABundleGetsTheNamesThatItsFirstFieldsDidNotHave(t *testing.T) {
 	var state State
 	tags := sluicev1.Version{Artifact: "app", Tag: "1"}
 	first := NewBundle([]sluicev1.Version{tags})
-	state.addBundle(first, epoch)
-	before := state.Clone()
+	state = state.withBundle(first, epoch)
+	before := state
 	whole := tags
 	whole.Image = "registry/app"
-	state.addBundle(sluicev1.Bundle{ID: first.ID, Versions: []sluicev1.Version{whole}}, epoch)
+	state = state.withBundle(sluicev1.Bundle{ID: first.ID, Versions: []sluicev1.Version{whole}}, epoch)
 	if b, _ := state.Bundle(first.ID); len(state.Bundles) != 1 || b.Versions[0] != whole {
 		t.Errorf("it is %+v", state.Bundles)
 	}

@@ -81,13 +81,13 @@ func TestWhatProvedABundleIsKept(t *testing.T) {
 	s.release("2")
 	s.settle()
 	l := s.state.Stages["staging"].Landings[0]
-	v := verifier{&stage{seen: StageObservation{Targets: []TargetObservation{
+	targets := []TargetObservation{
 		{Name: "eu", Content: Content{Versions: []sluicev1.Version{{Artifact: "app", Tag: "2"}}}, Evidence: "Canary eu/app succeeded"},
 		{Name: "us", Content: Content{Versions: []sluicev1.Version{{Artifact: "app", Tag: "1"}}}, Evidence: "of another bundle"},
 		{Name: "ap", Content: Content{Versions: []sluicev1.Version{{Artifact: "app", Tag: "2"}}}, Evidence: strings.Repeat("long ", 200)},
-	}}}}
+	}
 	b, _ := s.state.Bundle(l.Bundle)
-	if got := v.proof(b); len(got) != maxProof || !strings.HasPrefix(got, "eu: Canary eu/app succeeded; ap: long") {
+	if got := proof(targets, b); len(got) != maxProof || !strings.HasPrefix(got, "eu: Canary eu/app succeeded; ap: long") {
 		t.Errorf("%d bytes: %q", len(got), got)
 	}
 }

@@ -13,46 +13,62 @@ import (
 	"github.com/sluice-cd/sluice/internal/shorten"
 )
 
-// verifier comes to a verdict on the bundle that a stage has.
-type verifier struct{ stage *stage }
-
 // verify comes to a verdict on the bundle that the stage has, wave by wave.
-func (v verifier) verify() {
-	l := v.stage.state.current()
+func verify(s stageTransition) stageDecision {
+	d, l := s.unchanged(), s.prev.current()
 	if l == nil {
-		return
+		return d
 	}
-	if l.Verdict != "" {
-		v.soak(l)
-		return
+	b := s.bundle(l.Bundle)
+	switch {
+	case l.Verdict != "":
+		d.state = s.prev.withCurrent(l.soak(s.seen, b, s.now))
+		return d
+	case !s.seen.isThere(b):
+		return d // or a commit that cannot be read would be verified by nothing
 	}
-	if !v.stage.seen.isThere(v.stage.bundle(l.Bundle)) {
-		return // or a commit that cannot be read would be verified by nothing
-	}
-	b := v.stage.bundle(l.Bundle)
-	for _, wave := range v.stage.seen.waves() {
-		targets, all := v.members(l, wave, b)
-		if len(targets) == 0 && !v.goesToAll(l) {
+	return verifyWaves(s, *l, b)
+}
+
+// verifyWaves comes to a verdict on a landing that has none, and whose bundle is there.
+func verifyWaves(s stageTransition, l Landing, b sluicev1.Bundle) stageDecision {
+	d, toAll := s.unchanged(), goesToAll(s, l)
+	for _, number := range s.seen.waves() {
+		having, lacking := s.seen.members(number, b)
+		switch {
+		case lacking && toAll:
+			return d // it is written to the rest of the wave first
+		case len(having) == 0:
 			continue
 		}
-		if !all {
-			return // it is written to the rest of the wave first
+		l = l.reached(number, s.now)
+		d.state = s.prev.withCurrent(l)
+		verdict := judgeWave(s.spec, l.Kind, wave{having, l.Waves[number]}, s.now)
+		for _, target := range verdict.unproven {
+			d.actions = append(d.actions, Verify{Stage: s.spec.Name, Target: target, Bundle: b, Since: l.Waves[number]})
 		}
-		if !v.verifyWave(l, targets, l.reached(wave, v.stage.now), b) {
-			return
+		d.waits = d.waits.lookAt(verdict.again)
+		switch verdict.outcome {
+		case waveWaits:
+			return d
+		case waveFailed:
+			return s.then(d, func(s stageTransition) stageDecision { return fail(s, l, verdict.why) })
+		case waveVerified:
 		}
 	}
-	l.Verdict, l.VerdictAt, l.Since, l.Reason = VerdictVerified, &v.stage.now, &v.stage.now, v.proof(b)
-	v.stage.addLandingEvent(*l, "Verified", "%s is verified in %s", v.stage.name(l.Bundle), v.stage.spec.Name)
+	l.Verdict, l.VerdictAt, l.Since, l.Reason = VerdictVerified, &s.now, &s.now, proof(s.seen.Targets, b)
+	d.state = s.prev.withCurrent(l)
+	d.addLandingEvent(l, "Verified", "%s is verified in %s", s.name(l.Bundle), s.spec.Name)
+	return d
 }
 
 // maxProof bounds what is kept of why a bundle is verified, in bytes.
 const maxProof = 512
 
 // proof is what the verifications of the targets that have a bundle say.
-func (v verifier) proof(b sluicev1.Bundle) string {
+func proof(targets []TargetObservation, b sluicev1.Bundle) string {
 	var evidence []string
-	for _, t := range v.stage.seen.Targets {
+	for _, t := range targets {
 		if t.Content.Is(b) && t.Evidence != "" {
 			evidence = append(evidence, t.says(t.Evidence))
 		}
@@ -62,11 +78,11 @@ func (v verifier) proof(b sluicev1.Bundle) string {
 
 // goesToAll reports whether all targets are given what landed in some. If nobody does that, because
 // of a commit or a closed pull request, those that have it are judged.
-func (v verifier) goesToAll(l *Landing) bool {
-	if closed := closedByPerson(v.stage.from(), l.Bundle); closed != "" {
+func goesToAll(s stageTransition, l Landing) bool {
+	if closedByPerson(s, l.Bundle) != "" {
 		return false
 	}
-	for _, w := range []*Writing{v.stage.state.Writing, v.stage.state.Pin} {
+	for _, w := range []*Writing{s.prev.Writing, s.prev.Pin} {
 		if w != nil && w.Bundle == l.Bundle {
 			return true
 		}
@@ -74,143 +90,145 @@ func (v verifier) goesToAll(l *Landing) bool {
 	return l.Kind == sluicev1.LandingPromotion && !l.mayBePartial()
 }
 
-// members are the targets of a wave that have the bundle, and whether all do that have
-// to.
-func (v verifier) members(l *Landing, wave int, b sluicev1.Bundle) (targets []TargetObservation, all bool) {
-	all = true
-	for _, t := range v.stage.seen.Targets {
-		switch {
-		case t.Wave != wave:
-		case t.Content.Is(b):
-			targets = append(targets, t)
-		default:
-			all = all && !v.goesToAll(l)
-		}
-	}
-	return targets, all
+// wave are the targets of a wave that have a bundle, and since when the wave has it.
+type wave struct {
+	targets []TargetObservation
+	since   time.Time
 }
 
-// verifyWave reports whether all targets of a wave are verified. A rollback has time until
+// waveOutcome is whether a wave is verified.
+type waveOutcome int
+
+const (
+	waveWaits waveOutcome = iota
+	waveVerified
+	waveFailed
+)
+
+// waveVerdict is what the targets of a wave say of a bundle.
+type waveVerdict struct {
+	outcome  waveOutcome
+	why      string   // it failed
+	unproven []string // names of targets that are Ready, and have to be verified
+	again    time.Time
+}
+
+// judgeWave says whether all targets of a wave are verified. A rollback has time until
 // verifyTimeout: what failed just now, such as a Canary that a Kustomization waits for, still
 // says so when the version of before is applied.
-func (v verifier) verifyWave(l *Landing, targets []TargetObservation, since time.Time, b sluicev1.Bundle) bool {
-	deadline := since.Add(v.stage.spec.VerifyTimeout.Duration)
+func judgeWave(spec *sluicev1.Stage, kind sluicev1.LandingKind, w wave, now time.Time) waveVerdict {
+	var v waveVerdict
 	waits, unknown := "", false
-	for _, t := range targets {
+	for _, t := range w.targets {
 		unknown = unknown || t.isUnknown()
 		switch {
-		case t.Ready == ReadinessFailed && l.Kind != sluicev1.LandingRollback:
-			v.fail(l, t.says(t.Why))
-			return false
+		case t.Ready == ReadinessFailed && kind != sluicev1.LandingRollback:
+			v.outcome, v.why = waveFailed, t.says(t.Why)
+			return v
 		case t.Verification == VerificationFailed:
-			v.fail(l, t.says(t.Evidence))
-			return false
+			v.outcome, v.why = waveFailed, t.says(t.Evidence)
+			return v
 		case t.Ready != ReadinessReady:
 			waits = cmp.Or(waits, t.says(cmp.Or(t.Why, "not Ready yet")))
 		case t.Verification != VerificationPassed:
 			waits = cmp.Or(waits, t.says(cmp.Or(t.Evidence, "not verified yet")))
-			v.stage.transition.addActions(Verify{Stage: v.stage.spec.Name, Target: t.Name, Bundle: b, Since: since})
+			v.unproven = append(v.unproven, t.Name)
 		}
 	}
+	timeout := spec.VerifyTimeout.Duration
+	deadline := w.since.Add(timeout)
 	switch {
 	case waits == "":
-		return true
-	case unknown:
+		v.outcome = waveVerified
+	case unknown, timeout <= 0:
 		// It is held until somebody can tell.
-	case v.stage.spec.VerifyTimeout.Duration > 0 && !v.stage.now.Before(deadline):
-		v.fail(l, fmt.Sprintf("not verified within %s: %s", v.stage.spec.VerifyTimeout.Duration, waits))
-	case v.stage.spec.VerifyTimeout.Duration > 0:
-		v.stage.requeueAt(deadline)
+	case !now.Before(deadline):
+		v.outcome, v.why = waveFailed, fmt.Sprintf("not verified within %s: %s", timeout, waits)
+	default:
+		v.again = deadline
 	}
-	return false
+	return v
 }
 
-// soak counts the time in which a verified bundle is in the stage, and its objects do not
+// soak is a landing with the time in which its verified bundle is in the stage, and its objects do not
 // fail.
-func (v verifier) soak(l *Landing) {
+func (l Landing) soak(seen StageObservation, b sluicev1.Bundle, now time.Time) Landing {
 	if l.Verdict != VerdictVerified {
-		return
+		return l
 	}
-	b := v.stage.bundle(l.Bundle)
-	failing := slices.ContainsFunc(v.stage.seen.Targets, func(t TargetObservation) bool {
+	failing := slices.ContainsFunc(seen.Targets, func(t TargetObservation) bool {
 		return t.Ready == ReadinessFailed && t.Content.Is(b)
 	})
 	switch {
-	case failing, !v.stage.seen.isThere(v.stage.bundle(l.Bundle)):
-		l.stopSoak(v.stage.now)
+	case failing, !seen.isThere(b):
+		return l.stopSoak(now)
 	case l.Since == nil:
-		l.Since = &v.stage.now
+		l.Since = &now
 	}
+	return l
 }
 
 // fail ends a landing with a bad verdict. Its bundle goes into quarantine, and the one
 // before it is to be written. A rollback that fails is left to people: what it brought
 // back was verified once, and there is no reason why anything else would work.
-func (v verifier) fail(l *Landing, why string) {
-	l.Verdict, l.VerdictAt, l.Reason = VerdictFailed, &v.stage.now, why
-	v.stage.warnOfLanding(*l, sluicev1.StageFailedReason, "%s failed in %s: %s", v.stage.name(l.Bundle), v.stage.spec.Name, why)
+func fail(s stageTransition, l Landing, why string) stageDecision {
+	d := s.unchanged()
+	l.Verdict, l.VerdictAt, l.Reason = VerdictFailed, &s.now, why
+	d.state = s.prev.withCurrent(l)
+	d.warnOfLanding(l, sluicev1.StageFailedReason, "%s failed in %s: %s", s.name(l.Bundle), s.spec.Name, why)
 	if l.Kind == sluicev1.LandingRollback {
-		return
+		return d
 	}
-	v.quarantine(l, why)
-	if v.stage.spec.OnFailure.Rollback == nil || *v.stage.spec.OnFailure.Rollback {
-		v.planRollback(l.Bundle, why)
+	d.quarantine = []Quarantine{quarantineAfter(s, l.Bundle, why)}
+	if s.spec.OnFailure.Rollback == nil || *s.spec.OnFailure.Rollback {
+		return s.then(d, func(s stageTransition) stageDecision { return planRollback(s, l.Bundle, why) })
 	}
+	return d
 }
 
 // planRollback notes what a stage is given back in place of a bundle that failed.
-func (v verifier) planRollback(failed, why string) {
-	back := v.stage.state.verifiedBefore(func(id string) bool { return id != failed && !v.isExcluded(id) })
+func planRollback(s stageTransition, failed, why string) stageDecision {
+	d := s.unchanged()
+	back := s.prev.verifiedBefore(func(id string) bool { return id != failed && !isExcluded(s, id) })
 	if back == "" {
-		v.stage.state.Writing = nil
-		v.stage.warn(sluicev1.NoRollbackTargetReason,
-			"there is no bundle that was verified in %s before: %s stays", v.stage.spec.Name, v.stage.name(failed))
-		return
+		d.state.Writing = nil
+		d.warn(sluicev1.NoRollbackTargetReason,
+			"there is no bundle that was verified in %s before: %s stays", s.spec.Name, s.name(failed))
+		return d
 	}
-	v.stage.stopIgnoring(back)
-	v.stage.state.Writing = &Writing{Bundle: back, Kind: sluicev1.LandingRollback, At: v.stage.now, Reason: why}
+	d.state = s.prev.withoutIgnored(back)
+	d.state.Writing = &Writing{Bundle: back, Kind: sluicev1.LandingRollback, At: s.now, Reason: why}
+	return d
 }
 
 // isExcluded reports whether a bundle is in quarantine, or has a version that is.
-func (v verifier) isExcluded(id string) bool {
-	return v.stage.quarantined(id) != nil || v.stage.transition.State.excluding(v.stage.bundle(id)) != nil
+func isExcluded(s stageTransition, id string) bool {
+	return s.pipeline.quarantined(id) != nil || s.pipeline.excluding(s.bundle(id)) != nil
 }
 
 // replanRollback chooses another bundle to go back to if the one that was chosen failed
 // elsewhere in the meantime.
-func (v verifier) replanRollback() {
-	w, l := v.stage.state.Writing, v.stage.state.current()
-	if w == nil || l == nil || w.Kind != sluicev1.LandingRollback || w.By != "" || !v.isExcluded(w.Bundle) {
-		return
+func replanRollback(s stageTransition) stageDecision {
+	w, l := s.prev.Writing, s.prev.current()
+	if w == nil || l == nil || w.Kind != sluicev1.LandingRollback || w.By != "" || !isExcluded(s, w.Bundle) {
+		return s.unchanged()
 	}
-	v.planRollback(l.Bundle, w.Reason)
+	return planRollback(s, l.Bundle, w.Reason)
 }
 
 // endPin ends what a person asked for if it failed elsewhere since then: they did not know.
 // Where a quarantine was there before, they did.
-func (v verifier) endPin() {
-	pin := v.stage.state.Pin
+func endPin(s stageTransition) stageDecision {
+	d, pin := s.unchanged(), s.prev.Pin
 	if pin == nil {
-		return
+		return d
 	}
-	q := v.stage.transition.State.excluding(v.stage.bundle(pin.Bundle))
+	q := s.pipeline.excluding(s.bundle(pin.Bundle))
 	if q == nil || q.At.Before(pin.At) {
-		return
+		return d
 	}
-	v.stage.state.Pin = nil
-	v.stage.warn(commandRefused, "%s asked to promote %s to %s, which is in quarantine by now: %s",
-		orSomebody(pin.By), v.stage.name(pin.Bundle), v.stage.spec.Name, q.Reason)
-}
-
-func (v verifier) quarantine(l *Landing, why string) {
-	entry := Quarantine{Bundle: l.Bundle, Stage: v.stage.spec.Name, Reason: why, At: v.stage.now, Artifacts: v.changedArtifacts(l.Bundle)}
-	if after := v.stage.spec.OnFailure.Quarantine; after != nil {
-		until := v.stage.now.Add(after.Duration)
-		entry.Until = &until
-	}
-	if q := v.stage.quarantined(l.Bundle); q != nil {
-		*q = entry
-		return
-	}
-	v.stage.transition.State.Quarantine = append(v.stage.transition.State.Quarantine, entry)
+	d.state.Pin = nil
+	d.warn(commandRefused, "%s asked to promote %s to %s, which is in quarantine by now: %s",
+		orSomebody(pin.By), s.name(pin.Bundle), s.spec.Name, q.Reason)
+	return d
 }
