@@ -38,72 +38,82 @@ func waitingFor(gates []sluicev1.Gate) string {
 }
 
 // advance gives the stage what it wants if all gates are open, and says where it stands.
-func advance(s *stage) sluicev1.StageStatus {
+func advance(s stageTransition) stageDecision {
 	if s.seen.isUnseen() {
 		return unseen(s)
 	}
-	proposer{s}.abandon()
-	proposer{s}.recordPullRequest()
-	s.add(replanRollback(s.from()))
-	s.add(endPin(s.from()))
-	chosen := choose(s.from())
-	w, gates := chosen.bundle, chosen.waits.gates
-	s.lookAt(chosen.waits)
-	proposes := s.spec.Write.PullRequest != nil && !pastPullRequests(s, w)
-	takesBack := w != nil && w.kind == sluicev1.LandingRollback
-	if frozen := (proposer{s}).keptOpen(); proposes && frozen != nil && !takesBack {
-		w, gates = frozen, nil // whatever is newer
-	}
+	return s.through(abandonPullRequest, recordPullRequest, replanRollback, endPin, giveBundle)
+}
+
+// giveBundle writes or proposes what the stage is to be given.
+func giveBundle(s stageTransition) stageDecision {
+	w, waits, proposes := toGive(s)
 	if w != nil {
-		closed := gatesBefore(s.from(), *w)
-		gates = append(gates, closed.gates...)
-		s.lookAt(closed)
+		waits = waits.and(gatesBefore(s, *w))
 	}
 	status := stageStatus(s, w)
-	if proposes {
-		gates = proposer{s}.propose(w, gates, &status)
-	} else if w != nil && len(gates) == 0 {
-		write(s, *w)
+	d := s.unchanged()
+	switch {
+	case proposes:
+		status.PullRequest = shownPullRequest(s, w)
+		d = propose(s, w, waits.gates)
+	case w != nil && len(waits.gates) == 0:
+		d = write(s, *w)
 	}
-	status.Waiting = gates
-	status.Phase, status.Message = phase(s, w, gates, status)
-	if missing := cmp.Or(s.seen.problem(), missingObject(s.spec.Name, s.seen.Targets), s.seen.unreadable()); missing != "" {
-		s.transition.Missing = cmp.Or(s.transition.Missing, missing)
-		if !strings.Contains(status.Message, missing) {
-			status.Message += "; " + missing
-		}
+	d.waits = waits.and(d.waits)
+	status.Waiting = d.waits.gates
+	status.Phase, status.Message = phase(s, w, status)
+	if d.missing = cmp.Or(s.seen.problem(), missingObject(s.spec.Name, s.seen.Targets), s.seen.unreadable()); !strings.Contains(status.Message, d.missing) {
+		status.Message += "; " + d.missing
 	}
-	return status
+	d.status = status
+	return d
+}
+
+// toGive is what the stage is to be given, and whether by a pull request. One that is not to be changed any more
+// comes before whatever is newer, but for a rollback.
+func toGive(s stageTransition) (w *desiredBundle, waits waiting, proposes bool) {
+	chosen := choose(s)
+	proposes = s.spec.Write.PullRequest != nil && !pastPullRequests(s.spec, chosen.bundle)
+	takesBack := chosen.bundle != nil && chosen.bundle.kind == sluicev1.LandingRollback
+	if kept := keptOpen(s); proposes && kept != nil && !takesBack {
+		return kept, waiting{again: chosen.waits.again}, true
+	}
+	return chosen.bundle, chosen.waits, proposes
 }
 
 // unseen is where a stage stands that could not be looked at: where it stood, and why
 // nobody knows more.
-func unseen(s *stage) sluicev1.StageStatus {
-	status := stageStatus(s, nil)
-	status.Waiting = choose(s.from()).waits.gates
-	status.Phase, status.Message = phase(s, nil, status.Waiting, status)
-	status.Message = s.seen.Problem
-	if has := s.state.currentBundle(); has != "" {
-		status.Message = s.name(has) + ": " + s.seen.Problem
+func unseen(s stageTransition) stageDecision {
+	d := s.unchanged()
+	d.waits = choose(s).waits
+	d.status = stageStatus(s, nil)
+	d.status.Waiting = d.waits.gates
+	d.status.Phase, _ = phase(s, nil, d.status)
+	d.status.Message = s.seen.Problem
+	if has := s.prev.currentBundle(); has != "" {
+		d.status.Message = s.name(has) + ": " + s.seen.Problem
 	}
-	return status
+	return d
 }
 
 // pastPullRequests reports whether what is wanted is committed although the stage takes
 // pull requests.
-func pastPullRequests(s *stage, w *desiredBundle) bool {
-	return w != nil && w.kind == sluicev1.LandingRollback && s.spec.OnFailure.Mode == sluicev1.RollbackByCommit
+func pastPullRequests(spec *sluicev1.Stage, w *desiredBundle) bool {
+	return w != nil && w.kind == sluicev1.LandingRollback && spec.OnFailure.Mode == sluicev1.RollbackByCommit
 }
 
 // write writes a bundle to the stage: a rollback to all targets, a promotion to those of
 // the next wave.
-func write(s *stage, w desiredBundle) {
-	if s.state.Writing == nil || s.state.Writing.Bundle != w.bundle.ID {
-		s.state.Writing = &Writing{Bundle: w.bundle.ID, Kind: w.kind, At: s.now, By: w.by, Reason: w.reason}
+func write(s stageTransition, w desiredBundle) stageDecision {
+	d := s.unchanged()
+	if s.prev.Writing == nil || s.prev.Writing.Bundle != w.bundle.ID {
+		d.state.Writing = &Writing{Bundle: w.bundle.ID, Kind: w.kind, At: s.now, By: w.by, Reason: w.reason}
 	}
-	s.transition.addActions(Write{
-		Stage: s.spec.Name, Targets: targets(s, w), Bundle: w.bundle, Kind: w.kind, From: s.state.currentBundle(), By: w.by, Reason: w.reason,
-	})
+	d.actions = []Action{Write{
+		Stage: s.spec.Name, Targets: targetNames(s, w), Bundle: w.bundle, Kind: w.kind, From: s.prev.currentBundle(), By: w.by, Reason: w.reason,
+	}}
+	return d
 }
 
 // next are the targets that a bundle is written to next.
@@ -117,9 +127,9 @@ func next(s stageTransition, w desiredBundle) []TargetObservation {
 	return firstWave(s.seen.lacking(w.bundle))
 }
 
-// targets are their names.
-func targets(s *stage, w desiredBundle) []string {
-	to := next(s.from(), w)
+// targetNames are those of the targets that a bundle is written to next.
+func targetNames(s stageTransition, w desiredBundle) []string {
+	to := next(s, w)
 	names := make([]string, 0, len(to))
 	for _, t := range to {
 		names = append(names, t.Name)
@@ -128,9 +138,9 @@ func targets(s *stage, w desiredBundle) []string {
 }
 
 // stageStatus is what is seen of the stage, and what it wants.
-func stageStatus(s *stage, w *desiredBundle) sluicev1.StageStatus {
+func stageStatus(s stageTransition, w *desiredBundle) sluicev1.StageStatus {
 	status := sluicev1.StageStatus{Name: s.spec.Name}
-	if l := s.state.current(); l != nil {
+	if l := s.prev.current(); l != nil {
 		b := s.bundle(l.Bundle)
 		status.Has, status.Since = &b, &metav1.Time{Time: l.At}
 		status.Commit, status.By = l.Commit, l.By
@@ -142,22 +152,22 @@ func stageStatus(s *stage, w *desiredBundle) sluicev1.StageStatus {
 		status.Wants = &w.bundle
 	}
 	for _, t := range s.seen.Targets {
-		status.Targets = append(status.Targets, targetStatus(s, t))
+		bundle, _ := s.pipeline.identify(t.Content, s.prev.expected(), s.newest)
+		status.Targets = append(status.Targets, targetStatus(t, s.spec.Name, bundle.ID))
 	}
-	for _, l := range s.state.Landings[:min(len(s.state.Landings), shownLandings)] {
-		b := s.bundle(l.Bundle)
+	for _, l := range s.prev.Landings[:min(len(s.prev.Landings), shownLandings)] {
 		status.Landings = append(status.Landings, sluicev1.Landing{
-			Bundle: b, At: metav1.Time{Time: l.At}, Kind: l.Kind, Commit: l.Commit, By: l.By, Verdict: l.Verdict, Reason: l.Reason,
+			Bundle: s.bundle(l.Bundle), At: metav1.Time{Time: l.At}, Kind: l.Kind, Commit: l.Commit, By: l.By, Verdict: l.Verdict, Reason: l.Reason,
 		})
 	}
 	return status
 }
 
-func targetStatus(s *stage, t TargetObservation) sluicev1.TargetStatus {
-	bundle, _ := s.transition.State.identify(t.Content, s.state.expected(), s.transition.seen.Newest)
+// targetStatus is what is seen of a target of the stage of this name, which has that bundle.
+func targetStatus(t TargetObservation, stage, bundle string) sluicev1.TargetStatus {
 	status := sluicev1.TargetStatus{
-		Name: t.Name, Bundle: bundle.ID, Ready: metav1.ConditionUnknown,
-		Message: cmp.Or(t.Content.Problem, t.missing(s.spec.Name), t.Unreadable, t.Why),
+		Name: t.Name, Bundle: bundle, Ready: metav1.ConditionUnknown,
+		Message: cmp.Or(t.Content.Problem, t.missing(stage), t.Unreadable, t.Why),
 	}
 	switch t.Ready {
 	case ReadinessReady:
@@ -173,16 +183,16 @@ func targetStatus(s *stage, t TargetObservation) sluicev1.TargetStatus {
 }
 
 // phase says where the stage stands, in a word and in a sentence.
-func phase(s *stage, w *desiredBundle, gates []sluicev1.Gate, status sluicev1.StageStatus) (sluicev1.StagePhase, string) {
-	l := s.state.current()
+func phase(s stageTransition, w *desiredBundle, status sluicev1.StageStatus) (sluicev1.StagePhase, string) {
+	l, gates := s.prev.current(), status.Waiting
 	switch {
-	case w != nil && w.kind == sluicev1.LandingRollback && (s.spec.Write.PullRequest == nil || pastPullRequests(s, w)):
+	case w != nil && w.kind == sluicev1.LandingRollback && (s.spec.Write.PullRequest == nil || pastPullRequests(s.spec, w)):
 		return sluicev1.StageRollingBack, fmt.Sprintf("taking %s back to %s%s", s.spec.Name, Describe(w.bundle), because(w.reason))
 	case status.PullRequest != nil && status.PullRequest.State == "open":
 		return sluicev1.StageProposed, fmt.Sprintf("pull request #%d proposes %s%s",
 			status.PullRequest.Number, s.name(status.PullRequest.Bundle), waitingFor(gates))
-	case s.state.Hold != nil:
-		return sluicev1.StageHeld, fmt.Sprintf("held by %s%s", s.state.Hold.By, because(s.state.Hold.Reason))
+	case s.prev.Hold != nil:
+		return sluicev1.StageHeld, fmt.Sprintf("held by %s%s", s.prev.Hold.By, because(s.prev.Hold.Reason))
 	case w != nil && len(gates) > 0:
 		return sluicev1.StageWaiting, Describe(w.bundle) + waitingFor(gates)
 	case w != nil:

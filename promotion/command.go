@@ -207,14 +207,18 @@ func (h commandHandler) promote(c Command) (done, refused string) {
 		return "", "the stage has " + h.stage.name(id)
 	}
 	h.stage.state = h.stage.state.withoutIgnored(id)
-	if proposer(h).mergedAndGone(id) {
+	if h.mergedAndGone(id) {
 		h.stage.state.Proposal = nil // it is proposed again
 	}
-	if w := h.stage.state.Writing; w != nil && w.Kind == sluicev1.LandingRollback && proposer(h).mergedAndGone(w.Bundle) {
+	if w := h.stage.state.Writing; w != nil && w.Kind == sluicev1.LandingRollback && h.mergedAndGone(w.Bundle) {
 		h.stage.state.Writing, h.stage.state.Proposal = nil, nil // somebody took back the rollback, and this is what they want
 	}
 	h.stage.state.Pin = &Writing{Bundle: id, Kind: sluicev1.LandingPromotion, At: c.At.Time, By: c.By, Reason: c.Reason}
 	return "promoted " + h.stage.name(id), ""
+}
+
+func (h commandHandler) mergedAndGone(bundle string) bool {
+	return mergedAndGone(h.stage.seen.PullRequest, h.stage.state.Proposal, bundle)
 }
 
 // quarantined says why a person may not give a stage a bundle yet: it is in quarantine, or one

@@ -31,9 +31,11 @@ func Decide(prev State, seen Observation, now time.Time) Decision {
 	}
 	for i := range seen.Spec.Stages {
 		s := r.stage(&seen.Spec.Stages[i])
-		status := advance(s)
+		d := advance(s.from())
+		s.add(d)
 		r.saveStage(s)
-		r.Stages = append(r.Stages, status)
+		r.Stages = append(r.Stages, d.status)
+		r.Missing = cmp.Or(r.Missing, d.missing)
 	}
 	r.State.trim()
 	return r.Decision

@@ -11,8 +11,7 @@ import (
 )
 
 // stage is what is decided about one stage in a transition. Its state is the next one; the
-// parts of a decision ([proposer], [merger], and
-// [commandHandler] for what people ask) go on from where the last one left it.
+// parts of a decision ([commandHandler] for what people ask) go on from where the last one left it.
 type stage struct {
 	transition *transition
 	now        time.Time
@@ -119,6 +118,15 @@ func (s stageTransition) then(d stageDecision, next func(stageTransition) stageD
 	return d.then(next(s.from(d)))
 }
 
+// through is what is decided in several parts, each from where the last one leads.
+func (s stageTransition) through(parts ...func(stageTransition) stageDecision) stageDecision {
+	d := s.unchanged()
+	for _, part := range parts {
+		d = s.then(d, part)
+	}
+	return d
+}
+
 // stageDecision is what follows for one stage.
 type stageDecision struct {
 	state      StageState
@@ -127,6 +135,10 @@ type stageDecision struct {
 	actions    []Action
 	events     []Event // whose stage is named when they are gathered
 	waits      waiting
+	// status is where the stage stands; missing says which object that it names does not exist or cannot be looked
+	// at, or which files do not say what it has; empty if all is there. Both are of the last part.
+	status  sluicev1.StageStatus
+	missing string
 }
 
 // then is both decisions: what the later one says comes last, and its state replaces that of the first.
@@ -138,6 +150,8 @@ func (d stageDecision) then(later stageDecision) stageDecision {
 		actions:    slices.Concat(d.actions, later.actions),
 		events:     slices.Concat(d.events, later.events),
 		waits:      d.waits.and(later.waits),
+		status:     later.status,
+		missing:    later.missing,
 	}
 }
 
