@@ -3,7 +3,9 @@
 package promotion
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
@@ -128,7 +130,33 @@ func (Comment) action()          {}
 func (SetStatus) action()        {}
 func (Verify) action()           {}
 
-func (d *Decision) addActions(actions ...Action) { d.Actions = append(d.Actions, actions...) }
+// then is both decisions: what the later one says comes last, and its state and candidate replace those of the first.
+func (d Decision) then(later Decision) Decision {
+	d.State = later.State
+	d.Actions = slices.Concat(d.Actions, later.Actions)
+	d.Stages = slices.Concat(d.Stages, later.Stages)
+	d.Candidate, d.Waiting = cmp.Or(later.Candidate, d.Candidate), cmp.Or(later.Waiting, d.Waiting)
+	d.Missing = cmp.Or(d.Missing, later.Missing)
+	d.Events = slices.Concat(d.Events, later.Events)
+	if later.After > 0 && (d.After == 0 || later.After < d.After) {
+		d.After = later.After
+	}
+	return d
+}
+
+// with is the decision with what was decided about the stage of this name.
+func (d Decision) with(stage string, of stageDecision, now time.Time) Decision {
+	later := Decision{State: of.addTo(d.State, now).withStage(stage, of.state), Actions: of.actions, Missing: of.missing}
+	for _, e := range of.events {
+		e.Stage = stage
+		later.Events = append(later.Events, e)
+	}
+	if of.status.Name != "" {
+		later.Stages = []sluicev1.StageStatus{of.status}
+	}
+	later.requeueAt(of.waits.again, now)
+	return d.then(later)
+}
 
 func (d *Decision) addEvent(stage, reason, format string, args ...any) {
 	d.Events = append(d.Events, Event{Stage: stage, Reason: reason, Message: fmt.Sprintf(format, args...)})
@@ -138,8 +166,11 @@ func (d *Decision) warn(stage, reason, format string, args ...any) {
 	d.Events = append(d.Events, Event{Warning: true, Stage: stage, Reason: reason, Message: fmt.Sprintf(format, args...)})
 }
 
-// requeueAt makes sure that there is another look at this time.
+// requeueAt makes sure that there is another look at this time; zero is none.
 func (d *Decision) requeueAt(at, now time.Time) {
+	if at.IsZero() {
+		return
+	}
 	after := max(at.Sub(now), time.Second)
 	if d.After == 0 || after < d.After {
 		d.After = after

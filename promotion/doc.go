@@ -16,6 +16,12 @@
 //	                                  v
 //	                            quarantined --> the newest verified bundle is written
 //
+// A decision is made in parts, each a function that reads a state and returns another: first of the
+// pipeline (followspec.go, candidate.go, command.go), then of each stage, in their order: what it has
+// (record.go) and whether that works (verdict.go); then, once that is known of all, what it is to be given
+// (select.go, upstream.go), what it waits for (gate.go), and how it is written (advance.go, pullrequest.go,
+// merge.go). What is decided about a stage is a value, which [Decide] adds to the decision.
+//
 // The state is kept before anything is done because of it: a bundle is in quarantine
 // before the commit that takes it back, and what is about to be written is noted before
 // it is pushed. Actions are absolute, so that they may be repeated after a crash: a

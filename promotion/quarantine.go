@@ -89,17 +89,17 @@ func (s State) excludes(q Quarantine, b sluicev1.Bundle) bool {
 // stand in for others in quarantine, and returns the last candidate. Such a bundle is no
 // news: nobody pushed anything, and what failed in one stage is no reason to take another
 // stage back, or to give it what it never had.
-func (r *transition) fallsBackFromQuarantine(b sluicev1.Bundle) (sluicev1.Bundle, bool) {
-	if r.State.Candidate == nil {
+func fallsBackFromQuarantine(t transition, b sluicev1.Bundle) (sluicev1.Bundle, bool) {
+	if t.prev.Candidate == nil {
 		return b, false
 	}
-	last, known := r.State.Bundle(r.State.Candidate.Bundle)
+	last, known := t.prev.Bundle(t.prev.Candidate.Bundle)
 	if !known || last.ID == b.ID {
 		return b, false
 	}
 	for _, v := range b.Versions {
 		same := slices.ContainsFunc(last.Versions, func(was sluicev1.Version) bool { return sameVersion(was, v) })
-		if !same && !r.seen.Newest[v.Artifact].StandsIn {
+		if !same && !t.seen.Newest[v.Artifact].StandsIn {
 			return b, false
 		}
 	}

@@ -8,9 +8,16 @@ import (
 	"time"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
-	"github.com/sluice-cd/sluice/internal/shorten"
 	"github.com/sluice-cd/sluice/promotion/pullrequest"
 )
+
+// judge notes what a stage has, and comes to a verdict on it.
+func judge(s stageTransition) stageDecision {
+	if s.seen.isUnseen() {
+		return s.unchanged()
+	}
+	return s.through(recordContent, verify)
+}
 
 // recordContent notes a landing where targets have a bundle that they did not have before: who commits
 // to a stage, and how, makes no difference. While a bundle goes from wave to wave, one more target that
@@ -194,12 +201,4 @@ func overrideQuarantine(s stageTransition) stageDecision {
 	d.warn(sluicev1.QuarantineOverriddenReason, "%s put %s back into %s, which is in quarantine since %s: %s",
 		l.origin(), s.name(l.Bundle), s.spec.Name, q.At.UTC().Format(time.RFC3339), q.Reason)
 	return d
-}
-
-// origin is the commit by which a bundle landed, and its author, for people. Tags have none.
-func (l Landing) origin() string {
-	if l.Commit == "" {
-		return orSomebody(l.By)
-	}
-	return "commit " + shorten.Commit(l.Commit) + " of " + orSomebody(l.By)
 }

@@ -10,71 +10,6 @@ import (
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 )
 
-// stage is what is decided about one stage in a transition. Its state is the next one; the
-// parts of a decision ([commandHandler] for what people ask) go on from where the last one left it.
-type stage struct {
-	transition *transition
-	now        time.Time
-	spec       *sluicev1.Stage
-	seen       StageObservation
-	state      StageState
-}
-
-// from is what the next part of a decision about the stage is made from.
-func (s *stage) from() stageTransition {
-	var freezes []Freeze
-	for _, f := range s.transition.seen.Freezes {
-		if f.isAbout(s.spec.Name) {
-			freezes = append(freezes, f)
-		}
-	}
-	return stageTransition{
-		spec: s.spec, seen: s.seen, prev: s.state, pipeline: s.transition.State, now: s.now,
-		newest: s.transition.seen.Newest, candidate: s.transition.Candidate, noCandidate: s.transition.Waiting, freezes: freezes,
-	}
-}
-
-// bundle is the bundle of an id.
-func (s *stage) bundle(id string) sluicev1.Bundle {
-	b, _ := s.transition.State.Bundle(id)
-	return b
-}
-
-// name describes a bundle by its id.
-func (s *stage) name(id string) string { return Describe(s.bundle(id)) }
-
-// quarantined is the quarantine of a bundle, nil if it is in none.
-func (s *stage) quarantined(id string) *Quarantine { return s.transition.State.quarantined(id) }
-
-func (s *stage) addEvent(reason, format string, args ...any) {
-	s.transition.addEvent(s.spec.Name, reason, format, args...)
-}
-
-func (s *stage) warn(reason, format string, args ...any) {
-	s.transition.warn(s.spec.Name, reason, format, args...)
-}
-
-// lookAt makes sure that there is another look when what is waited for says so.
-func (s *stage) lookAt(w waiting) {
-	if !w.again.IsZero() {
-		s.requeueAt(w.again)
-	}
-}
-
-func (s *stage) requeueAt(at time.Time) { s.transition.requeueAt(at, s.now) }
-
-// add goes on from what was decided about the stage.
-func (s *stage) add(d stageDecision) {
-	s.state = d.state
-	s.transition.State = d.addTo(s.transition.State, s.now)
-	s.transition.addActions(d.actions...)
-	for _, e := range d.events {
-		e.Stage = s.spec.Name
-		s.transition.Events = append(s.transition.Events, e)
-	}
-	s.lookAt(d.waits)
-}
-
 // stageTransition is what a decision about one stage is made from: its last state, what was seen of it, and
 // what it has to know of the pipeline. Nothing in it is ever changed.
 type stageTransition struct {
@@ -82,6 +17,7 @@ type stageTransition struct {
 	seen     StageObservation
 	prev     StageState // of the stage
 	pipeline State      // for the bundles, the quarantine, and the other stages
+	stages   []sluicev1.Stage
 	// candidate is the newest bundle of the pipeline, nil if there is none; noCandidate says what a newer one
 	// waits for.
 	candidate   *sluicev1.Bundle

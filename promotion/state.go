@@ -77,82 +77,6 @@ type Quarantine struct {
 	Overridden *time.Time `json:"overridden,omitempty"`
 }
 
-// Verdicts of a landing; empty while there is none yet.
-const (
-	VerdictVerified = "Verified"
-	VerdictFailed   = "Failed"
-	VerdictReplaced = "Replaced" // another bundle came before there was a verdict
-)
-
-// Landing is a bundle that a stage got.
-type Landing struct {
-	Bundle string               `json:"bundle"`
-	At     time.Time            `json:"at"`
-	Kind   sluicev1.LandingKind `json:"kind"`
-	Commit string               `json:"commit,omitempty"`
-	By     string               `json:"by,omitempty"`
-	// Found means that the stage had the bundle when it was looked at first, so that At is
-	// when that was, and nobody knows since when it is there.
-	Found bool `json:"found,omitempty"`
-	// Asked is when a person asked for it by a command; nil if nobody did.
-	Asked *time.Time `json:"asked,omitempty"`
-	// Waves is when each wave of the stage's targets had it.
-	Waves map[int]time.Time `json:"waves,omitempty"`
-	// Verdict, when it was given, and why.
-	Verdict   string     `json:"verdict,omitempty"`
-	VerdictAt *time.Time `json:"verdictAt,omitempty"`
-	Reason    string     `json:"reason,omitempty"`
-	// Soaked is for how long it was there and Ready until Since, and Since the moment
-	// since when it is again; nil if it is not.
-	Soaked Duration   `json:"soaked,omitempty"`
-	Since  *time.Time `json:"since,omitempty"`
-}
-
-// Duration is a time in the notation of Go, such as 1h30m.
-type Duration time.Duration
-
-// MarshalText implements encoding.TextMarshaler.
-func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (d *Duration) UnmarshalText(text []byte) error {
-	parsed, err := time.ParseDuration(string(text))
-	*d = Duration(parsed)
-	return err
-}
-
-// soaked is for how long a landing has been there and Ready.
-func (l Landing) soaked(now time.Time) time.Duration {
-	total := time.Duration(l.Soaked)
-	if l.Since != nil {
-		total += max(0, now.Sub(*l.Since))
-	}
-	return total
-}
-
-// mayBePartial reports whether only some targets may have the bundle for good: somebody's
-// commit may be about these alone, and of what was found nobody knows how it got there.
-func (l Landing) mayBePartial() bool { return l.Kind == sluicev1.LandingManual || l.Found }
-
-// reached is the landing where a wave has the bundle: since now if that was not known.
-func (l Landing) reached(wave int, now time.Time) Landing {
-	if _, known := l.Waves[wave]; known {
-		return l
-	}
-	waves := map[int]time.Time{wave: now}
-	maps.Copy(waves, l.Waves)
-	l.Waves = waves
-	return l
-}
-
-// stopSoak ends the time in which a bundle soaks: it is not there any more, or not Ready.
-func (l Landing) stopSoak(now time.Time) Landing {
-	if l.Since != nil {
-		l.Soaked, l.Since = Duration(l.soaked(now)), nil
-	}
-	return l
-}
-
 // Writing is what is about to be written to a stage, kept before it is.
 type Writing struct {
 	Bundle string               `json:"bundle"`
@@ -283,23 +207,21 @@ func (s StageState) verifiedBefore(ok func(bundle string) bool) string {
 	return ""
 }
 
-// Clone returns a state that shares nothing that is changed in place with s.
-func (s State) Clone() State {
-	s.Bundles, s.Quarantine = slices.Clone(s.Bundles), slices.Clone(s.Quarantine)
-	s.Handled, s.Refused = maps.Clone(s.Handled), maps.Clone(s.Refused)
-	s.Unguarded = maps.Clone(s.Unguarded)
-	stages := make(map[string]StageState, len(s.Stages))
-	for name, stage := range s.Stages {
-		stage.Landings = slices.Clone(stage.Landings)
-		for i := range stage.Landings {
-			stage.Landings[i].Waves = maps.Clone(stage.Landings[i].Waves)
-		}
-		stage.Approvals, stage.Overrides = slices.Clone(stage.Approvals), slices.Clone(stage.Overrides)
-		stage.Ignored, stage.Has = slices.Clone(stage.Ignored), maps.Clone(stage.Has)
-		stages[name] = stage
-	}
-	s.Stages = stages
+// withStage is the state with what is kept of a stage.
+func (s State) withStage(name string, stage StageState) State {
+	s.Stages = withEntry(s.Stages, name, stage)
 	return s
+}
+
+// withEntry is a map with an entry, which it may not have had.
+func withEntry[V any](of map[string]V, key string, value V) map[string]V {
+	changed := map[string]V{key: value}
+	for k, v := range of {
+		if k != key {
+			changed[k] = v
+		}
+	}
+	return changed
 }
 
 // Bundle returns the bundle of an id. It is false if that is not known.
@@ -311,9 +233,9 @@ func (s State) Bundle(id string) (sluicev1.Bundle, bool) {
 	return s.Bundles[i].Bundle, true
 }
 
-// trim drops what is more than a state may have, the oldest first, and bundles that
+// trimmed is the state without what is more than it may have, the oldest first, and without bundles that
 // nobody names.
-func (s *State) trim() {
+func (s State) trimmed() State {
 	s.Quarantine = newest(s.Quarantine, maxQuarantine)
 	named := map[string]bool{}
 	if s.Candidate != nil {
@@ -322,16 +244,19 @@ func (s *State) trim() {
 	for _, q := range s.Quarantine {
 		named[q.Bundle] = true
 	}
+	stages := make(map[string]StageState, len(s.Stages))
 	for name, stage := range s.Stages {
 		stage.Landings = stage.Landings[:min(len(stage.Landings), maxLandings)]
 		stage.Approvals, stage.Overrides = newest(stage.Approvals, maxDecisions), newest(stage.Overrides, maxDecisions)
 		stage.Ignored = newest(stage.Ignored, maxDecisions)
-		s.Stages[name] = stage
+		stages[name] = stage
 		for _, id := range stage.bundles() {
 			named[id] = true
 		}
 	}
-	s.Bundles = slices.DeleteFunc(s.Bundles, func(b KnownBundle) bool { return !named[b.ID] })
+	s.Stages = stages
+	s.Bundles = slices.DeleteFunc(slices.Clone(s.Bundles), func(b KnownBundle) bool { return !named[b.ID] })
+	return s
 }
 
 // bundles are the ids of all that the stage names.

@@ -104,7 +104,7 @@ func TestAStateDoesNotGrowWithoutEnd(t *testing.T) {
 	s.Candidate = &Candidate{Bundle: "c"}
 	st.Writing, st.Pin, st.Proposal = &Writing{Bundle: "w"}, &Writing{Bundle: "p"}, &Proposal{Bundle: "r"}
 	s.Stages = map[string]StageState{"production": st}
-	s.trim()
+	s = s.trimmed()
 	st = s.Stages["production"]
 	if len(st.Landings) != maxLandings || st.Landings[0].Bundle != "0" {
 		t.Errorf("%d landings from %s on", len(st.Landings), st.Landings[0].Bundle)
