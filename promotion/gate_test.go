@@ -151,3 +151,42 @@ func TestOnlyTimeInWhichABundleIsThereAndWorksCountsAsSoak(t *testing.T) {
 		s.want(map[string]string{"production": "2"})
 	})
 }
+
+// What somebody agreed to for ten minutes does not count after them, whether anything else happens or not.
+func TestAnApprovalIsLookedAtWhenItsTimeIsOver(t *testing.T) {
+	s := newSimulation(t, staging(), with(production(), func(p *sluicev1.Stage) { p.Approval = &sluicev1.Approval{MinApprovals: 2} }))
+	s.settle()
+	s.release("2")
+	s.settle()
+	s.command(sluicev1.CommandApprove, "production", func(c *Command) {
+		c.Until = &metav1.Time{Time: s.now.Add(10 * time.Minute)}
+	})
+	s.settle()
+	s.wantGate("production", sluicev1.GateApproval)
+	if s.last.After != 10*time.Minute {
+		t.Errorf("it is looked at again after %s, want the end of the approval", s.last.After)
+	}
+}
+
+func TestTheEarliestOfSeveralTimesIsWhenToLookAgain(t *testing.T) {
+	for name, tc := range map[string]struct{ hold, approval time.Duration }{
+		"the hold ends first":     {time.Minute, time.Hour},
+		"the approval ends first": {time.Hour, time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSimulation(t, staging(), with(production(), func(p *sluicev1.Stage) { p.Approval = &sluicev1.Approval{MinApprovals: 2} }))
+			s.settle()
+			s.release("2")
+			s.settle()
+			until := func(d time.Duration) func(*Command) {
+				return func(c *Command) { c.Until = &metav1.Time{Time: s.now.Add(d)} }
+			}
+			s.command(sluicev1.CommandHold, "production", until(tc.hold))
+			s.command(sluicev1.CommandApprove, "production", until(tc.approval))
+			s.settle()
+			if s.last.After != time.Minute {
+				t.Errorf("it is looked at again after %s, want %s", s.last.After, time.Minute)
+			}
+		})
+	}
+}

@@ -467,3 +467,25 @@ func TestAPromotionGoesBeforeARollbackThatSomebodyTookOut(t *testing.T) {
 	s.settle()
 	s.want(map[string]string{"staging": "2", "production": "2"})
 }
+
+func TestAMergedPullRequestIsShownUntilTheBranchHasIt(t *testing.T) {
+	s := proposing(t)
+	s.prs["production"].Open, s.prs["production"].Merged = false, true
+	s.settle()
+	pr := s.status("production").PullRequest
+	if pr == nil || pr.State != "merged" || pr.Number != 1 || pr.Bundle != s.bundle("2") {
+		t.Errorf("it shows %+v", pr)
+	}
+}
+
+func TestAReopenedPullRequestDoesNotReplaceTheOneThatIsProposed(t *testing.T) {
+	s := proposing(t)
+	stage := s.state.Stages["production"]
+	stage.Ignored = []Ignored{{Bundle: s.bundle("1"), Number: 1}}
+	s.state.Stages["production"] = stage
+	before := *stage.Proposal
+	s.decide()
+	if got := s.state.Stages["production"]; got.Proposal == nil || got.Proposal.Bundle != before.Bundle || len(got.Ignored) != 0 {
+		t.Errorf("it proposes %+v and ignores %+v", got.Proposal, got.Ignored)
+	}
+}

@@ -233,3 +233,35 @@ func TestWhatIsPromotedAfterItsQuarantineGoesToAllWaves(t *testing.T) {
 		})
 	}
 }
+
+// Who puts a bundle back that had failed means it: were it still in quarantine, the next stage would never get it.
+func TestWhoPutsABundleBackOverridesItsQuarantine(t *testing.T) {
+	s := newSimulation(t, staging(), production())
+	s.settle()
+	s.verification["staging/@2"] = VerificationFailed
+	s.release("2")
+	s.settle()
+	s.want(map[string]string{"staging": "1", "production": "1"})
+	delete(s.verification, "staging/@2")
+	s.now = s.now.Add(time.Minute)
+	s.commit("staging", "", "2", "bob")
+	s.settle()
+	if q := s.state.quarantined(s.bundle("2")); q == nil || q.Overridden == nil || !q.Overridden.Equal(s.now) {
+		t.Errorf("the quarantine is %+v, want one that is overridden", q)
+	}
+	s.pass(24 * time.Hour)
+	s.want(map[string]string{"staging": "2", "production": "2"})
+}
+
+func TestWhatALiftDidIsTold(t *testing.T) {
+	s := newSimulation(t, staging())
+	s.settle()
+	s.verification["staging/@2"] = VerificationFailed
+	s.release("2")
+	s.settle()
+	s.command(sluicev1.CommandLift, "staging")
+	s.settle()
+	if want := "alice ended the quarantine of app 2"; !slices.Contains(s.told, want) {
+		t.Errorf("told %q, want %q", s.told, want)
+	}
+}

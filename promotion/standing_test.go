@@ -316,3 +316,30 @@ func TestWhatHappensIsTold(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestTheFirstObjectThatIsMissingIsTold(t *testing.T) {
+	s := newSimulation(t, staging(), production())
+	s.settle()
+	s.ready["staging/@1"], s.ready["production/@1"] = ReadinessMissing, ReadinessMissing
+	s.places["staging/"].why, s.places["production/"].why = "Kustomization a is missing", "Kustomization b is missing"
+	s.settle()
+	if !strings.Contains(s.last.Missing, "Kustomization a is missing") {
+		t.Errorf("missing: %q", s.last.Missing)
+	}
+	for stage, want := range map[string]string{"staging": "a is missing", "production": "b is missing"} {
+		if got := s.status(stage).Message; !strings.Contains(got, want) || !strings.Contains(got, "spec.stages["+stage+"].ready") {
+			t.Errorf("%s says %q", stage, got)
+		}
+	}
+}
+
+func TestAVerificationThatIsMissingNamesItsField(t *testing.T) {
+	s := newSimulation(t, staging())
+	s.verification["staging/@1"] = VerificationMissing
+	s.settle()
+	s.places["staging/"].evidence = "MetricTemplate a is missing"
+	s.settle()
+	if want := "MetricTemplate a is missing: create it, or correct its name in spec.stages[staging].verify"; s.last.Missing != want {
+		t.Errorf("missing: %q, want %q", s.last.Missing, want)
+	}
+}
