@@ -39,10 +39,13 @@ type Provider struct {
 	Routing Routing
 	// Cluster is where the route objects are.
 	Cluster Cluster
-	// Product brings the CRDs of the route objects, which are in Groups; both are empty
-	// for objects that every cluster has.
+	// Product brings the CRDs of Kinds; it is empty for kinds that every cluster has.
 	Product string
-	Groups  []string
+	// Kinds are those of the objects that say where users go, and of what else is made for them. What the controller may
+	// write (config/rbac/canary.yaml), and what commands show below a Canary, is made of them.
+	Kinds []schema.GroupKind
+	// InTarget means that the target itself says where users go: it is patched, and nothing is made.
+	InTarget bool
 	// Fields are those of the Canary that the provider honours, of the ones that not
 	// all of them do.
 	Fields Fields
@@ -188,15 +191,28 @@ func names(fit func(Provider) bool) []string {
 	return out
 }
 
-// ProductOf returns what brings the CRDs of an API group, and whether any provider
-// has its route objects in it.
+// ProductOf returns what brings the CRDs of an API group, and whether that is a product which
+// any provider has its route objects of.
 func ProductOf(group string) (string, bool) {
 	for _, p := range table {
-		if slices.Contains(p.Groups, group) {
+		if p.Product != "" && slices.ContainsFunc(p.Kinds, func(kind schema.GroupKind) bool { return kind.Group == group }) {
 			return p.Product, true
 		}
 	}
 	return "", false
+}
+
+// MadeKinds returns the kinds of objects that are made for canaries, by any provider, each once.
+func MadeKinds() []schema.GroupKind {
+	var out []schema.GroupKind
+	for _, p := range table {
+		for _, kind := range p.Kinds {
+			if !p.InTarget && !slices.Contains(out, kind) {
+				out = append(out, kind)
+			}
+		}
+	}
+	return out
 }
 
 // Family is the name without the version of an API: providers of one family differ

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 )
@@ -54,8 +55,8 @@ func TestEveryRowIsWhole(t *testing.T) {
 			t.Errorf("%q is not the name of one provider", p.Name)
 		}
 		seen[p.Name] = true
-		if (p.Product == "") != (len(p.Groups) == 0) {
-			t.Errorf("%s: product %q brings groups %v", p.Name, p.Product, p.Groups)
+		if (p.Routing == Nowhere) != (len(p.Kinds) == 0) {
+			t.Errorf("%s moves users by objects of %v", p.Name, p.Kinds)
 		}
 		if _, gone := Ended(p.Name); gone {
 			t.Errorf("%s is served and has ended", p.Name)
@@ -144,6 +145,27 @@ func TestWhoseCRDsAGroupNeeds(t *testing.T) {
 	} {
 		if got, ok := ProductOf(group); got != want || ok != (want != "") {
 			t.Errorf("%q: got %q, %v", group, got, ok)
+		}
+	}
+}
+
+func TestWhatIsMadeIsListedOnce(t *testing.T) {
+	made, seen := MadeKinds(), map[schema.GroupKind]bool{}
+	for _, kind := range made {
+		if seen[kind] {
+			t.Errorf("%s is there twice", kind)
+		}
+		seen[kind] = true
+	}
+	for kind, want := range map[schema.GroupKind]bool{
+		{Group: "networking.k8s.io", Kind: "Ingress"}:           true,
+		{Group: "split.smi-spec.io", Kind: "TrafficSplit"}:      true,
+		{Group: "gateway.networking.k8s.io", Kind: "GRPCRoute"}: true,
+		KnativeService.GroupKind():                              false,
+		{Group: "apps", Kind: "StatefulSet"}:                    false,
+	} {
+		if seen[kind] != want {
+			t.Errorf("%s is made: %t", kind, seen[kind])
 		}
 	}
 }

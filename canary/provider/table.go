@@ -2,7 +2,12 @@
 
 package provider
 
-import "slices"
+import (
+	"slices"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+)
 
 // The providers that the code has to tell from others by their name.
 const (
@@ -19,31 +24,33 @@ const (
 // table has a row for each provider; canary/router has what carries them out.
 var table = []Provider{
 	{
-		Name: "apisix", Product: "the APISIX ingress controller", Groups: []string{"apisix.apache.org"},
+		Name: "apisix", Product: "the APISIX ingress controller", Kinds: kinds("apisix.apache.org", "ApisixRoute"),
 		Fields:  RouteRef,
 		Queries: Queries{Folder: "apisix", SeeServices: true},
 	},
 	{
-		Name: "contour", Product: "Contour", Groups: []string{"projectcontour.io"},
+		Name: "contour", Product: "Contour", Kinds: kinds("projectcontour.io", "HTTPProxy"),
 		Fields:  AnalysisMatch | Match | Timeout | Retries,
 		Queries: clusterQueries("{{ namespace }}_{{ service }}-{{ arm }}_[0-9a-zA-Z-]+"),
 	},
 	gatewayAPI("v1"),
 	gatewayAPI("v1beta1"),
 	{
-		Name: "gloo", Product: "Gloo Edge", Groups: []string{"gateway.solo.io", "gloo.solo.io"},
+		Name: "gloo", Product: "Gloo Edge",
+		Kinds:   slices.Concat(kinds("gateway.solo.io", "RouteTable"), kinds("gloo.solo.io", "Upstream")),
 		Fields:  UpstreamRef | AnalysisMatch,
 		Queries: clusterQueries("{{ namespace }}-{{ service }}-{{ arm }}upstream-[0-9a-zA-Z-]+_[0-9a-zA-Z-]+"),
 	},
 	{
-		Name: Istio, Product: "Istio", Groups: []string{"networking.istio.io"},
+		Name: Istio, Product: "Istio", Kinds: kinds("networking.istio.io", "VirtualService", "DestinationRule"),
 		Fields: AnalysisMatch | AnalysisMirror | MirrorWeight | SessionAffinity | Hosts | Match | Rewrite | Headers | CORSPolicy |
 			Timeout | Retries | Gateways | Delegation | TrafficPolicy,
 		Queries:     Queries{Folder: "istio"},
 		ClaimsHosts: true,
 	},
 	{
-		Name: "knative", Product: "Knative Serving", Groups: []string{KnativeService.Group},
+		Name: "knative", Product: "Knative Serving", Kinds: kinds(KnativeService.Group, KnativeService.Kind),
+		InTarget:        true,
 		Cluster:         OfWorkload,
 		ServiceOptional: true, // the target is a Service that Knative routes
 		Queries:         Queries{Folder: "knative", SeeServices: true},
@@ -57,19 +64,19 @@ var table = []Provider{
 		Queries:         Queries{Folder: "kubernetes", Duration: Seconds},
 	},
 	{
-		Name: "kuma", Product: "Kuma", Groups: []string{"kuma.io"},
+		Name: "kuma", Product: "Kuma", Kinds: kinds("kuma.io", "TrafficRoute"),
 		Queries: Queries{Folder: "kuma", SeeServices: true},
 	},
 	smi(Linkerd, Queries{Folder: "linkerd"}),
 	{
-		Name: "nginx", Cluster: OfWorkload,
+		Name: "nginx", Cluster: OfWorkload, Kinds: ingresses,
 		Fields:  IngressRef | AnalysisMatch,
 		Queries: Queries{Folder: "nginx", SeeServices: true},
 	},
 	smi("osm", Queries{Folder: "osm", Names: Underscored}),
-	{Name: Partition, Routing: ByPod, Cluster: OfWorkload},
+	{Name: Partition, Kinds: kinds("apps", statefulSet), InTarget: true, Routing: ByPod, Cluster: OfWorkload},
 	{
-		Name: "skipper", Cluster: OfWorkload,
+		Name: "skipper", Cluster: OfWorkload, Kinds: ingresses,
 		Fields:  IngressRef,
 		Queries: Queries{Folder: "skipper", SeeServices: true, Names: Underscored},
 	},
@@ -77,10 +84,21 @@ var table = []Provider{
 	smi("smi:v1alpha2", Queries{Folder: "istio"}),
 	smi("smi:v1alpha3", Queries{Folder: "istio"}),
 	{
-		Name: "traefik", Product: "Traefik", Groups: []string{"traefik.io"},
+		Name: "traefik", Product: "Traefik", Kinds: kinds("traefik.io", "TraefikService"),
 		Queries: Queries{Folder: "traefik", SeeServices: true,
 			Backend: "{{ namespace }}-{{ service }}-{{ arm }}-[0-9a-zA-Z-]+@kubernetescrd"},
 	},
+}
+
+// ingresses are copies of an Ingress of the owner's.
+var ingresses = kinds("networking.k8s.io", "Ingress")
+
+func kinds(group string, names ...string) []schema.GroupKind {
+	var out []schema.GroupKind
+	for _, name := range names {
+		out = append(out, schema.GroupKind{Group: group, Kind: name})
+	}
+	return out
 }
 
 // clusterQueries are those that ask Envoy about its clusters; backend names the cluster of a Service.
@@ -92,7 +110,7 @@ func clusterQueries(backend string) Queries {
 // objects. Its implementations count requests each in their own way; the pods themselves are asked where none is known.
 func gatewayAPI(version string) Provider {
 	return Provider{
-		Name: "gatewayapi:" + version, Product: "the Gateway API", Groups: []string{"gateway.networking.k8s.io"},
+		Name: "gatewayapi:" + version, Product: "the Gateway API", Kinds: kinds(gatewayv1.GroupName, HTTPRoute, GRPCRoute),
 		Fields: HTTPRouteRef | AnalysisMatch | AnalysisMirror | MirrorWeight | SessionAffinity | GatewayRefs | RouteKind | Hosts | Match |
 			Rewrite | Headers | Mirror | CORSPolicy | Timeout | BackendTimeout,
 		Queries:     Queries{Folder: "kubernetes", Duration: Seconds, SeeServices: true},
@@ -104,7 +122,7 @@ func gatewayAPI(version string) Provider {
 // is taken for Istio, as Flagger does.
 func smi(name string, queries Queries) Provider {
 	return Provider{
-		Name: name, Product: "the SMI traffic split (linkerd-smi, OSM)", Groups: []string{"split.smi-spec.io"},
+		Name: name, Product: "the SMI traffic split (linkerd-smi, OSM)", Kinds: kinds("split.smi-spec.io", "TrafficSplit"),
 		Fields: Hosts, ClaimsHosts: true,
 		Queries: queries,
 	}

@@ -178,9 +178,9 @@ func TestEveryProviderIsLetIntoACluster(t *testing.T) {
 				t.Errorf("the API server refuses it: add it to the enum %s", enum[1])
 			}
 			row, _ := provider.Named(name)
-			for _, group := range row.Groups {
-				if !strings.Contains(string(rights), "apiGroups: ["+group+"]\n") {
-					t.Errorf("the controller may not touch objects of %s", group)
+			for _, kind := range row.Kinds {
+				if !strings.Contains(string(rights), "apiGroups: ["+kind.Group+"]\n") {
+					t.Errorf("the controller may not touch objects of %s", kind.Group)
 				}
 			}
 			page := row.Family()

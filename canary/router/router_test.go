@@ -50,8 +50,8 @@ func TestWithoutTheCRDsTheErrorSaysWhatToInstall(t *testing.T) {
 			f := contract.New(t, name, contract.Cluster(t))
 			f.Router = f.RouterOver(interceptor.NewClient(f.Cluster, interceptor.Funcs{
 				Get: func(ctx context.Context, w client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
-					if kind := o.GetObjectKind().GroupVersionKind(); slices.Contains(f.Provider.Groups, kind.Group) {
-						return &meta.NoKindMatchError{GroupKind: kind.GroupKind()}
+					if kind := o.GetObjectKind().GroupVersionKind().GroupKind(); slices.Contains(f.Provider.Kinds, kind) {
+						return &meta.NoKindMatchError{GroupKind: kind}
 					}
 					return w.Get(ctx, key, o, opts...)
 				},

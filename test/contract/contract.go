@@ -284,5 +284,10 @@ var clauses = map[string]func(*Fixture){
 		if len(t.Made()) == 0 {
 			t.Errorf("none of %v was written", t.Objects(t.Canary))
 		}
+		for _, o := range t.Objects(t.Canary) {
+			if !slices.Contains(t.Provider.Kinds, o.GroupKind()) {
+				t.Errorf("%s %s is of a kind that the row of the provider has not: nobody may write it", o.GroupKind(), o.Name)
+			}
+		}
 	},
 }

@@ -23,8 +23,6 @@ type Example struct {
 	Plain func(*flaggerv1.CanarySpec)
 	// Given are the objects that the owner makes; NAMESPACE and APP are filled in.
 	Given string
-	// Borrowed means that the route is the owner's: it is neither made nor deleted.
-	Borrowed bool
 	// Existing is a route that was there before, and gets its spec back.
 	Existing string
 	// Edit changes what spec.service says about the route.
@@ -102,8 +100,7 @@ var Examples = map[string]Example{
 		Plain: func(s *flaggerv1.CanarySpec) {
 			s.TargetRef.APIVersion, s.TargetRef.Kind = "serving.knative.dev/v1", "Service"
 		},
-		Given:    knativeService,
-		Borrowed: true,
+		Given: knativeService,
 	},
 	"kuma": {
 		Edit: func(s *flaggerv1.CanaryService) {
@@ -119,8 +116,7 @@ var Examples = map[string]Example{
 			s.Provider, s.TargetRef.Kind = "", "StatefulSet"
 			s.Analysis.Iterations, s.Analysis.StepWeight = 0, 10
 		},
-		Given:    statefulSet,
-		Borrowed: true,
+		Given: statefulSet,
 	},
 	"skipper":      ingressCopy,
 	"smi:v1alpha1": smi,

@@ -68,8 +68,8 @@ func (t *Fixture) Must(err error) {
 
 func (t *Fixture) ifMade() {
 	t.Helper()
-	if t.Example.Borrowed {
-		t.Skip("the route is the owner's")
+	if t.Provider.InTarget {
+		t.Skip("the target is the route: it is neither made nor deleted")
 	}
 }
 
@@ -135,7 +135,7 @@ func (t *Fixture) Made() []*unstructured.Unstructured {
 	all := t.All()
 	for _, o := range t.Objects(t.Canary) {
 		key := o.Kind + "/" + o.Name
-		if live := all[key]; live != nil && (t.Example.Borrowed || !t.Given[key]) {
+		if live := all[key]; live != nil && (t.Provider.InTarget || !t.Given[key]) {
 			out = append(out, live)
 		}
 	}

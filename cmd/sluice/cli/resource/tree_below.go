@@ -14,6 +14,7 @@ import (
 	notificationv1beta3 "github.com/fluxcd/notification-controller/api/v1beta3"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -24,6 +25,7 @@ import (
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/apply/inventory"
+	"github.com/sluice-cd/sluice/canary/provider"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/cluster"
 	"github.com/sluice-cd/sluice/report"
 )
@@ -200,18 +202,14 @@ func appliedLast(all []kustomizev1.Kustomization) []client.ObjectKey {
 	return append(first, last...)
 }
 
-// madeByCanaries are the kinds of objects that canaries make beside their target. Those that the
-// API server does not know are passed over.
-var madeByCanaries = []schema.GroupKind{
-	groupKind("apps", "Deployment"), groupKind("apps", "DaemonSet"), groupKind("apps", "StatefulSet"),
-	groupKind("", "Service"), groupKind("", "ConfigMap"), groupKind("", "Secret"),
-	groupKind("autoscaling", "HorizontalPodAutoscaler"), groupKind("keda.sh", "ScaledObject"),
-	groupKind("networking.k8s.io", "Ingress"),
-	groupKind("gateway.networking.k8s.io", "HTTPRoute"), groupKind("gateway.networking.k8s.io", "GRPCRoute"),
-	groupKind("networking.istio.io", "VirtualService"), groupKind("networking.istio.io", "DestinationRule"),
-	groupKind("projectcontour.io", "HTTPProxy"), groupKind("traefik.io", "TraefikService"),
-	groupKind("apisix.apache.org", "ApisixRoute"), groupKind("gateway.solo.io", "RouteTable"), groupKind("gloo.solo.io", "Upstream"),
-	groupKind("split.smi-spec.io", "TrafficSplit"),
+// madeByCanaries are the kinds of objects that canaries make beside their target: copies of it and of what it reads,
+// and routes. Those that the API server does not know are passed over.
+func madeByCanaries() []schema.GroupKind {
+	return append([]schema.GroupKind{
+		groupKind("apps", "Deployment"), groupKind("apps", "DaemonSet"),
+		groupKind("", "Service"), groupKind("", "ConfigMap"), groupKind("", "Secret"),
+		groupKind("autoscaling", "HorizontalPodAutoscaler"), groupKind("keda.sh", "ScaledObject"),
+	}, provider.MadeKinds()...)
 }
 
 // canary has its target, and what it has made.
@@ -223,9 +221,9 @@ func (b *treeBuilder) canary(key client.ObjectKey) ([]report.TreeNode, error) {
 	target := c.Spec.TargetRef
 	gv, _ := schema.ParseGroupVersion(target.APIVersion)
 	found := []report.TreeNode{leaf(gv.Group, target.Kind, key.Namespace, target.Name)}
-	for _, made := range madeByCanaries {
+	for _, made := range madeByCanaries() {
 		mapping, err := b.client.RESTMapper().RESTMapping(made)
-		if err != nil {
+		if err != nil || mapping.Scope.Name() != meta.RESTScopeNameNamespace { // no Canary owns what is the whole cluster's
 			continue
 		}
 		// Of what was made only the names are asked for: Secrets stay where they are.
