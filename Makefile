@@ -57,7 +57,7 @@ demo: build playground ## Show a good and a bad release from push to verdict (ST
 	exec bin/demo -story $(STORY) -node $(NODE) $(if $(KEEP),-keep) $(if $(PICTURE),-picture $(PICTURE))
 
 .PHONY: generate
-generate: ## Generate deepcopy functions, CRDs, the chart's copies and the types of the user interface
+generate: ## Generate what follows from the table of providers, deepcopy functions, CRDs, the chart's copies and the types of the user interface
 	hack/generate.sh
 
 GENERATED := api config charts/sluice/files controllers/pipeline/pipeline-commands.yaml test/compat/takeover/testdata/upstream ui/app/src/api/types.ts

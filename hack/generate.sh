@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Generates deepcopy functions for our API types, CRDs for every served kind, the copies
-# that the chart and the controller of Pipelines have, and the types of the user interface.
+# Generates what follows from the table of traffic providers, deepcopy functions for our API types, CRDs for every
+# served kind, the copies that the chart and the controller of Pipelines have, and the types of the user interface.
 # Running it twice changes nothing; `make verify` fails if running it once does.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -10,6 +10,9 @@ tools=${XDG_CACHE_HOME:-$HOME/.cache}/sluice/tools/controller-gen-$version
 controller_gen=$tools/controller-gen
 [ -x "$controller_gen" ] ||
 	GOBIN=$tools go install "sigs.k8s.io/controller-tools/cmd/controller-gen@$version"
+
+# Which providers a Canary may name, what they need, and what the controller may write for them.
+go run ./hack/providers
 
 out=config/crd/bases
 tmp=$(mktemp -d)

@@ -90,6 +90,33 @@ var fields = []struct {
 	{Backends, "spec.service.backends", func(s *flaggerv1.CanarySpec) bool { return len(s.Service.Backends) > 0 }},
 }
 
+// Reference is a field that names an object of the owner's which users come through.
+type Reference struct {
+	Field Fields
+	// Path is where it is, below spec, and Kind that of the object.
+	Path, Kind string
+
+	name func(*flaggerv1.CanarySpec) *flaggerv1.LocalObjectReference
+}
+
+// References are those that a provider may need.
+func References() []Reference {
+	return []Reference{
+		{IngressRef, "ingressRef", "Ingress", func(s *flaggerv1.CanarySpec) *flaggerv1.LocalObjectReference { return s.IngressRef }},
+		{RouteRef, "routeRef", "ApisixRoute", func(s *flaggerv1.CanarySpec) *flaggerv1.LocalObjectReference { return s.RouteRef }},
+	}
+}
+
+// Missing returns the first reference that the provider needs and a canary lacks; ok is false if there is none.
+func (p Provider) Missing(c *flaggerv1.Canary) (ref Reference, ok bool) {
+	for _, ref := range References() {
+		if to := ref.name(&c.Spec); p.Needs&ref.Field != 0 && (to == nil || to.Name == "") {
+			return ref, true
+		}
+	}
+	return Reference{}, false
+}
+
 // analysis is that of a spec, an empty one if it has none.
 func analysis(s *flaggerv1.CanarySpec) *flaggerv1.CanaryAnalysis {
 	if s.Analysis == nil {

@@ -49,6 +49,8 @@ type Provider struct {
 	// Fields are those of the Canary that the provider honours, of the ones that not
 	// all of them do.
 	Fields Fields
+	// Needs are the references among Fields without which there is nothing to route with, see [References].
+	Needs Fields
 	// Queries are the built-in checks; without a folder there are none.
 	Queries Queries
 	// Implemented means that many products have the provider's API, so that Queries are those of the pods, and proxies have

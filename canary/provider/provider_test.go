@@ -58,6 +58,9 @@ func TestEveryRowIsWhole(t *testing.T) {
 		if (p.Routing == Nowhere) != (len(p.Kinds) == 0) {
 			t.Errorf("%s moves users by objects of %v", p.Name, p.Kinds)
 		}
+		if !p.Honours(p.Needs) {
+			t.Errorf("%s needs what it does not honour", p.Name)
+		}
 		if _, gone := Ended(p.Name); gone {
 			t.Errorf("%s is served and has ended", p.Name)
 		}
@@ -124,15 +127,48 @@ func TestTheFirstFieldThatIsNotHonouredIsNamed(t *testing.T) {
 	}
 }
 
-func TestWhoHonoursAField(t *testing.T) {
-	for field, want := range map[Fields][]string{
-		AnalysisMatch: {"contour", "gatewayapi", "gloo", "istio", "kubernetes", "nginx"},
-		Hosts:         {"gatewayapi", "istio", "linkerd", "osm", "smi"},
-		MeshName:      nil,
+func TestAReferenceThatIsNeededHasToName(t *testing.T) {
+	named := &flaggerv1.LocalObjectReference{Kind: "Ingress", Name: "app"}
+	for name, tc := range map[string]struct {
+		provider string
+		spec     flaggerv1.CanarySpec
+		want     string
+	}{
+		"without it":             {"nginx", flaggerv1.CanarySpec{}, "ingressRef"},
+		"without a name":         {"skipper", flaggerv1.CanarySpec{IngressRef: &flaggerv1.LocalObjectReference{Kind: "Ingress"}}, "ingressRef"},
+		"with one":               {"nginx", flaggerv1.CanarySpec{IngressRef: named}, ""},
+		"with another reference": {"apisix", flaggerv1.CanarySpec{IngressRef: named}, "routeRef"},
+		"where none is needed":   {"gatewayapi:v1", flaggerv1.CanarySpec{}, ""},
 	} {
-		if diff := cmp.Diff(want, With(field)); diff != "" {
-			t.Errorf("(-want +got):\n%s", diff)
+		p, _ := Named(tc.provider)
+		if ref, ok := p.Missing(&flaggerv1.Canary{Spec: tc.spec}); ref.Path != tc.want || ok != (tc.want != "") {
+			t.Errorf("%s: got %q, %v", name, ref.Path, ok)
 		}
+	}
+	if diff := cmp.Diff([]string{"nginx", "skipper"}, Needing(IngressRef)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestWhatHasEndedIsAccepted(t *testing.T) {
+	got := Accepted()
+	if !slices.IsSorted(got) || !slices.Contains(got, "appmesh") || !slices.Contains(got, Istio) || slices.Contains(got, Partition) {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestWhoHonoursAField(t *testing.T) {
+	got := With(AnalysisMatch)
+	for name, want := range map[string]bool{"contour": true, "kubernetes": true, "gatewayapi": true, "gatewayapi:v1": false, "kuma": false} {
+		if slices.Contains(got, name) != want {
+			t.Errorf("%s is there: %t, in %v", name, !want, got)
+		}
+	}
+	if !slices.IsSorted(got) || len(slices.Compact(slices.Clone(got))) != len(got) {
+		t.Errorf("want each family once, sorted, got %v", got)
+	}
+	if got := With(MeshName); len(got) > 0 {
+		t.Errorf("nobody has a mesh name, got %v", got)
 	}
 }
 

@@ -3,6 +3,7 @@
 package provider
 
 import (
+	"maps"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -25,7 +26,7 @@ const (
 var table = []Provider{
 	{
 		Name: "apisix", Product: "the APISIX ingress controller", Kinds: kinds("apisix.apache.org", "ApisixRoute"),
-		Fields:  RouteRef,
+		Fields: RouteRef, Needs: RouteRef,
 		Queries: Queries{Folder: "apisix", SeeServices: true},
 	},
 	{
@@ -70,14 +71,14 @@ var table = []Provider{
 	smi(Linkerd, Queries{Folder: "linkerd"}),
 	{
 		Name: "nginx", Cluster: OfWorkload, Kinds: ingresses,
-		Fields:  IngressRef | AnalysisMatch,
+		Fields: IngressRef | AnalysisMatch, Needs: IngressRef,
 		Queries: Queries{Folder: "nginx", SeeServices: true},
 	},
 	smi("osm", Queries{Folder: "osm", Names: Underscored}),
 	{Name: Partition, Kinds: kinds("apps", statefulSet), InTarget: true, Routing: ByPod, Cluster: OfWorkload},
 	{
 		Name: "skipper", Cluster: OfWorkload, Kinds: ingresses,
-		Fields:  IngressRef,
+		Fields: IngressRef, Needs: IngressRef,
 		Queries: Queries{Folder: "skipper", SeeServices: true, Names: Underscored},
 	},
 	smi("smi:v1alpha1", Queries{Folder: "istio"}),
@@ -140,11 +141,25 @@ func Ended(name string) (why string, ok bool) {
 	return why, ok
 }
 
+// Accepted returns the names that the API server accepts, sorted: those that a spec may give, and those of what has ended.
+func Accepted() []string {
+	return slices.Sorted(slices.Values(slices.AppendSeq(Nameable(), maps.Keys(ended))))
+}
+
 // With returns the families that honour a field, sorted.
 func With(field Fields) []string {
+	return families(func(p Provider) bool { return p.Honours(field) })
+}
+
+// Needing returns the families that need a field, sorted.
+func Needing(field Fields) []string {
+	return families(func(p Provider) bool { return p.Needs&field != 0 })
+}
+
+func families(fit func(Provider) bool) []string {
 	var out []string
 	for _, p := range table {
-		if p.Honours(field) {
+		if fit(p) {
 			out = append(out, p.Family())
 		}
 	}

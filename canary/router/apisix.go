@@ -145,14 +145,6 @@ func (apisix) release(live *unstructured.Unstructured, c *flaggerv1.Canary) erro
 	return nil
 }
 
-// Supports refuses what a weighted ApisixRoute cannot do.
-func (apisix) Supports(c *flaggerv1.Canary) error {
-	if routeName(c) == "" {
-		return terminal("spec.routeRef: provider apisix needs the ApisixRoute that users come through; name it")
-	}
-	return nil
-}
-
 // notAccepted implements [statusFormat]: the condition has another name in each major
 // version of the controller.
 func (apisix) notAccepted(live *unstructured.Unstructured) *NotAccepted {

@@ -41,14 +41,6 @@ func ingressName(c *flaggerv1.Canary) string {
 	return c.Spec.IngressRef.Name
 }
 
-// needsIngress refuses a canary that does not say which Ingress its users use.
-func needsIngress(provider string, c *flaggerv1.Canary) error {
-	if ingressName(c) == "" {
-		return terminal("spec.ingressRef: provider %s needs the Ingress that users come through; name it", provider)
-	}
-	return nil
-}
-
 // copyOrigin starts the copy over from the original; mine says which annotations
 // are not the original's to give. What others added to the copy stays.
 func copyOrigin(d draft, mine func(key string) bool) {

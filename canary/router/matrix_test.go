@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -161,53 +160,30 @@ func TestTheExamplesAreSupported(t *testing.T) {
 	}
 }
 
-// TestEveryProviderIsLetIntoACluster reads the marker that the API server's validation
-// is generated from, and the rights of the controller.
-func TestEveryProviderIsLetIntoACluster(t *testing.T) {
-	source, err := os.ReadFile("../../api/flagger/v1beta1/canary.go")
-	must(t, err)
-	enum := regexp.MustCompile(`\+kubebuilder:validation:Enum=(apisix;\S+)`).FindSubmatch(source)
-	if enum == nil {
-		t.Fatal("spec.provider is no enum any more")
-	}
-	rights, err := os.ReadFile("../../config/rbac/canary.yaml")
-	must(t, err)
-	for _, name := range provider.Names() {
-		t.Run(name, func(t *testing.T) {
-			if name != provider.Partition && !slices.Contains(strings.Split(string(enum[1]), ";"), name) {
-				t.Errorf("the API server refuses it: add it to the enum %s", enum[1])
-			}
-			row, _ := provider.Named(name)
-			for _, kind := range row.Kinds {
-				if !strings.Contains(string(rights), "apiGroups: ["+kind.Group+"]\n") {
-					t.Errorf("the controller may not touch objects of %s", kind.Group)
-				}
-			}
-			page := row.Family()
-			switch page {
-			case "linkerd", "osm":
-				page = "smi"
-			case provider.Partition:
-				page = "README"
-			}
-			if _, err := os.Stat("../../docs/routers/" + page + ".md"); err != nil {
-				t.Errorf("its page is missing: %v", err)
-			}
-		})
+// TestEveryProviderHasAPage looks for a page of docs/routers.
+func TestEveryProviderHasAPage(t *testing.T) {
+	for _, name := range provider.Nameable() {
+		row, _ := provider.Named(name)
+		page := row.Family()
+		if page == "linkerd" || page == "osm" {
+			page = "smi"
+		}
+		if _, err := os.Stat("../../docs/routers/" + page + ".md"); err != nil {
+			t.Errorf("the page of %s is missing: %v", name, err)
+		}
 	}
 }
 
-// TestTheAPIServerAsksForTheReferencesThatAreNeeded reads the CEL rules of CanarySpec.
-func TestTheAPIServerAsksForTheReferencesThatAreNeeded(t *testing.T) {
-	source, err := os.ReadFile("../../api/flagger/v1beta1/canary.go")
-	must(t, err)
+// TestWhatARouterNeedsIsInItsRow holds the routers to the references that the API server asks for.
+func TestWhatARouterNeedsIsInItsRow(t *testing.T) {
 	for _, p := range probes[:4] {
-		ref := strings.TrimPrefix(p.field, "spec.")
-		rules := regexp.MustCompile(`rule="(.*)\|\| has\(self\.`+ref+`\)"`).FindAllStringSubmatch(string(source), -1)
 		for _, name := range provider.Nameable() {
-			rule := slices.ContainsFunc(rules, func(m []string) bool { return strings.Contains(m[1], "'"+name+"'") })
-			if needed := ask(t, name, p.field, p.set) == "needed"; needed != rule {
-				t.Errorf("%s needs %s: %v; a rule of the API server says so: %v", name, ref, needed, rule)
+			row, _ := provider.Named(name)
+			needs := slices.ContainsFunc(provider.References(), func(ref provider.Reference) bool {
+				return "spec."+ref.Path == p.field && row.Needs&ref.Field != 0
+			})
+			if needed := ask(t, name, p.field, p.set) == "needed"; needed != needs {
+				t.Errorf("%s needs %s: %v; its row says so: %v", name, p.field, needed, needs)
 			}
 		}
 	}

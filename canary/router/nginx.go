@@ -100,9 +100,6 @@ func (n nginx) release(live *unstructured.Unstructured, c *flaggerv1.Canary) err
 
 // Supports refuses what the annotations cannot say.
 func (n nginx) Supports(c *flaggerv1.Canary) error {
-	if err := needsIngress("nginx", c); err != nil {
-		return err
-	}
 	match, err := nginxMatch(c)
 	if err == nil && len(match) > 0 && c.Spec.Analysis.Iterations == 0 {
 		return terminal("spec.analysis.match: provider nginx has either chosen users or a percentage; use it with iterations")

@@ -107,11 +107,6 @@ func (skipper) release(live *unstructured.Unstructured, c *flaggerv1.Canary) err
 	return nil
 }
 
-// Supports refuses what the annotations cannot say.
-func (skipper) Supports(c *flaggerv1.Canary) error {
-	return needsIngress("skipper", c)
-}
-
 // withPredicate puts one of our two predicates before those of the owner.
 func withPredicate(raw, first string) string {
 	out := []string{first}

@@ -24,6 +24,9 @@ func (r supported) Supports(c *flaggerv1.Canary) error {
 	if field, path, ok := r.provider.Unsupported(c); ok {
 		return terminal("%s: not supported by provider %s%s", path, r.provider.Name, onlyBy(provider.With(field)))
 	}
+	if ref, ok := r.provider.Missing(c); ok {
+		return terminal("spec.%s: provider %s needs the %s that users come through; name it", ref.Path, r.provider.Name, ref.Kind)
+	}
 	return r.Router.Supports(c)
 }
 

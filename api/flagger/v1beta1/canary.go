@@ -13,16 +13,20 @@ const CanaryKind = "Canary"
 // What a provider cannot do at all is refused here when the Canary names it; the
 // rest, and what the controller's own setting cannot do, by the condition Ready.
 //
+// +sluice:providers=rules
 // +kubebuilder:validation:XValidation:rule="!has(self.provider) || !(self.provider in ['nginx', 'skipper']) || has(self.ingressRef)",message="providers nginx and skipper need ingressRef, the Ingress that users come through"
-// +kubebuilder:validation:XValidation:rule="!has(self.provider) || self.provider != 'apisix' || has(self.routeRef)",message="provider apisix needs routeRef, the ApisixRoute that users come through"
-// +kubebuilder:validation:XValidation:rule="!has(self.provider) || !has(self.httpRouteRef) || self.provider.startsWith('gatewayapi:')",message="only the gatewayapi providers have httpRouteRef"
+// +kubebuilder:validation:XValidation:rule="!has(self.provider) || !(self.provider == 'apisix') || has(self.routeRef)",message="provider apisix needs routeRef, the ApisixRoute that users come through"
+// +kubebuilder:validation:XValidation:rule="!has(self.provider) || self.provider.startsWith('gatewayapi:') || !has(self.httpRouteRef)",message="only the gatewayapi providers have httpRouteRef"
 // +kubebuilder:validation:XValidation:rule="!has(self.provider) || self.provider in ['contour', 'gloo', 'istio', 'kubernetes', 'nginx'] || self.provider.startsWith('gatewayapi:') || !has(self.analysis) || !has(self.analysis.match) || self.analysis.match.size() == 0",message="this provider cannot choose users by analysis.match; contour, gatewayapi, gloo, istio and nginx can"
 // +kubebuilder:validation:XValidation:rule="!has(self.provider) || self.provider == 'istio' || self.provider.startsWith('gatewayapi:') || !has(self.analysis) || !has(self.analysis.mirror) || !self.analysis.mirror",message="this provider has no analysis.mirror; gatewayapi and istio have"
 // +kubebuilder:validation:XValidation:rule="!has(self.provider) || self.provider == 'istio' || self.provider.startsWith('gatewayapi:') || !has(self.analysis) || !has(self.analysis.sessionAffinity)",message="this provider has no analysis.sessionAffinity; gatewayapi and istio have"
+// +sluice:end
 type CanarySpec struct {
 	// Provider names what routes the traffic. Defaults to the controller's
 	// setting.
+	// +sluice:providers=names
 	// +kubebuilder:validation:Enum=apisix;appmesh;appmesh:v1beta2;contour;gatewayapi:v1;gatewayapi:v1beta1;gloo;istio;knative;kubernetes;kuma;linkerd;nginx;osm;skipper;smi:v1alpha1;smi:v1alpha2;smi:v1alpha3;traefik
+	// +sluice:end
 	// +optional
 	Provider string `json:"provider,omitempty"`
 
