@@ -5,7 +5,6 @@ package rbac
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -13,11 +12,15 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/object"
+	"github.com/sluice-cd/sluice/canary/provider"
+	"github.com/sluice-cd/sluice/canary/router"
 	"github.com/sluice-cd/sluice/test/harness"
 )
 
@@ -27,8 +30,8 @@ type release struct {
 	target string
 	// given is what its owner has beside the target.
 	given string
-	// spec is that of the Canary, beside what all have.
-	spec string
+	// provider is that of the Canary, and spec the rest beside what all have.
+	provider, spec string
 	// change makes a new revision of the target; empty is another annotation of its
 	// pods.
 	change string
@@ -129,43 +132,55 @@ const (
 )
 
 // releases write to all that config/rbac/canary.yaml lets them write, see
-// TestNothingMayBeWrittenThatNoReleaseWrites.
-var releases = map[string]release{
-	"rbac-daemonset":   {target: daemonSet, spec: "  provider: kubernetes\n" + served + counts},
+// TestNothingMayBeWrittenThatNoReleaseWrites: those of all kinds of targets and autoscalers, and one of each provider.
+var releases = withEveryProvider(map[string]release{
+	"rbac-daemonset":   {target: daemonSet, provider: "kubernetes", spec: served + counts},
 	"rbac-statefulset": {target: statefulSet, spec: served + byStep},
 	"rbac-service": {
-		target: service,
-		spec:   "  provider: gatewayapi:v1\n  service: {port: 80, gatewayRefs: [{name: public}]}\n" + byStep,
+		target:   service,
+		provider: "gatewayapi:v1", spec: "  service: {port: 80, gatewayRefs: [{name: public}]}\n" + byStep,
 		change: `{"spec":{"selector":{"app":"green"}}}`,
 	},
 	"rbac-worker": {spec: counts},
-	"rbac-hpa": {given: horizontal, spec: "  provider: kubernetes\n" + served + counts +
+	"rbac-hpa": {given: horizontal, provider: "kubernetes", spec: served + counts +
 		"  autoscalerRef: {apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, name: APP}\n"},
-	"rbac-keda": {given: scaledObject, spec: "  provider: kubernetes\n" + served + counts +
+	"rbac-keda": {given: scaledObject, provider: "kubernetes", spec: served + counts +
 		"  autoscalerRef: {apiVersion: keda.sh/v1alpha1, kind: ScaledObject, name: APP}\n"},
-	"rbac-httproute": {spec: "  provider: gatewayapi:v1\n  service: {port: 80, gatewayRefs: [{name: public}]}\n" + byStep},
+	"rbac-httproute": {provider: "gatewayapi:v1", spec: "  service: {port: 80, gatewayRefs: [{name: public}]}\n" + byStep},
 	"rbac-grpcroute": {
-		spec: "  provider: gatewayapi:v1\n  service: {port: 80, routeKind: GRPCRoute, gatewayRefs: [{name: public}]}\n" + byStep,
+		provider: "gatewayapi:v1", spec: "  service: {port: 80, routeKind: GRPCRoute, gatewayRefs: [{name: public}]}\n" + byStep,
 	},
 	"rbac-nginx": {
-		given: ingress,
-		spec:  "  provider: nginx\n" + served + byStep + "  ingressRef: {apiVersion: networking.k8s.io/v1, kind: Ingress, name: APP}\n",
+		given:    ingress,
+		provider: "nginx", spec: served + byStep + "  ingressRef: {apiVersion: networking.k8s.io/v1, kind: Ingress, name: APP}\n",
 	},
 	"rbac-skipper": {
-		given: ingress,
-		spec:  "  provider: skipper\n" + served + byStep + "  ingressRef: {apiVersion: networking.k8s.io/v1, kind: Ingress, name: APP}\n",
+		given:    ingress,
+		provider: "skipper", spec: served + byStep + "  ingressRef: {apiVersion: networking.k8s.io/v1, kind: Ingress, name: APP}\n",
 	},
 	"rbac-apisix": {
-		given: apisixRoute,
-		spec:  "  provider: apisix\n" + served + byStep + "  routeRef: {apiVersion: apisix.apache.org/v2, kind: ApisixRoute, name: APP}\n",
+		given:    apisixRoute,
+		provider: "apisix", spec: served + byStep + "  routeRef: {apiVersion: apisix.apache.org/v2, kind: ApisixRoute, name: APP}\n",
 	},
-	"rbac-contour": {spec: "  provider: contour\n" + served + byStep},
-	"rbac-gloo":    {spec: "  provider: gloo\n" + served + byStep},
-	"rbac-istio":   {spec: "  provider: istio\n" + served + byStep},
-	"rbac-knative": {target: knativeService, spec: "  provider: knative\n" + served + byStep},
-	"rbac-kuma":    {spec: "  provider: kuma\n" + served + byStep},
-	"rbac-smi":     {spec: "  provider: smi:v1alpha2\n" + served + byStep},
-	"rbac-traefik": {spec: "  provider: traefik\n" + served + byStep},
+	"rbac-knative": {target: knativeService, provider: "knative", spec: served + byStep},
+	"rbac-smi":     {provider: "smi:v1alpha2", spec: served + byStep},
+})
+
+// withEveryProvider adds the plainest release of each provider by which none of some releases is routed. Those of one
+// product write the same.
+func withEveryProvider(releases map[string]release) map[string]release {
+	routed := map[string]bool{}
+	for _, r := range releases {
+		row, _ := provider.Named(r.provider)
+		routed[family(row)] = true
+	}
+	for _, name := range provider.Nameable() {
+		if row, _ := provider.Named(name); !routed[family(row)] {
+			routed[family(row)] = true
+			releases["rbac-"+row.Family()] = release{provider: name, spec: served + byStep}
+		}
+	}
+	return releases
 }
 
 // rolledBack are those whose rollback writes otherwise than their promotion.
@@ -219,19 +234,6 @@ func TestEveryKindIsReleasedWithTheRoles(t *testing.T) {
 	}
 }
 
-// installProxies applies the CRDs of everything that may be routed or scaled with.
-func installProxies(t *testing.T, p *harness.Playground) {
-	t.Helper()
-	root, err := harness.Root()
-	must(t, err)
-	files, err := filepath.Glob(filepath.Join(root, "canary", "router", "testdata", "crds", "*.yaml"))
-	must(t, err)
-	for _, file := range append(files, filepath.Join(root, "test", "integration", "workload", "testdata", "keda.yaml")) {
-		must(t, p.ApplyFile(t.Context(), file))
-	}
-	must(t, p.Install(t.Context())) // waits for all of them
-}
-
 // fleet is a namespace of releases.
 type fleet struct {
 	*testing.T
@@ -274,7 +276,23 @@ func (r release) objects(t *testing.T, name string) []*unstructured.Unstructured
 	head := "apiVersion: flagger.app/v1beta1\nkind: Canary\nmetadata: {name: APP}\nspec:\n  revertOnDeletion: true\n"
 	target := parse(t, name, r.target)[0]
 	head += fmt.Sprintf("  targetRef: {apiVersion: %s, kind: %s, name: APP}\n", target.GetAPIVersion(), target.GetKind())
+	if r.provider != "" {
+		head += "  provider: " + r.provider + "\n"
+	}
 	return slices.Concat(parse(t, name, r.target), parse(t, name, r.given), parse(t, name, head+r.spec))
+}
+
+// routes are the objects that say where users go, and the provider by which they do.
+func (r release) routes(t *testing.T, name string) (provider.Provider, []object.Ref) {
+	t.Helper()
+	objects := r.objects(t, name)
+	c := &flaggerv1.Canary{}
+	must(t, runtime.DefaultUnstructuredConverter.FromUnstructured(objects[len(objects)-1].Object, c))
+	c.Namespace = "apps"
+	routedBy := provider.Of(c, provider.Kubernetes)
+	routes, err := router.New(routedBy.Name, router.Deps{})
+	must(t, err)
+	return routedBy, routes.Objects(c)
 }
 
 func parse(t *testing.T, name, text string) []*unstructured.Unstructured {

@@ -11,13 +11,10 @@ import (
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/yaml"
 
-	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/provider"
-	"github.com/sluice-cd/sluice/canary/router"
 )
 
 // byAll is what every release writes, or one of those that are rolled back.
@@ -39,17 +36,12 @@ func TestNothingMayBeWrittenThatNoReleaseWrites(t *testing.T) {
 		written[resource] = true
 	}
 	for name, r := range releases {
-		objects := r.objects(t, name)
-		for _, object := range objects {
+		for _, object := range r.objects(t, name) {
 			write(object.GroupVersionKind())
 		}
-		c := &flaggerv1.Canary{}
-		must(t, runtime.DefaultUnstructuredConverter.FromUnstructured(objects[len(objects)-1].Object, c))
-		routedBy := provider.Of(c, provider.Kubernetes)
+		routedBy, routes := r.routes(t, name)
 		providers[family(routedBy)] = true
-		routes, err := router.New(routedBy.Name, router.Deps{})
-		must(t, err)
-		for _, object := range routes.Objects(c) {
+		for _, object := range routes {
 			write(object.GroupVersionKind)
 		}
 	}
