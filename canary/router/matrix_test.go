@@ -8,10 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -115,15 +117,7 @@ func TestEveryFieldIsProbed(t *testing.T) {
 // TestTheMatrixIsDocumented asks every router about every field: it is honoured or
 // refused by its name, and docs/routers/README.md says which.
 func TestTheMatrixIsDocumented(t *testing.T) {
-	const readme, from, to = "../../docs/routers/README.md", "<!-- matrix: -update rewrites it -->\n", "<!-- end -->"
-	data, err := os.ReadFile(readme)
-	must(t, err)
-	before, rest, ok := strings.Cut(string(data), from)
-	_, after, closed := strings.Cut(rest, to)
-	if !ok || !closed {
-		t.Fatalf("%s has no matrix", readme)
-	}
-	golden.Compare(t, readme, before+from+matrix(t)+to+after)
+	golden.CompareBlock(t, "../../docs/routers/README.md", "matrix", matrix(t))
 }
 
 // TestTheExamplesAreSupported reads the Canaries of docs/routers.
@@ -160,18 +154,34 @@ func TestTheExamplesAreSupported(t *testing.T) {
 	}
 }
 
-// TestEveryProviderHasAPage looks for a page of docs/routers.
-func TestEveryProviderHasAPage(t *testing.T) {
-	for _, name := range provider.Nameable() {
-		row, _ := provider.Named(name)
-		page := row.Family()
-		if page == "linkerd" || page == "osm" {
-			page = "smi"
+// TestEveryProviderIsOnAPage collects the first tables of the pages, one row each.
+func TestEveryProviderIsOnAPage(t *testing.T) {
+	const columns, line = "| provider | what it writes | where the weight is | A/B by |", "|---|---|---|---|"
+	pages, err := filepath.Glob("../../docs/routers/[a-z]*.md")
+	must(t, err)
+	var named []string
+	var table strings.Builder
+	table.WriteString(columns + " |\n" + line + "---|\n")
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		must(t, err)
+		_, rest, ok := strings.Cut(string(text), "\n"+columns+"\n"+line+"\n")
+		row, _, _ := strings.Cut(rest, "\n")
+		cells := strings.Split(row, "|")
+		if !ok || len(cells) != 6 {
+			t.Errorf("%s does not begin with a table of one row: %s", page, columns)
+			continue
 		}
-		if _, err := os.Stat("../../docs/routers/" + page + ".md"); err != nil {
-			t.Errorf("the page of %s is missing: %v", name, err)
+		for _, name := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(cells[1], -1) {
+			named = append(named, name[1])
 		}
+		fmt.Fprintf(&table, "%s [page](%s) |\n", row, filepath.Base(page))
 	}
+	slices.Sort(named)
+	if diff := cmp.Diff(provider.Nameable(), named); diff != "" {
+		t.Errorf("each provider is on one page (-providers +pages):\n%s", diff)
+	}
+	golden.CompareBlock(t, "../../docs/routers/README.md", "providers", table.String())
 }
 
 // TestWhatARouterNeedsIsInItsRow holds the routers to the references that the API server asks for.

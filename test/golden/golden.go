@@ -10,12 +10,34 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 )
 
 var update = flag.Bool("update", false, "write the golden files instead of comparing with them")
+
+// CompareBlock is [Compare] for what is between two lines of a file, of which all else stays:
+//
+//	<!-- NAME: -update rewrites it -->
+//	<!-- end -->
+//
+// The first may say more behind "it".
+func CompareBlock(tb testing.TB, path, name, got string) {
+	tb.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	before, rest, opens := strings.Cut(string(text), "<!-- "+name+": -update rewrites it")
+	first, rest, ends := strings.Cut(rest, "\n")
+	_, after, closed := strings.Cut(rest, "<!-- end -->")
+	if !opens || !ends || !closed {
+		tb.Fatalf("%s has no block %s", path, name)
+	}
+	Compare(tb, path, before+"<!-- "+name+": -update rewrites it"+first+"\n"+got+"<!-- end -->"+after)
+}
 
 // Compare fails the test if got is not what the file at path holds. The path is
 // relative to the folder of the test's package.
