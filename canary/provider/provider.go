@@ -59,6 +59,8 @@ type Provider struct {
 	// ClaimsHosts means that requests to a host of spec.service.hosts come to whoever
 	// names it, in the whole mesh: no Gateway or root route says whose hosts it takes.
 	ClaimsHosts bool
+	// Sidecars are the containers that a mesh puts beside an application, whose ports are its own: no Service of a canary gets them.
+	Sidecars []string
 	// ServiceOptional means that a Canary may do without spec.service.
 	ServiceOptional bool
 }
@@ -191,6 +193,17 @@ func names(fit func(Provider) bool) []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// Sidecars returns the containers of all meshes that are known, whoever routes, sorted. Those that route by another API
+// than one of their own have no provider.
+func Sidecars() []string {
+	all := []string{"aws-appmesh-proxy", "consul-dataplane", "envoy-sidecar"}
+	for _, p := range table {
+		all = append(all, p.Sidecars...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // ProductOf returns what brings the CRDs of an API group, and whether that is a product which

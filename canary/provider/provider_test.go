@@ -206,6 +206,15 @@ func TestWhatIsMadeIsListedOnce(t *testing.T) {
 	}
 }
 
+func TestTheContainersOfMeshesAreKnown(t *testing.T) {
+	got := Sidecars()
+	for _, name := range []string{"istio-proxy", "linkerd-init", "kuma-sidecar", "envoy", "consul-dataplane"} {
+		if !slices.Contains(got, name) {
+			t.Errorf("%s is taken for an application, of %v", name, got)
+		}
+	}
+}
+
 func TestWeightsAddUp(t *testing.T) {
 	if diff := cmp.Diff(Weights{Primary: 80, Canary: 20}, Split(20)); diff != "" || Split(0) != ToPrimary {
 		t.Error(diff)

@@ -48,6 +48,7 @@ var table = []Provider{
 			Timeout | Retries | Gateways | Delegation | TrafficPolicy,
 		Queries:     Queries{Folder: "istio"},
 		ClaimsHosts: true,
+		Sidecars:    []string{"istio-proxy", "istio-init"},
 	},
 	{
 		Name: "knative", Product: "Knative Serving", Kinds: kinds(KnativeService.Group, KnativeService.Kind),
@@ -66,15 +67,16 @@ var table = []Provider{
 	},
 	{
 		Name: "kuma", Product: "Kuma", Kinds: kinds("kuma.io", "TrafficRoute"),
-		Queries: Queries{Folder: "kuma", SeeServices: true},
+		Queries:  Queries{Folder: "kuma", SeeServices: true},
+		Sidecars: []string{"kuma-sidecar"},
 	},
-	smi(Linkerd, Queries{Folder: "linkerd"}),
+	smi(Linkerd, Queries{Folder: "linkerd"}, "linkerd-proxy", "linkerd-init"),
 	{
 		Name: "nginx", Cluster: OfWorkload, Kinds: ingresses,
 		Fields: IngressRef | AnalysisMatch, Needs: IngressRef,
 		Queries: Queries{Folder: "nginx", SeeServices: true},
 	},
-	smi("osm", Queries{Folder: "osm", Names: Underscored}),
+	smi("osm", Queries{Folder: "osm", Names: Underscored}, "envoy"),
 	{Name: Partition, Kinds: kinds("apps", statefulSet), InTarget: true, Routing: ByPod, Cluster: OfWorkload},
 	{
 		Name: "skipper", Cluster: OfWorkload, Kinds: ingresses,
@@ -121,11 +123,11 @@ func gatewayAPI(version string) Provider {
 
 // smi is a mesh that implements the Service Mesh Interface. One that is not known
 // is taken for Istio, as Flagger does.
-func smi(name string, queries Queries) Provider {
+func smi(name string, queries Queries, sidecars ...string) Provider {
 	return Provider{
 		Name: name, Product: "the SMI traffic split (linkerd-smi, OSM)", Kinds: kinds("split.smi-spec.io", "TrafficSplit"),
 		Fields: Hosts, ClaimsHosts: true,
-		Queries: queries,
+		Queries: queries, Sidecars: sidecars,
 	}
 }
 

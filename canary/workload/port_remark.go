@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 // portRemark says that no container of the target has the port to which its Services
@@ -36,7 +37,7 @@ func portRemark(service *flaggerv1.CanaryService, target *unstructured.Unstructu
 				continue
 			case port.Type == intstr.String && declared.Name == port.StrVal, port.Type == intstr.Int && declared.ContainerPort == port.IntVal:
 				return "", nil
-			case !slices.Contains(meshProxies, container.Name):
+			case !slices.Contains(provider.Sidecars(), container.Name):
 				has = append(has, strings.TrimPrefix(fmt.Sprintf("%s %d", declared.Name, declared.ContainerPort), " "))
 			}
 		}

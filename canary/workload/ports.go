@@ -13,12 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
-
-// meshProxies are containers that meshes put beside an application. Their ports are
-// the mesh's own.
-var meshProxies = []string{"istio-proxy", "istio-init", "envoy", "envoy-sidecar", "linkerd-proxy", "linkerd-init",
-	"kuma-sidecar", "consul-dataplane", "aws-appmesh-proxy"}
 
 // ports are those that the Services of a canary have, by its spec and by what the
 // target's containers listen on.
@@ -87,6 +83,7 @@ func (p ports) discovered() []corev1.ServicePort {
 	}
 	main := p.containerPort(p.main())
 	var found []corev1.ServicePort
+	meshProxies := provider.Sidecars()
 	for _, container := range p.containers {
 		if slices.Contains(meshProxies, container.Name) {
 			continue

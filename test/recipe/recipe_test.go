@@ -70,7 +70,7 @@ func TestAToyRouterJoinsByTheRecipe(t *testing.T) {
 		// Those of some routers only, which the toy does not need: it shares queries and counters with Istio, and has the
 		// weights where others have them.
 		optional: []string{
-			"canary/workload/ports.go", "test/contract/examples.go", "canary/metric/counters_answer.go",
+			"test/contract/examples.go", "canary/metric/counters_answer.go",
 			"canary/metric/counters_table.go", "canary/metric/counters_test.go", "canary/router/accepted.go", "canary/router/single.go",
 			"canary/router/takeoff.go", "docs/kinds/canary.md", "docs/kinds/targets.md", "test/contract/takeoff.go",
 			"test/integration/rbac/kinds_test.go",
