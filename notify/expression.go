@@ -101,7 +101,7 @@ const evaluationTime = 5 * time.Second
 // namespace with expensive expressions delays only itself.
 type programs struct {
 	known *lru.Cache[programKey, *cel.Program]
-	slots *background.Slots
+	slots *background.Slots[string]
 }
 
 // programKey is an expression of a namespace. Namespaces do not share programs, since one
@@ -112,7 +112,7 @@ type programKey struct {
 }
 
 func newPrograms() *programs {
-	return &programs{known: lru.NewCounted[programKey, *cel.Program](maxPrograms), slots: background.NewSlots(maxEvaluations, 1)}
+	return &programs{known: lru.NewCounted[programKey, *cel.Program](maxPrograms), slots: background.NewSlots[string](maxEvaluations, 1)}
 }
 
 func (p *programs) get(ctx context.Context, namespace string, e expression) (*program, error) {
@@ -144,7 +144,7 @@ func (p *programs) compile(ctx context.Context, key programKey) (*cel.Program, e
 type program struct {
 	*cel.Program
 	namespace string
-	slots     *background.Slots
+	slots     *background.Slots[string]
 }
 
 // errBusy means that an expression had no slot in time.

@@ -75,7 +75,7 @@ type Reconciler struct {
 	states   *states
 
 	builds       background.Runner[types.NamespacedName, *build.Result]
-	remoteBuilds *background.Slots // of what is for other clusters
+	remoteBuilds *background.Slots[string] // of what is for other clusters
 	wake         wake.Source       // by news of applied objects, and by builds
 }
 
@@ -174,7 +174,7 @@ func (r *Reconciler) buildInTheBackground() {
 	}
 	r.builds.Patience, r.builds.PerNamespace, r.builds.Keep = buildPatience, buildsPerNamespace, buildKept
 	r.builds.Wake = r.wake.Wake
-	r.remoteBuilds = background.NewSlots(0, buildsPerNamespace)
+	r.remoteBuilds = background.NewSlots[string](0, buildsPerNamespace)
 }
 
 // identity is who applies for k.

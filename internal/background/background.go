@@ -1,17 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package background runs work that outlasts a worker: a scan of a registry, a fetch
-// from a Git server, a build, a query of a metric. A server that hangs then holds up
-// nobody but those who need it.
+// Package background runs work that outlasts a worker, or that several wait for: a scan of a
+// registry, a fetch from a Git server, a build, a query of a metric, a question to a cloud.
+// A server that hangs then holds up nobody but those who need it.
 //
-//	Runner.Run -> done within the patience? ------> its result
-//	           -> else ErrPending, and the worker is free
-//	                 ... done at last -> Wake(key) -> Runner.Run or Collect -> its result
+// All of it is a [Task]: a goroutine whose panic is an error, which those who wait may leave.
+// There is one task at a time for each key; a second request for the same key joins it. Three
+// ways to find the task of a key differ in who wants its result:
 //
-// There is one task at a time for each key; a second request for the same key joins it. Tasks
-// take a slot of the host that they wait for. A namespace has a share of the slots, so
-// that a tenant whose proxy or server never answers keeps the tenant's own slots and
-// not those of everybody at that host. Where a host keeps one caller of a namespace
+//	Group   callers who stay: Do returns the result, or ends with the context of the caller
+//	Runner  workers who go and come back, one object for each key:
+//
+//	  Runner.Run -> done within the patience? ------> its result
+//	             -> else ErrPending, and the worker is free
+//	                   ... done at last -> Wake(key) -> Runner.Run or Collect -> its result
+//
+//	Start   whoever hands results out otherwise, as package scan does: of one listing to
+//	        many objects, some of which want one that begins later
+//
+// Tasks of a Runner take a slot of the host that they wait for. A namespace has a share of
+// the slots, so that a tenant whose proxy or server never answers keeps the tenant's own
+// slots and not those of everybody at that host. Where a host keeps one caller of a namespace
 // waiting beyond the patience, the next ones do not wait at all: with more objects at
 // a silent server than workers, even short waits would add up.
 //
@@ -21,13 +30,15 @@
 // still there.
 //
 // The context given to a task is the one of the process, not of a request: it ends
-// the task when the process ends. Nothing is kept across a restart.
+// the task when the process ends. A call of a Group ends with its timeout, or when nobody waits for
+// it any more. Nothing is kept across a restart.
 //
-//	Try, Run   a call whose panic is an error
+//	Try, Run      a call whose panic is an error
 //	EventHandler  a handler of an informer, likewise
-//	Slots      how many may run at once, fairly divided among namespaces
-//	Queue, Task one piece of work that takes a slot, and whether its host is slow
-//	Runner     tasks by key, with their results
+//	Slots         how many may run at once, fairly divided among keys: namespaces, users
+//	Queue, Task   one piece of work that takes a slot, and whether its host is slow
+//	Group         one call for all who ask for the same key
+//	Runner        tasks by key, with their results
 //
 // golang.org/x/sync/singleflight joins calls but neither bounds nor abandons them, and
 // a workqueue has no result to come back for.

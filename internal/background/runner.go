@@ -20,7 +20,8 @@ var (
 )
 
 // Runner runs one task at a time for each key. Its fields are set before the first
-// Run; the zero value waits for no task, has no limits and wakes nobody.
+// Run; the zero value waits for no task, has no limits and wakes nobody. It is no [Group],
+// since a result stays until somebody collects it and counts for the limits until then.
 type Runner[K comparable, V any] struct {
 	// Patience is how long Run waits for a task; see [DefaultPatience].
 	Patience time.Duration
@@ -78,7 +79,7 @@ type entry[K comparable, V any] struct {
 
 // host has the queues of its namespaces, which share its slots.
 type host struct {
-	slots  *Slots
+	slots  *Slots[string]
 	queues map[string]*Queue
 	users  int
 }
@@ -204,7 +205,7 @@ func (r *Runner[K, V]) counts(e *entry[K, V], now time.Time) bool {
 func (r *Runner[K, V]) queue(req Request[K]) *Queue {
 	at := r.hosts[req.Host]
 	if at == nil {
-		at = &host{slots: NewSlots(r.PerHost, r.PerNamespace), queues: map[string]*Queue{}}
+		at = &host{slots: NewSlots[string](r.PerHost, r.PerNamespace), queues: map[string]*Queue{}}
 		r.hosts[req.Host] = at
 	}
 	at.users++

@@ -8,35 +8,35 @@ import (
 	"sync"
 )
 
-// Slots bound how many tasks run at once, in all and for each namespace. A free slot
-// goes to the namespace with the fewest running tasks, so that a namespace with many
-// waiting tasks delays only its own. It is a weighted semaphore per namespace below
-// one for all, which golang.org/x/sync/semaphore cannot express fairly.
-type Slots struct {
-	total, perNamespace int
+// Slots bound how many tasks run at once, in all and for each key: a namespace, a user, a
+// branch. A free slot goes to the key with the fewest running tasks, so that one with many
+// waiting tasks delays only its own. It is a weighted semaphore per key below one for all,
+// which golang.org/x/sync/semaphore cannot express fairly. A key is forgotten when it has
+// no slot and waits for none.
+type Slots[K comparable] struct {
+	total, perKey int
 
 	mu      sync.Mutex
 	running int
-	held    map[string]int             // running, by namespace
-	waiting map[string][]chan struct{} // by namespace
-	order   []string                   // namespaces that wait, in the order in which they came
+	held    map[K]int             // running
+	waiting map[K][]chan struct{} // closed when there is a slot
+	order   []K                   // those that wait, in the order in which they came
 }
 
-// NewSlots returns slots for so many tasks in all and of each namespace; zero is no
-// limit.
-func NewSlots(total, perNamespace int) *Slots {
-	return &Slots{total: total, perNamespace: perNamespace, held: map[string]int{}, waiting: map[string][]chan struct{}{}}
+// NewSlots returns slots for so many tasks in all and of each key; zero is no limit.
+func NewSlots[K comparable](total, perKey int) *Slots[K] {
+	return &Slots[K]{total: total, perKey: perKey, held: map[K]int{}, waiting: map[K][]chan struct{}{}}
 }
 
-// Acquire waits for a slot, which [Slots.Release] gives back. The error is the one of
-// the context.
-func (s *Slots) Acquire(ctx context.Context, namespace string) error {
+// Acquire waits for a slot, which [Slots.Release] gives back. The error is the cause that
+// the context ended for.
+func (s *Slots[K]) Acquire(ctx context.Context, key K) error {
 	s.mu.Lock()
 	granted := make(chan struct{})
-	if len(s.waiting[namespace]) == 0 {
-		s.order = append(s.order, namespace)
+	if len(s.waiting[key]) == 0 {
+		s.order = append(s.order, key)
 	}
-	s.waiting[namespace] = append(s.waiting[namespace], granted)
+	s.waiting[key] = append(s.waiting[key], granted)
 	s.grant()
 	s.mu.Unlock()
 	select {
@@ -48,68 +48,82 @@ func (s *Slots) Acquire(ctx context.Context, namespace string) error {
 	defer s.mu.Unlock()
 	select {
 	case <-granted: // at the same moment
-		s.free(namespace)
+		s.free(key)
 	default:
-		s.dequeue(namespace, slices.Index(s.waiting[namespace], granted))
+		s.dequeue(key, slices.Index(s.waiting[key], granted))
 	}
-	return ctx.Err()
+	return context.Cause(ctx)
+}
+
+// TryAcquire takes a slot if one is free for the key, and does not wait.
+func (s *Slots[K]) TryAcquire(key K) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.total > 0 && s.running >= s.total || !s.hasShare(key) {
+		return false
+	}
+	s.take(key)
+	return true
 }
 
 // Release gives a slot back.
-func (s *Slots) Release(namespace string) {
+func (s *Slots[K]) Release(key K) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.free(namespace)
+	s.free(key)
 }
 
 // Idle reports whether nobody has a slot or waits for one.
-func (s *Slots) Idle() bool {
+func (s *Slots[K]) Idle() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.running == 0 && len(s.order) == 0
 }
 
-func (s *Slots) free(namespace string) {
+// hasShare reports whether a key may have one more slot. The lock is held, here and below.
+func (s *Slots[K]) hasShare(key K) bool { return s.perKey == 0 || s.held[key] < s.perKey }
+
+func (s *Slots[K]) take(key K) {
+	s.running++
+	s.held[key]++
+}
+
+func (s *Slots[K]) free(key K) {
 	s.running--
-	if s.held[namespace]--; s.held[namespace] == 0 {
-		delete(s.held, namespace)
+	if s.held[key]--; s.held[key] == 0 {
+		delete(s.held, key)
 	}
 	s.grant()
 }
 
-// grant hands out the free slots. The lock is held.
-func (s *Slots) grant() {
+// grant hands out the free slots.
+func (s *Slots[K]) grant() {
 	for s.total == 0 || s.running < s.total {
 		next := -1
-		for i, namespace := range s.order {
-			held := s.held[namespace]
-			if s.perNamespace > 0 && held >= s.perNamespace {
-				continue
-			}
-			if next < 0 || held < s.held[s.order[next]] {
+		for i, key := range s.order {
+			if s.hasShare(key) && (next < 0 || s.held[key] < s.held[s.order[next]]) {
 				next = i
 			}
 		}
 		if next < 0 {
 			return
 		}
-		namespace := s.order[next]
-		s.running++
-		s.held[namespace]++
-		close(s.waiting[namespace][0])
-		s.dequeue(namespace, 0)
+		key := s.order[next]
+		s.take(key)
+		close(s.waiting[key][0])
+		s.dequeue(key, 0)
 	}
 }
 
-// dequeue removes one waiting caller. The next one of its namespace comes after those
-// of the other namespaces.
-func (s *Slots) dequeue(namespace string, i int) {
-	s.waiting[namespace] = slices.Delete(s.waiting[namespace], i, i+1)
-	at := slices.Index(s.order, namespace)
+// dequeue removes one waiting caller. The next one of its key comes after those of the
+// other keys.
+func (s *Slots[K]) dequeue(key K, i int) {
+	s.waiting[key] = slices.Delete(s.waiting[key], i, i+1)
+	at := slices.Index(s.order, key)
 	s.order = slices.Delete(s.order, at, at+1)
-	if len(s.waiting[namespace]) == 0 {
-		delete(s.waiting, namespace)
+	if len(s.waiting[key]) == 0 {
+		delete(s.waiting, key)
 		return
 	}
-	s.order = append(s.order, namespace)
+	s.order = append(s.order, key)
 }

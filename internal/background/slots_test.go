@@ -4,6 +4,7 @@ package background
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,7 +12,7 @@ import (
 
 // A namespace with many tasks at a host that is slow leaves slots to others.
 func TestANamespaceHasAShareOfTheSlots(t *testing.T) {
-	free := NewSlots(4, 2)
+	free := NewSlots[string](4, 2)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	got := make(chan string, 100)
@@ -70,7 +71,7 @@ func TestANamespaceHasAShareOfTheSlots(t *testing.T) {
 
 func TestANamespaceThatWaitsKeepsNobodyElseWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		slots := NewSlots(2, 1)
+		slots := NewSlots[string](2, 1)
 		ctx, cancel := context.WithCancel(t.Context())
 		if err := slots.Acquire(ctx, "busy"); err != nil {
 			t.Fatal(err)
@@ -94,4 +95,67 @@ func TestANamespaceThatWaitsKeepsNobodyElseWaiting(t *testing.T) {
 			t.Errorf("namespaces are remembered: %v, %v", slots.held, slots.waiting)
 		}
 	})
+}
+
+func TestOneAtATimeForAKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		type branch struct{ remote, name string }
+		main, other := branch{"a", "main"}, branch{"a", "other"}
+		locks := NewSlots[branch](0, 1)
+		for _, b := range []branch{main, other} {
+			if err := locks.Acquire(t.Context(), b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		late := errors.New("late")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		left, next := make(chan error), make(chan error)
+		go func() { left <- locks.Acquire(ctx, main) }()
+		go func() { next <- locks.Acquire(t.Context(), main) }()
+		synctest.Wait()
+		cancel(late)
+		if err := <-left; !errors.Is(err, late) {
+			t.Errorf("who waited for too long: %v", err)
+		}
+		locks.Release(main)
+		if err := <-next; err != nil {
+			t.Errorf("the next one: %v", err)
+		}
+		locks.Release(main)
+		locks.Release(other)
+		if !locks.Idle() || len(locks.held)+len(locks.waiting) != 0 {
+			t.Errorf("keys are remembered: %v, %v", locks.held, locks.waiting)
+		}
+	})
+}
+
+func TestASlotIsTakenWithoutAWaitOnlyIfOneIsFree(t *testing.T) {
+	for name, tc := range map[string]struct {
+		total, perKey int
+		held          []string
+		want          bool
+	}{
+		"no limits":             {held: []string{"a", "a", "b"}, want: true},
+		"room in all":           {total: 2, held: []string{"a"}, want: true},
+		"no room in all":        {total: 2, held: []string{"a", "b"}},
+		"room of the key":       {perKey: 2, held: []string{"a", "b", "b"}, want: true},
+		"no room of the key":    {perKey: 2, held: []string{"a", "a"}},
+		"room of the key alone": {total: 1, perKey: 2, held: []string{"b"}},
+	} {
+		slots := NewSlots[string](tc.total, tc.perKey)
+		for _, key := range tc.held {
+			if !slots.TryAcquire(key) {
+				t.Fatalf("%s: there is no slot for %s", name, key)
+			}
+		}
+		if got := slots.TryAcquire("a"); got != tc.want {
+			t.Errorf("%s: got one: %t", name, got)
+		}
+		if !tc.want {
+			slots.Release(tc.held[0])
+			if again := slots.TryAcquire(tc.held[0]); !again {
+				t.Errorf("%s: what was given back is not free", name)
+			}
+		}
+	}
 }

@@ -15,12 +15,12 @@ const DefaultPatience = 100 * time.Millisecond
 
 // Queue is the work for one host: its slots, and whether it keeps callers waiting.
 type Queue struct {
-	slots *Slots
-	late  atomic.Int64 // tasks that a caller gave up waiting for
+	slots *Slots[string] // by namespace
+	late  atomic.Int64   // tasks that a caller gave up waiting for
 }
 
 // NewQueue returns a queue over slots, which queues may share.
-func NewQueue(slots *Slots) *Queue { return &Queue{slots: slots} }
+func NewQueue(slots *Slots[string]) *Queue { return &Queue{slots: slots} }
 
 // Slow reports whether a task of the queue takes longer than its caller waited.
 func (q *Queue) Slow() bool { return q.late.Load() > 0 }
@@ -106,6 +106,12 @@ func (t *Task[V]) Wait(ctx context.Context, patience time.Duration) bool {
 	}
 	return false
 }
+
+// Done is closed when the task is done.
+func (t *Task[V]) Done() <-chan struct{} { return t.done }
+
+// Result is what a task came to that is done.
+func (t *Task[V]) Result() (V, error) { return t.value, t.err }
 
 // Started reports whether the task had a slot, and so may have asked its host already.
 func (t *Task[V]) Started() bool { return t.started.Load() }

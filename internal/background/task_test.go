@@ -10,7 +10,7 @@ import (
 
 func TestAQueueIsSlowUntilItsLateTaskEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		queue, end := NewQueue(NewSlots(0, 0)), make(chan struct{})
+		queue, end := NewQueue(NewSlots[string](0, 0)), make(chan struct{})
 		task := Start(t.Context(), queue, "apps", until(end, "value"), func(string, error) {})
 		if queue.Slow() || task.Wait(t.Context(), 0) || !queue.Slow() {
 			t.Error("a task that nobody waits for any more does not make its queue slow")
@@ -26,7 +26,7 @@ func TestAQueueIsSlowUntilItsLateTaskEnds(t *testing.T) {
 
 func TestAFreeSlotGoesToTheNamespaceWithTheFewest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		slots, got := NewSlots(2, 0), make(chan string, 10)
+		slots, got := NewSlots[string](2, 0), make(chan string, 10)
 		acquire := func(namespace string) {
 			go func() {
 				if slots.Acquire(context.Background(), namespace) == nil {

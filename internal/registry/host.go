@@ -100,7 +100,7 @@ func (all *hosts) get(at endpoint, now time.Time) *Host {
 	h, ok := all.list[at]
 	if !ok {
 		h = &Host{
-			name: at.host, queue: background.NewQueue(background.NewSlots(hostSlots, namespaceSlots)), perPage: MaxPageSize,
+			name: at.host, queue: background.NewQueue(background.NewSlots[string](hostSlots, namespaceSlots)), perPage: MaxPageSize,
 			bucket: rate.NewLimiter(hostRate, hostBurst), shares: map[string]*rate.Limiter{}, until: map[string]time.Time{},
 		}
 		if all.list == nil {

@@ -38,7 +38,7 @@ func TestWhatTakesLongIsMatchedInTheTurnOfItsNamespace(t *testing.T) {
 // As many expressions of a namespace were evaluated at once as it has deliveries, twenty times
 // a second, each for some tenths of a second.
 func TestOneExpressionOfANamespaceIsEvaluatedAtATime(t *testing.T) {
-	d := &Dispatcher{evaluations: background.NewSlots(maxEvaluations, 1)}
+	d := &Dispatcher{evaluations: background.NewSlots[string](maxEvaluations, 1)}
 	of := func(namespace string) *v1beta3.Provider {
 		p := &v1beta3.Provider{}
 		p.Namespace, p.Spec.CommitStatusExpr = namespace, "'a' + 'b'"

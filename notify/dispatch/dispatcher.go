@@ -75,7 +75,7 @@ type Dispatcher struct {
 	filters   *lru.Cache[filterKey, *filter]
 	// evaluations are the expressions of Providers, and those of Alerts that take long, under
 	// way, of which a namespace has one.
-	evaluations *background.Slots
+	evaluations *background.Slots[string]
 }
 
 // New returns a dispatcher that is the handler of its entries in the outbox.
@@ -85,7 +85,7 @@ func New(opts Options) *Dispatcher {
 		said:    lru.NewCounted[string, time.Time](maxSaid),
 		filters: lru.New(maxFilters, func(_ filterKey, f *filter) int64 { return f.weight() }),
 
-		evaluations: background.NewSlots(maxEvaluations, 1),
+		evaluations: background.NewSlots[string](maxEvaluations, 1),
 	}
 	opts.Outbox.Handle(kindEvent, eventHandler{d})
 	opts.Outbox.Handle(kindAlert, alertHandler{d})
