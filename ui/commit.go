@@ -17,6 +17,7 @@ import (
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/internal/background"
 	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/git/access"
 	"github.com/sluice-cd/sluice/report"
@@ -24,10 +25,13 @@ import (
 
 // Commits knows what commits changed, of repositories that this process has a copy of.
 type Commits interface {
-	// Changes compares a commit of a GitRepository with the one before it. An error that wraps [git.ErrMissing] says that
-	// either is not here.
-	Changes(repository client.ObjectKey, commit plumbing.Hash, limits git.ChangeLimits) (*git.Changes, error)
+	// Changes compares a commit of a GitRepository with the one before it. An error that wraps [background.ErrPending] or
+	// [background.ErrBusy] says that they are on their way, and [ErrNotFetched] why they are not.
+	Changes(context.Context, *sourcev1.GitRepository, plumbing.Hash, git.ChangeLimits) (*git.Changes, error)
 }
+
+// ErrNotFetched means that a commit is not here, and that fetching it failed or is not done.
+var ErrNotFetched = errors.New("the commit could not be fetched")
 
 // changeLimits bound what is read of a commit for one request.
 var changeLimits = git.ChangeLimits{Paths: 200, Files: 50, File: 128 << 10, Total: 1 << 20}
@@ -46,8 +50,7 @@ func (e *unknownCommitError) Error() string {
 const (
 	elsewhere = "What it changed is shown where the controller itself serves the page (--ui-addr): it has a copy of the repository, " +
 		"and this process has none."
-	notHere = "What it changed is not known here: the controller keeps what it fetched and pushed lately, and only the replica " +
-		"that leads does. That is not this commit and the one before it, or the repository was not read yet since the start."
+	onItsWay = "The commit is being fetched: what it changed stands here as soon as it has come."
 )
 
 // commitsSubresource is the right to read what commits of a GitRepository changed, which is more than the right to read the object,
@@ -89,10 +92,12 @@ func (s *Server) commit(ctx context.Context, v *view, key client.ObjectKey, r *h
 			"for %s in namespace %s.", commitsSubresource, sourcev1.GroupVersion.Group, of.Name, of.Namespace)
 		return found, nil
 	}
-	changes, err := s.Commits.Changes(repository, plumbing.NewHash(commit), changeLimits)
+	changes, err := s.Commits.Changes(ctx, &of, plumbing.NewHash(commit), changeLimits)
 	switch {
-	case errors.Is(err, git.ErrMissing):
-		found.Problem = notHere
+	case errors.Is(err, background.ErrPending), errors.Is(err, background.ErrBusy):
+		found.Problem, found.Pending = onItsWay, true
+	case errors.Is(err, ErrNotFetched):
+		found.Problem, found.Pending = "What it changed is not known here: "+err.Error(), true
 	case err != nil:
 		return nil, err
 	default:

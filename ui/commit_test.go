@@ -4,6 +4,7 @@ package ui
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -22,6 +23,7 @@ import (
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/internal/background"
 	"github.com/sluice-cd/sluice/internal/git"
 	builder "github.com/sluice-cd/sluice/test/make"
 )
@@ -38,8 +40,15 @@ const (
 // commitsFunc is a function that knows commits.
 type commitsFunc func(client.ObjectKey, plumbing.Hash) (*git.Changes, error)
 
-func (f commitsFunc) Changes(repository client.ObjectKey, commit plumbing.Hash, _ git.ChangeLimits) (*git.Changes, error) {
-	return f(repository, commit)
+func (f commitsFunc) Changes(
+	_ context.Context, of *sourcev1.GitRepository, commit plumbing.Hash, _ git.ChangeLimits,
+) (*git.Changes, error) {
+	return f(client.ObjectKeyFromObject(of), commit)
+}
+
+// failing are commits that cannot be compared.
+func failing(err error) Commits {
+	return commitsFunc(func(client.ObjectKey, plumbing.Hash) (*git.Changes, error) { return nil, err })
 }
 
 // changed is what a commit of an image and of a Secret changed.
@@ -102,12 +111,15 @@ func TestWhoIsToldWhatACommitChanged(t *testing.T) {
 		"without mirrors": {path: ofAutomation + pushed, none: true, want: http.StatusOK,
 			says: `"url":"https://github.com/acme/fleet/commit/` + pushed + `",` +
 				`"command":"git show ` + pushed + `","problem":"What it changed is shown where`},
-		"one that the mirror has no more": {path: ofAutomation + pushed, want: http.StatusOK, says: `"problem":"What it changed is not known`,
-			commits: commitsFunc(func(client.ObjectKey, plumbing.Hash) (*git.Changes, error) {
-				return nil, fmt.Errorf("%w: x", git.ErrMissing)
-			})},
+		"one that takes long to fetch": {path: ofAutomation + pushed, want: http.StatusOK,
+			says: `"problem":"` + onItsWay + `","pending":true`, commits: failing(background.ErrPending)},
+		"one of too many that are fetched": {path: ofAutomation + pushed, want: http.StatusOK, says: `"pending":true`,
+			commits: failing(background.ErrBusy)},
+		"one that cannot be fetched": {path: ofAutomation + pushed, want: http.StatusOK,
+			says:    `"problem":"What it changed is not known here: the commit could not be fetched: no route to host","pending":true`,
+			commits: failing(fmt.Errorf("%w: no route to host", ErrNotFetched))},
 		"a mirror that is damaged": {path: ofAutomation + pushed, want: http.StatusBadGateway, says: "damaged",
-			commits: commitsFunc(func(client.ObjectKey, plumbing.Hash) (*git.Changes, error) { return nil, fmt.Errorf("damaged") })},
+			commits: failing(errors.New("damaged"))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := withObjects(t, automation.DeepCopy(), pipeline.DeepCopy(), repository.DeepCopy())

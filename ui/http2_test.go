@@ -102,7 +102,8 @@ func TestManyStreamsShareOneConnectionOverTLS(t *testing.T) {
 		t.Errorf("one stream more than a user may have: %s", answer.Status)
 	}
 	long := ask(http.MethodPost, "/api/v1/actions", `{"kind":"`+strings.Repeat("x", maxRequest)+`"}`)
-	if text, err := io.ReadAll(long.Body); err != nil || long.StatusCode != http.StatusBadRequest || !strings.Contains(string(text), "too large") {
+	text, err := io.ReadAll(long.Body)
+	if err != nil || long.StatusCode != http.StatusBadRequest || !strings.Contains(string(text), "too large") {
 		t.Errorf("a body that is too large: %s %.200s %v", long.Status, text, err)
 	}
 	if n := listener.connections.Load(); n != 1 {

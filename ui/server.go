@@ -176,7 +176,9 @@ var Protocols = []string{"h2", "http/1.1"}
 
 // http2 bounds connections of HTTP/2, whose requests share one. So many are answered at one time on each; those that a client
 // resets count until their handler has returned. A connection on which nothing is heard is asked whether it is still there.
-var http2 = http.HTTP2Config{MaxConcurrentStreams: 64, SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second, WriteByteTimeout: writeTimeout}
+var http2 = http.HTTP2Config{
+	MaxConcurrentStreams: 64, SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second, WriteByteTimeout: writeTimeout,
+}
 
 // Serve answers on a listener until ctx ends. One with TLS should offer [Protocols].
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {

@@ -15,7 +15,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/rest"
@@ -24,8 +23,6 @@ import (
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/internal/background"
-	"github.com/sluice-cd/sluice/internal/git"
-	"github.com/sluice-cd/sluice/internal/git/credential"
 	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/scan"
@@ -173,7 +170,7 @@ func (w *wiring) page() error {
 	cluster.Name = cmp.Or(w.flags.canary.alerts.ClusterName, signIn.URL.Host) // the API server's address in here says nothing
 	logger := w.mgr.GetLogger().WithName("ui")
 	server, err := ui.NewServer(ui.Options{
-		Cluster: cluster, SignIn: signIn, Tags: w.tagsKnown, Commits: mirrored{w.mirrors}, Record: w.recordAction,
+		Cluster: cluster, SignIn: signIn, Tags: w.tagsKnown, Commits: newCommits(w.mirrors, w.mgr.GetAPIReader(), w.credentials(), w.clock), Record: w.recordAction,
 		Version: w.flags.version, Clock: w.clock, Log: logger,
 		Unavailable: func(err error) { logger.Error(err, "the page waits for the API server") },
 	})
@@ -283,25 +280,14 @@ func (w *wiring) tagsKnown(_ context.Context, _ client.Client, repo *imagev1.Ima
 	}
 	snapshot, ok := w.scanner.Store().Get(client.ObjectKeyFromObject(repo), target)
 	if !ok {
-		return nil, fmt.Errorf("ImageRepository %s/%s was not scanned by this replica yet", repo.Namespace, repo.Name)
+		return nil, fmt.Errorf("the tags of ImageRepository %s/%s are not known here yet: the replica that leads scans it, at the next interval "+
+			"after its start; sluice explain policy asks the registry itself", repo.Namespace, repo.Name)
 	}
 	var tags []string
 	for tag := range snapshot.All() {
 		tags = append(tags, strings.Clone(tag))
 	}
 	return tags, nil
-}
-
-// mirrored knows the commits of repositories that this process has a mirror of. Nothing is fetched for people at the page.
-type mirrored struct{ mirrors *git.Mirrors }
-
-// Changes implements [ui.Commits].
-func (m mirrored) Changes(repository client.ObjectKey, commit plumbing.Hash, limits git.ChangeLimits) (*git.Changes, error) {
-	mirror, ok := m.mirrors.Of(credential.OwnerOf(repository))
-	if !ok {
-		return nil, fmt.Errorf("%w: GitRepository %s was not read yet", git.ErrMissing, repository)
-	}
-	return mirror.Changes(commit, limits)
 }
 
 // maxSaidReason is how much of a reason stands in an event.

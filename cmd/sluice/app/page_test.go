@@ -15,15 +15,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/go-git/go-git/v5/plumbing"
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 
-	"github.com/sluice-cd/sluice/internal/git"
-	"github.com/sluice-cd/sluice/internal/git/credential"
 	"github.com/sluice-cd/sluice/internal/outbound"
-	"github.com/sluice-cd/sluice/test/fake/gitserver"
 )
 
 func TestTheProviderThatPeopleSignInAtIsAskedWithinBounds(t *testing.T) {
@@ -69,32 +63,6 @@ func TestTheProviderThatPeopleSignInAtIsAskedWithinBounds(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		})
-	}
-}
-
-// TestThePageIsToldOfCommitsByTheMirrorOfAGitRepository as whoever reads its remote has it.
-func TestThePageIsToldOfCommitsByTheMirrorOfAGitRepository(t *testing.T) {
-	repo := gitserver.New(t).Repo("app")
-	base := repo.Commit("main", gitserver.Files{"a.yaml": "a: 1\n"})
-	head := repo.Commit("main", gitserver.Files{"a.yaml": "a: 2\n"})
-	object := types.NamespacedName{Namespace: "apps", Name: "fleet"}
-	page := mirrored{git.NewMirrors(t.TempDir(), clock.RealClock{})}
-	limits := git.ChangeLimits{Paths: 1, Files: 1, File: 10, Total: 10}
-	if _, err := page.Changes(object, plumbing.NewHash(head), limits); !errors.Is(err, git.ErrMissing) {
-		t.Errorf("before it was read: %v", err)
-	}
-	mirror, err := page.mirrors.Get(t.Context(), git.Remote{URL: repo.URL, Owner: credential.OwnerOf(object)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, commit := range []string{base, head} {
-		if err := mirror.Fetch(t.Context(), commit, plumbing.NewHash(commit)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := page.Changes(object, plumbing.NewHash(head), limits)
-	if err != nil || got.Parent.String() != base || len(got.Files) != 1 || string(got.Files[0].New) != "a: 2\n" {
-		t.Errorf("got %+v, %v", got, err)
 	}
 }
 

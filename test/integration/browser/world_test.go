@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-logr/logr"
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -95,7 +96,7 @@ func (w *world) serve(t *testing.T) (origin string) {
 // pushed knows what every commit changed: the image of podinfo, and what is not shown.
 type pushed struct{}
 
-func (pushed) Changes(_ client.ObjectKey, commit plumbing.Hash, _ git.ChangeLimits) (*git.Changes, error) {
+func (pushed) Changes(_ context.Context, _ *sourcev1.GitRepository, commit plumbing.Hash, _ git.ChangeLimits) (*git.Changes, error) {
 	text := "kind: Deployment\nspec:\n  template:\n    spec:\n      containers:\n      - name: podinfo\n" +
 		"        image: %s # {\"$imagepolicy\": \"shop:podinfo\"}\n"
 	return &git.Changes{

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { useResource } from "../src/api/resource";
 
 function Shown() {
-  const found = useResource<{ name: string }>("/api/v1/x", () => true).value;
+  const found = useResource<{ name: string; pending?: boolean }>("/api/v1/x", () => true, (data) => data.pending === true).value;
   return (
     <p>
       {found.data?.name} {found.error}
@@ -50,6 +50,15 @@ describe("what is read for a screen", () => {
     await pass(200);
     expect(root.textContent?.trim()).toBe("api");
     await pass(60_000);
+    expect(fetch).toHaveBeenCalledTimes(3);
+  });
+
+  it("is read again while the answer is not the last one, and not after it", async () => {
+    answers.push(() => Response.json({ name: "", pending: true }), () => Response.json({ name: "", pending: true }));
+    await show();
+    await pass(0);
+    await pass(60_000);
+    expect(root.textContent?.trim()).toBe("api");
     expect(fetch).toHaveBeenCalledTimes(3);
   });
 

@@ -19,27 +19,31 @@ export interface Resource<T> {
   error?: string;
 }
 
-/** Reads an address, and reads it again when one of the objects that it is about changes, or if there was no answer. */
-export function useResource<T>(address: string, about: (changed: ObjectReference) => boolean): Signal<Resource<T>> {
+/** Reads an address, and reads it again when one of the objects that it is about changes, if there was no answer, or while the answer is not the last one. */
+export function useResource<T>(address: string, about: (changed: ObjectReference) => boolean, pending: (data: T) => boolean = () => false): Signal<Resource<T>> {
   const found = useSignal<Resource<T>>({});
   useEffect(() => {
     let timer: ReturnType<typeof setTimeout> | undefined;
     let running = new AbortController();
     let wait = shortestWait;
+    const again = () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => void read(), wait);
+      wait = Math.min(2 * wait, longestWait);
+    };
     const read = async () => {
       running.abort();
       const mine = (running = new AbortController());
       try {
-        found.value = { data: await get<T>(address, mine.signal) };
-        wait = shortestWait;
+        const data = await get<T>(address, mine.signal);
+        found.value = { data };
+        if (pending(data)) again();
+        else wait = shortestWait;
       } catch (err) {
         if (mine.signal.aborted) return;
         const { data } = found.peek();
         found.value = { ...(data !== undefined && { data }), error: err instanceof Error ? err.message : String(err) };
-        if (!mayPass(err)) return;
-        clearTimeout(timer);
-        timer = setTimeout(() => void read(), wait);
-        wait = Math.min(2 * wait, longestWait);
+        if (mayPass(err)) again();
       }
     };
     const stop = onObject((changed) => {

@@ -12,11 +12,12 @@ import { Moment } from "./age";
 import { Command, safe } from "./command";
 import { Loaded, Panel } from "./detail";
 
-/** A commit that the status of an object names. It stays what it is: only one that is not known is read again as the object changes. */
+/** A commit that the status of an object names. It stays what it is: only one that is not known is read again, as the object changes or until it is fetched. */
 export function Changes({ of, commit }: { of: ObjectReference; commit: string }) {
   const { kind, namespace, name } = of;
   const mayCome = isObject(kind, namespace, name);
-  const found: Signal<Resource<CommitDetail>> = useResource("/api/v1" + path("commits", kind, namespace, name, commit), (changed) => !isKnown(found.peek().data) && mayCome(changed));
+  const address = "/api/v1" + path("commits", kind, namespace, name, commit);
+  const found: Signal<Resource<CommitDetail>> = useResource(address, (changed) => !isKnown(found.peek().data) && mayCome(changed), (is: CommitDetail) => is.pending === true);
   return (
     <Loaded of={found.value} what={`commit ${short(commit)}`}>
       {(is) => <Changed is={is} />}

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"github.com/go-git/go-git/v5/plumbing"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-cd/sluice/internal/background"
+	"github.com/sluice-cd/sluice/internal/git"
+	"github.com/sluice-cd/sluice/internal/git/credential"
+	"github.com/sluice-cd/sluice/internal/lru"
+	"github.com/sluice-cd/sluice/source"
+	"github.com/sluice-cd/sluice/ui"
+)
+
+// Bounds of what is fetched for people at the page.
+const (
+	// fetchPatience is how long somebody waits for a fetch; the page asks again.
+	fetchPatience = 5 * time.Second
+	// fetchesPerHost run at one time, of which one is for a namespace, and maxFetches run and wait.
+	fetchesPerHost, fetchesPerNamespace, maxFetches = 2, 1, 16
+	// failedAge is how long what could not be fetched is not tried again; maxFailed failures are remembered.
+	failedAge, maxFailed = time.Minute, 1000
+)
+
+// commits knows the commits of repositories that this process has a mirror of, and fetches those that a status names and the mirror
+// lacks: after a restart, where another replica leads, and of stages that got what they have long ago.
+type commits struct {
+	mirrors     *git.Mirrors
+	secrets     client.Reader
+	credentials credential.Options
+	clock       clock.PassiveClock
+
+	fetches background.Runner[commitOf, struct{}]
+	failed  *lru.Cache[commitOf, failedFetch]
+}
+
+// commitOf is a commit of a GitRepository as its spec is.
+type commitOf struct {
+	repository types.NamespacedName
+	generation int64
+	commit     plumbing.Hash
+}
+
+// failedFetch is why a commit could not be fetched, and when.
+type failedFetch struct {
+	err error
+	at  time.Time
+}
+
+func newCommits(mirrors *git.Mirrors, secrets client.Reader, credentials credential.Options, clk clock.PassiveClock) *commits {
+	c := &commits{
+		mirrors: mirrors, secrets: secrets, credentials: credentials, clock: clk,
+		failed: lru.NewCounted[commitOf, failedFetch](maxFailed),
+	}
+	c.fetches.Patience, c.fetches.PerHost, c.fetches.PerNamespace, c.fetches.Limit = fetchPatience, fetchesPerHost, fetchesPerNamespace, maxFetches
+	c.fetches.Wake = c.fetches.Forget // what came is in the mirror, and what failed in failed
+	return c
+}
+
+// Changes implements [ui.Commits].
+func (c *commits) Changes(
+	ctx context.Context, repository *sourcev1.GitRepository, commit plumbing.Hash, limits git.ChangeLimits,
+) (*git.Changes, error) {
+	found, err := c.known(repository, commit, limits)
+	if !errors.Is(err, git.ErrMissing) {
+		return found, err
+	}
+	if repository.Spec.Suspend {
+		return nil, fmt.Errorf("%w: GitRepository %s is suspended", ui.ErrNotFetched, client.ObjectKeyFromObject(repository))
+	}
+	if err := c.fetch(ctx, repository, commit); err != nil {
+		return nil, err
+	}
+	return c.known(repository, commit, limits)
+}
+
+// known compares a commit that the mirror has.
+func (c *commits) known(repository *sourcev1.GitRepository, commit plumbing.Hash, limits git.ChangeLimits) (*git.Changes, error) {
+	mirror, ok := c.mirrors.Of(credential.Owner(repository))
+	if !ok {
+		return nil, fmt.Errorf("%w: GitRepository %s was not read yet", git.ErrMissing, client.ObjectKeyFromObject(repository))
+	}
+	return mirror.Changes(commit, limits)
+}
+
+// fetch has the mirror of a GitRepository fetch a commit, and the one before it. The error is [background.ErrPending] if that takes
+// longer than somebody should wait.
+func (c *commits) fetch(ctx context.Context, repository *sourcev1.GitRepository, commit plumbing.Hash) error {
+	key := commitOf{client.ObjectKeyFromObject(repository), repository.Generation, commit}
+	if before, ok := c.failed.Get(key); ok && c.clock.Since(before.at) < failedAge {
+		return before.err
+	}
+	_, err := c.fetches.Run(context.WithoutCancel(ctx), background.Request[commitOf]{
+		Key: key, Namespace: repository.Namespace, Host: credential.Route(repository), At: c.clock.Now(),
+	}, func(ctx context.Context) (struct{}, error) {
+		ctx, cancel := context.WithTimeout(ctx, source.Timeout(repository.Spec.Timeout))
+		defer cancel()
+		err := c.fetchNow(ctx, repository, commit)
+		if err != nil {
+			err = fmt.Errorf("%w: %w", ui.ErrNotFetched, err)
+			c.failed.Put(key, failedFetch{err, c.clock.Now()})
+		}
+		return struct{}{}, err
+	})
+	return err
+}
+
+func (c *commits) fetchNow(ctx context.Context, repository *sourcev1.GitRepository, commit plumbing.Hash) error {
+	remote, err := credential.Read(ctx, c.secrets, repository, c.credentials)
+	if err != nil {
+		return err
+	}
+	mirror, err := c.mirrors.Get(ctx, remote)
+	if err != nil {
+		return err
+	}
+	if err := mirror.Fetch(ctx, commit.String(), commit); err != nil {
+		return credential.Advise(repository, err)
+	}
+	tree, err := mirror.Tree(commit)
+	if err != nil {
+		return err
+	}
+	if parents := tree.Parents(); len(parents) > 0 {
+		return mirror.Fetch(ctx, parents[0].String(), parents[0])
+	}
+	return nil
+}

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package app
+
+import (
+	"errors"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"github.com/go-git/go-git/v5/plumbing"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/sluice-cd/sluice/internal/background"
+	"github.com/sluice-cd/sluice/internal/git"
+	"github.com/sluice-cd/sluice/internal/git/credential"
+	"github.com/sluice-cd/sluice/internal/kinds"
+	"github.com/sluice-cd/sluice/test/fake/gitserver"
+	builder "github.com/sluice-cd/sluice/test/make"
+	"github.com/sluice-cd/sluice/ui"
+)
+
+// commitsFixture is a repository with three commits, of which a replica that was just started has none.
+type commitsFixture struct {
+	*testing.T
+	*commits
+	server *gitserver.Server
+	object *sourcev1.GitRepository
+	clock  *clocktesting.FakeClock
+	// first, pushed and head are its commits.
+	first, pushed, head string
+}
+
+func commitsOf(t *testing.T) *commitsFixture {
+	t.Helper()
+	scheme, err := kinds.Scheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &commitsFixture{T: t, server: gitserver.New(t), clock: clocktesting.NewFakeClock(time.Unix(1_700_000_000, 0))}
+	repo := f.server.Repo("app")
+	f.first = repo.Commit("main", gitserver.Files{"a.yaml": "a: 1\n"})
+	f.pushed = repo.Commit("main", gitserver.Files{"a.yaml": "a: 2\n"})
+	f.head = repo.Commit("main", gitserver.Files{"a.yaml": "a: 3\n"})
+	f.object = builder.GitRepository("apps", "fleet", func(g *sourcev1.GitRepository) { g.Spec.URL = repo.URL })
+	f.commits = newCommits(git.NewMirrors(t.TempDir(), f.clock), fake.NewClientBuilder().WithScheme(scheme).Build(),
+		credential.Options{Clock: f.clock}, f.clock)
+	f.fetches.Patience = time.Minute
+	return f
+}
+
+func (f *commitsFixture) changes(commit string) (*git.Changes, error) {
+	limits := git.ChangeLimits{Paths: 10, Files: 10, File: 1000, Total: 1000}
+	return f.Changes(f.Context(), f.object, plumbing.NewHash(commit), limits)
+}
+
+// shows demands that a commit changed a.yaml to a text.
+func (f *commitsFixture) shows(commit, text string) {
+	f.Helper()
+	got, err := f.changes(commit)
+	if err != nil || len(got.Files) != 1 || string(got.Files[0].New) != text {
+		f.Errorf("got %+v, %v", got, err)
+	}
+}
+
+// The page said that the commit was not known, on replicas that do not lead, and on those that were started after another commit.
+func TestACommitThatTheMirrorLacksIsFetchedOnce(t *testing.T) {
+	f := commitsOf(t)
+	f.shows(f.pushed, "a: 2\n")
+	asked := f.server.Requests()
+	f.shows(f.pushed, "a: 2\n")
+	if again := f.server.Requests(); again != asked {
+		t.Errorf("asked the server %d times for what is here", again-asked)
+	}
+	f.shows(f.first, "a: 1\n")
+	f.shows(f.head, "a: 3\n")
+}
+
+func TestNothingIsFetchedForASuspendedGitRepository(t *testing.T) {
+	f := commitsOf(t)
+	f.object.Spec.Suspend = true
+	if _, err := f.changes(f.pushed); !errors.Is(err, ui.ErrNotFetched) || !strings.Contains(err.Error(), "GitRepository apps/fleet is suspended") {
+		t.Errorf("got %v", err)
+	}
+	if n := f.server.Requests(); n > 0 {
+		t.Errorf("asked %d times", n)
+	}
+}
+
+func TestACommitThatCannotBeFetchedIsNotAskedForByEveryRequest(t *testing.T) {
+	f := commitsOf(t)
+	undo := f.server.Intercept(func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "maintenance", http.StatusServiceUnavailable)
+		})
+	})
+	if _, err := f.changes(f.pushed); !errors.Is(err, ui.ErrNotFetched) || !strings.Contains(err.Error(), "503") {
+		t.Errorf("got %v", err)
+	}
+	undo()
+	if _, err := f.changes(f.pushed); !errors.Is(err, ui.ErrNotFetched) {
+		t.Errorf("right after it failed: %v", err)
+	}
+	f.clock.Step(failedAge)
+	f.shows(f.pushed, "a: 2\n")
+}
+
+func TestACommitIsFetchedWithTheCredentialsOfItsGitRepository(t *testing.T) {
+	f := commitsOf(t)
+	f.object.Spec.SecretRef = &meta.LocalObjectReference{Name: "none"}
+	if _, err := f.changes(f.pushed); !errors.Is(err, ui.ErrNotFetched) || !strings.Contains(err.Error(), "spec.secretRef") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAServerThatHangsIsWaitedForInTheBackground(t *testing.T) {
+	f := commitsOf(t)
+	f.fetches.Patience = time.Millisecond
+	answers := make(chan struct{})
+	f.server.Intercept(func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			<-answers
+			next.ServeHTTP(w, r)
+		})
+	})
+	for range 2 {
+		if _, err := f.changes(f.pushed); !errors.Is(err, background.ErrPending) {
+			t.Errorf("got %v", err)
+		}
+	}
+	if _, err := f.changes(f.head); !errors.Is(err, background.ErrPending) {
+		t.Errorf("another commit: %v", err)
+	}
+	close(answers)
+	for _, commit := range []string{f.pushed, f.head} {
+		err := background.ErrPending
+		for errors.Is(err, background.ErrPending) {
+			runtime.Gosched()
+			_, err = f.changes(commit)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		if f.fetches.Has(commitOf{repository: client.ObjectKeyFromObject(f.object), commit: plumbing.NewHash(commit)}) {
+			t.Error("its fetch takes the place of others")
+		}
+	}
+}
