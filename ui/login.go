@@ -51,14 +51,15 @@ func (l *login) queued(next http.HandlerFunc) http.HandlerFunc {
 var form = template.Must(template.New("login").Parse(`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Sign in · Sluice</title><link rel="icon" href="/favicon.svg"><link rel="stylesheet" href="/login.css"></head>
-<body><main><h1>Sluice</h1>
+<body><main><h1><img src="/favicon.svg" alt="" width="32" height="32"> Sluice</h1>
 {{with .Why}}<p role="alert">{{.}}</p>{{end}}
-{{with .Provider}}<p><a class="button" href="/login/oidc?to={{$.To}}">Sign in with {{.}}</a></p>{{end}}
+{{with .Provider}}<a class="button" href="/login/oidc?to={{$.To}}">Sign in with {{.}}</a><p class="or">or</p>{{end}}
 <form method="post" action="/login"><input type="hidden" name="to" value="{{.To}}">
 <label for="token">Token of the API server</label>
 <input id="token" name="token" type="password" autocomplete="off" required>
-<p class="dim">For one, run <code>kubectl create token NAME</code> with the name of a ServiceAccount. You see and do what it may.</p>
-<button>Sign in</button></form>
+<p class="dim">For one, run <code>kubectl -n NAMESPACE create token NAME</code> with those of a ServiceAccount.
+You see and do what it may.</p>
+<button{{if .Provider}} class="plain"{{end}}>Sign in</button></form>
 {{if .Anonymous}}<p><a href="/">Look without signing in</a></p>{{end}}
 </main></body></html>
 `))
