@@ -72,6 +72,31 @@ func everyScreen(t *testing.T, w *world) {
 	of.calm()
 }
 
+// longNames demands that what can be pressed stays in the window when names are long: those of clusters and of people
+// pushed Sign out and the theme out of it, and those of stages were cut at the edge of their lane.
+func longNames(t *testing.T, w *world) {
+	p := w.visitor(t, w.shop, "reader", "get", "list", "watch")
+	p.says("main", "production")
+	const lengthen = `for (const e of document.querySelectorAll(
+			".who > .dim, .stage-name, .stage .value, .app :is(strong, small), .step .value"))
+		e.append("-with-a-name-as-long-as-kubernetes-lets-it-be".repeat(3))`
+	for _, width := range []int64{wide, 1000, phone} {
+		p.look(width, "light")
+		p.open("/")
+		p.says("main", "production")
+		eval[chromedp.Void](p, lengthen)
+		p.fits("the releases with long names")
+		for _, cut := range eval[[]string](p, `[...document.querySelectorAll("header.top :is(a, button), [data-cell]")].filter((e) => {
+			const edge = Math.min(innerWidth, e.closest(".lane")?.getBoundingClientRect().right ?? innerWidth);
+			const {width, right} = e.getBoundingClientRect();
+			return width > 0 && right > edge + 1;
+		}).map((e) => e.innerText)`) {
+			t.Errorf("%d pixels wide, this is cut off: %s", width, cut)
+		}
+	}
+	p.calm()
+}
+
 // picture writes what is seen for the documentation, if somebody asks for it.
 func (p *tab) picture(name string) {
 	p.Helper()
