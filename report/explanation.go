@@ -30,6 +30,9 @@ type Explanation struct {
 	Qualified int `json:"qualified"`
 	// Why says in a sentence why the best tag is the best one, or why there is none.
 	Why string `json:"why"`
+	// ForTheController are the fields of the policy that need the registry, or the time at which a tag was first seen: of the best
+	// tags the controller's last verdict is told.
+	ForTheController []string `json:"forTheController,omitempty"`
 	// Tags are the ones that rank, the best first, then those that were dropped.
 	Tags []Tag `json:"tags"`
 }
@@ -63,6 +66,7 @@ func Explain(p *imagev1.ImagePolicy, rule *policy.Policy, tags []string) Explana
 	found := Explanation{
 		Namespace: p.Namespace, Policy: p.Name, Rule: rule.String(),
 		Total: decision.Total, Qualified: decision.Qualified(), Why: decision.Why(), Tags: []Tag{},
+		ForTheController: FieldsForTheController(&p.Spec),
 	}
 	candidates := candidatesOf(p)
 	for _, line := range rule.Explain(slices.Values(tags)) {

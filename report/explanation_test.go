@@ -33,6 +33,7 @@ func ruleOf(t *testing.T, versions string) *policy.Policy {
 func TestExplanation(t *testing.T) {
 	seen := metav1.NewTime(now.Add(-time.Hour))
 	p := policyOf(t, "1.x")
+	p.Spec.Verify = &imagev1.Verification{}
 	p.Status.LatestRef = &imagev1.ImageRef{Name: "ghcr.io/acme/app", Tag: "1.0.0"}
 	p.Status.Decision = &imagev1.Decision{Candidates: []imagev1.Candidate{
 		{Tag: "1.1.0", Digest: "sha256:feed", FirstSeen: &seen, Gate: "minAge", Dropped: "younger than 24h"},
@@ -40,7 +41,7 @@ func TestExplanation(t *testing.T) {
 	}}
 	got := report.Explain(p, ruleOf(t, "1.x"), []string{"1.0.0", "2.0.0", "1.1.0", "latest"})
 	want := report.Explanation{
-		Namespace: "apps", Policy: "app", Rule: "semver 1.x", Total: 4, Qualified: 2, Why: got.Why,
+		Namespace: "apps", Policy: "app", Rule: "semver 1.x", Total: 4, Qualified: 2, Why: got.Why, ForTheController: []string{"verify"},
 		Tags: []report.Tag{
 			{Tag: "1.1.0", Text: "1.1.0", Rank: 1, Gate: "minAge", Why: "younger than 24h", Digest: "sha256:feed", FirstSeen: &seen.Time},
 			{Tag: "1.0.0", Text: "1.0.0", Rank: 2, Chosen: true},

@@ -14,6 +14,7 @@ import { Given } from "../src/screens/canary";
 import { Drift } from "../src/screens/object";
 import { Stage } from "../src/screens/pipeline";
 import { Releases } from "../src/screens/releases";
+import { TimelineScreen } from "../src/screens/timeline";
 import * as details from "./fixture/details";
 import { laneOf, lanes, turned } from "./fixture/lanes";
 
@@ -197,5 +198,24 @@ describe("a command of a person", () => {
     void act(() => render(<Stage stage={stage} of={of} />, root));
     expect(root.querySelector(".bad")?.textContent).toContain("approve was refused now: eve may not approve");
     expect(root.textContent).not.toContain("hold was");
+  });
+});
+
+describe("the timelines to choose from", () => {
+  const choices = () => act(() => render(<TimelineScreen lane="" />, root));
+  it("say that nothing is known yet, or is there, or is like that", () => {
+    store.lanes.clear();
+    store.loaded.value = false;
+    void choices();
+    expect(root.textContent).toContain("Waiting for the first look");
+    void act(() => store.apply({ reset: true }));
+    expect(root.textContent).toContain("No application that you may see is there yet");
+    void act(() => store.apply({ reset: true, set: [podinfo] }));
+    expect(root.querySelectorAll(".lines li")).toHaveLength(1);
+    const search = root.querySelector("input")!;
+    search.value = "another";
+    void act(() => void search.dispatchEvent(new Event("input")));
+    expect(root.textContent).toContain("No application has this in its name");
+    void act(() => store.apply({ reset: true }));
   });
 });

@@ -13,7 +13,7 @@ import { offsets, range } from "../src/parts/virtual";
 import { compareLines } from "../src/screens/objects";
 import { treeOf } from "../src/screens/object";
 import { bundleName, consents, earlier, stateOfPipeline } from "../src/screens/pipeline";
-import { commandOf, gatesOf, queryOf } from "../src/screens/policy";
+import { commandOf, gatesOf, judgedElsewhere, queryOf } from "../src/screens/policy";
 import { groupOf, matches } from "../src/screens/releases";
 import { filter, hopsOf, markdown } from "../src/screens/timeline";
 import { compareTags, versionsOf } from "../src/screens/versions";
@@ -149,6 +149,21 @@ describe("a pipeline", () => {
     const is = { wants: { id: "2" }, approvals: [given("1", "ann"), given("2", "bob")], overrides: [given("2", "eve")] };
     expect(consents(is).map(([word, { by }]) => `${word} by ${by}`)).toEqual(["approved by bob", "windows and freezes opened by eve"]);
     expect(consents({ approvals: is.approvals })).toEqual([]);
+  });
+});
+
+describe("a policy", () => {
+  const chosen: Tag = { tag: "1.0.0", chosen: true, digest: "sha256:feed" };
+  const is = { forTheController: ["minAge", "verify"], tags: [chosen] };
+  it("says that the chosen image is signed, if it has to be", () => {
+    expect(judgedElsewhere(is, false)).toBe("Its signature was verified.");
+    expect(judgedElsewhere({ ...is, tags: [{ ...chosen, gate: "verify" }] }, false)).toBe("");
+    expect(judgedElsewhere({ ...is, tags: [{ tag: "1.0.0", chosen: true }] }, false)).toBe("");
+    expect(judgedElsewhere({ tags: is.tags }, false)).toBe("");
+  });
+  it("says what of it is not tried with another rule", () => {
+    expect(judgedElsewhere(is, true)).toContain("Not tried: minAge, verify.");
+    expect(judgedElsewhere({ tags: is.tags }, true)).toBe("");
   });
 });
 

@@ -65,6 +65,8 @@ export interface Explanation {
   qualified: number;
   /** Why says in a sentence why the best tag is the best one, or why there is none. */
   why: string;
+  /** ForTheController are the fields of the policy that need the registry, or the time at which a tag was first seen: of the best tags the controller's last verdict is told. */
+  forTheController?: string[];
   /** Tags are the ones that rank, the best first, then those that were dropped. */
   tags: Tag[];
 }

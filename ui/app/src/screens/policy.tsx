@@ -152,10 +152,19 @@ function order(gate: string): number {
   return at < 0 ? gateOrder.length : at;
 }
 
+/** What is not judged here: signatures and ages, of which the controller knows. */
+export function judgedElsewhere(is: Pick<Explanation, "forTheController" | "tags">, trying: boolean): string {
+  const fields = is.forTheController ?? [];
+  if (trying && fields.length > 0) return `Not tried: ${fields.join(", ")}. The controller judges that before it chooses; of the best tags its last verdict stands below.`;
+  const passed = (tag: Tag) => tag.chosen && tag.digest !== undefined && !tag.gate; // in the controller's last decision
+  return fields.includes("verify") && is.tags.some(passed) ? "Its signature was verified." : "";
+}
+
 function Explained({ is, trying }: { is: Explanation; trying: boolean }) {
   const limit = useSignal(page);
   const chosen = is.tags.find((tag) => tag.chosen);
   const best = is.tags.find((tag) => tag.rank === 1);
+  const elsewhere = judgedElsewhere(is, trying);
   return (
     <>
       <p class="lead">
@@ -173,6 +182,7 @@ function Explained({ is, trying }: { is: Explanation; trying: boolean }) {
           )}
         </p>
         <p>{is.why}</p>
+        {elsewhere && <p class="dim">{elsewhere}</p>}
       </div>
       <Funnel is={is} />
       <Panel title="Tags" aside={`${count(is.qualified, "tag")} of ${is.total.toLocaleString("en")} rank`}>

@@ -237,7 +237,7 @@ function Teaching() {
         <dt>Pipeline</dt>
         <dd>carries a version from stage to stage</dd>
       </dl>
-      <p>Objects that are there but cannot be listed with your rights are named above.</p>
+      <p>Apply one with kubectl, and its lane appears here by itself. Kinds that you may not list are named above.</p>
     </div>
   );
 }

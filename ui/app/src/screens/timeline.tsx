@@ -30,7 +30,8 @@ function Choice() {
       <div class="filters">
         <input type="search" aria-label="Search applications" placeholder="Search" value={query.value} onInput={(event) => (query.value = event.currentTarget.value)} />
       </div>
-      <ul class="lines" aria-label="Applications">
+      {lanes.value.length === 0 && <Nobody />}
+      <ul class="lines" aria-label="Applications" hidden={lanes.value.length === 0}>
         {lanes.value.slice(0, 200).map((lane) => (
           <li key={lane.key}>
             <a href={timelineOf(lane)}>
@@ -45,6 +46,23 @@ function Choice() {
       </ul>
       {lanes.value.length > 200 && <p class="dim">{count(lanes.value.length - 200, "other application")}: search for one.</p>}
     </div>
+  );
+}
+
+/** Why there is nothing to choose from. */
+function Nobody() {
+  if (!store.loaded.value) {
+    return (
+      <p class="empty dim" role="status">
+        Waiting for the first look at the cluster…
+      </p>
+    );
+  }
+  if (store.keys.value.length > 0) return <p class="empty dim">No application has this in its name.</p>;
+  return (
+    <p class="empty dim">
+      No application that you may see is there yet. <a href="/">What one is made of</a>
+    </p>
   );
 }
 
