@@ -3,6 +3,7 @@
 package pipeline
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -92,6 +93,16 @@ func TestAnOCIRepositoryThatIsNotReadyHasNoVersion(t *testing.T) {
 func TestAnOCIRepositoryNeedsASetterInGit(t *testing.T) {
 	err := validate(shop(fromOCI))
 	if err == nil || !strings.Contains(err.Error(), "spec.stages[staging].write.setters: markers are of ImagePolicies: artifact app") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAnOCIRepositoryThatCannotBeReadIsAnError(t *testing.T) {
+	away := errors.New("the API server is away")
+	p := shop(fromOCI)
+	seen := promotion.Observation{Newest: map[string]promotion.Newest{}, NotReady: map[string]string{}}
+	err := artifacts{pipeline: p, client: readsNothing(t, refusing[*sourcev1.OCIRepository](away))}.observe(t.Context(), &seen)
+	if !errors.Is(err, away) || !strings.Contains(err.Error(), "reading OCIRepository apps/app") {
 		t.Errorf("got %v", err)
 	}
 }

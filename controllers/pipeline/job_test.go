@@ -206,3 +206,18 @@ func TestJobTemplatesThatAreRefused(t *testing.T) {
 		})
 	}
 }
+
+// A label has at most 63 characters, and the name of a pipeline may have more.
+func TestAJobHasTheNameOfItsPipelineIfThatIsALabel(t *testing.T) {
+	for length, labelled := range map[int]bool{1: true, 63: true, 64: false} {
+		p := shop(verifiedBy(t, smoke), func(p *sluicev1.Pipeline) { p.Name = strings.Repeat("a", length) })
+		job, err := jobs{pipeline: p}.build(verifying{stage: &p.Spec.Stages[0], bundle: sluicev1.Bundle{ID: "abc"}})
+		must(t, err)
+		if got, has := job.Labels[pipelineLabel]; has != labelled || labelled && got != p.Name {
+			t.Errorf("with a name of %d characters it has %v", length, job.Labels)
+		}
+		if job.Spec.Template.Labels[bundleLabel] != "abc" {
+			t.Errorf("its pods have %v", job.Spec.Template.Labels)
+		}
+	}
+}

@@ -3,13 +3,16 @@
 package pipeline
 
 import (
+	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
@@ -301,6 +304,34 @@ func TestTheBranchOfAStateIsOneThatServersTake(t *testing.T) {
 		e.reconcile()
 		if branch := stateBranch(e.pipeline); !e.repo.Has(branch) || !strings.HasPrefix(branch, "sluice/state/apps."+name[:4]) {
 			t.Errorf("the state of %s is not on %s", name, branch)
+		}
+	}
+}
+
+// A server that is away when the state is read for the first time has a state all the same.
+func TestAServerThatIsAwayIsNoLostState(t *testing.T) {
+	e := newEnv(t)
+	e.reconcile()
+	e.release("2")
+	e.reconcile()
+	e.Reconciler = e.process(e.Client)
+	mend := e.server.Intercept(func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "/git-upload-pack") {
+				http.Error(w, "away", http.StatusBadGateway)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	})
+	if _, err := e.Reconcile(t.Context(), e.pipeline); err == nil || errors.Is(err, reconcile.TerminalError(nil)) {
+		t.Fatalf("got %v", err)
+	}
+	mend()
+	e.reconcile()
+	for _, stage := range e.pipeline.Status.Stages {
+		if slices.ContainsFunc(stage.Waiting, func(g sluicev1.Gate) bool { return g.Type == sluicev1.GateState }) {
+			t.Errorf("%s waits for %+v", stage.Name, stage.Waiting)
 		}
 	}
 }
