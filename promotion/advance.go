@@ -63,7 +63,8 @@ func giveBundle(s stageTransition) stageDecision {
 	d.waits = waits.and(d.waits)
 	status.Waiting = d.waits.gates
 	status.Phase, status.Message = phase(s, w, status)
-	if d.missing = cmp.Or(s.seen.problem(), missingObject(s.spec.Name, s.seen.Targets), s.seen.unreadable()); !strings.Contains(status.Message, d.missing) {
+	d.missing = cmp.Or(s.seen.problem(), missingObject(s.spec.Name, s.seen.Targets), s.seen.unreadable())
+	if !strings.Contains(status.Message, d.missing) {
 		status.Message += "; " + d.missing
 	}
 	d.status = status

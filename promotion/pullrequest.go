@@ -239,6 +239,7 @@ func leaveAlone(s stageTransition, pr pullrequest.PullRequest, gates []sluicev1.
 		})
 	}
 	d.actions = append(d.actions, SetStatus{Stage: s.spec.Name, Head: pr.Head, Open: len(gates) == 0, Message: gateText(gates)})
-	d.waits = waitFor(reviewGate(d.state.Proposal, "somebody else committed to #%d: it is theirs to merge; the label sluice/retry hands it back", pr.Number))
+	d.waits = waitFor(reviewGate(d.state.Proposal,
+		"somebody else committed to #%d: it is theirs to merge; the label sluice/retry hands it back", pr.Number))
 	return d
 }

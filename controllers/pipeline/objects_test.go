@@ -97,19 +97,20 @@ func TestWhereOCIRepositoriesAreAskedForATag(t *testing.T) {
 	ref := func(namespace string, at *meta.KubeConfigReference) sluicev1.ReadyReference {
 		return sluicev1.ReadyReference{Kind: "Kustomization", Namespace: namespace, Name: "app", KubeConfig: at}
 	}
+	judgedBy := func(refs ...sluicev1.ReadyReference) target { return target{ready: refs} }
 	for name, tc := range map[string]struct {
 		target target
 		own    bool
 		want   []string
 	}{
-		"the pipeline's own namespace":              {target: target{ready: []sluicev1.ReadyReference{ref("", nil)}}, want: []string{"apps"}},
-		"those of the objects that it is judged by": {target: target{ready: []sluicev1.ReadyReference{ref("eu", nil), ref("us", nil)}}, want: []string{"apps", "eu", "us"}},
-		"each once":               {target: target{ready: []sluicev1.ReadyReference{ref("eu", nil), ref("apps", nil), ref("eu", nil)}}, want: []string{"apps", "eu"}},
-		"none of another cluster": {target: target{ready: []sluicev1.ReadyReference{ref("eu", kubeConfig("eu"))}}, want: []string{"apps"}},
+		"the pipeline's own namespace":              {target: judgedBy(ref("", nil)), want: []string{"apps"}},
+		"those of the objects that it is judged by": {target: judgedBy(ref("eu", nil), ref("us", nil)), want: []string{"apps", "eu", "us"}},
+		"each once":               {target: judgedBy(ref("eu", nil), ref("apps", nil), ref("eu", nil)), want: []string{"apps", "eu"}},
+		"none of another cluster": {target: judgedBy(ref("eu", kubeConfig("eu"))), want: []string{"apps"}},
 		"none of the target's other cluster": {
 			target: target{ready: []sluicev1.ReadyReference{ref("eu", nil)}, kubeConfig: kubeConfig("eu")}, want: []string{"apps"},
 		},
-		"no other namespace where those are refused": {target: target{ready: []sluicev1.ReadyReference{ref("eu", nil)}}, own: true, want: []string{"apps"}},
+		"no other namespace where those are refused": {target: judgedBy(ref("eu", nil)), own: true, want: []string{"apps"}},
 	} {
 		if got := (ociSources{ownNamespace: tc.own}).namespaces(shop(), tc.target); !slices.Equal(got, tc.want) {
 			t.Errorf("%s: %v, want %v", name, got, tc.want)

@@ -83,7 +83,9 @@ func forges() Forges {
 	return Forges{Clients: forge.NewClients(forge.Options{Clock: clock}), Clock: clock}
 }
 
-var applied = dispatch.Status{Commit: "abc", Context: "kustomization/app", State: "success", Description: "applied", URL: "https://ci.example.com/1"}
+var applied = dispatch.Status{
+	Commit: "abc", Context: "kustomization/app", State: "success", Description: "applied", URL: "https://ci.example.com/1",
+}
 
 func TestAStatusThatACommitHasIsNotSetAgain(t *testing.T) {
 	for name, tc := range map[string]struct {
@@ -153,17 +155,22 @@ func TestWhatTimeMayCureIsTriedAgain(t *testing.T) {
 
 func TestWhatIsWrongWithARepositoryIsSaidWithoutAskingIt(t *testing.T) {
 	secret := func() *corev1.Secret { return make.Secret("", "token", map[string]string{"token": "t"}) }
+	const fleet = "https://github.com/acme/fleet"
 	for name, tc := range map[string]struct {
 		repository dispatch.Repository
 		want       string // "" is nothing
 	}{
-		"a repository and a token":            {dispatch.Repository{Forge: forge.GitHub, URL: "https://github.com/acme/fleet", Secret: secret()}, ""},
-		"no address":                          {dispatch.Repository{Forge: forge.GitHub, Secret: secret()}, "spec.address"},
-		"no token":                            {dispatch.Repository{Forge: forge.GitHub, URL: "https://github.com/acme/fleet"}, "spec.secretRef: a Secret with a token is needed"},
-		"an identity in the place of a token": {dispatch.Repository{Forge: forge.AzureDevOps, URL: "https://dev.azure.com/acme/fleet/_git/fleet"}, ""},
-		"an address that is no repository":    {dispatch.Repository{Forge: forge.GitHub, URL: "https://github.com/", Secret: secret()}, "spec.address or the Secret of spec.secretRef: "},
+		"a repository and a token": {dispatch.Repository{Forge: forge.GitHub, URL: fleet, Secret: secret()}, ""},
+		"no address":               {dispatch.Repository{Forge: forge.GitHub, Secret: secret()}, "spec.address"},
+		"no token":                 {dispatch.Repository{Forge: forge.GitHub, URL: fleet}, "spec.secretRef: a Secret with a token is needed"},
+		"an identity in the place of a token": {
+			dispatch.Repository{Forge: forge.AzureDevOps, URL: "https://dev.azure.com/acme/fleet/_git/fleet"}, "",
+		},
+		"an address that is no repository": {
+			dispatch.Repository{Forge: forge.GitHub, URL: "https://github.com/", Secret: secret()}, "spec.address or the Secret of spec.secretRef: ",
+		},
 		"a Secret without a token": {
-			dispatch.Repository{Forge: forge.GitHub, URL: "https://github.com/acme/fleet", Secret: make.Secret("", "token", map[string]string{"t": "t"})},
+			dispatch.Repository{Forge: forge.GitHub, URL: fleet, Secret: make.Secret("", "token", map[string]string{"t": "t"})},
 			"spec.address or the Secret of spec.secretRef: ",
 		},
 	} {
