@@ -56,19 +56,23 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, opt
 	if err := reconciler.Index(ctx, mgr, kind.New(), dispatch.SourceIndex, dispatch.IndexSources); err != nil {
 		return err
 	}
-	err := reconciler.Index(ctx, mgr, kind.New(), byProvider, func(obj client.Object) []string {
-		return []string{obj.(*v1beta3.Alert).Spec.ProviderRef.Name}
-	})
-	if err != nil {
+	if err := reconciler.Index(ctx, mgr, kind.New(), byProvider, providerOf); err != nil {
 		return err
 	}
-	alerts := handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, provider client.Object) []reconcile.Request {
-		return reconciler.Requests(ctx, r.Client, &v1beta3.AlertList{}, reconciler.Any[*v1beta3.Alert],
-			client.InNamespace(provider.GetNamespace()), client.MatchingFields{byProvider: provider.GetName()})
-	})
 	return reconciler.Setup(mgr, kind, r, opts, func(b *builder.Builder) *builder.Builder {
-		return b.Watches(&v1beta3.Provider{}, alerts)
+		return b.Watches(&v1beta3.Provider{}, handler.EnqueueRequestsFromMapFunc(r.alertsOf))
 	})
+}
+
+// providerOf is the name of the Provider of an Alert.
+func providerOf(alert client.Object) []string {
+	return []string{alert.(*v1beta3.Alert).Spec.ProviderRef.Name}
+}
+
+// alertsOf are requests for the Alerts of a Provider.
+func (r *Reconciler) alertsOf(ctx context.Context, provider client.Object) []reconcile.Request {
+	return reconciler.Requests(ctx, r.Client, &v1beta3.AlertList{}, reconciler.Any[*v1beta3.Alert],
+		client.InNamespace(provider.GetNamespace()), client.MatchingFields{byProvider: provider.GetName()})
 }
 
 // Reconcile implements reconciler.Controller.

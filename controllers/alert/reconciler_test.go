@@ -5,6 +5,7 @@ package alert
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -124,6 +125,27 @@ type noEvents struct{ t *testing.T }
 func (n noEvents) Event(_ client.Object, e reconciler.Event) {
 	if e.Reason == meta.SucceededReason {
 		n.t.Errorf("told %+v", e)
+	}
+}
+
+func TestAProviderWakesItsAlerts(t *testing.T) {
+	scheme, err := kinds.Scheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := func(namespace, name, provider string) client.Object {
+		return alert(func(a *v1beta3.Alert) { a.Namespace, a.Name, a.Spec.ProviderRef.Name = namespace, name, provider })
+	}
+	c := fake.NewClientBuilder().WithScheme(scheme).WithIndex(&v1beta3.Alert{}, byProvider, providerOf).WithObjects(
+		named("shop", "releases", "room"), named("shop", "failures", "room"), named("shop", "pages", "pager"), named("lab", "releases", "room"),
+	).Build()
+	var woken []string
+	for _, request := range (&Reconciler{Client: c}).alertsOf(t.Context(), provider("shop", "room")) {
+		woken = append(woken, request.String())
+	}
+	slices.Sort(woken)
+	if want := []string{"shop/failures", "shop/releases"}; !slices.Equal(woken, want) {
+		t.Errorf("woke %q, want %q", woken, want)
 	}
 }
 
