@@ -14,7 +14,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -62,13 +61,8 @@ var kind = reconciler.Kind[*sluicev1.Freeze]{
 
 // SetupWithManager registers the controller and its watches.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options) error {
-	all := handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, _ client.Object) []reconcile.Request {
-		return reconciler.Requests(ctx, r.Client, &sluicev1.FreezeList{}, reconciler.Any[*sluicev1.Freeze])
-	})
-	byNamespace := handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, _ client.Object) []reconcile.Request {
-		return reconciler.Requests(ctx, r.Client, &sluicev1.FreezeList{},
-			func(f *sluicev1.Freeze) bool { return f.Spec.NamespaceSelector != nil })
-	})
+	all := handler.EnqueueRequestsFromMapFunc(r.freezes)
+	byNamespace := handler.EnqueueRequestsFromMapFunc(r.freezesByNamespace)
 	relabelled := builder.WithPredicates(predicate.LabelChangedPredicate{})
 	changed := builder.WithPredicates(predicate.Or(predicate.LabelChangedPredicate{}, predicate.GenerationChangedPredicate{}))
 	return reconciler.Setup(mgr, kind, r, opts,
@@ -76,6 +70,16 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 		func(b *builder.Builder) *builder.Builder {
 			return b.Watches(&corev1.Namespace{}, byNamespace, relabelled)
 		})
+}
+
+// freezes are requests for all freezes: a pipeline may be selected by any.
+func (r *Reconciler) freezes(ctx context.Context, _ client.Object) []reconcile.Request {
+	return reconciler.Requests(ctx, r.Client, &sluicev1.FreezeList{}, reconciler.Any[*sluicev1.Freeze])
+}
+
+// freezesByNamespace are requests for the freezes that select by the labels of namespaces.
+func (r *Reconciler) freezesByNamespace(ctx context.Context, _ client.Object) []reconcile.Request {
+	return reconciler.Requests(ctx, r.Client, &sluicev1.FreezeList{}, func(f *sluicev1.Freeze) bool { return f.Spec.NamespaceSelector != nil })
 }
 
 // Reconcile implements reconciler.Controller.
@@ -141,7 +145,7 @@ func (r *Reconciler) selected(ctx context.Context, selector promotion.FreezeSele
 			if err != nil {
 				return 0, nil, err
 			}
-			if is && count < math.MaxInt32 {
+			if is {
 				count++
 				unknown = slices.DeleteFunc(unknown, func(name string) bool { return p.Spec.Stage(name) != nil })
 			}

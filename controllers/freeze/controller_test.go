@@ -3,7 +3,9 @@
 package freeze
 
 import (
+	"context"
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +18,7 @@ import (
 	testclock "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
@@ -232,9 +235,83 @@ func TestWhatIsSaidOfAFreezeThatIsWrong(t *testing.T) {
 			if (tc.is == wrong) != (stalled != nil) || stalled != nil && stalled.Reason != sluicev1.InvalidSpecReason {
 				t.Errorf("Stalled is %+v", stalled)
 			}
-			if f.Status.Active != (tc.is != open) || f.Status.Pipelines != 1 {
+			if f.Status.Active != (tc.is != open) || f.Status.Pipelines != 1 || f.Status.ObservedGeneration != 3 {
 				t.Errorf("the status is %+v", f.Status)
 			}
 		})
+	}
+}
+
+func TestWhichFreezesAreWoken(t *testing.T) {
+	scheme, err := kinds.Scheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	freeze := func(name string, namespaces *metav1.LabelSelector) client.Object {
+		return &sluicev1.Freeze{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: sluicev1.FreezeSpec{NamespaceSelector: namespaces}}
+	}
+	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(freeze("all", nil), freeze("live", &metav1.LabelSelector{})).Build()
+	r := &Reconciler{Client: c}
+	for name, tc := range map[string]struct {
+		woken []reconcile.Request
+		want  []string
+	}{
+		"by a pipeline":            {r.freezes(t.Context(), pipeline("shop", "api", "gold")), []string{"/all", "/live"}},
+		"by labels of a namespace": {r.freezesByNamespace(t.Context(), &corev1.Namespace{}), []string{"/live"}},
+	} {
+		var got []string
+		for _, request := range tc.woken {
+			got = append(got, request.String())
+		}
+		if diff := cmp.Diff(tc.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// A freeze that cannot count its pipelines does not say that it selects none.
+func TestAnAPIServerThatIsAwayIsNoEmptyCluster(t *testing.T) {
+	away := errors.New("the API server is away")
+	selected := sluicev1.FreezeSpec{NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"env": "live"}}}
+	for name, tc := range map[string]struct {
+		list client.ObjectList
+		spec sluicev1.FreezeSpec
+	}{
+		"listing namespaces": {&corev1.NamespaceList{}, selected},
+		"listing pipelines":  {&sluicev1.PipelineList{}, sluicev1.FreezeSpec{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			scheme, err := kinds.Scheme()
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := fake.NewClientBuilder().WithScheme(scheme).WithInterceptorFuncs(interceptor.Funcs{
+				List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+					if reflect.TypeOf(list) == reflect.TypeOf(tc.list) {
+						return away
+					}
+					return c.List(ctx, list, opts...)
+				},
+			}).Build()
+			r := &Reconciler{Client: c, Live: c, Clock: testclock.NewFakePassiveClock(noon)}
+			f := &sluicev1.Freeze{ObjectMeta: metav1.ObjectMeta{Name: "f"}, Spec: tc.spec}
+			f.Status.Pipelines = 3
+			_, err = r.Reconcile(t.Context(), f)
+			if !errors.Is(err, away) || !strings.Contains(err.Error(), name) || f.Status.Pipelines != 3 || r.Reason(err) != meta.FailedReason {
+				t.Errorf("got %v, and the status %+v", err, f.Status)
+			}
+		})
+	}
+}
+
+// While no pipeline is selected it cannot be said that a name is misspelt.
+func TestAStageOfNoPipelineIsNamedOnlyIfThereAreAny(t *testing.T) {
+	f := &sluicev1.Freeze{}
+	if got := message(f, []string{"prodution"}); strings.Contains(got, "prodution") {
+		t.Errorf("it says %q", got)
+	}
+	f.Status.Pipelines = 1
+	if got := message(f, []string{"prodution"}); !strings.Contains(got, "has a stage prodution: correct the name") {
+		t.Errorf("it says %q", got)
 	}
 }
