@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/clock"
 
 	"github.com/sluice-cd/sluice/api/notification/v1beta3"
@@ -28,6 +27,16 @@ type Forges struct {
 var _ dispatch.Forges = Forges{}
 
 func (f Forges) open(r dispatch.Repository) (forge.Forge, error) {
+	found, err := f.Clients.For(remoteOf(r))
+	if err != nil {
+		return nil, fmt.Errorf("spec.address or the Secret of spec.secretRef: %w", err)
+	}
+	return found, nil
+}
+
+// remoteOf is a repository as clients know it. A Secret without a namespace, which was put together, is one of the
+// Provider's: connections and tokens are not shared between namespaces.
+func remoteOf(r dispatch.Repository) forge.Remote {
 	remote := forge.Remote{
 		URL: r.URL, Provider: r.Forge, Secret: r.Secret, Proxy: r.Proxy, Kind: v1beta3.ProviderKind, Name: r.Provider.Name,
 	}
@@ -35,11 +44,7 @@ func (f Forges) open(r dispatch.Repository) (forge.Forge, error) {
 		remote.Secret = remote.Secret.DeepCopy()
 		remote.Secret.Namespace = r.Provider.Namespace
 	}
-	found, err := f.Clients.For(remote)
-	if err != nil {
-		return nil, fmt.Errorf("spec.address or the Secret of spec.secretRef: %w", err)
-	}
-	return found, nil
+	return remote
 }
 
 // Check implements dispatch.Forges.
@@ -49,9 +54,6 @@ func (f Forges) Check(r dispatch.Repository) error {
 	}
 	if r.Secret == nil && r.Forge != forge.AzureDevOps {
 		return errors.New("spec.secretRef: a Secret with a token is needed")
-	}
-	if r.Secret == nil {
-		r.Secret = &corev1.Secret{Data: map[string][]byte{"token": []byte("an identity")}}
 	}
 	_, err := f.open(r)
 	return err

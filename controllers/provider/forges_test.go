@@ -183,6 +183,23 @@ func TestWhatIsWrongWithARepositoryIsSaidWithoutAskingIt(t *testing.T) {
 	}
 }
 
+// The certificates and tokens of one namespace are not those of another.
+func TestASecretIsOfTheNamespaceOfItsProvider(t *testing.T) {
+	for name, tc := range map[string]struct{ has, want string }{
+		"one that was put together": {"", "shop"},
+		"one that was read":         {"lab", "lab"},
+	} {
+		secret := make.Secret(tc.has, "token", map[string]string{"token": "t"})
+		remote := remoteOf(dispatch.Repository{Secret: secret, Provider: types.NamespacedName{Namespace: "shop", Name: "statuses"}})
+		if remote.Secret.Namespace != tc.want || secret.Namespace != tc.has || string(remote.Secret.Data["token"]) != "t" {
+			t.Errorf("%s: of %q, and the one that was given of %q", name, remote.Secret.Namespace, secret.Namespace)
+		}
+	}
+	if remote := remoteOf(dispatch.Repository{}); remote.Secret != nil {
+		t.Errorf("nobody is %+v", remote.Secret)
+	}
+}
+
 func TestWhatAForgeCannotDoIsNotTriedAgain(t *testing.T) {
 	g := newGitea(t)
 	var again *outbox.Temporary
