@@ -11,16 +11,18 @@ controller_gen=$tools/controller-gen
 [ -x "$controller_gen" ] ||
 	GOBIN=$tools go install "sigs.k8s.io/controller-tools/cmd/controller-gen@$version"
 
-# Which providers a Canary may name, what they need, and what the controller may write for them.
-go run ./hack/providers
-
 out=config/crd/bases
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
+"$controller_gen" object:headerFile=hack/boilerplate.go.txt paths=./api/...
+
+# Which providers a Canary may name, what they need, and what the controller may write for them. It is compiled with
+# the API, which new types keep from compiling until they have deepcopy functions, and read by what makes CRDs.
+go run ./hack/providers
+
 # Thresholds of canary metrics are float64 in Flagger's wire format, which
 # controller-gen accepts only when told that the danger is known.
-"$controller_gen" object:headerFile=hack/boilerplate.go.txt paths=./api/...
 "$controller_gen" crd:allowDangerousTypes=true paths=./api/... output:dir="$tmp"
 
 # Imported kinds come without descriptions, and only those that have a

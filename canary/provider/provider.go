@@ -13,8 +13,10 @@
 //
 // All of that is one table of values, a row for each provider. The routers read in
 // it which fields they may be given, the metrics which queries their proxies answer,
-// the plan of a release whether users can be moved at all, and the CLI the same. How
-// a provider does it is a file in canary/router.
+// the plan of a release whether users can be moved at all, and the CLI which objects
+// are made. What the API server accepts of a Canary and what the controller may write
+// is generated from it (hack/providers). How a provider does it is a file in
+// canary/router.
 //
 // The package is the floor below canary and its I/O packages, which all may import
 // it; it imports nothing but API types.
