@@ -17,7 +17,8 @@ import (
 
 // TestTheTablesOfTheDocsSayWhatIsAsked writes what the queries ask the proxies of each provider.
 func TestTheTablesOfTheDocsSayWhatIsAsked(t *testing.T) {
-	checks, counters := "| provider | requests | durations | of |\n|---|---|---|---|\n", "| provider | requests of the canary | counts by |\n|---|---|---|\n"
+	checks := "| provider | requests | durations | of |\n|---|---|---|---|\n"
+	counters := "| provider | requests of the canary | counts by |\n|---|---|---|\n"
 	for _, row := range rowsOfDocs() {
 		checks += row.checks(t)
 		counters += row.counters(t)
