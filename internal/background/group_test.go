@@ -42,7 +42,9 @@ type answer struct {
 func (a answer) String() string { return fmt.Sprint(a.value, " ", a.err) }
 
 // ask calls a group in a goroutine of its own, which waits by the time that it returns.
-func ask(ctx context.Context, g *Group[string, string], key string, since, now time.Time, work func(context.Context) (string, error)) chan answer {
+func ask(
+	ctx context.Context, g *Group[string, string], key string, since, now time.Time, work func(context.Context) (string, error),
+) chan answer {
 	got := make(chan answer, 1)
 	go func() {
 		value, err := g.DoSince(ctx, key, since, now, work)
@@ -247,7 +249,7 @@ func TestACrowdSharesCalls(t *testing.T) {
 	for _, timeout := range []time.Duration{0, 20 * time.Millisecond} {
 		for seed := range uint64(300) {
 			synctest.Test(t, func(t *testing.T) {
-				random := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // the same in each run
+				random := rand.New(rand.NewPCG(seed, 1))
 				c := &crowd{group: Group[int, sighting]{Timeout: timeout}, live: map[int]map[context.Context]bool{}}
 				var callers sync.WaitGroup
 				for range 30 {
