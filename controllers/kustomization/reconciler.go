@@ -76,7 +76,7 @@ type Reconciler struct {
 
 	builds       background.Runner[types.NamespacedName, *build.Result]
 	remoteBuilds *background.Slots[string] // of what is for other clusters
-	wake         wake.Source       // by news of applied objects, and by builds
+	wake         wake.Source               // by news of applied objects, and by builds
 }
 
 // profile is what an apply has to know about Kustomizations. The field manager is
