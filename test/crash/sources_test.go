@@ -21,9 +21,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/sluice-cd/sluice/internal/signature/signaturetest"
 	"github.com/sluice-cd/sluice/test/harness"
 	"github.com/sluice-cd/sluice/test/s3"
 )
@@ -33,18 +35,20 @@ const (
 	sourceKills = 15
 	// applied is how many ConfigMaps a source has, so that many a kill comes between two of them.
 	applied = 20
+	// forgedName is of the ConfigMap in what nobody signed.
+	forgedName = "forged"
 	// hookToken is that of the Receiver.
 	hookToken = "letmein"
 )
 
 // from are the sources, each with a Kustomization of its name.
-var from = []string{"bucket", "external", "included", "oci"}
+var from = []string{"bucket", "external", "included", "oci", "signed"}
 
 // TestSourcesAreAppliedOnceWhateverIsKilled has a Bucket, an ExternalArtifact, a GitRepository
-// that includes another one, and an OCIRepository change, while a webhook tells of it, and the
+// that includes another one, and two OCIRepositories change, while a webhook tells of it, and the
 // controller dies all the time. In the end, the cluster has what was published last: nothing
-// was deleted that was to stay, nothing stays that was to go, and what was not told before the
-// last kill is told after it.
+// was deleted that was to stay, nothing stays that was to go, nothing was ever applied of what is not
+// signed, and what was not told before the last kill is told after it.
 func TestSourcesAreAppliedOnceWhateverIsKilled(t *testing.T) {
 	t.Parallel()
 	t.Logf("-seed %d", chance())
@@ -84,6 +88,7 @@ type feeds struct {
 	ns     string
 	sluice *harness.Controller
 	room   *room
+	key    signaturetest.Key // of the signed source
 	files  *httptest.Server
 	gate   *s3.Server
 	repos  map[string]*harness.Repo
@@ -97,7 +102,7 @@ type feeds struct {
 func newFeeds(t *testing.T) *feeds {
 	t.Helper()
 	f := &feeds{
-		Playground: harness.Installed(t), t: t, gate: s3.New(t), room: newRoom(t),
+		Playground: harness.Installed(t), t: t, gate: s3.New(t), room: newRoom(t), key: signaturetest.NewKey(t),
 		repos: map[string]*harness.Repo{}, begun: map[string]string{}, newest: map[string]int{},
 	}
 	f.ns = f.NewNamespace(t, "crash-sources-", nil)
@@ -118,6 +123,9 @@ func newFeeds(t *testing.T) *feeds {
 	})
 	f.must(err)
 	f.must(f.Apply(t.Context(), []byte(f.objects())))
+	trusted := f.key.Secret(t, f.ns)
+	trusted.Name = "trusted"
+	f.must(f.Client.Create(t.Context(), trusted))
 	for _, name := range from {
 		f.publish(name)
 	}
@@ -156,6 +164,16 @@ metadata: {name: oci, namespace: %[1]s}
 spec: {url: "oci://%[8]s/%[1]s", ref: {tag: latest}, insecure: true, interval: 1h}
 ---
 apiVersion: source.toolkit.fluxcd.io/v1
+kind: OCIRepository
+metadata: {name: signed, namespace: %[1]s}
+spec:
+  url: "oci://%[8]s/%[1]s-signed"
+  ref: {tag: latest}
+  insecure: true
+  interval: 1h
+  verify: {provider: cosign, secretRef: {name: trusted}}
+---
+apiVersion: source.toolkit.fluxcd.io/v1
 kind: GitRepository
 metadata: {name: included, namespace: %[1]s}
 spec:
@@ -186,7 +204,11 @@ metadata: {name: hook, namespace: %[1]s}
 spec:
   type: generic
   secretRef: {name: hook}
-  resources: [{kind: Bucket, name: bucket}, {kind: GitRepository, name: lib}, {kind: OCIRepository, name: oci}]
+  resources:
+  - {kind: Bucket, name: bucket}
+  - {kind: GitRepository, name: lib}
+  - {kind: OCIRepository, name: oci}
+  - {kind: OCIRepository, name: signed}
 `, f.ns, s3.AccessKey, s3.SecretKey, hookToken, s3.Bucket, f.gate.Host(), s3.Region, f.Registry, f.repos["app"].URL, f.room.URL)
 	for _, name := range from {
 		text += fmt.Sprintf(`---
@@ -202,7 +224,7 @@ spec: {interval: 1h, path: %[4]s, prune: true, sourceRef: {kind: %[3]s, name: %[
 // sourceKinds are the kinds of the sources.
 var sourceKinds = map[string]string{
 	"bucket": sourcev1.BucketKind, "external": sourcev1.ExternalArtifactKind,
-	"included": sourcev1.GitRepositoryKind, "oci": sourcev1.OCIRepositoryKind,
+	"included": sourcev1.GitRepositoryKind, "oci": sourcev1.OCIRepositoryKind, "signed": sourcev1.OCIRepositoryKind,
 }
 
 func (f *feeds) must(err error) {
@@ -236,14 +258,16 @@ func (f *feeds) publish(name string) {
 	case "included":
 		_, err := f.repos["lib"].Commit(f.t.Context(), revision, map[string][]byte{"app.yaml": []byte(text.String())})
 		f.must(err)
+	case "oci":
+		image, err := harness.Manifests("app.yaml", text.String(), revision)
+		f.must(err)
+		_, err = f.Push(f.t.Context(), f.ns, "latest", image)
+		f.must(err)
+	case "signed":
+		f.publishSigned(text.String(), revision)
 	default:
 		image, err := harness.Manifests("app.yaml", text.String(), revision)
 		f.must(err)
-		if name == "oci" {
-			_, err = f.Push(f.t.Context(), f.ns, "latest", image)
-			f.must(err)
-			return
-		}
 		layers, err := image.Layers()
 		f.must(err)
 		content, err := layers[0].Compressed()
@@ -252,6 +276,28 @@ func (f *feeds) publish(name string) {
 		f.must(err)
 		f.serve(data, revision)
 	}
+}
+
+// publishSigned publishes what nobody signed, and then what the trusted key has signed before the tag points to it. What nobody
+// signed stays in the cluster once it is applied.
+func (f *feeds) publishSigned(text, revision string) {
+	f.t.Helper()
+	forged, err := harness.Manifests("app.yaml", fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\n"+
+		"metadata: {name: %s, namespace: %s, annotations: {kustomize.toolkit.fluxcd.io/prune: disabled}}\n", forgedName, f.ns), revision)
+	f.must(err)
+	repository := f.ns + "-signed"
+	_, err = f.Push(f.t.Context(), repository, "latest", forged)
+	f.must(err)
+	if f.sluice != nil {
+		f.knock()
+	}
+	image, err := harness.Manifests("app.yaml", text, revision)
+	f.must(err)
+	digest, err := f.Push(f.t.Context(), repository, revision, image)
+	f.must(err)
+	f.key.Sign(f.t, f.Registry+"/"+repository, digest)
+	_, err = f.Push(f.t.Context(), repository, "latest", image)
+	f.must(err)
 }
 
 // wanted are the names of what the newest version of a source has.
@@ -344,7 +390,7 @@ func (f *feeds) kustomization(ctx context.Context, name string) (*kustomizev1.Ku
 		source = &sourcev1.ExternalArtifact{}
 	case "included":
 		source = &sourcev1.GitRepository{}
-	case "oci":
+	case "oci", "signed":
 		source = &sourcev1.OCIRepository{}
 	}
 	if f.Client.Get(ctx, key, k) != nil || f.Client.Get(ctx, key, source) != nil || source.GetArtifact() == nil {
@@ -369,6 +415,10 @@ func (f *feeds) revisions() []string {
 func (f *feeds) check() {
 	f.t.Helper()
 	f.awaitNewest()
+	err := f.Client.Get(f.t.Context(), client.ObjectKey{Namespace: f.ns, Name: forgedName}, &corev1.ConfigMap{})
+	if !apierrors.IsNotFound(err) {
+		f.t.Errorf("what nobody signed was applied: %v", err)
+	}
 	now := map[string]string{}
 	for _, name := range from {
 		for _, config := range f.applied(f.t.Context(), name) {

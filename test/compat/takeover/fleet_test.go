@@ -22,6 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/sluice-cd/sluice/internal/signature/signaturetest"
 	"github.com/sluice-cd/sluice/test/harness"
 	"github.com/sluice-cd/sluice/test/s3"
 )
@@ -84,6 +85,7 @@ type fleet struct {
 	repo       *harness.Repo
 	repository string // of the image
 	values     *strings.Replacer
+	key        signaturetest.Key // that the OCIRepository trusts
 	// upstream knows the kinds by upstream's Go types; Client by Sluice's.
 	upstream client.Client
 }
@@ -103,6 +105,7 @@ func newFleet(t *testing.T) *fleet {
 	f := &fleet{
 		Playground: p, repo: repo, upstream: newUpstream(t, p),
 		repository: fmt.Sprintf("%s-%d/%s", namespace, time.Now().UnixMilli(), app),
+		key:        signaturetest.NewKey(t),
 	}
 	f.push(t, "1.0.0")
 	f.push(t, "1.1.0")
@@ -117,9 +120,11 @@ func newFleet(t *testing.T) *fleet {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.Push(t.Context(), f.repository+"-manifests", "latest", manifests); err != nil {
+	digest, err := f.Push(t.Context(), f.repository+"-manifests", "latest", manifests)
+	if err != nil {
 		t.Fatal(err)
 	}
+	f.key.Sign(t, f.image()+"-manifests", digest)
 	f.values = strings.NewReplacer("{image}", f.image(), "{git}", repo.URL, "{head}", head, "{s3}", bucket.Host())
 	f.populate(t, updated)
 	return f
@@ -190,7 +195,7 @@ func (f *fleet) populate(t *testing.T, deployment string) {
 			"username": f.GitUsername, "password": f.GitPassword, "token": "letmein", "accesskey": s3.AccessKey, "secretkey": s3.SecretKey,
 		},
 	}
-	for _, object := range []client.Object{ns, secret} {
+	for _, object := range []client.Object{ns, secret, f.key.Secret(t, namespace)} {
 		if err := f.Client.Create(t.Context(), object); err != nil {
 			t.Fatal(err)
 		}

@@ -159,6 +159,11 @@ func (f *fleet) everyStatusMovesOn(t *testing.T) {
 			t.Errorf("the artifact is still the one of Flux: %s", artifact.URL)
 		}
 	}
+	oci := objects["OCIRepository"].(*sourcev1.OCIRepository)
+	verified := apimeta.FindStatusCondition(oci.Status.Conditions, sourcev1.SourceVerifiedCondition)
+	if verified == nil || verified.Status != metav1.ConditionTrue || !strings.Contains(verified.Message, oci.Status.Artifact.Revision) {
+		t.Errorf("the signature of %s is not verified: %+v", oci.Status.Artifact.Revision, verified)
+	}
 	scanned := objects["ImageRepository"].(*imagev1.ImageRepository).Status.LastScanResult
 	if time.Since(scanned.ScanTime.Time) > time.Hour {
 		t.Errorf("the scan is still the one of Flux: %s", scanned.ScanTime)
