@@ -4,11 +4,13 @@ package harness
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -21,27 +23,16 @@ import (
 // server without nodes, with the CRDs of [Installed]. It goes with the test.
 func SecondPlayground(tb testing.TB) *Playground {
 	tb.Helper()
-	root, err := Root()
-	if err != nil {
-		tb.Fatal(err)
-	}
 	// Not below the test's own folder: the path of a test is too long for a socket.
 	dir, err := os.MkdirTemp("", "sluice-another-")
 	if err != nil {
 		tb.Fatal(err)
 	}
-	launcher := func(ctx context.Context, args ...string) {
-		tb.Helper()
-		out, err := exec.CommandContext(ctx, filepath.Join(root, "bin", "playground"), append(args, "--dir", dir)...).CombinedOutput()
-		if err != nil {
-			tb.Errorf("playground %s: %v\n%s", args[0], err, out)
-		}
-	}
 	tb.Cleanup(func() {
-		launcher(context.Background(), "down")
+		launch(context.Background(), tb, dir, "down")
 		_ = os.RemoveAll(dir)
 	})
-	launcher(tb.Context(), "up", "--node", "none")
+	launch(tb.Context(), tb, dir, "up", "--node", "none")
 	found, err := env.Open(dir)
 	if err != nil {
 		tb.Fatal(err)
@@ -54,6 +45,43 @@ func SecondPlayground(tb testing.TB) *Playground {
 		tb.Fatal(err)
 	}
 	return p
+}
+
+// launch runs the launcher of playgrounds for the one in a folder.
+func launch(ctx context.Context, tb testing.TB, dir string, args ...string) {
+	tb.Helper()
+	root, err := Root()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	out, err := exec.CommandContext(ctx, filepath.Join(root, "bin", "playground"), append(args, "--dir", dir)...).CombinedOutput()
+	if err != nil {
+		tb.Errorf("playground %s: %v\n%s", args[0], err, out)
+	}
+}
+
+// SignalAPIServer sends a signal to the API server of a [SecondPlayground]: SIGKILL ends it, SIGSTOP has it take connections and
+// say nothing until SIGCONT.
+func (p *Playground) SignalAPIServer(tb testing.TB, signal syscall.Signal) {
+	tb.Helper()
+	var state struct{ Processes map[string]struct{ PID int } }
+	text, err := os.ReadFile(filepath.Join(filepath.Dir(p.Kubeconfig), "state.json"))
+	if err == nil {
+		err = json.Unmarshal(text, &state)
+	}
+	pid := state.Processes["kube-apiserver"].PID
+	if err != nil || pid == 0 {
+		tb.Fatalf("no kube-apiserver in %s, %v", text, err)
+	}
+	if err := syscall.Kill(pid, signal); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// Revive starts what has ended of a [SecondPlayground], and returns when all is ready.
+func (p *Playground) Revive(tb testing.TB) {
+	tb.Helper()
+	launch(tb.Context(), tb, filepath.Dir(p.Kubeconfig), "up", "--node", p.Node)
 }
 
 // LateKind is a [SecondPlayground] without one of Sluice's CRDs, named as its file in
