@@ -134,7 +134,8 @@ func TestAKindIsListedByTheNamesThatItIsSuspendedBy(t *testing.T) {
 func TestResumeNamesObjectsAsSuspendDoes(t *testing.T) {
 	url := images(t)
 	for _, args := range []string{
-		"automation fleet", "automation/fleet", "imageupdateautomation.image.toolkit.fluxcd.io/fleet", "iua/fleet iua/fleet", "image update fleet",
+		"automation fleet", "automation/fleet", "imageupdateautomation.image.toolkit.fluxcd.io/fleet", "iua/fleet iua/fleet",
+		"image update fleet",
 	} {
 		for _, verb := range []string{"suspend", "resume"} {
 			line := append([]string{verb}, strings.Fields(args)...)

@@ -171,7 +171,8 @@ func TestAKeyServiceThatNeverAnswersHoldsUpNobodyElse(t *testing.T) {
 	vault := hcvault.NewMasterKey("http://"+listener.Addr().String(), "sops", "first")
 	vault.EncryptedKey = "vault:v1:abc"
 	sealed := sops.Encrypt(t, sops.File{Name: "a.yaml", Regex: "^(data|stringData)$", Plain: secretManifest("hunter2")}, dataKey, vault)
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "sops"}, Data: map[string][]byte{"sops.vault-token": []byte("t")}}
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "sops"}}
+	secret.Data = map[string][]byte{"sops.vault-token": []byte("t")}
 	if err := e.client.Create(t.Context(), secret); err != nil {
 		t.Fatal(err)
 	}
