@@ -43,13 +43,19 @@ func (p *page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name := strings.TrimPrefix(path.Clean(r.URL.Path), "/")
+	info, err := fs.Stat(p.files, name)
+	isFile := err == nil && info.Mode().IsRegular()
 	if strings.HasPrefix(r.URL.Path, assets) {
+		if !isFile { // a name that is none, such as one that is not UTF-8, would be our own error
+			http.NotFound(w, r)
+			return
+		}
 		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
 		http.ServeFileFS(w, r, p.files, name)
 		return
 	}
 	w.Header().Set("Cache-Control", "no-cache")
-	if info, err := fs.Stat(p.files, name); err == nil && info.Mode().IsRegular() && name != "index.html" {
+	if isFile && name != "index.html" {
 		http.ServeFileFS(w, r, p.files, name)
 		return
 	}

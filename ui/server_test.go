@@ -110,6 +110,8 @@ func TestThePage(t *testing.T) {
 		"/icon.svg":                {http.StatusOK, "<svg>", "no-cache"},
 		"/assets/app-1.js":         {http.StatusOK, "run()", "public, max-age=31536000, immutable"},
 		"/assets/app-0.js":         {http.StatusNotFound, "404 page not found\n", ""},
+		"/assets/":                 {http.StatusNotFound, "404 page not found\n", ""},
+		"/assets/%88":              {http.StatusNotFound, "404 page not found\n", ""}, // was our own error
 		"/assets/../../server.go":  {http.StatusNotFound, "", ""},
 		"/../../../../etc/passwd":  {http.StatusOK, "<html>", "no-cache"},
 		"/assets/%2e%2e/icon.svg/": {http.StatusNotFound, "", ""},
