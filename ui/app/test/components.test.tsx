@@ -53,6 +53,12 @@ describe("a lane", () => {
     const said = root.querySelector(".spoken")?.textContent;
     for (const part of ["Apply failed", "no such image", "tried again within 2m0s", "try again now", "kubectl annotate"]) expect(said).toContain(part);
   });
+  it("does not say that what has just failed has failed for now", () => {
+    row(turned(podinfo, "apply", { state: "failed", since: new Date().toISOString(), message: "no such image" }));
+    expect(root.querySelector(".spoken")?.textContent).toContain("Apply failed since just now: no such image");
+    row(turned(podinfo, "apply", { state: "failed", since: new Date(Date.now() - 150_000).toISOString(), message: "no such image" }));
+    expect(root.querySelector(".spoken")?.textContent).toContain("Apply failed for 2 min: no such image");
+  });
   it("shows stages of pipelines instead of what is live", () => {
     row({ ...podinfo, stages: [{ pipeline: "shop", namespace: "apps", name: "production", state: "waiting", has: "1.0", wants: "1.1" }] });
     expect(root.querySelector('[data-column="Live"]')).toBeNull();

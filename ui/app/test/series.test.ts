@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import type { CanaryRelease } from "../src/api/types";
-import { limitsOf, measured, number, weights } from "../src/parts/series";
+import { endOf, limitsOf, measured, number, weights } from "../src/parts/series";
 
 const begin = Date.parse("2026-05-01T12:00:00Z") / 1000;
 const at = (seconds: number) => new Date((begin + seconds) * 1000).toISOString();
@@ -23,6 +23,8 @@ describe("the weight of a release", () => {
   it("ends at all of the users when it was promoted, and at none when it failed", () => {
     expect(weights({ ...release, endedAt: at(190), verdict: "promoted" }, 0).values.at(-1)).toBe(100);
     expect(weights({ ...release, endedAt: at(190), verdict: "failed" }, 0).values.at(-1)).toBe(0);
+    expect(endOf({ ...release, verdict: "skipped" })).toBe(100); // without an analysis
+    expect(endOf({ ...release, verdict: "superseded" })).toBe(0);
   });
   it("is nothing without steps", () => expect(weights({ revision: "r", startedAt: at(0) }, 0).times).toEqual([]));
 });

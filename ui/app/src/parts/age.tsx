@@ -4,13 +4,14 @@ import { useComputed, useSignal } from "@preact/signals";
 import { now, useCountdown } from "../clock";
 import { age, left, moment } from "../words";
 
-/** How long ago something was. Only the text is drawn again, and only when it changes. */
-export function Age(props: { since: string | undefined; ago?: boolean }) {
+/** How long ago something was: 2 min, 2 min ago, or, of what lasts, for 2 min. Only the text is drawn again, and only when it changes. */
+export function Age(props: { since: string | undefined; ago?: boolean; lasts?: boolean }) {
   const since = useSignal(props.since);
   since.value = props.since;
-  const ago = props.ago;
+  const { ago, lasts } = props;
   const text = useComputed(() => {
     const found = age(since.value, now.value);
+    if (lasts && found) return found === "now" ? "since just now" : `for ${found}`;
     return ago && found && found !== "now" ? found + " ago" : found;
   });
   if (!props.since) return null;

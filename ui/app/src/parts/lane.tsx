@@ -222,7 +222,7 @@ function Spoken({ about, tabIndex }: { about: Cell | LaneStage; tabIndex: number
         {about.since && (
           <span class="dim">
             {" "}
-            for <Age since={about.since} />
+            <Age since={about.since} lasts />
           </span>
         )}
         {about.message && <>: {about.message}</>}

@@ -32,8 +32,13 @@ export function weights(release: CanaryRelease, now: number): Series {
   const last = found.values.at(-1);
   if (last === undefined || last === null) return found;
   add(release.endedAt ? seconds(release.endedAt) : now / 1000, last);
-  if (release.endedAt && release.verdict) add(seconds(release.endedAt) + 1, release.verdict === "promoted" ? 100 : 0);
+  if (release.endedAt && release.verdict) add(seconds(release.endedAt) + 1, endOf(release));
   return found;
+}
+
+/** How many of the users have the version of a release that has ended, in percent. */
+export function endOf(release: CanaryRelease): number {
+  return release.verdict === "promoted" || release.verdict === "skipped" ? 100 : 0;
 }
 
 /** The names of all that was measured, in their order. */

@@ -10,7 +10,7 @@ import { Commands } from "../parts/command";
 import { ActionButton } from "../parts/confirm";
 import { Conditions, Events, Heading, Loaded, Panel, Properties } from "../parts/detail";
 import { Mark } from "../parts/mark";
-import { limitsOf, measured, metricsOf, unitOf, weights } from "../parts/series";
+import { endOf, limitsOf, measured, metricsOf, unitOf, weights } from "../parts/series";
 import { useTitle } from "../parts/title";
 import { count, duration, figure, isRecent, short } from "../words";
 import { readOnly } from "../api/session";
@@ -123,8 +123,8 @@ function Hold({ is }: { is: CanaryDetail }) {
       {hold && (
         <p>
           <Mark state="waiting" silent /> <b>{hold.approved ? "Approved" : "Held"}</b>
-          {`: ${hold.kind}${hold.gate ? ` ${hold.gate}` : ""}${hold.by ? ` by ${hold.by}` : ""}, for `}
-          <Age since={hold.since} />
+          {`: ${hold.kind}${hold.gate ? ` ${hold.gate}` : ""}${hold.by ? ` by ${hold.by}` : ""}, `}
+          <Age since={hold.since} lasts />
           {hold.approved ? "; the next step passes it" : `. ${next(hold.kind)}`}
         </p>
       )}
@@ -147,6 +147,7 @@ function Now({ is, release }: { is: CanaryDetail; release: CanaryRelease | undef
   if (!release) return null;
   const percent = weights(release, release.endedAt ? 0 : now.value);
   const names = metricsOf(release);
+  const reached = release.endedAt ? endOf(release) : is.weight;
   return (
     <Panel
       title={release.endedAt ? "Last release" : "Release under way"}
@@ -159,9 +160,9 @@ function Now({ is, release }: { is: CanaryDetail; release: CanaryRelease | undef
     >
       <figure class="weight">
         <figcaption>
-          <b>{is.weight} %</b> of the users
+          <b>{reached} %</b> of the users {release.endedAt ? "have its version" : ""}
         </figcaption>
-        <Chart label={`Weight of the canary over time, now ${is.weight} %`} series={percent} steps scale={[0, 100]} unit=" %" height={170} />
+        <Chart label={`Weight of the canary over time, ${release.endedAt ? "at last" : "now"} ${reached} %`} series={percent} steps scale={[0, 100]} unit=" %" height={170} />
       </figure>
       <div class="metrics">
         {names.map((name) => (

@@ -186,7 +186,7 @@ function Waiting({ gate }: { gate: SluiceGate }) {
         gate.since && (
           <small class="dim">
             {" "}
-            for <Age since={gate.since} />
+            <Age since={gate.since} lasts />
           </small>
         )
       )}
@@ -244,8 +244,8 @@ function Quarantined({ is, of }: { is: Quarantine; of: PipelineDescription }) {
   return (
     <div class="notice is-failed beside">
       <p>
-        <Mark state="failed" silent /> <b>{bundleName(is.bundle)} is in quarantine</b> for <Age since={is.at} />
-        {is.stage && `, since it failed in ${is.stage}`}
+        <Mark state="failed" silent /> <b>{bundleName(is.bundle)} is in quarantine</b> <Age since={is.at} lasts />
+        {is.stage && `, as it failed in ${is.stage}`}
         {is.by && `, put there by ${is.by}`}
         {is.reason && `: ${is.reason}`}
         {is.until && <>, until <Moment at={is.until} /></>}
