@@ -265,6 +265,14 @@ func TestBucketsThatFail(t *testing.T) {
 			},
 			sourcev1.AuthenticationFailedReason, "'address': it is no URL such as http://host:port", false,
 		},
+		"a proxy whose Secret is not there": {
+			func(f *fixture) { f.obj.Spec.ProxySecretRef = &meta.LocalObjectReference{Name: "gone"} },
+			sourcev1.AuthenticationFailedReason, "spec.proxySecretRef: failed to get secret 'apps/gone'", false,
+		},
+		"a key that no cloud has": {
+			func(f *fixture) { f.lists(strings.Repeat("k", maxKey+1)) },
+			sourcev1.BucketOperationFailedReason, "has a key, or an etag, of more than 1024 bytes", false,
+		},
 		"a key that leads out of the artifact": {
 			func(f *fixture) { f.put(map[string]string{"../x": "1"}) },
 			sourcev1.BucketOperationFailedReason, "object '../x' has a key that no file can have", false,
