@@ -65,6 +65,22 @@ func TestAPipelineIsOfTheHostThatHasItsState(t *testing.T) {
 	}
 }
 
+// What a pipeline of the same name pushed, and was told, before it was deleted is nothing of the new one's.
+func TestADeletedPipelineIsForgotten(t *testing.T) {
+	var caches pipelineCaches
+	key := client.ObjectKey{Namespace: "apps", Name: "shop"}
+	if caches.forget(key) != nil {
+		t.Error("there was something to forget")
+	}
+	was, other := caches.get(key), caches.get(client.ObjectKey{Namespace: "apps", Name: "other"})
+	if caches.get(key) != was || caches.forget(key) != was {
+		t.Error("it was not remembered")
+	}
+	if caches.get(key) == was || caches.get(client.ObjectKey{Namespace: "apps", Name: "other"}) != other {
+		t.Error("it is remembered, or another one is forgotten")
+	}
+}
+
 func TestAnObjectIsOfAKindOfItsGroupAlone(t *testing.T) {
 	for name, tc := range map[string]struct {
 		group, kind string

@@ -183,13 +183,13 @@ func (ts tags) write(ctx context.Context, stage *sluicev1.Stage, w promotion.Wri
 			return did, refuse("spec.stages[%s].write.tag: %s has no digest: %s", t.stage, cmp.Or(v.Tag, w.Bundle.ID), digestRemedy)
 		}
 		moved, err := ts.point(ctx, t, v)
-		did = did || moved
-		if err != nil {
+		switch {
+		case err != nil:
 			return did, err
-		}
-		if !moved {
+		case !moved:
 			return true, nil // somebody else moved it: what they did is decided about first
 		}
+		did = true
 		ts.wrote[writtenTo{w.Stage, t.name}] = written{w.Bundle.ID, ts.clock.Now()}
 	}
 	return did, nil
