@@ -123,3 +123,29 @@ func TestAPullRequestOutlivesAMomentWithoutANewestVersion(t *testing.T) {
 	s.want(map[string]string{"staging": "2"})
 	s.wantGate("staging", sluicev1.GateUpstream)
 }
+
+func TestWhichVersionsAreTheSame(t *testing.T) {
+	version := func(artifact, image, tag, digest string) sluicev1.Version {
+		return sluicev1.Version{Artifact: artifact, Image: image, Tag: tag, Digest: digest}
+	}
+	for name, tc := range map[string]struct {
+		a, b sluicev1.Version
+		want bool
+	}{
+		"one tag of one image":                    {version("app", "x", "1", ""), version("app", "x", "1", ""), true},
+		"another tag of it":                       {version("app", "x", "1", ""), version("app", "x", "2", ""), false},
+		"one tag, where one does not say of what": {version("app", "x", "1", ""), version("app", "", "1", ""), true},
+		"one tag, where neither does":             {version("app", "", "1", ""), version("app", "", "1", ""), true},
+		"one tag of two images":                   {version("app", "x", "1", ""), version("app", "y", "1", ""), false},
+		"one tag of an artifact that was renamed": {version("app", "x", "1", ""), version("api", "x", "1", ""), true},
+		"one tag of two artifacts":                {version("app", "", "1", ""), version("api", "", "1", ""), false},
+		"one digest in two registries":            {version("app", "x", "1", "d"), version("app", "y", "2", "d"), true},
+		"two digests of one tag":                  {version("app", "x", "1", "d"), version("app", "x", "1", "e"), false},
+		"a digest that one does not know":         {version("app", "x", "1", "d"), version("app", "x", "1", ""), false},
+		"one digest of two artifacts":             {version("app", "x", "1", "d"), version("api", "y", "1", "d"), false},
+	} {
+		if sameVersion(tc.a, tc.b) != tc.want || sameVersion(tc.b, tc.a) != tc.want {
+			t.Errorf("%s: want %v", name, tc.want)
+		}
+	}
+}

@@ -216,3 +216,28 @@ func TestAPullRequestThatWasClosedBeforeItWasSeenOpen(t *testing.T) {
 		t.Errorf("ignored %+v", got)
 	}
 }
+
+// What was noted of commands that nobody guarded would stay for as long as the pipeline does.
+func TestCommandsToAStageThatIsGoneAreForgotten(t *testing.T) {
+	s := newSimulation(t, staging(), production())
+	s.guarded = false
+	s.command(sluicev1.CommandHold, "production")
+	s.settle()
+	s.guarded = true
+	s.command(sluicev1.CommandLift, "production")
+	s.command(sluicev1.CommandApprove, "production", func(c *Command) { c.Bundle = s.bundle("1") })
+	s.settle()
+	if len(s.state.Unguarded) != 1 || len(s.state.Refused) != 1 || len(s.state.Handled) != 2 {
+		t.Fatalf("unguarded %v, refused %v, handled %v", s.state.Unguarded, s.state.Refused, s.state.Handled)
+	}
+	s.spec.Stages = s.spec.Stages[:1]
+	s.settle()
+	if len(s.state.Unguarded) != 1 || len(s.state.Refused) != 1 || len(s.state.Handled) != 2 {
+		t.Errorf("forgotten while they are there: unguarded %v, refused %v, handled %v", s.state.Unguarded, s.state.Refused, s.state.Handled)
+	}
+	s.commands = nil
+	s.settle()
+	if len(s.state.Unguarded)+len(s.state.Refused)+len(s.state.Handled) > 0 {
+		t.Errorf("kept: unguarded %v, refused %v, handled %v", s.state.Unguarded, s.state.Refused, s.state.Handled)
+	}
+}

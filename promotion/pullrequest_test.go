@@ -3,6 +3,7 @@
 package promotion
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -487,5 +488,26 @@ func TestAReopenedPullRequestDoesNotReplaceTheOneThatIsProposed(t *testing.T) {
 	s.decide()
 	if got := s.state.Stages["production"]; got.Proposal == nil || got.Proposal.Bundle != before.Bundle || len(got.Ignored) != 0 {
 		t.Errorf("it proposes %+v and ignores %+v", got.Proposal, got.Ignored)
+	}
+}
+
+// A pull request that was merged, and its bundle taken out, while no process ran.
+func TestAPullRequestThatWasMergedBeforeItWasSeenOpenIsNamed(t *testing.T) {
+	s := proposing(t)
+	s.command(sluicev1.CommandPromote, "production", func(c *Command) { c.Bundle = s.bundle("2") })
+	s.settle()
+	stage := s.state.Stages["production"]
+	proposal := *stage.Proposal
+	proposal.Number, proposal.Head = 0, ""
+	stage.Proposal = &proposal
+	s.state.Stages["production"] = stage
+	s.prs["production"].Open, s.prs["production"].Merged = false, true
+	s.settle()
+	if p := s.state.Stages["production"].Proposal; p == nil || p.Number != 1 || p.Head != s.prs["production"].Head {
+		t.Errorf("it is %+v", p)
+	}
+	s.pass(showsAfter)
+	if want := "pull request #1 was merged, and somebody took app 2 out of production again"; !slices.Contains(s.told, want) {
+		t.Errorf("told %q, want %q", s.told, want)
 	}
 }

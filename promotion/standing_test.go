@@ -343,3 +343,13 @@ func TestAVerificationThatIsMissingNamesItsField(t *testing.T) {
 		t.Errorf("missing: %q, want %q", s.last.Missing, want)
 	}
 }
+
+func TestWhatIsBeingWrittenIsSaid(t *testing.T) {
+	s := newSimulation(t, staging())
+	s.settle()
+	s.release("2")
+	s.decide()
+	if got := s.status("staging"); got.Phase != sluicev1.StageWriting || got.Message != "writing app 2" {
+		t.Errorf("staging is %s: %q", got.Phase, got.Message)
+	}
+}
