@@ -161,3 +161,33 @@ func TestALiftEndsAQuarantine(t *testing.T) {
 	s.settle()
 	s.want(map[string]string{"staging": "2"})
 }
+
+// Whoever may edit a pipeline could make its state grow.
+func TestCommandsThatNobodyGuardsAreNotedOfStagesThatExist(t *testing.T) {
+	s := newSimulation(t, staging())
+	s.guarded = false
+	s.command(sluicev1.CommandHold, "nowhere")
+	s.command(sluicev1.CommandApprove, "staging")
+	s.settle()
+	if _, noted := s.state.Unguarded["approve/staging"]; !noted || len(s.state.Unguarded) != 1 {
+		t.Errorf("noted %v", s.state.Unguarded)
+	}
+}
+
+func TestALandingThatAPersonAskedForSaysSo(t *testing.T) {
+	s := newSimulation(t, staging(), production())
+	s.settle()
+	s.verification["staging/@2"] = VerificationPending
+	s.release("2")
+	s.settle()
+	s.command(sluicev1.CommandPromote, "production", func(c *Command) { c.Bundle = s.bundle("2") })
+	asked := s.now
+	s.settle()
+	s.want(map[string]string{"staging": "2", "production": "2"})
+	if l := s.state.Stages["production"].Landings[0]; l.Asked == nil || !l.Asked.Equal(asked) || l.By != "alice" {
+		t.Errorf("production has %+v", l)
+	}
+	if l := s.state.Stages["staging"].Landings[0]; l.Asked != nil {
+		t.Errorf("nobody asked for what staging has: %+v", l)
+	}
+}

@@ -511,3 +511,18 @@ func TestAPullRequestThatWasMergedBeforeItWasSeenOpenIsNamed(t *testing.T) {
 		t.Errorf("told %q, want %q", s.told, want)
 	}
 }
+
+func TestAPullRequestIntoAnotherBranchIsShownWhateverIsWanted(t *testing.T) {
+	s := proposing(t)
+	s.commit("production", "", "2", "bob") // nothing more is wanted
+	s.prs["production"].Base = "release"
+	s.settle()
+	if pr := s.status("production").PullRequest; pr == nil || pr.Number != 1 || pr.State != "open" {
+		t.Errorf("it shows %+v", pr)
+	}
+	s.prs["production"].Base = ""
+	s.settle()
+	if pr := s.status("production").PullRequest; pr != nil {
+		t.Errorf("one that is being closed is shown: %+v", pr)
+	}
+}
