@@ -188,12 +188,14 @@ func (r *Reconciler) watch(kind client.Object, pipelines handler.MapFunc) reconc
 // commanded watches the annotations of pipelines.
 func commanded(b *builder.Builder) *builder.Builder {
 	return b.Watches(&sluicev1.Pipeline{}, &handler.EnqueueRequestForObject{}, builder.WithPredicates(predicate.Funcs{
-		CreateFunc: func(event.CreateEvent) bool { return false },
-		UpdateFunc: func(e event.UpdateEvent) bool {
-			commands, unreadable := commandsOf(e.ObjectNew)
-			return len(commands)+len(unreadable) > 0 && predicate.AnnotationChangedPredicate{}.Update(e)
-		},
+		CreateFunc: func(event.CreateEvent) bool { return false }, UpdateFunc: isCommanded,
 	}))
+}
+
+// isCommanded reports whether somebody wrote an annotation of a pipeline that has commands.
+func isCommanded(e event.UpdateEvent) bool {
+	commands, unreadable := commandsOf(e.ObjectNew)
+	return len(commands)+len(unreadable) > 0 && predicate.AnnotationChangedPredicate{}.Update(e)
 }
 
 // host is the Git server that has the state of a pipeline, or the registry of one without

@@ -6,17 +6,22 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"github.com/go-git/go-git/v5/plumbing"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/promotion"
 	"github.com/sluice-cd/sluice/promotion/cluster"
 	"github.com/sluice-cd/sluice/test/make"
 )
@@ -139,5 +144,91 @@ func TestAReferenceOfAKindThatIsNotKnownIsRefused(t *testing.T) {
 	_, err := os.referred(target{stage: "staging", ready: []sluicev1.ReadyReference{{Kind: "Kustomisation", Name: "app"}}}, 0)
 	if err == nil || !strings.Contains(err.Error(), "did you mean Kustomization?") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Each write of a status would be one more run otherwise.
+func TestOnlyACommandThatIsWrittenWakesItsPipeline(t *testing.T) {
+	const given = `{"by":"alice","at":"2026-11-29T15:00:00Z"}`
+	for name, tc := range map[string]struct {
+		before, after map[string]string
+		want          bool
+	}{
+		"a command":                     {nil, map[string]string{"hold.sluice.dev/staging": given}, true},
+		"one that cannot be read":       {nil, map[string]string{"hold.sluice.dev/staging": "alice"}, true},
+		"the command that was there":    {map[string]string{"hold.sluice.dev/staging": given}, map[string]string{"hold.sluice.dev/staging": given}, false},
+		"an annotation of anybody":      {nil, map[string]string{"example.com/a": "b"}, false},
+		"one that is no more a command": {map[string]string{"hold.sluice.dev/staging": given}, nil, false},
+	} {
+		was := shop(func(p *sluicev1.Pipeline) { p.Annotations = tc.before })
+		is := shop(func(p *sluicev1.Pipeline) { p.Annotations = tc.after })
+		if got := isCommanded(event.UpdateEvent{ObjectOld: was, ObjectNew: is}); got != tc.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+// A source that fetched since may have been pointed elsewhere by somebody: it is not asked again and again.
+func TestWhetherAnOCIRepositoryHasWhatItsTagPointsAt(t *testing.T) {
+	there := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+	for name, tc := range map[string]struct {
+		revision string
+		fetched  time.Time
+		present  time.Time
+		want     bool
+	}{
+		"nothing yet":                   {},
+		"the digest":                    {revision: "staging@" + someDigest, want: true},
+		"another one":                   {revision: "staging@sha256:other"},
+		"another one, fetched before":   {revision: "staging@sha256:other", fetched: there, present: there},
+		"another one, fetched since":    {revision: "staging@sha256:other", fetched: there.Add(time.Second), present: there, want: true},
+		"another one, of no known time": {revision: "staging@sha256:other", fetched: there},
+	} {
+		repo := make.OCIRepository("apps", "app")
+		if tc.revision != "" {
+			repo.Status.Artifact = &meta.Artifact{Revision: tc.revision, LastUpdateTime: metav1.NewTime(tc.fetched)}
+		}
+		if got := hasDigest(repo, someDigest, tc.present); got != tc.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+func TestAQuarantineIsInTheStatusWithItsEnd(t *testing.T) {
+	at := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+	until := at.Add(time.Hour)
+	got := quarantineOf(promotion.State{Quarantine: []promotion.Quarantine{
+		{Bundle: "a", Stage: "staging", Reason: "pods crash", At: at, Until: &until}, {Bundle: "b", At: at, Overridden: &at},
+	}})
+	if len(got) != 2 || !got[0].Until.Time.Equal(until) || got[0].Overridden || got[0].Reason != "pods crash" {
+		t.Fatalf("it is %+v", got)
+	}
+	if got[1].Until != nil || !got[1].Overridden || got[1].Bundle.ID != "b" {
+		t.Errorf("the second is %+v", got[1])
+	}
+}
+
+func TestWhatAStateThatIsNotOnItsBranchIs(t *testing.T) {
+	on := func(branch string, at plumbing.Hash) stateCache {
+		return stateCache{state: promotion.State{Serial: 7}, carrier: sluicev1.StateBranch, branch: branch, at: at, known: true}
+	}
+	commit := plumbing.NewHash("aa")
+	for name, tc := range map[string]struct {
+		was, is stateCache
+		serial  int64
+		lost    bool
+	}{
+		"it was deleted":                     {on("a", commit), stateCache{carrier: sluicev1.StateBranch, branch: "a"}, 0, true},
+		"it was never there":                 {on("a", plumbing.ZeroHash), stateCache{carrier: sluicev1.StateBranch, branch: "a"}, 0, false},
+		"it is there, without its file":      {on("a", commit), stateCache{carrier: sluicev1.StateBranch, branch: "a", at: commit}, 0, false},
+		"it is to be on another branch":      {on("a", commit), stateCache{carrier: sluicev1.StateBranch, branch: "b"}, 7, false},
+		"it is to be in the status":          {on("a", commit), stateCache{carrier: sluicev1.StateNone}, 0, false},
+		"a process that has not read it yet": {stateCache{}, stateCache{carrier: sluicev1.StateBranch, branch: "a"}, 0, false},
+	} {
+		is := tc.is
+		is.follow(tc.was)
+		if is.lost != tc.lost || is.state.Serial != tc.serial || is.unsaved != (tc.serial > 0) {
+			t.Errorf("%s: %+v", name, is)
+		}
 	}
 }
