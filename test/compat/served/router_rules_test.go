@@ -11,7 +11,7 @@ import (
 )
 
 // TestTheAPIServerRefusesWhatTheTableOfProvidersDoesNotHave holds the CEL rules of the
-// Canary to package provider: they are written by hand.
+// Canary, which are generated, to package provider.
 func TestTheAPIServerRefusesWhatTheTableOfProvidersDoesNotHave(t *testing.T) {
 	c := harness.Installed(t).Client
 	for what, tc := range map[string]struct {
