@@ -14,7 +14,6 @@ import (
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
-	"golang.org/x/sync/singleflight"
 	"k8s.io/utils/clock"
 
 	"github.com/sluice-cd/sluice/internal/background"
@@ -67,32 +66,35 @@ type provider struct {
 
 	known atomic.Pointer[oidc.Provider]
 	// asking is one question to the provider for all who need its addresses.
-	asking singleflight.Group
+	asking background.Group[struct{}, *oidc.Provider]
+}
+
+func newProvider(o *OIDC, redirect string, clk clock.PassiveClock) *provider {
+	return &provider{OIDC: o, redirect: redirect, clock: clk, asking: background.Group[struct{}, *oidc.Provider]{Timeout: requestTimeout}}
 }
 
 func (p *provider) discover(ctx context.Context) (*oidc.Provider, error) {
 	if known := p.known.Load(); known != nil {
 		return known, nil
 	}
-	answer := p.asking.DoChan("", func() (any, error) {
-		// The keys are read again later, by the client of this context, which has a timeout.
-		return nil, background.Try(ctx, func() error {
-			found, err := oidc.NewProvider(oidc.ClientContext(context.WithoutCancel(ctx), p.Client), p.Issuer)
-			if err == nil {
-				p.known.Store(found)
-			}
-			return err
-		})
-	})
-	select {
-	case a := <-answer:
-		if a.Err != nil {
-			return nil, fmt.Errorf("the provider %s cannot be asked: %w", p.Name(), a.Err)
+	found, err := p.asking.Do(ctx, struct{}{}, func(ctx context.Context) (*oidc.Provider, error) {
+		if known := p.known.Load(); known != nil { // by the question before
+			return known, nil
 		}
-		return p.known.Load(), nil
-	case <-ctx.Done():
+		// The keys are read again later, by the client of this context, which has a timeout.
+		found, err := oidc.NewProvider(oidc.ClientContext(ctx, p.Client), p.Issuer)
+		if err == nil {
+			p.known.Store(found)
+		}
+		return found, err
+	})
+	switch {
+	case err == nil:
+		return found, nil
+	case ctx.Err() != nil:
 		return nil, fmt.Errorf("the provider %s does not answer in time", p.Name())
 	}
+	return nil, fmt.Errorf("the provider %s cannot be asked: %w", p.Name(), err)
 }
 
 func (p *provider) config(of *oidc.Provider) *oauth2.Config {

@@ -125,7 +125,7 @@ func (s *SignIn) open(of *Cluster, clk clock.WithTicker) (*login, error) {
 		strangers: newQueue(maxSignIns, maxQueue),
 	}
 	if s.OIDC != nil {
-		l.provider = &provider{OIDC: s.OIDC, redirect: s.URL.JoinPath("login", "callback").String(), clock: clk}
+		l.provider = newProvider(s.OIDC, s.URL.JoinPath("login", "callback").String(), clk)
 	}
 	return l, nil
 }

@@ -110,7 +110,7 @@ func (t *Task[V]) Wait(ctx context.Context, patience time.Duration) bool {
 // Done is closed when the task is done.
 func (t *Task[V]) Done() <-chan struct{} { return t.done }
 
-// Result is what a task came to that is done.
+// Result is what a task came to: once it is done, and for its finish.
 func (t *Task[V]) Result() (V, error) { return t.value, t.err }
 
 // Started reports whether the task had a slot, and so may have asked its host already.

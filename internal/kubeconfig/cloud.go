@@ -23,7 +23,6 @@ import (
 	"github.com/fluxcd/pkg/auth"
 	"github.com/fluxcd/pkg/auth/utils"
 	"github.com/fluxcd/pkg/cache"
-	"golang.org/x/sync/singleflight"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
@@ -79,7 +78,7 @@ func (r *Reader) readConfigMap(ctx context.Context, name types.NamespacedName) (
 	if who.account != "" && !auth.IsObjectLevelWorkloadIdentityEnabled() {
 		return nil, fmt.Errorf("%w: ConfigMap %s: to use ServiceAccount %s for authentication %w", ErrInvalid, name, who.account, ErrGate)
 	}
-	token := &token{fetch: r.fetcher(who, name), clock: r.Clock}
+	token := newToken(r.fetcher(who, name), r.Clock)
 	found, err := token.get(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("asking %s for the cluster of ConfigMap %s: %w", who.provider, name, err)
@@ -202,7 +201,7 @@ type token struct {
 	moved atomic.Bool
 
 	// asking is one question to the cloud for all who need the token.
-	asking singleflight.Group
+	asking background.Group[struct{}, *auth.RESTConfig]
 
 	mu     sync.Mutex
 	last   *auth.RESTConfig
@@ -210,6 +209,10 @@ type token struct {
 	// failure is that of the last question, which counts for a moment.
 	failure  error
 	failedAt time.Time
+}
+
+func newToken(fetch func(context.Context) (*auth.RESTConfig, error), clk clock.PassiveClock) *token {
+	return &token{fetch: fetch, clock: clk, asking: background.Group[struct{}, *auth.RESTConfig]{Timeout: discoveryTimeout}}
 }
 
 // errMoved says that requests would go to where the cluster was.
@@ -227,26 +230,17 @@ func (t *token) get(ctx context.Context) (*auth.RESTConfig, error) {
 	if known, err := t.known(); known != nil || err != nil {
 		return known, err
 	}
-	answer := t.asking.DoChan("", func() (any, error) {
+	return t.asking.Do(ctx, struct{}{}, func(ctx context.Context) (*auth.RESTConfig, error) {
 		if known, err := t.known(); known != nil || err != nil { // of the question before
 			return known, err
 		}
-		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), discoveryTimeout) // others wait for the answer, too
-		defer cancel()
 		var found *auth.RESTConfig
-		err := background.Try(within, func() (err error) {
-			found, err = t.fetch(within)
+		err := background.Try(ctx, func() (err error) { // a panic is remembered, too
+			found, err = t.fetch(ctx)
 			return err
 		})
 		return t.store(found, err)
 	})
-	select {
-	case a := <-answer:
-		found, _ := a.Val.(*auth.RESTConfig)
-		return found, a.Err
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
 }
 
 // known is the token that is still good, or why there was none a moment ago.

@@ -173,10 +173,10 @@ func TestATokenIsReplacedBeforeItExpires(t *testing.T) {
 }
 
 func TestATokenGoesToNoOtherServer(t *testing.T) {
-	of := &token{fetch: func(context.Context) (*auth.RESTConfig, error) {
+	of := newToken(func(context.Context) (*auth.RESTConfig, error) {
 		t.Error("a token was asked for")
 		return nil, errMoved
-	}}
+	}, clocktesting.NewFakePassiveClock(time.Unix(0, 0)))
 	adds := authenticating{token: of, to: &url.URL{Scheme: "https", Host: "cluster.example.com"}, next: roundTripFunc(
 		func(*http.Request) (*http.Response, error) {
 			t.Error("the request was sent")
@@ -210,12 +210,12 @@ func TestTheAuthorityOfACloudHasAKeyOfAUsualSize(t *testing.T) {
 func TestACloudThatDoesNotAnswerIsAskedOnceForAll(t *testing.T) {
 	clock := clocktesting.NewFakePassiveClock(time.Unix(1_700_000_000, 0))
 	asked, answer, questions := make(chan struct{}), make(chan struct{}), 0
-	of := &token{clock: clock, fetch: func(context.Context) (*auth.RESTConfig, error) {
+	of := newToken(func(context.Context) (*auth.RESTConfig, error) {
 		questions++
 		close(asked)
 		<-answer
 		return nil, errors.New("no answer")
-	}}
+	}, clock)
 	first := make(chan error, 1)
 	go func() {
 		_, err := of.get(t.Context())

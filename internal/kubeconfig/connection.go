@@ -20,6 +20,7 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
+	"github.com/sluice-cd/sluice/internal/background"
 	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
@@ -56,8 +57,11 @@ type Connection struct {
 	// answered is when the API server answered last, in nanoseconds since 1970.
 	answered atomic.Int64
 
-	// checking is held while the API server is asked: who comes meanwhile gets that answer.
-	checking sync.Mutex
+	// checking is one question to the API server for all who want to know.
+	checking background.Group[struct{}, struct{}]
+
+	mu sync.Mutex
+	// failure is that of the last question, which counts for a moment.
 	failure  error
 	failedAt time.Time
 }
@@ -72,7 +76,10 @@ func (c *Config) Connect(clk clock.PassiveClock) (*Connection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: its server is no URL", ErrInvalid, c.Name)
 	}
-	made := &Connection{ID: c.ID, Name: c.Name, Version: c.Version, idle: transport.CloseIdleConnections, cloud: c.cloud, clock: clk}
+	made := &Connection{
+		ID: c.ID, Name: c.Name, Version: c.Version, idle: transport.CloseIdleConnections, cloud: c.cloud, clock: clk,
+		checking: background.Group[struct{}, struct{}]{Timeout: checkTimeout},
+	}
 	var base http.RoundTripper = answerClock{next: scrubbed{outbound.Bound(transport, answers)}, of: made}
 	if c.cloud != nil {
 		base = authenticating{next: base, token: c.cloud, to: address}
@@ -104,32 +111,41 @@ func (c *Connection) Close() { c.idle() }
 func (c *Connection) Moved() bool { return c.cloud != nil && c.cloud.moved.Load() }
 
 // Check returns an error if the API server does not answer. It asks only if nothing was
-// heard from it for a while, once for all who want to know.
+// heard from it for a while, once for all who want to know; each waits no longer than ctx.
 func (c *Connection) Check(ctx context.Context) error {
-	if c.heard() {
-		return nil
+	if known, err := c.heard(); known {
+		return err
 	}
-	c.checking.Lock()
-	defer c.checking.Unlock()
-	if c.heard() {
-		return nil
-	}
-	if c.failure == nil || c.clock.Now().Sub(c.failedAt) >= fresh {
-		c.failure = c.ask(ctx)
-		c.failedAt = c.clock.Now()
-	}
-	return c.failure
+	_, err := c.checking.Do(ctx, struct{}{}, func(ctx context.Context) (struct{}, error) {
+		if known, err := c.heard(); known { // by the question before
+			return struct{}{}, err
+		}
+		err := c.ask(ctx)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.failure, c.failedAt = err, c.clock.Now()
+		return struct{}{}, err
+	})
+	return err
 }
 
-// heard reports whether the API server answered a moment ago.
-func (c *Connection) heard() bool {
-	return c.clock.Now().Sub(time.Unix(0, c.answered.Load())) < fresh
+// heard reports whether it is known if the API server answers: it did a moment ago, or failed
+// to, which is the error.
+func (c *Connection) heard() (known bool, err error) {
+	now := c.clock.Now()
+	if now.Sub(time.Unix(0, c.answered.Load())) < fresh {
+		return true, nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.failure != nil && now.Sub(c.failedAt) < fresh {
+		return true, c.failure
+	}
+	return false, nil
 }
 
 // ask asks the API server for its version.
 func (c *Connection) ask(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkTimeout) // others wait for the answer, too
-	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.REST.Host+"/version", nil)
 	if err != nil {
 		return err

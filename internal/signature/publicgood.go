@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/sigstore/sigstore-go/pkg/root"
@@ -13,6 +14,7 @@ import (
 	"github.com/theupdateframework/go-tuf/v2/metadata/fetcher"
 	"k8s.io/utils/clock"
 
+	"github.com/sluice-cd/sluice/internal/background"
 	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
@@ -25,8 +27,9 @@ const (
 	rootGrace = 7 * 24 * time.Hour
 	// rootRetry is the pause after a failure, which all verifiers share.
 	rootRetry = time.Minute
-	// rootRequest bounds each of the about six requests of a fetch.
+	// rootRequest bounds each of the about six requests of a fetch, and rootFetch all of them.
 	rootRequest = 15 * time.Second
+	rootFetch   = 6 * rootRequest
 )
 
 // PublicGood is the root of the public Sigstore, https://sigstore.dev: what to
@@ -38,8 +41,10 @@ type PublicGood struct {
 	options   tuf.Options
 	clock     clock.PassiveClock
 	transport http.RoundTripper
-	fetchLock chan struct{} // held while reading or fetching, given up by ctx
+	// fetching is one fetch for all who need the root.
+	fetching background.Group[struct{}, root.TrustedMaterial]
 
+	mu      sync.Mutex
 	trusted *root.TrustedRoot
 	fetched time.Time
 	err     error
@@ -57,42 +62,65 @@ func NewPublicGood(dir string, clk clock.PassiveClock) *PublicGood {
 		},
 		clock:     clk,
 		transport: outbound.Unguarded().Transport(), // where it is fetched from stands in the code
-		fetchLock: make(chan struct{}, 1),
+		fetching:  background.Group[struct{}, root.TrustedMaterial]{Timeout: rootFetch},
 	}
 }
 
 // Root returns the root, fetched if it is older than a day. While it cannot be
-// fetched the last one serves for a week.
+// fetched the last one serves for a week. It waits no longer than ctx, while the fetch goes on for others.
 func (p *PublicGood) Root(ctx context.Context) (root.TrustedMaterial, error) {
-	select {
-	case p.fetchLock <- struct{}{}:
-		defer func() { <-p.fetchLock }()
-	case <-ctx.Done():
+	if known, err := p.known(); known != nil || err != nil {
+		return known, err
+	}
+	found, err := p.fetching.Do(ctx, struct{}{}, func(ctx context.Context) (root.TrustedMaterial, error) {
+		if known, err := p.known(); known != nil || err != nil { // from the fetch before
+			return known, err
+		}
+		return p.fetch(ctx)
+	})
+	if err != nil && ctx.Err() != nil {
 		return nil, fmt.Errorf("waiting for the public Sigstore root: %w", ctx.Err())
 	}
+	return found, err
+}
+
+// known is the root if it need not be fetched at the moment, or why there is none. Both are
+// nil if it has to be fetched.
+func (p *PublicGood) known() (root.TrustedMaterial, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	now := p.clock.Now()
 	fresh := p.trusted != nil && now.Sub(p.fetched) < rootLifetime
 	resting := p.err != nil && now.Sub(p.failed) < rootRetry
 	if !fresh && !resting {
-		p.fetch(ctx, now)
+		return nil, nil
 	}
+	return p.last(now)
+}
+
+// last is the root that was fetched last, if it may serve still. The lock is held.
+func (p *PublicGood) last(now time.Time) (root.TrustedMaterial, error) {
 	if p.trusted != nil && now.Sub(p.fetched) < rootGrace {
 		return p.trusted, nil
 	}
 	return nil, fmt.Errorf("fetching the public Sigstore root: %w", p.err)
 }
 
-func (p *PublicGood) fetch(ctx context.Context, now time.Time) {
+func (p *PublicGood) fetch(ctx context.Context) (root.TrustedMaterial, error) {
+	now := p.clock.Now()
 	options := p.options
 	by := fetcher.NewDefaultFetcher() // tries once; the zero value tries for a quarter of an hour
 	by.SetHTTPClient(outbound.NewClient(bound{ctx, p.transport}, outbound.Rules{Redirects: outbound.AnyServer, Timeout: rootRequest}))
 	options.Fetcher = by
 	trusted, err := root.FetchTrustedRootWithOptions(&options)
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if err != nil {
 		p.err, p.failed = err, now
-		return
+	} else {
+		p.trusted, p.fetched, p.err = trusted, now, nil
 	}
-	p.trusted, p.fetched, p.err = trusted, now, nil
+	return p.last(now)
 }
 
 // bound ends requests with a context: TUF's client has no place for one.

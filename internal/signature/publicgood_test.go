@@ -10,6 +10,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -143,12 +144,45 @@ func TestThePublicRootIsFetchedOnceADayAndServesAWeekWithoutItsMirror(t *testing
 	step("after a restart, from the directory", 0, false, "")
 }
 
-func TestWaitingForThePublicRootEndsWithTheContext(t *testing.T) {
-	p := NewPublicGood(t.TempDir(), clocktesting.NewFakePassiveClock(time.Now()))
-	p.fetchLock <- struct{}{}
+// hanging is a transport that says when it is asked, and does not send anything until it is told.
+type hanging struct {
+	next        http.RoundTripper
+	asked, told chan struct{}
+}
+
+func (h hanging) RoundTrip(req *http.Request) (*http.Response, error) {
+	select {
+	case h.asked <- struct{}{}:
+	default:
+	}
+	select {
+	case <-h.told:
+		return h.next.RoundTrip(req)
+	case <-req.Context().Done():
+		return nil, req.Context().Err()
+	}
+}
+
+// Whoever gave up while the root was fetched ended the fetch of all others, who were told so for
+// a minute.
+func TestWhoGivesUpOnThePublicRootLeavesTheFetchToOthers(t *testing.T) {
+	m := newMirror(t, signaturetest.NewSigstore(t).Trusted(signaturetest.Whole))
+	p := m.client(t.TempDir(), clocktesting.NewFakePassiveClock(time.Now()))
+	slow := hanging{next: p.transport, asked: make(chan struct{}, 1), told: make(chan struct{})}
+	p.transport = slow
 	ctx, cancel := context.WithCancel(t.Context())
+	first := make(chan error)
+	go func() {
+		_, err := p.Root(ctx)
+		first <- err
+	}()
+	<-slow.asked
 	cancel()
-	if _, err := p.Root(ctx); err == nil || !strings.Contains(err.Error(), "waiting for the public Sigstore root") {
-		t.Errorf("got %v", err)
+	if err := <-first; !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "waiting for the public Sigstore root") {
+		t.Errorf("the one who gave up got %v", err)
+	}
+	close(slow.told)
+	if _, err := p.Root(t.Context()); err != nil {
+		t.Errorf("the next one: %v", err)
 	}
 }
