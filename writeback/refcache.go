@@ -5,15 +5,20 @@ package writeback
 import (
 	"context"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"k8s.io/utils/clock"
 
+	"github.com/sluice-cd/sluice/internal/background"
 	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/lru"
 )
+
+// branch is a branch of a remote, by the remote's id and the branch's short name.
+type branch struct{ remote, name string }
 
 // refCache remembers where the refs of remotes are, to save round trips:
 //
@@ -27,10 +32,15 @@ import (
 type refCache struct {
 	clock clock.PassiveClock
 	heads *lru.Cache[branch, plumbing.Hash]
+	// asking is one question to a remote for all runs on it of a namespace, of whose share of
+	// the memory the answer takes.
+	asking background.Group[question, map[string]plumbing.Hash]
 
 	mu      sync.Mutex
 	remotes map[string]*listedRefs // by the remote's id: those with runs
 }
+
+type question struct{ remote, namespace string }
 
 // maxHeads bounds the last heads: some ten thousand branches.
 const maxHeads = 4 << 20
@@ -47,10 +57,16 @@ func weighHead(b branch, commit plumbing.Hash) int64 {
 type listedRefs struct {
 	runs int // under way or waiting; guarded by the cache's lock
 
-	mu     sync.Mutex // also held while the remote is asked: others wait for the answer
-	refs   map[string]plumbing.Hash
-	listed time.Time            // when all refs were asked for
-	pushed map[string]time.Time // when single refs were pushed
+	mu     sync.Mutex
+	refs   map[string]plumbing.Hash // nil if they are not known
+	listed time.Time                // when all refs were asked for
+	pushed map[string]pushedRef     // single refs, since all were asked for
+}
+
+// pushedRef is where a push moved a ref.
+type pushedRef struct {
+	to plumbing.Hash
+	at time.Time
 }
 
 // lister asks a remote for its refs. A [git.Mirror] is one.
@@ -61,21 +77,21 @@ type lister interface {
 // refSession is one run's use of the cache. What was listed before the run began does
 // not count for it.
 type refSession struct {
+	question
 	cache  *refCache
-	remote string
 	listed *listedRefs
 	since  time.Time
 }
 
 // begin opens a session. End it when the run is over.
-func (c *refCache) begin(remote string) *refSession {
+func (c *refCache) begin(remote, namespace string) *refSession {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.remotes[remote] == nil {
-		c.remotes[remote] = &listedRefs{pushed: map[string]time.Time{}}
+		c.remotes[remote] = &listedRefs{pushed: map[string]pushedRef{}}
 	}
 	c.remotes[remote].runs++
-	return &refSession{cache: c, remote: remote, listed: c.remotes[remote], since: c.clock.Now()}
+	return &refSession{question: question{remote, namespace}, cache: c, listed: c.remotes[remote], since: c.clock.Now()}
 }
 
 func (s *refSession) end() {
@@ -87,55 +103,72 @@ func (s *refSession) end() {
 }
 
 // list returns the refs of the remote, of which the needed ones are no older than the
-// session. If none are named, all are.
+// session. If none are named, all are. It waits no longer than ctx for what another run asked.
 func (s *refSession) list(ctx context.Context, remote lister, needed ...string) (map[string]plumbing.Hash, error) {
-	l := s.listed
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.isFresh(s.since, needed) {
-		return maps.Clone(l.refs), nil
+	if refs := s.listed.fresh(s.since, needed); refs != nil {
+		return refs, nil
 	}
 	asked := s.cache.clock.Now()
-	refs, err := remote.Refs(ctx)
-	if err != nil {
-		return nil, err
+	ask := func(ctx context.Context) (map[string]plumbing.Hash, error) {
+		refs, err := remote.Refs(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return s.listed.record(refs, asked), nil
 	}
-	l.refs, l.listed = refs, asked
-	clear(l.pushed)
-	return maps.Clone(refs), nil
+	refs, err := s.cache.asking.DoSince(ctx, s.question, s.since, asked, ask)
+	return maps.Clone(refs), err
 }
 
-// isFresh reports whether the needed refs were asked for, or pushed, since a time.
-func (l *listedRefs) isFresh(since time.Time, needed []string) bool {
+// fresh returns the refs if the needed ones were asked for, or pushed, since a time; else nil.
+func (l *listedRefs) fresh(since time.Time, needed []string) map[string]plumbing.Hash {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.refs == nil {
-		return false
+		return nil
 	}
-	if !l.listed.Before(since) {
-		return true
+	stale := func(ref string) bool {
+		pushed, ok := l.pushed[ref]
+		return !ok || pushed.at.Before(since)
 	}
-	for _, ref := range needed {
-		if at, ok := l.pushed[ref]; !ok || at.Before(since) {
-			return false
+	if l.listed.Before(since) && (len(needed) == 0 || slices.ContainsFunc(needed, stale)) {
+		return nil
+	}
+	return maps.Clone(l.refs)
+}
+
+// record notes what the remote answered to the question at a time, and returns it with what
+// runs pushed meanwhile, which the answer may not have.
+func (l *listedRefs) record(refs map[string]plumbing.Hash, asked time.Time) map[string]plumbing.Hash {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for ref, pushed := range l.pushed {
+		if pushed.at.After(asked) {
+			refs[ref] = pushed.to
+		} else {
+			delete(l.pushed, ref)
 		}
 	}
-	return len(needed) > 0
+	l.refs, l.listed = refs, asked
+	return maps.Clone(refs)
 }
 
 // recordPush notes where a push moved refs.
 func (s *refSession) recordPush(updates []git.RefUpdate) {
 	s.listed.mu.Lock()
 	defer s.listed.mu.Unlock()
-	if s.listed.refs == nil {
-		return
-	}
 	for _, u := range updates {
-		s.listed.refs[u.Ref] = u.New
-		s.listed.pushed[u.Ref] = s.cache.clock.Now()
+		s.listed.pushed[u.Ref] = pushedRef{to: u.New, at: s.cache.clock.Now()}
+		if s.listed.refs != nil {
+			s.listed.refs[u.Ref] = u.New
+		}
 	}
 }
 
-// invalidate makes the next list ask the remote: what was listed proved wrong.
+// invalidate makes the next list ask the remote: what was listed proved wrong, as would be
+// the answer to a question that is under way.
 func (s *refSession) invalidate() {
+	s.since = s.cache.clock.Now()
 	s.listed.mu.Lock()
 	defer s.listed.mu.Unlock()
 	s.listed.refs = nil

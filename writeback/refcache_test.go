@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -60,12 +61,12 @@ func TestListedRefsCountForRunsThatOverlap(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			clk := testclock.NewFakeClock(time.Unix(0, 0))
 			cache, remote := newRefCache(clk), &remoteRefs{main: hashOf(1)}
-			first := cache.begin("remote")
+			first := cache.begin("remote", "apps")
 			if _, err := first.list(t.Context(), remote, main); err != nil {
 				t.Fatal(err)
 			}
 			clk.Step(time.Second)
-			second := cache.begin("remote")
+			second := cache.begin("remote", "apps")
 			clk.Step(time.Second)
 			if tc.between != nil {
 				tc.between(first, second)
@@ -88,7 +89,7 @@ func TestListedRefsCountForRunsThatOverlap(t *testing.T) {
 
 func TestListedRefsEndWithTheLastRun(t *testing.T) {
 	cache, remote := newRefCache(testclock.NewFakeClock(time.Unix(0, 0))), &remoteRefs{main: hashOf(1)}
-	first, second := cache.begin("remote"), cache.begin("remote")
+	first, second := cache.begin("remote", "apps"), cache.begin("remote", "apps")
 	refs, err := first.list(t.Context(), remote)
 	if err != nil {
 		t.Fatal(err)
@@ -106,7 +107,7 @@ func TestListedRefsEndWithTheLastRun(t *testing.T) {
 
 func TestAFailedListIsNotRemembered(t *testing.T) {
 	cache, remote := newRefCache(testclock.NewFakeClock(time.Unix(0, 0))), &remoteRefs{err: errors.New("down")}
-	s := cache.begin("remote")
+	s := cache.begin("remote", "apps")
 	if _, err := s.list(t.Context(), remote); err == nil {
 		t.Fatal("no error")
 	}
@@ -118,13 +119,13 @@ func TestAFailedListIsNotRemembered(t *testing.T) {
 
 func TestLastHeadsOutliveRunsAndAreBounded(t *testing.T) {
 	cache := newRefCache(testclock.NewFakeClock(time.Unix(0, 0)))
-	s := cache.begin("remote")
+	s := cache.begin("remote", "apps")
 	s.setLastHead("main", hashOf(1))
 	s.end()
-	if got := cache.begin("remote").lastHead("main"); got != hashOf(1) {
+	if got := cache.begin("remote", "apps").lastHead("main"); got != hashOf(1) {
 		t.Errorf("main was left at %s", got)
 	}
-	for _, s := range []*refSession{cache.begin("other"), cache.begin("remote")} {
+	for _, s := range []*refSession{cache.begin("other", "apps"), cache.begin("remote", "apps")} {
 		if got := s.lastHead("updates"); !got.IsZero() {
 			t.Errorf("the head of another branch is %s", got)
 		}
@@ -181,30 +182,105 @@ func TestTheRefsThatARunNeeds(t *testing.T) {
 	}
 }
 
-func TestOneRunAtATimeWritesToABranch(t *testing.T) {
-	var locks branchLocks
-	unlock, err := locks.lock(t.Context(), branch{"a", "main"})
-	if err != nil {
-		t.Fatal(err)
+// blockedRefs is a remote that says when it is asked, and what it has when it is told.
+type blockedRefs struct {
+	asked  chan context.Context
+	answer chan map[string]plumbing.Hash
+}
+
+func (r blockedRefs) Refs(ctx context.Context) (map[string]plumbing.Hash, error) {
+	r.asked <- ctx
+	select {
+	case refs := <-r.answer:
+		return refs, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
-	other, err := locks.lock(t.Context(), branch{"a", "other"})
-	if err != nil {
-		t.Fatal(err)
+}
+
+// A run waited for the question of another beyond its own time, and what it pushed while a
+// question was under way waited for the answer.
+func TestRunsThatAskTogether(t *testing.T) {
+	main := branchRef("main")
+	for name, tc := range map[string]struct {
+		namespace string
+		meanwhile func(clk *testclock.FakeClock, first, second *refSession)
+		wantAsked int
+		want      int // where the second run finds main; 0 is anywhere
+	}{
+		"share a question": {namespace: "apps", wantAsked: 1, want: 1},
+		"share none with another namespace, of whose memory the answer takes": {namespace: "other", wantAsked: 2},
+		"know better than an answer what was pushed meanwhile": {
+			namespace: "apps", wantAsked: 1, want: 7,
+			meanwhile: func(clk *testclock.FakeClock, first, _ *refSession) {
+				clk.Step(time.Second)
+				first.recordPush([]git.RefUpdate{{Ref: main, New: hashOf(7)}})
+			},
+		},
+		"do not believe an answer that a lost race has overtaken": {
+			namespace: "apps", wantAsked: 2, want: 2,
+			meanwhile: func(clk *testclock.FakeClock, _, second *refSession) {
+				clk.Step(time.Second)
+				second.invalidate()
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				clk := testclock.NewFakeClock(time.Unix(0, 0))
+				cache := newRefCache(clk)
+				remote := blockedRefs{make(chan context.Context, 10), make(chan map[string]plumbing.Hash, 2)}
+				list := func(s *refSession) chan map[string]plumbing.Hash {
+					listed := make(chan map[string]plumbing.Hash, 1)
+					go func() {
+						refs, err := s.list(t.Context(), remote, main)
+						if err != nil {
+							t.Error(err)
+						}
+						listed <- refs
+					}()
+					synctest.Wait()
+					return listed
+				}
+				first, second := cache.begin("remote", "apps"), cache.begin("remote", tc.namespace)
+				one := list(first)
+				if tc.meanwhile != nil {
+					tc.meanwhile(clk, first, second)
+				}
+				other := list(second)
+				for n := range tc.wantAsked {
+					remote.answer <- map[string]plumbing.Hash{main: hashOf(n + 1)}
+					synctest.Wait()
+				}
+				<-one
+				if refs := <-other; tc.want > 0 && refs[main] != hashOf(tc.want) || len(remote.asked) != tc.wantAsked {
+					t.Errorf("asked %d times, main is at %s; want %d and %s", len(remote.asked), refs[main], tc.wantAsked, hashOf(tc.want))
+				}
+			})
+		})
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-	defer cancel()
-	if _, err := locks.lock(ctx, branch{"a", "main"}); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("a second run did not wait: %v", err)
-	}
-	next := make(chan func())
-	go func() {
-		unlock, _ := locks.lock(t.Context(), branch{"a", "main"})
-		next <- unlock
-	}()
-	unlock()
-	(<-next)()
-	other()
-	if len(locks.locks) > 0 {
-		t.Errorf("%d locks are kept that nobody holds", len(locks.locks))
-	}
+}
+
+func TestARunThatGivesUpLeavesItsQuestionToOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cache := newRefCache(testclock.NewFakeClock(time.Unix(0, 0)))
+		remote := blockedRefs{make(chan context.Context, 10), make(chan map[string]plumbing.Hash, 1)}
+		ctx, cancel := context.WithCancel(t.Context())
+		results := make(chan error, 2)
+		for _, ctx := range []context.Context{ctx, t.Context()} {
+			go func() {
+				_, err := cache.begin("remote", "apps").list(ctx, remote)
+				results <- err
+			}()
+			synctest.Wait()
+		}
+		cancel()
+		if err := <-results; !errors.Is(err, context.Canceled) {
+			t.Errorf("who gave up got %v", err)
+		}
+		remote.answer <- map[string]plumbing.Hash{}
+		if err := <-results; err != nil || len(remote.asked) != 1 {
+			t.Errorf("the other got %v, and asked %d times", err, len(remote.asked))
+		}
+	})
 }

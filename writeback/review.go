@@ -60,16 +60,17 @@ func (w *Writer) Push(ctx context.Context, r Review) (Result, error) {
 
 // begin locks the push branch and opens the mirror; done ends that.
 func (w *Writer) begin(ctx context.Context, req Request) (a attempt, done func(), err error) {
-	unlock, err := w.locks.lock(ctx, branch{req.Remote.String(), req.Push})
-	if err != nil {
+	locked := branch{req.Remote.String(), req.Push}
+	if err := w.locks.Acquire(ctx, locked); err != nil {
 		return attempt{}, nil, err
 	}
+	unlock := func() { w.locks.Release(locked) }
 	mirror, err := w.mirrors.Get(ctx, req.Remote)
 	if err != nil {
 		unlock()
 		return attempt{}, nil, err
 	}
-	refs := w.refs.begin(req.Remote.ID())
+	refs := w.refs.begin(req.Remote.ID(), req.Remote.Namespace)
 	return attempt{mirror: mirror, index: w.index, clock: w.clock, session: refs, req: req}, func() { refs.end(); unlock() }, nil
 }
 

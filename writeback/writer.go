@@ -12,6 +12,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 	"k8s.io/utils/clock"
 
+	"github.com/sluice-cd/sluice/internal/background"
 	"github.com/sluice-cd/sluice/internal/budget"
 	"github.com/sluice-cd/sluice/internal/git"
 )
@@ -29,12 +30,15 @@ type Writer struct {
 	clock   clock.Clock
 	index   *Index
 	refs    *refCache
-	locks   branchLocks
+	// locks let one run at a time write to a branch. Others wait, in their order.
+	locks *background.Slots[branch]
 }
 
 // NewWriter returns a writer that shares mirrors with the sources.
 func NewWriter(mirrors *git.Mirrors, clk clock.Clock) *Writer {
-	return &Writer{mirrors: mirrors, clock: clk, index: NewIndex(nil), refs: newRefCache(clk)}
+	return &Writer{
+		mirrors: mirrors, clock: clk, index: NewIndex(nil), refs: newRefCache(clk), locks: background.NewSlots[branch](0, 1),
+	}
 }
 
 // WithMemory makes the writer take what parsing files needs out of a budget. It is
@@ -47,13 +51,13 @@ func (w *Writer) WithMemory(memory *budget.Budget) *Writer {
 // Run brings the push branch up to date with the edits, in at most one push. The
 // result is meaningful with an error too: it counts the races that were lost.
 func (w *Writer) Run(ctx context.Context, req Request) (result Result, err error) {
-	refs := w.refs.begin(req.Remote.ID())
+	refs := w.refs.begin(req.Remote.ID(), req.Remote.Namespace)
 	defer refs.end()
-	unlock, err := w.locks.lock(ctx, branch{req.Remote.String(), req.Push})
-	if err != nil {
+	locked := branch{req.Remote.String(), req.Push}
+	if err := w.locks.Acquire(ctx, locked); err != nil {
 		return Result{}, err
 	}
-	defer unlock()
+	defer w.locks.Release(locked)
 	mirror, err := w.mirrors.Get(ctx, req.Remote)
 	if err != nil {
 		return Result{}, err
