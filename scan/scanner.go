@@ -94,7 +94,9 @@ type Request struct {
 	Known int
 }
 
-// listCall is one request for a listing, and those who wait for it.
+// listCall is one request for a listing, and those who wait for it. They are no
+// [background.Group], since objects come back for the outcome, and those that want a later
+// listing get it from the listCall that starts as this one completes.
 type listCall struct {
 	registry.ID
 	request Request
@@ -107,11 +109,6 @@ type listCall struct {
 	next      map[types.NamespacedName]Request // want a listCall that starts later
 	within    time.Duration                    // how old a listing may be when it starts
 	completed bool
-
-	// Set before the listCall has completed, and ended is closed.
-	list  *listing
-	err   error
-	ended chan struct{}
 }
 
 // Scan returns the tags for a request, and keeps them in the store. The error is
@@ -152,11 +149,15 @@ func (s *Scanner) follow(ctx context.Context, id registry.ID, request Request) *
 	call.task.Wait(ctx, s.patience)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !call.completed || call.err != nil {
+	if !call.completed {
+		return nil
+	}
+	list, err := call.task.Result()
+	if err != nil {
 		return nil
 	}
 	s.client.count(request.Target, outcomeShared)
-	return call.list
+	return list
 }
 
 // another returns a listCall of another namespace that is under way and would do for a request,
@@ -228,7 +229,7 @@ func (s *Scanner) join(ctx context.Context, id registry.ID, h *registry.Host, re
 // start begins a listCall. The lock is held. The target's timeout ends it.
 func (s *Scanner) start(ctx context.Context, id registry.ID, h *registry.Host, request Request) *listCall {
 	call := &listCall{
-		ID: id, request: request, host: h, within: request.Within, ended: make(chan struct{}),
+		ID: id, request: request, host: h, within: request.Within,
 		waiting: map[types.NamespacedName]Request{}, next: map[types.NamespacedName]Request{},
 	}
 	call.budget.Store(int64(s.client.MaxTags(request.Target)))
@@ -238,7 +239,7 @@ func (s *Scanner) start(ctx context.Context, id registry.ID, h *registry.Host, r
 	s.listCalls[id][request.Key.Namespace] = call
 	call.task = background.Start(ctx, h.Queue(), request.Key.Namespace,
 		func(ctx context.Context) (*listing, error) { return s.listing(ctx, call) },
-		func(list *listing, err error) { s.complete(ctx, call, list, err) })
+		func(_ *listing, err error) { s.complete(ctx, call, err) })
 	return call
 }
 
@@ -276,10 +277,9 @@ func (s *Scanner) listing(ctx context.Context, call *listCall) (*listing, error)
 
 // complete hands the outcome to those who wait, and starts the next listCall if some
 // want a later one.
-func (s *Scanner) complete(ctx context.Context, call *listCall, list *listing, err error) {
+func (s *Scanner) complete(ctx context.Context, call *listCall, err error) {
 	s.mu.Lock()
-	call.list, call.err, call.completed = list, err, true
-	close(call.ended)
+	call.completed = true
 	namespace := call.request.Key.Namespace
 	if delete(s.listCalls[call.ID], namespace); len(s.listCalls[call.ID]) == 0 {
 		delete(s.listCalls, call.ID)
@@ -336,10 +336,11 @@ func (s *Scanner) wait(ctx context.Context, call *listCall, request Request) boo
 }
 
 func (s *Scanner) result(ctx context.Context, request Request, call *listCall) (*Snapshot, error) {
-	if call.err != nil {
-		return nil, call.err
+	list, err := call.task.Result()
+	if err != nil {
+		return nil, err
 	}
-	return s.snapshot(ctx, request, call.list)
+	return s.snapshot(ctx, request, list)
 }
 
 // snapshot leaves out what the object excludes, and keeps the rest in the store.

@@ -41,14 +41,14 @@ func (s *Scanner) List(ctx context.Context, request Request) (*Snapshot, error) 
 		select {
 		case <-ctx.Done():
 			return nil, fmt.Errorf("listing tags of %s: %w", request.Target.Repository, registry.ErrTimeout)
-		case <-call.ended:
+		case <-call.task.Done():
 		}
-		switch {
-		case early, call.isPremature(call.err, request):
-		case call.err != nil:
-			return nil, call.err
+		switch list, err := call.task.Result(); {
+		case early, call.isPremature(err, request):
+		case err != nil:
+			return nil, err
 		default:
-			return s.whole(request.Target, call.list)
+			return s.whole(request.Target, list)
 		}
 	}
 }
