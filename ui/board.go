@@ -31,7 +31,7 @@ type boards struct {
 	clock clock.WithTicker
 
 	// begun are the boards that those of a namespace have begun.
-	begun *shares
+	begun *background.Slots[string]
 
 	mu sync.Mutex
 	by map[string]*board // by the key of the scope
@@ -42,7 +42,7 @@ type boards struct {
 const maxBoards, maxBoardsPerNamespace = 500, 50
 
 func newBoards(clk clock.WithTicker) *boards {
-	return &boards{clock: clk, begun: newShares(maxBoardsPerNamespace), by: map[string]*board{}}
+	return &boards{clock: clk, begun: background.NewSlots[string](0, maxBoardsPerNamespace), by: map[string]*board{}}
 }
 
 // ownerOf is whose share a user takes: that of the namespace of a ServiceAccount, of which
@@ -76,8 +76,8 @@ type board struct {
 	clock clock.WithTicker
 	dirty chan struct{}
 	stop  context.CancelFunc
-	// leave gives back the share of who began it.
-	leave func()
+	// owner is whose share it takes until it ends.
+	owner string
 
 	mu      sync.Mutex
 	lanes   []encoded     // nil before they are known
@@ -114,16 +114,12 @@ func (b *boards) join(ctx context.Context, v *view) (*reader, error) {
 	defer b.mu.Unlock()
 	found := b.by[of.key()]
 	if found == nil {
-		leave, ok := b.begun.enter(ownerOf(v.user))
-		if !ok {
-			return nil, errTooManyBoards
-		}
-		if len(b.by) >= maxBoards {
-			leave()
+		owner := ownerOf(v.user)
+		if len(b.by) >= maxBoards || !b.begun.TryAcquire(owner) {
 			return nil, errTooManyBoards
 		}
 		found = &board{
-			view: v.within(of), scope: of, leave: leave, clock: b.clock, dirty: make(chan struct{}, 1), update: make(chan struct{}),
+			view: v.within(of), scope: of, owner: owner, clock: b.clock, dirty: make(chan struct{}, 1), update: make(chan struct{}),
 			readers: map[*reader]struct{}{},
 		}
 		var running context.Context
@@ -147,7 +143,7 @@ func (b *boards) removeReader(r *reader) {
 	delete(r.readers, r)
 	if len(r.readers) == 0 {
 		r.stop()
-		r.board.leave()
+		b.begun.Release(r.board.owner)
 		delete(b.by, r.scope.key())
 	}
 }
@@ -289,12 +285,12 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	_ = control.SetReadDeadline(time.Time{})
 	beat := s.Clock.NewTicker(heartbeat)
 	defer beat.Stop()
-	leave, ok := s.streams.enter(viewOf(r).user)
-	if !ok {
+	user := viewOf(r).user
+	if !s.streams.TryAcquire(user) {
 		refuse(w, http.StatusTooManyRequests, "you look at too many pages: close some")
 		return
 	}
-	defer leave()
+	defer s.streams.Release(user)
 	who, err := s.boards.join(r.Context(), viewOf(r))
 	if err != nil {
 		refuse(w, codeOf(err), err.Error())

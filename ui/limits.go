@@ -6,7 +6,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"sync"
+
+	"github.com/sluice-cd/sluice/internal/background"
 )
 
 // Bounds of what people keep a server at.
@@ -26,7 +27,8 @@ const (
 // errCrowded means that too many people sign in at the moment.
 var errCrowded = errors.New("too many people sign in: try again in a moment")
 
-// queue lets in a few at a time, and so many wait. It is safe for concurrent use.
+// queue lets in a few at a time, and so many wait. It is safe for concurrent use. Strangers have
+// no name by which they could share, as the keys of [background.Slots] do.
 type queue struct{ places, slots chan struct{} }
 
 func newQueue(slots, waiting int) queue {
@@ -49,54 +51,28 @@ func (q queue) enter(ctx context.Context) (leave func(), err error) {
 	}
 }
 
-// shares count what users have under way. They are safe for concurrent use.
-type shares struct {
-	most int
-
-	mu sync.Mutex
-	of map[string]int // by user; without those that have nothing under way
-}
-
-func newShares(most int) *shares { return &shares{most: most, of: map[string]int{}} }
-
-// enter takes one of a user's share, unless all are taken.
-func (s *shares) enter(user string) (leave func(), ok bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.of[user] >= s.most {
-		return nil, false
-	}
-	s.of[user]++
-	return func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.of[user]--; s.of[user] == 0 {
-			delete(s.of, user)
-		}
-	}, true
-}
-
 // shared answers so many requests of one user at one time.
 func (s *Server) shared(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		leave, ok := s.requests.enter(viewOf(r).user)
-		if !ok {
+		user := viewOf(r).user
+		if !s.requests.TryAcquire(user) {
 			refuse(w, http.StatusTooManyRequests, "too many of your requests are under way: try again in a moment")
 			return
 		}
-		defer leave()
+		defer s.requests.Release(user)
 		next.ServeHTTP(w, r)
 	})
 }
 
-// oneOf answers so many requests of all users at one time; others wait their turn.
-func oneOf(slots chan struct{}, next http.Handler) http.Handler {
+// oneOf answers so many requests of all users at one time; others wait for a slot, which the user
+// gets who has the fewest.
+func oneOf(slots *background.Slots[string], next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case slots <- struct{}{}:
-			defer func() { <-slots }()
-			next.ServeHTTP(w, r)
-		case <-r.Context().Done():
+		user := viewOf(r).user
+		if slots.Acquire(r.Context(), user) != nil {
+			return // who asked is gone
 		}
+		defer slots.Release(user)
+		next.ServeHTTP(w, r)
 	})
 }

@@ -53,7 +53,7 @@ type Server struct {
 	Options
 	authenticator     authenticator
 	boards            *boards
-	streams, requests *shares
+	streams, requests *background.Slots[string]
 	ready             chan struct{} // closed when the cluster is known
 	handler           http.Handler
 }
@@ -88,7 +88,7 @@ func NewServer(o Options) (*Server, error) {
 	}
 	s := &Server{
 		Options: o, boards: newBoards(o.Clock), ready: make(chan struct{}),
-		streams: newShares(maxStreams), requests: newShares(maxRequests),
+		streams: background.NewSlots[string](0, maxStreams), requests: background.NewSlots[string](0, maxRequests),
 	}
 	if s.Tags == nil {
 		s.Tags = func(ctx context.Context, c client.Client, repo *imagev1.ImageRepository) ([]string, error) {
@@ -107,10 +107,10 @@ func NewServer(o Options) (*Server, error) {
 	one.HandleFunc("GET /api/v1/stream", s.stream)
 	api.Handle("GET /api/v1/canaries/{namespace}/{name}", compressed(s.detail(s.canary)))
 	api.Handle("GET /api/v1/pipelines/{namespace}/{name}", compressed(s.detail(s.pipeline)))
-	api.Handle("GET /api/v1/policies/{namespace}/{name}", oneOf(make(chan struct{}, maxPolicies), compressed(s.detail(s.policy))))
+	api.Handle("GET /api/v1/policies/{namespace}/{name}", oneOf(background.NewSlots[string](maxPolicies, 0), compressed(s.detail(s.policy))))
 	api.Handle("GET /api/v1/automations/{namespace}/{name}", compressed(s.detail(s.automation)))
 	api.Handle("GET /api/v1/commits/{kind}/{namespace}/{name}/{commit}",
-		oneOf(make(chan struct{}, maxCommits), compressed(s.detail(s.commit))))
+		oneOf(background.NewSlots[string](maxCommits, 0), compressed(s.detail(s.commit))))
 	api.Handle("GET /api/v1/objects/{kind}/{namespace}/{name}", compressed(s.detail(s.object)))
 	api.Handle("GET /api/v1/objects", compressed(http.HandlerFunc(s.objects)))
 	api.Handle("GET /api/v1/timeline", compressed(http.HandlerFunc(s.timeline)))

@@ -106,14 +106,11 @@ func (b *Builder) build(ctx context.Context, namespace string, start func(memory
 		cost = min(2*cost+processCost, max(cost, b.Memory.Share()))
 	}
 	if isolated { // before there is memory for it, which others could use meanwhile
-		var release func()
-		if err := wait(func(ctx context.Context) (err error) {
-			release, err = b.processes.acquireSlot(ctx, namespace)
-			return err
-		}); err != nil {
+		slots := b.processes.namespaceSlots()
+		if err := wait(func(ctx context.Context) error { return slots.Acquire(ctx, namespace) }); err != nil {
 			return nil, err
 		}
-		defer release()
+		defer slots.Release(namespace)
 	}
 	grant, err := b.acquire(namespace, cost, wait)
 	if err != nil {

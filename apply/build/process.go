@@ -16,6 +16,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/sluice-cd/sluice/internal/background"
 	"github.com/sluice-cd/sluice/internal/tree"
 )
 
@@ -83,13 +84,18 @@ var sentinels = []error{errRefused, ErrPathNotFound, ErrTooLarge, ErrRemote, Err
 // processes are the slots of the namespaces, and one idle process for the next build.
 type processes struct {
 	mu    sync.Mutex
-	slots map[string]*slots // by namespace; removed when unused
+	slots *background.Slots[string] // of namespaces, made when they are needed first
 	idle  *process
 }
 
-type slots struct {
-	free  chan struct{}
-	users int
+// namespaceSlots are how many processes namespaces may have.
+func (p *processes) namespaceSlots() *background.Slots[string] {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.slots == nil {
+		p.slots = background.NewSlots[string](0, processesPerNamespace)
+	}
+	return p.slots
 }
 
 type process struct {
@@ -124,35 +130,6 @@ func (p *processes) build(ctx context.Context, command []string, j *job, memory 
 		return nil, j.spec.Substitution.Mask().Error(err)
 	}
 	return result, nil
-}
-
-// acquireSlot waits until a namespace may have another process.
-func (p *processes) acquireSlot(ctx context.Context, namespace string) (release func(), err error) {
-	p.mu.Lock()
-	at := p.slots[namespace]
-	if at == nil {
-		at = &slots{free: make(chan struct{}, processesPerNamespace)}
-		if p.slots == nil {
-			p.slots = map[string]*slots{}
-		}
-		p.slots[namespace] = at
-	}
-	at.users++
-	p.mu.Unlock()
-	left := func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		if at.users--; at.users == 0 {
-			delete(p.slots, namespace)
-		}
-	}
-	select {
-	case at.free <- struct{}{}:
-		return func() { <-at.free; left() }, nil
-	case <-ctx.Done():
-		left()
-		return nil, context.Cause(ctx)
-	}
 }
 
 func (p *processes) acquire(ctx context.Context, command []string) (*process, error) {
