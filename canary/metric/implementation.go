@@ -43,7 +43,7 @@ func (k *Checker) implemented(ctx context.Context, c *flaggerv1.Canary, of provi
 	case err != nil:
 		return asked{}, fmt.Errorf("reading %s %s/%s, to see whose proxies count: %w", kind.Kind, c.Namespace, name, err)
 	}
-	found := k.carriers.settled(client.ObjectKeyFromObject(c).String()+" "+name, accepting(route), k.clock.Now())
+	found := k.implementations.current(client.ObjectKeyFromObject(c).String()+" "+name, accepting(route), k.clock.Now())
 	if len(found) == 0 || len(found) == 1 && found[0].Needs == "" {
 		return pods, nil
 	}
@@ -96,27 +96,27 @@ func products(of []provider.Implementation) string {
 	return strings.Join(slices.Compact(names), " and ")
 }
 
-// carriers remembers who carried the route of a canary last: controllers write the status of a route anew now and then, and for a moment
-// nobody has accepted it, or two have. Other proxies count something else, so that all evidence would be lost.
-type carriers struct {
+// lastImplementations remember who carried the route of a canary last: controllers write the status of a route anew now and then,
+// and for a moment nobody has accepted it, or two have. Other proxies count something else, so that all evidence would be lost.
+type lastImplementations struct {
 	mu sync.Mutex
-	at map[string]carrier
+	at map[string]lastImplementation
 }
 
-type carrier struct {
+type lastImplementation struct {
 	by   provider.Implementation
 	seen time.Time
 }
 
-// settled is who carries a route: who has accepted it alone or, for as long as that is not clear, and [gone] at most, who did before.
-func (k *carriers) settled(route string, accepted []provider.Implementation, now time.Time) []provider.Implementation {
+// current is who carries a route: who has accepted it alone or, for as long as that is not clear, and [gone] at most, who did before.
+func (k *lastImplementations) current(route string, accepted []provider.Implementation, now time.Time) []provider.Implementation {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if len(accepted) == 1 {
 		if k.at == nil || len(k.at) >= maxCountedLately {
-			k.at = map[string]carrier{}
+			k.at = map[string]lastImplementation{}
 		}
-		k.at[route] = carrier{accepted[0], now}
+		k.at[route] = lastImplementation{accepted[0], now}
 		return accepted
 	}
 	if last, ok := k.at[route]; ok && now.Sub(last.seen) < gone {

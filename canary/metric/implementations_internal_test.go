@@ -14,7 +14,7 @@ import (
 func TestWhoCarriedARouteIsAskedWhileItsStatusIsWrittenAnew(t *testing.T) {
 	now := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 	contour, traefik := provider.Implementation{Product: "Contour"}, provider.Implementation{Product: "Traefik"}
-	var k carriers
+	var k lastImplementations
 	for i, step := range []struct {
 		after    time.Duration
 		accepted []provider.Implementation
@@ -30,7 +30,7 @@ func TestWhoCarriedARouteIsAskedWhileItsStatusIsWrittenAnew(t *testing.T) {
 		{11 * time.Minute, nil, ""},
 	} {
 		now = now.Add(step.after)
-		if got := products(k.settled("apps/shop shop", step.accepted, now)); got != step.want {
+		if got := products(k.current("apps/shop shop", step.accepted, now)); got != step.want {
 			t.Errorf("step %d: asks %q, want %q", i, got, step.want)
 		}
 	}

@@ -85,7 +85,7 @@ type Checker struct {
 	ambientCredentials *ambientCredentials
 	checked            *checkedQueries
 	lately             *countedLately
-	carriers           *carriers
+	implementations    *lastImplementations
 	guard              *outbound.Guard
 	memory             *budget.Budget
 }
@@ -143,7 +143,7 @@ func WithMemory(b *budget.Budget) Option {
 func NewChecker(c client.Reader, metricsServer string, clk clock.PassiveClock, options ...Option) *Checker {
 	k := &Checker{
 		client: c, routes: c, field: "spec.analysis.metrics", metricsServer: metricsServer, provider: provider.Kubernetes, clock: clk,
-		ambientCredentials: &ambientCredentials{}, checked: &checkedQueries{}, lately: &countedLately{}, carriers: &carriers{},
+		ambientCredentials: &ambientCredentials{}, checked: &checkedQueries{}, lately: &countedLately{}, implementations: &lastImplementations{},
 	}
 	for _, option := range options {
 		option(k)

@@ -112,8 +112,8 @@ func newComparison(c *flaggerv1.Canary, state canary.State, plan canary.Plan) *c
 	return of
 }
 
-// kept is what of a self-test is kept in the status.
-type kept struct {
+// storedSelfTest is what of a self-test is kept in the status.
+type storedSelfTest struct {
 	Source   string         `json:"source,omitempty"`
 	Baseline string         `json:"baseline"`
 	Test     trial.SelfTest `json:"test"`
@@ -121,7 +121,7 @@ type kept struct {
 
 // restoreSelfTest reads what is kept, or starts over.
 func (c *comparison) restoreSelfTest(text string) {
-	var was kept
+	var was storedSelfTest
 	if json.Unmarshal([]byte(text), &was) != nil || was.Test.Check() != nil || c.baseline.UnmarshalText([]byte(was.Baseline)) != nil {
 		return
 	}

@@ -50,7 +50,7 @@ func (c *comparison) selfTestStatus() *flaggerv1.CanaryJudgeSelfTest {
 	if err != nil {
 		return status
 	}
-	if text, err := json.Marshal(kept{c.source, string(baseline), c.selfTest}); err == nil && len(text) <= maxEvidence {
+	if text, err := json.Marshal(storedSelfTest{c.source, string(baseline), c.selfTest}); err == nil && len(text) <= maxEvidence {
 		status.State = string(text)
 	}
 	return status

@@ -46,13 +46,13 @@ type contentions struct {
 type contended struct {
 	contention.History
 	canary   types.NamespacedName
-	content  content
+	content  writeDigest
 	message  string
 	reported bool
 }
 
-// content is what a write says, and about which fields.
-type content struct {
+// writeDigest is what a write says, and about which fields.
+type writeDigest struct {
 	fields string
 	digest [sha256.Size]byte
 }
@@ -61,17 +61,17 @@ type content struct {
 const maxContended = 8
 
 // contentOf is what a write says, without what makes two of the same differ.
-func contentOf(verb string, object client.Object, patch client.Patch) (content, bool) {
+func contentOf(verb string, object client.Object, patch client.Patch) (writeDigest, bool) {
 	var says map[string]any
 	if patch != nil {
 		data, err := patch.Data(object)
 		if err != nil || json.Unmarshal(data, &says) != nil {
-			return content{}, false
+			return writeDigest{}, false
 		}
 	} else {
 		var err error
 		if says, err = runtime.DefaultUnstructuredConverter.ToUnstructured(object); err != nil {
-			return content{}, false
+			return writeDigest{}, false
 		}
 	}
 	kept := runtime.DeepCopyJSON(says)
@@ -82,7 +82,7 @@ func contentOf(verb string, object client.Object, patch client.Patch) (content, 
 		}
 	}
 	data, err := json.Marshal(kept)
-	out := content{fields: verb, digest: sha256.Sum256(data)}
+	out := writeDigest{fields: verb, digest: sha256.Sum256(data)}
 	if patch != nil {
 		out.fields = strings.Join(fieldsIn(kept), " ")
 	}
@@ -106,7 +106,7 @@ func fieldsIn(patch map[string]any) (paths []string) {
 
 // find returns what is known of the fields that a write is about; nil is nothing. The lock
 // is held.
-func (c *contentions) find(object clusterRef, wrote content) *contended {
+func (c *contentions) find(object clusterRef, wrote writeDigest) *contended {
 	for _, known := range c.objects[object] {
 		if known.content.fields == wrote.fields {
 			return known
@@ -116,7 +116,7 @@ func (c *contentions) find(object clusterRef, wrote content) *contended {
 }
 
 // paused reports whether a write is to be left out, because it was undone too often.
-func (c *contentions) paused(object clusterRef, wrote content) bool {
+func (c *contentions) paused(object clusterRef, wrote writeDigest) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	known := c.find(object, wrote)
@@ -124,7 +124,7 @@ func (c *contentions) paused(object clusterRef, wrote content) bool {
 }
 
 // written counts a write that took place. undoing says who changed the object before.
-func (c *contentions) written(canary types.NamespacedName, object clusterRef, wrote content, undoing undoing) {
+func (c *contentions) written(canary types.NamespacedName, object clusterRef, wrote writeDigest, undoing undoing) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now, known := c.clock.Now(), c.find(object, wrote)
@@ -213,7 +213,7 @@ type undoing struct{ does, remedy string }
 
 // undoing says who changed an object last, as far as it tells, and where that matters: in the
 // fields that are about to be written.
-func (c *contentions) undoing(verb string, object client.Object, wrote content) undoing {
+func (c *contentions) undoing(verb string, object client.Object, wrote writeDigest) undoing {
 	const keepAway = "keep it from that"
 	if verb == "create" {
 		return undoing{"deleted again and again by somebody", keepAway}

@@ -191,7 +191,7 @@ func TestOnlySoManyFieldsOfAnObjectAreToldApart(t *testing.T) {
 	now := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 	var c contentions
 	for i := range 2 * maxContended {
-		c.reset(clusterRef{}, &contended{content: content{fields: fmt.Sprint(i)}}, now).Last = now
+		c.reset(clusterRef{}, &contended{content: writeDigest{fields: fmt.Sprint(i)}}, now).Last = now
 	}
 	if got := len(c.objects[clusterRef{}]); got != maxContended {
 		t.Errorf("%d are", got)
@@ -240,7 +240,7 @@ func TestWhoUndoesAWriteIsNamedByWhatTellsIt(t *testing.T) {
 				s.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: tc.manager, Time: &now}}
 			}
 			c := contentions{self: "sluice"}
-			if got := c.undoing(tc.verb, s, content{fields: "spec.selector"}); got != tc.want {
+			if got := c.undoing(tc.verb, s, writeDigest{fields: "spec.selector"}); got != tc.want {
 				t.Errorf("got %+v", got)
 			}
 		})

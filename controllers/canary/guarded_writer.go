@@ -61,10 +61,10 @@ func (w *guardedWriter) write(ctx context.Context, verb string, object client.Ob
 }
 
 // describe names the object of a write, and what it says.
-func (w *guardedWriter) describe(verb string, object client.Object, patch client.Patch) (of clusterRef, wrote content, ok bool) {
+func (w *guardedWriter) describe(verb string, object client.Object, patch client.Patch) (of clusterRef, wrote writeDigest, ok bool) {
 	kind, err := w.GroupVersionKindFor(object)
 	if err != nil || object.GetName() == "" {
-		return clusterRef{}, content{}, false
+		return clusterRef{}, writeDigest{}, false
 	}
 	wrote, ok = contentOf(verb, object, patch)
 	return clusterRef{clusterKind{kind, w.cluster}, client.ObjectKeyFromObject(object)}, wrote, ok

@@ -63,7 +63,7 @@ func (c Cursor) Add(r Reading, o Options) (next Cursor, window Increments, ok bo
 	if c.counters == nil {
 		return next, Increments{}, false, nil
 	}
-	window, err = between(reading{c.from, c.counters}, reading{end, at}, o)
+	window, err = between(countersAt{c.from, c.counters}, countersAt{end, at}, o)
 	if err != nil {
 		return c, Increments{}, false, err
 	}

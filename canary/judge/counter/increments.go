@@ -137,16 +137,16 @@ func Between(before, after Reading, o Options) (Increments, error) {
 	if err != nil {
 		return Increments{}, err
 	}
-	return between(reading{before.At, first}, reading{after.At, second}, o)
+	return between(countersAt{before.At, first}, countersAt{after.At, second}, o)
 }
 
-// reading are the counters of all units at one time.
-type reading struct {
+// countersAt are the counters of all units at one time.
+type countersAt struct {
 	at    time.Time
 	units map[unit]*counters
 }
 
-func between(before, after reading, o Options) (Increments, error) {
+func between(before, after countersAt, o Options) (Increments, error) {
 	if !after.at.After(before.at) {
 		return Increments{}, fmt.Errorf("a window ends at %s and begins at %s, which is not earlier",
 			after.at.Format(time.RFC3339Nano), before.at.Format(time.RFC3339Nano))

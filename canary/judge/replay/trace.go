@@ -24,8 +24,8 @@ const (
 	MaxReadings = 350_000
 )
 
-// reading is a line of a trace.
-type reading struct {
+// traceLine is a line of a trace.
+type traceLine struct {
 	At      time.Time `json:"at"`
 	Source  string    `json:"source,omitempty"`
 	Samples []sample  `json:"samples"`
@@ -44,7 +44,7 @@ type sample struct {
 
 // WriteReading appends a reading to a trace, as one line of JSON.
 func WriteReading(w io.Writer, r counter.Reading) error {
-	line := reading{At: r.At, Source: r.Source, Samples: make([]sample, 0, len(r.Samples))}
+	line := traceLine{At: r.At, Source: r.Source, Samples: make([]sample, 0, len(r.Samples))}
 	for _, s := range r.Samples {
 		line.Samples = append(line.Samples, sample(s))
 	}
@@ -108,7 +108,7 @@ func noteExcess(inARow map[string]int, r counter.Reading) error {
 func decodeReading(text []byte) (counter.Reading, error) {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
-	var line reading
+	var line traceLine
 	if err := decoder.Decode(&line); err != nil {
 		return counter.Reading{}, fmt.Errorf("reading it as {at, samples}: %w", err)
 	}
