@@ -33,7 +33,7 @@ type lister struct {
 	target Target
 	// budget is the most tags to list.
 	budget func() int
-	memory *reading
+	memory *pageMemory
 }
 
 // list asks the registry for all tags. Of a registry that knows conditional
@@ -87,7 +87,7 @@ func (l *lister) first(address string) string {
 // open asks for the first page. A registry that refuses its size is asked for
 // half of it, and so on, and at last for whatever it likes; what it takes is
 // remembered of the host.
-func (l *lister) open(ctx context.Context, into *tagBuffer) (answer, error) {
+func (l *lister) open(ctx context.Context, into *tagBuffer) (tagPage, error) {
 	size := l.host.PageSize()
 	got, err := l.fetch(ctx, l.first(""), "", into)
 	first := err
@@ -100,7 +100,7 @@ func (l *lister) open(ctx context.Context, into *tagBuffer) (answer, error) {
 	}
 	if err != nil && size > 0 && first != nil && refusesSize(first) {
 		l.host.SetPageSize(size) // it was not the size
-		return answer{}, first
+		return tagPage{}, first
 	}
 	return got, err
 }
@@ -121,7 +121,7 @@ func refusesSize(err error) bool {
 // follow fetches the pages after got. The pages it returns are those to ask for
 // again; there are none when one of them has no etag, or when the last one is full,
 // since a tag that comes after it would change nothing but its link.
-func (l *lister) follow(ctx context.Context, got answer, into *tagBuffer) ([]page, error) {
+func (l *lister) follow(ctx context.Context, got tagPage, into *tagBuffer) ([]page, error) {
 	address, pages := "", []page{}
 	visited := map[[sha256.Size]byte]bool{}
 	for count := 1; ; count++ {
@@ -165,10 +165,10 @@ func (l *lister) follow(ctx context.Context, got answer, into *tagBuffer) ([]pag
 // beyond asks for what comes after a page that is exactly full and has no link. Some
 // registries cut there and say nothing, and others have just as many tags; of the
 // latter some do not understand what they are asked, and send the same page again.
-func (l *lister) beyond(ctx context.Context, got answer, into *tagBuffer) (more answer, ok bool, err error) {
+func (l *lister) beyond(ctx context.Context, got tagPage, into *tagBuffer) (more tagPage, ok bool, err error) {
 	n := l.host.PageSize()
 	if n == 0 || got.size != n {
-		return answer{}, false, nil
+		return tagPage{}, false, nil
 	}
 	known := make(map[string]bool, n)
 	for i := into.len() - n; i < into.len(); i++ {
@@ -179,10 +179,10 @@ func (l *lister) beyond(ctx context.Context, got answer, into *tagBuffer) (more 
 	more, err = l.fetch(ctx, address, "", into)
 	var refused *transport.Error
 	if errors.As(err, &refused) && knowsNoSuchPage(refused.StatusCode) {
-		return answer{}, false, nil // it knows no such question, and has given all it has
+		return tagPage{}, false, nil // it knows no such question, and has given all it has
 	}
 	if err != nil {
-		return answer{}, false, err
+		return tagPage{}, false, err
 	}
 	for i := before; i < into.len(); i++ {
 		if !known[string(into.at(i))] {
@@ -190,7 +190,7 @@ func (l *lister) beyond(ctx context.Context, got answer, into *tagBuffer) (more 
 		}
 	}
 	into.truncate(before)
-	return answer{}, false, nil
+	return tagPage{}, false, nil
 }
 
 // knowsNoSuchPage reports whether a status says that a registry cannot be asked for what

@@ -20,9 +20,9 @@ const freeBytes = 1 << 20
 // doubling, and as tags.
 const copies = 3
 
-// reading is the memory that one scan takes for what it reads. Its grant is returned
+// pageMemory is the memory that one scan takes for what it reads. Its grant is returned
 // when the list is made.
-type reading struct {
+type pageMemory struct {
 	from      *budget.Budget
 	namespace string
 	grant     *budget.Grant
@@ -30,7 +30,7 @@ type reading struct {
 }
 
 // hold makes sure of the memory for a page of so many bytes.
-func (r *reading) hold(ctx context.Context, bytes int64) error {
+func (r *pageMemory) hold(ctx context.Context, bytes int64) error {
 	if r == nil || r.from == nil || bytes <= freeBytes || copies*bytes <= r.reserved {
 		return nil
 	}
@@ -50,7 +50,7 @@ func (r *reading) hold(ctx context.Context, bytes int64) error {
 	return err
 }
 
-func (r *reading) release() { r.grant.Release() }
+func (r *pageMemory) release() { r.grant.Release() }
 
 // memoryUse accounts for the tags that a store keeps in memory, to the namespaces that
 // use them, in equal parts: a set counts for as long as a snapshot or a listing has it. A

@@ -18,8 +18,8 @@ import (
 // errPage means that an answer is not a page of tags.
 var errPage = errors.New("the registry's answer is not a list of tags")
 
-// answer is one page of a list.
-type answer struct {
+// tagPage is one page of a list.
+type tagPage struct {
 	same bool   // 304: what it was
 	etag string // to ask whether it still is
 	next string // URL of the next page, or empty
@@ -38,10 +38,10 @@ const maxPooled = 1 << 20
 
 // fetch asks for the page at address, if it is not the one with the etag any
 // more, and adds its tags to into.
-func (l *lister) fetch(ctx context.Context, address, etag string, into *tagBuffer) (answer, error) {
+func (l *lister) fetch(ctx context.Context, address, etag string, into *tagBuffer) (tagPage, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return answer{}, err
+		return tagPage{}, err
 	}
 	req.Header.Set("Accept", "application/json")
 	if etag != "" {
@@ -49,21 +49,21 @@ func (l *lister) fetch(ctx context.Context, address, etag string, into *tagBuffe
 	}
 	resp, err := l.client.Do(req)
 	if err != nil {
-		return answer{}, err
+		return tagPage{}, err
 	}
 	defer resp.Body.Close()
 	if etag != "" && resp.StatusCode == http.StatusNotModified {
-		return answer{same: true, etag: etag}, nil
+		return tagPage{same: true, etag: etag}, nil
 	}
 	if err := transport.CheckError(resp, http.StatusOK); err != nil {
-		return answer{}, err
+		return tagPage{}, err
 	}
 	before := into.len()
 	if err := l.read(ctx, resp.Body, into); err != nil {
-		return answer{}, err
+		return tagPage{}, err
 	}
 	next, err := nextPage(resp, address)
-	got := answer{next: next, size: into.len() - before}
+	got := tagPage{next: next, size: into.len() - before}
 	if etag := resp.Header.Get("ETag"); len(etag) <= maxETag {
 		got.etag = etag
 	}

@@ -146,7 +146,7 @@ func (c *Client) listOnce(ctx context.Context, target Target, access registry.Ac
 	tags.reset()
 	var pages []page
 	var same bool
-	memory := &reading{from: c.memory, namespace: access.Namespace()}
+	memory := &pageMemory{from: c.memory, namespace: access.Namespace()}
 	image := target.Image(access)
 	defer memory.release()
 	err := c.registry.Call(ctx, image, func(ctx context.Context, session http.RoundTripper) (err error) {

@@ -32,7 +32,7 @@ type Part struct {
 //	/lib         a submodule, which is a commit of another repository
 //	/shared/x    a directory of the artifact of another source
 func Compose(parts []Part) (Files, error) {
-	c := &composed{root: &place{}}
+	c := &composed{root: &pathNode{}}
 	for _, part := range parts {
 		if err := c.add(part); err != nil {
 			return nil, err
@@ -46,15 +46,15 @@ func Compose(parts []Part) (Files, error) {
 
 // composed is a tree of parts of others.
 type composed struct {
-	root  *place
+	root  *pathNode
 	files []Files // each once
 }
 
-// place is a path on which something was put, or leads to one.
-type place struct {
+// pathNode is a path on which something was put, or leads to one.
+type pathNode struct {
 	files    Files // what it shows, at from, beside its children; nil is nothing
 	from     string
-	children map[string]*place
+	children map[string]*pathNode
 	// entry is what is here, and entries what is in it if there are children.
 	entry   tree.Entry
 	entries []tree.Entry
@@ -97,11 +97,11 @@ func (c *composed) add(part Part) error {
 }
 
 // dir returns the directory of that name below p. One that is made shows what p has there.
-func (p *place) dir(name string) (*place, error) {
+func (p *pathNode) dir(name string) (*pathNode, error) {
 	if known := p.children[name]; known != nil {
 		return known, nil
 	}
-	made := &place{}
+	made := &pathNode{}
 	if p.files != nil {
 		from := path.Join(p.from, name)
 		switch there, err := p.files.Stat(from); {
@@ -120,7 +120,7 @@ func (p *place) dir(name string) (*place, error) {
 
 // vacancy returns the place of that name below p for a part, where p must have nothing: a
 // submodule is nothing.
-func (p *place) vacancy(name string) (*place, error) {
+func (p *pathNode) vacancy(name string) (*pathNode, error) {
 	if known := p.children[name]; known != nil {
 		return known, nil
 	}
@@ -133,20 +133,20 @@ func (p *place) vacancy(name string) (*place, error) {
 			return nil, fs.ErrExist
 		}
 	}
-	made := &place{}
+	made := &pathNode{}
 	p.put(name, made)
 	return made, nil
 }
 
-func (p *place) put(name string, made *place) {
+func (p *pathNode) put(name string, made *pathNode) {
 	if p.children == nil {
-		p.children = map[string]*place{}
+		p.children = map[string]*pathNode{}
 	}
 	p.children[name] = made
 }
 
 // seal finds out what is at a place and all below it.
-func (p *place) seal(name string) error {
+func (p *pathNode) seal(name string) error {
 	p.entry = tree.Entry{Name: name, Mode: tree.Dir}
 	if len(p.children) == 0 && p.files != nil {
 		found, err := p.files.Stat(p.from)
@@ -180,7 +180,7 @@ func (p *place) seal(name string) error {
 }
 
 // find returns the deepest place on the way to a path, and what is left of it.
-func (c *composed) find(name string) (p *place, rest string, err error) {
+func (c *composed) find(name string) (p *pathNode, rest string, err error) {
 	parts, err := tree.Split(name)
 	if err != nil {
 		return nil, "", err

@@ -65,8 +65,8 @@ func (c *cost) add(line string) {
 	c.repeated += 1 + int64(longest)
 }
 
-// of is the cost of a path.
-func (c cost) of(path string) int64 {
+// forPath is the cost of a path.
+func (c cost) forPath(path string) int64 {
 	names := 1 + strings.Count(path, "/")
 	return c.repeated*int64(len(path)) + c.patterns*int64(names)*perName
 }
@@ -86,7 +86,7 @@ func (c *compared) ignores(r *rules, path string) (bool, error) {
 
 // add counts one path.
 func (c *compared) add(r *rules, path string) error {
-	if *c += compared(r.cost.of(path)); *c > maxCompared {
+	if *c += compared(r.cost.forPath(path)); *c > maxCompared {
 		return fmt.Errorf("%w: %d patterns take too long to compare all files with; use fewer, and shorter ones behind a *",
 			ErrRules, r.cost.patterns)
 	}
@@ -247,7 +247,7 @@ func (b *builder) findRules(name, at string, found *patterns) error {
 	}
 	for _, p := range places {
 		if p.Mode == tree.Dir {
-			if err := b.findRules(path.Join(name, p.Name), p.in(at), found); err != nil {
+			if err := b.findRules(path.Join(name, p.Name), p.pathIn(at), found); err != nil {
 				return err
 			}
 		}

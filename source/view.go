@@ -84,7 +84,7 @@ const (
 // is added to the grant, which may be nil too.
 func NewView(ctx context.Context, files Files, ignore *string, before *View, memory *budget.Grant) (*View, error) {
 	b := &builder{ended: ctx.Err, files: files, memory: memory, active: map[string]bool{},
-		links: tree.Links{In: files, Names: maxNames, Stopped: ctx.Err}, followed: map[[2]string]located{}}
+		links: tree.Links{In: files, Names: maxNames, Stopped: ctx.Err}, followed: map[[2]string]resolvedEntry{}}
 	rules, err := b.loadRules(ignore)
 	if err != nil {
 		return nil, fmt.Errorf("reading ignore rules: %w", err)
@@ -99,7 +99,7 @@ func NewView(ctx context.Context, files Files, ignore *string, before *View, mem
 		known = before.root
 	}
 	b.spent = extent{} // by the rules, for which all was listed already
-	root, err := b.dir("", located{Entry: top}, known)
+	root, err := b.dir("", resolvedEntry{Entry: top}, known)
 	if err != nil {
 		return nil, fmt.Errorf("listing files: %w", err)
 	}
@@ -124,19 +124,19 @@ type builder struct {
 	active   map[string]bool // directories that are being listed
 	// followed is where symlinks lead, by the directory that they lie in and the
 	// hash of their target: thousands may share one.
-	followed map[[2]string]located
+	followed map[[2]string]resolvedEntry
 }
 
-// located is an entry and where in the tree it really lies, which behind a symlink
+// resolvedEntry is an entry and where in the tree it really lies, which behind a symlink
 // is not where it shows. Empty is in the directory that was listed: its entries would
 // hold a long path each.
-type located struct {
+type resolvedEntry struct {
 	tree.Entry
 	at string
 }
 
-// in is where the entry lies that a directory was listed with.
-func (l located) in(dir string) string {
+// pathIn is where the entry lies that a directory was listed with.
+func (l resolvedEntry) pathIn(dir string) string {
 	if l.at != "" {
 		return l.at
 	}
@@ -158,7 +158,7 @@ func (b *builder) spend(more extent) error {
 
 // list returns a directory's files and directories, symlinks followed, and
 // whether there were any.
-func (b *builder) list(at string) (places []located, linked bool, err error) {
+func (b *builder) list(at string) (places []resolvedEntry, linked bool, err error) {
 	entries, err := b.files.ReadDir(at)
 	if err != nil {
 		return nil, false, err
@@ -173,7 +173,7 @@ func (b *builder) list(at string) (places []located, linked bool, err error) {
 		if err := b.ended(); err != nil {
 			return nil, false, err
 		}
-		p := located{Entry: e}
+		p := resolvedEntry{Entry: e}
 		if e.Mode == tree.Symlink {
 			linked = true
 			if p, err = b.follow(at, e); err != nil {
@@ -181,7 +181,7 @@ func (b *builder) list(at string) (places []located, linked bool, err error) {
 			}
 			p.Name = e.Name
 		}
-		if p.Mode.IsFile() || p.Mode == tree.Dir && !b.active[p.in(at)] {
+		if p.Mode.IsFile() || p.Mode == tree.Dir && !b.active[p.pathIn(at)] {
 			places = append(places, p)
 		}
 	}
@@ -190,7 +190,7 @@ func (b *builder) list(at string) (places []located, linked bool, err error) {
 
 // follow returns what a symlink in a directory leads to; a zero Mode when that is
 // nothing, or outside of the tree. Directories on the way may be symlinks themselves.
-func (b *builder) follow(dir string, link tree.Entry) (located, error) {
+func (b *builder) follow(dir string, link tree.Entry) (resolvedEntry, error) {
 	key := [2]string{dir, link.Hash}
 	if known, ok := b.followed[key]; ok {
 		return known, nil
@@ -205,23 +205,23 @@ func (b *builder) follow(dir string, link tree.Entry) (located, error) {
 	return found, err
 }
 
-func (b *builder) resolve(link string) (located, error) {
+func (b *builder) resolve(link string) (resolvedEntry, error) {
 	found, err := b.links.Follow(link)
 	switch {
 	case tree.LeadsNowhere(err): // what leads to nothing, or out of the tree, is left out
-		return located{}, nil
+		return resolvedEntry{}, nil
 	case errors.Is(err, tree.ErrTooManyNames):
-		return located{}, fmt.Errorf("%w: %w: more than %d", tree.ErrTooLarge, err, maxNames)
+		return resolvedEntry{}, fmt.Errorf("%w: %w: more than %d", tree.ErrTooLarge, err, maxNames)
 	case err != nil:
-		return located{}, err
+		return resolvedEntry{}, err
 	case found.Path == ".":
-		return located{}, nil // the root does not show in itself
+		return resolvedEntry{}, nil // the root does not show in itself
 	}
-	return located{Entry: found.Entry, at: found.Path}, nil
+	return resolvedEntry{Entry: found.Entry, at: found.Path}, nil
 }
 
 // dir makes the node of a directory that shows at name.
-func (b *builder) dir(name string, p located, known *node) (*node, error) {
+func (b *builder) dir(name string, p resolvedEntry, known *node) (*node, error) {
 	if known != nil && known.source == p.Hash && !known.linked {
 		return known, b.spend(known.extent)
 	}
@@ -252,7 +252,7 @@ func (b *builder) dir(name string, p located, known *node) (*node, error) {
 			n.entries = append(n.entries, child.Entry)
 			continue
 		}
-		child.at = child.in(p.at)
+		child.at = child.pathIn(p.at)
 		below, err := b.dir(shown, child, known.child(child.Name))
 		if err != nil {
 			return nil, err

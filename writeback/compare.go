@@ -11,18 +11,18 @@ import (
 // sameExcept reports whether b equals a except for the given files, which have the
 // given contents in b. Only directories with different hashes are read.
 func sameExcept(a, b tree.Tree, changes map[string][]byte) (bool, error) {
-	c := comparison{a: a, b: b, changes: changes}
+	c := treeComparison{a: a, b: b, changes: changes}
 	same, err := c.directory("")
 	return same && c.seen == len(changes), err
 }
 
-type comparison struct {
+type treeComparison struct {
 	a, b    tree.Tree
 	changes map[string][]byte
 	seen    int
 }
 
-func (c *comparison) directory(dir string) (bool, error) {
+func (c *treeComparison) directory(dir string) (bool, error) {
 	left, err := c.a.ReadDir(dir)
 	if err != nil {
 		return false, err
@@ -40,7 +40,7 @@ func (c *comparison) directory(dir string) (bool, error) {
 	return true, nil
 }
 
-func (c *comparison) entry(name string, l, r tree.Entry) (bool, error) {
+func (c *treeComparison) entry(name string, l, r tree.Entry) (bool, error) {
 	switch content, edited := c.changes[name]; {
 	case l.Name != r.Name || l.Mode != r.Mode:
 		return false, nil

@@ -34,13 +34,13 @@ type refCache struct {
 	heads *lru.Cache[branch, plumbing.Hash]
 	// asking is one question to a remote for all runs on it of a namespace, of whose share of
 	// the memory the answer takes.
-	asking background.Group[question, map[string]plumbing.Hash]
+	asking background.Group[refsKey, map[string]plumbing.Hash]
 
 	mu      sync.Mutex
 	remotes map[string]*listedRefs // by the remote's id: those with runs
 }
 
-type question struct{ remote, namespace string }
+type refsKey struct{ remote, namespace string }
 
 // maxHeads bounds the last heads: some ten thousand branches.
 const maxHeads = 4 << 20
@@ -77,7 +77,7 @@ type lister interface {
 // refSession is one run's use of the cache. What was listed before the run began does
 // not count for it.
 type refSession struct {
-	question
+	refsKey
 	cache  *refCache
 	listed *listedRefs
 	since  time.Time
@@ -91,7 +91,7 @@ func (c *refCache) begin(remote, namespace string) *refSession {
 		c.remotes[remote] = &listedRefs{pushed: map[string]pushedRef{}}
 	}
 	c.remotes[remote].runs++
-	return &refSession{question: question{remote, namespace}, cache: c, listed: c.remotes[remote], since: c.clock.Now()}
+	return &refSession{refsKey: refsKey{remote, namespace}, cache: c, listed: c.remotes[remote], since: c.clock.Now()}
 }
 
 func (s *refSession) end() {
@@ -116,7 +116,7 @@ func (s *refSession) list(ctx context.Context, remote lister, needed ...string) 
 		}
 		return s.listed.record(refs, asked), nil
 	}
-	refs, err := s.cache.asking.DoSince(ctx, s.question, s.since, asked, ask)
+	refs, err := s.cache.asking.DoSince(ctx, s.refsKey, s.since, asked, ask)
 	return maps.Clone(refs), err
 }
 

@@ -50,8 +50,8 @@ func full(name string) string {
 	return branchRef(name)
 }
 
-// destination is what is known of a refspec's target before a push.
-type destination struct {
+// refspecTarget is what is known of a refspec's target before a push.
+type refspecTarget struct {
 	at plumbing.Hash // zero if it is not there
 	// known are the commits that the target may have without losing any: the mirror
 	// has no history to look others up in.
@@ -61,7 +61,7 @@ type destination struct {
 // update is the move of the refspec's target to a commit. It is [ErrDiverged] unless
 // the target is new, is there already, or is at a commit that is known to be part of
 // what replaces it.
-func (s Refspec) update(to plumbing.Hash, d destination) (git.RefUpdate, error) {
+func (s Refspec) update(to plumbing.Hash, d refspecTarget) (git.RefUpdate, error) {
 	if !d.at.IsZero() && d.at != to && !slices.Contains(d.known, d.at) {
 		return git.RefUpdate{}, fmt.Errorf("pushing to %s, which is at %s: %w", s.Target, d.at, ErrDiverged)
 	}

@@ -59,7 +59,7 @@ func (m *Mirror) Changes(commit plumbing.Hash, limits ChangeLimits) (*Changes, e
 	if err != nil {
 		return nil, err
 	}
-	c := &comparison{after: after, limits: limits, Changes: Changes{Commit: commit, Info: after.Info()}}
+	c := &commitDiff{after: after, limits: limits, Changes: Changes{Commit: commit, Info: after.Info()}}
 	if parents := after.Parents(); len(parents) > 0 {
 		c.Parent = parents[0]
 		if c.before, err = m.Tree(c.Parent); err != nil {
@@ -72,8 +72,8 @@ func (m *Mirror) Changes(commit plumbing.Hash, limits ChangeLimits) (*Changes, e
 	return &c.Changes, nil
 }
 
-// comparison makes [Changes].
-type comparison struct {
+// commitDiff makes [Changes].
+type commitDiff struct {
 	Changes
 	before, after *CommitTree // before is nil where there is none
 	limits        ChangeLimits
@@ -84,7 +84,7 @@ type comparison struct {
 // errEnough ends a walk.
 var errEnough = errors.New("enough")
 
-func (c *comparison) compare() error {
+func (c *commitDiff) compare() error {
 	var before tree.Tree = c.before
 	if c.before == nil {
 		nothing, err := tree.New(nil)
@@ -112,7 +112,7 @@ func (c *comparison) compare() error {
 }
 
 // add notes what became of a path. A directory that came or went is what was below it.
-func (c *comparison) add(name string) error {
+func (c *commitDiff) add(name string) error {
 	old, err := entryOf(c.before, name)
 	if err != nil {
 		return err
@@ -152,7 +152,7 @@ func entryOf(t *CommitTree, name string) (*tree.Entry, error) {
 }
 
 // file notes what became of a file; nil is one that is not there.
-func (c *comparison) file(name string, old, now *tree.Entry) error {
+func (c *commitDiff) file(name string, old, now *tree.Entry) error {
 	if len(c.Files) >= c.limits.Paths {
 		return errEnough
 	}
@@ -177,7 +177,7 @@ func (c *comparison) file(name string, old, now *tree.Entry) error {
 }
 
 // why says why the texts of a file are not read, and else counts them.
-func (c *comparison) why(old, now *tree.Entry) (string, error) {
+func (c *commitDiff) why(old, now *tree.Entry) (string, error) {
 	if old != nil && now != nil && old.Hash == now.Hash {
 		return OmittedMode, nil
 	}

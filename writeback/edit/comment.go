@@ -22,14 +22,14 @@ import (
 type adoption struct {
 	offset int // of the parser's lines
 	lines  []line
-	blocks map[int]block        // by the line of their header
-	owners map[Setter][]located // values that no line explains, in order, by their comment
-	tried  map[*yaml.Node]bool  // so that the same text is not read for each of many markers
-	flat   bool                 // the lines are as they are in the file, and not those of a block scalar
+	blocks map[int]block          // by the line of their header
+	owners map[Setter][]valueNode // values that no line explains, in order, by their comment
+	tried  map[*yaml.Node]bool    // so that the same text is not read for each of many markers
+	flat   bool                   // the lines are as they are in the file, and not those of a block scalar
 }
 
 func newAdoption(found nodes, markers []Marker, lines []line, blocks []block) adoption {
-	a := adoption{offset: found.offset, lines: lines, blocks: map[int]block{}, owners: map[Setter][]located{}, tried: map[*yaml.Node]bool{}}
+	a := adoption{offset: found.offset, lines: lines, blocks: map[int]block{}, owners: map[Setter][]valueNode{}, tried: map[*yaml.Node]bool{}}
 	explained := map[*yaml.Node]bool{}
 	for _, m := range markers {
 		if at, ok := found.values[position{m.span.node, m.span.column}]; ok && m.Skip == "" {
@@ -80,9 +80,9 @@ func (m Marker) unexplained() bool {
 // ownerOf is the value whose comment a marker is: the last one that starts before
 // the end of its line, if its comment is behind it, or else the next one, if there
 // are only comments in between. The first marker behind a value is its own.
-func (a adoption) ownerOf(m Marker) (located, bool) {
+func (a adoption) ownerOf(m Marker) (valueNode, bool) {
 	owners := a.owners[m.Setter]
-	next, _ := slices.BinarySearchFunc(owners, m.Line+1, func(at located, line int) int {
+	next, _ := slices.BinarySearchFunc(owners, m.Line+1, func(at valueNode, line int) int {
 		return cmp.Compare(at.node.Line+a.offset, line)
 	})
 	if next > 0 && owners[next-1].node.LineComment != "" && !a.tried[owners[next-1].node] {
@@ -94,7 +94,7 @@ func (a adoption) ownerOf(m Marker) (located, bool) {
 	if next < len(owners) && a.nothingBetween(m.Line, owners[next].node.Line+a.offset) {
 		return owners[next], true
 	}
-	return located{}, false
+	return valueNode{}, false
 }
 
 // nothingBetween tells whether the lines between two have comments at most.
@@ -110,7 +110,7 @@ func (a adoption) nothingBetween(after, before int) bool {
 
 // endsOn tells whether a marker may be the comment of a value: of one that starts on
 // its line, or that does not end before it.
-func (a adoption) endsOn(at located, m Marker) bool {
+func (a adoption) endsOn(at valueNode, m Marker) bool {
 	if at.node.Line+a.offset == m.Line {
 		return true
 	}
@@ -127,7 +127,7 @@ func commentOf(n *yaml.Node) string {
 }
 
 // value finds the bytes of a value.
-func (a adoption) value(at located, m Marker) (Marker, bool) {
+func (a adoption) value(at valueNode, m Marker) (Marker, bool) {
 	i := at.node.Line + a.offset - a.lines[0].number
 	if i >= len(a.lines) {
 		return Marker{}, false
@@ -187,7 +187,7 @@ func (a adoption) skipProperties(i, from int) (line, start int, tag string, ok b
 }
 
 // flowValue is a value in quotes or without, on one line or more.
-func (a adoption) flowValue(value Marker, at located, m Marker, i, from int) (Marker, bool) {
+func (a adoption) flowValue(value Marker, at valueNode, m Marker, i, from int) (Marker, bool) {
 	last, end, style := a.endOf(i, from, m)
 	if line := a.lines[i].withoutMark().text; at.inFlow && style == plain && bytes.HasPrefix(line[from:], []byte(at.node.Value)) {
 		last, end = i, from+len(at.node.Value) // what is behind it is of the collection
@@ -274,7 +274,7 @@ func (a adoption) reads(n *yaml.Node, i, from, last, end int) bool {
 }
 
 // blockValue is the text of a block scalar that is one line, as it reads.
-func (a adoption) blockValue(value Marker, at located, m Marker) (Marker, bool) {
+func (a adoption) blockValue(value Marker, at valueNode, m Marker) (Marker, bool) {
 	value.Value = strings.TrimRight(at.node.Value, "\n")
 	if !oneLine(value.Value) {
 		return Marker{}, false

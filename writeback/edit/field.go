@@ -22,12 +22,12 @@ type Field struct {
 // format finds the places of fields in files of one kind.
 type format interface {
 	// read finds the places that targets name.
-	read(content []byte, targets []target) reading
+	read(content []byte, targets []target) fileValues
 	// write is a value as it is written into a place; a Reason if it cannot be.
 	write(at span, value string) (string, Reason)
 	// onlyChanged tells whether what the file says besides is as before. What is around
 	// the places has the same bytes.
-	onlyChanged(before, after reading, outcomes []Outcome) bool
+	onlyChanged(before, after fileValues, outcomes []Outcome) bool
 	// encrypted tells whether a file is covered by the checksum of SOPS.
 	encrypted(content []byte) bool
 }
@@ -41,8 +41,8 @@ type target struct {
 	split    bool      // the registry of the name may be in a field beside it
 }
 
-// place is where a value is in a file; its line is the node of the span.
-type place struct {
+// valueLocation is where a value is in a file; its line is the node of the span.
+type valueLocation struct {
 	span     span
 	value    string
 	object   Object
@@ -51,10 +51,10 @@ type place struct {
 	why      Reason // there is none, or it is nothing to read or to replace
 }
 
-// reading is what a file says.
-type reading struct {
-	places   []place // one for each target
-	document parsed  // the one of a YAML file that has the places
+// fileValues is what a file says.
+type fileValues struct {
+	places   []valueLocation // one for each target
+	document parsed          // the one of a YAML file that has the places
 }
 
 // parsed is a document of a YAML file.

@@ -33,9 +33,9 @@ func (jsonFormat) encrypted(content []byte) bool {
 	return json.Unmarshal(bytes.TrimPrefix(content, byteOrderMark), &file) == nil && file.Sops.MAC != "" && !file.Sops.OnlyEncrypted
 }
 
-func (jsonFormat) read(content []byte, targets []target) reading {
+func (jsonFormat) read(content []byte, targets []target) fileValues {
 	body := bytes.TrimPrefix(content, byteOrderMark)
-	r := reading{places: make([]place, len(targets))}
+	r := fileValues{places: make([]valueLocation, len(targets))}
 	valid := json.Valid(body)
 	for i, t := range targets {
 		if !valid {
@@ -56,9 +56,9 @@ func (jsonFormat) read(content []byte, targets []target) reading {
 }
 
 // place is where the value is in its file.
-func (v jsonValue) place(content []byte, t target) place {
+func (v jsonValue) place(content []byte, t target) valueLocation {
 	number := lineOf(content, v.start)
-	p := place{
+	p := valueLocation{
 		site: site{key: t.path.last()},
 		span: span{start: v.start, end: v.start + len(v.raw), node: number, last: number},
 	}
@@ -157,4 +157,4 @@ func (jsonFormat) write(_ span, value string) (string, Reason) {
 
 // onlyChanged needs no second look: whole values were replaced by strings, and the file was
 // read again.
-func (jsonFormat) onlyChanged(_, _ reading, _ []Outcome) bool { return true }
+func (jsonFormat) onlyChanged(_, _ fileValues, _ []Outcome) bool { return true }

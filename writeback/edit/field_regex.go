@@ -53,28 +53,28 @@ func (textFormat) encrypted(content []byte) bool {
 }
 
 // read finds the match, which is the place of the only target.
-func (f textFormat) read(content []byte, _ []target) reading {
-	return reading{places: []place{f.find(content)}}
+func (f textFormat) read(content []byte, _ []target) fileValues {
+	return fileValues{places: []valueLocation{f.find(content)}}
 }
 
-func (f textFormat) find(content []byte) place {
+func (f textFormat) find(content []byte) valueLocation {
 	if int64(f.pattern.Size)*int64(len(content)) > maxWork {
-		return place{why: TooMuchWork}
+		return valueLocation{why: TooMuchWork}
 	}
 	matches := f.pattern.FindAllSubmatchIndex(content, 2)
 	switch len(matches) {
 	case 0:
-		return place{why: NoMatch}
+		return valueLocation{why: NoMatch}
 	case 1:
 	default:
-		return place{why: ManyMatches}
+		return valueLocation{why: ManyMatches}
 	}
 	start, end := matches[0][2*f.group], matches[0][2*f.group+1]
 	if start < 0 {
-		return place{why: NoMatch} // by another branch, without the group
+		return valueLocation{why: NoMatch} // by another branch, without the group
 	}
 	number := lineOf(content, start)
-	return place{value: string(content[start:end]), span: span{start: start, end: end, node: number, last: number}}
+	return valueLocation{value: string(content[start:end]), span: span{start: start, end: end, node: number, last: number}}
 }
 
 func (textFormat) write(_ span, value string) (string, Reason) {
@@ -86,4 +86,4 @@ func (textFormat) write(_ span, value string) (string, Reason) {
 
 // onlyChanged cannot be asked of a text that nobody parses: the bytes of the group
 // were replaced.
-func (textFormat) onlyChanged(_, _ reading, _ []Outcome) bool { return true }
+func (textFormat) onlyChanged(_, _ fileValues, _ []Outcome) bool { return true }

@@ -18,8 +18,8 @@ type yamlFormat struct{}
 func (yamlFormat) encrypted(content []byte) bool { return encrypted(content) }
 
 // read parses each document that may have a target once.
-func (yamlFormat) read(content []byte, targets []target) reading {
-	r := reading{places: make([]place, len(targets))}
+func (yamlFormat) read(content []byte, targets []target) fileValues {
+	r := fileValues{places: make([]valueLocation, len(targets))}
 	for i := range r.places {
 		r.places[i].why = MissingField
 	}
@@ -40,23 +40,23 @@ func (yamlFormat) read(content []byte, targets []target) reading {
 }
 
 // readDocument finds the places of the wanted targets that are in a document.
-func (r *reading) readDocument(content []byte, d document, targets []target, wanted []int) {
+func (r *fileValues) readDocument(content []byte, d document, targets []target, wanted []int) {
 	nodes, why := decodeBounded(d.text(content))
 	for _, i := range wanted {
 		if why != "" {
-			r.places[i] = place{why: why}
+			r.places[i] = valueLocation{why: why}
 			continue
 		}
-		var found []located
+		var found []valueNode
 		for _, node := range nodes {
-			found = append(found, targets[i].path.find(located{node: node})...)
+			found = append(found, targets[i].path.find(valueNode{node: node})...)
 		}
 		switch {
 		case len(found) == 0:
 		case len(found) > 1 || r.places[i].why == "":
-			r.places[i] = place{why: AmbiguousField}
+			r.places[i] = valueLocation{why: AmbiguousField}
 		case r.document.nodes != nil && r.document.first != d.first:
-			r.places[i] = place{why: Scattered}
+			r.places[i] = valueLocation{why: Scattered}
 		default:
 			r.document.first, r.document.nodes = d.first, nodes
 			r.places[i] = targets[i].place(content, d, found[0])
@@ -92,7 +92,7 @@ func (yamlFormat) write(at span, value string) (string, Reason) {
 }
 
 // onlyChanged compares the documents that have the places; the others have the same bytes.
-func (yamlFormat) onlyChanged(before, after reading, outcomes []Outcome) bool {
+func (yamlFormat) onlyChanged(before, after fileValues, outcomes []Outcome) bool {
 	was, is := before.document, after.document
 	if was.count != is.count || was.first != is.first {
 		return false
@@ -117,7 +117,7 @@ func (p fieldPath) mayBeIn(text []byte) bool {
 }
 
 // find returns the values at a path, the aliases on the way included.
-func (p fieldPath) find(at located) []located {
+func (p fieldPath) find(at valueNode) []valueNode {
 	if at.node.Kind == yaml.DocumentNode {
 		if len(at.node.Content) == 0 {
 			return nil
@@ -128,9 +128,9 @@ func (p fieldPath) find(at located) []located {
 		at.object = identity
 	}
 	if len(p) == 0 || at.node.Kind == yaml.AliasNode {
-		return []located{at}
+		return []valueNode{at}
 	}
-	var found []located
+	var found []valueNode
 	for _, child := range p[0].children(at) {
 		found = append(found, p[1:].find(child)...)
 	}
@@ -138,31 +138,31 @@ func (p fieldPath) find(at located) []located {
 }
 
 // children are what a step leads to.
-func (s step) children(at located) []located {
-	var children []located
+func (s step) children(at valueNode) []valueNode {
+	var children []valueNode
 	content := at.node.Content
 	switch {
 	case s.key != "" && at.node.Kind == yaml.MappingNode:
 		for i := 0; i+1 < len(content); i += 2 {
 			if content[i].Kind == yaml.ScalarNode && content[i].Value == s.key {
-				children = append(children, located{node: content[i+1], object: at.object, mapping: at.node, key: s.key})
+				children = append(children, valueNode{node: content[i+1], object: at.object, mapping: at.node, key: s.key})
 			}
 		}
 	case s.key != "" || at.node.Kind != yaml.SequenceNode:
 	case s.by != "":
 		for _, item := range content {
 			if by := member(item, s.by); by != nil && by.Kind == yaml.ScalarNode && by.Value == s.is {
-				children = append(children, located{node: item, object: at.object})
+				children = append(children, valueNode{node: item, object: at.object})
 			}
 		}
 	case s.index < len(content):
-		children = append(children, located{node: content[s.index], object: at.object})
+		children = append(children, valueNode{node: content[s.index], object: at.object})
 	}
 	return children
 }
 
 // place finds the bytes of a value that the parser found in a document.
-func (t target) place(content []byte, d document, at located) place {
+func (t target) place(content []byte, d document, at valueNode) valueLocation {
 	p, why := placeOf(content, d, at)
 	p.why = why
 	if t.split && at.mapping != nil {
@@ -171,9 +171,9 @@ func (t target) place(content []byte, d document, at located) place {
 	return p
 }
 
-func placeOf(content []byte, d document, at located) (place, Reason) {
+func placeOf(content []byte, d document, at valueNode) (valueLocation, Reason) {
 	number := d.first + at.node.Line - 1
-	p := place{object: at.object, site: siteOf(at), span: span{node: number, last: number}}
+	p := valueLocation{object: at.object, site: siteOf(at), span: span{node: number, last: number}}
 	switch {
 	case at.node.Kind == yaml.AliasNode:
 		return p, Alias

@@ -90,12 +90,12 @@ func (f Field) Set(content []byte, image Image) ([]byte, []Outcome, error) {
 
 // read finds the places of the fields. It fails if there is one that can be neither read
 // nor written.
-func (f Field) read(content []byte) (reading, error) {
+func (f Field) read(content []byte) (fileValues, error) {
 	switch {
 	case len(content) > MaxSize:
-		return reading{}, &FieldError{Field: f.targets[0].name, Why: TooLarge}
+		return fileValues{}, &FieldError{Field: f.targets[0].name, Why: TooLarge}
 	case f.format.encrypted(content):
-		return reading{}, &FieldError{Field: f.targets[0].name, Why: Encrypted}
+		return fileValues{}, &FieldError{Field: f.targets[0].name, Why: Encrypted}
 	}
 	targets := f.targets
 	if f.entry != nil {
@@ -105,7 +105,7 @@ func (f Field) read(content []byte) (reading, error) {
 	if f.entry != nil {
 		entry := r.places[len(f.targets)]
 		if entry.why != NotScalar {
-			return reading{}, f.entry.fail(entry, cmp.Or(entry.why, MissingField))
+			return fileValues{}, f.entry.fail(entry, cmp.Or(entry.why, MissingField))
 		}
 		r.places = r.places[:len(f.targets)]
 	}
@@ -113,7 +113,7 @@ func (f Field) read(content []byte) (reading, error) {
 }
 
 // check looks whether all fields that there have to be can be read and written.
-func (f Field) check(places []place) error {
+func (f Field) check(places []valueLocation) error {
 	versioned := f.entry == nil
 	for i, p := range places {
 		t := f.targets[i]
@@ -132,12 +132,12 @@ func (f Field) check(places []place) error {
 }
 
 // fail is the error of a target.
-func (t target) fail(p place, why Reason) error {
+func (t target) fail(p valueLocation, why Reason) error {
 	return &FieldError{Field: t.name, Line: p.span.node, Why: why}
 }
 
 // mismatch says why a value is not what a target may read or replace.
-func (t target) mismatch(p place) Reason {
+func (t target) mismatch(p valueLocation) Reason {
 	front, _, pinned := strings.Cut(p.value, "@")
 	switch {
 	case strings.HasPrefix(p.value, "ENC["):
@@ -155,7 +155,7 @@ func (t target) mismatch(p place) Reason {
 }
 
 // plan says what becomes of the value in a place.
-func (t target) plan(p place, image Image) (Outcome, Reason) {
+func (t target) plan(p valueLocation, image Image) (Outcome, Reason) {
 	value := image.part(t.part)
 	if value == "" || !canQuote(value) {
 		return Outcome{}, MissingPart
@@ -179,7 +179,7 @@ type replacement struct {
 }
 
 // replace edits the places, and asks the format's parser what became of the file.
-func (f Field) replace(content []byte, before reading, changes []replacement) ([]byte, error) {
+func (f Field) replace(content []byte, before fileValues, changes []replacement) ([]byte, error) {
 	ordered := slices.SortedFunc(slices.Values(changes), func(a, b replacement) int { return cmp.Compare(a.span.start, b.span.start) })
 	var edited []byte
 	done := 0

@@ -140,20 +140,20 @@ func checkMeaning(t *testing.T, before, after []byte, outcomes []edit.Outcome) {
 			changes[o.Line] = o
 		}
 	}
-	compareScalars(t, was, after, reading{changes: changes})
+	compareScalars(t, was, after, scalarComparison{changes: changes})
 	if len(changes) > 0 {
 		t.Fatalf("announced but not done: %+v", changes)
 	}
 }
 
-// reading is a comparison that starts behind a line; it takes out the changes
+// scalarComparison is a comparison that starts behind a line; it takes out the changes
 // that it finds.
-type reading struct {
+type scalarComparison struct {
 	offset  int
 	changes map[int]edit.Outcome
 }
 
-func compareScalars(t *testing.T, was []*yaml.Node, after []byte, r reading) {
+func compareScalars(t *testing.T, was []*yaml.Node, after []byte, r scalarComparison) {
 	t.Helper()
 	is, err := scalars(after)
 	if err != nil {
@@ -168,7 +168,7 @@ func compareScalars(t *testing.T, was []*yaml.Node, after []byte, r reading) {
 			t.Fatalf("%q moved from line %d to %d", was[i].Value, was[i].Line, is[i].Line)
 		case was[i].Value == is[i].Value && was[i].ShortTag() == is[i].ShortTag():
 		case was[i].Style&is[i].Style&yaml.LiteralStyle != 0:
-			compareLiterals(t, was[i].Value, is[i].Value, reading{r.offset + was[i].Line, r.changes})
+			compareLiterals(t, was[i].Value, is[i].Value, scalarComparison{r.offset + was[i].Line, r.changes})
 		default:
 			at, o, ok := r.find(r.offset+was[i].Line, was[i].Value, is[i].Value)
 			if !ok || o.New != strings.TrimRight(is[i].Value, "\n") || o.Old != strings.TrimRight(was[i].Value, "\n") ||
@@ -182,7 +182,7 @@ func compareScalars(t *testing.T, was []*yaml.Node, after []byte, r reading) {
 
 // find is the change on a line or, if there is none, one of the same values whose
 // marker is elsewhere.
-func (r reading) find(line int, was, is string) (int, edit.Outcome, bool) {
+func (r scalarComparison) find(line int, was, is string) (int, edit.Outcome, bool) {
 	same := func(o edit.Outcome) bool {
 		return o.Old == strings.TrimRight(was, "\n") && o.New == strings.TrimRight(is, "\n")
 	}
@@ -200,7 +200,7 @@ func (r reading) find(line int, was, is string) (int, edit.Outcome, bool) {
 
 // compareLiterals compares the texts of literal block scalars, as YAML if they
 // are that and by line if not.
-func compareLiterals(t *testing.T, before, after string, r reading) {
+func compareLiterals(t *testing.T, before, after string, r scalarComparison) {
 	t.Helper()
 	old, edited := strings.Split(before, "\n"), strings.Split(after, "\n")
 	if len(old) != len(edited) {

@@ -230,12 +230,12 @@ func TestASiteIsWhatIsBesideAValue(t *testing.T) {
 			t.Fatal(err)
 		}
 		mapping := document.Content[0]
-		got := siteOf(located{node: member(mapping, "at"), object: tc.object, mapping: mapping, key: "at"})
+		got := siteOf(valueNode{node: member(mapping, "at"), object: tc.object, mapping: mapping, key: "at"})
 		if diff := cmp.Diff(tc.want, got, cmp.AllowUnexported(site{})); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
 	}
-	if got := siteOf(located{node: &yaml.Node{}, object: Object{Kind: "Kustomization"}}); !got.kustom {
+	if got := siteOf(valueNode{node: &yaml.Node{}, object: Object{Kind: "Kustomization"}}); !got.kustom {
 		t.Errorf("an item of a list of a kustomization: %+v", got)
 	}
 }

@@ -47,7 +47,7 @@ type site struct {
 }
 
 // siteOf describes where a value is.
-func siteOf(at located) site {
+func siteOf(at valueNode) site {
 	s := site{key: at.key, kustom: at.object.Kind == "Kustomization" || at.object.Kind == "Component"}
 	if at.mapping == nil {
 		return s

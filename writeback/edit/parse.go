@@ -14,8 +14,8 @@ import (
 // runes, both from 1.
 type position struct{ line, column int }
 
-// located is a value and where it stands.
-type located struct {
+// valueNode is a value and where it stands.
+type valueNode struct {
 	node   *yaml.Node
 	object Object
 	inFlow bool
@@ -46,11 +46,11 @@ func decode(text []byte) ([]*yaml.Node, error) {
 // nodes are the values of a text on the wanted lines. Keys are left out.
 type nodes struct {
 	offset int
-	wanted map[int]bool         // by number of the line
-	values map[position]located // by where they start
-	blocks map[int]located      // block scalars by the line that they start on
+	wanted map[int]bool           // by number of the line
+	values map[position]valueNode // by where they start
+	blocks map[int]valueNode      // block scalars by the line that they start on
 	// commented are the values with a comment that may be a marker, in order.
-	commented []located
+	commented []valueNode
 }
 
 // parse finds the values on some lines of a text whose first line has the number
@@ -60,15 +60,15 @@ func parse(text []byte, first int, wanted map[int]bool) (nodes, error) {
 	if err != nil {
 		return nodes{}, err
 	}
-	found := nodes{offset: first - 1, wanted: wanted, values: map[position]located{}, blocks: map[int]located{}}
+	found := nodes{offset: first - 1, wanted: wanted, values: map[position]valueNode{}, blocks: map[int]valueNode{}}
 	for _, document := range documents {
-		found.add(located{node: document})
+		found.add(valueNode{node: document})
 	}
 	return found, nil
 }
 
 // add takes a node and what surrounds it.
-func (n *nodes) add(at located) {
+func (n *nodes) add(at valueNode) {
 	at.inFlow = at.inFlow || at.node.Style&yaml.FlowStyle != 0
 	step, first := 1, 0
 	switch at.node.Kind {
@@ -91,7 +91,7 @@ func (n *nodes) add(at located) {
 		}
 	}
 	for i := first; i < len(at.node.Content); i += step {
-		child := located{node: at.node.Content[i], object: at.object, inFlow: at.inFlow}
+		child := valueNode{node: at.node.Content[i], object: at.object, inFlow: at.inFlow}
 		if step == 2 {
 			child.mapping, child.key, child.within = at.node, at.node.Content[i-1].Value, at.key
 		}

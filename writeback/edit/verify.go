@@ -43,9 +43,9 @@ func onlyMarked(before, after []byte, outcomes []Outcome) bool {
 	return true
 }
 
-// comparison walks two documents in step. On a line that should change, a scalar that
+// documentComparison walks two documents in step. On a line that should change, a scalar that
 // differs must have one of the new values.
-type comparison struct {
+type documentComparison struct {
 	offset int
 	want   map[int][]Outcome // by the line on which the parser sees the value
 	// touched are the lines on which the changed values end.
@@ -55,8 +55,8 @@ type comparison struct {
 }
 
 // newComparison compares the document whose first line is given, by its number from 1.
-func newComparison(first int, outcomes []Outcome) comparison {
-	c := comparison{offset: first - 1, want: map[int][]Outcome{}, touched: map[int]bool{}}
+func newComparison(first int, outcomes []Outcome) documentComparison {
+	c := documentComparison{offset: first - 1, want: map[int][]Outcome{}, touched: map[int]bool{}}
 	for _, o := range outcomes {
 		if o.Changed() {
 			c.want[o.span.node], c.touched[o.span.last] = append(c.want[o.span.node], o), true
@@ -86,7 +86,7 @@ func shiftsOf(changed []span, from, to int) []shift {
 
 // lineAfter is the line on which what was on a line is after the edit, both of the same
 // document.
-func (c comparison) lineAfter(number int) int {
+func (c documentComparison) lineAfter(number int) int {
 	i, _ := slices.BinarySearchFunc(c.shifts, number+c.offset, func(s shift, line int) int { return cmp.Compare(s.behind, line) })
 	if i == 0 {
 		return number
@@ -96,7 +96,7 @@ func (c comparison) lineAfter(number int) int {
 
 // sameText compares what the parser reads. A text that it could not read before
 // the edit tells nothing.
-func (c comparison) sameText(before, after []byte) bool {
+func (c documentComparison) sameText(before, after []byte) bool {
 	was, err := decode(before)
 	if err != nil {
 		return true
@@ -105,7 +105,7 @@ func (c comparison) sameText(before, after []byte) bool {
 	return err == nil && c.sameNodes(was, is)
 }
 
-func (c comparison) sameNodes(was, is []*yaml.Node) bool {
+func (c documentComparison) sameNodes(was, is []*yaml.Node) bool {
 	if len(was) != len(is) {
 		return false
 	}
@@ -117,7 +117,7 @@ func (c comparison) sameNodes(was, is []*yaml.Node) bool {
 	return true
 }
 
-func (c comparison) equalNodes(was, is *yaml.Node) bool {
+func (c documentComparison) equalNodes(was, is *yaml.Node) bool {
 	if was.Kind != is.Kind || was.Anchor != is.Anchor || len(was.Content) != len(is.Content) ||
 		c.lineAfter(was.Line) != is.Line {
 		return false
@@ -132,7 +132,7 @@ func (c comparison) equalNodes(was, is *yaml.Node) bool {
 
 // sameScalar compares the values of two nodes at the same place: equal, or one that
 // was to be written.
-func (c comparison) sameScalar(was, is *yaml.Node) bool {
+func (c documentComparison) sameScalar(was, is *yaml.Node) bool {
 	if was.Value == is.Value && was.ShortTag() == is.ShortTag() {
 		return true
 	}
@@ -150,8 +150,8 @@ func (c comparison) sameScalar(was, is *yaml.Node) bool {
 
 // sameLiteral compares literal block scalars: line by line, and as what they are
 // if they are YAML. The first line of the text follows that of its header.
-func (c comparison) sameLiteral(was, is *yaml.Node) bool {
-	inner := comparison{offset: c.offset + was.Line, want: c.want, touched: c.touched}
+func (c documentComparison) sameLiteral(was, is *yaml.Node) bool {
+	inner := documentComparison{offset: c.offset + was.Line, want: c.want, touched: c.touched}
 	before, after := strings.Split(was.Value, "\n"), strings.Split(is.Value, "\n")
 	if len(before) != len(after) {
 		return false
