@@ -117,8 +117,8 @@ const (
 // sends at most half of it; an aggregated one may not keep to that.
 const maxWarnings = 8 << 10
 
-// answer is what the API server made of an apply.
-type answer struct {
+// applyResponse is what the API server made of an apply.
+type applyResponse struct {
 	object  *unstructured.Unstructured
 	created bool
 	// warnings are those of the API server itself, of a deprecated version for example,
@@ -127,7 +127,7 @@ type answer struct {
 }
 
 // apply sends a server-side apply.
-func (c *client) apply(ctx context.Context, at endpoint, payload []byte, how conflicts) (answer, error) {
+func (c *client) apply(ctx context.Context, at endpoint, payload []byte, how conflicts) (applyResponse, error) {
 	var code int
 	result := c.rest.Patch(types.ApplyPatchType).AbsPath(at.segments()...).
 		Param("fieldManager", c.fieldManager).Param("force", string(how)).
@@ -136,7 +136,7 @@ func (c *client) apply(ctx context.Context, at endpoint, payload []byte, how con
 		Param("fieldValidation", "Ignore").
 		Body(payload).Do(ctx).StatusCode(&code)
 	obj, err := decode(result)
-	got := answer{object: obj, created: code == http.StatusCreated}
+	got := applyResponse{object: obj, created: code == http.StatusCreated}
 	size := 0
 	for _, warning := range result.Warnings() {
 		if size += len(warning.Text); size > maxWarnings {

@@ -198,21 +198,21 @@ func (a *applier) leaveIgnored(ctx context.Context, o *object) error {
 // managers have added to the live one. An apply leaves that in its place until it was
 // taken over, and both together may be invalid: two ports without names, a volume of
 // two types. Where there is nothing to take over, the refusal stands.
-func (a *applier) applyOverFormer(ctx context.Context, o *object, refusal error) (answer, error) {
+func (a *applier) applyOverFormer(ctx context.Context, o *object, refusal error) (applyResponse, error) {
 	live, err := a.client.get(ctx, o.at)
 	if err != nil || a.set.engine.profile.Excluded(live.GetLabels(), live.GetAnnotations()) {
-		return answer{}, refusal
+		return applyResponse{}, refusal
 	}
 	taken, err := a.takeOver(ctx, o, live)
 	if taken == live {
-		return answer{}, refusal
+		return applyResponse{}, refusal
 	}
-	return answer{object: taken}, err
+	return applyResponse{object: taken}, err
 }
 
 // finish clears other managers' claims on what was applied, and notes how the object
 // is left.
-func (a *applier) finish(ctx context.Context, o *object, got answer, next *decide.Applied) error {
+func (a *applier) finish(ctx context.Context, o *object, got applyResponse, next *decide.Applied) error {
 	left, err := a.takeOver(ctx, o, got.object)
 	if err != nil {
 		return err

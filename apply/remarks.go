@@ -61,7 +61,7 @@ func isNews(left, next *decide.Applied, before, now []string) bool {
 
 // warningsOf are the API server's warnings about an object. Those about a Secret may quote
 // its values: only their number is kept.
-func warningsOf(o *object, got answer) []string {
+func warningsOf(o *object, got applyResponse) []string {
 	if o.isSecret() && len(got.warnings) > 0 {
 		return []string{fmt.Sprintf("%d warnings, which are not shown because they may quote the Secret", len(got.warnings))}
 	}

@@ -47,7 +47,7 @@ func (s *Set) Apply(ctx context.Context, req Request) (out *Result, err error) {
 		s.watch.Read(req.Rules)
 	}
 	s.references = s.readable(ctx, req.References)
-	r := &run{set: s, applier: applier{set: s, client: c, recreate: req.Recreate}}
+	r := &applyRun{set: s, applier: applier{set: s, client: c, recreate: req.Recreate}}
 	s.tracker.beginApply()
 	defer func() {
 		out.Contentions = r.applier.contentions
@@ -58,8 +58,8 @@ func (s *Set) Apply(ctx context.Context, req Request) (out *Result, err error) {
 	return out, r.apply(ctx, stages, out)
 }
 
-// run is one Apply.
-type run struct {
+// applyRun is one Apply.
+type applyRun struct {
 	set      *Set
 	applier  applier
 	watching []watch.Target
@@ -67,7 +67,7 @@ type run struct {
 	terminating []*object
 }
 
-func (r *run) apply(ctx context.Context, stages []stage, out *Result) error {
+func (r *applyRun) apply(ctx context.Context, stages []stage, out *Result) error {
 	kept := map[inventory.ID]bool{}
 	for _, stage := range stages {
 		changes, err := r.applyStage(ctx, stage, out)
@@ -91,7 +91,7 @@ func (r *run) apply(ctx context.Context, stages []stage, out *Result) error {
 }
 
 // applyStage applies the objects of one stage in parallel.
-func (r *run) applyStage(ctx context.Context, stage stage, out *Result) ([]Change, error) {
+func (r *applyRun) applyStage(ctx context.Context, stage stage, out *Result) ([]Change, error) {
 	if err := stage.resolve(r.applier.client, r.set.engine.profile); err != nil {
 		return nil, err
 	}
@@ -130,7 +130,7 @@ func (r *run) applyStage(ctx context.Context, stage stage, out *Result) ([]Chang
 
 // watchStage makes sure that the stage's kinds are watched, and waits a little for
 // the first list of those that were not.
-func (r *run) watchStage(ctx context.Context, stage stage) {
+func (r *applyRun) watchStage(ctx context.Context, stage stage) {
 	known := len(r.watching)
 	for _, o := range stage.objects {
 		r.addTarget(watch.Target{GroupVersionKind: o.GroupVersionKind()})
@@ -150,7 +150,7 @@ func (r *run) watchStage(ctx context.Context, stage stage) {
 	r.set.watch.WaitSynced(ctx)
 }
 
-func (r *run) addTarget(target watch.Target) {
+func (r *applyRun) addTarget(target watch.Target) {
 	for _, known := range r.watching {
 		if known == target {
 			return
@@ -161,7 +161,7 @@ func (r *run) addTarget(target watch.Target) {
 
 // waitFor reports whether the stage's objects are established, so that later stages
 // can rely on them.
-func (r *run) waitFor(ctx context.Context, stage stage) decide.Health {
+func (r *applyRun) waitFor(ctx context.Context, stage stage) decide.Health {
 	var all []subject
 	for _, o := range stage.objects {
 		if done := r.set.tracker.applied[o.id]; done != nil && done.Action != decide.Skipped {
@@ -173,7 +173,7 @@ func (r *run) waitFor(ctx context.Context, stage stage) decide.Health {
 
 // awaitTermination has the owner woken when deleted objects are gone. One may be gone
 // before anybody waits for it, and then nobody would be told.
-func (r *run) awaitTermination(ctx context.Context) {
+func (r *applyRun) awaitTermination(ctx context.Context) {
 	awaited := make([]decide.Awaited, 0, len(r.terminating))
 	for _, o := range r.terminating {
 		awaited = append(awaited,

@@ -47,18 +47,18 @@ var pluginPaths = map[string][]pluginPath{
 
 type pluginPath struct {
 	field string
-	as    reading
+	as    fieldUse
 }
 
-// reading is how a plugin reads what a field says.
-type reading int
+// fieldUse is how a plugin reads what a field says.
+type fieldUse int
 
 const (
-	asFile   reading = iota // a file that is decoded
-	asOpaque                // a file that is data
-	asSource                // "path" or "key=path", data
-	asPatch                 // a document, or else a file
-	asInline                // a document
+	asFile   fieldUse = iota // a file that is decoded
+	asOpaque                 // a file that is data
+	asSource                 // "path" or "key=path", data
+	asPatch                  // a document, or else a file
+	asInline                 // a document
 )
 
 // plugins vets generators, transformers and validators. All of them, from whichever
@@ -201,7 +201,7 @@ func (v *vetter) document(res *resource.Resource) (string, error) {
 
 // pluginField vets one field of a plugin's configuration. Names match in any case,
 // as they do when the plugin decodes it.
-func (v *vetter) pluginField(config map[string]any, field []string, as reading) error {
+func (v *vetter) pluginField(config map[string]any, field []string, as fieldUse) error {
 	for _, key := range slices.Sorted(maps.Keys(config)) {
 		if !strings.EqualFold(key, field[0]) {
 			continue
@@ -232,7 +232,7 @@ func each(value any, f func(any) (any, error)) (any, error) {
 	return list, nil
 }
 
-func (v *vetter) pluginValue(value any, field []string, as reading) (any, error) {
+func (v *vetter) pluginValue(value any, field []string, as fieldUse) (any, error) {
 	if inner, ok := value.(map[string]any); ok && len(field) > 1 {
 		return inner, v.pluginField(inner, field[1:], as)
 	}

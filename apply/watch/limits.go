@@ -47,8 +47,8 @@ type boundedListWatch struct {
 	mu sync.Mutex
 	// objects are those that were listed last, or came by a watch since, by their keys, and
 	// total is their sum.
-	objects map[string]weight
-	total   weight
+	objects map[string]objectSize
+	total   objectSize
 	// held is what was taken of the share: while a list is under way, what was kept before is
 	// still there.
 	held    int64
@@ -56,12 +56,12 @@ type boundedListWatch struct {
 	ended   bool
 }
 
-// weight is about how many bytes an object had in JSON, and how many are kept of it.
-type weight struct{ read, kept int64 }
+// objectSize is about how many bytes an object had in JSON, and how many are kept of it.
+type objectSize struct{ read, kept int64 }
 
 // listWatch bounds what an informer is answered.
 func (l Limits) listWatch(lw *cache.ListWatch, exceeded func(error)) *boundedListWatch {
-	return &boundedListWatch{ListWatch: lw, limits: l, exceeded: exceeded, objects: map[string]weight{}}
+	return &boundedListWatch{ListWatch: lw, limits: l, exceeded: exceeded, objects: map[string]objectSize{}}
 }
 
 // IsWatchListSemanticsUnSupported has the reflector list: see its package's watchlist.
@@ -152,7 +152,7 @@ func (p *boundedListWatch) add(obj runtime.Object) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	key, now := keyOf(described.GetNamespace(), described.GetName()), weight{sizeOf(obj), keptOf(described)}
+	key, now := keyOf(described.GetNamespace(), described.GetName()), objectSize{sizeOf(obj), keptOf(described)}
 	was, known := p.objects[key]
 	objects := len(p.objects)
 	if !known {
@@ -165,7 +165,7 @@ func (p *boundedListWatch) add(obj runtime.Object) error {
 		return err
 	}
 	before := p.total
-	p.total = weight{before.read + now.read - was.read, before.kept + now.kept - was.kept}
+	p.total = objectSize{before.read + now.read - was.read, before.kept + now.kept - was.kept}
 	if !p.hold() {
 		p.total = before
 		return fmt.Errorf("the API servers of a namespace have objects of which more than %d bytes would be kept", p.limits.Share.Bytes)
@@ -208,7 +208,7 @@ func (p *boundedListWatch) hold() bool {
 func (p *boundedListWatch) clear() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.objects, p.total, p.listing = map[string]weight{}, weight{}, true
+	p.objects, p.total, p.listing = map[string]objectSize{}, objectSize{}, true
 }
 
 // listed notes that a list is over.

@@ -177,15 +177,15 @@ func metadataChanged() predicate.Predicate {
 	}
 }
 
-// readiness is what dependents look at.
-type readiness struct {
+// dependencyStatus is what dependents look at.
+type dependencyStatus struct {
 	generation, observed int64
 	ready                bool
 	revision             string
 }
 
-func readinessOf(k *kustomizev1.Kustomization) readiness {
-	return readiness{
+func readinessOf(k *kustomizev1.Kustomization) dependencyStatus {
+	return dependencyStatus{
 		generation: k.Generation, observed: k.Status.ObservedGeneration,
 		ready:    apimeta.IsStatusConditionTrue(k.Status.Conditions, meta.ReadyCondition),
 		revision: k.Status.LastAppliedRevision,
