@@ -302,7 +302,7 @@ func pairs(old, now map[edit.Setter][]edit.Marker, gone, come map[int]bool) []ma
 	for setter := range all {
 		before, after := old[setter], now[setter]
 		if len(before) != len(after) {
-			before, after = on(gone, before), on(come, after)
+			before, after = onLines(gone, before), onLines(come, after)
 		}
 		for i := range max(len(before), len(after)) {
 			var m marked
@@ -320,7 +320,7 @@ func pairs(old, now map[edit.Setter][]edit.Marker, gone, come map[int]bool) []ma
 	return found
 }
 
-// on are the markers on some lines.
-func on(lines map[int]bool, markers []edit.Marker) []edit.Marker {
+// onLines are the markers on some lines.
+func onLines(lines map[int]bool, markers []edit.Marker) []edit.Marker {
 	return slices.DeleteFunc(slices.Clone(markers), func(m edit.Marker) bool { return !lines[m.Line] })
 }

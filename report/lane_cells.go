@@ -183,7 +183,7 @@ func chosenAt(p *imagev1.ImagePolicy) *metav1.Time {
 // stageCommit is the commit of the stage that the lane is in, where a Pipeline writes the image.
 func (c *chain) stageCommit() Cell {
 	found := Cell{Column: ColumnCommit, State: CellNone}
-	for _, p := range c.carriers() {
+	for _, p := range c.pipelinesOfPolicy() {
 		for i := range p.Spec.Stages {
 			s := statusOf(p, p.Spec.Stages[i].Name)
 			if !c.isJudgedIn(p, &p.Spec.Stages[i]) || s.Commit == "" {

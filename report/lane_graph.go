@@ -282,8 +282,8 @@ func (c *chain) key() string {
 	return strings.Join([]string{kind, c.namespace, c.name}, "/")
 }
 
-// carriers are the pipelines that carry the policy of the lane, by name.
-func (c *chain) carriers() []*sluicev1.Pipeline {
+// pipelinesOfPolicy are the pipelines that take versions that the policy of the lane chooses, by name.
+func (c *chain) pipelinesOfPolicy() []*sluicev1.Pipeline {
 	if c.policy == nil {
 		return nil
 	}
@@ -295,7 +295,7 @@ func (c *chain) carriers() []*sluicev1.Pipeline {
 // stages are those of the pipelines that carry the policy of the lane.
 func (c *chain) stages() []LaneStage {
 	found := []LaneStage{}
-	for _, p := range c.carriers() {
+	for _, p := range c.pipelinesOfPolicy() {
 		for _, spec := range p.Spec.Stages {
 			stage := c.stage(p, statusOf(p, spec.Name))
 			stage.Here = c.isJudgedIn(p, &spec)

@@ -60,17 +60,17 @@ func (cs canaries) verification(
 
 // readiness is what a Canary says that is not a verification: it released a content,
 // whenever that was.
-func (cs canaries) readiness(ctx context.Context, o object, want promotion.Content) (readiness, error) {
+func (cs canaries) readiness(ctx context.Context, o object, want promotion.Content) (objectReadiness, error) {
 	state, why, err := cs.verification(ctx, o, promotion.Landing{}, want)
 	if err != nil {
-		return readiness{}, err
+		return objectReadiness{}, err
 	}
 	is := map[promotion.Verification]promotion.Readiness{
 		promotion.VerificationPassed: promotion.ReadinessReady, promotion.VerificationFailed: promotion.ReadinessFailed,
 		promotion.VerificationUnknown: promotion.ReadinessUnknown, promotion.VerificationPending: promotion.ReadinessProgressing,
 		promotion.VerificationMissing: promotion.ReadinessMissing,
 	}
-	return readiness{state: is[state], why: why}, nil
+	return objectReadiness{state: is[state], why: why}, nil
 }
 
 // messageOf says why a Canary failed: what its last check found where it keeps that, as ours

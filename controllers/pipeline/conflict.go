@@ -31,9 +31,9 @@ import (
 	"github.com/sluice-cd/sluice/writeback"
 )
 
-// place is what a target of a stage writes: fields below a path of a branch, or a tag. Two who
+// pathClaim is what a target of a stage writes: fields below a path of a branch, or a tag. Two who
 // write the same would take each other's versions for commits of people.
-type place struct {
+type pathClaim struct {
 	stage string
 	// in is the branch of a repository, whichever object names it, and path what is written there;
 	// or in is a tag. at is the same for people.
@@ -45,7 +45,7 @@ type place struct {
 }
 
 // overlaps reports whether files below one path are below the other, too.
-func (a place) overlaps(b place) bool {
+func (a pathClaim) overlaps(b pathClaim) bool {
 	return a.in == b.in && (within(a.path, b.path) || within(b.path, a.path))
 }
 
@@ -56,7 +56,7 @@ func within(inner, outer string) bool {
 
 // sharesFieldsWith says which fields both write; empty is none. A stage that has setters has no
 // markers, or nobody would have written setters.
-func (a place) sharesFieldsWith(b place) string {
+func (a pathClaim) sharesFieldsWith(b pathClaim) string {
 	if !a.overlaps(b) {
 		return ""
 	}
@@ -84,12 +84,12 @@ func fieldOf(below string, s sluicev1.Setter) sluicev1.Setter {
 	return s
 }
 
-// branches tell which branch of which repository a GitRepository is about. Several objects may be
+// branchLookup tell which branch of which repository a GitRepository is about. Several objects may be
 // about one repository.
-type branches func(types.NamespacedName) (repository, branch string)
+type branchLookup func(types.NamespacedName) (repository, branch string)
 
 // branches reads each GitRepository once.
-func (r *Reconciler) branches(ctx context.Context) branches {
+func (r *Reconciler) branches(ctx context.Context) branchLookup {
 	read := map[types.NamespacedName][2]string{}
 	return func(key types.NamespacedName) (string, string) {
 		if known, ok := read[key]; ok {
@@ -115,20 +115,20 @@ func sameRepository(address string) string {
 }
 
 // placesOf are what the stages of a pipeline write.
-func placesOf(p *sluicev1.Pipeline, of branches) []place {
+func placesOf(p *sluicev1.Pipeline, of branchLookup) []pathClaim {
 	var policies []types.NamespacedName
 	for _, a := range p.Spec.Artifacts {
 		if a.ImagePolicyRef != nil {
 			policies = append(policies, types.NamespacedName{Namespace: p.Namespace, Name: a.ImagePolicyRef.Name})
 		}
 	}
-	var places []place
+	var places []pathClaim
 	for i := range p.Spec.Stages {
 		stage := &p.Spec.Stages[i]
 		for _, t := range targetsOf(stage) {
 			if t.tag != nil {
 				if tag, err := tagName(t.tag); err == nil { // who opens it says what is wrong with it
-					places = append(places, place{stage: stage.Name, in: tag.Name(), at: tag.Name(), tag: true})
+					places = append(places, pathClaim{stage: stage.Name, in: tag.Name(), at: tag.Name(), tag: true})
 				}
 				continue
 			}
@@ -136,7 +136,7 @@ func placesOf(p *sluicev1.Pipeline, of branches) []place {
 			where := strings.TrimPrefix(path.Clean("/"+t.path), "/")
 			repository, branch := of(key)
 			branch = cmp.Or(stage.Write.Branch, branch)
-			places = append(places, place{
+			places = append(places, pathClaim{
 				stage: stage.Name, in: repository + "#" + branch, path: where,
 				at:       fmt.Sprintf("path %q of branch %s of GitRepository %s", where, branch, key),
 				policies: policies, setters: stage.Write.Setters,
@@ -147,7 +147,7 @@ func placesOf(p *sluicev1.Pipeline, of branches) []place {
 }
 
 // distinct refuses two stages that write the same.
-func distinct(places []place) error {
+func distinct(places []pathClaim) error {
 	for i, a := range places {
 		for _, b := range places[:i] {
 			if fields := a.sharesFieldsWith(b); fields != "" && a.stage != b.stage {
@@ -214,7 +214,7 @@ func (r *Reconciler) alone(ctx context.Context, p *sluicev1.Pipeline) error {
 }
 
 // apart refuses places that another pipeline has, too.
-func apart(ours []place, other *sluicev1.Pipeline, theirs []place) error {
+func apart(ours []pathClaim, other *sluicev1.Pipeline, theirs []pathClaim) error {
 	for _, b := range theirs {
 		for _, a := range ours {
 			fields := a.sharesFieldsWith(b)

@@ -16,8 +16,8 @@ import (
 	"github.com/sluice-cd/sluice/writeback/edit"
 )
 
-// contents reads which versions of the artifacts of a pipeline files have.
-type contents struct {
+// versionReader reads which versions of the artifacts of a pipeline files have.
+type versionReader struct {
 	artifacts []sluicev1.Artifact
 	// fields of each stage that hold versions.
 	fields map[string]writeback.ArtifactFields
@@ -28,7 +28,7 @@ type contents struct {
 
 // read is what the files of a target say. What is wrong with them is a problem of the stage
 // and not of the pipeline.
-func (c contents) read(ctx context.Context, files writeback.Files, t target) (promotion.Content, error) {
+func (c versionReader) read(ctx context.Context, files writeback.Files, t target) (promotion.Content, error) {
 	images, err := c.index.Versions(ctx, files, t.path, c.fields[t.stage])
 	if problem := contentProblem(t, err); problem != "" {
 		if c.at != "" {

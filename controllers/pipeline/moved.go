@@ -146,23 +146,23 @@ func (m move) touches(stage *sluicev1.Stage) bool {
 
 // mirrors are those of GitRepositories, as they were opened last.
 type mirrors struct {
-	mu sync.Mutex
-	of map[types.NamespacedName]*git.Mirror
+	mu           sync.Mutex
+	byRepository map[types.NamespacedName]*git.Mirror
 }
 
 func (m *mirrors) set(repo types.NamespacedName, mirror *git.Mirror) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.of == nil {
-		m.of = map[types.NamespacedName]*git.Mirror{}
+	if m.byRepository == nil {
+		m.byRepository = map[types.NamespacedName]*git.Mirror{}
 	}
-	m.of[repo] = mirror
+	m.byRepository[repo] = mirror
 }
 
 func (m *mirrors) forget(repo types.NamespacedName) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.of, repo)
+	delete(m.byRepository, repo)
 }
 
 // mostChanged bounds the paths of a move that are compared with those of pipelines.
@@ -172,7 +172,7 @@ const mostChanged = 200
 // known if the mirror does not have both commits, or there are too many: no server is asked.
 func (m *mirrors) between(before, after *sourcev1.GitRepository) (paths []string, known bool) {
 	m.mu.Lock()
-	mirror := m.of[client.ObjectKeyFromObject(after)]
+	mirror := m.byRepository[client.ObjectKeyFromObject(after)]
 	m.mu.Unlock()
 	from, ok := filesOf(mirror, before)
 	to, is := filesOf(mirror, after)

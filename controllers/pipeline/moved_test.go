@@ -85,7 +85,7 @@ func TestACommitWakesThePipelinesThatItIsAbout(t *testing.T) {
 			var before sourcev1.GitRepository
 			e.get("fleet", &before)
 			after := before.DeepCopy()
-			mirror := e.opened.of[types.NamespacedName{Namespace: "apps", Name: "fleet"}]
+			mirror := e.opened.byRepository[types.NamespacedName{Namespace: "apps", Name: "fleet"}]
 			has := func() { must(t, mirror.Fetch(t.Context(), "refs/heads/main", plumbing.NewHash(e.head("main")))) }
 			has()
 			if tc.files != nil {
@@ -123,7 +123,7 @@ func TestACommitThatIsTakenBackAtOnceWakesItsPipeline(t *testing.T) {
 	e.want("2", "1")
 	e.repo.Commit("main", gitserver.Files{"staging/app.yaml": was})
 	move := func() (woken []string) {
-		mirror := e.opened.of[types.NamespacedName{Namespace: "apps", Name: "fleet"}]
+		mirror := e.opened.byRepository[types.NamespacedName{Namespace: "apps", Name: "fleet"}]
 		must(t, mirror.Fetch(t.Context(), "refs/heads/main", plumbing.NewHash(e.head("main"))))
 		after := before.DeepCopy()
 		after.Status.Artifact.Revision = "main@sha1:" + e.head("main")

@@ -54,7 +54,7 @@ type stageReader struct {
 	wrote    writtenBundles
 	repos    repositories
 	heads    *pushedHeads
-	contents contents
+	contents versionReader
 	tags     tags
 	ready    readyChecker
 	verifier verificationObserver

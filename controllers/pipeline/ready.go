@@ -24,8 +24,8 @@ import (
 	"github.com/sluice-cd/sluice/promotion/cluster"
 )
 
-// readiness is what an object says of a content.
-type readiness struct {
+// objectReadiness is what an object says of a content.
+type objectReadiness struct {
 	state promotion.Readiness
 	why   string
 	// silent means that nothing about the object tells which version it runs: it is Ready,
@@ -33,27 +33,27 @@ type readiness struct {
 	silent bool
 }
 
-func progressing(format string, args ...any) readiness {
-	return readiness{state: promotion.ReadinessProgressing, why: fmt.Sprintf(format, args...)}
+func progressing(format string, args ...any) objectReadiness {
+	return objectReadiness{state: promotion.ReadinessProgressing, why: fmt.Sprintf(format, args...)}
 }
 
-func failed(format string, args ...any) readiness {
-	return readiness{state: promotion.ReadinessFailed, why: fmt.Sprintf(format, args...)}
+func failed(format string, args ...any) objectReadiness {
+	return objectReadiness{state: promotion.ReadinessFailed, why: fmt.Sprintf(format, args...)}
 }
 
 // absent is what an answer without an object means. Whoever misspells a name has a stage that
 // is held, and no bundle that is taken back and put into quarantine.
-func absent(a cluster.Answer) readiness {
+func absent(a cluster.Answer) objectReadiness {
 	switch {
 	case a.Unknown:
-		return readiness{state: promotion.ReadinessUnknown, why: a.Why}
+		return objectReadiness{state: promotion.ReadinessUnknown, why: a.Why}
 	case a.Missing:
-		return readiness{state: promotion.ReadinessMissing, why: a.Why}
+		return objectReadiness{state: promotion.ReadinessMissing, why: a.Why}
 	}
-	return readiness{state: promotion.ReadinessProgressing, why: a.Why}
+	return objectReadiness{state: promotion.ReadinessProgressing, why: a.Why}
 }
 
-var ready = readiness{state: promotion.ReadinessReady}
+var ready = objectReadiness{state: promotion.ReadinessReady}
 
 // worse orders the readiness of several objects: that of the worst is reported.
 var worse = map[promotion.Readiness]int{
@@ -65,7 +65,7 @@ var worse = map[promotion.Readiness]int{
 type revisions struct {
 	pipeline *sluicev1.Pipeline
 	repos    repositories
-	contents contents
+	contents versionReader
 }
 
 // carries reports whether a revision says what is wanted below the path of a target. One
@@ -130,7 +130,7 @@ func (r readyChecker) check(ctx context.Context, t target, seen *promotion.Targe
 }
 
 // object says whether an object runs a content, and works.
-func (r readyChecker) object(ctx context.Context, t target, o object, want promotion.Content) (readiness, error) {
+func (r readyChecker) object(ctx context.Context, t target, o object, want promotion.Content) (objectReadiness, error) {
 	switch {
 	case o.isKind(kustomizationKind):
 		return r.kustomization(ctx, t, o, want)
@@ -145,7 +145,7 @@ func (r readyChecker) object(ctx context.Context, t target, o object, want promo
 // kustomization says whether a Kustomization runs a content: it is Ready, and what it
 // applied last says the same. Which commit that was does not matter; a squash or a revert
 // would make it lie.
-func (r readyChecker) kustomization(ctx context.Context, t target, o object, want promotion.Content) (readiness, error) {
+func (r readyChecker) kustomization(ctx context.Context, t target, o object, want promotion.Content) (objectReadiness, error) {
 	var k kustomizev1.Kustomization
 	answer, err := r.objects.read(ctx, o, &k)
 	if err != nil || answer.Why != "" {

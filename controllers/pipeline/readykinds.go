@@ -45,7 +45,7 @@ type applicationSync struct {
 
 // application says whether an Application of Argo CD runs a content: what it synced last
 // says the same, and it was looked at since.
-func (r readyChecker) application(ctx context.Context, t target, o object, want promotion.Content) (readiness, error) {
+func (r readyChecker) application(ctx context.Context, t target, o object, want promotion.Content) (objectReadiness, error) {
 	u := &unstructured.Unstructured{}
 	answer, err := r.objects.read(ctx, o, u)
 	if err != nil || answer.Why != "" {
@@ -79,7 +79,7 @@ func (r readyChecker) application(ctx context.Context, t target, o object, want 
 
 // anyObject says whether an object of any kind is Ready (for workloads: rolled out) with
 // its newest generation, and runs a content.
-func (r readyChecker) anyObject(ctx context.Context, t target, o object, want promotion.Content) (readiness, error) {
+func (r readyChecker) anyObject(ctx context.Context, t target, o object, want promotion.Content) (objectReadiness, error) {
 	u := &unstructured.Unstructured{}
 	answer, err := r.objects.read(ctx, o, u)
 	if err != nil || answer.Why != "" {
@@ -87,7 +87,7 @@ func (r readyChecker) anyObject(ctx context.Context, t target, o object, want pr
 	}
 	has, err := r.provenance(ctx, t, o, u, want)
 	if err != nil {
-		return readiness{}, err
+		return objectReadiness{}, err
 	}
 	health := healthOf(ctx, u)
 	suspended, _, _ := unstructured.NestedBool(u.Object, "spec", "suspend")
@@ -99,12 +99,12 @@ func (r readyChecker) anyObject(ctx context.Context, t target, o object, want pr
 	case health.Status == status.FailedStatus && has == provenSame:
 		return failed("%s: %s", o, health.Message), nil
 	case health.Status != status.CurrentStatus:
-		return readiness{
+		return objectReadiness{
 			state: promotion.ReadinessProgressing, why: o.String() + " is not Ready: " + health.Message,
 			silent: has == unproven,
 		}, nil
 	}
-	return readiness{state: promotion.ReadinessReady, silent: has == unproven}, nil
+	return objectReadiness{state: promotion.ReadinessReady, silent: has == unproven}, nil
 }
 
 // computed are the groups whose kinds are healthy by what they count, without a Ready

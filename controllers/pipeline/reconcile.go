@@ -92,7 +92,7 @@ type run struct {
 	cache      *pipelineCache
 	state      stateStore
 	repos      repositories
-	contents   contents
+	contents   versionReader
 	sources    gitSources
 	tags       tags
 	jobs       jobs
@@ -114,7 +114,7 @@ func (r *Reconciler) newRun(p *sluicev1.Pipeline, repo *repository, fields map[s
 			pipeline: p, repo: repo, writer: r.Writer, client: r.Client, live: r.Live, cache: &cached.kept,
 			now: now, heads: r.refsOf(p, repo, now),
 		},
-		contents: contents{artifacts: p.Spec.Artifacts, fields: fields, index: r.Writer.Index()},
+		contents: versionReader{artifacts: p.Spec.Artifacts, fields: fields, index: r.Writer.Index()},
 		tags: tags{
 			pipeline: p, registry: r.Registry, secrets: r.Live, cache: &cached.tags, wrote: cached.wrote,
 			copying: &r.copying, clock: r.Clock,

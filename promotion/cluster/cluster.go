@@ -239,7 +239,7 @@ func (c *Clusters) watchesOf(namespace string) int {
 // startWatch starts a watch, which outlives the reader that needed it first. The lock is held.
 func (c *Clusters) startWatch(ctx context.Context, conn *connection, key watched) *watch {
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	w := &watch{of: key, cancel: cancel, connection: conn, users: map[types.NamespacedName]map[string]bool{}}
+	w := &watch{watched: key, cancel: cancel, connection: conn, users: map[types.NamespacedName]map[string]bool{}}
 	c.watches[key] = w
 	conn.users++
 	go background.Run(running, func() { c.follow(running, w) })

@@ -31,7 +31,7 @@ const retryKinds = 30 * time.Second
 // watch is of the objects of a kind in a namespace. Its fields are under the lock of the
 // clusters.
 type watch struct {
-	of         watched
+	watched    watched
 	connection *connection
 	cancel     context.CancelFunc
 	// users are the pipelines that it is for, with the names of their objects.
@@ -72,12 +72,12 @@ func (w *watch) look(object Object) Answer {
 // follow finds out which resource has the kind, and watches it until ctx ends.
 func (c *Clusters) follow(ctx context.Context, w *watch) {
 	for {
-		mapping, err := w.connection.mapping(w.of.GroupVersionKind)
+		mapping, err := w.connection.mapping(w.watched.GroupVersionKind)
 		if err == nil {
 			c.inform(ctx, w, mapping)
 			return
 		}
-		c.recordProblem(w, problemOf(w.of, err))
+		c.recordProblem(w, problemOf(w.watched, err))
 		select {
 		case <-ctx.Done():
 			return
@@ -92,14 +92,14 @@ func (c *Clusters) inform(ctx context.Context, w *watch, mapping *apimeta.RESTMa
 	err := errors.Join(
 		informer.SetTransform(func(seen any) (small any, err error) {
 			err = background.Try(ctx, func() error { // a panic here would be one of the informer, which ends the process
-				small, err = trim(w.of, seen)
+				small, err = trim(w.watched, seen)
 				return err
 			})
 			return small, err
 		}),
 		informer.SetWatchErrorHandlerWithContext(func(_ context.Context, _ *cache.Reflector, err error) {
 			if !apierrors.IsResourceExpired(err) && !apierrors.IsGone(err) {
-				c.recordProblem(w, problemOf(w.of, err))
+				c.recordProblem(w, problemOf(w.watched, err))
 			}
 		}))
 	if err == nil {
@@ -135,7 +135,7 @@ func (c *Clusters) recordProblem(w *watch, problem string) {
 		return
 	}
 	if problem != "" {
-		c.Log.V(1).Info("cannot watch what pipelines are judged by", "kind", w.of.Kind, "namespace", w.of.namespace, "reason", problem)
+		c.Log.V(1).Info("cannot watch what pipelines are judged by", "kind", w.watched.Kind, "namespace", w.watched.namespace, "reason", problem)
 	}
 	c.wakeAll(w)
 }
@@ -176,13 +176,13 @@ func (c *Clusters) wakeUsers(w *watch, seen any) {
 // before is over.
 func (c *Clusters) listWatch(w *watch, mapping *apimeta.RESTMapping) cache.ListerWatcher {
 	objects := w.connection.objects.Resource(mapping.Resource)
-	in := objects.Namespace(w.of.namespace)
+	in := objects.Namespace(w.watched.namespace)
 	if mapping.Scope.Name() != apimeta.RESTScopeNameNamespace {
 		in = objects
 	}
 	narrow := func(o metav1.ListOptions) metav1.ListOptions {
-		if w.of.name != "" {
-			o.FieldSelector = fields.OneTermEqualSelector("metadata.name", w.of.name).String()
+		if w.watched.name != "" {
+			o.FieldSelector = fields.OneTermEqualSelector("metadata.name", w.watched.name).String()
 		}
 		return o
 	}
