@@ -38,9 +38,9 @@ const maxLimits = 10_000
 
 // limits are the rate limiters of requests.
 type limits struct {
-	clock clock.Clock
-	mu    sync.Mutex // so that two requests get one limiter
-	of    map[scope]*lru.Cache[string, *rate.Limiter]
+	clock   clock.Clock
+	mu      sync.Mutex // so that two requests get one limiter
+	byScope map[scope]*lru.Cache[string, *rate.Limiter]
 }
 
 // scope is what a limiter counts the requests of.
@@ -67,9 +67,9 @@ func attemptKey(path string) limitKey   { return limitKey{ofAttempts, path} }
 func namespaceKey(name string) limitKey { return limitKey{ofNamespace, name} }
 
 func newLimits(c clock.Clock) *limits {
-	l := &limits{clock: c, of: map[scope]*lru.Cache[string, *rate.Limiter]{}}
+	l := &limits{clock: c, byScope: map[scope]*lru.Cache[string, *rate.Limiter]{}}
 	for scope := range factors {
-		l.of[scope] = lru.NewCounted[string, *rate.Limiter](maxLimits)
+		l.byScope[scope] = lru.NewCounted[string, *rate.Limiter](maxLimits)
 	}
 	return l
 }
@@ -99,7 +99,7 @@ func (l *limits) wait(ctx context.Context, key limitKey) bool {
 func (l *limits) limiter(key limitKey) *rate.Limiter {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	kept, factor := l.of[key.scope], factors[key.scope]
+	kept, factor := l.byScope[key.scope], factors[key.scope]
 	limit, ok := kept.Get(key.name)
 	if !ok {
 		limit = rate.NewLimiter(rate.Limit(requestsPerSecond*factor), burst*factor)

@@ -82,7 +82,7 @@ func TestManyReceiversDoNotMakeTheLimitsOfOthersForgotten(t *testing.T) {
 			if limits.limiter(key) != known {
 				t.Errorf("the limiter of %s %s is forgotten", key.scope, key.name)
 			}
-			for scope, kept := range limits.of {
+			for scope, kept := range limits.byScope {
 				if _, n := kept.Usage(); n > maxLimits {
 					t.Errorf("%d limiters of a %s are kept, want %d at most", n, scope, maxLimits)
 				}

@@ -11,8 +11,8 @@ import (
 
 // local lets in who has the token of the printed address, as the owner of the kubeconfig.
 type local struct {
-	token string
-	of    *Cluster
+	token   string
+	cluster *Cluster
 }
 
 func (l *local) serves(host string) bool { return isLoopback(host) }
@@ -60,7 +60,7 @@ func (l *local) authenticate(r *http.Request) (*view, error) {
 	if !l.isToken(token) {
 		return nil, &deniedError{why: "open the address that sluice ui printed: it signs this browser in"}
 	}
-	return l.of.ownerView(), nil
+	return l.cluster.ownerView(), nil
 }
 
 // bearerOf is the token in the header of a request.

@@ -95,7 +95,7 @@ func NewServer(o Options) (*Server, error) {
 			return scan.List(ctx, c, repo, o.Clock)
 		}
 	}
-	s.authenticator = &local{token: o.Token, of: o.Cluster}
+	s.authenticator = &local{token: o.Token, cluster: o.Cluster}
 	if o.SignIn != nil {
 		if s.authenticator, err = o.SignIn.open(o.Cluster, o.Clock); err != nil {
 			return nil, err

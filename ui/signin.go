@@ -98,7 +98,7 @@ const (
 // login is the authenticator of people who sign in, and the pages where they do.
 type login struct {
 	SignIn
-	of       *Cluster
+	cluster  *Cluster
 	clock    clock.WithTicker
 	sessions sealer
 	provider *provider // nil without OIDC
@@ -120,7 +120,7 @@ func (s *SignIn) open(of *Cluster, clk clock.WithTicker) (*login, error) {
 		return nil, err
 	}
 	l := &login{
-		SignIn: *s, of: of, clock: clk, sessions: sessions,
+		SignIn: *s, cluster: of, clock: clk, sessions: sessions,
 		views:     lru.NewCounted[[sha256.Size]byte, *cachedView](maxViews),
 		strangers: newQueue(maxSignIns, maxQueue),
 	}
@@ -207,11 +207,11 @@ func (l *login) viewAs(ctx context.Context, who identity) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := client.New(config, client.Options{HTTPClient: hc, Scheme: l.of.scheme, Mapper: l.of.mapper})
+	c, err := client.New(config, client.Options{HTTPClient: hc, Scheme: l.cluster.scheme, Mapper: l.cluster.mapper})
 	if err != nil {
 		return nil, err
 	}
-	v := &view{Cluster: l.of, client: c, user: who.Name, readOnly: who.Name == AnonymousUser, rights: &rights{clock: l.clock}}
+	v := &view{Cluster: l.cluster, client: c, user: who.Name, readOnly: who.Name == AnonymousUser, rights: &rights{clock: l.clock}}
 	if who.Token != "" {
 		if v.user, err = nameOf(ctx, c); err != nil {
 			return nil, err

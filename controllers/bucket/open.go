@@ -26,8 +26,8 @@ import (
 	"github.com/sluice-cd/sluice/source"
 )
 
-// kept is what one look leaves for the next.
-type kept struct {
+// openedBucket is what one look leaves for the next.
+type openedBucket struct {
 	id     string // of how the bucket is reached
 	bucket bucket.Bucket
 	ignore ignoreFile
@@ -65,7 +65,7 @@ func provider(obj *sourcev1.Bucket) string {
 }
 
 // open returns the bucket of a source: that of the look before, if nothing has changed.
-func (r *Reconciler) open(ctx context.Context, obj *sourcev1.Bucket) (*kept, error) {
+func (r *Reconciler) open(ctx context.Context, obj *sourcev1.Bucket) (*openedBucket, error) {
 	s := secrets{ctx: ctx, reader: r.Secrets, namespace: obj.Namespace}
 	settings, reached, err := r.settings(obj, &s)
 	if err != nil {
@@ -97,14 +97,14 @@ func (r *Reconciler) open(ctx context.Context, obj *sourcev1.Bucket) (*kept, err
 	case err != nil:
 		return nil, source.FetchFailed(sourcev1.AuthenticationFailedReason, err)
 	}
-	made := &kept{id: id, bucket: opened}
+	made := &openedBucket{id: id, bucket: opened}
 	if known != nil && known.id == id {
 		made.ignore = known.ignore
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.known == nil {
-		r.known = map[types.NamespacedName]*kept{}
+		r.known = map[types.NamespacedName]*openedBucket{}
 	}
 	r.known[key] = made
 	return made, nil

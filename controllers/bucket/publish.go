@@ -45,8 +45,8 @@ const (
 	lists = 3
 )
 
-// listing is what a bucket has, without what is ignored.
-type listing struct {
+// objectListing is what a bucket has, without what is ignored.
+type objectListing struct {
 	objects map[string]bucket.Object
 	bytes   int64
 }
@@ -60,7 +60,7 @@ func revisionOf(etags map[string]string) string {
 	return fmt.Sprintf("sha256:%x", h.Sum(nil))
 }
 
-func (l listing) etags() map[string]string {
+func (l objectListing) etags() map[string]string {
 	etags := make(map[string]string, len(l.objects))
 	for key, object := range l.objects {
 		etags[key] = object.ETag
@@ -69,7 +69,7 @@ func (l listing) etags() map[string]string {
 }
 
 // publish publishes the bucket's content if it differs from status.artifact.
-func (r *Reconciler) publish(ctx context.Context, obj *sourcev1.Bucket, cached *kept) ([]reconciler.Event, error) {
+func (r *Reconciler) publish(ctx context.Context, obj *sourcev1.Bucket, cached *openedBucket) ([]reconciler.Event, error) {
 	for look := 1; ; look++ {
 		events, err := r.publishOnce(ctx, obj, cached)
 		if !errors.Is(err, bucket.ErrChanged) || look == lists {
@@ -78,7 +78,7 @@ func (r *Reconciler) publish(ctx context.Context, obj *sourcev1.Bucket, cached *
 	}
 }
 
-func (r *Reconciler) publishOnce(ctx context.Context, obj *sourcev1.Bucket, cached *kept) (events []reconciler.Event, err error) {
+func (r *Reconciler) publishOnce(ctx context.Context, obj *sourcev1.Bucket, cached *openedBucket) (events []reconciler.Event, err error) {
 	err = r.Publisher.Memory.Do(ctx, obj.Namespace, source.PublishMemory, func(memory *budget.Grant) error {
 		events, err = r.publishWithin(ctx, obj, cached, memory)
 		return err
@@ -87,7 +87,7 @@ func (r *Reconciler) publishOnce(ctx context.Context, obj *sourcev1.Bucket, cach
 }
 
 func (r *Reconciler) publishWithin(
-	ctx context.Context, obj *sourcev1.Bucket, cached *kept, memory *budget.Grant,
+	ctx context.Context, obj *sourcev1.Bucket, cached *openedBucket, memory *budget.Grant,
 ) ([]reconciler.Event, error) {
 	listed, err := r.list(ctx, obj, cached, memory)
 	if err != nil {
@@ -119,7 +119,7 @@ func (r *Reconciler) publishWithin(
 }
 
 // list asks the bucket what it has.
-func (r *Reconciler) list(ctx context.Context, obj *sourcev1.Bucket, cached *kept, memory *budget.Grant) (listing, error) {
+func (r *Reconciler) list(ctx context.Context, obj *sourcev1.Bucket, cached *openedBucket, memory *budget.Grant) (objectListing, error) {
 	all := map[string]bucket.Object{}
 	err := cached.bucket.List(ctx, obj.Spec.Prefix, func(o bucket.Object) error {
 		switch {
@@ -137,17 +137,17 @@ func (r *Reconciler) list(ctx context.Context, obj *sourcev1.Bucket, cached *kep
 		return nil
 	})
 	if err != nil {
-		return listing{}, failed(err)
+		return objectListing{}, failed(err)
 	}
 	rules, err := r.rules(ctx, obj, cached, all)
 	if err != nil {
-		return listing{}, err
+		return objectListing{}, err
 	}
 	ignored, err := rules.Ignored(ctx, maps.Keys(all))
 	if err != nil {
-		return listing{}, source.StorageFailed(fmt.Errorf("leaving out objects of bucket '%s': %w", obj.Spec.BucketName, err))
+		return objectListing{}, source.StorageFailed(fmt.Errorf("leaving out objects of bucket '%s': %w", obj.Spec.BucketName, err))
 	}
-	listed := listing{objects: all}
+	listed := objectListing{objects: all}
 	for _, key := range append(ignored, sourceignore.IgnoreFile) {
 		delete(all, key)
 	}
@@ -158,7 +158,7 @@ func (r *Reconciler) list(ctx context.Context, obj *sourcev1.Bucket, cached *kep
 }
 
 // check refuses what no artifact can have.
-func (l listing) check(obj *sourcev1.Bucket) error {
+func (l objectListing) check(obj *sourcev1.Bucket) error {
 	if n := len(l.objects); n > maxObjects {
 		return failed(fmt.Errorf("bucket '%s' has %d objects, of which %d are allowed: leave some out by spec.prefix, "+
 			"spec.ignore or a .sourceignore", obj.Spec.BucketName, n, maxObjects))
@@ -191,7 +191,9 @@ type ignoreFile struct {
 
 // rules are those of the .sourceignore at the top of the bucket, and of the spec. The file
 // is read when its etag has changed.
-func (r *Reconciler) rules(ctx context.Context, obj *sourcev1.Bucket, cached *kept, all map[string]bucket.Object) (source.Ignore, error) {
+func (r *Reconciler) rules(
+	ctx context.Context, obj *sourcev1.Bucket, cached *openedBucket, all map[string]bucket.Object,
+) (source.Ignore, error) {
 	file, there := all[sourceignore.IgnoreFile]
 	if !there && obj.Spec.Prefix != "" { // the list does not say
 		var err error
@@ -226,7 +228,7 @@ const maxIgnore = 64 << 10
 // files reads what is listed: from the artifact of before what it has with the same etag,
 // and the rest from the bucket.
 func (r *Reconciler) files(
-	ctx context.Context, obj *sourcev1.Bucket, cached *kept, listed listing, memory *budget.Grant,
+	ctx context.Context, obj *sourcev1.Bucket, cached *openedBucket, listed objectListing, memory *budget.Grant,
 ) (source.Files, error) {
 	if err := memory.Grow(listed.bytes); err != nil {
 		return nil, fmt.Errorf("reading %d bytes of objects: %w", listed.bytes, err)
@@ -261,7 +263,7 @@ func (r *Reconciler) files(
 }
 
 // before takes from the artifact in status what is still the same, and says what is not.
-func (r *Reconciler) before(ctx context.Context, obj *sourcev1.Bucket, listed listing) (map[string]tree.Content, []bucket.Object) {
+func (r *Reconciler) before(ctx context.Context, obj *sourcev1.Bucket, listed objectListing) (map[string]tree.Content, []bucket.Object) {
 	contents := make(map[string]tree.Content, len(listed.objects))
 	var etags map[string]string
 	note := r.Publisher.Store.Note(obj.Status.Artifact)

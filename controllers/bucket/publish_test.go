@@ -19,8 +19,8 @@ func (panicking) Get(context.Context, bucket.Object) ([]byte, error) { panic("no
 
 // Objects are read by goroutines whose panics nobody recovered.
 func TestAClientThatPanicsDoesNotEndTheProcess(t *testing.T) {
-	listed := listing{objects: map[string]bucket.Object{"a.yaml": {Key: "a.yaml", Size: 1}}, bytes: 1}
-	_, err := (&Reconciler{}).files(t.Context(), &sourcev1.Bucket{}, &kept{bucket: panicking{}}, listed, nil)
+	listed := objectListing{objects: map[string]bucket.Object{"a.yaml": {Key: "a.yaml", Size: 1}}, bytes: 1}
+	_, err := (&Reconciler{}).files(t.Context(), &sourcev1.Bucket{}, &openedBucket{bucket: panicking{}}, listed, nil)
 	if err == nil || !strings.Contains(err.Error(), "panic: no such header") {
 		t.Errorf("got %v", err)
 	}

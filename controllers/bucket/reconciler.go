@@ -53,7 +53,7 @@ type Reconciler struct {
 
 	mu sync.Mutex
 	// known is what is worth to be kept of a source: one entry for each, which goes with it.
-	known map[types.NamespacedName]*kept
+	known map[types.NamespacedName]*openedBucket
 }
 
 // SetupWithManager registers the controller.

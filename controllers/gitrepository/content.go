@@ -47,8 +47,8 @@ func check(obj *sourcev1.GitRepository) error {
 	return checkIncludes(obj)
 }
 
-// content is what of a commit, and of what belongs to it, makes an artifact.
-type content struct {
+// artifactContent is what of a commit, and of what belongs to it, makes an artifact.
+type artifactContent struct {
 	obj      *sourcev1.GitRepository
 	seen     observed
 	mirrors  *git.Mirrors
@@ -61,12 +61,12 @@ type content struct {
 }
 
 // isPlain reports whether it is the commit as it is.
-func (c *content) isPlain() bool {
+func (c *artifactContent) isPlain() bool {
 	return len(c.obj.Spec.SparseCheckout) == 0 && !c.obj.Spec.RecurseSubmodules && len(c.included) == 0
 }
 
 // artifacts are those that are included.
-func (c *content) artifacts() []*meta.Artifact {
+func (c *artifactContent) artifacts() []*meta.Artifact {
 	var all []*meta.Artifact
 	for _, i := range c.included {
 		all = append(all, i.artifact)
@@ -76,7 +76,7 @@ func (c *content) artifacts() []*meta.Artifact {
 
 // name is the name of the artifact's file. What is made of one commit in several ways has
 // several, so that whoever has the URL of one does not get another.
-func (c *content) name() string {
+func (c *artifactContent) name() string {
 	if c.isPlain() {
 		return c.seen.Commit.String()
 	}
@@ -90,7 +90,7 @@ func (c *content) name() string {
 }
 
 // isRecorded reports whether the status says that the artifact was made so.
-func (c *content) isRecorded() bool {
+func (c *artifactContent) isRecorded() bool {
 	status := &c.obj.Status
 	same := func(a, b *meta.Artifact) bool { return a.HasRevision(b.Revision) && a.HasDigest(b.Digest) }
 	return equality.Semantic.DeepEqual(status.ObservedInclude, c.obj.Spec.Include) &&
@@ -100,7 +100,7 @@ func (c *content) isRecorded() bool {
 }
 
 // record says in the status how the artifact was made.
-func (c *content) record() {
+func (c *artifactContent) record() {
 	spec := c.obj.Spec.DeepCopy()
 	c.obj.Status.ObservedInclude = spec.Include
 	c.obj.Status.ObservedSparseCheckout = spec.SparseCheckout
@@ -109,7 +109,7 @@ func (c *content) record() {
 }
 
 // gather finds the files of the commit, which the mirror has, and fetches what they lack.
-func (c *content) gather(ctx context.Context) error {
+func (c *artifactContent) gather(ctx context.Context) error {
 	commit, err := c.seen.mirror.Tree(c.seen.Commit)
 	if err != nil {
 		return source.StorageFailed(err)
@@ -134,7 +134,7 @@ func (c *content) gather(ctx context.Context) error {
 }
 
 // sparse are the directories of the commit that are wanted.
-func (c *content) sparse(commit *git.CommitTree) ([]source.Part, error) {
+func (c *artifactContent) sparse(commit *git.CommitTree) ([]source.Part, error) {
 	var parts []source.Part
 	for _, dir := range c.sparseDirs() {
 		entry, err := commit.Stat(dir)
@@ -156,7 +156,7 @@ func (c *content) sparse(commit *git.CommitTree) ([]source.Part, error) {
 
 // sparseDirs are the directories of spec.sparseCheckout without those within others; the
 // root, if there are none.
-func (c *content) sparseDirs() []string {
+func (c *artifactContent) sparseDirs() []string {
 	dirs := make([]string, 0, len(c.obj.Spec.SparseCheckout))
 	for _, dir := range c.obj.Spec.SparseCheckout {
 		parts, _ := tree.Split(dir) // was checked
@@ -181,7 +181,7 @@ func isWithin(name, dir string) bool {
 }
 
 // submodules fetches those in directories that are wanted.
-func (c *content) submodules(ctx context.Context, commit *git.CommitTree) ([]source.Part, error) {
+func (c *artifactContent) submodules(ctx context.Context, commit *git.CommitTree) ([]source.Part, error) {
 	if !c.obj.Spec.RecurseSubmodules {
 		return nil, nil
 	}
@@ -204,7 +204,7 @@ func (c *content) submodules(ctx context.Context, commit *git.CommitTree) ([]sou
 }
 
 // addIncluded puts the artifacts of other sources among the files.
-func (c *content) addIncluded(ctx context.Context, parts []source.Part) error {
+func (c *artifactContent) addIncluded(ctx context.Context, parts []source.Part) error {
 	for _, i := range c.included {
 		opened, err := c.opener.Open(ctx, c.obj.Namespace, i.artifact)
 		var files source.Files

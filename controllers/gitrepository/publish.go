@@ -21,7 +21,7 @@ import (
 func (r *Reconciler) publish(
 	ctx context.Context, obj *sourcev1.GitRepository, seen observed, included []included,
 ) ([]reconciler.Event, error) {
-	content := &content{obj: obj, seen: seen, mirrors: r.Mirrors, opener: r.Opener, included: included}
+	content := &artifactContent{obj: obj, seen: seen, mirrors: r.Mirrors, opener: r.Opener, included: included}
 	snapshot := source.Snapshot{
 		Key: keyOf(obj), Name: content.name(), Revision: seen.Revision(), Ignore: obj.Spec.Ignore,
 		Open: func(*budget.Grant) (source.Files, error) { return content.files, nil },
@@ -48,7 +48,7 @@ func (r *Reconciler) publish(
 // share lets consumers read the files of an artifact that an earlier process made, if
 // the mirror has its commit. The store's address may be another one than before.
 // Of one that has more than its commit, they read the archive.
-func (r *Reconciler) share(ctx context.Context, snapshot source.Snapshot, artifact *meta.Artifact, c *content) error {
+func (r *Reconciler) share(ctx context.Context, snapshot source.Snapshot, artifact *meta.Artifact, c *artifactContent) error {
 	artifact.URL = r.Publisher.Store.URL(artifact.Path)
 	if r.Publisher.IsShared(artifact) || !c.seen.mirror.Has(c.seen.Commit) || !c.isPlain() {
 		return nil

@@ -60,8 +60,8 @@ func (a ages) note(what age, at time.Time) {
 	}
 }
 
-// of is when a tag was first seen, whatever it pointed to; zero is never.
-func (a ages) of(tag string) time.Time {
+// firstSeen is when a tag was first seen, whatever it pointed to; zero is never.
+func (a ages) firstSeen(tag string) time.Time {
 	var first time.Time
 	for what, at := range a {
 		if what.tag == tag {

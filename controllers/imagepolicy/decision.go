@@ -21,7 +21,7 @@ const (
 
 // evidence is the decision as the status has it. Nothing in it changes while tags
 // and results stay the same, so that a look without news writes nothing.
-func evidence(out *outcome) *imagev1.Decision {
+func evidence(out *searchResult) *imagev1.Decision {
 	d := &imagev1.Decision{
 		Rule: out.decision.Rule, Total: out.decision.Total, Qualified: out.decision.Qualified(),
 		NextMaturity: timeOf(out.maturity), Unchecked: out.unchecked(),
@@ -42,7 +42,7 @@ func evidence(out *outcome) *imagev1.Decision {
 
 // isChosen reports whether the candidate of a rank, which is the last that was checked
 // then, is the choice.
-func (out *outcome) isChosen(i int) bool { return out.chosen != nil && i == len(out.checked)-1 }
+func (out *searchResult) isChosen(i int) bool { return out.chosen != nil && i == len(out.checked)-1 }
 
 func (c *checked) status() imagev1.Candidate {
 	return imagev1.Candidate{Tag: c.tag, Digest: c.digest, FirstSeen: timeOf(c.firstSeen), Dropped: c.dropped, Gate: string(c.gate)}
@@ -50,7 +50,7 @@ func (c *checked) status() imagev1.Candidate {
 
 // unchecked is the number of qualified tags that were led through no gate although
 // nothing was chosen.
-func (out *outcome) unchecked() int {
+func (out *searchResult) unchecked() int {
 	if out.chosen != nil {
 		return 0
 	}
@@ -59,7 +59,7 @@ func (out *outcome) unchecked() int {
 
 // rejectionReason is why a tag was not chosen, as the end of a sentence; it is empty
 // for one that qualifies.
-func rejectionReason(in *inputs, out *outcome, tag string) string {
+func rejectionReason(in *inputs, out *searchResult, tag string) string {
 	if in.tags.FirstSeen(tag).IsZero() {
 		return fmt.Sprintf("not a tag of %s, or excluded", in.repo.Spec.Image)
 	}
@@ -76,7 +76,7 @@ func rejectionReason(in *inputs, out *outcome, tag string) string {
 
 // explain says in one line how the choice was made, and what became of the one
 // before it: a step down must not come without a word.
-func explain(in *inputs, out *outcome) string {
+func explain(in *inputs, out *searchResult) string {
 	said := out.decision.Why()
 	if pin := in.compiled.Pin(); pin != nil {
 		said = pinned(pin)
@@ -106,13 +106,13 @@ func pinned(pin *imagev1.Pin) string {
 }
 
 // stillQualifies reports whether the last choice is one that the tags still allow.
-func stillQualifies(in *inputs, out *outcome) bool {
+func stillQualifies(in *inputs, out *searchResult) bool {
 	tag := in.policy.Status.LatestRef.Tag
 	return rejectionReason(in, out, tag) == "" && in.compiled.Select(slices.Values([]string{tag})).Tag != ""
 }
 
 // noMatch says why nothing was chosen.
-func noMatch(in *inputs, out *outcome) error {
+func noMatch(in *inputs, out *searchResult) error {
 	why := out.decision
 	why.Tag = ""
 	said := why.Why()

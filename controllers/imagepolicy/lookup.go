@@ -115,13 +115,13 @@ func (l *lookUps) Platforms(ctx context.Context, digest string) (registry.Platfo
 
 // FirstSeen implements imageReader.
 func (l *lookUps) FirstSeen(tag string) (time.Time, bool) {
-	own := l.ages.of(tag)
+	own := l.ages.firstSeen(tag)
 	return earlier(l.in.tags.FirstSeen(tag), own), !own.IsZero() || l.r.Store.Looked(l.in.tags, tag)
 }
 
 // FirstSeenWith implements imageReader.
 func (l *lookUps) FirstSeenWith(tag, digest string) time.Time {
-	if l.ages.of(tag).IsZero() {
+	if l.ages.firstSeen(tag).IsZero() {
 		return l.r.Store.SeenIn(l.in.tags, tag, digest)
 	}
 	return earlier(l.r.Store.Seen(l.in.tags.Image(), tag, digest), l.ages[age{tag, digest}])

@@ -45,8 +45,8 @@ type checked struct {
 	gate    policy.Gate // that dropped it
 }
 
-// outcome is what a run came to.
-type outcome struct {
+// searchResult is what a run came to.
+type searchResult struct {
 	progress progress
 	// decision counts which tags were dropped, by which rule.
 	decision policy.Decision
@@ -66,8 +66,8 @@ type ranker func(ctx context.Context, top int) ([]policy.Ranked, policy.Decision
 
 // search looks for the best tag that passes every gate. An error is the registry's or
 // a Secret's, and says nothing about the tags; the outcome has what was found before.
-func search(ctx context.Context, in *inputs, rank ranker, ask imageReader) (outcome, error) {
-	var out outcome
+func search(ctx context.Context, in *inputs, rank ranker, ask imageReader) (searchResult, error) {
+	var out searchResult
 	for top := firstTop; ; top *= 10 {
 		ranked, decision, err := rank(ctx, top)
 		if errors.Is(err, background.ErrPending) {
@@ -97,7 +97,7 @@ func search(ctx context.Context, in *inputs, rank ranker, ask imageReader) (outc
 
 // check leads the ranked candidates that were not checked yet through the gates, until
 // one passes.
-func (out *outcome) check(ctx context.Context, in *inputs, ask imageReader) error {
+func (out *searchResult) check(ctx context.Context, in *inputs, ask imageReader) error {
 	for _, r := range out.ranked[len(out.checked):] {
 		c, err := out.admit(ctx, in, ask, candidate{tag: strings.Clone(r.Tag)})
 		if err == nil && c.gate == "" && in.reflectsDigest() {
@@ -119,7 +119,7 @@ func (out *outcome) check(ctx context.Context, in *inputs, ask imageReader) erro
 // admit leads a candidate through the gates. What the registry does not find was
 // deleted after the scan. A digest that the last choice was held to may be gone while
 // the tag has another.
-func (out *outcome) admit(ctx context.Context, in *inputs, ask imageReader, c candidate) (checked, error) {
+func (out *searchResult) admit(ctx context.Context, in *inputs, ask imageReader, c candidate) (checked, error) {
 	result, err := out.admitOnce(ctx, in, ask, c)
 	if errors.Is(err, registry.ErrNotFound) && result.digestKept {
 		result, err = out.admitOnce(ctx, in, ask, candidate{tag: c.tag, lost: true})
@@ -131,7 +131,7 @@ func (out *outcome) admit(ctx context.Context, in *inputs, ask imageReader, c ca
 	return result, err
 }
 
-func (out *outcome) admitOnce(ctx context.Context, in *inputs, ask imageReader, c candidate) (checked, error) {
+func (out *searchResult) admitOnce(ctx context.Context, in *inputs, ask imageReader, c candidate) (checked, error) {
 	for _, name := range policy.DeferredGates {
 		var said gateResult
 		var err error
@@ -149,7 +149,7 @@ func (out *outcome) admitOnce(ctx context.Context, in *inputs, ask imageReader, 
 }
 
 // recheckAt keeps the earliest time at which a gate may say something else.
-func (out *outcome) recheckAt(gate policy.Gate, at time.Time) {
+func (out *searchResult) recheckAt(gate policy.Gate, at time.Time) {
 	known := &out.recheck
 	if gate == policy.GateMinAge {
 		known = &out.maturity
@@ -161,7 +161,7 @@ func (out *outcome) recheckAt(gate policy.Gate, at time.Time) {
 
 // nextRun is when to look once more without being woken, or zero: a digest can change
 // without a scan that says so, pins and rejections end, and tags reach spec.minAge.
-func (out *outcome) nextRun(in *inputs) time.Duration {
+func (out *searchResult) nextRun(in *inputs) time.Duration {
 	switch out.progress {
 	case awaitingRegistry, awaitingMatch:
 		return in.target.Timeout + pause // should nothing wake it

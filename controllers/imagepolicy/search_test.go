@@ -173,7 +173,7 @@ func TestGates(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			var out outcome
+			var out searchResult
 			got, err := out.admit(t.Context(), inputsOf(t, tc.spec), &tc.facts, candidate{tag: tc.tag})
 			if err != nil {
 				t.Fatal(err)
@@ -265,15 +265,15 @@ func TestTheNextRunIsWhenSomethingMayChange(t *testing.T) {
 	in := inputsOf(t, imagev1.ImagePolicySpec{DigestReflectionPolicy: imagev1.ReflectAlways, Interval: hours(2)})
 	in.target.Timeout = time.Minute
 	tests := map[string]struct {
-		out  outcome
+		out  searchResult
 		want time.Duration
 	}{
-		"the interval":                    {outcome{}, 2 * time.Hour},
-		"a tag is old enough before":      {outcome{maturity: noon.Add(time.Hour)}, time.Hour},
-		"a signature may be there before": {outcome{maturity: noon.Add(time.Hour), recheck: noon.Add(time.Minute)}, time.Minute},
-		"what is over is now":             {outcome{recheck: noon.Add(-time.Minute)}, time.Millisecond},
-		"the bound":                       {outcome{progress: outOfLookUps, maturity: noon.Add(time.Hour)}, pause},
-		"a registry that wakes nobody":    {outcome{progress: awaitingRegistry}, time.Minute + pause},
+		"the interval":                    {searchResult{}, 2 * time.Hour},
+		"a tag is old enough before":      {searchResult{maturity: noon.Add(time.Hour)}, time.Hour},
+		"a signature may be there before": {searchResult{maturity: noon.Add(time.Hour), recheck: noon.Add(time.Minute)}, time.Minute},
+		"what is over is now":             {searchResult{recheck: noon.Add(-time.Minute)}, time.Millisecond},
+		"the bound":                       {searchResult{progress: outOfLookUps, maturity: noon.Add(time.Hour)}, pause},
+		"a registry that wakes nobody":    {searchResult{progress: awaitingRegistry}, time.Minute + pause},
 	}
 	for name, tc := range tests {
 		if got := tc.out.nextRun(in); got != tc.want {

@@ -17,7 +17,7 @@ import (
 // interrupted is the result of a run that was interrupted. A choice that the policy's
 // present spec allows counts meanwhile, unless somebody waits for what is not done:
 // then it is Progressing.
-func interrupted(in *inputs, out *outcome, requested bool) reconciler.Result {
+func interrupted(in *inputs, out *searchResult, requested bool) reconciler.Result {
 	ready, ok := validReady(in.policy, in.repo, in.target)
 	valid := ok && stillQualifies(in, out)
 	if out.progress == outOfLookUps || out.progress == awaitingRegistry && !valid {
@@ -41,7 +41,7 @@ func interrupted(in *inputs, out *outcome, requested bool) reconciler.Result {
 
 // record writes the choice into the status, and tells of a new one with the
 // reasons for it.
-func record(in *inputs, out *outcome) reconciler.Result {
+func record(in *inputs, out *searchResult) reconciler.Result {
 	status := &in.policy.Status
 	why, ref := explain(in, out), imagev1.ImageRef{Name: in.repo.Spec.Image, Tag: out.chosen.tag}
 	if in.reflectsDigest() {

@@ -15,8 +15,8 @@ import (
 // checks remembers what is wrong with the spec of each Receiver: compiling a hundred
 // expressions takes a worker a while, and they are the same at every interval.
 type checks struct {
-	mu sync.Mutex
-	of map[types.NamespacedName]check
+	mu         sync.Mutex
+	byReceiver map[types.NamespacedName]check
 }
 
 // check is about one generation.
@@ -29,7 +29,7 @@ type check struct {
 func (c *checks) check(obj *notificationv1.Receiver) error {
 	key := client.ObjectKeyFromObject(obj)
 	c.mu.Lock()
-	known, ok := c.of[key]
+	known, ok := c.byReceiver[key]
 	c.mu.Unlock()
 	if ok && known.uid == obj.UID && known.generation == obj.Generation {
 		return known.err
@@ -37,15 +37,15 @@ func (c *checks) check(obj *notificationv1.Receiver) error {
 	err := notify.Check(obj)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.of == nil {
-		c.of = map[types.NamespacedName]check{}
+	if c.byReceiver == nil {
+		c.byReceiver = map[types.NamespacedName]check{}
 	}
-	c.of[key] = check{obj.UID, obj.Generation, err}
+	c.byReceiver[key] = check{obj.UID, obj.Generation, err}
 	return err
 }
 
 func (c *checks) forget(key types.NamespacedName) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.of, key)
+	delete(c.byReceiver, key)
 }

@@ -159,7 +159,7 @@ func TestAnExpressionThatTookTooMuchStallsTheReceiverUntilItChanges(t *testing.T
 		}
 	}
 	r.forget(client.ObjectKeyFromObject(found))
-	if n := len(r.expensive.found) + len(r.checks.of); n != 0 {
+	if n := len(r.expensive.found) + len(r.checks.byReceiver); n != 0 {
 		t.Errorf("%d errors are kept of a receiver that is gone", n)
 	}
 }

@@ -280,9 +280,11 @@ func newClient(transport http.RoundTripper, timeout time.Duration) *http.Client 
 	return outbound.NewClient(transport, outbound.Rules{Redirects: outbound.Refuse, Timeout: timeout, Limits: answers})
 }
 
-// content marks the requests for objects, whose bodies are read no further than their size.
-type content struct{}
+// objectRequest marks the requests for objects, whose bodies are read no further than their size.
+type objectRequest struct{}
 
-func isContent(req *http.Request) bool { return req.Context().Value(content{}) != nil }
+func isContent(req *http.Request) bool { return req.Context().Value(objectRequest{}) != nil }
 
-func forContent(ctx context.Context) context.Context { return context.WithValue(ctx, content{}, true) }
+func forContent(ctx context.Context) context.Context {
+	return context.WithValue(ctx, objectRequest{}, true)
+}

@@ -69,7 +69,7 @@ type request struct {
 // Grant is memory that a namespace holds. It is safe for concurrent use; a nil
 // Grant is one of a nil Budget.
 type Grant struct {
-	of        *Budget
+	budget    *Budget
 	namespace string
 
 	// The rest is under the budget's lock.
@@ -109,7 +109,7 @@ func (b *Budget) Open(namespace string) *Grant {
 	if b == nil {
 		return nil
 	}
-	return &Grant{of: b, namespace: namespace}
+	return &Grant{budget: b, namespace: namespace}
 }
 
 // Acquire waits until the namespace may hold so many bytes more. It returns
@@ -127,14 +127,14 @@ func (b *Budget) Acquire(ctx context.Context, namespace string, bytes int64) (*G
 	if b.waiting.Len() == 0 && b.fits(namespace, bytes) || b.passes(namespace, bytes) {
 		b.take(namespace, bytes)
 		b.mu.Unlock()
-		return &Grant{of: b, namespace: namespace, bytes: bytes}, nil
+		return &Grant{budget: b, namespace: namespace, bytes: bytes}, nil
 	}
 	r := &request{namespace, bytes, make(chan struct{})}
 	at := b.waiting.PushBack(r)
 	b.mu.Unlock()
 	select {
 	case <-r.granted:
-		return &Grant{of: b, namespace: namespace, bytes: bytes}, nil
+		return &Grant{budget: b, namespace: namespace, bytes: bytes}, nil
 	case <-ctx.Done():
 	}
 	b.mu.Lock()
@@ -164,7 +164,7 @@ func (b *Budget) TryAcquire(namespace string, bytes int64) (*Grant, error) {
 		return nil, ErrExhausted
 	}
 	b.take(namespace, bytes)
-	return &Grant{of: b, namespace: namespace, bytes: bytes}, nil
+	return &Grant{budget: b, namespace: namespace, bytes: bytes}, nil
 }
 
 func (b *Budget) tooLarge(bytes int64) error {
@@ -231,7 +231,7 @@ func (g *Grant) Grow(bytes int64) error {
 	if g == nil {
 		return nil
 	}
-	b := g.of
+	b := g.budget
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	spare := min(g.spare, max(bytes, 0))
@@ -258,7 +258,7 @@ func (g *Grant) Wait(ctx context.Context, first int64) error {
 	if g == nil {
 		return nil
 	}
-	b := g.of
+	b := g.budget
 	b.mu.Lock()
 	bytes := min(max(g.short, 2*max(g.bytes, g.most), first), b.share)
 	b.mu.Unlock()
@@ -296,8 +296,8 @@ func (g *Grant) Shrink(bytes int64) {
 	if g == nil {
 		return
 	}
-	g.of.mu.Lock()
-	defer g.of.mu.Unlock()
+	g.budget.mu.Lock()
+	defer g.budget.mu.Unlock()
 	if g.keeps {
 		g.spare = min(g.bytes, g.spare+max(0, bytes))
 		return
@@ -310,8 +310,8 @@ func (g *Grant) Empty() {
 	if g == nil {
 		return
 	}
-	g.of.mu.Lock()
-	defer g.of.mu.Unlock()
+	g.budget.mu.Lock()
+	defer g.budget.mu.Unlock()
 	g.most = max(g.most, g.bytes-g.spare)
 	if g.keeps {
 		g.spare = g.bytes
@@ -325,8 +325,8 @@ func (g *Grant) Release() {
 	if g == nil {
 		return
 	}
-	g.of.mu.Lock()
-	defer g.of.mu.Unlock()
+	g.budget.mu.Lock()
+	defer g.budget.mu.Unlock()
 	g.spare, g.keeps = 0, false
 	g.release(math.MaxInt64)
 }
@@ -334,7 +334,7 @@ func (g *Grant) Release() {
 func (g *Grant) release(bytes int64) {
 	bytes = max(0, min(bytes, g.bytes))
 	g.bytes -= bytes
-	g.of.give(g.namespace, bytes)
+	g.budget.give(g.namespace, bytes)
 }
 
 // Collectors are metrics of the budget: how much there is, is in use, and how many

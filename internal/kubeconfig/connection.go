@@ -80,7 +80,7 @@ func (c *Config) Connect(clk clock.PassiveClock) (*Connection, error) {
 		ID: c.ID, Name: c.Name, Version: c.Version, idle: transport.CloseIdleConnections, cloud: c.cloud, clock: clk,
 		checking: background.Group[struct{}, struct{}]{Timeout: checkTimeout},
 	}
-	var base http.RoundTripper = answerClock{next: scrubbed{outbound.Bound(transport, answers)}, of: made}
+	var base http.RoundTripper = answerClock{next: scrubbed{outbound.Bound(transport, answers)}, connection: made}
 	if c.cloud != nil {
 		base = authenticating{next: base, token: c.cloud, to: address}
 	}
@@ -180,15 +180,15 @@ func transportOf(config *rest.Config, guard *outbound.Guard) (*http.Transport, e
 
 // answerClock notes when the API server answered.
 type answerClock struct {
-	next http.RoundTripper
-	of   *Connection
+	next       http.RoundTripper
+	connection *Connection
 }
 
 // RoundTrip implements http.RoundTripper.
 func (o answerClock) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := o.next.RoundTrip(req)
 	if err == nil && resp.StatusCode < http.StatusInternalServerError && resp.StatusCode != http.StatusUnauthorized {
-		o.of.answered.Store(o.of.clock.Now().UnixNano())
+		o.connection.answered.Store(o.connection.clock.Now().UnixNano())
 	}
 	return resp, err
 }
@@ -236,13 +236,13 @@ func (p *failFast) record(err error) {
 // bodyWatch notes that the rest of an answer did not come.
 type bodyWatch struct {
 	io.ReadCloser
-	of *failFast
+	failFast *failFast
 }
 
 func (n bodyWatch) Read(into []byte) (int, error) {
 	read, err := n.ReadCloser.Read(into)
 	if err != nil && !errors.Is(err, io.EOF) {
-		n.of.record(err)
+		n.failFast.record(err)
 	}
 	return read, err
 }

@@ -85,7 +85,7 @@ func (d *document) hide() {
 		return
 	}
 	for _, node := range root.Content {
-		d.walk(node, len(d.lines)+1, place{root: true})
+		d.walk(node, len(d.lines)+1, nodeContext{root: true})
 	}
 }
 
@@ -116,15 +116,15 @@ func hasAlias(node *yaml.Node) bool {
 	return node.Kind == yaml.AliasNode || slices.ContainsFunc(node.Content, hasAlias)
 }
 
-// place is where a node is.
-type place struct{ root, inGenerator bool }
+// nodeContext is where a node is.
+type nodeContext struct{ root, inGenerator bool }
 
 // walk hides what is secret in a node, which ends before a line, counted from 1.
-func (d *document) walk(node *yaml.Node, end int, at place) {
+func (d *document) walk(node *yaml.Node, end int, at nodeContext) {
 	switch node.Kind {
 	case yaml.SequenceNode:
 		for i, item := range node.Content {
-			d.walk(item, d.endOf(item, node.Content[i+1:], end), place{inGenerator: at.inGenerator})
+			d.walk(item, d.endOf(item, node.Content[i+1:], end), nodeContext{inGenerator: at.inGenerator})
 		}
 	case yaml.MappingNode:
 		for i := 0; i+1 < len(node.Content); i += 2 {
@@ -134,7 +134,7 @@ func (d *document) walk(node *yaml.Node, end int, at place) {
 				d.hideValue(key, value, until)
 				continue
 			}
-			d.walk(value, until, place{inGenerator: at.inGenerator || key.Value == "secretGenerator"})
+			d.walk(value, until, nodeContext{inGenerator: at.inGenerator || key.Value == "secretGenerator"})
 		}
 	case yaml.ScalarNode:
 		if hint.MatchString(node.Value) {
@@ -168,7 +168,7 @@ func (d *document) offset(node *yaml.Node) int {
 }
 
 // isSecretField reports whether the value of a key of a mapping is secret.
-func isSecretField(node, key, value *yaml.Node, at place) bool {
+func isSecretField(node, key, value *yaml.Node, at nodeContext) bool {
 	switch key.Value {
 	case "data", "stringData":
 		kind, version := member(node, "kind"), member(node, "apiVersion")

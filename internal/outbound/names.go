@@ -73,8 +73,8 @@ func newNames() *names {
 	}
 }
 
-// of is what a name resolves to here, nothing if it does not.
-func (n *names) of(ctx context.Context, host string) []netip.Addr {
+// lookUp is what a name resolves to here, nothing if it does not.
+func (n *names) lookUp(ctx context.Context, host string) []netip.Addr {
 	now := n.clock.Now()
 	if last, ok := n.known.Get(host); ok && now.Sub(last.at) < lookedUpFor {
 		return last.addresses
@@ -103,7 +103,7 @@ func (g *Guard) CheckProxied(ctx context.Context, u *url.URL) error {
 	if _, ok := addressOf(canonical(u)); ok {
 		return nil
 	}
-	for _, addr := range g.names.of(ctx, canonical(u)) {
+	for _, addr := range g.names.lookUp(ctx, canonical(u)) {
 		if err := g.check(u.Hostname(), addr); err != nil {
 			return err
 		}

@@ -98,7 +98,7 @@ func (c *Client) Platforms(ctx context.Context, image Image, digest string) (Pla
 	var found Platforms
 	err := c.pull(ctx, image, func(ctx context.Context, puller *remote.Puller) error {
 		look := platforms{puller: puller, repository: image.Repository, left: MaxLookUps}
-		if err := look.at(ctx, digest, 0); err != nil {
+		if err := look.read(ctx, digest, 0); err != nil {
 			return err
 		}
 		found = look.found
@@ -127,8 +127,8 @@ const unknown = "unknown"
 // referenceType is the annotation of such entries.
 const referenceType = "vnd.docker.reference.type"
 
-// at reads a manifest or index.
-func (p *platforms) at(ctx context.Context, digest string, depth int) error {
+// read reads a manifest or index.
+func (p *platforms) read(ctx context.Context, digest string, depth int) error {
 	if p.left == 0 || depth > maxNesting {
 		p.found.Unread++
 		return nil
@@ -178,7 +178,7 @@ func (p *platforms) index(ctx context.Context, manifest []byte, depth int) error
 		case has != nil && has.OS != "":
 			p.found.Known = append(p.found.Known, platformName(has.OS, has.Architecture, has.Variant))
 		case entry.MediaType.IsIndex() || entry.MediaType.IsImage():
-			if err := p.at(ctx, entry.Digest.String(), depth+1); err != nil {
+			if err := p.read(ctx, entry.Digest.String(), depth+1); err != nil {
 				return err
 			}
 		}

@@ -76,18 +76,18 @@ func (r repository) cosignSignatures(seen *findings) iter.Seq2[signed, error] {
 	}
 }
 
-// place is a manifest that may hold signatures.
-type place struct {
+// signatureManifest is a manifest that may hold signatures.
+type signatureManifest struct {
 	where    string
 	manifest manifest
 }
 
 // cosignManifests yields the manifests that may hold signatures: referrers,
 // where cosign writes since version 3, then the tag where it wrote before.
-func (r repository) cosignManifests(seen *findings) iter.Seq2[place, error] {
-	return func(yield func(place, error) bool) {
+func (r repository) cosignManifests(seen *findings) iter.Seq2[signatureManifest, error] {
+	return func(yield func(signatureManifest, error) bool) {
 		list, err := r.referrers()
-		if err != nil && !yield(place{where: "referrers"}, err) {
+		if err != nil && !yield(signatureManifest{where: "referrers"}, err) {
 			return
 		}
 		remaining := maxSignatures
@@ -100,7 +100,7 @@ func (r repository) cosignManifests(seen *findings) iter.Seq2[place, error] {
 				continue
 			}
 			m, err := r.manifest(r.ref.Context().Digest(desc.Digest.String()))
-			if !yield(place{where: "referrer " + abbreviate(desc.Digest), manifest: m}, err) {
+			if !yield(signatureManifest{where: "referrer " + abbreviate(desc.Digest), manifest: m}, err) {
 				return
 			}
 		}
@@ -109,7 +109,7 @@ func (r repository) cosignManifests(seen *findings) iter.Seq2[place, error] {
 		if errors.Is(err, errMissing) {
 			return
 		}
-		yield(place{where: "tag " + abbreviateTag(tag), manifest: m}, err)
+		yield(signatureManifest{where: "tag " + abbreviateTag(tag), manifest: m}, err)
 	}
 }
 

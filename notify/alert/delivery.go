@@ -15,8 +15,8 @@ import (
 	"github.com/sluice-cd/sluice/notify/outbox"
 )
 
-// delivery is the body of an entry in the outbox: an alert for one destination.
-type delivery struct {
+// outboxAlert is the body of an entry in the outbox: an alert for one destination.
+type outboxAlert struct {
 	Namespace string    `json:"namespace"`
 	Name      string    `json:"name"`
 	UID       types.UID `json:"uid"`
@@ -29,7 +29,7 @@ type delivery struct {
 }
 
 // canary is the object, as far as events about it need it.
-func (d delivery) canary() *flaggerv1.Canary {
+func (d outboxAlert) canary() *flaggerv1.Canary {
 	c := &flaggerv1.Canary{}
 	c.Namespace, c.Name, c.UID = d.Namespace, d.Name, d.UID
 	return c
@@ -37,7 +37,7 @@ func (d delivery) canary() *flaggerv1.Canary {
 
 // enqueue queues an alert for a destination; nil is the webhook of the flags.
 func (n *Notifier) enqueue(c *flaggerv1.Canary, provider *flaggerv1.CrossNamespaceObjectReference, about notification) {
-	d := delivery{
+	d := outboxAlert{
 		Namespace: c.Namespace, Name: c.Name, UID: c.UID, Provider: provider, Text: about.text, Severity: about.severity, Fields: about.fields,
 	}
 	to := n.destinationOf(d)
@@ -59,7 +59,7 @@ func (n *Notifier) enqueue(c *flaggerv1.Canary, provider *flaggerv1.CrossNamespa
 }
 
 // destinationOf is where a delivery goes.
-func (n *Notifier) destinationOf(d delivery) destination {
+func (n *Notifier) destinationOf(d outboxAlert) destination {
 	switch {
 	case d.Provider != nil:
 		return n.destination(d.Namespace, *d.Provider)
@@ -73,7 +73,7 @@ func (n *Notifier) destinationOf(d delivery) destination {
 
 // Deliver implements outbox.Handler: it resolves the destination and posts.
 func (n *Notifier) Deliver(ctx context.Context, e outbox.Entry) error {
-	var d delivery
+	var d outboxAlert
 	if err := json.Unmarshal(e.Body, &d); err != nil {
 		return fmt.Errorf("reading an alert: %w", err)
 	}
@@ -94,7 +94,7 @@ func (n *Notifier) Deliver(ctx context.Context, e outbox.Entry) error {
 
 // Failed implements outbox.Handler.
 func (n *Notifier) Failed(_ context.Context, e outbox.Entry, err error) {
-	var d delivery
+	var d outboxAlert
 	if json.Unmarshal(e.Body, &d) == nil {
 		n.report(d.canary(), n.destinationOf(d), err)
 	}

@@ -59,7 +59,7 @@ type Forges interface {
 }
 
 // repositoryOf is the repository that a Provider names.
-func repositoryOf(to *destination) Repository {
+func repositoryOf(to *resolvedProvider) Repository {
 	name := to.provider.Spec.Type
 	if name == message.GitHubDispatch {
 		name = "github"
@@ -83,7 +83,7 @@ func repositoryOf(to *destination) Repository {
 }
 
 // setStatus sets the status of the commit that an event is about.
-func (d *Dispatcher) setStatus(ctx context.Context, to *destination, o order) error {
+func (d *Dispatcher) setStatus(ctx context.Context, to *resolvedProvider, o order) error {
 	status, err := message.StatusOf(o.Event)
 	if err != nil {
 		return err
@@ -160,7 +160,7 @@ func compileContext(text string) (*cel.Program, error) {
 }
 
 // comment writes to the pull request that an event is about.
-func (d *Dispatcher) comment(ctx context.Context, to *destination, e message.Event) error {
+func (d *Dispatcher) comment(ctx context.Context, to *resolvedProvider, e message.Event) error {
 	text := e.Metadata[eventv1.MetaChangeRequestKey]
 	number, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {

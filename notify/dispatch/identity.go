@@ -37,7 +37,7 @@ func cloudOf(name string) string {
 
 // checkAccount says what is wrong with spec.serviceAccountName, or with a type that would
 // need it.
-func (d *providers) checkAccount(to *destination) error {
+func (d *providers) checkAccount(to *resolvedProvider) error {
 	p := to.provider
 	account, name := p.Spec.ServiceAccountName, p.Spec.Type
 	cloud := cloudOf(name)
@@ -76,7 +76,7 @@ func serviceOf(name string) identity.Service {
 }
 
 // authenticates reports whether a Secret says who sends.
-func (to *destination) authenticates() bool {
+func (to *resolvedProvider) authenticates() bool {
 	t := to.target
 	if to.provider.Spec.Type == azureDevOps && to.secret != nil {
 		for _, key := range []string{"bearerToken", githubapp.KeyAppID} {
@@ -89,7 +89,7 @@ func (to *destination) authenticates() bool {
 }
 
 // route are the fields that name a proxy or an authority.
-func (to *destination) route() []string {
+func (to *resolvedProvider) route() []string {
 	var route []string
 	if to.proxy != nil {
 		route = append(route, "spec.proxySecretRef")
@@ -101,7 +101,7 @@ func (to *destination) route() []string {
 }
 
 // cloudURL is where an identity goes.
-func cloudURL(to *destination) (*url.URL, error) {
+func cloudURL(to *resolvedProvider) (*url.URL, error) {
 	address := to.target.Address
 	if t, ok := message.Types[to.provider.Spec.Type]; ok {
 		if err := t.Validate(to.target); err != nil {
@@ -121,7 +121,7 @@ func cloudURL(to *destination) (*url.URL, error) {
 }
 
 // authorize gives a target the token that its type needs.
-func (d *providers) authorize(ctx context.Context, to *destination, t message.Type) error {
+func (d *providers) authorize(ctx context.Context, to *resolvedProvider, t message.Type) error {
 	var err error
 	switch {
 	case t.Cloud == "":
@@ -138,7 +138,7 @@ func (d *providers) authorize(ctx context.Context, to *destination, t message.Ty
 
 // identify gives a repository of Azure DevOps the token of an identity, unless a Secret
 // has one.
-func (d *providers) identify(ctx context.Context, to *destination, r *Repository) error {
+func (d *providers) identify(ctx context.Context, to *resolvedProvider, r *Repository) error {
 	if to.provider.Spec.Type != azureDevOps || to.authenticates() {
 		return nil
 	}
@@ -156,7 +156,7 @@ func (d *providers) identify(ctx context.Context, to *destination, r *Repository
 }
 
 // cloudToken is a token of the controller, or of the ServiceAccount of a Provider.
-func (d *providers) cloudToken(ctx context.Context, to *destination, cloud, scope string) (string, error) {
+func (d *providers) cloudToken(ctx context.Context, to *resolvedProvider, cloud, scope string) (string, error) {
 	if err := d.opts.Guard.ReachProxy(ctx, to.proxy); errors.Is(err, outbound.ErrForbiddenAddress) {
 		return "", secretError("spec.proxySecretRef: %w", err)
 	} else if err != nil {
@@ -192,7 +192,7 @@ func (d *providers) cloudToken(ctx context.Context, to *destination, cloud, scop
 // keyFile gets a token for the service account of Google whose key is the token of the
 // Secret, as JSON. Other kinds of credentials, which may name files and commands, are
 // refused.
-func (d *providers) keyFile(ctx context.Context, to *destination, scope string) (string, error) {
+func (d *providers) keyFile(ctx context.Context, to *resolvedProvider, scope string) (string, error) {
 	config, err := google.JWTConfigFromJSON([]byte(to.target.Token), scope)
 	if err != nil {
 		return "", secretError("key token of the Secret is no key of a service account of Google Cloud, as JSON")

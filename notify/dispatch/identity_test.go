@@ -81,7 +81,7 @@ func TestCertificatesOfASecretAreThere(t *testing.T) {
 // to the controller's own loopback addresses was reached.
 func TestATokenIsNotAskedForThroughAProxyAtAForbiddenAddress(t *testing.T) {
 	d := &providers{opts: Options{Guard: outbound.NewGuard(nil)}}
-	to := &destination{provider: &v1beta3.Provider{}, proxy: &url.URL{Scheme: "http", Host: "localhost:1"}}
+	to := &resolvedProvider{provider: &v1beta3.Provider{}, proxy: &url.URL{Scheme: "http", Host: "localhost:1"}}
 	if _, err := d.cloudToken(t.Context(), to, "azure", "scope"); !errors.Is(err, outbound.ErrForbiddenAddress) {
 		t.Errorf("got %v", err)
 	}
@@ -105,7 +105,7 @@ func TestAKeyFileOfAHugeKeyIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	to := &destination{provider: &v1beta3.Provider{}, target: message.Target{Token: string(key)}}
+	to := &resolvedProvider{provider: &v1beta3.Provider{}, target: message.Target{Token: string(key)}}
 	if _, err := (&providers{}).keyFile(t.Context(), to, "scope"); !errors.Is(err, keysize.ErrTooLarge) {
 		t.Errorf("got %v", err)
 	}
@@ -116,7 +116,7 @@ func TestConnectionsWithAFormerPasswordOfAProxyAreDropped(t *testing.T) {
 	provider := &v1beta3.Provider{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "chat"}}
 	for _, password := range []string{"old", "new"} {
 		settings := outbound.Settings{Proxy: "http://user:" + password + "@proxy.example:3128"}
-		if _, err := d.transport(&destination{provider: provider, settings: settings}); err != nil || d.transports.Len() != 1 {
+		if _, err := d.transport(&resolvedProvider{provider: provider, settings: settings}); err != nil || d.transports.Len() != 1 {
 			t.Errorf("%d transports: %v", d.transports.Len(), err)
 		}
 	}

@@ -93,7 +93,7 @@ func natsServers(address string) ([]*url.URL, error) {
 }
 
 // checkNATS says what a Provider of NATS lacks.
-func checkNATS(to *destination) error {
+func checkNATS(to *resolvedProvider) error {
 	servers, err := natsServers(to.target.Address)
 	switch {
 	case err != nil:
@@ -112,7 +112,7 @@ func checkNATS(to *destination) error {
 // natsIdentity authenticates by the first of what a Secret has: credentials of a user
 // (creds), the seed of a key (nkey), user and password, a token; or else by the user in the
 // URL of the server. The pair, if there is one, signs what the server asks.
-func natsIdentity(to *destination, server *url.URL) (natsConnect, nkeys.KeyPair, error) {
+func natsIdentity(to *resolvedProvider, server *url.URL) (natsConnect, nkeys.KeyPair, error) {
 	c := natsConnect{Name: "sluice", Lang: "go", Version: "1"}
 	if to.secret != nil {
 		if creds := to.secret.Data[keyCreds]; len(creds) > 0 {
@@ -149,7 +149,7 @@ func natsIdentity(to *destination, server *url.URL) (natsConnect, nkeys.KeyPair,
 }
 
 // publish sends an event to a subject, and waits until the server has it.
-func (d *Dispatcher) publish(ctx context.Context, to *destination, e message.Event) error {
+func (d *Dispatcher) publish(ctx context.Context, to *resolvedProvider, e message.Event) error {
 	body, err := json.Marshal(e)
 	if err != nil {
 		return fmt.Errorf("encoding the event: %w", err)
@@ -170,7 +170,7 @@ func (d *Dispatcher) publish(ctx context.Context, to *destination, e message.Eve
 }
 
 // natsConnect logs in at the first server that lets it within its share of the time.
-func (d *Dispatcher) natsConnect(ctx context.Context, to *destination) (*natsConn, natsInfo, error) {
+func (d *Dispatcher) natsConnect(ctx context.Context, to *resolvedProvider) (*natsConn, natsInfo, error) {
 	servers, err := natsServers(to.target.Address)
 	if err != nil {
 		return nil, natsInfo{}, secretError("%w", err)
@@ -193,7 +193,9 @@ func (d *Dispatcher) natsConnect(ctx context.Context, to *destination) (*natsCon
 }
 
 // natsLogin connects to a server, and logs in.
-func (d *Dispatcher) natsLogin(ctx context.Context, to *destination, server *url.URL, config *tls.Config) (*natsConn, natsInfo, error) {
+func (d *Dispatcher) natsLogin(
+	ctx context.Context, to *resolvedProvider, server *url.URL, config *tls.Config,
+) (*natsConn, natsInfo, error) {
 	raw, err := d.opts.Guard.DialContext(ctx, "tcp", net.JoinHostPort(server.Hostname(), cmp.Or(server.Port(), "4222")))
 	if err != nil {
 		err = fmt.Errorf("connecting to the server of NATS: %w", err)
@@ -270,7 +272,7 @@ func natsOpen(ctx context.Context, raw net.Conn, u *url.URL, config *tls.Config)
 }
 
 // login sends CONNECT.
-func (c *natsConn) login(to *destination, server *url.URL, info natsInfo) error {
+func (c *natsConn) login(to *resolvedProvider, server *url.URL, info natsInfo) error {
 	connect, pair, err := natsIdentity(to, server)
 	if err != nil {
 		return secretError("%w", err)

@@ -28,7 +28,7 @@ import (
 )
 
 // natsServer lets serve have one connection, and returns what it is sent, and its Provider.
-func natsServer(t *testing.T, serve func(net.Conn)) *destination {
+func natsServer(t *testing.T, serve func(net.Conn)) *resolvedProvider {
 	t.Helper()
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -45,7 +45,7 @@ func natsServer(t *testing.T, serve func(net.Conn)) *destination {
 		defer func() { _ = conn.Close() }()
 		serve(conn)
 	}()
-	return &destination{
+	return &resolvedProvider{
 		provider: &v1beta3.Provider{Spec: v1beta3.ProviderSpec{Type: "nats", Timeout: &metav1.Duration{Duration: 2 * time.Second}}},
 		target:   message.Target{Address: "nats://" + listener.Addr().String(), Channel: "flux.events"},
 	}
@@ -217,7 +217,7 @@ func TestAddressesOfNATS(t *testing.T) {
 }
 
 func TestASubjectOfNATSIsOneWord(t *testing.T) {
-	to := &destination{target: message.Target{Address: "nats://host", Channel: "a 1\r\nx\r\nPUB b"}}
+	to := &resolvedProvider{target: message.Target{Address: "nats://host", Channel: "a 1\r\nx\r\nPUB b"}}
 	if err := checkNATS(to); err == nil || !strings.Contains(err.Error(), "spec.channel") {
 		t.Errorf("got %v", err)
 	}

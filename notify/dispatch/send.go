@@ -87,7 +87,7 @@ func (d *Dispatcher) send(ctx context.Context, provider *v1beta3.Provider, o ord
 	}
 }
 
-func (d *Dispatcher) sendTo(ctx context.Context, to *destination, o order) error {
+func (d *Dispatcher) sendTo(ctx context.Context, to *resolvedProvider, o order) error {
 	name := to.provider.Spec.Type
 	switch {
 	case message.CommitStatus[name]:
@@ -119,7 +119,7 @@ func (d *Dispatcher) sendTo(ctx context.Context, to *destination, o order) error
 }
 
 // request sends one request.
-func (d *Dispatcher) request(ctx context.Context, to *destination, r message.Request) error {
+func (d *Dispatcher) request(ctx context.Context, to *resolvedProvider, r message.Request) error {
 	transport, err := d.providers.transport(to)
 	if err != nil {
 		return err

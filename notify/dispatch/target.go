@@ -29,8 +29,8 @@ type providers struct {
 	transports *outbound.Transports
 }
 
-// destination is a Provider with all that its Secrets say.
-type destination struct {
+// resolvedProvider is a Provider with all that its Secrets say.
+type resolvedProvider struct {
 	provider *v1beta3.Provider
 	target   message.Target
 	settings outbound.Settings
@@ -52,8 +52,8 @@ func secretError(format string, args ...any) error {
 }
 
 // resolve reads the Secrets of a Provider.
-func (d *providers) resolve(ctx context.Context, p *v1beta3.Provider) (*destination, error) {
-	to := &destination{provider: p, target: message.Target{
+func (d *providers) resolve(ctx context.Context, p *v1beta3.Provider) (*resolvedProvider, error) {
+	to := &resolvedProvider{provider: p, target: message.Target{
 		Address: strings.TrimSpace(p.Spec.Address), Channel: p.Spec.Channel, Username: p.Spec.Username,
 		Authority: os.Getenv(azureAuthority),
 	}}
@@ -130,7 +130,7 @@ func (d *providers) certificates(ctx context.Context, p *v1beta3.Provider, name 
 }
 
 // read takes what a Secret says of the target.
-func (to *destination) read(secret *corev1.Secret) error {
+func (to *resolvedProvider) read(secret *corev1.Secret) error {
 	value := func(key string) string { return strings.TrimSpace(string(secret.Data[key])) }
 	if address := value("address"); address != "" {
 		if len(address) > maxAddress {
@@ -149,7 +149,7 @@ func (to *destination) read(secret *corev1.Secret) error {
 }
 
 // transport makes the connections of a destination.
-func (d *providers) transport(to *destination) (http.RoundTripper, error) {
+func (d *providers) transport(to *resolvedProvider) (http.RoundTripper, error) {
 	transport, err := d.transports.ForOwner(client.ObjectKeyFromObject(to.provider).String(), to.settings)
 	if err != nil {
 		return nil, secretError("spec.certSecretRef: %w", err)
@@ -158,7 +158,7 @@ func (d *providers) transport(to *destination) (http.RoundTripper, error) {
 }
 
 // secrets are the values that no error may have.
-func (to *destination) secrets() []string {
+func (to *resolvedProvider) secrets() []string {
 	t := to.target
 	found := []string{t.Address, t.Token, t.Password}
 	if to.provider.Spec.SecretRef == nil || to.target.Address == to.provider.Spec.Address {
@@ -195,7 +195,7 @@ func (d *providers) check(ctx context.Context, p *v1beta3.Provider) error {
 
 // checkDestination says what a destination lacks. What a Secret may hold is not terminal:
 // the Secret may change.
-func (d *providers) checkDestination(to *destination) error {
+func (d *providers) checkDestination(to *resolvedProvider) error {
 	if err := d.checkAccount(to); err != nil {
 		return err
 	}

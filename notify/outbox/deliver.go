@@ -144,7 +144,7 @@ func without(values []string, value string) []string {
 const maxAttempt = 2 * time.Minute
 
 // deliver makes one attempt at the first entry of a lane.
-func (o *Outbox) deliver(ctx context.Context, key string, k kept) {
+func (o *Outbox) deliver(ctx context.Context, key string, k entryHeader) {
 	o.mu.Lock()
 	handler := o.handlers[k.kind]
 	o.mu.Unlock()

@@ -101,14 +101,14 @@ type Outbox struct {
 // lane is what is delivered one after the other.
 type lane struct {
 	namespace, receiver string
-	waiting             []kept
+	waiting             []entryHeader
 	running             bool
 	attempts            int
 	notBefore           time.Time
 }
 
-// kept is an entry without its body, which is in its file.
-type kept struct {
+// entryHeader is an entry without its body, which is in its file.
+type entryHeader struct {
 	id, kind string
 	added    time.Time
 	size     int
@@ -135,7 +135,7 @@ func Open(dir string, c clock.Clock, log logr.Logger) (*Outbox, error) {
 		return nil, fmt.Errorf("opening the outbox: %w", err)
 	}
 	for _, e := range found {
-		o.enqueue(e, kept{id: e.ID, kind: e.Kind, added: e.Added, size: len(e.Body)})
+		o.enqueue(e, entryHeader{id: e.ID, kind: e.Kind, added: e.Added, size: len(e.Body)})
 	}
 	return o, nil
 }
@@ -161,7 +161,7 @@ func (o *Outbox) put(e Entry, d durability) error {
 	if ok, err := o.reserve(e); err != nil || !ok {
 		return err
 	}
-	k := kept{id: e.ID, kind: e.Kind, added: e.Added, size: len(e.Body)}
+	k := entryHeader{id: e.ID, kind: e.Kind, added: e.Added, size: len(e.Body)}
 	if err := o.store.write(e, d); err != nil {
 		o.log.Error(err, "a message is kept in memory, and lost by a restart")
 		k.whole = &e
@@ -205,13 +205,13 @@ func (o *Outbox) count(e Entry, size int) {
 	o.metrics.waiting.Set(float64(o.total.entries))
 }
 
-func (o *Outbox) enqueue(e Entry, k kept) {
+func (o *Outbox) enqueue(e Entry, k entryHeader) {
 	o.count(e, k.size)
 	o.append(e, k)
 }
 
 // append puts an entry at the end of its lane. The lock is held.
-func (o *Outbox) append(e Entry, k kept) {
+func (o *Outbox) append(e Entry, k entryHeader) {
 	key := laneKey(e.Receiver, e.Order)
 	l := o.lanes[key]
 	if l == nil {

@@ -122,14 +122,14 @@ func readEntry(path string) (Entry, error) {
 }
 
 // read returns an entry with its body.
-func (s store) read(k kept) (Entry, error) {
+func (s store) read(k entryHeader) (Entry, error) {
 	if k.whole != nil {
 		return *k.whole, nil
 	}
 	return readEntry(s.path(k.id, k.added))
 }
 
-func (s store) remove(k kept) error {
+func (s store) remove(k entryHeader) error {
 	if k.whole != nil {
 		return nil
 	}

@@ -91,8 +91,8 @@ func (f *identityFlags) validate() error {
 	return nil
 }
 
-// in is an object of the controller's namespace; without a name there is none.
-func in(namespace, name string) types.NamespacedName {
+// controllersOwn is an object of the controller's namespace; without a name there is none.
+func controllersOwn(namespace, name string) types.NamespacedName {
 	if name == "" {
 		return types.NamespacedName{}
 	}

@@ -277,9 +277,9 @@ func (w *wiring) kustomize(ctx context.Context) error {
 		Decryption: kustomization.Decryption{
 			Services: &decrypt.Services{
 				Guard: w.guard, Client: w.mgr.GetClient(), Tokens: w.tokens,
-				Reader: w.mgr.GetAPIReader(), Vaults: in(w.flags.namespace, w.flags.identity.vaults),
+				Reader: w.mgr.GetAPIReader(), Vaults: controllersOwn(w.flags.namespace, w.flags.identity.vaults),
 			},
-			AgeSecret:      in(w.flags.namespace, w.flags.identity.ageSecret),
+			AgeSecret:      controllersOwn(w.flags.namespace, w.flags.identity.ageSecret),
 			DefaultAccount: w.flags.identity.decryptionAccount,
 		},
 	}

@@ -41,15 +41,15 @@ var levels = []string{"debug", "info", "error"}
 
 // reader is `sluice logs`.
 type reader struct {
-	cluster *cluster.Cluster
-	filter  filter
-	of      string // namespace of the controllers
-	all     bool
-	follow  bool
-	raw     bool
-	tail    int64
-	since   time.Duration
-	from    string // a time
+	cluster   *cluster.Cluster
+	filter    filter
+	namespace string // namespace of the controllers
+	all       bool
+	follow    bool
+	raw       bool
+	tail      int64
+	since     time.Duration
+	from      string // a time
 }
 
 // Command is `sluice logs` of a program of the given version.
@@ -76,7 +76,7 @@ leads and those that stand by. Without -A they are objects of one namespace. --t
 	set.Int64Var(&r.tail, "tail", -1, "read only so many of the last lines of each pod; -1 is all")
 	set.DurationVar(&r.since, "since", 0, "read only what is younger, such as 10m; 0 is all")
 	set.StringVar(&r.from, "since-time", "", "read only what was written after a time, as in RFC 3339")
-	set.StringVar(&r.of, "flux-namespace", "flux-system", "namespace of the controllers")
+	set.StringVar(&r.namespace, "flux-namespace", "flux-system", "namespace of the controllers")
 	set.BoolVar(&r.raw, "json", false, "print the lines as they are, in JSON")
 	_ = cmd.RegisterFlagCompletionFunc("level", cobra.FixedCompletions(levels, cobra.ShellCompDirectiveNoFileComp)) // the flag exists
 	return cmd
@@ -121,12 +121,12 @@ func (r *reader) print(cmd *cobra.Command, c kubernetes.Interface, options corev
 			of.Container = container
 		}
 		group.Go(func() error {
-			stream, err := c.CoreV1().Pods(r.of).GetLogs(pod.Name, &of).Stream(ctx)
+			stream, err := c.CoreV1().Pods(r.namespace).GetLogs(pod.Name, &of).Stream(ctx)
 			if err == nil {
 				err = errors.Join(out.copy(stream), stream.Close())
 			}
 			if err != nil && ctx.Err() == nil {
-				return fmt.Errorf("reading the log of pod %s/%s: %w", r.of, pod.Name, err)
+				return fmt.Errorf("reading the log of pod %s/%s: %w", r.namespace, pod.Name, err)
 			}
 			return nil
 		})
@@ -163,21 +163,21 @@ func (r *reader) options() (corev1.PodLogOptions, error) {
 
 // pods are those of the controllers.
 func (r *reader) pods(ctx context.Context, c kubernetes.Interface) ([]corev1.Pod, error) {
-	deployments, err := c.AppsV1().Deployments(r.of).List(ctx, metav1.ListOptions{LabelSelector: installation})
+	deployments, err := c.AppsV1().Deployments(r.namespace).List(ctx, metav1.ListOptions{LabelSelector: installation})
 	if err != nil {
-		return nil, fmt.Errorf("listing the Deployments of namespace %s: %w", r.of, err)
+		return nil, fmt.Errorf("listing the Deployments of namespace %s: %w", r.namespace, err)
 	}
 	var pods []corev1.Pod
 	for _, d := range deployments.Items {
-		found, err := c.CoreV1().Pods(r.of).List(ctx, metav1.ListOptions{LabelSelector: metav1.FormatLabelSelector(d.Spec.Selector)})
+		found, err := c.CoreV1().Pods(r.namespace).List(ctx, metav1.ListOptions{LabelSelector: metav1.FormatLabelSelector(d.Spec.Selector)})
 		if err != nil {
-			return nil, fmt.Errorf("listing the pods of Deployment %s/%s: %w", r.of, d.Name, err)
+			return nil, fmt.Errorf("listing the pods of Deployment %s/%s: %w", r.namespace, d.Name, err)
 		}
 		pods = append(pods, found.Items...)
 	}
 	if len(pods) == 0 {
 		return nil, fmt.Errorf("namespace %s has no pods of Deployments with the label %s: name that of the controllers with --flux-namespace",
-			r.of, installation)
+			r.namespace, installation)
 	}
 	return pods, nil
 }
