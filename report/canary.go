@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -92,9 +93,10 @@ func OfCanary(c *flaggerv1.Canary) Canary {
 	}
 	if len(c.Status.History) > 0 {
 		found.Release = &c.Status.History[0]
-		if found.Release.Revision == found.Revision {
-			found.Image = ImageNames(found.Release.Images)
-		}
+	}
+	isShown := func(r flaggerv1.CanaryRelease) bool { return r.Revision == found.Revision }
+	if at := slices.IndexFunc(c.Status.History, isShown); at >= 0 { // after a revert it is not the last one
+		found.Image = ImageNames(c.Status.History[at].Images)
 	}
 	return found
 }

@@ -62,7 +62,11 @@ func TestWhereACanaryStands(t *testing.T) {
 		"an image with a tag and a digest": {func(c *flaggerv1.Canary) { c.Status.History[0].Images = []string{"x/y:1@sha256:0123456789"} },
 			2, 3, "y:1", make.NewRevision},
 		"a revision that has no images": {func(c *flaggerv1.Canary) { c.Status.History[0].Revision = "sha256:cc" }, 2, 3, "", make.NewRevision},
-		"nothing was tried":             {func(c *flaggerv1.Canary) { c.Status.LastAppliedSpec = "" }, 2, 3, "", make.OldRevision},
+		"back at an earlier release after one that failed": {func(c *flaggerv1.Canary) {
+			c.Status.LastAppliedSpec = make.OldRevision
+			c.Status.History = append(c.Status.History, flaggerv1.CanaryRelease{Revision: make.OldRevision, Images: []string{"podinfo:6.0.1"}})
+		}, 2, 3, "podinfo:6.0.1", make.OldRevision},
+		"nothing was tried": {func(c *flaggerv1.Canary) { c.Status.LastAppliedSpec = "" }, 2, 3, "", make.OldRevision},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
