@@ -9,6 +9,7 @@ import { session } from "../src/api/session";
 import type { Lane } from "../src/api/types";
 import { Changed } from "../src/parts/changes";
 import { ActionButton, Confirm } from "../src/parts/confirm";
+import { ObjectLink } from "../src/parts/detail";
 import { LaneRow } from "../src/parts/lane";
 import { Given } from "../src/screens/canary";
 import { Drift } from "../src/screens/object";
@@ -223,5 +224,18 @@ describe("the timelines to choose from", () => {
     void act(() => void search.dispatchEvent(new Event("input")));
     expect(root.textContent).toContain("No application has this in its name");
     void act(() => store.apply({ reset: true }));
+  });
+});
+
+describe("an object", () => {
+  it("of a kind that is not shown has a name and no link", () => {
+    session.value = details.session;
+    const link = (kind: string) => {
+      void act(() => render(<ObjectLink to={{ kind, namespace: "apps", name: "podinfo" }} />, root));
+      return [root.textContent, root.querySelector("a")?.getAttribute("href")];
+    };
+    expect(link("Canary")).toEqual(["Canary apps/podinfo", "/canary/apps/podinfo"]);
+    expect(link("ConfigMap")).toEqual(["ConfigMap apps/podinfo", undefined]);
+    session.value = undefined;
   });
 });

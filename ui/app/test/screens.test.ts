@@ -210,6 +210,11 @@ describe("the lead time", () => {
     const lane = { ...podinfo, cells: [at("image", 1), at("policy", 2), { column: "commit" as const, state: "none" as const }, at("source", 1), waiting] };
     expect(hopsOf(lane)).toEqual([{ name: "Image to Policy", seconds: 60 }]);
   });
+  it("ends where the version is: what is live meanwhile is another one", () => {
+    const at = (column: "image" | "apply" | "canary" | "live", minute: number) => ({ column, state: "ready" as const, since: `2026-05-01T12:0${minute}:00Z` });
+    const cells = [at("image", 1), at("apply", 2), { ...at("canary", 3), state: "moving" as const }, at("live", 4)];
+    expect(hopsOf({ ...podinfo, cells })).toEqual([{ name: "Image to Apply", seconds: 60 }]);
+  });
 });
 
 describe("objects", () => {

@@ -5,6 +5,7 @@
 import type { ComponentChildren } from "preact";
 import type { Resource } from "../api/resource";
 import type { Condition, Event, ObjectReference, Property } from "../api/types";
+import { session } from "../api/session";
 import { pageOf, plainPageOf } from "../links";
 import { Age, Moment } from "./age";
 import { Mark, stateOf } from "./mark";
@@ -144,12 +145,8 @@ export function Events({ of }: { of: readonly Event[] }) {
   );
 }
 
-/** A link to an object. */
-export function ObjectLink({ to }: { to: ObjectReference }) {
-  return (
-    <a href={pageOf(to)}>
-      {to.kind} {to.namespace ? `${to.namespace}/` : ""}
-      {to.name}
-    </a>
-  );
+/** A link to an object, or its name alone if its kind has no screen. */
+export function ObjectLink({ to, label }: { to: ObjectReference; label?: string }) {
+  const text = label ?? `${to.kind} ${to.namespace ? `${to.namespace}/` : ""}${to.name}`;
+  return session.value?.kinds.includes(to.kind) ? <a href={pageOf(to)}>{text}</a> : <span>{text}</span>;
 }

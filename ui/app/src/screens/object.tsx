@@ -176,7 +176,7 @@ function Inventory({ of }: { of: readonly ObjectReference[] }) {
                 <ul>
                   {objects.map((object) => (
                     <li key={object.name}>
-                      <a href={pageOf(object)}>{object.name}</a>
+                      <ObjectLink to={object} label={object.name} />
                     </li>
                   ))}
                 </ul>

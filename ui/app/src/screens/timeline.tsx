@@ -178,9 +178,11 @@ function Story({ of }: { of: readonly TimelineEvent[] }) {
   );
 }
 
-/** How long the version took from one step that is done to the next, as far as the steps came one after the other. */
+/** How long the version took from one step that is done to the next, as far as the steps came one after the other. What is behind a step that it has not passed is still about another version. */
 export function hopsOf(lane: Lane): { name: string; seconds: number }[] {
-  const steps = lane.cells.filter((cell) => cell.state === "ready" && cell.since);
+  const there = lane.cells.filter((cell) => cell.state !== "none");
+  const until = there.findIndex((cell) => cell.state !== "ready");
+  const steps = there.slice(0, until < 0 ? undefined : until).filter((cell) => cell.since);
   return steps.slice(1).flatMap((cell, i) => {
     const before = steps[i];
     const seconds = (Date.parse(cell.since ?? "") - Date.parse(before?.since ?? "")) / 1000;
