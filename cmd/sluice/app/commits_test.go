@@ -85,7 +85,8 @@ func TestACommitThatTheMirrorLacksIsFetchedOnce(t *testing.T) {
 func TestNothingIsFetchedForASuspendedGitRepository(t *testing.T) {
 	f := commitsOf(t)
 	f.object.Spec.Suspend = true
-	if _, err := f.changes(f.pushed); !errors.Is(err, ui.ErrNotFetched) || !strings.Contains(err.Error(), "GitRepository apps/fleet is suspended") {
+	_, err := f.changes(f.pushed)
+	if !errors.Is(err, ui.ErrNotFetched) || !strings.Contains(err.Error(), "GitRepository apps/fleet is suspended") {
 		t.Errorf("got %v", err)
 	}
 	if n := f.server.Requests(); n > 0 {

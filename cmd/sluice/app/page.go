@@ -170,7 +170,8 @@ func (w *wiring) page() error {
 	cluster.Name = cmp.Or(w.flags.canary.alerts.ClusterName, signIn.URL.Host) // the API server's address in here says nothing
 	logger := w.mgr.GetLogger().WithName("ui")
 	server, err := ui.NewServer(ui.Options{
-		Cluster: cluster, SignIn: signIn, Tags: w.tagsKnown, Commits: newCommits(w.mirrors, w.mgr.GetAPIReader(), w.credentials(), w.clock), Record: w.recordAction,
+		Cluster: cluster, SignIn: signIn, Tags: w.tagsKnown, Record: w.recordAction,
+		Commits: newCommits(w.mirrors, w.mgr.GetAPIReader(), w.credentials(), w.clock),
 		Version: w.flags.version, Clock: w.clock, Log: logger,
 		Unavailable: func(err error) { logger.Error(err, "the page waits for the API server") },
 	})
