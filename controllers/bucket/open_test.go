@@ -94,17 +94,17 @@ func TestWhoseIdentityIsAskedFor(t *testing.T) {
 }
 
 func TestWhatNoArtifactCanHave(t *testing.T) {
-	many := listing{objects: map[string]bucket.Object{}}
+	many := objectListing{objects: map[string]bucket.Object{}}
 	for i := range maxObjects {
 		key := fmt.Sprint(i)
 		many.objects[key] = bucket.Object{Key: key}
 	}
-	more := listing{objects: map[string]bucket.Object{"one-more": {}}}
+	more := objectListing{objects: map[string]bucket.Object{"one-more": {}}}
 	for key, object := range many.objects {
 		more.objects[key] = object
 	}
 	one := func(size, all int64) listing {
-		return listing{objects: map[string]bucket.Object{"app.yaml": {Key: "app.yaml", Size: size}}, bytes: all}
+		return objectListing{objects: map[string]bucket.Object{"app.yaml": {Key: "app.yaml", Size: size}}, bytes: all}
 	}
 	for name, tc := range map[string]struct {
 		listing listing
