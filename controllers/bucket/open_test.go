@@ -103,11 +103,11 @@ func TestWhatNoArtifactCanHave(t *testing.T) {
 	for key, object := range many.objects {
 		more.objects[key] = object
 	}
-	one := func(size, all int64) listing {
+	one := func(size, all int64) objectListing {
 		return objectListing{objects: map[string]bucket.Object{"app.yaml": {Key: "app.yaml", Size: size}}, bytes: all}
 	}
 	for name, tc := range map[string]struct {
-		listing listing
+		listing objectListing
 		want    string // "" is nothing
 	}{
 		"an empty object":        {one(0, 0), ""},
