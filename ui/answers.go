@@ -134,6 +134,6 @@ type CommitDetail struct {
 	Command string `json:"command"`
 	// Problem says why it is not known what the commit changed; left out if it is.
 	Problem string `json:"problem,omitempty"`
-	// Pending means that it may be known in a moment: the commit is fetched, or that is tried again.
+	// Pending means that it may be known in a moment: the commit is fetched, or the server did not answer.
 	Pending bool `json:"pending,omitempty"`
 }

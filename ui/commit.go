@@ -26,7 +26,8 @@ import (
 // Commits knows what commits changed, of repositories that this process has a copy of.
 type Commits interface {
 	// Changes compares a commit of a GitRepository with the one before it. An error that wraps [background.ErrPending] or
-	// [background.ErrBusy] says that they are on their way, and [ErrNotFetched] why they are not.
+	// [background.ErrBusy] says that they are on their way, and [ErrNotFetched] why they are not; if it wraps [git.ErrUnreachable],
+	// too, they may be later.
 	Changes(context.Context, *sourcev1.GitRepository, plumbing.Hash, git.ChangeLimits) (*git.Changes, error)
 }
 
@@ -97,7 +98,7 @@ func (s *Server) commit(ctx context.Context, v *view, key client.ObjectKey, r *h
 	case errors.Is(err, background.ErrPending), errors.Is(err, background.ErrBusy):
 		found.Problem, found.Pending = onItsWay, true
 	case errors.Is(err, ErrNotFetched):
-		found.Problem, found.Pending = "What it changed is not known here: "+err.Error(), true
+		found.Problem, found.Pending = "What it changed is not known here: "+err.Error(), errors.Is(err, git.ErrUnreachable)
 	case err != nil:
 		return nil, err
 	default:

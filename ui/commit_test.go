@@ -116,8 +116,10 @@ func TestWhoIsToldWhatACommitChanged(t *testing.T) {
 		"one of too many that are fetched": {path: ofAutomation + pushed, want: http.StatusOK, says: `"pending":true`,
 			commits: failing(background.ErrBusy)},
 		"one that cannot be fetched": {path: ofAutomation + pushed, want: http.StatusOK,
-			says:    `"problem":"What it changed is not known here: the commit could not be fetched: no route to host","pending":true`,
-			commits: failing(fmt.Errorf("%w: no route to host", ErrNotFetched))},
+			says:    `"problem":"What it changed is not known here: the commit could not be fetched: it is too large"}`,
+			commits: failing(fmt.Errorf("%w: it is too large", ErrNotFetched))},
+		"one of a server that is away": {path: ofAutomation + pushed, want: http.StatusOK, says: `the remote cannot be reached","pending":true`,
+			commits: failing(fmt.Errorf("%w: %w", ErrNotFetched, git.ErrUnreachable))},
 		"a mirror that is damaged": {path: ofAutomation + pushed, want: http.StatusBadGateway, says: "damaged",
 			commits: failing(errors.New("damaged"))},
 	} {

@@ -40,13 +40,18 @@ type refCache struct {
 	remotes map[string]*listedRefs // by the remote's id: those with runs
 }
 
+// askTimeout ends a question that a server does not answer, however many wait for it: the default of spec.timeout of a GitRepository.
+const askTimeout = time.Minute
+
 type refsKey struct{ remote, namespace string }
 
 // maxHeads bounds the last heads: some ten thousand branches.
 const maxHeads = 4 << 20
 
 func newRefCache(clk clock.PassiveClock) *refCache {
-	return &refCache{clock: clk, heads: lru.New(maxHeads, weighHead), remotes: map[string]*listedRefs{}}
+	c := &refCache{clock: clk, heads: lru.New(maxHeads, weighHead), remotes: map[string]*listedRefs{}}
+	c.asking.Timeout = askTimeout
+	return c
 }
 
 func weighHead(b branch, commit plumbing.Hash) int64 {
@@ -138,18 +143,22 @@ func (l *listedRefs) fresh(since time.Time, needed []string) map[string]plumbing
 }
 
 // record notes what the remote answered to the question at a time, and returns it with what
-// runs pushed meanwhile, which the answer may not have.
+// runs pushed meanwhile, which the answer may not have. Of two questions, the answer to the later one counts.
 func (l *listedRefs) record(refs map[string]plumbing.Hash, asked time.Time) map[string]plumbing.Hash {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	overtaken := asked.Before(l.listed)
 	for ref, pushed := range l.pushed {
-		if pushed.at.After(asked) {
+		switch {
+		case pushed.at.After(asked):
 			refs[ref] = pushed.to
-		} else {
+		case !overtaken:
 			delete(l.pushed, ref)
 		}
 	}
-	l.refs, l.listed = refs, asked
+	if !overtaken {
+		l.refs, l.listed = refs, asked
+	}
 	return maps.Clone(refs)
 }
 

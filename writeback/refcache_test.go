@@ -284,3 +284,40 @@ func TestARunThatGivesUpLeavesItsQuestionToOthers(t *testing.T) {
 		}
 	})
 }
+
+// The answer to a slow question of one namespace replaced the later one that another namespace had got, so that a run took refs
+// from before a push for fresh.
+func TestALateAnswerToAnOldQuestionIsNotRemembered(t *testing.T) {
+	main, start := branchRef("main"), time.Unix(0, 0)
+	listed := &listedRefs{pushed: map[string]pushedRef{}}
+	listed.pushed[main] = pushedRef{to: hashOf(2), at: start.Add(time.Second)}
+	listed.record(map[string]plumbing.Hash{main: hashOf(2)}, start.Add(2*time.Second))
+	listed.pushed[main] = pushedRef{to: hashOf(3), at: start.Add(3 * time.Second)}
+	if got := listed.record(map[string]plumbing.Hash{main: hashOf(1)}, start); got[main] != hashOf(3) {
+		t.Errorf("who asked finds main at %s", got[main])
+	}
+	if got := listed.fresh(start.Add(2*time.Second), nil); got[main] != hashOf(2) {
+		t.Errorf("others find main at %s", got[main])
+	}
+	if got := listed.fresh(start.Add(3*time.Second), nil); got != nil {
+		t.Errorf("what was asked before is fresh: %v", got)
+	}
+}
+
+// A server that took connections and never answered was waited for as long as runs overlapped.
+func TestARunAsksAnewWhereAnotherHasNoAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cache := newRefCache(testclock.NewFakeClock(time.Unix(0, 0)))
+		remote := blockedRefs{make(chan context.Context, 10), make(chan map[string]plumbing.Hash)}
+		for range 3 {
+			s := cache.begin("remote", "apps")
+			go func() { _, _ = s.list(t.Context(), remote) }()
+			time.Sleep(askTimeout - time.Second)
+			synctest.Wait()
+		}
+		if len(remote.asked) != 2 {
+			t.Errorf("asked %d times within %s", len(remote.asked), 3*askTimeout)
+		}
+		time.Sleep(2 * askTimeout)
+	})
+}

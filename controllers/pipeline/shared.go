@@ -10,6 +10,9 @@ import (
 	"github.com/sluice-cd/sluice/internal/background"
 )
 
+// askTimeout ends a question that a server does not answer, however many wait for it: the default of spec.timeout of a GitRepository.
+const askTimeout = time.Minute
+
 // sharedFor is for how long pipelines share an answer. A change in that time that wakes
 // nobody is seen at the next interval.
 const sharedFor = 10 * time.Second
@@ -51,7 +54,7 @@ func (s *shared[K, V]) answer(key K, since, now time.Time) (sharedAnswer[V], boo
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.answers == nil {
-		s.answers = map[K]sharedAnswer[V]{}
+		s.answers, s.asking.Timeout = map[K]sharedAnswer[V]{}, askTimeout
 	}
 	for other, a := range s.answers {
 		if now.Sub(a.at) > sharedFor {

@@ -48,3 +48,26 @@ func TestPipelinesWaitTogetherForASilentServer(t *testing.T) {
 		}
 	})
 }
+
+// As long as there was always one who waited, a request that would never be answered was joined, and nobody asked anew.
+func TestASilentServerIsAskedAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		now := time.Now()
+		var s shared[string, int]
+		asked := 0
+		ask := func(ctx context.Context) (int, error) {
+			asked++
+			<-ctx.Done()
+			return 0, ctx.Err()
+		}
+		for range 3 {
+			go func() { _, _ = s.get(t.Context(), "fleet", time.Time{}, now, ask) }()
+			time.Sleep(askTimeout - time.Second)
+			synctest.Wait()
+		}
+		if asked != 2 {
+			t.Errorf("asked %d times within %s", asked, 3*askTimeout)
+		}
+		time.Sleep(2 * askTimeout)
+	})
+}

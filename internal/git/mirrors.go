@@ -168,6 +168,13 @@ func (m *Mirrors) Forget(owner string) {
 	m.own(owner, ownership{})
 }
 
+// Sweep removes what nobody has used for two days. Get does so, too, once an hour.
+func (m *Mirrors) Sweep() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.sweep(m.clock.Now())
+}
+
 // sweep removes the mirrors that nobody uses, and those that an earlier process
 // left and nobody asked this one for.
 func (m *Mirrors) sweep(now time.Time) error {

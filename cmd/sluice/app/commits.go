@@ -25,20 +25,23 @@ import (
 // Bounds of what is fetched for people at the page.
 const (
 	// fetchPatience is how long somebody waits for a fetch; the page asks again.
-	fetchPatience = 5 * time.Second
+	fetchPatience = 300 * time.Millisecond
 	// fetchesPerHost run at one time, of which one is for a namespace, and maxFetches run and wait.
 	fetchesPerHost, fetchesPerNamespace, maxFetches = 2, 1, 16
 	// failedAge is how long what could not be fetched is not tried again; maxFailed failures are remembered.
 	failedAge, maxFailed = time.Minute, 1000
+	// sweepEvery is how often what nobody looks at any more is looked for.
+	sweepEvery = time.Hour
 )
 
-// commits knows the commits of repositories that this process has a mirror of, and fetches those that a status names and the mirror
-// lacks: after a restart, where another replica leads, and of stages that got what they have long ago.
+// commits knows the commits of repositories that the controllers have a mirror of, and fetches those that a status names and that mirror
+// lacks: after a restart, where another replica leads, and of stages that got what they have long ago. These are in mirrors of
+// their own, so that whoever looks at old commits does not take the place of what is reconciled.
 type commits struct {
-	mirrors     *git.Mirrors
-	secrets     client.Reader
-	credentials credential.Options
-	clock       clock.PassiveClock
+	reconciled, fetched *git.Mirrors
+	secrets             client.Reader
+	credentials         credential.Options
+	clock               clock.WithTicker
 
 	fetches background.Runner[commitOf, struct{}]
 	failed  *lru.Cache[commitOf, failedFetch]
@@ -57,15 +60,33 @@ type failedFetch struct {
 	at  time.Time
 }
 
-func newCommits(mirrors *git.Mirrors, secrets client.Reader, credentials credential.Options, clk clock.PassiveClock) *commits {
+// newCommits are the commits that reconciled mirrors have, and those that are fetched into others.
+func newCommits(
+	reconciled, fetched *git.Mirrors, secrets client.Reader, credentials credential.Options, clk clock.WithTicker,
+) *commits {
 	c := &commits{
-		mirrors: mirrors, secrets: secrets, credentials: credentials, clock: clk,
+		reconciled: reconciled, fetched: fetched, secrets: secrets, credentials: credentials, clock: clk,
 		failed: lru.NewCounted[commitOf, failedFetch](maxFailed),
 	}
-	c.fetches.Patience, c.fetches.Limit = fetchPatience, maxFetches
-	c.fetches.PerHost, c.fetches.PerNamespace = fetchesPerHost, fetchesPerNamespace
+	c.fetches.Patience, c.fetches.PerHost, c.fetches.PerNamespace, c.fetches.Limit = fetchPatience, fetchesPerHost, fetchesPerNamespace, maxFetches
 	c.fetches.Wake = c.fetches.Forget // what came is in the mirror, and what failed in failed
 	return c
+}
+
+// run removes what nobody looks at any more, until the process ends.
+func (c *commits) run(ctx context.Context) error {
+	ticker := c.clock.NewTicker(sweepEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C():
+			if err := c.fetched.Sweep(); err != nil {
+				return err
+			}
+		}
+	}
 }
 
 // Changes implements [ui.Commits].
@@ -85,16 +106,21 @@ func (c *commits) Changes(
 	return c.known(repository, commit, limits)
 }
 
-// known compares a commit that the mirror has.
+// known compares a commit that a mirror has.
 func (c *commits) known(repository *sourcev1.GitRepository, commit plumbing.Hash, limits git.ChangeLimits) (*git.Changes, error) {
-	mirror, ok := c.mirrors.Of(credential.Owner(repository))
-	if !ok {
-		return nil, fmt.Errorf("%w: GitRepository %s was not read yet", git.ErrMissing, client.ObjectKeyFromObject(repository))
+	for _, mirrors := range []*git.Mirrors{c.reconciled, c.fetched} {
+		mirror, ok := mirrors.Of(credential.Owner(repository))
+		if !ok {
+			continue
+		}
+		if changes, err := mirror.Changes(commit, limits); !errors.Is(err, git.ErrMissing) {
+			return changes, err
+		}
 	}
-	return mirror.Changes(commit, limits)
+	return nil, fmt.Errorf("%w: commit %s of GitRepository %s", git.ErrMissing, commit, client.ObjectKeyFromObject(repository))
 }
 
-// fetch has the mirror of a GitRepository fetch a commit, and the one before it. The error is [background.ErrPending] if that takes
+// fetch fetches a commit of a GitRepository, and the one before it. The error is [background.ErrPending] if that takes
 // longer than somebody should wait.
 func (c *commits) fetch(ctx context.Context, repository *sourcev1.GitRepository, commit plumbing.Hash) error {
 	key := commitOf{client.ObjectKeyFromObject(repository), repository.Generation, commit}
@@ -109,6 +135,8 @@ func (c *commits) fetch(ctx context.Context, repository *sourcev1.GitRepository,
 		err := c.fetchNow(ctx, repository, commit)
 		if err != nil {
 			err = fmt.Errorf("%w: %w", ui.ErrNotFetched, err)
+		}
+		if err != nil && !errors.Is(err, context.Canceled) {
 			c.failed.Put(key, failedFetch{err, c.clock.Now()})
 		}
 		return struct{}{}, err
@@ -121,7 +149,7 @@ func (c *commits) fetchNow(ctx context.Context, repository *sourcev1.GitReposito
 	if err != nil {
 		return err
 	}
-	mirror, err := c.mirrors.Get(ctx, remote)
+	mirror, err := c.fetched.Get(ctx, remote)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"runtime"
@@ -49,7 +50,7 @@ func commitsOf(t *testing.T) *commitsFixture {
 	f.pushed = repo.Commit("main", gitserver.Files{"a.yaml": "a: 2\n"})
 	f.head = repo.Commit("main", gitserver.Files{"a.yaml": "a: 3\n"})
 	f.object = builder.GitRepository("apps", "fleet", func(g *sourcev1.GitRepository) { g.Spec.URL = repo.URL })
-	f.commits = newCommits(git.NewMirrors(t.TempDir(), f.clock), fake.NewClientBuilder().WithScheme(scheme).Build(),
+	f.commits = newCommits(git.NewMirrors(t.TempDir(), f.clock), git.NewMirrors(t.TempDir(), f.clock), fake.NewClientBuilder().WithScheme(scheme).Build(),
 		credential.Options{Clock: f.clock}, f.clock)
 	f.fetches.Patience = time.Minute
 	return f
@@ -80,6 +81,47 @@ func TestACommitThatTheMirrorLacksIsFetchedOnce(t *testing.T) {
 	}
 	f.shows(f.first, "a: 1\n")
 	f.shows(f.head, "a: 3\n")
+}
+
+// Whoever looked at an old commit took the place of what is reconciled in the mirror, and made the reconciler forget what it refuses.
+func TestCommitsForThePageStayOutOfReconciledMirrors(t *testing.T) {
+	f := commitsOf(t)
+	remote, err := credential.Read(t.Context(), f.secrets, f.object, f.credentials)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mirror, err := f.reconciled.Get(t.Context(), remote)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := mirror.Fetch(t.Context(), "main", plumbing.NewHash(f.head)); err != nil {
+		t.Fatal(err)
+	}
+	f.shows(f.first, "a: 1\n")
+	if mirror.Has(plumbing.NewHash(f.first)) || !mirror.Has(plumbing.NewHash(f.head)) {
+		t.Error("the reconciled mirror has changed")
+	}
+}
+
+// A replica that does not lead has no other reason to look at its mirrors.
+func TestWhatNobodyLooksAtAnyMoreIsRemoved(t *testing.T) {
+	f := commitsOf(t)
+	f.shows(f.pushed, "a: 2\n")
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- f.run(ctx) }()
+	for gone := false; !gone; {
+		runtime.Gosched()
+		if f.clock.HasWaiters() {
+			f.clock.Step(49 * time.Hour)
+		}
+		_, known := f.fetched.Of(credential.Owner(f.object))
+		gone = !known
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
 }
 
 func TestNothingIsFetchedForASuspendedGitRepository(t *testing.T) {

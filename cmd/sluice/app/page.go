@@ -122,6 +122,7 @@ func (o *oidcFlags) validate() error {
 type page struct {
 	server   *ui.Server
 	listener net.Listener
+	commits  *commits
 	certs    *certwatcher.CertWatcher
 }
 
@@ -130,11 +131,11 @@ func (*page) NeedLeaderElection() bool { return false }
 
 // Start serves until ctx ends.
 func (p *page) Start(ctx context.Context) error {
-	failed := make(chan error, 3)
+	failed := make(chan error, 4)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	running := []func(context.Context) error{
-		p.server.Run, func(ctx context.Context) error { return p.server.Serve(ctx, p.listener) },
+		p.server.Run, func(ctx context.Context) error { return p.server.Serve(ctx, p.listener) }, p.commits.run,
 	}
 	if p.certs != nil {
 		running = append(running, p.certs.Start)
@@ -169,16 +170,16 @@ func (w *wiring) page() error {
 	}
 	cluster.Name = cmp.Or(w.flags.canary.alerts.ClusterName, signIn.URL.Host) // the API server's address in here says nothing
 	logger := w.mgr.GetLogger().WithName("ui")
+	changed := newCommits(w.mirrors, mirrorsIn(w, "page"), w.mgr.GetAPIReader(), w.credentials(), w.clock)
 	server, err := ui.NewServer(ui.Options{
-		Cluster: cluster, SignIn: signIn, Tags: w.tagsKnown, Record: w.recordAction,
-		Commits: newCommits(w.mirrors, w.mgr.GetAPIReader(), w.credentials(), w.clock),
+		Cluster: cluster, SignIn: signIn, Tags: w.tagsKnown, Record: w.recordAction, Commits: changed,
 		Version: w.flags.version, Clock: w.clock, Log: logger,
 		Unavailable: func(err error) { logger.Error(err, "the page waits for the API server") },
 	})
 	if err != nil {
 		return err
 	}
-	p := &page{server: server}
+	p := &page{server: server, commits: changed}
 	if p.listener, err = net.Listen("tcp", f.addr); err != nil {
 		return fmt.Errorf("--ui-addr: %w", err)
 	}

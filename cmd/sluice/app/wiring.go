@@ -74,21 +74,26 @@ type wiring struct {
 	messages *outbox.Outbox
 }
 
+// mirrorsIn are mirrors in a folder of the storage, of which all have the same bounds together.
+func mirrorsIn(w *wiring, folder string) *git.Mirrors {
+	mirrors := git.NewMirrors(filepath.Join(w.flags.storagePath, folder), w.clock)
+	mirrors.Guard, mirrors.Memory, mirrors.Space = w.guard, w.memory, w.space
+	mirrors.SSHKeyExchanges, mirrors.SSHHostKeys = w.flags.sshKeyExchanges, w.flags.sshHostKeys
+	return mirrors
+}
+
 // setupAll sets up the groups that the flags name. Ctx is that of the process.
 func (w *wiring) setupAll(ctx context.Context) error {
 	var err error
 	if w.tokens, err = w.flags.identity.cache("gotk_token_"); err != nil {
 		return err
 	}
-	w.mirrors = git.NewMirrors(filepath.Join(w.flags.storagePath, "mirrors"), w.clock)
-	w.mirrors.Guard, w.mirrors.Memory = w.guard, w.memory
 	if w.space = w.flags.storageLimit.space(); w.space != nil {
 		if err := metrics.Registry.Register(w.space.Collector()); err != nil {
 			return err
 		}
 	}
-	w.mirrors.Space = w.space
-	w.mirrors.SSHKeyExchanges, w.mirrors.SSHHostKeys = w.flags.sshKeyExchanges, w.flags.sshHostKeys
+	w.mirrors = mirrorsIn(w, "mirrors")
 	if err := metrics.Registry.Register(w.mirrors); err != nil {
 		return err
 	}
