@@ -74,35 +74,35 @@ func serveTLS(t *testing.T) (*counted, *tls.Config) {
 func TestManyStreamsShareOneConnectionOverTLS(t *testing.T) {
 	listener, trusted := serveTLS(t)
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: trusted, ForceAttemptHTTP2: true}}
-	ask := func(method, path, body string) *http.Response {
+	ask := func(method, path, body string) (answer *http.Response, reader io.Reader) {
 		r, err := http.NewRequestWithContext(t.Context(), method, "https://"+listener.Addr().String()+path, strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}
 		r.Header.Set("Authorization", "Bearer secret")
 		r.Header.Set(requestHeader, "1")
-		answer, err := client.Do(r)
+		answer, err = client.Do(r)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = answer.Body.Close() })
-		return answer
+		return answer, answer.Body
 	}
 	for i := range maxStreams {
-		stream := ask(http.MethodGet, "/api/v1/stream", "")
-		first, err := bufio.NewReader(stream.Body).ReadString('\n')
+		stream, lines := ask(http.MethodGet, "/api/v1/stream", "")
+		first, err := bufio.NewReader(lines).ReadString('\n')
 		if err != nil || stream.ProtoMajor != 2 || first != "event: lanes\n" {
 			t.Fatalf("stream %d: %s %q, %v", i, stream.Proto, first, err)
 		}
 	}
-	if answer := ask(http.MethodGet, "/api/v1/session", ""); answer.StatusCode != http.StatusOK {
+	if answer, _ := ask(http.MethodGet, "/api/v1/session", ""); answer.StatusCode != http.StatusOK {
 		t.Errorf("beside %d streams: %s", maxStreams, answer.Status)
 	}
-	if answer := ask(http.MethodGet, "/api/v1/stream", ""); answer.StatusCode != http.StatusTooManyRequests {
+	if answer, _ := ask(http.MethodGet, "/api/v1/stream", ""); answer.StatusCode != http.StatusTooManyRequests {
 		t.Errorf("one stream more than a user may have: %s", answer.Status)
 	}
-	long := ask(http.MethodPost, "/api/v1/actions", `{"kind":"`+strings.Repeat("x", maxRequest)+`"}`)
-	text, err := io.ReadAll(long.Body)
+	long, body := ask(http.MethodPost, "/api/v1/actions", `{"kind":"`+strings.Repeat("x", maxRequest)+`"}`)
+	text, err := io.ReadAll(body)
 	if err != nil || long.StatusCode != http.StatusBadRequest || !strings.Contains(string(text), "too large") {
 		t.Errorf("a body that is too large: %s %.200s %v", long.Status, text, err)
 	}

@@ -149,16 +149,16 @@ func TestAReferenceOfAKindThatIsNotKnownIsRefused(t *testing.T) {
 
 // Each write of a status would be one more run otherwise.
 func TestOnlyACommandThatIsWrittenWakesItsPipeline(t *testing.T) {
-	const given = `{"by":"alice","at":"2026-11-29T15:00:00Z"}`
+	given := map[string]string{"hold.sluice.dev/staging": `{"by":"alice","at":"2026-11-29T15:00:00Z"}`}
 	for name, tc := range map[string]struct {
 		before, after map[string]string
 		want          bool
 	}{
-		"a command":                     {nil, map[string]string{"hold.sluice.dev/staging": given}, true},
+		"a command":                     {nil, given, true},
 		"one that cannot be read":       {nil, map[string]string{"hold.sluice.dev/staging": "alice"}, true},
-		"the command that was there":    {map[string]string{"hold.sluice.dev/staging": given}, map[string]string{"hold.sluice.dev/staging": given}, false},
+		"the command that was there":    {given, given, false},
 		"an annotation of anybody":      {nil, map[string]string{"example.com/a": "b"}, false},
-		"one that is no more a command": {map[string]string{"hold.sluice.dev/staging": given}, nil, false},
+		"one that is no more a command": {given, nil, false},
 	} {
 		was := shop(func(p *sluicev1.Pipeline) { p.Annotations = tc.before })
 		is := shop(func(p *sluicev1.Pipeline) { p.Annotations = tc.after })

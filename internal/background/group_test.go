@@ -41,13 +41,18 @@ type answer struct {
 
 func (a answer) String() string { return fmt.Sprint(a.value, " ", a.err) }
 
+// question is what a group is asked.
+type question struct {
+	key        string
+	since, now time.Time
+	work       func(context.Context) (string, error)
+}
+
 // ask calls a group in a goroutine of its own, which waits by the time that it returns.
-func ask(
-	ctx context.Context, g *Group[string, string], key string, since, now time.Time, work func(context.Context) (string, error),
-) chan answer {
+func ask(ctx context.Context, g *Group[string, string], q question) chan answer {
 	got := make(chan answer, 1)
 	go func() {
-		value, err := g.DoSince(ctx, key, since, now, work)
+		value, err := g.DoSince(ctx, q.key, q.since, q.now, q.work)
 		got <- answer{value, err}
 	}()
 	synctest.Wait()
@@ -74,8 +79,8 @@ func TestWhoJoinsACall(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var g Group[string, string]
 				b := newBlocked()
-				first := ask(t.Context(), &g, "a", time.Time{}, start, b.work)
-				second := ask(t.Context(), &g, tc.key, tc.since, tc.now, b.work)
+				first := ask(t.Context(), &g, question{key: "a", now: start, work: b.work})
+				second := ask(t.Context(), &g, question{tc.key, tc.since, tc.now, b.work})
 				if len(b.begun) != tc.calls {
 					t.Errorf("%d calls have begun, want %d", len(b.begun), tc.calls)
 				}
@@ -104,8 +109,8 @@ func TestWhoLeavesACallLeavesItToTheOthers(t *testing.T) {
 		var g Group[string, string]
 		b := newBlocked()
 		leaving, cancel := context.WithCancel(t.Context())
-		first := ask(leaving, &g, "a", time.Time{}, time.Time{}, b.work)
-		second := ask(t.Context(), &g, "a", time.Time{}, time.Time{}, b.work)
+		first := ask(leaving, &g, question{key: "a", work: b.work})
+		second := ask(t.Context(), &g, question{key: "a", work: b.work})
 		cancel()
 		if got := <-first; !errors.Is(got.err, context.Canceled) {
 			t.Errorf("the one who left got %s", got)
@@ -127,14 +132,14 @@ func TestACallThatEverybodyLeftEndsUnlessItHasATimeout(t *testing.T) {
 				g := Group[string, string]{Timeout: timeout}
 				b := newBlocked()
 				leaving, cancel := context.WithCancel(t.Context())
-				ask(leaving, &g, "a", time.Time{}, time.Time{}, b.work)
+				ask(leaving, &g, question{key: "a", work: b.work})
 				cancel()
 				synctest.Wait()
 				ctx := <-b.begun
 				if goesOn := ctx.Err() == nil; goesOn != (timeout > 0) {
 					t.Errorf("it goes on: %t", goesOn)
 				}
-				next := ask(t.Context(), &g, "a", time.Time{}, time.Time{}, b.work)
+				next := ask(t.Context(), &g, question{key: "a", work: b.work})
 				if joined := len(b.begun) == 0; joined != (timeout > 0) {
 					t.Errorf("the next one joins it: %t", joined)
 				}
@@ -159,8 +164,8 @@ func TestAPanicOfACallIsAnErrorForAllWhoJoined(t *testing.T) {
 		var g Group[string, string]
 		end := make(chan struct{})
 		work := func(context.Context) (string, error) { <-end; panic("no such index") }
-		first := ask(t.Context(), &g, "a", time.Time{}, time.Time{}, work)
-		second := ask(t.Context(), &g, "a", time.Time{}, time.Time{}, work)
+		first := ask(t.Context(), &g, question{key: "a", work: work})
+		second := ask(t.Context(), &g, question{key: "a", work: work})
 		close(end)
 		for _, got := range []answer{<-first, <-second} {
 			if got.err == nil || !strings.Contains(got.err.Error(), "no such index") {

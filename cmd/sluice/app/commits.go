@@ -68,7 +68,8 @@ func newCommits(
 		reconciled: reconciled, fetched: fetched, secrets: secrets, credentials: credentials, clock: clk,
 		failed: lru.NewCounted[commitOf, failedFetch](maxFailed),
 	}
-	c.fetches.Patience, c.fetches.PerHost, c.fetches.PerNamespace, c.fetches.Limit = fetchPatience, fetchesPerHost, fetchesPerNamespace, maxFetches
+	c.fetches.Patience, c.fetches.Limit = fetchPatience, maxFetches
+	c.fetches.PerHost, c.fetches.PerNamespace = fetchesPerHost, fetchesPerNamespace
 	c.fetches.Wake = c.fetches.Forget // what came is in the mirror, and what failed in failed
 	return c
 }

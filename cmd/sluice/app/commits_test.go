@@ -50,7 +50,8 @@ func commitsOf(t *testing.T) *commitsFixture {
 	f.pushed = repo.Commit("main", gitserver.Files{"a.yaml": "a: 2\n"})
 	f.head = repo.Commit("main", gitserver.Files{"a.yaml": "a: 3\n"})
 	f.object = builder.GitRepository("apps", "fleet", func(g *sourcev1.GitRepository) { g.Spec.URL = repo.URL })
-	f.commits = newCommits(git.NewMirrors(t.TempDir(), f.clock), git.NewMirrors(t.TempDir(), f.clock), fake.NewClientBuilder().WithScheme(scheme).Build(),
+	f.commits = newCommits(git.NewMirrors(t.TempDir(), f.clock), git.NewMirrors(t.TempDir(), f.clock),
+		fake.NewClientBuilder().WithScheme(scheme).Build(),
 		credential.Options{Clock: f.clock}, f.clock)
 	f.fetches.Patience = time.Minute
 	return f

@@ -112,7 +112,8 @@ func TestSuspendResumeAndReconcile(t *testing.T) {
 		"suspend nothing web":      `unknown kind "nothing"; known: gitrepositories`,
 		"suspend ks":               "needs a KIND and a NAME", "suspend source git": "needs a KIND and a NAME",
 		"suspend source ks web": "kustomizations are no sources", "suspend ks/web oci/app": "is about objects of one kind, here of",
-		"resume ks/": "needs a KIND and a NAME", "resume kustomization": "needs a KIND and a NAME", "tree ks/": "needs a KIND and a NAME", "suspend ks.apps web": "unknown kind", "reconcile oci none": "there is no OCIRepository none",
+		"resume ks/": "needs a KIND and a NAME", "resume kustomization": "needs a KIND and a NAME", "tree ks/": "needs a KIND and a NAME",
+		"suspend ks.apps web": "unknown kind", "reconcile oci none": "there is no OCIRepository none",
 	} {
 		if _, errs, err := f.sluice(strings.Fields(args)...); err == nil || !strings.Contains(errs, want) {
 			t.Errorf("%s: %v, %s", args, err, errs)
