@@ -74,37 +74,37 @@ func serveTLS(t *testing.T) (*counted, *tls.Config) {
 func TestManyStreamsShareOneConnectionOverTLS(t *testing.T) {
 	listener, trusted := serveTLS(t)
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: trusted, ForceAttemptHTTP2: true}}
-	ask := func(method, path, body string) (answer *http.Response, reader io.Reader) {
+	ask := func(method, path, body string) (status, version int, reader *bufio.Reader) {
 		r, err := http.NewRequestWithContext(t.Context(), method, "https://"+listener.Addr().String()+path, strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}
 		r.Header.Set("Authorization", "Bearer secret")
 		r.Header.Set(requestHeader, "1")
-		answer, err = client.Do(r)
+		answer, err := client.Do(r)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = answer.Body.Close() })
-		return answer, answer.Body
+		return answer.StatusCode, answer.ProtoMajor, bufio.NewReader(answer.Body)
 	}
 	for i := range maxStreams {
-		stream, lines := ask(http.MethodGet, "/api/v1/stream", "")
-		first, err := bufio.NewReader(lines).ReadString('\n')
-		if err != nil || stream.ProtoMajor != 2 || first != "event: lanes\n" {
-			t.Fatalf("stream %d: %s %q, %v", i, stream.Proto, first, err)
+		_, version, stream := ask(http.MethodGet, "/api/v1/stream", "")
+		first, err := stream.ReadString('\n')
+		if err != nil || version != 2 || first != "event: lanes\n" {
+			t.Fatalf("stream %d: HTTP/%d %q, %v", i, version, first, err)
 		}
 	}
-	if answer, _ := ask(http.MethodGet, "/api/v1/session", ""); answer.StatusCode != http.StatusOK {
-		t.Errorf("beside %d streams: %s", maxStreams, answer.Status)
+	if status, _, _ := ask(http.MethodGet, "/api/v1/session", ""); status != http.StatusOK {
+		t.Errorf("beside %d streams: %d", maxStreams, status)
 	}
-	if answer, _ := ask(http.MethodGet, "/api/v1/stream", ""); answer.StatusCode != http.StatusTooManyRequests {
-		t.Errorf("one stream more than a user may have: %s", answer.Status)
+	if status, _, _ := ask(http.MethodGet, "/api/v1/stream", ""); status != http.StatusTooManyRequests {
+		t.Errorf("one stream more than a user may have: %d", status)
 	}
-	long, body := ask(http.MethodPost, "/api/v1/actions", `{"kind":"`+strings.Repeat("x", maxRequest)+`"}`)
-	text, err := io.ReadAll(body)
-	if err != nil || long.StatusCode != http.StatusBadRequest || !strings.Contains(string(text), "too large") {
-		t.Errorf("a body that is too large: %s %.200s %v", long.Status, text, err)
+	status, _, answer := ask(http.MethodPost, "/api/v1/actions", `{"kind":"`+strings.Repeat("x", maxRequest)+`"}`)
+	text, err := io.ReadAll(answer)
+	if err != nil || status != http.StatusBadRequest || !strings.Contains(string(text), "too large") {
+		t.Errorf("a body that is too large: %d %.200s %v", status, text, err)
 	}
 	if n := listener.connections.Load(); n != 1 {
 		t.Errorf("%d connections", n)
