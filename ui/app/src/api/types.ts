@@ -87,7 +87,7 @@ export interface CommitDetail extends Commit {
   command: string;
   /** Problem says why it is not known what the commit changed; left out if it is. */
   problem?: string;
-  /** Pending means that it may be known in a moment: the commit is fetched, or that is tried again. */
+  /** Pending means that it may be known in a moment: the commit is fetched, or the server did not answer. */
   pending?: boolean;
 }
 
