@@ -18,6 +18,12 @@
 //
 // With the profile of kustomize-controller, labels, annotations, field manager and
 // order are its own, so that objects can change hands in either direction.
+//
+// The ResourceManager of github.com/fluxcd/pkg/ssa, by which kustomize-controller applies, asks the API
+// server about each object in each run, and polls for health in the worker. Both are measured
+// beside each other, and written down in docs/benchmarks.md, by
+//
+//	hack/with-playground.sh go run ./test/bench -only fleet
 package apply
 
 import (

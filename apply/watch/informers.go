@@ -15,6 +15,9 @@
 // There is no polling, and no worker waits: the handler of a subscription is called when
 // there is news. An informer that may not list its kind answers Unknown, and its users
 // fall back to reading the object.
+//
+// The informers are client-go's. Those of controller-runtime's cache keep whole objects, go on
+// when nobody uses them any more, and do not say which owner an object is of.
 package watch
 
 import (

@@ -23,9 +23,12 @@
 // [Client.Copy] and [Client.Tag] are all that is written, of images that ask for it.
 //
 // Everything that is remembered here (sessions, routes, hosts) is found out anew after a
-// restart. go-containerregistry reads manifests, and does the exchange of tokens; that a
-// session is kept between calls, limits, and the rules of the kubelet for pull secrets
-// are ours, since it has none of them.
+// restart. go-containerregistry reads manifests, and does the exchange of tokens. Its Puller keeps a
+// token as well, but for as long as somebody holds it, and without limits; sessions that several
+// objects share and that end when they are idle, and the rules of the kubelet for pull secrets are
+// ours. What that saves is in docs/benchmarks.md, beside source-controller:
+//
+//	hack/with-playground.sh go run ./test/bench -only oci
 package registry
 
 import (

@@ -15,4 +15,6 @@
 // Delivery is at least once. A process that is killed between a delivery and the removal
 // of its file delivers again; an entry is put once by its ID while it waits. A Put is in
 // the file when it returns, and outlives the process; PutSync outlives the node, too.
+//
+// Why there is no queue of a library: docs/adr/0009-messages-wait-in-files.md.
 package outbox
