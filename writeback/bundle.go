@@ -20,7 +20,7 @@ type ArtifactFields struct {
 	// setters alone.
 	Policies map[string]string
 	// Setters are the fields without markers.
-	Setters []Setter
+	Setters []FieldSetter
 }
 
 // byPolicy are the images of artifacts by their policy, which is what markers name.
@@ -118,7 +118,7 @@ func (e BundleEdits) planSetters(ctx context.Context, index *Index, files Files,
 }
 
 // set adds what a setter makes of a file.
-func (p *Planned) set(name string, content []byte, s Setter, image edit.Image, namespace string) error {
+func (p *Planned) set(name string, content []byte, s FieldSetter, image edit.Image, namespace string) error {
 	edited, outcomes, err := s.Field.Set(content, image)
 	if err != nil {
 		return err

@@ -34,31 +34,31 @@ func (e *SetterError) Error() string {
 func (e *SetterError) Unwrap() []error { return []error{ErrSetter, e.Err} }
 
 // Setter is a field without a marker that gets the version of an artifact.
-type Setter struct {
+type FieldSetter struct {
 	Artifact string
 	// File is a path from the path of a stage. It may leave that, not the repository.
 	File  string
 	Field edit.Field
 }
 
-// NewSetter compiles the setter of a stage. The error names the artifact and the field
+// NewFieldSetter compiles the setter of a stage. The error names the artifact and the field
 // of the setter that has to be changed.
-func NewSetter(s v1alpha1.Setter) (Setter, error) {
+func NewFieldSetter(s v1alpha1.Setter) (FieldSetter, error) {
 	if path.IsAbs(s.File) || s.File == "" {
-		return Setter{}, fmt.Errorf("setter of artifact %s: file %q is not a path from that of the stage", s.Artifact, s.File)
+		return FieldSetter{}, fmt.Errorf("setter of artifact %s: file %q is not a path from that of the stage", s.Artifact, s.File)
 	}
 	field, err := fieldOf(s)
 	if err != nil {
-		return Setter{}, fmt.Errorf("setter of artifact %s in %s: %w", s.Artifact, s.File, err)
+		return FieldSetter{}, fmt.Errorf("setter of artifact %s in %s: %w", s.Artifact, s.File, err)
 	}
-	return Setter{Artifact: s.Artifact, File: s.File, Field: field}, nil
+	return FieldSetter{Artifact: s.Artifact, File: s.File, Field: field}, nil
 }
 
 // NewSetters compiles all setters of a stage.
-func NewSetters(specs []v1alpha1.Setter) ([]Setter, error) {
-	setters := make([]Setter, 0, len(specs))
+func NewSetters(specs []v1alpha1.Setter) ([]FieldSetter, error) {
+	setters := make([]FieldSetter, 0, len(specs))
 	for i, s := range specs {
-		setter, err := NewSetter(s)
+		setter, err := NewFieldSetter(s)
 		if err != nil {
 			return nil, fmt.Errorf("setters[%d]: %w", i, err)
 		}
@@ -93,12 +93,12 @@ func fieldOf(s v1alpha1.Setter) (edit.Field, error) {
 }
 
 // fail is an error of the setter.
-func (s Setter) fail(file string, err error) error {
+func (s FieldSetter) fail(file string, err error) error {
 	return &SetterError{Artifact: s.Artifact, File: file, Err: err}
 }
 
 // find returns the path of the setter's file below root, if that is a file.
-func (s Setter) find(files Files, root string) (string, error) {
+func (s FieldSetter) find(files Files, root string) (string, error) {
 	name := path.Join(root, s.File)
 	if name == ".." || strings.HasPrefix(name, "../") || path.IsAbs(name) {
 		return "", s.fail(name, errors.New("the file is outside of the repository"))
@@ -136,7 +136,7 @@ type setterFiles struct {
 
 // visit calls back with the content of a setter's file, within the budget of the
 // namespace.
-func (f setterFiles) visit(ctx context.Context, name string, s Setter, with func(content []byte) error) error {
+func (f setterFiles) visit(ctx context.Context, name string, s FieldSetter, with func(content []byte) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ import (
 )
 
 // setters compiles those of a stage.
-func setters(t *testing.T, specs ...v1alpha1.Setter) []writeback.Setter {
+func setters(t *testing.T, specs ...v1alpha1.Setter) []writeback.FieldSetter {
 	t.Helper()
 	compiled, err := writeback.NewSetters(specs)
 	if err != nil {

@@ -43,25 +43,25 @@ type proposalObservation struct {
 	declined []imagev1.DeclinedProposal
 }
 
-// What is done about a pull request besides what [pullrequest.Action] has, which is about its merge. Each is done
+// What is done about a pull request besides what [pullrequest.MergeAction] has, which is about its merge. Each is done
 // at most once in a run, and the next run looks what came of it.
 const (
 	// openProposal pushes, unless the branch is what would be pushed, and opens.
-	openProposal pullrequest.Action = "open"
+	openProposal pullrequest.MergeAction = "open"
 	// updateProposal pushes likewise, and brings the text up to date.
-	updateProposal pullrequest.Action = "update"
+	updateProposal pullrequest.MergeAction = "update"
 	// rewriteProposal brings the text up to date.
-	rewriteProposal pullrequest.Action = "rewrite"
+	rewriteProposal pullrequest.MergeAction = "rewrite"
 	// closeProposal closes, and says why. The branch stays, and is that of the next one.
-	closeProposal pullrequest.Action = "close"
+	closeProposal pullrequest.MergeAction = "close"
 	// leaveProposal says in a comment that it is somebody else's now.
-	leaveProposal pullrequest.Action = "leave alone"
+	leaveProposal pullrequest.MergeAction = "leave alone"
 )
 
 // proposalDecision is what to do about the pull request, and what to record.
 type proposalDecision struct {
 	// do is empty if nothing is to be done.
-	do pullrequest.Action
+	do pullrequest.MergeAction
 	// status and declined are what is recorded, before what the action changes.
 	status   *imagev1.PullRequestStatus
 	declined []imagev1.DeclinedProposal

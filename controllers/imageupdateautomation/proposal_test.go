@@ -91,7 +91,7 @@ func declinedBefore(s *proposalObservation) {
 func TestWhatBecomesOfAPullRequest(t *testing.T) {
 	for name, tc := range map[string]struct {
 		seen     proposalObservation
-		want     pullrequest.Action
+		want     pullrequest.MergeAction
 		waitsFor string // a part of it
 		frozen   string
 		notOurs  string // a part of it

@@ -219,7 +219,7 @@ func (p *pullRequestRun) judge(ctx context.Context, pr *forge.PullRequest, seen 
 		return nil
 	}
 	seen.method = rules.MethodFor(forge.Method(seen.spec.MergeMethod))
-	j := forge.Judgement{Rules: rules}
+	j := forge.MergeCheck{Rules: rules}
 	if j.Checks, err = p.forge.Checks(ctx, pr.HeadSHA); err != nil {
 		return explain(err)
 	}

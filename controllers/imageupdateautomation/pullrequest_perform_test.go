@@ -116,7 +116,7 @@ func TestWhatIsDoneAboutAPullRequest(t *testing.T) {
 	merged := func(s *imagev1.PullRequestStatus) { s.State = imagev1.PullRequestMerged }
 	const looks = "the forge to look at it"
 	for name, tc := range map[string]struct {
-		do          pullrequest.Action
+		do          pullrequest.MergeAction
 		forge       answers
 		before      []func(*proposalObservation)
 		want        []string

@@ -36,7 +36,7 @@ func (r merger) setAutoMerge(ctx context.Context, a promotion.SetAutoMerge) (boo
 
 // perform asks the forge, and looks at what came of it: what the pull request is now is read again, but
 // for a refusal, which is waited for.
-func (r merger) perform(ctx context.Context, number int64, head string, do pullrequest.Action) (bool, error) {
+func (r merger) perform(ctx context.Context, number int64, head string, do pullrequest.MergeAction) (bool, error) {
 	p := r.pulls
 	m := forge.Merge{HeadSHA: head}
 	if do == pullrequest.Merge || do == pullrequest.Enqueue {

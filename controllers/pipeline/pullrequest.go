@@ -256,7 +256,7 @@ func (p pulls) observed() *pullrequest.PullRequest {
 	seen := forge.Observe(pr, forge.User{Login: p.login()}, p.proposal != nil && p.proposal.AutoMerge)
 	seen.HeadOurs = m.claims || p.pushed(pr.HeadSHA)
 	if seen.Open {
-		forge.Judgement{
+		forge.MergeCheck{
 			Rules: p.cache.rules[p.repo.branch(p.base)], Checks: m.checks, Can: p.can,
 			// Our own status does not count: it says what is decided with this.
 			Own: statusName(p.pipeline, p.stage.Name), Shown: m.shown.Head == pr.HeadSHA && m.shown.Open,

@@ -10,8 +10,8 @@ import (
 	"github.com/sluice-cd/sluice/promotion/pullrequest"
 )
 
-// Judgement is what decides whether an open pull request has all that its base demands.
-type Judgement struct {
+// MergeCheck is what decides whether an open pull request has all that its base demands.
+type MergeCheck struct {
 	Rules  Rules
 	Checks Checks
 	// Own is the commit status that says what is decided with this, and does not count; ""
@@ -37,13 +37,13 @@ func Observe(pr *PullRequest, who User, asked bool) *pullrequest.PullRequest {
 }
 
 // Judge adds what the base of an open pull request demands, and whether it is there.
-func (j Judgement) Judge(pr *PullRequest, seen *pullrequest.PullRequest) {
+func (j MergeCheck) Judge(pr *PullRequest, seen *pullrequest.PullRequest) {
 	seen.MustBeUpToDate, seen.MustQueue = j.Rules.UpToDate, j.Rules.Queue || pr.QueueOnly
 	seen.Checks, seen.Lacks = j.demands(pr)
 }
 
 // demands says whether a pull request has all that its base demands, and what it lacks.
-func (j Judgement) demands(pr *PullRequest) (pullrequest.Checks, string) {
+func (j MergeCheck) demands(pr *PullRequest) (pullrequest.Checks, string) {
 	if checks, lacks := j.checks(); checks != pullrequest.ChecksPassed {
 		return checks, lacks
 	}
@@ -64,7 +64,7 @@ func (j Judgement) demands(pr *PullRequest) (pullrequest.Checks, string) {
 
 // checks judges the checks of a head: those that the base requires or, if it names none,
 // all that there are.
-func (j Judgement) checks() (pullrequest.Checks, string) {
+func (j MergeCheck) checks() (pullrequest.Checks, string) {
 	byName := map[string]CheckState{}
 	for _, s := range j.Checks.Statuses {
 		byName[s.Context] = s.State

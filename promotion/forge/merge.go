@@ -23,7 +23,7 @@ type Merging struct {
 }
 
 // PerformMerge asks a forge for what was decided about the merge of a pull request.
-func PerformMerge(ctx context.Context, f Forge, number int64, do pullrequest.Action, m Merge) (done Merging, err error) {
+func PerformMerge(ctx context.Context, f Forge, number int64, do pullrequest.MergeAction, m Merge) (done Merging, err error) {
 	switch do {
 	case pullrequest.Enqueue:
 		err = f.Enqueue(ctx, number, m.HeadSHA)

@@ -26,17 +26,17 @@ type MergePolicy struct {
 	Queued string
 }
 
-// Action is what is asked of the forge; the empty one is nothing.
-type Action string
+// MergeAction is what is asked of the forge; the empty one is nothing.
+type MergeAction string
 
 // The actions.
 const (
 	// Merge merges the head that was judged; Enqueue puts it into the merge queue.
-	Merge   Action = "merge"
-	Enqueue Action = "enqueue"
+	Merge   MergeAction = "merge"
+	Enqueue MergeAction = "enqueue"
 	// AutoMerge asks the forge to merge by itself; ManualMerge takes that back.
-	AutoMerge   Action = "auto-merge"
-	ManualMerge Action = "no auto-merge"
+	AutoMerge   MergeAction = "auto-merge"
+	ManualMerge MergeAction = "no auto-merge"
 )
 
 // Wait is what an open pull request waits for.
@@ -53,7 +53,7 @@ const (
 
 // Merge decides about an open pull request whose head is what it should be: what to ask of the forge,
 // and what it waits for. With closed gates it is not merged, whatever it waits for.
-func (r MergePolicy) Merge(pr *PullRequest) (Action, Wait) {
+func (r MergePolicy) Merge(pr *PullRequest) (MergeAction, Wait) {
 	isGreen := pr.Checks == ChecksPassed && !pr.Draft
 	switch {
 	case pr.Draft && !r.Drafts:

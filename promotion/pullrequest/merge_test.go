@@ -21,7 +21,7 @@ func TestWhoMergesAnOpenPullRequest(t *testing.T) {
 	for name, tc := range map[string]struct {
 		rules MergePolicy
 		pr    PullRequest
-		do    Action
+		do    MergeAction
 		wait  Wait
 	}{
 		"one that is green is merged":                  {MergePolicy{AutoMerge: Self}, green, Merge, ForMerge},
