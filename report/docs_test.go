@@ -10,6 +10,7 @@ import (
 	"go/token"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -210,8 +211,8 @@ func (p *page) read(path string) map[string]string {
 func TestListsAreNeverNull(t *testing.T) {
 	for name, empty := range map[string]any{
 		"a list":         report.ListOf(nil, func(*int) string { return "" }),
-		"an explanation": report.Explain(policyOf(t, "1.x"), ruleOf(t, "1.x"), nil).Tags,
-		"a limited one":  report.Explain(policyOf(t, "1.x"), ruleOf(t, "1.x"), nil).Limited(1).Tags,
+		"an explanation": report.Explain(policyOf(t, "1.x"), ruleOf(t, "1.x"), slices.Values([]string(nil))).Tags,
+		"a limited one":  report.Explain(policyOf(t, "1.x"), ruleOf(t, "1.x"), slices.Values([]string(nil))).Limited(1).Tags,
 	} {
 		text, err := json.Marshal(empty)
 		if err != nil {

@@ -3,6 +3,7 @@
 package report
 
 import (
+	"iter"
 	"slices"
 	"time"
 
@@ -60,16 +61,16 @@ type Tag struct {
 
 // Explain judges tags by the compiled rule of a policy, and adds what the policy's
 // status knows of them: the verdict of gates that need the registry or a clock is
-// that of the last reconciliation.
-func Explain(p *imagev1.ImagePolicy, rule *policy.Policy, tags []string) Explanation {
-	decision := rule.Select(slices.Values(tags))
+// that of the last reconciliation. The tags are read twice.
+func Explain(p *imagev1.ImagePolicy, rule *policy.Policy, tags iter.Seq[string]) Explanation {
+	decision := rule.Select(tags)
 	found := Explanation{
 		Namespace: p.Namespace, Policy: p.Name, Rule: rule.String(),
 		Total: decision.Total, Qualified: decision.Qualified(), Why: decision.Why(), Tags: []Tag{},
 		ForTheController: FieldsForTheController(&p.Spec),
 	}
 	candidates := candidatesOf(p)
-	for _, line := range rule.Explain(slices.Values(tags)) {
+	for _, line := range rule.Explain(tags) {
 		tag := Tag{Tag: line.Tag, Text: line.Text, Rank: line.Rank, Gate: line.Gate, Why: line.Why}
 		tag.Chosen = p.Status.LatestRef != nil && p.Status.LatestRef.Tag == tag.Tag
 		if candidate, ok := candidates[tag.Tag]; ok {

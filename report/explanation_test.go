@@ -3,6 +3,7 @@
 package report_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -39,7 +40,7 @@ func TestExplanation(t *testing.T) {
 		{Tag: "1.1.0", Digest: "sha256:feed", FirstSeen: &seen, Gate: "minAge", Dropped: "younger than 24h"},
 		{Tag: "2.0.0", Gate: "verify", Dropped: "not signed"},
 	}}
-	got := report.Explain(p, ruleOf(t, "1.x"), []string{"1.0.0", "2.0.0", "1.1.0", "latest"})
+	got := report.Explain(p, ruleOf(t, "1.x"), slices.Values([]string{"1.0.0", "2.0.0", "1.1.0", "latest"}))
 	want := report.Explanation{
 		Namespace: "apps", Policy: "app", Rule: "semver 1.x", Total: 4, Qualified: 2, Why: got.Why, ForTheController: []string{"verify"},
 		Tags: []report.Tag{
@@ -58,7 +59,7 @@ func TestExplanation(t *testing.T) {
 }
 
 func TestLimitedExplanations(t *testing.T) {
-	all := report.Explain(policyOf(t, "1.x"), ruleOf(t, "1.x"), []string{"1.0.0", "1.1.0", "1.2.0", "a", "b"})
+	all := report.Explain(policyOf(t, "1.x"), ruleOf(t, "1.x"), slices.Values([]string{"1.0.0", "1.1.0", "1.2.0", "a", "b"}))
 	for limit, want := range map[int][]string{
 		0: {"1.2.0", "1.1.0", "1.0.0", "a", "b"},
 		1: {"1.2.0", "a"},

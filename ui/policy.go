@@ -5,6 +5,7 @@ package ui
 import (
 	"context"
 	"fmt"
+	"iter"
 	"net/http"
 	"net/url"
 
@@ -34,9 +35,34 @@ func (s *Server) policy(ctx context.Context, v *view, key client.ObjectKey, r *h
 	if err != nil {
 		return nil, err
 	}
-	found := report.Explain(&p, rule, tags)
+	if _, err := rule.Work(bytesOf(tags)); err != nil {
+		return nil, &badRequestError{err}
+	}
+	found := report.Explain(&p, rule, untilEnd(ctx, tags))
+	if ctx.Err() != nil {
+		return nil, &badRequestError{fmt.Errorf("judging %d tags takes too long: make spec.filterTags.pattern simpler", len(tags))}
+	}
 	found.Image = repo.Spec.Image
 	return found.Limited(maxTags), nil
+}
+
+// bytesOf is how long some tags are together.
+func bytesOf(tags []string) (bytes int) {
+	for _, tag := range tags {
+		bytes += len(tag)
+	}
+	return bytes
+}
+
+// untilEnd are some tags, as far as they are read before ctx ends: a pattern that somebody tries must not be matched for nobody.
+func untilEnd(ctx context.Context, tags []string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, tag := range tags {
+			if ctx.Err() != nil || !yield(tag) {
+				return
+			}
+		}
+	}
 }
 
 // maxTags are shown of those that rank, and of the others.

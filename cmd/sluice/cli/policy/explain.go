@@ -103,7 +103,7 @@ func (e *explanation) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	found := report.Explain(p, rule, tags)
+	found := report.Explain(p, rule, slices.Values(tags))
 	found.Image, found.Tags = image, append(found.Tags, excluded...)
 	found = found.Limited(e.limit)
 	return e.output.Print(cmd.OutOrStdout(), table(found), found)
