@@ -286,11 +286,11 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	beat := s.Clock.NewTicker(heartbeat)
 	defer beat.Stop()
 	user := viewOf(r).user
-	if !s.streams.TryAcquire(user) {
-		refuse(w, http.StatusTooManyRequests, "you look at too many pages: close some")
+	if !s.streams.tryAcquire(user) {
+		refuse(w, http.StatusTooManyRequests, tooMany(user, "you look at too many pages: close some"))
 		return
 	}
-	defer s.streams.Release(user)
+	defer s.streams.release(user)
 	who, err := s.boards.join(r.Context(), viewOf(r))
 	if err != nil {
 		refuse(w, codeOf(err), err.Error())

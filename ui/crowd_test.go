@@ -148,6 +148,85 @@ func TestANamespaceHasAShareOfTheBoards(t *testing.T) {
 	}
 }
 
+// All who did not sign in are one user of the API server: twenty pages of one of them kept out all others.
+func TestPeopleWhoDidNotSignInKeepOutNobody(t *testing.T) {
+	for what, tc := range map[string]struct {
+		path               string
+		share              func(*Server) *share
+		one, anonymous, of int
+	}{
+		"pages": {"/api/v1/stream", func(s *Server) *share { return &s.streams }, maxStreams, maxAnonymousStreams, maxAllStreams},
+		"requests": {"/api/v1/session", func(s *Server) *share { return &s.requests },
+			maxRequests, maxAnonymousRequests, maxAllRequests},
+	} {
+		t.Run(what, func(t *testing.T) {
+			s := newServer(t)
+			of := tc.share(s)
+			refused := func(user string) string {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				known := &view{Cluster: s.Cluster, user: user, rights: &rights{fixed: &scope{}}}
+				s.authenticator = only{known}
+				w := httptest.NewRecorder()
+				r := httptest.NewRequestWithContext(ctx, http.MethodGet, "http://localhost"+tc.path, http.NoBody)
+				s.handler.ServeHTTP(flushed{w, cancel}, r)
+				if w.Code != http.StatusTooManyRequests {
+					return ""
+				}
+				return w.Body.String()
+			}
+			take := func(user string, n int) {
+				t.Helper()
+				for i := range n {
+					if !of.tryAcquire(user) {
+						t.Fatalf("%s gets %d of %d", user, i, n)
+					}
+				}
+			}
+			take(AnonymousUser, tc.anonymous)
+			if why := refused(AnonymousUser); !strings.Contains(why, "sign in, or try again") {
+				t.Errorf("one more without signing in: %q", why)
+			}
+			take("alice", tc.one)
+			if why := refused("alice"); why == "" || strings.Contains(why, "sign in") {
+				t.Errorf("one more of a user: %q", why)
+			}
+			of.release("alice")
+			if why := refused("alice"); why != "" {
+				t.Errorf("after one of a user has ended: %q", why)
+			}
+			take("alice", 1)
+			for i := range (tc.of - tc.anonymous - tc.one) / tc.one {
+				take(fmt.Sprint("user ", i), tc.one)
+			}
+			take("the last", (tc.of-tc.anonymous-tc.one)%tc.one)
+			if refused("somebody else") == "" {
+				t.Error("more than all may have")
+			}
+			of.release(AnonymousUser)
+			if why := refused("somebody else"); why != "" {
+				t.Errorf("after one has ended: %q", why)
+			}
+		})
+	}
+}
+
+// flushed tells when a stream has begun.
+type flushed struct {
+	*httptest.ResponseRecorder
+	begun func()
+}
+
+func (f flushed) Flush() { f.begun() }
+
+// only lets in one user.
+type only struct{ *view }
+
+func (only) serves(string) bool                          { return true }
+func (only) register(*http.ServeMux)                     {}
+func (o only) authenticate(*http.Request) (*view, error) { return o.view, nil }
+func (only) canSignOut() bool                            { return false }
+
 // One error of the API server while the page began ended the controller.
 func TestAnAPIServerThatFailsOnceIsAskedAgain(t *testing.T) {
 	scheme, err := kinds.Scheme()

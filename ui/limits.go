@@ -12,12 +12,12 @@ import (
 
 // Bounds of what people keep a server at.
 const (
-	// maxStreams are open at one time for one user.
-	maxStreams = 20
-	// maxRequests are answered at one time for one user, and maxPolicies explained for all: each goes through all tags
-	// of an image.
-	maxRequests = 8
-	maxPolicies = 4
+	// maxStreams are open at one time for one user, maxAnonymousStreams for all who did not sign in, maxAllStreams for all.
+	maxStreams, maxAnonymousStreams, maxAllStreams = 20, 500, 2000
+	// maxRequests are answered at one time for one user, maxAnonymousRequests for all who did not sign in, maxAllRequests for
+	// all; and maxPolicies explained for all: each goes through all tags of an image.
+	maxRequests, maxAnonymousRequests, maxAllRequests = 8, 64, 256
+	maxPolicies                                       = 4
 	// maxSignIns are under way at one time for all who have yet to say who they are, and
 	// maxQueue wait for that.
 	maxSignIns = 16
@@ -51,17 +51,53 @@ func (q queue) enter(ctx context.Context) (leave func(), err error) {
 	}
 }
 
+// share is what each user may have under way at one time. People who did not sign in are one user to the API server, and many
+// here: what they may have is more than that of one, and less than that of all, so that they never keep out who signs in.
+type share struct{ all, one *background.Slots[string] }
+
+func newShare(ofOne, ofAnonymous, ofAll int) share {
+	return share{all: background.NewSlots[string](ofAll, ofAnonymous), one: background.NewSlots[string](0, ofOne)}
+}
+
+// tryAcquire takes a slot if one is free for a user, and does not wait.
+func (s share) tryAcquire(user string) bool {
+	if !s.all.TryAcquire(user) {
+		return false
+	}
+	if user == AnonymousUser || s.one.TryAcquire(user) {
+		return true
+	}
+	s.all.Release(user)
+	return false
+}
+
+// release gives a slot back.
+func (s share) release(user string) {
+	if user != AnonymousUser {
+		s.one.Release(user)
+	}
+	s.all.Release(user)
+}
+
 // shared answers so many requests of one user at one time.
 func (s *Server) shared(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user := viewOf(r).user
-		if !s.requests.TryAcquire(user) {
-			refuse(w, http.StatusTooManyRequests, "too many of your requests are under way: try again in a moment")
+		if !s.requests.tryAcquire(user) {
+			refuse(w, http.StatusTooManyRequests, tooMany(user, "too many of your requests are under way: try again in a moment"))
 			return
 		}
-		defer s.requests.Release(user)
+		defer s.requests.release(user)
 		next.ServeHTTP(w, r)
 	})
+}
+
+// tooMany says why a user gets no more: people who did not sign in have nothing of their own that they could close.
+func tooMany(user, own string) string {
+	if user == AnonymousUser {
+		return "too many people who did not sign in look at this page: sign in, or try again in a moment"
+	}
+	return own
 }
 
 // oneOf answers so many requests of all users at one time; others wait for a slot, which the user

@@ -53,7 +53,7 @@ type Server struct {
 	Options
 	authenticator     authenticator
 	boards            *boards
-	streams, requests *background.Slots[string]
+	streams, requests share
 	ready             chan struct{} // closed when the cluster is known
 	handler           http.Handler
 }
@@ -88,7 +88,8 @@ func NewServer(o Options) (*Server, error) {
 	}
 	s := &Server{
 		Options: o, boards: newBoards(o.Clock), ready: make(chan struct{}),
-		streams: background.NewSlots[string](0, maxStreams), requests: background.NewSlots[string](0, maxRequests),
+		streams:  newShare(maxStreams, maxAnonymousStreams, maxAllStreams),
+		requests: newShare(maxRequests, maxAnonymousRequests, maxAllRequests),
 	}
 	if s.Tags == nil {
 		s.Tags = func(ctx context.Context, c client.Client, repo *imagev1.ImageRepository) ([]string, error) {
