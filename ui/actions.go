@@ -32,7 +32,7 @@ type Action struct {
 	Stage string `json:"stage,omitempty"`
 	// Bundle that a command to a stage is about; empty is the one that is meant as things stand.
 	Bundle string `json:"bundle,omitempty"`
-	// Reason is why, which the history of the Pipeline keeps.
+	// Reason is why, which log and event keep, and the history of a Pipeline.
 	Reason string `json:"reason,omitempty"`
 }
 
@@ -64,7 +64,7 @@ func (s *Server) act(w http.ResponseWriter, r *http.Request) {
 	v := viewOf(r)
 	err := errReadOnly
 	if !v.readOnly {
-		err = v.carryOut(ctx, asked, s.Clock)
+		asked, err = v.carryOut(ctx, asked, s.Clock)
 	}
 	s.audit(ctx, v, asked, err)
 	if err != nil {
@@ -83,11 +83,11 @@ var canaryVerbs = []flaggerv1.CommandVerb{
 // errReadOnly is for users who did not say who they are.
 var errReadOnly = errors.New("nothing can be changed without signing in: open /login")
 
-// audit says who asked for what, why, and what became of it: in the log, and of what was done in an event of the object.
+// audit says who asked for what, of which version, why, and what became of it: in the log, and of what was done in an event of the object.
 func (s *Server) audit(ctx context.Context, v *view, asked Action, err error) {
 	about := []any{
 		"verb", asked.Verb, "kind", asked.Kind, "namespace", asked.Namespace, "name", asked.Name,
-		"stage", asked.Stage, "by", v.user, "reason", asked.Reason,
+		"stage", asked.Stage, "bundle", asked.Bundle, "by", v.user, "reason", asked.Reason,
 	}
 	if err != nil {
 		s.Log.Info("refused", append(about, "error", err.Error())...)
@@ -121,10 +121,12 @@ func (v *view) fromCache(ctx context.Context, asked Action) (client.Object, erro
 	return of, err
 }
 
-func (v *view) carryOut(ctx context.Context, asked Action, clk clock.WithTicker) error {
+// carryOut gives a command to an object. The action that it returns says what was meant where the one that was asked for left
+// that open: the stage, and the bundle.
+func (v *view) carryOut(ctx context.Context, asked Action, clk clock.WithTicker) (Action, error) {
 	kind, ok := v.kindOf(asked.Kind)
 	if !ok {
-		return &unknownKindError{asked.Kind}
+		return asked, &unknownKindError{asked.Kind}
 	}
 	who := command.Person{Client: v.client, Name: v.user, Clock: clk}
 	key := client.ObjectKey{Namespace: asked.Namespace, Name: asked.Name}
@@ -132,23 +134,23 @@ func (v *view) carryOut(ctx context.Context, asked Action, clk clock.WithTicker)
 		return v.carryOutStage(ctx, who, asked)
 	}
 	if asked.Stage != "" || asked.Bundle != "" {
-		return &badRequestError{errors.New("only a Pipeline has stages and bundles")}
+		return asked, &badRequestError{errors.New("only a Pipeline has stages and bundles")}
 	}
 	switch asked.Verb {
 	case "reconcile":
-		return who.Reconcile(ctx, kind.GroupVersionKind, key)
+		return asked, who.Reconcile(ctx, kind.GroupVersionKind, key)
 	case "suspend":
-		return who.Suspend(ctx, kind.GroupVersionKind, key)
+		return asked, who.Suspend(ctx, kind.GroupVersionKind, key)
 	case "resume":
-		return who.Resume(ctx, kind.GroupVersionKind, key)
+		return asked, who.Resume(ctx, kind.GroupVersionKind, key)
 	}
 	if verb := flaggerv1.CommandVerb(asked.Verb); asked.Kind == flaggerv1.CanaryKind && slices.Contains(canaryVerbs, verb) {
 		var c flaggerv1.Canary
 		c.Namespace, c.Name = asked.Namespace, asked.Name
 		_, err := who.Canary(ctx, verb, &c)
-		return err
+		return asked, err
 	}
-	return fmt.Errorf("%w: %q of %s", errUnknownVerb, asked.Verb, asked.Kind)
+	return asked, fmt.Errorf("%w: %q of %s", errUnknownVerb, asked.Verb, asked.Kind)
 }
 
 // stageVerbs are the commands to a stage.
@@ -162,30 +164,32 @@ var stageVerbs = map[string]struct {
 }
 
 // carryOutStage gives a command to a stage of a Pipeline.
-func (v *view) carryOutStage(ctx context.Context, who command.Person, asked Action) error {
+func (v *view) carryOutStage(ctx context.Context, who command.Person, asked Action) (Action, error) {
 	verb, ok := stageVerbs[asked.Verb]
 	switch {
 	case !ok:
-		return fmt.Errorf("%w: %q of a stage", errUnknownVerb, asked.Verb)
+		return asked, fmt.Errorf("%w: %q of a stage", errUnknownVerb, asked.Verb)
 	case verb.needsReason && asked.Reason == "":
-		return &badRequestError{errors.New("say why: whoever looks at the pipeline later wants to know")}
+		return asked, &badRequestError{errors.New("say why: whoever looks at the pipeline later wants to know")}
 	}
 	var p sluicev1.Pipeline
 	if err := v.client.Get(ctx, client.ObjectKey{Namespace: asked.Namespace, Name: asked.Name}, &p); err != nil {
-		return err
+		return asked, err
 	}
 	given := report.GivenCommand{Verb: verb.verb, Command: sluicev1.Command{
 		By: who.Name, Reason: asked.Reason, End: verb.end, Bundle: asked.Bundle,
 	}}
-	stage, err := asked.Stage, error(nil)
-	if stage == "" {
-		if stage, err = report.StageOf(&p, verb.verb, given.Command); err != nil {
-			return &badRequestError{err}
+	if asked.Stage == "" {
+		stage, err := report.StageOf(&p, verb.verb, given.Command)
+		if err != nil {
+			return asked, &badRequestError{err}
 		}
+		asked.Stage = stage
 	}
 	if given.Bundle == "" {
-		given.Bundle = command.BundleMeant(&p, stage, verb.verb)
+		given.Bundle = command.BundleMeant(&p, asked.Stage, verb.verb)
+		asked.Bundle = given.Bundle
 	}
-	_, err = who.Stage(ctx, &p, command.StageCommands{Stage: stage, Name: asked.Verb, Commands: []report.GivenCommand{given}})
-	return err
+	_, err := who.Stage(ctx, &p, command.StageCommands{Stage: asked.Stage, Name: asked.Verb, Commands: []report.GivenCommand{given}})
+	return asked, err
 }

@@ -5,12 +5,14 @@ package ui
 import (
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/go-logr/logr/funcr"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -20,6 +22,7 @@ import (
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/internal/kinds"
 	"github.com/sluice-cd/sluice/test/make"
+	"github.com/sluice-cd/sluice/ui/command"
 )
 
 // withObjects has a server whose user may do everything with some objects.
@@ -113,6 +116,43 @@ func TestButtons(t *testing.T) {
 	}
 	if w := post(withObjects(t), kustomization+`suspend"}`, ""); w.Code != http.StatusForbidden {
 		t.Errorf("without the header: %d", w.Code)
+	}
+}
+
+// The log and the event of a command to a stage did not say which version it was about.
+func TestTheLogSaysWhichVersionACommandWasAbout(t *testing.T) {
+	pipeline := make.Pipeline(time.Now())
+	meant := command.BundleMeant(pipeline, "staging", sluicev1.CommandRollback)
+	if meant == "" {
+		t.Fatal("there is nothing to go back to")
+	}
+	body := `{"kind":"Pipeline","namespace":"apps","name":"shop","verb":"rollback","reason":"slow","stage":"staging"`
+	for name, tc := range map[string]struct{ body, bundle, says string }{
+		"one that was named": {body + `,"bundle":"` + meant + `"}`, meant, "carried out"},
+		"the one before":     {body + `}`, meant, "carried out"},
+		"without a reason":   {strings.Replace(body, "slow", "", 1) + `,"bundle":"moon"}`, "moon", "refused"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := withObjects(t, pipeline.DeepCopy())
+			s.Cluster.cache = &clientCache{Reader: s.Cluster.client}
+			var logged, recorded []string
+			s.Log = funcr.New(func(_, line string) { logged = append(logged, line) }, funcr.Options{})
+			s.Record = func(_ client.Object, user string, what Action) {
+				recorded = append(recorded, user+" "+what.Stage+" "+what.Bundle+" "+what.Reason)
+			}
+			w := post(s, tc.body, "1")
+			text := strings.Join(logged, "\n")
+			if !strings.Contains(text, tc.says) || !strings.Contains(text, `"bundle"="`+tc.bundle+`"`) {
+				t.Errorf("%d %s: logged %s", w.Code, w.Body, text)
+			}
+			want := []string{"eve staging " + meant + " slow"}
+			if tc.says == "refused" {
+				want = nil
+			}
+			if !slices.Equal(recorded, want) {
+				t.Errorf("recorded %q, want %q", recorded, want)
+			}
+		})
 	}
 }
 

@@ -297,13 +297,23 @@ const maxSaidReason = 500
 
 // recordAction leaves an event of what somebody did at the page.
 func (w *wiring) recordAction(of client.Object, user string, what ui.Action) {
+	w.options.Recorder.Event(of, reconciler.Event{
+		Type: corev1.EventTypeNormal, Reason: "CommandGiven", Message: sentenceOf(user, &what),
+	})
+}
+
+// sentenceOf says what somebody did at the page.
+func sentenceOf(user string, what *ui.Action) string {
 	message := what.Verb
 	if what.Stage != "" {
 		message += " stage " + what.Stage
+	}
+	if what.Bundle != "" {
+		message += ", bundle " + what.Bundle
 	}
 	message += ", by " + user + " at the web page"
 	if what.Reason != "" {
 		message += fmt.Sprintf(": %.*s", maxSaidReason, what.Reason)
 	}
-	w.options.Recorder.Event(of, reconciler.Event{Type: corev1.EventTypeNormal, Reason: "CommandGiven", Message: message})
+	return message
 }

@@ -205,7 +205,7 @@ export interface Action {
   stage?: string;
   /** Bundle that a command to a stage is about; empty is the one that is meant as things stand. */
   bundle?: string;
-  /** Reason is why, which the history of the Pipeline keeps. */
+  /** Reason is why, which log and event keep, and the history of a Pipeline. */
   reason?: string;
 }
 

@@ -26,11 +26,6 @@ interface Question {
 const question = signal<Question | undefined>(undefined);
 const answer = signal<{ busy?: boolean; error?: string }>({});
 
-/** Commands to stages of a Pipeline keep why they were given; others have no place for it. */
-function keepsReason(action: Action): boolean {
-  return action.kind === "Pipeline";
-}
-
 /** A button that gives a command, after a question what for. */
 export function ActionButton(props: { action: Action; label: string; does: string; danger?: boolean; needsReason?: boolean; choices?: readonly Choice[] }) {
   if (readOnly.value) return null;
@@ -89,12 +84,10 @@ export function Confirm() {
               </select>
             </label>
           )}
-          {keepsReason(asked.action) && (
-            <label>
-              Why{asked.needsReason ? "" : " (optional)"}
-              <input ref={reason} name="reason" maxLength={500} required={asked.needsReason} autocomplete="off" />
-            </label>
-          )}
+          <label>
+            Why{asked.needsReason ? "" : " (optional)"}
+            <input ref={reason} name="reason" maxLength={500} required={asked.needsReason} autocomplete="off" />
+          </label>
           {answer.value.error && (
             <p role="alert" class="error">
               {answer.value.error}
