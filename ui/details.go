@@ -25,6 +25,7 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/apply/inventory"
 	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/git/access"
 	"github.com/sluice-cd/sluice/report"
@@ -223,16 +224,15 @@ func conditionsOf(object *unstructured.Unstructured) []report.Condition {
 	return found
 }
 
-// inventoryOf reads the entries of an inventory, which are <namespace>_<name>_<group>_<kind>.
+// inventoryOf reads the entries of an inventory. What upstream would not read either is left out.
 func inventoryOf(object *unstructured.Unstructured) []report.ObjectReference {
 	found := []report.ObjectReference{}
 	entries, _, _ := unstructured.NestedSlice(object.Object, "status", "inventory", "entries")
 	for _, e := range entries {
 		fields, _ := e.(map[string]any)
-		id, _ := fields["id"].(string)
-		if parts := strings.Split(id, "_"); len(parts) == 4 {
-			name := strings.ReplaceAll(parts[1], "__", ":")
-			found = append(found, report.ObjectReference{Kind: parts[3], Namespace: parts[0], Name: name})
+		text, _ := fields["id"].(string)
+		if id, err := inventory.Parse(text); err == nil {
+			found = append(found, report.ObjectReference{Kind: id.Kind, Namespace: id.Namespace, Name: id.Name})
 		}
 	}
 	return found

@@ -5,9 +5,13 @@ package ui
 import (
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/sluice-cd/sluice/report"
 )
 
 func TestSinceWhenARolloutIsAsItIs(t *testing.T) {
@@ -39,5 +43,26 @@ func TestSinceWhenARolloutIsAsItIs(t *testing.T) {
 		if stuck != tc.stuck || (since == nil) != (tc.since == 0) || since != nil && since.Unix() != tc.since {
 			t.Errorf("%s: %q since %v", name, stuck, since)
 		}
+	}
+}
+
+// Objects of RBAC with a colon in their name, which an inventory writes as two underscores, were missing from the tree.
+func TestAnInventoryHasObjectsWithAColonInTheirName(t *testing.T) {
+	entries := []any{}
+	for _, id := range []string{
+		"_system__controller_rbac.authorization.k8s.io_ClusterRole", "apps_web_apps_Deployment", "apps_a.b__c__d_rbac.authorization.k8s.io_Role",
+		"_apps__Namespace", "nothing",
+	} {
+		entries = append(entries, map[string]any{"id": id, "v": "v1"})
+	}
+	got := inventoryOf(&unstructured.Unstructured{Object: map[string]any{
+		"status": map[string]any{"inventory": map[string]any{"entries": entries}},
+	}})
+	want := []report.ObjectReference{
+		{Kind: "ClusterRole", Name: "system:controller"}, {Kind: "Deployment", Namespace: "apps", Name: "web"},
+		{Kind: "Role", Namespace: "apps", Name: "a.b:c:d"}, {Kind: "Namespace", Name: "apps"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }
