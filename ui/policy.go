@@ -4,6 +4,7 @@ package ui
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"net/http"
@@ -22,7 +23,9 @@ func (s *Server) policy(ctx context.Context, v *view, key client.ObjectKey, r *h
 	if err := v.client.Get(ctx, key, &p); err != nil {
 		return nil, err
 	}
-	applyTrial(&p.Spec, r.URL.Query())
+	if err := applyTrial(&p.Spec, r.URL.Query()); err != nil {
+		return nil, &badRequestError{err}
+	}
 	rule, err := policy.CompileSpec(&p.Spec, s.Clock.Now())
 	if err != nil {
 		return nil, &badRequestError{err}
@@ -71,24 +74,63 @@ const maxTags = 5000
 // badRequestError is about what the query says.
 type badRequestError struct{ error }
 
-// applyTrial changes a policy to what a query says, as far as it says anything. A rule to try takes the place of a pin, or there
-// would be nothing to see.
-func applyTrial(spec *imagev1.ImagePolicySpec, query url.Values) {
-	switch query.Get("kind") {
-	case "semver":
-		spec.Policy = imagev1.ImagePolicyChoice{SemVer: &imagev1.SemVerPolicy{Range: query.Get("range")}}
-	case "alphabetical":
-		spec.Policy = imagev1.ImagePolicyChoice{Alphabetical: &imagev1.AlphabeticalPolicy{Order: query.Get("order")}}
-	case "numerical":
-		spec.Policy = imagev1.ImagePolicyChoice{Numerical: &imagev1.NumericalPolicy{Order: query.Get("order")}}
-	}
+// applyTrial changes a policy to what a query says, as far as it says anything, as the flags of sluice explain policy do. A rule to
+// try takes the place of a pin, or there would be nothing to see.
+func applyTrial(spec *imagev1.ImagePolicySpec, query url.Values) error {
 	if query.Has("kind") {
-		spec.Pin = nil
-	}
-	if query.Has("pattern") {
-		spec.FilterTags = nil
-		if pattern := query.Get("pattern"); pattern != "" {
-			spec.FilterTags = &imagev1.TagFilter{Pattern: pattern, Extract: query.Get("extract")}
+		choice, err := choiceOf(spec.Policy, query)
+		if err != nil {
+			return err
 		}
+		spec.Policy, spec.Pin = choice, nil
 	}
+	if !query.Has("pattern") && !query.Has("extract") {
+		return nil
+	}
+	filter := copyOrNew(spec.FilterTags)
+	replace(&filter.Pattern, query, "pattern")
+	replace(&filter.Extract, query, "extract")
+	spec.FilterTags = filter
+	switch {
+	case filter.Pattern != "":
+	case query.Get("extract") != "":
+		return errors.New("extract: there is no pattern to extract from; give one, too")
+	default:
+		spec.FilterTags = nil
+	}
+	return nil
+}
+
+// choiceOf is the rule of a query. Of a policy that has one of the same kind, what the query does not say is kept.
+func choiceOf(old imagev1.ImagePolicyChoice, query url.Values) (choice imagev1.ImagePolicyChoice, err error) {
+	switch kind := query.Get("kind"); kind {
+	case "semver":
+		choice.SemVer = copyOrNew(old.SemVer)
+		replace(&choice.SemVer.Range, query, "range")
+	case "alphabetical":
+		choice.Alphabetical = copyOrNew(old.Alphabetical)
+		replace(&choice.Alphabetical.Order, query, "order")
+	case "numerical":
+		choice.Numerical = copyOrNew(old.Numerical)
+		replace(&choice.Numerical.Order, query, "order")
+	default:
+		return choice, fmt.Errorf("kind: %q is none of semver, alphabetical and numerical", kind)
+	}
+	return choice, nil
+}
+
+// replace sets a text to that of a query, if it has one.
+func replace(text *string, query url.Values, name string) {
+	if query.Has(name) {
+		*text = query.Get(name)
+	}
+}
+
+// copyOrNew returns a copy of what a pointer leads to, or a zero value for nil.
+func copyOrNew[T any](p *T) *T {
+	var value T
+	if p != nil {
+		value = *p
+	}
+	return &value
 }

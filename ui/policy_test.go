@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/go-logr/logr"
+	"github.com/google/go-cmp/cmp"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -76,5 +77,52 @@ func TestTagsAreJudgedNoLongerThanSomebodyWaits(t *testing.T) {
 	}
 	if w := try(ctx, s, nil); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "takes too long") {
 		t.Errorf("got %d %s", w.Code, w.Body)
+	}
+}
+
+// The extract of a trial was read with a pattern only, without which it was taken for nothing; and what a trial left open of a rule
+// of the policy's own kind was forgotten, where sluice explain policy keeps it.
+func TestATrialOnThePageChangesWhatThatOfTheCommandLineChanges(t *testing.T) {
+	filter := &imagev1.TagFilter{Pattern: `^v(?P<v>.*)-(?P<n>\d+)$`, Extract: "$v"}
+	newest := imagev1.ImagePolicyChoice{Alphabetical: &imagev1.AlphabeticalPolicy{Order: "desc"}}
+	for name, tc := range map[string]struct {
+		filter *imagev1.TagFilter
+		query  string
+		want   imagev1.ImagePolicySpec
+		says   string
+	}{
+		"nothing": {filter, "", imagev1.ImagePolicySpec{Policy: newest, FilterTags: filter}, ""},
+		"another extract": {filter, "extract=$n",
+			imagev1.ImagePolicySpec{Policy: newest, FilterTags: &imagev1.TagFilter{Pattern: filter.Pattern, Extract: "$n"}}, ""},
+		"another pattern": {filter, "pattern=(%3FP<v>a)",
+			imagev1.ImagePolicySpec{Policy: newest, FilterTags: &imagev1.TagFilter{Pattern: "(?P<v>a)", Extract: "$v"}}, ""},
+		"no pattern":              {filter, "pattern=&extract=", imagev1.ImagePolicySpec{Policy: newest}, ""},
+		"no pattern, and its own": {filter, "pattern=", imagev1.ImagePolicySpec{Policy: newest}, ""},
+		"an extract of nothing":   {nil, "extract=$n", imagev1.ImagePolicySpec{}, "there is no pattern to extract from"},
+		"the same kind":           {nil, "kind=alphabetical", imagev1.ImagePolicySpec{Policy: newest}, ""},
+		"another order": {nil, "kind=alphabetical&order=asc",
+			imagev1.ImagePolicySpec{Policy: imagev1.ImagePolicyChoice{Alphabetical: &imagev1.AlphabeticalPolicy{Order: "asc"}}}, ""},
+		"another kind": {nil, "kind=semver&range=1.x",
+			imagev1.ImagePolicySpec{Policy: imagev1.ImagePolicyChoice{SemVer: &imagev1.SemVerPolicy{Range: "1.x"}}}, ""},
+		"a kind that is none": {nil, "kind=newest", imagev1.ImagePolicySpec{}, `"newest" is none of`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			query, err := url.ParseQuery(tc.query)
+			if err != nil {
+				t.Fatal(err)
+			}
+			saved := imagev1.ImagePolicySpec{Policy: newest, FilterTags: tc.filter}
+			got := *saved.DeepCopy()
+			err = applyTrial(&got, query)
+			if (err == nil) != (tc.says == "") || err != nil && !strings.Contains(err.Error(), tc.says) {
+				t.Fatalf("got %v, want %q", err, tc.says)
+			}
+			if diff := cmp.Diff(tc.want, got); err == nil && diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+	if w := try(t.Context(), withTags(t, "1.0.0"), url.Values{"extract": {"$n"}}); w.Code != http.StatusBadRequest {
+		t.Errorf("an extract of nothing: %d %s", w.Code, w.Body)
 	}
 }

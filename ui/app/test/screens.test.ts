@@ -98,7 +98,7 @@ describe("the palette", () => {
 });
 
 describe("another rule of a policy", () => {
-  const none = { kind: "", range: "", order: "", pattern: "", extract: "" };
+  const none = { kind: "", range: "", order: "", pattern: "", extract: "", noPattern: false };
   it("is not asked for while nothing is tried", () => expect(queryOf(none)).toBe(""));
   it("leaves out what its kind does not have", () => {
     expect(queryOf({ ...none, kind: "numerical", range: "1.x", order: "desc" })).toBe("?kind=numerical&order=desc");
@@ -108,6 +108,12 @@ describe("another rule of a policy", () => {
       `sluice explain policy podinfo -n apps --range '>=1.0.0 <2.0.0' --pattern '^it'\\''s(.*)$'`,
     );
   });
+  it("can have no pattern, though the policy has one", () => {
+    const trial = { ...none, pattern: "^v(.*)$", extract: "$1", noPattern: true };
+    expect(queryOf(trial)).toBe("?pattern=");
+    expect(commandOf("apps", "podinfo", trial)).toBe("sluice explain policy podinfo -n apps --pattern ''");
+  });
+  it("has another extract of the pattern of the policy", () => expect(queryOf({ ...none, extract: "$v" })).toBe("?extract=%24v"));
   it("counts what each gate dropped, in the order of the gates", () => {
     const tags: Tag[] = [{ tag: "3", rank: 1, gate: "minAge" }, { tag: "2", rank: 2, chosen: true }, { tag: "1", gate: "policy" }, { tag: "x", gate: "filterTags" }, { tag: "y", gate: "filterTags" }];
     expect(gatesOf(tags)).toEqual([

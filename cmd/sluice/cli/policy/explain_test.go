@@ -142,6 +142,23 @@ v1.2.0   1      -            first by alphabetical asc
 	}
 }
 
+// An empty --pattern asked for one if the policy had an extract: there is nothing to extract without a pattern.
+func TestAPolicyIsTriedWithoutItsPattern(t *testing.T) {
+	dir := command.Folder(t, map[string]string{"p.yaml": strings.Replace(policyFile, "    policy: {alphabetical: {order: desc}}\n",
+		"    policy: {alphabetical: {order: desc}}\n    filterTags: {pattern: '^v(.*)$', extract: $1}\n", 1)})
+	args := []string{"policy", "other", "--tags", "-", "--file", filepath.Join(dir, "p.yaml")}
+	if r := command.Must(t, explain(), tagList, args...); !strings.Contains(r.Out, "not matching") {
+		t.Errorf("the pattern drops nothing: %s", r.Out)
+	}
+	if r := command.Must(t, explain(), tagList, append(args, "--pattern", "")...); strings.Contains(r.Out, "not matching") {
+		t.Errorf("without a pattern: %s", r.Out)
+	}
+	r := command.Run(t, explain(), tagList, append(args, "--pattern", "", "--extract", "$1")...)
+	if r.Err == nil || !strings.Contains(r.Err.Error(), "no pattern to extract from") {
+		t.Errorf("an extract of nothing: %v", r.Err)
+	}
+}
+
 func TestExplainPolicySaysWhatItDoesNotJudge(t *testing.T) {
 	dir := command.Folder(t, map[string]string{"p.yaml": policyFile})
 	r := command.Must(t, explain(), tagList, "policy", "app", "--tags", "-", "--file", filepath.Join(dir, "p.yaml"))

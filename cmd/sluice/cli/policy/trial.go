@@ -133,7 +133,7 @@ func (t *trial) filter(set *pflag.FlagSet, spec *imagev1.ImagePolicySpec) error 
 	if set.Changed("extract") {
 		filter.Extract = t.extract
 	}
-	if filter.Pattern == "" && filter.Extract != "" {
+	if filter.Pattern == "" && t.extract != "" {
 		return errors.New("--extract: there is no pattern to extract from; add --pattern")
 	}
 	spec.FilterTags = &filter

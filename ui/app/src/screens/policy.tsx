@@ -20,9 +20,11 @@ export interface Trial {
   order: string;
   pattern: string;
   extract: string;
+  /** Tags are taken as they are, whatever pattern the policy has. */
+  noPattern: boolean;
 }
 
-const nothing: Trial = { kind: "", range: "", order: "", pattern: "", extract: "" };
+const nothing: Trial = { kind: "", range: "", order: "", pattern: "", extract: "", noPattern: false };
 
 /** How long nobody types before a rule is tried, in milliseconds. */
 const quiet = 300;
@@ -35,8 +37,9 @@ export function queryOf(trial: Trial): string {
   if (trial.kind) query.set("kind", trial.kind);
   if (trial.kind === "semver" && trial.range) query.set("range", trial.range);
   if ((trial.kind === "alphabetical" || trial.kind === "numerical") && trial.order) query.set("order", trial.order);
-  if (trial.pattern) query.set("pattern", trial.pattern);
-  if (trial.extract) query.set("extract", trial.extract);
+  if (trial.noPattern) query.set("pattern", "");
+  else if (trial.pattern) query.set("pattern", trial.pattern);
+  if (trial.extract && !trial.noPattern) query.set("extract", trial.extract);
   return query.size > 0 ? `?${query}` : "";
 }
 
@@ -48,8 +51,9 @@ export function commandOf(namespace: string, name: string, trial: Trial): string
     words.push(`--${trial.kind}`);
     if (trial.order) words.push("--order", trial.order);
   }
-  if (trial.pattern) words.push("--pattern", quoted(trial.pattern));
-  if (trial.extract) words.push("--extract", quoted(trial.extract));
+  if (trial.noPattern) words.push("--pattern", quoted(""));
+  else if (trial.pattern) words.push("--pattern", quoted(trial.pattern));
+  if (trial.extract && !trial.noPattern) words.push("--extract", quoted(trial.extract));
   return words.join(" ");
 }
 
@@ -101,10 +105,10 @@ export function PolicyScreen({ namespace, name }: Props) {
 }
 
 function Try({ form, change }: { form: Trial; change: (changes: Partial<Trial>) => void }) {
-  const field = (name: keyof Trial, label: string, placeholder: string) => (
+  const field = (name: Exclude<keyof Trial, "noPattern">, label: string, placeholder: string) => (
     <label>
       {label}
-      <input value={form[name]} placeholder={placeholder} spellcheck={false} autocomplete="off" onInput={(event) => change({ [name]: event.currentTarget.value })} />
+      <input value={form[name]} placeholder={placeholder} spellcheck={false} autocomplete="off" disabled={form.noPattern && (name === "pattern" || name === "extract")} onInput={(event) => change({ [name]: event.currentTarget.value })} />
     </label>
   );
   return (
@@ -123,13 +127,18 @@ function Try({ form, change }: { form: Trial; change: (changes: Partial<Trial>) 
         <label>
           Order
           <select value={form.order} onChange={(event) => change({ order: event.currentTarget.value })}>
-            <option value="">asc</option>
+            <option value="">as the policy says</option>
+            <option value="asc">asc</option>
             <option value="desc">desc</option>
           </select>
         </label>
       )}
       {field("pattern", "Pattern", "^v(?P<v>.*)$")}
       {field("extract", "Extract", "$v")}
+      <label>
+        No pattern
+        <input type="checkbox" checked={form.noPattern} onChange={(event) => change({ noPattern: event.currentTarget.checked })} />
+      </label>
       <button type="button" class="action" disabled={queryOf(form) === "" && form.kind === ""} onClick={() => change(nothing)}>
         Reset
       </button>
