@@ -69,16 +69,36 @@ func Explain(p *imagev1.ImagePolicy, rule *policy.Policy, tags iter.Seq[string])
 		Total: decision.Total, Qualified: decision.Qualified(), Why: decision.Why(), Tags: []Tag{},
 		ForTheController: FieldsForTheController(&p.Spec),
 	}
-	candidates := candidatesOf(p)
+	candidates, best := candidatesOf(p), ""
 	for _, line := range rule.Explain(tags) {
 		tag := Tag{Tag: line.Tag, Text: line.Text, Rank: line.Rank, Gate: line.Gate, Why: line.Why}
 		tag.Chosen = p.Status.LatestRef != nil && p.Status.LatestRef.Tag == tag.Tag
 		if candidate, ok := candidates[tag.Tag]; ok {
 			tag.addCandidate(candidate)
 		}
+		switch {
+		case tag.Gate != "", tag.Why != "": // decisions of before there were gates have the reason alone
+		case best != "":
+			tag.Why = "after " + best + " in the order"
+		default:
+			best = tag.Tag
+			tag.Why = whyBest(&tag, found.Rule)
+		}
 		found.Tags = append(found.Tags, tag)
 	}
 	return found
+}
+
+// whyBest says why a tag is the best that may be chosen; nothing of the one that was chosen.
+func whyBest(tag *Tag, rule string) string {
+	switch {
+	case tag.Chosen:
+		return ""
+	case tag.Rank == 1:
+		return "first by " + rule
+	default:
+		return "the best by " + rule + " that no gate drops"
+	}
 }
 
 // candidatesOf are the best tags of the last decision, by tag.

@@ -58,6 +58,43 @@ func TestExplanation(t *testing.T) {
 	}
 }
 
+// Of tags that rank after the one that was chosen nothing was said.
+func TestTagsThatRankAfterTheBestSaySo(t *testing.T) {
+	for name, tc := range map[string]struct {
+		chosen     string
+		candidates []imagev1.Candidate
+		want       []string
+	}{
+		"nothing is known yet": {"", nil,
+			[]string{"first by semver 1.x", "after 1.2.0 in the order", "after 1.2.0 in the order", "not a semantic version"}},
+		"the best is chosen": {"1.2.0", nil,
+			[]string{"", "after 1.2.0 in the order", "after 1.2.0 in the order", "not a semantic version"}},
+		"a trial has another best one": {"1.1.0", nil,
+			[]string{"first by semver 1.x", "after 1.2.0 in the order", "after 1.2.0 in the order", "not a semantic version"}},
+		"a gate drops the first": {"1.1.0", []imagev1.Candidate{{Tag: "1.2.0", Gate: "verify", Dropped: "not signed"}},
+			[]string{"not signed", "", "after 1.1.0 in the order", "not a semantic version"}},
+		"a gate dropped it before another was chosen": {"", []imagev1.Candidate{{Tag: "1.2.0", Gate: "verify", Dropped: "not signed"}},
+			[]string{"not signed", "the best by semver 1.x that no gate drops", "after 1.1.0 in the order", "not a semantic version"}},
+		"a gate drops the first, of which a former version said the reason alone": {"1.1.0", []imagev1.Candidate{{Tag: "1.2.0", Dropped: "too young"}},
+			[]string{"too young", "", "after 1.1.0 in the order", "not a semantic version"}},
+		"a gate drops one that comes later": {"1.2.0", []imagev1.Candidate{{Tag: "1.2.0"}, {Tag: "1.1.0", Gate: "minAge", Dropped: "too young"}},
+			[]string{"", "too young", "after 1.2.0 in the order", "not a semantic version"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := policyOf(t, "1.x")
+			p.Status.LatestRef = &imagev1.ImageRef{Name: "ghcr.io/acme/app", Tag: tc.chosen}
+			p.Status.Decision = &imagev1.Decision{Candidates: tc.candidates}
+			var got []string
+			for _, tag := range report.Explain(p, ruleOf(t, "1.x"), slices.Values([]string{"latest", "1.0.0", "1.2.0", "1.1.0"})).Tags {
+				got = append(got, tag.Why)
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
 func TestLimitedExplanations(t *testing.T) {
 	all := report.Explain(policyOf(t, "1.x"), ruleOf(t, "1.x"), slices.Values([]string{"1.0.0", "1.1.0", "1.2.0", "a", "b"}))
 	for limit, want := range map[int][]string{

@@ -72,8 +72,8 @@ func TestExplainPolicyOffline(t *testing.T) {
 		"flags alone are a policy": {[]string{"--range", "1.x"}, `
 TAG          RANK   DROPPED BY   WHY
 v1.2.0       1      -            first by semver 1.x
-1.1.0        2      -            -
-1.0.0        3      -            -
+1.1.0        2      -            after v1.2.0 in the order
+1.0.0        3      -            after v1.2.0 in the order
 latest       -      policy       not a semantic version
 2.0.0-rc.1   -      policy       outside the range
 `},
@@ -228,8 +228,8 @@ sha256-aa.att   -      exclusionList   left out by ^sha256-
 		"by default": {policy, `
 TAG             RANK   DROPPED BY      WHY
 sha256-aa.att   1      -               first by alphabetical asc
-main-2          2      -               -
-main-1          3      -               -
+main-2          2      -               after sha256-aa.att in the order
+main-1          3      -               after sha256-aa.att in the order
 sha256-aa.sig   -      exclusionList   left out by ^.*\.sig$
 `, "exclusions are taken for the default"},
 	}

@@ -23,8 +23,6 @@ func table(x report.Explanation) output.Table {
 			why = "chosen"
 		case l.Chosen:
 			why += "; the present choice"
-		case why == "" && l.Rank == 1:
-			why = "first by " + x.Rule
 		}
 		if l.FirstSeen != nil {
 			seen = l.FirstSeen.UTC().Format(time.RFC3339)

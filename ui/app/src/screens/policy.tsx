@@ -257,7 +257,7 @@ function Funnel({ is }: { is: Explanation }) {
   if (is.total === 0 || steps.length === 0) return null;
   return (
     <ol class="funnel" aria-label="What each gate left">
-      <Bar name="in the registry" n={is.total} of={is.total} />
+      <Bar name="that a scan keeps" n={is.total} of={is.total} />
       {steps.map((step) => (
         <Bar key={step.gate} name={`after ${step.gate}`} n={step.rest} of={is.total} dropped={step.dropped} />
       ))}
