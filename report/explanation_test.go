@@ -75,7 +75,7 @@ func TestTagsThatRankAfterTheBestSaySo(t *testing.T) {
 			[]string{"not signed", "", "after 1.1.0 in the order", "not a semantic version"}},
 		"a gate dropped it before another was chosen": {"", []imagev1.Candidate{{Tag: "1.2.0", Gate: "verify", Dropped: "not signed"}},
 			[]string{"not signed", "the best by semver 1.x that no gate drops", "after 1.1.0 in the order", "not a semantic version"}},
-		"a gate drops the first, of which a former version said the reason alone": {"1.1.0", []imagev1.Candidate{{Tag: "1.2.0", Dropped: "too young"}},
+		"a gate drops the first, and only the reason is known": {"1.1.0", []imagev1.Candidate{{Tag: "1.2.0", Dropped: "too young"}},
 			[]string{"too young", "", "after 1.1.0 in the order", "not a semantic version"}},
 		"a gate drops one that comes later": {"1.2.0", []imagev1.Candidate{{Tag: "1.2.0"}, {Tag: "1.1.0", Gate: "minAge", Dropped: "too young"}},
 			[]string{"", "too young", "after 1.2.0 in the order", "not a semantic version"}},
