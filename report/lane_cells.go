@@ -55,7 +55,7 @@ func (s commonStatus) cell(column Column) Cell {
 	case ready.Status == metav1.ConditionFalse:
 		found.State, found.Message = CellFailed, ready.Message
 		if s.retry > 0 {
-			found.Retry = "within " + s.retry.String()
+			found.Retry = "within " + inWords(s.retry)
 		}
 		found.Remedies = []Remedy{{Text: "try again now", Program: "kubectl", Command: s.kubectl("annotate",
 			`--overwrite reconcile.fluxcd.io/requestedAt="$(date +%s)"`)}}

@@ -100,7 +100,7 @@ func TestLanes(t *testing.T) {
 			"source 0123456 ready, apply fedcba9 moving, canary", "to apply 0123456, 3000"},
 		"a build fails": {func(o *report.Objects) {
 			o.Kustomizations[0].Status.Conditions = status(metav1.ConditionFalse, "BuildFailed", "accumulating resources")
-		}, "apply 0123456 failed, canary Succeeded ready, live 1.2.0 ready: failed", "accumulating resources, within 1m0s"},
+		}, "apply 0123456 failed, canary Succeeded ready, live 1.2.0 ready: failed", "accumulating resources, within 1 min"},
 		"a spec is refused": {func(o *report.Objects) {
 			k := &o.Kustomizations[0]
 			k.Status.Conditions = append(status(metav1.ConditionFalse, "InvalidSpec", "spec.path"),

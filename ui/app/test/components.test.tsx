@@ -50,9 +50,9 @@ describe("a lane", () => {
   });
   it("says why it failed, when it is tried again, and what to do", () => {
     const remedies = [{ text: "try again now", program: "kubectl", command: "annotate" }];
-    row(turned(podinfo, "apply", { state: "failed", message: "no such image", retry: "within 2m0s", remedies }));
+    row(turned(podinfo, "apply", { state: "failed", message: "no such image", retry: "within 2 min", remedies }));
     const said = root.querySelector(".spoken")?.textContent;
-    for (const part of ["Apply failed", "no such image", "tried again within 2m0s", "try again now", "kubectl annotate"]) expect(said).toContain(part);
+    for (const part of ["Apply failed", "no such image", "tried again within 2 min", "try again now", "kubectl annotate"]) expect(said).toContain(part);
   });
   it("does not say that what has just failed has failed for now", () => {
     row(turned(podinfo, "apply", { state: "failed", since: new Date().toISOString(), message: "no such image" }));
