@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import type { Session } from "./api/types";
+import { commandLine } from "./parts/command";
 
 /** The kinds of a release, in its order. */
 const inOrder = [
@@ -51,7 +52,7 @@ const fluxNames: Record<string, string> = {
 /** The flux command that does something to an object; undefined if it does not know the kind. */
 export function flux(verb: string, object: { kind: string; namespace: string; name: string }): string | undefined {
   const name = fluxNames[object.kind];
-  return name && `flux ${verb} ${name} ${object.name} -n ${object.namespace}`;
+  return name && commandLine("flux", verb, ...name.split(" "), object.name, "-n", object.namespace);
 }
 
 /** Tells whether an object can be reconciled, suspended and resumed. */

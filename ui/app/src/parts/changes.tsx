@@ -3,6 +3,7 @@
 // What a commit changed: the markers that it touched, and its files line by line.
 
 import type { Signal } from "@preact/signals";
+import type { ComponentChildren } from "preact";
 import { path } from "../api/client";
 import { isObject, useResource, type Resource } from "../api/resource";
 import type { CommitDetail, CommitFile, CommitMarker, Hunk, ObjectReference } from "../api/types";
@@ -12,15 +13,20 @@ import { Moment } from "./age";
 import { Command, safe } from "./command";
 import { Loaded, Panel } from "./detail";
 
-/** A commit that the status of an object names. It stays what it is: only one that is not known is read again, as the object changes or until it is fetched. */
-export function Changes({ of, commit }: { of: ObjectReference; commit: string }) {
+/** A commit that the status of an object names. It stays what it is: only one that is not known is read again, as the object changes or until it is fetched. What stands below it comes with it. */
+export function Changes({ of, commit, children }: { of: ObjectReference; commit: string; children?: ComponentChildren }) {
   const { kind, namespace, name } = of;
   const mayCome = isObject(kind, namespace, name);
   const address = "/api/v1" + path("commits", kind, namespace, name, commit);
   const found: Signal<Resource<CommitDetail>> = useResource(address, (changed) => !isKnown(found.peek().data) && mayCome(changed), (is: CommitDetail) => is.pending === true);
   return (
     <Loaded of={found.value} what={`commit ${short(commit)}`}>
-      {(is) => <Changed is={is} />}
+      {(is) => (
+        <>
+          <Changed is={is} />
+          {children}
+        </>
+      )}
     </Loaded>
   );
 }

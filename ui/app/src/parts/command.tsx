@@ -39,6 +39,15 @@ export function Copy(props: { text: string; label?: string; what?: string; tabIn
   );
 }
 
+/** A command line of words, each of which a shell reads as it is: names come from addresses, which anybody can make up. */
+export function commandLine(...words: readonly string[]): string {
+  return words.map(quoted).join(" ");
+}
+
+function quoted(word: string): string {
+  return /^[\w.,:/=@+-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+}
+
 /** A command line that does what the page does, to copy. */
 export function Command(props: { line: string; tabIndex?: number | undefined }) {
   return (

@@ -6,7 +6,7 @@ import type { CanaryCommand, CanaryDetail, CanaryRelease, CanaryStep, CellState,
 import { now } from "../clock";
 import { Age, Moment } from "../parts/age";
 import { Chart } from "../parts/chart";
-import { Commands } from "../parts/command";
+import { Commands, commandLine } from "../parts/command";
 import { ActionButton } from "../parts/confirm";
 import { Conditions, Events, Heading, Loaded, Panel, Properties } from "../parts/detail";
 import { Mark } from "../parts/mark";
@@ -29,13 +29,17 @@ function about(namespace: string, name: string): (changed: ObjectReference) => b
 export function CanaryScreen({ namespace, name }: Props) {
   useTitle(name);
   const found = useResource<CanaryDetail>("/api/v1" + path("canaries", namespace, name), about(namespace, name));
-  const line = (verb: string) => `sluice canary ${verb} ${name} -n ${namespace}`;
+  const line = (verb: string) => commandLine("sluice", "canary", verb, name, "-n", namespace);
   return (
     <div class="detail">
       <Loaded of={found.value} what={`Canary ${namespace}/${name}`}>
-        {(is) => <Described is={is} />}
+        {(is) => (
+          <>
+            <Described is={is} />
+            <Commands lines={[line("describe"), line("watch")]} />
+          </>
+        )}
       </Loaded>
-      <Commands lines={[line("describe"), line("watch")]} />
     </div>
   );
 }

@@ -6,7 +6,7 @@ import type { AutomationDetail as Automation } from "../api/types";
 import { pageOf } from "../links";
 import { Age } from "../parts/age";
 import { Changes } from "../parts/changes";
-import { Commands, Copy, safe } from "../parts/command";
+import { Commands, Copy, commandLine, safe } from "../parts/command";
 import { ActionButton } from "../parts/confirm";
 import { Heading, Loaded, Panel } from "../parts/detail";
 import { Mark, stateOf } from "../parts/mark";
@@ -26,13 +26,17 @@ interface Props {
 export function CommitScreen({ namespace, name }: Props) {
   useTitle(name);
   const found = useResource<Automation>("/api/v1" + path("automations", namespace, name), isObject(kind, namespace, name));
-  const lines = [`sluice get automations -n ${namespace}`, `sluice explain automation ${name} -n ${namespace}`];
+  const lines = [commandLine("sluice", "get", "automations", "-n", namespace), commandLine("sluice", "explain", "automation", name, "-n", namespace)];
   return (
     <div class="detail">
       <Loaded of={found.value} what={`${kind} ${namespace}/${name}`}>
-        {(is) => <Written is={is} />}
+        {(is) => (
+          <>
+            <Written is={is} />
+            <Commands lines={[...lines, flux("reconcile", { kind, namespace, name }) ?? ""]} />
+          </>
+        )}
       </Loaded>
-      <Commands lines={[...lines, flux("reconcile", { kind, namespace, name }) ?? ""]} />
     </div>
   );
 }
@@ -103,8 +107,9 @@ export function StageCommitScreen({ namespace, name, commit }: Props & { commit:
           <h1>{short(commit)}</h1>
         </div>
       </div>
-      <Changes of={pipeline} commit={commit} />
-      <Commands lines={[`sluice pipeline history ${name} -n ${namespace}`]} />
+      <Changes of={pipeline} commit={commit}>
+        <Commands lines={[commandLine("sluice", "pipeline", "history", name, "-n", namespace)]} />
+      </Changes>
     </div>
   );
 }

@@ -6,7 +6,7 @@ import type { CellState, ObjectDetail, ObjectLine, ObjectReference, Repair } fro
 import { flux, isReconciled } from "../kinds";
 import { clusterScope, pageOf } from "../links";
 import { Age } from "../parts/age";
-import { Commands, Copy } from "../parts/command";
+import { Commands, Copy, commandLine } from "../parts/command";
 import { ActionButton } from "../parts/confirm";
 import { Conditions, Events, Heading, Loaded, ObjectLink, Panel } from "../parts/detail";
 import { Mark, stateOf } from "../parts/mark";
@@ -24,17 +24,20 @@ export function ObjectScreen({ kind, namespace: scope, name }: Props) {
   useTitle(name);
   const namespace = scope === clusterScope ? "" : scope;
   const found = useResource<ObjectDetail>("/api/v1" + path("objects", kind, scope, name), (changed) => changed.kind === kind && (changed.name === name || kind === "Kustomization"));
-  const object = { kind, namespace, name };
-  const lines = [`kubectl${namespace && ` -n ${namespace}`} get ${kind.toLowerCase()} ${name} -o yaml`];
-  const reconcile = flux("reconcile", object);
+  const lines = [commandLine("kubectl", ...(namespace ? ["-n", namespace] : []), "get", kind.toLowerCase(), name, "-o", "yaml")];
+  const reconcile = flux("reconcile", { kind, namespace, name });
   if (reconcile) lines.push(reconcile);
-  if (kind === "Kustomization") lines.push(`flux tree kustomization ${name} -n ${namespace}`);
+  if (kind === "Kustomization") lines.push(commandLine("flux", "tree", "kustomization", name, "-n", namespace));
   return (
     <div class="detail">
       <Loaded of={found.value} what={`${kind} ${namespace && namespace + "/"}${name}`}>
-        {(is) => <Shown is={is} />}
+        {(is) => (
+          <>
+            <Shown is={is} />
+            <Commands lines={lines} />
+          </>
+        )}
       </Loaded>
-      <Commands lines={lines} />
     </div>
   );
 }

@@ -8,7 +8,7 @@ import type { CellState, ObjectLine } from "../api/types";
 import { kindsOf } from "../kinds";
 import { pageOf } from "../links";
 import { Age } from "../parts/age";
-import { Commands } from "../parts/command";
+import { Commands, commandLine } from "../parts/command";
 import { Loaded } from "../parts/detail";
 import { Mark, stateOf } from "../parts/mark";
 import { useTitle } from "../parts/title";
@@ -35,7 +35,6 @@ export function ObjectsScreen({ kind }: { kind: string }) {
         })}
       </nav>
       <Listed key={shown} kind={shown} />
-      <Commands lines={[`kubectl get ${shown.toLowerCase()} -A`]} />
     </div>
   );
 }
@@ -64,28 +63,31 @@ function Listed({ kind }: { kind: string }) {
   if (why) return <p class="notice is-waiting">{`${kind} cannot be shown: ${why}`}</p>;
   return (
     <Loaded of={found.value} what={kind}>
-      {(data) =>
-        data.items.length === 0 ? (
-          <p class="empty dim">The cluster has no {kind} that you may see.</p>
-        ) : (
-          <>
-            <div class="filters">
-              <span class="dim">{count(lines.value.length, "object")}</span>
-              <input type="search" aria-label={`Search ${kind}`} placeholder="Search" value={query.value} onInput={(event) => (query.value = event.currentTarget.value)} />
-            </div>
-            <ul class="lines" aria-label={kind}>
-              {lines.value.slice(0, limit.value).map((line) => (
-                <Line key={`${line.namespace}/${line.name}`} line={line} />
-              ))}
-            </ul>
-            {lines.value.length > limit.value && (
-              <button type="button" class="action" onClick={() => (limit.value += 1000)}>
-                Show more of {count(lines.value.length - limit.value, "other object")}
-              </button>
-            )}
-          </>
-        )
-      }
+      {(data) => (
+        <>
+          {data.items.length === 0 ? (
+            <p class="empty dim">The cluster has no {kind} that you may see.</p>
+          ) : (
+            <>
+              <div class="filters">
+                <span class="dim">{count(lines.value.length, "object")}</span>
+                <input type="search" aria-label={`Search ${kind}`} placeholder="Search" value={query.value} onInput={(event) => (query.value = event.currentTarget.value)} />
+              </div>
+              <ul class="lines" aria-label={kind}>
+                {lines.value.slice(0, limit.value).map((line) => (
+                  <Line key={`${line.namespace}/${line.name}`} line={line} />
+                ))}
+              </ul>
+              {lines.value.length > limit.value && (
+                <button type="button" class="action" onClick={() => (limit.value += 1000)}>
+                  Show more of {count(lines.value.length - limit.value, "other object")}
+                </button>
+              )}
+            </>
+          )}
+          <Commands lines={[commandLine("kubectl", "get", kind.toLowerCase(), "-A")]} />
+        </>
+      )}
     </Loaded>
   );
 }

@@ -6,7 +6,7 @@ import type { Bundle, BundleInStage, BundleRow, CellState, Consent, PipelineDesc
 import { now } from "../clock";
 import { commitOf } from "../links";
 import { Age, Countdown, Moment } from "../parts/age";
-import { Commands, Remedies, safe } from "../parts/command";
+import { Commands, Remedies, commandLine, safe } from "../parts/command";
 import { ActionButton, type Choice } from "../parts/confirm";
 import { Conditions, Events, Heading, Loaded, Panel, Properties } from "../parts/detail";
 import { Mark, stateOf } from "../parts/mark";
@@ -22,13 +22,17 @@ interface Props {
 export function PipelineScreen({ namespace, name }: Props) {
   useTitle(name);
   const found = useResource<PipelineDescription>("/api/v1" + path("pipelines", namespace, name), isObject("Pipeline", namespace, name));
-  const line = (verb: string) => `sluice pipeline ${verb} ${name} -n ${namespace}`;
+  const line = (verb: string) => commandLine("sluice", "pipeline", verb, name, "-n", namespace);
   return (
     <div class="detail">
       <Loaded of={found.value} what={`Pipeline ${namespace}/${name}`}>
-        {(is) => <Described is={is} />}
+        {(is) => (
+          <>
+            <Described is={is} />
+            <Commands lines={[line("describe"), line("history"), line("watch")]} />
+          </>
+        )}
       </Loaded>
-      <Commands lines={[line("describe"), line("history"), line("watch")]} />
     </div>
   );
 }

@@ -7,7 +7,7 @@ import { store } from "../api/lanes";
 import { isObject, useResource } from "../api/resource";
 import type { Cell, Explanation, Lane, Tag } from "../api/types";
 import { Age } from "../parts/age";
-import { Commands } from "../parts/command";
+import { Commands, commandLine } from "../parts/command";
 import { Heading, Loaded, Panel } from "../parts/detail";
 import { Mark } from "../parts/mark";
 import { useTitle } from "../parts/title";
@@ -45,21 +45,16 @@ export function queryOf(trial: Trial): string {
 
 /** The command that tries the same. */
 export function commandOf(namespace: string, name: string, trial: Trial): string {
-  const words = ["sluice explain policy", name, "-n", namespace];
-  if (trial.kind === "semver" && trial.range) words.push("--range", quoted(trial.range));
+  const words = ["sluice", "explain", "policy", name, "-n", namespace];
+  if (trial.kind === "semver" && trial.range) words.push("--range", trial.range);
   if (trial.kind === "alphabetical" || trial.kind === "numerical") {
     words.push(`--${trial.kind}`);
     if (trial.order) words.push("--order", trial.order);
   }
-  if (trial.noPattern) words.push("--pattern", quoted(""));
-  else if (trial.pattern) words.push("--pattern", quoted(trial.pattern));
-  if (trial.extract && !trial.noPattern) words.push("--extract", quoted(trial.extract));
-  return words.join(" ");
-}
-
-/** A word for a shell. */
-function quoted(text: string): string {
-  return /^[\w.,:/=@+-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+  if (trial.noPattern) words.push("--pattern", "");
+  else if (trial.pattern) words.push("--pattern", trial.pattern);
+  if (trial.extract && !trial.noPattern) words.push("--extract", trial.extract);
+  return commandLine(...words);
 }
 
 /** How a policy stands in the lanes that it is part of. */
@@ -97,9 +92,13 @@ export function PolicyScreen({ namespace, name }: Props) {
       {stands?.message && !trying && stands.state !== "ready" && <p class={`notice is-${stands.state}`}>{stands.message}</p>}
       <Try form={form.value} change={(changes) => (form.value = { ...form.value, ...changes })} />
       <Loaded of={found.value} what={`ImagePolicy ${namespace}/${name}`}>
-        {(is) => <Explained is={is} trying={trying} />}
+        {(is) => (
+          <>
+            <Explained is={is} trying={trying} />
+            <Commands lines={[commandOf(namespace, name, tried.value)]} />
+          </>
+        )}
       </Loaded>
-      <Commands lines={[commandOf(namespace, name, tried.value)]} />
     </div>
   );
 }

@@ -7,7 +7,7 @@ import type { List } from "../api/client";
 import type { Lane, TimelineEvent } from "../api/types";
 import { pageOf, pageOfCell, timelineOf } from "../links";
 import { Moment } from "../parts/age";
-import { Commands, Copy } from "../parts/command";
+import { Commands, Copy, commandLine } from "../parts/command";
 import { Loaded, ObjectLink, Panel } from "../parts/detail";
 import { Mark } from "../parts/mark";
 import { spoken } from "../parts/lane";
@@ -142,7 +142,7 @@ function OneTimeline({ lane: key }: { lane: string }) {
           );
         }}
       </Loaded>
-      <Commands lines={[`kubectl -n ${namespace} events`]} />
+      {found.value.data && <Commands lines={[commandLine("kubectl", "-n", namespace, "events")]} />}
     </div>
   );
 }

