@@ -129,6 +129,8 @@ type LaneStage struct {
 	Wants string `json:"wants,omitempty"`
 	// Message says what the stage waits for, or why it failed.
 	Message string `json:"message,omitempty"`
+	// WaitingSince is since when it waits for that, or has failed; left out if that is not known.
+	WaitingSince *time.Time `json:"waitingSince,omitempty"`
 	// Here means that the stage is judged by what applies the application: it has come to the stage when it has come to this lane.
 	Here bool `json:"here,omitempty"`
 }

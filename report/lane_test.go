@@ -11,6 +11,7 @@ import (
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
@@ -258,5 +259,46 @@ func TestStagesOfALane(t *testing.T) {
 	want := "staging 1.2.0 ready; qa 1.1.0 1.2.0 moving soaks for 10m here; production 1.1.0 1.2.0 waiting waits for one approval"
 	if strings.Join(got, "; ") != want || lane.State != report.CellWaiting || lane.Column != report.ColumnLive {
 		t.Errorf("got %s, %s %s", strings.Join(got, "; "), lane.State, lane.Column)
+	}
+}
+
+// TestAStageDoesNotWaitSinceItHasItsVersion: that came long before the version that it waits to get.
+func TestAStageDoesNotWaitSinceItHasItsVersion(t *testing.T) {
+	came, began := metav1.NewTime(now.Add(-72*time.Hour)), metav1.NewTime(now.Add(-2*time.Minute))
+	one := &sluicev1.Bundle{ID: "1"}
+	gate := func(kind sluicev1.GateType, since *metav1.Time) sluicev1.Gate {
+		return sluicev1.Gate{Type: kind, Message: string(kind), Since: since}
+	}
+	for name, tc := range map[string]struct {
+		stage  sluicev1.StageStatus
+		failed []sluicev1.Quarantine
+		want   *time.Time
+	}{
+		"for its first gate": {stage: sluicev1.StageStatus{Phase: sluicev1.StageWaiting,
+			Waiting: []sluicev1.Gate{gate(sluicev1.GateSoak, &began), gate(sluicev1.GateWindow, nil)}}, want: &began.Time},
+		"for approvals, of which it is not known": {stage: sluicev1.StageStatus{Phase: sluicev1.StageWaiting,
+			Waiting: []sluicev1.Gate{gate(sluicev1.GateSoak, &began), gate(sluicev1.GateApproval, nil)}}},
+		"for a review": {stage: sluicev1.StageStatus{Phase: sluicev1.StageProposed, Message: "pull request #1 proposes it",
+			Waiting: []sluicev1.Gate{gate(sluicev1.GateWindow, nil), gate(sluicev1.GateReview, &began)}}, want: &began.Time},
+		"for the end of a hold": {stage: sluicev1.StageStatus{Phase: sluicev1.StageHeld, Hold: &sluicev1.Consent{By: "ada", At: began}}, want: &began.Time},
+		"it has failed": {stage: sluicev1.StageStatus{Phase: sluicev1.StageFailed, Has: one}, want: &began.Time,
+			failed: []sluicev1.Quarantine{{Bundle: *one, Stage: "production", At: began}}},
+		"it has failed, and so had another stage": {stage: sluicev1.StageStatus{Phase: sluicev1.StageFailed, Has: one},
+			failed: []sluicev1.Quarantine{{Bundle: *one, Stage: "staging", At: began}}},
+		"it waits for nothing": {stage: sluicev1.StageStatus{Phase: sluicev1.StageVerified}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := released()
+			p := sluicev1.Pipeline{ObjectMeta: metaOf("flux-system", "podinfo")}
+			p.Spec.Artifacts = []sluicev1.Artifact{{Name: "podinfo", ImagePolicyRef: &meta.LocalObjectReference{Name: "podinfo"}}}
+			p.Spec.Stages = []sluicev1.Stage{{Name: "production"}}
+			tc.stage.Name, tc.stage.Since = "production", &came
+			p.Status.Stages, p.Status.Quarantined = []sluicev1.StageStatus{tc.stage}, tc.failed
+			o.Pipelines = []sluicev1.Pipeline{p}
+			got := report.Lanes(o).Items[0].Stages[0]
+			if diff := cmp.Diff(tc.want, got.WaitingSince); diff != "" || !got.Since.Equal(came.Time) {
+				t.Errorf("since %v, waiting: %s", got.Since, diff)
+			}
+		})
 	}
 }

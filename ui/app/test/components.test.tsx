@@ -54,6 +54,15 @@ describe("a lane", () => {
     const said = root.querySelector(".spoken")?.textContent;
     for (const part of ["Apply failed", "no such image", "tried again within 2 min", "try again now", "kubectl annotate"]) expect(said).toContain(part);
   });
+  it("does not say that a stage waits since it has the version before", () => {
+    const since = new Date(Date.now() - 3 * 86_400_000).toISOString();
+    const stage = { pipeline: "shop", namespace: "apps", name: "production", state: "waiting" as const, has: "1.0.0", wants: "1.1.0", since, message: "0 of 1 approvals" };
+    const staged = (more: object): Lane => ({ ...podinfo, state: "waiting", column: "live", stages: [{ ...stage, ...more }] });
+    row(staged({}));
+    expect(root.querySelector(".spoken")?.textContent).toBe("Stage production waiting: 0 of 1 approvals");
+    row(staged({ waitingSince: new Date(Date.now() - 150_000).toISOString() }));
+    expect(root.querySelector(".spoken")?.textContent).toBe("Stage production waiting for 2 min: 0 of 1 approvals");
+  });
   it("does not say that what has just failed has failed for now", () => {
     row(turned(podinfo, "apply", { state: "failed", since: new Date().toISOString(), message: "no such image" }));
     expect(root.querySelector(".spoken")?.textContent).toContain("Apply failed since just now: no such image");

@@ -204,6 +204,12 @@ describe("versions", () => {
     const staged = { ...chosen, stages: [{ ...stage, here: true }, { ...stage, name: "far", wants: "" }] };
     expect(of([staged])[0]?.slice(2)).toEqual(["a: 1.1.0 wanted moving, 1.0.0 live ready", "far stage of shop: 1.0.0 has it ready"]);
   });
+  it("are not wanted since the one before them is there", () => {
+    const stage = { pipeline: "shop", namespace: "shop", name: "dev", state: "waiting" as const, here: true, has: "1.0.0", wants: "1.1.0", since: "2026-01-01T00:00:00Z" };
+    const wanted = (more: object) => versionsOf([{ ...lane("a", "1.0.0"), stages: [{ ...stage, ...more }] }])[0]?.places[0]?.standings.get("1.1.0");
+    expect(wanted({})).toMatchObject({ word: "wanted", since: undefined });
+    expect(wanted({ waitingSince: "2026-02-02T00:00:00Z" })?.since).toBe("2026-02-02T00:00:00Z");
+  });
   it("of two applications in a namespace are told apart", () => {
     expect(of([lane("a", "1"), { ...lane("a", "2"), name: "worker", key: "w" }])[0]?.slice(2)).toEqual(["a podinfo: 1 live ready", "a worker: 2 live ready"]);
   });

@@ -257,6 +257,8 @@ export interface LaneStage {
   wants?: string;
   /** Message says what the stage waits for, or why it failed. */
   message?: string;
+  /** WaitingSince is since when it waits for that, or has failed; left out if that is not known. */
+  waitingSince?: Time;
   /** Here means that the stage is judged by what applies the application: it has come to the stage when it has come to this lane. */
   here?: boolean;
 }

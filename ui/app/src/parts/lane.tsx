@@ -212,6 +212,7 @@ function Stage({ stage, tabIndex, onFocus }: { stage: LaneStage; tabIndex: numbe
 /** Why a lane needs a person, since when, when it is tried again, and what to do. */
 function Spoken({ about, tabIndex }: { about: Cell | LaneStage; tabIndex: number }) {
   const cell = "column" in about ? about : undefined;
+  const since = "column" in about ? about.since : about.waitingSince;
   const where = cell ? columnWords[cell.column] : `Stage ${(about as LaneStage).name}`;
   return (
     <div role="gridcell" class={`spoken is-${about.state}`}>
@@ -219,10 +220,10 @@ function Spoken({ about, tabIndex }: { about: Cell | LaneStage; tabIndex: number
         <b>
           {where} {stateWords[about.state]}
         </b>
-        {about.since && (
+        {since && (
           <span class="dim">
             {" "}
-            <Age since={about.since} lasts />
+            <Age since={since} lasts />
           </span>
         )}
         {about.message && <>: {about.message}</>}

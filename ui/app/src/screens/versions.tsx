@@ -93,7 +93,7 @@ function placeOf(lane: Lane, crowded: boolean): Place {
 }
 
 function wanted(stage: LaneStage): Standing {
-  return { word: "wanted", state: stage.state, since: stage.since, why: stage.message };
+  return { word: "wanted", state: stage.state, since: stage.waitingSince, why: stage.message };
 }
 
 function coming(canary: Cell | undefined): Standing {
