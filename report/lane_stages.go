@@ -17,11 +17,21 @@ func (c *chain) stages() []LaneStage {
 	for _, p := range c.pipelinesOfPolicy() {
 		for _, spec := range p.Spec.Stages {
 			stage := c.stage(p, statusOf(p, spec.Name))
+			stage.Remedies = remediesOf(p, &spec, stage.State)
 			stage.Here = c.isJudgedIn(p, &spec)
 			found = append(found, stage)
 		}
 	}
 	return found
+}
+
+// remediesOf are what a person can do about a stage that needs one.
+func remediesOf(p *sluicev1.Pipeline, spec *sluicev1.Stage, state CellState) []Remedy {
+	if state != CellFailed && state != CellWaiting {
+		return nil
+	}
+	s := statusOf(p, spec.Name)
+	return remedies(p, PipelineStage{StageStatus: s, PassedOver: passedOver(p, spec, s)})
 }
 
 // stageStates are what the phases of a stage mean to who looks at a lane.

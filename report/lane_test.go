@@ -262,6 +262,39 @@ func TestStagesOfALane(t *testing.T) {
 	}
 }
 
+// TestALaneSaysWhatToDoAboutAStage where that needs a person, and nothing where it only takes time.
+func TestALaneSaysWhatToDoAboutAStage(t *testing.T) {
+	for name, tc := range map[string]struct {
+		stage sluicev1.StageStatus
+		want  []string
+	}{
+		"that waits for an approval": {stage: sluicev1.StageStatus{Phase: sluicev1.StageWaiting,
+			Waiting: []sluicev1.Gate{{Type: sluicev1.GateApproval}}}, want: []string{"pipeline approve podinfo production -n flux-system"}},
+		"that has failed": {stage: sluicev1.StageStatus{Phase: sluicev1.StageFailed},
+			want: []string{"pipeline rollback podinfo production -n flux-system --to=BUNDLE --reason=WHY"}},
+		"that waits for a window": {stage: sluicev1.StageStatus{Phase: sluicev1.StageWaiting,
+			Waiting: []sluicev1.Gate{{Type: sluicev1.GateWindow}}}},
+		"that is verified": {stage: sluicev1.StageStatus{Phase: sluicev1.StageVerified}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := released()
+			p := sluicev1.Pipeline{ObjectMeta: metaOf("flux-system", "podinfo")}
+			p.Spec.Artifacts = []sluicev1.Artifact{{Name: "podinfo", ImagePolicyRef: &meta.LocalObjectReference{Name: "podinfo"}}}
+			p.Spec.Stages = []sluicev1.Stage{{Name: "production"}}
+			tc.stage.Name = "production"
+			p.Status.Stages = []sluicev1.StageStatus{tc.stage}
+			o.Pipelines = []sluicev1.Pipeline{p}
+			var got []string
+			for _, remedy := range report.Lanes(o).Items[0].Stages[0].Remedies {
+				got = append(got, remedy.Command)
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
 // TestAStageDoesNotWaitSinceItHasItsVersion: that came long before the version that it waits to get.
 func TestAStageDoesNotWaitSinceItHasItsVersion(t *testing.T) {
 	came, began := metav1.NewTime(now.Add(-72*time.Hour)), metav1.NewTime(now.Add(-2*time.Minute))

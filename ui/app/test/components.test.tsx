@@ -54,6 +54,12 @@ describe("a lane", () => {
     const said = root.querySelector(".spoken")?.textContent;
     for (const part of ["Apply failed", "no such image", "tried again within 2 min", "try again now", "kubectl annotate"]) expect(said).toContain(part);
   });
+  it("says what to do about a stage", () => {
+    const remedies = [{ text: "approve it", command: "pipeline approve shop production -n apps" }];
+    const stage = { pipeline: "shop", namespace: "apps", name: "production", state: "waiting" as const, message: "0 of 1 approvals", remedies };
+    row({ ...podinfo, state: "waiting", column: "live", stages: [stage] });
+    expect(root.querySelector(".spoken .remedies")?.textContent).toContain("approve itsluice pipeline approve shop production -n apps");
+  });
   it("does not say that a stage waits since it has the version before", () => {
     const since = new Date(Date.now() - 3 * 86_400_000).toISOString();
     const stage = { pipeline: "shop", namespace: "apps", name: "production", state: "waiting" as const, has: "1.0.0", wants: "1.1.0", since, message: "0 of 1 approvals" };

@@ -14,7 +14,7 @@ import { Mark } from "./mark";
 /** What the height of a row depends on most: whether it says something, and what it has beside it. */
 export function sortOf(lane: Lane | undefined): string {
   const said = lane && spoken(lane);
-  const remedies = said && "remedies" in said ? (said.remedies?.length ?? 0) : 0;
+  const remedies = said?.remedies?.length ?? 0;
   return `${said ? `spoken ${remedies}` : "quiet"} ${lane?.stages.length ?? 0}`;
 }
 
@@ -229,7 +229,7 @@ function Spoken({ about, tabIndex }: { about: Cell | LaneStage; tabIndex: number
         {about.message && <>: {about.message}</>}
         {cell?.retry && <span class="dim"> · tried again {cell.retry}</span>}
       </p>
-      <Remedies of={cell?.remedies} tabIndex={tabIndex} />
+      <Remedies of={about.remedies} tabIndex={tabIndex} />
     </div>
   );
 }
