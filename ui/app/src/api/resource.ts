@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { useSignal, type Signal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import { get, mayPass } from "./client";
 import { onObject } from "./stream";
 import type { ObjectReference } from "./types";
@@ -22,6 +22,8 @@ export interface Resource<T> {
 /** Reads an address, and reads it again when one of the objects that it is about changes, if there was no answer, or while the answer is not the last one. */
 export function useResource<T>(address: string, about: (changed: ObjectReference) => boolean, pending: (data: T) => boolean = () => false): Signal<Resource<T>> {
   const found = useSignal<Resource<T>>({});
+  const latest = useRef(about); // what it is about may be known only later, and change
+  latest.current = about;
   useEffect(() => {
     let timer: ReturnType<typeof setTimeout> | undefined;
     let running = new AbortController();
@@ -47,7 +49,7 @@ export function useResource<T>(address: string, about: (changed: ObjectReference
       }
     };
     const stop = onObject((changed) => {
-      if (changed && !about(changed)) return;
+      if (changed && !latest.current(changed)) return;
       clearTimeout(timer);
       timer = setTimeout(() => void read(), quiet);
     });

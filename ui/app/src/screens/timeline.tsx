@@ -92,7 +92,7 @@ function OneTimeline({ lane: key }: { lane: string }) {
   const lane = store.changes.value >= 0 ? store.lanes.get(key)?.value : undefined;
   const [, namespace = "", name = key] = key.split("/");
   useTitle(`Timeline of ${name}`);
-  const objects = new Set((lane?.cells ?? []).flatMap((cell) => (cell.object ? [id(cell.object)] : [])));
+  const objects = objectsOf(lane);
   const found = useResource<List<TimelineEvent>>(`/api/v1/timeline?key=${encodeURIComponent(key)}`, (changed) => objects.has(id(changed)));
   const by = useSignal({ kind: "", warnings: false, text: "" });
   return (
@@ -145,6 +145,13 @@ function OneTimeline({ lane: key }: { lane: string }) {
       {found.value.data && <Commands lines={[commandLine("kubectl", "-n", namespace, "events")]} />}
     </div>
   );
+}
+
+/** The objects whose events are in the timeline of a lane, as the server has it. */
+function objectsOf(lane: Lane | undefined): Set<string> {
+  const steps = (lane?.cells ?? []).flatMap((cell) => (cell.object ? [id(cell.object)] : []));
+  const pipelines = (lane?.stages ?? []).map((stage) => id({ kind: "Pipeline", namespace: stage.namespace, name: stage.pipeline }));
+  return new Set([...steps, ...pipelines]);
 }
 
 const id = (object: { kind: string; namespace: string; name: string }) => `${object.kind}/${object.namespace}/${object.name}`;

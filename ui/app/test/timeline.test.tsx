@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { render } from "preact";
+import { act } from "preact/test-utils";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { store } from "../src/api/lanes";
+import { connect } from "../src/api/stream";
+import type { ObjectReference } from "../src/api/types";
+import { TimelineScreen } from "../src/screens/timeline";
+import { laneOf } from "./fixture/lanes";
+
+/** The browser's end of the stream. */
+class Source extends EventTarget {
+  static last: Source;
+  constructor() {
+    super();
+    Source.last = this;
+  }
+  close(): void {}
+}
+
+describe("a timeline that was opened by its address", () => {
+  const stage = { pipeline: "shop", namespace: "shop", name: "dev", state: "ready" as const };
+  const lane = { ...laneOf("apps", "podinfo", "1", "1"), stages: [stage] };
+  let root: HTMLElement;
+  beforeEach(() => {
+    vi.useFakeTimers();
+    vi.stubGlobal("EventSource", Source);
+    vi.stubGlobal("fetch", vi.fn(async () => Response.json({ items: [] })));
+    store.apply({ reset: true });
+    root = document.createElement("div");
+    document.body.append(root);
+  });
+  afterEach(() => {
+    render(null, root);
+    root.remove();
+    store.apply({ reset: true });
+    vi.useRealTimers();
+    vi.unstubAllGlobals();
+  });
+  const pass = (milliseconds: number) => act(async () => void (await vi.advanceTimersByTimeAsync(milliseconds)));
+  const change = async (object: ObjectReference) => {
+    Source.last.dispatchEvent(new MessageEvent("object", { data: JSON.stringify(object) }));
+    await pass(1_000);
+  };
+
+  it("is read again when an object of the lane changes, which comes after it", async () => {
+    connect();
+    await act(async () => render(<TimelineScreen lane={lane.key} />, root));
+    await act(async () => store.apply({ set: [lane] }));
+    await pass(1_000);
+    expect(fetch).toHaveBeenCalledTimes(1);
+    await change({ kind: "Kustomization", namespace: "elsewhere", name: "another" });
+    expect(fetch).toHaveBeenCalledTimes(1);
+    await change(lane.cells.find((cell) => cell.column === "apply")!.object!);
+    expect(fetch).toHaveBeenCalledTimes(2);
+    await change({ kind: "Pipeline", namespace: "shop", name: "shop" });
+    expect(fetch).toHaveBeenCalledTimes(3);
+  });
+});
