@@ -4,6 +4,7 @@ import { render } from "preact";
 import { act } from "preact/test-utils";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { useResource } from "../src/api/resource";
+import { connect } from "../src/api/stream";
 
 function Shown() {
   const found = useResource<{ name: string; pending?: boolean }>("/api/v1/x", () => true, (data) => data.pending === true).value;
@@ -60,6 +61,49 @@ describe("what is read for a screen", () => {
     await pass(60_000);
     expect(root.textContent?.trim()).toBe("api");
     expect(fetch).toHaveBeenCalledTimes(3);
+  });
+
+  describe("while something changes all the time", () => {
+    class Source extends EventTarget {
+      close(): void {}
+    }
+    const changed = { kind: "Canary", namespace: "apps", name: "api" };
+    let source: Source;
+    beforeEach(() => {
+      vi.stubGlobal("EventSource", class extends Source {
+        constructor() {
+          super();
+          source = this;
+        }
+      });
+      connect();
+    });
+    const change = () => source.dispatchEvent(new MessageEvent("object", { data: JSON.stringify(changed) }));
+    const changeFor = async (milliseconds: number, every: number) => {
+      for (let passed = 0; passed < milliseconds; passed += every) {
+        change();
+        await pass(every);
+      }
+    };
+    it("is shown although a read takes longer than the time between changes, and once more after the last", async () => {
+      let n = 0;
+      vi.stubGlobal("fetch", vi.fn((_: string, { signal }: { signal: AbortSignal }) => new Promise((done, fail) => {
+        signal.addEventListener("abort", () => fail(new DOMException("aborted", "AbortError")));
+        setTimeout(() => done(Response.json({ name: `answer ${++n}` })), 500);
+      })));
+      await show();
+      await changeFor(1_600, 200);
+      expect(root.textContent?.trim()).toBe("answer 2");
+      await pass(10_000);
+      expect(root.textContent?.trim()).toBe(`answer ${n}`);
+      expect(fetch).toHaveBeenCalledTimes(n);
+      expect(n).toBe(4);
+    });
+    it("is read again although no change leaves time to collect others", async () => {
+      await show();
+      await changeFor(1_000, 100);
+      expect(vi.mocked(fetch).mock.calls.length).toBeGreaterThan(4);
+    });
   });
 
   it("is not read again when the server refuses", async () => {

@@ -26,18 +26,31 @@ export function useResource<T>(address: string, about: (changed: ObjectReference
   latest.current = about;
   useEffect(() => {
     let timer: ReturnType<typeof setTimeout> | undefined;
-    let running = new AbortController();
+    let soon = false; // it is read again as soon as changes are collected
+    let running: AbortController | undefined;
+    let outdated = false; // something changed while it was read
+    let ended = false;
     let wait = shortestWait;
-    const again = () => {
+    const after = (milliseconds: number) => {
       clearTimeout(timer);
-      timer = setTimeout(() => void read(), wait);
+      timer = setTimeout(() => void read(), milliseconds);
+    };
+    const again = () => {
+      after(wait);
       wait = Math.min(2 * wait, longestWait);
     };
+    const collect = () => {
+      if (soon) return;
+      soon = true;
+      after(quiet);
+    };
+    // A read comes to its end however often something changes meanwhile: what changes all the time is shown all the same.
     const read = async () => {
-      running.abort();
+      soon = outdated = false;
       const mine = (running = new AbortController());
       try {
         const data = await get<T>(address, mine.signal);
+        if (mine.signal.aborted) return;
         found.value = { data };
         if (pending(data)) again();
         else wait = shortestWait;
@@ -46,19 +59,24 @@ export function useResource<T>(address: string, about: (changed: ObjectReference
         const { data } = found.peek();
         found.value = { ...(data !== undefined && { data }), error: err instanceof Error ? err.message : String(err) };
         if (mayPass(err)) again();
+      } finally {
+        running = undefined;
+        if (outdated && !ended) collect();
       }
     };
     const stop = onObject((changed) => {
       if (changed && !latest.current(changed)) return;
-      clearTimeout(timer);
-      timer = setTimeout(() => void read(), quiet);
+      if (!running) return collect();
+      outdated = true;
+      if (!changed) running.abort(); // of a connection that was lost an answer may never come
     });
     if (found.peek().data !== undefined || found.peek().error !== undefined) found.value = {};
     void read();
     return () => {
       stop();
       clearTimeout(timer);
-      running.abort();
+      ended = true;
+      running?.abort();
     };
   }, [address]);
   return found;
