@@ -45,6 +45,7 @@ export function startRouter(): void {
     if (!(link instanceof HTMLAnchorElement) || event.defaultPrevented || event.button !== 0) return;
     if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey || link.target || link.hasAttribute("download")) return;
     if (link.origin !== window.location.origin) return;
+    if (link.hash && link.pathname + link.search === here()) return; // to a place on this screen
     event.preventDefault();
     go(link.pathname + link.search);
   });
