@@ -37,6 +37,7 @@ func byKeyboard(t *testing.T, w *world) {
 		t.Helper()
 		p.until("the screen "+path, fmt.Sprintf(`location.pathname + location.search === %q`, path))
 		p.loaded()
+		p.until("the focus is in the screen "+path, `document.activeElement.id === "main"`)
 	}
 	var order []string
 	for range 10 {
@@ -91,6 +92,10 @@ func byKeyboard(t *testing.T, w *world) {
 	p.until("the first lane has the focus", `document.activeElement.closest("[data-key]") !== null`)
 	p.keys(kb.ArrowRight + kb.ArrowRight)
 	p.until("the policy has the focus", `document.activeElement.closest("[data-column]")?.dataset.column === "Policy"`)
+	p.keys(kb.Enter)
+	at("/policy/" + w.shop + "/podinfo")
+
+	eval[bool](p, `(document.querySelector(".skip").focus(), true)`)
 	p.keys(kb.Enter)
 	at("/policy/" + w.shop + "/podinfo")
 	p.calm()

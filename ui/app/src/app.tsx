@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import type { ComponentChildren } from "preact";
+import { useEffect, useRef } from "preact/hooks";
 import { loginAddress, session } from "./api/session";
 import { lostSince } from "./api/stream";
 import { Announcer } from "./parts/announcer";
@@ -8,6 +9,7 @@ import { Confirm } from "./parts/confirm";
 import { Shortcuts } from "./parts/shortcuts";
 import { Lost, ThemeButton } from "./parts/status";
 import { Palette, openPalette } from "./parts/palette";
+import { screenTitle, useTitle } from "./parts/title";
 import { address, route } from "./router";
 import { CanaryScreen } from "./screens/canary";
 import { CommitScreen, StageCommitScreen } from "./screens/commit";
@@ -28,14 +30,29 @@ export function App() {
       </a>
       <Header />
       <Lost />
-      <main id="main" tabIndex={-1}>
-        <Screen />
-      </main>
+      <Main />
       <Announcer />
       <Palette />
       <Shortcuts />
       <Confirm />
     </>
+  );
+}
+
+/** The screen. The focus comes to it with another address: what had it before is mostly gone, and who sees nothing is told where they are. */
+function Main() {
+  const main = useRef<HTMLElement>(null);
+  const path = route.value.parts.join("/");
+  const shown = useRef(path);
+  useEffect(() => {
+    if (shown.current === path) return; // the page was loaded: the focus is where the browser puts it
+    shown.current = path;
+    queueMicrotask(() => main.current?.focus({ preventScroll: true })); // after a dialog has given it back
+  }, [path]);
+  return (
+    <main id="main" tabIndex={-1} ref={main} aria-label={screenTitle.value || undefined}>
+      <Screen />
+    </main>
   );
 }
 
@@ -53,6 +70,11 @@ function Screen() {
   if (parts.length === 1 && screen === "objects") return <ObjectsScreen kind={query.get("kind") ?? ""} />;
   if (parts.length === 1 && screen === "versions") return <VersionsScreen />;
   if (screen === "timeline" && parts.length <= 2) return <TimelineScreen key={key} lane={a} />;
+  return <NoScreen />;
+}
+
+function NoScreen() {
+  useTitle("There is no such page");
   return (
     <div class="empty">
       <h1>There is no such page</h1>

@@ -27,7 +27,7 @@ function about(namespace: string, name: string): (changed: ObjectReference) => b
 
 /** A Canary: what it gives to whom, what it measures, and what a person can do. */
 export function CanaryScreen({ namespace, name }: Props) {
-  useTitle(name);
+  useTitle(`Canary ${name}`);
   const found = useResource<CanaryDetail>("/api/v1" + path("canaries", namespace, name), about(namespace, name));
   const line = (verb: string) => commandLine("sluice", "canary", verb, name, "-n", namespace);
   return (

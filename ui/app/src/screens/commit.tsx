@@ -24,7 +24,7 @@ interface Props {
 
 /** What an automation wrote to Git, and what it does not write. */
 export function CommitScreen({ namespace, name }: Props) {
-  useTitle(name);
+  useTitle(`Commits of ${name}`);
   const found = useResource<Automation>("/api/v1" + path("automations", namespace, name), isObject(kind, namespace, name));
   const lines = [commandLine("sluice", "get", "automations", "-n", namespace), commandLine("sluice", "explain", "automation", name, "-n", namespace)];
   return (

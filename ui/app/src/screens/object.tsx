@@ -21,7 +21,7 @@ interface Props {
 
 /** Any object: its conditions, its events, what it applied, and its YAML. */
 export function ObjectScreen({ kind, namespace: scope, name }: Props) {
-  useTitle(name);
+  useTitle(`${kind} ${name}`);
   const namespace = scope === clusterScope ? "" : scope;
   const found = useResource<ObjectDetail>("/api/v1" + path("objects", kind, scope, name), (changed) => changed.kind === kind && (changed.name === name || kind === "Kustomization"));
   const lines = [commandLine("kubectl", ...(namespace ? ["-n", namespace] : []), "get", kind.toLowerCase(), name, "-o", "yaml")];

@@ -20,7 +20,7 @@ interface Props {
 
 /** A Pipeline: its stages, what each has, wants and waits for. */
 export function PipelineScreen({ namespace, name }: Props) {
-  useTitle(name);
+  useTitle(`Pipeline ${name}`);
   const found = useResource<PipelineDescription>("/api/v1" + path("pipelines", namespace, name), isObject("Pipeline", namespace, name));
   const line = (verb: string) => commandLine("sluice", "pipeline", verb, name, "-n", namespace);
   return (
