@@ -9,7 +9,7 @@ import { session } from "../src/api/session";
 import type { Lane } from "../src/api/types";
 import { Changed } from "../src/parts/changes";
 import { ActionButton, Confirm } from "../src/parts/confirm";
-import { ObjectLink } from "../src/parts/detail";
+import { ObjectLink, Said } from "../src/parts/detail";
 import { LaneRow } from "../src/parts/lane";
 import { Given } from "../src/screens/canary";
 import { Drift } from "../src/screens/object";
@@ -239,6 +239,15 @@ describe("the timelines to choose from", () => {
     void act(() => void search.dispatchEvent(new Event("input")));
     expect(root.textContent).toContain("No application has this in its name");
     void act(() => store.apply({ reset: true }));
+  });
+});
+
+describe("what an object says about itself", () => {
+  it("is set apart from what stands before it", () => {
+    void act(() => render(<p>Newest: 2<Said message="all is done" /></p>, root));
+    expect(root.textContent).toBe("Newest: 2 · all is done");
+    void act(() => render(<p>Newest: 2<Said message={undefined} /></p>, root));
+    expect(root.textContent).toBe("Newest: 2");
   });
 });
 

@@ -47,6 +47,17 @@ export function Heading(props: {
   );
 }
 
+/** What an object says about itself, behind what it is about. */
+export function Said({ message }: { message: string | undefined }) {
+  if (!message) return null;
+  return (
+    <>
+      {" "}
+      <span class="dim">·</span> <span class="message">{message}</span>
+    </>
+  );
+}
+
 /** Draws what was read, or says why it was not. What was read before stays, with the error above it. */
 export function Loaded<T>(props: { of: Resource<T>; what: string; children: (data: T) => ComponentChildren }) {
   const { data, error } = props.of;

@@ -8,7 +8,7 @@ import { Age, Moment } from "../parts/age";
 import { Chart } from "../parts/chart";
 import { Commands, commandLine } from "../parts/command";
 import { ActionButton } from "../parts/confirm";
-import { Conditions, Events, Heading, Loaded, Panel, Properties } from "../parts/detail";
+import { Conditions, Events, Heading, Loaded, Panel, Properties, Said } from "../parts/detail";
 import { Mark } from "../parts/mark";
 import { endOf, limitsOf, measured, metricsOf, unitOf, weights } from "../parts/series";
 import { useTitle } from "../parts/title";
@@ -53,7 +53,7 @@ function Described({ is }: { is: CanaryDetail }) {
       </Heading>
       <p class="lead">
         {is.target} <span class="dim">·</span> {is.strategy} <span class="dim">·</span> <code>{is.image ?? "no image yet"}</code>
-        {is.message && <span class="message"> {is.message}</span>}
+        <Said message={is.message} />
       </p>
       <Hold is={is} />
       {is.lastCommand && <Given is={is.lastCommand} />}

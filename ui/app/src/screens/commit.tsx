@@ -8,7 +8,7 @@ import { Age } from "../parts/age";
 import { Changes } from "../parts/changes";
 import { Commands, Copy, commandLine, safe } from "../parts/command";
 import { ActionButton } from "../parts/confirm";
-import { Heading, Loaded, Panel } from "../parts/detail";
+import { Heading, Loaded, Panel, Said } from "../parts/detail";
 import { Mark, stateOf } from "../parts/mark";
 import { useTitle } from "../parts/title";
 import { flux } from "../kinds";
@@ -55,7 +55,7 @@ function Written({ is }: { is: Automation }) {
       </Heading>
       <p class="lead">
         {is.source} <span class="dim">· read at</span> <code title={is.revision}>{shortRevision(is.revision) || "nothing yet"}</code>
-        {is.message && <span class="message"> {is.message}</span>}
+        <Said message={is.message} />
       </p>
       <div class="columns">
         <div>

@@ -8,7 +8,7 @@ import { commitOf } from "../links";
 import { Age, Countdown, Moment } from "../parts/age";
 import { Commands, Remedies, commandLine, safe } from "../parts/command";
 import { ActionButton, type Choice } from "../parts/confirm";
-import { Conditions, Events, Heading, Loaded, Panel, Properties } from "../parts/detail";
+import { Conditions, Events, Heading, Loaded, Panel, Properties, Said } from "../parts/detail";
 import { Mark, stateOf } from "../parts/mark";
 import { useTitle } from "../parts/title";
 import { isRecent, short } from "../words";
@@ -67,7 +67,7 @@ function Described({ is }: { is: PipelineDescription }) {
         ) : (
           "No version yet: the artifacts' policies have not chosen any."
         )}
-        {is.message && <span class="message"> {is.message}</span>}
+        <Said message={is.message} />
       </p>
       {is.warning && <p class="notice is-waiting warned">{is.warning}</p>}
       {is.commandsIgnored && <p class="notice is-waiting">Commands are not carried out: {is.commandsIgnored}</p>}
