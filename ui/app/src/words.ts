@@ -98,3 +98,8 @@ export function short(hash: string): string {
   const bare = hash.replace(/^sha\d+:/, "");
   return /^[0-9a-f]{12,}$/.test(bare) ? bare.slice(0, 7) : hash;
 }
+
+/** Events with the newest first, of those that come with the oldest first. The cluster writes most times to the second: of one second, what came last comes first. */
+export function newestFirst<T extends { time: string }>(events: readonly T[]): T[] {
+  return events.toReversed().sort((a, b) => Date.parse(b.time) - Date.parse(a.time));
+}

@@ -253,8 +253,15 @@ describe("a timeline", () => {
     expect(filter(events, { kind: "Pipeline", warnings: false, text: "" })).toHaveLength(0);
     expect(filter(events, { kind: "", warnings: false, text: "FIRST synced" })).toHaveLength(1);
   });
+  it("keeps the order of what happened within a second", () => {
+    const second = ["Progressing", "ReconciliationSucceeded"].map((message) => event("2026-05-01T12:00:00Z", message));
+    const shown = filter([...second, event("2026-05-01T12:00:01Z", "later")], { kind: "", warnings: false, text: "" });
+    expect(shown.map((e) => e.message)).toEqual(["later", "ReconciliationSucceeded", "Progressing"]);
+    const rows = markdown("podinfo in apps", shown).split("\n").slice(4, 7);
+    expect(rows.map((row) => row.split(" | ")[4]?.replace(" |", ""))).toEqual(["Progressing", "ReconciliationSucceeded", "later"]);
+  });
   it("becomes a table that messages cannot break", () => {
-    const rows = markdown("podinfo in apps", events).split("\n");
+    const rows = markdown("podinfo in apps", events.toReversed()).split("\n");
     expect(rows[0]).toBe("# podinfo in apps");
     expect(rows[4]).toBe("| 2026-05-01 12:00:00 | Canary apps/podinfo | Normal | Synced | first |");
     expect(rows[5]).toBe("| 2026-05-01 12:02:00 | Canary apps/podinfo | Warning | Synced | a \\| b &lt;c> d (×3) |");

@@ -10,7 +10,7 @@ import { pageOf, plainPageOf } from "../links";
 import { Age, Moment } from "./age";
 import { Mark, stateOf } from "./mark";
 import type { CellState } from "../api/types";
-import { stateWords } from "../words";
+import { newestFirst, stateWords } from "../words";
 
 /** Name, state and buttons of an object. */
 export function Heading(props: {
@@ -138,10 +138,9 @@ export function Conditions({ of }: { of: readonly Condition[] }) {
 /** Events, the newest first. */
 export function Events({ of }: { of: readonly Event[] }) {
   if (of.length === 0) return <p class="dim">None that the cluster still keeps; it forgets them after an hour.</p>;
-  const newest = of.toSorted((a, b) => Date.parse(b.time) - Date.parse(a.time));
   return (
     <ol class="events">
-      {newest.map((event, i) => (
+      {newestFirst(of).map((event, i) => (
         <li key={i} class={event.type === "Warning" ? "warning" : ""}>
           <Moment at={event.time} />
           <span>

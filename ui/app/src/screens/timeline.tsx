@@ -12,7 +12,7 @@ import { Loaded, ObjectLink, Panel } from "../parts/detail";
 import { Mark } from "../parts/mark";
 import { spoken } from "../parts/lane";
 import { useTitle } from "../parts/title";
-import { columnWords, count, duration, stateWords } from "../words";
+import { columnWords, count, duration, newestFirst, stateWords } from "../words";
 
 /** Everything that happened to an application, or the applications to choose from. */
 export function TimelineScreen({ lane: key }: { lane: string }) {
@@ -66,20 +66,20 @@ function Nobody() {
   );
 }
 
-/** The events that are shown: of chosen kinds and types, with all words. */
+/** The events that are shown, the newest first: of chosen kinds and types, with all words. */
 export function filter(events: readonly TimelineEvent[], by: { kind: string; warnings: boolean; text: string }): TimelineEvent[] {
   const words = by.text.toLowerCase().split(/\s+/).filter(Boolean);
-  return events
+  return newestFirst(events)
     .filter((event) => (!by.kind || event.kind === by.kind) && (!by.warnings || event.type === "Warning"))
-    .filter((event) => words.every((word) => `${event.reason} ${event.message} ${event.kind} ${event.name}`.toLowerCase().includes(word)))
-    .toSorted((a, b) => Date.parse(b.time) - Date.parse(a.time));
+    .filter((event) => words.every((word) => `${event.reason} ${event.message} ${event.kind} ${event.name}`.toLowerCase().includes(word)));
 }
 
-/** Events as Markdown for a report, the oldest first, in UTC. */
+/** Events, which come with the newest first, as Markdown for a report: the oldest first, in UTC. */
 export function markdown(title: string, events: readonly TimelineEvent[]): string {
   const cell = (text: string) => text.replaceAll("\\", "\\\\").replaceAll("|", "\\|").replaceAll("<", "&lt;").replace(/\s+/g, " ").trim();
   const rows = events
-    .toSorted((a, b) => Date.parse(a.time) - Date.parse(b.time))
+    .toReversed()
+    .sort((a, b) => Date.parse(a.time) - Date.parse(b.time))
     .map((event) => {
       const at = new Date(event.time).toISOString().replace("T", " ").replace(/\.\d+Z/, "");
       const times = event.count > 1 ? ` (×${event.count})` : "";
