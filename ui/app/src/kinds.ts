@@ -55,7 +55,10 @@ export function flux(verb: string, object: { kind: string; namespace: string; na
   return name && commandLine("flux", verb, ...name.split(" "), object.name, "-n", object.namespace);
 }
 
-/** Tells whether an object can be reconciled, suspended and resumed. */
+/** Kinds that the flux command does not reconcile, but a controller of ours does. */
+const ours = ["Canary", "Pipeline", "Alert", "Provider"];
+
+/** Tells whether a controller reconciles the kind, and can be asked to, or to leave an object alone: what others write, as an ExternalArtifact, and what is only read, as a Freeze, has neither. */
 export function isReconciled(kind: string): boolean {
-  return kind in fluxNames;
+  return kind in fluxNames || ours.includes(kind);
 }

@@ -6,13 +6,13 @@ import { act } from "preact/test-utils";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { store } from "../src/api/lanes";
 import { session } from "../src/api/session";
-import type { Lane } from "../src/api/types";
+import type { Lane, ObjectDetail } from "../src/api/types";
 import { Changed } from "../src/parts/changes";
 import { ActionButton, Confirm } from "../src/parts/confirm";
 import { ObjectLink, Said } from "../src/parts/detail";
 import { LaneRow } from "../src/parts/lane";
 import { Given } from "../src/screens/canary";
-import { Drift } from "../src/screens/object";
+import { Drift, ObjectScreen } from "../src/screens/object";
 import { Stage } from "../src/screens/pipeline";
 import { Releases } from "../src/screens/releases";
 import { TimelineScreen } from "../src/screens/timeline";
@@ -252,6 +252,23 @@ describe("what an object says about itself", () => {
 });
 
 describe("an object", () => {
+  const buttons = async (kind: string) => {
+    const is: ObjectDetail = { ...details.object("Kustomization", "apps", "podinfo"), kind };
+    vi.stubGlobal("fetch", vi.fn(async () => Response.json(is)));
+    await act(async () => render(<ObjectScreen key={kind} kind={kind} namespace="apps" name="podinfo" />, root));
+    await vi.waitFor(() => expect(root.querySelector(".heading")).not.toBeNull());
+    return [...root.querySelectorAll(".heading .action")].map((button) => button.textContent);
+  };
+  it.each(["Kustomization", "Canary", "Pipeline", "Alert", "Provider", "Receiver"])("of the kind %s can be reconciled and suspended", async (kind) => {
+    session.value = { ...details.session, readOnly: false };
+    expect(await buttons(kind)).toEqual(["Reconcile", "Suspend"]);
+    session.value = undefined;
+  });
+  it.each(["ExternalArtifact", "Freeze", "MetricTemplate"])("of the kind %s, which no controller reconciles, cannot", async (kind) => {
+    session.value = { ...details.session, readOnly: false };
+    expect(await buttons(kind)).toEqual([]);
+    session.value = undefined;
+  });
   it("of a kind that is not shown has a name and no link", () => {
     session.value = details.session;
     const link = (kind: string) => {
