@@ -38,6 +38,7 @@ import (
 	kustypes "sigs.k8s.io/kustomize/api/types"
 
 	"github.com/sluice-cd/sluice/internal/budget"
+	"github.com/sluice-cd/sluice/internal/mask"
 	"github.com/sluice-cd/sluice/internal/suggest"
 	"github.com/sluice-cd/sluice/internal/tree"
 )
@@ -118,9 +119,9 @@ type Result struct {
 	Digest string
 	// Warnings are about what is probably a mistake, at most 50.
 	Warnings []Warning
-	// Secrets are values that were decrypted, which nobody may be shown. Whoever decrypts
-	// sets them.
-	Secrets []string
+	// Decrypted hides values that were decrypted, which nobody may be shown. Whoever decrypts
+	// sets it.
+	Decrypted *mask.Mask
 }
 
 // Build builds the objects of spec from t, in this process and for as long as it

@@ -44,15 +44,12 @@ type Substitution struct {
 // variable is what a name of a variable may look like.
 var variable = regexp.MustCompile(`^[_[:alpha:]][_[:alpha:][:digit:]]*$`)
 
-// Mask hides the secret values, and more of them. It is nil if there are none.
-func (s *Substitution) Mask(more ...string) *mask.Mask {
-	if s != nil {
-		more = append(slices.Clip(more), s.Secret...)
-	}
-	if len(more) == 0 {
+// Mask hides the secret values. It is nil if there are none.
+func (s *Substitution) Mask() *mask.Mask {
+	if s == nil || len(s.Secret) == 0 {
 		return nil
 	}
-	return mask.New(more...)
+	return mask.New(s.Secret...)
 }
 
 // check refuses names that no variable can have.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +16,8 @@ import (
 	"github.com/getsops/sops/v3/aes"
 	"github.com/getsops/sops/v3/keyservice"
 	"github.com/getsops/sops/v3/logging"
+
+	"github.com/sluice-cd/sluice/internal/mask"
 )
 
 // Bounds of an encrypted file.
@@ -30,7 +33,7 @@ const (
 var ErrDecrypt = errors.New("cannot decrypt")
 
 // Decrypter decrypts the files of one build. Its Decrypt is called by one goroutine at a
-// time; a build that is given up may still do that while others ask for the values.
+// time; a build that is given up may still do that while others ask for the mask.
 type Decrypter struct {
 	keys     *Keys
 	services *Services
@@ -43,9 +46,11 @@ type Decrypter struct {
 	// logins are those at Vaults, by address.
 	logins map[string]vaultLogin
 
-	mu     sync.Mutex
-	values []string
-	size   int
+	mu sync.Mutex
+	// values are kept up to maxValues, size bytes by now; withheld says that there are more.
+	values   map[string]bool
+	size     int
+	withheld bool
 }
 
 // opened is what came of asking for a data key.
@@ -95,27 +100,35 @@ func (d *Decrypter) Decrypt(ctx context.Context, data []byte, name string) (plai
 	return plain, nil
 }
 
-// maxValues bounds what is kept of decrypted values, in bytes.
+// maxValues bounds what is kept of decrypted values, in bytes: they are kept for as long as there is a Kustomization, and
+// each is looked for in each error.
 const maxValues = 1 << 20
 
 // recordSecrets keeps the texts of a file that were encrypted, so that they can be masked. Those of
-// before are the same leaves as they were in the file.
+// before are the same leaves as they were in the file. One that there is no room for leaves its room to others.
 func (d *Decrypter) recordSecrets(before []any, branches sops.TreeBranches) {
 	after := leavesOf(branches)
-	if len(after) != len(before) {
-		return
-	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if len(after) != len(before) {
+		d.withheld = true // nobody knows which of them are secret
+		return
+	}
 	for i, value := range after {
 		sealed, _ := before[i].(string)
 		text := fmt.Sprint(value)
-		if !strings.HasPrefix(sealed, "ENC[") || text == "" {
+		if !strings.HasPrefix(sealed, "ENC[") || text == "" || d.values[text] {
 			continue
 		}
-		if d.size += len(text); d.size <= maxValues {
-			d.values = append(d.values, text)
+		if d.size+len(text) > maxValues {
+			d.withheld = true
+			continue
 		}
+		if d.values == nil {
+			d.values = map[string]bool{}
+		}
+		d.values[text] = true
+		d.size += len(text)
 	}
 }
 
@@ -143,11 +156,17 @@ func leavesOf(branches sops.TreeBranches) []any {
 	return leaves
 }
 
-// Values are the texts that were decrypted so far, up to a bound.
-func (d *Decrypter) Values() []string {
+// Mask hides what was decrypted so far; nil if nothing was. If that is more than is kept of it, it hides all of a text.
+func (d *Decrypter) Mask() *mask.Mask {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return slices.Clone(d.values)
+	switch {
+	case d.withheld:
+		return mask.Everything()
+	case len(d.values) == 0:
+		return nil
+	}
+	return mask.New(slices.Collect(maps.Keys(d.values))...)
 }
 
 // unfitting says why a data key, of which the named keys have told, does not decrypt a file. The code that authenticates

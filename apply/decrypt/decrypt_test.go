@@ -24,6 +24,7 @@ import (
 	"github.com/getsops/sops/v3/pgp"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/sluice-cd/sluice/internal/mask"
 	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/test/sops"
 )
@@ -97,9 +98,38 @@ func TestFilesOfAllFormatsAreDecrypted(t *testing.T) {
 	if _, err := d.Decrypt(t.Context(), part, "a.yaml"); err != nil {
 		t.Fatal(err)
 	}
-	if values := strings.Join(d.Values(), " "); strings.Contains(values, "Secret") || !strings.Contains(values, "hunter4 12345") ||
-		!strings.Contains(values, "hunter2") || !strings.Contains(values, "admin") {
-		t.Errorf("values to mask: %s", values)
+	if got := d.Mask().Text("a Secret of 'admin': hunter2 hunter4 12345"); got != "a Secret of '***': *** *** ***" {
+		t.Errorf("masked: %s", got)
+	}
+}
+
+// Values after one that there was no room for were shown in errors.
+func TestNoErrorShowsAValueAfterTheBoundOfWhatIsKept(t *testing.T) {
+	key := sops.NewAgeKey(t)
+	decrypted := func(plain ...string) *Decrypter {
+		d := open(t, nil, map[string]string{"me.agekey": string(key.Private())})
+		for _, text := range plain {
+			if _, err := d.Decrypt(t.Context(), key.Encrypt(t, sops.File{Name: "a.yaml", Plain: text}), "a.yaml"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return d
+	}
+	large := "large: " + strings.Repeat("x", maxValues+1) + "\n"
+	refused := errors.New(`spec.password: Invalid value: "hunter2"`)
+	d := decrypted(large, "password: hunter2\n")
+	if got := d.Mask().Error(refused).Error(); got != mask.Withheld {
+		t.Errorf("after a value that is too long: %s", got)
+	}
+	if !d.values["hunter2"] || d.size != len("hunter2") {
+		t.Errorf("a value that is too long takes the room of others: %d bytes", d.size)
+	}
+	half := "half: " + strings.Repeat("x", maxValues/2+1) + "\n"
+	if got := decrypted(half, half, "password: hunter2\n").Mask().Error(refused).Error(); got != `spec.password: Invalid value: "***"` {
+		t.Errorf("with one value twice: %s", got)
+	}
+	if decrypted().Mask() != nil {
+		t.Error("without values something is masked")
 	}
 }
 

@@ -18,7 +18,6 @@ import (
 
 	"github.com/sluice-cd/sluice/apply/build"
 	"github.com/sluice-cd/sluice/apply/decrypt"
-	"github.com/sluice-cd/sluice/internal/mask"
 )
 
 // Decryption is what Kustomizations with spec.decryption are served with.
@@ -112,9 +111,9 @@ func (d *Decryption) decrypting(ctx context.Context, k *kustomizev1.Kustomizatio
 	}
 	result, err := build(func(data []byte, name string) ([]byte, error) { return decrypter.Decrypt(ctx, data, name) })
 	if err != nil {
-		return nil, mask.New(decrypter.Values()...).Error(err)
+		return nil, decrypter.Mask().Error(err)
 	}
-	result.Secrets = decrypter.Values()
+	result.Decrypted = decrypter.Mask()
 	return result, nil
 }
 

@@ -159,7 +159,7 @@ func (r *Reconciler) build(ctx context.Context, run *run) (*build.Result, decide
 		return nil, decide.Built{}, buildFailure(run.k, err)
 	}
 	run.state.reads, run.state.inputs = result.Reads, got.inputs
-	run.state.mask = got.substitution.Mask(result.Secrets...)
+	run.state.mask = got.substitution.Mask().And(result.Decrypted)
 	built.Objects = result.Digest
 	run.noteBuild(result.Warnings)
 	return result, built, nil

@@ -31,8 +31,13 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Hidden stands where a secret was.
-const Hidden = "***"
+// What stands where a secret was.
+const (
+	// Hidden stands for a value.
+	Hidden = "***"
+	// Withheld stands for all of a text that may show values that nobody has kept.
+	Withheld = "*** (so much is secret that this cannot be shown without showing some of it)"
+)
 
 // The lengths of values that are words, and of those that are less.
 const (
@@ -51,19 +56,42 @@ const (
 //
 // It keeps nothing but the values: all that a large Secret may appear as takes a
 // hundred times its size, and what a text is too short for is not in it.
-type Mask struct{ secrets []string }
+type Mask struct {
+	secrets []string
+	// everything is hidden, not only the secrets.
+	everything bool
+}
 
 // New returns a mask of values.
 func New(secrets ...string) *Mask {
 	known := slices.Clone(secrets)
 	slices.Sort(known)
-	return &Mask{slices.Compact(known)}
+	return &Mask{secrets: slices.Compact(known)}
+}
+
+// Everything returns a mask that hides whole texts, by [Withheld]: for where not all values are known.
+func Everything() *Mask { return &Mask{everything: true} }
+
+// And returns a mask that hides what either does.
+func (m *Mask) And(other *Mask) *Mask {
+	switch {
+	case m == nil:
+		return other
+	case other == nil:
+		return m
+	case m.everything, other.everything:
+		return Everything()
+	}
+	return New(append(slices.Clip(m.secrets), other.secrets...)...)
 }
 
 // Text returns the text without the values.
 func (m *Mask) Text(text string) string {
-	if m == nil {
+	switch {
+	case m == nil, text == "":
 		return text
+	case m.everything:
+		return Withheld
 	}
 	found := map[string]bool{}
 	for _, secret := range m.secrets {

@@ -96,6 +96,26 @@ func TestErrorKeepsWhatItWraps(t *testing.T) {
 	}
 }
 
+func TestAMaskThatLacksValuesShowsNothing(t *testing.T) {
+	m := Everything().And(New("hunter22"))
+	if got := m.Text(`Deployment "a": not hunter22`); got != Withheld || m.Text("") != "" {
+		t.Errorf("got %q", got)
+	}
+	if err := m.Error(fs.ErrNotExist); err.Error() != Withheld || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+	var none *Mask
+	if none.And(none) != nil || none.And(m) != m || m.And(none) != m {
+		t.Error("a mask without values is not neutral")
+	}
+	if got := New("a-value").And(New("hunter22")).Text("a-value hunter22"); got != "*** ***" {
+		t.Errorf("two masks make %q", got)
+	}
+	if got := New("a-value").And(m).Text("text"); got != Withheld {
+		t.Errorf("with another one it makes %q", got)
+	}
+}
+
 // Whatever the value, none of the ways in which Go programs show it gets through.
 func FuzzText(f *testing.F) {
 	f.Add("hun\"ter<2&")
