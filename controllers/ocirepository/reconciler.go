@@ -66,9 +66,9 @@ type Reconciler struct {
 	Tagged *wake.Source
 
 	mu sync.Mutex
-	// verified is by which trust the artifact of a source was last found signed: one entry
+	// verified is by which trust the artifact of a source was last found signed, or need not be: one entry
 	// for each source, which goes with it.
-	verified map[types.NamespacedName]string
+	verified map[types.NamespacedName]verification
 	// pushed are the sources for which this process has pushed a tag that they may choose,
 	// until they look: one entry for each source, which goes with it.
 	pushed map[types.NamespacedName]bool
@@ -144,7 +144,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, obj *sourcev1.OCIRepository)
 	if err != nil {
 		return reconciler.Result{}, source.Failed(obj, r.Clock.Now(), err, r.Reason)
 	}
-	if err := r.verify(ctx, obj, seen); err != nil {
+	unverified, err := r.verify(ctx, obj, seen)
+	if err != nil {
 		return reconciler.Result{}, source.Failed(obj, r.Clock.Now(), err, r.Reason)
 	}
 	events, err := r.publish(ctx, obj, seen)
@@ -159,6 +160,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, obj *sourcev1.OCIRepository)
 		After:   source.Spread(obj.Spec.Interval.Duration), Events: events,
 	}
 	source.SetCondition(obj, r.Clock.Now(), sourcev1.ArtifactInStorageCondition, meta.SucceededReason, result.Message)
+	if unverified != "" {
+		result.Message += "; nobody's signature was verified: " + unverified
+	}
 	return result, nil
 }
 

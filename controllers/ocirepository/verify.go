@@ -3,9 +3,11 @@
 package ocirepository
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
@@ -21,40 +23,64 @@ import (
 	"github.com/sluice-cd/sluice/source"
 )
 
-// verify reports whether what was seen carries the signature that spec.verify wants. That
-// is found out once for a digest and what is trusted, and again when either changes.
-func (r *Reconciler) verify(ctx context.Context, obj *sourcev1.OCIRepository, seen observed) error {
+// verification is what came of one.
+type verification struct {
+	// trust is by what it was verified.
+	trust string
+	// unverified says why nobody's signature was found, where the trust policy of notation wants none.
+	unverified string
+}
+
+// verify reports whether what was seen carries the signature that spec.verify wants, or may do without, which unverified
+// says then. That is found out once for a digest and what is trusted, and again when either changes.
+func (r *Reconciler) verify(ctx context.Context, obj *sourcev1.OCIRepository, seen observed) (unverified string, err error) {
 	if obj.Spec.Verify == nil {
 		r.forget(client.ObjectKeyFromObject(obj))
 		reconciler.RemoveCondition(obj, sourcev1.SourceVerifiedCondition)
-		return nil
+		return "", nil
 	}
 	trust, err := r.trust(ctx, obj, seen)
 	if err != nil {
-		return err
+		return "", err
 	}
 	key := client.ObjectKeyFromObject(obj)
 	r.mu.Lock()
-	known := r.verified[key] == trust
+	known := r.verified[key]
 	r.mu.Unlock()
-	verified := apimeta.FindStatusCondition(obj.Status.Conditions, sourcev1.SourceVerifiedCondition)
-	if known && verified != nil && verified.Status == metav1.ConditionTrue {
-		return nil
+	isTrue := apimeta.IsStatusConditionTrue(obj.Status.Conditions, sourcev1.SourceVerifiedCondition)
+	if known.trust == trust && isTrue == (known.unverified == "") {
+		return known.unverified, nil
 	}
-	if err := r.verifySignature(ctx, obj, seen); err != nil {
-		r.forget(client.ObjectKeyFromObject(obj))
+	evidence, err := r.verifySignature(ctx, obj, seen)
+	if err != nil {
+		r.forget(key)
 		err = fmt.Errorf("failed to verify the signature using provider '%s': %w", technology(obj.Spec.Verify), err)
-		return reconciler.WithCondition(sourcev1.SourceVerifiedCondition, sourcev1.VerificationError, err)
+		return "", reconciler.WithCondition(sourcev1.SourceVerifiedCondition, sourcev1.VerificationError, err)
 	}
-	source.SetCondition(obj, r.Clock.Now(), sourcev1.SourceVerifiedCondition, meta.SucceededReason,
-		"verified signature of revision "+seen.revision())
+	unverified = r.recordEvidence(obj, seen, evidence)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.verified == nil {
-		r.verified = map[types.NamespacedName]string{}
+		r.verified = map[types.NamespacedName]verification{}
 	}
-	r.verified[key] = trust
-	return nil
+	r.verified[key] = verification{trust: trust, unverified: unverified}
+	return unverified, nil
+}
+
+// recordEvidence says in SourceVerified that somebody who is trusted has signed. If nobody has, which the trust policy of
+// notation may let pass, there is no such condition, as in source-controller, and the reason is returned.
+func (r *Reconciler) recordEvidence(obj *sourcev1.OCIRepository, seen observed, evidence signature.Evidence) (unverified string) {
+	warnings := strings.Join(evidence.Warnings, "; ")
+	if evidence.Signer == "" {
+		reconciler.RemoveCondition(obj, sourcev1.SourceVerifiedCondition)
+		return cmp.Or(warnings, "the signature names nobody")
+	}
+	message := "verified signature of revision " + seen.revision()
+	if warnings != "" {
+		message += "; " + warnings
+	}
+	source.SetCondition(obj, r.Clock.Now(), sourcev1.SourceVerifiedCondition, meta.SucceededReason, message)
+	return ""
 }
 
 // technology names how it is verified, as source-controller does.
@@ -94,15 +120,14 @@ func (r *Reconciler) trust(ctx context.Context, obj *sourcev1.OCIRepository, see
 }
 
 // verifySignature asks the registry for signatures.
-func (r *Reconciler) verifySignature(ctx context.Context, obj *sourcev1.OCIRepository, seen observed) error {
+func (r *Reconciler) verifySignature(ctx context.Context, obj *sourcev1.OCIRepository, seen observed) (signature.Evidence, error) {
 	verify := obj.Spec.Verify
 	spec := signature.SpecOf(verify.Provider, verify.SecretRef, verify.TrustedRootSecretRef, verify.MatchOIDCIdentity)
 	verifier, err := signature.New(ctx, r.Secrets, obj.Namespace, spec, signature.Options{
 		Remote: r.Registry.Remote(seen.image), PublicGood: r.PublicGood, Guard: r.Guard, Timeout: source.Timeout(obj.Spec.Timeout),
 	})
 	if err != nil {
-		return fmt.Errorf("spec.verify: %w", err)
+		return signature.Evidence{}, fmt.Errorf("spec.verify: %w", err)
 	}
-	_, err = verifier.Verify(ctx, seen.image.Repository.Digest(seen.digest))
-	return err
+	return verifier.Verify(ctx, seen.image.Repository.Digest(seen.digest))
 }

@@ -283,3 +283,61 @@ func TestWhoIsTrustedChanges(t *testing.T) {
 		})
 	}
 }
+
+// A trust policy that lets everything pass was shown as a signature that was verified.
+func TestAnArtifactOfNobodyIsNotCalledVerified(t *testing.T) {
+	for level, want := range map[string]string{
+		"skip":  `not verified, as statement "images" of trustpolicy.json wants`,
+		"audit": "authenticity: ",
+	} {
+		t.Run(level, func(t *testing.T) {
+			f := setup(t)
+			ours, stranger := signaturetest.NewAuthority(t), signaturetest.NewAuthority(t)
+			trusts := func(level, version string) {
+				secret := ours.Secret(t, namespace)
+				secret.ResourceVersion, secret.Data["trustpolicy.json"] = version, signaturetest.TrustPolicy(t, level, "*")
+				f.objects = []client.Object{secret}
+				f.swapSecrets()
+			}
+			trusts(level, "1")
+			f.obj.Spec.Verify = &sourcev1.OCIRepositoryVerification{
+				Provider: "notation", SecretRef: &meta.LocalObjectReference{Name: "notary"},
+			}
+			digest := f.pushFiles("latest", map[string]string{"a.yaml": "a: 1"})
+			image, err := name.NewDigest(f.host+"/"+repository+"@"+digest, name.Insecure)
+			if err != nil {
+				t.Fatal(err)
+			}
+			stranger.Sign(t, image, jws.MediaTypeEnvelope)
+			f.upstream.Asked()
+			verified := func() *metav1.Condition {
+				return apimeta.FindStatusCondition(f.obj.Status.Conditions, sourcev1.SourceVerifiedCondition)
+			}
+			begin := "stored artifact for digest 'latest@" + digest + "'; nobody's signature was verified: " + want
+			if got := f.must().Message; !strings.HasPrefix(got, begin) {
+				t.Errorf("Ready says %q", got)
+			}
+			if c := verified(); c != nil {
+				t.Errorf("SourceVerified is %+v", c)
+			}
+			f.upstream.Asked()
+			if got := f.must().Message; !strings.HasPrefix(got, begin) {
+				t.Errorf("a steady look says %q", got)
+			}
+			if diff := cmp.Diff([]string{"HEAD /v2/" + repository + "/manifests/latest"}, f.upstream.Asked()); diff != "" {
+				t.Errorf("a steady look asks (-want +got):\n%s", diff)
+			}
+			ours.Sign(t, image, jws.MediaTypeEnvelope)
+			trusts("strict", "2")
+			f.must()
+			if c := verified(); c == nil || c.Status != metav1.ConditionTrue || c.Message != "verified signature of revision latest@"+digest {
+				t.Errorf("SourceVerified is %+v", c)
+			}
+			trusts("skip", "3")
+			f.must()
+			if c := verified(); c != nil {
+				t.Errorf("it stays verified: %+v", c)
+			}
+		})
+	}
+}
