@@ -93,6 +93,17 @@ func Failed(obj reconciler.Object, now time.Time, err error, reason func(error) 
 	return err
 }
 
+// ClearFailures removes the conditions that say what is wrong from a source whose artifact is what it should be, also those
+// that only source-controller sets, which may have served it before.
+func ClearFailures(obj reconciler.Object) {
+	for _, condition := range []string{
+		sourcev1.FetchFailedCondition, sourcev1.IncludeUnavailableCondition, sourcev1.StorageOperationFailedCondition,
+		sourcev1.ArtifactOutdatedCondition, sourcev1.BuildFailedCondition,
+	} {
+		reconciler.RemoveCondition(obj, condition)
+	}
+}
+
 // SetCondition sets a condition of a source, which is True: conditions of sources say what is wrong, or that an artifact
 // is there. SourceVerified alone says that something is right, and is False for any reason but Succeeded.
 func SetCondition(obj reconciler.Object, now time.Time, condition, reason, message string) {

@@ -121,8 +121,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, obj *sourcev1.Bucket) (recon
 	if err != nil {
 		return reconciler.Result{}, source.Failed(obj, r.Clock.Now(), err, r.Reason)
 	}
-	reconciler.RemoveCondition(obj, sourcev1.FetchFailedCondition)
-	reconciler.RemoveCondition(obj, sourcev1.StorageOperationFailedCondition)
+	source.ClearFailures(obj)
 	result := reconciler.Result{
 		Reason:  meta.SucceededReason,
 		Message: fmt.Sprintf("stored artifact: revision '%s'", obj.Status.Artifact.Revision),

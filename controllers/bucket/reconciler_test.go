@@ -27,6 +27,7 @@ import (
 
 	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/source/sourcetest"
 	"github.com/sluice-cd/sluice/test/make"
 )
 
@@ -545,5 +546,16 @@ func TestABucketLeadsToNoForbiddenAddress(t *testing.T) {
 	f.obj.Spec.Endpoint = strings.Replace(f.obj.Spec.Endpoint, "127.0.0.1", "ip6-localhost.localdomain", 1)
 	if _, err := f.Reconcile(t.Context(), f.obj); err == nil || len(f.asked()) > 0 {
 		t.Errorf("got %v", err)
+	}
+}
+
+// What Flux's controller had begun, or had failed at, stayed beside Ready for ever.
+func TestConditionsOfFluxGoOnceTheArtifactIsThere(t *testing.T) {
+	f := setup(t)
+	f.put(map[string]string{"a.yaml": "a: 1"})
+	for range 2 { // an artifact that is new, and one that is there
+		sourcetest.TakenOver(f.obj)
+		f.must()
+		sourcetest.CheckNoFailures(t, f.obj)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	ctrlclient "sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/source/sourcetest"
 	"github.com/sluice-cd/sluice/test/fake/gitserver"
 	"github.com/sluice-cd/sluice/test/make"
 )
@@ -213,5 +214,15 @@ func TestCredentialsDoNotFollowASubmoduleToAnotherHost(t *testing.T) {
 	}
 	if reason := reconciler.ReasonOf(err, f.Reason); reason != sourcev1.AuthenticationFailedReason {
 		t.Errorf("failed with %q: %v", reason, err)
+	}
+}
+
+// What Flux's controller had begun, or had failed at, stayed beside Ready for ever.
+func TestConditionsOfFluxGoOnceTheArtifactIsThere(t *testing.T) {
+	f := setup(t)
+	for range 2 { // an artifact that is new, and one that is there
+		sourcetest.TakenOver(f.obj)
+		f.must()
+		sourcetest.CheckNoFailures(t, f.obj)
 	}
 }

@@ -149,7 +149,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, obj *sourcev1.GitRepository)
 		return reconciler.Result{}, source.Failed(obj, r.Clock.Now(), err, r.Reason)
 	}
 	result.Events = append(verified, events...)
-	reconciler.RemoveCondition(obj, sourcev1.StorageOperationFailedCondition)
+	source.ClearFailures(obj)
 	source.SetCondition(obj, r.Clock.Now(), sourcev1.ArtifactInStorageCondition, meta.SucceededReason, result.Message)
 	return result, nil
 }

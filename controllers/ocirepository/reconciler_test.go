@@ -21,6 +21,7 @@ import (
 
 	"github.com/sluice-cd/sluice/internal/registry/registrytest"
 	"github.com/sluice-cd/sluice/source"
+	"github.com/sluice-cd/sluice/source/sourcetest"
 )
 
 func TestAnArtifactIsPublishedAsItsTagMoves(t *testing.T) {
@@ -320,5 +321,16 @@ func TestTimeoutsAndIntervals(t *testing.T) {
 		if got := source.Spread(time.Hour); got < 57*time.Minute || got > 63*time.Minute {
 			t.Fatalf("an hour is spread to %s", got)
 		}
+	}
+}
+
+// What Flux's controller had begun, or had failed at, stayed beside Ready for ever.
+func TestConditionsOfFluxGoOnceTheArtifactIsThere(t *testing.T) {
+	f := setup(t)
+	f.pushFiles("latest", map[string]string{"a.yaml": "a: 1"})
+	for range 2 { // an artifact that is new, and one that is there
+		sourcetest.TakenOver(f.obj)
+		f.must()
+		sourcetest.CheckNoFailures(t, f.obj)
 	}
 }

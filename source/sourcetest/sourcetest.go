@@ -10,8 +10,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/tree"
@@ -84,5 +88,30 @@ func CheckFailure(t testing.TB, err error, reasonOf func(error) string, reason, 
 	}
 	if got := reconciler.ReasonOf(err, reasonOf); got != reason || !strings.Contains(err.Error(), text) {
 		t.Errorf("failed with reason %s: %v\nwant %s, and %q", got, err, reason, text)
+	}
+}
+
+// TakenOver gives a source conditions that Flux's source-controller leaves: of each look that was not over, or failed.
+func TakenOver(obj reconciler.Object) {
+	for _, condition := range failures {
+		reconciler.SetCondition(obj, time.Time{}, metav1.Condition{
+			Type: condition, Status: metav1.ConditionTrue, Reason: "Upstream", Message: "of another controller",
+		})
+	}
+}
+
+// failures are the conditions that say what is wrong with a source.
+var failures = []string{
+	sourcev1.ArtifactOutdatedCondition, sourcev1.FetchFailedCondition, sourcev1.StorageOperationFailedCondition,
+	sourcev1.IncludeUnavailableCondition, sourcev1.BuildFailedCondition,
+}
+
+// CheckNoFailures checks that no condition says that something is wrong.
+func CheckNoFailures(t testing.TB, obj reconciler.Object) {
+	t.Helper()
+	for _, condition := range failures {
+		if c := apimeta.FindStatusCondition(obj.GetConditions(), condition); c != nil {
+			t.Errorf("it stays %s: %s", c.Type, c.Message)
+		}
 	}
 }
