@@ -123,6 +123,7 @@ func (r *Reconciler) trust(ctx context.Context, obj *sourcev1.OCIRepository, see
 func (r *Reconciler) verifySignature(ctx context.Context, obj *sourcev1.OCIRepository, seen observed) (signature.Evidence, error) {
 	verify := obj.Spec.Verify
 	spec := signature.SpecOf(verify.Provider, verify.SecretRef, verify.TrustedRootSecretRef, verify.MatchOIDCIdentity)
+	spec.AnyIdentity = true // as in source-controller; SourceVerified says so
 	verifier, err := signature.New(ctx, r.Secrets, obj.Namespace, spec, signature.Options{
 		Remote: r.Registry.Remote(seen.image), PublicGood: r.PublicGood, Guard: r.Guard, Timeout: source.Timeout(obj.Spec.Timeout),
 	})

@@ -341,3 +341,20 @@ func TestAnArtifactOfNobodyIsNotCalledVerified(t *testing.T) {
 		})
 	}
 }
+
+// Flux accepts keyless signatures by anybody, where this was Stalled. Now SourceVerified tells that it is so.
+func TestKeylessWithoutIdentitiesIsVerifiedWithAWarning(t *testing.T) {
+	f, s := setup(t), signaturetest.NewSigstore(t)
+	f.objects = []client.Object{s.Secret(namespace)}
+	f.restart()
+	f.obj.Spec.Verify = &sourcev1.OCIRepositoryVerification{Provider: "cosign", TrustedRootSecretRef: &meta.LocalObjectReference{Name: "root"}}
+	digest := f.pushFiles("latest", map[string]string{"a.yaml": "a: 1"})
+	f.fails(sourcev1.VerificationError, "no valid signature")
+	s.Sign(f, f.host+"/"+repository, digest, "mallory@example.com")
+	f.must()
+	want := "verified signature of revision latest@" + digest + "; anybody with a certificate may have signed: matchOIDCIdentity names nobody"
+	c := apimeta.FindStatusCondition(f.obj.Status.Conditions, sourcev1.SourceVerifiedCondition)
+	if c == nil || c.Status != metav1.ConditionTrue || c.Message != want {
+		t.Errorf("SourceVerified is %+v, want %q", c, want)
+	}
+}

@@ -20,13 +20,19 @@ func newCosign(ctx context.Context, req request) (Verifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &cosign{trusted: t, opts: req.opts}, nil
+	c := &cosign{trusted: t, opts: req.opts}
+	if req.spec.trustsAnybody() {
+		c.warnings = []string{"anybody with a certificate may have signed: matchOIDCIdentity names nobody"}
+	}
+	return c, nil
 }
 
 // cosign verifies what `cosign sign` leaves in a registry.
 type cosign struct {
 	trusted trustedSigners
 	opts    Options
+	// warnings are those of all evidence.
+	warnings []string
 }
 
 // trustedSigners are the keys or the identities that are trusted. signerOf returns which of
@@ -44,7 +50,7 @@ func (c *cosign) Verify(ctx context.Context, ref name.Digest) (Evidence, error) 
 		if err == nil {
 			var signer string
 			if signer, err = c.trusted.signerOf(s); err == nil {
-				return Evidence{Signer: signer, Signature: s.where}, nil
+				return Evidence{Signer: signer, Signature: s.where, Warnings: c.warnings}, nil
 			}
 			err = unreadable{err}
 		}

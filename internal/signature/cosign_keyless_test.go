@@ -133,6 +133,30 @@ func TestARootMayDoWithoutATransparencyLogIfItHasTimestamps(t *testing.T) {
 	accept(t.Context(), t, v, image)
 }
 
+// Whoever leaves matchOIDCIdentity out was refused where source-controller lets anybody count.
+func TestAnybodyCountsOnlyWhereThatIsWantedAndATrustedRootIssuedTheCertificate(t *testing.T) {
+	s, foreign := signaturetest.NewSigstore(t), signaturetest.NewSigstore(t)
+	secret := make.Secret(namespace, rootName, map[string][]byte{trustedRootKey: s.Trusted(signaturetest.Whole)})
+	anybody := func(wanted ...CertificateIdentity) Verifier {
+		v, err := New(t.Context(), reader(secret), namespace, Spec{
+			Provider: "cosign", Identities: wanted, AnyIdentity: true, TrustedRootSecretName: rootName,
+		}, Options{})
+		must(t, err)
+		return v
+	}
+	h := newHost(t, true)
+	image := h.image()
+	h.tag(image, foreign.Simple(image, identity))
+	wantRefusal(t, anybody(), image, "not enough verified log entries")
+	image = h.image()
+	h.tag(image, s.Simple(image, "mallory@example.com"))
+	wantRefusal(t, anybody(release), image, "whom matchOIDCIdentity does not name")
+	got := accept(t.Context(), t, anybody(), image).String()
+	if want := "signed by mallory@example.com (" + issuer + "); anybody with a certificate may have signed: matchOIDCIdentity names nobody"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestKeylessSpecsThatCannotBeUsedAreRefused(t *testing.T) {
 	s := signaturetest.NewSigstore(t)
 	tests := map[string]struct {

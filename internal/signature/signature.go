@@ -70,7 +70,7 @@ type Evidence struct {
 	Signer string
 	// Signature is where the signature was found.
 	Signature string
-	// Warnings say what the trust policy lets pass although it did not hold.
+	// Warnings say what the trust policy lets pass although it did not hold, and that anybody counts.
 	Warnings []string
 }
 
@@ -92,6 +92,9 @@ type Spec struct {
 	SecretName string
 	// Identities are who may have signed keyless; one match is enough.
 	Identities []CertificateIdentity
+	// AnyIdentity lets everybody count who has a certificate, where there are no Identities:
+	// anybody gets one from the public Sigstore. Otherwise that is refused.
+	AnyIdentity bool
 	// TrustedRootSecretName names the Secret with `trusted_root.json`, for
 	// Sigstore infrastructure of one's own.
 	TrustedRootSecretName string
