@@ -59,6 +59,21 @@ func TestARegistryBehindCertificates(t *testing.T) {
 	}
 }
 
+// With insecure, Flux verifies no certificate.
+func TestAnInsecureRegistryMayHaveACertificateOfItsOwn(t *testing.T) {
+	f := setup(t)
+	f.pushFiles("latest", map[string]string{"a.yaml": "a"})
+	front := httptest.NewTLSServer(proxied(f))
+	t.Cleanup(front.Close)
+	f.obj.Spec.URL = "oci://" + strings.TrimPrefix(front.URL, "https://") + "/" + repository
+	f.fails(sourcev1.OCIPullFailedReason, "certificate")
+	f.obj.Spec.Insecure = true
+	f.must()
+	if diff := cmp.Diff(map[string]string{"a.yaml": "a"}, f.files()); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // proxied is the registry of a fixture by another door.
 func proxied(f *fixture) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -133,7 +133,7 @@ func (ref reference) best(tags iter.Seq[string]) string {
 func registrySpec(obj *sourcev1.OCIRepository) registry.Spec {
 	spec := registry.Spec{
 		Kind: sourcev1.OCIRepositoryKind, Namespace: obj.Namespace, Name: obj.Name,
-		Image: strings.TrimPrefix(obj.Spec.URL, sourcev1.OCIRepositoryPrefix), Insecure: obj.Spec.Insecure,
+		Image: strings.TrimPrefix(obj.Spec.URL, sourcev1.OCIRepositoryPrefix), Insecure: obj.Spec.Insecure, TrustAny: obj.Spec.Insecure,
 		Provider: obj.Spec.Provider, ServiceAccountName: obj.Spec.ServiceAccountName,
 	}
 	for to, ref := range map[*string]*meta.LocalObjectReference{

@@ -141,10 +141,7 @@ func (g *Guard) TransportFor(s Settings) (*http.Transport, error) {
 		return nil, err
 	}
 	if s.Insecure {
-		if config == nil {
-			config = &tls.Config{MinVersion: tls.VersionTLS12}
-		}
-		config.InsecureSkipVerify = true
+		config = Unverified(config)
 	}
 	var proxy *url.URL
 	if s.Proxy != "" {
@@ -157,6 +154,15 @@ func (g *Guard) TransportFor(s Settings) (*http.Transport, error) {
 		transport.Proxy = nil
 	}
 	return transport, nil
+}
+
+// Unverified is a configuration, or that of nil, with which any certificate of a server is trusted. It takes config over.
+func Unverified(config *tls.Config) *tls.Config {
+	if config == nil {
+		config = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	config.InsecureSkipVerify = true
+	return config
 }
 
 // TLSConfig trusts ca beside the authorities of the system, and presents cert: PEM, as the

@@ -4,9 +4,14 @@ package registry
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -110,6 +115,56 @@ func TestACertificateAuthorityIsTrusted(t *testing.T) {
 	if err := list(t, reader, spec); err != nil {
 		t.Error(err)
 	}
+}
+
+// A registry with a certificate of its own could not be reached with insecure, as it can in Flux. Whoever asks without that
+// must not get the connections, nor the session, of who does.
+func TestAnUnknownAuthorityIsTrustedOnlyByWhomThatIsWantedBy(t *testing.T) {
+	server := httptest.NewTLSServer(registrytest.New(t, "1"))
+	t.Cleanup(server.Close)
+	client := newClient(t)
+	ask := func(change func(*Spec)) error {
+		spec := Spec{Image: strings.TrimPrefix(server.URL, "https://") + "/" + image, Insecure: true, TrustAny: true}
+		change(&spec)
+		foreign := registrytest.Secret("ca", map[string]string{"ca.crt": string(pem.EncodeToMemory(
+			&pem.Block{Type: "CERTIFICATE", Bytes: other(t).Raw}))})
+		access, err := ReadAccess(t.Context(), registrytest.Reader(foreign), named(spec))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = client.Digest(t.Context(), imageOf(t, spec, access), "1")
+		return err
+	}
+	if err := ask(func(*Spec) {}); err != nil {
+		t.Error(err)
+	}
+	for name, change := range map[string]func(*Spec){
+		"without":           func(s *Spec) { s.TrustAny = false },
+		"with an authority": func(s *Spec) { s.CertSecretRef = "ca" },
+	} {
+		if err := ask(change); err == nil || !strings.Contains(err.Error(), "certificate") {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+// other is a certificate that no server has.
+func other(t *testing.T) *x509.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return certificate
 }
 
 // The registry has a name that only the proxy knows, and speaks plain HTTP.
