@@ -235,7 +235,7 @@ func (b *builder) objects(
 	if err != nil {
 		return nil, err
 	}
-	hide := sub.Mask(result.Secrets...)
+	hide := sub.Mask()
 	for _, w := range result.Warnings {
 		output.Note(cmd, "warning: %s", output.Clean(hide.Text(w.Text)))
 	}
