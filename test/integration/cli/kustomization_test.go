@@ -168,6 +168,9 @@ func TestDiffOfKustomizationsBelowOthers(t *testing.T) {
 	}
 	b := &kustomizev1.Kustomization{}
 	f.must(f.Client.Get(t.Context(), client.ObjectKey{Namespace: f.ns, Name: "b"}, b))
+	gone := &corev1.ConfigMap{ObjectMeta: f.named("gone")}
+	gone.Labels = map[string]string{"kustomize.toolkit.fluxcd.io/name": "b", "kustomize.toolkit.fluxcd.io/namespace": f.ns}
+	f.create(gone)
 	b.Status.Inventory = &kustomizev1.ResourceInventory{Entries: []kustomizev1.ResourceRef{
 		{ID: f.ns + "_of-b__ConfigMap", Version: "v1"}, {ID: f.ns + "_gone__ConfigMap", Version: "v1"},
 	}}

@@ -12,7 +12,9 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -54,7 +56,8 @@ func DiffCommand(c *cluster.Cluster) *cobra.Command {
 		Long: `Print how a Kustomization with a directory would change the cluster: the API server
 is asked in a dry run, with your rights. Values of Secrets are masked, so that only
 whether they change is shown; what SOPS encrypted is not compared. Objects
-that ask to be left alone are left out, and so are fields that spec.ignore names.
+that ask to be left alone are left out, and so are fields that spec.ignore names. What
+left the directory is deleted only if the controller would delete it, and noted otherwise.
 What is probably a mistake is noted on standard error. With --recursive the
 Kustomizations that are among the objects are compared as well, but those of other
 clusters.
@@ -228,7 +231,8 @@ func (d *comparison) dryRun(u *unstructured.Unstructured) (*unstructured.Unstruc
 	return after, err
 }
 
-// deleted prints what left the source, and would be deleted.
+// deleted prints what left the source, and would be deleted. What would be kept, by the same rule as the controller's, is
+// noted, and what is not there is left out.
 func (d *comparison) deleted(objects []*unstructured.Unstructured) error {
 	live := &kustomizev1.Kustomization{}
 	err := d.client.Get(d.cmd.Context(), types.NamespacedName{Namespace: d.k.Namespace, Name: d.k.Name}, live)
@@ -239,15 +243,34 @@ func (d *comparison) deleted(objects []*unstructured.Unstructured) error {
 	for _, u := range objects {
 		kept[inventory.IDOf(u)] = true
 	}
+	var failed []error
 	for _, entry := range live.Status.Inventory.Entries {
 		id, err := inventory.Parse(entry.ID)
 		if err != nil || kept[id] || kept[inventory.ID{Name: id.Name, Group: id.Group, Kind: id.Kind}] {
 			continue // of a kind without namespaces, kustomize sets one
 		}
-		d.different = true
-		if err := d.title(id.Subject() + " deleted"); err != nil {
-			return err
+		if err := d.prune(inventory.Entry{ID: id, Version: entry.Version}); err != nil {
+			failed = append(failed, fmt.Errorf("%s: %w", id.Subject(), err))
 		}
 	}
-	return nil
+	return errors.Join(failed...)
+}
+
+// prune prints whether an object that left the source would be deleted.
+func (d *comparison) prune(entry inventory.Entry) error {
+	found := &metav1.PartialObjectMetadata{}
+	found.SetGroupVersionKind(schema.GroupVersionKind{Group: entry.Group, Version: entry.Version, Kind: entry.Kind})
+	err := d.client.Get(d.cmd.Context(), types.NamespacedName{Namespace: entry.Namespace, Name: entry.Name}, found)
+	switch {
+	case apierrors.IsNotFound(err), cluster.IsUnserved(err):
+		return nil
+	case err != nil:
+		return err
+	}
+	if why, ok := profile.Prunable(found.GetLabels(), found.GetAnnotations(), profile.Owner(d.k.Namespace, d.k.Name)); !ok {
+		output.Note(d.cmd, "%s is not among the objects, and is not deleted: %s", entry.Subject(), why)
+		return nil
+	}
+	d.different = true
+	return d.title(entry.Subject() + " deleted")
 }

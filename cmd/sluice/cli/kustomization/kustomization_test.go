@@ -374,26 +374,60 @@ func TestMistakesThatAreOnlyWarnedOfAreNoted(t *testing.T) {
 	}
 }
 
-func TestWhatLeftTheSourceIsDeleted(t *testing.T) {
+// What has prune: disabled, or another owner, was called deleted, and the diff failed a check of CI for it.
+func TestWhatLeftTheSourceIsDeletedIfTheControllerWould(t *testing.T) {
 	k := &kustomizev1.Kustomization{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app"}}
 	k.Spec.Prune = true
-	k.Status.Inventory = &kustomizev1.ResourceInventory{Entries: []kustomizev1.ResourceRef{
-		{ID: "apps_a__ConfigMap", Version: "v1"}, {ID: "apps_gone__ConfigMap", Version: "v1"}, {ID: "_n__Namespace", Version: "v1"}, {ID: "?"},
-	}}
-	scheme, err := kinds.Scheme()
-	if err != nil {
-		t.Fatal(err)
+	owned := func(name, owner string, annotations map[string]string) *corev1.ConfigMap {
+		return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{
+			Namespace: "apps", Name: name, Annotations: annotations, Labels: profile.Labels(profile.Owner("apps", owner)),
+		}}
 	}
-	var out bytes.Buffer
-	cmd := &cobra.Command{}
-	cmd.SetOut(&out)
-	cmd.SetContext(t.Context())
-	d := &comparison{cmd: cmd, k: k, client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(k, &corev1.ConfigMap{}).Build()}
+	live := map[string]client.Object{
+		"apps_a__ConfigMap":     owned("a", "app", nil),
+		"apps_left__ConfigMap":  owned("left", "app", nil),
+		"apps_other__ConfigMap": owned("other", "else", nil),
+		"apps_held__ConfigMap":  owned("held", "app", map[string]string{profile.PruneKey: "disabled"}),
+		"apps_gone__ConfigMap":  nil,
+		"_n__Namespace":         &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "n"}},
+		"?":                     nil,
+	}
 	kept, namespace := object("ConfigMap", nil), object("Namespace", nil)
 	kept.SetNamespace("apps")
 	namespace.SetName("n")
-	err = d.deleted([]*unstructured.Unstructured{kept, namespace})
-	if err != nil || out.String() != "ConfigMap/apps/gone deleted\n" || !d.different {
-		t.Errorf("got %q, %v", out.String(), err)
+	deleted := func(ids ...string) (string, bool) {
+		t.Helper()
+		scheme, err := kinds.Scheme()
+		if err != nil {
+			t.Fatal(err)
+		}
+		objects := fake.NewClientBuilder().WithScheme(scheme)
+		k.Status.Inventory = &kustomizev1.ResourceInventory{}
+		for _, id := range ids {
+			k.Status.Inventory.Entries = append(k.Status.Inventory.Entries, kustomizev1.ResourceRef{ID: id, Version: "v1"})
+			if live[id] != nil {
+				objects.WithObjects(live[id])
+			}
+		}
+		var out bytes.Buffer
+		cmd := &cobra.Command{}
+		cmd.SetOut(&out)
+		cmd.SetErr(&out)
+		cmd.SetContext(t.Context())
+		d := &comparison{cmd: cmd, k: k, client: objects.WithObjects(k.DeepCopy()).Build()}
+		if err := d.deleted([]*unstructured.Unstructured{kept, namespace}); err != nil {
+			t.Fatal(err)
+		}
+		return out.String(), d.different
+	}
+	if got, different := deleted("apps_a__ConfigMap", "apps_left__ConfigMap", "_n__Namespace", "?"); !different ||
+		got != "ConfigMap/apps/left deleted\n" {
+		t.Errorf("got %q, different %v", got, different)
+	}
+	got, different := deleted("apps_other__ConfigMap", "apps_held__ConfigMap", "apps_gone__ConfigMap")
+	if different || strings.Contains(got, "deleted\n") || strings.Contains(got, "gone") ||
+		!strings.Contains(got, "ConfigMap/apps/other is not among the objects, and is not deleted: it has the labels of Kustomization apps/else") ||
+		!strings.Contains(got, "ConfigMap/apps/held is not among the objects, and is not deleted: "+profile.PruneKey+": disabled") {
+		t.Errorf("got %q, different %v", got, different)
 	}
 }
