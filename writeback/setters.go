@@ -33,7 +33,7 @@ func (e *SetterError) Error() string {
 // Unwrap makes it an [ErrSetter], and what the cause is.
 func (e *SetterError) Unwrap() []error { return []error{ErrSetter, e.Err} }
 
-// Setter is a field without a marker that gets the version of an artifact.
+// FieldSetter is a field without a marker that gets the version of an artifact.
 type FieldSetter struct {
 	Artifact string
 	// File is a path from the path of a stage. It may leave that, not the repository.

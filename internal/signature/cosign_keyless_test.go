@@ -152,7 +152,8 @@ func TestAnybodyCountsOnlyWhereThatIsWantedAndATrustedRootIssuedTheCertificate(t
 	h.tag(image, s.Simple(image, "mallory@example.com"))
 	wantRefusal(t, anybody(release), image, "whom matchOIDCIdentity does not name")
 	got := accept(t.Context(), t, anybody(), image).String()
-	if want := "signed by mallory@example.com (" + issuer + "); anybody with a certificate may have signed: matchOIDCIdentity names nobody"; got != want {
+	want := "signed by mallory@example.com (" + issuer + "); anybody with a certificate may have signed: matchOIDCIdentity names nobody"
+	if got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -426,7 +426,8 @@ func TestWhatLeftTheSourceIsDeletedIfTheControllerWould(t *testing.T) {
 	}
 	got, different := deleted("apps_other__ConfigMap", "apps_held__ConfigMap", "apps_gone__ConfigMap")
 	if different || strings.Contains(got, "deleted\n") || strings.Contains(got, "gone") ||
-		!strings.Contains(got, "ConfigMap/apps/other is not among the objects, and is not deleted: it has the labels of Kustomization apps/else") ||
+		!strings.Contains(got, "ConfigMap/apps/other is not among the objects, and is not deleted: "+
+			"it has the labels of Kustomization apps/else") ||
 		!strings.Contains(got, "ConfigMap/apps/held is not among the objects, and is not deleted: "+profile.PruneKey+": disabled") {
 		t.Errorf("got %q, different %v", got, different)
 	}
