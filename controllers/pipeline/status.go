@@ -3,6 +3,7 @@
 package pipeline
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -65,11 +66,41 @@ func commitState(verdict string) string {
 // record notes where the pipeline stands.
 func (r *run) record(seen promotion.Observation, d promotion.Decision) {
 	p, now := r.pipeline, r.controller.Clock.Now()
-	p.Status.Candidate, p.Status.Stages, p.Status.Summary = d.Candidate, d.Stages, stagesLine(d)
+	p.Status.Candidate, p.Status.Stages, p.Status.Summary = d.Candidate, withApprovalsSince(p.Status.Stages, d.Stages, now), stagesLine(d)
 	p.Status.Quarantined = quarantineOf(d.State)
 	recordCarrier(p, r.cache.kept, now)
 	recordDecisions(p, seen, d.State)
 	recordGuard(p, seen, r.unguarded, now)
+}
+
+// withApprovalsSince are the stages of a decision, with since when those that wait for approvals do: the state has no time of it, so
+// that it is the time when the status had such a gate for the bundle first. Of one that is there without a time it stays unknown.
+func withApprovalsSince(before, stages []sluicev1.StageStatus, now time.Time) []sluicev1.StageStatus {
+	found := slices.Clone(stages)
+	for i := range found {
+		s := &found[i]
+		s.Waiting = slices.Clone(s.Waiting)
+		for j := range s.Waiting {
+			if g := &s.Waiting[j]; g.Type == sluicev1.GateApproval && g.Since == nil {
+				g.Since = approvalSince(before, s, now)
+			}
+		}
+	}
+	return found
+}
+
+func approvalSince(before []sluicev1.StageStatus, s *sluicev1.StageStatus, now time.Time) *metav1.Time {
+	for _, was := range before {
+		if was.Name != s.Name || was.Wants == nil || s.Wants == nil || was.Wants.ID != s.Wants.ID {
+			continue
+		}
+		for _, g := range was.Waiting {
+			if g.Type == sluicev1.GateApproval {
+				return g.Since
+			}
+		}
+	}
+	return &metav1.Time{Time: now.Truncate(time.Second)}
 }
 
 // quarantineOf are the bundles that failed, as a status has them.
