@@ -64,9 +64,11 @@ func everyScreen(t *testing.T, w *world) {
 			p.picture(s.name)
 			p.look(wide, "dark")
 			p.accessible(w, s.name+" in the dark")
+			p.picture(s.name + "-dark")
 			p.look(phone, "dark")
 			p.fits(s.name + " on a phone")
 			p.accessible(w, s.name+" on a phone")
+			p.picture(s.name + "-phone")
 		})
 	}
 	of.calm()
@@ -100,7 +102,7 @@ func longNames(t *testing.T, w *world) {
 // picture writes what is seen for the documentation, if somebody asks for it.
 func (p *tab) picture(name string) {
 	p.Helper()
-	documented := []string{"releases", "versions", "policy", "commit", "canary", "pipeline", "object", "timeline"}
+	documented := []string{"releases", "versions", "policy", "commit", "canary", "pipeline", "object", "timeline", "canary-dark", "releases-phone"}
 	if *pictures == "" || !slices.Contains(documented, name) {
 		return
 	}
