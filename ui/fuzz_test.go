@@ -6,7 +6,6 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -15,7 +14,6 @@ import (
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta/testrestmapper"
-	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/cache/informertest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -91,7 +89,6 @@ func furnished(t testing.TB) *Cluster {
 func fuzzed(t testing.TB) map[bool]http.Handler {
 	t.Helper()
 	found := map[bool]http.Handler{}
-	at := &url.URL{Scheme: "http", Host: "localhost:8080"}
 	for _, signIn := range []bool{false, true} {
 		o := Options{Cluster: furnished(t), Token: "secret", Clock: clock.RealClock{}, Log: logr.Discard(),
 			Tags: func(context.Context, client.Client, *imagev1.ImageRepository) ([]string, error) {
@@ -99,8 +96,11 @@ func fuzzed(t testing.TB) map[bool]http.Handler {
 			}}
 		o.Commits = commitsFunc(func(client.ObjectKey, plumbing.Hash) (*git.Changes, error) { return changed(), nil })
 		if signIn {
-			o.SignIn = &SignIn{URL: at, Config: &rest.Config{Host: "http://127.0.0.1:1"}, Key: make([]byte, sessionKeySize),
-				Lifetime: time.Hour, Anonymous: true}
+			o.Token = ""
+			everything := scope{everything: true}
+			s := signedIn(t, o, map[string]scope{"eve": everything, AnonymousUser: everything})
+			found[signIn] = http.MaxBytesHandler(s.handler, maxRequest)
+			continue
 		}
 		s, err := NewServer(o)
 		if err != nil {
@@ -110,6 +110,29 @@ func fuzzed(t testing.TB) map[bool]http.Handler {
 		found[signIn] = http.MaxBytesHandler(s.handler, maxRequest)
 	}
 	return found
+}
+
+// tells reports whether an answer has a token that the request itself does not name.
+func tells(answer, request string) bool {
+	for _, token := range []string{"secret", "token-of-eve"} {
+		if strings.Contains(answer, token) && !strings.Contains(request, token) {
+			return true
+		}
+	}
+	return false
+}
+
+// TestWhatIsFuzzedIsBehindTheSignIn, too: no user was known to the server that people sign in at, so that all was refused alike.
+func TestWhatIsFuzzedIsBehindTheSignIn(t *testing.T) {
+	for authorization, user := range map[string]string{"Bearer token-of-eve": "eve", "": AnonymousUser} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost:8080/api/v1/lanes", http.NoBody)
+		r.Header.Set("Authorization", authorization)
+		w := httptest.NewRecorder()
+		fuzzed(t)[true].ServeHTTP(w, r)
+		if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "podinfo") {
+			t.Errorf("%s: %d %s", user, w.Code, w.Body)
+		}
+	}
 }
 
 // maxAnswer bounds what any request may be answered with in a cluster that has one object of each kind.
@@ -127,6 +150,7 @@ func FuzzHandlers(f *testing.F) {
 	} {
 		f.Add(false, "GET", path, "kind=semver&range=1.x&pattern=(.*)&key=Deployment/apps/podinfo", "", "Accept-Encoding", "gzip")
 		f.Add(true, "GET", path, "token=a&code=b&state=c&to=//evil", "", "Cookie", "session=x; attempt=y")
+		f.Add(true, "GET", path, "", "", "Authorization", "") // without signing in
 	}
 	for _, body := range []string{
 		`{"kind":"Kustomization","namespace":"apps","name":"shop","verb":"suspend"}`,
@@ -134,7 +158,9 @@ func FuzzHandlers(f *testing.F) {
 		`{"kind":"Pipeline","namespace":"apps","name":"shop","verb":"rollback","stage":"staging","reason":"slow","bundle":"x"}`,
 		`{"kind":"Pipeline","namespace":"apps","name":"shop","verb":"lift"}`, `{"kind":`, `[]`, `{"kind":"Secret","verb":"reconcile"}`,
 	} {
-		f.Add(false, "POST", "/api/v1/actions", "", body, requestHeader, "1")
+		for _, signIn := range []bool{false, true} {
+			f.Add(signIn, "POST", "/api/v1/actions", "", body, requestHeader, "1")
+		}
 	}
 	f.Add(true, "POST", "/login", "", "token=a.b.c&to=/", "Content-Type", "application/x-www-form-urlencoded")
 	servers := fuzzed(f)
@@ -146,7 +172,7 @@ func FuzzHandlers(f *testing.F) {
 			return
 		}
 		r.URL.Path, r.URL.RawQuery, r.RequestURI, r.RemoteAddr = "/"+strings.TrimPrefix(path, "/"), query, path, "127.0.0.1:1"
-		r.Header.Set("Authorization", "Bearer secret")
+		r.Header.Set("Authorization", "Bearer "+map[bool]string{false: "secret", true: "token-of-eve"}[signIn])
 		r.Header.Set(requestHeader, "1")
 		r.Header.Set(header, value)
 		w := httptest.NewRecorder()
@@ -158,7 +184,7 @@ func FuzzHandlers(f *testing.F) {
 		if w.Code == http.StatusInternalServerError || w.Body.Len() > maxAnswer {
 			t.Errorf("%d, %d bytes: %.300s", w.Code, w.Body.Len(), w.Body)
 		}
-		if strings.Contains(w.Body.String(), "secret") && !strings.Contains(path+query+body+value, "secret") {
+		if tells(w.Body.String(), path+query+body+value) {
 			t.Errorf("tells the token: %.300s", w.Body)
 		}
 	})
