@@ -8,7 +8,9 @@ import (
 	"testing"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
 	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -45,6 +47,7 @@ func TestTheFlagsSayWhichConfigMapsAreActedOnAtOnce(t *testing.T) {
 			t.Cleanup(sluice.Stop)
 			for _, name := range []string{"plain", "labelled", "last"} {
 				v.has(name, "one")
+				v.isReady(name) // or the run that has applied it may be followed by another one, which reads what is set by then
 			}
 			for _, name := range tc.ignored {
 				v.set(name, "two")
@@ -130,6 +133,17 @@ func (v *variables) applied(ctx context.Context, name string) string {
 		return err.Error()
 	}
 	return config.Data["value"]
+}
+
+// isReady waits until a Kustomization is at rest.
+func (v *variables) isReady(name string) {
+	v.t.Helper()
+	_, err := harness.Eventually(v.t.Context(), name+" being Ready", harness.Patience, func(ctx context.Context) (bool, string) {
+		var k kustomizev1.Kustomization
+		err := v.Client.Get(ctx, client.ObjectKey{Namespace: v.ns, Name: name}, &k)
+		return apimeta.IsStatusConditionTrue(k.Status.Conditions, meta.ReadyCondition), fmt.Sprint(k.Status.Conditions, err)
+	})
+	v.must(err)
 }
 
 // has waits until a Kustomization has applied a value.
