@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/sluice-cd/sluice/internal/background"
 	"github.com/sluice-cd/sluice/internal/git"
@@ -74,7 +75,8 @@ func newCommits(
 	return c
 }
 
-// run removes what nobody looks at any more, until the process ends.
+// run removes what nobody looks at any more, until the process ends. What cannot be removed is logged, and tried again: the page
+// goes on without it.
 func (c *commits) run(ctx context.Context) error {
 	ticker := c.clock.NewTicker(sweepEvery)
 	defer ticker.Stop()
@@ -84,7 +86,7 @@ func (c *commits) run(ctx context.Context) error {
 			return nil
 		case <-ticker.C():
 			if err := c.fetched.Sweep(); err != nil {
-				return err
+				log.FromContext(ctx).Error(err, "removing commits that nobody looks at")
 			}
 		}
 	}

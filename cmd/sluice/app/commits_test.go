@@ -6,9 +6,12 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
@@ -123,6 +126,35 @@ func TestWhatNobodyLooksAtAnyMoreIsRemoved(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
+}
+
+// A disk that could not be read would have ended the page, and with it the process.
+func TestAFolderThatCannotBeSweptEndsNothing(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		clk := clocktesting.NewFakeClock(time.Unix(1_700_000_000, 0))
+		c := newCommits(nil, git.NewMirrors(file, clk), nil, credential.Options{}, clk)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- c.run(ctx) }()
+		synctest.Wait()
+		if err := c.fetched.Sweep(); err != nil {
+			t.Fatal("nothing is old at first: ", err)
+		}
+		clk.Step(2 * sweepEvery)
+		synctest.Wait()
+		clk.Step(2 * sweepEvery)
+		synctest.Wait()
+		select {
+		case err := <-done:
+			t.Error("it has ended: ", err)
+		default:
+		}
+		cancel()
+	})
 }
 
 func TestNothingIsFetchedForASuspendedGitRepository(t *testing.T) {
