@@ -27,6 +27,8 @@
 package apply
 
 import (
+	"context"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -79,6 +81,10 @@ type Request struct {
 	References []Reference
 	// Rules are how the objects are read; nil for none.
 	Rules *watch.Rules
+	// Record, if there is one, is told which objects will be applied before the first of them is, and again of
+	// those whose definitions are among them. A process that is killed then still knows of what it
+	// created, although no later request may have it. An error ends the apply.
+	Record func(ctx context.Context, all []inventory.Entry) error
 }
 
 // Recreate is when an object may be deleted in order to change it.
@@ -134,12 +140,14 @@ type Result struct {
 	// Contentions are objects that somebody keeps changing; each is reported once.
 	Contentions []decide.Contention
 
+	// doubtful are objects that failed, and that may be in the cluster all the same.
+	doubtful []inventory.Entry
 	warnings remarks // see Warnings
 }
 
-// Entries is the inventory of what was dealt with.
+// Entries is the inventory of what was dealt with, and of what may have been.
 func (o *Result) Entries() []inventory.Entry {
-	entries := make([]inventory.Entry, 0, len(o.Changes))
+	entries := slices.Clone(o.doubtful)
 	for _, c := range o.Changes {
 		entries = append(entries, c.Entry)
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"time"
 
@@ -47,7 +48,7 @@ func (s *Set) Apply(ctx context.Context, req Request) (out *Result, err error) {
 		s.watch.Read(req.Rules)
 	}
 	s.references = s.readable(ctx, req.References)
-	r := &applyRun{set: s, applier: applier{set: s, client: c, recreate: req.Recreate}}
+	r := &applyRun{set: s, record: req.Record, applier: applier{set: s, client: c, recreate: req.Recreate, sent: map[inventory.ID]bool{}}}
 	s.tracker.beginApply()
 	defer func() {
 		out.Contentions = r.applier.contentions
@@ -63,11 +64,17 @@ type applyRun struct {
 	set      *Set
 	applier  applier
 	watching []watch.Target
+	// record is the request's, and recorded what it was told.
+	record   func(context.Context, []inventory.Entry) error
+	recorded []inventory.Entry
 	// terminating are objects that have to be gone before they can be created again.
 	terminating []*object
 }
 
 func (r *applyRun) apply(ctx context.Context, stages []stage, out *Result) error {
+	if err := r.recordAll(ctx, stages); err != nil {
+		return err
+	}
 	kept := map[inventory.ID]bool{}
 	for _, stage := range stages {
 		changes, err := r.applyStage(ctx, stage, out)
@@ -90,17 +97,40 @@ func (r *applyRun) apply(ctx context.Context, stages []stage, out *Result) error
 	return nil
 }
 
+// recordAll records the objects of stages, as far as their kinds are known by now.
+func (r *applyRun) recordAll(ctx context.Context, stages []stage) error {
+	if r.record == nil {
+		return nil
+	}
+	var entries []inventory.Entry
+	for _, s := range stages {
+		for _, o := range s.objects {
+			if o.locate(r.applier.client, r.set.engine.profile) == nil {
+				entries = append(entries, inventory.Entry{ID: o.id, Version: o.GroupVersionKind().Version})
+			}
+		}
+	}
+	if len(inventory.Diff(entries, r.recorded)) == 0 {
+		return nil
+	}
+	r.recorded = inventory.Union(r.recorded, entries)
+	return r.record(ctx, r.recorded)
+}
+
 // applyStage applies the objects of one stage in parallel.
-func (r *applyRun) applyStage(ctx context.Context, stage stage, out *Result) ([]Change, error) {
-	if err := stage.resolve(r.applier.client, r.set.engine.profile); err != nil {
+func (r *applyRun) applyStage(ctx context.Context, w stage, out *Result) ([]Change, error) {
+	if err := w.resolve(r.applier.client, r.set.engine.profile); err != nil {
 		return nil, err
 	}
-	r.watchStage(ctx, stage)
-	results := make([]*decide.Applied, len(stage.objects))
-	errs := make([]error, len(stage.objects))
+	if err := r.recordAll(ctx, []stage{w}); err != nil {
+		return nil, err
+	}
+	r.watchStage(ctx, w)
+	results := make([]*decide.Applied, len(w.objects))
+	errs := make([]error, len(w.objects))
 	var group errgroup.Group
 	group.SetLimit(parallel)
-	for i, o := range stage.objects {
+	for i, o := range w.objects {
 		group.Go(func() error {
 			results[i], errs[i] = r.applier.safely(ctx, o)
 			return nil
@@ -108,17 +138,21 @@ func (r *applyRun) applyStage(ctx context.Context, stage stage, out *Result) ([]
 	}
 	_ = group.Wait() // every object is tried; errs tells
 	var changes []Change
-	for i, o := range stage.objects {
+	for i, o := range w.objects {
 		if errors.Is(errs[i], ErrTerminating) {
 			r.terminating = append(r.terminating, o)
 		}
+		entry := inventory.Entry{ID: o.id, Version: o.GroupVersionKind().Version}
 		if results[i] == nil {
+			if r.applier.sent[o.id] {
+				out.doubtful = append(out.doubtful, entry)
+			}
 			continue
 		}
 		out.remark(o.id, r.set.tracker.applied[o.id], results[i])
 		r.set.tracker.record(o.id, results[i])
 		changes = append(changes, Change{
-			Entry:  inventory.Entry{ID: o.id, Version: o.GroupVersionKind().Version},
+			Entry:  entry,
 			Action: results[i].Action, Repaired: r.applier.repaired[o.id],
 		})
 	}
@@ -199,6 +233,8 @@ type applier struct {
 	mu          sync.Mutex
 	contentions []decide.Contention
 	repaired    map[inventory.ID]*decide.Contention
+	// sent are objects that were applied, and not refused: they are in the cluster, or the answer was lost.
+	sent map[inventory.ID]bool
 }
 
 // safely is applyObject, outside of whose goroutine nobody would catch a panic: an
@@ -212,6 +248,18 @@ func (a *applier) safely(ctx context.Context, o *object) (done *decide.Applied, 
 		return nil, fmt.Errorf("%s apply failed: %w", o.id.Subject(), panicked)
 	}
 	return done, err
+}
+
+// send applies the object as payload has it, and notes that it may be in the cluster from then on.
+func (a *applier) send(ctx context.Context, o *object, payload []byte, conflicts conflicts) (applyResponse, error) {
+	got, err := a.client.apply(ctx, o.at, payload, conflicts)
+	var answer apierrors.APIStatus
+	if refused := errors.As(err, &answer) && answer.Status().Code < http.StatusInternalServerError; !refused {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.sent[o.id] = true
+	}
+	return got, err
 }
 
 // report keeps a contention that people should be told of.

@@ -93,28 +93,37 @@ func sortIntoStages(profile *decide.Profile, owner decide.Owner, req Request) ([
 // stage by stage, for a definition may be what makes a later kind known.
 func (w stage) resolve(c *client, profile *decide.Profile) error {
 	for _, o := range w.objects {
-		gvk := o.GroupVersionKind()
-		mapping, err := c.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
-		switch {
-		case meta.IsNoMatchError(err):
-			return fmt.Errorf("%s: %w: correct apiVersion and kind in its manifest, or install the definition of its kind first",
-				inventory.IDOf(o.Unstructured).Subject(), err)
-		case err != nil:
-			return fmt.Errorf("%s: %w", inventory.IDOf(o.Unstructured).Subject(), err)
+		err := o.locate(c, profile)
+		if err != nil {
+			return err
 		}
-		switch {
-		case mapping.Scope.Name() != meta.RESTScopeNameNamespace:
-			o.SetNamespace("") // kustomize sets it where it does not know the kind
-		case o.GetNamespace() == "":
-			return fmt.Errorf("%s namespace not specified: set metadata.namespace in its manifest, or %s for all objects",
-				inventory.IDOf(o.Unstructured).Subject(), profile.TargetNamespaceField)
-		}
-		o.id = inventory.IDOf(o.Unstructured)
-		o.at = endpoint{mapping: mapping, key: types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()}}
 		if o.payload, err = json.Marshal(o.Object); err != nil {
 			return fmt.Errorf("encoding %s: %w", o.id.Subject(), err)
 		}
 		o.digest = sha256.Sum256(o.payload)
 	}
+	return nil
+}
+
+// locate finds out where the object lives, and with it its id.
+func (o *object) locate(c *client, profile *decide.Profile) error {
+	gvk := o.GroupVersionKind()
+	mapping, err := c.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
+	switch {
+	case meta.IsNoMatchError(err):
+		return fmt.Errorf("%s: %w: correct apiVersion and kind in its manifest, or install the definition of its kind first",
+			inventory.IDOf(o.Unstructured).Subject(), err)
+	case err != nil:
+		return fmt.Errorf("%s: %w", inventory.IDOf(o.Unstructured).Subject(), err)
+	}
+	switch {
+	case mapping.Scope.Name() != meta.RESTScopeNameNamespace:
+		o.SetNamespace("") // kustomize sets it where it does not know the kind
+	case o.GetNamespace() == "":
+		return fmt.Errorf("%s namespace not specified: set metadata.namespace in its manifest, or %s for all objects",
+			inventory.IDOf(o.Unstructured).Subject(), profile.TargetNamespaceField)
+	}
+	o.id = inventory.IDOf(o.Unstructured)
+	o.at = endpoint{mapping: mapping, key: types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()}}
 	return nil
 }

@@ -3,7 +3,10 @@
 package apply
 
 import (
+	"context"
 	"errors"
+	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/sluice-cd/sluice/apply/inventory"
+	"github.com/sluice-cd/sluice/test/fake/apiserver"
 )
 
 func unstructuredOf(apiVersion, kind, name string) *unstructured.Unstructured {
@@ -98,6 +102,49 @@ func TestObjectsAreAppliedInStages(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("stages (-want +got):\n%s", diff)
 	}
+}
+
+// TestWhatWillBeAppliedIsRecordedBeforeItIs has objects of a kind that is known from its definition on only.
+func TestWhatWillBeAppliedIsRecordedBeforeItIs(t *testing.T) {
+	e := newTestEnv(t)
+	var recorded []string
+	e.Hook = func(r apiserver.Request) error {
+		name := r.Path[strings.LastIndex(r.Path, "/")+1:]
+		if r.Method == http.MethodPatch && !slices.Contains(recorded, name) {
+			t.Errorf("%s is applied, and %v are recorded", name, recorded)
+		}
+		return nil
+	}
+	request := func() Request {
+		return Request{
+			Objects: []*unstructured.Unstructured{
+				namespaced("ns", unstructuredOf("v1", "ConfigMap", "c")), unstructuredOf("v1", "Namespace", "n"),
+				namespaced("ns", unstructuredOf("example.com/v1", "Thing", "t")),
+			},
+			Record: func(_ context.Context, all []inventory.Entry) error {
+				recorded = nil
+				for _, entry := range all {
+					recorded = append(recorded, entry.Name)
+				}
+				return nil
+			},
+		}
+	}
+	if _, err := e.set.Apply(t.Context(), request()); err == nil || !slices.Equal(recorded, []string{"n", "c"}) {
+		t.Errorf("Apply = %v; recorded %v, want what is of known kinds", err, recorded)
+	}
+	refused := errors.New("cannot be recorded")
+	again := request()
+	again.Record = func(context.Context, []inventory.Entry) error { return refused }
+	e.Hook = func(r apiserver.Request) error { t.Errorf("%s %s", r.Method, r.Path); return nil }
+	if _, err := e.set.Apply(t.Context(), again); !errors.Is(err, refused) {
+		t.Errorf("Apply = %v", err)
+	}
+}
+
+func namespaced(namespace string, u *unstructured.Unstructured) *unstructured.Unstructured {
+	u.SetNamespace(namespace)
+	return u
 }
 
 func TestPruneGoesInReverseOrder(t *testing.T) {

@@ -42,6 +42,9 @@ type testEnv struct {
 	clock     *clocktesting.FakePassiveClock
 	trees     map[string]tree.Tree
 	events    []reconciler.Event
+	// checkpoints are what was written before a reconcile went on, unless that is an error.
+	checkpoints     []*kustomizev1.Kustomization
+	checkpointError error
 
 	mu    sync.Mutex
 	woken int
@@ -93,7 +96,11 @@ func (e *testEnv) commitOf(revision, origin string, files map[string]string) {
 // run is one reconcile, whose conditions end up where the runner puts them.
 func (e *testEnv) run(k *kustomizev1.Kustomization) (reconciler.Result, error) {
 	e.t.Helper()
-	result, err := e.Reconcile(e.t.Context(), k)
+	ctx := reconciler.WithCheckpoint(e.t.Context(), func(context.Context) error {
+		e.checkpoints = append(e.checkpoints, k.DeepCopy())
+		return e.checkpointError
+	})
+	result, err := e.Reconcile(ctx, k)
 	status := metav1.ConditionTrue
 	switch {
 	case err != nil:

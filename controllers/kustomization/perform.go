@@ -18,7 +18,9 @@ import (
 	"github.com/sluice-cd/sluice/apply"
 	"github.com/sluice-cd/sluice/apply/build"
 	"github.com/sluice-cd/sluice/apply/decide"
+	"github.com/sluice-cd/sluice/apply/inventory"
 	"github.com/sluice-cd/sluice/internal/background"
+	"github.com/sluice-cd/sluice/internal/reconciler"
 )
 
 // Builds that take long go on without a worker, so that ten slow Kustomizations do
@@ -77,6 +79,7 @@ func (r *Reconciler) apply(ctx context.Context, run *run) {
 	}
 	request := apply.Request{
 		Impersonation: r.identity(run.k), Objects: result.Objects, References: references(run.k), Rules: run.rules,
+		Record: run.recordGrowth,
 	}
 	if run.k.Spec.Force {
 		request.Recreate = apply.RecreateAll
@@ -108,6 +111,20 @@ func (r *Reconciler) apply(ctx context.Context, run *run) {
 		run.inform(meta.ProgressingReason, changed)
 	}
 	run.seen.HasEvents = len(run.events) > 0
+}
+
+// recordGrowth writes the inventory before anything is created that is not in it: whatever ends the
+// process meanwhile, and whatever the next revision has, what was created is deleted when it has to be.
+func (run *run) recordGrowth(ctx context.Context, all []inventory.Entry) error {
+	known, _ := entriesOf(run.k)
+	if len(inventory.Diff(all, known)) == 0 {
+		return nil
+	}
+	setInventory(run.k, inventory.Union(known, all))
+	if err := reconciler.Checkpoint(ctx); err != nil {
+		return fmt.Errorf("writing status.inventory before the apply: %w", err)
+	}
+	return nil
 }
 
 // maxNamedObjects is of how many objects an error names the files.

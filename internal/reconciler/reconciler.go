@@ -10,6 +10,7 @@
 //	get -> deleted? -> Finalize, drop finalizer
 //	    -> suspended? -> stop
 //	    -> Controller.Reconcile -> conditions -> patch once, if changed -> events
+//	       (and before, at a Checkpoint)
 //	       (of a slow server: outside of the worker)
 //
 // Conditions follow kstatus: Ready is True, False or Unknown; Reconciling and

@@ -22,12 +22,15 @@ type outcome struct {
 	err    error
 }
 
+// statuses are an object before its reconcile, and as it was written last, by a [Checkpoint].
+type statuses[T Object] struct{ before, written T }
+
 // record turns the outcome into conditions, patches the status if anything
 // changed, and emits the events that belong to the change.
-func (r *runner[T]) record(ctx context.Context, before, obj T, out outcome) (reconcile.Result, error) {
+func (r *runner[T]) record(ctx context.Context, known statuses[T], obj T, out outcome) (reconcile.Result, error) {
 	r.recordHandled(obj, out)
 	r.setConditions(obj, out)
-	changed, err := r.patchStatus(ctx, before, obj)
+	changed, err := r.patchStatus(ctx, known.written, obj)
 	if err != nil {
 		return r.afterConflict(ctx, err)
 	}
@@ -37,8 +40,8 @@ func (r *runner[T]) record(ctx context.Context, before, obj T, out outcome) (rec
 	if ready := apimeta.FindStatusCondition(obj.GetConditions(), meta.ReadyCondition); ready != nil {
 		r.recoveries.record(obj.GetUID(), ready.Status)
 	}
-	if changed {
-		r.emitEvents(ctx, before, obj, out)
+	if changed || known.written.GetResourceVersion() != known.before.GetResourceVersion() {
+		r.emitEvents(ctx, known.before, obj, out)
 	}
 	if out.err == nil {
 		return reconcile.Result{RequeueAfter: out.result.After}, nil

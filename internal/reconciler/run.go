@@ -101,12 +101,22 @@ func (r *runner[T]) Reconcile(ctx context.Context, req reconcile.Request) (recon
 // run lets the controller do its work, and records what came of it.
 func (r *runner[T]) run(ctx context.Context, req reconcile.Request, obj T) (reconcile.Result, error) {
 	before, start := obj.DeepCopyObject().(T), r.opts.Clock.Now()
-	result, err := r.ctrl.Reconcile(ctx, obj)
+	written := before // as the API server has it
+	var failed error
+	result, err := r.ctrl.Reconcile(WithCheckpoint(ctx, func(ctx context.Context) error {
+		if _, failed = r.patchStatus(ctx, written, obj); failed == nil {
+			written = obj.DeepCopyObject().(T)
+		}
+		return failed
+	}), obj)
 	measure(r.name, req.NamespacedName, r.opts.Clock.Now().Sub(start))
-	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+	switch {
+	case failed != nil:
+		return r.afterConflict(ctx, failed)
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		return reconcile.Result{}, nil // shutting down says nothing about the object
 	}
-	return r.record(ctx, before, obj, outcome{result, err})
+	return r.record(ctx, statuses[T]{before: before, written: written}, obj, outcome{result, err})
 }
 
 // finalizerOf returns the finalizer that obj needs now, or "".
@@ -148,7 +158,7 @@ func (r *runner[T]) finalize(ctx context.Context, obj T) (reconcile.Result, erro
 	if f, ok := r.ctrl.(Finalizer[T]); ok {
 		before := obj.DeepCopyObject().(T)
 		if err := f.Finalize(ctx, obj); err != nil {
-			return r.record(ctx, before, obj, outcome{err: fmt.Errorf("deletion waits: %w", err)})
+			return r.record(ctx, statuses[T]{before: before, written: before}, obj, outcome{err: fmt.Errorf("deletion waits: %w", err)})
 		}
 	}
 	before := obj.DeepCopyObject().(T)

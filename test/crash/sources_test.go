@@ -4,6 +4,7 @@ package crash
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -30,9 +31,10 @@ import (
 	"github.com/sluice-cd/sluice/test/s3"
 )
 
+// sourceKills is few enough for every run of all tests.
+var sourceKills = flag.Int("source-kills", 15, "how often the controller is killed while it fetches and applies")
+
 const (
-	// sourceKills is how often the controller dies while it fetches and applies.
-	sourceKills = 15
 	// applied is how many ConfigMaps a source has, so that many a kill comes between two of them.
 	applied = 20
 	// forgedName is of the ConfigMap in what nobody signed.
@@ -54,7 +56,7 @@ func TestSourcesAreAppliedOnceWhateverIsKilled(t *testing.T) {
 	t.Logf("-seed %d", chance())
 	f := newFeeds(t)
 	random := rand.New(rand.NewPCG(chance(), 4))
-	for kill := range sourceKills {
+	for kill := range *sourceKills {
 		f.publish(from[random.IntN(len(from))])
 		f.knock()
 		<-time.After(time.Duration(random.Int64N(int64(writebackDelay)))) // at any point of the work
