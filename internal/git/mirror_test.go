@@ -295,13 +295,6 @@ func TestEndOfContext(t *testing.T) {
 }
 
 func TestDamagedMirrorIsFetchedAgain(t *testing.T) {
-	packs := func(t *testing.T, dir, kind string) []string {
-		found, _ := filepath.Glob(filepath.Join(dir, "*", "*", "objects", "pack", "*."+kind))
-		if len(found) == 0 {
-			t.Fatal("no files to damage")
-		}
-		return found
-	}
 	damage := map[string]func(t *testing.T, dir string){
 		"a pack cut short": func(t *testing.T, dir string) {
 			for _, path := range packs(t, dir, "pack") {
@@ -353,6 +346,32 @@ func TestDamagedMirrorIsFetchedAgain(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// packs are the files of a kind in the mirrors' folders of packs.
+func packs(t *testing.T, dir, kind string) []string {
+	t.Helper()
+	found, _ := filepath.Glob(filepath.Join(dir, "*", "*", "objects", "pack", "*."+kind))
+	if len(found) == 0 {
+		t.Fatal("no files of packs")
+	}
+	return found
+}
+
+func TestAPackWhoseIndexWasNeverWrittenIsRemoved(t *testing.T) {
+	repo := gitserver.New(t).Repo("app")
+	repo.Commit("main", files{"f": "1\n"})
+	dir := t.TempDir()
+	pull(t, open(t, dir, git.Remote{URL: repo.URL}), "main")
+	before := packs(t, dir, "pack")
+	stray := filepath.Join(filepath.Dir(before[0]), "pack-0123456789012345678901234567890123456789.pack")
+	if err := os.WriteFile(stray, []byte("PACK"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pull(t, open(t, dir, git.Remote{URL: repo.URL}), "main")
+	if diff := cmp.Diff(before, packs(t, dir, "pack")); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -102,9 +102,16 @@ func openStore(dir string) (*store, error) {
 	return s, nil
 }
 
-// sweep removes what a killed process left half-written.
+// sweep removes what a killed process left half-written: temporary files, and packs whose
+// index was not there yet, which makes them count.
 func (s *store) sweep() {
 	left, _ := filepath.Glob(filepath.Join(s.dir, packDir, "tmp_pack_*"))
+	packs, _ := filepath.Glob(filepath.Join(s.dir, packDir, "*.pack"))
+	for _, path := range packs {
+		if !slices.ContainsFunc(s.packs, func(p *pack.Pack) bool { return p.Path() == path }) {
+			left = append(left, path)
+		}
+	}
 	for _, path := range left {
 		_ = os.Remove(path)
 	}
