@@ -74,7 +74,12 @@ func syncFolder(dir string) error {
 	return errors.Join(folder.Sync(), folder.Close())
 }
 
-// load returns what is kept, oldest first. What cannot be read is removed and logged.
+// errMalformed marks a file that no entry was written to. Other errors of reading, such as too many open
+// files, say nothing about the entry.
+var errMalformed = errors.New("it holds no message")
+
+// load returns what is kept, oldest first. What is malformed is removed and logged; what cannot be read
+// is logged, and left for the next start.
 func (s store) load(broken func(file string, err error)) ([]Entry, error) {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return nil, err
@@ -92,11 +97,13 @@ func (s store) load(broken func(file string, err error)) ([]Entry, error) {
 		}
 		e, err := readEntry(path)
 		if err == nil && s.path(e.ID, e.Added) != path {
-			err = errors.New("its name is that of another entry")
+			err = fmt.Errorf("%w: its name is that of another entry", errMalformed)
 		}
 		if err != nil {
 			broken(file.Name(), err)
-			_ = os.Remove(path)
+			if errors.Is(err, errMalformed) {
+				_ = os.Remove(path)
+			}
 			continue
 		}
 		found = append(found, e)
@@ -110,23 +117,29 @@ func readEntry(path string) (Entry, error) {
 		return Entry{}, err
 	}
 	if info.Size() > maxFile {
-		return Entry{}, fmt.Errorf("it has %d bytes", info.Size())
+		return Entry{}, fmt.Errorf("%w: it has %d bytes", errMalformed, info.Size())
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return Entry{}, err
 	}
 	var e Entry
-	err = json.Unmarshal(data, &e)
-	return e, err
+	if err := json.Unmarshal(data, &e); err != nil {
+		return Entry{}, fmt.Errorf("%w: %w", errMalformed, err)
+	}
+	return e, nil
 }
 
-// read returns an entry with its body.
+// read returns an entry with its body. An error that says nothing about the entry is [Temporary].
 func (s store) read(k entryHeader) (Entry, error) {
 	if k.whole != nil {
 		return *k.whole, nil
 	}
-	return readEntry(s.path(k.id, k.added))
+	e, err := readEntry(s.path(k.id, k.added))
+	if err != nil && !errors.Is(err, errMalformed) && !errors.Is(err, fs.ErrNotExist) {
+		return Entry{}, &Temporary{Err: err}
+	}
+	return e, err
 }
 
 func (s store) remove(k entryHeader) error {
