@@ -84,6 +84,9 @@ type Observation struct {
 	Inventory          []inventory.Entry
 	Ready, Healthy     bool
 	HealthAwaitedSince time.Time
+	// AppliedRevision and AppliedObjects are, of the status, what was applied last: the revision, and the
+	// digest of the objects by the history; "" if it does not say.
+	AppliedRevision, AppliedObjects string
 
 	// FilesChanged says that the files which the last build read are other ones in this
 	// artifact; VariablesChanged that what its variables come from has another version.

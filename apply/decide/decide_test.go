@@ -245,6 +245,29 @@ func TestWhatIsReported(t *testing.T) {
 			seen: func(o *Observation) { o.Health, o.Ready = &Health{}, false }, prev: state(nil),
 			want: "Applied revision: main@sha1:1", wantAfter: time.Hour, wantHistory: meta.ReconciliationSucceededReason, wantEvents: 1,
 		},
+		"objects that a killed process applied are news": {
+			seen: func(o *Observation) {
+				o.Health, o.AppliedRevision, o.AppliedObjects = &Health{}, "main@sha1:0", "sha256:before"
+			},
+			prev: state(nil), want: "Applied revision: main@sha1:1", wantAfter: time.Hour,
+			wantHistory: meta.ReconciliationSucceededReason, wantEvents: 1,
+		},
+		"a revision with the objects of the one before is no news": {
+			seen: func(o *Observation) {
+				o.Health, o.AppliedRevision, o.AppliedObjects = &Health{}, "main@sha1:0", state(nil).Built.Objects
+			},
+			prev: state(nil), want: "Applied revision: main@sha1:1", wantAfter: time.Hour,
+		},
+		"the revision that the status has is no news, whatever digest somebody else made of it": {
+			seen: func(o *Observation) {
+				o.Health, o.AppliedRevision, o.AppliedObjects = &Health{}, o.Revision, "sha256:others"
+			},
+			prev: state(nil), want: "Applied revision: main@sha1:1", wantAfter: time.Hour,
+		},
+		"a status without a history says nothing of objects": {
+			seen: func(o *Observation) { o.Health, o.AppliedRevision = &Health{}, "main@sha1:0" },
+			prev: state(nil), want: "Applied revision: main@sha1:1", wantAfter: time.Hour,
+		},
 		"the end of a pause comes before the interval": {
 			seen: func(o *Observation) { o.Health = &Health{}; o.Drift.Resume = now.Add(time.Minute) }, prev: state(nil),
 			want: "Applied revision: main@sha1:1", wantAfter: time.Minute,

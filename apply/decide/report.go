@@ -157,7 +157,8 @@ func unhealthy(o Observation, s State, now time.Time, why string) Decision {
 }
 
 // ready completes the report of a reconcile that reached its end. It is news if an
-// object changed, or if the owner was not ready before.
+// object changed, or if the owner was not ready before, or if the changes were made by a process that
+// ended before it could tell.
 func ready(o Observation, s State, now time.Time, report ReportedState) Decision {
 	report.Reason, report.Message = meta.ReconciliationSucceededReason, "Applied revision: "+o.Revision
 	next := s.Due
@@ -165,7 +166,7 @@ func ready(o Observation, s State, now time.Time, report ReportedState) Decision
 		next = resume
 	}
 	report.After = max(next.Sub(now), time.Millisecond)
-	if o.HasEvents || len(report.Events) > 0 || !o.Ready {
+	if o.HasEvents || len(report.Events) > 0 || !o.Ready || s.isUntold(o) {
 		report.History = meta.ReconciliationSucceededReason
 		report.Events = append(report.Events, Event{
 			Reason: meta.ReconciliationSucceededReason, CommitStatus: true,
@@ -173,6 +174,11 @@ func ready(o Observation, s State, now time.Time, report ReportedState) Decision
 		})
 	}
 	return Decision{State: s, Report: report}
+}
+
+// isUntold reports whether the status knows nothing of the objects of this revision.
+func (s State) isUntold(o Observation) bool {
+	return o.AppliedRevision != o.Revision && o.AppliedObjects != "" && o.AppliedObjects != s.Built.Objects
 }
 
 // timedOut reports whether health was awaited for too long.

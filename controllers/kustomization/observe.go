@@ -95,6 +95,10 @@ func (run *run) observeStatus() {
 	k := run.k
 	run.seen.Inventory, run.malformed = entriesOf(k)
 	run.seen.Ready = apimeta.IsStatusConditionTrue(k.Status.Conditions, meta.ReadyCondition)
+	run.seen.AppliedRevision = k.Status.LastAppliedRevision
+	if latest := k.Status.History.Latest(); latest != nil {
+		run.seen.AppliedObjects = latest.Digest
+	}
 	healthy := apimeta.FindStatusCondition(k.Status.Conditions, meta.HealthyCondition)
 	if healthy == nil || healthy.ObservedGeneration != k.Generation {
 		return

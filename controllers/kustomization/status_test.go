@@ -53,6 +53,25 @@ func TestTheWaitForAnotherRevisionIsATransition(t *testing.T) {
 	}
 }
 
+func TestTheStatusOfACommitIsSetThoughTheProcessThatAppliedItWasKilled(t *testing.T) {
+	e := newTestEnv(t)
+	k := app("a")
+	e.commit("main@sha1:1", map[string]string{"c.yaml": configMap("c", "one")})
+	e.must(k)
+	e.commit("main@sha1:2", map[string]string{"c.yaml": configMap("c", "two")})
+	e.must(k.DeepCopy()) // whose status was never written
+	e.states.forget(t.Context(), keyOf(k))
+	events := e.must(k).Events
+	if len(events) != 1 || events[0].Metadata["kustomize.toolkit.fluxcd.io/commit_status"] != "update" ||
+		events[0].Metadata["kustomize.toolkit.fluxcd.io/revision"] != "main@sha1:2" {
+		t.Errorf("events %+v", events)
+	}
+	e.states.forget(t.Context(), keyOf(k))
+	if events := e.must(k).Events; len(events) > 0 {
+		t.Errorf("told again: %+v", events)
+	}
+}
+
 func TestTheEventThatSetsTheStatusOfACommitIsMarked(t *testing.T) {
 	e := newTestEnv(t)
 	k := app("a")

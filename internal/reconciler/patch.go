@@ -5,8 +5,11 @@ package reconciler
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/http"
 	"reflect"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -19,21 +22,28 @@ import (
 // patchStatus sends the difference between before and obj, if there is one.
 // The optimistic lock keeps a stale cache from overwriting a newer status; when
 // only the spec or the metadata moved meanwhile the status is still true, and
-// is sent again on the new version so that no fact (a pushed commit) is lost.
+// is sent again on the new version so that no fact (a pushed commit) is lost. A patch
+// whose answer was lost may have been carried out, of which the events are still to be told.
 func (r *runner[T]) patchStatus(ctx context.Context, before, obj T) (bool, error) {
 	diff, err := statusDiff(before, obj)
 	if err != nil || diff == nil {
 		return false, err
 	}
 	err = r.sendStatus(ctx, obj, diff)
-	if !apierrors.IsConflict(err) {
+	if err == nil || !apierrors.IsConflict(err) && isRefusal(err) {
 		return err == nil, err
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerPatience)
+	defer cancel()
 	live := r.kind.New()
-	if err := r.live.Get(ctx, client.ObjectKeyFromObject(before), live); err != nil {
-		return false, err
+	if getErr := r.live.Get(ctx, client.ObjectKeyFromObject(before), live); getErr != nil {
+		return false, errors.Join(err, getErr)
 	}
-	if moved, diffErr := statusDiff(before, live); diffErr != nil || moved != nil {
+	if missing, diffErr := statusDiff(live, obj); diffErr == nil && missing == nil {
+		r.setVersion(obj, live.GetResourceVersion())
+		return true, nil
+	}
+	if moved, diffErr := statusDiff(before, live); diffErr != nil || moved != nil || !apierrors.IsConflict(err) {
 		return false, err
 	}
 	obj.SetResourceVersion(live.GetResourceVersion())
@@ -41,6 +51,21 @@ func (r *runner[T]) patchStatus(ctx context.Context, before, obj T) (bool, error
 		return false, err
 	}
 	return true, nil
+}
+
+// answerPatience is how long it is tried to find out what became of a patch.
+const answerPatience = 5 * time.Second
+
+// isRefusal reports whether an error is the API server's own: the patch was not carried out.
+func isRefusal(err error) bool {
+	var answer apierrors.APIStatus
+	return errors.As(err, &answer) && answer.Status().Code < http.StatusInternalServerError
+}
+
+// setVersion notes the version of obj that was written.
+func (r *runner[T]) setVersion(obj T, version string) {
+	obj.SetResourceVersion(version)
+	r.writes.WroteAt(client.ObjectKeyFromObject(obj), version)
 }
 
 // sendStatus patches the status of obj, locked to its version. Of what the API
@@ -63,8 +88,7 @@ func (r *runner[T]) sendStatus(ctx context.Context, obj T, diff map[string]any) 
 	if err := r.client.Status().Patch(ctx, written, client.RawPatch(types.MergePatchType, data)); err != nil {
 		return err
 	}
-	obj.SetResourceVersion(written.GetResourceVersion())
-	r.writes.WroteAt(client.ObjectKeyFromObject(obj), obj.GetResourceVersion())
+	r.setVersion(obj, written.GetResourceVersion())
 	return nil
 }
 

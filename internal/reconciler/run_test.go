@@ -3,6 +3,7 @@
 package reconciler
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,9 +14,11 @@ import (
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -69,6 +72,10 @@ type testEnv struct {
 	runner  *runner[*kustomizev1.Kustomization]
 	events  *events
 	patches int
+	// answer, if there is one, takes the place of the API server's to a patch that was carried out.
+	answer error
+	// lost says that no patch arrives.
+	lost bool
 }
 
 // newTestEnv puts obj behind a runner around c; onPatch sees each status patch
@@ -94,7 +101,10 @@ func newTestEnv(
 				if err := ctx.Err(); err != nil {
 					return fmt.Errorf("patching: %w", err) // as a real client would; the fake one does not look
 				}
-				return c.SubResource(sub).Patch(ctx, o, p, opts...)
+				if b.lost {
+					return errors.New("dial tcp: connection refused")
+				}
+				return cmp.Or(c.SubResource(sub).Patch(ctx, o, p, opts...), b.answer)
 			},
 		}).Build()
 	clk := clocktesting.NewFakePassiveClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
@@ -201,7 +211,7 @@ func TestOutcomeBecomesConditions(t *testing.T) {
 					t.Errorf("%s observed generation %d", c.Type, c.ObservedGeneration)
 				}
 			}
-			if diff := cmp.Diff(tc.want, conditions); diff != "" {
+			if diff := gocmp.Diff(tc.want, conditions); diff != "" {
 				t.Error(diff)
 			}
 			if obj.Status.ObservedGeneration != 3 || obj.Status.LastHandledReconcileAt != "now" {
@@ -353,7 +363,7 @@ func TestFinalizerHoldsTheObjectUntilItIsClean(t *testing.T) {
 		t.Fatal(err)
 	}
 	obj := b.get(t)
-	if diff := cmp.Diff([]string{DefaultFinalizer}, obj.Finalizers); diff != "" {
+	if diff := gocmp.Diff([]string{DefaultFinalizer}, obj.Finalizers); diff != "" {
 		t.Fatal(diff)
 	}
 	if err := b.client.Delete(context.Background(), obj); err != nil {
@@ -423,6 +433,40 @@ func TestAShutdownWhileTheStatusIsWrittenIsNoError(t *testing.T) {
 	result, err := b.runner.Reconcile(ctx, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(app())})
 	if err != nil || result != (reconcile.Result{}) || len(*b.events) != 0 {
 		t.Errorf("got %v, %v and events %v, want silence", result, err, *b.events)
+	}
+}
+
+func TestTheEventsOfAPatchWhoseAnswerWasLostAreTold(t *testing.T) {
+	tests := map[string]struct {
+		answer     error
+		wantErr    bool
+		wantEvents int
+	}{
+		"the connection broke":                     {answer: errors.New("http2: client connection lost"), wantEvents: 1},
+		"a proxy gave up":                          {answer: apierrors.NewTimeoutError("gateway timeout", 1), wantEvents: 1},
+		"the client sent it again, and was behind": {answer: apierrors.NewConflict(schema.GroupResource{}, "app", nil), wantEvents: 1},
+		"a refusal is one":                         {answer: apierrors.NewForbidden(schema.GroupResource{}, "app", nil), wantErr: true},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			b := newTestEnv(t, scripted{func(*kustomizev1.Kustomization) (Result, error) { return Result{Reason: "Done"}, nil }}, app(), nil)
+			b.answer = tc.answer
+			if _, err := b.reconcile(); (err != nil) != tc.wantErr || len(*b.events) != tc.wantEvents || b.patches != 1 {
+				t.Errorf("Reconcile = %v; %d patches, events %+v", err, b.patches, *b.events)
+			}
+		})
+	}
+}
+
+func TestAPatchThatNeverArrivedIsAnError(t *testing.T) {
+	b := newTestEnv(t, scripted{func(*kustomizev1.Kustomization) (Result, error) { return Result{Reason: "Done"}, nil }}, app(), nil)
+	b.lost = true
+	if _, err := b.reconcile(); err == nil || len(*b.events) != 0 {
+		t.Errorf("Reconcile = %v, events %+v", err, *b.events)
+	}
+	b.lost = false
+	if _, err := b.reconcile(); err != nil || len(*b.events) != 1 {
+		t.Errorf("Reconcile = %v, events %+v", err, *b.events)
 	}
 }
 
