@@ -111,7 +111,7 @@ func (c *Client) Post(ctx context.Context, m Message) ([]byte, error) {
 		return nil, err
 	}
 	var answer []byte
-	err = c.Retry(ctx, m.Retries, func() error {
+	err = c.retry(ctx, m.Retries, func() error {
 		answer, err = c.postOnce(ctx, client, target, m)
 		return err
 	})

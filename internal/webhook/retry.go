@@ -14,7 +14,7 @@ const (
 	maxBackoff = 30 * time.Second
 )
 
-// TemporaryError is a failure after which [Client.Retry] tries again.
+// TemporaryError is a failure after which [Client.Post] tries again.
 type TemporaryError struct {
 	Err error
 	// After is the server's Retry-After, up to maxBackoff; zero if it named none.
@@ -26,9 +26,9 @@ func (e *TemporaryError) Error() string { return e.Err.Error() }
 // Unwrap returns the cause.
 func (e *TemporaryError) Unwrap() error { return e.Err }
 
-// Retry calls try until it succeeds or fails with something else than a
+// retry calls try until it succeeds or fails with something else than a
 // [TemporaryError], retries times at most after the first. The error is the last one.
-func (c *Client) Retry(ctx context.Context, retries int, try func() error) error {
+func (c *Client) retry(ctx context.Context, retries int, try func() error) error {
 	wait := minBackoff
 	for {
 		err := try()
