@@ -27,6 +27,12 @@
 // docs/adr/0010-own-reading-of-tags.md.
 //
 //	go test -run xxx -bench 'Tags|Scans' ./scan
+//
+// The file of a listing (codec.go) is our own. encoding/gob takes 3.4 times as long to write
+// and read 100,000 tags, allocates for each of them, 100,000 times instead of 76, and its file
+// is half as large again; with zstd it is half as large, and takes as long as without:
+//
+//	go test -run xxx -bench Format ./scan
 package scan
 
 import (

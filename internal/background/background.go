@@ -40,8 +40,13 @@
 //	Group         one call for all who ask for the same key
 //	Runner        tasks by key, with their results
 //
-// golang.org/x/sync/singleflight joins calls but neither bounds nor abandons them, and
-// a workqueue has no result to come back for.
+// golang.org/x/sync/singleflight joins calls too, but has no patience, no slots and no result
+// to come back for. With forty objects at a silent host and four workers, the objects of other
+// hosts wait ten minutes for a worker with singleflight.Do, and 100 ms here; with DoChan and a
+// timer they wait a second, and the host has forty requests at once instead of four. A
+// workqueue has no results either.
+//
+//	go test -v -run Singleflight ./internal/background
 package background
 
 import (

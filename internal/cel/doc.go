@@ -16,4 +16,13 @@
 //
 // The environment is that of Flux: its variables are dynamic objects, its
 // extensions strings, sets and encoders.
+//
+// The evaluation is cel-go's; the counting is our own, since cel-go's CostLimit counts a call
+// after it was made and a comparison by the length of its lists. A `replace` that makes 64 MB
+// of a text of 8 kB ends after 76 ms and all of them there, with a limit of a million as in
+// Kubernetes, and after 3 µs and half a kilobyte here, 30,000 times sooner; of a text of a
+// megabyte it would make a terabyte. A comparison of lists within lists never meets that
+// limit, and is ended here.
+//
+//	go test -run xxx -bench OneCall ./internal/cel
 package cel

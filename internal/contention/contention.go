@@ -12,6 +12,12 @@
 //
 // It is arithmetic over one object's [History], which its owner keeps, with what else
 // is to be said about the object.
+//
+// The Backoff of client-go's util/flowcontrol has no burst, and keeps its own table by name,
+// which somebody has to sweep. Ten times two edits by hand, an hour apart, would wait five
+// minutes together with it, and do not wait here:
+//
+//	go test -run ClientGo ./internal/contention
 package contention
 
 import "time"

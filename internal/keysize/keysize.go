@@ -8,6 +8,13 @@
 // bits, whose certificate has 130 KB. Nobody can interrupt it. Keys come with the
 // signatures of images, from the issuers of tokens and in Secrets, so whoever reads a
 // key from there has it checked before anything is done with it.
+//
+// crypto/rsa refuses keys that are too small, and crypto/tls those of servers that are too
+// large; no library that is used here has a bound for all others. A key of 131,072 bits takes
+// 820 ms to verify with, 24,000 times as long as one of 2,048 and 117 times as long as the
+// largest that is let through, and to refuse it takes less than a microsecond.
+//
+//	go test -run xxx -bench Verify ./internal/keysize
 package keysize
 
 import (

@@ -14,9 +14,14 @@ import (
 
 // mapper caches which resource serves a kind. controller-runtime asks a RESTMapper with
 // every read of its cache and every write, and its own one searches all groups each
-// time, which costs more than the read. Entries are never dropped, as there: a request
-// for a kind that was removed fails at the API server. There are as many entries as
-// kinds that the process reads or writes; a restart asks for them again.
+// time, which costs more than the read: with 40 groups 12 µs and 127 allocations, 35 times
+// as long as the lookup here.
+//
+//	go test -run xxx -bench RESTMapping ./cmd/sluice/app
+//
+// Entries are never dropped, as there: a request for a kind that was removed fails at the
+// API server. There are as many entries as kinds that the process reads or writes; a restart
+// asks for them again.
 type mapper struct {
 	meta.RESTMapper
 	known sync.Map // schema.GroupVersionKind -> meta.RESTMapping

@@ -14,6 +14,9 @@
 // What listens: metrics (--metrics-addr), probes (--health-addr), artifacts
 // (--storage-addr), webhooks (--receiverAddr) and, if asked for, events of others
 // (--events-listen-addr) and profiles (--pprof-addr).
+//
+// controller-runtime's own lookup of the resource of a kind has a cache of ours before it:
+// restmapper.go says why, and what was measured.
 package app
 
 import (
