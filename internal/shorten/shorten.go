@@ -30,20 +30,18 @@ const commitDigits = 7
 // the mark. A mark that has no room is left out. A byte that is no valid UTF-8 counts as a
 // character.
 func Runes(text string, most int, mark string) string {
-	if len(text) <= most || utf8.RuneCountInString(text) <= most {
+	if utf8.RuneCountInString(text) <= most {
 		return text
 	}
-	keep := most - utf8.RuneCountInString(mark)
-	if keep < 0 {
-		keep, mark = max(most, 0), ""
+	if most < utf8.RuneCountInString(mark) {
+		mark = ""
 	}
-	for at := range text {
-		if keep == 0 {
-			return text[:at] + mark
-		}
-		keep--
+	keep, end := most-utf8.RuneCountInString(mark), 0
+	for range keep { // there are more, as the text is too long
+		_, size := utf8.DecodeRuneInString(text[end:])
+		end += size
 	}
-	return text
+	return text[:end] + mark
 }
 
 // Bytes returns a text of at most most bytes: the text itself, or its beginning, up to the
@@ -52,10 +50,10 @@ func Bytes(text string, most int, mark string) string {
 	if len(text) <= most {
 		return text
 	}
-	end := most - len(mark)
-	if end < 0 {
-		end, mark = max(most, 0), ""
+	if most < len(mark) {
+		mark = ""
 	}
+	end := max(most, 0) - len(mark)
 	for end > 0 && !utf8.RuneStart(text[end]) {
 		end--
 	}

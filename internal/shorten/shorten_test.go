@@ -48,10 +48,12 @@ func TestBytes(t *testing.T) {
 		"one that would be cut in two is left": {"äöüß", 6, shorten.Dots, "ä..."},
 		"one of four bytes":                    {"a😀😀", 8, shorten.Dots, "a😀..."},
 		"only the mark has room":               {"äöüß", 4, shorten.Dots, "..."},
+		"exactly the mark has room":            {"äöüß", 3, shorten.Dots, "..."},
 		"the mark has no room":                 {"äöüß", 2, shorten.Dots, "ä"},
 		"there is no mark":                     {"äöüß", 3, "", "ä"},
 		"nothing has room":                     {"äöüß", 0, shorten.Dots, ""},
 		"less than nothing has room":           {"ä", -1, "", ""},
+		"bytes that begin no character":        {"\x80\x80\x80", 2, "", ""},
 		"an empty text":                        {"", 0, shorten.Dots, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
