@@ -30,27 +30,6 @@ func evidenceOf(t *testing.T, windows ...judge.Window) judge.Evidence {
 	return e
 }
 
-func TestEvidenceHasTheValuesThatTheFormulaGives(t *testing.T) {
-	first := window(5, 1000, 2, 9000)
-	for name, tc := range map[string]struct {
-		windows []judge.Window
-		want    float64
-	}{
-		"five errors of a tenth of the users, two of the rest": {[]judge.Window{first}, 6.711},
-		"two windows":                               {[]judge.Window{window(5, 400, 2, 3600), window(3, 600, 1, 5400)}, 11.295},
-		"errors of the primary alone":               {[]judge.Window{window(0, 1000, 20, 9000)}, -2.408},
-		"no errors say nothing":                     {[]judge.Window{window(0, 1000, 0, 9000)}, 0},
-		"a window without primary compares nothing": {[]judge.Window{window(9, 1000, 0, 0)}, 0},
-		"a window without canary compares nothing":  {[]judge.Window{window(0, 0, 9, 1000)}, 0},
-	} {
-		t.Run(name, func(t *testing.T) {
-			if got := evidenceOf(t, tc.windows...).LogFail(); math.Abs(got-tc.want) > 5e-4 {
-				t.Errorf("ln E = %.4f, want %.3f", got, tc.want)
-			}
-		})
-	}
-}
-
 func TestWhatIsImpossibleIsRefused(t *testing.T) {
 	for name, w := range map[string]judge.Window{
 		"fewer than no errors":       window(-1, 10, 0, 10),
@@ -140,6 +119,9 @@ func TestVerdicts(t *testing.T) {
 		metrics int
 		want    judge.Outcome
 		text    string // of the first finding
+		last    string // of the last one
+		// noMinimum says that any number of requests is enough
+		noMinimum bool
 		// findings are the outcomes of all, if they matter
 		findings []judge.Outcome
 	}{
@@ -251,9 +233,46 @@ func TestVerdicts(t *testing.T) {
 			split: window(412, 38*50, 3700, 38*50),
 			want:  judge.Mismatch, findings: []judge.Outcome{judge.Undecided, judge.Undecided, judge.Mismatch},
 		},
+		"more requests than its weight says are told": {
+			series: []series{{name: "throughput", kind: judge.Throughput, windows: []judge.Window{window(1300, 380, 5600, 3420)}}},
+			split:  window(1300, 380, 5600, 3420), want: judge.Mismatch,
+			text: "throughput 2.1 times the primary's, undecided after 38s and 1300 requests: the arms do not get the requests that their weights say",
+			last: "the canary got 1.9 times the requests that its weight says: nothing follows from comparing it",
+		},
+		"none in either arm beside a mismatch": {
+			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(0, 412, 0, 3700)}}},
+			split:  window(300, 380, 5600, 3420), want: judge.Mismatch,
+			text: "errors undecided after 38s and 412 requests: the arms do not get the requests that their weights say",
+			last: "the canary got 0.51 times the requests that its weight says: nothing follows from comparing it",
+		},
+		"a throughput that may be a little lower": {
+			series: []series{{name: "throughput", kind: judge.Throughput, windows: []judge.Window{window(60, 380, 700, 3420)}}},
+			want:   judge.Undecided, text: "throughput 0.77 times the primary's, undecided after 38s and 60 requests: about 371 more requests needed",
+		},
+		"a throughput of none, of as few as were to be expected": {
+			series: []series{{name: "throughput", kind: judge.Throughput, windows: []judge.Window{window(0, 380, 360, 3420)}}},
+			want:   judge.Undecided, text: "throughput 0 times the primary's, undecided after 38s and 0 requests, fewer than minSamples (50)",
+		},
+		"neither arm has a request": {
+			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(0, 0, 0, 0)}}}, noMinimum: true,
+			want: judge.Undecided, text: "errors undecided after 38s and 0 requests: none in either arm",
+		},
+		"errors of the canary alone, as yet": {
+			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(2, 1000, 0, 9000)}}},
+			want:   judge.Undecided,
+			text:   "errors infinitely many times the primary's, undecided after 38s and 1000 requests: about 3 more errors needed",
+		},
+		"as many requests as are wanted": {
+			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(40, 50, 9, 4000)}}},
+			want:   judge.Fail,
+		},
 		"nothing to judge by": {want: judge.Undecided},
 	} {
 		t.Run(name, func(t *testing.T) {
+			settings := settings
+			if tc.noMinimum {
+				settings.MinSamples = 0
+			}
 			trial := judge.SequentialTest{Metrics: tc.metrics, Split: judge.NewSplit(), Observed: 38 * time.Second}
 			var err error
 			for _, s := range tc.series {
@@ -280,6 +299,9 @@ func TestVerdicts(t *testing.T) {
 			if tc.text != "" && got.Findings[0].Text != tc.text {
 				t.Errorf("got  %s\nwant %s", got.Findings[0].Text, tc.text)
 			}
+			if last := len(got.Findings) - 1; tc.last != "" && got.Findings[last].Text != tc.last {
+				t.Errorf("got  %s\nwant %s", got.Findings[last].Text, tc.last)
+			}
 		})
 	}
 }
@@ -292,6 +314,8 @@ func TestSettingsThatNoVerdictCanBeReachedByAreRefused(t *testing.T) {
 		"less than no regression":         func(s *judge.Settings) { s.Tolerated = 0.5 },
 		"a regression that is tolerated":  func(s *judge.Settings) { s.Tolerated, s.Regression = 2, 2 },
 		"a regression without end":        func(s *judge.Settings) { s.Regression = math.Inf(1) },
+		"negligible below none":           func(s *judge.Settings) { s.Negligible = -0.001 },
+		"most requests are negligible":    func(s *judge.Settings) { s.Negligible = 0.2 },
 		"fewer than no requests":          func(s *judge.Settings) { s.MinSamples = -1 },
 		"more requests than can be added": func(s *judge.Settings) { s.MinSamples = math.Inf(1) },
 	} {
@@ -302,6 +326,25 @@ func TestSettingsThatNoVerdictCanBeReachedByAreRefused(t *testing.T) {
 			}
 			if change(&s); s.Check() == nil {
 				t.Error("accepted")
+			}
+		})
+	}
+}
+
+func TestTheBoundsOfSettingsAreAccepted(t *testing.T) {
+	for name, change := range map[string]func(*judge.Settings){
+		"as sure as may be":         func(s *judge.Settings) { s.Alpha, s.Beta = 1e-9, 1e-9 },
+		"nothing is negligible":     func(s *judge.Settings) { s.Negligible = 0 },
+		"a tenth is negligible":     func(s *judge.Settings) { s.Negligible = 0.1 },
+		"any number of requests":    func(s *judge.Settings) { s.MinSamples = 0 },
+		"as many as can be counted": func(s *judge.Settings) { s.MinSamples = 1 << 53 },
+		"ten times is tolerated":    func(s *judge.Settings) { s.Tolerated, s.Regression = 10, 100 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := judge.Default()
+			change(&s)
+			if err := s.Check(); err != nil {
+				t.Error(err)
 			}
 		})
 	}
@@ -384,35 +427,6 @@ func TestBurstsThatAreRareStayBursts(t *testing.T) {
 		if again := kept.Fade(); (again.Factor() <= 6) != capped {
 			t.Errorf("after %d windows that fade: %v", n+1, again.Factor())
 		}
-	}
-}
-
-func TestHowLongAVerdictTakes(t *testing.T) {
-	steps := []judge.PlannedShare{{0.1, time.Minute}, {0.2, time.Minute}, {0.3, time.Minute}, {0.4, time.Minute}, {0.5, time.Minute}}
-	for name, tc := range map[string]struct {
-		traffic  judge.Traffic
-		ratio    float64
-		from, to time.Duration
-	}{
-		"a doubling of rare errors takes hours": {judge.Traffic{Requests: 10, Rate: 0.001}, 2, 2 * time.Hour, 3 * time.Hour},
-		"five times the errors takes minutes":   {judge.Traffic{Requests: 10, Rate: 0.001}, 5, 13 * time.Minute, 19 * time.Minute},
-		"a hundred times is seen at once":       {judge.Traffic{Requests: 100, Rate: 0.001}, 100, time.Second, 40 * time.Second},
-		"as good as the primary passes":         {judge.Traffic{Requests: 100, Rate: 0.01}, 1, time.Minute, 5 * time.Minute},
-		"bursts make it as many times as long": {
-			judge.Traffic{Requests: 10, Rate: 0.001, Dispersion: 3}, 5, 43 * time.Minute, 50 * time.Minute,
-		},
-		"few requests take as long as they take to be minSamples": {
-			judge.Traffic{Requests: 1, Rate: 0.5}, 100, 214 * time.Second, 216 * time.Second,
-		},
-		"no errors are never seen to be worse":    {judge.Traffic{Requests: 10, Rate: 0}, 5, 0, 0},
-		"no requests are never seen to be slower": {judge.Traffic{Rate: 0.1}, 5, 0, 0},
-	} {
-		t.Run(name, func(t *testing.T) {
-			got, ok := judge.Default().Expect(tc.traffic, steps, tc.ratio, 1)
-			if ok != (tc.to > 0) || got < tc.from || got > tc.to {
-				t.Errorf("%s (%v), want %s to %s", got, ok, tc.from, tc.to)
-			}
-		})
 	}
 }
 

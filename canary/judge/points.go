@@ -2,7 +2,10 @@
 
 package judge
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // point is one relative risk of the grid and its log likelihood.
 type point struct{ ratio, log float64 }
@@ -13,16 +16,7 @@ func (e Evidence) points() []point {
 	for i, r := range e.grid.ratios {
 		points = append(points, point{ratio: r, log: e.log[i]})
 	}
-	slices.SortFunc(points, func(a, b point) int {
-		switch {
-		case a.ratio < b.ratio:
-			return -1
-		case a.ratio > b.ratio:
-			return 1
-		default:
-			return 0
-		}
-	})
+	slices.SortFunc(points, func(a, b point) int { return cmp.Compare(a.ratio, b.ratio) })
 	return slices.CompactFunc(points, func(a, b point) bool { return a.ratio == b.ratio })
 }
 
