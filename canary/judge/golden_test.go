@@ -110,7 +110,9 @@ func TestHowManyMoreEventsAVerdictNeeds(t *testing.T) {
 		"of the canary alone":                            {[]judge.Window{window(2, 1000, 0, 9000)}, judge.Errors, 1, 0.001, 2.141},
 		"of the primary alone":                           {[]judge.Window{window(0, 1000, 3, 9000)}, judge.Errors, 1, 0.001, 45.642},
 		"of the primary alone, if none is negligible":    {[]judge.Window{window(0, 1000, 3, 9000)}, judge.Errors, 1, 0, 39.721},
-		"where some happened while there was no primary": {[]judge.Window{window(2, 1000, 10, 9000), window(7, 1000, 0, 0)}, judge.Errors, 1, 0.001, 364.363},
+		"where some happened while there was no primary": {
+			[]judge.Window{window(2, 1000, 10, 9000), window(7, 1000, 0, 0)}, judge.Errors, 1, 0.001, 364.363,
+		},
 		"requests of the canary, if there are no errors": {[]judge.Window{window(0, 1000, 0, 9000)}, judge.Errors, 1, 0.001, 3687.955},
 		"requests, if errors come three at once":         {[]judge.Window{window(0, 1000, 0, 9000)}, judge.Errors, 3, 0.001, 4245.185},
 		"never without errors, if none is negligible":    {[]judge.Window{window(0, 1000, 0, 9000)}, judge.Errors, 1, 0, never},

@@ -236,7 +236,8 @@ func TestVerdicts(t *testing.T) {
 		"more requests than its weight says are told": {
 			series: []series{{name: "throughput", kind: judge.Throughput, windows: []judge.Window{window(1300, 380, 5600, 3420)}}},
 			split:  window(1300, 380, 5600, 3420), want: judge.Mismatch,
-			text: "throughput 2.1 times the primary's, undecided after 38s and 1300 requests: the arms do not get the requests that their weights say",
+			text: "throughput 2.1 times the primary's, undecided after 38s and 1300 requests: " +
+				"the arms do not get the requests that their weights say",
 			last: "the canary got 1.9 times the requests that its weight says: nothing follows from comparing it",
 		},
 		"none in either arm beside a mismatch": {
@@ -247,7 +248,8 @@ func TestVerdicts(t *testing.T) {
 		},
 		"a throughput that may be a little lower": {
 			series: []series{{name: "throughput", kind: judge.Throughput, windows: []judge.Window{window(60, 380, 700, 3420)}}},
-			want:   judge.Undecided, text: "throughput 0.77 times the primary's, undecided after 38s and 60 requests: about 371 more requests needed",
+			want:   judge.Undecided,
+			text:   "throughput 0.77 times the primary's, undecided after 38s and 60 requests: about 371 more requests needed",
 		},
 		"a throughput of none, of as few as were to be expected": {
 			series: []series{{name: "throughput", kind: judge.Throughput, windows: []judge.Window{window(0, 380, 360, 3420)}}},

@@ -130,7 +130,8 @@ func TestWhatADispersionKeeps(t *testing.T) {
 		"a window of twenty events": {before, judge.Dispersion{Windows: 1, Sum: 0.8, Variance: 1.9, Most: 20, Noted: 1}},
 		"a single event, which comes with no other": {
 			judge.Dispersion{}.Add(half(1, 100), half(0, 900)), judge.Dispersion{Windows: 1, Sum: 1, Most: 1, Noted: 1}},
-		"half of what it was":                                 {before.Fade(), judge.Dispersion{Windows: 0.5, Sum: 0.4, Variance: 0.95, Most: 20, Noted: 0.5}},
+		"half of what it was": {
+			before.Fade(), judge.Dispersion{Windows: 0.5, Sum: 0.4, Variance: 0.95, Most: 20, Noted: 0.5}},
 		"what it was, after a window without events":          {before.Add(half(0, 1000), half(0, 1000)), before},
 		"what it was, after one that only one half was in":    {before.Add(half(3, 1000), half(0, 0)), before},
 		"what it was, after one that cannot be":               {before.Add(half(-3, 1000), half(9, 1000)), before},
