@@ -108,7 +108,7 @@ func (t SelfTest) Check() error {
 
 // Failed reports whether there are more false alarms than a judge of this alpha has.
 func (t SelfTest) Failed(alpha float64) bool {
-	return t.FalseAlarms > 0 && atLeast(t.FalseAlarms, t.Trials, alpha) < chance
+	return atLeast(t.FalseAlarms, t.Trials, alpha) < chance
 }
 
 // Rate is the part of the trials that were false alarms.

@@ -5,6 +5,7 @@ package trial_test
 import (
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -59,7 +60,7 @@ func TestEvidenceOutlivesARestart(t *testing.T) {
 }
 
 func TestEvidenceOfAnotherKindIsRefused(t *testing.T) {
-	release := add(t, trial.Baseline{}.Begin(judge.Default(), judge.Errors, judge.Latency), 0, busy(0))
+	release := add(t, trial.Baseline{}.Add(busy(0)).Begin(judge.Default(), judge.Errors, judge.Latency), 0, busy(1))
 	text, err := release.MarshalText()
 	if err != nil {
 		t.Fatal(err)
@@ -68,25 +69,61 @@ func TestEvidenceOfAnotherKindIsRefused(t *testing.T) {
 		`"kinds":["errors"],"series":`
 	strict := judge.Default()
 	strict.Alpha = 0.001
+	errorsAndLatency := []judge.Kind{judge.Errors, judge.Latency}
+	// with is what was written, with one thing changed.
+	with := func(old, replacement string) string {
+		if !strings.Contains(string(text), old) {
+			t.Fatalf("%s is not in it", old)
+		}
+		return strings.Replace(string(text), old, replacement, 1)
+	}
 	for name, tc := range map[string]struct {
 		text     string
 		settings judge.Settings
 		kinds    []judge.Kind
 	}{
-		"of other settings":        {string(text), strict, []judge.Kind{judge.Errors, judge.Latency}},
-		"about other metrics":      {string(text), judge.Default(), []judge.Kind{judge.Errors}},
-		"no JSON":                  {"evidence", judge.Default(), nil},
-		"a series without a bound": {about + `[{"Kind":"errors"}]}`, judge.Default(), []judge.Kind{judge.Errors}},
-		"evidence of no windows":   {about + `[{"Kind":"errors","Bounds":[{"Evidence":"AAAA"}]}]}`, judge.Default(), []judge.Kind{judge.Errors}},
+		"about a bound before the first":  {with(`"PassBound":1`, `"PassBound":-1`), judge.Default(), errorsAndLatency},
+		"about one after the last":        {with(`"PassBound":1`, `"PassBound":2`), judge.Default(), errorsAndLatency},
+		"about another histogram":         {with(`"bounds":[0.1,1]`, `"bounds":[0.1]`), judge.Default(), errorsAndLatency},
+		"errors over bounds":              {with(`"Kind":"latency"`, `"Kind":"errors"`), judge.Default(), errorsAndLatency},
+		"a metric that was not asked for": {with(`"Kind":"errors"`, `"Kind":"throughput"`), judge.Default(), errorsAndLatency},
+		"of other settings":               {string(text), strict, []judge.Kind{judge.Errors, judge.Latency}},
+		"about other metrics":             {string(text), judge.Default(), []judge.Kind{judge.Errors}},
+		"no JSON":                         {"evidence", judge.Default(), nil},
+		"a series without a bound":        {about + `[{"Kind":"errors"}]}`, judge.Default(), []judge.Kind{judge.Errors}},
+		"evidence of no windows":          {about + `[{"Kind":"errors","Bounds":[{"Evidence":"AAAA"}]}]}`, judge.Default(), []judge.Kind{judge.Errors}},
 	} {
 		if _, err := (trial.Baseline{}).Restore([]byte(tc.text), tc.settings, tc.kinds...); err == nil {
 			t.Errorf("%s: restored", name)
 		}
 	}
-	for _, text := range []string{"", `{"windows":-1}`, `{"bounds":[1,2],"slow":[{}],"primary":{"Slower":[1,2]}}`,
-		`{"windows":9,"errors":{"Windows":9,"Variance":-1}}`} {
-		if err := new(trial.Baseline).UnmarshalText([]byte(text)); err == nil {
-			t.Errorf("a baseline of %q", text)
+	if _, err := (trial.Baseline{}).Restore(text, judge.Default(), errorsAndLatency...); err != nil {
+		t.Errorf("what was written: %v", err)
+	}
+}
+
+func TestABaselineThatNoWindowsLeadToIsRefused(t *testing.T) {
+	for name, tc := range map[string]struct {
+		text string
+		want bool
+	}{
+		"nothing":                        {"", false},
+		"of no windows":                  {"{}", true},
+		"of two bounds":                  {`{"bounds":[1,2],"slow":[{},{}],"primary":{"Slower":[1,2]}}`, true},
+		"of bounds that fall":            {`{"bounds":[2,1],"slow":[{},{}],"primary":{"Slower":[1,2]}}`, false},
+		"of a bound without dispersion":  {`{"bounds":[1,2],"slow":[{}],"primary":{"Slower":[1,2]}}`, false},
+		"of a bound without a count":     {`{"bounds":[1,2],"slow":[{},{}],"primary":{"Slower":[1]}}`, false},
+		"of fewer than no windows":       {`{"windows":-1}`, false},
+		"of less than no time":           {`{"seconds":-1}`, false},
+		"whose errors vary by less":      {`{"windows":9,"errors":{"Windows":9,"Variance":-1}}`, false},
+		"with less than no z²":           {`{"windows":9,"errors":{"Windows":9,"Sum":-1}}`, false},
+		"with fewer than none of errors": {`{"windows":9,"errors":{"Windows":-9}}`, false},
+		"that had fewer than none":       {`{"windows":9,"errors":{"Most":-9}}`, false},
+		"that noted fewer than none":     {`{"windows":9,"errors":{"Noted":-9}}`, false},
+		"whose slow requests vary so":    {`{"bounds":[1],"slow":[{"Sum":-1}],"primary":{"Slower":[1]}}`, false},
+	} {
+		if err := new(trial.Baseline).UnmarshalText([]byte(tc.text)); (err == nil) != tc.want {
+			t.Errorf("a baseline %s: %v", name, err)
 		}
 	}
 }
@@ -94,13 +131,17 @@ func TestEvidenceOfAnotherKindIsRefused(t *testing.T) {
 // A status is an input: counting up to what it says would never end.
 func TestASelfTestOfNoWindowsIsRefused(t *testing.T) {
 	for _, wrong := range []trial.SelfTest{{FalseAlarms: 1 << 60, Trials: 1 << 60}, {FalseAlarms: 3, Trials: 2}, {FalseAlarms: -1},
-		{Lasted: 60}, {Windows: -1}} {
+		{Lasted: 60}, {Lasted: -1}, {Windows: -1}, {Trials: 400}} {
 		if wrong.Check() == nil {
 			t.Errorf("%+v", wrong)
 		}
 	}
-	if err := (trial.SelfTest{Windows: 60 * 399, Trials: 399, FalseAlarms: 9, Lasted: 59}).Check(); err != nil {
-		t.Error(err)
+	for _, right := range []trial.SelfTest{
+		{}, {Windows: 60 * 399, Trials: 399, FalseAlarms: 9, Lasted: 59}, {Windows: 9, Trials: 3, FalseAlarms: 3},
+	} {
+		if err := right.Check(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
@@ -202,10 +243,42 @@ func timedHalves(at int, errors, slow [2]float64) counter.Increments {
 	return w
 }
 
-func TestAPrimaryOfOnePodIsNoTest(t *testing.T) {
-	one := window(0, counter.Counts{}, counter.Counts{Requests: 10})
-	if test := (trial.SelfTest{}).Add(one, judge.Default(), trial.Baseline{}); test.Windows != 0 || test.Rate() != 0 {
-		t.Errorf("%+v", test)
+func TestWhatTheHalvesCannotBeComparedByIsNoTest(t *testing.T) {
+	both := []judge.Kind{judge.Errors, judge.Latency}
+	before := trial.SelfTest{}.Add(timedHalves(0, [2]float64{5, 5}, [2]float64{20, 20}), judge.Default(),
+		trial.Baseline{}.Add(timedHalves(0, [2]float64{}, [2]float64{20, 20})), both...)
+	for name, change := range map[string]func(*counter.Increments){
+		"a primary of one pod":               func(w *counter.Increments) { w.Halves[1] = counter.Counts{Slower: []float64{0, 0}} },
+		"no pod of the first half":           func(w *counter.Increments) { w.Halves[0] = counter.Counts{Slower: []float64{0, 0}} },
+		"fewer than no errors":               func(w *counter.Increments) { w.Halves[0].Errors = -1 },
+		"slow requests, of which none ended": func(w *counter.Increments) { w.Halves[1].Timed, w.Halves[1].Slower[0] = 0, 5 },
+	} {
+		w := timedHalves(1, [2]float64{5, 5}, [2]float64{20, 20})
+		change(&w)
+		if got := before.Add(w, judge.Default(), trial.Baseline{}, both...); got != before {
+			t.Errorf("%s: %+v, and before %+v", name, got, before)
+		}
+	}
+	if before.Windows != 1 || before.Over != 0.5 || before.Rate() != 0 {
+		t.Errorf("%+v", before)
+	}
+}
+
+// Evidence about one bound says nothing about another.
+func TestATrialOfTheSelfTestIsAboutOneBound(t *testing.T) {
+	usual := trial.Baseline{}.Add(timedHalves(0, [2]float64{}, [2]float64{20, 20}))
+	slower := timedHalves(0, [2]float64{}, [2]float64{20, 20})
+	slower.Primary.Slower[1] = 500 // now a second is usual
+	w := timedHalves(1, [2]float64{5, 5}, [2]float64{20, 20})
+	test := trial.SelfTest{}.Add(w, judge.Default(), usual, judge.Latency)
+	if again := test.Add(w, judge.Default(), trial.Baseline{}.Add(slower), judge.Latency); test.Over != 0.5 || again.Over != 0.5 {
+		t.Errorf("over %v, then over %v", test.Over, again.Over)
+	}
+	if other := (trial.SelfTest{}).Add(w, judge.Default(), usual, judge.Errors); other.Over != 0 || other.Slow != nil {
+		t.Errorf("over %v, which nobody asked about", other.Over)
+	}
+	if none := (trial.SelfTest{}).Add(w, judge.Default(), trial.Baseline{}, judge.Latency); none.Over != 0 || none.Slow != nil {
+		t.Errorf("over %v, of no histogram", none.Over)
 	}
 }
 

@@ -50,10 +50,7 @@ func (b Baseline) Begin(s judge.Settings, kinds ...judge.Kind) Release {
 			r.Test.Series = append(r.Test.Series, s.NewSeries(string(kind), kind))
 		}
 	}
-	if len(b.bounds) > 0 {
-		r = r.withBounds(b.bounds)
-	}
-	return r
+	return r.withBounds(b.bounds)
 }
 
 // RequireAll is the same evidence, by which no release passes before each of its metrics was compared.
@@ -93,15 +90,14 @@ func (r Release) lacksLatency() bool {
 func (r Release) Evidence() (fail, pass float64) {
 	for i, s := range r.Test.Series {
 		if i == 0 {
-			fail, pass = s.LogFail(), r.settings.LogPass(s)
-			continue
+			fail, pass = math.Inf(-1), math.Inf(1)
 		}
 		fail, pass = max(fail, s.LogFail()), min(pass, r.settings.LogPass(s))
 	}
 	return fail, pass
 }
 
-// withBounds begins the latency, if it is judged.
+// withBounds begins the latency, if it is judged and there is a histogram.
 func (r Release) withBounds(bounds []float64) Release {
 	if !slices.Contains(r.kinds, judge.Latency) || len(bounds) == 0 {
 		return r
@@ -128,7 +124,7 @@ func seconds(bound float64) time.Duration {
 // canary has, between 0 and 1; 0 if it is not known or was not the same all the time, and then nothing
 // is said about throughput and shares.
 func (r Release) Add(w counter.Increments, weight float64) (Release, error) {
-	if r.bounds == nil && len(w.Bounds) > 0 {
+	if r.bounds == nil {
 		r = r.withBounds(w.Bounds)
 	}
 	sum := r

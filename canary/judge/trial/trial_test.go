@@ -4,6 +4,7 @@ package trial_test
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -191,5 +192,136 @@ func TestTheEvidenceIsThatOfTheWorstMetric(t *testing.T) {
 	none, _ := evidence(0, worse, judge.Throughput)
 	if got, _ := evidence(0.1, skewed, judge.Throughput); got != none || none == throughputFail {
 		t.Errorf("the evidence of a skewed window is %v, want %v, and that of a weight %v", got, none, throughputFail)
+	}
+}
+
+func TestAHistogramThatNobodyAskedAboutIsNotCompared(t *testing.T) {
+	for name, before := range map[string]trial.Baseline{
+		"of the release": {}, "of the time before": trial.Baseline{}.Add(busy(0)),
+	} {
+		r := add(t, before.Begin(judge.Default(), judge.Errors), 0.1, busy(1))
+		if findings := r.Verdict().Findings; len(findings) != 1 || findings[0].Metric != "errors" {
+			t.Errorf("%s: %+v", name, findings)
+		}
+	}
+}
+
+// Where the canary has all users, or none, there is no share to compare requests by.
+func TestAWeightOfAllOrNoneSaysNothingAboutRequests(t *testing.T) {
+	for _, weight := range []float64{0, 1} {
+		r := add(t, trial.Baseline{}.Begin(judge.Default(), judge.Throughput), weight, busy(0))
+		if fail, pass := r.Evidence(); fail != 0 || pass != 0 {
+			t.Errorf("at the weight %v the evidence is %v and %v", weight, fail, pass)
+		}
+		if _, differs := r.Test.Split.Mismatch(); differs {
+			t.Errorf("at the weight %v there is a mismatch", weight)
+		}
+	}
+}
+
+func TestARequestCountThatIsNoneIsNamedByTheShares(t *testing.T) {
+	r, err := trial.Baseline{}.Begin(judge.Default()).Add(window(0, counter.Counts{Requests: math.NaN()}, counter.Counts{Requests: 9}), 0.1)
+	if err == nil || !strings.HasPrefix(err.Error(), "the window until 2026-06-01T12:00:10Z: ") || r.Test.Observed != 0 {
+		t.Errorf("got %v", err)
+	}
+}
+
+// The same release, or baseline, may be asked what it would be with one window or with another.
+func TestAddingAWindowLeavesWhatWasThereAsItWas(t *testing.T) {
+	baseline := trial.Baseline{}.Add(busy(0))
+	text, err := baseline.MarshalText()
+	if err != nil {
+		t.Fatal(err)
+	}
+	release := add(t, baseline.Begin(judge.Default(), judge.Errors, judge.Latency), 0.1, busy(1))
+	fail, pass := release.Evidence()
+	baseline.Add(busy(2))
+	baseline.Fade()
+	add(t, release, 0.1, busy(2))
+	if again, err := baseline.MarshalText(); err != nil || string(again) != string(text) {
+		t.Errorf("the baseline was %s and is %s: %v", text, again, err)
+	}
+	if f, p := release.Evidence(); f != fail || p != pass {
+		t.Errorf("the evidence was %v and %v, and is %v and %v", fail, pass, f, p)
+	}
+}
+
+func TestTheEvidenceForPassingIsThatOfTheMetric(t *testing.T) {
+	settings, w := judge.Default(), busy(0)
+	series, err := settings.NewSeries("errors", judge.Errors).Add(1, judge.Window{
+		Canary:  judge.Count{Events: w.Canary.Errors, Exposure: w.Canary.Requests},
+		Primary: judge.Count{Events: w.Primary.Errors, Exposure: w.Primary.Requests},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fail, pass := add(t, trial.Baseline{}.Begin(settings, judge.Errors), 0.1, w).Evidence()
+	if fail != series.LogFail() || pass != settings.LogPass(series) {
+		t.Errorf("%v and %v, want %v and %v", fail, pass, series.LogFail(), settings.LogPass(series))
+	}
+}
+
+// What is learned while a release is held counts for the windows after it.
+func TestAReleaseGoesOnAfterAnotherBaseline(t *testing.T) {
+	var bursts trial.Baseline
+	for i := range 60 {
+		w := halves(i, 0, 0)
+		w.Halves[i%2].Errors = 10
+		bursts = bursts.Add(w)
+	}
+	burst := window(0, counter.Counts{Requests: 100, Errors: 10}, counter.Counts{Requests: 900})
+	r := trial.Baseline{}.Begin(judge.Default(), judge.Errors)
+	if got := add(t, r, 0.1, burst).Outcome(); got != judge.Fail {
+		t.Errorf("without a baseline %s", got)
+	}
+	if got := add(t, r.After(bursts), 0.1, burst).Outcome(); got == judge.Fail {
+		t.Errorf("after bursts %s", got)
+	}
+	if got := (trial.Baseline{}).Add(busy(0)).Bounds(); !slices.Equal(got, []float64{0.1, 1}) {
+		t.Errorf("the bounds are %v", got)
+	}
+}
+
+func TestNoTrafficWithoutTimeOrRequests(t *testing.T) {
+	moment := busy(0)
+	moment.To = moment.From
+	untimed := busy(0)
+	untimed.Primary.Timed = 0
+	for name, tc := range map[string]struct {
+		baseline trial.Baseline
+		want     judge.Traffic
+	}{
+		"no window":                {trial.Baseline{}, judge.Traffic{Dispersion: 1}},
+		"windows without requests": {trial.Baseline{}.Add(window(0, counter.Counts{}, counter.Counts{})), judge.Traffic{Dispersion: 1}},
+		"one of no time":           {trial.Baseline{}.Add(moment), judge.Traffic{Rate: 0.02, Dispersion: 1}},
+		"one without durations":    {trial.Baseline{}.Add(untimed), judge.Traffic{Requests: 90, Rate: 0.02, Dispersion: 1}},
+	} {
+		if got := tc.baseline.Traffic(); got != tc.want {
+			t.Errorf("%s: %+v, want %+v", name, got, tc.want)
+		}
+		if slow, over := tc.baseline.Slow(); slow != (judge.Traffic{}) || over != 0 {
+			t.Errorf("%s: %+v over %s are slow", name, slow, over)
+		}
+	}
+}
+
+func TestTheUsualBoundIsOneThatAHundredthExceeds(t *testing.T) {
+	for name, tc := range map[string]struct {
+		slower []float64 // of 1,000 requests, than 100 ms, a second and ten
+		want   time.Duration
+	}{
+		"exactly a hundredth":           {[]float64{300, 10, 9}, time.Second},
+		"more than a hundredth":         {[]float64{300, 100, 11}, 10 * time.Second},
+		"hardly any, of all bounds":     {[]float64{9, 3, 1}, 100 * time.Millisecond},
+		"none of them, of the smallest": {[]float64{0, 0, 0}, 100 * time.Millisecond},
+	} {
+		w := window(0, counter.Counts{}, counter.Counts{Requests: 1000, Timed: 1000, Slower: tc.slower})
+		w.Bounds = []float64{0.1, 1, 10}
+		for i := range w.Halves {
+			w.Halves[i] = counter.Counts{Requests: 500, Timed: 500, Slower: []float64{0, 0, 0}}
+		}
+		if _, over := (trial.Baseline{}).Add(w).Slow(); over != tc.want {
+			t.Errorf("%s: over %s, want %s", name, over, tc.want)
+		}
 	}
 }
