@@ -14,7 +14,7 @@ import (
 func (c *counters) resetSince(was *counters) resetKind {
 	fell := isLower(c.requests, was.requests) || isLower(c.errors, was.errors) || isLower(c.timed, was.timed)
 	switch {
-	case !fell && isLower(c.requests-was.requests, c.errors-was.errors):
+	case !fell && isLower(c.requests+was.errors, c.errors+was.requests):
 		return tooManyErrors
 	case !fell:
 		return noReset
@@ -67,7 +67,7 @@ func (w *window) chooseBounds() {
 		return
 	}
 	var common map[float64]struct{}
-	for u := range w.increase {
+	for u, grown := range w.increase {
 		c := w.after[u]
 		if c.timed == 0 && c.buckets == nil {
 			continue // it says nothing about durations
@@ -78,7 +78,11 @@ func (w *window) chooseBounds() {
 				common[bound] = struct{}{}
 			}
 		}
-		maps.DeleteFunc(common, func(bound float64, _ struct{}) bool { _, ok := c.buckets[bound]; return !ok })
+		maps.DeleteFunc(common, func(bound float64, _ struct{}) bool {
+			_, atEnd := c.buckets[bound]
+			_, counted := grown.buckets[bound] // not if the histogram had no such bound at the beginning
+			return !atEnd || grown.timed > 0 && !counted
+		})
 	}
 	w.Bounds = thinned(slices.Sorted(maps.Keys(common)))
 }
@@ -107,9 +111,6 @@ func (c *Counts) add(increase *counters, bounds []float64) {
 	c.Requests += increase.requests
 	c.Errors += min(increase.errors, increase.requests)
 	c.Timed += increase.timed
-	if increase.timed == 0 {
-		return
-	}
 	for i, bound := range bounds {
 		c.Slower[i] += min(max(0, increase.timed-increase.buckets[bound]), increase.timed)
 	}

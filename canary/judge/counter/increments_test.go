@@ -156,6 +156,28 @@ func TestIncrements(t *testing.T) {
 		"nothing at all": {
 			before: read(0), after: read(10), missing: []counter.Arm{c, p},
 		},
+		"a gateway that restarts before the canary had a request began again for both arms": {
+			before: read(0, pod(c, "g", 0, 0), pod(p, "g", 900, 2)), after: read(10, pod(c, "g", 3, 1), pod(p, "g", 40, 0)),
+			canary: [2]float64{3, 1}, primary: [2]float64{40, 0},
+			want: []counter.Remark{
+				{Arm: c, Pod: "g", Instance: "g:80", Reason: counter.Reset}, {Arm: p, Pod: "g", Instance: "g:80", Reason: counter.Reset},
+			},
+		},
+		"a histogram that fell by less than half has lost a part, too": {
+			before: read(0, pod(c, "c", 100, 1), timed(pod(p, "p", 100, 1), 100, nil)),
+			after:  read(10, pod(c, "c", 110, 1), timed(pod(p, "p", 40, 1), 60, nil)),
+			canary: [2]float64{10, 0},
+			want:   []counter.Remark{{Arm: p, Pod: "p", Instance: "p:80", Reason: counter.Ambiguous}},
+		},
+		"what interpolation rounds is no reset": {
+			before: read(0, pod(c, "c", 100, 1), pod(p, "p", 1e9, 2)), after: read(10, pod(c, "c", 110, 1), pod(p, "p", 1e9-0.5, 2)),
+			canary: [2]float64{10, 0},
+		},
+		"a process that was scraped three minutes ago is not stale": {
+			before: read(0, pod(c, "c", 100, 1), scraped(at(-170), pod(p, "p", 900, 2))),
+			after:  read(10, pod(c, "c", 110, 1), scraped(at(-170), pod(p, "p", 900, 2))),
+			canary: [2]float64{10, 0},
+		},
 		"a process that is no longer scraped is stale, and its arm missing": {
 			before: read(0, pod(c, "c", 100, 1), scraped(at(-290), pod(p, "p", 900, 2))),
 			after:  read(10, pod(c, "c", 110, 1), scraped(at(-290), pod(p, "p", 900, 2))),
@@ -218,6 +240,16 @@ func TestImpossibleReadings(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			if _, err := counter.Between(good, tc.after, counter.Options{}); err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got %v, want an error with %q", err, tc.want)
+			}
+			if tc.after.Check() == nil {
+				return // it is their order that is wrong
+			}
+			next := read(20, good.Samples)
+			if _, err := counter.Between(tc.after, next, counter.Options{}); err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("at the beginning got %v, want an error with %q", err, tc.want)
+			}
+			if _, err := tc.after.Excess(); err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("asked for an excess, got %v, want an error with %q", err, tc.want)
 			}
 		})
 	}
@@ -331,6 +363,10 @@ func TestHalvesOfThePrimary(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if two, err := counter.Between(read(0, before[:2]...), read(10, after[:2]...), counter.Options{}); err != nil ||
+		two.Halves[0].Requests != 10 || two.Halves[1].Requests != 10 {
+		t.Errorf("two processes have the halves %+v, %v", two.Halves, err)
+	}
 	if got.Halves[0].Requests != 30 || got.Halves[1].Requests != 20 || got.Halves[0].Errors+got.Halves[1].Errors != got.Primary.Errors {
 		t.Errorf("the halves are %+v", got.Halves)
 	}
@@ -366,5 +402,10 @@ func TestRemarksAreBounded(t *testing.T) {
 	got, err := counter.Between(read(0), after, counter.Options{})
 	if err != nil || len(got.Told) != 20 || got.Untold != 30 {
 		t.Errorf("%d remarks and %d more, %v", len(got.Told), got.Untold, err)
+	}
+	for i, r := range got.Told {
+		if r.Pod != strings.Repeat("c", i+1) {
+			t.Errorf("remark %d is about %q: they are in another order each time", i, r.Pod)
+		}
 	}
 }
