@@ -146,7 +146,7 @@ func TestAPodThatIsNoLongerScrapedDoesNotHoldUpTheOthers(t *testing.T) {
 		t.Fatal("there is no window at all")
 	}
 	last := got[len(got)-1]
-	if last.To.Before(at(380)) || last.Canary.Requests == 0 {
+	if last.To.Before(at(380)) || last.Canary.Requests == 0 || last.Earliest() != last.From {
 		t.Errorf("the last window is %+v", last)
 	}
 }
@@ -229,5 +229,137 @@ func TestCountersOfAnotherSourceBeginAnew(t *testing.T) {
 			t.Errorf("at %v: %v, %+v, %v", s, ok, w, err)
 		}
 		c = next
+	}
+}
+
+func TestWhatACursorKnows(t *testing.T) {
+	server := outage{}.read
+	var c counter.Cursor
+	if !c.From().IsZero() || !c.Last().IsZero() || !c.Knows("anybody") {
+		t.Error("a cursor at the beginning is somewhere already")
+	}
+	for _, s := range []float64{0, 15, 31} {
+		c, _, _, _ = c.Add(server(s), counter.Options{})
+	}
+	if c.From() != at(15) || c.Last() != at(31) {
+		t.Errorf("the next window begins at %s, after a reading at %s", c.From(), c.Last())
+	}
+	if !c.Knows("c") || !c.Knows("p") || c.Knows("another") {
+		t.Error("it does not know its pods, or another one")
+	}
+}
+
+func TestWhereAWindowEnds(t *testing.T) {
+	const c, p = counter.Canary, counter.Primary
+	every := func(seconds, offset, s float64) time.Time { return at(offset + seconds*math.Floor((s-offset)/seconds)) }
+	counts := func(arm counter.Arm, name string, scrape time.Time) []counter.Sample {
+		return scraped(scrape, pod(arm, name, 1000+10*scrape.Sub(noon).Seconds(), 0))
+	}
+	for name, tc := range map[string]struct {
+		read  func(s float64) counter.Reading
+		looks []float64
+		want  []float64 // of each window the beginning, the end and the requests of the primary
+	}{
+		"with a scrape of the primary, without a canary": {
+			func(s float64) counter.Reading {
+				return read(s, counts(p, "p", every(15, 0, s)), counts(p, "q", every(15, 7, s)))
+			}, looks(8, 40, 1), []float64{0, 7, 70, 7, 15, 160, 15, 22, 140, 22, 30, 160},
+		},
+		"with the newest scrape of a canary that all others are known at": {
+			func(s float64) counter.Reading {
+				return read(s, counts(c, "c", every(10, 0, s)), counts(c, "d", every(10, 3, s)), counts(p, "p", every(30, 5, s)))
+			}, looks(5, 70, 1), []float64{0, 3, 0, 3, 30, 0, 30, 33, 30, 33, 60, 270, 60, 63, 30},
+		},
+		"at once, if scrapes are a second apart": {
+			func(s float64) counter.Reading {
+				return read(s, counts(c, "c", every(10, 0, s)), counts(p, "p", every(10, 1, s)))
+			}, []float64{2, 12}, []float64{2, 12, 100},
+		},
+		"at once, if nobody says of one when it was scraped": {
+			func(s float64) counter.Reading {
+				return read(s, pod(c, "c", 10*s, 0), counts(p, "p", every(10, 5, s)))
+			}, []float64{7, 16}, []float64{7, 16, 100},
+		},
+		"with the reading, when nobody is scraped any more": {
+			func(s float64) counter.Reading {
+				return read(s, counts(c, "c", at(min(s, 10))), counts(p, "p", at(min(s, 20))))
+			}, []float64{10, 20, 30, 300}, []float64{10, 300, 0},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []float64
+			for _, w := range windows(t, counter.Cursor{}, tc.read, tc.looks...) {
+				got = append(got, w.From.Sub(noon).Seconds(), w.To.Sub(noon).Seconds(), math.Round(w.Primary.Requests))
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// What a process whose peer is waited for counted is known at both ends, however often it was scraped in between.
+func TestAPeerThatIsScrapedRarelyCostsNoRequests(t *testing.T) {
+	server := func(s float64) counter.Reading {
+		rare := 120*math.Floor(s/120) + 1
+		return read(s, scraped(at(s), pod(counter.Canary, "c", 10*s, 0)), scraped(at(rare), pod(counter.Primary, "p", 90*rare, 0)))
+	}
+	got := windows(t, counter.Cursor{}, server, looks(1, 250, 2)...)
+	if len(got) != 2 || got[1].To != at(241) || got[1].Canary.Requests != 1200 || got[1].Primary.Requests != 120*90 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// Of a process that began again between two scrapes nobody knows when.
+func TestAProcessThatBeganAgainBetweenScrapesIsNotInterpolated(t *testing.T) {
+	server := func(s float64) counter.Reading {
+		scrape := 7 + 15*math.Floor((s-7)/15)
+		counted := 10_000 + 90*scrape
+		if scrape > 20 {
+			counted = 90 * (scrape - 20)
+		}
+		canary := 15 * math.Floor(s/15)
+		return read(s, scraped(at(canary), pod(counter.Canary, "c", 10*canary, 0)), scraped(at(scrape), pod(counter.Primary, "p", counted, 0)))
+	}
+	got := windows(t, counter.Cursor{}, server, looks(8, 60, 1)...)
+	var primary []float64
+	for _, w := range got {
+		primary = append(primary, math.Round(w.Primary.Requests))
+	}
+	// Up to 15 it had counted what it had at 7; by 30 it had begun again, and had counted up to 30.
+	if diff := cmp.Diff([]float64{0, 900, 1350}, primary); diff != "" {
+		t.Errorf("%s: %+v", diff, got)
+	}
+}
+
+func TestHistogramsAreInterpolatedAsOtherCountersAre(t *testing.T) {
+	server := func(s float64) counter.Reading {
+		canary, primary := 15*math.Floor(s/15), 7+15*math.Floor((s-7)/15)
+		of := func(arm counter.Arm, name string, scrape float64) []counter.Sample {
+			return scraped(at(scrape), timed(pod(arm, name, 100+10*scrape, 0), 100+10*scrape, map[float64]float64{0.1: 80 + 8*scrape}))
+		}
+		return read(s, of(counter.Canary, "c", canary), of(counter.Primary, "p", primary))
+	}
+	for _, w := range windows(t, counter.Cursor{}, server, looks(8, 60, 1)...) {
+		if w.From.Equal(at(0)) {
+			continue // the primary was scraped for the first time within it
+		}
+		for arm, counts := range map[string]counter.Counts{"canary": w.Canary, "primary": w.Primary} {
+			if math.Abs(counts.Timed-150) > 1e-6 || math.Abs(counts.Slower[0]-30) > 1e-6 {
+				t.Errorf("up to %s the %s has %+v, want 30 slow requests of 150", w.To.Format("04:05"), arm, counts)
+			}
+		}
+	}
+}
+
+// The server may know of one counter of a process when it was scraped, and not of another.
+func TestAProcessIsDatedIfOneOfItsCountersIs(t *testing.T) {
+	server := func(s float64) counter.Reading {
+		r := read(s, scraped(at(s), pod(counter.Canary, "c", 10*s, 0)), scraped(at(s), pod(counter.Primary, "p", 90*s, 0)))
+		r.Samples[1].Scraped, r.Samples[2].Scraped = time.Time{}, time.Time{}
+		return r
+	}
+	if got := windows(t, counter.Cursor{}, server, 10, 20); len(got) != 1 || got[0].Skewed {
+		t.Errorf("%+v", got)
 	}
 }

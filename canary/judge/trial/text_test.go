@@ -91,7 +91,8 @@ func TestEvidenceOfAnotherKindIsRefused(t *testing.T) {
 		"about other metrics":             {string(text), judge.Default(), []judge.Kind{judge.Errors}},
 		"no JSON":                         {"evidence", judge.Default(), nil},
 		"a series without a bound":        {about + `[{"Kind":"errors"}]}`, judge.Default(), []judge.Kind{judge.Errors}},
-		"evidence of no windows":          {about + `[{"Kind":"errors","Bounds":[{"Evidence":"AAAA"}]}]}`, judge.Default(), []judge.Kind{judge.Errors}},
+		"evidence of no windows": {
+			about + `[{"Kind":"errors","Bounds":[{"Evidence":"AAAA"}]}]}`, judge.Default(), []judge.Kind{judge.Errors}},
 	} {
 		if _, err := (trial.Baseline{}).Restore([]byte(tc.text), tc.settings, tc.kinds...); err == nil {
 			t.Errorf("%s: restored", name)
