@@ -58,14 +58,14 @@ func (s *Set) HealthOf(ctx context.Context, refs []Reference) decide.Health {
 // StopWaiting ends the owner's wait for news of health.
 func (s *Set) StopWaiting() { s.watch.Await(nil) }
 
-// looks bounds how often health is read anew because news came meanwhile.
-const looks = 3
+// maxHealthReads bounds how often health is read anew because news came meanwhile.
+const maxHealthReads = 3
 
 // checkHealth reads the health of all, and has the owner woken by news about those
 // that are not healthy.
 func (s *Set) checkHealth(ctx context.Context, all []subject) decide.Health {
 	var health decide.Health
-	for range looks {
+	for range maxHealthReads {
 		checked := make([]decide.Checked, 0, len(all))
 		for _, o := range all {
 			checked = append(checked, s.check(ctx, o))

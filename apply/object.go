@@ -89,7 +89,7 @@ func (a *applier) live(ctx context.Context, o *object, left *decide.Applied) (li
 
 // read reads the object from the API server; nil when it is not there.
 func (a *applier) read(ctx context.Context, o *object) (*decide.Observed, error) {
-	u, err := a.client.get(ctx, o.at)
+	u, err := a.client.get(ctx, o.endpoint)
 	if apierrors.IsNotFound(err) {
 		return nil, nil
 	}
@@ -181,7 +181,7 @@ func (a *applier) leaveIgnored(ctx context.Context, o *object) error {
 	if len(ignored) == 0 {
 		return nil
 	}
-	live, err := a.client.get(ctx, o.at)
+	live, err := a.client.get(ctx, o.endpoint)
 	if apierrors.IsNotFound(err) {
 		return nil
 	}
@@ -199,7 +199,7 @@ func (a *applier) leaveIgnored(ctx context.Context, o *object) error {
 // taken over, and both together may be invalid: two ports without names, a volume of
 // two types. Where there is nothing to take over, the refusal stands.
 func (a *applier) applyOverFormer(ctx context.Context, o *object, refusal error) (applyResponse, error) {
-	live, err := a.client.get(ctx, o.at)
+	live, err := a.client.get(ctx, o.endpoint)
 	if err != nil || a.set.engine.profile.Excluded(live.GetLabels(), live.GetAnnotations()) {
 		return applyResponse{}, refusal
 	}
@@ -252,7 +252,7 @@ func (a *applier) takeOver(ctx context.Context, o *object, got *unstructured.Uns
 		if operations = append(operations, fields...); len(operations) == 0 {
 			return got, nil
 		}
-		_, conflict := a.client.patch(ctx, o.at, got.GetResourceVersion(), operations)
+		_, conflict := a.client.patch(ctx, o.endpoint, got.GetResourceVersion(), operations)
 		if conflict != nil && !apierrors.IsConflict(conflict) {
 			return nil, fmt.Errorf("taking over managed fields: %w", conflict)
 		}

@@ -83,7 +83,7 @@ func refusesChange(err error) bool {
 // whether it would accept the same as a new object, in a dry run. So nothing is ever
 // deleted that could not be created again.
 func (a *applier) recreateObject(ctx context.Context, o *object, next *decide.Applied, refusal error) error {
-	live, err := a.client.get(ctx, o.at)
+	live, err := a.client.get(ctx, o.endpoint)
 	if apierrors.IsNotFound(err) {
 		return refusal // nothing is there to be changed: it is the new state
 	}
@@ -149,7 +149,7 @@ func (c *client) wouldCreate(ctx context.Context, o *object, live *unstructured.
 	if err != nil {
 		return err
 	}
-	segments := o.at.segments()
+	segments := o.endpoint.segments()
 	err = c.rest.Post().AbsPath(segments[:len(segments)-1]...).
 		Param("fieldManager", c.fieldManager).Param("dryRun", "All").Body(body).Do(ctx).Error()
 	if apierrors.IsAlreadyExists(err) {
@@ -170,7 +170,7 @@ func (c *client) wouldReplace(ctx context.Context, o *object, live *unstructured
 	if err != nil {
 		return err
 	}
-	return c.rest.Put().AbsPath(o.at.segments()...).
+	return c.rest.Put().AbsPath(o.endpoint.segments()...).
 		Param("fieldManager", c.fieldManager).Param("dryRun", "All").Body(body).Do(ctx).Error()
 }
 
@@ -226,12 +226,12 @@ func portsOf(spec map[string]any) []map[string]any {
 // worker waits for it.
 func (a *applier) remove(ctx context.Context, o *object, live *unstructured.Unstructured) error {
 	if live.GetDeletionTimestamp() == nil {
-		err := a.client.delete(ctx, o.at, live.GetUID(), live.GetResourceVersion())
+		err := a.client.delete(ctx, o.endpoint, live.GetUID(), live.GetResourceVersion())
 		if err != nil && !apierrors.IsNotFound(err) {
 			return fmt.Errorf("deleting it in order to recreate it: %w", err)
 		}
 	}
-	left, err := a.client.get(ctx, o.at)
+	left, err := a.client.get(ctx, o.endpoint)
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil

@@ -30,7 +30,7 @@ func (a *applier) repairing(ctx context.Context, o *object, left *decide.Applied
 	}
 	found.Manager = live.Writer
 	// Each repair may be of another field, and what is reported names all.
-	if u, err := a.client.get(ctx, o.at); err == nil {
+	if u, err := a.client.get(ctx, o.endpoint); err == nil {
 		wanted := o.DeepCopy()
 		watch.Adopt(a.set.rules.Ignored(o.GroupVersionKind(), o), wanted, u, a.set.engine.profile.FieldManager)
 		found.Fields = differences(wanted.Object, u.Object)

@@ -217,7 +217,7 @@ func (r *applyRun) awaitTermination(ctx context.Context) {
 		return
 	}
 	for _, o := range r.terminating {
-		if _, err := r.applier.client.get(ctx, o.at); !apierrors.IsNotFound(err) {
+		if _, err := r.applier.client.get(ctx, o.endpoint); !apierrors.IsNotFound(err) {
 			return
 		}
 	}
@@ -252,7 +252,7 @@ func (a *applier) safely(ctx context.Context, o *object) (done *decide.Applied, 
 
 // send applies the object as payload has it, and notes that it may be in the cluster from then on.
 func (a *applier) send(ctx context.Context, o *object, payload []byte, conflicts conflicts) (applyResponse, error) {
-	got, err := a.client.apply(ctx, o.at, payload, conflicts)
+	got, err := a.client.apply(ctx, o.endpoint, payload, conflicts)
 	var answer apierrors.APIStatus
 	if refused := errors.As(err, &answer) && answer.Status().Code < http.StatusInternalServerError; !refused {
 		a.mu.Lock()

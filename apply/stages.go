@@ -21,10 +21,10 @@ import (
 // object is one object to apply.
 type object struct {
 	*unstructured.Unstructured
-	id      inventory.ID
-	at      endpoint
-	payload []byte
-	digest  [sha256.Size]byte
+	id       inventory.ID
+	endpoint endpoint
+	payload  []byte
+	digest   [sha256.Size]byte
 }
 
 // isSecret reports whether what others say about the object may quote secret values.
@@ -124,6 +124,6 @@ func (o *object) locate(c *client, profile *decide.Profile) error {
 			inventory.IDOf(o.Unstructured).Subject(), profile.TargetNamespaceField)
 	}
 	o.id = inventory.IDOf(o.Unstructured)
-	o.at = endpoint{mapping: mapping, key: types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()}}
+	o.endpoint = endpoint{mapping: mapping, key: types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()}}
 	return nil
 }

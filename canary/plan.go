@@ -87,7 +87,7 @@ func NewPlan(c *flaggerv1.Canary, limits PlanSettings) (Plan, error) {
 	if err := refuse(c); err != nil {
 		return Plan{}, err
 	}
-	routing := provider.Of(c, limits.Provider).Routing
+	routing := provider.ForCanary(c, limits.Provider).Routing
 	p := Plan{Routed: routing != provider.Nowhere, Worker: !c.HasService() && routing == provider.Nowhere,
 		InPlace: routing == provider.ByPod, Autoscaled: c.Spec.AutoscalerRef != nil,
 		Skip: c.SkipAnalysis(), Interval: limits.MinInterval, Deadline: c.ProgressDeadline()}

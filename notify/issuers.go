@@ -45,7 +45,7 @@ type issuers struct {
 
 type provider struct {
 	*oidc.Provider
-	at time.Time
+	loadedAt time.Time
 }
 
 func newIssuers(c clock.PassiveClock, transport http.RoundTripper) *issuers {
@@ -122,7 +122,7 @@ func (s *issuers) claims(ctx context.Context, issuer, audience, raw string) (map
 func (s *issuers) provider(ctx context.Context, issuer string) (*oidc.Provider, error) {
 	last, found := s.known.Get(issuer)
 	now := s.clock.Now()
-	if found && now.Sub(last.at) < issuerAge {
+	if found && now.Sub(last.loadedAt) < issuerAge {
 		return last.Provider, nil
 	}
 	fresh, err := s.discover(ctx, issuer)

@@ -27,8 +27,8 @@ type group struct {
 // bound compares with one version, of which only the first parts may be given.
 type bound struct {
 	version version
-	// given is the number of parts that were: 2 for 1.2 and 1.2.x, 0 for *.
-	given int
+	// parts is the number of parts that were: 2 for 1.2 and 1.2.x, 0 for *.
+	parts int
 	// allows is the bound's operator.
 	allows func(*bound, *version) bool
 }
@@ -80,14 +80,14 @@ func (g *group) contains(v *version) bool {
 }
 
 func (b *bound) equal(v *version) bool {
-	if b.given == 3 {
+	if b.parts == 3 {
 		return v.compare(&b.version) == 0
 	}
 	return b.tilde(v)
 }
 
 func (b *bound) differs(v *version) bool {
-	switch b.given {
+	switch b.parts {
 	case 1:
 		return v.major != b.version.major
 	case 2:
@@ -97,8 +97,8 @@ func (b *bound) differs(v *version) bool {
 }
 
 func (b *bound) above(v *version) bool {
-	if b.given == 1 || b.given == 2 {
-		return v.compareParts(&b.version, b.given) > 0
+	if b.parts == 1 || b.parts == 2 {
+		return v.compareParts(&b.version, b.parts) > 0
 	}
 	return v.compare(&b.version) > 0
 }
@@ -108,7 +108,7 @@ func (b *bound) from(v *version) bool { return v.compare(&b.version) >= 0 }
 func (b *bound) below(v *version) bool { return v.compare(&b.version) < 0 }
 
 func (b *bound) upTo(v *version) bool {
-	if b.given == 3 {
+	if b.parts == 3 {
 		return v.compare(&b.version) <= 0
 	}
 	return v.compareParts(&b.version, b.series()) <= 0
@@ -117,7 +117,7 @@ func (b *bound) upTo(v *version) bool {
 // tilde holds for the same minor series, or major if nothing else was given, and
 // for all versions from 0.0.0 on.
 func (b *bound) tilde(v *version) bool {
-	open := (b.given == 0 || b.given == 3) && b.version.compareParts(&version{}, 3) == 0
+	open := (b.parts == 0 || b.parts == 3) && b.version.compareParts(&version{}, 3) == 0
 	return b.from(v) && (open || v.compareParts(&b.version, b.series()) == 0)
 }
 
@@ -128,7 +128,7 @@ func (b *bound) caret(v *version) bool {
 
 // series is the number of parts that name a series: 1 for 1.x, otherwise 2.
 func (b *bound) series() int {
-	if b.given == 1 {
+	if b.parts == 1 {
 		return 1
 	}
 	return 2
@@ -138,9 +138,9 @@ func (b *bound) series() int {
 // to the first that is not zero.
 func (b *bound) compatible() int {
 	switch {
-	case b.version.major > 0 || b.given == 1:
+	case b.version.major > 0 || b.parts == 1:
 		return 1
-	case b.version.minor > 0 || b.given == 2:
+	case b.version.minor > 0 || b.parts == 2:
 		return 2
 	}
 	return 3
@@ -176,10 +176,10 @@ func parseBound(text string) (bound, error) {
 	numbers, _, _ := strings.Cut(strings.TrimPrefix(text[at:], "v"), "+")
 	numbers, pre, _ := strings.Cut(numbers, "-")
 	parts := strings.Split(numbers, ".")
-	for b.given < min(len(parts), 3) && !strings.Contains("x X *", parts[b.given]) {
-		b.given++
+	for b.parts < min(len(parts), 3) && !strings.Contains("x X *", parts[b.parts]) {
+		b.parts++
 	}
-	full := append(parts[:b.given:b.given], "0", "0", "0")[:3]
+	full := append(parts[:b.parts:b.parts], "0", "0", "0")[:3]
 	exact := strings.Join(full, ".")
 	if pre != "" {
 		exact += "-" + pre

@@ -78,7 +78,7 @@ func toGive(s stageTransition) (w *desiredBundle, waits waiting, proposes bool) 
 	proposes = s.spec.Write.PullRequest != nil && !pastPullRequests(s.spec, chosen.bundle)
 	takesBack := chosen.bundle != nil && chosen.bundle.kind == sluicev1.LandingRollback
 	if kept := keptOpen(s); proposes && kept != nil && !takesBack {
-		return kept, waiting{again: chosen.waits.again}, true
+		return kept, waiting{nextCheck: chosen.waits.nextCheck}, true
 	}
 	return chosen.bundle, chosen.waits, proposes
 }

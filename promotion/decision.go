@@ -154,7 +154,7 @@ func (d Decision) with(stage string, of stageDecision, now time.Time) Decision {
 	if of.status.Name != "" {
 		later.Stages = []sluicev1.StageStatus{of.status}
 	}
-	later.requeueAt(of.waits.again, now)
+	later.requeueAt(of.waits.nextCheck, now)
 	return d.then(later)
 }
 

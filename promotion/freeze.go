@@ -63,8 +63,8 @@ type FreezeState struct {
 	Window string
 	// Changes is when Active changes next; zero is never, or too far away.
 	Changes time.Time
-	// LookAgain is when any window changes; zero is never.
-	LookAgain time.Time
+	// NextChange is when any window changes; zero is never.
+	NextChange time.Time
 }
 
 // Freezes says whether the windows of a Freeze freeze something at an instant, be it
@@ -74,10 +74,10 @@ func (c Calendar) Freezes(now time.Time) FreezeState {
 	state := c.freezes(now, &known)
 	next := state
 	for range maxEdges {
-		if next.LookAgain.IsZero() {
+		if next.NextChange.IsZero() {
 			return state
 		}
-		at := next.LookAgain
+		at := next.NextChange
 		if next = c.freezes(at, &known); next.Active != state.Active {
 			state.Changes = at
 			return state
@@ -101,8 +101,8 @@ func (c Calendar) freezes(now time.Time, known *frozenEdges) FreezeState {
 		if !opening.Open && !state.Active {
 			state.Active, state.Window = true, opening.Window
 		}
-		if next := opening.Next; !next.IsZero() && (state.LookAgain.IsZero() || next.Before(state.LookAgain)) {
-			state.LookAgain = next
+		if next := opening.Next; !next.IsZero() && (state.NextChange.IsZero() || next.Before(state.NextChange)) {
+			state.NextChange = next
 		}
 	}
 	return state

@@ -69,7 +69,7 @@ func TestWhenAFreezeFreezes(t *testing.T) {
 				return hour(n)
 			}
 			got := calendar.Freezes(hour(0))
-			if got.Active != tc.active || got.Window != tc.window || !got.Changes.Equal(at(tc.changes)) || !got.LookAgain.Equal(at(tc.lookAgain)) {
+			if got.Active != tc.active || got.Window != tc.window || !got.Changes.Equal(at(tc.changes)) || !got.NextChange.Equal(at(tc.lookAgain)) {
 				t.Errorf("got %+v", got)
 			}
 		})

@@ -34,8 +34,8 @@ func because(reason string) string {
 
 // waiting is what is waited for, and when to look again because time goes by; zero is never.
 type waiting struct {
-	gates []sluicev1.Gate
-	again time.Time
+	gates     []sluicev1.Gate
+	nextCheck time.Time
 }
 
 func waitFor(gates ...sluicev1.Gate) waiting { return waiting{gates: gates} }
@@ -44,15 +44,15 @@ func waitFor(gates ...sluicev1.Gate) waiting { return waiting{gates: gates} }
 func (w waiting) and(others ...waiting) waiting {
 	for _, other := range others {
 		w.gates = slices.Concat(w.gates, other.gates)
-		w = w.lookAt(other.again)
+		w = w.recheckAt(other.nextCheck)
 	}
 	return w
 }
 
-// lookAt is the same with a look at this time, unless there is one before it; zero adds none.
-func (w waiting) lookAt(at time.Time) waiting {
-	if !at.IsZero() && (w.again.IsZero() || at.Before(w.again)) {
-		w.again = at
+// recheckAt is the same with a look at this time, unless there is one before it; zero adds none.
+func (w waiting) recheckAt(at time.Time) waiting {
+	if !at.IsZero() && (w.nextCheck.IsZero() || at.Before(w.nextCheck)) {
+		w.nextCheck = at
 	}
 	return w
 }
@@ -108,7 +108,7 @@ func holdGate(hold *Consent) waiting {
 		until = *hold.Until
 	}
 	return waitFor(gate(sluicev1.GateHold, hold.At, until,
-		"held by %s%s; `sluice pipeline resume` lets it go on", hold.By, because(hold.Reason))).lookAt(until)
+		"held by %s%s; `sluice pipeline resume` lets it go on", hold.By, because(hold.Reason))).recheckAt(until)
 }
 
 // approvalGate counts the people who agreed. Who asked for a promotion is not one of
@@ -125,7 +125,7 @@ func approvalGate(a *sluicev1.Approval, given []Consent, w desiredBundle, now ti
 		}
 		agreed = append(agreed, c.By)
 		if c.Until != nil {
-			waits = waits.lookAt(*c.Until)
+			waits = waits.recheckAt(*c.Until)
 		}
 	}
 	if len(agreed) >= need {
@@ -169,7 +169,7 @@ func freezeGate(freezes []Freeze, scope sluicev1.WindowScope, now time.Time) wai
 func calendarGate(c Calendar, kind sluicev1.GateType, scope sluicev1.WindowScope, now time.Time, format string) waiting {
 	opening := c.At(now, scope)
 	if opening.Open {
-		return waiting{again: opening.Next}
+		return waiting{nextCheck: opening.Next}
 	}
 	opens := c.NextOpen(now, scope)
 	when := "does not open again"
@@ -177,5 +177,5 @@ func calendarGate(c Calendar, kind sluicev1.GateType, scope sluicev1.WindowScope
 		when = "opens at " + opens.UTC().Format(time.RFC3339)
 	}
 	return waitFor(gate(kind, time.Time{}, opens,
-		format+" %s; `sluice pipeline promote --override` does not wait for it", cmp.Or(opening.Window, "-"), when)).lookAt(opening.Next)
+		format+" %s; `sluice pipeline promote --override` does not wait for it", cmp.Or(opening.Window, "-"), when)).recheckAt(opening.Next)
 }

@@ -67,8 +67,8 @@ func (l Landing) soaked(now time.Time) time.Duration {
 // commit may be about these alone, and of what was found nobody knows how it got there.
 func (l Landing) mayBePartial() bool { return l.Kind == sluicev1.LandingManual || l.Found }
 
-// reached is the landing where a wave has the bundle: since now if that was not known.
-func (l Landing) reached(wave int, now time.Time) Landing {
+// withWave is the landing where a wave has the bundle: since now if that was not known.
+func (l Landing) withWave(wave int, now time.Time) Landing {
 	if _, known := l.Waves[wave]; known {
 		return l
 	}

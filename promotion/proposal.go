@@ -149,7 +149,7 @@ func recordTakenOut(s stageTransition, p Proposal) stageDecision {
 	}
 	d.state.Proposal = &p
 	if shows := p.Merged.Add(showsAfter); s.now.Before(shows) {
-		d.waits = waiting{again: shows}
+		d.waits = waiting{nextCheck: shows}
 		return d
 	}
 	takenOut := func() {

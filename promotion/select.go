@@ -235,5 +235,5 @@ func fromUpstream(s stageTransition) (string, waiting) {
 	if why := replacedSince(s, best); why != "" {
 		return "", waits.and(contentGate(why))
 	}
-	return best.bundle, waiting{again: waits.again} // what comes after it does not hold it up
+	return best.bundle, waiting{nextCheck: waits.nextCheck} // what comes after it does not hold it up
 }

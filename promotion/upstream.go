@@ -105,7 +105,7 @@ func soakGate(what string, l Landing, left time.Duration, now time.Time) waiting
 		return waitFor(gate(sluicev1.GateSoak, since, time.Time{}, "%s for another %s once it is Ready there again", what, left))
 	}
 	until := now.Add(left)
-	return waitFor(gate(sluicev1.GateSoak, since, until, "%s until %s", what, until.UTC().Format(time.RFC3339))).lookAt(until)
+	return waitFor(gate(sluicev1.GateSoak, since, until, "%s until %s", what, until.UTC().Format(time.RFC3339))).recheckAt(until)
 }
 
 // soakedFor is for how long a bundle has been in a stage, all its landings together.

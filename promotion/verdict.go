@@ -41,13 +41,13 @@ func verifyWaves(s stageTransition, l Landing, b sluicev1.Bundle) stageDecision 
 		case len(having) == 0:
 			continue
 		}
-		l = l.reached(number, s.now)
+		l = l.withWave(number, s.now)
 		d.state = s.prev.withCurrent(l)
 		verdict := judgeWave(s.spec, l.Kind, wave{having, l.Waves[number]}, s.now)
 		for _, target := range verdict.unproven {
 			d.actions = append(d.actions, Verify{Stage: s.spec.Name, Target: target, Bundle: b, Since: l.Waves[number]})
 		}
-		d.waits = d.waits.lookAt(verdict.again)
+		d.waits = d.waits.recheckAt(verdict.again)
 		switch verdict.outcome {
 		case waveWaits:
 			return d

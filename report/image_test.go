@@ -109,8 +109,8 @@ func TestAutomation(t *testing.T) {
 func TestMarkers(t *testing.T) {
 	line := report.Marker{File: "a.yaml", Line: 3, Marker: "apps:app:tag", State: report.MarkerOutdated}
 	file := report.Marker{File: "b.yaml", State: report.MarkerSkipped}
-	if line.Where() != "a.yaml:3" || file.Where() != "b.yaml" {
-		t.Errorf("the places are %s and %s", line.Where(), file.Where())
+	if line.Location() != "a.yaml:3" || file.Location() != "b.yaml" {
+		t.Errorf("the places are %s and %s", line.Location(), file.Location())
 	}
 	if line.Namespace() != "apps" || file.Namespace() != "" {
 		t.Errorf("the namespaces are %q and %q", line.Namespace(), file.Namespace())

@@ -48,8 +48,8 @@ type Marker struct {
 	Why string `json:"why,omitempty"`
 }
 
-// Where is the place of the marker, as file:line.
-func (m Marker) Where() string {
+// Location is the place of the marker, as file:line.
+func (m Marker) Location() string {
 	if m.Line == 0 {
 		return m.File
 	}

@@ -114,9 +114,9 @@ func (s *firstSeen) forget(image string) {
 	delete(s.images, image)
 }
 
-// Looked reports whether the digest of tag was ever looked at, so that a digest
+// HasDigest reports whether the digest of tag was ever looked at, so that a digest
 // that differs from it would be noticed.
-func (s *Store) Looked(snapshot *Snapshot, tag string) bool {
+func (s *Store) HasDigest(snapshot *Snapshot, tag string) bool {
 	_, ok := s.seen.earliest(snapshot.Image(), tag)
 	return ok
 }
@@ -127,7 +127,7 @@ func (s *Store) Looked(snapshot *Snapshot, tag string) bool {
 // anew.
 func (s *Store) SeenIn(snapshot *Snapshot, tag, digest string) time.Time {
 	at := s.clock.Now()
-	if first := snapshot.FirstSeen(tag); !first.IsZero() && first.Before(at) && !s.Looked(snapshot, tag) {
+	if first := snapshot.FirstSeen(tag); !first.IsZero() && first.Before(at) && !s.HasDigest(snapshot, tag) {
 		at = first
 	}
 	return s.seen.first(snapshot.Image(), seenEntry{tag, digest}, at.Unix())

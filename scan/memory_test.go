@@ -83,7 +83,7 @@ func TestALongPageWaitsForMemory(t *testing.T) {
 			if !errors.Is(err, tc.want) || tc.want == nil && err != nil {
 				t.Errorf("got %v", err)
 			}
-			all, err := client.memory.Acquire(context.Background(), "apps", client.memory.Share())
+			all, err := client.memory.Acquire(context.Background(), "apps", client.memory.NamespaceLimit())
 			if err != nil {
 				t.Errorf("not all was given back: %v", err)
 			}

@@ -16,8 +16,8 @@ import (
 
 // Part is a directory or a file of one tree that shows in another.
 type Part struct {
-	// At is where it shows; "" is the root.
-	At string
+	// MountPath is where it shows; "" is the root.
+	MountPath string
 	// Files has it, at From; "" is all of them.
 	Files Files
 	From  string
@@ -61,7 +61,7 @@ type pathNode struct {
 }
 
 func (c *composed) add(part Part) error {
-	at, err := tree.Split(part.At)
+	at, err := tree.Split(part.MountPath)
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func (c *composed) add(part Part) error {
 		return err
 	}
 	if len(at) == 0 && found.Mode != tree.Dir {
-		return &fs.PathError{Op: "compose", Path: part.At, Err: tree.ErrNotDir}
+		return &fs.PathError{Op: "compose", Path: part.MountPath, Err: tree.ErrNotDir}
 	}
 	p := c.root
 	for i, name := range at {
@@ -87,7 +87,7 @@ func (c *composed) add(part Part) error {
 		}
 	}
 	if p.files != nil || len(p.children) > 0 {
-		return &fs.PathError{Op: "compose", Path: part.At, Err: fs.ErrExist}
+		return &fs.PathError{Op: "compose", Path: part.MountPath, Err: fs.ErrExist}
 	}
 	p.files, p.from = part.Files, path.Join(from...)
 	if !slices.Contains(c.files, part.Files) {

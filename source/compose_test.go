@@ -51,27 +51,29 @@ func TestPartsOfTreesMakeATree(t *testing.T) {
 	}{
 		"one tree":                {[]source.Part{{Files: base}}, map[string]string{"a/x": "1", "a/b/y": "2", "c": "3"}, nil},
 		"a directory of it":       {[]source.Part{{Files: base, From: "a"}}, map[string]string{"x": "1", "b/y": "2"}, nil},
-		"a directory where it is": {[]source.Part{{At: "a/b", Files: base, From: "/a/b/"}}, map[string]string{"a/b/y": "2"}, nil},
+		"a directory where it is": {[]source.Part{{MountPath: "a/b", Files: base, From: "/a/b/"}}, map[string]string{"a/b/y": "2"}, nil},
 		"another tree in it": {
-			[]source.Part{{Files: base}, {At: "a/new/deep", Files: other}, {At: "a/r", Files: other, From: "r"}},
+			[]source.Part{{Files: base}, {MountPath: "a/new/deep", Files: other}, {MountPath: "a/r", Files: other, From: "r"}},
 			map[string]string{"a/x": "1", "a/b/y": "2", "c": "3", "a/new/deep/p/q": "4", "a/new/deep/r": "5", "a/r": "5"},
 			nil,
 		},
 		"one on top of another": {
-			[]source.Part{{Files: base}, {At: "z", Files: other}, {At: "z/p/z", Files: base, From: "a/b"}},
+			[]source.Part{{Files: base}, {MountPath: "z", Files: other}, {MountPath: "z/p/z", Files: base, From: "a/b"}},
 			map[string]string{"a/x": "1", "a/b/y": "2", "c": "3", "z/p/q": "4", "z/r": "5", "z/p/z/y": "2"},
 			nil,
 		},
-		"where a file is":         {[]source.Part{{Files: base}, {At: "c", Files: other}}, nil, fs.ErrExist},
-		"where a directory is":    {[]source.Part{{Files: base}, {At: "a/b", Files: other}}, nil, fs.ErrExist},
-		"where another one is":    {[]source.Part{{At: "z", Files: base}, {At: "z", Files: other}}, nil, fs.ErrExist},
-		"above another one":       {[]source.Part{{At: "z/y", Files: base}, {At: "z", Files: other}}, nil, fs.ErrExist},
-		"below a file":            {[]source.Part{{Files: base}, {At: "c/d", Files: other}}, nil, tree.ErrNotDir},
-		"below a file of a part":  {[]source.Part{{At: "f", Files: base, From: "c"}, {At: "f/d", Files: other}}, nil, tree.ErrNotDir},
-		"of what is not there":    {[]source.Part{{At: "a", Files: base, From: "none"}}, nil, fs.ErrNotExist},
+		"where a file is":      {[]source.Part{{Files: base}, {MountPath: "c", Files: other}}, nil, fs.ErrExist},
+		"where a directory is": {[]source.Part{{Files: base}, {MountPath: "a/b", Files: other}}, nil, fs.ErrExist},
+		"where another one is": {[]source.Part{{MountPath: "z", Files: base}, {MountPath: "z", Files: other}}, nil, fs.ErrExist},
+		"above another one":    {[]source.Part{{MountPath: "z/y", Files: base}, {MountPath: "z", Files: other}}, nil, fs.ErrExist},
+		"below a file":         {[]source.Part{{Files: base}, {MountPath: "c/d", Files: other}}, nil, tree.ErrNotDir},
+		"below a file of a part": {
+			[]source.Part{{MountPath: "f", Files: base, From: "c"}, {MountPath: "f/d", Files: other}}, nil, tree.ErrNotDir,
+		},
+		"of what is not there":    {[]source.Part{{MountPath: "a", Files: base, From: "none"}}, nil, fs.ErrNotExist},
 		"a file as the root":      {[]source.Part{{Files: base, From: "c"}}, nil, tree.ErrNotDir},
-		"outside of the tree":     {[]source.Part{{At: "../a", Files: base}}, nil, fs.ErrInvalid},
-		"from outside of another": {[]source.Part{{At: "a", Files: base, From: "../a"}}, nil, fs.ErrInvalid},
+		"outside of the tree":     {[]source.Part{{MountPath: "../a", Files: base}}, nil, fs.ErrInvalid},
+		"from outside of another": {[]source.Part{{MountPath: "a", Files: base, From: "../a"}}, nil, fs.ErrInvalid},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := source.Compose(tc.parts)

@@ -86,7 +86,7 @@ func (o *Opener) Open(ctx context.Context, namespace string, artifact *meta.Arti
 
 // acquire takes the memory for a download.
 func (o *Opener) acquire(ctx context.Context, namespace string, bytes int64) (*budget.Grant, error) {
-	bytes = min(bytes, o.Memory.Share())
+	bytes = min(bytes, o.Memory.NamespaceLimit())
 	memory, err := o.Memory.TryAcquire(namespace, bytes)
 	if !errors.Is(err, budget.ErrExhausted) {
 		return memory, err
@@ -115,7 +115,7 @@ func (o *Opener) unpack(ctx context.Context, artifact *meta.Artifact, memory *bu
 	if err != nil {
 		return nil, err
 	}
-	memory.Shrink(min(sizeOf(artifact), o.Memory.Share()))
+	memory.Shrink(min(sizeOf(artifact), o.Memory.NamespaceLimit()))
 	return t, nil
 }
 

@@ -170,7 +170,7 @@ func TestATarballBecomesAnArtifact(t *testing.T) {
 func TestPublishingTakesOfTheShareOfItsNamespace(t *testing.T) {
 	store, _ := serve(t, t.TempDir())
 	memory := budget.New(32 << 20)
-	held, err := memory.Acquire(t.Context(), key.Namespace, memory.Share())
+	held, err := memory.Acquire(t.Context(), key.Namespace, memory.NamespaceLimit())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +192,7 @@ func TestPublishingTakesOfTheShareOfItsNamespace(t *testing.T) {
 	if _, err := p.Publish(t.Context(), snapshot(t, "1", map[string]string{"a.yaml": "a: 1\n"}), source.Recorded{}); err != nil {
 		t.Error(err)
 	}
-	if _, err := memory.Acquire(t.Context(), key.Namespace, memory.Share()); err != nil {
+	if _, err := memory.Acquire(t.Context(), key.Namespace, memory.NamespaceLimit()); err != nil {
 		t.Errorf("it keeps memory: %v", err)
 	}
 }

@@ -318,7 +318,7 @@ func TestWhatIsOpenedTakesMemoryUntilNobodyHasIt(t *testing.T) {
 	opener.Memory = budget.New(4<<20 + 4<<10)
 	forged := a.DeepCopy()
 	forged.Path = "gitrepository/victim/app/x.tar.gz"
-	all, err := opener.Memory.Acquire(ctx, "victim", opener.Memory.Share())
+	all, err := opener.Memory.Acquire(ctx, "victim", opener.Memory.NamespaceLimit())
 	if err != nil {
 		t.Fatal(err)
 	}

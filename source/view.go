@@ -84,7 +84,7 @@ const (
 // is added to the grant, which may be nil too.
 func NewView(ctx context.Context, files Files, ignore *string, before *View, memory *budget.Grant) (*View, error) {
 	b := &builder{ended: ctx.Err, files: files, memory: memory, active: map[string]bool{},
-		links: tree.Links{In: files, Names: maxNames, Stopped: ctx.Err}, followed: map[[2]string]resolvedEntry{}}
+		links: tree.Links{In: files, Names: maxNames, Stopped: ctx.Err}, linkTargets: map[[2]string]resolvedEntry{}}
 	rules, err := b.loadRules(ignore)
 	if err != nil {
 		return nil, fmt.Errorf("reading ignore rules: %w", err)
@@ -122,9 +122,9 @@ type builder struct {
 	compared compared
 	links    tree.Links
 	active   map[string]bool // directories that are being listed
-	// followed is where symlinks lead, by the directory that they lie in and the
+	// linkTargets is where symlinks lead, by the directory that they lie in and the
 	// hash of their target: thousands may share one.
-	followed map[[2]string]resolvedEntry
+	linkTargets map[[2]string]resolvedEntry
 }
 
 // resolvedEntry is an entry and where in the tree it really lies, which behind a symlink
@@ -132,13 +132,13 @@ type builder struct {
 // hold a long path each.
 type resolvedEntry struct {
 	tree.Entry
-	at string
+	path string
 }
 
 // pathIn is where the entry lies that a directory was listed with.
 func (l resolvedEntry) pathIn(dir string) string {
-	if l.at != "" {
-		return l.at
+	if l.path != "" {
+		return l.path
 	}
 	return path.Join(dir, l.Name)
 }
@@ -192,15 +192,15 @@ func (b *builder) list(at string) (places []resolvedEntry, linked bool, err erro
 // nothing, or outside of the tree. Directories on the way may be symlinks themselves.
 func (b *builder) follow(dir string, link tree.Entry) (resolvedEntry, error) {
 	key := [2]string{dir, link.Hash}
-	if known, ok := b.followed[key]; ok {
+	if known, ok := b.linkTargets[key]; ok {
 		return known, nil
 	}
 	found, err := b.resolve(path.Join(dir, link.Name))
 	if err == nil {
-		err = b.memory.Grow(entryMemory + int64(len(found.at)))
+		err = b.memory.Grow(entryMemory + int64(len(found.path)))
 	}
 	if err == nil {
-		b.followed[key] = found
+		b.linkTargets[key] = found
 	}
 	return found, err
 }
@@ -217,7 +217,7 @@ func (b *builder) resolve(link string) (resolvedEntry, error) {
 	case found.Path == ".":
 		return resolvedEntry{}, nil // the root does not show in itself
 	}
-	return resolvedEntry{Entry: found.Entry, at: found.Path}, nil
+	return resolvedEntry{Entry: found.Entry, path: found.Path}, nil
 }
 
 // dir makes the node of a directory that shows at name.
@@ -228,10 +228,10 @@ func (b *builder) dir(name string, p resolvedEntry, known *node) (*node, error) 
 	if len(name) > maxPath {
 		return nil, fmt.Errorf("%w: a path of more than %d bytes", tree.ErrTooLarge, maxPath)
 	}
-	b.active[p.at] = true
-	defer delete(b.active, p.at)
+	b.active[p.path] = true
+	defer delete(b.active, p.path)
 	before := b.spent
-	places, linked, err := b.list(p.at)
+	places, linked, err := b.list(p.path)
 	if err != nil {
 		return nil, err
 	}
@@ -252,7 +252,7 @@ func (b *builder) dir(name string, p resolvedEntry, known *node) (*node, error) 
 			n.entries = append(n.entries, child.Entry)
 			continue
 		}
-		child.at = child.pathIn(p.at)
+		child.path = child.pathIn(p.path)
 		below, err := b.dir(shown, child, known.child(child.Name))
 		if err != nil {
 			return nil, err

@@ -152,11 +152,11 @@ func TestANamespaceHasAShareOfTheBoards(t *testing.T) {
 func TestPeopleWhoDidNotSignInKeepOutNobody(t *testing.T) {
 	for what, tc := range map[string]struct {
 		path               string
-		share              func(*Server) *share
+		share              func(*Server) *userLimits
 		one, anonymous, of int
 	}{
-		"pages": {"/api/v1/stream", func(s *Server) *share { return &s.streams }, maxStreams, maxAnonymousStreams, maxAllStreams},
-		"requests": {"/api/v1/session", func(s *Server) *share { return &s.requests },
+		"pages": {"/api/v1/stream", func(s *Server) *userLimits { return &s.streams }, maxStreams, maxAnonymousStreams, maxAllStreams},
+		"requests": {"/api/v1/session", func(s *Server) *userLimits { return &s.requests },
 			maxRequests, maxAnonymousRequests, maxAllRequests},
 	} {
 		t.Run(what, func(t *testing.T) {

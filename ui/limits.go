@@ -51,16 +51,16 @@ func (q queue) enter(ctx context.Context) (leave func(), err error) {
 	}
 }
 
-// share is what each user may have under way at one time. People who did not sign in are one user to the API server, and many
+// userLimits is what each user may have under way at one time. People who did not sign in are one user to the API server, and many
 // here: what they may have is more than that of one, and less than that of all, so that they never keep out who signs in.
-type share struct{ all, one *background.Slots[string] }
+type userLimits struct{ all, one *background.Slots[string] }
 
-func newShare(ofOne, ofAnonymous, ofAll int) share {
-	return share{all: background.NewSlots[string](ofAll, ofAnonymous), one: background.NewSlots[string](0, ofOne)}
+func newUserLimits(ofOne, ofAnonymous, ofAll int) userLimits {
+	return userLimits{all: background.NewSlots[string](ofAll, ofAnonymous), one: background.NewSlots[string](0, ofOne)}
 }
 
 // tryAcquire takes a slot if one is free for a user, and does not wait.
-func (s share) tryAcquire(user string) bool {
+func (s userLimits) tryAcquire(user string) bool {
 	if !s.all.TryAcquire(user) {
 		return false
 	}
@@ -72,15 +72,15 @@ func (s share) tryAcquire(user string) bool {
 }
 
 // release gives a slot back.
-func (s share) release(user string) {
+func (s userLimits) release(user string) {
 	if user != AnonymousUser {
 		s.one.Release(user)
 	}
 	s.all.Release(user)
 }
 
-// shared answers so many requests of one user at one time.
-func (s *Server) shared(next http.Handler) http.Handler {
+// limitPerUser answers so many requests of one user at one time.
+func (s *Server) limitPerUser(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user := viewOf(r).user
 		if !s.requests.tryAcquire(user) {
@@ -100,9 +100,9 @@ func tooMany(user, own string) string {
 	return own
 }
 
-// oneOf answers so many requests of all users at one time; others wait for a slot, which the user
+// limitOverall answers so many requests of all users at one time; others wait for a slot, which the user
 // gets who has the fewest.
-func oneOf(slots *background.Slots[string], next http.Handler) http.Handler {
+func limitOverall(slots *background.Slots[string], next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user := viewOf(r).user
 		if slots.Acquire(r.Context(), user) != nil {

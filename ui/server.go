@@ -53,7 +53,7 @@ type Server struct {
 	Options
 	authenticator     authenticator
 	boards            *boards
-	streams, requests share
+	streams, requests userLimits
 	ready             chan struct{} // closed when the cluster is known
 	handler           http.Handler
 }
@@ -88,8 +88,8 @@ func NewServer(o Options) (*Server, error) {
 	}
 	s := &Server{
 		Options: o, boards: newBoards(o.Clock), ready: make(chan struct{}),
-		streams:  newShare(maxStreams, maxAnonymousStreams, maxAllStreams),
-		requests: newShare(maxRequests, maxAnonymousRequests, maxAllRequests),
+		streams:  newUserLimits(maxStreams, maxAnonymousStreams, maxAllStreams),
+		requests: newUserLimits(maxRequests, maxAnonymousRequests, maxAllRequests),
 	}
 	if s.Tags == nil {
 		s.Tags = func(ctx context.Context, c client.Client, repo *imagev1.ImageRepository) ([]string, error) {
@@ -108,10 +108,11 @@ func NewServer(o Options) (*Server, error) {
 	one.HandleFunc("GET /api/v1/stream", s.stream)
 	api.Handle("GET /api/v1/canaries/{namespace}/{name}", compressed(s.detail(s.canary)))
 	api.Handle("GET /api/v1/pipelines/{namespace}/{name}", compressed(s.detail(s.pipeline)))
-	api.Handle("GET /api/v1/policies/{namespace}/{name}", oneOf(background.NewSlots[string](maxPolicies, 0), compressed(s.detail(s.policy))))
+	api.Handle("GET /api/v1/policies/{namespace}/{name}",
+		limitOverall(background.NewSlots[string](maxPolicies, 0), compressed(s.detail(s.policy))))
 	api.Handle("GET /api/v1/automations/{namespace}/{name}", compressed(s.detail(s.automation)))
 	api.Handle("GET /api/v1/commits/{kind}/{namespace}/{name}/{commit}",
-		oneOf(background.NewSlots[string](maxCommits, 0), compressed(s.detail(s.commit))))
+		limitOverall(background.NewSlots[string](maxCommits, 0), compressed(s.detail(s.commit))))
 	api.Handle("GET /api/v1/objects/{kind}/{namespace}/{name}", compressed(s.detail(s.object)))
 	api.Handle("GET /api/v1/objects", compressed(http.HandlerFunc(s.objects)))
 	api.Handle("GET /api/v1/timeline", compressed(http.HandlerFunc(s.timeline)))
@@ -120,7 +121,7 @@ func NewServer(o Options) (*Server, error) {
 		refuse(w, http.StatusNotFound, fmt.Sprintf("there is no %s %s", r.Method, r.URL.Path))
 	})
 	mux := http.NewServeMux()
-	one.Handle("/api/", s.shared(api))
+	one.Handle("/api/", s.limitPerUser(api))
 	s.authenticator.register(mux)
 	mux.Handle("/api/", s.authenticated(one))
 	mux.Handle("/", compressed(p))

@@ -117,7 +117,7 @@ func TestFilesThatAreLeftAloneAreBounded(t *testing.T) {
 
 func TestParsingWaitsForMemoryAndForNothingLonger(t *testing.T) {
 	memory := budget.New(1 << 20)
-	held, err := memory.Acquire(t.Context(), "apps", memory.Share())
+	held, err := memory.Acquire(t.Context(), "apps", memory.NamespaceLimit())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -135,7 +135,7 @@ func TestADigestThatAStageLacksHoldsNoOtherMarkers(t *testing.T) {
 		}
 		var got []string
 		for _, line := range planned.Report.Lines() {
-			got = append(got, line.Where()+" "+string(line.State())+" "+line.Why())
+			got = append(got, line.Location()+" "+string(line.State())+" "+line.Why())
 		}
 		const why = " skipped a Pipeline writes it: stage prod of Pipeline apps/shop"
 		want := []string{"dev/a.yaml:1 outdated ", "prod/deep/a.yaml:1" + why, "prod/deep/a.yaml:2" + why, "prods/a.yaml:1 outdated "}

@@ -16,7 +16,7 @@ import (
 // choice does not have: a digest, when the policy reflects none. None of the
 // policy's fields are changed then, for half an image reference is a wrong one.
 type HeldError struct {
-	Where []string // "file:line: setter"
+	Places []string // "file:line: setter"
 }
 
 // maxNamed is how many places an error names.
@@ -24,9 +24,9 @@ const maxNamed = 10
 
 // Error names the places and what helps.
 func (e *HeldError) Error() string {
-	named, more := e.Where, ""
+	named, more := e.Places, ""
 	if len(named) > maxNamed {
-		named, more = named[:maxNamed], fmt.Sprintf(" and %d more", len(e.Where)-maxNamed)
+		named, more = named[:maxNamed], fmt.Sprintf(" and %d more", len(e.Places)-maxNamed)
 	}
 	return fmt.Sprintf("%s: %s%s; for a digest, set spec.digestReflectionPolicy of the policy to IfNotPresent or Always",
 		edit.ErrMissingPart, strings.Join(named, ", "), more)
@@ -158,7 +158,7 @@ func missingParts(marked []File, policies Policies) (map[string]bool, *HeldError
 			if held == nil {
 				held = &HeldError{}
 			}
-			held.Where = append(held.Where, fmt.Sprintf("%s:%d: %s", file.Path, o.Line, o.Setter))
+			held.Places = append(held.Places, fmt.Sprintf("%s:%d: %s", file.Path, o.Line, o.Setter))
 			lacking[o.Setter.Policy] = true
 		}
 	}

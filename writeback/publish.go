@@ -99,7 +99,7 @@ func (a attempt) updates(p plannedPush, made plumbing.Hash) ([]git.RefUpdate, er
 	case spec.Source == p.source.Ref:
 		to = p.source.Commit // the refspec pushes what was checked out
 	}
-	also, err := spec.update(to, refspecTarget{at: a.refs[spec.Target], known: known})
+	also, err := spec.update(to, refspecTarget{head: a.refs[spec.Target], known: known})
 	if err != nil {
 		return nil, err
 	}

@@ -93,7 +93,7 @@ func TestARefspecLosesNoCommits(t *testing.T) {
 		"a target with commits that are not known": {at: other, wantErr: ErrDiverged},
 	}
 	for name, tc := range tests {
-		got, err := Refspec{Target: "refs/heads/copy"}.update(made, refspecTarget{at: tc.at, known: []plumbing.Hash{known}})
+		got, err := Refspec{Target: "refs/heads/copy"}.update(made, refspecTarget{head: tc.at, known: []plumbing.Hash{known}})
 		if !errors.Is(err, tc.wantErr) {
 			t.Errorf("%s: error %v, want %v", name, err, tc.wantErr)
 		}

@@ -70,8 +70,8 @@ type listedRefs struct {
 
 // pushedRef is where a push moved a ref.
 type pushedRef struct {
-	to plumbing.Hash
-	at time.Time
+	to       plumbing.Hash
+	pushedAt time.Time
 }
 
 // lister asks a remote for its refs. A [git.Mirror] is one.
@@ -134,7 +134,7 @@ func (l *listedRefs) fresh(since time.Time, needed []string) map[string]plumbing
 	}
 	stale := func(ref string) bool {
 		pushed, ok := l.pushed[ref]
-		return !ok || pushed.at.Before(since)
+		return !ok || pushed.pushedAt.Before(since)
 	}
 	if l.listed.Before(since) && (len(needed) == 0 || slices.ContainsFunc(needed, stale)) {
 		return nil
@@ -150,7 +150,7 @@ func (l *listedRefs) record(refs map[string]plumbing.Hash, asked time.Time) map[
 	overtaken := asked.Before(l.listed)
 	for ref, pushed := range l.pushed {
 		switch {
-		case pushed.at.After(asked):
+		case pushed.pushedAt.After(asked):
 			refs[ref] = pushed.to
 		case !overtaken:
 			delete(l.pushed, ref)
@@ -167,7 +167,7 @@ func (s *refSession) recordPush(updates []git.RefUpdate) {
 	s.listed.mu.Lock()
 	defer s.listed.mu.Unlock()
 	for _, u := range updates {
-		s.listed.pushed[u.Ref] = pushedRef{to: u.New, at: s.cache.clock.Now()}
+		s.listed.pushed[u.Ref] = pushedRef{to: u.New, pushedAt: s.cache.clock.Now()}
 		if s.listed.refs != nil {
 			s.listed.refs[u.Ref] = u.New
 		}

@@ -290,9 +290,9 @@ func TestARunThatGivesUpLeavesItsQuestionToOthers(t *testing.T) {
 func TestALateAnswerToAnOldQuestionIsNotRemembered(t *testing.T) {
 	main, start := branchRef("main"), time.Unix(0, 0)
 	listed := &listedRefs{pushed: map[string]pushedRef{}}
-	listed.pushed[main] = pushedRef{to: hashOf(2), at: start.Add(time.Second)}
+	listed.pushed[main] = pushedRef{to: hashOf(2), pushedAt: start.Add(time.Second)}
 	listed.record(map[string]plumbing.Hash{main: hashOf(2)}, start.Add(2*time.Second))
-	listed.pushed[main] = pushedRef{to: hashOf(3), at: start.Add(3 * time.Second)}
+	listed.pushed[main] = pushedRef{to: hashOf(3), pushedAt: start.Add(3 * time.Second)}
 	if got := listed.record(map[string]plumbing.Hash{main: hashOf(1)}, start); got[main] != hashOf(3) {
 		t.Errorf("who asked finds main at %s", got[main])
 	}

@@ -52,7 +52,7 @@ func full(name string) string {
 
 // refspecTarget is what is known of a refspec's target before a push.
 type refspecTarget struct {
-	at plumbing.Hash // zero if it is not there
+	head plumbing.Hash // zero if it is not there
 	// known are the commits that the target may have without losing any: the mirror
 	// has no history to look others up in.
 	known []plumbing.Hash
@@ -62,8 +62,8 @@ type refspecTarget struct {
 // the target is new, is there already, or is at a commit that is known to be part of
 // what replaces it.
 func (s Refspec) update(to plumbing.Hash, d refspecTarget) (git.RefUpdate, error) {
-	if !d.at.IsZero() && d.at != to && !slices.Contains(d.known, d.at) {
-		return git.RefUpdate{}, fmt.Errorf("pushing to %s, which is at %s: %w", s.Target, d.at, ErrDiverged)
+	if !d.head.IsZero() && d.head != to && !slices.Contains(d.known, d.head) {
+		return git.RefUpdate{}, fmt.Errorf("pushing to %s, which is at %s: %w", s.Target, d.head, ErrDiverged)
 	}
-	return git.RefUpdate{Ref: s.Target, Old: d.at, New: to}, nil
+	return git.RefUpdate{Ref: s.Target, Old: d.head, New: to}, nil
 }

@@ -78,15 +78,15 @@ func (l Line) Why() string {
 
 // SentenceWith is the same with another reason, for who knows more.
 func (l Line) SentenceWith(why string) string {
-	text := l.Where() + ": " + string(l.State()) + ": " + why
+	text := l.Location() + ": " + string(l.State()) + ": " + why
 	if subject := l.Subject(); subject != "" {
 		text += " (" + subject + ")"
 	}
 	return text
 }
 
-// Where is the place of the marker, as file:line.
-func (l Line) Where() string {
+// Location is the place of the marker, as file:line.
+func (l Line) Location() string {
 	if l.Line == 0 {
 		return l.File
 	}
@@ -184,7 +184,7 @@ func (r Report) Counts() Counts {
 	}
 	for _, why := range slices.Sorted(maps.Keys(skipped)) {
 		lines := skipped[why]
-		counts.Skipped = append(counts.Skipped, SkippedBy{Reason: why, Count: len(lines), Example: lines[0].Where(), Digest: digestOf(lines)})
+		counts.Skipped = append(counts.Skipped, SkippedBy{Reason: why, Count: len(lines), Example: lines[0].Location(), Digest: digestOf(lines)})
 	}
 	return counts
 }

@@ -24,7 +24,7 @@ var ErrNoFields = errors.New("no field has a marker of the policies, or is named
 // versions, with an [ErrSetter] if a setter finds no field, and with [ErrNoFields] if there
 // is no field at all.
 func (x *Index) Versions(ctx context.Context, files Files, root string, fields ArtifactFields) (map[string]edit.Image, error) {
-	v := versions{images: map[string]edit.Image{}, where: map[string]string{}}
+	v := versions{images: map[string]edit.Image{}, foundAt: map[string]string{}}
 	others, err := x.addMarked(ctx, files, root, fields, v)
 	if err != nil {
 		return nil, err
@@ -109,8 +109,8 @@ func (x *Index) addMarked(ctx context.Context, files Files, root string, fields 
 
 // versions are those that were found, and where each was found first.
 type versions struct {
-	images map[string]edit.Image
-	where  map[string]string
+	images  map[string]edit.Image
+	foundAt map[string]string
 }
 
 // add takes what a field says of an artifact, which may be nothing.
@@ -118,15 +118,15 @@ func (v versions) add(artifact, where string, is edit.Image) error {
 	has := v.images[artifact]
 	for _, part := range []struct{ old, new *string }{{&has.Name, &is.Name}, {&has.Tag, &is.Tag}, {&has.Digest, &is.Digest}} {
 		if *part.old != "" && *part.new != "" && *part.old != *part.new {
-			return fmt.Errorf("%w: %s is at %q in %s and at %q in %s", ErrDisagree, artifact, *part.old, v.where[artifact], *part.new, where)
+			return fmt.Errorf("%w: %s is at %q in %s and at %q in %s", ErrDisagree, artifact, *part.old, v.foundAt[artifact], *part.new, where)
 		}
 		if *part.old == "" {
 			*part.old = *part.new
 		}
 	}
 	v.images[artifact] = has
-	if v.where[artifact] == "" {
-		v.where[artifact] = where
+	if v.foundAt[artifact] == "" {
+		v.foundAt[artifact] = where
 	}
 	return nil
 }

@@ -104,7 +104,7 @@ func TestRunCommitsExactlyTheMarkedLines(t *testing.T) {
 // changedIn asks the mirror of an owner what a commit that was pushed from it changed.
 func changedIn(t *testing.T, mirrors *git.Mirrors, owner string, commit plumbing.Hash) []string {
 	t.Helper()
-	mirror, ok := mirrors.Of(owner)
+	mirror, ok := mirrors.OwnedBy(owner)
 	if !ok {
 		t.Fatal("there is no mirror of", owner)
 	}

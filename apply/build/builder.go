@@ -26,8 +26,8 @@ var (
 
 const (
 	defaultTimeout = 2 * time.Minute
-	// lookingCost is the memory for what is looked at before the cost is known.
-	lookingCost = 1 << 20
+	// inspectionCost is the memory for what is looked at before the cost is known.
+	inspectionCost = 1 << 20
 )
 
 // Builder builds within bounds of time and memory, which namespaces share.
@@ -103,7 +103,7 @@ func (b *Builder) build(ctx context.Context, namespace string, start func(memory
 	isolated := j.isolated && len(b.Command) > 0
 	cost := j.cost
 	if isolated {
-		cost = min(2*cost+processCost, max(cost, b.Memory.Share()))
+		cost = min(2*cost+processCost, max(cost, b.Memory.NamespaceLimit()))
 	}
 	if isolated { // before there is memory for it, which others could use meanwhile
 		slots := b.processes.namespaceSlots()
@@ -126,7 +126,7 @@ func (b *Builder) build(ctx context.Context, namespace string, start func(memory
 // prepared is a job that looked at everything it would read, and holds no memory. How much
 // it takes to look is only known on the way.
 func (b *Builder) prepared(namespace string, start func(memory) *job, wait waiter) (*job, error) {
-	looking, err := b.acquire(namespace, lookingCost, wait)
+	looking, err := b.acquire(namespace, inspectionCost, wait)
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +136,7 @@ func (b *Builder) prepared(namespace string, start func(memory) *job, wait waite
 		if err := j.prepare(); !errors.Is(err, budget.ErrExhausted) {
 			return j, err
 		}
-		if err := wait(func(ctx context.Context) error { return looking.Wait(ctx, lookingCost) }); err != nil {
+		if err := wait(func(ctx context.Context) error { return looking.Wait(ctx, inspectionCost) }); err != nil {
 			return nil, err
 		}
 	}

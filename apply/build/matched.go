@@ -30,7 +30,7 @@ const maxTrials = 1_000_000
 
 // target is what something in a kustomization file asks for.
 type target struct {
-	where    string // what asks, as people know it
+	origin   string // what asks, as people know it
 	selector *kustypes.Selector
 	image    string // instead of a selector
 	newImage string // what the image is called then
@@ -74,10 +74,10 @@ func (j *job) warnOfTargets(objects []*unstructured.Unstructured) {
 		}
 		switch {
 		case t.selector != nil && !m.matches(t.selector):
-			j.warn(NothingMatched, t.where+": no object matches its target ("+describeTarget(t.selector)+
+			j.warn(NothingMatched, t.origin+": no object matches its target ("+describeTarget(t.selector)+
 				"); correct the target, or remove the entry")
 		case t.selector == nil && !m.hasImage(t):
-			j.warn(NothingMatched, t.where+": no container has the image "+t.image+
+			j.warn(NothingMatched, t.origin+": no container has the image "+t.image+
 				"; write its name as the manifests do, with its registry and without its tag, or remove the entry")
 		}
 	}
@@ -106,7 +106,7 @@ func (j *job) targets() []target {
 				name == path.Clean(j.file) {
 				where = fmt.Sprintf("spec.images[%d]", own)
 			}
-			all = append(all, target{where: where, image: image.Name, newImage: image.NewName})
+			all = append(all, target{origin: where, image: image.Name, newImage: image.NewName})
 		}
 	}
 	return all
@@ -115,7 +115,7 @@ func (j *job) targets() []target {
 func patchTargets(field string, patches []kustypes.Patch) (all []target) {
 	for i, patch := range patches {
 		if patch.Target != nil {
-			all = append(all, target{where: fmt.Sprintf("%s[%d]", field, i), selector: patch.Target})
+			all = append(all, target{origin: fmt.Sprintf("%s[%d]", field, i), selector: patch.Target})
 		}
 	}
 	return all
@@ -140,7 +140,7 @@ func (j *job) replacementTargets(name string, k *kustomization) (all []target) {
 		for _, replacement := range list {
 			for i, to := range replacement.Targets {
 				if to != nil && to.Select != nil {
-					all = append(all, target{where: fmt.Sprintf("%s, targets[%d]", where, i), selector: to.Select})
+					all = append(all, target{origin: fmt.Sprintf("%s, targets[%d]", where, i), selector: to.Select})
 				}
 			}
 		}

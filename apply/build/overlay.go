@@ -23,7 +23,7 @@ import (
 // only as they are when they have been vetted.
 type overlay struct {
 	*source
-	*weigher
+	*decodeLimiter
 	*refusal
 	// vetted are the kustomization files by their path.
 	vetted map[string]*kustomization
@@ -53,10 +53,10 @@ func newOverlay(ctx context.Context, t tree.Tree, bounds Bounds, mem memory) *ov
 		source: &source{
 			refused: refused, tree: t, symlinks: linksOf(t), files: map[string][]byte{}, reads: Reads{}, sealed: map[string][]byte{},
 		},
-		weigher: &weigher{refused: refused, bounds: bounds, mem: mem, weights: map[string]weight{}, opaque: map[string]bool{}},
-		refusal: refused,
-		vetted:  map[string]*kustomization{},
-		plain:   map[string][]byte{},
+		decodeLimiter: &decodeLimiter{refused: refused, bounds: bounds, mem: mem, weights: map[string]weight{}, opaque: map[string]bool{}},
+		refusal:       refused,
+		vetted:        map[string]*kustomization{},
+		plain:         map[string][]byte{},
 	}
 	if ctx != nil {
 		o.end = func() error { return context.Cause(ctx) }

@@ -74,7 +74,7 @@ type buildResult struct {
 	Digest   string
 	Warnings []Warning
 	Err      string
-	Is       int // index into sentinels, counted from one
+	Sentinel int // index into sentinels, counted from one
 }
 
 // sentinels are the failures that trying again cannot help against; of those that an
@@ -199,12 +199,12 @@ func start(ctx context.Context, command []string) (*process, error) {
 
 // errFailed marks an error that a process told, after which it goes on.
 type errFailed struct {
-	text string
-	is   error
+	text     string
+	sentinel error
 }
 
 func (e errFailed) Error() string        { return e.text }
-func (e errFailed) Is(target error) bool { return e.is != nil && errors.Is(e.is, target) }
+func (e errFailed) Is(target error) bool { return e.sentinel != nil && errors.Is(e.sentinel, target) }
 
 func (*process) alive(err error) bool { return errors.As(err, new(errFailed)) }
 
@@ -295,8 +295,8 @@ func respond(j *job, q treeRequest) treeResponse {
 func (o *buildResult) result() (*Result, error) {
 	if o.Err != "" {
 		failed := errFailed{text: o.Err}
-		if o.Is > 0 && o.Is <= len(sentinels) {
-			failed.is = sentinels[o.Is-1]
+		if o.Sentinel > 0 && o.Sentinel <= len(sentinels) {
+			failed.sentinel = sentinels[o.Sentinel-1]
 		}
 		return nil, failed
 	}

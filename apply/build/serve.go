@@ -59,7 +59,7 @@ func buildResultOf(r *Result, err error) *buildResult {
 		o.Err = err.Error()
 		for i, sentinel := range sentinels {
 			if errors.Is(err, sentinel) {
-				o.Is = i + 1
+				o.Sentinel = i + 1
 			}
 		}
 		return o

@@ -7,8 +7,8 @@ import (
 	"path"
 )
 
-// weigher bounds what is decoded.
-type weigher struct {
+// decodeLimiter bounds what is decoded.
+type decodeLimiter struct {
 	refused *refusal
 	bounds  Bounds
 	mem     memory
@@ -19,7 +19,7 @@ type weigher struct {
 }
 
 // weigh looks at a document.
-func (w *weigher) weigh(data []byte) (weight, error) {
+func (w *decodeLimiter) weigh(data []byte) (weight, error) {
 	found, err := w.bounds.weigh(data, w.mem)
 	if err != nil {
 		return found, w.refused.refuse(err)
@@ -28,7 +28,7 @@ func (w *weigher) weigh(data []byte) (weight, error) {
 }
 
 // weighFile looks at a file that is decoded, once.
-func (w *weigher) weighFile(name string, data []byte) (weight, error) {
+func (w *decodeLimiter) weighFile(name string, data []byte) (weight, error) {
 	name = path.Clean(name)
 	if known, ok := w.weights[name]; ok {
 		return known, nil

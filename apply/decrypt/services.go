@@ -59,12 +59,12 @@ type Requester struct {
 }
 
 // New returns the decrypter of one build, with the keys in the data of a Secret, which
-// may be nil. ageOnly leaves all but the age keys out, of a Secret that stands for all
+// may be nil. AgeKeys leaves all others out, of a Secret that stands for all
 // namespaces. The error is [ErrKeys].
-func (s *Services) New(ctx context.Context, data map[string][]byte, which Which, who Requester) (*Decrypter, error) {
+func (s *Services) New(ctx context.Context, data map[string][]byte, selection KeySelection, who Requester) (*Decrypter, error) {
 	quiet()
 	use := func(string) bool { return true }
-	if which == AgeKeys {
+	if selection == AgeKeys {
 		use = ageOnly
 	}
 	keys, err := readKeys(ctx, data, use, s)
@@ -76,12 +76,12 @@ func (s *Services) New(ctx context.Context, data map[string][]byte, which Which,
 	}, nil
 }
 
-// Which keys of a Secret are used.
-type Which int
+// KeySelection says which keys of a Secret are used.
+type KeySelection int
 
 const (
 	// AllKeys uses all.
-	AllKeys Which = iota
+	AllKeys KeySelection = iota
 	// AgeKeys uses the age keys alone.
 	AgeKeys
 )

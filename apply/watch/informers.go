@@ -211,7 +211,7 @@ func (s *Informers) ensure(ctx context.Context, target Target, mapping *meta.RES
 	if inf := s.byTarget[target]; inf != nil {
 		return inf
 	}
-	if mapping == nil || s.limits.Targets > 0 && len(s.byTarget) >= s.limits.Targets || !s.limits.Share.acquire() {
+	if mapping == nil || s.limits.Targets > 0 && len(s.byTarget) >= s.limits.Targets || !s.limits.Quota.acquire() {
 		return nil
 	}
 	lw, example := s.listWatch(target, mapping)
@@ -226,7 +226,7 @@ func (s *Informers) ensure(ctx context.Context, target Target, mapping *meta.RES
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	if err := s.configure(running, inf, target, rules); err != nil {
 		cancel()
-		s.limits.Share.release()
+		s.limits.Quota.release()
 		s.log.Error(err, "watching applied objects", "kind", target.GroupVersionKind.String())
 		return nil
 	}
@@ -317,7 +317,7 @@ func (s *Informers) stop(target Target) {
 	if inf.bounds != nil {
 		inf.bounds.release()
 	}
-	s.limits.Share.release()
+	s.limits.Quota.release()
 	delete(s.byTarget, target)
 }
 

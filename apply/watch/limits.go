@@ -27,8 +27,8 @@ type Limits struct {
 	// Bytes is about how many bytes the objects of one informer have in JSON at most; zero
 	// is no limit.
 	Bytes int64
-	// Share is what several clusters have together.
-	Share *Share
+	// Quota is what several clusters have together.
+	Quota *Quota
 }
 
 // boundedListWatch lists page by page, and never by a watch: the length of a page is bounded
@@ -168,7 +168,7 @@ func (p *boundedListWatch) add(obj runtime.Object) error {
 	p.total = objectSize{before.read + now.read - was.read, before.kept + now.kept - was.kept}
 	if !p.hold() {
 		p.total = before
-		return fmt.Errorf("the API servers of a namespace have objects of which more than %d bytes would be kept", p.limits.Share.Bytes)
+		return fmt.Errorf("the API servers of a namespace have objects of which more than %d bytes would be kept", p.limits.Quota.Bytes)
 	}
 	p.objects[key] = now
 	return nil
@@ -197,7 +197,7 @@ func (p *boundedListWatch) hold() bool {
 	if more < 0 && p.listing {
 		return true
 	}
-	if !p.limits.Share.grow(more) {
+	if !p.limits.Quota.grow(more) {
 		return false
 	}
 	p.held += more
@@ -219,7 +219,7 @@ func (p *boundedListWatch) listed() {
 	p.hold()
 }
 
-// release gives back what was taken of the share, and takes no more.
+// release gives back what was taken of the quota, and takes no more.
 func (p *boundedListWatch) release() {
 	p.clear()
 	p.listed()
@@ -228,8 +228,8 @@ func (p *boundedListWatch) release() {
 	p.ended = true
 }
 
-// Share is what the informers of several clusters have together. A nil Share is no limit.
-type Share struct {
+// Quota is what the informers of several clusters have together. A nil Quota is no limit.
+type Quota struct {
 	// Targets is how many informers there are at most.
 	Targets int
 	// Bytes is about how many bytes they keep of their objects at most.
@@ -241,7 +241,7 @@ type Share struct {
 }
 
 // acquire takes room for an informer, and reports whether there was any.
-func (s *Share) acquire() bool {
+func (s *Quota) acquire() bool {
 	if s == nil {
 		return true
 	}
@@ -255,7 +255,7 @@ func (s *Share) acquire() bool {
 }
 
 // release gives back the room of an informer.
-func (s *Share) release() {
+func (s *Quota) release() {
 	if s == nil {
 		return
 	}
@@ -265,7 +265,7 @@ func (s *Share) release() {
 }
 
 // grow takes room for more bytes, or gives some back, and reports whether there was any.
-func (s *Share) grow(by int64) bool {
+func (s *Quota) grow(by int64) bool {
 	if s == nil {
 		return true
 	}

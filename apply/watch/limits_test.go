@@ -89,7 +89,7 @@ func TestAWatchThatNeverEndsEndsTheInformer(t *testing.T) {
 			server.Put("/api/v1/namespaces/ns/services/one", grown)
 		}},
 		"an object of which ever more is kept": {
-			Limits{Objects: 100, Share: &Share{Targets: 1, Bytes: 10_000}}, func(server *apiserver.Server, i int) {
+			Limits{Objects: 100, Quota: &Quota{Targets: 1, Bytes: 10_000}}, func(server *apiserver.Server, i int) {
 				grown := named(services, "one")
 				grown.SetAnnotations(map[string]string{"a": strings.Repeat("x", 1000*i)})
 				server.Put("/api/v1/namespaces/ns/services/one", grown)
@@ -117,7 +117,7 @@ func TestAWatchThatNeverEndsEndsTheInformer(t *testing.T) {
 				t.Errorf("freshness %d", freshness)
 			}
 			u.Close(t.Context())
-			if share := tc.limits.Share; share != nil && (share.targets != 0 || share.bytes != 0) {
+			if share := tc.limits.Quota; share != nil && (share.targets != 0 || share.bytes != 0) {
 				t.Errorf("left over: %d targets, %d bytes", share.targets, share.bytes)
 			}
 			if u.Use(t.Context(), []Target{target}); s.byTarget[target] == nil || s.byTarget[target].bounds == nil {
@@ -131,9 +131,9 @@ func TestAWatchThatNeverEndsEndsTheInformer(t *testing.T) {
 // room, and the list that was no longer than before was too much.
 func TestWhatIsListedAgainKeepsItsRoom(t *testing.T) {
 	page := &unstructured.UnstructuredList{Items: []unstructured.Unstructured{*named(services, "one"), *named(services, "two")}}
-	share, room := &Share{Bytes: 2000}, int64(1500) // that others ask for
+	share, room := &Quota{Bytes: 2000}, int64(1500) // that others ask for
 	var failure error
-	lw := Limits{Objects: 10, Share: share}.listWatch(&cache.ListWatch{
+	lw := Limits{Objects: 10, Quota: share}.listWatch(&cache.ListWatch{
 		ListWithContextFunc: func(context.Context, metav1.ListOptions) (runtime.Object, error) {
 			if room > 0 && share.grow(room) {
 				t.Error("others had the room of what is listed again")
@@ -161,7 +161,7 @@ func TestWhatIsListedAgainKeepsItsRoom(t *testing.T) {
 
 func TestAClusterOfSomebodyElseHasALimitOfInformers(t *testing.T) {
 	for name, limits := range map[string]Limits{
-		"of its own": {Targets: 1}, "of all clusters of a namespace": {Share: &Share{Targets: 1}},
+		"of its own": {Targets: 1}, "of all clusters of a namespace": {Quota: &Quota{Targets: 1}},
 	} {
 		_, s := newInformers(t)
 		s.Limit(limits)

@@ -20,15 +20,15 @@ import (
 //go:embed queries
 var queries embed.FS
 
-// asked is whose counters the builtin checks of a canary are about.
-type asked struct {
+// builtinSource is whose counters the builtin checks of a canary are about.
+type builtinSource struct {
 	provider.Queries
 	// otherwise are asked if nothing is found; without a folder nobody is.
 	otherwise provider.Queries
 	// countedBy names, for people, who counts; otherwise has pods.
 	countedBy string
-	// where is, for people, who was asked if nothing is found. Empty is that the provider was, which they know.
-	where string
+	// hint is, for people, who was asked if nothing is found. Empty is that the provider was, which they know.
+	hint string
 }
 
 // builtin fills in the query of a builtin check. Nobody counts the requests
@@ -41,7 +41,7 @@ func (k *Checker) builtin(ctx context.Context, p *preparedQuery, c *flaggerv1.Ca
 	if p.query, err = queryIn(ask.Queries, name); err != nil {
 		return fmt.Errorf("reading the query of %s for %s: %w", name, k.proxy(c), err)
 	}
-	p.scale, p.names, p.where = asIs, ask.Names, ask.where
+	p.scale, p.names, p.hint = asIs, ask.Names, ask.hint
 	if name == flaggerv1.RequestDuration {
 		p.scale = milliseconds(ask.Duration)
 	}
@@ -91,10 +91,10 @@ func inMilliseconds(query string, unit provider.Unit) string {
 }
 
 // asked says whom to ask.
-func (k *Checker) asked(ctx context.Context, c *flaggerv1.Canary) (asked, error) {
+func (k *Checker) asked(ctx context.Context, c *flaggerv1.Canary) (builtinSource, error) {
 	proxy := k.proxy(c)
 	counted, _ := provider.Named(proxy)
-	ask := asked{Queries: counted.Queries}
+	ask := builtinSource{Queries: counted.Queries}
 	if ask.Folder == "" {
 		field := "spec.provider"
 		if c.Spec.Provider == "" {

@@ -88,7 +88,7 @@ type preparedCounters struct {
 	memory                   *budget.Budget
 	vars                     func(ctx context.Context, arm counter.Arm) (templateVars, error)
 	// counts names what is asked and where, for [counter.Reading]; countedBy and where do so for people, as in [asked].
-	counts, countedBy, where string
+	counts, countedBy, hint string
 	// otherwise are asked if nothing is found; nil is nobody.
 	otherwise *preparedCounters
 	// one of these
@@ -99,12 +99,12 @@ type preparedCounters struct {
 	// there was found to be one.
 	classic string
 	native  atomic.Pointer[string]
-	// classicLooks is how many more readings only ask for the classic form, since there is no native one.
-	classicLooks atomic.Int32
+	// classicReadings is how many more readings only ask for the classic form, since there is no native one.
+	classicReadings atomic.Int32
 }
 
-// looksBetween is how many readings without a histogram are taken before a native one is looked for again.
-const looksBetween = 12
+// readingsBetweenNativeQueries is how many readings without a histogram are taken before a native one is looked for again.
+const readingsBetweenNativeQueries = 12
 
 // vectorServer answers instant queries about any time by vectors.
 type vectorServer interface {
@@ -169,14 +169,14 @@ func (k *Checker) builtinCounters(ctx context.Context, c *flaggerv1.Canary, p *p
 		return err
 	}
 	var ok bool
-	p.countedBy, p.where, p.secrets = ask.countedBy, ask.where, server.secrets
+	p.countedBy, p.hint, p.secrets = ask.countedBy, ask.hint, server.secrets
 	p.server, ok = server.source.(vectorServer)
 	if !ok {
 		return fmt.Errorf("%s: the server has no vectors", p.field)
 	}
 	if ask.otherwise.Folder != "" {
 		p.otherwise = &preparedCounters{metric: p.metric, namespace: p.namespace, field: p.field, server: p.server,
-			secrets: p.secrets, memory: p.memory, vars: p.vars, countedBy: podsCount, where: p.where, wanted: p.wanted}
+			secrets: p.secrets, memory: p.memory, vars: p.vars, countedBy: podsCount, hint: p.hint, wanted: p.wanted}
 		if err := p.otherwise.askProxy(c, ask.otherwise); err != nil {
 			return err
 		}
@@ -242,7 +242,7 @@ func (p *preparedCounters) read(ctx context.Context, at time.Time) (counter.Read
 		return p.askAgain(ctx, at, *native, nativeHistogram)
 	}
 	r, err := p.askAgain(ctx, at, p.classic, classicHistogram)
-	if err != nil || !p.mayBeNative() || p.complete(r) || len(r.Samples) > 0 && p.classicLooks.Add(-1) >= 0 {
+	if err != nil || !p.mayBeNative() || p.complete(r) || len(r.Samples) > 0 && p.classicReadings.Add(-1) >= 0 {
 		return r, err
 	}
 	return p.askNative(ctx, at, r)
@@ -261,7 +261,7 @@ func (p *preparedCounters) askNative(ctx context.Context, at time.Time, classic 
 		p.native.Store(&text)
 		return r, nil
 	case err == nil, cannotAnswer(err):
-		p.classicLooks.Store(looksBetween)
+		p.classicReadings.Store(readingsBetweenNativeQueries)
 		return classic, nil
 	default:
 		return counter.Reading{}, err
@@ -310,7 +310,7 @@ func (p *preparedCounters) ask(ctx context.Context, at time.Time, text string, f
 	var r counter.Reading
 	if err == nil {
 		r, err = p.answer(at).reading(body)
-		r.Source, r.CountedBy, r.Where = p.counts, p.countedBy, p.where
+		r.Source, r.CountedBy, r.Hint = p.counts, p.countedBy, p.hint
 		if form == nativeHistogram { // which has other bounds
 			r.Source = source(p.counts, "native")
 		}
@@ -323,7 +323,7 @@ func (p *preparedCounters) ask(ctx context.Context, at time.Time, text string, f
 
 func (p *preparedCounters) answer(at time.Time) countersAnswer {
 	if p.custom != nil {
-		return countersAnswer{at: at, pod: scrapedPod, unitsPerSecond: 1, podRequired: true}
+		return countersAnswer{time: at, pod: scrapedPod, unitsPerSecond: 1, podRequired: true}
 	}
-	return countersAnswer{at: at, pod: p.proxy.pod, unitsPerSecond: p.proxy.unitsPerSecond(), sidecar: p.proxy.sidecar}
+	return countersAnswer{time: at, pod: p.proxy.pod, unitsPerSecond: p.proxy.unitsPerSecond(), sidecar: p.proxy.sidecar}
 }

@@ -21,7 +21,7 @@ const maxCounterSeries = 10_000
 
 // countersAnswer reads what a server says to a query for counters.
 type countersAnswer struct {
-	at time.Time
+	time time.Time
 	// pod are labels, one of which names the pod.
 	pod []string
 	// unitsPerSecond is that of the bounds of buckets.
@@ -96,7 +96,7 @@ func (a countersAnswer) reading(body []byte) (counter.Reading, error) {
 		}
 		scrapes[key] = time.UnixMilli(int64(math.Round(seconds * 1000))).UTC()
 	}
-	r := counter.Reading{At: a.at}
+	r := counter.Reading{At: a.time}
 	for _, s := range vector {
 		key := a.key(s)
 		if s.Labels.Class == scrapeTime || jobs[key.who(a.sidecar)] != key.job() {

@@ -37,37 +37,37 @@ func (k *Checker) readEither(canary client.ObjectKey, proxies *preparedCounters)
 		if err != nil || len(pods.Samples) == 0 {
 			return r, err
 		}
-		podLooks.Store(looksBetween)
+		podLooks.Store(readingsBetweenNativeQueries)
 		return pods, nil
 	}
 }
 
-// countedLately remembers when the proxies of gateways had counters of a canary, for all that read them.
-type countedLately struct {
-	mu sync.Mutex
-	at map[string]time.Time
+// recentlyCounted remembers when the proxies of gateways had counters of a canary, for all that read them.
+type recentlyCounted struct {
+	mu    sync.Mutex
+	times map[string]time.Time
 }
 
 const (
 	// gone is for how long proxies have counted nothing that count no more: longer than any gateway restarts, and than
 	// Prometheus goes on with the last value of what it does not scrape any more.
 	gone = 10 * time.Minute
-	// maxCountedLately bounds what is remembered of canaries; those that are no more would stay.
-	maxCountedLately = 20_000
+	// maxRecentlyCounted bounds what is remembered of canaries; those that are no more would stay.
+	maxRecentlyCounted = 20_000
 )
 
-func (l *countedLately) note(key string, at time.Time) {
+func (l *recentlyCounted) note(key string, at time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.at == nil || len(l.at) >= maxCountedLately {
-		l.at = map[string]time.Time{}
+	if l.times == nil || len(l.times) >= maxRecentlyCounted {
+		l.times = map[string]time.Time{}
 	}
-	l.at[key] = at
+	l.times[key] = at
 }
 
-func (l *countedLately) has(key string, at time.Time) bool {
+func (l *recentlyCounted) has(key string, at time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	last, ok := l.at[key]
+	last, ok := l.times[key]
 	return ok && at.Sub(last).Abs() < gone
 }

@@ -92,7 +92,7 @@ func FuzzCountersAnswer(f *testing.F) {
 	f.Add([]byte(`{"data":{"resultType":"matrix","result":[]}}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		for _, a := range []countersAnswer{
-			{at: now, pod: scrapedPod, unitsPerSecond: 1000, sidecar: true}, {at: now, pod: scrapedPod, unitsPerSecond: 1, podRequired: true},
+			{time: now, pod: scrapedPod, unitsPerSecond: 1000, sidecar: true}, {time: now, pod: scrapedPod, unitsPerSecond: 1, podRequired: true},
 		} {
 			r, err := a.reading(body)
 			if err == nil {

@@ -26,8 +26,8 @@ import (
 // route, and otherwise the pods. Who that is stands in the status of the route by the name that its GatewayClass has, too; a route
 // may be read by whoever may read its canary, and has a controller also where its parent is a Service, or a Gateway of
 // another namespace.
-func (k *Checker) implemented(ctx context.Context, c *flaggerv1.Canary, of provider.Provider) (asked, error) {
-	pods := asked{Queries: of.Queries, countedBy: podsCount}
+func (k *Checker) implemented(ctx context.Context, c *flaggerv1.Canary, of provider.Provider) (builtinSource, error) {
+	pods := builtinSource{Queries: of.Queries, countedBy: podsCount}
 	_, version, _ := strings.Cut(of.Name, ":")
 	kind, name := provider.Route(c, version)
 	route := &unstructured.Unstructured{}
@@ -37,11 +37,11 @@ func (k *Checker) implemented(ctx context.Context, c *flaggerv1.Canary, of provi
 	case apierrors.IsNotFound(err), meta.IsNoMatchError(err):
 		return pods, nil // it is not made yet
 	case apierrors.IsForbidden(err):
-		pods.where = fmt.Sprintf("%s %s/%s may not be read, so that only the pods are asked, which have counted nothing",
+		pods.hint = fmt.Sprintf("%s %s/%s may not be read, so that only the pods are asked, which have counted nothing",
 			kind.Kind, c.Namespace, name)
 		return pods, nil
 	case err != nil:
-		return asked{}, fmt.Errorf("reading %s %s/%s, to see whose proxies count: %w", kind.Kind, c.Namespace, name, err)
+		return builtinSource{}, fmt.Errorf("reading %s %s/%s, to see whose proxies count: %w", kind.Kind, c.Namespace, name, err)
 	}
 	found := k.implementations.current(client.ObjectKeyFromObject(c).String()+" "+name, accepting(route), k.clock.Now())
 	if len(found) == 0 || len(found) == 1 && found[0].Needs == "" {
@@ -51,14 +51,14 @@ func (k *Checker) implemented(ctx context.Context, c *flaggerv1.Canary, of provi
 	which := fmt.Sprintf("%s %s/%s is carried by %s", kind.Kind, c.Namespace, name, products(found))
 	switch by := found[0]; {
 	case len(found) > 1:
-		pods.where = which + podsAsked + ": each has a part of the requests"
+		pods.hint = which + podsAsked + ": each has a part of the requests"
 	case by.Queries.Folder == "":
-		pods.where = which + podsAsked + ": " + by.Needs
+		pods.hint = which + podsAsked + ": " + by.Needs
 	case ofService(c) && !by.Queries.SeeServices:
-		pods.where = which + podsAsked + ": it counts workloads, and the target is a Service"
+		pods.hint = which + podsAsked + ": it counts workloads, and the target is a Service"
 	default:
-		return asked{Queries: by.Queries, otherwise: of.Queries, countedBy: "proxies of " + by.Product,
-			where: which + ", and neither that nor the pods have counted anything: " + by.Needs}, nil
+		return builtinSource{Queries: by.Queries, otherwise: of.Queries, countedBy: "proxies of " + by.Product,
+			hint: which + ", and neither that nor the pods have counted anything: " + by.Needs}, nil
 	}
 	return pods, nil
 }
@@ -99,8 +99,8 @@ func products(of []provider.Implementation) string {
 // lastImplementations remember who carried the route of a canary last: controllers write the status of a route anew now and then,
 // and for a moment nobody has accepted it, or two have. Other proxies count something else, so that all evidence would be lost.
 type lastImplementations struct {
-	mu sync.Mutex
-	at map[string]lastImplementation
+	mu      sync.Mutex
+	byRoute map[string]lastImplementation
 }
 
 type lastImplementation struct {
@@ -113,13 +113,13 @@ func (k *lastImplementations) current(route string, accepted []provider.Implemen
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if len(accepted) == 1 {
-		if k.at == nil || len(k.at) >= maxCountedLately {
-			k.at = map[string]lastImplementation{}
+		if k.byRoute == nil || len(k.byRoute) >= maxRecentlyCounted {
+			k.byRoute = map[string]lastImplementation{}
 		}
-		k.at[route] = lastImplementation{accepted[0], now}
+		k.byRoute[route] = lastImplementation{accepted[0], now}
 		return accepted
 	}
-	if last, ok := k.at[route]; ok && now.Sub(last.seen) < gone {
+	if last, ok := k.byRoute[route]; ok && now.Sub(last.seen) < gone {
 		return []provider.Implementation{last.by}
 	}
 	return accepted

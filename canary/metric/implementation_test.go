@@ -147,7 +147,7 @@ func TestWhoseProxiesCountForTheGatewayAPI(t *testing.T) {
 			if strings.Contains(query, "\nunless on() (\n") != (len(tc.want) > 1) {
 				t.Errorf("asked for %s", query)
 			}
-			where := metric.WhereAsked(err)
+			where := metric.NoValuesHint(err)
 			if !errors.Is(err, metric.ErrNoValues) || !strings.Contains(where, tc.where) || (where == "") != (tc.where == "") {
 				t.Errorf("want %q, got %v", tc.where, err)
 			}
@@ -311,8 +311,8 @@ func TestThePodsAreReadWhileNothingOfAGatewayIs(t *testing.T) {
 		if got != want {
 			t.Errorf("at %s %s counted, want %s", at, got, want)
 		}
-		if !strings.Contains(r.Where, "carried by Contour, and neither that nor the pods") {
-			t.Errorf("where: %q", r.Where)
+		if !strings.Contains(r.Hint, "carried by Contour, and neither that nor the pods") {
+			t.Errorf("where: %q", r.Hint)
 		}
 		return r
 	}

@@ -54,19 +54,19 @@ var (
 )
 
 // noValuesError is an [ErrNoValues] of which is known who was asked.
-type noValuesError struct{ where string }
+type noValuesError struct{ hint string }
 
-func (e noValuesError) Error() string { return ErrNoValues.Error() + ": " + e.where }
+func (e noValuesError) Error() string { return ErrNoValues.Error() + ": " + e.hint }
 
 // Is makes it an [ErrNoValues].
 func (noValuesError) Is(target error) bool { return target == ErrNoValues }
 
-// WhereAsked returns who was asked for a metric that has no values, and what may be missing there, in words for people. It
+// NoValuesHint returns who was asked for a metric that has no values, and what may be missing there, in words for people. It
 // is empty where the query and the provider say all.
-func WhereAsked(err error) string {
+func NoValuesHint(err error) string {
 	var none noValuesError
 	_ = errors.As(err, &none)
-	return none.where
+	return none.hint
 }
 
 // Checker measures metrics of canaries.
@@ -84,7 +84,7 @@ type Checker struct {
 	operators          http.RoundTripper // for what the controller's flags name
 	ambientCredentials *ambientCredentials
 	checked            *checkedQueries
-	lately             *countedLately
+	lately             *recentlyCounted
 	implementations    *lastImplementations
 	guard              *outbound.Guard
 	memory             *budget.Budget
@@ -143,7 +143,8 @@ func WithMemory(b *budget.Budget) Option {
 func NewChecker(c client.Reader, metricsServer string, clk clock.PassiveClock, options ...Option) *Checker {
 	k := &Checker{
 		client: c, routes: c, field: "spec.analysis.metrics", metricsServer: metricsServer, provider: provider.Kubernetes, clock: clk,
-		ambientCredentials: &ambientCredentials{}, checked: &checkedQueries{}, lately: &countedLately{}, implementations: &lastImplementations{},
+		ambientCredentials: &ambientCredentials{}, checked: &checkedQueries{},
+		lately: &recentlyCounted{}, implementations: &lastImplementations{},
 	}
 	for _, option := range options {
 		option(k)
@@ -237,8 +238,8 @@ func (k *Checker) measure(ctx context.Context, p preparedQuery, window time.Dura
 	value, err := p.source.Query(ctx, q)
 	log.FromContext(ctx).V(1).Info("measured metric",
 		"metric", p.metric, "query", q.text, "value", value, "took", k.clock.Since(start).String())
-	if (errors.Is(err, ErrNoValues) || math.IsNaN(value)) && p.where != "" {
-		err = noValuesError{p.where}
+	if (errors.Is(err, ErrNoValues) || math.IsNaN(value)) && p.hint != "" {
+		err = noValuesError{p.hint}
 	}
 	switch {
 	case err != nil:

@@ -52,8 +52,8 @@ type preparedQuery struct {
 	scale   func(float64) float64
 	secrets *mask.Mask
 	names   provider.Spelling // of label values in the query
-	// where is as in [asked].
-	where string
+	// hint is as in [asked].
+	hint string
 }
 
 // render fills in the query. A query that cannot be filled in, or that its

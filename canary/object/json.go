@@ -7,8 +7,8 @@ import "k8s.io/apimachinery/pkg/runtime"
 // JSON is an object, or an object in one, such as one of several weighted backends.
 type JSON = map[string]any
 
-// At returns what is at a path, nil for nothing.
-func At(o JSON, path ...string) any {
+// Nested returns what is at a path, nil for nothing.
+func Nested(o JSON, path ...string) any {
 	var value any = o
 	for _, key := range path {
 		parent, ok := value.(JSON)
@@ -22,13 +22,13 @@ func At(o JSON, path ...string) any {
 
 // Text returns the text at a path, empty for none.
 func Text(o JSON, path ...string) string {
-	text, _ := At(o, path...).(string)
+	text, _ := Nested(o, path...).(string)
 	return text
 }
 
 // Int returns the whole number at a path; zero for none.
 func Int(o JSON, path ...string) int64 {
-	number, _ := At(o, path...).(int64)
+	number, _ := Nested(o, path...).(int64)
 	return number
 }
 
@@ -45,13 +45,13 @@ func Texts(o JSON) map[string]string {
 
 // Map returns the object at a path, nil for none.
 func Map(o JSON, path ...string) JSON {
-	m, _ := At(o, path...).(JSON)
+	m, _ := Nested(o, path...).(JSON)
 	return m
 }
 
 // List returns the objects of the list at a path.
 func List(o JSON, path ...string) []JSON {
-	items, _ := At(o, path...).([]any)
+	items, _ := Nested(o, path...).([]any)
 	var out []JSON
 	for _, item := range items {
 		if m, ok := item.(JSON); ok {

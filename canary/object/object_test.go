@@ -24,7 +24,7 @@ func TestReadingAPath(t *testing.T) {
 		"the objects of a list":       {List(o, "spec", "list"), []JSON{{"a": "1"}, {"a": "2"}}},
 		"the objects of no list":      {List(o, "spec", "name"), []JSON(nil)},
 		"a copy of what is not there": {CopyMap(o, "status"), JSON{}},
-		"the whole":                   {At(o), any(o)},
+		"the whole":                   {Nested(o), any(o)},
 	} {
 		if diff := cmp.Diff(tc.want, tc.got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)

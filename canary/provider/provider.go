@@ -139,11 +139,11 @@ func Named(name string) (Provider, bool) {
 	return table[at], true
 }
 
-// Of returns the provider that routes the traffic of a canary; byDefault is that of
+// ForCanary returns the provider that routes the traffic of a canary; byDefault is that of
 // canaries that name none. A canary without users needs none, and a StatefulSet is
 // routed by the share of its pods. A name that is not served has a Provider that
 // honours nothing: to refuse it is the business of package router.
-func Of(c *flaggerv1.Canary, byDefault string) Provider {
+func ForCanary(c *flaggerv1.Canary, byDefault string) Provider {
 	p, _ := Named(nameOf(c, byDefault))
 	return p
 }

@@ -34,7 +34,7 @@ func TestWhoRoutesACanary(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := &flaggerv1.Canary{Spec: flaggerv1.CanarySpec{Service: flaggerv1.CanaryService{Port: 80}}}
 			tc.edit(&c.Spec)
-			if got := Of(c, "gatewayapi:v1"); got.Name != tc.want {
+			if got := ForCanary(c, "gatewayapi:v1"); got.Name != tc.want {
 				t.Errorf("got %s, want %s", got.Name, tc.want)
 			}
 		})

@@ -95,7 +95,7 @@ func renderUpstream(o *unstructured.Unstructured, c *flaggerv1.Canary, service *
 	object.Put(o.Object, service.GetName(), "spec", "kube", "serviceName")
 	object.Put(o.Object, c.Namespace, "spec", "kube", "serviceNamespace")
 	object.Put(o.Object, int64(c.Spec.Service.Port), "spec", "kube", "servicePort")
-	if selector, ok := object.At(service.Object, "spec", "selector").(entry); ok {
+	if selector, ok := object.Nested(service.Object, "spec", "selector").(entry); ok {
 		object.Put(o.Object, selector, "spec", "kube", "selector")
 	}
 }

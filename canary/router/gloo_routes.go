@@ -75,7 +75,7 @@ func glooEntry(c *flaggerv1.Canary, e entry, upstream string, weight int) entry 
 func glooOurs(route entry, c *flaggerv1.Canary) bool {
 	names := glooNames(c)
 	destinations := object.List(route, "routeAction", "multi", "destinations")
-	if one, ok := object.At(route, "routeAction", "single").(entry); ok {
+	if one, ok := object.Nested(route, "routeAction", "single").(entry); ok {
 		destinations = append(destinations, entry{"destination": one})
 	}
 	return slices.ContainsFunc(destinations, func(e entry) bool {
@@ -183,8 +183,8 @@ var glooStates = map[string]string{"0": "Pending", "1": "Accepted", "2": "Reject
 // notAccepted implements [statusFormat]: each installation of Gloo has a status of its own
 // in the object, older ones the only one.
 func (glooFormat) notAccepted(live *unstructured.Unstructured) *NotAccepted {
-	statuses, _ := object.At(live.Object, "status", "statuses").(entry)
-	all := []entry{{"": object.At(live.Object, "status")}, statuses}
+	statuses, _ := object.Nested(live.Object, "status", "statuses").(entry)
+	all := []entry{{"": object.Nested(live.Object, "status")}, statuses}
 	for _, of := range all {
 		for _, name := range slices.Sorted(maps.Keys(of)) {
 			status, _ := of[name].(entry)

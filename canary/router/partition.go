@@ -83,7 +83,7 @@ func (r inPlace) apply(ctx context.Context, c *flaggerv1.Canary, want func(annot
 // that may happen now. Kubernetes makes them anew with the one that they should.
 func (r inPlace) deleteStrayPods(ctx context.Context, u *unstructured.Unstructured) error {
 	set, err := partition.Read(u)
-	if err != nil || !set.Settled() || set.Followed() {
+	if err != nil || !set.Settled() || set.RolledOut() {
 		return err
 	}
 	found := &corev1.PodList{}
@@ -116,7 +116,7 @@ func (r inPlace) Weights(ctx context.Context, c *flaggerv1.Canary) (provider.Wei
 	if err != nil {
 		return provider.Weights{}, err
 	}
-	if !set.Followed() {
+	if !set.RolledOut() {
 		return provider.Weights{}, fmt.Errorf("StatefulSet %s.%s: %d of %d pods have the new revision: %w",
 			set.Name, set.Namespace, set.Status.UpdatedReplicas, set.Reach(), ErrNotAccepted)
 	}

@@ -69,7 +69,7 @@ func (skipper) updateWeights(o *unstructured.Unstructured, c *flaggerv1.Canary, 
 // skipperPathTo is the same path to another Service.
 func skipperPathTo(path entry, to string) entry {
 	canaryPath, service := maps.Clone(path), entry{}
-	if old, ok := object.At(path, "backend", "service").(entry); ok {
+	if old, ok := object.Nested(path, "backend", "service").(entry); ok {
 		service = maps.Clone(old)
 	}
 	service["name"] = to

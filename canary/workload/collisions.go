@@ -34,13 +34,13 @@ type selectedPods struct {
 	// that select, or are selected, too.
 	generation int64
 	alike      []object.Ref
-	// looked is when pods were looked for that none of these made.
-	looked time.Time
+	// checkedAt is when pods were looked for that none of these made.
+	checkedAt time.Time
 }
 
-// lookPause is how long no one looks again for pods that come and go, such as those of Jobs,
+// podCheckInterval is how long no one looks again for pods that come and go, such as those of Jobs,
 // which nobody watches.
-const lookPause = 5 * time.Second
+const podCheckInterval = 5 * time.Second
 
 // podSelection is what the Services of a canary select pods by.
 type podSelection struct {
@@ -91,7 +91,7 @@ func (p podSelection) compare(ctx context.Context) (collision, error) {
 	if err != nil {
 		return collision{}, err
 	}
-	now, with := selectedPods{compared: true, generation: p.target.GetGeneration(), looked: p.scope.clock.Now()}, p.primaryIfSelected()
+	now, with := selectedPods{compared: true, generation: p.target.GetGeneration(), checkedAt: p.scope.clock.Now()}, p.primaryIfSelected()
 	for _, other := range others {
 		if !within(p.names.own, other.podLabels) && !within(p.names.settled, other.podLabels) {
 			continue
@@ -178,12 +178,12 @@ func (p podSelection) isAsCompared(ctx context.Context) (bool, error) {
 	switch {
 	case !before.compared, before.generation != p.target.GetGeneration(), len(before.alike) > 0:
 		return false, nil
-	case now.Sub(before.looked) < lookPause:
+	case now.Sub(before.checkedAt) < podCheckInterval:
 		return true, nil
 	}
 	found, err := p.otherPod(ctx)
 	if err == nil && found.why == "" {
-		before.looked = now
+		before.checkedAt = now
 	}
 	return found.why == "", err
 }

@@ -162,7 +162,7 @@ func TestAJobThatStartsInMidRelease(t *testing.T) {
 	if p := b.observe(); p.Target.Shared {
 		t.Error("looked for again at once")
 	}
-	clk.SetTime(noon.Add(lookPause))
+	clk.SetTime(noon.Add(podCheckInterval))
 	for range 2 {
 		if p := b.observe(); !p.Target.Shared || p.Target.Ready || p.Target.Stuck || !strings.Contains(p.Target.Why, "Job migrate") {
 			t.Errorf("it runs: %+v", p.Target)
@@ -193,7 +193,7 @@ func TestAWorkloadThatIsMadeInMidRelease(t *testing.T) {
 	if p := b.observe(); p.Target.Shared {
 		t.Fatalf("at first: %+v", p.Target)
 	}
-	clk.SetTime(noon.Add(lookPause))
+	clk.SetTime(noon.Add(podCheckInterval))
 	if p := b.observe(); p.Target.Shared {
 		t.Fatalf("its own pods: %+v", p.Target)
 	}
@@ -201,7 +201,7 @@ func TestAWorkloadThatIsMadeInMidRelease(t *testing.T) {
 	other.SetNamespace("test")
 	b.must(b.c.Create(t.Context(), other))
 	b.must(b.c.Create(t.Context(), pod("exporter", "77f")))
-	clk.SetTime(noon.Add(2 * lookPause))
+	clk.SetTime(noon.Add(2 * podCheckInterval))
 	const alike, left = "pods of deployment exporter.test have all labels", "pod exporter-77f-x.test of ReplicaSet exporter-77f"
 	for range 2 {
 		if p := b.observe(); !p.Target.Shared || !p.Target.Stuck || !strings.Contains(p.Target.Why, alike) {

@@ -132,14 +132,14 @@ func (r *Reconciler) allowed(s bucket.Settings) error {
 // isIdentified reports whether credentials are those of a cloud, which do not last.
 func isIdentified(s bucket.Settings) bool { return s.Secret == nil && s.Provider != bucket.Generic }
 
-// reached is how the server of a source is reached.
-type reached struct {
+// connectionSettings is how the server of a source is reached.
+type connectionSettings struct {
 	server, sts outbound.Settings
 	proxy       *url.URL
 }
 
 // id tells apart how a bucket is reached. It is a digest, and kept in memory only.
-func (w reached) id(obj *sourcev1.Bucket, s bucket.Settings) string {
+func (w connectionSettings) id(obj *sourcev1.Bucket, s bucket.Settings) string {
 	h := sha256.New()
 	say := func(parts ...any) { _, _ = fmt.Fprintf(h, "%q\n", parts) }
 	say(provider(obj), obj.Spec.Endpoint, obj.Spec.BucketName, obj.Spec.Region, obj.Spec.Prefix, obj.Spec.Insecure)
@@ -155,8 +155,8 @@ func (w reached) id(obj *sourcev1.Bucket, s bucket.Settings) string {
 }
 
 // settings reads what the spec and its Secrets say.
-func (r *Reconciler) settings(obj *sourcev1.Bucket, s *secrets) (bucket.Settings, reached, error) {
-	var way reached
+func (r *Reconciler) settings(obj *sourcev1.Bucket, s *secrets) (bucket.Settings, connectionSettings, error) {
+	var conn connectionSettings
 	settings := bucket.Settings{
 		Provider: provider(obj), Name: obj.Spec.BucketName, Endpoint: obj.Spec.Endpoint, Region: obj.Spec.Region, Insecure: obj.Spec.Insecure,
 	}
@@ -166,36 +166,36 @@ func (r *Reconciler) settings(obj *sourcev1.Bucket, s *secrets) (bucket.Settings
 	var err error
 	if obj.Spec.SecretRef != nil {
 		if settings.Secret, err = s.get("spec.secretRef", obj.Spec.SecretRef); err != nil {
-			return settings, way, err
+			return settings, conn, err
 		}
 		if settings.Secret == nil {
 			settings.Secret = map[string][]byte{}
 		}
 	}
-	if way.proxy, err = s.proxy(obj.Spec.ProxySecretRef); err != nil {
-		return settings, way, err
+	if conn.proxy, err = s.proxy(obj.Spec.ProxySecretRef); err != nil {
+		return settings, conn, err
 	}
-	if way.proxy != nil {
+	if conn.proxy != nil {
 		settings.Route = append(settings.Route, "spec.proxySecretRef")
-		if err := r.Guard.CheckURL(way.proxy); err != nil {
-			return settings, way, fmt.Errorf("spec.proxySecretRef: %w", err)
+		if err := r.Guard.CheckURL(conn.proxy); err != nil {
+			return settings, conn, fmt.Errorf("spec.proxySecretRef: %w", err)
 		}
 	}
-	if way.server, err = s.tls("spec.certSecretRef", obj.Spec.CertSecretRef, way.proxy); err != nil {
-		return settings, way, err
+	if conn.server, err = s.tls("spec.certSecretRef", obj.Spec.CertSecretRef, conn.proxy); err != nil {
+		return settings, conn, err
 	}
-	if settings.Transport, err = r.transport(serverOwner(client.ObjectKeyFromObject(obj)), "spec.certSecretRef", way.server); err != nil {
-		return settings, way, err
+	if settings.Transport, err = r.transport(serverOwner(client.ObjectKeyFromObject(obj)), "spec.certSecretRef", conn.server); err != nil {
+		return settings, conn, err
 	}
 	if sts := obj.Spec.STS; sts != nil {
 		settings.STS = &bucket.STS{Provider: sts.Provider, Endpoint: sts.Endpoint}
-		err = r.sts(obj, settings.STS, &way, s)
+		err = r.sts(obj, settings.STS, &conn, s)
 	}
-	return settings, way, err
+	return settings, conn, err
 }
 
 // sts reads what the spec says of the security token service.
-func (r *Reconciler) sts(obj *sourcev1.Bucket, to *bucket.STS, way *reached, s *secrets) error {
+func (r *Reconciler) sts(obj *sourcev1.Bucket, to *bucket.STS, conn *connectionSettings, s *secrets) error {
 	spec := obj.Spec.STS
 	if spec.SecretRef != nil {
 		data, err := s.get("spec.sts.secretRef", spec.SecretRef)
@@ -209,10 +209,10 @@ func (r *Reconciler) sts(obj *sourcev1.Bucket, to *bucket.STS, way *reached, s *
 		}
 	}
 	var err error
-	if way.sts, err = s.tls("spec.sts.certSecretRef", spec.CertSecretRef, way.proxy); err != nil {
+	if conn.sts, err = s.tls("spec.sts.certSecretRef", spec.CertSecretRef, conn.proxy); err != nil {
 		return err
 	}
-	to.Transport, err = r.transport(stsOwner(client.ObjectKeyFromObject(obj)), "spec.sts.certSecretRef", way.sts)
+	to.Transport, err = r.transport(stsOwner(client.ObjectKeyFromObject(obj)), "spec.sts.certSecretRef", conn.sts)
 	return err
 }
 
@@ -230,13 +230,13 @@ func (r *Reconciler) transport(owner, field string, s outbound.Settings) (http.R
 }
 
 // identity is how credentials are asked for of the cloud.
-func (r *Reconciler) identity(obj *sourcev1.Bucket, way reached) []auth.Option {
+func (r *Reconciler) identity(obj *sourcev1.Bucket, conn connectionSettings) []auth.Option {
 	opts := []auth.Option{auth.WithClient(r.Client), auth.WithServiceAccountNamespace(obj.Namespace)}
 	if account := obj.Spec.ServiceAccountName; account != "" {
 		opts = append(opts, auth.WithServiceAccountName(account))
 	}
-	if way.proxy != nil {
-		opts = append(opts, auth.WithProxyURL(*way.proxy))
+	if conn.proxy != nil {
+		opts = append(opts, auth.WithProxyURL(*conn.proxy))
 	}
 	if r.Tokens != nil {
 		opts = append(opts, auth.WithCache(*r.Tokens, cache.InvolvedObject{

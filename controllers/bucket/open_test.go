@@ -28,36 +28,46 @@ func (f *fixture) lists(key string) {
 
 // What the look before had opened would go on with credentials, or to a server, that the spec has no more.
 func TestABucketIsOpenedAgainWhenAnythingChanges(t *testing.T) {
-	ask := func(change func(*sourcev1.Bucket, *bucket.Settings, *reached)) string {
+	ask := func(change func(*sourcev1.Bucket, *bucket.Settings, *connectionSettings)) string {
 		obj := make.Bucket("apps", name)
 		settings := bucket.Settings{
 			Secret: map[string][]byte{"accesskey": []byte("a")}, STS: &bucket.STS{Endpoint: "https://sts.example.com", Username: "u", Password: "p"},
 		}
-		way := reached{}
-		change(obj, &settings, &way)
-		return way.id(obj, settings)
+		conn := connectionSettings{}
+		change(obj, &settings, &conn)
+		return conn.id(obj, settings)
 	}
-	before := ask(func(*sourcev1.Bucket, *bucket.Settings, *reached) {})
-	if again := ask(func(*sourcev1.Bucket, *bucket.Settings, *reached) {}); again != before {
+	before := ask(func(*sourcev1.Bucket, *bucket.Settings, *connectionSettings) {})
+	if again := ask(func(*sourcev1.Bucket, *bucket.Settings, *connectionSettings) {}); again != before {
 		t.Error("it is opened again although nothing changed")
 	}
-	for name, change := range map[string]func(*sourcev1.Bucket, *bucket.Settings, *reached){
-		"the provider":       func(b *sourcev1.Bucket, _ *bucket.Settings, _ *reached) { b.Spec.Provider = "aws" },
-		"the endpoint":       func(b *sourcev1.Bucket, _ *bucket.Settings, _ *reached) { b.Spec.Endpoint = "other.example.com" },
-		"the bucket":         func(b *sourcev1.Bucket, _ *bucket.Settings, _ *reached) { b.Spec.BucketName = "other" },
-		"the region":         func(b *sourcev1.Bucket, _ *bucket.Settings, _ *reached) { b.Spec.Region = "eu-west-1" },
-		"the prefix":         func(b *sourcev1.Bucket, _ *bucket.Settings, _ *reached) { b.Spec.Prefix = "other/" },
-		"encryption":         func(b *sourcev1.Bucket, _ *bucket.Settings, _ *reached) { b.Spec.Insecure = !b.Spec.Insecure },
-		"the ServiceAccount": func(b *sourcev1.Bucket, _ *bucket.Settings, _ *reached) { b.Spec.ServiceAccountName = "team" },
-		"a key":              func(_ *sourcev1.Bucket, s *bucket.Settings, _ *reached) { s.Secret["accesskey"] = []byte("b") },
-		"the name of a key": func(_ *sourcev1.Bucket, s *bucket.Settings, _ *reached) {
+	for name, change := range map[string]func(*sourcev1.Bucket, *bucket.Settings, *connectionSettings){
+		"the provider": func(b *sourcev1.Bucket, _ *bucket.Settings, _ *connectionSettings) { b.Spec.Provider = "aws" },
+		"the endpoint": func(b *sourcev1.Bucket, _ *bucket.Settings, _ *connectionSettings) {
+			b.Spec.Endpoint = "other.example.com"
+		},
+		"the bucket": func(b *sourcev1.Bucket, _ *bucket.Settings, _ *connectionSettings) { b.Spec.BucketName = "other" },
+		"the region": func(b *sourcev1.Bucket, _ *bucket.Settings, _ *connectionSettings) { b.Spec.Region = "eu-west-1" },
+		"the prefix": func(b *sourcev1.Bucket, _ *bucket.Settings, _ *connectionSettings) { b.Spec.Prefix = "other/" },
+		"encryption": func(b *sourcev1.Bucket, _ *bucket.Settings, _ *connectionSettings) {
+			b.Spec.Insecure = !b.Spec.Insecure
+		},
+		"the ServiceAccount": func(b *sourcev1.Bucket, _ *bucket.Settings, _ *connectionSettings) {
+			b.Spec.ServiceAccountName = "team"
+		},
+		"a key": func(_ *sourcev1.Bucket, s *bucket.Settings, _ *connectionSettings) {
+			s.Secret["accesskey"] = []byte("b")
+		},
+		"the name of a key": func(_ *sourcev1.Bucket, s *bucket.Settings, _ *connectionSettings) {
 			s.Secret = map[string][]byte{"x": []byte("a")}
 		},
-		"the password of STS":  func(_ *sourcev1.Bucket, s *bucket.Settings, _ *reached) { s.STS.Password = "q" },
-		"no STS":               func(_ *sourcev1.Bucket, s *bucket.Settings, _ *reached) { s.STS = nil },
-		"certificates":         func(_ *sourcev1.Bucket, _ *bucket.Settings, w *reached) { w.server.CA = "ca" },
-		"certificates of STS":  func(_ *sourcev1.Bucket, _ *bucket.Settings, w *reached) { w.sts.CA = "ca" },
-		"the proxy on the way": func(_ *sourcev1.Bucket, _ *bucket.Settings, w *reached) { w.server.Proxy = "http://proxy.example.com" },
+		"the password of STS": func(_ *sourcev1.Bucket, s *bucket.Settings, _ *connectionSettings) { s.STS.Password = "q" },
+		"no STS":              func(_ *sourcev1.Bucket, s *bucket.Settings, _ *connectionSettings) { s.STS = nil },
+		"certificates":        func(_ *sourcev1.Bucket, _ *bucket.Settings, w *connectionSettings) { w.server.CA = "ca" },
+		"certificates of STS": func(_ *sourcev1.Bucket, _ *bucket.Settings, w *connectionSettings) { w.sts.CA = "ca" },
+		"the proxy on the way": func(_ *sourcev1.Bucket, _ *bucket.Settings, w *connectionSettings) {
+			w.server.Proxy = "http://proxy.example.com"
+		},
 	} {
 		if ask(change) == before {
 			t.Errorf("it is not opened again after a change of %s", name)
@@ -80,13 +90,13 @@ func TestWhoseIdentityIsAskedFor(t *testing.T) {
 	r := &Reconciler{Transports: outbound.NewTransports(nil)}
 	for account, want := range map[string]string{"": "", "team": "apps/team"} {
 		obj := make.Bucket("apps", name, func(b *sourcev1.Bucket) { b.Spec.ServiceAccountName = account })
-		settings, way, err := r.settings(obj, &secrets{})
+		settings, conn, err := r.settings(obj, &secrets{})
 		if err != nil || settings.Account != want {
 			t.Errorf("with account %q it is that of %q: %v", account, settings.Account, err)
 		}
-		way.proxy = &url.URL{Scheme: "http", Host: "proxy.example.com"}
+		conn.proxy = &url.URL{Scheme: "http", Host: "proxy.example.com"}
 		var asked auth.Options
-		asked.Apply(r.identity(obj, way)...)
+		asked.Apply(r.identity(obj, conn)...)
 		if asked.ServiceAccountName != account || asked.ServiceAccountNamespace != "apps" || asked.ProxyURL.Host != "proxy.example.com" {
 			t.Errorf("with account %q it asks by %+v", account, asked)
 		}

@@ -136,7 +136,7 @@ func (c *comparison) notice(r counter.Reading) {
 		return
 	}
 	if c.unseen++; c.unseen == unseenIsProblem && c.problem == "" {
-		c.setProblem(strings.TrimSuffix(uncounted+"; "+r.Where, "; "))
+		c.setProblem(strings.TrimSuffix(uncounted+"; "+r.Hint, "; "))
 		c.wakeNow = true
 	}
 }

@@ -37,14 +37,14 @@ type comparisons struct {
 	tasks   background.Runner[sampled, struct{}]
 
 	mu  sync.Mutex
-	all map[types.UID]*followed
+	all map[types.UID]*trackedComparison
 }
 
 // readCounters reads the counters of both arms as they were at a time.
 type readCounters func(ctx context.Context, at time.Time) (counter.Reading, error)
 
-// followed is a canary that is compared.
-type followed struct {
+// trackedComparison is a canary that is compared.
+type trackedComparison struct {
 	key sampled
 	*comparison
 	// faster ends a pause: a release has begun.
@@ -56,7 +56,7 @@ func newComparisons(
 ) *comparisons {
 	return &comparisons{
 		clock: clk, prepare: countersOf(checker), started: startedBy(pods), metrics: m,
-		wake: wake, all: map[types.UID]*followed{},
+		wake: wake, all: map[types.UID]*trackedComparison{},
 	}
 }
 
@@ -69,14 +69,14 @@ func (j *comparisons) result(c *flaggerv1.Canary, state canary.State, plan canar
 }
 
 // comparisonOf is the comparison of a canary, which begins with its status.
-func (j *comparisons) comparisonOf(c *flaggerv1.Canary, state canary.State, plan canary.Plan) *followed {
+func (j *comparisons) comparisonOf(c *flaggerv1.Canary, state canary.State, plan canary.Plan) *trackedComparison {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if known := j.all[c.UID]; known != nil {
 		return known
 	}
 	key := sampled{client.ObjectKeyFromObject(c), c.UID}
-	j.all[c.UID] = &followed{key: key, comparison: newComparison(c.DeepCopy(), state, plan), faster: make(chan struct{}, 1)}
+	j.all[c.UID] = &trackedComparison{key: key, comparison: newComparison(c.DeepCopy(), state, plan), faster: make(chan struct{}, 1)}
 	return j.all[c.UID]
 }
 
@@ -108,7 +108,7 @@ func (j *comparisons) record(ctx context.Context, c *flaggerv1.Canary, seen *obs
 	if !seen.Primary.Exists {
 		return nil
 	}
-	request := background.Request[sampled]{Key: of.key, Input: fmt.Sprint(c.Generation), Namespace: c.Namespace, At: j.clock.Now()}
+	request := background.Request[sampled]{Key: of.key, Input: fmt.Sprint(c.Generation), Namespace: c.Namespace, Now: j.clock.Now()}
 	_, _ = j.tasks.Run(ctx, request, func(ctx context.Context) (struct{}, error) { return struct{}{}, j.compare(ctx, of) })
 	return of.takeWarnings(seen.Names)
 }
@@ -117,7 +117,7 @@ func (j *comparisons) record(ctx context.Context, c *flaggerv1.Canary, seen *obs
 const preparedFor = time.Minute
 
 // compare reads the counters until it is forgotten.
-func (j *comparisons) compare(ctx context.Context, of *followed) error {
+func (j *comparisons) compare(ctx context.Context, of *trackedComparison) error {
 	var read readCounters
 	var since time.Time
 	var stage string
@@ -163,7 +163,7 @@ func (j *comparisons) sleep(ctx context.Context, lasts time.Duration, faster <-c
 }
 
 // look takes the readings that are due, and reports whether a reconcile should know of something.
-func (j *comparisons) look(ctx context.Context, of *followed, read readCounters) (wake bool, err error) {
+func (j *comparisons) look(ctx context.Context, of *trackedComparison, read readCounters) (wake bool, err error) {
 	for _, at := range of.due(j.clock.Now().Add(-metric.Settling)) {
 		var reading counter.Reading
 		var pods map[string]time.Time
@@ -186,7 +186,7 @@ func (j *comparisons) look(ctx context.Context, of *followed, read readCounters)
 
 // startedSince is when the pods of a reading began that had not counted before: what a pod counts that is younger
 // than the window happened in it. Those of other namespaces, such as gateways, are any age.
-func (j *comparisons) startedSince(ctx context.Context, of *followed, r counter.Reading) (map[string]time.Time, error) {
+func (j *comparisons) startedSince(ctx context.Context, of *trackedComparison, r counter.Reading) (map[string]time.Time, error) {
 	started := map[string]time.Time{}
 	for _, pod := range of.newcomers(r) {
 		at, err := j.started(ctx, types.NamespacedName{Namespace: of.key.canary.Namespace, Name: pod})

@@ -37,7 +37,7 @@ func (f *fakeCounters) prepare(context.Context, *flaggerv1.Canary) (readCounters
 			return counter.Reading{}, *err
 		}
 		seconds := at.Sub(f.since).Truncate(time.Second).Seconds()
-		reading := counter.Reading{At: at, Source: f.source, CountedBy: f.source, Where: f.where}
+		reading := counter.Reading{At: at, Source: f.source, CountedBy: f.source, Hint: f.where}
 		for pod, arm := range armOf {
 			rate, requests := 0.010, 50*seconds
 			if arm == counter.Canary {

@@ -123,8 +123,8 @@ func (c *contentions) paused(object clusterRef, wrote writeDigest) bool {
 	return known != nil && known.content == wrote && known.Pause(c.clock.Now()) > 0
 }
 
-// written counts a write that took place. undoing says who changed the object before.
-func (c *contentions) written(canary types.NamespacedName, object clusterRef, wrote writeDigest, undoing undoing) {
+// written counts a write that took place. by says who changed the object before.
+func (c *contentions) written(canary types.NamespacedName, object clusterRef, wrote writeDigest, by contender) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now, known := c.clock.Now(), c.find(object, wrote)
@@ -136,7 +136,7 @@ func (c *contentions) written(canary types.NamespacedName, object clusterRef, wr
 		return
 	}
 	known.message = fmt.Sprintf("%s %s is %s: it is repaired after growing pauses; %s, or leave the object to this Canary",
-		object.Kind, strings.TrimPrefix(object.ObjectKey.String(), "/"), undoing.does, undoing.remedy)
+		object.Kind, strings.TrimPrefix(object.ObjectKey.String(), "/"), by.action, by.remedy)
 	if !known.reported {
 		known.reported = true
 		c.reports[canary] = append(c.reports[canary], known.message)
@@ -207,16 +207,16 @@ func (c *contentions) forget(canary types.NamespacedName) {
 	}
 }
 
-// undoing is what somebody does to an object that is about to be written, and what to do
+// contender is somebody who undoes writes to an object: what they do to it, and what to do
 // about it.
-type undoing struct{ does, remedy string }
+type contender struct{ action, remedy string }
 
-// undoing says who changed an object last, as far as it tells, and where that matters: in the
+// contenderOf says who changed an object last, as far as it tells, and where that matters: in the
 // fields that are about to be written.
-func (c *contentions) undoing(verb string, object client.Object, wrote writeDigest) undoing {
+func (c *contentions) contenderOf(verb string, object client.Object, wrote writeDigest) contender {
 	const keepAway = "keep it from that"
 	if verb == "create" {
-		return undoing{"deleted again and again by somebody", keepAway}
+		return contender{"deleted again and again by somebody", keepAway}
 	}
 	where := ""
 	if fields := strings.Fields(wrote.fields); verb == "patch" && len(fields) > 0 {
@@ -232,10 +232,10 @@ func (c *contentions) undoing(verb string, object client.Object, wrote writeDige
 		}
 	}
 	if last.Manager == "" {
-		return undoing{"changed again and again by somebody" + where, keepAway}
+		return contender{"changed again and again by somebody" + where, keepAway}
 	}
 	who, remedy := applierOf(object, last.Manager)
-	return undoing{"changed again and again by " + who + where, cmp.Or(remedy, keepAway)}
+	return contender{"changed again and again by " + who + where, cmp.Or(remedy, keepAway)}
 }
 
 // appliers are controllers that write what a source says, by their field manager: what kind

@@ -209,30 +209,31 @@ func TestWhoUndoesAWriteIsNamedByWhatTellsIt(t *testing.T) {
 		verb, manager string
 		labels        map[string]string
 		annotations   map[string]string
-		want          undoing
+		want          contender
 	}{
 		"a Kustomization": {
 			"patch", "kustomize-controller",
 			map[string]string{"kustomize.toolkit.fluxcd.io/name": "apps", "kustomize.toolkit.fluxcd.io/namespace": "flux-system"}, nil,
-			undoing{"changed again and again by Kustomization flux-system/apps, as kustomize-controller (spec.selector)",
+			contender{"changed again and again by Kustomization flux-system/apps, as kustomize-controller (spec.selector)",
 				"take it out of what the Kustomization applies, or annotate it there with kustomize.toolkit.fluxcd.io/ssa: IfNotPresent"},
 		},
 		"a release of Helm": {
 			"patch", "helm", nil, map[string]string{"meta.helm.sh/release-name": "shop", "meta.helm.sh/release-namespace": "apps"},
-			undoing{"changed again and again by Helm release apps/shop, as helm (spec.selector)", "take it out of what the chart makes"},
+			contender{"changed again and again by Helm release apps/shop, as helm (spec.selector)", "take it out of what the chart makes"},
 		},
 		"an Application without a namespace": {
 			"patch", "argocd-controller", nil, map[string]string{"argocd.argoproj.io/instance": "shop"},
-			undoing{"changed again and again by Application shop, as argocd-controller (spec.selector)",
+			contender{"changed again and again by Application shop, as argocd-controller (spec.selector)",
 				"take it out of what the Application applies, or into its spec.ignoreDifferences"},
 		},
 		"somebody at a terminal, of what a Kustomization made": {
 			"patch", "kubectl-edit", map[string]string{"kustomize.toolkit.fluxcd.io/name": "apps"}, nil,
-			undoing{"changed again and again by kubectl-edit (spec.selector)", "keep it from that"},
+			contender{"changed again and again by kubectl-edit (spec.selector)", "keep it from that"},
 		},
-		"nobody that is known":     {"patch", "", nil, nil, undoing{"changed again and again by somebody (spec.selector)", "keep it from that"}},
-		"an update as a whole":     {"update", "x", nil, nil, undoing{"changed again and again by x", "keep it from that"}},
-		"one that deletes objects": {"create", "x", nil, nil, undoing{"deleted again and again by somebody", "keep it from that"}},
+		"nobody that is known": {"patch", "", nil, nil,
+			contender{"changed again and again by somebody (spec.selector)", "keep it from that"}},
+		"an update as a whole":     {"update", "x", nil, nil, contender{"changed again and again by x", "keep it from that"}},
+		"one that deletes objects": {"create", "x", nil, nil, contender{"deleted again and again by somebody", "keep it from that"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Labels: tc.labels, Annotations: tc.annotations}}
@@ -240,7 +241,7 @@ func TestWhoUndoesAWriteIsNamedByWhatTellsIt(t *testing.T) {
 				s.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: tc.manager, Time: &now}}
 			}
 			c := contentions{self: "sluice"}
-			if got := c.undoing(tc.verb, s, writeDigest{fields: "spec.selector"}); got != tc.want {
+			if got := c.contenderOf(tc.verb, s, writeDigest{fields: "spec.selector"}); got != tc.want {
 				t.Errorf("got %+v", got)
 			}
 		})

@@ -50,7 +50,7 @@ func (w *guardedWriter) write(ctx context.Context, verb string, object client.Ob
 	if w.contentions.paused(of, wrote) {
 		return nil
 	}
-	who, before := w.contentions.undoing(verb, object, wrote), object.GetResourceVersion()
+	who, before := w.contentions.contenderOf(verb, object, wrote), object.GetResourceVersion()
 	if err := do(); err != nil {
 		return err
 	}

@@ -48,7 +48,7 @@ func (r *metricRunner) runOne(ctx context.Context, i int, due canary.Metric) can
 	})
 	switch {
 	case errors.Is(err, metric.ErrNoValues):
-		result.NoValues, result.Asked = true, metric.WhereAsked(err)
+		result.NoValues, result.Asked = true, metric.NoValuesHint(err)
 	case err != nil:
 		result.Err = err.Error()
 	default:

@@ -129,7 +129,7 @@ func (q *queries) answered(ctx context.Context, c *flaggerv1.Canary, known *answ
 		return true
 	}
 	known.asked[key] = true
-	request := background.Request[question]{Key: key, Input: known.moment, Namespace: c.Namespace, At: q.clock.Now()}
+	request := background.Request[question]{Key: key, Input: known.moment, Namespace: c.Namespace, Now: q.clock.Now()}
 	got, err := q.tasks.Run(ctx, request, func(ctx context.Context) (answer, error) { return task(ctx), ctx.Err() })
 	if err != nil { // it is pending, or was cancelled with the process
 		return false

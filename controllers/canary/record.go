@@ -209,17 +209,17 @@ func sayWhatIsMissing(c *flaggerv1.Canary, seen *observed, now time.Time) {
 // them. The status has whole seconds, which would cut a stage of one second to nothing;
 // after a restart that is all there is.
 type transitions struct {
-	mu sync.Mutex
-	at map[types.UID]time.Time
+	mu    sync.Mutex
+	times map[types.UID]time.Time
 }
 
 func (t *transitions) record(uid types.UID, at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.at == nil {
-		t.at = map[types.UID]time.Time{}
+	if t.times == nil {
+		t.times = map[types.UID]time.Time{}
 	}
-	t.at[uid] = at
+	t.times[uid] = at
 }
 
 // last returns the time of the last transition of c.
@@ -227,7 +227,7 @@ func (t *transitions) last(c *flaggerv1.Canary) time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	recorded := c.Status.LastTransitionTime.Time
-	if at, ok := t.at[c.UID]; ok && at.Unix() == recorded.Unix() {
+	if at, ok := t.times[c.UID]; ok && at.Unix() == recorded.Unix() {
 		return at
 	}
 	return recorded
@@ -236,5 +236,5 @@ func (t *transitions) last(c *flaggerv1.Canary) time.Time {
 func (t *transitions) forget(uid types.UID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.at, uid)
+	delete(t.times, uid)
 }

@@ -106,8 +106,8 @@ func TestTransitionsAreKnownPrecisely(t *testing.T) {
 	if got := known.last(c); !got.Equal(c.Status.LastTransitionTime.Time) {
 		t.Errorf("of another transition: %s", got)
 	}
-	if known.forget(c.UID); len(known.at) > 0 {
-		t.Errorf("%v is kept", known.at)
+	if known.forget(c.UID); len(known.times) > 0 {
+		t.Errorf("%v is kept", known.times)
 	}
 }
 

@@ -75,7 +75,7 @@ func (r *Reconciler) leaveUnjudged(ctx context.Context, c *flaggerv1.Canary, ref
 		return reconciler.Result{}, stillOnCanary(refusal, err.Error())
 	}
 	seen := canary.Observation{Names: r.observer.names(named), Target: workloads.Target, Primary: workloads.Primary}
-	seen.Plan.InPlace = provider.Of(named, routing.defaultProvider).Routing == provider.ByPod
+	seen.Plan.InPlace = provider.ForCanary(named, routing.defaultProvider).Routing == provider.ByPod
 	decided := canary.LeaveUnjudged(prev, seen, now)
 	if decided.Message != "" {
 		return reconciler.Result{}, stillOnCanary(refusal, decided.Message)

@@ -32,12 +32,12 @@ type routing struct {
 
 // providerOf names the provider of a canary.
 func (r *routing) providerOf(c *flaggerv1.Canary) string {
-	return provider.Of(c, r.defaultProvider).Name
+	return provider.ForCanary(c, r.defaultProvider).Name
 }
 
 // clusterOf is where the routes of a canary are.
 func (r *routing) clusterOf(c *flaggerv1.Canary) clusterName {
-	if r.live.mesh != nil && provider.Of(c, r.defaultProvider).Cluster == provider.OfMesh {
+	if r.live.mesh != nil && provider.ForCanary(c, r.defaultProvider).Cluster == provider.OfMesh {
 		return meshCluster
 	}
 	return workloadCluster
@@ -79,7 +79,7 @@ func restoreProvider(c *flaggerv1.Canary) {
 func (r *routing) noteProvider(c *flaggerv1.Canary) {
 	before := c.Status.Provider
 	c.Status.Provider = ""
-	switch defaulted := provider.Of(c, "").Name == ""; {
+	switch defaulted := provider.ForCanary(c, "").Name == ""; {
 	case !c.Status.UnderWay():
 	case before != "":
 		c.Status.Provider = before

@@ -62,7 +62,7 @@ func (s *sampler) follow(ctx context.Context, c *flaggerv1.Canary, state canary.
 	}
 	key, copied := sampled{client.ObjectKeyFromObject(c), c.UID}, c.DeepCopy()
 	s.keys[c.UID] = key
-	request := background.Request[sampled]{Key: key, Input: revision, Namespace: c.Namespace, At: s.clock.Now()}
+	request := background.Request[sampled]{Key: key, Input: revision, Namespace: c.Namespace, Now: s.clock.Now()}
 	message, err := s.tasks.Run(ctx,
 		request, func(ctx context.Context) (string, error) { return s.sample(ctx, s.metrics(copied), state, plan) })
 	if err == nil { // it ended between two reconciles

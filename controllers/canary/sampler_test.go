@@ -97,7 +97,7 @@ func TestNothingIsKeptAboutACanaryThatIsGone(t *testing.T) {
 	e.r.forget(client.ObjectKeyFromObject(c), c.UID)
 	r, o := e.r, e.r.observer
 	left := map[string]int{
-		"dependencies": len(o.watcher.index.needs), "rehearsals": len(o.rehearsal.checked), "transitions": len(o.transitions.at),
+		"dependencies": len(o.watcher.index.needs), "rehearsals": len(o.rehearsal.checked), "transitions": len(o.transitions.times),
 		"answers": len(o.queries.answers), "samplers": len(o.sampler.keys), "contentions": len(r.contentions.objects),
 		"warnings": len(r.notifier.warnings), "metrics": len(r.metrics.known) + len(r.metrics.phases),
 	}

@@ -103,8 +103,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, f *sluicev1.Freeze) (reconci
 		status.NextChange = &metav1.Time{Time: state.Changes}
 	}
 	result := reconciler.Result{Reason: meta.SucceededReason, Message: message(f, unknown)}
-	if !state.LookAgain.IsZero() {
-		result.After = max(state.LookAgain.Sub(now), time.Nanosecond)
+	if !state.NextChange.IsZero() {
+		result.After = max(state.NextChange.Sub(now), time.Nanosecond)
 	}
 	if wrong := errors.Join(wrongWindow, wrongSelector); wrong != nil {
 		return result, refuse(wrong)

@@ -149,7 +149,7 @@ func (c *artifactContent) sparse(commit *git.CommitTree) ([]source.Part, error) 
 		case err != nil:
 			return nil, source.StorageFailed(err)
 		}
-		parts = append(parts, source.Part{At: dir, Files: commit, From: dir})
+		parts = append(parts, source.Part{MountPath: dir, Files: commit, From: dir})
 	}
 	return parts, nil
 }
@@ -198,7 +198,7 @@ func (c *artifactContent) submodules(ctx context.Context, commit *git.CommitTree
 	}
 	parts := make([]source.Part, 0, len(found))
 	for _, submodule := range found {
-		parts = append(parts, source.Part{At: submodule.Path, Files: submodule.Files})
+		parts = append(parts, source.Part{MountPath: submodule.Path, Files: submodule.Files})
 	}
 	return parts, nil
 }
@@ -214,7 +214,7 @@ func (c *artifactContent) addIncluded(ctx context.Context, parts []source.Part) 
 		if err != nil {
 			return i.failed(fmt.Errorf("reading the artifact of '%s': %w", i.GitRepositoryRef.Name, err))
 		}
-		parts = append(parts, source.Part{At: i.GetToPath(), Files: files, From: i.GetFromPath()})
+		parts = append(parts, source.Part{MountPath: i.GetToPath(), Files: files, From: i.GetFromPath()})
 		composed, err := source.Compose(parts)
 		switch {
 		case errors.Is(err, fs.ErrExist), errors.Is(err, tree.ErrNotDir):

@@ -29,8 +29,8 @@ const (
 type caches struct {
 	platforms  *lru.Cache[imageDigest, registry.Platforms]
 	signatures *lru.Cache[signatureKey, signatureResult]
-	searches   *lru.Cache[types.NamespacedName, started] // interrupted, by policy
-	rankings   *lru.Cache[rankingKey, ranking]           // that took long
+	searches   *lru.Cache[types.NamespacedName, resumableSearch] // interrupted, by policy
+	rankings   *lru.Cache[rankingKey, ranking]                   // that took long
 	ages       *lru.Cache[agesKey, ages]
 
 	lookUps background.Runner[types.NamespacedName, any]     // one for each policy
@@ -42,7 +42,7 @@ func newCaches() *caches {
 	m := &caches{
 		platforms:  lru.NewCounted[imageDigest, registry.Platforms](maxCached),
 		signatures: lru.NewCounted[signatureKey, signatureResult](maxCached),
-		searches:   lru.NewCounted[types.NamespacedName, started](maxCached),
+		searches:   lru.NewCounted[types.NamespacedName, resumableSearch](maxCached),
 		rankings:   lru.NewCounted[rankingKey, ranking](maxRankings),
 		ages:       lru.NewCounted[agesKey, ages](maxCached),
 	}
@@ -58,12 +58,12 @@ func (r *Reconciler) caches() *caches {
 	return r.cached
 }
 
-// started is a search that may take several runs: the one before was interrupted by
+// resumableSearch is a search that may take several runs: the one before was interrupted by
 // the bound, by a registry that limits the rate, or by a look-up that takes longer than
 // a worker waits. It must not begin anew every time.
-type started struct {
+type resumableSearch struct {
 	revision string // of the tags, and of the spec
-	at       time.Time
+	begunAt  time.Time
 	// requested is when somebody asked for the search, zero if nobody did.
 	requested time.Time
 	digests   map[string]string // by tag
@@ -71,10 +71,10 @@ type started struct {
 
 // resume returns the search that the last run began if tags and spec are still the
 // same, or a new one.
-func (m *caches) resume(in *inputs) started {
+func (m *caches) resume(in *inputs) resumableSearch {
 	s, ok := m.searches.Get(in.key())
-	if !ok || s.revision != in.revision() || in.now.Sub(s.at) >= searchLife {
-		s = started{revision: in.revision(), at: in.now, digests: map[string]string{}}
+	if !ok || s.revision != in.revision() || in.now.Sub(s.begunAt) >= searchLife {
+		s = resumableSearch{revision: in.revision(), begunAt: in.now, digests: map[string]string{}}
 	}
 	if in.isRequested() {
 		s.requested = in.now
@@ -91,24 +91,24 @@ type signatureKey struct{ image, digest, trust string }
 
 // signatureResult is whether an image is signed by whom the policy trusts.
 type signatureResult struct {
-	known   bool
-	signer  string
-	missing string    // why it is not signed
-	at      time.Time // when that was found
-	until   time.Time // when that ends; what is signed stays signed
-	delay   time.Duration
+	known     bool
+	signer    string
+	missing   string    // why it is not signed
+	checkedAt time.Time // when that was found
+	until     time.Time // when that ends; what is signed stays signed
+	delay     time.Duration
 }
 
 // holds reports whether the result still counts now, when somebody last asked for
 // a look at the given time.
 func (v signatureResult) holds(now, requested time.Time) bool {
-	return v.known && (v.missing == "" || now.Before(v.until) && v.at.After(requested))
+	return v.known && (v.missing == "" || now.Before(v.until) && v.checkedAt.After(requested))
 }
 
 // stillMissing is the result that follows v when there is still no signature.
 func (v signatureResult) stillMissing(now time.Time, why string) signatureResult {
 	delay := min(max(2*v.delay, shortRecheck), longRecheck)
-	return signatureResult{known: true, missing: why, at: now, until: now.Add(delay), delay: delay}
+	return signatureResult{known: true, missing: why, checkedAt: now, until: now.Add(delay), delay: delay}
 }
 
 // maxWhy bounds what a status says of one candidate, in bytes.

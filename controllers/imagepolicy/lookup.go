@@ -28,7 +28,7 @@ type lookUps struct {
 	r       *Reconciler
 	in      *inputs
 	left    int
-	started started
+	started resumableSearch
 	ages    ages // of the policy's own status
 
 	image *registry.Image // once it is needed
@@ -52,7 +52,7 @@ func ask[T any](ctx context.Context, l *lookUps, what string, call func(context.
 	l.left--
 	request := background.Request[types.NamespacedName]{
 		Key: l.in.key(), Namespace: l.in.policy.Namespace, Host: l.in.target.Repository.RegistryStr(),
-		Input: l.in.revision() + " " + what, At: l.in.now,
+		Input: l.in.revision() + " " + what, Now: l.in.now,
 	}
 	got, err := l.r.caches().lookUps.Run(ctx, request, func(ctx context.Context) (any, error) { return call(ctx) })
 	if err != nil {
@@ -116,7 +116,7 @@ func (l *lookUps) Platforms(ctx context.Context, digest string) (registry.Platfo
 // FirstSeen implements imageReader.
 func (l *lookUps) FirstSeen(tag string) (time.Time, bool) {
 	own := l.ages.firstSeen(tag)
-	return earlier(l.in.tags.FirstSeen(tag), own), !own.IsZero() || l.r.Store.Looked(l.in.tags, tag)
+	return earlier(l.in.tags.FirstSeen(tag), own), !own.IsZero() || l.r.Store.HasDigest(l.in.tags, tag)
 }
 
 // FirstSeenWith implements imageReader.

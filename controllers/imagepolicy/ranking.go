@@ -41,7 +41,7 @@ func (m *caches) rank(in *inputs) ranker {
 			return known.ranked, known.decision, nil
 		}
 		request := background.Request[types.NamespacedName]{
-			Key: in.key(), Namespace: in.policy.Namespace, Input: key.revision + " " + strconv.Itoa(top), At: in.now,
+			Key: in.key(), Namespace: in.policy.Namespace, Input: key.revision + " " + strconv.Itoa(top), Now: in.now,
 		}
 		found, err := m.matches.Run(ctx, request, func(context.Context) (ranking, error) {
 			ranked, decision := in.compiled.Evaluate(in.tags.All(), top)

@@ -290,12 +290,12 @@ func TestAVerdictOnSignaturesHoldsForAWhile(t *testing.T) {
 		"never reached": {signatureResult{}, false},
 		"signed":        {signatureResult{known: true, signer: "ann"}, true},
 		"missing a moment ago": {
-			signatureResult{known: true, missing: "none", at: noon.Add(-time.Second), until: noon.Add(time.Second)},
+			signatureResult{known: true, missing: "none", checkedAt: noon.Add(-time.Second), until: noon.Add(time.Second)},
 			true,
 		},
-		"missing some time ago": {signatureResult{known: true, missing: "none", at: noon.Add(-time.Minute), until: noon}, false},
+		"missing some time ago": {signatureResult{known: true, missing: "none", checkedAt: noon.Add(-time.Minute), until: noon}, false},
 		"missing before somebody asked now": {
-			signatureResult{known: true, missing: "none", at: noon.Add(-time.Hour), until: noon.Add(time.Hour)},
+			signatureResult{known: true, missing: "none", checkedAt: noon.Add(-time.Hour), until: noon.Add(time.Hour)},
 			false,
 		},
 	}

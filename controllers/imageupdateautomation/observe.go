@@ -46,7 +46,7 @@ func (r *Reconciler) observe(ctx context.Context, a *imagev1.ImageUpdateAutomati
 	}
 	repo, err := r.Access.Repository(ctx, a.Namespace, sourceKey(a), a.Spec.Interval.Duration)
 	if err != nil {
-		return observation{}, access.At("spec.sourceRef", err)
+		return observation{}, access.WithField("spec.sourceRef", err)
 	}
 	if r.pipelines.Served() {
 		if policies.Owners, err = writeback.OwnersFor(ctx, r.Client, a, repo); err != nil {

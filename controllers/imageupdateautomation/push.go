@@ -24,12 +24,12 @@ const maxListed = 100
 // push is a commit that was pushed for an automation.
 type push struct {
 	commit, base string
-	at           metav1.Time
+	pushedAt     metav1.Time
 	events       []reconciler.Event
 }
 
 func (p push) writeTo(status *imagev1.ImageUpdateAutomationStatus) {
-	status.LastPushCommit, status.LastPushBase, status.LastPushTime = p.commit, p.base, &p.at
+	status.LastPushCommit, status.LastPushBase, status.LastPushTime = p.commit, p.base, &p.pushedAt
 }
 
 // pushed remembers the push until the status has it.
@@ -40,7 +40,7 @@ func (r *Reconciler) pushed(a *imagev1.ImageUpdateAutomation, seen observation, 
 			commitDuration.Observe(delay.Seconds())
 		}
 	}
-	p := push{commit: written.Commit.String(), at: metav1.NewTime(now)}
+	p := push{commit: written.Commit.String(), pushedAt: metav1.NewTime(now)}
 	if !written.Base.IsZero() {
 		p.base = written.Base.String()
 	}

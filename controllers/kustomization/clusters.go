@@ -30,8 +30,8 @@ const (
 
 // remoteLimits bound what is kept of another cluster, and of all those that the
 // Kustomizations of a namespace lead to.
-func remoteLimits(together *watch.Share) watch.Limits {
-	return watch.Limits{Targets: 500, Objects: 20_000, Bytes: 64 << 20, Share: together}
+func remoteLimits(together *watch.Quota) watch.Limits {
+	return watch.Limits{Targets: 500, Objects: 20_000, Bytes: 64 << 20, Quota: together}
 }
 
 // Bounds of a namespace: informers, and about how many bytes they keep.
@@ -50,8 +50,8 @@ type clusters struct {
 	log         logr.Logger
 
 	mu     sync.Mutex
-	remote map[string]*remoteCluster // by the ID of the connection
-	shares map[string]*share         // by namespace
+	remote map[string]*remoteCluster  // by the ID of the connection
+	quotas map[string]*namespaceQuota // by namespace
 }
 
 // remoteCluster is one that a kubeConfig leads to.
@@ -84,16 +84,16 @@ func (c *clusters) acquire(ctx context.Context, k *kustomizev1.Kustomization) (t
 	if known, err := c.use(config.ID, k.Namespace); known != nil || err != nil {
 		return known, config.Version, err
 	}
-	made, err := c.connect(ctx, config, c.shareOf(k.Namespace)) // others do not wait for its keys and certificates to be read
+	made, err := c.connect(ctx, config, c.acquireQuota(k.Namespace)) // others do not wait for its keys and certificates to be read
 	if err != nil {
-		c.leaveShare(k.Namespace)
+		c.releaseQuota(k.Namespace)
 		return nil, "", err
 	}
 	known, err := c.add(made, k.Namespace)
 	if known != made {
 		made.stop()
 		made.Close()
-		c.leaveShare(k.Namespace)
+		c.releaseQuota(k.Namespace)
 	}
 	return known, config.Version, err
 }
@@ -146,44 +146,44 @@ func (c *clusters) full(namespace string) error {
 	return nil
 }
 
-// share is what the clusters of a namespace have together, and how many of them there are.
-type share struct {
-	watch.Share
+// namespaceQuota bounds the informers of all clusters of a namespace together, of which there are so many.
+type namespaceQuota struct {
+	watch.Quota
 	clusters int
 }
 
-// shareOf is that of a namespace, for one more cluster.
-func (c *clusters) shareOf(namespace string) *watch.Share {
+// acquireQuota returns the quota of a namespace, for one more cluster.
+func (c *clusters) acquireQuota(namespace string) *watch.Quota {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.shares == nil {
-		c.shares = map[string]*share{}
+	if c.quotas == nil {
+		c.quotas = map[string]*namespaceQuota{}
 	}
-	of := c.shares[namespace]
+	of := c.quotas[namespace]
 	if of == nil {
-		of = &share{Share: watch.Share{Targets: maxInformersPerNamespace, Bytes: maxKeptPerNamespace}}
-		c.shares[namespace] = of
+		of = &namespaceQuota{Quota: watch.Quota{Targets: maxInformersPerNamespace, Bytes: maxKeptPerNamespace}}
+		c.quotas[namespace] = of
 	}
 	of.clusters++
-	return &of.Share
+	return &of.Quota
 }
 
-// leaveShare gives that of a namespace back, which the last cluster ends.
-func (c *clusters) leaveShare(namespace string) {
+// releaseQuota gives the quota of a namespace back, which the last cluster ends.
+func (c *clusters) releaseQuota(namespace string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.forgetShare(namespace)
+	c.releaseQuotaLocked(namespace)
 }
 
-// forgetShare is leaveShare. The lock is held.
-func (c *clusters) forgetShare(namespace string) {
-	of := c.shares[namespace]
+// releaseQuotaLocked is releaseQuota. The lock is held.
+func (c *clusters) releaseQuotaLocked(namespace string) {
+	of := c.quotas[namespace]
 	if of.clusters--; of.clusters == 0 {
-		delete(c.shares, namespace)
+		delete(c.quotas, namespace)
 	}
 }
 
-func (c *clusters) connect(ctx context.Context, config *kubeconfig.Config, together *watch.Share) (*remoteCluster, error) {
+func (c *clusters) connect(ctx context.Context, config *kubeconfig.Config, together *watch.Quota) (*remoteCluster, error) {
 	to, err := config.Connect(c.clock)
 	if err != nil {
 		return nil, err
@@ -208,14 +208,14 @@ func (c *clusters) release(of *remoteCluster) {
 	defer c.mu.Unlock()
 	if of.users--; of.users == 0 {
 		delete(c.remote, of.ID)
-		c.forgetShare(of.namespace)
+		c.releaseQuotaLocked(of.namespace)
 		of.stop()
 		of.Close()
 	}
 }
 
-// where is the cluster of a state: what was read for it, and in which version.
-type where struct {
+// targetCluster is the cluster that a Kustomization applies to: what was read for it, and in which version.
+type targetCluster struct {
 	ref    meta.KubeConfigReference
 	inputs inputs
 	*remoteCluster
@@ -225,13 +225,14 @@ type where struct {
 // one is dropped: the objects there stay.
 func (r *Reconciler) ensureCluster(ctx context.Context, s *state, k *kustomizev1.Kustomization) error {
 	if k.Spec.KubeConfig == nil {
-		if s.at.remoteCluster != nil {
-			r.states.move(ctx, keyOf(k), s, where{})
+		if s.cluster.remoteCluster != nil {
+			r.states.move(ctx, keyOf(k), s, targetCluster{})
 		}
 		return nil
 	}
 	ref := *k.Spec.KubeConfig
-	if s.at.remoteCluster != nil && sameRef(s.at.ref, ref) && !s.at.Moved() && !changedInputs(ctx, r.live, k.Namespace, s.at.inputs) {
+	if s.cluster.remoteCluster != nil && sameRef(s.cluster.ref, ref) && !s.cluster.Moved() &&
+		!changedInputs(ctx, r.live, k.Namespace, s.cluster.inputs) {
 		return nil
 	}
 	to, version, err := r.states.clusters.acquire(ctx, k)
@@ -239,10 +240,10 @@ func (r *Reconciler) ensureCluster(ctx context.Context, s *state, k *kustomizev1
 		return kubeConfigFailure(k, err)
 	}
 	in, _ := kubeConfigInput(k)
-	at := where{ref: ref, inputs: inputs{in: version}, remoteCluster: to}
-	if to == s.at.remoteCluster { // in another version that says the same
+	at := targetCluster{ref: ref, inputs: inputs{in: version}, remoteCluster: to}
+	if to == s.cluster.remoteCluster { // in another version that says the same
 		r.states.clusters.release(to)
-		s.at = at
+		s.cluster = at
 		return nil
 	}
 	r.states.move(ctx, keyOf(k), s, at)
@@ -296,10 +297,10 @@ func kubeConfigFailure(k *kustomizev1.Kustomization, err error) error {
 // reach is an error when the cluster that k applies to does not answer: what its watches saw
 // last says nothing of now.
 func (r *Reconciler) reach(ctx context.Context, s *state, k *kustomizev1.Kustomization) error {
-	if s.at.remoteCluster == nil {
+	if s.cluster.remoteCluster == nil {
 		return nil
 	}
-	if err := s.at.Check(ctx); err != nil {
+	if err := s.cluster.Check(ctx); err != nil {
 		return retrySoon(k, reconciler.WithReason(meta.ReconciliationFailedReason, err))
 	}
 	return nil

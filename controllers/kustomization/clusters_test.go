@@ -121,7 +121,8 @@ func TestThoseOfANamespaceShareACluster(t *testing.T) {
 	one, other := elsewhere("a"), elsewhere("b")
 	e.must(one)
 	e.must(other)
-	if n := len(e.states.clusters.remote); n != 1 || e.states.get(keyOf(one)).at.remoteCluster != e.states.get(keyOf(other)).at.remoteCluster {
+	cluster := func(k *kustomizev1.Kustomization) *remoteCluster { return e.states.get(keyOf(k)).cluster.remoteCluster }
+	if n := len(e.states.clusters.remote); n != 1 || cluster(one) != cluster(other) {
 		t.Errorf("%d clusters", n)
 	}
 	e.states.forget(t.Context(), keyOf(one))
@@ -361,7 +362,7 @@ func TestTheClustersOfANamespaceHaveOneShareOfTheWatches(t *testing.T) {
 	count := func(when string, want int) {
 		t.Helper()
 		got := 0
-		if of := c.shares["ns"]; of != nil {
+		if of := c.quotas["ns"]; of != nil {
 			got = of.clusters
 		}
 		if got != want {
@@ -369,17 +370,17 @@ func TestTheClustersOfANamespaceHaveOneShareOfTheWatches(t *testing.T) {
 		}
 	}
 	a := acquire("cluster")
-	together := c.shares["ns"]
+	together := c.quotas["ns"]
 	if together.Targets != maxInformersPerNamespace || together.Bytes != maxKeptPerNamespace {
 		t.Errorf("a share of %d watches and %d bytes", together.Targets, together.Bytes)
 	}
 	acquire("cluster")
 	count("one cluster with two users", 1)
 	b := acquire("second")
-	if count("two clusters", 2); c.shares["ns"] != together {
+	if count("two clusters", 2); c.quotas["ns"] != together {
 		t.Error("the second cluster has a share of its own")
 	}
-	if other := c.shareOf("other"); other == &together.Share {
+	if other := c.acquireQuota("other"); other == &together.Quota {
 		t.Error("another namespace has the same share")
 	}
 	c.release(a)

@@ -56,8 +56,8 @@ func (*Decryption) secretField(k *kustomizev1.Kustomization) string {
 
 // keys are the data of a Secret with keys.
 type keys struct {
-	data  map[string][]byte
-	which decrypt.Which
+	data      map[string][]byte
+	selection decrypt.KeySelection
 }
 
 // digest identifies keys without telling them.
@@ -86,7 +86,7 @@ func (d *Decryption) readKeys(ctx context.Context, live client.Reader, k *kustom
 	}
 	found := keys{data: secret.Data}
 	if k.Spec.Decryption.SecretRef == nil {
-		found.which = decrypt.AgeKeys
+		found.selection = decrypt.AgeKeys
 	} else {
 		seen[input{"Secret", name.Name}] = secret.ResourceVersion
 	}
@@ -105,7 +105,7 @@ func (d *Decryption) decrypting(ctx context.Context, k *kustomizev1.Kustomizatio
 	if who.Account == "" {
 		who.Account = d.DefaultAccount
 	}
-	decrypter, err := d.Services.New(ctx, with.data, with.which, who)
+	decrypter, err := d.Services.New(ctx, with.data, with.selection, who)
 	if err != nil {
 		return nil, fmt.Errorf("%s: sops decryption Secret '%s': %w", d.secretField(k), d.keySecret(k), err)
 	}

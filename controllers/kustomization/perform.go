@@ -62,7 +62,7 @@ func (r *Reconciler) perform(ctx context.Context, run *run, decision decide.Deci
 
 // readVariables reads what variables are by now.
 func (r *Reconciler) readVariables(ctx context.Context, run *run) {
-	got, err := readGiven(ctx, r.live, &r.Decryption, run.k)
+	got, err := readBuildParameters(ctx, r.live, &r.Decryption, run.k)
 	if err != nil {
 		run.seen.Failure = variablesFailure(err)
 		return
@@ -151,7 +151,7 @@ func (r *Reconciler) build(ctx context.Context, run *run) (*build.Result, decide
 	if err := r.open(ctx, run); err != nil {
 		return nil, decide.Built{}, &decide.Failure{Err: err, Retry: decide.RetrySoon}
 	}
-	got, err := readGiven(ctx, r.live, &r.Decryption, run.k)
+	got, err := readBuildParameters(ctx, r.live, &r.Decryption, run.k)
 	if err != nil {
 		return nil, decide.Built{}, variablesFailure(err)
 	}
@@ -159,7 +159,7 @@ func (r *Reconciler) build(ctx context.Context, run *run) (*build.Result, decide
 	owner, opened, k, spec := keyOf(run.k), run.opened, run.k.DeepCopy(), build.SpecOf(run.k, got.substitution)
 	built := decide.Built{Generation: run.k.Generation, Variables: got.digest(), Artifact: run.artifact.Digest}
 	request := background.Request[types.NamespacedName]{
-		Key: owner, Namespace: owner.Namespace, At: r.clock.Now(),
+		Key: owner, Namespace: owner.Namespace, Now: r.clock.Now(),
 		Input: fmt.Sprintf("%s %s %d %s", run.artifact.Revision, run.artifact.Digest, run.k.Generation, built.Variables),
 	}
 	result, err := r.buildInBackground(ctx, run.k, request, func(ctx context.Context) (*build.Result, error) {

@@ -29,25 +29,25 @@ func substitution(ctx context.Context, live client.Reader, k *kustomizev1.Kustom
 	return sub, seen, err
 }
 
-// given is what a build is given beside the files of the source.
-type given struct {
+// buildParameters is what a build is given beside the files of the source.
+type buildParameters struct {
 	substitution *build.Substitution
 	keys         keys
 	inputs       inputs // the versions of what it was read from
 }
 
-// readGiven reads what a build of k is given.
-func readGiven(ctx context.Context, live client.Reader, d *Decryption, k *kustomizev1.Kustomization) (given, error) {
+// readBuildParameters reads what a build of k is given.
+func readBuildParameters(ctx context.Context, live client.Reader, d *Decryption, k *kustomizev1.Kustomization) (buildParameters, error) {
 	sub, seen, err := substitution(ctx, live, k)
 	if err != nil {
-		return given{}, err
+		return buildParameters{}, err
 	}
 	with, err := d.readKeys(ctx, live, k, seen)
-	return given{substitution: sub, keys: with, inputs: seen}, err
+	return buildParameters{substitution: sub, keys: with, inputs: seen}, err
 }
 
 // digest identifies what a build is given.
-func (g given) digest() string {
+func (g buildParameters) digest() string {
 	if with := g.keys.digest(); with != "" {
 		return digestOf(g.substitution) + " " + with
 	}

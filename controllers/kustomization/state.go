@@ -20,10 +20,10 @@ import (
 type state struct {
 	// previous is the state that the last decision left.
 	previous decide.State
-	// objects are its objects as they were applied, and at is the cluster of a kubeConfig
+	// objects are its objects as they were applied, and cluster is the one of a kubeConfig
 	// where they are.
 	objects *apply.Set
-	at      where
+	cluster targetCluster
 	// reads and inputs are what the last build depended on in its artifact, and the
 	// versions of what its variables were read from.
 	reads  build.Reads
@@ -68,17 +68,17 @@ func (s *states) set(engine *apply.Engine, name types.NamespacedName) *apply.Set
 }
 
 // move makes a state one of another cluster, where nothing was applied yet.
-func (s *states) move(ctx context.Context, name types.NamespacedName, known *state, to where) {
+func (s *states) move(ctx context.Context, name types.NamespacedName, known *state, to targetCluster) {
 	engine := s.clusters.local
 	if to.remoteCluster != nil {
 		engine = to.engine
 	}
 	known.objects.Close(ctx)
-	s.clusters.release(known.at.remoteCluster)
+	s.clusters.release(known.cluster.remoteCluster)
 	s.mu.Lock()
 	known.objects = s.set(engine, name)
 	s.mu.Unlock()
-	known.at = to
+	known.cluster = to
 	known.previous, known.termination = decide.State{}, decide.Termination{}
 }
 
@@ -111,6 +111,6 @@ func (s *states) forget(ctx context.Context, name types.NamespacedName) {
 	s.mu.Unlock()
 	if known != nil { // another cluster may take its time
 		known.objects.Close(ctx)
-		s.clusters.release(known.at.remoteCluster)
+		s.clusters.release(known.cluster.remoteCluster)
 	}
 }

@@ -19,9 +19,9 @@ import (
 // byTag is the index of sources by the tag that they follow.
 const byTag = "spec.ref.tag"
 
-// Followed is the key under which [Reconciler.Tagged] wakes the sources of a tag, which has
+// TagKey is the key under which [Reconciler.Tagged] wakes the sources of a tag, which has
 // its canonical name: index.docker.io/library/app:latest.
-func Followed(tag string) types.NamespacedName { return types.NamespacedName{Name: tag} }
+func TagKey(tag string) types.NamespacedName { return types.NamespacedName{Name: tag} }
 
 // indexTag names the tag that a source follows, or the repository with a colon if it
 // follows a range: nothing, if it follows a digest.

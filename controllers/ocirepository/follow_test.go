@@ -55,7 +55,7 @@ func TestTheFollowersOfATag(t *testing.T) {
 			for _, name := range tc.want {
 				want = append(want, reconcile.Request{NamespacedName: types.NamespacedName{Namespace: "apps", Name: name}})
 			}
-			if diff := cmp.Diff(want, (&Reconciler{}).followersOf(reader)(t.Context(), Followed(tag.Name()))); diff != "" {
+			if diff := cmp.Diff(want, (&Reconciler{}).followersOf(reader)(t.Context(), TagKey(tag.Name()))); diff != "" {
 				t.Errorf("woken (-want +got):\n%s", diff)
 			}
 		})
@@ -81,7 +81,7 @@ func TestAPushedVersionIsSeenAtOnce(t *testing.T) {
 	}
 	reader := fake.NewClientBuilder().WithScheme(scheme).WithIndex(&sourcev1.OCIRepository{}, byTag, indexTag).
 		WithObjects(f.obj.DeepCopy()).Build()
-	if woken := f.followersOf(reader)(t.Context(), Followed(f.host+"/"+repository+":1.1.0")); len(woken) != 1 {
+	if woken := f.followersOf(reader)(t.Context(), TagKey(f.host+"/"+repository+":1.1.0")); len(woken) != 1 {
 		t.Fatalf("woken: %v", woken)
 	}
 	f.must()

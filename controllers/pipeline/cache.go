@@ -18,11 +18,11 @@ import (
 type pipelineCache struct {
 	kept  stateCache
 	heads pushedHeads
-	// looked is the last look at branches that no GitRepository follows.
-	looked poll
-	wrote  writtenBundles
-	forge  forgeCache
-	tags   tagCache
+	// lastHeadPoll is the last look at branches that no GitRepository follows.
+	lastHeadPoll poll
+	wrote        writtenBundles
+	forge        forgeCache
+	tags         tagCache
 	// sourceRequests are sources that may not have been asked to fetch what was pushed.
 	sourceRequests sourceRequests
 	// since is when this process saw the pipeline first.
@@ -33,8 +33,8 @@ type pipelineCache struct {
 // refreshHeads has branches looked at that no GitRepository follows, once in an interval and when
 // somebody asks for it.
 func (m *pipelineCache) refreshHeads(p *sluicev1.Pipeline, repos repositories, now time.Time) {
-	if next := pollAt(p, now); next.isDue(m.looked, p) {
-		m.looked = next
+	if next := pollAt(p, now); next.isDue(m.lastHeadPoll, p) {
+		m.lastHeadPoll = next
 		m.heads.forgetOthers(repos)
 	}
 }
@@ -44,8 +44,8 @@ type writtenTo struct{ stage, target string }
 
 // written is a bundle that was written, and when; its zero value is none that is known.
 type written struct {
-	bundle string
-	at     time.Time
+	bundle    string
+	writtenAt time.Time
 }
 
 // writtenBundles are those that were written last.
@@ -54,7 +54,7 @@ type writtenBundles map[writtenTo]written
 // since is the bundle that was written to a target since that was planned; empty if none was. What
 // was written before, and what somebody did about that, was decided about then.
 func (b writtenBundles) since(to writtenTo, planned *promotion.Writing) string {
-	if last := b[to]; planned != nil && !last.at.Before(planned.At) {
+	if last := b[to]; planned != nil && !last.writtenAt.Before(planned.At) {
 		return last.bundle
 	}
 	return ""

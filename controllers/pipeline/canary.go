@@ -148,7 +148,7 @@ func (cs canaries) workload(
 	target := canary.inSameCluster(gv.WithKind(c.Spec.TargetRef.Kind), types.NamespacedName{Namespace: c.Namespace, Name: name})
 	u := &unstructured.Unstructured{}
 	u.SetGroupVersionKind(target.GroupVersionKind)
-	if canary.at != nil {
+	if canary.kubeConfigRef != nil {
 		answer, err := cs.objects.read(ctx, target, u)
 		if err != nil || answer.Why != "" {
 			return nil, answer, err

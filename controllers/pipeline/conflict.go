@@ -35,10 +35,10 @@ import (
 // write the same would take each other's versions for commits of people.
 type pathClaim struct {
 	stage string
-	// in is the branch of a repository, whichever object names it, and path what is written there;
-	// or in is a tag. at is the same for people.
-	in, path, at string
-	tag          bool
+	// scope is the branch of a repository, whichever object names it, and path what is written there;
+	// or scope is a tag. display is the same for people.
+	scope, path, display string
+	tag                  bool
 	// policies are those whose markers it writes, and setters the other fields.
 	policies []types.NamespacedName
 	setters  []sluicev1.Setter
@@ -46,7 +46,7 @@ type pathClaim struct {
 
 // overlaps reports whether files below one path are below the other, too.
 func (a pathClaim) overlaps(b pathClaim) bool {
-	return a.in == b.in && (within(a.path, b.path) || within(b.path, a.path))
+	return a.scope == b.scope && (within(a.path, b.path) || within(b.path, a.path))
 }
 
 // within reports whether a path is another one, or below that.
@@ -128,7 +128,7 @@ func placesOf(p *sluicev1.Pipeline, of branchLookup) []pathClaim {
 		for _, t := range targetsOf(stage) {
 			if t.tag != nil {
 				if tag, err := tagName(t.tag); err == nil { // who opens it says what is wrong with it
-					places = append(places, pathClaim{stage: stage.Name, in: tag.Name(), at: tag.Name(), tag: true})
+					places = append(places, pathClaim{stage: stage.Name, scope: tag.Name(), display: tag.Name(), tag: true})
 				}
 				continue
 			}
@@ -137,8 +137,8 @@ func placesOf(p *sluicev1.Pipeline, of branchLookup) []pathClaim {
 			repository, branch := of(key)
 			branch = cmp.Or(stage.Write.Branch, branch)
 			places = append(places, pathClaim{
-				stage: stage.Name, in: repository + "#" + branch, path: where,
-				at:       fmt.Sprintf("path %q of branch %s of GitRepository %s", where, branch, key),
+				stage: stage.Name, scope: repository + "#" + branch, path: where,
+				display:  fmt.Sprintf("path %q of branch %s of GitRepository %s", where, branch, key),
 				policies: policies, setters: stage.Write.Setters,
 			})
 		}
@@ -152,10 +152,10 @@ func distinct(places []pathClaim) error {
 		for _, b := range places[:i] {
 			if fields := a.sharesFieldsWith(b); fields != "" && a.stage != b.stage {
 				if a.tag {
-					return refuse("spec.stages[%s].write.tag: stage %s writes %s, too: give each a tag of its own", a.stage, b.stage, b.at)
+					return refuse("spec.stages[%s].write.tag: stage %s writes %s, too: give each a tag of its own", a.stage, b.stage, b.display)
 				}
 				return refuse("spec.stages[%s].write.path: stage %s writes %s at %s, too: give each a path or a branch of its own",
-					a.stage, b.stage, fields, b.at)
+					a.stage, b.stage, fields, b.display)
 			}
 		}
 	}
@@ -177,7 +177,7 @@ func fieldKeys(obj client.Object) []string {
 	keys := map[string]bool{}
 	for _, at := range placesOf(p, anywhere) {
 		if at.tag {
-			keys["tag "+at.in] = true
+			keys["tag "+at.scope] = true
 		}
 		for _, policy := range at.policies {
 			keys["policy "+policy.String()] = true
@@ -227,7 +227,7 @@ func apart(ours []pathClaim, other *sluicev1.Pipeline, theirs []pathClaim) error
 			}
 			return reconcile.TerminalError(reconciler.WithReason(sluicev1.PathInUseReason, fmt.Errorf(
 				"spec.stages[%s].write.%s: stage %s of Pipeline %s/%s writes %s at %s, too: give one of them %s, or delete one",
-				a.stage, field, b.stage, other.Namespace, other.Name, fields, b.at, remedy)))
+				a.stage, field, b.stage, other.Namespace, other.Name, fields, b.display, remedy)))
 		}
 	}
 	return nil

@@ -22,8 +22,8 @@ type versionReader struct {
 	// fields of each stage that hold versions.
 	fields map[string]writeback.ArtifactFields
 	index  *writeback.Index
-	// at is the branch and the commit of the files, for what is said of them.
-	at string
+	// revision is the branch and the commit of the files, for what is said of them.
+	revision string
 }
 
 // read is what the files of a target say. What is wrong with them is a problem of the stage
@@ -31,8 +31,8 @@ type versionReader struct {
 func (c versionReader) read(ctx context.Context, files writeback.Files, t target) (promotion.Content, error) {
 	images, err := c.index.Versions(ctx, files, t.path, c.fields[t.stage])
 	if problem := contentProblem(t, err); problem != "" {
-		if c.at != "" {
-			problem += " (at " + c.at + ")"
+		if c.revision != "" {
+			problem += " (at " + c.revision + ")"
 		}
 		return promotion.Content{Problem: problem}, nil
 	}

@@ -60,7 +60,7 @@ func (ts tags) copy(ctx context.Context, from, to registry.Image, key copyKey, d
 	ts.cache.copies.begin(key)
 	source := from.Repository.Digest(digest).Name()
 	ask := background.Request[copyKey]{
-		Key: key, Input: source, Namespace: key.pipeline.Namespace, Host: to.Repository.RegistryStr(), At: ts.clock.Now(),
+		Key: key, Input: source, Namespace: key.pipeline.Namespace, Host: to.Repository.RegistryStr(), Now: ts.clock.Now(),
 	}
 	_, err := ts.copying.Run(context.WithoutCancel(ctx), ask, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, ts.registry.Copy(ctx, from, to, digest)

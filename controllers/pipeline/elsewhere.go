@@ -40,9 +40,9 @@ func (a *appliers) add(o object, k *kustomizev1.Kustomization, t target) {
 	a.elsewhere = append(a.elsewhere, fmt.Sprintf("%s applies %s", o, k.Spec.Path))
 }
 
-// tellsByItself reports whether an object says which version it runs without the Kustomization
+// reportsOwnVersion reports whether an object says which version it runs without the Kustomization
 // that applied it.
-func tellsByItself(o object) bool {
+func reportsOwnVersion(o object) bool {
 	return o.isKind(applicationKind) || o.isKind(flaggerv1.CanaryKind) || o.Group == "apps" || o.Group == "batch"
 }
 

@@ -54,8 +54,8 @@ func (m *measurementsCache) get(key metricsKey, landing string) (found *landingM
 		m.all = map[metricsKey]*landingMeasurements{}
 	}
 	found = m.all[key]
-	if anew = found == nil || found.of != landing; anew {
-		found = &landingMeasurements{of: landing}
+	if anew = found == nil || found.id != landing; anew {
+		found = &landingMeasurements{id: landing}
 		m.all[key] = found
 	}
 	return found, anew
@@ -78,7 +78,7 @@ func (m *measurementsCache) retain(needed map[metricsKey]bool) (dropped []metric
 // landingMeasurements are those of one landing.
 type landingMeasurements struct {
 	promotion.Measurements
-	of string // landing and checks
+	id string // landing and checks
 }
 
 // metrics measures what verifies stages of a pipeline.
@@ -113,7 +113,7 @@ func (ms metrics) verification(ctx context.Context, v verifying, is promotion.Re
 	}
 	if !now.Before(due) {
 		ask := background.Request[metricsKey]{
-			Key: key, Input: fmt.Sprint(measured.of, due.UnixNano()), Namespace: key.pipeline.Namespace, At: now,
+			Key: key, Input: fmt.Sprint(measured.id, due.UnixNano()), Namespace: key.pipeline.Namespace, Now: now,
 		}
 		subject, checks := subjectOf(ms.pipeline, v), checksOf(ms.pipeline, v)
 		// A run ends before its measurement does.

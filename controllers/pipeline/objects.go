@@ -74,8 +74,8 @@ func (r *Reconciler) openClusters(mgr ctrl.Manager) (*cluster.Clusters, error) {
 // object is one that a stage is judged by, and where it is.
 type object struct {
 	cluster.Object
-	at *meta.KubeConfigReference // nil is this cluster
-	// field of the spec that names it, or what led to it, and kubeConfig the one of at.
+	kubeConfigRef *meta.KubeConfigReference // nil is this cluster
+	// field of the spec that names it, or what led to it, and kubeConfig the one of kubeConfigRef.
 	field, kubeConfig string
 }
 
@@ -122,15 +122,15 @@ func (os *objects) referred(t target, i int) (object, error) {
 // of the target's.
 func (t target) object(name cluster.Object, at *meta.KubeConfigReference, field string) object {
 	if at != nil {
-		return object{Object: name, at: at, field: field, kubeConfig: field + ".kubeConfig"}
+		return object{Object: name, kubeConfigRef: at, field: field, kubeConfig: field + ".kubeConfig"}
 	}
-	return object{Object: name, at: t.kubeConfig, field: field, kubeConfig: t.kubeConfigField()}
+	return object{Object: name, kubeConfigRef: t.kubeConfig, field: field, kubeConfig: t.kubeConfigField()}
 }
 
 // allowed refuses an object of another namespace of this cluster, where those are refused.
 // In another cluster the kubeConfig decides.
 func (os *objects) allowed(o object) error {
-	if os.ownNamespace && o.at == nil && o.Namespace != os.pipeline.Namespace {
+	if os.ownNamespace && o.kubeConfigRef == nil && o.Namespace != os.pipeline.Namespace {
 		return refuse("spec.stages: can't access %s '%s', cross-namespace references have been blocked", o.Kind, o.NamespacedName)
 	}
 	return nil
@@ -165,10 +165,10 @@ func (o object) isKind(kind string) bool {
 
 // read reads an object. If there is none the answer says why.
 func (os *objects) read(ctx context.Context, o object, into client.Object) (cluster.Answer, error) {
-	if o.at == nil && os.kinds[o.Kind] && o.GroupVersion() == groupVersions[o.Kind] {
+	if o.kubeConfigRef == nil && os.kinds[o.Kind] && o.GroupVersion() == groupVersions[o.Kind] {
 		return answered(os.cached.Get(ctx, o.key(), into), o)
 	}
-	answer, err := os.look.Get(ctx, o.at, o.Object)
+	answer, err := os.look.Get(ctx, o.kubeConfigRef, o.Object)
 	if errors.Is(err, kubeconfig.ErrInvalid) { // its Secret may be put right
 		os.again.requeueAfter(unwatchedDelay)
 		answer = cluster.Answer{Unknown: true, Failed: true, Why: fmt.Sprintf("%s: %s", o.Object, err)}
@@ -177,7 +177,7 @@ func (os *objects) read(ctx context.Context, o object, into client.Object) (clus
 	}
 	if err != nil || answer.Object == nil {
 		os.noteUnreadable(answer, "it is named in "+cmp.Or(o.field, "the spec"))
-		if answer.Unknown && o.at != nil { // the Secret may lead to another server by then
+		if answer.Unknown && o.kubeConfigRef != nil { // the Secret may lead to another server by then
 			os.again.requeueAfter(unwatchedDelay)
 		}
 		return answer, err

@@ -210,7 +210,7 @@ func TestAQuarantineIsInTheStatusWithItsEnd(t *testing.T) {
 
 func TestWhatAStateThatIsNotOnItsBranchIs(t *testing.T) {
 	on := func(branch string, at plumbing.Hash) stateCache {
-		return stateCache{state: promotion.State{Serial: 7}, carrier: sluicev1.StateBranch, branch: branch, at: at, known: true}
+		return stateCache{state: promotion.State{Serial: 7}, carrier: sluicev1.StateBranch, branch: branch, commit: at, known: true}
 	}
 	commit := plumbing.NewHash("aa")
 	for name, tc := range map[string]struct {
@@ -220,7 +220,7 @@ func TestWhatAStateThatIsNotOnItsBranchIs(t *testing.T) {
 	}{
 		"it was deleted":                     {on("a", commit), stateCache{carrier: sluicev1.StateBranch, branch: "a"}, 0, true},
 		"it was never there":                 {on("a", plumbing.ZeroHash), stateCache{carrier: sluicev1.StateBranch, branch: "a"}, 0, false},
-		"it is there, without its file":      {on("a", commit), stateCache{carrier: sluicev1.StateBranch, branch: "a", at: commit}, 0, false},
+		"it is there, without its file":      {on("a", commit), stateCache{carrier: sluicev1.StateBranch, branch: "a", commit: commit}, 0, false},
 		"it is to be on another branch":      {on("a", commit), stateCache{carrier: sluicev1.StateBranch, branch: "b"}, 7, false},
 		"it is to be in the status":          {on("a", commit), stateCache{carrier: sluicev1.StateNone}, 0, false},
 		"a process that has not read it yet": {stateCache{}, stateCache{carrier: sluicev1.StateBranch, branch: "a"}, 0, false},

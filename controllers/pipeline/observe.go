@@ -120,7 +120,7 @@ func (s stageReader) inGit(ctx context.Context, stage *sluicev1.Stage) (promotio
 		return seen, nil
 	}
 	contents := s.contents
-	contents.at = shortRevision(branchOf(repo, stage) + "@sha1:" + files.Commit().String())
+	contents.revision = shortRevision(branchOf(repo, stage) + "@sha1:" + files.Commit().String())
 	for _, t := range targetsOf(stage) {
 		one := promotion.TargetObservation{Name: t.name, Wave: t.wave}
 		if one.Content, err = contents.read(ctx, files, t); err != nil {

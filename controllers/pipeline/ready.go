@@ -107,7 +107,7 @@ func (r readyChecker) check(ctx context.Context, t target, seen *promotion.Targe
 		if err != nil {
 			return err
 		}
-		r.appliers.known = r.appliers.known || tellsByItself(o)
+		r.appliers.known = r.appliers.known || reportsOwnVersion(o)
 		if is.silent {
 			silent = cmp.Or(silent, o.String())
 		} else {

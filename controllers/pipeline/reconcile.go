@@ -55,7 +55,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, p *sluicev1.Pipeline) (recon
 	var repo *repository
 	if key, ok := sourceKey(p); ok {
 		if repo, err = r.openRepository(ctx, p, key); err != nil {
-			return reconciler.Result{}, access.At("spec.sourceRef", err)
+			return reconciler.Result{}, access.WithField("spec.sourceRef", err)
 		}
 	}
 	run := r.newRun(p, repo, fields)

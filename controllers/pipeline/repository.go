@@ -161,7 +161,7 @@ func openRepositories(
 			}
 		}
 		if err := failed[key]; err != nil {
-			found[stage.Name] = access.At(fmt.Sprintf("spec.stages[%s].write.sourceRef", stage.Name), err)
+			found[stage.Name] = access.WithField(fmt.Sprintf("spec.stages[%s].write.sourceRef", stage.Name), err)
 			continue
 		}
 		repos[stage.Name] = opened[key]

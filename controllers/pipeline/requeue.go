@@ -15,8 +15,8 @@ import (
 
 // poll is when a pipeline looked at what has no watch, such as a forge, and what the pipeline was like then. Its zero value is never.
 type poll struct {
-	at    time.Time
-	cause string
+	polledAt time.Time
+	cause    string
 }
 
 // pollAt is a poll at this time. What changes gives a reason for the next one.
@@ -28,7 +28,7 @@ func pollAt(p *sluicev1.Pipeline, now time.Time, changes ...string) poll {
 // isDue reports whether it is time to poll after the last one: the interval is over, somebody
 // asked for a reconcile, the spec changed, or something else did.
 func (l poll) isDue(last poll, p *sluicev1.Pipeline) bool {
-	return last.at.IsZero() || l.cause != last.cause || !l.at.Before(last.at.Add(p.Spec.Interval.Duration))
+	return last.polledAt.IsZero() || l.cause != last.cause || !l.polledAt.Before(last.polledAt.Add(p.Spec.Interval.Duration))
 }
 
 // requeue is when a pipeline is reconciled again for what has no watch: a forge that

@@ -28,8 +28,8 @@ type shared[K comparable, V any] struct {
 }
 
 type sharedAnswer[V any] struct {
-	at    time.Time // before it was asked for
-	value V
+	askedAt time.Time // before it was asked for
+	value   V
 }
 
 // get returns an answer that was asked for after since, and asks if there is none.
@@ -42,7 +42,7 @@ func (s *shared[K, V]) get(ctx context.Context, key K, since, now time.Time, ask
 		if err == nil {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			s.answers[key] = sharedAnswer[V]{at: now, value: value}
+			s.answers[key] = sharedAnswer[V]{askedAt: now, value: value}
 		}
 		return value, err
 	})
@@ -57,10 +57,10 @@ func (s *shared[K, V]) answer(key K, since, now time.Time) (sharedAnswer[V], boo
 		s.answers, s.asking.Timeout = map[K]sharedAnswer[V]{}, askTimeout
 	}
 	for other, a := range s.answers {
-		if now.Sub(a.at) > sharedFor {
+		if now.Sub(a.askedAt) > sharedFor {
 			delete(s.answers, other)
 		}
 	}
 	a, ok := s.answers[key]
-	return a, ok && !a.at.Before(since)
+	return a, ok && !a.askedAt.Before(since)
 }

@@ -63,9 +63,9 @@ type stateCache struct {
 	state   promotion.State
 	carrier sluicev1.StateCarrier
 	branch  string
-	at      plumbing.Hash
-	// looked is when it was last asked whether somebody else wrote it.
-	looked poll
+	commit  plumbing.Hash
+	// lastPoll is when it was last asked whether somebody else wrote it.
+	lastPoll poll
 	// known is false before it was read. It is unsaved if another carrier had it, and lost
 	// if there is none although there was one.
 	known, unsaved, lost bool
@@ -105,7 +105,7 @@ func (s stateStore) read(ctx context.Context) error {
 	if carrier == sluicev1.StateNone {
 		read = s.readStatus
 	}
-	*s.cache = stateCache{carrier: carrier, branch: branch, looked: pollAt(s.pipeline, s.now)}
+	*s.cache = stateCache{carrier: carrier, branch: branch, lastPoll: pollAt(s.pipeline, s.now)}
 	text, from, err := read(ctx)
 	if err != nil {
 		if carrier != sluicev1.StateNone && s.repo != nil {
@@ -142,7 +142,7 @@ func (m *stateCache) follow(was stateCache) {
 	case !was.known || m.carrier != sluicev1.StateBranch || was.carrier != m.carrier:
 	case was.branch != m.branch:
 		m.state, m.unsaved, m.lost = was.state, true, was.lost
-	case m.at.IsZero() && !was.at.IsZero():
+	case m.commit.IsZero() && !was.commit.IsZero():
 		m.lost = true
 	}
 }
@@ -152,21 +152,21 @@ func (m *stateCache) follow(was stateCache) {
 // written in the meantime is refused if the branch moved. A server that is away tells nothing.
 func (s stateStore) isMoved(ctx context.Context) bool {
 	m, next := s.cache, pollAt(s.pipeline, s.now)
-	if m.carrier != sluicev1.StateBranch || !next.isDue(m.looked, s.pipeline) {
+	if m.carrier != sluicev1.StateBranch || !next.isDue(m.lastPoll, s.pipeline) {
 		return false
 	}
 	refs, err := s.heads(ctx)
 	if err != nil {
 		return false
 	}
-	m.looked = next
-	return refs[plumbing.NewBranchReferenceName(m.branch).String()] != m.at
+	m.lastPoll = next
+	return refs[plumbing.NewBranchReferenceName(m.branch).String()] != m.commit
 }
 
 // readBranch reads the state of the branch; if there is none, that of the status.
 func (s stateStore) readBranch(ctx context.Context) (text []byte, from string, err error) {
 	from = "branch " + s.file().Branch
-	if text, s.cache.at, err = s.writer.ReadState(ctx, s.file()); err != nil || !s.cache.at.IsZero() {
+	if text, s.cache.commit, err = s.writer.ReadState(ctx, s.file()); err != nil || !s.cache.commit.IsZero() {
 		s.cache.lost = err == nil && text == nil // with the file of a branch that is still there
 		return text, from, err
 	}
@@ -224,13 +224,13 @@ func (s stateStore) save(ctx context.Context, d promotion.Decision) (bool, error
 	if s.cache.carrier == sluicev1.StateNone {
 		err = s.saveInStatus(ctx, after)
 	} else {
-		made, err = s.writer.WriteState(ctx, s.file(), s.cache.at, after, stateMessage(s.pipeline, d))
+		made, err = s.writer.WriteState(ctx, s.file(), s.cache.commit, after, stateMessage(s.pipeline, d))
 	}
 	if err != nil {
 		s.cache.known = false // somebody else wrote it: what they decided counts
 		return false, err
 	}
-	s.cache.state, s.cache.at, s.cache.lost, s.cache.unsaved = d.State, made, false, false
+	s.cache.state, s.cache.commit, s.cache.lost, s.cache.unsaved = d.State, made, false, false
 	return true, nil
 }
 
@@ -265,8 +265,8 @@ func recordCarrier(p *sluicev1.Pipeline, kept stateCache, now time.Time) {
 	}
 	p.Status.State = ""
 	reconciler.RemoveCondition(p, sluicev1.StateDurableCondition)
-	if !kept.at.IsZero() {
-		p.Status.StateCommit, p.Status.StateSerial = kept.at.String(), kept.state.Serial
+	if !kept.commit.IsZero() {
+		p.Status.StateCommit, p.Status.StateSerial = kept.commit.String(), kept.state.Serial
 	}
 }
 

@@ -29,15 +29,15 @@ const tagTimeout = 30 * time.Second
 // does not exist. Nobody tells when somebody moves one: they are looked at once in an
 // interval, and after each move of ours.
 type tagCache struct {
-	looked  poll
-	digests map[string]string
-	copies  pendingCopies
+	lastPoll poll
+	digests  map[string]string
+	copies   pendingCopies
 }
 
 // refresh forgets what tags pointed at if that was long ago, or if somebody asks for it.
 func (m *tagCache) refresh(p *sluicev1.Pipeline, now time.Time) {
-	if next := pollAt(p, now); next.isDue(m.looked, p) {
-		m.looked, m.digests = next, map[string]string{}
+	if next := pollAt(p, now); next.isDue(m.lastPoll, p) {
+		m.lastPoll, m.digests = next, map[string]string{}
 	}
 }
 

@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	// maxLooked is how many objects of one Receiver are looked for.
-	maxLooked = 100
+	// maxChecked is how many objects of one Receiver are looked for.
+	maxChecked = 100
 	// maxMissing is how many of those that are not there are named.
 	maxMissing = 10
 )
@@ -30,7 +30,7 @@ const (
 // said to be missing.
 func (r *Reconciler) missing(ctx context.Context, obj *notificationv1.Receiver) string {
 	var missing []string
-	for i, resource := range obj.Spec.Resources[:min(len(obj.Spec.Resources), maxLooked)] {
+	for i, resource := range obj.Spec.Resources[:min(len(obj.Spec.Resources), maxChecked)] {
 		if resource.Name == "*" || resource.Namespace != "" && resource.Namespace != obj.Namespace {
 			continue
 		}

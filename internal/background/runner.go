@@ -56,8 +56,8 @@ type Request[K comparable] struct {
 	// Host is the server that the task waits for, with the proxy before it if there is
 	// one.
 	Host string
-	// At is the time of the request.
-	At time.Time
+	// Now is the time of the request.
+	Now time.Time
 }
 
 // Result is what a late task came to.
@@ -154,7 +154,7 @@ func (r *Runner[K, V]) join(ctx context.Context, req Request[K], work func(conte
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if known := r.tasks[req.Key]; known != nil {
-		if known.Input == req.Input && r.counts(known, req.At) {
+		if known.Input == req.Input && r.counts(known, req.Now) {
 			return known, nil
 		}
 		known.task.Cancel()
@@ -198,7 +198,7 @@ func (r *Runner[K, V]) drop(e *entry[K, V]) {
 // counts reports whether a task is under way, or its result is young enough. The lock
 // is held.
 func (r *Runner[K, V]) counts(e *entry[K, V], now time.Time) bool {
-	return !e.ended || r.Keep == 0 || now.Sub(e.At) < r.Keep
+	return !e.ended || r.Keep == 0 || now.Sub(e.Now) < r.Keep
 }
 
 // queue counts a task to its host. The lock is held.

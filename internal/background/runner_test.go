@@ -24,7 +24,7 @@ func object(name string) types.NamespacedName {
 }
 
 func request(name string) Request[types.NamespacedName] {
-	return Request[types.NamespacedName]{Key: object(name), Namespace: "apps", Host: "example.com", At: time.Unix(0, 0)}
+	return Request[types.NamespacedName]{Key: object(name), Namespace: "apps", Host: "example.com", Now: time.Unix(0, 0)}
 }
 
 // until is work that ends with a value when the channel is closed, or with its context.
@@ -131,7 +131,7 @@ func TestTheResultOfALateTaskIsForTheNextRequestForTheSame(t *testing.T) {
 			next(t, woken)
 			r.Patience = time.Minute
 			again := request("a")
-			again.Input, again.At = tc.input, again.At.Add(tc.after)
+			again.Input, again.Now = tc.input, again.Now.Add(tc.after)
 			if got, err := r.Run(t.Context(), again, immediately("new")); got != tc.want || err != nil {
 				t.Errorf("got %q, %v", got, err)
 			}

@@ -20,7 +20,7 @@ type Slots[K comparable] struct {
 	running int
 	held    map[K]int             // running
 	waiting map[K][]chan struct{} // closed when there is a slot
-	order   []K                   // those that wait, in the order in which they came
+	queue   []K                   // those that wait, in the order in which they came
 }
 
 // NewSlots returns slots for so many tasks in all and of each key; zero is no limit.
@@ -34,7 +34,7 @@ func (s *Slots[K]) Acquire(ctx context.Context, key K) error {
 	s.mu.Lock()
 	granted := make(chan struct{})
 	if len(s.waiting[key]) == 0 {
-		s.order = append(s.order, key)
+		s.queue = append(s.queue, key)
 	}
 	s.waiting[key] = append(s.waiting[key], granted)
 	s.grant()
@@ -77,7 +77,7 @@ func (s *Slots[K]) Release(key K) {
 func (s *Slots[K]) Idle() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.running == 0 && len(s.order) == 0
+	return s.running == 0 && len(s.queue) == 0
 }
 
 // hasShare reports whether a key may have one more slot. The lock is held, here and below.
@@ -100,15 +100,15 @@ func (s *Slots[K]) free(key K) {
 func (s *Slots[K]) grant() {
 	for s.total == 0 || s.running < s.total {
 		next := -1
-		for i, key := range s.order {
-			if s.hasShare(key) && (next < 0 || s.held[key] < s.held[s.order[next]]) {
+		for i, key := range s.queue {
+			if s.hasShare(key) && (next < 0 || s.held[key] < s.held[s.queue[next]]) {
 				next = i
 			}
 		}
 		if next < 0 {
 			return
 		}
-		key := s.order[next]
+		key := s.queue[next]
 		s.take(key)
 		close(s.waiting[key][0])
 		s.dequeue(key, 0)
@@ -119,11 +119,11 @@ func (s *Slots[K]) grant() {
 // other keys.
 func (s *Slots[K]) dequeue(key K, i int) {
 	s.waiting[key] = slices.Delete(s.waiting[key], i, i+1)
-	at := slices.Index(s.order, key)
-	s.order = slices.Delete(s.order, at, at+1)
+	at := slices.Index(s.queue, key)
+	s.queue = slices.Delete(s.queue, at, at+1)
 	if len(s.waiting[key]) == 0 {
 		delete(s.waiting, key)
 		return
 	}
-	s.order = append(s.order, key)
+	s.queue = append(s.queue, key)
 }

@@ -52,7 +52,7 @@ const (
 // Budget is a number of bytes that namespaces share. It is safe for concurrent use.
 // A nil Budget grants everything.
 type Budget struct {
-	total, share int64
+	total, perNamespace int64
 
 	mu      sync.Mutex
 	used    int64
@@ -82,7 +82,7 @@ type Grant struct {
 
 // New returns a budget of so many bytes.
 func New(total int64) *Budget {
-	return &Budget{total: total, share: total / ofTotal, held: map[string]int64{}, waiting: list.New()}
+	return &Budget{total: total, perNamespace: total / ofTotal, held: map[string]int64{}, waiting: list.New()}
 }
 
 // FromMemoryLimit returns a budget of half of the memory limit of the process, or of
@@ -95,12 +95,12 @@ func FromMemoryLimit() *Budget {
 	return New(limit / ofLimit)
 }
 
-// Share is how many bytes one namespace may hold.
-func (b *Budget) Share() int64 {
+// NamespaceLimit is how many bytes one namespace may hold.
+func (b *Budget) NamespaceLimit() int64 {
 	if b == nil {
 		return math.MaxInt64
 	}
-	return b.share
+	return b.perNamespace
 }
 
 // Open returns a grant of nothing, for work that must not wait and starts anew after
@@ -120,7 +120,7 @@ func (b *Budget) Acquire(ctx context.Context, namespace string, bytes int64) (*G
 	if b == nil {
 		return nil, nil
 	}
-	if bytes < 0 || bytes > b.share {
+	if bytes < 0 || bytes > b.perNamespace {
 		return nil, b.tooLarge(bytes)
 	}
 	b.mu.Lock()
@@ -155,7 +155,7 @@ func (b *Budget) TryAcquire(namespace string, bytes int64) (*Grant, error) {
 	if b == nil {
 		return nil, nil
 	}
-	if bytes < 0 || bytes > b.share {
+	if bytes < 0 || bytes > b.perNamespace {
 		return nil, b.tooLarge(bytes)
 	}
 	b.mu.Lock()
@@ -168,7 +168,7 @@ func (b *Budget) TryAcquire(namespace string, bytes int64) (*Grant, error) {
 }
 
 func (b *Budget) tooLarge(bytes int64) error {
-	return fmt.Errorf("%w: %d bytes, of %d", ErrTooLarge, bytes, b.share)
+	return fmt.Errorf("%w: %d bytes, of %d", ErrTooLarge, bytes, b.perNamespace)
 }
 
 // passes reports whether a request may be granted in spite of those that wait: all
@@ -176,7 +176,7 @@ func (b *Budget) tooLarge(bytes int64) error {
 func (b *Budget) passes(namespace string, bytes int64) bool {
 	for at := b.waiting.Front(); at != nil; at = at.Next() {
 		first := at.Value.(*request)
-		if first.namespace == namespace || b.held[first.namespace]+first.bytes <= b.share {
+		if first.namespace == namespace || b.held[first.namespace]+first.bytes <= b.perNamespace {
 			return false
 		}
 	}
@@ -184,7 +184,7 @@ func (b *Budget) passes(namespace string, bytes int64) bool {
 }
 
 func (b *Budget) fits(namespace string, bytes int64) bool {
-	return b.used+bytes <= b.total && b.held[namespace]+bytes <= b.share
+	return b.used+bytes <= b.total && b.held[namespace]+bytes <= b.perNamespace
 }
 
 func (b *Budget) take(namespace string, bytes int64) {
@@ -212,7 +212,7 @@ func (b *Budget) wake() {
 		r := at.Value.(*request)
 		switch {
 		case over[r.namespace]:
-		case b.held[r.namespace]+r.bytes > b.share:
+		case b.held[r.namespace]+r.bytes > b.perNamespace:
 			over[r.namespace] = true
 		case b.used+r.bytes > b.total:
 			return
@@ -236,7 +236,7 @@ func (g *Grant) Grow(bytes int64) error {
 	defer b.mu.Unlock()
 	spare := min(g.spare, max(bytes, 0))
 	more := bytes - spare
-	if bytes < 0 || g.bytes > b.share-more {
+	if bytes < 0 || g.bytes > b.perNamespace-more {
 		return b.tooLarge(g.bytes + more)
 	}
 	if !b.fits(g.namespace, more) {
@@ -260,7 +260,7 @@ func (g *Grant) Wait(ctx context.Context, first int64) error {
 	}
 	b := g.budget
 	b.mu.Lock()
-	bytes := min(max(g.short, 2*max(g.bytes, g.most), first), b.share)
+	bytes := min(max(g.short, 2*max(g.bytes, g.most), first), b.perNamespace)
 	b.mu.Unlock()
 	g.Release()
 	waited, err := b.Acquire(ctx, g.namespace, bytes)

@@ -236,8 +236,8 @@ func TestWorkThatNeedsMoreThanAShareIsNotTriedForEver(t *testing.T) {
 func TestTheBudgetIsHalfOfTheMemoryLimit(t *testing.T) {
 	before := debug.SetMemoryLimit(1 << 30)
 	defer debug.SetMemoryLimit(before)
-	if b := FromMemoryLimit(); b.total != 512<<20 || b.Share() != 256<<20 {
-		t.Errorf("got %d, share %d", b.total, b.Share())
+	if b := FromMemoryLimit(); b.total != 512<<20 || b.NamespaceLimit() != 256<<20 {
+		t.Errorf("got %d, share %d", b.total, b.NamespaceLimit())
 	}
 	debug.SetMemoryLimit(math.MaxInt64)
 	if b := FromMemoryLimit(); b.total != withoutLimit {
@@ -269,8 +269,8 @@ func TestNothingIsLostNorHeldTwiceUnderLoad(t *testing.T) {
 				}
 				_ = g.Grow(random.Int64N(50))
 				b.mu.Lock()
-				if b.used > b.total || b.held[g.namespace] > b.share {
-					t.Errorf("%d of %d in use, %d of %d held", b.used, b.total, b.held[g.namespace], b.share)
+				if b.used > b.total || b.held[g.namespace] > b.perNamespace {
+					t.Errorf("%d of %d in use, %d of %d held", b.used, b.total, b.held[g.namespace], b.perNamespace)
 				}
 				b.mu.Unlock()
 				g.Release()

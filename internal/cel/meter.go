@@ -29,16 +29,16 @@ func (m *meter) start(stopped func() error) {
 	}
 }
 
-// lookEvery is after how many steps it is asked whether to go on.
-const lookEvery = 256
+// stopCheckSteps is after how many steps it is asked whether to go on.
+const stopCheckSteps = 256
 
 // spend counts steps, and ends the evaluation when there were too many.
 func (m *meter) spend(steps int) {
-	before := m.steps / lookEvery
+	before := m.steps / stopCheckSteps
 	if m.steps += steps; steps < 0 || m.steps > m.most {
 		m.abort(fmt.Errorf("%w: it takes more than %d steps", ErrTooExpensive, m.most))
 	}
-	if m.steps/lookEvery == before {
+	if m.steps/stopCheckSteps == before {
 		return
 	}
 	if err := m.stopped(); err != nil {

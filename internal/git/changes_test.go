@@ -48,7 +48,7 @@ func TestWhatACommitChanged(t *testing.T) {
 	} {
 		head := plumbing.NewHash(repo.Commit("main", step.files))
 		pull(t, m, "main")
-		of, ok := mirrors.Of("apps/fleet")
+		of, ok := mirrors.OwnedBy("apps/fleet")
 		if !ok {
 			t.Fatal("the mirror of its owner is not known")
 		}
@@ -74,7 +74,7 @@ func TestWhatACommitChanged(t *testing.T) {
 	}
 	mirrors.Forget("apps/fleet")
 	for _, owner := range []string{"apps/fleet", "apps/other", ""} {
-		if _, ok := mirrors.Of(owner); ok {
+		if _, ok := mirrors.OwnedBy(owner); ok {
 			t.Errorf("%q has a mirror", owner)
 		}
 	}

@@ -48,11 +48,11 @@ const movedLife = time.Hour
 func (s *httpServer) open(service string, token Token) session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	session := &httpSession{server: s, service: service, token: token, at: s.base, permanent: true}
+	session := &httpSession{server: s, service: service, token: token, url: s.base, permanent: true}
 	switch {
 	case s.moved == nil:
 	case s.clock.Since(s.movedAt) < movedLife:
-		session.at = s.moved
+		session.url = s.moved
 	default:
 		s.moved, session.lost = nil, true
 	}
@@ -64,7 +64,7 @@ type httpSession struct {
 	server    *httpServer
 	service   string
 	token     Token
-	at        *url.URL // where the repository is, for this conversation
+	url       *url.URL // where the repository is, for this conversation
 	permanent bool
 	lost      bool // a redirect counts no more that the conversations before went by
 	bodies    []io.Closer
@@ -74,8 +74,8 @@ type httpSession struct {
 // looked for where it is configured.
 func (s *httpSession) handshake(ctx context.Context) (*bufio.Reader, error) {
 	from, err := s.handshakeThere(ctx)
-	if err != nil && s.at != s.server.base && s.server.back() {
-		s.at = s.server.base
+	if err != nil && s.url != s.server.base && s.server.back() {
+		s.url = s.server.base
 		return s.handshakeThere(ctx)
 	}
 	return from, err
@@ -125,7 +125,7 @@ func (s *httpSession) do(ctx context.Context, method, path string, body *bytes.B
 	if body != nil {
 		content = body
 	}
-	req, err := http.NewRequestWithContext(ctx, method, s.at.String()+path, content)
+	req, err := http.NewRequestWithContext(ctx, method, s.url.String()+path, content)
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +134,7 @@ func (s *httpSession) do(ctx context.Context, method, path string, body *bytes.B
 		req.Header.Set("Content-Type", "application/x-"+s.service+"-request")
 		req.Header.Set("Accept", "application/x-"+s.service+"-result")
 	}
-	if outbound.SameOrigin(s.server.base, s.at) {
+	if outbound.SameOrigin(s.server.base, s.url) {
 		s.token.authenticate(req)
 	}
 	resp, err := s.server.client.Do(req)
@@ -210,7 +210,7 @@ func (s *httpSession) words(resp *http.Response) string {
 // once, by whoever was on the way, would decide for ever what is fetched.
 func (s *httpSession) follow(resp *http.Response) error {
 	to := resp.Request.URL
-	if to.String() == s.at.String()+infoRefs+"?service="+s.service {
+	if to.String() == s.url.String()+infoRefs+"?service="+s.service {
 		return nil
 	}
 	path, ok := strings.CutSuffix(to.EscapedPath(), infoRefs)
@@ -222,7 +222,7 @@ func (s *httpSession) follow(resp *http.Response) error {
 		return fmt.Errorf("%w: it leads to something that is no repository", protocol.ErrProtocol)
 	}
 	s.permanent = forGood(resp) && outbound.SameOrigin(s.server.base, at)
-	s.at = at
+	s.url = at
 	if s.permanent {
 		s.server.mu.Lock()
 		defer s.server.mu.Unlock()

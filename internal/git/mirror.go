@@ -31,8 +31,10 @@ type Mirror struct {
 	namespace string
 }
 
-// share is the share of the memory that what this mirror is asked for takes of.
-func (m *Mirror) share() memoryShare { return memoryShare{memory: m.memory, namespace: m.namespace} }
+// memoryShare is the share of the memory that what this mirror is asked for takes of.
+func (m *Mirror) memoryShare() memoryShare {
+	return memoryShare{memory: m.memory, namespace: m.namespace}
+}
 
 // reader reads a store within the same share.
 func (m *Mirror) reader(s *store) reader {
@@ -165,7 +167,7 @@ func (m *Mirror) Refs(ctx context.Context) (map[string]plumbing.Hash, error) {
 }
 
 func (m *Mirror) advertised(ctx context.Context) (*protocol.Advertisement, error) {
-	advertised, err := m.conn.refs(ctx, m.share())
+	advertised, err := m.conn.refs(ctx, m.memoryShare())
 	if err != nil {
 		return nil, fmt.Errorf("listing refs of %s: %w", m.remote, err)
 	}

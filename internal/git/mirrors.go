@@ -28,7 +28,7 @@ type Mirrors struct {
 	trees *treeCache
 
 	mu      sync.Mutex
-	open    map[string]*use
+	open    map[string]*mirrorUse
 	clients map[string]*httpClient
 	swept   time.Time
 	owned   map[string]ownership // the mirror of each owner
@@ -56,10 +56,10 @@ type httpClient struct {
 // ownership is which mirror an owner has, and in which namespace the owner is.
 type ownership struct{ id, namespace string }
 
-// use is an open mirror and when it was last asked for.
-type use struct {
-	mirror *mirror
-	at     time.Time
+// mirrorUse is an open mirror and when it was last asked for.
+type mirrorUse struct {
+	mirror   *mirror
+	lastUsed time.Time
 }
 
 // A mirror that nobody asked for in this time is removed: its repository or its
@@ -75,7 +75,7 @@ const (
 func NewMirrors(dir string, clk clock.PassiveClock) *Mirrors {
 	return &Mirrors{
 		dir: dir, clock: clk, trees: newTreeCache(maxCachedEntries),
-		open: map[string]*use{}, clients: map[string]*httpClient{},
+		open: map[string]*mirrorUse{}, clients: map[string]*httpClient{},
 		owned: map[string]ownership{}, owners: map[string]int{},
 	}
 }
@@ -92,7 +92,7 @@ func (m *Mirrors) Get(_ context.Context, remote Remote) (*Mirror, error) {
 	id := remote.ID()
 	m.own(remote.Owner, ownership{id, remote.Namespace})
 	if u, ok := m.open[id]; ok {
-		u.at = now
+		u.lastUsed = now
 		return u.mirror.usedBy(remote.Namespace, now), nil
 	}
 	conn, err := m.dial(remote)
@@ -108,13 +108,13 @@ func (m *Mirrors) Get(_ context.Context, remote Remote) (*Mirror, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.open[id] = &use{mirror: mirror, at: now}
+	m.open[id] = &mirrorUse{mirror: mirror, lastUsed: now}
 	return mirror.usedBy(remote.Namespace, now), nil
 }
 
-// Of returns the mirror of an owner, as it was when somebody read the owner's remote last; not ok if nobody did since the start,
+// OwnedBy returns the mirror of an owner, as it was when somebody read the owner's remote last; not ok if nobody did since the start,
 // or the mirror was not used for long. Its use does not count as one.
-func (m *Mirrors) Of(owner string) (mirror *Mirror, ok bool) {
+func (m *Mirrors) OwnedBy(owner string) (mirror *Mirror, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	of, ok := m.owned[owner]
@@ -187,7 +187,7 @@ func (m *Mirrors) sweep(now time.Time) error {
 	}
 	m.swept = now
 	for id, u := range m.open {
-		if now.Sub(u.at) > idleAfter {
+		if now.Sub(u.lastUsed) > idleAfter {
 			delete(m.open, id)
 			u.mirror.remove()
 			continue

@@ -68,7 +68,7 @@ func (m *Mirror) Push(ctx context.Context, options map[string]string, updates ..
 	if p.objects, err = packOf(chain); err != nil {
 		return fmt.Errorf("pushing to %s: %w", m.remote, err)
 	}
-	if err := m.conn.push(ctx, m.share(), p); err != nil {
+	if err := m.conn.push(ctx, m.memoryShare(), p); err != nil {
 		if err = m.confirmPush(ctx, p.commands, err); err != nil {
 			return fmt.Errorf("pushing to %s of %s: %w", p.names(), m.remote, err)
 		}

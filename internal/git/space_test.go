@@ -205,7 +205,7 @@ func TestANamespaceWithoutMemoryHoldsUpNobodyElseAtASharedMirror(t *testing.T) {
 		}
 		return err
 	}
-	full, err := mirrors.Memory.TryAcquire("a", mirrors.Memory.Share())
+	full, err := mirrors.Memory.TryAcquire("a", mirrors.Memory.NamespaceLimit())
 	if err != nil {
 		t.Fatal(err)
 	}

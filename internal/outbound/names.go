@@ -46,10 +46,10 @@ func (g *Guard) checkLoopback(host string) error {
 
 const (
 	// lookUpTimeout is how long a request waits for a name that only its proxy has to
-	// know, and lookedUpFor for how long the answer counts, which is often that there
+	// know, and lookUpTTL for how long the answer counts, which is often that there
 	// is none: where names of the outside do not resolve, all take the whole timeout.
 	lookUpTimeout = time.Second
-	lookedUpFor   = time.Minute
+	lookUpTTL     = time.Minute
 	// maxNames bounds how many answers are kept.
 	maxNames = 10_000
 )
@@ -58,25 +58,25 @@ const (
 type names struct {
 	clock   clock.PassiveClock
 	resolve func(ctx context.Context, network, host string) ([]netip.Addr, error)
-	known   *lru.Cache[string, resolved]
+	known   *lru.Cache[string, resolvedName]
 }
 
-type resolved struct {
-	at        time.Time
-	addresses []netip.Addr // none if it does not resolve here
+type resolvedName struct {
+	resolvedAt time.Time
+	addresses  []netip.Addr // none if it does not resolve here
 }
 
 func newNames() *names {
 	return &names{
 		clock: clock.RealClock{}, resolve: net.DefaultResolver.LookupNetIP,
-		known: lru.NewCounted[string, resolved](maxNames),
+		known: lru.NewCounted[string, resolvedName](maxNames),
 	}
 }
 
 // lookUp is what a name resolves to here, nothing if it does not.
 func (n *names) lookUp(ctx context.Context, host string) []netip.Addr {
 	now := n.clock.Now()
-	if last, ok := n.known.Get(host); ok && now.Sub(last.at) < lookedUpFor {
+	if last, ok := n.known.Get(host); ok && now.Sub(last.resolvedAt) < lookUpTTL {
 		return last.addresses
 	}
 	within, cancel := context.WithTimeout(ctx, lookUpTimeout)
@@ -86,7 +86,7 @@ func (n *names) lookUp(ctx context.Context, host string) []netip.Addr {
 		addresses = nil
 	}
 	if ctx.Err() == nil { // or nothing was found out
-		n.known.Put(host, resolved{now, addresses})
+		n.known.Put(host, resolvedName{now, addresses})
 	}
 	return addresses
 }

@@ -97,6 +97,6 @@ func TestANameIsLookedUpOnceAMinute(t *testing.T) {
 	check(t.Context(), "loopback.example", false, 3)
 	check(t.Context(), "loopback.example", false, 3)
 	r.names = map[string][]netip.Addr{"loopback.example": addrs("203.0.113.7")}
-	clk.SetTime(clk.Now().Add(lookedUpFor))
+	clk.SetTime(clk.Now().Add(lookUpTTL))
 	check(t.Context(), "loopback.example", true, 4)
 }

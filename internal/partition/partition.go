@@ -121,13 +121,13 @@ func (s Set) Wanted() int32 {
 	case s.Released() || s.Weight() == 0:
 		return HoldAllPods
 	default:
-		return s.Pods() - share(s.Pods(), s.Weight())
+		return s.Pods() - podsOf(s.Pods(), s.Weight())
 	}
 }
 
-// share is how many of so many pods a weight stands for: never none if there is
+// podsOf is how many of so many pods a weight stands for: never none if there is
 // one to spare, and never all, see the package's comment.
-func share(pods int32, weight int) int32 {
+func podsOf(pods int32, weight int) int32 {
 	return max(min(max((pods*int32(weight)+99)/100, 1), pods-1), 0)
 }
 
@@ -143,9 +143,9 @@ func (s Set) Live() int {
 	return int((s.Reach()*100 + s.Pods() - 1) / s.Pods())
 }
 
-// Followed reports whether exactly the pods that should have the update revision
+// RolledOut reports whether exactly the pods that should have the update revision
 // have it.
-func (s Set) Followed() bool {
+func (s Set) RolledOut() bool {
 	if !s.Settled() {
 		return false
 	}

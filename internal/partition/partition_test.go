@@ -111,8 +111,8 @@ func TestTheWeightInForce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := set(t, tc.state)
-			if s.Live() != tc.want || s.Followed() != tc.followed {
-				t.Errorf("weight %d, followed %v", s.Live(), s.Followed())
+			if s.Live() != tc.want || s.RolledOut() != tc.followed {
+				t.Errorf("weight %d, followed %v", s.Live(), s.RolledOut())
 			}
 		})
 	}

@@ -78,12 +78,12 @@ type Host struct {
 	name  string
 	queue *background.Queue
 
-	mu      sync.Mutex
-	used    time.Time
-	bucket  *rate.Limiter
-	shares  map[string]*rate.Limiter // by namespace
-	until   map[string]time.Time     // left alone until then, by credential
-	perPage int                      // 0: the registry refuses every number
+	mu                sync.Mutex
+	used              time.Time
+	bucket            *rate.Limiter
+	namespaceLimiters map[string]*rate.Limiter // by namespace
+	until             map[string]time.Time     // left alone until then, by credential
+	perPage           int                      // 0: the registry refuses every number
 }
 
 // hosts makes a host when it is first asked for, and forgets those that nobody
@@ -101,7 +101,7 @@ func (all *hosts) get(at endpoint, now time.Time) *Host {
 	if !ok {
 		h = &Host{
 			name: at.host, queue: background.NewQueue(background.NewSlots[string](hostSlots, namespaceSlots)), perPage: MaxPageSize,
-			bucket: rate.NewLimiter(hostRate, hostBurst), shares: map[string]*rate.Limiter{}, until: map[string]time.Time{},
+			bucket: rate.NewLimiter(hostRate, hostBurst), namespaceLimiters: map[string]*rate.Limiter{}, until: map[string]time.Time{},
 		}
 		if all.list == nil {
 			all.list = map[endpoint]*Host{}
@@ -170,7 +170,7 @@ func (h *Host) reserve(now time.Time, who caller) (time.Duration, error) {
 	if wait > maxDelay {
 		return 0, &RateLimited{Host: h.name, After: wait}
 	}
-	places := [...]*rate.Reservation{h.share(now, who.namespace).ReserveN(now, 1), h.bucket.ReserveN(now, 1)}
+	places := [...]*rate.Reservation{h.limiterOf(now, who.namespace).ReserveN(now, 1), h.bucket.ReserveN(now, 1)}
 	for _, place := range places {
 		wait = max(wait, place.DelayFrom(now))
 	}
@@ -183,17 +183,17 @@ func (h *Host) reserve(now time.Time, who caller) (time.Duration, error) {
 	return max(wait, 0), nil
 }
 
-// share is what a namespace has of the host's requests. The lock is held.
-func (h *Host) share(now time.Time, namespace string) *rate.Limiter {
-	share, ok := h.shares[namespace]
+// limiterOf is what a namespace has of the host's requests. The lock is held.
+func (h *Host) limiterOf(now time.Time, namespace string) *rate.Limiter {
+	limiter, ok := h.namespaceLimiters[namespace]
 	if !ok {
-		if len(h.shares) >= manyShares {
-			maps.DeleteFunc(h.shares, func(_ string, other *rate.Limiter) bool { return other.TokensAt(now) >= float64(other.Burst()) })
+		if len(h.namespaceLimiters) >= manyShares {
+			maps.DeleteFunc(h.namespaceLimiters, func(_ string, other *rate.Limiter) bool { return other.TokensAt(now) >= float64(other.Burst()) })
 		}
-		share = rate.NewLimiter(namespaceRate, namespaceBurst)
-		h.shares[namespace] = share
+		limiter = rate.NewLimiter(namespaceRate, namespaceBurst)
+		h.namespaceLimiters[namespace] = limiter
 	}
-	return share
+	return limiter
 }
 
 // Queue is where scans of the host take their slots.

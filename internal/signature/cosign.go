@@ -50,11 +50,11 @@ func (c *cosign) Verify(ctx context.Context, ref name.Digest) (Evidence, error) 
 		if err == nil {
 			var signer string
 			if signer, err = c.trusted.signerOf(s); err == nil {
-				return Evidence{Signer: signer, Signature: s.where, Warnings: c.warnings}, nil
+				return Evidence{Signer: signer, Signature: s.location, Warnings: c.warnings}, nil
 			}
 			err = unreadable{err}
 		}
-		seen.add(s.where, err)
+		seen.add(s.location, err)
 		if ctx.Err() != nil {
 			break
 		}

@@ -35,7 +35,7 @@ var vagueTypes = []string{
 
 // signed is one signature, not verified yet.
 type signed struct {
-	where string
+	location string
 	// byKey and byCert are the signature as one by a key, and as one with a
 	// certificate. They differ only in the layout that can be both.
 	byKey, byCert verify.SignedEntity
@@ -53,7 +53,7 @@ func (r repository) cosignSignatures(seen *findings) iter.Seq2[signed, error] {
 		remaining := maxSignatures
 		for place, err := range r.cosignManifests(seen) {
 			if err != nil {
-				if !yield(signed{where: place.where}, err) {
+				if !yield(signed{location: place.location}, err) {
 					return
 				}
 				continue
@@ -67,7 +67,7 @@ func (r repository) cosignSignatures(seen *findings) iter.Seq2[signed, error] {
 					continue
 				}
 				s, err := r.cosignSignature(desc)
-				s.where = fmt.Sprintf("%s, layer %s", place.where, abbreviate(desc.Digest))
+				s.location = fmt.Sprintf("%s, layer %s", place.location, abbreviate(desc.Digest))
 				if !yield(s, err) {
 					return
 				}
@@ -78,7 +78,7 @@ func (r repository) cosignSignatures(seen *findings) iter.Seq2[signed, error] {
 
 // signatureManifest is a manifest that may hold signatures.
 type signatureManifest struct {
-	where    string
+	location string
 	manifest manifest
 }
 
@@ -87,7 +87,7 @@ type signatureManifest struct {
 func (r repository) cosignManifests(seen *findings) iter.Seq2[signatureManifest, error] {
 	return func(yield func(signatureManifest, error) bool) {
 		list, err := r.referrers()
-		if err != nil && !yield(signatureManifest{where: "referrers"}, err) {
+		if err != nil && !yield(signatureManifest{location: "referrers"}, err) {
 			return
 		}
 		remaining := maxSignatures
@@ -100,7 +100,7 @@ func (r repository) cosignManifests(seen *findings) iter.Seq2[signatureManifest,
 				continue
 			}
 			m, err := r.manifest(r.ref.Context().Digest(desc.Digest.String()))
-			if !yield(signatureManifest{where: "referrer " + abbreviate(desc.Digest), manifest: m}, err) {
+			if !yield(signatureManifest{location: "referrer " + abbreviate(desc.Digest), manifest: m}, err) {
 				return
 			}
 		}
@@ -109,7 +109,7 @@ func (r repository) cosignManifests(seen *findings) iter.Seq2[signatureManifest,
 		if errors.Is(err, errMissing) {
 			return
 		}
-		yield(signatureManifest{where: "tag " + abbreviateTag(tag), manifest: m}, err)
+		yield(signatureManifest{location: "tag " + abbreviateTag(tag), manifest: m}, err)
 	}
 }
 

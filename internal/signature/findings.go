@@ -26,8 +26,8 @@ type findings struct {
 }
 
 type finding struct {
-	where  string
-	reason string
+	location string
+	reason   string
 }
 
 // add adds an error about a signature: a reason why it does not count, or an outage.
@@ -64,7 +64,7 @@ func (f *findings) String() string {
 			fmt.Fprintf(&b, "; and %d like these", len(f.found)-i)
 			break
 		}
-		b.WriteString(separator + one.where + ": " + one.reason)
+		b.WriteString(separator + one.location + ": " + one.reason)
 		separator = "; "
 	}
 	if f.skipped > 0 {

@@ -14,7 +14,7 @@ import (
 // where [Language.Data] has one. The zero value is of one about which nothing is known, such
 // as the result of a function.
 type known struct {
-	is    reflect.Type
+	typ   reflect.Type
 	value reflect.Value
 }
 
@@ -31,7 +31,7 @@ func knownOf(is reflect.Type, value reflect.Value) known {
 			is, value = is.Elem(), reflect.Value{}
 		}
 	}
-	return known{is: is, value: value}
+	return known{typ: is, value: value}
 }
 
 // fieldChecker looks for fields that values do not have, in all branches of a template:
@@ -71,7 +71,7 @@ func (u *unknownField) Error() string {
 
 // template checks a tree with a dot, once for each type of it.
 func (c fieldChecker) template(tree *parse.Tree, dot known) error {
-	key := fmt.Sprint(tree.Name, " ", dot.is)
+	key := fmt.Sprint(tree.Name, " ", dot.typ)
 	if tree.Root == nil || c.checked[key] {
 		return nil
 	}
@@ -157,12 +157,12 @@ func (c *fieldChecker) loop(n *parse.RangeNode, dot known) error {
 // element is what a loop goes over. What a map or a list has as an example is not what it
 // has always.
 func element(of known) known {
-	if of.is == nil {
+	if of.typ == nil {
 		return known{}
 	}
-	switch of.is.Kind() {
+	switch of.typ.Kind() {
 	case reflect.Slice, reflect.Array, reflect.Map:
-		return knownOf(of.is.Elem(), reflect.Value{})
+		return knownOf(of.typ.Elem(), reflect.Value{})
 	}
 	return known{}
 }
@@ -253,15 +253,15 @@ func (c *fieldChecker) fields(n parse.Node, of known, names []string) (known, er
 // field is one of a value, or what its method of that name returns. It reports false if there
 // is neither.
 func (k known) field(name string, strict bool) (known, bool) {
-	if k.is == nil {
+	if k.typ == nil {
 		return known{}, true
 	}
-	if _, method := reflect.PointerTo(k.is).MethodByName(name); method {
+	if _, method := reflect.PointerTo(k.typ).MethodByName(name); method {
 		return known{}, true
 	}
-	switch k.is.Kind() {
+	switch k.typ.Kind() {
 	case reflect.Struct:
-		field, has := k.is.FieldByName(name)
+		field, has := k.typ.FieldByName(name)
 		if !has || !field.IsExported() {
 			return known{}, false
 		}
@@ -271,11 +271,11 @@ func (k known) field(name string, strict bool) (known, bool) {
 		}
 		return knownOf(field.Type, value), true
 	case reflect.Map:
-		if k.is.Key().Kind() != reflect.String {
+		if k.typ.Key().Kind() != reflect.String {
 			return known{}, false
 		}
-		has := !strict || !k.value.IsValid() || k.value.IsNil() || k.value.MapIndex(reflect.ValueOf(name).Convert(k.is.Key())).IsValid()
-		return knownOf(k.is.Elem(), reflect.Value{}), has
+		has := !strict || !k.value.IsValid() || k.value.IsNil() || k.value.MapIndex(reflect.ValueOf(name).Convert(k.typ.Key())).IsValid()
+		return knownOf(k.typ.Elem(), reflect.Value{}), has
 	}
 	return known{}, false
 }
@@ -283,17 +283,17 @@ func (k known) field(name string, strict bool) (known, bool) {
 // describe says of which kind a value is, and which fields it has.
 func (k known) describe() (kind string, fields []string) {
 	switch {
-	case k.is.Kind() == reflect.Struct:
-		for _, field := range reflect.VisibleFields(k.is) {
+	case k.typ.Kind() == reflect.Struct:
+		for _, field := range reflect.VisibleFields(k.typ) {
 			if field.IsExported() && !field.Anonymous {
 				fields = append(fields, "."+field.Name)
 			}
 		}
-	case k.is.Kind() == reflect.Map && k.value.IsValid():
+	case k.typ.Kind() == reflect.Map && k.value.IsValid():
 		for _, key := range k.value.MapKeys() {
 			fields = append(fields, "."+key.String())
 		}
 		slices.Sort(fields)
 	}
-	return k.is.Kind().String(), fields
+	return k.typ.Kind().String(), fields
 }

@@ -98,7 +98,7 @@ func (l *Links) Follow(name string) (Place, error) {
 
 // walk goes from name to name, beginning in a directory.
 func (l *Links) walk(from string, left []string) (Place, error) {
-	at, way := Place{Entry{Mode: Dir}, from}, way{}
+	at, way := Place{Entry{Mode: Dir}, from}, linkChain{}
 	for len(left) > 0 {
 		if err := l.spend(); err != nil {
 			return Place{}, err
@@ -143,13 +143,13 @@ func (l *Links) walk(from string, left []string) (Place, error) {
 	return Place{found, at.Path}, err
 }
 
-// way is the links that a path has led through.
-type way struct {
+// linkChain is the links that a path has led through.
+type linkChain struct {
 	hops         int
 	link, target string // the last
 }
 
-func (w *way) through(link, target string) error {
+func (w *linkChain) through(link, target string) error {
 	w.hops++
 	w.link, w.target = link, target
 	switch {
@@ -161,7 +161,9 @@ func (w *way) through(link, target string) error {
 	return nil
 }
 
-func (w *way) leaves() error { return fmt.Errorf("%s -> %.100s: %w", w.link, w.target, ErrLeaves) }
+func (w *linkChain) leaves() error {
+	return fmt.Errorf("%s -> %.100s: %w", w.link, w.target, ErrLeaves)
+}
 
 func nothingAt(name string) error { return &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist} }
 

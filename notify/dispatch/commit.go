@@ -83,7 +83,7 @@ func repositoryOf(to *resolvedProvider) Repository {
 }
 
 // setStatus sets the status of the commit that an event is about.
-func (d *Dispatcher) setStatus(ctx context.Context, to *resolvedProvider, o order) error {
+func (d *Dispatcher) setStatus(ctx context.Context, to *resolvedProvider, o messageEntry) error {
 	status, err := message.StatusOf(o.Event)
 	if err != nil {
 		return err
@@ -103,7 +103,7 @@ func (d *Dispatcher) setStatus(ctx context.Context, to *resolvedProvider, o orde
 }
 
 // contextOf is the name of the status.
-func (d *Dispatcher) contextOf(ctx context.Context, p *v1beta3.Provider, o order) (string, error) {
+func (d *Dispatcher) contextOf(ctx context.Context, p *v1beta3.Provider, o messageEntry) (string, error) {
 	if p.Spec.CommitStatusExpr == "" {
 		return message.DefaultContext(o.Event, string(p.UID)), nil
 	}

@@ -26,7 +26,7 @@ func TestWhatTakesLongIsMatchedInTheTurnOfItsNamespace(t *testing.T) {
 		"a large one of few bytes":  {[]int{10_000}, 100, []bool{true}},
 		"more than there may be":    {[]int{49_999, 2, 1}, 1, []bool{true, false, true}},
 	} {
-		var e effort
+		var e matchCost
 		for i, size := range tc.sizes {
 			if got := e.spend(size, tc.bytes); got != tc.want[i] {
 				t.Errorf("%s: number %d is %t, want %t", name, i, got, tc.want[i])

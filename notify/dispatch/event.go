@@ -18,9 +18,9 @@ import (
 	"github.com/sluice-cd/sluice/notify/outbox"
 )
 
-// order is the body of a message entry: an event, the Provider that gets it, and the Alert
+// messageEntry is the body of a message entry: an event, the Provider that gets it, and the Alert
 // that selected it.
-type order struct {
+type messageEntry struct {
 	Event    message.Event `json:"event"`
 	Alert    named         `json:"alert"`
 	Provider string        `json:"provider"`
@@ -47,14 +47,14 @@ func (h eventHandler) Deliver(ctx context.Context, entry outbox.Entry) error {
 	slices.SortFunc(alerts, func(a, b v1beta3.Alert) int {
 		return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
 	})
-	spent := map[string]*effort{}
+	spent := map[string]*matchCost{}
 	for i := range alerts {
 		alert := &alerts[i]
 		if !h.concerns(*alert, m.event) {
 			continue
 		}
 		if spent[alert.Namespace] == nil {
-			spent[alert.Namespace] = &effort{}
+			spent[alert.Namespace] = &matchCost{}
 		}
 		affordable := spent[alert.Namespace].spend(h.sizeOf(alert), len(m.event.Message))
 		if !affordable || m.waits(alert) || m.match(ctx, alert) != nil {
@@ -74,16 +74,16 @@ const (
 	maxSizes  = 5 * maxSize
 )
 
-// effort is what matching an event has cost one namespace. What is more than a moment is
+// matchCost is what matching an event has cost one namespace. What is more than a moment is
 // left to that namespace: others wait for the event.
-type effort struct {
+type matchCost struct {
 	alerts, size int
 	work         int // instructions times bytes
 }
 
 // spend takes what one Alert costs whose expressions have so many instructions, with a
 // message of so many bytes, and reports whether the namespace could afford it.
-func (e *effort) spend(size, bytes int) bool {
+func (e *matchCost) spend(size, bytes int) bool {
 	if e.alerts >= maxAlerts || e.size+size > maxSizes || e.work+size*bytes > pattern.Light {
 		return false
 	}
@@ -97,8 +97,8 @@ func (e *effort) spend(size, bytes int) bool {
 // something to be read, or because it takes long. One of a namespace does at a time.
 type alertHandler struct{ *Dispatcher }
 
-// postponed is the body of an entry for one Alert.
-type postponed struct {
+// alertEntry is the body of an entry for one Alert.
+type alertEntry struct {
 	// ID is that of the event's entry.
 	ID    string        `json:"id"`
 	Event message.Event `json:"event"`
@@ -107,7 +107,7 @@ type postponed struct {
 
 // Deliver implements outbox.Handler.
 func (h alertHandler) Deliver(ctx context.Context, entry outbox.Entry) error {
-	var p postponed
+	var p alertEntry
 	if err := json.Unmarshal(entry.Body, &p); err != nil {
 		return fmt.Errorf("reading an event: %w", err)
 	}
@@ -134,7 +134,7 @@ func (h alertHandler) Deliver(ctx context.Context, entry outbox.Entry) error {
 
 // Failed implements outbox.Handler.
 func (h alertHandler) Failed(_ context.Context, entry outbox.Entry, err error) {
-	var p postponed
+	var p alertEntry
 	if json.Unmarshal(entry.Body, &p) == nil {
 		h.warn(p.Alert.alert(), v1beta3.DispatchFailedReason, "failed to send notification for %s: %s", about(p.Event), err)
 	}

@@ -109,7 +109,7 @@ func (m *matching) match(ctx context.Context, alert *v1beta3.Alert) error {
 func (m *matching) matchLater(alert *v1beta3.Alert) {
 	receiver, order := m.laneOf(alert)
 	m.putInOrder(alert, kindAlert, receiver, order,
-		postponed{ID: m.id, Event: m.event, Alert: named{alert.Namespace, alert.Name, alert.UID}})
+		alertEntry{ID: m.id, Event: m.event, Alert: named{alert.Namespace, alert.Name, alert.UID}})
 }
 
 // waits reports whether an Alert has still to be matched with an event of the same object.
@@ -230,7 +230,7 @@ func (m *matching) address(ctx context.Context, alert *v1beta3.Alert) error {
 		m.warn(alert, v1beta3.MetadataConflictReason,
 			"metadata key conflicts detected (please refer to the Alert API docs and Flux RFC 0008 for more information): %q", conflicts)
 	}
-	m.enqueue(alert, kindMessage, "provider/"+alert.Namespace+"/"+provider.Name, order{
+	m.enqueue(alert, kindMessage, "provider/"+alert.Namespace+"/"+provider.Name, messageEntry{
 		Event: combined, Alert: named{alert.Namespace, alert.Name, alert.UID}, Provider: provider.Name, Release: release,
 	})
 	return nil

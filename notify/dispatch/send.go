@@ -29,7 +29,7 @@ type messageHandler struct{ *Dispatcher }
 
 // Deliver implements outbox.Handler.
 func (h messageHandler) Deliver(ctx context.Context, entry outbox.Entry) error {
-	var o order
+	var o messageEntry
 	if err := json.Unmarshal(entry.Body, &o); err != nil {
 		return fmt.Errorf("reading a message: %w", err)
 	}
@@ -59,14 +59,14 @@ func (h messageHandler) Deliver(ctx context.Context, entry outbox.Entry) error {
 
 // Failed implements outbox.Handler.
 func (h messageHandler) Failed(_ context.Context, entry outbox.Entry, err error) {
-	var o order
+	var o messageEntry
 	if json.Unmarshal(entry.Body, &o) == nil {
 		h.warn(o.Alert.alert(), v1beta3.DispatchFailedReason, "failed to send notification for %s: %s", about(o.Event), err)
 	}
 }
 
 // send makes one attempt. Errors have no value of a Secret.
-func (d *Dispatcher) send(ctx context.Context, provider *v1beta3.Provider, o order) error {
+func (d *Dispatcher) send(ctx context.Context, provider *v1beta3.Provider, o messageEntry) error {
 	to, err := d.providers.resolve(ctx, provider)
 	if err != nil {
 		return err
@@ -87,7 +87,7 @@ func (d *Dispatcher) send(ctx context.Context, provider *v1beta3.Provider, o ord
 	}
 }
 
-func (d *Dispatcher) sendTo(ctx context.Context, to *resolvedProvider, o order) error {
+func (d *Dispatcher) sendTo(ctx context.Context, to *resolvedProvider, o messageEntry) error {
 	name := to.provider.Spec.Type
 	switch {
 	case message.CommitStatus[name]:

@@ -103,7 +103,7 @@ func (l *Reader) byCloud(ctx context.Context, at *meta.KubeConfigReference) (*co
 			l.pipeline.Namespace, maxWaitingPerNamespace)}
 	}
 	l.asked[about] = true
-	ask := background.Request[question]{Key: about, Input: version, Namespace: l.pipeline.Namespace, At: l.clusters.Clock.Now()}
+	ask := background.Request[question]{Key: about, Input: version, Namespace: l.pipeline.Namespace, Now: l.clusters.Clock.Now()}
 	config, err := l.clusters.asking.Run(context.WithoutCancel(ctx), ask, func(ctx context.Context) (*kubeconfig.Config, error) {
 		return l.clusters.KubeConfigs.Read(ctx, l.pipeline.Namespace, at)
 	})
@@ -190,8 +190,8 @@ func (c *connection) mapping(kind schema.GroupVersionKind) (*apimeta.RESTMapping
 	return c.mapper.RESTMapping(kind.GroupKind(), kind.Version)
 }
 
-// where says which cluster it is, if that is another one.
-func (c *connection) where() string {
+// clusterSuffix says which cluster it is, if that is another one.
+func (c *connection) clusterSuffix() string {
 	if c.name == "" {
 		return ""
 	}

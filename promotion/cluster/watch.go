@@ -53,9 +53,9 @@ func (w *watch) look(object Object) Answer {
 	synced := w.informer != nil && w.informer.HasSynced()
 	switch {
 	case w.problem != "": // what it was before says nothing of now
-		return Answer{Unknown: true, Failed: true, Why: fmt.Sprintf("%s%s is not known: %s", object, w.connection.where(), w.problem)}
+		return Answer{Unknown: true, Failed: true, Why: fmt.Sprintf("%s%s is not known: %s", object, w.connection.clusterSuffix(), w.problem)}
 	case !synced:
-		return Answer{Unknown: true, Why: fmt.Sprintf("%s%s is being looked for", object, w.connection.where())}
+		return Answer{Unknown: true, Why: fmt.Sprintf("%s%s is being looked for", object, w.connection.clusterSuffix())}
 	}
 	key := object.Namespace + "/" + object.Name
 	if object.Namespace == "" {
@@ -66,7 +66,7 @@ func (w *watch) look(object Object) Answer {
 	if err == nil && found && ok {
 		return Answer{Object: u}
 	}
-	return Answer{Missing: true, Why: fmt.Sprintf("%s%s does not exist", object, w.connection.where())}
+	return Answer{Missing: true, Why: fmt.Sprintf("%s%s does not exist", object, w.connection.clusterSuffix())}
 }
 
 // follow finds out which resource has the kind, and watches it until ctx ends.

@@ -39,14 +39,14 @@ func (c *checked) explain(err error, format string, args ...any) error {
 }
 
 // require is the first of the demands that the table does not meet, or nil.
-func (c *checked) require(demands ...demand) error {
+func (c *checked) require(demands ...capabilityCheck) error {
 	return require(c.session.provider, demands...)
 }
 
-func require(provider string, demands ...demand) error {
+func require(provider string, demands ...capabilityCheck) error {
 	for _, d := range demands {
-		if d.wanted && !d.able {
-			return &Unsupported{Provider: provider, What: d.what}
+		if d.requested && !d.supported {
+			return &Unsupported{Provider: provider, What: d.feature}
 		}
 	}
 	return nil
@@ -56,13 +56,13 @@ func require(provider string, demands ...demand) error {
 // these capabilities cannot do.
 func (can Capabilities) Supports(provider string, p NewPullRequest) error {
 	return require(provider,
-		demand{p.Draft, can.Draft, "drafts"}, demand{len(p.Labels) > 0, can.Labels, "labels"},
-		demand{len(p.Reviewers) > 0, can.Reviewers, "reviewers"}, demand{len(p.Assignees) > 0, can.Assignees, "assignees"})
+		capabilityCheck{p.Draft, can.Draft, "drafts"}, capabilityCheck{len(p.Labels) > 0, can.Labels, "labels"},
+		capabilityCheck{len(p.Reviewers) > 0, can.Reviewers, "reviewers"}, capabilityCheck{len(p.Assignees) > 0, can.Assignees, "assignees"})
 }
 
-type demand struct {
-	wanted, able bool
-	what         string
+type capabilityCheck struct {
+	requested, supported bool
+	feature              string
 }
 
 // text is what the forge can keep of a text. What its titles mark drafts with is not part
@@ -115,7 +115,7 @@ func (c *checked) Open(ctx context.Context, p NewPullRequest) (*PullRequest, err
 
 // Update implements Forge.
 func (c *checked) Update(ctx context.Context, number int64, text Text) (*PullRequest, error) {
-	if err := c.require(demand{text.Draft, c.session.table.Draft, "drafts"}); err != nil {
+	if err := c.require(capabilityCheck{text.Draft, c.session.table.Draft, "drafts"}); err != nil {
 		return nil, err
 	}
 	updated, err := c.driver.update(ctx, number, c.text(text))
@@ -135,7 +135,7 @@ func (c *checked) Close(ctx context.Context, number int64) error {
 
 // Reopen implements Forge.
 func (c *checked) Reopen(ctx context.Context, number int64) error {
-	if err := c.require(demand{true, c.session.table.Reopen, "reopening pull requests"}); err != nil {
+	if err := c.require(capabilityCheck{true, c.session.table.Reopen, "reopening pull requests"}); err != nil {
 		return err
 	}
 	return c.explain(c.driver.reopen(ctx, number), "reopening pull request %d", number)
@@ -146,7 +146,7 @@ func (c *checked) method(m Merge) error {
 	if m.HeadSHA == "" {
 		return errors.New("a merge needs the commit that was judged")
 	}
-	return c.require(demand{true, slices.Contains(c.session.table.Methods, m.Method), fmt.Sprintf("merge method %q", m.Method)})
+	return c.require(capabilityCheck{true, slices.Contains(c.session.table.Methods, m.Method), fmt.Sprintf("merge method %q", m.Method)})
 }
 
 // Merge implements Forge.
@@ -160,7 +160,7 @@ func (c *checked) Merge(ctx context.Context, number int64, m Merge) (*PullReques
 
 // EnableAutoMerge implements Forge.
 func (c *checked) EnableAutoMerge(ctx context.Context, number int64, m Merge) error {
-	if err := c.require(demand{true, c.session.table.AutoMerge, "auto-merge"}); err != nil {
+	if err := c.require(capabilityCheck{true, c.session.table.AutoMerge, "auto-merge"}); err != nil {
 		return err
 	}
 	if err := c.method(m); err != nil {
@@ -179,7 +179,7 @@ func (c *checked) DisableAutoMerge(ctx context.Context, number int64) error {
 
 // Enqueue implements Forge.
 func (c *checked) Enqueue(ctx context.Context, number int64, headSHA string) error {
-	if err := c.require(demand{true, c.session.table.Queue, "merge queues"}); err != nil {
+	if err := c.require(capabilityCheck{true, c.session.table.Queue, "merge queues"}); err != nil {
 		return err
 	}
 	return c.explain(c.driver.enqueue(ctx, number, headSHA), "queueing pull request %d", number)
@@ -208,7 +208,7 @@ func (s Status) Shortened() Status {
 
 // SetStatus implements Forge.
 func (c *checked) SetStatus(ctx context.Context, sha string, s Status) error {
-	if err := c.require(demand{true, c.session.table.Statuses, "commit statuses"}); err != nil {
+	if err := c.require(capabilityCheck{true, c.session.table.Statuses, "commit statuses"}); err != nil {
 		return err
 	}
 	if !slices.Contains([]CheckState{CheckPending, CheckSuccess, CheckFailure}, s.State) {

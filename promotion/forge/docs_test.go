@@ -30,13 +30,15 @@ func TestTheDocsSayWhatTheTableSays(t *testing.T) {
 			}
 			hosts = append(hosts, "`"+host+"`")
 		}
-		for _, what := range []demand{
-			{able: p.Draft, what: "drafts"}, {able: p.Labels, what: "labels"}, {able: p.Reviewers, what: "reviewers"},
-			{able: p.Assignees, what: "assignees"}, {able: p.AutoMerge, what: "auto-merge"}, {able: p.Queue, what: "merge queue"},
-			{able: p.Reopen, what: "reopening"}, {able: p.Mergeability, what: "mergeability"}, {able: p.Statuses, what: "statuses"},
+		for _, what := range []capabilityCheck{
+			{supported: p.Draft, feature: "drafts"}, {supported: p.Labels, feature: "labels"}, {supported: p.Reviewers, feature: "reviewers"},
+			{supported: p.Assignees, feature: "assignees"},
+			{supported: p.AutoMerge, feature: "auto-merge"}, {supported: p.Queue, feature: "merge queue"},
+			{supported: p.Reopen, feature: "reopening"},
+			{supported: p.Mergeability, feature: "mergeability"}, {supported: p.Statuses, feature: "statuses"},
 		} {
-			if !what.able {
-				lacks = append(lacks, what.what)
+			if !what.supported {
+				lacks = append(lacks, what.feature)
 			}
 		}
 		var methods []string

@@ -39,11 +39,11 @@ func Observe(pr *PullRequest, who User, asked bool) *pullrequest.PullRequest {
 // Judge adds what the base of an open pull request demands, and whether it is there.
 func (j MergeCheck) Judge(pr *PullRequest, seen *pullrequest.PullRequest) {
 	seen.MustBeUpToDate, seen.MustQueue = j.Rules.UpToDate, j.Rules.Queue || pr.QueueOnly
-	seen.Checks, seen.Lacks = j.demands(pr)
+	seen.Checks, seen.Lacks = j.requirements(pr)
 }
 
-// demands says whether a pull request has all that its base demands, and what it lacks.
-func (j MergeCheck) demands(pr *PullRequest) (pullrequest.Checks, string) {
+// requirements says whether a pull request has all that its base demands, and what it lacks.
+func (j MergeCheck) requirements(pr *PullRequest) (pullrequest.Checks, string) {
 	if checks, lacks := j.checks(); checks != pullrequest.ChecksPassed {
 		return checks, lacks
 	}

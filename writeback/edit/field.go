@@ -84,7 +84,7 @@ func KustomizeImage(name string) (Field, error) {
 	if name == "" {
 		return Field{}, errors.New("kustomizeImage is empty")
 	}
-	entry := fieldPath{{key: "images"}, {by: "name", is: name}}
+	entry := fieldPath{{key: "images"}, {by: "name", value: name}}
 	f := Field{format: yamlFormat{}, entry: &target{path: entry, name: "kustomizeImage " + name}}
 	for _, field := range []struct {
 		key  string

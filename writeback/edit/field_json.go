@@ -93,7 +93,7 @@ func (v jsonValue) find(path fieldPath) []jsonValue {
 				found = append(found, child.find(path[1:])...)
 			}
 		case !v.startsWith('['):
-		case s.by != "" && child.hasField(s.by, s.is), s.by == "" && index == s.index:
+		case s.by != "" && child.hasField(s.by, s.value), s.by == "" && index == s.index:
 			found = append(found, child.find(path[1:])...)
 		}
 		index++

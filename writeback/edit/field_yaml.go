@@ -151,7 +151,7 @@ func (s step) children(at valueNode) []valueNode {
 	case s.key != "" || at.node.Kind != yaml.SequenceNode:
 	case s.by != "":
 		for _, item := range content {
-			if by := member(item, s.by); by != nil && by.Kind == yaml.ScalarNode && by.Value == s.is {
+			if by := member(item, s.by); by != nil && by.Kind == yaml.ScalarNode && by.Value == s.value {
 				children = append(children, valueNode{node: item, object: at.object})
 			}
 		}

@@ -27,11 +27,11 @@ const (
 type fieldPath []step
 
 // step is one of a path: a key, an index if key and by are empty, or the items
-// whose key by has the value is.
+// whose key by has the value.
 type step struct {
-	key    string
-	index  int
-	by, is string
+	key       string
+	index     int
+	by, value string
 }
 
 // parsePath reads a path. Its error is about the path alone.
@@ -112,7 +112,7 @@ func listStep(text string) (step, string, error) {
 	if rest, found = strings.CutPrefix(rest, "]"); !found {
 		return step{}, "", errors.New("a bracket is not closed")
 	}
-	return step{by: name, is: value}, rest, nil
+	return step{by: name, value: value}, rest, nil
 }
 
 // word reads up to one of the ends, or what is in quotes: single ones have no
@@ -150,7 +150,7 @@ func (p fieldPath) last() string { return p[len(p)-1].key }
 func (p fieldPath) words() []string {
 	var words []string
 	for _, s := range p {
-		for _, w := range []string{s.key, s.by, s.is} {
+		for _, w := range []string{s.key, s.by, s.value} {
 			if w != "" {
 				words = append(words, w)
 			}

@@ -57,9 +57,9 @@ type Reading struct {
 	Source string
 	// CountedBy names who has counted, for people: pods, or proxies of traefik.
 	CountedBy string
-	// Where is who was asked, and what may be missing there, in words for people who find nothing in it; empty where
+	// Hint is who was asked, and what may be missing there, in words for people who find nothing in it; empty where
 	// there is nothing to say.
-	Where   string
+	Hint    string
 	Samples []Sample
 }
 

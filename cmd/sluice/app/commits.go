@@ -44,12 +44,12 @@ type commits struct {
 	credentials         credential.Options
 	clock               clock.WithTicker
 
-	fetches background.Runner[commitOf, struct{}]
-	failed  *lru.Cache[commitOf, failedFetch]
+	fetches background.Runner[commitKey, struct{}]
+	failed  *lru.Cache[commitKey, failedFetch]
 }
 
-// commitOf is a commit of a GitRepository as its spec is.
-type commitOf struct {
+// commitKey is a commit of a GitRepository as its spec is.
+type commitKey struct {
 	repository types.NamespacedName
 	generation int64
 	commit     plumbing.Hash
@@ -57,8 +57,8 @@ type commitOf struct {
 
 // failedFetch is why a commit could not be fetched, and when.
 type failedFetch struct {
-	err error
-	at  time.Time
+	err      error
+	failedAt time.Time
 }
 
 // newCommits are the commits that reconciled mirrors have, and those that are fetched into others.
@@ -67,7 +67,7 @@ func newCommits(
 ) *commits {
 	c := &commits{
 		reconciled: reconciled, fetched: fetched, secrets: secrets, credentials: credentials, clock: clk,
-		failed: lru.NewCounted[commitOf, failedFetch](maxFailed),
+		failed: lru.NewCounted[commitKey, failedFetch](maxFailed),
 	}
 	c.fetches.Patience, c.fetches.Limit = fetchPatience, maxFetches
 	c.fetches.PerHost, c.fetches.PerNamespace = fetchesPerHost, fetchesPerNamespace
@@ -112,7 +112,7 @@ func (c *commits) Changes(
 // known compares a commit that a mirror has.
 func (c *commits) known(repository *sourcev1.GitRepository, commit plumbing.Hash, limits git.ChangeLimits) (*git.Changes, error) {
 	for _, mirrors := range []*git.Mirrors{c.reconciled, c.fetched} {
-		mirror, ok := mirrors.Of(credential.Owner(repository))
+		mirror, ok := mirrors.OwnedBy(credential.Owner(repository))
 		if !ok {
 			continue
 		}
@@ -126,12 +126,12 @@ func (c *commits) known(repository *sourcev1.GitRepository, commit plumbing.Hash
 // fetch fetches a commit of a GitRepository, and the one before it. The error is [background.ErrPending] if that takes
 // longer than somebody should wait.
 func (c *commits) fetch(ctx context.Context, repository *sourcev1.GitRepository, commit plumbing.Hash) error {
-	key := commitOf{client.ObjectKeyFromObject(repository), repository.Generation, commit}
-	if before, ok := c.failed.Get(key); ok && c.clock.Since(before.at) < failedAge {
+	key := commitKey{client.ObjectKeyFromObject(repository), repository.Generation, commit}
+	if before, ok := c.failed.Get(key); ok && c.clock.Since(before.failedAt) < failedAge {
 		return before.err
 	}
-	_, err := c.fetches.Run(context.WithoutCancel(ctx), background.Request[commitOf]{
-		Key: key, Namespace: repository.Namespace, Host: credential.Route(repository), At: c.clock.Now(),
+	_, err := c.fetches.Run(context.WithoutCancel(ctx), background.Request[commitKey]{
+		Key: key, Namespace: repository.Namespace, Host: credential.Route(repository), Now: c.clock.Now(),
 	}, func(ctx context.Context) (struct{}, error) {
 		ctx, cancel := context.WithTimeout(ctx, source.Timeout(repository.Spec.Timeout))
 		defer cancel()

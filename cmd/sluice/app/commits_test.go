@@ -119,7 +119,7 @@ func TestWhatNobodyLooksAtAnyMoreIsRemoved(t *testing.T) {
 		if f.clock.HasWaiters() {
 			f.clock.Step(49 * time.Hour)
 		}
-		_, known := f.fetched.Of(credential.Owner(f.object))
+		_, known := f.fetched.OwnedBy(credential.Owner(f.object))
 		gone = !known
 	}
 	cancel()
@@ -223,7 +223,7 @@ func TestAServerThatHangsIsWaitedForInTheBackground(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		if f.fetches.Has(commitOf{repository: client.ObjectKeyFromObject(f.object), commit: plumbing.NewHash(commit)}) {
+		if f.fetches.Has(commitKey{repository: client.ObjectKeyFromObject(f.object), commit: plumbing.NewHash(commit)}) {
 			t.Error("its fetch takes the place of others")
 		}
 	}

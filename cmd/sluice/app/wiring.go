@@ -160,7 +160,7 @@ func (w *wiring) registries() (*registry.Client, error) {
 	}
 	w.registry = registry.NewClient(w.clock,
 		registry.WithCloudIdentity(registry.CloudIdentity{Client: w.mgr.GetClient(), Tokens: w.tokens}), registry.WithGuard(w.guard),
-		registry.WithTagged(func(tag string) { w.tagged.Wake(ocirepository.Followed(tag)) }))
+		registry.WithTagged(func(tag string) { w.tagged.Wake(ocirepository.TagKey(tag)) }))
 	return w.registry, metrics.Registry.Register(w.registry)
 }
 
@@ -206,7 +206,7 @@ func (w *wiring) credentials() credential.Options {
 // tags opens the store of tags, which survives a restart where the folder does.
 func (w *wiring) tags() (*scan.Store, error) {
 	logger := w.mgr.GetLogger().WithName("scan")
-	tags := scan.NewStore(scan.WithClock(w.clock), scan.WithTagMemory(w.memory.Share()),
+	tags := scan.NewStore(scan.WithClock(w.clock), scan.WithTagMemory(w.memory.NamespaceLimit()),
 		scan.InDir(filepath.Join(w.flags.storagePath, "tags"), func(err error) {
 			logger.Error(err, "tags are not kept for the next start")
 		}))

@@ -82,9 +82,9 @@ func (a Access) Repository(
 	return &repo, nil
 }
 
-// At names the field by which a GitRepository was looked for that [Access.Repository] did not
+// WithField names the field by which a GitRepository was looked for that [Access.Repository] did not
 // get and, if there is none, says what helps.
-func At(field string, err error) error {
+func WithField(field string, err error) error {
 	if apierrors.IsNotFound(err) {
 		return fmt.Errorf("%s: %w: create what is not found, or correct its name", field, err)
 	}

@@ -248,7 +248,7 @@ func TestWhatAPackHoldsIsGrantedFirst(t *testing.T) {
 			if !errors.Is(err, tc.want) || errors.Is(err, ErrMalformed) {
 				t.Errorf("got %v, want %v", err, tc.want)
 			}
-			if whole, err := b.TryAcquire("apps", b.Share()); err != nil {
+			if whole, err := b.TryAcquire("apps", b.NamespaceLimit()); err != nil {
 				t.Errorf("some of the memory was not given back: %v", err)
 			} else {
 				whole.Release()

@@ -289,7 +289,7 @@ func (r release) routes(t *testing.T, name string) (provider.Provider, []object.
 	c := &flaggerv1.Canary{}
 	must(t, runtime.DefaultUnstructuredConverter.FromUnstructured(objects[len(objects)-1].Object, c))
 	c.Namespace = "apps"
-	routedBy := provider.Of(c, provider.Kubernetes)
+	routedBy := provider.ForCanary(c, provider.Kubernetes)
 	routes, err := router.New(routedBy.Name, router.Deps{})
 	must(t, err)
 	return routedBy, routes.Objects(c)

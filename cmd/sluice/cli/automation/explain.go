@@ -108,7 +108,7 @@ func explainPullRequest(cmd *cobra.Command, a *imagev1.ImageUpdateAutomation) {
 
 // markersOf reports every marker, with the commit that reverted it where one did.
 func markersOf(a *imagev1.ImageUpdateAutomation, found writeback.Report) []report.Marker {
-	reports := markers.Reports(markers.Of(found, report.MarkerOutdated))
+	reports := markers.Reports(markers.FromReport(found, report.MarkerOutdated))
 	for i, m := range reports {
 		for _, held := range a.Status.Held {
 			if m.Why == string(writeback.Reverted) && m.Policy() == held.Policy {

@@ -123,17 +123,17 @@ func (l *listing) resolve(cmd *cobra.Command) error {
 	for i := range objects.Items { // one that was deleted has events all the same
 		object := &objects.Items[i]
 		if object.GetNamespace() == "" { // of no namespace: its events are there
-			l.tellOf(report.ObjectReference{Kind: of.Kind, Namespace: metav1.NamespaceDefault, Name: name})
+			l.addObject(report.ObjectReference{Kind: of.Kind, Namespace: metav1.NamespaceDefault, Name: name})
 		}
 		for _, ref := range report.ToldWith(object) {
-			l.tellOf(ref)
+			l.addObject(ref)
 		}
 	}
 	return nil
 }
 
-// tellOf adds an object whose events are told.
-func (l *listing) tellOf(ref report.ObjectReference) {
+// addObject adds an object whose events are told.
+func (l *listing) addObject(ref report.ObjectReference) {
 	listed := l.All() || slices.ContainsFunc(l.about, func(other report.ObjectReference) bool { return other.Namespace == ref.Namespace })
 	if !listed {
 		l.Kinds, l.Several = append(l.Kinds, follow.Kind{New: newList, Namespace: ref.Namespace}), true

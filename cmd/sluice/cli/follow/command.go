@@ -47,7 +47,7 @@ func (f *Command[T]) Follower(cmd *cobra.Command, args []string, empty T) (*Foll
 	if err != nil {
 		return nil, err
 	}
-	where, err := f.where(cmd.Context(), c, args, empty)
+	where, err := f.listOptions(cmd.Context(), c, args, empty)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +75,7 @@ func (f *Command[T]) validate(args []string) error {
 	return nil
 }
 
-func (f *Command[T]) where(ctx context.Context, c client.Client, args []string, empty T) ([]client.ListOption, error) {
+func (f *Command[T]) listOptions(ctx context.Context, c client.Client, args []string, empty T) ([]client.ListOption, error) {
 	if f.all {
 		return nil, nil
 	}

@@ -9,9 +9,9 @@ import (
 	"github.com/sluice-cd/sluice/writeback"
 )
 
-// Of reports every marker. Replaced is the state of a marker whose value is not the
+// FromReport reports every marker. Replaced is the state of a marker whose value is not the
 // wanted one: outdated, or updated.
-func Of(found writeback.Report, replaced report.MarkerState) []Entry {
+func FromReport(found writeback.Report, replaced report.MarkerState) []Entry {
 	markers := []Entry{}
 	for _, line := range found.Lines() {
 		m := Entry{line: line, Marker: report.Marker{
@@ -49,7 +49,7 @@ func Reports(markers []Entry) []report.Marker {
 func Table(markers []report.Marker, current, wanted string) output.Table {
 	t := output.Table{Columns: []string{"WHERE", "MARKER", current, wanted, "STATE", "WHY"}}
 	for _, m := range markers {
-		t.Add(m.Where(), m.Where(), m.Marker, m.Current, m.Wanted, string(m.State), m.Why)
+		t.Add(m.Location(), m.Location(), m.Marker, m.Current, m.Wanted, string(m.State), m.Why)
 	}
 	return t
 }

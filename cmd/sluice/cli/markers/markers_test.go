@@ -45,17 +45,17 @@ func TestMarkersAreReported(t *testing.T) {
 			},
 			{File: "b.yaml", State: report.MarkerSkipped, Why: "it is too long"},
 		}
-		if diff := cmp.Diff(want, Reports(Of(found(), replaced))); diff != "" {
+		if diff := cmp.Diff(want, Reports(FromReport(found(), replaced))); diff != "" {
 			t.Errorf("-want +got:\n%s", diff)
 		}
 	}
-	if none := Reports(Of(nil, report.MarkerOutdated)); none == nil {
+	if none := Reports(FromReport(nil, report.MarkerOutdated)); none == nil {
 		t.Error("no markers are null in JSON")
 	}
 }
 
 func TestWhySkippedCanBeSaidBetterByTheCaller(t *testing.T) {
-	m := Of(found(), report.MarkerOutdated)[2]
+	m := FromReport(found(), report.MarkerOutdated)[2]
 	m.Why = "nobody wants it"
 	if got, want := m.Sentence(), "a.yaml:3: skipped: nobody wants it (marker \"apps:app\" of policy 'app' in namespace 'apps')"; got != want {
 		t.Errorf("got %q, want %q", got, want)
@@ -64,7 +64,7 @@ func TestWhySkippedCanBeSaidBetterByTheCaller(t *testing.T) {
 
 func TestTable(t *testing.T) {
 	var out bytes.Buffer
-	table := Table(slices.Delete(Reports(Of(found(), report.MarkerOutdated)), 3, 4)[2:], "OLD", "NEW")
+	table := Table(slices.Delete(Reports(FromReport(found(), report.MarkerOutdated)), 3, 4)[2:], "OLD", "NEW")
 	if err := table.Print(&out); err != nil {
 		t.Fatal(err)
 	}

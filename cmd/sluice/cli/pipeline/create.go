@@ -166,14 +166,14 @@ func observeAutomation(ctx context.Context, c client.Client, key client.ObjectKe
 		}
 		seen.guessed = true
 	}
-	seen.follows = followed(ctx, c, &seen.automation)
+	seen.follows = trackedBranch(ctx, c, &seen.automation)
 	seen.appliers = appliersOf(ctx, c)
 	return seen, nil
 }
 
-// followed is the branch that the GitRepository of an automation follows, which is the one
+// trackedBranch is the branch that the GitRepository of an automation follows, which is the one
 // that it reads unless it names another; "" where that cannot be read, or follows no branch.
-func followed(ctx context.Context, c client.Client, a *imagev1.ImageUpdateAutomation) string {
+func trackedBranch(ctx context.Context, c client.Client, a *imagev1.ImageUpdateAutomation) string {
 	key := client.ObjectKey{Namespace: cmp.Or(a.Spec.SourceRef.Namespace, a.Namespace), Name: a.Spec.SourceRef.Name}
 	var repository sourcev1.GitRepository
 	if err := cluster.Get(ctx, c, key, &repository); err != nil {

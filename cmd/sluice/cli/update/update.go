@@ -187,13 +187,13 @@ func plan(ctx context.Context, dir *writeback.Directory, path string, chosen cho
 			all.held = append(all.held, p.Held)
 		}
 		maps.Copy(all.contents, p.Contents)
-		for _, m := range markers.Of(p.Report, done) {
+		for _, m := range markers.FromReport(p.Report, done) {
 			if of := m.Namespace(); of != "" && chosen[of] == nil {
 				m.Why = otherNamespace
-			} else if _, known := found[m.Where()]; known && of != namespace {
+			} else if _, known := found[m.Location()]; known && of != namespace {
 				continue
 			}
-			found[m.Where()] = m
+			found[m.Location()] = m
 		}
 	}
 	all.markers = slices.SortedFunc(maps.Values(found), func(a, b markers.Entry) int { return a.Compare(b.Marker) })
