@@ -14,6 +14,7 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/opencontainers/go-digest"
 
+	"github.com/sluice-cd/sluice/internal/bounded"
 	"github.com/sluice-cd/sluice/internal/budget"
 	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/internal/tree"
@@ -156,15 +157,13 @@ func (o *Opener) download(ctx context.Context, artifact *meta.Artifact, expected
 
 // verified reads all of r, which must match the digest and be no longer than limit.
 func verified(r io.Reader, expected digest.Digest, limit int64) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(r, limit+1))
+	tooLong := tree.ErrTooLarge
+	if limit != maxArchive {
+		tooLong = fmt.Errorf("%w %s: it is longer", ErrDigestMismatch, expected)
+	}
+	data, err := bounded.ReadAll(r, limit, tooLong)
 	if err != nil {
 		return nil, err
-	}
-	switch {
-	case int64(len(data)) > limit && limit == maxArchive:
-		return nil, tree.ErrTooLarge
-	case int64(len(data)) > limit:
-		return nil, fmt.Errorf("%w %s: it is longer", ErrDigestMismatch, expected)
 	}
 	verifier := expected.Verifier()
 	_, _ = verifier.Write(data) // a hash takes all

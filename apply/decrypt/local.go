@@ -11,6 +11,8 @@ import (
 	"filippo.io/age/armor"
 	"github.com/ProtonMail/go-crypto/openpgp"
 	pgparmor "github.com/ProtonMail/go-crypto/openpgp/armor"
+
+	"github.com/sluice-cd/sluice/internal/bounded"
 )
 
 // maxDataKey is how many bytes a data key may have: it has 32, or as a part of one 33.
@@ -45,9 +47,10 @@ func (k *Keys) openPGP(ciphertext []byte) ([]byte, error) {
 }
 
 func readKey(in io.Reader) ([]byte, error) {
-	key, err := io.ReadAll(io.LimitReader(in, maxDataKey+1))
-	if err != nil || len(key) > maxDataKey {
-		return nil, errors.New("it is no data key")
+	noKey := errors.New("it is no data key")
+	key, err := bounded.ReadAll(in, maxDataKey, noKey)
+	if err != nil {
+		return nil, noKey
 	}
 	return key, nil
 }

@@ -13,6 +13,16 @@ func Reader(r io.Reader, limit int64, beyond error) io.Reader {
 	return &reader{from: r, left: max(limit, 0), beyond: beyond}
 }
 
+// ReadAll returns all of r. If r has more than limit bytes, the error is beyond, and nothing is
+// returned.
+func ReadAll(r io.Reader, limit int64, beyond error) ([]byte, error) {
+	data, err := io.ReadAll(Reader(r, limit, beyond))
+	if err != nil {
+		return nil, err
+	}
+	return data, nil
+}
+
 // Body is a [Reader] that closes the body of an HTTP answer.
 func Body(body io.ReadCloser, limit int64, beyond error) io.ReadCloser {
 	return struct {

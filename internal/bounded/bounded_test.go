@@ -71,3 +71,15 @@ func TestBodyClosesTheBody(t *testing.T) {
 		t.Errorf("closed: %v, %v", of.closed, err)
 	}
 }
+
+func TestReadAllReturnsNothingOfWhatIsTooLong(t *testing.T) {
+	for limit, want := range map[int64]string{5: "12345", 6: "12345", 4: "", 0: ""} {
+		got, err := bounded.ReadAll(strings.NewReader("12345"), limit, errBeyond)
+		if string(got) != want || errors.Is(err, errBeyond) != (want == "") || err != nil && got != nil {
+			t.Errorf("of %d bytes: got %q, %v", limit, got, err)
+		}
+	}
+	if got, err := bounded.ReadAll(iotest.ErrReader(io.ErrUnexpectedEOF), 5, errBeyond); got != nil || !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("got %q, %v", got, err)
+	}
+}

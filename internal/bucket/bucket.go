@@ -24,6 +24,7 @@ import (
 
 	"github.com/fluxcd/pkg/auth"
 
+	"github.com/sluice-cd/sluice/internal/bounded"
 	"github.com/sluice-cd/sluice/internal/identity"
 	"github.com/sluice-cd/sluice/internal/mask"
 	"github.com/sluice-cd/sluice/internal/outbound"
@@ -257,16 +258,11 @@ func (m masked) Find(ctx context.Context, key string) (Object, bool, error) {
 
 // read reads an object of a size that is known.
 func read(from io.Reader, o Object) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(from, o.Size+1))
-	switch {
-	case err != nil:
-		return nil, err
-	case int64(len(data)) > o.Size:
-		return nil, fmt.Errorf("%w: more than %d bytes came", ErrChanged, o.Size)
-	case int64(len(data)) < o.Size:
+	data, err := bounded.ReadAll(from, o.Size, fmt.Errorf("%w: more than %d bytes came", ErrChanged, o.Size))
+	if err == nil && int64(len(data)) < o.Size {
 		return nil, fmt.Errorf("%w: %d bytes came instead of %d", ErrChanged, len(data), o.Size)
 	}
-	return data, nil
+	return data, err
 }
 
 // maxAnswer is far more than the page of a listing has, in bytes.

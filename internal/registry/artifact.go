@@ -11,6 +11,8 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/sluice-cd/sluice/internal/bounded"
 )
 
 // errManifest means that what a digest names is nothing that has layers.
@@ -99,13 +101,13 @@ func readLayer(blob io.Reader, layer v1.Descriptor) ([]byte, error) {
 	if layer.Size < 0 {
 		return nil, fmt.Errorf("%w: its manifest says a size of %d", errManifest, layer.Size)
 	}
-	var data bytes.Buffer // which grows with what comes: the size may be a lie
-	n, err := io.Copy(&data, io.LimitReader(blob, layer.Size+1))
+	wrongSize := fmt.Errorf("%w: it has not the %d bytes that its manifest says", errWrongDigest, layer.Size)
+	data, err := bounded.ReadAll(blob, layer.Size, wrongSize) // memory grows with what comes: the size may be a lie
 	switch {
 	case err != nil:
 		return nil, err
-	case n != layer.Size:
-		return nil, fmt.Errorf("%w: it has not the %d bytes that its manifest says", errWrongDigest, layer.Size)
+	case int64(len(data)) != layer.Size:
+		return nil, wrongSize
 	}
-	return data.Bytes(), verify(data.Bytes(), layer.Digest.String())
+	return data, verify(data, layer.Digest.String())
 }

@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -20,6 +19,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/sluice-cd/sluice/internal/bounded"
 )
 
 // errWrongDigest means that what a registry sent for a digest has another one.
@@ -208,12 +209,9 @@ func (p *platforms) image(ctx context.Context, content []byte) error {
 		return fmt.Errorf("reading the configuration: %w", err)
 	}
 	defer blob.Close()
-	data, err := io.ReadAll(io.LimitReader(blob, maxConfig+1))
-	switch {
-	case err != nil:
+	data, err := bounded.ReadAll(blob, maxConfig, fmt.Errorf("it has more than %d bytes", maxConfig))
+	if err != nil {
 		return fmt.Errorf("reading the configuration: %w", err)
-	case len(data) > maxConfig:
-		return fmt.Errorf("reading the configuration: it has more than %d bytes", maxConfig)
 	}
 	if err := verify(data, manifest.Config.Digest.String()); err != nil {
 		return fmt.Errorf("reading the configuration: %w", err)

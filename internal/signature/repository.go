@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 
@@ -15,6 +14,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/sluice-cd/sluice/internal/bounded"
 )
 
 const (
@@ -91,14 +92,7 @@ func (r repository) layer(desc v1.Descriptor) ([]byte, error) {
 		return nil, missing(err)
 	}
 	defer body.Close()
-	data, err := io.ReadAll(io.LimitReader(body, maxLayer+1))
-	switch {
-	case err != nil:
-		return nil, err
-	case len(data) > maxLayer:
-		return nil, fmt.Errorf("layer: %w", errTooLarge)
-	}
-	return data, nil
+	return bounded.ReadAll(body, maxLayer, fmt.Errorf("layer: %w", errTooLarge))
 }
 
 // referrers lists what says to be about the image, newest first: registries

@@ -15,6 +15,7 @@ import (
 
 	"k8s.io/utils/clock"
 
+	"github.com/sluice-cd/sluice/internal/bounded"
 	"github.com/sluice-cd/sluice/internal/lru"
 	"github.com/sluice-cd/sluice/internal/mask"
 	"github.com/sluice-cd/sluice/internal/outbound"
@@ -121,19 +122,23 @@ func (s *session) exchange(req *http.Request, now time.Time) (*http.Response, []
 		return nil, nil, err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	most := int64(maxAnswer)
-	if resp.StatusCode >= http.StatusBadRequest {
-		most = maxRefusal
-	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, most+1))
+	body, err := readAnswer(resp)
 	s.metrics.observe(s.provider, req.Method, resp.StatusCode, s.clock.Since(now))
 	switch {
+	case errors.Is(err, errTooMuch):
+		return nil, nil, fmt.Errorf("%s %w", req.URL.Host, err)
 	case err != nil:
 		return nil, nil, fmt.Errorf("reading the answer of %s: %w", req.URL.Host, err)
-	case len(body) > maxAnswer:
-		return nil, nil, fmt.Errorf("%s %w", req.URL.Host, errTooMuch)
 	}
-	return resp, body[:min(int64(len(body)), most)], nil
+	return resp, body, nil
+}
+
+// readAnswer reads the body of an answer. Of a refusal, which is only quoted, the beginning is enough.
+func readAnswer(resp *http.Response) ([]byte, error) {
+	if resp.StatusCode >= http.StatusBadRequest {
+		return io.ReadAll(io.LimitReader(resp.Body, maxRefusal))
+	}
+	return bounded.ReadAll(resp.Body, maxAnswer, errTooMuch)
 }
 
 // interpret turns responses that are no success into errors, and a 304 into the cached

@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/sluice-cd/sluice/internal/bounded"
 )
 
 // What symbolic links may lead to, in all: one to the top of a disk is a mistake.
@@ -88,9 +90,7 @@ func (r *resolver) file(from, to string, info os.FileInfo) error {
 	if err != nil {
 		return err
 	}
-	n, err := io.Copy(out, io.LimitReader(in, r.bytes+1))
-	if r.bytes -= n; r.bytes < 0 {
-		err = errResolvedTooLarge
-	}
+	n, err := io.Copy(out, bounded.Reader(in, r.bytes, errResolvedTooLarge))
+	r.bytes -= n
 	return errors.Join(err, out.Close())
 }

@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/bounded"
 )
 
 // maxManifest is the most bytes that a file of manifests may have.
@@ -35,11 +36,7 @@ func ReadFile(cmd *cobra.Command, name string) ([]byte, error) {
 		defer file.Close()
 		in = file
 	}
-	content, err := io.ReadAll(io.LimitReader(in, maxManifest+1))
-	if err == nil && len(content) > maxManifest {
-		err = fmt.Errorf("%s has more than %d MiB", name, maxManifest>>20)
-	}
-	return content, err
+	return bounded.ReadAll(in, maxManifest, fmt.Errorf("%s has more than %d MiB", name, maxManifest>>20))
 }
 
 // Split splits a file into its documents, and Lists into their items.
