@@ -66,12 +66,12 @@ func provider(obj *sourcev1.Bucket) string {
 
 // open returns the bucket of a source: that of the look before, if nothing has changed.
 func (r *Reconciler) open(ctx context.Context, obj *sourcev1.Bucket) (*openedBucket, error) {
-	s := secrets{ctx: ctx, reader: r.Secrets, namespace: obj.Namespace}
-	settings, reached, err := r.settings(obj, &s)
+	s := secrets{reader: r.Secrets, namespace: obj.Namespace}
+	settings, conn, err := r.settings(ctx, obj, &s)
 	if err != nil {
 		return nil, source.FetchFailed(sourcev1.AuthenticationFailedReason, err)
 	}
-	id := reached.id(obj, settings)
+	id := conn.id(obj, settings)
 	key := client.ObjectKeyFromObject(obj)
 	r.mu.Lock()
 	known := r.known[key]
@@ -83,11 +83,11 @@ func (r *Reconciler) open(ctx context.Context, obj *sourcev1.Bucket) (*openedBuc
 		return nil, reconcile.TerminalError(source.FetchFailed(sourcev1.URLInvalidReason, err))
 	}
 	if isIdentified(settings) {
-		if err := r.Guard.ReachProxy(ctx, reached.proxy); err != nil {
+		if err := r.Guard.ReachProxy(ctx, conn.proxy); err != nil {
 			return nil, source.FetchFailed(sourcev1.AuthenticationFailedReason, fmt.Errorf("spec.proxySecretRef: %w", err))
 		}
 	}
-	settings.CloudIdentity = r.identity(obj, reached)
+	settings.CloudIdentity = r.identity(obj, conn)
 	opened, err := bucket.Open(ctx, settings)
 	switch {
 	case errors.Is(err, bucket.ErrInvalid) && settings.STS != nil:
@@ -155,7 +155,7 @@ func (w connectionSettings) id(obj *sourcev1.Bucket, s bucket.Settings) string {
 }
 
 // settings reads what the spec and its Secrets say.
-func (r *Reconciler) settings(obj *sourcev1.Bucket, s *secrets) (bucket.Settings, connectionSettings, error) {
+func (r *Reconciler) settings(ctx context.Context, obj *sourcev1.Bucket, s *secrets) (bucket.Settings, connectionSettings, error) {
 	var conn connectionSettings
 	settings := bucket.Settings{
 		Provider: provider(obj), Name: obj.Spec.BucketName, Endpoint: obj.Spec.Endpoint, Region: obj.Spec.Region, Insecure: obj.Spec.Insecure,
@@ -165,14 +165,14 @@ func (r *Reconciler) settings(obj *sourcev1.Bucket, s *secrets) (bucket.Settings
 	}
 	var err error
 	if obj.Spec.SecretRef != nil {
-		if settings.Secret, err = s.get("spec.secretRef", obj.Spec.SecretRef); err != nil {
+		if settings.Secret, err = s.get(ctx, "spec.secretRef", obj.Spec.SecretRef); err != nil {
 			return settings, conn, err
 		}
 		if settings.Secret == nil {
 			settings.Secret = map[string][]byte{}
 		}
 	}
-	if conn.proxy, err = s.proxy(obj.Spec.ProxySecretRef); err != nil {
+	if conn.proxy, err = s.proxy(ctx, obj.Spec.ProxySecretRef); err != nil {
 		return settings, conn, err
 	}
 	if conn.proxy != nil {
@@ -181,7 +181,7 @@ func (r *Reconciler) settings(obj *sourcev1.Bucket, s *secrets) (bucket.Settings
 			return settings, conn, fmt.Errorf("spec.proxySecretRef: %w", err)
 		}
 	}
-	if conn.server, err = s.tls("spec.certSecretRef", obj.Spec.CertSecretRef, conn.proxy); err != nil {
+	if conn.server, err = s.tls(ctx, "spec.certSecretRef", obj.Spec.CertSecretRef, conn.proxy); err != nil {
 		return settings, conn, err
 	}
 	if settings.Transport, err = r.transport(serverOwner(client.ObjectKeyFromObject(obj)), "spec.certSecretRef", conn.server); err != nil {
@@ -189,16 +189,16 @@ func (r *Reconciler) settings(obj *sourcev1.Bucket, s *secrets) (bucket.Settings
 	}
 	if sts := obj.Spec.STS; sts != nil {
 		settings.STS = &bucket.STS{Provider: sts.Provider, Endpoint: sts.Endpoint}
-		err = r.sts(obj, settings.STS, &conn, s)
+		err = r.sts(ctx, obj, settings.STS, &conn, s)
 	}
 	return settings, conn, err
 }
 
 // sts reads what the spec says of the security token service.
-func (r *Reconciler) sts(obj *sourcev1.Bucket, to *bucket.STS, conn *connectionSettings, s *secrets) error {
+func (r *Reconciler) sts(ctx context.Context, obj *sourcev1.Bucket, to *bucket.STS, conn *connectionSettings, s *secrets) error {
 	spec := obj.Spec.STS
 	if spec.SecretRef != nil {
-		data, err := s.get("spec.sts.secretRef", spec.SecretRef)
+		data, err := s.get(ctx, "spec.sts.secretRef", spec.SecretRef)
 		if err != nil {
 			return err
 		}
@@ -209,7 +209,7 @@ func (r *Reconciler) sts(obj *sourcev1.Bucket, to *bucket.STS, conn *connectionS
 		}
 	}
 	var err error
-	if conn.sts, err = s.tls("spec.sts.certSecretRef", spec.CertSecretRef, conn.proxy); err != nil {
+	if conn.sts, err = s.tls(ctx, "spec.sts.certSecretRef", spec.CertSecretRef, conn.proxy); err != nil {
 		return err
 	}
 	to.Transport, err = r.transport(stsOwner(client.ObjectKeyFromObject(obj)), "spec.sts.certSecretRef", conn.sts)
@@ -248,26 +248,25 @@ func (r *Reconciler) identity(obj *sourcev1.Bucket, conn connectionSettings) []a
 
 // secrets reads Secrets of one namespace, in one reconcile.
 type secrets struct {
-	ctx       context.Context // of the reconcile that it lives in
 	reader    client.Reader
 	namespace string
 }
 
-func (s *secrets) get(field string, ref *meta.LocalObjectReference) (map[string][]byte, error) {
+func (s *secrets) get(ctx context.Context, field string, ref *meta.LocalObjectReference) (map[string][]byte, error) {
 	var secret corev1.Secret
 	key := types.NamespacedName{Namespace: s.namespace, Name: ref.Name}
-	if err := s.reader.Get(s.ctx, key, &secret); err != nil {
+	if err := s.reader.Get(ctx, key, &secret); err != nil {
 		return nil, fmt.Errorf("%s: failed to get secret '%s': %w", field, key, err)
 	}
 	return secret.Data, nil
 }
 
 // proxy reads a proxy; nil is none.
-func (s *secrets) proxy(ref *meta.LocalObjectReference) (*url.URL, error) {
+func (s *secrets) proxy(ctx context.Context, ref *meta.LocalObjectReference) (*url.URL, error) {
 	if ref == nil {
 		return nil, nil
 	}
-	data, err := s.get("spec.proxySecretRef", ref)
+	data, err := s.get(ctx, "spec.proxySecretRef", ref)
 	if err != nil {
 		return nil, err
 	}
@@ -279,7 +278,7 @@ func (s *secrets) proxy(ref *meta.LocalObjectReference) (*url.URL, error) {
 }
 
 // tls reads certificates.
-func (s *secrets) tls(field string, ref *meta.LocalObjectReference, proxy *url.URL) (outbound.Settings, error) {
+func (s *secrets) tls(ctx context.Context, field string, ref *meta.LocalObjectReference, proxy *url.URL) (outbound.Settings, error) {
 	var settings outbound.Settings
 	if proxy != nil {
 		settings.Proxy = proxy.String()
@@ -287,7 +286,7 @@ func (s *secrets) tls(field string, ref *meta.LocalObjectReference, proxy *url.U
 	if ref == nil {
 		return settings, nil
 	}
-	data, err := s.get(field, ref)
+	data, err := s.get(ctx, field, ref)
 	if err != nil {
 		return settings, err
 	}

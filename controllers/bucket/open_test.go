@@ -90,7 +90,7 @@ func TestWhoseIdentityIsAskedFor(t *testing.T) {
 	r := &Reconciler{Transports: outbound.NewTransports(nil)}
 	for account, want := range map[string]string{"": "", "team": "apps/team"} {
 		obj := make.Bucket("apps", name, func(b *sourcev1.Bucket) { b.Spec.ServiceAccountName = account })
-		settings, conn, err := r.settings(obj, &secrets{})
+		settings, conn, err := r.settings(t.Context(), obj, &secrets{})
 		if err != nil || settings.Account != want {
 			t.Errorf("with account %q it is that of %q: %v", account, settings.Account, err)
 		}

@@ -110,7 +110,8 @@ func (p *PublicGood) fetch(ctx context.Context) (root.TrustedMaterial, error) {
 	now := p.clock.Now()
 	options := p.options
 	by := fetcher.NewDefaultFetcher() // tries once; the zero value tries for a quarter of an hour
-	by.SetHTTPClient(outbound.NewClient(bound{ctx, p.transport}, outbound.Rules{Redirects: outbound.AnyServer, Timeout: rootRequest}))
+	transport := contextTransport{ctx, p.transport}
+	by.SetHTTPClient(outbound.NewClient(transport, outbound.Rules{Redirects: outbound.AnyServer, Timeout: rootRequest}))
 	options.Fetcher = by
 	trusted, err := root.FetchTrustedRootWithOptions(&options)
 	p.mu.Lock()
@@ -123,12 +124,12 @@ func (p *PublicGood) fetch(ctx context.Context) (root.TrustedMaterial, error) {
 	return p.last(now)
 }
 
-// bound ends requests with a context: TUF's client has no place for one.
-type bound struct {
+// contextTransport ends requests with a context: TUF's client has no place for one.
+type contextTransport struct {
 	ctx  context.Context
 	next http.RoundTripper
 }
 
-func (b bound) RoundTrip(req *http.Request) (*http.Response, error) {
+func (b contextTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return b.next.RoundTrip(req.WithContext(b.ctx))
 }

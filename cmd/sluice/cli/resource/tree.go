@@ -62,8 +62,8 @@ will do.`,
 		if err != nil {
 			return err
 		}
-		builder := newTreeBuilder(cmd.Context(), reader)
-		tree, err := builder.node(object.GroupVersionKind().GroupKind(), client.ObjectKeyFromObject(object))
+		builder := newTreeBuilder(reader)
+		tree, err := builder.node(cmd.Context(), object.GroupVersionKind().GroupKind(), client.ObjectKeyFromObject(object))
 		if err != nil {
 			return err
 		}

@@ -35,7 +35,6 @@ const stageNode = "Stage"
 
 // treeBuilder makes a tree of what objects of the cluster say.
 type treeBuilder struct {
-	ctx    context.Context
 	client client.Client
 	// shown are the objects of the tree so far that something may hang below, and whether
 	// something does. What hangs below one that is there again is shown once: it may be there
@@ -47,8 +46,8 @@ type treeBuilder struct {
 // shownAbove is the note of an object that is in the tree before, with what hangs below it.
 const shownAbove = "(shown above)"
 
-func newTreeBuilder(ctx context.Context, c client.Client) *treeBuilder {
-	return &treeBuilder{ctx: ctx, client: c, shown: map[string]bool{}}
+func newTreeBuilder(c client.Client) *treeBuilder {
+	return &treeBuilder{client: c, shown: map[string]bool{}}
 }
 
 func groupKind(group, kind string) schema.GroupKind {
@@ -61,7 +60,7 @@ func leaf(group, kind, namespace, name string) report.TreeNode {
 }
 
 // below says what hangs below a kind; nil if nothing does.
-func (b *treeBuilder) below(of schema.GroupKind) func(client.ObjectKey) ([]report.TreeNode, error) {
+func (b *treeBuilder) below(of schema.GroupKind) func(context.Context, client.ObjectKey) ([]report.TreeNode, error) {
 	switch of {
 	case kustomizations:
 		return b.kustomization
@@ -92,7 +91,7 @@ func nodeID(of schema.GroupKind, key client.ObjectKey) string {
 
 // node is an object with what hangs below it. One that is not there is a leaf, and so is one that
 // was shown before.
-func (b *treeBuilder) node(of schema.GroupKind, key client.ObjectKey) (report.TreeNode, error) {
+func (b *treeBuilder) node(ctx context.Context, of schema.GroupKind, key client.ObjectKey) (report.TreeNode, error) {
 	found := leaf(of.Group, of.Kind, key.Namespace, key.Name)
 	below, id := b.below(of), nodeID(of, key)
 	if below == nil {
@@ -105,7 +104,7 @@ func (b *treeBuilder) node(of schema.GroupKind, key client.ObjectKey) (report.Tr
 		return found, nil
 	}
 	b.shown[id] = true
-	nodes, err := below(key)
+	nodes, err := below(ctx, key)
 	if err = client.IgnoreNotFound(err); err != nil {
 		return found, fmt.Errorf("reading %s %s: %w", of.Kind, key, err)
 	}
@@ -114,18 +113,18 @@ func (b *treeBuilder) node(of schema.GroupKind, key client.ObjectKey) (report.Tr
 }
 
 // list lists objects of all namespaces or, if that is forbidden, of one.
-func (b *treeBuilder) list(list client.ObjectList, namespace string) error {
-	err := cluster.List(b.ctx, b.client, list)
+func (b *treeBuilder) list(ctx context.Context, list client.ObjectList, namespace string) error {
+	err := cluster.List(ctx, b.client, list)
 	if apierrors.IsForbidden(err) {
-		err = cluster.List(b.ctx, b.client, list, client.InNamespace(namespace))
+		err = cluster.List(ctx, b.client, list, client.InNamespace(namespace))
 	}
 	return err
 }
 
 // kustomization has what is in its inventory, and what Kustomizations and Canaries in it have.
-func (b *treeBuilder) kustomization(key client.ObjectKey) ([]report.TreeNode, error) {
+func (b *treeBuilder) kustomization(ctx context.Context, key client.ObjectKey) ([]report.TreeNode, error) {
 	k := &kustomizev1.Kustomization{}
-	if err := b.client.Get(b.ctx, key, k); err != nil || k.Status.Inventory == nil {
+	if err := b.client.Get(ctx, key, k); err != nil || k.Status.Inventory == nil {
 		return nil, err
 	}
 	var found []report.TreeNode
@@ -137,7 +136,7 @@ func (b *treeBuilder) kustomization(key client.ObjectKey) ([]report.TreeNode, er
 		}
 		node := leaf(id.Group, id.Kind, id.Namespace, id.Name)
 		if id.Kind == kustomizev1.KustomizationKind || id.Kind == flaggerv1.CanaryKind {
-			if node, err = b.node(groupKind(id.Group, id.Kind), client.ObjectKey{Namespace: id.Namespace, Name: id.Name}); err != nil {
+			if node, err = b.node(ctx, groupKind(id.Group, id.Kind), client.ObjectKey{Namespace: id.Namespace, Name: id.Name}); err != nil {
 				return nil, err
 			}
 		}
@@ -151,10 +150,10 @@ var kustomizations = groupKind(kustomizev1.GroupVersion.Group, kustomizev1.Kusto
 
 // consumers are the Kustomizations that are built from a source of a kind. One that another of
 // them has applied is shown below that.
-func (b *treeBuilder) consumers(kind string) func(client.ObjectKey) ([]report.TreeNode, error) {
-	return func(key client.ObjectKey) ([]report.TreeNode, error) {
+func (b *treeBuilder) consumers(kind string) func(context.Context, client.ObjectKey) ([]report.TreeNode, error) {
+	return func(ctx context.Context, key client.ObjectKey) ([]report.TreeNode, error) {
 		var list kustomizev1.KustomizationList
-		if err := b.list(&list, key.Namespace); err != nil {
+		if err := b.list(ctx, &list, key.Namespace); err != nil {
 			return nil, err
 		}
 		users := slices.DeleteFunc(list.Items, func(k kustomizev1.Kustomization) bool {
@@ -166,7 +165,7 @@ func (b *treeBuilder) consumers(kind string) func(client.ObjectKey) ([]report.Tr
 			if _, again := b.shown[nodeID(kustomizations, at)]; again {
 				continue
 			}
-			node, err := b.node(kustomizations, at)
+			node, err := b.node(ctx, kustomizations, at)
 			if err != nil {
 				return nil, err
 			}
@@ -213,9 +212,9 @@ func madeByCanaries() []schema.GroupKind {
 }
 
 // canary has its target, and what it has made.
-func (b *treeBuilder) canary(key client.ObjectKey) ([]report.TreeNode, error) {
+func (b *treeBuilder) canary(ctx context.Context, key client.ObjectKey) ([]report.TreeNode, error) {
 	c := &flaggerv1.Canary{}
-	if err := b.client.Get(b.ctx, key, c); err != nil {
+	if err := b.client.Get(ctx, key, c); err != nil {
 		return nil, err
 	}
 	target := c.Spec.TargetRef
@@ -229,7 +228,7 @@ func (b *treeBuilder) canary(key client.ObjectKey) ([]report.TreeNode, error) {
 		// Of what was made only the names are asked for: Secrets stay where they are.
 		list := &metav1.PartialObjectMetadataList{}
 		list.SetGroupVersionKind(mapping.GroupVersionKind.GroupVersion().WithKind(made.Kind + "List"))
-		if err := cluster.List(b.ctx, b.client, list, client.InNamespace(key.Namespace)); err != nil {
+		if err := cluster.List(ctx, b.client, list, client.InNamespace(key.Namespace)); err != nil {
 			b.skipped = append(b.skipped, fmt.Errorf("what Canary %s has made of %s: %w", key, mapping.Resource.Resource, err))
 			continue
 		}
@@ -247,16 +246,16 @@ func owns(owner, object client.Object) bool {
 }
 
 // pipeline has its artifacts, and its stages with what judges them.
-func (b *treeBuilder) pipeline(key client.ObjectKey) ([]report.TreeNode, error) {
+func (b *treeBuilder) pipeline(ctx context.Context, key client.ObjectKey) ([]report.TreeNode, error) {
 	p := &sluicev1.Pipeline{}
-	if err := b.client.Get(b.ctx, key, p); err != nil {
+	if err := b.client.Get(ctx, key, p); err != nil {
 		return nil, err
 	}
 	var found []report.TreeNode
 	for _, artifact := range p.Spec.Artifacts {
 		switch {
 		case artifact.ImagePolicyRef != nil:
-			node, err := b.node(groupKind(imagev1.GroupVersion.Group, "ImagePolicy"),
+			node, err := b.node(ctx, groupKind(imagev1.GroupVersion.Group, "ImagePolicy"),
 				client.ObjectKey{Namespace: key.Namespace, Name: artifact.ImagePolicyRef.Name})
 			if err != nil {
 				return nil, err
@@ -281,9 +280,9 @@ func (b *treeBuilder) pipeline(key client.ObjectKey) ([]report.TreeNode, error) 
 }
 
 // automation has the repository that it writes to, and the policies that it selects.
-func (b *treeBuilder) automation(key client.ObjectKey) ([]report.TreeNode, error) {
+func (b *treeBuilder) automation(ctx context.Context, key client.ObjectKey) ([]report.TreeNode, error) {
 	a, policies := &imagev1.ImageUpdateAutomation{}, &imagev1.ImagePolicyList{}
-	if err := b.client.Get(b.ctx, key, a); err != nil {
+	if err := b.client.Get(ctx, key, a); err != nil {
 		return nil, err
 	}
 	ref := a.Spec.SourceRef
@@ -296,11 +295,11 @@ func (b *treeBuilder) automation(key client.ObjectKey) ([]report.TreeNode, error
 		}
 		options.LabelSelector = selector
 	}
-	if err := cluster.List(b.ctx, b.client, policies, options); err != nil {
+	if err := cluster.List(ctx, b.client, policies, options); err != nil {
 		return nil, err
 	}
 	for i := range policies.Items {
-		node, err := b.node(groupKind(imagev1.GroupVersion.Group, "ImagePolicy"), client.ObjectKeyFromObject(&policies.Items[i]))
+		node, err := b.node(ctx, groupKind(imagev1.GroupVersion.Group, "ImagePolicy"), client.ObjectKeyFromObject(&policies.Items[i]))
 		if err != nil {
 			return nil, err
 		}
@@ -310,9 +309,9 @@ func (b *treeBuilder) automation(key client.ObjectKey) ([]report.TreeNode, error
 }
 
 // policy has the repository that it chooses of.
-func (b *treeBuilder) policy(key client.ObjectKey) ([]report.TreeNode, error) {
+func (b *treeBuilder) policy(ctx context.Context, key client.ObjectKey) ([]report.TreeNode, error) {
 	p := &imagev1.ImagePolicy{}
-	if err := b.client.Get(b.ctx, key, p); err != nil {
+	if err := b.client.Get(ctx, key, p); err != nil {
 		return nil, err
 	}
 	ref := p.Spec.ImageRepositoryRef
@@ -320,9 +319,9 @@ func (b *treeBuilder) policy(key client.ObjectKey) ([]report.TreeNode, error) {
 }
 
 // repository has the policies that choose of it.
-func (b *treeBuilder) repository(key client.ObjectKey) ([]report.TreeNode, error) {
+func (b *treeBuilder) repository(ctx context.Context, key client.ObjectKey) ([]report.TreeNode, error) {
 	var list imagev1.ImagePolicyList
-	if err := b.list(&list, key.Namespace); err != nil {
+	if err := b.list(ctx, &list, key.Namespace); err != nil {
 		return nil, err
 	}
 	var found []report.TreeNode
@@ -335,9 +334,9 @@ func (b *treeBuilder) repository(key client.ObjectKey) ([]report.TreeNode, error
 }
 
 // receiver has the objects that it has reconciled.
-func (b *treeBuilder) receiver(key client.ObjectKey) ([]report.TreeNode, error) {
+func (b *treeBuilder) receiver(ctx context.Context, key client.ObjectKey) ([]report.TreeNode, error) {
 	r := &notificationv1.Receiver{}
-	if err := b.client.Get(b.ctx, key, r); err != nil {
+	if err := b.client.Get(ctx, key, r); err != nil {
 		return nil, err
 	}
 	var found []report.TreeNode
@@ -348,10 +347,10 @@ func (b *treeBuilder) receiver(key client.ObjectKey) ([]report.TreeNode, error) 
 }
 
 // alert has the Provider that it sends to, and the objects whose events it sends.
-func (b *treeBuilder) alert(key client.ObjectKey) ([]report.TreeNode, error) {
+func (b *treeBuilder) alert(ctx context.Context, key client.ObjectKey) ([]report.TreeNode, error) {
 	u, a := &unstructured.Unstructured{}, &notificationv1beta3.Alert{}
 	u.SetGroupVersionKind(notificationv1beta3.GroupVersion.WithKind("Alert")) // whose types no client of ours knows
-	if err := b.client.Get(b.ctx, key, u); err != nil {
+	if err := b.client.Get(ctx, key, u); err != nil {
 		return nil, err
 	}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, a); err != nil {

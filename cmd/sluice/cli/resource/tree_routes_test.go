@@ -52,7 +52,7 @@ func TestATreeHasTheRoutesOfEveryProvider(t *testing.T) {
 		all = append(all, o)
 	}
 	c := fake.NewClientBuilder().WithScheme(known).WithRESTMapper(mapper).WithRuntimeObjects(all...).Build()
-	below, err := newTreeBuilder(t.Context(), c).canary(client.ObjectKeyFromObject(canary))
+	below, err := newTreeBuilder(c).canary(t.Context(), client.ObjectKeyFromObject(canary))
 	if err != nil {
 		t.Fatal(err)
 	}

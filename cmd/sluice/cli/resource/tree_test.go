@@ -158,8 +158,8 @@ left out: an entry of the inventory of Kustomization apps/root`,
 		if err != nil {
 			t.Fatal(err)
 		}
-		b := newTreeBuilder(t.Context(), c)
-		tree, err := b.node(k.GroupVersionKind.GroupKind(), client.ObjectKey{Namespace: "apps", Name: names[0]})
+		b := newTreeBuilder(c)
+		tree, err := b.node(t.Context(), k.GroupVersionKind.GroupKind(), client.ObjectKey{Namespace: "apps", Name: names[0]})
 		var out bytes.Buffer
 		if err == nil {
 			err = printTree(&out, tree)
@@ -174,8 +174,9 @@ left out: an entry of the inventory of Kustomization apps/root`,
 			t.Errorf("%s: %v, got\n%swant\n%s", words, err, &out, want)
 		}
 	}
-	b := newTreeBuilder(t.Context(), c)
-	tree, err := b.node(groupKind("image.toolkit.fluxcd.io", "ImageRepository"), client.ObjectKey{Namespace: "images", Name: "shop"})
+	b := newTreeBuilder(c)
+	tree, err := b.node(t.Context(), groupKind("image.toolkit.fluxcd.io", "ImageRepository"),
+		client.ObjectKey{Namespace: "images", Name: "shop"})
 	names := treeNames(tree)
 	if err != nil || names.Len() != 2 {
 		t.Errorf("%v, %+v", err, tree)
