@@ -153,9 +153,9 @@ func (l *lines) printRow(t output.Table, at int, item []byte) (err error) {
 	case output.JSON:
 		_, err = fmt.Fprintln(l.cmd.OutOrStdout(), string(item))
 	case output.Wide:
-		_, err = fmt.Fprintln(l.cmd.OutOrStdout(), t.Line(at, true))
+		_, err = fmt.Fprintln(l.cmd.OutOrStdout(), t.WideLine(at))
 	default:
-		err = PrintLine(l.cmd, t.Line(at, false))
+		err = PrintLine(l.cmd, t.Line(at))
 	}
 	return err
 }

@@ -51,14 +51,11 @@ const namespaceColumn = "NAMESPACE"
 // HasNamespaces reports whether the first column is the namespace.
 func (t *Table) HasNamespaces() bool { return t.Columns[0] == namespaceColumn }
 
-// Line is a row as one line of a log: with all columns, or with those that are shown without
-// -o wide, and short hashes.
-func (t *Table) Line(at int, wide bool) string {
-	if wide {
-		return CleanLine(t.rows[at].cells)
-	}
-	return ShortHashes(CleanLine(t.shown(t.rows[at].cells)))
-}
+// WideLine is a row as one line of a log, with all columns.
+func (t *Table) WideLine(at int) string { return CleanLine(t.rows[at].cells) }
+
+// Line is a row as one line of a log, with the columns that are shown without -o wide, and short hashes.
+func (t *Table) Line(at int) string { return ShortHashes(CleanLine(t.shown(t.rows[at].cells))) }
 
 // leastText is how many characters of a text a terminal has, however narrow it is.
 const leastText = 80
