@@ -91,8 +91,10 @@ func (g gates) rollbackRequested() bool {
 func (g gates) passedChecks(hook flaggerv1.HookType) []Event {
 	title := strings.ToUpper(string(hook[:1])) + string(hook[1:])
 	var events []Event
-	for _, name := range g.answers[hook].Agreed {
-		events = append(events, Event{Message: fmt.Sprintf("%s check %s passed", title, name)})
+	for _, said := range g.answers[hook].Said {
+		if said.Agreed {
+			events = append(events, Event{Message: fmt.Sprintf("%s check %s passed", title, said.Name)})
+		}
 	}
 	return events
 }

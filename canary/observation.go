@@ -69,9 +69,19 @@ type Answer struct {
 	Webhook, Why string
 	// Muted means that the webhook asks for no alert about its answer.
 	Muted bool
-	// Agreed are the names of those that agreed, in the order in which they were
-	// asked.
-	Agreed []string
+	// Said is what each of them said, in the order in which they were asked.
+	Said []WebhookAnswer
+}
+
+// WebhookAnswer is what one webhook said.
+type WebhookAnswer struct {
+	Type flaggerv1.HookType
+	Name string
+	// Agreed means that it answered a success. If it did not, Why says what it answered,
+	// and Status is the HTTP status, or 0 if there was no answer.
+	Agreed bool
+	Why    string
+	Status int
 }
 
 // Names are the names that messages are about.

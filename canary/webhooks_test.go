@@ -26,7 +26,7 @@ const (
 )
 
 var (
-	yes = Answer{OK: true, Webhook: "gate", Agreed: []string{"gate"}}
+	yes = Answer{OK: true, Webhook: "gate", Said: []WebhookAnswer{{Name: "gate", Agreed: true}}}
 	no  = Answer{Webhook: "gate", Why: "403 Forbidden"}
 )
 

@@ -26,6 +26,8 @@ type CanaryDescription struct {
 	Conditions []Condition `json:"conditions"`
 	// Good says what the values of each metric should be, by its name.
 	Good map[string]string `json:"good"`
+	// Webhooks are those of the analysis, those that failed last first, then the gates that are closed.
+	Webhooks []Webhook `json:"webhooks"`
 	// Releases are the last ones, the newest first.
 	Releases []flaggerv1.CanaryRelease `json:"releases"`
 	// Events are the last ones, the oldest first.
@@ -54,6 +56,7 @@ func DescribeCanary(c *flaggerv1.Canary, events []Event) CanaryDescription {
 		Releases: append([]flaggerv1.CanaryRelease{}, c.Status.History...), Events: append([]Event{}, events...),
 	}
 	found.State = canaryState(found.Canary)
+	found.Webhooks = webhooksOf(c)
 	for _, is := range c.Status.Conditions {
 		found.Conditions = append(found.Conditions, Condition{
 			Type: string(is.Type), Status: string(is.Status), Reason: is.Reason, Message: is.Message, Since: is.LastTransitionTime.Time,

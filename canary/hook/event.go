@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary"
@@ -28,18 +29,24 @@ const globalName = "events"
 // The message is made now: with the phase and the time of now.
 func (k *Caller) Event(c *flaggerv1.Canary, e canary.Event) {
 	receivers, client := hooks(c, flaggerv1.EventHook), k.client
+	answered := k.answered
 	if len(receivers) == 0 && k.opts.EventWebhook != "" {
+		answered = func(*flaggerv1.Canary, canary.WebhookAnswer) {} // it is the operator's
 		client, receivers = k.operators, []flaggerv1.CanaryWebhook{{Name: globalName, URL: k.opts.EventWebhook}}
 	}
+	of := &flaggerv1.Canary{ObjectMeta: metav1.ObjectMeta{Namespace: c.Namespace, Name: c.Name, UID: c.UID}}
 	for _, w := range receivers {
 		log := k.opts.Log.WithValues("name", c.Name, "namespace", c.Namespace, "webhook", w.Name)
 		m, err := message(c, w, payload{phase: c.Status.Phase, metadata: k.eventMetadata(w, e)})
 		if err != nil {
 			log.Error(err, "telling an event to a webhook")
+			answered(of, answerOf(flaggerv1.EventHook, w, err))
 			continue
 		}
 		k.enqueue(c, string(flaggerv1.EventHook)+"/"+w.Name, func(ctx context.Context) {
-			if _, err := client.Post(ctx, m); err != nil {
+			_, err := client.Post(ctx, m)
+			answered(of, answerOf(flaggerv1.EventHook, w, err))
+			if err != nil {
 				log.Error(err, "telling an event to a webhook")
 			}
 		})

@@ -19,11 +19,13 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
 
 	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
@@ -48,6 +50,8 @@ type Options struct {
 	Guard *outbound.Guard
 	// Notified is called with what became of a hook that nobody waited for.
 	Notified func(*flaggerv1.Canary, canary.Event)
+	// Answered is called with what a webhook of a canary said that nobody waited for.
+	Answered func(types.NamespacedName, types.UID, canary.WebhookAnswer)
 }
 
 // Caller calls webhooks. It is a manager.Runnable: without Start, nothing that
@@ -85,18 +89,29 @@ func (k *Caller) NeedLeaderElection() bool { return k.queue.NeedLeaderElection()
 func (k *Caller) Call(ctx context.Context, c *flaggerv1.Canary, hook flaggerv1.HookType, phase flaggerv1.CanaryPhase) canary.Answer {
 	answer := canary.Answer{OK: hook != flaggerv1.RollbackHook}
 	for _, w := range hooks(c, hook) {
-		err := k.post(ctx, c, w, payload{phase: phase, metadata: w.Metadata})
-		answer = canary.Answer{OK: err == nil, Webhook: w.Name, Muted: w.MuteAlert, Agreed: answer.Agreed}
-		if err != nil {
-			answer.Why = err.Error()
-		} else {
-			answer.Agreed = append(answer.Agreed, w.Name)
+		said := answerOf(hook, w, k.post(ctx, c, w, payload{phase: phase, metadata: w.Metadata}))
+		answer = canary.Answer{
+			OK: said.Agreed, Webhook: w.Name, Why: said.Why, Muted: w.MuteAlert, Said: append(answer.Said, said),
 		}
 		if answer.OK == (hook == flaggerv1.RollbackHook) {
 			return answer
 		}
 	}
 	return answer
+}
+
+// answerOf is what a webhook said, by the error of calling it.
+func answerOf(hook flaggerv1.HookType, w flaggerv1.CanaryWebhook, err error) canary.WebhookAnswer {
+	said := canary.WebhookAnswer{Type: hook, Name: w.Name, Agreed: err == nil}
+	if err == nil {
+		return said
+	}
+	said.Why = err.Error()
+	var refused *webhook.RefusedError
+	if errors.As(err, &refused) {
+		said.Status = refused.Status
+	}
+	return said
 }
 
 // hooks are the webhooks of a type.
@@ -172,7 +187,9 @@ func (k *Caller) Notify(c *flaggerv1.Canary, hook flaggerv1.HookType, phase flag
 	title := strings.ToUpper(string(hook[:1])) + string(hook[1:])
 	k.enqueue(c, string(hook), func(ctx context.Context) {
 		for _, w := range all {
-			if err := k.post(ctx, c, w, payload{phase: phase, metadata: w.Metadata}); err != nil {
+			err := k.post(ctx, c, w, payload{phase: phase, metadata: w.Metadata})
+			k.answered(c, answerOf(hook, w, err))
+			if err != nil {
 				k.report(c, canary.Event{Warning: true, Message: fmt.Sprintf("%s hook %s failed %v", title, w.Name, err)})
 				return
 			}
@@ -184,6 +201,12 @@ func (k *Caller) Notify(c *flaggerv1.Canary, hook flaggerv1.HookType, phase flag
 func (k *Caller) report(c *flaggerv1.Canary, e canary.Event) {
 	if k.opts.Notified != nil {
 		k.opts.Notified(c, e)
+	}
+}
+
+func (k *Caller) answered(c *flaggerv1.Canary, said canary.WebhookAnswer) {
+	if k.opts.Answered != nil {
+		k.opts.Answered(types.NamespacedName{Namespace: c.Namespace, Name: c.Name}, c.UID, said)
 	}
 }
 

@@ -5,6 +5,7 @@ package hook_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"github.com/go-logr/logr/funcr"
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
@@ -105,6 +107,11 @@ func TestCall(t *testing.T) {
 	rollback := func(name, path string) flaggerv1.CanaryWebhook {
 		return flaggerv1.CanaryWebhook{Name: name, Type: flaggerv1.RollbackHook, URL: r.URL + path}
 	}
+	said := func(all ...canary.WebhookAnswer) []canary.WebhookAnswer { return all }
+	agrees := func(name string) canary.WebhookAnswer { return canary.WebhookAnswer{Name: name, Agreed: true} }
+	refuses := func(name string, status int, why string) canary.WebhookAnswer {
+		return canary.WebhookAnswer{Name: name, Status: status, Why: why}
+	}
 	cases := map[string]struct {
 		hooks hooks
 		ask   flaggerv1.HookType
@@ -120,81 +127,84 @@ func TestCall(t *testing.T) {
 		"all are called": {
 			hooks: hooks{gate("a", "/200"), gate("b", "/202")},
 			ask:   flaggerv1.ConfirmRolloutHook,
-			want:  canary.Answer{OK: true, Webhook: "b", Agreed: []string{"a", "b"}},
+			want:  canary.Answer{OK: true, Webhook: "b", Said: said(agrees("a"), agrees("b"))},
 			asked: []string{"/200", "/202"},
 		},
 		"the first refusal ends it": {
 			hooks: hooks{gate("a", "/403/Forbidden"), gate("b", "/200")},
 			ask:   flaggerv1.ConfirmRolloutHook,
-			want:  canary.Answer{Webhook: "a", Why: "answered 403 Forbidden"},
+			want:  canary.Answer{Webhook: "a", Why: "answered 403 Forbidden", Said: said(refuses("a", 403, "answered 403 Forbidden"))},
 			asked: []string{"/403/Forbidden"},
 		},
 		"no content is a refusal": {
 			hooks: hooks{gate("a", "/204")},
 			ask:   flaggerv1.ConfirmRolloutHook,
-			want:  canary.Answer{Webhook: "a", Why: "answered 204 No Content"},
+			want:  canary.Answer{Webhook: "a", Why: "answered 204 No Content", Said: said(refuses("a", 204, "answered 204 No Content"))},
 			asked: []string{"/204"},
 		},
 		"no type is rollout": {
 			hooks: hooks{{Name: "a", URL: r.URL + "/200"}},
 			ask:   flaggerv1.RolloutHook,
-			want:  canary.Answer{OK: true, Webhook: "a", Agreed: []string{"a"}},
+			want:  canary.Answer{OK: true, Webhook: "a", Said: said(agrees("a"))},
 			asked: []string{"/200"},
 		},
 		"one rollback is enough": {
 			hooks: hooks{rollback("a", "/403"), rollback("b", "/200"), rollback("c", "/403")},
 			ask:   flaggerv1.RollbackHook,
-			want:  canary.Answer{OK: true, Webhook: "b", Agreed: []string{"b"}},
+			want:  canary.Answer{OK: true, Webhook: "b", Said: said(refuses("a", 403, "answered 403 Forbidden"), agrees("b"))},
 			asked: []string{"/403", "/200"},
 		},
 		"no rollback is asked for": {
 			hooks: hooks{rollback("a", "/403/no")},
 			ask:   flaggerv1.RollbackHook,
-			want:  canary.Answer{Webhook: "a", Why: "answered 403 Forbidden"},
+			want:  canary.Answer{Webhook: "a", Why: "answered 403 Forbidden", Said: said(refuses("a", 403, "answered 403 Forbidden"))},
 			asked: []string{"/403/no"},
 		},
 		"its owner wants no alert": {
 			hooks: hooks{{Name: "a", URL: r.URL + "/403/no", MuteAlert: true}},
 			ask:   flaggerv1.RolloutHook,
-			want:  canary.Answer{Webhook: "a", Why: "answered 403 Forbidden", Muted: true},
+			want:  canary.Answer{Webhook: "a", Why: "answered 403 Forbidden", Muted: true, Said: said(refuses("a", 403, "answered 403 Forbidden"))},
 			asked: []string{"/403/no"},
 		},
 		"a URL that is none": {
 			hooks: hooks{{Name: "a", URL: "load tester"}},
 			ask:   flaggerv1.RolloutHook,
-			want:  canary.Answer{Webhook: "a", Why: "url: it is no URL such as https://host/path"},
+			want:  canary.Answer{Webhook: "a", Why: "url: it is no URL such as https://host/path", Said: said(refuses("a", 0, "url: it is no URL such as https://host/path"))},
 		},
 		"a timeout that is none": {
 			hooks: hooks{{Name: "a", URL: r.URL, Timeout: "10sx"}},
 			ask:   flaggerv1.RolloutHook,
-			want:  canary.Answer{Webhook: "a", Why: `timeout: "10sx" is not a duration of up to 6h0m0s`},
+			want:  canary.Answer{Webhook: "a", Why: `timeout: "10sx" is not a duration of up to 6h0m0s`, Said: said(refuses("a", 0, `timeout: "10sx" is not a duration of up to 6h0m0s`))},
 		},
 		"a letter is the default": {
 			hooks: hooks{{Name: "a", URL: r.URL + "/200", Timeout: "s"}},
 			ask:   flaggerv1.RolloutHook,
-			want:  canary.Answer{OK: true, Webhook: "a", Agreed: []string{"a"}},
+			want:  canary.Answer{OK: true, Webhook: "a", Said: said(agrees("a"))},
 			asked: []string{"/200"},
 		},
 		"a timeout without an end": {
 			hooks: hooks{{Name: "a", URL: r.URL, Timeout: "999h"}},
 			ask:   flaggerv1.RolloutHook,
-			want:  canary.Answer{Webhook: "a", Why: `timeout: "999h" is not a duration of up to 6h0m0s`},
+			want:  canary.Answer{Webhook: "a", Why: `timeout: "999h" is not a duration of up to 6h0m0s`, Said: said(refuses("a", 0, `timeout: "999h" is not a duration of up to 6h0m0s`))},
 		},
 		"retries without an end": {
 			hooks: hooks{{Name: "a", URL: r.URL, Retries: 1e9}},
 			ask:   flaggerv1.RolloutHook,
-			want:  canary.Answer{Webhook: "a", Why: "retries: at most 1000"},
+			want:  canary.Answer{Webhook: "a", Why: "retries: at most 1000", Said: said(refuses("a", 0, "retries: at most 1000"))},
 		},
 		"what a server says is not quoted that may be anybody's": {
 			hooks: hooks{{Name: "a", URL: r.URL + "/500/token=abcdef"}},
 			ask:   flaggerv1.RolloutHook,
-			want:  canary.Answer{Webhook: "a", Why: "answered 500 Internal Server Error"},
+			want:  canary.Answer{Webhook: "a", Why: "answered 500 Internal Server Error", Said: said(refuses("a", 500, "answered 500 Internal Server Error"))},
 			asked: []string{"/500/token=abcdef"},
 		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			r.got = nil
+			for i := range tc.want.Said {
+				tc.want.Said[i].Type = tc.ask
+			}
 			got := caller(t, hook.Options{}).Call(t.Context(), podinfo(tc.hooks...), tc.ask, flaggerv1.CanaryPhaseProgressing)
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Error(diff)
@@ -227,8 +237,11 @@ func TestPayload(t *testing.T) {
 
 func TestNotifyTellsWhatBecameOfIt(t *testing.T) {
 	r := receive(t)
-	told := make(chan canary.Event, 10)
-	k := caller(t, hook.Options{Notified: func(_ *flaggerv1.Canary, e canary.Event) { told <- e }})
+	told, answers := make(chan canary.Event, 10), make(chan canary.WebhookAnswer, 10)
+	k := caller(t, hook.Options{
+		Notified: func(_ *flaggerv1.Canary, e canary.Event) { told <- e },
+		Answered: func(_ types.NamespacedName, _ types.UID, said canary.WebhookAnswer) { answers <- said },
+	})
 	c := podinfo(
 		flaggerv1.CanaryWebhook{Name: "a", Type: flaggerv1.PostRolloutHook, URL: r.URL + "/200"},
 		flaggerv1.CanaryWebhook{Name: "b", Type: flaggerv1.PostRolloutHook, URL: r.URL + "/403/no room"},
@@ -242,6 +255,14 @@ func TestNotifyTellsWhatBecameOfIt(t *testing.T) {
 		{Message: "Post-rollout hook b failed answered 403 Forbidden", Warning: true},
 	} {
 		if diff := cmp.Diff(want, <-told); diff != "" {
+			t.Error(diff)
+		}
+	}
+	for _, want := range []canary.WebhookAnswer{
+		{Type: flaggerv1.PostRolloutHook, Name: "a", Agreed: true},
+		{Type: flaggerv1.PostRolloutHook, Name: "b", Status: 403, Why: "answered 403 Forbidden"},
+	} {
+		if diff := cmp.Diff(want, <-answers); diff != "" {
 			t.Error(diff)
 		}
 	}
@@ -289,7 +310,9 @@ func TestEvent(t *testing.T) {
 
 func TestEventsWithoutAHookGoToTheGlobalOne(t *testing.T) {
 	r := receive(t)
-	k := caller(t, hook.Options{EventWebhook: r.URL + "/200/global"})
+	k := caller(t, hook.Options{EventWebhook: r.URL + "/200/global", Answered: func(types.NamespacedName, types.UID, canary.WebhookAnswer) {
+		t.Error("what the operator's webhook answered is told to the status of a canary")
+	}})
 	k.Event(podinfo(), canary.Event{Message: "one"})
 	k.Event(&flaggerv1.Canary{}, canary.Event{Message: "two"})
 	run(t, k)
@@ -315,7 +338,10 @@ func TestEventsThatFailAreLogged(t *testing.T) {
 	r := receive(t)
 	var lines []string
 	log := funcr.New(func(_, args string) { lines = append(lines, args) }, funcr.Options{})
-	k := caller(t, hook.Options{Log: log})
+	answers := map[string]canary.WebhookAnswer{}
+	k := caller(t, hook.Options{Log: log, Answered: func(of types.NamespacedName, uid types.UID, said canary.WebhookAnswer) {
+		answers[fmt.Sprint(of, " ", uid, " ", said.Name)] = said
+	}})
 	k.Event(podinfo(
 		flaggerv1.CanaryWebhook{Name: "a", Type: flaggerv1.EventHook, URL: "http://user:secret@"},
 		flaggerv1.CanaryWebhook{Name: "b", Type: flaggerv1.EventHook, URL: strings.Replace(r.URL, "//", "//user:secret@", 1) + "/403/never"},
@@ -324,6 +350,13 @@ func TestEventsThatFailAreLogged(t *testing.T) {
 	all := strings.Join(lines, "\n")
 	if len(lines) != 2 || strings.Contains(all, "secret") || !strings.Contains(all, "answered 403") {
 		t.Errorf("log: %s", all)
+	}
+	want := map[string]canary.WebhookAnswer{
+		"default/podinfo 1 a": {Type: flaggerv1.EventHook, Name: "a", Why: "url: it is no URL such as https://host/path"},
+		"default/podinfo 1 b": {Type: flaggerv1.EventHook, Name: "b", Status: 403, Why: "answered 403 Forbidden"},
+	}
+	if diff := cmp.Diff(want, answers); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -25,6 +25,8 @@ type notifier struct {
 	events reconciler.Recorder
 	hooks  *hook.Caller
 	alerts *alert.Notifier
+	// answers are those of webhooks that nobody waits for.
+	answers *webhookAnswers
 
 	mu       sync.Mutex
 	warnings map[types.UID]map[topic]string
@@ -45,9 +47,11 @@ const (
 
 // newNotifier completes the options with the functions that record whether something was
 // sent.
-func newNotifier(events reconciler.Recorder, hooks hook.Options, alerts alert.Options) (*notifier, error) {
-	n := &notifier{events: events, warnings: map[types.UID]map[topic]string{}}
-	hooks.Notified, alerts.Failed = n.hookCalled, n.alertFailed
+func newNotifier(
+	events reconciler.Recorder, hooks hook.Options, alerts alert.Options, wake func(types.NamespacedName),
+) (*notifier, error) {
+	n := &notifier{events: events, answers: &webhookAnswers{wake: wake}, warnings: map[types.UID]map[topic]string{}}
+	hooks.Notified, hooks.Answered, alerts.Failed = n.hookCalled, n.answers.note, n.alertFailed
 	var err error
 	if n.hooks, err = hook.New(hooks); err != nil {
 		return nil, err
@@ -119,5 +123,6 @@ func (n *notifier) forget(uid types.UID) {
 	n.mu.Lock()
 	delete(n.warnings, uid)
 	n.mu.Unlock()
+	n.answers.forget(uid)
 	n.alerts.Forget(uid)
 }

@@ -71,7 +71,7 @@ func TestAnAnswerIsWaitedForWithoutAWorker(t *testing.T) {
 			t.Fatal("complete before there is an answer")
 		}
 	}
-	e.answer(canary.Answer{OK: true, Agreed: []string{"load"}})
+	e.answer(canary.Answer{OK: true})
 	for range 2 { // it stays until it is used
 		if got, complete := e.ask(canary.State{}); !complete || !got.OK {
 			t.Fatalf("got %+v, %v", got, complete)

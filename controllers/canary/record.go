@@ -33,6 +33,7 @@ type statusRecorder struct {
 	queries     *queries
 	sampler     *sampler
 	comparisons *comparisons
+	webhooks    *webhookAnswers
 }
 
 // record writes the next state into the status, in memory, and says how it stands.
@@ -49,6 +50,7 @@ func (r *statusRecorder) record(
 	recordRevisions(c, seen.Target, state)
 	r.routing.noteProvider(c)
 	c.Status.Hold, c.Status.LastCommand, c.Status.History = state.Hold, state.LastCommand, state.History
+	r.recordWebhooks(c, seen)
 	recordCookies(c, state.Cookies)
 	if !state.At.Equal(seen.prev.At) {
 		c.Status.LastTransitionTime = metav1.NewTime(state.At)

@@ -157,7 +157,7 @@ func (r *Reconciler) assemble(p platform, opts reconciler.Options) ([]manager.Ru
 		targetConflicts: targetConflicts{p.caches[workloadCluster]}, alerts: &alertChecks{alerts: r.notifier.alerts, watcher: watcher},
 	}
 	r.recorder = &statusRecorder{clock: r.clock, routing: routing, transitions: transitions, metrics: r.metrics,
-		contentions: r.contentions, queries: queries, sampler: sampler, comparisons: comparisons}
+		contentions: r.contentions, queries: queries, sampler: sampler, comparisons: comparisons, webhooks: r.notifier.answers}
 	r.reverter = &reverter{
 		status: live.workload, workloads: workloads, routing: routing, watcher: watcher, recorder: r.notifier,
 		clock: r.clock,
@@ -190,7 +190,7 @@ func (r *Reconciler) newNotifier(reader client.Reader, events reconciler.Recorde
 	alerts := r.Alerts
 	alerts.Reader, alerts.Clock, alerts.Log = reader, r.Clock, r.Log
 	alerts.NoCrossNamespaceRefs, alerts.Guard = r.NoCrossNamespaceRefs, r.Guard
-	return newNotifier(events, hook.Options{Clock: r.Clock, Log: r.Log, EventWebhook: r.EventWebhook, Guard: r.Guard}, alerts)
+	return newNotifier(events, hook.Options{Clock: r.Clock, Log: r.Log, EventWebhook: r.EventWebhook, Guard: r.Guard}, alerts, r.wake.Wake)
 }
 
 func (r *Reconciler) metricOptions(config *rest.Config, live clients) []metric.Option {

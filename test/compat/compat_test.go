@@ -84,6 +84,7 @@ var kinds = map[string]struct {
 			{"spec", "analysis", "sampling"},
 			{"spec", "analysis", "judge"},
 			{"status", "judge"},
+			{"status", "webhooks"},
 			{"spec", "httpRouteRef"},
 			{"spec", "service", "routeKind"},
 			{"status", "observedGeneration"},

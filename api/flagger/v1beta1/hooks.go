@@ -2,6 +2,8 @@
 
 package v1beta1
 
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 // HookType says when a webhook is called, and what its answer decides.
 //
 // +kubebuilder:validation:Enum="";confirm-rollout;pre-rollout;rollout;confirm-promotion;post-rollout;event;rollback;confirm-traffic-increase
@@ -62,6 +64,51 @@ type CanaryWebhook struct {
 	// DisableTLS accepts any certificate.
 	// +optional
 	DisableTLS bool `json:"disableTLS,omitempty"`
+}
+
+// MaxWebhookStatuses is the length of status.webhooks.
+const MaxWebhookStatuses = 30
+
+// CanaryWebhookStatus is what one webhook of the analysis answered. Sluice extension.
+type CanaryWebhookStatus struct {
+	// Type of the webhook.
+	// +required
+	Type HookType `json:"type"`
+
+	// Name of the webhook.
+	// +required
+	Name string `json:"name"`
+
+	// Last is its last answer.
+	// +required
+	Last CanaryWebhookAnswer `json:"last"`
+
+	// LastFailure is its last answer that was no success, if the last one is.
+	// +optional
+	LastFailure *CanaryWebhookAnswer `json:"lastFailure,omitempty"`
+}
+
+// CanaryWebhookAnswer is an answer of a webhook, or that there was none.
+type CanaryWebhookAnswer struct {
+	// Succeeded means that the answer was a status up to 202: the webhook agrees. To a
+	// webhook of the type rollback that is: roll back.
+	// +optional
+	Succeeded bool `json:"succeeded"`
+
+	// Since is when it answered so first; equal answers after it change nothing.
+	// +required
+	Since metav1.Time `json:"since"`
+
+	// StatusCode is the HTTP status of an answer that is no success; absent if there was
+	// no answer.
+	// +optional
+	StatusCode int `json:"statusCode,omitempty"`
+
+	// Message says why it is no success, without secrets: the answer is repeated only if
+	// the server is a Service of the Canary's namespace.
+	// +kubebuilder:validation:MaxLength=1024
+	// +optional
+	Message string `json:"message,omitempty"`
 }
 
 // CanaryWebhookPayload is the body of a request to a webhook.

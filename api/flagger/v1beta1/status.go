@@ -152,6 +152,12 @@ type CanaryStatus struct {
 	// +optional
 	LastCommand *CanaryCommand `json:"lastCommand,omitempty"`
 
+	// Webhooks are what the webhooks of the analysis answered last, in the order of the
+	// spec; one that was not called yet is not there. Sluice extension.
+	// +kubebuilder:validation:MaxItems=30
+	// +optional
+	Webhooks []CanaryWebhookStatus `json:"webhooks,omitempty"`
+
 	// History has the last releases, the newest first; the first one may still be
 	// under way. Sluice extension.
 	// +kubebuilder:validation:MaxItems=5

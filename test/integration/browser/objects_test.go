@@ -144,6 +144,7 @@ func (w *world) canaries(now time.Time) []client.Object {
 		builder.Release(now, named("podinfo"), func(c *flaggerv1.Canary) {
 			c.Status.History[0].Images = []string{w.image() + ":6.1.0"}
 			c.Status.Conditions[0].LastTransitionTime = c.Status.LastTransitionTime
+			c.Spec.Analysis.Webhooks, c.Status.Webhooks = webhooks(c.Status.LastTransitionTime, failed)
 		}),
 		builder.Release(now, named("api"), func(c *flaggerv1.Canary) {
 			c.Status.Phase = flaggerv1.CanaryPhaseWaiting
@@ -169,6 +170,21 @@ func (w *world) canaries(now time.Time) []client.Object {
 		}))
 	}
 	return objects
+}
+
+// webhooks are a smoke test that passes by now, a load test that fails, and a chat that was not called yet.
+func webhooks(now, before metav1.Time) ([]flaggerv1.CanaryWebhook, []flaggerv1.CanaryWebhookStatus) {
+	failure := flaggerv1.CanaryWebhookAnswer{Since: before, StatusCode: 503, Message: "answered 503 Service Unavailable"}
+	return []flaggerv1.CanaryWebhook{
+			{Name: "smoke-test", Type: flaggerv1.PreRolloutHook, URL: "http://loadtester.test/?token=hunter2"},
+			{Name: "load-test", URL: "http://loadtester.test/?token=hunter2"},
+			{Name: "chat", Type: flaggerv1.EventHook, URL: "https://chat.example.com/hunter2"},
+		}, []flaggerv1.CanaryWebhookStatus{
+			{Type: flaggerv1.PreRolloutHook, Name: "smoke-test", LastFailure: &failure,
+				Last: flaggerv1.CanaryWebhookAnswer{Succeeded: true, Since: now}},
+			{Type: flaggerv1.RolloutHook, Name: "load-test",
+				Last: flaggerv1.CanaryWebhookAnswer{Since: now, StatusCode: 500, Message: "command hey failed: exit status 1"}},
+		}
 }
 
 // web is an application that the pipeline shop carries to its stages, of which one is here.

@@ -4,6 +4,7 @@ package browser
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -72,6 +73,22 @@ func everyScreen(t *testing.T, w *world) {
 		})
 	}
 	of.calm()
+}
+
+// aFailedWebhook looks at what the webhooks of a release answered last. What is secret in their addresses is nowhere.
+func aFailedWebhook(t *testing.T, w *world) {
+	p := w.visitor(t, w.shop, "oncall", "get", "list", "watch")
+	p.open("/canary/" + w.shop + "/podinfo")
+	p.says("[aria-label=Webhooks] h2", "1 of 3 failed")
+	p.says("[aria-label=Webhooks] li:first-child .bad", "answered 500: command hey failed: exit status 1")
+	p.says("[aria-label=Webhooks] li", "min ago: answered 503 Service Unavailable")
+	p.says("[aria-label=Webhooks] li:nth-child(2)", "passed")
+	p.says("[aria-label=Webhooks] li:last-child", "not called yet")
+	address := "/api/v1/canaries/" + w.shop + "/podinfo"
+	if eval[bool](p, fmt.Sprintf(`fetch(%q).then((answer) => answer.text()).then((text) => text.includes("hunter2"))`, address)) {
+		t.Error("the answer has the token of a webhook")
+	}
+	p.calm()
 }
 
 // longNames demands that what can be pressed stays in the window when names are long: those of clusters and of people

@@ -11,7 +11,7 @@ import { Changed } from "../src/parts/changes";
 import { ActionButton, Confirm } from "../src/parts/confirm";
 import { ObjectLink, Said } from "../src/parts/detail";
 import { LaneRow } from "../src/parts/lane";
-import { Given } from "../src/screens/canary";
+import { Given, Webhooks } from "../src/screens/canary";
 import { Drift, ObjectScreen } from "../src/screens/object";
 import { Stage } from "../src/screens/pipeline";
 import { Releases } from "../src/screens/releases";
@@ -37,6 +37,22 @@ function row(lane: Lane) {
   void act(() => render(<LaneRow lane={is} index={0} top={0} tabbed={0} measure={() => {}} onFocus={() => {}} />, root));
   return is;
 }
+
+describe("webhooks of a Canary", () => {
+  const said = (name: string) => [...root.querySelectorAll("li")].find((li) => li.textContent.startsWith(name))?.textContent;
+  it("say what they answered last, and how many failed", () => {
+    render(<Webhooks of={details.canary("apps", "podinfo").webhooks} />, root);
+    expect(root.querySelector("h2")?.textContent).toBe("Webhooks1 of 4 failed");
+    expect(said("load-test")).toMatch(/^load-test rollout · failed, for \d minanswered 500: command hey failed: exit status 1$/);
+    expect(said("smoke-test")).toMatch(/Last failed \d+ h ago: answered 503 Service Unavailable$/);
+    expect(said("chat")).toBe("chat event · not called yet");
+    expect(root.querySelectorAll(".bad")).toHaveLength(1);
+  });
+  it("are no panel if there are none", () => {
+    render(<Webhooks of={[]} />, root);
+    expect(root.textContent).toBe("");
+  });
+});
 
 describe("a lane", () => {
   it("is a row of eight cells, one of which the tabulator goes to", () => {

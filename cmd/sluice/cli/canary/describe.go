@@ -32,8 +32,9 @@ func describeCommand(c *cluster.Cluster, clk clock.PassiveClock) *cobra.Command 
 		Aliases: []string{"explain", "history"},
 		Short:   "Say how a canary releases, where it stands, and what its releases measured",
 		Long: `Say in plain words how a canary releases, where it stands, what holds it and which
-command lets it go on; then its conditions, its last releases with what each step
-measured and what it should have been, and its last events.`,
+command lets it go on; then what each of its webhooks answered last, its conditions,
+its last releases with what each step measured and what it should have been, and its
+last events.`,
 		Example: `  sluice canary describe podinfo -n apps
   sluice canary describe podinfo -n apps -o yaml`,
 		Args:              usage.OneName("sluice canary get"),
@@ -74,6 +75,7 @@ func (d *description) page(cmd *cobra.Command, c *flaggerv1.Canary, described re
 	p.Lines(specRows(described))
 	p.Section("Now")
 	p.Lines(nowRows(cmd, c, described, now))
+	addWebhooks(p, described.Webhooks, now)
 	p.Conditions(described.Conditions, now)
 	addReleases(p, described, now)
 	p.Events(described.Events, now)
@@ -133,6 +135,26 @@ func nowRows(cmd *cobra.Command, c *flaggerv1.Canary, s report.CanaryDescription
 			waiting.Verb, report.By(waiting.By), output.Ago(waiting.At.Time, now))})
 	}
 	return append(rows, []string{"message", s.Message})
+}
+
+// addWebhooks adds a section with what each webhook answered last, if there is one.
+func addWebhooks(p *output.Page, webhooks []report.Webhook, now time.Time) {
+	if len(webhooks) == 0 {
+		return
+	}
+	p.Section("Webhooks")
+	rows := [][]string{{"NAME", "TYPE", "OUTCOME", "FOR", "MESSAGE"}}
+	for _, w := range webhooks {
+		since, message := "", w.Message
+		if w.Since != nil {
+			since = output.Ago(*w.Since, now)
+		}
+		if failure := w.LastFailure; failure != nil {
+			message = fmt.Sprintf("last failed %s ago: %s", output.Ago(failure.At, now), failure.Message)
+		}
+		rows = append(rows, []string{w.Name, string(w.Type), w.Outcome, since, message})
+	}
+	p.Lines(rows)
 }
 
 func users(weight int) string {

@@ -33,6 +33,16 @@ func held() *flaggerv1.Canary {
 	c := make.Release(now)
 	c.UID = "uid"
 	c.Status.Hold = &flaggerv1.CanaryHold{Kind: flaggerv1.HoldHalt, By: "eve", Since: before(time.Minute)}
+	c.Spec.Analysis.Webhooks = []flaggerv1.CanaryWebhook{
+		{Name: "chat", Type: flaggerv1.EventHook, URL: "http://chat"}, {Name: "smoke", Type: flaggerv1.PreRolloutHook, URL: "http://smoke"},
+		{Name: "load", URL: "http://load"},
+	}
+	failure := flaggerv1.CanaryWebhookAnswer{Since: before(time.Hour), StatusCode: 503, Message: "answered 503 Service Unavailable"}
+	c.Status.Webhooks = []flaggerv1.CanaryWebhookStatus{
+		{Type: flaggerv1.PreRolloutHook, Name: "smoke", LastFailure: &failure,
+			Last: flaggerv1.CanaryWebhookAnswer{Succeeded: true, Since: before(time.Minute)}},
+		{Type: flaggerv1.RolloutHook, Name: "load", Last: failure},
+	}
 	return c
 }
 
@@ -52,6 +62,9 @@ func TestDescriptionForPeople(t *testing.T) {
 		"phase     Progressing for 5m\n", "step      2 of 3\n", "users     40% on the canary, 60% on the primary\n",
 		"checks    1 failed of the 3 that roll back\n",
 		"apps/podinfo is halted by eve for 60s; checks go on and may roll it back: let it go on with sluice canary approve podinfo -n apps\n",
+		"load   rollout      failed          60m  answered 503 Service Unavailable\n",
+		"smoke  pre-rollout  passed          60s  last failed 60m ago: answered 503 Service Unavailable\n",
+		"chat   event        not called yet\n",
 		"Release of podinfo:6.1.0 +1 (revision bbbbbbb), under way for 6m\n",
 		"  60m  Warning  first\n  60s  Warning  second (x3)\n",
 	} {

@@ -281,6 +281,8 @@ export interface CanaryDescription extends Canary {
   conditions: Condition[];
   /** Good says what the values of each metric should be, by its name. */
   good: Record<string, string>;
+  /** Webhooks are those of the analysis, those that failed last first, then the gates that are closed. */
+  webhooks: Webhook[];
   /** Releases are the last ones, the newest first. */
   releases: CanaryRelease[];
   /** Events are the last ones, the oldest first. */
@@ -516,6 +518,24 @@ export interface CanaryCommand {
   by?: string;
   /** Outcome says what became of it. */
   outcome?: string;
+}
+
+/** Webhook is a webhook of a Canary's analysis, with what it answered last. Its address is left out, since people put tokens into it. */
+export interface Webhook {
+  /** Name of the webhook. */
+  name: string;
+  /** Type says when it is called, such as pre-rollout. */
+  type: HookType;
+  /** State is failed if it could not be asked, or speaks against the release; waiting if it keeps a gate closed; unknown before it is called. */
+  state: CellState;
+  /** Outcome is its last answer in a word or two: passed, failed, open, closed, told, no rollback. */
+  outcome: string;
+  /** Since is when it answered so first; left out before it is called. */
+  since?: Time;
+  /** Message says what it answered if that is no success. */
+  message?: string;
+  /** LastFailure is its last answer that was no success, if the last one is; left out for gates and rollback, which answer so as a rule. */
+  lastFailure?: WebhookFailure;
 }
 
 /** CanaryRelease is what became of one revision. Sluice extension. */
@@ -765,6 +785,17 @@ export interface Judgement {
 /** CommandVerb is what a person can tell a Canary to do. */
 export type CommandVerb = "approve" | "halt" | "pause" | "abort" | "promote" | "retry" | (string & {});
 
+/** HookType says when a webhook is called, and what its answer decides. */
+export type HookType = "rollout" | "pre-rollout" | "post-rollout" | "confirm-rollout" | "confirm-promotion" | "confirm-traffic-increase" | "event" | "rollback" | (string & {});
+
+/** WebhookFailure is an answer that was no success. */
+export interface WebhookFailure {
+  /** At is when it answered so first. */
+  at: Time;
+  /** Message says what it answered. */
+  message: string;
+}
+
 /** CanaryStep is one stage of an analysis, and the last check made in it. */
 export interface CanaryStep {
   /** Weight is the canary's percentage of the users. */
@@ -864,9 +895,6 @@ export interface Hunk {
   /** Lines each begin with + if they came, with - if they went, and with a blank if they stayed. */
   lines: string[];
 }
-
-/** HookType says when a webhook is called, and what its answer decides. */
-export type HookType = "rollout" | "pre-rollout" | "post-rollout" | "confirm-rollout" | "confirm-promotion" | "confirm-traffic-increase" | "event" | "rollback" | (string & {});
 
 /** CanaryJudgeFinding is what is known about one metric. */
 export interface CanaryJudgeFinding {

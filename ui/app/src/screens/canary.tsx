@@ -2,7 +2,7 @@
 
 import { path } from "../api/client";
 import { useResource } from "../api/resource";
-import type { CanaryCommand, CanaryDetail, CanaryRelease, CanaryStep, CellState, Judgement, ObjectReference, Pod } from "../api/types";
+import type { CanaryCommand, CanaryDetail, CanaryRelease, CanaryStep, CellState, Judgement, ObjectReference, Pod, Webhook } from "../api/types";
 import { now } from "../clock";
 import { Age, Moment } from "../parts/age";
 import { Chart } from "../parts/chart";
@@ -61,6 +61,7 @@ function Described({ is }: { is: CanaryDetail }) {
         <div>
           <Now is={is} release={release} />
           {is.judge && <Judge judge={is.judge} />}
+          <Webhooks of={is.webhooks} />
           <Panel title="Releases" aside="the newest first">
             {is.releases.length === 0 && <p class="dim">None yet. The first change of {is.target} begins one.</p>}
             {is.releases.map((one, i) => (
@@ -191,6 +192,37 @@ function Metric({ name, release, good }: { name: string; release: CanaryRelease;
       <Chart label={`${name} over time: ${said}${good ? `, should be ${good}` : ""}`} series={series} limits={limitsOf(good)} unit={unitOf(good)} height={110} />
       {last?.failure && <p class="bad">{last.failure}</p>}
     </figure>
+  );
+}
+
+/** The webhooks of the analysis with what they answered last, those that failed first. */
+export function Webhooks({ of }: { of: readonly Webhook[] }) {
+  if (of.length === 0) return null;
+  const failed = of.filter((webhook) => webhook.state === "failed").length;
+  return (
+    <Panel title="Webhooks" aside={failed > 0 && `${failed} of ${of.length} failed`}>
+      <ul class="marked">
+        {of.map((webhook) => (
+          <li key={`${webhook.type}/${webhook.name}`}>
+            <Mark state={webhook.state} silent />
+            <div>
+              <b>{webhook.name}</b> <span class="dim">{webhook.type} ·</span> {webhook.outcome}
+              {webhook.since && (
+                <>
+                  , <Age since={webhook.since} lasts />
+                </>
+              )}
+              {webhook.message && <p class={webhook.state === "failed" ? "bad" : "dim"}>{webhook.message}</p>}
+              {webhook.lastFailure && (
+                <p class="dim">
+                  Last failed <Age since={webhook.lastFailure.at} ago />: {webhook.lastFailure.message}
+                </p>
+              )}
+            </div>
+          </li>
+        ))}
+      </ul>
+    </Panel>
   );
 }
 
