@@ -31,6 +31,7 @@ import (
 const (
 	wide, high = 1280, 800
 	phone      = 390
+	narrowest  = 320 // a small phone, or a page of 1280 pixels at four times its size
 )
 
 // launch starts the browser that all tests share, each in a profile of its own.

@@ -70,6 +70,8 @@ func everyScreen(t *testing.T, w *world) {
 			p.fits(s.name + " on a phone")
 			p.accessible(w, s.name+" on a phone")
 			p.picture(s.name + "-phone")
+			p.look(narrowest, "light")
+			p.fits(s.name + " on the narrowest phone")
 		})
 	}
 	of.calm()
