@@ -8,7 +8,6 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
@@ -24,15 +23,10 @@ func (noEvents) Event(client.Object, reconciler.Event) {}
 func TestASuspendedPipelineWritesNothing(t *testing.T) {
 	e := newEnv(t)
 	must(t, e.Client.Create(t.Context(), e.pipeline))
-	runner := reconciler.New(e.Client, e.Client, kind(), e.Reconciler, reconciler.Options{Clock: e.clock, Recorder: noEvents{}})
-	key := client.ObjectKeyFromObject(e.pipeline)
+	runner, key := e.runner(noEvents{}), client.ObjectKeyFromObject(e.pipeline)
 	run := func() {
 		t.Helper()
-		if _, err := runner.Reconcile(t.Context(), ctrl.Request{NamespacedName: key}); err != nil {
-			t.Fatal(err)
-		}
-		must(t, e.Client.Get(t.Context(), key, e.pipeline))
-		e.fetch()
+		e.runs(runner)
 	}
 	suspend := func(suspend bool) {
 		t.Helper()

@@ -111,7 +111,7 @@ func (r *Reconciler) newRun(p *sluicev1.Pipeline, repo *repository, fields map[s
 	return &run{
 		controller: r, pipeline: p, cache: cached, faults: stageErrors{},
 		state: stateStore{
-			pipeline: p, repo: repo, writer: r.Writer, client: r.Client, live: r.Live, cache: &cached.kept,
+			pipeline: p, repo: repo, writer: r.Writer, live: r.Live, cache: &cached.kept,
 			now: now, heads: r.refsOf(p, repo, now),
 		},
 		contents: versionReader{artifacts: p.Spec.Artifacts, fields: fields, index: r.Writer.Index()},

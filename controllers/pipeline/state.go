@@ -5,7 +5,6 @@ package pipeline
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"reflect"
 	"strings"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
@@ -76,7 +74,6 @@ type stateStore struct {
 	pipeline *sluicev1.Pipeline
 	repo     *repository // nil without Git
 	writer   *writeback.Writer
-	client   client.Client
 	live     client.Reader
 	cache    *stateCache
 	// heads lists the refs of the repository, for all pipelines on it, as of some seconds ago.
@@ -234,22 +231,15 @@ func (s stateStore) save(ctx context.Context, d promotion.Decision) (bool, error
 	return true, nil
 }
 
-// saveInStatus writes the state into the status of exactly the object that was decided
-// about: another process that decides at the same time is refused.
+// saveInStatus writes the state into the status. Another process that decides at the same time writes
+// another one, and is refused.
 func (s stateStore) saveInStatus(ctx context.Context, state []byte) error {
-	p := s.pipeline
-	patch, err := json.Marshal(map[string]any{
-		"metadata": map[string]any{"resourceVersion": p.ResourceVersion}, "status": map[string]any{"state": string(state)},
-	})
-	if err != nil {
-		return err
-	}
-	written := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: p.Name}}
-	written.SetGroupVersionKind(sluicev1.GroupVersion.WithKind(sluicev1.PipelineKind))
-	if err := s.client.Status().Patch(ctx, written, client.RawPatch(types.MergePatchType, patch)); err != nil {
+	before := s.pipeline.Status.State
+	s.pipeline.Status.State = string(state)
+	if err := reconciler.Checkpoint(ctx); err != nil {
+		s.pipeline.Status.State = before
 		return fmt.Errorf("writing the state to the status: %w", err)
 	}
-	p.ResourceVersion, p.Status.State = written.ResourceVersion, string(state)
 	return nil
 }
 

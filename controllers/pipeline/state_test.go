@@ -103,8 +103,10 @@ func TestTwoWhoDecideAtTheSameTime(t *testing.T) {
 	e.reconcile()
 	other := &sluicev1.Pipeline{}
 	e.get("shop", other)
-	other.Labels = map[string]string{"changed": "meanwhile"}
-	e.update(other)
+	other.Status.State += "# theirs\n"
+	if err := e.Client.Status().Update(t.Context(), other); err != nil {
+		t.Fatal(err)
+	}
 	e.release("2")
 	if _, err := e.Reconcile(t.Context(), e.pipeline); !apierrors.IsConflict(err) {
 		t.Fatalf("got %v", err)
