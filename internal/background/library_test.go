@@ -63,7 +63,7 @@ func TestASilentHostHoldsUpOthersWithSingleflightAndNotHere(t *testing.T) {
 		"Runner": {func(t *testing.T, h *silentHost) func(string) {
 			r := &runner{Patience: DefaultPatience, PerHost: 8, PerNamespace: 4}
 			return func(key string) {
-				req := Request[types.NamespacedName]{Key: object(key), Namespace: "apps", Host: "silent.example.com", At: time.Unix(0, 0)}
+				req := Request[types.NamespacedName]{Key: object(key), Namespace: "apps", Host: "silent.example.com", Now: time.Unix(0, 0)}
 				if _, err := r.Run(t.Context(), req, h.ask); !errors.Is(err, ErrPending) {
 					t.Error(err)
 				}
