@@ -36,6 +36,21 @@ type Action struct {
 	Reason string `json:"reason,omitempty"`
 }
 
+// maxField bounds what names something in an Action, in bytes: no name of Kubernetes is longer.
+const maxField = 253
+
+// check refuses what can name nothing, and would only fill the log.
+func (a Action) check() error {
+	for field, text := range map[string]string{
+		"kind": a.Kind, "namespace": a.Namespace, "name": a.Name, "verb": a.Verb, "stage": a.Stage, "bundle": a.Bundle,
+	} {
+		if len(text) > maxField {
+			return fmt.Errorf("%s has more than %d bytes", field, maxField)
+		}
+	}
+	return nil
+}
+
 // requestHeader has to be there, whatever it says: no page of another site can send it without being allowed to.
 const requestHeader = "X-Sluice-Request"
 
@@ -55,6 +70,10 @@ func (s *Server) act(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, fmt.Sprintf("the request cannot be read: %v", err))
 		return
 	}
+	if err := asked.check(); err != nil {
+		refuse(w, http.StatusBadRequest, err.Error())
+		return
+	}
 	if len(asked.Reason) > command.MaxReason {
 		refuse(w, http.StatusBadRequest, fmt.Sprintf("the reason has more than %d bytes", command.MaxReason))
 		return
@@ -62,10 +81,11 @@ func (s *Server) act(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 	defer cancel()
 	v := viewOf(r)
-	err := errReadOnly
-	if !v.readOnly {
-		asked, err = v.carryOut(ctx, asked, s.Clock)
+	if v.readOnly { // who that is, nobody could say, and the log is not theirs to fill
+		refuse(w, codeOf(errReadOnly), errReadOnly.Error())
+		return
 	}
+	asked, err := v.carryOut(ctx, asked, s.Clock)
 	s.audit(ctx, v, asked, err)
 	if err != nil {
 		refuse(w, codeOf(err), err.Error())

@@ -15,6 +15,7 @@ import (
 	"github.com/go-logr/logr/funcr"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
@@ -151,6 +152,37 @@ func TestTheLogSaysWhichVersionACommandWasAbout(t *testing.T) {
 			}
 			if !slices.Equal(recorded, want) {
 				t.Errorf("recorded %q, want %q", recorded, want)
+			}
+		})
+	}
+}
+
+// Whoever had not signed in could fill the log, from which the lines about people are rotated away then.
+func TestStrangersWriteNothingIntoTheLog(t *testing.T) {
+	long := strings.Repeat("x", maxField+1)
+	for name, tc := range map[string]struct {
+		user, body string
+		want       int
+	}{
+		"who has not signed in":        {AnonymousUser, `{"kind":"Canary","verb":"approve"}`, http.StatusForbidden},
+		"who has, with a long verb":    {"eve", `{"kind":"Canary","verb":"` + long + `"}`, http.StatusBadRequest},
+		"who has, with a long version": {"eve", `{"kind":"Pipeline","bundle":"` + long + `"}`, http.StatusBadRequest},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var logged []string
+			s := signedIn(t, Options{
+				Cluster: &Cluster{}, Clock: clock.RealClock{},
+				Log: funcr.New(func(_, line string) { logged = append(logged, line) }, funcr.Options{}),
+			}, map[string]scope{"eve": {everything: true}, AnonymousUser: {everything: true}})
+			r := httptest.NewRequest(http.MethodPost, "http://localhost:8080/api/v1/actions", strings.NewReader(tc.body))
+			r.Header.Set(requestHeader, "1")
+			if tc.user != AnonymousUser {
+				r.Header.Set("Authorization", "Bearer token-of-"+tc.user)
+			}
+			w := httptest.NewRecorder()
+			s.handler.ServeHTTP(w, r)
+			if w.Code != tc.want || len(logged) > 0 {
+				t.Errorf("%d %s; logged %q", w.Code, w.Body, logged)
 			}
 		})
 	}

@@ -39,17 +39,20 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request) {
 		refuse(w, codeOf(err), err.Error())
 		return
 	}
-	kinds, missing := []string{}, v.missingKinds()
+	kinds, missing, namespace := []string{}, v.missingKinds(), ""
 	for _, kind := range v.cached() {
 		if of.allowsAny(kind.Kind) {
 			kinds = append(kinds, kind.Kind)
+			if of.allows(kind.Kind, v.namespace) {
+				namespace = v.namespace
+			}
 		} else {
 			missing = append(missing, Missing{kind.Kind, fmt.Sprintf("%s may not list %s in any namespace that has some",
 				v.user, kind.resource.GroupResource())})
 		}
 	}
 	answer(w, http.StatusOK, Session{
-		Version: s.Version, User: v.user, Cluster: v.name(), Namespace: v.namespace, ReadOnly: v.readOnly,
+		Version: s.Version, User: v.user, Cluster: v.name(), Namespace: namespace, ReadOnly: v.readOnly,
 		CanSignOut: s.authenticator.canSignOut(), Kinds: kinds, Missing: missing,
 	})
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/klauspost/compress/gzhttp"
+	"golang.org/x/net/netutil"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -182,7 +183,14 @@ var http2 = http.HTTP2Config{
 	MaxConcurrentStreams: 64, SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second, WriteByteTimeout: writeTimeout,
 }
 
-// Serve answers on a listener until ctx ends. One with TLS should offer [Protocols].
+// maxConnections bounds the connections of all people together: beyond it, new ones wait until others end.
+const maxConnections = 8192
+
+// Bounded is a listener with as many connections as the page can have. TLS goes around it: the server has to see that.
+func Bounded(l net.Listener) net.Listener { return netutil.LimitListener(l, maxConnections) }
+
+// Serve answers on a listener until ctx ends. One with TLS should offer [Protocols], and be
+// around one that is [Bounded].
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	server := &http.Server{
 		Handler: http.MaxBytesHandler(s.handler, maxRequest), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
@@ -213,6 +221,8 @@ func (s *Server) guarded(next http.Handler) http.Handler {
 			refuse(w, http.StatusMisdirectedRequest, "this address serves other names only")
 			return
 		}
+		// Also of what is given to strangers: whoever does not read its answer would keep the connection for ever.
+		_ = http.NewResponseController(w).SetWriteDeadline(s.Clock.Now().Add(requestTimeout + writeTimeout))
 		next.ServeHTTP(w, r)
 	})
 }
@@ -238,7 +248,6 @@ func viewOf(r *http.Request) *view {
 func (s *Server) authenticated(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
-		_ = http.NewResponseController(w).SetWriteDeadline(s.Clock.Now().Add(requestTimeout + writeTimeout))
 		v, err := s.authenticator.authenticate(r)
 		var denied *deniedError
 		switch {

@@ -8,12 +8,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
 	"unicode"
 
+	"golang.org/x/net/idna"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/rest"
@@ -132,7 +134,21 @@ func (s *SignIn) open(of *Cluster, clk clock.WithTicker) (*login, error) {
 
 // serves the host that people use, and kubectl port-forward.
 func (l *login) serves(host string) bool {
-	return strings.EqualFold(host, l.URL.Host) || isLoopback(host)
+	return hostOf(l.URL.Scheme, host) == hostOf(l.URL.Scheme, l.URL.Host) || isLoopback(host)
+}
+
+// hostOf is a host as browsers write it in a request: in lower case, by its name in ASCII (RFC 5891), without
+// the port that the scheme has anyway.
+func hostOf(scheme, host string) string {
+	u := url.URL{Scheme: scheme, Host: host}
+	name, port := u.Hostname(), u.Port()
+	if ascii, err := idna.Lookup.ToASCII(name); err == nil {
+		name = ascii
+	}
+	if port == "" || port == map[string]string{"http": "80", "https": "443"}[scheme] {
+		return strings.ToLower(name)
+	}
+	return strings.ToLower(net.JoinHostPort(name, port))
 }
 
 func (*login) canSignOut() bool { return true }

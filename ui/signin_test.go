@@ -5,6 +5,7 @@ package ui
 import (
 	"errors"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -98,6 +99,37 @@ func TestWhereASignInLeads(t *testing.T) {
 		if got := screenOf(to); got != want {
 			t.Errorf("%q leads to %q, want %q", to, got, want)
 		}
+	}
+}
+
+// A page at https://sluice.example.com:443 refused everybody, since browsers leave that port out.
+func TestTheHostIsThatOfTheURLAsBrowsersWriteIt(t *testing.T) {
+	for name, tc := range map[string]struct {
+		url, host string
+		want      bool
+	}{
+		"as it is":                                 {"https://sluice.example.com", "sluice.example.com", true},
+		"in capitals":                              {"https://Sluice.example.com", "sluice.example.com", true},
+		"the port of the scheme is left out":       {"https://sluice.example.com:443", "sluice.example.com", true},
+		"the port of the scheme is written":        {"https://sluice.example.com", "sluice.example.com:443", true},
+		"the port of another scheme counts":        {"https://sluice.example.com:80", "sluice.example.com", false},
+		"another port":                             {"https://sluice.example.com:8443", "sluice.example.com:8443", true},
+		"a port that is missing":                   {"https://sluice.example.com:8443", "sluice.example.com", false},
+		"a name that is not ASCII":                 {"https://bücher.example", "xn--bcher-kva.example", true},
+		"another host":                             {"https://sluice.example.com", "sluice.example.org", false},
+		"an address of IPv6":                       {"https://[2001:db8::1]:443", "[2001:db8::1]", true},
+		"a host that begins with the same letters": {"https://sluice.example.com", "sluice.example.com.evil.example", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			u, err := url.Parse(tc.url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			l := &login{SignIn: SignIn{URL: u}}
+			if got := l.serves(tc.host); got != tc.want {
+				t.Errorf("serves = %t", got)
+			}
+		})
 	}
 }
 

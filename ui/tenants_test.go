@@ -89,6 +89,26 @@ func follow(t *testing.T, at, user string) func(event string) string {
 	}
 }
 
+func TestTheOnlyNamespaceIsNamedToWhoMaySeeSomethingThere(t *testing.T) {
+	cluster := furnished(t)
+	cluster.namespace = "apps"
+	s := signedIn(t, Options{Cluster: cluster, Clock: clock.RealClock{}, Log: logr.Discard()}, map[string]scope{
+		"apps": in("apps", "Canary"), "other": in("other", "Canary"), AnonymousUser: {},
+	})
+	for user, want := range map[string]string{"apps": "apps", "other": "", AnonymousUser: ""} {
+		r := httptest.NewRequest(http.MethodGet, "http://localhost:8080/api/v1/session", http.NoBody)
+		if user != AnonymousUser {
+			r.Header.Set("Authorization", "Bearer token-of-"+user)
+		}
+		w := httptest.NewRecorder()
+		s.handler.ServeHTTP(w, r)
+		var got Session
+		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || got.Namespace != want {
+			t.Errorf("%s is told of %q (%v): %s", user, got.Namespace, err, w.Body)
+		}
+	}
+}
+
 // Nothing but the stream itself showed whether a tenant is told that objects of another one change: which they are, and when.
 func TestNoTenantIsToldOfChangesOfAnothersObjects(t *testing.T) {
 	o := Options{Cluster: furnished(t), Clock: clock.RealClock{}, Log: logr.Discard()}

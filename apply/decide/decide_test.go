@@ -27,7 +27,7 @@ func entry(name string) inventory.Entry {
 // observed is what is seen of an owner with nothing to do.
 func observed(change func(*Observation)) Observation {
 	o := Observation{
-		Attempt: attempt, Ready: true, Inventory: []inventory.Entry{entry("a")},
+		Attempt: attempt, Ready: true, Inventory: []inventory.Entry{entry("a")}, AppliedRevision: attempt.Revision,
 		Spec: Spec{Interval: time.Hour, NextRun: time.Hour, Timeout: time.Minute, Prune: true},
 	}
 	if change != nil {
@@ -252,11 +252,11 @@ func TestWhatIsReported(t *testing.T) {
 			prev: state(nil), want: "Applied revision: main@sha1:1", wantAfter: time.Hour,
 			wantHistory: meta.ReconciliationSucceededReason, wantEvents: 1,
 		},
-		"a revision with the objects of the one before is no news": {
+		"a revision with the objects of the one before is no news, but for its commit": {
 			seen: func(o *Observation) {
 				o.Health, o.AppliedRevision, o.AppliedObjects = &Health{}, "main@sha1:0", state(nil).Built.Objects
 			},
-			prev: state(nil), want: "Applied revision: main@sha1:1", wantAfter: time.Hour,
+			prev: state(nil), want: "Applied revision: main@sha1:1", wantAfter: time.Hour, wantEvents: 1,
 		},
 		"the revision that the status has is no news, whatever digest somebody else made of it": {
 			seen: func(o *Observation) {
@@ -266,7 +266,7 @@ func TestWhatIsReported(t *testing.T) {
 		},
 		"a status without a history says nothing of objects": {
 			seen: func(o *Observation) { o.Health, o.AppliedRevision = &Health{}, "main@sha1:0" },
-			prev: state(nil), want: "Applied revision: main@sha1:1", wantAfter: time.Hour,
+			prev: state(nil), want: "Applied revision: main@sha1:1", wantAfter: time.Hour, wantEvents: 1,
 		},
 		"the end of a pause comes before the interval": {
 			seen: func(o *Observation) { o.Health = &Health{}; o.Drift.Resume = now.Add(time.Minute) }, prev: state(nil),

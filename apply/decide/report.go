@@ -59,6 +59,8 @@ type Event struct {
 	Reason, Message string
 	// CommitStatus marks the event by which notifications set the status of a commit.
 	CommitStatus bool
+	// AlertsOnly says that it is no news to who reads the events of the owner.
+	AlertsOnly bool
 }
 
 // ReportedState is what a reconcile came to, as people are told.
@@ -158,7 +160,7 @@ func unhealthy(o Observation, s State, now time.Time, why string) Decision {
 
 // ready completes the report of a reconcile that reached its end. It is news if an
 // object changed, or if the owner was not ready before, or if the changes were made by a process that
-// ended before it could tell.
+// ended before it could tell. A commit that changes nothing gets its status, too: people wait for it.
 func ready(o Observation, s State, now time.Time, report ReportedState) Decision {
 	report.Reason, report.Message = meta.ReconciliationSucceededReason, "Applied revision: "+o.Revision
 	next := s.Due
@@ -166,10 +168,13 @@ func ready(o Observation, s State, now time.Time, report ReportedState) Decision
 		next = resume
 	}
 	report.After = max(next.Sub(now), time.Millisecond)
-	if o.HasEvents || len(report.Events) > 0 || !o.Ready || s.isUntold(o) {
+	news := o.HasEvents || len(report.Events) > 0 || !o.Ready || s.isUntold(o)
+	if news {
 		report.History = meta.ReconciliationSucceededReason
+	}
+	if news || o.AppliedRevision != o.Revision {
 		report.Events = append(report.Events, Event{
-			Reason: meta.ReconciliationSucceededReason, CommitStatus: true,
+			Reason: meta.ReconciliationSucceededReason, CommitStatus: true, AlertsOnly: !news,
 			Message: fmt.Sprintf("Reconciliation finished in %s, next run in %s", round(now.Sub(s.Started)), o.Interval),
 		})
 	}

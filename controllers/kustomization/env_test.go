@@ -41,6 +41,7 @@ type testEnv struct {
 	informers *watch.Informers
 	clock     *clocktesting.FakePassiveClock
 	trees     map[string]tree.Tree
+	opened    int // how often an artifact was
 	events    []reconciler.Event
 	// checkpoints are what was written before a reconcile went on, unless that is an error.
 	checkpoints     []*kustomizev1.Kustomization
@@ -52,6 +53,7 @@ type testEnv struct {
 
 // Open implements Opener.
 func (e *testEnv) Open(_ context.Context, _ string, artifact *meta.Artifact) (tree.Tree, error) {
+	e.opened++
 	if t := e.trees[artifact.Digest]; t != nil {
 		return t, nil
 	}

@@ -99,21 +99,25 @@ func TestWhatCannotBeReadIsTold(t *testing.T) {
 			spoil:  func(e *testEnv, _ *kustomizev1.Kustomization) { e.client = e.broken("src") },
 			reason: meta.ArtifactFailedReason, says: "reading source 'GitRepository/ns/src': the API server has trouble", kept: true,
 		},
-		"its artifact": {
-			spoil:  func(e *testEnv, _ *kustomizev1.Kustomization) { clear(e.trees) },
-			reason: meta.ArtifactFailedReason, says: "opening artifact main@sha1:1: no artifact", kept: true,
+		"its next artifact": {
+			spoil: func(e *testEnv, _ *kustomizev1.Kustomization) {
+				e.commit("main@sha1:2", nil)
+				clear(e.trees)
+			},
+			reason: meta.ArtifactFailedReason, says: "opening artifact main@sha1:2: no artifact", kept: true,
 		},
 		"its artifact, of another generation": {
 			spoil:  func(e *testEnv, k *kustomizev1.Kustomization) { clear(e.trees); k.Generation++ },
 			reason: meta.ArtifactFailedReason, says: "opening artifact main@sha1:1: no artifact",
 		},
-		"the files of its artifact": {
+		"the files of its next artifact": {
 			spoil: func(e *testEnv, _ *kustomizev1.Kustomization) {
+				e.commit("main@sha1:2", nil)
 				for digest := range e.trees {
 					e.trees[digest] = unreadable{}
 				}
 			},
-			reason: meta.ArtifactFailedReason, says: "reading main@sha1:1: ", kept: true,
+			reason: meta.ArtifactFailedReason, says: "reading main@sha1:2: ", kept: true,
 		},
 		"a dependency": {
 			spoil: func(e *testEnv, k *kustomizev1.Kustomization) {

@@ -115,14 +115,16 @@ func (r *Reconciler) observeInputs(ctx context.Context, run *run) error {
 	if built == nil || built.Generation != run.k.Generation {
 		return nil
 	}
-	if err := r.open(ctx, run); err != nil {
-		return err
+	if built.Artifact == "" || built.Artifact != run.artifact.Digest { // an artifact of the same digest has the same files
+		if err := r.open(ctx, run); err != nil {
+			return err
+		}
+		_, same, err := run.state.reads.AnsweredBy(run.opened)
+		if err != nil {
+			return retrySoon(run.k, reconciler.WithReason(meta.ArtifactFailedReason, fmt.Errorf("reading %s: %w", run.artifact.Revision, err)))
+		}
+		run.seen.FilesChanged = !same
 	}
-	_, same, err := run.state.reads.AnsweredBy(run.opened)
-	if err != nil {
-		return retrySoon(run.k, reconciler.WithReason(meta.ArtifactFailedReason, fmt.Errorf("reading %s: %w", run.artifact.Revision, err)))
-	}
-	run.seen.FilesChanged = !same
 	run.seen.VariablesChanged = readsInputs(run.k) && changedInputs(ctx, r.live, run.k.Namespace, run.state.inputs)
 	return nil
 }

@@ -65,8 +65,26 @@ func TestACommitThatChangesNothingCostsNoCall(t *testing.T) {
 	if calls := e.cluster.Calls(); len(calls) > 0 || k.Status.LastAppliedRevision != "main@sha1:2" {
 		t.Errorf("calls %q, revision %s", calls, k.Status.LastAppliedRevision)
 	}
-	if len(result.Events) > 0 || result.ReadyEvent != reconciler.SkipReadyEvent {
-		t.Errorf("events of a run that did nothing: %+v", result)
+	if len(result.Events) != 1 || !result.Events[0].AlertsOnly || result.ReadyEvent != reconciler.SkipReadyEvent ||
+		result.Events[0].Metadata["kustomize.toolkit.fluxcd.io/commit_status"] != "update" ||
+		result.Events[0].Metadata["kustomize.toolkit.fluxcd.io/revision"] != "main@sha1:2" {
+		t.Errorf("events of a run that did nothing, but for its commit: %+v", result)
+	}
+}
+
+func TestAnArtifactThatWasAppliedIsNotOpenedAgain(t *testing.T) {
+	e := newTestEnv(t)
+	k := app("a")
+	e.commit("main@sha1:1", map[string]string{"c.yaml": configMap("c", "one")})
+	e.must(k)
+	e.opened, e.trees = 0, nil // whoever serves it is away
+	for range 2 {
+		if result := e.must(k); len(result.Events) > 0 {
+			t.Errorf("events %+v", result.Events)
+		}
+	}
+	if e.opened != 0 {
+		t.Errorf("opened %d times", e.opened)
 	}
 }
 

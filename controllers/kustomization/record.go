@@ -33,9 +33,11 @@ func (run *run) record(now time.Time, report decide.ReportedState, sharing []app
 	}
 	for _, e := range report.Events {
 		run.inform(e.Reason, e.Message)
+		last := &run.events[len(run.events)-1]
+		last.AlertsOnly = e.AlertsOnly
 		if e.CommitStatus {
 			// Upstream's notifications set a commit's status by this mark.
-			run.events[len(run.events)-1].Metadata[kustomizev1.GroupVersion.Group+"/commit_status"] = "update"
+			last.Metadata[kustomizev1.GroupVersion.Group+"/commit_status"] = "update"
 		}
 	}
 	warning := run.setWarning(now, sharing)

@@ -111,7 +111,9 @@ func (s *EventSink) Event(obj client.Object, e Event) {
 	if gvk, err := apiutil.GVKForObject(obj, s.scheme); err == nil && s.recorders[gvk.Kind] != nil {
 		recorder, name = s.recorders[gvk.Kind], components[gvk.Kind]
 	}
-	recorder.AnnotatedEventf(obj, e.Metadata, e.Type, e.Reason, "%s", e.Message)
+	if !e.AlertsOnly {
+		recorder.AnnotatedEventf(obj, e.Metadata, e.Type, e.Reason, "%s", e.Message)
+	}
 	if s.Listen == nil {
 		return
 	}

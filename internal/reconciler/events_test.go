@@ -59,6 +59,28 @@ func TestWhatFailsAgainAfterItWorkedIsNews(t *testing.T) {
 	}
 }
 
+// Whoever made the second of two commits that fail in the same way was told nothing, and the commit got no status.
+func TestAnotherRevisionThatFailsInTheSameWayIsNews(t *testing.T) {
+	revision := "main@1"
+	b := newTestEnv(t, scripted{func(k *kustomizev1.Kustomization) (Result, error) {
+		k.Status.LastAttemptedRevision = revision
+		return Result{About: map[string]string{"g/revision": revision}}, errors.New("broken")
+	}}, app(), nil)
+	b.runner.kind.About = func(k *kustomizev1.Kustomization) map[string]string {
+		return map[string]string{"g/revision": k.Status.LastAttemptedRevision}
+	}
+	for _, revision = range []string{"main@1", "main@1", "main@2", "main@2"} {
+		_, _ = b.reconcile()
+	}
+	var got []string
+	for _, e := range *b.events {
+		got = append(got, e.Message+" "+e.Metadata["g/revision"])
+	}
+	if diff := cmp.Diff([]string{"broken main@1", "broken main@2"}, got); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+}
+
 func TestEveryEventSaysTheRevision(t *testing.T) {
 	about := map[string]string{"g/revision": "main@2"}
 	own := Event{Type: corev1.EventTypeNormal, Reason: "R", Message: "own", Metadata: map[string]string{"g/more": "x"}}

@@ -94,11 +94,15 @@ func (r *runner[T]) setConditions(obj T, out outcome) {
 // emitEvents emits the controller's own events, or one for a change of Ready.
 func (r *runner[T]) emitEvents(ctx context.Context, before, obj T, out outcome) {
 	for _, e := range out.result.Events {
+		if e.AlertsOnly {
+			r.emit(obj, e, out.result.About)
+			continue
+		}
 		r.logAndEmit(ctx, obj, e, out.result.About)
 	}
 	was := apimeta.FindStatusCondition(before.GetConditions(), meta.ReadyCondition)
 	is := apimeta.FindStatusCondition(obj.GetConditions(), meta.ReadyCondition)
-	if is == nil || (was != nil && was.Status == is.Status && was.Reason == is.Reason && was.Message == is.Message) {
+	if is == nil || saysSame(was, is) && !r.failsAnew(before, obj, is) {
 		return
 	}
 	e := Event{Type: corev1.EventTypeNormal, Reason: is.Reason, Message: is.Message}
@@ -115,6 +119,16 @@ func (r *runner[T]) emitEvents(ctx context.Context, before, obj T, out outcome) 
 	case is.Status == metav1.ConditionTrue && len(out.result.Events) == 0 && out.result.ReadyEvent == EmitReadyEvent:
 		r.logAndEmit(ctx, obj, e, out.result.About)
 	}
+}
+
+func saysSame(was, is *metav1.Condition) bool {
+	return was != nil && was.Status == is.Status && was.Reason == is.Reason && was.Message == is.Message
+}
+
+// failsAnew reports whether an object fails as before with another revision: whoever made that one has to be told,
+// and its commit gets a status.
+func (r *runner[T]) failsAnew(before, obj T, ready *metav1.Condition) bool {
+	return ready.Status == metav1.ConditionFalse && r.kind.About != nil && !maps.Equal(r.kind.About(before), r.kind.About(obj))
 }
 
 // logAndEmit emits an event and logs it. `flux logs` prints nothing of a line but its

@@ -183,6 +183,7 @@ func (w *wiring) page() error {
 	if p.listener, err = net.Listen("tcp", f.addr); err != nil {
 		return fmt.Errorf("--ui-addr: %w", err)
 	}
+	p.listener = ui.Bounded(p.listener)
 	if f.certFile != "" {
 		if p.certs, err = certwatcher.New(f.certFile, f.keyFile); err != nil {
 			return fmt.Errorf("--ui-tls-cert-file: %w", err)

@@ -268,6 +268,23 @@ describe("a timeline", () => {
   });
 });
 
+describe("a report of events", () => {
+  it.each([
+    ["an image", "![x](https://evil.example/p.png)", "\\!\\[x\\](https&#58;//evil.example/p.png)"],
+    ["a link", "[log in](https://evil.example)", "\\[log in\\](https&#58;//evil.example)"],
+    ["an address that becomes a link", "see www.evil.example or <https://e>", "see www&#46;evil.example or &lt;https&#58;//e>"],
+    ["a mention", "@team, look: @you", "&#64;team, look: &#64;you"],
+    ["what already is an entity", "&lt;b> &#64;team", "&amp;lt;b> &amp;\\#64;team"],
+    ["a heading, code and emphasis", "# a `b` *c* _d_ ~e~", "\\# a \\`b\\` \\*c\\* \\_d\\_ \\~e\\~"],
+    ["a revision is no mention", "main@sha1:1", "main@sha1:1"],
+  ])("has no %s", (_, message, want) => {
+    const [row] = markdown("t", [{ time: "2026-05-01T12:00:00Z", type: "Normal", reason: "R", message, count: 1, kind: "Canary", namespace: "apps", name: "podinfo" }])
+      .split("\n")
+      .slice(4);
+    expect(row?.split(" | ")[4]?.replace(/ \|$/, "")).toBe(want);
+  });
+});
+
 describe("the kinds of objects", () => {
   const session = { version: "", user: "", cluster: "", readOnly: true, canSignOut: false };
   it("are those that are there and those of which it is known why not, in the order of a release", () => {

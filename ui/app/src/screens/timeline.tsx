@@ -74,9 +74,21 @@ export function filter(events: readonly TimelineEvent[], by: { kind: string; war
     .filter((event) => words.every((word) => `${event.reason} ${event.message} ${event.kind} ${event.name}`.toLowerCase().includes(word)));
 }
 
-/** Events, which come with the newest first, as Markdown for a report: the oldest first, in UTC. */
+/**
+ * Events, which come with the newest first, as Markdown for a report: the oldest first, in UTC. Whoever may write events
+ * may not write into the report: neither images, links nor mentions.
+ */
 export function markdown(title: string, events: readonly TimelineEvent[]): string {
-  const cell = (text: string) => text.replaceAll("\\", "\\\\").replaceAll("|", "\\|").replaceAll("<", "&lt;").replace(/\s+/g, " ").trim();
+  const cell = (text: string) =>
+    text
+      .replace(/[\\|[\]!*_~`#]/g, "\\$&")
+      .replaceAll("&", "&amp;")
+      .replaceAll("<", "&lt;")
+      .replace(/(^|\W)@/g, "$1&#64;")
+      .replaceAll("://", "&#58;//")
+      .replace(/\bwww\./gi, (www) => `${www.slice(0, 3)}&#46;`)
+      .replace(/\s+/g, " ")
+      .trim();
   const rows = events
     .toReversed()
     .sort((a, b) => Date.parse(a.time) - Date.parse(b.time))
