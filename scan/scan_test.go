@@ -16,13 +16,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 
 	"github.com/sluice-cd/sluice/internal/registry"
 	"github.com/sluice-cd/sluice/internal/registry/registrytest"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	builder "github.com/sluice-cd/sluice/test/make"
 )
 
 const image = registrytest.Image
@@ -33,7 +33,7 @@ func newClient(_ *testing.T) *Client {
 }
 
 func repository(spec imagev1.ImageRepositorySpec) *imagev1.ImageRepository {
-	return &imagev1.ImageRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app"}, Spec: spec}
+	return builder.ImageRepository("apps", "app", func(r *imagev1.ImageRepository) { r.Spec = spec })
 }
 
 func target(t *testing.T, spec imagev1.ImageRepositorySpec) Target {

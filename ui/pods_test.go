@@ -15,6 +15,7 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/internal/kinds"
+	"github.com/sluice-cd/sluice/test/make"
 )
 
 func TestThePodsOfACanaryThatAreNotReadyComeFirstAndSayWhy(t *testing.T) {
@@ -24,11 +25,7 @@ func TestThePodsOfACanaryThatAreNotReadyComeFirstAndSayWhy(t *testing.T) {
 	}
 	at := metav1.NewTime(time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC))
 	workload := func(name string) client.Object {
-		labels := map[string]string{"app": name}
-		return &appsv1.Deployment{
-			ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: name},
-			Spec:       appsv1.DeploymentSpec{Selector: &metav1.LabelSelector{MatchLabels: labels}},
-		}
+		return make.Deployment("apps", name, "app:2")
 	}
 	pod := func(name, of, replicaSet string, status corev1.PodStatus) client.Object {
 		return &corev1.Pod{
@@ -50,7 +47,7 @@ func TestThePodsOfACanaryThatAreNotReadyComeFirstAndSayWhy(t *testing.T) {
 		Name: "app", RestartCount: 4, State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}},
 	}}}
 	canary := func(kind string) *flaggerv1.Canary {
-		c := &flaggerv1.Canary{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "web"}}
+		c := make.Canary("apps", "web")
 		c.Spec.TargetRef.Kind, c.Spec.TargetRef.Name = kind, "web"
 		return c
 	}

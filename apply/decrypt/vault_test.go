@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
+	"github.com/sluice-cd/sluice/test/make"
 	"github.com/sluice-cd/sluice/test/sops"
 )
 
@@ -39,7 +40,7 @@ func vaults(services *Services, config map[string]string) {
 		&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "other"}},
 	}
 	if config != nil {
-		objects = append(objects, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "flux-system", Name: "vaults"}, Data: config})
+		objects = append(objects, make.ConfigMap("flux-system", "vaults", config))
 	}
 	c := fake.NewClientBuilder().WithObjects(objects...).WithInterceptorFuncs(interceptor.Funcs{
 		SubResourceCreate: func(

@@ -16,13 +16,13 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
 	"github.com/google/go-cmp/cmp"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary"
 	"github.com/sluice-cd/sluice/canary/hook"
+	builder "github.com/sluice-cd/sluice/test/make"
 )
 
 // receiver remembers what it was sent. It answers with the status and the text
@@ -87,15 +87,14 @@ func caller(t *testing.T, opts hook.Options) *hook.Caller {
 }
 
 func podinfo(hooks ...flaggerv1.CanaryWebhook) *flaggerv1.Canary {
-	return &flaggerv1.Canary{
-		ObjectMeta: metav1.ObjectMeta{Name: "podinfo", Namespace: "default", UID: "1"},
-		Spec:       flaggerv1.CanarySpec{Analysis: &flaggerv1.CanaryAnalysis{Webhooks: hooks}},
-		Status: flaggerv1.CanaryStatus{
+	return builder.Canary("default", "podinfo", func(c *flaggerv1.Canary) {
+		c.UID, c.Spec.Analysis.Webhooks = "1", hooks
+		c.Status = flaggerv1.CanaryStatus{
 			Phase:           flaggerv1.CanaryPhaseProgressing,
 			TrackedConfigs:  map[string]string{"test-config-map": "484637c76acaa7c6"},
 			LastAppliedSpec: "4cb74184589",
-		},
-	}
+		}
+	})
 }
 
 func TestCall(t *testing.T) {

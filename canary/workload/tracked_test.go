@@ -8,6 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sluice-cd/sluice/test/make"
 )
 
 // TestTrackedConfigsAreWhatFlaggerWouldHaveWritten, or a canary that is handed back
@@ -15,12 +17,8 @@ import (
 // in: printf '{"token":"czNjcmV0"}' | sha256sum | cut -c1-16
 func TestTrackedConfigsAreWhatFlaggerWouldHaveWritten(t *testing.T) {
 	files := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "files"}, Data: map[string]string{"b": "2", "a": "<1>"}}
-	cert := &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Name: "cert"},
-		Type:       corev1.SecretTypeTLS,
-		Data:       map[string][]byte{"token": []byte("s3cret")},
-	}
-	empty := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "env"}}
+	cert := make.Secret("", "cert", map[string]string{"token": "s3cret"}, func(s *corev1.Secret) { s.Type = corev1.SecretTypeTLS })
+	empty := make.ConfigMap("", "env", nil)
 	b := newFixture(t, podinfo("podinfo:1"), files, cert, empty, secret("token", "helm.sh/release.v1"), secret("db", "helm.sh/release.v1"))
 	before := b.observe().Revision
 	want := map[string]string{

@@ -23,13 +23,11 @@ import (
 	"github.com/sluice-cd/sluice/canary/router"
 	"github.com/sluice-cd/sluice/canary/workload"
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	builder "github.com/sluice-cd/sluice/test/make"
 )
 
 func podinfo() *flaggerv1.Canary {
-	c := &flaggerv1.Canary{ObjectMeta: metav1.ObjectMeta{Name: "podinfo", Namespace: "test", UID: "uid-1"}}
-	c.Spec.TargetRef.Name = "podinfo"
-	c.Spec.Analysis = &flaggerv1.CanaryAnalysis{StepWeight: 10}
-	return c
+	return builder.Canary("test", "podinfo", func(c *flaggerv1.Canary) { c.UID = "uid-1" })
 }
 
 // series are all series of a registry, as name and number of them.

@@ -10,7 +10,6 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	appsv1 "k8s.io/api/apps/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -29,6 +28,7 @@ import (
 	"github.com/sluice-cd/sluice/internal/wake/waketest"
 	"github.com/sluice-cd/sluice/notify/alert"
 	"github.com/sluice-cd/sluice/notify/outbox"
+	"github.com/sluice-cd/sluice/test/make"
 )
 
 // testEnv is a reconciler in front of a fake API server, put together as
@@ -133,11 +133,8 @@ func (c *fakeCache) GetInformer(_ context.Context, of client.Object, _ ...cache.
 
 // deployment makes one with a pod of an image, as it is once it is rolled out.
 func deployment(name, image string, replicas int32) *appsv1.Deployment {
-	labels := map[string]string{"app": name}
-	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "test", Generation: 1}}
-	d.Spec.Replicas, d.Spec.Selector = &replicas, &metav1.LabelSelector{MatchLabels: labels}
-	d.Spec.Template.Labels = labels
-	d.Spec.Template.Spec.Containers = append(d.Spec.Template.Spec.Containers, container(image))
-	rolledOut(d)
-	return d
+	return make.Deployment("test", name, image, func(d *appsv1.Deployment) {
+		d.Spec.Replicas, d.Spec.Template.Spec.Containers[0] = &replicas, container(image)
+		rolledOut(d)
+	})
 }

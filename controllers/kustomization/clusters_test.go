@@ -27,6 +27,7 @@ import (
 	"github.com/sluice-cd/sluice/internal/background"
 	"github.com/sluice-cd/sluice/internal/kubeconfig"
 	"github.com/sluice-cd/sluice/test/fake/apiserver"
+	"github.com/sluice-cd/sluice/test/make"
 )
 
 // newCluster is another API server, which says which kinds it has.
@@ -343,8 +344,7 @@ func TestWhoConnectsSecondUsesTheClusterOfTheFirst(t *testing.T) {
 func TestTheClustersOfANamespaceHaveOneShareOfTheWatches(t *testing.T) {
 	e, there := newTestEnv(t), newCluster(t)
 	e.kubeConfigOf(there)
-	second := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "second"}}
-	second.Data = map[string][]byte{"value": apiserver.KubeConfig(there.Config().Host, "token")}
+	second := make.Secret("ns", "second", map[string][]byte{"value": apiserver.KubeConfig(there.Config().Host, "token")})
 	if err := e.client.Create(t.Context(), second); err != nil {
 		t.Fatal(err)
 	}

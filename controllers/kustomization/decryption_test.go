@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluice-cd/sluice/test/fake/apiserver"
+	"github.com/sluice-cd/sluice/test/make"
 	"github.com/sluice-cd/sluice/test/sops"
 )
 
@@ -171,8 +172,7 @@ func TestAKeyServiceThatNeverAnswersHoldsUpNobodyElse(t *testing.T) {
 	vault := hcvault.NewMasterKey("http://"+listener.Addr().String(), "sops", "first")
 	vault.EncryptedKey = "vault:v1:abc"
 	sealed := sops.Encrypt(t, sops.File{Name: "a.yaml", Regex: "^(data|stringData)$", Plain: secretManifest("hunter2")}, dataKey, vault)
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "sops"}}
-	secret.Data = map[string][]byte{"sops.vault-token": []byte("t")}
+	secret := make.Secret("ns", "sops", map[string]string{"sops.vault-token": "t"})
 	if err := e.client.Create(t.Context(), secret); err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,6 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/google/go-cmp/cmp"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -32,6 +31,7 @@ import (
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/tree"
 	"github.com/sluice-cd/sluice/test/fake/apiserver"
+	builder "github.com/sluice-cd/sluice/test/make"
 )
 
 var errTrouble = errors.New("the API server has trouble")
@@ -484,10 +484,7 @@ func TestTheDigestOfVariables(t *testing.T) {
 	if digestOf(one) != digestOf(same) || digestOf(one) == digestOf(other) || len(digestOf(one)) != 64 {
 		t.Error("it does not tell them apart")
 	}
-	secret := &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "vars"},
-		Data:       map[string][]byte{"a": []byte("from"), "b": []byte("hidden")},
-	}
+	secret := builder.Secret("ns", "vars", map[string]string{"a": "from", "b": "hidden"})
 	r := reconcilerWith(t, secret)
 	k := app("a")
 	k.Spec.PostBuild = &kustomizev1.PostBuild{

@@ -210,7 +210,7 @@ func TestWhatVariablesComeFrom(t *testing.T) {
 		t.Error("a changed ConfigMap is not seen")
 	}
 	_, seen, _ = substitution(t.Context(), r.client, k)
-	made := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "none"}}
+	made := make.Secret("ns", "none", map[string]string{})
 	if err := r.client.Create(t.Context(), made); err != nil {
 		t.Fatal(err)
 	}

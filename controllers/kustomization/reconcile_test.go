@@ -24,6 +24,7 @@ import (
 	"github.com/sluice-cd/sluice/apply/build"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/test/fake/apiserver"
+	"github.com/sluice-cd/sluice/test/make"
 )
 
 func TestANewCommitIsApplied(t *testing.T) {
@@ -663,10 +664,7 @@ func TestHealthChecksOfOthers(t *testing.T) {
 func TestWhatIsRemarkedAboutObjectsIsAWarning(t *testing.T) {
 	e := newTestEnv(t)
 	e.cluster.Warn = func(apiserver.Request) []string { return []string{"apps/v1 is deprecated, not so hunter2"} }
-	vars := &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "vars"},
-		Data:       map[string][]byte{"password": []byte("hunter2")},
-	}
+	vars := make.Secret("ns", "vars", map[string]string{"password": "hunter2"})
 	if err := e.client.Create(t.Context(), vars); err != nil {
 		t.Fatal(err)
 	}

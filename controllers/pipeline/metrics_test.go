@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
@@ -21,6 +20,7 @@ import (
 	"github.com/sluice-cd/sluice/canary/metric"
 	"github.com/sluice-cd/sluice/promotion"
 	"github.com/sluice-cd/sluice/test/harness"
+	"github.com/sluice-cd/sluice/test/make"
 )
 
 // metricsServer answers all queries with what it is told, "" with nothing, and with an
@@ -256,10 +256,7 @@ func TestATemplateOfAnotherNamespaceKeepsItsSecret(t *testing.T) {
 	if got := e.stagingSays(); !strings.Contains(got, "Secret monitoring/prometheus does not exist") {
 		t.Errorf("without the Secret staging says %q", got)
 	}
-	secret := &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "monitoring", Name: "prometheus"},
-		Data:       map[string][]byte{"username": []byte("shop"), "password": []byte("hush-hush")},
-	}
+	secret := make.Secret("monitoring", "prometheus", map[string]string{"username": "shop", "password": "hush-hush"})
 	if err := e.Client.Create(t.Context(), secret); err != nil {
 		t.Fatal(err)
 	}

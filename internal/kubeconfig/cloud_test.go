@@ -15,17 +15,17 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/fluxcd/pkg/auth"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/sluice-cd/sluice/internal/keysize"
 	"github.com/sluice-cd/sluice/internal/keysize/keysizetest"
+	builder "github.com/sluice-cd/sluice/test/make"
 )
 
 const eks = "arn:aws:eks:eu-west-1:123456789012:cluster/shop"
 
 func configMap(data map[string]string) *corev1.ConfigMap {
-	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "cloud"}, Data: data}
+	return builder.ConfigMap("apps", "cloud", data)
 }
 
 var cloud = &meta.KubeConfigReference{ConfigMapRef: &meta.LocalObjectReference{Name: "cloud"}}

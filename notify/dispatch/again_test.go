@@ -11,9 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
-	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
@@ -28,6 +26,7 @@ import (
 	"github.com/sluice-cd/sluice/notify/dispatch"
 	"github.com/sluice-cd/sluice/notify/message"
 	"github.com/sluice-cd/sluice/notify/outbox"
+	"github.com/sluice-cd/sluice/test/make"
 )
 
 // canaryAlerts are a Canary whose Kustomization has yet to say what it applied, and the
@@ -35,12 +34,12 @@ import (
 func canaryAlerts(r *chatServer) []client.Object {
 	target := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "shop", Labels: map[string]string{
 		"kustomize.toolkit.fluxcd.io/name": "shop", "kustomize.toolkit.fluxcd.io/namespace": "flux-system"}}}
-	canary := &flaggerv1.Canary{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "shop"}}
+	canary := make.Canary("apps", "shop")
 	canary.Spec.TargetRef = flaggerv1.LocalObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "shop"}
-	k := &kustomizev1.Kustomization{ObjectMeta: metav1.ObjectMeta{Namespace: "flux-system", Name: "shop"}}
+	k := make.Kustomization("flux-system", "shop")
 	k.Spec.SourceRef.Kind, k.Spec.SourceRef.Name = "GitRepository", "fleet"
 	k.Status.LastAttemptedRevision = "main@sha1:4d2ee62e1a1b2c3d4e5f60718293a4b5c6d7e8f9"
-	source := &sourcev1.GitRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "flux-system", Name: "fleet"}}
+	source := make.GitRepository("flux-system", "fleet")
 	source.Status.Artifact = &meta.Artifact{Revision: "main@sha1:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}
 	gitea := provider("https://gitea.example.com/acme/fleet", func(p *v1beta3.Provider) { p.Name, p.Spec.Type = "gitea", "gitea" })
 	selects := func(s *v1beta3.AlertSpec) { s.EventSources = []v1beta3.EventSource{{Kind: "Canary", Name: "*"}} }

@@ -35,6 +35,7 @@ import (
 	"github.com/sluice-cd/sluice/notify/dispatch"
 	"github.com/sluice-cd/sluice/notify/message"
 	"github.com/sluice-cd/sluice/notify/outbox"
+	"github.com/sluice-cd/sluice/test/make"
 )
 
 const group = "kustomize.toolkit.fluxcd.io/"
@@ -292,8 +293,7 @@ func TestWhatWasSaidAMomentAgoIsNotSaidAgain(t *testing.T) {
 func TestARefusalIsToldOfTheAlertWithoutSecrets(t *testing.T) {
 	r := newChatServer(t)
 	r.status = http.StatusForbidden
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "s"},
-		Data: map[string][]byte{"address": []byte(r.URL + "/services/T0/hush-hush")}}
+	secret := make.Secret("apps", "s", map[string]string{"address": r.URL + "/services/T0/hush-hush"})
 	b := newTestEnv(t, nil, secret, alert(), provider("", func(p *v1beta3.Provider) {
 		p.Spec.SecretRef = &meta.LocalObjectReference{Name: "s"}
 	}))
@@ -308,8 +308,7 @@ func TestARefusalIsToldOfTheAlertWithoutSecrets(t *testing.T) {
 // A token of two lines was tried again for an hour, as if the server were away.
 func TestATokenThatNoHeaderCanHaveIsToldOfAtOnceWithoutIt(t *testing.T) {
 	r := newChatServer(t)
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "s"},
-		Data: map[string][]byte{"token": []byte("hush-hush\nhush-again\n")}}
+	secret := make.Secret("apps", "s", map[string]string{"token": "hush-hush\nhush-again\n"})
 	b := newTestEnv(t, nil, secret, alert(), provider(r.URL, func(p *v1beta3.Provider) {
 		p.Spec.Type, p.Spec.SecretRef = "grafana", &meta.LocalObjectReference{Name: "s"}
 	}))
@@ -443,9 +442,9 @@ func TestTheStepsOfACanaryShowOnItsCommit(t *testing.T) {
 		})...)
 	}
 	warning := func(e *message.Event) { e.Severity = "error" }
-	canary := &flaggerv1.Canary{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "shop"}}
+	canary := make.Canary("apps", "shop")
 	canary.Spec.TargetRef = flaggerv1.LocalObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "shop"}
-	k := &kustomizev1.Kustomization{ObjectMeta: metav1.ObjectMeta{Namespace: "flux-system", Name: "shop"}}
+	k := make.Kustomization("flux-system", "shop")
 	k.Spec.SourceRef.Kind, k.Spec.SourceRef.Name = "GitRepository", "fleet"
 	k.Status.LastAppliedRevision, k.Status.LastAttemptedRevision = "main@sha1:"+next, "main@sha1:"+commit
 	k.Status.Inventory = &kustomizev1.ResourceInventory{Entries: []kustomizev1.ResourceRef{{ID: "apps_shop_apps_Deployment", Version: "v1"}}}

@@ -23,6 +23,7 @@ import (
 	"github.com/sluice-cd/sluice/internal/keysize/keysizetest"
 	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/notify/message"
+	"github.com/sluice-cd/sluice/test/make"
 )
 
 // The client of the forge trusts caFile, and so the controller's own token of Azure would
@@ -65,7 +66,7 @@ func TestCertificatesOfASecretAreThere(t *testing.T) {
 		"a misspelt key, and no more": {map[string][]byte{"ca.cert": []byte("x")}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "s"}, Data: tc.data}
+			secret := make.Secret("apps", "s", tc.data)
 			d := &providers{opts: Options{Live: fake.NewClientBuilder().WithObjects(secret).Build()}}
 			_, err := d.resolve(t.Context(), &v1beta3.Provider{ObjectMeta: metav1.ObjectMeta{Namespace: "apps"}, Spec: v1beta3.ProviderSpec{
 				Type: "generic", Address: "https://a", CertSecretRef: &meta.LocalObjectReference{Name: "s"},

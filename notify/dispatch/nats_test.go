@@ -10,12 +10,11 @@ import (
 	"testing"
 
 	"github.com/fluxcd/pkg/apis/meta"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sluice-cd/sluice/api/notification/v1beta3"
 	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/notify/dispatch"
+	builder "github.com/sluice-cd/sluice/test/make"
 )
 
 // broker speaks as much of the protocol of NATS as a publisher needs, and returns its
@@ -50,8 +49,7 @@ func broker(t *testing.T) (address string, lines <-chan string) {
 
 func TestNATS(t *testing.T) {
 	address, lines := broker(t)
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "s"},
-		Data: map[string][]byte{"username": []byte("flux"), "password": []byte("hush-hush")}}
+	secret := builder.Secret("apps", "s", map[string]string{"username": "flux", "password": "hush-hush"})
 	b := newTestEnv(t, nil, secret, alert(), provider(address, func(p *v1beta3.Provider) {
 		p.Spec.Type, p.Spec.Channel, p.Spec.SecretRef = "nats", "flux.events", &meta.LocalObjectReference{Name: "s"}
 	}))

@@ -254,7 +254,7 @@ func (c *slowCloud) Read(ctx context.Context, namespace string, at *meta.KubeCon
 func TestACloudIsAskedOnceAndInTheBackground(t *testing.T) {
 	guard := outbound.NewGuard([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")})
 	e := newEnv(t, guard)
-	where := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "cloud"}}
+	where := builder.ConfigMap("apps", "cloud", nil)
 	remote := builder.Secret("apps", "remote", map[string][]byte{"value": apiserver.KubeConfig(e.server.Config().Host, "hunter2")})
 	objects := fake.NewClientBuilder().WithObjects(where, remote).Build()
 	e.reader.Objects = objects

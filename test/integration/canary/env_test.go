@@ -29,6 +29,7 @@ import (
 	"github.com/sluice-cd/sluice/notify/alert"
 	"github.com/sluice-cd/sluice/notify/outbox"
 	"github.com/sluice-cd/sluice/test/harness"
+	"github.com/sluice-cd/sluice/test/make"
 )
 
 // testEnv is a namespace with an application, its canary, and a controller
@@ -110,20 +111,12 @@ func (w *testEnv) create(objects ...client.Object) {
 
 // app is the Deployment as Git has it, without replicas.
 func app(image string) *appsv1.Deployment {
-	labels := map[string]string{"app": "podinfo"}
-	return &appsv1.Deployment{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"},
-		ObjectMeta: metav1.ObjectMeta{Name: "podinfo"},
-		Spec: appsv1.DeploymentSpec{
-			Selector: &metav1.LabelSelector{MatchLabels: labels},
-			Template: corev1.PodTemplateSpec{
-				ObjectMeta: metav1.ObjectMeta{Labels: labels},
-				Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "podinfo", Image: image,
-					EnvFrom: []corev1.EnvFromSource{{ConfigMapRef: &corev1.ConfigMapEnvSource{
-						LocalObjectReference: corev1.LocalObjectReference{Name: "podinfo"}}}}}}},
-			},
-		},
-	}
+	return make.Deployment("", "podinfo", image, func(d *appsv1.Deployment) {
+		d.TypeMeta = metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"}
+		d.Generation, d.Spec.Replicas = 0, nil
+		d.Spec.Template.Spec.Containers[0].EnvFrom = []corev1.EnvFromSource{{ConfigMapRef: &corev1.ConfigMapEnvSource{
+			LocalObjectReference: corev1.LocalObjectReference{Name: "podinfo"}}}}
+	})
 }
 
 // apply is what a Kustomization does with the manifest.
