@@ -66,7 +66,7 @@ const maxHealthReads = 3
 func (s *Set) checkHealth(ctx context.Context, all []subject) decide.Health {
 	var health decide.Health
 	for range maxHealthReads {
-		checked := make([]decide.Checked, 0, len(all))
+		checked := make([]decide.HealthObservation, 0, len(all))
 		for _, o := range all {
 			checked = append(checked, s.check(ctx, o))
 		}
@@ -82,19 +82,19 @@ func (s *Set) checkHealth(ctx context.Context, all []subject) decide.Health {
 
 // check returns the newest that is known of an object. It is read from the API server
 // only if it cannot be watched.
-func (s *Set) check(ctx context.Context, o subject) decide.Checked {
+func (s *Set) check(ctx context.Context, o subject) decide.HealthObservation {
 	left := s.tracker.applied[o.id]
 	seen, freshness := s.watch.Observe(o.gvk, o.id, leftOf(left))
 	if freshness == decide.Fresh && s.rules.DigestFor(o.gvk, seen) != seen.Rules || s.rules.ReadsWhole(o.gvk.GroupKind()) {
 		freshness = decide.Unknown
 	}
-	checked := decide.Checked{GroupVersionKind: o.gvk, ID: o.id, Seen: seen, Watched: true, Expires: left != nil && left.Expires}
+	checked := decide.HealthObservation{GroupVersionKind: o.gvk, ID: o.id, Seen: seen, Watched: true, Expires: left != nil && left.Expires}
 	switch {
 	case freshness == decide.Unknown:
 		checked.Watched = false
 		var err error
 		if checked.Seen, err = s.fetch(ctx, o); err != nil {
-			checked.Seen = &decide.Observed{Status: status.UnknownStatus, Message: err.Error()}
+			checked.Seen = &decide.LiveObject{Status: status.UnknownStatus, Message: err.Error()}
 		}
 	case freshness == decide.Stale && left != nil:
 		checked.Seen = left.Left
@@ -103,7 +103,7 @@ func (s *Set) check(ctx context.Context, o subject) decide.Checked {
 }
 
 // leftOf is an object as it was left; nil if it was not applied.
-func leftOf(a *decide.Applied) *decide.Observed {
+func leftOf(a *decide.Applied) *decide.LiveObject {
 	if a == nil {
 		return nil
 	}
@@ -111,14 +111,14 @@ func leftOf(a *decide.Applied) *decide.Observed {
 }
 
 // fetch reads an object from the API server; nil when it is not there.
-func (s *Set) fetch(ctx context.Context, o subject) (*decide.Observed, error) {
+func (s *Set) fetch(ctx context.Context, o subject) (*decide.LiveObject, error) {
 	c, err := s.engine.clients.identity(s.identity)
 	if err != nil {
 		return nil, err
 	}
 	mapping, err := c.mapper.RESTMapping(o.gvk.GroupKind(), o.gvk.Version)
 	if meta.IsNoMatchError(err) {
-		return &decide.Observed{Status: status.NotFoundStatus, Message: fmt.Sprintf(
+		return &decide.LiveObject{Status: status.NotFoundStatus, Message: fmt.Sprintf(
 			"the cluster has no kind %s in %s: install its definition, or name another apiVersion or kind",
 			o.gvk.Kind, o.gvk.GroupVersion())}, nil
 	}

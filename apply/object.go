@@ -70,7 +70,7 @@ func (s *Set) readAlike(left *decide.Applied) bool {
 // live is the object as it is before this apply, nil when it is not there. The
 // informers know the objects that carry an owner's label; whether there is one
 // without it is not known.
-func (a *applier) live(ctx context.Context, o *object, left *decide.Applied) (live *decide.Observed, known bool, err error) {
+func (a *applier) live(ctx context.Context, o *object, left *decide.Applied) (live *decide.LiveObject, known bool, err error) {
 	engine := a.set.engine
 	seen, freshness := a.set.watch.Observe(o.GroupVersionKind(), o.id, leftOf(left))
 	switch {
@@ -88,7 +88,7 @@ func (a *applier) live(ctx context.Context, o *object, left *decide.Applied) (li
 }
 
 // read reads the object from the API server; nil when it is not there.
-func (a *applier) read(ctx context.Context, o *object) (*decide.Observed, error) {
+func (a *applier) read(ctx context.Context, o *object) (*decide.LiveObject, error) {
 	u, err := a.client.get(ctx, o.endpoint)
 	if apierrors.IsNotFound(err) {
 		return nil, nil
@@ -149,7 +149,7 @@ func (a *applier) release(ctx context.Context, o *object, next *decide.Applied) 
 
 // update applies the object whoever owns its fields, and recreates it if it must
 // and may.
-func (a *applier) update(ctx context.Context, o *object, live *decide.Observed, next *decide.Applied) error {
+func (a *applier) update(ctx context.Context, o *object, live *decide.LiveObject, next *decide.Applied) error {
 	if live != nil {
 		if err := a.leaveIgnored(ctx, o); err != nil {
 			return err

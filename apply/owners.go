@@ -19,15 +19,15 @@ type owners struct {
 	shared map[inventory.ID]bool // those with several owners
 }
 
-// Shared is an object that several owners apply.
-type Shared struct {
+// SharedObject is an object that several owners apply.
+type SharedObject struct {
 	inventory.ID
 	// Others are the owners besides the one that asked.
 	Others []decide.Owner
 }
 
 // String says what is wrong with it, and what helps.
-func (s Shared) String() string {
+func (s SharedObject) String() string {
 	others := make([]string, 0, len(s.Others))
 	for _, owner := range s.Others {
 		others = append(others, owner.Subject())
@@ -83,7 +83,7 @@ func (o *owners) setOwners(id inventory.ID, owners []*tracker) {
 
 // sharedOf are the objects of an owner that others apply as well, in the order of their
 // names.
-func (o *owners) sharedOf(t *tracker) (found []Shared) {
+func (o *owners) sharedOf(t *tracker) (found []SharedObject) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for id := range o.shared {
@@ -91,7 +91,7 @@ func (o *owners) sharedOf(t *tracker) (found []Shared) {
 		if !slices.Contains(owners, t) {
 			continue
 		}
-		shared := Shared{ID: id}
+		shared := SharedObject{ID: id}
 		for _, other := range owners {
 			if other != t {
 				shared.Others = append(shared.Others, other.owner)
@@ -99,6 +99,6 @@ func (o *owners) sharedOf(t *tracker) (found []Shared) {
 		}
 		found = append(found, shared)
 	}
-	slices.SortFunc(found, func(a, b Shared) int { return strings.Compare(a.String(), b.String()) })
+	slices.SortFunc(found, func(a, b SharedObject) int { return strings.Compare(a.String(), b.String()) })
 	return found
 }

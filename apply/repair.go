@@ -16,7 +16,7 @@ import (
 
 // repairing is what is about to be undone of what somebody did to an object; nil when
 // it is applied for another reason.
-func (a *applier) repairing(ctx context.Context, o *object, left *decide.Applied, live *decide.Observed) *decide.Contention {
+func (a *applier) repairing(ctx context.Context, o *object, left *decide.Applied, live *decide.LiveObject) *decide.Contention {
 	if left == nil || left.Digest != o.digest || left.Left == nil || left.Action == decide.Skipped {
 		return nil
 	}

@@ -37,7 +37,7 @@ func (s *Set) Close(ctx context.Context) {
 
 // Shared are the objects that other owners apply as well, as far as they were applied since
 // the process started.
-func (s *Set) Shared() []Shared { return s.tracker.owners.sharedOf(s.tracker) }
+func (s *Set) Shared() []SharedObject { return s.tracker.owners.sharedOf(s.tracker) }
 
 // AccountExists reports whether an identity can be assumed where the objects are.
 func (s *Set) AccountExists(ctx context.Context, as Impersonation) (bool, error) {
@@ -45,7 +45,7 @@ func (s *Set) AccountExists(ctx context.Context, as Impersonation) (bool, error)
 }
 
 // observe reads an object of the owner.
-func (s *Set) observe(u *unstructured.Unstructured) *decide.Observed {
+func (s *Set) observe(u *unstructured.Unstructured) *decide.LiveObject {
 	return s.engine.observer.With(s.rules).Observe(u)
 }
 

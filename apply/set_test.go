@@ -92,13 +92,13 @@ func ownedBy(owner decide.Owner, u *unstructured.Unstructured) *unstructured.Uns
 
 func TestADriftWakesTheOwner(t *testing.T) {
 	id := inventory.ID{Namespace: "ns", Name: "c", Kind: "ConfigMap"}
-	at := func(version, hash string) *decide.Observed {
-		return &decide.Observed{FieldHash: hash, ObjectMeta: metav1.ObjectMeta{ResourceVersion: version, Labels: profile.Labels(owner)}}
+	at := func(version, hash string) *decide.LiveObject {
+		return &decide.LiveObject{FieldHash: hash, ObjectMeta: metav1.ObjectMeta{ResourceVersion: version, Labels: profile.Labels(owner)}}
 	}
 	tests := map[string]struct {
 		id        inventory.ID
 		freshness decide.Freshness
-		seen      *decide.Observed
+		seen      *decide.LiveObject
 		applying  bool
 		want      bool
 	}{

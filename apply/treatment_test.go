@@ -439,7 +439,7 @@ func TestADoubtfulChangeIsLookedAt(t *testing.T) {
 	e.apply(t, config("1"))
 	e.waitSeen(t, "c")
 	id := inventory.ID{Namespace: "ns", Name: "c", Kind: "ConfigMap"}
-	gone := &decide.Observed{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "1", Labels: profile.Labels(owner)}}
+	gone := &decide.LiveObject{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "1", Labels: profile.Labels(owner)}}
 	change := watch.Event{
 		ID: id, GroupVersionKind: schema.GroupVersionKind{Version: "v1", Kind: "ConfigMap"}, Freshness: decide.Missing,
 		Seen: gone, Doubtful: true,
@@ -451,8 +451,8 @@ func TestADoubtfulChangeIsLookedAt(t *testing.T) {
 
 func TestWhatDriftedIsForgottenOnceItIsAsApplied(t *testing.T) {
 	id := inventory.ID{Namespace: "ns", Name: "c", Kind: "ConfigMap"}
-	at := func(version, hash string) *decide.Observed {
-		return &decide.Observed{FieldHash: hash, ObjectMeta: metav1.ObjectMeta{ResourceVersion: version, Labels: profile.Labels(owner)}}
+	at := func(version, hash string) *decide.LiveObject {
+		return &decide.LiveObject{FieldHash: hash, ObjectMeta: metav1.ObjectMeta{ResourceVersion: version, Labels: profile.Labels(owner)}}
 	}
 	left := &decide.Applied{Action: decide.Created, Left: at("10", "ours")}
 	for name, mend := range map[string]func(*tracker){
@@ -487,7 +487,7 @@ func TestThePauseThatEndsFirstIsWaitedFor(t *testing.T) {
 	m := newTracker(newTestEnv(t).set.engine, owner, func() {})
 	for name, seconds := range map[string]int{"a": 30, "b": 10, "c": 20} {
 		id := inventory.ID{Namespace: "ns", Name: name, Kind: "ConfigMap"}
-		m.record(id, &decide.Applied{Action: decide.Created, Left: &decide.Observed{}})
+		m.record(id, &decide.Applied{Action: decide.Created, Left: &decide.LiveObject{}})
 		m.drifted[id] = true
 		m.setRepairs(id, decide.Repairs{History: contention.History{Until: now.Add(time.Duration(seconds) * time.Second)}})
 	}

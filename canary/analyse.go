@@ -39,7 +39,7 @@ func analyse(t transition) Decision {
 		d := t.unchanged()
 		d.alert(flaggerv1.SeverityError, "Rolling back %s at once, %s", t.seen.canary(), t.seen.Alarm)
 		return t.then(d, rollBack(t.seen.Alarm))
-	case condemned(t):
+	case isFailedByJudge(t):
 		d := t.unchanged()
 		d.alert(flaggerv1.SeverityError, "Rolling back %s at once, %s", t.seen.canary(), t.seen.JudgeResult.Text)
 		return t.then(d, rollBack(t.seen.JudgeResult.Text))

@@ -28,7 +28,7 @@ func applyCommand(t transition) (d Decision, ended bool) {
 	command := *t.seen.Command
 	d, command.Outcome = carryOut(t, command)
 	d.State.LastCommand = &command
-	d.alert(flaggerv1.SeverityInfo, "%s by %s: %s", command.Verb, somebody(command.By), command.Outcome)
+	d.alert(flaggerv1.SeverityInfo, "%s by %s: %s", command.Verb, orSomebody(command.By), command.Outcome)
 	return d, d.Verdict == VerdictFailed
 }
 
@@ -113,7 +113,7 @@ func hold(t transition, kind, by string) (Decision, string) {
 // abort gives up the revision. One that waits at the first gate has no pods yet,
 // and becomes a failed one all the same: it must not begin by itself.
 func abort(t transition, by string) (Decision, string) {
-	d, aborted := t.unchanged(), "aborted by "+somebody(by)
+	d, aborted := t.unchanged(), "aborted by "+orSomebody(by)
 	if t.prev.Phase == flaggerv1.CanaryPhaseWaiting {
 		d.State = withNewRelease(t)
 		d.State.Applied = t.seen.Target.Revision

@@ -179,13 +179,13 @@ func holdMessage(h *flaggerv1.CanaryHold, canary string) string {
 	case inconclusive(h):
 		return fmt.Sprintf("; the judge is inconclusive: `sluice canary approve %s` or `sluice canary abort %s`", canary, canary)
 	default:
-		return fmt.Sprintf("; %s by %s until `sluice canary approve %s`", holdVerbs[h.Kind], somebody(h.By), canary)
+		return fmt.Sprintf("; %s by %s until `sluice canary approve %s`", holdVerbs[h.Kind], orSomebody(h.By), canary)
 	}
 }
 
 var holdVerbs = map[string]string{flaggerv1.HoldHalt: "halted", flaggerv1.HoldPause: "paused"}
 
-func somebody(name string) string {
+func orSomebody(name string) string {
 	if name == "" {
 		return "somebody"
 	}

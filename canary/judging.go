@@ -194,8 +194,8 @@ func stepAt(steps []flaggerv1.CanaryStep, when time.Time) int {
 	return at
 }
 
-// condemned reports whether the judge ends the release.
-func condemned(t transition) bool {
+// isFailedByJudge reports whether the judge ends the release.
+func isFailedByJudge(t transition) bool {
 	said := t.seen.JudgeResult
 	return t.seen.Plan.Judge != nil && said.Outcome == judge.Fail && !said.ThresholdsOnly &&
 		t.prev.Started() && !paused(t.prev.Hold) && !promotionWasCommanded(t.prev)

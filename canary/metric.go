@@ -114,20 +114,20 @@ func (n Names) failure(metric Metric, m Measurement) string {
 		m.Err = "the value is infinite or no number"
 		return broken(metric, m)
 	}
-	if sign, limit := metric.beyond(m.Value); sign != "" {
+	if sign, limit := metric.outOfRange(m.Value); sign != "" {
 		return n.outside(m, sign, limit)
 	}
 	return ""
 }
 
-// beyond says which end of the range a value is beyond; the sign is empty if it is in
+// outOfRange says which end of the range a value is beyond; the sign is empty if it is in
 // the range.
-func (m Metric) beyond(value float64) (sign string, limit float64) {
+func (m Metric) outOfRange(value float64) (sign string, limit float64) {
 	return flaggerv1.CanaryThresholdRange{Min: m.Min, Max: m.Max}.Beyond(value)
 }
 
 func (m Metric) inRange(value float64) bool {
-	sign, _ := m.beyond(value)
+	sign, _ := m.outOfRange(value)
 	return sign == ""
 }
 

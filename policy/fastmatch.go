@@ -69,7 +69,7 @@ func compileFast(pattern, template string) *fastMatcher {
 			return nil
 		}
 	}
-	if m.from < 0 && template != "" || !m.certain() {
+	if m.from < 0 && template != "" || !m.isUnambiguous() {
 		return nil
 	}
 	m.shorten()
@@ -164,8 +164,8 @@ func (m *fastMatcher) addStep(one *syntax.Regexp, least, most int) bool {
 	return true
 }
 
-// certain reports whether there is never more than one way.
-func (m *fastMatcher) certain() bool {
+// isUnambiguous reports whether there is never more than one way.
+func (m *fastMatcher) isUnambiguous() bool {
 	for i, s := range m.steps {
 		if s.least == s.most {
 			continue

@@ -284,7 +284,7 @@ func rollback(s stageTransition, c Command) commandResult {
 	if why := suspected(s, id); why != "" {
 		return refused("%s", why)
 	}
-	if !s.prev.had(id) { // it would be a promotion past approvals, windows and freezes
+	if !s.prev.hadBundle(id) { // it would be a promotion past approvals, windows and freezes
 		return refused("%s is not among the last %d bundles that the stage had: `sluice pipeline promote` gives it another one",
 			s.name(id), maxLandings)
 	}

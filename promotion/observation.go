@@ -247,8 +247,8 @@ func (t TargetObservation) works() bool {
 	return t.Ready == ReadinessReady && t.Verification == VerificationPassed
 }
 
-// doubt says why it does not.
-func (t TargetObservation) doubt() string {
+// whyNotVerified says why it does not.
+func (t TargetObservation) whyNotVerified() string {
 	if t.Ready != ReadinessReady {
 		return cmp.Or(t.Why, "its objects are not Ready with it")
 	}

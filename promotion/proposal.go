@@ -123,7 +123,7 @@ func recordEnd(s stageTransition, pr pullrequest.PullRequest) stageDecision {
 		p.Number, p.Head = pr.Number, pr.Head
 	}
 	switch {
-	case pr.Merged && !landed(s, p):
+	case pr.Merged && !hasTargets(s, p):
 		return recordTakenOut(s, p)
 	case !pr.Merged && !pr.ClosedByUs:
 		d.state.Ignored = append(slices.Clip(s.prev.Ignored), Ignored{
@@ -166,9 +166,9 @@ func recordTakenOut(s stageTransition, p Proposal) stageDecision {
 	return d
 }
 
-// landed reports whether the targets that a pull request was about have its bundle: the
+// hasTargets reports whether the targets that a pull request was about have its bundle: the
 // waves after them have one each.
-func landed(s stageTransition, p Proposal) bool {
+func hasTargets(s stageTransition, p Proposal) bool {
 	return !slices.ContainsFunc(s.seen.lacking(s.bundle(p.Bundle)), func(t TargetObservation) bool {
 		return len(p.Targets) == 0 || slices.Contains(p.Targets, t.Name)
 	})

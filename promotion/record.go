@@ -16,7 +16,7 @@ func judge(s stageTransition) stageDecision {
 	if s.seen.isUnseen() {
 		return s.unchanged()
 	}
-	return s.through(recordContent, verify)
+	return s.inSequence(recordContent, verify)
 }
 
 // recordContent notes a landing where targets have a bundle that they did not have before: who commits
@@ -30,7 +30,7 @@ func recordContent(s stageTransition) stageDecision {
 	for _, t := range changed {
 		if !landed[t.bundle] {
 			landed[t.bundle] = true
-			d = s.then(d, t.land)
+			d = s.then(d, t.recordLanding)
 		}
 	}
 	return s.then(d, endWritten)
@@ -101,9 +101,9 @@ func isGone(t TargetObservation, w *Writing, known State) bool {
 	return !t.Content.Is(written)
 }
 
-// land notes that a bundle is in the stage from now on, in the place of another one. At the
+// recordLanding notes that a bundle is in the stage from now on, in the place of another one. At the
 // first look at a stage it may have been there before.
-func (t changedTarget) land(s stageTransition) stageDecision {
+func (t changedTarget) recordLanding(s stageTransition) stageDecision {
 	d := stageDecision{state: s.prev.endLanding(s.now)}
 	l := Landing{
 		Bundle: t.bundle, At: s.now, Kind: t.kind(s.prev), Commit: t.seen.Commit,

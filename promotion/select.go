@@ -77,7 +77,7 @@ func waveGate(s stageTransition, id string) waiting {
 	for _, t := range s.seen.Targets {
 		if t.Wave < lacking[0].Wave && !t.works() {
 			return waitFor(gate(sluicev1.GateVerdict, time.Time{}, time.Time{}, "%s is not verified in the wave before: %s",
-				s.name(id), t.says(t.doubt())))
+				s.name(id), t.says(t.whyNotVerified())))
 		}
 	}
 	return waiting{}

@@ -54,8 +54,8 @@ func (s stageTransition) then(d stageDecision, next func(stageTransition) stageD
 	return d.then(next(s.from(d)))
 }
 
-// through is what is decided in several parts, each from where the last one leads.
-func (s stageTransition) through(parts ...func(stageTransition) stageDecision) stageDecision {
+// inSequence is what is decided in several parts, each from where the last one leads.
+func (s stageTransition) inSequence(parts ...func(stageTransition) stageDecision) stageDecision {
 	d := s.unchanged()
 	for _, part := range parts {
 		d = s.then(d, part)

@@ -170,8 +170,8 @@ func (s StageState) expected() []string {
 	return ids
 }
 
-// had reports whether a bundle landed in the stage, as far back as that is kept.
-func (s StageState) had(bundle string) bool {
+// hadBundle reports whether a bundle landed in the stage, as far back as that is kept.
+func (s StageState) hadBundle(bundle string) bool {
 	return slices.ContainsFunc(s.Landings, func(l Landing) bool { return l.Bundle == bundle })
 }
 

@@ -226,8 +226,8 @@ func (d *fileDiff) shown(l diffLine) string {
 	return shorten.Bytes(strings.TrimSuffix(line, "\r"), maxLine, shorten.Ellipsis)
 }
 
-// marked is the value of a marker before and after; nil is a marker that is not there.
-type marked struct{ old, now *edit.Marker }
+// markerValues is the value of a marker before and after; nil is a marker that is not there.
+type markerValues struct{ old, now *edit.Marker }
 
 // markers are the setter markers whose values changed.
 func (d *fileDiff) markers() []CommitMarker {
@@ -239,7 +239,7 @@ func (d *fileDiff) markers() []CommitMarker {
 	return found
 }
 
-func (d *fileDiff) marker(m marked) CommitMarker {
+func (d *fileDiff) marker(m markerValues) CommitMarker {
 	of, lines, raw := m.now, d.shownNew, linesOf(d.New)
 	if of == nil {
 		of, lines, raw = m.old, d.shownOld, linesOf(d.Old)
@@ -291,21 +291,21 @@ func (d *fileDiff) changed(sign byte) map[int]bool {
 
 // pairs finds what became of markers. Where a setter has as many markers after as before, each is the one at the same place among
 // them; else those are told apart that are on lines that stayed.
-func pairs(old, now map[edit.Setter][]edit.Marker, gone, come map[int]bool) []marked {
+func pairs(old, now map[edit.Setter][]edit.Marker, gone, come map[int]bool) []markerValues {
 	all := map[edit.Setter]bool{}
 	for _, side := range []map[edit.Setter][]edit.Marker{old, now} {
 		for setter := range side {
 			all[setter] = true
 		}
 	}
-	var found []marked
+	var found []markerValues
 	for setter := range all {
 		before, after := old[setter], now[setter]
 		if len(before) != len(after) {
 			before, after = onLines(gone, before), onLines(come, after)
 		}
 		for i := range max(len(before), len(after)) {
-			var m marked
+			var m markerValues
 			if i < len(before) {
 				m.old = &before[i]
 			}

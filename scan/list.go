@@ -139,7 +139,7 @@ func (l *lister) follow(ctx context.Context, got tagPage, into *tagBuffer) ([]pa
 			pages = append(pages, page{url: address, etag: got.etag})
 		}
 		if got.next == "" {
-			more, ok, err := l.beyond(ctx, got, into)
+			more, ok, err := l.pageAfter(ctx, got, into)
 			if err != nil {
 				return nil, err
 			}
@@ -162,10 +162,10 @@ func (l *lister) follow(ctx context.Context, got tagPage, into *tagBuffer) ([]pa
 	return pages, nil
 }
 
-// beyond asks for what comes after a page that is exactly full and has no link. Some
+// pageAfter asks for what comes after a page that is exactly full and has no link. Some
 // registries cut there and say nothing, and others have just as many tags; of the
 // latter some do not understand what they are asked, and send the same page again.
-func (l *lister) beyond(ctx context.Context, got tagPage, into *tagBuffer) (more tagPage, ok bool, err error) {
+func (l *lister) pageAfter(ctx context.Context, got tagPage, into *tagBuffer) (more tagPage, ok bool, err error) {
 	n := l.host.PageSize()
 	if n == 0 || got.size != n {
 		return tagPage{}, false, nil

@@ -29,13 +29,13 @@ func (s *Scanner) List(ctx context.Context, request Request) (*Snapshot, error) 
 	for {
 		if list := s.store.listing(id); list != nil && s.isRecent(list, request.Within) {
 			s.client.count(request.Target, outcomeShared)
-			return s.whole(request.Target, list)
+			return s.snapshotOf(request.Target, list)
 		}
 		if err := s.client.registry.Limited(image); err != nil {
 			return nil, err
 		}
 		if list := s.follow(ctx, id, request); list != nil {
-			return s.whole(request.Target, list)
+			return s.snapshotOf(request.Target, list)
 		}
 		call, early := s.joinToWait(context.WithoutCancel(ctx), image, request)
 		select {
@@ -48,7 +48,7 @@ func (s *Scanner) List(ctx context.Context, request Request) (*Snapshot, error) 
 		case err != nil:
 			return nil, err
 		default:
-			return s.whole(request.Target, list)
+			return s.snapshotOf(request.Target, list)
 		}
 	}
 }
@@ -66,8 +66,8 @@ func (s *Scanner) joinToWait(ctx context.Context, image registry.Image, request 
 	return call, request.Within == 0 && call.task.Started()
 }
 
-// whole is all of a listing, for nobody but the caller.
-func (s *Scanner) whole(target Target, list *listing) (*Snapshot, error) {
+// snapshotOf is all of a listing, for nobody but the caller.
+func (s *Scanner) snapshotOf(target Target, list *listing) (*Snapshot, error) {
 	if err := s.client.within(target, list); err != nil {
 		return nil, err
 	}

@@ -32,7 +32,7 @@ type Part struct {
 //	/lib         a submodule, which is a commit of another repository
 //	/shared/x    a directory of the artifact of another source
 func Compose(parts []Part) (Files, error) {
-	c := &composed{root: &pathNode{}}
+	c := &composedTree{root: &pathNode{}}
 	for _, part := range parts {
 		if err := c.add(part); err != nil {
 			return nil, err
@@ -44,8 +44,8 @@ func Compose(parts []Part) (Files, error) {
 	return c, nil
 }
 
-// composed is a tree of parts of others.
-type composed struct {
+// composedTree is a tree of parts of others.
+type composedTree struct {
 	root  *pathNode
 	files []Files // each once
 }
@@ -60,7 +60,7 @@ type pathNode struct {
 	entries []tree.Entry
 }
 
-func (c *composed) add(part Part) error {
+func (c *composedTree) add(part Part) error {
 	at, err := tree.Split(part.MountPath)
 	if err != nil {
 		return err
@@ -80,7 +80,7 @@ func (c *composed) add(part Part) error {
 	for i, name := range at {
 		below := p.dir
 		if i == len(at)-1 {
-			below = p.vacancy
+			below = p.emptyChild
 		}
 		if p, err = below(name); err != nil {
 			return &fs.PathError{Op: "compose", Path: path.Join(at[:i+1]...), Err: err}
@@ -118,9 +118,9 @@ func (p *pathNode) dir(name string) (*pathNode, error) {
 	return made, nil
 }
 
-// vacancy returns the place of that name below p for a part, where p must have nothing: a
+// emptyChild returns the place of that name below p for a part, where p must have nothing: a
 // submodule is nothing.
-func (p *pathNode) vacancy(name string) (*pathNode, error) {
+func (p *pathNode) emptyChild(name string) (*pathNode, error) {
 	if known := p.children[name]; known != nil {
 		return known, nil
 	}
@@ -180,7 +180,7 @@ func (p *pathNode) seal(name string) error {
 }
 
 // find returns the deepest place on the way to a path, and what is left of it.
-func (c *composed) find(name string) (p *pathNode, rest string, err error) {
+func (c *composedTree) find(name string) (p *pathNode, rest string, err error) {
 	parts, err := tree.Split(name)
 	if err != nil {
 		return nil, "", err
@@ -197,7 +197,7 @@ func (c *composed) find(name string) (p *pathNode, rest string, err error) {
 }
 
 // Hash implements [tree.Tree].
-func (c *composed) Hash(name string) (string, error) {
+func (c *composedTree) Hash(name string) (string, error) {
 	e, err := c.Stat(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
@@ -206,7 +206,7 @@ func (c *composed) Hash(name string) (string, error) {
 }
 
 // Stat implements [tree.Tree].
-func (c *composed) Stat(name string) (tree.Entry, error) {
+func (c *composedTree) Stat(name string) (tree.Entry, error) {
 	p, rest, err := c.find(name)
 	switch {
 	case err != nil:
@@ -220,7 +220,7 @@ func (c *composed) Stat(name string) (tree.Entry, error) {
 }
 
 // ReadDir implements [tree.Tree].
-func (c *composed) ReadDir(name string) ([]tree.Entry, error) {
+func (c *composedTree) ReadDir(name string) ([]tree.Entry, error) {
 	p, rest, err := c.find(name)
 	switch {
 	case err != nil:
@@ -234,7 +234,7 @@ func (c *composed) ReadDir(name string) ([]tree.Entry, error) {
 }
 
 // ReadFile implements [tree.Tree].
-func (c *composed) ReadFile(name string) ([]byte, error) {
+func (c *composedTree) ReadFile(name string) ([]byte, error) {
 	p, rest, err := c.find(name)
 	switch {
 	case err != nil:
@@ -250,12 +250,12 @@ func (c *composed) ReadFile(name string) ([]byte, error) {
 }
 
 // ReadBlob implements [Files]: one of the trees has it.
-func (c *composed) ReadBlob(hash string) ([]byte, error) {
+func (c *composedTree) ReadBlob(hash string) ([]byte, error) {
 	return anyOf(c.files, func(f Files) ([]byte, error) { return f.ReadBlob(hash) })
 }
 
 // BlobSize implements [Files].
-func (c *composed) BlobSize(hash string) (int64, error) {
+func (c *composedTree) BlobSize(hash string) (int64, error) {
 	return anyOf(c.files, func(f Files) (int64, error) { return f.BlobSize(hash) })
 }
 

@@ -142,11 +142,11 @@ func FilesOf(t tree.Tree) (Files, error) {
 
 // All makes a view of the files leave none out: for sources whose rules were applied
 // before the files were fetched.
-func All(files Files) Files { return complete{files} }
+func All(files Files) Files { return completeFiles{files} }
 
-type complete struct{ Files }
+type completeFiles struct{ Files }
 
-func (c complete) held() int64 {
+func (c completeFiles) held() int64 {
 	if in, ok := c.Files.(interface{ held() int64 }); ok {
 		return in.held()
 	}

@@ -71,13 +71,13 @@ func (c cost) forPath(path string) int64 {
 	return c.repeated*int64(len(path)) + c.patterns*int64(names)*perName
 }
 
-// compared adds up what comparing paths took.
-type compared int64
+// comparisonCost adds up what comparing paths took.
+type comparisonCost int64
 
 // ignores reports whether the file at a path is left out. Only files are asked
 // for, since a directory that is left out may hold one that a later pattern
 // takes in again.
-func (c *compared) ignores(r *rules, path string) (bool, error) {
+func (c *comparisonCost) ignores(r *rules, path string) (bool, error) {
 	if err := c.add(r, path); err != nil {
 		return false, err
 	}
@@ -85,8 +85,8 @@ func (c *compared) ignores(r *rules, path string) (bool, error) {
 }
 
 // add counts one path.
-func (c *compared) add(r *rules, path string) error {
-	if *c += compared(r.cost.forPath(path)); *c > maxCompared {
+func (c *comparisonCost) add(r *rules, path string) error {
+	if *c += comparisonCost(r.cost.forPath(path)); *c > maxCompared {
 		return fmt.Errorf("%w: %d patterns take too long to compare all files with; use fewer, and shorter ones behind a *",
 			ErrRules, r.cost.patterns)
 	}
@@ -167,7 +167,7 @@ func NewIgnore(ignore *string, top []byte) (Ignore, error) {
 // Ignored returns those of all files of a source that are left out. It may take long, and
 // ends with the context; [ErrRules] is beyond what is accepted.
 func (i Ignore) Ignored(ctx context.Context, paths iter.Seq[string]) ([]string, error) {
-	var all, spent compared
+	var all, spent comparisonCost
 	for path := range paths {
 		if err := all.add(&i.rules, path); err != nil {
 			return nil, err // at once
@@ -204,7 +204,7 @@ func (p *patterns) addSpec(ignore string) error {
 // order that Flux gives them. When there are none, defaults apply; what belongs
 // to version control is always left out.
 func (b *builder) loadRules(ignore *string) (*rules, error) {
-	if _, all := b.files.(complete); all {
+	if _, all := b.files.(completeFiles); all {
 		return &rules{key: "all", matcher: gitignore.NewMatcher(nil)}, nil
 	}
 	found := patterns{key: sha256.New()}

@@ -35,8 +35,8 @@ func (s *Store) Publish(key Key, artifact *meta.Artifact, v *View) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.published++
-	views := slices.DeleteFunc(slices.Clone(s.views[key]), func(p published) bool { return p.digest == artifact.Digest })
-	views = append([]published{{artifact.Digest, v, s.published}}, views...)
+	views := slices.DeleteFunc(slices.Clone(s.views[key]), func(p publishedView) bool { return p.digest == artifact.Digest })
+	views = append([]publishedView{{artifact.Digest, v, s.published}}, views...)
 	s.views[key] = views[:min(len(views), keptArtifacts)]
 	s.bound()
 }

@@ -63,14 +63,14 @@ type Store struct {
 	Space *disk.Space
 
 	mu        sync.Mutex
-	sizes     map[Key]int64       // bytes on the disk, nil before they were looked at
-	views     map[Key][]published // newest first
-	published int                 // how many there have been
-	verified  map[string]string   // path -> digest that the file was seen to have
+	sizes     map[Key]int64           // bytes on the disk, nil before they were looked at
+	views     map[Key][]publishedView // newest first
+	published int                     // how many there have been
+	verified  map[string]string       // path -> digest that the file was seen to have
 }
 
-// published is a view by the digest of its artifact.
-type published struct {
+// publishedView is a view by the digest of its artifact.
+type publishedView struct {
 	digest string
 	view   *View
 	number int
@@ -79,7 +79,7 @@ type published struct {
 // NewStore keeps artifacts below root. The address is how consumers reach the
 // store's HTTP handler: host, or host:port, or a URL.
 func NewStore(root, address string, clk clock.PassiveClock) *Store {
-	return &Store{root: root, address: address, clock: clk, views: map[Key][]published{}, verified: map[string]string{}}
+	return &Store{root: root, address: address, clock: clk, views: map[Key][]publishedView{}, verified: map[string]string{}}
 }
 
 // URL is where consumers find the artifact at a path.
@@ -251,19 +251,19 @@ func archive(ctx context.Context, w io.Writer, c Content, from *previous) (index
 	return index, last.Offset + last.Length, err
 }
 
-func indexOf(archive string) string { return besides(archive, indexSuffix) }
+func indexOf(archive string) string { return besideArchive(archive, indexSuffix) }
 
-// besides is a file that belongs to an archive.
-func besides(archive, suffix string) string {
+// besideArchive is a file that belongs to an archive.
+func besideArchive(archive, suffix string) string {
 	return strings.TrimSuffix(strings.TrimSuffix(archive, archiveSuffix), copySuffix) + suffix
 }
 
 // note keeps the note of an archive, or removes an old one.
 func note(archive string, content []byte) error {
 	if content != nil {
-		return os.WriteFile(besides(archive, noteSuffix), content, 0o600)
+		return os.WriteFile(besideArchive(archive, noteSuffix), content, 0o600)
 	}
-	if err := os.Remove(besides(archive, noteSuffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(besideArchive(archive, noteSuffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil
@@ -275,7 +275,7 @@ func (s *Store) Note(artifact *meta.Artifact) []byte {
 	if artifact == nil || !isArchive(artifact.Path) {
 		return nil
 	}
-	content, err := os.ReadFile(besides(filepath.Join(s.root, filepath.FromSlash(artifact.Path)), noteSuffix))
+	content, err := os.ReadFile(besideArchive(filepath.Join(s.root, filepath.FromSlash(artifact.Path)), noteSuffix))
 	if err != nil {
 		return nil
 	}

@@ -119,7 +119,7 @@ type builder struct {
 	memory *budget.Grant
 	spent  extent
 	// compared is what the rules have cost.
-	compared compared
+	compared comparisonCost
 	links    tree.Links
 	active   map[string]bool // directories that are being listed
 	// linkTargets is where symlinks lead, by the directory that they lie in and the

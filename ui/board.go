@@ -208,8 +208,8 @@ func (b *board) compute(ctx context.Context) {
 	b.update = make(chan struct{})
 }
 
-// look returns the lanes as they are, nil if they are not known yet, and what is closed when they change.
-func (b *board) look() ([]encoded, <-chan struct{}) {
+// snapshot returns the lanes as they are, nil if they are not known yet, and what is closed when they change.
+func (b *board) snapshot() ([]encoded, <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.lanes, b.update
@@ -218,7 +218,7 @@ func (b *board) look() ([]encoded, <-chan struct{}) {
 // known waits for the lanes.
 func (b *board) known(ctx context.Context) ([]encoded, error) {
 	for {
-		lanes, next := b.look()
+		lanes, next := b.snapshot()
 		if lanes != nil {
 			return lanes, nil
 		}
@@ -298,7 +298,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	}
 	defer func() { who.leave() }()
 	for {
-		lanes, next := who.look()
+		lanes, next := who.snapshot()
 		_ = control.SetWriteDeadline(s.Clock.Now().Add(writeTimeout))
 		if err := sendNews(w, who, lanes); err != nil {
 			return

@@ -161,7 +161,7 @@ func (c *Cluster) watch(ctx context.Context, object client.Object, changed func(
 	mapping, err := c.client.RESTMapper().RESTMapping(gvk.GroupKind(), gvk.Version)
 	switch {
 	case meta.IsNoMatchError(err):
-		c.miss(gvk.Kind, fmt.Sprintf("the cluster does not serve %s", gvk.GroupVersion()))
+		c.addMissing(gvk.Kind, fmt.Sprintf("the cluster does not serve %s", gvk.GroupVersion()))
 		return nil
 	case err != nil:
 		return fmt.Errorf("asking for kind %s: %w", gvk.Kind, err)
@@ -171,7 +171,7 @@ func (c *Cluster) watch(ctx context.Context, object client.Object, changed func(
 		return err
 	}
 	if !allowed {
-		c.miss(gvk.Kind, c.refusal(mapping.Resource))
+		c.addMissing(gvk.Kind, c.refusal(mapping.Resource))
 		return nil
 	}
 	informer, err := c.cache.GetInformer(ctx, object, cache.BlockUntilSynced(false))
@@ -223,7 +223,7 @@ func (c *Cluster) refusal(of schema.GroupVersionResource) string {
 	return fmt.Sprintf("you may not list and watch %s in namespace %s", of.GroupResource(), c.namespace)
 }
 
-func (c *Cluster) miss(kind, why string) {
+func (c *Cluster) addMissing(kind, why string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.missing = slices.DeleteFunc(c.missing, func(m Missing) bool { return m.Kind == kind })

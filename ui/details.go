@@ -58,7 +58,7 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) lanes(w http.ResponseWriter, r *http.Request) {
-	lanes, err := s.look(r)
+	lanes, err := s.visibleLanes(r)
 	if err != nil {
 		refuse(w, codeOf(err), err.Error())
 		return
@@ -70,8 +70,8 @@ func (s *Server) lanes(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, list)
 }
 
-// look returns the lanes that the user may see.
-func (s *Server) look(r *http.Request) ([]encoded, error) {
+// visibleLanes returns the lanes that the user may see.
+func (s *Server) visibleLanes(r *http.Request) ([]encoded, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 	defer cancel()
 	reader, err := s.boards.join(ctx, viewOf(r))
@@ -303,7 +303,7 @@ func lineOf(kind string, object *unstructured.Unstructured) ObjectLine {
 
 // timeline is everything that happened to the objects of a lane.
 func (s *Server) timeline(w http.ResponseWriter, r *http.Request) {
-	lanes, err := s.look(r)
+	lanes, err := s.visibleLanes(r)
 	if err != nil {
 		refuse(w, codeOf(err), err.Error())
 		return

@@ -101,7 +101,7 @@ func (l *login) withToken(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	who := identity{Token: token}
-	switch _, err := l.stranger(r.Context(), who); {
+	switch _, err := l.newcomerView(r.Context(), who); {
 	case errors.Is(err, errCrowded):
 		l.form(w, r, http.StatusTooManyRequests, err.Error())
 	case isDenied(err):

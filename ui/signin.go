@@ -156,7 +156,7 @@ func (*login) canSignOut() bool { return true }
 // authenticate implements [authenticator] by a token, a session, or as [AnonymousUser] where that is allowed.
 func (l *login) authenticate(r *http.Request) (*view, error) {
 	if token, ok := bearerOf(r); ok {
-		return l.stranger(r.Context(), identity{Token: token})
+		return l.newcomerView(r.Context(), identity{Token: token})
 	}
 	var who session
 	if cookie, err := r.Cookie(l.cookie()); err == nil && l.sessions.open(cookie.Value, sessionCookie, &who) == nil &&
@@ -177,9 +177,9 @@ func isDenied(err error) bool {
 	return errors.As(err, &denied)
 }
 
-// stranger is the view of somebody who is not known yet. Many at once wait for one another,
+// newcomerView is the view of somebody who is not known yet. Many at once wait for one another,
 // and not for the API server: those who have signed in need it as well.
-func (l *login) stranger(ctx context.Context, who identity) (*view, error) {
+func (l *login) newcomerView(ctx context.Context, who identity) (*view, error) {
 	if known, _, err := l.known(who); known != nil || err != nil {
 		return known, err
 	}

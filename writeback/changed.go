@@ -19,7 +19,7 @@ type Changed struct {
 	FileChanges map[string]ObjectChanges
 }
 
-func (c *Changed) add(file string, o edit.Outcome) {
+func (c *Changed) add(file string, o edit.MarkerResult) {
 	if c.FileChanges == nil {
 		c.FileChanges = map[string]ObjectChanges{}
 	}

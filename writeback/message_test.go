@@ -15,8 +15,8 @@ import (
 // release is a commit that changes two objects in two files by two policies.
 func release() Changed {
 	var c Changed
-	outcome := func(kind, name, old, policy string) edit.Outcome {
-		return edit.Outcome{Old: old, New: "app:2", Setter: edit.Setter{Namespace: "apps", Policy: policy},
+	outcome := func(kind, name, old, policy string) edit.MarkerResult {
+		return edit.MarkerResult{Old: old, New: "app:2", Setter: edit.Setter{Namespace: "apps", Policy: policy},
 			Object: edit.Object{APIVersion: "apps/v1", Kind: kind, Name: name}}
 	}
 	c.add("b.yaml", outcome("Deployment", "web", "app:1", "app"))

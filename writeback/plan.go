@@ -67,7 +67,7 @@ func (x *Index) plan(ctx context.Context, files Files, marked []File, policies P
 		owners := policies.Owners.ofFile(file.Path)
 		images := without(writable, owners)
 		outcomes := edit.Plan(file.Markers, images)
-		if slices.ContainsFunc(outcomes, edit.Outcome.Changed) {
+		if slices.ContainsFunc(outcomes, edit.MarkerResult.Changed) {
 			content, err := files.ReadFile(file.Path)
 			if err != nil {
 				return Planned{}, fmt.Errorf("reading file %s: %w", file.Path, err)
@@ -81,7 +81,7 @@ func (x *Index) plan(ctx context.Context, files Files, marked []File, policies P
 				return Planned{}, ErrTooMuchChanged
 			}
 		}
-		explain(outcomes, edit.Plan(file.Markers, policies.images()), policies, unwritten{lacking, owners})
+		explain(outcomes, edit.Plan(file.Markers, policies.images()), policies, unwrittenPolicies{lacking, owners})
 		p.Report = append(p.Report, FileReport{Path: file.Path, Skip: file.Skip, Outcomes: outcomes, Owners: owners})
 	}
 	return p, nil
@@ -89,7 +89,7 @@ func (x *Index) plan(ctx context.Context, files Files, marked []File, policies P
 
 // apply edits a file within the budget of the namespace. It is parsed before and
 // after.
-func (x *Index) apply(ctx context.Context, content []byte, images edit.Images) ([]byte, []edit.Outcome, error) {
+func (x *Index) apply(ctx context.Context, content []byte, images edit.Images) ([]byte, []edit.MarkerResult, error) {
 	grant, err := x.memory.Acquire(ctx, images.Namespace, 2*edit.Memory(content))
 	if err != nil {
 		return nil, nil, err
@@ -104,7 +104,7 @@ const maxContents = 128 << 20
 // ErrTooMuchChanged means that the files to change are more than a run may hold.
 var ErrTooMuchChanged = errors.New("the files to change have more than 128 MiB: narrow spec.update.path")
 
-func (p *Planned) add(name string, edited []byte, outcomes []edit.Outcome) {
+func (p *Planned) add(name string, edited []byte, outcomes []edit.MarkerResult) {
 	for _, o := range outcomes {
 		if o.Changed() {
 			p.Contents[name] = edited
@@ -113,15 +113,15 @@ func (p *Planned) add(name string, edited []byte, outcomes []edit.Outcome) {
 	}
 }
 
-// unwritten are the policies of a file that are not written there.
-type unwritten struct {
+// unwrittenPolicies are the policies of a file that are not written there.
+type unwrittenPolicies struct {
 	lacking map[string]bool   // a part that some marker wants
 	owners  map[string]string // the stages of pipelines that write them
 }
 
 // explain says why the markers of policies that are not written are left alone:
 // wished is what would come of them if all choices were written.
-func explain(outcomes, wished []edit.Outcome, policies Policies, left unwritten) {
+func explain(outcomes, wished []edit.MarkerResult, policies Policies, left unwrittenPolicies) {
 	for i, o := range outcomes {
 		if o.Skip != edit.UnknownPolicy {
 			continue

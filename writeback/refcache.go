@@ -110,7 +110,7 @@ func (s *refSession) end() {
 // list returns the refs of the remote, of which the needed ones are no older than the
 // session. If none are named, all are. It waits no longer than ctx for what another run asked.
 func (s *refSession) list(ctx context.Context, remote lister, needed ...string) (map[string]plumbing.Hash, error) {
-	if refs := s.listed.fresh(s.since, needed); refs != nil {
+	if refs := s.listed.refsSince(s.since, needed); refs != nil {
 		return refs, nil
 	}
 	asked := s.cache.clock.Now()
@@ -125,8 +125,8 @@ func (s *refSession) list(ctx context.Context, remote lister, needed ...string) 
 	return maps.Clone(refs), err
 }
 
-// fresh returns the refs if the needed ones were asked for, or pushed, since a time; else nil.
-func (l *listedRefs) fresh(since time.Time, needed []string) map[string]plumbing.Hash {
+// refsSince returns the refs if the needed ones were asked for, or pushed, since a time; else nil.
+func (l *listedRefs) refsSince(since time.Time, needed []string) map[string]plumbing.Hash {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.refs == nil {

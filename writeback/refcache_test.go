@@ -296,10 +296,10 @@ func TestALateAnswerToAnOldQuestionIsNotRemembered(t *testing.T) {
 	if got := listed.record(map[string]plumbing.Hash{main: hashOf(1)}, start); got[main] != hashOf(3) {
 		t.Errorf("who asked finds main at %s", got[main])
 	}
-	if got := listed.fresh(start.Add(2*time.Second), nil); got[main] != hashOf(2) {
+	if got := listed.refsSince(start.Add(2*time.Second), nil); got[main] != hashOf(2) {
 		t.Errorf("others find main at %s", got[main])
 	}
-	if got := listed.fresh(start.Add(3*time.Second), nil); got != nil {
+	if got := listed.refsSince(start.Add(3*time.Second), nil); got != nil {
 		t.Errorf("what was asked before is fresh: %v", got)
 	}
 }

@@ -18,7 +18,7 @@ import (
 type FileReport struct {
 	Path     string
 	Skip     edit.Reason
-	Outcomes []edit.Outcome
+	Outcomes []edit.MarkerResult
 	// Owners are the stages that write the file's markers, by policy.
 	Owners map[string]string
 }

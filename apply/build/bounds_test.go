@@ -159,7 +159,7 @@ func TestABuildIsBounded(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			_, err := newJob(nil, treeOf(t, tc.files), Spec{}, small, unbounded{}).run() //nolint:staticcheck // nothing ends it
+			_, err := newJob(nil, treeOf(t, tc.files), Spec{}, small, unboundedMemory{}).run() //nolint:staticcheck // nothing ends it
 			if err == nil || !strings.Contains(err.Error(), tc.says) {
 				t.Fatalf("got %.300v", err)
 			}
@@ -202,7 +202,7 @@ func TestDefaultBounds(t *testing.T) {
 		"aliases of ten levels, 421 bytes": {laughs(9), false},
 		"a large dashboard":                {configMap("a", "dashboard: |\n"+strings.Repeat("    {\"a\": [1, 2, 3]},\n", 40_000)), true},
 	} {
-		if _, err := b.weigh([]byte(tc.document), unbounded{}); (err == nil) != tc.within {
+		if _, err := b.weigh([]byte(tc.document), unboundedMemory{}); (err == nil) != tc.within {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
@@ -214,7 +214,7 @@ func FuzzWeigh(f *testing.F) {
 	f.Add([]byte("a: &a {b: *a}\n---\n<<: *a"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		b := Bounds{DocumentNodes: 1000, FileBytes: 1 << 16}.withDefaults()
-		w, err := b.weigh(data, unbounded{})
+		w, err := b.weigh(data, unboundedMemory{})
 		if err == nil && w.nodes > 3*b.DocumentNodes*max(1, w.documents) {
 			t.Errorf("%q weighs %+v", data, w)
 		}

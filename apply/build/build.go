@@ -127,7 +127,7 @@ type Result struct {
 // Build builds the objects of spec from t, in this process and for as long as it
 // takes. Controllers use a [Builder].
 func Build(t tree.Tree, spec Spec) (*Result, error) {
-	return newJob(nil, t, spec, Bounds{}, unbounded{}).run() //nolint:staticcheck // no context: nothing ends it
+	return newJob(nil, t, spec, Bounds{}, unboundedMemory{}).run() //nolint:staticcheck // no context: nothing ends it
 }
 
 // job is one build.
@@ -236,9 +236,9 @@ func (j *job) finish() (result *Result, err error) {
 func (j *job) resources() (resources resmap.ResMap, err error) {
 	build := func() { resources, err = j.kustomize() }
 	if j.schema {
-		schema.alone(build)
+		schema.withChangedSchema(build)
 	} else {
-		schema.shared(build)
+		schema.withBuiltinSchema(build)
 	}
 	return resources, err
 }

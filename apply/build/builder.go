@@ -53,7 +53,7 @@ type Builder struct {
 	Command []string
 
 	mu        sync.Mutex
-	abandoned map[types.NamespacedName]abandoned // of each owner that has a build which has not ended, and its memory
+	abandoned map[types.NamespacedName]abandonedBuild // of each owner that has a build which has not ended, and its memory
 	processes processes
 }
 
@@ -88,7 +88,7 @@ func (b *Builder) Build(ctx context.Context, owner types.NamespacedName, t tree.
 	select {
 	case <-done:
 	case <-ctx.Done():
-		if err := context.Cause(ctx); b.abandon(owner, abandoned{done, errors.Is(err, ErrTimeout)}) {
+		if err := context.Cause(ctx); b.abandon(owner, abandonedBuild{done, errors.Is(err, ErrTimeout)}) {
 			return nil, err
 		}
 	}
@@ -164,8 +164,8 @@ func forMemory(ctx context.Context, err error) error {
 	return err
 }
 
-// abandoned is a build that nobody waits for any more.
-type abandoned struct {
+// abandonedBuild is a build that nobody waits for any more.
+type abandonedBuild struct {
 	done chan struct{} // closed when it has ended
 	late bool          // its time was over
 }
@@ -195,7 +195,7 @@ func (b *Builder) awaitLast(ctx context.Context, owner types.NamespacedName, tim
 }
 
 // abandon notes that nobody waits for a build any more, unless it has ended.
-func (b *Builder) abandon(owner types.NamespacedName, build abandoned) bool {
+func (b *Builder) abandon(owner types.NamespacedName, build abandonedBuild) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	select {
@@ -204,7 +204,7 @@ func (b *Builder) abandon(owner types.NamespacedName, build abandoned) bool {
 	default:
 	}
 	if b.abandoned == nil {
-		b.abandoned = map[types.NamespacedName]abandoned{}
+		b.abandoned = map[types.NamespacedName]abandonedBuild{}
 	}
 	b.abandoned[owner] = build
 	return true

@@ -225,7 +225,7 @@ func TestWhatIsBuiltInAProcess(t *testing.T) {
 			true,
 		},
 	} {
-		j := newJob(t.Context(), treeOf(t, tc.files), Spec{}, Bounds{}, unbounded{})
+		j := newJob(t.Context(), treeOf(t, tc.files), Spec{}, Bounds{}, unboundedMemory{})
 		if err := j.prepare(); err != nil || j.isolated != tc.want {
 			t.Errorf("%s: isolated %v, err %v", name, j.isolated, err)
 		}
@@ -331,7 +331,7 @@ func TestABuildHasADeadline(t *testing.T) {
 }
 
 // last is the build that the owner has abandoned.
-func last(b *Builder) abandoned {
+func last(b *Builder) abandonedBuild {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.abandoned[owner]

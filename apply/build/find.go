@@ -131,7 +131,7 @@ func textsOf(mapping *yaml.Node, name string) (texts []string) {
 func (r Reads) FilesOf(t tree.Tree, kind, name string) []string {
 	links := linksOf(t)
 	return filesOf(slices.Sorted(maps.Keys(r)), kind, name, func(file string) []byte {
-		e, real, err := look(links, file)
+		e, real, err := statEntry(links, file)
 		if err != nil || !e.Mode.IsFile() || !isManifest(file) {
 			return nil
 		}

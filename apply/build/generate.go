@@ -33,7 +33,7 @@ func generate(o *overlay, dir string, spec Spec) (name string, content []byte, e
 	if err != nil {
 		return "", nil, err
 	}
-	if err := lay(o, dir, spec, &kus); err != nil {
+	if err := applySpecFields(o, dir, spec, &kus); err != nil {
 		return "", nil, err
 	}
 	content, err = yaml.Marshal(kus)
@@ -114,8 +114,8 @@ func isManifest(name string) bool {
 	return ext == ".yaml" || ext == ".yml"
 }
 
-// lay puts the Kustomization's own fields over the kustomization file.
-func lay(o *overlay, dir string, spec Spec, kus *kustypes.Kustomization) error {
+// applySpecFields puts the Kustomization's own fields over the kustomization file.
+func applySpecFields(o *overlay, dir string, spec Spec, kus *kustypes.Kustomization) error {
 	if spec.TargetNamespace != "" {
 		kus.Namespace = spec.TargetNamespace
 	}

@@ -13,11 +13,11 @@ const maxNames = 2_000_000
 
 func linksOf(t tree.Tree) *tree.Links { return &tree.Links{In: t, Names: maxNames} }
 
-// look returns what is at a path of a tree, the zero entry when there is nothing, and
+// statEntry returns what is at a path of a tree, the zero entry when there is nothing, and
 // where it really is. Links within the tree are followed, as they are in a checkout;
 // submodules and links to nothing count as absent. One that leads out of the tree is an
 // error.
-func look(links *tree.Links, name string) (tree.Entry, string, error) {
+func statEntry(links *tree.Links, name string) (tree.Entry, string, error) {
 	at, err := links.Follow(name)
 	switch {
 	case errors.Is(err, tree.ErrTooManyNames):

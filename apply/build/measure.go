@@ -83,7 +83,7 @@ func (m *measure) dir(dir string, depth int, seen int64) (int64, error) {
 		return 0, err
 	}
 	m.schema = m.schema || len(k.OpenAPI) > 0
-	m.foresee(k.Kustomization)
+	m.isolateCostly(k.Kustomization)
 	if seen, err = m.resources(dir, k, depth, seen); err != nil {
 		return 0, err
 	}
@@ -107,9 +107,9 @@ func (m *measure) dir(dir string, depth int, seen int64) (int64, error) {
 	return seen, m.transformations(k, seen)
 }
 
-// foresee notes whether a kustomization has fields whose cost is not a matter of what
+// isolateCostly notes whether a kustomization has fields whose cost is not a matter of what
 // is read.
-func (m *measure) foresee(k *kustypes.Kustomization) {
+func (m *measure) isolateCostly(k *kustypes.Kustomization) {
 	m.isolate = m.isolate || m.schema || len(k.Crds)+len(k.Replacements)+len(k.Vars)+len(k.Configurations) > 0 ||
 		len(k.Generators)+len(k.Transformers)+len(k.Validators) > 0 || slices.ContainsFunc(expressions(k), isCostly)
 }
@@ -226,7 +226,7 @@ func labelsOf(k *kustypes.Kustomization) []map[string]string {
 }
 
 // load measures what is read, and returns it.
-func (m *measure) load(k *kustomization, l load) (weight, error) {
+func (m *measure) load(k *kustomization, l fileReference) (weight, error) {
 	if l.name != "" {
 		switch {
 		case m.o.IsDir(l.name):

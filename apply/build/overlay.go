@@ -43,7 +43,7 @@ type kustomization struct {
 	*kustypes.Kustomization        // nil when kustomize will not decode it
 	name                    string // its path
 	data                    []byte // rewritten
-	loads                   []load
+	loads                   []fileReference
 	err                     error
 }
 
@@ -104,7 +104,7 @@ func (o *overlay) kustomization(name string) (*kustomization, error) {
 		return nil, err
 	}
 	k := &kustomization{name: name}
-	v := &vetter{o: o, dir: path.Dir(name)}
+	v := &referenceRewriter{o: o, dir: path.Dir(name)}
 	if _, k.err = o.weighFile(name, data); k.err == nil {
 		k.Kustomization, k.data, k.err = v.kustomization(data)
 	}

@@ -64,7 +64,7 @@ const (
 // plugins vets generators, transformers and validators. All of them, from whichever
 // file or directory, become documents in the kustomization file itself, so that
 // kustomize reads nothing that was not vetted.
-func (v *vetter) plugins(k *kustypes.Kustomization) error {
+func (v *referenceRewriter) plugins(k *kustypes.Kustomization) error {
 	for _, field := range []struct {
 		name string
 		refs *[]string
@@ -86,7 +86,7 @@ func (v *vetter) plugins(k *kustypes.Kustomization) error {
 
 // plugin returns the documents that an entry stands for: it is one, or the path of a
 // file with some, or of a directory that lists such files.
-func (v *vetter) plugin(ref string, depth int) ([]string, error) {
+func (v *referenceRewriter) plugin(ref string, depth int) ([]string, error) {
 	if depth > v.o.bounds.Nesting {
 		return nil, tooLarge(v.o.bounds.Nesting, "directories of plugins in a row", "nest less")
 	}
@@ -119,7 +119,7 @@ func (v *vetter) plugin(ref string, depth int) ([]string, error) {
 
 // pluginDir returns the documents that a directory lists. Anything but a list would
 // have to be built first, and could put a URL together that was in no file.
-func (v *vetter) pluginDir(dir string, depth int) ([]string, error) {
+func (v *referenceRewriter) pluginDir(dir string, depth int) ([]string, error) {
 	name := kustomizationIn(v.o, dir)
 	if name == "" {
 		return nil, fmt.Errorf("%s has no kustomization.yaml", dir)
@@ -139,7 +139,7 @@ func (v *vetter) pluginDir(dir string, depth int) ([]string, error) {
 		return nil, fmt.Errorf("%s may have nothing but resources, for it configures plugins; it has %.100q", name, left)
 	}
 	var all []string
-	below := &vetter{o: v.o, dir: dir}
+	below := &referenceRewriter{o: v.o, dir: dir}
 	for _, ref := range k.Resources {
 		if err := below.path("resources", &ref); err != nil {
 			return nil, err
@@ -165,7 +165,7 @@ func newResources(data []byte) (resmap.ResMap, error) {
 }
 
 // documents vets the configuration of plugins.
-func (v *vetter) documents(found resmap.ResMap) ([]string, error) {
+func (v *referenceRewriter) documents(found resmap.ResMap) ([]string, error) {
 	var all []string
 	for _, res := range found.Resources() {
 		document, err := v.document(res)
@@ -177,7 +177,7 @@ func (v *vetter) documents(found resmap.ResMap) ([]string, error) {
 	return all, nil
 }
 
-func (v *vetter) document(res *resource.Resource) (string, error) {
+func (v *referenceRewriter) document(res *resource.Resource) (string, error) {
 	gvk := res.GetGvk()
 	paths, known := pluginPaths[gvk.Kind]
 	switch {
@@ -201,7 +201,7 @@ func (v *vetter) document(res *resource.Resource) (string, error) {
 
 // pluginField vets one field of a plugin's configuration. Names match in any case,
 // as they do when the plugin decodes it.
-func (v *vetter) pluginField(config map[string]any, field []string, as fieldUse) error {
+func (v *referenceRewriter) pluginField(config map[string]any, field []string, as fieldUse) error {
 	for _, key := range slices.Sorted(maps.Keys(config)) {
 		if !strings.EqualFold(key, field[0]) {
 			continue
@@ -232,7 +232,7 @@ func each(value any, f func(any) (any, error)) (any, error) {
 	return list, nil
 }
 
-func (v *vetter) pluginValue(value any, field []string, as fieldUse) (any, error) {
+func (v *referenceRewriter) pluginValue(value any, field []string, as fieldUse) (any, error) {
 	if inner, ok := value.(map[string]any); ok && len(field) > 1 {
 		return inner, v.pluginField(inner, field[1:], as)
 	}
@@ -243,15 +243,15 @@ func (v *vetter) pluginValue(value any, field []string, as fieldUse) (any, error
 	var err error
 	switch as {
 	case asFile:
-		err = v.file(field[0], &text, load{targets: true})
+		err = v.file(field[0], &text, fileReference{targets: true})
 	case asOpaque:
-		err = v.file(field[0], &text, load{opaque: true})
+		err = v.file(field[0], &text, fileReference{opaque: true})
 	case asSource:
 		err = v.source(field[0], &text)
 	case asPatch:
 		err = v.patch(field[0], &text)
 	case asInline:
-		v.loads = append(v.loads, load{inline: text, targets: true})
+		v.loads = append(v.loads, fileReference{inline: text, targets: true})
 	}
 	return text, err
 }

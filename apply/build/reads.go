@@ -27,7 +27,7 @@ const (
 func (r Reads) AnsweredBy(t tree.Tree) (changed string, same bool, err error) {
 	links := linksOf(t)
 	for _, name := range slices.Sorted(maps.Keys(r)) {
-		e, _, err := look(links, name)
+		e, _, err := statEntry(links, name)
 		if errors.Is(err, tree.ErrLeaves) || errors.Is(err, ErrTooLarge) {
 			return name, false, nil
 		}

@@ -301,7 +301,7 @@ func FuzzVet(f *testing.F) {
 		if err != nil {
 			t.Skip()
 		}
-		o := newOverlay(nil, made, Bounds{}.withDefaults(), unbounded{}) //nolint:staticcheck // nothing ends it
+		o := newOverlay(nil, made, Bounds{}.withDefaults(), unboundedMemory{}) //nolint:staticcheck // nothing ends it
 		k, err := o.kustomization(mount + "/kustomization.yaml")
 		if err != nil || k.Kustomization == nil {
 			return

@@ -23,8 +23,8 @@ type schemaGuard struct {
 // schema is a package variable because what it guards is one, in another module.
 var schema schemaGuard
 
-// shared runs f beside other builds, with the built-in schema loaded.
-func (g *schemaGuard) shared(f func()) {
+// withBuiltinSchema runs f beside other builds, with the built-in schema loaded.
+func (g *schemaGuard) withBuiltinSchema(f func()) {
 	g.mu.RLock()
 	for !g.parsed {
 		g.mu.RUnlock()
@@ -45,9 +45,9 @@ func (g *schemaGuard) parse() {
 	}
 }
 
-// alone runs f, which may change the schema, while nobody else builds. It
+// withChangedSchema runs f, which may change the schema, while nobody else builds. It
 // starts from the built-in schema and leaves nothing of f's behind.
-func (g *schemaGuard) alone(f func()) {
+func (g *schemaGuard) withChangedSchema(f func()) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	defer func() {

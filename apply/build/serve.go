@@ -37,7 +37,7 @@ func Serve(in io.Reader, out io.Writer) error {
 		if o.Spec.Decrypts {
 			o.Spec.Decrypt = files.decrypt
 		}
-		j := newJob(nil, files, o.Spec, o.Bounds, unbounded{}) //nolint:staticcheck // who waits for it kills the process
+		j := newJob(nil, files, o.Spec, o.Bounds, unboundedMemory{}) //nolint:staticcheck // who waits for it kills the process
 		if err := results.Encode(treeRequest{Outcome: buildResultOf(j.run())}); err != nil {
 			return err
 		}

@@ -84,7 +84,7 @@ func (o *overlay) file(name string) ([]byte, error) {
 // open decrypts a file that kustomize reads for its content, such as that of a generator,
 // and not for its objects: those are decrypted when they are built, so that what is not
 // encrypted of them can be changed before.
-func (o *overlay) open(l load) error {
+func (o *overlay) open(l fileReference) error {
 	name := path.Clean(l.name)
 	if _, known := o.plain[name]; known || o.decrypt == nil {
 		return nil

@@ -71,7 +71,7 @@ func (s *source) entry(name string) (e tree.Entry, asked, real string, err error
 	if err := s.ended(); err != nil {
 		return tree.Entry{}, "", "", err
 	}
-	e, real, err = look(s.symlinks, asked)
+	e, real, err = statEntry(s.symlinks, asked)
 	if err != nil {
 		return tree.Entry{}, "", "", s.unreadable(err)
 	}

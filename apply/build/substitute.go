@@ -110,7 +110,7 @@ func (s *Substitution) replace(object []byte, bounds Bounds) ([]byte, error) {
 		return nil, fmt.Errorf("substituting variables%s: %w; write $${ for a ${ that begins no variable",
 			fieldWith(err, string(text), lookup), err)
 	}
-	if _, err := bounds.weigh([]byte(out), unbounded{}); err != nil { // a value may bring aliases
+	if _, err := bounds.weigh([]byte(out), unboundedMemory{}); err != nil { // a value may bring aliases
 		return nil, fmt.Errorf("substituting variables: %w", err)
 	}
 	data, err := yaml.YAMLToJSON([]byte(out))
@@ -217,8 +217,8 @@ func (s *Substitution) sum(nodes []parse.Node, b Bounds) (total int64, err error
 	return total, nil
 }
 
-// unbounded is memory that nobody counts.
-type unbounded struct{}
+// unboundedMemory is memory that nobody counts.
+type unboundedMemory struct{}
 
-func (unbounded) Grow(int64) error { return nil }
-func (unbounded) Shrink(int64)     {}
+func (unboundedMemory) Grow(int64) error { return nil }
+func (unboundedMemory) Shrink(int64)     {}

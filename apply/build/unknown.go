@@ -153,7 +153,7 @@ func fieldElsewhere(root reflect.Type, from []string, name string) string {
 				return
 			}
 			found := append(path[:len(path):len(path)], field)
-			if field == name && nearer(found, best, shared(found)-shared(best)) {
+			if field == name && isNearer(found, best, shared(found)-shared(best)) {
 				best = found
 			}
 			search(elementOf(next), found, append(above[:len(above):len(above)], t))
@@ -163,12 +163,12 @@ func fieldElsewhere(root reflect.Type, from []string, name string) string {
 	return strings.Join(best, ".")
 }
 
-// nearer reports whether the path of a field is a better suggestion than another one, nil
+// isNearer reports whether the path of a field is a better suggestion than another one, nil
 // for none. shared is how many more steps path has in common with the place of the unknown
 // field, negative for fewer; at a draw the shorter path is better. For an unknown field
 // spec.template.replicas, spec.replicas (one step in common) is nearer than status.replicas
 // (none).
-func nearer(path, than []string, shared int) bool {
+func isNearer(path, than []string, shared int) bool {
 	switch {
 	case than == nil || shared > 0:
 		return true

@@ -34,18 +34,18 @@ var remote = regexp.MustCompile(`^\s*(?i:(git::)?([a-z][a-z0-9+.-]*://|gh:|githu
 // isRemote reports whether kustomize would fetch ref.
 func isRemote(ref string) bool { return remote.MatchString(ref) }
 
-// vetter rewrites the references of a kustomization file, or of the configuration
+// referenceRewriter rewrites the references of a kustomization file, or of the configuration
 // of plugins, in one directory.
-type vetter struct {
+type referenceRewriter struct {
 	o *overlay
 	// dir is where the references start.
 	dir string
 	// loads is what kustomize will read through them.
-	loads []load
+	loads []fileReference
 }
 
-// load is a file that kustomize will read, or a document that is in the file itself.
-type load struct {
+// fileReference is a file that kustomize will read, or a document that is in the file itself.
+type fileReference struct {
 	name   string // absolute; "" for a document
 	inline string
 	// targets says that a patch may change any number of objects, named that it may
@@ -62,7 +62,7 @@ type load struct {
 }
 
 // kustomization vets a kustomization file, and returns it rewritten.
-func (v *vetter) kustomization(data []byte) (*kustypes.Kustomization, []byte, error) {
+func (v *referenceRewriter) kustomization(data []byte) (*kustypes.Kustomization, []byte, error) {
 	k := &kustypes.Kustomization{}
 	if err := k.Unmarshal(data); err != nil {
 		return nil, data, nil // kustomize reads the file next, by the same rules
@@ -85,7 +85,7 @@ func (v *vetter) kustomization(data []byte) (*kustypes.Kustomization, []byte, er
 }
 
 // checkAll vets every field through which kustomize reads something.
-func (v *vetter) checkAll(k *kustypes.Kustomization) error {
+func (v *referenceRewriter) checkAll(k *kustypes.Kustomization) error {
 	for _, field := range []struct {
 		name string
 		refs []string
@@ -98,17 +98,17 @@ func (v *vetter) checkAll(k *kustypes.Kustomization) error {
 		}
 	}
 	for _, name := range k.Crds {
-		v.loads = append(v.loads, load{name: v.abs(name), field: "crds"})
+		v.loads = append(v.loads, fileReference{name: v.abs(name), field: "crds"})
 	}
 	for _, name := range k.Configurations {
-		v.loads = append(v.loads, load{name: v.abs(name), field: "configurations"})
+		v.loads = append(v.loads, fileReference{name: v.abs(name), field: "configurations"})
 	}
 	if schema, ok := k.OpenAPI["path"]; ok {
 		if err := v.path("openapi", &schema); err != nil {
 			return err
 		}
 		k.OpenAPI["path"] = schema
-		v.loads = append(v.loads, load{name: v.abs(schema), field: "openapi"})
+		v.loads = append(v.loads, fileReference{name: v.abs(schema), field: "openapi"})
 	}
 	for _, vet := range []func(*kustypes.Kustomization) error{v.patches, v.generated, v.plugins} {
 		if err := vet(k); err != nil {
@@ -118,7 +118,7 @@ func (v *vetter) checkAll(k *kustypes.Kustomization) error {
 	return nil
 }
 
-func (v *vetter) patches(k *kustypes.Kustomization) error {
+func (v *referenceRewriter) patches(k *kustypes.Kustomization) error {
 	for i := range k.PatchesStrategicMerge {
 		ref := string(k.PatchesStrategicMerge[i])
 		if err := v.patch("patchesStrategicMerge", &ref); err != nil {
@@ -128,7 +128,7 @@ func (v *vetter) patches(k *kustypes.Kustomization) error {
 	}
 	for _, list := range [][]kustypes.Patch{k.Patches, k.PatchesJson6902} {
 		for i := range list {
-			if err := v.file("patches", &list[i].Path, load{
+			if err := v.file("patches", &list[i].Path, fileReference{
 				inline: list[i].Patch, patch: true, targets: anyName(list[i].Target), named: list[i].Target != nil,
 			}); err != nil {
 				return err
@@ -136,7 +136,7 @@ func (v *vetter) patches(k *kustypes.Kustomization) error {
 		}
 	}
 	for i := range k.Replacements {
-		if err := v.file("replacements", &k.Replacements[i].Path, load{}); err != nil {
+		if err := v.file("replacements", &k.Replacements[i].Path, fileReference{}); err != nil {
 			return err
 		}
 	}
@@ -148,7 +148,7 @@ func anyName(target *kustypes.Selector) bool {
 	return target != nil && (target.Name == "" || regexp.QuoteMeta(target.Name) != target.Name)
 }
 
-func (v *vetter) generated(k *kustypes.Kustomization) error {
+func (v *referenceRewriter) generated(k *kustypes.Kustomization) error {
 	for i := range k.ConfigMapGenerator {
 		if err := v.data("configMapGenerator", &k.ConfigMapGenerator[i].KvPairSources); err != nil {
 			return err
@@ -163,22 +163,22 @@ func (v *vetter) generated(k *kustypes.Kustomization) error {
 }
 
 // data vets the sources of a generator.
-func (v *vetter) data(field string, sources *kustypes.KvPairSources) error {
+func (v *referenceRewriter) data(field string, sources *kustypes.KvPairSources) error {
 	for i := range sources.FileSources {
 		if err := v.source(field, &sources.FileSources[i]); err != nil {
 			return err
 		}
 	}
 	for i := range sources.EnvSources {
-		if err := v.file(field, &sources.EnvSources[i], load{opaque: true}); err != nil {
+		if err := v.file(field, &sources.EnvSources[i], fileReference{opaque: true}); err != nil {
 			return err
 		}
 	}
-	return v.file(field, &sources.EnvSource, load{opaque: true})
+	return v.file(field, &sources.EnvSource, fileReference{opaque: true})
 }
 
 // source vets "path" and "key=path".
-func (v *vetter) source(field string, source *string) error {
+func (v *referenceRewriter) source(field string, source *string) error {
 	key, name, keyed := strings.Cut(*source, "=")
 	if !keyed {
 		key, name = "", *source
@@ -186,7 +186,7 @@ func (v *vetter) source(field string, source *string) error {
 	if isRemote(*source) && !v.o.Exists(v.abs(*source)) { // a URL may have a "=" in it
 		return fmt.Errorf("%s: %w: %s", field, ErrRemote, *source)
 	}
-	if err := v.file(field, &name, load{opaque: true, as: key}); err != nil {
+	if err := v.file(field, &name, fileReference{opaque: true, as: key}); err != nil {
 		return err
 	}
 	if *source = name; keyed {
@@ -195,7 +195,7 @@ func (v *vetter) source(field string, source *string) error {
 	return nil
 }
 
-func (v *vetter) paths(field string, refs []string) error {
+func (v *referenceRewriter) paths(field string, refs []string) error {
 	for i := range refs {
 		if err := v.path(field, &refs[i]); err != nil {
 			return err
@@ -205,7 +205,7 @@ func (v *vetter) paths(field string, refs []string) error {
 }
 
 // file vets a path, and notes that it is read, or what stands in its place.
-func (v *vetter) file(field string, ref *string, l load) error {
+func (v *referenceRewriter) file(field string, ref *string, l fileReference) error {
 	if err := v.path(field, ref); err != nil {
 		return err
 	}
@@ -219,7 +219,7 @@ func (v *vetter) file(field string, ref *string, l load) error {
 }
 
 // path rewrites a path so that it can be nothing else.
-func (v *vetter) path(field string, ref *string) error {
+func (v *referenceRewriter) path(field string, ref *string) error {
 	if isRemote(*ref) && !v.o.Exists(v.abs(*ref)) {
 		return fmt.Errorf("%s: %w: %s", field, ErrRemote, *ref)
 	}
@@ -235,18 +235,18 @@ func mayBeRemote(ref string) bool {
 }
 
 // patch vets what kustomize takes for a patch if it can, and else for its path.
-func (v *vetter) patch(field string, ref *string) error {
+func (v *referenceRewriter) patch(field string, ref *string) error {
 	if !strings.Contains(*ref, "\n") && (!strings.ContainsAny(*ref, "{[") || v.o.Exists(v.abs(*ref))) {
-		return v.file(field, ref, load{})
+		return v.file(field, ref, fileReference{})
 	}
 	if mayBeRemote(*ref) {
 		*ref = "\n" + *ref
 	}
-	v.loads = append(v.loads, load{inline: *ref})
+	v.loads = append(v.loads, fileReference{inline: *ref})
 	return nil
 }
 
-func (v *vetter) abs(ref string) string {
+func (v *referenceRewriter) abs(ref string) string {
 	if path.IsAbs(ref) {
 		return path.Clean(ref)
 	}

@@ -101,7 +101,7 @@ type Observation struct {
 	// Building says that a build goes on in the background, after [Apply].
 	Building bool
 	// Applied is how far the apply came, after [Apply].
-	Applied *Outcome
+	Applied *ApplyResult
 	// Pruned says that stale objects were deleted, all but Kept, after [Prune].
 	Pruned bool
 	Kept   []inventory.Entry
@@ -113,8 +113,8 @@ type Observation struct {
 	HasEvents bool
 }
 
-// Outcome is how far an apply came.
-type Outcome struct {
+// ApplyResult is how far an apply came.
+type ApplyResult struct {
 	// Entries are the objects that were dealt with.
 	Entries []inventory.Entry
 	// Waiting are definitions that later objects need, and that are not established yet.

@@ -111,25 +111,28 @@ func TestWhatIsDoneNext(t *testing.T) {
 			want: CheckHealth,
 		},
 		"stale objects after an apply": {
-			seen: func(o *Observation) { o.Applied = &Outcome{Entries: []inventory.Entry{entry("b")}} },
+			seen: func(o *Observation) { o.Applied = &ApplyResult{Entries: []inventory.Entry{entry("b")}} },
 			prev: state(nil),
 			want: Prune,
 		},
 		"stale objects that are not to be pruned": {
-			seen: func(o *Observation) { o.Prune = false; o.Applied = &Outcome{Entries: []inventory.Entry{entry("b")}} },
+			seen: func(o *Observation) {
+				o.Prune = false
+				o.Applied = &ApplyResult{Entries: []inventory.Entry{entry("b")}}
+			},
 			prev: state(nil),
 			want: CheckHealth,
 		},
 		"no stale objects after an apply": {
-			seen: func(o *Observation) { o.Applied = &Outcome{Entries: []inventory.Entry{entry("a")}} },
+			seen: func(o *Observation) { o.Applied = &ApplyResult{Entries: []inventory.Entry{entry("a")}} },
 			prev: state(nil),
 			want: CheckHealth,
 		},
 		"a failed apply prunes nothing": {seen: func(o *Observation) {
-			o.Applied, o.Failure = &Outcome{Entries: []inventory.Entry{entry("b")}}, &Failure{Err: errors.New("broken")}
+			o.Applied, o.Failure = &ApplyResult{Entries: []inventory.Entry{entry("b")}}, &Failure{Err: errors.New("broken")}
 		}, prev: state(nil), want: Report},
 		"definitions that are awaited prune nothing": {seen: func(o *Observation) {
-			o.Applied = &Outcome{Entries: []inventory.Entry{entry("b")}, Waiting: Health{Pending: []string{"crd"}}}
+			o.Applied = &ApplyResult{Entries: []inventory.Entry{entry("b")}, Waiting: Health{Pending: []string{"crd"}}}
 		}, prev: state(func(s *State) { s.HealthSince = now }), want: Report},
 		"a build in the background": {
 			seen: func(o *Observation) { o.Building = true },
@@ -200,7 +203,7 @@ func TestTheInventoryLosesNothing(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			o := observed(func(o *Observation) { o.Applied = &Outcome{Entries: []inventory.Entry{entry("b")}} })
+			o := observed(func(o *Observation) { o.Applied = &ApplyResult{Entries: []inventory.Entry{entry("b")}} })
 			if tc.seen != nil {
 				tc.seen(&o)
 			}
@@ -310,15 +313,15 @@ func TestWhatIsReported(t *testing.T) {
 			want: "health check failed after 1s: timeout waiting for: [x]", wantRetry: RetryWhenWatched, wantHealthy: metav1.ConditionFalse,
 		},
 		"definitions that are awaited": {
-			seen: func(o *Observation) { o.Applied = &Outcome{Waiting: *pending} }, prev: state(func(s *State) { s.HealthSince = now }),
+			seen: func(o *Observation) { o.Applied = &ApplyResult{Waiting: *pending} }, prev: state(func(s *State) { s.HealthSince = now }),
 			want: "Waiting for definitions to be established: [x]", wantAfter: time.Minute,
 		},
 		"definitions that failed": {
-			seen: func(o *Observation) { o.Applied = &Outcome{Waiting: *failing} }, prev: state(nil),
+			seen: func(o *Observation) { o.Applied = &ApplyResult{Waiting: *failing} }, prev: state(nil),
 			want: "failed early due to stalled resources: [x]", wantRetry: RetrySoon,
 		},
 		"definitions that were awaited for too long": {
-			seen: func(o *Observation) { o.Applied = &Outcome{Waiting: *pending} }, prev: state(func(s *State) { s.HealthSince = late }),
+			seen: func(o *Observation) { o.Applied = &ApplyResult{Waiting: *pending} }, prev: state(func(s *State) { s.HealthSince = late }),
 			want: "timeout waiting for: [x]", wantRetry: RetrySoon,
 		},
 		"a build in the background": {
@@ -450,7 +453,7 @@ func TestWhatTheNextDecisionKnows(t *testing.T) {
 		},
 		"what was applied, and the inventory": {
 			seen: func(o *Observation) {
-				o.Applied = &Outcome{Entries: []inventory.Entry{entry("b")}, Built: built}
+				o.Applied = &ApplyResult{Entries: []inventory.Entry{entry("b")}, Built: built}
 				o.Prune = false
 			},
 			prev: state(func(s *State) { s.Built, s.Applied, s.Inventory = nil, false, nil }),
@@ -458,7 +461,7 @@ func TestWhatTheNextDecisionKnows(t *testing.T) {
 		},
 		"that an apply which waits for definitions is not complete": {
 			seen: func(o *Observation) {
-				o.Applied = &Outcome{Entries: []inventory.Entry{entry("a")}, Waiting: Health{Pending: []string{"crd"}}, Built: built}
+				o.Applied = &ApplyResult{Entries: []inventory.Entry{entry("a")}, Waiting: Health{Pending: []string{"crd"}}, Built: built}
 			},
 			prev: state(func(s *State) { s.Built, s.Applied, s.Inventory, s.HealthSince = nil, false, nil, now }),
 			want: func(s *State) { s.Built, s.HealthSince = nil, now },
@@ -474,35 +477,35 @@ func TestWhatTheNextDecisionKnows(t *testing.T) {
 }
 
 func TestHealthOf(t *testing.T) {
-	seen := func(s status.Status) *Observed {
-		return &Observed{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "7"}, Status: s}
+	seen := func(s status.Status) *LiveObject {
+		return &LiveObject{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "7"}, Status: s}
 	}
 	id := inventory.ID{Namespace: "ns", Name: "x", Kind: "Job"}
 	tests := map[string]struct {
-		checked     Checked
+		checked     HealthObservation
 		want        Health
 		wantAwaited []Awaited
 	}{
-		"a healthy object": {checked: Checked{Seen: seen(status.CurrentStatus), Watched: true}},
+		"a healthy object": {checked: HealthObservation{Seen: seen(status.CurrentStatus), Watched: true}},
 		"one that is missing": {
-			checked:     Checked{Watched: true},
+			checked:     HealthObservation{Watched: true},
 			want:        Health{Pending: []string{"Job/ns/x status: 'NotFound'"}},
 			wantAwaited: []Awaited{{ID: id}},
 		},
-		"one that was cleaned up": {checked: Checked{Watched: true, Expires: true}},
+		"one that was cleaned up": {checked: HealthObservation{Watched: true, Expires: true}},
 		"one that failed": {
-			checked:     Checked{Seen: seen(status.FailedStatus), Watched: true},
+			checked:     HealthObservation{Seen: seen(status.FailedStatus), Watched: true},
 			want:        Health{Failed: []string{"Job/ns/x status: 'Failed'"}},
 			wantAwaited: []Awaited{{ID: id, ResourceVersion: "7", Failed: true}},
 		},
 		"one that is in progress": {
-			checked:     Checked{Seen: seen(status.InProgressStatus), Watched: true},
+			checked:     HealthObservation{Seen: seen(status.InProgressStatus), Watched: true},
 			want:        Health{Pending: []string{"Job/ns/x status: 'InProgress'"}},
 			wantAwaited: []Awaited{{ID: id, ResourceVersion: "7"}},
 		},
-		"one that nobody may watch": {checked: Checked{Seen: seen(status.CurrentStatus)}, want: Health{Unwatched: true}},
+		"one that nobody may watch": {checked: HealthObservation{Seen: seen(status.CurrentStatus)}, want: Health{Unwatched: true}},
 		"a kind that is not served": {
-			checked:     Checked{Seen: &Observed{Status: status.NotFoundStatus, Message: "no kind"}, Watched: true},
+			checked:     HealthObservation{Seen: &LiveObject{Status: status.NotFoundStatus, Message: "no kind"}, Watched: true},
 			want:        Health{Pending: []string{"Job/ns/x status: 'NotFound': no kind"}, Unserved: []string{"Job/ns/x: no kind"}},
 			wantAwaited: []Awaited{{ID: id}},
 		},
@@ -510,7 +513,7 @@ func TestHealthOf(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			tc.checked.ID = id
-			health, awaited := HealthOf([]Checked{tc.checked})
+			health, awaited := HealthOf([]HealthObservation{tc.checked})
 			if diff := cmp.Diff(tc.want, health); diff != "" {
 				t.Errorf("health (-want +got):\n%s", diff)
 			}
@@ -522,8 +525,8 @@ func TestHealthOf(t *testing.T) {
 }
 
 func TestStepFor(t *testing.T) {
-	live := &Observed{}
-	excluded := &Observed{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{kustomizations.ReconcileKey: "disabled"}}}
+	live := &LiveObject{}
+	excluded := &LiveObject{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{kustomizations.ReconcileKey: "disabled"}}}
 	tests := map[string]struct {
 		candidate Candidate
 		want      ObjectDecision

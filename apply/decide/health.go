@@ -39,7 +39,7 @@ type Awaited struct {
 }
 
 // ResolvedBy reports whether what is seen now ends the waiting for the object.
-func (a Awaited) ResolvedBy(seen *Observed, freshness Freshness) bool {
+func (a Awaited) ResolvedBy(seen *LiveObject, freshness Freshness) bool {
 	if a.Gone {
 		return freshness == Missing
 	}
@@ -47,16 +47,16 @@ func (a Awaited) ResolvedBy(seen *Observed, freshness Freshness) bool {
 }
 
 // FailedBy reports whether what is seen now ends the waiting for all objects.
-func (a Awaited) FailedBy(seen *Observed, freshness Freshness) bool {
+func (a Awaited) FailedBy(seen *LiveObject, freshness Freshness) bool {
 	return !a.Gone && !a.Failed && freshness == Fresh && !seen.OlderThan(a.ResourceVersion) && seen.Status == status.FailedStatus
 }
 
-// Checked is an object whose health matters, and what was seen of it.
-type Checked struct {
+// HealthObservation is an object whose health matters, and what was seen of it.
+type HealthObservation struct {
 	schema.GroupVersionKind
 	inventory.ID
 	// Seen is the newest that is known of the object; nil when it is not there.
-	Seen *Observed
+	Seen *LiveObject
 	// Watched says that an informer told, and will tell of changes.
 	Watched bool
 	// Expires says that the cluster may delete the object when it is done.
@@ -64,7 +64,7 @@ type Checked struct {
 }
 
 // HealthOf says how healthy objects are, and which of them to wait for.
-func HealthOf(objects []Checked) (Health, []Awaited) {
+func HealthOf(objects []HealthObservation) (Health, []Awaited) {
 	var (
 		health  Health
 		awaited []Awaited

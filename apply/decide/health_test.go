@@ -13,12 +13,12 @@ import (
 )
 
 func TestWhatEndsTheWaitForAnObject(t *testing.T) {
-	seen := func(version string, s status.Status) *Observed {
-		return &Observed{ObjectMeta: metav1.ObjectMeta{ResourceVersion: version}, Status: s}
+	seen := func(version string, s status.Status) *LiveObject {
+		return &LiveObject{ObjectMeta: metav1.ObjectMeta{ResourceVersion: version}, Status: s}
 	}
 	tests := map[string]struct {
 		awaited          Awaited
-		seen             *Observed
+		seen             *LiveObject
 		freshness        Freshness
 		resolved, failed bool
 	}{
@@ -55,7 +55,7 @@ func TestWhatEndsTheWaitForAnObject(t *testing.T) {
 }
 
 func TestTheVersionThatAnObjectWasLeftAt(t *testing.T) {
-	left := &Applied{Left: &Observed{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "7"}}}
+	left := &Applied{Left: &LiveObject{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "7"}}}
 	for _, tc := range []struct {
 		applied *Applied
 		want    string

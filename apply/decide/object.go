@@ -13,9 +13,9 @@ import (
 	"github.com/sluice-cd/sluice/internal/resourceversion"
 )
 
-// Observed is what is kept of a live object: enough to say whether it is healthy and
+// LiveObject is what is kept of a live object: enough to say whether it is healthy and
 // whether anyone changed the fields that were applied, and no more.
-type Observed struct {
+type LiveObject struct {
 	// ObjectMeta has name, namespace, uid, resourceVersion, deletionTimestamp,
 	// labels and annotations.
 	metav1.ObjectMeta
@@ -37,12 +37,12 @@ type Observed struct {
 }
 
 // OlderThan reports whether o was read before the given resource version was written.
-func (o *Observed) OlderThan(version string) bool {
+func (o *LiveObject) OlderThan(version string) bool {
 	return resourceversion.Older(o.ResourceVersion, version)
 }
 
 // String is the object's health as messages show it.
-func (o *Observed) String() string {
+func (o *LiveObject) String() string {
 	if o.Message == "" {
 		return fmt.Sprintf("status: '%s'", o.Status)
 	}
@@ -85,7 +85,7 @@ type Applied struct {
 	Warnings []string
 	Action   Action
 	// Left is the live object as it was left; nil when it was skipped unseen.
-	Left *Observed
+	Left *LiveObject
 }
 
 // Version is the resource version that the object was left at; "" if a is nil.
@@ -116,7 +116,7 @@ const (
 )
 
 // DriftOf compares what is seen of an object with how its owner left it.
-func (p *Profile) DriftOf(owner Owner, left *Applied, seen *Observed, freshness Freshness) Drift {
+func (p *Profile) DriftOf(owner Owner, left *Applied, seen *LiveObject, freshness Freshness) Drift {
 	switch {
 	case freshness == Stale, left.Excluded:
 		return NoDrift
@@ -142,7 +142,7 @@ func (p *Profile) DriftOf(owner Owner, left *Applied, seen *Observed, freshness 
 
 // newFormerManager reports whether a former manager, such as kubectl, wrote fields since
 // the last apply, which are to be taken over.
-func (p *Profile) newFormerManager(left *Applied, seen *Observed) bool {
+func (p *Profile) newFormerManager(left *Applied, seen *LiveObject) bool {
 	return seen.FormerHash != "" && seen.FormerHash != left.Left.FormerHash &&
 		!left.Merge && !p.Merges(seen.Labels, seen.Annotations)
 }
@@ -166,7 +166,7 @@ type Candidate struct {
 	Treatment
 	// Live is the object in the cluster, nil if it is not there. Known says whether
 	// that is certain.
-	Live  *Observed
+	Live  *LiveObject
 	Known bool
 	// AsLeft says that the object is in the source as it was, and in the cluster as it
 	// was left, or that it is not repaired for a while.

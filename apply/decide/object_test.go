@@ -17,28 +17,28 @@ var (
 )
 
 func TestDrift(t *testing.T) {
-	seen := func(change func(*Observed)) *Observed {
-		o := &Observed{FieldHash: "ours", ObjectMeta: metav1.ObjectMeta{Labels: kustomizations.Labels(owner)}}
+	seen := func(change func(*LiveObject)) *LiveObject {
+		o := &LiveObject{FieldHash: "ours", ObjectMeta: metav1.ObjectMeta{Labels: kustomizations.Labels(owner)}}
 		if change != nil {
 			change(o)
 		}
 		return o
 	}
-	annotated := func(key, value string) *Observed {
-		return seen(func(o *Observed) { o.FieldHash, o.Annotations = "changed", map[string]string{key: value} })
+	annotated := func(key, value string) *LiveObject {
+		return seen(func(o *LiveObject) { o.FieldHash, o.Annotations = "changed", map[string]string{key: value} })
 	}
-	former := seen(func(o *Observed) { o.FormerHash = "kubectl-edit" })
-	foreign := seen(func(o *Observed) { o.Labels = nil })
+	former := seen(func(o *LiveObject) { o.FormerHash = "kubectl-edit" })
+	foreign := seen(func(o *LiveObject) { o.Labels = nil })
 	tests := map[string]struct {
 		left      Applied
 		freshness Freshness
-		seen      *Observed
+		seen      *LiveObject
 		want      Drift
 	}{
 		"nothing happened": {freshness: Fresh, seen: seen(nil), want: NoDrift},
 		"a field was changed": {
 			freshness: Fresh,
-			seen:      seen(func(o *Observed) { o.FieldHash = "less" }),
+			seen:      seen(func(o *LiveObject) { o.FieldHash = "less" }),
 			want:      Drifted,
 		},
 		"a field was added with kubectl": {freshness: Fresh, seen: former, want: Drifted},
@@ -69,12 +69,12 @@ func TestDrift(t *testing.T) {
 		},
 		"another Kustomization has it": {
 			freshness: Fresh,
-			seen:      seen(func(o *Observed) { o.FieldHash, o.Labels = "theirs", kustomizations.Labels(other) }),
+			seen:      seen(func(o *LiveObject) { o.FieldHash, o.Labels = "theirs", kustomizations.Labels(other) }),
 			want:      UnknownDrift,
 		},
 		"one of its labels was taken": {
 			freshness: Fresh,
-			seen:      seen(func(o *Observed) { o.FieldHash = "less"; delete(o.Labels, kustomizations.NamespaceLabel) }),
+			seen:      seen(func(o *LiveObject) { o.FieldHash = "less"; delete(o.Labels, kustomizations.NamespaceLabel) }),
 			want:      Drifted,
 		},
 		"it asked to be left alone and does no more": {

@@ -39,7 +39,7 @@ type Decrypter struct {
 	services *Services
 	who      Requester
 	// opened are the data keys that were asked for, by who encrypted them.
-	opened map[string]opened
+	opened map[string]dataKeyResult
 	// silent are the key services that did not answer in time, by name. They are not asked again: each file would wait anew
 	// for one that is away, although another key opens all of them.
 	silent map[string]error
@@ -53,8 +53,8 @@ type Decrypter struct {
 	withheld bool
 }
 
-// opened is what came of asking for a data key.
-type opened struct {
+// dataKeyResult is what came of asking for a data key.
+type dataKeyResult struct {
 	plain []byte
 	err   error
 }

@@ -72,7 +72,7 @@ func (s *Services) New(ctx context.Context, data map[string][]byte, selection Ke
 		return nil, err
 	}
 	return &Decrypter{
-		keys: keys, services: s, who: who, opened: map[string]opened{}, silent: map[string]error{}, logins: map[string]vaultLogin{},
+		keys: keys, services: s, who: who, opened: map[string]dataKeyResult{}, silent: map[string]error{}, logins: map[string]vaultLogin{},
 	}, nil
 }
 

@@ -122,14 +122,16 @@ func (s *Informers) Start(ctx context.Context) error {
 
 // Observe returns what is known of an object as of the given version, "" for any, by no
 // rules.
-func (s *Informers) Observe(gvk schema.GroupVersionKind, id inventory.ID, since string) (*decide.Observed, decide.Freshness) {
+func (s *Informers) Observe(gvk schema.GroupVersionKind, id inventory.ID, since string) (*decide.LiveObject, decide.Freshness) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.observe(gvk, id, since, nil)
 }
 
 // observe returns what is known of an object that was read by rules.
-func (s *Informers) observe(gvk schema.GroupVersionKind, id inventory.ID, since string, rules *Rules) (*decide.Observed, decide.Freshness) {
+func (s *Informers) observe(
+	gvk schema.GroupVersionKind, id inventory.ID, since string, rules *Rules,
+) (*decide.LiveObject, decide.Freshness) {
 	best := decide.Unknown
 	for _, target := range []Target{{gvk, id.Namespace, id.Name, rules.Digest()}, {GroupVersionKind: gvk}} {
 		inf := s.byTarget[target]
@@ -141,8 +143,8 @@ func (s *Informers) observe(gvk schema.GroupVersionKind, id inventory.ID, since 
 		last := inf.GetStore().LastStoreSyncResourceVersion()
 		obj, found, err := inf.GetStore().GetByKey(keyOf(id.Namespace, id.Name))
 		switch {
-		case err == nil && found && !obj.(*decide.Observed).OlderThan(since):
-			if seen := obj.(*decide.Observed); seen.Rules == rules.DigestFor(gvk, seen) {
+		case err == nil && found && !obj.(*decide.LiveObject).OlderThan(since):
+			if seen := obj.(*decide.LiveObject); seen.Rules == rules.DigestFor(gvk, seen) {
 				return seen, decide.Fresh
 			}
 		case found || isBehind(last, since):
@@ -161,7 +163,7 @@ func (s *Informers) holds(gvk schema.GroupVersionKind, id inventory.ID, version 
 		return false
 	}
 	obj, found, err := inf.GetStore().GetByKey(keyOf(id.Namespace, id.Name))
-	return err == nil && found && obj.(*decide.Observed).ResourceVersion == version
+	return err == nil && found && obj.(*decide.LiveObject).ResourceVersion == version
 }
 
 // isBehind reports whether a store that was last changed at one version may lack what

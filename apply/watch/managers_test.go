@@ -68,7 +68,7 @@ func TestWhomTheOperatorOverrules(t *testing.T) {
 }
 
 func TestOnlyWhatSomebodyDidIsAChange(t *testing.T) {
-	object := func(change func(*decide.Observed)) *decide.Observed {
+	object := func(change func(*decide.LiveObject)) *decide.LiveObject {
 		o := seen("a", "1", "Current")
 		o.Labels = profile.Labels(owner)
 		if change != nil {
@@ -78,16 +78,16 @@ func TestOnlyWhatSomebodyDidIsAChange(t *testing.T) {
 	}
 	other := profile.Owner("ns", "other")
 	tests := map[string]struct {
-		after                *decide.Observed
+		after                *decide.LiveObject
 		wantOwner, wantOther int
 	}{
-		"a status":                 {after: object(func(o *decide.Observed) { o.ResourceVersion, o.Status = "2", "InProgress" })},
-		"a field of ours":          {after: object(func(o *decide.Observed) { o.FieldHash = "less" }), wantOwner: 1},
-		"a field from kubectl":     {after: object(func(o *decide.Observed) { o.FormerHash = "kubectl-edit" }), wantOwner: 1},
-		"another owner":            {after: object(func(o *decide.Observed) { o.Labels = profile.Labels(other) }), wantOwner: 1, wantOther: 1},
-		"another of the same name": {after: object(func(o *decide.Observed) { o.UID = "other" }), wantOwner: 1},
-		"an annotation":            {after: object(func(o *decide.Observed) { o.Annotations = map[string]string{"a": "b"} }), wantOwner: 1},
-		"the owner's labels":       {after: object(func(o *decide.Observed) { o.Labels = nil }), wantOwner: 1},
+		"a status":                 {after: object(func(o *decide.LiveObject) { o.ResourceVersion, o.Status = "2", "InProgress" })},
+		"a field of ours":          {after: object(func(o *decide.LiveObject) { o.FieldHash = "less" }), wantOwner: 1},
+		"a field from kubectl":     {after: object(func(o *decide.LiveObject) { o.FormerHash = "kubectl-edit" }), wantOwner: 1},
+		"another owner":            {after: object(func(o *decide.LiveObject) { o.Labels = profile.Labels(other) }), wantOwner: 1, wantOther: 1},
+		"another of the same name": {after: object(func(o *decide.LiveObject) { o.UID = "other" }), wantOwner: 1},
+		"an annotation":            {after: object(func(o *decide.LiveObject) { o.Annotations = map[string]string{"a": "b"} }), wantOwner: 1},
+		"the owner's labels":       {after: object(func(o *decide.LiveObject) { o.Labels = nil }), wantOwner: 1},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

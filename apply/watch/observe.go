@@ -38,7 +38,7 @@ func (r Observer) With(rules *Rules) Observer {
 }
 
 // Observe reads an object as the API server returned it.
-func (r Observer) Observe(u *unstructured.Unstructured) (o *decide.Observed) {
+func (r Observer) Observe(u *unstructured.Unstructured) (o *decide.LiveObject) {
 	o = r.observeMeta(u.GroupVersionKind(), u, u.Object)
 	// Anybody may write anything into the status of an object of his own kind. A
 	// panic here would be one of an informer, which ends the process.
@@ -56,8 +56,8 @@ func (r Observer) Observe(u *unstructured.Unstructured) (o *decide.Observed) {
 }
 
 // observeMeta reads the metadata of an object, whose content is nil if only that is known.
-func (r Observer) observeMeta(gvk schema.GroupVersionKind, obj metav1.Object, content map[string]any) *decide.Observed {
-	o := &decide.Observed{
+func (r Observer) observeMeta(gvk schema.GroupVersionKind, obj metav1.Object, content map[string]any) *decide.LiveObject {
+	o := &decide.LiveObject{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: obj.GetName(), Namespace: obj.GetNamespace(), UID: obj.GetUID(),
 			ResourceVersion: obj.GetResourceVersion(), DeletionTimestamp: obj.GetDeletionTimestamp(),
@@ -107,7 +107,7 @@ func (r Observer) trim(gvk schema.GroupVersionKind, obj any) (any, error) {
 		return r.Observe(o), nil
 	case *metav1.PartialObjectMetadata:
 		return r.observeMeta(gvk, o, nil), nil
-	case *decide.Observed:
+	case *decide.LiveObject:
 		return o, nil
 	case cache.DeletedFinalStateUnknown:
 		return o, nil

@@ -30,7 +30,7 @@ type Event struct {
 	inventory.ID
 	decide.Freshness
 	// Seen is the object as it is or, when it is Missing, as it was last.
-	Seen *decide.Observed
+	Seen *decide.LiveObject
 	// Doubtful says that the object was found missing later, and may have been
 	// another one before it went.
 	Doubtful bool
@@ -70,8 +70,8 @@ func (u *Subscription) Read(rules *Rules) {
 // Observe returns what is known of an object as it was left, nil for any state. What is
 // still as it was left is returned as it was read then.
 func (u *Subscription) Observe(
-	gvk schema.GroupVersionKind, id inventory.ID, left *decide.Observed,
-) (*decide.Observed, decide.Freshness) {
+	gvk schema.GroupVersionKind, id inventory.ID, left *decide.LiveObject,
+) (*decide.LiveObject, decide.Freshness) {
 	s, since := u.informers, ""
 	if left != nil {
 		since = left.ResourceVersion
@@ -211,7 +211,7 @@ func (s *Informers) handle(gvk schema.GroupVersionKind, before, obj any, freshne
 	if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
 		obj, change.Doubtful = gone.Obj, true
 	}
-	seen, ok := obj.(*decide.Observed)
+	seen, ok := obj.(*decide.LiveObject)
 	if !ok {
 		return
 	}
@@ -220,7 +220,7 @@ func (s *Informers) handle(gvk schema.GroupVersionKind, before, obj any, freshne
 	for _, u := range s.resolve(change, seen) {
 		u.handler.HealthChanged()
 	}
-	was, _ := before.(*decide.Observed)
+	was, _ := before.(*decide.LiveObject)
 	if was != nil && sameButStatus(was, seen) {
 		return // as most news
 	}
@@ -263,13 +263,13 @@ func (s *Informers) notify(owner decide.Owner, change Event) {
 }
 
 // sameButStatus reports whether nothing but the status differs, or what others own.
-func sameButStatus(a, b *decide.Observed) bool {
+func sameButStatus(a, b *decide.LiveObject) bool {
 	return a.UID == b.UID && a.FieldHash == b.FieldHash && a.FormerHash == b.FormerHash &&
 		maps.Equal(a.Labels, b.Labels) && maps.Equal(a.Annotations, b.Annotations)
 }
 
 // resolve returns the subscriptions that have waited for what is seen of an object.
-func (s *Informers) resolve(change Event, seen *decide.Observed) []*Subscription {
+func (s *Informers) resolve(change Event, seen *decide.LiveObject) []*Subscription {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var notify []*Subscription

@@ -114,7 +114,7 @@ func TestTrimKeepsNoContent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(map[string]string{"kept": "yes"}, once.(*decide.Observed).Annotations); diff != "" {
+	if diff := cmp.Diff(map[string]string{"kept": "yes"}, once.(*decide.LiveObject).Annotations); diff != "" {
 		t.Errorf("annotations (-want +got):\n%s", diff)
 	}
 	if twice, err := observer.trim(services, once); err != nil || twice != once {
@@ -139,8 +139,8 @@ func awaited(name string) decide.Awaited {
 	}
 }
 
-func seen(name, version string, s status.Status) *decide.Observed {
-	return &decide.Observed{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, ResourceVersion: version}, Status: s}
+func seen(name, version string, s status.Status) *decide.LiveObject {
+	return &decide.LiveObject{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, ResourceVersion: version}, Status: s}
 }
 
 // recorder is a handler that counts what it is told.
@@ -154,7 +154,7 @@ func (r *recorder) ObjectChanged(c Event) { r.changes = append(r.changes, c) }
 
 func TestAwait(t *testing.T) {
 	type news struct {
-		object    *decide.Observed
+		object    *decide.LiveObject
 		freshness decide.Freshness
 	}
 	gone := awaited("a")

@@ -158,13 +158,13 @@ func (f Finding) words(series Series, s Settings, observed time.Duration) string
 	}
 	switch {
 	case f.split:
-		return unfair(what, ratio, after)
+		return undecidedText(what, ratio, after)
 	case f.Outcome == Fail:
 		return f.failed(what, series, s) + " " + after
 	case f.Outcome == Pass && f.negligible:
-		return fmt.Sprintf("%s less than %s %% of the requests (%s) %s", what, percents(s.Negligible), sure(s.Beta), after)
+		return fmt.Sprintf("%s less than %s %% of the requests (%s) %s", what, percents(s.Negligible), confidence(s.Beta), after)
 	case f.Outcome == Pass:
-		return fmt.Sprintf("%s not %s times as bad as the primary's (%s) %s", what, short(s.Regression), sure(s.Beta), after)
+		return fmt.Sprintf("%s not %s times as bad as the primary's (%s) %s", what, short(s.Regression), confidence(s.Beta), after)
 	case f.few && math.IsNaN(ratio):
 		return fmt.Sprintf("%s undecided %s, fewer than minSamples (%s)", what, after, count(s.MinSamples))
 	case f.few:
@@ -179,8 +179,8 @@ func (f Finding) words(series Series, s Settings, observed time.Duration) string
 	}
 }
 
-// unfair says what the arms met, of which nothing follows.
-func unfair(what string, ratio float64, after string) string {
+// undecidedText says what the arms met, of which nothing follows.
+func undecidedText(what string, ratio float64, after string) string {
 	if !math.IsNaN(ratio) {
 		what += fmt.Sprintf(" %s times the primary's,", short(ratio))
 	}
@@ -195,16 +195,16 @@ func (f Finding) failed(what string, series Series, s Settings) string {
 	}
 	switch {
 	case series.Kind != Throughput && math.IsInf(ratio, 1):
-		return fmt.Sprintf("%s of the canary alone: %s, and none of the primary (%s)", what, count(f.canary), sure(s.Alpha))
+		return fmt.Sprintf("%s of the canary alone: %s, and none of the primary (%s)", what, count(f.canary), confidence(s.Alpha))
 	case f.AtLeast > s.Tolerated: // a bound below that is further away than what the verdict says
-		return fmt.Sprintf("%s %s times the primary's (%s %s times, %s)", what, short(ratio), bound, short(limit), sure(s.Alpha))
+		return fmt.Sprintf("%s %s times the primary's (%s %s times, %s)", what, short(ratio), bound, short(limit), confidence(s.Alpha))
 	default:
-		return fmt.Sprintf("%s %s times the primary's (more than is tolerated, %s)", what, short(ratio), sure(s.Alpha))
+		return fmt.Sprintf("%s %s times the primary's (more than is tolerated, %s)", what, short(ratio), confidence(s.Alpha))
 	}
 }
 
-// sure is the confidence of a verdict that is wrong with probability p.
-func sure(p float64) string { return percents(1-p) + " % sure" }
+// confidence is the confidence of a verdict that is wrong with probability p.
+func confidence(p float64) string { return percents(1-p) + " % sure" }
 
 // percents writes a part of a whole, without what binary fractions add to it.
 func percents(part float64) string {

@@ -133,7 +133,7 @@ func serverMessage(body []byte) string {
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(body, &fields) == nil {
 		for _, key := range []string{"error", "errors", "message", "Message", "detail", "description"} {
-			if text := said(fields[key]); text != "" {
+			if text := messageText(fields[key]); text != "" {
 				return excerpt(text)
 			}
 		}
@@ -148,8 +148,8 @@ func serverMessage(body []byte) string {
 	return ""
 }
 
-// said reads a message that is a text, an object with one, or a list of either.
-func said(raw json.RawMessage) string {
+// messageText reads a message that is a text, an object with one, or a list of either.
+func messageText(raw json.RawMessage) string {
 	var text string
 	if json.Unmarshal(raw, &text) == nil {
 		return text
@@ -175,7 +175,7 @@ func said(raw json.RawMessage) string {
 	}
 	var parts []string
 	for _, item := range list {
-		if text := said(item); text != "" {
+		if text := messageText(item); text != "" {
 			parts = append(parts, text)
 		}
 	}

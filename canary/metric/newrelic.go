@@ -54,8 +54,8 @@ func decodeNewRelic(body []byte) (float64, error) {
 		return 0, err
 	}
 	switch {
-	case said(answer.Error) != "":
-		return 0, fmt.Errorf("the server answered: %s", excerpt(said(answer.Error)))
+	case messageText(answer.Error) != "":
+		return 0, fmt.Errorf("the server answered: %s", excerpt(messageText(answer.Error)))
 	case len(answer.Facets) > 0:
 		return 0, fmt.Errorf("%w: %d facets", ErrManySeries, len(answer.Facets))
 	case len(answer.Results) == 0:

@@ -41,7 +41,7 @@ type statusFormat interface {
 // rejected is a route that its proxy has seen and does not follow.
 func rejected(o *unstructured.Unstructured, by string, why ...string) *NotAccepted {
 	return &NotAccepted{Why: fmt.Sprintf("%s %s/%s is not accepted by %s%s",
-		o.GetKind(), o.GetNamespace(), o.GetName(), by, because(why...)), Refused: true}
+		o.GetKind(), o.GetNamespace(), o.GetName(), by, joinReasons(why...)), Refused: true}
 }
 
 // notYetAccepted is a route that its proxy has not seen as it is now.
@@ -52,8 +52,8 @@ func notYetAccepted(o *unstructured.Unstructured, by string) *NotAccepted {
 // maxWhy bounds what is repeated of a status, in characters.
 const maxWhy = 300
 
-// because joins what is said of a reason and a message.
-func because(why ...string) string {
+// joinReasons joins what is said of a reason and a message.
+func joinReasons(why ...string) string {
 	text := ""
 	for _, part := range why {
 		if part = strings.TrimSpace(part); part != "" {

@@ -27,8 +27,8 @@ const (
 	defaultMaxAge   = 24 * time.Hour
 )
 
-// session is the affinity of a canary as it stands.
-type session struct {
+// sessionAffinity is the session affinity of a canary as it stands.
+type sessionAffinity struct {
 	spec *flaggerv1.SessionAffinity
 	// canary and primary are `name=value`; primary may be empty.
 	canary, primary string
@@ -40,12 +40,12 @@ type session struct {
 
 // sessionOf reports false when there is nothing to do about sessions: without
 // affinity, and while the status has no cookies. Weights come before affinity.
-func sessionOf(c *flaggerv1.Canary, w provider.Weights) (session, bool) {
+func sessionOf(c *flaggerv1.Canary, w provider.Weights) (sessionAffinity, bool) {
 	a := c.Spec.Analysis
 	if a == nil || a.SessionAffinity == nil {
-		return session{}, false
+		return sessionAffinity{}, false
 	}
-	s := session{spec: a.SessionAffinity}
+	s := sessionAffinity{spec: a.SessionAffinity}
 	if w.Canary == 0 {
 		for _, cookie := range []string{c.Status.SessionAffinityCookie, c.Status.PreviousSessionAffinityCookie} {
 			if strings.Contains(cookie, "=") && (len(s.stale) == 0 || s.stale[0] != cookie) {
@@ -64,7 +64,7 @@ func sessionOf(c *flaggerv1.Canary, w provider.Weights) (session, bool) {
 
 // stickyRoutes returns the routes that keep users with a cookie where they are. route makes
 // one for those with a cookie, with the shares of both copies.
-func (s session) stickyRoutes(route func(cookie string, ofPrimary, ofCanary int) rule) []rule {
+func (s sessionAffinity) stickyRoutes(route func(cookie string, ofPrimary, ofCanary int) rule) []rule {
 	routes := []rule{route(s.canary, 0, 100)}
 	if s.primary != "" {
 		routes = append(routes, route(s.primary, 100, 0))
@@ -73,7 +73,7 @@ func (s session) stickyRoutes(route func(cookie string, ofPrimary, ofCanary int)
 }
 
 // setCanary is the Set-Cookie header of an answer of the canary.
-func (s session) setCanary() string {
+func (s sessionAffinity) setCanary() string {
 	age := s.spec.MaxAge
 	if age == 0 {
 		age = int(defaultMaxAge / time.Second)
@@ -82,14 +82,14 @@ func (s session) setCanary() string {
 }
 
 // setPrimary is the Set-Cookie header of an answer of the primary.
-func (s session) setPrimary() string { return s.header(s.primary, int(s.stay/time.Second)) }
+func (s sessionAffinity) setPrimary() string { return s.header(s.primary, int(s.stay/time.Second)) }
 
 // drop is the Set-Cookie header that removes a cookie. A browser identifies a
 // cookie by name, domain and path: without its attributes another one would be
 // removed, which Flagger does.
-func (s session) drop(cookie string) string { return s.header(cookie, -1) }
+func (s sessionAffinity) drop(cookie string) string { return s.header(cookie, -1) }
 
-func (s session) header(cookie string, maxAge int) string {
+func (s sessionAffinity) header(cookie string, maxAge int) string {
 	parts := []string{cookie, fmt.Sprintf("Max-Age=%d", maxAge)}
 	add := func(set bool, part string) {
 		if set {

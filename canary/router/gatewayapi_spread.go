@@ -65,7 +65,7 @@ func shares(c *flaggerv1.Canary, ofPrimary, ofCanary int) []map[string]any {
 }
 
 // stickyRules returns the rules that keep users with a cookie where they are.
-func stickyRules(base rule, c *flaggerv1.Canary, s session) []rule {
+func stickyRules(base rule, c *flaggerv1.Canary, s sessionAffinity) []rule {
 	return s.stickyRoutes(func(cookie string, ofPrimary, ofCanary int) rule {
 		r := withCookie(base, cookie)
 		object.PutList(r, "backendRefs", shares(c, ofPrimary, ofCanary))
@@ -74,7 +74,7 @@ func stickyRules(base rule, c *flaggerv1.Canary, s session) []rule {
 }
 
 // setCookies makes the answers of the copies set their cookie.
-func setCookies(weighted rule, s session) rule {
+func setCookies(weighted rule, s sessionAffinity) rule {
 	refs := object.List(weighted, "backendRefs")
 	if s.primary != "" {
 		object.PutList(refs[0], "filters", addHeader(nil, setCookieHeader, s.setPrimary()))
@@ -84,7 +84,7 @@ func setCookies(weighted rule, s session) rule {
 }
 
 // dropCookies returns the rules that tell users to forget a cookie.
-func dropCookies(weighted rule, s session) []rule {
+func dropCookies(weighted rule, s sessionAffinity) []rule {
 	var out []rule
 	for _, cookie := range s.stale {
 		r := withCookie(weighted, cookie)

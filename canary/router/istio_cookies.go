@@ -11,7 +11,7 @@ import (
 )
 
 // stickToHost returns the routes that keep users with a cookie where they are.
-func stickToHost(base rule, c *flaggerv1.Canary, s session) []rule {
+func stickToHost(base rule, c *flaggerv1.Canary, s sessionAffinity) []rule {
 	return s.stickyRoutes(func(cookie string, ofPrimary, ofCanary int) rule {
 		r := withMeshCookie(base, cookie)
 		object.PutList(r, "route", destinations(c, ofPrimary, ofCanary))
@@ -20,7 +20,7 @@ func stickToHost(base rule, c *flaggerv1.Canary, s session) []rule {
 }
 
 // setMeshCookies makes the answers of the copies set their cookie.
-func setMeshCookies(weighted rule, s session) rule {
+func setMeshCookies(weighted rule, s sessionAffinity) rule {
 	to := object.List(weighted, "route")
 	if s.primary != "" {
 		addMeshHeader(to[0], s.setPrimary())
@@ -30,7 +30,7 @@ func setMeshCookies(weighted rule, s session) rule {
 }
 
 // dropMeshCookies returns the routes that tell users to forget a cookie.
-func dropMeshCookies(weighted rule, s session) []rule {
+func dropMeshCookies(weighted rule, s sessionAffinity) []rule {
 	var out []rule
 	for _, cookie := range s.stale {
 		r := withMeshCookie(weighted, cookie)

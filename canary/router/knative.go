@@ -114,7 +114,7 @@ func notRouted(u *unstructured.Unstructured) string {
 	for _, entry := range conditions {
 		condition, _ := entry.(map[string]any)
 		if condition["type"] == "RoutesReady" && condition["status"] != "True" {
-			return "routes are not ready" + because(object.Text(condition, "reason"), object.Text(condition, "message"))
+			return "routes are not ready" + joinReasons(object.Text(condition, "reason"), object.Text(condition, "message"))
 		}
 	}
 	return ""

@@ -40,7 +40,7 @@ func newNginx(d Deps) Router {
 
 func (n nginx) render(d draft, w provider.Weights) error {
 	apex, _, canary := d.canary.ServiceNames()
-	copyOrigin(d, n.mine)
+	copyOrigin(d, n.isOwnAnnotation)
 	if redirect(d.Unstructured, apex, canary) == 0 {
 		return notInIngress(d.canary, apex)
 	}
@@ -49,7 +49,7 @@ func (n nginx) render(d draft, w provider.Weights) error {
 
 func (n nginx) updateWeights(o *unstructured.Unstructured, c *flaggerv1.Canary, w provider.Weights) error {
 	annotations := o.GetAnnotations()
-	maps.DeleteFunc(annotations, func(key, _ string) bool { return n.mine(key) })
+	maps.DeleteFunc(annotations, func(key, _ string) bool { return n.isOwnAnnotation(key) })
 	ours := map[string]string{n.canary: "true", n.canary + "-weight": strconv.Itoa(w.Canary)}
 	if w.Canary > 0 { // nobody is chosen without it, whatever is wrong with who would be
 		match, err := nginxMatch(c)
@@ -67,7 +67,7 @@ func (n nginx) updateWeights(o *unstructured.Unstructured, c *flaggerv1.Canary, 
 	return nil
 }
 
-func (n nginx) mine(key string) bool { return strings.HasPrefix(key, n.canary) }
+func (n nginx) isOwnAnnotation(key string) bool { return strings.HasPrefix(key, n.canary) }
 
 // weights are 0/100 in an A/B test: all users who were chosen are on the canary.
 func (n nginx) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (provider.Weights, error) {
@@ -93,7 +93,7 @@ func (n nginx) release(live *unstructured.Unstructured, c *flaggerv1.Canary) err
 	apex, _, canary := c.ServiceNames()
 	redirect(live, canary, apex)
 	annotations := live.GetAnnotations()
-	maps.DeleteFunc(annotations, func(key, _ string) bool { return n.mine(key) })
+	maps.DeleteFunc(annotations, func(key, _ string) bool { return n.isOwnAnnotation(key) })
 	live.SetAnnotations(object.Merge(annotations, map[string]string{n.canary: "true", n.canary + "-weight": "0"}))
 	return nil
 }

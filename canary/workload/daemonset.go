@@ -73,7 +73,7 @@ func describeDaemonSet(u *unstructured.Unstructured, p patience) (canary.Workloa
 		return w, nil
 	}
 	w.Why = missingDaemons(d.Status, p)
-	if w.Ready = w.Why == ""; !w.Ready && p.over() {
+	if w.Ready = w.Why == ""; !w.Ready && p.isOver() {
 		w.Stuck = true
 		w.Why = fmt.Sprintf("exceeded its progressDeadlineSeconds: %d; %s", int(p.deadline.Seconds()), w.Why)
 	}

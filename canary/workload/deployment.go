@@ -53,7 +53,7 @@ func missing(d *appsv1.Deployment, p patience) (why string, stuck bool) {
 	}
 	available := condition(d, appsv1.DeploymentAvailable)
 	stuck = available.Status == corev1.ConditionFalse && available.Reason == "MinimumReplicasUnavailable" &&
-		available.LastUpdateTime.Add(p.deadline).Before(p.now) || d.Spec.Paused && p.over()
+		available.LastUpdateTime.Add(p.deadline).Before(p.now) || d.Spec.Paused && p.isOver()
 	want, status := replicas(d.Spec.Replicas), d.Status
 	needed := p.needed(status.UpdatedReplicas)
 	switch {

@@ -172,7 +172,7 @@ func describeRevision(u *unstructured.Unstructured, p patience) canary.Workload 
 			}
 		}
 	}
-	w.Stuck = p.over()
+	w.Stuck = p.isOver()
 	return w
 }
 

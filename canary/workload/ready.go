@@ -16,9 +16,9 @@ type patience struct {
 	now       time.Time
 }
 
-// over reports whether the canary has waited for too long. It is for kinds that
+// isOver reports whether the canary has waited for too long. It is for kinds that
 // do not say themselves since when they are not making progress.
-func (p patience) over() bool { return !p.since.IsZero() && p.since.Add(p.deadline).Before(p.now) }
+func (p patience) isOver() bool { return !p.since.IsZero() && p.since.Add(p.deadline).Before(p.now) }
 
 // needed is how many of so many pods are enough; none never is.
 func (p patience) needed(pods int32) int32 { return max(int32(int(pods)*p.threshold/100), 1) }

@@ -187,8 +187,8 @@ func (s *scope) checkPlace(object client.Object, isCopy func() bool) error {
 		kindOf(object), object.GetName(), object.GetNamespace(), whose, ErrTaken)
 }
 
-// never is for places where no object counts as a copy.
-func never() bool { return false }
+// isNeverCopy is the answer in places where no object counts as a copy.
+func isNeverCopy() bool { return false }
 
 // refusing makes of a place that is taken an error that only an edit of the field, or
 // of the object, helps with. The object is watched.

@@ -200,7 +200,7 @@ func (s *statefulSet) completed(ctx context.Context, w canary.Workload, p patien
 	if w.Ready = w.Why == ""; w.Ready {
 		return w, nil
 	}
-	if w.Stuck = p.over(); w.Stuck {
+	if w.Stuck = p.isOver(); w.Stuck {
 		w.Why = fmt.Sprintf("exceeded its progressDeadlineSeconds: %d; %s", int(p.deadline.Seconds()), w.Why)
 	}
 	var updated []corev1.Pod

@@ -34,7 +34,7 @@ func (t *twoCopies) promote(ctx context.Context, r *Revision) error {
 	written := t.scope.named(t.kind.GroupVersionKind, t.scope.primaryName())
 	if _, err := controllerutil.CreateOrPatch(ctx, t.scope.live, written, func() error {
 		if t.primary == nil { // nor was it there when it was looked for
-			if err := t.scope.checkPlace(written, never); err != nil {
+			if err := t.scope.checkPlace(written, isNeverCopy); err != nil {
 				return err
 			}
 		}

@@ -39,8 +39,8 @@ var kind = reconciler.Kind[*v1beta3.Alert]{
 	Name:      "alert",
 	New:       func() *v1beta3.Alert { return &v1beta3.Alert{} },
 	Suspended: func(a *v1beta3.Alert) bool { return a.Spec.Suspend },
-	Observed: func(a *v1beta3.Alert) reconciler.Observed {
-		return reconciler.Observed{Generation: &a.Status.ObservedGeneration, HandledAt: &a.Status.LastHandledReconcileAt}
+	Observed: func(a *v1beta3.Alert) reconciler.StatusFields {
+		return reconciler.StatusFields{Generation: &a.Status.ObservedGeneration, HandledAt: &a.Status.LastHandledReconcileAt}
 	},
 }
 

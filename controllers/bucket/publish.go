@@ -233,7 +233,7 @@ func (r *Reconciler) files(
 	if err := memory.Grow(listed.bytes); err != nil {
 		return nil, fmt.Errorf("reading %d bytes of objects: %w", listed.bytes, err)
 	}
-	contents, missing := r.before(ctx, obj, listed)
+	contents, missing := r.unchangedContents(ctx, obj, listed)
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(downloads)
 	var mu sync.Mutex
@@ -262,8 +262,10 @@ func (r *Reconciler) files(
 	return source.All(found), nil
 }
 
-// before takes from the artifact in status what is still the same, and says what is not.
-func (r *Reconciler) before(ctx context.Context, obj *sourcev1.Bucket, listed objectListing) (map[string]tree.Content, []bucket.Object) {
+// unchangedContents takes from the artifact in status what is still the same, and says what is not.
+func (r *Reconciler) unchangedContents(
+	ctx context.Context, obj *sourcev1.Bucket, listed objectListing,
+) (map[string]tree.Content, []bucket.Object) {
 	contents := make(map[string]tree.Content, len(listed.objects))
 	var etags map[string]string
 	note := r.Publisher.Store.Note(obj.Status.Artifact)

@@ -73,8 +73,8 @@ func kind() reconciler.Kind[*sourcev1.Bucket] {
 		Name:      "bucket",
 		New:       func() *sourcev1.Bucket { return &sourcev1.Bucket{} },
 		Suspended: func(obj *sourcev1.Bucket) bool { return obj.Spec.Suspend },
-		Observed: func(obj *sourcev1.Bucket) reconciler.Observed {
-			return reconciler.Observed{
+		Observed: func(obj *sourcev1.Bucket) reconciler.StatusFields {
+			return reconciler.StatusFields{
 				Generation: &obj.Status.ObservedGeneration, HandledAt: &obj.Status.LastHandledReconcileAt,
 			}
 		},

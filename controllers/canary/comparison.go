@@ -35,7 +35,7 @@ type comparison struct {
 	// source is what counts, countedBy says so to people, and remarks are about what of it does not, by the last window.
 	source, countedBy string
 	remarks           []string
-	excess            excess
+	excess            errorExcess
 	// promotion is the last one that is known.
 	promotion promotion
 
@@ -224,7 +224,7 @@ func (c *comparison) startOver(source string) {
 		return
 	}
 	if c.source != "" {
-		c.baseline, c.selfTest, c.remarks, c.excess = trial.Baseline{}, trial.SelfTest{}, nil, excess{}
+		c.baseline, c.selfTest, c.remarks, c.excess = trial.Baseline{}, trial.SelfTest{}, nil, errorExcess{}
 		c.reset()
 		c.statusStale = true
 	}

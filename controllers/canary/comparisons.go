@@ -34,7 +34,7 @@ type comparisons struct {
 	started func(context.Context, types.NamespacedName) (time.Time, error)
 	metrics *metrics
 	wake    func(types.NamespacedName)
-	tasks   background.Runner[sampled, struct{}]
+	tasks   background.Runner[canaryKey, struct{}]
 
 	mu  sync.Mutex
 	all map[types.UID]*trackedComparison
@@ -45,7 +45,7 @@ type readCounters func(ctx context.Context, at time.Time) (counter.Reading, erro
 
 // trackedComparison is a canary that is compared.
 type trackedComparison struct {
-	key sampled
+	key canaryKey
 	*comparison
 	// faster ends a pause: a release has begun.
 	faster chan struct{}
@@ -75,7 +75,7 @@ func (j *comparisons) comparisonOf(c *flaggerv1.Canary, state canary.State, plan
 	if known := j.all[c.UID]; known != nil {
 		return known
 	}
-	key := sampled{client.ObjectKeyFromObject(c), c.UID}
+	key := canaryKey{client.ObjectKeyFromObject(c), c.UID}
 	j.all[c.UID] = &trackedComparison{key: key, comparison: newComparison(c.DeepCopy(), state, plan), faster: make(chan struct{}, 1)}
 	return j.all[c.UID]
 }
@@ -108,7 +108,7 @@ func (j *comparisons) record(ctx context.Context, c *flaggerv1.Canary, seen *obs
 	if !seen.Primary.Exists {
 		return nil
 	}
-	request := background.Request[sampled]{Key: of.key, Input: fmt.Sprint(c.Generation), Namespace: c.Namespace, Now: j.clock.Now()}
+	request := background.Request[canaryKey]{Key: of.key, Input: fmt.Sprint(c.Generation), Namespace: c.Namespace, Now: j.clock.Now()}
 	_, _ = j.tasks.Run(ctx, request, func(ctx context.Context) (struct{}, error) { return struct{}{}, j.compare(ctx, of) })
 	return of.takeWarnings(seen.Names)
 }
@@ -133,7 +133,7 @@ func (j *comparisons) compare(ctx context.Context, of *trackedComparison) error 
 		}
 		if read != nil {
 			var err error
-			if wake, err = j.look(ctx, of, read); err != nil { // a template or a credential may be another by now
+			if wake, err = j.takeReadings(ctx, of, read); err != nil { // a template or a credential may be another by now
 				wake = of.broken(err) || wake
 				read = nil
 			}
@@ -162,8 +162,8 @@ func (j *comparisons) sleep(ctx context.Context, lasts time.Duration, faster <-c
 	}
 }
 
-// look takes the readings that are due, and reports whether a reconcile should know of something.
-func (j *comparisons) look(ctx context.Context, of *trackedComparison, read readCounters) (wake bool, err error) {
+// takeReadings takes the readings that are due, and reports whether a reconcile should know of something.
+func (j *comparisons) takeReadings(ctx context.Context, of *trackedComparison, read readCounters) (wake bool, err error) {
 	for _, at := range of.due(j.clock.Now().Add(-metric.Settling)) {
 		var reading counter.Reading
 		var pods map[string]time.Time

@@ -35,15 +35,15 @@ type contentions struct {
 	self string
 
 	mu      sync.Mutex
-	objects map[clusterRef][]*contended // the last that was written comes last
+	objects map[clusterRef][]*writeHistory // the last that was written comes last
 	// reports are what canaries were not told yet.
 	reports map[types.NamespacedName][]string
 }
 
-// contended counts how often the same was written to the same fields of one object of late.
+// writeHistory counts how often the same was written to the same fields of one object of late.
 // A write to other fields does not reset it, so that somebody who undoes two writes in turn
 // is found out.
-type contended struct {
+type writeHistory struct {
 	contention.History
 	canary   types.NamespacedName
 	content  writeDigest
@@ -106,7 +106,7 @@ func fieldsIn(patch map[string]any) (paths []string) {
 
 // find returns what is known of the fields that a write is about; nil is nothing. The lock
 // is held.
-func (c *contentions) find(object clusterRef, wrote writeDigest) *contended {
+func (c *contentions) find(object clusterRef, wrote writeDigest) *writeHistory {
 	for _, known := range c.objects[object] {
 		if known.content.fields == wrote.fields {
 			return known
@@ -129,7 +129,7 @@ func (c *contentions) written(canary types.NamespacedName, object clusterRef, wr
 	defer c.mu.Unlock()
 	now, known := c.clock.Now(), c.find(object, wrote)
 	if known == nil || known.content != wrote || now.Sub(known.Last) > contentionPolicy.Window {
-		known = c.reset(object, &contended{canary: canary, content: wrote}, now)
+		known = c.reset(object, &writeHistory{canary: canary, content: wrote}, now)
 	}
 	known.History = contentionPolicy.Repaired(known.History, now)
 	if known.Pause(now) == 0 {
@@ -145,11 +145,11 @@ func (c *contentions) written(canary types.NamespacedName, object clusterRef, wr
 
 // reset keeps what is to be known of some fields of an object, and drops what was known of
 // them and what is out of date. The lock is held.
-func (c *contentions) reset(object clusterRef, known *contended, now time.Time) *contended {
+func (c *contentions) reset(object clusterRef, known *writeHistory, now time.Time) *writeHistory {
 	if c.objects == nil {
-		c.objects, c.reports = map[clusterRef][]*contended{}, map[types.NamespacedName][]string{}
+		c.objects, c.reports = map[clusterRef][]*writeHistory{}, map[types.NamespacedName][]string{}
 	}
-	others := slices.DeleteFunc(c.objects[object], func(other *contended) bool {
+	others := slices.DeleteFunc(c.objects[object], func(other *writeHistory) bool {
 		return other.content.fields == known.content.fields || now.Sub(other.Last) > contentionPolicy.Window
 	})
 	others = others[max(len(others)-maxContended+1, 0):]

@@ -191,12 +191,12 @@ func TestOnlySoManyFieldsOfAnObjectAreToldApart(t *testing.T) {
 	now := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 	var c contentions
 	for i := range 2 * maxContended {
-		c.reset(clusterRef{}, &contended{content: writeDigest{fields: fmt.Sprint(i)}}, now).Last = now
+		c.reset(clusterRef{}, &writeHistory{content: writeDigest{fields: fmt.Sprint(i)}}, now).Last = now
 	}
 	if got := len(c.objects[clusterRef{}]); got != maxContended {
 		t.Errorf("%d are", got)
 	}
-	c.reset(clusterRef{}, &contended{}, now.Add(2*contentionPolicy.Window))
+	c.reset(clusterRef{}, &writeHistory{}, now.Add(2*contentionPolicy.Window))
 	if got := len(c.objects[clusterRef{}]); got != 1 {
 		t.Errorf("%d are left of those that are out of date", got-1)
 	}

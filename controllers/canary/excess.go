@@ -8,12 +8,12 @@ import (
 	"github.com/sluice-cd/sluice/canary/judge/counter"
 )
 
-// excess counts how often a process of the primary had more errors than requests. Once that is
+// errorExcess counts how often a process of the primary had more errors than requests. Once that is
 // no fault: a process may have begun again. Where it goes on, requests are counted when they
 // begin and errors when they end, so that nobody knows of how many requests the errors are, and
 // the windows with many errors are left out of the comparison. The canary is not asked: its
 // processes may begin again and again.
-type excess struct {
+type errorExcess struct {
 	exceeding float64 // windows in which errors exceeded requests
 	failing   float64 // windows in which the primary had any errors
 	refused   bool
@@ -29,7 +29,7 @@ const (
 )
 
 // add takes a window, and returns what people are to hear of: with it, nothing can be compared any more.
-func (e *excess) add(w counter.Increments) (news string) {
+func (e *errorExcess) add(w counter.Increments) (news string) {
 	switch {
 	case slices.ContainsFunc(w.Told, func(r counter.Remark) bool { return r.Arm == counter.Primary && r.Reason == counter.Excess }):
 		e.exceeding, e.failing = e.exceeding+1, e.failing+1
@@ -50,7 +50,7 @@ func (e *excess) add(w counter.Increments) (news string) {
 }
 
 // problem is why nothing can be compared; empty if it can.
-func (e *excess) problem() string {
+func (e *errorExcess) problem() string {
 	if !e.refused {
 		return ""
 	}

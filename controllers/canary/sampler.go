@@ -24,15 +24,15 @@ type sampler struct {
 	clock   clock.WithTicker
 	metrics func(*flaggerv1.Canary) *metricRunner
 	// tasks end with an alarm, or when they are forgotten.
-	tasks background.Runner[sampled, string]
+	tasks background.Runner[canaryKey, string]
 
 	mu     sync.Mutex
 	alarms map[types.UID]alarm
-	keys   map[types.UID]sampled
+	keys   map[types.UID]canaryKey
 }
 
-// sampled is a canary that is sampled.
-type sampled struct {
+// canaryKey is a canary that is sampled.
+type canaryKey struct {
 	canary types.NamespacedName
 	uid    types.UID
 }
@@ -41,8 +41,8 @@ type sampled struct {
 type alarm struct{ revision, message string }
 
 func newSampler(metrics func(*flaggerv1.Canary) *metricRunner, clk clock.WithTicker, wake func(types.NamespacedName)) *sampler {
-	s := &sampler{clock: clk, metrics: metrics, alarms: map[types.UID]alarm{}, keys: map[types.UID]sampled{}}
-	s.tasks.Wake = func(of sampled) { wake(of.canary) }
+	s := &sampler{clock: clk, metrics: metrics, alarms: map[types.UID]alarm{}, keys: map[types.UID]canaryKey{}}
+	s.tasks.Wake = func(of canaryKey) { wake(of.canary) }
 	return s
 }
 
@@ -60,9 +60,9 @@ func (s *sampler) follow(ctx context.Context, c *flaggerv1.Canary, state canary.
 	if s.alarms[c.UID].revision == revision {
 		return
 	}
-	key, copied := sampled{client.ObjectKeyFromObject(c), c.UID}, c.DeepCopy()
+	key, copied := canaryKey{client.ObjectKeyFromObject(c), c.UID}, c.DeepCopy()
 	s.keys[c.UID] = key
-	request := background.Request[sampled]{Key: key, Input: revision, Namespace: c.Namespace, Now: s.clock.Now()}
+	request := background.Request[canaryKey]{Key: key, Input: revision, Namespace: c.Namespace, Now: s.clock.Now()}
 	message, err := s.tasks.Run(ctx,
 		request, func(ctx context.Context) (string, error) { return s.sample(ctx, s.metrics(copied), state, plan) })
 	if err == nil { // it ended between two reconciles

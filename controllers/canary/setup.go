@@ -46,8 +46,8 @@ var kind = reconciler.Kind[*flaggerv1.Canary]{
 	Name:      "canary",
 	New:       func() *flaggerv1.Canary { return &flaggerv1.Canary{} },
 	Suspended: func(c *flaggerv1.Canary) bool { return c.Spec.Suspend },
-	Observed: func(c *flaggerv1.Canary) reconciler.Observed {
-		return reconciler.Observed{Generation: &c.Status.ObservedGeneration, HandledAt: &c.Status.LastHandledReconcileAt}
+	Observed: func(c *flaggerv1.Canary) reconciler.StatusFields {
+		return reconciler.StatusFields{Generation: &c.Status.ObservedGeneration, HandledAt: &c.Status.LastHandledReconcileAt}
 	},
 	About: func(c *flaggerv1.Canary) map[string]string {
 		return map[string]string{flaggerv1.EventRevision: c.Status.Applied()}

@@ -54,8 +54,8 @@ var kind = reconciler.Kind[*sluicev1.Freeze]{
 	Name:      "freeze",
 	New:       func() *sluicev1.Freeze { return &sluicev1.Freeze{} },
 	Suspended: func(*sluicev1.Freeze) bool { return false },
-	Observed: func(f *sluicev1.Freeze) reconciler.Observed {
-		return reconciler.Observed{Generation: &f.Status.ObservedGeneration}
+	Observed: func(f *sluicev1.Freeze) reconciler.StatusFields {
+		return reconciler.StatusFields{Generation: &f.Status.ObservedGeneration}
 	},
 }
 

@@ -93,8 +93,8 @@ func kind() reconciler.Kind[*sourcev1.GitRepository] {
 		Name:      "gitrepository",
 		New:       func() *sourcev1.GitRepository { return &sourcev1.GitRepository{} },
 		Suspended: func(obj *sourcev1.GitRepository) bool { return obj.Spec.Suspend },
-		Observed: func(obj *sourcev1.GitRepository) reconciler.Observed {
-			return reconciler.Observed{
+		Observed: func(obj *sourcev1.GitRepository) reconciler.StatusFields {
+			return reconciler.StatusFields{
 				Generation: &obj.Status.ObservedGeneration, HandledAt: &obj.Status.LastHandledReconcileAt,
 			}
 		},

@@ -99,8 +99,8 @@ var kind = reconciler.Kind[*imagev1.ImagePolicy]{
 	Name:      "imagepolicy",
 	New:       func() *imagev1.ImagePolicy { return &imagev1.ImagePolicy{} },
 	Suspended: func(p *imagev1.ImagePolicy) bool { return p.Spec.Suspend },
-	Observed: func(p *imagev1.ImagePolicy) reconciler.Observed {
-		return reconciler.Observed{
+	Observed: func(p *imagev1.ImagePolicy) reconciler.StatusFields {
+		return reconciler.StatusFields{
 			Generation: &p.Status.ObservedGeneration,
 			HandledAt:  &p.Status.LastHandledReconcileAt,
 		}

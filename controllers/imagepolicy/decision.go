@@ -44,7 +44,7 @@ func evidence(out *searchResult) *imagev1.Decision {
 // then, is the choice.
 func (out *searchResult) isChosen(i int) bool { return out.chosen != nil && i == len(out.checked)-1 }
 
-func (c *checked) status() imagev1.Candidate {
+func (c *checkedCandidate) status() imagev1.Candidate {
 	return imagev1.Candidate{Tag: c.tag, Digest: c.digest, FirstSeen: timeOf(c.firstSeen), Dropped: c.dropped, Gate: string(c.gate)}
 }
 

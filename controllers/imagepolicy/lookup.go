@@ -32,11 +32,11 @@ type lookUps struct {
 	ages    ages // of the policy's own status
 
 	image *registry.Image // once it is needed
-	trust *trust
+	trust *trustedSigners
 }
 
-// trust is whose signatures count, as it is in one run.
-type trust struct {
+// trustedSigners is whose signatures count, as it is in one run.
+type trustedSigners struct {
 	id       string
 	verifier signature.Verifier
 }
@@ -134,7 +134,7 @@ func (l *lookUps) Signature(ctx context.Context, digest string) (signatureResult
 		if err != nil {
 			return signatureResult{}, err
 		}
-		l.trust = &trust{id: id}
+		l.trust = &trustedSigners{id: id}
 	}
 	key := signatureKey{image: l.in.tags.Image(), digest: digest, trust: l.trust.id}
 	known, _ := l.r.caches().signatures.Get(key)

@@ -79,10 +79,10 @@ func quarantineChanged() predicate.Predicate {
 }
 
 // quarantine is the versions of an image that pipelines keep back.
-type quarantine []keptBack
+type quarantine []quarantinedVersion
 
-// keptBack is a version in quarantine: a digest or, if the pipeline knew none, a tag.
-type keptBack struct{ tag, digest, why string }
+// quarantinedVersion is a version in quarantine: a digest or, if the pipeline knew none, a tag.
+type quarantinedVersion struct{ tag, digest, why string }
 
 // quarantine reads the versions that the pipelines of a policy keep back. A pin is a
 // person's decision, which counts more.
@@ -124,7 +124,7 @@ func quarantineOf(p *sluicev1.Pipeline, policyName, image string) quarantine {
 			if !suspected || !isOurs || v.Tag == "" && v.Digest == "" {
 				continue
 			}
-			found = append(found, keptBack{tag: v.Tag, digest: v.Digest, why: inQuarantine(p, q)})
+			found = append(found, quarantinedVersion{tag: v.Tag, digest: v.Digest, why: inQuarantine(p, q)})
 		}
 	}
 	return found
@@ -143,7 +143,7 @@ func inQuarantine(p *sluicev1.Pipeline, q sluicev1.Quarantine) string {
 
 // asksDigests reports whether the digest of a candidate matters.
 func (q quarantine) asksDigests() bool {
-	return slices.ContainsFunc(q, func(k keptBack) bool { return k.digest != "" })
+	return slices.ContainsFunc(q, func(k quarantinedVersion) bool { return k.digest != "" })
 }
 
 // excludes says why a candidate is not chosen; empty is no reason. A version with a digest

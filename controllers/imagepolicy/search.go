@@ -38,8 +38,8 @@ const (
 	awaitingMatch             // the match of all tags does
 )
 
-// checked is a candidate and what the gates said of it.
-type checked struct {
+// checkedCandidate is a candidate and what the gates said of it.
+type checkedCandidate struct {
 	candidate
 	dropped string
 	gate    policy.Gate // that dropped it
@@ -53,9 +53,9 @@ type searchResult struct {
 	// ranked are the best tags, and checked those of them that were led through the
 	// gates, both best first.
 	ranked  []policy.Ranked
-	checked []checked
+	checked []checkedCandidate
 	// chosen is the first that passed them all, or nil.
-	chosen *checked
+	chosen *checkedCandidate
 	// maturity is when the first candidate that is too young is old enough, and recheck
 	// when a signature is looked for again; zero is never.
 	maturity, recheck time.Time
@@ -119,7 +119,7 @@ func (out *searchResult) check(ctx context.Context, in *inputs, ask imageReader)
 // admit leads a candidate through the gates. What the registry does not find was
 // deleted after the scan. A digest that the last choice was held to may be gone while
 // the tag has another.
-func (out *searchResult) admit(ctx context.Context, in *inputs, ask imageReader, c candidate) (checked, error) {
+func (out *searchResult) admit(ctx context.Context, in *inputs, ask imageReader, c candidate) (checkedCandidate, error) {
 	result, err := out.admitOnce(ctx, in, ask, c)
 	if errors.Is(err, registry.ErrNotFound) && result.digestKept {
 		result, err = out.admitOnce(ctx, in, ask, candidate{tag: c.tag, lost: true})
@@ -131,21 +131,21 @@ func (out *searchResult) admit(ctx context.Context, in *inputs, ask imageReader,
 	return result, err
 }
 
-func (out *searchResult) admitOnce(ctx context.Context, in *inputs, ask imageReader, c candidate) (checked, error) {
+func (out *searchResult) admitOnce(ctx context.Context, in *inputs, ask imageReader, c candidate) (checkedCandidate, error) {
 	for _, name := range policy.DeferredGates {
 		var said gateResult
 		var err error
 		if c, said, err = gates[name](ctx, in, ask, c); err != nil {
-			return checked{candidate: c}, err
+			return checkedCandidate{candidate: c}, err
 		}
 		if !said.until.IsZero() {
 			out.recheckAt(name, said.until)
 		}
 		if said.rejected != "" {
-			return checked{candidate: c, dropped: said.rejected, gate: name}, nil
+			return checkedCandidate{candidate: c, dropped: said.rejected, gate: name}, nil
 		}
 	}
-	return checked{candidate: c}, nil
+	return checkedCandidate{candidate: c}, nil
 }
 
 // recheckAt keeps the earliest time at which a gate may say something else.

@@ -91,84 +91,87 @@ func TestGates(t *testing.T) {
 		spec  imagev1.ImagePolicySpec
 		facts known
 		tag   string
-		want  checked
+		want  checkedCandidate
 		until time.Time // when something else may be said
 	}{
 		"without gates no digest is looked up": {
 			tag: "2.0", facts: known{fails: map[string]error{"2.0": errors.New("asked")}},
-			want: checked{candidate: candidate{tag: "2.0"}}},
+			want: checkedCandidate{candidate: candidate{tag: "2.0"}}},
 		"a tag that is gone is dropped": {
 			spec: imagev1.ImagePolicySpec{Platform: "linux/amd64"}, tag: "2.0",
 			facts: known{fails: map[string]error{"2.0": registry.ErrNotFound}},
-			want:  checked{candidate: candidate{tag: "2.0", digest: "sha256:2.0"}, dropped: "gone from the registry", gate: policy.GateFound}},
+			want: checkedCandidate{candidate: candidate{tag: "2.0", digest: "sha256:2.0"},
+				dropped: "gone from the registry", gate: policy.GateFound}},
 		"a tag that is old enough passes": {
 			spec: aged, tag: "2.0", facts: known{seen: map[string]time.Time{"2.0@sha256:2.0": noon.Add(-time.Hour)}},
-			want: checked{candidate: candidate{tag: "2.0", digest: "sha256:2.0", firstSeen: noon.Add(-time.Hour)}}},
+			want: checkedCandidate{candidate: candidate{tag: "2.0", digest: "sha256:2.0", firstSeen: noon.Add(-time.Hour)}}},
 		"a tag that is a second too young is dropped": {
 			spec: aged, tag: "2.0", facts: known{seen: map[string]time.Time{"2.0@sha256:2.0": noon.Add(-time.Hour + time.Second)}},
-			want: checked{candidate: candidate{tag: "2.0", digest: "sha256:2.0", firstSeen: noon.Add(-time.Hour + time.Second)},
+			want: checkedCandidate{candidate: candidate{tag: "2.0", digest: "sha256:2.0", firstSeen: noon.Add(-time.Hour + time.Second)},
 				dropped: "younger than 1h0m0s, old enough at 2026-01-02T12:00:01Z", gate: policy.GateMinAge},
 			until: noon.Add(time.Second)},
 		"a young tag whose digest was looked up before is not looked up again": {
 			spec: aged, tag: "2.0", facts: known{seen: map[string]time.Time{"2.0": noon}, fails: map[string]error{"2.0": errors.New("asked")}},
-			want: checked{candidate: candidate{tag: "2.0", firstSeen: noon},
+			want: checkedCandidate{candidate: candidate{tag: "2.0", firstSeen: noon},
 				dropped: "younger than 1h0m0s, old enough at 2026-01-02T13:00:00Z", gate: policy.GateMinAge},
 			until: noon.Add(time.Hour)},
 		"a moved tag stays at the digest of the last choice": {
 			spec: aged, tag: "1.0", facts: known{seen: map[string]time.Time{"1.0@sha256:old": noon.Add(-2 * time.Hour)}},
-			want:  checked{candidate: candidate{tag: "1.0", digest: "sha256:old", digestKept: true, firstSeen: noon.Add(-2 * time.Hour)}},
+			want:  checkedCandidate{candidate: candidate{tag: "1.0", digest: "sha256:old", digestKept: true, firstSeen: noon.Add(-2 * time.Hour)}},
 			until: noon.Add(time.Hour)},
 		"a pin has no minimum age": {
 			spec: imagev1.ImagePolicySpec{MinAge: hours(1), Pin: &imagev1.Pin{Tag: "2.0"}}, tag: "2.0",
-			want: checked{candidate: candidate{tag: "2.0"}}},
+			want: checkedCandidate{candidate: candidate{tag: "2.0"}}},
 		"an image for the platform passes": {
 			spec: imagev1.ImagePolicySpec{Platform: "linux/arm64"}, tag: "2.0",
 			facts: known{platforms: map[string][]string{"sha256:2.0": {"linux/amd64", "linux/arm64"}}},
-			want:  checked{candidate: candidate{tag: "2.0", digest: "sha256:2.0"}}},
+			want:  checkedCandidate{candidate: candidate{tag: "2.0", digest: "sha256:2.0"}}},
 		"an image for other platforms is dropped": {
 			spec: imagev1.ImagePolicySpec{Platform: "linux/arm64"}, tag: "2.0",
 			facts: known{platforms: map[string][]string{"sha256:2.0": {"linux/amd64"}}},
-			want:  checked{candidate: candidate{tag: "2.0", digest: "sha256:2.0"}, dropped: "made for linux/amd64 only", gate: policy.GatePlatform}},
+			want: checkedCandidate{candidate: candidate{tag: "2.0", digest: "sha256:2.0"},
+				dropped: "made for linux/amd64 only", gate: policy.GatePlatform}},
 		"an image for no platform is dropped": {
 			spec: imagev1.ImagePolicySpec{Platform: "linux/arm64"}, tag: "2.0",
-			want: checked{candidate: candidate{tag: "2.0", digest: "sha256:2.0"}, dropped: "made for no platform", gate: policy.GatePlatform}},
+			want: checkedCandidate{candidate: candidate{tag: "2.0", digest: "sha256:2.0"},
+				dropped: "made for no platform", gate: policy.GatePlatform}},
 		"an index that was not read to its end passes by what is known": {
 			spec: imagev1.ImagePolicySpec{Platform: "linux/arm64"}, tag: "2.0",
 			facts: known{platforms: map[string][]string{"sha256:2.0": {"linux/arm64"}}, unread: 3},
-			want:  checked{candidate: candidate{tag: "2.0", digest: "sha256:2.0"}}},
+			want:  checkedCandidate{candidate: candidate{tag: "2.0", digest: "sha256:2.0"}}},
 		"an index that was not read to its end says so when it is dropped": {
 			spec: imagev1.ImagePolicySpec{Platform: "linux/arm64"}, tag: "2.0",
 			facts: known{platforms: map[string][]string{"sha256:2.0": {"linux/amd64"}}, unread: 3},
-			want: checked{candidate: candidate{tag: "2.0", digest: "sha256:2.0"}, gate: policy.GatePlatform,
+			want: checkedCandidate{candidate: candidate{tag: "2.0", digest: "sha256:2.0"}, gate: policy.GatePlatform,
 				dropped: "made for linux/amd64 only, as far as is known: its index does not say what its images are for, and 3 of them are" +
 					" beyond the 20 that are asked; push it with a platform for each image"}},
 		"with IfNotPresent the digest of the last choice stays": {
 			spec: imagev1.ImagePolicySpec{Platform: "linux/arm64", DigestReflectionPolicy: imagev1.ReflectIfNotPresent}, tag: "1.0",
 			facts: known{platforms: map[string][]string{"sha256:old": {"linux/arm64"}}},
-			want:  checked{candidate: candidate{tag: "1.0", digest: "sha256:old", digestKept: true}}},
+			want:  checkedCandidate{candidate: candidate{tag: "1.0", digest: "sha256:old", digestKept: true}}},
 		"a digest of the last choice that is gone is looked up": {
 			spec: imagev1.ImagePolicySpec{Platform: "linux/arm64", DigestReflectionPolicy: imagev1.ReflectIfNotPresent}, tag: "1.0",
 			facts: known{platforms: map[string][]string{"sha256:1.0": {"linux/arm64"}}, fails: map[string]error{"sha256:old": registry.ErrNotFound}},
-			want:  checked{candidate: candidate{tag: "1.0", digest: "sha256:1.0", lost: true}}},
+			want:  checkedCandidate{candidate: candidate{tag: "1.0", digest: "sha256:1.0", lost: true}}},
 		"a rejected digest is dropped": {
 			spec: imagev1.ImagePolicySpec{Reject: []imagev1.Rejection{{Digest: leaky, Reason: "it leaks"}}}, tag: "2.0",
 			facts: known{digests: map[string]string{"2.0": leaky}},
-			want: checked{
+			want: checkedCandidate{
 				candidate: candidate{tag: "2.0", digest: leaky},
 				dropped:   "rejected by spec.reject: it leaks",
 				gate:      policy.GateRejectDigest,
 			}},
 		"another digest is not": {
 			spec: imagev1.ImagePolicySpec{Reject: []imagev1.Rejection{{Digest: leaky, Reason: "it leaks"}}}, tag: "2.0",
-			want: checked{candidate: candidate{tag: "2.0", digest: "sha256:2.0"}}},
+			want: checkedCandidate{candidate: candidate{tag: "2.0", digest: "sha256:2.0"}}},
 		"a signed image passes, and says by whom": {
 			spec: imagev1.ImagePolicySpec{Verify: &imagev1.Verification{}}, tag: "2.0",
 			facts: known{signatures: map[string]signatureResult{"sha256:2.0": {known: true, signer: "signed by ann"}}},
-			want:  checked{candidate: candidate{tag: "2.0", digest: "sha256:2.0", signer: "signed by ann"}}},
+			want:  checkedCandidate{candidate: candidate{tag: "2.0", digest: "sha256:2.0", signer: "signed by ann"}}},
 		"an unsigned image is dropped for a while": {
 			spec: imagev1.ImagePolicySpec{Verify: &imagev1.Verification{}}, tag: "2.0",
 			facts: known{signatures: map[string]signatureResult{"sha256:2.0": missing}},
-			want:  checked{candidate: candidate{tag: "2.0", digest: "sha256:2.0"}, dropped: "no signature", gate: policy.GateVerify},
+			want:  checkedCandidate{candidate: candidate{tag: "2.0", digest: "sha256:2.0"}, dropped: "no signature", gate: policy.GateVerify},
 			until: missing.until},
 	}
 	for name, tc := range tests {
@@ -178,7 +181,7 @@ func TestGates(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(tc.want, got, cmp.AllowUnexported(checked{}, candidate{})); diff != "" {
+			if diff := cmp.Diff(tc.want, got, cmp.AllowUnexported(checkedCandidate{}, candidate{})); diff != "" {
 				t.Error(diff)
 			}
 			at := out.maturity

@@ -65,8 +65,8 @@ var kind = reconciler.Kind[*imagev1.ImageRepository]{
 	Name:      "imagerepository",
 	New:       func() *imagev1.ImageRepository { return &imagev1.ImageRepository{} },
 	Suspended: func(repo *imagev1.ImageRepository) bool { return repo.Spec.Suspend },
-	Observed: func(repo *imagev1.ImageRepository) reconciler.Observed {
-		return reconciler.Observed{
+	Observed: func(repo *imagev1.ImageRepository) reconciler.StatusFields {
+		return reconciler.StatusFields{
 			Generation: &repo.Status.ObservedGeneration,
 			HandledAt:  &repo.Status.LastHandledReconcileAt,
 		}

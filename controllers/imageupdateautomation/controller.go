@@ -83,8 +83,8 @@ func kind() reconciler.Kind[*imagev1.ImageUpdateAutomation] {
 		Name:      "imageupdateautomation",
 		New:       func() *imagev1.ImageUpdateAutomation { return &imagev1.ImageUpdateAutomation{} },
 		Suspended: func(a *imagev1.ImageUpdateAutomation) bool { return a.Spec.Suspend },
-		Observed: func(a *imagev1.ImageUpdateAutomation) reconciler.Observed {
-			return reconciler.Observed{
+		Observed: func(a *imagev1.ImageUpdateAutomation) reconciler.StatusFields {
+			return reconciler.StatusFields{
 				Generation: &a.Status.ObservedGeneration, HandledAt: &a.Status.LastHandledReconcileAt,
 			}
 		},

@@ -26,12 +26,12 @@ import (
 // tells when it first saw the tag. Nothing that is written to Git depends on it.
 type tracker struct {
 	mu          sync.Mutex
-	automations map[types.UID]tracked
+	automations map[types.UID]trackedAutomation
 	policies    map[types.NamespacedName]trackedChoice
 }
 
-// tracked is what is remembered of an automation. The zero value is nothing.
-type tracked struct {
+// trackedAutomation is what is remembered of an automation. The zero value is nothing.
+type trackedAutomation struct {
 	push  *push
 	batch *batch
 }
@@ -39,12 +39,12 @@ type tracked struct {
 // recordPush keeps a push until the status has it: if the status cannot be written,
 // the next run finds the repository up to date and would never announce it.
 func (t *tracker) recordPush(uid types.UID, made push) {
-	t.update(uid, func(is *tracked) { is.push = &made })
+	t.update(uid, func(is *trackedAutomation) { is.push = &made })
 }
 
 // unrecordedPush returns the last push of an automation if its status lacks it.
 func (t *tracker) unrecordedPush(a *imagev1.ImageUpdateAutomation) (made push, ok bool) {
-	t.update(a.UID, func(is *tracked) {
+	t.update(a.UID, func(is *trackedAutomation) {
 		if is.push != nil && is.push.commit == a.Status.LastPushCommit {
 			is.push = nil
 		}
@@ -58,7 +58,7 @@ func (t *tracker) unrecordedPush(a *imagev1.ImageUpdateAutomation) (made push, o
 // extendBatch adds pending updates to the batch of an automation, and opens one if
 // there is none.
 func (t *tracker) extendBatch(uid types.UID, pending imagev1.ObservedPolicies, now time.Time) (open batch) {
-	t.update(uid, func(is *tracked) {
+	t.update(uid, func(is *trackedAutomation) {
 		if is.batch != nil {
 			open = *is.batch
 		}
@@ -70,27 +70,27 @@ func (t *tracker) extendBatch(uid types.UID, pending imagev1.ObservedPolicies, n
 
 // closeBatch ends the batch of an automation: its updates were written.
 func (t *tracker) closeBatch(uid types.UID) {
-	t.update(uid, func(is *tracked) { is.batch = nil })
+	t.update(uid, func(is *trackedAutomation) { is.batch = nil })
 }
 
-func (t *tracker) update(uid types.UID, change func(*tracked)) {
+func (t *tracker) update(uid types.UID, change func(*trackedAutomation)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	is := t.automations[uid]
 	change(&is)
-	if is == (tracked{}) {
+	if is == (trackedAutomation{}) {
 		delete(t.automations, uid)
 		return
 	}
 	if t.automations == nil {
-		t.automations = map[types.UID]tracked{}
+		t.automations = map[types.UID]trackedAutomation{}
 	}
 	t.automations[uid] = is
 }
 
 // forgetAutomation ends what is remembered of an automation that was deleted.
 func (t *tracker) forgetAutomation(uid types.UID) {
-	t.update(uid, func(is *tracked) { *is = tracked{} })
+	t.update(uid, func(is *trackedAutomation) { *is = trackedAutomation{} })
 }
 
 // recordChoice notes what a policy has chosen.

@@ -93,7 +93,7 @@ func (r *Reconciler) apply(ctx context.Context, run *run) {
 	if len(run.malformed) > 0 && !run.state.previous.Applied {
 		run.advise(meta.ProgressingReason, describeMalformed(run.malformed))
 	}
-	run.seen.Applied = &decide.Outcome{Entries: outcome.Entries(), Waiting: outcome.Waiting, Built: built}
+	run.seen.Applied = &decide.ApplyResult{Entries: outcome.Entries(), Waiting: outcome.Waiting, Built: built}
 	run.seen.Drift = run.state.objects.Drift()
 	for _, contention := range outcome.Contentions {
 		run.advise(reasonDrift, profile.Describe(contention))

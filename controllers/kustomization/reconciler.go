@@ -137,8 +137,8 @@ func kind() reconciler.Kind[*kustomizev1.Kustomization] {
 		Name:      "kustomization",
 		New:       func() *kustomizev1.Kustomization { return &kustomizev1.Kustomization{} },
 		Suspended: func(k *kustomizev1.Kustomization) bool { return k.Spec.Suspend },
-		Observed: func(k *kustomizev1.Kustomization) reconciler.Observed {
-			return reconciler.Observed{
+		Observed: func(k *kustomizev1.Kustomization) reconciler.StatusFields {
+			return reconciler.StatusFields{
 				Generation: &k.Status.ObservedGeneration, HandledAt: &k.Status.LastHandledReconcileAt,
 			}
 		},
@@ -161,7 +161,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, k *kustomizev1.Kustomization
 		decision := decide.Decide(run.seen, run.state.previous, r.clock.Now())
 		run.state.previous = decision.State
 		if decision.Action == decide.Report {
-			return run.record(r.clock.Now(), decision.Report, r.shared(ctx, run))
+			return run.record(r.clock.Now(), decision.Report, r.sharedObjects(ctx, run))
 		}
 		r.perform(ctx, run, decision)
 	}

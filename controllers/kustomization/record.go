@@ -19,7 +19,7 @@ import (
 
 // record writes into the status what a reconcile came to, in memory: the runner patches
 // it. The objects are those that others apply as well.
-func (run *run) record(now time.Time, report decide.ReportedState, sharing []apply.Shared) (reconciler.Result, error) {
+func (run *run) record(now time.Time, report decide.ReportedState, sharing []apply.SharedObject) (reconciler.Result, error) {
 	k, remembered := run.k, run.state.previous
 	if run.attempted {
 		k.Status.LastAttemptedRevision = run.artifact.Revision

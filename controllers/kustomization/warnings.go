@@ -59,7 +59,7 @@ func (run *run) noteBuild(warnings []build.Warning) {
 }
 
 // warnings are all that holds now, with what is shared with other owners.
-func (run *run) warnings(sharing []apply.Shared) []reconciler.Warning {
+func (run *run) warnings(sharing []apply.SharedObject) []reconciler.Warning {
 	var all []reconciler.Warning
 	for _, w := range run.state.warnings {
 		all = append(all, reconciler.Warning{Reason: w.Reason, Text: w.Text})
@@ -74,9 +74,9 @@ func (run *run) warnings(sharing []apply.Shared) []reconciler.Warning {
 	return all
 }
 
-// shared are the objects that other owners apply as well. Those that are suspended apply
+// sharedObjects are the objects that other owners apply as well. Those that are suspended apply
 // nothing until they are resumed: that is how objects change hands.
-func (r *Reconciler) shared(ctx context.Context, run *run) []apply.Shared {
+func (r *Reconciler) sharedObjects(ctx context.Context, run *run) []apply.SharedObject {
 	known := map[decide.Owner]bool{}
 	idle := func(owner decide.Owner) bool {
 		found, asked := known[owner]
@@ -92,12 +92,12 @@ func (r *Reconciler) shared(ctx context.Context, run *run) []apply.Shared {
 	for i := range all {
 		all[i].Others = slices.DeleteFunc(all[i].Others, idle)
 	}
-	return slices.DeleteFunc(all, func(s apply.Shared) bool { return len(s.Others) == 0 })
+	return slices.DeleteFunc(all, func(s apply.SharedObject) bool { return len(s.Others) == 0 })
 }
 
 // setWarning sets the condition, and returns what to add to the message of Ready. Before
 // the first build of a process nothing is known, and the condition stays.
-func (run *run) setWarning(now time.Time, sharing []apply.Shared) string {
+func (run *run) setWarning(now time.Time, sharing []apply.SharedObject) string {
 	if run.state.reads == nil {
 		return ""
 	}

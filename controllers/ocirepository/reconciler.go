@@ -102,8 +102,8 @@ func kind() reconciler.Kind[*sourcev1.OCIRepository] {
 		Name:      "ocirepository",
 		New:       func() *sourcev1.OCIRepository { return &sourcev1.OCIRepository{} },
 		Suspended: func(obj *sourcev1.OCIRepository) bool { return obj.Spec.Suspend },
-		Observed: func(obj *sourcev1.OCIRepository) reconciler.Observed {
-			return reconciler.Observed{
+		Observed: func(obj *sourcev1.OCIRepository) reconciler.StatusFields {
+			return reconciler.StatusFields{
 				Generation: &obj.Status.ObservedGeneration, HandledAt: &obj.Status.LastHandledReconcileAt,
 			}
 		},

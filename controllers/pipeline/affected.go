@@ -19,17 +19,17 @@ import (
 	"github.com/sluice-cd/sluice/internal/reconciler"
 )
 
-// affected finds the pipelines that the change of another object concerns.
-type affected struct{ client.Reader }
+// affectedPipelines finds the pipelines that the change of another object concerns.
+type affectedPipelines struct{ client.Reader }
 
-func (r *Reconciler) affected() affected { return affected{r.Client} }
+func (r *Reconciler) affected() affectedPipelines { return affectedPipelines{r.Client} }
 
 // pipelines are those of a namespace, "" for all, that wanted accepts.
-func (a affected) pipelines(ctx context.Context, namespace string, wanted func(*sluicev1.Pipeline) bool) []reconcile.Request {
+func (a affectedPipelines) pipelines(ctx context.Context, namespace string, wanted func(*sluicev1.Pipeline) bool) []reconcile.Request {
 	return reconciler.Requests(ctx, a.Reader, &sluicev1.PipelineList{}, wanted, client.InNamespace(namespace))
 }
 
-func (a affected) pipelinesOfPolicy(ctx context.Context, policy client.Object) []reconcile.Request {
+func (a affectedPipelines) pipelinesOfPolicy(ctx context.Context, policy client.Object) []reconcile.Request {
 	return a.pipelines(ctx, policy.GetNamespace(), func(p *sluicev1.Pipeline) bool {
 		for _, a := range p.Spec.Artifacts {
 			if a.ImagePolicyRef != nil && a.ImagePolicyRef.Name == policy.GetName() {
@@ -40,13 +40,13 @@ func (a affected) pipelinesOfPolicy(ctx context.Context, policy client.Object) [
 	})
 }
 
-func (a affected) allPipelines(ctx context.Context, _ client.Object) []reconcile.Request {
+func (a affectedPipelines) allPipelines(ctx context.Context, _ client.Object) []reconcile.Request {
 	return a.pipelines(ctx, "", reconciler.Any[*sluicev1.Pipeline])
 }
 
 // pipelinesOfObject are those that wait for an object to be Ready, are verified by it, or
 // take their versions from it.
-func (a affected) pipelinesOfObject(kind string) handler.MapFunc {
+func (a affectedPipelines) pipelinesOfObject(kind string) handler.MapFunc {
 	return func(ctx context.Context, object client.Object) []reconcile.Request {
 		return a.pipelines(ctx, "", func(p *sluicev1.Pipeline) bool { return refersTo(p, kind, client.ObjectKeyFromObject(object)) })
 	}
@@ -75,13 +75,13 @@ func refersTo(p *sluicev1.Pipeline, kind string, key client.ObjectKey) bool {
 	return false
 }
 
-func (a affected) pipelinesOfSource(ctx context.Context, repo client.Object) []reconcile.Request {
+func (a affectedPipelines) pipelinesOfSource(ctx context.Context, repo client.Object) []reconcile.Request {
 	return a.pipelines(ctx, "", isOn(repo))
 }
 
 // pipelinesOfSpec are the pipelines on a GitRepository, and those that write what one of these
 // writes: which repository and branch a GitRepository is about decides who is in whose way.
-func (a affected) pipelinesOfSpec(ctx context.Context, repo client.Object) []reconcile.Request {
+func (a affectedPipelines) pipelinesOfSpec(ctx context.Context, repo client.Object) []reconcile.Request {
 	var on sluicev1.PipelineList
 	if err := a.List(ctx, &on, client.UnsafeDisableDeepCopy); err != nil {
 		log.FromContext(ctx).Error(err, "listing pipelines on a GitRepository")
@@ -106,7 +106,7 @@ func (a affected) pipelinesOfSpec(ctx context.Context, repo client.Object) []rec
 }
 
 // pipelinesToGuard are the pipelines to reconcile when the policy or its binding changes.
-func (a affected) pipelinesToGuard(ctx context.Context, policy client.Object) []reconcile.Request {
+func (a affectedPipelines) pipelinesToGuard(ctx context.Context, policy client.Object) []reconcile.Request {
 	if policy.GetName() != PolicyName {
 		return nil
 	}

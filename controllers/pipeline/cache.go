@@ -39,21 +39,21 @@ func (m *pipelineCache) refreshHeads(p *sluicev1.Pipeline, repos repositories, n
 	}
 }
 
-// writtenTo is a target of a stage.
-type writtenTo struct{ stage, target string }
+// targetKey is a target of a stage.
+type targetKey struct{ stage, target string }
 
-// written is a bundle that was written, and when; its zero value is none that is known.
-type written struct {
+// writtenBundle is a bundle that was written to a target, and when; its zero value is none that is known.
+type writtenBundle struct {
 	bundle    string
 	writtenAt time.Time
 }
 
 // writtenBundles are those that were written last.
-type writtenBundles map[writtenTo]written
+type writtenBundles map[targetKey]writtenBundle
 
 // since is the bundle that was written to a target since that was planned; empty if none was. What
 // was written before, and what somebody did about that, was decided about then.
-func (b writtenBundles) since(to writtenTo, planned *promotion.Writing) string {
+func (b writtenBundles) since(to targetKey, planned *promotion.Writing) string {
 	if last := b[to]; planned != nil && !last.writtenAt.Before(planned.At) {
 		return last.bundle
 	}

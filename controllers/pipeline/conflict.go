@@ -189,9 +189,9 @@ func fieldKeys(obj client.Object) []string {
 	return slices.Sorted(maps.Keys(keys))
 }
 
-// alone refuses a pipeline that writes what an older one writes, or of which two stages write the
+// checkPathConflicts refuses a pipeline that writes what an older one writes, or of which two stages write the
 // same.
-func (r *Reconciler) alone(ctx context.Context, p *sluicev1.Pipeline) error {
+func (r *Reconciler) checkPathConflicts(ctx context.Context, p *sluicev1.Pipeline) error {
 	of := r.branches(ctx)
 	ours := placesOf(p, of)
 	if err := distinct(ours); err != nil {
@@ -204,7 +204,7 @@ func (r *Reconciler) alone(ctx context.Context, p *sluicev1.Pipeline) error {
 		}
 		for i := range some.Items {
 			if other := &some.Items[i]; isOlder(other, p) {
-				if err := apart(ours, other, placesOf(other, of)); err != nil {
+				if err := refuseConflicts(ours, other, placesOf(other, of)); err != nil {
 					return err
 				}
 			}
@@ -213,8 +213,8 @@ func (r *Reconciler) alone(ctx context.Context, p *sluicev1.Pipeline) error {
 	return nil
 }
 
-// apart refuses places that another pipeline has, too.
-func apart(ours []pathClaim, other *sluicev1.Pipeline, theirs []pathClaim) error {
+// refuseConflicts refuses places that another pipeline has, too.
+func refuseConflicts(ours []pathClaim, other *sluicev1.Pipeline, theirs []pathClaim) error {
 	for _, b := range theirs {
 		for _, a := range ours {
 			fields := a.sharesFieldsWith(b)

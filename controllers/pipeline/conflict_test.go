@@ -126,7 +126,7 @@ func TestTwoWhoWriteTheSame(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			err := e.alone(t.Context(), e.pipeline)
+			err := e.checkPathConflicts(t.Context(), e.pipeline)
 			switch {
 			case tc.want == "" && err != nil:
 				t.Errorf("refused: %v", err)

@@ -116,7 +116,7 @@ type Reconciler struct {
 	recents recentPullRequests
 	remotes remotes
 	// refs are those of repositories that have states.
-	refs shared[remoteKey, map[string]plumbing.Hash]
+	refs sharedRequests[remoteKey, map[string]plumbing.Hash]
 	// logs reads the end of a pod's log.
 	logs func(ctx context.Context, pod types.NamespacedName) (string, error)
 }
@@ -127,8 +127,8 @@ func kind() reconciler.Kind[*sluicev1.Pipeline] {
 		Name:      "pipeline",
 		New:       func() *sluicev1.Pipeline { return &sluicev1.Pipeline{} },
 		Suspended: func(p *sluicev1.Pipeline) bool { return p.Spec.Suspend },
-		Observed: func(p *sluicev1.Pipeline) reconciler.Observed {
-			return reconciler.Observed{Generation: &p.Status.ObservedGeneration, HandledAt: &p.Status.LastHandledReconcileAt}
+		Observed: func(p *sluicev1.Pipeline) reconciler.StatusFields {
+			return reconciler.StatusFields{Generation: &p.Status.ObservedGeneration, HandledAt: &p.Status.LastHandledReconcileAt}
 		},
 	}
 }

@@ -63,8 +63,8 @@ func parseJobTemplate(v *sluicev1.JobVerification) (jobTemplate, error) {
 	return t, nil
 }
 
-// verifying is what proves one landing of a bundle on a target.
-type verifying struct {
+// verificationTarget is what proves one landing of a bundle on a target.
+type verificationTarget struct {
 	stage  *sluicev1.Stage
 	target string
 	index  int // of the verification
@@ -84,7 +84,7 @@ type jobs struct {
 
 // name is the same for the same landing: a Job that was made before a crash is found
 // again, and not made twice.
-func (j jobs) name(v verifying) string {
+func (j jobs) name(v verificationTarget) string {
 	hash := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s\x00%d\x00%s\x00%d",
 		j.pipeline.UID, v.stage.Name, v.target, v.index, v.bundle.ID, v.landed.UnixNano()))
 	name := j.pipeline.Name + "-" + v.stage.Name
@@ -92,7 +92,7 @@ func (j jobs) name(v verifying) string {
 }
 
 // verification says what came of a Job.
-func (j jobs) verification(ctx context.Context, seen *objects, v verifying) (promotion.Verification, string, error) {
+func (j jobs) verification(ctx context.Context, seen *objects, v verificationTarget) (promotion.Verification, string, error) {
 	o := object{Object: cluster.Object{
 		GroupVersionKind: batchv1.SchemeGroupVersion.WithKind("Job"),
 		NamespacedName:   types.NamespacedName{Namespace: j.pipeline.Namespace, Name: j.name(v)},
@@ -163,7 +163,7 @@ func (j jobs) start(ctx context.Context, a promotion.Verify, landed time.Time) (
 		if verification.Job == nil {
 			continue
 		}
-		v := verifying{stage: stage, target: a.Target, index: i, bundle: a.Bundle, landed: landed}
+		v := verificationTarget{stage: stage, target: a.Target, index: i, bundle: a.Bundle, landed: landed}
 		job, err := j.build(v)
 		if err == nil {
 			err = j.client.Create(ctx, job)
@@ -183,7 +183,7 @@ func (j jobs) start(ctx context.Context, a promotion.Verify, landed time.Time) (
 
 // build is the Job, in the namespace of the pipeline, whose ServiceAccount is the
 // template's or that namespace's default: none of the controller's rights are in it.
-func (j jobs) build(v verifying) (*batchv1.Job, error) {
+func (j jobs) build(v verificationTarget) (*batchv1.Job, error) {
 	t, err := parseJobTemplate(v.stage.Verify[v.index].Job)
 	if err != nil {
 		return nil, refuse("spec.stages[%s].verify[%d].job.template: %w", v.stage.Name, v.index, err)
@@ -230,7 +230,7 @@ func (j jobs) build(v verifying) (*batchv1.Job, error) {
 }
 
 // jobEnv says what a verification is about.
-func jobEnv(p *sluicev1.Pipeline, v verifying) []corev1.EnvVar {
+func jobEnv(p *sluicev1.Pipeline, v verificationTarget) []corev1.EnvVar {
 	env := []corev1.EnvVar{
 		{Name: "SLUICE_PIPELINE", Value: p.Name}, {Name: "SLUICE_STAGE", Value: v.stage.Name},
 		{Name: "SLUICE_TARGET", Value: v.target}, {Name: "SLUICE_BUNDLE", Value: v.bundle.ID},

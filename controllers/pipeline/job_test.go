@@ -211,7 +211,7 @@ func TestJobTemplatesThatAreRefused(t *testing.T) {
 func TestAJobHasTheNameOfItsPipelineIfThatIsALabel(t *testing.T) {
 	for length, labelled := range map[int]bool{1: true, 63: true, 64: false} {
 		p := shop(verifiedBy(t, smoke), func(p *sluicev1.Pipeline) { p.Name = strings.Repeat("a", length) })
-		job, err := jobs{pipeline: p}.build(verifying{stage: &p.Spec.Stages[0], bundle: sluicev1.Bundle{ID: "abc"}})
+		job, err := jobs{pipeline: p}.build(verificationTarget{stage: &p.Spec.Stages[0], bundle: sluicev1.Bundle{ID: "abc"}})
 		must(t, err)
 		if got, has := job.Labels[pipelineLabel]; has != labelled || labelled && got != p.Name {
 			t.Errorf("with a name of %d characters it has %v", length, job.Labels)

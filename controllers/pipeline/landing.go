@@ -52,12 +52,12 @@ const mostTakenOut = 5
 // wroteLast is the bundle that we wrote to a target last. A process that was started since then
 // finds it in Git: who took it out meanwhile wins, and it is not written once more.
 func (s stageReader) wroteLast(ctx context.Context, t target, head *git.CommitTree, has promotion.Content) (string, error) {
-	key, w := writtenTo{t.stage, t.name}, s.state.Stages[t.stage].Writing
+	key, w := targetKey{t.stage, t.name}, s.state.Stages[t.stage].Writing
 	if _, known := s.wrote[key]; known || w == nil || has.Problem != "" {
 		return s.wrote.since(key, w), nil
 	}
 	b, _ := s.state.Bundle(w.Bundle)
-	var last written
+	var last writtenBundle
 	at := head
 	for n := 0; n < mostTakenOut && last.bundle == "" && at != nil; n++ {
 		brought, err := s.broughtBy(ctx, t, at, has)
@@ -68,9 +68,9 @@ func (s stageReader) wroteLast(ctx context.Context, t target, head *git.CommitTr
 			break
 		}
 		if s.isOurs(t, brought) && has.Is(b) && !brought.Info().Committer.When.Before(w.At.Truncate(time.Second)) {
-			last = written{w.Bundle, w.At}
+			last = writtenBundle{w.Bundle, w.At}
 		}
-		if at, has, err = s.before(ctx, t, brought); err != nil {
+		if at, has, err = s.contentBefore(ctx, t, brought); err != nil {
 			return "", err
 		}
 	}
@@ -78,8 +78,8 @@ func (s stageReader) wroteLast(ctx context.Context, t target, head *git.CommitTr
 	return last.bundle, nil
 }
 
-// before is what a target had before a commit.
-func (s stageReader) before(ctx context.Context, t target, at *git.CommitTree) (*git.CommitTree, promotion.Content, error) {
+// contentBefore is what a target had before a commit.
+func (s stageReader) contentBefore(ctx context.Context, t target, at *git.CommitTree) (*git.CommitTree, promotion.Content, error) {
 	parents := at.Parents()
 	if len(parents) == 0 || !s.repos[t.stage].mirror.Has(parents[0]) {
 		return nil, promotion.Content{}, nil

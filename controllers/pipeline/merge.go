@@ -74,7 +74,7 @@ func (r merger) perform(ctx context.Context, number int64, head string, do pullr
 		p.seen.soon(p.clock.Now(), p.seen.refused)
 		return true, nil
 	}
-	return true, p.landed(ctx)
+	return true, p.noteMerged(ctx)
 }
 
 // hasChanged reports whether people changed what a forge does not guard since the pull request was looked

@@ -25,7 +25,7 @@ type message struct {
 	Reason   string
 	By       string
 	Changes  []versionChange
-	Verified []verified
+	Verified []verificationRecord
 	Gates    []string
 
 	status string // the name of the commit status
@@ -34,8 +34,8 @@ type message struct {
 // versionChange is a version before and after.
 type versionChange struct{ Artifact, From, To string }
 
-// verified is where and when a bundle was verified.
-type verified struct{ Stage, At, Commit string }
+// verificationRecord is where and when a bundle was verified.
+type verificationRecord struct{ Stage, At, Commit string }
 
 // message collects what is said about a write.
 func (r *run) message(w promotion.Write, d promotion.Decision) message {
@@ -55,7 +55,7 @@ func (r *run) message(w promotion.Write, d promotion.Decision) message {
 	for _, stage := range r.pipeline.Spec.Stages {
 		for _, l := range d.State.Stages[stage.Name].Landings {
 			if (stage.Name != w.Stage || m.Rollback) && l.Bundle == w.Bundle.ID && l.Verdict == promotion.VerdictVerified && l.VerdictAt != nil {
-				m.Verified = append(m.Verified, verified{stage.Name, l.VerdictAt.UTC().Format(time.RFC3339), l.Commit})
+				m.Verified = append(m.Verified, verificationRecord{stage.Name, l.VerdictAt.UTC().Format(time.RFC3339), l.Commit})
 				break
 			}
 		}

@@ -42,7 +42,7 @@ func (r *Reconciler) supportsMetrics(ctx context.Context, p *sluicev1.Pipeline) 
 			if v.Metrics == nil {
 				continue
 			}
-			if err := r.supportsChecks(ctx, p, verifying{stage: stage, index: at}); err != nil {
+			if err := r.supportsChecks(ctx, p, verificationTarget{stage: stage, index: at}); err != nil {
 				return err
 			}
 		}
@@ -50,7 +50,7 @@ func (r *Reconciler) supportsMetrics(ctx context.Context, p *sluicev1.Pipeline) 
 	return nil
 }
 
-func (r *Reconciler) supportsChecks(ctx context.Context, p *sluicev1.Pipeline, v verifying) error {
+func (r *Reconciler) supportsChecks(ctx context.Context, p *sluicev1.Pipeline, v verificationTarget) error {
 	field := fmt.Sprintf("spec.stages[%s].verify[%d]", v.stage.Name, v.index)
 	if r.Checker == nil {
 		return refuse("%s.metrics: this process measures no metrics", field)
@@ -74,7 +74,7 @@ func (r *Reconciler) supportsChecks(ctx context.Context, p *sluicev1.Pipeline, v
 // templates reads the MetricTemplates that the checks of a verification refer to, until one of
 // them does not exist. A pipeline whose template is missing says so before a bundle lands, and
 // is woken when there is one.
-func (os *objects) templates(ctx context.Context, v verifying) (cluster.Answer, error) {
+func (os *objects) templates(ctx context.Context, v verificationTarget) (cluster.Answer, error) {
 	for i, m := range v.stage.Verify[v.index].Metrics.Checks {
 		if m.TemplateRef == nil {
 			continue
@@ -104,7 +104,7 @@ func withoutTerminal(err error) error {
 
 // subjectOf is what queries are about: {{ name }} and {{ namespace }} are those of the
 // pipeline, {{ target }} is the target of the stage, or the stage if it has none.
-func subjectOf(p *sluicev1.Pipeline, v verifying) *flaggerv1.Canary {
+func subjectOf(p *sluicev1.Pipeline, v verificationTarget) *flaggerv1.Canary {
 	c := &flaggerv1.Canary{ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: p.Name}}
 	c.Spec.TargetRef.Name = cmp.Or(v.target, v.stage.Name)
 	return c
@@ -112,7 +112,7 @@ func subjectOf(p *sluicev1.Pipeline, v verifying) *flaggerv1.Canary {
 
 // checksOf are those of a verification. Queries may ask for what Jobs are told; variables of
 // the same name in the spec win.
-func checksOf(p *sluicev1.Pipeline, v verifying) []flaggerv1.CanaryMetric {
+func checksOf(p *sluicev1.Pipeline, v verificationTarget) []flaggerv1.CanaryMetric {
 	var checks []flaggerv1.CanaryMetric
 	for _, m := range v.stage.Verify[v.index].Metrics.Checks {
 		variables := map[string]string{}

@@ -96,7 +96,7 @@ type metrics struct {
 }
 
 // verification says what came of the measurements, and measures again if it is time to.
-func (ms metrics) verification(ctx context.Context, v verifying, is promotion.Readiness) (promotion.Verification, string, error) {
+func (ms metrics) verification(ctx context.Context, v verificationTarget, is promotion.Readiness) (promotion.Verification, string, error) {
 	spec := v.stage.Verify[v.index].Metrics
 	key := metricsKey{client.ObjectKeyFromObject(ms.pipeline), v.stage.Name, v.target, v.index}
 	measured := ms.measurementsOf(key, v)
@@ -142,7 +142,7 @@ func (ms metrics) verification(ctx context.Context, v verifying, is promotion.Re
 }
 
 // measurementsOf are those of the verification of a landing.
-func (ms metrics) measurementsOf(key metricsKey, v verifying) *landingMeasurements {
+func (ms metrics) measurementsOf(key metricsKey, v verificationTarget) *landingMeasurements {
 	spec, _ := json.Marshal(v.stage.Verify[v.index].Metrics)
 	ms.needed[key] = true
 	measured, anew := ms.cache.get(key, fmt.Sprintf("%s %d %s", v.bundle.ID, v.landed.UnixNano(), spec))
@@ -162,7 +162,7 @@ func (ms metrics) forgetOthers() {
 // hasTimeLeft reports whether metrics have more time than the verifyTimeout of the stage
 // because time was lost that is no fault of a bundle: nobody could tell, or a restart lost
 // the measurements of an earlier process, which begin anew.
-func (ms metrics) hasTimeLeft(v verifying, measured promotion.Measurements, now time.Time) bool {
+func (ms metrics) hasTimeLeft(v verificationTarget, measured promotion.Measurements, now time.Time) bool {
 	since, lost := v.since, measured.Lost
 	if since.IsZero() {
 		return false // its time has not begun

@@ -62,10 +62,10 @@ func (r *Reconciler) pipelinesOfMove(e event.UpdateEvent) handler.MapFunc {
 	case !maps.Equal(ownAnnotations(before), ownAnnotations(after)):
 		return r.affected().pipelinesOfSource
 	}
-	m := move{repo: after, moved: revisionOf(before) != revisionOf(after), unseen: r.caches.unseen}
+	m := revisionChange{repo: after, moved: revisionOf(before) != revisionOf(after), unseen: r.caches.unseen}
 	if m.moved {
 		var known bool
-		if m.changed, known = r.opened.between(before, after); !known {
+		if m.changed, known = r.opened.changedPaths(before, after); !known {
 			return r.affected().pipelinesOfSource
 		}
 	}
@@ -90,9 +90,9 @@ func revisionOf(repo *sourcev1.GitRepository) string {
 	return repo.Status.Artifact.Revision
 }
 
-// move is an update of the status of a GitRepository: it may have moved from one commit to
+// revisionChange is an update of the status of a GitRepository: it may have moved from one commit to
 // another, which have different files at some paths.
-type move struct {
+type revisionChange struct {
 	repo    *sourcev1.GitRepository
 	moved   bool
 	changed []string
@@ -104,7 +104,7 @@ type move struct {
 // concerns reports whether a pipeline has to look at what a GitRepository moved to: it has
 // files there that have changed, or a pull request that may be behind now. One with which
 // something is wrong looks at everything.
-func (m move) concerns(p *sluicev1.Pipeline) bool {
+func (m revisionChange) concerns(p *sluicev1.Pipeline) bool {
 	ready := apimeta.FindStatusCondition(p.Status.Conditions, meta.ReadyCondition)
 	if ready == nil || ready.Status != "True" || ready.ObservedGeneration != p.Generation {
 		return true
@@ -124,14 +124,14 @@ func (m move) concerns(p *sluicev1.Pipeline) bool {
 // takesBack reports whether the GitRepository may have moved past a commit of the pipeline's own,
 // which it never had: a commit that somebody took back at once changes no file between the two
 // revisions, and is news for the pipeline all the same.
-func (m move) takesBack(p *sluicev1.Pipeline, stage *sluicev1.Stage) bool {
+func (m revisionChange) takesBack(p *sluicev1.Pipeline, stage *sluicev1.Stage) bool {
 	at := branchKey{client.ObjectKeyFromObject(m.repo), writeback.BranchOf(stage, m.repo)}
 	return m.unseen(client.ObjectKeyFromObject(p), at)
 }
 
 // touches reports whether files of a stage have changed. The GitRepository tells of its own
 // branch alone.
-func (m move) touches(stage *sluicev1.Stage) bool {
+func (m revisionChange) touches(stage *sluicev1.Stage) bool {
 	if writeback.BranchOf(stage, m.repo) != writeback.BranchOf(&sluicev1.Stage{}, m.repo) {
 		return false
 	}
@@ -168,9 +168,9 @@ func (m *mirrors) forget(repo types.NamespacedName) {
 // mostChanged bounds the paths of a move that are compared with those of pipelines.
 const mostChanged = 200
 
-// between are the paths that have changed between two revisions of a GitRepository. They are not
+// changedPaths are the paths that have changed between two revisions of a GitRepository. They are not
 // known if the mirror does not have both commits, or there are too many: no server is asked.
-func (m *mirrors) between(before, after *sourcev1.GitRepository) (paths []string, known bool) {
+func (m *mirrors) changedPaths(before, after *sourcev1.GitRepository) (paths []string, known bool) {
 	m.mu.Lock()
 	mirror := m.byRepository[client.ObjectKeyFromObject(after)]
 	m.mu.Unlock()

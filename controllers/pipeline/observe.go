@@ -152,7 +152,7 @@ func (s stageReader) byTags(ctx context.Context, stage *sluicev1.Stage) (promoti
 			return promotion.StageObservation{Problem: s.faults.problem(stage.Name)}, nil
 		}
 		one := promotion.TargetObservation{Name: t.name, Wave: t.wave}
-		one.Wrote = s.wrote.since(writtenTo{t.stage, t.name}, s.state.Stages[t.stage].Writing)
+		one.Wrote = s.wrote.since(targetKey{t.stage, t.name}, s.state.Stages[t.stage].Writing)
 		has := tagContent(s.pipeline, t, digest, s.newest[artifactOf(s.pipeline, t.tag)], s.state)
 		one.Content = wholeContent(s.state, stage.Name, has)
 		if err := s.judge(ctx, stage, t, &one); err != nil {

@@ -83,7 +83,7 @@ func (r *run) write(ctx context.Context, w promotion.Write, d promotion.Decision
 		return false, err
 	}
 	for _, target := range w.Targets {
-		r.cache.wrote[writtenTo{w.Stage, target}] = written{w.Bundle.ID, r.controller.Clock.Now()}
+		r.cache.wrote[targetKey{w.Stage, target}] = writtenBundle{w.Bundle.ID, r.controller.Clock.Now()}
 	}
 	r.cache.heads.set(repo, branchOf(repo, stage), result.Source)
 	// A process that ended right after its push leaves nothing to commit, and sources that were not asked.

@@ -75,7 +75,7 @@ func (r *run) pulls(ctx context.Context, stage string) (pulls, error) {
 func (r *run) pullRequest(ctx context.Context, stage *sluicev1.Stage, seen *promotion.StageObservation) error {
 	p, err := r.pulls(ctx, stage.Name)
 	if err == nil && r.faults[stage.Name] == nil {
-		err = p.look(ctx)
+		err = p.refresh(ctx)
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -94,8 +94,8 @@ func (r *run) pullRequest(ctx context.Context, stage *sluicev1.Stage, seen *prom
 	return nil
 }
 
-// look reads what may have changed.
-func (p pulls) look(ctx context.Context) error {
+// refresh reads what may have changed since the last reconcile.
+func (p pulls) refresh(ctx context.Context) error {
 	m := p.seen
 	if m.isFresh(p.clock.Now()) {
 		p.again.requeueAt(m.again, p.clock.Now())
@@ -116,7 +116,7 @@ func (p pulls) look(ctx context.Context) error {
 	case found.State == forge.Open:
 		return p.complete(ctx)
 	case m.landing:
-		return p.landed(ctx)
+		return p.noteMerged(ctx)
 	case found.State == forge.Closed && found.ClosedBy != "" && p.login() == "":
 		return p.identify(ctx)
 	}
@@ -151,9 +151,9 @@ func (p pulls) identify(ctx context.Context) error {
 	return nil
 }
 
-// landed has the branch be looked at that a pull request was merged into: the
+// noteMerged has the branch be looked at that a pull request was merged into: the
 // GitRepository may tell of it later. If that fails, it is tried again at the next run.
-func (p pulls) landed(ctx context.Context) error {
+func (p pulls) noteMerged(ctx context.Context) error {
 	p.seen.landing = true
 	ref := plumbing.NewBranchReferenceName(p.base).String()
 	commit, err := p.repo.mirror.Resolve(ctx, ref)
@@ -187,14 +187,14 @@ func (p pulls) read(ctx context.Context) (*forge.PullRequest, error) {
 	}
 	found, err := p.forge.Find(ctx, p.base, p.head)
 	if errors.Is(err, forge.ErrNotFound) {
-		return p.elsewhere(ctx)
+		return p.intoOtherBranch(ctx)
 	}
 	return found, err
 }
 
-// elsewhere is the pull request of the state if it is open, into another branch than the one that the
+// intoOtherBranch is the pull request of the state if it is open, into another branch than the one that the
 // stage is written to; nil if there is none.
-func (p pulls) elsewhere(ctx context.Context) (*forge.PullRequest, error) {
+func (p pulls) intoOtherBranch(ctx context.Context) (*forge.PullRequest, error) {
 	if p.proposal == nil || p.proposal.Number == 0 {
 		return nil, nil
 	}

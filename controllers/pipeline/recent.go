@@ -21,7 +21,7 @@ type recentKey struct {
 
 // recentPullRequests remembers, by repository, the pull requests that changed last: pipelines that
 // ask for those of the same repository within a moment share one request.
-type recentPullRequests = shared[recentKey, []forge.PullRequest]
+type recentPullRequests = sharedRequests[recentKey, []forge.PullRequest]
 
 // recentKeyOf is the repository of a pipeline as its credential sees it.
 func recentKeyOf(p *sluicev1.Pipeline, repo *repository) recentKey {

@@ -45,7 +45,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, p *sluicev1.Pipeline) (recon
 	if err := validate(p); err != nil {
 		return reconciler.Result{}, err
 	}
-	if err := r.alone(ctx, p); err != nil {
+	if err := r.checkPathConflicts(ctx, p); err != nil {
 		return reconciler.Result{}, err
 	}
 	fields, err := fieldsOf(p)

@@ -108,7 +108,7 @@ func (r *Reconciler) refsOf(p *sluicev1.Pipeline, repo *repository, now time.Tim
 
 // remotes are the credentials of GitRepositories. All pipelines on one are woken by each of
 // its commits, and share one read of its Secret.
-type remotes = shared[remoteKey, git.Remote]
+type remotes = sharedRequests[remoteKey, git.Remote]
 
 // remoteKey is a GitRepository as it was read.
 type remoteKey struct {

@@ -17,10 +17,10 @@ const askTimeout = time.Minute
 // nobody is seen at the next interval.
 const sharedFor = 10 * time.Second
 
-// shared are answers for the pipelines that are woken together, by what was asked: one
+// sharedRequests are answers for the pipelines that are woken together, by what was asked: one
 // request for all of them, which each waits for no longer than its own context. A restart
 // loses nothing. Entries go when they are too old to be shared.
-type shared[K comparable, V any] struct {
+type sharedRequests[K comparable, V any] struct {
 	asking background.Group[K, V]
 
 	mu      sync.Mutex
@@ -33,7 +33,7 @@ type sharedAnswer[V any] struct {
 }
 
 // get returns an answer that was asked for after since, and asks if there is none.
-func (s *shared[K, V]) get(ctx context.Context, key K, since, now time.Time, ask func(context.Context) (V, error)) (V, error) {
+func (s *sharedRequests[K, V]) get(ctx context.Context, key K, since, now time.Time, ask func(context.Context) (V, error)) (V, error) {
 	if a, ok := s.answer(key, since, now); ok {
 		return a.value, nil
 	}
@@ -50,7 +50,7 @@ func (s *shared[K, V]) get(ctx context.Context, key K, since, now time.Time, ask
 
 // answer is what is known of a key, if that may be shared. What nobody can share any more is
 // dropped.
-func (s *shared[K, V]) answer(key K, since, now time.Time) (sharedAnswer[V], bool) {
+func (s *sharedRequests[K, V]) answer(key K, since, now time.Time) (sharedAnswer[V], bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.answers == nil {

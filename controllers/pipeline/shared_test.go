@@ -15,7 +15,7 @@ import (
 func TestPipelinesWaitTogetherForASilentServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		now, silent := time.Now(), errors.New("no answer")
-		var s shared[string, int]
+		var s sharedRequests[string, int]
 		asked, end := 0, make(chan struct{})
 		get := func(ctx context.Context, since time.Time) chan error {
 			got := make(chan error, 1)
@@ -53,7 +53,7 @@ func TestPipelinesWaitTogetherForASilentServer(t *testing.T) {
 func TestASilentServerIsAskedAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		now := time.Now()
-		var s shared[string, int]
+		var s sharedRequests[string, int]
 		asked := 0
 		ask := func(ctx context.Context) (int, error) {
 			asked++

@@ -190,7 +190,7 @@ func (ts tags) write(ctx context.Context, stage *sluicev1.Stage, w promotion.Wri
 			return true, nil // somebody else moved it: what they did is decided about first
 		}
 		did = true
-		ts.wrote[writtenTo{w.Stage, t.name}] = written{w.Bundle.ID, ts.clock.Now()}
+		ts.wrote[targetKey{w.Stage, t.name}] = writtenBundle{w.Bundle.ID, ts.clock.Now()}
 	}
 	return did, nil
 }

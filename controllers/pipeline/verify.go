@@ -42,7 +42,7 @@ func (v verificationObserver) verify(ctx context.Context, stage *sluicev1.Stage,
 			state, evidence, err = v.byCanary(ctx, t, i, l, seen.Content)
 		} else {
 			state, evidence, err = v.ofLanding(ctx,
-				verifying{stage: stage, target: t.name, index: i, landed: l.At, since: l.Waves[t.wave]}, l, *seen)
+				verificationTarget{stage: stage, target: t.name, index: i, landed: l.At, since: l.Waves[t.wave]}, l, *seen)
 		}
 		if err != nil {
 			return err
@@ -63,7 +63,7 @@ func (v verificationObserver) verify(ctx context.Context, stage *sluicev1.Stage,
 // ofLanding is what came of the Job or of the metrics of a landing. They say nothing of
 // other content, nor once there is a verdict: Jobs go when their time is over.
 func (v verificationObserver) ofLanding(
-	ctx context.Context, one verifying, l promotion.Landing, seen promotion.TargetObservation,
+	ctx context.Context, one verificationTarget, l promotion.Landing, seen promotion.TargetObservation,
 ) (promotion.Verification, string, error) {
 	b, known := v.state.Bundle(l.Bundle)
 	byMetrics := one.stage.Verify[one.index].Metrics != nil

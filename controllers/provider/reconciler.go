@@ -33,8 +33,8 @@ var kind = reconciler.Kind[*v1beta3.Provider]{
 	Name:      "provider",
 	New:       func() *v1beta3.Provider { return &v1beta3.Provider{} },
 	Suspended: func(p *v1beta3.Provider) bool { return p.Spec.Suspend },
-	Observed: func(p *v1beta3.Provider) reconciler.Observed {
-		return reconciler.Observed{Generation: &p.Status.ObservedGeneration, HandledAt: &p.Status.LastHandledReconcileAt}
+	Observed: func(p *v1beta3.Provider) reconciler.StatusFields {
+		return reconciler.StatusFields{Generation: &p.Status.ObservedGeneration, HandledAt: &p.Status.LastHandledReconcileAt}
 	},
 }
 

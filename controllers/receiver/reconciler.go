@@ -87,8 +87,8 @@ var kind = reconciler.Kind[*notificationv1.Receiver]{
 	Name:      "receiver",
 	New:       func() *notificationv1.Receiver { return &notificationv1.Receiver{} },
 	Suspended: func(obj *notificationv1.Receiver) bool { return obj.Spec.Suspend },
-	Observed: func(obj *notificationv1.Receiver) reconciler.Observed {
-		return reconciler.Observed{
+	Observed: func(obj *notificationv1.Receiver) reconciler.StatusFields {
+		return reconciler.StatusFields{
 			Generation: &obj.Status.ObservedGeneration, HandledAt: &obj.Status.LastHandledReconcileAt,
 		}
 	},

@@ -129,7 +129,7 @@ func Open(ctx context.Context, s Settings) (Bucket, error) {
 	if err != nil {
 		return nil, s.hide(err)
 	}
-	return masked{opened, s}, nil
+	return maskedBucket{opened, s}, nil
 }
 
 // Address is where the server of the bucket is.
@@ -187,7 +187,7 @@ func (s Settings) hide(err error) error {
 	if s.STS != nil {
 		secrets = append(secrets, s.STS.Password)
 	}
-	return hidden{err, summary(mask.New(secrets...).Text(err.Error()))}
+	return redactedError{err, summary(mask.New(secrets...).Text(err.Error()))}
 }
 
 // maxText bounds what of an answer is repeated.
@@ -201,14 +201,14 @@ func summary(text string) string {
 	return text
 }
 
-// hidden is an error with another text.
-type hidden struct {
+// redactedError is an error with another text.
+type redactedError struct {
 	err  error
 	text string
 }
 
-func (h hidden) Error() string { return h.text }
-func (h hidden) Unwrap() error { return h.err }
+func (h redactedError) Error() string { return h.text }
+func (h redactedError) Unwrap() error { return h.err }
 
 // provider is what is different between providers.
 type provider interface {
@@ -221,17 +221,17 @@ type provider interface {
 	isChanged(err error) bool
 }
 
-// masked is a bucket whose errors show no secrets.
-type masked struct {
+// maskedBucket is a bucket whose errors show no secrets.
+type maskedBucket struct {
 	provider
 	settings Settings
 }
 
-func (m masked) List(ctx context.Context, prefix string, each func(Object) error) error {
+func (m maskedBucket) List(ctx context.Context, prefix string, each func(Object) error) error {
 	return m.settings.hide(m.provider.List(ctx, prefix, each))
 }
 
-func (m masked) Get(ctx context.Context, o Object) ([]byte, error) {
+func (m maskedBucket) Get(ctx context.Context, o Object) ([]byte, error) {
 	data, err := m.read(ctx, o)
 	if err == nil {
 		return data, nil
@@ -242,7 +242,7 @@ func (m masked) Get(ctx context.Context, o Object) ([]byte, error) {
 	return nil, m.settings.hide(fmt.Errorf("failed to get '%s' object: %w", o.Key, err))
 }
 
-func (m masked) read(ctx context.Context, o Object) ([]byte, error) {
+func (m maskedBucket) read(ctx context.Context, o Object) ([]byte, error) {
 	content, err := m.open(forContent(ctx), o)
 	if err != nil {
 		return nil, err
@@ -251,7 +251,7 @@ func (m masked) read(ctx context.Context, o Object) ([]byte, error) {
 	return read(content, o)
 }
 
-func (m masked) Find(ctx context.Context, key string) (Object, bool, error) {
+func (m maskedBucket) Find(ctx context.Context, key string) (Object, bool, error) {
 	o, found, err := m.provider.Find(ctx, key)
 	return o, found, m.settings.hide(err)
 }

@@ -141,7 +141,7 @@ func (b *Budget) Acquire(ctx context.Context, namespace string, bytes int64) (*G
 	defer b.mu.Unlock()
 	select {
 	case <-r.granted: // meanwhile
-		b.give(namespace, bytes)
+		b.release(namespace, bytes)
 	default:
 		b.waiting.Remove(at)
 		b.wake() // it may have kept others waiting
@@ -192,8 +192,8 @@ func (b *Budget) take(namespace string, bytes int64) {
 	b.held[namespace] += bytes
 }
 
-// give takes bytes back and grants what fits now.
-func (b *Budget) give(namespace string, bytes int64) {
+// release takes bytes back and grants what fits now.
+func (b *Budget) release(namespace string, bytes int64) {
 	b.used -= bytes
 	if b.held[namespace] -= bytes; b.held[namespace] == 0 {
 		delete(b.held, namespace)
@@ -334,7 +334,7 @@ func (g *Grant) Release() {
 func (g *Grant) release(bytes int64) {
 	bytes = max(0, min(bytes, g.bytes))
 	g.bytes -= bytes
-	g.budget.give(g.namespace, bytes)
+	g.budget.release(g.namespace, bytes)
 }
 
 // Collectors are metrics of the budget: how much there is, is in use, and how many

@@ -25,12 +25,12 @@ const maxPacks = 48
 // remote does not hand it out: it went away since it was resolved. A commit that was
 // beyond the limits once is not fetched again: it would be the same.
 func (m *Mirror) Fetch(ctx context.Context, ref string, want plumbing.Hash) error {
-	return m.alone(ctx, func(share memoryShare) error { return m.fetch(ctx, share, ref, want) })
+	return m.withMemory(ctx, func(share memoryShare) error { return m.fetch(ctx, share, ref, want) })
 }
 
-// alone runs what adds objects and takes memory of the share of its namespace. While it is
+// withMemory runs what adds objects and takes memory of the share of its namespace. While it is
 // short of memory, others have their turn: those of other namespaces have a share of their own.
-func (m *Mirror) alone(ctx context.Context, work func(memoryShare) error) error {
+func (m *Mirror) withMemory(ctx context.Context, work func(memoryShare) error) error {
 	grant := m.memory.Open(m.namespace)
 	defer grant.Release()
 	for {

@@ -74,15 +74,15 @@ type httpSession struct {
 // looked for where it is configured.
 func (s *httpSession) handshake(ctx context.Context) (*bufio.Reader, error) {
 	from, err := s.handshakeThere(ctx)
-	if err != nil && s.url != s.server.base && s.server.back() {
+	if err != nil && s.url != s.server.base && s.server.forgetRedirect() {
 		s.url = s.server.base
 		return s.handshakeThere(ctx)
 	}
 	return from, err
 }
 
-// back forgets where the server has sent the repository, and reports whether it has.
-func (s *httpServer) back() bool {
+// forgetRedirect forgets where the server has sent the repository, and reports whether it has.
+func (s *httpServer) forgetRedirect() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	moved := s.moved != nil

@@ -141,12 +141,12 @@ func (m *Mirrors) own(owner string, now ownership) {
 		m.owners[now.id]++
 	}
 	if before.id != "" {
-		m.disown(before)
+		m.releaseOwner(before)
 	}
 }
 
-// disown notes that an owner has a mirror no more. The lock is held.
-func (m *Mirrors) disown(before ownership) {
+// releaseOwner notes that an owner has a mirror no more. The lock is held.
+func (m *Mirrors) releaseOwner(before ownership) {
 	u, open := m.open[before.id]
 	if m.owners[before.id]--; m.owners[before.id] > 0 {
 		if open { // others of the namespace say so when they ask for it

@@ -38,9 +38,9 @@ func dialer(auth Auth, guard *outbound.Guard) func(ctx context.Context, address 
 			if err != nil {
 				return nil, err
 			}
-			return tunnel(ctx, guard, proxied{via, trust}, address)
+			return tunnel(ctx, guard, httpProxy{via, trust}, address)
 		}
-		socks, err := proxy.FromURL(via, forward{guard})
+		socks, err := proxy.FromURL(via, proxyDialer{guard})
 		if err != nil {
 			return nil, errors.New("the proxy cannot be used")
 		}
@@ -48,14 +48,16 @@ func dialer(auth Auth, guard *outbound.Guard) func(ctx context.Context, address 
 	}
 }
 
-// forward is the guard as a proxy's library dials.
-type forward struct{ *outbound.Guard }
+// proxyDialer is the guard as a proxy's library dials.
+type proxyDialer struct{ *outbound.Guard }
 
 // Dial implements proxy.Dialer; DialContext is what is called.
-func (forward) Dial(string, string) (net.Conn, error) { return nil, errors.New("a context is needed") }
+func (proxyDialer) Dial(string, string) (net.Conn, error) {
+	return nil, errors.New("a context is needed")
+}
 
-// proxied is an HTTP proxy and what the certificate of an https one is checked against.
-type proxied struct {
+// httpProxy is an HTTP proxy and what the certificate of an https one is checked against.
+type httpProxy struct {
 	*url.URL
 	trust *tls.Config // may be nil; HTTP treats its proxies alike
 }
@@ -64,7 +66,7 @@ type proxied struct {
 // 9.3.6). golang.org/x/net/proxy, which is used for SOCKS5, has no HTTP proxies: a
 // dialer for them that is registered there would be this same code, in a table of the
 // whole process, and without the context, the guard and the certificates of the source.
-func tunnel(ctx context.Context, guard *outbound.Guard, via proxied, address string) (conn net.Conn, err error) {
+func tunnel(ctx context.Context, guard *outbound.Guard, via httpProxy, address string) (conn net.Conn, err error) {
 	host := via.Host
 	if via.Port() == "" {
 		host = net.JoinHostPort(via.Hostname(), map[string]string{"http": "80", "https": "443"}[via.Scheme])
@@ -98,11 +100,11 @@ func tunnel(ctx context.Context, guard *outbound.Guard, via proxied, address str
 			conn.Close())
 	}
 	limited.N = math.MaxInt64
-	return &tunnelled{Conn: conn, from: answer}, nil
+	return &bufferedConn{Conn: conn, from: answer}, nil
 }
 
 // encrypt shakes hands with an https proxy.
-func (p proxied) encrypt(ctx context.Context, conn net.Conn) (net.Conn, error) {
+func (p httpProxy) encrypt(ctx context.Context, conn net.Conn) (net.Conn, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if p.trust != nil {
 		config = p.trust.Clone()
@@ -118,11 +120,11 @@ func (p proxied) encrypt(ctx context.Context, conn net.Conn) (net.Conn, error) {
 // maxAnswer bounds what a proxy answers before the tunnel.
 const maxAnswer = 64 << 10
 
-// tunnelled reads first what came with the proxy's answer.
-type tunnelled struct {
+// bufferedConn reads first what came with the proxy's answer.
+type bufferedConn struct {
 	net.Conn
 	from *bufio.Reader
 }
 
 // Read implements io.Reader.
-func (t *tunnelled) Read(p []byte) (int, error) { return t.from.Read(p) }
+func (t *bufferedConn) Read(p []byte) (int, error) { return t.from.Read(p) }

@@ -101,13 +101,13 @@ func (m *Mirror) confirmPush(ctx context.Context, commands []protocol.Command, c
 	if err != nil {
 		return cause
 	}
-	return outcome(commands, refs, cause)
+	return pushResult(commands, refs, cause)
 }
 
-// outcome is what became of the commands of a push that failed with cause, given where
+// pushResult is what became of the commands of a push that failed with cause, given where
 // the refs are now: nil if all of them were carried out after all, [ErrNonFastForward]
 // if a ref is somewhere else, and the cause if some were not carried out.
-func outcome(commands []protocol.Command, refs map[string]plumbing.Hash, cause error) error {
+func pushResult(commands []protocol.Command, refs map[string]plumbing.Hash, cause error) error {
 	done := 0
 	for _, command := range commands {
 		switch refs[command.Ref] {

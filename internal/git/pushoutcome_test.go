@@ -37,7 +37,7 @@ func TestWhatBecameOfAPushThatFailed(t *testing.T) {
 			[]protocol.Command{main, created}, map[string]plumbing.Hash{main.Ref: made, created.Ref: made}, nil},
 	}
 	for name, tc := range tests {
-		if got := outcome(tc.commands, tc.refs, cause); !errors.Is(got, tc.want) || (got == nil) != (tc.want == nil) {
+		if got := pushResult(tc.commands, tc.refs, cause); !errors.Is(got, tc.want) || (got == nil) != (tc.want == nil) {
 			t.Errorf("%s: %v, want %v", name, got, tc.want)
 		}
 	}

@@ -108,7 +108,7 @@ func (m *Mirror) SelectFrom(refs map[string]plumbing.Hash, ref Reference) (Selec
 	case len(refs) == 0:
 		return Selected{}, ErrEmptyRepository
 	}
-	return ref.among(refs, m.remote)
+	return ref.selectFrom(refs, m.remote)
 }
 
 func (r Reference) pinned() (Selected, error) {
@@ -118,21 +118,21 @@ func (r Reference) pinned() (Selected, error) {
 	return Selected{Commit: plumbing.NewHash(r.Commit), Ref: r.Commit, Label: r.Branch}, nil
 }
 
-func (r Reference) among(refs map[string]plumbing.Hash, remote Remote) (Selected, error) {
+func (r Reference) selectFrom(refs map[string]plumbing.Hash, remote Remote) (Selected, error) {
 	full, label, err := r.choose(refs)
 	if err != nil {
 		return Selected{}, err
 	}
 	commit, ok := refs[full]
 	if !ok {
-		return Selected{}, fmt.Errorf("%w: %s of %s%s", ErrRefNotFound, full, remote, meant(full, refs))
+		return Selected{}, fmt.Errorf("%w: %s of %s%s", ErrRefNotFound, full, remote, suggestion(full, refs))
 	}
 	return Selected{Commit: commit, Ref: full, Label: label}, nil
 }
 
-// meant asks whether it was another branch or tag that somebody meant who misspelt one; it
+// suggestion asks whether it was another branch or tag that somebody meant who misspelt one; it
 // is empty where none is near.
-func meant(full string, refs map[string]plumbing.Hash) string {
+func suggestion(full string, refs map[string]plumbing.Hash) string {
 	for _, prefix := range []string{branchPrefix, tagPrefix} {
 		name, of := strings.CutPrefix(full, prefix)
 		if !of {

@@ -64,7 +64,7 @@ func (m *Mirror) SignedTag(ctx context.Context, selected Selected) (Signed, erro
 
 // fetchTag adds the object of a tag to a store that has its commit.
 func (m *Mirror) fetchTag(ctx context.Context, s *store, selected Selected) error {
-	return m.alone(ctx, func(share memoryShare) error {
+	return m.withMemory(ctx, func(share memoryShare) error {
 		defer m.account()
 		if err := m.receive(ctx, share, s, selected.Tag); err != nil {
 			return m.fetchError(selected.Ref, selected.Tag, err)

@@ -53,13 +53,13 @@ func (s *sshSession) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.out = bufio.NewReader(s.whole(ctx, bounded.Reader(out, maxData, ErrTooMuch)))
+	s.out = bufio.NewReader(s.untilServerIsDone(ctx, bounded.Reader(out, maxData, ErrTooMuch)))
 	return session.Start(s.service + " " + shellQuote(s.path))
 }
 
-// whole tells an end that the server meant from one that came upon it: a server
+// untilServerIsDone tells an end that the server meant from one that came upon it: a server
 // that is done says how its command went.
-func (s *sshSession) whole(ctx context.Context, out io.Reader) io.Reader {
+func (s *sshSession) untilServerIsDone(ctx context.Context, out io.Reader) io.Reader {
 	return readerFunc(func(p []byte) (int, error) {
 		n, err := out.Read(p)
 		if !errors.Is(err, io.EOF) {

@@ -155,7 +155,7 @@ func (s *store) holds(h plumbing.Hash) bool {
 // reader reads a store for somebody.
 type reader struct {
 	*store
-	memory pack.TryMemory // of the reader's share; nil has no bounds
+	memory pack.TryAcquireMemory // of the reader's share; nil has no bounds
 }
 
 // read returns an object.

@@ -35,8 +35,8 @@ const (
 // names are what providers are called in messages.
 var names = map[string]string{aws: "AWS", azure: "Azure", gcp: "Google Cloud"}
 
-// owned are the hosts of one service.
-type owned struct {
+// serviceHosts are the hosts of one service.
+type serviceHosts struct {
 	pattern *regexp.Regexp
 	said    string // for messages
 }
@@ -51,7 +51,7 @@ const (
 
 // hosts are the providers' own, by service. Sovereign clouds are in it. Of a domain
 // that customers get names in, only what the provider itself serves is.
-var hosts = map[string]map[Service]owned{
+var hosts = map[string]map[Service]serviceHosts{
 	aws: {
 		Registry: {anchored(`public\.ecr\.aws`,
 			`[0-9]+\.dkr\.ecr(?:-fips)?\.`+region+`\.`+partitions,

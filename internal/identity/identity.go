@@ -81,17 +81,17 @@ func Owns(provider string, service Service, address *url.URL) bool {
 // hosts alone, wherever a server's answer leads: a token server, a redirect or
 // another page.
 func Bind(next http.RoundTripper, provider string, service Service) http.RoundTripper {
-	return bound{next: next, provider: provider, service: service}
+	return boundTransport{next: next, provider: provider, service: service}
 }
 
-type bound struct {
+type boundTransport struct {
 	next     http.RoundTripper
 	provider string
 	service  Service
 }
 
 // RoundTrip implements http.RoundTripper.
-func (b bound) RoundTrip(req *http.Request) (*http.Response, error) {
+func (b boundTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if secret(req) && (req.URL.Scheme != "https" || !Owns(b.provider, b.service, req.URL)) {
 		return nil, fmt.Errorf("%w: the server leads to %s://%s, which is no host of %s",
 			ErrRefused, req.URL.Scheme, req.URL.Host, names[b.provider])

@@ -113,11 +113,11 @@ func (c *Connection) Moved() bool { return c.cloud != nil && c.cloud.moved.Load(
 // Check returns an error if the API server does not answer. It asks only if nothing was
 // heard from it for a while, once for all who want to know; each waits no longer than ctx.
 func (c *Connection) Check(ctx context.Context) error {
-	if known, err := c.heard(); known {
+	if known, err := c.lastAnswer(); known {
 		return err
 	}
 	_, err := c.checking.Do(ctx, struct{}{}, func(ctx context.Context) (struct{}, error) {
-		if known, err := c.heard(); known { // by the question before
+		if known, err := c.lastAnswer(); known { // by the question before
 			return struct{}{}, err
 		}
 		err := c.ask(ctx)
@@ -129,9 +129,9 @@ func (c *Connection) Check(ctx context.Context) error {
 	return err
 }
 
-// heard reports whether it is known if the API server answers: it did a moment ago, or failed
+// lastAnswer reports whether it is known if the API server answers: it did a moment ago, or failed
 // to, which is the error.
-func (c *Connection) heard() (known bool, err error) {
+func (c *Connection) lastAnswer() (known bool, err error) {
 	now := c.clock.Now()
 	if now.Sub(time.Unix(0, c.answered.Load())) < fresh {
 		return true, nil

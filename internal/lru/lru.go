@@ -34,11 +34,11 @@ type Cache[K comparable, V any] struct {
 
 	mu   sync.Mutex
 	size int64
-	lru  *simplelru.LRU[K, weighed[V]]
+	lru  *simplelru.LRU[K, weighedEntry[V]]
 }
 
-// weighed is a value and its weight when it was put.
-type weighed[V any] struct {
+// weighedEntry is a value and its weight when it was put.
+type weighedEntry[V any] struct {
 	value  V
 	weight int64
 }
@@ -48,7 +48,7 @@ type weighed[V any] struct {
 func New[K comparable, V any](limit int64, weight func(K, V) int64) *Cache[K, V] {
 	c := &Cache[K, V]{limit: limit, weight: weight}
 	// The only error is that of a size that is not positive.
-	c.lru, _ = simplelru.NewLRU(math.MaxInt, func(key K, v weighed[V]) {
+	c.lru, _ = simplelru.NewLRU(math.MaxInt, func(key K, v weighedEntry[V]) {
 		c.size -= v.weight
 		if c.Removed != nil {
 			c.Removed(key, v.value)
@@ -78,7 +78,7 @@ func (c *Cache[K, V]) Put(key K, value V) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.lru.Remove(key)
-	c.lru.Add(key, weighed[V]{value, weight})
+	c.lru.Add(key, weighedEntry[V]{value, weight})
 	for c.size += weight; c.size > c.limit && c.lru.Len() > 1; {
 		c.lru.RemoveOldest()
 	}

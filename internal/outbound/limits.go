@@ -39,7 +39,7 @@ func Bound(next http.RoundTripper, limits Limits) http.RoundTripper {
 		return next
 	}
 	beyond := tooLarge(fmt.Sprintf("%s has more than %d bytes", cmp.Or(limits.What, "the answer"), limits.Bytes))
-	b := &bound{next: next, limits: limits, beyond: beyond}
+	b := &limitedTransport{next: next, limits: limits, beyond: beyond}
 	if limits.Kind != nil {
 		b.beyond = fmt.Errorf("%w: %w", limits.Kind, beyond)
 	}
@@ -54,20 +54,20 @@ func (e tooLarge) Error() string { return string(e) }
 // Is makes it [ErrTooLarge].
 func (tooLarge) Is(target error) bool { return target == ErrTooLarge }
 
-type bound struct {
+type limitedTransport struct {
 	next   http.RoundTripper
 	limits Limits
 	beyond error
 }
 
 // RoundTrip implements http.RoundTripper.
-func (b *bound) RoundTrip(req *http.Request) (*http.Response, error) {
+func (b *limitedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := b.next.RoundTrip(req)
 	switch {
 	case err != nil || resp.Body == nil || b.limits.Except != nil && b.limits.Except(req):
 		return resp, err
 	case b.limits.Refusal > 0 && resp.StatusCode/100 != 2:
-		resp.Body = beginning{io.LimitReader(resp.Body, b.limits.Refusal), resp.Body}
+		resp.Body = truncatedBody{io.LimitReader(resp.Body, b.limits.Refusal), resp.Body}
 	default:
 		resp.Body = bounded.Body(resp.Body, b.limits.Bytes, b.beyond)
 	}
@@ -75,14 +75,14 @@ func (b *bound) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // CloseIdleConnections is what [http.Client.CloseIdleConnections] looks for.
-func (b *bound) CloseIdleConnections() {
+func (b *limitedTransport) CloseIdleConnections() {
 	if next, ok := b.next.(interface{ CloseIdleConnections() }); ok {
 		next.CloseIdleConnections()
 	}
 }
 
-// beginning is a body that ends early.
-type beginning struct {
+// truncatedBody is a body that ends early.
+type truncatedBody struct {
 	io.Reader
 	io.Closer
 }

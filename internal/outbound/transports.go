@@ -81,7 +81,7 @@ func (t *Transports) ForOwner(owner string, s Settings) (*http.Transport, error)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if had, ok := t.owned.Get(owner); ok && had != s {
-		t.disown(owner)
+		t.releaseOwner(owner)
 	}
 	transport, err := t.get(s)
 	if err == nil && s.private() {
@@ -94,7 +94,7 @@ func (t *Transports) ForOwner(owner string, s Settings) (*http.Transport, error)
 func (t *Transports) Forget(owner string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.disown(owner)
+	t.releaseOwner(owner)
 }
 
 // Len is how many transports are kept.
@@ -120,7 +120,7 @@ func (t *Transports) get(s Settings) (*http.Transport, error) {
 	return transport, nil
 }
 
-func (t *Transports) disown(owner string) {
+func (t *Transports) releaseOwner(owner string) {
 	had, ok := t.owned.Get(owner)
 	if !ok {
 		return

@@ -181,7 +181,7 @@ func (s Set) Strays(pods []corev1.Pod) []*corev1.Pod {
 	budget := s.maxUnavailable() - int(s.Pods())
 	var strays, ready []*corev1.Pod
 	for i := range pods {
-		pod, stray := &pods[i], s.stray(&pods[i])
+		pod, stray := &pods[i], s.isStray(&pods[i])
 		switch {
 		case Ready(pod) && stray:
 			ready, budget = append(ready, pod), budget+1
@@ -195,7 +195,7 @@ func (s Set) Strays(pods []corev1.Pod) []*corev1.Pod {
 	return append(strays, ready[:max(min(budget, len(ready)), 0)]...)
 }
 
-func (s Set) stray(pod *corev1.Pod) bool {
+func (s Set) isStray(pod *corev1.Pod) bool {
 	return Revision(pod) != s.Status.CurrentRevision && s.ordinal(pod) < int(s.Partition())
 }
 

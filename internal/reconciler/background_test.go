@@ -22,7 +22,7 @@ import (
 
 // slow is a controller whose runs end with the outcomes that a test sends.
 type slow struct {
-	outcomes chan outcome
+	outcomes chan reconcileResult
 	runs     chan int64 // the generations that runs began with
 }
 
@@ -48,7 +48,7 @@ type backgroundEnv struct {
 
 func newBackgroundEnv(t *testing.T) backgroundEnv {
 	t.Helper()
-	s := slow{outcomes: make(chan outcome), runs: make(chan int64, 10)}
+	s := slow{outcomes: make(chan reconcileResult), runs: make(chan int64, 10)}
 	b := newTestEnv(t, s, app(), nil)
 	b.runner.kind.Host = func(context.Context, *kustomizev1.Kustomization) string { return "example.com" }
 	b.runner.wake = &wake.Source{}
@@ -108,7 +108,7 @@ func TestALateRunRecordsItsOutcome(t *testing.T) {
 	if n := len(e.get(t).Status.Conditions); n != 0 || e.patches != 0 {
 		t.Errorf("%d conditions while the run goes on", n)
 	}
-	e.outcomes <- outcome{result: Result{Reason: "Done", Message: "late", After: time.Hour}}
+	e.outcomes <- reconcileResult{result: Result{Reason: "Done", Message: "late", After: time.Hour}}
 	if got, err := e.work(t); got.RequeueAfter != time.Hour || err != nil {
 		t.Errorf("the worker got %+v, %v", got, err)
 	}
@@ -128,7 +128,7 @@ func TestALateRunRecordsItsOutcome(t *testing.T) {
 func TestALateRunThatNobodyAskedAboutIsNotRepeated(t *testing.T) {
 	e := newBackgroundEnv(t)
 	e.begin(t)
-	e.outcomes <- outcome{result: Result{Reason: "Done"}}
+	e.outcomes <- reconcileResult{result: Result{Reason: "Done"}}
 	if _, err := e.work(t); err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +141,7 @@ func TestAnObjectThatFailsLateBacksOff(t *testing.T) {
 	e := newBackgroundEnv(t)
 	e.begin(t)
 	for n := 1; n <= 3; n++ {
-		e.outcomes <- outcome{err: errors.New("broken")}
+		e.outcomes <- reconcileResult{err: errors.New("broken")}
 		if _, err := e.work(t); err == nil {
 			t.Fatal("the error is lost")
 		}
@@ -150,7 +150,7 @@ func TestAnObjectThatFailsLateBacksOff(t *testing.T) {
 		}
 		e.letGo(t)
 	}
-	e.outcomes <- outcome{result: Result{Reason: "Done"}}
+	e.outcomes <- reconcileResult{result: Result{Reason: "Done"}}
 	if _, err := e.work(t); err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +162,7 @@ func TestAnObjectThatFailsLateBacksOff(t *testing.T) {
 func TestATerminalErrorThatComesLateIsNotRetried(t *testing.T) {
 	e := newBackgroundEnv(t)
 	e.begin(t)
-	e.outcomes <- outcome{err: reconcile.TerminalError(errors.New("wrong"))}
+	e.outcomes <- reconcileResult{err: reconcile.TerminalError(errors.New("wrong"))}
 	if _, err := e.work(t); !errors.Is(err, reconcile.TerminalError(nil)) {
 		t.Fatalf("the worker got %v", err)
 	}
@@ -250,7 +250,7 @@ func TestADeletionThatWaitsForItsHostHoldsNoWorker(t *testing.T) {
 func TestAnObjectThatDoesNotWaitForItsHostRunsInItsWorker(t *testing.T) {
 	e := newBackgroundEnv(t)
 	e.runner.kind.Waits = func(*kustomizev1.Kustomization) bool { return false }
-	go func() { e.outcomes <- outcome{result: Result{Reason: "Done", After: time.Hour}} }()
+	go func() { e.outcomes <- reconcileResult{result: Result{Reason: "Done", After: time.Hour}} }()
 	e.queue.Add(request())
 	if got, err := e.work(t); got.RequeueAfter != time.Hour || err != nil || e.runner.tasks.Has(request().NamespacedName) {
 		t.Errorf("the worker got %+v, %v", got, err)

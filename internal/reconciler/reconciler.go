@@ -52,7 +52,7 @@ type Kind[T Object] struct {
 	// Suspended reports spec.suspend.
 	Suspended func(T) bool
 	// Observed returns pointers into the status.
-	Observed func(T) Observed
+	Observed func(T) StatusFields
 	// Finalizer names the finalizer the object needs now, or "". Nil means
 	// [DefaultFinalizer] when the controller is a [Finalizer], else none.
 	Finalizer func(T) string
@@ -73,9 +73,9 @@ type Kind[T Object] struct {
 	Waits func(T) bool
 }
 
-// Observed points at the status fields that the runner keeps. A nil pointer
+// StatusFields points at the status fields that the runner keeps. A nil pointer
 // means that the kind has no such field.
-type Observed struct {
+type StatusFields struct {
 	Generation *int64
 	HandledAt  *string
 }

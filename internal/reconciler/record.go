@@ -16,8 +16,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
-// outcome is what one call of a Controller returned.
-type outcome struct {
+// reconcileResult is what one call of a Controller returned.
+type reconcileResult struct {
 	result Result
 	err    error
 }
@@ -27,7 +27,7 @@ type statuses[T Object] struct{ before, written T }
 
 // record turns the outcome into conditions, patches the status if anything
 // changed, and emits the events that belong to the change.
-func (r *runner[T]) record(ctx context.Context, known statuses[T], obj T, out outcome) (reconcile.Result, error) {
+func (r *runner[T]) record(ctx context.Context, known statuses[T], obj T, out reconcileResult) (reconcile.Result, error) {
 	r.recordHandled(obj, out)
 	r.setConditions(obj, out)
 	changed, err := r.patchStatus(ctx, known.written, obj)
@@ -53,7 +53,7 @@ func (r *runner[T]) record(ctx context.Context, known statuses[T], obj T, out ou
 }
 
 // recordHandled notes the generation and the reconcile request that this run handled.
-func (r *runner[T]) recordHandled(obj T, out outcome) {
+func (r *runner[T]) recordHandled(obj T, out reconcileResult) {
 	seen := r.kind.Observed(obj)
 	settled := out.err == nil && !out.result.Progressing || errors.Is(out.err, reconcile.TerminalError(nil))
 	if seen.Generation != nil && (settled || !r.kind.LagsUnlessReady) {
@@ -65,7 +65,7 @@ func (r *runner[T]) recordHandled(obj T, out outcome) {
 }
 
 // setConditions sets Ready, Reconciling and Stalled as kstatus reads them.
-func (r *runner[T]) setConditions(obj T, out outcome) {
+func (r *runner[T]) setConditions(obj T, out reconcileResult) {
 	set := func(kind string, status metav1.ConditionStatus, reason, message string) {
 		SetCondition(obj, r.opts.Clock.Now(), metav1.Condition{Type: kind, Status: status, Reason: reason, Message: message})
 	}
@@ -92,7 +92,7 @@ func (r *runner[T]) setConditions(obj T, out outcome) {
 }
 
 // emitEvents emits the controller's own events, or one for a change of Ready.
-func (r *runner[T]) emitEvents(ctx context.Context, before, obj T, out outcome) {
+func (r *runner[T]) emitEvents(ctx context.Context, before, obj T, out reconcileResult) {
 	for _, e := range out.result.Events {
 		if e.AlertsOnly {
 			r.emit(obj, e, out.result.About)

@@ -104,8 +104,10 @@ func (r *runner[T]) run(ctx context.Context, req reconcile.Request, obj T) (reco
 	written := before // as the API server has it
 	var failed error
 	result, err := r.ctrl.Reconcile(WithCheckpoint(ctx, func(ctx context.Context) error {
-		if _, failed = r.patchStatus(ctx, written, obj); failed == nil {
-			written = obj.DeepCopyObject().(T)
+		if failed == nil {
+			if _, failed = r.patchStatus(ctx, written, obj); failed == nil {
+				written = obj.DeepCopyObject().(T)
+			}
 		}
 		return failed
 	}), obj)
@@ -116,7 +118,7 @@ func (r *runner[T]) run(ctx context.Context, req reconcile.Request, obj T) (reco
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		return reconcile.Result{}, nil // shutting down says nothing about the object
 	}
-	return r.record(ctx, statuses[T]{before: before, written: written}, obj, outcome{result, err})
+	return r.record(ctx, statuses[T]{before: before, written: written}, obj, reconcileResult{result, err})
 }
 
 // finalizerOf returns the finalizer that obj needs now, or "".
@@ -158,7 +160,7 @@ func (r *runner[T]) finalize(ctx context.Context, obj T) (reconcile.Result, erro
 	if f, ok := r.ctrl.(Finalizer[T]); ok {
 		before := obj.DeepCopyObject().(T)
 		if err := f.Finalize(ctx, obj); err != nil {
-			return r.record(ctx, statuses[T]{before: before, written: before}, obj, outcome{err: fmt.Errorf("deletion waits: %w", err)})
+			return r.record(ctx, statuses[T]{before: before, written: before}, obj, reconcileResult{err: fmt.Errorf("deletion waits: %w", err)})
 		}
 	}
 	before := obj.DeepCopyObject().(T)

@@ -55,8 +55,8 @@ func kind() Kind[*kustomizev1.Kustomization] {
 	return Kind[*kustomizev1.Kustomization]{
 		New:       func() *kustomizev1.Kustomization { return &kustomizev1.Kustomization{} },
 		Suspended: func(k *kustomizev1.Kustomization) bool { return k.Spec.Suspend },
-		Observed: func(k *kustomizev1.Kustomization) Observed {
-			return Observed{Generation: &k.Status.ObservedGeneration, HandledAt: &k.Status.LastHandledReconcileAt}
+		Observed: func(k *kustomizev1.Kustomization) StatusFields {
+			return StatusFields{Generation: &k.Status.ObservedGeneration, HandledAt: &k.Status.LastHandledReconcileAt}
 		},
 	}
 }

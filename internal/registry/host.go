@@ -64,7 +64,7 @@ type caller struct {
 
 type callerKey struct{}
 
-func (who caller) into(ctx context.Context) context.Context {
+func (who caller) withCaller(ctx context.Context) context.Context {
 	return context.WithValue(ctx, callerKey{}, who)
 }
 

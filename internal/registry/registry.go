@@ -214,7 +214,7 @@ func (c *Client) Limited(image Image) error {
 // Call makes one call with a time limit, over a transport that is authenticated, and
 // says what its failure means.
 func (c *Client) Call(ctx context.Context, image Image, call func(context.Context, http.RoundTripper) error) error {
-	limited, cancel := context.WithTimeout(image.caller().into(ctx), image.Timeout)
+	limited, cancel := context.WithTimeout(image.caller().withCaller(ctx), image.Timeout)
 	defer cancel()
 	session, err := c.session(limited, image)
 	if err == nil {

@@ -285,5 +285,5 @@ type withCaller struct {
 
 // RoundTrip implements http.RoundTripper.
 func (t withCaller) RoundTrip(req *http.Request) (*http.Response, error) {
-	return t.next.RoundTrip(req.WithContext(t.who.into(req.Context())))
+	return t.next.RoundTrip(req.WithContext(t.who.withCaller(req.Context())))
 }

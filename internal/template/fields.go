@@ -10,28 +10,28 @@ import (
 	"text/template/parse"
 )
 
-// known is what is known of a value before a template runs: its type, and the value itself
+// knownValue is what is known of a value before a template runs: its type, and the value itself
 // where [Language.Data] has one. The zero value is of one about which nothing is known, such
 // as the result of a function.
-type known struct {
+type knownValue struct {
 	typ   reflect.Type
 	value reflect.Value
 }
 
-// knownOf follows pointers and interfaces as far as there is a value.
-func knownOf(is reflect.Type, value reflect.Value) known {
+// knownValueOf follows pointers and interfaces as far as there is a value.
+func knownValueOf(is reflect.Type, value reflect.Value) knownValue {
 	for is != nil && (is.Kind() == reflect.Pointer || is.Kind() == reflect.Interface) {
 		switch {
 		case value.IsValid() && !value.IsNil():
 			value = value.Elem()
 			is = value.Type()
 		case is.Kind() == reflect.Interface:
-			return known{}
+			return knownValue{}
 		default:
 			is, value = is.Elem(), reflect.Value{}
 		}
 	}
-	return known{typ: is, value: value}
+	return knownValue{typ: is, value: value}
 }
 
 // fieldChecker looks for fields that values do not have, in all branches of a template:
@@ -52,7 +52,7 @@ type fieldChecker struct {
 
 type variable struct {
 	name string
-	known
+	knownValue
 }
 
 // unknownField refuses the first field of a tree that dot does not have.
@@ -70,7 +70,7 @@ func (u *unknownField) Error() string {
 }
 
 // template checks a tree with a dot, once for each type of it.
-func (c fieldChecker) template(tree *parse.Tree, dot known) error {
+func (c fieldChecker) template(tree *parse.Tree, dot knownValue) error {
 	key := fmt.Sprint(tree.Name, " ", dot.typ)
 	if tree.Root == nil || c.checked[key] {
 		return nil
@@ -80,7 +80,7 @@ func (c fieldChecker) template(tree *parse.Tree, dot known) error {
 	return c.list(tree.Root, dot)
 }
 
-func (c *fieldChecker) list(l *parse.ListNode, dot known) error {
+func (c *fieldChecker) list(l *parse.ListNode, dot knownValue) error {
 	if l == nil {
 		return nil
 	}
@@ -92,19 +92,19 @@ func (c *fieldChecker) list(l *parse.ListNode, dot known) error {
 	return nil
 }
 
-func (c *fieldChecker) node(n parse.Node, dot known) error {
+func (c *fieldChecker) node(n parse.Node, dot knownValue) error {
 	switch n := n.(type) {
 	case *parse.ActionNode:
 		_, err := c.declaring(n.Pipe, dot)
 		return err
 	case *parse.IfNode:
-		return c.branch(&n.BranchNode, dot, func(known) known { return dot })
+		return c.branch(&n.BranchNode, dot, func(knownValue) knownValue { return dot })
 	case *parse.WithNode:
-		return c.branch(&n.BranchNode, dot, func(of known) known { return of })
+		return c.branch(&n.BranchNode, dot, func(of knownValue) knownValue { return of })
 	case *parse.RangeNode:
 		return c.loop(n, dot)
 	case *parse.TemplateNode:
-		of := known{}
+		of := knownValue{}
 		if n.Pipe != nil {
 			var err error
 			if of, err = c.pipe(n.Pipe, dot); err != nil {
@@ -119,7 +119,7 @@ func (c *fieldChecker) node(n parse.Node, dot known) error {
 }
 
 // branch checks both ways; inside is dot in the first of them.
-func (c *fieldChecker) branch(n *parse.BranchNode, dot known, inside func(known) known) error {
+func (c *fieldChecker) branch(n *parse.BranchNode, dot knownValue, inside func(knownValue) knownValue) error {
 	mark := len(c.variables)
 	defer func() { c.variables = c.variables[:mark] }()
 	of, err := c.declaring(n.Pipe, dot)
@@ -134,7 +134,7 @@ func (c *fieldChecker) branch(n *parse.BranchNode, dot known, inside func(known)
 	return c.list(n.ElseList, dot)
 }
 
-func (c *fieldChecker) loop(n *parse.RangeNode, dot known) error {
+func (c *fieldChecker) loop(n *parse.RangeNode, dot knownValue) error {
 	mark := len(c.variables)
 	defer func() { c.variables = c.variables[:mark] }()
 	of, err := c.pipe(n.Pipe, dot)
@@ -144,7 +144,7 @@ func (c *fieldChecker) loop(n *parse.RangeNode, dot known) error {
 	each := element(of)
 	if declared := n.Pipe.Decl; len(declared) > 0 && !n.Pipe.IsAssign {
 		if len(declared) > 1 {
-			c.declare(declared[0], known{}) // an index or a key
+			c.declare(declared[0], knownValue{}) // an index or a key
 		}
 		c.declare(declared[len(declared)-1], each)
 	}
@@ -156,28 +156,28 @@ func (c *fieldChecker) loop(n *parse.RangeNode, dot known) error {
 
 // element is what a loop goes over. What a map or a list has as an example is not what it
 // has always.
-func element(of known) known {
+func element(of knownValue) knownValue {
 	if of.typ == nil {
-		return known{}
+		return knownValue{}
 	}
 	switch of.typ.Kind() {
 	case reflect.Slice, reflect.Array, reflect.Map:
-		return knownOf(of.typ.Elem(), reflect.Value{})
+		return knownValueOf(of.typ.Elem(), reflect.Value{})
 	}
-	return known{}
+	return knownValue{}
 }
 
 // declare makes a variable known, unless it is given other values later on.
-func (c *fieldChecker) declare(v *parse.VariableNode, of known) {
+func (c *fieldChecker) declare(v *parse.VariableNode, of knownValue) {
 	name := v.Ident[0]
 	if strings.Contains(c.text, name+" = ") || strings.Contains(c.text, name+", $") {
-		of = known{}
+		of = knownValue{}
 	}
 	c.variables = append(c.variables, variable{name, of})
 }
 
 // declaring is the value of a pipeline, which the variables in front of it get.
-func (c *fieldChecker) declaring(p *parse.PipeNode, dot known) (known, error) {
+func (c *fieldChecker) declaring(p *parse.PipeNode, dot knownValue) (knownValue, error) {
 	of, err := c.pipe(p, dot)
 	if err == nil && p != nil && !p.IsAssign {
 		for _, v := range p.Decl {
@@ -187,8 +187,8 @@ func (c *fieldChecker) declaring(p *parse.PipeNode, dot known) (known, error) {
 	return of, err
 }
 
-func (c *fieldChecker) pipe(p *parse.PipeNode, dot known) (known, error) {
-	result := known{}
+func (c *fieldChecker) pipe(p *parse.PipeNode, dot knownValue) (knownValue, error) {
+	result := knownValue{}
 	if p == nil {
 		return result, nil
 	}
@@ -196,7 +196,7 @@ func (c *fieldChecker) pipe(p *parse.PipeNode, dot known) (known, error) {
 		for i, arg := range command.Args {
 			of, err := c.argument(arg, dot)
 			if err != nil {
-				return known{}, err
+				return knownValue{}, err
 			}
 			if i == 0 {
 				result = of
@@ -207,7 +207,7 @@ func (c *fieldChecker) pipe(p *parse.PipeNode, dot known) (known, error) {
 }
 
 // argument is what is known of one word of a command.
-func (c *fieldChecker) argument(n parse.Node, dot known) (known, error) {
+func (c *fieldChecker) argument(n parse.Node, dot knownValue) (knownValue, error) {
 	switch n := n.(type) {
 	case *parse.DotNode:
 		return dot, nil
@@ -220,30 +220,30 @@ func (c *fieldChecker) argument(n parse.Node, dot known) (known, error) {
 	case *parse.ChainNode:
 		of, err := c.argument(n.Node, dot)
 		if err != nil {
-			return known{}, err
+			return knownValue{}, err
 		}
 		return c.fields(n, of, n.Field)
 	}
-	return known{}, nil // a function, or a constant
+	return knownValue{}, nil // a function, or a constant
 }
 
-func (c *fieldChecker) variable(name string) known {
+func (c *fieldChecker) variable(name string) knownValue {
 	for _, v := range slices.Backward(c.variables) {
 		if v.name == name {
-			return v.known
+			return v.knownValue
 		}
 	}
-	return known{}
+	return knownValue{}
 }
 
 // fields follows names from a value.
-func (c *fieldChecker) fields(n parse.Node, of known, names []string) (known, error) {
+func (c *fieldChecker) fields(n parse.Node, of knownValue, names []string) (knownValue, error) {
 	for _, name := range names {
 		next, has := of.field(name, c.strict)
 		if !has {
 			place, _ := c.tree.ErrorContext(n)
 			kind, fields := of.describe()
-			return known{}, &unknownField{place: place, field: name, kind: kind, fields: fields}
+			return knownValue{}, &unknownField{place: place, field: name, kind: kind, fields: fields}
 		}
 		of = next
 	}
@@ -252,36 +252,36 @@ func (c *fieldChecker) fields(n parse.Node, of known, names []string) (known, er
 
 // field is one of a value, or what its method of that name returns. It reports false if there
 // is neither.
-func (k known) field(name string, strict bool) (known, bool) {
+func (k knownValue) field(name string, strict bool) (knownValue, bool) {
 	if k.typ == nil {
-		return known{}, true
+		return knownValue{}, true
 	}
 	if _, method := reflect.PointerTo(k.typ).MethodByName(name); method {
-		return known{}, true
+		return knownValue{}, true
 	}
 	switch k.typ.Kind() {
 	case reflect.Struct:
 		field, has := k.typ.FieldByName(name)
 		if !has || !field.IsExported() {
-			return known{}, false
+			return knownValue{}, false
 		}
 		value := reflect.Value{}
 		if k.value.IsValid() && len(field.Index) == 1 {
 			value = k.value.Field(field.Index[0])
 		}
-		return knownOf(field.Type, value), true
+		return knownValueOf(field.Type, value), true
 	case reflect.Map:
 		if k.typ.Key().Kind() != reflect.String {
-			return known{}, false
+			return knownValue{}, false
 		}
 		has := !strict || !k.value.IsValid() || k.value.IsNil() || k.value.MapIndex(reflect.ValueOf(name).Convert(k.typ.Key())).IsValid()
-		return knownOf(k.typ.Elem(), reflect.Value{}), has
+		return knownValueOf(k.typ.Elem(), reflect.Value{}), has
 	}
-	return known{}, false
+	return knownValue{}, false
 }
 
 // describe says of which kind a value is, and which fields it has.
-func (k known) describe() (kind string, fields []string) {
+func (k knownValue) describe() (kind string, fields []string) {
 	switch {
 	case k.typ.Kind() == reflect.Struct:
 		for _, field := range reflect.VisibleFields(k.typ) {

@@ -50,7 +50,7 @@ func (m *meter) functions(of template.FuncMap) template.FuncMap {
 		turn:  func(nodes int64) (string, error) { return "", m.spend(costOfCall + nodes*costOfNode) },
 		enter: m.enter,
 		leave: func() string { m.entered--; return "" },
-		whole: func(v any) (any, error) { return v, m.pay(reflect.ValueOf(v)) },
+		whole: func(v any) (any, error) { return v, m.spendValue(reflect.ValueOf(v)) },
 	}
 	for name, f := range of {
 		metered[name] = m.metered(name, reflect.ValueOf(f))
@@ -98,7 +98,7 @@ func (m *meter) call(name string, f reflect.Value, args []reflect.Value) (reflec
 	if len(results) == 2 && !results[1].IsNil() {
 		return none, results[1].Interface().(error)
 	}
-	return results[0], m.pay(results[0])
+	return results[0], m.spendValue(results[0])
 }
 
 // payCall pays for the arguments of a call, and for what it will do with them if
@@ -108,7 +108,7 @@ func (m *meter) payCall(name string, args arguments) error {
 		return err
 	}
 	for _, arg := range args {
-		if err := m.pay(arg); err != nil {
+		if err := m.spendValue(arg); err != nil {
 			return err
 		}
 	}
@@ -132,8 +132,8 @@ func spread(args []reflect.Value) arguments {
 	return all
 }
 
-// pay spends the size of a value.
-func (m *meter) pay(v reflect.Value) error {
+// spendValue spends the size of a value.
+func (m *meter) spendValue(v reflect.Value) error {
 	size := &size{left: min(m.limits.Value, m.left)}
 	switch {
 	case size.add(v, 0):

@@ -128,7 +128,7 @@ func (l Language) checkFields(t *template.Template) error {
 		return nil
 	}
 	c := fieldChecker{trees: trees, strict: l.Strict, checked: map[string]bool{}}
-	return c.template(t.Tree, knownOf(reflect.TypeOf(l.Data), reflect.ValueOf(l.Data)))
+	return c.template(t.Tree, knownValueOf(reflect.TypeOf(l.Data), reflect.ValueOf(l.Data)))
 }
 
 // Execute runs the template on data, whose methods take no time.

@@ -161,7 +161,7 @@ func (d *Dispatcher) publish(ctx context.Context, to *resolvedProvider, e messag
 		return err
 	}
 	defer c.hangUp()
-	stop := c.hurry(ctx)
+	stop := c.closeWith(ctx)
 	defer stop()
 	if info.MaxPayload > 0 && int64(len(body)) > info.MaxPayload {
 		return fmt.Errorf("the event has %d bytes, and the server of NATS takes %d", len(body), info.MaxPayload)
@@ -204,7 +204,7 @@ func (d *Dispatcher) natsLogin(
 		}
 		return nil, natsInfo{}, temporary(err)
 	}
-	stop := listen(raw).hurry(ctx)
+	stop := listen(raw).closeWith(ctx)
 	c, info, err := natsOpen(ctx, raw, server, config)
 	if err == nil {
 		err = c.login(to, server, info)
@@ -230,8 +230,8 @@ func listen(conn net.Conn) *natsConn {
 	return &natsConn{conn, bufio.NewReaderSize(io.LimitReader(conn, maxInfo), maxLine), conn}
 }
 
-// hurry ends what reads and writes when ctx ends, unless it was stopped before.
-func (c *natsConn) hurry(ctx context.Context) (stop func() bool) {
+// closeWith ends what reads and writes when ctx ends, unless it was stopped before.
+func (c *natsConn) closeWith(ctx context.Context) (stop func() bool) {
 	return context.AfterFunc(ctx, func() { _ = c.raw.SetDeadline(time.Unix(1, 0)) })
 }
 

@@ -71,7 +71,7 @@ func (d *Dispatcher) send(ctx context.Context, provider *v1beta3.Provider, o mes
 	if err != nil {
 		return err
 	}
-	to.target.Alert = message.Alert{Namespace: o.Alert.Namespace, Name: o.Alert.Name, UID: string(o.Alert.UID)}
+	to.target.Alert = message.AlertRef{Namespace: o.Alert.Namespace, Name: o.Alert.Name, UID: string(o.Alert.UID)}
 	if err := d.providers.checkDestination(to); err != nil {
 		return err
 	}

@@ -37,11 +37,11 @@ type Target struct {
 	// clouds from another; "" is the one for everybody.
 	Authority string
 	// Alert is on whose behalf.
-	Alert Alert
+	Alert AlertRef
 }
 
-// Alert is the object that selected the event.
-type Alert struct{ Namespace, Name, UID string }
+// AlertRef is the object that selected the event.
+type AlertRef struct{ Namespace, Name, UID string }
 
 // Request is one HTTP request.
 type Request struct {

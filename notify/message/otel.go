@@ -57,7 +57,7 @@ func otel(to Target, e Event) ([]Request, error) {
 	return []Request{{Method: "POST", URL: u.String(), Header: header, Body: body}}, nil
 }
 
-func spans(alert Alert, e Event, sum [32]byte) *tracev1.TracesData {
+func spans(alert AlertRef, e Event, sum [32]byte) *tracev1.TracesData {
 	trace := sha256.Sum256([]byte(alert.UID + ":" + revisionOf(e)))
 	at := uint64(max(e.Timestamp.UnixNano(), 0)) // not negative
 	status := &tracev1.Status{Code: tracev1.Status_STATUS_CODE_OK}

@@ -42,7 +42,7 @@ func (o *Outbox) Start(ctx context.Context) error {
 func (o *Outbox) drain(ctx context.Context, running *sync.WaitGroup) {
 	end := o.clock.NewTimer(drainTimeout)
 	defer end.Stop()
-	for o.busy() {
+	for o.hasDeliveries() {
 		o.dispatch(ctx, running)
 		select {
 		case <-o.changed:
@@ -52,8 +52,8 @@ func (o *Outbox) drain(ctx context.Context, running *sync.WaitGroup) {
 	}
 }
 
-// busy reports whether a delivery is under way or due.
-func (o *Outbox) busy() bool {
+// hasDeliveries reports whether a delivery is under way or due.
+func (o *Outbox) hasDeliveries() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	now := o.clock.Now()

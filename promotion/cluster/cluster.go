@@ -96,8 +96,8 @@ type Clusters struct {
 	asking background.Runner[question, *kubeconfig.Config]
 
 	mu        sync.Mutex
-	watches   map[watched]*watch
-	users     map[types.NamespacedName]map[watched]bool
+	watches   map[watchKey]*watch
+	users     map[types.NamespacedName]map[watchKey]bool
 	questions map[types.NamespacedName]map[question]bool
 	closed    bool
 }
@@ -108,9 +108,9 @@ type KubeConfigs interface {
 	Version(ctx context.Context, namespace string, ref *meta.KubeConfigReference) (string, error)
 }
 
-// watched is what a watch is of. Of other clusters it is one object, since whoever owns
+// watchKey is what a watch is of. Of other clusters it is one object, since whoever owns
 // them decides what they answer; of this one it is a kind in a namespace.
-type watched struct {
+type watchKey struct {
 	cluster string // see connection.id
 	schema.GroupVersionKind
 	namespace, name string
@@ -123,7 +123,7 @@ func New(options Options) (*Clusters, error) {
 		return nil, err
 	}
 	c := &Clusters{
-		Options: options, local: local, watches: map[watched]*watch{}, users: map[types.NamespacedName]map[watched]bool{},
+		Options: options, local: local, watches: map[watchKey]*watch{}, users: map[types.NamespacedName]map[watchKey]bool{},
 		questions: map[types.NamespacedName]map[question]bool{},
 	}
 	c.asking.Limit, c.asking.PerNamespace = maxQuestions, maxQuestionsPerNamespace
@@ -154,20 +154,21 @@ func (c *Clusters) Forget(pipeline types.NamespacedName) {
 type Reader struct {
 	clusters *Clusters
 	pipeline types.NamespacedName
-	used     map[watched]bool
-	opened   map[string]opened // by what their kubeConfigs are
+	used     map[watchKey]bool
+	opened   map[string]connectionResult // by what their kubeConfigs are
 	asked    map[question]bool
 }
 
-// opened is what came of opening a connection.
-type opened struct {
+// connectionResult is what came of opening a connection.
+type connectionResult struct {
 	*connection
 	err error
 }
 
 // Reader begins to read the objects of a pipeline.
 func (c *Clusters) Reader(pipeline types.NamespacedName) *Reader {
-	return &Reader{clusters: c, pipeline: pipeline, used: map[watched]bool{}, opened: map[string]opened{}, asked: map[question]bool{}}
+	return &Reader{clusters: c, pipeline: pipeline, used: map[watchKey]bool{},
+		opened: map[string]connectionResult{}, asked: map[question]bool{}}
 }
 
 // Done ends the watches that this reader did not use.
@@ -192,7 +193,7 @@ func (l *Reader) Get(ctx context.Context, at *meta.KubeConfigReference, object O
 	if err != nil {
 		return Answer{}, err
 	}
-	key := watched{cluster: conn.id, GroupVersionKind: object.GroupVersionKind, namespace: object.Namespace}
+	key := watchKey{cluster: conn.id, GroupVersionKind: object.GroupVersionKind, namespace: object.Namespace}
 	if conn != l.clusters.local {
 		key.name = object.Name
 	}
@@ -201,7 +202,7 @@ func (l *Reader) Get(ctx context.Context, at *meta.KubeConfigReference, object O
 }
 
 // get starts the watch if there is none, and says what it has seen.
-func (c *Clusters) get(ctx context.Context, pipeline types.NamespacedName, conn *connection, key watched, object Object) Answer {
+func (c *Clusters) get(ctx context.Context, pipeline types.NamespacedName, conn *connection, key watchKey, object Object) Answer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	w := c.watches[key]
@@ -218,11 +219,11 @@ func (c *Clusters) get(ctx context.Context, pipeline types.NamespacedName, conn 
 		w = c.startWatch(ctx, conn, key)
 	}
 	if c.users[pipeline] == nil {
-		c.users[pipeline] = map[watched]bool{}
+		c.users[pipeline] = map[watchKey]bool{}
 	}
 	c.users[pipeline][key] = true
 	w.needs(pipeline, object.Name)
-	return w.look(object)
+	return w.answer(object)
 }
 
 // watchesOf is how many watches the pipelines of a namespace use. The lock is held.
@@ -237,7 +238,7 @@ func (c *Clusters) watchesOf(namespace string) int {
 }
 
 // startWatch starts a watch, which outlives the reader that needed it first. The lock is held.
-func (c *Clusters) startWatch(ctx context.Context, conn *connection, key watched) *watch {
+func (c *Clusters) startWatch(ctx context.Context, conn *connection, key watchKey) *watch {
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	w := &watch{watched: key, cancel: cancel, connection: conn, users: map[types.NamespacedName]map[string]bool{}}
 	c.watches[key] = w
@@ -247,7 +248,7 @@ func (c *Clusters) startWatch(ctx context.Context, conn *connection, key watched
 }
 
 // stopWatch stops a watch. The lock is held.
-func (c *Clusters) stopWatch(key watched) {
+func (c *Clusters) stopWatch(key watchKey) {
 	w := c.watches[key]
 	w.cancel()
 	delete(c.watches, key)
@@ -257,7 +258,7 @@ func (c *Clusters) stopWatch(key watched) {
 }
 
 // retain ends the watches that a pipeline does not use any more.
-func (c *Clusters) retain(pipeline types.NamespacedName, used map[watched]bool) {
+func (c *Clusters) retain(pipeline types.NamespacedName, used map[watchKey]bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for key := range c.users[pipeline] {

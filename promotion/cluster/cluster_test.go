@@ -337,7 +337,7 @@ func TestWhatAServerAddsIsNotKept(t *testing.T) {
 			u := &unstructured.Unstructured{Object: map[string]any{"status": map[string]any{"a": tc.status}}}
 			u.SetName(tc.name)
 			u.SetNamespace(tc.namespace)
-			kept, err := trim(watched{cluster: "remote", namespace: "apps", name: "db"}, u)
+			kept, err := trim(watchKey{cluster: "remote", namespace: "apps", name: "db"}, u)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -359,7 +359,7 @@ func TestTheChartOfAHelmReleaseIsKept(t *testing.T) {
 		}},
 	}}
 	u.SetName("app")
-	got, err := trim(watched{name: "app"}, u)
+	got, err := trim(watchKey{name: "app"}, u)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -379,9 +379,9 @@ func TestANamespaceHasAShareOfTheWatches(t *testing.T) {
 	e := newEnv(t, nil)
 	look := e.Reader(pipeline)
 	e.mu.Lock()
-	e.users[pipeline] = map[watched]bool{}
+	e.users[pipeline] = map[watchKey]bool{}
 	for i := range maxWatchesPerNamespace {
-		e.users[pipeline][watched{namespace: fmt.Sprint(i)}] = true
+		e.users[pipeline][watchKey{namespace: fmt.Sprint(i)}] = true
 	}
 	e.mu.Unlock()
 	a, err := look.Get(t.Context(), nil, named(databases, "db"))

@@ -60,7 +60,7 @@ func (l *Reader) connection(ctx context.Context, at *meta.KubeConfigReference) (
 		return known.connection, known.err
 	}
 	conn, err := open(ctx, at)
-	l.opened[place] = opened{conn, err}
+	l.opened[place] = connectionResult{conn, err}
 	return conn, err
 }
 

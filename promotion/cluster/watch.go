@@ -31,7 +31,7 @@ const retryKinds = 30 * time.Second
 // watch is of the objects of a kind in a namespace. Its fields are under the lock of the
 // clusters.
 type watch struct {
-	watched    watched
+	watched    watchKey
 	connection *connection
 	cancel     context.CancelFunc
 	// users are the pipelines that it is for, with the names of their objects.
@@ -48,8 +48,8 @@ func (w *watch) needs(pipeline types.NamespacedName, name string) {
 	w.users[pipeline][name] = true
 }
 
-// look is what the watch has seen of an object.
-func (w *watch) look(object Object) Answer {
+// answer is what the watch has seen of an object.
+func (w *watch) answer(object Object) Answer {
 	synced := w.informer != nil && w.informer.HasSynced()
 	switch {
 	case w.problem != "": // what it was before says nothing of now
@@ -205,7 +205,7 @@ func (c *Clusters) listWatch(w *watch, mapping *apimeta.RESTMapping) cache.Liste
 }
 
 // problemOf says what went wrong, and what to do.
-func problemOf(of watched, err error) string {
+func problemOf(of watchKey, err error) string {
 	resource := strings.ToLower(of.Kind) + "s." + of.Group
 	switch {
 	case apimeta.IsNoMatchError(err), apierrors.IsNotFound(err):
@@ -237,7 +237,7 @@ const maxKept = 1 << 20
 
 // trim keeps what readiness needs. Of another cluster it keeps the one object that is watched,
 // and not more of that than maxKept.
-func trim(of watched, seen any) (any, error) {
+func trim(of watchKey, seen any) (any, error) {
 	u, ok := seen.(*unstructured.Unstructured)
 	if !ok {
 		return seen, nil

@@ -109,8 +109,8 @@ type azurePull struct {
 	} `json:"repository"`
 }
 
-// me is who we are: identifier and name.
-func (a *azureAPI) me(ctx context.Context) (azureIdentity, error) {
+// currentUser is who we are: identifier and name.
+func (a *azureAPI) currentUser(ctx context.Context) (azureIdentity, error) {
 	var found struct {
 		User struct {
 			ID         string `json:"id"`
@@ -126,6 +126,6 @@ func (a *azureAPI) me(ctx context.Context) (azureIdentity, error) {
 }
 
 func (a *azureAPI) identity(ctx context.Context) (User, error) {
-	me, err := a.me(ctx)
+	me, err := a.currentUser(ctx)
 	return User{Login: me.login()}, err
 }

@@ -171,7 +171,7 @@ func (a *azurePulls) merge(ctx context.Context, number int64, m Merge) error {
 	err = a.edit(ctx, number, map[string]any{
 		"status": "completed", "lastMergeSourceCommit": azureCommit{m.HeadSHA}, "completionOptions": azureOptions(m),
 	})
-	if answeredWith(err, http.StatusConflict) && refusal(err).says("stale", "TF401192", "has been updated", "source branch") {
+	if answeredWith(err, http.StatusConflict) && refusal(err).mentions("stale", "TF401192", "has been updated", "source branch") {
 		return ErrHeadMoved
 	}
 	return err
@@ -179,7 +179,7 @@ func (a *azurePulls) merge(ctx context.Context, number int64, m Merge) error {
 
 // enableAutoMerge has no guard: Azure DevOps completes whatever is pushed afterwards, too.
 func (a *azurePulls) enableAutoMerge(ctx context.Context, now *snapshot, m Merge) error {
-	me, err := a.me(ctx)
+	me, err := a.currentUser(ctx)
 	if err != nil {
 		return err
 	}

@@ -106,7 +106,7 @@ func (b *bitbucketPulls) open(ctx context.Context, p NewPullRequest) (*PullReque
 	err = b.ask(ctx, http.MethodPost, b.resource("pullrequests"), map[string]any{
 		"title": p.Title, "description": p.Body, "source": end(p.Branch), "destination": end(p.Base),
 	}, &opened)
-	if refused := refusal(err); refused != nil && refused.says("no changes to be pulled") {
+	if refused := refusal(err); refused != nil && refused.mentions("no changes to be pulled") {
 		return nil, ErrNothingToMerge
 	}
 	if err != nil {

@@ -140,7 +140,7 @@ func (b *dataCenterPulls) open(ctx context.Context, p NewPullRequest) (*PullRequ
 		"fromRef": map[string]string{"id": refsHeads + p.Branch}, "toRef": map[string]string{"id": refsHeads + p.Base},
 	}, &opened)
 	if answeredWith(err, http.StatusConflict) {
-		if refusal(err).says("already up-to-date", "up to date", "no changes", "emptypullrequest") {
+		if refusal(err).mentions("already up-to-date", "up to date", "no changes", "emptypullrequest") {
 			return nil, ErrNothingToMerge
 		}
 		return nil, ErrExists
@@ -206,7 +206,7 @@ func (b *dataCenterPulls) merge(ctx context.Context, number int64, m Merge) erro
 	}
 	u := withQuery(b.pull(number, "merge"), "version", strconv.FormatInt(now.version, 10)) // where older servers read it
 	err = b.ask(ctx, http.MethodPost, u, body, nil)
-	if answeredWith(err, http.StatusConflict) && refusal(err).says("out of date", "out-of-date") {
+	if answeredWith(err, http.StatusConflict) && refusal(err).mentions("out of date", "out-of-date") {
 		return ErrHeadMoved
 	}
 	return err

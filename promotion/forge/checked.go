@@ -10,9 +10,9 @@ import (
 	"slices"
 )
 
-// checked is the Forge in front of a driver: it refuses what the table says that the forge
+// checkedForge is the Forge in front of a driver: it refuses what the table says that the forge
 // cannot do, shortens texts, and says in errors what was tried.
-type checked struct {
+type checkedForge struct {
 	driver  driver
 	session *session
 }
@@ -22,7 +22,7 @@ const maxDescription = 140
 
 // explain adds what was tried to an error, and translates the status codes that mean the
 // same at every forge.
-func (c *checked) explain(err error, format string, args ...any) error {
+func (c *checkedForge) explain(err error, format string, args ...any) error {
 	if err == nil {
 		return nil
 	}
@@ -39,7 +39,7 @@ func (c *checked) explain(err error, format string, args ...any) error {
 }
 
 // require is the first of the demands that the table does not meet, or nil.
-func (c *checked) require(demands ...capabilityCheck) error {
+func (c *checkedForge) require(demands ...capabilityCheck) error {
 	return require(c.session.provider, demands...)
 }
 
@@ -67,7 +67,7 @@ type capabilityCheck struct {
 
 // text is what the forge can keep of a text. What its titles mark drafts with is not part
 // of the title, and has to fit in front of it.
-func (c *checked) text(t Text) Text {
+func (c *checkedForge) text(t Text) Text {
 	table := c.session.table
 	t.Title = fitted(withoutPrefix(t.Title, table.draftPrefixes...), table.TitleBytes-len(table.draftTitle(Text{Draft: true})))
 	t.Body = fitted(t.Body, table.BodyBytes)
@@ -75,26 +75,26 @@ func (c *checked) text(t Text) Text {
 }
 
 // CurrentUser implements Forge.
-func (c *checked) CurrentUser(ctx context.Context) (User, error) {
+func (c *checkedForge) CurrentUser(ctx context.Context) (User, error) {
 	found, err := c.driver.identity(ctx)
 	return found, c.explain(err, "asking for the identity")
 }
 
 // Find implements Forge.
-func (c *checked) Find(ctx context.Context, base, branch string) (*PullRequest, error) {
+func (c *checkedForge) Find(ctx context.Context, base, branch string) (*PullRequest, error) {
 	found, err := c.driver.find(ctx, c.session.repository, base, branch)
 	return found, c.explain(err, "finding the pull request from %s into %s", branch, base)
 }
 
 // Get implements Forge.
-func (c *checked) Get(ctx context.Context, number int64) (*PullRequest, error) {
+func (c *checkedForge) Get(ctx context.Context, number int64) (*PullRequest, error) {
 	found, err := c.driver.read(ctx, number)
 	return found, c.explain(err, "reading pull request %d", number)
 }
 
 // Recent implements Forge. Some lists say more than others; what not all of them say is
 // unknown.
-func (c *checked) Recent(ctx context.Context) ([]PullRequest, error) {
+func (c *checkedForge) Recent(ctx context.Context) ([]PullRequest, error) {
 	found, err := c.driver.pulls.recent(ctx)
 	for i := range found {
 		pr := &found[i]
@@ -104,7 +104,7 @@ func (c *checked) Recent(ctx context.Context) ([]PullRequest, error) {
 }
 
 // Open implements Forge.
-func (c *checked) Open(ctx context.Context, p NewPullRequest) (*PullRequest, error) {
+func (c *checkedForge) Open(ctx context.Context, p NewPullRequest) (*PullRequest, error) {
 	if err := c.session.table.Supports(c.session.provider, p); err != nil {
 		return nil, err
 	}
@@ -114,7 +114,7 @@ func (c *checked) Open(ctx context.Context, p NewPullRequest) (*PullRequest, err
 }
 
 // Update implements Forge.
-func (c *checked) Update(ctx context.Context, number int64, text Text) (*PullRequest, error) {
+func (c *checkedForge) Update(ctx context.Context, number int64, text Text) (*PullRequest, error) {
 	if err := c.require(capabilityCheck{text.Draft, c.session.table.Draft, "drafts"}); err != nil {
 		return nil, err
 	}
@@ -123,18 +123,18 @@ func (c *checked) Update(ctx context.Context, number int64, text Text) (*PullReq
 }
 
 // Comment implements Forge.
-func (c *checked) Comment(ctx context.Context, number int64, body string) error {
+func (c *checkedForge) Comment(ctx context.Context, number int64, body string) error {
 	err := c.driver.pulls.comment(ctx, number, fitted(body, c.session.table.BodyBytes))
 	return c.explain(err, "commenting on pull request %d", number)
 }
 
 // Close implements Forge.
-func (c *checked) Close(ctx context.Context, number int64) error {
+func (c *checkedForge) Close(ctx context.Context, number int64) error {
 	return c.explain(c.driver.close(ctx, number), "closing pull request %d", number)
 }
 
 // Reopen implements Forge.
-func (c *checked) Reopen(ctx context.Context, number int64) error {
+func (c *checkedForge) Reopen(ctx context.Context, number int64) error {
 	if err := c.require(capabilityCheck{true, c.session.table.Reopen, "reopening pull requests"}); err != nil {
 		return err
 	}
@@ -142,7 +142,7 @@ func (c *checked) Reopen(ctx context.Context, number int64) error {
 }
 
 // method refuses a merge without a guard, and methods that the forge does not know.
-func (c *checked) method(m Merge) error {
+func (c *checkedForge) method(m Merge) error {
 	if m.HeadSHA == "" {
 		return errors.New("a merge needs the commit that was judged")
 	}
@@ -150,7 +150,7 @@ func (c *checked) method(m Merge) error {
 }
 
 // Merge implements Forge.
-func (c *checked) Merge(ctx context.Context, number int64, m Merge) (*PullRequest, error) {
+func (c *checkedForge) Merge(ctx context.Context, number int64, m Merge) (*PullRequest, error) {
 	if err := c.method(m); err != nil {
 		return nil, err
 	}
@@ -159,7 +159,7 @@ func (c *checked) Merge(ctx context.Context, number int64, m Merge) (*PullReques
 }
 
 // EnableAutoMerge implements Forge.
-func (c *checked) EnableAutoMerge(ctx context.Context, number int64, m Merge) error {
+func (c *checkedForge) EnableAutoMerge(ctx context.Context, number int64, m Merge) error {
 	if err := c.require(capabilityCheck{true, c.session.table.AutoMerge, "auto-merge"}); err != nil {
 		return err
 	}
@@ -170,7 +170,7 @@ func (c *checked) EnableAutoMerge(ctx context.Context, number int64, m Merge) er
 }
 
 // DisableAutoMerge implements Forge.
-func (c *checked) DisableAutoMerge(ctx context.Context, number int64) error {
+func (c *checkedForge) DisableAutoMerge(ctx context.Context, number int64) error {
 	if !c.session.table.AutoMerge {
 		return nil
 	}
@@ -178,7 +178,7 @@ func (c *checked) DisableAutoMerge(ctx context.Context, number int64) error {
 }
 
 // Enqueue implements Forge.
-func (c *checked) Enqueue(ctx context.Context, number int64, headSHA string) error {
+func (c *checkedForge) Enqueue(ctx context.Context, number int64, headSHA string) error {
 	if err := c.require(capabilityCheck{true, c.session.table.Queue, "merge queues"}); err != nil {
 		return err
 	}
@@ -186,7 +186,7 @@ func (c *checked) Enqueue(ctx context.Context, number int64, headSHA string) err
 }
 
 // Checks implements Forge.
-func (c *checked) Checks(ctx context.Context, sha string) (Checks, error) {
+func (c *checkedForge) Checks(ctx context.Context, sha string) (Checks, error) {
 	found, complete, err := c.driver.commits.statuses(ctx, sha)
 	if err != nil {
 		return Checks{}, c.explain(err, "reading the checks of commit %s", sha)
@@ -195,7 +195,7 @@ func (c *checked) Checks(ctx context.Context, sha string) (Checks, error) {
 }
 
 // Rules implements Forge.
-func (c *checked) Rules(ctx context.Context, branch string) (Rules, error) {
+func (c *checkedForge) Rules(ctx context.Context, branch string) (Rules, error) {
 	found, err := c.driver.commits.rules(ctx, branch)
 	return found, c.explain(err, "reading the rules of branch %s", branch)
 }
@@ -207,7 +207,7 @@ func (s Status) Shortened() Status {
 }
 
 // SetStatus implements Forge.
-func (c *checked) SetStatus(ctx context.Context, sha string, s Status) error {
+func (c *checkedForge) SetStatus(ctx context.Context, sha string, s Status) error {
 	if err := c.require(capabilityCheck{true, c.session.table.Statuses, "commit statuses"}); err != nil {
 		return err
 	}

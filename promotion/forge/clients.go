@@ -102,7 +102,7 @@ func (c *Clients) For(remote Remote) (Forge, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	return &checked{driver: connected, session: s}, nil
+	return &checkedForge{driver: connected, session: s}, nil
 }
 
 // authorize gives the session its identity, connections and limit.

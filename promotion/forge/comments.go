@@ -21,14 +21,14 @@ const (
 )
 
 // UpsertComment implements Forge.
-func (c *checked) UpsertComment(ctx context.Context, number int64, marker, body string) error {
+func (c *checkedForge) UpsertComment(ctx context.Context, number int64, marker, body string) error {
 	if c.driver.comments == nil {
 		return &Unsupported{Provider: c.session.provider, What: "comments that are kept up to date"}
 	}
 	return c.explain(c.upsertComment(ctx, number, marker, fitted(body, c.session.table.BodyBytes)), "commenting on pull request %d", number)
 }
 
-func (c *checked) upsertComment(ctx context.Context, number int64, marker, body string) error {
+func (c *checkedForge) upsertComment(ctx context.Context, number int64, marker, body string) error {
 	us, err := c.driver.identity(ctx)
 	if err != nil {
 		return err
@@ -52,7 +52,7 @@ func (c *checked) upsertComment(ctx context.Context, number int64, marker, body 
 }
 
 // Dispatch implements Forge.
-func (c *checked) Dispatch(ctx context.Context, kind string, payload any) error {
+func (c *checkedForge) Dispatch(ctx context.Context, kind string, payload any) error {
 	if c.driver.workflows == nil {
 		return &Unsupported{Provider: c.session.provider, What: "starting workflows"}
 	}

@@ -65,7 +65,7 @@ func TestACommentIsKeptUpToDate(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			pr := &thread{ids: tc.there}
-			c := &checked{session: &session{table: providers[Gitea]}, driver: driver{
+			c := &checkedForge{session: &session{table: providers[Gitea]}, driver: driver{
 				identity: func(context.Context) (User, error) { return User{Login: "robot"}, nil }, pulls: pr, comments: pr,
 			}}
 			if err := c.UpsertComment(t.Context(), 7, marker, body); err != nil {
@@ -79,7 +79,7 @@ func TestACommentIsKeptUpToDate(t *testing.T) {
 }
 
 func TestAForgeWithoutCommentsOrWorkflowsSaysSo(t *testing.T) {
-	c := &checked{session: &session{provider: Bitbucket, table: providers[Bitbucket]}}
+	c := &checkedForge{session: &session{provider: Bitbucket, table: providers[Bitbucket]}}
 	var unsupported *Unsupported
 	if err := c.UpsertComment(t.Context(), 7, "m", "b"); !errors.As(err, &unsupported) {
 		t.Errorf("comments: %v", err)

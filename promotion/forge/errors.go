@@ -154,8 +154,8 @@ func answeredWith(err error, codes ...int) bool {
 	return answered != nil && slices.Contains(codes, answered.code)
 }
 
-// says reports whether the refusal holds one of the texts, in any case.
-func (e *statusError) says(texts ...string) bool {
+// mentions reports whether the refusal holds one of the texts, in any case.
+func (e *statusError) mentions(texts ...string) bool {
 	message := strings.ToLower(e.message)
 	for _, text := range texts {
 		if strings.Contains(message, strings.ToLower(text)) {

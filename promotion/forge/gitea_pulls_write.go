@@ -21,7 +21,7 @@ func (g *giteaPulls) open(ctx context.Context, p NewPullRequest) (*PullRequest, 
 		switch {
 		case refused.code == http.StatusConflict:
 			return nil, ErrExists
-		case refused.code == http.StatusUnprocessableEntity && refused.says("no changes between"):
+		case refused.code == http.StatusUnprocessableEntity && refused.mentions("no changes between"):
 			return nil, ErrNothingToMerge
 		}
 	}
@@ -121,16 +121,16 @@ func (g *giteaPulls) mergeWith(ctx context.Context, number int64, m Merge, opts 
 	switch {
 	case refused == nil:
 		return err
-	case refused.code == http.StatusConflict && refused.says("head out of date"):
+	case refused.code == http.StatusConflict && refused.mentions("head out of date"):
 		return ErrHeadMoved
-	case refused.code == http.StatusConflict && refused.says("push out of date"):
+	case refused.code == http.StatusConflict && refused.mentions("push out of date"):
 		return &NotMergeable{Reason: "the base moved meanwhile", Transient: true}
 	case refused.code == http.StatusConflict:
 		return &NotMergeable{Reason: orElse(refused.message, "it conflicts with its base")}
-	case refused.code == http.StatusMethodNotAllowed && refused.says("not allowed to merge"):
+	case refused.code == http.StatusMethodNotAllowed && refused.mentions("not allowed to merge"):
 		return g.unauthorized(refused.message)
 	case refused.code == http.StatusMethodNotAllowed && refused.message != "":
-		waiting := refused.says("try again later", "approval", "status check", "reviews", "outdated", "out-of-date", "behind")
+		waiting := refused.mentions("try again later", "approval", "status check", "reviews", "outdated", "out-of-date", "behind")
 		return &NotMergeable{Reason: refused.message, Transient: waiting}
 	}
 	return err

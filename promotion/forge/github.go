@@ -105,13 +105,13 @@ func (g *gitHubAPI) graphQLError(kind, message string) error {
 		return ErrNotFound
 	case kind == "FORBIDDEN", kind == "INSUFFICIENT_SCOPES":
 		return g.unauthorized(refused.message)
-	case refused.says("clean status"):
+	case refused.mentions("clean status"):
 		return ErrMergeableNow
-	case refused.says("auto merge is not allowed", "auto-merge is not allowed"):
+	case refused.mentions("auto merge is not allowed", "auto-merge is not allowed"):
 		return g.unsupported("auto-merge in this repository until its settings allow it")
-	case refused.says("head") && refused.says("expected", "did not match", "modified"):
+	case refused.mentions("head") && refused.mentions("expected", "did not match", "modified"):
 		return ErrHeadMoved
-	case refused.says("not mergeable", "unstable status", "blocked"):
+	case refused.mentions("not mergeable", "unstable status", "blocked"):
 		return &NotMergeable{Reason: refused.message}
 	}
 	return refused

@@ -88,7 +88,7 @@ func (g *gitHubCommits) rules(ctx context.Context, branch string) (Rules, error)
 	}
 	protection, _, err := g.rest.Repositories.GetBranchProtection(ctx, owner, name, branch)
 	switch refused := refusal(err); {
-	case errors.Is(err, github.ErrBranchNotProtected), refused != nil && refused.says("branch not protected"):
+	case errors.Is(err, github.ErrBranchNotProtected), refused != nil && refused.mentions("branch not protected"):
 	case answeredWith(err, http.StatusForbidden, http.StatusNotFound):
 		rules.Complete = false
 	case err != nil:

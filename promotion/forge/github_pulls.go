@@ -139,11 +139,11 @@ func (g *gitHubPulls) open(ctx context.Context, p NewPullRequest) (*PullRequest,
 	})
 	if refused := refusal(err); refused != nil && refused.code == http.StatusUnprocessableEntity {
 		switch {
-		case refused.says("already exists"):
+		case refused.mentions("already exists"):
 			return nil, ErrExists
-		case refused.says("no commits between"):
+		case refused.mentions("no commits between"):
 			return nil, ErrNothingToMerge
-		case refused.says("draft pull requests are not supported"):
+		case refused.mentions("draft pull requests are not supported"):
 			return nil, g.unsupported("drafts in this repository")
 		}
 	}
@@ -212,11 +212,11 @@ func (g *gitHubPulls) merge(ctx context.Context, number int64, m Merge) error {
 	case refused.code == http.StatusConflict:
 		return ErrHeadMoved
 	case refused.code != http.StatusMethodNotAllowed, refused.message == "":
-	case refused.says("not authorized"):
+	case refused.mentions("not authorized"):
 		return g.unauthorized(refused.message)
-	case refused.says(gitHubWaits...):
+	case refused.mentions(gitHubWaits...):
 		return &NotMergeable{Reason: refused.message, Transient: true}
-	case !refused.says("not mergeable"):
+	case !refused.mentions("not mergeable"):
 		return &NotMergeable{Reason: refused.message}
 	}
 	return err

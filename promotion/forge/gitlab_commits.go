@@ -56,7 +56,7 @@ func (g *gitLabCommits) setStatus(ctx context.Context, sha string, s Status) err
 		opts.PipelineID = &commit.LastPipeline.ID
 	}
 	_, _, err = g.rest.Commits.SetCommitStatus(g.project(), sha, opts, gitlab.WithContext(ctx))
-	if answeredWith(err, http.StatusBadRequest) && refusal(err).says("cannot transition status") {
+	if answeredWith(err, http.StatusBadRequest) && refusal(err).mentions("cannot transition status") {
 		return nil // it is that already
 	}
 	return err

@@ -64,7 +64,7 @@ func TestWhereARepositoryIs(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			at := f.(*checked).session.repository
+			at := f.(*checkedForge).session.repository
 			if at.api.String() != tc.api || at.String() != tc.path {
 				t.Errorf("got %s and %s", at.api, at)
 			}
@@ -143,7 +143,7 @@ func TestWhereAnAPIIsSaidToBe(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if at := f.(*checked).session.repository; at.api.String() != tc.api {
+			if at := f.(*checkedForge).session.repository; at.api.String() != tc.api {
 				t.Errorf("got %s", at.api)
 			}
 		})

@@ -67,7 +67,7 @@ func (s scale) ticks(u Unit, n int) []float64 {
 	if s.log {
 		return s.logTicks(u)
 	}
-	step := nice((s.max - s.min) / float64(n))
+	step := niceStep((s.max - s.min) / float64(n))
 	if u == Duration {
 		for _, step = range seconds {
 			if (s.max-s.min)/step <= float64(n) {
@@ -112,8 +112,8 @@ func (s scale) logTicks(u Unit) []float64 {
 	return ticks
 }
 
-// nice is the next of 1, 2 and 5 and their multiples by powers of ten.
-func nice(step float64) float64 {
+// niceStep is the next of 1, 2 and 5 and their multiples by powers of ten.
+func niceStep(step float64) float64 {
 	power := math.Pow(10, math.Floor(math.Log10(step)))
 	for _, m := range []float64{1, 2, 5} {
 		if step <= m*power*(1+1e-9) {

@@ -19,9 +19,9 @@ type Change struct {
 	OldValue, NewValue, Setter string
 }
 
-// Outcome is what came of one marker: a change when Old and New differ, a Reason
+// MarkerResult is what came of one marker: a change when Old and New differ, a Reason
 // when it was skipped, neither when it was up to date.
-type Outcome struct {
+type MarkerResult struct {
 	Line     int
 	Setter   Setter
 	Object   Object
@@ -36,24 +36,24 @@ type Outcome struct {
 }
 
 // Changed tells whether the field gets a new value.
-func (o Outcome) Changed() bool { return o.Skip == "" && o.Old != o.New }
+func (o MarkerResult) Changed() bool { return o.Skip == "" && o.Old != o.New }
 
 // Change is the outcome as a commit message shows it.
-func (o Outcome) Change() Change {
+func (o MarkerResult) Change() Change {
 	return Change{OldValue: o.Old, NewValue: o.New, Setter: o.Setter.String()}
 }
 
 // Plan says what Apply would do with the markers of a file.
-func Plan(markers []Marker, images Images) []Outcome {
-	outcomes := make([]Outcome, 0, len(markers))
+func Plan(markers []Marker, images Images) []MarkerResult {
+	outcomes := make([]MarkerResult, 0, len(markers))
 	for _, m := range markers {
 		outcomes = append(outcomes, decide(m, images))
 	}
 	return outcomes
 }
 
-func decide(m Marker, images Images) Outcome {
-	o := Outcome{Line: m.Line, Setter: m.Setter, Object: m.Object, Old: m.Value, New: m.Value, Skip: m.Skip, Text: m.Text, span: m.span}
+func decide(m Marker, images Images) MarkerResult {
+	o := MarkerResult{Line: m.Line, Setter: m.Setter, Object: m.Object, Old: m.Value, New: m.Value, Skip: m.Skip, Text: m.Text, span: m.span}
 	if o.Skip != "" {
 		return o
 	}
@@ -84,7 +84,7 @@ func decide(m Marker, images Images) Outcome {
 // Apply sets every marked field to its image. The content is returned as it is
 // when nothing changes, and with an error that wraps [ErrMissingPart] when an
 // image lacks what a marker asks for: then no field is changed.
-func Apply(content []byte, images Images) ([]byte, []Outcome, error) {
+func Apply(content []byte, images Images) ([]byte, []MarkerResult, error) {
 	markers := Scan(content)
 	outcomes := Plan(markers, images)
 	for _, o := range outcomes {
@@ -97,7 +97,7 @@ func Apply(content []byte, images Images) ([]byte, []Outcome, error) {
 
 // applyVerified edits the file, if holds says that the edit did what it should. Of one that did
 // more, the values that are not on the line of their marker are given up, and then all.
-func applyVerified(content []byte, outcomes []Outcome, holds func(before, after []byte, outcomes []Outcome) bool) []byte {
+func applyVerified(content []byte, outcomes []MarkerResult, holds func(before, after []byte, outcomes []MarkerResult) bool) []byte {
 	for _, doubted := range []func(span) bool{func(s span) bool { return s.far }, func(span) bool { return true }} {
 		edited := splice(content, outcomes)
 		if bytes.Equal(edited, content) || holds(content, edited, outcomes) {
@@ -115,7 +115,7 @@ func applyVerified(content []byte, outcomes []Outcome, holds func(before, after 
 // splice replaces the bytes of the changed scalars. Markers are in the order of
 // the file, one a line, and so are their values; those that were not would be left
 // alone.
-func splice(content []byte, outcomes []Outcome) []byte {
+func splice(content []byte, outcomes []MarkerResult) []byte {
 	var edited bytes.Buffer
 	done := 0
 	for _, o := range outcomes {

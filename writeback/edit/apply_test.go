@@ -12,7 +12,7 @@ import (
 func TestAnEditThatDoesMoreThanItShouldIsGivenUp(t *testing.T) {
 	const content = "near: 1.0.0 " + tagMarker + "\nfar: &x " + tagMarker + "\n  1.0.1\nsame: 2.0.0 " + tagMarker + "\n"
 	images := Images{Namespace: "apps", ByPolicy: map[string]Image{"app": {Name: "n", Tag: "2.0.0"}}}
-	isFar := func(o Outcome) bool { return o.Changed() && o.span.far }
+	isFar := func(o MarkerResult) bool { return o.Changed() && o.span.far }
 	tests := map[string]struct {
 		holds     func(after string, far bool) bool
 		near, far string // the values in the end
@@ -27,7 +27,7 @@ func TestAnEditThatDoesMoreThanItShouldIsGivenUp(t *testing.T) {
 			if len(outcomes) != 3 || !isFar(outcomes[1]) || isFar(outcomes[0]) {
 				t.Fatalf("%+v", outcomes)
 			}
-			edited := string(applyVerified([]byte(content), outcomes, func(_, after []byte, outcomes []Outcome) bool {
+			edited := string(applyVerified([]byte(content), outcomes, func(_, after []byte, outcomes []MarkerResult) bool {
 				return tc.holds(string(after), isFar(outcomes[1]))
 			}))
 			want := strings.NewReplacer("1.0.0", tc.near, "1.0.1", tc.far).Replace(content)
@@ -46,7 +46,7 @@ func TestAnEditThatDoesMoreThanItShouldIsGivenUp(t *testing.T) {
 	}
 	t.Run("nobody is asked where nothing changes", func(t *testing.T) {
 		same := []byte("a: 2.0.0 " + tagMarker + "\n")
-		applyVerified(same, Plan(Scan(same), images), func(_, _ []byte, _ []Outcome) bool {
+		applyVerified(same, Plan(Scan(same), images), func(_, _ []byte, _ []MarkerResult) bool {
 			t.Error("the parser is asked")
 			return true
 		})
@@ -54,20 +54,20 @@ func TestAnEditThatDoesMoreThanItShouldIsGivenUp(t *testing.T) {
 }
 
 func TestTwoEditsOfOnePlaceAreNotMadeOnTopOfEachOther(t *testing.T) {
-	value := func(start, end int, new string) Outcome {
-		return Outcome{Old: "old", New: new, span: span{start: start, end: end}}
+	value := func(start, end int, new string) MarkerResult {
+		return MarkerResult{Old: "old", New: new, span: span{start: start, end: end}}
 	}
 	const content = "a: old, b: old"
 	for name, tc := range map[string]struct {
-		outcomes []Outcome
+		outcomes []MarkerResult
 		want     string
 	}{
 		"none":           {nil, content},
-		"one":            {[]Outcome{value(3, 6, "x1")}, "a: x1, b: old"},
-		"two":            {[]Outcome{value(3, 6, "x1"), value(11, 14, "x2")}, "a: x1, b: x2"},
-		"the same twice": {[]Outcome{value(3, 6, "x1"), value(3, 6, "x2")}, "a: x1, b: old"},
-		"side by side":   {[]Outcome{value(3, 6, "x1"), value(6, 7, "x2")}, "a: x1x2 b: old"},
-		"backwards":      {[]Outcome{value(11, 14, "x1"), value(3, 6, "x2")}, "a: old, b: x1"},
+		"one":            {[]MarkerResult{value(3, 6, "x1")}, "a: x1, b: old"},
+		"two":            {[]MarkerResult{value(3, 6, "x1"), value(11, 14, "x2")}, "a: x1, b: x2"},
+		"the same twice": {[]MarkerResult{value(3, 6, "x1"), value(3, 6, "x2")}, "a: x1, b: old"},
+		"side by side":   {[]MarkerResult{value(3, 6, "x1"), value(6, 7, "x2")}, "a: x1x2 b: old"},
+		"backwards":      {[]MarkerResult{value(11, 14, "x1"), value(3, 6, "x2")}, "a: old, b: x1"},
 	} {
 		if got := string(splice([]byte(content), tc.outcomes)); got != tc.want {
 			t.Errorf("%s: %q", name, got)
@@ -76,7 +76,7 @@ func TestTwoEditsOfOnePlaceAreNotMadeOnTopOfEachOther(t *testing.T) {
 }
 
 func TestAChangeIsShownWithItsSetter(t *testing.T) {
-	o := Outcome{Old: "1", New: "2", Setter: Setter{Namespace: "apps", Policy: "app", Part: Tag}}
+	o := MarkerResult{Old: "1", New: "2", Setter: Setter{Namespace: "apps", Policy: "app", Part: Tag}}
 	if got, want := o.Change(), (Change{OldValue: "1", NewValue: "2", Setter: "apps:app:tag"}); got != want {
 		t.Errorf("%+v", got)
 	}

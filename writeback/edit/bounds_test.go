@@ -78,18 +78,18 @@ func TestWhatIsTooLargeIsLeftAlone(t *testing.T) {
 	filler := strings.Repeat("# filler\n", edit.MaxDocument/9+1)
 	tests := map[string]struct {
 		content string
-		want    []edit.Outcome // line, skip and new value only
+		want    []edit.MarkerResult // line, skip and new value only
 	}{
 		"a large document beside a small one": {
 			marked + "---\n" + filler + marked + marked,
-			[]edit.Outcome{{Line: 1, New: "app:2"}, {Line: 2 + edit.MaxDocument/9 + 2, Skip: edit.TooLarge}},
+			[]edit.MarkerResult{{Line: 1, New: "app:2"}, {Line: 2 + edit.MaxDocument/9 + 2, Skip: edit.TooLarge}},
 		},
 		"a document of a great many values beside a small one": {
 			marked + "---\n[" + strings.Repeat("a,", 250_000) + "]\n" + marked,
-			[]edit.Outcome{{Line: 1, New: "app:2"}, {Line: 4, Skip: edit.TooLarge}},
+			[]edit.MarkerResult{{Line: 1, New: "app:2"}, {Line: 4, Skip: edit.TooLarge}},
 		},
 		"a large file": {
-			strings.Repeat("---\n"+filler, 8) + marked, []edit.Outcome{{Line: 8*(edit.MaxDocument/9+2) + 1, Skip: edit.TooLarge}},
+			strings.Repeat("---\n"+filler, 8) + marked, []edit.MarkerResult{{Line: 8*(edit.MaxDocument/9+2) + 1, Skip: edit.TooLarge}},
 		},
 	}
 	for name, tc := range tests {

@@ -27,7 +27,7 @@ type format interface {
 	write(at span, value string) (string, Reason)
 	// onlyChanged tells whether what the file says besides is as before. What is around
 	// the places has the same bytes.
-	onlyChanged(before, after fileValues, outcomes []Outcome) bool
+	onlyChanged(before, after fileValues, outcomes []MarkerResult) bool
 	// encrypted tells whether a file is covered by the checksum of SOPS.
 	encrypted(content []byte) bool
 }
@@ -46,7 +46,7 @@ type valueLocation struct {
 	span     span
 	value    string
 	object   Object
-	site     site
+	site     markerSite
 	registry string // of the field beside a name
 	why      Reason // there is none, or it is nothing to read or to replace
 }

@@ -84,7 +84,7 @@ func checkStretch(t *testing.T, before, after []byte) {
 }
 
 // checkOthers compares all values of a file, of which one may change.
-func checkOthers(t *testing.T, before, after []string, o edit.Outcome) {
+func checkOthers(t *testing.T, before, after []string, o edit.MarkerResult) {
 	t.Helper()
 	if len(before) != len(after) {
 		t.Fatalf("%d values became %d", len(before), len(after))

@@ -59,7 +59,7 @@ func (jsonFormat) read(content []byte, targets []target) fileValues {
 func (v jsonValue) place(content []byte, t target) valueLocation {
 	number := lineOf(content, v.start)
 	p := valueLocation{
-		site: site{key: t.path.last()},
+		site: markerSite{key: t.path.last()},
 		span: span{start: v.start, end: v.start + len(v.raw), node: number, last: number},
 	}
 	switch {
@@ -157,4 +157,4 @@ func (jsonFormat) write(_ span, value string) (string, Reason) {
 
 // onlyChanged needs no second look: whole values were replaced by strings, and the file was
 // read again.
-func (jsonFormat) onlyChanged(_, _ fileValues, _ []Outcome) bool { return true }
+func (jsonFormat) onlyChanged(_, _ fileValues, _ []MarkerResult) bool { return true }

@@ -86,4 +86,4 @@ func (textFormat) write(_ span, value string) (string, Reason) {
 
 // onlyChanged cannot be asked of a text that nobody parses: the bytes of the group
 // were replaced.
-func (textFormat) onlyChanged(_, _ fileValues, _ []Outcome) bool { return true }
+func (textFormat) onlyChanged(_, _ fileValues, _ []MarkerResult) bool { return true }

@@ -92,7 +92,7 @@ func (yamlFormat) write(at span, value string) (string, Reason) {
 }
 
 // onlyChanged compares the documents that have the places; the others have the same bytes.
-func (yamlFormat) onlyChanged(before, after fileValues, outcomes []Outcome) bool {
+func (yamlFormat) onlyChanged(before, after fileValues, outcomes []MarkerResult) bool {
 	was, is := before.document, after.document
 	if was.count != is.count || was.first != is.first {
 		return false

@@ -53,12 +53,12 @@ func ParsePart(value string, part Part) Image {
 // it says of what. The error is a [FieldError]; the content is returned as it is then,
 // however many of the fields could have been written. The file is parsed once, and once
 // more if it changes.
-func (f Field) Set(content []byte, image Image) ([]byte, []Outcome, error) {
+func (f Field) Set(content []byte, image Image) ([]byte, []MarkerResult, error) {
 	before, err := f.read(content)
 	if err != nil {
 		return content, nil, err
 	}
-	var outcomes []Outcome
+	var outcomes []MarkerResult
 	var changes []replacement
 	for i, p := range before.places {
 		if p.why == MissingField { // which is optional, or there would be no reading
@@ -75,7 +75,7 @@ func (f Field) Set(content []byte, image Image) ([]byte, []Outcome, error) {
 		}
 		outcomes = append(outcomes, o)
 		if o.Changed() {
-			changes = append(changes, replacement{target: i, Outcome: o, text: text})
+			changes = append(changes, replacement{target: i, MarkerResult: o, text: text})
 		}
 	}
 	if len(changes) == 0 {
@@ -155,25 +155,25 @@ func (t target) mismatch(p valueLocation) Reason {
 }
 
 // plan says what becomes of the value in a place.
-func (t target) plan(p valueLocation, image Image) (Outcome, Reason) {
+func (t target) plan(p valueLocation, image Image) (MarkerResult, Reason) {
 	value := image.part(t.part)
 	if value == "" || !canQuote(value) {
-		return Outcome{}, MissingPart
+		return MarkerResult{}, MissingPart
 	}
 	if p.registry != "" {
 		var found bool
 		if value, found = strings.CutPrefix(value, p.registry+"/"); !found {
-			return Outcome{}, OtherRegistry
+			return MarkerResult{}, OtherRegistry
 		}
 	}
-	return Outcome{
+	return MarkerResult{
 		Line: p.span.node, Setter: Setter{Part: t.part}, Field: t.name, Object: p.object, Old: p.value, New: value, span: p.span,
 	}, ""
 }
 
 // replacement is a value to write: the text is that of the file.
 type replacement struct {
-	Outcome
+	MarkerResult
 	target int
 	text   string
 }
@@ -193,7 +193,7 @@ func (f Field) replace(content []byte, before fileValues, changes []replacement)
 	edited = append(edited, content[done:]...)
 	after := f.format.read(edited, f.targets)
 	shift := 0
-	outcomes := make([]Outcome, 0, len(ordered))
+	outcomes := make([]MarkerResult, 0, len(ordered))
 	for _, c := range ordered {
 		t, p := f.targets[c.target], after.places[c.target]
 		written := cmp.Or(p.why, t.mismatch(p)) == "" && p.value == c.New
@@ -205,7 +205,7 @@ func (f Field) replace(content []byte, before fileValues, changes []replacement)
 			return nil, t.fail(before.places[c.target], Unsupported)
 		}
 		shift += len(c.text) - (c.span.end - c.span.start)
-		outcomes = append(outcomes, c.Outcome)
+		outcomes = append(outcomes, c.MarkerResult)
 	}
 	if !f.format.onlyChanged(before, after, outcomes) {
 		return nil, f.targets[ordered[0].target].fail(before.places[ordered[0].target], Unsupported)

@@ -65,7 +65,7 @@ func FuzzApply(f *testing.F) {
 
 // checkLines compares the files outside of what the changed lines may differ in:
 // everything up to the value and everything from the comment on.
-func checkLines(t *testing.T, before, after []byte, outcomes []edit.Outcome) {
+func checkLines(t *testing.T, before, after []byte, outcomes []edit.MarkerResult) {
 	t.Helper()
 	changed := map[int]bool{}
 	for _, o := range outcomes {
@@ -128,13 +128,13 @@ func yamlLines(content []byte) [][]byte {
 
 // checkMeaning reads both files in full, if the first can be read, and expects
 // the changed values and no other difference.
-func checkMeaning(t *testing.T, before, after []byte, outcomes []edit.Outcome) {
+func checkMeaning(t *testing.T, before, after []byte, outcomes []edit.MarkerResult) {
 	t.Helper()
 	was, err := scalars(before)
 	if err != nil {
 		return
 	}
-	changes := map[int]edit.Outcome{}
+	changes := map[int]edit.MarkerResult{}
 	for _, o := range outcomes {
 		if o.Changed() {
 			changes[o.Line] = o
@@ -150,7 +150,7 @@ func checkMeaning(t *testing.T, before, after []byte, outcomes []edit.Outcome) {
 // that it finds.
 type scalarComparison struct {
 	offset  int
-	changes map[int]edit.Outcome
+	changes map[int]edit.MarkerResult
 }
 
 func compareScalars(t *testing.T, was []*yaml.Node, after []byte, r scalarComparison) {
@@ -182,8 +182,8 @@ func compareScalars(t *testing.T, was []*yaml.Node, after []byte, r scalarCompar
 
 // find is the change on a line or, if there is none, one of the same values whose
 // marker is elsewhere.
-func (r scalarComparison) find(line int, was, is string) (int, edit.Outcome, bool) {
-	same := func(o edit.Outcome) bool {
+func (r scalarComparison) find(line int, was, is string) (int, edit.MarkerResult, bool) {
+	same := func(o edit.MarkerResult) bool {
 		return o.Old == strings.TrimRight(was, "\n") && o.New == strings.TrimRight(is, "\n")
 	}
 	o, ok := r.changes[line]

@@ -51,7 +51,7 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-func report(outcomes []edit.Outcome) []byte {
+func report(outcomes []edit.MarkerResult) []byte {
 	var b bytes.Buffer
 	for _, o := range outcomes {
 		object := strings.TrimSpace(o.Object.Kind + " " + o.Object.Name)

@@ -209,20 +209,21 @@ func TestASiteIsWhatIsBesideAValue(t *testing.T) {
 	for name, tc := range map[string]struct {
 		mapping string
 		object  Object
-		want    site
+		want    markerSite
 	}{
-		"nothing":                                {"at: x", Object{}, site{key: "at"}},
-		"a tag":                                  {"at: x\ntag: v1", Object{}, site{key: "at", apart: true}},
-		"a tag in front":                         {"newTag: v1\nat: x", Object{}, site{key: "at", apart: true}},
-		"an empty tag":                           {"at: x\ntag: ''", Object{}, site{key: "at"}},
-		"a tag that is a mapping":                {"at: x\ntag: {a: b}", Object{}, site{key: "at"}},
-		"an alias for a tag":                     {"a: &a v1\nat: x\ntag: *a", Object{}, site{key: "at"}},
-		"a field of a kustomization":             {"at: x", Object{Kind: "Kustomization"}, site{key: "at", kustom: true}},
-		"a field of a component":                 {"at: x", Object{Kind: "Component"}, site{key: "at", kustom: true}},
-		"a field of another object":              {"at: x", Object{Kind: "Deployment"}, site{key: "at"}},
-		"a tag behind more fields than are read": {"at: x\n" + strings.Repeat("a: b\n", maxBeside-1) + "tag: v1", Object{}, site{key: "at"}},
+		"nothing":                    {"at: x", Object{}, markerSite{key: "at"}},
+		"a tag":                      {"at: x\ntag: v1", Object{}, markerSite{key: "at", apart: true}},
+		"a tag in front":             {"newTag: v1\nat: x", Object{}, markerSite{key: "at", apart: true}},
+		"an empty tag":               {"at: x\ntag: ''", Object{}, markerSite{key: "at"}},
+		"a tag that is a mapping":    {"at: x\ntag: {a: b}", Object{}, markerSite{key: "at"}},
+		"an alias for a tag":         {"a: &a v1\nat: x\ntag: *a", Object{}, markerSite{key: "at"}},
+		"a field of a kustomization": {"at: x", Object{Kind: "Kustomization"}, markerSite{key: "at", kustom: true}},
+		"a field of a component":     {"at: x", Object{Kind: "Component"}, markerSite{key: "at", kustom: true}},
+		"a field of another object":  {"at: x", Object{Kind: "Deployment"}, markerSite{key: "at"}},
+		"a tag behind more fields than are read": {
+			"at: x\n" + strings.Repeat("a: b\n", maxBeside-1) + "tag: v1", Object{}, markerSite{key: "at"}},
 		"a tag that is the last that is read": {
-			"at: x\n" + strings.Repeat("a: b\n", maxBeside-2) + "tag: v1", Object{}, site{key: "at", apart: true},
+			"at: x\n" + strings.Repeat("a: b\n", maxBeside-2) + "tag: v1", Object{}, markerSite{key: "at", apart: true},
 		},
 	} {
 		var document yaml.Node
@@ -231,7 +232,7 @@ func TestASiteIsWhatIsBesideAValue(t *testing.T) {
 		}
 		mapping := document.Content[0]
 		got := siteOf(valueNode{node: member(mapping, "at"), object: tc.object, mapping: mapping, key: "at"})
-		if diff := cmp.Diff(tc.want, got, cmp.AllowUnexported(site{})); diff != "" {
+		if diff := cmp.Diff(tc.want, got, cmp.AllowUnexported(markerSite{})); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
 	}

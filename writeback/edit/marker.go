@@ -80,7 +80,7 @@ type Marker struct {
 	Text string
 
 	span span
-	site site
+	site markerSite
 }
 
 // Weight is about how many bytes the marker takes in memory.

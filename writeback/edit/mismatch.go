@@ -38,8 +38,8 @@ func (r Reason) Held() bool {
 	return false
 }
 
-// site is what is known of the field that a marker sets.
-type site struct {
+// markerSite is what is known of the field that a marker sets.
+type markerSite struct {
 	key    string // of the mapping or, where that is "value", the name beside it
 	apart  bool   // there is another field for the tag or the digest beside it
 	kustom bool   // it is in a kustomization
@@ -47,8 +47,8 @@ type site struct {
 }
 
 // siteOf describes where a value is.
-func siteOf(at valueNode) site {
-	s := site{key: at.key, kustom: at.object.Kind == "Kustomization" || at.object.Kind == "Component"}
+func siteOf(at valueNode) markerSite {
+	s := markerSite{key: at.key, kustom: at.object.Kind == "Kustomization" || at.object.Kind == "Component"}
 	if at.mapping == nil {
 		return s
 	}
@@ -78,7 +78,7 @@ const maxBeside = 200
 // holds tells whether the name of a field says that it holds something: "tag",
 // "TAG", "image.tag", "IMAGE_TAG", "imageTag" and the label "example.com/tag" do for
 // "tag", and "stage" does not.
-func (s site) holds(word string) bool {
+func (s markerSite) holds(word string) bool {
 	for _, spelt := range []string{word, strings.ToUpper(word)} {
 		if front, ok := strings.CutSuffix(s.key, spelt); ok {
 			return front == "" || strings.ContainsRune("._-/", rune(front[len(front)-1]))
@@ -88,9 +88,9 @@ func (s site) holds(word string) bool {
 	return ok && front != "" && !unicode.IsUpper(rune(front[len(front)-1]))
 }
 
-// more tells whether a value is a variable with its name, or an address. A range of
+// isMoreThanAVersion tells whether a value is a variable with its name, or an address. A range of
 // versions, such as ">=1.0", is neither.
-func more(value string) bool {
+func isMoreThanAVersion(value string) bool {
 	name, _, found := strings.Cut(value, "=")
 	return found && !strings.ContainsAny(name, "/:@ <>!~^") && name != "" || strings.Contains(value, "://")
 }
@@ -121,13 +121,13 @@ const (
 var plainImage = regexp.MustCompile(`^(v?\d+(\.\d+)+([-+_.][-+_.0-9A-Za-z]*)?|[-._a-z0-9]+([:/][-._a-zA-Z0-9]+)*[:/][-._@:a-zA-Z0-9]+)\n?$`)
 
 // loses says why nothing can be written over a value, whatever it is.
-func (s site) loses(value string) Reason {
+func (s markerSite) loses(value string) Reason {
 	switch {
 	case s.base64:
 		return Base64
 	case encoded(value):
 		return Encoded
-	case more(value):
+	case isMoreThanAVersion(value):
 		return HoldsMore
 	}
 	return ""
@@ -136,7 +136,7 @@ func (s site) loses(value string) Reason {
 // fits says why a part of an image is not what the field holds now. A field that
 // has what its name does not say, such as a whole reference in a field "tag", is
 // someone's way of doing it.
-func (s site) fits(part Part, value string) Reason {
+func (s markerSite) fits(part Part, value string) Reason {
 	if why := s.loses(value); why != "" {
 		return why
 	}
@@ -158,7 +158,7 @@ func (s site) fits(part Part, value string) Reason {
 }
 
 // fitsTag is for fields that hold a tag, and get more than one.
-func (s site) fitsTag(value string) Reason {
+func (s markerSite) fitsTag(value string) Reason {
 	if strings.ContainsAny(value, "/:@") && s.key != "newTag" && !s.kustom {
 		return ""
 	}
@@ -175,7 +175,7 @@ func fitsVersion(value string) Reason {
 }
 
 // fitsImage is for fields that hold whole references or, beside a tag, names.
-func (s site) fitsImage(part Part, value string) Reason {
+func (s markerSite) fitsImage(part Part, value string) Reason {
 	switch {
 	case (part == Tag || part == Digest) && strings.ContainsAny(value, "/:@"):
 		return NeedsAll
@@ -185,7 +185,7 @@ func (s site) fitsImage(part Part, value string) Reason {
 	return ""
 }
 
-func (s site) fitsName(part Part, value string) Reason {
+func (s markerSite) fitsName(part Part, value string) Reason {
 	only := s.key == "newName" || s.kustom // an image of a kustomization is found by its name
 	switch {
 	case part == Name:

@@ -10,7 +10,7 @@ import (
 )
 
 // only are the outcome's reason and value of the one marker of a file.
-func only(t *testing.T, content string) edit.Outcome {
+func only(t *testing.T, content string) edit.MarkerResult {
 	t.Helper()
 	images := edit.Images{Namespace: "apps", ByPolicy: map[string]edit.Image{
 		"app": {Name: "ghcr.io/acme/app", Tag: "2.0.0", Digest: "sha256:" + strings.Repeat("0a", 32)}}}

@@ -14,7 +14,7 @@ import (
 // onlyMarked asks the parser whether the edit did what it should: in every
 // document that was valid, the changed fields read as their new values, as
 // strings, and everything else reads as before.
-func onlyMarked(before, after []byte, outcomes []Outcome) bool {
+func onlyMarked(before, after []byte, outcomes []MarkerResult) bool {
 	all := newComparison(1, outcomes)
 	var shortened []span
 	for _, o := range outcomes {
@@ -47,7 +47,7 @@ func onlyMarked(before, after []byte, outcomes []Outcome) bool {
 // differs must have one of the new values.
 type documentComparison struct {
 	offset int
-	want   map[int][]Outcome // by the line on which the parser sees the value
+	want   map[int][]MarkerResult // by the line on which the parser sees the value
 	// touched are the lines on which the changed values end.
 	touched map[int]bool
 	// shifts come of values that spanned lines and do so no more.
@@ -55,8 +55,8 @@ type documentComparison struct {
 }
 
 // newComparison compares the document whose first line is given, by its number from 1.
-func newComparison(first int, outcomes []Outcome) documentComparison {
-	c := documentComparison{offset: first - 1, want: map[int][]Outcome{}, touched: map[int]bool{}}
+func newComparison(first int, outcomes []MarkerResult) documentComparison {
+	c := documentComparison{offset: first - 1, want: map[int][]MarkerResult{}, touched: map[int]bool{}}
 	for _, o := range outcomes {
 		if o.Changed() {
 			c.want[o.span.node], c.touched[o.span.last] = append(c.want[o.span.node], o), true
@@ -143,7 +143,7 @@ func (c documentComparison) sameScalar(was, is *yaml.Node) bool {
 	if was.Style&is.Style&yaml.LiteralStyle != 0 && was.ShortTag() == is.ShortTag() {
 		return c.sameLiteral(was, is)
 	}
-	return slices.ContainsFunc(want, func(o Outcome) bool {
+	return slices.ContainsFunc(want, func(o MarkerResult) bool {
 		return is.Value == o.New && (is.ShortTag() == "!!str" || o.span.tag != "" && is.ShortTag() == was.ShortTag())
 	})
 }

@@ -84,15 +84,15 @@ func (w *window) chooseBounds() {
 			return !atEnd || grown.timed > 0 && !counted
 		})
 	}
-	w.Bounds = thinned(slices.Sorted(maps.Keys(common)))
+	w.Bounds = thinOut(slices.Sorted(maps.Keys(common)))
 }
 
 // maxBounds is how many bounds of a histogram are compared: the evidence about each has to fit into a status, and the more
 // there are, the less each of them counts.
 const maxBounds = 64
 
-// thinned leaves out bounds, evenly, until there are no more than [maxBounds].
-func thinned(bounds []float64) []float64 {
+// thinOut leaves out bounds, evenly, until there are no more than [maxBounds].
+func thinOut(bounds []float64) []float64 {
 	if len(bounds) <= maxBounds {
 		return bounds
 	}

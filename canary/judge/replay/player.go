@@ -56,7 +56,7 @@ type Player struct {
 	options  Options
 	cursor   counter.Cursor
 	before   []counter.Increments // at most baseline windows without a release
-	current  *playing
+	current  *replayedRelease
 	releases []Release
 }
 

@@ -88,8 +88,8 @@ type Release struct {
 // MaxPoints is how many windows of a release are kept to be shown: four hours of 15 seconds.
 const MaxPoints = 960
 
-// playing is a release that has not ended.
-type playing struct {
+// replayedRelease is a release that has not ended.
+type replayedRelease struct {
 	release    Release
 	trial      trial.Release
 	settings   judge.Settings
@@ -99,7 +99,7 @@ type playing struct {
 	idle       []counter.Increments // since then, while nobody says whether the release has ended
 }
 
-func beginRelease(p *Player, from time.Time, recorded Recorded) *playing {
+func beginRelease(p *Player, from time.Time, recorded Recorded) *replayedRelease {
 	var usual trial.Baseline
 	for _, w := range p.before {
 		usual = usual.Add(w)
@@ -108,7 +108,7 @@ func beginRelease(p *Player, from time.Time, recorded Recorded) *playing {
 	if p.options.All {
 		evidence = evidence.RequireAll()
 	}
-	return &playing{
+	return &replayedRelease{
 		release: Release{Recorded: recorded, From: from, To: from, Usual: usual.Traffic(), Baseline: usual.Windows},
 		trial:   evidence, warmup: p.options.Warmup,
 		settings: p.options.Settings, thresholds: newThresholdCheck(p.options.Thresholds, from), last: from,
@@ -117,7 +117,7 @@ func beginRelease(p *Player, from time.Time, recorded Recorded) *playing {
 
 // addUnlessIdle judges one more window, or keeps it if it has no requests of the canary: it is
 // part of the release only if others follow that have some.
-func (r *playing) addUnlessIdle(w counter.Increments) error {
+func (r *replayedRelease) addUnlessIdle(w counter.Increments) error {
 	if r.idle = append(r.idle, w); w.Canary.Requests == 0 {
 		return nil
 	}
@@ -132,12 +132,12 @@ func (r *playing) addUnlessIdle(w counter.Increments) error {
 
 // isWarmingUp reports whether a window has counts of the canary's warm-up. The first window of a release may have
 // some that are older than itself.
-func (r *playing) isWarmingUp(w counter.Increments) bool {
+func (r *replayedRelease) isWarmingUp(w counter.Increments) bool {
 	return r.warmup > 0 && w.Earliest().Before(r.release.From.Add(r.warmup))
 }
 
 // add judges one more window.
-func (r *playing) add(w counter.Increments) error {
+func (r *replayedRelease) add(w counter.Increments) error {
 	if !r.isWarmingUp(w) {
 		next, err := r.trial.Add(w, r.release.Recorded.weight(w))
 		if err != nil {
@@ -149,7 +149,7 @@ func (r *playing) add(w counter.Increments) error {
 	to.To = w.To
 	after := w.To.Sub(to.From)
 	to.Canary, to.Primary = add(to.Canary, w.Canary), add(to.Primary, w.Primary)
-	r.thresholds.look(w, after, to.Canary.Errors)
+	r.thresholds.evaluate(w, after, to.Canary.Errors)
 	if to.Judge.Outcome == Undecided {
 		to.Judge = r.decide(after)
 	}
@@ -160,7 +160,7 @@ func (r *playing) add(w counter.Increments) error {
 }
 
 // decide is what the judge does by now: its words are those of the finding that decides.
-func (r *playing) decide(after time.Duration) Decision {
+func (r *replayedRelease) decide(after time.Duration) Decision {
 	verdict := r.trial.Verdict()
 	d := Decision{After: after, Errors: r.release.Canary.Errors}
 	switch verdict.Outcome {
@@ -179,7 +179,7 @@ func (r *playing) decide(after time.Duration) Decision {
 	return d
 }
 
-func (r *playing) point(w counter.Increments, after time.Duration) Point {
+func (r *replayedRelease) point(w counter.Increments, after time.Duration) Point {
 	p := Point{After: after, Remarks: len(w.Told) + w.Untold, Canary: rate(w.Canary), Primary: rate(w.Primary)}
 	if total := w.Canary.Requests + w.Primary.Requests; total > 0 {
 		p.Share = w.Canary.Requests / total
@@ -189,7 +189,7 @@ func (r *playing) point(w counter.Increments, after time.Duration) Point {
 }
 
 // finish is the release as it is shown.
-func (r *playing) finish() Release {
+func (r *replayedRelease) finish() Release {
 	r.release.Thresholds, r.release.Ratio, r.release.Metrics = r.thresholds.done, math.NaN(), len(r.trial.Test.Series)
 	for _, s := range r.trial.Test.Series {
 		if s.Kind == judge.Errors {

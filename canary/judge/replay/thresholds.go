@@ -59,8 +59,8 @@ func newThresholdCheck(l Thresholds, from time.Time) *thresholdCheck {
 	return &thresholdCheck{limits: l, since: from, rule: simulate.Flagger{Threshold: l.FailedChecks, Steps: l.Steps}}
 }
 
-// look adds a window, and checks what there was at the end of an interval.
-func (t *thresholdCheck) look(w counter.Increments, after time.Duration, errors float64) {
+// evaluate adds a window, and checks what there was at the end of an interval.
+func (t *thresholdCheck) evaluate(w counter.Increments, after time.Duration, errors float64) {
 	if t.done.Outcome != Undecided {
 		return
 	}

@@ -203,7 +203,7 @@ func TestTheJudgeDecidesOnce(t *testing.T) {
 	}
 	none := window(0, 0)
 	none.Primary = counter.Counts{}
-	if got := (&playing{}).point(none, 0); got.Share != 0 || got.Canary != 0 || got.Primary != 0 {
+	if got := (&replayedRelease{}).point(none, 0); got.Share != 0 || got.Canary != 0 || got.Primary != 0 {
 		t.Errorf("without requests: %+v", got)
 	}
 }
@@ -283,7 +283,7 @@ func TestChecksAreOfAnIntervalEach(t *testing.T) {
 	look := func(i int, errors float64) Decision {
 		w := window(i, 100)
 		w.Canary.Errors = errors
-		check.look(w, time.Duration(i+1)*15*time.Second, float64(i))
+		check.evaluate(w, time.Duration(i+1)*15*time.Second, float64(i))
 		return check.done
 	}
 	for i, tc := range []struct {

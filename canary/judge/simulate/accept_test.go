@@ -45,8 +45,8 @@ func atMost(t *testing.T, what string, n, runs int, bound float64) {
 // gets as many chances to be wrong as there are.
 type onlyFailing struct{ simulate.Rule }
 
-func (o onlyFailing) Look(w judge.Window) simulate.End {
-	if end := o.Rule.Look(w); end == simulate.RolledBack {
+func (o onlyFailing) Evaluate(w judge.Window) simulate.End {
+	if end := o.Rule.Evaluate(w); end == simulate.RolledBack {
 		return end
 	}
 	return simulate.Running

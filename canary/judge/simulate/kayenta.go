@@ -20,8 +20,8 @@ type Kayenta struct {
 	canary, primary []float64
 }
 
-// Look implements [Rule].
-func (k *Kayenta) Look(w judge.Window) End {
+// Evaluate implements [Rule].
+func (k *Kayenta) Evaluate(w judge.Window) End {
 	k.canary, k.primary = append(k.canary, w.Canary.Rate()), append(k.primary, w.Primary.Rate())
 	if len(k.canary) < k.Windows {
 		return Running

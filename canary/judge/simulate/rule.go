@@ -20,8 +20,8 @@ const (
 
 // Rule decides about one release, window by window.
 type Rule interface {
-	// Look is told what happened in the next window, and returns what it decides.
-	Look(judge.Window) End
+	// Evaluate is told what happened in the next window, and returns what it decides.
+	Evaluate(judge.Window) End
 }
 
 // SequentialRule is the rule of this module: a [judge.Settings] about errors.
@@ -42,8 +42,8 @@ func NewSequentialRule(settings judge.Settings, before []Halves) *SequentialRule
 		test: judge.SequentialTest{Series: []judge.Series{settings.NewSeries("errors", judge.Errors)}, Split: judge.NewSplit()}}
 }
 
-// Look implements [Rule].
-func (j *SequentialRule) Look(w judge.Window) End {
+// Evaluate implements [Rule].
+func (j *SequentialRule) Evaluate(w judge.Window) End {
 	series, err := j.test.Series[0].Add(j.dispersion, w)
 	if err != nil {
 		return RolledBack // a simulated window that is impossible: shows in every table
@@ -69,8 +69,8 @@ type Flagger struct {
 	failed, passed int
 }
 
-// Look implements [Rule].
-func (f *Flagger) Look(w judge.Window) End { return f.Check(100*(1-w.Canary.Rate()) >= f.Least) }
+// Evaluate implements [Rule].
+func (f *Flagger) Evaluate(w judge.Window) End { return f.Check(100*(1-w.Canary.Rate()) >= f.Least) }
 
 // Check adds a check that passed or did not, whatever it was about.
 func (f *Flagger) Check(passed bool) End {
@@ -98,8 +98,8 @@ type Argo struct {
 	failed int
 }
 
-// Look implements [Rule].
-func (a *Argo) Look(w judge.Window) End {
+// Evaluate implements [Rule].
+func (a *Argo) Evaluate(w judge.Window) End {
 	if 100*(1-w.Canary.Rate()) < a.Least {
 		a.failed++
 	}

@@ -66,7 +66,7 @@ func play(random *rand.Rand, s Service, r Release, rule Rule) (End, int, float64
 	for window := range r.Windows {
 		w := s.Draw(random, r, window)
 		errors += w.Canary.Events
-		if end := rule.Look(w); end != Running {
+		if end := rule.Evaluate(w); end != Running {
 			return end, window + 1, errors
 		}
 	}

@@ -49,7 +49,7 @@ func TestTheRulesDecideAtTheirLimits(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var got []End
 			for _, w := range tc.windows {
-				got = append(got, tc.rule.Look(w))
+				got = append(got, tc.rule.Evaluate(w))
 			}
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Error(diff)
@@ -70,7 +70,7 @@ func TestKayentaRollsBackOnlyWhatIsCertainlyWorse(t *testing.T) {
 		rule, got := &Kayenta{Windows: 20}, Running
 		for i := range 20 {
 			primary := 0.1 + 0.01*float64(i%7)/7
-			got = rule.Look(failing(0.1+0.01*float64(i%5)/5+tc.more, primary))
+			got = rule.Evaluate(failing(0.1+0.01*float64(i%5)/5+tc.more, primary))
 		}
 		if got != tc.want {
 			t.Errorf("%s: %q, want %q", name, got, tc.want)
@@ -107,7 +107,7 @@ func TestTheStatisticOfMannAndWhitney(t *testing.T) {
 func TestTheJudgeDecidesSlowlyWhereTheServiceVaries(t *testing.T) {
 	windows := func(rule *SequentialRule, w judge.Window) (int, End) {
 		for i := range 10_000 {
-			if end := rule.Look(w); end != Running {
+			if end := rule.Evaluate(w); end != Running {
 				return i + 1, end
 			}
 		}
@@ -132,7 +132,7 @@ func TestTheJudgeDecidesSlowlyWhereTheServiceVaries(t *testing.T) {
 	}
 	impossible := failing(0.01, 0.01)
 	impossible.Canary.Events = -1
-	if end := NewSequentialRule(judge.Default(), nil).Look(impossible); end != RolledBack {
+	if end := NewSequentialRule(judge.Default(), nil).Evaluate(impossible); end != RolledBack {
 		t.Errorf("an impossible window: %q", end)
 	}
 }
@@ -274,7 +274,7 @@ type ending struct {
 	seen  int
 }
 
-func (e *ending) Look(judge.Window) End {
+func (e *ending) Evaluate(judge.Window) End {
 	if e.seen++; e.seen == e.after {
 		return e.end
 	}

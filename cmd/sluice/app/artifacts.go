@@ -15,16 +15,16 @@ import (
 	"github.com/sluice-cd/sluice/source"
 )
 
-// unowned removes artifacts that an earlier process left and no object owns, once at the
+// artifactSweeper removes artifacts that an earlier process left and no object owns, once at the
 // start. It is a Runnable of a manager, for who holds the lease.
-type unowned struct {
+type artifactSweeper struct {
 	store   *source.Store
 	objects client.Reader
 }
 
 // Start implements manager.Runnable. What cannot be removed stays, which keeps nobody from
 // working.
-func (u *unowned) Start(ctx context.Context) error {
+func (u *artifactSweeper) Start(ctx context.Context) error {
 	if err := u.store.RemoveUnowned(ctx, u.owners); err != nil && ctx.Err() == nil {
 		log.FromContext(ctx).Error(err, "removing artifacts that no object owns")
 	}
@@ -32,7 +32,7 @@ func (u *unowned) Start(ctx context.Context) error {
 }
 
 // owners lists the sources that have artifacts.
-func (u *unowned) owners(ctx context.Context) ([]source.Key, error) {
+func (u *artifactSweeper) owners(ctx context.Context) ([]source.Key, error) {
 	var all []source.Key
 	for kind, list := range map[string]client.ObjectList{
 		sourcev1.GitRepositoryKind: &sourcev1.GitRepositoryList{},

@@ -34,7 +34,7 @@ func TestArtifactsOfAnEarlierProcessStayAsLongAsTheirSources(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u := &unowned{store: store, objects: fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build()}
+	u := &artifactSweeper{store: store, objects: fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build()}
 	if err := u.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}

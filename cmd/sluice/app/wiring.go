@@ -250,7 +250,7 @@ func (w *wiring) source(ctx context.Context) error {
 	return errors.Join(
 		repositories.SetupWithManager(ctx, w.mgr, w.options), artifacts.SetupWithManager(ctx, w.mgr, w.options),
 		buckets.SetupWithManager(ctx, w.mgr, w.options),
-		w.mgr.Add(&unowned{store: w.store, objects: w.mgr.GetClient()}),
+		w.mgr.Add(&artifactSweeper{store: w.store, objects: w.mgr.GetClient()}),
 	)
 }
 

@@ -8,13 +8,13 @@ import (
 	"github.com/sluice-cd/sluice/internal/budget"
 )
 
-// Memory grants what a pack takes of memory while it is received: it may wait its turn,
+// AcquireMemory grants what a pack takes of memory while it is received: it may wait its turn,
 // and the grant grows with what the pack turns out to hold, and is emptied in the end. A
-// nil Memory grants everything.
-type Memory func(ctx context.Context, bytes int64) (*budget.Grant, error)
+// nil AcquireMemory grants everything.
+type AcquireMemory func(ctx context.Context, bytes int64) (*budget.Grant, error)
 
-// TryMemory is Memory for those who cannot wait: readers.
-type TryMemory func(bytes int64) (*budget.Grant, error)
+// TryAcquireMemory is AcquireMemory for those who cannot wait: readers.
+type TryAcquireMemory func(bytes int64) (*budget.Grant, error)
 
 // entryMemory is what an object takes while its pack is indexed, and smallestEntry
 // what it takes of the pack at least.
@@ -26,7 +26,7 @@ const (
 )
 
 // acquire asks for what the index of a pack of so many bytes and objects takes.
-func (m Memory) acquire(ctx context.Context, size, objects int64) (*reservation, error) {
+func (m AcquireMemory) acquire(ctx context.Context, size, objects int64) (*reservation, error) {
 	if m == nil {
 		return &reservation{}, nil
 	}
@@ -37,7 +37,7 @@ func (m Memory) acquire(ctx context.Context, size, objects int64) (*reservation,
 // reservation is what one reader holds of memory at the moment, and has been granted so far:
 // it is the most at once that counts.
 type reservation struct {
-	try           TryMemory // nil if the grant was acquired by waiting
+	try           TryAcquireMemory // nil if the grant was acquired by waiting
 	grant         *budget.Grant
 	held, granted int64
 }

@@ -162,7 +162,7 @@ func (p *Pack) Read(h plumbing.Hash) (Object, error) { return p.ReadWithin(h, ni
 
 // ReadWithin is Read for readers who have a share of the memory, which is tried for what
 // is held on the way, unless it is little. The object itself is the caller's.
-func (p *Pack) ReadWithin(h plumbing.Hash, try TryMemory) (Object, error) {
+func (p *Pack) ReadWithin(h plumbing.Hash, try TryAcquireMemory) (Object, error) {
 	offset, err := p.index.FindOffset(h)
 	if err != nil {
 		return Object{}, fmt.Errorf("%w: %s", ErrNotFound, h)

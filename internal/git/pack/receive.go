@@ -28,7 +28,7 @@ var ErrMalformed = errors.New("malformed pack")
 // objects, which is what a server sends when nothing is new, gives nil. A pack
 // that is damaged is [ErrMalformed], and one beyond the limits [ErrTooLarge]; one for
 // which there is no memory gives the errors of the budget.
-func Receive(ctx context.Context, dir string, r io.Reader, base func(plumbing.Hash) (Object, error), memory Memory) (*Pack, error) {
+func Receive(ctx context.Context, dir string, r io.Reader, base func(plumbing.Hash) (Object, error), memory AcquireMemory) (*Pack, error) {
 	return receiver{limits: accepted, base: base, memory: memory}.receive(ctx, dir, r)
 }
 
@@ -36,7 +36,7 @@ func Receive(ctx context.Context, dir string, r io.Reader, base func(plumbing.Ha
 type receiver struct {
 	limits limits
 	base   func(plumbing.Hash) (Object, error)
-	memory Memory
+	memory AcquireMemory
 }
 
 func (v receiver) receive(ctx context.Context, dir string, r io.Reader) (_ *Pack, err error) {

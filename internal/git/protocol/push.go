@@ -94,7 +94,7 @@ func (p Push) ReadReport(from *bufio.Reader) (*Report, error) {
 	if !chosen.Has("report-status") {
 		return nil, ErrNoReport
 	}
-	var said beginning
+	var said prefixBuffer
 	if chosen.Has("side-band-64k") || chosen.Has("side-band") {
 		from = bufio.NewReader(newSideband(from, &said, maxAnswer))
 	}
@@ -148,11 +148,11 @@ func readReport(in *lines) (*Report, error) {
 	}
 }
 
-// beginning keeps the beginning of what is written to it.
-type beginning []byte
+// prefixBuffer keeps the beginning of what is written to it.
+type prefixBuffer []byte
 
 // Write implements io.Writer.
-func (b *beginning) Write(p []byte) (int, error) {
+func (b *prefixBuffer) Write(p []byte) (int, error) {
 	*b = append(*b, p[:min(len(p), maxSaid-len(*b))]...)
 	return len(p), nil
 }

@@ -82,7 +82,7 @@ func (p *pull) pull(cmd *cobra.Command, ref name.Reference) error {
 	if err := unpack(content, p.output); err != nil {
 		return failure(ctx, "unpacking "+ref.String(), err)
 	}
-	return p.say(cmd, ref, image)
+	return p.printOrigin(cmd, ref, image)
 }
 
 // unpack writes the files of a layer.
@@ -110,8 +110,8 @@ func unpack(content v1.Layer, into string) error {
 	return err
 }
 
-// say tells where the artifact comes from.
-func (p *pull) say(cmd *cobra.Command, ref name.Reference, image v1.Image) error {
+// printOrigin tells where the artifact comes from.
+func (p *pull) printOrigin(cmd *cobra.Command, ref name.Reference, image v1.Image) error {
 	manifest, err := image.Manifest()
 	if err != nil {
 		return err

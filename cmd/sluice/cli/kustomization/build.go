@@ -119,14 +119,14 @@ func requestOf(k *kustomizev1.Kustomization, objects []*unstructured.Unstructure
 	return req
 }
 
-// built is a Kustomization with its objects, without the metadata that all are given.
-type built struct {
+// builtKustomization is a Kustomization with its objects, without the metadata that all are given.
+type builtKustomization struct {
 	k       *kustomizev1.Kustomization
 	objects []*unstructured.Unstructured
 }
 
 // print prints the objects as they would be applied.
-func (b built) print(out io.Writer) error {
+func (b builtKustomization) print(out io.Writer) error {
 	apply.SetMetadata(profile, profile.Owner(b.k.Namespace, b.k.Name), requestOf(b.k, b.objects))
 	for _, u := range b.objects {
 		text, err := yaml.Marshal(u.Object)
@@ -142,7 +142,7 @@ func (b built) print(out io.Writer) error {
 
 // build returns the Kustomization with its objects, and those that are among them if it is to
 // go on with them, and notes what is probably a mistake.
-func (b *builder) build(cmd *cobra.Command, name string) ([]built, error) {
+func (b *builder) build(cmd *cobra.Command, name string) ([]builtKustomization, error) {
 	if b.offline && b.file == "" {
 		return nil, errors.New("--dry-run asks no cluster for the Kustomization: name its file with --kustomization-file")
 	}
@@ -167,9 +167,9 @@ func (b *builder) build(cmd *cobra.Command, name string) ([]built, error) {
 		return nil, fmt.Errorf("building Kustomization %s: %w", k.Name, err)
 	}
 	if b.recursive {
-		return b.below(cmd, reader, built{k, objects})
+		return b.below(cmd, reader, builtKustomization{k, objects})
 	}
-	return []built{{k, objects}}, nil
+	return []builtKustomization{{k, objects}}, nil
 }
 
 // directory is one that a build may read, and the path in it that is built.

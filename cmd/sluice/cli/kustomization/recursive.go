@@ -16,25 +16,25 @@ import (
 // maxNested is how many Kustomizations one build goes on with.
 const maxNested = 1000
 
-// descent goes on with the Kustomizations that are among the objects of others.
-type descent struct {
+// recursiveBuild goes on with the Kustomizations that are among the objects of others.
+type recursiveBuild struct {
 	*builder
 	cmd    *cobra.Command
 	reader client.Client
 	known  map[client.ObjectKey]bool
-	all    []built
+	all    []builtKustomization
 }
 
 // below returns a Kustomization and those below it, each before the next one beside it, in the
 // order of their objects: that of `flux build`. Each is there once, since one may be among its
 // own.
-func (b *builder) below(cmd *cobra.Command, reader client.Client, root built) ([]built, error) {
-	d := &descent{builder: b, cmd: cmd, reader: reader, known: map[client.ObjectKey]bool{client.ObjectKeyFromObject(root.k): true}}
+func (b *builder) below(cmd *cobra.Command, reader client.Client, root builtKustomization) ([]builtKustomization, error) {
+	d := &recursiveBuild{builder: b, cmd: cmd, reader: reader, known: map[client.ObjectKey]bool{client.ObjectKeyFromObject(root.k): true}}
 	err := d.into(root)
 	return d.all, err
 }
 
-func (d *descent) into(of built) error {
+func (d *recursiveBuild) into(of builtKustomization) error {
 	d.all = append(d.all, of)
 	for _, u := range of.objects {
 		if u.GroupVersionKind().GroupKind() != profile.Owners {
@@ -55,7 +55,7 @@ func (d *descent) into(of built) error {
 		if err != nil {
 			return fmt.Errorf("building Kustomization %s: %w", key, err)
 		}
-		if err := d.into(built{k, objects}); err != nil {
+		if err := d.into(builtKustomization{k, objects}); err != nil {
 			return err
 		}
 	}

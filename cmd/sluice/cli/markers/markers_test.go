@@ -18,7 +18,7 @@ import (
 func found() writeback.Report {
 	app := edit.Setter{Namespace: "apps", Policy: "app"}
 	return writeback.Report{
-		{Path: "a.yaml", Outcomes: []edit.Outcome{
+		{Path: "a.yaml", Outcomes: []edit.MarkerResult{
 			{Line: 1, Setter: app, Old: "app:1", New: "app:2"},
 			{Line: 2, Setter: app, Old: "app:2", New: "app:2"},
 			{Line: 3, Setter: app, Old: "app:1", New: "app:2", Skip: "the field is a list"},
