@@ -19,7 +19,7 @@ module=github.com/sluice-cd/sluice
 
 # These drive bin/sluice, or the tools of others: the race detector would see the test alone,
 # and slow its users down.
-binary='/test/(crash|e2e|e2e/promotion|compat/(beside|flagger|flux|handover|takeover)|integration/(browser|cli|promotion|rbac|receiver|tenants))$'
+binary='/test/(crash|e2e|e2e/promotion|compat/(beside|flagger|flux|handover|takeover|vscode)|integration/(browser|cli|promotion|rbac|receiver|tenants))$'
 # These work a lot, and on one goroutine: the race detector has nothing to see. test/arch holds
 # them to it.
 sequential='canary canary/judge canary/judge/counter canary/judge/replay canary/judge/simulate canary/judge/trial

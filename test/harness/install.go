@@ -87,6 +87,21 @@ func (p *Playground) Install(ctx context.Context) error {
 	return p.waitEstablished(ctx)
 }
 
+// InstallDefault applies config/default with kubectl, as the README says, after [Playground.Install]: its Deployment
+// runs on a simulated node, and so runs nothing.
+func (p *Playground) InstallDefault(ctx context.Context) error {
+	root, err := Root()
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, p.Kubectl, "apply", "--server-side", "--force-conflicts", "-k", filepath.Join(root, "config", "default"))
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+p.Kubeconfig)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("kubectl apply -k config/default: %w\n%s", err, out)
+	}
+	return nil
+}
+
 func (p *Playground) waitEstablished(ctx context.Context) error {
 	_, err := Eventually(ctx, "serving the CRDs", Patience, func(ctx context.Context) (bool, string) {
 		var list apiextensionsv1.CustomResourceDefinitionList

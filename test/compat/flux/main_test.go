@@ -21,9 +21,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -66,7 +63,7 @@ func setup(m *testing.M) (int, error) {
 	}
 	defer os.RemoveAll(work)
 	the = &world{Playground: playground, home: work}
-	if the.cli, err = cli(ctx); err != nil {
+	if the.cli, err = harness.Upstream(ctx, "flux"); err != nil {
 		return 0, err
 	}
 	if the.own, err = harness.Binary(); err != nil {
@@ -91,36 +88,12 @@ func setup(m *testing.M) (int, error) {
 	return code, nil
 }
 
-// cli builds the Flux CLI when it is not built yet, which takes minutes.
-func cli(ctx context.Context) (string, error) {
-	root, err := harness.Root()
-	if err != nil {
-		return "", err
-	}
-	cmd := exec.CommandContext(ctx, filepath.Join(root, "hack", "upstream.sh"), "flux")
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
-	if err != nil {
-		return "", fmt.Errorf("building the Flux CLI: %w", err)
-	}
-	return strings.TrimSpace(string(out)), nil
-}
-
 // install does what the README says, with kubectl.
 func (w *world) install(ctx context.Context) error {
 	if err := w.Install(ctx); err != nil { // the Gateway API, which an installation expects
 		return err
 	}
-	root, err := harness.Root()
-	if err != nil {
-		return err
-	}
-	cmd := exec.CommandContext(ctx, w.Kubectl, "apply", "--server-side", "--force-conflicts", "-k", filepath.Join(root, "config", "default"))
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+w.Kubeconfig)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("kubectl apply -k config/default: %w\n%s", err, out)
-	}
-	return nil
+	return w.InstallDefault(ctx)
 }
 
 // namespace makes a namespace for one story and removes it afterwards.
