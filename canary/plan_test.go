@@ -316,7 +316,7 @@ func TestAWebhookWithATimeoutThatIsNoneIsRefusedBeforeARelease(t *testing.T) {
 	}{
 		"a unit that there is not": {
 			flaggerv1.CanaryWebhook{Timeout: "30sec"},
-			`spec.analysis.webhooks[0].timeout: webhook load: "30sec" is not a duration of up to 6h0m0s`,
+			`spec.analysis.webhooks[0].timeout: webhook load: "30sec" is not a duration of up to 6h`,
 		},
 		"more than there may be": {flaggerv1.CanaryWebhook{Timeout: "400m"}, "spec.analysis.webhooks[0].timeout"},
 		"too many attempts": {

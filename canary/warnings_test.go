@@ -86,7 +86,7 @@ func TestWhatHardlyMeansWhatWasMeantIsSaid(t *testing.T) {
 			"spec.analysis.canaryReadyThreshold: -5 is no percentage; it is taken for 0"}},
 		"an interval that is none, as in Flagger": {
 			edit: func(s *flaggerv1.CanarySpec) { s.Analysis.StepWeight, s.Analysis.Interval = 10, "1m5" },
-			want: []string{`spec.analysis.interval: "1m5" is no duration such as 30s or 1m; checks are 1m0s apart`},
+			want: []string{`spec.analysis.interval: "1m5" is no duration such as 30s or 1m; checks are 1m apart`},
 		},
 		"a target of a group that is no more": {edit: func(s *flaggerv1.CanarySpec) {
 			s.Analysis.StepWeight, s.TargetRef.APIVersion = 10, "extensions/v1beta1"

@@ -130,8 +130,8 @@ func TestWhereAStageStands(t *testing.T) {
 				s.ready["staging/@2"] = ReadinessFailed
 			},
 			want: []string{
-				"Verified: app 1 is verified: app 2 soaks in staging for another 6m0s once it is Ready there again", has1,
-				"Soak 12:01--: app 2 soaks in staging for another 6m0s once it is Ready there again",
+				"Verified: app 1 is verified: app 2 soaks in staging for another 6m once it is Ready there again", has1,
+				"Soak 12:01--: app 2 soaks in staging for another 6m once it is Ready there again",
 			},
 		},
 		"it is held for an hour": {

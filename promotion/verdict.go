@@ -143,7 +143,7 @@ func judgeWave(spec *sluicev1.Stage, kind sluicev1.LandingKind, w wave, now time
 	case unknown, timeout <= 0:
 		// It is held until somebody can tell.
 	case !now.Before(deadline):
-		v.outcome, v.why = waveFailed, fmt.Sprintf("not verified within %s: %s", timeout, waits)
+		v.outcome, v.why = waveFailed, fmt.Sprintf("not verified within %s: %s", shorten.Duration(timeout), waits)
 	default:
 		v.again = deadline
 	}

@@ -46,7 +46,7 @@ func TestWavesGoOneAfterTheOther(t *testing.T) {
 	}
 	s.pass(11 * time.Minute)
 	s.wantRegions("1", "1", "1")
-	if q := s.state.quarantined(s.bundle("2")); q == nil || q.Reason != "not verified within 30m0s: us: not verified yet" {
+	if q := s.state.quarantined(s.bundle("2")); q == nil || q.Reason != "not verified within 30m: us: not verified yet" {
 		t.Errorf("quarantine %+v", q)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/internal/shorten"
 )
 
 // PipelineDescription is a Pipeline with how it promotes, what became of each bundle in
@@ -78,7 +79,7 @@ func HowItPromotes(p *sluicev1.Pipeline) []Property {
 	if t := p.Spec.Together; t != nil && t.SameTag {
 		add("together", "only versions of the same tag")
 	} else if t != nil && t.WaitFor != nil {
-		add("together", "a new version waits %s for the others", t.WaitFor.Duration)
+		add("together", "a new version waits %s for the others", shorten.Duration(t.WaitFor.Duration))
 	}
 	if ref := p.Spec.SourceRef; ref != nil {
 		add("repository", "GitRepository %s/%s", cmp.Or(ref.Namespace, p.Namespace), ref.Name)
@@ -99,7 +100,7 @@ func stageSentence(s *sluicev1.Stage) string {
 		}
 		text := "after " + strings.Join(a.Stages, joint)
 		if a.Soak != nil {
-			text += fmt.Sprintf(" and a soak of %s", a.Soak.Duration)
+			text += fmt.Sprintf(" and a soak of %s", shorten.Duration(a.Soak.Duration))
 		}
 		parts = append(parts, text)
 	}

@@ -13,6 +13,7 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary"
+	"github.com/sluice-cd/sluice/internal/shorten"
 )
 
 // Property is one thing to know about an object, in plain words.
@@ -75,7 +76,7 @@ func routing(c *flaggerv1.Canary) string {
 
 func strategy(c *flaggerv1.Canary, plan canary.Plan) string {
 	a := c.Spec.Analysis
-	each := ", " + plan.Interval.String() + " each" + unlessAllowed(a, plan)
+	each := ", " + shorten.Duration(plan.Interval) + " each" + unlessAllowed(a, plan)
 	switch {
 	case plan.Skip:
 		return "promoted as soon as it is ready, unmeasured"
@@ -100,7 +101,7 @@ func unlessAllowed(a *flaggerv1.CanaryAnalysis, plan canary.Plan) string {
 	if err != nil || asked <= 0 || asked >= plan.Interval {
 		return ""
 	}
-	return fmt.Sprintf(", or less where --canary-min-interval allows it (interval is %s)", asked)
+	return fmt.Sprintf(", or less where --canary-min-interval allows it (interval is %s)", shorten.Duration(asked))
 }
 
 // shownWeights is how many percentages are listed before some are left out.
@@ -140,7 +141,8 @@ func sessions(s *flaggerv1.SessionAffinity) string {
 	if s == nil {
 		return ""
 	}
-	return fmt.Sprintf("users stay on the version that they saw first, by cookie %s for %s", s.CookieName, time.Duration(s.MaxAge)*time.Second)
+	return fmt.Sprintf("users stay on the version that they saw first, by cookie %s for %s", s.CookieName,
+		shorten.Duration(time.Duration(s.MaxAge)*time.Second))
 }
 
 // measuredBy says where a metric comes from.
@@ -180,7 +182,7 @@ func rollback(a *flaggerv1.CanaryAnalysis, plan canary.Plan) string {
 	if plan.SampleEvery > 0 && len(plan.Metrics) > 0 {
 		fewest := slices.MinFunc(plan.Metrics, func(a, b canary.Metric) int { return a.Decisive - b.Decisive }).Decisive
 		text += fmt.Sprintf(", or at once when a metric is bad in %d samples in a row, one every %s",
-			fewest, plan.SampleEvery.Round(100*time.Millisecond))
+			fewest, shorten.Duration(plan.SampleEvery.Round(100*time.Millisecond)))
 	}
 	return text
 }

@@ -173,7 +173,7 @@ func TestCall(t *testing.T) {
 		"a timeout that is none": {
 			hooks: hooks{{Name: "a", URL: r.URL, Timeout: "10sx"}},
 			ask:   flaggerv1.RolloutHook,
-			want:  canary.Answer{Webhook: "a", Why: `timeout: "10sx" is not a duration of up to 6h0m0s`, Said: said(refuses("a", 0, `timeout: "10sx" is not a duration of up to 6h0m0s`))},
+			want:  canary.Answer{Webhook: "a", Why: `timeout: "10sx" is not a duration of up to 6h`, Said: said(refuses("a", 0, `timeout: "10sx" is not a duration of up to 6h`))},
 		},
 		"a letter is the default": {
 			hooks: hooks{{Name: "a", URL: r.URL + "/200", Timeout: "s"}},
@@ -184,7 +184,7 @@ func TestCall(t *testing.T) {
 		"a timeout without an end": {
 			hooks: hooks{{Name: "a", URL: r.URL, Timeout: "999h"}},
 			ask:   flaggerv1.RolloutHook,
-			want:  canary.Answer{Webhook: "a", Why: `timeout: "999h" is not a duration of up to 6h0m0s`, Said: said(refuses("a", 0, `timeout: "999h" is not a duration of up to 6h0m0s`))},
+			want:  canary.Answer{Webhook: "a", Why: `timeout: "999h" is not a duration of up to 6h`, Said: said(refuses("a", 0, `timeout: "999h" is not a duration of up to 6h`))},
 		},
 		"retries without an end": {
 			hooks: hooks{{Name: "a", URL: r.URL, Retries: 1e9}},

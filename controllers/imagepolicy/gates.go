@@ -10,6 +10,7 @@ import (
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/internal/registry"
+	"github.com/sluice-cd/sluice/internal/shorten"
 	"github.com/sluice-cd/sluice/policy"
 )
 
@@ -130,7 +131,7 @@ func minimumAge(ctx context.Context, in *inputs, ask imageReader, c candidate) (
 func tooYoung(in *inputs, c candidate) gateResult {
 	at := c.firstSeen.Add(in.minAge())
 	return gateResult{
-		rejected: fmt.Sprintf("younger than %s, old enough at %s", in.minAge(), timeOf(at).UTC().Format(time.RFC3339)),
+		rejected: fmt.Sprintf("younger than %s, old enough at %s", shorten.Duration(in.minAge()), timeOf(at).UTC().Format(time.RFC3339)),
 		until:    at,
 	}
 }

@@ -108,12 +108,12 @@ func TestGates(t *testing.T) {
 		"a tag that is a second too young is dropped": {
 			spec: aged, tag: "2.0", facts: known{seen: map[string]time.Time{"2.0@sha256:2.0": noon.Add(-time.Hour + time.Second)}},
 			want: checkedCandidate{candidate: candidate{tag: "2.0", digest: "sha256:2.0", firstSeen: noon.Add(-time.Hour + time.Second)},
-				dropped: "younger than 1h0m0s, old enough at 2026-01-02T12:00:01Z", gate: policy.GateMinAge},
+				dropped: "younger than 1h, old enough at 2026-01-02T12:00:01Z", gate: policy.GateMinAge},
 			until: noon.Add(time.Second)},
 		"a young tag whose digest was looked up before is not looked up again": {
 			spec: aged, tag: "2.0", facts: known{seen: map[string]time.Time{"2.0": noon}, fails: map[string]error{"2.0": errors.New("asked")}},
 			want: checkedCandidate{candidate: candidate{tag: "2.0", firstSeen: noon},
-				dropped: "younger than 1h0m0s, old enough at 2026-01-02T13:00:00Z", gate: policy.GateMinAge},
+				dropped: "younger than 1h, old enough at 2026-01-02T13:00:00Z", gate: policy.GateMinAge},
 			until: noon.Add(time.Hour)},
 		"a moved tag stays at the digest of the last choice": {
 			spec: aged, tag: "1.0", facts: known{seen: map[string]time.Time{"1.0@sha256:old": noon.Add(-2 * time.Hour)}},

@@ -192,7 +192,7 @@ func TestAMetricWithoutValuesFailsWhenItsTimeIsOver(t *testing.T) {
 	e.want("2", "1")
 	e.afterMinutes(30)
 	e.want("1", "1")
-	want := "not verified within 30m0s: 0 of 3 looks at its metrics are done: latency has no values"
+	want := "not verified within 30m: 0 of 3 looks at its metrics are done: latency has no values"
 	if q := e.pipeline.Status.Quarantined; len(q) != 1 || q[0].Reason != want {
 		t.Errorf("quarantined %+v", q)
 	}
@@ -310,7 +310,7 @@ func TestMetricsThatAreRefused(t *testing.T) {
 		"more often than a second": {func(m *sluicev1.MetricsVerification) { m.Interval.Duration = time.Millisecond },
 			at + ": interval has to be at least 1s"},
 		"longer than may be waited": {func(m *sluicev1.MetricsVerification) { m.For.Duration = time.Hour },
-			at + ": it takes at least 1h0m0s to look at them, and the verifyTimeout of the stage is 30m0s"},
+			at + ": it takes at least 1h to look at them, and the verifyTimeout of the stage is 30m"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := newEnv(t, latency(tc.change))

@@ -16,6 +16,7 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/internal/shorten"
 	"github.com/sluice-cd/sluice/internal/tree"
 	"github.com/sluice-cd/sluice/promotion"
 	"github.com/sluice-cd/sluice/promotion/forge"
@@ -157,7 +158,7 @@ func validateMetrics(field string, v *sluicev1.MetricsVerification, timeout time
 	}
 	if takes := promotion.MetricsTime(v, longestWindow(v)); timeout > 0 && takes >= timeout {
 		return refuse("%s: it takes at least %s to look at them, and the verifyTimeout of the stage is %s: make that longer, or `for` shorter",
-			field, takes, timeout)
+			field, shorten.Duration(takes), shorten.Duration(timeout))
 	}
 	return nil
 }

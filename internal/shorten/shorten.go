@@ -7,6 +7,7 @@
 //	shorten.Runes("a long text", 9, shorten.Dots)    "a long..."
 //	shorten.Bytes("äöüß", 6, shorten.Ellipsis)       "ä…"          ä is 2 bytes, … is 3
 //	shorten.Commit("0123456789abcdef...")            "0123456"
+//	shorten.Duration(time.Hour)                      "1h"
 //
 // The mark that says that something is missing counts: no result is longer than asked for.
 // A character is never cut in two, as half of one is no valid UTF-8, which an API server
@@ -15,7 +16,11 @@
 // Secrets are masked before, since half a secret is not recognised.
 package shorten
 
-import "unicode/utf8"
+import (
+	"strings"
+	"time"
+	"unicode/utf8"
+)
 
 // Marks for the end of a text that goes on.
 const (
@@ -63,3 +68,16 @@ func Bytes(text string, most int, mark string) string {
 // Commit returns the first seven digits of a commit, or of the hexadecimal part of a
 // digest, as Git abbreviates them.
 func Commit(hash string) string { return Bytes(hash, commitDigits, "") }
+
+// Duration writes a duration as people write it in a spec: 1h or 1m30s, where its own
+// String writes 1h0m0s and 1m30s.
+func Duration(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}

@@ -5,6 +5,7 @@ package shorten_test
 import (
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/sluice-cd/sluice/internal/shorten"
@@ -68,6 +69,22 @@ func TestCommit(t *testing.T) {
 	for hash, want := range map[string]string{"0123456789": "0123456", "0123456": "0123456", "012": "012", "": ""} {
 		if got := shorten.Commit(hash); got != want {
 			t.Errorf("%q becomes %q, want %q", hash, got, want)
+		}
+	}
+}
+
+func TestDuration(t *testing.T) {
+	for want, d := range map[string]time.Duration{
+		"0s": 0, "30s": 30 * time.Second, "1m": time.Minute, "10m": 10 * time.Minute, "1m30s": 90 * time.Second, "1h": time.Hour,
+		"24h": 24 * time.Hour, "1h30m": 90 * time.Minute, "1h0m10s": time.Hour + 10*time.Second, "1.5s": 1500 * time.Millisecond,
+		"500ms": 500 * time.Millisecond, "-1m": -time.Minute,
+	} {
+		got := shorten.Duration(d)
+		if got != want {
+			t.Errorf("%s is written %s, want %s", d, got, want)
+		}
+		if again, err := time.ParseDuration(got); err != nil || again != d {
+			t.Errorf("%s is read as %s, %v", got, again, err)
 		}
 	}
 }

@@ -100,8 +100,8 @@ func (in *CanaryAnalysis) GetInterval() (time.Duration, error) {
 	}
 	interval, err := time.ParseDuration(in.Interval)
 	if err != nil {
-		return DefaultAnalysisInterval, fmt.Errorf("spec.analysis.interval: %q is no duration such as 30s or 1m; checks are %s apart",
-			in.Interval, DefaultAnalysisInterval)
+		return DefaultAnalysisInterval, fmt.Errorf("spec.analysis.interval: %q is no duration such as 30s or 1m; checks are %.0fm apart",
+			in.Interval, DefaultAnalysisInterval.Minutes())
 	}
 	return interval, nil
 }
@@ -157,7 +157,7 @@ func (w CanaryWebhook) GetTimeout() (time.Duration, error) {
 	}
 	timeout, err := time.ParseDuration(w.Timeout)
 	if err != nil || timeout <= 0 || timeout > MaxWebhookTimeout {
-		return 0, fmt.Errorf("%q is not a duration of up to %s", w.Timeout, MaxWebhookTimeout)
+		return 0, fmt.Errorf("%q is not a duration of up to %.0fh", w.Timeout, MaxWebhookTimeout.Hours())
 	}
 	return timeout, nil
 }

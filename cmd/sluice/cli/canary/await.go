@@ -13,6 +13,7 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/follow"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
+	"github.com/sluice-cd/sluice/internal/shorten"
 )
 
 // await waits until the controller has carried a command out, and prints what
@@ -24,7 +25,7 @@ func (v *commandOptions) await(cmd *cobra.Command, c client.WithWatch, target *f
 		Limit: v.timeout,
 		Timeout: fmt.Errorf("the controller has not carried it out within %s: is one running? The command stays "+
 			"in the annotation %s of Canary %s",
-			v.timeout, flaggerv1.CommandAnnotation, key),
+			shorten.Duration(v.timeout), flaggerv1.CommandAnnotation, key),
 		Until: func(now *flaggerv1.Canary) (bool, error) {
 			text, err := outcome(now, command)
 			if err != nil || text == "" {

@@ -14,6 +14,7 @@ import (
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/follow"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
+	"github.com/sluice-cd/sluice/internal/shorten"
 	"github.com/sluice-cd/sluice/report"
 )
 
@@ -27,7 +28,7 @@ func (g *stageCommand) await(
 	key := client.ObjectKeyFromObject(p)
 	what := fmt.Sprintf("waiting for the controller to %s %s of %s", g.name, stage, key)
 	timeout := fmt.Errorf("the controller has not carried it out within %s; the command stays in the annotation %s of Pipeline %s: %w",
-		g.timeout, sluicev1.CommandAnnotation(g.command, stage), key, errTimeout)
+		shorten.Duration(g.timeout), sluicev1.CommandAnnotation(g.command, stage), key, errTimeout)
 	return g.follow(cmd, c, p,
 		follow.Wait[*sluicev1.Pipeline]{What: what, Timeout: timeout, Until: func(now *sluicev1.Pipeline) (bool, error) {
 			done, err := outcome(now, stage, given)
@@ -46,7 +47,7 @@ func (g *stageCommand) awaitPendingApproval(cmd *cobra.Command, c client.WithWat
 	}
 	return g.follow(cmd, c, p, follow.Wait[*sluicev1.Pipeline]{
 		What:    "waiting for the controller to take up the approval of " + by,
-		Timeout: fmt.Errorf("the approval of %s has not been taken up within %s: %w", by, g.timeout, errTimeout),
+		Timeout: fmt.Errorf("the approval of %s has not been taken up within %s: %w", by, shorten.Duration(g.timeout), errTimeout),
 		Until:   func(now *sluicev1.Pipeline) (bool, error) { return g.pendingApproval(now, stage) == "", nil },
 	})
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/cluster"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/follow"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
+	"github.com/sluice-cd/sluice/internal/shorten"
 	"github.com/sluice-cd/sluice/report"
 )
 
@@ -221,7 +222,7 @@ func (t *target) reconcile(limit time.Duration) error {
 	var now report.Resource
 	err = follow.Await(t.cmd, t.client, func() client.ObjectList { return t.kind.list() }, t.object, follow.Wait[*unstructured.Unstructured]{
 		What: fmt.Sprintf("the reconcile of %s", t), Limit: limit,
-		Timeout: fmt.Errorf("%s is not reconciled after %s: is its controller running?", t, limit),
+		Timeout: fmt.Errorf("%s is not reconciled after %s: is its controller running?", t, shorten.Duration(limit)),
 		Until: func(u *unstructured.Unstructured) (bool, error) {
 			now = report.OfResource(u)
 			handled, _, _ := unstructured.NestedString(u.Object, "status", "lastHandledReconcileAt")
