@@ -454,7 +454,7 @@ func TestAFailedApplyKeepsTheInventory(t *testing.T) {
 // inventoryOf are the names in an inventory, sorted.
 func inventoryOf(k *kustomizev1.Kustomization) string {
 	entries, _ := entriesOf(k)
-	names := make([]string, 0, len(entries))
+	var names []string
 	for _, entry := range entries {
 		names = append(names, entry.Name)
 	}

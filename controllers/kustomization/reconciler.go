@@ -40,6 +40,7 @@ import (
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/tree"
 	"github.com/sluice-cd/sluice/internal/wake"
+	"github.com/sluice-cd/sluice/source"
 )
 
 // Opener gives access to the files of an artifact, on the account of a namespace.
@@ -67,6 +68,8 @@ type Reconciler struct {
 	KubeConfigs *kubeconfig.Reader
 	// Builder builds.
 	Builder *build.Builder
+	// Store has the artifacts of the sources that this process serves; nil if it serves none.
+	Store *source.Store
 
 	client   client.Client
 	live     client.Reader

@@ -73,6 +73,24 @@ func Pending(err error, after time.Duration) error {
 	return pending{waiting{error: err, after: after}}
 }
 
+// deferred is a pending error of a run that could not begin.
+type deferred struct{ pending }
+
+func (d deferred) Unwrap() error { return d.pending }
+
+// Deferred marks err as the reason why a run could not begin yet. An object whose status judges its
+// generation already keeps that status, and a request stays unhandled: neither conditions nor events
+// tell of err. Others are [Pending].
+func Deferred(err error, after time.Duration) error {
+	return deferred{pending{waiting{error: err, after: after}}}
+}
+
+// isDeferred reports whether [Deferred] marked an error.
+func isDeferred(err error) bool {
+	var d deferred
+	return errors.As(err, &d)
+}
+
 // waitingFor returns the delay of an error that [Waiting] or [Pending] marked.
 func waitingFor(err error) (time.Duration, bool) {
 	var w waiting

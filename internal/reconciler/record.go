@@ -28,6 +28,11 @@ type statuses[T Object] struct{ before, written T }
 // record turns the outcome into conditions, patches the status if anything
 // changed, and emits the events that belong to the change.
 func (r *runner[T]) record(ctx context.Context, known statuses[T], obj T, out reconcileResult) (reconcile.Result, error) {
+	ready := apimeta.FindStatusCondition(known.before.GetConditions(), meta.ReadyCondition)
+	if isDeferred(out.err) && ready != nil && ready.ObservedGeneration == obj.GetGeneration() {
+		after, _ := waitingFor(out.err)
+		return reconcile.Result{RequeueAfter: after}, nil
+	}
 	r.recordHandled(obj, out)
 	r.setConditions(obj, out)
 	changed, err := r.patchStatus(ctx, known.written, obj)

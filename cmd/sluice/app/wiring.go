@@ -279,6 +279,7 @@ func (w *wiring) kustomize(ctx context.Context) error {
 		DefaultServiceAccount: w.flags.defaultServiceAccount, Builder: builder, OverriddenManagers: w.flags.overrideManagers,
 		AdditiveReadyExpr: w.flags.identity.enabled(additiveReadyExpr),
 		KubeConfigs:       w.kubeConfigs(),
+		Store:             w.store,
 		Decryption: kustomization.Decryption{
 			Services: &decrypt.Services{
 				Guard: w.guard, Client: w.mgr.GetClient(), Tokens: w.tokens,
