@@ -51,13 +51,19 @@ type Recorded struct {
 	Ignore *string
 }
 
+// IsOf reports whether the recorded artifact was made of the snapshot, whoever made it: another controller archives the
+// same files otherwise.
+func (r Recorded) IsOf(s Snapshot) bool {
+	return r.Artifact.HasRevision(s.Revision) && ptr.Equal(s.Ignore, r.Ignore)
+}
+
 // PublishMemory is what an artifact of a common size takes while it is made.
 const PublishMemory = 4 << 20
 
 // IsCurrent reports whether the recorded artifact is in the store and is what
 // publishing the snapshot would make.
 func (p *Publisher) IsCurrent(s Snapshot, recorded Recorded) bool {
-	return recorded.Artifact.HasRevision(s.Revision) && ptr.Equal(s.Ignore, recorded.Ignore) && p.Store.Holds(recorded.Artifact)
+	return recorded.IsOf(s) && p.Store.Holds(recorded.Artifact)
 }
 
 // IsShared reports whether consumers in this process can read the artifact's files

@@ -104,7 +104,8 @@ func (r *Reconciler) publishWithin(
 		Open: func(memory *budget.Grant) (source.Files, error) { return r.files(ctx, obj, cached, listed, memory) },
 	}
 	recorded := source.Recorded{Artifact: obj.Status.Artifact, Ignore: obj.Status.ObservedIgnore}
-	if r.Publisher.IsCurrent(snapshot, recorded) {
+	same := recorded.IsOf(snapshot)
+	if same && r.Publisher.IsCurrent(snapshot, recorded) {
 		recorded.Artifact.URL = r.Publisher.Store.URL(recorded.Artifact.Path)
 		obj.Status.URL = recorded.Artifact.URL
 		return nil, nil
@@ -114,6 +115,9 @@ func (r *Reconciler) publishWithin(
 		return nil, source.StorageFailed(err)
 	}
 	obj.Status.Artifact, obj.Status.URL, obj.Status.ObservedIgnore = artifact, artifact.URL, obj.Spec.Ignore
+	if same {
+		return nil, nil // it was lost, or another controller had made it
+	}
 	stored := fmt.Sprintf("stored artifact with %d fetched files from '%s' bucket", len(listed.objects), obj.Spec.BucketName)
 	return source.NewArtifact(recorded, artifact, stored), nil
 }

@@ -559,3 +559,15 @@ func TestConditionsOfFluxGoOnceTheArtifactIsThere(t *testing.T) {
 		sourcetest.CheckNoFailures(t, f.obj)
 	}
 }
+
+// Alerts were told of a new artifact when Sluice took over, although it was the same objects.
+func TestTheArtifactOfAnotherControllerIsNoNews(t *testing.T) {
+	f := setup(t)
+	f.put(map[string]string{"app.yaml": "n: 1\n"})
+	f.must()
+	f.obj.Status.Artifact.Digest = "sha256:" + strings.Repeat("0", 64) // archived otherwise
+	f.obj.Status.Artifact.URL = "http://source-controller.flux-system.svc.cluster.local./" + f.obj.Status.Artifact.Path
+	if result := f.must(); len(result.Events) != 0 || !f.Publisher.Store.Holds(f.obj.Status.Artifact) {
+		t.Errorf("events are %v, the artifact is %+v", result.Events, f.obj.Status.Artifact)
+	}
+}

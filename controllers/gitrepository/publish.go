@@ -27,7 +27,8 @@ func (r *Reconciler) publish(
 		Open: func(*budget.Grant) (source.Files, error) { return content.files, nil },
 	}
 	recorded := source.Recorded{Artifact: obj.Status.Artifact, Ignore: obj.Status.ObservedIgnore}
-	if r.Publisher.IsCurrent(snapshot, recorded) && content.isRecorded() {
+	same := recorded.IsOf(snapshot) && content.isRecorded()
+	if same && r.Publisher.IsCurrent(snapshot, recorded) {
 		return nil, r.share(ctx, snapshot, recorded.Artifact, content)
 	}
 	if err := fetch(ctx, obj, seen); err != nil {
@@ -42,6 +43,9 @@ func (r *Reconciler) publish(
 	}
 	obj.Status.Artifact, obj.Status.ObservedIgnore = artifact, obj.Spec.Ignore
 	content.record()
+	if same {
+		return nil, nil // it was lost, or another controller had made it
+	}
 	return source.NewArtifact(recorded, artifact, fmt.Sprintf("stored artifact for commit '%s'", subject(content.message))), nil
 }
 

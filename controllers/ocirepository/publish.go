@@ -45,7 +45,8 @@ func (r *Reconciler) publish(ctx context.Context, obj *sourcev1.OCIRepository, s
 		snapshot.Bytes = func(memory *budget.Grant) ([]byte, error) { return from.layer(ctx, memory) }
 	}
 	recorded := source.Recorded{Artifact: obj.Status.Artifact, Ignore: obj.Status.ObservedIgnore}
-	if r.Publisher.IsCurrent(snapshot, recorded) && ptr.Equal(obj.Spec.LayerSelector, obj.Status.ObservedLayerSelector) {
+	same := recorded.IsOf(snapshot) && ptr.Equal(obj.Spec.LayerSelector, obj.Status.ObservedLayerSelector)
+	if same && r.Publisher.IsCurrent(snapshot, recorded) {
 		recorded.Artifact.URL = r.Publisher.Store.URL(recorded.Artifact.Path)
 		obj.Status.URL = recorded.Artifact.URL
 		return nil, nil
@@ -57,6 +58,9 @@ func (r *Reconciler) publish(ctx context.Context, obj *sourcev1.OCIRepository, s
 	artifact.Metadata = metadataOf(from.manifest.Annotations)
 	obj.Status.Artifact, obj.Status.URL = artifact, artifact.URL
 	obj.Status.ObservedIgnore, obj.Status.ObservedLayerSelector = obj.Spec.Ignore, obj.Spec.LayerSelector.DeepCopy()
+	if same {
+		return nil, nil // it was lost, or another controller had made it
+	}
 	return source.NewArtifact(recorded, artifact, announce(obj.Spec.URL, artifact)), nil
 }
 
