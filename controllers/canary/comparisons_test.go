@@ -36,7 +36,7 @@ func (f *fakeCounters) prepare(context.Context, *flaggerv1.Canary) (readCounters
 		if err := f.err.Load(); err != nil {
 			return counter.Reading{}, *err
 		}
-		seconds := at.Sub(f.since).Truncate(time.Second).Seconds()
+		seconds := max(0, at.Sub(f.since).Truncate(time.Second).Seconds()) // no counter is below 0
 		reading := counter.Reading{At: at, Source: f.source, CountedBy: f.source, Hint: f.where}
 		for pod, arm := range armOf {
 			rate, requests := 0.010, 50*seconds
@@ -87,7 +87,7 @@ func (e *testEnv) restartJudged(counters *fakeCounters) {
 	comparisons.started = func(context.Context, types.NamespacedName) (time.Time, error) { return time.Time{}, nil }
 }
 
-// look lets the judge take so many readings.
+// look lets the judge take so many readings, or more, and waits until it has judged the last one: it sleeps then.
 func (e *testEnv) look(counters *fakeCounters, times int) {
 	e.Helper()
 	for range times {
@@ -100,6 +100,7 @@ func (e *testEnv) look(counters *fakeCounters, times int) {
 			}
 			return counters.readings.Load() > taken
 		})
+		poll(e.T, "a reading to be judged", e.clock.HasWaiters)
 	}
 }
 
