@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -22,6 +21,7 @@ import (
 	"github.com/sluice-cd/sluice/canary/router"
 	"github.com/sluice-cd/sluice/canary/workload"
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/internal/resourceversion"
 )
 
 // observer reads what a decision on a canary is made of.
@@ -202,8 +202,8 @@ func (o *observer) measurable(ctx context.Context, c *flaggerv1.Canary) error {
 	return err
 }
 
-// errStale means that the cache has not seen the last status yet. Writing on top of it
-// would be a conflict, which is retried without a word.
+// errStale means that the cache has not seen the last write of an earlier process yet. Writing
+// on top of it would be a conflict, which is retried without a word.
 var errStale = errors.New("status was overtaken")
 
 // statusCheck makes sure that the status is the last one that an earlier process wrote.
@@ -222,7 +222,7 @@ func (s *statusCheck) check(ctx context.Context, c *flaggerv1.Canary) error {
 	if err := s.live.Get(ctx, client.ObjectKeyFromObject(c), latest); err != nil {
 		return fmt.Errorf("reading canary %s.%s: %w", c.Name, c.Namespace, err)
 	}
-	if !equality.Semantic.DeepEqual(latest.Status, c.Status) {
+	if resourceversion.Older(c.ResourceVersion, latest.ResourceVersion) {
 		return errStale
 	}
 	s.checked.Store(c.UID, true)

@@ -339,9 +339,13 @@ func TestWhatKeepsACanaryFromWorking(t *testing.T) {
 // To decide on a status that was overtaken would take back what has been decided.
 func TestAStaleStatusIsNotDecidedOn(t *testing.T) {
 	e := newRelease(t, newPrometheus(t, "100"), nil)
-	stale := &flaggerv1.Canary{}
+	stale, latest := &flaggerv1.Canary{}, &flaggerv1.Canary{}
 	e.get("podinfo", stale)
-	stale.Status.Phase = flaggerv1.CanaryPhaseProgressing
+	e.get("podinfo", latest)
+	latest.Status.Phase = flaggerv1.CanaryPhaseProgressing
+	if err := e.api.Status().Update(t.Context(), latest); err != nil {
+		t.Fatal(err)
+	}
 	e.restart(e.api)
 	if _, err := e.r.Reconcile(t.Context(), stale); !errors.Is(err, errStale) {
 		t.Errorf("got %v", err)

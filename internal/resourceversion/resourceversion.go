@@ -2,7 +2,8 @@
 
 // Package resourceversion says whether what was read of an object is from before another read
 // or write of it. It is the one rule by which caches are called stale: of our own writes
-// (internal/consistency), and of applied objects that informers watch (apply).
+// (internal/consistency), of those of an earlier process (controllers/canary), and of applied
+// objects that informers watch (apply).
 //
 // The versions of one API server can be compared since Kubernetes 1.35; see
 // https://kep.k8s.io/5504. Those of another server need not be numbers.
