@@ -8,6 +8,7 @@ import (
 	"net/http"
 
 	"github.com/sluice-cd/sluice/internal/background"
+	"github.com/sluice-cd/sluice/internal/pattern"
 )
 
 // Bounds of what people keep a server at.
@@ -18,6 +19,9 @@ const (
 	// all; and maxPolicies explained for all: each goes through all tags of an image.
 	maxRequests, maxAnonymousRequests, maxAllRequests = 8, 64, 256
 	maxPolicies                                       = 4
+	// maxAnonymousWork is what a pattern may take that somebody tries who did not sign in: two seconds at worst. For all of
+	// them together tags are judged for one policy at one time.
+	maxAnonymousWork, maxAnonymousJudged = 20 * pattern.Light, 1
 	// maxSignIns are under way at one time for all who have yet to say who they are, and
 	// maxQueue wait for that.
 	maxSignIns = 16

@@ -38,8 +38,19 @@ func (s *Server) policy(ctx context.Context, v *view, key client.ObjectKey, r *h
 	if err != nil {
 		return nil, err
 	}
-	if _, err := rule.Work(bytesOf(tags)); err != nil {
+	work, err := rule.Work(bytesOf(tags))
+	if err != nil {
 		return nil, &badRequestError{err}
+	}
+	if v.user == AnonymousUser {
+		if r.URL.Query().Has("pattern") && work > maxAnonymousWork {
+			return nil, &badRequestError{errors.New("pattern: it is too much work with so many tags for somebody who did not sign in: " +
+				"sign in, or make it simpler")}
+		}
+		if err := s.judged.Acquire(ctx, v.user); err != nil {
+			return nil, errCrowdedPolicies
+		}
+		defer s.judged.Release(v.user)
 	}
 	found := report.Explain(&p, rule, untilEnd(ctx, tags))
 	if ctx.Err() != nil {
@@ -48,6 +59,9 @@ func (s *Server) policy(ctx context.Context, v *view, key client.ObjectKey, r *h
 	found.Image = repo.Spec.Image
 	return found.Limited(maxTags), nil
 }
+
+// errCrowdedPolicies means that too many people who did not sign in look at policies.
+var errCrowdedPolicies = errors.New("too many people who did not sign in look at policies: sign in, or try again in a moment")
 
 // bytesOf is how long some tags are together.
 func bytesOf(tags []string) (bytes int) {

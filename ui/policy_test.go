@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
@@ -54,6 +55,51 @@ func TestAPatternThatIsTriedIsNoMoreWorkThanThatOfAPolicy(t *testing.T) {
 	}
 	if w := try(t.Context(), withTags(t, "abx"), slow); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `"qualified":1`) {
 		t.Errorf("for one tag: %d %.300s", w.Code, w.Body)
+	}
+}
+
+// A reader who did not sign in could have two processors work for ten seconds on patterns that nobody needs.
+func TestWhoDidNotSignInMayTryWhatIsLittleWork(t *testing.T) {
+	tags := make([]string, 700)
+	for i := range tags {
+		tags[i] = fmt.Sprintf("%s%08d", strings.Repeat("ab", 56), i)
+	}
+	everything := scope{everything: true}
+	s := signedIn(t, Options{Cluster: furnished(t), Clock: clock.RealClock{}, Log: logr.Discard(),
+		Tags: func(context.Context, client.Client, *imagev1.ImageRepository) ([]string, error) { return tags, nil },
+	}, map[string]scope{"eve": everything, AnonymousUser: everything})
+	try := func(ctx context.Context, authorization, pattern string) (int, string) {
+		query := url.Values{"kind": {"alphabetical"}, "pattern": {pattern}}
+		r := httptest.NewRequestWithContext(ctx, http.MethodGet, "http://localhost:8080/api/v1/policies/apps/app?"+query.Encode(), http.NoBody)
+		r.Header.Set("Authorization", authorization)
+		w := httptest.NewRecorder()
+		s.handler.ServeHTTP(w, r)
+		return w.Code, w.Body.String()
+	}
+	const eve, nobody, heavy, light = "Bearer token-of-eve", "", "(a|b|.){0,400}x", "^ab"
+	if code, says := try(t.Context(), nobody, heavy); code != http.StatusBadRequest || !strings.Contains(says, "sign in, or make it simpler") {
+		t.Errorf("nobody is answered %d %.300s", code, says)
+	}
+	for who, pattern := range map[string]string{eve: heavy, nobody: light} {
+		if code, says := try(t.Context(), who, pattern); code != http.StatusOK {
+			t.Errorf("%q is answered %d %.300s", who, code, says)
+		}
+	}
+
+	if !s.judged.TryAcquire(AnonymousUser) {
+		t.Fatal("nobody is judged for")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if code, says := try(ctx, nobody, light); code != http.StatusTooManyRequests || !strings.Contains(says, "sign in, or try again") {
+		t.Errorf("a second one who did not sign in is answered %d %.300s", code, says)
+	}
+	if code, says := try(t.Context(), eve, light); code != http.StatusOK {
+		t.Errorf("who has signed in waits for who did not: %d %.300s", code, says)
+	}
+	s.judged.Release(AnonymousUser)
+	if code, says := try(t.Context(), nobody, light); code != http.StatusOK {
+		t.Errorf("afterwards: %d %.300s", code, says)
 	}
 }
 

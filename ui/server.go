@@ -55,7 +55,8 @@ type Server struct {
 	authenticator     authenticator
 	boards            *boards
 	streams, requests userLimits
-	ready             chan struct{} // closed when the cluster is known
+	judged            *background.Slots[string] // policies for people who did not sign in
+	ready             chan struct{}             // closed when the cluster is known
 	handler           http.Handler
 }
 
@@ -91,6 +92,7 @@ func NewServer(o Options) (*Server, error) {
 		Options: o, boards: newBoards(o.Clock), ready: make(chan struct{}),
 		streams:  newUserLimits(maxStreams, maxAnonymousStreams, maxAllStreams),
 		requests: newUserLimits(maxRequests, maxAnonymousRequests, maxAllRequests),
+		judged:   background.NewSlots[string](maxAnonymousJudged, 0),
 	}
 	if s.Tags == nil {
 		s.Tags = func(ctx context.Context, c client.Client, repo *imagev1.ImageRepository) ([]string, error) {
@@ -298,7 +300,7 @@ func codeOf(err error) int {
 		return http.StatusForbidden
 	case errors.Is(err, errTooManyBoards):
 		return http.StatusServiceUnavailable
-	case errors.Is(err, errCrowded):
+	case errors.Is(err, errCrowded), errors.Is(err, errCrowdedPolicies):
 		return http.StatusTooManyRequests
 	case errors.As(err, &unknown), errors.As(err, &unnamed):
 		return http.StatusNotFound
