@@ -65,9 +65,20 @@ const reviewing = 8
 //
 // See https://kubernetes.io/docs/reference/access-authn-authz/authorization/#checking-api-access
 func (v *view) review(ctx context.Context) (scope, error) {
-	var mu sync.Mutex
 	found := scope{kinds: map[string]reach{}}
-	var rest []served
+	rest, err := v.reviewAllNamespaces(ctx, found)
+	if err != nil {
+		return scope{}, err
+	}
+	if len(rest) == 0 {
+		return found, nil
+	}
+	return found, v.reviewByNamespace(ctx, found, rest)
+}
+
+// reviewAllNamespaces adds the kinds that the user may list in all namespaces, and returns the others.
+func (v *view) reviewAllNamespaces(ctx context.Context, found scope) (rest []served, err error) {
+	var mu sync.Mutex
 	all, everywhere := errgroup.WithContext(ctx)
 	all.SetLimit(reviewing)
 	for _, kind := range v.cached() {
@@ -85,22 +96,22 @@ func (v *view) review(ctx context.Context) (scope, error) {
 			})
 		})
 	}
-	if err := all.Wait(); err != nil {
-		return scope{}, err
-	}
-	if len(rest) == 0 {
-		return found, nil
-	}
-	namespaces, err := v.namespacesOf(ctx, rest)
+	return rest, all.Wait()
+}
+
+// reviewByNamespace adds where the user may list some kinds, of the namespaces that have objects of them.
+func (v *view) reviewByNamespace(ctx context.Context, found scope, kinds []served) error {
+	namespaces, err := v.namespacesOf(ctx, kinds)
 	if err != nil {
-		return scope{}, err
+		return err
 	}
+	var mu sync.Mutex
 	each, within := errgroup.WithContext(ctx)
 	each.SetLimit(reviewing)
 	for _, namespace := range namespaces {
 		each.Go(func() error {
 			return background.Try(within, func() error {
-				allowed, err := v.listable(within, rest, namespace)
+				allowed, err := v.listable(within, kinds, namespace)
 				mu.Lock()
 				defer mu.Unlock()
 				for _, kind := range allowed {
@@ -113,7 +124,7 @@ func (v *view) review(ctx context.Context) (scope, error) {
 			})
 		})
 	}
-	return found, each.Wait()
+	return each.Wait()
 }
 
 // namespacesOf are those that have objects of some kinds.

@@ -105,10 +105,16 @@ func NewServer(o Options) (*Server, error) {
 			return nil, err
 		}
 	}
-	one, api := http.NewServeMux(), http.NewServeMux()
+	s.handler = s.routes(p, compressed)
+	return s, nil
+}
+
+// routes are the page and its API. Only the stream is not among the requests that a user has so many of at one time.
+func (s *Server) routes(p *page, compressed func(http.Handler) http.HandlerFunc) http.Handler {
+	authenticated, api := http.NewServeMux(), http.NewServeMux()
 	api.HandleFunc("GET /api/v1/session", s.session)
 	api.Handle("GET /api/v1/lanes", compressed(http.HandlerFunc(s.lanes)))
-	one.HandleFunc("GET /api/v1/stream", s.stream)
+	authenticated.HandleFunc("GET /api/v1/stream", s.stream)
 	api.Handle("GET /api/v1/canaries/{namespace}/{name}", compressed(s.detail(s.canary)))
 	api.Handle("GET /api/v1/pipelines/{namespace}/{name}", compressed(s.detail(s.pipeline)))
 	api.Handle("GET /api/v1/policies/{namespace}/{name}",
@@ -124,12 +130,11 @@ func NewServer(o Options) (*Server, error) {
 		refuse(w, http.StatusNotFound, fmt.Sprintf("there is no %s %s", r.Method, r.URL.Path))
 	})
 	mux := http.NewServeMux()
-	one.Handle("/api/", s.limitPerUser(api))
+	authenticated.Handle("/api/", s.limitPerUser(api))
 	s.authenticator.register(mux)
-	mux.Handle("/api/", s.authenticated(one))
+	mux.Handle("/api/", s.authenticated(authenticated))
 	mux.Handle("/", compressed(p))
-	s.handler = s.guarded(http.NewCrossOriginProtection().Handler(mux))
-	return s, nil
+	return s.guarded(http.NewCrossOriginProtection().Handler(mux))
 }
 
 // Run computes what the handler serves until ctx ends.

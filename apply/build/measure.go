@@ -92,6 +92,14 @@ func (m *measure) dir(dir string, depth int, seen int64) (int64, error) {
 	if err := m.add(weight{documents: generated}); err != nil {
 		return 0, err
 	}
+	if seen, err = m.components(dir, k, depth, seen); err != nil {
+		return 0, err
+	}
+	return seen, m.transformations(k, seen)
+}
+
+// components measures those that a kustomization includes, and returns how many objects there are then.
+func (m *measure) components(dir string, k *kustomization, depth int, seen int64) (int64, error) {
 	for _, ref := range k.Components {
 		base, _, err := m.o.CleanedAbs(path.Join(dir, ref))
 		if err != nil {
@@ -104,7 +112,7 @@ func (m *measure) dir(dir string, depth int, seen int64) (int64, error) {
 			return 0, err
 		}
 	}
-	return seen, m.transformations(k, seen)
+	return seen, nil
 }
 
 // isolateCostly notes whether a kustomization has fields whose cost is not a matter of what

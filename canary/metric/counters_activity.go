@@ -128,14 +128,41 @@ func risesOf(body []byte, err error, over timeRange) ([]time.Time, error) {
 
 // rises are the points at which more requests were counted than at the one before.
 func rises(body []byte, over timeRange) ([]time.Time, error) {
+	matrix, err := matrixOf(body)
+	if err != nil {
+		return nil, err
+	}
+	active := map[int64]bool{}
+	for _, series := range matrix {
+		if class := counter.Class(series.Labels[classLabel]); class != counter.Requests && class != counter.Timed {
+			continue
+		}
+		if err := series.markRises(active, over.step); err != nil {
+			return nil, err
+		}
+	}
+	var times []time.Time
+	for at := over.from.Add(over.step); !at.After(over.to); at = at.Add(over.step) {
+		if active[at.UnixMilli()] {
+			times = append(times, at)
+		}
+	}
+	return times, nil
+}
+
+// rangeSeries is one series of a matrix.
+type rangeSeries struct {
+	Labels map[string]string `json:"metric"`
+	Values []sample          `json:"values"`
+}
+
+// matrixOf reads the answer of a Prometheus API to a query about a range.
+func matrixOf(body []byte) ([]rangeSeries, error) {
 	var answer struct {
 		Error string `json:"error"`
 		Data  struct {
-			Type   string `json:"resultType"`
-			Result []struct {
-				Labels map[string]string `json:"metric"`
-				Values []sample          `json:"values"`
-			} `json:"result"`
+			Type   string        `json:"resultType"`
+			Result []rangeSeries `json:"result"`
 		} `json:"data"`
 	}
 	switch err := decode(body, &answer, "a Prometheus API"); {
@@ -146,36 +173,29 @@ func rises(body []byte, over timeRange) ([]time.Time, error) {
 	case answer.Data.Type != "matrix":
 		return nil, errors.New("the query returns no matrix")
 	}
-	active := map[int64]bool{}
-	for _, series := range answer.Data.Result {
-		if class := counter.Class(series.Labels[classLabel]); class != counter.Requests && class != counter.Timed {
-			continue
+	return answer.Data.Result, nil
+}
+
+// markRises marks the points, in milliseconds, at which the counter has more than at the one before. After a gap it began at zero.
+func (s rangeSeries) markRises(active map[int64]bool, step time.Duration) error {
+	last, lastAt := math.NaN(), math.NaN()
+	for _, point := range s.Values {
+		value, err := point.value()
+		var at float64
+		if err == nil {
+			err = json.Unmarshal(point[0], &at)
 		}
-		last, lastAt := math.NaN(), math.NaN()
-		for _, s := range series.Values {
-			value, err := s.value()
-			var at float64
-			if err == nil {
-				err = json.Unmarshal(s[0], &at)
-			}
-			if err != nil {
-				return nil, errors.New("reading a matrix: a value is none")
-			}
-			before := last
-			if at-lastAt > 1.5*over.step.Seconds() || math.IsNaN(before) {
-				before = 0
-			}
-			if value > before {
-				active[int64(math.Round(at*1000))] = true
-			}
-			last, lastAt = value, at
+		if err != nil {
+			return errors.New("reading a matrix: a value is none")
 		}
+		before := last
+		if at-lastAt > 1.5*step.Seconds() || math.IsNaN(before) {
+			before = 0
+		}
+		if value > before {
+			active[int64(math.Round(at*1000))] = true
+		}
+		last, lastAt = value, at
 	}
-	var times []time.Time
-	for at := over.from.Add(over.step); !at.After(over.to); at = at.Add(over.step) {
-		if active[at.UnixMilli()] {
-			times = append(times, at)
-		}
-	}
-	return times, nil
+	return nil
 }

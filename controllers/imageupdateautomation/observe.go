@@ -63,34 +63,47 @@ func (r *Reconciler) observe(ctx context.Context, a *imagev1.ImageUpdateAutomati
 	if err := r.ownPushBranch(ctx, a, repo, at); err != nil {
 		return observation{}, err
 	}
-	remote, err := r.Access.Remote(ctx, repo)
-	if err != nil {
-		return observation{}, err
-	}
-	signer, err := r.Access.Signer(ctx, a.Namespace, "spec.git.commit.signingKey", a.Spec.GitSpec.Commit.SigningKey)
-	if err != nil {
-		return observation{}, err
-	}
-	message, err := commitMessage(ctx, a)
-	if err != nil {
-		return observation{}, err
-	}
 	seen := observation{chosen: chosen, policies: policies, timeout: defaultTimeout, repo: repo}
-	seen.resume, seen.released = writeback.ResumeRequest(a)
-	author := a.Spec.GitSpec.Commit.Author
-	seen.request = writeback.Request{
-		Remote: remote, Checkout: at.checkout, Push: at.push, Refspec: at.refspec,
-		Edits:  editsOf(a, policies),
-		Author: git.Signature{Name: author.Name, Email: author.Email}, Signer: signer, Message: message,
-		Last: lastOf(a),
+	if seen.request, err = r.writeRequest(ctx, a, repo, at); err != nil {
+		return observation{}, err
 	}
+	seen.request.Edits = editsOf(a, policies)
+	seen.resume, seen.released = writeback.ResumeRequest(a)
 	if p := a.Spec.GitSpec.Push; p != nil {
-		seen.request.Options, seen.refspec = p.Options, p.Refspec
+		seen.refspec = p.Refspec
 	}
 	if repo.Spec.Timeout != nil {
 		seen.timeout = repo.Spec.Timeout.Duration
 	}
 	return seen, nil
+}
+
+// writeRequest says how and where to write, with the credentials and the key that this takes, and not yet what.
+func (r *Reconciler) writeRequest(
+	ctx context.Context, a *imagev1.ImageUpdateAutomation, repo *sourcev1.GitRepository, at branches,
+) (writeback.Request, error) {
+	remote, err := r.Access.Remote(ctx, repo)
+	if err != nil {
+		return writeback.Request{}, err
+	}
+	signer, err := r.Access.Signer(ctx, a.Namespace, "spec.git.commit.signingKey", a.Spec.GitSpec.Commit.SigningKey)
+	if err != nil {
+		return writeback.Request{}, err
+	}
+	message, err := commitMessage(ctx, a)
+	if err != nil {
+		return writeback.Request{}, err
+	}
+	author := a.Spec.GitSpec.Commit.Author
+	request := writeback.Request{
+		Remote: remote, Checkout: at.checkout, Push: at.push, Refspec: at.refspec,
+		Author: git.Signature{Name: author.Name, Email: author.Email}, Signer: signer, Message: message,
+		Last: lastOf(a),
+	}
+	if p := a.Spec.GitSpec.Push; p != nil {
+		request.Options = p.Options
+	}
+	return request, nil
 }
 
 // commitMessage prepares the template. A trial on a commit without changes finds

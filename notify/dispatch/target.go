@@ -91,17 +91,23 @@ func (d *providers) resolve(ctx context.Context, p *v1beta3.Provider) (*resolved
 		}
 		to.settings = settings
 	}
-	if proxy != "" {
-		u, err := outbound.ParseProxy(proxy)
-		if err != nil {
-			return nil, secretError("the proxy: %w", err)
-		}
-		if err := d.opts.Guard.CheckURL(u); err != nil {
-			return nil, secretError("the proxy: %w", err)
-		}
-		to.proxy, to.settings.Proxy = u, u.String()
+	return to, d.setProxy(to, proxy)
+}
+
+// setProxy has messages sent through a proxy, if there is one that may be reached.
+func (d *providers) setProxy(to *resolvedProvider, proxy string) error {
+	if proxy == "" {
+		return nil
 	}
-	return to, nil
+	u, err := outbound.ParseProxy(proxy)
+	if err != nil {
+		return secretError("the proxy: %w", err)
+	}
+	if err := d.opts.Guard.CheckURL(u); err != nil {
+		return secretError("the proxy: %w", err)
+	}
+	to.proxy, to.settings.Proxy = u, u.String()
+	return nil
 }
 
 func (d *providers) secret(ctx context.Context, p *v1beta3.Provider, field, name string) (*corev1.Secret, error) {

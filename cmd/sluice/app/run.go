@@ -73,26 +73,40 @@ func run(ctx context.Context, config *rest.Config, f *flags) (err error) {
 	if err != nil {
 		return err
 	}
-	memory := budget.FromMemoryLimit()
-	for _, metric := range memory.Collectors() {
-		if err := metrics.Registry.Register(metric); err != nil {
-			return err
-		}
+	memory, err := newMemory()
+	if err != nil {
+		return err
 	}
 	w := wiring{mgr: mgr, flags: f, events: events, clock: clock.RealClock{}, guard: guard, memory: memory, options: f.options(events)}
 	if err := w.setupAll(ctx); err != nil {
 		return err
 	}
+	if err := addEndpoints(mgr, f); err != nil {
+		return err
+	}
+	return mgr.Start(ctx)
+}
+
+// newMemory is the budget for what is read from outside, with its metrics.
+func newMemory() (*budget.Budget, error) {
+	memory := budget.FromMemoryLimit()
+	for _, metric := range memory.Collectors() {
+		if err := metrics.Registry.Register(metric); err != nil {
+			return nil, err
+		}
+	}
+	return memory, nil
+}
+
+// addEndpoints adds what kubelets and people ask: probes, and profiles.
+func addEndpoints(mgr ctrl.Manager, f *flags) error {
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return err
 	}
 	if err := mgr.AddReadyzCheck("ping", healthz.Ping); err != nil {
 		return err
 	}
-	if err := addProfiles(mgr, f.pprofAddr); err != nil {
-		return err
-	}
-	return mgr.Start(ctx)
+	return addProfiles(mgr, f.pprofAddr)
 }
 
 // recorder tells events to the API server, and to Flux's notification-controller where

@@ -57,25 +57,34 @@ will do.`,
 		if len(names) > 1 {
 			return fmt.Errorf("%s is about one object: leave out %s", cmd.CommandPath(), strings.Join(names[1:], ", "))
 		}
-		object := k.object()
-		reader, err := c.Find(cmd.Context(), names[0], object)
-		if err != nil {
+		tree, err := readTree(cmd, c, k, names[0])
+		switch {
+		case err != nil:
 			return err
-		}
-		builder := newTreeBuilder(reader)
-		tree, err := builder.node(cmd.Context(), object.GroupVersionKind().GroupKind(), client.ObjectKeyFromObject(object))
-		if err != nil {
-			return err
-		}
-		for _, err := range builder.skipped {
-			output.Note(cmd, "left out: %v", err)
-		}
-		if flags.IsTable() {
+		case flags.IsTable():
 			return printTree(cmd.OutOrStdout(), tree)
 		}
 		return flags.Print(cmd.OutOrStdout(), treeNames(tree), tree)
 	}
 	return cmd
+}
+
+// readTree reads an object with what hangs below it, and notes what could not be read of that.
+func readTree(cmd *cobra.Command, c *cluster.Cluster, k kind, name string) (report.TreeNode, error) {
+	object := k.object()
+	reader, err := c.Find(cmd.Context(), name, object)
+	if err != nil {
+		return report.TreeNode{}, err
+	}
+	builder := newTreeBuilder(reader)
+	tree, err := builder.node(cmd.Context(), object.GroupVersionKind().GroupKind(), client.ObjectKeyFromObject(object))
+	if err != nil {
+		return tree, err
+	}
+	for _, err := range builder.skipped {
+		output.Note(cmd, "left out: %v", err)
+	}
+	return tree, nil
 }
 
 // printTree prints a tree for people.
