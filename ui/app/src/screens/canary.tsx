@@ -175,6 +175,7 @@ function Now({ is, release }: { is: CanaryDetail; release: CanaryRelease | undef
         ))}
         {names.length === 0 && <p class="dim">No step has measured anything yet.</p>}
       </div>
+      {names.length > 0 && <p class="dim">A point is the last check of a step.</p>}
     </Panel>
   );
 }
