@@ -140,14 +140,15 @@ func enterStep(step Step) func(transition) Decision {
 	}
 }
 
-// promote hands the primary what was measured: the pinned revision, not whatever the
-// target has become.
+// promote decides that the primary gets what was measured: the pinned revision, not
+// whatever the target has become. It gets that once the phase is recorded: cut off between
+// the ConfigMaps of a revision and its template, only a promotion goes on with it or takes
+// it back.
 func promote(t transition) Decision {
 	d := t.unchanged()
 	d.addEvent("Copying %s template spec to %s%s", t.seen.target(), t.seen.primary(), formatMeasurements(t.seen.Measured))
-	d.addActions(SetPrimary{t.prev.Applied})
 	d.State.Hold = nil
 	d.State = d.State.enter(flaggerv1.CanaryPhasePromoting, t.now)
-	d.wait(t.interval(), "Canary analysis completed, starting primary rolling update.")
+	d.wait(soon, "Canary analysis completed, starting primary rolling update.")
 	return d
 }

@@ -50,7 +50,7 @@ func TestCommands(t *testing.T) {
 		"approve promotes what waits for it": {
 			given:      withCommand(waitingAt(withHooks(at(waitingPromotion, 50), confirmPromotion), confirmPromotion), flaggerv1.CommandApprove),
 			wantPhase:  flaggerv1.CanaryPhasePromoting,
-			wantWeight: 50, wantApplied: v2, wantPromoted: v1, wantActions: []string{"SetPrimary{v2}"},
+			wantWeight: 50, wantApplied: v2, wantPromoted: v1,
 			wantEvents: "approve by ann: gate confirm-promotion is open\n" +
 				"Copying podinfo.test template spec to podinfo-primary.test (request-success-rate 99.80%)",
 		},
@@ -141,7 +141,7 @@ func TestCommands(t *testing.T) {
 			given: withCommand(edited(bad(at(progressing, 20)), func(s *situation) {
 				s.State.At, s.Measured = noon, nil
 			}), flaggerv1.CommandPromote), wantPhase: flaggerv1.CanaryPhasePromoting,
-			wantWeight: 20, wantApplied: v2, wantPromoted: v1, wantActions: []string{"SetPrimary{v2}"},
+			wantWeight: 20, wantApplied: v2, wantPromoted: v1,
 			wantEvents: "promote by ann: promoted once its pods are ready\nCopying podinfo.test template spec to podinfo-primary.test",
 		},
 		"promote waits for the pods": {

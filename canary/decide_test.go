@@ -181,14 +181,14 @@ func TestInitializing(t *testing.T) {
 		"users move over to a ready primary": {
 			given: fresh(flaggerv1.CanaryPhaseInitializing, running(v1)), wantPhase: flaggerv1.CanaryPhaseInitialized,
 			wantApplied: v1, wantPromoted: v1,
-			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"}, wantEvents: "Initialization done! podinfo.test",
+			wantActions: []string{"SetPrimary{v1}", "SetWeights{{100 0 false}}", "StopTarget{}"}, wantEvents: "Initialization done! podinfo.test",
 		},
 		"a target that moved on meanwhile is not taken for the primary": {
 			given: edited(fresh(flaggerv1.CanaryPhaseInitializing, running(v1)), func(s *situation) {
 				s.Target = running(v2)
 			}), wantPhase: flaggerv1.CanaryPhaseInitialized,
 			wantApplied: v1, wantPromoted: v1,
-			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"}, wantEvents: "Initialization done! podinfo.test",
+			wantActions: []string{"SetPrimary{v1}", "SetWeights{{100 0 false}}", "StopTarget{}"}, wantEvents: "Initialization done! podinfo.test",
 		},
 		"a missing target is a problem": {
 			given:       edited(fresh(initial, Workload{}), func(s *situation) { s.Target = Workload{} }),
@@ -230,8 +230,7 @@ func TestAnalysis(t *testing.T) {
 		},
 		"a good check after the last step promotes the pinned revision": {
 			given: at(progressing, 50), wantPhase: flaggerv1.CanaryPhasePromoting, wantWeight: 50, wantApplied: v2, wantPromoted: v1,
-			wantActions: []string{"SetPrimary{v2}"},
-			wantEvents:  "Copying podinfo.test template spec to podinfo-primary.test (request-success-rate 99.80%)",
+			wantEvents: "Copying podinfo.test template spec to podinfo-primary.test (request-success-rate 99.80%)",
 		},
 		"a failed check holds": {
 			given: edited(at(progressing, 20), bad), wantPhase: progressing, wantWeight: 20, wantFailed: 1, wantApplied: v2, wantPromoted: v1,
@@ -272,8 +271,7 @@ func TestAnalysis(t *testing.T) {
 		"skipping the analysis still waits for the primary": {
 			given:     edited(at(progressing, 0), func(s *situation) { s.Plan.Skip = true }),
 			wantPhase: flaggerv1.CanaryPhasePromoting, wantApplied: v2, wantPromoted: v1,
-			wantActions: []string{"SetPrimary{v2}"},
-			wantEvents:  "Copying podinfo.test template spec to podinfo-primary.test (request-success-rate 99.80%)",
+			wantEvents: "Copying podinfo.test template spec to podinfo-primary.test (request-success-rate 99.80%)",
 		},
 		"a promotion whose status was lost goes on": {
 			given:     edited(at(progressing, 50), func(s *situation) { bad(s); s.Primary = rolling(v2) }),
@@ -294,7 +292,7 @@ func TestPromotion(t *testing.T) {
 		},
 		"a ready primary gets all users": {
 			given: promoting(50, running(v2)), wantPhase: flaggerv1.CanaryPhaseFinalising, wantApplied: v2, wantPromoted: v1,
-			wantActions: []string{"SetWeights{{100 0 false}}"}, wantEvents: "Routing all traffic to primary",
+			wantActions: []string{"SetPrimary{v2}", "SetWeights{{100 0 false}}"}, wantEvents: "Routing all traffic to primary",
 		},
 		"users leave a canary that lost its pods for what there is of the primary": {
 			given: edited(promoting(50, rolling(v2)), func(s *situation) {
@@ -305,7 +303,7 @@ func TestPromotion(t *testing.T) {
 		"users can come back step by step": {
 			given:     edited(promoting(50, running(v2)), func(s *situation) { s.Plan.PromotionStep = 20 }),
 			wantPhase: flaggerv1.CanaryPhasePromoting, wantWeight: 30, wantApplied: v2, wantPromoted: v1,
-			wantActions: []string{"SetWeights{{70 30 false}}"}, wantEvents: "Advance podinfo.test primary weight 70",
+			wantActions: []string{"SetPrimary{v2}", "SetWeights{{70 30 false}}"}, wantEvents: "Advance podinfo.test primary weight 70",
 		},
 		"a primary that lost the revision gets it again": {
 			given: promoting(50, running(v1)), wantPhase: flaggerv1.CanaryPhasePromoting, wantWeight: 50, wantApplied: v2, wantPromoted: v1,

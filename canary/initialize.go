@@ -43,6 +43,7 @@ func initialize(t transition) Decision {
 func initialized(t transition) Decision {
 	d := t.unchanged()
 	d.addActions(services(t.seen.Plan)...)
+	d.addActions(keepPrimary(t.seen)...)
 	if !t.seen.Plan.Worker {
 		d.addActions(EnsureApex{}, EnsureRoute{})
 	}

@@ -102,7 +102,7 @@ func (w *simulation) disturb() {
 	case 7:
 		if w.state.Promoted != "" {
 			w.logf("primary deleted")
-			w.primary = pods{}
+			w.primary = pods{config: w.primary.config}
 		}
 	case 8:
 		if w.target.exists && w.target.replicas == 0 {

@@ -113,6 +113,62 @@ func TestAFailedPromotionIsTakenBack(t *testing.T) {
 	w.wantEnds(1, flaggerv1.VerdictFailed)
 }
 
+// Configuration of a revision that was rejected since stayed with a primary that was
+// promoted no further than that: pods got it with their next restart.
+func TestAPromotionThatIsCutOffLeavesNoConfigurationBehind(t *testing.T) {
+	for name, tc := range map[string]struct {
+		then     func(*simulation)
+		primary  int
+		verdicts []string
+	}{
+		"when checks fail after it": {
+			func(w *simulation) { w.behaviour[revision(2)] = behaviour{failsChecks: true} },
+			2, []string{flaggerv1.VerdictPromoted},
+		},
+		"when Git goes back": {
+			func(w *simulation) { w.deploy(revision(1)) },
+			1, []string{flaggerv1.VerdictReverted},
+		},
+		"when another revision comes": {
+			func(w *simulation) { w.push(behaviour{failsChecks: true}) },
+			2, []string{flaggerv1.VerdictFailed, flaggerv1.VerdictPromoted},
+		},
+		"when Git goes back, and that is cut off when another revision comes": {
+			func(w *simulation) {
+				w.until("promoting", func() bool { return w.primary.revision == revision(2) })
+				w.deploy(revision(1))
+				w.cutOff = true
+				w.reconcile()
+				w.push(behaviour{failsChecks: true})
+			},
+			2, []string{flaggerv1.VerdictFailed, flaggerv1.VerdictPromoted},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := quietSimulation(t, 2)
+			w.push(behaviour{})
+			w.cutOff = true
+			w.until("cut off", func() bool { return w.primary.config == revision(2) })
+			tc.then(w)
+			w.runUntilCalm()
+			w.wantEnds(tc.primary, tc.verdicts...)
+		})
+	}
+}
+
+func TestTheFirstPrimaryKeepsItsConfigurationIfItsReplacementIsCutOff(t *testing.T) {
+	w := newSimulation(t, planFor(t, strategies["progressive"], 2), 1)
+	w.quiet = true
+	w.reconcile()
+	w.push(behaviour{})
+	w.cutOff = true
+	w.reconcile()
+	w.primary.available, w.primary.rolled = w.primary.replicas, true
+	w.until("initialized", w.phase(flaggerv1.CanaryPhaseInitialized))
+	w.runUntilCalm()
+	w.wantEnds(2, flaggerv1.VerdictPromoted)
+}
+
 func TestARevisionThatNobodyAnalysedIsNeverPromoted(t *testing.T) {
 	for name, when := range map[string]func(*simulation){
 		"pushed with the last check":       func(w *simulation) { w.until("at 50", w.weight(50)) },

@@ -318,6 +318,7 @@ func (w *simulation) checkRecorded(before State) {
 	if w.statefulSet != nil {
 		return
 	}
+	w.checkConfig()
 	canaryDead, primaryServes := !w.target.workload().Serves(), w.primary.workload().Serves()
 	if w.plan.Routed && w.weights.Canary > 0 && canaryDead && primaryServes {
 		w.fatalf("users are left on a canary without pods: %v", w.weights)
@@ -326,6 +327,15 @@ func (w *simulation) checkRecorded(before State) {
 	if known := w.state.Promoted != "" && w.target.revision == w.state.Applied &&
 		before.Applied == w.state.Applied; known && w.plan.Routed && !canaryDead && !primaryServes && !reached {
 		w.fatalf("users are left on a primary without pods: %v, everyone is %v", w.weights, w.everyone)
+	}
+}
+
+// checkConfig: pods of the primary read the configuration that belongs to their template, but while it
+// is being replaced.
+func (w *simulation) checkConfig() {
+	replaced := promoting(w.state.Phase) || initializing(w.state.Phase) || w.state.promotionBegun(w.primary.workload())
+	if w.primary.exists && w.primary.config != w.primary.revision && !replaced {
+		w.fatalf("the primary is %s, and reads the configuration of %s in %s", w.primary.revision, w.primary.config, w.state.Phase)
 	}
 }
 
@@ -348,6 +358,8 @@ func (w *simulation) checkSettled(calm int) {
 		w.fatalf("users are left on the canary: %v", w.weights)
 	case w.statefulSet == nil && !w.primary.workload().Ready || w.primary.revision != promoted:
 		w.fatalf("primary is not the last healthy one: %+v, promoted %s", w.primary, promoted)
+	case w.statefulSet == nil && w.primary.config != promoted:
+		w.fatalf("primary is %s, and reads the configuration of %s", promoted, w.primary.config)
 	case w.statefulSet == nil && w.target.replicas != 0:
 		w.fatalf("the target was not scaled down")
 	case w.state.Phase == flaggerv1.CanaryPhaseSucceeded, w.state.Phase == flaggerv1.CanaryPhaseInitialized:

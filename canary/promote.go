@@ -36,8 +36,19 @@ func rollOutPrimary(t transition) Decision {
 		d.wait(t.interval(), "Canary analysis completed, %s", t.seen.primaryNotReady())
 		return d
 	default:
+		d.addActions(keepPrimary(t.seen)...)
 		return t.then(d, shiftTraffic)
 	}
+}
+
+// keepPrimary is the action by which the primary has all of the revision that its template
+// has. An attempt to give it another one may have been cut off, or refused, between its
+// ConfigMaps and its template.
+func keepPrimary(seen Observation) []Action {
+	if revision := seen.Primary.Revision; seen.Snapshots[revision] {
+		return []Action{SetPrimary{revision}}
+	}
+	return nil
 }
 
 // promoteAgain hands the primary the pinned revision, which it does not have.

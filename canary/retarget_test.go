@@ -33,7 +33,7 @@ func TestATargetIsNotGivenWhatAnotherOneHad(t *testing.T) {
 		},
 		"a target that comes back has its primary still": {
 			given: moved(flaggerv1.CanaryPhaseSucceeded, running(v3), running(v1)), wantPhase: flaggerv1.CanaryPhaseInitialized,
-			wantApplied: v1, wantPromoted: v1, wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
+			wantApplied: v1, wantPromoted: v1, wantActions: []string{"SetPrimary{v1}", "SetWeights{{100 0 false}}", "StopTarget{}"},
 			wantEvents: "Target Deployment/payments is another than Deployment/orders! Initializing podinfo.test\nInitialization done! podinfo.test",
 		},
 		"one that is not there yet is waited for": {

@@ -49,6 +49,8 @@ type simulation struct {
 	command        *flaggerv1.CanaryCommand // the annotation
 	given          int
 	pendingAnswers pendingAnswers
+	killed         bool // between two writes of one action
+	cutOff         bool // the next SetPrimary is
 
 	// earned are the revisions that users may have for good; commanded those that
 	// a person wanted promoted.
@@ -64,6 +66,7 @@ type behaviour struct{ failsChecks, neverStarts, neverStartsAsPrimary bool }
 type pods struct {
 	exists              bool
 	revision            string
+	config              string // the revision whose ConfigMaps and Secrets they read
 	replicas, available int32
 	rolled              bool // the rollout is complete
 	age                 int  // observations since the last change
@@ -226,7 +229,11 @@ func (w *simulation) reconcile() Decision {
 			w.pendingAnswers = pendingAnswers{}
 			return decision
 		}
-		w.perform(seen, decision, action)
+		if w.perform(seen, decision, action); w.killed {
+			w.logf("killed within %T", action)
+			w.pendingAnswers, w.killed = pendingAnswers{}, false
+			return decision
+		}
 	}
 	if w.rarely(20) {
 		w.logf("killed before the status")
@@ -286,8 +293,13 @@ func (w *simulation) setPrimary(seen situation, revision string) {
 	if w.state.Promoted != "" && !w.earned[revision] {
 		w.fatalf("primary gets %s, which did not earn it", revision)
 	}
+	w.primary.config = revision
+	if w.killed = w.cutOff || w.rarely(25); w.killed {
+		w.cutOff = false
+		return
+	}
 	if !w.primary.exists {
-		w.primary = pods{exists: true, replicas: 2}
+		w.primary = pods{config: revision, exists: true, replicas: 2}
 	}
 	if w.primary.revision != revision {
 		w.primary.revision, w.primary.rolled, w.primary.age = revision, false, 0

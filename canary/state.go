@@ -70,8 +70,9 @@ func (s State) newRevision(target Workload) bool {
 	return target.Exists && target.Revision != s.Applied && target.Revision != s.Promoted
 }
 
-// promotionBegun recognises a promotion whose status was lost in a crash: the
-// primary has the revision under analysis, and only a good analysis gives it that.
+// promotionBegun recognises a promotion that the phase does not tell of, such as one that
+// failed, or whose status Flagger had no time to write: the primary has the revision under
+// analysis, and only a good analysis gives it that.
 func (s State) promotionBegun(primary Workload) bool {
 	return s.Applied != "" && primary.Revision == s.Applied && s.Applied != s.Promoted
 }
