@@ -31,6 +31,10 @@ func analyse(t transition) Decision {
 		d := t.unchanged()
 		d.addEvent("Strategy edited! Restarting analysis for %s", t.seen.target())
 		return t.then(t.then(d, routeAllToPrimary), startAnalysis)
+	case rollbackBegun(t):
+		d, why := t.unchanged(), "the controller was stopped while it rolled back"
+		d.alert(flaggerv1.SeverityError, "Rolling back %s %s", t.seen.canary(), why)
+		return t.then(d, rollBack(why))
 	case target.Stuck:
 		d, why := t.unchanged(), t.seen.targetNotReady()
 		d.alert(flaggerv1.SeverityError, "Rolling back %s progress deadline exceeded %s", t.seen.canary(), why)
@@ -74,6 +78,21 @@ func continueAnalysis(t transition) Decision {
 	default:
 		return checkStep(t)
 	}
+}
+
+// rollbackBegun recognises a rollback whose status was lost in a crash, and with it what the
+// judge or samples had found: users have left a canary that was scaled to zero, and none of
+// that is recorded. It would get users once more. A route that has not been taken up yet
+// may be the one by which they left.
+func rollbackBegun(t transition) bool {
+	users := trafficOf(t)
+	if !users.routed || users.inPlace || users.weight == 0 || users.canary.Replicas > 0 || promotionWasCommanded(t.prev) {
+		return false
+	}
+	if users.pending {
+		return !t.seen.RouteRefused
+	}
+	return users.routes.Canary == 0
 }
 
 // alarmed reports whether samples end the release. It does not matter whether all

@@ -215,3 +215,46 @@ func TestUsersWhomALostStepMovedAreNotSentToADeadPrimary(t *testing.T) {
 		}
 	}
 }
+
+// A kill after users had left a condemned canary, and before that was recorded, was taken
+// for pods that were missing: a failed check, after which users got the canary again.
+func TestARollbackThatWasNotRecordedGivesNobodyTheCanaryAgain(t *testing.T) {
+	progressing, failed := flaggerv1.CanaryPhaseProgressing, flaggerv1.CanaryPhaseFailed
+	lost := func(weight int) situation {
+		return edited(at(progressing, weight), func(s *situation) { s.Target, s.Weights = stopped(v2), provider.ToPrimary })
+	}
+	rolledBack := func(given situation) decisionCase {
+		return decisionCase{
+			given: given, wantPhase: failed, wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed,
+			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
+			wantEvents: "Rolling back podinfo.test the controller was stopped while it rolled back\n" +
+				"Canary failed! Scaling down podinfo.test",
+		}
+	}
+	deadCheck := func(given situation) decisionCase {
+		return decisionCase{
+			given: given, wantPhase: progressing, wantFailed: 1, wantApplied: v2, wantPromoted: v1,
+			wantActions: []string{"SetWeights{{100 0 false}}"}, wantEvents: "Halt podinfo.test advancement canary has no available pods",
+		}
+	}
+	for name, tc := range map[string]decisionCase{
+		"it stays rolled back": rolledBack(lost(40)),
+		"also if the gateway has not taken up yet that users left": rolledBack(edited(lost(40), func(s *situation) {
+			s.Weights, s.RoutePending = provider.Weights{}, true
+		})),
+		"also if users had left the primary": rolledBack(edited(lost(100), func(s *situation) {
+			s.State.Fallback = &flaggerv1.CanaryFallback{Weight: 20}
+		})),
+		"a canary that somebody else scaled to zero has users still": deadCheck(edited(lost(40), func(s *situation) {
+			s.Weights = provider.Split(40)
+		})),
+		"users may still be on it if the gateway refuses the route": deadCheck(edited(lost(40), func(s *situation) {
+			s.Weights, s.RoutePending, s.RouteRefused = provider.Weights{}, true, true
+		})),
+		"a canary that has no users yet is started": {
+			given: lost(0), wantPhase: progressing, wantApplied: v2, wantPromoted: v1, wantActions: []string{"StartTarget{}"},
+		},
+	} {
+		t.Run(name, tc.run)
+	}
+}

@@ -107,6 +107,7 @@ func (w *simulation) disturb() {
 	case 8:
 		if w.target.exists && w.target.replicas == 0 {
 			w.logf("target scaled up by somebody else")
+			w.rolledBack = ""
 			w.target.replicas, w.target.age, w.target.rolled = 2, 0, false
 		}
 	case 9:
@@ -118,7 +119,7 @@ func (w *simulation) disturb() {
 			w.logf("spec: %d stages, hooks %v, gates %v", len(w.plan.Steps), w.plan.Hooks, w.plan.Gates)
 		}
 	case 15:
-		w.refused = w.pick(12)
+		w.refused, w.rolledBack = w.pick(12), ""
 		w.logf("the Gateway refuses the route for %d observations", w.refused)
 	case 16:
 		w.unmeasurable = w.pick(12)

@@ -303,10 +303,19 @@ func (w *simulation) checkWeights(to provider.Weights, decision Decision) {
 		w.fatalf("weights %v", to)
 	case !w.plan.Routed:
 		w.fatalf("weights %v, and nobody to route", to)
+	case to.Canary > 0 && decision.State.Fallback == nil && w.rolledBack != "" && w.rolledBack == decision.State.Applied:
+		w.fatalf("users get %s again, which was rolled back", w.rolledBack)
 	case to.Canary > w.weights.Canary && (!w.target.workload().Serves() || w.target.revision != decision.State.Applied):
 		w.fatalf("users sent to a canary that cannot have them: %+v", w.target)
 	case to.Primary > w.weights.Primary && !w.primary.workload().Serves() && w.target.workload().Serves():
 		w.fatalf("users sent to a primary that cannot answer")
+	}
+}
+
+// noteRollback notes that users left a canary for good, which was not recorded.
+func (w *simulation) noteRollback(seen situation, decision Decision) {
+	if decision.Verdict == VerdictFailed && seen.State.Weight > 0 && w.plan.Routed && slices.Contains(decision.Actions, Action(StopTarget{})) {
+		w.rolledBack = decision.State.Applied
 	}
 }
 

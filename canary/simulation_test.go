@@ -56,6 +56,7 @@ type simulation struct {
 	// a person wanted promoted.
 	earned, commanded map[string]bool
 	heldFor           string            // the revision that was held last
+	rolledBack        string            // the revision whose rollback was not recorded
 	cookies           map[string]string // of which revision
 }
 
@@ -134,6 +135,9 @@ func (w *simulation) giveCommand(verb flaggerv1.CommandVerb) {
 	w.given++
 	w.command = &flaggerv1.CanaryCommand{Verb: verb, By: fmt.Sprintf("person-%d", w.given), At: metav1.NewMicroTime(w.now)}
 	w.logf("%s: %s", w.command.By, verb)
+	if verb == flaggerv1.CommandPromote || verb == flaggerv1.CommandRetry {
+		w.rolledBack = ""
+	}
 }
 
 func (p pods) workload() Workload {
@@ -237,6 +241,7 @@ func (w *simulation) reconcile() Decision {
 	}
 	if w.rarely(20) {
 		w.logf("killed before the status")
+		w.noteRollback(seen, decision)
 		w.pendingAnswers = pendingAnswers{}
 		return decision
 	}
