@@ -43,7 +43,7 @@ type Observation struct {
 	// Answers are those of the webhooks that [Due] asked for, by type.
 	Answers map[flaggerv1.HookType]Answer
 
-	// Edited means that the spec was edited since it was acted on last.
+	// Edited means that the spec may have been edited since it was acted on last.
 	Edited bool
 
 	// Alarm names a metric that was outside its range in so many samples in a row

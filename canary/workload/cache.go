@@ -36,7 +36,7 @@ type entry struct {
 	// scaler is the state in which the autoscalers were found in step.
 	scaler string
 	// edited means that the canary's spec was edited, and that objects which an earlier
-	// one asked for may be left.
+	// one asked for may be left. After a restart nobody knows whether it was.
 	edited bool
 	// waitingSince is when each of the copies was first seen to lack something.
 	waitingSince map[role]time.Time
@@ -66,7 +66,7 @@ func (m *cache) entryOf(c *flaggerv1.Canary) *entry {
 	target, known := c.Spec.TargetRef.Identity(), m.entries[c.UID]
 	if known == nil || known.target != target {
 		fresh := &entry{target: target, configs: map[string]cachedConfig{}, waitingSince: map[role]time.Time{}}
-		fresh.edited = known != nil && known.edited
+		fresh.edited = known == nil || known.edited
 		m.entries[c.UID] = fresh
 	}
 	return m.entries[c.UID]

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	clocktesting "k8s.io/utils/clock/testing"
@@ -371,11 +372,38 @@ func TestACopyThatAnEarlierSpecAskedForGoes(t *testing.T) {
 
 func TestAnEditIsActedOnUntilThatSucceeds(t *testing.T) {
 	b := scaled(t, hpa())
+	b.canary.Generation = 1
+	b.must(b.observe().EnsureScaler(t.Context()))
 	b.canary.Generation, b.canary.Status.ObservedGeneration = 2, 1
 	b.observe()
 	b.canary.Status.ObservedGeneration = 2 // it was seen, and acting on it failed
 	if !b.observe().Edited {
 		t.Error("the edit is forgotten")
+	}
+}
+
+// An edit whose run had failed was recorded as seen, and forgotten by a restart: the
+// primary kept the copies of two autoscalers.
+func TestACopyThatAnEarlierSpecAskedForGoesAfterARestart(t *testing.T) {
+	b := scaled(t, hpa())
+	b.canary.Generation = 1
+	b.must(b.observe().EnsureScaler(t.Context()))
+	b.canary.Generation, b.canary.Status.ObservedGeneration = 2, 1
+	b.canary.Spec.AutoscalerRef = nil
+	b.observe()                            // what follows fails
+	b.canary.Status.ObservedGeneration = 2 // it was seen all the same
+	b.manager.Forget(b.canary.UID)         // as a restart does
+	p := b.observe()
+	if !p.Edited {
+		t.Fatal("nobody looks for copies")
+	}
+	b.must(p.EnsureScaler(t.Context()))
+	err := b.c.Get(t.Context(), client.ObjectKey{Namespace: b.canary.Namespace, Name: "scale-primary"}, hpa())
+	if !apierrors.IsNotFound(err) {
+		t.Errorf("the copy is left: %v", err)
+	}
+	if b.observe().Edited {
+		t.Error("copies are looked for again")
 	}
 }
 

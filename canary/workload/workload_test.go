@@ -20,6 +20,7 @@ import (
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/object"
@@ -50,9 +51,31 @@ func newFixture(t *testing.T, objects ...client.Object) *fixture {
 	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
 		WithIndex(&corev1.Event{}, "involvedObject.uid", func(o client.Object) []string {
 			return []string{string(o.(*corev1.Event).InvolvedObject.UID)}
-		}).Build()
+		}).WithInterceptorFuncs(interceptor.Funcs{List: listMetadata}).Build()
 	canary := make.Canary("test", "podinfo", func(c *flaggerv1.Canary) { c.UID = "uid-1" })
 	return &fixture{t: t, c: c, canary: canary, manager: New(c, c, clocktesting.NewFakePassiveClock(noon), Options{})}
+}
+
+// listMetadata lists the metadata of objects of which the scheme knows nothing, as the API
+// server does and the fake does not.
+func listMetadata(ctx context.Context, c client.WithWatch, into client.ObjectList, opts ...client.ListOption) error {
+	found, ok := into.(*metav1.PartialObjectMetadataList)
+	if !ok || c.Scheme().Recognizes(found.GroupVersionKind()) {
+		return c.List(ctx, into, opts...)
+	}
+	whole := &unstructured.UnstructuredList{}
+	whole.SetGroupVersionKind(found.GroupVersionKind())
+	if err := c.List(ctx, whole, opts...); err != nil {
+		return err
+	}
+	for _, object := range whole.Items {
+		item := metav1.PartialObjectMetadata{}
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &item); err != nil {
+			return err
+		}
+		found.Items = append(found.Items, item)
+	}
+	return nil
 }
 
 // newObject makes one of which nothing is known but its name.

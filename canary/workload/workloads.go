@@ -17,7 +17,7 @@ import (
 // if the target has changed since.
 type Workloads struct {
 	Copies
-	// Edited means that the canary's spec was edited since [Workloads.EnsureScaler].
+	// Edited means that the canary's spec may have been edited since [Workloads.EnsureScaler].
 	Edited bool
 
 	scope     *scope
