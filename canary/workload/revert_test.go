@@ -13,6 +13,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/object"
 )
 
 // A canary whose spec was broken by an edit let its target go without pods, and its
@@ -70,6 +71,36 @@ func TestWhatWasNeverNotedIsGivenBackUnderOtherSelectorLabels(t *testing.T) {
 	b.must(b.observe().RevertApex(t.Context()))
 	if is, want := b.service("podinfo").Spec.Selector, (set{"app": "podinfo", "component": "web"}); !maps.Equal(is, want) {
 		t.Errorf("users are led to %v", is)
+	}
+}
+
+// A kill between the Service and the end of the deletion: the second round found no note of
+// what the Service had been, and took it for one that an earlier version had taken over.
+func TestAServiceThatWasGivenBackIsLeftAlone(t *testing.T) {
+	for name, selector := range map[string]set{
+		"which selects by one label of the target": {"app": "podinfo"},
+		"which selects nothing":                    nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := site(t, []corev1.ServicePort{port("http", 80, 8080, 1)})
+			b.editService(func(s *corev1.Service) {
+				s.Spec.Selector = selector
+				s.Annotations = set{"keep": "yes"}
+				for key, value := range object.FluxDisabled() {
+					s.Annotations[key] = value
+				}
+			})
+			before := b.service("podinfo")
+			b.must(b.observe().EnsureApex(t.Context()))
+			b.canary.DeletionTimestamp = ptr.To(metav1.Now())
+			for range 2 {
+				b.must(b.observe().RevertApex(t.Context()))
+				after := b.service("podinfo")
+				if !maps.Equal(after.Spec.Selector, before.Spec.Selector) || !maps.Equal(after.Annotations, before.Annotations) {
+					t.Errorf("it selects %v, and is annotated %v", after.Spec.Selector, after.Annotations)
+				}
+			}
+		})
 	}
 }
 

@@ -57,7 +57,7 @@ func (t *twoCopies) revertApex(ctx context.Context) error {
 	if err != nil || metav1.GetControllerOf(live) != nil || len(t.seen.names.own) == 0 {
 		return client.IgnoreNotFound(err)
 	}
-	if originalOf(live) != nil {
+	if originalOf(live) != nil || t.givenBack(live.Spec.Selector) {
 		return nil
 	}
 	reverted := live.DeepCopy()
@@ -73,6 +73,12 @@ func (t *twoCopies) revertApex(ctx context.Context) error {
 		return fmt.Errorf("reverting service %s.%s: %w", apex, t.scope.canary.Namespace, err)
 	}
 	return nil
+}
+
+// givenBack reports whether a Service that selects these labels leads to no primary. An end
+// that was cut off has given it back already, and the rest of it is its owner's.
+func (t *twoCopies) givenBack(selector map[string]string) bool {
+	return len(selector) == 0 || t.target != nil && within(selector, podLabels(t.target))
 }
 
 // appliedPorts are those that were applied, with the node ports that they have. A
