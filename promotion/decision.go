@@ -33,16 +33,6 @@ type Decision struct {
 	After time.Duration
 }
 
-// Event is a sentence for people.
-type Event struct {
-	Warning bool
-	Stage   string
-	Reason  string
-	Message string
-	// Landing is the one that it is about, as that was then; nil if it is about none.
-	Landing *Landing
-}
-
 // Action changes something outside of the state. All are absolute.
 type Action interface{ action() }
 

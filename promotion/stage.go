@@ -112,9 +112,9 @@ func (d *stageDecision) warn(reason, format string, args ...any) {
 
 // addLandingEvent is an event about a landing, and warnOfLanding one about what went wrong with it.
 func (d *stageDecision) addLandingEvent(l Landing, reason, format string, args ...any) {
-	d.events = append(d.events, Event{Reason: reason, Message: fmt.Sprintf(format, args...), Landing: &l})
+	d.events = append(d.events, Event{Reason: reason, Message: fmt.Sprintf(format, args...), Commit: l.Commit, Verdict: l.Verdict})
 }
 
 func (d *stageDecision) warnOfLanding(l Landing, reason, format string, args ...any) {
-	d.events = append(d.events, Event{Warning: true, Reason: reason, Message: fmt.Sprintf(format, args...), Landing: &l})
+	d.events = append(d.events, Event{Warning: true, Reason: reason, Message: fmt.Sprintf(format, args...), Commit: l.Commit, Verdict: l.Verdict})
 }

@@ -53,6 +53,9 @@ type State struct {
 	// API server did not guard commands. It does not count once it does: anybody may have
 	// written it.
 	Unguarded map[string]time.Time `json:"unguarded,omitempty"`
+	// Events of the last decisions, the newest last: a process that ends before it told them leaves
+	// them to the next one. See [State.WithEvents].
+	Events []Event `json:"events,omitempty"`
 }
 
 // Candidate is the newest bundle, and since when it is.

@@ -31,6 +31,9 @@ func TestAStateIsAFileThatPeopleRead(t *testing.T) {
 		}},
 		Handled: map[string]time.Time{"hold/production": epoch}, Refused: map[string]string{"hold/production": "no"},
 		Unguarded: map[string]time.Time{"approve/production": epoch},
+		Events: []Event{{
+			Serial: 3, Warning: true, Stage: "production", Reason: "StageFailed", Message: "it failed", Commit: "aa", Verdict: VerdictFailed,
+		}},
 	}
 	text, err := state.Marshal()
 	if err != nil {
@@ -48,6 +51,36 @@ func TestAStateIsAFileThatPeopleRead(t *testing.T) {
 	state.Version = 1
 	if diff := cmp.Diff(state, read); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestEventsStayInTheStateUntilTheyAreTold(t *testing.T) {
+	event := func(serial int64, reason string) Event { return Event{Serial: serial, Reason: reason} }
+	kept := []Event{event(3, "A"), event(3, "B"), event(4, "C")}
+	for name, tc := range map[string]struct {
+		told int64
+		want []Event
+	}{
+		"nothing was told":        {2, []Event{event(3, "A"), event(3, "B"), event(4, "C"), event(5, "D")}},
+		"those of the one before": {3, []Event{event(4, "C"), event(5, "D")}},
+		"all were told":           {4, []Event{event(5, "D")}},
+	} {
+		before := State{Serial: 5, Events: kept}
+		got := before.WithEvents([]Event{{Reason: "D"}}, tc.told)
+		if diff := cmp.Diff(tc.want, got.Events); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+		if diff := cmp.Diff([]Event{event(3, "A"), event(3, "B"), event(4, "C")}, kept); diff != "" {
+			t.Errorf("%s: the state before was changed: %s", name, diff)
+		}
+	}
+	state := State{Serial: 1}
+	for range maxEvents + 1 {
+		state.Serial++
+		state = state.WithEvents([]Event{{Reason: "E"}}, 0)
+	}
+	if n := len(state.Events); n != maxEvents || state.Events[n-1].Serial != state.Serial {
+		t.Errorf("%d events are kept, up to %d of %d", n, state.Events[n-1].Serial, state.Serial)
 	}
 }
 

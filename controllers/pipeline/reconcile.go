@@ -62,25 +62,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, p *sluicev1.Pipeline) (recon
 	if err := run.state.read(ctx); err != nil {
 		return reconciler.Result{}, err
 	}
-	if err := r.supportsMetrics(ctx, p); err != nil {
-		return reconciler.Result{}, err
+	run.tell(run.state.untold())
+	result, err := run.reconcile(ctx)
+	if len(run.events) > 0 {
+		p.Status.StateSerial = run.cache.kept.state.Serial // that they were told, as the status says once it is written
 	}
-	if run.cache.since.IsZero() {
-		run.cache.since = r.Clock.Now()
-	}
-	run.repos, err = openRepositories(ctx, p, repo, run.faults, func(key types.NamespacedName) (*repository, error) {
-		return r.openRepository(ctx, p, key)
-	})
-	if err != nil {
-		return reconciler.Result{}, err
-	}
-	run.restoreSourceRequests()
-	run.cache.sourceRequests.retry(ctx)
-	run.cache.refreshHeads(p, run.repos, r.Clock.Now())
-	run.cache.forge.refresh(ctx, p, run.repos, &run.cache.heads, r.Clock.Now())
-	run.cache.tags.refresh(p, r.Clock.Now())
-	result, err := run.decideAndPerform(ctx)
-	result.Events = append(result.Events, run.cache.sourceRequests.events()...)
+	result.Events = append(run.events, run.cache.sourceRequests.events()...)
 	return result, err
 }
 
@@ -112,7 +99,7 @@ func (r *Reconciler) newRun(p *sluicev1.Pipeline, repo *repository, fields map[s
 		controller: r, pipeline: p, cache: cached, faults: stageErrors{},
 		state: stateStore{
 			pipeline: p, repo: repo, writer: r.Writer, live: r.Live, cache: &cached.kept,
-			now: now, heads: r.refsOf(p, repo, now),
+			now: now, heads: r.refsOf(p, repo, now), told: p.Status.StateSerial,
 		},
 		contents: versionReader{artifacts: p.Spec.Artifacts, fields: fields, index: r.Writer.Index()},
 		tags: tags{
@@ -131,6 +118,33 @@ func (r *Reconciler) newRun(p *sluicev1.Pipeline, repo *repository, fields map[s
 	}
 }
 
+// reconcile looks at what the run needs, and decides.
+func (r *run) reconcile(ctx context.Context) (reconciler.Result, error) {
+	p, now := r.pipeline, r.controller.Clock.Now()
+	if err := r.controller.supportsMetrics(ctx, p); err != nil {
+		return reconciler.Result{}, err
+	}
+	if r.cache.since.IsZero() {
+		r.cache.since = now
+	}
+	var err error
+	r.repos, err = openRepositories(ctx, p, r.state.repo, r.faults, func(key types.NamespacedName) (*repository, error) {
+		return r.controller.openRepository(ctx, p, key)
+	})
+	if err != nil {
+		return reconciler.Result{}, err
+	}
+	r.restoreSourceRequests()
+	r.cache.sourceRequests.retry(ctx)
+	r.cache.refreshHeads(p, r.repos, now)
+	r.cache.forge.refresh(ctx, p, r.repos, &r.cache.heads, now)
+	r.cache.tags.refresh(p, now)
+	return r.decideAndPerform(ctx)
+}
+
+// tell has events told at the end of the run.
+func (r *run) tell(events []promotion.Event) { r.events = append(r.events, eventsOf(events)...) }
+
 // decideAndPerform decides, keeps what was decided and carries it out, until there is nothing
 // left to do.
 func (r *run) decideAndPerform(ctx context.Context) (reconciler.Result, error) {
@@ -138,19 +152,19 @@ func (r *run) decideAndPerform(ctx context.Context) (reconciler.Result, error) {
 	for range steps {
 		seen, err := r.observe(ctx)
 		if err != nil {
-			return reconciler.Result{Events: r.events}, err
+			return reconciler.Result{}, err
 		}
 		d = promotion.Decide(r.cache.kept.state, seen, r.controller.Clock.Now())
 		kept, err := r.state.save(ctx, d)
 		if err != nil {
-			return reconciler.Result{Events: r.events}, err
+			return reconciler.Result{}, err
 		}
 		if kept {
-			r.events = append(r.events, eventsOf(d.Events)...)
+			r.tell(d.Events)
 		}
 		did, err := r.perform(ctx, d)
 		if err != nil {
-			return reconciler.Result{Events: r.events}, err
+			return reconciler.Result{}, err
 		}
 		if !did && !kept {
 			r.record(seen, d)
@@ -186,7 +200,7 @@ func (r *run) result(d promotion.Decision) reconciler.Result {
 		}
 	}
 	message := strings.Join(append([]string{summary(d)}, unreadable...), "; ") + r.warned
-	result := reconciler.Result{Reason: meta.SucceededReason, Message: message, After: r.pipeline.Spec.Interval.Duration, Events: r.events}
+	result := reconciler.Result{Reason: meta.SucceededReason, Message: message, After: r.pipeline.Spec.Interval.Duration}
 	if c := apimeta.FindStatusCondition(r.pipeline.Status.Conditions,
 		meta.ReadyCondition); c != nil && c.Status == metav1.ConditionTrue && c.Reason == result.Reason {
 		result.ReadyEvent = reconciler.SkipReadyEvent // the summary has each weight of a canary

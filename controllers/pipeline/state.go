@@ -79,6 +79,8 @@ type stateStore struct {
 	// heads lists the refs of the repository, for all pipelines on it, as of some seconds ago.
 	heads func(context.Context) (map[string]plumbing.Hash, error)
 	now   time.Time
+	// told is the serial of the state whose events were told: that of the status as the run found it.
+	told int64
 }
 
 // file is the state's file.
@@ -214,6 +216,7 @@ func (s stateStore) save(ctx context.Context, d promotion.Decision) (bool, error
 		return false, err
 	}
 	d.State.Serial = max(d.State.Serial, s.pipeline.Status.StateSerial) + 1
+	d.State = d.State.WithEvents(d.Events, s.told)
 	if after, err = d.State.Marshal(); err != nil {
 		return false, err
 	}
@@ -231,6 +234,16 @@ func (s stateStore) save(ctx context.Context, d promotion.Decision) (bool, error
 	return true, nil
 }
 
+// untold are the events that a process kept with the state, and ended before it told them; or the status
+// could not be written, which says that they were. A status that says nothing is of a Pipeline that was
+// made anew, whose state on the branch tells of things past.
+func (s stateStore) untold() []promotion.Event {
+	if s.told == 0 && s.cache.carrier == sluicev1.StateBranch {
+		return nil
+	}
+	return s.cache.state.EventsAfter(s.told)
+}
+
 // saveInStatus writes the state into the status. Another process that decides at the same time writes
 // another one, and is refused.
 func (s stateStore) saveInStatus(ctx context.Context, state []byte) error {
@@ -245,7 +258,7 @@ func (s stateStore) saveInStatus(ctx context.Context, state []byte) error {
 
 // recordCarrier notes in the status where the state is.
 func recordCarrier(p *sluicev1.Pipeline, kept stateCache, now time.Time) {
-	p.Status.StateCommit, p.Status.StateSerial = "", 0
+	p.Status.StateCommit, p.Status.StateSerial = "", kept.state.Serial
 	if kept.carrier == sluicev1.StateNone {
 		reconciler.SetCondition(p, now, metav1.Condition{
 			Type: sluicev1.StateDurableCondition, Status: metav1.ConditionFalse, Reason: sluicev1.StateInStatusReason,
@@ -256,7 +269,7 @@ func recordCarrier(p *sluicev1.Pipeline, kept stateCache, now time.Time) {
 	p.Status.State = ""
 	reconciler.RemoveCondition(p, sluicev1.StateDurableCondition)
 	if !kept.commit.IsZero() {
-		p.Status.StateCommit, p.Status.StateSerial = kept.commit.String(), kept.state.Serial
+		p.Status.StateCommit = kept.commit.String()
 	}
 }
 

@@ -42,12 +42,9 @@ func eventsOf(decided []promotion.Event) []reconciler.Event {
 // Alerts then show how it stands there.
 func metadataOf(e promotion.Event) map[string]string {
 	about := map[string]string{sluicev1.EventStage: e.Stage}
-	if e.Landing == nil {
-		return about
-	}
-	if commit, ok := notice.CommitOf(e.Landing.Commit); ok {
+	if commit, ok := notice.CommitOf(e.Commit); ok {
 		about[eventv1.Group+"/"+eventv1.MetaCommitKey] = commit
-		about[sluicev1.EventState] = commitState(e.Landing.Verdict)
+		about[sluicev1.EventState] = commitState(e.Verdict)
 	}
 	return about
 }

@@ -339,7 +339,8 @@ type PipelineStatus struct {
 	StateCommit string `json:"stateCommit,omitempty"`
 
 	// StateSerial is how often the state had been written when the status was made from it.
-	// A state branch with a smaller serial was taken back to an older commit.
+	// A state branch with a smaller serial was taken back to an older commit. Events that are
+	// in the state with a greater one were not told yet.
 	// +optional
 	StateSerial int64 `json:"stateSerial,omitempty"`
 
