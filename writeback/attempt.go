@@ -49,6 +49,7 @@ func (a attempt) run(ctx context.Context, idle *plannedPush) (Result, error) {
 	if a.refs, err = a.session.list(ctx, a.mirror, a.req.neededRefs()...); err != nil {
 		return Result{}, err
 	}
+	a.req.Last = a.req.Last.at(a.refs[branchRef(a.req.Push)])
 	if idle != nil && a.refs[branchRef(a.req.Push)] == idle.source.Commit {
 		return idle.result, nil
 	}
@@ -101,6 +102,9 @@ func (a attempt) planCheckout(ctx context.Context) (plannedPush, error) {
 	}
 	if !a.pushesCheckout(p) {
 		p.result.Base = p.source.Commit
+	}
+	if a.req.Last.isPending(p.tip) {
+		p.result.Recovered = p.tip
 	}
 	return a.plan(ctx, p, checkout, a.req.Last.Source)
 }

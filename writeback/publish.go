@@ -23,6 +23,11 @@ func (a attempt) publish(ctx context.Context, p plannedPush) (Result, error) {
 	if err != nil {
 		return result, err
 	}
+	if a.req.BeforePush != nil && !result.Base.IsZero() {
+		if err := a.req.BeforePush(ctx, last.Hash, result); err != nil {
+			return result, err
+		}
+	}
 	if err := a.mirror.Push(ctx, a.req.Options, updates...); err != nil {
 		return result, &pushError{err, commits}
 	}

@@ -39,6 +39,10 @@ type Request struct {
 	Message func(context.Context, Changed) (string, error)
 	// Last is what is known of the run before.
 	Last Last
+	// BeforePush is called before a commit is pushed to a branch that is not the checkout, on top of
+	// that, with what is known before the push; what it keeps is [Last.Pending] of the next run. The
+	// commit is not pushed if it fails; nil keeps nothing.
+	BeforePush func(ctx context.Context, commit plumbing.Hash, known Result) error
 }
 
 // usesOneBranch reports whether a run reads and moves no ref but its push branch.
@@ -98,6 +102,20 @@ type Last struct {
 	// pushed commits were made on, if the push branch is not the checkout and has
 	// nothing besides.
 	Push, Base plumbing.Hash
+	// Pending is a commit that was about to be pushed, and PendingBase what it was made on. If the push
+	// branch is there, it was pushed, and is the last push.
+	Pending, PendingBase plumbing.Hash
+}
+
+// isPending reports whether a push branch is at what was about to be pushed.
+func (l Last) isPending(tip plumbing.Hash) bool { return !tip.IsZero() && tip == l.Pending }
+
+// at is what is known of the last run where the push branch is at a commit.
+func (l Last) at(tip plumbing.Hash) Last {
+	if l.isPending(tip) {
+		l.Push, l.Base = l.Pending, l.PendingBase
+	}
+	return l
 }
 
 // Commit is one commit of a push.
@@ -137,6 +155,9 @@ type Result struct {
 	// branch is extended then and keeps what it has; else it would have been built
 	// anew on the checkout.
 	Foreign plumbing.Hash
+	// Recovered is the tip of the push branch if that is [Last.Pending], so that it was pushed by a run
+	// that did not say so; else zero.
+	Recovered plumbing.Hash
 	// Withdrawn is what the push branch had when it proposed what is not wanted any
 	// more, and was set to the checkout; else zero.
 	Withdrawn plumbing.Hash

@@ -81,6 +81,7 @@ func (a attempt) review(ctx context.Context) (Review, *git.CommitTree, error) {
 	if a.refs, err = a.session.list(ctx, a.mirror, a.req.neededRefs()...); err != nil {
 		return Review{}, nil, err
 	}
+	a.req.Last = a.req.Last.at(a.refs[branchRef(a.req.Push)])
 	p, err := a.planCheckout(ctx)
 	r := Review{Result: p.result, Digest: p.planned.Changed.Digest(), Changed: p.planned.Changed, Tip: p.tip, attempt: a, proposal: p}
 	if err != nil || p.tip.IsZero() || p.isEmpty() {

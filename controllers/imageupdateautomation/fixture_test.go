@@ -3,6 +3,7 @@
 package imageupdateautomation
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -58,13 +59,19 @@ func newFixture(t *testing.T, objects ...client.Object) fixture {
 	}
 	f := fixture{server: server, repo: repo, woken: &woken{}}
 	f.Reconciler = &Reconciler{
-		Client:        fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build(),
+		Client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
+			WithStatusSubresource(&imagev1.ImageUpdateAutomation{}).Build(),
 		Writer:        writeback.NewWriter(git.NewMirrors(t.TempDir(), clock.RealClock{}), clock.RealClock{}),
 		ServesSources: true, Sources: f.woken, Clock: clock.RealClock{},
 		pipelines: reconciler.AlwaysServed(),
 	}
 	f.Access.Client = f.Client
 	return f
+}
+
+// Reconcile is one run of the reconciler, with what the runner gives it.
+func (f fixture) Reconcile(ctx context.Context, a *imagev1.ImageUpdateAutomation) (reconciler.Result, error) {
+	return f.Reconciler.Reconcile(reconciler.WithCheckpoint(ctx, func(context.Context) error { return nil }), a)
 }
 
 func credentials() *corev1.Secret {

@@ -17,6 +17,9 @@ func lastOf(a *imagev1.ImageUpdateAutomation) writeback.Last {
 	last := writeback.Last{
 		Push: plumbing.NewHash(a.Status.LastPushCommit), Base: plumbing.NewHash(a.Status.LastPushBase),
 	}
+	if p := a.Status.PendingPush; p != nil {
+		last.Pending, last.PendingBase = plumbing.NewHash(p.Commit), plumbing.NewHash(p.Base)
+	}
 	if !ignoresLastRun(a) {
 		last.Source = commitOf(a.Status.ObservedSourceRevision)
 	}

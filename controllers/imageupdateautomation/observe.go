@@ -98,7 +98,7 @@ func (r *Reconciler) writeRequest(
 	request := writeback.Request{
 		Remote: remote, Checkout: at.checkout, Push: at.push, Refspec: at.refspec,
 		Author: git.Signature{Name: author.Name, Email: author.Email}, Signer: signer, Message: message,
-		Last: lastOf(a),
+		Last: lastOf(a), BeforePush: r.beforePush(a),
 	}
 	if p := a.Spec.GitSpec.Push; p != nil {
 		request.Options = p.Options

@@ -53,6 +53,8 @@ type pullRequestRun struct {
 	// written is what was pushed, and events what was done.
 	written writeback.Result
 	events  []reconciler.Event
+	// abandoned means that the pull request of the status is not that of the spec any more.
+	abandoned bool
 	// acted means that the forge was changed, so that there is news in a moment.
 	acted bool
 }
@@ -63,17 +65,23 @@ func (r *Reconciler) reconcileProposal(ctx context.Context, a *imagev1.ImageUpda
 	if err != nil {
 		return reconciler.Result{}, advise(a, seen, err)
 	}
+	recoverPush(a, review.Result)
 	p := &pullRequestRun{controller: r, a: a, seen: seen, review: review, written: review.Result}
 	if p.forge, err = connectionOf(a, seen).Open(ctx, r.Forges, r.Client); err != nil {
 		return reconciler.Result{}, p.retryLater(err)
 	}
 	found, err := p.observe(ctx)
 	if err != nil {
+		if p.abandoned {
+			a.Status.PullRequest, a.Status.Declined = nil, nil // it is told once, whatever the forge says
+		}
 		return reconciler.Result{Events: p.events}, p.retryLater(err)
 	}
 	step := decideProposal(found)
 	p.recordPeoplesActions(found, step)
-	err = p.perform(ctx, found, &step)
+	if err = p.perform(ctx, found, &step); err == nil {
+		a.Status.PendingPush = nil
+	}
 	r.tracker.closeBatch(a.UID)
 	p.events = append(p.events, p.requestSourcesOf(ctx, found, step)...)
 	p.events = append(p.events, r.record(ctx, a, seen, p.written)...)
@@ -145,8 +153,7 @@ func (p *pullRequestRun) observe(ctx context.Context) (proposalObservation, erro
 	}
 	if was := found.status; was != nil && (was.Base != found.base || was.Branch != found.branch) {
 		p.events = append(p.events, abandoned(was)...)
-		found.status, found.declined = nil, nil
-		status.PullRequest, status.Declined = nil, nil // it is told once, whatever the forge says
+		found.status, found.declined, p.abandoned = nil, nil, true
 	}
 	if p.seen.released {
 		found.released, found.declined = true, nil

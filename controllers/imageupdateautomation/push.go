@@ -3,6 +3,7 @@
 package imageupdateautomation
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -30,6 +31,32 @@ type push struct {
 
 func (p push) writeTo(status *imagev1.ImageUpdateAutomationStatus) {
 	status.LastPushCommit, status.LastPushBase, status.LastPushTime = p.commit, p.base, &p.pushedAt
+	status.PendingPush = nil
+}
+
+// beforePush has the status say what is about to be pushed to a branch of its own. A process that is
+// killed between the push and the end of the run would take it for somebody else's commit later: when
+// the checkout has moved, nothing in it tells.
+func (r *Reconciler) beforePush(a *imagev1.ImageUpdateAutomation) func(context.Context, plumbing.Hash, writeback.Result) error {
+	return func(ctx context.Context, commit plumbing.Hash, known writeback.Result) error {
+		recoverPush(a, known)
+		a.Status.PendingPush = &imagev1.PendingPush{
+			Commit: commit.String(), Base: known.Base.String(), Time: metav1.NewTime(r.Clock.Now()),
+		}
+		if err := reconciler.Checkpoint(ctx); err != nil {
+			return fmt.Errorf("noting in the status what is about to be pushed: %w", err)
+		}
+		return nil
+	}
+}
+
+// recoverPush makes what was about to be pushed the last push, if the branch is there.
+func recoverPush(a *imagev1.ImageUpdateAutomation, written writeback.Result) {
+	pending := a.Status.PendingPush
+	if pending == nil || written.Recovered.String() != pending.Commit {
+		return
+	}
+	push{commit: pending.Commit, base: pending.Base, pushedAt: pending.Time}.writeTo(&a.Status)
 }
 
 // pushed remembers the push until the status has it.

@@ -44,13 +44,15 @@ func (r *Reconciler) Reconcile(ctx context.Context, a *imagev1.ImageUpdateAutoma
 		return result, err
 	}
 	events = append(events, abandoned(a.Status.PullRequest)...)
-	a.Status.PullRequest, a.Status.Declined = nil, nil
 	written, err := r.Writer.Run(ctx, seen.request)
+	a.Status.PullRequest, a.Status.Declined = nil, nil // not before the push, where the status is written: it is told at the end
+	recoverPush(a, written)
 	pushConflicts.Add(float64(written.Conflicts))
 	if err != nil {
 		return reconciler.Result{Events: events}, advise(a, seen, err)
 	}
 	r.tracker.closeBatch(a.UID)
+	a.Status.PendingPush = nil
 	events = append(events, branchEvents(a, seen, written)...)
 	pushed := ""
 	if !written.Commit.IsZero() {

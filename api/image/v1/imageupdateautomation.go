@@ -118,6 +118,12 @@ type ImageUpdateAutomationStatus struct {
 	// +optional
 	LastPushTime *metav1.Time `json:"lastPushTime,omitempty"`
 
+	// PendingPush is a commit that was about to be pushed to a push branch of its own: the
+	// branch is that of the automation if it is found there, although no run said that it
+	// was pushed. Sluice extension.
+	// +optional
+	PendingPush *PendingPush `json:"pendingPush,omitempty"`
+
 	// ObservedGeneration is the generation of the spec that was reconciled last.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
@@ -164,6 +170,16 @@ type ImageUpdateAutomationStatus struct {
 	// was handled last. Sluice extension.
 	// +optional
 	LastHandledResume string `json:"lastHandledResume,omitempty"`
+}
+
+// PendingPush is a commit that was made, and may have been pushed.
+type PendingPush struct {
+	// Commit is its SHA, and Base that of the checkout that it was built on.
+	Commit string `json:"commit"`
+	Base   string `json:"base"`
+
+	// Time is when it was about to be pushed.
+	Time metav1.Time `json:"time"`
 }
 
 // ResumeAnnotation on an automation releases what status.held and status.declined list. Its value is
