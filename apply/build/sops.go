@@ -59,12 +59,13 @@ func sealedField(obj *unstructured.Unstructured) (field, value string) {
 // encrypted and that are decrypted where it is applied. In a Secret they are [Masked].
 func IsEncrypted(obj *unstructured.Unstructured) bool {
 	if obj.GetKind() == "Secret" && obj.GroupVersionKind().Group == "" {
-		encoded := base64.StdEncoding.EncodeToString([]byte(Masked))
-		for field, mask := range map[string]string{"data": encoded, "stringData": Masked} {
-			values, _ := obj.Object[field].(map[string]any)
-			for _, value := range values {
-				if value == mask {
-					return true
+		for _, masked := range []string{Masked, maskedConfig} {
+			for field, mask := range maskOf(masked) {
+				values, _ := obj.Object[field].(map[string]any)
+				for _, value := range values {
+					if value == mask {
+						return true
+					}
 				}
 			}
 		}
@@ -154,6 +155,14 @@ func (o *overlay) decryptObject(data []byte) ([]byte, error) {
 // Masked is what stands for a value that SOPS encrypted, as with the CLI of Flux.
 const Masked = "**SOPS**"
 
+// maskedConfig is Masked in a Secret with credentials of registries, where the API server takes JSON alone.
+const maskedConfig = `{"mask":"` + Masked + `"}`
+
+// maskOf is what masks the values in each field of a Secret.
+func maskOf(masked string) map[string]string {
+	return map[string]string{"data": base64.StdEncoding.EncodeToString([]byte(masked)), "stringData": masked}
+}
+
 // maskSealed masks what SOPS encrypted of a Secret in JSON.
 func maskSealed(data []byte) ([]byte, error) {
 	obj := &unstructured.Unstructured{}
@@ -162,7 +171,11 @@ func maskSealed(data []byte) ([]byte, error) {
 	}
 	_, whole := obj.Object["sops"]
 	delete(obj.Object, "sops")
-	for field, mask := range map[string]string{"data": base64.StdEncoding.EncodeToString([]byte(Masked)), "stringData": Masked} {
+	masked := Masked
+	if whole && obj.Object["type"] == "kubernetes.io/dockerconfigjson" {
+		masked = maskedConfig
+	}
+	for field, mask := range maskOf(masked) {
 		values, _ := obj.Object[field].(map[string]any)
 		for name, value := range values {
 			text, _ := value.(string)

@@ -4,8 +4,10 @@ package flux
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -86,6 +88,10 @@ var trees = map[string]map[string]string{
 		"infra/a.yaml":    "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\nstringData: {text: a}\n",
 		"other/none.yaml": "nobody: refers to it",
 	},
+	"credentials of a registry that SOPS encrypted": {
+		"app/s.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ntype: kubernetes.io/dockerconfigjson\n" +
+			"data: {.dockerconfigjson: '" + sealed + "'}\nsops: {mac: '" + sealed + "'}\n",
+	},
 	"kinds of all sorts": {
 		"app/all.yaml": "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n---\n" +
 			"apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: things.example.com}\n" +
@@ -126,13 +132,76 @@ func TestABuildIsThatOfFlux(t *testing.T) {
 	} {
 		t.Run(path, func(t *testing.T) {
 			t.Parallel()
-			dir := t.TempDir() // flux build writes into the directory
-			if err := os.CopyFS(filepath.Join(dir, "config"), os.DirFS(filepath.Join(root, "config"))); err != nil {
-				t.Fatal(err)
-			}
-			sameBuild(t, dir, filepath.Join(dir, path))
+			sameBuildOf(t, root, "config", path)
 		})
 	}
+}
+
+// publicTrees are trees that others have published, in modules: a directory, and the paths in it that are built.
+var publicTrees = []struct {
+	module, directory string
+	paths             []string
+}{
+	{"github.com/stefanprodan/podinfo@v1.8.1-0.20250910200901-e86405a8674e", "kustomize", []string{"."}},
+	{
+		"github.com/stefanprodan/podinfo@v1.8.1-0.20250910200901-e86405a8674e", "deploy",
+		[]string{"overlays/dev", "overlays/production", "overlays/staging", "secure", "webapp"},
+	},
+	{"github.com/fluxcd/flagger@v1.44.0", "kustomize", []string{
+		"kuma", "kubernetes", "contour", "istio", "apisix", "appmesh", "knative", "tester", "gatewayapi", "linkerd", "podinfo",
+	}},
+	{"github.com/fluxcd/source-controller@v1.9.3", "config", []string{"default"}},
+	{"github.com/fluxcd/notification-controller@v1.9.3", "config", []string{"default"}},
+	{"github.com/fluxcd/kustomize-controller@v1.9.6", "config", []string{"crd", "rbac", "manager", "testdata/overlays"}},
+	{"github.com/fluxcd/flux2/v2@v2.9.5", "manifests", []string{"policies", "rbac"}},
+	{"github.com/fluxcd/flux2/v2@v2.9.5", "cmd/flux/testdata/build-kustomization", []string{
+		"podinfo", "podinfo-with-my-app", "var-substitution", "delete-service", "configmaps",
+	}},
+	{"sigs.k8s.io/gateway-api@v1.6.3", "config/crd", []string{".", "experimental"}},
+	{"sigs.k8s.io/kwok@v0.8.0", "kustomize", []string{"kwok", "metrics/usage", "metrics/resource", "stage/fast", "rbac", "crd", "kwokctl"}},
+}
+
+// TestABuildOfAPublicTreeIsThatOfFlux does the same with trees that people use.
+func TestABuildOfAPublicTreeIsThatOfFlux(t *testing.T) {
+	t.Parallel()
+	for _, published := range publicTrees {
+		t.Run(published.module+"/"+published.directory, func(t *testing.T) {
+			t.Parallel()
+			root := module(t, published.module)
+			for _, path := range published.paths {
+				t.Run(path, func(t *testing.T) {
+					sameBuildOf(t, root, published.directory, filepath.Join(published.directory, path))
+				})
+			}
+		})
+	}
+}
+
+// module is the directory of a module at a version.
+func module(t *testing.T, version string) string {
+	t.Helper()
+	download := exec.CommandContext(t.Context(), "go", "mod", "download", "-json", version)
+	download.Dir = t.TempDir() // outside of ours, whose go.mod knows nothing of it
+	download.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=")
+	var found struct{ Dir, Error string }
+	out, err := download.Output()
+	if err == nil {
+		err = json.Unmarshal(out, &found)
+	}
+	if err != nil || found.Dir == "" {
+		t.Fatalf("downloading %s: %v\n%s", version, err, out)
+	}
+	return found.Dir
+}
+
+// sameBuildOf is sameBuild of a path in a directory below a root. It builds in a copy: flux build writes into it.
+func sameBuildOf(t *testing.T, root, directory, path string) {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.CopyFS(filepath.Join(dir, directory), os.DirFS(filepath.Join(root, directory))); err != nil {
+		t.Fatal(err)
+	}
+	sameBuild(t, dir, filepath.Join(dir, path))
 }
 
 func sameBuild(t *testing.T, dir, path string, flags ...string) {
