@@ -66,7 +66,7 @@ const (
 	CellSuspended CellState = "suspended"
 	// CellMoving is under way.
 	CellMoving CellState = "moving"
-	// CellUnknown has not been looked at by a controller yet.
+	// CellUnknown has not been looked at by a controller yet, or may not be seen.
 	CellUnknown CellState = "unknown"
 	// CellReady has done its work.
 	CellReady CellState = "ready"
@@ -190,6 +190,9 @@ type Objects struct {
 	Canaries       []flaggerv1.Canary
 	Pipelines      []sluicev1.Pipeline
 	Workloads      []Workload
+	// WhyUnlisted says why the objects of a kind in a namespace are not in the list of their kind, whether or not there are any;
+	// empty if they are. Without it all are.
+	WhyUnlisted func(kind, namespace string) string
 }
 
 // Lanes reports one lane for each application: for every workload that a policy chooses the image of, that a Canary

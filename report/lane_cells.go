@@ -92,11 +92,25 @@ func (c *Cell) setState(state CellState, message string, since *metav1.Time) {
 	}
 }
 
+// unlisted leaves open what became of an object that is named and not in its list, if it may be there all the same.
+func (c *Cell) unlisted(g *graph, named ObjectReference) {
+	if g.WhyUnlisted == nil {
+		return
+	}
+	if why := g.WhyUnlisted(named.Kind, named.Namespace); why != "" {
+		c.State, c.Message = CellUnknown, fmt.Sprintf("%s %s/%s: %s", named.Kind, named.Namespace, named.Name, why)
+	}
+}
+
 // image is the newest tag that the registry has.
 func (c *chain) image() Cell {
 	r := c.repository
 	if r == nil {
-		return Cell{Column: ColumnImage, State: CellNone}
+		cell := Cell{Column: ColumnImage, State: CellNone}
+		if c.policy != nil {
+			cell.unlisted(c.graph, ObjectReference{imagev1.ImageRepositoryKind, RepositoryOf(c.policy).Namespace, RepositoryOf(c.policy).Name})
+		}
+		return cell
 	}
 	cell := commonStatus{
 		ObjectReference{imagev1.ImageRepositoryKind, r.Namespace, r.Name}, r.Generation, r.Status.ObservedGeneration,
@@ -214,8 +228,11 @@ func (c *chain) sourceCell() Cell {
 			return Cell{Column: ColumnSource, State: CellNone}
 		}
 		ref := c.kustomization.Spec.SourceRef
-		return Cell{Column: ColumnSource, State: CellFailed, Message: fmt.Sprintf("%s %s/%s, which Kustomization %s names, is not there",
-			ref.Kind, cmp.Or(ref.Namespace, c.kustomization.Namespace), ref.Name, c.kustomization.Name)}
+		named := ObjectReference{ref.Kind, cmp.Or(ref.Namespace, c.kustomization.Namespace), ref.Name}
+		cell := Cell{Column: ColumnSource, State: CellFailed, Message: fmt.Sprintf("%s %s/%s, which Kustomization %s names, is not there",
+			named.Kind, named.Namespace, named.Name, c.kustomization.Name)}
+		cell.unlisted(c.graph, named)
+		return cell
 	}
 	cell := commonStatus{
 		ObjectReference{s.Kind, s.Namespace, s.Name}, s.Generation, s.ObservedGeneration, s.Suspended, s.Interval, s.Conditions,
@@ -244,7 +261,11 @@ func (c *chain) behind(a *imagev1.ImageUpdateAutomation) bool {
 func (c *chain) apply() Cell {
 	k := c.kustomization
 	if k == nil {
-		return Cell{Column: ColumnApply, State: CellNone}
+		cell := Cell{Column: ColumnApply, State: CellNone}
+		if w := c.target; w != nil && w.Kustomization.Name != "" {
+			cell.unlisted(c.graph, ObjectReference{"Kustomization", w.Kustomization.Namespace, w.Kustomization.Name})
+		}
+		return cell
 	}
 	retry := k.Spec.Interval.Duration
 	if k.Spec.RetryInterval != nil {
@@ -316,7 +337,11 @@ func canaryState(is Canary) CellState {
 func (c *chain) live() Cell {
 	w := c.workload
 	if w == nil {
-		return Cell{Column: ColumnLive, State: CellNone}
+		cell := Cell{Column: ColumnLive, State: CellNone}
+		if c.canary != nil {
+			cell.unlisted(c.graph, ObjectReference{c.canary.Spec.TargetRef.Kind, c.canary.Namespace, c.canary.Spec.TargetRef.Name})
+		}
+		return cell
 	}
 	cell := Cell{Column: ColumnLive, State: CellReady, Object: &ObjectReference{w.Kind, w.Namespace, w.Name}}
 	cell.since(w.Since)

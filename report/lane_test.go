@@ -74,6 +74,16 @@ func released() report.Objects {
 	return o
 }
 
+// unlisted says of a kind in a namespace that it may not be listed.
+func unlisted(kind, namespace string) func(kind, namespace string) string {
+	return func(k, n string) string {
+		if k == kind && n == namespace {
+			return "you may not list it"
+		}
+		return ""
+	}
+}
+
 // TestLanes changes one thing about an application that is live, and looks at its lane: a word for each cell.
 func TestLanes(t *testing.T) {
 	for name, test := range map[string]struct {
@@ -116,6 +126,19 @@ func TestLanes(t *testing.T) {
 			"apply 0123456 suspended, canary", "spec.suspend is true"},
 		"the source is gone": {func(o *report.Objects) { o.Sources = nil },
 			"source failed, apply 0123456 ready", "GitRepository flux-system/fleet, which Kustomization apps names, is not there"},
+		"the source may not be listed": {func(o *report.Objects) { // was called failed, and not there
+			o.Sources, o.WhyUnlisted = nil, unlisted("GitRepository", "flux-system")
+		}, "source unknown, apply 0123456 ready, canary Succeeded ready, live 1.2.0 ready: unknown",
+			"GitRepository flux-system/fleet: you may not list it"},
+		"sources of another namespace may not be listed": {func(o *report.Objects) {
+			o.Sources, o.WhyUnlisted = nil, unlisted("GitRepository", "elsewhere")
+		}, "source failed, apply 0123456 ready", "is not there"},
+		"the repository may not be listed": {func(o *report.Objects) {
+			o.Repositories, o.WhyUnlisted = nil, unlisted("ImageRepository", "flux-system")
+		}, "image unknown, policy 1.2.0 ready", "ImageRepository flux-system/podinfo: you may not list it"},
+		"the Kustomization may not be listed": {func(o *report.Objects) {
+			o.Kustomizations, o.WhyUnlisted = nil, unlisted("Kustomization", "flux-system")
+		}, "source none, apply unknown, canary Succeeded ready", "Kustomization flux-system/apps: you may not list it"},
 		"the canary has some users": {func(o *report.Objects) {
 			o.Canaries[0].Status.Phase, o.Canaries[0].Status.CanaryWeight = flaggerv1.CanaryPhaseProgressing, 20
 		}, "canary 20 % moving, live 1.2.0 ready: moving", ""},

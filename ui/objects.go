@@ -36,10 +36,15 @@ func (v *view) objects(ctx context.Context) (report.Objects, error) {
 	if err != nil {
 		return report.Objects{}, err
 	}
+	of, err := v.scope(ctx)
+	if err != nil {
+		return report.Objects{}, err
+	}
 	workloads, err := v.workloads(ctx)
 	return report.Objects{
 		Repositories: repositories.Items, Policies: policies.Items, Automations: automations.Items, Sources: sources,
 		Kustomizations: kustomizations.Items, Canaries: canaries.Items, Pipelines: pipelines.Items, Workloads: workloads,
+		WhyUnlisted: func(kind, namespace string) string { return v.whyUnlisted(of, kind, namespace) },
 	}, err
 }
 

@@ -3,13 +3,17 @@
 package ui
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-cd/sluice/report"
 )
@@ -64,5 +68,51 @@ func TestAnInventoryHasObjectsWithAColonInTheirName(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A source that a tenant may not list, or that is outside the only namespace that is looked at, was called failed and "not there".
+func TestASourceThatOneMayNotListIsNotCalledGone(t *testing.T) {
+	all := []string{"Kustomization", "Canary", "Deployment", "GitRepository"}
+	for name, tc := range map[string]struct {
+		cluster func(*Cluster)
+		of      scope
+		want    report.CellState
+		says    string
+	}{
+		"of a tenant with few kinds": {of: in("apps", all[:3]...), want: report.CellUnknown,
+			says: "GitRepository apps/gone: you may not list gitrepositories.source.toolkit.fluxcd.io in namespace apps"},
+		"of a tenant with all": {of: in("apps", all...), want: report.CellFailed, says: "is not there"},
+		"of another namespace": {cluster: func(c *Cluster) { c.namespace = "other" }, of: scope{everything: true}, want: report.CellUnknown,
+			says: "GitRepository apps/gone: only namespace other is looked at"},
+		"of a kind that is not served": {cluster: func(c *Cluster) {
+			delete(c.kinds, "GitRepository")
+			c.missing = []Missing{{"GitRepository", "the cluster does not serve it"}}
+		}, of: scope{everything: true}, want: report.CellUnknown, says: "GitRepository apps/gone: the cluster does not serve it"},
+	} {
+		cluster := furnished(t)
+		var k kustomizev1.Kustomization
+		if err := cluster.client.Get(t.Context(), client.ObjectKey{Namespace: "apps", Name: "shop"}, &k); err != nil {
+			t.Fatal(err)
+		}
+		k.Spec.SourceRef = kustomizev1.CrossNamespaceSourceReference{Kind: "GitRepository", Name: "gone"}
+		if err := cluster.client.Update(t.Context(), &k); err != nil {
+			t.Fatal(err)
+		}
+		if tc.cluster != nil {
+			tc.cluster(cluster)
+		}
+		objects, err := cluster.ownerView().within(tc.of).objects(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		lanes := report.Lanes(objects).Items
+		i := slices.IndexFunc(lanes, func(l report.Lane) bool { return l.Key == "Kustomization/apps/shop" })
+		if i < 0 {
+			t.Fatalf("%s: there is no lane of the Kustomization in %+v", name, lanes)
+		}
+		if source := lanes[i].Cells[3]; source.State != tc.want || !strings.Contains(source.Message, tc.says) {
+			t.Errorf("%s: %s %q", name, source.State, source.Message)
+		}
 	}
 }

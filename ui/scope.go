@@ -61,7 +61,7 @@ func (s scope) key() string {
 const reviewing = 8
 
 // review asks the API server what the user may list: each kind in all namespaces first, and the rest by namespaces that
-// have objects, with one question for each.
+// have objects of any kind, with one question for each: of a kind of which a namespace has no object it is known that there is none.
 //
 // See https://kubernetes.io/docs/reference/access-authn-authz/authorization/#checking-api-access
 func (v *view) review(ctx context.Context) (scope, error) {
@@ -99,9 +99,9 @@ func (v *view) reviewAllNamespaces(ctx context.Context, found scope) (rest []ser
 	return rest, all.Wait()
 }
 
-// reviewByNamespace adds where the user may list some kinds, of the namespaces that have objects of them.
+// reviewByNamespace adds where the user may list some kinds, of the namespaces that have objects of any kind.
 func (v *view) reviewByNamespace(ctx context.Context, found scope, kinds []served) error {
-	namespaces, err := v.namespacesOf(ctx, kinds)
+	namespaces, err := v.namespacesOf(ctx, v.cached())
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,8 @@ package ui
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -64,6 +66,26 @@ func (v *view) list(ctx context.Context, into client.ObjectList) error {
 		}
 	}
 	return meta.SetList(into, kept)
+}
+
+// whyUnlisted says why lists have no object of a kind in a namespace; empty if they have all. Users with the same scope share what is
+// made of it.
+func (v *view) whyUnlisted(of scope, kind, namespace string) string {
+	known, cached := v.kindOf(kind)
+	if !cached {
+		missing := v.missingKinds()
+		if i := slices.IndexFunc(missing, func(m Missing) bool { return m.Kind == kind }); i >= 0 {
+			return missing[i].Why
+		}
+		return "kind " + kind + " is not shown"
+	}
+	switch {
+	case v.namespace != "" && namespace != v.namespace:
+		return "only namespace " + v.namespace + " is looked at"
+	case !of.allows(kind, namespace):
+		return fmt.Sprintf("you may not list %s in namespace %s", known.resource.GroupResource(), namespace)
+	}
+	return ""
 }
 
 // rightsAge is how long what a user may list is believed.

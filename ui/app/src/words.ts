@@ -9,7 +9,7 @@ export const stateWords: Record<CellState, string> = {
   waiting: "waiting",
   suspended: "suspended",
   moving: "moving",
-  unknown: "not seen yet",
+  unknown: "not known",
   ready: "ready",
   none: "no such step",
 };
