@@ -78,6 +78,8 @@ type ObjectDetail struct {
 	Conditions []report.Condition `json:"conditions"`
 	// Events are the last ones, the oldest first.
 	Events []report.Event `json:"events"`
+	// EventsProblem says why Events, and with them Repairs, are not known.
+	EventsProblem string `json:"eventsProblem,omitempty"`
 	// Inventory is what a Kustomization has applied.
 	Inventory []report.ObjectReference `json:"inventory"`
 	// Dependencies are what a Kustomization waits for before it applies, as far as the user may read them.
@@ -96,6 +98,23 @@ type CanaryDetail struct {
 	Pods []Pod `json:"pods"`
 	// PodsProblem says why pods are not shown, or not all of them.
 	PodsProblem string `json:"podsProblem,omitempty"`
+	// EventsProblem says why Events are not known.
+	EventsProblem string `json:"eventsProblem,omitempty"`
+}
+
+// PipelineDetail is a Pipeline with what happened to it.
+type PipelineDetail struct {
+	report.PipelineDescription
+	// EventsProblem says why Events are not known.
+	EventsProblem string `json:"eventsProblem,omitempty"`
+}
+
+// Timeline is what happened to the objects of a lane.
+type Timeline struct {
+	// Items are the events, the oldest first.
+	Items []report.TimelineEvent `json:"items"`
+	// EventsProblem says why not all events are known.
+	EventsProblem string `json:"eventsProblem,omitempty"`
 }
 
 // Pod is one of a release.

@@ -109,19 +109,19 @@ func namespaceOf(r *http.Request) string {
 
 func (*Server) canary(ctx context.Context, v *view, key client.ObjectKey, _ *http.Request) (any, error) {
 	var c flaggerv1.Canary
-	events, err := v.read(ctx, key, &c)
+	events, problem, err := v.read(ctx, key, &c)
 	if err != nil {
 		return nil, err
 	}
-	found := CanaryDetail{CanaryDescription: report.DescribeCanary(&c, events)}
+	found := CanaryDetail{CanaryDescription: report.DescribeCanary(&c, events), EventsProblem: problem}
 	found.Pods, found.PodsProblem = v.podsOf(ctx, &c)
 	return found, nil
 }
 
 func (*Server) pipeline(ctx context.Context, v *view, key client.ObjectKey, _ *http.Request) (any, error) {
 	var p sluicev1.Pipeline
-	events, err := v.read(ctx, key, &p)
-	return report.DescribePipeline(&p, events), err
+	events, problem, err := v.read(ctx, key, &p)
+	return PipelineDetail{report.DescribePipeline(&p, events), problem}, err
 }
 
 func (*Server) automation(ctx context.Context, v *view, key client.ObjectKey, _ *http.Request) (any, error) {
@@ -137,24 +137,28 @@ func (*Server) automation(ctx context.Context, v *view, key client.ObjectKey, _ 
 	return found, nil
 }
 
-// read reads an object and its events. Who may not list events sees none.
-func (v *view) read(ctx context.Context, key client.ObjectKey, into client.Object) ([]report.Event, error) {
+// read reads an object and its events, and says why these are not known, as to who may not list them.
+func (v *view) read(ctx context.Context, key client.ObjectKey, into client.Object) (events []report.Event, problem string, err error) {
 	if err := v.client.Get(ctx, key, into); err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	return v.eventsOf(ctx, into), nil
+	events, err = v.eventsOf(ctx, into)
+	if err != nil {
+		return nil, err.Error(), nil
+	}
+	return events, "", nil
 }
 
 // maxEvents bounds the events of an object that are asked for.
 const maxEvents = 500
 
-func (v *view) eventsOf(ctx context.Context, of client.Object) []report.Event {
+func (v *view) eventsOf(ctx context.Context, of client.Object) ([]report.Event, error) {
 	var found corev1.EventList
 	if err := v.client.List(ctx, &found, client.InNamespace(of.GetNamespace()), client.Limit(maxEvents),
 		client.MatchingFields{"involvedObject.uid": string(of.GetUID())}); err != nil {
-		return nil
+		return nil, err
 	}
-	return report.Events(found.Items)
+	return report.Events(found.Items), nil
 }
 
 // unknownKindError is about a kind that is not shown.
@@ -171,7 +175,7 @@ func (*Server) object(ctx context.Context, v *view, key client.ObjectKey, r *htt
 	}
 	var object unstructured.Unstructured
 	object.SetGroupVersionKind(kind.GroupVersionKind)
-	events, err := v.read(ctx, key, &object)
+	events, problem, err := v.read(ctx, key, &object)
 	if err != nil {
 		return nil, err
 	}
@@ -183,8 +187,8 @@ func (*Server) object(ctx context.Context, v *view, key client.ObjectKey, r *htt
 	text, err := yaml.Marshal(object.Object)
 	return ObjectDetail{
 		ObjectReference: report.ObjectReference{Kind: kind.Kind, Namespace: key.Namespace, Name: key.Name},
-		Conditions:      conditionsOf(&object), Events: append([]report.Event{}, events...), Inventory: inventoryOf(&object),
-		Dependencies: v.dependenciesOf(ctx, kind, &object), Repairs: repairs, YAML: string(text),
+		Conditions:      conditionsOf(&object), Events: append([]report.Event{}, events...), EventsProblem: problem,
+		Inventory: inventoryOf(&object), Dependencies: v.dependenciesOf(ctx, kind, &object), Repairs: repairs, YAML: string(text),
 	}, err
 }
 
@@ -321,12 +325,12 @@ func (s *Server) timeline(w http.ResponseWriter, r *http.Request) {
 		refuse(w, codeOf(err), err.Error())
 		return
 	}
-	answer(w, http.StatusOK, report.List[report.TimelineEvent]{Items: found})
+	answer(w, http.StatusOK, found)
 }
 
-// happened lists the events of some objects, the oldest first. Where the user may list none, there are none.
-func (v *view) happened(ctx context.Context, to []report.ObjectReference) ([]report.TimelineEvent, error) {
-	found := []report.TimelineEvent{}
+// happened lists the events of some objects, as far as the user may.
+func (v *view) happened(ctx context.Context, to []report.ObjectReference) (Timeline, error) {
+	found := Timeline{Items: []report.TimelineEvent{}}
 	for _, object := range to {
 		var events corev1.EventList
 		err := v.client.List(ctx, &events, client.InNamespace(object.Namespace), client.Limit(maxEvents),
@@ -335,14 +339,15 @@ func (v *view) happened(ctx context.Context, to []report.ObjectReference) ([]rep
 			})})
 		switch {
 		case apierrors.IsForbidden(err):
+			found.EventsProblem = err.Error()
 			continue
 		case err != nil:
-			return nil, err
+			return Timeline{}, err
 		}
 		for _, e := range report.Events(events.Items) {
-			found = append(found, report.TimelineEvent{Event: e, ObjectReference: object})
+			found.Items = append(found.Items, report.TimelineEvent{Event: e, ObjectReference: object})
 		}
 	}
-	slices.SortStableFunc(found, func(a, b report.TimelineEvent) int { return a.Time.Compare(b.Time) })
+	slices.SortStableFunc(found.Items, func(a, b report.TimelineEvent) int { return a.Time.Compare(b.Time) })
 	return found, nil
 }

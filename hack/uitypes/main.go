@@ -21,8 +21,8 @@ import (
 
 // answers are what the server of the user interface sends, and what it is sent.
 var answers = []any{
-	report.Lane{}, ui.CanaryDetail{}, report.PipelineDescription{}, report.Explanation{}, ui.AutomationDetail{}, ui.CommitDetail{},
-	report.Condition{}, report.Event{}, report.ObjectReference{}, report.TimelineEvent{},
+	report.Lane{}, ui.CanaryDetail{}, ui.PipelineDetail{}, report.Explanation{}, ui.AutomationDetail{}, ui.CommitDetail{},
+	report.Condition{}, report.Event{}, report.ObjectReference{}, ui.Timeline{},
 	ui.Session{}, ui.LaneChange{}, ui.ObjectLine{}, ui.ObjectDetail{}, ui.Action{},
 }
 

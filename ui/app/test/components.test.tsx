@@ -9,7 +9,7 @@ import { session } from "../src/api/session";
 import type { Lane, ObjectDetail } from "../src/api/types";
 import { Changed } from "../src/parts/changes";
 import { ActionButton, Confirm } from "../src/parts/confirm";
-import { ObjectLink, Said } from "../src/parts/detail";
+import { Events, ObjectLink, Said } from "../src/parts/detail";
 import { LaneRow } from "../src/parts/lane";
 import { Given, Webhooks } from "../src/screens/canary";
 import { Drift, ObjectScreen } from "../src/screens/object";
@@ -207,9 +207,21 @@ describe("drift", () => {
     show({ ...is, events: [event] });
     expect(root.querySelector("li")?.textContent).toContain("again and again");
   });
+  it("is not known to who may not list events, to whom it was none", () => {
+    show({ repairs: [], events: [], eventsProblem: "you cannot list events in apps" });
+    expect(root.textContent).toContain("not known: you cannot list events in apps");
+    expect(root.textContent).not.toContain("Nothing was changed");
+  });
   it("is none where no event tells of any", () => {
     show({ repairs: [], events: [] });
     expect(root.textContent).toContain("Nothing was changed beside the source");
+  });
+});
+
+describe("events", () => {
+  it("that one may not list are not called none", () => {
+    void act(() => render(<Events of={[]} problem="you cannot list events in apps" />, root));
+    expect(root.textContent).toBe("Not known: you cannot list events in apps");
   });
 });
 

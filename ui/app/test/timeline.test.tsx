@@ -44,6 +44,14 @@ describe("a timeline that was opened by its address", () => {
     await pass(1_000);
   };
 
+  it("does not say that there are no events to who may not list them", async () => {
+    vi.stubGlobal("fetch", vi.fn(async () => Response.json({ items: [], eventsProblem: "you cannot list events in apps" })));
+    await act(async () => render(<TimelineScreen lane={lane.key} />, root));
+    await pass(1_000);
+    expect(root.textContent).toContain("Not all events are known: you cannot list events in apps");
+    expect(root.textContent).not.toContain("The cluster keeps no event");
+  });
+
   it("is read again when an object of the lane changes, which comes after it", async () => {
     connect();
     await act(async () => render(<TimelineScreen lane={lane.key} />, root));

@@ -33,20 +33,14 @@ export interface CanaryDetail extends CanaryDescription {
   pods: Pod[];
   /** PodsProblem says why pods are not shown, or not all of them. */
   podsProblem?: string;
+  /** EventsProblem says why Events are not known. */
+  eventsProblem?: string;
 }
 
-/** PipelineDescription is a Pipeline with how it promotes, what became of each bundle in each stage, its conditions and its last events. */
-export interface PipelineDescription extends Pipeline {
-  /** Properties say in plain words how the Pipeline promotes. */
-  properties: Property[];
-  /** Matrix is what became of each bundle in each stage, the newest bundle first. */
-  matrix: BundleRow[];
-  /** StateCommit is the commit of the state branch that the status was made from. */
-  stateCommit?: string;
-  /** Conditions are those of the status. */
-  conditions: Condition[];
-  /** Events are the last ones, the oldest first. */
-  events: Event[];
+/** PipelineDetail is a Pipeline with what happened to it. */
+export interface PipelineDetail extends PipelineDescription {
+  /** EventsProblem says why Events are not known. */
+  eventsProblem?: string;
 }
 
 /** Explanation says what a policy makes of every tag. */
@@ -129,8 +123,12 @@ export interface ObjectReference {
   name: string;
 }
 
-/** TimelineEvent is an event with the object that it happened to. */
-export interface TimelineEvent extends Event, ObjectReference {
+/** Timeline is what happened to the objects of a lane. */
+export interface Timeline {
+  /** Items are the events, the oldest first. */
+  items: TimelineEvent[];
+  /** EventsProblem says why not all events are known. */
+  eventsProblem?: string;
 }
 
 /** Session says who looks at which cluster, and what cannot be shown. */
@@ -183,6 +181,8 @@ export interface ObjectDetail extends ObjectReference {
   conditions: Condition[];
   /** Events are the last ones, the oldest first. */
   events: Event[];
+  /** EventsProblem says why Events, and with them Repairs, are not known. */
+  eventsProblem?: string;
   /** Inventory is what a Kustomization has applied. */
   inventory: ObjectReference[];
   /** Dependencies are what a Kustomization waits for before it applies, as far as the user may read them. */
@@ -307,48 +307,18 @@ export interface Pod {
   since: Time;
 }
 
-/** Pipeline is where a Pipeline stands: what each stage has, wants and waits for. */
-export interface Pipeline {
-  /** Namespace of the Pipeline. */
-  namespace: string;
-  /** Name of the Pipeline. */
-  name: string;
-  /** Candidate is the newest bundle. */
-  candidate?: Bundle;
-  /** Stages are in the order of the spec. */
-  stages: PipelineStage[];
-  /** Quarantined are the bundles that no stage is given. */
-  quarantined: Quarantine[];
-  /** Suspended means that nothing happens before spec.suspend is false. */
-  suspended?: boolean;
-  /** CommandsIgnored says why commands of people are not carried out. */
-  commandsIgnored?: string;
-  /** Warning is what is probably a mistake, and works: a line for each. */
-  warning?: string;
-  /** Ready is the status of the condition Ready: True, False or Unknown. */
-  ready: string;
-  /** Message is that of the condition Ready. */
-  message?: string;
-}
-
-/** Property is one thing to know about an object, in plain words. */
-export interface Property {
-  /** Name is one of a few words, such as strategy; it may occur more than once. */
-  name: string;
-  /** Text is for people. */
-  text: string;
-}
-
-/** BundleRow is what became of a bundle in each stage. */
-export interface BundleRow {
-  /** Bundle that it is about. */
-  bundle: Bundle;
-  /** Newest means that it is the candidate. */
-  newest?: boolean;
-  /** Quarantined means that no stage is given it. */
-  quarantined?: boolean;
-  /** Stages are in the order of the spec. */
-  stages: BundleInStage[];
+/** PipelineDescription is a Pipeline with how it promotes, what became of each bundle in each stage, its conditions and its last events. */
+export interface PipelineDescription extends Pipeline {
+  /** Properties say in plain words how the Pipeline promotes. */
+  properties: Property[];
+  /** Matrix is what became of each bundle in each stage, the newest bundle first. */
+  matrix: BundleRow[];
+  /** StateCommit is the commit of the state branch that the status was made from. */
+  stateCommit?: string;
+  /** Conditions are those of the status. */
+  conditions: Condition[];
+  /** Events are the last ones, the oldest first. */
+  events: Event[];
 }
 
 /** Tag says what became of one tag. */
@@ -419,6 +389,10 @@ export interface Commit {
   files: CommitFile[];
   /** More means that it changed more files than are named. */
   more?: boolean;
+}
+
+/** TimelineEvent is an event with the object that it happened to. */
+export interface TimelineEvent extends Event, ObjectReference {
 }
 
 /** Missing is a kind that cannot be shown. */
@@ -508,6 +482,14 @@ export interface Canary {
   release?: CanaryRelease;
 }
 
+/** Property is one thing to know about an object, in plain words. */
+export interface Property {
+  /** Name is one of a few words, such as strategy; it may occur more than once. */
+  name: string;
+  /** Text is for people. */
+  text: string;
+}
+
 /** CanaryCommand is a command, by whom and when. Sluice extension. */
 export interface CanaryCommand {
   /** Verb of the command. */
@@ -564,58 +546,40 @@ export interface CanaryRelease {
   steps?: CanaryStep[];
 }
 
-/** Bundle is one version of each artifact. */
-export interface Bundle {
-  /** ID is computed from the versions: the same versions have the same id. */
-  id: string;
-  /** Versions of the artifacts, in the order of their names. */
-  versions?: Version[];
+/** Pipeline is where a Pipeline stands: what each stage has, wants and waits for. */
+export interface Pipeline {
+  /** Namespace of the Pipeline. */
+  namespace: string;
+  /** Name of the Pipeline. */
+  name: string;
+  /** Candidate is the newest bundle. */
+  candidate?: Bundle;
+  /** Stages are in the order of the spec. */
+  stages: PipelineStage[];
+  /** Quarantined are the bundles that no stage is given. */
+  quarantined: Quarantine[];
+  /** Suspended means that nothing happens before spec.suspend is false. */
+  suspended?: boolean;
+  /** CommandsIgnored says why commands of people are not carried out. */
+  commandsIgnored?: string;
+  /** Warning is what is probably a mistake, and works: a line for each. */
+  warning?: string;
+  /** Ready is the status of the condition Ready: True, False or Unknown. */
+  ready: string;
+  /** Message is that of the condition Ready. */
+  message?: string;
 }
 
-/** PipelineStage is where a stage stands, and what a person can do about it. */
-export interface PipelineStage extends StageStatus {
-  /** State is that of the stage in a lane. */
-  state: CellState;
-  /** PassedOver is the quarantine of the bundle that the stage would be given otherwise: it failed there, is in a stage before it, or is the newest of all. */
-  passedOver?: Quarantine;
-  /** Remedies are what a person can do about what the stage waits for. */
-  remedies: Remedy[];
-  /** Pending are commands that were given and that no controller has taken up yet. */
-  pending?: GivenCommand[];
-}
-
-/** Quarantine is a bundle that no stage is given any more. */
-export interface Quarantine {
-  /** Bundle that is in quarantine. */
+/** BundleRow is what became of a bundle in each stage. */
+export interface BundleRow {
+  /** Bundle that it is about. */
   bundle: Bundle;
-  /** Artifacts whose versions image policies do not choose meanwhile: those that the stage had not been verified with before. Empty is all. */
-  artifacts?: string[];
-  /** Stage in which it failed; empty if a person put it there. */
-  stage?: string;
-  /** Reason says why. */
-  reason?: string;
-  /** By whom, if it was a person. */
-  by?: string;
-  /** At is since when. */
-  at: Time;
-  /** Until when; after that a person may promote it. Empty is until it is lifted. */
-  until?: Time;
-  /** Overridden means that somebody put it back into a stage by a commit of theirs. */
-  overridden?: boolean;
-}
-
-/** BundleInStage is what became of a bundle in a stage. */
-export interface BundleInStage {
-  /** Stage is its name. */
-  stage: string;
-  /** Relation is Has, Had, Wants, Proposes or empty. */
-  relation?: string;
-  /** Verdict on the last time that the stage had it: Verified, Failed or Replaced. */
-  verdict?: string;
-  /** At is when the stage got it last. */
-  at?: Time;
-  /** Commit is the one in which the stage got it last; left out where none brought it. */
-  commit?: string;
+  /** Newest means that it is the candidate. */
+  newest?: boolean;
+  /** Quarantined means that no stage is given it. */
+  quarantined?: boolean;
+  /** Stages are in the order of the spec. */
+  stages: BundleInStage[];
 }
 
 /** Gate is a condition of an ImagePolicy that a tag must meet, named by its field. Two have none: [GateFound] and [GateQuarantine]. */
@@ -812,60 +776,58 @@ export interface CanaryStep {
   measured?: CanaryMeasurement[];
 }
 
-/** Version is a version of an artifact. */
-export interface Version {
-  /** Artifact is its name in the pipeline. */
-  artifact: string;
-  /** Image is the name of the image or OCI repository, without tag and digest. */
-  image?: string;
-  /** Tag of the version. */
-  tag?: string;
-  /** Digest of the version, if it is known. */
-  digest?: string;
+/** Bundle is one version of each artifact. */
+export interface Bundle {
+  /** ID is computed from the versions: the same versions have the same id. */
+  id: string;
+  /** Versions of the artifacts, in the order of their names. */
+  versions?: Version[];
 }
 
-/** StageStatus is where a stage stands. */
-export interface StageStatus {
-  /** Name of the stage. */
-  name: string;
-  /** Phase of the stage. */
-  phase?: StagePhase;
-  /** Message says where it stands, in a sentence. */
-  message?: string;
-  /** Has is the bundle that the stage's content has. */
-  has?: Bundle;
-  /** Since when it has it. */
-  since?: Time;
-  /** Commit in which it got it, and who made that. */
-  commit?: string;
-  /** By whom. */
+/** PipelineStage is where a stage stands, and what a person can do about it. */
+export interface PipelineStage extends StageStatus {
+  /** State is that of the stage in a lane. */
+  state: CellState;
+  /** PassedOver is the quarantine of the bundle that the stage would be given otherwise: it failed there, is in a stage before it, or is the newest of all. */
+  passedOver?: Quarantine;
+  /** Remedies are what a person can do about what the stage waits for. */
+  remedies: Remedy[];
+  /** Pending are commands that were given and that no controller has taken up yet. */
+  pending?: GivenCommand[];
+}
+
+/** Quarantine is a bundle that no stage is given any more. */
+export interface Quarantine {
+  /** Bundle that is in quarantine. */
+  bundle: Bundle;
+  /** Artifacts whose versions image policies do not choose meanwhile: those that the stage had not been verified with before. Empty is all. */
+  artifacts?: string[];
+  /** Stage in which it failed; empty if a person put it there. */
+  stage?: string;
+  /** Reason says why. */
+  reason?: string;
+  /** By whom, if it was a person. */
   by?: string;
-  /** Verified is when the bundle was verified. */
-  verified?: Time;
-  /** Wants is the bundle that it is to get, if that is another one. */
-  wants?: Bundle;
-  /** Waiting are the closed gates in front of it. */
-  waiting?: SluiceGate[];
-  /** PullRequest of the stage, if there is one. */
-  pullRequest?: SluicePullRequestStatus;
-  /** Hold of a person that stops promotions, if there is one. */
-  hold?: Consent;
-  /** Approvals of bundles, the newest last, whether they are still needed or not. */
-  approvals?: Consent[];
-  /** Overrides are bundles that people opened windows and freezes for, the newest last. */
-  overrides?: Consent[];
-  /** Commands are the last ones of each verb, and what came of them. */
-  commands?: CommandStatus[];
-  /** Targets of the stage. */
-  targets?: TargetStatus[];
-  /** Landings are the last bundles that the stage got, the newest first. */
-  landings?: Landing[];
+  /** At is since when. */
+  at: Time;
+  /** Until when; after that a person may promote it. Empty is until it is lifted. */
+  until?: Time;
+  /** Overridden means that somebody put it back into a stage by a commit of theirs. */
+  overridden?: boolean;
 }
 
-/** GivenCommand is a command that was given to a stage. */
-export interface GivenCommand extends Command {
-  /** Verb of the command. */
-  verb: SluiceCommandVerb;
+/** BundleInStage is what became of a bundle in a stage. */
+export interface BundleInStage {
+  /** Stage is its name. */
+  stage: string;
+  /** Relation is Has, Had, Wants, Proposes or empty. */
+  relation?: string;
+  /** Verdict on the last time that the stage had it: Verified, Failed or Replaced. */
+  verdict?: string;
+  /** At is when the stage got it last. */
+  at?: Time;
+  /** Commit is the one in which the stage got it last; left out where none brought it. */
+  commit?: string;
 }
 
 /** SkippedMarkers counts the markers that have no effect for one reason. Sluice extension. */
@@ -930,6 +892,62 @@ export interface CanaryMeasurement {
   value?: number;
   /** Failure says why the measurement failed the check; empty is good. */
   failure?: string;
+}
+
+/** Version is a version of an artifact. */
+export interface Version {
+  /** Artifact is its name in the pipeline. */
+  artifact: string;
+  /** Image is the name of the image or OCI repository, without tag and digest. */
+  image?: string;
+  /** Tag of the version. */
+  tag?: string;
+  /** Digest of the version, if it is known. */
+  digest?: string;
+}
+
+/** StageStatus is where a stage stands. */
+export interface StageStatus {
+  /** Name of the stage. */
+  name: string;
+  /** Phase of the stage. */
+  phase?: StagePhase;
+  /** Message says where it stands, in a sentence. */
+  message?: string;
+  /** Has is the bundle that the stage's content has. */
+  has?: Bundle;
+  /** Since when it has it. */
+  since?: Time;
+  /** Commit in which it got it, and who made that. */
+  commit?: string;
+  /** By whom. */
+  by?: string;
+  /** Verified is when the bundle was verified. */
+  verified?: Time;
+  /** Wants is the bundle that it is to get, if that is another one. */
+  wants?: Bundle;
+  /** Waiting are the closed gates in front of it. */
+  waiting?: SluiceGate[];
+  /** PullRequest of the stage, if there is one. */
+  pullRequest?: SluicePullRequestStatus;
+  /** Hold of a person that stops promotions, if there is one. */
+  hold?: Consent;
+  /** Approvals of bundles, the newest last, whether they are still needed or not. */
+  approvals?: Consent[];
+  /** Overrides are bundles that people opened windows and freezes for, the newest last. */
+  overrides?: Consent[];
+  /** Commands are the last ones of each verb, and what came of them. */
+  commands?: CommandStatus[];
+  /** Targets of the stage. */
+  targets?: TargetStatus[];
+  /** Landings are the last bundles that the stage got, the newest first. */
+  landings?: Landing[];
+}
+
+/** GivenCommand is a command that was given to a stage. */
+export interface GivenCommand extends Command {
+  /** Verb of the command. */
+  verb: SluiceCommandVerb;
 }
 
 /** Gate is something that a stage waits for. */

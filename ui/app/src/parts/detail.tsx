@@ -135,8 +135,9 @@ export function Conditions({ of }: { of: readonly Condition[] }) {
   );
 }
 
-/** Events, the newest first. */
-export function Events({ of }: { of: readonly Event[] }) {
+/** Events, the newest first, or why they are not known. */
+export function Events({ of, problem }: { of: readonly Event[]; problem: string | undefined }) {
+  if (problem) return <p class="bad">Not known: {problem}</p>;
   if (of.length === 0) return <p class="dim">None that the cluster still keeps; it forgets them after an hour.</p>;
   return (
     <ol class="events">

@@ -78,7 +78,7 @@ function Described({ is }: { is: CanaryDetail }) {
             <Conditions of={is.conditions} />
           </Panel>
           <Panel title="Events" aside="the newest first">
-            <Events of={is.events} />
+            <Events of={is.events} problem={is.eventsProblem} />
           </Panel>
         </div>
       </div>

@@ -85,7 +85,7 @@ function Shown({ is }: { is: ObjectDetail }) {
           </Panel>
         </div>
         <Panel title="Events" aside="the newest first">
-          <Events of={is.events} />
+          <Events of={is.events} problem={is.eventsProblem} />
         </Panel>
       </div>
     </>
@@ -111,7 +111,14 @@ function Dependencies({ of }: { of: readonly ObjectLine[] }) {
 const contended = "DriftDetected";
 
 /** What was done to applied objects beside the source, and undone. */
-export function Drift({ of }: { of: Pick<ObjectDetail, "repairs" | "events"> }) {
+export function Drift({ of }: { of: Pick<ObjectDetail, "repairs" | "events" | "eventsProblem"> }) {
+  if (of.eventsProblem) {
+    return (
+      <Panel title="Drift">
+        <p class="bad">Whether anything was changed beside the source is not known: {of.eventsProblem}</p>
+      </Panel>
+    );
+  }
   const kept = of.events.filter((event) => event.reason === contended).reverse();
   if (of.repairs.length === 0 && kept.length === 0) {
     return (

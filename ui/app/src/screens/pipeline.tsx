@@ -2,7 +2,7 @@
 
 import { path } from "../api/client";
 import { isObject, useResource } from "../api/resource";
-import type { Bundle, BundleInStage, BundleRow, CellState, Consent, PipelineDescription, PipelineStage, Quarantine, SluiceGate, SluicePullRequestStatus } from "../api/types";
+import type { Bundle, BundleInStage, BundleRow, CellState, Consent, PipelineDetail, PipelineStage, Quarantine, SluiceGate, SluicePullRequestStatus } from "../api/types";
 import { now } from "../clock";
 import { commitOf } from "../links";
 import { Age, Countdown, Moment } from "../parts/age";
@@ -21,7 +21,7 @@ interface Props {
 /** A Pipeline: its stages, what each has, wants and waits for. */
 export function PipelineScreen({ namespace, name }: Props) {
   useTitle(`Pipeline ${name}`);
-  const found = useResource<PipelineDescription>("/api/v1" + path("pipelines", namespace, name), isObject("Pipeline", namespace, name));
+  const found = useResource<PipelineDetail>("/api/v1" + path("pipelines", namespace, name), isObject("Pipeline", namespace, name));
   const line = (verb: string) => commandLine("sluice", "pipeline", verb, name, "-n", namespace);
   return (
     <div class="detail">
@@ -49,13 +49,13 @@ export function bundleName(bundle: Bundle | undefined): string {
 const gravest: readonly CellState[] = ["failed", "waiting", "moving"];
 
 /** The state of a pipeline. While it is on its way, that is the one of the stage that needs a person most. */
-export function stateOfPipeline(is: Pick<PipelineDescription, "ready" | "suspended" | "stages">): CellState {
+export function stateOfPipeline(is: Pick<PipelineDetail, "ready" | "suspended" | "stages">): CellState {
   const own = stateOf(is.ready, is.suspended);
   if (own !== "moving" && own !== "ready") return own;
   return gravest.find((state) => is.stages.some((stage) => stage.state === state)) ?? own;
 }
 
-function Described({ is }: { is: PipelineDescription }) {
+function Described({ is }: { is: PipelineDetail }) {
   return (
     <>
       <Heading kind="Pipeline" namespace={is.namespace} name={is.name} state={stateOfPipeline(is)} />
@@ -92,7 +92,7 @@ function Described({ is }: { is: PipelineDescription }) {
           </Panel>
         </div>
         <Panel title="Events" aside="the newest first">
-          <Events of={is.events} />
+          <Events of={is.events} problem={is.eventsProblem} />
         </Panel>
       </div>
     </>
@@ -100,7 +100,7 @@ function Described({ is }: { is: PipelineDescription }) {
 }
 
 /** A stage: what it has, wants and waits for. */
-export function Stage({ stage, of }: { stage: PipelineStage; of: PipelineDescription }) {
+export function Stage({ stage, of }: { stage: PipelineStage; of: PipelineDetail }) {
   const state = stage.state;
   return (
     <li id={`stage-${stage.name}`} class={`stage-card is-${state}`}>
@@ -214,7 +214,7 @@ function PullRequest({ is }: { is: SluicePullRequestStatus }) {
   );
 }
 
-function Buttons({ stage, of }: { stage: PipelineStage; of: PipelineDescription }) {
+function Buttons({ stage, of }: { stage: PipelineStage; of: PipelineDetail }) {
   const act = (verb: string) => ({ kind: "Pipeline", namespace: of.namespace, name: of.name, stage: stage.name, verb });
   const before = earlier(of.matrix, stage.name);
   const waits = (type: string) => (stage.waiting ?? []).some((gate) => gate.type === type);
@@ -243,7 +243,7 @@ export function earlier(rows: readonly BundleRow[], stage: string): Choice[] {
   return had.map((row) => ({ bundle: row.bundle.id, name: bundleName(row.bundle) }));
 }
 
-function Quarantined({ is, of }: { is: Quarantine; of: PipelineDescription }) {
+function Quarantined({ is, of }: { is: Quarantine; of: PipelineDetail }) {
   const action = { kind: "Pipeline", namespace: of.namespace, name: of.name, verb: "lift", bundle: is.bundle.id, ...(is.stage && { stage: is.stage }) };
   return (
     <div class="notice is-failed beside">
@@ -268,7 +268,7 @@ function stateOfRelation(is: BundleInStage): CellState {
   return is.relation === "Has" ? "moving" : is.relation === "Had" ? "none" : "waiting";
 }
 
-function Matrix({ of, stages }: { of: PipelineDescription; stages: readonly string[] }) {
+function Matrix({ of, stages }: { of: PipelineDetail; stages: readonly string[] }) {
   const rows = of.matrix;
   if (rows.length === 0) return <p class="dim">No version has come to a stage yet.</p>;
   return (

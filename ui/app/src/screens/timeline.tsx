@@ -3,8 +3,7 @@
 import { useComputed, useSignal } from "@preact/signals";
 import { store } from "../api/lanes";
 import { useResource } from "../api/resource";
-import type { List } from "../api/client";
-import type { Lane, TimelineEvent } from "../api/types";
+import type { Lane, Timeline, TimelineEvent } from "../api/types";
 import { pageOf, pageOfCell, timelineOf } from "../links";
 import { Moment } from "../parts/age";
 import { Commands, Copy, commandLine } from "../parts/command";
@@ -105,7 +104,7 @@ function OneTimeline({ lane: key }: { lane: string }) {
   const [, namespace = "", name = key] = key.split("/");
   useTitle(`Timeline of ${name}`);
   const objects = objectsOf(lane);
-  const found = useResource<List<TimelineEvent>>(`/api/v1/timeline?key=${encodeURIComponent(key)}`, (changed) => objects.has(id(changed)));
+  const found = useResource<Timeline>(`/api/v1/timeline?key=${encodeURIComponent(key)}`, (changed) => objects.has(id(changed)));
   const by = useSignal({ kind: "", warnings: false, text: "" });
   return (
     <div class="detail">
@@ -149,7 +148,8 @@ function OneTimeline({ lane: key }: { lane: string }) {
                   Save as Markdown
                 </button>
               </div>
-              {shown.length === 0 ? <p class="dim">{data.items.length === 0 ? "The cluster keeps no event of its objects; it forgets them after an hour." : "No event is like that."}</p> : <Story of={shown} />}
+              {data.eventsProblem && <p class="bad">Not all events are known: {data.eventsProblem}</p>}
+              {shown.length === 0 ? data.eventsProblem && data.items.length === 0 ? null : <p class="dim">{data.items.length === 0 ? "The cluster keeps no event of its objects; it forgets them after an hour." : "No event is like that."}</p> : <Story of={shown} />}
             </Panel>
           );
         }}
