@@ -74,6 +74,8 @@ type ObjectLine struct {
 // ObjectDetail is an object of any kind with what happened to it.
 type ObjectDetail struct {
 	report.ObjectReference
+	// Suspended, as the spec says.
+	Suspended bool `json:"suspended,omitempty"`
 	// Conditions are those of the status.
 	Conditions []report.Condition `json:"conditions"`
 	// Events are the last ones, the oldest first.

@@ -187,7 +187,7 @@ func (*Server) object(ctx context.Context, v *view, key client.ObjectKey, r *htt
 	text, err := yaml.Marshal(object.Object)
 	return ObjectDetail{
 		ObjectReference: report.ObjectReference{Kind: kind.Kind, Namespace: key.Namespace, Name: key.Name},
-		Conditions:      conditionsOf(&object), Events: append([]report.Event{}, events...), EventsProblem: problem,
+		Suspended:       isSuspended(&object), Conditions: conditionsOf(&object), Events: append([]report.Event{}, events...), EventsProblem: problem,
 		Inventory: inventoryOf(&object), Dependencies: v.dependenciesOf(ctx, kind, &object), Repairs: repairs, YAML: string(text),
 	}, err
 }
@@ -296,13 +296,18 @@ func lineOf(kind string, object *unstructured.Unstructured) ObjectLine {
 			found.Ready, found.Message, found.Since = c.Status, c.Message, &c.Since
 		}
 	}
-	found.Suspended, _, _ = unstructured.NestedBool(object.Object, "spec", "suspend")
+	found.Suspended = isSuspended(object)
 	for _, path := range [][]string{{"status", "artifact", "revision"}, {"status", "lastAppliedRevision"}, {"status", "lastPushCommit"}} {
 		if revision, _, _ := unstructured.NestedString(object.Object, path...); revision != "" {
 			found.Revision = revision
 		}
 	}
 	return found
+}
+
+func isSuspended(object *unstructured.Unstructured) bool {
+	suspended, _, _ := unstructured.NestedBool(object.Object, "spec", "suspend")
+	return suspended
 }
 
 // timeline is everything that happened to the objects of a lane.

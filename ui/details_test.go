@@ -4,12 +4,15 @@ package ui
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/kustomize"
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -59,6 +62,26 @@ func TestEventsThatOneMayNotListAreNotCalledNone(t *testing.T) {
 				strings.Contains(w.Body.String(), why) != forbidden {
 				t.Errorf("%s, forbidden %t: %d %.300s", path, forbidden, w.Code, w.Body)
 			}
+		}
+	}
+}
+
+// Of an object whose spec has a text with an empty line, the page did not find that it is suspended.
+func TestAnObjectSaysItselfThatItIsSuspended(t *testing.T) {
+	for _, suspended := range []bool{false, true} {
+		cluster := furnished(t)
+		var k kustomizev1.Kustomization
+		if err := cluster.client.Get(t.Context(), client.ObjectKey{Namespace: "apps", Name: "shop"}, &k); err != nil {
+			t.Fatal(err)
+		}
+		k.Spec.Suspend, k.Spec.Patches = suspended, []kustomize.Patch{{Patch: "a: 1\n\nb: 2\n"}}
+		if err := cluster.client.Update(t.Context(), &k); err != nil {
+			t.Fatal(err)
+		}
+		w := askOwner(t, cluster, "/api/v1/objects/Kustomization/apps/shop")
+		var got ObjectDetail
+		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || got.Suspended != suspended {
+			t.Errorf("want %t: %v %.300s", suspended, err, w.Body)
 		}
 	}
 }

@@ -280,8 +280,8 @@ describe("what an object says about itself", () => {
 });
 
 describe("an object", () => {
-  const buttons = async (kind: string) => {
-    const is: ObjectDetail = { ...details.object("Kustomization", "apps", "podinfo"), kind };
+  const buttons = async (kind: string, as: Partial<ObjectDetail> = {}) => {
+    const is: ObjectDetail = { ...details.object("Kustomization", "apps", "podinfo"), kind, ...as };
     vi.stubGlobal("fetch", vi.fn(async () => Response.json(is)));
     await act(async () => render(<ObjectScreen key={kind} kind={kind} namespace="apps" name="podinfo" />, root));
     await vi.waitFor(() => expect(root.querySelector(".heading")).not.toBeNull());
@@ -290,6 +290,11 @@ describe("an object", () => {
   it.each(["Kustomization", "Canary", "Pipeline", "Alert", "Provider", "Receiver"])("of the kind %s can be reconciled and suspended", async (kind) => {
     session.value = { ...details.session, readOnly: false };
     expect(await buttons(kind)).toEqual(["Reconcile", "Suspend"]);
+    session.value = undefined;
+  });
+  it("that is suspended can be resumed, whatever else its YAML says", async () => {
+    session.value = { ...details.session, readOnly: false };
+    expect(await buttons("Kustomization", { suspended: true })).toEqual(["Reconcile", "Resume"]);
     session.value = undefined;
   });
   it.each(["ExternalArtifact", "Freeze", "MetricTemplate"])("of the kind %s, which no controller reconciles, cannot", async (kind) => {

@@ -177,6 +177,8 @@ export interface ObjectLine extends ObjectReference {
 
 /** ObjectDetail is an object of any kind with what happened to it. */
 export interface ObjectDetail extends ObjectReference {
+  /** Suspended, as the spec says. */
+  suspended?: boolean;
   /** Conditions are those of the status. */
   conditions: Condition[];
   /** Events are the last ones, the oldest first. */

@@ -42,24 +42,23 @@ export function ObjectScreen({ kind, namespace: scope, name }: Props) {
   );
 }
 
-/** The state of an object by its conditions, and whether its YAML says that it is suspended. */
-function stateOfDetail(is: ObjectDetail, suspended: boolean): CellState {
+/** The state of an object by its conditions, unless it is suspended. */
+function stateOfDetail(is: ObjectDetail): CellState {
   const conditions = is.conditions;
   if (conditions.some((c) => c.type === "Stalled" && c.status === "True")) return "failed";
   const ready = conditions.find((c) => c.type === "Ready") ?? conditions.find((c) => c.type === "Available");
-  return stateOf(ready?.status, suspended);
+  return stateOf(ready?.status, is.suspended);
 }
 
 function Shown({ is }: { is: ObjectDetail }) {
-  const suspended = /^spec:(?:\n {1,}.*)*?\n {2,4}suspend: true$/m.test(is.yaml);
   const act = (verb: string) => ({ kind: is.kind, namespace: is.namespace, name: is.name, verb });
   const own = pageOf(is);
   return (
     <>
-      <Heading kind={is.kind} namespace={is.namespace} name={is.name} state={stateOfDetail(is, suspended)} plain>
+      <Heading kind={is.kind} namespace={is.namespace} name={is.name} state={stateOfDetail(is)} plain>
         {isReconciled(is.kind) && <ActionButton action={act("reconcile")} label="Reconcile" does="Lets its controller look at it now." />}
         {isReconciled(is.kind) &&
-          (suspended ? (
+          (is.suspended ? (
             <ActionButton action={act("resume")} label="Resume" does="Lets its controller act on it again." />
           ) : (
             <ActionButton action={act("suspend")} label="Suspend" does="Lets its controller do nothing about it until it is resumed." />
