@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
@@ -20,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -57,10 +59,27 @@ type Cluster struct {
 	// Name is what people call the cluster; empty is its Host.
 	Name string
 
+	// patience is how long the first list of a kind may fail before the page begins without it.
+	patience time.Duration
+
 	mu      sync.Mutex
-	kinds   map[string]served // that are cached, by kind
+	kinds   map[string]served  // that are cached, by kind
+	pending map[string]pending // that are watched, and not read yet
+	failing map[string]error   // why a kind was last not listed or watched
 	missing []Missing
 }
+
+// pending is a kind whose objects have not been read yet.
+type pending struct {
+	served
+	read func() bool
+}
+
+// listPatience is the time within which what fails while a cluster begins, or is busy, mostly passes.
+const listPatience = 10 * time.Second
+
+// pollInterval is how often it is looked whether kinds have been read.
+const pollInterval = 50 * time.Millisecond
 
 // served is a kind that is cached.
 type served struct {
@@ -82,22 +101,33 @@ func NewCluster(config *rest.Config, namespace, user string) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("asking %s for its kinds: %w", config.Host, err)
 	}
-	options := cache.Options{HTTPClient: hc, Scheme: scheme, Mapper: mapper, DefaultTransform: trimmed}
+	return newCluster(config, cache.Options{HTTPClient: hc, Scheme: scheme, Mapper: mapper}, namespace, user)
+}
+
+func newCluster(config *rest.Config, options cache.Options, namespace, user string) (*Cluster, error) {
+	made := &Cluster{
+		scheme: options.Scheme, mapper: options.Mapper, namespace: namespace, User: user, Host: config.Host, patience: listPatience,
+		kinds: map[string]served{}, pending: map[string]pending{}, failing: map[string]error{},
+	}
+	options.DefaultTransform, options.DefaultWatchErrorHandler = trimmed, made.watchFailed
 	if namespace != "" {
 		options.DefaultNamespaces = map[string]cache.Config{namespace: {}}
 	}
-	cached, err := cache.New(config, options)
-	if err != nil {
+	var err error
+	if made.cache, err = cache.New(config, options); err != nil {
 		return nil, err
 	}
-	c, err := client.New(config, client.Options{HTTPClient: hc, Scheme: scheme, Mapper: mapper})
-	if err != nil {
-		return nil, err
-	}
-	return &Cluster{
-		client: c, scheme: scheme, mapper: mapper, cache: cached, namespace: namespace, User: user, Host: config.Host,
-		kinds: map[string]served{},
-	}, nil
+	made.client, err = client.New(config, client.Options{HTTPClient: options.HTTPClient, Scheme: options.Scheme, Mapper: options.Mapper})
+	return made, err
+}
+
+// watchFailed notes that a kind could not be listed or watched.
+func (c *Cluster) watchFailed(ctx context.Context, r *toolscache.Reflector, err error) {
+	toolscache.DefaultWatchErrorHandler(ctx, r, err)
+	_, kind, _ := strings.Cut(r.TypeDescription(), ".") // as *v1.GitRepository
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.failing[kind] = err
 }
 
 // name is what people call the cluster.
@@ -129,27 +159,74 @@ func (c *Cluster) start(
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- background.Try(ctx, func() error { return c.cache.Start(ctx) }) }()
-	if !c.cache.WaitForCacheSync(ctx) {
-		return <-failed
+	return c.waitForKinds(ctx, failed)
+}
+
+// waitForKinds returns when every kind has been read but those whose lists go on failing, which are missing until they do not.
+func (c *Cluster) waitForKinds(ctx context.Context, failed <-chan error) error {
+	patient, cancel := context.WithTimeout(ctx, c.patience)
+	defer cancel()
+	err := wait.PollUntilContextCancel(ctx, pollInterval, true, func(context.Context) (bool, error) {
+		c.takeRead()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for kind := range c.pending {
+			if patient.Err() == nil || c.failing[kind] == nil {
+				return false, nil
+			}
+		}
+		return true, nil
+	})
+	if err != nil {
+		return <-failed // the cache ends with ctx
 	}
 	return nil
 }
 
-// findMissing has kinds cached that were missing, once the cluster serves them or the user may list them. A change of an object
-// without a name tells of each.
+// takeRead shows the kinds that have been read meanwhile, and returns their names. A kind that has not may block who lists it.
+func (c *Cluster) takeRead() (taken []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for kind, is := range c.pending {
+		if is.read() {
+			c.kinds[kind] = is.served
+			delete(c.pending, kind)
+			delete(c.failing, kind)
+			taken = append(taken, kind)
+		}
+	}
+	return taken
+}
+
+// findMissing has kinds cached that were missing, once the cluster serves them, the user may list them, and that succeeds. A change of
+// an object without a name tells of each.
 func (c *Cluster) findMissing(ctx context.Context, changed func(report.ObjectReference)) {
 	for _, object := range shown {
 		gvk, err := apiutil.GVKForObject(object, c.scheme)
-		if err != nil || !slices.ContainsFunc(c.missingKinds(), func(m Missing) bool { return m.Kind == gvk.Kind }) {
+		if err != nil || !c.isMissing(gvk.Kind) {
 			continue
 		}
 		if err := c.watch(ctx, object, changed); err != nil {
-			return // it is tried again later
-		}
-		if _, found := c.kindOf(gvk.Kind); found {
-			changed(report.ObjectReference{Kind: gvk.Kind})
+			break // it is tried again later
 		}
 	}
+	patient, cancel := context.WithTimeout(ctx, c.patience)
+	defer cancel()
+	_ = wait.PollUntilContextCancel(patient, pollInterval, true, func(context.Context) (bool, error) {
+		for _, kind := range c.takeRead() {
+			changed(report.ObjectReference{Kind: kind})
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return len(c.pending) == 0, nil
+	})
+}
+
+// isMissing reports whether a kind is not watched.
+func (c *Cluster) isMissing(kind string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.ContainsFunc(c.missing, func(m Missing) bool { return m.Kind == kind })
 }
 
 // watch has a kind cached, or notes why not.
@@ -187,7 +264,7 @@ func (c *Cluster) watch(ctx context.Context, object client.Object, changed func(
 		}
 	}
 	c.mu.Lock()
-	c.kinds[gvk.Kind] = served{gvk, mapping.Resource}
+	c.pending[gvk.Kind] = pending{served{gvk, mapping.Resource}, informer.HasSynced}
 	c.missing = slices.DeleteFunc(c.missing, func(m Missing) bool { return m.Kind == gvk.Kind })
 	c.mu.Unlock()
 	_, err = informer.AddEventHandler(background.EventHandler(ctx, toolscache.ResourceEventHandlerFuncs{
@@ -230,11 +307,22 @@ func (c *Cluster) addMissing(kind, why string) {
 	c.missing = append(c.missing, Missing{kind, why})
 }
 
-// missingKinds returns what is missing.
+// missingKinds returns what is missing. Who is not the owner of the kubeconfig may not know the objects that an error names.
 func (c *Cluster) missingKinds() []Missing {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return append([]Missing{}, c.missing...)
+	found := append([]Missing{}, c.missing...)
+	for _, kind := range slices.Sorted(maps.Keys(c.pending)) {
+		why := "its objects are still being read"
+		switch err := c.failing[kind]; {
+		case err != nil && c.User == "":
+			why = fmt.Sprintf("the controller cannot list %s, and its log says why", c.pending[kind].resource.GroupResource())
+		case err != nil:
+			why = fmt.Sprintf("%s cannot be listed: %v", c.pending[kind].resource.GroupResource(), err)
+		}
+		found = append(found, Missing{kind, why})
+	}
+	return found
 }
 
 // kindOf finds a kind that is cached by its name.

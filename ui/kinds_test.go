@@ -34,7 +34,7 @@ func TestAKindThatAppearsLaterIsShown(t *testing.T) {
 			return nil
 		}})
 	informers := &informertest.FakeInformers{Scheme: scheme}
-	cluster := &Cluster{client: c, scheme: scheme, mapper: mapper, cache: informers, kinds: map[string]served{}}
+	cluster := &Cluster{client: c, scheme: scheme, mapper: mapper, cache: informers, kinds: map[string]served{}, pending: map[string]pending{}}
 	var told []report.ObjectReference
 	changed := func(o report.ObjectReference) { told = append(told, o) }
 	why := func() string {
