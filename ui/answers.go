@@ -56,6 +56,14 @@ type LaneChange struct {
 	Gone []string `json:"gone,omitempty"`
 }
 
+// Alive is what the stream tells from time to time, so that its reader knows that it is there.
+type Alive struct {
+	// StaleSince is since when what is shown may be older than what the cluster has; left out while it is not.
+	StaleSince *time.Time `json:"staleSince,omitempty"`
+	// Why it may be.
+	Why string `json:"why,omitempty"`
+}
+
 // ObjectLine is an object of a list.
 type ObjectLine struct {
 	report.ObjectReference

@@ -297,11 +297,18 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer func() { who.leave() }()
+	told := false // that the stream is alive: after the lanes, and then with every beat
 	for {
 		lanes, next := who.snapshot()
 		_ = control.SetWriteDeadline(s.Clock.Now().Add(writeTimeout))
 		if err := sendNews(w, who, lanes); err != nil {
 			return
+		}
+		if lanes != nil && !told {
+			if err := send(w, "alive", s.Cluster.freshness(s.Clock.Now())); err != nil {
+				return
+			}
+			told = true
 		}
 		if err := control.Flush(); err != nil {
 			return
@@ -311,9 +318,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 			return
 		case <-next:
 		case <-beat.C():
-			if _, err := fmt.Fprint(w, ": alive\n\n"); err != nil {
-				return
-			}
+			told = false
 			if who, err = s.currentReader(r, who); err != nil && !errors.Is(err, errCrowded) { // it is asked again at the next beat
 				return // the client asks again, and is told why
 			}

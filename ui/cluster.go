@@ -22,8 +22,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
 	toolscache "k8s.io/client-go/tools/cache"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
@@ -59,14 +61,18 @@ type Cluster struct {
 	// Name is what people call the cluster; empty is its Host.
 	Name string
 
+	// ping asks the API server for something that it always has.
+	ping  func(context.Context) error
+	clock clock.PassiveClock
 	// patience is how long the first list of a kind may fail before the page begins without it.
 	patience time.Duration
 
 	mu      sync.Mutex
-	kinds   map[string]served  // that are cached, by kind
-	pending map[string]pending // that are watched, and not read yet
-	failing map[string]error   // why a kind was last not listed or watched
+	kinds   map[string]served       // that are cached, by kind
+	pending map[string]pending      // that are watched, and not read yet
+	failing map[string]watchFailure // of kinds that were not listed or watched lately
 	missing []Missing
+	reached time.Time // when the API server last answered
 }
 
 // pending is a kind whose objects have not been read yet.
@@ -107,8 +113,9 @@ func NewCluster(config *rest.Config, namespace, user string) (*Cluster, error) {
 func newCluster(config *rest.Config, options cache.Options, namespace, user string) (*Cluster, error) {
 	made := &Cluster{
 		scheme: options.Scheme, mapper: options.Mapper, namespace: namespace, User: user, Host: config.Host, patience: listPatience,
-		kinds: map[string]served{}, pending: map[string]pending{}, failing: map[string]error{},
+		kinds: map[string]served{}, pending: map[string]pending{}, failing: map[string]watchFailure{}, clock: clock.RealClock{},
 	}
+	made.reached = made.clock.Now()
 	options.DefaultTransform, options.DefaultWatchErrorHandler = trimmed, made.watchFailed
 	if namespace != "" {
 		options.DefaultNamespaces = map[string]cache.Config{namespace: {}}
@@ -117,17 +124,13 @@ func newCluster(config *rest.Config, options cache.Options, namespace, user stri
 	if made.cache, err = cache.New(config, options); err != nil {
 		return nil, err
 	}
+	asks, err := discovery.NewDiscoveryClientForConfigAndClient(config, options.HTTPClient)
+	if err != nil {
+		return nil, err
+	}
+	made.ping = func(ctx context.Context) error { return asks.RESTClient().Get().AbsPath("/version").Do(ctx).Error() }
 	made.client, err = client.New(config, client.Options{HTTPClient: options.HTTPClient, Scheme: options.Scheme, Mapper: options.Mapper})
 	return made, err
-}
-
-// watchFailed notes that a kind could not be listed or watched.
-func (c *Cluster) watchFailed(ctx context.Context, r *toolscache.Reflector, err error) {
-	toolscache.DefaultWatchErrorHandler(ctx, r, err)
-	_, kind, _ := strings.Cut(r.TypeDescription(), ".") // as *v1.GitRepository
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.failing[kind] = err
 }
 
 // name is what people call the cluster.
@@ -171,7 +174,7 @@ func (c *Cluster) waitForKinds(ctx context.Context, failed <-chan error) error {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		for kind := range c.pending {
-			if patient.Err() == nil || c.failing[kind] == nil {
+			if patient.Err() == nil || c.failing[kind].last == nil {
 				return false, nil
 			}
 		}
@@ -314,11 +317,8 @@ func (c *Cluster) missingKinds() []Missing {
 	found := append([]Missing{}, c.missing...)
 	for _, kind := range slices.Sorted(maps.Keys(c.pending)) {
 		why := "its objects are still being read"
-		switch err := c.failing[kind]; {
-		case err != nil && c.User == "":
-			why = fmt.Sprintf("the controller cannot list %s, and its log says why", c.pending[kind].resource.GroupResource())
-		case err != nil:
-			why = fmt.Sprintf("%s cannot be listed: %v", c.pending[kind].resource.GroupResource(), err)
+		if err := c.failing[kind].last; err != nil {
+			why = c.whyNotListed(c.pending[kind].served, err)
 		}
 		found = append(found, Missing{kind, why})
 	}

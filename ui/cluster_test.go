@@ -5,6 +5,7 @@ package ui
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -13,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"github.com/go-logr/logr"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/meta/testrestmapper"
@@ -20,6 +23,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
+	toolscache "k8s.io/client-go/tools/cache"
+	"k8s.io/utils/clock"
+	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 
 	"github.com/sluice-cd/sluice/internal/kinds"
@@ -42,6 +48,10 @@ func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		review.Status.Allowed = true
 		w.WriteHeader(http.StatusCreated)
 		_ = json.NewEncoder(w).Encode(review)
+		return
+	}
+	if r.URL.Path == "/version" {
+		http.Error(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Forbidden","code":403}`, http.StatusForbidden)
 		return
 	}
 	parts := strings.Split(r.URL.Path, "/") // /apis/GROUP/VERSION/RESOURCE
@@ -123,5 +133,69 @@ func TestAKindWhoseListFailsIsMissingAndKeepsNoOther(t *testing.T) {
 	}
 	if got := <-told; got != (report.ObjectReference{Kind: "GitRepository"}) {
 		t.Errorf("told of %v", got)
+	}
+}
+
+// While the API server did not answer, or a kind could not be watched, what the cache still had was shown as if it were so.
+func TestWhatIsShownIsOldWhileTheAPIServerDoesNotAnswer(t *testing.T) {
+	s := &apiServer{}
+	c := clusterAt(t, s)
+	now := clocktesting.NewFakePassiveClock(time.Now())
+	begin := now.Now()
+	c.clock, c.kinds["GitRepository"] = now, served{resource: schema.GroupVersionResource{Resource: "gitrepositories"}}
+	at := func(after time.Duration) Alive {
+		now.SetTime(begin.Add(after))
+		return c.freshness(now.Now())
+	}
+	c.reach(t.Context())
+	if got := at(maxSilence); got.StaleSince != nil {
+		t.Errorf("it answered lately: %+v", got)
+	}
+	if got := at(maxSilence + time.Second); got.StaleSince == nil || !got.StaleSince.Equal(begin) || got.Why != "the API server does not answer" {
+		t.Errorf("it does not answer: %+v", got)
+	}
+	c.reach(t.Context()) // which refuses the request: it is there
+	if got := at(maxSilence + time.Second); got.StaleSince != nil {
+		t.Errorf("it answers again: %+v", got)
+	}
+	answers := c.ping
+	c.ping = func(context.Context) error { return errors.New("connection refused") }
+	now.SetTime(begin.Add(3 * maxSilence))
+	c.reach(t.Context())
+	if got := c.freshness(now.Now()); got.StaleSince == nil || !got.StaleSince.Equal(begin.Add(maxSilence+time.Second)) {
+		t.Errorf("it refuses connections: %+v", got)
+	}
+	c.ping = answers
+	fail := func(after time.Duration) Alive {
+		now.SetTime(begin.Add(after))
+		c.reach(t.Context())
+		c.watchFailed(t.Context(), toolscache.NewReflector(nil, &sourcev1.GitRepository{}, nil, 0), errors.New("the webhook is away"))
+		return c.freshness(now.Now())
+	}
+	if got := fail(time.Hour); got.StaleSince != nil {
+		t.Errorf("it failed once: %+v", got)
+	}
+	if got := fail(time.Hour + failsFor); got.StaleSince == nil || !got.StaleSince.Equal(begin.Add(time.Hour)) ||
+		got.Why != "gitrepositories cannot be listed: the webhook is away" {
+		t.Errorf("it goes on failing: %+v", got)
+	}
+	now.SetTime(begin.Add(time.Hour + failsFor + failsAgain))
+	c.reach(t.Context())
+	if got := c.freshness(now.Now()); got.StaleSince != nil {
+		t.Errorf("it fails no more: %+v", got)
+	}
+}
+
+// The stream said that it is alive in a comment, which no browser shows to a page.
+func TestTheStreamSaysThatItIsAliveAndHowOldWhatItTellsIs(t *testing.T) {
+	cluster := furnished(t)
+	cluster.reached = time.Now().Add(-time.Hour)
+	s := signedIn(t, Options{Cluster: cluster, Clock: clock.RealClock{}, Log: logr.Discard()}, map[string]scope{"eve": {everything: true}})
+	server := httptest.NewServer(s.handler)
+	t.Cleanup(server.Close)
+	var got Alive
+	if err := json.Unmarshal([]byte(follow(t, server.URL, "eve")("alive")), &got); err != nil || got.StaleSince == nil ||
+		!got.StaleSince.Equal(cluster.reached) {
+		t.Errorf("%v: %+v", err, got)
 	}
 }

@@ -247,8 +247,9 @@ func TestAnAPIServerThatFailsOnceIsAskedAgain(t *testing.T) {
 	told := make(chan error, 10)
 	s := &Server{
 		Options: Options{
-			Cluster: &Cluster{client: c, scheme: scheme, kinds: map[string]served{}, pending: map[string]pending{}, cache: &informertest.FakeInformers{Scheme: scheme}},
-			Clock:   now, Unavailable: func(err error) { told <- err },
+			Cluster: &Cluster{client: c, scheme: scheme, kinds: map[string]served{}, pending: map[string]pending{},
+				cache: &informertest.FakeInformers{Scheme: scheme}},
+			Clock: now, Unavailable: func(err error) { told <- err },
 		},
 		boards: newBoards(now), ready: make(chan struct{}),
 	}

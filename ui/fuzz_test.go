@@ -70,7 +70,8 @@ func furnished(t testing.TB) *Cluster {
 				Status:     imagev1.ImageUpdateAutomationStatus{LastPushCommit: pushed},
 			},
 		).Build()
-	cluster := &Cluster{client: c, scheme: scheme, mapper: mapper, cache: &clientCache{Reader: c}, User: "eve", kinds: map[string]served{}}
+	cluster := &Cluster{client: c, scheme: scheme, mapper: mapper, cache: &clientCache{Reader: c}, User: "eve", kinds: map[string]served{},
+		reached: now}
 	for _, object := range shown {
 		gvk, err := apiutil.GVKForObject(object, scheme)
 		if err != nil {

@@ -143,6 +143,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	}
 	close(s.ready)
+	go s.stayInTouch(ctx)
 	look := s.Clock.NewTicker(missingRetry)
 	defer look.Stop()
 	for {

@@ -3,7 +3,7 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { loginAddress, session } from "./api/session";
-import { lostSince } from "./api/stream";
+import { lostSince, stale } from "./api/stream";
 import { Announcer } from "./parts/announcer";
 import { Confirm } from "./parts/confirm";
 import { Shortcuts } from "./parts/shortcuts";
@@ -114,7 +114,7 @@ function Header() {
       <div class="who">
         {who && (
           <span class="dim" title={`${who.cluster}, ${who.user}\nSluice ${who.version}`}>
-            <span class={lostSince.value === undefined ? "live-dot" : "live-dot lost"} aria-hidden="true" />
+            <span class={lostSince.value === undefined && stale.value.staleSince === undefined ? "live-dot" : "live-dot lost"} aria-hidden="true" />
             {who.cluster}
             <span class="user">
               {" "}

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { act, get, path, Refused } from "../src/api/client";
 import { store } from "../src/api/lanes";
 import { readSession, session, sessionError } from "../src/api/session";
-import { connect, follow, lostSince, onObject } from "../src/api/stream";
+import { connect, follow, lostSince, onObject, stale } from "../src/api/stream";
 import * as details from "./fixture/details";
 import { laneOf } from "./fixture/lanes";
 
@@ -95,6 +95,32 @@ describe("the stream", () => {
     expect(lostSince.value).toBeUndefined();
     expect(changed).toHaveBeenCalledExactlyOnceWith(undefined);
     stop();
+  });
+  it("is opened anew after a silence of which no browser tells, and is lost since then", () => {
+    const changed = vi.fn();
+    const stop = onObject(changed);
+    connect();
+    Source.all[0]!.dispatchEvent(new Event("open"));
+    vi.advanceTimersByTime(30_000);
+    const heard = Date.now();
+    Source.all[0]!.send("alive", {});
+    vi.advanceTimersByTime(39_000);
+    expect(lostSince.value).toBeUndefined();
+    vi.advanceTimersByTime(2_000);
+    expect(lostSince.value).toBe(heard);
+    expect(Source.all[0]!.readyState).toBe(Source.CLOSED);
+    expect(Source.all).toHaveLength(2);
+    Source.all[1]!.dispatchEvent(new Event("open"));
+    expect(lostSince.value).toBeUndefined();
+    expect(changed).toHaveBeenCalledExactlyOnceWith(undefined);
+    stop();
+  });
+  it("tells since when the server itself knows nothing new", () => {
+    connect();
+    Source.all[0]!.send("alive", { staleSince: "2026-05-01T12:00:00Z", why: "the API server does not answer" });
+    expect(stale.value.staleSince).toBe("2026-05-01T12:00:00Z");
+    Source.all[0]!.send("alive", {});
+    expect(stale.value.staleSince).toBeUndefined();
   });
   it("asks whether the session has ended when the server refuses it, and not when it is only lost", () => {
     const refused = vi.fn();

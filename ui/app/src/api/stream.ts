@@ -5,13 +5,16 @@
 
 import { signal } from "@preact/signals";
 import { store } from "./lanes";
-import type { LaneChange, ObjectReference } from "./types";
+import type { Alive, LaneChange, ObjectReference } from "./types";
 
 const shortestWait = 1_000;
 const longestWait = 30_000;
 
 /** Since when nothing is heard from the server, in milliseconds; undefined while it is. */
 export const lostSince = signal<number | undefined>(undefined);
+
+/** Since when the server shows what may be older than what the cluster has, and why. */
+export const stale = signal<Alive>({});
 
 type Listener = (changed: ObjectReference | undefined) => void;
 const listeners = new Set<Listener>();
@@ -74,6 +77,7 @@ export function follow(refused: () => void): void {
   let tired: ReturnType<typeof setTimeout> | undefined;
   const rest = () => {
     clearTimeout(retry);
+    clearTimeout(silence);
     current?.close();
     current = retry = undefined;
     rested = true;
@@ -91,11 +95,28 @@ export function follow(refused: () => void): void {
   if (!document.hidden) connect(refused);
 }
 
+/** How long a stream may say nothing, in milliseconds; the server says every 15 seconds that it is alive. Of a network that was left, no browser tells. */
+const longestSilence = 40_000;
+let silence: ReturnType<typeof setTimeout> | undefined;
+
 /** Opens the stream, and keeps it open. Of an answer that is an error no more can be seen than that there was one. */
 export function connect(refused: () => void = () => {}, wait = shortestWait): void {
   const source = new EventSource("/api/v1/stream");
   current = source;
   retry = undefined;
+  const heard = () => {
+    clearTimeout(silence);
+    if (current !== source) return;
+    const at = Date.now();
+    silence = setTimeout(() => {
+      lostSince.value ??= at;
+      source.close();
+      connect(refused);
+    }, longestSilence);
+  };
+  heard();
+  for (const event of ["open", "alive", "lanes", "object"]) source.addEventListener(event, heard);
+  source.addEventListener("alive", (event) => (stale.value = JSON.parse(event.data) as Alive));
   source.addEventListener("open", () => {
     wait = shortestWait;
     if (lostSince.value === undefined && !rested) return;
@@ -112,6 +133,7 @@ export function connect(refused: () => void = () => {}, wait = shortestWait): vo
     lostSince.value ??= Date.now();
     if (source.readyState !== EventSource.CLOSED) return;
     source.close();
+    clearTimeout(silence);
     current = undefined;
     refused();
     retry = setTimeout(() => connect(refused, Math.min(wait * 2, longestWait)), wait);

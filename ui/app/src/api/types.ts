@@ -161,6 +161,14 @@ export interface LaneChange {
   gone?: string[];
 }
 
+/** Alive is what the stream tells from time to time, so that its reader knows that it is there. */
+export interface Alive {
+  /** StaleSince is since when what is shown may be older than what the cluster has; left out while it is not. */
+  staleSince?: Time;
+  /** Why it may be. */
+  why?: string;
+}
+
 /** ObjectLine is an object of a list. */
 export interface ObjectLine extends ObjectReference {
   /** Ready is the status of the condition Ready; Unknown without one. */

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { session, sessionError } from "../api/session";
-import { lostSince } from "../api/stream";
+import { lostSince, stale } from "../api/stream";
 import { nextTheme, theme } from "../theme";
 import { Moment } from "./age";
 
-/** Says that the page is cut off, and since when. */
+/** Says that the page is cut off, or its server, and since when. */
 export function Lost() {
   const since = lostSince.value;
+  const { staleSince, why } = stale.value;
   return (
     <div role="status" aria-live="polite">
       {sessionError.value && (
@@ -19,6 +20,11 @@ export function Lost() {
         <p class="lost-banner">
           <strong>Disconnected</strong> since <Moment at={new Date(since).toISOString()} />. What is shown is older; it goes on by itself as soon as the server
           answers.
+        </p>
+      )}
+      {since === undefined && staleSince !== undefined && session.value && (
+        <p class="lost-banner">
+          <strong>Not up to date</strong> since <Moment at={staleSince} />: {why}. What is shown may be older than what the cluster has.
         </p>
       )}
     </div>
