@@ -10,10 +10,15 @@ import (
 	"net/http"
 	"slices"
 
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	notificationv1beta3 "github.com/sluice-cd/sluice/api/notification/v1beta3"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/report"
 	"github.com/sluice-cd/sluice/ui/command"
@@ -25,7 +30,7 @@ type Action struct {
 	Kind      string `json:"kind"`
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
-	// Verb: reconcile, suspend or resume of any kind; approve, halt, pause, abort, promote or retry of a Canary; with a
+	// Verb: reconcile, suspend or resume of a kind that a controller of ours reconciles; approve, halt, pause, abort, promote or retry of a Canary; with a
 	// stage: approve, hold, resume, promote, rollback, override or lift of a Pipeline.
 	Verb string `json:"verb"`
 	// Stage of a Pipeline.
@@ -94,6 +99,14 @@ func (s *Server) act(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
+// reconciled are the kinds that controllers of ours reconcile: what others write, as an ExternalArtifact or a Deployment, and what is
+// only read, as a Freeze, can neither be asked to be reconciled nor suspended.
+var reconciled = []string{
+	imagev1.ImageRepositoryKind, imagev1.ImagePolicyKind, imagev1.ImageUpdateAutomationKind,
+	sourcev1.GitRepositoryKind, sourcev1.OCIRepositoryKind, sourcev1.BucketKind, kustomizev1.KustomizationKind,
+	flaggerv1.CanaryKind, sluicev1.PipelineKind, notificationv1.ReceiverKind, notificationv1beta3.ProviderKind, notificationv1beta3.AlertKind,
+}
+
 // canaryVerbs are the commands to a Canary.
 var canaryVerbs = []flaggerv1.CommandVerb{
 	flaggerv1.CommandApprove, flaggerv1.CommandHalt, flaggerv1.CommandPause,
@@ -156,12 +169,14 @@ func (v *view) carryOut(ctx context.Context, asked Action, clk clock.WithTicker)
 	if asked.Stage != "" || asked.Bundle != "" {
 		return asked, &badRequestError{errors.New("only a Pipeline has stages and bundles")}
 	}
-	switch asked.Verb {
-	case "reconcile":
+	switch verb := asked.Verb; {
+	case !slices.Contains(reconciled, asked.Kind):
+		return asked, fmt.Errorf("%w: no controller of ours reconciles a %s, or can be asked to %q", errUnknownVerb, asked.Kind, verb)
+	case verb == "reconcile":
 		return asked, who.Reconcile(ctx, kind.GroupVersionKind, key)
-	case "suspend":
+	case verb == "suspend":
 		return asked, who.Suspend(ctx, kind.GroupVersionKind, key)
-	case "resume":
+	case verb == "resume":
 		return asked, who.Resume(ctx, kind.GroupVersionKind, key)
 	}
 	if verb := flaggerv1.CommandVerb(asked.Verb); asked.Kind == flaggerv1.CanaryKind && slices.Contains(canaryVerbs, verb) {

@@ -13,6 +13,7 @@ import (
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/go-logr/logr/funcr"
+	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/clock"
@@ -38,6 +39,7 @@ func withObjects(t *testing.T, objects ...client.Object) *Server {
 	s.Cluster.kinds = map[string]served{}
 	for kind, of := range map[string]schema.GroupVersion{
 		"Pipeline": sluicev1.GroupVersion, "Kustomization": kustomizev1.GroupVersion, "Canary": flaggerv1.GroupVersion,
+		"Deployment": appsv1.SchemeGroupVersion,
 	} {
 		s.Cluster.kinds[kind] = served{of.WithKind(kind), of.WithResource(strings.ToLower(kind) + "s")}
 	}
@@ -90,6 +92,12 @@ func TestButtons(t *testing.T) {
 			http.StatusConflict, nil},
 		"a verb of a Canary to a stage": {make.Pipeline(time.Now()), stage + `abort"}`, "no such command", http.StatusBadRequest, nil},
 		"a verb that is none":           {on, kustomization + `approve"}`, "no such command", http.StatusBadRequest, nil},
+		"a kind that nobody reconciles is suspended": {make.Deployment("apps", "web", "web:1"), // was answered with 204
+			`{"kind":"Deployment","namespace":"apps","name":"web","verb":"suspend"}`, "no such command", http.StatusBadRequest,
+			func(o client.Object) bool { return len(o.GetAnnotations()) == 0 }},
+		"a kind that nobody reconciles is asked to": {make.Deployment("apps", "web", "web:1"),
+			`{"kind":"Deployment","namespace":"apps","name":"web","verb":"reconcile"}`, "reconciles a Deployment", http.StatusBadRequest,
+			func(o client.Object) bool { return len(o.GetAnnotations()) == 0 }},
 		"a kind that is not shown": {on, `{"kind":"Secret","namespace":"a","name":"b","verb":"reconcile"}`, "is not shown",
 			http.StatusNotFound, nil},
 		"an object that is gone": {on, `{"kind":"Kustomization","namespace":"a","name":"b","verb":"reconcile"}`, "not found",

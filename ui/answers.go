@@ -25,6 +25,8 @@ type Session struct {
 	CanSignOut bool `json:"canSignOut"`
 	// Kinds can be listed.
 	Kinds []string `json:"kinds"`
+	// Reconciled are kinds whose objects can be reconciled, suspended and resumed.
+	Reconciled []string `json:"reconciled"`
 	// Missing are kinds that the user may not list, or that the cluster does not serve.
 	Missing []Missing `json:"missing"`
 }

@@ -53,7 +53,7 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request) {
 	}
 	answer(w, http.StatusOK, Session{
 		Version: s.Version, User: v.user, Cluster: v.name(), Namespace: namespace, ReadOnly: v.readOnly,
-		CanSignOut: s.authenticator.canSignOut(), Kinds: kinds, Missing: missing,
+		CanSignOut: s.authenticator.canSignOut(), Kinds: kinds, Reconciled: reconciled, Missing: missing,
 	})
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import { session } from "./api/session";
 import type { Session } from "./api/types";
 import { commandLine } from "./parts/command";
 
@@ -55,10 +56,7 @@ export function flux(verb: string, object: { kind: string; namespace: string; na
   return name && commandLine("flux", verb, ...name.split(" "), object.name, "-n", object.namespace);
 }
 
-/** Kinds that the flux command does not reconcile, but a controller of ours does. */
-const ours = ["Canary", "Pipeline", "Alert", "Provider"];
-
-/** Tells whether a controller reconciles the kind, and can be asked to, or to leave an object alone: what others write, as an ExternalArtifact, and what is only read, as a Freeze, has neither. */
+/** Tells whether a controller reconciles the kind, and can be asked to, or to leave an object alone: the server knows. */
 export function isReconciled(kind: string): boolean {
-  return kind in fluxNames || ours.includes(kind);
+  return session.value?.reconciled.includes(kind) ?? false;
 }

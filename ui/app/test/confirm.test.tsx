@@ -12,7 +12,7 @@ afterEach(() => vi.unstubAllGlobals());
 it("asks why an object of any kind is suspended, and sends it", async () => {
   HTMLDialogElement.prototype.showModal = () => undefined; // this browser has none
   HTMLDialogElement.prototype.close = () => undefined;
-  session.value = { version: "v1", user: "eve", cluster: "c", namespace: "", readOnly: false, canSignOut: false, kinds: [], missing: [] };
+  session.value = { version: "v1", user: "eve", cluster: "c", namespace: "", readOnly: false, canSignOut: false, kinds: [], reconciled: [], missing: [] };
   const sent = vi.fn((_to: string, _request: RequestInit) => Promise.resolve(new Response(null, { status: 204 })));
   vi.stubGlobal("fetch", sent);
   const root = document.createElement("div");

@@ -286,7 +286,7 @@ describe("a report of events", () => {
 });
 
 describe("the kinds of objects", () => {
-  const session = { version: "", user: "", cluster: "", readOnly: true, canSignOut: false };
+  const session = { version: "", user: "", cluster: "", reconciled: [], readOnly: true, canSignOut: false };
   it("are those that are there and those of which it is known why not, in the order of a release", () => {
     const missing = [{ kind: "ImagePolicy", why: "you may not list it" }];
     expect(kindsOf({ ...session, kinds: ["Deployment", "Canary", "GitRepository"], missing })).toEqual(["ImagePolicy", "GitRepository", "Canary", "Deployment"]);

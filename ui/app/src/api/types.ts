@@ -147,6 +147,8 @@ export interface Session {
   canSignOut: boolean;
   /** Kinds can be listed. */
   kinds: string[];
+  /** Reconciled are kinds whose objects can be reconciled, suspended and resumed. */
+  reconciled: string[];
   /** Missing are kinds that the user may not list, or that the cluster does not serve. */
   missing: Missing[];
 }
@@ -209,7 +211,7 @@ export interface Action {
   kind: string;
   namespace: string;
   name: string;
-  /** Verb: reconcile, suspend or resume of any kind; approve, halt, pause, abort, promote or retry of a Canary; with a stage: approve, hold, resume, promote, rollback, override or lift of a Pipeline. */
+  /** Verb: reconcile, suspend or resume of a kind that a controller of ours reconciles; approve, halt, pause, abort, promote or retry of a Canary; with a stage: approve, hold, resume, promote, rollback, override or lift of a Pipeline. */
   verb: string;
   /** Stage of a Pipeline. */
   stage?: string;
