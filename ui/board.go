@@ -340,6 +340,9 @@ func (s *Server) currentReader(r *http.Request, who *reader) (*reader, error) {
 	if err != nil {
 		return who, err
 	}
+	for _, kind := range next.scope.differences(who.scope) {
+		next.touch(report.ObjectReference{Kind: kind}) // without a name: the session has other kinds, and lists have other objects
+	}
 	who.leave()
 	return next, nil
 }

@@ -40,6 +40,20 @@ func (s scope) allows(kind, namespace string) bool {
 // allowsAny reports whether a kind may be listed anywhere.
 func (s scope) allowsAny(kind string) bool { return s.allowsAll(kind) || len(s.kinds[kind].in) > 0 }
 
+// differences are the kinds that two scopes allow to list in different places.
+func (s scope) differences(from scope) []string {
+	kinds := maps.Clone(s.kinds)
+	maps.Copy(kinds, from.kinds)
+	var found []string
+	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
+		a, b := s.kinds[kind], from.kinds[kind]
+		if s.allowsAll(kind) != from.allowsAll(kind) || !maps.Equal(a.in, b.in) {
+			found = append(found, kind)
+		}
+	}
+	return found
+}
+
 // key is the same for scopes that are the same.
 func (s scope) key() string {
 	if s.everything {

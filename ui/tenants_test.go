@@ -150,3 +150,30 @@ func TestNoTenantIsToldOfChangesOfAnothersObjects(t *testing.T) {
 		}
 	}
 }
+
+// A tenant was not told of a kind that came into sight: its page showed it as missing until it was loaded again.
+func TestATenantIsToldOfAKindThatComesIntoSight(t *testing.T) {
+	s := signedIn(t, Options{Cluster: furnished(t), Clock: clock.RealClock{}, Log: logr.Discard()},
+		map[string]scope{"apps": in("apps", "Canary", "ImagePolicy")})
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost:8080/api/v1/stream", http.NoBody)
+	r.Header.Set("Authorization", "Bearer token-of-apps")
+	v, err := s.authenticator.authenticate(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	who, err := s.boards.join(t.Context(), v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := in("apps", "Canary", "Kustomization")
+	v.rights.fixed = &now
+	if who, err = s.currentReader(r, who); err != nil {
+		t.Fatal(err)
+	}
+	defer who.leave()
+	told, err := who.taken()
+	slices.SortFunc(told, func(a, b report.ObjectReference) int { return strings.Compare(a.Kind, b.Kind) })
+	if want := []report.ObjectReference{{Kind: "ImagePolicy"}, {Kind: "Kustomization"}}; err != nil || !slices.Equal(told, want) {
+		t.Errorf("told of %v, want %v (%v)", told, want, err)
+	}
+}
