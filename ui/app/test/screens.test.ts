@@ -222,6 +222,17 @@ describe("the lead time", () => {
     const lane = { ...podinfo, cells: [at("image", 1), at("policy", 2), { column: "commit" as const, state: "none" as const }, at("source", 1), waiting] };
     expect(hopsOf(lane)).toEqual([{ name: "Image to Policy", seconds: 60 }]);
   });
+  it("ends where somebody else's commit is: it was the time since their push", () => {
+    const at = (column: "image" | "commit" | "source" | "apply", minute: number, full: string) => ({ column, state: "ready" as const, since: `2026-05-01T12:0${minute}:00Z`, full });
+    const own = "0123456789012345678901234567890123456789";
+    const lane = (source: string, apply: string) => ({ ...podinfo, cells: [at("image", 1, "app:1"), at("commit", 2, own), at("source", 3, `main@sha1:${source}`), at("apply", 5, `main@sha1:${apply}`)] });
+    const names = (source: string, apply: string) => hopsOf(lane(source, apply)).map((hop) => hop.name);
+    expect(names(own, own)).toEqual(["Image to Commit", "Commit to Source", "Source to Apply"]);
+    expect(names(own, "f".repeat(40))).toEqual(["Image to Commit", "Commit to Source"]);
+    expect(names("f".repeat(40), own)).toEqual(["Image to Commit"]);
+    const cells = [at("source", 3, "main@sha1:a"), at("apply", 4, "main@sha1:b")];
+    expect(hopsOf({ ...podinfo, cells })).toEqual([]);
+  });
   it("ends where the version is: what is live meanwhile is another one", () => {
     const at = (column: "image" | "apply" | "canary" | "live", minute: number) => ({ column, state: "ready" as const, since: `2026-05-01T12:0${minute}:00Z` });
     const cells = [at("image", 1), at("apply", 2), { ...at("canary", 3), state: "moving" as const }, at("live", 4)];

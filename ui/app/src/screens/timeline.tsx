@@ -3,7 +3,7 @@
 import { useComputed, useSignal } from "@preact/signals";
 import { store } from "../api/lanes";
 import { useResource } from "../api/resource";
-import type { Lane, Timeline, TimelineEvent } from "../api/types";
+import type { Cell, Lane, Timeline, TimelineEvent } from "../api/types";
 import { pageOf, pageOfCell, timelineOf } from "../links";
 import { Moment } from "../parts/age";
 import { Commands, Copy, commandLine } from "../parts/command";
@@ -197,10 +197,19 @@ function Story({ of }: { of: readonly TimelineEvent[] }) {
   );
 }
 
-/** How long the version took from one step that is done to the next, as far as the steps came one after the other. What is behind a step that it has not passed is still about another version. */
+/** Tells whether a source or what was applied is at another revision than the commit of the lane, or without one than the step before it: somebody else pushed since, and its time is that of their push. */
+function isOfAnotherCommit(cell: Cell, before: readonly Cell[]): boolean {
+  if (cell.full === undefined || (cell.column !== "source" && cell.column !== "apply")) return false;
+  const commit = before.find((one) => one.column === "commit");
+  if (commit) return !commit.full || !cell.full.includes(commit.full);
+  const source = before.find((one) => one.column === "source");
+  return source !== undefined && source.full !== cell.full;
+}
+
+/** How long the version took from one step that is done to the next, as far as the steps came one after the other. What is behind a step that it has not passed is still about another version, and so is a step that has come to a later commit. */
 export function hopsOf(lane: Lane): { name: string; seconds: number }[] {
   const there = lane.cells.filter((cell) => cell.state !== "none");
-  const until = there.findIndex((cell) => cell.state !== "ready");
+  const until = there.findIndex((cell, i) => cell.state !== "ready" || isOfAnotherCommit(cell, there.slice(0, i)));
   const steps = there.slice(0, until < 0 ? undefined : until).filter((cell) => cell.since);
   return steps.slice(1).flatMap((cell, i) => {
     const before = steps[i];
