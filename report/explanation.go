@@ -34,8 +34,20 @@ type Explanation struct {
 	// ForTheController are the fields of the policy that need the registry, or the time at which a tag was first seen: of the best
 	// tags the controller's last verdict is told.
 	ForTheController []string `json:"forTheController,omitempty"`
+	// Gates say how many tags each of them has, also of those that are left out of Tags.
+	Gates []GateCount `json:"gates"`
+	// LeftOut is how many tags are not among Tags, of which there are too many.
+	LeftOut int `json:"leftOut,omitempty"`
 	// Tags are the ones that rank, the best first, then those that were dropped.
 	Tags []Tag `json:"tags"`
+}
+
+// GateCount says how many tags a gate dropped, or keeps from being chosen.
+type GateCount struct {
+	// Gate, named after its field of the spec.
+	Gate policy.Gate `json:"gate"`
+	// Dropped is the number of tags.
+	Dropped int `json:"dropped"`
 }
 
 // Tag says what became of one tag.
@@ -124,9 +136,10 @@ func (t *Tag) addCandidate(candidate imagev1.Candidate) {
 	}
 }
 
-// Limited keeps the first n of the tags that rank, and the first n of the others. 0
-// keeps all.
+// Limited keeps the first n of the tags that rank, the first n of the others, and the one that is chosen. 0 keeps all. It counts what
+// the gates dropped of all of them.
 func (x Explanation) Limited(n int) Explanation {
+	x.Gates = gatesOf(x.Tags)
 	if n == 0 {
 		return x
 	}
@@ -136,12 +149,28 @@ func (x Explanation) Limited(n int) Explanation {
 		if tag.Rank > 0 {
 			count = &ranked
 		}
-		if *count++; *count <= n {
+		if *count++; *count <= n || tag.Chosen {
 			kept = append(kept, tag)
 		}
 	}
-	x.Tags = kept
+	x.Tags, x.LeftOut = kept, len(x.Tags)-len(kept)
 	return x
+}
+
+// gatesOf counts the tags of each gate, in the order in which they are met.
+func gatesOf(tags []Tag) []GateCount {
+	found := []GateCount{}
+	for _, tag := range tags {
+		if tag.Gate == "" {
+			continue
+		}
+		i := slices.IndexFunc(found, func(c GateCount) bool { return c.Gate == tag.Gate })
+		if i < 0 {
+			i, found = len(found), append(found, GateCount{Gate: tag.Gate})
+		}
+		found[i].Dropped++
+	}
+	return found
 }
 
 // FieldsForTheController are the fields of a policy that Explain does not judge, since

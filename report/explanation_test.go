@@ -116,6 +116,23 @@ func TestLimitedExplanations(t *testing.T) {
 	}
 }
 
+// The funnel of the page was counted from the tags that were kept, and the chosen tag was among those that were not.
+func TestALimitedExplanationCountsWhatItLeavesOutAndKeepsTheChosenTag(t *testing.T) {
+	p := policyOf(t, "1.x")
+	p.Status.LatestRef = &imagev1.ImageRef{Tag: "1.0.0"}
+	got := report.Explain(p, ruleOf(t, "1.x"), slices.Values([]string{"1.0.0", "1.1.0", "1.2.0", "2.0.0", "3.0.0", "a"})).Limited(1)
+	var tags []string
+	for _, tag := range got.Tags {
+		tags = append(tags, tag.Tag)
+	}
+	if diff := cmp.Diff([]string{"1.2.0", "1.0.0"}, tags[:2]); diff != "" || len(tags) != 3 || got.LeftOut != 3 {
+		t.Errorf("kept %v and left out %d: %s", tags, got.LeftOut, diff)
+	}
+	if diff := cmp.Diff([]report.GateCount{{Gate: "policy", Dropped: 3}}, got.Gates); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestFieldsThatOnlyTheControllerJudges(t *testing.T) {
 	tests := map[string]struct {
 		spec imagev1.ImagePolicySpec

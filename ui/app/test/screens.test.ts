@@ -13,7 +13,7 @@ import { offsets, range } from "../src/parts/virtual";
 import { compareLines } from "../src/screens/objects";
 import { treeOf } from "../src/screens/object";
 import { bundleName, consents, earlier, stateOfPipeline } from "../src/screens/pipeline";
-import { commandOf, gatesOf, judgedElsewhere, queryOf } from "../src/screens/policy";
+import { commandOf, funnelOf, judgedElsewhere, queryOf } from "../src/screens/policy";
 import { groupOf, matches } from "../src/screens/releases";
 import { filter, hopsOf, markdown } from "../src/screens/timeline";
 import { compareTags, versionsOf } from "../src/screens/versions";
@@ -114,13 +114,9 @@ describe("another rule of a policy", () => {
     expect(commandOf("apps", "podinfo", trial)).toBe("sluice explain policy podinfo -n apps --pattern ''");
   });
   it("has another extract of the pattern of the policy", () => expect(queryOf({ ...none, extract: "$v" })).toBe("?extract=%24v"));
-  it("counts what each gate dropped, in the order of the gates", () => {
-    const tags: Tag[] = [{ tag: "3", rank: 1, gate: "minAge" }, { tag: "2", rank: 2, chosen: true }, { tag: "1", gate: "policy" }, { tag: "x", gate: "filterTags" }, { tag: "y", gate: "filterTags" }];
-    expect(gatesOf(tags)).toEqual([
-      { gate: "filterTags", dropped: 2 },
-      { gate: "policy", dropped: 1 },
-      { gate: "minAge", dropped: 1 },
-    ]);
+  it("counts what each gate left, in the order of the gates, also of the tags that are left out", () => {
+    const gates = [{ gate: "minAge", dropped: 1 }, { gate: "policy", dropped: 9000 }, { gate: "filterTags", dropped: 2 }];
+    expect(funnelOf({ total: 9010, gates }).map(({ gate, rest }) => [gate, rest])).toEqual([["filterTags", 9008], ["policy", 8], ["minAge", 7]]);
   });
 });
 

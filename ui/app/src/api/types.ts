@@ -61,6 +61,10 @@ export interface Explanation {
   why: string;
   /** ForTheController are the fields of the policy that need the registry, or the time at which a tag was first seen: of the best tags the controller's last verdict is told. */
   forTheController?: string[];
+  /** Gates say how many tags each of them has, also of those that are left out of Tags. */
+  gates: GateCount[];
+  /** LeftOut is how many tags are not among Tags, of which there are too many. */
+  leftOut?: number;
   /** Tags are the ones that rank, the best first, then those that were dropped. */
   tags: Tag[];
 }
@@ -331,6 +335,14 @@ export interface PipelineDescription extends Pipeline {
   conditions: Condition[];
   /** Events are the last ones, the oldest first. */
   events: Event[];
+}
+
+/** GateCount says how many tags a gate dropped, or keeps from being chosen. */
+export interface GateCount {
+  /** Gate, named after its field of the spec. */
+  gate: Gate;
+  /** Dropped is the number of tags. */
+  dropped: number;
 }
 
 /** Tag says what became of one tag. */

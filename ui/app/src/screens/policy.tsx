@@ -5,7 +5,7 @@ import { useEffect } from "preact/hooks";
 import { path } from "../api/client";
 import { store } from "../api/lanes";
 import { isObject, useResource } from "../api/resource";
-import type { Cell, Explanation, Lane, Tag } from "../api/types";
+import type { Cell, Explanation, GateCount, Lane, Tag } from "../api/types";
 import { Age } from "../parts/age";
 import { Commands, commandLine } from "../parts/command";
 import { Heading, Loaded, Panel } from "../parts/detail";
@@ -146,11 +146,10 @@ function Try({ form, change }: { form: Trial; change: (changes: Partial<Trial>) 
   );
 }
 
-/** How many tags each gate dropped, in the order in which they are met. */
-export function gatesOf(tags: readonly Tag[]): { gate: string; dropped: number }[] {
-  const found = new Map<string, number>();
-  for (const tag of tags) if (tag.gate) found.set(tag.gate, (found.get(tag.gate) ?? 0) + 1);
-  return [...found].map(([gate, dropped]) => ({ gate, dropped })).sort((a, b) => order(a.gate) - order(b.gate));
+/** What is left of all tags after each gate, in the order in which they are met. */
+export function funnelOf(is: Pick<Explanation, "total" | "gates">): (GateCount & { rest: number })[] {
+  let rest = is.total;
+  return is.gates.toSorted((a, b) => order(a.gate) - order(b.gate)).map((count) => ({ ...count, rest: (rest -= count.dropped) }));
 }
 
 const gateOrder = ["exclusionList", "filterTags", "policy", "pin", "reject.tag", "registry", "quarantine", "minAge", "platform", "reject.digest", "verify"];
@@ -221,6 +220,7 @@ function Explained({ is, trying }: { is: Explanation; trying: boolean }) {
             </button>
           </p>
         )}
+        {is.leftOut !== undefined && <p class="dim">{count(is.leftOut, "other tag")} are left out here: sluice explain policy lists all.</p>}
       </Panel>
     </>
   );
@@ -251,8 +251,7 @@ function Row({ tag }: { tag: Tag }) {
 
 /** From all tags to those that rank: what each gate left. */
 function Funnel({ is }: { is: Explanation }) {
-  let rest = is.total;
-  const steps = gatesOf(is.tags).map(({ gate, dropped }) => ({ gate, dropped, rest: (rest -= dropped) }));
+  const steps = funnelOf(is);
   if (is.total === 0 || steps.length === 0) return null;
   return (
     <ol class="funnel" aria-label="What each gate left">
