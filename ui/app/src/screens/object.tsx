@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import { useSignal, type ReadonlySignal } from "@preact/signals";
 import { path } from "../api/client";
-import { useResource } from "../api/resource";
+import { useResource, type Resource } from "../api/resource";
 import type { CellState, ObjectDetail, ObjectLine, ObjectReference, Repair } from "../api/types";
 import { flux, isReconciled } from "../kinds";
 import { clusterScope, pageOf } from "../links";
@@ -23,7 +24,10 @@ interface Props {
 export function ObjectScreen({ kind, namespace: scope, name }: Props) {
   useTitle(`${kind} ${name}`);
   const namespace = scope === clusterScope ? "" : scope;
-  const found = useResource<ObjectDetail>("/api/v1" + path("objects", kind, scope, name), (changed) => changed.kind === kind && (changed.name === name || kind === "Kustomization"));
+  const found: ReadonlySignal<Resource<ObjectDetail>> = useResource<ObjectDetail>("/api/v1" + path("objects", kind, scope, name), (changed) => {
+    const is = (one: { namespace: string; name: string }) => changed.kind === kind && changed.name === one.name && changed.namespace === one.namespace;
+    return is({ namespace, name }) || (found.peek().data?.dependencies.some(is) ?? false);
+  });
   const lines = [commandLine("kubectl", ...(namespace ? ["-n", namespace] : []), "get", kind.toLowerCase(), name, "-o", "yaml")];
   const reconcile = flux("reconcile", { kind, namespace, name });
   if (reconcile) lines.push(reconcile);
@@ -166,7 +170,9 @@ export function treeOf(inventory: readonly ObjectReference[]): [string, [string,
     const namespace = object.namespace || "in no namespace";
     const byKind = tree.get(namespace) ?? new Map<string, ObjectReference[]>();
     tree.set(namespace, byKind);
-    byKind.set(object.kind, [...(byKind.get(object.kind) ?? []), object]);
+    const objects = byKind.get(object.kind);
+    if (objects) objects.push(object);
+    else byKind.set(object.kind, [object]);
   }
   const sorted = <T,>(map: Map<string, T>) => [...map].sort(([a], [b]) => a.localeCompare(b));
   return sorted(tree).map(([namespace, byKind]) => [namespace, sorted(byKind)]);
@@ -176,24 +182,34 @@ function Inventory({ of }: { of: readonly ObjectReference[] }) {
   return (
     <Panel title="Applied objects" aside={count(of.length, "object")}>
       {treeOf(of).map(([namespace, byKind]) => (
-        <details key={namespace} open={of.length <= 50} class="tree">
-          <summary>{namespace}</summary>
-          <ul>
-            {byKind.map(([kind, objects]) => (
-              <li key={kind}>
-                <span class="dim">{kind}</span>
-                <ul>
-                  {objects.map((object) => (
-                    <li key={object.name}>
-                      <ObjectLink to={object} label={object.name} />
-                    </li>
-                  ))}
-                </ul>
-              </li>
-            ))}
-          </ul>
-        </details>
+        <Folder key={namespace} namespace={namespace} byKind={byKind} open={of.length <= 50} />
       ))}
     </Panel>
+  );
+}
+
+/** What was applied in a namespace, drawn once somebody opens it: there may be thousands. */
+function Folder({ namespace, byKind, open }: { namespace: string; byKind: [string, ObjectReference[]][]; open: boolean }) {
+  const opened = useSignal(open);
+  return (
+    <details open={opened.value} onToggle={(event) => (opened.value = event.currentTarget.open)} class="tree">
+      <summary>{namespace}</summary>
+      {opened.value && (
+        <ul>
+          {byKind.map(([kind, objects]) => (
+            <li key={kind}>
+              <span class="dim">{kind}</span>
+              <ul>
+                {objects.map((object) => (
+                  <li key={object.name}>
+                    <ObjectLink to={object} label={object.name} />
+                  </li>
+                ))}
+              </ul>
+            </li>
+          ))}
+        </ul>
+      )}
+    </details>
   );
 }
