@@ -12,6 +12,7 @@ import (
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	eventv1 "github.com/fluxcd/pkg/apis/event/v1beta1"
+	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
@@ -43,8 +44,8 @@ func lacksCommit(e message.Event) bool {
 
 // withCommit adds the commit of a release to a message about a Canary, so that its steps
 // show on the commit that it is a release of: that which the Kustomization of its target
-// attempted last. It reports false if that cannot be found, since no Kustomization of Git
-// applied the target.
+// attempted last. It reports false if that cannot be found, since no Kustomization applied
+// the target, or its source does not say of which commit it is.
 func (d *Dispatcher) withCommit(ctx context.Context, e message.Event, added time.Time) (message.Event, bool, error) {
 	if e.Metadata[eventv1.MetaCommitKey] != "" {
 		return e, true, nil // the Alert says it
@@ -58,12 +59,15 @@ func (d *Dispatcher) withCommit(ctx context.Context, e message.Event, added time
 		return e, false, nil
 	}
 	revision := cmp.Or(k.Status.LastAttemptedRevision, k.Status.LastAppliedRevision)
-	if ahead, err := d.sourceIsAhead(ctx, k, revision); err != nil {
+	artifact, err := d.artifactOf(ctx, k)
+	if err != nil {
 		return e, false, ignoreMissing(err)
-	} else if (ahead || !applied) && !settled {
+	}
+	ahead := artifact != nil && artifact.Revision != revision // it has yet to attempt that
+	if (ahead || !applied) && !settled {
 		return e, false, temporary(fmt.Errorf("waiting for Kustomization %s to say what it applied", client.ObjectKeyFromObject(k)))
 	}
-	commit, ok := message.CommitOf(cmp.Or(k.Status.LastAppliedOriginRevision, revision))
+	commit, ok := commitOf(k, revision, artifact)
 	if !ok {
 		return e, false, nil
 	}
@@ -120,15 +124,51 @@ func inInventory(k *kustomizev1.Kustomization, object *metav1.PartialObjectMetad
 	return slices.ContainsFunc(k.Status.Inventory.Entries, func(ref kustomizev1.ResourceRef) bool { return ref.ID == id })
 }
 
-// sourceIsAhead reports whether a Kustomization has yet to attempt what its GitRepository has.
-func (d *Dispatcher) sourceIsAhead(ctx context.Context, k *kustomizev1.Kustomization, revision string) (bool, error) {
-	if k.Spec.SourceRef.Kind != sourcev1.GitRepositoryKind {
-		return false, nil
+// artifactOf is what the source of a Kustomization has, nil if it has nothing yet.
+func (d *Dispatcher) artifactOf(ctx context.Context, k *kustomizev1.Kustomization) (*meta.Artifact, error) {
+	var source interface {
+		client.Object
+		GetArtifact() *meta.Artifact
 	}
-	var source sourcev1.GitRepository
+	switch k.Spec.SourceRef.Kind {
+	case sourcev1.GitRepositoryKind:
+		source = &sourcev1.GitRepository{}
+	case sourcev1.OCIRepositoryKind:
+		source = &sourcev1.OCIRepository{}
+	case sourcev1.BucketKind:
+		source = &sourcev1.Bucket{}
+	case sourcev1.ExternalArtifactKind:
+		source = &sourcev1.ExternalArtifact{}
+	default:
+		return nil, nil // a Kustomization that cannot work has no commit, either
+	}
 	key := client.ObjectKey{Namespace: cmp.Or(k.Spec.SourceRef.Namespace, k.Namespace), Name: k.Spec.SourceRef.Name}
-	if err := d.opts.Live.Get(ctx, key, &source); err != nil {
-		return false, err
+	if err := d.opts.Live.Get(ctx, key, source); err != nil {
+		return nil, err
 	}
-	return source.Status.Artifact != nil && source.Status.Artifact.Revision != revision, nil
+	return source.GetArtifact(), nil
+}
+
+// Metadata of an artifact, and of an entry of a history, that names the commit it was made of.
+const (
+	artifactOrigin = "org.opencontainers.image.revision"
+	historyOrigin  = "originRevision"
+)
+
+// commitOf is the commit of a revision that a Kustomization attempted. The revision of a
+// source that is no repository of Git is a digest, which is as long as a commit may be:
+// then only what the artifact says of its origin counts.
+func commitOf(k *kustomizev1.Kustomization, revision string, artifact *meta.Artifact) (string, bool) {
+	if k.Spec.SourceRef.Kind == sourcev1.GitRepositoryKind {
+		return message.CommitOf(revision)
+	}
+	if artifact != nil && artifact.Revision == revision {
+		return message.CommitOf(artifact.Metadata[artifactOrigin])
+	}
+	for _, attempt := range k.Status.History { // the latest comes first
+		if attempt.Metadata["revision"] == revision {
+			return message.CommitOf(attempt.Metadata[historyOrigin])
+		}
+	}
+	return "", false
 }
