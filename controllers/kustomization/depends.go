@@ -100,16 +100,19 @@ func builtinState(dep, k *kustomizev1.Kustomization, artifact *meta.Artifact) de
 
 // cycle returns a path of dependencies from a Kustomization back to itself, nil
 // if there is none.
-func cycle(ctx context.Context, cache client.Reader, start types.NamespacedName) []string {
+func (d dependencies) cycle(ctx context.Context, start types.NamespacedName) []string {
 	seen := map[types.NamespacedName]bool{}
 	var search func(at types.NamespacedName) []string
 	search = func(at types.NamespacedName) []string {
 		var k kustomizev1.Kustomization
-		if seen[at] || cache.Get(ctx, at, &k) != nil {
+		if seen[at] || d.cache.Get(ctx, at, &k) != nil {
 			return nil
 		}
 		seen[at] = true
-		for _, next := range dependenciesOf(&k) {
+		for i, next := range dependenciesOf(&k) {
+			if k.Spec.DependsOn[i].ReadyExpr != "" && !d.additive {
+				continue // the expression may be true before next is Ready, as in Flux
+			}
 			if next == start {
 				return []string{at.String(), next.String()}
 			}

@@ -86,9 +86,16 @@ func reconcilerWith(t *testing.T, objects ...client.Object) *Reconciler {
 }
 
 func TestCycle(t *testing.T) {
+	byExpression := func(k *kustomizev1.Kustomization) *kustomizev1.Kustomization {
+		for i := range k.Spec.DependsOn {
+			k.Spec.DependsOn[i].ReadyExpr = "true"
+		}
+		return k
+	}
 	tests := map[string]struct {
-		objects []client.Object
-		want    []string
+		objects  []client.Object
+		additive bool
+		want     []string
 	}{
 		"a chain ends":          {objects: []client.Object{app("a", "b"), app("b", "c"), app("c")}},
 		"a diamond is no cycle": {objects: []client.Object{app("a", "b", "c"), app("b", "d"), app("c", "d"), app("d")}},
@@ -98,11 +105,19 @@ func TestCycle(t *testing.T) {
 			objects: []client.Object{app("a", "x", "b"), app("b", "c"), app("c", "a")},
 			want:    []string{"ns/a", "ns/b", "ns/c", "ns/a"},
 		},
-		"somebody else's is theirs": {objects: []client.Object{app("a", "b"), app("b", "c"), app("c", "b")}},
+		"somebody else's is theirs":         {objects: []client.Object{app("a", "b"), app("b", "c"), app("c", "b")}},
+		"one that an expression lets begin": {objects: []client.Object{byExpression(app("a", "b")), app("b", "a")}},
+		"the other one of the same":         {objects: []client.Object{app("b", "a"), byExpression(app("a", "b"))}},
+		"an expression that counts beside Ready": {
+			objects: []client.Object{byExpression(app("a", "b")), app("b", "a")}, additive: true,
+			want: []string{"ns/a", "ns/b", "ns/a"},
+		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			got := cycle(t.Context(), reconcilerWith(t, tc.objects...).client, keyOf(tc.objects[0]))
+			r := reconcilerWith(t, tc.objects...)
+			r.AdditiveReadyExpr = tc.additive
+			got := r.dependencies().cycle(t.Context(), keyOf(tc.objects[0]))
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("cycle (-want +got):\n%s", diff)
 			}

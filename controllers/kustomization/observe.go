@@ -70,7 +70,7 @@ func (r *Reconciler) observe(ctx context.Context, k *kustomizev1.Kustomization) 
 	}
 	run.seen.Dependencies, err = r.dependencies().read(ctx, run)
 	if err == nil && len(run.seen.Dependencies) > 0 {
-		run.seen.Cycle = cycle(ctx, r.client, keyOf(k))
+		run.seen.Cycle = r.dependencies().cycle(ctx, keyOf(k))
 	}
 	return run, err
 }
