@@ -62,7 +62,7 @@ func (r *Reconciler) perform(ctx context.Context, run *run, decision decide.Deci
 
 // readVariables reads what variables are by now.
 func (r *Reconciler) readVariables(ctx context.Context, run *run) {
-	got, err := readBuildParameters(ctx, r.live, &r.Decryption, run.k)
+	got, err := r.readBuildParameters(ctx, run.k)
 	if err != nil {
 		run.seen.Failure = variablesFailure(err)
 		return
@@ -151,7 +151,7 @@ func (r *Reconciler) build(ctx context.Context, run *run) (*build.Result, decide
 	if err := r.open(ctx, run); err != nil {
 		return nil, decide.Built{}, &decide.Failure{Err: err, Retry: decide.RetrySoon}
 	}
-	got, err := readBuildParameters(ctx, r.live, &r.Decryption, run.k)
+	got, err := r.readBuildParameters(ctx, run.k)
 	if err != nil {
 		return nil, decide.Built{}, variablesFailure(err)
 	}

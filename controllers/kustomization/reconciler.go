@@ -62,6 +62,8 @@ type Reconciler struct {
 	OverriddenManagers []string
 	// AdditiveReadyExpr asks of a dependency with a readyExpr what is asked of others, too.
 	AdditiveReadyExpr bool
+	// LenientSubstitutions lets variables without value and default stand for nothing.
+	LenientSubstitutions bool
 	// Decryption decrypts.
 	Decryption Decryption
 	// KubeConfigs are of other clusters that Kustomizations apply to.

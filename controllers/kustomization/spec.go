@@ -37,12 +37,15 @@ type buildParameters struct {
 }
 
 // readBuildParameters reads what a build of k is given.
-func readBuildParameters(ctx context.Context, live client.Reader, d *Decryption, k *kustomizev1.Kustomization) (buildParameters, error) {
-	sub, seen, err := substitution(ctx, live, k)
+func (r *Reconciler) readBuildParameters(ctx context.Context, k *kustomizev1.Kustomization) (buildParameters, error) {
+	sub, seen, err := substitution(ctx, r.live, k)
 	if err != nil {
 		return buildParameters{}, err
 	}
-	with, err := d.readKeys(ctx, live, k, seen)
+	if sub != nil {
+		sub.Lenient = r.LenientSubstitutions
+	}
+	with, err := r.Decryption.readKeys(ctx, r.live, k, seen)
 	return buildParameters{substitution: sub, keys: with, inputs: seen}, err
 }
 

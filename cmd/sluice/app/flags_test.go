@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-logr/logr/funcr"
+	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/pflag"
 
 	"github.com/sluice-cd/sluice/canary/provider"
@@ -48,6 +50,12 @@ func TestFlagsAreRefusedBeforeAnythingStarts(t *testing.T) {
 		},
 		"the labels of Secrets that Flux has by default": {
 			[]string{"--watch-configs-label-selector=reconcile.fluxcd.io/watch=Enabled", "--feature-gates=DisableConfigWatchers=false"}, "",
+		},
+		"strict substitution, turned off":       {[]string{"--feature-gates=StrictPostBuildSubstitutions=false"}, ""},
+		"gates of Flux's that change nothing":   {[]string{"--feature-gates=ExternalArtifact=true,DirectSourceFetch=false"}, ""},
+		"a gate that is neither true nor false": {[]string{"--feature-gates=GroupChangeLog=maybe"}, `GroupChangeLog is true or false, not "maybe"`},
+		"a gate that nobody knows": {
+			[]string{"--feature-gates=MigrateAPIVersion=true"}, `--feature-gates: unknown feature "MigrateAPIVersion"; known: Additive`,
 		},
 		"retries that get faster": {
 			[]string{"--min-retry-delay", "1m", "--max-retry-delay", "1s"},
@@ -109,5 +117,24 @@ func TestOnlyTheNamedGroupsAreServed(t *testing.T) {
 		if f.serves(group) != want {
 			t.Errorf("%s: got %v", group, !want)
 		}
+	}
+}
+
+// A Deployment of Flux's keeps its arguments: what its gates would have changed is said.
+func TestFeatureGatesThatChangeNothingAreLogged(t *testing.T) {
+	f := identityFlags{gates: map[string]string{"GroupChangeLog": "true", "ExternalArtifact": "false", strictSubstitutions: "false"}}
+	var logged []string
+	f.logFixedFeatures(funcr.New(func(_, line string) { logged = append(logged, line) }, funcr.Options{}))
+	want := []string{
+		`"level"=0 "msg"="this feature gate changes nothing here" "gate"="ExternalArtifact" "value"="false" ` +
+			`"always"="ExternalArtifacts are sources like any other"`,
+		`"level"=0 "msg"="this feature gate changes nothing here" "gate"="GroupChangeLog" "value"="true" ` +
+			`"always"="what a reconcile changed is told in one event"`,
+	}
+	if diff := cmp.Diff(want, logged); diff != "" {
+		t.Errorf("log (-want +got):\n%s", diff)
+	}
+	if f.enabled(strictSubstitutions) || !(&identityFlags{}).enabled(strictSubstitutions) {
+		t.Error("strict substitution is on by default, and can be turned off")
 	}
 }

@@ -4,10 +4,6 @@ package app
 
 import (
 	"fmt"
-	"maps"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/fluxcd/pkg/auth"
@@ -36,25 +32,14 @@ type identityFlags struct {
 // defaultTokens is how many tokens of clouds the cache keeps by default.
 const defaultTokens = 100
 
-// additiveReadyExpr is the feature, spelled as in Flux, by which a readyExpr is asked for
-// beside what is asked of other dependencies.
-const additiveReadyExpr = "AdditiveCELDependencyCheck"
-
-// disableConfigWatchers is the feature, spelled as in Flux, by which no Secret and no ConfigMap is
-// watched for the objects that refer to it.
-const disableConfigWatchers = "DisableConfigWatchers"
-
-// features are those that --feature-gates knows, with their defaults.
-var features = map[string]bool{
-	auth.FeatureGateObjectLevelWorkloadIdentity: false, additiveReadyExpr: false, disableConfigWatchers: false,
-}
-
 func (f *identityFlags) register(set *pflag.FlagSet) {
 	set.StringToStringVar(&f.gates, "feature-gates", nil,
 		"features to turn on or off, as Name=true; known: "+auth.FeatureGateObjectLevelWorkloadIdentity+
 			" (lets objects use the cloud identity of their service account), "+additiveReadyExpr+
 			" (asks of a dependency with a readyExpr to be Ready, too), "+disableConfigWatchers+
-			" (watches no Secrets and ConfigMaps: their changes count at the next interval)")
+			" (watches no Secrets and ConfigMaps: their changes count at the next interval), "+strictSubstitutions+
+			" (on by default; off lets variables without value and default stand for nothing); other gates of Flux's are accepted, "+
+			"and the log says what is done")
 	f.tokens.BindFlags(set, defaultTokens)
 	set.StringVar(&f.decryptionAccount, "default-decryption-service-account", "", "service account of each namespace that asks key "+
 		"services for Kustomizations whose spec.decryption names none, with the feature "+auth.FeatureGateObjectLevelWorkloadIdentity)
@@ -69,14 +54,8 @@ func (f *identityFlags) register(set *pflag.FlagSet) {
 }
 
 func (f *identityFlags) validate() error {
-	for name, value := range f.gates {
-		if _, ok := features[name]; !ok {
-			return fmt.Errorf("--feature-gates: unknown feature %q; known: %s", name,
-				strings.Join(slices.Sorted(maps.Keys(features)), ", "))
-		}
-		if _, err := strconv.ParseBool(value); err != nil {
-			return fmt.Errorf("--feature-gates: %s is true or false, not %q", name, value)
-		}
+	if err := f.validateGates(); err != nil {
+		return err
 	}
 	if f.decryptionAccount != "" && !f.enabled(auth.FeatureGateObjectLevelWorkloadIdentity) {
 		return fmt.Errorf("--default-decryption-service-account needs --feature-gates=%s=true", auth.FeatureGateObjectLevelWorkloadIdentity)
@@ -106,14 +85,6 @@ func (f *identityFlags) kubeConfigAccountOr(defaultServiceAccount string) string
 		return defaultServiceAccount
 	}
 	return f.kubeConfigAccount
-}
-
-// enabled reports whether a feature is on.
-func (f *identityFlags) enabled(name string) bool {
-	if on, err := strconv.ParseBool(f.gates[name]); err == nil {
-		return on
-	}
-	return features[name]
 }
 
 // apply sets the process up. With the feature on, the default service account is also

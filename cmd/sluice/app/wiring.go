@@ -277,9 +277,10 @@ func (w *wiring) kustomize(ctx context.Context) error {
 	kustomizations := &kustomization.Reconciler{
 		Opener: w.opener(), NoCrossNamespaceRefs: w.flags.noCrossNamespace,
 		DefaultServiceAccount: w.flags.defaultServiceAccount, Builder: builder, OverriddenManagers: w.flags.overrideManagers,
-		AdditiveReadyExpr: w.flags.identity.enabled(additiveReadyExpr),
-		KubeConfigs:       w.kubeConfigs(),
-		Store:             w.store,
+		AdditiveReadyExpr:    w.flags.identity.enabled(additiveReadyExpr),
+		LenientSubstitutions: !w.flags.identity.enabled(strictSubstitutions),
+		KubeConfigs:          w.kubeConfigs(),
+		Store:                w.store,
 		Decryption: kustomization.Decryption{
 			Services: &decrypt.Services{
 				Guard: w.guard, Client: w.mgr.GetClient(), Tokens: w.tokens,
