@@ -45,6 +45,7 @@ upstream: ## Build Flux's CLI and controllers, Flagger, its load tester, Helm, G
 	hack/upstream.sh flux
 	hack/upstream.sh source-controller
 	hack/upstream.sh kustomize-controller
+	hack/upstream.sh notification-controller
 	hack/upstream.sh flagger
 	hack/upstream.sh loadtester
 	hack/upstream.sh helm

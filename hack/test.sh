@@ -30,7 +30,7 @@ forge='/test/gitea$'
 # These take longest, and go first: the others fill up what is left.
 long='/(internal/git|writeback|apply/build|controllers/imageupdateautomation|canary/workload|promotion/forge)$'
 longestUnit='/controllers/pipeline$'
-longest='/test/(crash|e2e|e2e/promotion|compat/(flagger|flux|handover)|integration/(browser|canary|promotion|rbac|workload))$'
+longest='/test/(crash|e2e|e2e/promotion|compat/(flagger|flux|handover|takeover)|integration/(browser|canary|promotion|rbac|workload))$'
 
 # first prints the lines that match an expression, and then the others.
 first() {

@@ -2,7 +2,8 @@
 # Builds a program of the field from its module, unmodified, once, and prints its
 # path: what Sluice is compatible with is tested against the real thing. Two that
 # build at once take turns. With --if-built, nothing is built, and nothing printed.
-#   hack/upstream.sh [--if-built] flux | source-controller | kustomize-controller | flagger | loadtester | helm | gitea | versitygw
+#   hack/upstream.sh [--if-built] flux | source-controller | kustomize-controller | notification-controller |
+#       flagger | loadtester | helm | gitea | versitygw
 set -euo pipefail
 
 ifbuilt=
@@ -18,7 +19,7 @@ flux)
 	flags="-s -w -X main.VERSION=$version"
 	;;
 source-controller)
-	# The newest whose own modules the module proxies have.
+	# Of it, and of notification-controller, the newest whose modules the proxies have.
 	module=github.com/fluxcd/source-controller version=1.9.3 package=.
 	sum=h1:Zj1gfvK/2MFIm/K3vh5fSHoJBoggLKMuLWf5ZEmaF0w=
 	apisum=h1:Z5Id6iPV+n1OY/14dpC18PaHRATzAyZkjAzDNYxSl4E=
@@ -28,6 +29,12 @@ kustomize-controller)
 	module=github.com/fluxcd/kustomize-controller version=1.9.6 package=.
 	sum=h1:XB+G3A0mky0j5uVHZWv4oSlS2RvZBoNIUhstIvY0JKE=
 	apisum=h1:7XiuW+l3YYXWeIwLJ8w34zHlJyMUEKosBIxLIki9J3I=
+	flags="-s -w"
+	;;
+notification-controller)
+	module=github.com/fluxcd/notification-controller version=1.9.3 package=.
+	sum=h1:vBONN/Lx5aQ2nDnJxYp5Sb0Wsgh13UbuP5A1MK4dmkY=
+	apisum=h1:RgpaVPpjICdc9aAAQ6By/Z4uXghm8yDaVy5KuIO5igg=
 	flags="-s -w"
 	;;
 flagger | loadtester)
@@ -55,7 +62,7 @@ versitygw)
 	flags="-s -w -X main.Version=$version"
 	;;
 *)
-	echo "usage: $0 flux | source-controller | kustomize-controller | flagger | loadtester | helm | gitea | versitygw" >&2
+	echo "usage: $0 flux | source-controller | kustomize-controller | notification-controller | flagger | loadtester | helm | gitea | versitygw" >&2
 	exit 2
 	;;
 esac

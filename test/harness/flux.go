@@ -14,8 +14,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// StartFlux starts source-controller or kustomize-controller of the release of Flux
-// that we are compared with, for one namespace, with its data and log under dir, and flags besides.
+// StartFlux starts source-controller, kustomize-controller or notification-controller of the release
+// of Flux that we are compared with, for one namespace, with its data and log under dir, and flags besides.
 func (p *Playground) StartFlux(ctx context.Context, name, namespace, dir string, flags ...string) (*Process, error) {
 	bin, err := Upstream(ctx, name)
 	if err != nil {

@@ -9,6 +9,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -34,12 +36,22 @@ func (p *Playground) PushImage(ctx context.Context, repository, tag string, labe
 
 // Manifests is an artifact of one file, as `flux push artifact` makes it of a folder.
 func Manifests(file, manifests, revision string) (v1.Image, error) {
+	return Artifact(map[string]string{file: manifests}, revision)
+}
+
+// Artifact is an artifact of files (path to content), as `flux push artifact` makes it of a folder.
+func Artifact(contents map[string]string, revision string) (v1.Image, error) {
 	var layer bytes.Buffer
 	zip := gzip.NewWriter(&layer)
 	files := tar.NewWriter(zip)
-	err := files.WriteHeader(&tar.Header{Name: file, Mode: 0o600, Size: int64(len(manifests))})
-	if err == nil {
-		_, err = files.Write([]byte(manifests))
+	var err error
+	for _, file := range slices.Sorted(maps.Keys(contents)) {
+		if err == nil {
+			err = files.WriteHeader(&tar.Header{Name: file, Mode: 0o600, Size: int64(len(contents[file]))})
+		}
+		if err == nil {
+			_, err = files.Write([]byte(contents[file]))
+		}
 	}
 	if err := errors.Join(err, files.Close(), zip.Close()); err != nil {
 		return nil, err

@@ -8,6 +8,9 @@
 // committed twice. Then it has to do its work on them. Afterwards the
 // CRDs with extensions are replaced by upstream's, which do not know Sluice's extensions, and
 // every object has to be one that upstream's controllers could have written.
+//
+// An installation of Flux's own controllers, which hack/upstream.sh builds, is taken over and handed back likewise: see
+// [TestAnInstallationOfFluxIsTakenOverAndHandedBack].
 package takeover
 
 import (
