@@ -23,7 +23,7 @@ import (
 //
 //	<dir>/<hash of image>.<hash of access>.tags   a listing; its mtime is when the
 //	                                              registry confirmed it last
-//	<dir>/<hash of image>.seen                    the sightings, one a line
+//	<dir>/<hash of image>.seen                    the first-seen entries, one a line
 //
 // Whatever cannot be read counts as lost. A nil disk keeps nothing. No file and
 // no name holds a credential, only a digest over it and what it is used for. There

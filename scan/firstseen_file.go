@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// A line of sightings is `<unix seconds> <tag> <digest> <checksum>`. A line that
+// A line of first-seen entries is `<unix seconds> <tag> <digest> <checksum>`. A line that
 // was cut off, by a full disk or a crash, has the wrong checksum.
 func formatSeen(what seenEntry, at int64) string {
 	text := fmt.Sprintf("%d %s %s", at, what.tag, what.digest)

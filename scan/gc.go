@@ -70,7 +70,7 @@ func (s *Store) collect() {
 	s.disk.collect(kept, s.clock.Now().Add(-unusedLife))
 }
 
-// collect removes what was not touched since before, but for the sightings of
+// collect removes what was not touched since before, but for the first-seen entries of
 // images in use: those are only written when something is new. What then is there
 // is looked at anew.
 func (d *disk) collect(kept map[string]bool, before time.Time) {
