@@ -33,6 +33,8 @@ type Lane struct {
 	Cells []Cell `json:"cells"`
 	// Stages are those of the pipelines that carry the application's image.
 	Stages []LaneStage `json:"stages"`
+	// Target is the workload that is applied, where users reach another one: that of a Canary.
+	Target *ObjectReference `json:"target,omitempty"`
 	// Image is the one that the cell Live is about, without a tag; left out if nothing runs.
 	Image string `json:"image,omitempty"`
 	// Coming is the version of Image that is applied while users have another one: a Canary releases it, or has rolled it back.
@@ -219,6 +221,9 @@ func (l Lane) Objects() []ObjectReference {
 			found = append(found, *cell.Object)
 		}
 	}
+	if l.Target != nil {
+		found = append(found, *l.Target)
+	}
 	for _, stage := range l.Stages {
 		if of := (ObjectReference{sluicev1.PipelineKind, stage.Namespace, stage.Pipeline}); !slices.Contains(found, of) {
 			found = append(found, of)
@@ -243,6 +248,9 @@ func (c *chain) lane() Lane {
 	}
 	if c.workload != nil {
 		found.Image, found.Coming = c.graph.imageName(c.imageOf(c.workload.Images)), c.coming()
+	}
+	if c.target != c.workload {
+		found.Target = &ObjectReference{c.target.Kind, c.target.Namespace, c.target.Name}
 	}
 	worst := len(urgency)
 	for _, cell := range found.Cells {

@@ -4,6 +4,7 @@ package report_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -195,6 +196,22 @@ func TestLanes(t *testing.T) {
 				t.Errorf("says %q, want %q", says, test.says)
 			}
 		})
+	}
+}
+
+// The workload that a Canary releases was in no cell: what happened to it was in no timeline.
+func TestTheTargetOfACanaryIsAmongTheObjectsOfItsLane(t *testing.T) {
+	target := report.ObjectReference{Kind: "Deployment", Namespace: "apps", Name: "podinfo"}
+	objects := report.Lanes(released()).Items[0].Objects()
+	if !slices.Contains(objects, target) || len(objects) != 8 {
+		t.Errorf("got %v", objects)
+	}
+	o := released()
+	o.Canaries = nil
+	for _, lane := range report.Lanes(o).Items {
+		if lane.Target != nil {
+			t.Errorf("%s has another target than what users reach: %v", lane.Key, lane.Target)
+		}
 	}
 }
 

@@ -353,6 +353,9 @@ func (v *view) happened(ctx context.Context, to []report.ObjectReference) (Timel
 			found.Items = append(found.Items, report.TimelineEvent{Event: e, ObjectReference: object})
 		}
 	}
+	if err := v.addPods(ctx, to, &found); err != nil {
+		return Timeline{}, err
+	}
 	slices.SortStableFunc(found.Items, func(a, b report.TimelineEvent) int { return a.Time.Compare(b.Time) })
 	return found, nil
 }

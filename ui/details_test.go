@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,10 +17,13 @@ import (
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	builder "github.com/sluice-cd/sluice/test/make"
 )
 
 // askOwner answers a request of the owner of a kubeconfig.
@@ -83,5 +87,40 @@ func TestAnObjectSaysItselfThatItIsSuspended(t *testing.T) {
 		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || got.Suspended != suspended {
 			t.Errorf("want %t: %v %.300s", suspended, err, w.Body)
 		}
+	}
+}
+
+// The timeline of a release had nothing of what its ReplicaSets and pods tell: a quota that is used up, an image that cannot be pulled.
+func TestATimelineTellsOfTheTargetAndItsPods(t *testing.T) {
+	cluster := furnished(t)
+	primary := builder.Deployment("apps", "podinfo-primary", "podinfo:1")
+	primary.OwnerReferences = []metav1.OwnerReference{{APIVersion: "flagger.app/v1beta1", Kind: "Canary", Name: "podinfo", Controller: new(true)}}
+	objects := []client.Object{primary}
+	for reason, of := range map[string]corev1.ObjectReference{
+		"ScalingReplicaSet": {Kind: "Deployment", Name: "podinfo"}, "FailedCreate": {Kind: "ReplicaSet", Name: "podinfo-7d4b9c8f6"},
+		"BackOff": {Kind: "Pod", Name: "podinfo-7d4b9c8f6-x2x5k"}, "Pulled": {Kind: "Pod", Name: "podinfo-primary-7d4b9c8f6-x2x5k"},
+		"OfAnother": {Kind: "Pod", Name: "podinfo-api-7d4b9c8f6-x2x5k"}, "OfABareOne": {Kind: "Pod", Name: "podinfo"},
+	} {
+		of.Namespace = "apps"
+		objects = append(objects, &corev1.Event{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: strings.ToLower(reason)},
+			InvolvedObject: of, Reason: reason, LastTimestamp: metav1.Now()})
+	}
+	for _, object := range objects {
+		if err := cluster.client.Create(t.Context(), object); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := askOwner(t, cluster, "/api/v1/timeline?key=Deployment/apps/podinfo")
+	var got Timeline
+	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	var reasons []string
+	for _, e := range got.Items {
+		reasons = append(reasons, e.Reason+" "+e.Kind)
+	}
+	slices.Sort(reasons)
+	if want := []string{"BackOff Pod", "FailedCreate ReplicaSet", "Pulled Pod", "ScalingReplicaSet Deployment"}; !slices.Equal(reasons, want) {
+		t.Errorf("got %q, want %q", reasons, want)
 	}
 }

@@ -12,6 +12,7 @@ import { placesOf, search } from "../src/parts/palette";
 import { offsets, range } from "../src/parts/virtual";
 import { compareLines } from "../src/screens/objects";
 import { treeOf } from "../src/screens/object";
+import { isAbout } from "../src/screens/canary";
 import { bundleName, consents, earlier, stateOfPipeline } from "../src/screens/pipeline";
 import { commandOf, funnelOf, judgedElsewhere, queryOf } from "../src/screens/policy";
 import { groupOf, matches } from "../src/screens/releases";
@@ -94,6 +95,14 @@ describe("the palette", () => {
     expect(found[0]?.title).toBe("podinfo");
     expect(found.some((place) => place.title === "cart")).toBe(true);
     expect(search(places, "podinfo canary")[0]?.to).toBe("/canary/apps/podinfo");
+  });
+});
+
+describe("the screen of a Canary", () => {
+  it("is about the workloads of its target, whose name may be another one", () => {
+    const about = (kind: string, name: string, namespace = "apps") => isAbout({ namespace: "apps", name: "web" }, "Deployment/frontend", { kind, namespace, name });
+    expect([about("Canary", "web"), about("Deployment", "frontend"), about("Deployment", "frontend-primary")]).toEqual([true, true, true]);
+    expect([about("Deployment", "web"), about("Kustomization", "frontend"), about("Deployment", "frontend", "shop")]).toEqual([false, false, false]);
   });
 });
 

@@ -21,6 +21,8 @@ export interface Lane {
   cells: Cell[];
   /** Stages are those of the pipelines that carry the application's image. */
   stages: LaneStage[];
+  /** Target is the workload that is applied, where users reach another one: that of a Canary. */
+  target?: ObjectReference;
   /** Image is the one that the cell Live is about, without a tag; left out if nothing runs. */
   image?: string;
   /** Coming is the version of Image that is applied while users have another one: a Canary releases it, or has rolled it back. */

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import type { ReadonlySignal } from "@preact/signals";
 import { path } from "../api/client";
-import { useResource } from "../api/resource";
+import { useResource, type Resource } from "../api/resource";
 import type { CanaryCommand, CanaryDetail, CanaryRelease, CanaryStep, CellState, Judgement, ObjectReference, Pod, Webhook } from "../api/types";
 import { now } from "../clock";
 import { Age, Moment } from "../parts/age";
@@ -20,15 +21,19 @@ interface Props {
   name: string;
 }
 
-/** Tells whether an object is a Canary, or one of its workloads: their names are mostly its own. */
-function about(namespace: string, name: string): (changed: ObjectReference) => boolean {
-  return (changed) => changed.namespace === namespace && (changed.name === name || changed.name === `${name}-primary`);
+/** Tells whether an object is a Canary, or one of the workloads of its target, such as Deployment/podinfo. */
+export function isAbout(canary: { namespace: string; name: string }, target: string | undefined, changed: ObjectReference): boolean {
+  if (changed.namespace !== canary.namespace) return false;
+  const one = `${changed.kind}/${changed.name}`;
+  return one === `Canary/${canary.name}` || (target !== undefined && (one === target || one === `${target}-primary`));
 }
 
 /** A Canary: what it gives to whom, what it measures, and what a person can do. */
 export function CanaryScreen({ namespace, name }: Props) {
   useTitle(`Canary ${name}`);
-  const found = useResource<CanaryDetail>("/api/v1" + path("canaries", namespace, name), about(namespace, name));
+  const found: ReadonlySignal<Resource<CanaryDetail>> = useResource<CanaryDetail>("/api/v1" + path("canaries", namespace, name), (changed) =>
+    isAbout({ namespace, name }, found.peek().data?.target, changed),
+  );
   const line = (verb: string) => commandLine("sluice", "canary", verb, name, "-n", namespace);
   return (
     <div class="detail">

@@ -163,7 +163,7 @@ function OneTimeline({ lane: key }: { lane: string }) {
 function objectsOf(lane: Lane | undefined): Set<string> {
   const steps = (lane?.cells ?? []).flatMap((cell) => (cell.object ? [id(cell.object)] : []));
   const pipelines = (lane?.stages ?? []).map((stage) => id({ kind: "Pipeline", namespace: stage.namespace, name: stage.pipeline }));
-  return new Set([...steps, ...pipelines]);
+  return new Set([...steps, ...(lane?.target ? [id(lane.target)] : []), ...pipelines]);
 }
 
 const id = (object: { kind: string; namespace: string; name: string }) => `${object.kind}/${object.namespace}/${object.name}`;
