@@ -53,6 +53,10 @@ var (
 	// ErrEncrypted says that an object is encrypted with SOPS.
 	ErrEncrypted = errors.New("is SOPS encrypted: set spec.decryption; an object that is meant to be applied " +
 		"as it is says so with " + decryptKey + ": " + disabled)
+	// ErrStaysEncrypted says that a field of an object is a file that is encrypted with SOPS, and that
+	// nobody decrypts there.
+	ErrStaysEncrypted = errors.New("is SOPS encrypted, and is decrypted only in Secrets, ConfigMaps and files of generators: " +
+		"move it there, or encrypt the object itself; one that is meant to be applied as it is says so with " + decryptKey + ": " + disabled)
 	// ErrDecrypt says that something could not be decrypted, which another key, or a key
 	// service that answers, can help against.
 	ErrDecrypt = errors.New("decryption failed")
@@ -306,7 +310,7 @@ func (j *job) convert(resources resmap.ResMap) (*Result, error) {
 // about says which object an error is about, and its file. Those of SOPS name it themselves.
 func (j *job) about(res *resource.Resource, err error) error {
 	where := ""
-	if !errors.Is(err, ErrEncrypted) && !errors.Is(err, ErrDecrypt) {
+	if !errors.Is(err, ErrEncrypted) && !errors.Is(err, ErrStaysEncrypted) && !errors.Is(err, ErrDecrypt) {
 		where = writtenIn(j.overlay.filesOf(res.GetKind(), res.GetName()))
 	}
 	return fmt.Errorf("%s/%s%s: %w", res.GetKind(), res.GetName(), where, err)

@@ -116,6 +116,11 @@ func TestWhatSOPSEncryptedIsBuilt(t *testing.T) {
 				"", "k: v\n"))},
 			kind: "Secret", at: []string{"data", "c.yaml"}, want: base64Of("k: v\n"),
 		},
+		"the same as a text": {
+			files: map[string]string{"a.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\nstringData:\n  c.yaml: |\n    " +
+				strings.ReplaceAll(sealed("c.yaml", "", "k: v\n"), "\n", "\n    ")},
+			kind: "Secret", at: []string{"stringData", "c.yaml"}, want: "k: v\n",
+		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -164,6 +169,23 @@ func TestWhatIsMeantToStayEncryptedDoes(t *testing.T) {
 	}
 	if value, _, _ := unstructured.NestedString(result.Objects[0].Object, "stringData", "password"); !strings.HasPrefix(value, "ENC[") {
 		t.Errorf("got %s", value)
+	}
+}
+
+// Whoever had set spec.decryption was told to set it.
+func TestWhatIsNotDecryptedThereSaysSo(t *testing.T) {
+	key := sops.NewAgeKey(t)
+	sealed := string(key.Encrypt(t, sops.File{Name: "c.yaml", Plain: "k: v\n"}))
+	manifest := "apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: t}\nspec:\n  values: |\n    " + strings.ReplaceAll(sealed, "\n", "\n    ")
+	for where, files := range map[string]map[string]string{
+		"here":         {"a.yaml": manifest},
+		"in a process": {"kustomization.yaml": "resources: [a.yaml]\ncrds: [crd.yaml]", "crd.yaml": "{}", "a.yaml": manifest},
+	} {
+		_, err := isolating(t).Build(t.Context(), owner, treeOf(t, files), Spec{Decrypt: decrypting(t, key)})
+		const want = "Thing/t: spec.values (from a.yaml) is SOPS encrypted, and is decrypted only in Secrets, ConfigMaps and files of generators"
+		if !errors.Is(err, ErrStaysEncrypted) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "set spec.decryption") {
+			t.Errorf("%s: %v", where, err)
+		}
 	}
 }
 

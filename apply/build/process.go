@@ -79,7 +79,7 @@ type buildResult struct {
 
 // sentinels are the failures that trying again cannot help against; of those that an
 // error is, the last one counts.
-var sentinels = []error{errRefused, ErrPathNotFound, ErrTooLarge, ErrRemote, ErrEncrypted, ErrVariable, tree.ErrLeaves}
+var sentinels = []error{errRefused, ErrPathNotFound, ErrTooLarge, ErrRemote, ErrEncrypted, ErrStaysEncrypted, ErrVariable, tree.ErrLeaves}
 
 // processes are the slots of the namespaces, and one idle process for the next build.
 type processes struct {

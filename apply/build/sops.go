@@ -40,10 +40,14 @@ func (o *overlay) unsealed(obj *unstructured.Unstructured) error {
 	if field == "" {
 		return nil
 	}
-	if file := o.sealedFile(value); file != "" {
-		return fmt.Errorf("%s (from %s) %w", field, file, ErrEncrypted)
+	reason := ErrEncrypted
+	if o.decrypt != nil {
+		reason = ErrStaysEncrypted
 	}
-	return fmt.Errorf("%s %w", field, ErrEncrypted)
+	if file := o.sealedFile(value); file != "" {
+		return fmt.Errorf("%s (from %s) %w", field, file, reason)
+	}
+	return fmt.Errorf("%s %w", field, reason)
 }
 
 // sealedField is the first field of an object that SOPS encrypted, or its own; "" if there is none.
@@ -144,7 +148,7 @@ func (o *overlay) decryptObject(data []byte) ([]byte, error) {
 			return nil, fmt.Errorf("%w: it is no object any more", ErrDecrypt)
 		}
 	}
-	for _, field := range []string{"data", "binaryData"} {
+	for _, field := range []string{"data", "binaryData", "stringData"} {
 		if err := o.decryptData(obj, field); err != nil {
 			return nil, err
 		}
@@ -189,7 +193,7 @@ func maskSealed(data []byte) ([]byte, error) {
 
 // decryptData decrypts the files in a field of a Secret or a ConfigMap.
 func (o *overlay) decryptData(obj *unstructured.Unstructured, field string) error {
-	encoded := obj.GetKind() == "Secret" || field == "binaryData"
+	encoded := field == "binaryData" || field == "data" && obj.GetKind() == "Secret"
 	if gvk := obj.GroupVersionKind(); gvk.Group != "" || gvk.Kind != "Secret" && gvk.Kind != "ConfigMap" {
 		return nil
 	}
