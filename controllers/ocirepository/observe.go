@@ -12,6 +12,7 @@ import (
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/registry"
@@ -37,8 +38,11 @@ func (o observed) revision() string {
 // observe asks the registry for the digest of the source's ref.
 func (r *Reconciler) observe(ctx context.Context, obj *sourcev1.OCIRepository, ref reference) (observed, error) {
 	access, err := r.Registry.Access(ctx, r.Secrets, registrySpec(obj))
-	if err != nil {
+	switch {
+	case errors.Is(err, registry.ErrCredentials):
 		return observed{}, source.FetchFailed(sourcev1.AuthenticationFailedReason, err)
+	case err != nil: // the account has no pull secrets, and the provider is refused
+		return observed{}, reconcile.TerminalError(providerFailed(err))
 	}
 	seen := observed{
 		image:  registry.Image{Repository: ref.repository, Access: access, Timeout: source.Timeout(obj.Spec.Timeout)},

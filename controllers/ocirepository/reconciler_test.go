@@ -15,7 +15,9 @@ import (
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
+	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -273,6 +275,8 @@ func TestASpecThatCannotWorkStalls(t *testing.T) {
 	for title, tc := range tests {
 		t.Run(title, func(t *testing.T) {
 			f := setup(t)
+			f.objects = append(f.objects, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "app"}})
+			f.restart()
 			tc.change(&f.obj.Spec)
 			if err := f.failure(tc.reason, tc.text); !errors.Is(err, reconcile.TerminalError(nil)) {
 				t.Errorf("%v is retried", err)
@@ -282,6 +286,26 @@ func TestASpecThatCannotWorkStalls(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The feature gate was asked for, though nobody needs the identity of a cloud.
+func TestPullSecretsOfAServiceAccountComeBeforeTheProvider(t *testing.T) {
+	f := setup(t)
+	f.pushFiles("latest", map[string]string{"a.yaml": "a"})
+	account := &corev1.ServiceAccount{
+		ObjectMeta:       metav1.ObjectMeta{Namespace: namespace, Name: "app"},
+		ImagePullSecrets: []corev1.LocalObjectReference{{Name: "pull"}},
+	}
+	f.objects = append(f.objects, account)
+	f.restart()
+	f.obj.Spec.Provider, f.obj.Spec.ServiceAccountName = "aws", "app"
+	f.fails(sourcev1.AuthenticationFailedReason, `"pull" not found`)
+	f.objects = append(f.objects, &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "pull"},
+		Data:       map[string][]byte{corev1.DockerConfigJsonKey: []byte(`{"auths": {"` + f.host + `": {"username": "a", "password": "b"}}}`)},
+	})
+	f.restart()
+	f.must()
 }
 
 func TestWhatARegistryRefuses(t *testing.T) {

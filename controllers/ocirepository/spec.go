@@ -52,8 +52,8 @@ func (r *Reconciler) parse(obj *sourcev1.OCIRepository) (reference, error) {
 	if err != nil {
 		return reference{}, source.FetchFailed(sourcev1.URLInvalidReason, err)
 	}
-	if err := checkProvider(obj); err != nil {
-		return reference{}, err
+	if err := registry.CheckProvider(registrySpec(obj)); err != nil {
+		return reference{}, providerFailed(err)
 	}
 	if err := source.CheckIgnore(obj.Spec.Ignore); err != nil {
 		return reference{}, source.StorageFailed(err)
@@ -66,18 +66,15 @@ func (r *Reconciler) parse(obj *sourcev1.OCIRepository) (reference, error) {
 	return followed, nil
 }
 
-// checkProvider refuses what the identity of a cloud is not used for.
-func checkProvider(obj *sourcev1.OCIRepository) error {
-	err := registry.CheckProvider(registrySpec(obj))
+// providerFailed is why the identity of a cloud is not used for a source.
+func providerFailed(err error) error {
 	switch {
 	case errors.Is(err, registry.ErrFeatureGate):
 		return source.FetchFailed(meta.FeatureGateDisabledReason, err)
 	case errors.Is(err, identity.ErrRefused):
 		return source.FetchFailed(sourcev1.InvalidProviderConfigurationReason, err)
-	case err != nil:
-		return source.FetchFailed(sourcev1.URLInvalidReason, err)
 	}
-	return nil
+	return source.FetchFailed(sourcev1.URLInvalidReason, err)
 }
 
 // parseRef reads spec.ref, of which the first in this order counts: digest, semver, tag.
@@ -128,13 +125,13 @@ func (ref reference) best(tags iter.Seq[string]) string {
 	return strings.ReplaceAll(chosen.Tag, "+", "_")
 }
 
-// registrySpec is what a source says of how its registry is reached. A Secret comes
-// before the identity of a cloud, as in Flux.
+// registrySpec is what a source says of how its registry is reached. A Secret, and the pull
+// secrets of a ServiceAccount, come before the identity of a cloud, as in Flux.
 func registrySpec(obj *sourcev1.OCIRepository) registry.Spec {
 	spec := registry.Spec{
 		Kind: sourcev1.OCIRepositoryKind, Namespace: obj.Namespace, Name: obj.Name,
 		Image: strings.TrimPrefix(obj.Spec.URL, sourcev1.OCIRepositoryPrefix), Insecure: obj.Spec.Insecure, TrustAny: obj.Spec.Insecure,
-		Provider: obj.Spec.Provider, ServiceAccountName: obj.Spec.ServiceAccountName,
+		Provider: obj.Spec.Provider, ServiceAccountName: obj.Spec.ServiceAccountName, PullSecretsFirst: true,
 	}
 	for to, ref := range map[*string]*meta.LocalObjectReference{
 		&spec.SecretRef: obj.Spec.SecretRef, &spec.CertSecretRef: obj.Spec.CertSecretRef, &spec.ProxySecretRef: obj.Spec.ProxySecretRef,

@@ -48,6 +48,9 @@ type Spec struct {
 	// Provider is spec.provider.
 	Provider           string
 	ServiceAccountName string
+	// PullSecretsFirst has the pull secrets of the ServiceAccount count before the provider, as with an
+	// OCIRepository of Flux. Otherwise, as with an ImageRepository, the provider counts alone.
+	PullSecretsFirst bool
 	// Secrets of the object's namespace; empty is none.
 	SecretRef, CertSecretRef, ProxySecretRef string
 }

@@ -40,11 +40,20 @@ func WithCloudIdentity(identity CloudIdentity) Option {
 
 // CheckProvider refuses a spec that no retry helps: an [ErrFeatureGate] for one that
 // needs a feature gate which is off, and an identity.ErrRefused for one that would
-// send the identity of a cloud where it does not belong.
+// send the identity of a cloud where it does not belong. Where pull secrets of an account may
+// make the provider needless, [Client.Access] does so, which reads the account.
 func CheckProvider(spec Spec) error {
-	if spec.isGeneric() {
+	if spec.isGeneric() || spec.mayPull() {
 		return nil
 	}
+	return checkCloud(spec)
+}
+
+// mayPull reports whether pull secrets of an account would count before the provider.
+func (s Spec) mayPull() bool { return s.PullSecretsFirst && s.ServiceAccountName != "" }
+
+// checkCloud refuses a spec with the provider of a cloud that no retry helps.
+func checkCloud(spec Spec) error {
 	if spec.ServiceAccountName != "" && !auth.IsObjectLevelWorkloadIdentityEnabled() {
 		return fmt.Errorf("%w: to use %s for provider authentication please enable the %s feature gate in the controller",
 			ErrFeatureGate, spec.path("serviceAccountName"), auth.FeatureGateObjectLevelWorkloadIdentity)
@@ -80,7 +89,14 @@ func (c *Client) Access(ctx context.Context, reader client.Reader, spec Spec) (A
 	if spec.isGeneric() {
 		return c.readAccess(ctx, reader, spec)
 	}
-	if err := CheckProvider(spec); err != nil {
+	if spec.mayPull() {
+		pulling := spec
+		pulling.Provider = genericProvider
+		if access, err := c.readAccess(ctx, reader, pulling); err != nil || len(access.keychain) > 0 {
+			return access, err
+		}
+	}
+	if err := checkCloud(spec); err != nil {
 		return Access{}, err
 	}
 	if c.identity == nil {

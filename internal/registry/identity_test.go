@@ -109,6 +109,55 @@ func TestAProviderIgnoresSecrets(t *testing.T) {
 	}
 }
 
+// An OCIRepository's pull secrets come before its provider, as in Flux; the identity of a cloud took
+// their place, or the feature gate was asked for.
+func TestPullSecretsComeBeforeTheProviderOfAnOCIRepository(t *testing.T) {
+	account := func(name string, pullSecrets ...string) *corev1.ServiceAccount {
+		a := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: name}}
+		for _, secret := range pullSecrets {
+			a.ImagePullSecrets = append(a.ImagePullSecrets, corev1.LocalObjectReference{Name: secret})
+		}
+		return a
+	}
+	pull := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "pull"},
+		Data:       map[string][]byte{corev1.DockerConfigJsonKey: []byte(`{"auths": {"gcr.io": {"username": "a", "password": "b"}}}`)},
+	}
+	reader := registrytest.Reader(pull, account("plain"), account("app", "pull"), account("broken", "gone"))
+	for name, tc := range map[string]struct {
+		account    string
+		gate       bool
+		want       error
+		keys       int
+		fromClouds bool
+	}{
+		"without the gate":                {account: "app", keys: 1},
+		"with the gate":                   {account: "app", gate: true, keys: 1},
+		"an account that has none":        {account: "plain", gate: true, fromClouds: true},
+		"the same without the gate":       {account: "plain", want: ErrFeatureGate},
+		"an account that is not there":    {account: "gone", want: ErrCredentials},
+		"a pull secret that is not there": {account: "broken", gate: true, want: ErrCredentials},
+		"no account":                      {fromClouds: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if tc.gate {
+				objectLevel(t)
+			}
+			spec := named(Spec{Image: "gcr.io/app", Provider: "gcp", ServiceAccountName: tc.account, PullSecretsFirst: true})
+			if err := CheckProvider(spec); err != nil {
+				t.Errorf("is refused before the account was read: %v", err)
+			}
+			access, err := identified(t).Access(context.Background(), reader, spec)
+			if !errors.Is(err, tc.want) {
+				t.Fatalf("got %v, want %v", err, tc.want)
+			}
+			if len(access.keychain) != tc.keys || (access.cloud != nil) != tc.fromClouds {
+				t.Errorf("got %+v", access)
+			}
+		})
+	}
+}
+
 // There is no cloud to give any credentials: the account is missing, or has no
 // annotation that says what it is in the cloud.
 func TestACloudThatGivesNothingIsACredentialsProblem(t *testing.T) {
