@@ -5,6 +5,8 @@ package decrypt
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -102,6 +104,22 @@ func (s *Services) timeout() time.Duration { return cmp.Or(s.Timeout, answerTime
 // httpClient asks a key service. It follows no redirect: what authenticates would go along.
 func (s *Services) httpClient() *http.Client { return s.clientOver(s.transport()) }
 
+// vaultClient is httpClient with the certificates that the environment of the controller has for Vaults
+// (VAULT_CACERT, VAULT_CLIENT_CERT, VAULT_SKIP_VERIFY and the like), as in Flux.
+func (s *Services) vaultClient() (*http.Client, error) {
+	config := vault.DefaultConfig()
+	if config.Error != nil {
+		return nil, fmt.Errorf("VAULT_* in the environment of the controller: %w", config.Error)
+	}
+	over := s.transport()
+	own, ok := over.(*http.Transport)
+	from, read := config.HttpClient.Transport.(*http.Transport)
+	if ok && read {
+		own.TLSClientConfig = from.TLSClientConfig.Clone()
+	}
+	return s.clientOver(over), nil
+}
+
 // ownClient is httpClient with an identity that goes to hosts of its provider alone.
 func (s *Services) ownClient(provider string) *http.Client {
 	return s.clientOver(identity.Bind(s.transport(), provider, identity.Keys))
@@ -168,8 +186,31 @@ func (s *Services) reasonOf(err error) error {
 		return errors.New(fromKube.Status().Message)
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
 		return fmt.Errorf("%w within %s", errSilent, s.timeout())
+	case untrusted(err) != "":
+		return errors.New(untrusted(err))
 	case errors.As(err, &network):
 		return errors.New("it cannot be reached")
 	}
 	return errors.New("it did not decrypt the key")
+}
+
+// untrusted says why a certificate is not accepted, "" if that is not the reason.
+func untrusted(err error) string {
+	var (
+		unknown x509.UnknownAuthorityError
+		names   x509.HostnameError
+		other   *tls.CertificateVerificationError
+		peer    *net.OpError
+	)
+	switch {
+	case errors.As(err, &unknown):
+		return "its certificate is signed by an unknown authority"
+	case errors.As(err, &names):
+		return "its certificate is for other names"
+	case errors.As(err, &other):
+		return "its certificate is not valid, or has expired"
+	case errors.As(err, &peer) && peer.Op == "remote error": // its words are those of crypto/tls
+		return "it ends the connection: " + peer.Err.Error()
+	}
+	return ""
 }

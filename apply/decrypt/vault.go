@@ -32,6 +32,10 @@ func (d *Decrypter) openVault(ctx context.Context, key *keyservice.VaultKey, cip
 	if err := d.services.Guard.CheckURL(address); err != nil {
 		return nil, err
 	}
+	client, err := d.services.vaultClient()
+	if err != nil {
+		return nil, err
+	}
 	token := d.keys.vault
 	if token == "" {
 		if token, err = d.vaultToken(ctx, key.VaultAddress); err != nil {
@@ -40,7 +44,7 @@ func (d *Decrypter) openVault(ctx context.Context, key *keyservice.VaultKey, cip
 	}
 	master := hcvault.NewMasterKey(key.VaultAddress, key.EnginePath, key.KeyName)
 	hcvault.Token(token).ApplyToMasterKey(master)
-	hcvault.NewHTTPClient(d.services.httpClient()).ApplyToMasterKey(master)
+	hcvault.NewHTTPClient(client).ApplyToMasterKey(master)
 	return d.decryptWith(ctx, master, ciphertext)
 }
 
@@ -81,12 +85,15 @@ func (d *Decrypter) logIn(ctx context.Context, address string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	client, err := vault.NewClient(&vault.Config{Address: address, HttpClient: d.services.httpClient()})
+	over, err := d.services.vaultClient()
+	if err != nil {
+		return "", err
+	}
+	client, err := vault.NewClient(&vault.Config{Address: address, HttpClient: over})
 	if err != nil {
 		return "", errors.New("its address is no http or https URL")
 	}
-	client.ClearToken() // that of the environment
-	client.ClearNamespace()
+	client.ClearToken() // that of the environment, whose namespace counts
 	answer, err := client.Logical().WriteWithContext(ctx, path, map[string]any{"role": role, "jwt": account.Token})
 	if err != nil {
 		return "", fmt.Errorf("logging in at %s as role %s: %w", path, role, d.services.reasonOf(err))
