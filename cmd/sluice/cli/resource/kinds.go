@@ -33,10 +33,22 @@ type kind struct {
 	listing string
 	// image is what Flux's CLI calls a kind of its group image: image policy.
 	image string
-	// suspends says that it has spec.suspend, and requests that it answers requests for a
-	// reconcile in its status.
-	suspends, requests bool
+	// suspends says that it has spec.suspend.
+	suspends bool
+	requests onRequest
 }
+
+// onRequest is what a kind does with a request for a reconcile.
+type onRequest int
+
+const (
+	// ignored is of a kind that nothing here reconciles.
+	ignored onRequest = iota
+	// obeyed is of one that is reconciled, and whose status does not say when.
+	obeyed
+	// answered is of one whose status names the last request that was obeyed.
+	answered
+)
 
 // Listings of several kinds.
 const (
@@ -47,21 +59,21 @@ const (
 )
 
 var kinds = []kind{
-	{sourcev1.GroupVersion.WithKind("GitRepository"), "gitrepositories", []string{"gitrepo", "git"}, sources, "", true, true},
-	{sourcev1.GroupVersion.WithKind("OCIRepository"), "ocirepositories", []string{"ocirepo", "oci"}, sources, "", true, true},
-	{sourcev1.GroupVersion.WithKind("Bucket"), "buckets", nil, sources, "", true, true},
-	{sourcev1.GroupVersion.WithKind("ExternalArtifact"), "externalartifacts", nil, sources, "", false, false},
-	{kustomizev1.GroupVersion.WithKind("Kustomization"), "kustomizations", []string{"ks"}, "kustomizations", "", true, true},
-	{imagev1.GroupVersion.WithKind("ImageRepository"), "imagerepositories", []string{"imagerepo"}, "", "repository", true, true},
-	{imagev1.GroupVersion.WithKind("ImagePolicy"), "imagepolicies", []string{"imagepol"}, "", "policy", true, true},
+	{sourcev1.GroupVersion.WithKind("GitRepository"), "gitrepositories", []string{"gitrepo", "git"}, sources, "", true, answered},
+	{sourcev1.GroupVersion.WithKind("OCIRepository"), "ocirepositories", []string{"ocirepo", "oci"}, sources, "", true, answered},
+	{sourcev1.GroupVersion.WithKind("Bucket"), "buckets", nil, sources, "", true, answered},
+	{sourcev1.GroupVersion.WithKind("ExternalArtifact"), "externalartifacts", nil, sources, "", false, ignored},
+	{kustomizev1.GroupVersion.WithKind("Kustomization"), "kustomizations", []string{"ks"}, "kustomizations", "", true, answered},
+	{imagev1.GroupVersion.WithKind("ImageRepository"), "imagerepositories", []string{"imagerepo"}, "", "repository", true, answered},
+	{imagev1.GroupVersion.WithKind("ImagePolicy"), "imagepolicies", []string{"imagepol"}, "", "policy", true, answered},
 	{imagev1.GroupVersion.WithKind("ImageUpdateAutomation"), "imageupdateautomations",
-		[]string{"automation", "automations", "iua"}, elsewhere, "update", true, true},
-	{flaggerv1.GroupVersion.WithKind("Canary"), "canaries", nil, elsewhere, "", true, false},
-	{sluicev1.GroupVersion.WithKind("Pipeline"), "pipelines", []string{"pl"}, elsewhere, "", true, true},
-	{notificationv1.GroupVersion.WithKind("Receiver"), "receivers", nil, "receivers", "", true, true},
-	{notificationv1beta3.GroupVersion.WithKind("Alert"), "alerts", nil, alerts, "", true, true},
+		[]string{"automation", "automations", "iua"}, elsewhere, "update", true, answered},
+	{flaggerv1.GroupVersion.WithKind("Canary"), "canaries", nil, elsewhere, "", true, obeyed},
+	{sluicev1.GroupVersion.WithKind("Pipeline"), "pipelines", []string{"pl"}, elsewhere, "", true, answered},
+	{notificationv1.GroupVersion.WithKind("Receiver"), "receivers", nil, "receivers", "", true, answered},
+	{notificationv1beta3.GroupVersion.WithKind("Alert"), "alerts", nil, alerts, "", true, answered},
 	{notificationv1beta3.GroupVersion.WithKind("Provider"), "providers",
-		[]string{"alert-provider", "alert-providers"}, alerts, "", true, true},
+		[]string{"alert-provider", "alert-providers"}, alerts, "", true, answered},
 }
 
 // kindsOf are the kinds of a listing.

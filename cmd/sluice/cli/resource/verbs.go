@@ -38,8 +38,8 @@ func ResumeCommand(version string) *cobra.Command {
 func ReconcileCommand(version string) *cobra.Command {
 	var timeout time.Duration
 	var source bool
-	cmd := verb(version, "reconcile", "Have objects reconciled now, and wait for what comes of it",
-		func(k kind) bool { return k.requests }, func(t *target) error {
+	cmd := verb(version, "reconcile", "Have objects reconciled now, and wait for what comes of it, but of canaries",
+		func(k kind) bool { return k.requests != ignored }, func(t *target) error {
 			if source {
 				if err := t.source(timeout); err != nil {
 					return err
@@ -201,7 +201,7 @@ func (t *target) resume() error {
 	return err
 }
 
-// reconcile asks for a reconcile, and waits for its end.
+// reconcile asks for a reconcile, and waits for its end if the status says when that is.
 func (t *target) reconcile(limit time.Duration) error {
 	if report.OfResource(t.object).Suspended {
 		return fmt.Errorf("%s is suspended: sluice resume %s %s", t, strings.ToLower(t.kind.Kind), t.object.GetName())
@@ -216,8 +216,12 @@ func (t *target) reconcile(limit time.Duration) error {
 		u.SetAnnotations(annotations)
 		return nil
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case t.kind.requests == obeyed:
+		output.Note(t.cmd, "%s is asked to reconcile; its status does not say when it has, so nothing is awaited", t)
+		return nil
 	}
 	var now report.Resource
 	err = follow.Await(t.cmd, t.client, func() client.ObjectList { return t.kind.list() }, t.object, follow.Wait[*unstructured.Unstructured]{
@@ -249,7 +253,7 @@ func (t *target) source(limit time.Duration) error {
 	if err != nil {
 		return err
 	}
-	if !k.requests {
+	if k.requests == ignored {
 		return fmt.Errorf("--with-source: nobody reconciles %s %s on request", k.Kind, ref["name"])
 	}
 	key := client.ObjectKey{Namespace: ref["namespace"], Name: ref["name"]}
