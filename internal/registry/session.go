@@ -32,7 +32,7 @@ const (
 	expiryMargin = 10 * time.Second
 	// maxSessionLife is the longest, whatever a registry says.
 	maxSessionLife = time.Hour
-	// idleLife is that of connections that nobody uses.
+	// idleLife is that of connections that nobody uses, and of a route that nobody takes.
 	idleLife = 15 * time.Minute
 )
 
@@ -94,7 +94,8 @@ func (c *Client) route(access Access) *route {
 
 func (c *Client) newRoute(access Access) *route {
 	shared := c.guard.TransportVia(access.tls, access.proxy)
-	shared.MaxIdleConnsPerHost = namespaceSlots
+	// Between two looks at an interval a connection stays, as long as the registry keeps it.
+	shared.MaxIdleConnsPerHost, shared.IdleConnTimeout = namespaceSlots, idleLife
 	limited := &limiter{next: shared, route: access.route, clock: c.clock, hosts: &c.hosts, metrics: c.metrics}
 	gated := &filter{next: outbound.Bound(limited, manifests)}
 	base := transport.NewRetry(gated, transport.WithRetryBackoff(retries), transport.WithRetryStatusCodes(
