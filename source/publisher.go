@@ -4,13 +4,16 @@ package source
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 
 	"github.com/fluxcd/pkg/apis/meta"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/ptr"
 
 	"github.com/sluice-cd/sluice/internal/budget"
+	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/tree"
 )
 
@@ -64,6 +67,22 @@ const PublishMemory = 4 << 20
 // publishing the snapshot would make.
 func (p *Publisher) IsCurrent(s Snapshot, recorded Recorded) bool {
 	return recorded.IsOf(s) && p.Store.Holds(recorded.Artifact)
+}
+
+// Damage is the event of a recorded artifact that is not current since somebody, or the disk, changed its file, in a
+// slice; there is none if that is not the reason.
+func (p *Publisher) Damage(s Snapshot, recorded Recorded) []reconciler.Event {
+	if !recorded.IsOf(s) {
+		return nil
+	}
+	err := p.Store.verify(recorded.Artifact)
+	if !errors.Is(err, ErrDigestMismatch) {
+		return nil
+	}
+	return []reconciler.Event{{
+		Type: corev1.EventTypeWarning, Reason: "ArtifactVerificationFailed",
+		Message: fmt.Sprintf("failed to verify integrity of artifact: %v; it is made anew", err),
+	}}
 }
 
 // IsShared reports whether consumers in this process can read the artifact's files

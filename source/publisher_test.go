@@ -9,6 +9,9 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -68,6 +71,52 @@ func TestAnArtifactIsCurrentForAsLongAsNothingChanges(t *testing.T) {
 			tc.change(&s, &recorded, store)
 			if got := p.IsCurrent(s, recorded); got != tc.want {
 				t.Errorf("IsCurrent = %v, want %v", got, tc.want)
+			}
+		})
+	}
+}
+
+// What was changed on the disk was made anew without a word.
+func TestAFileThatSomebodyChangedIsTold(t *testing.T) {
+	for name, tc := range map[string]struct {
+		change func(file string, s *source.Snapshot) error
+		want   string
+	}{
+		"of the same size": {func(file string, _ *source.Snapshot) error {
+			content, err := os.ReadFile(file)
+			if err == nil {
+				content[len(content)/2] ^= 1
+				err = os.WriteFile(file, content, 0o600)
+			}
+			return err
+		}, "failed to verify integrity of artifact: artifact does not match its digest sha256:"},
+		"a shorter one": {func(file string, _ *source.Snapshot) error { return os.Truncate(file, 1) }, ": it has 1 bytes, not "},
+		"nothing":       {func(string, *source.Snapshot) error { return nil }, ""},
+		"one that is gone, as after a restart without a disk": {func(file string, _ *source.Snapshot) error { return os.Remove(file) }, ""},
+		"one that another would take the place of": {func(file string, s *source.Snapshot) error {
+			s.Ignore = ptr.To("*.md")
+			return os.Truncate(file, 1)
+		}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			store, _ := serve(t, dir)
+			s := snapshot(t, "1", map[string]string{"a.yaml": "a: 1\n"})
+			artifact, err := (&source.Publisher{Store: store}).Publish(t.Context(), s, source.Recorded{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := tc.change(filepath.Join(dir, filepath.FromSlash(artifact.Path)), &s); err != nil {
+				t.Fatal(err)
+			}
+			restarted, _ := serve(t, dir)
+			events := (&source.Publisher{Store: restarted}).Damage(s, source.Recorded{Artifact: artifact})
+			switch {
+			case tc.want == "" && len(events) == 0:
+			case tc.want == "" || len(events) != 1:
+				t.Errorf("told %+v", events)
+			case events[0].Reason != "ArtifactVerificationFailed" || events[0].Type != "Warning" || !strings.Contains(events[0].Message, tc.want):
+				t.Errorf("told %+v, want %s", events[0], tc.want)
 			}
 		})
 	}

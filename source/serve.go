@@ -84,36 +84,45 @@ func (s *Store) Published(digest string) *View {
 }
 
 // Holds reports whether the artifact is in the store with the digest it claims.
-// The bytes are read once in the life of a process, and looked after by size
-// from then on.
-func (s *Store) Holds(artifact *meta.Artifact) bool {
+func (s *Store) Holds(artifact *meta.Artifact) bool { return s.verify(artifact) == nil }
+
+// verify returns an error for an artifact that is not in the store, which is [ErrArtifactMissing],
+// or not with the digest it claims, which is [ErrDigestMismatch]. The bytes are read once in the
+// life of a process, and looked after by size from then on.
+func (s *Store) verify(artifact *meta.Artifact) error {
 	file, ok := s.open(artifact)
 	if !ok {
-		return false
+		return ErrArtifactMissing
 	}
 	defer func() { _ = file.Close() }()
 	info, err := file.Stat()
-	if err != nil || artifact.Size != nil && info.Size() != *artifact.Size {
-		return false
+	if err != nil {
+		return err
+	}
+	if artifact.Size != nil && info.Size() != *artifact.Size {
+		return fmt.Errorf("%w %s: it has %d bytes, not %d", ErrDigestMismatch, artifact.Digest, info.Size(), *artifact.Size)
 	}
 	s.mu.Lock()
 	seen := s.verified[artifact.Path]
 	s.mu.Unlock()
 	if seen == artifact.Digest {
-		return true
+		return nil
 	}
 	expected, err := digest.Parse(artifact.Digest)
 	if err != nil {
-		return false
+		return err
 	}
 	verifier := expected.Verifier()
-	if _, err := io.Copy(verifier, file); err != nil || !verifier.Verified() {
-		return false
+	if _, err := io.Copy(verifier, file); err != nil {
+		return err
+	}
+	if !verifier.Verified() {
+		return fmt.Errorf("%w %s", ErrDigestMismatch, artifact.Digest)
 	}
 	s.mu.Lock()
 	s.verified[artifact.Path] = artifact.Digest
 	s.mu.Unlock()
-	return true
+	return nil
 }
 
 // open opens the file of an artifact, if it is one of the store's.

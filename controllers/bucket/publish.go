@@ -110,6 +110,7 @@ func (r *Reconciler) publishWithin(
 		obj.Status.URL = recorded.Artifact.URL
 		return nil, nil
 	}
+	damage := r.Publisher.Damage(snapshot, recorded)
 	artifact, err := r.Publisher.PublishWithin(ctx, snapshot, recorded, memory)
 	if err != nil {
 		return nil, source.StorageFailed(err)
@@ -119,7 +120,7 @@ func (r *Reconciler) publishWithin(
 		return nil, nil // it was lost, or another controller had made it
 	}
 	stored := fmt.Sprintf("stored artifact with %d fetched files from '%s' bucket", len(listed.objects), obj.Spec.BucketName)
-	return source.NewArtifact(recorded, artifact, stored), nil
+	return append(damage, source.NewArtifact(recorded, artifact, stored)...), nil
 }
 
 // list asks the bucket what it has.

@@ -31,6 +31,7 @@ func (r *Reconciler) publish(
 	if same && r.Publisher.IsCurrent(snapshot, recorded) {
 		return nil, r.share(ctx, snapshot, recorded.Artifact, content)
 	}
+	damage := r.Publisher.Damage(snapshot, recorded)
 	if err := fetch(ctx, obj, seen); err != nil {
 		return nil, err
 	}
@@ -44,9 +45,9 @@ func (r *Reconciler) publish(
 	obj.Status.Artifact, obj.Status.ObservedIgnore = artifact, obj.Spec.Ignore
 	content.record()
 	if same {
-		return nil, nil // it was lost, or another controller had made it
+		return damage, nil // it was lost, or another controller had made it
 	}
-	return source.NewArtifact(recorded, artifact, fmt.Sprintf("stored artifact for commit '%s'", subject(content.message))), nil
+	return append(damage, source.NewArtifact(recorded, artifact, fmt.Sprintf("stored artifact for commit '%s'", subject(content.message)))...), nil
 }
 
 // share lets consumers read the files of an artifact that an earlier process made, if

@@ -51,6 +51,7 @@ func (r *Reconciler) publish(ctx context.Context, obj *sourcev1.OCIRepository, s
 		obj.Status.URL = recorded.Artifact.URL
 		return nil, nil
 	}
+	damage := r.Publisher.Damage(snapshot, recorded)
 	artifact, err := r.Publisher.Publish(ctx, snapshot, recorded)
 	if err != nil {
 		return nil, source.StorageFailed(err)
@@ -59,9 +60,9 @@ func (r *Reconciler) publish(ctx context.Context, obj *sourcev1.OCIRepository, s
 	obj.Status.Artifact, obj.Status.URL = artifact, artifact.URL
 	obj.Status.ObservedIgnore, obj.Status.ObservedLayerSelector = obj.Spec.Ignore, obj.Spec.LayerSelector.DeepCopy()
 	if same {
-		return nil, nil // it was lost, or another controller had made it
+		return damage, nil // it was lost, or another controller had made it
 	}
-	return source.NewArtifact(recorded, artifact, announce(obj.Spec.URL, artifact)), nil
+	return append(damage, source.NewArtifact(recorded, artifact, announce(obj.Spec.URL, artifact))...), nil
 }
 
 // announce tells of a new artifact, and of what it was made if that is known.

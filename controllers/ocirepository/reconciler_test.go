@@ -288,6 +288,27 @@ func TestASpecThatCannotWorkStalls(t *testing.T) {
 	}
 }
 
+func TestAFileThatSomebodyChangedIsMadeAnewAndTold(t *testing.T) {
+	f := setup(t)
+	f.pushFiles("latest", map[string]string{"a.yaml": "a"})
+	f.must()
+	file := filepath.Join(f.dir, filepath.FromSlash(f.obj.Status.Artifact.Path))
+	if err := os.Truncate(file, 1); err != nil {
+		t.Fatal(err)
+	}
+	f.restart()
+	told := f.must().Events
+	if len(told) != 1 || told[0].Reason != "ArtifactVerificationFailed" {
+		t.Errorf("told %+v", told)
+	}
+	if files := f.files(); files["a.yaml"] != "a" {
+		t.Errorf("files %v", files)
+	}
+	if told := f.must().Events; len(told) != 0 {
+		t.Errorf("told again: %+v", told)
+	}
+}
+
 // The feature gate was asked for, though nobody needs the identity of a cloud.
 func TestPullSecretsOfAServiceAccountComeBeforeTheProvider(t *testing.T) {
 	f := setup(t)
