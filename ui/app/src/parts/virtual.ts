@@ -78,7 +78,8 @@ export function useVirtual({ keys, focused, sortOf, estimate }: Rows): Virtual {
         const next = new Map(measured.peek());
         for (const entry of entries) {
           const key = entry.target.getAttribute("data-key");
-          const height = entry.borderBoxSize[0]?.blockSize ?? 0;
+          // Rows begin at whole pixels: in Firefox one that does not covers the line below the one before it.
+          const height = Math.ceil(entry.borderBoxSize[0]?.blockSize ?? 0);
           if (!key || height === 0) continue;
           next.set(key, height);
           usual.current.set(sortOf(key), height);
