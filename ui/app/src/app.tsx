@@ -116,6 +116,7 @@ function Header() {
           <span class="dim" title={`${who.cluster}, ${who.user}\nSluice ${who.version}`}>
             <span class={lostSince.value === undefined && stale.value.staleSince === undefined ? "live-dot" : "live-dot lost"} aria-hidden="true" />
             {who.cluster}
+            {who.namespace && ` · ${who.namespace}`}
             <span class="user">
               {" "}
               · {who.user}

@@ -4,7 +4,9 @@ import { render, type ComponentChild } from "preact";
 import { act } from "preact/test-utils";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { flux } from "../src/kinds";
-import { commandLine } from "../src/parts/command";
+import * as details from "./fixture/details";
+import { session } from "../src/api/session";
+import { commandLine, scopeFlags } from "../src/parts/command";
 import { CanaryScreen } from "../src/screens/canary";
 import { CommitScreen, StageCommitScreen } from "../src/screens/commit";
 import { ObjectScreen } from "../src/screens/object";
@@ -66,4 +68,12 @@ describe("commands to copy", () => {
     await shown(<ObjectsScreen kind="Canary" />, () => Response.json({ items: [] }));
     expect(root.querySelector(".command code")?.textContent).toBe("kubectl get canary -A");
   });
+});
+
+it("of a page that shows one namespace, a command is about that one: in all of them it is refused", () => {
+  session.value = { ...details.session, namespace: "apps" };
+  expect(scopeFlags()).toEqual(["-n", "apps"]);
+  session.value = { ...details.session };
+  expect(scopeFlags()).toEqual(["-A"]);
+  session.value = undefined;
 });

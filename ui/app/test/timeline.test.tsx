@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { store } from "../src/api/lanes";
 import { connect } from "../src/api/stream";
 import type { ObjectReference } from "../src/api/types";
-import { TimelineScreen } from "../src/screens/timeline";
+import { eventCommands, TimelineScreen } from "../src/screens/timeline";
 import { laneOf } from "./fixture/lanes";
 
 /** The browser's end of the stream. */
@@ -50,6 +50,13 @@ describe("a timeline that was opened by its address", () => {
     await pass(1_000);
     expect(root.textContent).toContain("Not all events are known: you cannot list events in apps");
     expect(root.textContent).not.toContain("The cluster keeps no event");
+  });
+
+  it("shows a command for the events of each object of the lane, of which some are in other namespaces", () => {
+    const lines = eventCommands({ ...lane, target: { kind: "Deployment", namespace: "apps", name: "frontend" } }, "apps");
+    for (const line of ["sluice events --for Pipeline/shop -n shop", "sluice events --for Deployment/frontend -n apps"]) expect(lines).toContain(line);
+    expect(lines).toHaveLength(new Set(lines).size);
+    expect(eventCommands(undefined, "apps")).toEqual(["sluice events -n apps"]);
   });
 
   it("is read again when an object of the lane changes, which comes after it", async () => {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { useSignal } from "@preact/signals";
+import { session } from "../api/session";
 import type { Remedy } from "../api/types";
 
 /** Puts text into the clipboard; the old way where the page came by plain HTTP. */
@@ -46,6 +47,12 @@ export function commandLine(...words: readonly string[]): string {
 
 function quoted(word: string): string {
   return /^[\w.,:/=@+-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+}
+
+/** Flags of a command about all that the page looks at: of one namespace, or of all. */
+export function scopeFlags(): string[] {
+  const namespace = session.value?.namespace;
+  return namespace ? ["-n", namespace] : ["-A"];
 }
 
 /** A command line that does what the page does, to copy. */

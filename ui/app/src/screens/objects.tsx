@@ -8,7 +8,7 @@ import type { CellState, ObjectLine } from "../api/types";
 import { kindsOf } from "../kinds";
 import { pageOf } from "../links";
 import { Age } from "../parts/age";
-import { Commands, commandLine } from "../parts/command";
+import { Commands, commandLine, scopeFlags } from "../parts/command";
 import { Loaded } from "../parts/detail";
 import { Mark, stateOf } from "../parts/mark";
 import { useTitle } from "../parts/title";
@@ -85,7 +85,7 @@ function Listed({ kind }: { kind: string }) {
               )}
             </>
           )}
-          <Commands lines={[commandLine("kubectl", "get", kind.toLowerCase(), "-A")]} />
+          <Commands lines={[commandLine("kubectl", "get", kind.toLowerCase(), ...scopeFlags())]} />
         </>
       )}
     </Loaded>

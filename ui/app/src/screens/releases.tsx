@@ -5,7 +5,7 @@ import { useEffect } from "preact/hooks";
 import { store } from "../api/lanes";
 import type { CellState, Lane } from "../api/types";
 import { isTyping } from "../keys";
-import { Commands } from "../parts/command";
+import { Commands, commandLine, scopeFlags } from "../parts/command";
 import { LaneRow, estimate, sortOf } from "../parts/lane";
 import { Mark } from "../parts/mark";
 import { Missing } from "../parts/status";
@@ -92,7 +92,7 @@ export function Releases() {
       ) : (
         <Grid />
       )}
-      <Commands lines={["sluice get images -A", "sluice get canaries -A", "sluice get pipelines -A"]} />
+      <Commands lines={["images", "canaries", "pipelines"].map((kind) => commandLine("sluice", "get", kind, ...scopeFlags()))} />
     </div>
   );
 }

@@ -3,10 +3,10 @@
 import { useComputed, useSignal } from "@preact/signals";
 import { store } from "../api/lanes";
 import { useResource } from "../api/resource";
-import type { Cell, Lane, Timeline, TimelineEvent } from "../api/types";
+import type { Cell, Lane, ObjectReference, Timeline, TimelineEvent } from "../api/types";
 import { pageOf, pageOfCell, timelineOf } from "../links";
 import { Moment } from "../parts/age";
-import { Commands, Copy, commandLine } from "../parts/command";
+import { Commands, Copy, commandLine, scopeFlags } from "../parts/command";
 import { Loaded, ObjectLink, Panel } from "../parts/detail";
 import { Mark } from "../parts/mark";
 import { spoken } from "../parts/lane";
@@ -44,6 +44,7 @@ function Choice() {
         ))}
       </ul>
       {lanes.value.length > 200 && <p class="dim">{count(lanes.value.length - 200, "other application")}: search for one.</p>}
+      <Commands lines={[commandLine("sluice", "events", ...scopeFlags())]} />
     </div>
   );
 }
@@ -154,16 +155,23 @@ function OneTimeline({ lane: key }: { lane: string }) {
           );
         }}
       </Loaded>
-      {found.value.data && <Commands lines={[commandLine("kubectl", "-n", namespace, "events")]} />}
+      {found.value.data && <Commands lines={eventCommands(lane, namespace)} />}
     </div>
   );
 }
 
-/** The objects whose events are in the timeline of a lane, as the server has it. */
-function objectsOf(lane: Lane | undefined): Set<string> {
-  const steps = (lane?.cells ?? []).flatMap((cell) => (cell.object ? [id(cell.object)] : []));
-  const pipelines = (lane?.stages ?? []).map((stage) => id({ kind: "Pipeline", namespace: stage.namespace, name: stage.pipeline }));
-  return new Set([...steps, ...(lane?.target ? [id(lane.target)] : []), ...pipelines]);
+/** The objects whose events are in the timeline of a lane, as the server has it, by their ids. */
+function objectsOf(lane: Lane | undefined): Map<string, ObjectReference> {
+  const steps = (lane?.cells ?? []).flatMap((cell) => cell.object ?? []);
+  const pipelines = (lane?.stages ?? []).map((stage) => ({ kind: "Pipeline", namespace: stage.namespace, name: stage.pipeline }));
+  return new Map([...steps, ...(lane?.target ? [lane.target] : []), ...pipelines].map((object) => [id(object), object]));
+}
+
+/** The commands that show the same events: one for each object of the lane. */
+export function eventCommands(lane: Lane | undefined, namespace: string): string[] {
+  const objects = [...objectsOf(lane).values()];
+  if (objects.length === 0) return [commandLine("sluice", "events", "-n", namespace)];
+  return objects.map((object) => commandLine("sluice", "events", "--for", `${object.kind}/${object.name}`, "-n", object.namespace));
 }
 
 const id = (object: { kind: string; namespace: string; name: string }) => `${object.kind}/${object.namespace}/${object.name}`;

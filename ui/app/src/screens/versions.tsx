@@ -5,7 +5,7 @@ import { store } from "../api/lanes";
 import type { Cell, CellState, Lane, LaneStage, ObjectReference } from "../api/types";
 import { pageOf, timelineOf } from "../links";
 import { Age } from "../parts/age";
-import { Commands } from "../parts/command";
+import { Commands, commandLine, scopeFlags } from "../parts/command";
 import { Mark } from "../parts/mark";
 import { Missing } from "../parts/status";
 import { useTitle } from "../parts/title";
@@ -175,7 +175,7 @@ export function VersionsScreen() {
           )}
         </>
       )}
-      <Commands lines={["kubectl get deployments -A -o wide", "sluice get canaries -A"]} />
+      <Commands lines={[commandLine("kubectl", "get", "deployments", ...scopeFlags(), "-o", "wide"), commandLine("sluice", "get", "canaries", ...scopeFlags())]} />
     </div>
   );
 }
