@@ -30,8 +30,8 @@ type Action struct {
 	Kind      string `json:"kind"`
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
-	// Verb: reconcile, suspend or resume of a kind that a controller of ours reconciles; approve, halt, pause, abort, promote or retry of a Canary; with a
-	// stage: approve, hold, resume, promote, rollback, override or lift of a Pipeline.
+	// Verb: reconcile, suspend or resume of a kind that a controller of ours reconciles; approve, halt, pause, abort, promote or
+	// retry of a Canary; with a stage: approve, hold, resume, promote, rollback, override or lift of a Pipeline.
 	Verb string `json:"verb"`
 	// Stage of a Pipeline.
 	Stage string `json:"stage,omitempty"`

@@ -151,7 +151,8 @@ func TestWhatIsShownIsOldWhileTheAPIServerDoesNotAnswer(t *testing.T) {
 	if got := at(maxSilence); got.StaleSince != nil {
 		t.Errorf("it answered lately: %+v", got)
 	}
-	if got := at(maxSilence + time.Second); got.StaleSince == nil || !got.StaleSince.Equal(begin) || got.Why != "the API server does not answer" {
+	if got := at(maxSilence + time.Second); got.StaleSince == nil || !got.StaleSince.Equal(begin) ||
+		got.Why != "the API server does not answer" {
 		t.Errorf("it does not answer: %+v", got)
 	}
 	c.reach(t.Context()) // which refuses the request: it is there

@@ -80,7 +80,7 @@ func (c *Cluster) reach(ctx context.Context) {
 	defer cancel()
 	err := c.ping(asking)
 	var answered apierrors.APIStatus
-	if err != nil && !(errors.As(err, &answered) && answered.Status().Code < http.StatusInternalServerError) {
+	if err != nil && (!errors.As(err, &answered) || answered.Status().Code >= http.StatusInternalServerError) {
 		return
 	}
 	c.mu.Lock()

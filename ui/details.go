@@ -187,7 +187,8 @@ func (*Server) object(ctx context.Context, v *view, key client.ObjectKey, r *htt
 	text, err := yaml.Marshal(object.Object)
 	return ObjectDetail{
 		ObjectReference: report.ObjectReference{Kind: kind.Kind, Namespace: key.Namespace, Name: key.Name},
-		Suspended:       isSuspended(&object), Conditions: conditionsOf(&object), Events: append([]report.Event{}, events...), EventsProblem: problem,
+		Suspended:       isSuspended(&object), Conditions: conditionsOf(&object),
+		Events: append([]report.Event{}, events...), EventsProblem: problem,
 		Inventory: inventoryOf(&object), Dependencies: v.dependenciesOf(ctx, kind, &object), Repairs: repairs, YAML: string(text),
 	}, err
 }

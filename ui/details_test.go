@@ -94,7 +94,8 @@ func TestAnObjectSaysItselfThatItIsSuspended(t *testing.T) {
 func TestATimelineTellsOfTheTargetAndItsPods(t *testing.T) {
 	cluster := furnished(t)
 	primary := builder.Deployment("apps", "podinfo-primary", "podinfo:1")
-	primary.OwnerReferences = []metav1.OwnerReference{{APIVersion: "flagger.app/v1beta1", Kind: "Canary", Name: "podinfo", Controller: new(true)}}
+	primary.OwnerReferences = []metav1.OwnerReference{
+		{APIVersion: "flagger.app/v1beta1", Kind: "Canary", Name: "podinfo", Controller: new(true)}}
 	objects := []client.Object{primary}
 	for reason, of := range map[string]corev1.ObjectReference{
 		"ScalingReplicaSet": {Kind: "Deployment", Name: "podinfo"}, "FailedCreate": {Kind: "ReplicaSet", Name: "podinfo-7d4b9c8f6"},
