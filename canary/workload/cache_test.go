@@ -69,7 +69,7 @@ func TestALookReadsWhatHasChanged(t *testing.T) {
 	count := b.calls()
 	look := func() { b.must(b.observe().EnsureScaler(t.Context())) }
 	look()
-	if got := count(); got != 17 { // two Deployments, six configs, the snapshots, two autoscalers, copies of two kinds, three of neighbours, pods
+	if got := count(); got != 17 { // two Deployments, six configs, snapshots, two autoscalers, two lists of copies, three of neighbours, pods
 		t.Errorf("the first look took %d calls", got)
 	}
 	for range 2 {
