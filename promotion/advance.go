@@ -42,7 +42,7 @@ func advance(s stageTransition) stageDecision {
 	if s.seen.isUnseen() {
 		return unseen(s)
 	}
-	return s.inSequence(abandonPullRequest, recordPullRequest, replanRollback, endPin, giveBundle)
+	return s.inSequence(abandonPullRequest, endProposalElsewhere, recordPullRequest, replanRollback, endPin, giveBundle)
 }
 
 // giveBundle writes or proposes what the stage is to be given.

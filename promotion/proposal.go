@@ -66,6 +66,17 @@ func abandonPullRequest(s stageTransition) stageDecision {
 	return d
 }
 
+// endProposalElsewhere forgets a proposal into another branch than the one that the spec says now, once its pull
+// request is not open any more. What became of it says nothing about the branch that the spec says.
+func endProposalElsewhere(s stageTransition) stageDecision {
+	d, p, pr := s.unchanged(), s.prev.Proposal, s.seen.PullRequest
+	if p == nil || s.spec.Write.PullRequest == nil || s.seen.Problem != "" || p.Base == s.seen.Base || pr != nil && pr.Open && p.isOf(pr) {
+		return d
+	}
+	d.state.Proposal = nil
+	return d
+}
+
 // recordPullRequest notes what became of the stage's pull request.
 func recordPullRequest(s stageTransition) stageDecision {
 	switch pr := s.seen.PullRequest; {
@@ -91,7 +102,7 @@ func recordReopened(s stageTransition, pr pullrequest.PullRequest) stageDecision
 	d.state.Ignored = slices.Delete(slices.Clone(s.prev.Ignored), i, i+1)
 	if s.prev.Proposal == nil {
 		d.state.Proposal = &Proposal{
-			Bundle: was.Bundle, At: s.now, Number: pr.Number, Targets: was.Targets,
+			Bundle: was.Bundle, At: s.now, Number: pr.Number, Base: pr.Base, Targets: was.Targets,
 			Kind: cmp.Or(was.Kind, sluicev1.LandingPromotion),
 		}
 	}

@@ -121,10 +121,12 @@ func isOurs(pr pullrequest.PullRequest, p *Proposal) bool {
 func (o StageObservation) isElsewhere(pr pullrequest.PullRequest) bool { return pr.Base != o.Base }
 
 // leaveElsewhere is what is done about a pull request into another branch: nothing is pushed to it or merged. One
-// that is still into the branch that we opened it into is closed: the spec says another one now.
+// that is still into the branch that we opened it into is closed: the spec says another one now. Its proposal stays
+// until it is seen closed, for it is found by that alone: see [endProposalElsewhere].
 func leaveElsewhere(s stageTransition, pr pullrequest.PullRequest) stageDecision {
 	if p := s.prev.Proposal; p != nil && p.Base == pr.Base && !pr.Queued {
 		d := closePullRequest(s, pr, fmt.Sprintf("%s is written to branch %s now", s.spec.Name, s.seen.Base))
+		d.state.Proposal = p
 		d.waits = waitFor(reviewGate(nil, "#%d is into branch %s, and is being closed", pr.Number, pr.Base))
 		return d
 	}
@@ -226,7 +228,7 @@ func updatePullRequest(s stageTransition, w desiredBundle, pr pullrequest.PullRe
 func leaveAlone(s stageTransition, pr pullrequest.PullRequest, gates []sluicev1.Gate) stageDecision {
 	d := s.unchanged()
 	if p := s.prev.Proposal; p == nil || p.HandsOff != pr.Head {
-		next := Proposal{At: s.now, Number: pr.Number, Kind: sluicev1.LandingPromotion}
+		next := Proposal{At: s.now, Number: pr.Number, Base: pr.Base, Kind: sluicev1.LandingPromotion}
 		if p != nil {
 			next = *p
 		}

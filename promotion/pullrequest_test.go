@@ -253,6 +253,40 @@ func TestAPullRequestIntoAnotherBranchIsNotMerged(t *testing.T) {
 	})
 }
 
+// The proposal was forgotten before its pull request was closed. When that failed, or the process was killed
+// before, nobody closed it any more: it was left alone, or nobody saw it.
+func TestAPullRequestIntoTheBranchBeforeIsKnownUntilItIsClosed(t *testing.T) {
+	for name, ends := range map[string]func(map[string]*pullrequest.PullRequest){
+		"we close it":        func(map[string]*pullrequest.PullRequest) {},
+		"a person closes it": func(prs map[string]*pullrequest.PullRequest) { prs["production"].Open = false },
+		"it is merged": func(prs map[string]*pullrequest.PullRequest) {
+			prs["production"].Open, prs["production"].Merged = false, true
+		},
+		"the next process does not find it any more": func(prs map[string]*pullrequest.PullRequest) { delete(prs, "production") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := proposing(t)
+			s.bases["production"] = "release"
+			for range 2 {
+				d := Decide(s.state, s.observe(), s.now)
+				s.state = d.State // it is kept, and nothing is performed
+				closes := slices.ContainsFunc(d.Actions, func(a Action) bool {
+					c, is := a.(ClosePullRequest)
+					return is && c.Number == 1
+				})
+				if p := s.state.Stages["production"].Proposal; !closes || p == nil || p.Number != 1 {
+					t.Fatalf("#1 is closed: %t; the proposal is %+v", closes, p)
+				}
+			}
+			ends(s.prs)
+			s.settle()
+			if pr, p := s.prs["production"], s.state.Stages["production"]; pr == nil || !pr.Open || pr.Base != "release" || len(p.Ignored) > 0 {
+				t.Errorf("the next is %+v: %+v", pr, p)
+			}
+		})
+	}
+}
+
 // A pull request that a person made a draft, to stop it, was marked as ready at once, and merged.
 func TestADraftOfAPersonWaitsForThem(t *testing.T) {
 	s := proposing(t)

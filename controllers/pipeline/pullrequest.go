@@ -185,6 +185,11 @@ func (p pulls) read(ctx context.Context) (*forge.PullRequest, error) {
 			return m.pr, err
 		}
 	}
+	if p.proposal != nil && p.proposal.Base != p.base { // an earlier one into this branch would hide it
+		if found, err := p.intoOtherBranch(ctx); err != nil || found != nil {
+			return found, err
+		}
+	}
 	found, err := p.forge.Find(ctx, p.base, p.head)
 	if errors.Is(err, forge.ErrNotFound) {
 		return p.intoOtherBranch(ctx)
@@ -195,10 +200,14 @@ func (p pulls) read(ctx context.Context) (*forge.PullRequest, error) {
 // intoOtherBranch is the pull request of the state if it is open, into another branch than the one that the
 // stage is written to; nil if there is none.
 func (p pulls) intoOtherBranch(ctx context.Context) (*forge.PullRequest, error) {
-	if p.proposal == nil || p.proposal.Number == 0 {
+	if p.proposal == nil || p.proposal.Number == 0 && p.proposal.Base == p.base {
 		return nil, nil
 	}
-	found, err := p.forge.Get(ctx, p.proposal.Number)
+	get := func() (*forge.PullRequest, error) { return p.forge.Get(ctx, p.proposal.Number) }
+	if p.proposal.Number == 0 { // a process that was killed may have opened it
+		get = func() (*forge.PullRequest, error) { return p.forge.Find(ctx, p.proposal.Base, p.head) }
+	}
+	found, err := get()
 	if errors.Is(err, forge.ErrNotFound) || err == nil && found.State != forge.Open {
 		return nil, nil
 	}

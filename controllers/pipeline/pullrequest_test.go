@@ -505,3 +505,58 @@ func TestHowAHeadIsMerged(t *testing.T) {
 		})
 	}
 }
+
+// The state forgot a pull request before that was closed. If the forge refused, or the process was killed,
+// the next one did not find it: it was open into the branch before for ever, and might be merged there.
+func TestAPullRequestIntoTheBranchBeforeIsClosedByTheNextProcess(t *testing.T) {
+	for name, lost := range map[string]bool{"": false, " that was not seen open": true} {
+		t.Run("one"+name, func(t *testing.T) {
+			e := newGitHubEnv(t, opts(func(pr *sluicev1.PullRequest) { pr.AutoMerge = sluicev1.AutoMergeNever }))
+			e.verify("2")
+			if pr := e.pull(); pr.state != "open" {
+				t.Fatalf("the pull request is %+v", pr)
+			}
+			if lost {
+				e.editState(func(text string) string {
+					if !strings.Contains(text, "      number: 1\n") {
+						t.Fatalf("the state is %s", text)
+					}
+					return strings.Replace(text, "      number: 1\n", "", 1)
+				})
+			}
+			e.repo.Git("branch", "release", "main")
+			e.pipeline.Spec.Stages[1].Write.Branch = "release"
+			e.pipeline.Generation++
+			away := true
+			e.forge.refuse = func(w http.ResponseWriter, r *http.Request) bool {
+				switch {
+				case away && r.Method == http.MethodPatch:
+					w.WriteHeader(http.StatusBadGateway)
+				case strings.HasSuffix(r.URL.Path, "/rules/branches/release"):
+					answer(w, 200, []document{})
+				case strings.HasSuffix(r.URL.Path, "/branches/release/protection"):
+					answer(w, 404, document{"message": "Branch not protected"})
+				default:
+					return false
+				}
+				return true
+			}
+			next := func() {
+				e.Reconciler = e.process(e.Client)
+				e.Forges = forge.NewClients(forge.Options{Clock: e.clock})
+			}
+			next()
+			if _, err := e.Reconcile(t.Context(), e.pipeline); err == nil {
+				t.Fatal("the forge was not asked to close it")
+			}
+			e.at(func(*gitHub) { away = false })
+			next()
+			e.reconcile()
+			e.at(func(g *gitHub) {
+				if len(g.pulls) != 2 || g.pulls[0].state != "closed" || g.pulls[1].state != "open" || g.pulls[1].base != "release" {
+					t.Errorf("there are %d, the first is %+v: %+v", len(g.pulls), g.pulls[0], e.pipeline.Status.Stages[1])
+				}
+			})
+		})
+	}
+}
