@@ -13,6 +13,7 @@ import (
 
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/opencontainers/go-digest"
+	_ "github.com/opencontainers/go-digest/blake3" // source-controller may have it by --artifact-digest-algo
 
 	"github.com/sluice-cd/sluice/internal/bounded"
 	"github.com/sluice-cd/sluice/internal/budget"

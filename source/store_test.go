@@ -19,6 +19,7 @@ import (
 
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/go-digest"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/sluice-cd/sluice/internal/budget"
@@ -163,6 +164,28 @@ func TestNextArtifactIsSplicedAndStillTheSameBytes(t *testing.T) {
 				t.Errorf("spliced %s (%d), whole %s (%d)", spliced.Digest, *spliced.Size, whole.Digest, *whole.Size)
 			}
 		})
+	}
+}
+
+// With --artifact-digest-algo, Flux's source-controller gives artifacts such digests.
+func TestArtifactsMayHaveAnyDigestThatFluxReads(t *testing.T) {
+	store, url := serve(t, t.TempDir())
+	artifact := put(t, store, "c1", viewOf(t, map[string]string{"a.yaml": "a: 1\n"}, nil, nil))
+	_, data := get(t, url+"/"+artifact.Path)
+	for _, algorithm := range []digest.Algorithm{digest.SHA256, digest.SHA384, digest.SHA512, "blake3"} {
+		if !algorithm.Available() {
+			t.Errorf("%s is not known", algorithm)
+			continue
+		}
+		theirs := *artifact
+		theirs.Digest = algorithm.FromBytes(data).String()
+		if _, err := source.NewOpener(nil).Open(t.Context(), "apps", &theirs); err != nil {
+			t.Errorf("%s: %v", algorithm, err)
+		}
+		theirs.Digest = algorithm.FromString("something else").String()
+		if _, err := source.NewOpener(nil).Open(t.Context(), "apps", &theirs); !errors.Is(err, source.ErrDigestMismatch) {
+			t.Errorf("%s of something else: %v", algorithm, err)
+		}
 	}
 }
 
