@@ -176,7 +176,8 @@ func TestWhatIsMeantToStayEncryptedDoes(t *testing.T) {
 func TestWhatIsNotDecryptedThereSaysSo(t *testing.T) {
 	key := sops.NewAgeKey(t)
 	sealed := string(key.Encrypt(t, sops.File{Name: "c.yaml", Plain: "k: v\n"}))
-	manifest := "apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: t}\nspec:\n  values: |\n    " + strings.ReplaceAll(sealed, "\n", "\n    ")
+	manifest := "apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: t}\nspec:\n  values: |\n    " +
+		strings.ReplaceAll(sealed, "\n", "\n    ")
 	for where, files := range map[string]map[string]string{
 		"here":         {"a.yaml": manifest},
 		"in a process": {"kustomization.yaml": "resources: [a.yaml]\ncrds: [crd.yaml]", "crd.yaml": "{}", "a.yaml": manifest},

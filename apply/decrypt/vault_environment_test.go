@@ -55,11 +55,13 @@ func TestAVaultIsReachedAsTheEnvironmentOfTheControllerSays(t *testing.T) {
 		environment map[string]string // in which AUTHORITY is a file with the Vault's own
 		want        string
 	}{
-		"its authority and its namespace":    {map[string]string{authority: "AUTHORITY", namespace: "team"}, ""},
-		"no authority at all":                {map[string]string{skip: "true", namespace: "team"}, ""},
-		"another namespace":                  {map[string]string{authority: "AUTHORITY", namespace: "other"}, "it answers 404 Not Found"},
-		"nothing":                            {nil, "its certificate is signed by an unknown authority"},
-		"another name than the certificate":  {map[string]string{authority: "AUTHORITY", name: "vault.test"}, "its certificate is for other names"},
+		"its authority and its namespace": {map[string]string{authority: "AUTHORITY", namespace: "team"}, ""},
+		"no authority at all":             {map[string]string{skip: "true", namespace: "team"}, ""},
+		"another namespace":               {map[string]string{authority: "AUTHORITY", namespace: "other"}, "it answers 404 Not Found"},
+		"nothing":                         {nil, "its certificate is signed by an unknown authority"},
+		"another name than the certificate": {
+			map[string]string{authority: "AUTHORITY", name: "vault.test"}, "its certificate is for other names",
+		},
 		"an authority in a file that is not": {map[string]string{authority: "/none"}, "VAULT_* in the environment of the controller: "},
 	} {
 		for _, login := range []bool{false, true} {
@@ -76,8 +78,9 @@ func TestAVaultIsReachedAsTheEnvironmentOfTheControllerSays(t *testing.T) {
 				}
 				services, secret, who := &Services{}, map[string][]byte{vaultToken: []byte("s.token")}, Requester{}
 				if login {
-					secret, who = nil, Requester{Kind: "Kustomization", Owner: types.NamespacedName{Namespace: "apps", Name: "app"}, Account: "sops"}
-					vaults(services, map[string]string{"config.yaml": "instances:\n- {address: \"" + vault.URL + "\", loginPath: auth/kubernetes/login}\n"})
+					secret, who = nil, Requester{Owner: types.NamespacedName{Namespace: "apps", Name: "app"}, Account: "sops"}
+					named := "instances:\n- {address: \"" + vault.URL + "\", loginPath: auth/kubernetes/login}\n"
+					vaults(services, map[string]string{"config.yaml": named})
 				}
 				d, err := services.New(t.Context(), secret, AllKeys, who)
 				if err != nil {
