@@ -23,7 +23,8 @@ func TestWhatTheStatusSaysAboutWebhooks(t *testing.T) {
 	status := func(last flaggerv1.CanaryWebhookAnswer, failure *flaggerv1.CanaryWebhookAnswer) []flaggerv1.CanaryWebhookStatus {
 		return []flaggerv1.CanaryWebhookStatus{{Type: rollout, Name: "load", Last: last, LastFailure: failure}}
 	}
-	yes, no := WebhookAnswer{Type: rollout, Name: "load", Agreed: true}, WebhookAnswer{Type: rollout, Name: "load", Why: fails.Message, Status: 503}
+	yes := WebhookAnswer{Type: rollout, Name: "load", Agreed: true}
+	no := WebhookAnswer{Type: rollout, Name: "load", Why: fails.Message, Status: 503}
 	for name, tc := range map[string]struct {
 		webhooks []flaggerv1.CanaryWebhook
 		previous []flaggerv1.CanaryWebhookStatus

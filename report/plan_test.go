@@ -49,7 +49,8 @@ func TestSpecInPlainWords(t *testing.T) {
 		}, []string{"sessions users stay on the version that they saw first, by cookie seen for 1m30s"}},
 		"times have no empty units": {func(c *flaggerv1.Canary) {
 			c.Spec.Analysis.Interval, c.Spec.Analysis.SessionAffinity = "1m", &flaggerv1.SessionAffinity{CookieName: "seen", MaxAge: 3600}
-		}, []string{"strategy canary: 20%, 40%, 60% of the users, 1m each", "sessions users stay on the version that they saw first, by cookie seen for 1h"}},
+		}, []string{"strategy canary: 20%, 40%, 60% of the users, 1m each",
+			"sessions users stay on the version that they saw first, by cookie seen for 1h"}},
 		"a metric that may not rise": {func(c *flaggerv1.Canary) {
 			most := 3.0
 			c.Spec.Analysis.Metrics = []flaggerv1.CanaryMetric{{Name: "errors", Query: "q", Interval: "2m",

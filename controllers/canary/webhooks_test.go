@@ -40,7 +40,8 @@ func TestTheStatusSaysWhatAWebhookAnswered(t *testing.T) {
 		t.Fatalf("webhooks %+v", c.Status.Webhooks)
 	}
 	failure := c.Status.Webhooks[0].Last
-	if failure.Succeeded || failure.StatusCode != http.StatusForbidden || failure.Message != "answered 403 Forbidden" || failure.Since.IsZero() {
+	if failure.Succeeded || failure.StatusCode != http.StatusForbidden ||
+		failure.Message != "answered 403 Forbidden" || failure.Since.IsZero() {
 		t.Errorf("the failure is recorded as %+v", failure)
 	}
 
@@ -60,7 +61,8 @@ func TestTheStatusSaysWhatAWebhookAnswered(t *testing.T) {
 
 func TestAnAnswerThatNobodyWaitedForIsRecordedWhenItIsNews(t *testing.T) {
 	c := podinfo()
-	c.Spec.Analysis = &flaggerv1.CanaryAnalysis{Webhooks: []flaggerv1.CanaryWebhook{{Name: "chat", Type: flaggerv1.EventHook, URL: "http://chat"}}}
+	chat := flaggerv1.CanaryWebhook{Name: "chat", Type: flaggerv1.EventHook, URL: "http://chat"}
+	c.Spec.Analysis = &flaggerv1.CanaryAnalysis{Webhooks: []flaggerv1.CanaryWebhook{chat}}
 	of, now := client.ObjectKeyFromObject(c), time.Unix(1767355200, 0)
 	var woken []types.NamespacedName
 	answers := &webhookAnswers{wake: func(of types.NamespacedName) { woken = append(woken, of) }}

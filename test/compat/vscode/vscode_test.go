@@ -127,7 +127,8 @@ func (e *extension) clusters(t *testing.T) {
 	}
 
 	// Whose cluster it is: Azure Arc has a ConfigMap, and AKS the addresses of its nodes.
-	if said := e.works(t, "kubectl get configmaps azure-clusterconfig -n azure-arc --context="+second+" --ignore-not-found -o json"); said.out != "" {
+	arc := "kubectl get configmaps azure-clusterconfig -n azure-arc --context=" + second + " --ignore-not-found -o json"
+	if said := e.works(t, arc); said.out != "" {
 		t.Errorf("the cluster counts as one of Azure Arc: %s", said.out)
 	}
 	var nodes struct {
@@ -209,7 +210,8 @@ func (e *extension) git() string {
 }
 
 func (e *extension) oci() string {
-	return "flux create source oci bundle --timeout=5s --namespace=" + e.namespace + " --url=oci://" + e.Registry + "/" + e.namespace + "/bundle" +
+	return "flux create source oci bundle --timeout=5s --namespace=" + e.namespace +
+		" --url=oci://" + e.Registry + "/" + e.namespace + "/bundle" +
 		" --tag=v1 --interval=1h --insecure"
 }
 
@@ -352,7 +354,9 @@ func (e *extension) trees(t *testing.T) {
 			}
 		}
 	}
-	for object, want := range map[string]string{"GitRepository/repo": "main:", "OCIRepository/bundle": "v1:", "Kustomization/podinfo": "main:"} {
+	for object, want := range map[string]string{
+		"GitRepository/repo": "main:", "OCIRepository/bundle": "v1:", "Kustomization/podinfo": "main:",
+	} {
 		if !strings.HasPrefix(mine[object], want) {
 			t.Errorf("%s shows %q, want %s", object, mine[object], want)
 		}
