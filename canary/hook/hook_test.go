@@ -162,20 +162,20 @@ func TestCall(t *testing.T) {
 		"its owner wants no alert": {
 			hooks: hooks{{Name: "a", URL: r.URL + "/403/no", MuteAlert: true}},
 			ask:   flaggerv1.RolloutHook,
-			want:  canary.Answer{Webhook: "a", Why: "answered 403 Forbidden", Muted: true,
+			want: canary.Answer{Webhook: "a", Why: "answered 403 Forbidden", Muted: true,
 				Said: said(refuses("a", 403, "answered 403 Forbidden"))},
 			asked: []string{"/403/no"},
 		},
 		"a URL that is none": {
 			hooks: hooks{{Name: "a", URL: "load tester"}},
 			ask:   flaggerv1.RolloutHook,
-			want:  canary.Answer{Webhook: "a", Why: "url: it is no URL such as https://host/path",
+			want: canary.Answer{Webhook: "a", Why: "url: it is no URL such as https://host/path",
 				Said: said(refuses("a", 0, "url: it is no URL such as https://host/path"))},
 		},
 		"a timeout that is none": {
 			hooks: hooks{{Name: "a", URL: r.URL, Timeout: "10sx"}},
 			ask:   flaggerv1.RolloutHook,
-			want:  canary.Answer{Webhook: "a", Why: `timeout: "10sx" is not a duration of up to 6h`,
+			want: canary.Answer{Webhook: "a", Why: `timeout: "10sx" is not a duration of up to 6h`,
 				Said: said(refuses("a", 0, `timeout: "10sx" is not a duration of up to 6h`))},
 		},
 		"a letter is the default": {
@@ -187,7 +187,7 @@ func TestCall(t *testing.T) {
 		"a timeout without an end": {
 			hooks: hooks{{Name: "a", URL: r.URL, Timeout: "999h"}},
 			ask:   flaggerv1.RolloutHook,
-			want:  canary.Answer{Webhook: "a", Why: `timeout: "999h" is not a duration of up to 6h`,
+			want: canary.Answer{Webhook: "a", Why: `timeout: "999h" is not a duration of up to 6h`,
 				Said: said(refuses("a", 0, `timeout: "999h" is not a duration of up to 6h`))},
 		},
 		"retries without an end": {
@@ -198,7 +198,7 @@ func TestCall(t *testing.T) {
 		"what a server says is not quoted that may be anybody's": {
 			hooks: hooks{{Name: "a", URL: r.URL + "/500/token=abcdef"}},
 			ask:   flaggerv1.RolloutHook,
-			want:  canary.Answer{Webhook: "a", Why: "answered 500 Internal Server Error",
+			want: canary.Answer{Webhook: "a", Why: "answered 500 Internal Server Error",
 				Said: said(refuses("a", 500, "answered 500 Internal Server Error"))},
 			asked: []string{"/500/token=abcdef"},
 		},
