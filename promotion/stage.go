@@ -116,5 +116,7 @@ func (d *stageDecision) addLandingEvent(l Landing, reason, format string, args .
 }
 
 func (d *stageDecision) warnOfLanding(l Landing, reason, format string, args ...any) {
-	d.events = append(d.events, Event{Warning: true, Reason: reason, Message: fmt.Sprintf(format, args...), Commit: l.Commit, Verdict: l.Verdict})
+	d.events = append(d.events, Event{
+		Warning: true, Reason: reason, Message: fmt.Sprintf(format, args...), Commit: l.Commit, Verdict: l.Verdict,
+	})
 }

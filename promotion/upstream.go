@@ -103,7 +103,8 @@ func soakGate(what string, l Landing, left time.Duration, now time.Time) waiting
 		since = *l.VerdictAt
 	}
 	if l.Since == nil {
-		return waitFor(gate(sluicev1.GateSoak, since, time.Time{}, "%s for another %s once it is Ready there again", what, shorten.Duration(left)))
+		return waitFor(gate(sluicev1.GateSoak, since, time.Time{},
+			"%s for another %s once it is Ready there again", what, shorten.Duration(left)))
 	}
 	until := now.Add(left)
 	return waitFor(gate(sluicev1.GateSoak, since, until, "%s until %s", what, until.UTC().Format(time.RFC3339))).recheckAt(until)

@@ -74,24 +74,27 @@ func (s scope) key() string {
 // reviewing is how many questions about rights are asked side by side.
 const reviewing = 8
 
-// review asks the API server what the user may list: each kind in all namespaces first, and the rest by namespaces that
+// rightsReview finds out what a user may list.
+type rightsReview struct{ *view }
+
+// run asks the API server what the user may list: each kind in all namespaces first, and the rest by namespaces that
 // have objects of any kind, with one question for each: of a kind of which a namespace has no object it is known that there is none.
 //
 // See https://kubernetes.io/docs/reference/access-authn-authz/authorization/#checking-api-access
-func (v *view) review(ctx context.Context) (scope, error) {
+func (v rightsReview) run(ctx context.Context) (scope, error) {
 	found := scope{kinds: map[string]reach{}}
-	rest, err := v.reviewAllNamespaces(ctx, found)
+	rest, err := v.allNamespaces(ctx, found)
 	if err != nil {
 		return scope{}, err
 	}
 	if len(rest) == 0 {
 		return found, nil
 	}
-	return found, v.reviewByNamespace(ctx, found, rest)
+	return found, v.byNamespace(ctx, found, rest)
 }
 
-// reviewAllNamespaces adds the kinds that the user may list in all namespaces, and returns the others.
-func (v *view) reviewAllNamespaces(ctx context.Context, found scope) (rest []served, err error) {
+// allNamespaces adds the kinds that the user may list in all namespaces, and returns the others.
+func (v rightsReview) allNamespaces(ctx context.Context, found scope) (rest []served, err error) {
 	var mu sync.Mutex
 	all, everywhere := errgroup.WithContext(ctx)
 	all.SetLimit(reviewing)
@@ -113,8 +116,8 @@ func (v *view) reviewAllNamespaces(ctx context.Context, found scope) (rest []ser
 	return rest, all.Wait()
 }
 
-// reviewByNamespace adds where the user may list some kinds, of the namespaces that have objects of any kind.
-func (v *view) reviewByNamespace(ctx context.Context, found scope, kinds []served) error {
+// byNamespace adds where the user may list some kinds, of the namespaces that have objects of any kind.
+func (v rightsReview) byNamespace(ctx context.Context, found scope, kinds []served) error {
 	namespaces, err := v.namespacesOf(ctx, v.cached())
 	if err != nil {
 		return err
@@ -142,7 +145,7 @@ func (v *view) reviewByNamespace(ctx context.Context, found scope, kinds []serve
 }
 
 // namespacesOf are those that have objects of some kinds.
-func (v *view) namespacesOf(ctx context.Context, kinds []served) ([]string, error) {
+func (v rightsReview) namespacesOf(ctx context.Context, kinds []served) ([]string, error) {
 	found := map[string]bool{}
 	for _, kind := range kinds {
 		objects, err := v.listOf(kind)
@@ -167,7 +170,7 @@ func (v *view) namespacesOf(ctx context.Context, kinds []served) ([]string, erro
 
 // listable are those of some kinds that the user may list in a namespace. Where authorizers cannot say all rules, each
 // kind is asked for.
-func (v *view) listable(ctx context.Context, kinds []served, namespace string) ([]string, error) {
+func (v rightsReview) listable(ctx context.Context, kinds []served, namespace string) ([]string, error) {
 	rules := &authorizationv1.SelfSubjectRulesReview{Spec: authorizationv1.SelfSubjectRulesReviewSpec{Namespace: namespace}}
 	if err := v.client.Create(ctx, rules); err != nil {
 		return nil, fmt.Errorf("asking what %s may list: %w", v.user, err) // which namespace, not everybody may know

@@ -50,7 +50,7 @@ func TestAReviewThatPanicsDoesNotEndTheProcess(t *testing.T) {
 			}})
 		canaries := served{GroupVersionKind: flaggerv1.GroupVersion.WithKind("Canary")}
 		cluster := &Cluster{client: c, scheme: scheme, cache: &oneCanary{}, kinds: map[string]served{"Canary": canaries}}
-		if _, err := cluster.ownerView().review(t.Context()); err == nil || !strings.Contains(err.Error(), "panic: no such answer") {
+		if _, err := (rightsReview{cluster.ownerView()}).run(t.Context()); err == nil || !strings.Contains(err.Error(), "panic: no such answer") {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}

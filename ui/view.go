@@ -109,7 +109,7 @@ func (r *rights) get(ctx context.Context, v *view) (scope, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if now := r.clock.Now(); now.After(r.until) {
-		found, err := v.review(ctx)
+		found, err := rightsReview{v}.run(ctx)
 		if err != nil {
 			return scope{}, err
 		}

@@ -47,7 +47,8 @@ func (r *Reconciler) publish(
 	if same {
 		return damage, nil // it was lost, or another controller had made it
 	}
-	return append(damage, source.NewArtifact(recorded, artifact, fmt.Sprintf("stored artifact for commit '%s'", subject(content.message)))...), nil
+	stored := source.NewArtifact(recorded, artifact, fmt.Sprintf("stored artifact for commit '%s'", subject(content.message)))
+	return append(damage, stored...), nil
 }
 
 // share lets consumers read the files of an artifact that an earlier process made, if

@@ -53,7 +53,9 @@ func TestFlagsAreRefusedBeforeAnythingStarts(t *testing.T) {
 		},
 		"strict substitution, turned off":       {[]string{"--feature-gates=StrictPostBuildSubstitutions=false"}, ""},
 		"gates of Flux's that change nothing":   {[]string{"--feature-gates=ExternalArtifact=true,DirectSourceFetch=false"}, ""},
-		"a gate that is neither true nor false": {[]string{"--feature-gates=GroupChangeLog=maybe"}, `GroupChangeLog is true or false, not "maybe"`},
+		"a gate that is neither true nor false": {
+			[]string{"--feature-gates=GroupChangeLog=maybe"}, `GroupChangeLog is true or false, not "maybe"`,
+		},
 		"a gate that nobody knows": {
 			[]string{"--feature-gates=MigrateAPIVersion=true"}, `--feature-gates: unknown feature "MigrateAPIVersion"; known: Additive`,
 		},

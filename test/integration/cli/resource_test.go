@@ -110,7 +110,7 @@ func TestSuspendResumeAndReconcile(t *testing.T) {
 	for args, want := range map[string]string{
 		"reconcile externalartifact web": "reconcile of externalartifacts is not possible",
 		"suspend nothing web":            `unknown kind "nothing"; known: gitrepositories`,
-		"suspend ks":               "needs a KIND and a NAME", "suspend source git": "needs a KIND and a NAME",
+		"suspend ks":                     "needs a KIND and a NAME", "suspend source git": "needs a KIND and a NAME",
 		"suspend source ks web": "kustomizations are no sources", "suspend ks/web oci/app": "is about objects of one kind, here of",
 		"resume ks/": "needs a KIND and a NAME", "resume kustomization": "needs a KIND and a NAME", "tree ks/": "needs a KIND and a NAME",
 		"suspend ks.apps web": "unknown kind", "reconcile oci none": "there is no OCIRepository none",
