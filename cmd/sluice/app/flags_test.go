@@ -51,8 +51,8 @@ func TestFlagsAreRefusedBeforeAnythingStarts(t *testing.T) {
 		"the labels of Secrets that Flux has by default": {
 			[]string{"--watch-configs-label-selector=reconcile.fluxcd.io/watch=Enabled", "--feature-gates=DisableConfigWatchers=false"}, "",
 		},
-		"strict substitution, turned off":       {[]string{"--feature-gates=StrictPostBuildSubstitutions=false"}, ""},
-		"gates of Flux's that change nothing":   {[]string{"--feature-gates=ExternalArtifact=true,DirectSourceFetch=false"}, ""},
+		"strict substitution, turned off":     {[]string{"--feature-gates=StrictPostBuildSubstitutions=false"}, ""},
+		"gates of Flux's that change nothing": {[]string{"--feature-gates=ExternalArtifact=true,DirectSourceFetch=false"}, ""},
 		"a gate that is neither true nor false": {
 			[]string{"--feature-gates=GroupChangeLog=maybe"}, `GroupChangeLog is true or false, not "maybe"`,
 		},
