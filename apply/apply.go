@@ -28,7 +28,6 @@ package apply
 
 import (
 	"context"
-	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -140,14 +139,12 @@ type Result struct {
 	// Contentions are objects that somebody keeps changing; each is reported once.
 	Contentions []decide.Contention
 
-	// doubtful are objects that failed, and that may be in the cluster all the same.
-	doubtful []inventory.Entry
 	warnings remarks // see Warnings
 }
 
-// Entries is the inventory of what was dealt with, and of what may have been.
+// Entries is the inventory of what was dealt with. After an error, what was recorded before may be in the cluster, too.
 func (o *Result) Entries() []inventory.Entry {
-	entries := slices.Clone(o.doubtful)
+	entries := make([]inventory.Entry, 0, len(o.Changes))
 	for _, c := range o.Changes {
 		entries = append(entries, c.Entry)
 	}

@@ -104,7 +104,7 @@ func (a *applier) read(ctx context.Context, o *object) (*decide.LiveObject, erro
 // that is known; asking first would cost every new object a call.
 func (a *applier) create(ctx context.Context, o *object, next *decide.Applied) error {
 	profile := a.set.engine.profile
-	got, err := a.send(ctx, o, o.payload, refuseConflicts)
+	got, err := a.client.apply(ctx, o.endpoint, o.payload, refuseConflicts)
 	if apierrors.IsConflict(err) || refusesChange(err) {
 		refusal := err
 		live, err := a.read(ctx, o)
@@ -139,7 +139,7 @@ func (a *applier) release(ctx context.Context, o *object, next *decide.Applied) 
 	if err != nil {
 		return err
 	}
-	got, err := a.send(ctx, o, payload, forceConflicts)
+	got, err := a.client.apply(ctx, o.endpoint, payload, forceConflicts)
 	if err != nil {
 		return err
 	}
@@ -155,7 +155,7 @@ func (a *applier) update(ctx context.Context, o *object, live *decide.LiveObject
 			return err
 		}
 	}
-	got, err := a.send(ctx, o, o.payload, forceConflicts)
+	got, err := a.client.apply(ctx, o.endpoint, o.payload, forceConflicts)
 	if live != nil && refusesChange(err) {
 		got, err = a.applyOverFormer(ctx, o, err)
 	}
@@ -258,7 +258,7 @@ func (a *applier) takeOver(ctx context.Context, o *object, got *unstructured.Uns
 		}
 		// Also after a conflict, for a status that was written meanwhile: the answer
 		// is the object as it is now.
-		again, err := a.send(ctx, o, o.payload, forceConflicts)
+		again, err := a.client.apply(ctx, o.endpoint, o.payload, forceConflicts)
 		if got = again.object; err != nil || conflict == nil {
 			return got, err
 		}

@@ -107,7 +107,7 @@ func (a *applier) recreateObject(ctx context.Context, o *object, next *decide.Ap
 	if err := a.remove(ctx, o, live); err != nil {
 		return err
 	}
-	got, err := a.send(ctx, o, o.payload, forceConflicts)
+	got, err := a.client.apply(ctx, o.endpoint, o.payload, forceConflicts)
 	if err != nil {
 		return fmt.Errorf("it was deleted in order to recreate it: %w", err)
 	}

@@ -6,12 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/sluice-cd/sluice/apply/decide"
 	"github.com/sluice-cd/sluice/apply/inventory"
@@ -48,7 +49,7 @@ func (s *Set) Apply(ctx context.Context, req Request) (out *Result, err error) {
 		s.watch.Read(req.Rules)
 	}
 	s.references = s.readable(ctx, req.References)
-	r := &applyRun{set: s, record: req.Record, applier: applier{set: s, client: c, recreate: req.Recreate, sent: map[inventory.ID]bool{}}}
+	r := &applyRun{set: s, record: req.Record, applier: applier{set: s, client: c, recreate: req.Recreate}}
 	s.tracker.beginApply()
 	defer func() {
 		out.Contentions = r.applier.contentions
@@ -103,10 +104,17 @@ func (r *applyRun) recordAll(ctx context.Context, stages []stage) error {
 		return nil
 	}
 	var entries []inventory.Entry
+	unknown := map[schema.GroupVersionKind]bool{} // each is asked for once
 	for _, s := range stages {
 		for _, o := range s.objects {
-			if o.locate(r.applier.client, r.set.engine.profile) == nil {
-				entries = append(entries, inventory.Entry{ID: o.id, Version: o.GroupVersionKind().Version})
+			gvk := o.GroupVersionKind()
+			if unknown[gvk] {
+				continue
+			}
+			err := o.locate(r.applier.client, r.set.engine.profile)
+			unknown[gvk] = meta.IsNoMatchError(err)
+			if err == nil {
+				entries = append(entries, inventory.Entry{ID: o.id, Version: gvk.Version})
 			}
 		}
 	}
@@ -142,17 +150,13 @@ func (r *applyRun) applyStage(ctx context.Context, w stage, out *Result) ([]Chan
 		if errors.Is(errs[i], ErrTerminating) {
 			r.terminating = append(r.terminating, o)
 		}
-		entry := inventory.Entry{ID: o.id, Version: o.GroupVersionKind().Version}
 		if results[i] == nil {
-			if r.applier.sent[o.id] {
-				out.doubtful = append(out.doubtful, entry)
-			}
 			continue
 		}
 		out.remark(o.id, r.set.tracker.applied[o.id], results[i])
 		r.set.tracker.record(o.id, results[i])
 		changes = append(changes, Change{
-			Entry:  entry,
+			Entry:  inventory.Entry{ID: o.id, Version: o.GroupVersionKind().Version},
 			Action: results[i].Action, Repaired: r.applier.repaired[o.id],
 		})
 	}
@@ -233,8 +237,6 @@ type applier struct {
 	mu          sync.Mutex
 	contentions []decide.Contention
 	repaired    map[inventory.ID]*decide.Contention
-	// sent are objects that were applied, and not refused: they are in the cluster, or the answer was lost.
-	sent map[inventory.ID]bool
 }
 
 // safely is applyObject, outside of whose goroutine nobody would catch a panic: an
@@ -248,18 +250,6 @@ func (a *applier) safely(ctx context.Context, o *object) (done *decide.Applied, 
 		return nil, fmt.Errorf("%s apply failed: %w", o.id.Subject(), panicked)
 	}
 	return done, err
-}
-
-// send applies the object as payload has it, and notes that it may be in the cluster from then on.
-func (a *applier) send(ctx context.Context, o *object, payload []byte, conflicts conflicts) (applyResponse, error) {
-	got, err := a.client.apply(ctx, o.endpoint, payload, conflicts)
-	var answer apierrors.APIStatus
-	if refused := errors.As(err, &answer) && answer.Status().Code < http.StatusInternalServerError; !refused {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		a.sent[o.id] = true
-	}
-	return got, err
 }
 
 // report keeps a contention that people should be told of.

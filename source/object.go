@@ -49,10 +49,14 @@ func About(artifact *meta.Artifact) map[string]string {
 	}
 }
 
-// NewArtifact is the event of an artifact that was just published, in a slice; there is none if the status recorded the
-// same content before.
-func NewArtifact(recorded Recorded, artifact *meta.Artifact, message string) []reconciler.Event {
-	if recorded.Artifact.HasDigest(artifact.Digest) {
+// NewArtifact are the events of an artifact that was just published in place of a recorded one. If the same archive was made
+// again, they are damage, which is [Publisher.Damage] of the recorded one. If it is another one of the same content, it was made by
+// another controller, or lost, which is no news.
+func NewArtifact(recorded Recorded, sameContent bool, damage []reconciler.Event, artifact *meta.Artifact, message string) []reconciler.Event {
+	switch {
+	case recorded.Artifact.HasDigest(artifact.Digest):
+		return damage
+	case sameContent:
 		return nil
 	}
 	return []reconciler.Event{{Type: corev1.EventTypeNormal, Reason: "NewArtifact", Message: message, Metadata: About(artifact)}}

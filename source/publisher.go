@@ -70,7 +70,8 @@ func (p *Publisher) IsCurrent(s Snapshot, recorded Recorded) bool {
 }
 
 // Damage is the event of a recorded artifact that is not current since somebody, or the disk, changed its file, in a
-// slice; there is none if that is not the reason.
+// slice; there is none if that is not the reason. That the file is another one may also be since another controller
+// recorded the artifact: see [NewArtifact].
 func (p *Publisher) Damage(s Snapshot, recorded Recorded) []reconciler.Event {
 	if !recorded.IsOf(s) {
 		return nil
@@ -80,7 +81,7 @@ func (p *Publisher) Damage(s Snapshot, recorded Recorded) []reconciler.Event {
 		return nil
 	}
 	return []reconciler.Event{{
-		Type: corev1.EventTypeWarning, Reason: "ArtifactVerificationFailed",
+		Type: corev1.EventTypeWarning, Reason: "ArtifactVerificationFailed", Always: true,
 		Message: fmt.Sprintf("failed to verify integrity of artifact: %v; it is made anew", err),
 	}}
 }

@@ -86,6 +86,9 @@ func (s *Store) Published(digest string) *View {
 // Holds reports whether the artifact is in the store with the digest it claims.
 func (s *Store) Holds(artifact *meta.Artifact) bool { return s.verify(artifact) == nil }
 
+// damaged begins what is known of a file that has not the digest which follows.
+const damaged = "damaged "
+
 // verify returns an error for an artifact that is not in the store, which is [ErrArtifactMissing],
 // or not with the digest it claims, which is [ErrDigestMismatch]. The bytes are read once in the
 // life of a process, and looked after by size from then on.
@@ -105,8 +108,11 @@ func (s *Store) verify(artifact *meta.Artifact) error {
 	s.mu.Lock()
 	seen := s.verified[artifact.Path]
 	s.mu.Unlock()
-	if seen == artifact.Digest {
+	switch seen {
+	case artifact.Digest:
 		return nil
+	case damaged + artifact.Digest:
+		return fmt.Errorf("%w %s", ErrDigestMismatch, artifact.Digest)
 	}
 	expected, err := digest.Parse(artifact.Digest)
 	if err != nil {
@@ -117,6 +123,9 @@ func (s *Store) verify(artifact *meta.Artifact) error {
 		return err
 	}
 	if !verifier.Verified() {
+		s.mu.Lock()
+		s.verified[artifact.Path] = damaged + artifact.Digest // until it is stored anew
+		s.mu.Unlock()
 		return fmt.Errorf("%w %s", ErrDigestMismatch, artifact.Digest)
 	}
 	s.mu.Lock()

@@ -121,7 +121,7 @@ func (l *login) startSession(w http.ResponseWriter, r *http.Request, who identit
 		l.form(w, r, http.StatusBadRequest, err.Error())
 		return
 	}
-	l.set(w, l.cookie(), value, until)
+	l.setParts(w, l.cookie(), value, until)
 	to := screenOf(r.FormValue("to"))
 	if r.Method == http.MethodPost {
 		http.Redirect(w, r, to, http.StatusSeeOther)
@@ -147,7 +147,16 @@ func (l *login) set(w http.ResponseWriter, name, value string, until time.Time) 
 	http.SetCookie(w, c)
 }
 
+// setParts gives a browser a cookie in as many parts as it takes, and takes back what is left of a longer one.
+func (l *login) setParts(w http.ResponseWriter, name, value string, until time.Time) {
+	for part := range cookieParts {
+		end := min(len(value), maxCookie)
+		l.set(w, partOf(name, part), value[:end], until)
+		value = value[end:]
+	}
+}
+
 func (l *login) logout(w http.ResponseWriter, r *http.Request) {
-	l.set(w, l.cookie(), "", time.Unix(1, 0))
+	l.setParts(w, l.cookie(), "", time.Unix(1, 0))
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
 }

@@ -159,7 +159,7 @@ func (l *login) authenticate(r *http.Request) (*view, error) {
 		return l.newcomerView(r.Context(), identity{Token: token})
 	}
 	var who session
-	if cookie, err := r.Cookie(l.cookie()); err == nil && l.sessions.open(cookie.Value, sessionCookie, &who) == nil &&
+	if sealed := cookieValue(r, l.cookie()); sealed != "" && l.sessions.open(sealed, sessionCookie, &who) == nil &&
 		l.clock.Now().Before(who.Until) {
 		v, err := l.viewAs(r.Context(), who.identity)
 		if !isDenied(err) {

@@ -4,11 +4,17 @@ package ui
 
 import (
 	"errors"
+	"fmt"
 	"maps"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -169,11 +175,67 @@ func TestACookieIsReadByWhoSealedIt(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := s.seal(sessionCookie, strings.Repeat("x", maxCookie)); err == nil || !strings.Contains(err.Error(), "too long for a cookie") {
-		t.Errorf("what no browser keeps: %v", err)
+	for kind, size := range map[string]int{sessionCookie: cookieParts * maxCookie, attemptCookie: maxCookie} {
+		if _, err := s.seal(kind, noise(2*size)); err == nil || !strings.Contains(err.Error(), "too long for a cookie") {
+			t.Errorf("what no browser keeps, as %s: %v", kind, err)
+		}
+	}
+	expands, err := s.seal(sessionCookie, strings.Repeat("x", maxSession))
+	if err != nil || !errors.Is(s.open(expands, sessionCookie, new(string)), errSealed) {
+		t.Errorf("what expands beyond the bound is read: %v", err)
 	}
 	if _, err := SessionKey([]byte("short")); err == nil || !strings.Contains(err.Error(), "openssl rand") {
 		t.Errorf("a short key: %v", err)
+	}
+}
+
+// noise is a text that cannot be compressed by much.
+func noise(size int) string {
+	random := rand.New(rand.NewPCG(1, 2))
+	var text strings.Builder
+	for text.Len() < size {
+		fmt.Fprintf(&text, "%016x", random.Uint64())
+	}
+	return text.String()
+}
+
+// People with some eighty groups of Entra ID could not sign in: their session was too long for a cookie.
+func TestASessionOfSomebodyWithManyGroupsTakesTwoCookies(t *testing.T) {
+	sessions, err := newSealer(make([]byte, sessionKeySize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &login{SignIn: SignIn{URL: &url.URL{Scheme: "https", Host: "sluice.example.com"}}, sessions: sessions}
+	who := session{identity: identity{Name: "alice"}, Until: time.Unix(1_700_000_000, 0).UTC()}
+	browser := map[string]string{}
+	for _, groups := range []int{200, 2, 200, 0} {
+		who.Groups = nil
+		for i := range groups {
+			id := noise(64 * (i + 1))[64*i:]
+			who.Groups = append(who.Groups, id[:8]+"-"+id[8:12]+"-"+id[12:16]+"-"+id[16:20]+"-"+id[20:32])
+		}
+		value, err := sessions.seal(sessionCookie, who)
+		if err != nil {
+			t.Fatalf("%d groups: %v", groups, err)
+		}
+		w := httptest.NewRecorder()
+		l.setParts(w, l.cookie(), value, who.Until)
+		r := httptest.NewRequest(http.MethodGet, "https://sluice.example.com/", http.NoBody)
+		for _, c := range w.Result().Cookies() {
+			if len(c.Value) > maxCookie {
+				t.Errorf("%d groups: a cookie of %d bytes", groups, len(c.Value))
+			}
+			if browser[c.Name] = c.Value; c.MaxAge < 0 {
+				delete(browser, c.Name)
+			}
+		}
+		for name, value := range browser {
+			r.AddCookie(&http.Cookie{Name: name, Value: value})
+		}
+		var got session
+		if err := sessions.open(cookieValue(r, l.cookie()), sessionCookie, &got); err != nil || !reflect.DeepEqual(got, who) {
+			t.Errorf("%d groups in %d cookies: %v", groups, len(browser), err)
+		}
 	}
 }
 

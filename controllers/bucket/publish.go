@@ -116,11 +116,8 @@ func (r *Reconciler) publishWithin(
 		return nil, source.StorageFailed(err)
 	}
 	obj.Status.Artifact, obj.Status.URL, obj.Status.ObservedIgnore = artifact, artifact.URL, obj.Spec.Ignore
-	if same {
-		return nil, nil // it was lost, or another controller had made it
-	}
 	stored := fmt.Sprintf("stored artifact with %d fetched files from '%s' bucket", len(listed.objects), obj.Spec.BucketName)
-	return append(damage, source.NewArtifact(recorded, artifact, stored)...), nil
+	return source.NewArtifact(recorded, same, damage, artifact, stored), nil
 }
 
 // list asks the bucket what it has.

@@ -44,11 +44,8 @@ func (r *Reconciler) publish(
 	}
 	obj.Status.Artifact, obj.Status.ObservedIgnore = artifact, obj.Spec.Ignore
 	content.record()
-	if same {
-		return damage, nil // it was lost, or another controller had made it
-	}
-	stored := source.NewArtifact(recorded, artifact, fmt.Sprintf("stored artifact for commit '%s'", subject(content.message)))
-	return append(damage, stored...), nil
+	stored := fmt.Sprintf("stored artifact for commit '%s'", subject(content.message))
+	return source.NewArtifact(recorded, same, damage, artifact, stored), nil
 }
 
 // share lets consumers read the files of an artifact that an earlier process made, if

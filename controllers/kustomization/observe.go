@@ -30,6 +30,8 @@ type run struct {
 	opened tree.Tree
 	// malformed are entries of the status' inventory that name no object.
 	malformed []string
+	// recorded are the objects that the inventory was made to have before the apply.
+	recorded []inventory.Entry
 	// attempted says that nothing stood before the apply.
 	attempted bool
 	events    []reconciler.Event

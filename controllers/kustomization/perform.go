@@ -93,7 +93,11 @@ func (r *Reconciler) apply(ctx context.Context, run *run) {
 	if len(run.malformed) > 0 && !run.state.previous.Applied {
 		run.advise(meta.ProgressingReason, describeMalformed(run.malformed))
 	}
-	run.seen.Applied = &decide.ApplyResult{Entries: outcome.Entries(), Waiting: outcome.Waiting, Built: built}
+	entries := outcome.Entries()
+	if err != nil || !outcome.Waiting.Healthy() { // what is left is tried again, or its answer was lost
+		entries = inventory.Union(entries, run.recorded)
+	}
+	run.seen.Applied = &decide.ApplyResult{Entries: entries, Waiting: outcome.Waiting, Built: built}
 	run.seen.Drift = run.state.objects.Drift()
 	for _, contention := range outcome.Contentions {
 		run.advise(reasonDrift, profile.Describe(contention))
@@ -116,6 +120,7 @@ func (r *Reconciler) apply(ctx context.Context, run *run) {
 // recordGrowth writes the inventory before anything is created that is not in it: whatever ends the
 // process meanwhile, and whatever the next revision has, what was created is deleted when it has to be.
 func (run *run) recordGrowth(ctx context.Context, all []inventory.Entry) error {
+	run.recorded = all
 	known, _ := entriesOf(run.k)
 	if len(inventory.Diff(all, known)) == 0 {
 		return nil

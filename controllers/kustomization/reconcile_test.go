@@ -350,8 +350,8 @@ func TestDefinitionsAreWaitedFor(t *testing.T) {
 		if e.cluster.Get(pathOf("c")) != nil {
 			t.Fatal("what comes after is applied already")
 		}
-		if len(k.Status.Inventory.Entries) != 1 {
-			t.Fatalf("inventory %v", k.Status.Inventory.Entries)
+		if len(k.Status.Inventory.Entries) != 2 {
+			t.Fatalf("inventory %v, want what will be created, too", k.Status.Inventory.Entries)
 		}
 		return e, k
 	}
@@ -462,18 +462,26 @@ func inventoryOf(k *kustomizev1.Kustomization) string {
 	return strings.Join(names, " ")
 }
 
-func TestWhatIsRefusedIsNotInTheInventory(t *testing.T) {
+// A retry of what is refused wrote the status twice: with what it was about to create, and without.
+func TestARetryOfWhatIsRefusedWritesNoInventory(t *testing.T) {
 	e := newTestEnv(t)
 	k := app("a")
+	k.Spec.Prune = true
 	e.cluster.Hook = func(r apiserver.Request) error {
-		if strings.HasSuffix(r.Path, "/e") {
+		if strings.HasSuffix(r.Path, "/e") && r.Method == http.MethodPatch {
 			return apierrors.NewBadRequest("no")
 		}
 		return nil
 	}
 	e.commit("main@sha1:1", map[string]string{"d.yaml": configMap("d", "one"), "e.yaml": configMap("e", "one")})
-	if _, err := e.built(k); err == nil || inventoryOf(k) != "d" {
-		t.Errorf("Reconcile = %v, inventory %q", err, inventoryOf(k))
+	for range 3 {
+		if _, err := e.built(k); err == nil || inventoryOf(k) != "d e" || len(e.checkpoints) != 1 {
+			t.Errorf("Reconcile = %v, inventory %q, %d checkpoints", err, inventoryOf(k), len(e.checkpoints))
+		}
+	}
+	e.commit("main@sha1:2", map[string]string{"d.yaml": configMap("d", "two")})
+	if e.must(k); inventoryOf(k) != "d" {
+		t.Errorf("inventory %q", inventoryOf(k))
 	}
 }
 

@@ -45,6 +45,7 @@ func TestASourceThatAnotherControllerServedIsFetchedFirst(t *testing.T) {
 			k := app("a")
 			e.commit("main@sha1:1", map[string]string{"cm.yaml": configMap("a", "1")})
 			e.must(k)
+			e.states.forget(t.Context(), keyOf(k)) // as by a process that begins
 			clear(e.trees)
 			e.Store = source.NewStore(t.TempDir(), "store.example.com", e.clock)
 			src := &sourcev1.GitRepository{}

@@ -59,10 +59,7 @@ func (r *Reconciler) publish(ctx context.Context, obj *sourcev1.OCIRepository, s
 	artifact.Metadata = metadataOf(from.manifest.Annotations)
 	obj.Status.Artifact, obj.Status.URL = artifact, artifact.URL
 	obj.Status.ObservedIgnore, obj.Status.ObservedLayerSelector = obj.Spec.Ignore, obj.Spec.LayerSelector.DeepCopy()
-	if same {
-		return damage, nil // it was lost, or another controller had made it
-	}
-	return append(damage, source.NewArtifact(recorded, artifact, announce(obj.Spec.URL, artifact))...), nil
+	return source.NewArtifact(recorded, same, damage, artifact, announce(obj.Spec.URL, artifact)), nil
 }
 
 // announce tells of a new artifact, and of what it was made if that is known.

@@ -59,6 +59,20 @@ func TestWhatFailsAgainAfterItWorkedIsNews(t *testing.T) {
 	}
 }
 
+func TestWhatIsAlwaysToldIsToldThoughTheStatusSaysTheSame(t *testing.T) {
+	told := Event{Type: corev1.EventTypeWarning, Reason: "Damaged", Message: "its file", Always: true}
+	also := Event{Type: corev1.EventTypeNormal, Reason: "Did", Message: "nothing new"}
+	b := newTestEnv(t, scripted{func(*kustomizev1.Kustomization) (Result, error) {
+		return Result{Reason: "Done", Events: []Event{told, also}}, nil
+	}}, app(), nil)
+	for _, want := range []int{2, 3} { // all with the first status
+		_, _ = b.reconcile()
+		if len(*b.events) != want || (*b.events)[len(*b.events)-1].Reason == "" {
+			t.Errorf("events %+v, want %d", *b.events, want)
+		}
+	}
+}
+
 // Whoever made the second of two commits that fail in the same way was told nothing, and the commit got no status.
 func TestAnotherRevisionThatFailsInTheSameWayIsNews(t *testing.T) {
 	revision := "main@1"

@@ -149,6 +149,8 @@ type Event struct {
 	// Advice says of a Warning that what it is about works all the same: Alerts are told
 	// an info, and commit statuses nothing.
 	Advice bool
+	// Always says that it is told also if the status says nothing new.
+	Always bool
 	// AlertsOnly says that it is told to Alerts, and is no Kubernetes event: it sets the status of a commit, and
 	// is no news to who reads events.
 	AlertsOnly bool

@@ -47,6 +47,8 @@ func (r *runner[T]) record(ctx context.Context, known statuses[T], obj T, out re
 	}
 	if changed || known.written.GetResourceVersion() != known.before.GetResourceVersion() {
 		r.emitEvents(ctx, known.before, obj, out)
+	} else {
+		r.emitAlways(ctx, obj, out)
 	}
 	if out.err == nil {
 		return reconcile.Result{RequeueAfter: out.result.After}, nil
@@ -123,6 +125,15 @@ func (r *runner[T]) emitEvents(ctx context.Context, before, obj T, out reconcile
 		r.emit(obj, e, out.result.About) // controller-runtime logs the error that it gets
 	case is.Status == metav1.ConditionTrue && len(out.result.Events) == 0 && out.result.ReadyEvent == EmitReadyEvent:
 		r.logAndEmit(ctx, obj, e, out.result.About)
+	}
+}
+
+// emitAlways emits the events of a run that left the status as it was.
+func (r *runner[T]) emitAlways(ctx context.Context, obj T, out reconcileResult) {
+	for _, e := range out.result.Events {
+		if e.Always {
+			r.logAndEmit(ctx, obj, e, out.result.About)
+		}
 	}
 }
 
