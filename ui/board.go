@@ -63,8 +63,11 @@ func (b *boards) changed(object report.ObjectReference) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, of := range b.by {
-		if of.scope.allows(object.Kind, object.Namespace) {
+		switch {
+		case of.scope.allows(object.Kind, object.Namespace):
 			of.changed(object)
+		case object.Name == "": // a kind came into sight, and lanes say no more why it is not
+			of.recompute()
 		}
 	}
 }
@@ -154,6 +157,11 @@ func (b *board) changed(object report.ObjectReference) {
 		r.touch(object)
 	}
 	b.mu.Unlock()
+	b.recompute()
+}
+
+// recompute has the lanes made anew.
+func (b *board) recompute() {
 	select {
 	case b.dirty <- struct{}{}:
 	default:
@@ -297,14 +305,14 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer func() { who.leave() }()
-	told := false // that the stream is alive: after the lanes, and then with every beat
+	told, beats := false, 0 // that the stream is alive: after the lanes, and then with every beat
 	for {
 		lanes, next := who.snapshot()
 		_ = control.SetWriteDeadline(s.Clock.Now().Add(writeTimeout))
 		if err := sendNews(w, who, lanes); err != nil {
 			return
 		}
-		if lanes != nil && !told {
+		if !told && (lanes != nil || beats > 0) {
 			if err := send(w, "alive", s.Cluster.freshness(s.Clock.Now())); err != nil {
 				return
 			}
@@ -318,7 +326,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 			return
 		case <-next:
 		case <-beat.C():
-			told = false
+			told, beats = false, beats+1
 			if who, err = s.currentReader(r, who); err != nil && !errors.Is(err, errCrowded) { // it is asked again at the next beat
 				return // the client asks again, and is told why
 			}

@@ -263,6 +263,7 @@ func (c *Cluster) watch(ctx context.Context, object client.Object, changed func(
 			o = gone.Obj
 		}
 		if object, ok := o.(client.Object); ok {
+			c.heard(gvk.Kind)
 			changed(report.ObjectReference{Kind: gvk.Kind, Namespace: object.GetNamespace(), Name: object.GetName()})
 		}
 	}

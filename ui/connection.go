@@ -52,6 +52,13 @@ func (c *Cluster) watchFailed(ctx context.Context, r *toolscache.Reflector, err 
 	c.failing[kind] = is
 }
 
+// heard notes that a kind is listed or watched: something came of it.
+func (c *Cluster) heard(kind string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.failing, kind)
+}
+
 // whyNotListed says it to the owner of the kubeconfig. Others may not know the objects that an error names.
 func (c *Cluster) whyNotListed(kind served, err error) string {
 	if c.User == "" {
@@ -83,6 +90,11 @@ func (c *Cluster) reach(ctx context.Context) {
 	if err != nil && (!errors.As(err, &answered) || answered.Status().Code >= http.StatusInternalServerError) {
 		return
 	}
+	c.answered()
+}
+
+// answered notes that the API server did so just now.
+func (c *Cluster) answered() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.reached = c.clock.Now()

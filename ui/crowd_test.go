@@ -247,7 +247,7 @@ func TestAnAPIServerThatFailsOnceIsAskedAgain(t *testing.T) {
 	told := make(chan error, 10)
 	s := &Server{
 		Options: Options{
-			Cluster: &Cluster{client: c, scheme: scheme, kinds: map[string]served{}, pending: map[string]pending{},
+			Cluster: &Cluster{clock: clock.RealClock{}, client: c, scheme: scheme, kinds: map[string]served{}, pending: map[string]pending{},
 				cache: &informertest.FakeInformers{Scheme: scheme}},
 			Clock: now, Unavailable: func(err error) { told <- err },
 		},

@@ -354,9 +354,7 @@ func (v *view) happened(ctx context.Context, to []report.ObjectReference) (Timel
 			found.Items = append(found.Items, report.TimelineEvent{Event: e, ObjectReference: object})
 		}
 	}
-	if err := v.addPods(ctx, to, &found); err != nil {
-		return Timeline{}, err
-	}
+	v.addPods(ctx, to, &found)
 	slices.SortStableFunc(found.Items, func(a, b report.TimelineEvent) int { return a.Time.Compare(b.Time) })
 	return found, nil
 }

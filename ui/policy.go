@@ -47,10 +47,6 @@ func (s *Server) policy(ctx context.Context, v *view, key client.ObjectKey, r *h
 			return nil, &badRequestError{errors.New("pattern: it is too much work with so many tags for somebody who did not sign in: " +
 				"sign in, or make it simpler")}
 		}
-		if err := s.judged.Acquire(ctx, v.user); err != nil {
-			return nil, errCrowdedPolicies
-		}
-		defer s.judged.Release(v.user)
 	}
 	found := report.Explain(&p, rule, untilEnd(ctx, tags))
 	if ctx.Err() != nil {
@@ -58,6 +54,23 @@ func (s *Server) policy(ctx context.Context, v *view, key client.ObjectKey, r *h
 	}
 	found.Image = repo.Spec.Image
 	return found.Limited(maxTags), nil
+}
+
+// judgeForStrangers lets few of the people who did not sign in look at policies at one time, before they take a slot that everybody needs.
+func (s *Server) judgeForStrangers(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		user := viewOf(r).user
+		if user == AnonymousUser {
+			ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
+			defer cancel()
+			if s.judged.Acquire(ctx, user) != nil {
+				refuse(w, codeOf(errCrowdedPolicies), errCrowdedPolicies.Error())
+				return
+			}
+			defer s.judged.Release(user)
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // errCrowdedPolicies means that too many people who did not sign in look at policies.

@@ -113,7 +113,8 @@ func (v rightsReview) allNamespaces(ctx context.Context, found scope) (rest []se
 			})
 		})
 	}
-	return rest, all.Wait()
+	err = all.Wait()
+	return rest, err
 }
 
 // byNamespace adds where the user may list some kinds, of the namespaces that have objects of any kind.

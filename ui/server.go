@@ -118,7 +118,7 @@ func (s *Server) routes(p *page, compressed func(http.Handler) http.HandlerFunc)
 	api.Handle("GET /api/v1/canaries/{namespace}/{name}", compressed(s.detail(s.canary)))
 	api.Handle("GET /api/v1/pipelines/{namespace}/{name}", compressed(s.detail(s.pipeline)))
 	api.Handle("GET /api/v1/policies/{namespace}/{name}",
-		limitOverall(background.NewSlots[string](maxPolicies, 0), compressed(s.detail(s.policy))))
+		s.judgeForStrangers(limitOverall(background.NewSlots[string](maxPolicies, 0), compressed(s.detail(s.policy)))))
 	api.Handle("GET /api/v1/automations/{namespace}/{name}", compressed(s.detail(s.automation)))
 	api.Handle("GET /api/v1/commits/{kind}/{namespace}/{name}/{commit}",
 		limitOverall(background.NewSlots[string](maxCommits, 0), compressed(s.detail(s.commit))))
@@ -142,6 +142,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if err := s.Cluster.start(ctx, s.boards.changed, s.waitToRetry); err != nil {
 		return err
 	}
+	s.Cluster.answered()
 	close(s.ready)
 	go s.stayInTouch(ctx)
 	look := s.Clock.NewTicker(missingRetry)

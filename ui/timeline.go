@@ -4,11 +4,11 @@ package ui
 
 import (
 	"context"
+	"fmt"
 	"regexp"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-cd/sluice/report"
@@ -41,8 +41,8 @@ func isMadeBy(workload report.ObjectReference, kind, name string) bool {
 // maxEventPages bounds how often more events of all pods of a namespace are asked for.
 const maxEventPages = 10
 
-// addPods adds the events of the ReplicaSets and pods of workloads, as far as the user may list events.
-func (v *view) addPods(ctx context.Context, of []report.ObjectReference, found *Timeline) error {
+// addPods adds the events of the ReplicaSets and pods of workloads, as far as the user may list events and there are not too many.
+func (v *view) addPods(ctx context.Context, of []report.ObjectReference, found *Timeline) {
 	asked := map[string]bool{}
 	for _, workload := range of {
 		for kind := range madeNames[workload.Kind] {
@@ -59,15 +59,11 @@ func (v *view) addPods(ctx context.Context, of []report.ObjectReference, found *
 						ObjectReference: report.ObjectReference{Kind: kind, Namespace: workload.Namespace, Name: name}})
 				}
 			})
-			switch {
-			case apierrors.IsForbidden(err):
+			if err != nil { // what was read is worth more than none
 				found.EventsProblem = err.Error()
-			case err != nil:
-				return err
 			}
 		}
 	}
-	return nil
 }
 
 // eachEvent reads the events of all objects of a kind in a namespace.
@@ -83,8 +79,8 @@ func (v *view) eachEvent(ctx context.Context, kind, namespace string, read func(
 			read(e)
 		}
 		if next = events.Continue; next == "" {
-			break
+			return nil
 		}
 	}
-	return nil
+	return fmt.Errorf("namespace %s has more than %d events of %s objects: some are missing here", namespace, maxEventPages*maxEvents, kind)
 }

@@ -83,7 +83,7 @@ func (v *view) whyUnlisted(of scope, kind, namespace string) string {
 	case v.namespace != "" && namespace != v.namespace:
 		return "only namespace " + v.namespace + " is looked at"
 	case !of.allows(kind, namespace):
-		return fmt.Sprintf("you may not list %s in namespace %s", known.resource.GroupResource(), namespace)
+		return fmt.Sprintf("you may not list %s in namespace %s, or nothing that is shown is there", known.resource.GroupResource(), namespace)
 	}
 	return ""
 }

@@ -289,8 +289,9 @@ describe("a report of events", () => {
     ["an image", "![x](https://evil.example/p.png)", "\\!\\[x\\](https&#58;//evil.example/p.png)"],
     ["a link", "[log in](https://evil.example)", "\\[log in\\](https&#58;//evil.example)"],
     ["an address that becomes a link", "see www.evil.example or <https://e>", "see www&#46;evil.example or &lt;https&#58;//e>"],
-    ["a mention", "@team, look: @you", "&#64;team, look: &#64;you"],
-    ["what already is an entity", "&lt;b> &#64;team", "&amp;lt;b> &amp;\\#64;team"],
+    ["a mention", "@team, look: @you", "@\u200bteam, look: @\u200byou"],
+    ["what already is an entity", "&lt;b> &#x40;team", "&amp;lt;b> &amp;\\#x40;team"],
+    ["the number of an issue", "#123", "\\#\u200b123"],
     ["a heading, code and emphasis", "# a `b` *c* _d_ ~e~", "\\# a \\`b\\` \\*c\\* \\_d\\_ \\~e\\~"],
     ["a revision is no mention", "main@sha1:1", "main@sha1:1"],
   ])("has no %s", (_, message, want) => {

@@ -84,7 +84,7 @@ export function markdown(title: string, events: readonly TimelineEvent[]): strin
       .replace(/[\\|[\]!*_~`#]/g, "\\$&")
       .replaceAll("&", "&amp;")
       .replaceAll("<", "&lt;")
-      .replace(/(^|\W)@/g, "$1&#64;")
+      .replace(/(?<!\w)@|#(?=\d)/g, "$&\u200b") // entities are mentions and numbers of issues all the same
       .replaceAll("://", "&#58;//")
       .replace(/\bwww\./gi, (www) => `${www.slice(0, 3)}&#46;`)
       .replace(/\s+/g, " ")
@@ -209,7 +209,7 @@ function Story({ of }: { of: readonly TimelineEvent[] }) {
 function isOfAnotherCommit(cell: Cell, before: readonly Cell[]): boolean {
   if (cell.full === undefined || (cell.column !== "source" && cell.column !== "apply")) return false;
   const commit = before.find((one) => one.column === "commit");
-  if (commit) return !commit.full || !cell.full.includes(commit.full);
+  if (commit && cell.full.includes("@sha1:")) return !commit.full || !cell.full.includes(commit.full);
   const source = before.find((one) => one.column === "source");
   return source !== undefined && source.full !== cell.full;
 }
