@@ -20,7 +20,7 @@ type Proposal struct {
 	// Number of the pull request; 0 until it is seen open. After is that of the one before it.
 	Number int64 `json:"number,omitempty"`
 	After  int64 `json:"after,omitempty"`
-	// Base is the branch that it was opened into.
+	// Base is the branch that it was opened into. Empty if an earlier version noted the proposal: see [Proposal.IsInto].
 	Base string `json:"base,omitempty"`
 	// HandsOff is a head that somebody else pushed, which was commented on.
 	HandsOff string `json:"handsOff,omitempty"`
@@ -35,6 +35,10 @@ type Proposal struct {
 	// AutoMerge means that the forge was asked to merge it by itself.
 	AutoMerge bool `json:"autoMerge,omitempty"`
 }
+
+// IsInto reports whether the proposal is into a branch. One that does not say its branch was noted by an
+// earlier version, for which there was none but that of the stage.
+func (p *Proposal) IsInto(branch string) bool { return p.Base == "" || p.Base == branch }
 
 // isOf reports whether a pull request is the one of the proposal. What was opened by a process that
 // crashed before it saw that came after the one before.
@@ -70,7 +74,7 @@ func abandonPullRequest(s stageTransition) stageDecision {
 // request is not open any more. What became of it says nothing about the branch that the spec says.
 func endProposalElsewhere(s stageTransition) stageDecision {
 	d, p, pr := s.unchanged(), s.prev.Proposal, s.seen.PullRequest
-	if p == nil || s.spec.Write.PullRequest == nil || s.seen.Problem != "" || p.Base == s.seen.Base || pr != nil && pr.Open && p.isOf(pr) {
+	if p == nil || s.spec.Write.PullRequest == nil || s.seen.Problem != "" || p.IsInto(s.seen.Base) || pr != nil && pr.Open && p.isOf(pr) {
 		return d
 	}
 	d.state.Proposal = nil

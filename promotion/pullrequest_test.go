@@ -266,6 +266,7 @@ func TestAPullRequestIntoTheBranchBeforeIsKnownUntilItIsClosed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := proposing(t)
+			s.prs["production"].Base, s.state.Stages["production"].Proposal.Base = "main", "main"
 			s.bases["production"] = "release"
 			for range 2 {
 				d := Decide(s.state, s.observe(), s.now)
@@ -285,6 +286,35 @@ func TestAPullRequestIntoTheBranchBeforeIsKnownUntilItIsClosed(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An earlier version noted no branch with a proposal. After the upgrade it was taken for one into another branch, and
+// forgotten once it was closed: the bundle was proposed again to the person who had closed it.
+func TestHowAProposalOfAnEarlierVersionEndsIsNoted(t *testing.T) {
+	upgraded := func(t *testing.T) *simulation {
+		t.Helper()
+		s := proposing(t)
+		if p := s.state.Stages["production"].Proposal; p == nil || p.Base != "" {
+			t.Fatalf("the proposal is %+v", p)
+		}
+		s.bases["production"], s.prs["production"].Base, s.prs["production"].Open = "main", "main", false
+		return s
+	}
+	t.Run("a person closed it", func(t *testing.T) {
+		s := upgraded(t)
+		s.settle()
+		if ignored := s.state.Stages["production"].Ignored; len(ignored) != 1 || ignored[0].Number != 1 || s.prs["production"].Open {
+			t.Errorf("ignored %+v; there is %+v", ignored, s.prs["production"])
+		}
+	})
+	t.Run("it was merged", func(t *testing.T) {
+		s := upgraded(t)
+		s.prs["production"].Merged = true
+		s.settle()
+		if p := s.state.Stages["production"].Proposal; p == nil || p.Merged == nil {
+			t.Errorf("the proposal is %+v", p)
+		}
+	})
 }
 
 // A pull request that a person made a draft, to stop it, was marked as ready at once, and merged.

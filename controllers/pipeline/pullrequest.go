@@ -185,7 +185,7 @@ func (p pulls) read(ctx context.Context) (*forge.PullRequest, error) {
 			return m.pr, err
 		}
 	}
-	if p.proposal != nil && p.proposal.Base != p.base { // an earlier one into this branch would hide it
+	if p.proposal != nil && !p.proposal.IsInto(p.base) { // an earlier one into this branch would hide it
 		if found, err := p.intoOtherBranch(ctx); err != nil || found != nil {
 			return found, err
 		}
@@ -200,7 +200,7 @@ func (p pulls) read(ctx context.Context) (*forge.PullRequest, error) {
 // intoOtherBranch is the pull request of the state if it is open, into another branch than the one that the
 // stage is written to; nil if there is none.
 func (p pulls) intoOtherBranch(ctx context.Context) (*forge.PullRequest, error) {
-	if p.proposal == nil || p.proposal.Number == 0 && p.proposal.Base == p.base {
+	if p.proposal == nil || p.proposal.Number == 0 && p.proposal.IsInto(p.base) {
 		return nil, nil
 	}
 	get := func() (*forge.PullRequest, error) { return p.forge.Get(ctx, p.proposal.Number) }

@@ -3,6 +3,7 @@
 package pipeline
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/promotion"
 	"github.com/sluice-cd/sluice/promotion/forge"
 	"github.com/sluice-cd/sluice/test/fake/gitserver"
 )
@@ -558,5 +560,24 @@ func TestAPullRequestIntoTheBranchBeforeIsClosedByTheNextProcess(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// oneElsewhere is a forge whose one pull request is into no branch of the stage: it is found only by who asks for
+// those into any branch.
+type oneElsewhere struct{ forge.Forge }
+
+func (oneElsewhere) Find(_ context.Context, base, _ string) (*forge.PullRequest, error) {
+	if base == "" {
+		return &forge.PullRequest{Number: 1, State: forge.Open, Base: "hotfix"}, nil
+	}
+	return nil, forge.ErrNotFound
+}
+
+// The forge was asked for a pull request into the branch "" after an upgrade.
+func TestAProposalOfAnEarlierVersionIsIntoTheBranchOfTheStage(t *testing.T) {
+	p := pulls{base: "main", head: "sluice/shop", forge: oneElsewhere{}, seen: &pullRequestCache{}, proposal: &promotion.Proposal{Bundle: "app 2"}}
+	if found, err := p.read(t.Context()); err != nil || found != nil {
+		t.Errorf("found %+v: %v", found, err)
 	}
 }
