@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"github.com/google/go-cmp/cmp"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -89,6 +91,41 @@ func TestAKillAfterAPushMakesTheBranchNobodyElses(t *testing.T) {
 				t.Errorf("the status is %+v", live.Status)
 			}
 		})
+	}
+}
+
+// What was pushed before a kill was told to nobody, and sources did not fetch it before their interval was over.
+func TestAPushBeforeAKillIsToldByTheNextProcess(t *testing.T) {
+	a := automation(func(a *imagev1.ImageUpdateAutomation) { a.Spec.GitSpec.Push = &imagev1.PushSpec{Branch: "updates"} })
+	reader := source(func(r *sourcev1.GitRepository) { r.Name, r.Spec.Reference.Branch = "reader", "updates" })
+	f := newFixture(t, credentials(), source(), reader, policy("2"), a)
+	key := ctrl.Request{NamespacedName: client.ObjectKeyFromObject(a)}
+	ctx, end := context.WithCancel(t.Context())
+	mend := f.pushes(func(push func()) { push(); end() })
+	if _, err := f.runner().Reconcile(ctx, key); err != nil {
+		t.Fatal(err)
+	}
+	mend()
+	f.restarts(t)
+	*f.woken = nil
+	live, head := &imagev1.ImageUpdateAutomation{}, f.repo.Head("updates")
+	must(t, f.Client.Get(t.Context(), key.NamespacedName, live))
+	if live.Status.LastPushCommit == head || live.Status.PendingPush == nil {
+		t.Fatalf("the status has the push: %+v", live.Status)
+	}
+	want := []reconciler.Event{{
+		Type: "Normal", Reason: "Succeeded", Message: "pushed commit '" + head[:7] + "' to branch 'updates'",
+		Metadata: map[string]string{imagev1.RevisionAnnotation: "updates@sha1:" + head, imagev1.CommitAnnotation: head},
+	}}
+	for _, events := range [][]reconciler.Event{want, nil} { // it is told once
+		result, err := f.Reconcile(t.Context(), live)
+		must(t, err)
+		if diff := cmp.Diff(events, result.Events); diff != "" {
+			t.Error(diff)
+		}
+	}
+	if diff := cmp.Diff(woken{client.ObjectKeyFromObject(reader)}, *f.woken); diff != "" {
+		t.Error("sources were woken:", diff)
 	}
 }
 

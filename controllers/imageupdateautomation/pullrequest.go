@@ -65,10 +65,12 @@ func (r *Reconciler) reconcileProposal(ctx context.Context, a *imagev1.ImageUpda
 	if err != nil {
 		return reconciler.Result{}, advise(a, seen, err)
 	}
+	pending := a.Status.PendingPush
 	recoverPush(a, review.Result)
 	p := &pullRequestRun{controller: r, a: a, seen: seen, review: review, written: review.Result}
+	p.events = r.recovered(ctx, a, seen, pending)
 	if p.forge, err = connectionOf(a, seen).Open(ctx, r.Forges, r.Client); err != nil {
-		return reconciler.Result{}, p.retryLater(err)
+		return reconciler.Result{Events: p.events}, p.retryLater(err)
 	}
 	found, err := p.observe(ctx)
 	if err != nil {

@@ -59,6 +59,23 @@ func recoverPush(a *imagev1.ImageUpdateAutomation, written writeback.Result) {
 	push{commit: pending.Commit, base: pending.Base, pushedAt: pending.Time}.writeTo(&a.Status)
 }
 
+// recovered tells of the push that a run before this one was killed after, and has the sources fetch it. Pending is
+// what that was about to push; the status has it as the last push by now if it is there.
+func (r *Reconciler) recovered(
+	ctx context.Context, a *imagev1.ImageUpdateAutomation, seen observation, pending *imagev1.PendingPush,
+) []reconciler.Event {
+	if pending == nil || a.Status.LastPushCommit != pending.Commit {
+		return nil
+	}
+	event := reconciler.Event{
+		Type: corev1.EventTypeNormal, Reason: meta.SucceededReason, Message: pushedTo(seen, pending.Commit),
+		Metadata: map[string]string{
+			imagev1.RevisionAnnotation: revision(seen.request.Push, pending.Commit), imagev1.CommitAnnotation: pending.Commit,
+		},
+	}
+	return append([]reconciler.Event{event}, r.requestSources(ctx, a, seen, pending.Commit)...)
+}
+
 // pushed remembers the push until the status has it.
 func (r *Reconciler) pushed(a *imagev1.ImageUpdateAutomation, seen observation, written writeback.Result) []reconciler.Event {
 	now := r.Clock.Now()
@@ -81,11 +98,16 @@ func (r *Reconciler) pushed(a *imagev1.ImageUpdateAutomation, seen observation, 
 
 func refOf(branch string) string { return plumbing.NewBranchReferenceName(branch).String() }
 
-func pushEvent(seen observation, commit writeback.Commit) reconciler.Event {
+// pushedTo says where a commit was pushed to.
+func pushedTo(seen observation, hash string) string {
 	where := fmt.Sprintf("branch '%s'", seen.request.Push)
 	if seen.refspec != "" {
 		where += fmt.Sprintf(" and refspecs '%s'", seen.refspec)
 	}
+	return fmt.Sprintf("pushed commit '%s' to %s", shorten.Commit(hash), where)
+}
+
+func pushEvent(seen observation, commit writeback.Commit) reconciler.Event {
 	hash := commit.Hash.String()
 	var policies, olds, news []string
 	for _, change := range commit.Changed.Changes()[:min(maxListed, len(commit.Changed.Changes()))] {
@@ -94,7 +116,7 @@ func pushEvent(seen observation, commit writeback.Commit) reconciler.Event {
 	}
 	return reconciler.Event{
 		Type: corev1.EventTypeNormal, Reason: meta.SucceededReason,
-		Message: fmt.Sprintf("pushed commit '%s' to %s\n%s", shorten.Commit(hash), where, commit.Message),
+		Message: pushedTo(seen, hash) + "\n" + commit.Message,
 		Metadata: map[string]string{
 			imagev1.RevisionAnnotation: revision(seen.request.Push, hash), imagev1.CommitAnnotation: hash,
 			imagev1.PolicyAnnotation: strings.Join(policies, ","),

@@ -44,9 +44,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, a *imagev1.ImageUpdateAutoma
 		return result, err
 	}
 	events = append(events, abandoned(a.Status.PullRequest)...)
+	pending := a.Status.PendingPush
 	written, err := r.Writer.Run(ctx, seen.request)
 	a.Status.PullRequest, a.Status.Declined = nil, nil // not before the push, where the status is written: it is told at the end
 	recoverPush(a, written)
+	events = append(events, r.recovered(ctx, a, seen, pending)...)
 	pushConflicts.Add(float64(written.Conflicts))
 	if err != nil {
 		return reconciler.Result{Events: events}, advise(a, seen, err)
