@@ -77,6 +77,8 @@ type Answer struct {
 type WebhookAnswer struct {
 	Type flaggerv1.HookType
 	Name string
+	// Nth counts the webhooks of the spec before it that have its type and name: they share a status.
+	Nth int
 	// Agreed means that it answered a success. If it did not, Why says what it answered,
 	// and Status is the HTTP status, or 0 if there was no answer.
 	Agreed bool

@@ -34,16 +34,25 @@ func WebhookStatuses(
 		if i := slices.IndexFunc(previous, sameName); i >= 0 {
 			status = *previous[i].DeepCopy()
 		}
-		for _, answer := range said {
-			if answer.Type == hook && answer.Name == w.Name {
-				status = afterAnswer(status, answer, now)
-			}
+		if answer, ok := answerOf(status, said); ok {
+			status = afterAnswer(status, answer, now)
 		}
 		if !status.Last.Since.IsZero() {
 			all = append(all, status)
 		}
 	}
 	return all
+}
+
+// answerOf is what those said together that share a status: the last refusal, or else the last answer. One after
+// the other would be news each time if they do not agree.
+func answerOf(status flaggerv1.CanaryWebhookStatus, said []WebhookAnswer) (answer WebhookAnswer, ok bool) {
+	for _, s := range said {
+		if s.Type == status.Type && s.Name == status.Name && (!ok || answer.Agreed || !s.Agreed) {
+			answer, ok = s, true
+		}
+	}
+	return answer, ok
 }
 
 // afterAnswer is the status of a webhook after one more answer.

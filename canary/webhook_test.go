@@ -51,6 +51,10 @@ func TestWhatTheStatusSaysAboutWebhooks(t *testing.T) {
 		"one that the spec has no more is gone": {webhooks: []flaggerv1.CanaryWebhook{gate}, previous: status(passes, nil)},
 		"one of another type is another one": {webhooks: []flaggerv1.CanaryWebhook{{Name: "load", Type: preRollout}},
 			previous: status(passes, nil), said: []WebhookAnswer{yes}},
+		"of two of one name and type that do not agree, the refusal counts": {webhooks: []flaggerv1.CanaryWebhook{load, load},
+			previous: status(fails, nil), said: []WebhookAnswer{yes, no}, want: status(fails, nil)},
+		"also if it comes first": {webhooks: []flaggerv1.CanaryWebhook{load, load},
+			previous: status(fails, &passes), said: []WebhookAnswer{no, yes}, want: status(fails, &passes)},
 		"two of one name and type are one": {webhooks: []flaggerv1.CanaryWebhook{load, load}, said: []WebhookAnswer{yes},
 			want: status(flaggerv1.CanaryWebhookAnswer{Succeeded: true, Since: later}, nil)},
 	} {

@@ -32,12 +32,12 @@ func (k *Caller) Event(c *flaggerv1.Canary, e canary.Event) {
 	answered := k.answered
 	if len(receivers) == 0 && k.opts.EventWebhook != "" {
 		answered = func(*flaggerv1.Canary, canary.WebhookAnswer) {} // it is the operator's
-		client, receivers = k.operators, []flaggerv1.CanaryWebhook{{Name: globalName, URL: k.opts.EventWebhook}}
+		client, receivers = k.operators, []numbered{{CanaryWebhook: flaggerv1.CanaryWebhook{Name: globalName, URL: k.opts.EventWebhook}}}
 	}
 	of := &flaggerv1.Canary{ObjectMeta: metav1.ObjectMeta{Namespace: c.Namespace, Name: c.Name, UID: c.UID}}
 	for _, w := range receivers {
 		log := k.opts.Log.WithValues("name", c.Name, "namespace", c.Namespace, "webhook", w.Name)
-		m, err := message(c, w, payload{phase: c.Status.Phase, metadata: k.eventMetadata(w, e)})
+		m, err := message(c, w.CanaryWebhook, payload{phase: c.Status.Phase, metadata: k.eventMetadata(w.CanaryWebhook, e)})
 		if err != nil {
 			log.Error(err, "telling an event to a webhook")
 			answered(of, answerOf(flaggerv1.EventHook, w, err))

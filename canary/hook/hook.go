@@ -89,7 +89,7 @@ func (k *Caller) NeedLeaderElection() bool { return k.queue.NeedLeaderElection()
 func (k *Caller) Call(ctx context.Context, c *flaggerv1.Canary, hook flaggerv1.HookType, phase flaggerv1.CanaryPhase) canary.Answer {
 	answer := canary.Answer{OK: hook != flaggerv1.RollbackHook}
 	for _, w := range hooks(c, hook) {
-		said := answerOf(hook, w, k.post(ctx, c, w, payload{phase: phase, metadata: w.Metadata}))
+		said := answerOf(hook, w, k.post(ctx, c, w.CanaryWebhook, payload{phase: phase, metadata: w.Metadata}))
 		answer = canary.Answer{
 			OK: said.Agreed, Webhook: w.Name, Why: said.Why, Muted: w.MuteAlert, Said: append(answer.Said, said),
 		}
@@ -101,8 +101,8 @@ func (k *Caller) Call(ctx context.Context, c *flaggerv1.Canary, hook flaggerv1.H
 }
 
 // answerOf is what a webhook said, by the error of calling it.
-func answerOf(hook flaggerv1.HookType, w flaggerv1.CanaryWebhook, err error) canary.WebhookAnswer {
-	said := canary.WebhookAnswer{Type: hook, Name: w.Name, Agreed: err == nil}
+func answerOf(hook flaggerv1.HookType, w numbered, err error) canary.WebhookAnswer {
+	said := canary.WebhookAnswer{Type: hook, Name: w.Name, Nth: w.nth, Agreed: err == nil}
 	if err == nil {
 		return said
 	}
@@ -114,15 +114,23 @@ func answerOf(hook flaggerv1.HookType, w flaggerv1.CanaryWebhook, err error) can
 	return said
 }
 
+// numbered is a webhook, and how many of its type and name there are before it.
+type numbered struct {
+	flaggerv1.CanaryWebhook
+	nth int
+}
+
 // hooks are the webhooks of a type.
-func hooks(c *flaggerv1.Canary, hook flaggerv1.HookType) []flaggerv1.CanaryWebhook {
+func hooks(c *flaggerv1.Canary, hook flaggerv1.HookType) []numbered {
 	if c.Spec.Analysis == nil {
 		return nil
 	}
-	var found []flaggerv1.CanaryWebhook
+	var found []numbered
+	names := map[string]int{}
 	for _, w := range c.Spec.Analysis.Webhooks {
 		if cmp.Or(w.Type, flaggerv1.RolloutHook) == hook {
-			found = append(found, w)
+			found = append(found, numbered{w, names[w.Name]})
+			names[w.Name]++
 		}
 	}
 	return found
@@ -187,7 +195,7 @@ func (k *Caller) Notify(c *flaggerv1.Canary, hook flaggerv1.HookType, phase flag
 	title := strings.ToUpper(string(hook[:1])) + string(hook[1:])
 	k.enqueue(c, string(hook), func(ctx context.Context) {
 		for _, w := range all {
-			err := k.post(ctx, c, w, payload{phase: phase, metadata: w.Metadata})
+			err := k.post(ctx, c, w.CanaryWebhook, payload{phase: phase, metadata: w.Metadata})
 			k.answered(c, answerOf(hook, w, err))
 			if err != nil {
 				k.report(c, canary.Event{Warning: true, Message: fmt.Sprintf("%s hook %s failed %v", title, w.Name, err)})

@@ -364,6 +364,19 @@ func TestEventsThatFailAreLogged(t *testing.T) {
 	}
 }
 
+func TestAnswersTellWebhooksOfOneNameApart(t *testing.T) {
+	r := receive(t)
+	k := caller(t, hook.Options{})
+	gate := func(name, path string) flaggerv1.CanaryWebhook {
+		return flaggerv1.CanaryWebhook{Name: name, Type: flaggerv1.ConfirmRolloutHook, URL: r.URL + path}
+	}
+	c := podinfo(gate("gate", "/200"), gate("other", "/200"), gate("gate", "/200"))
+	got := k.Call(t.Context(), c, flaggerv1.ConfirmRolloutHook, flaggerv1.CanaryPhaseProgressing).Said
+	if len(got) != 3 || got[0].Nth != 0 || got[1].Nth != 0 || got[2].Nth != 1 {
+		t.Errorf("they said %+v", got)
+	}
+}
+
 func TestTheGlobalWebhookMustBeAURL(t *testing.T) {
 	_, err := hook.New(hook.Options{EventWebhook: "user:secret"})
 	if err == nil || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "event-webhook") {

@@ -3,6 +3,7 @@
 package canary
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"sync"
@@ -28,9 +29,24 @@ type webhookAnswers struct {
 type webhookKey struct {
 	hook flaggerv1.HookType
 	name string
+	nth  int
 }
 
-func keyOf(said canary.WebhookAnswer) webhookKey { return webhookKey{said.Type, said.Name} }
+// isOf reports whether an analysis has the webhook.
+func (k webhookKey) isOf(analysis *flaggerv1.CanaryAnalysis) bool {
+	if analysis == nil {
+		return false
+	}
+	count := 0
+	for _, w := range analysis.Webhooks {
+		if w.Type == k.hook && w.Name == k.name {
+			count++
+		}
+	}
+	return k.nth < count
+}
+
+func keyOf(said canary.WebhookAnswer) webhookKey { return webhookKey{said.Type, said.Name, said.Nth} }
 
 // note keeps an answer. What is said to a canary that is gone is dropped.
 func (a *webhookAnswers) note(of types.NamespacedName, uid types.UID, said canary.WebhookAnswer) {
@@ -63,11 +79,9 @@ func (a *webhookAnswers) of(c *flaggerv1.Canary) []canary.WebhookAnswer {
 		a.answers[c.UID] = map[webhookKey]canary.WebhookAnswer{}
 	}
 	maps.DeleteFunc(a.answers[c.UID], func(of webhookKey, _ canary.WebhookAnswer) bool {
-		return c.Spec.Analysis == nil || !slices.ContainsFunc(c.Spec.Analysis.Webhooks, func(w flaggerv1.CanaryWebhook) bool {
-			return w.Type == of.hook && w.Name == of.name
-		})
+		return !of.isOf(c.Spec.Analysis)
 	})
-	return slices.Collect(maps.Values(a.answers[c.UID]))
+	return slices.SortedFunc(maps.Values(a.answers[c.UID]), func(x, y canary.WebhookAnswer) int { return cmp.Compare(x.Nth, y.Nth) })
 }
 
 func (a *webhookAnswers) forget(uid types.UID) {

@@ -106,3 +106,39 @@ func TestAnAnswerThatNobodyWaitedForIsRecordedWhenItIsNews(t *testing.T) {
 		t.Errorf("kept of a canary that is gone: %+v", answers.answers)
 	}
 }
+
+// Two webhooks of one type and name shared an answer: if they did not agree, each message to them was news twice, and
+// the status was written as often.
+func TestWebhooksOfOneNameThatDoNotAgreeAreNoNews(t *testing.T) {
+	c, now := podinfo(), time.Unix(1767355200, 0)
+	chat := flaggerv1.CanaryWebhook{Name: "chat", Type: flaggerv1.EventHook, URL: "http://chat"}
+	c.Spec.Analysis = &flaggerv1.CanaryAnalysis{Webhooks: []flaggerv1.CanaryWebhook{chat, chat}}
+	woken := 0
+	answers := &webhookAnswers{wake: func(types.NamespacedName) { woken++ }}
+	answers.of(c)
+	clock := clocktesting.NewFakePassiveClock(now)
+	recorder := &statusRecorder{clock: clock, webhooks: answers}
+	for range 3 {
+		for _, said := range []canary.WebhookAnswer{
+			{Type: flaggerv1.EventHook, Name: "chat", Why: "no answer in time"},
+			{Type: flaggerv1.EventHook, Name: "chat", Nth: 1, Agreed: true},
+		} {
+			answers.note(client.ObjectKeyFromObject(c), c.UID, said)
+		}
+		recorder.recordWebhooks(c, &observed{})
+		clock.SetTime(clock.Now().Add(time.Minute))
+	}
+	if woken != 2 {
+		t.Errorf("woken %d times", woken)
+	}
+	want := []flaggerv1.CanaryWebhookStatus{{Type: flaggerv1.EventHook, Name: "chat", Last: flaggerv1.CanaryWebhookAnswer{
+		Since: metav1.NewTime(now), Message: "no answer in time"}}}
+	if diff := cmp.Diff(want, c.Status.Webhooks); diff != "" {
+		t.Error(diff)
+	}
+
+	c.Spec.Analysis.Webhooks = c.Spec.Analysis.Webhooks[1:]
+	if left := answers.of(c); len(left) != 1 || left[0].Nth != 0 {
+		t.Errorf("kept of a webhook that is gone: %+v", left)
+	}
+}
