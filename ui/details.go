@@ -13,7 +13,6 @@ import (
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -149,16 +148,11 @@ func (v *view) read(ctx context.Context, key client.ObjectKey, into client.Objec
 	return events, "", nil
 }
 
-// maxEvents bounds the events of an object that are asked for.
+// maxEvents bounds the events of an object that are shown.
 const maxEvents = 500
 
 func (v *view) eventsOf(ctx context.Context, of client.Object) ([]report.Event, error) {
-	var found corev1.EventList
-	if err := v.client.List(ctx, &found, client.InNamespace(of.GetNamespace()), client.Limit(maxEvents),
-		client.MatchingFields{"involvedObject.uid": string(of.GetUID())}); err != nil {
-		return nil, err
-	}
-	return report.Events(found.Items), nil
+	return v.newestEvents(ctx, of.GetNamespace(), fields.Set{"involvedObject.uid": string(of.GetUID())})
 }
 
 // unknownKindError is about a kind that is not shown.
@@ -338,11 +332,9 @@ func (s *Server) timeline(w http.ResponseWriter, r *http.Request) {
 func (v *view) happened(ctx context.Context, to []report.ObjectReference) (Timeline, error) {
 	found := Timeline{Items: []report.TimelineEvent{}}
 	for _, object := range to {
-		var events corev1.EventList
-		err := v.client.List(ctx, &events, client.InNamespace(object.Namespace), client.Limit(maxEvents),
-			client.MatchingFieldsSelector{Selector: fields.SelectorFromSet(fields.Set{
-				"involvedObject.kind": object.Kind, "involvedObject.name": object.Name,
-			})})
+		events, err := v.newestEvents(ctx, object.Namespace, fields.Set{
+			"involvedObject.kind": object.Kind, "involvedObject.name": object.Name,
+		})
 		switch {
 		case apierrors.IsForbidden(err):
 			found.EventsProblem = err.Error()
@@ -350,7 +342,7 @@ func (v *view) happened(ctx context.Context, to []report.ObjectReference) (Timel
 		case err != nil:
 			return Timeline{}, err
 		}
-		for _, e := range report.Events(events.Items) {
+		for _, e := range events {
 			found.Items = append(found.Items, report.TimelineEvent{Event: e, ObjectReference: object})
 		}
 	}

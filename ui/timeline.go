@@ -4,11 +4,13 @@ package ui
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-cd/sluice/report"
@@ -50,7 +52,7 @@ func (v *view) addPods(ctx context.Context, of []report.ObjectReference, found *
 				continue
 			}
 			asked[kind+"/"+workload.Namespace] = true
-			err := v.eachEvent(ctx, kind, workload.Namespace, func(e corev1.Event) {
+			err := v.eachEvent(ctx, workload.Namespace, fields.Set{"involvedObject.kind": kind}, func(e corev1.Event) {
 				name := e.InvolvedObject.Name
 				if slices.ContainsFunc(of, func(w report.ObjectReference) bool {
 					return w.Namespace == workload.Namespace && isMadeBy(w, kind, name)
@@ -60,19 +62,23 @@ func (v *view) addPods(ctx context.Context, of []report.ObjectReference, found *
 				}
 			})
 			if err != nil { // what was read is worth more than none
-				found.EventsProblem = err.Error()
+				found.EventsProblem = fmt.Sprintf("%s objects of namespace %s: %v", kind, workload.Namespace, err)
 			}
 		}
 	}
 }
 
-// eachEvent reads the events of all objects of a kind in a namespace.
-func (v *view) eachEvent(ctx context.Context, kind, namespace string, read func(corev1.Event)) error {
+// errMoreEvents means that there are more events than are read.
+var errMoreEvents = fmt.Errorf("there are more than %d events: some are missing here", maxEventPages*maxEvents)
+
+// eachEvent reads the events of a namespace that are selected. The API server has them in the order of their names, so that the newest
+// may be the last; if there are too many, the error is [errMoreEvents].
+func (v *view) eachEvent(ctx context.Context, namespace string, selected fields.Set, read func(corev1.Event)) error {
 	next := ""
 	for range maxEventPages {
 		var events corev1.EventList
 		if err := v.client.List(ctx, &events, client.InNamespace(namespace), client.Limit(maxEvents), client.Continue(next),
-			client.MatchingFields{"involvedObject.kind": kind}); err != nil {
+			client.MatchingFieldsSelector{Selector: fields.SelectorFromSet(selected)}); err != nil {
 			return err
 		}
 		for _, e := range events.Items {
@@ -82,5 +88,16 @@ func (v *view) eachEvent(ctx context.Context, kind, namespace string, read func(
 			return nil
 		}
 	}
-	return fmt.Errorf("namespace %s has more than %d events of %s objects: some are missing here", namespace, maxEventPages*maxEvents, kind)
+	return errMoreEvents
+}
+
+// newestEvents are the last maxEvents that are selected, the oldest first.
+func (v *view) newestEvents(ctx context.Context, namespace string, selected fields.Set) ([]report.Event, error) {
+	var all []corev1.Event
+	err := v.eachEvent(ctx, namespace, selected, func(e corev1.Event) { all = append(all, e) })
+	if err != nil && !errors.Is(err, errMoreEvents) {
+		return nil, err
+	}
+	events := report.Events(all)
+	return events[max(0, len(events)-maxEvents):], nil
 }
