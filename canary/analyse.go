@@ -83,10 +83,11 @@ func continueAnalysis(t transition) Decision {
 // rollbackBegun recognises a rollback whose status was lost in a crash, and with it what the
 // judge or samples had found: users have left a canary that was scaled to zero, and none of
 // that is recorded. It would get users once more. A route that has not been taken up yet
-// may be the one by which they left.
+// may be the one by which they left, or, if all that was done is recorded, the one by which
+// users came to a canary that somebody else, or its autoscaler, has scaled to zero.
 func rollbackBegun(t transition) bool {
 	users := trafficOf(t)
-	if !users.routed || users.inPlace || users.weight == 0 || users.canary.Replicas > 0 || promotionWasCommanded(t.prev) {
+	if !t.seen.Unrecorded || !users.routed || users.inPlace || users.weight == 0 || users.canary.Replicas > 0 || promotionWasCommanded(t.prev) {
 		return false
 	}
 	if users.pending {

@@ -221,7 +221,9 @@ func TestUsersWhomALostStepMovedAreNotSentToADeadPrimary(t *testing.T) {
 func TestARollbackThatWasNotRecordedGivesNobodyTheCanaryAgain(t *testing.T) {
 	progressing, failed := flaggerv1.CanaryPhaseProgressing, flaggerv1.CanaryPhaseFailed
 	lost := func(weight int) situation {
-		return edited(at(progressing, weight), func(s *situation) { s.Target, s.Weights = stopped(v2), provider.ToPrimary })
+		return edited(at(progressing, weight), func(s *situation) {
+			s.Target, s.Weights, s.Unrecorded = stopped(v2), provider.ToPrimary, true
+		})
 	}
 	rolledBack := func(given situation) decisionCase {
 		return decisionCase{
@@ -244,6 +246,9 @@ func TestARollbackThatWasNotRecordedGivesNobodyTheCanaryAgain(t *testing.T) {
 		})),
 		"also if users had left the primary": rolledBack(edited(lost(100), func(s *situation) {
 			s.State.Fallback = &flaggerv1.CanaryFallback{Weight: 20}
+		})),
+		"an autoscaler scaled it to zero before the gateway took up the step": deadCheck(edited(lost(20), func(s *situation) {
+			s.Weights, s.RoutePending, s.Unrecorded = provider.Weights{}, true, false
 		})),
 		"a canary that somebody else scaled to zero has users still": deadCheck(edited(lost(40), func(s *situation) {
 			s.Weights = provider.Split(40)

@@ -46,6 +46,10 @@ type Observation struct {
 	// Edited means that the spec may have been edited since it was acted on last.
 	Edited bool
 
+	// Unrecorded means that what was done last may not be in the status: by a process that was
+	// killed, or whose status could not be written.
+	Unrecorded bool
+
 	// Alarm names a metric that was outside its range in so many samples in a row
 	// that the release fails before its next check. Empty is no alarm.
 	Alarm string

@@ -50,6 +50,7 @@ type simulation struct {
 	given          int
 	pendingAnswers pendingAnswers
 	killed         bool // between two writes of one action
+	recorded       bool // what was done last
 	cutOff         bool // the next SetPrimary is
 
 	// earned are the revisions that users may have for good; commanded those that
@@ -172,7 +173,7 @@ func (w *simulation) observe() situation {
 	s := situation{
 		State: w.state,
 		Observation: Observation{Names: names, Plan: w.plan, Target: w.target.workload(), Primary: w.primary.workload(),
-			Weights: w.weights, Snapshots: maps.Clone(w.saved), Edited: w.edited, Everyone: w.everyone},
+			Weights: w.weights, Snapshots: maps.Clone(w.saved), Edited: w.edited, Everyone: w.everyone, Unrecorded: !w.recorded},
 	}
 	if w.statefulSet != nil {
 		w.statefulSet.see(&s.Observation)
@@ -227,6 +228,7 @@ func (w *simulation) reconcile() Decision {
 			decision.State.Weight, actionNames(decision.Actions), messages(decision.Events), decision.Message)
 	})
 	w.checkStep(seen, decision)
+	w.recorded = false
 	for _, action := range decision.Actions {
 		if w.rarely(25) {
 			w.logf("killed")
@@ -249,7 +251,7 @@ func (w *simulation) reconcile() Decision {
 		(w.state.Hold == nil || w.state.Hold.Gate != held.Gate || w.state.Hold.Since != held.Since) {
 		w.heldFor = seen.Target.Revision
 	}
-	w.state, w.edited = decision.State, false
+	w.state, w.edited, w.recorded = decision.State, false, true
 	if complete {
 		w.pendingAnswers = pendingAnswers{}
 	}

@@ -99,6 +99,7 @@ func (o *observer) observe(ctx context.Context, c *flaggerv1.Canary, now time.Ti
 		Names: o.names(c), Plan: plan,
 		Target: workloads.Target, Primary: workloads.Primary, Snapshots: workloads.Saved,
 		Command: o.command(c), Recognised: recognised(c, workloads), Edited: workloads.Edited, Unmeasurable: unmeasurable,
+		Unrecorded: !o.status.isRecorded(c.UID),
 	}
 	if err := seen.readRoute(ctx, c); err != nil {
 		return nil, err
@@ -208,10 +209,23 @@ var errStale = errors.New("status was overtaken")
 
 // statusCheck makes sure that the status is the last one that an earlier process wrote.
 // What this one wrote since is waited for before a canary is reconciled. It keeps which
-// canaries were checked, until they are gone.
+// canaries were checked, and of which all is recorded that was done, until they are gone.
 type statusCheck struct {
-	live    client.Reader
-	checked sync.Map // by UID
+	live     client.Reader
+	checked  sync.Map // by UID
+	recorded sync.Map // by UID
+}
+
+// acts notes that something is about to be done that the status does not say yet.
+func (s *statusCheck) acts(uid types.UID) { s.recorded.Delete(uid) }
+
+// record notes that the status says what was done last.
+func (s *statusCheck) record(uid types.UID) { s.recorded.Store(uid, true) }
+
+// isRecorded reports whether the status says what was done last. After a restart nobody knows.
+func (s *statusCheck) isRecorded(uid types.UID) bool {
+	_, ok := s.recorded.Load(uid)
+	return ok
 }
 
 func (s *statusCheck) check(ctx context.Context, c *flaggerv1.Canary) error {
@@ -229,7 +243,10 @@ func (s *statusCheck) check(ctx context.Context, c *flaggerv1.Canary) error {
 	return nil
 }
 
-func (s *statusCheck) forget(uid types.UID) { s.checked.Delete(uid) }
+func (s *statusCheck) forget(uid types.UID) {
+	s.checked.Delete(uid)
+	s.recorded.Delete(uid)
+}
 
 // stateOf is the status as the state machine reads it, with the precise time of the
 // last transition.

@@ -126,10 +126,18 @@ func (r *Reconciler) reconcile(ctx context.Context, c *flaggerv1.Canary) (reconc
 	if err != nil {
 		return reconciler.Result{}, reconcile.TerminalError(err)
 	}
+	r.observer.status.acts(c.UID)
 	if err := r.perform(ctx, c, seen, decided); err != nil {
 		return r.refusedMidway(ctx, c, seen, decided, err)
 	}
-	return r.recorder.record(ctx, c, seen, decided)
+	result, err := r.recorder.record(ctx, c, seen, decided)
+	if measure := result.Recorded; measure != nil {
+		result.Recorded = func() {
+			measure()
+			r.observer.status.record(c.UID)
+		}
+	}
+	return result, err
 }
 
 // perform notes in the status what routes are made by, also if it fails, and carries out

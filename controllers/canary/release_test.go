@@ -171,6 +171,33 @@ func newRelease(t *testing.T, server *prometheusServer, edit func(*flaggerv1.Can
 	return e
 }
 
+// A rollback that was lost in a kill is recognised by what is done already, which a canary shows as well that its
+// autoscaler scaled to zero: it was failed for a kill that never was.
+func TestOnlyWhatMayNotBeRecordedIsTakenForLost(t *testing.T) {
+	e := newRelease(t, newPrometheus(t, "100"), nil)
+	c := &flaggerv1.Canary{}
+	e.get("podinfo", c)
+	want := func(recorded bool, when string) {
+		t.Helper()
+		if got := e.r.observer.status.isRecorded(c.UID); got != recorded {
+			t.Errorf("%s: recorded: %t", when, got)
+		}
+	}
+	want(true, "after a reconcile")
+	if _, err := e.r.Reconcile(t.Context(), c.DeepCopy()); err != nil {
+		t.Fatal(err)
+	}
+	want(false, "when the status could not be written")
+	if _, _, err := e.reconcile(); err != nil {
+		t.Fatal(err)
+	}
+	want(true, "after the next")
+	e.r.forget(client.ObjectKeyFromObject(c), c.UID)
+	want(false, "when it is gone")
+	e.restart(e.api)
+	want(false, "in another process")
+}
+
 func TestAReleaseFromItsFirstLookToItsPromotion(t *testing.T) {
 	server := newPrometheus(t, "100")
 	e := newRelease(t, server, nil)
