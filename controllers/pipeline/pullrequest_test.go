@@ -576,7 +576,8 @@ func (oneElsewhere) Find(_ context.Context, base, _ string) (*forge.PullRequest,
 
 // The forge was asked for a pull request into the branch "" after an upgrade.
 func TestAProposalOfAnEarlierVersionIsIntoTheBranchOfTheStage(t *testing.T) {
-	p := pulls{base: "main", head: "sluice/shop", forge: oneElsewhere{}, seen: &pullRequestCache{}, proposal: &promotion.Proposal{Bundle: "app 2"}}
+	known := &promotion.Proposal{Bundle: "app 2"}
+	p := pulls{base: "main", head: "sluice/shop", forge: oneElsewhere{}, seen: &pullRequestCache{}, proposal: known}
 	if found, err := p.read(t.Context()); err != nil || found != nil {
 		t.Errorf("found %+v: %v", found, err)
 	}
