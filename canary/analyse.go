@@ -87,7 +87,8 @@ func continueAnalysis(t transition) Decision {
 // users came to a canary that somebody else, or its autoscaler, has scaled to zero.
 func rollbackBegun(t transition) bool {
 	users := trafficOf(t)
-	if !t.seen.Unrecorded || !users.routed || users.inPlace || users.weight == 0 || users.canary.Replicas > 0 || promotionWasCommanded(t.prev) {
+	switch {
+	case !t.seen.Unrecorded, !users.routed, users.inPlace, users.weight == 0, users.canary.Replicas > 0, promotionWasCommanded(t.prev):
 		return false
 	}
 	if users.pending {

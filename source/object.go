@@ -52,7 +52,9 @@ func About(artifact *meta.Artifact) map[string]string {
 // NewArtifact are the events of an artifact that was just published in place of a recorded one. If the same archive was made
 // again, they are damage, which is [Publisher.Damage] of the recorded one. If it is another one of the same content, it was made by
 // another controller, or lost, which is no news.
-func NewArtifact(recorded Recorded, sameContent bool, damage []reconciler.Event, artifact *meta.Artifact, message string) []reconciler.Event {
+func NewArtifact(
+	recorded Recorded, sameContent bool, damage []reconciler.Event, artifact *meta.Artifact, message string,
+) []reconciler.Event {
 	switch {
 	case recorded.Artifact.HasDigest(artifact.Digest):
 		return damage

@@ -81,7 +81,8 @@ func TestASourceThatOneMayNotListIsNotCalledGone(t *testing.T) {
 		says    string
 	}{
 		"of a tenant with few kinds": {of: in("apps", all[:3]...), want: report.CellUnknown,
-			says: "GitRepository apps/gone: you may not list gitrepositories.source.toolkit.fluxcd.io in namespace apps, or nothing that is shown is there"},
+			says: "GitRepository apps/gone: you may not list gitrepositories.source.toolkit.fluxcd.io in namespace apps, " +
+				"or nothing that is shown is there"},
 		"of a tenant with all": {of: in("apps", all...), want: report.CellFailed, says: "is not there"},
 		"of another namespace": {cluster: func(c *Cluster) { c.namespace = "other" }, of: scope{everything: true}, want: report.CellUnknown,
 			says: "GitRepository apps/gone: only namespace other is looked at"},

@@ -59,7 +59,8 @@ func TestTheNewestEventsAreShown(t *testing.T) {
 	if got, err := withEvents(0).newestEvents(t.Context(), "apps", nil); err != nil || len(got) != 0 {
 		t.Errorf("of none: %v, %v", got, err)
 	}
-	if err := withEvents(maxEventPages*maxEvents+1).eachEvent(t.Context(), "apps", nil, func(corev1.Event) {}); !errors.Is(err, errMoreEvents) {
+	tooMany := withEvents(maxEventPages*maxEvents + 1)
+	if err := tooMany.eachEvent(t.Context(), "apps", nil, func(corev1.Event) {}); !errors.Is(err, errMoreEvents) {
 		t.Errorf("of too many: %v", err)
 	}
 }
