@@ -4,8 +4,10 @@ package ui
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -99,6 +101,9 @@ func fuzzed(t testing.TB) map[bool]http.Handler {
 		if signIn {
 			o.Token = ""
 			everything := scope{everything: true}
+			o.SignIn = &SignIn{OIDC: &OIDC{
+				Issuer: issuer, ClientID: "sluice", UsernameClaim: "email", GroupsClaim: "groups", Client: &http.Client{Transport: answers{}},
+			}}
 			s := signedIn(t, o, map[string]scope{"eve": everything, AnonymousUser: everything})
 			found[signIn] = http.MaxBytesHandler(s.handler, maxRequest)
 			continue
@@ -111,6 +116,60 @@ func fuzzed(t testing.TB) map[bool]http.Handler {
 		found[signIn] = http.MaxBytesHandler(s.handler, maxRequest)
 	}
 	return found
+}
+
+// issuer is a provider of OpenID Connect whose tokens nobody has signed.
+const issuer = "https://provider.example.com"
+
+// answers are those of the provider.
+type answers struct{}
+
+func (answers) RoundTrip(r *http.Request) (*http.Response, error) {
+	body := map[string]string{
+		"/.well-known/openid-configuration": strings.ReplaceAll(
+			`{"issuer":"I","authorization_endpoint":"I/auth","token_endpoint":"I/token","jwks_uri":"I/keys"}`, `"I`, `"`+issuer),
+		"/token": `{"access_token":"x","token_type":"Bearer","id_token":"e30.e30.e30"}`, "/keys": `{"keys":[]}`,
+	}[r.URL.Path]
+	return &http.Response{
+		StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}},
+		Body: io.NopCloser(strings.NewReader(body)), Request: r,
+	}, nil
+}
+
+// attempted is the cookie of somebody whom the page has sent to the provider with state c.
+func attempted(t testing.TB) string {
+	t.Helper()
+	sessions, err := newSealer(make([]byte, sessionKeySize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed, err := sessions.seal(attemptCookie, attempt{State: "c", Nonce: "n", Verifier: "v", To: "/", Until: time.Now().Add(24 * time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return (&login{SignIn: SignIn{URL: &url.URL{Scheme: "http"}}}).cookie() + "-login=" + sealed
+}
+
+// The handlers behind a provider were never reached by what is fuzzed: the server that people sign in at had none.
+func TestWhatIsFuzzedReachesTheProvider(t *testing.T) {
+	server := fuzzed(t)[true]
+	for path, want := range map[string]struct {
+		code int
+		says string
+	}{
+		"/login/oidc":                      {http.StatusSeeOther, issuer + "/auth?"},
+		"/login/callback?state=c&code=b":   {http.StatusForbidden, ""},
+		"/login/callback?state=x&code=b":   {http.StatusBadRequest, "was not asked for"},
+		"/login/callback?state=c&error=no": {http.StatusForbidden, "refused: no"},
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost:8080"+path, http.NoBody)
+		r.Header.Set("Cookie", attempted(t))
+		w := httptest.NewRecorder()
+		server.ServeHTTP(w, r)
+		if w.Code != want.code || !strings.Contains(w.Body.String()+w.Header().Get("Location"), want.says) {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
+	}
 }
 
 // tells reports whether an answer has a token that the request itself does not name.
@@ -162,6 +221,9 @@ func FuzzHandlers(f *testing.F) {
 		for _, signIn := range []bool{false, true} {
 			f.Add(signIn, "POST", "/api/v1/actions", "", body, requestHeader, "1")
 		}
+	}
+	for _, query := range []string{"state=c&code=b", "state=c&error=access_denied&error_description=no", "state=x&code=b"} {
+		f.Add(true, "GET", "/login/callback", query, "", "Cookie", attempted(f))
 	}
 	f.Add(true, "POST", "/login", "", "token=a.b.c&to=/", "Content-Type", "application/x-www-form-urlencoded")
 	servers := fuzzed(f)

@@ -24,8 +24,13 @@ import (
 // [AnonymousUser] is none.
 func signedIn(t testing.TB, o Options, users map[string]scope) *Server {
 	t.Helper()
+	var provider *OIDC
+	if o.SignIn != nil {
+		provider = o.SignIn.OIDC
+	}
 	o.SignIn = &SignIn{
-		URL: &url.URL{Scheme: "http", Host: "localhost:8080"}, Config: &rest.Config{Host: "http://127.0.0.1:1"},
+		OIDC: provider,
+		URL:  &url.URL{Scheme: "http", Host: "localhost:8080"}, Config: &rest.Config{Host: "http://127.0.0.1:1"},
 		Key: make([]byte, sessionKeySize), Lifetime: time.Hour, Anonymous: true,
 	}
 	s, err := NewServer(o)
