@@ -4,6 +4,7 @@ package imageupdateautomation
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
@@ -60,13 +62,24 @@ func newFixture(t *testing.T, objects ...client.Object) fixture {
 	f := fixture{server: server, repo: repo, woken: &woken{}}
 	f.Reconciler = &Reconciler{
 		Client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
-			WithStatusSubresource(&imagev1.ImageUpdateAutomation{}).Build(),
+			WithStatusSubresource(&imagev1.ImageUpdateAutomation{}).
+			WithInterceptorFuncs(interceptor.Funcs{SubResourcePatch: patchUnlessEnded}).Build(),
 		Writer:        writeback.NewWriter(git.NewMirrors(t.TempDir(), clock.RealClock{}), clock.RealClock{}),
 		ServesSources: true, Sources: f.woken, Clock: clock.RealClock{},
 		pipelines: reconciler.AlwaysServed(),
 	}
 	f.Access.Client = f.Client
 	return f
+}
+
+// patchUnlessEnded does not patch for a process that has ended, as a real client would not; the fake one does not look.
+func patchUnlessEnded(
+	ctx context.Context, c client.Client, sub string, o client.Object, p client.Patch, opts ...client.SubResourcePatchOption,
+) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("patching: %w", err)
+	}
+	return c.SubResource(sub).Patch(ctx, o, p, opts...)
 }
 
 // Reconcile is one run of the reconciler, with what the runner gives it.
