@@ -63,7 +63,7 @@ func newFixture(t *testing.T, objects ...client.Object) fixture {
 	f.Reconciler = &Reconciler{
 		Client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
 			WithStatusSubresource(&imagev1.ImageUpdateAutomation{}).
-			WithInterceptorFuncs(interceptor.Funcs{SubResourcePatch: patchUnlessEnded}).Build(),
+			WithInterceptorFuncs(unlessEnded()).Build(),
 		Writer:        writeback.NewWriter(git.NewMirrors(t.TempDir(), clock.RealClock{}), clock.RealClock{}),
 		ServesSources: true, Sources: f.woken, Clock: clock.RealClock{},
 		pipelines: reconciler.AlwaysServed(),
@@ -72,14 +72,16 @@ func newFixture(t *testing.T, objects ...client.Object) fixture {
 	return f
 }
 
-// patchUnlessEnded does not patch for a process that has ended, as a real client would not; the fake one does not look.
-func patchUnlessEnded(
-	ctx context.Context, c client.Client, sub string, o client.Object, p client.Patch, opts ...client.SubResourcePatchOption,
-) error {
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("patching: %w", err)
-	}
-	return c.SubResource(sub).Patch(ctx, o, p, opts...)
+// unlessEnded patches nothing for a process that has ended, as a real client would not; the fake one does not look.
+func unlessEnded() interceptor.Funcs {
+	return interceptor.Funcs{SubResourcePatch: func(
+		ctx context.Context, c client.Client, sub string, o client.Object, p client.Patch, opts ...client.SubResourcePatchOption,
+	) error {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("patching: %w", err)
+		}
+		return c.SubResource(sub).Patch(ctx, o, p, opts...)
+	}}
 }
 
 // Reconcile is one run of the reconciler, with what the runner gives it.
