@@ -69,6 +69,7 @@ var kinds = map[string]struct {
 			{"spec", "git", "commit", "batch"},
 			{"spec", "git", "commit", "per"},
 			{"status", "lastPushBase"},
+			{"status", "pendingPush"},
 			{"status", "markers"},
 			{"status", "held"},
 			{"spec", "git", "push", "pullRequest"},
