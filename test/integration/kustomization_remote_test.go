@@ -23,9 +23,9 @@ import (
 )
 
 // TestKustomizationOfAnotherCluster: Kustomizations are in one cluster, what they apply is in
-// another.
+// another. It runs beside no other test: its controller looks at all namespaces, and would write the status of
+// what a process of another test reconciles.
 func TestKustomizationOfAnotherCluster(t *testing.T) {
-	t.Parallel()
 	here, there := startKustomization(t).env(t), harness.SecondPlayground(t)
 	// What the other cluster has is looked at as the test looks at its own.
 	remote := &testEnv{cluster: &cluster{Client: there.Client}, t: t, ns: here.ns}
