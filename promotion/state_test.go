@@ -66,7 +66,7 @@ func TestEventsStayInTheStateUntilTheyAreTold(t *testing.T) {
 		"all were told":           {4, []Event{event(5, "D")}},
 	} {
 		before := State{Serial: 5, Events: kept}
-		got := before.WithEvents([]Event{{Reason: "D"}}, tc.told)
+		got := before.WithEvents([]Event{{Reason: "D"}}, tc.told, time.Time{})
 		if diff := cmp.Diff(tc.want, got.Events); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
@@ -77,10 +77,20 @@ func TestEventsStayInTheStateUntilTheyAreTold(t *testing.T) {
 	state := State{Serial: 1}
 	for range maxEvents + 1 {
 		state.Serial++
-		state = state.WithEvents([]Event{{Reason: "E"}}, 0)
+		state = state.WithEvents([]Event{{Reason: "E"}}, 0, time.Time{})
 	}
 	if n := len(state.Events); n != maxEvents || state.Events[n-1].Serial != state.Serial {
 		t.Errorf("%d events are kept, up to %d of %d", n, state.Events[n-1].Serial, state.Serial)
+	}
+}
+
+func TestEventsSinceATimeAreThoseThatSayWhenTheyWere(t *testing.T) {
+	noon := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
+	state := State{Serial: 1}.WithEvents([]Event{{Reason: "Before"}}, 0, noon.Add(-time.Second))
+	state.Events = append(state.Events, Event{Reason: "Whenever"})
+	state = state.WithEvents([]Event{{Reason: "Then"}}, 0, noon.Add(time.Millisecond))
+	if got := state.EventsSince(noon); len(got) != 1 || got[0].Reason != "Then" {
+		t.Errorf("got %v", got)
 	}
 }
 

@@ -11,7 +11,9 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -263,11 +265,52 @@ func TestAPipelineThatIsMadeAnewTellsNothingOfBefore(t *testing.T) {
 	if err := e.Client.Delete(t.Context(), e.pipeline); err != nil {
 		t.Fatal(err)
 	}
+	e.clock.Step(time.Minute)
 	e.pipeline = shop()
+	e.pipeline.CreationTimestamp = metav1.NewTime(e.clock.Now())
 	e.create(e.pipeline)
 	e.Reconciler = e.process(e.Client)
 	e.runs(e.runner(&told))
 	if got := told.take(); got != meta.SucceededReason {
 		t.Errorf("told %q", got)
+	}
+}
+
+// The first run of a Pipeline landed a version, and the process ended before the status said what was told.
+func TestAFirstRunThatWasKilledTakesNoEvent(t *testing.T) {
+	for name, change := range carriers {
+		t.Run(name, func(t *testing.T) {
+			var told toldEvents
+			e := newEnv(t, change)
+			e.pipeline.ResourceVersion, e.pipeline.CreationTimestamp = "", metav1.NewTime(e.clock.Now())
+			e.create(e.pipeline)
+			e.release("2")
+			ctx, end := context.WithCancel(t.Context())
+			defer end()
+			pushed := false
+			defer e.duringPush("main", func() { pushed = true })()
+			mend := e.broken(interceptor.Funcs{SubResourcePatch: func(
+				ctx context.Context, c client.Client, sub string, obj client.Object, patch client.Patch, opts ...client.SubResourcePatchOption,
+			) error {
+				if pushed {
+					end()
+					return ctx.Err()
+				}
+				return c.SubResource(sub).Patch(ctx, obj, patch, opts...)
+			}})
+			if _, err := e.runner(&told).Reconcile(ctx, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(e.pipeline)}); ctx.Err() == nil {
+				t.Fatalf("the process was not killed: %v", err)
+			}
+			mend()
+			told.take()
+			e.Reconciler = e.process(e.Client)
+			e.get("shop", e.pipeline)
+			e.fetch()
+			e.runs(e.runner(&told))
+			e.want("2", "1")
+			if got := told.take(); !strings.Contains(got, "Landed") {
+				t.Errorf("told %q", got)
+			}
+		})
 	}
 }

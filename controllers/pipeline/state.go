@@ -216,7 +216,7 @@ func (s stateStore) save(ctx context.Context, d promotion.Decision) (bool, error
 		return false, err
 	}
 	d.State.Serial = max(d.State.Serial, s.pipeline.Status.StateSerial) + 1
-	d.State = d.State.WithEvents(d.Events, s.told)
+	d.State = d.State.WithEvents(d.Events, s.told, s.now)
 	if after, err = d.State.Marshal(); err != nil {
 		return false, err
 	}
@@ -235,11 +235,11 @@ func (s stateStore) save(ctx context.Context, d promotion.Decision) (bool, error
 }
 
 // untold are the events that a process kept with the state, and ended before it told them; or the status
-// could not be written, which says that they were. A status that says nothing is of a Pipeline that was
-// made anew, whose state on the branch tells of things past.
+// could not be written, which says that they were. If the status says nothing, those of its predecessor, if it
+// was made anew and the branch has the state still, are not told again: they are older than the Pipeline.
 func (s stateStore) untold() []promotion.Event {
 	if s.told == 0 && s.cache.carrier == sluicev1.StateBranch {
-		return nil
+		return s.cache.state.EventsSince(s.pipeline.CreationTimestamp.Time)
 	}
 	return s.cache.state.EventsAfter(s.told)
 }
