@@ -333,16 +333,8 @@ func (f *feeds) serve(data []byte, revision string) {
 func (f *feeds) knock() {
 	f.t.Helper()
 	receiver := &notificationv1.Receiver{ObjectMeta: metav1.ObjectMeta{Namespace: f.ns, Name: "hook"}}
-	address := f.sluice.Webhooks + receiver.GetWebhookPath(hookToken)
-	f.eventually("an answer to a webhook", func(ctx context.Context) (bool, string) {
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, http.NoBody)
-		f.must(err)
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return false, err.Error()
-		}
-		return resp.StatusCode == http.StatusOK && resp.Body.Close() == nil, resp.Status
-	})
+	call := harness.Call{Method: http.MethodPost, URL: f.sluice.Webhooks + receiver.GetWebhookPath(hookToken)}
+	f.eventually("an answer to a webhook", func(ctx context.Context) (bool, string) { return call.Answered(ctx, http.StatusOK) })
 }
 
 // applied are the ConfigMaps of a Kustomization.

@@ -73,16 +73,7 @@ func (p *Process) Answers(ctx context.Context, url string, within time.Duration)
 		if p.Exited() {
 			return true, ""
 		}
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-		if err != nil {
-			return false, err.Error()
-		}
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return false, err.Error()
-		}
-		_ = resp.Body.Close()
-		return resp.StatusCode == http.StatusOK, resp.Status
+		return Call{Method: http.MethodGet, URL: url}.Answered(ctx, http.StatusOK)
 	})
 	if p.Exited() {
 		return errors.New("it exited: " + p.Tail(2000))

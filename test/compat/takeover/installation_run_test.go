@@ -3,7 +3,6 @@
 package takeover
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -178,17 +177,9 @@ func (i *installation) hook(t *testing.T) {
 		}
 		return ""
 	})
+	call := harness.Call{Method: http.MethodPost, URL: "http://" + i.webhooks + i.path, Body: "{}"}
 	_, err := harness.Eventually(t.Context(), "the webhook being taken in", harness.Patience, func(ctx context.Context) (bool, string) {
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+i.webhooks+i.path, bytes.NewReader([]byte("{}")))
-		if err != nil {
-			return false, err.Error()
-		}
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return false, err.Error()
-		}
-		_ = resp.Body.Close()
-		return resp.StatusCode == http.StatusOK, resp.Status
+		return call.Answered(ctx, http.StatusOK)
 	})
 	if err != nil {
 		t.Fatal(err)

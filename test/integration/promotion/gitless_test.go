@@ -139,17 +139,10 @@ func (f *fleet) tells(sluice *harness.Controller, version string) {
 		if err != nil || receiver.Status.WebhookPath == "" {
 			return false, fmt.Sprint(receiver.Status, err)
 		}
-		request, err := http.NewRequestWithContext(ctx, http.MethodPost, sluice.Webhooks+receiver.Status.WebhookPath, strings.NewReader(body))
-		if err != nil {
-			return false, err.Error()
-		}
-		request.Header.Set("Authorization", "letmein")
-		answer, err := http.DefaultClient.Do(request)
-		if err != nil {
-			return false, err.Error()
-		}
-		_ = answer.Body.Close()
-		return answer.StatusCode == http.StatusOK, answer.Status
+		return harness.Call{
+			Method: http.MethodPost, URL: sluice.Webhooks + receiver.Status.WebhookPath, Body: body,
+			Header: http.Header{"Authorization": {"letmein"}},
+		}.Answered(ctx, http.StatusOK)
 	})
 	f.must(err)
 }

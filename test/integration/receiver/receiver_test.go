@@ -310,17 +310,6 @@ func (w *testEnv) tags(name string, want int) {
 // receiver's status; until then it answers that it is not there or not ready.
 func (w *testEnv) send(path, body string, header http.Header, want int) {
 	w.t.Helper()
-	w.eventually(fmt.Sprintf("status %d", want), func(ctx context.Context) (bool, string) {
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.sluice.Webhooks+path, strings.NewReader(body))
-		if err != nil {
-			return false, err.Error()
-		}
-		req.Header = header.Clone()
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return false, err.Error()
-		}
-		_ = resp.Body.Close()
-		return resp.StatusCode == want, resp.Status
-	})
+	call := harness.Call{Method: http.MethodPost, URL: w.sluice.Webhooks + path, Body: body, Header: header}
+	w.eventually(fmt.Sprintf("status %d", want), func(ctx context.Context) (bool, string) { return call.Answered(ctx, want) })
 }
