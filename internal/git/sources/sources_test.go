@@ -14,7 +14,6 @@ import (
 // Who follows what was pushed, and who has it, decides who is asked to fetch it.
 func TestWhoFollowsAPushAndWhoHasIt(t *testing.T) {
 	const commit = "1f3870be274f6c49b3e31a0c6728957f1f3870be"
-	pushed := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	for name, tc := range map[string]struct {
 		edit         func(*sourcev1.GitRepository)
 		push         func(*Push)
