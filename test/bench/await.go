@@ -29,6 +29,18 @@ type crowd struct {
 	done      func(client.Object) bool
 }
 
+// lateError is that of a crowd whose patience was over before all were done.
+type lateError struct {
+	crowd
+
+	done int
+	last string
+}
+
+func (e *lateError) Error() string {
+	return fmt.Sprintf("%d of %d objects in %s are done; changed last: %s", e.done, e.size, e.namespace, e.last)
+}
+
 // await returns when size objects are done. A watch that the API server ends, as it does when a CRD
 // is changed, begins anew.
 func (c crowd) await(ctx context.Context, p *harness.Playground) error {
@@ -68,7 +80,7 @@ func (c crowd) watch(ctx context.Context, p *harness.Playground) (ended bool, er
 	for len(done) < c.size || slices.Contains(slices.Collect(maps.Values(done)), false) {
 		select {
 		case <-ctx.Done():
-			return false, fmt.Errorf("%d of %d objects in %s are done; changed last: %s", c.count(done), c.size, c.namespace, last)
+			return false, &lateError{crowd: c, done: c.count(done), last: last}
 		case e, ok := <-changes.ResultChan():
 			if !ok {
 				return true, nil

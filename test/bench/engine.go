@@ -3,7 +3,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -96,7 +98,7 @@ func (e *engine) memory() (sum harness.Memory, err error) {
 	return sum, nil
 }
 
-// measure is what the engine uses from the begin of a step until what it leads to is there.
+// measure is what the engine uses from the begin of a step until what it leads to is there, or it is late.
 func (e *engine) measure(ctx context.Context, step, until func(context.Context) error) (usage, error) {
 	before, err := e.read()
 	if err != nil {
@@ -105,11 +107,18 @@ func (e *engine) measure(ctx context.Context, step, until func(context.Context) 
 	if err := step(ctx); err != nil {
 		return usage{}, err
 	}
-	if err := until(ctx); err != nil {
-		return usage{}, err
-	}
+	return e.until(ctx, before, until)
+}
+
+// until is what the engine has used since a reading when something is there, or late.
+func (e *engine) until(ctx context.Context, before reading, until func(context.Context) error) (usage, error) {
+	failed := until(ctx)
 	after, err := e.read()
-	return after.since(before), err
+	used := after.since(before)
+	if late := (*lateError)(nil); errors.As(failed, &late) {
+		used.some = late.done
+	}
+	return used, cmp.Or(failed, err)
 }
 
 // explain adds what the engine logged last.

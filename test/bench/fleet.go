@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -107,8 +108,17 @@ func (m *fleetMeter) commit(ctx context.Context, message string, apps ...int) (e
 	return err
 }
 
-// measureAll measures the life of a fleet.
-func (m *fleetMeter) measureAll(ctx context.Context, r *fleetResult) (err error) {
+// measureAll measures the life of a fleet. If Flux is late with something, that ends it.
+func (m *fleetMeter) measureAll(ctx context.Context, r *fleetResult) error {
+	err := m.measureLife(ctx, r)
+	if late := (*lateError)(nil); m.flux && errors.As(err, &late) {
+		fmt.Println("   ", err)
+		return nil
+	}
+	return err
+}
+
+func (m *fleetMeter) measureLife(ctx context.Context, r *fleetResult) (err error) {
 	if r.cold, err = m.engine.measure(ctx, m.create, m.awaitAll); err != nil {
 		return fmt.Errorf("cold: %w", err)
 	}
@@ -126,13 +136,11 @@ func (m *fleetMeter) measureAll(ctx context.Context, r *fleetResult) (err error)
 	if r.applied, err = m.engine.measure(ctx, m.fetch, m.awaitOne); err != nil {
 		return fmt.Errorf("one file: %w", err)
 	}
-	if err := m.awaitAll(ctx); err != nil {
+	if r.revised, err = m.engine.until(ctx, before, m.awaitAll); err != nil {
 		return fmt.Errorf("revision: %w", err)
 	}
-	after, err := m.engine.read()
-	r.revised = after.since(before)
-	if err != nil || m.chain {
-		return err
+	if m.chain {
+		return nil
 	}
 	if r.asked, err = m.engine.measure(ctx, m.askAll, m.awaitAsked); err != nil {
 		return fmt.Errorf("all asked: %w", err)

@@ -92,6 +92,21 @@ func (t table) time(what string, ours, theirs time.Duration) {
 	t.row(what, "%.2f s", ours.Seconds(), theirs.Seconds())
 }
 
+// usage are the time and the CPU of a step. Flux may have been late with it, or with a step before.
+func (t table) usage(what string, ours, theirs usage) {
+	switch {
+	case theirs.took == 0:
+		fmt.Fprintf(t.b, "| %s | %.2f s | not measured | |\n| %[1]s, CPU | %.2f s | not measured | |\n",
+			what, ours.took.Seconds(), ours.cpu.Seconds())
+	case theirs.some > 0:
+		fmt.Fprintf(t.b, "| %s | %.2f s | after %.0f s %d of them | |\n| %[1]s, CPU | %.2f s | until then %.2f s | |\n",
+			what, ours.took.Seconds(), theirs.took.Seconds(), theirs.some, ours.cpu.Seconds(), theirs.cpu.Seconds())
+	default:
+		t.time(what, ours.took, theirs.took)
+		t.time(what+", CPU", ours.cpu, theirs.cpu)
+	}
+}
+
 func (t table) memory(what string, ours, theirs harness.Memory) {
 	t.row(what+": resident memory", "%.0f MiB", mebibytes(ours.Resident), mebibytes(theirs.Resident))
 	t.row(what+": of it heap and stacks, the rest being pages of binaries", "%.0f MiB", mebibytes(ours.Own), mebibytes(theirs.Own))
@@ -107,27 +122,22 @@ func (t table) fleet(f pair[fleetResult]) {
 	case ours.ballast > 0:
 		name = fmt.Sprintf("1 Kustomization, %d files beside it", ours.ballast)
 	}
-	t.time(name+": until all are Ready", ours.cold.took, theirs.cold.took)
-	t.time(name+": until all are Ready, CPU", ours.cold.cpu, theirs.cold.cpu)
+	t.usage(name+": until all are Ready", ours.cold, theirs.cold)
 	if ours.chain {
-		t.time(name+": all changed, until the last is applied", ours.applied.took, theirs.applied.took)
-		t.time(name+": all changed, CPU", ours.revised.cpu, theirs.revised.cpu)
+		t.usage(name+": all changed, until the last is applied", ours.applied, theirs.applied)
 		return
 	}
-	t.time(name+": one file changed, until applied", ours.applied.took, theirs.applied.took)
-	t.time(name+": one file changed, until all show the revision", ours.revised.took, theirs.revised.took)
-	t.time(name+": one file changed, CPU", ours.revised.cpu, theirs.revised.cpu)
-	t.row(name+": one file changed, API requests", "%.0f", float64(ours.revised.requests), float64(theirs.revised.requests))
-	t.time(name+": nothing changed, all asked, CPU", ours.asked.cpu, theirs.asked.cpu)
-	t.time(name+": an object that somebody changed, until repaired (Flux: when asked)", ours.repaired.took, theirs.repaired.took)
+	t.usage(name+": one file changed, until applied", ours.applied, theirs.applied)
+	t.usage(name+": one file changed, until all show the revision", ours.revised, theirs.revised)
+	t.usage(name+": nothing changed, all asked", ours.asked, theirs.asked)
+	t.usage(name+": an object that somebody changed, until repaired (Flux: when asked)", ours.repaired, theirs.repaired)
 	t.memory(name, ours.memory, theirs.memory)
 }
 
 // oci are the rows of OCIRepositories.
 func (t table) oci(o pair[ociResult]) {
 	name := fmt.Sprintf("%d OCIRepositories", o.ours.size)
-	t.time(name+": until all are Ready", o.ours.cold.took, o.flux.cold.took)
-	t.time(name+": until all are Ready, CPU", o.ours.cold.cpu, o.flux.cold.cpu)
+	t.usage(name+": until all are Ready", o.ours.cold, o.flux.cold)
 	checks := fmt.Sprintf("%s: %d checks of each that find nothing new (an hour of them at an interval of 5 minutes)",
 		name, int(steadyTime/ociInterval))
 	t.time(checks+", CPU", o.ours.steady.cpu, o.flux.steady.cpu)

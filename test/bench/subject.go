@@ -63,6 +63,8 @@ func (r reading) since(before reading) usage {
 type usage struct {
 	took, cpu                 time.Duration
 	requests, writes, watches int64
+	// some is how many of many objects were done when they were waited for no longer; zero if all were in time.
+	some int
 }
 
 // perMinute is a number of requests as a rate.
