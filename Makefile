@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Sluice. `make help` lists the targets; `make check` is exactly what CI runs.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Generates what follows from the table of traffic providers, deepcopy functions for our API types, CRDs for every
 # served kind, the copies that the chart and the controller of Pipelines have, and the types of the user interface.
 # Running it twice changes nothing; `make verify` fails if running it once does.

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Installs the named Debian packages that are missing.
 #   hack/packages.sh git openssh-client
 set -euo pipefail

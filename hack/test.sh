@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Runs all tests; arguments go to go test. Tests that compute run beside tests that wait:
 #
 #   without a playground   units: they work all the time, and give way to all others (nice)

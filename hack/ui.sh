@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Builds the web page into ui/dist, or tests it. What was built or tested is remembered by a
 # hash of its sources in the cache outside the tree: nothing is done twice.
 #   hack/ui.sh build

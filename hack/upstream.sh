@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Builds a program of the field from its module, unmodified, once, and prints its
 # path: what Sluice is compatible with is tested against the real thing. Two that
 # build at once take turns. With --if-built, nothing is built, and nothing printed.

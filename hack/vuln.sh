@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Runs govulncheck. Without a way to its database there is no verdict: that is
 # said loudly, and is the only thing that does not fail the build. A small package
 # goes first, since everything is loaded and analysed before the database is asked.

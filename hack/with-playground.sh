@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Runs a command against a playground of its own, and takes it down again.
 #   hack/with-playground.sh [--node simulated|real] command args...
 set -euo pipefail

@@ -49,6 +49,12 @@ func About(artifact *meta.Artifact) map[string]string {
 	}
 }
 
+// Reasons of events, as Flux's source-controller spells them.
+const (
+	newArtifactReason                = "NewArtifact"
+	artifactVerificationFailedReason = "ArtifactVerificationFailed"
+)
+
 // NewArtifact are the events of an artifact that was just published in place of a recorded one. If the same archive was made
 // again, they are damage, which is [Publisher.Damage] of the recorded one. If it is another one of the same content, it was made by
 // another controller, or lost, which is no news.
@@ -61,7 +67,7 @@ func NewArtifact(
 	case sameContent:
 		return nil
 	}
-	return []reconciler.Event{{Type: corev1.EventTypeNormal, Reason: "NewArtifact", Message: message, Metadata: About(artifact)}}
+	return []reconciler.Event{{Type: corev1.EventTypeNormal, Reason: newArtifactReason, Message: message, Metadata: About(artifact)}}
 }
 
 // SecretNames are the names of the references that are set.

@@ -81,7 +81,7 @@ func (p *Publisher) Damage(s Snapshot, recorded Recorded) []reconciler.Event {
 		return nil
 	}
 	return []reconciler.Event{{
-		Type: corev1.EventTypeWarning, Reason: "ArtifactVerificationFailed", Always: true,
+		Type: corev1.EventTypeWarning, Reason: artifactVerificationFailedReason, Always: true,
 		Message: fmt.Sprintf("failed to verify integrity of artifact: %v; it is made anew", err),
 	}}
 }

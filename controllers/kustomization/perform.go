@@ -34,11 +34,11 @@ const (
 	buildKept = 10 * time.Minute
 )
 
-// reasonDrift is that of events about objects that somebody keeps changing.
-const reasonDrift = "DriftDetected"
+// driftDetectedReason is that of events about objects that somebody keeps changing.
+const driftDetectedReason = "DriftDetected"
 
-// reasonAPIServerWarning is that of events about what the API server accepted with a warning.
-const reasonAPIServerWarning = "APIServerWarning"
+// apiServerWarningReason is that of events about what the API server accepted with a warning.
+const apiServerWarningReason = "APIServerWarning"
 
 // perform does what was decided, and adds to the observation what came of it.
 func (r *Reconciler) perform(ctx context.Context, run *run, decision decide.Decision) {
@@ -100,10 +100,10 @@ func (r *Reconciler) apply(ctx context.Context, run *run) {
 	run.seen.Applied = &decide.ApplyResult{Entries: entries, Waiting: outcome.Waiting, Built: built}
 	run.seen.Drift = run.state.objects.Drift()
 	for _, contention := range outcome.Contentions {
-		run.advise(reasonDrift, profile.Describe(contention))
+		run.advise(driftDetectedReason, profile.Describe(contention))
 	}
 	if text := outcome.Warnings(run.state.mask.Text); text != "" {
-		run.advise(reasonAPIServerWarning, text)
+		run.advise(apiServerWarningReason, text)
 	}
 	changed := apply.ChangeLines(outcome.Changes)
 	switch {

@@ -687,7 +687,7 @@ func TestWhatIsRemarkedAboutObjectsIsAWarning(t *testing.T) {
 	}
 	for reason, want := range map[string]string{
 		build.UnknownFields:    "Deployment/ns/d in d.yaml: unknown field spec.replica, did you mean replicas?",
-		reasonAPIServerWarning: "Deployment/ns/d: apps/v1 is deprecated, not so ",
+		apiServerWarningReason: "Deployment/ns/d: apps/v1 is deprecated, not so ",
 	} {
 		if !strings.Contains(told[reason], want) || strings.Contains(told[reason], "hunter2") {
 			t.Errorf("%s: %q, want %q", reason, told[reason], want)

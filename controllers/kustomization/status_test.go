@@ -99,7 +99,7 @@ func TestWhoeverKeepsAnObjectIsNamed(t *testing.T) {
 	e.eventually("the other owner is told of", func() bool {
 		k.Annotations = map[string]string{meta.ReconcileRequestAnnotation: time.Now().String()}
 		return slices.ContainsFunc(e.must(k).Events, func(event reconciler.Event) bool {
-			return event.Reason == reasonDrift && event.Type == corev1.EventTypeWarning && strings.Contains(event.Message, "ns/other")
+			return event.Reason == driftDetectedReason && event.Type == corev1.EventTypeWarning && strings.Contains(event.Message, "ns/other")
 		})
 	})
 }

@@ -25,8 +25,8 @@ import (
 
 // Reasons of warnings beside those of a build.
 const (
-	reasonSharedObject  = "SharedObject"
-	reasonTimeoutRaised = "TimeoutRaised"
+	sharedObjectReason  = "SharedObject"
+	timeoutRaisedReason = "TimeoutRaised"
 )
 
 // maxWarningLength is how many characters of a line are told.
@@ -65,10 +65,10 @@ func (run *run) warnings(sharing []apply.SharedObject) []reconciler.Warning {
 		all = append(all, reconciler.Warning{Reason: w.Reason, Text: w.Text})
 	}
 	for _, shared := range sharing {
-		all = append(all, reconciler.Warning{Reason: reasonSharedObject, Text: shorten.Runes(shared.String(), maxWarningLength, shorten.Dots)})
+		all = append(all, reconciler.Warning{Reason: sharedObjectReason, Text: shorten.Runes(shared.String(), maxWarningLength, shorten.Dots)})
 	}
 	if asked := run.k.Spec.Timeout; asked != nil && asked.Duration < run.k.GetTimeout() {
-		all = append(all, reconciler.Warning{Reason: reasonTimeoutRaised, Text: fmt.Sprintf(
+		all = append(all, reconciler.Warning{Reason: timeoutRaisedReason, Text: fmt.Sprintf(
 			"spec.timeout: %s is less than the least, and counts as %s", asked.Duration, run.k.GetTimeout())})
 	}
 	return all

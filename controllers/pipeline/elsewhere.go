@@ -17,10 +17,6 @@ import (
 	"github.com/sluice-cd/sluice/internal/tree"
 )
 
-// appliedElsewhereReason is that of the warning about a target whose Kustomizations apply other
-// folders: each is Ready at the commit of a bundle, and nothing says that anybody applies that.
-const appliedElsewhereReason = "AppliedElsewhere"
-
 // appliers are the Kustomizations in `ready` of a target, by whether they apply its path.
 type appliers struct {
 	elsewhere []string
@@ -56,7 +52,7 @@ func (a *appliers) warning(t target) (reconciler.Warning, bool) {
 	if t.ownReady {
 		field = fmt.Sprintf("spec.stages[%s].targets[%s].ready", t.stage, t.name)
 	}
-	return reconciler.Warning{Reason: appliedElsewhereReason, Text: fmt.Sprintf(
+	return reconciler.Warning{Reason: sluicev1.AppliedElsewhereReason, Text: fmt.Sprintf(
 		"%s: %s, and %s is %s: unless a kustomization file leads there, nobody applies what is written, and every bundle is verified: "+
 			"name the Kustomization that applies it", field, strings.Join(a.elsewhere, ", "), t.pathField(), t.path)}, true
 }
@@ -75,7 +71,7 @@ func (r *run) warn() {
 	}
 	if len(news) > 0 {
 		r.events = append(r.events, reconciler.Event{
-			Type: corev1.EventTypeWarning, Reason: appliedElsewhereReason, Message: reconciler.WarningLines(news), Advice: true,
+			Type: corev1.EventTypeWarning, Reason: sluicev1.AppliedElsewhereReason, Message: reconciler.WarningLines(news), Advice: true,
 		})
 	}
 	r.warned = reconciler.SetWarnings(r.pipeline, r.controller.Clock.Now(), r.warnings)

@@ -347,7 +347,7 @@ func TestAKustomizationThatAppliesAnotherFolderIsWarnedOf(t *testing.T) {
 				}
 				told = append(told, result.Events...)
 			}
-			told = slices.DeleteFunc(told, func(e reconciler.Event) bool { return e.Reason != appliedElsewhereReason })
+			told = slices.DeleteFunc(told, func(e reconciler.Event) bool { return e.Reason != sluicev1.AppliedElsewhereReason })
 			c := apimeta.FindStatusCondition(e.pipeline.Status.Conditions, sluicev1.WarningCondition)
 			switch {
 			case tc.want == "" && (c != nil || len(told) > 0):

@@ -123,11 +123,11 @@ func recordGuard(p *sluicev1.Pipeline, seen promotion.Observation, unguarded str
 		return
 	}
 	c := metav1.Condition{
-		Type: sluicev1.ApprovalsEnforcedCondition, Status: metav1.ConditionTrue, Reason: "PolicyInstalled",
+		Type: sluicev1.ApprovalsEnforcedCondition, Status: metav1.ConditionTrue, Reason: sluicev1.PolicyInstalledReason,
 		Message: "commands are guarded by the API server",
 	}
 	if !seen.CommandsGuarded {
-		c.Status, c.Reason, c.Message = metav1.ConditionFalse, "PolicyMissing", "commands in annotations are ignored: "+unguarded
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, sluicev1.PolicyMissingReason, "commands in annotations are ignored: "+unguarded
 	}
 	reconciler.SetCondition(p, now, c)
 }

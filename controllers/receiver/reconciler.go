@@ -102,8 +102,8 @@ const retryToken = time.Minute
 // for again: they are often applied together with their Receiver, and not watched.
 const retryMissing = time.Minute
 
-// reasonResourceNotFound is that of events about listed objects that do not exist.
-const reasonResourceNotFound = "ResourceNotFound"
+// resourceNotFoundReason is that of events about listed objects that do not exist.
+const resourceNotFoundReason = "ResourceNotFound"
 
 var errToken = errors.New("no token")
 
@@ -132,7 +132,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, obj *notificationv1.Receiver
 		result.After = min(result.After, retryMissing)
 		if ready := apimeta.FindStatusCondition(obj.Status.Conditions, meta.ReadyCondition); ready == nil ||
 			!strings.HasSuffix(ready.Message, missing) {
-			result.Events = []reconciler.Event{{Type: corev1.EventTypeWarning, Reason: reasonResourceNotFound, Message: missing}}
+			result.Events = []reconciler.Event{{Type: corev1.EventTypeWarning, Reason: resourceNotFoundReason, Message: missing}}
 		}
 	}
 	return result, nil

@@ -156,11 +156,40 @@ func walk(t *testing.T, root, suffix string, read func(file string, text []byte)
 // Those of the playground, a module of its own, are left out: its programs are cached by
 // a digest of their sources.
 func TestEveryFileSaysItsLicense(t *testing.T) {
-	const license = "// SPDX-License-Identifier: Apache-2.0\n"
-	walk(t, filepath.Join("..", ".."), ".go", func(file string, text []byte) {
-		if head := string(text[:min(len(text), 200)]); !strings.Contains(head, license) && !strings.Contains(file, "testdata") &&
-			!strings.Contains(file, "test/playground/") {
-			t.Errorf("%s does not say %s at its beginning", file, license)
+	const license = "SPDX-License-Identifier: Apache-2.0"
+	for _, ending := range []string{".go", ".sh", ".ts", ".tsx", ".css"} {
+		walk(t, filepath.Join("..", ".."), ending, func(file string, text []byte) {
+			if head := string(text[:min(len(text), 200)]); !strings.Contains(head, license) && !strings.Contains(file, "testdata") &&
+				!strings.Contains(file, "test/playground/") && !strings.Contains(file, "node_modules") && !strings.Contains(file, "ui/dist/") {
+				t.Errorf("%s does not say %s at its beginning", file, license)
+			}
+		})
+	}
+}
+
+// A reason is a constant, where a reader finds what it means.
+func TestReasonsAreConstants(t *testing.T) {
+	literal := regexp.MustCompile(`\bReason:\s+"[A-Z][A-Za-z]+"`)
+	for _, root := range []string{"cmd", "controllers", "internal", "source", "promotion", "canary", "notify", "apply", "ui", "writeback"} {
+		walk(t, filepath.Join("..", "..", root), ".go", func(file string, text []byte) {
+			if found := literal.Find(text); found != nil && !strings.HasSuffix(file, "_test.go") && !strings.Contains(file, "test/") {
+				t.Errorf("%s has %s: name it, as CONTRIBUTING says (A reason)", file, found)
+			}
+		})
+	}
+}
+
+// What is written to a status in the midst of a reconcile is in a table of the architecture page: a reader who asks what
+// survives a kill looks there.
+func TestCheckpointsAreOnTheArchitecturePage(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "architecture.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	walk(t, filepath.Join("..", "..", "controllers"), ".go", func(file string, text []byte) {
+		name := filepath.ToSlash(strings.TrimPrefix(file, filepath.Join("..", "..")+string(filepath.Separator)))
+		if strings.Contains(string(text), "reconciler.Checkpoint(") && !strings.HasSuffix(file, "_test.go") && !strings.Contains(string(page), name) {
+			t.Errorf("docs/architecture.md does not say what %s writes before the end of a reconcile", name)
 		}
 	})
 }

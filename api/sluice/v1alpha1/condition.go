@@ -55,6 +55,20 @@ const (
 	// StageFailedReason means that a stage has a bundle that failed.
 	StageFailedReason = "StageFailed"
 
+	// PolicyInstalledReason of ApprovalsEnforced means that the API server guards commands.
+	PolicyInstalledReason = "PolicyInstalled"
+
+	// PolicyMissingReason of ApprovalsEnforced means that it does not, and that commands in annotations
+	// are ignored until its policy is installed.
+	PolicyMissingReason = "PolicyMissing"
+
+	// AppliedElsewhereReason is that of the warning about a target whose Kustomizations apply other
+	// folders: each is Ready at the commit of a bundle, and nothing says that anybody applies that.
+	AppliedElsewhereReason = "AppliedElsewhere"
+
 	// QuarantineOverriddenReason means that somebody put a quarantined bundle back.
 	QuarantineOverriddenReason = "QuarantineOverridden"
 )
+
+// CommandGivenReason is that of the event which says what somebody did at the web page, and why.
+const CommandGivenReason = "CommandGiven"

@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/internal/background"
 	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/internal/reconciler"
@@ -299,7 +300,7 @@ const maxSaidReason = 500
 // recordAction leaves an event of what somebody did at the page.
 func (w *wiring) recordAction(of client.Object, user string, what ui.Action) {
 	w.options.Recorder.Event(of, reconciler.Event{
-		Type: corev1.EventTypeNormal, Reason: "CommandGiven", Message: sentenceOf(user, &what),
+		Type: corev1.EventTypeNormal, Reason: sluicev1.CommandGivenReason, Message: sentenceOf(user, &what),
 	})
 }
 
