@@ -11,7 +11,8 @@ import (
 // Slots bound how many tasks run at once, in all and for each key: a namespace, a user, a
 // branch. A free slot goes to the key with the fewest running tasks, so that one with many
 // waiting tasks delays only its own. It is a weighted semaphore per key below one for all,
-// which golang.org/x/sync/semaphore cannot express fairly. A key is forgotten when it has
+// which golang.org/x/sync/semaphore cannot express: it serves in the order of arrival (package budget has a test that
+// shows what that does to others). A key is forgotten when it has
 // no slot and waits for none.
 type Slots[K comparable] struct {
 	total, perKey int

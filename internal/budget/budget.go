@@ -18,8 +18,7 @@
 //
 // golang.org/x/sync/semaphore serves in the order of arrival: one that asks for much keeps all
 // behind it waiting, whoever they are, and it knows no shares of namespaces.
-// TestOneNamespaceNeverHoldsMoreThanItsShare and TestALargeRequestIsNotPassedForEver show
-// the difference.
+// TestOneWhoAsksForMuchHoldsUpOthersWithASemaphoreAndNotHere shows the difference.
 package budget
 
 import (
