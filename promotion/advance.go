@@ -42,12 +42,12 @@ func advance(s stageTransition) stageDecision {
 	if s.seen.isUnseen() {
 		return unseen(s)
 	}
-	return s.inSequence(abandonPullRequest, endProposalElsewhere, recordPullRequest, replanRollback, endPin, giveBundle)
+	return s.inSequence(abandonPullRequest, endProposalElsewhere, recordPullRequest, replanRollback, endPin, deliverBundle)
 }
 
-// giveBundle writes or proposes what the stage is to be given.
-func giveBundle(s stageTransition) stageDecision {
-	w, waits, proposes := toGive(s)
+// deliverBundle writes or proposes what the stage is to be given.
+func deliverBundle(s stageTransition) stageDecision {
+	w, waits, proposes := bundleToDeliver(s)
 	if w != nil {
 		waits = waits.and(gatesBefore(s, *w))
 	}
@@ -71,9 +71,9 @@ func giveBundle(s stageTransition) stageDecision {
 	return d
 }
 
-// toGive is what the stage is to be given, and whether by a pull request. One that is not to be changed any more
+// bundleToDeliver is what the stage is to be given, and whether by a pull request. One that is not to be changed any more
 // comes before whatever is newer, but for a rollback.
-func toGive(s stageTransition) (w *desiredBundle, waits waiting, proposes bool) {
+func bundleToDeliver(s stageTransition) (w *desiredBundle, waits waiting, proposes bool) {
 	chosen := choose(s)
 	proposes = s.spec.Write.PullRequest != nil && !pastPullRequests(s.spec, chosen.bundle)
 	takesBack := chosen.bundle != nil && chosen.bundle.kind == sluicev1.LandingRollback

@@ -46,7 +46,7 @@ func (d *disk) readSeen(image string, into *seenIndex) {
 		return
 	}
 	data, _, err := read(d.path(seenFileOf(image)))
-	d.report("reading sightings of tags", err)
+	d.report("reading first-seen times of tags", err)
 	lines := bufio.NewScanner(bytes.NewReader(data))
 	for lines.Scan() {
 		if what, at, ok := parseSeen(lines.Text()); ok {
@@ -59,7 +59,7 @@ func (d *disk) appendSeen(image string, what seenEntry, at int64) {
 	if d == nil {
 		return
 	}
-	d.report("writing sightings of tags", d.append(seenFileOf(image), formatSeen(what, at)))
+	d.report("writing first-seen times of tags", d.append(seenFileOf(image), formatSeen(what, at)))
 }
 
 func (d *disk) append(name, line string) error {
@@ -82,5 +82,5 @@ func (d *disk) writeSeen(image string, a *seenIndex) {
 	for what, at := range a.first {
 		text.WriteString(formatSeen(what, at))
 	}
-	d.report("writing sightings of tags", d.write(seenFileOf(image), []byte(text.String())))
+	d.report("writing first-seen times of tags", d.write(seenFileOf(image), []byte(text.String())))
 }

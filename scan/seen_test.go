@@ -136,7 +136,7 @@ func TestSightingsAreBounded(t *testing.T) {
 		s.seen.first("app", seenEntry{"1", time.Duration(i).String()}, start.Unix()+int64(i))
 	}
 	if n := len(s.seen.index("app").first); n > maxSeen/2+1 {
-		t.Errorf("%d sightings", n)
+		t.Errorf("%d first-seen times", n)
 	}
 }
 

@@ -129,7 +129,7 @@ func TestAWatchThatNeverEndsEndsTheInformer(t *testing.T) {
 
 // A list that began gave back what the informer still kept of the one before: others took the
 // room, and the list that was no longer than before was too much.
-func TestWhatIsListedAgainKeepsItsRoom(t *testing.T) {
+func TestWhatIsListedAgainKeepsItsQuota(t *testing.T) {
 	page := &unstructured.UnstructuredList{Items: []unstructured.Unstructured{*named(services, "one"), *named(services, "two")}}
 	share, room := &Quota{Bytes: 2000}, int64(1500) // that others ask for
 	var failure error

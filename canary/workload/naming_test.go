@@ -278,7 +278,7 @@ func TestAPrimaryIsMadeAgainWithoutATarget(t *testing.T) {
 	}
 }
 
-func TestALabelThatNobodySelectsByIsNoRiddle(t *testing.T) {
+func TestALabelThatNobodySelectsByIsLeftAlone(t *testing.T) {
 	b := newFixture(t, shop("podinfo", set{"oddlabel": "a"}, set{"oddlabel": "a"}))
 	_, err := b.manager.Observe(t.Context(), b.canary)
 	wantTerminal(t, err, "must contain one of app, name, app.kubernetes.io/name; other labels are allowed by --selector-labels")

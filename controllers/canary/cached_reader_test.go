@@ -139,7 +139,7 @@ func TestObjectsAreReadAgainOnlyWhenTheyMayHaveChanged(t *testing.T) {
 	}
 }
 
-func TestWhatIsRecalledIsNobodysToChange(t *testing.T) {
+func TestWhatIsCachedIsNobodysToChange(t *testing.T) {
 	w := newReaderEnv(t)
 	w.must(w.write(w.api, "10"))
 	w.weight(w.r)
@@ -152,7 +152,7 @@ func TestWhatIsRecalledIsNobodysToChange(t *testing.T) {
 	}
 }
 
-func TestWhatWasDeletedIsNotRecalled(t *testing.T) {
+func TestWhatWasDeletedIsNotCached(t *testing.T) {
 	w := newReaderEnv(t)
 	w.weight(w.r)
 	w.informed()

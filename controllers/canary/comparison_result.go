@@ -175,8 +175,8 @@ func (c *comparison) isStatusStale() bool {
 	return c.statusStale
 }
 
-// giveUp notes in the history that the time for a verdict was up.
-func (c *comparison) giveUp(prev, state canary.State) {
+// recordInconclusive notes in the history that the time for a verdict was up.
+func (c *comparison) recordInconclusive(prev, state canary.State) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(state.History) == 0 || state.History[0].InconclusiveAt.IsZero() ||

@@ -204,8 +204,8 @@ func TestATimeThatIsUpIsInTheHistory(t *testing.T) {
 	up := of.state
 	up.History = append(canary.History{}, of.state.History...)
 	up.History[0].InconclusiveAt = metav1.NewTime(noon.Add(time.Hour))
-	of.giveUp(of.state, up)
-	of.giveUp(up, up)
+	of.recordInconclusive(of.state, up)
+	of.recordInconclusive(up, up)
 	if len(of.history) != 1 || of.history[0].Outcome != flaggerv1.JudgeUndecided || of.history[0].Message == "" {
 		t.Errorf("history %+v", of.history)
 	}

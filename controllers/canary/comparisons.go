@@ -101,7 +101,7 @@ func (j *comparisons) record(ctx context.Context, c *flaggerv1.Canary, seen *obs
 		}
 	}
 	if transition := !state.At.Equal(seen.prev.At); transition || of.isStatusStale() {
-		of.giveUp(seen.prev, state)
+		of.recordInconclusive(seen.prev, state)
 		c.Status.Judge = of.status()
 		j.metrics.judged(c)
 	}

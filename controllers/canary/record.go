@@ -61,7 +61,7 @@ func (r *statusRecorder) record(
 	}
 	now := r.clock.Now()
 	setPromoted(c, now)
-	sayWhatIsMissing(c, seen, now)
+	recordMissing(c, seen, now)
 	result := reconciler.Result{
 		Reason: string(state.Phase), Message: withRemarks(decided.Message, seen.remarks), After: decided.After,
 		Recorded: func() { r.metrics.step(c, decided, now) },
@@ -195,9 +195,9 @@ func setPromoted(c *flaggerv1.Canary, now time.Time) {
 	})
 }
 
-// sayWhatIsMissing says of a canary without anything to release what that is, where Flagger
+// recordMissing says of a canary without anything to release what that is, where Flagger
 // says that it was detected.
-func sayWhatIsMissing(c *flaggerv1.Canary, seen *observed, now time.Time) {
+func recordMissing(c *flaggerv1.Canary, seen *observed, now time.Time) {
 	if c.Status.Phase != flaggerv1.CanaryPhaseInitializing || seen.Target.Exists || seen.Primary.Exists {
 		return
 	}

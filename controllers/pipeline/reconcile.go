@@ -62,7 +62,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, p *sluicev1.Pipeline) (recon
 	if err := run.state.read(ctx); err != nil {
 		return reconciler.Result{}, err
 	}
-	run.tell(run.state.untold())
+	run.addEvents(run.state.untold())
 	result, err := run.reconcile(ctx)
 	if len(run.events) > 0 {
 		p.Status.StateSerial = run.cache.kept.state.Serial // that they were told, as the status says once it is written
@@ -142,8 +142,8 @@ func (r *run) reconcile(ctx context.Context) (reconciler.Result, error) {
 	return r.decideAndPerform(ctx)
 }
 
-// tell has events told at the end of the run.
-func (r *run) tell(events []promotion.Event) { r.events = append(r.events, eventsOf(events)...) }
+// addEvents has events told at the end of the run.
+func (r *run) addEvents(events []promotion.Event) { r.events = append(r.events, eventsOf(events)...) }
 
 // decideAndPerform decides, keeps what was decided and carries it out, until there is nothing
 // left to do.
@@ -160,7 +160,7 @@ func (r *run) decideAndPerform(ctx context.Context) (reconciler.Result, error) {
 			return reconciler.Result{}, err
 		}
 		if kept {
-			r.tell(d.Events)
+			r.addEvents(d.Events)
 		}
 		did, err := r.perform(ctx, d)
 		if err != nil {

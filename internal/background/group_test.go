@@ -187,15 +187,15 @@ func TestWhoHasLeftAlreadyBeginsNoCall(t *testing.T) {
 	}
 }
 
-// sighting is what a call of a crowd answers.
-type sighting struct {
+// groupAnswer is what a call of a crowd answers.
+type groupAnswer struct {
 	key   int
 	began time.Time
 }
 
 // crowd are callers of a group. It counts calls that run beside another one for their key.
 type crowd struct {
-	group Group[int, sighting]
+	group Group[int, groupAnswer]
 
 	mu     sync.Mutex
 	live   map[int]map[context.Context]bool
@@ -228,11 +228,11 @@ func (c *crowd) end(ctx context.Context, key int) {
 var errNowAndThen = errors.New("now and then")
 
 // work is a call that takes a time, or fails after it.
-func (c *crowd) work(key int, takes time.Duration, fails bool) func(context.Context) (sighting, error) {
-	return func(ctx context.Context) (sighting, error) {
+func (c *crowd) work(key int, takes time.Duration, fails bool) func(context.Context) (groupAnswer, error) {
+	return func(ctx context.Context) (groupAnswer, error) {
 		c.begin(ctx, key)
 		defer c.end(ctx, key)
-		s := sighting{key, time.Now()}
+		s := groupAnswer{key, time.Now()}
 		select {
 		case <-time.After(takes):
 		case <-ctx.Done():
@@ -255,7 +255,7 @@ func TestACrowdSharesCalls(t *testing.T) {
 		for seed := range uint64(300) {
 			synctest.Test(t, func(t *testing.T) {
 				random := rand.New(rand.NewPCG(seed, 1))
-				c := &crowd{group: Group[int, sighting]{Timeout: timeout}, live: map[int]map[context.Context]bool{}}
+				c := &crowd{group: Group[int, groupAnswer]{Timeout: timeout}, live: map[int]map[context.Context]bool{}}
 				var callers sync.WaitGroup
 				for range 30 {
 					key, comes, patience := random.IntN(3), milliseconds(random, 100), time.Millisecond+milliseconds(random, 50)

@@ -54,11 +54,11 @@ var from = []string{"bucket", "external", "included", "oci", "signed"}
 func TestSourcesAreAppliedOnceWhateverIsKilled(t *testing.T) {
 	t.Parallel()
 	t.Logf("-seed %d", chance())
-	f := newFeeds(t)
+	f := newPublishedSources(t)
 	random := rand.New(rand.NewPCG(chance(), 4))
 	for kill := range *sourceKills {
 		f.publish(from[random.IntN(len(from))])
-		f.knock()
+		f.callWebhook()
 		<-time.After(time.Duration(random.Int64N(int64(writebackDelay)))) // at any point of the work
 		f.sluice.Kill()
 		if err := f.sluice.Start(t.Context()); err != nil {
@@ -66,30 +66,30 @@ func TestSourcesAreAppliedOnceWhateverIsKilled(t *testing.T) {
 		}
 	}
 	f.awaitNewest()
-	f.eventually("all messages", func(context.Context) (bool, string) { return f.room.heard(f.revisions()) })
-	f.room.setAway(true)
+	f.eventually("all messages", func(context.Context) (bool, string) { return f.chat.heard(f.revisions()) })
+	f.chat.setUnavailable(true)
 	for _, name := range from {
 		f.publish(name)
 	}
-	f.knock()
+	f.callWebhook()
 	f.awaitNewest()
-	f.eventually("messages that nobody takes", func(context.Context) (bool, string) { return f.room.called(f.revisions()) })
+	f.eventually("messages that nobody takes", func(context.Context) (bool, string) { return f.chat.called(f.revisions()) })
 	f.sluice.Kill()
-	f.room.setAway(false)
+	f.chat.setUnavailable(false)
 	if err := f.sluice.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	f.eventually("what was not told", func(context.Context) (bool, string) { return f.room.heard(f.revisions()) })
+	f.eventually("what was not told", func(context.Context) (bool, string) { return f.chat.heard(f.revisions()) })
 	f.check()
 }
 
-// feeds are sources, what was published in each of them, and who is told.
-type feeds struct {
+// publishedSources are sources, what was published in each of them, and who is told.
+type publishedSources struct {
 	*harness.Playground
 	t      *testing.T
 	ns     string
 	sluice *harness.Controller
-	room   *room
+	chat   *chat
 	key    signaturetest.Key // of the signed source
 	files  *httptest.Server
 	gate   *s3.Server
@@ -101,10 +101,10 @@ type feeds struct {
 	newest map[string]int // by source, the version published last
 }
 
-func newFeeds(t *testing.T) *feeds {
+func newPublishedSources(t *testing.T) *publishedSources {
 	t.Helper()
-	f := &feeds{
-		Playground: harness.Installed(t), t: t, gate: s3.New(t), room: newRoom(t), key: signaturetest.NewKey(t),
+	f := &publishedSources{
+		Playground: harness.Installed(t), t: t, gate: s3.New(t), chat: newChat(t), key: signaturetest.NewKey(t),
 		repos: map[string]*harness.Repo{}, begun: map[string]string{}, newest: map[string]int{},
 	}
 	f.ns = f.NewNamespace(t, "crash-sources-", nil)
@@ -143,7 +143,7 @@ func newFeeds(t *testing.T) *feeds {
 	return f
 }
 
-func (f *feeds) objects() string {
+func (f *publishedSources) objects() string {
 	text := f.SourceManifest(f.ns, "lib", f.repos["lib"]) + fmt.Sprintf(`
 apiVersion: v1
 kind: Secret
@@ -192,13 +192,13 @@ spec: {}
 ---
 apiVersion: notification.toolkit.fluxcd.io/v1beta3
 kind: Provider
-metadata: {name: room, namespace: %[1]s}
+metadata: {name: chat, namespace: %[1]s}
 spec: {type: generic, address: %[10]q}
 ---
 apiVersion: notification.toolkit.fluxcd.io/v1beta3
 kind: Alert
-metadata: {name: room, namespace: %[1]s}
-spec: {providerRef: {name: room}, eventSources: [{kind: Kustomization, name: "*"}]}
+metadata: {name: chat, namespace: %[1]s}
+spec: {providerRef: {name: chat}, eventSources: [{kind: Kustomization, name: "*"}]}
 ---
 apiVersion: notification.toolkit.fluxcd.io/v1
 kind: Receiver
@@ -211,7 +211,7 @@ spec:
   - {kind: GitRepository, name: lib}
   - {kind: OCIRepository, name: oci}
   - {kind: OCIRepository, name: signed}
-`, f.ns, s3.AccessKey, s3.SecretKey, hookToken, s3.Bucket, f.gate.Host(), s3.Region, f.Registry, f.repos["app"].URL, f.room.URL)
+`, f.ns, s3.AccessKey, s3.SecretKey, hookToken, s3.Bucket, f.gate.Host(), s3.Region, f.Registry, f.repos["app"].URL, f.chat.URL)
 	for _, name := range from {
 		text += fmt.Sprintf(`---
 apiVersion: kustomize.toolkit.fluxcd.io/v1
@@ -229,14 +229,14 @@ var sourceKinds = map[string]string{
 	"included": sourcev1.GitRepositoryKind, "oci": sourcev1.OCIRepositoryKind, "signed": sourcev1.OCIRepositoryKind,
 }
 
-func (f *feeds) must(err error) {
+func (f *publishedSources) must(err error) {
 	f.t.Helper()
 	if err != nil {
 		f.t.Fatal(err)
 	}
 }
 
-func (f *feeds) eventually(what string, check func(context.Context) (bool, string)) {
+func (f *publishedSources) eventually(what string, check func(context.Context) (bool, string)) {
 	f.t.Helper()
 	if _, err := harness.Eventually(f.t.Context(), what, harness.Patience, check); err != nil {
 		f.t.Fatalf("%v\n%s", err, f.sluice.Tail(4000))
@@ -244,7 +244,7 @@ func (f *feeds) eventually(what string, check func(context.Context) (bool, strin
 }
 
 // publish makes the next version of a source. Every other one has an object more.
-func (f *feeds) publish(name string) {
+func (f *publishedSources) publish(name string) {
 	f.t.Helper()
 	f.newest[name]++
 	version := f.newest[name]
@@ -282,7 +282,7 @@ func (f *feeds) publish(name string) {
 
 // publishSigned publishes what nobody signed, and then what the trusted key has signed before the tag points to it. What nobody
 // signed stays in the cluster once it is applied.
-func (f *feeds) publishSigned(text, revision string) {
+func (f *publishedSources) publishSigned(text, revision string) {
 	f.t.Helper()
 	forged, err := harness.Manifests("app.yaml", fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\n"+
 		"metadata: {name: %s, namespace: %s, annotations: {kustomize.toolkit.fluxcd.io/prune: disabled}}\n", forgedName, f.ns), revision)
@@ -291,7 +291,7 @@ func (f *feeds) publishSigned(text, revision string) {
 	_, err = f.Push(f.t.Context(), repository, "latest", forged)
 	f.must(err)
 	if f.sluice != nil {
-		f.knock()
+		f.callWebhook()
 	}
 	image, err := harness.Manifests("app.yaml", text, revision)
 	f.must(err)
@@ -303,7 +303,7 @@ func (f *feeds) publishSigned(text, revision string) {
 }
 
 // wanted are the names of what the newest version of a source has.
-func (f *feeds) wanted(name string) []string {
+func (f *publishedSources) wanted(name string) []string {
 	count := applied + f.newest[name]%2
 	names := make([]string, 0, count)
 	for i := range count {
@@ -313,7 +313,7 @@ func (f *feeds) wanted(name string) []string {
 }
 
 // serve is what the controller of an ExternalArtifact does.
-func (f *feeds) serve(data []byte, revision string) {
+func (f *publishedSources) serve(data []byte, revision string) {
 	f.t.Helper()
 	f.mu.Lock()
 	f.served = data
@@ -328,9 +328,9 @@ func (f *feeds) serve(data []byte, revision string) {
 	f.must(f.Client.Status().Update(f.t.Context(), obj))
 }
 
-// knock calls the webhook until it is answered, as those who send webhooks do. What was
+// callWebhook calls the webhook until it is answered, as those who send webhooks do. What was
 // answered is not said again.
-func (f *feeds) knock() {
+func (f *publishedSources) callWebhook() {
 	f.t.Helper()
 	receiver := &notificationv1.Receiver{ObjectMeta: metav1.ObjectMeta{Namespace: f.ns, Name: "hook"}}
 	call := harness.Call{Method: http.MethodPost, URL: f.sluice.Webhooks + receiver.GetWebhookPath(hookToken)}
@@ -338,7 +338,7 @@ func (f *feeds) knock() {
 }
 
 // applied are the ConfigMaps of a Kustomization.
-func (f *feeds) applied(ctx context.Context, name string) []corev1.ConfigMap {
+func (f *publishedSources) applied(ctx context.Context, name string) []corev1.ConfigMap {
 	var list corev1.ConfigMapList
 	labels := client.MatchingLabels{"kustomize.toolkit.fluxcd.io/name": name, "kustomize.toolkit.fluxcd.io/namespace": f.ns}
 	if err := f.Client.List(ctx, &list, client.InNamespace(f.ns), labels); err != nil {
@@ -349,7 +349,7 @@ func (f *feeds) applied(ctx context.Context, name string) []corev1.ConfigMap {
 
 // awaitNewest waits until the cluster has the newest version of every source, and no more, and
 // the Kustomizations say so.
-func (f *feeds) awaitNewest() {
+func (f *publishedSources) awaitNewest() {
 	f.t.Helper()
 	for _, name := range from {
 		want := map[string]string{}
@@ -370,7 +370,7 @@ func (f *feeds) awaitNewest() {
 
 // kustomization reads the one of a source, and reports whether it says that it applied what the
 // source has.
-func (f *feeds) kustomization(ctx context.Context, name string) (*kustomizev1.Kustomization, bool) {
+func (f *publishedSources) kustomization(ctx context.Context, name string) (*kustomizev1.Kustomization, bool) {
 	k := &kustomizev1.Kustomization{}
 	key := client.ObjectKey{Namespace: f.ns, Name: name}
 	var source interface {
@@ -395,7 +395,7 @@ func (f *feeds) kustomization(ctx context.Context, name string) (*kustomizev1.Ku
 }
 
 // revisions are those that the Kustomizations have applied.
-func (f *feeds) revisions() []string {
+func (f *publishedSources) revisions() []string {
 	f.t.Helper()
 	var all []string
 	for _, name := range from {
@@ -406,7 +406,7 @@ func (f *feeds) revisions() []string {
 }
 
 // check demands that what was there from the beginning is what was there.
-func (f *feeds) check() {
+func (f *publishedSources) check() {
 	f.t.Helper()
 	f.awaitNewest()
 	err := f.Client.Get(f.t.Context(), client.ObjectKey{Namespace: f.ns, Name: forgedName}, &corev1.ConfigMap{})
@@ -430,17 +430,17 @@ func (f *feeds) check() {
 	}
 }
 
-// room is told of what is applied, and can be away.
-type room struct {
+// chat is told of what is applied, and can be away.
+type chat struct {
 	*httptest.Server
 	mu             sync.Mutex
 	away           bool
 	taken, refused []string // bodies
 }
 
-func newRoom(t *testing.T) *room {
+func newChat(t *testing.T) *chat {
 	t.Helper()
-	r := &room{}
+	r := &chat{}
 	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		body, err := io.ReadAll(req.Body)
 		r.mu.Lock()
@@ -458,18 +458,18 @@ func newRoom(t *testing.T) *room {
 	return r
 }
 
-func (r *room) setAway(away bool) {
+func (r *chat) setUnavailable(away bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.away = away
 }
 
 // heard reports whether it took a message of each revision, and called whether it refused one.
-func (r *room) heard(revisions []string) (bool, string) { return r.has(&r.taken, revisions) }
+func (r *chat) heard(revisions []string) (bool, string) { return r.has(&r.taken, revisions) }
 
-func (r *room) called(revisions []string) (bool, string) { return r.has(&r.refused, revisions) }
+func (r *chat) called(revisions []string) (bool, string) { return r.has(&r.refused, revisions) }
 
-func (r *room) has(bodies *[]string, revisions []string) (bool, string) {
+func (r *chat) has(bodies *[]string, revisions []string) (bool, string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	all := strings.Join(*bodies, "\n")

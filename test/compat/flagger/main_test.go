@@ -41,16 +41,16 @@ import (
 	"github.com/sluice-cd/sluice/test/harness"
 )
 
-// world is what all stories share.
-type world struct {
+// testEnv is what all stories share.
+type testEnv struct {
 	*harness.Playground
 	users      *users
 	loadtester string // URL
 	log        string // of the controller
 }
 
-// the is the one world of this package, made by TestMain.
-var the *world
+// the is the one of this package, made by TestMain.
+var the *testEnv
 
 func TestMain(m *testing.M) {
 	if standIn() {
@@ -70,7 +70,7 @@ func setup(m *testing.M) (code int, err error) {
 		return 0, err
 	}
 	defer os.RemoveAll(work)
-	the = &world{}
+	the = &testEnv{}
 	if the.Playground, err = harness.FromEnv(); err != nil {
 		return 0, err
 	}
@@ -102,7 +102,7 @@ func setup(m *testing.M) (code int, err error) {
 }
 
 // install applies Sluice's CRDs and those of the proxies.
-func (w *world) install(ctx context.Context) error {
+func (w *testEnv) install(ctx context.Context) error {
 	root, err := harness.Root()
 	if err != nil {
 		return err
@@ -121,7 +121,7 @@ func (w *world) install(ctx context.Context) error {
 
 // startLoadTester runs Flagger's load tester with stand-ins for the programs of
 // its image.
-func (w *world) startLoadTester(ctx context.Context, work string) (stop func(), err error) {
+func (w *testEnv) startLoadTester(ctx context.Context, work string) (stop func(), err error) {
 	root, err := harness.Root()
 	if err != nil {
 		return nil, err

@@ -22,7 +22,7 @@ import (
 // it answers for logs. Whichever container of the installation is asked for,
 // the log is that of the controller process. The API server is told by the
 // nodes' statuses to ask here.
-func (w *world) serveLogs(t *testing.T) {
+func (w *testEnv) serveLogs(t *testing.T) {
 	t.Helper()
 	kubelet := httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if !strings.HasPrefix(r.URL.Path, "/containerLogs/flux-system/sluice-") || !strings.HasSuffix(r.URL.Path, "/manager") {
@@ -48,7 +48,7 @@ func (w *world) serveLogs(t *testing.T) {
 }
 
 // pointNodes tells the API server where the kubelets of all nodes listen.
-func (w *world) pointNodes(ctx context.Context, t *testing.T, port int32) {
+func (w *testEnv) pointNodes(ctx context.Context, t *testing.T, port int32) {
 	t.Helper()
 	var nodes corev1.NodeList
 	if err := w.Client.List(ctx, &nodes); err != nil {

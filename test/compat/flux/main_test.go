@@ -32,8 +32,8 @@ import (
 	"github.com/sluice-cd/sluice/test/harness"
 )
 
-// world is what all stories share.
-type world struct {
+// testEnv is what all stories share.
+type testEnv struct {
 	*harness.Playground
 	cli    string // path of the flux binary
 	own    string // path of Sluice's
@@ -41,8 +41,8 @@ type world struct {
 	sluice *harness.Controller
 }
 
-// the is the one world of this package, made by TestMain.
-var the *world
+// the is the one of this package, made by TestMain.
+var the *testEnv
 
 func TestMain(m *testing.M) {
 	// The CLI looks every two seconds and sleeps in between: stories are told
@@ -62,7 +62,7 @@ func setup(m *testing.M) (int, error) {
 		return 0, err
 	}
 	defer os.RemoveAll(work)
-	the = &world{Playground: playground, home: work}
+	the = &testEnv{Playground: playground, home: work}
 	if the.cli, err = harness.Upstream(ctx, "flux"); err != nil {
 		return 0, err
 	}
@@ -89,7 +89,7 @@ func setup(m *testing.M) (int, error) {
 }
 
 // install does what the README says, with kubectl.
-func (w *world) install(ctx context.Context) error {
+func (w *testEnv) install(ctx context.Context) error {
 	if err := w.Install(ctx); err != nil { // the Gateway API, which an installation expects
 		return err
 	}
@@ -97,7 +97,7 @@ func (w *world) install(ctx context.Context) error {
 }
 
 // namespace makes a namespace for one story and removes it afterwards.
-func (w *world) namespace(t *testing.T, name string) {
+func (w *testEnv) namespace(t *testing.T, name string) {
 	t.Helper()
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	if err := w.Client.Create(t.Context(), ns); err != nil && !apierrors.IsAlreadyExists(err) {

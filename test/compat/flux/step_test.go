@@ -45,7 +45,7 @@ type step struct {
 // story runs steps in order, against one namespace, and ends with the first that
 // fails: the next ones build on it.
 type story struct {
-	*world
+	*testEnv
 	namespace  string
 	repository string // of its image, in the registry
 	values     map[string]string
@@ -56,7 +56,7 @@ func newStory(t *testing.T, namespace string) *story {
 	the.namespace(t, namespace)
 	// The registry keeps what earlier runs pushed.
 	repository := fmt.Sprintf("%s-%d/podinfo", namespace, time.Now().UnixMilli())
-	return &story{world: the, namespace: namespace, repository: repository, values: map[string]string{
+	return &story{testEnv: the, namespace: namespace, repository: repository, values: map[string]string{
 		"{ns}": namespace, "{image}": the.Registry + "/" + repository, "{registry}": the.Registry,
 		"{git}": the.GitURL, "{git-user}": the.GitUsername, "{git-password}": the.GitPassword,
 	}}
@@ -170,7 +170,7 @@ func (s *story) args(command string) []string {
 }
 
 // environment has the playground's kubeconfig and nothing of the user's.
-func (w *world) environment() []string {
+func (w *testEnv) environment() []string {
 	return []string{
 		"KUBECONFIG=" + w.Kubeconfig, "HOME=" + w.home, "PATH=" + os.Getenv("PATH"),
 		// `flux check` asks the world for a newer version of itself. Loopback
@@ -180,7 +180,7 @@ func (w *world) environment() []string {
 }
 
 // command runs a program and returns what it said.
-func (w *world) command(t *testing.T, within time.Duration, name string, args ...string) said {
+func (w *testEnv) command(t *testing.T, within time.Duration, name string, args ...string) said {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), within)
 	defer cancel()

@@ -32,13 +32,13 @@ type sight struct {
 type users struct {
 	mu   sync.Mutex
 	seen []sight
-	now  world
+	now  liveObjects
 	// canaries are those of the namespace, by name.
 	canaries map[string]*unstructured.Unstructured
 }
 
-// world is one state of what users depend on, by kind and name.
-type world map[string]*unstructured.Unstructured
+// liveObjects is one state of what users depend on, by kind and name.
+type liveObjects map[string]*unstructured.Unstructured
 
 // kinds that users depend on.
 var kinds = map[string]string{
@@ -50,7 +50,7 @@ var kinds = map[string]string{
 
 func watchUsers(t *testing.T, ns string) *users {
 	t.Helper()
-	u := &users{now: world{}, canaries: map[string]*unstructured.Unstructured{}}
+	u := &users{now: liveObjects{}, canaries: map[string]*unstructured.Unstructured{}}
 	u.watch(t, ns, "flagger.app/v1beta1", "Canary")
 	u.watch(t, ns, "serving.knative.dev/v1", "Service")
 	for kind, version := range kinds {
@@ -107,7 +107,7 @@ func (u *users) note(change watch.EventType, object *unstructured.Unstructured) 
 	u.now.see(s)
 }
 
-func (w world) see(s sight) {
+func (w liveObjects) see(s sight) {
 	if s.object == nil {
 		delete(w, s.key)
 		return
@@ -154,11 +154,11 @@ func (u *users) version() uint64 {
 }
 
 // replay shows all states since a version in the order in which they were.
-func (u *users) replay(since uint64, show func(version uint64, w world)) {
+func (u *users) replay(since uint64, show func(version uint64, w liveObjects)) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	slices.SortStableFunc(u.seen, func(a, b sight) int { return cmp.Compare(a.version, b.version) })
-	w := world{}
+	w := liveObjects{}
 	for _, s := range u.seen {
 		w.see(s)
 		if s.version >= since {
@@ -170,7 +170,7 @@ func (u *users) replay(since uint64, show func(version uint64, w world)) {
 // weights are the canary's shares since a version, each once.
 func (u *users) weights(app string, since uint64) []int {
 	var found []int
-	u.replay(since, func(_ uint64, w world) {
+	u.replay(since, func(_ uint64, w liveObjects) {
 		if weight := w.weight(app); len(found) == 0 || found[len(found)-1] != weight {
 			found = append(found, weight)
 		}
@@ -183,7 +183,7 @@ func (u *users) weights(app string, since uint64) []int {
 func (u *users) unanswered(apps []app, since uint64) []string {
 	var found []string
 	last := map[string]string{}
-	u.replay(since, func(version uint64, w world) {
+	u.replay(since, func(version uint64, w liveObjects) {
 		for _, a := range apps {
 			why := w.unanswered(a.name)
 			if why != "" && why != last[a.name] {
@@ -198,7 +198,7 @@ func (u *users) unanswered(apps []app, since uint64) []string {
 // story is what happened to what an app's users depend on, for explaining.
 func (u *users) story(app string, since uint64) []string {
 	var lines []string
-	u.replay(since, func(version uint64, w world) {
+	u.replay(since, func(version uint64, w liveObjects) {
 		line := fmt.Sprintf("selects %v, weight %d;", w.selector(app), w.weight(app))
 		for _, key := range slices.Sorted(maps.Keys(w)) {
 			if name, ok := strings.CutPrefix(key, "Pod/"); ok && strings.HasPrefix(name, app+"-") {
@@ -214,7 +214,7 @@ func (u *users) story(app string, since uint64) []string {
 
 // unanswered says who of the users of an app gets no answer: those who call its
 // Service, and those who come by its route.
-func (w world) unanswered(app string) string {
+func (w liveObjects) unanswered(app string) string {
 	if !w.answers(app) {
 		return fmt.Sprintf("nobody answers at the Service, which selects %v", w.selector(app))
 	}
@@ -229,7 +229,7 @@ func (w world) unanswered(app string) string {
 }
 
 // selector is that of a Service; empty if there is no such.
-func (w world) selector(service string) map[string]string {
+func (w liveObjects) selector(service string) map[string]string {
 	s, ok := w["Service/"+service]
 	if !ok {
 		return nil
@@ -240,7 +240,7 @@ func (w world) selector(service string) map[string]string {
 
 // answers reports whether a Service has a pod that is ready and is not going, or
 // leads out of the cluster, or has a Revision of Knative.
-func (w world) answers(service string) bool {
+func (w liveObjects) answers(service string) bool {
 	if s, ok := w["Knative/"+service]; ok {
 		latest, _, _ := unstructured.NestedString(s.Object, "status", "latestReadyRevisionName")
 		return latest != ""
@@ -284,7 +284,7 @@ type backend struct {
 
 // weight is the canary's share of users who may get either: in the rule that binds
 // them, or else in the first with two backends.
-func (w world) weight(app string) int {
+func (w liveObjects) weight(app string) int {
 	share := 0
 	if s, ok := w["Knative/"+app]; ok {
 		for _, to := range dicts(s.Object, "spec", "traffic") {
@@ -318,7 +318,7 @@ func binding(rule []backend) (n int) {
 }
 
 // rules are those of the route of an app, of either kind.
-func (w world) rules(app string) [][]backend {
+func (w liveObjects) rules(app string) [][]backend {
 	var rules [][]backend
 	if route, ok := w["HTTPRoute/"+app]; ok {
 		for _, rule := range dicts(route.Object, "spec", "rules") {
