@@ -106,10 +106,6 @@ func (r Reference) id() inventory.ID {
 	return inventory.ID{Namespace: r.Namespace, Name: r.Name, Group: r.Group, Kind: r.Kind}
 }
 
-func (r Reference) target(rules *watch.Rules) watch.Target {
-	return watch.Target{GroupVersionKind: r.GroupVersionKind, Namespace: r.Namespace, Name: r.Name, Rules: rules.Digest()}
-}
-
 // Change is what happened to one object.
 type Change struct {
 	inventory.Entry

@@ -37,17 +37,9 @@ func (s *Set) Health(ctx context.Context) decide.Health {
 // HealthOf reports on the given objects as Health does. One that nobody can look at as
 // it is named, or that the owner's identity may not read, has failed.
 func (s *Set) HealthOf(ctx context.Context, refs []Reference) decide.Health {
-	all := make([]subject, 0, len(refs))
-	var failed []string
-	for _, ref := range refs {
-		ref, mapping, problem := s.locateReference(ref)
-		if problem == "" {
-			problem = s.refusal(ctx, ref, mapping)
-		}
-		if problem != "" {
-			failed = append(failed, problem)
-			continue
-		}
+	found, failed := s.locateReferences(ctx, refs)
+	all := make([]subject, 0, len(found))
+	for _, ref := range found {
 		all = append(all, subject{gvk: ref.GroupVersionKind, id: ref.id()})
 	}
 	h := s.checkHealth(ctx, all)
@@ -66,10 +58,14 @@ const maxHealthReads = 3
 func (s *Set) checkHealth(ctx context.Context, all []subject) decide.Health {
 	var health decide.Health
 	for range maxHealthReads {
-		checked := make([]decide.HealthObservation, 0, len(all))
-		for _, o := range all {
-			checked = append(checked, s.check(ctx, o))
+		checked, unwatched := make([]decide.HealthObservation, 0, len(all)), []int(nil)
+		for i, o := range all {
+			checked = append(checked, s.look(o))
+			if !checked[i].Watched {
+				unwatched = append(unwatched, i)
+			}
 		}
+		s.reads.readAll(ctx, s, checked, unwatched)
 		var awaited []decide.Awaited
 		health, awaited = decide.HealthOf(checked)
 		if s.watch.Await(awaited) || len(awaited) == 0 {
@@ -80,11 +76,16 @@ func (s *Set) checkHealth(ctx context.Context, all []subject) decide.Health {
 	return health
 }
 
-// check returns the newest that is known of an object. It is read from the API server
-// only if it cannot be watched.
-func (s *Set) check(ctx context.Context, o subject) decide.HealthObservation {
+// look returns the newest that informers know of an object. What cannot be watched is to be read.
+func (s *Set) look(o subject) decide.HealthObservation {
 	left := s.tracker.applied[o.id]
-	seen, freshness := s.watch.Observe(o.gvk, o.id, leftOf(left))
+	var seen *decide.LiveObject
+	var freshness decide.Freshness
+	if left == nil {
+		seen, freshness = s.watch.ObserveReference(o.gvk, o.id)
+	} else {
+		seen, freshness = s.watch.Observe(o.gvk, o.id, left.Left)
+	}
 	if freshness == decide.Fresh && s.rules.DigestFor(o.gvk, seen) != seen.Rules || s.rules.ReadsWhole(o.gvk.GroupKind()) {
 		freshness = decide.Unknown
 	}
@@ -92,10 +93,6 @@ func (s *Set) check(ctx context.Context, o subject) decide.HealthObservation {
 	switch {
 	case freshness == decide.Unknown:
 		checked.Watched = false
-		var err error
-		if checked.Seen, err = s.fetch(ctx, o); err != nil {
-			checked.Seen = &decide.LiveObject{Status: status.UnknownStatus, Message: err.Error()}
-		}
 	case freshness == decide.Stale && left != nil:
 		checked.Seen = left.Left
 	}

@@ -10,6 +10,9 @@ import (
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/sluice-cd/sluice/apply/watch"
 )
 
 // Informers see everything that the controller may see, and the health of an object goes
@@ -19,7 +22,50 @@ import (
 const (
 	grantTTL   = 5 * time.Minute
 	refusalTTL = 15 * time.Second
+	// maxRefused is of how many objects of a kind in a namespace it is found out that they may not be read.
+	maxRefused = 20
 )
+
+// Objects that references name are watched one by one, and from so many of a kind in a namespace on
+// by one watch of them all; an owner has so many of these watches.
+const (
+	maxWatchedAlone     = 10
+	maxReferenceWatches = 200
+)
+
+// referenceGroup is a kind in a namespace.
+type referenceGroup struct {
+	schema.GroupVersionKind
+	namespace string
+}
+
+func (r Reference) group() referenceGroup { return referenceGroup{r.GroupVersionKind, r.Namespace} }
+
+// sizesOf counts the references to each kind in a namespace.
+func sizesOf(refs []Reference) map[referenceGroup]int {
+	sizes := map[referenceGroup]int{}
+	for _, ref := range refs {
+		sizes[ref.group()]++
+	}
+	return sizes
+}
+
+// referenceTargets are what to watch for references. What is beyond is read.
+func referenceTargets(refs []Reference, rules *watch.Rules) []watch.Target {
+	var targets []watch.Target
+	known, sizes := map[watch.Target]bool{}, sizesOf(refs)
+	for _, ref := range refs {
+		target := watch.Target{GroupVersionKind: ref.GroupVersionKind, Namespace: ref.Namespace, Name: ref.Name, Rules: rules.Digest()}
+		if sizes[ref.group()] > maxWatchedAlone {
+			target.Name, target.All = "", true
+		}
+		if !known[target] && len(targets) < maxReferenceWatches {
+			known[target] = true
+			targets = append(targets, target)
+		}
+	}
+	return targets
+}
 
 // grant is whether an identity may read an object.
 type grant struct {
@@ -42,14 +88,57 @@ func (s *Set) locateReference(ref Reference) (found Reference, mapping *meta.RES
 	return ref, mapping, ""
 }
 
-// refusal says why an identity may not read an object; "" when it may.
-func (s *Set) refusal(ctx context.Context, ref Reference, mapping *meta.RESTMapping) string {
+// locateReferences returns the references as the cluster knows them, as far as the owner may look at
+// them, and why nobody can look at the others.
+func (s *Set) locateReferences(ctx context.Context, refs []Reference) (found []Reference, problems []string) {
+	located := make([]Reference, 0, len(refs))
+	mappings := map[referenceGroup]*meta.RESTMapping{}
+	for _, ref := range refs {
+		ref, mapping, problem := s.locateReference(ref)
+		if problem != "" {
+			problems = append(problems, problem)
+			continue
+		}
+		located = append(located, ref)
+		mappings[ref.group()] = mapping
+	}
+	known, sizes, refused := s.grants, sizesOf(located), map[referenceGroup]int{}
+	s.grants = map[Reference]grant{}
+	for _, ref := range located {
+		group := ref.group()
+		if sizes[group] > maxWatchedAlone {
+			all := Reference{GroupVersionKind: ref.GroupVersionKind, Namespace: ref.Namespace}
+			if s.refusal(ctx, all, mappings[group], known) == "" {
+				found = append(found, ref)
+				continue
+			}
+		}
+		if refused[group] == maxRefused {
+			problems = append(problems, ref.id().Subject()+" may not be read either, as far as was asked")
+			continue
+		}
+		if problem := s.refusal(ctx, ref, mappings[group], known); problem != "" {
+			refused[group]++
+			problems = append(problems, problem)
+			continue
+		}
+		found = append(found, ref)
+	}
+	return found, problems
+}
+
+// refusal says why an identity may not read an object, or all of a kind in a namespace; "" when it may.
+// What was known before need not be asked again.
+func (s *Set) refusal(ctx context.Context, ref Reference, mapping *meta.RESTMapping, known map[Reference]grant) string {
 	if s.identity == (Impersonation{}) || mapping == nil {
 		return ""
 	}
 	now := s.engine.clock.Now()
-	if known, ok := s.grants[ref]; ok && now.Before(known.until) {
-		return known.refusal
+	for _, grants := range []map[Reference]grant{s.grants, known} {
+		if is, ok := grants[ref]; ok && now.Before(is.until) {
+			s.grants[ref] = is
+			return is.refusal
+		}
 	}
 	made := grant{until: now.Add(grantTTL)}
 	if err := s.mayRead(ctx, s.identity, ref, mapping); err != nil {
@@ -92,16 +181,4 @@ func (s *Set) mayRead(ctx context.Context, as Impersonation, ref Reference, mapp
 			as.user(), ref.id().Subject(), s.engine.profile.HealthChecksField)
 	}
 	return nil
-}
-
-// readable returns those of the references that the owner may look at.
-func (s *Set) readable(ctx context.Context, refs []Reference) []Reference {
-	var found []Reference
-	for _, ref := range refs {
-		ref, mapping, problem := s.locateReference(ref)
-		if problem == "" && s.refusal(ctx, ref, mapping) == "" {
-			found = append(found, ref)
-		}
-	}
-	return found
 }

@@ -48,7 +48,7 @@ func (s *Set) Apply(ctx context.Context, req Request) (out *Result, err error) {
 		s.rules = req.Rules
 		s.watch.Read(req.Rules)
 	}
-	s.references = s.readable(ctx, req.References)
+	s.references, _ = s.locateReferences(ctx, req.References)
 	r := &applyRun{set: s, record: req.Record, applier: applier{set: s, client: c, recreate: req.Recreate}}
 	s.tracker.beginApply()
 	defer func() {
@@ -174,8 +174,8 @@ func (r *applyRun) watchStage(ctx context.Context, stage stage) {
 		r.addTarget(watch.Target{GroupVersionKind: o.GroupVersionKind()})
 	}
 	if known == 0 {
-		for _, ref := range r.set.references {
-			r.addTarget(ref.target(r.set.rules))
+		for _, target := range referenceTargets(r.set.references, r.set.rules) {
+			r.addTarget(target)
 		}
 	}
 	if len(r.watching) == known {

@@ -27,6 +27,8 @@ type Set struct {
 	rules      *watch.Rules
 	references []Reference
 	grants     map[Reference]grant
+	// reads are the objects that are read since nobody watches them.
+	reads objectReads
 }
 
 // Close forgets everything and stops watching.
@@ -66,10 +68,7 @@ func (s *Set) targets() []watch.Target {
 			targets = append(targets, watch.Target{GroupVersionKind: a.GroupVersionKind})
 		}
 	}
-	for _, ref := range s.references {
-		targets = append(targets, ref.target(s.rules))
-	}
-	return targets
+	return append(targets, referenceTargets(s.references, s.rules)...)
 }
 
 // tracker knows how the owner's objects were applied last, and which of them drifted

@@ -4,7 +4,8 @@
 //
 // There is one informer for each kind of applied object, filtered by the label
 // that every applied object carries, and one for each single object beyond
-// those whose health somebody waits for. An informer keeps only what health and
+// those whose health somebody waits for, or for all objects of a kind in a namespace
+// where they are many. An informer keeps only what health and
 // drift need ([decide.Observed]), starts when the first owner uses it, and stops with
 // the last. An owner takes part by its [Subscription]:
 //
@@ -48,11 +49,14 @@ import (
 )
 
 // Target is what an informer watches: all applied objects of a kind, each read by the
-// rules of its owner, or, with a name, one object, applied by anybody.
+// rules of its owner, or, whoever applied it, one object by its name, or all of a kind in a
+// namespace.
 type Target struct {
 	schema.GroupVersionKind
 	Namespace, Name string
-	// Rules is the digest of those by which the one object is read: those of the
+	// All is all objects of the kind in the namespace, of a kind without namespaces all there are.
+	All bool
+	// Rules is the digest of those by which objects are read that anybody applied: those of the
 	// subscriptions that use the target.
 	Rules string
 }
@@ -65,7 +69,7 @@ type Informers struct {
 	mapper   meta.RESTMapper
 	log      logr.Logger
 
-	// limits are those of a cluster that is somebody's own; zero is none.
+	// limits are those of a cluster that is somebody's own; zero is this one.
 	limits Limits
 
 	mu       sync.Mutex
@@ -73,7 +77,9 @@ type Informers struct {
 	// owners routes news of labelled objects, and waiting news of awaited ones.
 	owners  map[decide.Owner]*Subscription
 	waiting map[inventory.ID]map[*Subscription]bool
-	closed  bool
+	// references are what the owners of a namespace have of this cluster beside what they apply.
+	references map[string]*Quota
+	closed     bool
 }
 
 // informer is one running informer and its users.
@@ -81,10 +87,13 @@ type informer struct {
 	cache.SharedIndexInformer
 	users  map[*Subscription]bool
 	cancel context.CancelFunc
+	// quota is what it counts to, which is that of the namespace that it was started for.
+	quota     *Quota
+	namespace string
 	// blind is closed when the informer turns out not to be allowed, or to have too much.
 	blind     chan struct{}
 	blindOnce sync.Once
-	// bounds are those of a cluster that is somebody's own, else nil.
+	// bounds are those of a cluster that is somebody's own, or of all objects of a kind, else nil.
 	bounds *boundedListWatch
 }
 
@@ -101,7 +110,7 @@ func New(config *rest.Config, mapper meta.RESTMapper, log logr.Logger, profile *
 	return &Informers{
 		observer: NewObserver(profile), objects: objects, metadata: metadata, mapper: mapper, log: log,
 		byTarget: map[Target]*informer{}, owners: map[decide.Owner]*Subscription{},
-		waiting: map[inventory.ID]map[*Subscription]bool{},
+		waiting: map[inventory.ID]map[*Subscription]bool{}, references: map[string]*Quota{},
 	}, nil
 }
 
@@ -133,7 +142,8 @@ func (s *Informers) observe(
 	gvk schema.GroupVersionKind, id inventory.ID, since string, rules *Rules,
 ) (*decide.LiveObject, decide.Freshness) {
 	best := decide.Unknown
-	for _, target := range []Target{{gvk, id.Namespace, id.Name, rules.Digest()}, {GroupVersionKind: gvk}} {
+	unlabelled := unlabelledTargets(gvk, id, rules)
+	for _, target := range [...]Target{unlabelled[0], unlabelled[1], {GroupVersionKind: gvk}} {
 		inf := s.byTarget[target]
 		if inf == nil || !inf.HasSynced() {
 			continue
@@ -209,26 +219,32 @@ func (s *Informers) unresolved(targets []Target, known map[Target]*meta.RESTMapp
 
 // ensure returns the target's informer, started if need be; nil when the
 // cluster does not know the kind. The lock is held.
-func (s *Informers) ensure(ctx context.Context, target Target, mapping *meta.RESTMapping, rules *Rules) *informer {
+func (s *Informers) ensure(ctx context.Context, target Target, mapping *meta.RESTMapping, u *Subscription) *informer {
 	if inf := s.byTarget[target]; inf != nil {
 		return inf
 	}
-	if mapping == nil || s.limits.Targets > 0 && len(s.byTarget) >= s.limits.Targets || !s.limits.Quota.acquire() {
+	if mapping == nil {
+		return nil
+	}
+	limits := s.limitsOf(target, u.owner.Namespace)
+	if limits.Targets > 0 && len(s.byTarget) >= limits.Targets || !limits.Quota.acquire() {
 		return nil
 	}
 	lw, example := s.listWatch(target, mapping)
-	inf := &informer{users: map[*Subscription]bool{}, blind: make(chan struct{})}
+	inf := &informer{
+		users: map[*Subscription]bool{}, blind: make(chan struct{}), quota: limits.Quota, namespace: u.owner.Namespace,
+	}
 	var bounded cache.ListerWatcher = lw
-	if s.limits.Objects > 0 {
-		inf.bounds = s.limits.listWatch(lw, func(err error) { s.exceeded(target, inf, err) })
+	if limits.Objects > 0 {
+		inf.bounds = limits.listWatch(lw, func(err error) { s.exceeded(target, inf, err) })
 		bounded = inf.bounds
 	}
 	inf.SharedIndexInformer = cache.NewSharedIndexInformer(bounded, example, 0, cache.Indexers{})
 	// The informer outlives the reconcile that needed it first.
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	if err := s.configure(running, inf, target, rules); err != nil {
+	if err := s.configure(running, inf, target, u.rules); err != nil {
 		cancel()
-		s.limits.Quota.release()
+		s.release(inf)
 		s.log.Error(err, "watching applied objects", "kind", target.GroupVersionKind.String())
 		return nil
 	}
@@ -254,7 +270,7 @@ func (s *Informers) exceeded(target Target, inf *informer, err error) {
 		// One that never runs, and holds nothing.
 		s.byTarget[target] = &informer{
 			SharedIndexInformer: cache.NewSharedIndexInformer(&cache.ListWatch{}, &unstructured.Unstructured{}, 0, cache.Indexers{}),
-			users:               inf.users, cancel: func() {}, blind: inf.blind,
+			users:               inf.users, cancel: func() {}, blind: inf.blind, quota: inf.quota, namespace: inf.namespace,
 		}
 		users = slices.Collect(maps.Keys(inf.users))
 	}
@@ -270,7 +286,7 @@ func (s *Informers) configure(ctx context.Context, inf *informer, target Target,
 	err := inf.SetTransform(func(obj any) (kept any, err error) {
 		err = background.Try(ctx, func() error {
 			by := rules
-			if target.Name == "" {
+			if !target.byAnybody() {
 				by = s.rulesFor(obj)
 			}
 			kept, err = s.observer.With(by).trim(target.GroupVersionKind, obj)
@@ -319,7 +335,7 @@ func (s *Informers) stop(target Target) {
 	if inf.bounds != nil {
 		inf.bounds.release()
 	}
-	s.limits.Quota.release()
+	s.release(inf)
 	delete(s.byTarget, target)
 }
 
@@ -327,9 +343,10 @@ func (s *Informers) stop(target Target) {
 // exist only the metadata is asked for, so that no Secret's value comes here.
 func (s *Informers) listWatch(target Target, mapping *meta.RESTMapping) (*cache.ListWatch, runtime.Object) {
 	narrow := func(opts metav1.ListOptions) metav1.ListOptions {
-		if target.Name != "" {
+		switch {
+		case target.Name != "":
 			opts.FieldSelector = fields.OneTermEqualSelector("metadata.name", target.Name).String()
-		} else {
+		case !target.All:
 			opts.LabelSelector = s.observer.profile.NameLabel
 		}
 		return opts

@@ -17,8 +17,8 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// Limits bound what is kept of a cluster whose owner decides what it answers. An informer
-// beyond them ends, so that its objects are Unknown.
+// Limits bound what is kept of a cluster whose owner decides what it answers, and of this one what is
+// watched beside what was applied. An informer beyond them ends, so that its objects are Unknown.
 type Limits struct {
 	// Targets is how many informers there are at most. What is beyond is Unknown.
 	Targets int
@@ -262,6 +262,13 @@ func (s *Quota) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.targets--
+}
+
+// unused reports whether no informer has room.
+func (s *Quota) unused() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.targets == 0
 }
 
 // grow takes room for more bytes, or gives some back, and reports whether there was any.

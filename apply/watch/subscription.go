@@ -103,7 +103,7 @@ func (u *Subscription) Use(ctx context.Context, targets []Target) {
 	}
 	wanted := make(map[Target]bool, len(targets))
 	for _, target := range targets {
-		if inf := s.ensure(ctx, target, known[target], u.rules); inf != nil {
+		if inf := s.ensure(ctx, target, known[target], u); inf != nil {
 			inf.users[u] = true
 			wanted[target] = true
 		}

@@ -53,13 +53,11 @@ func TestEveryFieldIsHonoured(t *testing.T) {
 	}
 }
 
-func TestRefuseNamesAllFields(t *testing.T) {
+func TestRefuseNamesTheField(t *testing.T) {
 	k := app("a")
-	k.Spec.HealthChecks = slices.Repeat([]meta.NamespacedObjectKindReference{{}}, maxHealthChecks+1)
 	k.Spec.SourceRef.Kind = "HelmChart"
 	err := refuse(k)
-	if want := "field is not supported: spec.healthChecks (101 entries, of which at most 100 are watched one by one; " +
-		"spec.wait covers any number), spec.sourceRef.kind (HelmChart)"; err == nil || err.Error() != want {
+	if want := "field is not supported: spec.sourceRef.kind (HelmChart)"; err == nil || err.Error() != want {
 		t.Errorf("refuse = %v, want %s", err, want)
 	}
 	if err := refuse(app("a")); err != nil {
@@ -254,17 +252,5 @@ func TestVariablesAreBounded(t *testing.T) {
 		if err != nil && variablesFailure(err).Retry != decide.RetryNever {
 			t.Errorf("%s: is tried again, which cannot help", kind)
 		}
-	}
-}
-
-func TestManyHealthChecksAreRefused(t *testing.T) {
-	k := app("a")
-	k.Spec.HealthChecks = slices.Repeat([]meta.NamespacedObjectKindReference{{}}, maxHealthChecks)
-	if err := refuse(k); err != nil {
-		t.Errorf("as many as may be: %v", err)
-	}
-	k.Spec.HealthChecks = append(k.Spec.HealthChecks, k.Spec.HealthChecks[0])
-	if err := refuse(k); !errors.Is(err, errUnsupported) || !strings.Contains(err.Error(), "spec.healthChecks (101 entries") {
-		t.Errorf("one more: %v", err)
 	}
 }

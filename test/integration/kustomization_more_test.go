@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
@@ -176,10 +175,10 @@ func leavesAlone(b *testEnv) {
 func stalls(b *testEnv) {
 	b.push(map[string]string{"app/a.yaml": configMap("a", "1")})
 	b.kustomization("app", func(s *kustomizev1.KustomizationSpec) {
-		s.HealthChecks = slices.Repeat([]meta.NamespacedObjectKindReference{{Kind: "Deployment", Namespace: b.ns, Name: "d"}}, 101)
+		s.Decryption = &kustomizev1.Decryption{Provider: "sops", ServiceAccountName: "keys"}
 	})
-	b.condition("app", meta.StalledCondition, metav1.Condition{Status: metav1.ConditionTrue, Message: "spec.healthChecks"})
-	b.change("app", func(k *kustomizev1.Kustomization) { k.Spec.HealthChecks = nil })
+	b.condition("app", meta.StalledCondition, metav1.Condition{Status: metav1.ConditionTrue, Message: "spec.decryption"})
+	b.change("app", func(k *kustomizev1.Kustomization) { k.Spec.Decryption = nil })
 	b.ready("app", "main@sha1:1")
 }
 
