@@ -72,6 +72,9 @@ func (c *Config) Connect(clk clock.PassiveClock) (*Connection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrInvalid, c.Name, err)
 	}
+	if c.command != nil {
+		c.command.present(transport)
+	}
 	address, _, err := rest.DefaultServerUrlFor(c.rest)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: its server is no URL", ErrInvalid, c.Name)
@@ -81,8 +84,11 @@ func (c *Config) Connect(clk clock.PassiveClock) (*Connection, error) {
 		checking: background.Group[struct{}, struct{}]{Timeout: checkTimeout},
 	}
 	var base http.RoundTripper = answerClock{next: scrubbed{outbound.Bound(transport, answers)}, connection: made}
-	if c.cloud != nil {
+	switch {
+	case c.cloud != nil:
 		base = authenticating{next: base, token: c.cloud, to: address}
+	case c.command != nil:
+		base = executing{next: base, command: c.command, to: address}
 	}
 	authenticated, err := rest.HTTPWrappersForConfig(c.rest, base)
 	if err != nil {

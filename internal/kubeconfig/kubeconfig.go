@@ -6,8 +6,8 @@
 //	secretRef    --> kubeconfig, self-contained ------------------.
 //	configMapRef --> cloud --> address, CA, tokens that expire ---+--> Config --Connect--> Connection
 //
-// A kubeConfig is its author's word. It may run no commands and read no files: those would
-// be the controller's. Its server and its proxy are dialed through the guard, each answer is
+// A kubeConfig is its author's word. It may read no files, and run no commands unless the operator says
+// so: those would be the controller's. Its server and its proxy are dialed through the guard, each answer is
 // bounded, and what it says is told to nobody. The identity of the controller itself goes to
 // API servers that a cloud has said are those of the cluster, and nowhere else.
 //
@@ -56,6 +56,8 @@ type Reader struct {
 	Guard *outbound.Guard
 	// InsecureTLS lets them go without verifying the server's certificate.
 	InsecureTLS bool
+	// Commands runs the commands of kubeconfigs; nil refuses those that have one.
+	Commands *Commands
 
 	// What only configMapRef needs. Client makes tokens of ServiceAccounts; Tokens keeps
 	// those of clouds, nil for none; DefaultAccount is the ServiceAccount of ConfigMaps
@@ -82,6 +84,8 @@ type Config struct {
 	rest  *rest.Config
 	guard *outbound.Guard
 	cloud *token // nil with a kubeconfig
+	// command is that of a kubeconfig; nil without one.
+	command *command
 }
 
 // Read reads the kubeConfig of an object in a namespace. Errors say nothing of the secrets
@@ -121,8 +125,13 @@ func (r *Reader) readSecret(ctx context.Context, name types.NamespacedName, key 
 	if err != nil {
 		return nil, fmt.Errorf("%w: Secret %s: %w", ErrInvalid, name, err)
 	}
+	id := identify("Secret", name, key, config)
+	command, err := r.Commands.command(name.Namespace, config, r.Clock)
+	if err != nil {
+		return nil, fmt.Errorf("%w: Secret %s: %w", ErrInvalid, name, err)
+	}
 	return &Config{
-		ID: identify("Secret", name, key, config), Name: name.Name, Version: secret.ResourceVersion, rest: config, guard: r.Guard,
+		ID: id, Name: name.Name, Version: secret.ResourceVersion, rest: config, guard: r.Guard, command: command,
 	}, nil
 }
 
@@ -144,12 +153,16 @@ func identify(kind string, name types.NamespacedName, key string, config *rest.C
 	if u, err := proxyOf(config); err == nil && u != nil {
 		proxy = u.String()
 	}
+	var exec []any
+	if with := config.ExecProvider; with != nil {
+		exec = []any{with.Command, with.Args, with.Env, with.APIVersion, with.ProvideClusterInfo, with.Config}
+	}
 	text, err := json.Marshal([]any{
 		key, config.Host, config.APIPath, config.TLSClientConfig.ServerName, config.Insecure, config.CAData, config.CertData,
-		config.KeyData, config.BearerToken, config.Username, config.Password, config.Impersonate, proxy,
+		config.KeyData, config.BearerToken, config.Username, config.Password, config.Impersonate, proxy, exec,
 	})
 	if err != nil {
-		text = []byte(err.Error()) // strings and bytes do not fail to encode
+		text = []byte(err.Error()) // strings and bytes do not fail to encode, nor what was decoded
 	}
 	sum := sha256.Sum256(text)
 	return fmt.Sprintf("%s/%s@%s", kind, name, hex.EncodeToString(sum[:]))
@@ -177,7 +190,7 @@ func (r *Reader) parse(secret *corev1.Secret, key string) (*rest.Config, error) 
 	if err != nil {
 		return nil, errors.New("its kubeconfig is no valid YAML of that kind")
 	}
-	if err := selfContained(parsed); err != nil {
+	if err := r.selfContained(parsed); err != nil {
 		return nil, err
 	}
 	config, err := clientcmd.NewDefaultClientConfig(*parsed, &clientcmd.ConfigOverrides{}).ClientConfig()
@@ -194,12 +207,14 @@ func (r *Reader) parse(secret *corev1.Secret, key string) (*rest.Config, error) 
 	return config, nil
 }
 
-// selfContained refuses a kubeconfig that has commands run or files read.
-func selfContained(config *clientcmdapi.Config) error {
+// selfContained refuses a kubeconfig that has files read, or commands run that may not be.
+func (r *Reader) selfContained(config *clientcmdapi.Config) error {
 	for name, user := range config.AuthInfos {
 		switch {
-		case user.Exec != nil:
-			return fmt.Errorf("user %q has `exec`, and commands are not run; use a token, a certificate, or kubeConfig.configMapRef", name)
+		case user.Exec != nil && r.Commands == nil:
+			return fmt.Errorf("user %q %w", name, errNoCommands)
+		case user.Exec != nil && (user.Exec.Command == "" || user.Exec.InteractiveMode == ""):
+			return fmt.Errorf("user %q has an `exec` without a command or an interactiveMode", name)
 		case user.AuthProvider != nil:
 			return fmt.Errorf("user %q has `auth-provider`, which is not supported; use a token or a certificate", name)
 		case user.TokenFile != "", user.ClientCertificate != "", user.ClientKey != "":

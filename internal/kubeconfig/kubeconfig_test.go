@@ -66,7 +66,7 @@ func TestWhichKubeConfigsAreRefused(t *testing.T) {
 		"a command": {
 			reference("remote", ""),
 			changed("token: hunter2", "exec: {command: hunter2, apiVersion: client.authentication.k8s.io/v1}"),
-			"user \"u\" has `exec`, and commands are not run",
+			"user \"u\" has `exec`, and commands are run only by a controller with --insecure-kubeconfig-exec",
 		},
 		"a file with a token": {
 			reference("remote", ""), changed("token: hunter2", "tokenFile: /hunter2"),

@@ -24,9 +24,9 @@ type identityFlags struct {
 	// vaults names the Vaults that ServiceAccounts log in at.
 	vaults string
 	// kubeConfigAccount is that of kubeConfigs with a configMapRef that name no account, and
-	// insecureTLS lets kubeConfigs go without verifying the server.
-	kubeConfigAccount string
-	insecureTLS       bool
+	// insecureTLS lets kubeConfigs go without verifying the server, and insecureExec has their commands run.
+	kubeConfigAccount         string
+	insecureTLS, insecureExec bool
 }
 
 // defaultTokens is how many tokens of clouds the cache keeps by default.
@@ -47,6 +47,8 @@ func (f *identityFlags) register(set *pflag.FlagSet) {
 		"identity clusters are reached whose spec.kubeConfig.configMapRef names none, with the feature "+
 		auth.FeatureGateObjectLevelWorkloadIdentity)
 	set.BoolVar(&f.insecureTLS, "insecure-kubeconfig-tls", false, "accept kubeconfigs of objects with insecure-skip-tls-verify")
+	set.BoolVar(&f.insecureExec, "insecure-kubeconfig-exec", false, "run the commands (exec) of kubeconfigs of objects, as the controller: "+
+		"who may write Secrets that Kustomizations or Pipelines name may do what the controller may")
 	set.StringVar(&f.ageSecret, "sops-age-secret", "", "Secret in --namespace with age keys (*.agekey) for Kustomizations "+
 		"whose spec.decryption names no Secret")
 	set.StringVar(&f.vaults, "sops-vault-configmap", "", "ConfigMap in --namespace with the Vaults, or OpenBaos, that ServiceAccounts "+

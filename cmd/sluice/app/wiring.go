@@ -68,6 +68,8 @@ type wiring struct {
 	registry   *registry.Client
 	scanner    *scan.Scanner
 	publicGood *signature.PublicGood
+	// commands of kubeconfigs are run by those of [wiring.kubeConfigs], nil if they may not be.
+	commands *kubeconfig.Commands
 	// clients of forges are made by [wiring.forges].
 	clients *forge.Clients
 	// messages is made by [wiring.outbox].
@@ -256,7 +258,11 @@ func (w *wiring) source(ctx context.Context) error {
 
 // kubeConfigs reads those that objects name.
 func (w *wiring) kubeConfigs() *kubeconfig.Reader {
+	if w.flags.identity.insecureExec && w.commands == nil {
+		w.commands = kubeconfig.NewCommands()
+	}
 	return &kubeconfig.Reader{
+		Commands: w.commands,
 		Objects: w.mgr.GetAPIReader(), Guard: w.guard, InsecureTLS: w.flags.identity.insecureTLS, Client: w.mgr.GetClient(), Tokens: w.tokens,
 		DefaultAccount: w.flags.identity.kubeConfigAccountOr(w.flags.defaultServiceAccount), Clock: w.clock,
 	}
