@@ -42,6 +42,7 @@ type stage struct {
 const (
 	definitions   = iota // CRDs, Namespaces, ClusterRoles
 	classes              // StorageClass, IngressClass, ...
+	early                // what the operator names
 	configuration        // what workloads fail to start without
 	workloads
 	webhooks // which would otherwise meet the objects that serve them
@@ -54,12 +55,14 @@ var configurationKinds = map[string]bool{
 	"ConfigMap": true, "Secret": true, "LimitRange": true, "PersistentVolume": true, "PersistentVolumeClaim": true,
 }
 
-func stageOf(u *unstructured.Unstructured) int {
+func stageOf(profile *decide.Profile, u *unstructured.Unstructured) int {
 	switch {
 	case ssautil.IsClusterDefinition(u):
 		return definitions
 	case ssautil.IsClassDefinition(u):
 		return classes
+	case ssautil.IsCustomStage(u, profile.EarlyKinds):
+		return early
 	case configurationKinds[u.GetKind()]:
 		return configuration
 	case u.GetKind() == "MutatingWebhookConfiguration", u.GetKind() == "ValidatingWebhookConfiguration":
@@ -76,7 +79,7 @@ func sortIntoStages(profile *decide.Profile, owner decide.Owner, req Request) ([
 	sort.Sort(ssa.SortableUnstructureds(req.Objects))
 	var planned [stages]stage
 	for _, u := range req.Objects {
-		i := stageOf(u)
+		i := stageOf(profile, u)
 		planned[i].objects = append(planned[i].objects, &object{Unstructured: u})
 		planned[i].gate = i <= classes
 	}

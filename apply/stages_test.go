@@ -104,6 +104,33 @@ func TestObjectsAreAppliedInStages(t *testing.T) {
 	}
 }
 
+// A Role that the account needs to apply the rest was applied among the configuration, beside what needs it.
+func TestKindsThatTheOperatorNamesAreAppliedEarly(t *testing.T) {
+	early := *profile
+	early.EarlyKinds = map[schema.GroupKind]struct{}{
+		{Group: "rbac.authorization.k8s.io", Kind: "Role"}: {}, {Kind: "Secret"}: {}, {Kind: "Namespace"}: {}, {Group: "example.com", Kind: "ConfigMap"}: {},
+	}
+	stages, err := sortIntoStages(&early, profile.Owner("flux-system", "apps"), Request{Objects: []*unstructured.Unstructured{
+		unstructuredOf("rbac.authorization.k8s.io/v1", "Role", "r"), unstructuredOf("rbac.authorization.k8s.io/v1", "RoleBinding", "b"),
+		unstructuredOf("v1", "ConfigMap", "c"), unstructuredOf("v1", "Secret", "s"), unstructuredOf("v1", "Namespace", "n"),
+		unstructuredOf("networking.k8s.io/v1", "IngressClass", "i"),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, w := range stages {
+		var kinds []string
+		for _, o := range w.objects {
+			kinds = append(kinds, o.GetKind())
+		}
+		got = append(got, strings.Join(kinds, " "))
+	}
+	if diff := cmp.Diff([]string{"Namespace", "IngressClass", "Role Secret", "RoleBinding ConfigMap"}, got); diff != "" {
+		t.Errorf("stages (-want +got):\n%s", diff)
+	}
+}
+
 // TestWhatWillBeAppliedIsRecordedBeforeItIs has objects of a kind that is known from its definition on only.
 func TestWhatWillBeAppliedIsRecordedBeforeItIs(t *testing.T) {
 	e := newTestEnv(t)

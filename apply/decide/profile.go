@@ -26,6 +26,8 @@ type Profile struct {
 	// OverriddenManagers are field managers, by the beginning of their names, whose fields the
 	// owners take over besides those of kubectl.
 	OverriddenManagers []string
+	// EarlyKinds are applied after definitions and classes and before all else; nil is none.
+	EarlyKinds map[schema.GroupKind]struct{}
 	// NameLabel and NamespaceLabel are on every applied object and name its owner.
 	NameLabel, NamespaceLabel string
 	// Fields of the owner, named in messages: the one that allows to recreate objects,

@@ -60,6 +60,8 @@ type Reconciler struct {
 	// OverriddenManagers are field managers whose changes to applied objects are undone, besides
 	// those of kubectl.
 	OverriddenManagers []string
+	// EarlyKinds are applied after definitions and classes and before all else; nil is none.
+	EarlyKinds map[schema.GroupKind]struct{}
 	// AdditiveReadyExpr asks of a dependency with a readyExpr what is asked of others, too.
 	AdditiveReadyExpr bool
 	// LenientSubstitutions lets variables without value and default stand for nothing.
@@ -101,7 +103,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, opt
 		r.KubeConfigs = &kubeconfig.Reader{Objects: r.live, Client: r.client, Clock: opts.Clock}
 	}
 	profile := *profile
-	profile.OverriddenManagers = r.OverriddenManagers
+	profile.OverriddenManagers, profile.EarlyKinds = r.OverriddenManagers, r.EarlyKinds
 	informers, err := watch.New(mgr.GetConfig(), mgr.GetRESTMapper(), mgr.GetLogger().WithName("apply"), &profile)
 	if err != nil {
 		return err

@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
+	ssautil "github.com/fluxcd/pkg/ssa/utils"
 	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/sluice-cd/sluice/apply/build"
 )
@@ -29,6 +32,20 @@ func (f *buildFlags) validate() error {
 		return errors.New("--build-timeout and --build-max-objects must be positive")
 	}
 	return nil
+}
+
+// parseGroupKinds reads a list such as "rbac.authorization.k8s.io/Role,ConfigMap", as Flux has it.
+func parseGroupKinds(list string) (map[schema.GroupKind]struct{}, error) {
+	kinds, err := ssautil.ParseGroupKindSet(list)
+	if err != nil {
+		return nil, err
+	}
+	for kind := range kinds {
+		if strings.Contains(kind.Kind, "/") {
+			return nil, fmt.Errorf("%s/%s is no group/Kind: leave the version out", kind.Group, kind.Kind)
+		}
+	}
+	return kinds, nil
 }
 
 // builder builds what this program cannot measure in processes of its own.

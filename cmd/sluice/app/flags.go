@@ -49,6 +49,7 @@ type flags struct {
 	allowCrossNamespaceWrites    bool
 	defaultServiceAccount        string
 	overrideManagers             []string
+	earlyKinds                   string
 	storagePath                  string
 	storageLimit                 storageLimit
 	storageAddr, storageAdvAddr  string
@@ -93,6 +94,8 @@ func (f *flags) register(set *pflag.FlagSet) {
 		"name none, and with the feature ObjectLevelWorkloadIdentity stands for objects in clouds; default: the controller itself")
 	set.StringSliceVar(&f.overrideManagers, "override-manager", nil, "field managers, by the beginning of their names, whose "+
 		"additions to objects of Kustomizations are undone like those of kubectl, such as k9s")
+	set.StringVar(&f.earlyKinds, "custom-apply-stage-kinds", "", "comma-separated kinds, such as rbac.authorization.k8s.io/Role, whose "+
+		"objects Kustomizations apply after definitions and classes and before all others")
 	set.StringVar(&f.storagePath, "storage-path", "/data",
 		"folder of Git mirrors, artifacts and tags, of this process alone; a cache, rebuilt when lost")
 	f.storageLimit.register(set)
@@ -149,6 +152,9 @@ func (f *flags) validate() error {
 	}
 	if err := kustomization.CheckOverruled(f.overrideManagers); err != nil {
 		return fmt.Errorf("--override-manager: %w", err)
+	}
+	if _, err := parseGroupKinds(f.earlyKinds); err != nil {
+		return fmt.Errorf("--custom-apply-stage-kinds: %w", err)
 	}
 	if len(validation.IsDNS1123Label(f.namespace)) > 0 {
 		return fmt.Errorf("--namespace: %q is not the name of a namespace", f.namespace)

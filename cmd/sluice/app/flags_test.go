@@ -51,6 +51,10 @@ func TestFlagsAreRefusedBeforeAnythingStarts(t *testing.T) {
 		"the labels of Secrets that Flux has by default": {
 			[]string{"--watch-configs-label-selector=reconcile.fluxcd.io/watch=Enabled", "--feature-gates=DisableConfigWatchers=false"}, "",
 		},
+		"kinds to apply early": {[]string{"--custom-apply-stage-kinds=rbac.authorization.k8s.io/Role, ConfigMap"}, ""},
+		"kinds to apply early, with a version": {
+			[]string{"--custom-apply-stage-kinds=rbac.authorization.k8s.io/v1/Role"}, "/v1/Role is no group/Kind: leave the version out",
+		},
 		"strict substitution, turned off":     {[]string{"--feature-gates=StrictPostBuildSubstitutions=false"}, ""},
 		"gates of Flux's that change nothing": {[]string{"--feature-gates=ExternalArtifact=true,DirectSourceFetch=false"}, ""},
 		"a gate that is neither true nor false": {

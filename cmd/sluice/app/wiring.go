@@ -263,7 +263,7 @@ func (w *wiring) kubeConfigs() *kubeconfig.Reader {
 	}
 	return &kubeconfig.Reader{
 		Commands: w.commands,
-		Objects: w.mgr.GetAPIReader(), Guard: w.guard, InsecureTLS: w.flags.identity.insecureTLS, Client: w.mgr.GetClient(), Tokens: w.tokens,
+		Objects:  w.mgr.GetAPIReader(), Guard: w.guard, InsecureTLS: w.flags.identity.insecureTLS, Client: w.mgr.GetClient(), Tokens: w.tokens,
 		DefaultAccount: w.flags.identity.kubeConfigAccountOr(w.flags.defaultServiceAccount), Clock: w.clock,
 	}
 }
@@ -280,9 +280,14 @@ func (w *wiring) kustomize(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	earlyKinds, err := parseGroupKinds(w.flags.earlyKinds)
+	if err != nil {
+		return err
+	}
 	kustomizations := &kustomization.Reconciler{
 		Opener: w.opener(), NoCrossNamespaceRefs: w.flags.noCrossNamespace,
 		DefaultServiceAccount: w.flags.defaultServiceAccount, Builder: builder, OverriddenManagers: w.flags.overrideManagers,
+		EarlyKinds:           earlyKinds,
 		AdditiveReadyExpr:    w.flags.identity.enabled(additiveReadyExpr),
 		LenientSubstitutions: !w.flags.identity.enabled(strictSubstitutions),
 		KubeConfigs:          w.kubeConfigs(),
