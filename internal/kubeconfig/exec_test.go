@@ -114,7 +114,7 @@ END`)
 	}
 	// The second token has expired when it is printed, and is not used.
 	clk.SetTime(clk.Now().Add(2 * time.Hour))
-	if _, err := to.HTTP.Get(server.URL + "/version"); err == nil || !strings.Contains(err.Error(), "credentials that have expired") { //nolint:noctx // a test
+	if _, err := to.HTTP.Get(server.URL + "/version"); err == nil || !strings.Contains(err.Error(), "credentials that have expired") {
 		t.Errorf("got %v", err)
 	}
 	if len(told) != 2 || told[0] != "Bearer 1" || told[1] != told[0] {
