@@ -108,7 +108,8 @@ func TestObjectsAreAppliedInStages(t *testing.T) {
 func TestKindsThatTheOperatorNamesAreAppliedEarly(t *testing.T) {
 	early := *profile
 	early.EarlyKinds = map[schema.GroupKind]struct{}{
-		{Group: "rbac.authorization.k8s.io", Kind: "Role"}: {}, {Kind: "Secret"}: {}, {Kind: "Namespace"}: {}, {Group: "example.com", Kind: "ConfigMap"}: {},
+		{Group: "rbac.authorization.k8s.io", Kind: "Role"}: {}, {Kind: "Secret"}: {}, {Kind: "Namespace"}: {},
+		{Group: "example.com", Kind: "ConfigMap"}: {},
 	}
 	stages, err := sortIntoStages(&early, profile.Owner("flux-system", "apps"), Request{Objects: []*unstructured.Unstructured{
 		unstructuredOf("rbac.authorization.k8s.io/v1", "Role", "r"), unstructuredOf("rbac.authorization.k8s.io/v1", "RoleBinding", "b"),
