@@ -48,7 +48,7 @@ var (
 	// ErrPathNotFound says that the source has no directory at the spec's path.
 	ErrPathNotFound = errors.New("kustomization path not found")
 	// ErrRemote says that a kustomization.yaml refers to something outside the
-	// source, which would make a build depend on more than its commit.
+	// source, and nothing is fetched: a build would depend on more than its commit.
 	ErrRemote = errors.New("remote bases and files are not allowed")
 	// ErrEncrypted says that an object is encrypted with SOPS.
 	ErrEncrypted = errors.New("is SOPS encrypted: set spec.decryption; an object that is meant to be applied " +
@@ -103,6 +103,12 @@ type Spec struct {
 	// Masks builds for people without keys: what SOPS encrypted of a Secret is masked, and
 	// the rest is left as it is.
 	Masks bool
+	// FetchFile and FetchRepository fetch what kustomizations refer to outside of the source; nil
+	// refuses it. Both or none are set.
+	FetchFile       FetchFile
+	FetchRepository FetchRepository
+	// Fetches is what a build in a process of its own gets in place of these: whether there are any.
+	Fetches bool
 	// Decrypts is what a build in a process of its own gets in place of Decrypt, a function that
 	// cannot be sent to it: whether there is one. That process sends encrypted files back to be
 	// decrypted here, where the keys are.
@@ -123,6 +129,9 @@ type Result struct {
 	Digest string
 	// Warnings are about what is probably a mistake, at most 50.
 	Warnings []Warning
+	// Moves says that the build has fetched what may be something else the next time, without a word: a
+	// branch, a tag, a file.
+	Moves bool
 	// Decrypted hides values that were decrypted, which nobody may be shown. Whoever decrypts
 	// sets it.
 	Decrypted *mask.Mask
@@ -147,11 +156,14 @@ type job struct {
 	warnings []Warning
 	// isolated says that it is better built in a process of its own.
 	isolated bool
+	// served are the trees that were fetched for that process.
+	served []tree.Tree
 }
 
 func newJob(ctx context.Context, t tree.Tree, spec Spec, bounds Bounds, mem memory) *job {
 	j := &job{overlay: newOverlay(ctx, t, bounds.withDefaults(), mem), spec: spec}
 	j.overlay.decrypt, j.overlay.masks = spec.Decrypt, spec.Masks
+	j.overlay.fetchFile, j.overlay.fetchRepository = spec.FetchFile, spec.FetchRepository
 	return j
 }
 
@@ -214,11 +226,14 @@ func (j *job) explain(err *error) {
 		return
 	}
 	why := j.overlay.reason(*err)
-	*err = j.spec.Substitution.Mask().Error(readable(why))
-	if j.overlay.ended() == nil && !errors.Is(why, ErrDecrypt) && !errors.Is(why, errUnreadable) && !errors.Is(why, budget.ErrExhausted) {
+	*err = j.spec.Substitution.Mask().Error(j.overlay.readable(why))
+	if j.overlay.ended() == nil && !slices.ContainsFunc(passing, func(kind error) bool { return errors.Is(why, kind) }) {
 		*err = refusedError{*err}
 	}
 }
+
+// passing are the failures that may be over the next time.
+var passing = []error{ErrDecrypt, ErrFetch, errUnreadable, budget.ErrExhausted}
 
 // finish has kustomize build what was prepared.
 func (j *job) finish() (result *Result, err error) {
@@ -232,7 +247,7 @@ func (j *job) finish() (result *Result, err error) {
 		return nil, err
 	}
 	j.warnOfTargets(result.Objects)
-	result.Reads, result.Warnings = j.overlay.reads, append(j.overlay.warnings, j.warnings...)
+	result.Reads, result.Warnings, result.Moves = j.overlay.reads, append(j.overlay.warnings, j.warnings...), j.overlay.moves
 	return result, nil
 }
 
@@ -299,6 +314,7 @@ func (j *job) convert(resources resmap.ResMap) (*Result, error) {
 		if obj.IsList() {
 			return nil, fmt.Errorf("%s/%s: a list cannot be named", res.GetKind(), res.GetName())
 		}
+		j.overlay.nameOrigins(obj)
 		j.warnOfFields(obj)
 		result.Objects = append(result.Objects, obj)
 		digest.Write(data)
@@ -336,19 +352,26 @@ func (j *job) object(data []byte) (*unstructured.Unstructured, error) {
 	return obj, j.overlay.unsealed(obj)
 }
 
-// readable takes the overlay's mount point out of an error's text, so that
+// readable takes the overlay's mount points out of an error's text, so that
 // paths read as they are in the source.
-func readable(err error) error {
-	if err == nil || !strings.Contains(err.Error(), mount) {
+func (r *remotes) readable(err error) error {
+	if err == nil {
+		return nil
+	}
+	was := err.Error()
+	text := r.named(strings.ReplaceAll(strings.ReplaceAll(was, mount+"/", ""), mount, "."))
+	if text == was {
 		return err
 	}
-	return readableError{err}
+	return readableError{err, text}
 }
 
-type readableError struct{ error }
-
-func (e readableError) Error() string {
-	return strings.ReplaceAll(strings.ReplaceAll(e.error.Error(), mount+"/", ""), mount, ".")
+// readableError is an error in another text.
+type readableError struct {
+	error
+	text string
 }
+
+func (e readableError) Error() string { return e.text }
 
 func (e readableError) Unwrap() error { return e.error }

@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/sluice-cd/sluice/apply/remoteref"
 	"github.com/sluice-cd/sluice/internal/budget"
 	"github.com/sluice-cd/sluice/internal/tree"
 )
@@ -42,6 +43,27 @@ func isolating(t *testing.T) *Builder {
 	return &Builder{Command: []string{own}}
 }
 
+// fetchesFile has one file.
+func fetchesFile(address string) ([]byte, error) {
+	if address == "https://example.com/cm.yaml" {
+		return []byte(configMap("cm")), nil
+	}
+	return nil, ErrNoFile
+}
+
+// fetchesRepository has one repository, with two kustomizations.
+func fetchesRepository(t *testing.T) FetchRepository {
+	return func(of remoteref.Repository) (tree.Tree, error) {
+		if of.URL != "https://example.com/org/repo" {
+			return nil, errors.New("there is no other one")
+		}
+		return treeOf(t, map[string]string{
+			"base/kustomization.yaml": "resources: [d.yaml, ../lib]", "base/d.yaml": deployment,
+			"lib/kustomization.yaml": "configMapGenerator: [{name: g, files: [f.txt]}]", "lib/f.txt": "a",
+		}), nil
+	}
+}
+
 var owner = types.NamespacedName{Namespace: "apps", Name: "app"}
 
 func TestAProcessBuildsTheSame(t *testing.T) {
@@ -64,6 +86,15 @@ func TestAProcessBuildsTheSame(t *testing.T) {
 			"t.yaml": "apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: t}\nspec: {items: [{name: a}]}\n",
 			"p.yaml": "apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: t}\nspec: {items: [{name: b}]}\n",
 		}},
+		"what was fetched": {files: map[string]string{
+			"kustomization.yaml": "resources: ['https://example.com/org/repo//base', 'https://example.com/cm.yaml']\nreplacements: [{path: r.yaml}]",
+			"r.yaml": "source: {kind: ConfigMap, name: cm, fieldPath: metadata.name}\n" +
+				"targets: [{select: {kind: Deployment}, fieldPaths: ['metadata.annotations.found'], options: {create: true}}]",
+		}, spec: Spec{FetchFile: fetchesFile, FetchRepository: fetchesRepository(t)}},
+		"what cannot be fetched": {
+			files: map[string]string{"kustomization.yaml": "resources: ['https://example.com/none.yaml']\nvars: []\ncrds: []\ngenerators: []"},
+			spec:  Spec{FetchFile: fetchesFile, FetchRepository: fetchesRepository(t)}, fails: ErrFetch,
+		},
 		"an encrypted value": {
 			files: map[string]string{"kustomization.yaml": "generators: [g.yaml]", "g.yaml": plugin("SecretGenerator", "literals: ['k="+enc+"']")},
 			fails: ErrEncrypted,

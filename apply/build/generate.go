@@ -98,11 +98,11 @@ func collect(o *overlay, dir string, kus *kustypes.Kustomization) error {
 func collectLinks(o *overlay, dir, at string, add func(string)) error {
 	names, err := o.links(at, isManifest)
 	for _, name := range names {
-		e, _, real, err := o.entry(name)
+		found, err := o.entry(name)
 		if err != nil {
 			return err
 		}
-		if e.Mode.IsFile() && !strings.HasPrefix(path.Join(mount, real), dir+"/") {
+		if found.Mode.IsFile() && !strings.HasPrefix(found.path(), dir+"/") {
 			add(name)
 		}
 	}

@@ -179,7 +179,7 @@ func (m *measure) missing(k *kustomization, field, name string) error {
 	if path.Base(name) == "." || strings.Contains(name, "\n") {
 		return nil
 	}
-	if e, _, _, err := m.o.entry(name); err != nil || kindOf(e) != absent {
+	if found, err := m.o.entry(name); err != nil || kindOf(found.Entry) != absent {
 		return nil // it is outside of the source, and kustomize says so
 	}
 	text := fmt.Sprintf("%s: %s: the source has no %s", readablePath(k.name), field, readablePath(name))

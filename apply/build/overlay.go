@@ -51,7 +51,9 @@ func newOverlay(ctx context.Context, t tree.Tree, bounds Bounds, mem memory) *ov
 	refused := &refusal{}
 	o := &overlay{
 		source: &source{
-			refused: refused, tree: t, symlinks: linksOf(t), files: map[string][]byte{}, reads: Reads{}, sealed: map[string][]byte{},
+			remotes: remotes{known: map[remoteKey]string{}},
+			refused: refused, own: &mounted{tree: t, symlinks: linksOf(t), at: mount},
+			files: map[string][]byte{}, reads: Reads{}, sealed: map[string][]byte{},
 		},
 		decodeLimiter: &decodeLimiter{refused: refused, bounds: bounds, mem: mem, weights: map[string]weight{}, opaque: map[string]bool{}},
 		refusal:       refused,
@@ -162,14 +164,14 @@ func (o *overlay) Glob(pattern string) ([]string, error) {
 
 // Walk implements filesys.FileSystem.
 func (o *overlay) Walk(root string, visit filepath.WalkFunc) error {
-	e, _, _, err := o.entry(root)
-	if err == nil && kindOf(e) == absent {
+	found, err := o.entry(root)
+	if err == nil && kindOf(found.Entry) == absent {
 		err = &fs.PathError{Op: "walk", Path: root, Err: fs.ErrNotExist}
 	}
 	if err != nil {
 		return visit(root, nil, err)
 	}
-	if err := o.walk(path.Clean(root), e, visit); !errors.Is(err, fs.SkipDir) && !errors.Is(err, fs.SkipAll) {
+	if err := o.walk(path.Clean(root), found.Entry, visit); !errors.Is(err, fs.SkipDir) && !errors.Is(err, fs.SkipAll) {
 		return err
 	}
 	return nil

@@ -96,8 +96,10 @@ func (v *referenceRewriter) plugin(ref string, depth int) ([]string, error) {
 	if found, err := newResources([]byte(ref)); err == nil { // kustomize asks in this order, too
 		return v.documents(found)
 	}
-	if err := v.path("", &ref); err != nil {
-		return nil, fmt.Errorf("%w: %s", ErrRemote, ref)
+	if depth == 0 { // those of directories are vetted where these list them
+		if err := v.path("configuration", &ref, eitherOfThem); err != nil {
+			return nil, err
+		}
 	}
 	name := v.abs(ref)
 	if v.o.IsDir(name) {
@@ -141,7 +143,7 @@ func (v *referenceRewriter) pluginDir(dir string, depth int) ([]string, error) {
 	var all []string
 	below := &referenceRewriter{o: v.o, dir: dir}
 	for _, ref := range k.Resources {
-		if err := below.path("resources", &ref); err != nil {
+		if err := below.path("resources", &ref, eitherOfThem); err != nil {
 			return nil, err
 		}
 		// What the plugins read starts where they are used.

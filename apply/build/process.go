@@ -16,6 +16,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/sluice-cd/sluice/apply/remoteref"
 	"github.com/sluice-cd/sluice/internal/background"
 	"github.com/sluice-cd/sluice/internal/tree"
 )
@@ -53,10 +54,15 @@ type buildRequest struct {
 // treeRequest asks what is at a path of the tree, or ends the build with its result.
 type treeRequest struct {
 	Stat, ReadDir, ReadFile string
+	// Tree is which of the trees that were fetched; zero is the source.
+	Tree int
 	// Decrypt is a file to decrypt instead, and As what it is called.
 	Decrypt []byte
 	As      string
-	Outcome *buildResult
+	// FetchFile or FetchRepository is what to fetch instead.
+	FetchFile       string
+	FetchRepository *remoteref.Repository
+	Outcome         *buildResult
 }
 
 // treeResponse is what is at the path.
@@ -65,6 +71,9 @@ type treeResponse struct {
 	Entries []tree.Entry
 	Data    []byte
 	Err     string
+	// Tree is the number of the tree that was fetched, and NoFile says that a server has none.
+	Tree   int
+	NoFile bool
 }
 
 // buildResult is a Result, or an error with the sentinel that it wraps.
@@ -129,6 +138,7 @@ func (p *processes) build(ctx context.Context, command []string, j *job, memory 
 	if err != nil {
 		return nil, j.spec.Substitution.Mask().Error(err)
 	}
+	result.Moves = j.overlay.moves
 	return result, nil
 }
 
@@ -211,7 +221,7 @@ func (*process) alive(err error) bool { return errors.As(err, new(errFailed)) }
 // build does one job.
 func (p *process) build(j *job, memory int64) (*Result, error) {
 	spec := j.spec
-	spec.Decrypts = spec.Decrypt != nil
+	spec.Decrypts, spec.Fetches = spec.Decrypt != nil, spec.FetchFile != nil
 	if err := p.in.Encode(buildRequest{Spec: spec, Bounds: j.overlay.bounds, Memory: memory}); err != nil {
 		return nil, err
 	}
@@ -273,10 +283,22 @@ func containsAny(text string, words []string) bool {
 func respond(j *job, q treeRequest) treeResponse {
 	var a treeResponse
 	var err error
-	t := j.overlay.tree
+	t := j.overlay.own.tree
+	if q.Tree > 0 && q.Tree <= len(j.served) {
+		t = j.served[q.Tree-1]
+	}
 	switch {
 	case q.Decrypt != nil && j.spec.Decrypt != nil:
 		a.Data, err = j.spec.Decrypt(q.Decrypt, q.As)
+	case q.FetchFile != "" && j.spec.FetchFile != nil:
+		a.Data, err = j.spec.FetchFile(q.FetchFile)
+		a.NoFile = errors.Is(err, ErrNoFile)
+	case q.FetchRepository != nil && j.spec.FetchRepository != nil:
+		var files tree.Tree
+		if files, err = j.spec.FetchRepository(*q.FetchRepository); err == nil {
+			j.served = append(j.served, files)
+			a.Tree = len(j.served)
+		}
 	case q.Stat != "":
 		if a.Entry, err = t.Stat(q.Stat); tree.LeadsNowhere(err) {
 			a.Entry, err = tree.Entry{}, nil

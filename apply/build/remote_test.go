@@ -49,8 +49,8 @@ func (r refusing) RoundTrip(req *http.Request) (*http.Response, error) {
 	return nil, errors.New("refused")
 }
 
-// remotes are all forms that kustomize takes for something remote.
-var remotes = []string{
+// remoteForms are all forms that kustomize takes for something remote.
+var remoteForms = []string{
 	"http://192.0.2.1/meta", "HTTPS://example.com/a?b=c", "https://example.com/a\n",
 	"https://example.com/org/repo.git?ref=main&submodules=true&timeout=3&x=\n",
 	"file:///nowhere/victim.git?ref=main&x=\n", "git::https://example.com/org/repo", "ssh://git@host/org/repo",
@@ -144,7 +144,7 @@ func quoted(text string) string { return `"` + strings.ReplaceAll(text, "\n", `\
 func TestNothingRemoteIsReached(t *testing.T) {
 	offline(t)
 	for name, files := range reachable {
-		for _, ref := range remotes {
+		for _, ref := range remoteForms {
 			made := map[string]string{"cm.yaml": configMap("cm")}
 			for file, content := range files {
 				content = strings.ReplaceAll(content, "KEYREF", quoted("key="+ref))

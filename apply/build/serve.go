@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"runtime/debug"
 
+	"github.com/sluice-cd/sluice/apply/remoteref"
 	"github.com/sluice-cd/sluice/internal/tree"
 )
 
@@ -33,9 +34,12 @@ func Serve(in io.Reader, out io.Writer) error {
 		if err := limitMemory(o.Memory); err != nil {
 			return err
 		}
-		files := &remoteTree{requests, results}
+		files := &remoteTree{in: requests, out: results}
 		if o.Spec.Decrypts {
 			o.Spec.Decrypt = files.decrypt
+		}
+		if o.Spec.Fetches {
+			o.Spec.FetchFile, o.Spec.FetchRepository = files.fetchFile, files.fetchRepository
 		}
 		j := newJob(nil, files, o.Spec, o.Bounds, unboundedMemory{}) //nolint:staticcheck // who waits for it kills the process
 		if err := results.Encode(treeRequest{Outcome: buildResultOf(j.run())}); err != nil {
@@ -79,6 +83,8 @@ func buildResultOf(r *Result, err error) *buildResult {
 type remoteTree struct {
 	in  *gob.Decoder
 	out *gob.Encoder
+	// number is that of a tree that was fetched; zero is the source.
+	number int
 }
 
 func (a *remoteTree) request(q treeRequest) (treeResponse, error) {
@@ -89,10 +95,34 @@ func (a *remoteTree) request(q treeRequest) (treeResponse, error) {
 	if err := a.in.Decode(&got); err != nil {
 		return got, err
 	}
-	if got.Err != "" {
+	switch {
+	case got.NoFile:
+		return got, noFile(got.Err)
+	case got.Err != "":
 		return got, errors.New(got.Err)
 	}
 	return got, nil
+}
+
+// noFile is an ErrNoFile that another process tells.
+type noFile string
+
+func (e noFile) Error() string      { return string(e) }
+func (noFile) Is(target error) bool { return target == ErrNoFile }
+
+// fetchFile has the other process fetch a file.
+func (a *remoteTree) fetchFile(address string) ([]byte, error) {
+	got, err := a.request(treeRequest{FetchFile: address})
+	return got.Data, err
+}
+
+// fetchRepository has the other process fetch a repository.
+func (a *remoteTree) fetchRepository(of remoteref.Repository) (tree.Tree, error) {
+	got, err := a.request(treeRequest{FetchRepository: &of})
+	if err != nil {
+		return nil, err
+	}
+	return &remoteTree{in: a.in, out: a.out, number: got.Tree}, nil
 }
 
 // decrypt has the other process decrypt, which has the keys.
@@ -103,24 +133,24 @@ func (a *remoteTree) decrypt(data []byte, name string) ([]byte, error) {
 
 // Hash implements tree.Tree.
 func (a *remoteTree) Hash(name string) (string, error) {
-	got, err := a.request(treeRequest{Stat: name})
+	got, err := a.request(treeRequest{Tree: a.number, Stat: name})
 	return got.Entry.Hash, err
 }
 
 // Stat implements tree.Tree; what is absent is the zero entry.
 func (a *remoteTree) Stat(name string) (tree.Entry, error) {
-	got, err := a.request(treeRequest{Stat: name})
+	got, err := a.request(treeRequest{Tree: a.number, Stat: name})
 	return got.Entry, err
 }
 
 // ReadDir implements tree.Tree.
 func (a *remoteTree) ReadDir(name string) ([]tree.Entry, error) {
-	got, err := a.request(treeRequest{ReadDir: name})
+	got, err := a.request(treeRequest{Tree: a.number, ReadDir: name})
 	return got.Entries, err
 }
 
 // ReadFile implements tree.Tree.
 func (a *remoteTree) ReadFile(name string) ([]byte, error) {
-	got, err := a.request(treeRequest{ReadFile: name})
+	got, err := a.request(treeRequest{Tree: a.number, ReadFile: name})
 	return got.Data, err
 }

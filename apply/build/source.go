@@ -24,16 +24,16 @@ var (
 	errOutside  = errors.New("path is outside of the source")
 )
 
-// source is the files that a build is made of: those of a tree, and generated ones in
-// front of them. It records what is asked of the tree.
+// source is the files that a build is made of: those of a tree, generated ones in
+// front of them, and what was fetched beside it. It records what is asked of the tree.
 type source struct {
+	remotes
 	refused *refusal
 	// end says why the build has ended: nothing can be read after. nil never ends.
-	end      func() error
-	tree     tree.Tree
-	symlinks *tree.Links // of the tree
-	files    map[string][]byte
-	reads    Reads
+	end   func() error
+	own   *mounted // of the source itself
+	files map[string][]byte
+	reads Reads
 	// sealed are the files that are encrypted.
 	sealed map[string][]byte
 }
@@ -61,22 +61,46 @@ func inTree(name string) (string, error) {
 	return "", &fs.PathError{Op: "open", Path: name, Err: errOutside}
 }
 
-// entry looks a path up and records that it was looked for. It returns where in
-// the tree it really is.
-func (s *source) entry(name string) (e tree.Entry, asked, real string, err error) {
-	asked, err = inTree(name)
-	if err != nil {
-		return tree.Entry{}, "", "", err
+// place is an entry and where it is: in which tree, where it was looked for in that, and where it
+// really is.
+type place struct {
+	tree.Entry
+	in          *mounted
+	asked, real string
+}
+
+// path is where the overlay shows it.
+func (p place) path() string { return path.Join(p.in.at, p.real) }
+
+// entry looks a path up and records that it was looked for.
+func (s *source) entry(name string) (place, error) {
+	found := place{in: s.own}
+	if in, inside := s.mountOf(path.Clean(name)); in != nil {
+		found.in, found.asked = in, inside
+	} else {
+		var err error
+		if found.asked, err = inTree(name); err != nil {
+			return place{}, err
+		}
 	}
 	if err := s.ended(); err != nil {
-		return tree.Entry{}, "", "", err
+		return place{}, err
 	}
-	e, real, err = statEntry(s.symlinks, asked)
-	if err != nil {
-		return tree.Entry{}, "", "", s.unreadable(err)
+	var err error
+	if found.Entry, found.real, err = statEntry(found.in.symlinks, found.asked); err != nil {
+		return place{}, s.unreadable(err)
 	}
-	s.reads.probe(asked, e)
-	return e, asked, real, nil
+	if found.in == s.own {
+		s.reads.probe(found.asked, found.Entry)
+	}
+	return found, nil
+}
+
+// noteRead notes that the build depends on all that is at a place of the source.
+func (s *source) noteRead(p place) {
+	if p.in == s.own {
+		s.reads.read(p.asked, p.Entry)
+	}
 }
 
 // Exists implements filesys.FileSystem.
@@ -84,8 +108,8 @@ func (s *source) Exists(name string) bool {
 	if _, ok := s.files[path.Clean(name)]; ok {
 		return true
 	}
-	e, _, _, err := s.entry(name)
-	return err == nil && kindOf(e) != absent
+	found, err := s.entry(name)
+	return err == nil && kindOf(found.Entry) != absent
 }
 
 // IsDir implements filesys.FileSystem.
@@ -93,30 +117,30 @@ func (s *source) IsDir(name string) bool {
 	if _, ok := s.files[path.Clean(name)]; ok {
 		return false
 	}
-	e, _, _, err := s.entry(name)
-	return err == nil && e.Mode == tree.Dir
+	found, err := s.entry(name)
+	return err == nil && found.Mode == tree.Dir
 }
 
 func (s *source) content(name string) ([]byte, error) {
 	if data, ok := s.files[path.Clean(name)]; ok {
 		return data, nil
 	}
-	e, asked, real, err := s.entry(name)
+	found, err := s.entry(name)
 	switch {
 	case err != nil:
 		return nil, err
-	case kindOf(e) == absent:
+	case kindOf(found.Entry) == absent:
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
-	case e.Mode == tree.Dir:
+	case found.Mode == tree.Dir:
 		return nil, &fs.PathError{Op: "read", Path: name, Err: tree.ErrIsDir}
 	}
-	s.reads.read(asked, e)
-	data, err := s.tree.ReadFile(real)
+	s.noteRead(found)
+	data, err := found.in.tree.ReadFile(found.real)
 	if err != nil {
 		return nil, s.unreadable(err)
 	}
 	if isSealed(data) {
-		s.sealed[asked] = data
+		s.sealed[strings.TrimPrefix(found.in.name+"/"+found.asked, "/")] = data
 	}
 	return data, nil
 }
@@ -133,15 +157,15 @@ func (s *source) unreadable(err error) error {
 // list returns a directory's entries; the build then depends on all of it. Links
 // are left out: see links.
 func (s *source) list(name string) ([]tree.Entry, error) {
-	e, asked, real, err := s.entry(name)
+	found, err := s.entry(name)
 	if err != nil {
 		return nil, err
 	}
-	s.reads.read(asked, e)
-	if e.Mode != tree.Dir {
+	s.noteRead(found)
+	if found.Mode != tree.Dir {
 		return nil, &fs.PathError{Op: "readdir", Path: name, Err: tree.ErrNotDir}
 	}
-	entries, err := s.tree.ReadDir(real)
+	entries, err := found.in.tree.ReadDir(found.real)
 	if err != nil {
 		return nil, s.unreadable(err)
 	}
@@ -150,11 +174,11 @@ func (s *source) list(name string) ([]tree.Entry, error) {
 
 // links returns the paths of the links in a directory whose names match.
 func (s *source) links(dir string, match func(string) bool) ([]string, error) {
-	_, _, real, err := s.entry(dir)
+	at, err := s.entry(dir)
 	if err != nil {
 		return nil, err
 	}
-	entries, err := s.tree.ReadDir(real)
+	entries, err := at.in.tree.ReadDir(at.real)
 	var found []string
 	for _, e := range entries {
 		if e.Mode == tree.Symlink && match(e.Name) {
@@ -174,15 +198,14 @@ func (s *source) CleanedAbs(name string) (filesys.ConfirmedDir, string, error) {
 	if _, ok := s.files[name]; ok {
 		return filesys.ConfirmedDir(path.Dir(name)), path.Base(name), nil
 	}
-	e, _, real, err := s.entry(name)
-	real = path.Join(mount, real)
+	found, err := s.entry(name)
 	switch {
 	case err != nil:
 		return "", "", err
-	case e.Mode == tree.Dir:
-		return filesys.ConfirmedDir(real), "", nil
-	case kindOf(e) != absent:
-		return filesys.ConfirmedDir(path.Dir(real)), path.Base(real), nil
+	case found.Mode == tree.Dir:
+		return filesys.ConfirmedDir(found.path()), "", nil
+	case kindOf(found.Entry) != absent:
+		return filesys.ConfirmedDir(path.Dir(found.path())), path.Base(found.path()), nil
 	}
 	return "", "", &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 }

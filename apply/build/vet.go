@@ -18,7 +18,8 @@ import (
 // turn them off. All of them want a letter first. So every reference of a
 // kustomization file, and of the generators, transformers and validators it names,
 // is rewritten before kustomize sees it: a path gets "./" in front, a document a
-// line break. What is left cannot be remote, however it goes on.
+// line break. What is left cannot be remote, however it goes on. What was remote is fetched before, if it
+// may be, and leads to where that is shown.
 //
 //	app/base     -> ./app/base      a file, a directory
 //	key=app.env  -> key=./app.env   a generator's file
@@ -89,11 +90,12 @@ func (v *referenceRewriter) checkAll(k *kustypes.Kustomization) error {
 	for _, field := range []struct {
 		name string
 		refs []string
+		use  remoteUse
 	}{
-		{"resources", k.Resources}, {"bases", k.Bases}, {"components", k.Components},
-		{"crds", k.Crds}, {"configurations", k.Configurations},
+		{"resources", k.Resources, eitherOfThem}, {"bases", k.Bases, eitherOfThem}, {"components", k.Components, aDirectory},
+		{"crds", k.Crds, aFile}, {"configurations", k.Configurations, aFile},
 	} {
-		if err := v.paths(field.name, field.refs); err != nil {
+		if err := v.paths(field.name, field.refs, field.use); err != nil {
 			return err
 		}
 	}
@@ -104,7 +106,7 @@ func (v *referenceRewriter) checkAll(k *kustypes.Kustomization) error {
 		v.loads = append(v.loads, fileReference{name: v.abs(name), field: "configurations"})
 	}
 	if schema, ok := k.OpenAPI["path"]; ok {
-		if err := v.path("openapi", &schema); err != nil {
+		if err := v.path("openapi", &schema, aFile); err != nil {
 			return err
 		}
 		k.OpenAPI["path"] = schema
@@ -184,7 +186,10 @@ func (v *referenceRewriter) source(field string, source *string) error {
 		key, name = "", *source
 	}
 	if isRemote(*source) && !v.o.Exists(v.abs(*source)) { // a URL may have a "=" in it
-		return fmt.Errorf("%s: %w: %s", field, ErrRemote, *source)
+		if keyed {
+			return fmt.Errorf("%s: %w: %s: kustomize takes what is before = for a key", field, ErrRemote, redacted(*source))
+		}
+		key = fileNameOf(*source)
 	}
 	if err := v.file(field, &name, fileReference{opaque: true, as: key}); err != nil {
 		return err
@@ -195,9 +200,9 @@ func (v *referenceRewriter) source(field string, source *string) error {
 	return nil
 }
 
-func (v *referenceRewriter) paths(field string, refs []string) error {
+func (v *referenceRewriter) paths(field string, refs []string, use remoteUse) error {
 	for i := range refs {
-		if err := v.path(field, &refs[i]); err != nil {
+		if err := v.path(field, &refs[i], use); err != nil {
 			return err
 		}
 	}
@@ -206,7 +211,7 @@ func (v *referenceRewriter) paths(field string, refs []string) error {
 
 // file vets a path, and notes that it is read, or what stands in its place.
 func (v *referenceRewriter) file(field string, ref *string, l fileReference) error {
-	if err := v.path(field, ref); err != nil {
+	if err := v.path(field, ref, aFile); err != nil {
 		return err
 	}
 	if l.field = field; *ref != "" {
@@ -218,10 +223,18 @@ func (v *referenceRewriter) file(field string, ref *string, l fileReference) err
 	return nil
 }
 
-// path rewrites a path so that it can be nothing else.
-func (v *referenceRewriter) path(field string, ref *string) error {
+// path rewrites a path so that it can be nothing else. What is remote is fetched, and becomes a path.
+func (v *referenceRewriter) path(field string, ref *string, use remoteUse) error {
 	if isRemote(*ref) && !v.o.Exists(v.abs(*ref)) {
-		return fmt.Errorf("%s: %w: %s", field, ErrRemote, *ref)
+		at, err := v.remote(*ref, use)
+		if err != nil {
+			return fmt.Errorf("%s: %w", field, err)
+		}
+		*ref = at
+		return nil
+	}
+	if err := v.contained(*ref); err != nil {
+		return fmt.Errorf("%s: %w", field, err)
 	}
 	if mayBeRemote(*ref) {
 		*ref = "./" + *ref

@@ -91,8 +91,10 @@ type Observation struct {
 	// FilesChanged says that the files which the last build read are other ones in this
 	// artifact; VariablesChanged that what its variables come from has another version.
 	FilesChanged, VariablesChanged bool
-	Drift                          DriftSummary
-	Dependencies                   []Dependency
+	// Moves says that the last build has fetched what may be something else by now, of which nobody tells.
+	Moves        bool
+	Drift        DriftSummary
+	Dependencies []Dependency
 	// Cycle is the path of dependencies that leads back to the owner, if there is one.
 	Cycle []string
 
@@ -243,7 +245,7 @@ func (s State) work(o Observation, now time.Time) ReconcileAction {
 	due := !now.Before(s.Due)
 	switch {
 	case s.Built == nil, s.Built.Generation != o.Generation, o.FilesChanged, o.Drift.Worst == Drifted,
-		due && o.Drift.Worst == UnknownDrift:
+		due && (o.Drift.Worst == UnknownDrift || o.Moves):
 		return Apply
 	case o.Variables != nil && *o.Variables != s.Built.Variables:
 		return Apply

@@ -73,6 +73,12 @@ func TestWhatIsDoneNext(t *testing.T) {
 		},
 		"nor when the interval is over":           {seen: func(o *Observation) { o.Drift.Worst = UnknownDrift }, prev: due, want: Apply},
 		"the interval is over and all is watched": {prev: due, want: CheckHealth},
+		"a remote base may have moved, and the interval": {
+			seen: func(o *Observation) { o.Moves = true },
+			prev: due,
+			want: Apply,
+		},
+		"a remote base may have moved": {seen: func(o *Observation) { o.Moves = true }, prev: state(nil), want: CheckHealth},
 		"what variables come from changed": {
 			seen: func(o *Observation) { o.ReadsVariables, o.VariablesChanged = true, true },
 			prev: state(nil),

@@ -127,6 +127,7 @@ func (r *Reconciler) observeInputs(ctx context.Context, run *run) error {
 		}
 		run.seen.FilesChanged = !same
 	}
+	run.seen.Moves = run.state.moves
 	run.seen.VariablesChanged = readsInputs(run.k) && changedInputs(ctx, r.live, run.k.Namespace, run.state.inputs)
 	return nil
 }

@@ -168,6 +168,9 @@ func (r *Reconciler) build(ctx context.Context, run *run) (*build.Result, decide
 		Input: fmt.Sprintf("%s %s %d %s", run.artifact.Revision, run.artifact.Digest, run.k.Generation, built.Variables),
 	}
 	result, err := r.buildInBackground(ctx, run.k, request, func(ctx context.Context) (*build.Result, error) {
+		if r.Remote != nil {
+			r.Remote.Session(owner.Namespace).Fetch(ctx, &spec)
+		}
 		return r.Decryption.decrypting(ctx, k, got.keys, func(decrypt build.Decrypt) (*build.Result, error) {
 			spec.Decrypt = decrypt
 			return r.Builder.Build(ctx, owner, opened, spec)
@@ -180,7 +183,7 @@ func (r *Reconciler) build(ctx context.Context, run *run) (*build.Result, decide
 	case err != nil:
 		return nil, decide.Built{}, buildFailure(run.k, err)
 	}
-	run.state.reads, run.state.inputs = result.Reads, got.inputs
+	run.state.reads, run.state.inputs, run.state.moves = result.Reads, got.inputs, result.Moves
 	run.state.mask = got.substitution.Mask().And(result.Decrypted)
 	built.Objects = result.Digest
 	run.noteBuild(result.Warnings)

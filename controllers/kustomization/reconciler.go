@@ -34,6 +34,7 @@ import (
 	"github.com/sluice-cd/sluice/apply/build"
 	"github.com/sluice-cd/sluice/apply/decide"
 	"github.com/sluice-cd/sluice/apply/decrypt"
+	"github.com/sluice-cd/sluice/apply/remote"
 	"github.com/sluice-cd/sluice/apply/watch"
 	"github.com/sluice-cd/sluice/internal/background"
 	"github.com/sluice-cd/sluice/internal/kubeconfig"
@@ -72,6 +73,8 @@ type Reconciler struct {
 	KubeConfigs *kubeconfig.Reader
 	// Builder builds.
 	Builder *build.Builder
+	// Remote fetches what kustomizations refer to outside of their source; nil refuses it.
+	Remote *remote.Fetcher
 	// Store has the artifacts of the sources that this process serves; nil if it serves none.
 	Store *source.Store
 

@@ -28,6 +28,8 @@ type state struct {
 	// versions of what its variables were read from.
 	reads  build.Reads
 	inputs inputs
+	// moves says that the last build has fetched what may be something else by now.
+	moves bool
 	// warnings are those of the last build, with secret values hidden, and reportedWarnings
 	// those of which there was an event.
 	warnings         []build.Warning

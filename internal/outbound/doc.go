@@ -29,6 +29,7 @@
 // compares the first two columns with the code):
 //
 //	apply/decrypt             Return              1 MiB               key services: what authenticates would go along
+//	apply/remote              AnyServer           16 MiB              files that kustomizations refer to: nothing authenticates
 //	canary/metric             AnyServer           by its measurement  its path may be another server's; keys stay behind
 //	canary/metric             Return              by its measurement  metrics of the API server: its transport adds a token to all
 //	cmd/sluice/app            AnyServer           1 MiB               the provider of --ui-oidc-issuer-url, which the operator names

@@ -10,7 +10,7 @@
 //	cmd/sluice/cli/output
 //	controllers/*  ui
 //	scan writeback source apply notify promotion/{forge,cluster} canary/{router,metric,workload,hook}  report (pure)
-//	policy writeback/edit apply/decide canary canary/judge/replay promotion notify/message   (pure)
+//	policy writeback/edit apply/{decide,remoteref} canary canary/judge/replay promotion notify/message   (pure)
 //	canary/{judge/trial,judge/simulate,provider,object}  apply/inventory  promotion/pullrequest    (pure)
 //	api/*  internal/*  canary/{judge,judge/counter}    of which canary/judge and internal/{contention,mask,
 //	partition,pattern,resourceversion,shorten} are pure: a pure package imports no other
@@ -66,6 +66,7 @@ var rows = []struct {
 	{"policy", 2, true},
 	{"writeback/edit", 2, true},
 	{"apply/decide", 2, true},
+	{"apply/remoteref", 2, true},
 	{"canary", 2, true},
 	{"canary/judge", 0, true},
 	{"canary/judge/counter", 0, true},

@@ -18,13 +18,16 @@ import (
 
 // buildFlags bound the builds of Kustomizations.
 type buildFlags struct {
-	timeout    time.Duration
-	maxObjects int64
+	timeout       time.Duration
+	maxObjects    int64
+	noRemoteBases bool
 }
 
 func (f *buildFlags) register(set *pflag.FlagSet) {
 	set.DurationVar(&f.timeout, "build-timeout", 2*time.Minute, "longest time that the build of one Kustomization may take")
 	set.Int64Var(&f.maxObjects, "build-max-objects", 10_000, "most objects of one Kustomization, and most kustomizations that it uses")
+	set.BoolVar(&f.noRemoteBases, "no-remote-bases", true, "refuse bases and files that kustomizations have at URLs; with false, they are "+
+		"fetched, without credentials")
 }
 
 func (f *buildFlags) validate() error {

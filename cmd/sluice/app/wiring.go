@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/sluice-cd/sluice/apply/decrypt"
+	"github.com/sluice-cd/sluice/apply/remote"
 	"github.com/sluice-cd/sluice/controllers/bucket"
 	"github.com/sluice-cd/sluice/controllers/gitrepository"
 	"github.com/sluice-cd/sluice/controllers/imagepolicy"
@@ -300,6 +301,9 @@ func (w *wiring) kustomize(ctx context.Context) error {
 			AgeSecret:      controllersOwn(w.flags.namespace, w.flags.identity.ageSecret),
 			DefaultAccount: w.flags.identity.decryptionAccount,
 		},
+	}
+	if !w.flags.builds.noRemoteBases {
+		kustomizations.Remote = &remote.Fetcher{Mirrors: w.mirrors, Guard: w.guard}
 	}
 	return kustomizations.SetupWithManager(ctx, w.mgr, w.options)
 }

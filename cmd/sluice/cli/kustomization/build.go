@@ -24,16 +24,20 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
 	"github.com/sluice-cd/sluice/apply"
 	"github.com/sluice-cd/sluice/apply/build"
 	"github.com/sluice-cd/sluice/apply/decide"
+	"github.com/sluice-cd/sluice/apply/remote"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/cluster"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/manifest"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/usage"
+	"github.com/sluice-cd/sluice/internal/git"
+	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/internal/tree"
 )
 
@@ -79,7 +83,8 @@ func BuildCommand(c *cluster.Cluster) *cobra.Command {
 applied: with what the spec adds, variables and labels. The directory is not changed.
 Values that SOPS encrypted in Secrets are masked: they are decrypted in the cluster
 only. With --dry-run no cluster is asked, and variables of spec.postBuild.substituteFrom
-are left out. What is probably a mistake is noted on standard error.
+are left out. Bases and files at URLs are fetched, without credentials. What is
+probably a mistake is noted on standard error.
 
 With --recursive the Kustomizations that are among the objects are built as well, as
 they are there and not as they are in the cluster, each from its spec.path in the
@@ -231,6 +236,13 @@ func (b *builder) objects(
 	defer root.Close()
 	spec := build.SpecOf(k, sub)
 	spec.Path, spec.Masks = in.path, true
+	mirrors, err := os.MkdirTemp("", "sluice-remote-bases-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(mirrors)
+	fetcher := remote.Fetcher{Mirrors: git.NewMirrors(mirrors, clock.RealClock{}), Guard: outbound.Unguarded()}
+	fetcher.Session(k.Namespace).Fetch(cmd.Context(), &spec)
 	result, err := build.Build(tree.NewDisk(root, b.leaves()), spec)
 	if err != nil {
 		return nil, err

@@ -7,6 +7,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -128,6 +130,23 @@ stringData:
 				t.Errorf("got %v\n%s", err, got)
 			}
 		})
+	}
+}
+
+func TestABuildFetchesWhatIsElsewhere(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: remote}\n"))
+	}))
+	defer server.Close()
+	temporary := t.TempDir()
+	t.Setenv("TMPDIR", temporary)
+	inCheckout(t, map[string]string{"ks.yaml": fluxKustomization, "overlay/kustomization.yaml": "resources: [" + server.URL + "/cm.yaml]\n"})
+	printed, err := offline(t, "app", "-f", "ks.yaml")
+	if err != nil || !strings.Contains(printed, "name: remote") {
+		t.Errorf("printed %s, %v", printed, err)
+	}
+	if left, err := os.ReadDir(temporary); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
 
