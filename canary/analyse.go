@@ -59,12 +59,12 @@ func continueAnalysis(t transition) Decision {
 		d := fallBack(t)
 		d.wait(soon, "%s", progress(t.from(d.State)))
 		return d
-	case users.primaryRecovered():
-		return endFallback(t)
 	case users.weight > 0 && !users.canary.Serves() && !users.inPlace:
 		return leaveDeadCanary(t)
 	case users.weight > 0 && users.canary.Shared && !users.inPlace:
 		return leaveSharedCanary(t)
+	case users.primaryRecovered():
+		return endFallback(t)
 	case !users.canary.Ready:
 		return awaitCanary(t)
 	case t.seen.Plan.Skip, promotionWasCommanded(t.prev):

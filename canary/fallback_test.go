@@ -77,6 +77,16 @@ func TestUsersGoWherePodsServe(t *testing.T) {
 			given: onFallback(50, gone(v1)), wantPhase: flaggerv1.CanaryPhasePromoting, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
 			wantEvents: "Copying podinfo.test template spec to podinfo-primary.test (request-success-rate 99.80%)",
 		},
+		"but not to a canary that has lost its pods, once it is ready": {
+			given:     edited(onFallback(40, running(v1)), func(s *situation) { s.Target = gone(v2) }),
+			wantPhase: progressing, wantFailed: 1, wantApplied: v2, wantPromoted: v1,
+			wantActions: []string{"SetWeights{{100 0 false}}"}, wantEvents: "Halt podinfo.test advancement canary has no available pods",
+		},
+		"nor to one that has pods of others": {
+			given:     edited(onFallback(40, running(v1)), func(s *situation) { s.Target.Shared, s.Target.Why = true, "pods of a Job" }),
+			wantPhase: progressing, wantApplied: v2, wantPromoted: v1,
+			wantActions: []string{"SetWeights{{100 0 false}}"}, wantEvents: "Halt podinfo.test advancement pods of a Job",
+		},
 		"from whom an A/B release chose, to everybody": {
 			given: edited(onFallback(100, gone(v1)), func(s *situation) {
 				s.Plan.ABTest, s.State.At = true, noon
