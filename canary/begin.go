@@ -98,7 +98,7 @@ func startAnalysis(t transition) Decision {
 	d.State.History = d.State.History.edit(func(r *flaggerv1.CanaryRelease) { r.StartedAt = metav1.NewTime(t.now) })
 	d.State.Hold = nil // it was for another revision
 	d.State.Applied = t.seen.Target.Revision
-	d.State.FailedChecks, d.State.Iterations = 0, 0
+	d.State = d.State.beforeFirstStep()
 	d.addActions(Snapshot{t.seen.Target.Revision}, StartTarget{})
 	d.wait(t.interval(), "New revision detected, progressing canary analysis.")
 	return d

@@ -105,11 +105,8 @@ func markFailed(reason string) func(transition) Decision {
 	return func(t transition) Decision {
 		d := Decision{State: withRelease(t).enter(flaggerv1.CanaryPhaseFailed, t.now), Verdict: VerdictFailed}
 		d.State.History = d.State.History.withVerdict(flaggerv1.VerdictFailed, reason, t.now)
-		d.State.FailedChecks, d.State.Iterations = 0, 0
+		d.State = d.State.beforeFirstStep()
 		d.State.Hold = nil
-		if t.prev.Fallback != nil {
-			d.State.Fallback = &flaggerv1.CanaryFallback{Since: t.prev.Fallback.Since}
-		}
 		d.addActions(notifyEnd(t.seen.Plan)...)
 		d.Message = failedMessage(t.from(d.State))
 		return d

@@ -108,6 +108,24 @@ func TestUsersGoWherePodsServe(t *testing.T) {
 	}
 }
 
+// A revision that came while all users were on the canary had the weight of the one before it
+// once the primary was back, without a check and without having been asked about.
+func TestARevisionThatComesWhileThePrimaryIsDownBeginsWithItsFirstStep(t *testing.T) {
+	s := edited(at(flaggerv1.CanaryPhaseProgressing, 100), func(s *situation) {
+		s.State.Fallback, s.State.Iterations = &flaggerv1.CanaryFallback{Weight: 40}, 1
+		s.Primary, s.Target = gone(v1), running(v3)
+	})
+	decision, err := s.decide()
+	if err != nil || decision.State.Applied != v3 || decision.State.Weight != 100 || decision.State.Started() {
+		t.Fatalf("%+v, %v", decision.State, err)
+	}
+	s.State, s.Primary, s.Weights = decision.State, running(v1), provider.Split(100)
+	decision, err = s.decide()
+	if err != nil || decision.State.Weight != 0 || !slices.Contains(decision.Actions, Action(SetWeights{provider.ToPrimary})) {
+		t.Errorf("%d, %v, %v", decision.State.Weight, actionNames(decision.Actions), err)
+	}
+}
+
 // A fix for a primary that was down waited for that primary, for ever.
 func TestTheFixOfAPrimaryThatIsDownIsReleased(t *testing.T) {
 	for name, strategy := range strategies {

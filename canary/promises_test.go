@@ -163,6 +163,8 @@ func (w *simulation) checkProgress(seen situation, decision Decision) {
 	switch fresh := next.Applied != was.Applied && analysing(next.Phase); {
 	case fresh && next.Weight > 0 && seen.Primary.Ready:
 		w.fatalf("users are left on pods that nobody looked at")
+	case fresh && (next.stepWeight() > 0 || next.Iterations > 0) && was.Promoted != "" && next.Fallback != nil:
+		w.fatalf("begins in the step of another revision")
 	case fresh && next.Applied == was.Promoted:
 		w.fatalf("analyses what users have")
 	}

@@ -53,6 +53,16 @@ func (s State) stepWeight() int {
 	return s.Weight
 }
 
+// beforeFirstStep is the state without any step and failed check. Users whom a primary that is
+// down has left to the canary stay there, and the step that another revision had reached does not.
+func (s State) beforeFirstStep() State {
+	s.FailedChecks, s.Iterations = 0, 0
+	if s.Fallback != nil {
+		s.Fallback = &flaggerv1.CanaryFallback{Since: s.Fallback.Since}
+	}
+	return s
+}
+
 // enter is the state in another phase.
 func (s State) enter(phase flaggerv1.CanaryPhase, now time.Time) State {
 	s.Phase, s.At = phase, now
