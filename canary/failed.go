@@ -11,14 +11,15 @@ import (
 )
 
 // failed brings users back to the last healthy primary, and waits for a new
-// revision. A failed revision stays failed. If Git goes back to the promoted one, that
+// revision. A failed revision stays failed, and has users only while nothing else answers
+// them: its pods may still be there, or again. If Git goes back to the promoted one, that
 // is recorded, so that the failed one can be tried again later.
 func failed(t transition) Decision {
 	if !t.seen.Primary.Exists {
 		return restorePrimary(t)
 	}
 	d := recordInPlace(t)
-	if trafficOf(t).canaryMayHaveUsers() && !t.seen.Target.Serves() {
+	if users := trafficOf(t); users.primaryDown() || users.canaryMayHaveUsers() && !users.canary.Serves() {
 		d = t.then(d, routeAllToPrimary)
 	}
 	if moved := d.State.Weight != t.prev.Weight; moved && d.State.newRevision(t.seen.Target) {

@@ -87,6 +87,11 @@ func TestUsersGoWherePodsServe(t *testing.T) {
 			wantPhase: progressing, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{100 0 false}}"}, wantEvents: "Halt podinfo.test advancement pods of a Job",
 		},
+		"to a canary that failed and was scaled up again, if nothing else is there": {
+			given: without(at(flaggerv1.CanaryPhaseFailed, 0)), wantPhase: flaggerv1.CanaryPhaseFailed,
+			wantWeight: 100, wantApplied: v2, wantPromoted: v1, wantActions: moved, wantEvents: said,
+			wantProblem: "Canary failed, traffic stays on it: podinfo-primary.test not ready: gone",
+		},
 		"from whom an A/B release chose, to everybody": {
 			given: edited(onFallback(100, gone(v1)), func(s *situation) {
 				s.Plan.ABTest, s.State.At = true, noon
