@@ -67,7 +67,7 @@ func continueAnalysis(t transition) Decision {
 		return endFallback(t)
 	case !users.canary.Ready:
 		return awaitCanary(t)
-	case t.seen.Plan.Skip, promotionWasCommanded(t.prev):
+	case !heldByPerson(t.prev.Hold) && (t.seen.Plan.Skip || promotionWasCommanded(t.prev)):
 		return promote(t)
 	case paused(t.prev.Hold):
 		d := t.unchanged()

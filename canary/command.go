@@ -97,7 +97,8 @@ func approve(t transition) (Decision, string) {
 	}
 }
 
-// hold keeps the release where it is.
+// hold keeps the release where it is. A promotion that was commanded before, and waits for
+// pods, is taken back: otherwise nobody would judge the canary for as long as it is held.
 func hold(t transition, kind, by string) (Decision, string) {
 	d := t.unchanged()
 	if !t.prev.underWay(t.seen.Target) {
@@ -107,7 +108,11 @@ func hold(t transition, kind, by string) (Decision, string) {
 		d.State = withNewRelease(t) // it is this revision that is meant
 	}
 	d.State.Hold = &flaggerv1.CanaryHold{Kind: kind, By: by, Since: metav1.NewTime(t.now)}
-	return d, "the release is " + holdVerbs[kind]
+	if !promotionWasCommanded(d.State) {
+		return d, "the release is " + holdVerbs[kind]
+	}
+	d.State.History = d.State.History.edit(func(r *flaggerv1.CanaryRelease) { r.By, r.Reason = "", "" })
+	return d, fmt.Sprintf("the release is %s; the promotion that was commanded is taken back", holdVerbs[kind])
 }
 
 // abort gives up the revision. One that waits at the first gate has no pods yet,

@@ -144,6 +144,17 @@ func TestCommands(t *testing.T) {
 			wantWeight: 20, wantApplied: v2, wantPromoted: v1,
 			wantEvents: "promote by ann: promoted once its pods are ready\nCopying podinfo.test template spec to podinfo-primary.test",
 		},
+		"halt takes back a promotion that waits for the pods": {
+			given: withCommand(edited(at(progressing, 0), func(s *situation) {
+				s.Target, s.State.History = rolling(v2), History{{Revision: v2, Reason: promotionCommanded, By: "bob"}}
+			}), flaggerv1.CommandHalt),
+			wantPhase: progressing, wantApplied: v2, wantPromoted: v1, wantHold: "halt by ann",
+			wantEvents: "halt by ann: the release is halted; the promotion that was commanded is taken back",
+		},
+		"a release that is paused is not promoted for having no analysis": {
+			given:     edited(heldByBob(at(progressing, 0), flaggerv1.HoldPause), func(s *situation) { s.Plan.Skip = true }),
+			wantPhase: progressing, wantApplied: v2, wantPromoted: v1, wantHold: "pause by bob",
+		},
 		"promote waits for the pods": {
 			given:     withCommand(edited(at(progressing, 0), func(s *situation) { s.Target = rolling(v2) }), flaggerv1.CommandPromote),
 			wantPhase: progressing, wantApplied: v2, wantPromoted: v1, wantEvents: "promote by ann: promoted once its pods are ready",
@@ -184,6 +195,32 @@ func TestCommands(t *testing.T) {
 		},
 	} {
 		t.Run(name, tc.run)
+	}
+}
+
+// A release of which bob had commanded the promotion, and ann that it stays where it is, was
+// promoted as soon as its pods were ready.
+func TestAReleaseThatWasHaltedAfterItsPromotionWasCommandedIsAnalysedOnceItGoesOn(t *testing.T) {
+	s := at(flaggerv1.CanaryPhaseProgressing, 0)
+	for _, next := range []struct {
+		verb   flaggerv1.CommandVerb
+		target Workload
+		want   int
+	}{
+		{flaggerv1.CommandPromote, rolling(v2), 0},
+		{flaggerv1.CommandPause, rolling(v2), 0},
+		{"", running(v2), 0},
+		{flaggerv1.CommandApprove, running(v2), 20},
+	} {
+		s.Command, s.Target = nil, next.target
+		if next.verb != "" {
+			s = withCommand(s, next.verb)
+		}
+		decision, err := s.decide()
+		if err != nil || decision.State.Phase != flaggerv1.CanaryPhaseProgressing || decision.State.Weight != next.want {
+			t.Fatalf("%q: %s at weight %d, %v", next.verb, decision.State.Phase, decision.State.Weight, err)
+		}
+		s.State = decision.State
 	}
 }
 

@@ -114,7 +114,7 @@ func (w *simulation) checkHold(seen situation, decision Decision) {
 	}
 	if holding(seen.State, flaggerv1.HoldHalt, flaggerv1.HoldPause) &&
 		seen.Command == nil && decision.State.Phase == flaggerv1.CanaryPhasePromoting &&
-		seen.Primary.Revision != seen.State.Applied && !w.plan.Skip {
+		seen.Primary.Revision != seen.State.Applied {
 		w.fatalf("a release that is halted is promoted")
 	}
 	if seen.Command == nil && w.heldFor == seen.Target.Revision && holding(seen.State, flaggerv1.HoldPause) &&

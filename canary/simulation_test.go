@@ -251,6 +251,9 @@ func (w *simulation) reconcile() Decision {
 		(w.state.Hold == nil || w.state.Hold.Gate != held.Gate || w.state.Hold.Since != held.Since) {
 		w.heldFor = seen.Target.Revision
 	}
+	if holding(decision.State, flaggerv1.HoldHalt, flaggerv1.HoldPause) {
+		delete(w.commanded, seen.Target.Revision) // a promotion before a hold is taken back
+	}
 	w.state, w.edited, w.recorded = decision.State, false, true
 	if complete {
 		w.pendingAnswers = pendingAnswers{}
