@@ -247,9 +247,8 @@ func (w *simulation) reconcile() Decision {
 		w.pendingAnswers = pendingAnswers{}
 		return decision
 	}
-	if held := decision.State.Hold; held != nil &&
-		(w.state.Hold == nil || w.state.Hold.Gate != held.Gate || w.state.Hold.Since != held.Since) {
-		w.heldFor = seen.Target.Revision
+	if held := decision.State.Hold; held != nil && held != w.state.Hold && !held.Approved {
+		w.heldFor = seen.Target.Revision // also if it came within the same second as the one before
 	}
 	if holding(decision.State, flaggerv1.HoldHalt, flaggerv1.HoldPause) {
 		delete(w.commanded, seen.Target.Revision) // a promotion before a hold is taken back
