@@ -193,17 +193,21 @@ func TestAChoiceIsTold(t *testing.T) {
 		t.Error(diff)
 	}
 	f.push(t, "1.1.0")
+	f.pass(time.Hour)
+	chosen := metav1.NewTime(f.clock.Now())
 	got = f.mustReconcile(t)
 	message := "Latest image tag for " + f.host + "/app resolved to 1.1.0 (previously " + f.host + "/app:1.0.0)"
 	if got.Message != message || len(got.Events) != 1 {
 		t.Errorf("got %+v", got)
 	}
+	f.pass(time.Hour) // the choice is as old as it is
 	got = f.mustReconcile(t)
 	if got.Message != message || len(got.Events) != 0 {
 		t.Errorf("the same choice again: %+v", got)
 	}
 	wantStatus := imagev1.ImagePolicyStatus{
 		LatestRef:           &imagev1.ImageRef{Name: f.host + "/app", Tag: "1.1.0"},
+		LatestRefTime:       &chosen,
 		ObservedPreviousRef: &imagev1.ImageRef{Name: f.host + "/app", Tag: "1.0.0"},
 		Conditions:          f.policy.Status.Conditions,
 		Decision: &imagev1.Decision{

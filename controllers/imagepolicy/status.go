@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 
@@ -50,6 +51,7 @@ func record(in *inputs, out *searchResult) reconciler.Result {
 	changed := status.LatestRef == nil || *status.LatestRef != ref
 	if changed {
 		status.ObservedPreviousRef, status.LatestRef = status.LatestRef, &ref
+		status.LatestRefTime = &metav1.Time{Time: in.now}
 	}
 	result := reconciler.Result{Reason: meta.SucceededReason, Message: message(status), After: out.nextRun(in)}
 	if changed {

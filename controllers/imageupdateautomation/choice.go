@@ -9,7 +9,7 @@ import (
 	"github.com/sluice-cd/sluice/writeback"
 )
 
-// trackedChoice is a policy's choice and when it was first seen; the time is zero if
+// trackedChoice is a policy's choice and when it was made; the time is zero if
 // that is not known, or was measured. The zero value is a policy that was not seen yet.
 type trackedChoice struct {
 	ref  imagev1.ImageRef
@@ -24,21 +24,15 @@ func (c trackedChoice) next(p *imagev1.ImagePolicy, now time.Time) (trackedChoic
 	case !ok || c.ref == ref:
 		return trackedChoice{}, false
 	case c.ref == imagev1.ImageRef{}: // it may have chosen before this process began
-		return trackedChoice{ref: ref, seen: firstSeen(p)}, true
+		return trackedChoice{ref: ref, seen: chosenAt(p)}, true
 	}
 	return trackedChoice{ref: ref, seen: now}, true
 }
 
-// firstSeen is when a policy that has just been met first saw the tag that it chose;
-// zero if it does not tell. If tags have to reach an age, that is no measure.
-func firstSeen(p *imagev1.ImagePolicy) time.Time {
-	if p.Spec.MinAge != nil || p.Status.Decision == nil {
+// chosenAt is when a policy made its choice; zero if it does not tell.
+func chosenAt(p *imagev1.ImagePolicy) time.Time {
+	if p.Status.LatestRefTime == nil {
 		return time.Time{}
 	}
-	for _, c := range p.Status.Decision.Candidates {
-		if c.Tag == p.Status.LatestRef.Tag && c.Dropped == "" && c.FirstSeen != nil {
-			return c.FirstSeen.Time
-		}
-	}
-	return time.Time{}
+	return p.Status.LatestRefTime.Time
 }

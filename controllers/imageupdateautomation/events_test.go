@@ -176,34 +176,6 @@ func TestWhatIsRememberedOfAnAutomationGoesWithIt(t *testing.T) {
 	}
 }
 
-func TestWhenAChoiceWasSeenFirst(t *testing.T) {
-	when := metav1.Unix(1_700_000_000, 0)
-	chosen := func(c imagev1.Candidate) func(*imagev1.ImagePolicy) {
-		return func(p *imagev1.ImagePolicy) {
-			p.Status.Decision = &imagev1.Decision{Candidates: []imagev1.Candidate{{Tag: "1"}, c}}
-		}
-	}
-	tests := map[string]struct {
-		change func(*imagev1.ImagePolicy)
-		want   time.Time
-	}{
-		"nothing is decided":           {func(*imagev1.ImagePolicy) {}, time.Time{}},
-		"the choice is among the last": {chosen(imagev1.Candidate{Tag: "2", FirstSeen: &when}), when.Time},
-		"of another tag":               {chosen(imagev1.Candidate{Tag: "3", FirstSeen: &when}), time.Time{}},
-		"of one that was dropped":      {chosen(imagev1.Candidate{Tag: "2", FirstSeen: &when, Dropped: "too old"}), time.Time{}},
-		"nobody knows":                 {chosen(imagev1.Candidate{Tag: "2"}), time.Time{}},
-		"it had to be of some age": {func(p *imagev1.ImagePolicy) {
-			chosen(imagev1.Candidate{Tag: "2", FirstSeen: &when})(p)
-			p.Spec.MinAge = &metav1.Duration{Duration: time.Hour}
-		}, time.Time{}},
-	}
-	for name, tc := range tests {
-		if got := firstSeen(policy("2", tc.change)); !got.Equal(tc.want) {
-			t.Errorf("%s: %s", name, got)
-		}
-	}
-}
-
 func TestCommitsHaveNamesUnlessNobodyKnowsThem(t *testing.T) {
 	if nameOf(plumbing.ZeroHash) != "" || nameOf(plumbing.NewHash(strings.Repeat("1", 40))) != strings.Repeat("1", 40) {
 		t.Error("a commit has another name")

@@ -33,7 +33,7 @@ func commits(t *testing.T) (count uint64, seconds float64) {
 func TestTheTimeFromAChoiceToItsCommitIsMeasuredOnce(t *testing.T) {
 	found := metav1.NewTime(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
 	tells := func(p *imagev1.ImagePolicy) {
-		p.Status.Decision = &imagev1.Decision{Candidates: []imagev1.Candidate{{Tag: "2", FirstSeen: &found}}}
+		p.Status.LatestRefTime = &found
 	}
 	for name, tc := range map[string]struct {
 		change func(*imagev1.ImagePolicy)
@@ -41,14 +41,10 @@ func TestTheTimeFromAChoiceToItsCommitIsMeasuredOnce(t *testing.T) {
 		later, wait time.Duration
 		want        []float64
 	}{
-		"a choice of before the process counts from its first scan": {tells, 0, time.Minute, []float64{60}},
-		"one that had to mature does not": {func(p *imagev1.ImagePolicy) {
-			tells(p)
-			p.Spec.MinAge = &metav1.Duration{Duration: time.Hour}
-		}, 0, time.Minute, nil},
-		"one of unknown age does not":                {func(*imagev1.ImagePolicy) {}, 0, time.Minute, nil},
-		"a new one counts from when it is seen":      {func(*imagev1.ImagePolicy) {}, time.Hour, 2 * time.Second, []float64{2}},
-		"and so does one that follows a known first": {tells, time.Hour, 2 * time.Second, []float64{2}},
+		"a choice of before the process counts from when it was made": {tells, 0, time.Minute, []float64{60}},
+		"one of unknown age does not":                                 {func(*imagev1.ImagePolicy) {}, 0, time.Minute, nil},
+		"a new one counts from when it is seen":                       {func(*imagev1.ImagePolicy) {}, time.Hour, 2 * time.Second, []float64{2}},
+		"and so does one that follows a known first":                  {tells, time.Hour, 2 * time.Second, []float64{2}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := policy("2", tc.change)

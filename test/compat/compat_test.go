@@ -60,6 +60,7 @@ var kinds = map[string]struct {
 			{"spec", "platform"},
 			{"spec", "verify"},
 			{"status", "decision"},
+			{"status", "latestRefTime"},
 		},
 	},
 	"ImageUpdateAutomation": {

@@ -238,6 +238,11 @@ type ImagePolicyStatus struct {
 	// +optional
 	LatestRef *ImageRef `json:"latestRef,omitempty"`
 
+	// LatestRefTime is when latestRef was chosen; left out of a choice that was made
+	// before the controller noted that. Sluice extension.
+	// +optional
+	LatestRefTime *metav1.Time `json:"latestRefTime,omitempty"`
+
 	// ObservedPreviousRef is the choice before latestRef.
 	// +optional
 	ObservedPreviousRef *ImageRef `json:"observedPreviousRef,omitempty"`

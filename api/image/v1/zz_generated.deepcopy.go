@@ -413,6 +413,10 @@ func (in *ImagePolicyStatus) DeepCopyInto(out *ImagePolicyStatus) {
 		*out = new(ImageRef)
 		**out = **in
 	}
+	if in.LatestRefTime != nil {
+		in, out := &in.LatestRefTime, &out.LatestRefTime
+		*out = (*in).DeepCopy()
+	}
 	if in.ObservedPreviousRef != nil {
 		in, out := &in.ObservedPreviousRef, &out.ObservedPreviousRef
 		*out = new(ImageRef)
