@@ -30,13 +30,10 @@ const maxAges = 5 * maxListed
 // counts as well: a tag may be no candidate for a while.
 func (r *Reconciler) rememberAges(in *inputs) ages {
 	status := in.policy.Status
-	if in.minAge() == 0 {
-		return nil
-	}
 	key := agesKey{in.policy.UID, in.tags.Image()}
 	known, _ := r.caches().ages.Get(key)
-	if status.Decision == nil || status.LatestRef != nil && in.latestRef() == nil {
-		return known // the status is of another image
+	if status.Decision == nil || in.isStatusOfAnotherImage() {
+		return known
 	}
 	all := make(ages, len(known))
 	for i, c := range status.Decision.Candidates {

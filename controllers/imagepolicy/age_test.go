@@ -154,6 +154,62 @@ func TestALostClockIsRestoredFromTheStatus(t *testing.T) {
 	f.wantChoice(t, "1.1.0")
 }
 
+// Only policies with a minimum age said when they had seen their tags first.
+func TestEveryPolicySaysWhenItsTagsWereFirstSeen(t *testing.T) {
+	for name, tc := range map[string]struct {
+		how imagev1.ReflectionPolicy
+		// moved is how long after the first push the time counts from once the tag has moved.
+		moved time.Duration
+	}{
+		"a tag":             {imagev1.ReflectNever, 0},
+		"one with a digest": {imagev1.ReflectAlways, 2 * day},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			reflect(f, tc.how)
+			first := f.clock.Now()
+			want := func(after time.Duration) {
+				t.Helper()
+				f.wantChoice(t, "1.0.0")
+				if got := f.policy.Status.Decision.Candidates[0].FirstSeen; got == nil || got.Sub(first) != after {
+					t.Errorf("first seen %v, want %s after %s", got, after, first)
+				}
+			}
+			f.push(t, "1.0.0")
+			want(0)
+			f.pass(day)
+			f.Store = scan.NewStore(scan.WithClock(f.clock)) // whose folder was lost
+			f.scan(t)
+			want(0)
+			f.pass(day)
+			f.push(t, "1.0.0")
+			want(tc.moved)
+		})
+	}
+}
+
+// A tag that was first seen long ago may have been moved since: that is no age of its digest.
+func TestTheAgeOfATagIsNotThatOfADigestOnceOneIsAskedFor(t *testing.T) {
+	f := newFixture(t)
+	f.push(t, "1.0.0")
+	f.wantChoice(t, "1.0.0")
+	f.pass(7 * day)
+	reflect(f, imagev1.ReflectAlways)
+	there := f.push(t, "1.0.0")
+	f.wantChoice(t, "1.0.0")
+	moved := f.push(t, "1.0.0")
+	f.wantChoice(t, "1.0.0")
+	if got := f.policy.Status.LatestRef.Digest; got != moved {
+		t.Fatalf("the digest is %s, want %s", got, moved)
+	}
+	f.policy.Spec.MinAge = &metav1.Duration{Duration: day}
+	f.policy.Status.LatestRef.Digest = there
+	f.wantChoice(t, "1.0.0")
+	if got := f.policy.Status.LatestRef.Digest; got != there {
+		t.Errorf("%s is as old as its tag", got)
+	}
+}
+
 func TestTheAgesOfAStatusCountForNoOtherPolicy(t *testing.T) {
 	f := aged(t)
 	young := f.push(t, "1.1.0")

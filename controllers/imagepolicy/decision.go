@@ -21,7 +21,7 @@ const (
 
 // evidence is the decision as the status has it. Nothing in it changes while tags
 // and results stay the same, so that a look without news writes nothing.
-func evidence(out *searchResult) *imagev1.Decision {
+func evidence(in *inputs, out *searchResult) *imagev1.Decision {
 	d := &imagev1.Decision{
 		Rule: out.decision.Rule, Total: out.decision.Total, Qualified: out.decision.Qualified(),
 		NextMaturity: timeOf(out.maturity), Unchecked: out.unchecked(),
@@ -37,7 +37,26 @@ func evidence(out *searchResult) *imagev1.Decision {
 			d.Candidates = append(d.Candidates, imagev1.Candidate{Tag: strings.Clone(r.Tag)})
 		}
 	}
+	for i := range d.Candidates {
+		if c := &d.Candidates[i]; c.FirstSeen == nil && c.Digest == "" {
+			c.FirstSeen = timeOf(in.firstSeen(c.Tag))
+		}
+	}
 	return d
+}
+
+// firstSeen is when a scan first found a tag, as the status remembers it if the store has lost it. It says nothing of a digest.
+func (in *inputs) firstSeen(tag string) time.Time {
+	first, status := in.tags.FirstSeen(tag), in.policy.Status
+	if status.Decision == nil || in.isStatusOfAnotherImage() {
+		return first
+	}
+	for _, known := range status.Decision.Candidates {
+		if known.Tag == tag && known.Digest == "" && known.FirstSeen != nil {
+			first = earlier(first, known.FirstSeen.Time)
+		}
+	}
+	return first
 }
 
 // isChosen reports whether the candidate of a rank, which is the last that was checked

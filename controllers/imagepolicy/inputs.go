@@ -71,6 +71,11 @@ func (in *inputs) latestRef() *imagev1.ImageRef {
 	return nil
 }
 
+// isStatusOfAnotherImage reports whether the last choice, and what was found out for it, is about another image.
+func (in *inputs) isStatusOfAnotherImage() bool {
+	return in.policy.Status.LatestRef != nil && in.latestRef() == nil
+}
+
 // isRequested reports whether somebody asks for a reconcile, and so for a look at the
 // registry.
 func (in *inputs) isRequested() bool {

@@ -74,7 +74,7 @@ func (r *Reconciler) choose(ctx context.Context, in *inputs) (reconciler.Result,
 		return interrupted(in, &out, !asked.started.requested.IsZero()), nil
 	}
 	r.caches().searches.Remove(in.key())
-	in.policy.Status.Decision = evidence(&out)
+	in.policy.Status.Decision = evidence(in, &out)
 	if out.chosen != nil {
 		return record(in, &out), nil
 	}

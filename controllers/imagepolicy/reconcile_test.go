@@ -178,6 +178,7 @@ func (f *fixture) mustReconcile(t *testing.T) reconciler.Result {
 
 func TestAChoiceIsTold(t *testing.T) {
 	f := newFixture(t)
+	begin := metav1.NewTime(f.clock.Now().Local())
 	f.push(t, "1.0.0", "2.0.0", "latest")
 	got := f.mustReconcile(t)
 	want := reconciler.Result{
@@ -192,7 +193,9 @@ func TestAChoiceIsTold(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
+	f.pass(time.Hour)
 	f.push(t, "1.1.0")
+	scanned := metav1.NewTime(f.clock.Now().Local())
 	f.pass(time.Hour)
 	chosen := metav1.NewTime(f.clock.Now())
 	got = f.mustReconcile(t)
@@ -216,7 +219,7 @@ func TestAChoiceIsTold(t *testing.T) {
 				{Rule: "not a semantic version", Count: 1, Example: "latest"},
 				{Rule: "outside the range", Count: 1, Example: "2.0.0"},
 			},
-			Candidates: []imagev1.Candidate{{Tag: "1.1.0"}, {Tag: "1.0.0"}},
+			Candidates: []imagev1.Candidate{{Tag: "1.1.0", FirstSeen: &scanned}, {Tag: "1.0.0", FirstSeen: &begin}},
 		},
 	}
 	if diff := cmp.Diff(wantStatus, f.policy.Status); diff != "" {

@@ -106,6 +106,9 @@ func (out *searchResult) check(ctx context.Context, in *inputs, ask imageReader)
 		if err != nil {
 			return err
 		}
+		if c.firstSeen.IsZero() && c.digest != "" {
+			c.firstSeen = ask.FirstSeenWith(c.tag, c.digest)
+		}
 		out.checked = append(out.checked, c)
 		if c.gate == "" {
 			out.chosen, out.decision.Tag, out.decision.Text = &c, c.tag, r.Text

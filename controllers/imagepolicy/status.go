@@ -22,7 +22,7 @@ func interrupted(in *inputs, out *searchResult, requested bool) reconciler.Resul
 	ready, ok := validReady(in.policy, in.repo, in.target)
 	valid := ok && stillQualifies(in, out)
 	if out.progress == outOfLookUps || out.progress == awaitingRegistry && !valid {
-		in.policy.Status.Decision = evidence(out)
+		in.policy.Status.Decision = evidence(in, out)
 	}
 	if valid && (out.progress == outOfLookUps || !requested) {
 		return reconciler.Result{Reason: ready.Reason, Message: ready.Message, After: out.nextRun(in)}

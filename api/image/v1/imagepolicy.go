@@ -322,8 +322,8 @@ type Candidate struct {
 	// +optional
 	Digest string `json:"digest,omitempty"`
 
-	// FirstSeen is when the tag was first seen with this digest, if that matters
-	// to the policy.
+	// FirstSeen is when the tag was first seen with this digest, or, if that was
+	// not looked up, at all.
 	// +optional
 	FirstSeen *metav1.Time `json:"firstSeen,omitempty"`
 
