@@ -91,7 +91,7 @@ type Cell struct {
 	Value string `json:"value,omitempty"`
 	// Full is the value in full, if Value abbreviates it.
 	Full string `json:"full,omitempty"`
-	// Since is when it came to this value or to this state.
+	// Since is when it came to this value, or, if it is not ready, to this state; left out if that is not known.
 	Since *time.Time `json:"since,omitempty"`
 	// Message says what it does, waits for, or why it failed.
 	Message string `json:"message,omitempty"`

@@ -28,13 +28,14 @@ type commonStatus struct {
 	conditions []metav1.Condition
 }
 
-// cell begins a cell with what the conditions say. A condition that waits for something else is no failure.
+// cell begins a cell with what the conditions say. A condition that waits for something else is no failure. Since when an object is ready
+// says nothing of the version that it stands at: it may have been ready through many.
 func (s commonStatus) cell(column Column) Cell {
 	found := Cell{Column: column, Object: &s.object, State: CellReady}
 	ready := apimeta.FindStatusCondition(s.conditions, meta.ReadyCondition)
 	stalled := apimeta.IsStatusConditionTrue(s.conditions, meta.StalledCondition)
-	if ready != nil && !ready.LastTransitionTime.IsZero() {
-		found.Since = &ready.LastTransitionTime.Time
+	if ready != nil && ready.Status != metav1.ConditionTrue && !s.suspended {
+		found.since(&ready.LastTransitionTime)
 	}
 	switch {
 	case s.suspended:
@@ -59,8 +60,9 @@ func (s commonStatus) cell(column Column) Cell {
 		found.Remedies = []Remedy{{Text: "try again now", Program: "kubectl", Command: s.kubectl("annotate",
 			`--overwrite reconcile.fluxcd.io/requestedAt="$(date +%s)"`)}}
 	case apimeta.IsStatusConditionTrue(s.conditions, meta.ReconcilingCondition):
-		found.State = CellMoving
-		found.Message = apimeta.FindStatusCondition(s.conditions, meta.ReconcilingCondition).Message
+		reconciling := apimeta.FindStatusCondition(s.conditions, meta.ReconcilingCondition)
+		found.State, found.Message = CellMoving, reconciling.Message
+		found.since(&reconciling.LastTransitionTime)
 	}
 	return found
 }
@@ -76,10 +78,17 @@ func (s commonStatus) kubectl(verb string, rest ...string) string {
 	return strings.Join(words, " ")
 }
 
-// since takes a time that says more than that of a condition.
+// since is when the cell came to its value or state, if that is known.
 func (c *Cell) since(at *metav1.Time) {
-	if at != nil && !at.IsZero() {
+	if c.Since = nil; at != nil && !at.IsZero() {
 		c.Since = &at.Time
+	}
+}
+
+// valueSince is when a cell that is ready came to its value; one in another state says since when it is in that.
+func (c *Cell) valueSince(at *metav1.Time) {
+	if c.State == CellReady {
+		c.since(at)
 	}
 }
 
@@ -117,10 +126,9 @@ func (c *chain) image() Cell {
 	}.cell(ColumnImage)
 	if d := c.policy.Status.Decision; d != nil && len(d.Candidates) > 0 {
 		cell.Value, cell.Full = d.Candidates[0].Tag, r.Spec.Image+":"+d.Candidates[0].Tag
-		cell.since(d.Candidates[0].FirstSeen)
+		cell.valueSince(d.Candidates[0].FirstSeen)
 	} else if scan := r.Status.LastScanResult; scan != nil {
 		cell.Value, cell.Full = fmt.Sprintf("%d tags", scan.TagCount), r.Spec.Image
-		cell.since(&scan.ScanTime)
 	}
 	return cell
 }
@@ -144,6 +152,7 @@ func (c *chain) policyCell() Cell {
 		return cell
 	}
 	cell.Value, cell.Full = cmp.Or(latest.Tag, shortArtifact(latest.Digest)), latest.String()
+	cell.valueSince(p.Status.LatestRefTime)
 	if d := p.Status.Decision; d != nil && len(d.Candidates) > 0 && d.Candidates[0].Dropped != "" {
 		cell.setState(CellWaiting, d.Candidates[0].Tag+" "+d.Candidates[0].Dropped, d.Candidates[0].FirstSeen)
 	}
@@ -163,9 +172,7 @@ func (c *chain) commit() Cell {
 		a.Spec.Suspend, a.Spec.Interval.Duration, a.Status.Conditions,
 	}.cell(ColumnCommit)
 	cell.Value, cell.Full = shorten.Commit(a.Status.LastPushCommit), a.Status.LastPushCommit
-	if cell.State == CellReady {
-		cell.since(a.Status.LastPushTime)
-	}
+	cell.valueSince(a.Status.LastPushTime)
 	for _, held := range a.Status.Held {
 		if held.Policy == c.policy.Name {
 			cell.setState(CellWaiting, WhyHeld(a, held), &held.Since)
@@ -175,22 +182,14 @@ func (c *chain) commit() Cell {
 	}
 	if pr := a.Status.PullRequest; pr != nil {
 		if about := AboutPullRequest(pr); about != "" {
-			cell.setState(CellWaiting, about, nil)
+			cell.setState(CellWaiting, about, a.Status.LastPushTime)
 			cell.Remedies = append(cell.Remedies, Remedy{Text: "look at the pull request", URL: pr.URL})
 		}
 	}
 	if latest := c.policy.Status.LatestRef; latest != nil && a.Status.ObservedPolicies[c.policy.Name] != *latest {
-		cell.setState(CellMoving, "to write "+latest.Tag, chosenAt(c.policy))
+		cell.setState(CellMoving, "to write "+latest.Tag, c.policy.Status.LatestRefTime)
 	}
 	return cell
-}
-
-// chosenAt is when a policy chose what it has now, as far as its condition tells.
-func chosenAt(p *imagev1.ImagePolicy) *metav1.Time {
-	if ready := apimeta.FindStatusCondition(p.Status.Conditions, meta.ReadyCondition); ready != nil {
-		return &ready.LastTransitionTime
-	}
-	return nil
 }
 
 // stageCommit is the commit of the stage that the lane is in, where a Pipeline writes the image.
@@ -240,9 +239,7 @@ func (c *chain) sourceCell() Cell {
 		return cell
 	}
 	cell.Value, cell.Full = shortArtifact(s.Artifact.Revision), s.Artifact.Revision
-	if cell.State == CellReady {
-		cell.since(&s.Artifact.LastUpdateTime)
-	}
+	cell.valueSince(&s.Artifact.LastUpdateTime)
 	if a := c.automation; a != nil && c.writesSource(a) && c.behind(a) {
 		cell.setState(CellMoving, "to fetch "+shorten.Commit(a.Status.LastPushCommit), a.Status.LastPushTime)
 	}
@@ -275,10 +272,23 @@ func (c *chain) apply() Cell {
 		k.Spec.Suspend, retry, k.Status.Conditions,
 	}.cell(ColumnApply)
 	cell.Value, cell.Full = shortArtifact(k.Status.LastAppliedRevision), k.Status.LastAppliedRevision
+	cell.valueSince(c.appliedAt())
 	if s := c.source; s != nil && s.Artifact != nil && s.Artifact.Revision != k.Status.LastAppliedRevision {
 		cell.setState(CellMoving, "to apply "+shortArtifact(s.Artifact.Revision), &s.Artifact.LastUpdateTime)
 	}
 	return cell
+}
+
+// appliedAt is when the revision was applied that is; nil if that is not known. The history tells revisions apart by what was built from
+// them: of one that changed nothing of that it has the time of an earlier one.
+func (c *chain) appliedAt() *metav1.Time {
+	applied, latest := c.kustomization.Status.LastAppliedRevision, c.kustomization.Status.History.Latest()
+	if latest == nil || latest.LastReconciledStatus != meta.ReconciliationSucceededReason || latest.Metadata["revision"] != applied ||
+		c.source == nil || c.source.Artifact == nil || c.source.Artifact.Revision != applied ||
+		latest.FirstReconciled.Before(&c.source.Artifact.LastUpdateTime) {
+		return nil
+	}
+	return &latest.FirstReconciled
 }
 
 // canaryCell is the weight or the phase of the release.

@@ -60,6 +60,7 @@ func released() report.Objects {
 	p.Spec.ImageRepositoryRef.Name, p.Status.LatestRef, p.Status.Conditions = "podinfo", &ref, ready
 	seen := metav1.Unix(1500, 0)
 	p.Status.Decision = &imagev1.Decision{Candidates: []imagev1.Candidate{{Tag: "1.2.0", FirstSeen: &seen}}}
+	p.Status.LatestRefTime = &metav1.Time{Time: time.Unix(1700, 0)}
 	a := &o.Automations[0]
 	a.Spec.SourceRef.Kind, a.Spec.SourceRef.Name = sourcev1.GitRepositoryKind, "fleet"
 	pushed := metav1.Unix(2000, 0)
@@ -69,6 +70,8 @@ func released() report.Objects {
 	k.Spec.SourceRef = kustomizev1.CrossNamespaceSourceReference{Kind: sourcev1.GitRepositoryKind, Name: "fleet"}
 	k.Spec.RetryInterval = &metav1.Duration{Duration: time.Minute}
 	k.Status.LastAppliedRevision, k.Status.Conditions = "main@sha1:"+laneCommit, ready
+	k.Status.History = meta.History{{LastReconciledStatus: meta.ReconciliationSucceededReason, FirstReconciled: metav1.Unix(3500, 0),
+		LastReconciled: metav1.Unix(9000, 0), Metadata: map[string]string{"revision": k.Status.LastAppliedRevision}}}
 	c := &o.Canaries[0]
 	c.Spec.TargetRef = flaggerv1.LocalObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "podinfo"}
 	c.Status.Phase = flaggerv1.CanaryPhaseSucceeded
@@ -100,7 +103,7 @@ func TestLanes(t *testing.T) {
 				{Tag: "1.3.0", Dropped: "is younger than 10m", FirstSeen: &metav1.Time{Time: time.Unix(5000, 0)}}, {Tag: "1.2.0"}}
 		}, "image 1.3.0 ready, policy 1.2.0 waiting, commit", "1.3.0 is younger than 10m, 5000"},
 		"a chosen tag is to be written": {func(o *report.Objects) { o.Policies[0].Status.LatestRef.Tag = "1.3.0" },
-			"policy 1.3.0 ready, commit 0123456 moving, source", "to write 1.3.0, 1000"},
+			"policy 1.3.0 ready, commit 0123456 moving, source", "to write 1.3.0, 1700"},
 		"a commit is to be fetched": {func(o *report.Objects) {
 			o.Automations[0].Status.LastPushCommit = "fedcba9"
 			later := metav1.Unix(4000, 0)
@@ -194,6 +197,58 @@ func TestLanes(t *testing.T) {
 			}
 			if test.says != "" && !strings.Contains(strings.Join(says, ""), test.says) {
 				t.Errorf("says %q, want %q", says, test.says)
+			}
+		})
+	}
+}
+
+// Policy, Apply and mostly Image were as old as the condition Ready, which stays as it is from one version to the next.
+func TestACellIsAsOldAsItsValueAndNotAsItsObject(t *testing.T) {
+	moved := metav1.Unix(1234, 0)
+	for name, tc := range map[string]struct {
+		change func(*report.Objects)
+		column report.Column
+		want   int64 // 0 is not known
+	}{
+		"an image since a scan found it":                          {func(*report.Objects) {}, report.ColumnImage, 1500},
+		"a choice since it was made":                              {func(*report.Objects) {}, report.ColumnPolicy, 1700},
+		"a commit since it was pushed":                            {func(*report.Objects) {}, report.ColumnCommit, 2000},
+		"a revision since it was fetched":                         {func(*report.Objects) {}, report.ColumnSource, 3000},
+		"what was built of a revision since it was first applied": {func(*report.Objects) {}, report.ColumnApply, 3500},
+		"an image of which no scan tells": {func(o *report.Objects) {
+			o.Policies[0].Status.Decision.Candidates[0].FirstSeen = nil
+		}, report.ColumnImage, 0},
+		"tags of which none was chosen": {func(o *report.Objects) {
+			o.Policies[0].Status.Decision = nil
+			o.Repositories[0].Status.LastScanResult = &imagev1.ScanResult{TagCount: 3, ScanTime: metav1.Unix(9000, 0)}
+		}, report.ColumnImage, 0},
+		"a choice of before its time was noted": {func(o *report.Objects) { o.Policies[0].Status.LatestRefTime = nil }, report.ColumnPolicy, 0},
+		"a revision that changed nothing of what was built": {func(o *report.Objects) {
+			o.Kustomizations[0].Status.History[0].FirstReconciled = metav1.Unix(2900, 0)
+		}, report.ColumnApply, 0},
+		"a revision of which the history does not tell": {func(o *report.Objects) {
+			o.Kustomizations[0].Status.History[0].Metadata = nil
+		}, report.ColumnApply, 0},
+		"one that failed last": {func(o *report.Objects) {
+			o.Kustomizations[0].Status.History[0].LastReconciledStatus = meta.HealthCheckFailedReason
+		}, report.ColumnApply, 0},
+		"one of a source that is not known": {func(o *report.Objects) { o.Sources = nil }, report.ColumnApply, 0},
+		"a failure since it is one": {func(o *report.Objects) {
+			o.Repositories[0].Status.Conditions = status(metav1.ConditionFalse, "ReadOperationFailed", "connection refused")
+		}, report.ColumnImage, 1000},
+		"a run since it began": {func(o *report.Objects) {
+			o.Kustomizations[0].Status.Conditions = append(slices.Clone(o.Kustomizations[0].Status.Conditions),
+				metav1.Condition{Type: meta.ReconcilingCondition, Status: metav1.ConditionTrue, LastTransitionTime: moved})
+		}, report.ColumnApply, 1234},
+		"nothing since it was suspended": {func(o *report.Objects) { o.Policies[0].Spec.Suspend = true }, report.ColumnPolicy, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := released()
+			tc.change(&o)
+			cells := report.Lanes(o).Items[0].Cells
+			cell := cells[slices.IndexFunc(cells, func(c report.Cell) bool { return c.Column == tc.column })]
+			if got := cell.Since; (got == nil) != (tc.want == 0) || got != nil && got.Unix() != tc.want {
+				t.Errorf("since %v, want %d: %+v", got, tc.want, cell)
 			}
 		})
 	}

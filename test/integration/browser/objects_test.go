@@ -73,7 +73,7 @@ func (w *world) delivery(now time.Time) []client.Object {
 		return []metav1.Condition{{Type: meta.ReadyCondition, Status: metav1.ConditionTrue, Reason: meta.SucceededReason,
 			Message: message, LastTransitionTime: before(seconds), ObservedGeneration: 1}}
 	}
-	seen, pushed := before(94), before(60)
+	seen, chose, pushed := before(94), before(92), before(60)
 	chosen := imagev1.ImageRef{Name: w.image(), Tag: "6.1.0"}
 	revision := "main@sha1:" + head
 	return []client.Object{
@@ -89,6 +89,7 @@ func (w *world) delivery(now time.Time) []client.Object {
 			p.Status.Decision = &imagev1.Decision{Rule: "semver 6.x", Total: 5, Qualified: 3,
 				Candidates: []imagev1.Candidate{{Tag: "6.1.0", FirstSeen: &seen}}}
 			p.Status.ObservedGeneration, p.Status.LatestRef, p.Status.Conditions = 1, &chosen, ready(92, "latest tag is 6.1.0")
+			p.Status.LatestRefTime = &chose
 		}),
 		builder.GitRepository(w.shop, "fleet", func(g *sourcev1.GitRepository) {
 			g.Spec.URL = "https://github.com/acme/fleet"
@@ -117,6 +118,9 @@ func (w *world) delivery(now time.Time) []client.Object {
 			k.Spec.DependsOn = []kustomizev1.DependencyReference{{Name: "database"}}
 			k.Status.ObservedGeneration, k.Status.Conditions = 1, ready(20, "Applied revision: "+revision)
 			k.Status.LastAppliedRevision, k.Status.LastAttemptedRevision = revision, revision
+			k.Status.History = meta.History{{Digest: "sha256:" + strings.Repeat("b", 64), FirstReconciled: before(20), LastReconciled: before(20),
+				LastReconciledDuration: metav1.Duration{Duration: 1200 * time.Millisecond}, LastReconciledStatus: meta.ReconciliationSucceededReason,
+				TotalReconciliations: 1, Metadata: map[string]string{"revision": revision}}}
 			k.Status.Inventory = &kustomizev1.ResourceInventory{Entries: []kustomizev1.ResourceRef{
 				{ID: w.shop + "_podinfo_apps_Deployment", Version: "v1"}, {ID: w.shop + "_podinfo_flagger.app_Canary", Version: "v1beta1"},
 				{ID: w.shop + "_settings__ConfigMap", Version: "v1"},
@@ -199,7 +203,7 @@ func (w *world) web(now time.Time) []client.Object {
 		}),
 		builder.ImagePolicy(w.shop, "web", func(p *imagev1.ImagePolicy) {
 			p.Spec.ImageRepositoryRef.Name, p.Spec.Policy.SemVer.Range = "web", ">=1"
-			p.Status.LatestRef = &imagev1.ImageRef{Name: image, Tag: "2"}
+			p.Status.LatestRef, p.Status.LatestRefTime = &imagev1.ImageRef{Name: image, Tag: "2"}, &at
 			p.Status.Decision = &imagev1.Decision{Rule: "semver >=1", Total: 1, Qualified: 1,
 				Candidates: []imagev1.Candidate{{Tag: "2", FirstSeen: &at}}}
 			p.Status.ObservedGeneration, p.Status.Conditions = 1, ready

@@ -63,8 +63,11 @@ func watched(t *testing.T, w *world) {
 	p.signIn(w.account(t, name, "watches", "get", "list", "watch"))
 	p.says("header", "sea of tranquility")
 	p.until("the first version is live", live("1.0.0"))
+	began := time.Now()
 	p.follows(c, chain.Release{Tag: "1.1.0"}, live("1.1.0")+` && document.querySelector("[data-column=Canary].is-ready") !== null`,
 		"Image 1.1.0", "Policy 1.1.0", "Canary 20 %", "Canary 40 %", "Live 1.1.0")
+	p.agesFit(name, began, "image", "policy", "commit", "source", "apply", "canary", "live")
+	p.open("/")
 	p.click("[data-column=Canary] a", "")
 	p.says("main", "promoted")
 	p.says("[aria-label=Pods]", "podinfo-primary")
@@ -72,10 +75,13 @@ func watched(t *testing.T, w *world) {
 	commits(t, w, p, controller, name)
 
 	p.open("/")
+	began = time.Now()
 	p.follows(c, chain.Release{Tag: "1.2.0", Traits: traffic.Traits{ErrorRate: 0.5, Latency: traffic.Healthy.Latency}},
 		live("1.1.0")+` && document.querySelector("[data-column=Canary].is-failed") !== null`,
 		"Image 1.2.0", "Policy 1.2.0", "Canary 20 %", "Canary Failed")
 	p.says(".spoken", "Canary failed")
+	p.agesFit(name, began, "image", "policy", "commit", "source", "apply", "canary")
+	p.open("/")
 	p.click("[data-column=Canary] a", "")
 	p.says(".metric.is-failed", "request-success-rate")
 	p.says(".release[open]", "failed")
@@ -108,6 +114,34 @@ func (p *tab) follows(c *chain.Chain, r chain.Release, end string, steps ...stri
 			p.Errorf("%q came too early: %q", step, seen)
 		}
 		last = max(last, at)
+	}
+}
+
+// agesFit demands that cells of a release that has ended are no older than the release, and that its steps took no longer than it.
+func (p *tab) agesFit(namespace string, began time.Time, columns ...string) {
+	p.Helper()
+	key := "Deployment/" + namespace + "/" + chain.App
+	cells := eval[map[string]time.Time](p, fmt.Sprintf(`fetch("/api/v1/lanes").then((answer) => answer.json()).then(({items}) =>
+		Object.fromEntries(items.find(({key}) => key === %q).cells.filter(({since}) => since).map(({column, since}) => [column, since])))`, key))
+	for _, column := range columns {
+		if since := cells[column]; since.Before(began.Truncate(time.Second)) { // a status has whole seconds
+			p.Errorf("%s is so since %s, before the release began at %s", column, since, began)
+		}
+	}
+	p.open("/timeline/" + strings.ReplaceAll(key, "/", "%2F"))
+	const steps = `[...document.querySelectorAll("[aria-label='How long each step took'] .number")]`
+	p.until("the lead time", steps+`.length > 0`)
+	took := eval[[]string](p, steps+`.map((one) => one.dateTime ?? one.innerText)`)
+	var all time.Duration
+	for _, text := range took {
+		hop, err := time.ParseDuration(strings.ToLower(strings.TrimPrefix(text, "PT")))
+		if err != nil {
+			p.Errorf("how long a step took is %q", text)
+		}
+		all += hop
+	}
+	if elapsed := time.Since(began) + time.Second; len(took) < 4 || all > elapsed {
+		p.Errorf("%d steps took %s in all, and the release %s: %q", len(took), all, elapsed, took)
 	}
 }
 

@@ -221,11 +221,21 @@ describe("versions", () => {
 });
 
 describe("the lead time", () => {
-  it("is that between steps that came one after the other", () => {
+  it("is not known of a step whose time is not known, or is that of another version", () => {
     const at = (column: "image" | "policy" | "commit" | "source" | "apply", minute: number) => ({ column, state: "ready" as const, since: `2026-05-01T12:0${minute}:00Z` });
     const waiting = { ...at("apply", 9), state: "waiting" as const };
     const lane = { ...podinfo, cells: [at("image", 1), at("policy", 2), { column: "commit" as const, state: "none" as const }, at("source", 1), waiting] };
-    expect(hopsOf(lane)).toEqual([{ name: "Image to Policy", seconds: 60 }]);
+    expect(hopsOf(lane)).toEqual([{ name: "Image to Policy", seconds: 60 }, { name: "Policy to Source" }]);
+    const chosen = { column: "policy" as const, state: "ready" as const };
+    expect(hopsOf({ ...podinfo, cells: [at("image", 1), chosen, at("source", 3), at("apply", 4)] })).toEqual([
+      { name: "Image to Policy" },
+      { name: "Policy to Source" },
+      { name: "Source to Apply", seconds: 60 },
+    ]);
+  });
+  it("is nothing from a canary to pods that were live before it had done its work", () => {
+    const at = (column: "canary" | "live", minute: number) => ({ column, state: "ready" as const, since: `2026-05-01T12:0${minute}:00Z` });
+    expect(hopsOf({ ...podinfo, cells: [at("canary", 2), at("live", 1)] })).toEqual([{ name: "Canary to Live", seconds: 0 }]);
   });
   it("ends where somebody else's commit is: it was the time since their push", () => {
     const at = (column: "image" | "commit" | "source" | "apply", minute: number, full: string) => ({ column, state: "ready" as const, since: `2026-05-01T12:0${minute}:00Z`, full });

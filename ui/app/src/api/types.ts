@@ -245,7 +245,7 @@ export interface Cell {
   value?: string;
   /** Full is the value in full, if Value abbreviates it. */
   full?: string;
-  /** Since is when it came to this value or to this state. */
+  /** Since is when it came to this value, or, if it is not ready, to this state; left out if that is not known. */
   since?: Time;
   /** Message says what it does, waits for, or why it failed. */
   message?: string;

@@ -214,33 +214,50 @@ function isOfAnotherCommit(cell: Cell, before: readonly Cell[]): boolean {
   return source !== undefined && source.full !== cell.full;
 }
 
-/** How long the version took from one step that is done to the next, as far as the steps came one after the other. What is behind a step that it has not passed is still about another version, and so is a step that has come to a later commit. */
-export function hopsOf(lane: Lane): { name: string; seconds: number }[] {
+/** The way from a step to the next one. Without seconds nobody knows how long that took. */
+export interface Hop {
+  name: string;
+  seconds?: number;
+}
+
+/** How long the version took from one step that is done to the next. What is behind a step that it has not passed is still about another version, and so is a step that has come to a later commit. */
+export function hopsOf(lane: Lane): Hop[] {
   const there = lane.cells.filter((cell) => cell.state !== "none");
   const until = there.findIndex((cell, i) => cell.state !== "ready" || isOfAnotherCommit(cell, there.slice(0, i)));
-  const steps = there.slice(0, until < 0 ? undefined : until).filter((cell) => cell.since);
+  const steps = there.slice(0, until < 0 ? undefined : until);
   return steps.slice(1).flatMap((cell, i) => {
     const before = steps[i];
-    const seconds = (Date.parse(cell.since ?? "") - Date.parse(before?.since ?? "")) / 1000;
-    return before && seconds >= 0 ? [{ name: `${columnWords[before.column]} to ${columnWords[cell.column]}`, seconds }] : [];
+    return before ? [{ name: `${columnWords[before.column]} to ${columnWords[cell.column]}`, ...took(before, cell) }] : [];
   });
+}
+
+/**
+ * How long a step took after the one before it. Times are whole seconds, some of them rounded up. Pods are live before their
+ * Canary has done all of its work; of other steps a time that is earlier is that of another version.
+ */
+function took(before: Cell, cell: Cell): Pick<Hop, "seconds"> {
+  const seconds = (Date.parse(cell.since ?? "") - Date.parse(before.since ?? "")) / 1000;
+  if (Number.isNaN(seconds)) return {};
+  return seconds >= -1 || before.column === "canary" ? { seconds: Math.max(0, seconds) } : {};
 }
 
 function LeadTime({ lane }: { lane: Lane }) {
   const hops = hopsOf(lane);
-  const longest = Math.max(1, ...hops.map((hop) => hop.seconds));
-  if (hops.length === 0) return null;
+  const known = hops.flatMap((hop) => hop.seconds ?? []);
+  const longest = Math.max(1, ...known);
+  if (known.length === 0) return null;
+  const sum = duration(known.reduce((sum, seconds) => sum + seconds, 0));
   return (
-    <Panel title="Lead time" aside={`${duration(hops.reduce((sum, hop) => sum + hop.seconds, 0))} in all`}>
+    <Panel title="Lead time" aside={known.length === hops.length ? `${sum} in all` : `${sum} are known`}>
       <ol class="funnel" aria-label="How long each step took">
-        {hops.map((hop) => (
-          <li key={hop.name}>
-            <span>{hop.name}</span>
+        {hops.map(({ name, seconds }) => (
+          <li key={name}>
+            <span>{name}</span>
             <svg width="100%" height="10" aria-hidden="true">
               <rect width="100%" height="10" rx="2" class="bar-rest" />
-              <rect width={`${Math.max(0.5, (100 * hop.seconds) / longest)}%`} height="10" rx="2" class="bar-done" />
+              {seconds !== undefined && <rect width={`${Math.max(0.5, (100 * seconds) / longest)}%`} height="10" rx="2" class="bar-done" />}
             </svg>
-            <span class="number">{duration(hop.seconds)}</span>
+            {seconds === undefined ? <span class="number dim">not known</span> : <time class="number" dateTime={`PT${seconds}S`}>{duration(seconds)}</time>}
           </li>
         ))}
       </ol>
