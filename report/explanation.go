@@ -7,6 +7,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/fluxcd/pkg/apis/meta"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/policy"
 )
@@ -34,6 +37,8 @@ type Explanation struct {
 	// ForTheController are the fields of the policy that need the registry, or the time at which a tag was first seen: of the best
 	// tags the controller's last verdict is told.
 	ForTheController []string `json:"forTheController,omitempty"`
+	// SignatureVerified means that the controller has verified the signature of the chosen image, as spec.verify asks for now.
+	SignatureVerified bool `json:"signatureVerified,omitempty"`
 	// Gates say how many tags each of them has, also of those that are left out of Tags.
 	Gates []GateCount `json:"gates"`
 	// LeftOut is how many tags are not among Tags, of which there are too many.
@@ -79,7 +84,7 @@ func Explain(p *imagev1.ImagePolicy, rule *policy.Policy, tags iter.Seq[string])
 	found := Explanation{
 		Namespace: p.Namespace, Policy: p.Name, Rule: rule.String(),
 		Total: decision.Total, Qualified: decision.Qualified(), Why: decision.Why(), Tags: []Tag{},
-		ForTheController: FieldsForTheController(&p.Spec),
+		ForTheController: FieldsForTheController(&p.Spec), SignatureVerified: isSignatureVerified(p),
 	}
 	candidates, best := candidatesOf(p), ""
 	for _, line := range rule.Explain(tags) {
@@ -99,6 +104,18 @@ func Explain(p *imagev1.ImagePolicy, rule *policy.Policy, tags iter.Seq[string])
 		found.Tags = append(found.Tags, tag)
 	}
 	return found
+}
+
+// isSignatureVerified reports whether the controller has chosen the image by the present spec, which has it verify signatures. A digest
+// alone says nothing: it is looked up for other reasons as well.
+func isSignatureVerified(p *imagev1.ImagePolicy) bool {
+	chosen := p.Status.LatestRef
+	if p.Spec.Verify == nil || p.Status.ObservedGeneration != p.Generation || chosen == nil || chosen.Digest == "" ||
+		!apimeta.IsStatusConditionTrue(p.Status.Conditions, meta.ReadyCondition) {
+		return false
+	}
+	candidate, ok := candidatesOf(p)[chosen.Tag]
+	return ok && candidate.Digest == chosen.Digest && candidate.Gate == "" && candidate.Dropped == ""
 }
 
 // whyBest says why a tag is the best that may be chosen; nothing of the one that was chosen.

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -55,6 +56,42 @@ func TestExplanation(t *testing.T) {
 	}
 	if got.Why == "" {
 		t.Error("it does not say why")
+	}
+}
+
+// A digest was taken for a verified signature, also where spec.verify was added to a policy that nobody has reconciled since.
+func TestASignatureIsVerifiedWhereTheControllerHasVerifiedIt(t *testing.T) {
+	ready := func(is metav1.ConditionStatus) []metav1.Condition {
+		return []metav1.Condition{{Type: meta.ReadyCondition, Status: is}}
+	}
+	for name, tc := range map[string]struct {
+		change func(*imagev1.ImagePolicy)
+		want   bool
+	}{
+		"of the chosen image":               {func(*imagev1.ImagePolicy) {}, true},
+		"nothing is to be verified":         {func(p *imagev1.ImagePolicy) { p.Spec.Verify = nil }, false},
+		"spec.verify came later":            {func(p *imagev1.ImagePolicy) { p.Generation++ }, false},
+		"and while the policy is suspended": {func(p *imagev1.ImagePolicy) { p.Generation++; p.Spec.Suspend = true }, false},
+		"it was suspended after that":       {func(p *imagev1.ImagePolicy) { p.Spec.Suspend = true }, true},
+		"no image qualifies any more":       {func(p *imagev1.ImagePolicy) { p.Status.Conditions = ready(metav1.ConditionFalse) }, false},
+		"nothing is known of it":            {func(p *imagev1.ImagePolicy) { p.Status.Conditions = nil }, false},
+		"no image was chosen":               {func(p *imagev1.ImagePolicy) { p.Status.LatestRef = nil }, false},
+		"one was chosen without a digest":   {func(p *imagev1.ImagePolicy) { p.Status.LatestRef.Digest = "" }, false},
+		"another digest was looked at":      {func(p *imagev1.ImagePolicy) { p.Status.Decision.Candidates[0].Digest = "sha256:beef" }, false},
+		"a gate has dropped it":             {func(p *imagev1.ImagePolicy) { p.Status.Decision.Candidates[0].Gate = "verify" }, false},
+		"nothing was decided":               {func(p *imagev1.ImagePolicy) { p.Status.Decision = nil }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := policyOf(t, "1.x")
+			p.Generation, p.Status.ObservedGeneration, p.Status.Conditions = 3, 3, ready(metav1.ConditionTrue)
+			p.Spec.Verify = &imagev1.Verification{}
+			p.Status.LatestRef = &imagev1.ImageRef{Name: "ghcr.io/acme/app", Tag: "1.0.0", Digest: "sha256:feed"}
+			p.Status.Decision = &imagev1.Decision{Candidates: []imagev1.Candidate{{Tag: "1.0.0", Digest: "sha256:feed"}}}
+			tc.change(p)
+			if got := report.Explain(p, ruleOf(t, "1.x"), slices.Values([]string{"1.0.0"})).SignatureVerified; got != tc.want {
+				t.Errorf("got %t", got)
+			}
+		})
 	}
 }
 

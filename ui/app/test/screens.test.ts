@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { describe, expect, it } from "vitest";
-import type { CellState, Tag, TimelineEvent } from "../src/api/types";
+import type { CellState, TimelineEvent } from "../src/api/types";
 import { kindsOf } from "../src/kinds";
 import { pageOf, pageOfCell } from "../src/links";
 import { sentence } from "../src/parts/announcer";
@@ -164,17 +164,15 @@ describe("a pipeline", () => {
 });
 
 describe("a policy", () => {
-  const chosen: Tag = { tag: "1.0.0", chosen: true, digest: "sha256:feed" };
-  const is = { forTheController: ["minAge", "verify"], tags: [chosen] };
-  it("says that the chosen image is signed, if it has to be", () => {
+  const is = { forTheController: ["minAge", "verify"], signatureVerified: true };
+  it("says that the chosen image is signed, if the controller has verified that", () => {
     expect(judgedElsewhere(is, false)).toBe("Its signature was verified.");
-    expect(judgedElsewhere({ ...is, tags: [{ ...chosen, gate: "verify" }] }, false)).toBe("");
-    expect(judgedElsewhere({ ...is, tags: [{ tag: "1.0.0", chosen: true }] }, false)).toBe("");
-    expect(judgedElsewhere({ tags: is.tags }, false)).toBe("");
+    expect(judgedElsewhere({ ...is, signatureVerified: false }, false)).toBe("");
+    expect(judgedElsewhere({ forTheController: ["verify"] }, false)).toBe("");
   });
   it("says what of it is not tried with another rule", () => {
     expect(judgedElsewhere(is, true)).toContain("Not tried: minAge, verify.");
-    expect(judgedElsewhere({ tags: is.tags }, true)).toBe("");
+    expect(judgedElsewhere({}, true)).toBe("");
   });
 });
 

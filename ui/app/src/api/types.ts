@@ -63,6 +63,8 @@ export interface Explanation {
   why: string;
   /** ForTheController are the fields of the policy that need the registry, or the time at which a tag was first seen: of the best tags the controller's last verdict is told. */
   forTheController?: string[];
+  /** SignatureVerified means that the controller has verified the signature of the chosen image, as spec.verify asks for now. */
+  signatureVerified?: boolean;
   /** Gates say how many tags each of them has, also of those that are left out of Tags. */
   gates: GateCount[];
   /** LeftOut is how many tags are not among Tags, of which there are too many. */

@@ -160,11 +160,10 @@ function order(gate: string): number {
 }
 
 /** What is not judged here: signatures and ages, of which the controller knows. */
-export function judgedElsewhere(is: Pick<Explanation, "forTheController" | "tags">, trying: boolean): string {
+export function judgedElsewhere(is: Pick<Explanation, "forTheController" | "signatureVerified">, trying: boolean): string {
   const fields = is.forTheController ?? [];
   if (trying && fields.length > 0) return `Not tried: ${fields.join(", ")}. The controller judges that before it chooses; of the best tags its last verdict stands below.`;
-  const passed = (tag: Tag) => tag.chosen && tag.digest !== undefined && !tag.gate; // in the controller's last decision
-  return fields.includes("verify") && is.tags.some(passed) ? "Its signature was verified." : "";
+  return is.signatureVerified ? "Its signature was verified." : "";
 }
 
 function Explained({ is, trying }: { is: Explanation; trying: boolean }) {
