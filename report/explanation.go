@@ -72,7 +72,8 @@ type Tag struct {
 	Chosen bool `json:"chosen,omitempty"`
 	// Digest is known of the best tags of a policy with a status.
 	Digest string `json:"digest,omitempty"`
-	// FirstSeen is when a scan found the tag first, known of the same tags.
+	// FirstSeen is when a scan found the tag first, and of the same tags when with the digest; left out where that is not known, as of
+	// other tags outside of the controller.
 	FirstSeen *time.Time `json:"firstSeen,omitempty"`
 }
 
@@ -150,6 +151,17 @@ func (t *Tag) addCandidate(candidate imagev1.Candidate) {
 	}
 	if t.Gate == "" {
 		t.Gate, t.Why = policy.Gate(candidate.Gate), candidate.Dropped
+	}
+}
+
+// AddFirstSeen says when scans found tags first of which the status of the policy does not tell. Of a tag that is not known at is zero.
+func (x *Explanation) AddFirstSeen(at func(tag string) time.Time) {
+	for i := range x.Tags {
+		if tag := &x.Tags[i]; tag.FirstSeen == nil {
+			if first := at(tag.Tag); !first.IsZero() {
+				tag.FirstSeen = &first
+			}
+		}
 	}
 }
 

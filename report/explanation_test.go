@@ -170,6 +170,20 @@ func TestALimitedExplanationCountsWhatItLeavesOutAndKeepsTheChosenTag(t *testing
 	}
 }
 
+func TestTheStatusSaysBeforeAScanWhenATagWasFirstSeen(t *testing.T) {
+	seen := metav1.NewTime(now.Add(-time.Hour))
+	p := policyOf(t, "1.x")
+	p.Status.Decision = &imagev1.Decision{Candidates: []imagev1.Candidate{{Tag: "1.1.0", Digest: "sha256:feed", FirstSeen: &seen}}}
+	got := report.Explain(p, ruleOf(t, "1.x"), slices.Values([]string{"1.0.0", "1.1.0", "latest"}))
+	scans := map[string]time.Time{"1.0.0": now.Add(-24 * time.Hour), "1.1.0": now.Add(-48 * time.Hour)}
+	got.AddFirstSeen(func(tag string) time.Time { return scans[tag] })
+	for i, want := range []*time.Time{&seen.Time, new(scans["1.0.0"]), nil} {
+		if diff := cmp.Diff(want, got.Tags[i].FirstSeen); diff != "" {
+			t.Errorf("%s: %s", got.Tags[i].Tag, diff)
+		}
+	}
+}
+
 func TestFieldsThatOnlyTheControllerJudges(t *testing.T) {
 	tests := map[string]struct {
 		spec imagev1.ImagePolicySpec

@@ -94,8 +94,8 @@ func fuzzed(t testing.TB) map[bool]http.Handler {
 	found := map[bool]http.Handler{}
 	for _, signIn := range []bool{false, true} {
 		o := Options{Cluster: furnished(t), Token: "secret", Clock: clock.RealClock{}, Log: logr.Discard(),
-			Tags: func(context.Context, client.Client, *imagev1.ImageRepository) ([]string, error) {
-				return []string{"1.0.0", "1.1.0", "latest", ""}, nil
+			Tags: func(context.Context, client.Client, *imagev1.ImageRepository) (Tags, error) {
+				return Tags{Names: []string{"1.0.0", "1.1.0", "latest", ""}}, nil
 			}}
 		o.Commits = commitsFunc(func(client.ObjectKey, plumbing.Hash) (*git.Changes, error) { return changed(), nil })
 		if signIn {

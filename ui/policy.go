@@ -9,6 +9,7 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
+	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -16,6 +17,14 @@ import (
 	"github.com/sluice-cd/sluice/policy"
 	"github.com/sluice-cd/sluice/report"
 )
+
+// Tags are those of an image.
+type Tags struct {
+	// Names are the tags themselves.
+	Names []string
+	// FirstSeen is when a scan found a tag first, zero if that is not known; nil knows of none.
+	FirstSeen func(tag string) time.Time
+}
 
 // policy explains what an ImagePolicy makes of every tag that the registry has; the query tries another rule.
 func (s *Server) policy(ctx context.Context, v *view, key client.ObjectKey, r *http.Request) (any, error) {
@@ -38,7 +47,7 @@ func (s *Server) policy(ctx context.Context, v *view, key client.ObjectKey, r *h
 	if err != nil {
 		return nil, err
 	}
-	work, err := rule.Work(bytesOf(tags))
+	work, err := rule.Work(bytesOf(tags.Names))
 	if err != nil {
 		return nil, &badRequestError{err}
 	}
@@ -48,12 +57,16 @@ func (s *Server) policy(ctx context.Context, v *view, key client.ObjectKey, r *h
 				"sign in, or make it simpler")}
 		}
 	}
-	found := report.Explain(&p, rule, untilEnd(ctx, tags))
+	found := report.Explain(&p, rule, untilEnd(ctx, tags.Names))
 	if ctx.Err() != nil {
-		return nil, &badRequestError{fmt.Errorf("judging %d tags takes too long: make spec.filterTags.pattern simpler", len(tags))}
+		return nil, &badRequestError{fmt.Errorf("judging %d tags takes too long: make spec.filterTags.pattern simpler", len(tags.Names))}
 	}
 	found.Image = repo.Spec.Image
-	return found.Limited(maxTags), nil
+	shown := found.Limited(maxTags)
+	if tags.FirstSeen != nil {
+		shown.AddFirstSeen(tags.FirstSeen)
+	}
+	return shown, nil
 }
 
 // judgeForStrangers lets few of the people who did not sign in look at policies at one time, before they take a slot that everybody needs.

@@ -24,7 +24,9 @@ import (
 func withTags(t *testing.T, tags ...string) *Server {
 	t.Helper()
 	s, err := NewServer(Options{Cluster: furnished(t), Token: "secret", Clock: clock.RealClock{}, Log: logr.Discard(),
-		Tags: func(context.Context, client.Client, *imagev1.ImageRepository) ([]string, error) { return tags, nil }})
+		Tags: func(context.Context, client.Client, *imagev1.ImageRepository) (Tags, error) {
+			return Tags{Names: tags}, nil
+		}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +68,9 @@ func TestWhoDidNotSignInMayTryWhatIsLittleWork(t *testing.T) {
 	}
 	everything := scope{everything: true}
 	s := signedIn(t, Options{Cluster: furnished(t), Clock: clock.RealClock{}, Log: logr.Discard(),
-		Tags: func(context.Context, client.Client, *imagev1.ImageRepository) ([]string, error) { return tags, nil },
+		Tags: func(context.Context, client.Client, *imagev1.ImageRepository) (Tags, error) {
+			return Tags{Names: tags}, nil
+		},
 	}, map[string]scope{"eve": everything, AnonymousUser: everything})
 	try := func(ctx context.Context, authorization, pattern string) (int, string) {
 		query := url.Values{"kind": {"alphabetical"}, "pattern": {pattern}}
@@ -117,12 +121,31 @@ func TestTagsAreJudgedNoLongerThanSomebodyWaits(t *testing.T) {
 	}
 	ctx, cancel = context.WithCancel(t.Context())
 	s := withTags(t)
-	s.Tags = func(context.Context, client.Client, *imagev1.ImageRepository) ([]string, error) {
+	s.Tags = func(context.Context, client.Client, *imagev1.ImageRepository) (Tags, error) {
 		cancel() // while they are listed
-		return []string{"1.0.0"}, nil
+		return Tags{Names: []string{"1.0.0"}}, nil
 	}
 	if w := try(ctx, s, nil); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "takes too long") {
 		t.Errorf("got %d %s", w.Code, w.Body)
+	}
+}
+
+// The column was empty but for policies with a minimum age.
+func TestThePageSaysWhenTagsWereFirstSeen(t *testing.T) {
+	s := withTags(t, "1.0.0", "1.1.0")
+	known := s.Tags
+	s.Tags = func(ctx context.Context, c client.Client, repo *imagev1.ImageRepository) (Tags, error) {
+		tags, err := known(ctx, c, repo)
+		tags.FirstSeen = func(tag string) time.Time {
+			return map[string]time.Time{"1.0.0": time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}[tag]
+		}
+		return tags, err
+	}
+	if w := try(t.Context(), s, nil); strings.Count(w.Body.String(), `"firstSeen":"2026-01-02T03:04:05Z"`) != 1 {
+		t.Errorf("got %d %s", w.Code, w.Body)
+	}
+	if w := try(t.Context(), withTags(t, "1.0.0"), nil); strings.Contains(w.Body.String(), "firstSeen") {
+		t.Errorf("got %s", w.Body)
 	}
 }
 

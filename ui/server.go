@@ -35,7 +35,7 @@ type Options struct {
 	// SignIn, instead of Token, lets people in who say who they are, each with their own rights.
 	SignIn *SignIn
 	// Tags lists the tags of an ImageRepository that the client of a user has read; default: as [scan.List] does.
-	Tags func(context.Context, client.Client, *imagev1.ImageRepository) ([]string, error)
+	Tags func(context.Context, client.Client, *imagev1.ImageRepository) (Tags, error)
 	// Commits knows what commits changed; nil knows none, as on a machine of somebody who looks at a cluster.
 	Commits Commits
 	// Record is told of every command that a user has given to an object; nil leaves it to the log.
@@ -95,8 +95,9 @@ func NewServer(o Options) (*Server, error) {
 		judged:   background.NewSlots[string](maxAnonymousJudged, 0),
 	}
 	if s.Tags == nil {
-		s.Tags = func(ctx context.Context, c client.Client, repo *imagev1.ImageRepository) ([]string, error) {
-			return scan.List(ctx, c, repo, o.Clock)
+		s.Tags = func(ctx context.Context, c client.Client, repo *imagev1.ImageRepository) (Tags, error) {
+			names, err := scan.List(ctx, c, repo, o.Clock)
+			return Tags{Names: names}, err
 		}
 	}
 	s.authenticator = &local{token: o.Token, cluster: o.Cluster}

@@ -274,22 +274,22 @@ const (
 )
 
 // tagsKnown are the tags that this process has listed: on behalf of people at the page, no registry is asked.
-func (w *wiring) tagsKnown(_ context.Context, _ client.Client, repo *imagev1.ImageRepository) ([]string, error) {
+func (w *wiring) tagsKnown(_ context.Context, _ client.Client, repo *imagev1.ImageRepository) (ui.Tags, error) {
 	if w.scanner == nil {
-		return nil, errors.New("the tags are not known here, since another process scans images: run sluice explain policy")
+		return ui.Tags{}, errors.New("the tags are not known here, since another process scans images: run sluice explain policy")
 	}
 	target, err := scan.NewTarget(repo)
 	if err != nil {
-		return nil, err
+		return ui.Tags{}, err
 	}
 	snapshot, ok := w.scanner.Store().Get(client.ObjectKeyFromObject(repo), target)
 	if !ok {
-		return nil, fmt.Errorf("the tags of ImageRepository %s/%s are not known here yet: the replica that leads scans it, at the next interval "+
+		return ui.Tags{}, fmt.Errorf("the tags of ImageRepository %s/%s are not known here yet: the replica that leads scans it, at the next interval "+
 			"after its start; sluice explain policy asks the registry itself", repo.Namespace, repo.Name)
 	}
-	var tags []string
+	tags := ui.Tags{FirstSeen: snapshot.FirstSeen}
 	for tag := range snapshot.All() {
-		tags = append(tags, strings.Clone(tag))
+		tags.Names = append(tags.Names, strings.Clone(tag))
 	}
 	return tags, nil
 }

@@ -67,6 +67,9 @@ func watched(t *testing.T, w *world) {
 	p.follows(c, chain.Release{Tag: "1.1.0"}, live("1.1.0")+` && document.querySelector("[data-column=Canary].is-ready") !== null`,
 		"Image 1.1.0", "Policy 1.1.0", "Canary 20 %", "Canary 40 %", "Live 1.1.0")
 	p.agesFit(name, began, "image", "policy", "commit", "source", "apply", "canary", "live")
+	p.open("/policy/" + name + "/" + chain.App)
+	p.until("it is known of each tag when it was first seen", `document.querySelectorAll(".tags tbody tr").length > 1 &&
+		[...document.querySelectorAll(".tags tbody tr")].every((row) => row.querySelector("time"))`)
 	p.open("/")
 	p.click("[data-column=Canary] a", "")
 	p.says("main", "promoted")

@@ -365,7 +365,7 @@ export interface Tag {
   chosen?: boolean;
   /** Digest is known of the best tags of a policy with a status. */
   digest?: string;
-  /** FirstSeen is when a scan found the tag first, known of the same tags. */
+  /** FirstSeen is when a scan found the tag first, and of the same tags when with the digest; left out where that is not known, as of other tags outside of the controller. */
   firstSeen?: Time;
 }
 

@@ -219,6 +219,7 @@ function Explained({ is, trying }: { is: Explanation; trying: boolean }) {
             </button>
           </p>
         )}
+        {is.tags.some((tag) => !tag.firstSeen) && <p class="dim">When the other tags were first seen only the controller knows: the page that it serves says so.</p>}
         {is.leftOut !== undefined && <p class="dim">{count(is.leftOut, "other tag")} are left out here: sluice explain policy lists all.</p>}
       </Panel>
     </>
