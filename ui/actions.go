@@ -116,44 +116,6 @@ var canaryVerbs = []flaggerv1.CommandVerb{
 // errReadOnly is for users who did not say who they are.
 var errReadOnly = errors.New("nothing can be changed without signing in: open /login")
 
-// audit says who asked for what, of which version, why, and what became of it: in the log, and of what was done in an event of the object.
-func (s *Server) audit(ctx context.Context, v *view, asked Action, err error) {
-	about := []any{
-		"verb", asked.Verb, "kind", asked.Kind, "namespace", asked.Namespace, "name", asked.Name,
-		"stage", asked.Stage, "bundle", asked.Bundle, "by", v.user, "reason", asked.Reason,
-	}
-	if err != nil {
-		s.Log.Info("refused", append(about, "error", err.Error())...)
-		return
-	}
-	s.Log.Info("carried out", about...)
-	if s.Record == nil {
-		return
-	}
-	if of, err := v.fromCache(ctx, asked); err == nil {
-		s.Record(of, v.user, asked)
-	}
-}
-
-// fromCache reads the object that a button was about.
-func (v *view) fromCache(ctx context.Context, asked Action) (client.Object, error) {
-	kind, ok := v.kindOf(asked.Kind)
-	if !ok {
-		return nil, &unknownKindError{asked.Kind}
-	}
-	made, err := v.scheme.New(kind.GroupVersionKind)
-	if err != nil {
-		return nil, err
-	}
-	of, ok := made.(client.Object)
-	if !ok {
-		return nil, &unknownKindError{asked.Kind}
-	}
-	err = v.cache.Get(ctx, client.ObjectKey{Namespace: asked.Namespace, Name: asked.Name}, of)
-	of.GetObjectKind().SetGroupVersionKind(kind.GroupVersionKind)
-	return of, err
-}
-
 // carryOut gives a command to an object. The action that it returns says what was meant where the one that was asked for left
 // that open: the stage, and the bundle.
 func (v *view) carryOut(ctx context.Context, asked Action, clk clock.WithTicker) (Action, error) {

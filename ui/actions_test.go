@@ -36,6 +36,7 @@ func withObjects(t *testing.T, objects ...client.Object) *Server {
 	}
 	s := newServer(t)
 	s.Cluster.scheme, s.Cluster.client = scheme, fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build()
+	s.Cluster.cache = &clientCache{Reader: s.Cluster.client}
 	s.Cluster.kinds = map[string]served{}
 	for kind, of := range map[string]schema.GroupVersion{
 		"Pipeline": sluicev1.GroupVersion, "Kustomization": kustomizev1.GroupVersion, "Canary": flaggerv1.GroupVersion,
@@ -143,7 +144,6 @@ func TestTheLogSaysWhichVersionACommandWasAbout(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := withObjects(t, pipeline.DeepCopy())
-			s.Cluster.cache = &clientCache{Reader: s.Cluster.client}
 			var logged, recorded []string
 			s.Log = funcr.New(func(_, line string) { logged = append(logged, line) }, funcr.Options{})
 			s.Record = func(_ client.Object, user string, what Action) {

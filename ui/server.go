@@ -38,7 +38,7 @@ type Options struct {
 	Tags func(context.Context, client.Client, *imagev1.ImageRepository) (Tags, error)
 	// Commits knows what commits changed; nil knows none, as on a machine of somebody who looks at a cluster.
 	Commits Commits
-	// Record is told of every command that a user has given to an object; nil leaves it to the log.
+	// Record is told of every command that a user has given to an object; default: an event of the object, with the rights of the user.
 	Record func(of client.Object, user string, what Action)
 	// Unavailable is told why the cluster cannot be asked for its kinds, which is tried again
 	// until it can; nil has [Server.Run] end with that.

@@ -294,28 +294,9 @@ func (w *wiring) tagsKnown(_ context.Context, _ client.Client, repo *imagev1.Ima
 	return tags, nil
 }
 
-// maxSaidReason is how much of a reason stands in an event.
-const maxSaidReason = 500
-
 // recordAction leaves an event of what somebody did at the page.
 func (w *wiring) recordAction(of client.Object, user string, what ui.Action) {
 	w.options.Recorder.Event(of, reconciler.Event{
-		Type: corev1.EventTypeNormal, Reason: sluicev1.CommandGivenReason, Message: sentenceOf(user, &what),
+		Type: corev1.EventTypeNormal, Reason: sluicev1.CommandGivenReason, Message: what.Sentence(user),
 	})
-}
-
-// sentenceOf says what somebody did at the page.
-func sentenceOf(user string, what *ui.Action) string {
-	message := what.Verb
-	if what.Stage != "" {
-		message += " stage " + what.Stage
-	}
-	if what.Bundle != "" {
-		message += ", bundle " + what.Bundle
-	}
-	message += ", by " + user + " at the web page"
-	if what.Reason != "" {
-		message += fmt.Sprintf(": %.*s", maxSaidReason, what.Reason)
-	}
-	return message
 }

@@ -18,23 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 
 	"github.com/sluice-cd/sluice/internal/outbound"
-	"github.com/sluice-cd/sluice/ui"
 )
-
-// The event of a rollback did not say to which version.
-func TestAnEventOfACommandSaysWhichVersionItIsAbout(t *testing.T) {
-	long := strings.Repeat("x", maxSaidReason+1)
-	for want, what := range map[string]ui.Action{
-		"suspend, by eve at the web page": {Verb: "suspend"},
-		"rollback stage production, bundle 6.0.1-ab12, by eve at the web page: slow": {
-			Verb: "rollback", Stage: "production", Bundle: "6.0.1-ab12", Reason: "slow"},
-		"suspend, by eve at the web page: " + long[1:]: {Verb: "suspend", Reason: long},
-	} {
-		if got := sentenceOf("eve", &what); got != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
-	}
-}
 
 func TestTheProviderThatPeopleSignInAtIsAskedWithinBounds(t *testing.T) {
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("another server was asked") }))

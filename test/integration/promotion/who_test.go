@@ -111,16 +111,25 @@ func (c *commands) kubeconfigOf(user string) string {
 	return path
 }
 
-// press opens the page that a user serves to himself, and presses a button.
+// press opens the page that a user serves to himself, and presses a button. The program says what became of that.
 func (c *commands) press(t *testing.T, sluice, kubeconfig string, button map[string]string) (code int, said string) {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	cmd := exec.CommandContext(ctx, sluice, "ui", "--namespace", c.namespace)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
+	var logged bytes.Buffer
+	cmd.Stderr = &logged
 	out, err := cmd.StdoutPipe()
 	c.must(err)
 	c.must(cmd.Start())
-	defer func() { stop(); _ = cmd.Wait() }()
+	defer func() {
+		stop()
+		_ = cmd.Wait()
+		if text := logged.String(); !strings.Contains(text, "msg=refused") || !strings.Contains(text, "verb="+button["verb"]) ||
+			strings.Contains(text, "SetLogger") {
+			t.Errorf("%s: logged %s", button["verb"], text)
+		}
+	}()
 	line, err := bufio.NewReader(out).ReadString('\n')
 	c.must(err)
 	address, token, _ := strings.Cut(strings.TrimSpace(line), "/login?token=")

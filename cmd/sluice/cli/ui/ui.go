@@ -8,9 +8,11 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"strconv"
 
+	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/utils/clock"
@@ -74,9 +76,11 @@ func (v *command) run(cmd *cobra.Command, _ []string) error {
 		return err
 	}
 	shown.Name = v.cluster.Context()
+	logger := logr.FromSlogHandler(slog.NewTextHandler(cmd.ErrOrStderr(), nil)).WithName("ui")
+	ctrl.SetLogger(logger) // or controller-runtime complains, with a stack
 	token := rand.Text()
 	server, err := ui.NewServer(ui.Options{
-		Cluster: shown, Token: token, Version: v.version, Clock: clock.RealClock{}, Log: ctrl.Log.WithName("ui"),
+		Cluster: shown, Token: token, Version: v.version, Clock: clock.RealClock{}, Log: logger,
 	})
 	if err != nil {
 		return err
