@@ -133,6 +133,8 @@ type LaneStage struct {
 	Message string `json:"message,omitempty"`
 	// WaitingSince is since when it waits for that, or has failed; left out if that is not known.
 	WaitingSince *time.Time `json:"waitingSince,omitempty"`
+	// Retry says when it is tried again, if it failed.
+	Retry string `json:"retry,omitempty"`
 	// Remedies are what a person can do about it.
 	Remedies []Remedy `json:"remedies,omitempty"`
 	// Here means that the stage is judged by what applies the application: it has come to the stage when it has come to this lane.

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/internal/shorten"
@@ -24,7 +23,7 @@ type commonStatus struct {
 	generation int64
 	observed   int64
 	suspended  bool
-	retry      time.Duration // 0 if the spec says nothing
+	retry      string // when a failure is tried again
 	conditions []metav1.Condition
 }
 
@@ -46,7 +45,7 @@ func (s commonStatus) cell(column Column) Cell {
 		found.State, found.Message = CellUnknown, "no controller has looked at it yet"
 	case stalled:
 		found.State, found.Message = CellFailed, ready.Message
-		found.Retry = "not before the object changes"
+		found.Retry = onChange
 		found.Remedies = []Remedy{{Text: "correct it in Git, or here", Program: "kubectl", Command: s.kubectl("edit")}}
 	case s.observed < s.generation, ready.Status == metav1.ConditionUnknown:
 		found.State, found.Message = CellMoving, ready.Message
@@ -54,9 +53,7 @@ func (s commonStatus) cell(column Column) Cell {
 		found.State, found.Message = CellWaiting, ready.Message
 	case ready.Status == metav1.ConditionFalse:
 		found.State, found.Message = CellFailed, ready.Message
-		if s.retry > 0 {
-			found.Retry = "within " + inWords(s.retry)
-		}
+		found.Retry = s.retry
 		found.Remedies = []Remedy{{Text: "try again now", Program: "kubectl", Command: s.kubectl("annotate",
 			`--overwrite reconcile.fluxcd.io/requestedAt="$(date +%s)"`)}}
 	case apimeta.IsStatusConditionTrue(s.conditions, meta.ReconcilingCondition):
@@ -66,6 +63,17 @@ func (s commonStatus) cell(column Column) Cell {
 	}
 	return found
 }
+
+// within says that something is tried again after an interval at the latest, or else when something happens.
+func within(interval time.Duration, otherwise string) string {
+	if interval <= 0 {
+		return otherwise
+	}
+	return "within " + inWords(interval)
+}
+
+// onChange is when an object that is Stalled is tried again.
+const onChange = "not before the object changes"
 
 // patientReasons of Ready=False wait for another object, or for a person.
 var patientReasons = map[string]bool{
@@ -106,7 +114,8 @@ func (c *Cell) unlisted(g *graph, named ObjectReference) {
 		return
 	}
 	if why := g.WhyUnlisted(named.Kind, named.Namespace); why != "" {
-		c.State, c.Message = CellUnknown, fmt.Sprintf("%s %s/%s: %s", named.Kind, named.Namespace, named.Name, why)
+		c.State, c.Retry = CellUnknown, ""
+		c.Message = fmt.Sprintf("%s %s/%s: %s", named.Kind, named.Namespace, named.Name, why)
 	}
 }
 
@@ -122,7 +131,7 @@ func (c *chain) image() Cell {
 	}
 	cell := commonStatus{
 		ObjectReference{imagev1.ImageRepositoryKind, r.Namespace, r.Name}, r.Generation, r.Status.ObservedGeneration,
-		r.Spec.Suspend, r.Spec.Interval.Duration, r.Status.Conditions,
+		r.Spec.Suspend, within(r.Spec.Interval.Duration, onChange), r.Status.Conditions,
 	}.cell(ColumnImage)
 	if d := c.policy.Status.Decision; d != nil && len(d.Candidates) > 0 {
 		cell.Value, cell.Full = d.Candidates[0].Tag, r.Spec.Image+":"+d.Candidates[0].Tag
@@ -145,7 +154,7 @@ func (c *chain) policyCell() Cell {
 	}
 	cell := commonStatus{
 		ObjectReference{imagev1.ImagePolicyKind, p.Namespace, p.Name}, p.Generation, p.Status.ObservedGeneration,
-		p.Spec.Suspend, retry, p.Status.Conditions,
+		p.Spec.Suspend, within(retry, "with the next scan"), p.Status.Conditions,
 	}.cell(ColumnPolicy)
 	latest := p.Status.LatestRef
 	if latest == nil {
@@ -169,7 +178,7 @@ func (c *chain) commit() Cell {
 	}
 	cell := commonStatus{
 		ObjectReference{imagev1.ImageUpdateAutomationKind, a.Namespace, a.Name}, a.Generation, a.Status.ObservedGeneration,
-		a.Spec.Suspend, a.Spec.Interval.Duration, a.Status.Conditions,
+		a.Spec.Suspend, within(a.Spec.Interval.Duration, onChange), a.Status.Conditions,
 	}.cell(ColumnCommit)
 	cell.Value, cell.Full = shorten.Commit(a.Status.LastPushCommit), a.Status.LastPushCommit
 	cell.valueSince(a.Status.LastPushTime)
@@ -227,13 +236,14 @@ func (c *chain) sourceCell() Cell {
 		}
 		ref := c.kustomization.Spec.SourceRef
 		named := ObjectReference{ref.Kind, cmp.Or(ref.Namespace, c.kustomization.Namespace), ref.Name}
-		cell := Cell{Column: ColumnSource, State: CellFailed, Message: fmt.Sprintf("%s %s/%s, which Kustomization %s names, is not there",
+		cell := Cell{Column: ColumnSource, State: CellFailed, Retry: "as soon as it is there", Message: fmt.Sprintf("%s %s/%s, which Kustomization %s names, is not there",
 			named.Kind, named.Namespace, named.Name, c.kustomization.Name)}
 		cell.unlisted(c.graph, named)
 		return cell
 	}
 	cell := commonStatus{
-		ObjectReference{s.Kind, s.Namespace, s.Name}, s.Generation, s.ObservedGeneration, s.Suspended, s.Interval, s.Conditions,
+		ObjectReference{s.Kind, s.Namespace, s.Name}, s.Generation, s.ObservedGeneration,
+		s.Suspended, within(s.Interval, "by who writes it"), s.Conditions,
 	}.cell(ColumnSource)
 	if s.Artifact == nil {
 		return cell
@@ -269,7 +279,7 @@ func (c *chain) apply() Cell {
 	}
 	cell := commonStatus{
 		ObjectReference{"Kustomization", k.Namespace, k.Name}, k.Generation, k.Status.ObservedGeneration,
-		k.Spec.Suspend, retry, k.Status.Conditions,
+		k.Spec.Suspend, within(retry, onChange), k.Status.Conditions,
 	}.cell(ColumnApply)
 	cell.Value, cell.Full = shortArtifact(k.Status.LastAppliedRevision), k.Status.LastAppliedRevision
 	cell.valueSince(c.appliedAt())
@@ -289,88 +299,4 @@ func (c *chain) appliedAt() *metav1.Time {
 		return nil
 	}
 	return &latest.FirstReconciled
-}
-
-// canaryCell is the weight or the phase of the release.
-func (c *chain) canaryCell() Cell {
-	if c.canary == nil {
-		return Cell{Column: ColumnCanary, State: CellNone}
-	}
-	is := OfCanary(c.canary)
-	cell := Cell{Column: ColumnCanary, State: canaryState(is), Object: &ObjectReference{flaggerv1.CanaryKind, is.Namespace, is.Name},
-		Value: string(is.Phase), Since: is.Since, Message: is.Message}
-	command := func(verb string) string {
-		return strings.Join([]string{"canary", verb, is.Name, "-n", is.Namespace}, " ")
-	}
-	switch cell.State {
-	case CellSuspended:
-		cell.Message = "spec.suspend is true"
-	case CellUnknown:
-		cell.Message = "no controller has looked at it yet"
-	case CellFailed:
-		cell.Remedies = []Remedy{{Text: "see what it measured", Command: command("describe")}, {Text: "try it again", Command: command("retry")}}
-	case CellWaiting:
-		cell.Message = "held: " + is.HeldBy()
-		cell.since(&is.Hold.Since)
-		cell.Remedies = []Remedy{{Text: "see what holds it, and decide", Command: command("describe")}}
-	case CellMoving:
-		cell.Remedies = []Remedy{{Text: "watch it", Command: command("watch")}}
-	case CellReady, CellNone:
-	}
-	if is.Weight > 0 {
-		cell.Value = fmt.Sprintf("%d %%", is.Weight)
-		cell.Full = fmt.Sprintf("%s, %d %% of the users, step %d of %d", is.Phase, is.Weight, is.Stage, is.Stages)
-	}
-	return cell
-}
-
-// canaryState is what the phase of a Canary means to who looks at it.
-func canaryState(is Canary) CellState {
-	switch {
-	case is.Suspended:
-		return CellSuspended
-	case is.Phase == "":
-		return CellUnknown
-	case is.Phase == flaggerv1.CanaryPhaseFailed, is.Ready == string(metav1.ConditionFalse):
-		return CellFailed
-	case is.Hold != nil && !is.Hold.Approved:
-		return CellWaiting
-	case is.Phase != flaggerv1.CanaryPhaseInitialized && is.Phase != flaggerv1.CanaryPhaseSucceeded:
-		return CellMoving
-	default:
-		return CellReady
-	}
-}
-
-// live is what the users have.
-func (c *chain) live() Cell {
-	w := c.workload
-	if w == nil {
-		cell := Cell{Column: ColumnLive, State: CellNone}
-		if c.canary != nil {
-			cell.unlisted(c.graph, ObjectReference{c.canary.Spec.TargetRef.Kind, c.canary.Namespace, c.canary.Spec.TargetRef.Name})
-		}
-		return cell
-	}
-	cell := Cell{Column: ColumnLive, State: CellReady, Object: &ObjectReference{w.Kind, w.Namespace, w.Name}}
-	cell.since(w.Since)
-	if image := c.imageOf(w.Images); image != "" {
-		cell.Value, cell.Full = tagOf(image), image
-	}
-	switch {
-	case w.Stuck != "":
-		cell.State, cell.Message = CellFailed, w.Stuck
-	case w.Wanted == 0:
-		cell.Message = "scaled to zero"
-	case w.Available == 0:
-		cell.State, cell.Message = CellFailed, "no pod is available"
-	case w.Updated < w.Wanted || w.Available < w.Wanted:
-		cell.State, cell.Since = CellMoving, nil
-		cell.Message = fmt.Sprintf("%d of %d pods updated, %d available", w.Updated, w.Wanted, w.Available)
-	}
-	if cell.State == CellFailed {
-		cell.Remedies = []Remedy{{Text: "see why", Program: "kubectl",
-			Command: "-n " + w.Namespace + " describe " + strings.ToLower(w.Kind) + " " + w.Name}}
-	}
-	return cell
 }

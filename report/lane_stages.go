@@ -50,6 +50,9 @@ func (c *chain) stage(p *sluicev1.Pipeline, s sluicev1.StageStatus) LaneStage {
 	}
 	found.Since = timeOf(s.Since)
 	found.WaitingSince = waitingSince(p, s)
+	if found.State == CellFailed {
+		found.Retry = "with the next version, or when somebody ends the quarantine"
+	}
 	for _, gate := range s.Waiting {
 		if stageStates[s.Phase] == CellWaiting && (found.Message == "" || gate.Type == sluicev1.GateApproval) {
 			found.Message, found.WaitingSince = gate.Message, timeOf(gate.Since)

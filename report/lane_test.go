@@ -159,7 +159,7 @@ func TestLanes(t *testing.T) {
 		"no pod answers": {func(o *report.Objects) { o.Workloads[1].Available = 0 }, "live 1.2.0 failed", "no pod is available"},
 		"a rollout is stuck": {func(o *report.Objects) {
 			o.Workloads[1].Stuck, o.Workloads[1].Since = "quota exceeded", &metav1.Time{Time: time.Unix(6000, 0)}
-		}, "live 1.2.0 failed", "quota exceeded, 6000"},
+		}, "live 1.2.0 failed", "quota exceeded, by Kubernetes, ever less often, 6000"},
 		"a reverted update is held": {func(o *report.Objects) {
 			o.Automations[0].Status.Held = []imagev1.HeldUpdate{
 				{Policy: "podinfo", Ref: imagev1.ImageRef{Name: laneImage, Tag: "1.2.0"}, Since: metav1.Unix(7000, 0)}}
@@ -249,6 +249,57 @@ func TestACellIsAsOldAsItsValueAndNotAsItsObject(t *testing.T) {
 			cell := cells[slices.IndexFunc(cells, func(c report.Cell) bool { return c.Column == tc.column })]
 			if got := cell.Since; (got == nil) != (tc.want == 0) || got != nil && got.Unix() != tc.want {
 				t.Errorf("since %v, want %d: %+v", got, tc.want, cell)
+			}
+		})
+	}
+}
+
+// When it is tried again was said of what has an interval alone: not of Canaries, stages, workloads, and policies without one.
+func TestWhatFailedSaysWhenItIsTriedAgain(t *testing.T) {
+	refused := status(metav1.ConditionFalse, "Failed", "refused")
+	stalled := append(slices.Clone(refused), metav1.Condition{Type: meta.StalledCondition, Status: metav1.ConditionTrue})
+	for want, change := range map[string]func(*report.Objects){
+		"policy with the next scan": func(o *report.Objects) { o.Policies[0].Status.Conditions = refused },
+		"policy within 10 min": func(o *report.Objects) {
+			o.Policies[0].Spec.Interval, o.Policies[0].Status.Conditions = &metav1.Duration{Duration: 10 * time.Minute}, refused
+		},
+		"policy not before the object changes": func(o *report.Objects) { o.Policies[0].Status.Conditions = stalled },
+		"source by who writes it":              func(o *report.Objects) { o.Sources[0].Conditions = refused },
+		"source as soon as it is there":        func(o *report.Objects) { o.Sources = nil },
+		"apply within 1 min":                   func(o *report.Objects) { o.Kustomizations[0].Status.Conditions = refused },
+		"live by Kubernetes, ever less often":  func(o *report.Objects) { o.Workloads[1].Available = 0 },
+		"canary within 30 s": func(o *report.Objects) {
+			o.Canaries[0].Spec.Analysis = &flaggerv1.CanaryAnalysis{Interval: "30s"}
+			o.Canaries[0].SetConditions(refused)
+		},
+		"canary within 1 min":                  func(o *report.Objects) { o.Canaries[0].SetConditions(refused) },
+		"canary not before the object changes": func(o *report.Objects) { o.Canaries[0].SetConditions(stalled) },
+		"canary not before Deployment podinfo changes, or somebody retries": func(o *report.Objects) {
+			o.Canaries[0].Status.Phase = flaggerv1.CanaryPhaseFailed
+		},
+		"production with the next version, or when somebody ends the quarantine": func(o *report.Objects) {
+			p := sluicev1.Pipeline{ObjectMeta: metaOf("flux-system", "podinfo")}
+			p.Spec.Artifacts = []sluicev1.Artifact{{Name: "podinfo", ImagePolicyRef: &meta.LocalObjectReference{Name: "podinfo"}}}
+			p.Spec.Stages = []sluicev1.Stage{{Name: "production"}}
+			p.Status.Stages = []sluicev1.StageStatus{{Name: "production", Phase: sluicev1.StageFailed}}
+			o.Pipelines = []sluicev1.Pipeline{p}
+		},
+	} {
+		t.Run(want, func(t *testing.T) {
+			o := released()
+			change(&o)
+			lane := report.Lanes(o).Items[0]
+			var got []string
+			for _, cell := range lane.Cells {
+				if cell.State == report.CellFailed || cell.Retry != "" {
+					got = append(got, string(cell.Column)+" "+cell.Retry)
+				}
+			}
+			for _, stage := range lane.Stages {
+				got = append(got, stage.Name+" "+stage.Retry)
+			}
+			if diff := cmp.Diff([]string{want}, got); diff != "" {
+				t.Error(diff)
 			}
 		})
 	}

@@ -279,6 +279,8 @@ export interface LaneStage {
   message?: string;
   /** WaitingSince is since when it waits for that, or has failed; left out if that is not known. */
   waitingSince?: Time;
+  /** Retry says when it is tried again, if it failed. */
+  retry?: string;
   /** Remedies are what a person can do about it. */
   remedies?: Remedy[];
   /** Here means that the stage is judged by what applies the application: it has come to the stage when it has come to this lane. */

@@ -227,7 +227,7 @@ function Spoken({ about, tabIndex }: { about: Cell | LaneStage; tabIndex: number
           </span>
         )}
         {about.message && <>: {about.message}</>}
-        {cell?.retry && <span class="dim"> · tried again {cell.retry}</span>}
+        {about.retry && <span class="dim"> · tried again {about.retry}</span>}
       </p>
       <Remedies of={about.remedies} tabIndex={tabIndex} />
     </div>
