@@ -30,7 +30,7 @@ func (c *chain) canaryCell() Cell {
 	case CellUnknown:
 		cell.Message = "no controller has looked at it yet"
 	case CellFailed:
-		cell.Retry = c.canaryRetry()
+		cell.Retry = retryOf(c.canary)
 		cell.Remedies = []Remedy{{Text: "see what it measured", Command: command("describe")}, {Text: "try it again", Command: command("retry")}}
 	case CellWaiting:
 		cell.Message = "held: " + is.HeldBy()
@@ -47,16 +47,16 @@ func (c *chain) canaryCell() Cell {
 	return cell
 }
 
-// canaryRetry says when a Canary is tried again that has failed, or that its controller cannot work on.
-func (c *chain) canaryRetry() string {
-	if c.canary.Status.Phase == flaggerv1.CanaryPhaseFailed {
-		target := c.canary.Spec.TargetRef
+// retryOf says when a Canary is tried again that has failed, or that its controller cannot work on.
+func retryOf(c *flaggerv1.Canary) string {
+	if c.Status.Phase == flaggerv1.CanaryPhaseFailed {
+		target := c.Spec.TargetRef
 		return fmt.Sprintf("not before %s %s changes, or somebody retries", target.Kind, target.Name)
 	}
-	if apimeta.IsStatusConditionTrue(c.canary.GetConditions(), meta.StalledCondition) {
+	if apimeta.IsStatusConditionTrue(c.GetConditions(), meta.StalledCondition) {
 		return onChange
 	}
-	interval, _ := c.canary.Spec.Analysis.GetInterval() // which says the default of one that cannot be read
+	interval, _ := c.Spec.Analysis.GetInterval() // which says the default of one that cannot be read
 	return within(interval, onChange)
 }
 
