@@ -234,10 +234,10 @@ func (l Lane) Objects() []ObjectReference {
 	return found
 }
 
-// rankOf puts what needs a person before what moves, and that before the rest.
+// rankOf puts what needs a person before what moves, then what is suspended or not known, and what is ready last.
 func rankOf(state CellState) int {
-	if state == CellSuspended || state == CellUnknown {
-		state = CellReady
+	if state == CellSuspended {
+		state = CellUnknown
 	}
 	return slices.Index(urgency, state)
 }

@@ -338,6 +338,11 @@ func TestWhichLanes(t *testing.T) {
 			"ImagePolicy/flux-system/podinfo"},
 		"a canary without its target": {func(o *report.Objects) { o.Workloads = nil },
 			"Canary/apps/podinfo ImagePolicy/flux-system/podinfo"},
+		"what is suspended and may be forgotten comes before what is ready": {func(o *report.Objects) {
+			o.Canaries = append(o.Canaries, flaggerv1.Canary{ObjectMeta: metaOf("apps", "zoo"),
+				Spec: flaggerv1.CanarySpec{TargetRef: flaggerv1.LocalObjectReference{Kind: "StatefulSet", Name: "zoo"}, Suspend: true}})
+			o.Workloads = append(o.Workloads, report.Workload{Kind: "StatefulSet", Namespace: "apps", Name: "zoo", Images: []string{laneImage}})
+		}, "StatefulSet/apps/zoo Deployment/apps/podinfo"},
 		"what failed comes first": {func(o *report.Objects) {
 			o.Workloads = append(o.Workloads,
 				report.Workload{Kind: "StatefulSet", Namespace: "apps", Name: "zoo", Images: []string{laneImage}, Wanted: 1},

@@ -137,6 +137,17 @@ describe("the home screen", () => {
     expect(drawn).toBeLessThan(60);
     expect(root.textContent).toContain("2 failed");
   });
+  it("counts what is suspended or not known for itself, and shows it alone", async () => {
+    const suspended = turned(laneOf("apps", "cart", "1", "1"), "source", { state: "suspended" });
+    const unknown = turned(laneOf("apps", "web", "1", "1"), "source", { state: "unknown" });
+    store.apply({ reset: true, set: [podinfo, suspended, unknown] });
+    void act(() => render(<Releases />, root));
+    const chip = [...root.querySelectorAll<HTMLElement>(".chip")].find((one) => one.textContent === "2 suspended or not known");
+    expect(chip?.querySelector(".mark")?.getAttribute("class")).toBe("mark is-unknown");
+    await act(async () => chip?.click());
+    expect([...root.querySelectorAll("[data-key] strong")].map((one) => one.textContent)).toEqual(["cart", "web"]);
+    await act(async () => chip?.click());
+  });
 });
 
 describe("a button", () => {

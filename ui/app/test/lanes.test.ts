@@ -15,9 +15,10 @@ describe("the order of lanes", () => {
     const moving = turned(laneOf("apps", "a", "1", "1"), "canary", { state: "moving" });
     expect([podinfo, moving, waiting, failed].sort(compare).map((lane) => lane.state)).toEqual(["failed", "waiting", "moving", "ready"]);
   });
-  it("does not tell what is suspended or unknown from what is ready", () => {
+  it("puts what is suspended or unknown before what is ready: somebody may have forgotten it", () => {
     const suspended = turned(cart, "source", { state: "suspended" });
-    expect([suspended, podinfo].sort(compare)).toEqual([podinfo, suspended]);
+    const unknown = turned(laneOf("apps", "web", "1", "1"), "source", { state: "unknown" });
+    expect([podinfo, suspended, unknown].sort(compare)).toEqual([unknown, suspended, podinfo]);
   });
 });
 

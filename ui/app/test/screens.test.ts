@@ -45,7 +45,9 @@ describe("the search of releases", () => {
   it("counts every lane in one group", () => {
     const groups = lanes(40).map((lane) => groupOf(lane.state));
     expect(groups.filter((group) => group === "failed")).toHaveLength(2);
-    expect(groupOf("suspended")).toBe("rest");
+  });
+  it("does not count what is suspended or not known among what is at rest", () => {
+    expect((["suspended", "unknown", "ready"] as const).map(groupOf)).toEqual(["unknown", "unknown", "rest"]);
   });
 });
 

@@ -5,7 +5,7 @@
 import { batch, signal, type Signal } from "@preact/signals";
 import type { CellState, Lane, LaneChange } from "./types";
 
-const ranks: Record<CellState, number> = { failed: 0, waiting: 1, moving: 2, suspended: 3, unknown: 3, ready: 3, none: 4 };
+const ranks: Record<CellState, number> = { failed: 0, waiting: 1, moving: 2, suspended: 3, unknown: 3, ready: 4, none: 5 };
 
 /** Orders as report.Lanes does: what needs a person comes first. */
 export function compare(a: Lane, b: Lane): number {

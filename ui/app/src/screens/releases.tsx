@@ -14,18 +14,20 @@ import { useVirtual } from "../parts/virtual";
 import { replace, route } from "../router";
 import { columnWords, count } from "../words";
 
-type Group = "failed" | "waiting" | "moving" | "rest";
+type Group = "failed" | "waiting" | "moving" | "unknown" | "rest";
 
 const groups: { group: Group; mark: CellState; say: (n: number) => string }[] = [
   { group: "failed", mark: "failed", say: (n) => `${n} failed` },
   { group: "waiting", mark: "waiting", say: (n) => `${n} waiting` },
   { group: "moving", mark: "moving", say: (n) => `${n} moving` },
+  { group: "unknown", mark: "unknown", say: (n) => `${n} suspended or not known` },
   { group: "rest", mark: "ready", say: (n) => `${n} at rest` },
 ];
 
 /** The group that a lane is counted in. */
 export function groupOf(state: CellState): Group {
-  return state === "failed" || state === "waiting" || state === "moving" ? state : "rest";
+  if (state === "suspended") return "unknown";
+  return state === "ready" || state === "none" ? "rest" : state;
 }
 
 /** Tells whether every word is in a lane: its names, its values, its state or what it says. */
@@ -47,7 +49,7 @@ const found = computed(() => {
   return query.value ? lanes.filter((lane) => matches(lane, query.value)) : lanes;
 });
 const counts = computed(() => {
-  const n: Record<Group, number> = { failed: 0, waiting: 0, moving: 0, rest: 0 };
+  const n: Record<Group, number> = { failed: 0, waiting: 0, moving: 0, unknown: 0, rest: 0 };
   for (const lane of found.value) n[groupOf(lane.state)]++;
   return n;
 });
