@@ -96,6 +96,23 @@ describe("a lane", () => {
     expect(root.querySelector('[data-column="Live"]')).toBeNull();
     expect(root.querySelector(".stage")?.textContent).toContain("wants 1.1");
   });
+  it("says how old each stage is, and its state in a word", () => {
+    const ago = (minutes: number) => new Date(Date.now() - minutes * 60_000 - 5_000).toISOString();
+    const stage = (name: string, more: object) => ({ pipeline: "shop", namespace: "shop", name, state: "ready" as const, has: "2", ...more });
+    const stages = [
+      stage("dev", { since: ago(40) }),
+      stage("staging", { state: "moving", since: ago(3) }),
+      stage("production", { state: "waiting", has: "1", wants: "2", since: ago(20 * 60), waitingSince: ago(2) }),
+      stage("far", { state: "failed", since: ago(9), waitingSince: ago(5) }),
+    ];
+    row({ ...podinfo, stages });
+    expect([...root.querySelectorAll(".stage .what")].map((what) => what.textContent)).toEqual([
+      "dev2ready 40 min",
+      "staging2moving 3 min",
+      "production1 20 h ←wants 2waiting 2 min",
+      "far2failed 5 min",
+    ]);
+  });
   it("moves when a value changes, but not when it comes", () => {
     const is = row(podinfo);
     expect(root.querySelector(".moved")).toBeNull();

@@ -180,6 +180,7 @@ function StageCell(props: { lane: Lane; first: number; tabbed: number; onFocus: 
 function Stage({ stage, tabIndex, onFocus }: { stage: LaneStage; tabIndex: number; onFocus: () => void }) {
   const identity = `${stage.has ?? ""} ${stage.state}`;
   const moves = useMoves(identity);
+  const since = stage.wants || stage.waitingSince ? stage.waitingSince : stage.since; // of its state: it does not wait since it has the version before
   const says = [stage.name, stage.has, stage.phase, stage.wants && `wants ${stage.wants}`, stage.message].filter(Boolean);
   return (
     <a
@@ -198,12 +199,18 @@ function Stage({ stage, tabIndex, onFocus }: { stage: LaneStage; tabIndex: numbe
           {stage.wants && (
             <span class="wants">
               {" "}
+              <small>
+                <Age since={stage.since} />
+              </small>{" "}
               <span aria-hidden="true">←</span>
               <span class="off-screen">wants</span> {stage.wants}
             </span>
           )}
         </span>
-        <span class="off-screen">{stateWords[stage.state]}</span>
+        <small>
+          {stage.state === "ready" ? <span class="off-screen">{stateWords.ready} </span> : <b>{stateWords[stage.state]} </b>}
+          <Age since={since} />
+        </small>
       </span>
     </a>
   );
