@@ -29,6 +29,48 @@ func focusByTab(p *tab, selector string) {
 	p.Fatalf("the tabulator never comes to %s; it is at %s", selector, eval[string](p, focused))
 }
 
+// passesOverHidden moves among the cells of lanes that are not displayed all, by the width of the window or in a lane whose stages take
+// the room of its canary. Arrows moved nothing there, for as many presses as cells were hidden, and the tabulator never came back.
+func passesOverHidden(t *testing.T, w *world) {
+	p := w.visitor(t, w.shop, "narrow", "get", "list", "watch")
+	const web = `document.querySelector("[data-key$='/web']")`
+	press := func(key string) {
+		t.Helper()
+		eval[bool](p, `(window.before = document.activeElement, true)`)
+		p.keys(key)
+		p.until("the focus has moved", `document.activeElement !== window.before && document.activeElement.matches("[data-cell]")`)
+	}
+	for _, width := range []int64{640, wide} {
+		p.look(width, "light")
+		p.open("/")
+		p.until("the lane with stages", web+` !== null`)
+		eval[bool](p, `(`+web+`.querySelector("[data-cell]").focus(), true)`)
+		cells := eval[int](p, `[...`+web+`.querySelectorAll("[data-cell]")].filter((e) => e.getClientRects().length > 0).length`)
+		if all := eval[int](p, web+`.querySelectorAll("[data-cell]").length`); cells < 3 || cells >= all {
+			t.Fatalf("%d of %d cells are displayed at %d pixels", cells, all, width)
+		}
+		for range cells - 1 {
+			press(kb.ArrowRight)
+		}
+		p.until("the last stage has the focus", `document.activeElement.innerText.startsWith("production")`)
+		press(kb.ArrowUp)
+		press("k")
+		press("j")
+		press(kb.ArrowDown)
+		p.until("the lane again", web+`.contains(document.activeElement)`)
+		for !eval[bool](p, web+`.querySelector("[data-cell]") === document.activeElement`) {
+			press(kb.ArrowLeft)
+		}
+	}
+	for range 6 {
+		press(kb.ArrowRight) // of a width that shows them
+	}
+	p.look(640, "light")
+	eval[bool](p, `(document.activeElement.blur(), true)`)
+	focusByTab(p, "[data-cell]")
+	p.calm()
+}
+
 // byKeyboard uses no mouse.
 func byKeyboard(t *testing.T, w *world) {
 	p := w.visitor(t, w.shop, "keyboard", "get", "list", "watch")

@@ -49,6 +49,7 @@ func TestThePage(t *testing.T) {
 		"a person signs in at a provider":                    atAProvider,
 		"every screen in both themes and on a phone":         everyScreen,
 		"everything is reached by keyboard":                  byKeyboard,
+		"the keyboard passes over cells that are hidden":     passesOverHidden,
 		"a webhook that failed is told with its answer":      aFailedWebhook,
 		"long names push nothing out of the window":          longNames,
 		"releases are watched from push to verdict":          watched,

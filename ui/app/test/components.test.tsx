@@ -10,7 +10,7 @@ import type { Lane, ObjectDetail } from "../src/api/types";
 import { Changed } from "../src/parts/changes";
 import { ActionButton, Confirm } from "../src/parts/confirm";
 import { Events, ObjectLink, Said } from "../src/parts/detail";
-import { LaneRow } from "../src/parts/lane";
+import { LaneRow, stopOf } from "../src/parts/lane";
 import { Given, Webhooks } from "../src/screens/canary";
 import { Drift, ObjectScreen } from "../src/screens/object";
 import { Stage } from "../src/screens/pipeline";
@@ -59,6 +59,12 @@ describe("a lane", () => {
     row(podinfo);
     expect(root.querySelectorAll("[role=rowheader], [role=gridcell]")).toHaveLength(8);
     expect(root.querySelectorAll('[data-cell][tabindex="0"]')).toHaveLength(1);
+  });
+  it("has the tabulator come to a cell that is displayed, whatever was there before", () => {
+    const none = turned(podinfo, "canary", { state: "none" });
+    const staged = { ...none, stages: [{ pipeline: "shop", namespace: "shop", name: "dev", state: "ready" as const }] };
+    expect([-1, 0, 1, 6, 7, 8].map((wanted) => stopOf(none, wanted))).toEqual([-1, 0, 1, 0, 7, 0]);
+    expect([-1, 0, 1, 6, 7, 8].map((wanted) => stopOf(staged, wanted))).toEqual([-1, 0, 1, 0, 7, 0]);
   });
   it("says its state in words, not by its colour alone", () => {
     row(turned(podinfo, "apply", { state: "failed", message: "no such image" }));

@@ -57,9 +57,10 @@ export const LaneRow = memo(
       setPlaced(true);
       return () => props.measure(lane.key, null);
     }, [lane.key]);
-    const tab = (cell: number) => (props.tabbed === cell ? 0 : -1);
     const about = spoken(lane);
     const staged = lane.stages.length > 0;
+    const tabbed = stopOf(lane, props.tabbed);
+    const tab = (cell: number) => (tabbed === cell ? 0 : -1);
     return (
       <div
         ref={row}
@@ -77,7 +78,7 @@ export const LaneRow = memo(
         </div>
         {lane.cells.map((cell, i) =>
           cell.column === "live" && staged ? (
-            <StageCell key="live" lane={lane} first={i + 1} tabbed={props.tabbed} onFocus={props.onFocus} />
+            <StageCell key="live" lane={lane} first={i + 1} tabbed={tabbed} onFocus={props.onFocus} />
           ) : (
             <LaneCell
               key={cell.column}
@@ -89,12 +90,19 @@ export const LaneRow = memo(
             />
           ),
         )}
-        {about && <Spoken about={about} tabIndex={props.tabbed < 0 ? -1 : 0} />}
+        {about && <Spoken about={about} tabIndex={tabbed < 0 ? -1 : 0} />}
       </div>
     );
   },
   (a, b) => a.lane === b.lane && a.index === b.index && a.top === b.top && a.tabbed === b.tabbed,
 );
+
+/** Where in a row the tabulator comes to: in place of a cell that may not be displayed, or is no more, to the first one. */
+export function stopOf(lane: Lane, wanted: number): number {
+  const stages = lane.stages.length;
+  if (wanted < 0 || (stages > 0 && wanted >= lane.cells.length)) return wanted < lane.cells.length + stages ? wanted : 0;
+  return (lane.cells[wanted - 1]?.state ?? "none") === "none" ? 0 : wanted;
+}
 
 /** The state of the step after a cell; undefined before the lane begins, and at its end. */
 function nextOf(lane: Lane, at: number): CellState | undefined {

@@ -149,18 +149,26 @@ function focusCell(key: string, cell: number): void {
   // The row may be drawn only now.
   requestAnimationFrame(() => {
     const row = document.querySelector(`[data-key="${CSS.escape(key)}"]`);
-    const cells = row?.querySelectorAll<HTMLElement>("[data-cell]");
-    const target = cells?.[Math.min(cell, (cells.length ?? 1) - 1)];
-    target?.focus({ preventScroll: true });
+    const [nearest] = displayed(row).sort((a, b) => Math.abs(a.at - cell) - Math.abs(b.at - cell));
+    nearest?.element.focus({ preventScroll: true });
     row?.scrollIntoView({ block: "nearest" });
   });
+}
+
+/** The cells of a row with their positions. One that a narrow window or the row does not show cannot have the focus. */
+function displayed(row: Element | null | undefined): { element: HTMLElement; at: number }[] {
+  const all = [...(row?.querySelectorAll<HTMLElement>("[data-cell]") ?? [])].map((element, at) => ({ element, at }));
+  return all.filter(({ element }) => element.getClientRects().length > 0);
 }
 
 function onKeyDown(event: KeyboardEvent): void {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const now = focused.peek();
-  const cells = document.activeElement?.closest("[data-key]")?.querySelectorAll("[data-cell]").length ?? 1;
-  const sideways = (by: number) => now && focusCell(now.key, Math.min(cells - 1, Math.max(0, now.cell + by)));
+  const cells = displayed(document.activeElement?.closest("[data-key]"));
+  const sideways = (by: number) => {
+    const next = cells[cells.findIndex(({ element }) => element === document.activeElement) + by];
+    if (now && next) focusCell(now.key, next.at);
+  };
   if (event.key === "ArrowRight" || event.key === "l") sideways(1);
   else if (event.key === "ArrowLeft" || event.key === "h") sideways(-1);
   else if (event.key === "ArrowDown") move(1);
