@@ -66,6 +66,19 @@ describe("a lane", () => {
     expect([-1, 0, 1, 6, 7, 8].map((wanted) => stopOf(none, wanted))).toEqual([-1, 0, 1, 0, 7, 0]);
     expect([-1, 0, 1, 6, 7, 8].map((wanted) => stopOf(staged, wanted))).toEqual([-1, 0, 1, 0, 7, 0]);
   });
+  it("tells the column of each cell, as not all of them are displayed, and that stages are stages", () => {
+    const failed = turned(turned(podinfo, "canary", { state: "none" }), "apply", { state: "failed", message: "no" });
+    row({ ...failed, stages: [{ pipeline: "shop", namespace: "shop", name: "dev", state: "ready" }] });
+    const cells = [...root.querySelectorAll("[role=rowheader], [role=gridcell]")];
+    expect(cells.map((cell) => cell.getAttribute("aria-colindex")).join(" ")).toBe("1 2 3 4 5 6 7 8 1");
+    expect(cells.at(-1)?.getAttribute("aria-colspan")).toBe("8");
+    expect(cells.at(-2)?.textContent).toMatch(/^Stages/);
+    store.apply({ reset: true, set: [podinfo] });
+    void act(() => render(<Releases />, root));
+    expect([...root.querySelectorAll("[role=columnheader]")].map((head) => `${head.getAttribute("aria-colindex")} ${head.textContent}`)).toEqual([
+      "1 Application", "2 Image", "3 Policy", "4 Commit", "5 Source", "6 Apply", "7 Canary", "8 Live",
+    ]);
+  });
   it("says its state in words, not by its colour alone", () => {
     row(turned(podinfo, "apply", { state: "failed", message: "no such image" }));
     expect(root.querySelector('[data-column="Apply"]')?.textContent).toContain("failed");

@@ -70,7 +70,7 @@ export const LaneRow = memo(
         class={`lane is-${lane.state}${placed ? " placed" : ""}${staged && lane.cells[5]?.state === "none" ? " without-canary" : ""}`}
         style={{ transform: `translateY(${props.top}px)` }}
       >
-        <div role="rowheader" class="app">
+        <div role="rowheader" aria-colindex={1} class="app">
           <a data-cell href={timelineOf(lane)} tabIndex={tab(0)} onFocus={() => props.onFocus(0)} title={`What happened to ${lane.name}`}>
             <strong>{lane.name}</strong>
             <small>{lane.namespace}</small>
@@ -84,6 +84,7 @@ export const LaneRow = memo(
               key={cell.column}
               lane={lane}
               cell={cell}
+              at={i + 2}
               next={nextOf(lane, i)}
               tabIndex={tab(i + 1)}
               onFocus={() => props.onFocus(i + 1)}
@@ -114,13 +115,15 @@ function nextOf(lane: Lane, at: number): CellState | undefined {
 interface CellProps {
   lane: Lane;
   cell: Cell;
+  /** Its column, from 1: not all cells of a row are displayed. */
+  at: number;
   /** State of the step that a line leads to; undefined is none. */
   next: CellState | undefined;
   tabIndex: number;
   onFocus: () => void;
 }
 
-function LaneCell({ lane, cell, next, tabIndex, onFocus }: CellProps) {
+function LaneCell({ lane, cell, at, next, tabIndex, onFocus }: CellProps) {
   const identity = `${cell.value ?? ""} ${cell.state}`;
   const moves = useMoves(identity);
   const to = pageOfCell(lane, cell);
@@ -140,7 +143,7 @@ function LaneCell({ lane, cell, next, tabIndex, onFocus }: CellProps) {
     </>
   );
   return (
-    <div role="gridcell" class={`cell is-${cell.state}${moves > 0 ? " moved" : ""}`} data-column={columnWords[cell.column]}>
+    <div role="gridcell" aria-colindex={at} class={`cell is-${cell.state}${moves > 0 ? " moved" : ""}`} data-column={columnWords[cell.column]}>
       {cell.state === "none" ? (
         <span data-cell class="step" tabIndex={tabIndex} onFocus={onFocus}>
           <span class="off-screen">
@@ -172,7 +175,8 @@ function titleOf(cell: Cell): string {
 /** The stages of pipelines in place of the last step. */
 function StageCell(props: { lane: Lane; first: number; tabbed: number; onFocus: (cell: number) => void }) {
   return (
-    <div role="gridcell" class="cell stages" data-column="Stages">
+    <div role="gridcell" aria-colindex={props.lane.cells.length + 1} class="cell stages" data-column="Stages">
+      <span class="off-screen">Stages</span>
       {props.lane.stages.map((stage, i) => (
         <Stage
           key={`${stage.pipeline}/${stage.name}`}
@@ -230,7 +234,7 @@ function Spoken({ about, tabIndex }: { about: Cell | LaneStage; tabIndex: number
   const since = "column" in about ? about.since : about.waitingSince;
   const where = cell ? columnWords[cell.column] : `Stage ${(about as LaneStage).name}`;
   return (
-    <div role="gridcell" class={`spoken is-${about.state}`}>
+    <div role="gridcell" aria-colindex={1} aria-colspan={8} class={`spoken is-${about.state}`}>
       <p>
         <b>
           {where} {stateWords[about.state]}

@@ -198,9 +198,11 @@ function Grid() {
   return (
     <div role="grid" aria-label="Releases" aria-rowcount={keys.value.length + 1} aria-colcount={8} class="lanes" onKeyDown={onKeyDown}>
       <div role="row" aria-rowindex={1} class="lane head">
-        <span role="columnheader">Application</span>
-        {Object.values(columnWords).map((word) => (
-          <span role="columnheader" key={word}>
+        <span role="columnheader" aria-colindex={1}>
+          Application
+        </span>
+        {Object.values(columnWords).map((word, i) => (
+          <span role="columnheader" key={word} aria-colindex={i + 2}>
             {word}
           </span>
         ))}
