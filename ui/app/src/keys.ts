@@ -2,6 +2,7 @@
 
 // The keys of the whole page. Those of a list belong to the list.
 
+import { letters } from "./letters";
 import { openPalette } from "./parts/palette";
 import { showShortcuts } from "./parts/shortcuts";
 import { go } from "./router";
@@ -13,7 +14,6 @@ const chordTime = 1_500;
 /** Where g and another key go. */
 export const chords: Record<string, { to: string; name: string }> = {
   r: { to: "/", name: "Releases" },
-  h: { to: "/", name: "Releases" },
   v: { to: "/versions", name: "Versions" },
   o: { to: "/objects", name: "Objects" },
   t: { to: "/timeline", name: "Timeline" },
@@ -24,6 +24,11 @@ export function isTyping(target: EventTarget | null): boolean {
   return target instanceof Element && target.closest("input, textarea, select, [contenteditable], dialog[open]") !== null;
 }
 
+/** Tells whether an event is a single key for the page: no combination, not for a field, not taken yet, and not switched off. */
+export function isSingle(event: KeyboardEvent): boolean {
+  return letters.value && !event.ctrlKey && !event.metaKey && !event.altKey && !event.defaultPrevented && !isTyping(event.target);
+}
+
 export function startKeys(): void {
   let began = -Infinity;
   document.addEventListener("keydown", (event) => {
@@ -32,7 +37,7 @@ export function startKeys(): void {
       openPalette();
       return;
     }
-    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || isTyping(event.target)) return;
+    if (!isSingle(event)) return;
     const chord = event.timeStamp - began < chordTime ? chords[event.key] : undefined;
     began = -Infinity;
     if (chord) {

@@ -10,6 +10,7 @@ import { session } from "../api/session";
 import { kindsOf } from "../kinds";
 import { useDialog } from "./dialog";
 import { Mark } from "./mark";
+import { showShortcuts } from "./shortcuts";
 
 /** A place to go to. */
 export interface Place {
@@ -17,6 +18,8 @@ export interface Place {
   detail: string;
   to: string;
   state?: CellState;
+  /** Shows something on this screen instead of going anywhere. */
+  show?: () => void;
 }
 
 const shown = 50;
@@ -35,6 +38,7 @@ const screens: Place[] = [
   { title: "Versions", detail: "screen", to: "/versions" },
   { title: "Objects", detail: "screen", to: "/objects" },
   { title: "Timeline", detail: "screen", to: "/timeline" },
+  { title: "Keys", detail: "list of keys, and to switch them off", to: "", show: showShortcuts },
 ];
 
 const lists = () => kindsOf(session.value).map((kind) => ({ title: kind, detail: "objects of this kind", to: `/objects?kind=${kind}` }));
@@ -78,7 +82,8 @@ export function Palette() {
   const choose = (place: Place | undefined) => {
     if (!place) return;
     close();
-    go(place.to);
+    if (place.show) place.show();
+    else go(place.to);
   };
   const key = (event: KeyboardEvent) => {
     const last = results.value.length - 1;

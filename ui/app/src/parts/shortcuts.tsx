@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { signal } from "@preact/signals";
+import { letters, setLetters } from "../letters";
 import { useDialog } from "./dialog";
 
 const shown = signal(false);
@@ -42,6 +43,9 @@ export function Shortcuts() {
             </div>
           ))}
         </dl>
+        <label class="check">
+          <input type="checkbox" checked={letters.value} onChange={(event) => setLetters(event.currentTarget.checked)} /> single keys do something; without, only arrows, Home, End, Enter and Ctrl K do
+        </label>
         <button class="action" type="submit">
           Close
         </button>

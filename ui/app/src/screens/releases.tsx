@@ -4,7 +4,8 @@ import { computed, signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { store } from "../api/lanes";
 import type { CellState, Lane } from "../api/types";
-import { isTyping } from "../keys";
+import { isSingle } from "../keys";
+import { letters } from "../letters";
 import { Commands, commandLine, scopeFlags } from "../parts/command";
 import { LaneRow, estimate, sortOf } from "../parts/lane";
 import { Mark } from "../parts/mark";
@@ -169,8 +170,8 @@ function onKeyDown(event: KeyboardEvent): void {
     const next = cells[cells.findIndex(({ element }) => element === document.activeElement) + by];
     if (now && next) focusCell(now.key, next.at);
   };
-  if (event.key === "ArrowRight" || event.key === "l") sideways(1);
-  else if (event.key === "ArrowLeft" || event.key === "h") sideways(-1);
+  if (event.key === "ArrowRight" || (letters.value && event.key === "l")) sideways(1);
+  else if (event.key === "ArrowLeft" || (letters.value && event.key === "h")) sideways(-1);
   else if (event.key === "ArrowDown") move(1);
   else if (event.key === "ArrowUp") move(-1);
   else if (event.key === "PageDown") move(10);
@@ -185,7 +186,7 @@ function Grid() {
   const { container, rows, starts, measure } = useVirtual({ keys, focused: focusedKey, sortOf: (key) => sortOf(store.lanes.get(key)?.peek()), estimate });
   useEffect(() => {
     const anywhere = (event: KeyboardEvent) => {
-      if (isTyping(event.target) || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+      if (!isSingle(event)) return;
       if (event.key === "j") move(1);
       else if (event.key === "k") move(-1);
       else return;
