@@ -81,6 +81,14 @@ type ObjectLine struct {
 	Since *time.Time `json:"since,omitempty"`
 }
 
+// FoundObjects are those in whose kind, namespace or name every word of a search occurs.
+type FoundObjects struct {
+	// Items are the first of them: those whose own name begins with a word, then the others.
+	Items []report.ObjectReference `json:"items"`
+	// More is how many there are beside Items.
+	More int `json:"more,omitempty"`
+}
+
 // ObjectDetail is an object of any kind with what happened to it.
 type ObjectDetail struct {
 	report.ObjectReference

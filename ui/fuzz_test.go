@@ -205,10 +205,11 @@ func FuzzHandlers(f *testing.F) {
 		"/", "/assets/x", "/canary/apps/podinfo", "/login", "/login/oidc", "/login/callback", "/logout", "/api/v1/session", "/api/v1/lanes",
 		"/api/v1/stream", "/api/v1/canaries/apps/podinfo", "/api/v1/pipelines/apps/shop", "/api/v1/policies/apps/app",
 		"/api/v1/automations/apps/fleet", "/api/v1/objects/Kustomization/apps/shop", "/api/v1/objects/Freeze/-/x", "/api/v1/objects",
+		"/api/v1/search",
 		"/api/v1/timeline", "/api/v1/everything", "/api/v1/commits/ImageUpdateAutomation/apps/fleet/" + pushed,
 		"/api/v1/commits/Pipeline/apps/shop/c0ffee0123456789",
 	} {
-		f.Add(false, "GET", path, "kind=semver&range=1.x&pattern=(.*)&key=Deployment/apps/podinfo", "", "Accept-Encoding", "gzip")
+		f.Add(false, "GET", path, "kind=semver&range=1.x&pattern=(.*)&key=Deployment/apps/podinfo&q=podinfo", "", "Accept-Encoding", "gzip")
 		f.Add(true, "GET", path, "token=a&code=b&state=c&to=//evil", "", "Cookie", "session=x; attempt=y")
 		f.Add(true, "GET", path, "", "", "Authorization", "") // without signing in
 	}

@@ -23,7 +23,7 @@ import (
 var answers = []any{
 	report.Lane{}, ui.CanaryDetail{}, ui.PipelineDetail{}, report.Explanation{}, ui.AutomationDetail{}, ui.CommitDetail{},
 	report.Condition{}, report.Event{}, report.ObjectReference{}, ui.Timeline{},
-	ui.Session{}, ui.LaneChange{}, ui.Alive{}, ui.ObjectLine{}, ui.ObjectDetail{}, ui.Action{},
+	ui.Session{}, ui.LaneChange{}, ui.Alive{}, ui.ObjectLine{}, ui.FoundObjects{}, ui.ObjectDetail{}, ui.Action{},
 }
 
 func main() {

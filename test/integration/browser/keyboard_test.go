@@ -118,8 +118,15 @@ func byKeyboard(t *testing.T, w *world) {
 	p.keys(kb.Enter)
 	at("/canary/" + w.shop + "/podinfo")
 
+	p.keys("k", chromedp.ModifierCtrl)
+	p.until("the palette", `document.activeElement.role === "combobox"`)
+	p.keys("deployment podinfo-primary")
+	p.until("an object of no lane", `document.querySelector("[role=option][aria-selected=true]")?.innerText.includes("Deployment") === true`)
+	p.keys(kb.Enter)
+	at("/objects/Deployment/" + w.shop + "/podinfo-primary")
+
 	p.keys("?")
-	p.says("dialog[open]", "go to any application or screen")
+	p.says("dialog[open]", "go to any application, object or screen")
 	p.accessible(w, "the keys")
 	p.keys(kb.Escape)
 	p.until("the list is closed", `document.querySelector("dialog[open]") === null`)

@@ -8,7 +8,7 @@ import { sentence } from "../src/parts/announcer";
 import { safe } from "../src/parts/command";
 import { spoken } from "../src/parts/lane";
 import { numbered, policyOf } from "../src/parts/changes";
-import { placesOf, search } from "../src/parts/palette";
+import { placesOf, search, withObjects } from "../src/parts/palette";
 import { offsets, range } from "../src/parts/virtual";
 import { compareLines } from "../src/screens/objects";
 import { treeOf } from "../src/screens/object";
@@ -97,6 +97,18 @@ describe("the palette", () => {
     expect(found[0]?.title).toBe("podinfo");
     expect(found.some((place) => place.title === "cart")).toBe(true);
     expect(search(places, "podinfo canary")[0]?.to).toBe("/canary/apps/podinfo");
+  });
+  it("has each object once, whether a lane has it or only the server", () => {
+    const found = withObjects(search(placesOf(podinfo), "podinfo canary"), [
+      { kind: "Canary", namespace: "apps", name: "podinfo" },
+      { kind: "Receiver", namespace: "apps", name: "podinfo" },
+      { kind: "Freeze", namespace: "", name: "podinfo" },
+    ]);
+    expect(found.map((place) => `${place.to} ${place.detail}`)).toEqual([
+      "/canary/apps/podinfo apps · Canary · Canary podinfo",
+      "/objects/Receiver/apps/podinfo apps · Receiver",
+      "/objects/Freeze/-/podinfo of the cluster · Freeze",
+    ]);
   });
 });
 

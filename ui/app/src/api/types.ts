@@ -193,6 +193,14 @@ export interface ObjectLine extends ObjectReference {
   since?: Time;
 }
 
+/** FoundObjects are those in whose kind, namespace or name every word of a search occurs. */
+export interface FoundObjects {
+  /** Items are the first of them: those whose own name begins with a word, then the others. */
+  items: ObjectReference[];
+  /** More is how many there are beside Items. */
+  more?: number;
+}
+
 /** ObjectDetail is an object of any kind with what happened to it. */
 export interface ObjectDetail extends ObjectReference {
   /** Suspended, as the spec says. */

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { computed, signal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
+import { get } from "../api/client";
 import { store } from "../api/lanes";
-import type { CellState, Lane } from "../api/types";
+import type { CellState, FoundObjects, Lane, ObjectReference } from "../api/types";
 import { pageOf, timelineOf } from "../links";
 import { go } from "../router";
-import { columnWords, stateWords } from "../words";
+import { columnWords, count, stateWords } from "../words";
 import { session } from "../api/session";
 import { kindsOf } from "../kinds";
 import { useDialog } from "./dialog";
@@ -23,7 +25,11 @@ export interface Place {
 }
 
 const shown = 50;
+/** How long nobody types before the server is asked for objects, in milliseconds. */
+const quiet = 150;
 const open = signal(false);
+/** What the server found, and for which query. */
+const objects = signal<FoundObjects & { query: string; problem?: string }>({ query: "", items: [] });
 const query = signal("");
 const at = signal(0);
 
@@ -69,16 +75,51 @@ export function search(places: readonly Place[], text: string): Place[] {
     if (!words.every((word) => all.includes(word))) continue;
     (words[0] !== undefined && place.title.toLowerCase().startsWith(words[0]) ? first : rest).push(place);
   }
-  return [...first, ...rest].slice(0, shown);
+  return [...first, ...rest];
+}
+
+/** Places and, behind them, the objects that none of them leads to. */
+export function withObjects(places: readonly Place[], found: readonly ObjectReference[]): Place[] {
+  const known = new Set(places.map((place) => place.to));
+  const more = found.map((object) => ({ title: object.name, detail: `${object.namespace || "of the cluster"} · ${object.kind}`, to: pageOf(object) }));
+  return [...places, ...more.filter((place) => !known.has(place.to))];
 }
 
 const places = computed(() => (open.value ? [...screens, ...store.all().flatMap(placesOf), ...lists()] : []));
-const results = computed(() => search(places.value, query.value));
+const all = computed(() => {
+  const known = search(places.value, query.value);
+  return objects.value.query === query.value ? withObjects(known, objects.value.items) : known;
+});
+const results = computed(() => all.value.slice(0, shown));
+/** How many there are beside those that are shown. */
+const more = computed(() => all.value.length - results.value.length + (objects.value.query === query.value ? (objects.value.more ?? 0) : 0));
 
-/** Goes to any application or screen by its name. */
+/** Asks the server for objects with these words in their names: it has those that are part of no application, too. */
+function useObjects(text: string): void {
+  useEffect(() => {
+    if (text.trim() === "") return;
+    const asking = new AbortController();
+    const timer = setTimeout(() => {
+      get<FoundObjects>(`/api/v1/search?q=${encodeURIComponent(text)}`, asking.signal).then(
+        (found) => (objects.value = { ...found, query: text }),
+        (err) => {
+          if (!asking.signal.aborted) objects.value = { items: [], query: text, problem: err instanceof Error ? err.message : String(err) };
+        },
+      );
+    }, quiet);
+    return () => {
+      clearTimeout(timer);
+      asking.abort();
+    };
+  }, [text]);
+}
+
+/** Goes to any application, object or screen by its name. */
 export function Palette() {
   const close = () => (open.value = false);
   const dialog = useDialog(open.value, close);
+  useObjects(open.value ? query.value : "");
+  const { problem } = objects.value.query === query.value ? objects.value : {};
   const choose = (place: Place | undefined) => {
     if (!place) return;
     close();
@@ -133,7 +174,9 @@ export function Palette() {
               </li>
             ))}
           </ul>
-          {results.value.length === 0 && <p class="dim none">Nothing has this in its name.</p>}
+          {results.value.length === 0 && !problem && <p class="dim none">Nothing has this in its name.</p>}
+          {more.value > 0 && <p class="dim none">{`${count(more.value, "other place")}: type more of the name.`}</p>}
+          {problem && <p class="bad none">Objects of no application are not known: {problem}</p>}
         </>
       )}
     </dialog>

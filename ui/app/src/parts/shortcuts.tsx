@@ -12,7 +12,7 @@ export function showShortcuts(): void {
 }
 
 const keys: [string, string][] = [
-  ["Ctrl K", "go to any application or screen"],
+  ["Ctrl K", "go to any application, object or screen"],
   ["/", "search in the list"],
   ["g r", "releases"],
   ["g v", "versions"],
