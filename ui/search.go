@@ -27,7 +27,7 @@ const (
 )
 
 // search names the objects in whose kind, namespace or name every word of the query occurs, as far as the user may list them.
-func (s *Server) search() http.Handler {
+func search() http.Handler {
 	return limitOverall(background.NewSlots[string](maxSearches, 0), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		text := r.URL.Query().Get("q")
 		if len(text) > maxWords {

@@ -125,7 +125,7 @@ func (s *Server) routes(p *page, compressed func(http.Handler) http.HandlerFunc)
 		limitOverall(background.NewSlots[string](maxCommits, 0), compressed(s.detail(s.commit))))
 	api.Handle("GET /api/v1/objects/{kind}/{namespace}/{name}", compressed(s.detail(s.object)))
 	api.Handle("GET /api/v1/objects", compressed(http.HandlerFunc(s.objects)))
-	api.Handle("GET /api/v1/search", compressed(s.search()))
+	api.Handle("GET /api/v1/search", compressed(search()))
 	api.Handle("GET /api/v1/timeline", compressed(http.HandlerFunc(s.timeline)))
 	api.HandleFunc("POST /api/v1/actions", s.act)
 	api.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
