@@ -65,17 +65,7 @@ func (f Forges) SetStatus(ctx context.Context, r dispatch.Repository, s dispatch
 	if err != nil {
 		return err
 	}
-	want := statusOf(s).Shortened()
-	// A forge that cannot list statuses to this credential gets one that may be there.
-	if checks, err := at.Checks(ctx, s.Commit); err == nil {
-		for _, known := range checks.Statuses {
-			named := known.Context == want.Context || known.Context == want.Genre+"/"+want.Context
-			if named && known.State == want.State && known.Description == want.Description && known.URL == want.URL {
-				return nil
-			}
-		}
-	}
-	return f.explain(at.SetStatus(ctx, s.Commit, want))
+	return f.explain(at.EnsureStatus(ctx, s.Commit, statusOf(s)))
 }
 
 // statusOf is a status by the names that Flux gives it, which rules of branches demand: Azure DevOps has a genre, and the
@@ -113,7 +103,7 @@ func (f Forges) explain(err error) error {
 	}
 	again := &outbox.Temporary{Err: err}
 	if limited := (*forge.RateLimited)(nil); errors.As(err, &limited) {
-		again.After = limited.Until.Sub(f.Clock.Now())
+		again.After, again.Limited = limited.Until.Sub(f.Clock.Now()), true
 	}
 	return again
 }

@@ -146,7 +146,8 @@ func TestWhatTimeMayCureIsTriedAgain(t *testing.T) {
 			g.refuses = tc.answers
 			err := forges().SetStatus(t.Context(), g.repository(), applied)
 			var again *outbox.Temporary
-			if err == nil || errors.As(err, &again) != tc.temporary || again != nil && again.After != tc.after {
+			if err == nil || errors.As(err, &again) != tc.temporary || again != nil && again.After != tc.after ||
+				again != nil && again.Limited != (tc.after > 0) {
 				t.Errorf("it fails with %v (%+v), want one that is temporary: %v, after %s", err, again, tc.temporary, tc.after)
 			}
 		})

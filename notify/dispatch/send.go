@@ -81,7 +81,7 @@ func (d *Dispatcher) send(ctx context.Context, provider *v1beta3.Provider, o mes
 	case err == nil:
 		return nil
 	case errors.As(err, &again):
-		return &outbox.Temporary{Err: hidden.Error(again.Err), After: again.After}
+		return &outbox.Temporary{Err: hidden.Error(again.Err), After: again.After, Limited: again.Limited}
 	default:
 		return hidden.Error(err)
 	}

@@ -58,11 +58,19 @@ func (o *Outbox) hasDeliveries() bool {
 	defer o.mu.Unlock()
 	now := o.clock.Now()
 	for _, l := range o.lanes {
-		if l.running || !l.notBefore.After(now) {
+		if l.running || !o.dueAt(l).After(now) {
 			return true
 		}
 	}
 	return false
+}
+
+// dueAt is when the first entry of a lane may be tried. The lock is held.
+func (o *Outbox) dueAt(l *lane) time.Time {
+	if until := o.receivers[l.receiver].pausedUntil; until.After(l.notBefore) {
+		return until
+	}
+	return l.notBefore
 }
 
 // idle is how long Start sleeps when nothing is due; it is woken by what is put.
@@ -103,10 +111,10 @@ func (o *Outbox) pick(namespace string) (key string, wait time.Duration) {
 	}
 	for _, key := range of.order {
 		l := o.lanes[key]
-		if l.running || o.receivers[l.receiver] >= receiverRunning {
+		if l.running || o.receivers[l.receiver].running >= receiverRunning {
 			continue
 		}
-		if due := l.notBefore.Sub(now); due > 0 {
+		if due := o.dueAt(l).Sub(now); due > 0 {
 			wait = min(wait, due)
 			continue
 		}
@@ -126,7 +134,7 @@ func (o *Outbox) startDelivery(ctx context.Context, running *sync.WaitGroup, key
 	l.running = true
 	of.running++
 	o.total.running++
-	o.receivers[l.receiver]++
+	o.receivers[l.receiver].running++
 	of.order = toEnd(of.order, key)
 	o.turns = toEnd(o.turns, l.namespace)
 	first := l.waiting[0]
@@ -166,13 +174,17 @@ func (o *Outbox) deliver(ctx context.Context, key string, k entryHeader) {
 		return
 	}
 	var temporary *Temporary
-	again := errors.As(err, &temporary) && o.clock.Since(k.added) < maxAge
+	again := errors.As(err, &temporary) && o.maySend(key, k, temporary)
 	if err != nil && !again {
 		o.metrics.dropped.WithLabelValues("failed").Inc()
 		o.log.Error(err, "dropped a message", "kind", k.kind, "namespace", e.Namespace, "receiver", e.Receiver)
 		if handler != nil {
 			background.Run(ctx, func() { handler.Failed(ctx, e, err) })
 		}
+	}
+	if again && temporary.Limited {
+		o.pause(key, temporary.After)
+		return
 	}
 	if again {
 		o.retryAfter(key, temporary.After)
@@ -192,9 +204,37 @@ func (o *Outbox) endAttempt(l *lane) {
 	l.running = false
 	o.usageOf(l.namespace).running--
 	o.total.running--
-	if o.receivers[l.receiver]--; o.receivers[l.receiver] == 0 {
-		delete(o.receivers, l.receiver)
+	o.receivers[l.receiver].running--
+}
+
+// maySend reports whether an entry is young enough to be tried again after a failure.
+func (o *Outbox) maySend(key string, k entryHeader, failure *Temporary) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	age := o.clock.Since(k.added)
+	if failure.Limited {
+		return age < maxKept
 	}
+	return age-(o.receivers[o.lanes[key].receiver].paused-k.paused) < maxAge
+}
+
+// pause ends an attempt whose entry stays the first of its lane, and leaves its receiver alone for a
+// while: one of its entries asks then, and not all that wait.
+func (o *Outbox) pause(key string, after time.Duration) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	l := o.lanes[key]
+	o.endAttempt(l)
+	to, from := o.receivers[l.receiver], o.clock.Now()
+	until := from.Add(min(max(after, minBackoff), maxAge))
+	if to.pausedUntil.After(from) {
+		from = to.pausedUntil
+	}
+	if until.After(from) {
+		to.pausedUntil = until
+		to.paused += until.Sub(from)
+	}
+	o.signal()
 }
 
 // retryAfter ends an attempt whose entry stays the first of its lane, and is tried again
@@ -227,6 +267,11 @@ func (o *Outbox) finish(key string) {
 	o.metrics.waiting.Set(float64(o.total.entries))
 	if len(l.waiting) == 0 {
 		delete(o.lanes, key)
+		if to := o.receivers[l.receiver]; to.lanes == 1 {
+			delete(o.receivers, l.receiver)
+		} else {
+			to.lanes--
+		}
 		if of.order = without(of.order, key); len(of.order) == 0 {
 			o.turns = without(o.turns, l.namespace)
 		}

@@ -28,8 +28,9 @@ const (
 	// A namespace begins so many deliveries a second, after a burst.
 	namespaceRate, namespaceBurst = 20, 200
 	// maxAge is how long an entry is tried. An hour outlasts what a service that pages
-	// people calls an outage.
-	maxAge = time.Hour
+	// people calls an outage. While its receiver takes nothing for its limit of requests, nothing
+	// is tried: that does not count, up to maxKept.
+	maxAge, maxKept = time.Hour, 24 * time.Hour
 	// The delays between attempts: each is twice the one before.
 	minBackoff, maxBackoff = time.Second, 5 * time.Minute
 	// drainTimeout is the time for deliveries when the process ends. What is left is in
@@ -45,6 +46,9 @@ type Temporary struct {
 	Err error
 	// After is the least that the receiver wants to be left alone.
 	After time.Duration
+	// Limited says that nothing was tried, or that the receiver refused it, for its limit of
+	// requests: all entries for the receiver wait until After, and do not age.
+	Limited bool
 }
 
 func (e *Temporary) Error() string { return e.Err.Error() }
@@ -92,8 +96,7 @@ type Outbox struct {
 	ids      map[string]bool
 	usage    map[string]*usage // by namespace
 	total    usage
-	// receivers are the deliveries under way, by receiver.
-	receivers map[string]int
+	receivers map[string]*receiver
 	changed   chan struct{}
 	metrics   metrics
 }
@@ -112,8 +115,18 @@ type entryHeader struct {
 	id, kind string
 	added    time.Time
 	size     int
+	// paused is for how long its receiver had been paused when it was put.
+	paused time.Duration
 	// whole is the entry if it could not be written.
 	whole *Entry
+}
+
+// receiver is what is known of a receiver while there are lanes for it.
+type receiver struct {
+	lanes, running int
+	// pausedUntil is until when it takes nothing, and paused for how long that was in all.
+	pausedUntil time.Time
+	paused      time.Duration
 }
 
 // usage is what a namespace, or all, take.
@@ -128,7 +141,7 @@ type usage struct {
 func Open(dir string, c clock.Clock, log logr.Logger) (*Outbox, error) {
 	o := &Outbox{
 		store: store{dir: dir}, clock: c, log: log, handlers: map[string]Handler{}, lanes: map[string]*lane{}, ids: map[string]bool{},
-		usage: map[string]*usage{}, receivers: map[string]int{}, changed: make(chan struct{}, 1), metrics: newMetrics(),
+		usage: map[string]*usage{}, receivers: map[string]*receiver{}, changed: make(chan struct{}, 1), metrics: newMetrics(),
 	}
 	found, err := o.store.load(func(file string, err error) { log.Error(err, "dropped a message that cannot be read", "file", file) })
 	if err != nil {
@@ -217,12 +230,17 @@ func (o *Outbox) append(e Entry, k entryHeader) {
 	if l == nil {
 		l = &lane{namespace: e.Namespace, receiver: e.Receiver}
 		o.lanes[key] = l
+		if o.receivers[e.Receiver] == nil {
+			o.receivers[e.Receiver] = &receiver{}
+		}
+		o.receivers[e.Receiver].lanes++
 		of := o.usageOf(e.Namespace)
 		if len(of.order) == 0 {
 			o.turns = append(o.turns, e.Namespace)
 		}
 		of.order = append(of.order, key)
 	}
+	k.paused = o.receivers[e.Receiver].paused
 	l.waiting = append(l.waiting, k)
 	o.signal()
 }

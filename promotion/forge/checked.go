@@ -214,6 +214,26 @@ func (c *checkedForge) SetStatus(ctx context.Context, sha string, s Status) erro
 	if !slices.Contains([]CheckState{CheckPending, CheckSuccess, CheckFailure}, s.State) {
 		return fmt.Errorf("a status cannot be %q", s.State)
 	}
-	s = s.Shortened()
-	return c.explain(c.driver.commits.setStatus(ctx, sha, s), "setting the status of commit %s", sha)
+	return c.explain(c.driver.commits.setStatus(settingStatus(ctx), sha, s.Shortened()), "setting the status of commit %s", sha)
+}
+
+// EnsureStatus implements Forge. It asks nobody for a status that has to wait: hundreds may wait for
+// one another, and what they read counts, too.
+func (c *checkedForge) EnsureStatus(ctx context.Context, sha string, s Status) error {
+	if until, ok := c.session.limit.mayAllowStatus(c.session.clock.Now(), c.session.table.statuses); !ok {
+		return c.explain(&RateLimited{Host: c.session.repository.api.Host, Until: until}, "setting the status of commit %s", sha)
+	}
+	// A forge that cannot list statuses to this credential gets one that may be there.
+	found, _, err := c.driver.commits.statuses(ctx, sha)
+	if err == nil && slices.ContainsFunc(found, s.Shortened().isKept) {
+		return nil
+	}
+	return c.SetStatus(ctx, sha, s)
+}
+
+// isKept reports whether a status of a commit says what s says. Azure DevOps puts the genre before
+// the context.
+func (s Status) isKept(known Status) bool {
+	return (known.Context == s.Context || known.Context == s.Genre+"/"+s.Context) &&
+		known.State == s.State && known.Description == s.Description && known.URL == s.URL
 }

@@ -363,6 +363,43 @@ func TestNoMoreIsWrittenThanForgesAllow(t *testing.T) {
 	})
 }
 
+// Statuses of hundreds of objects that one push changed kept pull requests from being opened and
+// merged for an hour.
+func TestStatusesOfAPushLeavePullRequestsWhatTheyNeed(t *testing.T) {
+	limits := map[string]int{forge.GitHub: 60, forge.GitLab: 300, forge.Bitbucket: 250}
+	everywhere(t, func(t *testing.T, fake *fakeForge, f forge.Forge) {
+		name := fake.remote.Provider
+		fake.later(2 * time.Hour)
+		sha := fake.branches[pullrequest.Branch]
+		set, most := 0, limits[name]
+		var limited *forge.RateLimited
+		for range 400 {
+			err := f.SetStatus(t.Context(), sha, forge.Status{Context: "c", State: forge.CheckSuccess})
+			if errors.As(err, &limited) {
+				break
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			set++
+		}
+		switch {
+		case most == 0 && limited != nil:
+			t.Errorf("%s documents no limit, and %d statuses were set", name, set)
+		case most > 0 && (set != most || limited == nil):
+			t.Errorf("%d statuses were set, want %d", set, most)
+		case most > 0:
+			before := fake.asked()
+			err := f.EnsureStatus(t.Context(), sha, forge.Status{Context: "d", State: forge.CheckSuccess})
+			if !errors.As(err, &limited) || fake.asked() != before {
+				t.Errorf("a status that has to wait asks the forge %d times: %v", fake.asked()-before, err)
+			}
+		}
+		if err := f.Comment(t.Context(), 1, "text"); err != nil {
+			t.Errorf("statuses leave nothing for a comment: %v", err)
+		}
+	})
+}
+
 func TestWhatDidNotChangeIsNotSentAgain(t *testing.T) {
 	everywhere(t, func(t *testing.T, fake *fakeForge, f forge.Forge) {
 		conditional := 0

@@ -56,6 +56,8 @@ type Forge interface {
 	Rules(ctx context.Context, branch string) (Rules, error)
 	// SetStatus sets a commit status.
 	SetStatus(ctx context.Context, sha string, s Status) error
+	// EnsureStatus is SetStatus unless the commit has the same.
+	EnsureStatus(ctx context.Context, sha string, s Status) error
 	// UpsertComment changes the comment of a pull request that has the marker and is our
 	// own, among the first thousand, or writes one. The body contains the marker.
 	UpsertComment(ctx context.Context, number int64, marker, body string) error

@@ -14,10 +14,12 @@ import (
 	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
-// Limits of what one identity writes at one host: half of what GitHub allows, which is
-// the strictest that says so (80 requests that generate content a minute, 500 an hour).
+// contentLimit is what one identity writes at one host, but for statuses of commits: half of
+// what GitHub allows, which is the strictest that says so (80 requests that generate content a
+// minute, 500 an hour).
+var contentLimit = rateLimit{perMinute: 40, perHour: 400}
+
 const (
-	writesPerMinute, writesPerHour = 40, 400
 	// maxPause is the longest that a forge is left alone because it says so.
 	maxPause = 65 * time.Minute
 	// defaultPause is how long after a refusal that does not say.
@@ -59,13 +61,35 @@ func (l *limits) get(who account, now time.Time) *limit {
 	return found
 }
 
+// rateLimit is how many requests may be made. Zero is any number.
+type rateLimit struct{ perMinute, perHour int }
+
+// sent are the times of the requests of the last hour that count together, oldest first.
+type sent []time.Time
+
+// next returns when one more request is within the limit, which is now or earlier if it is.
+func (s *sent) next(now time.Time, max rateLimit) time.Time {
+	for len(*s) > 0 && now.Sub((*s)[0]) >= time.Hour {
+		*s = (*s)[1:]
+	}
+	n := len(*s)
+	if max.perHour > 0 && n >= max.perHour {
+		return (*s)[n-max.perHour].Add(time.Hour)
+	}
+	if max.perMinute > 0 && n >= max.perMinute {
+		return (*s)[n-max.perMinute].Add(time.Minute)
+	}
+	return now
+}
+
 // limit is what one account may still ask.
 type limit struct {
 	mu        sync.Mutex
 	used      time.Time
 	until     time.Time
-	writes    []time.Time // of the last hour, oldest first
-	remaining int64       // as the forge says; -1 is not said
+	content   sent
+	statuses  sent
+	remaining int64 // as the forge says; -1 is not said
 }
 
 func (l *limit) idle(now time.Time) bool {
@@ -81,24 +105,46 @@ func (l *limit) allowRead(now time.Time) (time.Time, bool) {
 	return l.until, !l.until.After(now)
 }
 
-// allowWrite is allowRead for a request that writes, and counts it if it may be made.
-func (l *limit) allowWrite(now time.Time) (time.Time, bool) {
+// allowContent is allowRead for a request that writes anything but the status of a commit, and
+// counts it if it may be made.
+func (l *limit) allowContent(now time.Time) (time.Time, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.until.After(now) {
-		return l.until, false
+	return l.allow(&l.content, contentLimit, now)
+}
+
+// allowStatus is allowContent for the status of a commit. These are counted apart, so that a push
+// that hundreds of objects apply leaves pull requests what they need.
+func (l *limit) allowStatus(now time.Time, max rateLimit) (time.Time, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.allow(&l.statuses, max, now)
+}
+
+// mayAllowStatus is allowStatus that counts nothing.
+func (l *limit) mayAllowStatus(now time.Time, max rateLimit) (time.Time, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	until := later(l.until, l.statuses.next(now, max))
+	return until, !until.After(now)
+}
+
+// allow counts a request if it may be made. The lock is held.
+func (l *limit) allow(of *sent, max rateLimit, now time.Time) (time.Time, bool) {
+	if until := later(l.until, of.next(now, max)); until.After(now) {
+		return until, false
 	}
-	for len(l.writes) > 0 && now.Sub(l.writes[0]) >= time.Hour {
-		l.writes = l.writes[1:]
+	if max != (rateLimit{}) {
+		*of = append(*of, now)
 	}
-	if n := len(l.writes); n >= writesPerHour {
-		return l.writes[n-writesPerHour].Add(time.Hour), false
-	}
-	if n := len(l.writes); n >= writesPerMinute && now.Sub(l.writes[n-writesPerMinute]) < time.Minute {
-		return l.writes[n-writesPerMinute].Add(time.Minute), false
-	}
-	l.writes = append(l.writes, now)
 	return now, true
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // update reads what an answer says of limits, and reports whether it was refused for

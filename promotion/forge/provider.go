@@ -48,6 +48,10 @@ type provider struct {
 	locate func(*url.URL) (repository, error)
 	// needs is what a credential must be allowed to do.
 	needs string
+	// statuses is how many statuses of commits one identity sets: with what is read for each, half
+	// of what the forge documents as its limit. Zero is any number, since the forge documents none
+	// or leaves it to its administrators, and says itself when it is too much.
+	statuses rateLimit
 	// draftPrefixes are what titles of drafts begin with, the one that is written first,
 	// where nothing else makes a pull request a draft.
 	draftPrefixes []string

@@ -81,12 +81,7 @@ func (s *session) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, fmt.Errorf("the API leads to another server, %s, which gets no credential", req.URL.Host)
 	}
 	now := s.clock.Now()
-	write := req.Method != http.MethodGet && req.Method != http.MethodHead && req.Context().Value(readKey{}) == nil
-	allow := s.limit.allowRead
-	if write {
-		allow = s.limit.allowWrite
-	}
-	if until, ok := allow(now); !ok {
+	if until, ok := s.allow(req, now); !ok {
 		return nil, &RateLimited{Host: req.URL.Host, Until: until}
 	}
 	header, secrets, err := s.who.header(req.Context())
@@ -112,6 +107,25 @@ func (s *session) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, hidden.Error(err)
 	}
 	return s.interpret(resp, body, key, hidden)
+}
+
+// statusKey marks the context of requests that set the status of a commit.
+type statusKey struct{}
+
+func settingStatus(ctx context.Context) context.Context {
+	return context.WithValue(ctx, statusKey{}, true)
+}
+
+// allow counts a request by what it writes, and returns when it may be made, if not now.
+func (s *session) allow(req *http.Request, now time.Time) (time.Time, bool) {
+	switch ctx := req.Context(); {
+	case req.Method == http.MethodGet, req.Method == http.MethodHead, ctx.Value(readKey{}) != nil:
+		return s.limit.allowRead(now)
+	case ctx.Value(statusKey{}) != nil:
+		return s.limit.allowStatus(now, s.table.statuses)
+	default:
+		return s.limit.allowContent(now)
+	}
 }
 
 // exchange sends one request and reads its answer, within bounds.

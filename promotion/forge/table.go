@@ -18,7 +18,10 @@ var providers = map[string]provider{
 		apiPath: "/api/v3",
 		locate:  locateGitHub,
 		needs:   "to write contents, pull requests and commit statuses, and to read checks and administration",
-		connect: connectGitHub,
+		// 900 points a minute, of which a write costs five and a read one, and 5,000 requests an hour:
+		// https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api
+		statuses: rateLimit{perMinute: 60, perHour: 800},
+		connect:  connectGitHub,
 	},
 	GitLab: {
 		Capabilities: Capabilities{
@@ -32,7 +35,9 @@ var providers = map[string]provider{
 		apiPath:       "/api/v4",
 		locate:        locateGitLab,
 		needs:         "scope api and the role Developer, or Maintainer where the base is protected",
-		connect:       connectGitLab,
+		// 2,000 requests a minute at gitlab.com: https://docs.gitlab.com/user/gitlab_com/#rate-limits-on-gitlabcom
+		statuses: rateLimit{perMinute: 300},
+		connect:  connectGitLab,
 	},
 	Gitea: {
 		Capabilities: Capabilities{
@@ -83,6 +88,8 @@ var providers = map[string]provider{
 		apiPath: "/2.0",
 		locate:  locateBitbucket,
 		needs:   "scopes account, repository:write and pullrequest:write",
-		connect: connectBitbucket,
+		// 1,000 requests an hour: https://support.atlassian.com/bitbucket-cloud/docs/api-request-limits/
+		statuses: rateLimit{perHour: 250},
+		connect:  connectBitbucket,
 	},
 }

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package outbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/utils/clock"
+	clocktesting "k8s.io/utils/clock/testing"
+)
+
+// limited is a handler for a forge that takes some entries a minute, and for a chat that takes all.
+type limited struct {
+	mu        sync.Mutex
+	clock     clock.PassiveClock
+	perMinute int
+	sent      []time.Time
+	refused   int
+	delivered map[string]time.Time
+	dropped   []string
+	fails     func(Entry) error
+}
+
+func (l *limited) Deliver(_ context.Context, e Entry) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.clock.Now()
+	if e.Receiver == "forge" {
+		if n := len(l.sent); n >= l.perMinute && now.Sub(l.sent[n-l.perMinute]) < time.Minute {
+			l.refused++
+			return &Temporary{
+				Err: errors.New("too many requests"), After: l.sent[n-l.perMinute].Add(time.Minute).Sub(now), Limited: true,
+			}
+		}
+		l.sent = append(l.sent, now)
+	}
+	if l.fails != nil {
+		if err := l.fails(e); err != nil {
+			return err
+		}
+	}
+	l.delivered[e.ID] = now
+	return nil
+}
+
+func (l *limited) Failed(_ context.Context, e Entry, _ error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.dropped = append(l.dropped, e.ID)
+}
+
+func newLimited(t *testing.T, perMinute int) (*limited, *Outbox, *clocktesting.FakeClock) {
+	t.Helper()
+	c := clocktesting.NewFakeClock(time.Unix(1_700_000_000, 0))
+	o, err := Open(t.TempDir(), c, logr.Discard())
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &limited{clock: c, perMinute: perMinute, delivered: map[string]time.Time{}}
+	o.Handle("test", h)
+	return h, o, c
+}
+
+func (l *limited) put(t *testing.T, o *Outbox, to, id string) {
+	t.Helper()
+	if err := o.Put(Entry{ID: id, Kind: "test", Namespace: "apps", Receiver: to, Order: id, Body: json.RawMessage(`{}`)}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// deliverAll lets time pass until nothing waits.
+func deliverAll(t *testing.T, o *Outbox, c *clocktesting.FakeClock, within time.Duration) {
+	t.Helper()
+	var running sync.WaitGroup
+	for end := c.Now().Add(within); o.Waiting() > 0; {
+		wait := o.dispatch(t.Context(), &running)
+		running.Wait()
+		if c.Now().After(end) {
+			t.Fatalf("%d wait after %s", o.Waiting(), within)
+		}
+		c.Step(min(wait, time.Second))
+	}
+}
+
+// Those that a limit of a forge held up for an hour were dropped as too old, and until then all of
+// them asked each minute, at the cost of what their namespace may begin.
+func TestWhatALimitHoldsUpIsNotDroppedAndHoldsUpNobody(t *testing.T) {
+	h, o, c := newLimited(t, 4)
+	began := c.Now()
+	for i := range 600 {
+		h.put(t, o, "forge", fmt.Sprint("status-", i))
+	}
+	h.put(t, o, "chat", "hello")
+	deliverAll(t, o, c, 4*time.Hour)
+	if len(h.delivered) != 601 || len(h.dropped) > 0 {
+		t.Errorf("delivered %d of 601, dropped %d", len(h.delivered), len(h.dropped))
+	}
+	if took := h.delivered["hello"].Sub(began); took > time.Minute {
+		t.Errorf("the chat waited for %s", took)
+	}
+	if h.refused > 2*600 {
+		t.Errorf("asked %d times in vain", h.refused)
+	}
+	if len(o.receivers) != 0 {
+		t.Errorf("receivers are remembered: %v", o.receivers)
+	}
+}
+
+func TestWhatALimitHeldUpIsTriedForAnHourAfterwards(t *testing.T) {
+	h, o, c := newLimited(t, 1)
+	var first time.Time
+	attempts := 0
+	h.fails = func(Entry) error {
+		h.sent = nil
+		if attempts++; attempts == 1 {
+			first = c.Now()
+		}
+		return &Temporary{Err: errors.New("down")}
+	}
+	began := c.Now()
+	h.sent = []time.Time{began.Add(89 * time.Minute)}
+	h.put(t, o, "forge", "broken")
+	deliverAll(t, o, c, 6*time.Hour)
+	if len(h.dropped) != 1 || h.dropped[0] != "broken" {
+		t.Fatalf("dropped %v", h.dropped)
+	}
+	if first.Sub(began) < time.Hour || attempts < 3 {
+		t.Errorf("it was tried %d times, first after %s", attempts, first.Sub(began))
+	}
+}
+
+func TestWhatALimitHoldsUpForADayIsDropped(t *testing.T) {
+	h, o, c := newLimited(t, 1)
+	h.put(t, o, "forge", "first")
+	deliverAll(t, o, c, time.Minute)
+	h.sent = []time.Time{c.Now().Add(48 * time.Hour)}
+	h.put(t, o, "forge", "second")
+	deliverAll(t, o, c, 26*time.Hour)
+	if len(h.dropped) != 1 {
+		t.Errorf("dropped %v", h.dropped)
+	}
+}
