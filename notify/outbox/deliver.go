@@ -58,19 +58,11 @@ func (o *Outbox) hasDeliveries() bool {
 	defer o.mu.Unlock()
 	now := o.clock.Now()
 	for _, l := range o.lanes {
-		if l.running || !o.dueAt(l).After(now) {
+		if l.running || !l.dueAt().After(now) {
 			return true
 		}
 	}
 	return false
-}
-
-// dueAt is when the first entry of a lane may be tried. The lock is held.
-func (o *Outbox) dueAt(l *lane) time.Time {
-	if until := o.receivers[l.receiver].pausedUntil; until.After(l.notBefore) {
-		return until
-	}
-	return l.notBefore
 }
 
 // idle is how long Start sleeps when nothing is due; it is woken by what is put.
@@ -111,10 +103,10 @@ func (o *Outbox) pick(namespace string) (key string, wait time.Duration) {
 	}
 	for _, key := range of.order {
 		l := o.lanes[key]
-		if l.running || o.receivers[l.receiver].running >= receiverRunning {
+		if l.running || l.to.running >= receiverRunning {
 			continue
 		}
-		if due := o.dueAt(l).Sub(now); due > 0 {
+		if due := l.dueAt().Sub(now); due > 0 {
 			wait = min(wait, due)
 			continue
 		}
@@ -134,7 +126,7 @@ func (o *Outbox) startDelivery(ctx context.Context, running *sync.WaitGroup, key
 	l.running = true
 	of.running++
 	o.total.running++
-	o.receivers[l.receiver].running++
+	l.to.running++
 	of.order = toEnd(of.order, key)
 	o.turns = toEnd(o.turns, l.namespace)
 	first := l.waiting[0]
@@ -170,11 +162,13 @@ func (o *Outbox) deliver(ctx context.Context, key string, k entryHeader) {
 		cancel()
 	}
 	if ctx.Err() != nil && err != nil {
-		o.retryAfter(key, 0) // it is in its file
+		o.retry(key, &Temporary{}) // it is in its file
 		return
 	}
 	var temporary *Temporary
-	again := errors.As(err, &temporary) && o.maySend(key, k, temporary)
+	o.mu.Lock()
+	again := errors.As(err, &temporary) && !o.lanes[key].isTooOld(k, temporary, o.clock.Now())
+	o.mu.Unlock()
 	if err != nil && !again {
 		o.metrics.dropped.WithLabelValues("failed").Inc()
 		o.log.Error(err, "dropped a message", "kind", k.kind, "namespace", e.Namespace, "receiver", e.Receiver)
@@ -182,12 +176,8 @@ func (o *Outbox) deliver(ctx context.Context, key string, k entryHeader) {
 			background.Run(ctx, func() { handler.Failed(ctx, e, err) })
 		}
 	}
-	if again && temporary.Limited {
-		o.pause(key, temporary.After)
-		return
-	}
 	if again {
-		o.retryAfter(key, temporary.After)
+		o.retry(key, temporary)
 		return
 	}
 	if err == nil {
@@ -204,49 +194,16 @@ func (o *Outbox) endAttempt(l *lane) {
 	l.running = false
 	o.usageOf(l.namespace).running--
 	o.total.running--
-	o.receivers[l.receiver].running--
+	l.to.running--
 }
 
-// maySend reports whether an entry is young enough to be tried again after a failure.
-func (o *Outbox) maySend(key string, k entryHeader, failure *Temporary) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	age := o.clock.Since(k.added)
-	if failure.Limited {
-		return age < maxKept
-	}
-	return age-(o.receivers[o.lanes[key].receiver].paused-k.paused) < maxAge
-}
-
-// pause ends an attempt whose entry stays the first of its lane, and leaves its receiver alone for a
-// while: one of its entries asks then, and not all that wait.
-func (o *Outbox) pause(key string, after time.Duration) {
+// retry ends an attempt whose entry stays the first of its lane.
+func (o *Outbox) retry(key string, why *Temporary) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	l := o.lanes[key]
 	o.endAttempt(l)
-	to, from := o.receivers[l.receiver], o.clock.Now()
-	until := from.Add(min(max(after, minBackoff), maxAge))
-	if to.pausedUntil.After(from) {
-		from = to.pausedUntil
-	}
-	if until.After(from) {
-		to.pausedUntil = until
-		to.paused += until.Sub(from)
-	}
-	o.signal()
-}
-
-// retryAfter ends an attempt whose entry stays the first of its lane, and is tried again
-// after a backoff, or after the time that its receiver asked for if that is longer.
-func (o *Outbox) retryAfter(key string, after time.Duration) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	l := o.lanes[key]
-	o.endAttempt(l)
-	wait := min(minBackoff<<min(l.attempts, 16), maxBackoff)
-	l.attempts++
-	l.notBefore = o.clock.Now().Add(max(wait, min(after, maxAge)))
+	l.postpone(why, o.clock.Now())
 	o.signal()
 }
 
@@ -267,10 +224,8 @@ func (o *Outbox) finish(key string) {
 	o.metrics.waiting.Set(float64(o.total.entries))
 	if len(l.waiting) == 0 {
 		delete(o.lanes, key)
-		if to := o.receivers[l.receiver]; to.lanes == 1 {
+		if l.to.lanes--; l.to.lanes == 0 {
 			delete(o.receivers, l.receiver)
-		} else {
-			to.lanes--
 		}
 		if of.order = without(of.order, key); len(of.order) == 0 {
 			o.turns = without(o.turns, l.namespace)

@@ -89,13 +89,13 @@ type Outbox struct {
 	clock clock.Clock
 	log   logr.Logger
 
-	mu       sync.Mutex
-	handlers map[string]Handler
-	lanes    map[string]*lane
-	turns    []string // namespaces with lanes, in the order in which they had their turn
-	ids      map[string]bool
-	usage    map[string]*usage // by namespace
-	total    usage
+	mu        sync.Mutex
+	handlers  map[string]Handler
+	lanes     map[string]*lane
+	turns     []string // namespaces with lanes, in the order in which they had their turn
+	ids       map[string]bool
+	usage     map[string]*usage // by namespace
+	total     usage
 	receivers map[string]*receiver
 	changed   chan struct{}
 	metrics   metrics
@@ -104,6 +104,7 @@ type Outbox struct {
 // lane is what is delivered one after the other.
 type lane struct {
 	namespace, receiver string
+	to                  *receiver
 	waiting             []entryHeader
 	running             bool
 	attempts            int
@@ -228,19 +229,19 @@ func (o *Outbox) append(e Entry, k entryHeader) {
 	key := laneKey(e.Receiver, e.Order)
 	l := o.lanes[key]
 	if l == nil {
-		l = &lane{namespace: e.Namespace, receiver: e.Receiver}
-		o.lanes[key] = l
 		if o.receivers[e.Receiver] == nil {
 			o.receivers[e.Receiver] = &receiver{}
 		}
-		o.receivers[e.Receiver].lanes++
+		l = &lane{namespace: e.Namespace, receiver: e.Receiver, to: o.receivers[e.Receiver]}
+		l.to.lanes++
+		o.lanes[key] = l
 		of := o.usageOf(e.Namespace)
 		if len(of.order) == 0 {
 			o.turns = append(o.turns, e.Namespace)
 		}
 		of.order = append(of.order, key)
 	}
-	k.paused = o.receivers[e.Receiver].paused
+	k.paused = l.to.paused
 	l.waiting = append(l.waiting, k)
 	o.signal()
 }

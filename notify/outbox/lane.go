@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package outbox
+
+import "time"
+
+// dueAt is when the first entry of a lane may be tried.
+func (l *lane) dueAt() time.Time {
+	if l.to.pausedUntil.After(l.notBefore) {
+		return l.to.pausedUntil
+	}
+	return l.notBefore
+}
+
+// isTooOld reports whether an entry is not tried again after a failure.
+func (l *lane) isTooOld(k entryHeader, failure *Temporary, now time.Time) bool {
+	age := now.Sub(k.added)
+	if failure.Limited {
+		return age >= maxKept
+	}
+	return age-(l.to.paused-k.paused) >= maxAge
+}
+
+// postpone leaves the lane alone for a backoff, or for the time that its receiver asked for if that
+// is longer; and all lanes of a receiver that takes nothing, of which one asks then.
+func (l *lane) postpone(why *Temporary, now time.Time) {
+	after := min(why.After, maxAge)
+	if why.Limited {
+		l.to.pause(now, now.Add(max(minBackoff, after)))
+		return
+	}
+	wait := min(minBackoff<<min(l.attempts, 16), maxBackoff)
+	l.attempts++
+	l.notBefore = now.Add(max(wait, after))
+}
+
+// pause notes that a receiver takes nothing until a time.
+func (r *receiver) pause(now, until time.Time) {
+	from := now
+	if r.pausedUntil.After(from) {
+		from = r.pausedUntil
+	}
+	if until.After(from) {
+		r.pausedUntil = until
+		r.paused += until.Sub(from)
+	}
+}
