@@ -85,7 +85,9 @@ func (n *notifier) warnOnce(c *flaggerv1.Canary, about topic, err error) {
 	n.warnings[c.UID][about] = err.Error()
 	n.mu.Unlock()
 	if !known {
-		n.Event(c, reconciler.Event{Type: corev1.EventTypeWarning, Reason: flaggerv1.InvalidSpecReason, Message: err.Error()})
+		n.Event(c, reconciler.Event{
+			Type: corev1.EventTypeWarning, Reason: flaggerv1.InvalidSpecReason, Message: err.Error(), Advice: true,
+		})
 	}
 }
 
@@ -116,7 +118,9 @@ func (n *notifier) hookCalled(c *flaggerv1.Canary, e canary.Event) { n.Event(c, 
 // alertFailed sends an event about an alert that could not be delivered, which is not alerted
 // in turn.
 func (n *notifier) alertFailed(c *flaggerv1.Canary, err error) {
-	n.events.Event(c, reconciler.Event{Type: corev1.EventTypeWarning, Reason: flaggerv1.EventAlertFailed, Message: err.Error()})
+	n.events.Event(c, reconciler.Event{
+		Type: corev1.EventTypeWarning, Reason: flaggerv1.EventAlertFailed, Message: err.Error(), Advice: true,
+	})
 }
 
 func (n *notifier) forget(uid types.UID) {

@@ -13,10 +13,12 @@ import (
 	"testing"
 
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary"
+	"github.com/sluice-cd/sluice/internal/reconciler"
 )
 
 func TestAMistakeIsToldOnceAndAgainIfItIsAnother(t *testing.T) {
@@ -35,6 +37,22 @@ func TestAMistakeIsToldOnceAndAgainIfItIsAnother(t *testing.T) {
 		t.Errorf("told %q, want %q", e.events, want)
 	}
 }
+
+// Of a canary that works it failed the commit and paged somebody, after each restart again.
+func TestAMistakeThatKeepsNothingFromWorkingIsAdvice(t *testing.T) {
+	e := newEnv(t, interceptor.Funcs{})
+	var told []reconciler.Event
+	e.r.notifier.events = recorderFunc(func(event reconciler.Event) { told = append(told, event) })
+	e.r.notifier.warnOnce(podinfo(), aboutSpec, errors.New("spec.analysis.foo has no effect"))
+	e.r.notifier.alertFailed(podinfo(), errors.New("the room answers 404"))
+	if len(told) != 2 || !told[0].Advice || !told[1].Advice {
+		t.Errorf("told %+v", told)
+	}
+}
+
+type recorderFunc func(reconciler.Event)
+
+func (f recorderFunc) Event(_ client.Object, e reconciler.Event) { f(e) }
 
 func TestATargetPortThatNoContainerHasIsToldOnceAndByReady(t *testing.T) {
 	e := newRelease(t, newPrometheus(t, "100"), func(c *flaggerv1.Canary) { c.Spec.Service.TargetPort = intstr.FromString("htpp") })

@@ -104,6 +104,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, c *flaggerv1.Canary) (reconc
 	if waitsForPlace(err) {
 		err = reconciler.Waiting(err, takenDelay)
 	}
+	result.About = map[string]string{flaggerv1.EventState: releaseState(c.Status.Phase, err)}
 	return result, err
 }
 

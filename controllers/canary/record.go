@@ -5,6 +5,7 @@ package canary
 import (
 	"cmp"
 	"context"
+	"errors"
 	"strconv"
 	"strings"
 	"sync"
@@ -141,6 +142,17 @@ func commitState(phase flaggerv1.CanaryPhase) string {
 		return message.StateSuccess
 	}
 	return message.StatePending
+}
+
+// releaseState is commitState after a run. What keeps a release from beginning or going on until
+// somebody mends the canary fails its commit. One that ended stands as it did, whatever there is to
+// say of the canary since.
+func releaseState(phase flaggerv1.CanaryPhase, err error) string {
+	state := commitState(phase)
+	if state == message.StatePending && errors.Is(err, reconcile.TerminalError(nil)) {
+		return message.StateFailure
+	}
+	return state
 }
 
 // readiness says whether the canary is Ready, on its way, or stalled. A failed

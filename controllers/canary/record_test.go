@@ -3,6 +3,7 @@
 package canary
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -163,6 +165,43 @@ func TestHowAReleaseStands(t *testing.T) {
 		if got := commitState(phase); got != want {
 			t.Errorf("in phase %s it stands at %s, want %s", phase, got, want)
 		}
+	}
+}
+
+// An API server that did not answer, or a MetricTemplate that somebody deleted, failed the commit of a
+// release that had succeeded days ago.
+func TestWhatIsSaidOfACanaryAtRestDoesNotFailItsCommit(t *testing.T) {
+	passing, final := errors.New("the API server timed out"), reconcile.TerminalError(errors.New("no such template"))
+	for name, tc := range map[string]struct {
+		phase flaggerv1.CanaryPhase
+		err   error
+		want  string
+	}{
+		"a release that succeeded, and what passes":  {flaggerv1.CanaryPhaseSucceeded, passing, "success"},
+		"a release that succeeded, and a mistake":    {flaggerv1.CanaryPhaseSucceeded, final, "success"},
+		"a release that failed":                      {flaggerv1.CanaryPhaseFailed, passing, "failure"},
+		"a release under way, and what passes":       {flaggerv1.CanaryPhaseProgressing, passing, "pending"},
+		"a release under way that a mistake stops":   {flaggerv1.CanaryPhaseProgressing, final, "failure"},
+		"a canary that a mistake keeps from its own": {"", final, "failure"},
+		"a release under way":                        {flaggerv1.CanaryPhaseProgressing, nil, "pending"},
+	} {
+		if got := releaseState(tc.phase, tc.err); got != tc.want {
+			t.Errorf("%s: the commit is %s, want %s", name, got, tc.want)
+		}
+	}
+}
+
+func TestAFailedRunSaysHowTheReleaseStands(t *testing.T) {
+	e := newEnv(t, interceptor.Funcs{Get: func(
+		_ context.Context, _ client.WithWatch, _ client.ObjectKey, _ client.Object, _ ...client.GetOption,
+	) error {
+		return errors.New("the API server timed out")
+	}})
+	c := podinfo()
+	c.Status.Phase = flaggerv1.CanaryPhaseSucceeded
+	result, err := e.r.Reconcile(t.Context(), c)
+	if err == nil || result.About[flaggerv1.EventState] != "success" {
+		t.Errorf("its events are about %v, %v", result.About, err)
 	}
 }
 

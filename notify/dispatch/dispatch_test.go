@@ -442,6 +442,8 @@ func TestTheStepsOfACanaryShowOnItsCommit(t *testing.T) {
 		})...)
 	}
 	warning := func(e *message.Event) { e.Severity = "error" }
+	advice := step("", "spec.analysis.foo has no effect")
+	advice.Metadata = map[string]string{v1beta3.WarningKey: "true", "flagger.app/revision": "5f7c9"}
 	canary := make.Canary("apps", "shop")
 	canary.Spec.TargetRef = flaggerv1.LocalObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "shop"}
 	k := make.Kustomization("flux-system", "shop")
@@ -463,6 +465,8 @@ func TestTheStepsOfACanaryShowOnItsCommit(t *testing.T) {
 			{Commit: commit, Context: "canary/shop/abcd", State: "success", Description: "Promotion completed!", URL: "https://ui/apps/shop"}}, nil},
 		"the rollback": {labels, commit, step("failure", "Rolling back", warning), []dispatch.Status{
 			{Commit: commit, Context: "canary/shop/abcd", State: "failure", Description: "Rolling back", URL: "https://ui/apps/shop"}}, nil},
+		// It failed the commit, although the canary works.
+		"a warning about what works":                      {labels, commit, advice, nil, nil},
 		"a target that nobody applied":                    {nil, commit, step("pending", "Advance"), nil, nil},
 		"a Kustomization that has yet to say what it did": {labels, next, step("pending", "Advance"), nil, nil},
 		// Whoever may edit a workload wrote commits of others onto it by its labels.

@@ -37,9 +37,9 @@ const (
 const settling = 30 * time.Second
 
 // lacksCommit reports whether an event is a step of a release that does not say of which
-// commit.
+// commit. A warning about a canary that works is no step.
 func lacksCommit(e message.Event) bool {
-	return e.InvolvedObject.Kind == "Canary" && !message.NamesCommit(e)
+	return e.InvolvedObject.Kind == "Canary" && !message.NamesCommit(e) && !message.IsAdvice(e)
 }
 
 // withCommit adds the commit of a release to a message about a Canary, so that its steps

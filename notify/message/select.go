@@ -93,12 +93,15 @@ func Severe(wanted string, e Event) bool {
 	return wanted == "" || wanted == v1beta3.SeverityInfo || wanted == e.Severity
 }
 
+// IsAdvice reports whether an event is a warning about what works all the same.
+func IsAdvice(e Event) bool { return e.Metadata[v1beta3.WarningKey] != "" }
+
 // Skip says why a Provider of a type is not told of an event, "" if it is. The event has
 // the metadata of [Clean].
 func Skip(typeName string, e Event) string {
 	switch {
 	case CommitStatus[typeName]:
-		if e.Metadata[v1beta3.WarningKey] != "" {
+		if IsAdvice(e) {
 			return "it says nothing about whether the commit works"
 		}
 		if !NamesCommit(e) && !UpdatesStatus(e) && (!failed(e) || e.InvolvedObject.Kind == sluicev1.PipelineKind) {
