@@ -68,7 +68,7 @@ func TestWhatGitSigns(t *testing.T) {
 			f.must()
 			f.verifiedIs(metav1.ConditionTrue, meta.SucceededReason, "- commit '"+commit+"' with key '")
 			f.trusts(sourcev1.ModeGitTagAndHEAD, pgpAuthor(t), sshAuthor(t))
-			_ = f.unverified(sourcev1.VerificationError, "signature verification of tag 'v1.0.0@sha1:")
+			_ = f.unverified("InvalidTagSignature", "signature verification of tag 'v1.0.0@sha1:")
 		})
 	}
 }

@@ -23,12 +23,14 @@ import (
 	"github.com/sluice-cd/sluice/source"
 )
 
-// Reasons of SourceVerified, beside VerificationError.
+// Reasons of SourceVerified, beside VerificationError: as Flux spells them.
 const (
 	// invalidMode is that of a mode which asks for a tag where none is followed.
 	invalidMode = "InvalidVerificationMode"
 	// invalidObject is that of a tag which is not signed.
 	invalidObject = "InvalidGitObject"
+	// invalidTag and invalidCommit are those of a signature that does not count.
+	invalidTag, invalidCommit = "InvalidTagSignature", "InvalidCommitSignature"
 )
 
 // verification is what was found signed, and by which keys.
@@ -124,7 +126,7 @@ func (r *Reconciler) verifySignatures(ctx context.Context, obj *sourcev1.GitRepo
 			signer, err = keys.Verify(signed)
 		}
 		if err != nil {
-			return "", notVerified(sourcev1.VerificationError, fmt.Errorf("signature verification of commit '%s' failed: %w", seen.Commit, err))
+			return "", notVerified(invalidCommit, fmt.Errorf("signature verification of commit '%s' failed: %w", seen.Commit, err))
 		}
 		said = append(said, fmt.Sprintf("commit '%s' with key '%s'", seen.Commit, signer))
 	}
@@ -149,7 +151,7 @@ func verifyTag(ctx context.Context, keys git.TrustedKeys, seen observed) (string
 		signer, err = keys.Verify(signed)
 	}
 	if err != nil {
-		return "", notVerified(sourcev1.VerificationError, fmt.Errorf("signature verification of tag '%s' failed: %w", tagOf(seen), err))
+		return "", notVerified(invalidTag, fmt.Errorf("signature verification of tag '%s' failed: %w", tagOf(seen), err))
 	}
 	return signer, nil
 }

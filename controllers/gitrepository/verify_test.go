@@ -155,7 +155,7 @@ func TestSignedCommits(t *testing.T) {
 			good, bad := make(t), make(t)
 			unsigned := f.repo.Head("main")
 			f.trusts(sourcev1.ModeGitHEAD, good)
-			_ = f.unverified(sourcev1.VerificationError,
+			_ = f.unverified("InvalidCommitSignature",
 				"signature verification of commit '"+unsigned+"' failed: no valid signature by a trusted key: it is not signed")
 			if f.obj.Status.Artifact != nil {
 				t.Fatal("there is an artifact of an unsigned commit")
@@ -175,14 +175,14 @@ func TestSignedCommits(t *testing.T) {
 
 			f.repo.Commit("main", files{"deploy/app.yaml": "n: 2\n"})
 			f.signHead(bad)
-			_ = f.unverified(sourcev1.VerificationError, "no valid signature by a trusted key")
+			_ = f.unverified("InvalidCommitSignature", "no valid signature by a trusted key")
 			if got := f.obj.Status.Artifact.Revision; got != "main@sha1:"+signed {
 				t.Errorf("the artifact is of %s", got)
 			}
 			f.trusts(sourcev1.ModeGitHEAD, good, bad)
 			f.must()
 			f.trusts(sourcev1.ModeGitHEAD, good) // what was verified with a key that counts no more
-			_ = f.unverified(sourcev1.VerificationError, "no valid signature by a trusted key")
+			_ = f.unverified("InvalidCommitSignature", "no valid signature by a trusted key")
 
 			f.obj.Spec.Verification = nil
 			f.must()
@@ -215,19 +215,32 @@ func TestSignedTags(t *testing.T) {
 			f.restart()
 			f.must()
 			f.signTag(good, "v1.1.0", "v1.2.0") // an older release under a newer name
-			_ = f.unverified(sourcev1.VerificationError, `the object of tag v1.2.0 was made for tag "v1.1.0"`)
+			_ = f.unverified("InvalidTagSignature", `the object of tag v1.2.0 was made for tag "v1.1.0"`)
 			f.signTag(bad, "v1.2.0", "v1.2.0")
-			_ = f.unverified(sourcev1.VerificationError, "no valid signature by a trusted key")
+			_ = f.unverified("InvalidTagSignature", "no valid signature by a trusted key")
 			f.signTag(good, "v1.2.0", "v1.2.0")
 			f.must()
 			f.obj.Spec.Verification.Mode = sourcev1.ModeGitTagAndHEAD
-			_ = f.unverified(sourcev1.VerificationError, "it is not signed")
+			_ = f.unverified("InvalidCommitSignature", "it is not signed")
 			signed := f.signHead(good)
 			f.signTag(good, "v1.3.0", "v1.3.0")
 			f.must()
 			f.verifiedIs(metav1.ConditionTrue, meta.SucceededReason, "commit '"+signed+"' with key '")
 			f.verifiedIs(metav1.ConditionTrue, meta.SucceededReason, "- tag 'v1.3.0@sha1:")
 		})
+	}
+}
+
+// Flux takes keys under any name, and Secrets from its time have them: their repository stopped.
+func TestPublicKeysOfOpenPGPCountUnderAnyName(t *testing.T) {
+	for _, name := range []string{"author1", "author.pub", "key.gpg"} {
+		f := setup(t)
+		good, other := pgpAuthor(t), author{file: "README", public: "the keys of those who release"}
+		good.file = name
+		f.trusts(sourcev1.ModeGitHEAD, good, other)
+		signed := f.signHead(good)
+		f.must()
+		f.verifiedIs(metav1.ConditionTrue, meta.SucceededReason, "commit '"+signed+"' with key '"+good.name+"'")
 	}
 }
 

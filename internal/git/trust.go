@@ -39,16 +39,17 @@ const maxTrustedKeys = 1000
 
 // ReadTrustedKeys reads keys by the name of their file: *.asc are keys of OpenPGP,
 // armored, and *.sshpub those of SSH, one a line as in authorized_keys. Files with other
-// names are left alone. Errors name files.
+// names are keys of OpenPGP if they have an armored one, as Flux has it, and else left alone.
+// Errors name files.
 func ReadTrustedKeys(files map[string][]byte) (TrustedKeys, error) {
 	var keys TrustedKeys
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		var err error
 		switch {
-		case strings.HasSuffix(name, ".asc"):
-			err = keys.addPGP(files[name])
 		case strings.HasSuffix(name, ".sshpub"):
 			err = keys.addSSH(files[name])
+		case strings.HasSuffix(name, ".asc"), bytes.Contains(files[name], []byte(pgpKeyBegin)):
+			err = keys.addPGP(files[name])
 		}
 		if err != nil {
 			return TrustedKeys{}, fmt.Errorf("%w: '%s': %w", ErrTrustedKeys, name, err)
@@ -82,8 +83,11 @@ func (k *TrustedKeys) addPGP(file []byte) error {
 	return nil
 }
 
-// pgpKeyEnd ends an armored public key.
-const pgpKeyEnd = "-----END PGP PUBLIC KEY BLOCK-----"
+// The first and the last line of an armored public key.
+const (
+	pgpKeyBegin = "-----BEGIN PGP PUBLIC KEY BLOCK-----"
+	pgpKeyEnd   = "-----END PGP PUBLIC KEY BLOCK-----"
+)
 
 func (k *TrustedKeys) addSSH(file []byte) error {
 	for rest := bytes.TrimSpace(file); len(rest) > 0; rest = bytes.TrimSpace(rest) {
