@@ -10,7 +10,7 @@
 //	cmd/sluice/cli/output
 //	controllers/*  ui
 //	scan writeback source apply notify promotion/{forge,cluster} canary/{router,metric,workload,hook}  report (pure)
-//	policy writeback/edit apply/{decide,remoteref} canary canary/judge/replay promotion notify/message   (pure)
+//	policy writeback/edit source/generator apply/{decide,remoteref} canary canary/judge/replay promotion notify/message   (pure)
 //	canary/{judge/trial,judge/simulate,provider,object}  apply/inventory  promotion/pullrequest    (pure)
 //	api/*  internal/*  canary/{judge,judge/counter}    of which canary/judge and internal/{contention,mask,
 //	partition,pattern,resourceversion,shorten} are pure: a pure package imports no other
@@ -55,6 +55,7 @@ var rows = []struct {
 	{"scan", 3, false},
 	{"writeback", 3, false},
 	{"source", 3, false},
+	{"source/generator", 2, true},
 	{"apply", 3, false},
 	{"notify", 3, false},
 	{"notify/message", 2, true},
