@@ -13,6 +13,7 @@ import (
 type local struct {
 	token   string
 	cluster *Cluster
+	page    http.Handler
 }
 
 func (l *local) serves(host string) bool { return isLoopback(host) }
@@ -27,25 +28,21 @@ func isLoopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
+// streamPath is the address of the stream.
+const streamPath = "/api/v1/stream"
+
 func (l *local) register(mux *http.ServeMux) { mux.HandleFunc("GET /login", l.login) }
 
 func (*local) canSignOut() bool { return false }
 
-// cookieName is one for each port: those of one host share their cookies.
-func cookieName(r *http.Request) string {
-	_, port, _ := net.SplitHostPort(r.Host)
-	return "sluice-" + port
-}
-
-// login exchanges the token of the printed address for a cookie, so that it stands neither in the address nor in the
-// history for long.
+// login gives the page to who has the token of the printed address. The page keeps the token where no other server of this machine
+// gets it: cookies know no ports, so that a browser would bring one to all of them.
 func (l *local) login(w http.ResponseWriter, r *http.Request) {
 	if !l.isToken(r.URL.Query().Get("token")) {
 		refuse(w, http.StatusUnauthorized, "the token is not the one of this process: use the address that sluice ui printed last")
 		return
 	}
-	http.SetCookie(w, &http.Cookie{Name: cookieName(r), Value: l.token, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode})
-	http.Redirect(w, r, "/", http.StatusSeeOther)
+	l.page.ServeHTTP(w, r)
 }
 
 func (l *local) isToken(token string) bool {
@@ -54,8 +51,8 @@ func (l *local) isToken(token string) bool {
 
 func (l *local) authenticate(r *http.Request) (*view, error) {
 	token, bearer := bearerOf(r)
-	if cookie, err := r.Cookie(cookieName(r)); !bearer && err == nil {
-		token = cookie.Value
+	if !bearer && r.URL.Path == streamPath { // for which a browser sends no header
+		token = r.URL.Query().Get("token")
 	}
 	if !l.isToken(token) {
 		return nil, &deniedError{why: "open the address that sluice ui printed: it signs this browser in"}

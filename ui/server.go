@@ -29,8 +29,8 @@ import (
 type Options struct {
 	// Cluster is what is shown.
 	Cluster *Cluster
-	// Token is what every request has to bring that reads or changes something, as a cookie that /login gives, or as a
-	// bearer token: who has it may do all that the kubeconfig of Cluster may. The server answers on loopback only.
+	// Token is what every request has to bring that reads or changes something, as a bearer token, or for the stream in the query:
+	// who has it may do all that the kubeconfig of Cluster may. The server answers on loopback only.
 	Token string
 	// SignIn, instead of Token, lets people in who say who they are, each with their own rights.
 	SignIn *SignIn
@@ -100,7 +100,7 @@ func NewServer(o Options) (*Server, error) {
 			return Tags{Names: names}, err
 		}
 	}
-	s.authenticator = &local{token: o.Token, cluster: o.Cluster}
+	s.authenticator = &local{token: o.Token, cluster: o.Cluster, page: p}
 	if o.SignIn != nil {
 		if s.authenticator, err = o.SignIn.open(o.Cluster, o.Clock); err != nil {
 			return nil, err
@@ -115,7 +115,7 @@ func (s *Server) routes(p *page, compressed func(http.Handler) http.HandlerFunc)
 	authenticated, api := http.NewServeMux(), http.NewServeMux()
 	api.HandleFunc("GET /api/v1/session", s.session)
 	api.Handle("GET /api/v1/lanes", compressed(http.HandlerFunc(s.lanes)))
-	authenticated.HandleFunc("GET /api/v1/stream", s.stream)
+	authenticated.HandleFunc("GET "+streamPath, s.stream)
 	api.Handle("GET /api/v1/canaries/{namespace}/{name}", compressed(s.detail(s.canary)))
 	api.Handle("GET /api/v1/pipelines/{namespace}/{name}", compressed(s.detail(s.pipeline)))
 	api.Handle("GET /api/v1/policies/{namespace}/{name}",

@@ -28,19 +28,18 @@ func newServer(t *testing.T) *Server {
 // TestWhoMayAsk: whoever has the token, from pages of this address, by a name of this machine.
 func TestWhoMayAsk(t *testing.T) {
 	s := newServer(t)
-	cookie := func(name string) func(*http.Request) {
-		return func(r *http.Request) { r.AddCookie(&http.Cookie{Name: name, Value: "secret"}) }
-	}
 	for name, test := range map[string]struct {
 		request func(*http.Request)
 		want    int
 	}{
-		"with the token":                {func(r *http.Request) { r.Header.Set("Authorization", "Bearer secret") }, http.StatusOK},
-		"with the cookie":               {cookie("sluice-8080"), http.StatusOK},
+		"with the token": {func(r *http.Request) { r.Header.Set("Authorization", "Bearer secret") }, http.StatusOK},
+		"with a cookie, which other servers of this machine are sent, too": {func(r *http.Request) {
+			r.AddCookie(&http.Cookie{Name: "sluice-8080", Value: "secret"})
+		}, http.StatusUnauthorized},
+		"with the token in the address": {func(r *http.Request) { r.URL.RawQuery = "token=secret" }, http.StatusUnauthorized},
 		"without":                       {func(*http.Request) {}, http.StatusUnauthorized},
 		"with an empty token":           {func(r *http.Request) { r.Header.Set("Authorization", "Bearer ") }, http.StatusUnauthorized},
 		"with another token":            {func(r *http.Request) { r.Header.Set("Authorization", "Bearer secrets") }, http.StatusUnauthorized},
-		"with the cookie of a neighbor": {cookie("sluice-8081"), http.StatusUnauthorized},
 		"by a name that was made to resolve to loopback": {func(r *http.Request) {
 			r.Host = "evil.example.com:8080"
 			r.Header.Set("Authorization", "Bearer secret")
@@ -70,24 +69,30 @@ func TestWhoMayAsk(t *testing.T) {
 	}
 }
 
-// TestLoginGivesACookie that no script reads and no other site sends.
-func TestLoginGivesACookie(t *testing.T) {
+// The token was in a cookie, which a browser brings to every server of this machine that it visits.
+func TestTheTokenIsInNoCookie(t *testing.T) {
 	s := newServer(t)
-	for token, want := range map[string]int{"secret": http.StatusSeeOther, "": http.StatusUnauthorized, "x": http.StatusUnauthorized} {
+	page := httptest.NewRecorder()
+	s.handler.ServeHTTP(page, httptest.NewRequest(http.MethodGet, "http://127.0.0.1:8080/", http.NoBody))
+	for token, want := range map[string]int{"secret": page.Code, "": http.StatusUnauthorized, "x": http.StatusUnauthorized} {
 		w := httptest.NewRecorder()
 		s.handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://127.0.0.1:8080/login?token="+token, http.NoBody))
-		if w.Code != want {
-			t.Errorf("token %q: got %d, want %d", token, w.Code, want)
+		if w.Code != want || (w.Body.String() == page.Body.String()) != (token == "secret") {
+			t.Errorf("token %q: got %d %.100s, want %d", token, w.Code, w.Body, want)
 		}
-		cookies := w.Result().Cookies()
-		if want != http.StatusSeeOther {
-			if len(cookies) > 0 {
-				t.Errorf("token %q: got a cookie", token)
-			}
-			continue
+		if cookies := w.Result().Cookies(); len(cookies) > 0 {
+			t.Errorf("token %q: got %v", token, cookies)
 		}
-		if len(cookies) != 1 || !cookies[0].HttpOnly || cookies[0].SameSite != http.SameSiteStrictMode || cookies[0].Name != "sluice-8080" {
-			t.Errorf("got %v", cookies)
+	}
+}
+
+// TestTheStreamTakesTheTokenFromItsAddress: browsers send no header for it.
+func TestTheStreamTakesTheTokenFromItsAddress(t *testing.T) {
+	s := newServer(t)
+	for query, want := range map[string]bool{"token=secret": true, "token=secrets": false, "token=": false, "": false} {
+		r := httptest.NewRequest(http.MethodGet, "http://127.0.0.1:8080/api/v1/stream?"+query, http.NoBody)
+		if _, err := s.authenticator.authenticate(r); (err == nil) != want {
+			t.Errorf("%q: %v", query, err)
 		}
 	}
 }

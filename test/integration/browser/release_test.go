@@ -222,6 +222,9 @@ func heals(t *testing.T, w *world) {
 	p.origin = "http://" + address
 	p.open("/login?token=the%20token")
 	p.says("main", "podinfo")
+	if address := eval[string](p, `location.pathname + location.search`); address != "/" {
+		t.Errorf("the token stands in the address: %s", address)
+	}
 	p.open("/canary/" + w.shop + "/search")
 	stop()
 	p.says("[role=status]", "Disconnected since")

@@ -7,12 +7,14 @@ import "./style/detail.css";
 import { render } from "preact";
 import { readSession } from "./api/session";
 import { follow, onObject } from "./api/stream";
+import { takeToken } from "./api/token";
 import { App } from "./app";
 import { startClock } from "./clock";
 import { startKeys } from "./keys";
 import { startRouter } from "./router";
 import "./theme";
 
+takeToken();
 startRouter();
 startClock();
 startKeys();

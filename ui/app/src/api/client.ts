@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import { authorization } from "./token";
 import type { Action } from "./types";
 
 /** An answer that says no, in the words of the server. */
@@ -26,7 +27,7 @@ export interface List<T> {
 
 /** Reads JSON of the API. Throws Refused, or what fetch throws without a connection. */
 export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
-  const answer = await fetch(path, { headers: { Accept: "application/json" }, ...(signal && { signal }) });
+  const answer = await fetch(path, { headers: { Accept: "application/json", ...authorization() }, ...(signal && { signal }) });
   if (!answer.ok) throw await refusal(answer);
   return (await answer.json()) as T;
 }
@@ -35,7 +36,7 @@ export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
 export async function act(action: Action): Promise<void> {
   const answer = await fetch("/api/v1/actions", {
     method: "POST",
-    headers: { "Content-Type": "application/json", "X-Sluice-Request": "1" },
+    headers: { "Content-Type": "application/json", "X-Sluice-Request": "1", ...authorization() },
     body: JSON.stringify(action),
   });
   if (!answer.ok) throw await refusal(answer);

@@ -2,6 +2,7 @@
 
 import { computed, signal } from "@preact/signals";
 import { get, mayPass, Refused } from "./client";
+import { forgetToken } from "./token";
 import type { Session } from "./types";
 
 /** Who looks; undefined before the answer. */
@@ -20,6 +21,7 @@ export async function readSession(): Promise<void> {
     sessionError.value = undefined;
   } catch (err) {
     if (err instanceof Refused && err.login !== undefined) {
+      forgetToken();
       location.assign(loginAddress(err.login));
       return;
     }

@@ -5,6 +5,7 @@
 
 import { signal } from "@preact/signals";
 import { store } from "./lanes";
+import { streamAddress } from "./token";
 import type { Alive, LaneChange, ObjectReference } from "./types";
 
 const shortestWait = 1_000;
@@ -101,7 +102,7 @@ let silence: ReturnType<typeof setTimeout> | undefined;
 
 /** Opens the stream, and keeps it open. Of an answer that is an error no more can be seen than that there was one. */
 export function connect(refused: () => void = () => {}, wait = shortestWait): void {
-  const source = new EventSource("/api/v1/stream");
+  const source = new EventSource(streamAddress());
   current = source;
   retry = undefined;
   const heard = () => {
