@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { signal } from "@preact/signals";
+import { signal, useSignal } from "@preact/signals";
 import { useRef } from "preact/hooks";
 import { act } from "../api/client";
 import type { Action } from "../api/types";
 import { readOnly } from "../api/session";
+import { lineOfAction } from "./actions";
+import { Command } from "./command";
 import { useDialog } from "./dialog";
 
 /** A bundle to choose from. */
@@ -13,21 +15,22 @@ export interface Choice {
   name: string;
 }
 
-interface Question {
+/** A button that gives a command. */
+export interface Button {
   action: Action;
   label: string;
   /** What it does, in a sentence. */
   does: string;
-  danger: boolean;
-  needsReason: boolean;
-  choices: readonly Choice[];
+  danger?: boolean;
+  needsReason?: boolean;
+  choices?: readonly Choice[];
 }
 
-const question = signal<Question | undefined>(undefined);
+const question = signal<Button | undefined>(undefined);
 const answer = signal<{ busy?: boolean; error?: string }>({});
 
 /** A button that gives a command, after a question what for. */
-export function ActionButton(props: { action: Action; label: string; does: string; danger?: boolean; needsReason?: boolean; choices?: readonly Choice[] }) {
+export function ActionButton(props: Button) {
   if (readOnly.value) return null;
   return (
     <button
@@ -36,7 +39,7 @@ export function ActionButton(props: { action: Action; label: string; does: strin
       title={props.does}
       onClick={() => {
         answer.value = {};
-        question.value = { action: props.action, label: props.label, does: props.does, danger: props.danger ?? false, needsReason: props.needsReason ?? false, choices: props.choices ?? [] };
+        question.value = { ...props };
       }}
     >
       {props.label}
@@ -44,11 +47,24 @@ export function ActionButton(props: { action: Action; label: string; does: strin
   );
 }
 
+/** Buttons beside one another. */
+export function Buttons({ of }: { of: readonly Button[] }) {
+  return of.map((button) => <ActionButton key={button.action.verb} {...button} />);
+}
+
+/** The commands of buttons that are not there, as nothing can be changed from here: to hand on to somebody who may. */
+export function linesOf(buttons: readonly Button[]): string[] {
+  return readOnly.value ? buttons.map(({ action, needsReason }) => lineOfAction(action, needsReason)) : [];
+}
+
 /** The dialog that asks before a command is given. What the server refuses is shown as it says it. */
 export function Confirm() {
   const reason = useRef<HTMLInputElement>(null);
   const bundle = useRef<HTMLSelectElement>(null);
   const asked = question.value;
+  const choices = asked?.choices ?? [];
+  const given = useSignal<{ of?: Button; reason?: string; bundle?: string }>({}); // for the command
+  const said = given.value.of === asked ? given.value : {};
   const dialog = useDialog(asked !== undefined, () => (question.value = undefined));
   const submit = async (event: SubmitEvent) => {
     event.preventDefault();
@@ -72,11 +88,11 @@ export function Confirm() {
             {asked.label} {asked.action.stage ? `${asked.action.stage} of ${asked.action.name}` : asked.action.name}?
           </h2>
           <p>{asked.does}</p>
-          {asked.choices.length > 0 && (
+          {choices.length > 0 && (
             <label>
               Version
-              <select ref={bundle} name="bundle">
-                {asked.choices.map((choice) => (
+              <select ref={bundle} name="bundle" onChange={(event) => (given.value = { ...said, of: asked, bundle: event.currentTarget.value })}>
+                {choices.map((choice) => (
                   <option key={choice.bundle} value={choice.bundle}>
                     {choice.name}
                   </option>
@@ -86,8 +102,18 @@ export function Confirm() {
           )}
           <label>
             Why{asked.needsReason ? "" : " (optional)"}
-            <input ref={reason} name="reason" maxLength={500} required={asked.needsReason} autocomplete="off" />
+            <input
+              ref={reason}
+              name="reason"
+              maxLength={500}
+              required={asked.needsReason ?? false}
+              autocomplete="off"
+              onInput={(event) => (given.value = { ...said, of: asked, reason: event.currentTarget.value.trim() })}
+            />
           </label>
+          <p class="dim">
+            In a terminal <Command line={lineOfAction({ ...asked.action, ...bundleOf(said.bundle ?? choices[0]?.bundle), ...(said.reason && { reason: said.reason }) }, asked.needsReason)} />
+          </p>
           {answer.value.error && (
             <p role="alert" class="error">
               {answer.value.error}
@@ -106,3 +132,5 @@ export function Confirm() {
     </dialog>
   );
 }
+
+const bundleOf = (bundle: string | undefined) => (bundle ? { bundle } : {});

@@ -8,7 +8,7 @@ import { now } from "../clock";
 import { Age, Moment } from "../parts/age";
 import { Chart } from "../parts/chart";
 import { Commands, commandLine } from "../parts/command";
-import { ActionButton } from "../parts/confirm";
+import { Buttons, linesOf, type Button } from "../parts/confirm";
 import { Conditions, Events, Heading, Loaded, Panel, Properties, Said } from "../parts/detail";
 import { Mark } from "../parts/mark";
 import { endOf, limitsOf, measured, metricsOf, unitOf, weights } from "../parts/series";
@@ -41,7 +41,7 @@ export function CanaryScreen({ namespace, name }: Props) {
         {(is) => (
           <>
             <Described is={is} />
-            <Commands lines={[line("describe"), line("watch")]} />
+            <Commands lines={[line("describe"), line("watch"), ...linesOf(buttonsOf(is))]} />
           </>
         )}
       </Loaded>
@@ -54,7 +54,7 @@ function Described({ is }: { is: CanaryDetail }) {
   return (
     <>
       <Heading kind="Canary" namespace={is.namespace} name={is.name} state={is.state} word={is.phase || undefined}>
-        <Buttons is={is} />
+        <Buttons of={buttonsOf(is)} />
       </Heading>
       <p class="lead">
         {is.target} <span class="dim">·</span> {is.strategy} <span class="dim">·</span> <code>{is.image ?? "no image yet"}</code>
@@ -93,25 +93,22 @@ function Described({ is }: { is: CanaryDetail }) {
 
 const settled = new Set(["", "Initialized", "Succeeded", "Failed", "Terminated", "Terminating"]);
 
-function Buttons({ is }: { is: CanaryDetail }) {
-  const act = (verb: string) => ({ kind: "Canary", namespace: is.namespace, name: is.name, verb });
-  const underWay = !settled.has(is.phase);
+/** What a person can do about a Canary as it is. */
+function buttonsOf(is: CanaryDetail): Button[] {
+  const button = (verb: string, label: string, does: string): Button => ({ action: { kind: "Canary", namespace: is.namespace, name: is.name, verb }, label, does });
   const held = is.hold && !is.hold.approved ? is.hold.kind : undefined;
-  return (
-    <>
-      {is.suspended && <ActionButton action={act("resume")} label="Resume" does="Sets spec.suspend to false: the controller acts on it again." />}
-      {held === "pause" || held === "halt" ? (
-        <ActionButton action={act("approve")} label="Resume" does={`Ends the ${held}: the release goes on.`} />
-      ) : (
-        held && <ActionButton action={act("approve")} label="Approve" does={held === "gate" ? "Opens the gate that the release waits at." : "Lets the release go on without a verdict of the judge."} />
-      )}
-      {underWay && held !== "pause" && <ActionButton action={act("pause")} label="Pause" does="Keeps the weight as it is, and judges nothing until it goes on." />}
-      {underWay && held !== "halt" && <ActionButton action={act("halt")} label="Halt" does="Keeps the release in its step. Checks go on, and still roll it back." />}
-      {underWay && <ActionButton action={act("promote")} label="Promote" does="Gives the new version to all users now, without the remaining steps." />}
-      {underWay && <ActionButton action={act("abort")} label="Abort" danger does="Rolls the release back now. Its revision is not tried again before the target changes." />}
-      {is.phase === "Failed" && <ActionButton action={act("retry")} label="Try again" does="Tries the revision that failed once more." />}
-    </>
-  );
+  const found: Button[] = [];
+  if (is.suspended) found.push(button("resume", "Resume", "Sets spec.suspend to false: the controller acts on it again."));
+  if (held === "pause" || held === "halt") found.push(button("approve", "Resume", `Ends the ${held}: the release goes on.`));
+  else if (held) found.push(button("approve", "Approve", held === "gate" ? "Opens the gate that the release waits at." : "Lets the release go on without a verdict of the judge."));
+  if (!settled.has(is.phase)) {
+    if (held !== "pause") found.push(button("pause", "Pause", "Keeps the weight as it is, and judges nothing until it goes on."));
+    if (held !== "halt") found.push(button("halt", "Halt", "Keeps the release in its step. Checks go on, and still roll it back."));
+    found.push(button("promote", "Promote", "Gives the new version to all users now, without the remaining steps."));
+    found.push({ ...button("abort", "Abort", "Rolls the release back now. Its revision is not tried again before the target changes."), danger: true });
+  }
+  if (is.phase === "Failed") found.push(button("retry", "Try again", "Tries the revision that failed once more."));
+  return found;
 }
 
 /** The last command of a person, and what became of it. */

@@ -7,7 +7,7 @@ import { pageOf } from "../links";
 import { Age } from "../parts/age";
 import { Changes } from "../parts/changes";
 import { Commands, Copy, commandLine, safe } from "../parts/command";
-import { ActionButton } from "../parts/confirm";
+import { Buttons, linesOf, type Button } from "../parts/confirm";
 import { Heading, Loaded, Panel, Said } from "../parts/detail";
 import { Mark, stateOf } from "../parts/mark";
 import { useTitle } from "../parts/title";
@@ -33,7 +33,7 @@ export function CommitScreen({ namespace, name }: Props) {
         {(is) => (
           <>
             <Written is={is} />
-            <Commands lines={[...lines, flux("reconcile", { kind, namespace, name }) ?? ""]} />
+            <Commands lines={[...lines, flux("reconcile", { kind, namespace, name }) ?? "", ...linesOf(buttonsOf(is))]} />
           </>
         )}
       </Loaded>
@@ -41,17 +41,20 @@ export function CommitScreen({ namespace, name }: Props) {
   );
 }
 
+/** What a person can do about an automation as it is. */
+function buttonsOf(is: Automation): Button[] {
+  const button = (verb: string, label: string, does: string): Button => ({ action: { kind, namespace: is.namespace, name: is.name, verb }, label, does });
+  return [
+    button("reconcile", "Run now", "Reads the repository and writes what is outdated, now."),
+    is.suspended ? button("resume", "Resume", "Lets it write to Git again.") : button("suspend", "Suspend", "Lets it write nothing to Git until it is resumed."),
+  ];
+}
+
 function Written({ is }: { is: Automation }) {
-  const act = (verb: string) => ({ kind, namespace: is.namespace, name: is.name, verb });
   return (
     <>
       <Heading kind={kind} namespace={is.namespace} name={is.name} state={stateOf(is.ready, is.suspended)}>
-        <ActionButton action={act("reconcile")} label="Run now" does="Reads the repository and writes what is outdated, now." />
-        {is.suspended ? (
-          <ActionButton action={act("resume")} label="Resume" does="Lets it write to Git again." />
-        ) : (
-          <ActionButton action={act("suspend")} label="Suspend" does="Lets it write nothing to Git until it is resumed." />
-        )}
+        <Buttons of={buttonsOf(is)} />
       </Heading>
       <p class="lead">
         {is.source} <span class="dim">· read at</span> <code title={is.revision}>{shortRevision(is.revision) || "nothing yet"}</code>

@@ -8,7 +8,7 @@ import { flux, isReconciled } from "../kinds";
 import { clusterScope, pageOf } from "../links";
 import { Age } from "../parts/age";
 import { Commands, Copy, commandLine } from "../parts/command";
-import { ActionButton } from "../parts/confirm";
+import { Buttons, linesOf, type Button } from "../parts/confirm";
 import { Conditions, Events, Heading, Loaded, ObjectLink, Panel } from "../parts/detail";
 import { Mark, stateOf } from "../parts/mark";
 import { useTitle } from "../parts/title";
@@ -38,7 +38,7 @@ export function ObjectScreen({ kind, namespace: scope, name }: Props) {
         {(is) => (
           <>
             <Shown is={is} />
-            <Commands lines={lines} />
+            <Commands lines={[...lines, ...linesOf(buttonsOf(is))]} />
           </>
         )}
       </Loaded>
@@ -54,19 +54,24 @@ function stateOfDetail(is: ObjectDetail): CellState {
   return stateOf(ready?.status, is.suspended);
 }
 
+/** What a person can do about an object of any kind that a controller reconciles. */
+function buttonsOf(is: ObjectDetail): Button[] {
+  if (!isReconciled(is.kind)) return [];
+  const button = (verb: string, label: string, does: string): Button => ({ action: { kind: is.kind, namespace: is.namespace, name: is.name, verb }, label, does });
+  return [
+    button("reconcile", "Reconcile", "Lets its controller look at it now."),
+    is.suspended
+      ? button("resume", "Resume", "Lets its controller act on it again.")
+      : button("suspend", "Suspend", "Lets its controller do nothing about it until it is resumed."),
+  ];
+}
+
 function Shown({ is }: { is: ObjectDetail }) {
-  const act = (verb: string) => ({ kind: is.kind, namespace: is.namespace, name: is.name, verb });
   const own = pageOf(is);
   return (
     <>
       <Heading kind={is.kind} namespace={is.namespace} name={is.name} state={stateOfDetail(is)} plain>
-        {isReconciled(is.kind) && <ActionButton action={act("reconcile")} label="Reconcile" does="Lets its controller look at it now." />}
-        {isReconciled(is.kind) &&
-          (is.suspended ? (
-            <ActionButton action={act("resume")} label="Resume" does="Lets its controller act on it again." />
-          ) : (
-            <ActionButton action={act("suspend")} label="Suspend" does="Lets its controller do nothing about it until it is resumed." />
-          ))}
+        <Buttons of={buttonsOf(is)} />
       </Heading>
       {!own.startsWith("/objects/") && (
         <p class="lead">

@@ -7,7 +7,7 @@ import { now } from "../clock";
 import { commitOf } from "../links";
 import { Age, Countdown, Moment } from "../parts/age";
 import { Commands, Remedies, commandLine, safe } from "../parts/command";
-import { ActionButton, type Choice } from "../parts/confirm";
+import { ActionButton, Buttons, linesOf, type Button, type Choice } from "../parts/confirm";
 import { Conditions, Events, Heading, Loaded, Panel, Properties, Said } from "../parts/detail";
 import { Mark, stateOf } from "../parts/mark";
 import { useTitle } from "../parts/title";
@@ -29,7 +29,7 @@ export function PipelineScreen({ namespace, name }: Props) {
         {(is) => (
           <>
             <Described is={is} />
-            <Commands lines={[line("describe"), line("history"), line("watch")]} />
+            <Commands lines={[line("describe"), line("history"), line("watch"), ...linesOf(allButtonsOf(is))]} />
           </>
         )}
       </Loaded>
@@ -169,7 +169,9 @@ export function Stage({ stage, of }: { stage: PipelineStage; of: PipelineDetail 
         </p>
       ))}
       <Remedies of={stage.remedies} />
-      <Buttons stage={stage} of={of} />
+      <div class="buttons">
+        <Buttons of={buttonsOf(stage, of)} />
+      </div>
     </li>
   );
 }
@@ -214,27 +216,34 @@ function PullRequest({ is }: { is: SluicePullRequestStatus }) {
   );
 }
 
-function Buttons({ stage, of }: { stage: PipelineStage; of: PipelineDetail }) {
-  const act = (verb: string) => ({ kind: "Pipeline", namespace: of.namespace, name: of.name, stage: stage.name, verb });
+/** What a person can do about a stage as it is. */
+function buttonsOf(stage: PipelineStage, of: PipelineDetail): Button[] {
+  const button = (verb: string, label: string, does: string): Button => ({ action: { kind: "Pipeline", namespace: of.namespace, name: of.name, stage: stage.name, verb }, label, does });
   const before = earlier(of.matrix, stage.name);
   const waits = (type: string) => (stage.waiting ?? []).some((gate) => gate.type === type);
-  return (
-    <div class="buttons">
-      {waits("Approval") && <ActionButton action={act("approve")} label="Approve" does={`Approves ${bundleName(stage.wants)} for ${stage.name}.`} />}
-      {stage.wants && <ActionButton action={act("promote")} label="Promote" does={`Gives ${stage.name} the version ${bundleName(stage.wants)}.`} />}
-      {stage.hold || stage.phase === "Held" ? (
-        <ActionButton action={act("resume")} label="Resume" does={`Ends the hold of ${stage.name}.`} />
-      ) : (
-        <ActionButton action={act("hold")} label="Hold" does={`Lets nothing come to ${stage.name} until the hold ends.`} needsReason />
-      )}
-      {(waits("Window") || waits("Freeze")) && (
-        <ActionButton action={act("override")} label="Override" danger does={`Opens windows and freezes of ${stage.name} for ${bundleName(stage.wants)}.`} needsReason />
-      )}
-      {before.length > 0 && (
-        <ActionButton action={act("rollback")} label="Roll back" danger does={`Gives ${stage.name} a version back that it had before, and holds it.`} needsReason choices={before} />
-      )}
-    </div>
-  );
+  const found: Button[] = [];
+  if (waits("Approval")) found.push(button("approve", "Approve", `Approves ${bundleName(stage.wants)} for ${stage.name}.`));
+  if (stage.wants) found.push(button("promote", "Promote", `Gives ${stage.name} the version ${bundleName(stage.wants)}.`));
+  if (stage.hold || stage.phase === "Held") found.push(button("resume", "Resume", `Ends the hold of ${stage.name}.`));
+  else found.push({ ...button("hold", "Hold", `Lets nothing come to ${stage.name} until the hold ends.`), needsReason: true });
+  if (waits("Window") || waits("Freeze")) {
+    found.push({ ...button("override", "Override", `Opens windows and freezes of ${stage.name} for ${bundleName(stage.wants)}.`), danger: true, needsReason: true });
+  }
+  if (before.length > 0) {
+    found.push({ ...button("rollback", "Roll back", `Gives ${stage.name} a version back that it had before, and holds it.`), danger: true, needsReason: true, choices: before });
+  }
+  return found;
+}
+
+/** Ends a quarantine. */
+function liftOf(is: Quarantine, of: PipelineDetail): Button {
+  const action = { kind: "Pipeline", namespace: of.namespace, name: of.name, verb: "lift", bundle: is.bundle.id, ...(is.stage && { stage: is.stage }) };
+  return { action, label: "Lift", does: `Ends the quarantine of ${bundleName(is.bundle)}, so that it may be promoted again.` };
+}
+
+/** What a person can do about a pipeline as it is. */
+function allButtonsOf(of: PipelineDetail): Button[] {
+  return [...of.quarantined.map((is) => liftOf(is, of)), ...of.stages.flatMap((stage) => buttonsOf(stage, of))];
 }
 
 /** The versions that a stage had, and that were verified there; the newest first. */
@@ -244,7 +253,6 @@ export function earlier(rows: readonly BundleRow[], stage: string): Choice[] {
 }
 
 function Quarantined({ is, of }: { is: Quarantine; of: PipelineDetail }) {
-  const action = { kind: "Pipeline", namespace: of.namespace, name: of.name, verb: "lift", bundle: is.bundle.id, ...(is.stage && { stage: is.stage }) };
   return (
     <div class="notice is-failed beside">
       <p>
@@ -254,7 +262,7 @@ function Quarantined({ is, of }: { is: Quarantine; of: PipelineDetail }) {
         {is.reason && `: ${is.reason}`}
         {is.until && <>, until <Moment at={is.until} /></>}
       </p>
-      <ActionButton action={action} label="Lift" does={`Ends the quarantine of ${bundleName(is.bundle)}, so that it may be promoted again.`} />
+      <ActionButton {...liftOf(is, of)} />
     </div>
   );
 }
