@@ -7,7 +7,7 @@ import { useResource } from "../src/api/resource";
 import { connect } from "../src/api/stream";
 
 function Shown() {
-  const found = useResource<{ name: string; pending?: boolean }>("/api/v1/x", () => true, (data) => data.pending === true).value;
+  const found = useResource<{ name: string; pending?: boolean; again?: number }>("/api/v1/x", () => true, (data) => (data.pending ? "soon" : data.again)).value;
   return (
     <p>
       {found.data?.name} {found.error}
@@ -61,6 +61,23 @@ describe("what is read for a screen", () => {
     await pass(60_000);
     expect(root.textContent?.trim()).toBe("api");
     expect(fetch).toHaveBeenCalledTimes(3);
+  });
+
+  it("is read again after the time that an answer has, unless nobody looks", async () => {
+    const hidden = vi.spyOn(document, "hidden", "get").mockReturnValue(false);
+    answers.push(...Array.from({ length: 4 }, () => () => Response.json({ name: "", again: 10_000 })));
+    await show();
+    await pass(9_900);
+    expect(fetch).toHaveBeenCalledTimes(1);
+    await pass(20_200);
+    expect(fetch).toHaveBeenCalledTimes(4);
+    hidden.mockReturnValue(true);
+    await pass(60_000);
+    expect(fetch).toHaveBeenCalledTimes(4);
+    hidden.mockReturnValue(false);
+    await pass(60_000);
+    expect(fetch).toHaveBeenCalledTimes(5);
+    hidden.mockRestore();
   });
 
   describe("while something changes all the time", () => {

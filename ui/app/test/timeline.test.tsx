@@ -7,7 +7,7 @@ import { store } from "../src/api/lanes";
 import { connect } from "../src/api/stream";
 import type { ObjectReference } from "../src/api/types";
 import { eventCommands, TimelineScreen } from "../src/screens/timeline";
-import { laneOf } from "./fixture/lanes";
+import { laneOf, turned } from "./fixture/lanes";
 
 /** The browser's end of the stream. */
 class Source extends EventTarget {
@@ -57,6 +57,17 @@ describe("a timeline that was opened by its address", () => {
     for (const line of ["sluice events --for Pipeline/shop -n shop", "sluice events --for Deployment/frontend -n apps"]) expect(lines).toContain(line);
     expect(lines).toHaveLength(new Set(lines).size);
     expect(eventCommands(undefined, "apps")).toEqual(["sluice events -n apps"]);
+  });
+
+  it("is read again now and then while pods may tell of something that no object does, and not when all is ready", async () => {
+    const moving = turned(lane, "live", { state: "moving", message: "1 of 2 pods are ready" });
+    store.apply({ set: [moving] });
+    await act(async () => render(<TimelineScreen lane={lane.key} />, root));
+    await pass(25_000);
+    expect(fetch).toHaveBeenCalledTimes(3);
+    await act(async () => store.apply({ set: [lane] }));
+    await pass(60_000);
+    expect(fetch).toHaveBeenCalledTimes(4);
   });
 
   it("is read again when an object of the lane changes, which comes after it", async () => {

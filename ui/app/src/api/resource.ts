@@ -19,11 +19,17 @@ export interface Resource<T> {
   error?: string;
 }
 
-/** Reads an address, and reads it again when one of the objects that it is about changes, if there was no answer, or while the answer is not the last one. */
-export function useResource<T>(address: string, about: (changed: ObjectReference) => boolean, pending: (data: T) => boolean = () => false): Signal<Resource<T>> {
+/** How long something is left alone that changes without a word, in milliseconds: nobody watches pods and their events. */
+export const unwatched = 10_000;
+
+/**
+ * Reads an address, and reads it again when one of the objects that it is about changes, if there was no answer, or after so many
+ * milliseconds as an answer has it: "soon", ever less often, where it is not the last one, and undefined where all changes are told of.
+ */
+export function useResource<T>(address: string, about: (changed: ObjectReference) => boolean, next: (data: T) => "soon" | number | undefined = () => undefined): Signal<Resource<T>> {
   const found = useSignal<Resource<T>>({});
-  const latest = useRef(about); // what it is about may be known only later, and change
-  latest.current = about;
+  const latest = useRef({ about, next }); // what it is about may be known only later, and change
+  latest.current = { about, next };
   useEffect(() => {
     let timer: ReturnType<typeof setTimeout> | undefined;
     let soon = false; // it is read again as soon as changes are collected
@@ -33,7 +39,7 @@ export function useResource<T>(address: string, about: (changed: ObjectReference
     let wait = shortestWait;
     const after = (milliseconds: number) => {
       clearTimeout(timer);
-      timer = setTimeout(() => void read(), milliseconds);
+      timer = setTimeout(() => (document.hidden ? after(unwatched) : void read()), milliseconds); // a page that nobody looks at reads nothing
     };
     const again = () => {
       after(wait);
@@ -52,8 +58,10 @@ export function useResource<T>(address: string, about: (changed: ObjectReference
         const data = await get<T>(address, mine.signal);
         if (mine.signal.aborted) return;
         found.value = { data };
-        if (pending(data)) again();
+        const when = latest.current.next(data);
+        if (when === "soon") again();
         else wait = shortestWait;
+        if (typeof when === "number") after(when);
       } catch (err) {
         if (mine.signal.aborted) return;
         const { data } = found.peek();
@@ -65,7 +73,7 @@ export function useResource<T>(address: string, about: (changed: ObjectReference
       }
     };
     const stop = onObject((changed) => {
-      if (changed && !latest.current(changed)) return;
+      if (changed && !latest.current.about(changed)) return;
       if (!running) return collect();
       outdated = true;
       if (!changed) running.abort(); // of a connection that was lost an answer may never come

@@ -18,7 +18,7 @@ export function Changes({ of, commit, children }: { of: ObjectReference; commit:
   const { kind, namespace, name } = of;
   const mayCome = isObject(kind, namespace, name);
   const address = "/api/v1" + path("commits", kind, namespace, name, commit);
-  const found: Signal<Resource<CommitDetail>> = useResource(address, (changed) => !isKnown(found.peek().data) && mayCome(changed), (is: CommitDetail) => is.pending === true);
+  const found: Signal<Resource<CommitDetail>> = useResource(address, (changed) => !isKnown(found.peek().data) && mayCome(changed), (is: CommitDetail) => (is.pending ? "soon" : undefined));
   return (
     <Loaded of={found.value} what={`commit ${short(commit)}`}>
       {(is) => (

@@ -2,7 +2,7 @@
 
 import type { ReadonlySignal } from "@preact/signals";
 import { path } from "../api/client";
-import { useResource, type Resource } from "../api/resource";
+import { unwatched, useResource, type Resource } from "../api/resource";
 import type { CanaryCommand, CanaryDetail, CanaryRelease, CanaryStep, CellState, Judgement, ObjectReference, Pod, Webhook } from "../api/types";
 import { now } from "../clock";
 import { Age, Moment } from "../parts/age";
@@ -31,8 +31,10 @@ export function isAbout(canary: { namespace: string; name: string }, target: str
 /** A Canary: what it gives to whom, what it measures, and what a person can do. */
 export function CanaryScreen({ namespace, name }: Props) {
   useTitle(`Canary ${name}`);
-  const found: ReadonlySignal<Resource<CanaryDetail>> = useResource<CanaryDetail>("/api/v1" + path("canaries", namespace, name), (changed) =>
-    isAbout({ namespace, name }, found.peek().data?.target, changed),
+  const found: ReadonlySignal<Resource<CanaryDetail>> = useResource<CanaryDetail>(
+    "/api/v1" + path("canaries", namespace, name),
+    (changed) => isAbout({ namespace, name }, found.peek().data?.target, changed),
+    (is) => (is.pods.some((pod) => pod.why) ? unwatched : undefined), // why not may change while nothing else does
   );
   const line = (verb: string) => commandLine("sluice", "canary", verb, name, "-n", namespace);
   return (

@@ -2,7 +2,7 @@
 
 import { useComputed, useSignal } from "@preact/signals";
 import { store } from "../api/lanes";
-import { useResource } from "../api/resource";
+import { unwatched, useResource } from "../api/resource";
 import type { Cell, Lane, ObjectReference, Timeline, TimelineEvent } from "../api/types";
 import { pageOf, pageOfCell, timelineOf } from "../links";
 import { Moment } from "../parts/age";
@@ -105,7 +105,7 @@ function OneTimeline({ lane: key }: { lane: string }) {
   const [, namespace = "", name = key] = key.split("/");
   useTitle(`Timeline of ${name}`);
   const objects = objectsOf(lane);
-  const found = useResource<Timeline>(`/api/v1/timeline?key=${encodeURIComponent(key)}`, (changed) => objects.has(id(changed)));
+  const found = useResource<Timeline>(`/api/v1/timeline?key=${encodeURIComponent(key)}`, (changed) => objects.has(id(changed)), () => (lane && isLiveUnsettled(lane) ? unwatched : undefined));
   const by = useSignal({ kind: "", warnings: false, text: "" });
   return (
     <div class="detail">
@@ -158,6 +158,11 @@ function OneTimeline({ lane: key }: { lane: string }) {
       {found.value.data && <Commands lines={eventCommands(lane, namespace)} />}
     </div>
   );
+}
+
+/** Tells whether pods of a lane may have events while no object of the lane changes: what users have, or get, is not ready. */
+function isLiveUnsettled(lane: Lane): boolean {
+  return lane.cells.some((cell) => (cell.column === "live" || cell.column === "canary") && ["failed", "moving", "waiting"].includes(cell.state));
 }
 
 /** The objects whose events are in the timeline of a lane, as the server has it, by their ids. */
