@@ -155,6 +155,14 @@ type Pod struct {
 	Since time.Time `json:"since"`
 }
 
+// PolicyDetail is what an ImagePolicy, or a rule that is tried in its place, makes of every tag.
+type PolicyDetail struct {
+	report.Explanation
+	// Pattern and Extract are those of the policy itself, whatever is tried; left out if it has none.
+	Pattern string `json:"pattern,omitempty"`
+	Extract string `json:"extract,omitempty"`
+}
+
 // AutomationDetail is an ImageUpdateAutomation with where its commit is to be seen.
 type AutomationDetail struct {
 	report.Automation

@@ -32,6 +32,7 @@ func (s *Server) policy(ctx context.Context, v *view, key client.ObjectKey, r *h
 	if err := v.client.Get(ctx, key, &p); err != nil {
 		return nil, err
 	}
+	own := copyOrNew(p.Spec.FilterTags)
 	if err := applyTrial(&p.Spec, r.URL.Query()); err != nil {
 		return nil, &badRequestError{err}
 	}
@@ -66,7 +67,7 @@ func (s *Server) policy(ctx context.Context, v *view, key client.ObjectKey, r *h
 	if tags.FirstSeen != nil {
 		shown.AddFirstSeen(tags.FirstSeen)
 	}
-	return shown, nil
+	return PolicyDetail{Explanation: shown, Pattern: own.Pattern, Extract: own.Extract}, nil
 }
 
 // judgeForStrangers lets few of the people who did not sign in look at policies at one time, before they take a slot that everybody needs.

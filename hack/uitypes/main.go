@@ -21,7 +21,7 @@ import (
 
 // answers are what the server of the user interface sends, and what it is sent.
 var answers = []any{
-	report.Lane{}, ui.CanaryDetail{}, ui.PipelineDetail{}, report.Explanation{}, ui.AutomationDetail{}, ui.CommitDetail{},
+	report.Lane{}, ui.CanaryDetail{}, ui.PipelineDetail{}, ui.PolicyDetail{}, ui.AutomationDetail{}, ui.CommitDetail{},
 	report.Condition{}, report.Event{}, report.ObjectReference{}, ui.Timeline{},
 	ui.Session{}, ui.LaneChange{}, ui.Alive{}, ui.ObjectLine{}, ui.FoundObjects{}, ui.ObjectDetail{}, ui.Action{},
 }

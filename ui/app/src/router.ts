@@ -37,6 +37,16 @@ export function replace(to: string): void {
   address.value = here();
 }
 
+/** Changes parts of the query, without a step in the history: what was chosen on a screen is in its address. */
+export function setQuery(changes: Record<string, string>): void {
+  const next = new URLSearchParams(route.peek().query);
+  for (const [name, value] of Object.entries(changes)) {
+    if (value) next.set(name, value);
+    else next.delete(name);
+  }
+  replace(new URL(address.peek(), "http://page").pathname + (next.size > 0 ? `?${next}` : ""));
+}
+
 /** Follows links and the browser's buttons without loading the page again. */
 export function startRouter(): void {
   window.addEventListener("popstate", () => (address.value = here()));

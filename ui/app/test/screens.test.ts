@@ -14,7 +14,7 @@ import { compareLines } from "../src/screens/objects";
 import { treeOf } from "../src/screens/object";
 import { isAbout } from "../src/screens/canary";
 import { bundleName, consents, earlier, stateOfPipeline } from "../src/screens/pipeline";
-import { commandOf, funnelOf, judgedElsewhere, queryOf } from "../src/screens/policy";
+import { commandOf, filterOf, funnelOf, judgedElsewhere, queryOf, trialOf } from "../src/screens/policy";
 import { groupOf, matches } from "../src/screens/releases";
 import { filter, hopsOf, markdown } from "../src/screens/timeline";
 import { compareTags, versionsOf } from "../src/screens/versions";
@@ -123,6 +123,19 @@ describe("the screen of a Canary", () => {
 describe("another rule of a policy", () => {
   const none = { kind: "", range: "", order: "", pattern: "", extract: "", noPattern: false };
   it("is not asked for while nothing is tried", () => expect(queryOf(none)).toBe(""));
+  it("is in the address as it is asked for, and is read from there", () => {
+    for (const trial of [{ kind: "semver", range: "^2" }, { kind: "numerical", order: "desc", pattern: "^v(.*)$", extract: "$1" }, { noPattern: true }, {}]) {
+      const all = { ...none, ...trial };
+      expect(trialOf(new URLSearchParams(queryOf(all)))).toEqual(all);
+    }
+  });
+  it("begins with the pattern of the policy, and has it where no other one is tried", () => {
+    const own = { pattern: "^main-(?P<n>\\d+)$", extract: "$n" };
+    expect(filterOf(own, none)).toEqual(own);
+    expect(filterOf(own, { ...none, extract: "$1" })).toEqual({ ...own, extract: "$1" });
+    expect(filterOf(own, { ...none, noPattern: true })).toEqual({ pattern: "", extract: "" });
+    expect(filterOf({}, none)).toEqual({ pattern: "", extract: "" });
+  });
   it("leaves out what its kind does not have", () => {
     expect(queryOf({ ...none, kind: "numerical", range: "1.x", order: "desc" })).toBe("?kind=numerical&order=desc");
   });

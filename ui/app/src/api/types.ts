@@ -45,32 +45,11 @@ export interface PipelineDetail extends PipelineDescription {
   eventsProblem?: string;
 }
 
-/** Explanation says what a policy makes of every tag. */
-export interface Explanation {
-  /** Namespace of the policy, left out if it is only tried. */
-  namespace?: string;
-  /** Policy is the name of the ImagePolicy, left out if it is only tried. */
-  policy?: string;
-  /** Image is the repository in the registry, if the tags were read from there. */
-  image?: string;
-  /** Rule is the policy in words, such as semver 1.x. */
-  rule: string;
-  /** Total is how many tags were judged. */
-  total: number;
-  /** Qualified is how many of the tags rank. */
-  qualified: number;
-  /** Why says in a sentence why the best tag is the best one, or why there is none. */
-  why: string;
-  /** ForTheController are the fields of the policy that need the registry, or the time at which a tag was first seen: of the best tags the controller's last verdict is told. */
-  forTheController?: string[];
-  /** SignatureVerified means that the controller has verified the signature of the chosen image, as spec.verify asks for now. */
-  signatureVerified?: boolean;
-  /** Gates say how many tags each of them has, also of those that are left out of Tags. */
-  gates: GateCount[];
-  /** LeftOut is how many tags are not among Tags, of which there are too many. */
-  leftOut?: number;
-  /** Tags are the ones that rank, the best first, then those that were dropped. */
-  tags: Tag[];
+/** PolicyDetail is what an ImagePolicy, or a rule that is tried in its place, makes of every tag. */
+export interface PolicyDetail extends Explanation {
+  /** Pattern and Extract are those of the policy itself, whatever is tried; left out if it has none. */
+  pattern?: string;
+  extract?: string;
 }
 
 /** AutomationDetail is an ImageUpdateAutomation with where its commit is to be seen. */
@@ -351,32 +330,32 @@ export interface PipelineDescription extends Pipeline {
   events: Event[];
 }
 
-/** GateCount says how many tags a gate dropped, or keeps from being chosen. */
-export interface GateCount {
-  /** Gate, named after its field of the spec. */
-  gate: Gate;
-  /** Dropped is the number of tags. */
-  dropped: number;
-}
-
-/** Tag says what became of one tag. */
-export interface Tag {
-  /** Tag is the tag itself. */
-  tag: string;
-  /** Text is what the rule compared, left out if the filter dropped the tag. */
-  text?: string;
-  /** Rank counts from 1, the best. It is left out for a tag that was dropped. */
-  rank?: number;
-  /** Gate is the first that dropped the tag, named after its field of the spec. A tag that ranks has one, too, if it may not be chosen yet. */
-  gate?: Gate;
-  /** Why ends the sentence that starts with the tag, such as: outside the range. */
-  why?: string;
-  /** Chosen marks the tag that the policy stands for at present. */
-  chosen?: boolean;
-  /** Digest is known of the best tags of a policy with a status. */
-  digest?: string;
-  /** FirstSeen is when a scan found the tag first, and of the same tags when with the digest; left out where that is not known, as of other tags outside of the controller. */
-  firstSeen?: Time;
+/** Explanation says what a policy makes of every tag. */
+export interface Explanation {
+  /** Namespace of the policy, left out if it is only tried. */
+  namespace?: string;
+  /** Policy is the name of the ImagePolicy, left out if it is only tried. */
+  policy?: string;
+  /** Image is the repository in the registry, if the tags were read from there. */
+  image?: string;
+  /** Rule is the policy in words, such as semver 1.x. */
+  rule: string;
+  /** Total is how many tags were judged. */
+  total: number;
+  /** Qualified is how many of the tags rank. */
+  qualified: number;
+  /** Why says in a sentence why the best tag is the best one, or why there is none. */
+  why: string;
+  /** ForTheController are the fields of the policy that need the registry, or the time at which a tag was first seen: of the best tags the controller's last verdict is told. */
+  forTheController?: string[];
+  /** SignatureVerified means that the controller has verified the signature of the chosen image, as spec.verify asks for now. */
+  signatureVerified?: boolean;
+  /** Gates say how many tags each of them has, also of those that are left out of Tags. */
+  gates: GateCount[];
+  /** LeftOut is how many tags are not among Tags, of which there are too many. */
+  leftOut?: number;
+  /** Tags are the ones that rank, the best first, then those that were dropped. */
+  tags: Tag[];
 }
 
 /** Automation is what the last run of an ImageUpdateAutomation found and wrote. */
@@ -620,8 +599,33 @@ export interface BundleRow {
   stages: BundleInStage[];
 }
 
-/** Gate is a condition of an ImagePolicy that a tag must meet, named by its field. Two have none: [GateFound] and [GateQuarantine]. */
-export type Gate = "filterTags" | "policy" | "pin" | "reject.tag" | "registry" | "quarantine" | "minAge" | "platform" | "reject.digest" | "verify" | (string & {});
+/** GateCount says how many tags a gate dropped, or keeps from being chosen. */
+export interface GateCount {
+  /** Gate, named after its field of the spec. */
+  gate: Gate;
+  /** Dropped is the number of tags. */
+  dropped: number;
+}
+
+/** Tag says what became of one tag. */
+export interface Tag {
+  /** Tag is the tag itself. */
+  tag: string;
+  /** Text is what the rule compared, left out if the filter dropped the tag. */
+  text?: string;
+  /** Rank counts from 1, the best. It is left out for a tag that was dropped. */
+  rank?: number;
+  /** Gate is the first that dropped the tag, named after its field of the spec. A tag that ranks has one, too, if it may not be chosen yet. */
+  gate?: Gate;
+  /** Why ends the sentence that starts with the tag, such as: outside the range. */
+  why?: string;
+  /** Chosen marks the tag that the policy stands for at present. */
+  chosen?: boolean;
+  /** Digest is known of the best tags of a policy with a status. */
+  digest?: string;
+  /** FirstSeen is when a scan found the tag first, and of the same tags when with the digest; left out where that is not known, as of other tags outside of the controller. */
+  firstSeen?: Time;
+}
 
 /** MarkerCounts says what came of every marker. Sluice extension. */
 export interface MarkerCounts {
@@ -867,6 +871,9 @@ export interface BundleInStage {
   /** Commit is the one in which the stage got it last; left out where none brought it. */
   commit?: string;
 }
+
+/** Gate is a condition of an ImagePolicy that a tag must meet, named by its field. Two have none: [GateFound] and [GateQuarantine]. */
+export type Gate = "filterTags" | "policy" | "pin" | "reject.tag" | "registry" | "quarantine" | "minAge" | "platform" | "reject.digest" | "verify" | (string & {});
 
 /** SkippedMarkers counts the markers that have no effect for one reason. Sluice extension. */
 export interface SkippedMarkers {

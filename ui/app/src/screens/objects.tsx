@@ -12,6 +12,7 @@ import { Commands, commandLine, scopeFlags } from "../parts/command";
 import { Loaded } from "../parts/detail";
 import { Mark, stateOf } from "../parts/mark";
 import { useTitle } from "../parts/title";
+import { route, setQuery } from "../router";
 import { count, short, stateWords } from "../words";
 
 /** How many lines are drawn before one asks for more. */
@@ -53,7 +54,7 @@ export function compareLines(a: ObjectLine, b: ObjectLine): number {
 function Listed({ kind }: { kind: string }) {
   const why = session.value?.missing.find((m) => m.kind === kind)?.why;
   const found = useResource<List<ObjectLine>>(`/api/v1/objects?kind=${encodeURIComponent(kind)}`, (changed) => changed.kind === kind);
-  const query = useSignal("");
+  const query = useComputed(() => route.value.query.get("q") ?? "");
   const limit = useSignal(page);
   const lines = useComputed(() => {
     const words = query.value.toLowerCase().split(/\s+/).filter(Boolean);
@@ -71,7 +72,7 @@ function Listed({ kind }: { kind: string }) {
             <>
               <div class="filters">
                 <span class="dim">{count(lines.value.length, "object")}</span>
-                <input type="search" aria-label={`Search ${kind}`} placeholder="Search" value={query.value} onInput={(event) => (query.value = event.currentTarget.value)} />
+                <input type="search" aria-label={`Search ${kind}`} placeholder="Search" value={query.value} onInput={(event) => setQuery({ q: event.currentTarget.value })} />
               </div>
               <ul class="lines" aria-label={kind}>
                 {lines.value.slice(0, limit.value).map((line) => (

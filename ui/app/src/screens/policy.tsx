@@ -5,12 +5,13 @@ import { useEffect } from "preact/hooks";
 import { path } from "../api/client";
 import { store } from "../api/lanes";
 import { isObject, useResource } from "../api/resource";
-import type { Cell, Explanation, GateCount, Lane, Tag } from "../api/types";
+import type { Cell, Explanation, PolicyDetail, GateCount, Lane, Tag } from "../api/types";
 import { Age } from "../parts/age";
 import { Commands, commandLine } from "../parts/command";
 import { Heading, Loaded, Panel } from "../parts/detail";
 import { Mark } from "../parts/mark";
 import { useTitle } from "../parts/title";
+import { replace, route } from "../router";
 import { count, short } from "../words";
 
 /** A rule that is tried without saving it; an empty field leaves what the policy says. */
@@ -41,6 +42,12 @@ export function queryOf(trial: Trial): string {
   else if (trial.pattern) query.set("pattern", trial.pattern);
   if (trial.extract && !trial.noPattern) query.set("extract", trial.extract);
   return query.size > 0 ? `?${query}` : "";
+}
+
+/** The trial of a query. */
+export function trialOf(query: URLSearchParams): Trial {
+  const { pattern, ...trial } = Object.fromEntries(["kind", "range", "order", "pattern", "extract"].map((name) => [name, query.get(name) ?? ""]));
+  return { ...nothing, ...trial, pattern: pattern ?? "", noPattern: query.get("pattern") === "" };
 }
 
 /** The command that tries the same. */
@@ -74,13 +81,21 @@ interface Props {
 /** Why a policy chose its tag, and what became of every other one. */
 export function PolicyScreen({ namespace, name }: Props) {
   useTitle(`Why this tag? ${name}`);
-  const form = useSignal(nothing);
-  const tried = useSignal(nothing);
+  // What is tried stands in the address, to be sent to somebody.
+  const asked = trialOf(route.value.query);
+  const form = useSignal(asked);
+  const tried = useSignal(asked);
   useEffect(() => {
-    const timer = setTimeout(() => (tried.value = form.value), quiet);
+    if (queryOf(asked) !== queryOf(tried.peek())) form.value = tried.value = asked;
+  }, [queryOf(asked)]);
+  useEffect(() => {
+    const timer = setTimeout(() => {
+      tried.value = form.value;
+      if (queryOf(form.value) !== queryOf(trialOf(route.peek().query))) replace(path("policy", namespace, name) + queryOf(form.value));
+    }, quiet);
     return () => clearTimeout(timer);
   }, [form.value]);
-  const found = useResource<Explanation>(
+  const found = useResource<PolicyDetail>(
     "/api/v1" + path("policies", namespace, name) + queryOf(tried.value),
     isObject("ImagePolicy", namespace, name),
   );
@@ -90,11 +105,11 @@ export function PolicyScreen({ namespace, name }: Props) {
     <div class="detail">
       <Heading kind="ImagePolicy" namespace={namespace} name={name} state={trying ? "unknown" : (stands?.state ?? "unknown")} word={trying ? "trying another rule" : undefined} />
       {stands?.message && !trying && stands.state !== "ready" && <p class={`notice is-${stands.state}`}>{stands.message}</p>}
-      <Try form={form.value} change={(changes) => (form.value = { ...form.value, ...changes })} />
+      <Try own={found.value.data} form={form.value} change={(changes) => (form.value = { ...form.value, ...changes })} />
       <Loaded of={found.value} what={`ImagePolicy ${namespace}/${name}`}>
         {(is) => (
           <>
-            <Explained is={is} trying={trying} />
+            <Explained is={is} trying={trying} filter={filterOf(is, tried.value)} />
             <Commands lines={[commandOf(namespace, name, tried.value)]} />
           </>
         )}
@@ -103,7 +118,7 @@ export function PolicyScreen({ namespace, name }: Props) {
   );
 }
 
-function Try({ form, change }: { form: Trial; change: (changes: Partial<Trial>) => void }) {
+function Try({ own, form, change }: { own: PolicyDetail | undefined; form: Trial; change: (changes: Partial<Trial>) => void }) {
   const field = (name: Exclude<keyof Trial, "noPattern">, label: string, placeholder: string) => (
     <label>
       {label}
@@ -132,8 +147,8 @@ function Try({ form, change }: { form: Trial; change: (changes: Partial<Trial>) 
           </select>
         </label>
       )}
-      {field("pattern", "Pattern", "^v(?P<v>.*)$")}
-      {field("extract", "Extract", "$v")}
+      {field("pattern", "Pattern", own?.pattern ?? "none")}
+      {field("extract", "Extract", own?.extract ?? "none")}
       <label>
         No pattern
         <input type="checkbox" checked={form.noPattern} onChange={(event) => change({ noPattern: event.currentTarget.checked })} />
@@ -166,7 +181,13 @@ export function judgedElsewhere(is: Pick<Explanation, "forTheController" | "sign
   return is.signatureVerified ? "Its signature was verified." : "";
 }
 
-function Explained({ is, trying }: { is: Explanation; trying: boolean }) {
+/** The pattern that tags are judged with, and what of it is compared: those of the policy, as far as no other ones are tried. */
+export function filterOf(own: Pick<PolicyDetail, "pattern" | "extract">, trial: Trial): { pattern: string; extract: string } {
+  if (trial.noPattern) return { pattern: "", extract: "" };
+  return { pattern: trial.pattern || (own.pattern ?? ""), extract: trial.extract || (own.extract ?? "") };
+}
+
+function Explained({ is, trying, filter }: { is: Explanation; trying: boolean; filter: { pattern: string; extract: string } }) {
   const limit = useSignal(page);
   const chosen = is.tags.find((tag) => tag.chosen);
   const best = is.tags.find((tag) => tag.rank === 1);
@@ -175,6 +196,18 @@ function Explained({ is, trying }: { is: Explanation; trying: boolean }) {
     <>
       <p class="lead">
         <code>{is.image ?? ""}</code> <span class="dim">·</span> {is.rule}
+        {filter.pattern && (
+          <>
+            {" "}
+            <span class="dim">· pattern</span> <code>{filter.pattern}</code>
+          </>
+        )}
+        {filter.extract && (
+          <>
+            {" "}
+            <span class="dim">extract</span> <code>{filter.extract}</code>
+          </>
+        )}
       </p>
       <div class="notice">
         <p class="winner">

@@ -12,7 +12,7 @@ import { Mark } from "../parts/mark";
 import { Missing } from "../parts/status";
 import { useTitle } from "../parts/title";
 import { useVirtual } from "../parts/virtual";
-import { replace, route } from "../router";
+import { route, setQuery } from "../router";
 import { columnWords, count } from "../words";
 
 type Group = "failed" | "waiting" | "moving" | "unknown" | "rest";
@@ -59,15 +59,6 @@ const keys = computed(() => found.value.filter((lane) => !only.value || groupOf(
 /** The cell that has the focus, or gets it by the tabulator: a lane and a position in it. */
 const focused = signal<{ key: string; cell: number } | undefined>(undefined);
 const focusedKey = computed(() => focused.value?.key);
-
-function setQuery(changes: Record<string, string>): void {
-  const next = new URLSearchParams(route.peek().query);
-  for (const [name, value] of Object.entries(changes)) {
-    if (value) next.set(name, value);
-    else next.delete(name);
-  }
-  replace("/" + (next.size > 0 ? `?${next}` : ""));
-}
 
 /** The home screen: a lane for every application. */
 export function Releases() {

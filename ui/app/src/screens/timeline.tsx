@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { useComputed, useSignal } from "@preact/signals";
+import { useComputed } from "@preact/signals";
 import { store } from "../api/lanes";
 import { unwatched, useResource } from "../api/resource";
 import type { Cell, Lane, ObjectReference, Timeline, TimelineEvent } from "../api/types";
@@ -11,6 +11,7 @@ import { Loaded, ObjectLink, Panel } from "../parts/detail";
 import { Mark } from "../parts/mark";
 import { spoken } from "../parts/lane";
 import { useTitle } from "../parts/title";
+import { route, setQuery } from "../router";
 import { columnWords, count, duration, newestFirst, stateWords } from "../words";
 
 /** Everything that happened to an application, or the applications to choose from. */
@@ -20,14 +21,14 @@ export function TimelineScreen({ lane: key }: { lane: string }) {
 
 function Choice() {
   useTitle("Timeline");
-  const query = useSignal("");
+  const query = useComputed(() => route.value.query.get("q") ?? "");
   const lanes = useComputed(() => store.all().filter((lane) => `${lane.namespace}/${lane.name}`.toLowerCase().includes(query.value.toLowerCase())));
   return (
     <div class="detail">
       <h1>Timeline</h1>
       <p class="lead">Choose an application to see everything that happened to it, from the registry to its users.</p>
       <div class="filters">
-        <input type="search" aria-label="Search applications" placeholder="Search" value={query.value} onInput={(event) => (query.value = event.currentTarget.value)} />
+        <input type="search" aria-label="Search applications" placeholder="Search" value={query.value} onInput={(event) => setQuery({ q: event.currentTarget.value })} />
       </div>
       {lanes.value.length === 0 && <Nobody />}
       <ul class="lines" aria-label="Applications" hidden={lanes.value.length === 0}>
@@ -106,7 +107,10 @@ function OneTimeline({ lane: key }: { lane: string }) {
   useTitle(`Timeline of ${name}`);
   const objects = objectsOf(lane);
   const found = useResource<Timeline>(`/api/v1/timeline?key=${encodeURIComponent(key)}`, (changed) => objects.has(id(changed)), () => (lane && isLiveUnsettled(lane) ? unwatched : undefined));
-  const by = useSignal({ kind: "", warnings: false, text: "" });
+  const by = useComputed(() => {
+    const { query } = route.value;
+    return { kind: query.get("kind") ?? "", warnings: query.get("warnings") === "1", text: query.get("q") ?? "" };
+  });
   return (
     <div class="detail">
       <div class="heading">
@@ -133,7 +137,7 @@ function OneTimeline({ lane: key }: { lane: string }) {
               <div class="filters">
                 <label>
                   <span class="off-screen">Kind</span>
-                  <select value={by.value.kind} onChange={(event) => (by.value = { ...by.value, kind: event.currentTarget.value })}>
+                  <select value={by.value.kind} onChange={(event) => setQuery({ kind: event.currentTarget.value })}>
                     <option value="">all kinds</option>
                     {[...new Set(data.items.map((event) => event.kind))].map((kind) => (
                       <option key={kind}>{kind}</option>
@@ -141,9 +145,9 @@ function OneTimeline({ lane: key }: { lane: string }) {
                   </select>
                 </label>
                 <label class="check">
-                  <input type="checkbox" checked={by.value.warnings} onChange={(event) => (by.value = { ...by.value, warnings: event.currentTarget.checked })} /> warnings only
+                  <input type="checkbox" checked={by.value.warnings} onChange={(event) => setQuery({ warnings: event.currentTarget.checked ? "1" : "" })} /> warnings only
                 </label>
-                <input type="search" aria-label="Search events" placeholder="Search" value={by.value.text} onInput={(event) => (by.value = { ...by.value, text: event.currentTarget.value })} />
+                <input type="search" aria-label="Search events" placeholder="Search" value={by.value.text} onInput={(event) => setQuery({ q: event.currentTarget.value })} />
                 <Copy text={text} label="copy as Markdown" what="the events" />
                 <button type="button" class="action" onClick={() => save(`${namespace}-${name}.md`, text)}>
                   Save as Markdown

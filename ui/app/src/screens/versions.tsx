@@ -9,7 +9,7 @@ import { Commands, commandLine, scopeFlags } from "../parts/command";
 import { Mark } from "../parts/mark";
 import { Missing } from "../parts/status";
 import { useTitle } from "../parts/title";
-import { replace, route } from "../router";
+import { route, setQuery } from "../router";
 import { count } from "../words";
 
 /** How a version stands in a place. */
@@ -132,15 +132,6 @@ const found = computed(() => {
   });
 });
 
-function address(changes: { q?: string; all?: string }): string {
-  const next = new URLSearchParams(route.peek().query);
-  for (const [name, value] of Object.entries(changes)) {
-    if (value) next.set(name, value);
-    else next.delete(name);
-  }
-  return "/versions" + (next.size > 0 ? `?${next}` : "");
-}
-
 /** Which version of each image runs where. */
 export function VersionsScreen() {
   useTitle("Versions");
@@ -153,10 +144,10 @@ export function VersionsScreen() {
       <Missing />
       <div class="filters">
         <label class="check">
-          <input type="checkbox" checked={all.value} onChange={(event) => replace(address({ all: event.currentTarget.checked ? "1" : "" }))} /> also images that run in one place
+          <input type="checkbox" checked={all.value} onChange={(event) => setQuery({ all: event.currentTarget.checked ? "1" : "" })} /> also images that run in one place
           {alone > 0 && ` (${alone})`}
         </label>
-        <input type="search" aria-label="Search versions" placeholder="Search: image, tag, namespace" value={query.value} onInput={(event) => replace(address({ q: event.currentTarget.value }))} />
+        <input type="search" aria-label="Search versions" placeholder="Search: image, tag, namespace" value={query.value} onInput={(event) => setQuery({ q: event.currentTarget.value })} />
       </div>
       {!store.loaded.value ? (
         <p class="empty dim" role="status">
@@ -188,7 +179,7 @@ function Nothing({ alone }: { alone: number }) {
       <p class="dim">One that does is compared here: which namespace or stage has which version of it.</p>
       {alone > 0 && (
         <p>
-          <button type="button" class="action" onClick={() => replace(address({ all: "1" }))}>
+          <button type="button" class="action" onClick={() => setQuery({ all: "1" })}>
             Show {count(alone, "image")} of one place
           </button>
         </p>
