@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/fluxcd/pkg/sourceignore"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
@@ -212,7 +213,7 @@ func (r *Reconciler) rules(
 		return source.Ignore{}, failed(fmt.Errorf("%s has %d bytes, of which %d are allowed", sourceignore.IgnoreFile, file.Size, maxIgnore))
 	default:
 		var err error
-		if content, err = cached.bucket.Get(ctx, file); err != nil {
+		if content, err = cached.bucket.Get(ctx, file, ignoreRoom(file)); err != nil {
 			return source.Ignore{}, failed(err)
 		}
 		cached.ignore = ignoreFile{file.ETag, content}
@@ -222,6 +223,17 @@ func (r *Reconciler) rules(
 		return source.Ignore{}, source.StorageFailed(err)
 	}
 	return rules, nil
+}
+
+// ignoreRoom is room for a .sourceignore with Content-Encoding gzip.
+func ignoreRoom(file bucket.Object) bucket.Room {
+	size := file.Size
+	return func(bytes int64) error {
+		if size += bytes; size > maxIgnore {
+			return fmt.Errorf("%s has more than %d bytes when it is unpacked", sourceignore.IgnoreFile, maxIgnore)
+		}
+		return nil
+	}
 }
 
 // maxIgnore bounds a .sourceignore, in bytes.
@@ -235,14 +247,18 @@ func (r *Reconciler) files(
 	if err := memory.Grow(listed.bytes); err != nil {
 		return nil, fmt.Errorf("reading %d bytes of objects: %w", listed.bytes, err)
 	}
-	contents, missing := r.unchangedContents(ctx, obj, listed)
+	room := unpackingRoom(obj, listed.bytes, memory)
+	contents, missing, err := r.unchangedContents(ctx, obj, listed, room)
+	if err != nil {
+		return nil, err
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(downloads)
 	var mu sync.Mutex
 	for _, o := range missing {
 		group.Go(func() error {
 			return background.Try(ctx, func() error { // the clients of clouds read what an endpoint makes up
-				data, err := cached.bucket.Get(ctx, o)
+				data, err := cached.bucket.Get(ctx, o, room)
 				mu.Lock()
 				defer mu.Unlock()
 				contents[o.Key] = tree.Content{Mode: tree.File, Data: data}
@@ -264,10 +280,26 @@ func (r *Reconciler) files(
 	return source.All(found), nil
 }
 
+// unpackingRoom is room for what objects with Content-Encoding gzip have beyond their sizes in the list.
+func unpackingRoom(obj *sourcev1.Bucket, listed int64, memory *budget.Grant) bucket.Room {
+	var all atomic.Int64
+	all.Store(listed)
+	return func(bytes int64) error {
+		if all.Add(bytes) > maxBytes {
+			return fmt.Errorf("the objects of bucket '%s' have more than %d bytes when they are unpacked: leave some out by spec.prefix, "+
+				"spec.ignore or a .sourceignore", obj.Spec.BucketName, maxBytes)
+		}
+		if err := memory.Grow(bytes); err != nil {
+			return fmt.Errorf("unpacking objects: %w", err)
+		}
+		return nil
+	}
+}
+
 // unchangedContents takes from the artifact in status what is still the same, and says what is not.
 func (r *Reconciler) unchangedContents(
-	ctx context.Context, obj *sourcev1.Bucket, listed objectListing,
-) (map[string]tree.Content, []bucket.Object) {
+	ctx context.Context, obj *sourcev1.Bucket, listed objectListing, room bucket.Room,
+) (map[string]tree.Content, []bucket.Object, error) {
 	contents := make(map[string]tree.Content, len(listed.objects))
 	var etags map[string]string
 	note := r.Publisher.Store.Note(obj.Status.Artifact)
@@ -279,12 +311,15 @@ func (r *Reconciler) unchangedContents(
 	for _, key := range slices.Sorted(maps.Keys(listed.objects)) {
 		o := listed.objects[key]
 		if files != nil && o.ETag != "" && etags[key] == o.ETag {
-			if data, err := files.ReadFile(key); err == nil && int64(len(data)) == o.Size {
+			if data, err := files.ReadFile(key); err == nil {
+				if err := room(max(0, int64(len(data))-o.Size)); err != nil {
+					return nil, nil, err
+				}
 				contents[key] = tree.Content{Mode: tree.File, Data: data}
 				continue
 			}
 		}
 		missing = append(missing, o)
 	}
-	return contents, missing
+	return contents, missing, nil
 }

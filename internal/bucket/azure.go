@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob"
 	azblobblob "github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
@@ -152,17 +152,18 @@ func azureObject(key string, etag *azcore.ETag, size *int64) Object {
 	return o
 }
 
-func (b *azure) open(ctx context.Context, o Object) (io.ReadCloser, error) {
+func (b *azure) open(ctx context.Context, o Object) (content, error) {
 	opts := &azblob.DownloadStreamOptions{}
 	if o.match != "" {
 		match := azcore.ETag(o.match)
 		opts.AccessConditions = &azblobblob.AccessConditions{ModifiedAccessConditions: &azblobblob.ModifiedAccessConditions{IfMatch: &match}}
 	}
-	response, err := b.client.DownloadStream(ctx, b.name, o.Key, opts)
+	var answer *http.Response
+	response, err := b.client.DownloadStream(runtime.WithCaptureResponse(ctx, &answer), b.name, o.Key, opts)
 	if err != nil {
-		return nil, err
+		return content{}, err
 	}
-	return response.Body, nil
+	return content{response.Body, answer != nil && answer.Uncompressed}, nil
 }
 
 func (*azure) isChanged(err error) bool {

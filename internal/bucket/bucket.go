@@ -13,6 +13,7 @@
 package bucket
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -65,11 +66,16 @@ type Bucket interface {
 	// List calls each for all objects whose key begins with prefix, until that fails.
 	List(ctx context.Context, prefix string, each func(Object) error) error
 	// Get reads an object as it was listed. It is an error that is [ErrChanged] if that is
-	// there no more, or has another size.
-	Get(ctx context.Context, object Object) ([]byte, error)
+	// there no more, or has another size. What Google and Azure keep packed, with Content-Encoding
+	// gzip, comes unpacked, and asks room for what it has beyond the size of the list.
+	Get(ctx context.Context, object Object, room Room) ([]byte, error)
 	// Find is the object of a key; false if there is none.
 	Find(ctx context.Context, key string) (Object, bool, error)
 }
+
+// Room gives room for some bytes more of an object, or refuses it by an error. It may be called from
+// several goroutines.
+type Room func(bytes int64) error
 
 // Settings are how a bucket is reached.
 type Settings struct {
@@ -216,9 +222,15 @@ type provider interface {
 	List(ctx context.Context, prefix string, each func(Object) error) error
 	Find(ctx context.Context, key string) (Object, bool, error)
 	// open begins to read an object as it was listed. The context is also that of the content.
-	open(ctx context.Context, object Object) (io.ReadCloser, error)
+	open(ctx context.Context, object Object) (content, error)
 	// isChanged reports whether an error says that the object is there no more as it was listed.
 	isChanged(err error) bool
+}
+
+// content is what an object has. One that was unpacked on the way has another size than in the list.
+type content struct {
+	io.ReadCloser
+	unpacked bool
 }
 
 // maskedBucket is a bucket whose errors show no secrets.
@@ -231,8 +243,8 @@ func (m maskedBucket) List(ctx context.Context, prefix string, each func(Object)
 	return m.settings.hide(m.provider.List(ctx, prefix, each))
 }
 
-func (m maskedBucket) Get(ctx context.Context, o Object) ([]byte, error) {
-	data, err := m.read(ctx, o)
+func (m maskedBucket) Get(ctx context.Context, o Object, room Room) ([]byte, error) {
+	data, err := m.read(ctx, o, room)
 	if err == nil {
 		return data, nil
 	}
@@ -242,13 +254,16 @@ func (m maskedBucket) Get(ctx context.Context, o Object) ([]byte, error) {
 	return nil, m.settings.hide(fmt.Errorf("failed to get '%s' object: %w", o.Key, err))
 }
 
-func (m maskedBucket) read(ctx context.Context, o Object) ([]byte, error) {
-	content, err := m.open(forContent(ctx), o)
+func (m maskedBucket) read(ctx context.Context, o Object, room Room) ([]byte, error) {
+	found, err := m.open(forContent(ctx), o)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = content.Close() }()
-	return read(content, o)
+	defer func() { _ = found.Close() }()
+	if found.unpacked {
+		return readUnpacked(found, o, room)
+	}
+	return read(found, o)
 }
 
 func (m maskedBucket) Find(ctx context.Context, key string) (Object, bool, error) {
@@ -263,6 +278,29 @@ func read(from io.Reader, o Object) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %d bytes came instead of %d", ErrChanged, len(data), o.Size)
 	}
 	return data, err
+}
+
+// unpackedStep is how much is read before room is asked for it, in bytes.
+const unpackedStep = 256 << 10
+
+// readUnpacked reads an object whose size in the list is that of what it was packed into.
+func readUnpacked(from io.Reader, o Object, room Room) ([]byte, error) {
+	var data bytes.Buffer
+	for has := o.Size; ; {
+		_, err := io.CopyN(&data, from, unpackedStep)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return nil, err
+		}
+		if more := int64(data.Len()) - has; more > 0 {
+			if err := room(more); err != nil {
+				return nil, err
+			}
+			has += more
+		}
+		if err != nil {
+			return data.Bytes(), nil
+		}
+	}
 }
 
 // maxAnswer is far more than the page of a listing has, in bytes.

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 
@@ -85,7 +84,7 @@ func gcsObject(object *storage.Object) Object {
 	return Object{Key: object.Name, ETag: object.Etag, Size: int64(min(object.Size, 1<<62)), match: fmt.Sprint(object.Generation)}
 }
 
-func (b *gcs) open(ctx context.Context, o Object) (io.ReadCloser, error) {
+func (b *gcs) open(ctx context.Context, o Object) (content, error) {
 	get := b.service.Objects.Get(b.name, o.Key).Context(ctx)
 	var generation int64
 	if _, err := fmt.Sscan(o.match, &generation); err == nil && generation > 0 {
@@ -93,9 +92,9 @@ func (b *gcs) open(ctx context.Context, o Object) (io.ReadCloser, error) {
 	}
 	response, err := get.Download()
 	if err != nil {
-		return nil, err
+		return content{}, err
 	}
-	return response.Body, nil
+	return content{response.Body, response.Uncompressed}, nil
 }
 
 func (*gcs) isChanged(err error) bool {

@@ -5,7 +5,6 @@ package bucket
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"time"
@@ -40,12 +39,25 @@ func openS3(ctx context.Context, s Settings, at *url.URL) (provider, error) {
 		return nil, err
 	}
 	client, err := minio.New(at.Host, &minio.Options{
-		Creds: creds, Secure: !s.Insecure, Region: s.Region, Transport: outbound.Bound(transport, answers), MaxRetries: retries,
+		Creds: creds, Secure: !s.Insecure, Region: s.Region, Transport: outbound.Bound(packed{transport}, answers), MaxRetries: retries,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%w: spec.endpoint: %w", ErrInvalid, err)
 	}
 	return &s3{client: client, name: s.Name}, nil
+}
+
+// packed asks for objects as they are kept, and listed, also those with Content-Encoding gzip, as the
+// client's own transport does. Without a header of its own, net/http would ask for gzip and unpack.
+type packed struct{ next http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (p packed) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.Header.Get("Accept-Encoding") == "" {
+		req = req.Clone(req.Context())
+		req.Header.Set("Accept-Encoding", "identity")
+	}
+	return p.next.RoundTrip(req)
 }
 
 // checkSTS refuses what no security token service can mean.
@@ -121,14 +133,15 @@ func (b *s3) List(ctx context.Context, prefix string, each func(Object) error) e
 	return ctx.Err()
 }
 
-func (b *s3) open(ctx context.Context, o Object) (io.ReadCloser, error) {
+func (b *s3) open(ctx context.Context, o Object) (content, error) {
 	opts := minio.GetObjectOptions{}
 	if o.match != "" {
 		if err := opts.SetMatchETag(o.match); err != nil {
-			return nil, err
+			return content{}, err
 		}
 	}
-	return b.client.GetObject(ctx, b.name, o.Key, opts)
+	object, err := b.client.GetObject(ctx, b.name, o.Key, opts)
+	return content{ReadCloser: object}, err
 }
 
 func (*s3) isChanged(err error) bool {
