@@ -154,6 +154,49 @@ func pgpKey(t *testing.T) (*openpgp.Entity, string) {
 	return entity, out.String()
 }
 
+// publicOf is the public key of a pair, armored.
+func publicOf(t *testing.T, entity *openpgp.Entity) string {
+	t.Helper()
+	var out bytes.Buffer
+	armored, err := pgparmor.Encode(&out, openpgp.PublicKeyType, nil)
+	if err == nil {
+		err = entity.Serialize(armored)
+	}
+	if err == nil {
+		err = armored.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+// The library reads the first block of a file, and the others were dropped without a word; a public key
+// beside the private one kept all from being used.
+func TestEveryPGPKeyOfASecretDecrypts(t *testing.T) {
+	first, private := pgpKey(t)
+	second, appended := pgpKey(t)
+	dataKey := sops.DataKey()
+	for name, files := range map[string]map[string]string{
+		"appended":                      {"sops.asc": private + appended},
+		"appended without a line break": {"sops.asc": strings.TrimSpace(private) + "\n" + strings.TrimSpace(appended)},
+		"after a public key":            {"sops.asc": publicOf(t, first) + private + "\n" + appended},
+		"beside a public key":           {"a.asc": publicOf(t, first), "b.asc": private, "c.asc": appended},
+	} {
+		for i, entity := range []*openpgp.Entity{first, second} {
+			sealed := sops.Encrypt(t, sops.File{Name: "a.yaml", Plain: "k: v\n"}, dataKey, pgpMaster(t, entity, dataKey))
+			got, err := open(t, nil, files).Decrypt(t.Context(), sealed, "a.yaml")
+			if err != nil || string(got) != "k: v\n" {
+				t.Errorf("%s, key %d: got %s, %v", name, i, got, err)
+			}
+		}
+	}
+	_, err := readKeys(t.Context(), map[string][]byte{"a.asc": []byte(publicOf(t, first))}, func(string) bool { return true }, nil)
+	if !errors.Is(err, ErrKeys) || !strings.Contains(err.Error(), "'a.asc' has no private key") {
+		t.Errorf("a public key alone: %v", err)
+	}
+}
+
 func pgpMaster(t *testing.T, entity *openpgp.Entity, dataKey []byte) keys.MasterKey {
 	t.Helper()
 	var out bytes.Buffer

@@ -4,6 +4,7 @@ package decrypt
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rsa"
 	"errors"
@@ -55,13 +56,20 @@ func ageOnly(name string) bool { return path.Ext(name) == ageSuffix }
 // keys and quote no values. What asks others for tokens asks them through services.
 func readKeys(ctx context.Context, data map[string][]byte, use func(name string) bool, services *Services) (*Keys, error) {
 	keys := &Keys{}
+	public := "" // a file that has none but public keys of PGP
 	for _, name := range slices.Sorted(maps.Keys(data)) {
 		if !use(name) {
 			continue
 		}
-		if err := keys.add(ctx, name, data[name], services); err != nil {
+		switch err := keys.add(ctx, name, data[name], services); {
+		case errors.Is(err, errPublic):
+			public = cmp.Or(public, name)
+		case err != nil:
 			return nil, fmt.Errorf("%w: key '%s' %w", ErrKeys, name, err)
 		}
+	}
+	if public != "" && len(keys.pgp) == 0 {
+		return nil, fmt.Errorf("%w: key '%s' %w", ErrKeys, public, errPublic)
 	}
 	return keys, nil
 }
@@ -94,13 +102,58 @@ func (k *Keys) addAge(value []byte) error {
 	return nil
 }
 
-// addPGP adds the private keys of an armored keyring, the way
-// `gpg --export-secret-keys --armor` writes it.
+// errPublic is that of keys which decrypt nothing. Beside others they do no harm: `gpg --import` takes
+// them, too.
+var errPublic = errors.New("has no private key to decrypt with: write what gpg --export-secret-keys --armor prints")
+
+// addPGP adds the private keys of armored keyrings, the way
+// `gpg --export-secret-keys --armor` writes them, one after the other.
 func (k *Keys) addPGP(value []byte) error {
-	ring, err := openpgp.ReadArmoredKeyRing(bytes.NewReader(value))
-	if err != nil {
-		return errors.New("is no armored PGP key: write what gpg --export-secret-keys --armor prints")
+	usable := false
+	for i, block := range armored(value) {
+		if i > 0 && len(bytes.TrimSpace(block)) == 0 {
+			continue
+		}
+		ring, err := openpgp.ReadArmoredKeyRing(bytes.NewReader(block))
+		if err != nil {
+			return errors.New("is no armored PGP key: write what gpg --export-secret-keys --armor prints")
+		}
+		decrypts, err := decryptsWith(ring)
+		if err != nil {
+			return err
+		}
+		if decrypts {
+			usable = true
+			k.pgp = append(k.pgp, ring...)
+		}
 	}
+	if !usable {
+		return errPublic
+	}
+	return nil
+}
+
+// armored are the blocks of a file: the library reads one, and people append one to another.
+func armored(file []byte) [][]byte {
+	const end, dashes = "-----END PGP ", "-----"
+	var blocks [][]byte
+	for {
+		at := bytes.Index(file, []byte(end))
+		if at < 0 {
+			return append(blocks, file)
+		}
+		at += len(end)
+		if rest := bytes.Index(file[at:], []byte(dashes)); rest >= 0 {
+			at += rest + len(dashes)
+		} else {
+			at = len(file)
+		}
+		blocks, file = append(blocks, file[:at]), file[at:]
+	}
+}
+
+// decryptsWith reports whether a keyring has a private key that encrypts.
+func decryptsWith(ring openpgp.EntityList) (bool, error) {
 	usable := false
 	for _, entity := range ring {
 		private := []*packet.PrivateKey{entity.PrivateKey}
@@ -112,19 +165,15 @@ func (k *Keys) addPGP(value []byte) error {
 			case key == nil || !key.PubKeyAlgo.CanEncrypt():
 				continue
 			case key.Encrypted:
-				return errors.New("is protected by a passphrase: export it without one")
+				return false, errors.New("is protected by a passphrase: export it without one")
 			}
 			if public, ok := key.PublicKey.PublicKey.(*rsa.PublicKey); ok {
 				if err := keysize.Check(public); err != nil {
-					return err
+					return false, err
 				}
 			}
 			usable = true
 		}
 	}
-	if !usable {
-		return errors.New("has no private key to decrypt with: write what gpg --export-secret-keys --armor prints")
-	}
-	k.pgp = append(k.pgp, ring...)
-	return nil
+	return usable, nil
 }
