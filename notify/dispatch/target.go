@@ -145,6 +145,7 @@ func (to *resolvedProvider) read(secret *corev1.Secret) error {
 		to.target.Address = address
 	}
 	to.target.Token, to.target.Password = value("token"), value("password")
+	to.target.Key = string(secret.Data["token"])
 	to.target.Username = cmp.Or(value("username"), to.target.Username)
 	if headers := secret.Data["headers"]; len(headers) > 0 {
 		if err := yaml.Unmarshal(headers, &to.target.Headers); err != nil {

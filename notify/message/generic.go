@@ -25,14 +25,14 @@ func generic(to Target, e Event) ([]Request, error) {
 	return []Request{{Method: "POST", URL: to.Address, Header: header, Body: body}}, nil
 }
 
-// signed is generic with a signature of the body by the token:
+// signed is generic with a signature of the body by the key:
 // X-Signature: sha256=<hex of the HMAC>.
 func signed(to Target, e Event) ([]Request, error) {
 	requests, err := generic(to, e)
 	if err != nil {
 		return nil, err
 	}
-	mac := hmac.New(sha256.New, []byte(to.Token))
+	mac := hmac.New(sha256.New, []byte(to.Key))
 	mac.Write(requests[0].Body)
 	addHeaders(requests[0].Header, map[string]string{headerSignature: "sha256=" + hex.EncodeToString(mac.Sum(nil))})
 	return requests, nil

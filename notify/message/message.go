@@ -29,8 +29,9 @@ type Target struct {
 	// Username and Password authenticate, where the type knows both; Username is also
 	// the name that a chat shows.
 	Username, Password string
-	// Token authenticates.
-	Token string
+	// Token authenticates. Key is the token as the Secret has it, with every space and line break,
+	// which is what signatures are made with.
+	Token, Key string
 	// Headers are those of the Secret.
 	Headers map[string]string
 	// Authority is the URL at which identities of Azure are asked for, which tells one of its

@@ -30,7 +30,7 @@ var update = flag.Bool("update", false, "write the golden files")
 // targets are what a Provider of each type says.
 var targets = map[string]message.Target{
 	"generic":      {Address: "https://hooks.example.com/events", Headers: map[string]string{"X-Team": "a"}},
-	"generic-hmac": {Address: "https://hooks.example.com/events", Token: "key"},
+	"generic-hmac": {Address: "https://hooks.example.com/events", Token: "key", Key: "key"},
 	"slack":        {Address: message.PostMessageURL, Channel: "releases", Token: "xoxb-1"},
 	"discord":      {Address: "https://discord.com/api/webhooks/1/x", Username: "flux"},
 	"rocket":       {Address: "https://rocket.example.com/hooks/1", Channel: "releases", Username: "flux"},
