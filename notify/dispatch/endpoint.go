@@ -26,8 +26,8 @@ const (
 
 // Endpoint takes the events of Flux's controllers, and of others, as Flux's
 // notification-controller does: POST / of an Event as JSON. It answers 202 for one that
-// is on the disk or that no Alert selects, 429 for one that repeats another or has no
-// room, and 400 or 413 for what is no event.
+// is on the disk or that no Alert selects, 429 for one that repeats another, 503 for one that
+// there is no room for, and 400 or 413 for what is no event.
 type Endpoint struct {
 	dispatcher *Dispatcher
 	reading    chan struct{}
@@ -67,9 +67,12 @@ func (h *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch err := h.dispatcher.accept(r.Context(), e, h.dispatcher.opts.Outbox.PutSync); {
 	case err == nil:
 		w.WriteHeader(http.StatusAccepted)
-	case errors.Is(err, ErrRepeated), errors.Is(err, outbox.ErrFull):
-		w.Header().Set("Retry-After", "60")
+	case errors.Is(err, ErrRepeated):
 		http.Error(w, err.Error(), http.StatusTooManyRequests)
+	case errors.Is(err, outbox.ErrFull):
+		// Flux's controllers take 429 for a duplicate, and drop the event without a word. What they
+		// send again, and wait for by a Retry-After, is a part of their reconcile.
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 	default:
 		http.Error(w, err.Error(), http.StatusBadRequest)
 	}
