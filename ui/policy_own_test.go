@@ -27,8 +27,8 @@ func TestThePatternOfAPolicyIsToldWhateverIsTried(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, err := NewServer(Options{Cluster: cluster, Token: "secret", Clock: clock.RealClock{}, Log: logr.Discard(),
-		Tags: func(context.Context, client.Client, *imagev1.ImageRepository) ([]string, error) {
-			return []string{"v1.0.0", "2.0.0"}, nil
+		Tags: func(context.Context, client.Client, *imagev1.ImageRepository) (Tags, error) {
+			return Tags{Names: []string{"v1.0.0", "2.0.0"}}, nil
 		}})
 	if err != nil {
 		t.Fatal(err)
