@@ -22,16 +22,18 @@ type Property struct {
 	Name string `json:"name"`
 	// Text is for people.
 	Text string `json:"text"`
+	// Object that Text ends with the kind and name of; left out if it ends otherwise.
+	Object *ObjectReference `json:"object,omitempty"`
 }
 
 // HowItReleases says in plain words how a canary releases. Addresses of webhooks are
 // left out, since people put tokens into them.
 func HowItReleases(c *flaggerv1.Canary) []Property {
 	plan := planOf(c)
-	found := []Property{{"users", routing(c)}}
+	found := []Property{{Name: "users", Text: routing(c)}}
 	add := func(name, text string) {
 		if text != "" {
-			found = append(found, Property{name, text})
+			found = append(found, Property{Name: name, Text: text})
 		}
 	}
 	add("strategy", strategy(c, plan))
@@ -43,6 +45,7 @@ func HowItReleases(c *flaggerv1.Canary) []Property {
 	for i, m := range a.Checks() {
 		if i < len(plan.Metrics) {
 			add("metric", m.Name+": "+goodValues(plan.Metrics[i])+measuredBy(c, m))
+			found[len(found)-1].Object = templateOf(c, m)
 		}
 	}
 	add("judge", howItIsJudged(plan))
@@ -55,8 +58,10 @@ func HowItReleases(c *flaggerv1.Canary) []Property {
 	}
 	add("promote", howItIsPromoted(c, plan))
 	for _, alert := range a.Alerts {
-		add("alert", fmt.Sprintf("%s: from %s on, by AlertProvider %s", alert.Name,
-			cmp.Or(alert.Severity, flaggerv1.SeverityInfo), alert.ProviderRef.Name))
+		by := ObjectReference{flaggerv1.AlertProviderKind, cmp.Or(alert.ProviderRef.Namespace, c.Namespace), alert.ProviderRef.Name}
+		add("alert", fmt.Sprintf("%s: from %s on, by %s %s/%s", alert.Name,
+			cmp.Or(alert.Severity, flaggerv1.SeverityInfo), by.Kind, by.Namespace, by.Name))
+		found[len(found)-1].Object = &by
 	}
 	if ref := c.Spec.AutoscalerRef; ref != nil {
 		add("autoscaler", ref.Kind+" "+ref.Name)
@@ -151,14 +156,22 @@ func measuredBy(c *flaggerv1.Canary, m flaggerv1.CanaryMetric) string {
 	if m.Interval != "" {
 		over = " over " + m.Interval
 	}
-	switch ref := m.TemplateRef; {
-	case ref != nil:
-		return fmt.Sprintf("%s, by MetricTemplate %s/%s", over, cmp.Or(ref.Namespace, c.Namespace), ref.Name)
+	switch by := templateOf(c, m); {
+	case by != nil:
+		return fmt.Sprintf("%s, by %s %s/%s", over, by.Kind, by.Namespace, by.Name)
 	case m.Query != "":
 		return over + ", by a query of its own"
 	default:
 		return over
 	}
+}
+
+// templateOf is the MetricTemplate of a metric, nil without one.
+func templateOf(c *flaggerv1.Canary, m flaggerv1.CanaryMetric) *ObjectReference {
+	if m.TemplateRef == nil {
+		return nil
+	}
+	return &ObjectReference{flaggerv1.MetricTemplateKind, cmp.Or(m.TemplateRef.Namespace, c.Namespace), m.TemplateRef.Name}
 }
 
 // hookPurposes say what a webhook of a type does in a release.

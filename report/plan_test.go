@@ -3,8 +3,11 @@
 package report_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/report"
@@ -64,7 +67,7 @@ func TestSpecInPlainWords(t *testing.T) {
 		"alerts": {func(c *flaggerv1.Canary) {
 			c.Spec.Analysis.Alerts = []flaggerv1.CanaryAlert{{Name: "on-call"}, {Name: "page", Severity: flaggerv1.SeverityError}}
 			c.Spec.Analysis.Alerts[1].ProviderRef.Name = "pager"
-		}, []string{"alert on-call: from info on, by AlertProvider ", "alert page: from error on, by AlertProvider pager"}},
+		}, []string{"alert on-call: from info on, by AlertProvider apps/on-call", "alert page: from error on, by AlertProvider apps/pager"}},
 		"an autoscaler": {func(c *flaggerv1.Canary) {
 			c.Spec.AutoscalerRef = &flaggerv1.AutoscalerReference{Kind: "HorizontalPodAutoscaler", Name: "podinfo"}
 		}, []string{"autoscaler HorizontalPodAutoscaler podinfo"}},
@@ -96,5 +99,28 @@ func TestAddressesOfWebhooksAreNotShown(t *testing.T) {
 		if strings.Contains(property.Text, "secret") {
 			t.Errorf("got %q", property.Text)
 		}
+	}
+}
+
+// MetricTemplates and AlertProviders were words that led nowhere.
+func TestWhatACanaryNamesIsToldAsAnObject(t *testing.T) {
+	c := make.Release(now)
+	c.Namespace = "apps"
+	c.Spec.Analysis.Metrics = []flaggerv1.CanaryMetric{{Name: "error-rate", Query: "1"}, {
+		Name: "depth", TemplateRef: &flaggerv1.CrossNamespaceObjectReference{Namespace: "shop", Name: "queue"},
+	}}
+	c.Spec.Analysis.Alerts = []flaggerv1.CanaryAlert{{Name: "page", ProviderRef: flaggerv1.CrossNamespaceObjectReference{Name: "pager"}}}
+	var got []report.ObjectReference
+	for _, property := range report.HowItReleases(c) {
+		if of := property.Object; of != nil {
+			got = append(got, *of)
+			if !strings.HasSuffix(property.Text, fmt.Sprintf("%s %s/%s", of.Kind, of.Namespace, of.Name)) {
+				t.Errorf("%q does not end with %v", property.Text, of)
+			}
+		}
+	}
+	want := []report.ObjectReference{{Kind: "MetricTemplate", Namespace: "shop", Name: "queue"}, {Kind: "AlertProvider", Namespace: "apps", Name: "pager"}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }

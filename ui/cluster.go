@@ -42,7 +42,8 @@ import (
 var shown = []client.Object{
 	&imagev1.ImageRepository{}, &imagev1.ImagePolicy{}, &imagev1.ImageUpdateAutomation{},
 	&sourcev1.GitRepository{}, &sourcev1.OCIRepository{}, &sourcev1.Bucket{}, &sourcev1.ExternalArtifact{},
-	&kustomizev1.Kustomization{}, &flaggerv1.Canary{}, &sluicev1.Pipeline{}, &sluicev1.Freeze{},
+	&kustomizev1.Kustomization{}, &flaggerv1.Canary{}, &flaggerv1.MetricTemplate{}, &flaggerv1.AlertProvider{},
+	&sluicev1.Pipeline{}, &sluicev1.Freeze{},
 	&notificationv1.Receiver{}, &notificationv1beta3.Provider{}, &notificationv1beta3.Alert{},
 	&appsv1.Deployment{}, &appsv1.StatefulSet{}, &appsv1.DaemonSet{},
 }

@@ -9,15 +9,43 @@ import (
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/cache/informertest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	notificationv1beta3 "github.com/sluice-cd/sluice/api/notification/v1beta3"
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/internal/kinds"
 	"github.com/sluice-cd/sluice/report"
 )
+
+// MetricTemplates and AlertProviders could not be looked at.
+func TestEveryKindOfOursIsShown(t *testing.T) {
+	scheme, err := kinds.Scheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	is := map[string]bool{}
+	for _, object := range shown {
+		gvk, err := apiutil.GVKForObject(object, scheme)
+		if err != nil {
+			t.Fatal(err)
+		}
+		is[gvk.Kind] = true
+	}
+	for _, group := range []schema.GroupVersion{flaggerv1.GroupVersion, imagev1.GroupVersion, sluicev1.GroupVersion, notificationv1beta3.GroupVersion} {
+		for kind := range scheme.KnownTypes(group) {
+			if _, listed := scheme.KnownTypes(group)[kind+"List"]; listed && !is[kind] {
+				t.Errorf("%s of %s is not shown", kind, group)
+			}
+		}
+	}
+}
 
 // A kind that the cluster did not serve when the page began was missing until its server was started again.
 func TestAKindThatAppearsLaterIsShown(t *testing.T) {

@@ -68,4 +68,11 @@ describe("the page of a Kustomization", () => {
     });
     expect(root.querySelectorAll(".tree li")).toHaveLength(2_001);
   });
+
+  it("does not say of a kind that no controller reconciles that nothing is known of it", async () => {
+    is = { ...details.object("MetricTemplate", "apps", "podinfo"), conditions: [] };
+    await act(async () => render(<ObjectScreen kind="MetricTemplate" namespace="apps" name="podinfo" />, root));
+    await pass(1_000);
+    expect(root.querySelector(".state")?.textContent?.trim()).toBe("has no conditions");
+  });
 });

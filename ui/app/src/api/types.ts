@@ -505,6 +505,8 @@ export interface Property {
   name: string;
   /** Text is for people. */
   text: string;
+  /** Object that Text ends with the kind and name of; left out if it ends otherwise. */
+  object?: ObjectReference;
 }
 
 /** CanaryCommand is a command, by whom and when. Sluice extension. */

@@ -101,7 +101,16 @@ export function Properties({ of }: { of: readonly Property[] }) {
       {of.map((property, i) => (
         <div key={i}>
           <dt>{property.name}</dt>
-          <dd>{property.text}</dd>
+          <dd>
+            {property.object ? (
+              <>
+                {property.text.slice(0, property.text.lastIndexOf(property.object.kind))}
+                <ObjectLink to={property.object} />
+              </>
+            ) : (
+              property.text
+            )}
+          </dd>
         </div>
       ))}
     </dl>

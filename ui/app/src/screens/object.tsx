@@ -46,9 +46,10 @@ export function ObjectScreen({ kind, namespace: scope, name }: Props) {
   );
 }
 
-/** The state of an object by its conditions, unless it is suspended. */
+/** The state of an object by its conditions, unless it is suspended; none if no controller tells any. */
 function stateOfDetail(is: ObjectDetail): CellState {
   const conditions = is.conditions;
+  if (conditions.length === 0 && !is.suspended && !isReconciled(is.kind)) return "none";
   if (conditions.some((c) => c.type === "Stalled" && c.status === "True")) return "failed";
   const ready = conditions.find((c) => c.type === "Ready") ?? conditions.find((c) => c.type === "Available");
   return stateOf(ready?.status, is.suspended);
@@ -68,9 +69,10 @@ function buttonsOf(is: ObjectDetail): Button[] {
 
 function Shown({ is }: { is: ObjectDetail }) {
   const own = pageOf(is);
+  const state = stateOfDetail(is);
   return (
     <>
-      <Heading kind={is.kind} namespace={is.namespace} name={is.name} state={stateOfDetail(is)} plain>
+      <Heading kind={is.kind} namespace={is.namespace} name={is.name} state={state} word={state === "none" ? "has no conditions" : undefined} plain>
         <Buttons of={buttonsOf(is)} />
       </Heading>
       {!own.startsWith("/objects/") && (
