@@ -66,7 +66,7 @@ func TestSpecInPlainWords(t *testing.T) {
 			"promote users move to the promoted primary in steps of 25%"}},
 		"alerts": {func(c *flaggerv1.Canary) {
 			c.Spec.Analysis.Alerts = []flaggerv1.CanaryAlert{{Name: "on-call"}, {Name: "page", Severity: flaggerv1.SeverityError}}
-			c.Spec.Analysis.Alerts[1].ProviderRef.Name = "pager"
+			c.Spec.Analysis.Alerts[0].ProviderRef.Name, c.Spec.Analysis.Alerts[1].ProviderRef.Name = "on-call", "pager"
 		}, []string{"alert on-call: from info on, by AlertProvider apps/on-call", "alert page: from error on, by AlertProvider apps/pager"}},
 		"an autoscaler": {func(c *flaggerv1.Canary) {
 			c.Spec.AutoscalerRef = &flaggerv1.AutoscalerReference{Kind: "HorizontalPodAutoscaler", Name: "podinfo"}
