@@ -32,6 +32,8 @@ type boards struct {
 
 	// begun are the boards that those of a namespace have begun.
 	begun *background.Slots[string]
+	// computing are the boards whose lanes are computed at the moment: each reads all of what its readers may see.
+	computing *background.Slots[string]
 
 	mu sync.Mutex
 	by map[string]*board // by the key of the scope
@@ -41,8 +43,13 @@ type boards struct {
 // maxBoardsPerNamespace those of the ServiceAccounts of a namespace, or of one user.
 const maxBoards, maxBoardsPerNamespace = 500, 50
 
+// maxComputing bounds the boards whose lanes are computed at one time, and maxComputingPerNamespace those of the same share: nobody has all
+// processors of the controller by changing objects that many boards are made of.
+const maxComputing, maxComputingPerNamespace = 2, 1
+
 func newBoards(clk clock.WithTicker) *boards {
-	return &boards{clock: clk, begun: background.NewSlots[string](0, maxBoardsPerNamespace), by: map[string]*board{}}
+	return &boards{clock: clk, begun: background.NewSlots[string](0, maxBoardsPerNamespace),
+		computing: background.NewSlots[string](maxComputing, maxComputingPerNamespace), by: map[string]*board{}}
 }
 
 // ownerOf is whose share a user takes: that of the namespace of a ServiceAccount, of which
@@ -80,7 +87,8 @@ type board struct {
 	dirty chan struct{}
 	stop  context.CancelFunc
 	// owner is whose share it takes until it ends.
-	owner string
+	owner     string
+	computing *background.Slots[string]
 
 	mu      sync.Mutex
 	lanes   []encoded     // nil before they are known
@@ -122,7 +130,7 @@ func (b *boards) join(ctx context.Context, v *view) (*reader, error) {
 			return nil, errTooManyBoards
 		}
 		found = &board{
-			view: v.within(of), scope: of, owner: owner, clock: b.clock, dirty: make(chan struct{}, 1), update: make(chan struct{}),
+			view: v.within(of), scope: of, owner: owner, computing: b.computing, clock: b.clock, dirty: make(chan struct{}, 1), update: make(chan struct{}),
 			readers: map[*reader]struct{}{},
 		}
 		var running context.Context
@@ -181,7 +189,11 @@ func (r *reader) touch(object report.ObjectReference) {
 // run computes the lanes anew whenever something has changed.
 func (b *board) run(ctx context.Context) {
 	for {
+		if b.computing.Acquire(ctx, b.owner) != nil {
+			return
+		}
 		background.Run(ctx, func() { b.compute(ctx) }) // an object that nobody thought of leaves the lanes as they were
+		b.computing.Release(b.owner)
 		select {
 		case <-ctx.Done():
 			return

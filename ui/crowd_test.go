@@ -276,3 +276,63 @@ func TestAnAPIServerThatFailsOnceIsAskedAgain(t *testing.T) {
 		t.Error("no error")
 	}
 }
+
+// slowCache tells whose list it has been asked for, and answers once it is open.
+type slowCache struct {
+	clientCache
+	of    string
+	asked chan<- string
+	open  <-chan struct{}
+}
+
+func (c *slowCache) List(ctx context.Context, into client.ObjectList, o ...client.ListOption) error {
+	select {
+	case <-c.open:
+	default:
+		c.asked <- c.of
+		<-c.open
+	}
+	return c.clientCache.List(ctx, into, o...)
+}
+
+// A change of an object that many boards are made of had all of them compute their lanes side by side.
+func TestFewBoardsAreComputedAtOneTimeAndThoseOfDifferentPeople(t *testing.T) {
+	b := newBoards(clock.RealClock{})
+	asked, open := make(chan string), make(chan struct{})
+	var readers []*reader
+	begin := func(user, namespace string) {
+		t.Helper()
+		cluster := furnished(t)
+		cached, ok := cluster.cache.(*clientCache)
+		if !ok {
+			t.Fatal("it has another cache")
+		}
+		cluster.cache = &slowCache{clientCache: *cached, of: user, asked: asked, open: open}
+		sees := scope{kinds: map[string]reach{"Canary": {in: map[string]bool{namespace: true}}}}
+		r, err := b.join(t.Context(), &view{Cluster: cluster, user: user, rights: &rights{fixed: &sees}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(r.leave)
+		readers = append(readers, r)
+	}
+	for i := range 5 {
+		begin("eve", fmt.Sprintf("eve-%d", i))
+	}
+	if who := <-asked; who != "eve" {
+		t.Errorf("the first is that of %s", who)
+	}
+	begin("ada", "ada")
+	if who := <-asked; who != "ada" {
+		t.Errorf("ada waits for five boards of eve: %s has two", who)
+	}
+	if b.computing.TryAcquire("bob") {
+		t.Error("more than two are computed")
+	}
+	close(open)
+	for _, r := range readers {
+		if _, err := r.known(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+}
