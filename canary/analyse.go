@@ -185,7 +185,7 @@ func awaitCanary(t transition) Decision {
 // progress says how far the analysis is.
 func progress(t transition) string {
 	steps := t.seen.Plan
-	text := fmt.Sprintf("Canary analysis at weight %d, stage %d of %d%s",
+	text := fmt.Sprintf("Canary analysis at weight %d, step %d of %d%s",
 		t.prev.stepWeight(), steps.position(t.prev)+1, len(steps.Steps), holdMessage(t.prev.Hold, t.seen.Canary))
 	text += overtime(t)
 	if t.prev.Fallback != nil && !t.seen.Primary.Ready {

@@ -59,7 +59,7 @@ func TestUsersGoWherePodsServe(t *testing.T) {
 			given:     edited(without(at(progressing, 40)), func(s *situation) { s.Target = gone(v2) }),
 			wantPhase: progressing, wantFailed: 1, wantApplied: v2, wantPromoted: v1, wantActions: []string{"SetWeights{{100 0 false}}"},
 			wantEvents:  "Halt podinfo.test advancement canary has no available pods",
-			wantProblem: "Canary analysis at weight 0, stage 0 of 3, 1 of 2 checks failed; podinfo-primary.test not ready: gone",
+			wantProblem: "Canary analysis at weight 0, step 0 of 3, 1 of 2 checks failed; podinfo-primary.test not ready: gone",
 		},
 		"and the analysis goes on from stage to stage": {
 			given: onFallback(20, gone(v1)), wantPhase: progressing, wantWeight: 100, wantApplied: v2, wantPromoted: v1,

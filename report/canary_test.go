@@ -20,7 +20,7 @@ func TestCanary(t *testing.T) {
 	want := report.Canary{
 		Namespace: "apps", Name: "podinfo", Phase: "Progressing", Weight: 40, Image: "podinfo:6.1.0 +1", Revision: make.NewRevision,
 		Stage: 2, Stages: 3, FailedChecks: 1, Threshold: 3, Since: &since, Target: "Deployment/podinfo", Provider: "gatewayapi:v1",
-		Strategy: "canary", Ready: "Unknown", Message: "stage 2 of 3", Release: &c.Status.History[0],
+		Strategy: "canary", Ready: "Unknown", Message: "step 2 of 3", Release: &c.Status.History[0],
 	}
 	if diff := cmp.Diff(want, report.OfCanary(c)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
@@ -138,11 +138,11 @@ func TestNews(t *testing.T) {
 		want   string
 	}{
 		"why the last check failed": {func(*flaggerv1.Canary) {}, "success rate 62.50% < 99%"},
-		"no check has failed":       {func(c *flaggerv1.Canary) { c.Status.FailedChecks = 0 }, "stage 2 of 3"},
+		"no check has failed":       {func(c *flaggerv1.Canary) { c.Status.FailedChecks = 0 }, "step 2 of 3"},
 		"a check failed without a reason": {func(c *flaggerv1.Canary) {
 			c.Status.History[0].Steps[1].Measured = nil
-		}, "stage 2 of 3"},
-		"there is no release": {func(c *flaggerv1.Canary) { c.Status.History = nil }, "stage 2 of 3"},
+		}, "step 2 of 3"},
+		"there is no release": {func(c *flaggerv1.Canary) { c.Status.History = nil }, "step 2 of 3"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -122,7 +122,7 @@ fleet   5         2         1      2         c0ffee1   Unknown   false       -
 		"automations by name": {imageServer, "get automations -A -o name", "\nimageupdateautomation.image.toolkit.fluxcd.io/fleet\n"},
 		"canaries": {canaryServer, "get canaries -A", `
 NAMESPACE   NAME      PHASE         WEIGHT   IMAGE              STEP   FAILED   HOLD   SINCE   READY     MESSAGE
-apps        podinfo   Progressing   40       podinfo:6.1.0 +1   2/3    1/3      -      20m     Unknown   stage 2 of 3
+apps        podinfo   Progressing   40       podinfo:6.1.0 +1   2/3    1/3      -      20m     Unknown   step 2 of 3
 `},
 		"a canary by the name of its command": {canaryServer, "canary get podinfo -n apps -o name", "\ncanary.flagger.app/podinfo\n"},
 		"no canaries as JSON":                 {canaryServer, "canary get -n empty -o json", "\n{\n  \"items\": []\n}\n"},

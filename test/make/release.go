@@ -62,7 +62,7 @@ func Release(now time.Time, changes ...func(*flaggerv1.Canary)) *flaggerv1.Canar
 			Phase: flaggerv1.CanaryPhaseProgressing, CanaryWeight: 40, FailedChecks: 1,
 			LastAppliedSpec: NewRevision, LastPromotedSpec: OldRevision, LastTransitionTime: second,
 			Conditions: []flaggerv1.CanaryCondition{{
-				Type: "Ready", Status: metav1.ConditionUnknown, Reason: "Progressing", Message: "stage 2 of 3",
+				Type: "Ready", Status: metav1.ConditionUnknown, Reason: "Progressing", Message: "step 2 of 3",
 			}},
 			History: []flaggerv1.CanaryRelease{{
 				Revision: NewRevision, Images: []string{"ghcr.io/acme/podinfo:6.1.0", "envoy:1"}, StartedAt: first,

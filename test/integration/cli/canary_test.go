@@ -45,7 +45,7 @@ func newReleasing(t *testing.T) *releasing {
 		s.Phase, s.CanaryWeight, s.LastTransitionTime = flaggerv1.CanaryPhaseProgressing, 40, now
 		s.LastAppliedSpec, s.LastPromotedSpec = "sha256:bbbbbbbbbb", "sha256:aaaaaaaaaa"
 		s.Conditions = []flaggerv1.CanaryCondition{{Type: "Ready", Status: metav1.ConditionUnknown, Reason: "Progressing",
-			Message: "Canary analysis at weight 40, stage 2 of 3", LastTransitionTime: now}}
+			Message: "Canary analysis at weight 40, step 2 of 3", LastTransitionTime: now}}
 		s.History = []flaggerv1.CanaryRelease{{Revision: "sha256:bbbbbbbbbb", Images: []string{f.host + "/podinfo:6.1.0"}, StartedAt: now,
 			Steps: []flaggerv1.CanaryStep{{
 				Weight:   40,
@@ -97,7 +97,7 @@ func TestGetCanaries(t *testing.T) {
 		want := [][]string{
 			{"NAME", "PHASE", "WEIGHT", "IMAGE", "STEP", "FAILED", "HOLD", "SINCE", "READY", "MESSAGE"},
 			append([]string{"podinfo", "Progressing", "40", "podinfo:6.1.0", "2/3", "0/3", "-", "?", "Unknown"},
-				strings.Fields("Canary analysis at weight 40, stage 2 of 3")...),
+				strings.Fields("Canary analysis at weight 40, step 2 of 3")...),
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s: %s", args, diff)

@@ -12,9 +12,9 @@ import { placesOf, search, withObjects } from "../src/parts/palette";
 import { offsets, range } from "../src/parts/virtual";
 import { compareLines } from "../src/screens/objects";
 import { treeOf } from "../src/screens/object";
-import { isAbout } from "../src/screens/canary";
+import { failures, isAbout } from "../src/screens/canary";
 import { bundleName, consents, earlier, stateOfPipeline } from "../src/screens/pipeline";
-import { commandOf, filterOf, funnelOf, judgedElsewhere, queryOf, trialOf } from "../src/screens/policy";
+import { commandOf, filterOf, funnelOf, gateWord, judgedElsewhere, queryOf, trialOf } from "../src/screens/policy";
 import { groupOf, matches } from "../src/screens/releases";
 import { filter, hopsOf, markdown } from "../src/screens/timeline";
 import { compareTags, versionsOf } from "../src/screens/versions";
@@ -153,6 +153,19 @@ describe("another rule of a policy", () => {
   it("counts what each gate left, in the order of the gates, also of the tags that are left out", () => {
     const gates = [{ gate: "minAge", dropped: 1 }, { gate: "policy", dropped: 9000 }, { gate: "filterTags", dropped: 2 }];
     expect(funnelOf({ total: 9010, gates }).map(({ gate, rest }) => [gate, rest])).toEqual([["filterTags", 9008], ["policy", 8], ["minAge", 7]]);
+  });
+});
+
+describe("words", () => {
+  it("say how many failed checks roll a release back, not that one of so many checks failed", () => {
+    expect([failures(1, 3), failures(0, 1), failures(2, 5)]).toEqual(["1 check failed; 3 roll it back", "no check failed; 1 rolls it back", "2 checks failed; 5 roll it back"]);
+  });
+  it("say what is true of the tags that are left, not which field of the spec left them", () => {
+    const gates = ["exclusionList", "filterTags", "policy", "pin", "reject.tag", "registry", "quarantine", "minAge", "platform", "reject.digest", "verify"];
+    expect(gates.map((gate) => gateWord(gate, "semver 1.x")).join(", ")).toBe(
+      "not excluded, matching the pattern, in the range, pinned, not rejected, found in the registry, not in quarantine, old enough, of the platforms, not rejected by digest, signed",
+    );
+    expect([gateWord("policy", "numerical asc"), gateWord("policy", "alphabetical desc"), gateWord("new", "")]).toEqual(["that are numbers", "in the order", "after new"]);
   });
 });
 

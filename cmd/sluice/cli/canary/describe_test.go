@@ -97,7 +97,7 @@ func TestDescriptionForPrograms(t *testing.T) {
 	if diff := cmp.Diff(want, got.Events); diff != "" {
 		t.Error(diff)
 	}
-	conditions := []report.Condition{{Type: "Ready", Status: "Unknown", Reason: "Progressing", Message: "stage 2 of 3"}}
+	conditions := []report.Condition{{Type: "Ready", Status: "Unknown", Reason: "Progressing", Message: "step 2 of 3"}}
 	if diff := cmp.Diff(conditions, got.Conditions); diff != "" {
 		t.Error(diff)
 	}
@@ -165,7 +165,7 @@ func TestOneLineForEachTransition(t *testing.T) {
 		t.Errorf("ends with %v", err)
 	}
 	want := "12:00:00  apps/podinfo  Progressing  weight 40  step 2/3  failed 1/3  podinfo:6.1.0 +1  success rate 62.50% < 99%\n" +
-		"12:00:00  apps/podinfo  Succeeded  weight 0  failed 0/3  podinfo:6.1.0 +1  stage 2 of 3\n"
+		"12:00:00  apps/podinfo  Succeeded  weight 0  failed 0/3  podinfo:6.1.0 +1  step 2 of 3\n"
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Error(diff)
 	}

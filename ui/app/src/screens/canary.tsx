@@ -163,7 +163,7 @@ function Now({ is, release }: { is: CanaryDetail; release: CanaryRelease | undef
       aside={
         <>
           {is.stage > 0 && `step ${is.stage} of ${is.stages} · `}
-          {is.failedChecks > 0 || !release.endedAt ? `${is.failedChecks} of ${is.threshold} failed checks` : (release.verdict ?? "")}
+          {is.failedChecks > 0 || !release.endedAt ? failures(is.failedChecks, is.threshold) : (release.verdict ?? "")}
         </>
       }
     >
@@ -182,6 +182,11 @@ function Now({ is, release }: { is: CanaryDetail; release: CanaryRelease | undef
       {names.length > 0 && <p class="dim">A point is the last check of a step.</p>}
     </Panel>
   );
+}
+
+/** How many checks failed, and how many are too many. */
+export function failures(failed: number, threshold: number): string {
+  return `${failed === 0 ? "no check" : count(failed, "check")} failed; ${threshold} ${threshold === 1 ? "rolls" : "roll"} it back`;
 }
 
 function Metric({ name, release, good }: { name: string; release: CanaryRelease; good: string | undefined }) {

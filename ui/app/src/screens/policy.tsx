@@ -167,6 +167,25 @@ export function funnelOf(is: Pick<Explanation, "total" | "gates">): (GateCount &
   return is.gates.toSorted((a, b) => order(a.gate) - order(b.gate)).map((count) => ({ ...count, rest: (rest -= count.dropped) }));
 }
 
+const gateWords: Record<string, string> = {
+  exclusionList: "not excluded",
+  filterTags: "matching the pattern",
+  pin: "pinned",
+  "reject.tag": "not rejected",
+  registry: "found in the registry",
+  quarantine: "not in quarantine",
+  minAge: "old enough",
+  platform: "of the platforms",
+  "reject.digest": "not rejected by digest",
+  verify: "signed",
+};
+
+/** What is true of the tags that a gate leaves. */
+export function gateWord(gate: string, rule: string): string {
+  if (gate === "policy") return rule.startsWith("semver") ? "in the range" : rule.startsWith("numerical") ? "that are numbers" : "in the order";
+  return gateWords[gate] ?? `after ${gate}`;
+}
+
 const gateOrder = ["exclusionList", "filterTags", "policy", "pin", "reject.tag", "registry", "quarantine", "minAge", "platform", "reject.digest", "verify"];
 
 function order(gate: string): number {
@@ -290,7 +309,7 @@ function Funnel({ is }: { is: Explanation }) {
     <ol class="funnel" aria-label="What each gate left">
       <Bar name="that a scan keeps" n={is.total} of={is.total} />
       {steps.map((step) => (
-        <Bar key={step.gate} name={`after ${step.gate}`} n={step.rest} of={is.total} dropped={step.dropped} />
+        <Bar key={step.gate} name={gateWord(step.gate, is.rule)} n={step.rest} of={is.total} dropped={step.dropped} />
       ))}
     </ol>
   );
