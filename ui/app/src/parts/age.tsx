@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { useComputed, useSignal } from "@preact/signals";
+import { computed, useComputed, useSignal } from "@preact/signals";
 import { now, useCountdown } from "../clock";
 import { age, left, moment } from "../words";
 
@@ -22,10 +22,20 @@ export function Age(props: { since: string | undefined; ago?: boolean; lasts?: b
   );
 }
 
-/** A time of day, with how long ago it was as its title. */
+/** The day that it is, as its first millisecond: it changes at midnight only. */
+const today = computed(() => new Date(now.value).setHours(0, 0, 0, 0));
+
+/** A time of day, with the date unless it is today's, and always in its title. */
 export function Moment(props: { at: string | undefined }) {
+  const at = useSignal(props.at);
+  at.value = props.at;
+  const text = useComputed(() => moment(at.value ?? "", today.value));
   if (!props.at) return null;
-  return <time dateTime={props.at}>{moment(props.at, now.peek())}</time>;
+  return (
+    <time dateTime={props.at} title={moment(props.at, 0)}>
+      {text}
+    </time>
+  );
 }
 
 /** A clock that runs down to a time, with a bar if it is known when it began. */
