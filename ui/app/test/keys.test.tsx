@@ -55,6 +55,8 @@ describe("keys of the page", () => {
   it("can be switched off but for Ctrl K, as who dictates gives many, and stay so", async () => {
     await press(["?"]);
     expect(root.querySelector(".shortcuts")?.hasAttribute("open")).toBe(true);
+    const ofReleases = [...root.querySelectorAll(".shortcuts dl div")].filter((one) => one.textContent.endsWith("in the releases"));
+    expect(ofReleases.map((one) => one.querySelector("kbd")?.textContent)).toEqual(["j k ↓ ↑", "← → h l", "Home End"]); // no other screen has them
     await act(async () => {
       box()!.checked = false;
       box()!.dispatchEvent(new Event("change", { bubbles: true }));
