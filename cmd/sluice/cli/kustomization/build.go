@@ -83,8 +83,9 @@ func BuildCommand(c *cluster.Cluster) *cobra.Command {
 applied: with what the spec adds, variables and labels. The directory is not changed.
 Values that SOPS encrypted in Secrets are masked: they are decrypted in the cluster
 only. With --dry-run no cluster is asked, and variables of spec.postBuild.substituteFrom
-are left out. Bases and files at URLs are fetched, without credentials. What is
-probably a mistake is noted on standard error.
+are left out: they are empty unless they have a default, or fail with --strict-substitute.
+Bases and files at URLs are fetched, without credentials. What is probably a mistake is
+noted on standard error.
 
 With --recursive the Kustomizations that are among the objects are built as well, as
 they are there and not as they are in the cluster, each from its spec.path in the
@@ -227,7 +228,7 @@ func (b *builder) objects(
 		return nil, err
 	}
 	if sub != nil {
-		sub.Lenient = !b.strict
+		sub.Lenient = b.lenient(cmd, k)
 	}
 	root, err := os.OpenRoot(in.top)
 	if err != nil {
@@ -252,6 +253,26 @@ func (b *builder) objects(
 		output.Note(cmd, "warning: %s", output.Clean(hide.Text(w.Text)))
 	}
 	return result.Objects, nil
+}
+
+// lenient reports whether variables may have no value. A dry run does not know those of ConfigMaps and
+// Secrets, so that it fails at none unless it is told to.
+func (b *builder) lenient(cmd *cobra.Command, k *kustomizev1.Kustomization) bool {
+	from := k.Spec.PostBuild.SubstituteFrom
+	if !b.offline || len(from) == 0 {
+		return !b.strict
+	}
+	names := make([]string, len(from))
+	for i, ref := range from {
+		names[i] = ref.Kind + "/" + ref.Name
+	}
+	left := strings.Join(names, ", ")
+	if cmd.Flags().Changed("strict-substitute") && b.strict {
+		output.Note(cmd, "the variables of %s are left out", output.Clean(left))
+		return false
+	}
+	output.Note(cmd, "the variables of %s are left out: what has neither another value nor a default is empty", output.Clean(left))
+	return true
 }
 
 // leaves reports what is left out.

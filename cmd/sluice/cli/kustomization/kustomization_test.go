@@ -95,7 +95,8 @@ var overlay = map[string]string{
 }
 
 func TestABuildIsOfTheCheckout(t *testing.T) {
-	const want = `apiVersion: v1
+	const want = `the variables of ConfigMap/more are left out: what has neither another value nor a default is empty
+apiVersion: v1
 data:
   colour: blue
 kind: ConfigMap
@@ -150,6 +151,24 @@ func TestABuildFetchesWhatIsElsewhere(t *testing.T) {
 	}
 }
 
+// Where no cluster is asked, nobody knows them, and the build failed; flux build leaves them empty.
+func TestVariablesOfTheClusterAreEmptyInADryRun(t *testing.T) {
+	inCheckout(t, map[string]string{"ks.yaml": fluxKustomization, "overlay/cm.yaml": "apiVersion: v1\nkind: ConfigMap\n" +
+		"metadata: {name: cm}\ndata: {colour: '${COLOUR}', cluster: 'in-${cluster_name}', zone: '${zone:=a}'}\n"})
+	got, err := offline(t, "app", "-f", "ks.yaml")
+	if err != nil || !strings.Contains(got, "cluster: in-\n  colour: blue\n  zone: a\n") || !strings.Contains(got, "of ConfigMap/more are left out") {
+		t.Errorf("got %v\n%s", err, got)
+	}
+	if got, err := offline(t, "app", "-f", "ks.yaml", "--strict-substitute"); err == nil || !strings.Contains(err.Error(), `not set (strict mode): "cluster_name"`) {
+		t.Errorf("with --strict-substitute: %v\n%s", err, got)
+	}
+	whole := strings.ReplaceAll(fluxKustomization, "    substituteFrom: [{kind: ConfigMap, name: more}]\n", "")
+	inCheckout(t, map[string]string{"ks.yaml": whole, "overlay/cm.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: cm}\ndata: {a: '${x}'}\n"})
+	if got, err := offline(t, "app", "-f", "ks.yaml"); err == nil {
+		t.Errorf("without substituteFrom all is known: %s", got)
+	}
+}
+
 func TestABuildLeavesTheDirectoryAsItIs(t *testing.T) {
 	dir := inCheckout(t, map[string]string{"ks.yaml": fluxKustomization, "overlay/cm.yaml": overlay["base/cm.yaml"]})
 	if _, err := offline(t, "app", "-f", "ks.yaml"); err != nil {
@@ -179,7 +198,7 @@ func TestWhatCannotBeBuilt(t *testing.T) {
 		},
 		"a variable without a value": {
 			map[string]string{"ks.yaml": fluxKustomization, "overlay/cm.yaml": strings.Replace(overlay["base/cm.yaml"], "COLOUR", "MISSING", 1)},
-			[]string{"app", "-f", "ks.yaml"}, `"MISSING" has no value and no default`,
+			[]string{"app", "-f", "ks.yaml", "--strict-substitute"}, `"MISSING" has no value and no default`,
 		},
 		"what leads out of the checkout": {
 			map[string]string{"ks.yaml": fluxKustomization, "overlay/kustomization.yaml": "resources: [../../outside]\n"},
