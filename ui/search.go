@@ -78,7 +78,8 @@ func (v *view) find(ctx context.Context, words []string) (FoundObjects, error) {
 		return 1
 	}
 	slices.SortFunc(found.Items, func(a, b report.ObjectReference) int {
-		return cmp.Or(rank(a)-rank(b), strings.Compare(a.Name, b.Name), strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Kind, b.Kind))
+		return cmp.Or(rank(a)-rank(b),
+			strings.Compare(a.Name, b.Name), strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Kind, b.Kind))
 	})
 	if found.More = len(found.Items) - maxFound; found.More > 0 {
 		found.Items = found.Items[:maxFound]
