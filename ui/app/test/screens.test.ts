@@ -13,7 +13,7 @@ import { offsets, range } from "../src/parts/virtual";
 import { compareLines } from "../src/screens/objects";
 import { treeOf } from "../src/screens/object";
 import { failures, isAbout } from "../src/screens/canary";
-import { bundleName, consents, earlier, stateOfPipeline } from "../src/screens/pipeline";
+import { bundleName, consents, earlier, isListed, stateOfPipeline } from "../src/screens/pipeline";
 import { commandOf, filterOf, funnelOf, gateWord, judgedElsewhere, queryOf, trialOf } from "../src/screens/policy";
 import { groupOf, matches } from "../src/screens/releases";
 import { filter, hopsOf, markdown } from "../src/screens/timeline";
@@ -195,6 +195,11 @@ describe("a pipeline", () => {
     ["is ready when all its stages are", of("True", "ready", "ready"), "ready"],
     ["has failed when it says so, whatever its stages do", of("False", "moving"), "failed"],
   ])("%s", (_, got, want) => expect(got).toBe(want));
+  it("says once what a stage waits for", () => {
+    const waiting = [{ type: "Approval" as const, message: "0 of 1 approvals" }];
+    expect([isListed({ phase: "Waiting", waiting }), isListed({ phase: "Held", hold: { by: "eve", at: "" } })]).toEqual([true, true]);
+    expect([isListed({ phase: "Waiting" }), isListed({ phase: "Proposed", waiting }), isListed({ phase: "Failed" })]).toEqual([false, false, false]);
+  });
   it("tells who allowed the version that a stage wants, and nothing of others", () => {
     const given = (bundle: string, by: string) => ({ bundle, by, at: "2026-01-01T00:00:00Z" });
     const is = { wants: { id: "2" }, approvals: [given("1", "ann"), given("2", "bob")], overrides: [given("2", "eve")] };

@@ -127,7 +127,7 @@ export function Stage({ stage, of }: { stage: PipelineStage; of: PipelineDetail 
           wants <strong>{bundleName(stage.wants)}</strong>
         </p>
       )}
-      {stage.message && <p class="message">{stage.message}</p>}
+      {stage.message && !isListed(stage) && <p class="message">{stage.message}</p>}
       {(stage.waiting ?? []).length > 0 && (
         <ul class="gates" aria-label={`What ${stage.name} waits for`}>
           {(stage.waiting ?? []).map((gate, i) => (
@@ -174,6 +174,11 @@ export function Stage({ stage, of }: { stage: PipelineStage; of: PipelineDetail 
       </div>
     </li>
   );
+}
+
+/** Tells whether what a stage says about itself stands below it anyway: its gates, or who holds it. */
+export function isListed({ phase, waiting, hold }: Pick<PipelineStage, "phase" | "waiting" | "hold">): boolean {
+  return (phase === "Waiting" && (waiting ?? []).length > 0) || (phase === "Held" && hold !== undefined);
 }
 
 /** What people have allowed for the version that a stage waits to get. */
