@@ -245,6 +245,13 @@ describe("versions", () => {
     const failed = { ...turned(lane("b", "1.0.0"), "canary", { state: "failed", value: "Failed" }), coming: "1.1.0" };
     expect(of([moving, failed])[0]?.slice(2)).toEqual(["a: 1.1.0 20 % moving, 1.0.0 live ready", "b: 1.1.0 rolled back failed, 1.0.0 live ready"]);
   });
+  it("are held at their share of the users, or before anybody has them", () => {
+    const held = (value: string) => ({ ...turned(lane("a", "1.0.0"), "canary", { state: "waiting", value }), coming: "1.1.0" });
+    expect([of([held("20 %")]), of([held("Waiting")])].map((is) => is[0]?.[2])).toEqual([
+      "a: 1.1.0 held at 20 % waiting, 1.0.0 live ready",
+      "a: 1.1.0 held waiting, 1.0.0 live ready",
+    ]);
+  });
   it("are chosen before they are anywhere, unless a pipeline decides", () => {
     const chosen = turned(lane("a", "1.0.0"), "policy", { state: "ready", value: "2.0.0" });
     const stage = { pipeline: "shop", namespace: "shop", name: "dev", state: "moving" as const, has: "1.0.0", wants: "1.1.0" };

@@ -98,7 +98,7 @@ function wanted(stage: LaneStage): Standing {
 
 function coming(canary: Cell | undefined): Standing {
   if (!canary || canary.state === "none") return { word: "applied", state: "moving" };
-  const word = canary.state === "failed" ? "rolled back" : canary.state === "waiting" ? `held at ${canary.value ?? "0 %"}` : (canary.value ?? "applied");
+  const word = canary.state === "failed" ? "rolled back" : canary.state === "waiting" ? canary.value?.endsWith("%") ? `held at ${canary.value}` : "held" : (canary.value ?? "applied");
   return { word, state: canary.state, since: canary.since, why: canary.message };
 }
 
