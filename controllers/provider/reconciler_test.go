@@ -20,6 +20,7 @@ import (
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/notify/dispatch"
 	"github.com/sluice-cd/sluice/notify/outbox"
+	"github.com/sluice-cd/sluice/test/make"
 )
 
 // silent fails if anybody is told that a Provider became ready.
@@ -37,8 +38,13 @@ func TestWhatIsSaidOfAProvider(t *testing.T) {
 		want string // "" is that it can be used, "-" that nobody looks
 	}{
 		"one that messages can be sent to": {edit: func(*v1beta3.Provider) {}},
-		"a type that is none":              {func(p *v1beta3.Provider) { p.Spec.Type = "pigeon" }, `spec.type: "pigeon" is not served`},
-		"one that is suspended":            {func(p *v1beta3.Provider) { p.Spec.Suspend, p.Spec.Type = true, "pigeon" }, "-"},
+		// Flux takes it, and Providers from its time were refused.
+		"a repository in the form of scp": {edit: func(p *v1beta3.Provider) {
+			p.Spec.Type, p.Spec.Address = "gitlab", "git@gitlab.com:group/app.git"
+			p.Spec.SecretRef = &meta.LocalObjectReference{Name: "token"}
+		}},
+		"a type that is none":   {func(p *v1beta3.Provider) { p.Spec.Type = "pigeon" }, `spec.type: "pigeon" is not served`},
+		"one that is suspended": {func(p *v1beta3.Provider) { p.Spec.Suspend, p.Spec.Type = true, "pigeon" }, "-"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			scheme, err := kinds.Scheme()
@@ -52,7 +58,7 @@ func TestWhatIsSaidOfAProvider(t *testing.T) {
 				Spec: v1beta3.ProviderSpec{Type: "generic", Address: "https://room.example.com/hook"},
 			}
 			tc.edit(p)
-			c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(p).WithStatusSubresource(p).Build()
+			c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(p, make.Secret("shop", "token", map[string]string{"token": "t"})).WithStatusSubresource(p).Build()
 			box, err := outbox.Open(t.TempDir(), clock.RealClock{}, logr.Discard())
 			if err != nil {
 				t.Fatal(err)

@@ -182,9 +182,4 @@ func (r Remote) submodule(address string) (Remote, error) {
 }
 
 // parseModuleURL is parseURL, and reads the form of scp, too.
-func parseModuleURL(address string) (*url.URL, error) {
-	if host, at, ok := strings.Cut(address, ":"); ok && !strings.Contains(host, "/") && !strings.HasPrefix(at, "//") {
-		address = sshForm(host, at)
-	}
-	return parseURL(address)
-}
+func parseModuleURL(address string) (*url.URL, error) { return parseURL(FromSCP(address)) }

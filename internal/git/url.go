@@ -59,12 +59,27 @@ func parseURL(raw string) (*url.URL, error) {
 
 // withoutScheme explains what is not even the beginning of a URL.
 func withoutScheme(raw string) error {
-	host, path, ok := strings.Cut(raw, ":")
-	name := host[strings.LastIndex(host, "@")+1:]
-	if !ok || name == "" || strings.ContainsAny(host, "/ ") {
+	host, path, ok := splitSCP(raw)
+	if !ok {
 		return unsupported("it is no URL that begins with http://, https:// or ssh://")
 	}
 	return unsupported("this is the form of scp: write %s", sshForm(host, path))
+}
+
+// FromSCP is the URL for an address in the form of scp, such as git@example.com:team/app.git. Others are
+// left as they are.
+func FromSCP(address string) string {
+	if host, path, ok := splitSCP(address); ok {
+		return sshForm(host, path)
+	}
+	return address
+}
+
+// splitSCP splits an address in the form of scp. One with a password, which that form has not, is none.
+func splitSCP(address string) (host, path string, ok bool) {
+	host, path, ok = strings.Cut(address, ":")
+	name := host[strings.LastIndex(host, "@")+1:]
+	return host, path, ok && name != "" && !strings.ContainsAny(host, "/ ") && !strings.HasPrefix(path, "//") && !strings.Contains(path, "@")
 }
 
 // sshForm is the URL for what is host:path in the form of scp.

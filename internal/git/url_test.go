@@ -119,3 +119,19 @@ func TestURLsOfOneRepository(t *testing.T) {
 		})
 	}
 }
+
+func TestTheFormOfSCPAsAURL(t *testing.T) {
+	for address, want := range map[string]string{
+		"git@gitlab.com:group/app.git":       "ssh://git@gitlab.com/group/app.git",
+		"gitlab.com:/group/sub/app":          "ssh://gitlab.com/group/sub/app",
+		"user:secret@gitlab.com:group/app":   "user:secret@gitlab.com:group/app",
+		"https://gitlab.com/group/app":       "https://gitlab.com/group/app",
+		"ssh://git@gitlab.com:22/group/app":  "ssh://git@gitlab.com:22/group/app",
+		"gitlab.com/group/app":               "gitlab.com/group/app",
+		"https://user:pass@gitlab.com/g/app": "https://user:pass@gitlab.com/g/app",
+	} {
+		if got := FromSCP(address); got != want {
+			t.Errorf("%s is %s, want %s", address, got, want)
+		}
+	}
+}

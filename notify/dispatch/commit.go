@@ -21,6 +21,7 @@ import (
 
 	"github.com/sluice-cd/sluice/api/notification/v1beta3"
 	"github.com/sluice-cd/sluice/internal/cel"
+	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/notify/message"
 )
@@ -67,7 +68,9 @@ func repositoryOf(to *resolvedProvider) Repository {
 	if forge := message.CommentForge[name]; forge != "" {
 		name = forge
 	}
-	r := Repository{Forge: name, URL: to.target.Address, Secret: to.secret, Proxy: to.proxy, Provider: client.ObjectKeyFromObject(to.provider)}
+	r := Repository{
+		Forge: name, URL: git.FromSCP(to.target.Address), Secret: to.secret, Proxy: to.proxy, Provider: client.ObjectKeyFromObject(to.provider),
+	}
 	if to.settings.CA == "" && to.settings.Cert == "" {
 		return r
 	}
