@@ -4,6 +4,7 @@ package forge
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"strconv"
@@ -66,6 +67,9 @@ func (a *azureCommits) setStatus(ctx context.Context, sha string, s Status) erro
 		return err
 	}
 	open, err := a.pulls.list(ctx, "active")
+	if refused := (*Unauthorized)(nil); errors.As(err, &refused) || answeredWith(err, http.StatusForbidden, http.StatusNotFound) {
+		return nil // the scope Code (status) is for statuses alone
+	}
 	if err != nil {
 		return err
 	}

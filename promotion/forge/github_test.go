@@ -137,6 +137,27 @@ func TestAStatusDidNotReachAnOlderPullRequestOfAzureDevOps(t *testing.T) {
 	}
 }
 
+// A token of the scope Code (status), which is all that Flux uses, set the status, and failed each time
+// since it may not list pull requests.
+func TestATokenOfAzureDevOpsForStatusesAloneSetsThem(t *testing.T) {
+	for _, code := range []int{http.StatusUnauthorized, http.StatusNonAuthoritativeInfo, http.StatusForbidden, http.StatusNotFound} {
+		fake, pr := proposed(t, forge.AzureDevOps)
+		fake.intercept = func(rw http.ResponseWriter, r *http.Request) bool {
+			if r.Method != http.MethodGet {
+				return false
+			}
+			rw.WriteHeader(code)
+			return true
+		}
+		if err := fake.Forge().SetStatus(t.Context(), pr.HeadSHA, forge.Status{Context: "ci", State: forge.CheckSuccess}); err != nil {
+			t.Errorf("with %d: %v", code, err)
+		}
+		if len(fake.commitStatuses) != 1 {
+			t.Errorf("with %d the commit has %v", code, fake.commitStatuses)
+		}
+	}
+}
+
 func TestAStatusWithoutAStateIsRefusedBeforeItIsSent(t *testing.T) {
 	everywhere(t, func(t *testing.T, fake *fakeForge, f forge.Forge) {
 		asked := fake.asked()
