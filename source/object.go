@@ -4,7 +4,6 @@ package source
 
 import (
 	"errors"
-	"math/rand/v2"
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
@@ -20,8 +19,6 @@ const (
 	defaultTimeout = 60 * time.Second
 	// maxTimeout is for a server that never answers: each of its sources takes a slot of its namespace for as long.
 	maxTimeout = time.Hour
-	// jitter spreads the sources that were made at once over their interval.
-	jitter = 0.05
 )
 
 // Timeout is how long a server may take, as spec.timeout says: a minute without one, and at most an hour.
@@ -30,11 +27,6 @@ func Timeout(spec *metav1.Duration) time.Duration {
 		return min(spec.Duration, maxTimeout)
 	}
 	return defaultTimeout
-}
-
-// Spread returns the interval, give or take its jitter.
-func Spread(interval time.Duration) time.Duration {
-	return time.Duration(float64(interval) * (1 - jitter + 2*jitter*rand.Float64()))
 }
 
 // About is the metadata of events about an artifact, by the names that Flux's notification-controller knows; nil without

@@ -26,6 +26,8 @@ type Publisher struct {
 	Store *Store
 	// Memory is what making an artifact takes of; nil is without end.
 	Memory *budget.Budget
+	// Jitter is the largest part by which the intervals of sources are shorter or longer.
+	Jitter float64
 }
 
 // Snapshot is what the origin of a source has now.

@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/opencontainers/go-digest"
@@ -31,7 +31,7 @@ import (
 const (
 	// maxArchive bounds an archive that is read into memory.
 	maxArchive = 256 << 20
-	// keptArtifacts is how many artifacts of a source stay: consumers may still
+	// keptArtifacts is how many artifacts of a source stay by default: consumers may still
 	// be downloading the one before.
 	keptArtifacts = 2
 
@@ -61,6 +61,10 @@ type Store struct {
 
 	// Space is what is free on the disk; nil has no end. Set it before the first use.
 	Space *disk.Space
+	// Retention says how long artifacts stay that others have replaced, and Digest by which algorithm digests are
+	// made; default SHA-256. Set them, too, before the first use.
+	Retention Retention
+	Digest    digest.Algorithm
 
 	mu        sync.Mutex
 	sizes     map[Key]int64           // bytes on the disk, nil before they were looked at
@@ -68,6 +72,15 @@ type Store struct {
 	published int                     // how many there have been
 	verified  map[string]string       // path -> digest that the file was seen to have
 }
+
+// Retention is how many artifacts of a source stay, the newest among them; default 2. When another one comes, those go
+// as well that were replaced longer than TTL ago; zero is no time.
+type Retention struct {
+	Records int
+	TTL     time.Duration
+}
+
+func (r Retention) records() int { return cmp.Or(r.Records, keptArtifacts) }
 
 // publishedView is a view by the digest of its artifact.
 type publishedView struct {
@@ -205,7 +218,8 @@ func (s *Store) write(ctx context.Context, target string, c Content, from *previ
 			err = errors.Join(err, file.Close(), os.Remove(file.Name()))
 		}
 	}()
-	hash := sha256.New()
+	algorithm := cmp.Or(s.Digest, digest.SHA256)
+	hash := algorithm.Hash()
 	meter := disk.Meter{Space: s.Space, Namespace: c.namespace}
 	defer meter.Commit(0) // what stays is counted with the source
 	buffered := bufio.NewWriterSize(meter.Writer(file), 256<<10)
@@ -233,7 +247,7 @@ func (s *Store) write(ctx context.Context, target string, c Content, from *previ
 	if err := note(target, c.Note); err != nil {
 		return "", 0, err
 	}
-	sum = digest.NewDigest(digest.SHA256, hash)
+	sum = digest.NewDigest(algorithm, hash)
 	if index == nil {
 		return sum, size, file.Close()
 	}
@@ -314,6 +328,15 @@ func hasSuffix(name string) bool {
 
 // archives lists the archives in a directory, newest first.
 func archives(dir string) []string {
+	var paths []string
+	for _, info := range archiveInfos(dir) {
+		paths = append(paths, filepath.Join(dir, info.Name()))
+	}
+	return paths
+}
+
+// archiveInfos are those of archives.
+func archiveInfos(dir string) []fs.FileInfo {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil
@@ -328,21 +351,20 @@ func archives(dir string) []string {
 	slices.SortFunc(infos, func(a, b fs.FileInfo) int {
 		return cmp.Or(b.ModTime().Compare(a.ModTime()), strings.Compare(a.Name(), b.Name()))
 	})
-	paths := make([]string, 0, len(infos))
-	for _, info := range infos {
-		paths = append(paths, filepath.Join(dir, info.Name()))
-	}
-	return paths
+	return infos
 }
 
-// collect removes all but the newest artifacts, and what a killed process left
+// collect removes all but the newest artifacts, as [Store.Retention] says, and what a killed process left
 // half-written.
 func (s *Store) collect(key Key) error {
 	dir := filepath.Join(s.root, filepath.FromSlash(key.dir()))
 	var errs []error
-	for i, archive := range archives(dir) {
-		if i >= keptArtifacts {
-			s.forget(path.Join(key.dir(), filepath.Base(archive)))
+	infos, now := archiveInfos(dir), s.clock.Now()
+	for i, info := range infos {
+		expired := i > 0 && s.Retention.TTL > 0 && now.Sub(infos[i-1].ModTime()) > s.Retention.TTL
+		if i >= s.Retention.records() || expired {
+			archive := filepath.Join(dir, info.Name())
+			s.forget(path.Join(key.dir(), info.Name()))
 			errs = append(errs, os.Remove(indexOf(archive)), note(archive, nil), os.Remove(archive))
 		}
 	}

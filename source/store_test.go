@@ -189,6 +189,58 @@ func TestArtifactsMayHaveAnyDigestThatFluxReads(t *testing.T) {
 	}
 }
 
+func TestDigestsAreMadeByTheAlgorithmThatIsAskedFor(t *testing.T) {
+	for _, algorithm := range []digest.Algorithm{digest.SHA384, digest.SHA512, digest.BLAKE3} {
+		store, _ := serve(t, t.TempDir())
+		store.Digest = algorithm
+		a := put(t, store, "c1", viewOf(t, map[string]string{"a.yaml": "a: 1\n"}, nil, nil))
+		_, data := get(t, a.URL)
+		if a.Digest != algorithm.FromBytes(data).String() || !store.Holds(a) {
+			t.Errorf("%s: the digest is %s", algorithm, a.Digest)
+		}
+	}
+}
+
+func TestArtifactsStayAsLongAsIsAskedFor(t *testing.T) {
+	for name, tc := range map[string]struct {
+		retention source.Retention
+		want      []bool
+	}{
+		"by default":              {source.Retention{}, []bool{false, false, true, true}},
+		"one":                     {source.Retention{Records: 1}, []bool{false, false, false, true}},
+		"three":                   {source.Retention{Records: 3}, []bool{false, true, true, true}},
+		"many, for a while":       {source.Retention{Records: 10, TTL: 90 * time.Second}, []bool{false, true, true, true}},
+		"many, for a longer time": {source.Retention{Records: 10, TTL: time.Hour}, []bool{true, true, true, true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			store, _ := serve(t, dir)
+			store.Retention = tc.retention
+			var made []*meta.Artifact
+			for i := range 4 {
+				if i == 3 { // those before were stored one and two and three minutes ago
+					for j, a := range made {
+						at := now.Add(time.Duration(j-3) * time.Minute)
+						if err := os.Chtimes(filepath.Join(dir, filepath.FromSlash(a.Path)), at, at); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+				store.Retention = source.Retention{Records: 100}
+				if i == 3 {
+					store.Retention = tc.retention
+				}
+				made = append(made, put(t, store, fmt.Sprintf("c%d", i), viewOf(t, map[string]string{"f": fmt.Sprint(i)}, nil, nil)))
+			}
+			for i, a := range made {
+				if got := store.Holds(a); got != tc.want[i] {
+					t.Errorf("holds c%d: %v", i, got)
+				}
+			}
+		})
+	}
+}
+
 func TestDamagedArtifactIsNotedAndNotCopied(t *testing.T) {
 	dir := t.TempDir()
 	store, _ := serve(t, dir)

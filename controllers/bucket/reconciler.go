@@ -125,7 +125,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, obj *sourcev1.Bucket) (recon
 	result := reconciler.Result{
 		Reason:  meta.SucceededReason,
 		Message: fmt.Sprintf("stored artifact: revision '%s'", obj.Status.Artifact.Revision),
-		After:   source.Spread(obj.Spec.Interval.Duration), Events: events,
+		After:   reconciler.Spread(obj.Spec.Interval.Duration, r.Publisher.Jitter), Events: events,
 	}
 	source.SetCondition(obj, r.Clock.Now(), sourcev1.ArtifactInStorageCondition, meta.SucceededReason, result.Message)
 	return result, nil

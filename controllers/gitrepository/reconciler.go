@@ -138,7 +138,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, obj *sourcev1.GitRepository)
 	result := reconciler.Result{
 		Reason:  meta.SucceededReason,
 		Message: fmt.Sprintf("stored artifact for revision '%s'", seen.Revision()),
-		After:   source.Spread(obj.Spec.Interval.Duration),
+		After:   reconciler.Spread(obj.Spec.Interval.Duration, r.Publisher.Jitter),
 	}
 	included, err := r.include(ctx, obj)
 	if err != nil {

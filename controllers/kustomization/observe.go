@@ -65,6 +65,7 @@ func (r *Reconciler) observe(ctx context.Context, k *kustomizev1.Kustomization) 
 		Revision: run.artifact.Revision, Digest: run.artifact.Digest, Generation: k.Generation, Requested: requested,
 	}
 	run.seen.Spec = decisionSpec(k)
+	run.seen.NextRun = reconciler.Spread(k.GetRequeueAfter(), r.Jitter)
 	run.observeStatus()
 	run.seen.Drift = run.state.objects.Drift()
 	if err := r.observeInputs(ctx, run); err != nil {
@@ -80,7 +81,7 @@ func (r *Reconciler) observe(ctx context.Context, k *kustomizev1.Kustomization) 
 // decisionSpec is the part of the spec that decides how k is reconciled.
 func decisionSpec(k *kustomizev1.Kustomization) decide.Spec {
 	spec := decide.Spec{
-		Interval: k.Spec.Interval.Duration, NextRun: k.GetRequeueAfter(), Timeout: k.GetTimeout(),
+		Interval: k.Spec.Interval.Duration, Timeout: k.GetTimeout(),
 		Prune: k.Spec.Prune, ReadsVariables: readsInputs(k),
 	}
 	switch {

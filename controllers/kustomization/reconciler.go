@@ -73,6 +73,8 @@ type Reconciler struct {
 	KubeConfigs *kubeconfig.Reader
 	// Builder builds.
 	Builder *build.Builder
+	// Jitter is the largest part by which intervals are shorter or longer.
+	Jitter float64
 	// Remote fetches what kustomizations refer to outside of their source; nil refuses it.
 	Remote *remote.Fetcher
 	// Store has the artifacts of the sources that this process serves; nil if it serves none.

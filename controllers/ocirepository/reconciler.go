@@ -156,7 +156,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, obj *sourcev1.OCIRepository)
 	result := reconciler.Result{
 		Reason:  meta.SucceededReason,
 		Message: fmt.Sprintf("stored artifact for digest '%s'", seen.revision()),
-		After:   source.Spread(obj.Spec.Interval.Duration), Events: events,
+		After:   reconciler.Spread(obj.Spec.Interval.Duration, r.Publisher.Jitter), Events: events,
 	}
 	source.SetCondition(obj, r.Clock.Now(), sourcev1.ArtifactInStorageCondition, meta.SucceededReason, result.Message)
 	if unverified != "" {

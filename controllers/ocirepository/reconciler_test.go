@@ -362,11 +362,6 @@ func TestTimeoutsAndIntervals(t *testing.T) {
 	if got := source.Timeout(obj.Spec.Timeout); got != time.Minute {
 		t.Errorf("unset: %s", got)
 	}
-	for range 100 {
-		if got := source.Spread(time.Hour); got < 57*time.Minute || got > 63*time.Minute {
-			t.Fatalf("an hour is spread to %s", got)
-		}
-	}
 }
 
 // What Flux's controller had begun, or had failed at, stayed beside Ready for ever.

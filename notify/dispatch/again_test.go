@@ -115,6 +115,31 @@ func TestAnEventThatIsTriedAgainIsToldOnce(t *testing.T) {
 	}
 }
 
+func TestHowLongAnEventIsNotToldAgain(t *testing.T) {
+	for name, tc := range map[string]struct {
+		window time.Duration
+		want   int
+	}{"by default": {0, 1}, "half a minute": {30 * time.Second, 2}} {
+		t.Run(name, func(t *testing.T) {
+			r := newChatServer(t)
+			now := clocktesting.NewFakeClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+			box, err := outbox.Open(t.TempDir(), now, logr.Discard())
+			if err != nil {
+				t.Fatal(err)
+			}
+			b := newTestEnv(t, func(o *dispatch.Options) { o.Clock, o.Outbox, o.Window = now, box, tc.window }, provider(r.URL), alert())
+			for range 2 {
+				b.Take(t.Context(), event("done"))
+				b.deliver(t)
+				now.Step(time.Minute)
+			}
+			if len(r.got) != tc.want {
+				t.Errorf("told %d times, want %d", len(r.got), tc.want)
+			}
+		})
+	}
+}
+
 func TestAProviderThatCannotBeReadHoldsUpItsOwnAlertOnly(t *testing.T) {
 	r := newChatServer(t)
 	away := true

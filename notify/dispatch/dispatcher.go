@@ -3,6 +3,7 @@
 package dispatch
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -37,8 +38,8 @@ const (
 )
 
 const (
-	// window is how long an event that says the same again is dropped, as in Flux.
-	window = 5 * time.Minute
+	// Window is how long an event that says the same again is dropped by default, as in Flux.
+	Window = 5 * time.Minute
 	// maxSaid is how many events are remembered for that.
 	maxSaid = 20_000
 	// maxFilters is how many bytes the compiled expressions of Alerts may take.
@@ -64,6 +65,8 @@ type Options struct {
 	Forges Forges
 	// NoCrossNamespaceRefs drops events of other namespaces than the Alert's.
 	NoCrossNamespaceRefs bool
+	// Window is how long an event that says the same again is dropped; default [Window].
+	Window time.Duration
 }
 
 // Dispatcher takes events, and delivers them.
@@ -125,7 +128,7 @@ func (d *Dispatcher) accept(ctx context.Context, e message.Event, put func(outbo
 	}
 	key := digest(message.Identity(e))
 	now := d.opts.Clock.Now()
-	if last, ok := d.said.Get(key); ok && now.Sub(last) < window {
+	if last, ok := d.said.Get(key); ok && now.Sub(last) < cmp.Or(d.opts.Window, Window) {
 		return ErrRepeated
 	}
 	e.Message = shorten.Runes(e.Message, maxMessage, shorten.Ellipsis) // an apply may have changed thousands of objects

@@ -38,6 +38,7 @@ func (w *wiring) alerts(ctx context.Context) error {
 		Log: w.mgr.GetLogger().WithName("alerts"), Recorder: w.events, Guard: w.guard, Tokens: w.tokens,
 		Forges:               provider.Forges{Clients: forges, Clock: w.clock},
 		NoCrossNamespaceRefs: w.flags.noCrossNamespace,
+		Window:               w.flags.flux.rateLimitWindow,
 	})
 	w.events.Listen = func(e eventv1.Event) { dispatcher.Take(ctx, e) }
 	providers := &provider.Reconciler{Dispatcher: dispatcher}

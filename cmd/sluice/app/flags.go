@@ -58,6 +58,7 @@ type flags struct {
 	identity                     identityFlags
 	outbound                     outboundFlags
 	builds                       buildFlags
+	flux                         fluxFlags
 	sshKeyExchanges, sshHostKeys []string
 	receiverAddr                 string
 	eventsListenAddr             string
@@ -106,6 +107,7 @@ func (f *flags) register(set *pflag.FlagSet) {
 	f.identity.register(set)
 	f.outbound.register(set)
 	f.builds.register(set)
+	f.flux.register(set)
 	set.StringSliceVar(&f.sshKeyExchanges, "ssh-kex-algos", nil,
 		"key exchange algorithms to offer to SSH servers; default: those considered safe")
 	set.StringSliceVar(&f.sshHostKeys, "ssh-hostkey-algos", nil,
@@ -164,7 +166,8 @@ func (f *flags) validate() error {
 			f.minRetryDelay, f.maxRetryDelay)
 	}
 	return errors.Join(validateProfiles(f.pprofAddr), f.lease.validate(), f.watch.validate(),
-		f.identity.validate(), f.outbound.validate(), f.storageLimit.validate(), f.builds.validate(), f.canary.validate(), f.page.validate())
+		f.identity.validate(), f.outbound.validate(), f.storageLimit.validate(), f.builds.validate(), f.flux.validate(),
+		f.canary.validate(), f.page.validate())
 }
 
 // options are those of all controllers, which tell their events to a sink.

@@ -55,6 +55,23 @@ func TestFlagsAreRefusedBeforeAnythingStarts(t *testing.T) {
 		"kinds to apply early, with a version": {
 			[]string{"--custom-apply-stage-kinds=rbac.authorization.k8s.io/v1/Role"}, "/v1/Role is no group/Kind: leave the version out",
 		},
+		"what Flux's source-controller may have": {[]string{
+			"--artifact-retention-ttl=60s", "--artifact-retention-records=5", "--artifact-digest-algo=sha512", "--requeue-dependency=5s",
+			"--interval-jitter-percentage=10", "--helm-cache-max-size=10", "--helm-cache-ttl=60m", "--helm-cache-purge-interval=5m",
+		}, ""},
+		"what Flux's kustomize-controller may have": {[]string{
+			"--concurrent-ssa=8", "--http-retry=3", "--no-remote-bases=true", "--insecure-kubeconfig-exec", "--requeue-dependency", "10s",
+		}, ""},
+		"what Flux's notification-controller may have": {[]string{"--rate-limit-interval=1m", "--export-http-path-metrics"}, ""},
+		"a jitter of all": {
+			[]string{"--interval-jitter-percentage=100"}, "--interval-jitter-percentage: must be less than 100",
+		},
+		"no artifact at all": {
+			[]string{"--artifact-retention-records=0"}, "--artifact-retention-records: must be from 1 to 1000",
+		},
+		"artifacts of the future":             {[]string{"--artifact-retention-ttl=-1s"}, "--artifact-retention-ttl: must not be negative"},
+		"a digest that others can make":       {[]string{"--artifact-digest-algo=sha1"}, "--artifact-digest-algo: must be one of [sha256"},
+		"a limit without an interval":         {[]string{"--rate-limit-interval=0s"}, "--rate-limit-interval: must be positive"},
 		"strict substitution, turned off":     {[]string{"--feature-gates=StrictPostBuildSubstitutions=false"}, ""},
 		"gates of Flux's that change nothing": {[]string{"--feature-gates=ExternalArtifact=true,DirectSourceFetch=false"}, ""},
 		"a gate that is neither true nor false": {
@@ -142,5 +159,29 @@ func TestFeatureGatesThatChangeNothingAreLogged(t *testing.T) {
 	}
 	if f.enabled(strictSubstitutions) || !(&identityFlags{}).enabled(strictSubstitutions) {
 		t.Error("strict substitution is on by default, and can be turned off")
+	}
+}
+
+// A Deployment of Flux's did not start with its arguments, although some of them have nothing to do here.
+func TestFlagsThatChangeNothingAreLogged(t *testing.T) {
+	var f flags
+	set := pflag.NewFlagSet("controller", pflag.ContinueOnError)
+	f.register(set)
+	if err := set.Parse([]string{"--requeue-dependency=5s", "--export-http-path-metrics", "--interval-jitter-percentage=7"}); err != nil {
+		t.Fatal(err)
+	}
+	var logged []string
+	f.flux.logFixed(funcr.New(func(_, line string) { logged = append(logged, line) }, funcr.Options{}))
+	want := []string{
+		`"level"=0 "msg"="this flag changes nothing here" "flag"="--export-http-path-metrics" "value"="true" ` +
+			`"always"="paths of requests are no labels of metrics"`,
+		`"level"=0 "msg"="this flag changes nothing here" "flag"="--requeue-dependency" "value"="5s" ` +
+			`"always"="what depends on others is started by their change"`,
+	}
+	if diff := cmp.Diff(want, logged); diff != "" {
+		t.Errorf("log (-want +got):\n%s", diff)
+	}
+	if f.flux.part() != 0.07 {
+		t.Errorf("the jitter is %v", f.flux.part())
 	}
 }

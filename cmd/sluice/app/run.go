@@ -51,6 +51,7 @@ func run(ctx context.Context, config *rest.Config, f *flags) (err error) {
 	}
 	limitMemory(ctrl.Log.WithName("setup"))
 	f.identity.logFixedFeatures(ctrl.Log.WithName("setup"))
+	f.flux.logFixed(ctrl.Log.WithName("setup"))
 	f.identity.apply(f.defaultServiceAccount)
 	wait, err := newKindsWait(config, f, clock.RealClock{}, ctrl.Log.WithName("setup"))
 	if err != nil {

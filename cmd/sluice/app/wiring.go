@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/fluxcd/pkg/cache"
+	"github.com/opencontainers/go-digest"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
@@ -226,7 +227,7 @@ func (w *wiring) source(ctx context.Context) error {
 		address = listener.Addr().String()
 	}
 	w.store = source.NewStore(filepath.Join(w.flags.storagePath, "artifacts"), address, w.clock)
-	w.store.Space = w.space
+	w.store.Space, w.store.Retention, w.store.Digest = w.space, w.flags.flux.retention, digest.Algorithm(w.flags.flux.digest)
 	if err := w.mgr.Add(&httpServer{listener: listener, handler: w.store}); err != nil {
 		return err
 	}
@@ -238,7 +239,7 @@ func (w *wiring) source(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	publisher := source.Publisher{Store: w.store, Memory: w.memory}
+	publisher := source.Publisher{Store: w.store, Memory: w.memory, Jitter: w.flags.flux.part()}
 	repositories := &gitrepository.Reconciler{
 		Mirrors: w.mirrors, Publisher: publisher, Opener: w.opener(), Pushed: &w.pushed, Credentials: w.credentials(),
 	}
@@ -289,6 +290,7 @@ func (w *wiring) kustomize(ctx context.Context) error {
 		Opener: w.opener(), NoCrossNamespaceRefs: w.flags.noCrossNamespace,
 		DefaultServiceAccount: w.flags.defaultServiceAccount, Builder: builder, OverriddenManagers: w.flags.overrideManagers,
 		EarlyKinds:           earlyKinds,
+		Jitter:               w.flags.flux.part(),
 		AdditiveReadyExpr:    w.flags.identity.enabled(additiveReadyExpr),
 		LenientSubstitutions: !w.flags.identity.enabled(strictSubstitutions),
 		KubeConfigs:          w.kubeConfigs(),
