@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/getsops/sops/v3/keyservice"
 	"google.golang.org/grpc"
@@ -71,6 +72,9 @@ func serviceOf(key *keyservice.Key) string {
 		return "Azure " + k.AzureKeyvaultKey.VaultUrl
 	case *keyservice.Key_GcpKmsKey:
 		return "Google Cloud"
+	case *keyservice.Key_HckmsKey:
+		region, _, _ := strings.Cut(k.HckmsKey.KeyId, ":")
+		return "Huawei Cloud " + region
 	}
 	return ""
 }

@@ -237,6 +237,8 @@ func (d *Decrypter) ask(ctx context.Context, req *keyservice.DecryptRequest) ([]
 		return d.openAzure(ctx, key.AzureKeyvaultKey, req.Ciphertext)
 	case *keyservice.Key_GcpKmsKey:
 		return d.openGCP(ctx, key.GcpKmsKey, req.Ciphertext)
+	case *keyservice.Key_HckmsKey:
+		return d.openHuawei(ctx, key.HckmsKey, req.Ciphertext)
 	}
 	return nil, errors.New("this kind of key is not supported")
 }

@@ -8,7 +8,7 @@
 //
 // A file has a data key, which is in its metadata once for each key that may open it. Age
 // and PGP keys are those of a Secret and are used here, without a gpg binary. The key
-// services of AWS, Google Cloud and Azure, and a Vault, are asked with a deadline, through
+// services of AWS, Google Cloud, Azure and Huawei Cloud, and a Vault, are asked with a deadline, through
 // the guard of connections that users' objects lead to, and with credentials of the
 // Secret, or with the identity of a ServiceAccount or of the controller itself. That
 // identity goes to the provider's own hosts alone, and to the Vaults that a ConfigMap of the

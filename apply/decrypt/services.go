@@ -19,6 +19,7 @@ import (
 	"github.com/fluxcd/pkg/auth"
 	"github.com/fluxcd/pkg/cache"
 	vault "github.com/hashicorp/vault/api"
+	"github.com/huaweicloud/huaweicloud-sdk-go-v3/core/sdkerr"
 	"google.golang.org/api/googleapi"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
@@ -165,6 +166,7 @@ func (s *Services) reasonOf(err error) error {
 		fromVault  *vault.ResponseError
 		fromGoogle *googleapi.Error
 		network    net.Error
+		fromHuawei *sdkerr.ServiceResponseError
 		fromKube   apierrors.APIStatus
 	)
 	switch {
@@ -182,6 +184,10 @@ func (s *Services) reasonOf(err error) error {
 		return fmt.Errorf("it answers %d %s", fromVault.StatusCode, http.StatusText(fromVault.StatusCode))
 	case errors.As(err, &fromGoogle):
 		return fmt.Errorf("it answers %d %s", fromGoogle.Code, http.StatusText(fromGoogle.Code))
+	case errors.As(err, &fromHuawei):
+		return fmt.Errorf("it answers %d %s", fromHuawei.StatusCode, http.StatusText(fromHuawei.StatusCode))
+	case errors.Is(err, errNoHuawei):
+		return err
 	case errors.As(err, &fromKube): // about the ServiceAccount whose identity it is
 		return errors.New(fromKube.Status().Message)
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/fluxcd/pkg/auth"
-	"github.com/getsops/sops/v3/hckms"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -107,19 +106,5 @@ func TestAServiceAccountLogsInAtAVault(t *testing.T) {
 				t.Errorf("asked %d times, want %d", len(*seen), tc.requests)
 			}
 		})
-	}
-}
-
-func TestAFileForNoServedKeyNamesIt(t *testing.T) {
-	huawei, err := hckms.NewMasterKey("eu-west-101:6f1f8f0a-0000-4000-8000-000000000000")
-	if err != nil {
-		t.Fatal(err)
-	}
-	huawei.EncryptedKey = "x"
-	sealed := sops.Encrypt(t, sops.File{Name: "a.yaml", Plain: "k: v\n"}, sops.DataKey(), huawei)
-	_, err = open(t, nil, nil).Decrypt(t.Context(), sealed, "a.yaml")
-	const want = `"Huawei Cloud eu-west-101:6f1f8f0a-0000-4000-8000-000000000000": this kind of key is not supported`
-	if err == nil || !strings.Contains(err.Error(), want) {
-		t.Errorf("got %v, want %s", err, want)
 	}
 }
