@@ -13,7 +13,7 @@ import (
 func analyse(t transition) Decision {
 	target, primary := t.seen.Target, t.seen.Primary
 	switch {
-	case !primary.Exists:
+	case !primary.Exists && !rollbackBegun(t): // a restored primary is recorded, and then nothing tells of a rollback
 		return restorePrimary(t)
 	case t.prev.promotionBegun(primary):
 		resumed := t.prev.enter(flaggerv1.CanaryPhasePromoting, t.now)
@@ -88,13 +88,12 @@ func continueAnalysis(t transition) Decision {
 func rollbackBegun(t transition) bool {
 	users := trafficOf(t)
 	switch {
-	case !t.seen.Unrecorded, !users.routed, users.inPlace, users.weight == 0, users.canary.Replicas > 0, promotionWasCommanded(t.prev):
+	case !t.seen.Unrecorded, !users.routed, users.inPlace, users.weight == 0, promotionWasCommanded(t.prev):
+		return false
+	case !users.pinned, users.canary.Replicas > 0:
 		return false
 	}
-	if users.pending {
-		return !t.seen.RouteRefused
-	}
-	return users.routes.Canary == 0
+	return users.pending || users.routes.Canary == 0
 }
 
 // alarmed reports whether samples end the release. It does not matter whether all

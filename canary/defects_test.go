@@ -253,8 +253,11 @@ func TestARollbackThatWasNotRecordedGivesNobodyTheCanaryAgain(t *testing.T) {
 		"a canary that somebody else scaled to zero has users still": deadCheck(edited(lost(40), func(s *situation) {
 			s.Weights = provider.Split(40)
 		})),
-		"users may still be on it if the gateway refuses the route": deadCheck(edited(lost(40), func(s *situation) {
+		"also if the gateway refuses the route, so that nobody knows whether users left": rolledBack(edited(lost(40), func(s *situation) {
 			s.Weights, s.RoutePending, s.RouteRefused = provider.Weights{}, true, true
+		})),
+		"also if the primary was deleted meanwhile, which is made again next": rolledBack(edited(lost(40), func(s *situation) {
+			s.Primary = Workload{}
 		})),
 		"a canary that has no users yet is started": {
 			given: lost(0), wantPhase: progressing, wantApplied: v2, wantPromoted: v1, wantActions: []string{"StartTarget{}"},

@@ -119,7 +119,7 @@ func (w *simulation) disturb() {
 			w.logf("spec: %d stages, hooks %v, gates %v", len(w.plan.Steps), w.plan.Hooks, w.plan.Gates)
 		}
 	case 15:
-		w.refused, w.rolledBack = w.pick(12), ""
+		w.refused = w.pick(12)
 		w.logf("the Gateway refuses the route for %d observations", w.refused)
 	case 16:
 		w.unmeasurable = w.pick(12)
