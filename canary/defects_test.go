@@ -3,6 +3,7 @@
 package canary
 
 import (
+	"slices"
 	"testing"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
@@ -264,5 +265,29 @@ func TestARollbackThatWasNotRecordedGivesNobodyTheCanaryAgain(t *testing.T) {
 		},
 	} {
 		t.Run(name, tc.run)
+	}
+}
+
+// A step had led users to the canary, its status was lost, and the gateway had not taken up the
+// route: its weights were those of the recorded step only once the gateway had.
+func TestUsersWhomALostStepMovedLeaveACanaryThatHasLostItsPods(t *testing.T) {
+	lost := edited(at(flaggerv1.CanaryPhaseProgressing, 0), func(s *situation) {
+		s.Weights, s.RoutePending, s.Target = provider.Weights{}, true, gone(v2)
+	})
+	for name, tc := range map[string]struct {
+		given situation
+		want  bool
+	}{
+		"to a primary that answers":           {lost, true},
+		"not to one that answers as little":   {edited(lost, func(s *situation) { s.Primary = gone(v1) }), false},
+		"not from one that answers":           {edited(lost, func(s *situation) { s.Target = running(v2) }), false},
+		"not if its pods are their own route": {edited(lost, func(s *situation) { s.Plan.InPlace = true }), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			decision, err := tc.given.decide()
+			if got := slices.Contains(decision.Actions, Action(SetWeights{provider.ToPrimary})); err != nil || got != tc.want {
+				t.Errorf("%v, %v", actionNames(decision.Actions), err)
+			}
+		})
 	}
 }

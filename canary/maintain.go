@@ -59,9 +59,13 @@ func enforceWeights(t transition, d Decision) []Action {
 }
 
 // enforceUnseen is for a route of which nobody knows what it says: that must not be the primary while
-// only the canary answers.
+// only the canary answers, nor, during a release, the canary while only the primary does. A step whose
+// status was lost may have led users there.
 func enforceUnseen(t transition, wanted provider.Weights) []Action {
-	if users := trafficOf(t); users.fallback && users.canaryTrusted() && !users.primary.Serves() {
+	users := trafficOf(t)
+	onlyCanary := users.fallback && users.canaryTrusted() && !users.primary.Serves()
+	onlyPrimary := !users.inPlace && wanted.Canary == 0 && users.primary.Serves() && !users.canary.Serves()
+	if onlyCanary || onlyPrimary && analysing(t.prev.Phase) {
 		return []Action{SetWeights{wanted}}
 	}
 	return nil
