@@ -5,7 +5,9 @@ package canary
 import (
 	"fmt"
 	"maps"
+	"os"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -201,10 +203,15 @@ func edits(t *testing.T, routed bool, what uint64) []Plan {
 	return plans
 }
 
+// CANARY_SEEDS plays more histories of each strategy.
 func TestPromisesHoldInEveryHistory(t *testing.T) {
+	seeds := uint64(40)
+	if n, err := strconv.ParseUint(os.Getenv("CANARY_SEEDS"), 10, 64); err == nil {
+		seeds = n
+	}
 	for name, strategy := range strategies {
 		t.Run(name, func(t *testing.T) {
-			for seed := range uint64(20) {
+			for seed := range seeds {
 				t.Run(fmt.Sprint(seed), func(t *testing.T) {
 					w := newSimulation(t, planFor(t, strategy, spread(seed)), seed)
 					w.rarity = 40 + 80*int(seed%2)
