@@ -67,7 +67,7 @@ func continueAnalysis(t transition) Decision {
 		return endFallback(t)
 	case !users.canary.Ready:
 		return awaitCanary(t)
-	case !heldByPerson(t.prev.Hold) && (t.seen.Plan.Skip || promotionWasCommanded(t.prev)):
+	case promotesUnmeasured(t):
 		return promote(t)
 	case paused(t.prev.Hold):
 		d := t.unchanged()
@@ -78,6 +78,12 @@ func continueAnalysis(t transition) Decision {
 	default:
 		return checkStep(t)
 	}
+}
+
+// promotesUnmeasured reports whether the canary only has to be ready: its owner or a person
+// wants no analysis, and nobody holds it since.
+func promotesUnmeasured(t transition) bool {
+	return !heldByPerson(t.prev.Hold) && (t.seen.Plan.Skip || promotionWasCommanded(t.prev))
 }
 
 // rollbackBegun recognises a rollback whose status was lost in a crash, and with it what the
