@@ -260,7 +260,7 @@ func (c *composedTree) BlobSize(hash string) (int64, error) {
 }
 
 // anyOf is the first answer that is no error, or all errors.
-func anyOf[T any](all []Files, ask func(Files) (T, error)) (T, error) {
+func anyOf[B Blobs, T any](all []B, ask func(B) (T, error)) (T, error) {
 	var errs []error
 	var none T
 	for _, f := range all {

@@ -174,6 +174,11 @@ func (s *Store) Put(ctx context.Context, key Key, c Content) (*meta.Artifact, er
 	return artifact, err
 }
 
+// IsFile reports whether an artifact is in the store, as the file of that name of a source.
+func (s *Store) IsFile(key Key, name string, artifact *meta.Artifact) bool {
+	return artifact.Path == path.Join(key.dir(), name+archiveSuffix) && s.Holds(artifact)
+}
+
 // account counts what is on the disk of a source, and at first of all.
 func (s *Store) account(key Key) {
 	if s.Space == nil {

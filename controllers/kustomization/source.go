@@ -12,46 +12,26 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	apimeta "k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/source"
 )
-
-// artifactSource is what all kinds of sources have in common.
-type artifactSource interface {
-	client.Object
-	GetArtifact() *meta.Artifact
-	GetConditions() []metav1.Condition
-}
 
 // sourceKind is a kind that spec.sourceRef may name.
 type sourceKind struct {
 	kind string
-	new  func() artifactSource
-	// suspended reads spec.suspend; nil of a kind whose artifacts others store.
-	suspended func(artifactSource) bool
+	new  func() source.Source
 }
 
 // sources are the kinds that are served. A new one is a line here.
 var sources = []sourceKind{
-	{
-		sourcev1.GitRepositoryKind, func() artifactSource { return &sourcev1.GitRepository{} },
-		func(s artifactSource) bool { return s.(*sourcev1.GitRepository).Spec.Suspend },
-	},
-	{
-		sourcev1.OCIRepositoryKind, func() artifactSource { return &sourcev1.OCIRepository{} },
-		func(s artifactSource) bool { return s.(*sourcev1.OCIRepository).Spec.Suspend },
-	},
-	{
-		sourcev1.BucketKind, func() artifactSource { return &sourcev1.Bucket{} },
-		func(s artifactSource) bool { return s.(*sourcev1.Bucket).Spec.Suspend },
-	},
-	{sourcev1.ExternalArtifactKind, func() artifactSource { return &sourcev1.ExternalArtifact{} }, nil},
+	{sourcev1.GitRepositoryKind, func() source.Source { return &sourcev1.GitRepository{} }},
+	{sourcev1.OCIRepositoryKind, func() source.Source { return &sourcev1.OCIRepository{} }},
+	{sourcev1.BucketKind, func() source.Source { return &sourcev1.Bucket{} }},
+	{sourcev1.ExternalArtifactKind, func() source.Source { return &sourcev1.ExternalArtifact{} }},
 }
 
 func sourceOf(kind string) (sourceKind, bool) {
@@ -86,7 +66,7 @@ func (r *Reconciler) artifact(ctx context.Context, k *kustomizev1.Kustomization)
 		return nil, waitForSource(k,
 			reconciler.WithReason(meta.ArtifactFailedReason, fmt.Errorf(
 				"source '%s/%s' has no artifact yet: its condition Ready says why", kind.kind, key)))
-	case r.isToBeStored(kind, src):
+	case r.Store.Awaits(src):
 		return nil, reconciler.Deferred(reconciler.WithReason(meta.ArtifactFailedReason, fmt.Errorf(
 			"source '%s/%s' is to be fetched first", kind.kind, key)), untilStored)
 	}
@@ -96,18 +76,6 @@ func (r *Reconciler) artifact(ctx context.Context, k *kustomizev1.Kustomization)
 // untilStored is how long a source may take to be fetched until it is looked at again: what is stored once more has the
 // status that it had.
 const untilStored = time.Second
-
-// isToBeStored reports whether this process is about to store the artifact that is in the status of a source: whoever
-// served it before has taken the artifact along, or the disk was lost. Nothing has gone wrong then, neither with the
-// source nor with what it feeds, as long as the fetch does not fail.
-func (r *Reconciler) isToBeStored(kind sourceKind, src artifactSource) bool {
-	if r.Store == nil || kind.suspended == nil || kind.suspended(src) || src.GetDeletionTimestamp() != nil {
-		return false
-	}
-	artifact := src.GetArtifact()
-	return r.Store.Published(artifact.Digest) == nil && !r.Store.Holds(artifact) &&
-		!apimeta.IsStatusConditionFalse(src.GetConditions(), meta.ReadyCondition)
-}
 
 // waitForSource is err, which nobody has done wrong: the source comes by and by, and is
 // watched for.
@@ -124,10 +92,10 @@ func sourceKey(k *kustomizev1.Kustomization) types.NamespacedName {
 func artifactChanged() predicate.Predicate {
 	return predicate.Funcs{
 		CreateFunc: func(e event.CreateEvent) bool {
-			_, ok := e.Object.(artifactSource)
+			_, ok := e.Object.(source.Source)
 			return ok
 		},
-		UpdateFunc: reconciler.Updates(func(before, after artifactSource) bool {
+		UpdateFunc: reconciler.Updates(func(before, after source.Source) bool {
 			is, was := after.GetArtifact(), before.GetArtifact()
 			return is != nil && (!was.HasRevision(is.Revision) || !was.HasDigest(is.Digest))
 		}),

@@ -89,11 +89,11 @@ func TestAnArtifactInTheStoreIsOpened(t *testing.T) {
 		t.Fatal(err)
 	}
 	src := &sourcev1.GitRepository{Status: sourcev1.GitRepositoryStatus{Artifact: artifact}}
-	if kind, _ := sourceOf("GitRepository"); e.isToBeStored(kind, src) {
+	if e.Store.Awaits(src) {
 		t.Error("what is in the store is to be stored")
 	}
 	artifact.Digest = "sha256:" + strings.Repeat("0", 64)
-	if kind, _ := sourceOf("GitRepository"); !e.isToBeStored(kind, src) {
+	if !e.Store.Awaits(src) {
 		t.Error("another archive of the same files is taken for what is in the store")
 	}
 }

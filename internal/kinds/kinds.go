@@ -14,6 +14,7 @@ import (
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	generatorv1 "github.com/fluxcd/source-watcher/api/v2/v1beta1"
 	notificationv1beta3 "github.com/sluice-cd/sluice/api/notification/v1beta3"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -27,7 +28,7 @@ func Scheme() (*runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
 		clientgoscheme.AddToScheme, apiextensionsv1.AddToScheme, imagev1.AddToScheme, flaggerv1.AddToScheme, sluicev1.AddToScheme,
-		sourcev1.AddToScheme, kustomizev1.AddToScheme, notificationv1.AddToScheme,
+		sourcev1.AddToScheme, generatorv1.AddToScheme, kustomizev1.AddToScheme, notificationv1.AddToScheme,
 		notificationv1beta3.AddToScheme, gatewayv1.Install,
 	} {
 		if err := add(scheme); err != nil {

@@ -32,6 +32,7 @@ var components = map[string]string{
 	"GitRepository":         "source-controller",
 	"OCIRepository":         "source-controller",
 	"Bucket":                "source-controller",
+	"ArtifactGenerator":     "source-watcher",
 	"Kustomization":         "kustomize-controller",
 	"ImageRepository":       "image-reflector-controller",
 	"ImagePolicy":           "image-reflector-controller",

@@ -8,6 +8,7 @@ import (
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	generatorv1 "github.com/fluxcd/source-watcher/api/v2/v1beta1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -143,4 +144,21 @@ func Deployment(namespace, name, image string, changes ...func(*appsv1.Deploymen
 			},
 		},
 	}, changes)
+}
+
+// ArtifactGenerator makes nothing yet of the GitRepository fleet, whose alias is fleet.
+func ArtifactGenerator(
+	namespace, name string, changes ...func(*generatorv1.ArtifactGenerator),
+) *generatorv1.ArtifactGenerator {
+	return changed(&generatorv1.ArtifactGenerator{
+		ObjectMeta: named(namespace, name),
+		Spec: generatorv1.ArtifactGeneratorSpec{
+			Sources: []generatorv1.SourceReference{{Alias: "fleet", Kind: sourcev1.GitRepositoryKind, Name: "fleet"}},
+		},
+	}, changes)
+}
+
+// Output is an artifact of an ArtifactGenerator that has what one copy brings.
+func Output(name, from, to string) generatorv1.OutputArtifact {
+	return generatorv1.OutputArtifact{Name: name, Copy: []generatorv1.CopyOperation{{From: from, To: to}}}
 }
