@@ -105,7 +105,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, obj *generatorv1.ArtifactGen
 		return reconciler.Result{}, err
 	}
 	if r.isCurrent(obj, seen, there) {
-		return succeeded(obj), nil
+		return r.succeeded(obj), nil
 	}
 	run := &run{Reconciler: r, obj: obj, seen: seen, there: there}
 	if err := run.generate(ctx); err != nil {
@@ -113,7 +113,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, obj *generatorv1.ArtifactGen
 	}
 	changed := changes(obj.Status.Inventory, run.inventory)
 	obj.Status.Inventory, obj.Status.ObservedSourcesDigest = run.inventory, seen.digest()
-	result := succeeded(obj)
+	result := r.succeeded(obj)
 	if len(changed) > 0 {
 		result.Events = []reconciler.Event{{
 			Type: corev1.EventTypeNormal, Reason: meta.ReadyCondition, Message: "external artifacts reconciled: " + strings.Join(changed, "\n"),
@@ -122,11 +122,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, obj *generatorv1.ArtifactGen
 	return result, nil
 }
 
-func succeeded(obj *generatorv1.ArtifactGenerator) reconciler.Result {
+func (r *Reconciler) succeeded(obj *generatorv1.ArtifactGenerator) reconciler.Result {
 	return reconciler.Result{
 		Reason:  meta.SucceededReason,
 		Message: fmt.Sprintf("reconciliation succeeded, generated %d artifact(s)", len(obj.Status.Inventory)),
-		After:   source.Spread(interval), ReadyEvent: reconciler.SkipReadyEvent,
+		After:   reconciler.Spread(interval, r.Publisher.Jitter), ReadyEvent: reconciler.SkipReadyEvent,
 	}
 }
 
