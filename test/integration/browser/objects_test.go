@@ -3,6 +3,8 @@
 package browser
 
 import (
+	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +22,7 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/test/harness"
 	builder "github.com/sluice-cd/sluice/test/make"
 )
 
@@ -47,19 +50,56 @@ func (w *world) furnish(t *testing.T) {
 	w.create(t, w.canaries(now)...)
 	w.create(t, w.pipelines(now)...)
 	w.create(t, w.web(now)...)
-	var podinfo flaggerv1.Canary
-	if err := w.Client.Get(t.Context(), client.ObjectKey{Namespace: w.shop, Name: "podinfo"}, &podinfo); err != nil {
+	for _, name := range []string{"podinfo", "api", "cart"} { // whose users have the version before
+		var of flaggerv1.Canary
+		if err := w.Client.Get(t.Context(), client.ObjectKey{Namespace: w.shop, Name: name}, &of); err != nil {
+			t.Fatal(err)
+		}
+		w.create(t, builder.Deployment(w.shop, name+"-primary", w.image()+":6.0.1", func(d *appsv1.Deployment) {
+			owner := metav1.NewControllerRef(&of, flaggerv1.GroupVersion.WithKind(flaggerv1.CanaryKind))
+			d.OwnerReferences = []metav1.OwnerReference{*owner}
+		}))
+	}
+	w.create(t, builder.Deployment(w.production, "podinfo", w.image()+":6.0.0"))
+	for name, ago := range map[string]time.Duration{
+		"podinfo-primary": 75 * time.Hour, "api-primary": 74 * time.Hour, "cart-primary": 73 * time.Hour, "web": 9 * time.Minute,
+	} {
+		w.rolledOut(t, w.shop, name, ago)
+	}
+	w.rolledOut(t, w.production, "podinfo", 12*24*time.Hour)
+	const ago = time.Second
+	repaired := "ConfigMap/" + w.shop + "/settings configured: kubectl-edit had changed .data.level"
+	w.told(t, "Kustomization", "shop", "Progressing", repaired, 2440*ago)
+	w.told(t, "Kustomization", "shop", "ReconciliationSucceeded", "Reconciliation finished in 1.2s", 740*ago)
+	w.told(t, "Canary", "podinfo", "Synced", "New revision detected! Scaling up podinfo", 365*ago)
+	w.told(t, "Canary", "podinfo", "Synced", "Advance podinfo canary weight 20", 360*ago)
+	w.told(t, "Canary", "podinfo", "Synced", "Advance podinfo canary weight 40", 300*ago)
+}
+
+// rolledOut has the rollout of a Deployment have ended some time ago, once it has: users have had their version for longer than this
+// test takes.
+func (w *world) rolledOut(t *testing.T, namespace, name string, ago time.Duration) {
+	t.Helper()
+	at := metav1.NewTime(time.Now().Add(-ago))
+	if _, err := harness.Eventually(t.Context(), "the rollout of "+name, harness.Patience, func(ctx context.Context) (bool, string) {
+		var d appsv1.Deployment
+		if err := w.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &d); err != nil {
+			return false, err.Error()
+		}
+		ended := false
+		for i := range d.Status.Conditions {
+			is := &d.Status.Conditions[i]
+			ended = ended || is.Reason == "NewReplicaSetAvailable"
+			is.LastUpdateTime, is.LastTransitionTime = at, at
+		}
+		if !ended {
+			return false, fmt.Sprint(d.Status.Conditions)
+		}
+		err := w.Client.Status().Update(ctx, &d)
+		return err == nil, fmt.Sprint(err)
+	}); err != nil {
 		t.Fatal(err)
 	}
-	w.create(t, builder.Deployment(w.shop, "podinfo-primary", w.image()+":6.0.1", func(d *appsv1.Deployment) {
-		owner := metav1.NewControllerRef(&podinfo, flaggerv1.GroupVersion.WithKind(flaggerv1.CanaryKind))
-		d.OwnerReferences = []metav1.OwnerReference{*owner}
-	}))
-	w.create(t, builder.Deployment(w.production, "podinfo", w.image()+":6.0.0"))
-	w.told(t, "Canary", "podinfo", "Synced", "New revision detected! Scaling up podinfo")
-	w.told(t, "Canary", "podinfo", "Synced", "Advance podinfo canary weight 40")
-	w.told(t, "Kustomization", "shop", "Progressing", "ConfigMap/"+w.shop+"/settings configured: kubectl-edit had changed .data.level")
-	w.told(t, "Kustomization", "shop", "ReconciliationSucceeded", "Reconciliation finished in 1.2s")
 }
 
 func (w *world) image() string { return w.Registry + "/" + w.shop + "/podinfo" }
@@ -67,7 +107,7 @@ func (w *world) image() string { return w.Registry + "/" + w.shop + "/podinfo" }
 // delivery is what carries podinfo from the registry to the cluster.
 func (w *world) delivery(now time.Time) []client.Object {
 	before := func(seconds time.Duration) metav1.Time {
-		return metav1.NewTime(now.Add(-6*time.Minute - seconds*time.Second))
+		return metav1.NewTime(now.Add(-12*time.Minute - seconds*time.Second))
 	}
 	ready := func(seconds time.Duration, message string) []metav1.Condition {
 		return []metav1.Condition{{Type: meta.ReadyCondition, Status: metav1.ConditionTrue, Reason: meta.SucceededReason,
@@ -107,7 +147,8 @@ func (w *world) delivery(now time.Time) []client.Object {
 				}},
 			},
 			Status: imagev1.ImageUpdateAutomationStatus{
-				ObservedGeneration: 1, LastPushCommit: head, LastPushTime: &pushed, LastAutomationRunTime: &pushed, Conditions: ready(60, "pushed"),
+				ObservedGeneration: 1, LastPushCommit: head, LastPushTime: &pushed, LastAutomationRunTime: &pushed,
+				Conditions:       ready(60, "pushed commit c0ffee0 to branch main"),
 				ObservedPolicies: imagev1.ObservedPolicies{"podinfo": chosen}, ObservedSourceRevision: revision,
 				Markers: &imagev1.MarkerCounts{Total: 2, Current: 1, Skipped: []imagev1.SkippedMarkers{
 					{Reason: "there is no such policy", Count: 1, Example: "apps/web.yaml:14"}}},
@@ -130,7 +171,7 @@ func (w *world) delivery(now time.Time) []client.Object {
 			k.Spec.SourceRef.Name = "fleet"
 			k.Status.ObservedGeneration = 1
 			k.Status.Conditions = []metav1.Condition{{Type: meta.ReadyCondition, Status: metav1.ConditionFalse, Reason: "BuildFailed",
-				Message: "kustomization.yaml: no such file", LastTransitionTime: pushed, ObservedGeneration: 1}}
+				Message: "kustomization.yaml: no such file", LastTransitionTime: metav1.NewTime(now.Add(-2 * time.Hour)), ObservedGeneration: 1}}
 		}),
 	}
 }
@@ -143,22 +184,31 @@ func (w *world) canaries(now time.Time) []client.Object {
 			c.Namespace, c.Name, c.Spec.TargetRef.Name = w.shop, name, name
 		}
 	}
-	failed := metav1.NewTime(now.Add(-20 * time.Minute))
+	failed, ended, asked := metav1.NewTime(now.Add(-20*time.Minute)), metav1.NewTime(now.Add(-3*time.Minute)), now.Add(-5*time.Minute)
 	objects := []client.Object{
 		builder.Release(now, named("podinfo"), func(c *flaggerv1.Canary) {
 			c.Status.History[0].Images = []string{w.image() + ":6.1.0"}
 			c.Status.Conditions[0].LastTransitionTime = c.Status.LastTransitionTime
+			c.Status.Conditions[0].Message = "Canary analysis at weight 40, step 2 of 3, 1 of 3 checks failed"
 			c.Spec.Analysis.Webhooks, c.Status.Webhooks = webhooks(c.Status.LastTransitionTime, failed)
 		}),
-		builder.Release(now, named("api"), func(c *flaggerv1.Canary) {
-			c.Status.Phase = flaggerv1.CanaryPhaseWaiting
-			c.Status.Hold = &flaggerv1.CanaryHold{Kind: flaggerv1.HoldGate, Gate: "confirm-rollout", By: "approve", Since: failed}
+		builder.Release(asked, named("api"), func(c *flaggerv1.Canary) {
+			c.Status.Phase, c.Status.CanaryWeight, c.Status.FailedChecks = flaggerv1.CanaryPhaseWaiting, 0, 0
+			release := &c.Status.History[0]
+			release.Images, release.Steps = []string{w.image() + ":6.1.0"}, nil // nobody has it before the gate opens
+			c.Status.Hold = &flaggerv1.CanaryHold{Kind: flaggerv1.HoldGate, Gate: "confirm-rollout", By: "approve", Since: release.StartedAt}
+			c.Status.LastTransitionTime, c.Status.Conditions[0].LastTransitionTime = release.StartedAt, release.StartedAt
+			c.Status.Conditions[0].Message = "Waiting for approval; waiting for approval by approve, or `sluice canary approve api`"
 		}),
-		builder.Release(now, named("cart"), func(c *flaggerv1.Canary) {
+		builder.Release(ended.Time, named("cart"), func(c *flaggerv1.Canary) {
 			c.Status.Phase, c.Status.CanaryWeight, c.Status.FailedChecks = flaggerv1.CanaryPhaseFailed, 0, 3
-			c.Status.History[0].EndedAt, c.Status.History[0].Verdict = failed, "failed"
-			c.Status.History[0].Reason = "request-success-rate was 62.50%, and should be at least 99%"
-			c.Status.Conditions[0].Status, c.Status.Conditions[0].Message = metav1.ConditionFalse, c.Status.History[0].Reason
+			release := &c.Status.History[0]
+			release.Images, release.EndedAt, release.Verdict = []string{w.image() + ":6.1.0"}, ended, "failed"
+			release.Reason = "request-success-rate was 62.50%, and should be at least 99%"
+			release.Steps[1].FailedChecks = 3
+			c.Status.LastTransitionTime, c.Status.Conditions[0].LastTransitionTime = ended, ended
+			c.Status.Conditions[0].Status, c.Status.Conditions[0].Message = metav1.ConditionFalse,
+				"Canary analysis failed, Deployment scaled to zero. Reason: "+release.Reason
 		}),
 		builder.Canary(w.shop, "search", func(c *flaggerv1.Canary) { c.Spec.Suspend = true }),
 		builder.Canary(w.shop, "paused", func(c *flaggerv1.Canary) {
@@ -168,6 +218,9 @@ func (w *world) canaries(now time.Time) []client.Object {
 	}
 	for _, name := range []string{"podinfo", "api", "cart"} {
 		objects = append(objects, builder.Deployment(w.shop, name, w.image()+":6.1.0", func(d *appsv1.Deployment) {
+			if name == "cart" {
+				d.Spec.Replicas = new(int32(0)) // as it was rolled back
+			}
 			if name == "podinfo" {
 				d.Labels = map[string]string{"kustomize.toolkit.fluxcd.io/name": "shop", "kustomize.toolkit.fluxcd.io/namespace": w.shop}
 			}
@@ -222,20 +275,42 @@ func (w *world) pipelines(now time.Time) []client.Object {
 		builder.Pipeline(now, named("shop"), func(p *sluicev1.Pipeline) {
 			staging, production := &p.Status.Stages[0], &p.Status.Stages[1]
 			staging.Landings[1].Commit, production.Landings[0].Commit = "feed0123456789", production.Commit
+			since := metav1.NewTime(now.Add(-5 * time.Minute))
+			production.Waiting[0].Since = &since
+			stands(p)
 		}),
 		builder.Pipeline(now, named("held"), func(p *sluicev1.Pipeline) {
 			p.Spec.Artifacts[1].ImagePolicyRef.Name = "another"
 			staging := &p.Status.Stages[0]
 			staging.Phase, staging.Hold = sluicev1.StageHeld, &sluicev1.Consent{By: "eve", Reason: "an incident", At: at}
-			waiting := &p.Status.Stages[1].Waiting
-			*waiting = append(*waiting, sluicev1.Gate{Type: sluicev1.GateWindow, Message: "office hours begin on Monday"})
+			staging.Message = "held by eve: an incident"
+			verified, soaked := metav1.NewTime(now.Add(-25*time.Minute)), metav1.NewTime(now.Add(35*time.Minute))
+			open := metav1.NewTime(now.Add(200 * time.Minute))
+			production := &p.Status.Stages[1]
+			utc := func(t metav1.Time) string { return t.UTC().Format(time.RFC3339) }
+			production.Waiting = append([]sluicev1.Gate{
+				{Type: sluicev1.GateSoak, Since: &verified, Until: &soaked, Message: "api 2, web 2 soaks in staging until " + utc(soaked)},
+				{Type: sluicev1.GateWindow, Until: &open,
+					Message: "window office-hours opens at " + utc(open) + "; `sluice pipeline promote --override` does not wait for it"},
+			}, production.Waiting...)
+			production.Message = "api 2, web 2: " + production.Waiting[0].Message
+			stands(p)
 			p.Status.Quarantined = []sluicev1.Quarantine{{Bundle: builder.Bundle("3"), Stage: "staging", Reason: "the canary failed", At: at}}
 		}),
 	}
 }
 
-// told makes an event of an object.
-func (w *world) told(t *testing.T, kind, name, reason, message string) {
+// stands has a pipeline say where its stages stand, as its controller does.
+func stands(p *sluicev1.Pipeline) {
+	var stages []string
+	for _, stage := range p.Status.Stages {
+		stages = append(stages, stage.Name+": "+stage.Message)
+	}
+	p.Status.Conditions[0].Message = strings.Join(stages, "; ")
+}
+
+// told makes an event of an object that happened some time ago.
+func (w *world) told(t *testing.T, kind, name, reason, message string, ago time.Duration) {
 	t.Helper()
 	var of unstructured.Unstructured
 	of.SetAPIVersion(map[string]string{
@@ -245,11 +320,11 @@ func (w *world) told(t *testing.T, kind, name, reason, message string) {
 	if err := w.Client.Get(t.Context(), client.ObjectKey{Namespace: w.shop, Name: name}, &of); err != nil {
 		t.Fatal(err)
 	}
-	now := metav1.Now()
+	at := metav1.NewTime(time.Now().Add(-ago))
 	w.create(t, &corev1.Event{
 		ObjectMeta:     metav1.ObjectMeta{Namespace: w.shop, GenerateName: name + "-"},
 		InvolvedObject: corev1.ObjectReference{APIVersion: of.GetAPIVersion(), Kind: kind, Namespace: w.shop, Name: name, UID: of.GetUID()},
-		Reason:         reason, Message: message, Type: corev1.EventTypeNormal, FirstTimestamp: now, LastTimestamp: now, Count: 1,
+		Reason:         reason, Message: message, Type: corev1.EventTypeNormal, FirstTimestamp: at, LastTimestamp: at, Count: 1,
 		Source: corev1.EventSource{Component: "sluice"},
 	})
 }

@@ -121,7 +121,7 @@ func longNames(t *testing.T, w *world) {
 // picture writes what is seen for the documentation, if somebody asks for it.
 func (p *tab) picture(name string) {
 	p.Helper()
-	documented := []string{"releases", "versions", "policy", "commit", "canary", "pipeline", "object", "timeline",
+	documented := []string{"releases", "versions", "policy", "commit", "canary", "pipeline", "held", "object", "timeline",
 		"canary-dark", "releases-phone"}
 	if *pictures == "" || !slices.Contains(documented, name) {
 		return

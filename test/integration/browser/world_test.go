@@ -104,7 +104,9 @@ func (pushed) Changes(_ context.Context, _ *sourcev1.GitRepository, commit plumb
 		"        image: %s # {\"$imagepolicy\": \"shop:podinfo\"}\n"
 	return &git.Changes{
 		Commit: commit, Parent: plumbing.NewHash(strings.Repeat("ab", 20)),
-		Info: git.CommitInfo{Author: git.Signature{Name: "Sluice", When: time.Now()}, Message: "Update podinfo to 6.1.0\n"},
+		Info: git.CommitInfo{
+			Author: git.Signature{Name: "Sluice", When: time.Now().Add(-13 * time.Minute)}, Message: "Update podinfo to 6.1.0\n",
+		},
 		Files: []git.Change{
 			{Path: "apps/podinfo.yaml", Existed: true, Exists: true,
 				Old: fmt.Appendf(nil, text, "ghcr.io/acme/podinfo:6.0.1"), New: fmt.Appendf(nil, text, "ghcr.io/acme/podinfo:6.1.0")},
