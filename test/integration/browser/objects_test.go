@@ -282,9 +282,10 @@ func (w *world) pipelines(now time.Time) []client.Object {
 		builder.Pipeline(now, named("held"), func(p *sluicev1.Pipeline) {
 			p.Spec.Artifacts[1].ImagePolicyRef.Name = "another"
 			staging := &p.Status.Stages[0]
-			staging.Phase, staging.Hold = sluicev1.StageHeld, &sluicev1.Consent{By: "eve", Reason: "an incident", At: at}
+			held := metav1.NewTime(now.Add(-4 * time.Minute))
+			staging.Phase, staging.Hold = sluicev1.StageHeld, &sluicev1.Consent{By: "eve", Reason: "an incident", At: held}
 			staging.Message = "held by eve: an incident"
-			verified, soaked := metav1.NewTime(now.Add(-25*time.Minute)), metav1.NewTime(now.Add(35*time.Minute))
+			verified, soaked := metav1.NewTime(now.Add(-5*time.Minute)), metav1.NewTime(now.Add(10*time.Minute))
 			open := metav1.NewTime(now.Add(200 * time.Minute))
 			production := &p.Status.Stages[1]
 			utc := func(t metav1.Time) string { return t.UTC().Format(time.RFC3339) }
