@@ -41,6 +41,7 @@ imported() {
 imported github.com/fluxcd/source-controller/api/v1 source.toolkit.fluxcd.io_gitrepositories.yaml \
 	source.toolkit.fluxcd.io_ocirepositories.yaml source.toolkit.fluxcd.io_buckets.yaml \
 	source.toolkit.fluxcd.io_externalartifacts.yaml
+imported github.com/fluxcd/source-watcher/api/v2/v1beta1 source.extensions.fluxcd.io_artifactgenerators.yaml
 imported github.com/fluxcd/kustomize-controller/api/v1 kustomize.toolkit.fluxcd.io_kustomizations.yaml
 imported github.com/fluxcd/notification-controller/api/v1 notification.toolkit.fluxcd.io_receivers.yaml
 rm -r "$tmp/imported"

@@ -38,6 +38,8 @@ func (u *artifactSweeper) owners(ctx context.Context) ([]source.Key, error) {
 		sourcev1.GitRepositoryKind: &sourcev1.GitRepositoryList{},
 		sourcev1.OCIRepositoryKind: &sourcev1.OCIRepositoryList{},
 		sourcev1.BucketKind:        &sourcev1.BucketList{},
+		// Those of ArtifactGenerators; of others there is nothing here.
+		sourcev1.ExternalArtifactKind: &sourcev1.ExternalArtifactList{},
 	} {
 		if err := u.objects.List(ctx, list); err != nil {
 			return nil, fmt.Errorf("listing %s objects: %w", kind, err)

@@ -15,6 +15,7 @@ import (
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	generatorv1 "github.com/fluxcd/source-watcher/api/v2/v1beta1"
 	"github.com/go-logr/logr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -36,7 +37,8 @@ var needed = map[string][]schema.GroupVersionKind{
 	},
 	"source": {
 		sourcev1.GroupVersion.WithKind(sourcev1.GitRepositoryKind), sourcev1.GroupVersion.WithKind(sourcev1.OCIRepositoryKind),
-		sourcev1.GroupVersion.WithKind(sourcev1.BucketKind),
+		sourcev1.GroupVersion.WithKind(sourcev1.BucketKind), sourcev1.GroupVersion.WithKind(sourcev1.ExternalArtifactKind),
+		generatorv1.GroupVersion.WithKind(generatorv1.ArtifactGeneratorKind),
 	},
 	"kustomize": {
 		kustomizev1.GroupVersion.WithKind(kustomizev1.KustomizationKind),

@@ -72,7 +72,8 @@ func writeGroups(w http.ResponseWriter, kinds []string) {
 
 // sourceKinds are those of the group source.
 const sourceKinds = "GitRepository.source.toolkit.fluxcd.io/v1 OCIRepository.source.toolkit.fluxcd.io/v1 " +
-	"Bucket.source.toolkit.fluxcd.io/v1 ExternalArtifact.source.toolkit.fluxcd.io/v1"
+	"Bucket.source.toolkit.fluxcd.io/v1 ExternalArtifact.source.toolkit.fluxcd.io/v1 " +
+	"ArtifactGenerator.source.extensions.fluxcd.io/v1beta1"
 
 func TestTheControllerWaitsForItsKinds(t *testing.T) {
 	kinds := &atomic.Value{}
@@ -140,6 +141,7 @@ func probe(t *testing.T, address, path string) (int, string) {
 func TestKindsThatAppearOneByOne(t *testing.T) {
 	const git, oci = "GitRepository.source.toolkit.fluxcd.io/v1", "OCIRepository.source.toolkit.fluxcd.io/v1"
 	const bucket, external = "Bucket.source.toolkit.fluxcd.io/v1", "ExternalArtifact.source.toolkit.fluxcd.io/v1"
+	const generator = "ArtifactGenerator.source.extensions.fluxcd.io/v1beta1"
 	const applied = "Kustomization.kustomize.toolkit.fluxcd.io/v1"
 	kinds := &atomic.Value{}
 	kinds.Store("")
@@ -152,8 +154,8 @@ func TestKindsThatAppearOneByOne(t *testing.T) {
 		name, serves string
 		want         []string
 	}{
-		{"none", "", []string{applied, git, oci, bucket, external}},
-		{"the first of a group", git, []string{applied, oci, bucket, external}},
+		{"none", "", []string{applied, git, oci, bucket, external, generator}},
+		{"the first of a group", git, []string{applied, oci, bucket, external, generator}},
 		{"all of the first group", sourceKinds, []string{applied}},
 		{"an old version of the other", sourceKinds +
 			" Kustomization.kustomize.toolkit.fluxcd.io/v1beta2", []string{applied + " (the API server has v1beta2 of the group)"}},

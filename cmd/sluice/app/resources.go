@@ -12,6 +12,7 @@ import (
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	generatorv1 "github.com/fluxcd/source-watcher/api/v2/v1beta1"
 	"github.com/prometheus/client_golang/prometheus"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -56,7 +57,7 @@ func (w *wiring) resourceInfo() error {
 func (f *flags) shown() []client.ObjectList {
 	of := map[string][]client.ObjectList{
 		"image":        {&imagev1.ImageRepositoryList{}, &imagev1.ImagePolicyList{}, &imagev1.ImageUpdateAutomationList{}},
-		"source":       {&sourcev1.GitRepositoryList{}, &sourcev1.OCIRepositoryList{}, &sourcev1.BucketList{}},
+		"source":       {&sourcev1.GitRepositoryList{}, &sourcev1.OCIRepositoryList{}, &sourcev1.BucketList{}, &generatorv1.ArtifactGeneratorList{}},
 		"kustomize":    {&kustomizev1.KustomizationList{}},
 		"canary":       {&flaggerv1.CanaryList{}},
 		"promotion":    {&sluicev1.PipelineList{}},
@@ -141,6 +142,8 @@ func infoOf(o client.Object) info {
 		return info{suspended: o.Spec.Suspend, revision: revisionOf(o), url: o.Spec.URL}
 	case *sourcev1.Bucket:
 		return info{suspended: o.Spec.Suspend, revision: revisionOf(o), endpoint: o.Spec.Endpoint, bucket: o.Spec.BucketName}
+	case *generatorv1.ArtifactGenerator:
+		return info{suspended: o.IsDisabled()}
 	case *kustomizev1.Kustomization:
 		return info{suspended: o.Spec.Suspend, revision: o.Status.LastAppliedRevision, source: o.Spec.SourceRef.Name}
 	case *notificationv1.Receiver:

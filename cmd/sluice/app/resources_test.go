@@ -118,7 +118,7 @@ func TestKindsThatAnotherProcessServesAreNotShown(t *testing.T) {
 		flags flags
 		want  int
 	}{
-		"all":                         {flags{controllers: groups}, 12},
+		"all":                         {flags{controllers: groups}, 13},
 		"one group":                   {flags{controllers: []string{"kustomize"}}, 1},
 		"Alerts are served elsewhere": {flags{controllers: []string{"notification"}, eventsAddr: "http://notification-controller/"}, 1},
 	} {

@@ -9,6 +9,7 @@ import (
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	generatorv1 "github.com/fluxcd/source-watcher/api/v2/v1beta1"
 	"github.com/spf13/pflag"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -59,7 +60,7 @@ func (f *watchFlags) validate() error {
 func served() []client.Object {
 	return []client.Object{
 		&imagev1.ImageRepository{}, &imagev1.ImagePolicy{}, &imagev1.ImageUpdateAutomation{}, &sourcev1.GitRepository{},
-		&sourcev1.OCIRepository{}, &sourcev1.Bucket{}, &sourcev1.ExternalArtifact{}, &kustomizev1.Kustomization{},
+		&sourcev1.OCIRepository{}, &sourcev1.Bucket{}, &sourcev1.ExternalArtifact{}, &generatorv1.ArtifactGenerator{}, &kustomizev1.Kustomization{},
 		&notificationv1.Receiver{}, &flaggerv1.Canary{}, &sluicev1.Pipeline{},
 	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/sluice-cd/sluice/apply/decrypt"
 	"github.com/sluice-cd/sluice/apply/remote"
+	"github.com/sluice-cd/sluice/controllers/artifactgenerator"
 	"github.com/sluice-cd/sluice/controllers/bucket"
 	"github.com/sluice-cd/sluice/controllers/gitrepository"
 	"github.com/sluice-cd/sluice/controllers/imagepolicy"
@@ -251,9 +252,13 @@ func (w *wiring) source(ctx context.Context) error {
 		Client: w.mgr.GetClient(), Secrets: w.mgr.GetAPIReader(), Clock: w.clock, Tokens: w.tokens, Publisher: publisher, Opener: w.opener(),
 		Transports: outbound.NewTransports(w.guard), Guard: w.guard,
 	}
+	generators := &artifactgenerator.Reconciler{
+		Client: w.mgr.GetClient(), Live: w.mgr.GetAPIReader(), Clock: w.clock, Publisher: publisher, Opener: w.opener(),
+		NoCrossNamespaceRefs: w.flags.noCrossNamespace,
+	}
 	return errors.Join(
 		repositories.SetupWithManager(ctx, w.mgr, w.options), artifacts.SetupWithManager(ctx, w.mgr, w.options),
-		buckets.SetupWithManager(ctx, w.mgr, w.options),
+		buckets.SetupWithManager(ctx, w.mgr, w.options), generators.SetupWithManager(ctx, w.mgr, w.options),
 		w.mgr.Add(&artifactSweeper{store: w.store, objects: w.mgr.GetClient()}),
 	)
 }
