@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/fluxcd/pkg/apis/meta"
+	generatorv1 "github.com/fluxcd/source-watcher/api/v2/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
@@ -41,6 +42,7 @@ var revisions = [][]string{
 func OfResource(u *unstructured.Unstructured) Resource {
 	found := Resource{Kind: u.GetKind(), Namespace: u.GetNamespace(), Name: u.GetName(), Ready: string(metav1.ConditionUnknown)}
 	found.Suspended, _, _ = unstructured.NestedBool(u.Object, "spec", "suspend")
+	found.Suspended = found.Suspended || isDisabled(u)
 	found.Revision = revisionIn(u)
 	conditions, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
 	for _, item := range conditions {
@@ -52,6 +54,12 @@ func OfResource(u *unstructured.Unstructured) Resource {
 		found.Ready, found.Reason, found.Message = text("status"), text("reason"), text("message")
 	}
 	return found
+}
+
+// isDisabled reports whether an annotation suspends an object, as those of ArtifactGenerators do.
+func isDisabled(u *unstructured.Unstructured) bool {
+	return u.GroupVersionKind().Group == generatorv1.GroupVersion.Group &&
+		strings.EqualFold(u.GetAnnotations()[generatorv1.ReconcileAnnotation], generatorv1.DisabledValue)
 }
 
 func revisionIn(u *unstructured.Unstructured) string {

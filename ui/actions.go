@@ -13,6 +13,7 @@ import (
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	generatorv1 "github.com/fluxcd/source-watcher/api/v2/v1beta1"
 	notificationv1beta3 "github.com/sluice-cd/sluice/api/notification/v1beta3"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -103,7 +104,7 @@ func (s *Server) act(w http.ResponseWriter, r *http.Request) {
 // only read, as a Freeze, can neither be asked to be reconciled nor suspended.
 var reconciled = []string{
 	imagev1.ImageRepositoryKind, imagev1.ImagePolicyKind, imagev1.ImageUpdateAutomationKind,
-	sourcev1.GitRepositoryKind, sourcev1.OCIRepositoryKind, sourcev1.BucketKind, kustomizev1.KustomizationKind,
+	sourcev1.GitRepositoryKind, sourcev1.OCIRepositoryKind, sourcev1.BucketKind, generatorv1.ArtifactGeneratorKind, kustomizev1.KustomizationKind,
 	flaggerv1.CanaryKind, sluicev1.PipelineKind, notificationv1.ReceiverKind, notificationv1beta3.ProviderKind, notificationv1beta3.AlertKind,
 }
 

@@ -15,6 +15,7 @@ import (
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	generatorv1 "github.com/fluxcd/source-watcher/api/v2/v1beta1"
 	notificationv1beta3 "github.com/sluice-cd/sluice/api/notification/v1beta3"
 	appsv1 "k8s.io/api/apps/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -42,6 +43,7 @@ import (
 var shown = []client.Object{
 	&imagev1.ImageRepository{}, &imagev1.ImagePolicy{}, &imagev1.ImageUpdateAutomation{},
 	&sourcev1.GitRepository{}, &sourcev1.OCIRepository{}, &sourcev1.Bucket{}, &sourcev1.ExternalArtifact{},
+	&generatorv1.ArtifactGenerator{},
 	&kustomizev1.Kustomization{}, &flaggerv1.Canary{}, &flaggerv1.MetricTemplate{}, &flaggerv1.AlertProvider{},
 	&sluicev1.Pipeline{}, &sluicev1.Freeze{},
 	&notificationv1.Receiver{}, &notificationv1beta3.Provider{}, &notificationv1beta3.Alert{},

@@ -13,6 +13,7 @@ import (
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	generatorv1 "github.com/fluxcd/source-watcher/api/v2/v1beta1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -301,8 +302,11 @@ func lineOf(kind string, object *unstructured.Unstructured) ObjectLine {
 }
 
 func isSuspended(object *unstructured.Unstructured) bool {
-	suspended, _, _ := unstructured.NestedBool(object.Object, "spec", "suspend")
-	return suspended
+	if suspended, _, _ := unstructured.NestedBool(object.Object, "spec", "suspend"); suspended {
+		return true
+	}
+	// That of an ArtifactGenerator is an annotation.
+	return strings.EqualFold(object.GetAnnotations()[generatorv1.ReconcileAnnotation], generatorv1.DisabledValue)
 }
 
 // timeline is everything that happened to the objects of a lane.

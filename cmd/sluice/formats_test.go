@@ -22,7 +22,8 @@ var servedKinds = map[string]map[string]string{
 	"source.toolkit.fluxcd.io/v1": {
 		"GitRepository": "gitrepositories", "OCIRepository": "ocirepositories", "Bucket": "buckets", "ExternalArtifact": "externalartifacts",
 	},
-	"kustomize.toolkit.fluxcd.io/v1": {"Kustomization": "kustomizations"},
+	"source.extensions.fluxcd.io/v1beta1": {"ArtifactGenerator": "artifactgenerators"},
+	"kustomize.toolkit.fluxcd.io/v1":      {"Kustomization": "kustomizations"},
 	"image.toolkit.fluxcd.io/v1": {
 		"ImageRepository": "imagerepositories", "ImagePolicy": "imagepolicies", "ImageUpdateAutomation": "imageupdateautomations",
 	},

@@ -57,6 +57,10 @@ var crds = map[string]facts{
 		Short: []string{"ea"}, Categories: []string{"all", "fluxcd", "fluxcd-sources"},
 		Columns: []string{"Age", "Ready", "Status", "Source"},
 	},
+	"artifactgenerators.source.extensions.fluxcd.io": {
+		Short: []string{"ag"}, Categories: []string{"all", "fluxcd", "fluxcd-sources"},
+		Columns: []string{"Age", "Ready", "Status"},
+	},
 	"kustomizations.kustomize.toolkit.fluxcd.io": {
 		Short: []string{"ks"}, Categories: []string{"all", "fluxcd", "fluxcd-appliers"},
 		Columns: []string{"Age", "Ready", "Status"},

@@ -7,9 +7,11 @@ package command
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
+	generatorv1 "github.com/fluxcd/source-watcher/api/v2/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -80,6 +82,9 @@ func (p Person) Resume(ctx context.Context, kind schema.GroupVersionKind, key cl
 func (p Person) setSuspend(ctx context.Context, kind schema.GroupVersionKind, key client.ObjectKey, suspend bool) error {
 	object := named(kind, key)
 	err := p.patch(ctx, object, func() error {
+		if kind.Group == generatorv1.GroupVersion.Group {
+			return setDisabled(object, suspend)
+		}
 		if is, _, _ := unstructured.NestedBool(object.Object, "spec", "suspend"); is == suspend {
 			return &ObjectionError{fmt.Sprintf("%s %s: spec.suspend is %v already", kind.Kind, key, suspend)}
 		}
@@ -92,6 +97,21 @@ func (p Person) setSuspend(ctx context.Context, kind schema.GroupVersionKind, ke
 	if err != nil {
 		return fmt.Errorf("setting spec.suspend of %s %s to %v: %w", kind.Kind, key, suspend, err)
 	}
+	return nil
+}
+
+// setDisabled sets the annotation that suspends an ArtifactGenerator, or removes it.
+func setDisabled(object *unstructured.Unstructured, disable bool) error {
+	annotations := object.GetAnnotations()
+	if is := strings.EqualFold(annotations[generatorv1.ReconcileAnnotation], generatorv1.DisabledValue); is == disable {
+		return &ObjectionError{fmt.Sprintf("%s %s: it is suspended already, or is not", object.GetKind(), client.ObjectKeyFromObject(object))}
+	}
+	if disable {
+		annotate(object, generatorv1.ReconcileAnnotation, generatorv1.DisabledValue)
+		return nil
+	}
+	delete(annotations, generatorv1.ReconcileAnnotation)
+	object.SetAnnotations(annotations)
 	return nil
 }
 

@@ -181,6 +181,7 @@ var paths = map[string]string{
 	"OCIRepository":         "/apis/source.toolkit.fluxcd.io/v1/namespaces/%s/ocirepositories",
 	"Bucket":                "/apis/source.toolkit.fluxcd.io/v1/namespaces/%s/buckets",
 	"ExternalArtifact":      "/apis/source.toolkit.fluxcd.io/v1/namespaces/%s/externalartifacts",
+	"ArtifactGenerator":     "/apis/source.extensions.fluxcd.io/v1beta1/namespaces/%s/artifactgenerators",
 	"HelmRepository":        "/apis/source.toolkit.fluxcd.io/v1/namespaces/%s/helmrepositories",
 	"HelmChart":             "/apis/source.toolkit.fluxcd.io/v1/namespaces/%s/helmcharts",
 	"Kustomization":         "/apis/kustomize.toolkit.fluxcd.io/v1/namespaces/%s/kustomizations",

@@ -96,7 +96,7 @@ func TestTheInstallationIsAccepted(t *testing.T) {
 // undefaulted are kinds whose CRD gives no status of its own: others write that of an
 // ExternalArtifact, and upstream's Providers and Alerts have none, so that who waits for
 // one would wait for ever where Flux's controller serves them.
-var undefaulted = []string{"ExternalArtifact", "Provider", "Alert"}
+var undefaulted = []string{"ExternalArtifact", "ArtifactGenerator", "Provider", "Alert"}
 
 func TestStatusIsThereBeforeAnyController(t *testing.T) {
 	c := harness.Installed(t).Client

@@ -12,6 +12,7 @@ const inOrder = [
   "GitRepository",
   "OCIRepository",
   "Bucket",
+  "ArtifactGenerator",
   "ExternalArtifact",
   "HelmRepository",
   "HelmChart",

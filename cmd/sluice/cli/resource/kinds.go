@@ -15,6 +15,7 @@ import (
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
 	notificationv1beta3 "github.com/fluxcd/notification-controller/api/v1beta3"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	generatorv1 "github.com/fluxcd/source-watcher/api/v2/v1beta1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -33,7 +34,7 @@ type kind struct {
 	listing string
 	// image is what Flux's CLI calls a kind of its group image: image policy.
 	image string
-	// suspends says that it has spec.suspend.
+	// suspends says that its objects can be suspended: by spec.suspend, or by an annotation.
 	suspends bool
 	requests onRequest
 }
@@ -63,6 +64,7 @@ var kinds = []kind{
 	{sourcev1.GroupVersion.WithKind("OCIRepository"), "ocirepositories", []string{"ocirepo", "oci"}, sources, "", true, answered},
 	{sourcev1.GroupVersion.WithKind("Bucket"), "buckets", nil, sources, "", true, answered},
 	{sourcev1.GroupVersion.WithKind("ExternalArtifact"), "externalartifacts", nil, sources, "", false, ignored},
+	{generatorv1.GroupVersion.WithKind("ArtifactGenerator"), "artifactgenerators", []string{"ag"}, "artifactgenerators", "", true, answered},
 	{kustomizev1.GroupVersion.WithKind("Kustomization"), "kustomizations", []string{"ks"}, "kustomizations", "", true, answered},
 	{imagev1.GroupVersion.WithKind("ImageRepository"), "imagerepositories", []string{"imagerepo"}, "", "repository", true, answered},
 	{imagev1.GroupVersion.WithKind("ImagePolicy"), "imagepolicies", []string{"imagepol"}, "", "policy", true, answered},
@@ -131,6 +133,31 @@ func plurals(which func(kind) bool) []string {
 		}
 	}
 	return found
+}
+
+// suspend changes an object of the kind so that nothing is done for it.
+func (k kind) suspend(u *unstructured.Unstructured) error {
+	if k.Group != generatorv1.GroupVersion.Group {
+		return unstructured.SetNestedField(u.Object, true, "spec", "suspend")
+	}
+	annotations := u.GetAnnotations()
+	if annotations == nil {
+		annotations = map[string]string{}
+	}
+	annotations[generatorv1.ReconcileAnnotation] = generatorv1.DisabledValue
+	u.SetAnnotations(annotations)
+	return nil
+}
+
+// resume undoes it.
+func (k kind) resume(u *unstructured.Unstructured) {
+	if k.Group != generatorv1.GroupVersion.Group {
+		unstructured.RemoveNestedField(u.Object, "spec", "suspend")
+		return
+	}
+	annotations := u.GetAnnotations()
+	delete(annotations, generatorv1.ReconcileAnnotation)
+	u.SetAnnotations(annotations)
 }
 
 func (k kind) object() *unstructured.Unstructured {

@@ -13,6 +13,7 @@ import (
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
 	notificationv1beta3 "github.com/fluxcd/notification-controller/api/v1beta3"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	generatorv1 "github.com/fluxcd/source-watcher/api/v2/v1beta1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -78,6 +79,9 @@ func (b *treeBuilder) below(of schema.GroupKind) func(context.Context, client.Ob
 		return b.receiver
 	case groupKind(notificationv1beta3.GroupVersion.Group, "Alert"):
 		return b.alert
+	}
+	if of == groupKind(generatorv1.GroupVersion.Group, generatorv1.ArtifactGeneratorKind) {
+		return b.generator
 	}
 	if of.Group == sourcev1.GroupVersion.Group {
 		return b.consumers(of.Kind)
@@ -379,4 +383,22 @@ func groupOf(kind string) string {
 		return ""
 	}
 	return k.Group
+}
+
+// generator is what an ArtifactGenerator makes.
+func (b *treeBuilder) generator(ctx context.Context, key client.ObjectKey) ([]report.TreeNode, error) {
+	var g generatorv1.ArtifactGenerator
+	if err := b.client.Get(ctx, key, &g); err != nil {
+		return nil, err
+	}
+	var nodes []report.TreeNode
+	for _, made := range g.Status.Inventory {
+		node, err := b.node(ctx, groupKind(sourcev1.GroupVersion.Group, sourcev1.ExternalArtifactKind),
+			client.ObjectKey{Namespace: made.Namespace, Name: made.Name})
+		if err != nil {
+			return nil, err
+		}
+		nodes = append(nodes, node)
+	}
+	return nodes, nil
 }

@@ -182,7 +182,7 @@ func (t *target) patch(change func(*unstructured.Unstructured) error) error {
 
 func (t *target) suspend() error {
 	err := t.patch(func(u *unstructured.Unstructured) error {
-		return unstructured.SetNestedField(u.Object, true, "spec", "suspend")
+		return t.kind.suspend(u)
 	})
 	if err == nil {
 		output.Note(t.cmd, "%s suspended", t)
@@ -192,7 +192,7 @@ func (t *target) suspend() error {
 
 func (t *target) resume() error {
 	err := t.patch(func(u *unstructured.Unstructured) error {
-		unstructured.RemoveNestedField(u.Object, "spec", "suspend")
+		t.kind.resume(u)
 		return nil
 	})
 	if err == nil {
