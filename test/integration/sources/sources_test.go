@@ -27,6 +27,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/sluice-cd/sluice/controllers/artifactgenerator"
 	"github.com/sluice-cd/sluice/controllers/bucket"
 	"github.com/sluice-cd/sluice/controllers/gitrepository"
 	"github.com/sluice-cd/sluice/controllers/kustomization"
@@ -78,6 +79,10 @@ func newFixture(t *testing.T) *fixture {
 			Publisher: publisher, Tagged: &wake.Source{},
 		}
 		if err := artifacts.SetupWithManager(t.Context(), mgr, opts); err != nil {
+			return err
+		}
+		generators := &artifactgenerator.Reconciler{Client: mgr.GetClient(), Clock: opts.Clock, Publisher: publisher, Opener: opener}
+		if err := generators.SetupWithManager(t.Context(), mgr, opts); err != nil {
 			return err
 		}
 		return (&kustomization.Reconciler{Opener: opener}).SetupWithManager(t.Context(), mgr, opts)
