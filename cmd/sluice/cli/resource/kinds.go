@@ -64,7 +64,7 @@ var kinds = []kind{
 	{sourcev1.GroupVersion.WithKind("OCIRepository"), "ocirepositories", []string{"ocirepo", "oci"}, sources, "", true, answered},
 	{sourcev1.GroupVersion.WithKind("Bucket"), "buckets", nil, sources, "", true, answered},
 	{sourcev1.GroupVersion.WithKind("ExternalArtifact"), "externalartifacts", nil, sources, "", false, ignored},
-	{generatorv1.GroupVersion.WithKind("ArtifactGenerator"), "artifactgenerators", []string{"ag"}, "artifactgenerators", "", true, answered},
+	{generatorv1.GroupVersion.WithKind("ArtifactGenerator"), "artifactgenerators", []string{"ag"}, sources, "", true, answered},
 	{kustomizev1.GroupVersion.WithKind("Kustomization"), "kustomizations", []string{"ks"}, "kustomizations", "", true, answered},
 	{imagev1.GroupVersion.WithKind("ImageRepository"), "imagerepositories", []string{"imagerepo"}, "", "repository", true, answered},
 	{imagev1.GroupVersion.WithKind("ImagePolicy"), "imagepolicies", []string{"imagepol"}, "", "policy", true, answered},
