@@ -23,58 +23,127 @@ import (
 	"github.com/sluice-cd/sluice/report"
 )
 
+// verb is a command about objects of one kind.
+type verb struct {
+	name, short string
+	// which are the kinds that it is for.
+	which func(kind) bool
+	// all says that it has the flag --all.
+	all bool
+	do  func([]*target) error
+}
+
+func suspends(k kind) bool { return k.suspends }
+
 // SuspendCommand is `sluice suspend`.
 func SuspendCommand(version string) *cobra.Command {
-	return verb(version, "suspend", "Have nothing done for objects until they are resumed: sets spec.suspend",
-		func(k kind) bool { return k.suspends }, (*target).suspend)
+	return verb{
+		name: "suspend", short: "Have nothing done for objects until they are resumed: sets spec.suspend",
+		which: suspends, all: true, do: each((*target).suspend),
+	}.command(version)
 }
 
 // ResumeCommand is `sluice resume`, which undoes it.
 func ResumeCommand(version string) *cobra.Command {
-	return verb(version, "resume", "Undo sluice suspend: unsets spec.suspend", func(k kind) bool { return k.suspends }, (*target).resume)
+	var timeout time.Duration
+	var waits bool
+	v := verb{name: "resume", short: "Undo sluice suspend: unsets spec.suspend, and wait for the reconcile of a single object", which: suspends, all: true}
+	var cmd *cobra.Command
+	v.do = func(targets []*target) error {
+		all, _ := cmd.Flags().GetBool(allFlag)
+		// As in Flux: one that is named is waited for unless the flag says otherwise.
+		if !cmd.Flags().Changed("wait") {
+			waits = len(targets) == 1 && !all
+		}
+		failed := each((*target).resume)(targets)
+		if failed != nil || !waits {
+			return failed
+		}
+		end := time.Now().Add(timeout)
+		return each(func(t *target) error { return t.awaitResumed(max(time.Until(end), time.Second)) })(targets)
+	}
+	cmd = v.command(version)
+	cmd.Flags().BoolVar(&waits, "wait", false, "wait until the objects are reconciled; default: if one is named")
+	cmd.Flags().DurationVar(&timeout, "timeout", 5*time.Minute, "give up waiting after this time")
+	return cmd
 }
 
 // ReconcileCommand is `sluice reconcile`.
 func ReconcileCommand(version string) *cobra.Command {
 	var timeout time.Duration
 	var source bool
-	cmd := verb(version, "reconcile", "Have objects reconciled now, and wait for what comes of it, but of canaries",
-		func(k kind) bool { return k.requests != ignored }, func(t *target) error {
+	cmd := verb{
+		name: "reconcile", short: "Have objects reconciled now, and wait for what comes of it, but of canaries",
+		which: func(k kind) bool { return k.requests != ignored },
+		do: each(func(t *target) error {
 			if source {
 				if err := t.source(timeout); err != nil {
 					return err
 				}
 			}
 			return t.reconcile(timeout)
-		})
+		}),
+	}.command(version)
 	cmd.Flags().DurationVar(&timeout, "timeout", 5*time.Minute, "give up after this time")
 	cmd.Flags().BoolVar(&source, "with-source", false, "first have the source of a Kustomization reconciled")
 	return cmd
 }
 
-// verb is a command about objects of one kind.
-func verb(version, name, short string, which func(kind) bool, do func(*target) error) *cobra.Command {
-	known := strings.Join(plurals(which), ", ")
+// allFlag selects all objects of a kind in the namespace.
+const allFlag = "all"
+
+func (v verb) command(version string) *cobra.Command {
+	known := strings.Join(plurals(v.which), ", ")
 	cmd := &cobra.Command{
-		Use: name + " KIND NAME...", Short: short,
-		Long: short + ".\nKIND is one of " + known +
+		Use: v.name + " KIND NAME...", Short: v.short,
+		Long: v.short + ".\nKIND is one of " + known +
 			", or its singular or short name, or as in Flux's\nCLI: source git, source oci, source bucket, image repository,\n" +
 			"image policy, image update. KIND/NAME will do.",
-		Example: fmt.Sprintf("  sluice %s kustomization podinfo -n apps", name),
+		Example: fmt.Sprintf("  sluice %s kustomization podinfo -n apps", v.name),
 	}
 	c := cluster.AddFlags(cmd, version)
-	cmd.ValidArgsFunction = complete(c, which)
+	var all bool
+	if v.all {
+		cmd.Flags().BoolVar(&all, allFlag, false, "all objects of the KIND in the namespace")
+		cmd.Example += fmt.Sprintf("\n  sluice %s source git --all -n apps", v.name)
+	}
+	cmd.ValidArgsFunction = complete(c, v.which)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		k, names, err := kindAndNames(cmd, args, known)
+		if all {
+			k, names, err = kindAlone(args)
+		}
 		if err != nil {
 			return err
 		}
-		if !which(k) {
-			return fmt.Errorf("%s of %s is not possible: their kind has nothing for it", name, k.plural)
+		if !v.which(k) {
+			return fmt.Errorf("%s of %s is not possible: their kind has nothing for it", v.name, k.plural)
 		}
-		return each(cmd, c, k, names, do)
+		api, err := c.Client()
+		if err != nil {
+			return err
+		}
+		var found []*target
+		if all {
+			found, err = allTargets(cmd, c, api, k)
+		} else {
+			found, err = targets(cmd, c, api, k, names)
+		}
+		return errors.Join(err, v.do(found))
 	}
 	return cmd
+}
+
+// kindAlone is the kind that the arguments of a command with --all name.
+func kindAlone(args []string) (kind, []string, error) {
+	if len(args) == 0 {
+		return kind{}, nil, errors.New("--all needs a KIND")
+	}
+	k, names, err := namedFirst(args)
+	if err == nil && len(names) > 0 {
+		err = fmt.Errorf("--all is all %s of the namespace: leave out %s", k.plural, strings.Join(names, " "))
+	}
+	return k, nil, err
 }
 
 // kindAndNames are what the arguments of a command say, which takes the known kinds.
@@ -150,12 +219,20 @@ func (t *target) String() string {
 	return fmt.Sprintf("%s %s/%s", t.kind.Kind, t.object.GetNamespace(), t.object.GetName())
 }
 
-// each does something to each of the objects of a kind.
-func each(cmd *cobra.Command, in *cluster.Cluster, k kind, names []string, do func(*target) error) error {
-	c, err := in.Client()
-	if err != nil {
-		return err
+// each does something to each of several objects.
+func each(do func(*target) error) func([]*target) error {
+	return func(all []*target) error {
+		var failed []error
+		for _, t := range all {
+			failed = append(failed, do(t))
+		}
+		return errors.Join(failed...)
 	}
+}
+
+// targets are the objects of a kind by their names. The error is about those that are not there.
+func targets(cmd *cobra.Command, in *cluster.Cluster, c client.WithWatch, k kind, names []string) ([]*target, error) {
+	var found []*target
 	var failed []error
 	for _, name := range names {
 		t := &target{cmd: cmd, client: c, kind: k, object: k.object()}
@@ -163,9 +240,29 @@ func each(cmd *cobra.Command, in *cluster.Cluster, k kind, names []string, do fu
 			failed = append(failed, err)
 			continue
 		}
-		failed = append(failed, do(t))
+		found = append(found, t)
 	}
-	return errors.Join(failed...)
+	return found, errors.Join(failed...)
+}
+
+// allTargets are all objects of a kind in the namespace.
+func allTargets(cmd *cobra.Command, in *cluster.Cluster, c client.WithWatch, k kind) ([]*target, error) {
+	namespace, err := in.Namespace()
+	if err != nil {
+		return nil, err
+	}
+	list := k.list()
+	if err := cluster.List(cmd.Context(), c, list, client.InNamespace(namespace)); err != nil {
+		return nil, err
+	}
+	if len(list.Items) == 0 {
+		return nil, fmt.Errorf("there are no %s in namespace %s", k.plural, namespace)
+	}
+	var found []*target
+	for i := range list.Items {
+		found = append(found, &target{cmd: cmd, client: c, kind: k, object: &list.Items[i]})
+	}
+	return found, nil
 }
 
 // patch changes the object as it is by now.
@@ -199,6 +296,46 @@ func (t *target) resume() error {
 		output.Note(t.cmd, "%s resumed", t)
 	}
 	return err
+}
+
+// awaitResumed waits as Flux does: until what was resumed is ready, or stalled.
+func (t *target) awaitResumed(limit time.Duration) error {
+	if t.kind.requests != answered {
+		return nil // its status does not say when it was reconciled
+	}
+	generation := t.object.GetGeneration()
+	var now report.Resource
+	err := follow.Await(t.cmd, t.client, func() client.ObjectList { return t.kind.list() }, t.object, follow.Wait[*unstructured.Unstructured]{
+		What: fmt.Sprintf("the reconcile of %s", t), Limit: limit,
+		Timeout: fmt.Errorf("%s is not ready after %s", t, shorten.Duration(limit)),
+		Until: func(u *unstructured.Unstructured) (bool, error) {
+			observed, _, _ := unstructured.NestedInt64(u.Object, "status", "observedGeneration")
+			now = report.OfResource(u)
+			switch {
+			case observed < generation:
+				return false, nil
+			case hasCondition(u, meta.StalledCondition):
+				return false, fmt.Errorf("%s is not ready: %s: %s", t, now.Reason, now.Message)
+			}
+			return now.Ready == string(metav1.ConditionTrue) && !hasCondition(u, meta.ReconcilingCondition), nil
+		},
+	})
+	switch {
+	case err == nil:
+		output.Note(t.cmd, "%s is ready: %s", t, now.Message)
+	case now.Ready == string(metav1.ConditionFalse) && !strings.Contains(err.Error(), now.Message):
+		err = fmt.Errorf("%w: %s: %s", err, now.Reason, now.Message)
+	}
+	return err
+}
+
+// hasCondition reports whether a condition of an object is True.
+func hasCondition(u *unstructured.Unstructured, name string) bool {
+	conditions, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
+	return slices.ContainsFunc(conditions, func(c any) bool {
+		fields, _ := c.(map[string]any)
+		return fields["type"] == name && fields["status"] == string(metav1.ConditionTrue)
+	})
 }
 
 // reconcile asks for a reconcile, and waits for its end if the status says when that is.
