@@ -88,9 +88,15 @@ func TestSuspendResumeAndReconcile(t *testing.T) {
 	if err == nil || !strings.Contains(errs, "is suspended: sluice resume kustomization web") {
 		t.Errorf("a reconcile of what is suspended: %v, %s", err, errs)
 	}
-	f.succeed("resume", "ks/web")
+	// No controller is there, so that whoever waits for it waits in vain.
+	if _, errs, err := f.sluice("resume", "ks/web", "--timeout", "1s"); err == nil || !strings.Contains(errs, "resumed") ||
+		!strings.Contains(errs, "is not ready after 1s") {
+		t.Errorf("a resume that nothing comes of: %v, %s", err, errs)
+	}
+	f.succeed("suspend", "source", "git", "--all")
+	f.succeed("resume", "source", "git", "--all")
 	f.succeed("suspend", "source", "git", "app")
-	f.succeed("resume", "source", "git", "app")
+	f.succeed("resume", "source", "git", "app", "--wait=false")
 	if out, _ := f.succeed("get", "source", "git", "app", "-o", "name"); out != "gitrepository.source.toolkit.fluxcd.io/app\n" {
 		t.Errorf("as Flux's CLI is called: %s", out)
 	}
