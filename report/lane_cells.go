@@ -236,8 +236,11 @@ func (c *chain) sourceCell() Cell {
 		}
 		ref := c.kustomization.Spec.SourceRef
 		named := ObjectReference{ref.Kind, cmp.Or(ref.Namespace, c.kustomization.Namespace), ref.Name}
-		cell := Cell{Column: ColumnSource, State: CellFailed, Retry: "as soon as it is there", Message: fmt.Sprintf("%s %s/%s, which Kustomization %s names, is not there",
-			named.Kind, named.Namespace, named.Name, c.kustomization.Name)}
+		cell := Cell{
+			Column: ColumnSource, State: CellFailed, Retry: "as soon as it is there",
+			Message: fmt.Sprintf("%s %s/%s, which Kustomization %s names, is not there",
+				named.Kind, named.Namespace, named.Name, c.kustomization.Name),
+		}
 		cell.unlisted(c.graph, named)
 		return cell
 	}

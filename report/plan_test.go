@@ -119,7 +119,9 @@ func TestWhatACanaryNamesIsToldAsAnObject(t *testing.T) {
 			}
 		}
 	}
-	want := []report.ObjectReference{{Kind: "MetricTemplate", Namespace: "shop", Name: "queue"}, {Kind: "AlertProvider", Namespace: "apps", Name: "pager"}}
+	want := []report.ObjectReference{
+		{Kind: "MetricTemplate", Namespace: "shop", Name: "queue"}, {Kind: "AlertProvider", Namespace: "apps", Name: "pager"},
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}

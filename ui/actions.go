@@ -104,8 +104,9 @@ func (s *Server) act(w http.ResponseWriter, r *http.Request) {
 // only read, as a Freeze, can neither be asked to be reconciled nor suspended.
 var reconciled = []string{
 	imagev1.ImageRepositoryKind, imagev1.ImagePolicyKind, imagev1.ImageUpdateAutomationKind,
-	sourcev1.GitRepositoryKind, sourcev1.OCIRepositoryKind, sourcev1.BucketKind, generatorv1.ArtifactGeneratorKind, kustomizev1.KustomizationKind,
-	flaggerv1.CanaryKind, sluicev1.PipelineKind, notificationv1.ReceiverKind, notificationv1beta3.ProviderKind, notificationv1beta3.AlertKind,
+	sourcev1.GitRepositoryKind, sourcev1.OCIRepositoryKind, sourcev1.BucketKind, generatorv1.ArtifactGeneratorKind,
+	kustomizev1.KustomizationKind, flaggerv1.CanaryKind, sluicev1.PipelineKind, notificationv1.ReceiverKind,
+	notificationv1beta3.ProviderKind, notificationv1beta3.AlertKind,
 }
 
 // canaryVerbs are the commands to a Canary.

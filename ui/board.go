@@ -130,8 +130,8 @@ func (b *boards) join(ctx context.Context, v *view) (*reader, error) {
 			return nil, errTooManyBoards
 		}
 		found = &board{
-			view: v.within(of), scope: of, owner: owner, computing: b.computing, clock: b.clock, dirty: make(chan struct{}, 1), update: make(chan struct{}),
-			readers: map[*reader]struct{}{},
+			view: v.within(of), scope: of, owner: owner, computing: b.computing, clock: b.clock,
+			dirty: make(chan struct{}, 1), update: make(chan struct{}), readers: map[*reader]struct{}{},
 		}
 		var running context.Context
 		running, found.stop = context.WithCancel(context.WithoutCancel(ctx))

@@ -38,7 +38,9 @@ func TestEveryKindOfOursIsShown(t *testing.T) {
 		}
 		is[gvk.Kind] = true
 	}
-	for _, group := range []schema.GroupVersion{flaggerv1.GroupVersion, imagev1.GroupVersion, sluicev1.GroupVersion, notificationv1beta3.GroupVersion} {
+	for _, group := range []schema.GroupVersion{
+		flaggerv1.GroupVersion, imagev1.GroupVersion, sluicev1.GroupVersion, notificationv1beta3.GroupVersion,
+	} {
 		for kind := range scheme.KnownTypes(group) {
 			if _, listed := scheme.KnownTypes(group)[kind+"List"]; listed && !is[kind] {
 				t.Errorf("%s of %s is not shown", kind, group)

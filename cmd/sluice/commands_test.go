@@ -72,7 +72,8 @@ func TestWrongUsageIsRefusedWithTheRemedy(t *testing.T) {
 		},
 		"a list of something else": {
 			[]string{"get", "policies"},
-			`unknown command "policies" for "sluice get"; known: alerts, all, artifactgenerators, automations, buckets, canaries, externalartifacts, freezes,`,
+			`unknown command "policies" for "sluice get"; known: alerts, all, artifactgenerators, automations, buckets, canaries, ` +
+				`externalartifacts, freezes,`,
 		},
 		"a verb that is none":       {[]string{"canary", "stop"}, `unknown command "stop" for "sluice canary"; known: abort, approve,`},
 		"no command of the program": {[]string{"show"}, `unknown command "show" for "sluice"; known: build, canary, controller,`},

@@ -58,7 +58,8 @@ func TestWhatIsSaidOfAProvider(t *testing.T) {
 				Spec: v1beta3.ProviderSpec{Type: "generic", Address: "https://room.example.com/hook"},
 			}
 			tc.edit(p)
-			c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(p, make.Secret("shop", "token", map[string]string{"token": "t"})).WithStatusSubresource(p).Build()
+			secret := make.Secret("shop", "token", map[string]string{"token": "t"})
+			c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(p, secret).WithStatusSubresource(p).Build()
 			box, err := outbox.Open(t.TempDir(), clock.RealClock{}, logr.Discard())
 			if err != nil {
 				t.Fatal(err)

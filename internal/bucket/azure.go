@@ -13,7 +13,6 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob"
 	azblobblob "github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
@@ -159,7 +158,7 @@ func (b *azure) open(ctx context.Context, o Object) (content, error) {
 		opts.AccessConditions = &azblobblob.AccessConditions{ModifiedAccessConditions: &azblobblob.ModifiedAccessConditions{IfMatch: &match}}
 	}
 	var answer *http.Response
-	response, err := b.client.DownloadStream(runtime.WithCaptureResponse(ctx, &answer), b.name, o.Key, opts)
+	response, err := b.client.DownloadStream(policy.WithCaptureResponse(ctx, &answer), b.name, o.Key, opts)
 	if err != nil {
 		return content{}, err
 	}

@@ -90,7 +90,7 @@ func (b *gcs) open(ctx context.Context, o Object) (content, error) {
 	if _, err := fmt.Sscan(o.match, &generation); err == nil && generation > 0 {
 		get = get.IfGenerationMatch(generation)
 	}
-	response, err := get.Download()
+	response, err := get.Download() //nolint:bodyclose // who reads the content closes it
 	if err != nil {
 		return content{}, err
 	}

@@ -35,7 +35,8 @@ func openPacked(t *testing.T, provider string, server *httptest.Server) Bucket {
 	s := Settings{Provider: provider, Name: "fleet", Insecure: true, Transport: http.DefaultTransport.(*http.Transport).Clone()}
 	switch provider {
 	case GCP:
-		service, err := storage.NewService(t.Context(), option.WithHTTPClient(newClient(s.Transport, 0)), option.WithEndpoint(server.URL+"/storage/v1/"))
+		service, err := storage.NewService(t.Context(),
+			option.WithHTTPClient(newClient(s.Transport, 0)), option.WithEndpoint(server.URL+"/storage/v1/"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -32,7 +32,8 @@ func TestASignatureIsMadeWithTheWholeToken(t *testing.T) {
 		signed, want = r.Header.Get("X-Signature"), "sha256="+hex.EncodeToString(mac.Sum(nil))
 	}))
 	defer server.Close()
-	b := newTestEnv(t, nil, alert(), make.Secret("apps", "hook", map[string]string{"token": token}), provider(server.URL, func(p *v1beta3.Provider) {
+	secret := make.Secret("apps", "hook", map[string]string{"token": token})
+	b := newTestEnv(t, nil, alert(), secret, provider(server.URL, func(p *v1beta3.Provider) {
 		p.Spec.Type, p.Spec.SecretRef = "generic-hmac", &meta.LocalObjectReference{Name: "hook"}
 	}))
 	b.Take(t.Context(), event("done"))

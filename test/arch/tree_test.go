@@ -188,7 +188,8 @@ func TestCheckpointsAreOnTheArchitecturePage(t *testing.T) {
 	}
 	walk(t, filepath.Join("..", "..", "controllers"), ".go", func(file string, text []byte) {
 		name := filepath.ToSlash(strings.TrimPrefix(file, filepath.Join("..", "..")+string(filepath.Separator)))
-		if strings.Contains(string(text), "reconciler.Checkpoint(") && !strings.HasSuffix(file, "_test.go") && !strings.Contains(string(page), name) {
+		writes := strings.Contains(string(text), "reconciler.Checkpoint(") && !strings.HasSuffix(file, "_test.go")
+		if writes && !strings.Contains(string(page), name) {
 			t.Errorf("docs/architecture.md does not say what %s writes before the end of a reconcile", name)
 		}
 	})

@@ -284,8 +284,8 @@ func (w *wiring) tagsKnown(_ context.Context, _ client.Client, repo *imagev1.Ima
 	}
 	snapshot, ok := w.scanner.Store().Get(client.ObjectKeyFromObject(repo), target)
 	if !ok {
-		return ui.Tags{}, fmt.Errorf("the tags of ImageRepository %s/%s are not known here yet: the replica that leads scans it, at the next interval "+
-			"after its start; sluice explain policy asks the registry itself", repo.Namespace, repo.Name)
+		return ui.Tags{}, fmt.Errorf("the tags of ImageRepository %s/%s are not known here yet: the replica that leads scans it, "+
+			"at the next interval after its start; sluice explain policy asks the registry itself", repo.Namespace, repo.Name)
 	}
 	tags := ui.Tags{FirstSeen: snapshot.FirstSeen}
 	for tag := range snapshot.All() {

@@ -56,8 +56,10 @@ func (w *wiring) resourceInfo() error {
 // shown are the kinds that the groups serve, which are in the cache for that.
 func (f *flags) shown() []client.ObjectList {
 	of := map[string][]client.ObjectList{
-		"image":        {&imagev1.ImageRepositoryList{}, &imagev1.ImagePolicyList{}, &imagev1.ImageUpdateAutomationList{}},
-		"source":       {&sourcev1.GitRepositoryList{}, &sourcev1.OCIRepositoryList{}, &sourcev1.BucketList{}, &generatorv1.ArtifactGeneratorList{}},
+		"image": {&imagev1.ImageRepositoryList{}, &imagev1.ImagePolicyList{}, &imagev1.ImageUpdateAutomationList{}},
+		"source": {
+			&sourcev1.GitRepositoryList{}, &sourcev1.OCIRepositoryList{}, &sourcev1.BucketList{}, &generatorv1.ArtifactGeneratorList{},
+		},
 		"kustomize":    {&kustomizev1.KustomizationList{}},
 		"canary":       {&flaggerv1.CanaryList{}},
 		"promotion":    {&sluicev1.PipelineList{}},

@@ -60,8 +60,8 @@ func (f *watchFlags) validate() error {
 func served() []client.Object {
 	return []client.Object{
 		&imagev1.ImageRepository{}, &imagev1.ImagePolicy{}, &imagev1.ImageUpdateAutomation{}, &sourcev1.GitRepository{},
-		&sourcev1.OCIRepository{}, &sourcev1.Bucket{}, &sourcev1.ExternalArtifact{}, &generatorv1.ArtifactGenerator{}, &kustomizev1.Kustomization{},
-		&notificationv1.Receiver{}, &flaggerv1.Canary{}, &sluicev1.Pipeline{},
+		&sourcev1.OCIRepository{}, &sourcev1.Bucket{}, &sourcev1.ExternalArtifact{}, &generatorv1.ArtifactGenerator{},
+		&kustomizev1.Kustomization{}, &notificationv1.Receiver{}, &flaggerv1.Canary{}, &sluicev1.Pipeline{},
 	}
 }
 

@@ -131,8 +131,8 @@ func TestKeysThatSignNothing(t *testing.T) {
 			spec := &imagev1.SigningKey{Type: tc.kind}
 			spec.SecretRef.Name = "key"
 			signer, err := Access{Client: reader(t, interceptor.Funcs{}, objects...)}.Signer(t.Context(), "apps", "spec.git", spec)
-			if err == nil || signer != nil || !strings.Contains(err.Error(), tc.says) || !strings.Contains(err.Error(), "spec.git: secret apps/key") ||
-				strings.Contains(err.Error(), "top-secret") {
+			if err == nil || signer != nil || !strings.Contains(err.Error(), tc.says) ||
+				!strings.Contains(err.Error(), "spec.git: secret apps/key") || strings.Contains(err.Error(), "top-secret") {
 				t.Errorf("got %v, %v", signer, err)
 			}
 		})

@@ -69,11 +69,11 @@ func (w *world) furnish(t *testing.T) {
 	w.rolledOut(t, w.production, "podinfo", 12*24*time.Hour)
 	const ago = time.Second
 	repaired := "ConfigMap/" + w.shop + "/settings configured: kubectl-edit had changed .data.level"
-	w.told(t, "Kustomization", "shop", "Progressing", repaired, 2440*ago)
-	w.told(t, "Kustomization", "shop", "ReconciliationSucceeded", "Reconciliation finished in 1.2s", 740*ago)
-	w.told(t, "Canary", "podinfo", "Synced", "New revision detected! Scaling up podinfo", 365*ago)
-	w.told(t, "Canary", "podinfo", "Synced", "Advance podinfo canary weight 20", 360*ago)
-	w.told(t, "Canary", "podinfo", "Synced", "Advance podinfo canary weight 40", 300*ago)
+	w.told(t, 2440*ago, told{"Kustomization", "shop", "Progressing", repaired})
+	w.told(t, 740*ago, told{"Kustomization", "shop", "ReconciliationSucceeded", "Reconciliation finished in 1.2s"})
+	w.told(t, 365*ago, told{"Canary", "podinfo", "Synced", "New revision detected! Scaling up podinfo"})
+	w.told(t, 360*ago, told{"Canary", "podinfo", "Synced", "Advance podinfo canary weight 20"})
+	w.told(t, 300*ago, told{"Canary", "podinfo", "Synced", "Advance podinfo canary weight 40"})
 }
 
 // rolledOut has the rollout of a Deployment have ended some time ago, once it has: users have had their version for longer than this
@@ -310,22 +310,25 @@ func stands(p *sluicev1.Pipeline) {
 	p.Status.Conditions[0].Message = strings.Join(stages, "; ")
 }
 
-// told makes an event of an object that happened some time ago.
-func (w *world) told(t *testing.T, kind, name, reason, message string, ago time.Duration) {
+// told is an event of an object.
+type told struct{ kind, name, reason, message string }
+
+// told makes an event that happened some time ago.
+func (w *world) told(t *testing.T, ago time.Duration, e told) {
 	t.Helper()
 	var of unstructured.Unstructured
 	of.SetAPIVersion(map[string]string{
 		"Canary": flaggerv1.GroupVersion.String(), "Kustomization": kustomizev1.GroupVersion.String(),
-	}[kind])
-	of.SetKind(kind)
-	if err := w.Client.Get(t.Context(), client.ObjectKey{Namespace: w.shop, Name: name}, &of); err != nil {
+	}[e.kind])
+	of.SetKind(e.kind)
+	if err := w.Client.Get(t.Context(), client.ObjectKey{Namespace: w.shop, Name: e.name}, &of); err != nil {
 		t.Fatal(err)
 	}
 	at := metav1.NewTime(time.Now().Add(-ago))
 	w.create(t, &corev1.Event{
-		ObjectMeta:     metav1.ObjectMeta{Namespace: w.shop, GenerateName: name + "-"},
-		InvolvedObject: corev1.ObjectReference{APIVersion: of.GetAPIVersion(), Kind: kind, Namespace: w.shop, Name: name, UID: of.GetUID()},
-		Reason:         reason, Message: message, Type: corev1.EventTypeNormal, FirstTimestamp: at, LastTimestamp: at, Count: 1,
+		ObjectMeta:     metav1.ObjectMeta{Namespace: w.shop, GenerateName: e.name + "-"},
+		InvolvedObject: corev1.ObjectReference{APIVersion: of.GetAPIVersion(), Kind: e.kind, Namespace: w.shop, Name: e.name, UID: of.GetUID()},
+		Reason:         e.reason, Message: e.message, Type: corev1.EventTypeNormal, FirstTimestamp: at, LastTimestamp: at, Count: 1,
 		Source: corev1.EventSource{Component: "sluice"},
 	})
 }

@@ -229,7 +229,7 @@ func heals(t *testing.T, w *world) {
 	stop()
 	p.says("[role=status]", "Disconnected since")
 	p.accessible(w, "disconnected")
-	w.told(t, "Canary", "search", "Synced", "it goes on", 0)
+	w.told(t, 0, told{"Canary", "search", "Synced", "it goes on"})
 	run(t, listen(t, address), ui.Options{Cluster: cluster(), Token: "the token"})
 	p.until("the page is connected again", `!document.body.innerText.includes("Disconnected")`)
 	p.says("main", "it goes on")

@@ -156,14 +156,18 @@ func TestVariablesOfTheClusterAreEmptyInADryRun(t *testing.T) {
 	inCheckout(t, map[string]string{"ks.yaml": fluxKustomization, "overlay/cm.yaml": "apiVersion: v1\nkind: ConfigMap\n" +
 		"metadata: {name: cm}\ndata: {colour: '${COLOUR}', cluster: 'in-${cluster_name}', zone: '${zone:=a}'}\n"})
 	got, err := offline(t, "app", "-f", "ks.yaml")
-	if err != nil || !strings.Contains(got, "cluster: in-\n  colour: blue\n  zone: a\n") || !strings.Contains(got, "of ConfigMap/more are left out") {
+	if err != nil || !strings.Contains(got, "cluster: in-\n  colour: blue\n  zone: a\n") ||
+		!strings.Contains(got, "of ConfigMap/more are left out") {
 		t.Errorf("got %v\n%s", err, got)
 	}
-	if got, err := offline(t, "app", "-f", "ks.yaml", "--strict-substitute"); err == nil || !strings.Contains(err.Error(), `not set (strict mode): "cluster_name"`) {
+	got, err = offline(t, "app", "-f", "ks.yaml", "--strict-substitute")
+	if err == nil || !strings.Contains(err.Error(), `not set (strict mode): "cluster_name"`) {
 		t.Errorf("with --strict-substitute: %v\n%s", err, got)
 	}
 	whole := strings.ReplaceAll(fluxKustomization, "    substituteFrom: [{kind: ConfigMap, name: more}]\n", "")
-	inCheckout(t, map[string]string{"ks.yaml": whole, "overlay/cm.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: cm}\ndata: {a: '${x}'}\n"})
+	inCheckout(t, map[string]string{
+		"ks.yaml": whole, "overlay/cm.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: cm}\ndata: {a: '${x}'}\n",
+	})
 	if got, err := offline(t, "app", "-f", "ks.yaml"); err == nil {
 		t.Errorf("without substituteFrom all is known: %s", got)
 	}

@@ -59,8 +59,9 @@ func TestResumeWaitsForWhatComesOfIt(t *testing.T) {
 		ready    []metav1.Condition
 		want     string // "" is that all is well
 	}{
-		"it is ready":   {2, []metav1.Condition{{Type: meta.ReadyCondition, Status: "True"}}, ""},
-		"it is stalled": {2, []metav1.Condition{{Type: meta.ReadyCondition, Status: "False", Reason: "Bad", Message: "no such path"}, {Type: meta.StalledCondition, Status: "True"}}, "is not ready: Bad: no such path"},
+		"it is ready": {2, []metav1.Condition{{Type: meta.ReadyCondition, Status: "True"}}, ""},
+		"it is stalled": {2, []metav1.Condition{{Type: meta.ReadyCondition, Status: "False", Reason: "Bad", Message: "no such path"},
+			{Type: meta.StalledCondition, Status: "True"}}, "is not ready: Bad: no such path"},
 		"it fails": {2, []metav1.Condition{{Type: meta.ReadyCondition, Status: "False", Reason: "Bad", Message: "no such path"},
 			{Type: meta.ReconcilingCondition, Status: "True"}}, "is not ready after 1s: Bad: no such path"},
 		"it has yet to be seen": {1, []metav1.Condition{{Type: meta.ReadyCondition, Status: "True"}}, "is not ready after 1s"},

@@ -47,7 +47,10 @@ func SuspendCommand(version string) *cobra.Command {
 func ResumeCommand(version string) *cobra.Command {
 	var timeout time.Duration
 	var waits bool
-	v := verb{name: "resume", short: "Undo sluice suspend: unsets spec.suspend, and wait for the reconcile of a single object", which: suspends, all: true}
+	v := verb{
+		name: "resume", short: "Undo sluice suspend: unsets spec.suspend, and wait for the reconcile of a single object",
+		which: suspends, all: true,
+	}
 	var cmd *cobra.Command
 	v.do = func(targets []*target) error {
 		all, _ := cmd.Flags().GetBool(allFlag)
