@@ -16,7 +16,7 @@ import (
 
 // fluxs are objects that an installation of Flux has too, under the same names.
 var fluxs = regexp.MustCompile(`^(namespaces?|networkpolic.*|resourcequotas?|services?)/` +
-	`|(source|kustomize|notification)\.toolkit\.fluxcd\.io|cluster-admin`)
+	`|(source|kustomize|notification)\.toolkit\.fluxcd\.io|source\.extensions\.fluxcd\.io|cluster-admin`)
 
 // TestAnInstallationBesideFluxLeavesItAlone applies config/beside, which is for
 // clusters where Flux's other controllers stay.
