@@ -72,13 +72,19 @@ type refusedError struct{ error }
 func (e refusedError) Unwrap() error        { return e.error }
 func (e refusedError) Is(target error) bool { return target == errRefused }
 
+// movingError is that of a build which fetched what may be something else the next time.
+type movingError struct{ error }
+
+func (e movingError) Unwrap() error { return e.error }
+
 // errUnreadable marks files of the source that could not be read this time.
 var errUnreadable = errors.New("reading the source")
 
 // IsRefused reports whether a build fails for what the commit, the spec and the
 // variables are, so that trying again cannot help.
 func IsRefused(err error) bool {
-	return slices.ContainsFunc(sentinels, func(sentinel error) bool { return errors.Is(err, sentinel) })
+	var moving movingError
+	return !errors.As(err, &moving) && slices.ContainsFunc(sentinels, func(sentinel error) bool { return errors.Is(err, sentinel) })
 }
 
 // Spec is what of a Kustomization decides the objects, beside the tree.
@@ -227,7 +233,10 @@ func (j *job) explain(err *error) {
 	}
 	why := j.overlay.reason(*err)
 	*err = j.spec.Substitution.Mask().Error(j.overlay.readable(why))
-	if j.overlay.ended() == nil && !slices.ContainsFunc(passing, func(kind error) bool { return errors.Is(why, kind) }) {
+	switch {
+	case j.overlay.moves:
+		*err = movingError{*err}
+	case j.overlay.ended() == nil && !slices.ContainsFunc(passing, func(kind error) bool { return errors.Is(why, kind) }):
 		*err = refusedError{*err}
 	}
 }

@@ -75,7 +75,7 @@ func (r *remotes) nameOrigin(origin *resource.Origin) {
 			continue
 		}
 		at := in.originOf(found[2])
-		origin.Repo, origin.Ref, *name = redacted(at.URL), at.Ref, at.Path
+		origin.Repo, origin.Ref, *name = remoteref.Redacted(at.URL), at.Ref, at.Path
 	}
 }
 

@@ -136,7 +136,10 @@ func (p *processes) build(ctx context.Context, command []string, j *job, memory 
 	}
 	p.release(proc)
 	if err != nil {
-		return nil, j.spec.Substitution.Mask().Error(err)
+		if err = j.spec.Substitution.Mask().Error(err); j.overlay.moves {
+			err = movingError{err}
+		}
+		return nil, err
 	}
 	result.Moves = j.overlay.moves
 	return result, nil

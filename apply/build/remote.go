@@ -91,26 +91,18 @@ type remoteKey struct {
 // remote returns the path of what a reference leads to, from the directory of the kustomization file.
 func (v *referenceRewriter) remote(ref string, use remoteUse) (string, error) {
 	if v.o.fetchFile == nil {
-		return "", fmt.Errorf("%w: %s; commit it to the source, or run the controller with --no-remote-bases=false", ErrRemote, redacted(ref))
+		return "", fmt.Errorf("%w: %s; commit it to the source, or run the controller with --no-remote-bases=false", ErrRemote, remoteref.Redacted(ref))
 	}
 	key := remoteKey{strings.TrimSpace(ref), use}
 	at, known := v.o.known[key]
 	if !known {
 		var err error
 		if at, err = v.fetch(key.ref, use); err != nil {
-			return "", fmt.Errorf("%s: %w", redacted(ref), err)
+			return "", fmt.Errorf("%s: %w", remoteref.Redacted(ref), err)
 		}
 		v.o.known[key] = at
 	}
 	return relative(v.dir, at), nil
-}
-
-// redacted is a reference without the password that it may have.
-func redacted(ref string) string {
-	if u, err := url.Parse(ref); err == nil && u.User != nil {
-		return u.Redacted()
-	}
-	return ref
 }
 
 // fetch fetches what a reference leads to, and returns its path in the overlay. As kustomize does, it takes what
@@ -160,7 +152,7 @@ func (v *referenceRewriter) fetchAsFile(ref string, use remoteUse) (string, erro
 		return "", v.o.unlessNoFile(err, use)
 	}
 	if int64(len(data)) > v.o.bounds.FileBytes {
-		return "", v.o.refuse(tooLarge(v.o.bounds.FileBytes, "bytes in "+redacted(ref), "split the file"))
+		return "", v.o.refuse(tooLarge(v.o.bounds.FileBytes, "bytes in "+remoteref.Redacted(ref), "split the file"))
 	}
 	if err := v.o.mem.Grow(int64(len(data))); err != nil {
 		return "", v.o.refuse(err)
@@ -176,7 +168,7 @@ func (v *referenceRewriter) fetchAsFile(ref string, use remoteUse) (string, erro
 		return "", err
 	}
 	v.o.moves = true
-	return path.Join(v.o.mountAt(&mounted{tree: files, name: redacted(strings.TrimSuffix(ref, "/"+name)), file: ref}), name), nil
+	return path.Join(v.o.mountAt(&mounted{tree: files, name: remoteref.Redacted(strings.TrimSuffix(ref, "/"+name)), file: ref}), name), nil
 }
 
 // unlessNoFile refuses an error, unless it leaves something to try.

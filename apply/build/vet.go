@@ -11,6 +11,8 @@ import (
 
 	kustypes "sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/yaml"
+
+	"github.com/sluice-cd/sluice/apply/remoteref"
 )
 
 // Kustomize fetches whatever reference it takes for a URL or a Git remote, from
@@ -187,7 +189,7 @@ func (v *referenceRewriter) source(field string, source *string) error {
 	}
 	if isRemote(*source) && !v.o.Exists(v.abs(*source)) { // a URL may have a "=" in it
 		if keyed {
-			return fmt.Errorf("%s: %w: %s: kustomize takes what is before = for a key", field, ErrRemote, redacted(*source))
+			return fmt.Errorf("%s: %w: %s: kustomize takes what is before = for a key", field, ErrRemote, remoteref.Redacted(*source))
 		}
 		key = fileNameOf(*source)
 	}

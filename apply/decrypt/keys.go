@@ -68,10 +68,15 @@ func readKeys(ctx context.Context, data map[string][]byte, use func(name string)
 			return nil, fmt.Errorf("%w: key '%s' %w", ErrKeys, name, err)
 		}
 	}
-	if public != "" && len(keys.pgp) == 0 {
+	if public != "" && !keys.any() {
 		return nil, fmt.Errorf("%w: key '%s' %w", ErrKeys, public, errPublic)
 	}
 	return keys, nil
+}
+
+// any reports whether there is something to decrypt with.
+func (k *Keys) any() bool {
+	return len(k.age) > 0 || len(k.pgp) > 0 || k.vault != "" || k.aws != nil || k.azure != nil || k.gcp != nil
 }
 
 func (k *Keys) add(ctx context.Context, name string, value []byte, services *Services) (err error) {
@@ -111,8 +116,8 @@ var errPublic = errors.New("has no private key to decrypt with: write what gpg -
 func (k *Keys) addPGP(value []byte) error {
 	usable := false
 	for i, block := range armored(value) {
-		if i > 0 && len(bytes.TrimSpace(block)) == 0 {
-			continue
+		if i > 0 && !bytes.Contains(block, []byte("-----BEGIN PGP ")) {
+			continue // what stands after the last one
 		}
 		ring, err := openpgp.ReadArmoredKeyRing(bytes.NewReader(block))
 		if err != nil {

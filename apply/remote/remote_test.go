@@ -265,18 +265,19 @@ func TestWhatCannotBeFetchedIsTold(t *testing.T) {
 		text  string
 		later bool // it may help to try again
 	}{
-		f.repo.URL + "//app?ref=none":          {"none is neither a branch nor a tag, nor a whole commit", true},
-		f.repo.URL + "//none":                  {"none", false},
-		f.server.URL + "/org/none.git//app":    {"repository not found", true},
-		server.URL + "/none.yaml":              {"the server has no such file: it answers 404 Not Found", true},
-		server.URL + "/a/none.yaml":            {"repository not found", true},
-		server.URL + "/org/repo/page":          {"repository not found", true},
-		"git@github.com:org/repo.git//app":     {"ssh needs a key, and none is used", true},
-		"file:///etc//app":                     {"file:// leads to files of whoever builds", false},
-		f.repo.URL + "//out":                   {"../../secret.yaml leads out of " + f.repo.URL, false},
-		f.repo.URL + "//up":                    {"cm.yaml leads out of " + f.repo.URL, false},
-		f.repo.URL + "//link":                  {"the link leads out of the source", false},
-		f.repo.URL + "//loop":                  {"cycle detected", false},
+		f.repo.URL + "//app?ref=none":       {"none is neither a branch nor a tag, nor a whole commit", true},
+		f.repo.URL + "//none":               {"none", true},
+		f.server.URL + "/org/none.git//app": {"repository not found", true},
+		server.URL + "/none.yaml":           {"the server has no such file: it answers 404 Not Found", true},
+		server.URL + "/a/none.yaml":         {"repository not found", true},
+		server.URL + "/org/repo/page":       {"repository not found", true},
+		"git@github.com:org/repo.git//app":  {"ssh needs a key, and none is used", true},
+		"file:///etc//app":                  {"file:// leads to files of whoever builds", false},
+		// A branch may have something else the next time.
+		f.repo.URL + "//out":                   {"../../secret.yaml leads out of " + f.repo.URL, true},
+		f.repo.URL + "//up":                    {"cm.yaml leads out of " + f.repo.URL, true},
+		f.repo.URL + "//link":                  {"the link leads out of the source", true},
+		f.repo.URL + "//loop":                  {"cycle detected", true},
 		refused.URL + "/a.yaml":                {"redirects to something else than http or https", true},
 		"https://user:hunter2@localhost:1/a/b": {"refused", true},
 	} {

@@ -48,12 +48,27 @@ type Repository struct {
 // DefaultTimeout is how long it may take to fetch a repository whose reference does not say.
 const DefaultTimeout = 27 * time.Second
 
-// String names the repository and the ref, as people write it, without the password that a URL may have.
-func (r Repository) String() string {
-	address := r.URL
-	if u, err := url.Parse(address); err == nil {
-		address = u.Redacted()
+// Redacted is a reference without what may be a credential in it: the user, who may be a token, and the password of an address,
+// also where no URL can be made out.
+func Redacted(ref string) string {
+	start := 0
+	if at := strings.Index(ref, "://"); at >= 0 {
+		start = at + len("://")
 	}
+	host := ref[start:]
+	if end := strings.IndexAny(host, "/?#"); end >= 0 {
+		host = host[:end]
+	}
+	at := strings.LastIndex(host, "@")
+	if at < 0 || start == 0 && host[:at] == "git" { // as in git@github.com:org/repo
+		return ref
+	}
+	return ref[:start] + "xxxxx" + ref[start+at:]
+}
+
+// String names the repository and the ref, as people write it, without the credentials that a URL may have.
+func (r Repository) String() string {
+	address := Redacted(r.URL)
 	if r.Ref == "" {
 		return address
 	}

@@ -163,3 +163,23 @@ func FuzzParse(f *testing.F) {
 		_ = got.String()
 	})
 }
+
+// A token is often the user of a URL, and no password.
+func TestNoCredentialOfAReferenceIsShown(t *testing.T) {
+	for ref, want := range map[string]string{
+		"https://token@raw.example.com/a.yaml":          "https://xxxxx@raw.example.com/a.yaml",
+		"https://user:p%ss@host/x.yaml":                 "https://xxxxx@host/x.yaml",
+		"git::https://user:pass@host/org/repo?ref=a@b":  "git::https://xxxxx@host/org/repo?ref=a@b",
+		"user:pass@host/org/repo":                       "xxxxx@host/org/repo",
+		"https://github.com/org/repo//path?ref=v1@next": "https://github.com/org/repo//path?ref=v1@next",
+		"git@github.com:org/repo":                       "git@github.com:org/repo",
+		"../base":                                       "../base",
+	} {
+		if got := Redacted(ref); got != want {
+			t.Errorf("%s: got %s, want %s", ref, got, want)
+		}
+	}
+	if got := (Repository{URL: "https://token@github.com/org/repo", Ref: "main"}).String(); got != "https://xxxxx@github.com/org/repo@main" {
+		t.Errorf("got %s", got)
+	}
+}

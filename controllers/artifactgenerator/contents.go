@@ -21,16 +21,7 @@ type contents struct {
 	views  map[string]*source.View
 	kept   source.BlobMap
 	memory *budget.Grant
-	grown  int64
 	left   int64 // bytes that may still be kept
-}
-
-func (c *contents) grow(bytes int64) error {
-	if err := c.memory.Grow(bytes); err != nil {
-		return err
-	}
-	c.grown += bytes
-	return nil
 }
 
 // blobs are where the files of the artifact lie.
@@ -52,7 +43,7 @@ func (c *contents) Read(hash string, most int64) ([]byte, error) {
 	if size > most {
 		return nil, fmt.Errorf("%w: a file has %d bytes, of which %d are allowed", generator.ErrContent, size, most)
 	}
-	if err := c.grow(size); err != nil {
+	if err := c.memory.Grow(size); err != nil {
 		return nil, err
 	}
 	return all.ReadBlob(hash)
@@ -63,7 +54,7 @@ func (c *contents) Keep(data []byte) (string, error) {
 	if c.left -= int64(len(data)); c.left < 0 {
 		return "", fmt.Errorf("%w: more than %d bytes are merged and extracted", generator.ErrContent, maxBytes)
 	}
-	if err := c.grow(int64(len(data))); err != nil {
+	if err := c.memory.Grow(int64(len(data))); err != nil {
 		return "", err
 	}
 	hash := tree.BlobHash(data)
@@ -78,7 +69,7 @@ func (c *contents) Unpack(hash string) (generator.Files, error) {
 		return nil, err
 	}
 	unpacked, err := tree.FromTar(bytes.NewReader(data), tree.Limits{
-		Bytes: max(c.left, 1), Files: generator.MaxFiles, Grow: c.grow, Links: tree.DropLinks,
+		Bytes: max(c.left, 1), Files: generator.MaxFiles, Grow: c.memory.Grow, Links: tree.DropLinks,
 	})
 	switch {
 	case errors.Is(err, budget.ErrExhausted), errors.Is(err, budget.ErrTooLarge):

@@ -141,7 +141,7 @@ func (r *run) checkAdoption(ctx context.Context, ea *sourcev1.ExternalArtifact) 
 	switch {
 	case ok:
 		var other generatorv1.ArtifactGenerator
-		err := r.Client.Get(ctx, maker, &other)
+		err := r.Live.Get(ctx, maker, &other) // it may be one of another shard
 		if apierrors.IsNotFound(err) {
 			return nil // who made it is gone
 		}
@@ -206,7 +206,16 @@ func (r *Reconciler) remove(
 	for name, ea := range gone {
 		uid := ea.UID
 		err := r.Client.Delete(ctx, ea, client.Preconditions{UID: &uid})
-		if client.IgnoreNotFound(err) != nil && !apierrors.IsConflict(err) { // a conflict is about another one of that name
+		if apierrors.IsNotFound(err) {
+			live := &sourcev1.ExternalArtifact{}
+			if err = r.Live.Get(ctx, client.ObjectKeyFromObject(ea), live); err == nil {
+				continue // another one of that name, whose files these are
+			}
+		}
+		switch {
+		case apierrors.IsConflict(err): // as it is said of another one of that name
+			continue
+		case client.IgnoreNotFound(err) != nil:
 			errs = append(errs, fmt.Errorf("deleting ExternalArtifact '%s/%s': %w", ea.Namespace, name, err))
 			continue
 		}

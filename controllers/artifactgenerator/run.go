@@ -28,6 +28,7 @@ type run struct {
 	// there are the ExternalArtifacts that the generator has made, by name.
 	there map[string]*sourcev1.ExternalArtifact
 
+	work      generator.Work
 	views     map[string]*source.View // of sources, by alias
 	listings  map[string]*generator.Listing
 	inventory []generatorv1.ExternalArtifactReference
@@ -81,10 +82,15 @@ func (r *run) open(ctx context.Context) error {
 func (r *run) list(memory *budget.Grant) error {
 	r.listings = map[string]*generator.Listing{}
 	for alias, view := range r.views {
-		files := generator.Files{}
+		files, dirs := generator.Files{}, map[string]bool{}
 		err := tree.Walk(view, "", func(name string, e tree.Entry) error {
 			files[name] = generator.File{Executable: e.Mode == tree.Executable, Hash: e.Hash}
-			return memory.Grow(int64(len(name)) + pathMemory)
+			size := int64(len(name)) + pathMemory
+			for dir := path.Dir(name); dir != "." && !dirs[dir]; dir = path.Dir(dir) {
+				dirs[dir] = true
+				size += pathMemory
+			}
+			return memory.Grow(size)
 		})
 		if err != nil {
 			return err
@@ -105,7 +111,8 @@ func (r *run) expand() ([]generator.Output, error) {
 // make makes one artifact and its ExternalArtifact.
 func (r *run) make(ctx context.Context, output generator.Output, memory *budget.Grant) error {
 	contents := &contents{views: r.views, kept: source.BlobMap{}, memory: memory, left: maxBytes}
-	defer func() { memory.Shrink(contents.grown) }()
+	before := memory.Held()
+	defer func() { memory.Shrink(memory.Held() - before) }() // the next one has the share of the namespace for itself
 	view, err := r.build(ctx, output, contents)
 	if err != nil {
 		return buildFailed(fmt.Errorf("%s build failed: %w", output.Name, err))
@@ -122,7 +129,7 @@ func (r *run) build(ctx context.Context, output generator.Output, contents *cont
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	built, err := generator.Build(output.Copy, r.listings, contents)
+	built, err := generator.Build(output.Copy, r.listings, contents, &r.work)
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +139,7 @@ func (r *run) build(ctx context.Context, output generator.Output, contents *cont
 		if file.Executable {
 			mode = tree.Executable
 		}
-		if err := contents.grow(int64(len(name)) + pathMemory); err != nil {
+		if err := contents.memory.Grow(int64(len(name)) + pathMemory); err != nil {
 			return nil, err
 		}
 		files[name] = tree.Entry{Mode: mode, Hash: file.Hash}
@@ -143,21 +150,40 @@ func (r *run) build(ctx context.Context, output generator.Output, contents *cont
 // publish stores what was built, unless it is there, and writes the ExternalArtifact, unless it says so.
 func (r *run) publish(ctx context.Context, output generator.Output, view *source.View, memory *budget.Grant) error {
 	wanted := r.external(output)
-	there := r.there[output.Name]
-	artifact, err := r.artifact(ctx, output, there, view, memory)
+	artifact, err := r.unchanged(ctx, output, wanted, view)
+	if err == nil && artifact == nil {
+		artifact, err = r.write(ctx, output, wanted, view, memory)
+	}
 	if err != nil {
 		return err
-	}
-	// After a change of the spec something may have to go that only the API server knows to be ours.
-	if there == nil || !r.isApplied() || !says(there, wanted, artifact) {
-		if artifact, err = r.write(ctx, output, wanted, view, memory); err != nil {
-			return err
-		}
 	}
 	r.inventory = append(r.inventory, generatorv1.ExternalArtifactReference{
 		Name: output.Name, Namespace: r.obj.Namespace, Digest: artifact.Digest, Filename: path.Base(artifact.Path),
 	})
 	return nil
+}
+
+// unchanged is the artifact of an ExternalArtifact that has these files and says all that it should; nil if there is something to
+// write. After a change of the spec there always is: something may have to go that only the API server knows to be ours.
+func (r *run) unchanged(
+	ctx context.Context, output generator.Output, wanted *sourcev1.ExternalArtifact, view *source.View,
+) (*meta.Artifact, error) {
+	there := r.there[output.Name]
+	name, err := view.Hash("")
+	if err != nil || there == nil || there.Status.Artifact == nil || !r.isApplied() ||
+		!r.Publisher.Store.IsFile(r.key(output), name, there.Status.Artifact) {
+		return nil, err
+	}
+	artifact, err := r.artifact(ctx, output, there, view, nil)
+	if err != nil || !says(there, wanted, artifact) {
+		return nil, err
+	}
+	return artifact, nil
+}
+
+// key is where the files of an artifact are kept.
+func (r *run) key(output generator.Output) source.Key {
+	return source.Key{Kind: sourcev1.ExternalArtifactKind, Namespace: r.obj.Namespace, Name: output.Name}
 }
 
 // artifact is the artifact of a view: the one of an ExternalArtifact, which may be nil, if it is of the same files.
@@ -168,8 +194,7 @@ func (r *run) artifact(
 	if err != nil {
 		return nil, err
 	}
-	store := r.Publisher.Store
-	key := source.Key{Kind: sourcev1.ExternalArtifactKind, Namespace: r.obj.Namespace, Name: output.Name}
+	store, key := r.Publisher.Store, r.key(output)
 	var artifact *meta.Artifact
 	if ea != nil && ea.Status.Artifact != nil && store.IsFile(key, name, ea.Status.Artifact) {
 		artifact = ea.Status.Artifact.DeepCopy()

@@ -85,11 +85,10 @@ func makerOf(ea *sourcev1.ExternalArtifact) (types.NamespacedName, bool) {
 	if ref == nil || ref.Kind != generatorv1.ArtifactGeneratorKind || !strings.HasPrefix(ref.APIVersion, generatorv1.GroupVersion.Group+"/") {
 		return types.NamespacedName{}, false
 	}
-	key := types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}
-	if key.Namespace == "" {
-		key.Namespace = ea.Namespace
+	if ref.Namespace != "" && ref.Namespace != ea.Namespace {
+		return types.NamespacedName{}, false // generators make artifacts in their own namespace, whatever others write
 	}
-	return key, true
+	return types.NamespacedName{Namespace: ea.Namespace, Name: ref.Name}, true
 }
 
 // madeChanged passes ExternalArtifacts that are not what they were, or gone. Those that come were made by the run that comes

@@ -111,6 +111,16 @@ func (b *Budget) Open(namespace string) *Grant {
 	return &Grant{budget: b, namespace: namespace}
 }
 
+// Held is how many bytes the grant holds.
+func (g *Grant) Held() int64 {
+	if g == nil {
+		return 0
+	}
+	g.budget.mu.Lock()
+	defer g.budget.mu.Unlock()
+	return g.bytes
+}
+
 // Acquire waits until the namespace may hold so many bytes more. It returns
 // [ErrTooLarge] at once when that can never be, and the context's error when it
 // ends first. Whoever holds a grant must not acquire another one: it could wait for

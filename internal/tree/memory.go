@@ -99,6 +99,20 @@ func (n *node) mkdir(parts []string) (*node, error) {
 	return n, nil
 }
 
+// missing is how many directories a file of that path would have made.
+func (n *node) missing(name string) int {
+	parts := strings.Split(path.Dir(name), "/")
+	for i, part := range parts {
+		if part == "." || part == "" {
+			continue
+		}
+		if n = n.children[part]; n == nil {
+			return len(parts) - i
+		}
+	}
+	return 0
+}
+
 // seal computes the hashes of all directories from the leaves up, and drops
 // those that hold nothing, since Git knows no empty directories.
 func (n *node) seal() {

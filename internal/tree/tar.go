@@ -85,7 +85,8 @@ func FromTar(r io.Reader, limits Limits) (*Memory, error) {
 		if header.Typeflag == tar.TypeSymlink && limits.Links == DropLinks {
 			continue
 		}
-		if err := limits.Grow(header.Size + nodeBytes + int64(len(header.Name)+len(header.Linkname))); err != nil {
+		nodes := 1 + int64(root.missing(header.Name))
+		if err := limits.Grow(header.Size + nodes*nodeBytes + int64(len(header.Name)+len(header.Linkname))); err != nil {
 			return nil, err
 		}
 		if err := root.unpack(header, archive); err != nil {

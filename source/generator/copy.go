@@ -113,9 +113,21 @@ func reference(text string) (alias, rest string, ok bool) {
 // isPattern reports whether a path of from is a pattern.
 func isPattern(name string) bool { return strings.ContainsAny(name, "*?[]") }
 
+// Work is what all artifacts of a generator may still take, together. The zero value is all of it.
+type Work struct{ done int64 }
+
+// do pays for work.
+func (w *Work) do(work int64) error {
+	if w.done += work; w.done > maxWork {
+		return fmt.Errorf("%w: comparing so many paths with such patterns, and merging and extracting so much, takes too long: "+
+			"make from and exclude simpler, or copy less", ErrContent)
+	}
+	return nil
+}
+
 // Build puts an artifact together. Errors are [ErrInvalid] or [ErrContent], or those of reading contents.
-func Build(copies []generatorv1.CopyOperation, sources map[string]*Listing, contents Contents) (Files, error) {
-	b := &builder{staging: staging{files: Files{}, dirs: map[string]bool{}}, contents: contents, left: maxWork}
+func Build(copies []generatorv1.CopyOperation, sources map[string]*Listing, contents Contents, work *Work) (Files, error) {
+	b := &builder{staging: staging{files: Files{}, dirs: map[string]bool{}}, contents: contents, work: work}
 	for _, c := range copies {
 		o, err := compile(c)
 		if err != nil {
@@ -133,15 +145,20 @@ func Build(copies []generatorv1.CopyOperation, sources map[string]*Listing, cont
 	return b.files, nil
 }
 
-// maxWork bounds what comparing paths with patterns may take, by bytes of paths times the size
-// of patterns: some twenty seconds at worst.
-const maxWork = 1_000_000_000
+const (
+	// maxWork bounds what comparing paths with patterns may take, by bytes of paths times the size
+	// of patterns: some twenty seconds at worst.
+	maxWork = 1_000_000_000
+	// mergeWork is what merging a byte takes, and extractWork opening a tarball.
+	mergeWork   = 20
+	extractWork = maxWork / 200
+)
 
 // builder does one copy after another.
 type builder struct {
 	staging
 	contents Contents
-	left     int64 // work that may be done
+	work     *Work
 
 	source *Listing
 	op     operation
@@ -149,10 +166,7 @@ type builder struct {
 
 // spend pays for comparing all paths of the source with patterns of so large a size.
 func (b *builder) spend(size int) error {
-	if b.left -= int64(size) * int64(b.source.bytes); b.left < 0 {
-		return fmt.Errorf("%w: comparing so many paths with such patterns takes too long: make from and exclude simpler", ErrContent)
-	}
-	return nil
+	return b.work.do(int64(size) * int64(b.source.bytes))
 }
 
 func (b *builder) copy() error {
@@ -332,6 +346,9 @@ func (b *builder) copyFile(file File, to string) error {
 	if err != nil {
 		return err
 	}
+	if err := b.work.do(mergeWork * int64(len(base)+len(overlay))); err != nil {
+		return err
+	}
 	merged, err := merge(base, overlay)
 	if err != nil {
 		return fmt.Errorf("%w: merging into '%s': %w", ErrContent, to, err)
@@ -350,6 +367,9 @@ func isTarball(name string) bool {
 
 // extract puts the files of a tarball below the destination.
 func (b *builder) extract(name string, file File) error {
+	if err := b.work.do(extractWork); err != nil {
+		return err
+	}
 	files, err := b.contents.Unpack(file.Hash)
 	if err != nil {
 		return fmt.Errorf("extracting '%s': %w", name, err)

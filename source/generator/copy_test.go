@@ -96,7 +96,7 @@ func TestCopies(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			got, err := Build(tc.copies, map[string]*Listing{"s": listing(fleet), "t": listing(map[string]string{"only.yaml": "o"})}, memory{})
+			got, err := Build(tc.copies, map[string]*Listing{"s": listing(fleet), "t": listing(map[string]string{"only.yaml": "o"})}, memory{}, &Work{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -153,7 +153,7 @@ func TestCopiesThatFail(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			_, err := Build(tc.copies, sources, memory{})
+			_, err := Build(tc.copies, sources, memory{}, &Work{})
 			if !errors.Is(err, tc.is) || !strings.Contains(err.Error(), tc.says) {
 				t.Errorf("got %v, want %q", err, tc.says)
 			}
@@ -168,7 +168,7 @@ func FuzzBuild(f *testing.F) {
 	f.Add("@s/[a-", "@artifact//", "{a,{b,c}}", "Merge")
 	f.Fuzz(func(t *testing.T, source, to, exclude, strategy string) {
 		files, err := Build([]generatorv1.CopyOperation{with(strategy, from(source, to, exclude))},
-			map[string]*Listing{"s": listing(fleet)}, memory{})
+			map[string]*Listing{"s": listing(fleet)}, memory{}, &Work{})
 		if err != nil && !errors.Is(err, ErrInvalid) && !errors.Is(err, ErrContent) {
 			t.Errorf("%v is of neither kind", err)
 		}

@@ -80,7 +80,8 @@ func (l *Listing) walk(dir string, visit func(name string) (enter bool, err erro
 type staging struct {
 	files Files
 	// dirs are its directories.
-	dirs map[string]bool
+	dirs  map[string]bool
+	bytes int // of all paths
 }
 
 // put puts a file at a path, over one that is there.
@@ -91,22 +92,28 @@ func (s *staging) put(name string, f File) error {
 	case len(name) > maxPath:
 		return fmt.Errorf("%w: '%.100s...' is a path of more than %d bytes", ErrContent, name, maxPath)
 	}
-	if _, there := s.files[name]; !there && len(s.files) >= MaxFiles {
-		return fmt.Errorf("%w: the artifact has more than %d files", ErrContent, MaxFiles)
+	if _, there := s.files[name]; !there {
+		if s.bytes += len(name); len(s.files) >= MaxFiles || s.bytes > maxPaths {
+			return fmt.Errorf("%w: the artifact has more than %d files, or %d bytes of paths", ErrContent, MaxFiles, maxPaths)
+		}
 	}
 	for dir := path.Dir(name); dir != "." && !s.dirs[dir]; dir = path.Dir(dir) {
 		if _, file := s.files[dir]; file {
 			return fmt.Errorf("%w: '%s' is a file of the artifact already, and no directory for '%s'", ErrContent, dir, path.Base(name))
 		}
-		s.dirs[dir] = true
+		if s.dirs[dir] = true; len(s.dirs) > MaxFiles {
+			return fmt.Errorf("%w: the artifact has more than %d directories", ErrContent, MaxFiles)
+		}
 	}
 	s.files[name] = f
 	return nil
 }
 
 const (
-	// MaxFiles bounds the files of an artifact.
+	// MaxFiles bounds the files of an artifact, and its directories.
 	MaxFiles = 200_000
+	// maxPaths bounds the bytes of all its paths.
+	maxPaths = 64 << 20
 	// maxPath is what Linux allows.
 	maxPath = 4096
 )

@@ -14,8 +14,14 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// MaxMerged bounds each of two files that are merged, in bytes.
-const MaxMerged = 4 << 20
+const (
+	// MaxMerged bounds each of two files that are merged, in bytes.
+	MaxMerged = 1 << 20
+	// maxValues and maxExpanded bound what is in one of them, as numbers of values and bytes, with aliases written out:
+	// a file of a few hundred bytes can stand for gigabytes.
+	maxValues   = 50_000
+	maxExpanded = 4 << 20
+)
 
 // merge puts one YAML file over another, as Helm does with files of values: maps are merged, and
 // everything else, lists included, is replaced.
@@ -33,7 +39,7 @@ func merge(base, overlay []byte) ([]byte, error) {
 
 // readYAML reads the documents of a file, which are maps, each over those before it.
 func readYAML(data []byte) (map[string]any, error) {
-	all := map[string]any{}
+	all, size := map[string]any{}, expansion{}
 	documents := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(data)))
 	for {
 		document, err := documents.Read()
@@ -41,6 +47,9 @@ func readYAML(data []byte) (map[string]any, error) {
 			return all, nil
 		}
 		if err != nil {
+			return nil, fmt.Errorf("reading YAML: %w", err)
+		}
+		if err := size.add(document); err != nil {
 			return nil, fmt.Errorf("reading YAML: %w", err)
 		}
 		var values map[string]any

@@ -40,6 +40,13 @@ func Expand(spec *generatorv1.ArtifactGeneratorSpec, dirs []string) ([]Output, e
 	if err != nil {
 		return nil, err
 	}
+	size := 0
+	for _, dir := range dirs {
+		size += len(dir)
+	}
+	if size*len(matcher.String()) > maxWork {
+		return nil, expandError(spec, "comparing so many directories with it takes too long: make it shorter")
+	}
 	var outputs []Output
 	madeFor := map[string]string{}
 	for _, dir := range dirs {
