@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { act, get } from "../src/api/client";
 import { connect } from "../src/api/stream";
 import { forgetToken, takeToken } from "../src/api/token";
+import { address, route } from "../src/router";
 
 describe("the token of the printed address", () => {
   const opened: string[] = [];
@@ -31,8 +32,10 @@ describe("the token of the printed address", () => {
 
   it("is brought by every request, and stands in the address no longer", async () => {
     history.replaceState(null, "", "/login?token=a%26b");
+    address.value = "/login?token=a%26b"; // as the page began
     takeToken();
     expect(location.pathname + location.search).toBe("/");
+    expect(route.value.parts).toEqual([]); // what the page shows
     expect(await asked()).toEqual(["Bearer a&b", "Bearer a&b", "/api/v1/stream?token=a%26b"]);
     forgetToken();
     expect(await asked()).toEqual([null, null, "/api/v1/stream"]);

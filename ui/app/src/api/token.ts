@@ -3,6 +3,8 @@
 // The token of `sluice ui`. Storage belongs to a host and its port, so that no other server of the machine is given it, as it
 // would be given a cookie.
 
+import { replace } from "../router";
+
 const key = "sluice.token";
 /** Where storage is forbidden, a tab keeps it to itself. */
 let kept: string | undefined;
@@ -24,7 +26,7 @@ export function takeToken(): void {
   } catch {
     // Then it is forgotten with the tab.
   }
-  history.replaceState(null, "", "/");
+  replace("/");
 }
 
 /** Forgets the token: another server is there by now, at which people sign in. */
