@@ -124,7 +124,7 @@ func TestAllIsOfAKindWithoutNames(t *testing.T) {
 	for line, want := range map[string]string{
 		"ks": "", "source git": "", "image policy": "", "": "--all needs a KIND", "ks web": "leave out web", "pigeons": "unknown kind",
 	} {
-		_, _, err := kindAlone(strings.Fields(line))
+		_, err := kindAlone(strings.Fields(line))
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", line, err, want)
 		}
