@@ -75,6 +75,7 @@ describe("what is read for a screen", () => {
     await pass(60_000);
     expect(fetch).toHaveBeenCalledTimes(4);
     hidden.mockReturnValue(false);
+    document.dispatchEvent(new Event("visibilitychange"));
     await pass(60_000);
     expect(fetch).toHaveBeenCalledTimes(5);
     hidden.mockRestore();
@@ -115,6 +116,26 @@ describe("what is read for a screen", () => {
       expect(root.textContent?.trim()).toBe(`answer ${n}`);
       expect(fetch).toHaveBeenCalledTimes(n);
       expect(n).toBe(4);
+    });
+    it("is read at once when somebody looks again, after a change that came while nobody did", async () => {
+      const hidden = vi.spyOn(document, "hidden", "get").mockReturnValue(false);
+      const look = (at: boolean) => {
+        hidden.mockReturnValue(!at);
+        document.dispatchEvent(new Event("visibilitychange"));
+      };
+      await show();
+      await pass(0);
+      look(false);
+      change();
+      await pass(3_000);
+      expect(fetch).toHaveBeenCalledTimes(1);
+      look(true);
+      await pass(500);
+      expect(fetch).toHaveBeenCalledTimes(2);
+      change();
+      await pass(500);
+      expect(fetch).toHaveBeenCalledTimes(3);
+      hidden.mockRestore();
     });
     it("is read again although no change leaves time to collect others", async () => {
       await show();

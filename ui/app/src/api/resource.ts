@@ -33,13 +33,18 @@ export function useResource<T>(address: string, about: (changed: ObjectReference
   useEffect(() => {
     let timer: ReturnType<typeof setTimeout> | undefined;
     let soon = false; // it is read again as soon as changes are collected
+    let due = false; // it was to be read while nobody looked
     let running: AbortController | undefined;
     let outdated = false; // something changed while it was read
     let ended = false;
     let wait = shortestWait;
     const after = (milliseconds: number) => {
       clearTimeout(timer);
-      timer = setTimeout(() => (document.hidden ? after(unwatched) : void read()), milliseconds); // a page that nobody looks at reads nothing
+      timer = setTimeout(() => {
+        if (!document.hidden) return void read();
+        soon = false; // a page that nobody looks at reads nothing
+        due = true;
+      }, milliseconds);
     };
     const again = () => {
       after(wait);
@@ -52,7 +57,7 @@ export function useResource<T>(address: string, about: (changed: ObjectReference
     };
     // A read comes to its end however often something changes meanwhile: what changes all the time is shown all the same.
     const read = async () => {
-      soon = outdated = false;
+      soon = due = outdated = false;
       const mine = (running = new AbortController());
       try {
         const data = await get<T>(address, mine.signal);
@@ -78,10 +83,15 @@ export function useResource<T>(address: string, about: (changed: ObjectReference
       outdated = true;
       if (!changed) running.abort(); // of a connection that was lost an answer may never come
     });
+    const looked = () => {
+      if (due && !document.hidden) collect();
+    };
+    document.addEventListener("visibilitychange", looked);
     if (found.peek().data !== undefined || found.peek().error !== undefined) found.value = {};
     void read();
     return () => {
       stop();
+      document.removeEventListener("visibilitychange", looked);
       clearTimeout(timer);
       ended = true;
       running?.abort();
