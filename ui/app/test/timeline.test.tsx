@@ -61,6 +61,8 @@ describe("a timeline that was opened by its address", () => {
 
   it("is read again now and then while pods may tell of something that no object does, and not when all is ready", async () => {
     const moving = turned(lane, "live", { state: "moving", message: "1 of 2 pods are ready" });
+    let n = 0;
+    vi.stubGlobal("fetch", vi.fn(async () => Response.json({ items: [], eventsProblem: `answer ${++n}` })));
     store.apply({ set: [moving] });
     await act(async () => render(<TimelineScreen lane={lane.key} />, root));
     await pass(25_000);
@@ -68,6 +70,22 @@ describe("a timeline that was opened by its address", () => {
     await act(async () => store.apply({ set: [lane] }));
     await pass(60_000);
     expect(fetch).toHaveBeenCalledTimes(4);
+  });
+
+  it("is read ever less often while it says the same", async () => {
+    store.apply({ set: [turned(lane, "live", { state: "failed", message: "0 of 2 pods are ready" })] });
+    await act(async () => render(<TimelineScreen lane={lane.key} />, root));
+    await pass(95_000); // at 0, 10, 30 and 70 seconds
+    expect(fetch).toHaveBeenCalledTimes(4);
+    await pass(240_000); // each minute
+    expect(fetch).toHaveBeenCalledTimes(8);
+  });
+
+  it.each(["waiting", "failed"] as const)("is not read again and again while a canary is %s", async (state) => {
+    store.apply({ set: [turned(lane, "canary", { state, message: "0 of 1 approvals" })] });
+    await act(async () => render(<TimelineScreen lane={lane.key} />, root));
+    await pass(120_000);
+    expect(fetch).toHaveBeenCalledTimes(1);
   });
 
   it("is read again when an object of the lane changes, which comes after it", async () => {

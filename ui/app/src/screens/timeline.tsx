@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { useComputed } from "@preact/signals";
+import { useRef } from "preact/hooks";
 import { store } from "../api/lanes";
 import { unwatched, useResource } from "../api/resource";
 import type { Cell, Lane, ObjectReference, Timeline, TimelineEvent } from "../api/types";
@@ -106,7 +107,8 @@ function OneTimeline({ lane: key }: { lane: string }) {
   const [, namespace = "", name = key] = key.split("/");
   useTitle(`Timeline of ${name}`);
   const objects = objectsOf(lane);
-  const found = useResource<Timeline>(`/api/v1/timeline?key=${encodeURIComponent(key)}`, (changed) => objects.has(id(changed)), () => (lane && isLiveUnsettled(lane) ? unwatched : undefined));
+  const waitAfter = useWait();
+  const found = useResource<Timeline>(`/api/v1/timeline?key=${encodeURIComponent(key)}`, (changed) => objects.has(id(changed)), (data) => (lane && isLiveUnsettled(lane) ? waitAfter(data) : undefined));
   const by = useComputed(() => {
     const { query } = route.value;
     return { kind: query.get("kind") ?? "", warnings: query.get("warnings") === "1", text: query.get("q") ?? "" };
@@ -164,9 +166,22 @@ function OneTimeline({ lane: key }: { lane: string }) {
   );
 }
 
-/** Tells whether pods of a lane may have events while no object of the lane changes: what users have, or get, is not ready. */
+/** Tells whether pods of a lane may have events while no object of the lane changes: what users have, or get, is not ready. A canary that waits, or was rolled back, does not change until somebody decides or there is another version. */
 function isLiveUnsettled(lane: Lane): boolean {
-  return lane.cells.some((cell) => (cell.column === "live" || cell.column === "canary") && ["failed", "moving", "waiting"].includes(cell.state));
+  return lane.cells.some((cell) => (cell.column === "live" && cell.state === "failed") || ((cell.column === "live" || cell.column === "canary") && cell.state === "moving"));
+}
+
+/** How long a timeline that says the same as before is left alone at most, in milliseconds. */
+const longestWait = 60_000;
+
+/** How long a timeline is left alone after an answer: twice as long each time that it says the same. */
+function useWait(): (data: Timeline) => number {
+  const last = useRef({ said: "", wait: unwatched });
+  return (data) => {
+    const said = JSON.stringify(data);
+    last.current = { said, wait: said === last.current.said ? Math.min(2 * last.current.wait, longestWait) : unwatched };
+    return last.current.wait;
+  };
 }
 
 /** The objects whose events are in the timeline of a lane, as the server has it, by their ids. */
