@@ -234,7 +234,7 @@ function Spoken({ about, tabIndex }: { about: Cell | LaneStage; tabIndex: number
   const since = "column" in about ? about.since : about.waitingSince;
   const where = cell ? columnWords[cell.column] : `Stage ${(about as LaneStage).name}`;
   return (
-    <div role="gridcell" aria-colindex={1} aria-colspan={8} class={`spoken is-${about.state}`}>
+    <div role="gridcell" aria-colindex={9} class={`spoken is-${about.state}`}>
       <p>
         <b>
           {where} {stateWords[about.state]}

@@ -188,7 +188,7 @@ function Grid() {
   }, []);
   const tabbed = focused.value && keys.value.includes(focused.value.key) ? focused.value : { key: keys.value[0] ?? "", cell: 0 };
   return (
-    <div role="grid" aria-label="Releases" aria-rowcount={keys.value.length + 1} aria-colcount={8} class="lanes" onKeyDown={onKeyDown}>
+    <div role="grid" aria-label="Releases" aria-rowcount={keys.value.length + 1} aria-colcount={9} class="lanes" onKeyDown={onKeyDown}>
       <div role="row" aria-rowindex={1} class="lane head">
         <span role="columnheader" aria-colindex={1}>
           Application
@@ -198,6 +198,9 @@ function Grid() {
             {word}
           </span>
         ))}
+        <span role="columnheader" aria-colindex={9} class="off-screen">
+          What to do
+        </span>
       </div>
       <div role="rowgroup" class="rows" ref={container} style={{ height: `${starts.value.at(-1) ?? 0}px` }}>
         {rows.value.map((i) => {
