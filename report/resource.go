@@ -41,8 +41,7 @@ var revisions = [][]string{
 // OfResource reads an object of any kind that is served.
 func OfResource(u *unstructured.Unstructured) Resource {
 	found := Resource{Kind: u.GetKind(), Namespace: u.GetNamespace(), Name: u.GetName(), Ready: string(metav1.ConditionUnknown)}
-	found.Suspended, _, _ = unstructured.NestedBool(u.Object, "spec", "suspend")
-	found.Suspended = found.Suspended || isDisabled(u)
+	found.Suspended = IsSuspended(u)
 	found.Revision = revisionIn(u)
 	conditions, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
 	for _, item := range conditions {
@@ -56,10 +55,14 @@ func OfResource(u *unstructured.Unstructured) Resource {
 	return found
 }
 
-// isDisabled reports whether an annotation suspends an object, as those of ArtifactGenerators do.
-func isDisabled(u *unstructured.Unstructured) bool {
-	return u.GroupVersionKind().Group == generatorv1.GroupVersion.Group &&
-		strings.EqualFold(u.GetAnnotations()[generatorv1.ReconcileAnnotation], generatorv1.DisabledValue)
+// IsSuspended reports whether an object of any kind is suspended: by spec.suspend, or by an annotation where it is an
+// ArtifactGenerator.
+func IsSuspended(u *unstructured.Unstructured) bool {
+	if u.GroupVersionKind().Group == generatorv1.GroupVersion.Group {
+		return strings.EqualFold(u.GetAnnotations()[generatorv1.ReconcileAnnotation], generatorv1.DisabledValue)
+	}
+	suspended, _, _ := unstructured.NestedBool(u.Object, "spec", "suspend")
+	return suspended
 }
 
 func revisionIn(u *unstructured.Unstructured) string {

@@ -28,6 +28,16 @@ func TestAResourceIsReadByWhatAllKindsHave(t *testing.T) {
 			"{kind: Kustomization, metadata: {name: a}, spec: {suspend: true}, status: {lastAppliedRevision: 'main@sha1:1'}}",
 			report.Resource{Kind: "Kustomization", Name: "a", Revision: "main@sha1:1", Suspended: true, Ready: "Unknown"},
 		},
+		"an ArtifactGenerator that is suspended": {
+			"{apiVersion: source.extensions.fluxcd.io/v1beta1, kind: ArtifactGenerator, metadata: {name: a, annotations: " +
+				"{source.extensions.fluxcd.io/reconcile: Disabled}}}",
+			report.Resource{Kind: "ArtifactGenerator", Name: "a", Suspended: true, Ready: "Unknown"},
+		},
+		"a Kustomization with the annotation that suspends an ArtifactGenerator": {
+			"{apiVersion: kustomize.toolkit.fluxcd.io/v1, kind: Kustomization, metadata: {name: a, annotations: " +
+				"{source.extensions.fluxcd.io/reconcile: disabled}}}",
+			report.Resource{Kind: "Kustomization", Name: "a", Ready: "Unknown"},
+		},
 		"a policy": {
 			"{kind: ImagePolicy, metadata: {name: a}, status: {latestRef: {name: app, tag: '1'}}}",
 			report.Resource{Kind: "ImagePolicy", Name: "a", Revision: "app:1", Ready: "Unknown"},

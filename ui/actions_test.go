@@ -12,6 +12,7 @@ import (
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
+	generatorv1 "github.com/fluxcd/source-watcher/api/v2/v1beta1"
 	"github.com/go-logr/logr/funcr"
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -40,7 +41,7 @@ func withObjects(t *testing.T, objects ...client.Object) *Server {
 	s.Cluster.kinds = map[string]served{}
 	for kind, of := range map[string]schema.GroupVersion{
 		"Pipeline": sluicev1.GroupVersion, "Kustomization": kustomizev1.GroupVersion, "Canary": flaggerv1.GroupVersion,
-		"Deployment": appsv1.SchemeGroupVersion,
+		"Deployment": appsv1.SchemeGroupVersion, "ArtifactGenerator": generatorv1.GroupVersion,
 	} {
 		s.Cluster.kinds[kind] = served{of.WithKind(kind), of.WithResource(strings.ToLower(kind) + "s")}
 	}
@@ -55,8 +56,12 @@ func TestButtons(t *testing.T) {
 	on := &kustomizev1.Kustomization{ObjectMeta: metav1.ObjectMeta{Namespace: "flux-system", Name: "apps"}}
 	off := on.DeepCopy()
 	off.Spec.Suspend = true
+	generating := &generatorv1.ArtifactGenerator{ObjectMeta: metav1.ObjectMeta{Namespace: "flux-system", Name: "apps"}}
+	idle := generating.DeepCopy()
+	idle.Annotations = map[string]string{generatorv1.ReconcileAnnotation: generatorv1.DisabledValue}
 	canary := `{"kind":"Canary","namespace":"apps","name":"podinfo","verb":"`
 	kustomization := `{"kind":"Kustomization","namespace":"flux-system","name":"apps","verb":"`
+	generator := strings.Replace(kustomization, "Kustomization", "ArtifactGenerator", 1)
 	stage := `{"kind":"Pipeline","namespace":"apps","name":"shop","stage":"production","verb":"`
 	for name, test := range map[string]struct {
 		object     client.Object
@@ -81,7 +86,18 @@ func TestButtons(t *testing.T) {
 			k, ok := o.(*kustomizev1.Kustomization)
 			return ok && !k.Spec.Suspend
 		}},
-		"resumed twice": {on, kustomization + `resume"}`, "already", http.StatusConflict, nil},
+		"resumed twice":   {on, kustomization + `resume"}`, "apps is not suspended", http.StatusConflict, nil},
+		"suspended twice": {off, kustomization + `suspend"}`, "apps is suspended already", http.StatusConflict, nil},
+		// Was answered with 204, and nothing happened.
+		"a suspended ArtifactGenerator hears nothing": {idle, generator + `reconcile"}`, "resume it first", http.StatusConflict, nil},
+		"an ArtifactGenerator is suspended": {generating, generator + `suspend"}`, "", http.StatusNoContent, func(o client.Object) bool {
+			return o.GetAnnotations()[generatorv1.ReconcileAnnotation] == generatorv1.DisabledValue
+		}},
+		"an ArtifactGenerator is resumed": {idle, generator + `resume"}`, "", http.StatusNoContent, func(o client.Object) bool {
+			return len(o.GetAnnotations()) == 0
+		}},
+		"an ArtifactGenerator is resumed twice":   {generating, generator + `resume"}`, "apps is not suspended", http.StatusConflict, nil},
+		"an ArtifactGenerator is suspended twice": {idle, generator + `suspend"}`, "apps is suspended already", http.StatusConflict, nil},
 		"a stage is held": {make.Pipeline(time.Now()), stage + `hold","reason":"an incident"}`, "", http.StatusNoContent,
 			func(o client.Object) bool {
 				given, err := sluicev1.ParseCommand(o.GetAnnotations()[sluicev1.CommandAnnotation(sluicev1.CommandHold, "production")])

@@ -13,12 +13,12 @@ import (
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
-	generatorv1 "github.com/fluxcd/source-watcher/api/v2/v1beta1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -182,7 +182,7 @@ func (*Server) object(ctx context.Context, v *view, key client.ObjectKey, r *htt
 	text, err := yaml.Marshal(object.Object)
 	return ObjectDetail{
 		ObjectReference: report.ObjectReference{Kind: kind.Kind, Namespace: key.Namespace, Name: key.Name},
-		Suspended:       isSuspended(&object), Conditions: conditionsOf(&object),
+		Suspended:       report.IsSuspended(&object), Conditions: conditionsOf(&object),
 		Events: append([]report.Event{}, events...), EventsProblem: problem,
 		Inventory: inventoryOf(&object), Dependencies: v.dependenciesOf(ctx, kind, &object), Repairs: repairs, YAML: string(text),
 	}, err
@@ -257,7 +257,7 @@ func (*Server) objects(w http.ResponseWriter, r *http.Request) {
 		refuse(w, codeOf(err), err.Error())
 		return
 	}
-	rows, err := rowsOf(kind.Kind, objects)
+	rows, err := rowsOf(kind.GroupVersionKind, objects)
 	if err != nil {
 		refuse(w, http.StatusInternalServerError, err.Error())
 		return
@@ -266,14 +266,16 @@ func (*Server) objects(w http.ResponseWriter, r *http.Request) {
 }
 
 // rowsOf are the lines of a list.
-func rowsOf(kind string, list client.ObjectList) ([]ObjectLine, error) {
+func rowsOf(kind schema.GroupVersionKind, list client.ObjectList) ([]ObjectLine, error) {
 	rows := []ObjectLine{}
 	err := meta.EachListItem(list, func(o runtime.Object) error {
 		content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
 		if err != nil {
 			return err
 		}
-		rows = append(rows, lineOf(kind, &unstructured.Unstructured{Object: content}))
+		object := &unstructured.Unstructured{Object: content}
+		object.SetGroupVersionKind(kind) // a cache keeps it of no object
+		rows = append(rows, lineOf(kind.Kind, object))
 		return nil
 	})
 	slices.SortFunc(rows, func(a, b ObjectLine) int {
@@ -292,21 +294,13 @@ func lineOf(kind string, object *unstructured.Unstructured) ObjectLine {
 			found.Ready, found.Message, found.Since = c.Status, c.Message, &c.Since
 		}
 	}
-	found.Suspended = isSuspended(object)
+	found.Suspended = report.IsSuspended(object)
 	for _, path := range [][]string{{"status", "artifact", "revision"}, {"status", "lastAppliedRevision"}, {"status", "lastPushCommit"}} {
 		if revision, _, _ := unstructured.NestedString(object.Object, path...); revision != "" {
 			found.Revision = revision
 		}
 	}
 	return found
-}
-
-func isSuspended(object *unstructured.Unstructured) bool {
-	if suspended, _, _ := unstructured.NestedBool(object.Object, "spec", "suspend"); suspended {
-		return true
-	}
-	// That of an ArtifactGenerator is an annotation.
-	return strings.EqualFold(object.GetAnnotations()[generatorv1.ReconcileAnnotation], generatorv1.DisabledValue)
 }
 
 // timeline is everything that happened to the objects of a lane.

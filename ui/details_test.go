@@ -14,6 +14,7 @@ import (
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/kustomize"
+	generatorv1 "github.com/fluxcd/source-watcher/api/v2/v1beta1"
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -86,6 +87,21 @@ func TestAnObjectSaysItselfThatItIsSuspended(t *testing.T) {
 		var got ObjectDetail
 		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || got.Suspended != suspended {
 			t.Errorf("want %t: %v %.300s", suspended, err, w.Body)
+		}
+	}
+}
+
+// Lists come from caches, which keep no kind of an object: how it is suspended depends on it.
+func TestAListSaysWhichArtifactGeneratorsAreSuspended(t *testing.T) {
+	disabled := metav1.ObjectMeta{Name: "a", Annotations: map[string]string{generatorv1.ReconcileAnnotation: generatorv1.DisabledValue}}
+	for kind, list := range map[string]client.ObjectList{
+		generatorv1.ArtifactGeneratorKind: &generatorv1.ArtifactGeneratorList{Items: []generatorv1.ArtifactGenerator{{ObjectMeta: disabled}}},
+		kustomizev1.KustomizationKind:     &kustomizev1.KustomizationList{Items: []kustomizev1.Kustomization{{ObjectMeta: disabled}}},
+	} {
+		of := furnished(t).kinds[kind].GroupVersionKind
+		rows, err := rowsOf(of, list)
+		if err != nil || len(rows) != 1 || rows[0].Suspended != (kind == generatorv1.ArtifactGeneratorKind) {
+			t.Errorf("%s: %v %+v", of, err, rows)
 		}
 	}
 }

@@ -7,7 +7,6 @@ package command
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
@@ -57,7 +56,7 @@ func (p Person) Canary(ctx context.Context, verb flaggerv1.CommandVerb, target *
 func (p Person) Reconcile(ctx context.Context, kind schema.GroupVersionKind, key client.ObjectKey) error {
 	object := named(kind, key)
 	err := p.patch(ctx, object, func() error {
-		if suspended, _, _ := unstructured.NestedBool(object.Object, "spec", "suspend"); suspended {
+		if report.IsSuspended(object) {
 			return &ObjectionError{fmt.Sprintf("%s %s is suspended: resume it first", kind.Kind, key)}
 		}
 		annotate(object, meta.ReconcileRequestAnnotation, p.Clock.Now().Format(time.RFC3339Nano))
@@ -82,11 +81,16 @@ func (p Person) Resume(ctx context.Context, kind schema.GroupVersionKind, key cl
 func (p Person) setSuspend(ctx context.Context, kind schema.GroupVersionKind, key client.ObjectKey, suspend bool) error {
 	object := named(kind, key)
 	err := p.patch(ctx, object, func() error {
-		if kind.Group == generatorv1.GroupVersion.Group {
-			return setDisabled(object, suspend)
+		if report.IsSuspended(object) == suspend {
+			state := "is not suspended"
+			if suspend {
+				state = "is suspended already"
+			}
+			return &ObjectionError{fmt.Sprintf("%s %s %s", kind.Kind, key, state)}
 		}
-		if is, _, _ := unstructured.NestedBool(object.Object, "spec", "suspend"); is == suspend {
-			return &ObjectionError{fmt.Sprintf("%s %s: spec.suspend is %v already", kind.Kind, key, suspend)}
+		if kind.Group == generatorv1.GroupVersion.Group {
+			setDisabled(object, suspend)
+			return nil
 		}
 		if !suspend {
 			unstructured.RemoveNestedField(object.Object, "spec", "suspend")
@@ -95,24 +99,24 @@ func (p Person) setSuspend(ctx context.Context, kind schema.GroupVersionKind, ke
 		return unstructured.SetNestedField(object.Object, true, "spec", "suspend")
 	})
 	if err != nil {
-		return fmt.Errorf("setting spec.suspend of %s %s to %v: %w", kind.Kind, key, suspend, err)
+		verb := "resuming"
+		if suspend {
+			verb = "suspending"
+		}
+		return fmt.Errorf("%s %s %s: %w", verb, kind.Kind, key, err)
 	}
 	return nil
 }
 
 // setDisabled sets the annotation that suspends an ArtifactGenerator, or removes it.
-func setDisabled(object *unstructured.Unstructured, disable bool) error {
-	annotations := object.GetAnnotations()
-	if is := strings.EqualFold(annotations[generatorv1.ReconcileAnnotation], generatorv1.DisabledValue); is == disable {
-		return &ObjectionError{fmt.Sprintf("%s %s: it is suspended already, or is not", object.GetKind(), client.ObjectKeyFromObject(object))}
-	}
+func setDisabled(object *unstructured.Unstructured, disable bool) {
 	if disable {
 		annotate(object, generatorv1.ReconcileAnnotation, generatorv1.DisabledValue)
-		return nil
+		return
 	}
+	annotations := object.GetAnnotations()
 	delete(annotations, generatorv1.ReconcileAnnotation)
 	object.SetAnnotations(annotations)
-	return nil
 }
 
 // patch reads an object, changes it and writes what has changed, again as long as others write it meanwhile.
