@@ -213,12 +213,17 @@ func TestStrangersWriteNothingIntoTheLog(t *testing.T) {
 }
 
 func post(s *Server, body, header string) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	s.handler.ServeHTTP(w, request(body, header))
+	return w
+}
+
+// request asks for an action.
+func request(body, header string) *http.Request {
 	r := httptest.NewRequest(http.MethodPost, "http://localhost:8080/api/v1/actions", strings.NewReader(body))
 	r.Header.Set("Authorization", "Bearer secret")
 	if header != "" {
 		r.Header.Set(requestHeader, header)
 	}
-	w := httptest.NewRecorder()
-	s.handler.ServeHTTP(w, r)
-	return w
+	return r
 }

@@ -5,6 +5,7 @@ package ui
 import (
 	"context"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,6 +18,9 @@ import (
 
 // maxSaidReason is how much of a reason stands in an event.
 const maxSaidReason = 500
+
+// auditTimeout bounds the writing of an event of what was carried out.
+const auditTimeout = 5 * time.Second
 
 // Sentence says what a user did, for an event.
 func (a Action) Sentence(user string) string {
@@ -45,6 +49,9 @@ func (s *Server) audit(ctx context.Context, v *view, asked Action, err error) {
 		return
 	}
 	s.Log.Info("carried out", about...)
+	// Whoever asked may be gone by now, and what they asked for is done all the same.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), auditTimeout)
+	defer cancel()
 	of, err := v.fromCache(ctx, asked)
 	switch {
 	case err != nil:

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -84,5 +85,36 @@ func TestACommandOfSomebodyWithAKubeconfigLeavesAnEvent(t *testing.T) {
 				t.Errorf("got %+v", events.Items)
 			}
 		})
+	}
+}
+
+// The event was written with what was left of the request: none told of a command whose tab was closed meanwhile.
+func TestACommandOfSomebodyWhoIsGoneLeavesAnEvent(t *testing.T) {
+	s := withObjects(t, make.Kustomization("apps", "shop"))
+	under, ok := s.Cluster.client.(client.WithWatch)
+	if !ok {
+		t.Fatal("the client cannot watch")
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	s.Cluster.client = interceptor.NewClient(under, interceptor.Funcs{
+		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
+			defer leave()
+			return c.Patch(ctx, o, p, opts...)
+		},
+		Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if _, bounded := ctx.Deadline(); !bounded {
+				t.Error("the event may take for ever")
+			}
+			return c.Create(ctx, o, opts...)
+		},
+	})
+	r := request(`{"kind":"Kustomization","namespace":"apps","name":"shop","verb":"suspend"}`, "1").WithContext(ctx)
+	s.handler.ServeHTTP(httptest.NewRecorder(), r)
+	var events corev1.EventList
+	if err := under.List(t.Context(), &events); err != nil || len(events.Items) != 1 {
+		t.Errorf("%v %+v", err, events.Items)
 	}
 }
