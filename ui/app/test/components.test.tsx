@@ -89,6 +89,21 @@ describe("a lane", () => {
     const said = root.querySelector(".spoken")?.textContent;
     for (const part of ["Apply failed", "no such image", "tried again within 2 min", "try again now", "kubectl annotate"]) expect(said).toContain(part);
   });
+  it("goes on from the cell that had the focus last when arrows are pressed at a command below it", async () => {
+    vi.spyOn(Element.prototype, "getClientRects").mockReturnValue([{}] as unknown as DOMRectList);
+    const remedies = [{ text: "try again now", program: "kubectl", command: "annotate" }];
+    store.apply({ reset: true, set: [turned(podinfo, "apply", { state: "failed", message: "no such image", remedies })] });
+    void act(() => render(<Releases />, root));
+    const cells = [...root.querySelectorAll<HTMLElement>("[data-cell]")];
+    for (const [key, want] of [["ArrowRight", 4], ["ArrowLeft", 2]] as const) {
+      void act(() => cells[3]!.focus());
+      const copy = root.querySelector<HTMLElement>(".spoken button")!;
+      copy.focus();
+      void act(() => void copy.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true })));
+      await vi.waitFor(() => expect(cells.indexOf(document.activeElement as HTMLElement)).toBe(want));
+    }
+    vi.restoreAllMocks();
+  });
   it("says what to do about a stage", () => {
     const remedies = [{ text: "approve it", command: "pipeline approve shop production -n apps" }];
     const stage = { pipeline: "shop", namespace: "apps", name: "production", state: "waiting" as const, message: "0 of 1 approvals", remedies };

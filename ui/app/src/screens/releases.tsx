@@ -158,7 +158,9 @@ function onKeyDown(event: KeyboardEvent): void {
   const now = focused.peek();
   const cells = displayed(document.activeElement?.closest("[data-key]"));
   const sideways = (by: number) => {
-    const next = cells[cells.findIndex(({ element }) => element === document.activeElement) + by];
+    const inCell = cells.findIndex(({ element }) => element === document.activeElement);
+    const from = inCell >= 0 ? inCell : cells.findIndex(({ at }) => at === now?.cell); // from a command of the row, to beside the cell that had the focus last
+    const next = cells[from + by];
     if (now && next) focusCell(now.key, next.at);
   };
   if (event.key === "ArrowRight" || (letters.value && event.key === "l")) sideways(1);
