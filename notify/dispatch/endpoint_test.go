@@ -25,7 +25,7 @@ func TestAnEventThatThereIsNoRoomForIsNotADuplicate(t *testing.T) {
 	}
 	large := json.RawMessage(`"` + strings.Repeat("x", 128<<10-2) + `"`)
 	for i := 0; err == nil; i++ {
-		err = b.outbox.Put(outbox.Entry{ID: fmt.Sprint(i), Namespace: "apps", Receiver: "chat", Body: large})
+		err = b.outbox.Put(outbox.Entry{ID: fmt.Sprint(i), Namespace: "apps", Receiver: fmt.Sprint(i), Body: large})
 	}
 	if !errors.Is(err, outbox.ErrFull) {
 		t.Fatal(err)

@@ -218,6 +218,10 @@ func (o *Outbox) finish(key string) {
 	l.waiting, l.attempts, l.notBefore = l.waiting[1:], 0, time.Time{}
 	of.entries--
 	of.bytes -= first.size
+	held := of.held[l.receiver]
+	if of.held[l.receiver] = (room{held.entries - 1, held.bytes - first.size}); held.entries == 1 {
+		delete(of.held, l.receiver)
+	}
 	o.total.entries--
 	o.total.bytes -= first.size
 	delete(o.ids, first.id)

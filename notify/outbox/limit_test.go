@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -145,5 +146,47 @@ func TestWhatALimitHoldsUpForADayIsDropped(t *testing.T) {
 	deliverAll(t, o, c, 26*time.Hour)
 	if len(h.dropped) != 1 {
 		t.Errorf("dropped %v", h.dropped)
+	}
+}
+
+// The statuses that waited for the limit of a forge took all the room of their namespace, for up to a
+// day: whatever else happened there was told to nobody.
+func TestABacklogLeavesRoomForOtherReceivers(t *testing.T) {
+	for name, tc := range map[string]struct {
+		body             json.RawMessage
+		receivers, taken int
+	}{
+		"half of the entries":          {json.RawMessage(`1`), 1, namespaceEntries / 2},
+		"half of the bytes":            {json.RawMessage(`"` + strings.Repeat("x", 128<<10-2) + `"`), 1, namespaceBytes / 2 / (128 << 10)},
+		"less where several have many": {json.RawMessage(`1`), 3, namespaceEntries / 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, o, c := newLimited(t, namespaceEntries)
+			entry := Entry{Kind: "test", Namespace: "apps", Body: tc.body}
+			for i := range namespaceEntries {
+				for to := range tc.receivers {
+					entry.ID, entry.Receiver = fmt.Sprintf("status-%d-%d", to, i), fmt.Sprint("forge-", to)
+					if err := o.Put(entry); err != nil && !errors.Is(err, ErrFull) {
+						t.Fatal(err)
+					}
+				}
+			}
+			for to, held := range o.usage["apps"].held {
+				if held.entries != tc.taken {
+					t.Errorf("%d wait for %s", held.entries, to)
+				}
+			}
+			entry.ID, entry.Receiver = "hello", "chat"
+			if err := o.Put(entry); err != nil {
+				t.Fatal(err)
+			}
+			deliverAll(t, o, c, time.Hour)
+			if want := tc.receivers*tc.taken + 1; len(h.delivered) != want {
+				t.Errorf("delivered %d of %d", len(h.delivered), want)
+			}
+			if held := o.usageOf("apps").held; len(held) != 0 {
+				t.Errorf("what was delivered is counted: %v", held)
+			}
+		})
 	}
 }

@@ -19,7 +19,8 @@ import (
 const (
 	// maxBody is the most bytes of one entry.
 	maxBody = 256 << 10
-	// maxEntries and maxBytes are all that waits, and a namespace's share of it.
+	// maxEntries and maxBytes are all that waits, and a namespace's share of it. A receiver may hold
+	// as much as it leaves free of the share, half of it at most: a backlog always leaves room for others.
 	maxEntries, namespaceEntries = 16384, 2048
 	maxBytes, namespaceBytes     = 64 << 20, 8 << 20
 	// maxRunning deliveries are under way at once, of which a namespace has its share
@@ -136,7 +137,12 @@ type usage struct {
 	limiter                 *rate.Limiter
 	// order are the keys of a namespace's lanes, in the order in which they had their turn.
 	order []string
+	// held is what waits for each receiver of a namespace.
+	held map[string]room
 }
+
+// room is what entries take.
+type room struct{ entries, bytes int }
 
 // Open reads what an earlier process left in the folder, which is made if need be.
 func Open(dir string, c clock.Clock, log logr.Logger) (*Outbox, error) {
@@ -194,8 +200,9 @@ func (o *Outbox) reserve(e Entry) (bool, error) {
 		return false, nil
 	}
 	of := o.usageOf(e.Namespace)
+	held := of.held[e.Receiver]
 	switch {
-	case of.entries >= namespaceEntries || of.bytes+len(e.Body) > namespaceBytes:
+	case held.entries >= namespaceEntries-of.entries || held.bytes+len(e.Body) > namespaceBytes-of.bytes:
 		o.metrics.dropped.WithLabelValues("full").Inc()
 		o.release(e.Namespace)
 		return false, fmt.Errorf("%w: of namespace %q", ErrFull, e.Namespace)
@@ -213,6 +220,8 @@ func (o *Outbox) count(e Entry, size int) {
 	of := o.usageOf(e.Namespace)
 	of.entries++
 	of.bytes += size
+	held := of.held[e.Receiver]
+	of.held[e.Receiver] = room{held.entries + 1, held.bytes + size}
 	o.total.entries++
 	o.total.bytes += size
 	o.ids[e.ID] = true
@@ -250,7 +259,7 @@ func (o *Outbox) append(e Entry, k entryHeader) {
 func (o *Outbox) usageOf(namespace string) *usage {
 	u := o.usage[namespace]
 	if u == nil {
-		u = &usage{limiter: rate.NewLimiter(namespaceRate, namespaceBurst)}
+		u = &usage{limiter: rate.NewLimiter(namespaceRate, namespaceBurst), held: map[string]room{}}
 		o.usage[namespace] = u
 	}
 	return u
