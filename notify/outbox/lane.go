@@ -15,10 +15,10 @@ func (l *lane) dueAt() time.Time {
 // isTooOld reports whether an entry is not tried again after a failure.
 func (l *lane) isTooOld(k entryHeader, failure *Temporary, now time.Time) bool {
 	age := now.Sub(k.added)
-	if failure.Limited {
+	if failure.Limited || age >= maxKept {
 		return age >= maxKept
 	}
-	return age-(l.to.paused-k.paused) >= maxAge
+	return age-(l.to.pausedBy(now)-k.paused) >= maxAge
 }
 
 // postpone leaves the lane alone for a backoff, or for the time that its receiver asked for if that
@@ -44,4 +44,9 @@ func (r *receiver) pause(now, until time.Time) {
 		r.pausedUntil = until
 		r.paused += until.Sub(from)
 	}
+}
+
+// pausedBy is for how long a receiver has been paused by now, without what is still to come of a pause.
+func (r *receiver) pausedBy(now time.Time) time.Duration {
+	return r.paused - max(0, r.pausedUntil.Sub(now))
 }

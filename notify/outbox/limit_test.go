@@ -137,6 +137,67 @@ func TestWhatALimitHeldUpIsTriedForAnHourAfterwards(t *testing.T) {
 	}
 }
 
+// What was put during a pause was dropped after the first failure that followed: the pause counted.
+func TestWhatIsPutDuringAPauseIsTriedForAnHourAfterIt(t *testing.T) {
+	h, o, c := newLimited(t, 1)
+	h.put(t, o, "forge", "first")
+	deliverAll(t, o, c, time.Minute)
+	h.sent = []time.Time{c.Now().Add(59 * time.Minute)} // the forge takes nothing for an hour
+	h.put(t, o, "forge", "second")
+	var running sync.WaitGroup
+	o.dispatch(t.Context(), &running)
+	running.Wait()
+	c.Step(time.Second)
+	h.put(t, o, "forge", "third")
+	failures := map[string]int{}
+	h.fails = func(e Entry) error {
+		if failures[e.ID]++; failures[e.ID] > 4 {
+			return nil
+		}
+		h.sent = nil
+		return &Temporary{Err: errors.New("bad gateway")}
+	}
+	deliverAll(t, o, c, 2*time.Hour)
+	if len(h.delivered) != 3 || len(h.dropped) > 0 {
+		t.Errorf("delivered %v, dropped %v", h.delivered, h.dropped)
+	}
+}
+
+// After a restart nobody knew of the pauses before it, and the first failure ended what had waited for them.
+func TestWhatALimitHeldUpBeforeARestartIsTriedForAnHour(t *testing.T) {
+	for name, tc := range map[string]struct {
+		before  time.Duration
+		dropped bool
+	}{
+		"hours":        {6 * time.Hour, false},
+		"almost a day": {maxKept - time.Second, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, first, c := newLimited(t, 1)
+			h := &limited{clock: c, perMinute: 1, delivered: map[string]time.Time{}}
+			h.put(t, first, "forge", "status")
+			c.Step(tc.before)
+			o, err := Open(first.store.dir, c, logr.Discard())
+			if err != nil {
+				t.Fatal(err)
+			}
+			o.Handle("test", h)
+			attempts := 0
+			h.fails = func(Entry) error {
+				h.sent = nil
+				if attempts++; attempts < 4 {
+					return &Temporary{Err: errors.New("bad gateway")}
+				}
+				return nil
+			}
+			deliverAll(t, o, c, 2*time.Hour)
+			if dropped := len(h.dropped) == 1; dropped != tc.dropped {
+				t.Errorf("after %d attempts: delivered %v, dropped %v", attempts, h.delivered, h.dropped)
+			}
+		})
+	}
+}
+
 func TestWhatALimitHoldsUpForADayIsDropped(t *testing.T) {
 	h, o, c := newLimited(t, 1)
 	h.put(t, o, "forge", "first")

@@ -30,7 +30,7 @@ const (
 	namespaceRate, namespaceBurst = 20, 200
 	// maxAge is how long an entry is tried. An hour outlasts what a service that pages
 	// people calls an outage. While its receiver takes nothing for its limit of requests, nothing
-	// is tried: that does not count, up to maxKept.
+	// is tried: that does not count, nor does what was before a restart, up to maxKept.
 	maxAge, maxKept = time.Hour, 24 * time.Hour
 	// The delays between attempts: each is twice the one before.
 	minBackoff, maxBackoff = time.Second, 5 * time.Minute
@@ -117,7 +117,8 @@ type entryHeader struct {
 	id, kind string
 	added    time.Time
 	size     int
-	// paused is for how long its receiver had been paused when it was put.
+	// paused is for how long its receiver had been paused when it was put. It is less by the age
+	// of an entry that is found at the start: nobody remembers for which pauses it waited.
 	paused time.Duration
 	// whole is the entry if it could not be written.
 	whole *Entry
@@ -155,7 +156,8 @@ func Open(dir string, c clock.Clock, log logr.Logger) (*Outbox, error) {
 		return nil, fmt.Errorf("opening the outbox: %w", err)
 	}
 	for _, e := range found {
-		o.enqueue(e, entryHeader{id: e.ID, kind: e.Kind, added: e.Added, size: len(e.Body)})
+		waited := max(0, c.Now().Sub(e.Added))
+		o.enqueue(e, entryHeader{id: e.ID, kind: e.Kind, added: e.Added, size: len(e.Body), paused: -waited})
 	}
 	return o, nil
 }
@@ -250,7 +252,7 @@ func (o *Outbox) append(e Entry, k entryHeader) {
 		}
 		of.order = append(of.order, key)
 	}
-	k.paused = l.to.paused
+	k.paused += l.to.pausedBy(o.clock.Now())
 	l.waiting = append(l.waiting, k)
 	o.signal()
 }
