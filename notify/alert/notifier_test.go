@@ -348,7 +348,7 @@ func TestAnAlertOutlivesARestartOfTheAPIServer(t *testing.T) {
 
 func TestAlertsThatDoNotFitAreLogged(t *testing.T) {
 	d := newTestNotifier(t, Options{})
-	for range 2049 {
+	for range 1025 {
 		d.Send(Alert{Canary: podinfo("info")})
 	}
 	if len(d.log) != 1 || !strings.Contains(d.log[0], "dropped an alert") {
