@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluice-cd/sluice/api/notification/v1beta3"
 	"github.com/sluice-cd/sluice/internal/background"
+	"github.com/sluice-cd/sluice/notify/message"
 	"github.com/sluice-cd/sluice/notify/outbox"
 )
 
@@ -59,5 +60,39 @@ func TestOneExpressionOfANamespaceIsEvaluatedAtATime(t *testing.T) {
 	d.evaluations.Release("busy")
 	if value, err := d.evaluate(t.Context(), of("busy"), nil); value != "ab" || err != nil {
 		t.Errorf("got %v, %v", value, err)
+	}
+}
+
+// Each status of a commit was sent, however many newer ones waited behind it.
+func TestOfTheStatusesOfACommitTheNextReplacesTheOneThatWaits(t *testing.T) {
+	of := func(revision, summary string) message.Event {
+		e := message.Event{Metadata: map[string]string{"revision": revision}}
+		if summary != "" {
+			e.Metadata["summary"] = summary
+		}
+		return e
+	}
+	const commit, another = "main@sha1:0123456789012345678901234567890123456789", "main@sha1:9876543210987654321098765432109876543210"
+	github := &v1beta3.Provider{Spec: v1beta3.ProviderSpec{Type: "github"}}
+	first := replacesStatus(github, of(commit, ""))
+	if first == "" || first != replacesStatus(github, of(commit, "")) {
+		t.Errorf("the next one does not replace %q", first)
+	}
+	for name, other := range map[string]string{
+		"another commit": replacesStatus(github, of(another, "")),
+		"another genre":  replacesStatus(github, of(commit, "staging")),
+	} {
+		if other == "" || other == first {
+			t.Errorf("%s: %q replaces %q", name, other, first)
+		}
+	}
+	for name, got := range map[string]string{
+		"no commit":  replacesStatus(github, of("", "")),
+		"a chat":     replacesStatus(&v1beta3.Provider{Spec: v1beta3.ProviderSpec{Type: "slack"}}, of(commit, "")),
+		"expression": replacesStatus(&v1beta3.Provider{Spec: v1beta3.ProviderSpec{Type: "github", CommitStatusExpr: "event.reason"}}, of(commit, "")),
+	} {
+		if got != "" {
+			t.Errorf("%s: %q is replaced", name, got)
+		}
 	}
 }

@@ -109,7 +109,7 @@ func (m *matching) match(ctx context.Context, alert *v1beta3.Alert) error {
 func (m *matching) matchLater(alert *v1beta3.Alert) {
 	receiver, order := m.laneOf(alert)
 	m.putInOrder(alert, kindAlert, receiver, order,
-		alertEntry{ID: m.id, Event: m.event, Alert: named{alert.Namespace, alert.Name, alert.UID}})
+		alertEntry{ID: m.id, Event: m.event, Alert: named{alert.Namespace, alert.Name, alert.UID}}, "")
 }
 
 // waits reports whether an Alert has still to be matched with an event of the same object.
@@ -130,17 +130,17 @@ func (m *matching) warn(alert *v1beta3.Alert, reason, format string, args ...any
 
 // enqueue queues an entry for an Alert once all Alerts have been looked at. If the outbox has no
 // room for it, the others are queued all the same.
-func (m *matching) enqueue(alert *v1beta3.Alert, kind, receiver string, of any) {
-	m.putInOrder(alert, kind, receiver, about(m.event), of)
+func (m *matching) enqueue(alert *v1beta3.Alert, kind, receiver string, of any, replaces string) {
+	m.putInOrder(alert, kind, receiver, about(m.event), of, replaces)
 }
 
-func (m *matching) putInOrder(alert *v1beta3.Alert, kind, receiver, order string, of any) {
+func (m *matching) putInOrder(alert *v1beta3.Alert, kind, receiver, order string, of any, replaces string) {
 	m.then = append(m.then, func() {
 		body, err := json.Marshal(of)
 		if err == nil {
 			err = m.dispatcher.opts.Outbox.Put(outbox.Entry{
 				ID: kind + "/" + digest(m.id+"\x00"+string(alert.UID)), Kind: kind, Namespace: alert.Namespace,
-				Receiver: receiver, Order: order, Body: body,
+				Receiver: receiver, Order: order, Replaces: replaces, Body: body,
 			})
 		}
 		if err != nil {
@@ -232,6 +232,17 @@ func (m *matching) address(ctx context.Context, alert *v1beta3.Alert) error {
 	}
 	m.enqueue(alert, kindMessage, "provider/"+alert.Namespace+"/"+provider.Name, messageEntry{
 		Event: combined, Alert: named{alert.Namespace, alert.Name, alert.UID}, Provider: provider.Name, Release: release,
-	})
+	}, replacesStatus(&provider, combined))
 	return nil
+}
+
+// replacesStatus names the status that an event sets, of which only the last one stands: its commit
+// and its context, as far as the object in whose order it is sent does not name it. Nothing is what
+// nobody knows before it is sent.
+func replacesStatus(p *v1beta3.Provider, e message.Event) string {
+	status, err := message.StatusOf(e)
+	if !message.CommitStatus[p.Spec.Type] || p.Spec.CommitStatusExpr != "" || err != nil {
+		return ""
+	}
+	return status.Commit + "/" + message.Genre(e)
 }

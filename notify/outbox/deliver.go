@@ -183,9 +183,7 @@ func (o *Outbox) deliver(ctx context.Context, key string, k entryHeader) {
 	if err == nil {
 		o.metrics.delivered.Inc()
 	}
-	if err := o.store.remove(k); err != nil {
-		o.log.Error(err, "a message that was delivered will be delivered again after a restart")
-	}
+	removeFile(o.store, o.log, &k)
 	o.finish(key)
 }
 
@@ -207,6 +205,21 @@ func (o *Outbox) retry(key string, why *Temporary) {
 	o.signal()
 }
 
+// discount notes that an entry of a lane waits no more. The lock is held.
+func (o *Outbox) discount(l *lane, k entryHeader) {
+	of := o.usageOf(l.namespace)
+	of.entries--
+	of.bytes -= k.size
+	held := of.held[l.receiver]
+	if of.held[l.receiver] = (room{held.entries - 1, held.bytes - k.size}); held.entries == 1 {
+		delete(of.held, l.receiver)
+	}
+	o.total.entries--
+	o.total.bytes -= k.size
+	delete(o.ids, k.id)
+	o.metrics.waiting.Set(float64(o.total.entries))
+}
+
 // finish ends an attempt after which the entry is gone: it was delivered or dropped.
 func (o *Outbox) finish(key string) {
 	o.mu.Lock()
@@ -216,16 +229,7 @@ func (o *Outbox) finish(key string) {
 	of := o.usageOf(l.namespace)
 	first := l.waiting[0]
 	l.waiting, l.attempts, l.notBefore = l.waiting[1:], 0, time.Time{}
-	of.entries--
-	of.bytes -= first.size
-	held := of.held[l.receiver]
-	if of.held[l.receiver] = (room{held.entries - 1, held.bytes - first.size}); held.entries == 1 {
-		delete(of.held, l.receiver)
-	}
-	o.total.entries--
-	o.total.bytes -= first.size
-	delete(o.ids, first.id)
-	o.metrics.waiting.Set(float64(o.total.entries))
+	o.discount(l, first)
 	if len(l.waiting) == 0 {
 		delete(o.lanes, key)
 		if l.to.lanes--; l.to.lanes == 0 {

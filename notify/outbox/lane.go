@@ -2,7 +2,10 @@
 
 package outbox
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // dueAt is when the first entry of a lane may be tried.
 func (l *lane) dueAt() time.Time {
@@ -10,6 +13,14 @@ func (l *lane) dueAt() time.Time {
 		return l.to.pausedUntil
 	}
 	return l.notBefore
+}
+
+// replaced is the place of the entry that waits, and is not under way, to say the same; -1 is none.
+func (l *lane) replaced(replaces string) int {
+	return slices.IndexFunc(l.waiting, func(k entryHeader) bool {
+		underWay := l.running && k.id == l.waiting[0].id
+		return replaces != "" && k.replaces == replaces && !underWay
+	})
 }
 
 // isTooOld reports whether an entry is not tried again after a failure.

@@ -7,12 +7,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/google/go-cmp/cmp"
 	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 )
@@ -249,5 +253,43 @@ func TestABacklogLeavesRoomForOtherReceivers(t *testing.T) {
 				t.Errorf("what was delivered is counted: %v", held)
 			}
 		})
+	}
+}
+
+// The newest status of a commit waited for all that it had outdated, hours where the forge has a limit.
+func TestAStatusThatWaitsIsReplacedByTheNext(t *testing.T) {
+	h, o, c := newLimited(t, namespaceEntries)
+	put := func(id, replaces string) {
+		t.Helper()
+		e := Entry{ID: id, Kind: "test", Namespace: "apps", Receiver: "forge", Order: "app", Replaces: replaces, Body: json.RawMessage(`{}`)}
+		if err := o.Put(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("under way", "commit-1")
+	o.lanes[laneKey("forge", "app")].running = true
+	put("outdated", "commit-1")
+	put("another commit", "commit-2")
+	put("something else", "")
+	put("something else again", "")
+	for i := range namespaceEntries/2 - 5 {
+		h.put(t, o, "forge", fmt.Sprint("filler-", i))
+	}
+	for i := range 20 { // there is no room but that of what is outdated
+		put(fmt.Sprint("outdated-", i), "commit-1")
+	}
+	put("last", "commit-1")
+	o.lanes[laneKey("forge", "app")].running = false
+	if files, err := os.ReadDir(o.store.dir); err != nil || len(files) != namespaceEntries/2 {
+		t.Errorf("%d files, %v", len(files), err)
+	}
+	deliverAll(t, o, c, time.Hour)
+	maps.DeleteFunc(h.delivered, func(id string, _ time.Time) bool { return strings.HasPrefix(id, "filler-") })
+	want := []string{"another commit", "last", "something else", "something else again", "under way"}
+	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(h.delivered))); diff != "" {
+		t.Error(diff)
+	}
+	if held := o.usageOf("apps"); held.entries != 0 || held.bytes != 0 || len(held.held) != 0 || len(o.ids) != 0 {
+		t.Errorf("what was replaced is counted: %+v, %v", held, o.ids)
 	}
 }

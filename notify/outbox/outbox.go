@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -68,6 +69,9 @@ type Entry struct {
 	// Receiver is who gets it; Order what must not overtake one another there.
 	Receiver string `json:"receiver"`
 	Order    string `json:"order,omitempty"`
+	// Replaces names what it says anew: one with the same that waits for the same receiver and order
+	// is not delivered any more. Nothing replaces nothing.
+	Replaces string `json:"replaces,omitempty"`
 	// Added is when it was put; Put sets it.
 	Added time.Time `json:"added"`
 	// Body is what the handler needs.
@@ -114,9 +118,9 @@ type lane struct {
 
 // entryHeader is an entry without its body, which is in its file.
 type entryHeader struct {
-	id, kind string
-	added    time.Time
-	size     int
+	id, kind, replaces string
+	added              time.Time
+	size               int
 	// paused is for how long its receiver had been paused when it was put. It is less by the age
 	// of an entry that is found at the start: nobody remembers for which pauses it waited.
 	paused time.Duration
@@ -157,7 +161,10 @@ func Open(dir string, c clock.Clock, log logr.Logger) (*Outbox, error) {
 	}
 	for _, e := range found {
 		waited := max(0, c.Now().Sub(e.Added))
-		o.enqueue(e, entryHeader{id: e.ID, kind: e.Kind, added: e.Added, size: len(e.Body), paused: -waited})
+		k := headerOf(e)
+		k.paused = -waited
+		o.count(e, k.size)
+		removeFile(o.store, o.log, o.append(e, k)) // a process that was killed had not
 	}
 	return o, nil
 }
@@ -183,15 +190,30 @@ func (o *Outbox) put(e Entry, d durability) error {
 	if ok, err := o.reserve(e); err != nil || !ok {
 		return err
 	}
-	k := entryHeader{id: e.ID, kind: e.Kind, added: e.Added, size: len(e.Body)}
+	k := headerOf(e)
 	if err := o.store.write(e, d); err != nil {
 		o.log.Error(err, "a message is kept in memory, and lost by a restart")
 		k.whole = &e
 	}
 	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.append(e, k)
+	replaced := o.append(e, k)
+	o.mu.Unlock()
+	removeFile(o.store, o.log, replaced)
 	return nil
+}
+
+func headerOf(e Entry) entryHeader {
+	return entryHeader{id: e.ID, kind: e.Kind, replaces: e.Replaces, added: e.Added, size: len(e.Body)}
+}
+
+// removeFile removes the file of an entry that waits no more; nil is none.
+func removeFile(from store, log logr.Logger, k *entryHeader) {
+	if k == nil {
+		return
+	}
+	if err := from.remove(*k); err != nil {
+		log.Error(err, "a message that is done will be delivered again after a restart")
+	}
 }
 
 // reserve takes room for an entry. It reports false if the entry waits already.
@@ -202,9 +224,15 @@ func (o *Outbox) reserve(e Entry) (bool, error) {
 		return false, nil
 	}
 	of := o.usageOf(e.Namespace)
-	held := of.held[e.Receiver]
+	held, all := of.held[e.Receiver], room{of.entries, of.bytes}
+	if l := o.lanes[laneKey(e.Receiver, e.Order)]; l != nil {
+		if i := l.replaced(e.Replaces); i >= 0 { // its room is free then
+			size := l.waiting[i].size
+			held, all = room{held.entries - 1, held.bytes - size}, room{all.entries - 1, all.bytes - size}
+		}
+	}
 	switch {
-	case held.entries >= namespaceEntries-of.entries || held.bytes+len(e.Body) > namespaceBytes-of.bytes:
+	case held.entries >= namespaceEntries-all.entries || held.bytes+len(e.Body) > namespaceBytes-all.bytes:
 		o.metrics.dropped.WithLabelValues("full").Inc()
 		o.release(e.Namespace)
 		return false, fmt.Errorf("%w: of namespace %q", ErrFull, e.Namespace)
@@ -230,13 +258,9 @@ func (o *Outbox) count(e Entry, size int) {
 	o.metrics.waiting.Set(float64(o.total.entries))
 }
 
-func (o *Outbox) enqueue(e Entry, k entryHeader) {
-	o.count(e, k.size)
-	o.append(e, k)
-}
-
-// append puts an entry at the end of its lane. The lock is held.
-func (o *Outbox) append(e Entry, k entryHeader) {
+// append puts an entry at the end of its lane, and returns the one that it replaces there, whose
+// file is to be removed. The lock is held, or the outbox is just being opened.
+func (o *Outbox) append(e Entry, k entryHeader) (replaced *entryHeader) {
 	key := laneKey(e.Receiver, e.Order)
 	l := o.lanes[key]
 	if l == nil {
@@ -252,9 +276,15 @@ func (o *Outbox) append(e Entry, k entryHeader) {
 		}
 		of.order = append(of.order, key)
 	}
+	if i := l.replaced(k.replaces); i >= 0 {
+		replaced = new(l.waiting[i])
+		l.waiting = slices.Delete(l.waiting, i, i+1)
+		o.discount(l, *replaced)
+	}
 	k.paused += l.to.pausedBy(o.clock.Now())
 	l.waiting = append(l.waiting, k)
 	o.signal()
+	return replaced
 }
 
 // usageOf is the usage of a namespace. The lock is held.
