@@ -91,7 +91,8 @@ type remoteKey struct {
 // remote returns the path of what a reference leads to, from the directory of the kustomization file.
 func (v *referenceRewriter) remote(ref string, use remoteUse) (string, error) {
 	if v.o.fetchFile == nil {
-		return "", fmt.Errorf("%w: %s; commit it to the source, or run the controller with --no-remote-bases=false", ErrRemote, remoteref.Redacted(ref))
+		return "", fmt.Errorf("%w: %s; commit it to the source, or run the controller with --no-remote-bases=false",
+			ErrRemote, remoteref.Redacted(ref))
 	}
 	key := remoteKey{strings.TrimSpace(ref), use}
 	at, known := v.o.known[key]

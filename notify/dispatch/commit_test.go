@@ -87,9 +87,11 @@ func TestOfTheStatusesOfACommitTheNextReplacesTheOneThatWaits(t *testing.T) {
 		}
 	}
 	for name, got := range map[string]string{
-		"no commit":  replacesStatus(github, of("", "")),
-		"a chat":     replacesStatus(&v1beta3.Provider{Spec: v1beta3.ProviderSpec{Type: "slack"}}, of(commit, "")),
-		"expression": replacesStatus(&v1beta3.Provider{Spec: v1beta3.ProviderSpec{Type: "github", CommitStatusExpr: "event.reason"}}, of(commit, "")),
+		"no commit": replacesStatus(github, of("", "")),
+		"a chat":    replacesStatus(&v1beta3.Provider{Spec: v1beta3.ProviderSpec{Type: "slack"}}, of(commit, "")),
+		"expression": replacesStatus(&v1beta3.Provider{Spec: v1beta3.ProviderSpec{
+			Type: "github", CommitStatusExpr: "event.reason",
+		}}, of(commit, "")),
 	} {
 		if got != "" {
 			t.Errorf("%s: %q is replaced", name, got)

@@ -108,8 +108,7 @@ func (m *matching) match(ctx context.Context, alert *v1beta3.Alert) error {
 // matchLater has the event matched with one Alert later.
 func (m *matching) matchLater(alert *v1beta3.Alert) {
 	receiver, order := m.laneOf(alert)
-	m.putInOrder(alert, kindAlert, receiver, order,
-		alertEntry{ID: m.id, Event: m.event, Alert: named{alert.Namespace, alert.Name, alert.UID}}, "")
+	m.put(alert, outbox.Entry{Kind: kindAlert, Receiver: receiver, Order: order}, alertEntry{ID: m.id, Event: m.event, Alert: named{alert.Namespace, alert.Name, alert.UID}})
 }
 
 // waits reports whether an Alert has still to be matched with an event of the same object.
@@ -131,17 +130,16 @@ func (m *matching) warn(alert *v1beta3.Alert, reason, format string, args ...any
 // enqueue queues an entry for an Alert once all Alerts have been looked at. If the outbox has no
 // room for it, the others are queued all the same.
 func (m *matching) enqueue(alert *v1beta3.Alert, kind, receiver string, of any, replaces string) {
-	m.putInOrder(alert, kind, receiver, about(m.event), of, replaces)
+	m.put(alert, outbox.Entry{Kind: kind, Receiver: receiver, Order: about(m.event), Replaces: replaces}, of)
 }
 
-func (m *matching) putInOrder(alert *v1beta3.Alert, kind, receiver, order string, of any, replaces string) {
+// put completes an entry, and queues it once all Alerts have been looked at.
+func (m *matching) put(alert *v1beta3.Alert, entry outbox.Entry, of any) {
 	m.then = append(m.then, func() {
 		body, err := json.Marshal(of)
 		if err == nil {
-			err = m.dispatcher.opts.Outbox.Put(outbox.Entry{
-				ID: kind + "/" + digest(m.id+"\x00"+string(alert.UID)), Kind: kind, Namespace: alert.Namespace,
-				Receiver: receiver, Order: order, Replaces: replaces, Body: body,
-			})
+			entry.ID, entry.Namespace, entry.Body = entry.Kind+"/"+digest(m.id+"\x00"+string(alert.UID)), alert.Namespace, body
+			err = m.dispatcher.opts.Outbox.Put(entry)
 		}
 		if err != nil {
 			m.dispatcher.warn(alert, v1beta3.DispatchFailedReason, "failed to send notification for %s: %s", about(m.event), err)

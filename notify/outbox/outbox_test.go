@@ -199,7 +199,9 @@ func TestANamespaceWithoutRoomLeavesRoomForOthers(t *testing.T) {
 	o := open(t, t.TempDir(), clock.RealClock{}, newReceiver(nil))
 	taken := 0
 	for ; taken < 10_000; taken++ {
-		err := o.Put(outbox.Entry{ID: fmt.Sprint(taken), Kind: "test", Namespace: "busy", Receiver: fmt.Sprint(taken), Body: json.RawMessage(`1`)})
+		err := o.Put(outbox.Entry{
+			ID: fmt.Sprint(taken), Kind: "test", Namespace: "busy", Receiver: fmt.Sprint(taken), Body: json.RawMessage(`1`),
+		})
 		if errors.Is(err, outbox.ErrFull) {
 			break
 		}

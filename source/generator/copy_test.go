@@ -96,7 +96,8 @@ func TestCopies(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			got, err := Build(tc.copies, map[string]*Listing{"s": listing(fleet), "t": listing(map[string]string{"only.yaml": "o"})}, memory{}, &Work{})
+			sources := map[string]*Listing{"s": listing(fleet), "t": listing(map[string]string{"only.yaml": "o"})}
+			got, err := Build(tc.copies, sources, memory{}, &Work{})
 			if err != nil {
 				t.Fatal(err)
 			}

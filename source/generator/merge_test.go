@@ -40,8 +40,9 @@ func TestAllArtifactsOfAGeneratorShareItsWork(t *testing.T) {
 	if err := work.do(maxWork); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Build([]generatorv1.CopyOperation{from("@s/run.sh", "@artifact/")}, map[string]*Listing{"s": listing(fleet)}, memory{}, work); err == nil ||
-		!strings.Contains(err.Error(), "takes too long") {
+	sources := map[string]*Listing{"s": listing(fleet)}
+	_, err := Build([]generatorv1.CopyOperation{from("@s/run.sh", "@artifact/")}, sources, memory{}, work)
+	if err == nil || !strings.Contains(err.Error(), "takes too long") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -40,11 +40,7 @@ func Expand(spec *generatorv1.ArtifactGeneratorSpec, dirs []string) ([]Output, e
 	if err != nil {
 		return nil, err
 	}
-	size := 0
-	for _, dir := range dirs {
-		size += len(dir)
-	}
-	if size*len(matcher.String()) > maxWork {
+	if lengthOf(dirs)*len(matcher.String()) > maxWork {
 		return nil, expandError(spec, "comparing so many directories with it takes too long: make it shorter")
 	}
 	var outputs []Output
@@ -82,6 +78,14 @@ func Expand(spec *generatorv1.ArtifactGeneratorSpec, dirs []string) ([]Output, e
 		}
 	}
 	return outputs, nil
+}
+
+// lengthOf is how many bytes paths have together.
+func lengthOf(paths []string) (sum int) {
+	for _, name := range paths {
+		sum += len(name)
+	}
+	return sum
 }
 
 func expandError(spec *generatorv1.ArtifactGeneratorSpec, format string, args ...any) error {
