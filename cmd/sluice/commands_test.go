@@ -140,6 +140,9 @@ func TestResumeNamesObjectsAsSuspendDoes(t *testing.T) {
 	} {
 		for _, verb := range []string{"suspend", "resume"} {
 			line := append([]string{verb}, strings.Fields(args)...)
+			if verb == "resume" {
+				line = append(line, "--wait=false") // nobody reconciles it
+			}
 			r := command.Run(t, newRoot("sluice"), "", append(line, "-n", "apps", "--server", url)...)
 			want := strings.TrimSuffix("ImageUpdateAutomation apps/fleet "+verb, "e") + "ed\n"
 			if r.Err != nil || !strings.HasPrefix(r.Errors, want) {

@@ -70,7 +70,7 @@ func TestRemoteFilesAreRefusedWithTheFlagThatAllowsThem(t *testing.T) {
 	e := newTestEnv(t)
 	e.commit("main@sha1:1", map[string]string{"kustomization.yaml": "resources: ['https://user:hunter2@example.com/c.yaml']\n"})
 	_, err := e.built(app("a"))
-	const want = "kustomization.yaml: resources: remote bases and files are not allowed: https://user:xxxxx@example.com/c.yaml; " +
+	const want = "kustomization.yaml: resources: remote bases and files are not allowed: https://xxxxx@example.com/c.yaml; " +
 		"commit it to the source, or run the controller with --no-remote-bases=false"
 	if !errors.Is(err, build.ErrRemote) || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v", err)

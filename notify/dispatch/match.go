@@ -108,7 +108,8 @@ func (m *matching) match(ctx context.Context, alert *v1beta3.Alert) error {
 // matchLater has the event matched with one Alert later.
 func (m *matching) matchLater(alert *v1beta3.Alert) {
 	receiver, order := m.laneOf(alert)
-	m.put(alert, outbox.Entry{Kind: kindAlert, Receiver: receiver, Order: order}, alertEntry{ID: m.id, Event: m.event, Alert: named{alert.Namespace, alert.Name, alert.UID}})
+	m.put(alert, outbox.Entry{Kind: kindAlert, Receiver: receiver, Order: order},
+		alertEntry{ID: m.id, Event: m.event, Alert: named{alert.Namespace, alert.Name, alert.UID}})
 }
 
 // waits reports whether an Alert has still to be matched with an event of the same object.
