@@ -12,6 +12,7 @@ import (
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	generatorv1 "github.com/fluxcd/source-watcher/api/v2/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/yaml"
@@ -26,7 +27,7 @@ func TestSamplesHaveNoFieldThatIsNotServed(t *testing.T) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
 		imagev1.AddToScheme, flaggerv1.AddToScheme, sourcev1.AddToScheme, kustomizev1.AddToScheme,
-		notificationv1.AddToScheme, v1beta3.AddToScheme, sluicev1.AddToScheme,
+		notificationv1.AddToScheme, v1beta3.AddToScheme, sluicev1.AddToScheme, generatorv1.AddToScheme,
 	} {
 		if err := add(scheme); err != nil {
 			t.Fatal(err)
