@@ -195,6 +195,16 @@ func TestEveryPGPKeyOfASecretDecrypts(t *testing.T) {
 	if !errors.Is(err, ErrKeys) || !strings.Contains(err.Error(), "'a.asc' has no private key") {
 		t.Errorf("a public key alone: %v", err)
 	}
+	// Beside a key of another kind it does no harm.
+	beside := map[string][]byte{"a.asc": []byte(publicOf(t, first)), "sops.vault-token": []byte("token")}
+	if _, err := readKeys(t.Context(), beside, func(string) bool { return true }, nil); err != nil {
+		t.Errorf("a public key beside a token of Vault: %v", err)
+	}
+	// Whoever keeps notes below a key had it refused.
+	noted := map[string][]byte{"a.asc": []byte(publicOf(t, first) + "\nkept by eve\n"), "sops.vault-token": []byte("token")}
+	if _, err := readKeys(t.Context(), noted, func(string) bool { return true }, nil); err != nil {
+		t.Errorf("a key with a note below it: %v", err)
+	}
 }
 
 func pgpMaster(t *testing.T, entity *openpgp.Entity, dataKey []byte) keys.MasterKey {
