@@ -4,13 +4,16 @@ package harness
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"strings"
 	"sync"
 	"testing"
 
 	"github.com/sluice-cd/sluice/internal/kinds"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 
-	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
@@ -37,8 +40,15 @@ func (p *Playground) NewNamespace(tb testing.TB, prefix string, labels map[strin
 	return ns.Name
 }
 
-// quiet throws the logs of controllers in a test's own process away. The logger is set once: tests run side by side.
-var quiet = sync.OnceFunc(func() { ctrl.SetLogger(logr.Discard()) })
+// quiet throws the logs of controllers in a test's own process away, except panics, after which a reconcile is only tried again
+// and its test waits in vain. The logger is set once: tests run side by side.
+var quiet = sync.OnceFunc(func() {
+	ctrl.SetLogger(funcr.New(func(_, line string) {
+		if strings.Contains(line, "panic") {
+			_, _ = fmt.Fprintln(os.Stderr, line)
+		}
+	}, funcr.Options{Verbosity: -1})) // errors alone
+})
 
 // Serve runs the controllers that setup adds to a manager, in the test's own
 // process, until the returned function is called or the test ends. They see the

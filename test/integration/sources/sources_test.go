@@ -81,7 +81,9 @@ func newFixture(t *testing.T) *fixture {
 		if err := artifacts.SetupWithManager(t.Context(), mgr, opts); err != nil {
 			return err
 		}
-		generators := &artifactgenerator.Reconciler{Client: mgr.GetClient(), Clock: opts.Clock, Publisher: publisher, Opener: opener}
+		generators := &artifactgenerator.Reconciler{
+			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Clock: opts.Clock, Publisher: publisher, Opener: opener,
+		}
 		if err := generators.SetupWithManager(t.Context(), mgr, opts); err != nil {
 			return err
 		}

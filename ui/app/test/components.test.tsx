@@ -104,6 +104,18 @@ describe("a lane", () => {
     }
     vi.restoreAllMocks();
   });
+  it("goes a cell further with each arrow, however fast they are pressed", () => {
+    vi.spyOn(Element.prototype, "getClientRects").mockReturnValue([{}] as unknown as DOMRectList);
+    store.apply({ reset: true, set: [podinfo] });
+    void act(() => render(<Releases />, root));
+    const cells = [...root.querySelectorAll<HTMLElement>("[data-cell]")];
+    void act(() => cells[0]!.focus());
+    for (const want of [1, 2, 3]) { // no frame is drawn between them
+      void act(() => void document.activeElement!.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight", bubbles: true, cancelable: true })));
+      expect(cells.indexOf(document.activeElement as HTMLElement)).toBe(want);
+    }
+    vi.restoreAllMocks();
+  });
   it("says what to do about a stage", () => {
     const remedies = [{ text: "approve it", command: "pipeline approve shop production -n apps" }];
     const stage = { pipeline: "shop", namespace: "apps", name: "production", state: "waiting" as const, message: "0 of 1 approvals", remedies };

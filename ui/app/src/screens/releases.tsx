@@ -136,15 +136,25 @@ function move(by: number, to?: "first" | "last"): void {
   if (key !== undefined) focusCell(key, now?.cell ?? 0);
 }
 
+/** Gives a cell the focus: at once, since the next key is pressed from there, or when its row is drawn. */
 function focusCell(key: string, cell: number): void {
   focused.value = { key, cell };
-  // The row may be drawn only now.
-  requestAnimationFrame(() => {
-    const row = document.querySelector(`[data-key="${CSS.escape(key)}"]`);
-    const [nearest] = displayed(row).sort((a, b) => Math.abs(a.at - cell) - Math.abs(b.at - cell));
-    nearest?.element.focus({ preventScroll: true });
-    row?.scrollIntoView({ block: "nearest" });
-  });
+  if (!focusDrawn()) requestAnimationFrame(focusDrawn);
+}
+
+function rowOf(key: string): Element | null {
+  return document.querySelector(`[data-key="${CSS.escape(key)}"]`);
+}
+
+/** Gives the focus to the cell that is to have it, or to the one nearest to it that is displayed, if its row is drawn. */
+function focusDrawn(): boolean {
+  const wanted = focused.peek();
+  const row = wanted && rowOf(wanted.key);
+  if (!wanted || !row) return false;
+  const [nearest] = displayed(row).sort((a, b) => Math.abs(a.at - wanted.cell) - Math.abs(b.at - wanted.cell));
+  nearest?.element.focus({ preventScroll: true });
+  row.scrollIntoView({ block: "nearest" });
+  return true;
 }
 
 /** The cells of a row with their positions. One that a narrow window or the row does not show cannot have the focus. */
@@ -158,6 +168,7 @@ function onKeyDown(event: KeyboardEvent): void {
   const now = focused.peek();
   const cells = displayed(document.activeElement?.closest("[data-key]"));
   const sideways = (by: number) => {
+    if (now && !rowOf(now.key)) return focusCell(now.key, Math.max(0, now.cell + by)); // of a row that is still to be drawn
     const inCell = cells.findIndex(({ element }) => element === document.activeElement);
     const from = inCell >= 0 ? inCell : cells.findIndex(({ at }) => at === now?.cell); // from a command of the row, to beside the cell that had the focus last
     const next = cells[from + by];
