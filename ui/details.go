@@ -28,6 +28,7 @@ import (
 	"github.com/sluice-cd/sluice/apply/inventory"
 	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/git/access"
+	"github.com/sluice-cd/sluice/internal/mask"
 	"github.com/sluice-cd/sluice/report"
 )
 
@@ -179,13 +180,21 @@ func (*Server) object(ctx context.Context, v *view, key client.ObjectKey, r *htt
 	if kind.Kind == kustomizev1.KustomizationKind {
 		repairs = report.Repairs(events)
 	}
-	text, err := yaml.Marshal(object.Object)
+	text, err := yamlOf(&object)
 	return ObjectDetail{
 		ObjectReference: report.ObjectReference{Kind: kind.Kind, Namespace: key.Namespace, Name: key.Name},
 		Suspended:       report.IsSuspended(&object), Conditions: conditionsOf(&object),
 		Events: append([]report.Event{}, events...), EventsProblem: problem,
-		Inventory: inventoryOf(&object), Dependencies: v.dependenciesOf(ctx, kind, &object), Repairs: repairs, YAML: string(text),
+		Inventory: inventoryOf(&object), Dependencies: v.dependenciesOf(ctx, kind, &object), Repairs: repairs, YAML: text,
 	}, err
+}
+
+// yamlOf is an object in YAML, without credentials, which the page's readers show to others.
+func yamlOf(object *unstructured.Unstructured) (string, error) {
+	shown := object.DeepCopy()
+	mask.Object(shown)
+	text, err := yaml.Marshal(shown.Object)
+	return strings.Join(mask.File("", strings.Split(string(text), "\n")), "\n"), err
 }
 
 // maxDependencies are read of an object.

@@ -24,6 +24,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	builder "github.com/sluice-cd/sluice/test/make"
 )
 
@@ -102,6 +103,39 @@ func TestAListSaysWhichArtifactGeneratorsAreSuspended(t *testing.T) {
 		rows, err := rowsOf(of, list)
 		if err != nil || len(rows) != 1 || rows[0].Suspended != (kind == generatorv1.ArtifactGeneratorKind) {
 			t.Errorf("%s: %v %+v", of, err, rows)
+		}
+	}
+}
+
+// The YAML of an AlertProvider had the incoming webhook of its room, that of a MetricTemplate its headers, and that of a Kustomization the
+// Secrets that it patches in.
+func TestTheYAMLOfAnObjectShowsNoCredential(t *testing.T) {
+	cluster := furnished(t)
+	meta := metav1.ObjectMeta{Namespace: "apps", Name: "a"}
+	alerts := &flaggerv1.AlertProvider{ObjectMeta: meta, Spec: flaggerv1.AlertProviderSpec{
+		Type: "slack", Address: "https://hooks.slack.com/services/s3cret", Proxy: "http://eve:s3cret@proxy"}}
+	alerts.Annotations = map[string]string{"kubectl.kubernetes.io/last-applied-configuration": "s3cret"}
+	metric := &flaggerv1.MetricTemplate{ObjectMeta: meta, Spec: flaggerv1.MetricTemplateSpec{Provider: flaggerv1.MetricTemplateProvider{
+		Type: "prometheus", Address: "http://prometheus/?token=s3cret", Headers: map[string][]string{"Authorization": {"Bearer s3cret"}}}}}
+	patched := builder.Kustomization("apps", "a")
+	patched.Spec.Patches = []kustomize.Patch{{Patch: "kind: Secret\nmetadata:\n  name: token\nstringData:\n  token: s3cret\n"}}
+	for kind, tc := range map[string]struct {
+		object client.Object
+		shown  string
+	}{
+		"AlertProvider": {alerts, "https://hooks.slack.com/***"}, "MetricTemplate": {metric, "http://prometheus/?token=***"},
+		"Kustomization": {patched, "name: a"},
+	} {
+		if err := cluster.client.Create(t.Context(), tc.object); err != nil {
+			t.Fatal(err)
+		}
+		w := askOwner(t, cluster, "/api/v1/objects/"+kind+"/apps/a")
+		var got ObjectDetail
+		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(w.Body.String(), "s3cret") || !strings.Contains(got.YAML, tc.shown) {
+			t.Errorf("%s:\n%s", kind, got.YAML)
 		}
 	}
 }
