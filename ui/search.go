@@ -26,21 +26,36 @@ const (
 	maxSearches = 4
 )
 
-// search names the objects in whose kind, namespace or name every word of the query occurs, as far as the user may list them.
+// search names the objects in whose kind, namespace or name every word of the query occurs, as far as the user may list them. One search
+// of a user is made at a time, and what the user may list is asked for before: nobody has all searches wait for the API server.
 func search() http.Handler {
-	return limitOverall(background.NewSlots[string](maxSearches, 0), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	slots := background.NewSlots[string](maxSearches, 1)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		text := r.URL.Query().Get("q")
 		if len(text) > maxWords {
 			refuse(w, http.StatusBadRequest, fmt.Sprintf("q: more than %d bytes are no name", maxWords))
 			return
 		}
-		found, err := viewOf(r).find(r.Context(), strings.Fields(strings.ToLower(text)))
+		ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
+		defer cancel()
+		v := viewOf(r)
+		of, err := v.scope(ctx)
+		if err != nil {
+			refuse(w, codeOf(err), err.Error())
+			return
+		}
+		if slots.Acquire(ctx, v.user) != nil {
+			refuse(w, http.StatusTooManyRequests, "too many searches are under way: try again in a moment")
+			return
+		}
+		defer slots.Release(v.user)
+		found, err := v.within(of).find(ctx, strings.Fields(strings.ToLower(text)))
 		if err != nil {
 			refuse(w, codeOf(err), err.Error())
 			return
 		}
 		answer(w, http.StatusOK, found)
-	}))
+	})
 }
 
 // find names the objects in which all of some words occur; without words there are none.

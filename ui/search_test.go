@@ -3,6 +3,7 @@
 package ui
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -10,11 +11,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/go-logr/logr"
-	"k8s.io/utils/clock"
+	"testing/synctest"
 
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
+	"github.com/go-logr/logr"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	builder "github.com/sluice-cd/sluice/test/make"
 )
@@ -88,4 +91,79 @@ func TestASearchNamesNoTenantsObjectsToAnother(t *testing.T) {
 			t.Errorf("%s is told of %q and %d more, want %q", user, names, more, want)
 		}
 	}
+}
+
+// searchAs has somebody search, and returns what is answered, which may be later.
+func searchAs(t *testing.T, handler http.Handler, v *view) *httptest.ResponseRecorder {
+	t.Helper()
+	r := httptest.NewRequestWithContext(context.WithValue(t.Context(), viewKey{}, v), http.MethodGet, "/api/v1/search?q=podinfo", http.NoBody)
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, r)
+	return w
+}
+
+// A few users whose rights were still asked for had everybody else's searches wait as long.
+func TestASearchDoesNotWaitForTheRightsOfOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster := furnished(t)
+		under, ok := cluster.client.(client.WithWatch)
+		if !ok {
+			t.Fatalf("%T watches nothing", cluster.client)
+		}
+		unanswered := interceptor.NewClient(under, interceptor.Funcs{
+			Create: func(ctx context.Context, _ client.WithWatch, _ client.Object, _ ...client.CreateOption) error {
+				<-ctx.Done()
+				return ctx.Err()
+			}})
+		handler, codes := search(), make(chan int, maxSearches)
+		for i := range maxSearches {
+			v := &view{Cluster: cluster, client: unanswered, user: fmt.Sprint(i), rights: &rights{clock: clock.RealClock{}}}
+			go func() { codes <- searchAs(t, handler, v).Code }()
+		}
+		synctest.Wait()
+		if names, _ := namesIn(t, searchAs(t, handler, cluster.ownerView())); len(names) == 0 {
+			t.Error("nothing is found")
+		}
+		if len(codes) > 0 {
+			t.Fatalf("the others were answered before: %d", <-codes)
+		}
+		for range maxSearches { // when their time is up
+			if code := <-codes; code != http.StatusBadGateway {
+				t.Errorf("who is told nothing of their rights: %d", code)
+			}
+		}
+	})
+}
+
+// hangingCache lists nothing before a context ends.
+type hangingCache struct{ clientCache }
+
+func (*hangingCache) List(ctx context.Context, _ client.ObjectList, _ ...client.ListOption) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// One user's searches took the slots of all.
+func TestOneUserHasOneSearchUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow, quick := furnished(t), furnished(t).ownerView()
+		slow.cache = &hangingCache{}
+		handler, codes := search(), make(chan int, 2*maxSearches)
+		for range cap(codes) {
+			go func() { codes <- searchAs(t, handler, slow.ownerView()).Code }()
+		}
+		synctest.Wait()
+		quick.user = "another"
+		if names, _ := namesIn(t, searchAs(t, handler, quick)); len(names) == 0 {
+			t.Error("nothing is found")
+		}
+		if len(codes) > 0 {
+			t.Fatalf("the others were answered before: %d", <-codes)
+		}
+		for range cap(codes) {
+			if code := <-codes; code != http.StatusTooManyRequests && code != http.StatusBadGateway { // who waited, and who searched
+				t.Errorf("who was not answered in time: %d", code)
+			}
+		}
+	})
 }
