@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 )
 
@@ -13,7 +14,6 @@ import (
 type local struct {
 	token   string
 	cluster *Cluster
-	page    http.Handler
 }
 
 func (l *local) serves(host string) bool { return isLoopback(host) }
@@ -31,19 +31,18 @@ func isLoopback(host string) bool {
 // streamPath is the address of the stream.
 const streamPath = "/api/v1/stream"
 
-func (l *local) register(mux *http.ServeMux) { mux.HandleFunc("GET /login", l.login) }
+// LoginURL is the address that signs a browser in at a [Server] with a token. The token is in the fragment, which a browser sends to no
+// server, so that no cache and no log has it. The page keeps it where no other server of this machine gets it: cookies know no ports, so
+// that a browser would bring one to all of them.
+func LoginURL(at net.Addr, token string) string {
+	fragment := url.Values{"token": {token}}.Encode()
+	return (&url.URL{Scheme: "http", Host: at.String(), Path: "/login"}).String() + "#" + fragment
+}
+
+// register adds nothing: the page is at every path, /login too.
+func (*local) register(*http.ServeMux) {}
 
 func (*local) canSignOut() bool { return false }
-
-// login gives the page to who has the token of the printed address. The page keeps the token where no other server of this machine
-// gets it: cookies know no ports, so that a browser would bring one to all of them.
-func (l *local) login(w http.ResponseWriter, r *http.Request) {
-	if !l.isToken(r.URL.Query().Get("token")) {
-		refuse(w, http.StatusUnauthorized, "the token is not the one of this process: use the address that sluice ui printed last")
-		return
-	}
-	l.page.ServeHTTP(w, r)
-}
 
 func (l *local) isToken(token string) bool {
 	return l.token != "" && subtle.ConstantTimeCompare([]byte(token), []byte(l.token)) == 1
@@ -55,7 +54,7 @@ func (l *local) authenticate(r *http.Request) (*view, error) {
 		token = r.URL.Query().Get("token")
 	}
 	if !l.isToken(token) {
-		return nil, &deniedError{why: "open the address that sluice ui printed: it signs this browser in"}
+		return nil, &deniedError{why: "open the address that sluice ui printed last: it signs this browser in"}
 	}
 	return l.cluster.ownerView(), nil
 }

@@ -100,7 +100,7 @@ func NewServer(o Options) (*Server, error) {
 			return Tags{Names: names}, err
 		}
 	}
-	s.authenticator = &local{token: o.Token, cluster: o.Cluster, page: p}
+	s.authenticator = &local{token: o.Token, cluster: o.Cluster}
 	if o.SignIn != nil {
 		if s.authenticator, err = o.SignIn.open(o.Cluster, o.Clock); err != nil {
 			return nil, err

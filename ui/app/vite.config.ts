@@ -10,7 +10,7 @@ const server = process.env["SLUICE_UI"];
 export default defineConfig({
   plugins: server ? [] : [fixture()],
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
-  server: { ...(server && { proxy: { "/api": server, "/login": server } }) },
+  server: { ...(server && { proxy: { "/api": server } }) },
   build: {
     outDir: "../dist",
     emptyOutDir: true,

@@ -220,9 +220,9 @@ func heals(t *testing.T, w *world) {
 	stop := run(t, listener, ui.Options{Cluster: cluster(), Token: "the token"})
 	p := w.newTab(t)
 	p.origin = "http://" + address
-	p.open("/login?token=the%20token")
+	p.open("/login#token=the%20token")
 	p.says("main", "podinfo")
-	if address := eval[string](p, `location.pathname + location.search`); address != "/" {
+	if address := eval[string](p, `location.pathname + location.search + location.hash`); address != "/" {
 		t.Errorf("the token stands in the address: %s", address)
 	}
 	p.open("/canary/" + w.shop + "/search")

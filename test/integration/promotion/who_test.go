@@ -132,7 +132,7 @@ func (c *commands) press(t *testing.T, sluice, kubeconfig string, button map[str
 	}()
 	line, err := bufio.NewReader(out).ReadString('\n')
 	c.must(err)
-	address, token, _ := strings.Cut(strings.TrimSpace(line), "/login?token=")
+	address, token, _ := strings.Cut(strings.TrimSpace(line), "/login#token=")
 	body, err := json.Marshal(button)
 	c.must(err)
 	_, err = harness.Eventually(ctx, "the page shows pipelines", harness.Patience, func(ctx context.Context) (bool, string) {

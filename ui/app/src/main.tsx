@@ -14,14 +14,16 @@ import { startKeys } from "./keys";
 import { startRouter } from "./router";
 import "./theme";
 
-takeToken();
+const taken = takeToken();
 startRouter();
 startClock();
 startKeys();
-void readSession();
 // A server that is back may be another one; and of a kind that can be shown from now on it tells without the name of an object.
 onObject((changed) => void (changed?.name || readSession()));
-follow(() => void readSession()); // which may have ended
+void taken.then(() => {
+  void readSession();
+  follow(() => void readSession()); // which may have ended
+});
 const root = document.getElementById("app");
 if (root) {
   root.replaceChildren(); // what stands there before this has come

@@ -90,7 +90,7 @@ func (v *command) run(cmd *cobra.Command, _ []string) error {
 		return fmt.Errorf("--port: %w", err)
 	}
 	output.Note(cmd, "reading the cluster as %s; interrupt to end", user)
-	if _, err := fmt.Fprintf(cmd.OutOrStdout(), "http://%s/login?token=%s\n", listener.Addr(), token); err != nil {
+	if _, err := fmt.Fprintln(cmd.OutOrStdout(), ui.LoginURL(listener.Addr(), token)); err != nil {
 		return errors.Join(err, listener.Close())
 	}
 	return serve(cmd.Context(), server, listener)

@@ -17,16 +17,31 @@ function stored(): string | undefined {
   }
 }
 
-/** Keeps the token of the printed address, which the server has seen to be its own: it gives the page at this path to nobody else. */
-export function takeToken(): void {
+/**
+ * Keeps the token of the printed address, which stands behind its #, where no request brings it. The server is asked first whether it is its
+ * own: anybody can make such an address.
+ */
+export async function takeToken(): Promise<void> {
   if (location.pathname !== "/login") return;
-  kept = new URLSearchParams(location.search).get("token") ?? undefined;
+  const token = new URLSearchParams(location.hash.slice(1)).get("token");
+  replace("/");
+  if (token === null || (await isRejected(token))) return;
+  kept = token;
   try {
-    if (kept !== undefined) localStorage.setItem(key, kept);
+    localStorage.setItem(key, token);
   } catch {
     // Then it is forgotten with the tab.
   }
-  replace("/");
+}
+
+/** Reports whether the server says that a token is not its own. */
+async function isRejected(token: string): Promise<boolean> {
+  try {
+    const answer = await fetch("/api/v1/session", { headers: { Authorization: `Bearer ${token}` } });
+    return answer.status === 401;
+  } catch {
+    return false; // without a connection, nobody knows
+  }
 }
 
 /** Forgets the token: another server is there by now, at which people sign in. */
