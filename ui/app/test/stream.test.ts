@@ -5,6 +5,7 @@ import { act, get, path, Refused } from "../src/api/client";
 import { store } from "../src/api/lanes";
 import { readSession, session, sessionError } from "../src/api/session";
 import { connect, follow, lostSince, onObject, stale } from "../src/api/stream";
+import { takeToken } from "../src/api/token";
 import * as details from "./fixture/details";
 import { laneOf } from "./fixture/lanes";
 
@@ -180,6 +181,25 @@ describe("a session that has ended", () => {
     await readSession();
     expect(assign).toHaveBeenCalledExactlyOnceWith("/login?to=%2Fcanary%2Fapps%2Fpodinfo%3Fa%3D1");
     expect(sessionError.value).toBeUndefined();
+  });
+  it("is not one that a token of another process was offered before: all is asked again without it", async () => {
+    vi.stubGlobal("fetch", async () => Response.json({}));
+    history.replaceState(null, "", "/login#token=dead");
+    await takeToken();
+    const [assign, reload] = [vi.fn(), vi.fn()];
+    vi.stubGlobal("location", { pathname: "/", search: "", assign, reload });
+    const tokens: (string | null)[] = [];
+    vi.stubGlobal("fetch", async (_: string, asked?: RequestInit) => {
+      tokens.push(new Headers(asked?.headers).get("Authorization"));
+      return Response.json({ error: "the API server does not accept the token", login: "/login" }, { status: 401 });
+    });
+    await Promise.all([readSession(), readSession()]); // the second as the stream was denied, too
+    expect(assign).not.toHaveBeenCalled();
+    expect(reload).toHaveBeenCalledTimes(2);
+    await readSession(); // as the page does that was loaded again, here without a session
+    expect(tokens).toEqual(["Bearer dead", "Bearer dead", null]);
+    expect(reload).toHaveBeenCalledTimes(2);
+    expect(assign).toHaveBeenCalledOnce();
   });
   it("says why where nobody can sign in", async () => {
     vi.stubGlobal("fetch", () => Promise.resolve(new Response('{"error":"open the address that was printed"}', { status: 401 })));

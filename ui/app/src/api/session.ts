@@ -2,7 +2,7 @@
 
 import { computed, signal } from "@preact/signals";
 import { get, mayPass, Refused } from "./client";
-import { forgetToken } from "./token";
+import { forgetToken, hasToken } from "./token";
 import type { Session } from "./types";
 
 /** Who looks; undefined before the answer. */
@@ -16,13 +16,16 @@ export const readOnly = computed(() => session.value?.readOnly ?? true);
 const again = 2_000;
 
 export async function readSession(): Promise<void> {
+  const withToken = hasToken();
   try {
     session.value = await get<Session>("/api/v1/session");
     sessionError.value = undefined;
   } catch (err) {
     if (err instanceof Refused && err.login !== undefined) {
-      forgetToken();
-      location.assign(loginAddress(err.login));
+      // The token of another process comes before the cookie of a session: all is read again without it.
+      if (withToken) forgetToken();
+      if (withToken && !hasToken()) location.reload();
+      else location.assign(loginAddress(err.login));
       return;
     }
     sessionError.value = err instanceof Error ? err.message : String(err);

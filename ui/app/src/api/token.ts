@@ -54,6 +54,11 @@ export function forgetToken(): void {
   }
 }
 
+/** Reports whether there is a token. */
+export function hasToken(): boolean {
+  return stored() !== undefined;
+}
+
 /** The headers that say who asks, where no cookie does. */
 export function authorization(): Record<string, string> {
   const token = stored();
