@@ -3,9 +3,12 @@
 package ui
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -74,14 +77,13 @@ func (b *boards) changed(object report.ObjectReference) {
 
 // board holds the lanes as they are within a scope, and wakes who reads them.
 type board struct {
-	view  *view
-	scope scope
-	clock clock.WithTicker
-	dirty chan struct{}
-	stop  context.CancelFunc
-	// owner is whose share it takes until it ends.
-	owner     string
-	computing *background.Slots[string]
+	view   *view
+	scope  scope
+	dirty  chan struct{}
+	stop   context.CancelFunc
+	boards *boards
+	// begunBy is whose share of the boards it takes until it ends.
+	begunBy string
 
 	mu      sync.Mutex
 	lanes   []encoded     // nil before they are known
@@ -103,16 +105,16 @@ func (b *boards) join(ctx context.Context, v *view) (*reader, error) {
 	if err != nil {
 		return nil, err
 	}
+	owner := ownerOf(v.user)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	found := b.by[of.key()]
 	if found == nil {
-		owner := ownerOf(v.user)
 		if len(b.by) >= maxBoards || !b.begun.TryAcquire(owner) {
 			return nil, errTooManyBoards
 		}
 		found = &board{
-			view: v.within(of), scope: of, owner: owner, computing: b.computing, clock: b.clock,
+			view: v.within(of), scope: of, boards: b, begunBy: owner,
 			dirty: make(chan struct{}, 1), update: make(chan struct{}), readers: map[*reader]struct{}{},
 		}
 		var running context.Context
@@ -120,7 +122,7 @@ func (b *boards) join(ctx context.Context, v *view) (*reader, error) {
 		b.by[of.key()] = found
 		go found.run(running)
 	}
-	r := &reader{board: found, touched: map[report.ObjectReference]struct{}{}}
+	r := &reader{board: found, owner: owner, touched: map[report.ObjectReference]struct{}{}}
 	found.mu.Lock()
 	found.readers[r] = struct{}{}
 	found.mu.Unlock()
@@ -136,7 +138,7 @@ func (b *boards) removeReader(r *reader) {
 	delete(r.readers, r)
 	if len(r.readers) == 0 {
 		r.stop()
-		b.begun.Release(r.board.owner)
+		b.begun.Release(r.begunBy)
 		delete(b.by, r.scope.key())
 	}
 }
@@ -158,14 +160,46 @@ func (b *board) recompute() {
 	}
 }
 
+// computedFor is whose share of the computations a board takes: of those who read it at the moment, that of who reads the fewest boards.
+// Who shares a board with somebody who reads many would wait behind all of these otherwise.
+func (b *boards) computedFor(of *board) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	owners := of.owners()
+	if len(owners) == 0 {
+		return of.begunBy // nobody reads it any more
+	}
+	reads := map[string]int{}
+	if len(owners) > 1 {
+		for _, each := range b.by {
+			for _, owner := range each.owners() {
+				reads[owner]++
+			}
+		}
+	}
+	return slices.MinFunc(owners, func(x, y string) int { return cmp.Or(reads[x]-reads[y], strings.Compare(x, y)) })
+}
+
+// owners are those whose share its readers take, each once.
+func (b *board) owners() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	found := map[string]bool{}
+	for r := range b.readers {
+		found[r.owner] = true
+	}
+	return slices.Collect(maps.Keys(found))
+}
+
 // run computes the lanes anew whenever something has changed.
 func (b *board) run(ctx context.Context) {
 	for {
-		if b.computing.Acquire(ctx, b.owner) != nil {
+		owner := b.boards.computedFor(b)
+		if b.boards.computing.Acquire(ctx, owner) != nil {
 			return
 		}
 		background.Run(ctx, func() { b.compute(ctx) }) // an object that nobody thought of leaves the lanes as they were
-		b.computing.Release(b.owner)
+		b.boards.computing.Release(owner)
 		select {
 		case <-ctx.Done():
 			return
@@ -174,7 +208,7 @@ func (b *board) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-b.clock.After(settling):
+		case <-b.boards.clock.After(settling):
 		}
 	}
 }

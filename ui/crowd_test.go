@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -335,4 +336,39 @@ func TestFewBoardsAreComputedAtOneTimeAndThoseOfDifferentPeople(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// Who did not sign in has the rights of a ServiceAccount that has none: of a board that both read, the lanes waited for all other boards of
+// the account's namespace when one of these had opened it first.
+func TestASharedBoardDoesNotWaitForAllBoardsOfWhoOpenedIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, cluster := newBoards(clock.RealClock{}), furnished(t)
+		join := func(user string, sees scope) *reader {
+			t.Helper()
+			r, err := b.join(t.Context(), &view{Cluster: cluster, user: user, rights: &rights{fixed: &sees}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(r.leave)
+			return r
+		}
+		shared := in("apps", "Canary")
+		join("system:serviceaccount:tenant:one", shared)
+		join("system:serviceaccount:tenant:two", in("tenant", "Canary"))
+		reader := join(AnonymousUser, shared)
+		synctest.Wait() // all are computed
+		busy := ownerOf("system:serviceaccount:tenant:two")
+		if !b.computing.TryAcquire(busy) {
+			t.Fatal("something is being computed")
+		}
+		_, next := reader.snapshot()
+		b.changed(report.ObjectReference{Kind: "Canary", Namespace: "apps", Name: "podinfo"})
+		time.Sleep(2 * settling)
+		select {
+		case <-next:
+		default:
+			t.Error("the lanes wait for boards of the tenant")
+		}
+		b.computing.Release(busy)
+	})
 }

@@ -18,6 +18,8 @@ const maxTouched = 2000
 // reader is one that reads a board.
 type reader struct {
 	*board
+	// owner is whose share it takes.
+	owner string
 	leave func()
 
 	mu      sync.Mutex
