@@ -16,6 +16,7 @@ import { Drift, ObjectScreen } from "../src/screens/object";
 import { Stage } from "../src/screens/pipeline";
 import { Releases } from "../src/screens/releases";
 import { TimelineScreen } from "../src/screens/timeline";
+import { narrow } from "../src/width";
 import * as details from "./fixture/details";
 import { laneOf, lanes, turned } from "./fixture/lanes";
 
@@ -63,8 +64,22 @@ describe("a lane", () => {
   it("has the tabulator come to a cell that is displayed, whatever was there before", () => {
     const none = turned(podinfo, "canary", { state: "none" });
     const staged = { ...none, stages: [{ pipeline: "shop", namespace: "shop", name: "dev", state: "ready" as const }] };
-    expect([-1, 0, 1, 6, 7, 8].map((wanted) => stopOf(none, wanted))).toEqual([-1, 0, 1, 0, 7, 0]);
-    expect([-1, 0, 1, 6, 7, 8].map((wanted) => stopOf(staged, wanted))).toEqual([-1, 0, 1, 0, 7, 0]);
+    expect([-1, 0, 1, 6, 7, 8].map((wanted) => stopOf(none, wanted, true))).toEqual([-1, 0, 1, 0, 7, 0]);
+    for (const narrow of [true, false]) expect([-1, 0, 1, 6, 7, 8].map((wanted) => stopOf(staged, wanted, narrow))).toEqual([-1, 0, 1, 0, 7, 0]);
+  });
+  it("has the tabulator leave the lanes from an empty cell that arrows have come to, and come back there", async () => {
+    vi.spyOn(Element.prototype, "getClientRects").mockReturnValue([{}] as unknown as DOMRectList);
+    store.apply({ reset: true, set: [turned(podinfo, "canary", { state: "none" })] });
+    void act(() => render(<Releases />, root));
+    const cells = [...root.querySelectorAll<HTMLElement>("[data-cell]")];
+    void act(() => cells[5]!.focus());
+    void act(() => void cells[5]!.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight", bubbles: true, cancelable: true })));
+    await vi.waitFor(() => expect(document.activeElement).toBe(cells[6]));
+    expect([...root.querySelectorAll('[data-cell][tabindex="0"]')]).toEqual([cells[6]]); // with another one, Shift Tab came to that
+    void act(() => void (narrow.value = true)); // a window that does not display it
+    expect([...root.querySelectorAll('[data-cell][tabindex="0"]')]).toEqual([cells[0]]);
+    narrow.value = false;
+    vi.restoreAllMocks();
   });
   it("tells the column of each cell, as not all of them are displayed, and that stages are stages", () => {
     const failed = turned(turned(podinfo, "canary", { state: "none" }), "apply", { state: "failed", message: "no" });

@@ -6,6 +6,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { store } from "../api/lanes";
 import type { Cell, CellState, Lane, LaneStage } from "../api/types";
 import { pageOf, pageOfCell, timelineOf } from "../links";
+import { narrow } from "../width";
 import { columnWords, stateWords } from "../words";
 import { Age } from "./age";
 import { Remedies } from "./command";
@@ -59,7 +60,7 @@ export const LaneRow = memo(
     }, [lane.key]);
     const about = spoken(lane);
     const staged = lane.stages.length > 0;
-    const tabbed = stopOf(lane, props.tabbed);
+    const tabbed = stopOf(lane, props.tabbed, narrow.value);
     const tab = (cell: number) => (tabbed === cell ? 0 : -1);
     return (
       <div
@@ -98,11 +99,13 @@ export const LaneRow = memo(
   (a, b) => a.lane === b.lane && a.index === b.index && a.top === b.top && a.tabbed === b.tabbed,
 );
 
-/** Where in a row the tabulator comes to: in place of a cell that may not be displayed, or is no more, to the first one. */
-export function stopOf(lane: Lane, wanted: number): number {
+/** Where in a row the tabulator comes to: in place of a cell that is not displayed, or is no more, to the first one. */
+export function stopOf(lane: Lane, wanted: number, isNarrow: boolean): number {
   const stages = lane.stages.length;
   if (wanted < 0 || (stages > 0 && wanted >= lane.cells.length)) return wanted < lane.cells.length + stages ? wanted : 0;
-  return (lane.cells[wanted - 1]?.state ?? "none") === "none" ? 0 : wanted;
+  const cell = lane.cells[wanted - 1];
+  const isHidden = cell?.state === "none" && (isNarrow || (stages > 0 && cell.column === "canary")); // whose room the stages have
+  return cell === undefined || isHidden ? 0 : wanted;
 }
 
 /** The state of the step after a cell; undefined before the lane begins, and at its end. */
