@@ -41,18 +41,25 @@ describe("the palette", () => {
     await type("hook of");
     expect(asked.mock.calls.map(([address]) => address)).toEqual(["/api/v1/search?q=ho", "/api/v1/search?q=hook%20of"]);
     expect(options().at(-1)).toBe("hookapps · Receiver");
-    expect(root.textContent).toContain("3 other places: type more of the name.");
+    expect(root.querySelector("[role=status]")?.textContent).toBe("There are more places: type more of the name.");
   });
-  it("says how many places it does not show", async () => {
-    vi.stubGlobal("fetch", vi.fn(async () => Response.json({ items: [] })));
+  it("says that it does not show all places, and not how many: objects that lanes lead to were counted twice", async () => {
+    vi.stubGlobal("fetch", vi.fn(async () => Response.json({ items: [], more: 7 })));
     await type("");
     expect(options()).toHaveLength(50);
-    expect(root.textContent).toMatch(/\d\d other places/);
+    expect(root.querySelector("[role=status]")?.textContent).toBe("There are more places: type more of the name.");
+  });
+  it("tells of what it does not find in a region that is announced", async () => {
+    vi.stubGlobal("fetch", vi.fn(async () => Response.json({ items: [] })));
+    const status = root.querySelector("[role=status]");
+    await type("nothing like this");
+    expect(root.querySelector("[role=status]")).toBe(status); // one that is there before: what comes with its text is not announced
+    expect(status?.textContent).toBe("Nothing has this in its name.");
   });
   it("says why objects are not known", async () => {
     vi.stubGlobal("fetch", vi.fn(async () => Response.json({ error: "too many of your requests are under way" }, { status: 429 })));
     await type("nothing like this");
-    expect(root.textContent).toContain("not known: too many of your requests are under way");
+    expect(root.querySelector("[role=status]")?.textContent).toContain("not known: too many of your requests are under way");
     expect(root.textContent).not.toContain("Nothing has this");
   });
 });

@@ -7,7 +7,7 @@ import { store } from "../api/lanes";
 import type { CellState, FoundObjects, Lane, ObjectReference } from "../api/types";
 import { pageOf, timelineOf } from "../links";
 import { go } from "../router";
-import { columnWords, count, stateWords } from "../words";
+import { columnWords, stateWords } from "../words";
 import { session } from "../api/session";
 import { kindsOf } from "../kinds";
 import { useDialog } from "./dialog";
@@ -91,8 +91,8 @@ const all = computed(() => {
   return objects.value.query === query.value ? withObjects(known, objects.value.items) : known;
 });
 const results = computed(() => all.value.slice(0, shown));
-/** How many there are beside those that are shown. */
-const more = computed(() => all.value.length - results.value.length + (objects.value.query === query.value ? (objects.value.more ?? 0) : 0));
+/** There are others beside those that are shown. How many is not known: of the objects that the server leaves out, lanes lead to some. */
+const hasMore = computed(() => all.value.length > results.value.length || (objects.value.query === query.value && (objects.value.more ?? 0) > 0));
 
 /** Asks the server for objects with these words in their names: it has those that are part of no application, too. */
 function useObjects(text: string): void {
@@ -174,9 +174,11 @@ export function Palette() {
               </li>
             ))}
           </ul>
-          {results.value.length === 0 && !problem && <p class="dim none">Nothing has this in its name.</p>}
-          {more.value > 0 && <p class="dim none">{`${count(more.value, "other place")}: type more of the name.`}</p>}
-          {problem && <p class="bad none">Objects of no application are not known: {problem}</p>}
+          <div role="status">
+            {results.value.length === 0 && !problem && <p class="dim none">Nothing has this in its name.</p>}
+            {hasMore.value && <p class="dim none">There are more places: type more of the name.</p>}
+            {problem && <p class="bad none">Objects of no application are not known: {problem}</p>}
+          </div>
         </>
       )}
     </dialog>
