@@ -3,11 +3,14 @@
 import { render, type ComponentChild } from "preact";
 import { act } from "preact/test-utils";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { store } from "../src/api/lanes";
 import { address } from "../src/router";
 import { ObjectsScreen } from "../src/screens/objects";
 import { PolicyScreen } from "../src/screens/policy";
+import { Releases } from "../src/screens/releases";
 import { TimelineScreen } from "../src/screens/timeline";
 import * as details from "./fixture/details";
+import { laneOf } from "./fixture/lanes";
 
 describe("what was chosen on a screen is in its address, to be sent to somebody:", () => {
   let root: HTMLElement;
@@ -68,6 +71,18 @@ describe("what was chosen on a screen is in its address, to be sent to somebody:
     expect(root.querySelectorAll(".story li")).toHaveLength(1);
     await give("input[type=search]", "advancement", "input");
     expect(address.value).toBe("/timeline/Deployment%2Fapps%2Fpodinfo?kind=Canary&warnings=1&q=advancement");
+  });
+  it("but for what the screen has no choice for, which filtered with an empty selection", async () => {
+    await show("/timeline/Deployment%2Fapps%2Fpodinfo?kind=Foo", <TimelineScreen lane="Deployment/apps/podinfo" />);
+    expect(root.querySelector("select")?.value).toBe("");
+    expect(root.querySelectorAll(".story li").length).toBeGreaterThan(3);
+    await show("/policy/apps/podinfo?kind=foo&order=up", <PolicyScreen namespace="apps" name="podinfo" />);
+    expect(asked.mock.calls.at(-1)).toEqual(["/api/v1/policies/apps/podinfo", expect.anything()]);
+    expect(root.querySelector("select")?.value).toBe("");
+    store.apply({ reset: true, set: [laneOf("apps", "podinfo", "1", "1")] });
+    await show("/?state=foo", <Releases />);
+    expect(root.textContent).not.toContain("No application is like that");
+    store.apply({ reset: true });
   });
   it("the search of objects", async () => {
     await show("/objects?kind=Canary&q=cart", <ObjectsScreen kind="Canary" />);

@@ -44,10 +44,22 @@ export function queryOf(trial: Trial): string {
   return query.size > 0 ? `?${query}` : "";
 }
 
-/** The trial of a query. */
+/** The rules, and the orders of those that have one, that can be chosen. */
+const kinds = ["semver", "alphabetical", "numerical"];
+const orders = ["asc", "desc"];
+
+/** The trial of a query. What the form has no choice for is not tried: its selection would be empty. */
 export function trialOf(query: URLSearchParams): Trial {
-  const { pattern, ...trial } = Object.fromEntries(["kind", "range", "order", "pattern", "extract"].map((name) => [name, query.get(name) ?? ""]));
-  return { ...nothing, ...trial, pattern: pattern ?? "", noPattern: query.get("pattern") === "" };
+  const text = (name: string) => query.get(name) ?? "";
+  const choice = (name: string, of: string[]) => (of.includes(text(name)) ? text(name) : "");
+  return {
+    kind: choice("kind", kinds),
+    range: text("range"),
+    order: choice("order", orders),
+    pattern: text("pattern"),
+    extract: text("extract"),
+    noPattern: query.get("pattern") === "",
+  };
 }
 
 /** The command that tries the same. */
@@ -131,9 +143,9 @@ function Try({ own, form, change }: { own: PolicyDetail | undefined; form: Trial
         Try another rule
         <select value={form.kind} onChange={(event) => change({ kind: event.currentTarget.value })}>
           <option value="">as the policy says</option>
-          <option value="semver">semver</option>
-          <option value="alphabetical">alphabetical</option>
-          <option value="numerical">numerical</option>
+          {kinds.map((kind) => (
+            <option key={kind}>{kind}</option>
+          ))}
         </select>
       </label>
       {form.kind === "semver" && field("range", "Range", ">=1.0.0 <2.0.0")}
@@ -142,8 +154,9 @@ function Try({ own, form, change }: { own: PolicyDetail | undefined; form: Trial
           Order
           <select value={form.order} onChange={(event) => change({ order: event.currentTarget.value })}>
             <option value="">as the policy says</option>
-            <option value="asc">asc</option>
-            <option value="desc">desc</option>
+            {orders.map((order) => (
+              <option key={order}>{order}</option>
+            ))}
           </select>
         </label>
       )}

@@ -43,7 +43,8 @@ export function matches(lane: Lane, text: string): boolean {
 }
 
 const query = computed(() => (route.value.parts.length === 0 ? (route.value.query.get("q") ?? "") : ""));
-const only = computed(() => route.value.query.get("state") ?? "");
+/** The group that is shown alone; one of the address that is none shows all. */
+const only = computed(() => groups.find(({ group }) => group === route.value.query.get("state"))?.group ?? "");
 
 const found = computed(() => {
   const lanes = store.all();

@@ -132,16 +132,18 @@ function OneTimeline({ lane: key }: { lane: string }) {
       {lane && <LeadTime lane={lane} />}
       <Loaded of={found.value} what={`the timeline of ${namespace}/${name}`}>
         {(data) => {
-          const shown = filter(data.items, by.value);
+          const kinds = [...new Set(data.items.map((event) => event.kind))];
+          const kind = kinds.includes(by.value.kind) ? by.value.kind : ""; // of one that no event has, the selection would be empty
+          const shown = filter(data.items, { ...by.value, kind });
           const text = markdown(`${name} in ${namespace}`, shown);
           return (
             <Panel title="What happened" aside={count(shown.length, "event")}>
               <div class="filters">
                 <label>
                   <span class="off-screen">Kind</span>
-                  <select value={by.value.kind} onChange={(event) => setQuery({ kind: event.currentTarget.value })}>
+                  <select value={kind} onChange={(event) => setQuery({ kind: event.currentTarget.value })}>
                     <option value="">all kinds</option>
-                    {[...new Set(data.items.map((event) => event.kind))].map((kind) => (
+                    {kinds.map((kind) => (
                       <option key={kind}>{kind}</option>
                     ))}
                   </select>
