@@ -5,8 +5,9 @@
 import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 
-const calm = 10_000;
-const counting = 1_000;
+/** Milliseconds between two times, while nothing counts down, and while something does. */
+const interval = 10_000;
+const countdownInterval = 1_000;
 
 /** Milliseconds; moves every ten seconds, or every second while something counts down. */
 export const now = signal(Date.now());
@@ -19,7 +20,7 @@ function restart(): void {
   timer = undefined;
   if (document.hidden) return;
   now.value = Date.now();
-  timer = setInterval(() => (now.value = Date.now()), counters > 0 ? counting : calm);
+  timer = setInterval(() => (now.value = Date.now()), counters > 0 ? countdownInterval : interval);
 }
 
 export function startClock(): void {

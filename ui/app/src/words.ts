@@ -38,8 +38,8 @@ export function duration(seconds: number): string {
 }
 
 function two(s: number, large: number, largeUnit: string, small: number, smallUnit: string): string {
-  const rest = Math.floor((s % large) / small);
-  return `${Math.floor(s / large)} ${largeUnit}` + (rest > 0 ? ` ${rest} ${smallUnit}` : "");
+  const remainder = Math.floor((s % large) / small);
+  return `${Math.floor(s / large)} ${largeUnit}` + (remainder > 0 ? ` ${remainder} ${smallUnit}` : "");
 }
 
 /** How long ago a time was, in one unit, for a narrow place; "now" within ten seconds. */

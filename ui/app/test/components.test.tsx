@@ -18,7 +18,7 @@ import { Releases } from "../src/screens/releases";
 import { TimelineScreen } from "../src/screens/timeline";
 import { narrow } from "../src/width";
 import * as details from "./fixture/details";
-import { laneOf, lanes, turned } from "./fixture/lanes";
+import { laneOf, lanes, withCell } from "./fixture/lanes";
 
 let root: HTMLElement;
 beforeEach(() => {
@@ -62,14 +62,14 @@ describe("a lane", () => {
     expect(root.querySelectorAll('[data-cell][tabindex="0"]')).toHaveLength(1);
   });
   it("has the tabulator come to a cell that is displayed, whatever was there before", () => {
-    const none = turned(podinfo, "canary", { state: "none" });
+    const none = withCell(podinfo, "canary", { state: "none" });
     const staged = { ...none, stages: [{ pipeline: "shop", namespace: "shop", name: "dev", state: "ready" as const }] };
     expect([-1, 0, 1, 6, 7, 8].map((wanted) => stopOf(none, wanted, true))).toEqual([-1, 0, 1, 0, 7, 0]);
     for (const narrow of [true, false]) expect([-1, 0, 1, 6, 7, 8].map((wanted) => stopOf(staged, wanted, narrow))).toEqual([-1, 0, 1, 0, 7, 0]);
   });
   it("has the tabulator leave the lanes from an empty cell that arrows have come to, and come back there", async () => {
     vi.spyOn(Element.prototype, "getClientRects").mockReturnValue([{}] as unknown as DOMRectList);
-    store.apply({ reset: true, set: [turned(podinfo, "canary", { state: "none" })] });
+    store.apply({ reset: true, set: [withCell(podinfo, "canary", { state: "none" })] });
     void act(() => render(<Releases />, root));
     const cells = [...root.querySelectorAll<HTMLElement>("[data-cell]")];
     void act(() => cells[5]!.focus());
@@ -82,7 +82,7 @@ describe("a lane", () => {
     vi.restoreAllMocks();
   });
   it("tells the column of each cell, as not all of them are displayed, and that stages are stages", () => {
-    const failed = turned(turned(podinfo, "canary", { state: "none" }), "apply", { state: "failed", message: "no" });
+    const failed = withCell(withCell(podinfo, "canary", { state: "none" }), "apply", { state: "failed", message: "no" });
     row({ ...failed, stages: [{ pipeline: "shop", namespace: "shop", name: "dev", state: "ready" }] });
     const cells = [...root.querySelectorAll("[role=rowheader], [role=gridcell]")];
     expect(cells.map((cell) => cell.getAttribute("aria-colindex")).join(" ")).toBe("1 2 3 4 5 6 7 8 9");
@@ -95,19 +95,19 @@ describe("a lane", () => {
     expect(root.querySelector("[role=grid]")?.getAttribute("aria-colcount")).toBe("9"); // that of no cell is greater
   });
   it("says its state in words, not by its colour alone", () => {
-    row(turned(podinfo, "apply", { state: "failed", message: "no such image" }));
+    row(withCell(podinfo, "apply", { state: "failed", message: "no such image" }));
     expect(root.querySelector('[data-column="Apply"]')?.textContent).toContain("failed");
   });
   it("says why it failed, when it is tried again, and what to do", () => {
     const remedies = [{ text: "try again now", program: "kubectl", command: "annotate" }];
-    row(turned(podinfo, "apply", { state: "failed", message: "no such image", retry: "within 2 min", remedies }));
+    row(withCell(podinfo, "apply", { state: "failed", message: "no such image", retry: "within 2 min", remedies }));
     const said = root.querySelector(".spoken")?.textContent;
     for (const part of ["Apply failed", "no such image", "tried again within 2 min", "try again now", "kubectl annotate"]) expect(said).toContain(part);
   });
   it("goes on from the cell that had the focus last when arrows are pressed at a command below it", async () => {
     vi.spyOn(Element.prototype, "getClientRects").mockReturnValue([{}] as unknown as DOMRectList);
     const remedies = [{ text: "try again now", program: "kubectl", command: "annotate" }];
-    store.apply({ reset: true, set: [turned(podinfo, "apply", { state: "failed", message: "no such image", remedies })] });
+    store.apply({ reset: true, set: [withCell(podinfo, "apply", { state: "failed", message: "no such image", remedies })] });
     void act(() => render(<Releases />, root));
     const cells = [...root.querySelectorAll<HTMLElement>("[data-cell]")];
     for (const [key, want] of [["ArrowRight", 4], ["ArrowLeft", 2]] as const) {
@@ -147,9 +147,9 @@ describe("a lane", () => {
     expect(root.querySelector(".spoken")?.textContent).toBe("Stage production waiting for 2 min: 0 of 1 approvals");
   });
   it("does not say that what has just failed has failed for now", () => {
-    row(turned(podinfo, "apply", { state: "failed", since: new Date().toISOString(), message: "no such image" }));
+    row(withCell(podinfo, "apply", { state: "failed", since: new Date().toISOString(), message: "no such image" }));
     expect(root.querySelector(".spoken")?.textContent).toContain("Apply failed since just now: no such image");
-    row(turned(podinfo, "apply", { state: "failed", since: new Date(Date.now() - 150_000).toISOString(), message: "no such image" }));
+    row(withCell(podinfo, "apply", { state: "failed", since: new Date(Date.now() - 150_000).toISOString(), message: "no such image" }));
     expect(root.querySelector(".spoken")?.textContent).toContain("Apply failed for 2 min: no such image");
   });
   it("shows stages of pipelines instead of what is live", () => {
@@ -179,7 +179,7 @@ describe("a lane", () => {
     expect(root.querySelector(".moved")).toBeNull();
     store.busy = false;
     void act(() => {
-      is.value = turned(podinfo, "canary", { state: "moving", value: "10 %" });
+      is.value = withCell(podinfo, "canary", { state: "moving", value: "10 %" });
     });
     expect(root.querySelectorAll(".moved")).toHaveLength(1);
   });
@@ -187,14 +187,14 @@ describe("a lane", () => {
     const is = row(podinfo);
     store.busy = true;
     void act(() => {
-      is.value = turned(podinfo, "canary", { state: "moving", value: "10 %" });
+      is.value = withCell(podinfo, "canary", { state: "moving", value: "10 %" });
     });
     expect(root.querySelector(".moved")).toBeNull();
     expect(root.querySelector('[data-column="Canary"]')?.textContent).toContain("10 %");
     store.busy = false;
   });
   it("shows markup in a message as text", () => {
-    row(turned(podinfo, "apply", { state: "failed", message: "<img src=x onerror=alert(1)>" }));
+    row(withCell(podinfo, "apply", { state: "failed", message: "<img src=x onerror=alert(1)>" }));
     expect(root.querySelector("img")).toBeNull();
     expect(root.querySelector(".spoken")?.textContent).toContain("<img src=x");
   });
@@ -216,8 +216,8 @@ describe("the home screen", () => {
     expect(root.textContent).toContain("2 failed");
   });
   it("counts what is suspended or not known for itself, and shows it alone", async () => {
-    const suspended = turned(laneOf("apps", "cart", "1", "1"), "source", { state: "suspended" });
-    const unknown = turned(laneOf("apps", "web", "1", "1"), "source", { state: "unknown" });
+    const suspended = withCell(laneOf("apps", "cart", "1", "1"), "source", { state: "suspended" });
+    const unknown = withCell(laneOf("apps", "web", "1", "1"), "source", { state: "unknown" });
     store.apply({ reset: true, set: [podinfo, suspended, unknown] });
     void act(() => render(<Releases />, root));
     const chip = [...root.querySelectorAll<HTMLElement>(".chip")].find((one) => one.textContent === "2 suspended or not known");

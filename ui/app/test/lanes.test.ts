@@ -3,21 +3,21 @@
 import { effect } from "@preact/signals";
 import { describe, expect, it } from "vitest";
 import { compare, LaneStore } from "../src/api/lanes";
-import { lanes, laneOf, turned } from "./fixture/lanes";
+import { lanes, laneOf, withCell } from "./fixture/lanes";
 
 const podinfo = laneOf("apps", "podinfo", "6.0.0", "0123456");
 const cart = laneOf("shop", "cart", "1.0.0", "0123456");
 
 describe("the order of lanes", () => {
   it("puts what failed before what waits, and that before what moves", () => {
-    const failed = turned(cart, "apply", { state: "failed" });
-    const waiting = turned(laneOf("apps", "b", "1", "1"), "canary", { state: "waiting" });
-    const moving = turned(laneOf("apps", "a", "1", "1"), "canary", { state: "moving" });
+    const failed = withCell(cart, "apply", { state: "failed" });
+    const waiting = withCell(laneOf("apps", "b", "1", "1"), "canary", { state: "waiting" });
+    const moving = withCell(laneOf("apps", "a", "1", "1"), "canary", { state: "moving" });
     expect([podinfo, moving, waiting, failed].sort(compare).map((lane) => lane.state)).toEqual(["failed", "waiting", "moving", "ready"]);
   });
   it("puts what is suspended or unknown before what is ready: somebody may have forgotten it", () => {
-    const suspended = turned(cart, "source", { state: "suspended" });
-    const unknown = turned(laneOf("apps", "web", "1", "1"), "source", { state: "unknown" });
+    const suspended = withCell(cart, "source", { state: "suspended" });
+    const unknown = withCell(laneOf("apps", "web", "1", "1"), "source", { state: "unknown" });
     expect([podinfo, suspended, unknown].sort(compare)).toEqual([unknown, suspended, podinfo]);
   });
 });
@@ -33,7 +33,7 @@ describe("the store", () => {
         lane.value;
         drawn++;
       });
-    store.apply({ set: [turned(all[500]!, "canary", { state: "moving", value: "10 %" })] });
+    store.apply({ set: [withCell(all[500]!, "canary", { state: "moving", value: "10 %" })] });
     expect(drawn).toBe(1);
   });
   it("draws nothing again when a connection comes back and all is as it was", () => {
@@ -60,10 +60,10 @@ describe("the store", () => {
   it("tells of states that change, but not of those that a reset finds", () => {
     const store = new LaneStore();
     const told: string[] = [];
-    store.onTurn = (turns) => told.push(...turns.map(({ lane, before }) => `${lane.name} ${before} ${lane.state}`));
+    store.onStateChange = (changed) => told.push(...changed.map(({ lane, before }) => `${lane.name} ${before} ${lane.state}`));
     store.apply({ reset: true, set: [podinfo] });
-    store.apply({ set: [turned(podinfo, "apply", { state: "failed" })] });
-    store.apply({ set: [turned(podinfo, "apply", { state: "failed", message: "again" })] });
+    store.apply({ set: [withCell(podinfo, "apply", { state: "failed" })] });
+    store.apply({ set: [withCell(podinfo, "apply", { state: "failed", message: "again" })] });
     expect(told).toEqual(["podinfo ready failed"]);
   });
   it("says that the first look has come, even if there is nothing", () => {

@@ -18,7 +18,7 @@ import { commandOf, filterOf, funnelOf, gateWord, judgedElsewhere, queryOf, tria
 import { groupOf, matches } from "../src/screens/releases";
 import { filter, hopsOf, markdown } from "../src/screens/timeline";
 import { compareTags, versionsOf } from "../src/screens/versions";
-import { laneOf, lanes, turned } from "./fixture/lanes";
+import { laneOf, lanes, withCell } from "./fixture/lanes";
 
 const podinfo = laneOf("apps", "podinfo", "6.0.0", "0123456");
 
@@ -47,24 +47,24 @@ describe("the search of releases", () => {
     expect(groups.filter((group) => group === "failed")).toHaveLength(2);
   });
   it("does not count what is suspended or not known among what is at rest", () => {
-    expect((["suspended", "unknown", "ready"] as const).map(groupOf)).toEqual(["unknown", "unknown", "rest"]);
+    expect((["suspended", "unknown", "ready"] as const).map(groupOf)).toEqual(["unknown", "unknown", "ready"]);
   });
 });
 
 describe("what a lane says", () => {
   it("is the cell that failed, with its message", () => {
-    const lane = turned(podinfo, "apply", { state: "failed", message: "no" });
+    const lane = withCell(podinfo, "apply", { state: "failed", message: "no" });
     expect(spoken(lane)).toMatchObject({ column: "apply", message: "no" });
   });
   it("is the stage that waits, if no cell does", () => {
     const stage = { pipeline: "p", namespace: "apps", name: "production", state: "waiting" as const };
     expect(spoken({ ...podinfo, state: "waiting", column: "live", stages: [stage] })).toBe(stage);
   });
-  it("is nothing while nobody is needed", () => expect(spoken(turned(podinfo, "canary", { state: "moving" }))).toBeUndefined());
+  it("is nothing while nobody is needed", () => expect(spoken(withCell(podinfo, "canary", { state: "moving" }))).toBeUndefined());
   it("is told in a sentence, or counted if much changes", () => {
-    const turn = { lane: turned(podinfo, "apply", { state: "failed" }), before: "ready" as const };
-    expect(sentence([turn])).toBe("podinfo in apps: Apply failed");
-    expect(sentence([turn, turn, turn, turn])).toBe("4 applications changed, 4 failed");
+    const change = { lane: withCell(podinfo, "apply", { state: "failed" }), before: "ready" as const };
+    expect(sentence([change])).toBe("podinfo in apps: Apply failed");
+    expect(sentence([change, change, change, change])).toBe("4 applications changed, 4 failed");
   });
 });
 
@@ -73,7 +73,7 @@ describe("links", () => {
   it("lead to objects of the cluster", () => expect(pageOf({ kind: "Freeze", namespace: "", name: "xmas" })).toBe("/objects/Freeze/-/xmas"));
   it("explain an image by its policy, unless its scan failed", () => {
     expect(pageOfCell(podinfo, podinfo.cells[0]!)).toBe("/policy/apps/podinfo");
-    const failed = turned(podinfo, "image", { state: "failed" });
+    const failed = withCell(podinfo, "image", { state: "failed" });
     expect(pageOfCell(failed, failed.cells[0]!)).toBe("/objects/ImageRepository/apps/podinfo");
   });
   it("go to pages only", () => {
@@ -152,7 +152,7 @@ describe("another rule of a policy", () => {
   it("has another extract of the pattern of the policy", () => expect(queryOf({ ...none, extract: "$v" })).toBe("?extract=%24v"));
   it("counts what each gate left, in the order of the gates, also of the tags that are left out", () => {
     const gates = [{ gate: "minAge", dropped: 1 }, { gate: "policy", dropped: 9000 }, { gate: "filterTags", dropped: 2 }];
-    expect(funnelOf({ total: 9010, gates }).map(({ gate, rest }) => [gate, rest])).toEqual([["filterTags", 9008], ["policy", 8], ["minAge", 7]]);
+    expect(funnelOf({ total: 9010, gates }).map(({ gate, left }) => [gate, left])).toEqual([["filterTags", 9008], ["policy", 8], ["minAge", 7]]);
   });
 });
 
@@ -241,19 +241,19 @@ describe("versions", () => {
     ]);
   });
   it("are on their way by a canary, or went back", () => {
-    const moving = { ...turned(lane("a", "1.0.0"), "canary", { state: "moving", value: "20 %" }), coming: "1.1.0" };
-    const failed = { ...turned(lane("b", "1.0.0"), "canary", { state: "failed", value: "Failed" }), coming: "1.1.0" };
+    const moving = { ...withCell(lane("a", "1.0.0"), "canary", { state: "moving", value: "20 %" }), coming: "1.1.0" };
+    const failed = { ...withCell(lane("b", "1.0.0"), "canary", { state: "failed", value: "Failed" }), coming: "1.1.0" };
     expect(of([moving, failed])[0]?.slice(2)).toEqual(["a: 1.1.0 20 % moving, 1.0.0 live ready", "b: 1.1.0 rolled back failed, 1.0.0 live ready"]);
   });
   it("are held at their share of the users, or before anybody has them", () => {
-    const held = (value: string) => ({ ...turned(lane("a", "1.0.0"), "canary", { state: "waiting", value }), coming: "1.1.0" });
+    const held = (value: string) => ({ ...withCell(lane("a", "1.0.0"), "canary", { state: "waiting", value }), coming: "1.1.0" });
     expect([of([held("20 %")]), of([held("Waiting")])].map((is) => is[0]?.[2])).toEqual([
       "a: 1.1.0 held at 20 % waiting, 1.0.0 live ready",
       "a: 1.1.0 held waiting, 1.0.0 live ready",
     ]);
   });
   it("are chosen before they are anywhere, unless a pipeline decides", () => {
-    const chosen = turned(lane("a", "1.0.0"), "policy", { state: "ready", value: "2.0.0" });
+    const chosen = withCell(lane("a", "1.0.0"), "policy", { state: "ready", value: "2.0.0" });
     const stage = { pipeline: "shop", namespace: "shop", name: "dev", state: "moving" as const, has: "1.0.0", wants: "1.1.0" };
     expect(of([chosen])[0]?.[2]).toBe("a: 2.0.0 chosen moving, 1.0.0 live ready");
     const staged = { ...chosen, stages: [{ ...stage, here: true }, { ...stage, name: "far", wants: "" }] };

@@ -7,7 +7,7 @@ import { store } from "../src/api/lanes";
 import { connect } from "../src/api/stream";
 import type { ObjectReference } from "../src/api/types";
 import { eventCommands, TimelineScreen } from "../src/screens/timeline";
-import { laneOf, turned } from "./fixture/lanes";
+import { laneOf, withCell } from "./fixture/lanes";
 
 /** The browser's end of the stream. */
 class Source extends EventTarget {
@@ -60,7 +60,7 @@ describe("a timeline that was opened by its address", () => {
   });
 
   it("is read again now and then while pods may tell of something that no object does, and not when all is ready", async () => {
-    const moving = turned(lane, "live", { state: "moving", message: "1 of 2 pods are ready" });
+    const moving = withCell(lane, "live", { state: "moving", message: "1 of 2 pods are ready" });
     let n = 0;
     vi.stubGlobal("fetch", vi.fn(async () => Response.json({ items: [], eventsProblem: `answer ${++n}` })));
     store.apply({ set: [moving] });
@@ -73,7 +73,7 @@ describe("a timeline that was opened by its address", () => {
   });
 
   it("is read ever less often while it says the same", async () => {
-    store.apply({ set: [turned(lane, "live", { state: "failed", message: "0 of 2 pods are ready" })] });
+    store.apply({ set: [withCell(lane, "live", { state: "failed", message: "0 of 2 pods are ready" })] });
     await act(async () => render(<TimelineScreen lane={lane.key} />, root));
     await pass(95_000); // at 0, 10, 30 and 70 seconds
     expect(fetch).toHaveBeenCalledTimes(4);
@@ -82,7 +82,7 @@ describe("a timeline that was opened by its address", () => {
   });
 
   it.each(["waiting", "failed"] as const)("is not read again and again while a canary is %s", async (state) => {
-    store.apply({ set: [turned(lane, "canary", { state, message: "0 of 1 approvals" })] });
+    store.apply({ set: [withCell(lane, "canary", { state, message: "0 of 1 approvals" })] });
     await act(async () => render(<TimelineScreen lane={lane.key} />, root));
     await pass(120_000);
     expect(fetch).toHaveBeenCalledTimes(1);

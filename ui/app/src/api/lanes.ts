@@ -17,10 +17,10 @@ function order(a: string, b: string): number {
 }
 
 /** How many lanes change at once at most while each change is shown as a movement. */
-const calm = 20;
+const maxAnimated = 20;
 
 /** A lane that came to another state. */
-export interface Turn {
+export interface StateChange {
   lane: Lane;
   before: CellState | undefined;
 }
@@ -36,11 +36,11 @@ export class LaneStore {
   /** Much changed at once: that is shown without movements. */
   busy = false;
   /** Called with lanes whose state changed, not with those of a reset. */
-  onTurn: (turns: Turn[]) => void = () => {};
+  onStateChange: (changed: StateChange[]) => void = () => {};
 
   apply(change: LaneChange): void {
-    const turns: Turn[] = [];
-    this.busy = (change.set?.length ?? 0) > calm;
+    const changed: StateChange[] = [];
+    this.busy = (change.set?.length ?? 0) > maxAnimated;
     batch(() => {
       if (change.reset) {
         const kept = new Set(change.set?.map((lane) => lane.key));
@@ -49,7 +49,7 @@ export class LaneStore {
       for (const key of change.gone ?? []) this.lanes.delete(key);
       for (const lane of change.set ?? []) {
         const known = this.lanes.get(lane.key);
-        if (known?.value.state !== lane.state && !change.reset) turns.push({ lane, before: known?.value.state });
+        if (known?.value.state !== lane.state && !change.reset) changed.push({ lane, before: known?.value.state });
         if (!known) this.lanes.set(lane.key, signal(lane));
         else if (!change.reset || JSON.stringify(known.value) !== JSON.stringify(lane)) known.value = lane;
       }
@@ -59,7 +59,7 @@ export class LaneStore {
       this.changes.value++;
       this.loaded.value = true;
     });
-    if (turns.length > 0) this.onTurn(turns);
+    if (changed.length > 0) this.onStateChange(changed);
   }
 
   /** All lanes in their order; read inside a computed, it follows every change. */

@@ -30,7 +30,7 @@ const queue: LaneChange[] = [];
 let scheduled = false;
 
 /** Changes are drawn at most every so many times of what the last drawing took, so that a storm of them leaves the page time for people; and at least once in so many milliseconds. */
-const leisure = 4;
+const pauseFactor = 4;
 const longestPause = 1_000;
 const frame = 1_000 / 60;
 /** Before when changes wait for others. */
@@ -57,7 +57,7 @@ function draw(): void {
   for (const next of queue.splice(0)) store.apply(next);
   const drawn = () => {
     const now = performance.now();
-    notBefore = now + Math.min(longestPause, leisure * Math.max(0, now - began - frame));
+    notBefore = now + Math.min(longestPause, pauseFactor * Math.max(0, now - began - frame));
     scheduled = false;
     if (queue.length > 0) schedule();
   };
@@ -66,33 +66,33 @@ function draw(): void {
 }
 
 /** How long a page that nobody looks at keeps its stream, in milliseconds. */
-const patience = 5_000;
+const hiddenTimeout = 5_000;
 
 let current: EventSource | undefined;
 let retry: ReturnType<typeof setTimeout> | undefined;
-/** Nothing was heard for a while, as nobody looked. */
-let rested = false;
+/** It was closed as nobody looked: what happened meanwhile is not known. */
+let wasHidden = false;
 
 /** Opens the stream while somebody looks. A browser has six connections to a server for all its tabs together, and for pages that one can go back to: one that nobody looks at gives its own away. */
 export function follow(refused: () => void): void {
-  let tired: ReturnType<typeof setTimeout> | undefined;
-  const rest = () => {
+  let hiddenTimer: ReturnType<typeof setTimeout> | undefined;
+  const disconnect = () => {
     clearTimeout(retry);
     clearTimeout(silence);
     current?.close();
     current = retry = undefined;
-    rested = true;
+    wasHidden = true;
   };
-  const wake = () => {
-    clearTimeout(tired);
+  const reconnect = () => {
+    clearTimeout(hiddenTimer);
     if (!current && retry === undefined) connect(refused);
   };
   document.addEventListener("visibilitychange", () => {
-    if (document.hidden) tired = setTimeout(rest, patience);
-    else wake();
+    if (document.hidden) hiddenTimer = setTimeout(disconnect, hiddenTimeout);
+    else reconnect();
   });
-  window.addEventListener("pagehide", rest);
-  window.addEventListener("pageshow", (event) => event.persisted && wake());
+  window.addEventListener("pagehide", disconnect);
+  window.addEventListener("pageshow", (event) => event.persisted && reconnect());
   if (!document.hidden) connect(refused);
 }
 
@@ -120,8 +120,8 @@ export function connect(refused: () => void = () => {}, wait = shortestWait): vo
   source.addEventListener("alive", (event) => (stale.value = JSON.parse(event.data) as Alive));
   source.addEventListener("open", () => {
     wait = shortestWait;
-    if (lostSince.value === undefined && !rested) return;
-    rested = false;
+    if (lostSince.value === undefined && !wasHidden) return;
+    wasHidden = false;
     lostSince.value = undefined;
     for (const listener of listeners) listener(undefined);
   });

@@ -52,7 +52,7 @@ export function Countdown(props: { since?: string | undefined; until: string }) 
       </time>
       {!Number.isNaN(part) && (
         <svg class="bar" width="100%" height="4" aria-hidden="true">
-          <rect width="100%" height="4" rx="2" class="bar-rest" />
+          <rect width="100%" height="4" rx="2" class="bar-track" />
           <rect width={`${part * 100}%`} height="4" rx="2" class="bar-done" />
         </svg>
       )}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { signal } from "@preact/signals";
-import { store, type Turn } from "../api/lanes";
+import { store, type StateChange } from "../api/lanes";
 import { columnWords, count, stateWords } from "../words";
 
 /** How long changes are collected before they are said, in milliseconds. */
@@ -10,11 +10,11 @@ const pause = 2_000;
 const told = 3;
 
 const said = signal("");
-let pending = new Map<string, Turn>();
+let pending = new Map<string, StateChange>();
 let timer: ReturnType<typeof setTimeout> | undefined;
 
-store.onTurn = (turns) => {
-  for (const turn of turns) pending.set(turn.lane.key, turn);
+store.onStateChange = (changed) => {
+  for (const change of changed) pending.set(change.lane.key, change);
   timer ??= setTimeout(() => {
     said.value = sentence([...pending.values()]);
     pending = new Map();
@@ -23,12 +23,12 @@ store.onTurn = (turns) => {
 };
 
 /** Says what changed. */
-export function sentence(turns: Turn[]): string {
-  if (turns.length > told) {
-    const failed = turns.filter((turn) => turn.lane.state === "failed").length;
-    return `${count(turns.length, "application")} changed` + (failed > 0 ? `, ${failed} failed` : "");
+export function sentence(changed: StateChange[]): string {
+  if (changed.length > told) {
+    const failed = changed.filter(({ lane }) => lane.state === "failed").length;
+    return `${count(changed.length, "application")} changed` + (failed > 0 ? `, ${failed} failed` : "");
   }
-  return turns
+  return changed
     .map(({ lane }) => `${lane.name} in ${lane.namespace}: ${lane.column ? columnWords[lane.column] + " " : ""}${stateWords[lane.state]}`)
     .join(". ");
 }

@@ -69,13 +69,13 @@ export function placesOf(lane: Lane): Place[] {
 export function search(places: readonly Place[], text: string): Place[] {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   const first: Place[] = [];
-  const rest: Place[] = [];
+  const others: Place[] = [];
   for (const place of places) {
     const all = `${place.title} ${place.detail}`.toLowerCase();
     if (!words.every((word) => all.includes(word))) continue;
-    (words[0] !== undefined && place.title.toLowerCase().startsWith(words[0]) ? first : rest).push(place);
+    (words[0] !== undefined && place.title.toLowerCase().startsWith(words[0]) ? first : others).push(place);
   }
-  return [...first, ...rest];
+  return [...first, ...others];
 }
 
 /** Places and, behind them, the objects that none of them leads to. */

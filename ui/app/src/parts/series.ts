@@ -80,11 +80,11 @@ const milliseconds: Record<string, number> = { ns: 1e-6, µs: 1e-3, us: 1e-3, ms
 export function number(text: string): number {
   if (/^-?[\d.]+(e[+-]?\d+)?%?$/i.test(text)) return Number.parseFloat(text);
   let sum = 0;
-  const rest = text.replace(/([\d.]+)(ns|µs|us|ms|s|m|h)/g, (_, value: string, unit: string) => {
+  const remainder = text.replace(/([\d.]+)(ns|µs|us|ms|s|m|h)/g, (_, value: string, unit: string) => {
     sum += Number.parseFloat(value) * (milliseconds[unit] ?? NaN);
     return "";
   });
-  return rest === "" && text !== "" ? sum : NaN;
+  return remainder === "" && text !== "" ? sum : NaN;
 }
 
 /** The unit in which values of a metric are told. */

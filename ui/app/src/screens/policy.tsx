@@ -175,9 +175,9 @@ function Try({ own, form, change }: { own: PolicyDetail | undefined; form: Trial
 }
 
 /** What is left of all tags after each gate, in the order in which they are met. */
-export function funnelOf(is: Pick<Explanation, "total" | "gates">): (GateCount & { rest: number })[] {
-  let rest = is.total;
-  return is.gates.toSorted((a, b) => order(a.gate) - order(b.gate)).map((count) => ({ ...count, rest: (rest -= count.dropped) }));
+export function funnelOf(is: Pick<Explanation, "total" | "gates">): (GateCount & { left: number })[] {
+  let left = is.total;
+  return is.gates.toSorted((a, b) => order(a.gate) - order(b.gate)).map((count) => ({ ...count, left: (left -= count.dropped) }));
 }
 
 const gateWords: Record<string, string> = {
@@ -322,7 +322,7 @@ function Funnel({ is }: { is: Explanation }) {
     <ol class="funnel" aria-label="What each gate left">
       <Bar name="that a scan keeps" n={is.total} of={is.total} />
       {steps.map((step) => (
-        <Bar key={step.gate} name={gateWord(step.gate, is.rule)} n={step.rest} of={is.total} dropped={step.dropped} />
+        <Bar key={step.gate} name={gateWord(step.gate, is.rule)} n={step.left} of={is.total} dropped={step.dropped} />
       ))}
     </ol>
   );
@@ -333,7 +333,7 @@ function Bar({ name, n, of, dropped }: { name: string; n: number; of: number; dr
     <li>
       <span>{name}</span>
       <svg width="100%" height="10" aria-hidden="true">
-        <rect width="100%" height="10" rx="2" class="bar-rest" />
+        <rect width="100%" height="10" rx="2" class="bar-track" />
         <rect width={`${Math.max(0.5, (100 * n) / of)}%`} height="10" rx="2" class="bar-done" />
       </svg>
       <span class="number">{n.toLocaleString("en")}</span>

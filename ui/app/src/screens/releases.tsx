@@ -15,20 +15,20 @@ import { useVirtual } from "../parts/virtual";
 import { route, setQuery } from "../router";
 import { columnWords, count } from "../words";
 
-type Group = "failed" | "waiting" | "moving" | "unknown" | "rest";
+type Group = "failed" | "waiting" | "moving" | "unknown" | "ready";
 
 const groups: { group: Group; mark: CellState; say: (n: number) => string }[] = [
   { group: "failed", mark: "failed", say: (n) => `${n} failed` },
   { group: "waiting", mark: "waiting", say: (n) => `${n} waiting` },
   { group: "moving", mark: "moving", say: (n) => `${n} moving` },
   { group: "unknown", mark: "unknown", say: (n) => `${n} suspended or not known` },
-  { group: "rest", mark: "ready", say: (n) => `${n} at rest` },
+  { group: "ready", mark: "ready", say: (n) => `${n} at rest` },
 ];
 
 /** The group that a lane is counted in. */
 export function groupOf(state: CellState): Group {
   if (state === "suspended") return "unknown";
-  return state === "ready" || state === "none" ? "rest" : state;
+  return state === "ready" || state === "none" ? "ready" : state;
 }
 
 /** Tells whether every word is in a lane: its names, its values, its state or what it says. */
@@ -51,7 +51,7 @@ const found = computed(() => {
   return query.value ? lanes.filter((lane) => matches(lane, query.value)) : lanes;
 });
 const counts = computed(() => {
-  const n: Record<Group, number> = { failed: 0, waiting: 0, moving: 0, unknown: 0, rest: 0 };
+  const n: Record<Group, number> = { failed: 0, waiting: 0, moving: 0, unknown: 0, ready: 0 };
   for (const lane of found.value) n[groupOf(lane.state)]++;
   return n;
 });

@@ -280,7 +280,7 @@ function LeadTime({ lane }: { lane: Lane }) {
           <li key={name}>
             <span>{name}</span>
             <svg width="100%" height="10" aria-hidden="true">
-              <rect width="100%" height="10" rx="2" class="bar-rest" />
+              <rect width="100%" height="10" rx="2" class="bar-track" />
               {seconds !== undefined && <rect width={`${Math.max(0.5, (100 * seconds) / longest)}%`} height="10" rx="2" class="bar-done" />}
             </svg>
             {seconds === undefined ? <span class="number dim">not known</span> : <time class="number" dateTime={`PT${seconds}S`}>{duration(seconds)}</time>}
