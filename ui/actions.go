@@ -91,7 +91,7 @@ func (s *Server) act(w http.ResponseWriter, r *http.Request) {
 		refuse(w, codeOf(errReadOnly), errReadOnly.Error())
 		return
 	}
-	asked, err := v.carryOut(ctx, asked, s.Clock)
+	asked, err := v.give(ctx, asked, s.Clock)
 	s.audit(ctx, v, asked, err)
 	if err != nil {
 		refuse(w, codeOf(err), err.Error())
@@ -118,9 +118,9 @@ var canaryVerbs = []flaggerv1.CommandVerb{
 // errReadOnly is for users who did not say who they are.
 var errReadOnly = errors.New("nothing can be changed without signing in: open /login")
 
-// carryOut gives a command to an object. The action that it returns says what was meant where the one that was asked for left
+// give gives a command to an object. The action that it returns says what was meant where the one that was asked for left
 // that open: the stage, and the bundle.
-func (v *view) carryOut(ctx context.Context, asked Action, clk clock.WithTicker) (Action, error) {
+func (v *view) give(ctx context.Context, asked Action, clk clock.WithTicker) (Action, error) {
 	kind, ok := v.kindOf(asked.Kind)
 	if !ok {
 		return asked, &unknownKindError{asked.Kind}
@@ -128,7 +128,7 @@ func (v *view) carryOut(ctx context.Context, asked Action, clk clock.WithTicker)
 	who := command.Person{Client: v.client, Name: v.user, Clock: clk}
 	key := client.ObjectKey{Namespace: asked.Namespace, Name: asked.Name}
 	if asked.Kind == sluicev1.PipelineKind && (asked.Stage != "" || asked.Verb == string(sluicev1.CommandLift)) {
-		return v.carryOutStage(ctx, who, asked)
+		return v.giveToStage(ctx, who, asked)
 	}
 	if asked.Stage != "" || asked.Bundle != "" {
 		return asked, &badRequestError{errors.New("only a Pipeline has stages and bundles")}
@@ -162,8 +162,8 @@ var stageVerbs = map[string]struct {
 	"rollback": {verb: sluicev1.CommandRollback, needsReason: true}, "override": {verb: sluicev1.CommandOverride, needsReason: true},
 }
 
-// carryOutStage gives a command to a stage of a Pipeline.
-func (v *view) carryOutStage(ctx context.Context, who command.Person, asked Action) (Action, error) {
+// giveToStage gives a command to a stage of a Pipeline.
+func (v *view) giveToStage(ctx context.Context, who command.Person, asked Action) (Action, error) {
 	verb, ok := stageVerbs[asked.Verb]
 	switch {
 	case !ok:

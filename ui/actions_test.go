@@ -154,9 +154,9 @@ func TestTheLogSaysWhichVersionACommandWasAbout(t *testing.T) {
 	}
 	body := `{"kind":"Pipeline","namespace":"apps","name":"shop","verb":"rollback","reason":"slow","stage":"staging"`
 	for name, tc := range map[string]struct{ body, bundle, says string }{
-		"one that was named": {body + `,"bundle":"` + meant + `"}`, meant, "carried out"},
-		"the one before":     {body + `}`, meant, "carried out"},
-		"without a reason":   {strings.Replace(body, "slow", "", 1) + `,"bundle":"moon"}`, "moon", "refused"},
+		"one that was named": {body + `,"bundle":"` + meant + `"}`, meant, "command given"},
+		"the one before":     {body + `}`, meant, "command given"},
+		"without a reason":   {strings.Replace(body, "slow", "", 1) + `,"bundle":"moon"}`, "moon", "command failed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := withObjects(t, pipeline.DeepCopy())
@@ -171,7 +171,7 @@ func TestTheLogSaysWhichVersionACommandWasAbout(t *testing.T) {
 				t.Errorf("%d %s: logged %s", w.Code, w.Body, text)
 			}
 			want := []string{"eve staging " + meant + " slow"}
-			if tc.says == "refused" {
+			if tc.says == "command failed" {
 				want = nil
 			}
 			if !slices.Equal(recorded, want) {
@@ -182,7 +182,7 @@ func TestTheLogSaysWhichVersionACommandWasAbout(t *testing.T) {
 }
 
 // Whoever had not signed in could fill the log, from which the lines about people are rotated away then.
-func TestStrangersWriteNothingIntoTheLog(t *testing.T) {
+func TestWhoDidNotSignInWritesNothingIntoTheLog(t *testing.T) {
 	long := strings.Repeat("x", maxField+1)
 	for name, tc := range map[string]struct {
 		user, body string

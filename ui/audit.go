@@ -19,7 +19,7 @@ import (
 // maxSaidReason is how much of a reason stands in an event.
 const maxSaidReason = 500
 
-// auditTimeout bounds the writing of an event of what was carried out.
+// auditTimeout bounds the writing of an event of a command that was given.
 const auditTimeout = 5 * time.Second
 
 // Sentence says what a user did, for an event.
@@ -45,10 +45,10 @@ func (s *Server) audit(ctx context.Context, v *view, asked Action, err error) {
 		"stage", asked.Stage, "bundle", asked.Bundle, "by", v.user, "reason", asked.Reason,
 	}
 	if err != nil {
-		s.Log.Info("refused", append(about, "error", err.Error())...)
+		s.Log.Info("command failed", append(about, "error", err.Error())...)
 		return
 	}
-	s.Log.Info("carried out", about...)
+	s.Log.Info("command given", about...)
 	// Whoever asked may be gone by now, and what they asked for is done all the same.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), auditTimeout)
 	defer cancel()
@@ -61,7 +61,7 @@ func (s *Server) audit(ctx context.Context, v *view, asked Action, err error) {
 		err = v.recordEvent(ctx, of, asked, s.Clock)
 	}
 	if err != nil {
-		s.Log.Info("no event tells of it", append(about, "error", err.Error())...)
+		s.Log.Info("event of a command not written", append(about, "error", err.Error())...)
 	}
 }
 

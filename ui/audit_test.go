@@ -43,8 +43,8 @@ func TestACommandOfSomebodyWithAKubeconfigLeavesAnEvent(t *testing.T) {
 		refuses error
 		logged  []string
 	}{
-		"who may create events":  {nil, []string{"carried out"}},
-		"who may not is told so": {errors.New("events is forbidden"), []string{"carried out", "no event tells of it"}},
+		"who may create events":  {nil, []string{"command given"}},
+		"who may not is told so": {errors.New("events is forbidden"), []string{"command given", "event of a command not written"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := withObjects(t, suspended.DeepCopy())

@@ -46,10 +46,10 @@ func newLogin(t *testing.T, of *OIDC) *login {
 
 // Whoever reaches the page could have the API server, and the provider, asked as often at one
 // time as there were connections.
-func TestStrangersWaitForOneAnother(t *testing.T) {
+func TestPeopleWhoSignInWaitForOneAnother(t *testing.T) {
 	d := newLogin(t, &OIDC{Issuer: "https://login.example.com", Client: http.DefaultClient})
-	d.strangers = newQueue(1, 0)
-	leave, err := d.strangers.enter(t.Context())
+	d.signIns = newQueue(1, 0)
+	leave, err := d.signIns.enter(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +78,7 @@ func TestStrangersWaitForOneAnother(t *testing.T) {
 		t.Errorf("who is known waits: %v", err)
 	}
 	leave()
-	again, err := d.strangers.enter(t.Context())
+	again, err := d.signIns.enter(t.Context())
 	if err != nil {
 		t.Fatalf("nobody is there: %v", err)
 	}

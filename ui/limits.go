@@ -31,7 +31,7 @@ const (
 // errCrowded means that too many people sign in at the moment.
 var errCrowded = errors.New("too many people sign in: try again in a moment")
 
-// queue lets in a few at a time, and so many wait. It is safe for concurrent use. Strangers have
+// queue lets in a few at a time, and so many wait. It is safe for concurrent use. People who are signing in have
 // no name by which they could share, as the keys of [background.Slots] do.
 type queue struct{ places, slots chan struct{} }
 

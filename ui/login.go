@@ -32,12 +32,12 @@ func (l *login) register(mux *http.ServeMux) {
 	}
 }
 
-// queued lets a few strangers at a time ask the provider.
+// queued lets a few people who are signing in ask the provider at one time.
 func (l *login) queued(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 		defer cancel()
-		leave, err := l.strangers.enter(ctx)
+		leave, err := l.signIns.enter(ctx)
 		if err != nil {
 			l.form(w, r, http.StatusTooManyRequests, err.Error())
 			return

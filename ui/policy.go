@@ -70,8 +70,8 @@ func (s *Server) policy(ctx context.Context, v *view, key client.ObjectKey, r *h
 	return PolicyDetail{Explanation: shown, Pattern: own.Pattern, Extract: own.Extract}, nil
 }
 
-// judgeForStrangers lets few of the people who did not sign in look at policies at one time, before they take a slot that everybody needs.
-func (s *Server) judgeForStrangers(next http.Handler) http.Handler {
+// limitAnonymous lets few of the people who did not sign in look at policies at one time, before they take a slot that everybody needs.
+func (s *Server) limitAnonymous(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user := viewOf(r).user
 		if user == AnonymousUser {

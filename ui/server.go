@@ -119,7 +119,7 @@ func (s *Server) routes(p *page, compressed func(http.Handler) http.HandlerFunc)
 	api.Handle("GET /api/v1/canaries/{namespace}/{name}", compressed(s.detail(s.canary)))
 	api.Handle("GET /api/v1/pipelines/{namespace}/{name}", compressed(s.detail(s.pipeline)))
 	api.Handle("GET /api/v1/policies/{namespace}/{name}",
-		s.judgeForStrangers(limitOverall(background.NewSlots[string](maxPolicies, 0), compressed(s.detail(s.policy)))))
+		s.limitAnonymous(limitOverall(background.NewSlots[string](maxPolicies, 0), compressed(s.detail(s.policy)))))
 	api.Handle("GET /api/v1/automations/{namespace}/{name}", compressed(s.detail(s.automation)))
 	api.Handle("GET /api/v1/commits/{kind}/{namespace}/{name}/{commit}",
 		limitOverall(background.NewSlots[string](maxCommits, 0), compressed(s.detail(s.commit))))
@@ -232,7 +232,7 @@ func (s *Server) guarded(next http.Handler) http.Handler {
 			refuse(w, http.StatusMisdirectedRequest, "this address serves other names only")
 			return
 		}
-		// Also of what is given to strangers: whoever does not read its answer would keep the connection for ever.
+		// Also of what is given without a sign-in: whoever does not read its answer would keep the connection for ever.
 		_ = http.NewResponseController(w).SetWriteDeadline(s.Clock.Now().Add(requestTimeout + writeTimeout))
 		next.ServeHTTP(w, r)
 	})

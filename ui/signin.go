@@ -105,8 +105,8 @@ type login struct {
 	sessions sealer
 	provider *provider // nil without OIDC
 	views    *lru.Cache[[sha256.Size]byte, *cachedView]
-	// strangers are those of whom nothing proves yet who they are.
-	strangers queue
+	// signIns are those under way of people of whom nothing proves yet who they are.
+	signIns queue
 }
 
 // cachedView is a view, and until when it is believed to be the user's.
@@ -123,8 +123,8 @@ func (s *SignIn) open(of *Cluster, clk clock.WithTicker) (*login, error) {
 	}
 	l := &login{
 		SignIn: *s, cluster: of, clock: clk, sessions: sessions,
-		views:     lru.NewCounted[[sha256.Size]byte, *cachedView](maxViews),
-		strangers: newQueue(maxSignIns, maxQueue),
+		views:   lru.NewCounted[[sha256.Size]byte, *cachedView](maxViews),
+		signIns: newQueue(maxSignIns, maxQueue),
 	}
 	if s.OIDC != nil {
 		l.provider = newProvider(s.OIDC, s.URL.JoinPath("login", "callback").String(), clk)
@@ -185,7 +185,7 @@ func (l *login) newcomerView(ctx context.Context, who identity) (*view, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	leave, err := l.strangers.enter(ctx)
+	leave, err := l.signIns.enter(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -125,7 +125,7 @@ func (c *commands) press(t *testing.T, sluice, kubeconfig string, button map[str
 	defer func() {
 		stop()
 		_ = cmd.Wait()
-		if text := logged.String(); !strings.Contains(text, "msg=refused") || !strings.Contains(text, "verb="+button["verb"]) ||
+		if text := logged.String(); !strings.Contains(text, `msg="command failed"`) || !strings.Contains(text, "verb="+button["verb"]) ||
 			strings.Contains(text, "SetLogger") {
 			t.Errorf("%s: logged %s", button["verb"], text)
 		}
