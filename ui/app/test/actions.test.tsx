@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { render, type ComponentChild } from "preact";
 import { act } from "preact/test-utils";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
 import { session } from "../src/api/session";
 import { lineOfAction } from "../src/parts/actions";
 import { ActionButton, Confirm } from "../src/parts/confirm";
@@ -12,6 +12,7 @@ import { CommitScreen } from "../src/screens/commit";
 import { ObjectScreen } from "../src/screens/object";
 import { PipelineScreen } from "../src/screens/pipeline";
 import * as details from "./fixture/details";
+import { usePage } from "./fixture/page";
 
 const canary = { kind: "Canary", namespace: "apps", name: "podinfo" };
 const pipeline = { kind: "Pipeline", namespace: "apps", name: "shop" };
@@ -43,22 +44,10 @@ describe("the command of a button", () => {
 });
 
 describe("who may not press a button", () => {
-  let root: HTMLElement;
-  beforeEach(() => {
-    root = document.createElement("div");
-    document.body.append(root);
-  });
-  afterEach(() => {
-    render(null, root);
-    root.remove();
-    session.value = undefined;
-    vi.unstubAllGlobals();
-  });
-  const shown = async (screen: ComponentChild, answer: object) => {
-    vi.stubGlobal("fetch", vi.fn(async (address: string) => Response.json(address.includes("/commits/") ? details.commit("89abcdef") : answer)));
-    await act(async () => render(screen, root));
-    await vi.waitFor(() => expect(root.querySelector(".commands")).not.toBeNull());
-    return [...root.querySelectorAll(".commands code")].map((code) => code.textContent);
+  const page = usePage();
+  const commands = async (screen: ComponentChild, answer: object) => {
+    await page.show(screen, (address) => Response.json(address.includes("/commits/") ? details.commit("89abcdef") : answer));
+    return page.texts(".commands code");
   };
   const screens: [string, ComponentChild, object, string[]][] = [
     ["Canary", <CanaryScreen namespace="apps" name="podinfo" />, details.canary("apps", "podinfo"), ["sluice canary promote podinfo -n apps", "sluice canary abort podinfo -n apps"]],
@@ -68,10 +57,10 @@ describe("who may not press a button", () => {
   ];
   it.each(screens)("gets the commands of a %s to hand on, and who may has buttons instead", async (_, screen, answer, want) => {
     session.value = { ...details.session, readOnly: true };
-    expect(await shown(screen, answer)).toEqual(expect.arrayContaining(want));
-    render(null, root);
+    expect(await commands(screen, answer)).toEqual(expect.arrayContaining(want));
+    render(null, page.root);
     session.value = { ...details.session, readOnly: false };
-    const lines = await shown(screen, answer);
+    const lines = await commands(screen, answer);
     for (const line of want) expect(lines).not.toContain(line);
   });
 
@@ -81,13 +70,13 @@ describe("who may not press a button", () => {
     session.value = { ...details.session, readOnly: false };
     const choices = [{ bundle: "b2", name: "2" }, { bundle: "b1", name: "1" }];
     const button = <ActionButton action={{ ...pipeline, stage: "dev", verb: "rollback" }} label="Roll back" does="Gives it back." needsReason choices={choices} />;
-    await act(() => render([button, <Confirm />], root));
-    await act(() => root.querySelector<HTMLButtonElement>("button.action")?.click());
-    const line = () => root.querySelector(".confirm .command code")?.textContent;
+    await act(() => render([button, <Confirm />], page.root));
+    await act(() => page.root.querySelector<HTMLButtonElement>("button.action")?.click());
+    const line = () => page.root.querySelector(".confirm .command code")?.textContent;
     expect(line()).toBe("sluice pipeline rollback shop dev -n apps --to b2 --reason WHY");
     const give = (name: string, value: string, event: string) =>
       act(async () => {
-        const field = root.querySelector<HTMLInputElement>(`[name=${name}]`);
+        const field = page.root.querySelector<HTMLInputElement>(`[name=${name}]`);
         field!.value = value;
         field!.dispatchEvent(new Event(event, { bubbles: true }));
       });

