@@ -103,7 +103,7 @@ func longNames(t *testing.T, w *world) {
 		e.append("-with-a-name-as-long-as-kubernetes-lets-it-be".repeat(3))`
 	for _, width := range []int64{wide, 1000, phone} {
 		p.look(width, "light")
-		p.open("/")
+		p.open("/?q=production") // of all lanes a phone shows four
 		p.says("main", "production")
 		eval[chromedp.Void](p, lengthen)
 		p.fits("the releases with long names")
@@ -114,6 +114,39 @@ func longNames(t *testing.T, w *world) {
 		}).map((e) => e.innerText)`) {
 			t.Errorf("%d pixels wide, this is cut off: %s", width, cut)
 		}
+	}
+	p.calm()
+}
+
+// wideTables demands that on the narrowest phone a table, a diff or a document is scrolled by itself, and not the page (WCAG 1.4.10). What
+// is in a table for screen readers alone is positioned, and made the page as wide as the table.
+func wideTables(t *testing.T, w *world) {
+	w.bind(t, w.production, rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: w.shop, Name: "narrow-dev"})
+	p := w.visitor(t, w.shop, "narrow-dev", "get", "list", "watch")
+	const widen = `(() => {
+		for (const e of document.querySelectorAll("main *")) {
+			if (e.children.length > 0 || e.innerText === "" || e.closest("svg, select, time, button, .number, .off-screen")) continue;
+			e.append("-as-long-as-kubernetes-lets-it-be".repeat(5));
+		}
+		for (const e of document.querySelectorAll("main :is(td, th, .hunk)")) {
+			const spoken = document.createElement("span");
+			spoken.className = "off-screen";
+			spoken.append("for screen readers");
+			e.append(spoken);
+		}
+		return document.querySelectorAll("main :is(.scroll, pre)").length;
+	})()`
+	scrolled := 0
+	for _, s := range w.screens() {
+		p.look(wide, "light")
+		p.open(s.path)
+		p.says("main", s.says)
+		p.look(narrowest, "light")
+		scrolled += eval[int](p, widen)
+		p.fits(s.name + " with long words")
+	}
+	if scrolled < 8 {
+		t.Errorf("only %d parts of all screens are scrolled by themselves", scrolled)
 	}
 	p.calm()
 }

@@ -52,6 +52,7 @@ func TestThePage(t *testing.T) {
 		"the keyboard passes over cells that are hidden":     passesOverHidden,
 		"a webhook that failed is told with its answer":      aFailedWebhook,
 		"long names push nothing out of the window":          longNames,
+		"wide tables are scrolled by themselves":             wideTables,
 		"releases are watched from push to verdict":          watched,
 		"every button works, or says which right is missing": pressed,
 		"a verb of a stage is a right of its own":            refused,

@@ -337,7 +337,7 @@ function Bar({ name, n, of, dropped }: { name: string; n: number; of: number; dr
         <rect width={`${Math.max(0.5, (100 * n) / of)}%`} height="10" rx="2" class="bar-done" />
       </svg>
       <span class="number">{n.toLocaleString("en")}</span>
-      <span class="dim">{dropped ? `−${dropped.toLocaleString("en")}` : ""}</span>
+      <span class="number dim">{dropped ? `−${dropped.toLocaleString("en")}` : ""}</span>
     </li>
   );
 }
