@@ -5,6 +5,8 @@ package browser
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,8 +24,10 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/promotion"
 	"github.com/sluice-cd/sluice/test/harness"
 	builder "github.com/sluice-cd/sluice/test/make"
+	"github.com/sluice-cd/sluice/ui"
 )
 
 func hasStatus(o client.Object) bool {
@@ -40,40 +44,35 @@ const head = "c0ffee0123456789c0ffee0123456789c0ffee01"
 func (w *world) furnish(t *testing.T) {
 	t.Helper()
 	now := time.Now()
-	for _, image := range []string{"podinfo:6.0.0", "podinfo:6.0.1", "podinfo:6.1.0", "podinfo:7.0.0-rc.1", "podinfo:latest", "web:2"} {
-		name, tag, _ := strings.Cut(image, ":")
-		if _, err := w.PushImage(t.Context(), w.shop+"/"+name, tag, nil); err != nil {
-			t.Fatal(err)
-		}
-	}
 	w.create(t, w.delivery(now)...)
 	w.create(t, w.canaries(now)...)
 	w.create(t, w.pipelines(now)...)
-	w.create(t, w.web(now)...)
+	w.create(t, w.staged(now)...)
 	for _, name := range []string{"podinfo", "api", "cart"} { // whose users have the version before
 		var of flaggerv1.Canary
 		if err := w.Client.Get(t.Context(), client.ObjectKey{Namespace: w.shop, Name: name}, &of); err != nil {
 			t.Fatal(err)
 		}
-		w.create(t, builder.Deployment(w.shop, name+"-primary", w.image()+":6.0.1", func(d *appsv1.Deployment) {
+		w.create(t, builder.Deployment(w.shop, name+"-primary", image+":6.0.1", func(d *appsv1.Deployment) {
 			owner := metav1.NewControllerRef(&of, flaggerv1.GroupVersion.WithKind(flaggerv1.CanaryKind))
 			d.OwnerReferences = []metav1.OwnerReference{*owner}
 		}))
 	}
-	w.create(t, builder.Deployment(w.production, "podinfo", w.image()+":6.0.0"))
+	w.create(t, builder.Deployment(w.production, "podinfo", image+":6.0.0"))
 	for name, ago := range map[string]time.Duration{
 		"podinfo-primary": 75 * time.Hour, "api-primary": 74 * time.Hour, "cart-primary": 73 * time.Hour, "web": 9 * time.Minute,
 	} {
 		w.rolledOut(t, w.shop, name, ago)
 	}
 	w.rolledOut(t, w.production, "podinfo", 12*24*time.Hour)
+	w.dateRollouts(t, now.Add(-634*time.Second))
 	const ago = time.Second
 	repaired := "ConfigMap/" + w.shop + "/settings configured: kubectl-edit had changed .data.level"
 	w.told(t, 2440*ago, told{"Kustomization", "shop", "Progressing", repaired})
 	w.told(t, 740*ago, told{"Kustomization", "shop", "ReconciliationSucceeded", "Reconciliation finished in 1.2s"})
-	w.told(t, 365*ago, told{"Canary", "podinfo", "Synced", "New revision detected! Scaling up podinfo"})
-	w.told(t, 360*ago, told{"Canary", "podinfo", "Synced", "Advance podinfo canary weight 20"})
-	w.told(t, 300*ago, told{"Canary", "podinfo", "Synced", "Advance podinfo canary weight 40"})
+	w.told(t, 635*ago, told{"Canary", "podinfo", "Synced", "New revision detected! Scaling up podinfo"})
+	w.told(t, 630*ago, told{"Canary", "podinfo", "Synced", "Advance podinfo canary weight 20"})
+	w.told(t, 330*ago, told{"Canary", "podinfo", "Synced", "Advance podinfo canary weight 40"})
 }
 
 // rolledOut has the rollout of a Deployment have ended some time ago, once it has: users have had their version for longer than this
@@ -102,7 +101,50 @@ func (w *world) rolledOut(t *testing.T, namespace, name string, ago time.Duratio
 	}
 }
 
-func (w *world) image() string { return w.Registry + "/" + w.shop + "/podinfo" }
+// dateRollouts has the cluster tell that podinfo was scaled up some time ago, as its Canary does, and forget what it told of workloads
+// that have been there for days.
+func (w *world) dateRollouts(t *testing.T, at time.Time) {
+	t.Helper()
+	var events corev1.EventList
+	if err := w.Client.List(t.Context(), &events, client.InNamespace(w.shop)); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range events.Items {
+		name := e.InvolvedObject.Name
+		if !strings.HasPrefix(name, "podinfo") || strings.HasPrefix(name, "podinfo-primary") {
+			if err := w.Client.Delete(t.Context(), &e); client.IgnoreNotFound(err) != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		e.FirstTimestamp, e.LastTimestamp = metav1.NewTime(at), metav1.NewTime(at)
+		if !e.EventTime.IsZero() {
+			e.EventTime = metav1.NewMicroTime(at)
+		}
+		if err := w.Client.Update(t.Context(), &e); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// image is that of podinfo.
+const image = "ghcr.io/acme/podinfo"
+
+// scanned knows the tags of images as the controller does: when a scan found them first.
+func scanned(now time.Time) func(context.Context, client.Client, *imagev1.ImageRepository) (ui.Tags, error) {
+	const day = 24 * time.Hour
+	known := map[string]map[string]time.Duration{
+		image: {"latest": 90 * day, "6.0.0": 12 * day, "6.0.1": 3*day + 4*time.Hour, "7.0.0-rc.1": 2 * day, "6.1.0": 14 * time.Minute},
+		web:   {"2": 10 * time.Minute},
+	}
+	return func(_ context.Context, _ client.Client, repo *imagev1.ImageRepository) (ui.Tags, error) {
+		ages := known[repo.Spec.Image]
+		return ui.Tags{
+			Names:     slices.Sorted(maps.Keys(ages)),
+			FirstSeen: func(tag string) time.Time { return now.Add(-ages[tag]) },
+		}, nil
+	}
+}
 
 // delivery is what carries podinfo from the registry to the cluster.
 func (w *world) delivery(now time.Time) []client.Object {
@@ -114,11 +156,11 @@ func (w *world) delivery(now time.Time) []client.Object {
 			Message: message, LastTransitionTime: before(seconds), ObservedGeneration: 1}}
 	}
 	seen, chose, pushed := before(94), before(92), before(60)
-	chosen := imagev1.ImageRef{Name: w.image(), Tag: "6.1.0"}
+	chosen := imagev1.ImageRef{Name: image, Tag: "6.1.0"}
 	revision := "main@sha1:" + head
 	return []client.Object{
 		builder.ImageRepository(w.shop, "podinfo", func(r *imagev1.ImageRepository) {
-			r.Spec.Image, r.Spec.Insecure = w.image(), true
+			r.Spec.Image = image
 			r.Status.ObservedGeneration, r.Status.Conditions = 1, ready(95, "successful scan: found 5 tags")
 			r.Status.LastScanResult = &imagev1.ScanResult{
 				Revision: "1", TagCount: 5, ScanTime: before(95), LatestTags: []string{"7.0.0-rc.1", "6.1.0"},
@@ -184,26 +226,34 @@ func (w *world) canaries(now time.Time) []client.Object {
 			c.Namespace, c.Name, c.Spec.TargetRef.Name = w.shop, name, name
 		}
 	}
-	failed, ended, asked := metav1.NewTime(now.Add(-20*time.Minute)), metav1.NewTime(now.Add(-3*time.Minute)), now.Add(-5*time.Minute)
+	before := func(ago time.Duration) metav1.Time { return metav1.NewTime(now.Add(-ago)) }
+	paused, ended, asked := before(20*time.Minute), before(3*time.Minute), now.Add(-5*time.Minute)
 	objects := []client.Object{
-		builder.Release(now, named("podinfo"), func(c *flaggerv1.Canary) {
-			c.Status.History[0].Images = []string{w.image() + ":6.1.0"}
+		builder.Release(now.Add(-30*time.Second), named("podinfo"), func(c *flaggerv1.Canary) {
+			// One check has been made in a step that began five and a half minutes ago, and one in the step before it.
+			c.Spec.Analysis.Interval = "5m"
+			release := &c.Status.History[0]
+			release.Images, release.StartedAt = []string{image + ":6.1.0"}, before(10*time.Minute+30*time.Second)
+			release.Steps[0].At = release.StartedAt
 			c.Status.Conditions[0].LastTransitionTime = c.Status.LastTransitionTime
 			c.Status.Conditions[0].Message = "Canary analysis at weight 40, step 2 of 3, 1 of 3 checks failed"
-			c.Spec.Analysis.Webhooks, c.Status.Webhooks = webhooks(c.Status.LastTransitionTime, failed)
+			c.Spec.Analysis.Webhooks, c.Status.Webhooks = webhooks(release.StartedAt, before(30*time.Second), before(76*time.Hour))
 		}),
 		builder.Release(asked, named("api"), func(c *flaggerv1.Canary) {
 			c.Status.Phase, c.Status.CanaryWeight, c.Status.FailedChecks = flaggerv1.CanaryPhaseWaiting, 0, 0
 			release := &c.Status.History[0]
-			release.Images, release.Steps = []string{w.image() + ":6.1.0"}, nil // nobody has it before the gate opens
+			release.Images, release.Steps = []string{image + ":6.1.0"}, nil // nobody has it before the gate opens
 			c.Status.Hold = &flaggerv1.CanaryHold{Kind: flaggerv1.HoldGate, Gate: "confirm-rollout", By: "approve", Since: release.StartedAt}
 			c.Status.LastTransitionTime, c.Status.Conditions[0].LastTransitionTime = release.StartedAt, release.StartedAt
 			c.Status.Conditions[0].Message = "Waiting for approval; waiting for approval by approve, or `sluice canary approve api`"
 		}),
 		builder.Release(ended.Time, named("cart"), func(c *flaggerv1.Canary) {
 			c.Status.Phase, c.Status.CanaryWeight, c.Status.FailedChecks = flaggerv1.CanaryPhaseFailed, 0, 3
+			c.Spec.Analysis.Interval = "90s" // of the step that began five minutes before the end three checks failed
 			release := &c.Status.History[0]
-			release.Images, release.EndedAt, release.Verdict = []string{w.image() + ":6.1.0"}, ended, "failed"
+			release.StartedAt = metav1.NewTime(ended.Add(-7 * time.Minute))
+			release.Steps[0].At = release.StartedAt
+			release.Images, release.EndedAt, release.Verdict = []string{image + ":6.1.0"}, ended, "failed"
 			release.Reason = "request-success-rate was 62.50%, and should be at least 99%"
 			release.Steps[1].FailedChecks = 3
 			c.Status.LastTransitionTime, c.Status.Conditions[0].LastTransitionTime = ended, ended
@@ -213,11 +263,11 @@ func (w *world) canaries(now time.Time) []client.Object {
 		builder.Canary(w.shop, "search", func(c *flaggerv1.Canary) { c.Spec.Suspend = true }),
 		builder.Canary(w.shop, "paused", func(c *flaggerv1.Canary) {
 			c.Status.Phase = flaggerv1.CanaryPhaseProgressing
-			c.Status.Hold = &flaggerv1.CanaryHold{Kind: flaggerv1.HoldPause, By: "eve", Since: failed}
+			c.Status.Hold = &flaggerv1.CanaryHold{Kind: flaggerv1.HoldPause, By: "eve", Since: paused}
 		}),
 	}
 	for _, name := range []string{"podinfo", "api", "cart"} {
-		objects = append(objects, builder.Deployment(w.shop, name, w.image()+":6.1.0", func(d *appsv1.Deployment) {
+		objects = append(objects, builder.Deployment(w.shop, name, image+":6.1.0", func(d *appsv1.Deployment) {
 			if name == "cart" {
 				d.Spec.Replicas = new(int32(0)) // as it was rolled back
 			}
@@ -230,38 +280,40 @@ func (w *world) canaries(now time.Time) []client.Object {
 }
 
 // webhooks are a smoke test that passes by now, a load test that fails, and a chat that was not called yet.
-func webhooks(now, before metav1.Time) ([]flaggerv1.CanaryWebhook, []flaggerv1.CanaryWebhookStatus) {
-	failure := flaggerv1.CanaryWebhookAnswer{Since: before, StatusCode: 503, Message: "answered 503 Service Unavailable"}
+func webhooks(passed, failed, failedBefore metav1.Time) ([]flaggerv1.CanaryWebhook, []flaggerv1.CanaryWebhookStatus) {
+	failure := flaggerv1.CanaryWebhookAnswer{Since: failedBefore, StatusCode: 503, Message: "answered 503 Service Unavailable"}
 	return []flaggerv1.CanaryWebhook{
 			{Name: "smoke-test", Type: flaggerv1.PreRolloutHook, URL: "http://loadtester.test/?token=hunter2"},
 			{Name: "load-test", URL: "http://loadtester.test/?token=hunter2"},
 			{Name: "chat", Type: flaggerv1.EventHook, URL: "https://chat.example.com/hunter2"},
 		}, []flaggerv1.CanaryWebhookStatus{
 			{Type: flaggerv1.PreRolloutHook, Name: "smoke-test", LastFailure: &failure,
-				Last: flaggerv1.CanaryWebhookAnswer{Succeeded: true, Since: now}},
+				Last: flaggerv1.CanaryWebhookAnswer{Succeeded: true, Since: passed}},
 			{Type: flaggerv1.RolloutHook, Name: "load-test",
-				Last: flaggerv1.CanaryWebhookAnswer{Since: now, StatusCode: 500, Message: "command hey failed: exit status 1"}},
+				Last: flaggerv1.CanaryWebhookAnswer{Since: failed, StatusCode: 500, Message: "command hey failed: exit status 1"}},
 		}
 }
 
-// web is an application that the pipeline shop carries to its stages, of which one is here.
-func (w *world) web(now time.Time) []client.Object {
+// web is the image of an application that no Canary releases.
+const web = "ghcr.io/acme/web"
+
+// staged is the application web, that the pipeline shop carries to its stages, of which one is here.
+func (w *world) staged(now time.Time) []client.Object {
 	at := metav1.NewTime(now.Add(-10 * time.Minute))
 	ready := []metav1.Condition{{Type: meta.ReadyCondition, Status: metav1.ConditionTrue, Reason: meta.SucceededReason, Message: "found it",
 		LastTransitionTime: at, ObservedGeneration: 1}}
-	image := w.Registry + "/" + w.shop + "/web"
 	return []client.Object{
 		builder.ImageRepository(w.shop, "web", func(r *imagev1.ImageRepository) {
-			r.Spec.Image, r.Spec.Insecure, r.Status.ObservedGeneration, r.Status.Conditions = image, true, 1, ready
+			r.Spec.Image, r.Status.ObservedGeneration, r.Status.Conditions = web, 1, ready
 		}),
 		builder.ImagePolicy(w.shop, "web", func(p *imagev1.ImagePolicy) {
 			p.Spec.ImageRepositoryRef.Name, p.Spec.Policy.SemVer.Range = "web", ">=1"
-			p.Status.LatestRef, p.Status.LatestRefTime = &imagev1.ImageRef{Name: image, Tag: "2"}, &at
+			p.Status.LatestRef, p.Status.LatestRefTime = &imagev1.ImageRef{Name: web, Tag: "2"}, &at
 			p.Status.Decision = &imagev1.Decision{Rule: "semver >=1", Total: 1, Qualified: 1,
 				Candidates: []imagev1.Candidate{{Tag: "2", FirstSeen: &at}}}
 			p.Status.ObservedGeneration, p.Status.Conditions = 1, ready
 		}),
-		builder.Deployment(w.shop, "web", image+":2"),
+		builder.Deployment(w.shop, "web", web+":2"),
 	}
 }
 
@@ -273,20 +325,25 @@ func (w *world) pipelines(now time.Time) []client.Object {
 	}
 	return []client.Object{
 		builder.Pipeline(now, named("shop"), func(p *sluicev1.Pipeline) {
-			staging, production := &p.Status.Stages[0], &p.Status.Stages[1]
-			staging.Landings[1].Commit, production.Landings[0].Commit = "feed0123456789", production.Commit
+			landed(p)
+			production := &p.Status.Stages[1]
 			since := metav1.NewTime(now.Add(-5 * time.Minute))
 			production.Waiting[0].Since = &since
 			stands(p)
 		}),
 		builder.Pipeline(now, named("held"), func(p *sluicev1.Pipeline) {
 			p.Spec.Artifacts[1].ImagePolicyRef.Name = "another"
+			landed(p)
 			staging := &p.Status.Stages[0]
+			staging.Landings = slices.Insert(staging.Landings, 1, sluicev1.Landing{
+				Bundle: builder.Bundle("1.5"), At: metav1.NewTime(now.Add(-50 * time.Minute)), Kind: sluicev1.LandingPromotion,
+				Commit: "decade0123456789", By: "Sluice", Verdict: promotion.VerdictFailed, Reason: "the canary failed",
+			})
 			held := metav1.NewTime(now.Add(-4 * time.Minute))
 			staging.Phase, staging.Hold = sluicev1.StageHeld, &sluicev1.Consent{By: "eve", Reason: "an incident", At: held}
 			staging.Message = "held by eve: an incident"
 			verified, soaked := metav1.NewTime(now.Add(-5*time.Minute)), metav1.NewTime(now.Add(10*time.Minute))
-			open := metav1.NewTime(now.Add(200 * time.Minute))
+			open := metav1.NewTime(now.Add(4 * time.Hour).Truncate(time.Hour))
 			production := &p.Status.Stages[1]
 			utc := func(t metav1.Time) string { return t.UTC().Format(time.RFC3339) }
 			production.Waiting = append([]sluicev1.Gate{
@@ -296,9 +353,15 @@ func (w *world) pipelines(now time.Time) []client.Object {
 			}, production.Waiting...)
 			production.Message = "api 2, web 2: " + production.Waiting[0].Message
 			stands(p)
-			p.Status.Quarantined = []sluicev1.Quarantine{{Bundle: builder.Bundle("3"), Stage: "staging", Reason: "the canary failed", At: at}}
+			p.Status.Quarantined = []sluicev1.Quarantine{{Bundle: builder.Bundle("1.5"), Stage: "staging", Reason: "the canary failed", At: at}}
 		}),
 	}
+}
+
+// landed gives each version that came to a stage a commit of its own.
+func landed(p *sluicev1.Pipeline) {
+	staging, production := &p.Status.Stages[0], &p.Status.Stages[1]
+	staging.Landings[1].Commit, production.Landings[0].Commit = "feed0123456789", production.Commit
 }
 
 // stands has a pipeline say where its stages stand, as its controller does.

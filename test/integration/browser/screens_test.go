@@ -83,7 +83,7 @@ func aFailedWebhook(t *testing.T, w *world) {
 	p.open("/canary/" + w.shop + "/podinfo")
 	p.says("[aria-label=Webhooks] h2", "1 of 3 failed")
 	p.says("[aria-label=Webhooks] li:first-child .bad", "answered 500: command hey failed: exit status 1")
-	p.says("[aria-label=Webhooks] li", "min ago: answered 503 Service Unavailable")
+	p.says("[aria-label=Webhooks] li", "d ago: answered 503 Service Unavailable")
 	p.says("[aria-label=Webhooks] li:nth-child(2)", "passed")
 	p.says("[aria-label=Webhooks] li:last-child", "not called yet")
 	address := "/api/v1/canaries/" + w.shop + "/podinfo"

@@ -71,10 +71,20 @@ func begin(t *testing.T) *world {
 	w := &world{axe: axe(t), Playground: harness.Installed(t)}
 	w.browser = launch(t)
 	w.GuardCommands(t)
-	w.shop, w.production = w.NewNamespace(t, "shop-", nil), w.NewNamespace(t, "production-", nil)
+	w.shop, w.production = w.namespace(t, "shop"), w.namespace(t, "production")
 	w.furnish(t)
 	w.origin = w.serve(t)
 	return w
+}
+
+// namespace makes one, whose name goes on as no other one's does but in pictures.
+func (w *world) namespace(t *testing.T, name string) string {
+	t.Helper()
+	if *pictures == "" {
+		return w.NewNamespace(t, name+"-", nil)
+	}
+	w.create(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
+	return name
 }
 
 // serve serves the page to whoever has a token of the API server.
@@ -93,6 +103,7 @@ func (w *world) serve(t *testing.T) (origin string) {
 	cluster.Name = "demo"
 	run(t, listener, ui.Options{
 		Cluster: cluster, SignIn: &ui.SignIn{URL: at, Config: w.REST, Key: key, Lifetime: time.Hour}, Commits: pushed{},
+		Tags: scanned(time.Now()),
 	})
 	return at.String()
 }
