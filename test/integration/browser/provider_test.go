@@ -122,11 +122,11 @@ func (p *tab) fill(field, text string) {
 // bind lets somebody read the Canaries of a namespace.
 func (w *world) bind(t *testing.T, namespace string, who rbacv1.Subject) {
 	t.Helper()
-	of := metav1.ObjectMeta{Namespace: namespace, Name: "view"}
+	of := metav1.ObjectMeta{Namespace: namespace, Name: "view-of-" + who.Name}
 	w.create(t,
 		&rbacv1.Role{ObjectMeta: of, Rules: []rbacv1.PolicyRule{
 			{APIGroups: []string{"*"}, Resources: []string{"canaries", "deployments"}, Verbs: []string{"get", "list", "watch"}},
 		}},
 		&rbacv1.RoleBinding{ObjectMeta: of, Subjects: []rbacv1.Subject{who},
-			RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "view"}})
+			RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: of.Name}})
 }
