@@ -96,7 +96,7 @@ func (p *tab) in(t *testing.T) *tab {
 }
 
 // newTab opens an empty page, in a profile of its own, that is as wide as a desktop's, and light.
-func (w *world) newTab(t *testing.T) *tab {
+func (w *webTest) newTab(t *testing.T) *tab {
 	t.Helper()
 	p := &tab{T: t, origin: w.origin, heard: &complaints{}}
 	ctx, leave := chromedp.NewContext(w.browser, chromedp.WithNewBrowserContext(), chromedp.WithListener(p.heard.listen))
@@ -286,7 +286,7 @@ func (p *tab) fits(screen string) {
 }
 
 // accessible demands that axe-core finds nothing.
-func (p *tab) accessible(w *world, screen string) {
+func (p *tab) accessible(w *webTest, screen string) {
 	p.Helper()
 	eval[chromedp.Void](p, `if (!window.axe) {`+w.axe+`}`)
 	const violations = `axe.run(document, {resultTypes: ["violations"]}).then((found) => found.violations.flatMap((v) =>

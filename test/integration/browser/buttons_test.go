@@ -33,7 +33,7 @@ type button struct {
 }
 
 // buttons are all that there are; the test fails for any other one.
-func (w *world) buttons() []button {
+func (w *webTest) buttons() []button {
 	canary := func(name, word string, verb flaggerv1.CommandVerb) button {
 		return button{"/canary/" + w.shop + "/" + name, ".heading", word, `cannot patch resource "canaries"`,
 			&flaggerv1.Canary{ObjectMeta: named(w.shop, name)}, func(o client.Object) bool {
@@ -105,7 +105,7 @@ func (p *tab) press(b button) {
 }
 
 // pressed has every button pressed by somebody who may only look, and then by somebody who may.
-func pressed(t *testing.T, w *world) {
+func pressed(t *testing.T, w *webTest) {
 	looks, may := w.visitor(t, w.shop, "looks", "get", "list", "watch"), w.visitor(t, w.shop, "may", "*")
 	known := map[string][]string{}
 	for _, b := range w.buttons() {
@@ -141,7 +141,7 @@ func pressed(t *testing.T, w *world) {
 }
 
 // twins are buttons that are tested on another object.
-func (w *world) twins() []string {
+func (w *webTest) twins() []string {
 	twins := []string{"/canary/" + w.shop + "/podinfo Resume", "/objects/Kustomization/" + w.shop + "/shop Suspend",
 		"/objects/Kustomization/" + w.shop + "/database Reconcile"}
 	for _, name := range []string{"api", "paused"} {
@@ -157,7 +157,7 @@ func (w *world) twins() []string {
 
 // refused is about the verbs of stages, which are rights of their own. It presses a button that nobody else presses: a
 // command that waits to be taken up is objected to before the API server is asked.
-func refused(t *testing.T, w *world) {
+func refused(t *testing.T, w *webTest) {
 	p := w.visitor(t, w.shop, "patches", "get", "list", "watch", "patch")
 	p.open("/pipeline/" + w.shop + "/shop")
 	p.press(button{within: "#stage-production", word: "Hold"})

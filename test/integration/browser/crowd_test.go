@@ -15,7 +15,7 @@ import (
 )
 
 // crowded looks at five hundred lanes.
-func crowded(t *testing.T, w *world) {
+func crowded(t *testing.T, w *webTest) {
 	const lanes = 500
 	crowd := w.NewNamespace(t, "crowd-", nil)
 	each(t, lanes, func(i int) error {

@@ -31,7 +31,7 @@ func focusByTab(p *tab, selector string) {
 
 // passesOverHidden moves among the cells of lanes that are not displayed all, by the width of the window or in a lane whose stages take
 // the room of its canary. Arrows moved nothing there, for as many presses as cells were hidden, and the tabulator never came back.
-func passesOverHidden(t *testing.T, w *world) {
+func passesOverHidden(t *testing.T, w *webTest) {
 	p := w.visitor(t, w.shop, "narrow", "get", "list", "watch")
 	const web = `document.querySelector("[data-key$='/web']")`
 	press := func(key string) {
@@ -72,7 +72,7 @@ func passesOverHidden(t *testing.T, w *world) {
 }
 
 // byKeyboard uses no mouse.
-func byKeyboard(t *testing.T, w *world) {
+func byKeyboard(t *testing.T, w *webTest) {
 	p := w.visitor(t, w.shop, "keyboard", "get", "list", "watch")
 	p.says("main", "podinfo")
 	at := func(path string) {

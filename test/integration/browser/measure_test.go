@@ -40,7 +40,7 @@ func TestHowFastThePageIs(t *testing.T) {
 	}
 	const lanes, visits, rest = 1000, 7, 30 * time.Second
 	ctrllog.SetLogger(logr.Discard())
-	w := &world{Playground: harness.Installed(t)}
+	w := &webTest{Playground: harness.Installed(t)}
 	w.browser = launch(t)
 	w.shop = w.NewNamespace(t, "storm-", nil)
 	revision := func(n int) string { return fmt.Sprintf("main@sha1:%040d", n) }
@@ -176,7 +176,7 @@ func ready(now metav1.Time, message string) []metav1.Condition {
 }
 
 // applied says that a revision was applied.
-func (w *world) applied(ctx context.Context, k *kustomizev1.Kustomization, revision string) error {
+func (w *webTest) applied(ctx context.Context, k *kustomizev1.Kustomization, revision string) error {
 	k.Status.ObservedGeneration, k.Status.Conditions = 1, ready(metav1.Now(), "Applied revision: "+revision)
 	k.Status.LastAppliedRevision, k.Status.LastAttemptedRevision = revision, revision
 	return w.Client.Status().Update(ctx, k)

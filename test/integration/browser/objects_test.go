@@ -41,7 +41,7 @@ const head = "c0ffee0123456789c0ffee0123456789c0ffee01"
 
 // furnish makes the applications of a shop: podinfo in the middle of a release, and others that wait and have failed.
 // No controller looks at them: they stay as they are.
-func (w *world) furnish(t *testing.T) {
+func (w *webTest) furnish(t *testing.T) {
 	t.Helper()
 	now := time.Now()
 	w.create(t, w.delivery(now)...)
@@ -77,7 +77,7 @@ func (w *world) furnish(t *testing.T) {
 
 // rolledOut has the rollout of a Deployment have ended some time ago, once it has: users have had their version for longer than this
 // test takes.
-func (w *world) rolledOut(t *testing.T, namespace, name string, ago time.Duration) {
+func (w *webTest) rolledOut(t *testing.T, namespace, name string, ago time.Duration) {
 	t.Helper()
 	at := metav1.NewTime(time.Now().Add(-ago))
 	if _, err := harness.Eventually(t.Context(), "the rollout of "+name, harness.Patience, func(ctx context.Context) (bool, string) {
@@ -103,7 +103,7 @@ func (w *world) rolledOut(t *testing.T, namespace, name string, ago time.Duratio
 
 // dateRollouts has the cluster tell that podinfo was scaled up some time ago, as its Canary does, and forget what it told of workloads
 // that have been there for days.
-func (w *world) dateRollouts(t *testing.T, at time.Time) {
+func (w *webTest) dateRollouts(t *testing.T, at time.Time) {
 	t.Helper()
 	var events corev1.EventList
 	if err := w.Client.List(t.Context(), &events, client.InNamespace(w.shop)); err != nil {
@@ -147,7 +147,7 @@ func scanned(now time.Time) func(context.Context, client.Client, *imagev1.ImageR
 }
 
 // delivery is what carries podinfo from the registry to the cluster.
-func (w *world) delivery(now time.Time) []client.Object {
+func (w *webTest) delivery(now time.Time) []client.Object {
 	before := func(seconds time.Duration) metav1.Time {
 		return metav1.NewTime(now.Add(-12*time.Minute - seconds*time.Second))
 	}
@@ -220,7 +220,7 @@ func (w *world) delivery(now time.Time) []client.Object {
 
 // canaries are those of podinfo, which is released, of api, which waits at a gate, of cart, which was rolled back, and of
 // search, which is suspended.
-func (w *world) canaries(now time.Time) []client.Object {
+func (w *webTest) canaries(now time.Time) []client.Object {
 	named := func(name string) func(*flaggerv1.Canary) {
 		return func(c *flaggerv1.Canary) {
 			c.Namespace, c.Name, c.Spec.TargetRef.Name = w.shop, name, name
@@ -298,7 +298,7 @@ func webhooks(passed, failed, failedBefore metav1.Time) ([]flaggerv1.CanaryWebho
 const web = "ghcr.io/acme/web"
 
 // staged is the application web, that the pipeline shop carries to its stages, of which one is here.
-func (w *world) staged(now time.Time) []client.Object {
+func (w *webTest) staged(now time.Time) []client.Object {
 	at := metav1.NewTime(now.Add(-10 * time.Minute))
 	ready := []metav1.Condition{{Type: meta.ReadyCondition, Status: metav1.ConditionTrue, Reason: meta.SucceededReason, Message: "found it",
 		LastTransitionTime: at, ObservedGeneration: 1}}
@@ -318,7 +318,7 @@ func (w *world) staged(now time.Time) []client.Object {
 }
 
 // pipelines are shop, whose production waits for an approval, and held, with a hold and a quarantine.
-func (w *world) pipelines(now time.Time) []client.Object {
+func (w *webTest) pipelines(now time.Time) []client.Object {
 	at := metav1.NewTime(now.Add(-30 * time.Minute))
 	named := func(name string) func(*sluicev1.Pipeline) {
 		return func(p *sluicev1.Pipeline) { p.Namespace, p.Name = w.shop, name }
@@ -377,7 +377,7 @@ func stands(p *sluicev1.Pipeline) {
 type told struct{ kind, name, reason, message string }
 
 // told makes an event that happened some time ago.
-func (w *world) told(t *testing.T, ago time.Duration, e told) {
+func (w *webTest) told(t *testing.T, ago time.Duration, e told) {
 	t.Helper()
 	var of unstructured.Unstructured
 	of.SetAPIVersion(map[string]string{

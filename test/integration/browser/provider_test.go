@@ -20,7 +20,7 @@ import (
 )
 
 // atAProvider signs in at a forge: people of it are whom RBAC names by user and by group, and nobody is without signing in.
-func atAProvider(t *testing.T, w *world) {
+func atAProvider(t *testing.T, w *webTest) {
 	forge := gitea.Require(t)
 	eve, err := forge.NewPerson(t.Context(), "eve")
 	if err != nil {
@@ -82,7 +82,7 @@ func atAProvider(t *testing.T, w *world) {
 
 // provided serves the page to people of a forge, and to those who do not sign in. For a browser, the page and the forge are
 // of two sites.
-func (w *world) provided(t *testing.T, forge *gitea.Server) (origin string) {
+func (w *webTest) provided(t *testing.T, forge *gitea.Server) (origin string) {
 	t.Helper()
 	listener := listen(t, "127.0.0.1:0")
 	_, port, err := net.SplitHostPort(listener.Addr().String())
@@ -120,7 +120,7 @@ func (p *tab) fill(field, text string) {
 }
 
 // bind lets somebody read the Canaries of a namespace.
-func (w *world) bind(t *testing.T, namespace string, who rbacv1.Subject) {
+func (w *webTest) bind(t *testing.T, namespace string, who rbacv1.Subject) {
 	t.Helper()
 	of := metav1.ObjectMeta{Namespace: namespace, Name: "view-of-" + who.Name}
 	w.create(t,

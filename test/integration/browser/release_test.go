@@ -36,7 +36,7 @@ const recorder = `(() => {
 
 // watched follows releases of the real controller, at the page that it serves itself, from push to verdict without touching the
 // page: one that is promoted and one that is rolled back, with a restart between them.
-func watched(t *testing.T, w *world) {
+func watched(t *testing.T, w *webTest) {
 	const interval = 2 * time.Second
 	name := fmt.Sprintf("watched-%d", time.Now().UnixNano()) // the registry remembers the tags of other runs
 	work := t.TempDir()
@@ -149,7 +149,7 @@ func (p *tab) agesFit(namespace string, began time.Time, columns ...string) {
 }
 
 // commits looks at what the controller pushed, before and after it was started again: the page under which that happens heals.
-func commits(t *testing.T, w *world, p *tab, controller *harness.Controller, namespace string) {
+func commits(t *testing.T, w *webTest, p *tab, controller *harness.Controller, namespace string) {
 	var of imagev1.ImageUpdateAutomation
 	if err := w.Client.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: chain.App}, &of); err != nil {
 		t.Fatal(err)
@@ -207,7 +207,7 @@ func bearer(token string) string {
 }
 
 // heals stops the server under a page, and begins it again.
-func heals(t *testing.T, w *world) {
+func heals(t *testing.T, w *webTest) {
 	cluster := func() *ui.Cluster {
 		of, err := ui.NewCluster(w.REST, w.shop, "eve")
 		if err != nil {

@@ -27,7 +27,7 @@ type screen struct {
 	says string
 }
 
-func (w *world) screens() []screen {
+func (w *webTest) screens() []screen {
 	shop := w.shop
 	return []screen{
 		{"releases", "/", "podinfo"},
@@ -46,7 +46,7 @@ func (w *world) screens() []screen {
 }
 
 // everyScreen looks at each screen in both themes, on a desktop and on a phone, with axe-core.
-func everyScreen(t *testing.T, w *world) {
+func everyScreen(t *testing.T, w *webTest) {
 	w.bind(t, w.production, rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: w.shop, Name: "dev"})
 	of := w.visitor(t, w.shop, "dev", "*") // who has signed in sees a new right within a minute only
 	for _, s := range w.screens() {
@@ -78,7 +78,7 @@ func everyScreen(t *testing.T, w *world) {
 }
 
 // aFailedWebhook looks at what the webhooks of a release answered last. What is secret in their addresses is nowhere.
-func aFailedWebhook(t *testing.T, w *world) {
+func aFailedWebhook(t *testing.T, w *webTest) {
 	p := w.visitor(t, w.shop, "oncall", "get", "list", "watch")
 	p.open("/canary/" + w.shop + "/podinfo")
 	p.says("[aria-label=Webhooks] h2", "1 of 3 failed")
@@ -95,7 +95,7 @@ func aFailedWebhook(t *testing.T, w *world) {
 
 // longNames demands that what can be pressed stays in the window when names are long: those of clusters and of people
 // pushed Sign out and the theme out of it, and those of stages were cut at the edge of their lane.
-func longNames(t *testing.T, w *world) {
+func longNames(t *testing.T, w *webTest) {
 	p := w.visitor(t, w.shop, "reader", "get", "list", "watch")
 	p.says("main", "production")
 	const lengthen = `for (const e of document.querySelectorAll(
@@ -120,7 +120,7 @@ func longNames(t *testing.T, w *world) {
 
 // wideTables demands that on the narrowest phone a table, a diff or a document is scrolled by itself, and not the page (WCAG 1.4.10). What
 // is in a table for screen readers alone is positioned, and made the page as wide as the table.
-func wideTables(t *testing.T, w *world) {
+func wideTables(t *testing.T, w *webTest) {
 	w.bind(t, w.production, rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: w.shop, Name: "narrow-dev"})
 	p := w.visitor(t, w.shop, "narrow-dev", "get", "list", "watch")
 	const widen = `(() => {

@@ -28,9 +28,9 @@ import (
 	"github.com/sluice-cd/sluice/ui"
 )
 
-// world is what all tests share: a server of the page, as it runs in a cluster, a browser, and a namespace with an
+// webTest is what all tests of the web page share: a server of the page, as it runs in a cluster, a browser, and a namespace with an
 // application in every state.
-type world struct {
+type webTest struct {
 	*harness.Playground
 	browser context.Context
 	axe     string
@@ -44,7 +44,7 @@ type world struct {
 func TestThePage(t *testing.T) {
 	ctrllog.SetLogger(logr.Discard()) // what goes wrong stands on the page
 	w := begin(t)
-	for name, test := range map[string]func(*testing.T, *world){
+	for name, test := range map[string]func(*testing.T, *webTest){
 		"a person signs in and out by keyboard":              signsInAndOut,
 		"a person signs in at a provider":                    atAProvider,
 		"every screen in both themes and on a phone":         everyScreen,
@@ -66,9 +66,9 @@ func TestThePage(t *testing.T) {
 	}
 }
 
-func begin(t *testing.T) *world {
+func begin(t *testing.T) *webTest {
 	t.Helper()
-	w := &world{axe: axe(t), Playground: harness.Installed(t)}
+	w := &webTest{axe: axe(t), Playground: harness.Installed(t)}
 	w.browser = launch(t)
 	w.GuardCommands(t)
 	w.shop, w.production = w.namespace(t, "shop"), w.namespace(t, "production")
@@ -78,7 +78,7 @@ func begin(t *testing.T) *world {
 }
 
 // namespace makes one, whose name goes on as no other one's does but in pictures.
-func (w *world) namespace(t *testing.T, name string) string {
+func (w *webTest) namespace(t *testing.T, name string) string {
 	t.Helper()
 	if *pictures == "" {
 		return w.NewNamespace(t, name+"-", nil)
@@ -88,7 +88,7 @@ func (w *world) namespace(t *testing.T, name string) string {
 }
 
 // serve serves the page to whoever has a token of the API server.
-func (w *world) serve(t *testing.T) (origin string) {
+func (w *webTest) serve(t *testing.T) (origin string) {
 	t.Helper()
 	listener := listen(t, "127.0.0.1:0")
 	at := &url.URL{Scheme: "http", Host: listener.Addr().String()}
@@ -166,13 +166,13 @@ func run(t *testing.T, listener net.Listener, options ui.Options) (stop func()) 
 }
 
 // account makes a ServiceAccount that may do some things to all in its namespace, and returns a token of it.
-func (w *world) account(t *testing.T, namespace, name string, verbs ...string) (token string) {
+func (w *webTest) account(t *testing.T, namespace, name string, verbs ...string) (token string) {
 	t.Helper()
 	return w.accountOf(t, namespace, name, rbacv1.PolicyRule{APIGroups: []string{"*"}, Resources: []string{"*"}, Verbs: verbs})
 }
 
 // accountOf makes one with a rule.
-func (w *world) accountOf(t *testing.T, namespace, name string, rule rbacv1.PolicyRule) (token string) {
+func (w *webTest) accountOf(t *testing.T, namespace, name string, rule rbacv1.PolicyRule) (token string) {
 	t.Helper()
 	sa := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
 	w.create(t, sa,
@@ -187,7 +187,7 @@ func (w *world) accountOf(t *testing.T, namespace, name string, rule rbacv1.Poli
 }
 
 // visitor is somebody who is signed in, with some rights in a namespace.
-func (w *world) visitor(t *testing.T, namespace, name string, verbs ...string) *tab {
+func (w *webTest) visitor(t *testing.T, namespace, name string, verbs ...string) *tab {
 	t.Helper()
 	token := w.account(t, namespace, name, verbs...)
 	p := w.newTab(t)
@@ -196,7 +196,7 @@ func (w *world) visitor(t *testing.T, namespace, name string, verbs ...string) *
 }
 
 // create makes objects with their statuses.
-func (w *world) create(t *testing.T, objects ...client.Object) {
+func (w *webTest) create(t *testing.T, objects ...client.Object) {
 	t.Helper()
 	for _, object := range objects {
 		with, ok := object.DeepCopyObject().(client.Object)
@@ -218,7 +218,7 @@ func (w *world) create(t *testing.T, objects ...client.Object) {
 }
 
 // signsInAndOut tries a token that is none, too.
-func signsInAndOut(t *testing.T, w *world) {
+func signsInAndOut(t *testing.T, w *webTest) {
 	token := w.account(t, w.shop, "eve", "get", "list", "watch")
 	p := w.newTab(t)
 	p.do(navigate(p.origin + "/canary/" + w.shop + "/podinfo"))
