@@ -13,7 +13,7 @@ import (
 )
 
 // pageAddress is what `sluice ui` prints.
-var pageAddress = regexp.MustCompile(`http://\S+/login\?token=\S+`)
+var pageAddress = regexp.MustCompile(`http://\S+/login#token=\S+`)
 
 // servePage starts `sluice ui` for the playground, and returns its address.
 func (s *demo) servePage(ctx context.Context, kubeconfig string) (address string, err error) {
