@@ -110,7 +110,8 @@ type Spec struct {
 	// the rest is left as it is.
 	Masks bool
 	// FetchFile and FetchRepository fetch what kustomizations refer to outside of the source; nil
-	// refuses it. Both or none are set.
+	// refuses it. Both or none are set. They answer the same at once when they are asked again: a build
+	// that was short of memory starts anew.
 	FetchFile       FetchFile
 	FetchRepository FetchRepository
 	// Fetches is what a build in a process of its own gets in place of these: whether there are any.

@@ -12,6 +12,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/sluice-cd/sluice/apply/remoteref"
 	"github.com/sluice-cd/sluice/internal/budget"
 	"github.com/sluice-cd/sluice/internal/tree"
 )
@@ -81,7 +82,9 @@ func (b *Builder) Build(ctx context.Context, owner types.NamespacedName, t tree.
 		defer cancel(nil)
 		defer late.Stop()
 		defer b.ended(owner, done)
-		start := func(mem memory) *job { return newJob(ctx, t, spec, b.Bounds, mem) }
+		start := func(looking *budget.Grant) *job {
+			return newJob(ctx, t, fetchingWithout(looking, spec), b.Bounds, looking)
+		}
 		defer start(nil).recovered(&err)
 		result, err = b.build(ctx, owner.Namespace, start, wait)
 	}()
@@ -95,7 +98,7 @@ func (b *Builder) Build(ctx context.Context, owner types.NamespacedName, t tree.
 	return result, err
 }
 
-func (b *Builder) build(ctx context.Context, namespace string, start func(memory) *job, wait waiter) (*Result, error) {
+func (b *Builder) build(ctx context.Context, namespace string, start func(*budget.Grant) *job, wait waiter) (*Result, error) {
 	j, err := b.prepared(namespace, start, wait)
 	if err != nil {
 		return nil, forMemory(ctx, err)
@@ -125,7 +128,7 @@ func (b *Builder) build(ctx context.Context, namespace string, start func(memory
 
 // prepared is a job that looked at everything it would read, and holds no memory. How much
 // it takes to look is only known on the way.
-func (b *Builder) prepared(namespace string, start func(memory) *job, wait waiter) (*job, error) {
+func (b *Builder) prepared(namespace string, start func(*budget.Grant) *job, wait waiter) (*job, error) {
 	looking, err := b.acquire(namespace, inspectionCost, wait)
 	if err != nil {
 		return nil, err
@@ -140,6 +143,30 @@ func (b *Builder) prepared(namespace string, start func(memory) *job, wait waite
 			return nil, err
 		}
 	}
+}
+
+// fetchingWithout is a spec whose fetches hold no memory of the build's: they wait for some of the share of
+// the same namespace themselves, and would wait for the build.
+func fetchingWithout(looking *budget.Grant, spec Spec) Spec {
+	fetchFile, fetchRepository := spec.FetchFile, spec.FetchRepository
+	if fetchFile == nil {
+		return spec
+	}
+	spec.FetchFile = func(address string) (data []byte, err error) {
+		err = looking.Without(func() error {
+			data, err = fetchFile(address)
+			return err
+		})
+		return data, err
+	}
+	spec.FetchRepository = func(of remoteref.Repository) (files tree.Tree, err error) {
+		err = looking.Without(func() error {
+			files, err = fetchRepository(of)
+			return err
+		})
+		return files, err
+	}
+	return spec
 }
 
 // waiter calls what waits for others.

@@ -480,6 +480,78 @@ func TestABuildWaitsForTheMemoryToLookAtItsFiles(t *testing.T) {
 	}
 }
 
+// A build held memory while what it fetched waited for some of the same share, until the time was over.
+func TestABuildDoesNotWaitForItselfWithWhatItFetches(t *testing.T) {
+	b := &Builder{Memory: budget.New(256 << 20)}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	whole := func() (*budget.Grant, error) { return b.Memory.Acquire(ctx, owner.Namespace, b.Memory.NamespaceLimit()) }
+	repository := fetchesRepository(t)
+	spec := Spec{
+		FetchFile: func(address string) ([]byte, error) {
+			held, err := whole()
+			if err != nil {
+				return nil, err
+			}
+			defer held.Release()
+			return fetchesFile(address)
+		},
+		FetchRepository: func(of remoteref.Repository) (tree.Tree, error) {
+			held, err := whole()
+			if err != nil {
+				return nil, err
+			}
+			defer held.Release()
+			return repository(of)
+		},
+	}
+	source := treeOf(t, map[string]string{
+		"kustomization.yaml": "resources: [own.yaml, 'https://example.com/org/repo//base', 'https://example.com/cm.yaml']", "own.yaml": configMap("own"),
+	})
+	result, err := b.Build(ctx, owner, source, spec)
+	if err != nil || len(result.Objects) != 4 {
+		t.Errorf("built %+v, %v", result, err)
+	}
+}
+
+// What a build gave back for a fetch others may have taken meanwhile.
+func TestABuildThatLostItsMemoryToAFetchStartsAnew(t *testing.T) {
+	b := &Builder{Memory: budget.New(256 << 20)}
+	fetched, taken := 0, make(chan *budget.Grant, 1)
+	source := treeOf(t, map[string]string{"kustomization.yaml": "resources: ['https://example.com/cm.yaml']"})
+	built := make(chan error, 1)
+	go func() {
+		_, err := b.Build(t.Context(), owner, source, Spec{
+			FetchFile: func(address string) ([]byte, error) {
+				if fetched++; fetched == 1 {
+					held, err := b.Memory.TryAcquire(owner.Namespace, b.Memory.NamespaceLimit())
+					if err != nil {
+						t.Error(err)
+					}
+					taken <- held
+				}
+				return fetchesFile(address)
+			},
+			FetchRepository: fetchesRepository(t),
+		})
+		built <- err
+	}()
+	held := <-taken
+	waiting := b.Memory.Collectors()[2]
+	for testutil.ToFloat64(waiting) == 0 {
+		select {
+		case err := <-built:
+			t.Fatalf("built while the memory was in use: %v", err)
+		default:
+			runtime.Gosched()
+		}
+	}
+	held.Release()
+	if err := <-built; err != nil || fetched != 2 {
+		t.Errorf("fetched %d times, %v", fetched, err)
+	}
+}
+
 func TestBuildsShareMemory(t *testing.T) {
 	b := &Builder{Memory: budget.New(64 << 20)}
 	large := treeOf(t, map[string]string{"a.yaml": configMap("a") + "x:\n" + strings.Repeat("- a\n", 100_000)})

@@ -329,6 +329,27 @@ func (g *Grant) Empty() {
 	g.release(g.bytes)
 }
 
+// Without gives all of a grant back while work waits for what takes memory of the same namespace
+// itself, and takes as much again. The error is that of work, or [ErrExhausted] when there is not as
+// much left any more: then the grant holds nothing, and whoever has it starts anew after [Grant.Wait].
+func (g *Grant) Without(work func() error) error {
+	if g == nil {
+		return work()
+	}
+	g.budget.mu.Lock()
+	bytes, spare, keeps := g.bytes, g.spare, g.keeps
+	g.budget.mu.Unlock()
+	g.Release()
+	err := work()
+	if short := g.Grow(bytes); short != nil {
+		return short
+	}
+	g.budget.mu.Lock()
+	defer g.budget.mu.Unlock()
+	g.spare, g.keeps = spare, keeps
+	return err
+}
+
 // Release gives all of a grant back. To release it again does nothing.
 func (g *Grant) Release() {
 	if g == nil {

@@ -197,6 +197,40 @@ func TestAGrantThatIsEmptiedKeepsWhatItWaitedFor(t *testing.T) {
 	}
 }
 
+func TestAGrantHoldsNothingWhileItsOwnerWaitsForWhatTakesTheSame(t *testing.T) {
+	b := New(100)
+	g, failed := acquire(t, b, "a", 10), errors.New("failed")
+	all := func() error {
+		acquire(t, b, "a", 50).Release()
+		return failed
+	}
+	if err := g.Without(all); !errors.Is(err, failed) || b.held["a"] != 10 {
+		t.Errorf("it holds %d bytes after, %v", b.held["a"], err)
+	}
+	if err := g.Wait(t.Context(), 10); err != nil || g.spare != 10 {
+		t.Fatalf("%d bytes are spare, %v", g.spare, err)
+	}
+	if err := g.Without(all); !errors.Is(err, failed) || b.held["a"] != 20 || g.spare != 10 || !g.keeps {
+		t.Errorf("it holds %d bytes after, %d spare, %v; want what it waited for", b.held["a"], g.spare, err)
+	}
+	var other *Grant
+	taking := func() error {
+		other = acquire(t, b, "a", 40)
+		return failed
+	}
+	if err := g.Without(taking); !errors.Is(err, ErrExhausted) || b.held["a"] != 40 || g.keeps {
+		t.Errorf("others took it: %v, %d bytes are held", err, b.held["a"])
+	}
+	other.Release()
+	if err := g.Wait(t.Context(), 10); err != nil || b.held["a"] != 20 {
+		t.Errorf("it waited for %d bytes, %v; want as many as it had", b.held["a"], err)
+	}
+	var none *Grant
+	if err := none.Without(func() error { return failed }); !errors.Is(err, failed) {
+		t.Errorf("without a budget: %v", err)
+	}
+}
+
 func TestDivideGivesEqualPartsOfAll(t *testing.T) {
 	for name, tc := range map[string]struct {
 		among []string
