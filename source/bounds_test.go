@@ -48,7 +48,7 @@ func TestWhatIsKnownOfArtifactsGoesWithThem(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if len(s.verified) > keptArtifacts || len(s.views[key]) > keptArtifacts {
+	if len(s.verified) > DefaultRetention.Records || len(s.views[key]) > DefaultRetention.Records {
 		t.Errorf("of 20 artifacts %d are known and %d kept", len(s.verified), len(s.views[key]))
 	}
 	if err := s.Remove(key); err != nil || len(s.verified)+len(s.views) > 0 {

@@ -37,7 +37,7 @@ func (s *Store) Publish(key Key, artifact *meta.Artifact, v *View) {
 	s.published++
 	views := slices.DeleteFunc(slices.Clone(s.views[key]), func(p publishedView) bool { return p.digest == artifact.Digest })
 	views = append([]publishedView{{artifact.Digest, v, s.published}}, views...)
-	s.views[key] = views[:min(len(views), s.Retention.records())]
+	s.views[key] = views[:min(len(views), s.Retention.Records)]
 	s.bound()
 }
 

@@ -31,9 +31,6 @@ import (
 const (
 	// maxArchive bounds an archive that is read into memory.
 	maxArchive = 256 << 20
-	// keptArtifacts is how many artifacts of a source stay by default: consumers may still
-	// be downloading the one before.
-	keptArtifacts = 2
 
 	archiveSuffix = ".tar.gz"
 	// copySuffix is that of what is kept as it came.
@@ -61,8 +58,8 @@ type Store struct {
 
 	// Space is what is free on the disk; nil has no end. Set it before the first use.
 	Space *disk.Space
-	// Retention says how long artifacts stay that others have replaced, and Digest by which algorithm digests are
-	// made; default SHA-256. Set them, too, before the first use.
+	// Retention says how long artifacts stay that others have replaced, at first [DefaultRetention], and Digest by
+	// which algorithm digests are made; default SHA-256. Set them, too, before the first use.
 	Retention Retention
 	Digest    digest.Algorithm
 
@@ -73,14 +70,16 @@ type Store struct {
 	verified  map[string]string       // path -> digest that the file was seen to have
 }
 
-// Retention is how many artifacts of a source stay, the newest among them; default 2. When another one comes, those go
-// as well that were replaced longer than TTL ago; zero is no time.
+// Retention is how many artifacts of a source stay, the newest among them. When another one comes, those go
+// as well that were replaced longer than TTL ago; with zero, all of them do, as in Flux.
 type Retention struct {
 	Records int
 	TTL     time.Duration
 }
 
-func (r Retention) records() int { return cmp.Or(r.Records, keptArtifacts) }
+// DefaultRetention is that of Flux's source-controller. Consumers may still be fetching the artifact
+// before the newest one.
+var DefaultRetention = Retention{Records: 2, TTL: time.Minute}
 
 // publishedView is a view by the digest of its artifact.
 type publishedView struct {
@@ -92,7 +91,10 @@ type publishedView struct {
 // NewStore keeps artifacts below root. The address is how consumers reach the
 // store's HTTP handler: host, or host:port, or a URL.
 func NewStore(root, address string, clk clock.PassiveClock) *Store {
-	return &Store{root: root, address: address, clock: clk, views: map[Key][]publishedView{}, verified: map[string]string{}}
+	return &Store{
+		root: root, address: address, clock: clk, Retention: DefaultRetention,
+		views: map[Key][]publishedView{}, verified: map[string]string{},
+	}
 }
 
 // URL is where consumers find the artifact at a path.
@@ -366,8 +368,8 @@ func (s *Store) collect(key Key) error {
 	var errs []error
 	infos, now := archiveInfos(dir), s.clock.Now()
 	for i, info := range infos {
-		expired := i > 0 && s.Retention.TTL > 0 && now.Sub(infos[i-1].ModTime()) > s.Retention.TTL
-		if i >= s.Retention.records() || expired {
+		expired := i > 0 && (s.Retention.TTL == 0 || now.Sub(infos[i-1].ModTime()) > s.Retention.TTL)
+		if i >= s.Retention.Records || expired {
 			archive := filepath.Join(dir, info.Name())
 			s.forget(path.Join(key.dir(), info.Name()))
 			errs = append(errs, os.Remove(indexOf(archive)), note(archive, nil), os.Remove(archive))

@@ -206,16 +206,16 @@ func TestArtifactsStayAsLongAsIsAskedFor(t *testing.T) {
 		retention source.Retention
 		want      []bool
 	}{
-		"by default":              {source.Retention{}, []bool{false, false, true, true}},
-		"one":                     {source.Retention{Records: 1}, []bool{false, false, false, true}},
-		"three":                   {source.Retention{Records: 3}, []bool{false, true, true, true}},
+		"by default":              {source.DefaultRetention, []bool{false, false, true, true}},
+		"one":                     {source.Retention{Records: 1, TTL: time.Hour}, []bool{false, false, false, true}},
+		"three":                   {source.Retention{Records: 3, TTL: time.Hour}, []bool{false, true, true, true}},
+		"for no time":             {source.Retention{Records: 10}, []bool{false, false, false, true}},
 		"many, for a while":       {source.Retention{Records: 10, TTL: 90 * time.Second}, []bool{false, true, true, true}},
 		"many, for a longer time": {source.Retention{Records: 10, TTL: time.Hour}, []bool{true, true, true, true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			store, _ := serve(t, dir)
-			store.Retention = tc.retention
 			var made []*meta.Artifact
 			for i := range 4 {
 				if i == 3 { // those before were stored one and two and three minutes ago
@@ -226,7 +226,7 @@ func TestArtifactsStayAsLongAsIsAskedFor(t *testing.T) {
 						}
 					}
 				}
-				store.Retention = source.Retention{Records: 100}
+				store.Retention = source.Retention{Records: 100, TTL: time.Hour}
 				if i == 3 {
 					store.Retention = tc.retention
 				}
