@@ -116,7 +116,7 @@ func (l *login) withToken(w http.ResponseWriter, r *http.Request) {
 // startSession gives somebody a session.
 func (l *login) startSession(w http.ResponseWriter, r *http.Request, who identity) {
 	until := l.clock.Now().Add(l.Lifetime)
-	value, err := l.sessions.seal(sessionCookie, session{who, until})
+	value, err := l.sessions.seal(sessionCookie, signInCookie{who, until})
 	if err != nil {
 		l.form(w, r, http.StatusBadRequest, err.Error())
 		return

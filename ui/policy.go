@@ -33,7 +33,7 @@ func (s *Server) policy(ctx context.Context, v *view, key client.ObjectKey, r *h
 		return nil, err
 	}
 	own := copyOrNew(p.Spec.FilterTags)
-	if err := applyTrial(&p.Spec, r.URL.Query()); err != nil {
+	if err := applyDraft(&p.Spec, r.URL.Query()); err != nil {
 		return nil, &badRequestError{err}
 	}
 	rule, err := policy.CompileSpec(&p.Spec, s.Clock.Now())
@@ -115,9 +115,9 @@ const maxTags = 5000
 // badRequestError is about what the query says.
 type badRequestError struct{ error }
 
-// applyTrial changes a policy to what a query says, as far as it says anything, as the flags of sluice explain policy do. A rule to
+// applyDraft changes a policy to what a query says, as far as it says anything, as the flags of sluice explain policy do. A rule to
 // try takes the place of a pin, or there would be nothing to see.
-func applyTrial(spec *imagev1.ImagePolicySpec, query url.Values) error {
+func applyDraft(spec *imagev1.ImagePolicySpec, query url.Values) error {
 	if query.Has("kind") {
 		choice, err := choiceOf(spec.Policy, query)
 		if err != nil {

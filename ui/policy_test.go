@@ -149,7 +149,7 @@ func TestThePageSaysWhenTagsWereFirstSeen(t *testing.T) {
 	}
 }
 
-// The extract of a trial was read with a pattern only, without which it was taken for nothing; and what a trial left open of a rule
+// The extract of a draft was read with a pattern only, without which it was taken for nothing; and what a draft left open of a rule
 // of the policy's own kind was forgotten, where sluice explain policy keeps it.
 func TestATrialOnThePageChangesWhatThatOfTheCommandLineChanges(t *testing.T) {
 	filter := &imagev1.TagFilter{Pattern: `^v(?P<v>.*)-(?P<n>\d+)$`, Extract: "$v"}
@@ -182,7 +182,7 @@ func TestATrialOnThePageChangesWhatThatOfTheCommandLineChanges(t *testing.T) {
 			}
 			saved := imagev1.ImagePolicySpec{Policy: newest, FilterTags: tc.filter}
 			got := *saved.DeepCopy()
-			err = applyTrial(&got, query)
+			err = applyDraft(&got, query)
 			if (err == nil) != (tc.says == "") || err != nil && !strings.Contains(err.Error(), tc.says) {
 				t.Fatalf("got %v, want %q", err, tc.says)
 			}

@@ -35,8 +35,8 @@ func SessionKey(of []byte) ([]byte, error) {
 	}
 }
 
-// session is what the cookie of somebody who signed in says.
-type session struct {
+// signInCookie is what the cookie of somebody who signed in says.
+type signInCookie struct {
 	identity
 	Until time.Time `json:"e"`
 }

@@ -158,7 +158,7 @@ func (l *login) authenticate(r *http.Request) (*view, error) {
 	if token, ok := bearerOf(r); ok {
 		return l.newcomerView(r.Context(), identity{Token: token})
 	}
-	var who session
+	var who signInCookie
 	if sealed := cookieValue(r, l.cookie()); sealed != "" && l.sessions.open(sealed, sessionCookie, &who) == nil &&
 		l.clock.Now().Before(who.Until) {
 		v, err := l.viewAs(r.Context(), who.identity)

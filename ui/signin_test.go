@@ -153,11 +153,11 @@ func TestACookieIsReadByWhoSealedIt(t *testing.T) {
 		return s
 	}
 	s := sealerOf(strings.Repeat("a", 40))
-	sealed, err := s.seal(sessionCookie, session{identity: identity{Token: "secret", Groups: []string{"dev"}}})
+	sealed, err := s.seal(sessionCookie, signInCookie{identity: identity{Token: "secret", Groups: []string{"dev"}}})
 	if err != nil || strings.Contains(sealed, "secret") {
 		t.Fatal(sealed, err)
 	}
-	var got session
+	var got signInCookie
 	if err := sealerOf(strings.Repeat("a", 32)).open(sealed, sessionCookie, &got); err != nil || got.Token != "secret" {
 		t.Errorf("by a replica with the same key: %v, %+v", err, got)
 	}
@@ -206,7 +206,7 @@ func TestASessionOfSomebodyWithManyGroupsTakesTwoCookies(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := &login{SignIn: SignIn{URL: &url.URL{Scheme: "https", Host: "sluice.example.com"}}, sessions: sessions}
-	who := session{identity: identity{Name: "alice"}, Until: time.Unix(1_700_000_000, 0).UTC()}
+	who := signInCookie{identity: identity{Name: "alice"}, Until: time.Unix(1_700_000_000, 0).UTC()}
 	browser := map[string]string{}
 	for _, groups := range []int{200, 2, 200, 0} {
 		who.Groups = nil
@@ -232,7 +232,7 @@ func TestASessionOfSomebodyWithManyGroupsTakesTwoCookies(t *testing.T) {
 		for name, value := range browser {
 			r.AddCookie(&http.Cookie{Name: name, Value: value})
 		}
-		var got session
+		var got signInCookie
 		if err := sessions.open(cookieValue(r, l.cookie()), sessionCookie, &got); err != nil || !reflect.DeepEqual(got, who) {
 			t.Errorf("%d groups in %d cookies: %v", groups, len(browser), err)
 		}
@@ -251,7 +251,7 @@ func FuzzCookie(f *testing.F) {
 	f.Add("")
 	f.Add("AAAA")
 	f.Fuzz(func(t *testing.T, text string) {
-		var got session
+		var got signInCookie
 		if s.open(text, sessionCookie, &got) == nil {
 			t.Errorf("%q was taken for a session: %+v", text, got)
 		}

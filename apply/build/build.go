@@ -167,7 +167,7 @@ type job struct {
 	served []tree.Tree
 }
 
-func newJob(ctx context.Context, t tree.Tree, spec Spec, bounds Bounds, mem memory) *job {
+func newJob(ctx context.Context, t tree.Tree, spec Spec, bounds Bounds, mem memoryBudget) *job {
 	j := &job{overlay: newOverlay(ctx, t, bounds.withDefaults(), mem), spec: spec}
 	j.overlay.decrypt, j.overlay.masks = spec.Decrypt, spec.Masks
 	j.overlay.fetchFile, j.overlay.fetchRepository = spec.FetchFile, spec.FetchRepository

@@ -47,7 +47,7 @@ type kustomization struct {
 	err                     error
 }
 
-func newOverlay(ctx context.Context, t tree.Tree, bounds Bounds, mem memory) *overlay {
+func newOverlay(ctx context.Context, t tree.Tree, bounds Bounds, mem memoryBudget) *overlay {
 	refused := &refusal{}
 	o := &overlay{
 		source: &source{

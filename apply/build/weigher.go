@@ -11,7 +11,7 @@ import (
 type decodeLimiter struct {
 	refused *refusal
 	bounds  Bounds
-	mem     memory
+	mem     memoryBudget
 	// weights are those of files that are decoded; they are looked at once, however
 	// often they are read. Opaque files are data for generators.
 	weights map[string]weight

@@ -50,8 +50,8 @@ func (w weight) most() int64 { return 4<<20 + w.bytes*6 + w.nodes*8 }
 // decodeCost is what a node needs while it is only looked at.
 const decodeCost = 256
 
-// memory is how a build asks for memory for a moment; see budget.Grant.
-type memory interface {
+// memoryBudget is how a build asks for memory for a moment; see budget.Grant.
+type memoryBudget interface {
 	Grow(bytes int64) error
 	Shrink(bytes int64)
 }
@@ -61,7 +61,7 @@ type memory interface {
 // contains itself for no end at all.
 //
 // What is not YAML weighs its bytes. Kustomize says what is wrong with it.
-func (b Bounds) weigh(data []byte, mem memory) (weight, error) {
+func (b Bounds) weigh(data []byte, mem memoryBudget) (weight, error) {
 	if int64(len(data)) > b.FileBytes {
 		return weight{}, tooLarge(b.FileBytes, "bytes in one file", "split the file")
 	}
@@ -93,7 +93,7 @@ func documents(data []byte) [][]byte {
 	}
 }
 
-func (b Bounds) document(data []byte, mem memory) (weight, error) {
+func (b Bounds) document(data []byte, mem memoryBudget) (weight, error) {
 	most := tokens(data)
 	if most > 3*b.DocumentNodes {
 		return weight{}, b.tooManyNodes()

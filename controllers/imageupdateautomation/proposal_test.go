@@ -31,7 +31,7 @@ func proposing(changes ...func(*proposalObservation)) proposalObservation {
 }
 
 // pull is pull request 3, of ours, for the content "two".
-func pull(state forge.State, changes ...func(*pullrequest.PullRequest)) func(*proposalObservation) {
+func pull(state forge.PullRequestState, changes ...func(*pullrequest.PullRequest)) func(*proposalObservation) {
 	return func(seen *proposalObservation) {
 		seen.pr = &pullrequest.PullRequest{
 			Number: 3, Open: state == forge.Open, Merged: state == forge.Merged, Head: ourHead, Base: "main",

@@ -160,7 +160,7 @@ func (fake fakeAzure) render(c *fakePull) object {
 		"sourceRefName": "refs/heads/" + c.branch, "targetRefName": "refs/heads/" + c.base, "mergeStatus": status, "reviewers": reviewers,
 		"lastMergeSourceCommit": object{"commitId": c.head}, "lastMergeCommit": object{"commitId": "a-test-merge"},
 		"repository": object{"project": object{"id": "project-id"}},
-		"status":     map[forge.State]string{forge.Open: "active", forge.Closed: "abandoned", forge.Merged: "completed"}[c.state],
+		"status":     map[forge.PullRequestState]string{forge.Open: "active", forge.Closed: "abandoned", forge.Merged: "completed"}[c.state],
 	}
 	pull["labels"] = named(c.labels)
 	if c.headRepo != fullName {

@@ -45,7 +45,7 @@ func (a *azurePulls) read(p *azurePull) *snapshot {
 		Number: p.ID, State: Open, Title: p.Title, Body: p.Description, Draft: p.Draft, Author: p.CreatedBy.login(), HeadSHA: p.Head.ID,
 		Base: strings.TrimPrefix(p.Target, refsHeads), Branch: strings.TrimPrefix(p.Source, refsHeads), HeadRepo: a.repository.String(),
 		URL: a.url(a.repository.owner(), "_git", a.repository.name(), "pullrequest", strconv.FormatInt(p.ID, 10)).String(), Mergeable: Unknown,
-		Auto: answer(p.AutoComplete != nil && p.AutoComplete.ID != azureNobody),
+		Auto: tristate(p.AutoComplete != nil && p.AutoComplete.ID != azureNobody),
 	}}
 	if p.Fork != nil {
 		found.HeadRepo = "fork/" + p.Fork.Repository.Name

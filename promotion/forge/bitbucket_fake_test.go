@@ -127,7 +127,7 @@ func (fake fakeBitbucket) render(c *fakePull) object {
 	}
 	pull := object{
 		"id": c.number, "title": c.title, "description": c.body, "author": object{"nickname": c.author},
-		"state": map[forge.State]string{forge.Open: "OPEN", forge.Closed: "DECLINED", forge.Merged: "MERGED"}[c.state],
+		"state": map[forge.PullRequestState]string{forge.Open: "OPEN", forge.Closed: "DECLINED", forge.Merged: "MERGED"}[c.state],
 		"source": object{"branch": object{"name": c.branch}, "commit": object{"hash": c.head[:12]},
 			"repository": object{"full_name": c.headRepo}},
 		"destination": object{"branch": object{"name": c.base}}, "participants": participants, "reviewers": reviewers,

@@ -191,7 +191,7 @@ func (fake fakeDataCenter) render(c *fakePull) object {
 	}
 	return object{
 		"id": c.number, "version": c.version, "title": c.title, "description": c.body,
-		"state":     map[forge.State]string{forge.Open: "OPEN", forge.Closed: "DECLINED", forge.Merged: "MERGED"}[c.state],
+		"state":     map[forge.PullRequestState]string{forge.Open: "OPEN", forge.Closed: "DECLINED", forge.Merged: "MERGED"}[c.state],
 		"author":    object{"user": object{"name": c.author}},
 		"reviewers": reviewers, "toRef": object{"id": "refs/heads/" + c.base},
 		"fromRef": object{"id": "refs/heads/" + c.branch, "latestCommit": c.head,

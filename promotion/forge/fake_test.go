@@ -79,7 +79,7 @@ type fakePull struct {
 	draft, queued                 bool
 	auto                          bool
 	autoMethod, completing        forge.Method
-	state                         forge.State
+	state                         forge.PullRequestState
 	author, mergedBy, closedBy    string
 	openFor                       time.Duration // until it was closed
 	approved                      map[string]bool

@@ -72,28 +72,28 @@ type User struct {
 	Login string
 }
 
-// State of a pull request.
-type State string
+// PullRequestState is what became of a pull request.
+type PullRequestState string
 
 // The states.
 const (
-	Open   State = "open"
-	Merged State = "merged"
-	Closed State = "closed" // without being merged; declined, abandoned
+	Open   PullRequestState = "open"
+	Merged PullRequestState = "merged"
+	Closed PullRequestState = "closed" // without being merged; declined, abandoned
 )
 
-// Answer is yes, no, or not known, which is neither.
-type Answer string
+// Tristate is yes, no, or not known, which is neither.
+type Tristate string
 
-// The answers. The zero Answer is unknown, too.
+// The answers to a question about a forge. The zero Tristate is unknown, too.
 const (
-	Yes     Answer = "yes"
-	No      Answer = "no"
-	Unknown Answer = "unknown"
+	Yes     Tristate = "yes"
+	No      Tristate = "no"
+	Unknown Tristate = "unknown"
 )
 
-// answer is what a forge says with a bool.
-func answer(yes bool) Answer {
+// tristate is what a forge says with a bool.
+func tristate(yes bool) Tristate {
 	if yes {
 		return Yes
 	}
@@ -120,7 +120,7 @@ const (
 type PullRequest struct {
 	Number int64
 	URL    string // for people
-	State  State
+	State  PullRequestState
 	Title  string
 	Body   string
 	Draft  bool
@@ -134,13 +134,13 @@ type PullRequest struct {
 
 	// Mergeable is yes if a merge would be accepted now, and no if it is known that it
 	// would not; Blocked then says why.
-	Mergeable Answer
+	Mergeable Tristate
 	Blocked   []Blocker
 	Approvals int
 	// Queued means that it is in a merge queue, and Auto that the forge merges it by
 	// itself. Auto is unknown on a forge that does not tell.
 	Queued bool
-	Auto   Answer
+	Auto   Tristate
 	// QueueOnly means that its base takes pull requests through a merge queue alone, as far as the
 	// forge says so of the pull request: some queues are not among the rules that a credential may read.
 	QueueOnly bool

@@ -70,13 +70,13 @@ func (g *giteaCommits) rules(ctx context.Context, branch string) (Rules, error) 
 
 // requiredMet says whether the checks that rules name, by patterns in which * stands for
 // anything, have succeeded. Patterns with more than that are not judged.
-func requiredMet(patterns []string, statuses []Status) Answer {
+func requiredMet(patterns []string, statuses []Status) Tristate {
 	if len(patterns) == 0 {
 		state := combine(statuses)
 		if state == CheckNone {
 			return Unknown
 		}
-		return answer(state == CheckSuccess)
+		return tristate(state == CheckSuccess)
 	}
 	met := Yes
 	for _, pattern := range patterns {

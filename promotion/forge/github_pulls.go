@@ -55,7 +55,7 @@ func (g *gitHubPulls) read(pr *github.PullRequest) *snapshot {
 	found := &snapshot{nodeID: pr.GetNodeID(), PullRequest: PullRequest{
 		Number: int64(pr.GetNumber()), URL: pr.GetHTMLURL(), State: Closed, Title: pr.GetTitle(), Body: pr.GetBody(), Draft: pr.GetDraft(),
 		Author: pr.GetUser().GetLogin(), Base: pr.GetBase().GetRef(), Branch: pr.GetHead().GetRef(), HeadSHA: pr.GetHead().GetSHA(),
-		HeadRepo: pr.GetHead().GetRepo().GetFullName(), Mergeable: Unknown, Auto: answer(pr.AutoMerge != nil),
+		HeadRepo: pr.GetHead().GetRepo().GetFullName(), Mergeable: Unknown, Auto: tristate(pr.AutoMerge != nil),
 		MergedBy: pr.GetMergedBy().GetLogin(),
 	}}
 	for _, label := range pr.Labels {
@@ -74,7 +74,7 @@ func (g *gitHubPulls) read(pr *github.PullRequest) *snapshot {
 }
 
 // gitHubMergeable reads mergeable_state. What is not listed is not known.
-func gitHubMergeable(state string) (Answer, []Blocker) {
+func gitHubMergeable(state string) (Tristate, []Blocker) {
 	switch state {
 	case "clean", "has_hooks", "unstable": // unstable: checks that are not required fail
 		return Yes, nil

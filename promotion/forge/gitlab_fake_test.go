@@ -166,7 +166,7 @@ func (fake fakeGitLab) render(c *fakePull) object {
 		"title": c.title, "description": c.body, "draft": strings.HasPrefix(c.title, "Draft:"),
 		"author": object{"username": c.author}, "source_branch": c.branch, "target_branch": c.base, "sha": c.head, "labels": c.labels,
 		"source_project_id": source, "target_project_id": 10, "detailed_merge_status": status, "merge_when_pipeline_succeeds": c.auto,
-		"state":     map[forge.State]string{forge.Open: "opened", forge.Closed: "closed", forge.Merged: "merged"}[c.state],
+		"state":     map[forge.PullRequestState]string{forge.Open: "opened", forge.Closed: "closed", forge.Merged: "merged"}[c.state],
 		"closed_by": nil, "merge_commit_sha": nil, "squash_commit_sha": nil,
 	}
 	if c.closedBy != "" {

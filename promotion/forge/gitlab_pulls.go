@@ -51,7 +51,7 @@ func (g *gitLabPulls) read(mr *gitlab.BasicMergeRequest) *snapshot {
 	found := &snapshot{PullRequest: PullRequest{
 		Number: mr.IID, URL: mr.WebURL, State: Open, Title: mr.Title, Body: mr.Description, Draft: mr.Draft, Author: gitLabLogin(mr.Author),
 		Base: mr.TargetBranch, Branch: mr.SourceBranch, HeadSHA: mr.SHA, HeadRepo: fmt.Sprintf("project/%d", mr.SourceProjectID),
-		Mergeable: Unknown, Auto: answer(mr.MergeWhenPipelineSucceeds), Labels: mr.Labels,
+		Mergeable: Unknown, Auto: tristate(mr.MergeWhenPipelineSucceeds), Labels: mr.Labels,
 	}}
 	if mr.SourceProjectID == mr.TargetProjectID {
 		found.HeadRepo = g.project()
@@ -97,7 +97,7 @@ var gitLabBlockers = map[string]Blocker{
 
 // gitLabMergeable reads detailed_merge_status; checking, unchecked, preparing,
 // approvals_syncing and what is new are not known.
-func gitLabMergeable(status string) (Answer, []Blocker) {
+func gitLabMergeable(status string) (Tristate, []Blocker) {
 	if status == "mergeable" {
 		return Yes, nil
 	}

@@ -51,7 +51,7 @@ func openedFoundUpdated(s suite) {
 		s.Fatalf("identity: %+v, %v", me, err)
 	}
 	type identity struct {
-		state                                           forge.State
+		state                                           forge.PullRequestState
 		head, base, branch, author, title, body, landed string
 	}
 	got := identity{pr.State, pr.HeadSHA, pr.Base, pr.Branch, pr.Author, pr.Title, pr.Body, pr.Landed}

@@ -45,7 +45,7 @@ func TestExplainPolicyOfACluster(t *testing.T) {
 	var p imagev1.ImagePolicy
 	f.must(f.Client.Get(t.Context(), client.ObjectKey{Namespace: f.ns, Name: "app"}, &p))
 	if p.Spec.Policy.SemVer == nil {
-		t.Error("the trial was saved")
+		t.Error("the draft was saved")
 	}
 }
 

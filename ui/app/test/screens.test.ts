@@ -14,7 +14,7 @@ import { compareLines } from "../src/screens/objects";
 import { treeOf } from "../src/screens/object";
 import { failures, isAbout } from "../src/screens/canary";
 import { bundleName, consents, earlier, isListed, stateOfPipeline } from "../src/screens/pipeline";
-import { commandOf, filterOf, funnelOf, gateWord, judgedElsewhere, queryOf, trialOf } from "../src/screens/policy";
+import { commandOf, draftOf, filterOf, funnelOf, gateWord, judgedElsewhere, queryOf } from "../src/screens/policy";
 import { groupOf, matches } from "../src/screens/releases";
 import { filter, hopsOf, markdown } from "../src/screens/timeline";
 import { compareTags, versionsOf } from "../src/screens/versions";
@@ -124,9 +124,9 @@ describe("another rule of a policy", () => {
   const none = { kind: "", range: "", order: "", pattern: "", extract: "", noPattern: false };
   it("is not asked for while nothing is tried", () => expect(queryOf(none)).toBe(""));
   it("is in the address as it is asked for, and is read from there", () => {
-    for (const trial of [{ kind: "semver", range: "^2" }, { kind: "numerical", order: "desc", pattern: "^v(.*)$", extract: "$1" }, { noPattern: true }, {}]) {
-      const all = { ...none, ...trial };
-      expect(trialOf(new URLSearchParams(queryOf(all)))).toEqual(all);
+    for (const draft of [{ kind: "semver", range: "^2" }, { kind: "numerical", order: "desc", pattern: "^v(.*)$", extract: "$1" }, { noPattern: true }, {}]) {
+      const all = { ...none, ...draft };
+      expect(draftOf(new URLSearchParams(queryOf(all)))).toEqual(all);
     }
   });
   it("begins with the pattern of the policy, and has it where no other one is tried", () => {
@@ -145,9 +145,9 @@ describe("another rule of a policy", () => {
     );
   });
   it("can have no pattern, though the policy has one", () => {
-    const trial = { ...none, pattern: "^v(.*)$", extract: "$1", noPattern: true };
-    expect(queryOf(trial)).toBe("?pattern=");
-    expect(commandOf("apps", "podinfo", trial)).toBe("sluice explain policy podinfo -n apps --pattern ''");
+    const draft = { ...none, pattern: "^v(.*)$", extract: "$1", noPattern: true };
+    expect(queryOf(draft)).toBe("?pattern=");
+    expect(commandOf("apps", "podinfo", draft)).toBe("sluice explain policy podinfo -n apps --pattern ''");
   });
   it("has another extract of the pattern of the policy", () => expect(queryOf({ ...none, extract: "$v" })).toBe("?extract=%24v"));
   it("counts what each gate left, in the order of the gates, also of the tags that are left out", () => {

@@ -26,7 +26,7 @@ import (
 type explanation struct {
 	cluster    *cluster.Cluster
 	output     output.Flags
-	trial      trial
+	draft      draft
 	file, tags string
 	limit      int
 	// repositories are the ImageRepositories of the file.
@@ -62,7 +62,7 @@ when they were first seen, and why they were not chosen although they rank.`,
 	cmd.Flags().StringVarP(&e.file, "file", "f", "", "read the ImagePolicy from this file instead of the cluster; - is standard input")
 	cmd.Flags().StringVar(&e.tags, "tags", "", "read the tags from this file, one a line, instead of the registry; - is standard input")
 	cmd.Flags().IntVar(&e.limit, "limit", 0, "show only this many tags of each kind, chosen and dropped; 0 is all")
-	e.trial.register(cmd)
+	e.draft.register(cmd)
 	e.output.Register(cmd)
 	return cmd
 }
@@ -79,14 +79,14 @@ func (e *explanation) run(cmd *cobra.Command, args []string) error {
 	if refusal := report.Refusal(p.Status.Conditions); refusal != "" {
 		output.Note(cmd, "ImagePolicy %s: %s", p.Name, refusal)
 	}
-	if err := e.trial.apply(cmd.Flags(), &p.Spec); err != nil {
+	if err := e.draft.apply(cmd.Flags(), &p.Spec); err != nil {
 		return err
 	}
 	rule, err := policy.CompileSpec(&p.Spec, time.Now())
 	if err != nil {
 		return fmt.Errorf("ImagePolicy %s: %w", p.Name, err)
 	}
-	if chosen(cmd.Flags(), trialFlags...) && p.Name != "" {
+	if chosen(cmd.Flags(), draftFlags...) && p.Name != "" {
 		output.Note(cmd, "trying %s; nothing is saved", rule)
 		if saved.Spec.Pin != nil && p.Spec.Pin == nil {
 			output.Note(cmd, "without the pin of tag %s", saved.Spec.Pin.Tag)

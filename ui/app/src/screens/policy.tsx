@@ -15,7 +15,7 @@ import { replace, route } from "../router";
 import { count, short } from "../words";
 
 /** A rule that is tried without saving it; an empty field leaves what the policy says. */
-export interface Trial {
+export interface Draft {
   kind: string;
   range: string;
   order: string;
@@ -25,22 +25,22 @@ export interface Trial {
   noPattern: boolean;
 }
 
-const nothing: Trial = { kind: "", range: "", order: "", pattern: "", extract: "", noPattern: false };
+const nothing: Draft = { kind: "", range: "", order: "", pattern: "", extract: "", noPattern: false };
 
 /** How long nobody types before a rule is tried, in milliseconds. */
 const quiet = 300;
 /** How many tags are shown before one asks for more. */
 const page = 200;
 
-/** The query of a trial; empty is the policy itself. */
-export function queryOf(trial: Trial): string {
+/** The query of a draft; empty is the policy itself. */
+export function queryOf(draft: Draft): string {
   const query = new URLSearchParams();
-  if (trial.kind) query.set("kind", trial.kind);
-  if (trial.kind === "semver" && trial.range) query.set("range", trial.range);
-  if ((trial.kind === "alphabetical" || trial.kind === "numerical") && trial.order) query.set("order", trial.order);
-  if (trial.noPattern) query.set("pattern", "");
-  else if (trial.pattern) query.set("pattern", trial.pattern);
-  if (trial.extract && !trial.noPattern) query.set("extract", trial.extract);
+  if (draft.kind) query.set("kind", draft.kind);
+  if (draft.kind === "semver" && draft.range) query.set("range", draft.range);
+  if ((draft.kind === "alphabetical" || draft.kind === "numerical") && draft.order) query.set("order", draft.order);
+  if (draft.noPattern) query.set("pattern", "");
+  else if (draft.pattern) query.set("pattern", draft.pattern);
+  if (draft.extract && !draft.noPattern) query.set("extract", draft.extract);
   return query.size > 0 ? `?${query}` : "";
 }
 
@@ -48,8 +48,8 @@ export function queryOf(trial: Trial): string {
 const kinds = ["semver", "alphabetical", "numerical"];
 const orders = ["asc", "desc"];
 
-/** The trial of a query. What the form has no choice for is not tried: its selection would be empty. */
-export function trialOf(query: URLSearchParams): Trial {
+/** The draft of a query. What the form has no choice for is not tried: its selection would be empty. */
+export function draftOf(query: URLSearchParams): Draft {
   const text = (name: string) => query.get(name) ?? "";
   const choice = (name: string, of: string[]) => (of.includes(text(name)) ? text(name) : "");
   return {
@@ -63,16 +63,16 @@ export function trialOf(query: URLSearchParams): Trial {
 }
 
 /** The command that tries the same. */
-export function commandOf(namespace: string, name: string, trial: Trial): string {
+export function commandOf(namespace: string, name: string, draft: Draft): string {
   const words = ["sluice", "explain", "policy", name, "-n", namespace];
-  if (trial.kind === "semver" && trial.range) words.push("--range", trial.range);
-  if (trial.kind === "alphabetical" || trial.kind === "numerical") {
-    words.push(`--${trial.kind}`);
-    if (trial.order) words.push("--order", trial.order);
+  if (draft.kind === "semver" && draft.range) words.push("--range", draft.range);
+  if (draft.kind === "alphabetical" || draft.kind === "numerical") {
+    words.push(`--${draft.kind}`);
+    if (draft.order) words.push("--order", draft.order);
   }
-  if (trial.noPattern) words.push("--pattern", "");
-  else if (trial.pattern) words.push("--pattern", trial.pattern);
-  if (trial.extract && !trial.noPattern) words.push("--extract", trial.extract);
+  if (draft.noPattern) words.push("--pattern", "");
+  else if (draft.pattern) words.push("--pattern", draft.pattern);
+  if (draft.extract && !draft.noPattern) words.push("--extract", draft.extract);
   return commandLine(...words);
 }
 
@@ -94,7 +94,7 @@ interface Props {
 export function PolicyScreen({ namespace, name }: Props) {
   useTitle(`Why this tag? ${name}`);
   // What is tried stands in the address, to be sent to somebody.
-  const asked = trialOf(route.value.query);
+  const asked = draftOf(route.value.query);
   const form = useSignal(asked);
   const tried = useSignal(asked);
   useEffect(() => {
@@ -103,7 +103,7 @@ export function PolicyScreen({ namespace, name }: Props) {
   useEffect(() => {
     const timer = setTimeout(() => {
       tried.value = form.value;
-      if (queryOf(form.value) !== queryOf(trialOf(route.peek().query))) replace(path("policy", namespace, name) + queryOf(form.value));
+      if (queryOf(form.value) !== queryOf(draftOf(route.peek().query))) replace(path("policy", namespace, name) + queryOf(form.value));
     }, quiet);
     return () => clearTimeout(timer);
   }, [form.value]);
@@ -130,8 +130,8 @@ export function PolicyScreen({ namespace, name }: Props) {
   );
 }
 
-function Try({ own, form, change }: { own: PolicyDetail | undefined; form: Trial; change: (changes: Partial<Trial>) => void }) {
-  const field = (name: Exclude<keyof Trial, "noPattern">, label: string, placeholder: string) => (
+function Try({ own, form, change }: { own: PolicyDetail | undefined; form: Draft; change: (changes: Partial<Draft>) => void }) {
+  const field = (name: Exclude<keyof Draft, "noPattern">, label: string, placeholder: string) => (
     <label>
       {label}
       <input value={form[name]} placeholder={placeholder} spellcheck={false} autocomplete="off" disabled={form.noPattern && (name === "pattern" || name === "extract")} onInput={(event) => change({ [name]: event.currentTarget.value })} />
@@ -214,9 +214,9 @@ export function judgedElsewhere(is: Pick<Explanation, "forTheController" | "sign
 }
 
 /** The pattern that tags are judged with, and what of it is compared: those of the policy, as far as no other ones are tried. */
-export function filterOf(own: Pick<PolicyDetail, "pattern" | "extract">, trial: Trial): { pattern: string; extract: string } {
-  if (trial.noPattern) return { pattern: "", extract: "" };
-  return { pattern: trial.pattern || (own.pattern ?? ""), extract: trial.extract || (own.extract ?? "") };
+export function filterOf(own: Pick<PolicyDetail, "pattern" | "extract">, draft: Draft): { pattern: string; extract: string } {
+  if (draft.noPattern) return { pattern: "", extract: "" };
+  return { pattern: draft.pattern || (own.pattern ?? ""), extract: draft.extract || (own.extract ?? "") };
 }
 
 function Explained({ is, trying, filter }: { is: Explanation; trying: boolean; filter: { pattern: string; extract: string } }) {

@@ -12,9 +12,9 @@ import (
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 )
 
-// trial is another policy to try, as flags. It is applied to a policy of a
+// draft is another policy to try, as flags. It is applied to a policy of a
 // cluster or a file, or is one by itself; it is never saved.
-type trial struct {
+type draft struct {
 	semver                  string
 	alphabetical, numerical bool
 	order                   string
@@ -23,13 +23,13 @@ type trial struct {
 	reject                  []string
 }
 
-// The flags of a trial, by what they replace.
+// The flags of a draft, by what they replace.
 var (
 	ruleFlags  = []string{"range", "alphabetical", "numerical"}
-	trialFlags = append([]string{"order", "pattern", "extract", "pin", "reject"}, ruleFlags...)
+	draftFlags = append([]string{"order", "pattern", "extract", "pin", "reject"}, ruleFlags...)
 )
 
-func (t *trial) register(cmd *cobra.Command) {
+func (t *draft) register(cmd *cobra.Command) {
 	set := cmd.Flags()
 	set.StringVar(&t.semver, "range", "", "try policy.semver with this range, such as '>=1.0.0 <2.0.0'")
 	set.BoolVar(&t.alphabetical, "alphabetical", false, "try policy.alphabetical")
@@ -42,7 +42,7 @@ func (t *trial) register(cmd *cobra.Command) {
 	cmd.MarkFlagsMutuallyExclusive(ruleFlags...)
 }
 
-// chosen reports whether any flag of the trial, or of some, was set.
+// chosen reports whether any flag of the draft, or of some, was set.
 func chosen(set *pflag.FlagSet, names ...string) bool {
 	for _, name := range names {
 		if set.Changed(name) {
@@ -54,7 +54,7 @@ func chosen(set *pflag.FlagSet, names ...string) bool {
 
 // apply changes a policy to what the flags say, as far as they say anything. A
 // rule to try takes the place of a pin, or there would be nothing to see.
-func (t *trial) apply(set *pflag.FlagSet, spec *imagev1.ImagePolicySpec) error {
+func (t *draft) apply(set *pflag.FlagSet, spec *imagev1.ImagePolicySpec) error {
 	if chosen(set, ruleFlags...) {
 		spec.Pin = nil
 		spec.Policy = t.choose(set, spec.Policy)
@@ -81,7 +81,7 @@ func (t *trial) apply(set *pflag.FlagSet, spec *imagev1.ImagePolicySpec) error {
 
 // choose returns a policy with the rule of the flags. If it had one of the same kind, what
 // no flag says is kept of that.
-func (t *trial) choose(set *pflag.FlagSet, old imagev1.ImagePolicyChoice) (choice imagev1.ImagePolicyChoice) {
+func (t *draft) choose(set *pflag.FlagSet, old imagev1.ImagePolicyChoice) (choice imagev1.ImagePolicyChoice) {
 	switch {
 	case t.alphabetical:
 		choice.Alphabetical = copyOrNew(old.Alphabetical)
@@ -103,7 +103,7 @@ func copyOrNew[T any](p *T) *T {
 	return &value
 }
 
-func (t *trial) reorder(choice *imagev1.ImagePolicyChoice) error {
+func (t *draft) reorder(choice *imagev1.ImagePolicyChoice) error {
 	switch {
 	case t.order != "asc" && t.order != "desc":
 		return fmt.Errorf("--order: unknown order %q, must be asc or desc", t.order)
@@ -119,7 +119,7 @@ func (t *trial) reorder(choice *imagev1.ImagePolicyChoice) error {
 	return nil
 }
 
-func (t *trial) filter(set *pflag.FlagSet, spec *imagev1.ImagePolicySpec) error {
+func (t *draft) filter(set *pflag.FlagSet, spec *imagev1.ImagePolicySpec) error {
 	if !chosen(set, "pattern", "extract") {
 		return nil
 	}
