@@ -94,7 +94,7 @@ func TestTakingOverFromFlagger(t *testing.T) {
 		},
 		"an analysis of what was taken back ends": {
 			given:     flagger(progressing, running(v2)),
-			wantPhase: flaggerv1.CanaryPhaseInitialized, wantApplied: v2, wantPromoted: v2, wantVerdict: VerdictReverted,
+			wantPhase: flaggerv1.CanaryPhaseInitialized, wantApplied: v2, wantPromoted: v2, wantResult: ResultReverted,
 			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
 			wantEvents:  "Revision reverted! Ending analysis of podinfo.test without promotion",
 		},

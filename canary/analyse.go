@@ -141,7 +141,7 @@ func revert(t transition) Decision {
 	d.State.Hold = nil
 	d.State = withRelease(t.from(d.State))
 	d.State.History = d.State.History.withVerdict(flaggerv1.VerdictReverted, wentBack, t.now)
-	d.Verdict = VerdictReverted
+	d.Result = ResultReverted
 	d.addEvent("Revision reverted! Ending analysis of %s without promotion", t.seen.target())
 	d.Message = "Revision reverted to the promoted one, analysis ended without promotion."
 	return d

@@ -29,7 +29,7 @@ func applyCommand(t transition) (d Decision, ended bool) {
 	d, command.Outcome = carryOut(t, command)
 	d.State.LastCommand = &command
 	d.alert(flaggerv1.SeverityInfo, "%s by %s: %s", command.Verb, orSomebody(command.By), command.Outcome)
-	return d, d.Verdict == VerdictFailed
+	return d, d.Result == ResultFailed
 }
 
 // carryOut decides what a command changes, and says what came of it.

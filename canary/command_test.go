@@ -85,7 +85,7 @@ func TestCommands(t *testing.T) {
 		},
 		"a halted release can fail": {
 			given:     edited(bad(heldByBob(at(progressing, 20), flaggerv1.HoldHalt)), func(s *situation) { s.Plan.Threshold = 1 }),
-			wantPhase: failed, wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed, wantActions: rolledBack,
+			wantPhase: failed, wantApplied: v2, wantPromoted: v1, wantResult: ResultFailed, wantActions: rolledBack,
 			wantEvents: "Halt podinfo.test advancement success rate 50.00% < 99%\n" +
 				"Rolling back podinfo.test failed checks threshold reached 1\nCanary failed! Scaling down podinfo.test",
 		},
@@ -116,12 +116,12 @@ func TestCommands(t *testing.T) {
 		},
 		"abort rolls back now": {
 			given: withCommand(edited(at(progressing, 20), func(s *situation) { s.State.At = noon }), flaggerv1.CommandAbort), wantPhase: failed,
-			wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed, wantActions: rolledBack,
+			wantApplied: v2, wantPromoted: v1, wantResult: ResultFailed, wantActions: rolledBack,
 			wantEvents: "Rolling back podinfo.test aborted by ann\nCanary failed! Scaling down podinfo.test\nabort by ann: rolled back",
 		},
 		"abort gives up what waits to begin": {
 			given: withCommand(waitingAt(withHooks(arriving(waiting), confirmRollout), confirmRollout), flaggerv1.CommandAbort), wantPhase: failed,
-			wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed, wantActions: rolledBack,
+			wantApplied: v2, wantPromoted: v1, wantResult: ResultFailed, wantActions: rolledBack,
 			wantEvents: "Rolling back podinfo.test aborted by ann\nCanary failed! Scaling down podinfo.test\nabort by ann: rolled back",
 		},
 		"abort without a release is refused": {

@@ -137,7 +137,7 @@ type decisionCase struct {
 	wantActions  []string
 	wantEvents   string
 	wantProblem  string
-	wantVerdict  Verdict
+	wantResult   ReleaseResult
 	wantDue      string // what is asked, in its order
 	wantHold     string
 }
@@ -152,7 +152,7 @@ func (tc decisionCase) run(t *testing.T) {
 	got := decisionCase{wantPhase: decision.State.Phase, wantWeight: decision.State.Weight, wantFailed: decision.State.FailedChecks,
 		wantApplied: decision.State.Applied, wantPromoted: decision.State.Promoted,
 		wantActions: actionNames(decision.Actions), wantEvents: messages(decision.Events),
-		wantProblem: decision.Problem, wantVerdict: decision.Verdict,
+		wantProblem: decision.Problem, wantResult: decision.Result,
 		wantDue: questionNames(decision.due), wantHold: holdText(decision.State.Hold)}
 	tc.given = situation{}
 	if diff := cmp.Diff(tc, got, cmp.AllowUnexported(decisionCase{})); diff != "" {
@@ -239,7 +239,7 @@ func TestAnalysis(t *testing.T) {
 		"a failed check at the limit rolls back in the same step": {
 			given:     edited(at(progressing, 20), func(s *situation) { bad(s); s.State.FailedChecks = 1 }),
 			wantPhase: flaggerv1.CanaryPhaseFailed, wantApplied: v2, wantPromoted: v1,
-			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"}, wantVerdict: VerdictFailed,
+			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"}, wantResult: ResultFailed,
 			wantEvents: "Halt podinfo.test advancement success rate 69.17% < 99%\n" +
 				"Rolling back podinfo.test failed checks threshold reached 2\nCanary failed! Scaling down podinfo.test",
 		},
@@ -254,7 +254,7 @@ func TestAnalysis(t *testing.T) {
 		"a canary past its deadline rolls back": {
 			given:     edited(at(progressing, 20), func(s *situation) { s.Target = stuck(v2) }),
 			wantPhase: flaggerv1.CanaryPhaseFailed, wantApplied: v2, wantPromoted: v1,
-			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"}, wantVerdict: VerdictFailed,
+			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"}, wantResult: ResultFailed,
 			wantEvents: "Rolling back podinfo.test progress deadline exceeded canary deployment podinfo.test not ready: rolling\n" +
 				"Canary failed! Scaling down podinfo.test",
 		},
@@ -311,7 +311,7 @@ func TestPromotion(t *testing.T) {
 		},
 		"a primary that does not start gets its old revision back, and users stay on the canary": {
 			given: promoting(50, stuck(v2)), wantPhase: flaggerv1.CanaryPhaseFailed, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
-			wantActions: []string{"SetWeights{{0 100 false}}", "SetPrimary{v1}"}, wantVerdict: VerdictFailed,
+			wantActions: []string{"SetWeights{{0 100 false}}", "SetPrimary{v1}"}, wantResult: ResultFailed,
 			wantEvents: "Promotion of podinfo.test failed, primary not ready: rolling",
 			wantProblem: "Canary failed, traffic stays on it: podinfo-primary.test not ready: rolling. Reason: " +
 				"promotion failed, primary not ready: rolling",
@@ -323,13 +323,13 @@ func TestPromotion(t *testing.T) {
 		},
 		"a revert in Git gives the primary its old revision back": {
 			given:     edited(promoting(50, rolling(v2)), func(s *situation) { s.Target = running(v1) }),
-			wantPhase: flaggerv1.CanaryPhaseInitialized, wantApplied: v1, wantPromoted: v1, wantVerdict: VerdictReverted,
+			wantPhase: flaggerv1.CanaryPhaseInitialized, wantApplied: v1, wantPromoted: v1, wantResult: ResultReverted,
 			wantActions: []string{"SetWeights{{100 0 false}}", "SetPrimary{v1}", "SetWeights{{100 0 false}}", "StopTarget{}"},
 			wantEvents:  "Revision reverted! Ending analysis of podinfo.test without promotion",
 		},
 		"the canary goes when its users have left": {
 			given:     edited(at(flaggerv1.CanaryPhaseFinalising, 0), func(s *situation) { s.Primary = running(v2) }),
-			wantPhase: flaggerv1.CanaryPhaseSucceeded, wantApplied: v2, wantPromoted: v2, wantVerdict: VerdictPromoted,
+			wantPhase: flaggerv1.CanaryPhaseSucceeded, wantApplied: v2, wantPromoted: v2, wantResult: ResultPromoted,
 			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"}, wantEvents: "Promotion completed! Scaling down podinfo.test",
 		},
 		"a primary that breaks while users leave gives them back": {

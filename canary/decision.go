@@ -28,8 +28,8 @@ type Decision struct {
 	Settling bool
 	// After is when to look again although nothing happened; zero is never.
 	After time.Duration
-	// Verdict is set by the decision that ends an analysis.
-	Verdict Verdict
+	// Result is set by the decision that ends an analysis.
+	Result ReleaseResult
 
 	// due has to be found out before anything can be decided. Of such a decision
 	// only the message counts.
@@ -47,16 +47,16 @@ type Questions struct {
 // None reports whether there is nothing to find out.
 func (q Questions) None() bool { return len(q.Metrics) == 0 && len(q.Hooks) == 0 }
 
-// Verdict is how an analysis ended.
-type Verdict string
+// ReleaseResult is how an analysis ended. The history in the status of a Canary calls it the verdict on the release.
+type ReleaseResult string
 
-// The verdicts; none while an analysis goes on.
+// The results; none while an analysis goes on.
 const (
-	VerdictNone     Verdict = ""
-	VerdictPromoted Verdict = "promoted"
-	VerdictSkipped  Verdict = "skipped"
-	VerdictFailed   Verdict = "failed"
-	VerdictReverted Verdict = "reverted"
+	ResultNone     ReleaseResult = ""
+	ResultPromoted ReleaseResult = "promoted"
+	ResultSkipped  ReleaseResult = "skipped"
+	ResultFailed   ReleaseResult = "failed"
+	ResultReverted ReleaseResult = "reverted"
 )
 
 // Event is a sentence for people.
@@ -82,7 +82,7 @@ func (d Decision) then(later Decision) Decision {
 		Problem:  cmp.Or(later.Problem, d.Problem),
 		Settling: d.Settling || later.Settling,
 		After:    cmp.Or(later.After, d.After),
-		Verdict:  cmp.Or(later.Verdict, d.Verdict),
+		Result:   cmp.Or(later.Result, d.Result),
 		due: Questions{
 			Metrics: slices.Concat(d.due.Metrics, later.due.Metrics),
 			Hooks:   slices.Concat(d.due.Hooks, later.due.Hooks),

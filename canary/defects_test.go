@@ -44,7 +44,7 @@ func TestKnownDefects(t *testing.T) {
 				s.State.Fallback = &flaggerv1.CanaryFallback{Weight: 20}
 				s.Primary = Workload{Exists: true, Revision: v1, Replicas: 2, Stuck: true, Why: "broken"}
 				s.State.FailedChecks, s.Measured[0].Value = 1, 10
-			}), wantPhase: failed, wantWeight: 100, wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed,
+			}), wantPhase: failed, wantWeight: 100, wantApplied: v2, wantPromoted: v1, wantResult: ResultFailed,
 			wantProblem: "Canary failed, traffic stays on it: podinfo-primary.test not ready: broken. Reason: " +
 				"Halt podinfo.test advancement success rate 10.00% < 99%",
 			wantEvents: "Halt podinfo.test advancement success rate 10.00% < 99%\n" +
@@ -57,7 +57,7 @@ func TestKnownDefects(t *testing.T) {
 		},
 		"a revert in Git ends the analysis without promoting": {
 			given:     edited(at(progressing, 40), func(s *situation) { s.Target = running(v1) }),
-			wantPhase: flaggerv1.CanaryPhaseInitialized, wantApplied: v1, wantPromoted: v1, wantVerdict: VerdictReverted,
+			wantPhase: flaggerv1.CanaryPhaseInitialized, wantApplied: v1, wantPromoted: v1, wantResult: ResultReverted,
 			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
 			wantEvents:  "Revision reverted! Ending analysis of podinfo.test without promotion",
 		},
@@ -73,7 +73,7 @@ func TestKnownDefects(t *testing.T) {
 		},
 		"a rollout that is never ready is told": {
 			given:     edited(at(progressing, 0), func(s *situation) { s.Target = stuck(v2) }),
-			wantPhase: failed, wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed,
+			wantPhase: failed, wantApplied: v2, wantPromoted: v1, wantResult: ResultFailed,
 			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
 			wantEvents: "Rolling back podinfo.test progress deadline exceeded canary deployment podinfo.test not ready: rolling\n" +
 				"Canary failed! Scaling down podinfo.test",
@@ -228,7 +228,7 @@ func TestARollbackThatWasNotRecordedGivesNobodyTheCanaryAgain(t *testing.T) {
 	}
 	rolledBack := func(given situation) decisionCase {
 		return decisionCase{
-			given: given, wantPhase: failed, wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed,
+			given: given, wantPhase: failed, wantApplied: v2, wantPromoted: v1, wantResult: ResultFailed,
 			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
 			wantEvents: "Rolling back podinfo.test the controller was stopped while it rolled back\n" +
 				"Canary failed! Scaling down podinfo.test",

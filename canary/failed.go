@@ -104,7 +104,7 @@ func abortPromotion(t transition) Decision {
 // markFailed ends the release, and tells webhooks.
 func markFailed(reason string) func(transition) Decision {
 	return func(t transition) Decision {
-		d := Decision{State: withRelease(t).enter(flaggerv1.CanaryPhaseFailed, t.now), Verdict: VerdictFailed}
+		d := Decision{State: withRelease(t).enter(flaggerv1.CanaryPhaseFailed, t.now), Result: ResultFailed}
 		d.State.History = d.State.History.withVerdict(flaggerv1.VerdictFailed, reason, t.now)
 		d.State = d.State.beforeFirstStep()
 		d.State.Hold = nil

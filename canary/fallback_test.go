@@ -51,7 +51,7 @@ func TestUsersGoWherePodsServe(t *testing.T) {
 			given: edited(without(at(progressing, 40)), func(s *situation) {
 				s.Alarm = "lag 7.00 in 3 samples in a row"
 			}), wantPhase: flaggerv1.CanaryPhaseFailed,
-			wantWeight: 100, wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed, wantActions: moved,
+			wantWeight: 100, wantApplied: v2, wantPromoted: v1, wantResult: ResultFailed, wantActions: moved,
 			wantProblem: "Canary failed, traffic stays on it: podinfo-primary.test not ready: gone. Reason: lag 7.00 in 3 samples in a row",
 			wantEvents:  "Rolling back podinfo.test at once, lag 7.00 in 3 samples in a row\n" + said + "\nCanary failed! Scaling down podinfo.test",
 		},
@@ -250,7 +250,7 @@ func TestARouteThatNobodyTakesUp(t *testing.T) {
 		},
 		"does not keep users from being taken back": {
 			given: answered(refused(at(progressing, 20)), true, true), wantPhase: flaggerv1.CanaryPhaseFailed,
-			wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed,
+			wantApplied: v2, wantPromoted: v1, wantResult: ResultFailed,
 			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
 			wantEvents: "Rollback check takeback passed\nRolling back podinfo.test manual webhook invoked\n" +
 				"Canary failed! Scaling down podinfo.test",
@@ -265,7 +265,7 @@ func TestARouteThatNobodyTakesUp(t *testing.T) {
 				s.State.History[0].HeldSince = metav1.NewTime(noon.Add(-2 * time.Minute))
 				s.State.History[0].Steps = []flaggerv1.CanaryStep{{Weight: 20, At: metav1.NewTime(noon.Add(-3 * time.Minute))}}
 			}),
-			wantPhase: flaggerv1.CanaryPhaseFailed, wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed,
+			wantPhase: flaggerv1.CanaryPhaseFailed, wantApplied: v2, wantPromoted: v1, wantResult: ResultFailed,
 			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
 			wantEvents:  "Rolling back podinfo.test progress deadline exceeded " + why + "\nCanary failed! Scaling down podinfo.test",
 		},

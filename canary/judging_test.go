@@ -47,7 +47,7 @@ func TestAReleaseIsJudged(t *testing.T) {
 	stays := decisionCase{wantPhase: progressing, wantWeight: 50, wantApplied: v2, wantPromoted: v1}
 	promotes := decisionCase{wantPhase: flaggerv1.CanaryPhasePromoting, wantWeight: 50, wantApplied: v2, wantPromoted: v1}
 	copied := "Copying podinfo.test template spec to podinfo-primary.test (request-success-rate 99.80%)"
-	rolledBack := decisionCase{wantPhase: flaggerv1.CanaryPhaseFailed, wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed,
+	rolledBack := decisionCase{wantPhase: flaggerv1.CanaryPhaseFailed, wantApplied: v2, wantPromoted: v1, wantResult: ResultFailed,
 		wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"}}
 	with := func(base decisionCase, given situation, events string) decisionCase {
 		base.given, base.wantEvents = given, events
@@ -277,7 +277,7 @@ func TestWhatTakesHowLongIsSaidBeforeTheRelease(t *testing.T) {
 	plan := Plan{Routed: true, Interval: time.Minute, Steps: []Step{{Weight: 10}, {Weight: 50}},
 		Judge: &JudgeConfig{Settings: judge.Default(), Kinds: []judge.Kind{judge.Errors}, OnInconclusive: flaggerv1.InconclusiveHold}}
 	const late = "a good release passes too late: its time is up after 12 minutes, and onInconclusive (hold) decides"
-	for want, traffic := range map[string]judge.Traffic{
+	for want, traffic := range map[string]judge.TrafficProfile{
 		"": {},
 		"at 10 requests a second without errors a release that is as good passes after about 16 minutes; " + late: {Requests: 10},
 		"at 10 requests a second and 0.1 % errors a release that is as good passes after about 3 hours, " +
@@ -289,8 +289,8 @@ func TestWhatTakesHowLongIsSaidBeforeTheRelease(t *testing.T) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}
-	slow := Usual{Errors: judge.Traffic{Requests: 500, Rate: 0.01},
-		Slow: judge.Traffic{Requests: 500, Rate: 0.02}, Over: 250 * time.Millisecond}
+	slow := Usual{Errors: judge.TrafficProfile{Requests: 500, Rate: 0.01},
+		Slow: judge.TrafficProfile{Requests: 500, Rate: 0.02}, Over: 250 * time.Millisecond}
 	if got := plan.Outlook(slow); strings.Contains(got, "over") {
 		t.Errorf("the latency, which is not compared: %q", got)
 	}
@@ -317,7 +317,7 @@ func TestWhatTakesHowLongIsSaidBeforeTheRelease(t *testing.T) {
 		t.Errorf("with minSamples: got %q, want %q at the end", got, want)
 	}
 	plan.Judge.Settings.MinSamples, plan.Judge.Settings.Negligible = 50, 0
-	if got, want := plan.Outlook(Usual{Errors: judge.Traffic{Requests: 10}}),
+	if got, want := plan.Outlook(Usual{Errors: judge.TrafficProfile{Requests: 10}}),
 		"at 10 requests a second without errors there is nothing to pass a release by: onInconclusive (hold) decides"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -19,10 +19,10 @@ const plainRegression = 5
 
 // Usual is what the primary is used to.
 type Usual struct {
-	Errors judge.Traffic
+	Errors judge.TrafficProfile
 	// Slow are the requests that take longer than Over, the bound of the histogram that passing is about;
 	// zero without a histogram.
-	Slow judge.Traffic
+	Slow judge.TrafficProfile
 	Over time.Duration
 }
 
@@ -69,7 +69,7 @@ type outlook struct {
 }
 
 // isLate reports whether a release that is as good as its primary does not pass in time.
-func (o outlook) isLate(t judge.Traffic) bool {
+func (o outlook) isLate(t judge.TrafficProfile) bool {
 	if t.Rate <= 0 && o.judge.Settings.Negligible == 0 {
 		return false // said in other words
 	}
@@ -78,7 +78,7 @@ func (o outlook) isLate(t judge.Traffic) bool {
 }
 
 // delays are how long it takes until a release that is as good passes, and until others are found.
-func (o outlook) delays(t judge.Traffic, good, bad string) string {
+func (o outlook) delays(t judge.TrafficProfile, good, bad string) string {
 	s := o.judge.Settings
 	passes := o.expect(t, s.Tolerated)
 	if t.Rate <= 0 {
@@ -98,7 +98,7 @@ func (o outlook) delays(t judge.Traffic, good, bad string) string {
 }
 
 // expect says after how long a canary that is ratio times as bad is decided about, from when it gets its first users.
-func (o outlook) expect(t judge.Traffic, ratio float64) string {
+func (o outlook) expect(t judge.TrafficProfile, ratio float64) string {
 	after, ok := o.judge.Settings.Expect(t, without(o.steps, o.judge.Warmup), ratio, len(o.judge.Kinds))
 	if !ok {
 		return "never"

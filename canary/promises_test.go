@@ -217,9 +217,9 @@ func (w *simulation) checkEnd(seen situation, decision Decision) {
 		w.fatalf("alarm %q, answers %v, command %v, and it goes on as %s", seen.Alarm, seen.Answers, seen.Command, decision.State.Phase)
 	}
 	told := slices.Contains(decision.Actions, Action(Notify{flaggerv1.PostRolloutHook}))
-	ends := decision.Verdict == VerdictPromoted || decision.Verdict == VerdictSkipped || decision.Verdict == VerdictFailed
+	ends := decision.Result == ResultPromoted || decision.Result == ResultSkipped || decision.Result == ResultFailed
 	if want := ends && w.plan.Hooks[flaggerv1.PostRolloutHook]; told != want {
-		w.fatalf("verdict %q, but told is %v", decision.Verdict, told)
+		w.fatalf("result %q, but told is %v", decision.Result, told)
 	}
 }
 
@@ -230,7 +230,7 @@ func (w *simulation) checkFailedPromotion(seen situation, decision Decision) {
 		return
 	}
 	healthy := seen.Target.Ready && seen.Target.Revision == seen.State.Applied
-	fails := promoting(seen.State.Phase) && decision.Verdict == VerdictFailed
+	fails := promoting(seen.State.Phase) && decision.Result == ResultFailed
 	if fails && healthy && decision.State.Weight != 100 {
 		w.fatalf("the promotion failed, and the healthy canary is left with %d%% of the users", decision.State.Weight)
 	}
@@ -276,7 +276,7 @@ func (w *simulation) checkHistory(seen situation, decision Decision) {
 	if under && (len(state.History) == 0 || state.History[0].Verdict != "" || state.History[0].Revision != state.Applied) {
 		w.fatalf("%s of %s is not in the history %+v", state.Phase, state.Applied, state.History)
 	}
-	if v := decision.Verdict; v != VerdictNone && (len(state.History) == 0 || state.History[0].Verdict != string(v)) {
+	if v := decision.Result; v != ResultNone && (len(state.History) == 0 || state.History[0].Verdict != string(v)) {
 		w.fatalf("%q is not in the history %+v", v, state.History)
 	}
 }
@@ -316,7 +316,7 @@ func (w *simulation) checkWeights(to provider.Weights, decision Decision) {
 
 // noteRollback notes that users left a canary for good, which was not recorded.
 func (w *simulation) noteRollback(seen situation, decision Decision) {
-	if decision.Verdict == VerdictFailed && seen.State.Weight > 0 && w.plan.Routed && slices.Contains(decision.Actions, Action(StopTarget{})) {
+	if decision.Result == ResultFailed && seen.State.Weight > 0 && w.plan.Routed && slices.Contains(decision.Actions, Action(StopTarget{})) {
 		w.rolledBack = decision.State.Applied
 	}
 }

@@ -142,12 +142,12 @@ func succeed(t transition) Decision {
 	d.Message = "Canary analysis completed successfully, promotion finished."
 	d.State = withRelease(t.from(d.State))
 	if t.seen.Plan.Skip {
-		d.Verdict = VerdictSkipped
+		d.Result = ResultSkipped
 		d.State.History = d.State.History.withVerdict(flaggerv1.VerdictSkipped, "the analysis was skipped", t.now)
 		d.alert(flaggerv1.SeverityInfo, "Promotion completed! Canary analysis was skipped for %s", t.seen.target())
 		return d
 	}
-	d.Verdict = VerdictPromoted
+	d.Result = ResultPromoted
 	d.State.History = d.State.History.withVerdict(flaggerv1.VerdictPromoted, "all checks passed", t.now)
 	d.alert(flaggerv1.SeverityInfo, "Promotion completed! Scaling down %s", t.seen.target())
 	return d

@@ -120,13 +120,13 @@ func TestTheFirstGate(t *testing.T) {
 		"a release that waits can be rolled back": {
 			given:       waitingAt(withAnswer(withHooks(arriving(waiting), confirmRollout), rollbackHook, yes), confirmRollout),
 			wantPhase:   flaggerv1.CanaryPhaseFailed,
-			wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed, wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
+			wantApplied: v2, wantPromoted: v1, wantResult: ResultFailed, wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
 			wantEvents: "Rollback check gate passed\nRolling back podinfo.test manual webhook invoked\nCanary failed! Scaling down podinfo.test",
 		},
 		"also while a person has halted it": {
 			given:       heldByBob(withAnswer(withHooks(arriving(waiting), confirmRollout), rollbackHook, yes), flaggerv1.HoldHalt),
 			wantPhase:   flaggerv1.CanaryPhaseFailed,
-			wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed, wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
+			wantApplied: v2, wantPromoted: v1, wantResult: ResultFailed, wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
 			wantEvents: "Rollback check gate passed\nRolling back podinfo.test manual webhook invoked\nCanary failed! Scaling down podinfo.test",
 		},
 		"one that is halted is asked about each interval": {
@@ -215,13 +215,13 @@ func TestWebhooksInAnalysis(t *testing.T) {
 		},
 		"a rollback webhook rolls back": {
 			given: withAnswer(at(progressing, 20), rollbackHook, yes), wantPhase: flaggerv1.CanaryPhaseFailed, wantApplied: v2, wantPromoted: v1,
-			wantVerdict: VerdictFailed, wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
+			wantResult: ResultFailed, wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
 			wantEvents: "Rollback check gate passed\nRolling back podinfo.test manual webhook invoked\nCanary failed! Scaling down podinfo.test",
 		},
 		"a rollback webhook is not kept waiting by slow metrics": {
 			given:     fresh(withAnswer(at(progressing, 20), rollbackHook, yes)),
 			wantPhase: flaggerv1.CanaryPhaseFailed, wantApplied: v2, wantPromoted: v1,
-			wantVerdict: VerdictFailed, wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
+			wantResult: ResultFailed, wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
 			wantEvents: "Rollback check gate passed\nRolling back podinfo.test manual webhook invoked\nCanary failed! Scaling down podinfo.test",
 		},
 		"more users are asked for after a good check": {
@@ -263,7 +263,7 @@ func TestWebhooksInAnalysis(t *testing.T) {
 		"a release that waits for its promotion can still fail": {
 			given: edited(waitingAt(withAnswer(at(waitingPromotion, 50), confirmPromotion, no), confirmPromotion), func(s *situation) {
 				s.Measured[0].Value, s.State.FailedChecks = 50, 1
-			}), wantPhase: flaggerv1.CanaryPhaseFailed, wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed,
+			}), wantPhase: flaggerv1.CanaryPhaseFailed, wantApplied: v2, wantPromoted: v1, wantResult: ResultFailed,
 			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
 			wantEvents: "Halt podinfo.test advancement success rate 50.00% < 99%\n" +
 				"Rolling back podinfo.test failed checks threshold reached 2\nCanary failed! Scaling down podinfo.test",
@@ -277,7 +277,7 @@ func TestWebhooksInAnalysis(t *testing.T) {
 		},
 		"post-rollout is told of a success": {
 			given:     withHooks(edited(at(flaggerv1.CanaryPhaseFinalising, 0), func(s *situation) { s.Primary = running(v2) }), postRollout),
-			wantPhase: flaggerv1.CanaryPhaseSucceeded, wantApplied: v2, wantPromoted: v2, wantVerdict: VerdictPromoted,
+			wantPhase: flaggerv1.CanaryPhaseSucceeded, wantApplied: v2, wantPromoted: v2, wantResult: ResultPromoted,
 			wantActions: []string{
 				"SetWeights{{100 0 false}}",
 				"StopTarget{}",
@@ -286,7 +286,7 @@ func TestWebhooksInAnalysis(t *testing.T) {
 		},
 		"post-rollout is told of a failure": {
 			given:     withHooks(edited(at(progressing, 20), func(s *situation) { s.Alarm = "lag 7.00 in 3 samples in a row" }), postRollout),
-			wantPhase: flaggerv1.CanaryPhaseFailed, wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed,
+			wantPhase: flaggerv1.CanaryPhaseFailed, wantApplied: v2, wantPromoted: v1, wantResult: ResultFailed,
 			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}", "Notify{post-rollout}"},
 			wantEvents:  "Rolling back podinfo.test at once, lag 7.00 in 3 samples in a row\nCanary failed! Scaling down podinfo.test",
 		},

@@ -22,7 +22,7 @@ type JudgeDelay struct {
 }
 
 // JudgeDelays are the delays of a service and of the steps that a release of it takes.
-func JudgeDelays(s judge.Settings, t judge.Traffic, steps []judge.PlannedShare, ratios []float64) List[JudgeDelay] {
+func JudgeDelays(s judge.Settings, t judge.TrafficProfile, steps []judge.PlannedShare, ratios []float64) List[JudgeDelay] {
 	var whole time.Duration
 	for _, step := range steps {
 		whole += step.Lasts

@@ -17,7 +17,7 @@ import (
 var sinceBegin = plot.Axis{Unit: plot.Duration, Label: "since the release began"}
 
 // JudgeDelaysFigure draws how long a verdict takes, by how bad the canary is.
-func JudgeDelaysFigure(s judge.Settings, t judge.Traffic, steps []judge.PlannedShare) plot.Figure {
+func JudgeDelaysFigure(s judge.Settings, t judge.TrafficProfile, steps []judge.PlannedShare) plot.Figure {
 	var whole time.Duration
 	for _, step := range steps {
 		whole += step.Lasts
@@ -76,7 +76,7 @@ func cumulated(r simulate.Result, lasts float64) []plot.Point {
 
 // ReplayFigure draws the evidence about a release over time, when the judge and thresholds would have
 // decided, and what both arms met.
-func ReplayFigure(s judge.Settings, r replay.Release) plot.Figure {
+func ReplayFigure(s judge.Settings, r replay.ReplayedRelease) plot.Figure {
 	worse, regression := plot.Line{Name: "it is worse", Colour: plot.Red}, plot.Line{Name: "it is no regression", Colour: plot.Green}
 	canary, primary := plot.Line{Name: "canary", Colour: plot.Blue}, plot.Line{Name: "primary", Colour: plot.Grey}
 	share := plot.Line{Colour: plot.Blue, Style: plot.Stepped}
@@ -117,12 +117,12 @@ func eValue(log, low, high float64) float64 {
 }
 
 // marks are when each rule would have acted.
-func marks(r replay.Release) []plot.Mark {
+func marks(r replay.ReplayedRelease) []plot.Mark {
 	var out []plot.Mark
 	for _, rule := range []struct {
 		name   string
 		colour plot.Colour
-		d      replay.Decision
+		d      replay.RuleResult
 	}{{"the judge", plot.Blue, r.Judge}, {"thresholds", plot.Orange, r.Thresholds}} {
 		verb := map[replay.ReleaseOutcome]string{replay.RolledBack: "roll back", replay.Promoted: "promote"}[rule.d.Outcome]
 		if rule.name == "the judge" {

@@ -65,7 +65,7 @@ type ReplayedDecision struct {
 
 // ReplayedReleases reports what was replayed, the newest first. With steps it says what they would
 // have changed.
-func ReplayedReleases(s judge.Settings, releases []replay.Release, steps []judge.PlannedShare) List[ReplayedRelease] {
+func ReplayedReleases(s judge.Settings, releases []replay.ReplayedRelease, steps []judge.PlannedShare) List[ReplayedRelease] {
 	items := make([]ReplayedRelease, 0, len(releases))
 	for i := len(releases) - 1; i >= 0; i-- {
 		items = append(items, replayed(s, releases[i], steps))
@@ -73,7 +73,7 @@ func ReplayedReleases(s judge.Settings, releases []replay.Release, steps []judge
 	return List[ReplayedRelease]{Items: items}
 }
 
-func replayed(s judge.Settings, r replay.Release, steps []judge.PlannedShare) ReplayedRelease {
+func replayed(s judge.Settings, r replay.ReplayedRelease, steps []judge.PlannedShare) ReplayedRelease {
 	out := ReplayedRelease{
 		From: metav1.Time{Time: r.From}, To: metav1.Time{Time: r.To},
 		Revision: r.Recorded.Revision, Was: r.Recorded.Outcome, Reason: r.Recorded.Reason,
@@ -91,12 +91,12 @@ func replayed(s judge.Settings, r replay.Release, steps []judge.PlannedShare) Re
 
 // expected is how long a verdict takes with other steps: at the rate of requests and of errors of the primary
 // that there were, and the ratio that was found.
-func expected(s judge.Settings, r replay.Release, steps []judge.PlannedShare) *JudgeDelay {
+func expected(s judge.Settings, r replay.ReplayedRelease, steps []judge.PlannedShare) *JudgeDelay {
 	seconds := r.To.Sub(r.From).Seconds()
 	if len(steps) == 0 || seconds <= 0 || r.Primary.Requests == 0 {
 		return nil
 	}
-	t := judge.Traffic{Requests: (r.Canary.Requests + r.Primary.Requests) / seconds,
+	t := judge.TrafficProfile{Requests: (r.Canary.Requests + r.Primary.Requests) / seconds,
 		Rate: r.Primary.Errors / r.Primary.Requests, Dispersion: r.Usual.Dispersion}
 	ratio := r.Ratio
 	if ratio < math.Sqrt(s.Tolerated*s.Regression) { // nearer to none than to a regression
@@ -105,7 +105,7 @@ func expected(s judge.Settings, r replay.Release, steps []judge.PlannedShare) *J
 	return &JudgeDelays(s, t, steps, []float64{ratio}).Items[0]
 }
 
-func replayedDecision(d replay.Decision) ReplayedDecision {
+func replayedDecision(d replay.RuleResult) ReplayedDecision {
 	outcome := string(d.Outcome)
 	if d.Outcome == replay.Undecided {
 		outcome = "undecided"

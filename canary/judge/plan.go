@@ -84,9 +84,9 @@ type PlannedShare struct {
 	Lasts time.Duration
 }
 
-// Traffic is what a service is used to: requests per second, the part of them that are
+// TrafficProfile is what a service is used to: requests per second, the part of them that are
 // events such as errors, and the dispersion of these.
-type Traffic struct {
+type TrafficProfile struct {
 	Requests, Rate, Dispersion float64
 }
 
@@ -94,7 +94,7 @@ type Traffic struct {
 // as bad as its primary fails or, if ratio is no regression, until it passes. The last
 // step goes on for as long as it takes. ok is false if that is never, or longer
 // than a thousand days. It is no sooner than the canary has MinSamples requests.
-func (s Settings) Expect(t Traffic, steps []PlannedShare, ratio float64, metrics int) (lasts time.Duration, ok bool) {
+func (s Settings) Expect(t TrafficProfile, steps []PlannedShare, ratio float64, metrics int) (lasts time.Duration, ok bool) {
 	lasts, ok = s.untilSure(t, steps, ratio, metrics)
 	if s.MinSamples == 0 || !ok {
 		return lasts, ok
@@ -104,7 +104,7 @@ func (s Settings) Expect(t Traffic, steps []PlannedShare, ratio float64, metrics
 }
 
 // untilSure is how long it takes if any number of requests will do.
-func (s Settings) untilSure(t Traffic, steps []PlannedShare, ratio float64, metrics int) (lasts time.Duration, ok bool) {
+func (s Settings) untilSure(t TrafficProfile, steps []PlannedShare, ratio float64, metrics int) (lasts time.Duration, ok bool) {
 	against := func(hypothesis float64) func(float64) float64 {
 		return func(share float64) float64 {
 			return t.Requests * t.Rate * (share*ratio + 1 - share) * gain(ratio, hypothesis, share) / max(t.Dispersion, 1)

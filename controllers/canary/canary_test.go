@@ -58,8 +58,8 @@ func TestSeriesGoWithTheirCanary(t *testing.T) {
 	c.Status.Phase, c.Status.History = flaggerv1.CanaryPhaseProgressing, make([]flaggerv1.CanaryRelease, 1)
 	m.step(c, canary.Decision{}, time.Now())
 	c.Status.Phase = flaggerv1.CanaryPhaseSucceeded
-	m.step(c, canary.Decision{Verdict: canary.VerdictPromoted}, time.Now())
-	m.step(c, canary.Decision{Verdict: canary.VerdictFailed}, time.Now())
+	m.step(c, canary.Decision{Result: canary.ResultPromoted}, time.Now())
+	m.step(c, canary.Decision{Result: canary.ResultFailed}, time.Now())
 	want := map[string]int{
 		"flagger_canary_total": 1, "flagger_canary_status": 1, "flagger_canary_weight": 2,
 		"flagger_canary_metric_analysis":  1,
@@ -73,7 +73,7 @@ func TestSeriesGoWithTheirCanary(t *testing.T) {
 	// What was under way when the canary went comes to its end, too.
 	m.measured(c, canary.Metric{Name: "request-success-rate"}, 99)
 	m.checked(c, time.Second)
-	m.step(c, canary.Decision{Verdict: canary.VerdictPromoted}, time.Now())
+	m.step(c, canary.Decision{Result: canary.ResultPromoted}, time.Now())
 	if diff := cmp.Diff(map[string]int{"flagger_canary_total": 1}, series(t, registry)); diff != "" {
 		t.Error(diff)
 	}

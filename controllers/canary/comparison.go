@@ -27,7 +27,7 @@ type comparison struct {
 	plan   canary.Plan
 
 	subject  subject
-	release  trial.Release
+	release  trial.Comparison
 	baseline trial.Baseline
 	selfTest trial.SelfTest
 	cursor   counter.Cursor
@@ -143,7 +143,7 @@ func (c *comparison) reset() {
 }
 
 // requiring is the evidence about a release that only passes by all metrics, if the spec names them.
-func requiring(j *canary.JudgeConfig, r trial.Release) trial.Release {
+func requiring(j *canary.JudgeConfig, r trial.Comparison) trial.Comparison {
 	if j.Named {
 		return r.RequireAll()
 	}

@@ -196,8 +196,8 @@ func TestVerdictsAndStandingsAreCounted(t *testing.T) {
 			t.Errorf("weight of %s: %v", workload, got)
 		}
 	}
-	for _, verdict := range []canary.Verdict{canary.VerdictPromoted, canary.VerdictSkipped, canary.VerdictFailed, canary.VerdictNone} {
-		m.countVerdict(c, verdict, c.CreationTimestamp.Time)
+	for _, result := range []canary.ReleaseResult{canary.ResultPromoted, canary.ResultSkipped, canary.ResultFailed, canary.ResultNone} {
+		m.countResult(c, result, c.CreationTimestamp.Time)
 	}
 	for result, vec := range map[string]*prometheus.CounterVec{"completed": m.successes, "skipped": m.successes} {
 		if got := testutil.ToFloat64(vec.WithLabelValues(c.Spec.TargetRef.Name, c.Namespace, string(c.DeploymentStrategy()), result)); got != 1 {

@@ -155,26 +155,26 @@ func (m *metrics) ifKnown(c *flaggerv1.Canary, write func()) {
 	}
 }
 
-// step counts verdicts, and times them and the phases that end.
+// step counts results of releases, and times them and the phases that end.
 func (m *metrics) step(c *flaggerv1.Canary, step canary.Decision, now time.Time) {
 	m.ifKnown(c, func() {
 		m.phase(c, now)
-		m.countVerdict(c, step.Verdict, now)
+		m.countResult(c, step.Result, now)
 	})
 }
 
-func (m *metrics) countVerdict(c *flaggerv1.Canary, verdict canary.Verdict, now time.Time) {
+func (m *metrics) countResult(c *flaggerv1.Canary, result canary.ReleaseResult, now time.Time) {
 	target, strategy := c.Spec.TargetRef.Name, string(c.DeploymentStrategy())
-	switch verdict {
-	case canary.VerdictPromoted:
+	switch result {
+	case canary.ResultPromoted:
 		m.successes.WithLabelValues(target, c.Namespace, strategy, "completed").Inc()
-	case canary.VerdictSkipped:
+	case canary.ResultSkipped:
 		m.successes.WithLabelValues(target, c.Namespace, strategy, "skipped").Inc()
-	case canary.VerdictFailed:
+	case canary.ResultFailed:
 		m.failures.WithLabelValues(target, c.Namespace, strategy, "completed").Inc()
 	}
-	if verdict != canary.VerdictNone && len(c.Status.History) > 0 {
-		m.verdicts.WithLabelValues(target, c.Namespace, string(verdict)).
+	if result != canary.ResultNone && len(c.Status.History) > 0 {
+		m.verdicts.WithLabelValues(target, c.Namespace, string(result)).
 			Observe(now.Sub(c.Status.History[0].StartedAt.Time).Seconds())
 	}
 }

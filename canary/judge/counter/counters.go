@@ -55,7 +55,7 @@ func (c *counters) increaseSince(was *counters) *counters {
 
 // chooseBounds finds the bounds that all histograms have, or leaves those aside that have
 // not the wanted ones.
-func (w *window) chooseBounds() {
+func (w *incrementsBuilder) chooseBounds() {
 	if len(w.options.Bounds) > 0 {
 		w.Bounds = w.options.Bounds
 		for _, u := range sorted(w.increase) {

@@ -151,7 +151,7 @@ func between(before, after countersAt, o Options) (Increments, error) {
 		return Increments{}, fmt.Errorf("a window ends at %s and begins at %s, which is not earlier",
 			after.at.Format(time.RFC3339Nano), before.at.Format(time.RFC3339Nano))
 	}
-	w := &window{
+	w := &incrementsBuilder{
 		Increments: Increments{From: before.at, To: after.at}, options: o,
 		before: maps.Clone(before.units), after: maps.Clone(after.units),
 	}
@@ -162,8 +162,8 @@ func between(before, after countersAt, o Options) (Increments, error) {
 	return w.Increments, nil
 }
 
-// window is an [Increments] in the making.
-type window struct {
+// incrementsBuilder is an [Increments] in the making.
+type incrementsBuilder struct {
 	Increments
 	options       Options
 	before, after map[unit]*counters
@@ -171,7 +171,7 @@ type window struct {
 }
 
 // remark notes why a unit is not counted, within [maxTold].
-func (w *window) remark(u unit, reason Reason) {
+func (w *incrementsBuilder) remark(u unit, reason Reason) {
 	if len(w.Told) == maxTold {
 		w.Untold++
 		return
@@ -181,7 +181,7 @@ func (w *window) remark(u unit, reason Reason) {
 
 // dropStale forgets processes that nobody scrapes any more, and notices arms that nobody
 // counts for.
-func (w *window) dropStale() {
+func (w *incrementsBuilder) dropStale() {
 	live := map[Arm]bool{}
 	for _, u := range sorted(w.after) {
 		if w.options.stale(w.after[u].scraped, w.To) {
@@ -205,7 +205,7 @@ func (w *window) dropStale() {
 }
 
 // match finds for each unit what it counted since the reading before.
-func (w *window) match() {
+func (w *incrementsBuilder) match() {
 	w.increase = map[unit]*counters{}
 	resets := w.resets()
 	for _, u := range sorted(w.after) {
@@ -231,7 +231,7 @@ func (w *window) match() {
 // startedInside reports whether a unit that was not there at the beginning had counted nothing
 // by then: its pod had not begun, or its process was there and had nothing to count
 // for this arm. A process that changed its arm is none of these.
-func (w *window) startedInside(u unit) bool {
+func (w *incrementsBuilder) startedInside(u unit) bool {
 	if started, ok := w.options.Started[u.pod]; ok && started.After(w.From) {
 		return true
 	}
@@ -258,7 +258,7 @@ const (
 // resets tells which processes began again. A process resets all of its counters, those of
 // both arms; a gateway that forgets a route resets those of one. A sum that fell by less than half is more
 // likely one of which a part is gone.
-func (w *window) resets() map[process]resetKind {
+func (w *incrementsBuilder) resets() map[process]resetKind {
 	found := map[process]resetKind{}
 	for u, now := range w.after {
 		if was := w.before[u]; was != nil {
@@ -288,7 +288,7 @@ func (w Increments) WithoutHalves() Increments {
 }
 
 // begunOrEnded reports whether the primary has not the same processes at both ends of the window.
-func (w *window) begunOrEnded() bool {
+func (w *incrementsBuilder) begunOrEnded() bool {
 	for _, ends := range [][2]map[unit]*counters{{w.before, w.after}, {w.after, w.before}} {
 		for u := range ends[0] {
 			if u.arm == Primary && ends[1][u] == nil {
@@ -300,7 +300,7 @@ func (w *window) begunOrEnded() bool {
 }
 
 // sum adds up the arms, and the halves of the primary.
-func (w *window) sum() {
+func (w *incrementsBuilder) sum() {
 	empty := func() Counts { return Counts{Slower: make([]float64, len(w.Bounds))} }
 	w.Canary, w.Primary = empty(), empty()
 	w.Increments = w.WithoutHalves()

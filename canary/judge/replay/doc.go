@@ -4,9 +4,9 @@
 // them and when, what fixed thresholds would have done, and how many users would have met errors
 // until then.
 //
-//	trace     readings of counters, one a line (WriteReading, ReadTrace)
-//	Player    readings, in the order of their time -> Releases
-//	Release   the verdict, the thresholds, and the evidence over time
+//	trace            readings of counters, one a line (WriteReading, ReadTrace)
+//	Player           readings, in the order of their time -> ReplayedRelease, for each
+//	ReplayedRelease  the verdict, the thresholds, and the evidence over time
 //
 // Which windows are of a release is known from the history of a Canary, or else by when the
 // canary had requests. What came before is the baseline, from which the dispersion is measured.

@@ -56,8 +56,8 @@ type Player struct {
 	options  Options
 	cursor   counter.Cursor
 	before   []counter.Increments // at most baseline windows without a release
-	current  *replayedRelease
-	releases []Release
+	current  *ongoingRelease
+	releases []ReplayedRelease
 }
 
 // NewPlayer returns a player of nothing yet.
@@ -121,7 +121,7 @@ func (p *Player) running(w counter.Increments) (Recorded, bool) {
 }
 
 // Releases are all so far, the oldest first. One that has not ended is judged by what there is.
-func (p *Player) Releases() []Release {
+func (p *Player) Releases() []ReplayedRelease {
 	if p.current == nil {
 		return p.releases
 	}

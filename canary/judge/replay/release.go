@@ -14,15 +14,15 @@ import (
 // ReleaseOutcome is what would have become of a release.
 type ReleaseOutcome string
 
-// Outcomes of a [Decision].
+// Outcomes of a [RuleResult].
 const (
 	Undecided  ReleaseOutcome = ""
 	RolledBack ReleaseOutcome = "rolled back"
 	Promoted   ReleaseOutcome = "promoted"
 )
 
-// Decision is what one of the rules would have done.
-type Decision struct {
+// RuleResult is what one of the rules would have done.
+type RuleResult struct {
 	Outcome ReleaseOutcome
 	// After is how long the release had lasted by then.
 	After time.Duration
@@ -66,21 +66,21 @@ type Point struct {
 	Remarks int
 }
 
-// Release is what the rules would have done with one release.
-type Release struct {
+// ReplayedRelease is what the rules would have done with one release.
+type ReplayedRelease struct {
 	Recorded Recorded
 	From, To time.Time
 	// Canary and Primary are all that happened, without what was slower than which bound.
 	Canary, Primary counter.Counts
 	// Usual is what the service was used to before, and Baseline the number of windows that say so.
-	Usual    judge.Traffic
+	Usual    judge.TrafficProfile
 	Baseline int
 	// Ratio estimates how many times as many errors the canary had, NaN without errors.
 	Ratio float64
 	// Metrics is how many the judge compared: alpha is shared by them.
 	Metrics int
 	// Judge and Thresholds are what each would have done.
-	Judge, Thresholds Decision
+	Judge, Thresholds RuleResult
 	// Points are the windows, at most [MaxPoints] of them.
 	Points []Point
 }
@@ -88,10 +88,10 @@ type Release struct {
 // MaxPoints is how many windows of a release are kept to be shown: four hours of 15 seconds.
 const MaxPoints = 960
 
-// replayedRelease is a release that has not ended.
-type replayedRelease struct {
-	release    Release
-	trial      trial.Release
+// ongoingRelease is a release that has not ended.
+type ongoingRelease struct {
+	release    ReplayedRelease
+	trial      trial.Comparison
 	settings   judge.Settings
 	warmup     time.Duration
 	thresholds *thresholdCheck
@@ -99,7 +99,7 @@ type replayedRelease struct {
 	idle       []counter.Increments // since then, while nobody says whether the release has ended
 }
 
-func beginRelease(p *Player, from time.Time, recorded Recorded) *replayedRelease {
+func beginRelease(p *Player, from time.Time, recorded Recorded) *ongoingRelease {
 	var usual trial.Baseline
 	for _, w := range p.before {
 		usual = usual.Add(w)
@@ -108,8 +108,8 @@ func beginRelease(p *Player, from time.Time, recorded Recorded) *replayedRelease
 	if p.options.All {
 		evidence = evidence.RequireAll()
 	}
-	return &replayedRelease{
-		release: Release{Recorded: recorded, From: from, To: from, Usual: usual.Traffic(), Baseline: usual.Windows},
+	return &ongoingRelease{
+		release: ReplayedRelease{Recorded: recorded, From: from, To: from, Usual: usual.Traffic(), Baseline: usual.Windows},
 		trial:   evidence, warmup: p.options.Warmup,
 		settings: p.options.Settings, thresholds: newThresholdCheck(p.options.Thresholds, from), last: from,
 	}
@@ -117,7 +117,7 @@ func beginRelease(p *Player, from time.Time, recorded Recorded) *replayedRelease
 
 // addUnlessIdle judges one more window, or keeps it if it has no requests of the canary: it is
 // part of the release only if others follow that have some.
-func (r *replayedRelease) addUnlessIdle(w counter.Increments) error {
+func (r *ongoingRelease) addUnlessIdle(w counter.Increments) error {
 	if r.idle = append(r.idle, w); w.Canary.Requests == 0 {
 		return nil
 	}
@@ -132,12 +132,12 @@ func (r *replayedRelease) addUnlessIdle(w counter.Increments) error {
 
 // isWarmingUp reports whether a window has counts of the canary's warm-up. The first window of a release may have
 // some that are older than itself.
-func (r *replayedRelease) isWarmingUp(w counter.Increments) bool {
+func (r *ongoingRelease) isWarmingUp(w counter.Increments) bool {
 	return r.warmup > 0 && w.Earliest().Before(r.release.From.Add(r.warmup))
 }
 
 // add judges one more window.
-func (r *replayedRelease) add(w counter.Increments) error {
+func (r *ongoingRelease) add(w counter.Increments) error {
 	if !r.isWarmingUp(w) {
 		next, err := r.trial.Add(w, r.release.Recorded.weight(w))
 		if err != nil {
@@ -160,9 +160,9 @@ func (r *replayedRelease) add(w counter.Increments) error {
 }
 
 // decide is what the judge does by now: its words are those of the finding that decides.
-func (r *replayedRelease) decide(after time.Duration) Decision {
+func (r *ongoingRelease) decide(after time.Duration) RuleResult {
 	verdict := r.trial.Verdict()
-	d := Decision{After: after, Errors: r.release.Canary.Errors}
+	d := RuleResult{After: after, Errors: r.release.Canary.Errors}
 	switch verdict.Outcome {
 	case judge.Fail:
 		d.Outcome = RolledBack
@@ -179,7 +179,7 @@ func (r *replayedRelease) decide(after time.Duration) Decision {
 	return d
 }
 
-func (r *replayedRelease) point(w counter.Increments, after time.Duration) Point {
+func (r *ongoingRelease) point(w counter.Increments, after time.Duration) Point {
 	p := Point{After: after, Remarks: len(w.Told) + w.Untold, Canary: rate(w.Canary), Primary: rate(w.Primary)}
 	if total := w.Canary.Requests + w.Primary.Requests; total > 0 {
 		p.Share = w.Canary.Requests / total
@@ -189,7 +189,7 @@ func (r *replayedRelease) point(w counter.Increments, after time.Duration) Point
 }
 
 // finish is the release as it is shown.
-func (r *replayedRelease) finish() Release {
+func (r *ongoingRelease) finish() ReplayedRelease {
 	r.release.Thresholds, r.release.Ratio, r.release.Metrics = r.thresholds.done, math.NaN(), len(r.trial.Test.Series)
 	for _, s := range r.trial.Test.Series {
 		if s.Kind == judge.Errors {

@@ -34,7 +34,7 @@ func record(t *testing.T, rate float64, ratios ...float64) []counter.Reading {
 	t.Helper()
 	var all []counter.Reading
 	for i, ratio := range ratios {
-		r := simulate.Release{Ratio: ratio, Share: simulate.Constant(0.1), Window: window, Windows: 40}
+		r := simulate.ReleaseModel{Ratio: ratio, Share: simulate.Constant(0.1), Window: window, Windows: 40}
 		o := simulate.Recording{Begin: noon.Add(time.Duration(i) * time.Hour), Before: 120, After: 79, Primaries: 4}
 		err := simulate.Record(rand.New(rand.NewPCG(3, uint64(i))), simulate.Service{Requests: 100, Rate: rate}, r, o,
 			func(r counter.Reading) error { all = append(all, r); return nil })
@@ -45,7 +45,7 @@ func record(t *testing.T, rate float64, ratios ...float64) []counter.Reading {
 	return all
 }
 
-func play(t *testing.T, o replay.Options, readings []counter.Reading) []replay.Release {
+func play(t *testing.T, o replay.Options, readings []counter.Reading) []replay.ReplayedRelease {
 	t.Helper()
 	p, err := replay.NewPlayer(o)
 	if err != nil {
@@ -88,18 +88,18 @@ func TestThresholdsDecideAsFlaggerDoes(t *testing.T) {
 		ratio  float64
 		change func(*replay.Options)
 		judge  replay.ReleaseOutcome
-		limits replay.Decision
+		limits replay.RuleResult
 	}{
 		"a service with 2 % errors cannot release": {0.02, 1, nil, replay.Promoted,
-			replay.Decision{Outcome: replay.RolledBack, After: 5 * time.Minute, Text: "5 of 5 failed checks"}},
+			replay.RuleResult{Outcome: replay.RolledBack, After: 5 * time.Minute, Text: "5 of 5 failed checks"}},
 		"five times the errors are less than 1 %": {0.001, 5, nil, replay.RolledBack,
-			replay.Decision{Outcome: replay.Promoted, After: 5 * time.Minute, Text: "5 good checks, 0 failed ones"}},
+			replay.RuleResult{Outcome: replay.Promoted, After: 5 * time.Minute, Text: "5 good checks, 0 failed ones"}},
 		"with another limit they are not": {0.001, 5, func(o *replay.Options) { o.Thresholds.SuccessRate = 99.9 }, replay.RolledBack,
-			replay.Decision{Outcome: replay.RolledBack, After: 6 * time.Minute, Text: "less than 99.9 %; 5 of 5 failed checks"}},
+			replay.RuleResult{Outcome: replay.RolledBack, After: 6 * time.Minute, Text: "less than 99.9 %; 5 of 5 failed checks"}},
 		"with more steps the release is longer": {0.001, 5, func(o *replay.Options) { o.Thresholds.Steps = 8 }, replay.RolledBack,
-			replay.Decision{Outcome: replay.Promoted, After: 8 * time.Minute, Text: "8 good checks"}},
+			replay.RuleResult{Outcome: replay.Promoted, After: 8 * time.Minute, Text: "8 good checks"}},
 		"with an alpha that is tiny five times are not enough": {0.001, 5, func(o *replay.Options) { o.Settings.Alpha = 1e-9 }, replay.Undecided,
-			replay.Decision{Outcome: replay.Promoted, After: 5 * time.Minute, Text: "5 good checks"}},
+			replay.RuleResult{Outcome: replay.Promoted, After: 5 * time.Minute, Text: "5 good checks"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := options()
@@ -180,7 +180,7 @@ func TestACanaryThatWarmsUpIsNotJudgedYet(t *testing.T) {
 }
 
 func TestACanaryThatPausesIsOneRelease(t *testing.T) {
-	r := simulate.Release{Ratio: 1, Window: window, Windows: 40, Share: func(at int) float64 {
+	r := simulate.ReleaseModel{Ratio: 1, Window: window, Windows: 40, Share: func(at int) float64 {
 		if at >= 10 && at < 15 {
 			return 0
 		}

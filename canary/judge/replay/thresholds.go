@@ -52,7 +52,7 @@ type thresholdCheck struct {
 	canary counter.Counts
 	bounds []float64
 	failed int
-	done   Decision
+	done   RuleResult
 }
 
 func newThresholdCheck(l Thresholds, from time.Time) *thresholdCheck {

@@ -167,7 +167,7 @@ func TestWhatIsKeptOfARecordingIsBounded(t *testing.T) {
 		t.Errorf("%d points, and %g requests", len(r.Points), r.Canary.Requests)
 	}
 	p = player(t, nil)
-	p.releases = make([]Release, maxReleases-1)
+	p.releases = make([]ReplayedRelease, maxReleases-1)
 	p.play(t, window(0, 100))
 	for i := 1; i < 6; i++ {
 		p.play(t, window(i, 0))
@@ -203,7 +203,7 @@ func TestTheJudgeDecidesOnce(t *testing.T) {
 	}
 	none := window(0, 0)
 	none.Primary = counter.Counts{}
-	if got := (&replayedRelease{}).point(none, 0); got.Share != 0 || got.Canary != 0 || got.Primary != 0 {
+	if got := (&ongoingRelease{}).point(none, 0); got.Share != 0 || got.Canary != 0 || got.Primary != 0 {
 		t.Errorf("without requests: %+v", got)
 	}
 }
@@ -280,7 +280,7 @@ func TestAThresholdFailsBeyondItsLimit(t *testing.T) {
 
 func TestChecksAreOfAnIntervalEach(t *testing.T) {
 	check := newThresholdCheck(Thresholds{SuccessRate: 90, Interval: 30 * time.Second, FailedChecks: 2, Steps: 2}, at(0))
-	look := func(i int, errors float64) Decision {
+	look := func(i int, errors float64) RuleResult {
 		w := window(i, 100)
 		w.Canary.Errors = errors
 		check.evaluate(w, time.Duration(i+1)*15*time.Second, float64(i))
@@ -288,16 +288,16 @@ func TestChecksAreOfAnIntervalEach(t *testing.T) {
 	}
 	for i, tc := range []struct {
 		errors float64
-		want   Decision
+		want   RuleResult
 	}{
-		{50, Decision{}},
-		{0, Decision{After: 30 * time.Second, Errors: 1, Text: "75 % of the requests succeed, less than 90 %; 1 of 2 failed checks"}},
-		{0, Decision{After: 30 * time.Second, Errors: 1, Text: "75 % of the requests succeed, less than 90 %; 1 of 2 failed checks"}},
-		{10, Decision{After: time.Minute, Errors: 3, Text: "75 % of the requests succeed, less than 90 %; 1 of 2 failed checks"}},
-		{0, Decision{After: time.Minute, Errors: 3, Text: "75 % of the requests succeed, less than 90 %; 1 of 2 failed checks"}},
-		{0, Decision{Outcome: Promoted, After: 90 * time.Second, Errors: 5, Text: "2 good checks, 1 failed ones"}},
-		{100, Decision{Outcome: Promoted, After: 90 * time.Second, Errors: 5, Text: "2 good checks, 1 failed ones"}},
-		{100, Decision{Outcome: Promoted, After: 90 * time.Second, Errors: 5, Text: "2 good checks, 1 failed ones"}},
+		{50, RuleResult{}},
+		{0, RuleResult{After: 30 * time.Second, Errors: 1, Text: "75 % of the requests succeed, less than 90 %; 1 of 2 failed checks"}},
+		{0, RuleResult{After: 30 * time.Second, Errors: 1, Text: "75 % of the requests succeed, less than 90 %; 1 of 2 failed checks"}},
+		{10, RuleResult{After: time.Minute, Errors: 3, Text: "75 % of the requests succeed, less than 90 %; 1 of 2 failed checks"}},
+		{0, RuleResult{After: time.Minute, Errors: 3, Text: "75 % of the requests succeed, less than 90 %; 1 of 2 failed checks"}},
+		{0, RuleResult{Outcome: Promoted, After: 90 * time.Second, Errors: 5, Text: "2 good checks, 1 failed ones"}},
+		{100, RuleResult{Outcome: Promoted, After: 90 * time.Second, Errors: 5, Text: "2 good checks, 1 failed ones"}},
+		{100, RuleResult{Outcome: Promoted, After: 90 * time.Second, Errors: 5, Text: "2 good checks, 1 failed ones"}},
 	} {
 		if diff := cmp.Diff(tc.want, look(i, tc.errors)); diff != "" {
 			t.Errorf("after window %d:\n%s", i, diff)

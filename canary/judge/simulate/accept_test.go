@@ -55,8 +55,8 @@ func (o onlyFailing) Evaluate(w judge.Window) simulate.End {
 const window = 10 * time.Second
 
 // halfAnHour is a canary that is as good as its primary.
-func halfAnHour(share func(int) float64) simulate.Release {
-	return simulate.Release{Ratio: 1, Share: share, Window: window, Windows: 180}
+func halfAnHour(share func(int) float64) simulate.ReleaseModel {
+	return simulate.ReleaseModel{Ratio: 1, Share: share, Window: window, Windows: 180}
 }
 
 // steps gives the canary a tenth more of the users every minute.
@@ -171,7 +171,7 @@ func TestARegressionThatIsToleratedFailsNoMoreOftenThanAlpha(t *testing.T) {
 	settings.Tolerated, settings.Alpha = 1.25, 0.05
 	for name, rate := range map[string]float64{"rare errors": 0.001, "many errors": 0.05, "most requests fail": 0.6} {
 		t.Run(name, func(t *testing.T) {
-			r := simulate.Release{Ratio: settings.Tolerated, Share: steps, Window: window, Windows: 60}
+			r := simulate.ReleaseModel{Ratio: settings.Tolerated, Share: steps, Window: window, Windows: 60}
 			result := simulate.Run(rand.New(rand.NewPCG(7, 7)), simulate.Service{Requests: 20, Rate: rate}, r, n,
 				func(before []simulate.Halves) simulate.Rule {
 					return onlyFailing{simulate.NewSequentialRule(settings, before)}

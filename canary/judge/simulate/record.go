@@ -21,7 +21,7 @@ type Recording struct {
 }
 
 // Record plays one release, and calls each with the readings of its counters.
-func Record(random *rand.Rand, s Service, r Release, o Recording, each func(counter.Reading) error) error {
+func Record(random *rand.Rand, s Service, r ReleaseModel, o Recording, each func(counter.Reading) error) error {
 	p := &pods{primaries: make([]counter.Counts, o.Primaries)}
 	for at := range o.Before + r.Windows + o.After + 1 {
 		window := at - 1 - o.Before // of the release
@@ -49,7 +49,7 @@ type pods struct {
 }
 
 // play adds what happens in a window; one before the release or after it has no canary.
-func (p *pods) play(random *rand.Rand, s Service, r Release, window int) {
+func (p *pods) play(random *rand.Rand, s Service, r ReleaseModel, window int) {
 	share, rate := 0.0, s.Rate
 	if window >= 0 && window < r.Windows {
 		share, rate = r.Share(window), s.rate(window)

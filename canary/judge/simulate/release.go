@@ -24,8 +24,8 @@ type Service struct {
 	Outage func(window int) float64
 }
 
-// Release is how the canary differs, and what users it has.
-type Release struct {
+// ReleaseModel is how the canary differs, and what users it has.
+type ReleaseModel struct {
 	// Ratio is how many times as often events happen in the canary.
 	Ratio float64
 	// More is a part of the requests of the canary that are events beside those.
@@ -44,7 +44,7 @@ type Halves struct{ First, Second judge.Count }
 func Constant(share float64) func(int) float64 { return func(int) float64 { return share } }
 
 // Draw returns what both arms meet in one window.
-func (s Service) Draw(random *rand.Rand, r Release, window int) judge.Window {
+func (s Service) Draw(random *rand.Rand, r ReleaseModel, window int) judge.Window {
 	requests := s.Requests * r.Window.Seconds()
 	n := int(math.Round(requests * r.Share(window)))
 	m := int(math.Round(requests)) - n

@@ -31,7 +31,7 @@ func (r Result) PromotedRate() float64 { return float64(r.Promoted) / float64(r.
 
 // Run plays runs releases of a service, each against a new rule, which is told what the
 // halves of the primary met before.
-func Run(random *rand.Rand, s Service, r Release, runs int, rule func(before []Halves) Rule) Result {
+func Run(random *rand.Rand, s Service, r ReleaseModel, runs int, rule func(before []Halves) Rule) Result {
 	return runUntil(func() bool { return false }, random, Scenario{Service: s, Release: r}, runs, rule)
 }
 
@@ -61,7 +61,7 @@ func runUntil(abandoned func() bool, random *rand.Rand, of Scenario, runs int, r
 
 // play returns how a release ends, after how many windows, and how many events users
 // of the canary met.
-func play(random *rand.Rand, s Service, r Release, rule Rule) (End, int, float64) {
+func play(random *rand.Rand, s Service, r ReleaseModel, rule Rule) (End, int, float64) {
 	errors := 0.0
 	for window := range r.Windows {
 		w := s.Draw(random, r, window)

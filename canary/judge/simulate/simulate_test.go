@@ -190,18 +190,18 @@ func TestAWindowIsDividedByTheShare(t *testing.T) {
 	met := func(canary, primary judge.Count) judge.Window { return judge.Window{Canary: canary, Primary: primary} }
 	for name, tc := range map[string]struct {
 		service Service
-		change  func(*Release)
+		change  func(*ReleaseModel)
 		want    judge.Window
 	}{
 		"all fail":                 {Service{Requests: 10, Rate: 1}, nil, met(all(10), all(30))},
-		"those of the canary":      {Service{Requests: 10}, func(r *Release) { r.More = 1 }, met(all(10), none(30))},
-		"those of the primary":     {Service{Requests: 10, Rate: 1}, func(r *Release) { r.Ratio = 0 }, met(none(10), all(30))},
+		"those of the canary":      {Service{Requests: 10}, func(r *ReleaseModel) { r.More = 1 }, met(all(10), none(30))},
+		"those of the primary":     {Service{Requests: 10, Rate: 1}, func(r *ReleaseModel) { r.Ratio = 0 }, met(none(10), all(30))},
 		"an outage in that window": {Service{Requests: 10, Outage: func(at int) float64 { return float64(at) / 3 }}, nil, met(all(10), all(30))},
-		"more than all is all":     {Service{Requests: 10, Rate: 1}, func(r *Release) { r.Ratio, r.More = 5, 1 }, met(all(10), all(30))},
+		"more than all is all":     {Service{Requests: 10, Rate: 1}, func(r *ReleaseModel) { r.Ratio, r.More = 5, 1 }, met(all(10), all(30))},
 		"half of a request is one": {Service{Requests: 10.6, Rate: 1}, nil, met(all(11), all(31))},
-		"the ratio is of the rate": {Service{Requests: 10, Rate: 0}, func(r *Release) { r.Ratio = 5 }, met(none(10), none(30))},
+		"the ratio is of the rate": {Service{Requests: 10, Rate: 0}, func(r *ReleaseModel) { r.Ratio = 5 }, met(none(10), none(30))},
 	} {
-		r := Release{Ratio: 1, Share: func(at int) float64 { return 0.25 * float64(at-2) }, Window: 4 * time.Second}
+		r := ReleaseModel{Ratio: 1, Share: func(at int) float64 { return 0.25 * float64(at-2) }, Window: 4 * time.Second}
 		if tc.change != nil {
 			tc.change(&r)
 		}
@@ -216,7 +216,7 @@ func TestAWindowIsDividedByTheShare(t *testing.T) {
 
 func TestARecordingHasTheCountersOfAllPods(t *testing.T) {
 	s := Service{Requests: 10, Rate: 1}
-	r := Release{Share: func(at int) float64 { return []float64{0.25, 0.5}[at] }, Window: 10 * time.Second, Windows: 2}
+	r := ReleaseModel{Share: func(at int) float64 { return []float64{0.25, 0.5}[at] }, Window: 10 * time.Second, Windows: 2}
 	begin := time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
 	type seen struct {
 		After           time.Duration
@@ -283,7 +283,7 @@ func (e *ending) Evaluate(judge.Window) End {
 
 func TestResultsCountWhatBecameOfReleases(t *testing.T) {
 	rules := []Rule{&ending{end: RolledBack, after: 3}, &ending{end: RolledBack, after: 1}, &ending{end: Promoted, after: 2}, &ending{}}
-	r := Release{Ratio: 1, Share: Constant(0.5), Window: time.Minute, Windows: 4}
+	r := ReleaseModel{Ratio: 1, Share: Constant(0.5), Window: time.Minute, Windows: 4}
 	got := Run(seeded(), Service{Requests: 0.5, Rate: 1}, r, len(rules), func(before []Halves) Rule {
 		if len(before) != 360 || before[359].First.Exposure != 15 {
 			t.Errorf("%d windows before, %+v", len(before), before[len(before)-1])
@@ -316,7 +316,7 @@ func TestTheOtherRulesLookOnceAMinute(t *testing.T) {
 		"windows of two minutes":    {2 * time.Minute, 15, 2 * time.Minute, 15, 2},
 		"less than a minute of all": {20 * time.Second, 2, time.Minute, 1, 6},
 	} {
-		s := Scenario{Release: Release{Window: tc.window, Windows: tc.windows, Share: func(at int) float64 { return float64(at) }},
+		s := Scenario{Release: ReleaseModel{Window: tc.window, Windows: tc.windows, Share: func(at int) float64 { return float64(at) }},
 			Service: Service{Outage: func(at int) float64 { return float64(at) }}}
 		got := s.minutes()
 		if got.Release.Window != tc.want || got.Release.Windows != tc.many ||
@@ -324,7 +324,7 @@ func TestTheOtherRulesLookOnceAMinute(t *testing.T) {
 			t.Errorf("%s: %d of %s", name, got.Release.Windows, got.Release.Window)
 		}
 	}
-	if s := (Scenario{Release: Release{Window: time.Second}}).minutes(); s.Service.Outage != nil {
+	if s := (Scenario{Release: ReleaseModel{Window: time.Second}}).minutes(); s.Service.Outage != nil {
 		t.Error("an outage that there is not")
 	}
 }

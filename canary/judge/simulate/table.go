@@ -13,7 +13,7 @@ import (
 type Scenario struct {
 	Name    string
 	Service Service
-	Release Release
+	Release ReleaseModel
 }
 
 // Row is what each rule does in a scenario.
@@ -60,8 +60,8 @@ func (s Scenario) minutes() Scenario {
 // good as before to much worse, at a tenth of the users for up to half an
 // hour. window is how often the judge looks.
 func Scenarios(window time.Duration) []Scenario {
-	release := func(ratio, more float64) Release {
-		return Release{Ratio: ratio, More: more, Share: Constant(0.1), Window: window, Windows: int(30 * time.Minute / window)}
+	release := func(ratio, more float64) ReleaseModel {
+		return ReleaseModel{Ratio: ratio, More: more, Share: Constant(0.1), Window: window, Windows: int(30 * time.Minute / window)}
 	}
 	outage := func(at int) float64 {
 		if since := time.Duration(at) * window; since >= time.Minute && since < 8*time.Minute {

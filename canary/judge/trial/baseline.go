@@ -49,8 +49,8 @@ func (b Baseline) Add(w counter.Increments) Baseline {
 }
 
 // Traffic is what the service is used to, as far as errors go.
-func (b Baseline) Traffic() judge.Traffic {
-	t := judge.Traffic{Dispersion: b.dispersion(judge.Errors)}
+func (b Baseline) Traffic() judge.TrafficProfile {
+	t := judge.TrafficProfile{Dispersion: b.dispersion(judge.Errors)}
 	if b.Seconds > 0 {
 		t.Requests = b.Primary.Requests / b.Seconds
 	}
@@ -62,12 +62,12 @@ func (b Baseline) Traffic() judge.Traffic {
 
 // Slow is the same of requests that are slower than the bound that passing is about, and the bound; zero
 // without a histogram.
-func (b Baseline) Slow() (t judge.Traffic, over time.Duration) {
+func (b Baseline) Slow() (t judge.TrafficProfile, over time.Duration) {
 	if len(b.bounds) == 0 || b.Seconds <= 0 || b.Primary.Timed <= 0 {
 		return t, 0
 	}
 	at := b.usualBound(b.bounds)
-	return judge.Traffic{Requests: b.Primary.Timed / b.Seconds, Rate: b.Primary.Slower[at] / b.Primary.Timed,
+	return judge.TrafficProfile{Requests: b.Primary.Timed / b.Seconds, Rate: b.Primary.Slower[at] / b.Primary.Timed,
 		Dispersion: b.dispersion(judge.Latency)}, seconds(b.bounds[at])
 }
 

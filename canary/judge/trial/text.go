@@ -12,7 +12,7 @@ import (
 	"github.com/sluice-cd/sluice/canary/judge/counter"
 )
 
-// releaseText is a [Release] as it is kept.
+// releaseText is a [Comparison] as it is kept.
 type releaseText struct {
 	Settings judge.Settings `json:"settings"`
 	Kinds    []judge.Kind   `json:"kinds"`
@@ -33,23 +33,23 @@ type baselineText struct {
 }
 
 // MarshalText returns all bits of the evidence as JSON: a kilobyte, and one for each bound of a histogram. The
-// baseline is not part of it, and neither is [Release.RequireAll].
-func (r Release) MarshalText() ([]byte, error) {
+// baseline is not part of it, and neither is [Comparison.RequireAll].
+func (r Comparison) MarshalText() ([]byte, error) {
 	return json.Marshal(releaseText{Settings: r.settings, Kinds: r.kinds, Bounds: r.bounds,
 		Observed: r.Test.Observed, Split: r.Test.Split, Series: r.Test.Series})
 }
 
-// Restore reads what [Release.MarshalText] wrote, and goes on with it after this baseline. It refuses evidence that was
+// Restore reads what [Comparison.MarshalText] wrote, and goes on with it after this baseline. It refuses evidence that was
 // gathered under other settings or about other metrics.
-func (b Baseline) Restore(text []byte, s judge.Settings, kinds ...judge.Kind) (Release, error) {
+func (b Baseline) Restore(text []byte, s judge.Settings, kinds ...judge.Kind) (Comparison, error) {
 	var kept releaseText
 	if err := json.Unmarshal(text, &kept); err != nil {
-		return Release{}, fmt.Errorf("reading evidence: %w", err)
+		return Comparison{}, fmt.Errorf("reading evidence: %w", err)
 	}
 	if kept.Settings != s || !slices.Equal(kept.Kinds, kinds) {
-		return Release{}, fmt.Errorf("reading evidence: it is about %v with %+v", kept.Kinds, kept.Settings)
+		return Comparison{}, fmt.Errorf("reading evidence: it is about %v with %+v", kept.Kinds, kept.Settings)
 	}
-	r := Release{settings: s, baseline: b, kinds: kinds, bounds: kept.Bounds,
+	r := Comparison{settings: s, baseline: b, kinds: kinds, bounds: kept.Bounds,
 		Test: judge.SequentialTest{Series: kept.Series, Metrics: len(kinds), Split: kept.Split, Observed: kept.Observed}}
 	for i, series := range kept.Series {
 		bounds := 1
@@ -58,7 +58,7 @@ func (b Baseline) Restore(text []byte, s judge.Settings, kinds ...judge.Kind) (R
 		}
 		if !slices.Contains(kinds, series.Kind) || len(series.Bounds) != bounds ||
 			series.PassBound < 0 || series.PassBound >= bounds {
-			return Release{}, fmt.Errorf("reading evidence: metric %d, which is %s, has %d bounds", i, series.Kind, len(series.Bounds))
+			return Comparison{}, fmt.Errorf("reading evidence: metric %d, which is %s, has %d bounds", i, series.Kind, len(series.Bounds))
 		}
 	}
 	return r, nil
@@ -66,7 +66,7 @@ func (b Baseline) Restore(text []byte, s judge.Settings, kinds ...judge.Kind) (R
 
 // After is the same evidence, whose next windows count by another baseline. Windows that
 // are judged must be no part of it.
-func (r Release) After(b Baseline) Release {
+func (r Comparison) After(b Baseline) Comparison {
 	r.baseline = b
 	return r
 }

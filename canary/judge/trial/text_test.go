@@ -334,7 +334,7 @@ func TestABaselineKnowsWhichLatencyIsUsual(t *testing.T) {
 		return counter.Counts{Requests: timed, Timed: timed, Slower: slower}
 	}
 	var b trial.Baseline
-	if usual, over := b.Slow(); usual != (judge.Traffic{}) || over != 0 {
+	if usual, over := b.Slow(); usual != (judge.TrafficProfile{}) || over != 0 {
 		t.Errorf("without a window %+v over %s are usual", usual, over)
 	}
 	for i := range 60 { // slow requests come twenty at a time

@@ -3,10 +3,10 @@
 // Package trial gathers what package judge decides by, from windows of the counters of both
 // arms:
 //
-//	Baseline   windows before the release: how much errors and slow requests vary between two halves of the
-//	           primary, and which durations are usual
-//	Release    windows of the release: the evidence about errors, latency and throughput, and whether
-//	           the arms get the shares of the requests that their weights say
+//	Baseline    windows before the release: how much errors and slow requests vary between two halves of the
+//	            primary, and which durations are usual
+//	Comparison  windows of the release: the evidence about errors, latency and throughput, and whether
+//	            the arms get the shares of the requests that their weights say
 //
 // A trial, as sequential analysis calls it, is one comparison from its first window to its verdict:
 // that of a release, or one of the primary with itself ([SelfTest]).
@@ -29,8 +29,8 @@ import (
 // histogram, for a release to pass by that bound: with fewer of them, a comparison would take too long.
 const usual = 0.01
 
-// Release is the evidence about one release. [Baseline.Begin] makes one.
-type Release struct {
+// Comparison is the evidence so far about one release, or of the primary with itself. [Baseline.Begin] begins one.
+type Comparison struct {
 	Test judge.SequentialTest
 
 	settings judge.Settings
@@ -42,9 +42,9 @@ type Release struct {
 
 // Begin returns the evidence of no windows about kinds of metrics: errors, latency or
 // throughput. A latency is judged from the first window on that has a histogram, and not at all without one; see
-// [Release.RequireAll].
-func (b Baseline) Begin(s judge.Settings, kinds ...judge.Kind) Release {
-	r := Release{settings: s, baseline: b, kinds: kinds, Test: judge.SequentialTest{Metrics: len(kinds), Split: judge.NewSplit()}}
+// [Comparison.RequireAll].
+func (b Baseline) Begin(s judge.Settings, kinds ...judge.Kind) Comparison {
+	r := Comparison{settings: s, baseline: b, kinds: kinds, Test: judge.SequentialTest{Metrics: len(kinds), Split: judge.NewSplit()}}
 	for _, kind := range kinds {
 		if kind != judge.Latency {
 			r.Test.Series = append(r.Test.Series, s.NewSeries(string(kind), kind))
@@ -54,13 +54,13 @@ func (b Baseline) Begin(s judge.Settings, kinds ...judge.Kind) Release {
 }
 
 // RequireAll is the same evidence, by which no release passes before each of its metrics was compared.
-func (r Release) RequireAll() Release {
+func (r Comparison) RequireAll() Comparison {
 	r.all = true
 	return r
 }
 
 // Outcome is what the judge decides by now.
-func (r Release) Outcome() judge.Outcome {
+func (r Comparison) Outcome() judge.Outcome {
 	if outcome := r.settings.Outcome(r.Test); outcome != judge.Pass || !r.lacksLatency() {
 		return outcome
 	}
@@ -68,7 +68,7 @@ func (r Release) Outcome() judge.Outcome {
 }
 
 // Verdict is the same with its reasons.
-func (r Release) Verdict() judge.Verdict {
+func (r Comparison) Verdict() judge.Verdict {
 	v := r.settings.Judge(r.Test)
 	if v.Outcome = r.Outcome(); r.lacksLatency() {
 		v.Findings = append(v.Findings, judge.Finding{Metric: string(judge.Latency), Outcome: judge.Undecided, Ratio: math.NaN(),
@@ -81,13 +81,13 @@ func (r Release) Verdict() judge.Verdict {
 const NoHistogram = "no histogram of both arms counts how long requests take"
 
 // lacksLatency reports whether a metric is missing that has to be there.
-func (r Release) lacksLatency() bool {
+func (r Comparison) lacksLatency() bool {
 	return r.all && r.bounds == nil && slices.Contains(r.kinds, judge.Latency)
 }
 
 // Evidence returns the logarithms of the e-values against "no worse than is tolerated" and
 // "a regression": the largest of all metrics, and the smallest.
-func (r Release) Evidence() (fail, pass float64) {
+func (r Comparison) Evidence() (fail, pass float64) {
 	for i, s := range r.Test.Series {
 		if i == 0 {
 			fail, pass = math.Inf(-1), math.Inf(1)
@@ -98,7 +98,7 @@ func (r Release) Evidence() (fail, pass float64) {
 }
 
 // withBounds begins the latency, if it is judged and there is a histogram.
-func (r Release) withBounds(bounds []float64) Release {
+func (r Comparison) withBounds(bounds []float64) Comparison {
 	if !slices.Contains(r.kinds, judge.Latency) || len(bounds) == 0 {
 		return r
 	}
@@ -123,7 +123,7 @@ func seconds(bound float64) time.Duration {
 // Add returns the evidence together with one more window. weight is the part of the users that the
 // canary has, between 0 and 1; 0 if it is not known or was not the same all the time, and then nothing
 // is said about throughput and shares.
-func (r Release) Add(w counter.Increments, weight float64) (Release, error) {
+func (r Comparison) Add(w counter.Increments, weight float64) (Comparison, error) {
 	if r.bounds == nil {
 		r = r.withBounds(w.Bounds)
 	}
@@ -148,7 +148,7 @@ func (r Release) Add(w counter.Increments, weight float64) (Release, error) {
 }
 
 // windows are what a metric takes of a window: one for each bound.
-func (r Release) windows(kind judge.Kind, w counter.Increments, weight float64) []judge.Window {
+func (r Comparison) windows(kind judge.Kind, w counter.Increments, weight float64) []judge.Window {
 	switch kind {
 	case judge.Latency:
 		windows := make([]judge.Window, len(r.bounds))

@@ -22,7 +22,7 @@ func window(at int, canary, primary counter.Counts) counter.Increments {
 	return counter.Increments{From: from, To: from.Add(10 * time.Second), Canary: canary, Primary: primary}
 }
 
-func add(t *testing.T, r trial.Release, weight float64, windows ...counter.Increments) trial.Release {
+func add(t *testing.T, r trial.Comparison, weight float64, windows ...counter.Increments) trial.Comparison {
 	t.Helper()
 	for _, w := range windows {
 		var err error
@@ -119,7 +119,7 @@ func TestABoundThatNoDurationHasIsTheLongestOne(t *testing.T) {
 
 func TestALatencyThatWasAskedForHasToBeThere(t *testing.T) {
 	good := same(30, counter.Counts{Requests: 100, Errors: 2}, counter.Counts{Requests: 900, Errors: 18})
-	begin := func(kinds ...judge.Kind) trial.Release { return trial.Baseline{}.Begin(judge.Default(), kinds...) }
+	begin := func(kinds ...judge.Kind) trial.Comparison { return trial.Baseline{}.Begin(judge.Default(), kinds...) }
 	if r := add(t, begin(judge.Errors, judge.Latency), 0.1, good...); r.Outcome() != judge.Pass {
 		t.Errorf("what is compared if it is there holds the release up: %+v", r.Verdict())
 	}
@@ -289,17 +289,17 @@ func TestNoTrafficWithoutTimeOrRequests(t *testing.T) {
 	untimed.Primary.Timed = 0
 	for name, tc := range map[string]struct {
 		baseline trial.Baseline
-		want     judge.Traffic
+		want     judge.TrafficProfile
 	}{
-		"no window":                {trial.Baseline{}, judge.Traffic{Dispersion: 1}},
-		"windows without requests": {trial.Baseline{}.Add(window(0, counter.Counts{}, counter.Counts{})), judge.Traffic{Dispersion: 1}},
-		"one of no time":           {trial.Baseline{}.Add(moment), judge.Traffic{Rate: 0.02, Dispersion: 1}},
-		"one without durations":    {trial.Baseline{}.Add(untimed), judge.Traffic{Requests: 90, Rate: 0.02, Dispersion: 1}},
+		"no window":                {trial.Baseline{}, judge.TrafficProfile{Dispersion: 1}},
+		"windows without requests": {trial.Baseline{}.Add(window(0, counter.Counts{}, counter.Counts{})), judge.TrafficProfile{Dispersion: 1}},
+		"one of no time":           {trial.Baseline{}.Add(moment), judge.TrafficProfile{Rate: 0.02, Dispersion: 1}},
+		"one without durations":    {trial.Baseline{}.Add(untimed), judge.TrafficProfile{Requests: 90, Rate: 0.02, Dispersion: 1}},
 	} {
 		if got := tc.baseline.Traffic(); got != tc.want {
 			t.Errorf("%s: %+v, want %+v", name, got, tc.want)
 		}
-		if slow, over := tc.baseline.Slow(); slow != (judge.Traffic{}) || over != 0 {
+		if slow, over := tc.baseline.Slow(); slow != (judge.TrafficProfile{}) || over != 0 {
 			t.Errorf("%s: %+v over %s are slow", name, slow, over)
 		}
 	}

@@ -77,30 +77,30 @@ func (o *planOptions) run(cmd *cobra.Command, _ []string) error {
 }
 
 // read checks the flags.
-func (o *planOptions) read() (judge.Traffic, []judge.PlannedShare, error) {
+func (o *planOptions) read() (judge.TrafficProfile, []judge.PlannedShare, error) {
 	if err := o.settings.validate(); err != nil {
-		return judge.Traffic{}, nil, err
+		return judge.TrafficProfile{}, nil, err
 	}
 	rate, err := percent("errors", o.errors)
 	if err != nil {
-		return judge.Traffic{}, nil, err
+		return judge.TrafficProfile{}, nil, err
 	}
 	if !(o.requests > 0 && o.requests <= 1e9) {
-		return judge.Traffic{}, nil, fmt.Errorf("--requests: %g is no number of requests in a second, such as 10", o.requests)
+		return judge.TrafficProfile{}, nil, fmt.Errorf("--requests: %g is no number of requests in a second, such as 10", o.requests)
 	}
 	if !(o.dispersion >= 1 && o.dispersion <= 1e6) {
-		return judge.Traffic{}, nil, fmt.Errorf("--dispersion: %g has to be at least 1", o.dispersion)
+		return judge.TrafficProfile{}, nil, fmt.Errorf("--dispersion: %g has to be at least 1", o.dispersion)
 	}
 	steps, err := stepsOf(o.weights, o.interval)
 	if err != nil {
-		return judge.Traffic{}, nil, err
+		return judge.TrafficProfile{}, nil, err
 	}
 	for _, ratio := range o.ratios {
 		if !(ratio > 0 && ratio <= 1e6) {
-			return judge.Traffic{}, nil, fmt.Errorf("--ratios: %g has to be more than 0 and at most a million", ratio)
+			return judge.TrafficProfile{}, nil, fmt.Errorf("--ratios: %g has to be more than 0 and at most a million", ratio)
 		}
 	}
-	return judge.Traffic{Requests: o.requests, Rate: rate, Dispersion: o.dispersion}, steps, nil
+	return judge.TrafficProfile{Requests: o.requests, Rate: rate, Dispersion: o.dispersion}, steps, nil
 }
 
 // maxStep and maxSteps bound a release to ten years.

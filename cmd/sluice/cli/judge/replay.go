@@ -101,7 +101,7 @@ func (r *replaying) run(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	var releases []replay.Release
+	var releases []replay.ReplayedRelease
 	switch {
 	case (r.trace == "") == (r.server.url == ""):
 		return errors.New("either --trace or --prometheus is required: the counters of releases that have been")
@@ -150,7 +150,7 @@ func (r *replaying) options(cmd *cobra.Command) (replay.Options, []judge.Planned
 }
 
 // readTrace judges the releases of a file.
-func (r *replaying) readTrace(cmd *cobra.Command, o replay.Options) ([]replay.Release, error) {
+func (r *replaying) readTrace(cmd *cobra.Command, o replay.Options) ([]replay.ReplayedRelease, error) {
 	in := cmd.InOrStdin()
 	if r.trace != "-" {
 		file, err := os.Open(r.trace)
@@ -170,7 +170,7 @@ func (r *replaying) readTrace(cmd *cobra.Command, o replay.Options) ([]replay.Re
 	return player.Releases(), nil
 }
 
-func (r *replaying) print(cmd *cobra.Command, releases []replay.Release, steps []judge.PlannedShare) error {
+func (r *replaying) print(cmd *cobra.Command, releases []replay.ReplayedRelease, steps []judge.PlannedShare) error {
 	if r.output.Format() == output.SVG {
 		if r.release > len(releases) {
 			return fmt.Errorf("--release: there are %d releases", len(releases))

@@ -73,7 +73,7 @@ const (
 type span struct{ from, to time.Time }
 
 // ask reads the counters of a Canary's releases, and judges them.
-func (r *replaying) ask(cmd *cobra.Command, o replay.Options) ([]replay.Release, error) {
+func (r *replaying) ask(cmd *cobra.Command, o replay.Options) ([]replay.ReplayedRelease, error) {
 	since, err := r.server.check()
 	if err != nil {
 		return nil, err
@@ -96,7 +96,7 @@ func (r *replaying) ask(cmd *cobra.Command, o replay.Options) ([]replay.Release,
 	if err != nil {
 		return nil, err
 	}
-	var releases []replay.Release
+	var releases []replay.ReplayedRelease
 	err = r.server.saving(func(write func(counter.Reading) error) error {
 		releases, err = counters.play(cmd, o, recordedOf(&c), spans, write)
 		return err
@@ -177,8 +177,8 @@ func (r *recorder) spans(cmd *cobra.Command, in span) ([]span, error) {
 
 // play reads the counters of all spans, and judges them.
 func (r *recorder) play(cmd *cobra.Command, o replay.Options, history []replay.Recorded, spans []span,
-	write func(counter.Reading) error) ([]replay.Release, error) {
-	var all []replay.Release
+	write func(counter.Reading) error) ([]replay.ReplayedRelease, error) {
+	var all []replay.ReplayedRelease
 	for i, s := range spans {
 		output.Note(cmd, "reading %d of %d: %s to %s", i+1, len(spans), s.from.UTC().Format(time.RFC3339), s.to.UTC().Format(time.RFC3339))
 		o.History = nil

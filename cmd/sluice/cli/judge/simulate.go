@@ -149,7 +149,7 @@ func (s *simulation) scenarios(cmd *cobra.Command) ([]simulate.Scenario, error) 
 		scenarios = append(scenarios, simulate.Scenario{
 			Name:    fmt.Sprintf("%g times %s of %g requests a second", ratio, s.errors, s.requests),
 			Service: simulate.Service{Requests: s.requests, Rate: rate, Burst: s.burst},
-			Release: simulate.Release{Ratio: ratio, Share: simulate.Constant(float64(s.weight) / 100),
+			Release: simulate.ReleaseModel{Ratio: ratio, Share: simulate.Constant(float64(s.weight) / 100),
 				Window: s.window, Windows: int(s.lasts / s.window)},
 		})
 	}
