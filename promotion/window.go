@@ -21,18 +21,18 @@ const maxWindow = 366 * 24 * time.Hour
 // ErrWindow means that a window cannot be understood.
 var ErrWindow = errors.New("invalid window")
 
-// calendar is a parsed window. Cron is evaluated on the clock on the wall, as if it never
+// calendarWindow is a parsed window. Cron is evaluated on the clock on the wall, as if it never
 // changed, and what that says is looked up in the time zone afterwards: so a start that a
 // change to summer time skips is not skipped.
-type calendar struct {
+type calendarWindow struct {
 	sluicev1.Window
 	schedule cron.Schedule // nil if it does not recur
 	zone     *time.Location
 	until    time.Duration // of the day
 }
 
-func parseWindow(w sluicev1.Window) (calendar, error) {
-	c := calendar{Window: w, zone: time.UTC}
+func parseWindow(w sluicev1.Window) (calendarWindow, error) {
+	c := calendarWindow{Window: w, zone: time.UTC}
 	if w.Cron == "" {
 		if w.From == nil || w.To == nil || !w.From.Before(w.To) {
 			return c, fmt.Errorf("%w %q: it needs a cron, or a from that is before its to", ErrWindow, w.Name)
@@ -124,14 +124,14 @@ func joinLine(all []error) error {
 }
 
 // wallClock is the clock on the wall of a zone at an instant, as if it were UTC.
-func (c calendar) wallClock(at time.Time) time.Time {
+func (c calendarWindow) wallClock(at time.Time) time.Time {
 	at = at.In(c.zone)
 	return time.Date(at.Year(), at.Month(), at.Day(), at.Hour(), at.Minute(), at.Second(), at.Nanosecond(), time.UTC)
 }
 
 // instant is when the clock on the wall shows this time for the first time, or the first
 // instant after it if it never does.
-func (c calendar) instant(wall time.Time) time.Time {
+func (c calendarWindow) instant(wall time.Time) time.Time {
 	offsetOf := func(at time.Time) time.Duration {
 		_, seconds := at.In(c.zone).Zone()
 		return time.Duration(seconds) * time.Second
@@ -152,7 +152,7 @@ func (c calendar) instant(wall time.Time) time.Time {
 
 // opening is the last time that the window opened at or before an instant, zero if it
 // never did.
-func (c calendar) opening(now time.Time) time.Time {
+func (c calendarWindow) opening(now time.Time) time.Time {
 	wall := c.wallClock(now)
 	if first := c.schedule.Next(wall.Add(-2 * maxWindow)); first.IsZero() || c.instant(first).After(now) {
 		return time.Time{} // a day of few years takes long to look for
@@ -174,7 +174,7 @@ func (c calendar) opening(now time.Time) time.Time {
 }
 
 // closing is when a window that opened at this instant closes.
-func (c calendar) closing(opened time.Time) time.Time {
+func (c calendarWindow) closing(opened time.Time) time.Time {
 	if c.Duration != nil {
 		return opened.Add(c.Duration.Duration)
 	}
@@ -188,7 +188,7 @@ func (c calendar) closing(opened time.Time) time.Time {
 }
 
 // open reports whether the window is open at an instant, and when that changes next.
-func (c calendar) open(now time.Time) (open bool, next time.Time) {
+func (c calendarWindow) open(now time.Time) (open bool, next time.Time) {
 	if c.schedule == nil {
 		switch {
 		case now.Before(c.From.Time):
@@ -212,7 +212,7 @@ func (c calendar) open(now time.Time) (open bool, next time.Time) {
 	return false, time.Time{}
 }
 
-func (c calendar) about(scope sluicev1.WindowScope) bool {
+func (c calendarWindow) about(scope sluicev1.WindowScope) bool {
 	if len(c.AppliesTo) == 0 {
 		return scope == sluicev1.WindowPromotes
 	}
@@ -220,7 +220,7 @@ func (c calendar) about(scope sluicev1.WindowScope) bool {
 }
 
 // Calendar is the windows of a stage, or of a freeze.
-type Calendar struct{ windows []calendar }
+type Calendar struct{ windows []calendarWindow }
 
 // ParseCalendar fails with [ErrWindow], naming the window and what is wrong with it.
 func ParseCalendar(windows []sluicev1.Window) (Calendar, error) {

@@ -39,21 +39,21 @@ const (
 // Pointer is a JSON pointer, one string a level.
 type Pointer []string
 
-// ignoreRule is an [IgnoreRule] that was compiled.
-type ignoreRule struct {
+// compiledIgnoreRule is an [IgnoreRule] that was compiled.
+type compiledIgnoreRule struct {
 	paths                                 []Pointer
 	group, version, kind, namespace, name pattern.Pattern
 	labels, annotations                   labels.Selector
 }
 
-func compileIgnoreRules(profile *decide.Profile, rules []IgnoreRule) ([]ignoreRule, error) {
+func compileIgnoreRules(profile *decide.Profile, rules []IgnoreRule) ([]compiledIgnoreRule, error) {
 	paths, size := 0, 0
-	compiled := make([]ignoreRule, 0, len(rules))
+	compiled := make([]compiledIgnoreRule, 0, len(rules))
 	for i, rule := range rules {
 		if paths += len(rule.Paths); paths > maxIgnoredPaths {
 			return nil, fmt.Errorf("there are more than %d paths in all: name their common parents", maxIgnoredPaths)
 		}
-		c := ignoreRule{}
+		c := compiledIgnoreRule{}
 		for j, text := range rule.Paths {
 			pointer, err := parsePointer(text)
 			if err != nil {
@@ -74,7 +74,7 @@ func compileIgnoreRules(profile *decide.Profile, rules []IgnoreRule) ([]ignoreRu
 }
 
 // target compiles a selector, and returns the size of its expressions.
-func (c *ignoreRule) target(target *kustomize.Selector) (size int, err error) {
+func (c *compiledIgnoreRule) target(target *kustomize.Selector) (size int, err error) {
 	if target == nil {
 		target = &kustomize.Selector{}
 	}
@@ -105,7 +105,7 @@ func (c *ignoreRule) target(target *kustomize.Selector) (size int, err error) {
 	return size, nil
 }
 
-func (c *ignoreRule) matches(gvk schema.GroupVersionKind, obj metav1.Object) bool {
+func (c *compiledIgnoreRule) matches(gvk schema.GroupVersionKind, obj metav1.Object) bool {
 	for _, e := range []struct {
 		expression pattern.Pattern
 		text       string

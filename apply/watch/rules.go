@@ -38,7 +38,7 @@ const (
 type Rules struct {
 	digest string
 	health map[schema.GroupKind]*healthRule
-	ignore []ignoreRule
+	ignore []compiledIgnoreRule
 }
 
 // NewRules returns the rules of health check expressions, and of fields to ignore; nil if

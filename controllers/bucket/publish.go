@@ -226,7 +226,7 @@ func (r *Reconciler) rules(
 }
 
 // ignoreRoom is room for a .sourceignore with Content-Encoding gzip.
-func ignoreRoom(file bucket.Object) bucket.Room {
+func ignoreRoom(file bucket.Object) bucket.Reserve {
 	size := file.Size
 	return func(bytes int64) error {
 		if size += bytes; size > maxIgnore {
@@ -247,8 +247,8 @@ func (r *Reconciler) files(
 	if err := memory.Grow(listed.bytes); err != nil {
 		return nil, fmt.Errorf("reading %d bytes of objects: %w", listed.bytes, err)
 	}
-	room := unpackingRoom(obj, listed.bytes, memory)
-	contents, missing, err := r.unchangedContents(ctx, obj, listed, room)
+	reserve := unpackingRoom(obj, listed.bytes, memory)
+	contents, missing, err := r.unchangedContents(ctx, obj, listed, reserve)
 	if err != nil {
 		return nil, err
 	}
@@ -258,7 +258,7 @@ func (r *Reconciler) files(
 	for _, o := range missing {
 		group.Go(func() error {
 			return background.Try(ctx, func() error { // the clients of clouds read what an endpoint makes up
-				data, err := cached.bucket.Get(ctx, o, room)
+				data, err := cached.bucket.Get(ctx, o, reserve)
 				mu.Lock()
 				defer mu.Unlock()
 				contents[o.Key] = tree.Content{Mode: tree.File, Data: data}
@@ -281,7 +281,7 @@ func (r *Reconciler) files(
 }
 
 // unpackingRoom is room for what objects with Content-Encoding gzip have beyond their sizes in the list.
-func unpackingRoom(obj *sourcev1.Bucket, listed int64, memory *budget.Grant) bucket.Room {
+func unpackingRoom(obj *sourcev1.Bucket, listed int64, memory *budget.Grant) bucket.Reserve {
 	var all atomic.Int64
 	all.Store(listed)
 	return func(bytes int64) error {
@@ -298,7 +298,7 @@ func unpackingRoom(obj *sourcev1.Bucket, listed int64, memory *budget.Grant) buc
 
 // unchangedContents takes from the artifact in status what is still the same, and says what is not.
 func (r *Reconciler) unchangedContents(
-	ctx context.Context, obj *sourcev1.Bucket, listed objectListing, room bucket.Room,
+	ctx context.Context, obj *sourcev1.Bucket, listed objectListing, reserve bucket.Reserve,
 ) (map[string]tree.Content, []bucket.Object, error) {
 	contents := make(map[string]tree.Content, len(listed.objects))
 	var etags map[string]string
@@ -312,7 +312,7 @@ func (r *Reconciler) unchangedContents(
 		o := listed.objects[key]
 		if files != nil && o.ETag != "" && etags[key] == o.ETag {
 			if data, err := files.ReadFile(key); err == nil {
-				if err := room(max(0, int64(len(data))-o.Size)); err != nil {
+				if err := reserve(max(0, int64(len(data))-o.Size)); err != nil {
 					return nil, nil, err
 				}
 				contents[key] = tree.Content{Mode: tree.File, Data: data}

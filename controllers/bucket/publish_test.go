@@ -15,7 +15,7 @@ import (
 // panicking is a bucket whose client does not survive what an endpoint answers.
 type panicking struct{ bucket.Bucket }
 
-func (panicking) Get(context.Context, bucket.Object, bucket.Room) ([]byte, error) {
+func (panicking) Get(context.Context, bucket.Object, bucket.Reserve) ([]byte, error) {
 	panic("no such header")
 }
 
@@ -34,8 +34,8 @@ type unpacking struct {
 	text string
 }
 
-func (u unpacking) Get(_ context.Context, o bucket.Object, room bucket.Room) ([]byte, error) {
-	return []byte(u.text), room(int64(len(u.text)) - o.Size)
+func (u unpacking) Get(_ context.Context, o bucket.Object, reserve bucket.Reserve) ([]byte, error) {
+	return []byte(u.text), reserve(int64(len(u.text)) - o.Size)
 }
 
 func TestWhatIsUnpackedHasNoMoreRoomThanWhatIsNot(t *testing.T) {
@@ -49,7 +49,7 @@ func TestWhatIsUnpackedHasNoMoreRoomThanWhatIsNot(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "when they are unpacked") {
 		t.Errorf("more than there may be: %v", err)
 	}
-	if room := ignoreRoom(bucket.Object{Size: 10}); room(maxIgnore-10) != nil || room(1) == nil {
+	if reserve := ignoreRoom(bucket.Object{Size: 10}); reserve(maxIgnore-10) != nil || reserve(1) == nil {
 		t.Error("a .sourceignore is not bounded")
 	}
 }

@@ -43,7 +43,7 @@ import (
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/internal/git/access"
-	"github.com/sluice-cd/sluice/internal/git/sources"
+	"github.com/sluice-cd/sluice/internal/git/fetchrequest"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/promotion/forge"
 	"github.com/sluice-cd/sluice/writeback"
@@ -65,7 +65,7 @@ type Reconciler struct {
 	// ServesSources says that GitRepositories are served by this process, where Sources
 	// wakes them after a push. Those that somebody else serves are asked for a reconcile.
 	ServesSources bool
-	Sources       sources.Waker
+	Sources       fetchrequest.Waker
 	Clock         clock.PassiveClock
 	// Forges reach the APIs of Git servers, for pull requests; nil refuses them.
 	Forges *forge.Clients

@@ -11,7 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
-	"github.com/sluice-cd/sluice/internal/git/sources"
+	"github.com/sluice-cd/sluice/internal/git/fetchrequest"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/shorten"
 )
@@ -26,14 +26,14 @@ func (r *Reconciler) requestSources(
 	if a.Status.LastPushCommit == "" || a.Status.LastPushTime == nil || r.ServesSources && pushed == "" {
 		return nil
 	}
-	push := sources.PushTo(seen.repo, a.Namespace, cmp.Or(pushed, a.Status.LastPushCommit), seen.request.Push)
+	push := fetchrequest.PushedTo(seen.repo, a.Namespace, cmp.Or(pushed, a.Status.LastPushCommit), seen.request.Push)
 	if branch, ok := strings.CutPrefix(seen.request.Refspec.Target, refOf("")); ok {
 		push.Branches = append(push.Branches, branch)
 	}
 	if pushed == "" {
 		push.Since = a.Status.LastPushTime.Time
 	}
-	reach := sources.Sources{Client: r.Client, Served: r.ServesSources, Waker: r.Sources, Clock: r.Clock}
+	reach := fetchrequest.Requester{Client: r.Client, Served: r.ServesSources, Waker: r.Sources, Clock: r.Clock}
 	var events []reconciler.Event
 	for _, err := range reach.Fetch(ctx, push) {
 		events = append(events, requestFailedEvent(a, err))

@@ -54,7 +54,7 @@ import (
 	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/git/access"
 	"github.com/sluice-cd/sluice/internal/git/credential"
-	"github.com/sluice-cd/sluice/internal/git/sources"
+	"github.com/sluice-cd/sluice/internal/git/fetchrequest"
 	"github.com/sluice-cd/sluice/internal/kubeconfig"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/registry"
@@ -90,7 +90,7 @@ type Reconciler struct {
 	// ServesSources says that GitRepositories are served by this process, where Sources
 	// wakes them after a push. Those that somebody else serves are asked for a reconcile.
 	ServesSources bool
-	Sources       sources.Waker
+	Sources       fetchrequest.Waker
 	// Forges reach the APIs of Git servers, for pull requests; nil refuses them.
 	Forges *forge.Clients
 	// Registry is what tags are read and moved with; nil refuses them.

@@ -18,7 +18,7 @@ import (
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/internal/git/access"
-	"github.com/sluice-cd/sluice/internal/git/sources"
+	"github.com/sluice-cd/sluice/internal/git/fetchrequest"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/promotion"
 	"github.com/sluice-cd/sluice/writeback"
@@ -112,7 +112,7 @@ func (r *Reconciler) newRun(p *sluicev1.Pipeline, repo *repository, fields map[s
 		},
 		jobs: jobs{pipeline: p, client: r.Client, live: r.Live, logs: r.logs},
 		sources: gitSources{
-			reach:    sources.Sources{Client: r.Client, Served: r.ServesSources, Waker: r.Sources, Clock: r.Clock},
+			reach:    fetchrequest.Requester{Client: r.Client, Served: r.ServesSources, Waker: r.Sources, Clock: r.Clock},
 			requests: &cached.sourceRequests, namespace: p.Namespace, clock: r.Clock,
 		},
 	}

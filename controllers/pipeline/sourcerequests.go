@@ -14,7 +14,7 @@ import (
 	"k8s.io/utils/clock"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
-	"github.com/sluice-cd/sluice/internal/git/sources"
+	"github.com/sluice-cd/sluice/internal/git/fetchrequest"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/promotion"
 )
@@ -87,7 +87,7 @@ func (m *sourceRequests) events() []reconciler.Event {
 
 // gitSources has GitRepositories fetch what was pushed to the branches that they follow.
 type gitSources struct {
-	reach     sources.Sources
+	reach     fetchrequest.Requester
 	requests  *sourceRequests
 	namespace string // of the pipeline
 	clock     clock.PassiveClock
@@ -98,11 +98,11 @@ func (s gitSources) requestBranch(ctx context.Context, repo *repository, branch,
 	s.requests.requestFetch(ctx, describeBranch(repo, branch), s.clock.Now(), s.fetchOf(s.pushOf(repo, branch, commit)))
 }
 
-func (s gitSources) pushOf(repo *repository, branch, commit string) sources.Push {
-	return sources.PushTo(repo.object, s.namespace, commit, branch)
+func (s gitSources) pushOf(repo *repository, branch, commit string) fetchrequest.PushedCommit {
+	return fetchrequest.PushedTo(repo.object, s.namespace, commit, branch)
 }
 
-func (s gitSources) fetchOf(p sources.Push) fetchRequest {
+func (s gitSources) fetchOf(p fetchrequest.PushedCommit) fetchRequest {
 	return func(ctx context.Context, since, present time.Time) error {
 		p.Since, p.Present = since, present
 		return errors.Join(s.reach.Fetch(ctx, p)...)

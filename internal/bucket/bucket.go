@@ -68,14 +68,14 @@ type Bucket interface {
 	// Get reads an object as it was listed. It is an error that is [ErrChanged] if that is
 	// there no more, or has another size. What Google and Azure keep packed, with Content-Encoding
 	// gzip, comes unpacked, and asks room for what it has beyond the size of the list.
-	Get(ctx context.Context, object Object, room Room) ([]byte, error)
+	Get(ctx context.Context, object Object, reserve Reserve) ([]byte, error)
 	// Find is the object of a key; false if there is none.
 	Find(ctx context.Context, key string) (Object, bool, error)
 }
 
-// Room gives room for some bytes more of an object, or refuses it by an error. It may be called from
+// Reserve gives room for some bytes more of an object, or refuses it by an error. It may be called from
 // several goroutines.
-type Room func(bytes int64) error
+type Reserve func(bytes int64) error
 
 // Settings are how a bucket is reached.
 type Settings struct {
@@ -243,8 +243,8 @@ func (m maskedBucket) List(ctx context.Context, prefix string, each func(Object)
 	return m.settings.hide(m.provider.List(ctx, prefix, each))
 }
 
-func (m maskedBucket) Get(ctx context.Context, o Object, room Room) ([]byte, error) {
-	data, err := m.read(ctx, o, room)
+func (m maskedBucket) Get(ctx context.Context, o Object, reserve Reserve) ([]byte, error) {
+	data, err := m.read(ctx, o, reserve)
 	if err == nil {
 		return data, nil
 	}
@@ -254,14 +254,14 @@ func (m maskedBucket) Get(ctx context.Context, o Object, room Room) ([]byte, err
 	return nil, m.settings.hide(fmt.Errorf("failed to get '%s' object: %w", o.Key, err))
 }
 
-func (m maskedBucket) read(ctx context.Context, o Object, room Room) ([]byte, error) {
+func (m maskedBucket) read(ctx context.Context, o Object, reserve Reserve) ([]byte, error) {
 	found, err := m.open(forContent(ctx), o)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = found.Close() }()
 	if found.unpacked {
-		return readUnpacked(found, o, room)
+		return readUnpacked(found, o, reserve)
 	}
 	return read(found, o)
 }
@@ -284,7 +284,7 @@ func read(from io.Reader, o Object) ([]byte, error) {
 const unpackedStep = 256 << 10
 
 // readUnpacked reads an object whose size in the list is that of what it was packed into.
-func readUnpacked(from io.Reader, o Object, room Room) ([]byte, error) {
+func readUnpacked(from io.Reader, o Object, reserve Reserve) ([]byte, error) {
 	var data bytes.Buffer
 	for has := o.Size; ; {
 		_, err := io.CopyN(&data, from, unpackedStep)
@@ -292,7 +292,7 @@ func readUnpacked(from io.Reader, o Object, room Room) ([]byte, error) {
 			return nil, err
 		}
 		if more := int64(data.Len()) - has; more > 0 {
-			if err := room(more); err != nil {
+			if err := reserve(more); err != nil {
 				return nil, err
 			}
 			has += more

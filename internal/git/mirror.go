@@ -27,7 +27,7 @@ import (
 // damaged, the next fetch starts a new one. The one before stays until then, so
 // that a commit that is being made on it can be finished and pushed.
 type Mirror struct {
-	*mirror
+	*sharedMirror
 	namespace string
 }
 
@@ -41,8 +41,8 @@ func (m *Mirror) reader(s *store) reader {
 	return reader{s, func(bytes int64) (*budget.Grant, error) { return m.memory.TryAcquire(m.namespace, bytes) }}
 }
 
-// mirror is what all who use a mirror share.
-type mirror struct {
+// sharedMirror is what all who use a mirror share.
+type sharedMirror struct {
 	remote Remote
 	dir    string
 	conn   *connection
@@ -66,8 +66,8 @@ const keptStores = 2
 
 // openMirror takes up what an earlier process left in dir, and removes what
 // cannot be used.
-func openMirror(dir string, remote Remote, conn *connection, set *Mirrors) (*mirror, error) {
-	m := &mirror{remote: remote, dir: dir, conn: conn, trees: set.trees, memory: set.Memory, space: set.Space, busy: make(chan struct{}, 1)}
+func openMirror(dir string, remote Remote, conn *connection, set *Mirrors) (*sharedMirror, error) {
+	m := &sharedMirror{remote: remote, dir: dir, conn: conn, trees: set.trees, memory: set.Memory, space: set.Space, busy: make(chan struct{}, 1)}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making mirror: %w", err)
 	}
@@ -92,7 +92,7 @@ func openMirror(dir string, remote Remote, conn *connection, set *Mirrors) (*mir
 
 // account counts what is on the disk. A mirror that was removed while somebody fetched
 // goes once more.
-func (m *mirror) account() {
+func (m *sharedMirror) account() {
 	if m.gone.Load() {
 		_ = os.RemoveAll(m.dir)
 	}
@@ -103,7 +103,7 @@ func (m *mirror) account() {
 }
 
 // usedBy notes that a namespace uses the mirror.
-func (m *mirror) usedBy(namespace string, now time.Time) *Mirror {
+func (m *sharedMirror) usedBy(namespace string, now time.Time) *Mirror {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.usage.join(m.space, namespace, now)
@@ -111,20 +111,20 @@ func (m *mirror) usedBy(namespace string, now time.Time) *Mirror {
 }
 
 // leftBy notes that namespaces do not use it any more, since a time or at all.
-func (m *mirror) leftBy(gone func(namespace string, last time.Time) bool) {
+func (m *sharedMirror) leftBy(gone func(namespace string, last time.Time) bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.usage.leave(m.space, gone)
 }
 
 // remove deletes the mirror from the disk.
-func (m *mirror) remove() {
+func (m *sharedMirror) remove() {
 	m.gone.Store(true)
 	m.account()
 }
 
 // acquire waits until the caller alone may add objects.
-func (m *mirror) acquire(ctx context.Context) (release func(), err error) {
+func (m *sharedMirror) acquire(ctx context.Context) (release func(), err error) {
 	select {
 	case m.busy <- struct{}{}:
 		return func() { <-m.busy }, nil
@@ -178,7 +178,7 @@ func (m *Mirror) advertised(ctx context.Context) (*protocol.Advertisement, error
 func (m *Mirror) Has(h plumbing.Hash) bool { return m.storeOf(h) != nil }
 
 // storeOf returns the newest generation that has the commit, or nil.
-func (m *mirror) storeOf(commit plumbing.Hash) *store {
+func (m *sharedMirror) storeOf(commit plumbing.Hash) *store {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	for _, s := range m.stores {
@@ -200,7 +200,7 @@ func (m *Mirror) Tree(commit plumbing.Hash) (*CommitTree, error) {
 }
 
 // current is the newest generation, or nil when there is none to trust.
-func (m *mirror) current() *store {
+func (m *sharedMirror) current() *store {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	if len(m.stores) == 0 || !m.stores[0].isIntact() {
@@ -210,7 +210,7 @@ func (m *mirror) current() *store {
 }
 
 // replace makes s the newest generation and forgets those before the last.
-func (m *mirror) replace(s *store) error {
+func (m *sharedMirror) replace(s *store) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.stores = append([]*store{s}, m.stores...)

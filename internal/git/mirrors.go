@@ -58,7 +58,7 @@ type ownership struct{ id, namespace string }
 
 // mirrorUse is an open mirror and when it was last asked for.
 type mirrorUse struct {
-	mirror   *mirror
+	mirror   *sharedMirror
 	lastUsed time.Time
 }
 

@@ -42,7 +42,7 @@ func (u RefUpdate) command() protocol.Command {
 // answer was lost, its part succeeds. ErrRejected means that rules at the remote
 // refuse it. With several updates the remote does all or nothing, if it can.
 func (m *Mirror) Push(ctx context.Context, options map[string]string, updates ...RefUpdate) error {
-	p := push{options: options}
+	p := outgoingPush{options: options}
 	var chain []localCommit
 	var s *store
 	for _, u := range updates {
@@ -76,14 +76,14 @@ func (m *Mirror) Push(ctx context.Context, options map[string]string, updates ..
 	return s.addTip(p.commands[0].New)
 }
 
-// push is what one push sends.
-type push struct {
+// outgoingPush is what one push sends.
+type outgoingPush struct {
 	commands []protocol.Command
 	options  map[string]string
 	objects  io.Reader
 }
 
-func (p push) names() string {
+func (p outgoingPush) names() string {
 	var names []string
 	for _, c := range p.commands {
 		names = append(names, c.Ref)
@@ -143,7 +143,7 @@ func packOf(chain []localCommit) (io.Reader, error) {
 }
 
 // push sends commands with the objects they need.
-func (c *connection) push(ctx context.Context, share memoryShare, p push) error {
+func (c *connection) push(ctx context.Context, share memoryShare, p outgoingPush) error {
 	s, err := c.open(ctx, receivePack)
 	if err != nil {
 		return err

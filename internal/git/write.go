@@ -93,20 +93,20 @@ type writer struct {
 	objects []pack.Object
 }
 
-// change is what happens below one directory: files by name, and directories.
-type change struct {
+// directoryChange is what happens below one directory: files by name, and directories.
+type directoryChange struct {
 	files map[string][]byte
-	dirs  map[string]*change
+	dirs  map[string]*directoryChange
 }
 
-func newChange() *change {
-	return &change{files: map[string][]byte{}, dirs: map[string]*change{}}
+func newDirectoryChange() *directoryChange {
+	return &directoryChange{files: map[string][]byte{}, dirs: map[string]*directoryChange{}}
 }
 
 // root applies changes by path to a root directory, "" if there was none, and returns the
 // hash of the new one.
 func (w *writer) root(old string, changes map[string][]byte) (string, error) {
-	top := newChange()
+	top := newDirectoryChange()
 	for name, data := range changes {
 		parts, err := tree.Split(name)
 		if err != nil {
@@ -118,7 +118,7 @@ func (w *writer) root(old string, changes map[string][]byte) (string, error) {
 		at := top
 		for _, dir := range parts[:len(parts)-1] {
 			if at.dirs[dir] == nil {
-				at.dirs[dir] = newChange()
+				at.dirs[dir] = newDirectoryChange()
 			}
 			at = at.dirs[dir]
 		}
@@ -138,7 +138,7 @@ func reserved(name string) bool {
 
 // dir applies a change to a directory and returns the new hash; "" when nothing
 // is left of it. A directory that was not there has the hash "".
-func (w *writer) dir(hash string, c *change) (string, error) {
+func (w *writer) dir(hash string, c *directoryChange) (string, error) {
 	entries := map[string]tree.Entry{}
 	if hash != "" {
 		known, err := w.from.dir(hash)
@@ -165,7 +165,7 @@ func (w *writer) dir(hash string, c *change) (string, error) {
 	return w.tree(hash, slices.Collect(maps.Values(entries)))
 }
 
-func (w *writer) subdir(entries map[string]tree.Entry, name string, below *change) error {
+func (w *writer) subdir(entries map[string]tree.Entry, name string, below *directoryChange) error {
 	old, exists := entries[name]
 	if exists && old.Mode != tree.Dir {
 		return fmt.Errorf("%q: %w", name, tree.ErrNotDir)

@@ -98,7 +98,7 @@ func (c *Client) Platforms(ctx context.Context, image Image, digest string) (Pla
 	ref := image.Repository.Digest(digest)
 	var found Platforms
 	err := c.pull(ctx, image, func(ctx context.Context, puller *remote.Puller) error {
-		look := platforms{puller: puller, repository: image.Repository, left: MaxLookUps}
+		look := platformCollector{puller: puller, repository: image.Repository, left: MaxLookUps}
 		if err := look.read(ctx, digest, 0); err != nil {
 			return err
 		}
@@ -113,8 +113,8 @@ func (c *Client) Platforms(ctx context.Context, image Image, digest string) (Pla
 	return found, nil
 }
 
-// platforms collects what an image is made for.
-type platforms struct {
+// platformCollector collects what an image is made for.
+type platformCollector struct {
 	puller     *remote.Puller
 	repository name.Repository
 	left       int // manifests to read
@@ -129,7 +129,7 @@ const unknown = "unknown"
 const referenceType = "vnd.docker.reference.type"
 
 // read reads a manifest or index.
-func (p *platforms) read(ctx context.Context, digest string, depth int) error {
+func (p *platformCollector) read(ctx context.Context, digest string, depth int) error {
 	if p.left == 0 || depth > maxNesting {
 		p.found.Unread++
 		return nil
@@ -168,7 +168,7 @@ func isIndex(desc *remote.Descriptor) bool {
 	return json.Unmarshal(desc.Manifest, &manifest) == nil && manifest.Manifests != nil
 }
 
-func (p *platforms) index(ctx context.Context, manifest []byte, depth int) error {
+func (p *platformCollector) index(ctx context.Context, manifest []byte, depth int) error {
 	index, err := v1.ParseIndexManifest(bytes.NewReader(manifest))
 	if err != nil {
 		return errors.New("reading the index: it is none")
@@ -192,7 +192,7 @@ const maxConfig = 8 << 20
 
 // image reads the configuration of an image, which is the only place where a
 // manifest without an index says what it is made for.
-func (p *platforms) image(ctx context.Context, content []byte) error {
+func (p *platformCollector) image(ctx context.Context, content []byte) error {
 	manifest, err := v1.ParseManifest(bytes.NewReader(content))
 	if err != nil {
 		return errors.New("reading the manifest: it is none")

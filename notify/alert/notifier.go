@@ -49,7 +49,7 @@ type Options struct {
 	ClusterName string
 	// Slack or Teams is the webhook for canaries that have no alerts. Teams wins if
 	// both have a URL.
-	Slack Slack
+	Slack SlackFlags
 	Teams Teams
 	// Guard decides where AlertProviders may point, and their proxies; nil lets them
 	// point anywhere, as Slack and Teams always may.
@@ -61,9 +61,9 @@ type Options struct {
 	Failed func(*flaggerv1.Canary, error)
 }
 
-// Slack is --slack-url, --slack-token, --slack-proxy-url, --slack-user and
+// SlackFlags is --slack-url, --slack-token, --slack-proxy-url, --slack-user and
 // --slack-channel.
-type Slack struct{ URL, Token, Proxy, User, Channel string }
+type SlackFlags struct{ URL, Token, Proxy, User, Channel string }
 
 // Teams is --msteams-url and --msteams-proxy-url.
 type Teams struct{ URL, Proxy string }

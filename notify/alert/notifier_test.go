@@ -145,15 +145,15 @@ func TestTheWebhookOfTheFlags(t *testing.T) {
 	}{
 		"no webhook": {},
 		"slack": {
-			opts: Options{Slack: Slack{URL: service.URL + "/slack", Channel: "releases"}},
+			opts: Options{Slack: SlackFlags{URL: service.URL + "/slack", Channel: "releases"}},
 			path: "/slack",
 		},
 		"teams wins over slack": {
-			opts: Options{Slack: Slack{URL: service.URL + "/slack"}, Teams: Teams{URL: service.URL + "/teams"}},
+			opts: Options{Slack: SlackFlags{URL: service.URL + "/slack"}, Teams: Teams{URL: service.URL + "/teams"}},
 			path: "/teams",
 		},
 		"slack needs a channel": {
-			opts:    Options{Slack: Slack{URL: service.URL}},
+			opts:    Options{Slack: SlackFlags{URL: service.URL}},
 			wantErr: "slack-channel: is needed with slack-url",
 		},
 		"an address that is not a URL": {
@@ -165,7 +165,7 @@ func TestTheWebhookOfTheFlags(t *testing.T) {
 			wantErr: "msteams-proxy-url: it is no URL such as http://host:port",
 		},
 		"a slack URL of another scheme": {
-			opts:    Options{Slack: Slack{URL: "ftp://x", Channel: "x"}},
+			opts:    Options{Slack: SlackFlags{URL: "ftp://x", Channel: "x"}},
 			wantErr: "slack-url: it is no URL such as https://host/path",
 		},
 	}
@@ -398,7 +398,7 @@ func TestOnlyAnswersOfChatServicesAndTheOperatorsWebhookAreQuoted(t *testing.T) 
 	}
 	service := newChatServer(t)
 	service.status, service.answer = []int{403}, "no such channel"
-	d := newTestNotifier(t, Options{Slack: Slack{URL: service.URL, Channel: "releases"}, Guard: outbound.NewGuard(nil)})
+	d := newTestNotifier(t, Options{Slack: SlackFlags{URL: service.URL, Channel: "releases"}, Guard: outbound.NewGuard(nil)})
 	c := podinfo("info")
 	c.Spec.Analysis.Alerts = nil
 	d.Send(Alert{Canary: c, Message: "one"})

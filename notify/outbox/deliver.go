@@ -57,8 +57,8 @@ func (o *Outbox) hasDeliveries() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	now := o.clock.Now()
-	for _, l := range o.lanes {
-		if l.running || !l.dueAt().After(now) {
+	for _, q := range o.queues {
+		if q.running || !q.dueAt().After(now) {
 			return true
 		}
 	}
@@ -69,7 +69,7 @@ func (o *Outbox) hasDeliveries() bool {
 const idle = time.Minute
 
 // dispatch starts deliveries as far as shares and rates let it, and returns when to look again
-// at the latest. Namespaces take turns, and of one its lanes do: one with thousands of them
+// at the latest. Namespaces take turns, and of one its queues do: one with thousands of them
 // costs another no more than one with a single one.
 func (o *Outbox) dispatch(ctx context.Context, running *sync.WaitGroup) time.Duration {
 	o.mu.Lock()
@@ -94,7 +94,7 @@ func (o *Outbox) dispatch(ctx context.Context, running *sync.WaitGroup) time.Dur
 	return next
 }
 
-// pick is the lane of a namespace whose turn it is; with none, when to look again. The lock is
+// pick is the queue of a namespace whose turn it is; with none, when to look again. The lock is
 // held.
 func (o *Outbox) pick(namespace string) (key string, wait time.Duration) {
 	of, now, wait := o.usageOf(namespace), o.clock.Now(), idle
@@ -102,11 +102,11 @@ func (o *Outbox) pick(namespace string) (key string, wait time.Duration) {
 		return "", wait // the end of another one looks again
 	}
 	for _, key := range of.order {
-		l := o.lanes[key]
-		if l.running || l.to.running >= receiverRunning {
+		q := o.queues[key]
+		if q.running || q.to.running >= receiverRunning {
 			continue
 		}
-		if due := l.dueAt().Sub(now); due > 0 {
+		if due := q.dueAt().Sub(now); due > 0 {
 			wait = min(wait, due)
 			continue
 		}
@@ -118,18 +118,18 @@ func (o *Outbox) pick(namespace string) (key string, wait time.Duration) {
 	return "", wait
 }
 
-// startDelivery starts a delivery of a lane, which has its next turn after all others of its
+// startDelivery starts a delivery of a queue, which has its next turn after all others of its
 // namespace, as that has after other namespaces. The lock is held.
 func (o *Outbox) startDelivery(ctx context.Context, running *sync.WaitGroup, key string) {
-	l := o.lanes[key]
-	of := o.usageOf(l.namespace)
-	l.running = true
+	q := o.queues[key]
+	of := o.usageOf(q.namespace)
+	q.running = true
 	of.running++
 	o.total.running++
-	l.to.running++
+	q.to.running++
 	of.order = toEnd(of.order, key)
-	o.turns = toEnd(o.turns, l.namespace)
-	first := l.waiting[0]
+	o.turns = toEnd(o.turns, q.namespace)
+	first := q.waiting[0]
 	running.Go(func() { o.deliver(ctx, key, first) })
 }
 
@@ -143,7 +143,7 @@ func without(values []string, value string) []string {
 // maxAttempt is how long one attempt may hold its place.
 const maxAttempt = 2 * time.Minute
 
-// deliver makes one attempt at the first entry of a lane.
+// deliver makes one attempt at the first entry of a queue.
 func (o *Outbox) deliver(ctx context.Context, key string, k entryHeader) {
 	o.mu.Lock()
 	handler := o.handlers[k.kind]
@@ -167,7 +167,7 @@ func (o *Outbox) deliver(ctx context.Context, key string, k entryHeader) {
 	}
 	var temporary *Temporary
 	o.mu.Lock()
-	again := errors.As(err, &temporary) && !o.lanes[key].isTooOld(k, temporary, o.clock.Now())
+	again := errors.As(err, &temporary) && !o.queues[key].isTooOld(k, temporary, o.clock.Now())
 	o.mu.Unlock()
 	if err != nil && !again {
 		o.metrics.dropped.WithLabelValues("failed").Inc()
@@ -187,32 +187,32 @@ func (o *Outbox) deliver(ctx context.Context, key string, k entryHeader) {
 	o.finish(key)
 }
 
-// endAttempt notes that the attempt of a lane ended. The lock is held.
-func (o *Outbox) endAttempt(l *lane) {
-	l.running = false
-	o.usageOf(l.namespace).running--
+// endAttempt notes that the attempt of a queue ended. The lock is held.
+func (o *Outbox) endAttempt(q *deliveryQueue) {
+	q.running = false
+	o.usageOf(q.namespace).running--
 	o.total.running--
-	l.to.running--
+	q.to.running--
 }
 
-// retry ends an attempt whose entry stays the first of its lane.
+// retry ends an attempt whose entry stays the first of its queue.
 func (o *Outbox) retry(key string, why *Temporary) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	l := o.lanes[key]
-	o.endAttempt(l)
-	l.postpone(why, o.clock.Now())
+	q := o.queues[key]
+	o.endAttempt(q)
+	q.postpone(why, o.clock.Now())
 	o.signal()
 }
 
-// discount notes that an entry of a lane waits no more. The lock is held.
-func (o *Outbox) discount(l *lane, k entryHeader) {
-	of := o.usageOf(l.namespace)
+// discount notes that an entry of a queue waits no more. The lock is held.
+func (o *Outbox) discount(q *deliveryQueue, k entryHeader) {
+	of := o.usageOf(q.namespace)
 	of.entries--
 	of.bytes -= k.size
-	held := of.held[l.receiver]
-	if of.held[l.receiver] = (room{held.entries - 1, held.bytes - k.size}); held.entries == 1 {
-		delete(of.held, l.receiver)
+	held := of.held[q.receiver]
+	if of.held[q.receiver] = (occupancy{held.entries - 1, held.bytes - k.size}); held.entries == 1 {
+		delete(of.held, q.receiver)
 	}
 	o.total.entries--
 	o.total.bytes -= k.size
@@ -224,21 +224,21 @@ func (o *Outbox) discount(l *lane, k entryHeader) {
 func (o *Outbox) finish(key string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	l := o.lanes[key]
-	o.endAttempt(l)
-	of := o.usageOf(l.namespace)
-	first := l.waiting[0]
-	l.waiting, l.attempts, l.notBefore = l.waiting[1:], 0, time.Time{}
-	o.discount(l, first)
-	if len(l.waiting) == 0 {
-		delete(o.lanes, key)
-		if l.to.lanes--; l.to.lanes == 0 {
-			delete(o.receivers, l.receiver)
+	q := o.queues[key]
+	o.endAttempt(q)
+	of := o.usageOf(q.namespace)
+	first := q.waiting[0]
+	q.waiting, q.attempts, q.notBefore = q.waiting[1:], 0, time.Time{}
+	o.discount(q, first)
+	if len(q.waiting) == 0 {
+		delete(o.queues, key)
+		if q.to.queues--; q.to.queues == 0 {
+			delete(o.receivers, q.receiver)
 		}
 		if of.order = without(of.order, key); len(of.order) == 0 {
-			o.turns = without(o.turns, l.namespace)
+			o.turns = without(o.turns, q.namespace)
 		}
 	}
-	o.release(l.namespace)
+	o.release(q.namespace)
 	o.signal()
 }

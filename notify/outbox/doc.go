@@ -3,7 +3,7 @@
 // Package outbox keeps what has to be delivered until it is, or nobody can: a file for
 // each, so that neither a receiver that is away nor a restart of the process loses one.
 //
-//	Put --file--> lane --share, rate, backoff--> Handler.Deliver --nil--> the file goes
+//	Put --file--> queue --share, rate, backoff--> Handler.Deliver --nil--> the file goes
 //	                ^                                |
 //	                '--------- temporary -----------'---- final, or too old --> Handler.Failed
 //

@@ -267,7 +267,7 @@ func TestAStatusThatWaitsIsReplacedByTheNext(t *testing.T) {
 		}
 	}
 	put("under way", "commit-1")
-	o.lanes[laneKey("forge", "app")].running = true
+	o.queues[queueKey("forge", "app")].running = true
 	put("outdated", "commit-1")
 	put("another commit", "commit-2")
 	put("something else", "")
@@ -279,7 +279,7 @@ func TestAStatusThatWaitsIsReplacedByTheNext(t *testing.T) {
 		put(fmt.Sprint("outdated-", i), "commit-1")
 	}
 	put("last", "commit-1")
-	o.lanes[laneKey("forge", "app")].running = false
+	o.queues[queueKey("forge", "app")].running = false
 	if files, err := os.ReadDir(o.store.dir); err != nil || len(files) != namespaceEntries/2 {
 		t.Errorf("%d files, %v", len(files), err)
 	}

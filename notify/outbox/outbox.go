@@ -96,8 +96,8 @@ type Outbox struct {
 
 	mu        sync.Mutex
 	handlers  map[string]Handler
-	lanes     map[string]*lane
-	turns     []string // namespaces with lanes, in the order in which they had their turn
+	queues    map[string]*deliveryQueue
+	turns     []string // namespaces with queues, in the order in which they had their turn
 	ids       map[string]bool
 	usage     map[string]*usage // by namespace
 	total     usage
@@ -106,8 +106,8 @@ type Outbox struct {
 	metrics   metrics
 }
 
-// lane is what is delivered one after the other.
-type lane struct {
+// deliveryQueue is what is delivered one after the other.
+type deliveryQueue struct {
 	namespace, receiver string
 	to                  *receiver
 	waiting             []entryHeader
@@ -128,9 +128,9 @@ type entryHeader struct {
 	whole *Entry
 }
 
-// receiver is what is known of a receiver while there are lanes for it.
+// receiver is what is known of a receiver while there are queues for it.
 type receiver struct {
-	lanes, running int
+	queues, running int
 	// pausedUntil is until when it takes nothing, and paused for how long that was in all.
 	pausedUntil time.Time
 	paused      time.Duration
@@ -140,19 +140,19 @@ type receiver struct {
 type usage struct {
 	entries, bytes, running int
 	limiter                 *rate.Limiter
-	// order are the keys of a namespace's lanes, in the order in which they had their turn.
+	// order are the keys of a namespace's queues, in the order in which they had their turn.
 	order []string
 	// held is what waits for each receiver of a namespace.
-	held map[string]room
+	held map[string]occupancy
 }
 
-// room is what entries take.
-type room struct{ entries, bytes int }
+// occupancy is what entries take.
+type occupancy struct{ entries, bytes int }
 
 // Open reads what an earlier process left in the folder, which is made if need be.
 func Open(dir string, c clock.Clock, log logr.Logger) (*Outbox, error) {
 	o := &Outbox{
-		store: store{dir: dir}, clock: c, log: log, handlers: map[string]Handler{}, lanes: map[string]*lane{}, ids: map[string]bool{},
+		store: store{dir: dir}, clock: c, log: log, handlers: map[string]Handler{}, queues: map[string]*deliveryQueue{}, ids: map[string]bool{},
 		usage: map[string]*usage{}, receivers: map[string]*receiver{}, changed: make(chan struct{}, 1), metrics: newMetrics(),
 	}
 	found, err := o.store.load(func(file string, err error) { log.Error(err, "dropped a message that cannot be read", "file", file) })
@@ -224,11 +224,11 @@ func (o *Outbox) reserve(e Entry) (bool, error) {
 		return false, nil
 	}
 	of := o.usageOf(e.Namespace)
-	held, all := of.held[e.Receiver], room{of.entries, of.bytes}
-	if l := o.lanes[laneKey(e.Receiver, e.Order)]; l != nil {
-		if i := l.replaced(e.Replaces); i >= 0 { // its room is free then
-			size := l.waiting[i].size
-			held, all = room{held.entries - 1, held.bytes - size}, room{all.entries - 1, all.bytes - size}
+	held, all := of.held[e.Receiver], occupancy{of.entries, of.bytes}
+	if q := o.queues[queueKey(e.Receiver, e.Order)]; q != nil {
+		if i := q.replaced(e.Replaces); i >= 0 { // its room is free then
+			size := q.waiting[i].size
+			held, all = occupancy{held.entries - 1, held.bytes - size}, occupancy{all.entries - 1, all.bytes - size}
 		}
 	}
 	switch {
@@ -251,38 +251,38 @@ func (o *Outbox) count(e Entry, size int) {
 	of.entries++
 	of.bytes += size
 	held := of.held[e.Receiver]
-	of.held[e.Receiver] = room{held.entries + 1, held.bytes + size}
+	of.held[e.Receiver] = occupancy{held.entries + 1, held.bytes + size}
 	o.total.entries++
 	o.total.bytes += size
 	o.ids[e.ID] = true
 	o.metrics.waiting.Set(float64(o.total.entries))
 }
 
-// append puts an entry at the end of its lane, and returns the one that it replaces there, whose
+// append puts an entry at the end of its queue, and returns the one that it replaces there, whose
 // file is to be removed. The lock is held, or the outbox is just being opened.
 func (o *Outbox) append(e Entry, k entryHeader) (replaced *entryHeader) {
-	key := laneKey(e.Receiver, e.Order)
-	l := o.lanes[key]
-	if l == nil {
+	key := queueKey(e.Receiver, e.Order)
+	q := o.queues[key]
+	if q == nil {
 		if o.receivers[e.Receiver] == nil {
 			o.receivers[e.Receiver] = &receiver{}
 		}
-		l = &lane{namespace: e.Namespace, receiver: e.Receiver, to: o.receivers[e.Receiver]}
-		l.to.lanes++
-		o.lanes[key] = l
+		q = &deliveryQueue{namespace: e.Namespace, receiver: e.Receiver, to: o.receivers[e.Receiver]}
+		q.to.queues++
+		o.queues[key] = q
 		of := o.usageOf(e.Namespace)
 		if len(of.order) == 0 {
 			o.turns = append(o.turns, e.Namespace)
 		}
 		of.order = append(of.order, key)
 	}
-	if i := l.replaced(k.replaces); i >= 0 {
-		replaced = new(l.waiting[i])
-		l.waiting = slices.Delete(l.waiting, i, i+1)
-		o.discount(l, *replaced)
+	if i := q.replaced(k.replaces); i >= 0 {
+		replaced = new(q.waiting[i])
+		q.waiting = slices.Delete(q.waiting, i, i+1)
+		o.discount(q, *replaced)
 	}
-	k.paused += l.to.pausedBy(o.clock.Now())
-	l.waiting = append(l.waiting, k)
+	k.paused += q.to.pausedBy(o.clock.Now())
+	q.waiting = append(q.waiting, k)
 	o.signal()
 	return replaced
 }
@@ -291,7 +291,7 @@ func (o *Outbox) append(e Entry, k entryHeader) (replaced *entryHeader) {
 func (o *Outbox) usageOf(namespace string) *usage {
 	u := o.usage[namespace]
 	if u == nil {
-		u = &usage{limiter: rate.NewLimiter(namespaceRate, namespaceBurst), held: map[string]room{}}
+		u = &usage{limiter: rate.NewLimiter(namespaceRate, namespaceBurst), held: map[string]occupancy{}}
 		o.usage[namespace] = u
 	}
 	return u
@@ -318,10 +318,10 @@ func (o *Outbox) signal() {
 func (o *Outbox) Waits(receiver, order string) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.lanes[laneKey(receiver, order)] != nil
+	return o.queues[queueKey(receiver, order)] != nil
 }
 
-func laneKey(receiver, order string) string { return receiver + "\x00" + order }
+func queueKey(receiver, order string) string { return receiver + "\x00" + order }
 
 // Waiting is how many entries wait or are under way.
 func (o *Outbox) Waiting() int {

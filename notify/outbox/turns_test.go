@@ -28,7 +28,7 @@ func (h held) Deliver(_ context.Context, e Entry) error {
 
 func (held) Failed(context.Context, Entry, error) {}
 
-func crowd(t *testing.T, h Handler) (*Outbox, *clocktesting.FakeClock, func(namespace string, lanes int)) {
+func crowd(t *testing.T, h Handler) (*Outbox, *clocktesting.FakeClock, func(namespace string, queues int)) {
 	t.Helper()
 	clock := clocktesting.NewFakeClock(time.Unix(1_700_000_000, 0))
 	o, err := Open(t.TempDir(), clock, logr.Discard())
@@ -36,8 +36,8 @@ func crowd(t *testing.T, h Handler) (*Outbox, *clocktesting.FakeClock, func(name
 		t.Fatal(err)
 	}
 	o.Handle("test", h)
-	return o, clock, func(namespace string, lanes int) {
-		for i := range lanes {
+	return o, clock, func(namespace string, queues int) {
+		for i := range queues {
 			id := fmt.Sprint(namespace, i)
 			if err := o.Put(Entry{ID: id, Kind: "test", Namespace: namespace, Receiver: id, Body: json.RawMessage(`{}`)}); err != nil {
 				t.Fatal(err)
@@ -82,7 +82,7 @@ func TestANamespaceIsForgottenWhenItHasNothing(t *testing.T) {
 		t.Errorf("its rate is forgotten: %v", o.usage)
 	}
 	clock.Step(time.Minute)
-	if o.dispatch(t.Context(), &running); len(o.usage)+len(o.turns)+len(o.lanes) != 0 {
-		t.Errorf("left over: %v, %v, %v", o.usage, o.turns, o.lanes)
+	if o.dispatch(t.Context(), &running); len(o.usage)+len(o.turns)+len(o.queues) != 0 {
+		t.Errorf("left over: %v, %v, %v", o.usage, o.turns, o.queues)
 	}
 }

@@ -17,9 +17,9 @@ const (
 	blockText // a line of a block scalar, which quotes nothing
 )
 
-// field is a line of the shape "key: value" or "- value", both with a comment.
+// keyValueLine is a line of the shape "key: value" or "- value", both with a comment.
 // All positions are bytes of the line.
-type field struct {
+type keyValueLine struct {
 	property   int // of the anchor or tag in front of the value; else equal to start
 	start, end int // of the value, quotes included
 	style      style
@@ -32,32 +32,32 @@ type field struct {
 
 // readField finds the value on a line whose comment starts at comment. Only one
 // reading of the line may be possible; any doubt is a Reason.
-func readField(text []byte, comment int) (field, Reason) {
+func readField(text []byte, comment int) (keyValueLine, Reason) {
 	i, certain, skip := skipKey(text, comment)
 	if skip != "" {
-		return field{}, skip
+		return keyValueLine{}, skip
 	}
-	f := field{property: i}
+	f := keyValueLine{property: i}
 	if certain {
 		f.key = keyOf(text[:i])
 	}
 	f.start, f.tag = skipProperties(text, i)
 	f.certain = certain && f.start == i
 	if f.start >= comment {
-		return field{}, NoValue
+		return keyValueLine{}, NoValue
 	}
 	if start, end, ok := soleValue(text, f.start, comment); ok {
 		f.start, f.property, comment, f.certain = start, start, end, false
 	}
 	if skip = unreadable(text[f.start:comment]); skip != "" {
-		return field{}, skip
+		return keyValueLine{}, skip
 	}
 	f.style, f.end = scanScalar(text, f.start, comment)
 	if f.end < 0 {
-		return field{}, Multiline
+		return keyValueLine{}, Multiline
 	}
 	if rest := bytes.Trim(text[f.end:comment], " \t"); len(rest) > 0 && string(rest) != "," {
-		return field{}, Flow
+		return keyValueLine{}, Flow
 	}
 	return f, ""
 }

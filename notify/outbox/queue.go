@@ -7,42 +7,42 @@ import (
 	"time"
 )
 
-// dueAt is when the first entry of a lane may be tried.
-func (l *lane) dueAt() time.Time {
-	if l.to.pausedUntil.After(l.notBefore) {
-		return l.to.pausedUntil
+// dueAt is when the first entry of a queue may be tried.
+func (q *deliveryQueue) dueAt() time.Time {
+	if q.to.pausedUntil.After(q.notBefore) {
+		return q.to.pausedUntil
 	}
-	return l.notBefore
+	return q.notBefore
 }
 
 // replaced is the place of the entry that waits, and is not under way, to say the same; -1 is none.
-func (l *lane) replaced(replaces string) int {
-	return slices.IndexFunc(l.waiting, func(k entryHeader) bool {
-		underWay := l.running && k.id == l.waiting[0].id
+func (q *deliveryQueue) replaced(replaces string) int {
+	return slices.IndexFunc(q.waiting, func(k entryHeader) bool {
+		underWay := q.running && k.id == q.waiting[0].id
 		return replaces != "" && k.replaces == replaces && !underWay
 	})
 }
 
 // isTooOld reports whether an entry is not tried again after a failure.
-func (l *lane) isTooOld(k entryHeader, failure *Temporary, now time.Time) bool {
+func (q *deliveryQueue) isTooOld(k entryHeader, failure *Temporary, now time.Time) bool {
 	age := now.Sub(k.added)
 	if failure.Limited || age >= maxKept {
 		return age >= maxKept
 	}
-	return age-(l.to.pausedBy(now)-k.paused) >= maxAge
+	return age-(q.to.pausedBy(now)-k.paused) >= maxAge
 }
 
-// postpone leaves the lane alone for a backoff, or for the time that its receiver asked for if that
-// is longer; and all lanes of a receiver that takes nothing, of which one asks then.
-func (l *lane) postpone(why *Temporary, now time.Time) {
+// postpone leaves the queue alone for a backoff, or for the time that its receiver asked for if that
+// is longer; and all queues of a receiver that takes nothing, of which one asks then.
+func (q *deliveryQueue) postpone(why *Temporary, now time.Time) {
 	after := min(why.After, maxAge)
 	if why.Limited {
-		l.to.pause(now, now.Add(max(minBackoff, after)))
+		q.to.pause(now, now.Add(max(minBackoff, after)))
 		return
 	}
-	wait := min(minBackoff<<min(l.attempts, 16), maxBackoff)
-	l.attempts++
-	l.notBefore = now.Add(max(wait, after))
+	wait := min(minBackoff<<min(q.attempts, 16), maxBackoff)
+	q.attempts++
+	q.notBefore = now.Add(max(wait, after))
 }
 
 // pause notes that a receiver takes nothing until a time.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package sources
+package fetchrequest
 
 import (
 	"context"
@@ -41,8 +41,8 @@ func asked(at time.Time) func(*sourcev1.GitRepository) {
 	}
 }
 
-// fleet are Sources over GitRepositories of some namespaces, and who was woken.
-func fleet(t *testing.T, funcs interceptor.Funcs) (Sources, *woken) {
+// fleet is a Requester over GitRepositories of some namespaces, and who was woken.
+func fleet(t *testing.T, funcs interceptor.Funcs) (Requester, *woken) {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	if err := sourcev1.AddToScheme(scheme); err != nil {
@@ -54,7 +54,7 @@ func fleet(t *testing.T, funcs interceptor.Funcs) (Sources, *woken) {
 		follower("flux-system", "behind"), follower("stranger", "behind"),
 	}
 	var got woken
-	return Sources{
+	return Requester{
 		Client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithInterceptorFuncs(funcs).Build(),
 		Waker:  &got, Clock: clocktesting.NewFakePassiveClock(pushed.Add(time.Minute)),
 	}, &got
@@ -65,12 +65,12 @@ type woken []string
 func (w *woken) Wake(object types.NamespacedName) { *w = append(*w, object.String()) }
 
 // push is one that objects of two namespaces may hear of.
-func push() Push {
-	return PushTo(follower("flux-system", "behind"), "apps", "abc", "main")
+func push() PushedCommit {
+	return PushedTo(follower("flux-system", "behind"), "apps", "abc", "main")
 }
 
 // requested are the GitRepositories that were asked through the API after the push.
-func requested(t *testing.T, s Sources) []string {
+func requested(t *testing.T, s Requester) []string {
 	t.Helper()
 	var list sourcev1.GitRepositoryList
 	if err := s.Client.List(t.Context(), &list); err != nil {

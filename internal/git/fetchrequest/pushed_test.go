@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package sources
+package fetchrequest
 
 import (
 	"testing"
@@ -16,7 +16,7 @@ func TestWhoFollowsAPushAndWhoHasIt(t *testing.T) {
 	const commit = "1f3870be274f6c49b3e31a0c6728957f1f3870be"
 	for name, tc := range map[string]struct {
 		edit         func(*sourcev1.GitRepository)
-		push         func(*Push)
+		push         func(*PushedCommit)
 		follows, has bool
 	}{
 		"one of its branch":        {follows: true},
@@ -28,16 +28,16 @@ func TestWhoFollowsAPushAndWhoHasIt(t *testing.T) {
 		"one that has the commit":  {edit: fetched("main@sha1:"+commit, pushed), follows: true, has: true},
 		"one that has another one": {edit: fetched("main@sha1:other", pushed.Add(time.Hour)), follows: true},
 		"one that fetched after the commit was there": {
-			edit: fetched("main@sha1:later", pushed.Add(time.Second)), push: func(p *Push) { p.Present = pushed }, follows: true, has: true},
+			edit: fetched("main@sha1:later", pushed.Add(time.Second)), push: func(p *PushedCommit) { p.Present = pushed }, follows: true, has: true},
 		"one that fetched before": {
-			edit: fetched("main@sha1:before", pushed.Add(-time.Second)), push: func(p *Push) { p.Present = pushed }, follows: true},
+			edit: fetched("main@sha1:before", pushed.Add(-time.Second)), push: func(p *PushedCommit) { p.Present = pushed }, follows: true},
 		"no commit is nothing that anybody has": {
-			edit: fetched("main@sha1:other", pushed), push: func(p *Push) { p.Commit = "" }, follows: true},
+			edit: fetched("main@sha1:other", pushed), push: func(p *PushedCommit) { p.Commit = "" }, follows: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			repo := &sourcev1.GitRepository{}
 			repo.Spec.URL, repo.Spec.Reference = "https://git.example.com/fleet.git", &sourcev1.GitRepositoryRef{Branch: "main"}
-			push := PushTo(repo.DeepCopy(), "apps", commit, "main")
+			push := PushedTo(repo.DeepCopy(), "apps", commit, "main")
 			if tc.edit != nil {
 				tc.edit(repo)
 			}

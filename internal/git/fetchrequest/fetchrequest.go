@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package sources has the GitRepositories that follow a branch fetch what was pushed to it, so
+// Package fetchrequest has the GitRepositories that follow a branch fetch what was pushed to it, so
 // that a release waits for no interval.
-package sources
+package fetchrequest
 
 import (
 	"context"
@@ -26,8 +26,8 @@ type Waker interface {
 	Wake(object types.NamespacedName)
 }
 
-// Sources reaches GitRepositories, whoever serves them.
-type Sources struct {
+// Requester has GitRepositories fetch, in this process or by an annotation, whoever serves them.
+type Requester struct {
 	// Client should cache GitRepositories.
 	Client client.Client
 	// Served says that this process serves them: Waker wakes them. Others are asked for a
@@ -37,8 +37,8 @@ type Sources struct {
 	Clock  clock.PassiveClock
 }
 
-// Push is a commit that branches of a repository got.
-type Push struct {
+// PushedCommit is a commit that branches of a repository got.
+type PushedCommit struct {
 	URL      string
 	Branches []string
 	Commit   string
@@ -52,18 +52,18 @@ type Push struct {
 	Present time.Time
 }
 
-// PushTo is the push of a commit to a branch that an object of a namespace writes to by a
+// PushedTo is the push of a commit to a branch that an object of a namespace writes to by a
 // GitRepository. Those beside that, and beside the object, may follow the branch, too, such as
 // one that reads with credentials of its own.
-func PushTo(repo *sourcev1.GitRepository, namespace, commit string, branches ...string) Push {
-	return Push{
+func PushedTo(repo *sourcev1.GitRepository, namespace, commit string, branches ...string) PushedCommit {
+	return PushedCommit{
 		URL: repo.Spec.URL, Branches: branches, Commit: commit, Namespaces: slices.Compact([]string{repo.Namespace, namespace}),
 	}
 }
 
 // Fetch has the GitRepositories fetch the push that follow it, do not have it and were not asked
 // since. Its errors are about one each, and keep no other from being asked.
-func (s Sources) Fetch(ctx context.Context, p Push) []error {
+func (s Requester) Fetch(ctx context.Context, p PushedCommit) []error {
 	var failed []error
 	for _, namespace := range p.Namespaces {
 		var list sourcev1.GitRepositoryList
@@ -84,7 +84,7 @@ func (s Sources) Fetch(ctx context.Context, p Push) []error {
 	return failed
 }
 
-func (s Sources) fetch(ctx context.Context, repo *sourcev1.GitRepository, since time.Time) error {
+func (s Requester) fetch(ctx context.Context, repo *sourcev1.GitRepository, since time.Time) error {
 	if s.Served {
 		s.Waker.Wake(client.ObjectKeyFromObject(repo))
 		return nil
@@ -98,7 +98,7 @@ func (s Sources) fetch(ctx context.Context, repo *sourcev1.GitRepository, since 
 }
 
 // IsFollowedBy reports whether a GitRepository fetches a branch of the push by itself.
-func (p Push) IsFollowedBy(repo *sourcev1.GitRepository) bool {
+func (p PushedCommit) IsFollowedBy(repo *sourcev1.GitRepository) bool {
 	reference := git.Reference{}
 	if repo.Spec.Reference != nil {
 		reference = git.Reference(*repo.Spec.Reference)
@@ -108,7 +108,7 @@ func (p Push) IsFollowedBy(repo *sourcev1.GitRepository) bool {
 }
 
 // IsIn reports whether a GitRepository that follows the push has it, as far as its status tells.
-func (p Push) IsIn(repo *sourcev1.GitRepository) bool {
+func (p PushedCommit) IsIn(repo *sourcev1.GitRepository) bool {
 	a := repo.Status.Artifact
 	switch {
 	case a == nil:
