@@ -27,6 +27,7 @@ import (
 	"github.com/sluice-cd/sluice/internal/background"
 	"github.com/sluice-cd/sluice/internal/kubeconfig"
 	"github.com/sluice-cd/sluice/test/fake/apiserver"
+	"github.com/sluice-cd/sluice/test/harness"
 	"github.com/sluice-cd/sluice/test/make"
 )
 
@@ -91,9 +92,13 @@ func TestAnotherClusterGetsTheObjects(t *testing.T) {
 		t.Error("the objects are not where the kubeConfig leads")
 	}
 	state := e.states.get(keyOf(k))
-	e.eventually("its informers see the objects there", func() bool { return state.objects.Drift().Worst == decide.NoDrift })
+	harness.MustEventually(e.t, "its informers see the objects there", harness.True(func() bool {
+		return state.objects.Drift().Worst == decide.NoDrift
+	}))
 	there.Delete(pathOf("a"))
-	e.eventually("it is woken by what is deleted there", func() bool { return state.objects.Drift().Worst == decide.Drifted && e.wakes() > 0 })
+	harness.MustEventually(e.t, "it is woken by what is deleted there", harness.True(func() bool {
+		return state.objects.Drift().Worst == decide.Drifted && e.wakes() > 0
+	}))
 	e.must(k)
 	if got := valueOf(there.Get(pathOf("a"))); got != "one" {
 		t.Error("what was deleted there does not come back")
@@ -221,7 +226,9 @@ func TestAKubeConfigThatIsReadAgainAndSaysTheSameCostsNothing(t *testing.T) {
 	e.commit("1", map[string]string{"a.yaml": configMap("a", "one")})
 	k := elsewhere("a")
 	e.must(k)
-	e.eventually("its informers see the object", func() bool { return e.states.get(keyOf(k)).objects.Drift().Worst == decide.NoDrift })
+	harness.MustEventually(e.t, "its informers see the object", harness.True(func() bool {
+		return e.states.get(keyOf(k)).objects.Drift().Worst == decide.NoDrift
+	}))
 	before := e.states.get(keyOf(k)).objects
 	there.Calls()
 	var secret corev1.Secret

@@ -31,6 +31,7 @@ import (
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/tree"
 	"github.com/sluice-cd/sluice/test/fake/apiserver"
+	"github.com/sluice-cd/sluice/test/harness"
 )
 
 // testEnv is a reconciler, a cluster to apply to, and a source with trees by digest.
@@ -128,24 +129,11 @@ func (e *testEnv) must(k *kustomizev1.Kustomization) reconciler.Result {
 // built is run, until no build goes on in the background.
 func (e *testEnv) built(k *kustomizev1.Kustomization) (result reconciler.Result, err error) {
 	e.t.Helper()
-	e.eventually("the build is done", func() bool {
+	harness.MustEventually(e.t, "the build is done", harness.True(func() bool {
 		result, err = e.run(k)
 		return !strings.HasPrefix(result.Message, "Building ")
-	})
+	}))
 	return result, err
-}
-
-// eventually waits until a condition is true: what informers see takes a moment.
-func (e *testEnv) eventually(what string, ok func() bool) {
-	e.t.Helper()
-	deadline := time.After(5 * time.Minute)
-	for !ok() {
-		select {
-		case <-deadline:
-			e.t.Fatalf("never: %s", what)
-		case <-time.After(2 * time.Millisecond):
-		}
-	}
 }
 
 func configMap(name, value string) string {

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/test/harness"
 	"github.com/sluice-cd/sluice/test/make"
 )
 
@@ -53,7 +54,10 @@ func newWaitingEnv(t *testing.T) *waitingEnv {
 		"updatedReplicas": int64(1), "readyReplicas": int64(1), "availableReplicas": int64(1),
 		"conditions": []any{map[string]any{"type": "Available", "status": "True"}},
 	})
-	e.eventually("the first revision is healthy", func() bool { e.step(); return e.now().Status.LastAppliedRevision == "6.1.0@sha256:1" })
+	harness.MustEventually(e.t, "the first revision is healthy", harness.True(func() bool {
+		e.step()
+		return e.now().Status.LastAppliedRevision == "6.1.0@sha256:1"
+	}))
 	e.clock.SetTime(e.clock.Now().Add(time.Hour))
 	e.commitOf("6.2.0@sha256:2", origin2, map[string]string{
 		"d.yaml": strings.Replace(deployment("d"), "replicas: 1", "replicas: 2", 1), "two.yaml": configMap("two", "2")})
@@ -68,7 +72,7 @@ func newWaitingEnv(t *testing.T) *waitingEnv {
 // first of a process does, goes on in the background.
 func (e *waitingEnv) applied(replicas int) {
 	e.t.Helper()
-	e.eventually(fmt.Sprintf("the Deployment has %d replicas", replicas), func() bool {
+	harness.MustEventually(e.t, fmt.Sprintf("the Deployment has %d replicas", replicas), harness.True(func() bool {
 		e.step()
 		live := e.cluster.Get(deploymentAt)
 		if live == nil {
@@ -76,7 +80,7 @@ func (e *waitingEnv) applied(replicas int) {
 		}
 		got, _, _ := unstructured.NestedFieldNoCopy(live.Object, "spec", "replicas")
 		return fmt.Sprint(got) == fmt.Sprint(replicas)
-	})
+	}))
 }
 
 // step is one reconcile with all that the runner does around it.

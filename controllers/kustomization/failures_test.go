@@ -31,6 +31,7 @@ import (
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/tree"
 	"github.com/sluice-cd/sluice/test/fake/apiserver"
+	"github.com/sluice-cd/sluice/test/harness"
 	builder "github.com/sluice-cd/sluice/test/make"
 )
 
@@ -291,10 +292,10 @@ func TestABuildThatTakesLongGoesOnWithoutAWorker(t *testing.T) {
 		t.Fatalf("Reconcile = %+v, %v", result, err)
 	}
 	close(open)
-	e.eventually("the build is done", func() bool {
+	harness.MustEventually(e.t, "the build is done", harness.True(func() bool {
 		result, err = e.run(k)
 		return err != nil || !result.Progressing
-	})
+	}))
 	if err != nil || valueOf(e.cluster.Get(pathOf("c"))) != "one" {
 		t.Errorf("Reconcile = %+v, %v", result, err)
 	}

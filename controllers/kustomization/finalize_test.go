@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sluice-cd/sluice/apply/decide"
+	"github.com/sluice-cd/sluice/test/harness"
 )
 
 func TestDeletionPolicy(t *testing.T) {
@@ -73,7 +74,7 @@ func TestDeletion(t *testing.T) {
 			k.Spec.Prune, k.Spec.DeletionPolicy = true, tc.policy
 			e.commit("main@sha1:1", map[string]string{"c.yaml": configMap("c", "one")})
 			e.must(k)
-			e.eventually("the informer sees the object", func() bool { return e.inSync(k) })
+			harness.MustEventually(e.t, "the informer sees the object", harness.True(func() bool { return e.inSync(k) }))
 			k.Spec.ServiceAccountName = tc.account
 			if tc.change != nil {
 				tc.change(k)
@@ -100,7 +101,7 @@ func TestDeletion(t *testing.T) {
 			if tc.wantWaits {
 				before := e.wakes()
 				e.cluster.Delete(pathOf("c"))
-				e.eventually("the Kustomization is woken", func() bool { return e.wakes() > before })
+				harness.MustEventually(e.t, "the Kustomization is woken", harness.True(func() bool { return e.wakes() > before }))
 				if err := e.Finalize(t.Context(), k); err != nil {
 					t.Errorf("when it is gone: %v", err)
 				}

@@ -24,6 +24,7 @@ import (
 	"github.com/sluice-cd/sluice/apply/build"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/test/fake/apiserver"
+	"github.com/sluice-cd/sluice/test/harness"
 	"github.com/sluice-cd/sluice/test/make"
 )
 
@@ -58,7 +59,7 @@ func TestACommitThatChangesNothingCostsNoCall(t *testing.T) {
 	if events := e.must(k).Events; len(events) != 2 { // what changed, and that it is finished
 		t.Errorf("events of the first run: %+v", events)
 	}
-	e.eventually("the informer sees the object", func() bool { return e.inSync(k) })
+	harness.MustEventually(e.t, "the informer sees the object", harness.True(func() bool { return e.inSync(k) }))
 	e.cluster.Calls()
 	files["README.md"] = "two"
 	e.commit("main@sha1:2", files)
@@ -164,9 +165,9 @@ func TestDriftIsRepaired(t *testing.T) {
 			k := app("a")
 			e.commit("main@sha1:1", map[string]string{"c.yaml": configMap("c", "ours")})
 			e.must(k)
-			e.eventually("the informer sees the object", func() bool { return e.inSync(k) })
+			harness.MustEventually(e.t, "the informer sees the object", harness.True(func() bool { return e.inSync(k) }))
 			disturb(e)
-			e.eventually("the Kustomization is woken", func() bool { return e.wakes() > 0 })
+			harness.MustEventually(e.t, "the Kustomization is woken", harness.True(func() bool { return e.wakes() > 0 }))
 			e.must(k)
 			if got := valueOf(e.cluster.Get(pathOf("c"))); got != "ours" {
 				t.Errorf("the object has %q", got)
@@ -283,7 +284,7 @@ func TestHealthIsWaitedFor(t *testing.T) {
 			t.Errorf("half way: %+v, %v", result, err)
 		}
 		status(e, healthy)
-		e.eventually("the Kustomization is woken", func() bool { return e.wakes() > 0 })
+		harness.MustEventually(e.t, "the Kustomization is woken", harness.True(func() bool { return e.wakes() > 0 }))
 		e.must(k)
 		check(t, e, k, metav1.ConditionTrue, meta.SucceededReason)
 		if k.Status.LastAppliedRevision != "main@sha1:1" {
@@ -293,7 +294,7 @@ func TestHealthIsWaitedFor(t *testing.T) {
 	t.Run("until it failed", func(t *testing.T) {
 		e, k := start(t)
 		status(e, failed)
-		e.eventually("the Kustomization is woken", func() bool { return e.wakes() > 0 })
+		harness.MustEventually(e.t, "the Kustomization is woken", harness.True(func() bool { return e.wakes() > 0 }))
 		_, err := e.run(k)
 		if reconciler.ReasonOf(err, e.Reason) != meta.HealthCheckFailedReason ||
 			!strings.Contains(err.Error(), "failed early due to stalled resources: [Deployment/ns/d") {
@@ -317,7 +318,7 @@ func TestHealthIsWaitedFor(t *testing.T) {
 			t.Errorf("later: %v", err)
 		}
 		status(e, healthy)
-		e.eventually("the Kustomization is woken", func() bool { return e.wakes() > 0 })
+		harness.MustEventually(e.t, "the Kustomization is woken", harness.True(func() bool { return e.wakes() > 0 }))
 		e.must(k)
 		check(t, e, k, metav1.ConditionTrue, meta.SucceededReason)
 	})
@@ -358,7 +359,7 @@ func TestDefinitionsAreWaitedFor(t *testing.T) {
 	t.Run("until they are established", func(t *testing.T) {
 		e, k := start(t)
 		condition(e, "Established", "True")
-		e.eventually("the Kustomization is woken", func() bool { return e.wakes() > 0 })
+		harness.MustEventually(e.t, "the Kustomization is woken", harness.True(func() bool { return e.wakes() > 0 }))
 		e.must(k)
 		if e.cluster.Get(pathOf("c")) == nil || len(k.Status.Inventory.Entries) != 2 {
 			t.Errorf("inventory %v", k.Status.Inventory.Entries)
@@ -367,7 +368,7 @@ func TestDefinitionsAreWaitedFor(t *testing.T) {
 	t.Run("until they fail", func(t *testing.T) {
 		e, k := start(t)
 		condition(e, "NamesAccepted", "False")
-		e.eventually("the Kustomization is woken", func() bool { return e.wakes() > 0 })
+		harness.MustEventually(e.t, "the Kustomization is woken", harness.True(func() bool { return e.wakes() > 0 }))
 		if _, err := e.run(k); err == nil ||
 			!strings.HasPrefix(err.Error(), "failed early due to stalled resources: [CustomResourceDefinition/widgets") {
 			t.Errorf("Reconcile = %v", err)
@@ -553,7 +554,7 @@ func TestVariablesThatChangeAreApplied(t *testing.T) {
 	if got := valueOf(e.cluster.Get(pathOf("c"))); got != "two" {
 		t.Errorf("applied %q", got)
 	}
-	e.eventually("the informer sees the object", func() bool { return e.inSync(k) })
+	harness.MustEventually(e.t, "the informer sees the object", harness.True(func() bool { return e.inSync(k) }))
 	e.cluster.Calls()
 	vars.Labels = map[string]string{"other": "version, same values"}
 	if err := e.client.Update(t.Context(), vars); err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/sluice-cd/sluice/apply/build"
 	"github.com/sluice-cd/sluice/apply/remote"
 	"github.com/sluice-cd/sluice/internal/git"
+	"github.com/sluice-cd/sluice/test/harness"
 )
 
 // A remote file that changed was seen by the next commit only: what the source has was the same.
@@ -41,7 +42,7 @@ func TestARemoteFileThatChangedIsAppliedAtTheInterval(t *testing.T) {
 	if got := valueOf(e.cluster.Get(pathOf("c"))); got != "one" {
 		t.Fatalf("applied %q", got)
 	}
-	e.eventually("the informer sees the object", func() bool { return e.inSync(k) })
+	harness.MustEventually(e.t, "the informer sees the object", harness.True(func() bool { return e.inSync(k) }))
 	value.Store("two")
 	files["README.md"] = "two"
 	e.commit("main@sha1:2", files)

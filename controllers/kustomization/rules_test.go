@@ -16,6 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/sluice-cd/sluice/test/harness"
 )
 
 func TestADependencyIsJudgedByItsExpression(t *testing.T) {
@@ -211,14 +213,14 @@ func TestHealthIsToldByExpressions(t *testing.T) {
 	}
 	wakes := e.wakes()
 	put("Broken")
-	e.eventually("a failure wakes", func() bool { return e.wakes() > wakes })
-	e.eventually("it has failed", func() bool {
+	harness.MustEventually(e.t, "a failure wakes", harness.True(func() bool { return e.wakes() > wakes }))
+	harness.MustEventually(e.t, "it has failed", harness.True(func() bool {
 		_, err := e.run(k)
 		return err != nil && strings.Contains(err.Error(), "Database/ns/db status: 'Failed'")
-	})
+	}))
 	wakes = e.wakes()
 	put("Up")
-	e.eventually("health wakes", func() bool { return e.wakes() > wakes })
+	harness.MustEventually(e.t, "health wakes", harness.True(func() bool { return e.wakes() > wakes }))
 	e.must(k)
 	// Another expression reads what is there with other eyes, without a change of it.
 	k.Generation, k.Spec.HealthCheckExprs[0].Current = 2, `status.phase == "Down"`
@@ -227,6 +229,6 @@ func TestHealthIsToldByExpressions(t *testing.T) {
 	}
 	wakes = e.wakes()
 	put("Down")
-	e.eventually("health wakes by the new expression", func() bool { return e.wakes() > wakes })
+	harness.MustEventually(e.t, "health wakes by the new expression", harness.True(func() bool { return e.wakes() > wakes }))
 	e.must(k)
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/wake/waketest"
+	"github.com/sluice-cd/sluice/test/harness"
 )
 
 func TestTheWaitForAnotherRevisionIsATransition(t *testing.T) {
@@ -90,18 +91,18 @@ func TestWhoeverKeepsAnObjectIsNamed(t *testing.T) {
 	k := app("a")
 	e.commit("main@sha1:1", map[string]string{"c.yaml": configMap("c", "ours")})
 	e.must(k)
-	e.eventually("the informer sees the object", func() bool { return e.inSync(k) })
+	harness.MustEventually(e.t, "the informer sees the object", harness.True(func() bool { return e.inSync(k) }))
 	live := e.cluster.Get(pathOf("c"))
 	ownedBy("other")(live)
 	live.Object["data"] = map[string]any{"key": "theirs"}
 	e.cluster.Put(pathOf("c"), live)
 	e.commit("main@sha1:2", map[string]string{"c.yaml": configMap("c", "ours"), "d.yaml": configMap("d", "one")})
-	e.eventually("the other owner is told of", func() bool {
+	harness.MustEventually(e.t, "the other owner is told of", harness.True(func() bool {
 		k.Annotations = map[string]string{meta.ReconcileRequestAnnotation: time.Now().String()}
 		return slices.ContainsFunc(e.must(k).Events, func(event reconciler.Event) bool {
 			return event.Reason == driftDetectedReason && event.Type == corev1.EventTypeWarning && strings.Contains(event.Message, "ns/other")
 		})
-	})
+	}))
 }
 
 func TestALateBuildWakesItsKustomization(t *testing.T) {

@@ -66,20 +66,20 @@ func TestSourcesAreAppliedOnceWhateverIsKilled(t *testing.T) {
 		}
 	}
 	f.awaitNewest()
-	f.eventually("all messages", func(context.Context) (bool, string) { return f.chat.heard(f.revisions()) })
+	harness.MustEventually(f.t, "all messages", func(context.Context) (bool, string) { return f.chat.heard(f.revisions()) })
 	f.chat.setUnavailable(true)
 	for _, name := range from {
 		f.publish(name)
 	}
 	f.callWebhook()
 	f.awaitNewest()
-	f.eventually("messages that nobody takes", func(context.Context) (bool, string) { return f.chat.called(f.revisions()) })
+	harness.MustEventually(f.t, "messages that nobody takes", func(context.Context) (bool, string) { return f.chat.called(f.revisions()) })
 	f.sluice.Kill()
 	f.chat.setUnavailable(false)
 	if err := f.sluice.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	f.eventually("what was not told", func(context.Context) (bool, string) { return f.chat.heard(f.revisions()) })
+	harness.MustEventually(f.t, "what was not told", func(context.Context) (bool, string) { return f.chat.heard(f.revisions()) })
 	f.check()
 }
 
@@ -133,7 +133,7 @@ func newPublishedSources(t *testing.T) *publishedSources {
 	}
 	f.sluice, err = f.StartController(t.Context(), t.TempDir(), "--controllers=source,kustomize,notification", "--watch-namespace", f.ns)
 	f.must(err)
-	t.Cleanup(f.sluice.Stop)
+	f.sluice.StopAfter(t)
 	f.awaitNewest()
 	for _, name := range from {
 		for _, config := range f.applied(t.Context(), name) {
@@ -236,13 +236,6 @@ func (f *publishedSources) must(err error) {
 	}
 }
 
-func (f *publishedSources) eventually(what string, check func(context.Context) (bool, string)) {
-	f.t.Helper()
-	if _, err := harness.Eventually(f.t.Context(), what, harness.Patience, check); err != nil {
-		f.t.Fatalf("%v\n%s", err, f.sluice.Tail(4000))
-	}
-}
-
 // publish makes the next version of a source. Every other one has an object more.
 func (f *publishedSources) publish(name string) {
 	f.t.Helper()
@@ -334,7 +327,9 @@ func (f *publishedSources) callWebhook() {
 	f.t.Helper()
 	receiver := &notificationv1.Receiver{ObjectMeta: metav1.ObjectMeta{Namespace: f.ns, Name: "hook"}}
 	call := harness.Call{Method: http.MethodPost, URL: f.sluice.Webhooks + receiver.GetWebhookPath(hookToken)}
-	f.eventually("an answer to a webhook", func(ctx context.Context) (bool, string) { return call.Answered(ctx, http.StatusOK) })
+	harness.MustEventually(f.t, "an answer to a webhook", func(ctx context.Context) (bool, string) {
+		return call.Answered(ctx, http.StatusOK)
+	})
 }
 
 // applied are the ConfigMaps of a Kustomization.
@@ -356,7 +351,7 @@ func (f *publishedSources) awaitNewest() {
 		for _, config := range f.wanted(name) {
 			want[config] = fmt.Sprint(f.newest[name])
 		}
-		f.eventually("the newest of "+name, func(ctx context.Context) (bool, string) {
+		harness.MustEventually(f.t, "the newest of "+name, func(ctx context.Context) (bool, string) {
 			got := map[string]string{}
 			for _, config := range f.applied(ctx, name) {
 				got[config.Name] = config.Data["version"]

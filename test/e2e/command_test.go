@@ -21,7 +21,7 @@ func TestPeopleDecideFromTheCommandLine(t *testing.T) {
 		if err := c.Release(t.Context(), chain.Release{Tag: tag}); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, c, chain.App+":"+tag+" ")
+		waitForRow(t, c, chain.App+":"+tag+" ")
 	}
 	verdict := func(tag string, want chain.Outcome) {
 		t.Helper()
@@ -41,7 +41,7 @@ func TestPeopleDecideFromTheCommandLine(t *testing.T) {
 	verdict("1.1.0", chain.RolledBack)
 	refused(t, c, "promote", "has no release under way; it is Failed")
 	sluice(t, c, "retry", "the revision is analysed again")
-	eventually(t, c, "Progressing")
+	waitForRow(t, c, "Progressing")
 	sluice(t, c, "promote", "promoted once its pods are ready")
 	verdict("1.1.0", chain.Promoted)
 
@@ -96,13 +96,11 @@ func refused(t *testing.T, c *chain.Chain, verb, want string) {
 	}
 }
 
-// eventually waits until the row of the canary says something.
-func eventually(t *testing.T, c *chain.Chain, want string) {
+// waitForRow waits until the row of the canary says something.
+func waitForRow(t *testing.T, c *chain.Chain, want string) {
 	t.Helper()
-	if _, err := harness.Eventually(t.Context(), want, harness.Patience, func(_ context.Context) (bool, string) {
+	harness.MustEventually(t, want, func(context.Context) (bool, string) {
 		out := run(t, c, "get")
 		return strings.Contains(out, want) && strings.Contains(out, "Progressing"), out
-	}); err != nil {
-		t.Fatal(err)
-	}
+	})
 }

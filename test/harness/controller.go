@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"testing"
 )
 
 // Controller is a running `sluice controller` process.
@@ -18,6 +19,16 @@ type Controller struct {
 	Metrics string
 
 	health string
+}
+
+// StopAfter ends the controller with a test, and shows the end of its log if that failed.
+func (c *Controller) StopAfter(t testing.TB) {
+	t.Cleanup(func() {
+		c.Stop()
+		if t.Failed() {
+			t.Log(c.Tail(6000))
+		}
+	})
 }
 
 // StartController starts bin/sluice (or $SLUICE_BIN) against the playground,

@@ -16,9 +16,6 @@
 package harness
 
 import (
-	"context"
-	"fmt"
-	"math"
 	"os"
 	"testing"
 	"time"
@@ -26,7 +23,6 @@ import (
 	"github.com/sluice-cd/sluice/internal/kinds"
 	"github.com/sluice-cd/sluice/test/env"
 
-	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -72,28 +68,4 @@ func connect(found env.Playground) (*Playground, error) {
 	found.REST.QPS = -1 // tests wait for the server, not for a client's limit
 	c, err := client.NewWithWatch(found.REST, client.Options{Scheme: scheme})
 	return &Playground{Playground: found, Client: c}, err
-}
-
-// pause is what [Eventually] waits between two checks. It is short, since some states last
-// for a moment only; in the course of some two seconds it grows, since tests that look all
-// the time keep an API server busier than what they test does.
-var pause = wait.Backoff{Duration: 20 * time.Millisecond, Factor: 1.03, Cap: 100 * time.Millisecond, Steps: math.MaxInt}
-
-// Eventually calls check until it returns true, and returns the time that took. The error
-// of a timeout says what was waited for and what was last seen.
-func Eventually(
-	ctx context.Context, what string, timeout time.Duration, check func(context.Context) (bool, string),
-) (time.Duration, error) {
-	start, seen := time.Now(), ""
-	timed, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	err := pause.DelayFunc().Until(timed, true, true, func(ctx context.Context) (bool, error) {
-		var ok bool
-		ok, seen = check(ctx)
-		return ok, nil
-	})
-	if err != nil {
-		return time.Since(start), fmt.Errorf("%s did not happen within %s; last seen: %s", what, timeout, seen)
-	}
-	return time.Since(start), nil
 }

@@ -14,6 +14,8 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-cd/sluice/test/harness"
 )
 
 // policy makes a policy of admission for what is done to ConfigMaps of the namespace, and its
@@ -35,7 +37,7 @@ func (b *testEnv) policy(kind, spec, binding string, counts func(sent *corev1.Co
 		}
 	}
 	b.t.Cleanup(remove)
-	b.eventually(patience, func(ctx context.Context) error {
+	harness.MustSucceed(b.t, func(ctx context.Context) error {
 		probe := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: b.ns, Name: "a"}, Data: map[string]string{"key": "red"}}
 		if err := b.Create(ctx, probe, client.DryRunAll); !counts(probe, err) {
 			return errors.New("the policy does not count yet")
@@ -66,7 +68,7 @@ func isDenied(b *testEnv) {
 		b.t.Errorf("inventory = %v", k.Status.Inventory.Entries)
 	}
 	remove()
-	b.eventually(patience, func(ctx context.Context) error { // which takes a moment, too
+	harness.MustSucceed(b.t, func(ctx context.Context) error { // which takes a moment, too
 		probe := b.object("v1", "ConfigMap", "a")
 		return b.Patch(ctx, probe, client.RawPatch("application/merge-patch+json", []byte(`{"data":{"key":"red"}}`)), client.DryRunAll)
 	})

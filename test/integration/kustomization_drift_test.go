@@ -16,6 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-cd/sluice/test/harness"
 )
 
 func TestDrift(t *testing.T) {
@@ -54,7 +56,7 @@ func (b *testEnv) patch(manager string, u *unstructured.Unstructured, kind types
 // field waits until a field of an object has a value; nil is none.
 func (b *testEnv) field(apiVersion, kind, name string, want any, path ...string) {
 	b.t.Helper()
-	b.eventually(patience, func(context.Context) error {
+	harness.MustSucceed(b.t, func(context.Context) error {
 		u := b.object(apiVersion, kind, name)
 		if u == nil {
 			return fmt.Errorf("%s/%s is not there", kind, name)
@@ -82,7 +84,7 @@ func undoes(b *testEnv) {
 	b.field("v1", "ConfigMap", "b", map[string]any{"key": "1"}, "data")
 	b.field("v1", "ConfigMap", "b", nil, "metadata", "labels", "by")
 	b.field("apps/v1", "Deployment", "d", int64(0), "spec", "replicas")
-	b.eventually(patience, func(context.Context) error {
+	harness.MustSucceed(b.t, func(context.Context) error {
 		containers, _, _ := unstructured.NestedSlice(b.object("apps/v1", "Deployment", "d").Object, "spec", "template", "spec", "containers")
 		if len(containers) != 1 {
 			return fmt.Errorf("%d containers", len(containers))
@@ -110,7 +112,7 @@ func undoesWhatDoesNotFit(b *testEnv) {
 	b.patch("kubectl-edit", b.object("v1", "Service", "svc"), types.MergePatchType, `{"spec":{"ports":[{"port":81}]}}`)
 	b.patch("kubectl-edit", b.object("apps/v1", "Deployment", "d"), types.JSONPatchType,
 		`[{"op":"replace","path":"/spec/template/spec/volumes","value":[{"name":"v","secret":{"secretName":"x"}}]}]`)
-	b.eventually(patience, func(context.Context) error {
+	harness.MustSucceed(b.t, func(context.Context) error {
 		ports, _, _ := unstructured.NestedSlice(b.object("v1", "Service", "svc").Object, "spec", "ports")
 		volumes, _, _ := unstructured.NestedSlice(b.object("apps/v1", "Deployment", "d").Object, "spec", "template", "spec", "volumes")
 		if diff := cmp.Diff([]any{map[string]any{"name": "v", "emptyDir": map[string]any{}}}, volumes); diff != "" {
@@ -211,7 +213,7 @@ func shares(b *testEnv) {
 // all waits until the ConfigMaps m0 and so on are there.
 func (b *testEnv) all(n int) {
 	b.t.Helper()
-	b.eventually(patience, func(context.Context) error {
+	harness.MustSucceed(b.t, func(context.Context) error {
 		for i := range n {
 			if u := b.object("v1", "ConfigMap", fmt.Sprintf("m%d", i)); u == nil || u.GetDeletionTimestamp() != nil {
 				return fmt.Errorf("m%d is lost", i)

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
@@ -21,7 +20,6 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -34,8 +32,6 @@ import (
 	"github.com/sluice-cd/sluice/test/make"
 )
 
-// patience is how long the cluster may take for anything but a timeout.
-const patience = harness.Patience
 
 // treeStore holds trees by the digest of their artifact.
 type treeStore struct {
@@ -195,28 +191,12 @@ func (b *testEnv) get(name string) *kustomizev1.Kustomization {
 	return k
 }
 
-// eventually waits until check returns no error.
-func (b *testEnv) eventually(patience time.Duration, check func(ctx context.Context) error) {
-	b.t.Helper()
-	var last error
-	err := wait.PollUntilContextTimeout(b.t.Context(), 50*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
-		err := check(ctx)
-		if ctx.Err() == nil {
-			last = err
-		}
-		return err == nil, nil
-	})
-	if err != nil {
-		b.t.Fatalf("%v: %v", err, last)
-	}
-}
-
 // condition waits for a condition with a status, a reason, and a message that
 // contains the text.
 func (b *testEnv) condition(name, kind string, want metav1.Condition) *kustomizev1.Kustomization {
 	b.t.Helper()
 	k := &kustomizev1.Kustomization{}
-	b.eventually(patience+want.LastTransitionTime.Sub(time.Time{}), func(ctx context.Context) error {
+	harness.MustSucceed(b.t, func(ctx context.Context) error {
 		if err := b.Get(ctx, client.ObjectKey{Namespace: b.ns, Name: name}, k); err != nil {
 			return err
 		}
@@ -271,7 +251,7 @@ func (b *testEnv) serverSideApply(manager, text string) *unstructured.Unstructur
 	if u.GetKind() != "CustomResourceDefinition" {
 		u.SetNamespace(b.ns)
 	}
-	b.eventually(patience, func(ctx context.Context) error {
+	harness.MustSucceed(b.t, func(ctx context.Context) error {
 		err := b.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(manager), client.ForceOwnership)
 		if !apimeta.IsNoMatchError(err) { // a definition that was just applied may not be served yet
 			b.must(err)
@@ -284,7 +264,7 @@ func (b *testEnv) serverSideApply(manager, text string) *unstructured.Unstructur
 // gone waits until an object is not there.
 func (b *testEnv) gone(apiVersion, kind, name string) {
 	b.t.Helper()
-	b.eventually(patience, func(context.Context) error {
+	harness.MustSucceed(b.t, func(context.Context) error {
 		if b.object(apiVersion, kind, name) != nil {
 			return errors.New(kind + "/" + name + " is still there")
 		}

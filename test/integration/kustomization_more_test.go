@@ -19,6 +19,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-cd/sluice/test/harness"
 )
 
 // request asks for a reconcile, as `flux reconcile` does, and waits for it.
@@ -27,7 +29,7 @@ func (b *testEnv) request(name, at string) *kustomizev1.Kustomization {
 	b.change(name, func(k *kustomizev1.Kustomization) {
 		k.Annotations = map[string]string{meta.ReconcileRequestAnnotation: at}
 	})
-	b.eventually(patience, func(context.Context) error {
+	harness.MustSucceed(b.t, func(context.Context) error {
 		if b.get(name).Status.LastHandledReconcileAt != at {
 			return errors.New("the request is not handled")
 		}
@@ -124,7 +126,7 @@ func correctsDrift(b *testEnv) {
 		b.t.Error("a deleted object was not brought back")
 	}
 	// Two passes had two events each, which are told late.
-	b.eventually(patience, func(ctx context.Context) error {
+	harness.MustSucceed(b.t, func(ctx context.Context) error {
 		var events corev1.EventList
 		if err := b.List(ctx, &events, client.InNamespace(b.ns)); err != nil {
 			return err

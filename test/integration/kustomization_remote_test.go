@@ -44,7 +44,7 @@ func TestKustomizationOfAnotherCluster(t *testing.T) {
 		t.Error("the objects are not where the kubeConfig leads")
 	}
 	remote.must(there.Client.Delete(t.Context(), remote.object("v1", "ConfigMap", "a")))
-	remote.eventually(patience, func(context.Context) error {
+	harness.MustSucceed(remote.t, func(context.Context) error {
 		if remote.object("v1", "ConfigMap", "a") == nil {
 			return errors.New("an object that was deleted there does not come back")
 		}
@@ -113,7 +113,7 @@ clusters: [{name: c, cluster: {server: "http://%s"}}], contexts: [{name: x, cont
 	// A Secret that is put right is seen at once, without a retry.
 	_ = listener.Close()
 	b.must(b.Delete(b.t.Context(), b.object("v1", "Secret", "silent")))
-	b.eventually(patience, func(context.Context) error {
+	harness.MustSucceed(b.t, func(context.Context) error {
 		for i := range 20 {
 			k := b.get(fmt.Sprintf("silent%d", i))
 			ready := apimeta.FindStatusCondition(k.Status.Conditions, meta.ReadyCondition)

@@ -273,19 +273,10 @@ func (s *story) sync(t *testing.T, kind, name string) {
 	t.Helper()
 	date := time.Now().UTC().Format("2006-01-02T15:04:05.000Z")
 	s.patch(t, kind, name, map[string]any{"metadata": map[string]any{"annotations": map[string]any{"reconcile.fluxcd.io/requestedAt": date}}})
-	eventually(t, "the sync of "+kind, func() (bool, string) {
+	harness.MustEventually(t, "the sync of "+kind, func(context.Context) (bool, string) {
 		handled := field(s.fetch(t, s.at(kind, name)), "status", "lastHandledReconcileAt")
 		return handled == date, fmt.Sprint(handled)
 	})
-}
-
-// eventually waits until a page that is loaded again and again shows something.
-func eventually(t *testing.T, what string, check func() (bool, string)) {
-	t.Helper()
-	_, err := harness.Eventually(t.Context(), what, harness.Patience, func(context.Context) (bool, string) { return check() })
-	if err != nil {
-		t.Error(err)
-	}
 }
 
 // field is a value in an object, or nil.

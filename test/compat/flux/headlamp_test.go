@@ -3,6 +3,7 @@
 package flux
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sluice-cd/sluice/test/harness"
 )
 
 // headlamp reads as version 0.7.0 of the Flux plugin of Headlamp does.
@@ -109,7 +112,7 @@ func rows() []row {
 
 func (s *story) headlampTables(t *testing.T) {
 	for _, want := range rows() {
-		eventually(t, "the row of "+want.kind, func() (bool, string) {
+		harness.MustEventually(t, "the row of "+want.kind, func(context.Context) (bool, string) {
 			for _, o := range s.list(t, s.at(want.kind)) {
 				if text(o, "metadata", "name") == want.name {
 					wrong := want.judge(o)
@@ -181,7 +184,7 @@ func (s *story) headlampKustomization(t *testing.T) {
 // headlampEvents reads the table below each object.
 func (s *story) headlampEvents(t *testing.T, kind, name, from string) {
 	t.Helper()
-	eventually(t, "an event of "+kind, func() (bool, string) {
+	harness.MustEventually(t, "an event of "+kind, func(context.Context) (bool, string) {
 		events := s.eventsOf(t, kind, name)
 		for _, e := range events {
 			for _, cell := range [][]string{{"type"}, {"reason"}, {"message"}, {"lastTimestamp"}, {"firstTimestamp"}} {
@@ -283,7 +286,7 @@ func (s *story) headlampCanaries(t *testing.T) {
 		}
 	}
 	target := text(c, "spec", "targetRef", "name")
-	eventually(t, "the pods of the primary alone", func() (bool, string) {
+	harness.MustEventually(t, "the pods of the primary alone", func(context.Context) (bool, string) {
 		pods := map[string]string{}
 		for _, d := range s.list(t, "/apis/apps/v1/deployments") {
 			if text(d, "metadata", "namespace") == s.namespace {

@@ -3,6 +3,7 @@
 package flux
 
 import (
+	"context"
 	"fmt"
 	"net/url"
 	"slices"
@@ -14,6 +15,8 @@ import (
 	"github.com/fluxcd/cli-utils/pkg/object"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-cd/sluice/test/harness"
 )
 
 // weave reads as the server of Weave GitOps at its last commit does, and shows as its page does.
@@ -80,7 +83,7 @@ func (s *story) weaveLists(t *testing.T) {
 		"OCIRepository": "status.artifact.lastUpdateTime", "ImageRepository": "status.lastScanResult.tagCount",
 		"ImagePolicy": "spec.imageRepositoryRef.name", "ImageUpdateAutomation": "status.lastAutomationRunTime",
 	} {
-		eventually(t, kind, func() (bool, string) {
+		harness.MustEventually(t, kind, func(context.Context) (bool, string) {
 			items := s.list(t, s.at(kind))
 			if len(items) != 1 {
 				return false, fmt.Sprint(len(items))
@@ -114,7 +117,7 @@ func (s *story) weaveInventory(t *testing.T) {
 		o.SetAPIVersion(strings.TrimPrefix(id.GroupKind.Group+"/"+entry["v"].(string), "/"))
 		o.SetKind(id.GroupKind.Kind)
 		healthy[o.GetKind()] = true
-		eventually(t, "the health of "+o.GetKind(), func() (bool, string) {
+		harness.MustEventually(t, "the health of "+o.GetKind(), func(context.Context) (bool, string) {
 			if err := s.Client.Get(t.Context(), client.ObjectKey{Namespace: id.Namespace, Name: id.Name}, o); err != nil {
 				return false, err.Error()
 			}
@@ -149,7 +152,7 @@ func (s *story) weaveSync(t *testing.T, kind, name string) {
 	s.patch(t, kind, name, map[string]any{"metadata": map[string]any{"annotations": map[string]any{
 		"reconcile.fluxcd.io/requestedAt": time.Now().Format(time.RFC3339Nano),
 	}}})
-	eventually(t, "the sync of "+kind, func() (bool, string) {
+	harness.MustEventually(t, "the sync of "+kind, func(context.Context) (bool, string) {
 		after := text(s.fetch(t, s.at(kind, name)), "status", "lastHandledReconcileAt")
 		return after != before, after
 	})
@@ -184,14 +187,14 @@ func (s *story) capacitor(t *testing.T) {
 		} else if group != "notification.toolkit.fluxcd.io" && preferred != "v1" {
 			t.Errorf("group %s is read at %s", group, preferred)
 		}
-		eventually(t, "the badges of "+kind, func() (bool, string) {
+		harness.MustEventually(t, "the badges of "+kind, func(context.Context) (bool, string) {
 			got := badgesOf(s.list(t, s.at(kind))[0])
 			return got == badges, got
 		})
 	}
 	s.weaveSync(t, "GitRepository", "repo") // its request is the same
 	s.patch(t, "Kustomization", "podinfo", spec("suspend", true))
-	eventually(t, "the badges of a suspended Kustomization", func() (bool, string) {
+	harness.MustEventually(t, "the badges of a suspended Kustomization", func(context.Context) (bool, string) {
 		got := badgesOf(s.fetch(t, s.at("Kustomization", "podinfo")))
 		return got == "Ready Suspended", got
 	})
@@ -242,7 +245,7 @@ func (s *story) operator(t *testing.T) {
 			t.Errorf("a component without an image, and the report panics: %v", containers)
 		}
 	}
-	eventually(t, "a report without failures", func() (bool, string) {
+	harness.MustEventually(t, "a report without failures", func(context.Context) (bool, string) {
 		failing, size := s.failing(t)
 		return failing == "" && size > 0, fmt.Sprintf("%s; artifacts have %v bytes", failing, size)
 	})

@@ -40,7 +40,7 @@ func (f *fleet) upstreamReadsEveryObject(t *testing.T) {
 	for name, kind := range kinds {
 		t.Run(name, func(t *testing.T) {
 			var object client.Object
-			f.eventually(t, "serving the object as upstream knows it", func(ctx context.Context) (bool, string) {
+			harness.MustEventually(t, "serving the object as upstream knows it", func(ctx context.Context) (bool, string) {
 				var err error
 				object, err = f.asUpstream(ctx, name, app)
 				return err == nil, fmt.Sprint(err)

@@ -138,7 +138,7 @@ func (f *fleet) everyStatusMovesOn(t *testing.T) {
 		}
 	}
 	for kind, object := range objects {
-		f.eventually(t, kind+" being handled", func(ctx context.Context) (bool, string) {
+		harness.MustEventually(t, kind+" being handled", func(ctx context.Context) (bool, string) {
 			if err := f.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: app}, object); err != nil {
 				return false, err.Error()
 			}
@@ -176,7 +176,7 @@ func (f *fleet) everyStatusMovesOn(t *testing.T) {
 // alertsAreReady waits until the Provider and the Alert, which have no status in Flux, are Ready.
 func (f *fleet) alertsAreReady(t *testing.T) {
 	for kind, object := range map[string]conditioned{"Provider": &v1beta3.Provider{}, "Alert": &v1beta3.Alert{}} {
-		f.eventually(t, kind+" being Ready", func(ctx context.Context) (bool, string) {
+		harness.MustEventually(t, kind+" being Ready", func(ctx context.Context) (bool, string) {
 			err := f.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: app}, object)
 			return err == nil && apimeta.IsStatusConditionTrue(object.GetConditions(), meta.ReadyCondition), fmt.Sprint(object.GetConditions(), err)
 		})
@@ -227,11 +227,11 @@ func (f *fleet) whatGitDropsIsDropped(t *testing.T) {
 	shorter := strings.ReplaceAll(file, "  minReadySeconds: 1\n", "") + "\n"
 	f.commit(t, "Drop the settings and a field", map[string]string{"deploy/settings.yaml": "", "deploy/podinfo.yaml": shorter})
 	f.request(t, &sourcev1.GitRepository{})
-	f.eventually(t, "pruning the settings", func(ctx context.Context) (bool, string) {
+	harness.MustEventually(t, "pruning the settings", func(ctx context.Context) (bool, string) {
 		err := f.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: "settings"}, &corev1.ConfigMap{})
 		return apierrors.IsNotFound(err), fmt.Sprint(err)
 	})
-	f.eventually(t, "removing the field", func(ctx context.Context) (bool, string) {
+	harness.MustEventually(t, "removing the field", func(ctx context.Context) (bool, string) {
 		deployment := &appsv1.Deployment{}
 		err := f.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: app}, deployment)
 		return err == nil && deployment.Spec.MinReadySeconds == 0, fmt.Sprint(err, deployment.Spec.MinReadySeconds)
@@ -241,7 +241,7 @@ func (f *fleet) whatGitDropsIsDropped(t *testing.T) {
 func (f *fleet) aNewTagIsCommittedOnce(t *testing.T) {
 	f.push(t, "1.2.0")
 	f.request(t, &imagev1.ImageRepository{})
-	f.eventually(t, "applying 1.2.0", func(ctx context.Context) (bool, string) {
+	harness.MustEventually(t, "applying 1.2.0", func(ctx context.Context) (bool, string) {
 		deployment := &appsv1.Deployment{}
 		if err := f.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: app}, deployment); err != nil {
 			return false, err.Error()
@@ -260,13 +260,6 @@ func (f *fleet) request(t *testing.T, object client.Object) {
 	t.Helper()
 	f.get(t, app, object)
 	if _, err := f.RequestReconcile(t.Context(), object); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func (f *fleet) eventually(t *testing.T, what string, check func(context.Context) (bool, string)) {
-	t.Helper()
-	if _, err := harness.Eventually(t.Context(), what, harness.Patience, check); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -310,7 +310,7 @@ func autoMerge(s suite) {
 	}
 	s.until(pr.Number, "blocked", func(pr *forge.PullRequest) bool { return pr.Mergeable == forge.No })
 	for range 2 {
-		s.eventually(func() error { return s.Forge().EnableAutoMerge(s.ctx, pr.Number, merge) })
+		s.retryTransient(func() error { return s.Forge().EnableAutoMerge(s.ctx, pr.Number, merge) })
 	}
 	if s.get(pr.Number).Auto == forge.No {
 		s.Error("auto-merge is not on")
@@ -325,7 +325,7 @@ func autoMerge(s suite) {
 	}
 	stale := forge.Merge{HeadSHA: s.Head(Base), Method: forge.MergeCommit}
 	s.wantError(s.Forge().EnableAutoMerge(s.ctx, pr.Number, stale), forge.ErrHeadMoved)
-	s.eventually(func() error { return s.Forge().EnableAutoMerge(s.ctx, pr.Number, merge) })
+	s.retryTransient(func() error { return s.Forge().EnableAutoMerge(s.ctx, pr.Number, merge) })
 	if err := s.Forge().SetStatus(s.ctx, pr.HeadSHA, forge.Status{Context: check, State: forge.CheckSuccess}); err != nil {
 		s.Fatal(err)
 	}

@@ -132,7 +132,7 @@ func (s suite) mergeable(number int64) *forge.PullRequest {
 func (s suite) merge(number int64, m forge.Merge) *forge.PullRequest {
 	s.Helper()
 	var merged *forge.PullRequest
-	s.eventually(func() (err error) {
+	s.retryTransient(func() (err error) {
 		merged, err = s.Forge().Merge(s.ctx, number, m)
 		return err
 	})
@@ -142,8 +142,8 @@ func (s suite) merge(number int64, m forge.Merge) *forge.PullRequest {
 	return s.until(number, "merged", func(pr *forge.PullRequest) bool { return pr.State == forge.Merged })
 }
 
-// eventually does again what is refused for a reason that passes.
-func (s suite) eventually(do func() error) {
+// retryTransient does again what is refused for a reason that passes.
+func (s suite) retryTransient(do func() error) {
 	s.Helper()
 	var err error
 	s.await("what the forge refuses for a moment", func() (bool, string) {

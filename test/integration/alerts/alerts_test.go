@@ -181,20 +181,13 @@ func (w *testEnv) must(err error) {
 	}
 }
 
-func (w *testEnv) eventually(what string, check func(context.Context) (bool, string)) {
-	w.t.Helper()
-	if _, err := harness.Eventually(w.t.Context(), what, harness.Patience, check); err != nil {
-		w.t.Fatalf("%v\n%s", err, w.sluice.Tail(6000))
-	}
-}
-
 func (w *testEnv) condition(obj interface {
 	client.Object
 	GetConditions() []metav1.Condition
 }, name, kind string, status metav1.ConditionStatus, message string,
 ) {
 	w.t.Helper()
-	w.eventually(fmt.Sprintf("%T %s to be %s=%s", obj, name, kind, status), func(ctx context.Context) (bool, string) {
+	harness.MustEventually(w.t, fmt.Sprintf("%T %s to be %s=%s", obj, name, kind, status), func(ctx context.Context) (bool, string) {
 		if err := w.Client.Get(ctx, client.ObjectKey{Namespace: "alerts", Name: name}, obj); err != nil {
 			return false, err.Error()
 		}
@@ -206,7 +199,7 @@ func (w *testEnv) condition(obj interface {
 // status waits for a status of a commit.
 func (w *testEnv) status(commit, want string) {
 	w.t.Helper()
-	w.eventually("the status "+want+" of "+commit, func(ctx context.Context) (bool, string) {
+	harness.MustEventually(w.t, "the status "+want+" of "+commit, func(ctx context.Context) (bool, string) {
 		var found []struct{ Context, Status string }
 		err := w.forge.Admin.Call(ctx, http.MethodGet, "/repos/acme/fleet/commits/"+commit+"/statuses", nil, &found)
 		return err == nil && len(found) > 0 && found[0].Context == "sluice/shop" && found[0].Status == want, fmt.Sprint(found, err)
@@ -245,7 +238,7 @@ func TestWhatHappensIsTold(t *testing.T) {
 	w.sluice, err = w.StartController(t.Context(), t.TempDir(), "--controllers", "source,kustomize,notification",
 		"--watch-namespace", "alerts", "--events-listen-addr", address)
 	w.must(err)
-	t.Cleanup(func() { w.sluice.Stop() })
+	w.sluice.StopAfter(t)
 	w.must(w.Apply(t.Context(), []byte(strings.NewReplacer("USER", w.forge.Admin.Name, "TOKEN", w.forge.Admin.Token,
 		"REPO", w.repo.URL, "ROOM", w.chat.URL).Replace(objects+"---"+wrong))))
 
@@ -253,7 +246,9 @@ func TestWhatHappensIsTold(t *testing.T) {
 	w.condition(&v1beta3.Alert{}, "commits", meta.ReadyCondition, metav1.ConditionTrue, "Initialized")
 	second := w.commit(configMap("two"))
 	w.status(second, "success")
-	w.eventually("the chat to be told", func(context.Context) (bool, string) { return w.chat.heard("Kustomization", "main@sha1:"+second) })
+	harness.MustEventually(w.t, "the chat to be told", func(context.Context) (bool, string) {
+		return w.chat.heard("Kustomization", "main@sha1:"+second)
+	})
 	if ok, seen := w.chat.heard("Kustomization", "cluster:test"); !ok {
 		t.Errorf("metadata of the Alert is missing: %s", seen)
 	}
@@ -283,7 +278,7 @@ func (w *testEnv) killed() {
 		Severity:       "info", Timestamp: metav1.Now(), Message: "Helm install succeeded", Reason: "InstallSucceeded",
 		ReportingController: "helm-controller",
 	})
-	w.eventually("the chat to be called", func(context.Context) (bool, string) {
+	harness.MustEventually(w.t, "the chat to be called", func(context.Context) (bool, string) {
 		w.chat.mu.Lock()
 		defer w.chat.mu.Unlock()
 		return w.chat.refused > 1, fmt.Sprint(w.chat.refused)
@@ -291,8 +286,12 @@ func (w *testEnv) killed() {
 	w.sluice.Kill()
 	w.chat.setDown(false)
 	w.must(w.sluice.Start(w.t.Context()))
-	w.eventually("what was not delivered", func(context.Context) (bool, string) { return w.chat.heard("Kustomization", "main@sha1:"+fourth) })
-	w.eventually("what others told", func(context.Context) (bool, string) { return w.chat.heard("HelmRelease", "Helm install succeeded") })
+	harness.MustEventually(w.t, "what was not delivered", func(context.Context) (bool, string) {
+		return w.chat.heard("Kustomization", "main@sha1:"+fourth)
+	})
+	harness.MustEventually(w.t, "what others told", func(context.Context) (bool, string) {
+		return w.chat.heard("HelmRelease", "Helm install succeeded")
+	})
 }
 
 // post tells an event as Flux's controllers do.

@@ -61,7 +61,7 @@ func TestARefusedFieldStallsUntilItGoes(t *testing.T) {
 	a := f.automation("auto", func(a *imagev1.ImageUpdateAutomation) {
 		a.Spec.GitSpec.Push = &imagev1.PushSpec{Refspec: "feature:other"}
 	})
-	f.eventually(a, "the refspec is refused", func() bool {
+	harness.MustBecome(f.t, f.Client, a, "the refspec is refused", func() bool {
 		stalled := apimeta.FindStatusCondition(a.Status.Conditions, meta.StalledCondition)
 		return stalled != nil && stalled.Status == metav1.ConditionTrue &&
 			stalled.Reason == imagev1.InvalidSourceConfigReason && strings.Contains(stalled.Message, "spec.git.push.refspec")
@@ -92,7 +92,7 @@ func TestSuspendAndRequest(t *testing.T) {
 	f.written(a, "a.yaml", "app", "2")
 
 	f.edit(a, func() { a.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "now"} })
-	f.eventually(a, "the request was handled", func() bool { return a.Status.LastHandledReconcileAt == "now" })
+	harness.MustBecome(f.t, f.Client, a, "the request was handled", func() bool { return a.Status.LastHandledReconcileAt == "now" })
 }
 
 // TestAutomationsShareABranch lets three automations write their own policies to

@@ -16,6 +16,7 @@ import (
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/test/fake/gitserver"
+	"github.com/sluice-cd/sluice/test/harness"
 	"github.com/sluice-cd/sluice/test/make"
 )
 
@@ -32,7 +33,7 @@ func TestARevertIsHeldAndReleased(t *testing.T) {
 
 	reverted := f.repo.Commit("main", gitserver.Files{"a.yaml": f.marked("app", "1")})
 	f.fetched(reverted)
-	f.eventually(a, "the update is held", func() bool { return len(a.Status.Held) == 1 })
+	harness.MustBecome(f.t, f.Client, a, "the update is held", func() bool { return len(a.Status.Held) == 1 })
 	if h := a.Status.Held[0]; h.Policy != "app" || h.Ref.Tag != "2" || h.Reverted != ours || h.By != reverted {
 		t.Errorf("held %+v", h)
 	}
@@ -66,7 +67,7 @@ func TestUpdatesAreCommittedTogether(t *testing.T) {
 	})
 	f.upToDate(a)
 	f.choose(p, "2")
-	f.eventually(a, "the first update waits", func() bool {
+	harness.MustBecome(f.t, f.Client, a, "the first update waits", func() bool {
 		ready := apimeta.FindStatusCondition(a.Status.Conditions, meta.ReadyCondition)
 		return ready != nil && ready.Status == metav1.ConditionUnknown
 	})
@@ -115,7 +116,9 @@ func TestAPullRequestBranchFollowsMain(t *testing.T) {
 	}
 	top := f.repo.Commit("main", gitserver.Files{"n.txt": "n\n"})
 	f.fetched(top)
-	f.eventually(a, "the branch is on main's head", func() bool { return f.repo.Head("updates^") == top && a.Status.LastPushBase == top })
+	harness.MustBecome(f.t, f.Client, a, "the branch is on main's head", func() bool {
+		return f.repo.Head("updates^") == top && a.Status.LastPushBase == top
+	})
 	if a.Status.LastPushCommit != f.repo.Head("updates") || f.repo.Head("main") != top {
 		t.Errorf("status %+v", a.Status)
 	}
@@ -130,7 +133,7 @@ func TestOnePolicyWithoutADigestStopsNoOther(t *testing.T) {
 	f.choose(f.policy("side"), "2")
 	a := f.automation("auto")
 	f.written(a, "a.yaml", "app", "2")
-	f.eventually(a, "the digest is missed", func() bool {
+	harness.MustBecome(f.t, f.Client, a, "the digest is missed", func() bool {
 		ready := apimeta.FindStatusCondition(a.Status.Conditions, meta.ReadyCondition)
 		return ready != nil && ready.Status == metav1.ConditionFalse && ready.Reason == imagev1.UpdateFailedReason &&
 			strings.Contains(ready.Message, "side.yaml:1: "+f.ns+":side:digest") && strings.Contains(ready.Message, "digestReflectionPolicy")
@@ -146,7 +149,9 @@ func TestAPullRequestNeedsABranchOfItsOwn(t *testing.T) {
 		a.Spec.GitSpec.Push = &imagev1.PushSpec{Branch: "main", PullRequest: &imagev1.PullRequestSpec{Provider: "gitea"}}
 		a.Spec.GitSpec.Checkout = &imagev1.GitCheckoutSpec{Reference: imagev1.GitReference{Branch: "main"}}
 	})
-	f.eventually(a, "it is stalled", func() bool { return apimeta.IsStatusConditionTrue(a.Status.Conditions, meta.StalledCondition) })
+	harness.MustBecome(f.t, f.Client, a, "it is stalled", func() bool {
+		return apimeta.IsStatusConditionTrue(a.Status.Conditions, meta.StalledCondition)
+	})
 	stalled := apimeta.FindStatusCondition(a.Status.Conditions, meta.StalledCondition)
 	if stalled.Reason != imagev1.InvalidSpecReason || !strings.HasPrefix(stalled.Message, "spec.git.push.branch: ") {
 		t.Errorf("stalled is %+v", stalled)

@@ -6,7 +6,6 @@
 package automation
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -151,22 +150,10 @@ func (f *fixture) edit(a *imagev1.ImageUpdateAutomation, change func()) {
 	f.must(f.Client.Patch(f.t.Context(), a, client.MergeFrom(before)))
 }
 
-// eventually waits until check is true of the automation's present state.
-func (f *fixture) eventually(a *imagev1.ImageUpdateAutomation, what string, check func() bool) {
-	f.t.Helper()
-	_, err := harness.Eventually(f.t.Context(), what, harness.Patience, func(ctx context.Context) (bool, string) {
-		if err := f.Client.Get(ctx, client.ObjectKeyFromObject(a), a); err != nil {
-			return false, err.Error()
-		}
-		return check(), fmt.Sprintf("%+v", a.Status)
-	})
-	f.must(err)
-}
-
 // upToDate waits until the automation is Ready for its spec.
 func (f *fixture) upToDate(a *imagev1.ImageUpdateAutomation) {
 	f.t.Helper()
-	f.eventually(a, a.Name+" is Ready", func() bool {
+	harness.MustBecome(f.t, f.Client, a, a.Name+" is Ready", func() bool {
 		ready := apimeta.FindStatusCondition(a.Status.Conditions, meta.ReadyCondition)
 		return ready != nil && ready.Status == metav1.ConditionTrue && ready.ObservedGeneration == a.Generation &&
 			ready.Message == "repository up-to-date"
@@ -176,7 +163,7 @@ func (f *fixture) upToDate(a *imagev1.ImageUpdateAutomation) {
 // stalled waits until the automation is Stalled for a reason, with a text.
 func (f *fixture) stalled(a *imagev1.ImageUpdateAutomation, reason, text string) {
 	f.t.Helper()
-	f.eventually(a, a.Name+" is stalled: "+text, func() bool {
+	harness.MustBecome(f.t, f.Client, a, a.Name+" is stalled: "+text, func() bool {
 		stalled := apimeta.FindStatusCondition(a.Status.Conditions, meta.StalledCondition)
 		return stalled != nil && stalled.Status == metav1.ConditionTrue && stalled.Reason == reason && strings.Contains(stalled.Message, text)
 	})
@@ -185,7 +172,7 @@ func (f *fixture) stalled(a *imagev1.ImageUpdateAutomation, reason, text string)
 // written waits until a file has a tag on main, pushed and told by a.
 func (f *fixture) written(a *imagev1.ImageUpdateAutomation, file, policy, tag string) {
 	f.t.Helper()
-	f.eventually(a, file+" has tag "+tag, func() bool {
+	harness.MustBecome(f.t, f.Client, a, file+" has tag "+tag, func() bool {
 		head := f.repo.Head("main")
 		return f.repo.File(head, file) == f.marked(policy, tag) && a.Status.LastPushCommit != "" &&
 			strings.Contains(f.repo.Git("rev-list", head), a.Status.LastPushCommit) &&

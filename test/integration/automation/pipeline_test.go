@@ -27,7 +27,7 @@ func (f *fixture) pipeline() *sluicev1.Pipeline {
 // leftToStage waits until an automation says that a stage writes a marker.
 func (f *fixture) leftToStage(a *imagev1.ImageUpdateAutomation) {
 	f.t.Helper()
-	f.eventually(a, "the marker is left to the stage", func() bool {
+	harness.MustBecome(f.t, f.Client, a, "the marker is left to the stage", func() bool {
 		ready := apimeta.FindStatusCondition(a.Status.Conditions, meta.ReadyCondition)
 		return ready != nil && ready.Message == "repository up-to-date; 1 marker is left to stage prod of Pipeline "+f.ns+"/shop"
 	})

@@ -120,7 +120,7 @@ func TestASilentGitServerHoldsUpNobodyElse(t *testing.T) {
 		t.Errorf("before the server has answered, the status says %+v", told.Status)
 	}
 	server.release()
-	f.eventually(&told, "the silent server's refusal to be told", func() bool {
+	harness.MustBecome(f.t, f.Client, &told, "the silent server's refusal to be told", func() bool {
 		ready := apimeta.FindStatusCondition(told.Status.Conditions, meta.ReadyCondition)
 		return ready != nil && ready.Status == metav1.ConditionFalse
 	})

@@ -144,25 +144,13 @@ func (f *fixture) request(repo *imagev1.ImageRepository) {
 	f.t.Helper()
 	at := fmt.Sprint(time.Now().UnixNano())
 	f.edit(repo, func() { repo.Annotations = map[string]string{meta.ReconcileRequestAnnotation: at} })
-	f.eventually(repo, "the request was handled", func() bool { return repo.Status.LastHandledReconcileAt == at })
-}
-
-// eventually waits until check is true of obj's present state.
-func (f *fixture) eventually(obj reconciler.Object, what string, check func() bool) {
-	f.t.Helper()
-	_, err := harness.Eventually(f.t.Context(), what, harness.Patience, func(ctx context.Context) (bool, string) {
-		if err := f.Client.Get(ctx, client.ObjectKeyFromObject(obj), obj); err != nil {
-			return false, err.Error()
-		}
-		return check(), fmt.Sprintf("%v", obj.GetConditions())
-	})
-	f.must(err)
+	harness.MustBecome(f.t, f.Client, repo, "the request was handled", func() bool { return repo.Status.LastHandledReconcileAt == at })
 }
 
 // chosen waits until the policy is Ready with the tag.
 func (f *fixture) chosen(p *imagev1.ImagePolicy, tag string) {
 	f.t.Helper()
-	f.eventually(p, "tag "+tag+" was chosen", func() bool {
+	harness.MustBecome(f.t, f.Client, p, "tag "+tag+" was chosen", func() bool {
 		return apimeta.IsStatusConditionTrue(p.Status.Conditions, meta.ReadyCondition) &&
 			p.Status.ObservedGeneration == p.Generation && p.Status.LatestRef.Tag == tag
 	})
@@ -171,7 +159,7 @@ func (f *fixture) chosen(p *imagev1.ImagePolicy, tag string) {
 // failing waits until obj is not Ready for the reason.
 func (f *fixture) failing(obj reconciler.Object, reason string) {
 	f.t.Helper()
-	f.eventually(obj, "Ready=False for "+reason, func() bool {
+	harness.MustBecome(f.t, f.Client, obj, "Ready=False for "+reason, func() bool {
 		ready := apimeta.FindStatusCondition(obj.GetConditions(), meta.ReadyCondition)
 		return ready != nil && ready.Status == metav1.ConditionFalse && ready.Reason == reason
 	})

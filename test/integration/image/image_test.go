@@ -61,7 +61,7 @@ func TestScansThatFindNothingNewWriteNothing(t *testing.T) {
 	f.push("1.0.0")
 	repo, policy := f.repository(time.Second), f.policy(f.ns, "1.x")
 	f.chosen(policy, "1.0.0")
-	f.eventually(repo, "the repository is ready", func() bool {
+	harness.MustBecome(f.t, f.Client, repo, "the repository is ready", func() bool {
 		return apimeta.IsStatusConditionTrue(repo.Status.Conditions, meta.ReadyCondition)
 	})
 	versions := []string{repo.ResourceVersion, policy.ResourceVersion}
@@ -70,8 +70,8 @@ func TestScansThatFindNothingNewWriteNothing(t *testing.T) {
 		return f.scans.Load() >= enough, fmt.Sprint(f.scans.Load())
 	})
 	f.must(err)
-	f.eventually(repo, "nothing was written", func() bool { return repo.ResourceVersion == versions[0] })
-	f.eventually(policy, "nothing was written", func() bool { return policy.ResourceVersion == versions[1] })
+	harness.MustBecome(f.t, f.Client, repo, "nothing was written", func() bool { return repo.ResourceVersion == versions[0] })
+	harness.MustBecome(f.t, f.Client, policy, "nothing was written", func() bool { return policy.ResourceVersion == versions[1] })
 	f.push("1.1.0")
 	f.chosen(policy, "1.1.0")
 }
@@ -82,7 +82,7 @@ func TestARestartBringsTheTagsBackWithoutANoise(t *testing.T) {
 	f.push("1.0.0", "2.0.0")
 	repo, policy := f.repository(time.Hour), f.policy(f.ns, "1.x")
 	f.chosen(policy, "1.0.0")
-	f.eventually(repo, "the repository is ready", func() bool { return repo.Status.LastScanResult != nil })
+	harness.MustBecome(f.t, f.Client, repo, "the repository is ready", func() bool { return repo.Status.LastScanResult != nil })
 	stop()
 	before := policy.ResourceVersion
 	scans := f.scans.Load()
@@ -170,7 +170,7 @@ func TestAServiceAccountInACloudNeedsAFeatureGate(t *testing.T) {
 	f.edit(repo, func() { repo.Spec.Provider, repo.Spec.ServiceAccountName = "gcp", "app" })
 	f.failing(repo, meta.FeatureGateDisabledReason)
 	f.edit(repo, func() { repo.Spec.Provider, repo.Spec.ServiceAccountName = "generic", "" })
-	f.eventually(repo, "it is ready", func() bool {
+	harness.MustBecome(f.t, f.Client, repo, "it is ready", func() bool {
 		return apimeta.IsStatusConditionTrue(repo.Status.Conditions, meta.ReadyCondition)
 	})
 }

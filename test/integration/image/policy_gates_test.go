@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/test/harness"
 )
 
 func TestTheSchemaRefusesWhatAPolicyCannotMean(t *testing.T) {
@@ -69,13 +70,13 @@ func TestATagIsChosenWhenItIsOldEnough(t *testing.T) {
 	f.push("1.1.0")
 	f.edit(policy, func() { policy.Spec.MinAge = &metav1.Duration{Duration: 5 * time.Second} })
 	f.request(repo)
-	f.eventually(policy, "1.1.0 is waited for", func() bool {
+	harness.MustBecome(f.t, f.Client, policy, "1.1.0 is waited for", func() bool {
 		d := policy.Status.Decision
 		return d != nil && d.NextMaturity != nil && len(d.Candidates) == 2 &&
 			strings.HasPrefix(d.Candidates[0].Dropped, "younger than 5s")
 	})
 	f.chosen(policy, "1.1.0")
-	f.eventually(policy, "nothing is waited for", func() bool { return policy.Status.Decision.NextMaturity == nil })
+	harness.MustBecome(f.t, f.Client, policy, "nothing is waited for", func() bool { return policy.Status.Decision.NextMaturity == nil })
 }
 
 func TestAPinComesAndGoes(t *testing.T) {
@@ -95,5 +96,5 @@ func TestAPinComesAndGoes(t *testing.T) {
 	})
 	f.chosen(policy, "1.0.0")
 	f.told("pinned by spec.pin: 1.1.0 leaks")
-	f.eventually(policy, "the pin has ended", func() bool { return policy.Status.LatestRef.Tag == "1.1.0" })
+	harness.MustBecome(f.t, f.Client, policy, "the pin has ended", func() bool { return policy.Status.LatestRef.Tag == "1.1.0" })
 }

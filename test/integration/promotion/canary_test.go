@@ -73,12 +73,12 @@ func TestAFailedCanaryIsInQuarantineBeforeItsCommitAndStaysOut(t *testing.T) {
 	s.stage("production", "{verify: [{canary: {name: NAME}}], onFailure: {quarantine: 3s}}")
 	pushes := s.recordPushes()
 	s.push("1.1.0")
-	s.eventually("production has 1.1.0, and asks the canary", func(p *sluicev1.Pipeline) bool {
+	s.pipelineBecomes("production has 1.1.0, and asks the canary", func(p *sluicev1.Pipeline) bool {
 		has := statusOf(p, "production").Has
 		return has != nil && has.Versions[0].Tag == "1.1.0" && statusOf(p, "production").Targets[0].Ready == metav1.ConditionTrue
 	})
 	s.canarySays(flaggerv1.CanaryPhaseFailed)
-	p := s.eventually("production has 1.0.0 again", func(p *sluicev1.Pipeline) bool {
+	p := s.pipelineBecomes("production has 1.0.0 again", func(p *sluicev1.Pipeline) bool {
 		has := statusOf(p, "production").Has
 		return has != nil && has.Versions[0].Tag == "1.0.0" && len(p.Status.Quarantined) == 1
 	})
@@ -99,7 +99,7 @@ func TestAFailedCanaryIsInQuarantineBeforeItsCommitAndStaysOut(t *testing.T) {
 	}
 	main := s.headOf("main")
 	s.look()
-	s.eventually("the quarantine is over", func(*sluicev1.Pipeline) bool { return time.Now().After(until.Time) })
+	s.pipelineBecomes("the quarantine is over", func(*sluicev1.Pipeline) bool { return time.Now().After(until.Time) })
 	s.look()
 	s.look()
 	if text, err := s.git.file(t.Context(), "main", "production/app.yaml"); err != nil || text != strings.TrimSpace(manifest("1.0.0")) ||

@@ -64,7 +64,9 @@ func TestWavesOfClusters(t *testing.T) {
 	s.clusterByIdentity("us", s.viewer("us"))
 	s.apply(images, byWaves)
 	verified := func(version string) *sluicev1.Pipeline {
-		return s.eventually("all is verified with "+version, func(p *sluicev1.Pipeline) bool { return hasVerified(p, "production", version) })
+		return s.pipelineBecomes("all is verified with "+version, func(p *sluicev1.Pipeline) bool {
+			return hasVerified(p, "production", version)
+		})
 	}
 	for _, target := range statusOf(verified("1.0.0"), "production").Targets {
 		if target.Ready != metav1.ConditionTrue {
@@ -74,7 +76,7 @@ func TestWavesOfClusters(t *testing.T) {
 
 	s.suspend("eu", true)
 	s.push("1.1.0")
-	s.eventually("the second cluster waits for the first", func(p *sluicev1.Pipeline) bool {
+	s.pipelineBecomes("the second cluster waits for the first", func(p *sluicev1.Pipeline) bool {
 		return s.has("main", "eu") == "1.1.0" && strings.Contains(statusOf(p, "production").Message, s.name+"-eu is suspended")
 	})
 	s.look()
@@ -86,7 +88,7 @@ func TestWavesOfClusters(t *testing.T) {
 	s.must(s.git.commit(t.Context(), "Break the first cluster", map[string]string{"eu/kustomization.yaml": "resources: [nowhere.yaml]\n"}))
 	s.fetch()
 	s.push("1.2.0")
-	s.eventually("it is taken back", func(p *sluicev1.Pipeline) bool {
+	s.pipelineBecomes("it is taken back", func(p *sluicev1.Pipeline) bool {
 		return len(p.Status.Quarantined) == 1 && s.has("main", "eu") == "1.1.0"
 	})
 	s.must(s.git.commit(t.Context(), "Mend it", map[string]string{"eu/kustomization.yaml": "resources: [app.yaml]\n"}))
@@ -99,7 +101,7 @@ func TestWavesOfClusters(t *testing.T) {
 
 	s.must(s.p.Client.Delete(t.Context(), &corev1.Secret{ObjectMeta: s.meta("eu")}))
 	s.request(&sluicev1.Pipeline{}, s.name)
-	s.eventually("it is said that the kubeConfig is gone", func(p *sluicev1.Pipeline) bool {
+	s.pipelineBecomes("it is said that the kubeConfig is gone", func(p *sluicev1.Pipeline) bool {
 		ready := apimeta.FindStatusCondition(p.Status.Conditions, meta.ReadyCondition)
 		return ready != nil && ready.Status == metav1.ConditionFalse && ready.Reason == meta.DependencyNotReadyReason &&
 			strings.Contains(ready.Message, "does not exist: create or correct it") &&

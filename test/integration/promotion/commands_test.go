@@ -265,14 +265,14 @@ func TestAnApprovalLetsAVersionIntoProduction(t *testing.T) {
 	c := &commands{T: t, p: f.p, namespace: f.namespace}
 	c.grant("editor", []string{"pipelines"}, []string{"get", "patch"}, alice)
 	c.grant("approver", []string{"pipelines/production"}, []string{"approve"}, alice)
-	p := f.eventually("both stages are verified with what they have", func(p *sluicev1.Pipeline) bool {
+	p := f.pipelineBecomes("both stages are verified with what they have", func(p *sluicev1.Pipeline) bool {
 		return verified(p, "staging", "1.0.0") && verified(p, "production", "1.0.0")
 	})
 	patch := client.MergeFrom(p.DeepCopy())
 	p.Spec.Stages[1].Approval = &sluicev1.Approval{}
 	f.must(f.p.Client.Patch(t.Context(), p, patch))
 	f.push("1.1.0")
-	p = f.eventually("production waits for an approval", func(p *sluicev1.Pipeline) bool {
+	p = f.pipelineBecomes("production waits for an approval", func(p *sluicev1.Pipeline) bool {
 		waiting := p.Status.Stages[1].Waiting
 		return verified(p, "staging", "1.1.0") && len(waiting) == 1 && waiting[0].Type == sluicev1.GateApproval
 	})
@@ -282,7 +282,7 @@ func TestAnApprovalLetsAVersionIntoProduction(t *testing.T) {
 	patch = client.MergeFrom(p.DeepCopy())
 	p.Annotations = map[string]string{approve: by(alice)}
 	f.must(f.p.As(t, alice).Patch(t.Context(), p, patch))
-	p = f.eventually("production has the new version", func(p *sluicev1.Pipeline) bool { return verified(p, "production", "1.1.0") })
+	p = f.pipelineBecomes("production has the new version", func(p *sluicev1.Pipeline) bool { return verified(p, "production", "1.1.0") })
 	if approvals := p.Status.Stages[1].Approvals; len(approvals) != 1 || approvals[0].By != alice {
 		t.Errorf("the approvals are %+v", approvals)
 	}

@@ -86,7 +86,7 @@ func TestReadyOnTheOldRevisionIsNotReady(t *testing.T) {
 	head, err := f.repo.Head(t.Context())
 	f.must(err)
 	says(head)
-	f.eventually("staging is verified with what it has", func(p *sluicev1.Pipeline) bool { return verified(p, "staging", "1.0.0") })
+	f.pipelineBecomes("staging is verified with what it has", func(p *sluicev1.Pipeline) bool { return verified(p, "staging", "1.0.0") })
 	f.push("1.1.0")
 	f.stagingSays("1.1.0", "has main@"+head[:7]+", which does not have this version")
 	says(head) // Ready again, at the old one
@@ -98,7 +98,7 @@ func TestReadyOnTheOldRevisionIsNotReady(t *testing.T) {
 	later, err := f.repo.Commit(t.Context(), "Note something", map[string][]byte{"README.md": []byte("unrelated\n")})
 	f.must(err)
 	says(later) // which never was the landing, and has its values
-	f.eventually("staging is verified at a later commit", func(p *sluicev1.Pipeline) bool { return verified(p, "staging", "1.1.0") })
+	f.pipelineBecomes("staging is verified at a later commit", func(p *sluicev1.Pipeline) bool { return verified(p, "staging", "1.1.0") })
 }
 
 func TestTenStagesOnOneBranchLandOnceEach(t *testing.T) {
@@ -125,7 +125,7 @@ spec:
 		for i := range many {
 			one := *s
 			one.name = fmt.Sprintf("%s-%d", s.name, i)
-			one.eventually("it is verified with "+version, func(p *sluicev1.Pipeline) bool {
+			one.pipelineBecomes("it is verified with "+version, func(p *sluicev1.Pipeline) bool {
 				return hasVerified(p, fmt.Sprintf("stage-%d", i), version)
 			})
 		}
@@ -161,7 +161,7 @@ func TestProductionAdvancesAlthoughBundlesComeFasterThanTheyAreVerified(t *testi
 	for ; landed < 2 && pushed < 100; pushed++ {
 		version := fmt.Sprintf("1.%d.0", pushed+1)
 		s.push(version)
-		p := s.eventually("the pipeline knows "+version, func(p *sluicev1.Pipeline) bool {
+		p := s.pipelineBecomes("the pipeline knows "+version, func(p *sluicev1.Pipeline) bool {
 			return p.Status.Candidate != nil && p.Status.Candidate.Versions[0].Tag == version
 		})
 		landed = len(statusOf(p, "production").Landings) - 1
@@ -201,11 +201,11 @@ func TestNothingIsWrittenUntilAllArtifactsAreThereOrTheTimeIsOver(t *testing.T) 
 	_, err := s.p.PushImage(t.Context(), s.namespace+"/"+s.name+"-web", "1.0.0", nil)
 	s.must(err)
 	s.apply(images, together)
-	s.eventually("staging is verified with what it has", func(p *sluicev1.Pipeline) bool { return hasVerified(p, "staging", "1.0.0") })
+	s.pipelineBecomes("staging is verified with what it has", func(p *sluicev1.Pipeline) bool { return hasVerified(p, "staging", "1.0.0") })
 	before := len(s.subjects())
 
 	s.push("1.1.0")
-	s.eventually("staging waits for web", func(p *sluicev1.Pipeline) bool {
+	s.pipelineBecomes("staging waits for web", func(p *sluicev1.Pipeline) bool {
 		return waits(p, "staging", sluicev1.GateUpstream, "api changed: waiting until ")
 	})
 	s.look()
@@ -213,7 +213,7 @@ func TestNothingIsWrittenUntilAllArtifactsAreThereOrTheTimeIsOver(t *testing.T) 
 		t.Errorf("something was written without web: %q", log)
 	}
 	s.pushOf(s.name+"-web", "1.1.0")
-	s.eventually("staging has both", func(p *sluicev1.Pipeline) bool { return hasVerified(p, "staging", "1.1.0") })
+	s.pipelineBecomes("staging has both", func(p *sluicev1.Pipeline) bool { return hasVerified(p, "staging", "1.1.0") })
 	if log := s.subjects(); len(log) != before+1 || log[0] != "Promote staging to api 1.1.0, web 1.1.0" {
 		t.Errorf("the log is %q", log)
 	}
@@ -221,7 +221,7 @@ func TestNothingIsWrittenUntilAllArtifactsAreThereOrTheTimeIsOver(t *testing.T) 
 	s.change(func(p *sluicev1.Pipeline) { p.Spec.Together.WaitFor = &metav1.Duration{Duration: 2 * time.Second} })
 	since := time.Now().Truncate(time.Second)
 	s.push("1.2.0")
-	p := s.eventually("staging has the api alone", func(p *sluicev1.Pipeline) bool { return hasVerified(p, "staging", "1.2.0") })
+	p := s.pipelineBecomes("staging has the api alone", func(p *sluicev1.Pipeline) bool { return hasVerified(p, "staging", "1.2.0") })
 	if at := statusOf(p, "staging").Since.Time; at.Before(since.Add(2 * time.Second)) {
 		t.Errorf("it landed at %s, and was pushed after %s", at, since)
 	}
@@ -239,19 +239,19 @@ func TestASoakedBundleThatWasReplacedInStagingStaysEligible(t *testing.T) {
 		p.Spec.Stages[1].After.Soak = &metav1.Duration{Duration: 2 * time.Second}
 	})
 	s.push("1.1.0")
-	s.eventually("1.1.0 has soaked, and waits for the window", func(p *sluicev1.Pipeline) bool {
+	s.pipelineBecomes("1.1.0 has soaked, and waits for the window", func(p *sluicev1.Pipeline) bool {
 		wants := statusOf(p, "production").Wants
 		return wants != nil && wants.Versions[0].Tag == "1.1.0" && waits(p, "production", sluicev1.GateWindow, "incident")
 	})
 	s.suspend("staging", true) // 1.2.0 is there, and never verified
 	s.push("1.2.0")
-	s.eventually("staging has 1.2.0", func(p *sluicev1.Pipeline) bool { return statusOf(p, "staging").Has.Versions[0].Tag == "1.2.0" })
+	s.pipelineBecomes("staging has 1.2.0", func(p *sluicev1.Pipeline) bool { return statusOf(p, "staging").Has.Versions[0].Tag == "1.2.0" })
 	s.push("1.3.0") // which never is there
-	s.eventually("1.3.0 waits for the verdict on 1.2.0", func(p *sluicev1.Pipeline) bool {
+	s.pipelineBecomes("1.3.0 waits for the verdict on 1.2.0", func(p *sluicev1.Pipeline) bool {
 		return waits(p, "staging", sluicev1.GateVerdict, "1.2.0 is not verified yet")
 	})
 	s.stage("production", "windows: null")
-	s.eventually("production has 1.1.0", func(p *sluicev1.Pipeline) bool { return hasVerified(p, "production", "1.1.0") })
+	s.pipelineBecomes("production has 1.1.0", func(p *sluicev1.Pipeline) bool { return hasVerified(p, "production", "1.1.0") })
 	s.look()
 	s.want("main", "staging", "1.2.0")
 	s.want("main", "production", "1.1.0")

@@ -128,7 +128,7 @@ func (f *proposals) branch() string { return "sluice/" + f.namespace + "." + f.n
 func (f *proposals) proposed(version string) *sluicev1.Pipeline {
 	f.Helper()
 	f.push(version)
-	return f.eventually(version+" is proposed", func(p *sluicev1.Pipeline) bool {
+	return f.pipelineBecomes(version+" is proposed", func(p *sluicev1.Pipeline) bool {
 		return statusOf(p, "production").Phase == sluicev1.StageProposed && f.proposes(version)
 	})
 }

@@ -36,8 +36,8 @@ func TestAForgeThatIsAwayIsWaitedFor(t *testing.T) {
 	f.proxy.answer(away(http.StatusGatewayTimeout))
 	before := f.proxy.times("GET", "")
 	f.request(&sluicev1.Pipeline{}, f.name)
-	f.eventually("it asked several times", func(*sluicev1.Pipeline) bool { return f.proxy.times("GET", "") >= before+3 })
-	p := f.eventually("it says what is wrong", func(p *sluicev1.Pipeline) bool {
+	f.pipelineBecomes("it asked several times", func(*sluicev1.Pipeline) bool { return f.proxy.times("GET", "") >= before+3 })
+	p := f.pipelineBecomes("it says what is wrong", func(p *sluicev1.Pipeline) bool {
 		ready := apimeta.FindStatusCondition(p.Status.Conditions, meta.ReadyCondition)
 		return ready != nil && ready.Status == metav1.ConditionFalse && ready.Reason == sluicev1.ForgeFailedReason
 	})
@@ -53,13 +53,13 @@ func TestPullRequestsClosedByUsOrGoneForAWhileAreNoVeto(t *testing.T) {
 	f.proposed("1.1.0")
 	f.must(f.repo.robot.Close(t.Context(), f.repo.Repo, f.pull().Number))
 	f.look()
-	f.eventually("it is proposed again", func(*sluicev1.Pipeline) bool { return f.proposes("1.1.0") })
+	f.pipelineBecomes("it is proposed again", func(*sluicev1.Pipeline) bool { return f.proposes("1.1.0") })
 	open := f.pulls("open")
 	for _, status := range []int{http.StatusNotFound, http.StatusBadGateway} {
 		f.proxy.answer(away(status))
 		before := f.proxy.times("GET", "")
 		f.request(&sluicev1.Pipeline{}, f.name)
-		f.eventually("it asked", func(*sluicev1.Pipeline) bool { return f.proxy.times("GET", "") > before })
+		f.pipelineBecomes("it asked", func(*sluicev1.Pipeline) bool { return f.proxy.times("GET", "") > before })
 		f.proxy.answer(nil)
 		f.look()
 		if now := f.pulls("open"); len(now) != 1 || now[0].Number != open[0].Number {
@@ -84,7 +84,7 @@ func TestAHeadThatMovedAfterItsChecksIsNotMerged(t *testing.T) {
 		return false
 	})
 	f.stage("production", "write: {pullRequest: {autoMerge: self}, path: ./production}")
-	f.eventually("it is left to who committed to it", func(p *sluicev1.Pipeline) bool {
+	f.pipelineBecomes("it is left to who committed to it", func(p *sluicev1.Pipeline) bool {
 		return waits(p, "production", sluicev1.GateReview, "somebody else committed to #1")
 	})
 	f.look()
@@ -138,9 +138,9 @@ func TestAutoMergeIsTakenBackBeforeAWindowCloses(t *testing.T) {
 	f.proposed("1.1.0")
 	f.must(f.repo.Protect(t.Context(), gitea.Protection{Branch: "main", Statuses: []string{"ci"}}))
 	f.stage("production", "write: {pullRequest: {autoMerge: platform}, path: ./production}")
-	f.eventually("the forge is asked to merge", func(*sluicev1.Pipeline) bool { return f.proxy.times(http.MethodPost, "/merge") == 1 })
+	f.pipelineBecomes("the forge is asked to merge", func(*sluicev1.Pipeline) bool { return f.proxy.times(http.MethodPost, "/merge") == 1 })
 	f.stage("production", `windows: [{name: incident, kind: Deny, from: "2026-01-01T00:00:00Z", to: "2099-01-01T00:00:00Z"}]`)
-	f.eventually("the forge is asked not to, and production waits", func(p *sluicev1.Pipeline) bool {
+	f.pipelineBecomes("the forge is asked not to, and production waits", func(p *sluicev1.Pipeline) bool {
 		return f.proxy.times(http.MethodDelete, "/merge") == 1 && waits(p, "production", sluicev1.GateWindow, "incident")
 	})
 	f.must(f.at.alice.SetStatus(t.Context(), f.repo.Repo, f.pull().Head.SHA, "ci", "success"))

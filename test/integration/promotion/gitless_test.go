@@ -98,7 +98,7 @@ func TestAnArtifactGoesToProductionWithoutGitAndWithoutAnInterval(t *testing.T) 
 			f.pushByCI(flux, version)
 			f.tells(sluice, version)
 		}
-		f.eventually("production has "+version, func(p *sluicev1.Pipeline) bool {
+		f.pipelineBecomes("production has "+version, func(p *sluicev1.Pipeline) bool {
 			return verified(p, "staging", version) && verified(p, "production", version)
 		})
 		for _, stage := range []string{"staging", "production"} {

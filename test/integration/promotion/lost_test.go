@@ -29,7 +29,7 @@ func TestDeletedObjectsAreAppliedAgainWithTheSameStatusAndNoWrite(t *testing.T) 
 	production := client.ObjectKey{Namespace: s.namespace, Name: s.name + "-production"}
 	s.must(s.p.Client.Patch(t.Context(), kustomizationOf(production), neverHealthy))
 	s.push("1.2.0")
-	s.eventually("1.2.0 is in quarantine, and production has 1.1.0 again", func(p *sluicev1.Pipeline) bool {
+	s.pipelineBecomes("1.2.0 is in quarantine, and production has 1.1.0 again", func(p *sluicev1.Pipeline) bool {
 		return len(p.Status.Quarantined) == 1 && statusOf(p, "production").Has.Versions[0].Tag == "1.1.0" && hasVerified(p, "staging", "1.2.0")
 	})
 	s.must(s.p.Client.Patch(t.Context(), kustomizationOf(production), healthyAgain))
@@ -88,7 +88,7 @@ func TestWithoutItsStateBranchNothingIsPromotedByItself(t *testing.T) {
 	_, err := harness.Git(t.Context(), "-C", git.Bare, "update-ref", "-d", "refs/heads/"+s.state())
 	s.must(err)
 	s.push("1.1.0")
-	s.eventually("staging waits for a person", func(p *sluicev1.Pipeline) bool {
+	s.pipelineBecomes("staging waits for a person", func(p *sluicev1.Pipeline) bool {
 		return waits(p, "staging", sluicev1.GateState, "the state branch is gone")
 	})
 	s.look()

@@ -3,7 +3,6 @@
 package promotion
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -127,16 +126,10 @@ func (f *fleet) pipeline() *sluicev1.Pipeline {
 	return p
 }
 
-// eventually waits until the pipeline is as it should be.
-func (f *fleet) eventually(what string, ok func(*sluicev1.Pipeline) bool) *sluicev1.Pipeline {
+// pipelineBecomes waits until the pipeline is as it should be.
+func (f *fleet) pipelineBecomes(what string, ok func(*sluicev1.Pipeline) bool) *sluicev1.Pipeline {
 	f.Helper()
-	var p *sluicev1.Pipeline
-	_, err := harness.Eventually(f.Context(), what, harness.Patience, func(context.Context) (bool, string) {
-		p = f.pipeline()
-		return ok(p), fmt.Sprintf("%+v", p.Status)
-	})
-	f.must(err)
-	return p
+	return becomes(f.T, what, f.pipeline, ok)
 }
 
 // verified reports whether a stage has a version that is verified.
@@ -151,11 +144,11 @@ func verified(p *sluicev1.Pipeline, stage, tag string) bool {
 
 func TestAVersionGoesFromStagingToProduction(t *testing.T) {
 	f := newFleet(t, others)
-	f.eventually("both stages are verified with what they have", func(p *sluicev1.Pipeline) bool {
+	f.pipelineBecomes("both stages are verified with what they have", func(p *sluicev1.Pipeline) bool {
 		return verified(p, "staging", "1.0.0") && verified(p, "production", "1.0.0")
 	})
 	f.push("1.1.0")
-	f.eventually("production has the new version", func(p *sluicev1.Pipeline) bool { return verified(p, "production", "1.1.0") })
+	f.pipelineBecomes("production has the new version", func(p *sluicev1.Pipeline) bool { return verified(p, "production", "1.1.0") })
 	for _, stage := range []string{"staging", "production"} {
 		text, err := f.repo.File(t.Context(), stage+"/app.yaml")
 		f.must(err)
@@ -182,9 +175,9 @@ func TestTheGroupAloneServesNothingElse(t *testing.T) {
 	head, err := f.repo.Head(t.Context())
 	f.must(err)
 	f.says(&kustomizev1.Kustomization{}, "staging", fmt.Sprintf(`"lastAppliedRevision":"main@sha1:%s"`, head))
-	f.eventually("staging is verified with what it has", func(p *sluicev1.Pipeline) bool { return verified(p, "staging", "1.0.0") })
+	f.pipelineBecomes("staging is verified with what it has", func(p *sluicev1.Pipeline) bool { return verified(p, "staging", "1.0.0") })
 	f.says(&imagev1.ImagePolicy{}, "app", fmt.Sprintf(`"latestRef":{"name":"%s/%s/app","tag":"1.1.0"}`, f.p.Registry, f.namespace))
-	f.eventually("staging has the new version", func(p *sluicev1.Pipeline) bool {
+	f.pipelineBecomes("staging has the new version", func(p *sluicev1.Pipeline) bool {
 		return len(p.Status.Stages) == 2 && p.Status.Stages[0].Has != nil && p.Status.Stages[0].Has.Versions[0].Tag == "1.1.0"
 	})
 	for stage, want := range map[string]string{"staging": "tag: 1.1.0 #", "production": "tag: 1.0.0 #"} {

@@ -40,7 +40,7 @@ func TestALandedPullRequestThatAPersonRevertsIsNotMergedAgain(t *testing.T) {
 	f.must(f.at.alice.Merge(t.Context(), f.repo.Repo, undo.Number, gitea.StyleMerge))
 	main := f.headOf("main")
 	f.look()
-	p := f.eventually("production has 1.0.0 again, and holds", func(p *sluicev1.Pipeline) bool {
+	p := f.pipelineBecomes("production has 1.0.0 again, and holds", func(p *sluicev1.Pipeline) bool {
 		return hasVerified(p, "production", "1.0.0") && waits(p, "production", sluicev1.GateContent, "took it out")
 	})
 	if landing := statusOf(p, "production").Landings[0]; landing.Kind != sluicev1.LandingManual {
@@ -85,7 +85,7 @@ func TestABranchOfOurNameThatIsNotOursIsNotPushedTo(t *testing.T) {
 		gitea.Commit{Branch: f.branch(), From: "main", Message: "Mine", Files: map[string]string{"mine": "x\n"}})
 	f.must(err)
 	f.push("1.1.0")
-	f.eventually("production says what is in its way", func(p *sluicev1.Pipeline) bool {
+	f.pipelineBecomes("production says what is in its way", func(p *sluicev1.Pipeline) bool {
 		return hasVerified(p, "staging", "1.1.0") &&
 			strings.Contains(standing(p), "no pull request of ours: delete it, or name others in spec.stages[production]")
 	})
@@ -109,7 +109,7 @@ func TestANewerBundleChangesThePullRequestUntilItIsApproved(t *testing.T) {
 	f.look()
 	head := f.headOf(f.branch())
 	f.push("1.3.0")
-	f.eventually("1.3.0 is verified in staging", func(p *sluicev1.Pipeline) bool { return hasVerified(p, "staging", "1.3.0") })
+	f.pipelineBecomes("1.3.0 is verified in staging", func(p *sluicev1.Pipeline) bool { return hasVerified(p, "staging", "1.3.0") })
 	p := f.look()
 	if pr := statusOf(p, "production").PullRequest; pr == nil || pr.Frozen != "it is approved" {
 		t.Errorf("the pull request is %+v", pr)
@@ -119,7 +119,7 @@ func TestANewerBundleChangesThePullRequestUntilItIsApproved(t *testing.T) {
 	}
 	f.must(f.at.alice.Merge(t.Context(), f.repo.Repo, number, gitea.StyleMerge))
 	f.look()
-	f.eventually("what was approved has landed, and the next is proposed", func(p *sluicev1.Pipeline) bool {
+	f.pipelineBecomes("what was approved has landed, and the next is proposed", func(p *sluicev1.Pipeline) bool {
 		return hasVerified(p, "production", "1.2.0") && f.proposes("1.3.0")
 	})
 }
@@ -195,7 +195,7 @@ func TestAPersonsCommitOnOurBranchIsLeftAloneAndLandsByContent(t *testing.T) {
 	f.stage("production", "write: {pullRequest: {autoMerge: self}, path: ./production}") // it could be merged
 	f.look()
 	f.push("1.2.0")
-	f.eventually("1.2.0 is verified in staging", func(p *sluicev1.Pipeline) bool { return hasVerified(p, "staging", "1.2.0") })
+	f.pipelineBecomes("1.2.0 is verified in staging", func(p *sluicev1.Pipeline) bool { return hasVerified(p, "staging", "1.2.0") })
 	f.look()
 	f.look()
 	if head, comments := f.headOf(f.branch()), f.comments(number); head != theirs || len(comments) != 1 ||
@@ -205,5 +205,5 @@ func TestAPersonsCommitOnOurBranchIsLeftAloneAndLandsByContent(t *testing.T) {
 	f.stage("production", "write: {pullRequest: {autoMerge: never}, path: ./production}")
 	f.must(f.at.alice.Merge(t.Context(), f.repo.Repo, number, gitea.StyleMerge))
 	f.look()
-	f.eventually("what she merged has landed", func(p *sluicev1.Pipeline) bool { return hasVerified(p, "production", "1.1.0") })
+	f.pipelineBecomes("what she merged has landed", func(p *sluicev1.Pipeline) bool { return hasVerified(p, "production", "1.1.0") })
 }

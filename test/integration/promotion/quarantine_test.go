@@ -33,22 +33,22 @@ func (f *fleet) policyChooses(tag, because string) {
 // TestAVersionInQuarantineIsChosenByNobody: 1.1.0 never becomes Ready in production.
 func TestAVersionInQuarantineIsChosenByNobody(t *testing.T) {
 	f := newFleet(t, others)
-	f.eventually("both stages are verified with what they have", func(p *sluicev1.Pipeline) bool {
+	f.pipelineBecomes("both stages are verified with what they have", func(p *sluicev1.Pipeline) bool {
 		return verified(p, "staging", "1.0.0") && verified(p, "production", "1.0.0")
 	})
 	f.must(f.p.Client.Patch(t.Context(), kustomizationOf(client.ObjectKey{Namespace: f.namespace, Name: "production"}), neverHealthy))
 	f.push("1.1.0")
-	f.eventually("production has the old version again, and staging the new one", func(p *sluicev1.Pipeline) bool {
+	f.pipelineBecomes("production has the old version again, and staging the new one", func(p *sluicev1.Pipeline) bool {
 		return len(p.Status.Quarantined) == 1 && verified(p, "staging", "1.1.0") && p.Status.Stages[1].Has != nil &&
 			p.Status.Stages[1].Has.Versions[0].Tag == "1.0.0"
 	})
 	f.policyChooses("1.0.0", "in quarantine by pipeline "+f.namespace+"/shop: ")
-	f.eventually("nothing is new to the pipeline", func(p *sluicev1.Pipeline) bool {
+	f.pipelineBecomes("nothing is new to the pipeline", func(p *sluicev1.Pipeline) bool {
 		return verified(p, "staging", "1.1.0") && p.Status.Candidate != nil && p.Status.Candidate.Versions[0].Tag == "1.1.0"
 	})
 	f.push("1.2.0")
 	f.policyChooses("1.2.0", "")
-	f.eventually("a newer version goes on", func(p *sluicev1.Pipeline) bool { return verified(p, "staging", "1.2.0") })
+	f.pipelineBecomes("a newer version goes on", func(p *sluicev1.Pipeline) bool { return verified(p, "staging", "1.2.0") })
 }
 
 func TestAFreezeSaysWhetherItIsInForce(t *testing.T) {

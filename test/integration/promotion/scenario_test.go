@@ -163,7 +163,7 @@ func (s *scenario) look() *sluicev1.Pipeline {
 	s.Helper()
 	s.fetch()
 	token := s.request(&sluicev1.Pipeline{}, s.name)
-	return s.eventually("a look at everything", func(p *sluicev1.Pipeline) bool { return p.Status.LastHandledReconcileAt == token })
+	return s.pipelineBecomes("a look at everything", func(p *sluicev1.Pipeline) bool { return p.Status.LastHandledReconcileAt == token })
 }
 
 func (s *scenario) pipeline() *sluicev1.Pipeline {
@@ -207,15 +207,19 @@ func kustomizationOf(key client.ObjectKey) *kustomizev1.Kustomization {
 	return &kustomizev1.Kustomization{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}
 }
 
-// eventually waits until the pipeline is as it should be.
-func (s *scenario) eventually(what string, ok func(*sluicev1.Pipeline) bool) *sluicev1.Pipeline {
+// pipelineBecomes waits until the pipeline is as it should be.
+func (s *scenario) pipelineBecomes(what string, ok func(*sluicev1.Pipeline) bool) *sluicev1.Pipeline {
 	s.Helper()
-	var p *sluicev1.Pipeline
-	_, err := harness.Eventually(s.Context(), what, harness.Patience, func(context.Context) (bool, string) {
-		p = s.pipeline()
+	return becomes(s.T, what, s.pipeline, ok)
+}
+
+// becomes reads a pipeline until it is as it should be, and says where it stands if it never is.
+func becomes(t *testing.T, what string, read func() *sluicev1.Pipeline, ok func(*sluicev1.Pipeline) bool) (p *sluicev1.Pipeline) {
+	t.Helper()
+	harness.MustEventually(t, what, func(context.Context) (bool, string) {
+		p = read()
 		return ok(p), standing(p)
 	})
-	s.must(err)
 	return p
 }
 
@@ -240,7 +244,7 @@ func standing(p *sluicev1.Pipeline) string {
 // stands waits until both stages are verified with what they have.
 func (s *scenario) stands(staging, production string) *sluicev1.Pipeline {
 	s.Helper()
-	return s.eventually(fmt.Sprintf("staging is verified with %s, and production with %s", staging, production),
+	return s.pipelineBecomes(fmt.Sprintf("staging is verified with %s, and production with %s", staging, production),
 		func(p *sluicev1.Pipeline) bool {
 			return hasVerified(p, "staging", staging) && hasVerified(p, "production", production)
 		})

@@ -36,7 +36,7 @@ func (f *fleet) staging(fields string) {
 
 func (f *fleet) begun() {
 	f.Helper()
-	f.eventually("both stages are verified with what they have", func(p *sluicev1.Pipeline) bool {
+	f.pipelineBecomes("both stages are verified with what they have", func(p *sluicev1.Pipeline) bool {
 		return verified(p, "staging", "1.0.0") && verified(p, "production", "1.0.0")
 	})
 }
@@ -49,14 +49,14 @@ func stagingHas(p *sluicev1.Pipeline, tag string) bool {
 // takenBack waits until staging has an earlier version again, and for the reason.
 func (f *fleet) takenBack(to, because string) {
 	f.Helper()
-	f.eventually("staging has "+to+" again, because "+because, func(p *sluicev1.Pipeline) bool {
+	f.pipelineBecomes("staging has "+to+" again, because "+because, func(p *sluicev1.Pipeline) bool {
 		return stagingHas(p, to) && len(p.Status.Quarantined) == 1 && strings.Contains(p.Status.Quarantined[0].Reason, because)
 	})
 }
 
 func (f *fleet) stagingSays(tag, what string) {
 	f.Helper()
-	f.eventually("staging has "+tag+" and says "+what, func(p *sluicev1.Pipeline) bool {
+	f.pipelineBecomes("staging has "+tag+" and says "+what, func(p *sluicev1.Pipeline) bool {
 		return stagingHas(p, tag) && p.Status.Stages[0].Phase == sluicev1.StageVerifying && strings.Contains(p.Status.Stages[0].Message, what)
 	})
 }
@@ -79,7 +79,7 @@ func TestJobsOfAClusterVerify(t *testing.T) {
 	f.begun()
 	f.staging(strings.Replace(smoke, "FATE", "", 1))
 	f.push("1.1.0")
-	f.eventually("production has what the Job verified", func(p *sluicev1.Pipeline) bool {
+	f.pipelineBecomes("production has what the Job verified", func(p *sluicev1.Pipeline) bool {
 		return verified(p, "staging", "1.1.0") && verified(p, "production", "1.1.0")
 	})
 	f.staging(strings.Replace(smoke, "FATE", `playground.sluice.dev/waiting: ImagePullBackOff`, 1))
@@ -109,7 +109,7 @@ func TestAnApplicationOfArgoCDIsWaitedFor(t *testing.T) {
 	f.argoSays("Succeeded", "Progressing", "")
 	f.stagingSays("1.1.0", "is Synced and Progressing")
 	f.argoSays("Succeeded", "Healthy", "")
-	f.eventually("production has what Argo CD synced to staging", func(p *sluicev1.Pipeline) bool {
+	f.pipelineBecomes("production has what Argo CD synced to staging", func(p *sluicev1.Pipeline) bool {
 		return verified(p, "staging", "1.1.0") && verified(p, "production", "1.1.0")
 	})
 	f.push("1.2.0")
@@ -140,7 +140,7 @@ func TestAStageInAnotherClusterIsHeldWhileThatIsAway(t *testing.T) {
 	f.remote(func(server string) string { return server })
 	f.staging("{verifyTimeout: 5s, ready: [{kind: Kustomization, name: staging, kubeConfig: {secretRef: {name: cluster}}}]}")
 	f.push("1.1.0")
-	f.eventually("production has what the other cluster runs", func(p *sluicev1.Pipeline) bool {
+	f.pipelineBecomes("production has what the other cluster runs", func(p *sluicev1.Pipeline) bool {
 		return verified(p, "staging", "1.1.0") && verified(p, "production", "1.1.0")
 	})
 	address, err := harness.FreeAddr()
@@ -156,7 +156,7 @@ func TestAStageInAnotherClusterIsHeldWhileThatIsAway(t *testing.T) {
 	f.stagingSays("1.2.0", "(cluster of kubeConfig cluster) is not known: ")
 	f.remote(func(server string) string { return server })
 	f.look()
-	f.eventually("production has what the cluster runs that is there again", func(p *sluicev1.Pipeline) bool {
+	f.pipelineBecomes("production has what the cluster runs that is there again", func(p *sluicev1.Pipeline) bool {
 		return verified(p, "staging", "1.2.0") && verified(p, "production", "1.2.0")
 	})
 }
@@ -215,7 +215,7 @@ spec: {provider: {type: prometheus, address: "PROMETHEUS"}, query: "vector({{ va
 `, "PROMETHEUS", f.p.Prometheus, 1))
 	f.staging(strings.Replace(byMetrics, "VALUE", "120", 1))
 	f.push("1.1.0")
-	f.eventually("production has what metrics verified", func(p *sluicev1.Pipeline) bool {
+	f.pipelineBecomes("production has what metrics verified", func(p *sluicev1.Pipeline) bool {
 		return verified(p, "staging", "1.1.0") && verified(p, "production", "1.1.0")
 	})
 	f.staging(strings.Replace(byMetrics, "VALUE", "612.5", 1))

@@ -171,7 +171,7 @@ func (w *testEnv) rotated(name, before string) {
 	w.t.Helper()
 	w.must(w.Apply(w.t.Context(), []byte(newToken)))
 	var r notificationv1.Receiver
-	w.eventually("the path of the new token", func(ctx context.Context) (bool, string) {
+	harness.MustEventually(w.t, "the path of the new token", func(ctx context.Context) (bool, string) {
 		err := w.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &r)
 		return err == nil && r.Status.WebhookPath == r.GetWebhookPath("another token"), fmt.Sprint(r.Status)
 	})
@@ -186,7 +186,7 @@ func TestWebhooksStartScans(t *testing.T) {
 	var err error
 	w.sluice, err = w.StartController(t.Context(), t.TempDir(), "--controllers", "image,notification", "--watch-namespace", namespace)
 	w.must(err)
-	t.Cleanup(w.sluice.Stop)
+	w.sluice.StopAfter(t)
 	w.must(w.Apply(t.Context(), []byte(strings.ReplaceAll(objects, "REGISTRY", w.Registry))))
 	plain, harbor := w.ready("plain"), w.ready("harbor")
 	w.tags("app", 1)
@@ -256,18 +256,11 @@ func (w *testEnv) push(app, tag string) {
 	w.must(err)
 }
 
-func (w *testEnv) eventually(what string, check func(context.Context) (bool, string)) {
-	w.t.Helper()
-	if _, err := harness.Eventually(w.t.Context(), what, harness.Patience, check); err != nil {
-		w.t.Fatalf("%v\n%s", err, w.sluice.Tail(4000))
-	}
-}
-
 // ready waits for a receiver's webhook path. It counts once the handler sees the
 // receiver as Ready too, which is what a request finds out.
 func (w *testEnv) ready(name string) (path string) {
 	w.t.Helper()
-	w.eventually("receiver "+name, func(ctx context.Context) (bool, string) {
+	harness.MustEventually(w.t, "receiver "+name, func(ctx context.Context) (bool, string) {
 		var r notificationv1.Receiver
 		err := w.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &r)
 		path = r.Status.WebhookPath
@@ -283,7 +276,7 @@ func (w *testEnv) failing(name, condition, message string) {
 		meta.StalledCondition: metav1.ConditionTrue,
 		meta.ReadyCondition:   metav1.ConditionFalse,
 	}[condition]
-	w.eventually("receiver "+name+" to fail", func(ctx context.Context) (bool, string) {
+	harness.MustEventually(w.t, "receiver "+name+" to fail", func(ctx context.Context) (bool, string) {
 		var r notificationv1.Receiver
 		err := w.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &r)
 		found := apimeta.FindStatusCondition(r.Status.Conditions, condition)
@@ -300,7 +293,7 @@ func (w *testEnv) repository(name string) *imagev1.ImageRepository {
 
 func (w *testEnv) tags(name string, want int) {
 	w.t.Helper()
-	w.eventually(fmt.Sprintf("%d tags of %s", want, name), func(context.Context) (bool, string) {
+	harness.MustEventually(w.t, fmt.Sprintf("%d tags of %s", want, name), func(context.Context) (bool, string) {
 		repo := w.repository(name)
 		return repo.Status.LastScanResult != nil && repo.Status.LastScanResult.TagCount == want, fmt.Sprint(repo.Status)
 	})
@@ -311,5 +304,5 @@ func (w *testEnv) tags(name string, want int) {
 func (w *testEnv) send(path, body string, header http.Header, want int) {
 	w.t.Helper()
 	call := harness.Call{Method: http.MethodPost, URL: w.sluice.Webhooks + path, Body: body, Header: header}
-	w.eventually(fmt.Sprintf("status %d", want), func(ctx context.Context) (bool, string) { return call.Answered(ctx, want) })
+	harness.MustEventually(w.t, fmt.Sprintf("status %d", want), func(ctx context.Context) (bool, string) { return call.Answered(ctx, want) })
 }

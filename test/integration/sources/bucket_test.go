@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-cd/sluice/source/sourcetest"
+	"github.com/sluice-cd/sluice/test/harness"
 	"github.com/sluice-cd/sluice/test/make"
 	"github.com/sluice-cd/sluice/test/s3"
 )
@@ -49,7 +50,7 @@ func (f *fixture) keys(name, access, secret string) {
 // awaits waits until a source is Ready, or not, with a reason and a part of the message.
 func (f *fixture) awaits(obj *sourcev1.Bucket, status metav1.ConditionStatus, reason, text string) {
 	f.t.Helper()
-	f.eventually(obj, reason+" with "+text, func() bool {
+	harness.MustBecome(f.t, f.Client, obj, reason+" with "+text, func() bool {
 		ready := apimeta.FindStatusCondition(obj.Status.Conditions, meta.ReadyCondition)
 		if ready != nil && strings.Contains(ready.Message, s3.SecretKey) {
 			f.t.Errorf("the condition shows the key: %s", ready.Message)
@@ -83,8 +84,10 @@ func TestABucketIsApplied(t *testing.T) {
 	put("green")
 	f.request(sourcev1.BucketKind, "fleet")
 	f.has("green")
-	f.eventually(obj, "readiness", func() bool { return apimeta.IsStatusConditionTrue(obj.Status.Conditions, meta.ReadyCondition) })
-	f.eventually(k, "the revision", func() bool {
+	harness.MustBecome(f.t, f.Client, obj, "readiness", func() bool {
+		return apimeta.IsStatusConditionTrue(obj.Status.Conditions, meta.ReadyCondition)
+	})
+	harness.MustBecome(f.t, f.Client, k, "the revision", func() bool {
 		return strings.HasPrefix(k.Status.LastAppliedRevision, "sha256:") && k.Status.LastAppliedRevision == obj.Status.Artifact.Revision
 	})
 
@@ -96,7 +99,7 @@ func TestABucketIsApplied(t *testing.T) {
 	f.keys("others", s3.AccessKey, s3.SecretKey)
 	f.has("red") // the Secret is watched
 	f.must(f.Client.Delete(t.Context(), obj))
-	f.eventually(obj, "the end of the object", func() bool {
+	harness.MustBecome(f.t, f.Client, obj, "the end of the object", func() bool {
 		var list sourcev1.BucketList
 		return f.Client.List(t.Context(), &list, client.InNamespace(f.ns)) == nil && len(list.Items) == 0
 	})
@@ -219,7 +222,7 @@ func TestABucketThatChangesUnderTheReader(t *testing.T) {
 		t.Helper()
 		before := obj.Status.LastHandledReconcileAt
 		f.request(sourcev1.BucketKind, "moving")
-		f.eventually(obj, "another look", func() bool { return obj.Status.LastHandledReconcileAt != before })
+		harness.MustBecome(f.t, f.Client, obj, "another look", func() bool { return obj.Status.LastHandledReconcileAt != before })
 		for i, path := range want {
 			want[i] = "GET " + g.Host() + path
 		}
@@ -274,7 +277,7 @@ func TestKeysOfATokenService(t *testing.T) {
 		lent.Store(0)
 		obj := make.Bucket(f.ns, name)
 		f.request(sourcev1.BucketKind, name)
-		f.eventually(obj, "another look", func() bool { return obj.Status.LastHandledReconcileAt != "" })
+		harness.MustBecome(f.t, f.Client, obj, "another look", func() bool { return obj.Status.LastHandledReconcileAt != "" })
 		if n := lent.Load(); n != want {
 			t.Errorf("%s: keys were lent %d times for one more look, want %d", name, n, want)
 		}

@@ -51,7 +51,7 @@ func TestWhatIsPushedIsAppliedWithoutGit(t *testing.T) {
 	applied := func(color, revision string) {
 		t.Helper()
 		f.has(color)
-		f.eventually(k, "revision "+revision, func() bool { return k.Status.LastAppliedRevision == revision })
+		harness.MustBecome(f.t, f.Client, k, "revision "+revision, func() bool { return k.Status.LastAppliedRevision == revision })
 	}
 	applied("blue", "staging@"+first)
 	if k.Status.LastAppliedOriginRevision != "main@sha1:blue" {
@@ -64,7 +64,7 @@ func TestWhatIsPushedIsAppliedWithoutGit(t *testing.T) {
 	f.must(f.Client.Get(t.Context(), client.ObjectKeyFromObject(repo), repo))
 	repo.Spec.Reference = &sourcev1.OCIRepositoryRef{SemVer: ">=1"}
 	f.must(f.Client.Update(t.Context(), repo))
-	f.eventually(repo, "a failure", func() bool {
+	harness.MustBecome(f.t, f.Client, repo, "a failure", func() bool {
 		ready := apimeta.FindStatusCondition(repo.Status.Conditions, meta.ReadyCondition)
 		return ready != nil && ready.Reason == sourcev1.ReadOperationFailedReason && ready.Status == metav1.ConditionFalse
 	})
@@ -81,7 +81,7 @@ func TestWhatIsPushedIsAppliedWithoutGit(t *testing.T) {
 	f.must(f.Client.Update(t.Context(), repo))
 	verified := func(status metav1.ConditionStatus, reason string) {
 		t.Helper()
-		f.eventually(repo, "SourceVerified "+reason, func() bool {
+		harness.MustBecome(f.t, f.Client, repo, "SourceVerified "+reason, func() bool {
 			c := apimeta.FindStatusCondition(repo.Status.Conditions, sourcev1.SourceVerifiedCondition)
 			return c != nil && c.Status == status && c.Reason == reason
 		})
@@ -93,7 +93,7 @@ func TestWhatIsPushedIsAppliedWithoutGit(t *testing.T) {
 
 	f.must(f.Client.Delete(t.Context(), repo))
 	var left sourcev1.OCIRepositoryList
-	f.eventually(repo, "the end of the object", func() bool { // its finalizer included
+	harness.MustBecome(f.t, f.Client, repo, "the end of the object", func() bool { // its finalizer included
 		return f.Client.List(t.Context(), &left, client.InNamespace(f.ns)) == nil && len(left.Items) == 0
 	})
 }

@@ -8,7 +8,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
-	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -102,13 +101,7 @@ func (f *fixture) must(err error) {
 // eventually waits until what is read has what check wants.
 func (f *fixture) eventually(obj client.Object, what string, check func() bool) {
 	f.t.Helper()
-	_, err := harness.Eventually(f.t.Context(), what, harness.Patience, func(ctx context.Context) (bool, string) {
-		err := f.Client.Get(ctx, client.ObjectKeyFromObject(obj), obj) // which may come later, or be gone
-		return check(), fmt.Sprintf("%+v, %v", obj, err)
-	})
-	if err != nil {
-		f.t.Fatal(err)
-	}
+	harness.MustBecome(f.t, f.Client, obj, what, check)
 }
 
 // manifest is a ConfigMap with a color.
@@ -130,7 +123,7 @@ func (f *fixture) applies(kind, name, path string) *kustomizev1.Kustomization {
 func (f *fixture) has(color string) {
 	f.t.Helper()
 	config := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: f.ns, Name: "app"}}
-	f.eventually(config, "the color "+color, func() bool { return config.Data["color"] == color })
+	harness.MustBecome(f.t, f.Client, config, "the color "+color, func() bool { return config.Data["color"] == color })
 }
 
 // request asks for a look now, as `flux reconcile` does.
@@ -199,7 +192,7 @@ func TestAnExternalArtifactIsAppliedIfItIsWhatItsDigestSays(t *testing.T) {
 		f.must(f.Client.Status().Update(t.Context(), obj))
 	}
 	k := f.applies(sourcev1.ExternalArtifactKind, "rendered", "./")
-	f.eventually(k, "a wait for the artifact", func() bool {
+	harness.MustBecome(f.t, f.Client, k, "a wait for the artifact", func() bool {
 		ready := apimeta.FindStatusCondition(k.Status.Conditions, meta.ReadyCondition)
 		return ready != nil && strings.Contains(ready.Message, "'ExternalArtifact/"+f.ns+"/rendered' has no artifact yet")
 	})
@@ -207,12 +200,12 @@ func TestAnExternalArtifactIsAppliedIfItIsWhatItsDigestSays(t *testing.T) {
 	content.set(blue)
 	publish("v1", blue)
 	f.has("blue")
-	f.eventually(k, "the revision", func() bool {
+	harness.MustBecome(f.t, f.Client, k, "the revision", func() bool {
 		return k.Status.LastAppliedRevision == "v1" && k.Status.LastAppliedOriginRevision == "main@sha1:abc"
 	})
 	green := archive(t, "app.yaml", f.manifest("green"))
 	publish("v2", green) // and blue is what comes
-	f.eventually(k, "a refusal", func() bool {
+	harness.MustBecome(f.t, f.Client, k, "a refusal", func() bool {
 		ready := apimeta.FindStatusCondition(k.Status.Conditions, meta.ReadyCondition)
 		return ready != nil && ready.Reason == meta.ArtifactFailedReason && ready.Status == metav1.ConditionFalse
 	})
@@ -237,7 +230,7 @@ func TestASourceFollowsWhatItIncludes(t *testing.T) {
 		r.Spec.Include = []sourcev1.GitRepositoryInclude{{GitRepositoryRef: meta.LocalObjectReference{Name: "lib"}, ToPath: "deploy/lib"}}
 	})))
 	obj := make.GitRepository(f.ns, "app")
-	f.eventually(obj, "a wait", func() bool {
+	harness.MustBecome(f.t, f.Client, obj, "a wait", func() bool {
 		return apimeta.IsStatusConditionTrue(obj.Status.Conditions, sourcev1.IncludeUnavailableCondition)
 	})
 	f.must(f.Client.Create(t.Context(), make.GitRepository(f.ns, "lib", func(r *sourcev1.GitRepository) { r.Spec.URL = lib.URL })))
@@ -246,7 +239,7 @@ func TestASourceFollowsWhatItIncludes(t *testing.T) {
 	lib.Commit("main", gitserver.Files{"app.yaml": f.manifest("green")})
 	f.request(sourcev1.GitRepositoryKind, "lib")
 	f.has("green")
-	f.eventually(obj, "a status that says what is included", func() bool {
+	harness.MustBecome(f.t, f.Client, obj, "a status that says what is included", func() bool {
 		return len(obj.Status.IncludedArtifacts) == 1 && strings.HasSuffix(obj.Status.IncludedArtifacts[0].Revision, lib.Head("main"))
 	})
 }

@@ -273,12 +273,12 @@ func TestATenantSeesNoNameOfAnother(t *testing.T) {
 	}
 	everywhere := open(t, p, "tenant-of-"+mine, "")
 	var session struct{ Missing []ui.Missing }
-	eventually(t, func() bool {
+	harness.MustEventually(t, "the session says what is missing", harness.True(func() bool {
 		everywhere.do(http.MethodGet, "/api/v1/session", "", &session)
 		return slices.ContainsFunc(session.Missing, func(m ui.Missing) bool {
 			return m.Kind == "Canary" && strings.Contains(m.Why, "name one of yours with -n")
 		})
-	})
+	}))
 }
 
 // TestAButtonWithoutTheRightSaysWhichIsMissing and changes nothing.
@@ -306,13 +306,5 @@ func TestAButtonWithoutTheRightSaysWhichIsMissing(t *testing.T) {
 	}
 	if err := p.Client.Get(t.Context(), client.ObjectKeyFromObject(k), k); err != nil || !k.Spec.Suspend {
 		t.Errorf("%v, suspended %v", err, k.Spec.Suspend)
-	}
-}
-
-func eventually(t *testing.T, so func() bool) {
-	t.Helper()
-	check := func(context.Context) (bool, string) { return so(), "" }
-	if _, err := harness.Eventually(t.Context(), "the session", harness.Patience, check); err != nil {
-		t.Fatal(err)
 	}
 }

@@ -3,6 +3,7 @@
 package workload
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/test/harness"
 )
 
 const paused = "autoscaling.keda.sh/paused-replicas"
@@ -50,7 +52,7 @@ func TestADeploymentUnderKEDAIsReleased(t *testing.T) {
 	w.get("app", c)
 	w.must(w.c.Delete(t.Context(), c))
 	w.isPaused("")
-	w.eventually("the target to be back", func() (bool, string) {
+	harness.MustEventually(w, "the target to be back", func(context.Context) (bool, string) {
 		w.get("app", d)
 		return d.Status.AvailableReplicas == 2, fmt.Sprintf("%+v", d.Status)
 	})
@@ -61,7 +63,7 @@ func (w *testEnv) isPaused(want string) {
 	so := &unstructured.Unstructured{}
 	so.SetAPIVersion("keda.sh/v1alpha1")
 	so.SetKind("ScaledObject")
-	w.eventually("the ScaledObject to be paused at "+want, func() (bool, string) {
+	harness.MustEventually(w, "the ScaledObject to be paused at "+want, func(context.Context) (bool, string) {
 		w.get("app", so)
 		return so.GetAnnotations()[paused] == want, fmt.Sprint(so.GetAnnotations())
 	})

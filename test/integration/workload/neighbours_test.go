@@ -3,6 +3,7 @@
 package workload
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -19,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/test/harness"
 )
 
 // component is a Deployment of an application that has several.
@@ -54,7 +56,10 @@ func (w *testEnv) behind(service string) string {
 
 func (w *testEnv) leads(service, want string) {
 	w.Helper()
-	w.eventually(service+" to lead to "+want, func() (bool, string) { got := w.behind(service); return got == want, got })
+	harness.MustEventually(w, service+" to lead to "+want, func(context.Context) (bool, string) {
+		got := w.behind(service)
+		return got == want, got
+	})
 }
 
 // TestACanaryAmongItsNeighbours: components of one application share a label, the
@@ -87,7 +92,7 @@ func TestACanaryAmongItsNeighbours(t *testing.T) {
 	w.released(func() { w.edit("web", d, func() { d.Spec.Template.Spec.Containers[0].Image = "web:2" }) }, flaggerv1.CanaryPhaseSucceeded)
 
 	w.edit("app", c, func() { c.Spec.TargetRef.Name, c.Spec.Service.Name = "worker", "web" })
-	w.eventually("the other target to be taken up", func() (bool, string) {
+	harness.MustEventually(w, "the other target to be taken up", func(context.Context) (bool, string) {
 		w.get("app", c)
 		return c.Status.Target == "Deployment/worker" &&
 			c.Status.Phase == flaggerv1.CanaryPhaseInitialized, fmt.Sprintf("%s %s", c.Status.Target, c.Status.Phase)
@@ -98,7 +103,7 @@ func TestACanaryAmongItsNeighbours(t *testing.T) {
 		t.Errorf("users of the worker get %s", got)
 	}
 	w.must(w.c.Delete(t.Context(), c))
-	w.eventually("the canary to be gone", func() (bool, string) {
+	harness.MustEventually(w, "the canary to be gone", func(context.Context) (bool, string) {
 		err := w.c.Get(t.Context(), w.key("app"), c)
 		return apierrors.IsNotFound(err), fmt.Sprint(c.Status.Phase, err)
 	})
@@ -121,14 +126,14 @@ func TestAReleaseWithoutQuotaSaysSo(t *testing.T) {
 	w.phase(flaggerv1.CanaryPhaseInitialized)
 	quota := &corev1.ResourceQuota{}
 	w.edit("pods", quota, func() { quota.Spec.Hard = corev1.ResourceList{corev1.ResourcePods: resource.MustParse("1")} })
-	w.eventually("the quota to count", func() (bool, string) {
+	harness.MustEventually(w, "the quota to count", func(context.Context) (bool, string) {
 		w.get("pods", quota)
 		return len(quota.Status.Used) > 0, fmt.Sprint(quota.Status)
 	})
 	says := func(want string) {
 		w.Helper()
 		c := &flaggerv1.Canary{}
-		w.eventually("the canary to say "+want, func() (bool, string) {
+		harness.MustEventually(w, "the canary to say "+want, func(context.Context) (bool, string) {
 			w.get("app", c)
 			said := fmt.Sprint(c.Status.Conditions)
 			return strings.Contains(said, want), said

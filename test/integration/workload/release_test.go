@@ -98,17 +98,11 @@ func (w *testEnv) edit(name string, o client.Object, change func()) {
 func (w *testEnv) phase(want flaggerv1.CanaryPhase) *flaggerv1.Canary {
 	w.Helper()
 	c := &flaggerv1.Canary{}
-	w.eventually(string(want), func() (bool, string) {
+	harness.MustEventually(w, string(want), func(context.Context) (bool, string) {
 		w.get("app", c)
 		return c.Status.Phase == want, fmt.Sprintf("%s %v", c.Status.Phase, c.Status.Conditions)
 	})
 	return c
-}
-
-func (w *testEnv) eventually(what string, check func() (bool, string)) {
-	w.Helper()
-	_, err := harness.Eventually(w.Context(), what, harness.Patience, func(context.Context) (bool, string) { return check() })
-	w.must(err)
 }
 
 // released waits until a push has gone from here to the end.
@@ -118,7 +112,7 @@ func (w *testEnv) released(push func(), want flaggerv1.CanaryPhase) *flaggerv1.C
 	w.get("app", c)
 	before := c.Status.LastAppliedSpec
 	push()
-	w.eventually("the release to be taken up", func() (bool, string) {
+	harness.MustEventually(w, "the release to be taken up", func(context.Context) (bool, string) {
 		w.get("app", c)
 		return c.Status.LastAppliedSpec != before, string(c.Status.Phase)
 	})
@@ -149,7 +143,7 @@ func TestADaemonSetIsReleased(t *testing.T) {
 	}, app("DaemonSet"))
 	w.phase(flaggerv1.CanaryPhaseInitialized)
 	d := &appsv1.DaemonSet{}
-	w.eventually("the target to be stopped", func() (bool, string) {
+	harness.MustEventually(w, "the target to be stopped", func(context.Context) (bool, string) {
 		w.get("app", d)
 		return d.Status.CurrentNumberScheduled == 0, fmt.Sprintf("%+v", d.Status)
 	})
@@ -201,7 +195,7 @@ func TestAWorkerWithAnAutoscalerIsReleased(t *testing.T) {
 		t.Errorf("a worker got Services: %v", services.Items)
 	}
 	w.edit("app", hpa, func() { hpa.Spec.MaxReplicas = 9 })
-	w.eventually("the copy to follow", func() (bool, string) {
+	harness.MustEventually(w, "the copy to follow", func(context.Context) (bool, string) {
 		w.get("app-primary", copied)
 		return copied.Spec.MaxReplicas == 9, fmt.Sprint(copied.Spec.MaxReplicas)
 	})
@@ -250,7 +244,7 @@ func TestAStatefulSetIsReleasedByItsController(t *testing.T) {
 	if why := fmt.Sprint(failed.Status.History); !strings.Contains(why, "Unschedulable") {
 		t.Errorf("the history does not say why: %s", why)
 	}
-	w.eventually("the pods to be taken back", func() (bool, string) {
+	harness.MustEventually(w, "the pods to be taken back", func(context.Context) (bool, string) {
 		got := w.images()
 		return cmp.Equal(got, []string{"app:2", "app:2", "app:2"}), fmt.Sprint(got)
 	})
