@@ -62,6 +62,13 @@ func NewArtifact(
 	return []reconciler.Event{{Type: corev1.EventTypeNormal, Reason: newArtifactReason, Message: message, Metadata: About(artifact)}}
 }
 
+// HasAnotherArtifact reports whether a source has an artifact of another revision or with another content than before: what
+// watches of sources wait for.
+func HasAnotherArtifact(before, after Source) bool {
+	is, was := after.GetArtifact(), before.GetArtifact()
+	return is != nil && (!was.HasRevision(is.Revision) || !was.HasDigest(is.Digest))
+}
+
 // SecretNames are the names of the references that are set.
 func SecretNames(refs ...*meta.LocalObjectReference) []string {
 	var names []string

@@ -61,7 +61,7 @@ func artifactChanged() predicate.Predicate {
 	return predicate.Funcs{
 		UpdateFunc: reconciler.Updates(func(before, after source.Source) bool {
 			is, was := after.GetArtifact(), before.GetArtifact()
-			return is != nil && (!was.HasRevision(is.Revision) || !was.HasDigest(is.Digest) || was.URL != is.URL)
+			return source.HasAnotherArtifact(before, after) || is != nil && was.URL != is.URL
 		}),
 		DeleteFunc: func(event.DeleteEvent) bool { return false },
 	}

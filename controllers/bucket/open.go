@@ -73,9 +73,7 @@ func (r *Reconciler) open(ctx context.Context, obj *sourcev1.Bucket) (*openedBuc
 	}
 	id := conn.id(obj, settings)
 	key := client.ObjectKeyFromObject(obj)
-	r.mu.Lock()
-	known := r.known[key]
-	r.mu.Unlock()
+	known := r.opened.Get(key)
 	if known != nil && known.id == id && !isIdentified(settings) {
 		return known, nil
 	}
@@ -101,12 +99,7 @@ func (r *Reconciler) open(ctx context.Context, obj *sourcev1.Bucket) (*openedBuc
 	if known != nil && known.id == id {
 		made.ignore = known.ignore
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.known == nil {
-		r.known = map[types.NamespacedName]*openedBucket{}
-	}
-	r.known[key] = made
+	r.opened.Put(key, made)
 	return made, nil
 }
 

@@ -18,7 +18,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"sync"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/fluxcd/pkg/cache"
@@ -27,7 +26,6 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluice-cd/sluice/internal/outbound"
@@ -51,9 +49,8 @@ type Reconciler struct {
 	Transports *outbound.Transports
 	Guard      *outbound.Guard
 
-	mu sync.Mutex
-	// known is what is worth to be kept of a source: one entry for each, which goes with it.
-	known map[types.NamespacedName]*openedBucket
+	// opened is the client of a bucket and what else is worth to be kept of it: one entry for each source, which goes with it.
+	opened source.Latest[*openedBucket]
 }
 
 // SetupWithManager registers the controller.
@@ -131,25 +128,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, obj *sourcev1.Bucket) (recon
 	return result, nil
 }
 
-// Finalize implements [reconciler.Finalizer].
-func (r *Reconciler) Finalize(_ context.Context, obj *sourcev1.Bucket) error {
-	return r.clean(client.ObjectKeyFromObject(obj))
-}
+var _ reconciler.Cleaner = (*Reconciler)(nil)
 
-var _ reconciler.Forgetter = (*Reconciler)(nil)
-
-// Forget implements [reconciler.Forgetter]: a source whose finalizer somebody took off was
-// never finalized.
-func (r *Reconciler) Forget(ctx context.Context, key types.NamespacedName) {
-	if err := r.clean(key); err != nil {
-		log.FromContext(ctx).Error(err, "cleaning up after a Bucket that is gone")
-	}
-}
-
-func (r *Reconciler) clean(key types.NamespacedName) error {
-	r.mu.Lock()
-	delete(r.known, key)
-	r.mu.Unlock()
+// Clean implements [reconciler.Cleaner].
+func (r *Reconciler) Clean(key types.NamespacedName) error {
+	r.opened.Delete(key)
 	r.Transports.Forget(serverOwner(key))
 	r.Transports.Forget(stsOwner(key))
 	return r.Publisher.Store.Remove(source.Key{Kind: sourcev1.BucketKind, Namespace: key.Namespace, Name: key.Name})

@@ -509,7 +509,7 @@ func TestWhatIsAskedOfABucket(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := f.Finalize(t.Context(), f.obj); err != nil || f.Publisher.Store.Holds(f.obj.Status.Artifact) || len(f.known) > 0 ||
+	if err := f.Clean(key); err != nil || f.Publisher.Store.Holds(f.obj.Status.Artifact) || f.opened.Len() > 0 ||
 		f.Transports.Len() != shared {
 		t.Errorf("it is not gone: %v", err)
 	}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/tree"
+	"github.com/sluice-cd/sluice/source"
 )
 
 // byInclude is the index of sources by those that they include.
@@ -132,12 +133,12 @@ func (r *Reconciler) watchIncluded(ctx context.Context, mgr ctrl.Manager) (recon
 
 // indexInclude names the sources that one includes.
 func indexInclude(obj client.Object) []string {
-	source, ok := obj.(*sourcev1.GitRepository)
+	repo, ok := obj.(*sourcev1.GitRepository)
 	if !ok {
 		return nil
 	}
 	var names []string
-	for _, include := range source.Spec.Include {
+	for _, include := range repo.Spec.Include {
 		names = append(names, include.GitRepositoryRef.Name)
 	}
 	return names
@@ -147,8 +148,7 @@ func indexInclude(obj client.Object) []string {
 func includedChanged() predicate.Predicate {
 	return predicate.Funcs{
 		UpdateFunc: reconciler.Updates(func(before, after *sourcev1.GitRepository) bool {
-			is, was := after.GetArtifact(), before.GetArtifact()
-			return is != nil && (!was.HasRevision(is.Revision) || !was.HasDigest(is.Digest)) ||
+			return source.HasAnotherArtifact(before, after) ||
 				len(before.Spec.Include) > 0 && before.Generation != after.Generation
 		}),
 		DeleteFunc: func(event.DeleteEvent) bool { return false },

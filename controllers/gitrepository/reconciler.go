@@ -21,7 +21,6 @@ package gitrepository
 import (
 	"context"
 	"fmt"
-	"sync"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
@@ -30,7 +29,6 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluice-cd/sluice/internal/git"
@@ -57,10 +55,9 @@ type Reconciler struct {
 	// Pushed wakes sources for which this process has pushed a commit.
 	Pushed *wake.Source
 
-	mu sync.Mutex
 	// verified is what of a source was last found signed, and by which keys: one entry for
 	// each source, which goes with it.
-	verified map[types.NamespacedName]verification
+	verified source.Latest[verification]
 }
 
 // SetupWithManager registers the controller.
@@ -154,24 +151,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, obj *sourcev1.GitRepository)
 	return result, nil
 }
 
-// Finalize implements [reconciler.Finalizer].
-func (r *Reconciler) Finalize(_ context.Context, obj *sourcev1.GitRepository) error {
-	return r.clean(client.ObjectKeyFromObject(obj))
-}
+var _ reconciler.Cleaner = (*Reconciler)(nil)
 
-var _ reconciler.Forgetter = (*Reconciler)(nil)
-
-// Forget implements [reconciler.Forgetter]: a source whose finalizer somebody took off was
-// never finalized.
-func (r *Reconciler) Forget(ctx context.Context, key types.NamespacedName) {
-	if err := r.clean(key); err != nil {
-		log.FromContext(ctx).Error(err, "cleaning up after a GitRepository that is gone")
-	}
-}
-
-func (r *Reconciler) clean(key types.NamespacedName) error {
+// Clean implements [reconciler.Cleaner].
+func (r *Reconciler) Clean(key types.NamespacedName) error {
 	r.Mirrors.Forget(credential.OwnerOf(key))
-	r.forget(key)
+	r.verified.Delete(key)
 	return r.Publisher.Store.Remove(source.Key{Kind: sourcev1.GitRepositoryKind, Namespace: key.Namespace, Name: key.Name})
 }
 

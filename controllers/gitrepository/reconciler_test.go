@@ -233,7 +233,7 @@ func TestRestart(t *testing.T) {
 		}
 	})
 	t.Run("deletion leaves no artifact", func(t *testing.T) {
-		if err := f.Finalize(t.Context(), f.obj); err != nil {
+		if err := f.Clean(client.ObjectKeyFromObject(f.obj)); err != nil {
 			t.Fatal(err)
 		}
 		if f.Publisher.Store.Holds(f.obj.Status.Artifact) {
@@ -534,7 +534,7 @@ func TestAnArtifactOfAnEarlierProcess(t *testing.T) {
 		if err := errors.Join(os.RemoveAll(dir), os.WriteFile(dir, nil, 0o600)); err != nil {
 			t.Fatal(err)
 		}
-		if err := f.Finalize(t.Context(), f.obj); err == nil {
+		if err := f.Clean(client.ObjectKeyFromObject(f.obj)); err == nil {
 			t.Error("no error")
 		}
 	})
@@ -566,7 +566,7 @@ func TestTheMirrorGoesWithTheLastSourceThatHasIt(t *testing.T) {
 	if n := mirrors(); n != 1 {
 		t.Fatalf("%d mirrors of one repository", n)
 	}
-	if err := f.Finalize(t.Context(), f.obj); err != nil || mirrors() != 1 {
+	if err := f.Clean(client.ObjectKeyFromObject(f.obj)); err != nil || mirrors() != 1 {
 		t.Errorf("with the first of two sources: %d mirrors, %v", mirrors(), err)
 	}
 	f.obj = other
@@ -575,15 +575,17 @@ func TestTheMirrorGoesWithTheLastSourceThatHasIt(t *testing.T) {
 	if n := mirrors(); n != 1 {
 		t.Errorf("after the last source has another URL: %d mirrors", n)
 	}
-	if err := f.Finalize(t.Context(), f.obj); err != nil || mirrors() != 0 {
+	if err := f.Clean(client.ObjectKeyFromObject(f.obj)); err != nil || mirrors() != 0 {
 		t.Errorf("after the last source is gone: %d mirrors, %v", mirrors(), err)
 	}
 }
 
-func TestNothingStaysOfASourceThatLostItsFinalizer(t *testing.T) {
+func TestNothingStaysOfASourceThatIsGone(t *testing.T) {
 	f := setup(t)
 	f.must()
-	f.Forget(t.Context(), client.ObjectKeyFromObject(f.obj))
+	if err := f.Clean(client.ObjectKeyFromObject(f.obj)); err != nil {
+		t.Fatal(err)
+	}
 	if f.Publisher.Store.Holds(f.obj.Status.Artifact) {
 		t.Error("its artifact is still there")
 	}

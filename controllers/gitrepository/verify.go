@@ -11,7 +11,6 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -36,15 +35,14 @@ const (
 // verification is what was found signed, and by which keys.
 type verification struct {
 	revision, tag, mode string
-	secret              types.UID
-	version             string // of the Secret
+	secret              string // in its present version
 }
 
 // verify reports whether what was seen carries the signatures that spec.verify wants. That
 // is found out once for a commit, a tag and keys, and again when one of these changes.
 func (r *Reconciler) verify(ctx context.Context, obj *sourcev1.GitRepository, seen observed) ([]reconciler.Event, error) {
 	if obj.Spec.Verification == nil {
-		r.forget(client.ObjectKeyFromObject(obj))
+		r.verified.Delete(client.ObjectKeyFromObject(obj))
 		obj.Status.SourceVerificationMode = nil
 		reconciler.RemoveCondition(obj, sourcev1.SourceVerifiedCondition)
 		return nil, nil
@@ -55,10 +53,7 @@ func (r *Reconciler) verify(ctx context.Context, obj *sourcev1.GitRepository, se
 	}
 	condition := apimeta.FindStatusCondition(obj.Status.Conditions, sourcev1.SourceVerifiedCondition)
 	key := client.ObjectKeyFromObject(obj)
-	r.mu.Lock()
-	known := r.verified[key] == wanted
-	r.mu.Unlock()
-	if known && condition != nil && condition.Status == metav1.ConditionTrue {
+	if r.verified.Get(key) == wanted && condition != nil && condition.Status == metav1.ConditionTrue {
 		return nil, nil
 	}
 	if err := fetch(ctx, obj, seen); err != nil {
@@ -66,7 +61,7 @@ func (r *Reconciler) verify(ctx context.Context, obj *sourcev1.GitRepository, se
 	}
 	message, err := r.verifySignatures(ctx, obj, seen)
 	if err != nil {
-		r.forget(client.ObjectKeyFromObject(obj))
+		r.verified.Delete(key)
 		return nil, err
 	}
 	mode := obj.Spec.Verification.GetMode()
@@ -76,33 +71,17 @@ func (r *Reconciler) verify(ctx context.Context, obj *sourcev1.GitRepository, se
 		events = []reconciler.Event{{Type: corev1.EventTypeNormal, Reason: meta.SucceededReason, Message: message}}
 	}
 	source.SetCondition(obj, r.Clock.Now(), sourcev1.SourceVerifiedCondition, meta.SucceededReason, message)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.verified == nil {
-		r.verified = map[types.NamespacedName]verification{}
-	}
-	r.verified[key] = wanted
+	r.verified.Put(key, wanted)
 	return events, nil
-}
-
-func (r *Reconciler) forget(key types.NamespacedName) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.verified, key)
 }
 
 // wanted names what is verified, and the Secret with the keys in its present version.
 func (r *Reconciler) wanted(ctx context.Context, obj *sourcev1.GitRepository, seen observed) (verification, error) {
 	key := types.NamespacedName{Namespace: obj.Namespace, Name: obj.Spec.Verification.SecretRef.Name}
-	var secret metav1.PartialObjectMetadata
-	secret.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
-	if err := r.Client.Get(ctx, key, &secret); err != nil && !apierrors.IsNotFound(err) {
-		return verification{}, fmt.Errorf("reading Secret %s: %w", key, err)
-	}
+	secret, err := source.SecretVersion(ctx, r.Client, key)
 	return verification{
-		revision: seen.Revision(), tag: seen.Tag.String(), mode: string(obj.Spec.Verification.GetMode()),
-		secret: secret.UID, version: secret.ResourceVersion,
-	}, nil
+		revision: seen.Revision(), tag: seen.Tag.String(), mode: string(obj.Spec.Verification.GetMode()), secret: secret,
+	}, err
 }
 
 // verifySignatures checks the tag, the commit, or both, and says by whom they are signed.

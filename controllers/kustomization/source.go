@@ -95,10 +95,7 @@ func artifactChanged() predicate.Predicate {
 			_, ok := e.Object.(source.Source)
 			return ok
 		},
-		UpdateFunc: reconciler.Updates(func(before, after source.Source) bool {
-			is, was := after.GetArtifact(), before.GetArtifact()
-			return is != nil && (!was.HasRevision(is.Revision) || !was.HasDigest(is.Digest))
-		}),
+		UpdateFunc: reconciler.Updates(source.HasAnotherArtifact),
 		DeleteFunc: func(event.DeleteEvent) bool { return false },
 	}
 }

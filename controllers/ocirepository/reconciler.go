@@ -34,7 +34,6 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluice-cd/sluice/internal/outbound"
@@ -65,10 +64,10 @@ type Reconciler struct {
 	// has moved.
 	Tagged *wake.Source
 
-	mu sync.Mutex
 	// verified is by which trust the artifact of a source was last found signed, or need not be: one entry
 	// for each source, which goes with it.
-	verified map[types.NamespacedName]verification
+	verified source.Latest[verification]
+	mu       sync.Mutex
 	// pushed are the sources for which this process has pushed a tag that they may choose,
 	// until they look: one entry for each source, which goes with it.
 	pushed map[types.NamespacedName]bool
@@ -165,23 +164,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, obj *sourcev1.OCIRepository)
 	return result, nil
 }
 
-// Finalize implements [reconciler.Finalizer].
-func (r *Reconciler) Finalize(_ context.Context, obj *sourcev1.OCIRepository) error {
-	return r.clean(client.ObjectKeyFromObject(obj))
-}
+var _ reconciler.Cleaner = (*Reconciler)(nil)
 
-var _ reconciler.Forgetter = (*Reconciler)(nil)
-
-// Forget implements [reconciler.Forgetter]: a source whose finalizer somebody took off was
-// never finalized.
-func (r *Reconciler) Forget(ctx context.Context, key types.NamespacedName) {
-	if err := r.clean(key); err != nil {
-		log.FromContext(ctx).Error(err, "cleaning up after an OCIRepository that is gone")
-	}
-}
-
-func (r *Reconciler) clean(key types.NamespacedName) error {
-	r.forget(key)
+// Clean implements [reconciler.Cleaner].
+func (r *Reconciler) Clean(key types.NamespacedName) error {
+	r.verified.Delete(key)
 	_ = r.takePushed(key)
 	return r.Publisher.Store.Remove(source.Key{Kind: sourcev1.OCIRepositoryKind, Namespace: key.Namespace, Name: key.Name})
 }

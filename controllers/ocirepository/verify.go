@@ -11,10 +11,7 @@ import (
 
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -35,7 +32,7 @@ type verification struct {
 // says then. That is found out once for a digest and what is trusted, and again when either changes.
 func (r *Reconciler) verify(ctx context.Context, obj *sourcev1.OCIRepository, seen observed) (unverified string, err error) {
 	if obj.Spec.Verify == nil {
-		r.forget(client.ObjectKeyFromObject(obj))
+		r.verified.Delete(client.ObjectKeyFromObject(obj))
 		reconciler.RemoveCondition(obj, sourcev1.SourceVerifiedCondition)
 		return "", nil
 	}
@@ -44,26 +41,19 @@ func (r *Reconciler) verify(ctx context.Context, obj *sourcev1.OCIRepository, se
 		return "", err
 	}
 	key := client.ObjectKeyFromObject(obj)
-	r.mu.Lock()
-	known := r.verified[key]
-	r.mu.Unlock()
+	known := r.verified.Get(key)
 	isTrue := apimeta.IsStatusConditionTrue(obj.Status.Conditions, sourcev1.SourceVerifiedCondition)
 	if known.trust == trust && isTrue == (known.unverified == "") {
 		return known.unverified, nil
 	}
 	evidence, err := r.verifySignature(ctx, obj, seen)
 	if err != nil {
-		r.forget(key)
+		r.verified.Delete(key)
 		err = fmt.Errorf("failed to verify the signature using provider '%s': %w", technology(obj.Spec.Verify), err)
 		return "", reconciler.WithCondition(sourcev1.SourceVerifiedCondition, sourcev1.VerificationError, err)
 	}
 	unverified = r.recordEvidence(obj, seen, evidence)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.verified == nil {
-		r.verified = map[types.NamespacedName]verification{}
-	}
-	r.verified[key] = verification{trust: trust, unverified: unverified}
+	r.verified.Put(key, verification{trust: trust, unverified: unverified})
 	return unverified, nil
 }
 
@@ -91,12 +81,6 @@ func technology(verify *sourcev1.OCIRepositoryVerification) string {
 	return verify.Provider
 }
 
-func (r *Reconciler) forget(key types.NamespacedName) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.verified, key)
-}
-
 // trust names a revision and what its signature is verified by: the spec, and the Secrets
 // in their present version.
 func (r *Reconciler) trust(ctx context.Context, obj *sourcev1.OCIRepository, seen observed) (string, error) {
@@ -108,13 +92,11 @@ func (r *Reconciler) trust(ctx context.Context, obj *sourcev1.OCIRepository, see
 		if ref == nil {
 			continue
 		}
-		var secret metav1.PartialObjectMetadata
-		secret.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
-		key := types.NamespacedName{Namespace: obj.Namespace, Name: ref.Name}
-		if err := r.Client.Get(ctx, key, &secret); err != nil && !apierrors.IsNotFound(err) {
-			return "", fmt.Errorf("reading Secret %s: %w", key, err)
+		secret, err := source.SecretVersion(ctx, r.Client, types.NamespacedName{Namespace: obj.Namespace, Name: ref.Name})
+		if err != nil {
+			return "", err
 		}
-		id = fmt.Appendf(id, " %s/%s", secret.UID, secret.ResourceVersion)
+		id = fmt.Appendf(id, " %s", secret)
 	}
 	return fmt.Sprintf("%s %s %s", seen.image.ID().Image, seen.revision(), id), nil
 }

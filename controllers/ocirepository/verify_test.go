@@ -41,7 +41,9 @@ func (f *fixture) sign(key signaturetest.Key, digest string) {
 func (f *fixture) swapSecrets() {
 	before := f.Reconciler
 	f.restart()
-	f.Reconciler.verified, f.Publisher = before.verified, before.Publisher
+	key := client.ObjectKeyFromObject(f.obj)
+	f.Reconciler.verified.Put(key, before.verified.Get(key))
+	f.Publisher = before.Publisher
 }
 
 func TestOnlyWhatIsSignedIsPublished(t *testing.T) {
@@ -99,7 +101,7 @@ func TestAKeyThatChangesIsVerifiedWithAgain(t *testing.T) {
 	f.must()
 	f.obj.Spec.Verify = nil
 	f.must()
-	if apimeta.FindStatusCondition(f.obj.Status.Conditions, sourcev1.SourceVerifiedCondition) != nil || len(f.Reconciler.verified) != 0 {
+	if apimeta.FindStatusCondition(f.obj.Status.Conditions, sourcev1.SourceVerifiedCondition) != nil || f.Reconciler.verified.Len() != 0 {
 		t.Error("without verify SourceVerified stays")
 	}
 }

@@ -108,6 +108,13 @@ type Forgetter interface {
 	Forget(ctx context.Context, key types.NamespacedName)
 }
 
+// Cleaner is implemented, instead of [Finalizer] and [Forgetter], by controllers that need nothing of an object but its key
+// to clean up. Clean is repeated until it returns nil before an object goes, and called once more when it is gone: somebody
+// may have taken the finalizer off by hand.
+type Cleaner interface {
+	Clean(key types.NamespacedName) error
+}
+
 // Result is what a reconcile without error came to.
 type Result struct {
 	// Reason and Message are those of the Ready condition. Beside an error, a message

@@ -67,9 +67,7 @@ func (r *runner[T]) Reconcile(ctx context.Context, req reconcile.Request) (recon
 		if apierrors.IsNotFound(err) {
 			r.writes.Clear(req.NamespacedName)
 			forgetRuns(r.name, req.NamespacedName)
-			if f, ok := r.ctrl.(Forgetter); ok {
-				f.Forget(ctx, req.NamespacedName)
-			}
+			r.forget(ctx, req.NamespacedName)
 		}
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
@@ -126,10 +124,33 @@ func (r *runner[T]) finalizerOf(obj T) string {
 	if r.kind.Finalizer != nil {
 		return r.kind.Finalizer(obj)
 	}
-	if _, ok := r.ctrl.(Finalizer[T]); ok {
+	if r.cleanUp() != nil {
 		return DefaultFinalizer
 	}
 	return ""
+}
+
+// cleanUp returns what the controller does before an object goes, or nil.
+func (r *runner[T]) cleanUp() func(context.Context, T) error {
+	switch c := r.ctrl.(type) {
+	case Finalizer[T]:
+		return c.Finalize
+	case Cleaner:
+		return func(_ context.Context, obj T) error { return c.Clean(client.ObjectKeyFromObject(obj)) }
+	}
+	return nil
+}
+
+// forget tells the controller that an object is gone.
+func (r *runner[T]) forget(ctx context.Context, key types.NamespacedName) {
+	switch c := r.ctrl.(type) {
+	case Forgetter:
+		c.Forget(ctx, key)
+	case Cleaner:
+		if err := c.Clean(key); err != nil {
+			log.FromContext(ctx).Error(err, "cleaning up after an object that is gone")
+		}
+	}
 }
 
 // ensureFinalizer adds the finalizer before anything exists that it protects.
@@ -157,9 +178,9 @@ func (r *runner[T]) finalize(ctx context.Context, obj T) (reconcile.Result, erro
 	if len(held) == 0 {
 		return reconcile.Result{}, nil
 	}
-	if f, ok := r.ctrl.(Finalizer[T]); ok {
+	if cleanUp := r.cleanUp(); cleanUp != nil {
 		before := obj.DeepCopyObject().(T)
-		if err := f.Finalize(ctx, obj); err != nil {
+		if err := cleanUp(ctx, obj); err != nil {
 			return r.record(ctx, statuses[T]{before: before, written: before}, obj, reconcileResult{err: fmt.Errorf("deletion waits: %w", err)})
 		}
 	}

@@ -411,6 +411,51 @@ func TestAnObjectWhoseFinalizerWasTakenOffByHandIsForgotten(t *testing.T) {
 	}
 }
 
+// cleanable is a scripted controller that cleans up by the key of an object.
+type cleanable struct {
+	scripted
+	clean func(types.NamespacedName) error
+}
+
+func (c cleanable) Clean(key types.NamespacedName) error { return c.clean(key) }
+
+func TestWhatIsKnownByItsKeyIsCleanedUpBeforeAndAfterAnObjectGoes(t *testing.T) {
+	failure, keys := errors.New("still dirty"), 0
+	b := newTestEnv(t, cleanable{
+		scripted{func(*kustomizev1.Kustomization) (Result, error) { return Result{Reason: "Done"}, nil }},
+		func(key types.NamespacedName) error {
+			if key == client.ObjectKeyFromObject(app()) {
+				keys++
+			}
+			return failure
+		},
+	}, app(), nil)
+	if _, err := b.reconcile(); err != nil || keys > 0 {
+		t.Fatalf("cleaned up %d times while it is there, %v", keys, err)
+	}
+	obj := b.get(t)
+	if diff := gocmp.Diff([]string{DefaultFinalizer}, obj.Finalizers); diff != "" {
+		t.Fatal(diff)
+	}
+	if err := b.client.Delete(t.Context(), obj); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.reconcile(); !errors.Is(err, failure) || keys != 1 {
+		t.Fatalf("got %v after %d times", err, keys)
+	}
+	failure = nil
+	if _, err := b.reconcile(); err != nil || keys != 2 {
+		t.Fatalf("got %v after %d times", err, keys)
+	}
+	if err := b.client.Get(t.Context(), client.ObjectKeyFromObject(obj), obj); client.IgnoreNotFound(err) != nil || err == nil {
+		t.Fatalf("still there: %v", err)
+	}
+	failure = errors.New("dirty again")
+	if _, err := b.reconcile(); err != nil || keys != 3 {
+		t.Errorf("of one that is gone: %v after %d times", err, keys)
+	}
+}
+
 func TestAForeignFinalizerOfFluxIsReleased(t *testing.T) {
 	obj := app()
 	obj.Finalizers = []string{DefaultFinalizer}

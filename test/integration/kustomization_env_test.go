@@ -32,7 +32,6 @@ import (
 	"github.com/sluice-cd/sluice/test/make"
 )
 
-
 // treeStore holds trees by the digest of their artifact.
 type treeStore struct {
 	mu    sync.Mutex
