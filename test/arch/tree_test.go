@@ -3,6 +3,7 @@
 package arch
 
 import (
+	"bytes"
 	"io/fs"
 	"os"
 	"path"
@@ -165,6 +166,16 @@ func TestEveryFileSaysItsLicense(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Lint bounds the other files; tests of one subject may be longer than what they test.
+func TestNoFileOfTestsIsTooLong(t *testing.T) {
+	const maxLines = 600
+	walk(t, filepath.Join("..", ".."), "_test.go", func(file string, text []byte) {
+		if lines := bytes.Count(text, []byte("\n")); lines > maxLines {
+			t.Errorf("%s has %d lines: above %d, split it by what it tests", file, lines, maxLines)
+		}
+	})
 }
 
 // A reason is a constant, where a reader finds what it means.
