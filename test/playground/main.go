@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Command playground starts and ends a playground: a real Kubernetes control
 // plane, an image registry, a Git server and Prometheus on this machine, for
 // tests, the demo and benchmarks. See the README beside this file.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package accept is the loop of every server of the playground that speaks TCP and
 // not HTTP.
 package accept

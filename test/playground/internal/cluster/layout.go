@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package cluster knows how to run a Kubernetes control plane for tests: the
 // command line of each component, the certificates and kubeconfigs that they
 // show to one another, and how to ask whether they are ready.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package forward relays TCP connections.
 //
 // The API server listens on loopback only, where pods of a real node cannot

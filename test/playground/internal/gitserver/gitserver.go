@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package gitserver serves a folder of bare Git repositories over HTTP and
 // SSH.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package pki makes the certificates of a playground: one authority, and
 // signed by it what each component shows to the others.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package playground runs everything that Sluice meets in production, small
 // and on one machine: a Kubernetes control plane, nodes, an image registry, a
 // Git server and Prometheus.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package process starts programs that outlive the launcher, and finds them
 // again later.
 //

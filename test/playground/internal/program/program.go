@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package program builds the programs that a playground runs, once for each
 // version on each machine.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package realnode makes this machine a Kubernetes node that runs containers:
 // containerd, kubelet and kube-proxy, with pods on a bridge that the host can
 // reach.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package registry is an OCI registry that survives a restart.
 //
 // It is go-containerregistry's registry with two additions. That one keeps
