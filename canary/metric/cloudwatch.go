@@ -21,7 +21,8 @@ import (
 )
 
 // CloudWatch answers an account that asks a lot with errors, and expects it to ask
-// again: so do the SDKs of AWS, and Flagger with them.
+// again: so do the SDKs of AWS, and Flagger with them. Other servers are not asked again: a query that fails is a failed
+// check, and the next one is an interval away.
 const (
 	cloudWatchAttempts = 4
 	cloudWatchPause    = 100 * time.Millisecond
@@ -94,7 +95,7 @@ func (w *cloudwatch) Query(ctx context.Context, q renderedQuery) (float64, error
 		select {
 		case <-ctx.Done():
 			return 0, err
-		case <-time.After(cloudWatchPause << attempt):
+		case <-w.checker.clock.After(cloudWatchPause << attempt):
 		}
 	}
 }

@@ -114,6 +114,26 @@ func (s *testServer) prepare(t *testing.T, r recording) {
 	s.canary.Spec.Analysis.Metrics = []flaggerv1.CanaryMetric{s.metric}
 }
 
+// hurriedClock is a clock by which what is waited for comes at once. It notes how long the waits are.
+type hurriedClock struct {
+	*clocktesting.FakeClock
+	mu    sync.Mutex
+	waits []time.Duration
+}
+
+func newHurriedClock() *hurriedClock { return &hurriedClock{FakeClock: clocktesting.NewFakeClock(now)} }
+
+// After implements [clock.Clock].
+func (c *hurriedClock) After(d time.Duration) <-chan time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waits = append(c.waits, d)
+	c.Step(d)
+	came := make(chan time.Time, 1)
+	came <- c.Now()
+	return came
+}
+
 func testChecker(t *testing.T, objects ...client.Object) *Checker {
 	t.Helper()
 	scheme := runtime.NewScheme()
@@ -123,7 +143,7 @@ func testChecker(t *testing.T, objects ...client.Object) *Checker {
 		}
 	}
 	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build()
-	return NewChecker(c, "", clocktesting.NewFakePassiveClock(now))
+	return NewChecker(c, "", newHurriedClock())
 }
 
 func (s *testServer) answer(status int, body string) {

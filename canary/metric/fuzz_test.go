@@ -11,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	clocktesting "k8s.io/utils/clock/testing"
-
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 )
 
@@ -68,7 +66,7 @@ func answeredBy(f *testing.F, name string, answer *[]byte) querier {
 	for key, value := range r.secret {
 		c.secret[key] = []byte(strings.ReplaceAll(value, "%s", address))
 	}
-	c.checker = NewChecker(nil, "", clocktesting.NewFakePassiveClock(now))
+	c.checker = NewChecker(nil, "", newHurriedClock())
 	c.client = &http.Client{Transport: transportFunc(func(req *http.Request) *http.Response {
 		body := *answer
 		if req.URL.Path == "/token" {

@@ -15,8 +15,10 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -97,6 +99,10 @@ func TestCloudWatchIsAskedAgain(t *testing.T) {
 			s.answer(tc.status, tc.body)
 			if _, err := s.check(t); err == nil || len(s.asked) != tc.want {
 				t.Errorf("asked %d times, %v", len(s.asked), err)
+			}
+			pauses := []time.Duration{100 * time.Millisecond, 200 * time.Millisecond, 400 * time.Millisecond}[:tc.want-1]
+			if waits := s.checker.clock.(*hurriedClock).waits; !slices.Equal(waits, pauses) {
+				t.Errorf("waited for %v between them, want %v", waits, pauses)
 			}
 			s.handle(func(w http.ResponseWriter, _ *http.Request) {
 				if len(s.asked) == tc.want+1 {

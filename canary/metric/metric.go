@@ -79,7 +79,7 @@ type Checker struct {
 	sameNamespace      bool
 	ownServer          string // the flag that names it
 	api                *rest.Config
-	clock              clock.PassiveClock
+	clock              clock.Clock
 	transports         *outbound.Transports
 	operators          http.RoundTripper // for what the controller's flags name
 	ambientCredentials *ambientCredentials
@@ -139,8 +139,8 @@ func WithMemory(b *budget.Budget) Option {
 
 // NewChecker returns a checker that reads MetricTemplates, their Secrets and
 // targets through c, and sends queries that name no server of their own to the
-// Prometheus at the URL metricsServer. The clock says which time a query is about.
-func NewChecker(c client.Reader, metricsServer string, clk clock.PassiveClock, options ...Option) *Checker {
+// Prometheus at the URL metricsServer. The clock says which time a query is about, and when to ask again what asks for that.
+func NewChecker(c client.Reader, metricsServer string, clk clock.Clock, options ...Option) *Checker {
 	k := &Checker{
 		client: c, routes: c, field: "spec.analysis.metrics", metricsServer: metricsServer, provider: provider.Kubernetes, clock: clk,
 		ambientCredentials: &ambientCredentials{}, checked: &checkedQueries{},

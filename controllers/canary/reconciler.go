@@ -61,7 +61,7 @@ type Reconciler struct {
 	Log logr.Logger
 	// Version is a label of the metric flagger_info.
 	Version string
-	// Clock ticks between samples; nil is the real one.
+	// Clock ticks between samples, and says when to ask again what asks for that; nil is the real one.
 	Clock clock.WithTicker
 	// Registry gets the metrics; nil is controller-runtime's.
 	Registry prometheus.Registerer

@@ -145,7 +145,7 @@ func (r *Reconciler) assemble(p platform, opts reconciler.Options) ([]manager.Ru
 	copies := r.Workload
 	copies.Warn = func(c *flaggerv1.Canary, err error) { r.notifier.warnOnce(c, aboutWorkload, err) }
 	workloads := workload.New(live.workload, p.caches[workloadCluster], r.clock, copies)
-	checker := metric.NewChecker(live.workload, r.MetricsServer, r.clock, r.metricOptions(p.config, live)...)
+	checker := metric.NewChecker(live.workload, r.MetricsServer, r.Clock, r.metricOptions(p.config, live)...)
 	newRunner := func(c *flaggerv1.Canary) *metricRunner { return newMetricRunner(c, checker, r.metrics) }
 	queries, sampler := newQueries(newRunner, r.notifier.call, r.clock, r.wake.Wake), newSampler(newRunner, r.Clock, r.wake.Wake)
 	comparisons := newComparisons(checker, p.live.workload, r.metrics, r.Clock, r.wake.Wake)

@@ -58,6 +58,8 @@ func (t *limiter) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
+// sleep waits by the real time, whatever the clock of the limiter: that counts what a host allows, and one that stands still,
+// as in tests of controllers, would have a request that is over the limit wait for ever.
 func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

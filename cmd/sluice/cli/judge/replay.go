@@ -25,7 +25,7 @@ import (
 // replaying is `sluice judge replay`.
 type replaying struct {
 	cluster  *cluster.Cluster
-	clock    clock.PassiveClock
+	clock    clock.Clock
 	output   output.Flags
 	settings settingsFlags
 	limits   replay.Thresholds
@@ -38,7 +38,7 @@ type replaying struct {
 	server serverFlags
 }
 
-func replayCommand(version string, clk clock.PassiveClock) *cobra.Command {
+func replayCommand(version string, clk clock.Clock) *cobra.Command {
 	r := &replaying{clock: clk, limits: replay.DefaultThresholds()}
 	cmd := &cobra.Command{
 		Use:   "replay",
