@@ -18,7 +18,10 @@
 // fall back to reading the object.
 //
 // The informers are client-go's. Those of controller-runtime's cache keep whole objects, go on
-// when nobody uses them any more, and do not say which owner an object is of.
+// when nobody uses them any more, and do not say which owner an object is of. Of a Deployment,
+// 1.4 kB are kept here, and there 21 kB, or 9.5 kB without its managed fields:
+//
+//	go test -run xxx -bench Held ./apply/watch
 package watch
 
 import (

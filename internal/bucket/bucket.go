@@ -4,12 +4,16 @@
 // Google Cloud Storage, and of Azure Blob Storage.
 //
 //	spec.provider generic, aws   S3: minio-go
-//	spec.provider gcp            the JSON API of Google Cloud Storage
+//	spec.provider gcp            Google's client of the JSON API, google.golang.org/api/storage/v1
 //	spec.provider azure          Azure's own library
 //
 // Credentials are those of a Secret, or the identity that a cloud gives to the workload.
 // The latter goes to the cloud's own hosts only, as package identity has it. All that is
 // read is bounded, and requests go through the transport that the caller gives.
+//
+// cloud.google.com/go/storage, which Flux uses, repeats requests until the context ends, so that a server that is down holds a
+// worker for spec.timeout and the reason is that it took too long, and it reads objects by another API (XML) than it lists
+// them. SOPS links it all the same: it costs no bytes to go without it, and none to change that.
 package bucket
 
 import (

@@ -18,8 +18,9 @@
 // pull requests of Pipelines share.
 //
 // The few messages of the protocol of NATS that a publisher needs are written by hand,
-// though there is a library: its reader believes the sizes that a server names, and reads
-// a first line of any length, in a goroutine whose panic ends the process. Tenants name
-// the servers.
+// though there is a library, since tenants name the servers, and that one trusts them. In
+// nats.go v1.55.0 a server that answers PING with "PONG" and "MSG a 1 4611686018427387904", of
+// whose content one byte comes, ends the process: parser.go:405 makes a slice as large, in a
+// goroutine that recovers from nothing. Its first line may be of any length (readProto in nats.go).
 // See https://docs.nats.io/reference/reference-protocols/nats-protocol.
 package dispatch

@@ -8,8 +8,9 @@
 //
 // Colours are those of the reader's light or dark mode; the same data gives the same
 // bytes, so that pictures of pages can be compared with what commands print. Of the libraries
-// that do this in Go, gonum/plot brings fonts, rasterisers and PDF along and knows no dark mode, and the small ones
-// have a single user; what is needed are the few elements of SVG 1.1 below.
+// that do this in Go, gonum/plot knows no dark mode, and v0.17.0 comes with 57 packages of nine modules (go list -deps), fonts, LaTeX
+// and PDF among them: a program that does no more than import it has 7 MB more than an empty one. The small ones have a single
+// user. What is needed are the few elements of SVG 1.1 below.
 package plot
 
 // Figure is a picture.
