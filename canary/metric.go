@@ -64,8 +64,8 @@ type Measurement struct {
 	Name   string
 	Value  float64
 	Custom bool // as in [Metric]
-	// NoValues means that the query is fine and has no answer. Asked is who was asked then, and what may be missing there,
-	// in words; empty is whoever the provider stands for.
+	// NoValues means that the query is fine and has no answer. Asked says in words then which server was asked, and what may
+	// be missing there; empty is the server of the provider.
 	NoValues bool
 	Asked    string
 	// Err is any other reason for having no value.

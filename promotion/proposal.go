@@ -114,9 +114,9 @@ func recordReopened(s stageTransition, pr pullrequest.PullRequest) stageDecision
 	return d
 }
 
-// seenOpen is the proposal with its open pull request: the head that was pushed for its bundle, for no other
-// head is merged, whoever says that it has the bundle; and the head that is in the merge queue, for who takes
-// it out does not want it there, and checks that failed there would fail again.
+// seenOpen returns the proposal with its open pull request: with the head that was pushed for its bundle, since no other
+// head is merged; and with the head that is in the merge queue, since a head that a person or a failed check took out of
+// the queue is not put into it again.
 func (p *Proposal) seenOpen(pr pullrequest.PullRequest, pushed Pushed) *Proposal {
 	if p == nil {
 		return nil

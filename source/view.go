@@ -51,7 +51,7 @@ type node struct {
 	extent
 }
 
-// extent is how much a directory makes of itself, all below it included.
+// extent is the size of a directory in a view, with all that is below it and with symbolic links followed.
 type extent struct {
 	// entries that were listed, ignored ones too.
 	listed int
@@ -143,7 +143,7 @@ func (l resolvedEntry) pathIn(dir string) string {
 	return path.Join(dir, l.Name)
 }
 
-// spend counts what a directory makes of itself.
+// spend adds the size of a directory to that of the view, and refuses a view that is too large.
 func (b *builder) spend(more extent) error {
 	b.spent.add(more)
 	switch {

@@ -183,7 +183,7 @@ func (p *provider) identify(ctx context.Context, code string, a attempt) (identi
 	return p.userOf(claims)
 }
 
-// userOf is whom claims make of somebody.
+// userOf returns the user and the groups that the claims of an ID token name.
 func (o *OIDC) userOf(claims map[string]any) (identity, error) {
 	name, _ := claims[o.UsernameClaim].(string)
 	if name == "" {

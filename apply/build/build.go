@@ -66,13 +66,13 @@ var (
 // and the memory for it: the same files, spec and variables fail the same way again.
 var errRefused = errors.New("refused")
 
-// refusedError is an error that is errRefused without saying so.
+// refusedError marks an error as errRefused, and leaves its text as it is.
 type refusedError struct{ error }
 
 func (e refusedError) Unwrap() error        { return e.error }
 func (e refusedError) Is(target error) bool { return target == errRefused }
 
-// movingError is that of a build which fetched what may be something else the next time.
+// movingError marks the error of a build that fetched something which may have changed by the next build, such as a branch.
 type movingError struct{ error }
 
 func (e movingError) Unwrap() error { return e.error }

@@ -34,7 +34,7 @@ const (
 	anyField   = "it"
 )
 
-// RepairOf is what a repair is told as.
+// RepairOf returns the repair that undoes a contention by an action, as events show it.
 func RepairOf(c Contention, action Action) Repair {
 	found := Repair{Subject: c.Subject(), Action: action, Manager: c.Manager}
 	if c.Owner != (Owner{}) {

@@ -126,9 +126,9 @@ func (r statusError) Error() string {
 	return fmt.Sprintf("the server answered %d: %s", r.status, r.why)
 }
 
-// serverMessage is what the body of an answer says went wrong, in the fields that metrics
-// servers have for it. Any other page is not repeated: whoever may write the address
-// need not be whoever may read what is there.
+// serverMessage returns the error message in the body of an answer, from the fields in which metrics
+// servers put it. No other text of an answer gets into a condition: the author of a MetricTemplate
+// chooses the address, and could read pages by it that only the controller can reach.
 func serverMessage(body []byte) string {
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(body, &fields) == nil {

@@ -24,7 +24,7 @@ import (
 	"github.com/sluice-cd/sluice/promotion/cluster"
 )
 
-// objectReadiness is what an object says of a content.
+// objectReadiness is whether an object runs a content, and is ready with it.
 type objectReadiness struct {
 	state promotion.Readiness
 	why   string
@@ -41,8 +41,8 @@ func failed(format string, args ...any) objectReadiness {
 	return objectReadiness{state: promotion.ReadinessFailed, why: fmt.Sprintf(format, args...)}
 }
 
-// absent is what an answer without an object means. Whoever misspells a name has a stage that
-// is held, and no bundle that is taken back and put into quarantine.
+// absent returns the readiness of an object that was not found. It is never Failed: a misspelt name
+// holds the stage, and does not have a bundle rolled back and put into quarantine.
 func absent(a cluster.Answer) objectReadiness {
 	switch {
 	case a.Unknown:
@@ -184,10 +184,9 @@ func (t target) applied(k *kustomizev1.Kustomization) string {
 	return k.Status.LastAppliedRevision
 }
 
-// buildPatience is for how long a build may fail, and not be Stalled, before that is the fault
-// of what is built: it may pass, such as with a server that a remote base is on, a Secret that
-// comes with the same commit, or a machine that had no time. Nothing was applied meanwhile, so
-// that waiting harms nobody.
+// buildPatience is for how long a build may fail, without being Stalled, before the bundle counts as
+// failed. The cause may pass by itself: the server of a remote base is down, a Secret comes with the
+// same commit, the machine was overloaded. Nothing was applied meanwhile, so that waiting harms nobody.
 const buildPatience = 2 * time.Minute
 
 // contentFailed reports whether a Kustomization says that its content is at fault. What else it

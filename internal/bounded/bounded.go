@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package bounded reads no more than a limit of what comes from outside, and returns an
-// error beyond it. An [io.LimitReader] ends there as if that had been all, so that what is
-// read of it may be taken for the whole.
+// Package bounded reads input of other systems, such as bodies of HTTP answers and archives, up to a limit of bytes, and
+// returns an error beyond it. An [io.LimitReader] returns io.EOF there instead, so that the first part of an input may be
+// taken for the whole.
 package bounded
 
 import "io"

@@ -11,9 +11,9 @@
 // The latter goes to the cloud's own hosts only, as package identity has it. All that is
 // read is bounded, and requests go through the transport that the caller gives.
 //
-// cloud.google.com/go/storage, which Flux uses, repeats requests until the context ends, so that a server that is down holds a
-// worker for spec.timeout and the reason is that it took too long, and it reads objects by another API (XML) than it lists
-// them. SOPS links it all the same: it costs no bytes to go without it, and none to change that.
+// cloud.google.com/go/storage, which Flux uses, repeats requests until the context ends, so that the condition of a source
+// whose server is down would say after spec.timeout that it took too long, and it reads objects by another API (XML) than it
+// lists them. Its size is no reason: SOPS links it as well.
 package bucket
 
 import (

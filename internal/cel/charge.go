@@ -67,8 +67,8 @@ var rules = map[string]func(*meter, []ref.Val){
 	"matches":           (*meter).matches,
 }
 
-// weigh walks through all that is in a value, and spends the steps of that. What is
-// in it twice is counted twice: whoever looks inside comes by twice.
+// weigh walks through a value and all values in it, and spends a step on each. A value that is
+// in it twice is counted twice, since what is done with the whole, such as comparing it, visits it twice.
 func (m *meter) weigh(v ref.Val) int {
 	weight := 1
 	switch x := v.(type) {

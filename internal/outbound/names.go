@@ -54,7 +54,7 @@ const (
 	maxNames = 10_000
 )
 
-// names are what names resolved to lately.
+// names caches the addresses that host names resolved to.
 type names struct {
 	clock   clock.PassiveClock
 	resolve func(ctx context.Context, network, host string) ([]netip.Addr, error)

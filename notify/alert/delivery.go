@@ -54,7 +54,7 @@ func (n *Notifier) enqueue(c *flaggerv1.Canary, provider *flaggerv1.CrossNamespa
 		})
 	}
 	if err != nil {
-		n.opts.Log.Info("dropped an alert: "+err.Error(), "name", c.Name, "namespace", c.Namespace, "provider", to.name)
+		n.opts.Log.Info("dropped an alert", "error", err.Error(), "name", c.Name, "namespace", c.Namespace, "provider", to.name)
 	}
 }
 

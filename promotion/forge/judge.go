@@ -22,8 +22,8 @@ type MergeCheck struct {
 	Can Capabilities
 }
 
-// Observe is a pull request as decisions are made from it, whoever's they are. Who is who we are, as far
-// as that matters; asked says that we asked the forge to merge it by itself, for some do not tell.
+// Observe returns a pull request of a Pipeline or an automation in the form from which decisions are made. Who is the user
+// of the credential; asked says that we enabled auto-merge, which some forges do not report.
 func Observe(pr *PullRequest, who User, asked bool) *pullrequest.PullRequest {
 	return &pullrequest.PullRequest{
 		Number: pr.Number, URL: pr.URL, Open: pr.State == Open, Merged: pr.State == Merged,

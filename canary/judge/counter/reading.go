@@ -63,7 +63,7 @@ type Reading struct {
 	Samples []Sample
 }
 
-// process is what begins again at 0 as a whole.
+// process names a process that exposes counters: when it restarts, all of them begin again at 0.
 type process struct{ pod, instance string }
 
 // unit are the counters that one process has for one arm: gateways count both.

@@ -4,8 +4,12 @@
 // and with which key its commits are signed.
 //
 // A GitRepository of another namespace has to name the namespace of the object in its
-// annotation sluice.dev/write-from, or whoever may create an object there could push with
-// anybody's credentials.
+// annotation sluice.dev/write-from. Otherwise everybody who may create an ImageUpdateAutomation or
+// a Pipeline in some namespace could push with the credentials of all GitRepositories of the cluster.
+//
+//	Repository   reads the GitRepository and checks that
+//	Remote       its repository, with the credentials of its own Secret
+//	Signer       the signing key, of a Secret in the namespace of the object
 package access
 
 import (

@@ -2,6 +2,13 @@
 
 // Package fetchrequest has the GitRepositories that follow a branch fetch what was pushed to it, so
 // that a release waits for no interval.
+//
+//	push by an automation or a Pipeline --> GitRepositories of the same URL and branch, in the namespaces involved
+//	                                        |-- served by this process: woken
+//	                                        '-- served by source-controller: annotation reconcile.fluxcd.io/requestedAt
+//
+// A GitRepository that has the commit already, or was asked since the push, is left alone. Nothing depends on a request:
+// one that is lost is made up for by the interval of the GitRepository.
 package fetchrequest
 
 import (

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package automation lists ImageUpdateAutomations, explains what becomes of every marker
-// in their files, and releases what they hold.
+// Package automation has the commands about ImageUpdateAutomations:
+//
+//	get       list them with their last push
+//	explain   say for each marker in the files of one which image it gets, and why not another
+//	release   have an update written that a person had reverted, and that is held since
+//
+// Files are read as the controller reads them, by package writeback.
 package automation
 
 import (

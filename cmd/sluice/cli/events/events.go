@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package events lists the events of the objects that are served.
+// Package events is `sluice events`: the Kubernetes events of all kinds that Sluice serves, the latest last, or with --for those
+// of one object and of the objects that it is made of, such as the source of a Kustomization.
 package events
 
 import (

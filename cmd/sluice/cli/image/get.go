@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package image lists images on their way from the registry to Git.
+// Package image is `sluice get images`: for each ImageRepository and its ImagePolicies the tags that were scanned, the tag
+// that was chosen, and the commit that wrote it to Git.
 package image
 
 import (

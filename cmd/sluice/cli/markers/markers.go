@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package markers turns what writeback finds in files into what is reported.
+// Package markers converts the markers that package writeback finds in files into those of package report, for the commands
+// that print them: explain automation, of a cluster, and update, of a local directory.
 package markers
 
 import (

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package ui opens the web page on this machine.
+// Package ui is `sluice ui`: it serves the web page on this machine, with the rights of the user's kubeconfig, and opens it in
+// a browser. The page itself, and what the controller serves of it, are package ui at the root.
 package ui
 
 import (
