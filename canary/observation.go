@@ -19,7 +19,7 @@ type Observation struct {
 	// Target is what Git says; Primary is what users get.
 	Target, Primary Workload
 
-	// Weights are those in the route objects. RoutePending means that the proxy
+	// Weights are the weights in the route objects. RoutePending means that the proxy
 	// has not taken them up yet, so that they say nothing about where users go.
 	Weights      provider.Weights
 	RoutePending bool
@@ -40,7 +40,7 @@ type Observation struct {
 	// Measured has one entry for each metric of the plan, in its order, when
 	// [Due] asked for them.
 	Measured []Measurement
-	// Answers are those of the webhooks that [Due] asked for, by type.
+	// Answers are the answers of the webhooks that [Due] asked for, by type.
 	Answers map[flaggerv1.HookType]Answer
 
 	// Edited means that the spec may have been edited since it was acted on last.
@@ -122,7 +122,7 @@ type Workload struct {
 	// Shared means that pods of others have the labels of its own, so that its Service
 	// leads users to either.
 	Shared bool
-	// Images are those of its containers, in their order.
+	// Images are the images of its containers, in their order.
 	Images []string
 }
 

@@ -48,7 +48,7 @@ type Plan struct {
 	Metrics []Metric
 	// Hooks has the types of the webhooks that there are.
 	Hooks map[flaggerv1.HookType]bool
-	// Gates are those that are closed until a person approves.
+	// Gates are the gates that are closed until a person approves.
 	Gates []flaggerv1.HookType
 	// SampleEvery is the time between two samples of the metrics within a step,
 	// zero for none.

@@ -20,7 +20,7 @@ const (
 	GateVerify       Gate = "verify"
 )
 
-// DeferredGates are those that need a clock or a registry, in their order: cheap ones
+// DeferredGates are the gates that need a clock or a registry, in their order: cheap ones
 // first. [GateFound] is met by whichever of them looks the digest up first: the
 // tag may have gone since the scan. [GateQuarantine] is no field: Pipelines close it.
 var DeferredGates = []Gate{GateFound, GateQuarantine, GateMinAge, GatePlatform, GateRejectDigest, GateVerify}

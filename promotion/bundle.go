@@ -117,7 +117,7 @@ func Describe(b sluicev1.Bundle) string {
 
 // Content is what the files of a target, or its tag, say.
 type Content struct {
-	// Versions are those that are there, with the parts that fields hold: of a field
+	// Versions are the versions that are there, with the parts that fields hold: of a field
 	// that holds a tag, the tag alone. An artifact that no field is about has no entry.
 	Versions []sluicev1.Version
 	// Problem says why the content cannot be read, such as that two fields of an artifact

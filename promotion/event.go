@@ -12,7 +12,7 @@ const maxEvents = 50
 
 // Event is a sentence for people.
 type Event struct {
-	// Serial is that of the state which was kept with it.
+	// Serial is the serial of the state which was kept with it.
 	Serial int64 `json:"serial,omitempty"`
 	// At is when it was decided, to the second; zero in states that were written before there were times.
 	At      time.Time `json:"at,omitzero"`

@@ -6,12 +6,12 @@ package report
 type Artifact struct {
 	// URL names the artifact by its tag, as an OCIRepository does: oci://REPOSITORY:TAG.
 	URL string `json:"url"`
-	// Digest is that of the manifest, as sha256:HEX.
+	// Digest is the digest of the manifest, as sha256:HEX.
 	Digest string `json:"digest"`
 	// Source is where the files come from, as whoever pushed them says: the URL of a Git
 	// repository.
 	Source string `json:"source,omitempty"`
-	// Revision is that of the source, as BRANCH@sha1:COMMIT.
+	// Revision is the revision of the source, as BRANCH@sha1:COMMIT.
 	Revision string `json:"revision,omitempty"`
 	// Created is when the artifact was made, as whoever pushed it says.
 	Created string `json:"created,omitempty"`
@@ -25,6 +25,6 @@ type PushedArtifact struct {
 	Repository string `json:"repository"`
 	// Tag is the one that names it now.
 	Tag string `json:"tag"`
-	// Digest is that of the manifest, as sha256:HEX.
+	// Digest is the digest of the manifest, as sha256:HEX.
 	Digest string `json:"digest"`
 }

@@ -51,13 +51,13 @@ type Canary struct {
 	Since *time.Time `json:"since,omitempty"`
 	// Target is the workload, such as Deployment/podinfo.
 	Target string `json:"target"`
-	// Provider is that of the spec; left out, it is the one of the controller.
+	// Provider is the provider of the spec; left out, it is the one of the controller.
 	Provider string `json:"provider,omitempty"`
 	// Strategy is canary, blue-green or ab-testing, as the analysis says.
 	Strategy flaggerv1.Strategy `json:"strategy"`
 	// Ready is the status of the condition Ready: True, False or Unknown.
 	Ready string `json:"ready"`
-	// Message is that of the condition Ready.
+	// Message is the message of the condition Ready.
 	Message string `json:"message,omitempty"`
 	// LastCommand is the last one of a person that the controller has seen.
 	LastCommand *flaggerv1.CanaryCommand `json:"lastCommand,omitempty"`

@@ -28,7 +28,7 @@ type Commit struct {
 	Message string `json:"message,omitempty"`
 	// Markers are the setter markers whose values it changed.
 	Markers []CommitMarker `json:"markers"`
-	// Files are those that it changed.
+	// Files are the files that it changed.
 	Files []CommitFile `json:"files"`
 	// More means that it changed more files than are named.
 	More bool `json:"more,omitempty"`

@@ -12,7 +12,7 @@ import (
 // and its last events.
 type CanaryDescription struct {
 	Canary
-	// State is that of its step in a lane.
+	// State is the state of its step in a lane.
 	State CellState `json:"state"`
 	// Properties say in plain words how the Canary releases.
 	Properties []Property `json:"properties"`
@@ -22,11 +22,11 @@ type CanaryDescription struct {
 	Applied string `json:"applied,omitempty"`
 	// PendingCommand was given and is not carried out yet.
 	PendingCommand *flaggerv1.CanaryCommand `json:"pendingCommand,omitempty"`
-	// Conditions are those of the status.
+	// Conditions are the conditions of the status.
 	Conditions []Condition `json:"conditions"`
 	// Good says what the values of each metric should be, by its name.
 	Good map[string]string `json:"good"`
-	// Webhooks are those of the analysis, those that failed last first, then the gates that are closed.
+	// Webhooks are the webhooks of the analysis, those that failed last first, then the gates that are closed.
 	Webhooks []Webhook `json:"webhooks"`
 	// Releases are the last ones, the newest first.
 	Releases []flaggerv1.CanaryRelease `json:"releases"`

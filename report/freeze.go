@@ -26,7 +26,7 @@ type Freeze struct {
 	Reason string `json:"reason,omitempty"`
 	// Ready is the status of the condition Ready: True, False or Unknown.
 	Ready string `json:"ready"`
-	// Message is that of the condition Ready.
+	// Message is the message of the condition Ready.
 	Message string `json:"message,omitempty"`
 }
 

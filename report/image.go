@@ -27,7 +27,7 @@ type Image struct {
 	Best string `json:"best,omitempty"`
 	// Chosen is the tag that the policy stands for.
 	Chosen string `json:"chosen,omitempty"`
-	// Digest is that of the chosen tag, if the policy reflects digests.
+	// Digest is the digest of the chosen tag, if the policy reflects digests.
 	Digest string `json:"digest,omitempty"`
 	// Automation is the name of the one that has written the policy to Git.
 	Automation string `json:"automation,omitempty"`
@@ -37,7 +37,7 @@ type Image struct {
 	Commit string `json:"commit,omitempty"`
 	// Ready is the status of the policy's condition Ready: True, False or Unknown.
 	Ready string `json:"ready"`
-	// Message is that of the condition Ready.
+	// Message is the message of the condition Ready.
 	Message string `json:"message,omitempty"`
 }
 

@@ -19,7 +19,7 @@ type ReplayedRelease struct {
 	From metav1.Time `json:"from"`
 	// To is when it ended, or the last that is known of it.
 	To metav1.Time `json:"to"`
-	// Revision is that of the Canary's history, if it is known.
+	// Revision is the revision of the Canary's history, if it is known.
 	Revision string `json:"revision,omitempty"`
 	// Was is what became of it, in the words of the history: promoted, failed and others; absent if it is not known.
 	Was string `json:"was,omitempty"`
@@ -47,7 +47,7 @@ type ReplayedRelease struct {
 type ReplayedArm struct {
 	// Requests that it got.
 	Requests float64 `json:"requests"`
-	// Errors are those of them that failed.
+	// Errors are the requests that failed.
 	Errors float64 `json:"errors"`
 }
 

@@ -25,13 +25,13 @@ type Lane struct {
 	Namespace string `json:"namespace"`
 	// Name of the application: that of its workload, or of the object of the lane that is nearest to it.
 	Name string `json:"name"`
-	// State is that of the cell that matters most: one that failed, or else waits for a person, or else moves.
+	// State is the state of the cell that matters most: one that failed, or else waits for a person, or else moves.
 	State CellState `json:"state"`
 	// Column is the one of the cell that State is about; left out while all is well.
 	Column Column `json:"column,omitempty"`
 	// Cells are in the order of the columns, one for each.
 	Cells []Cell `json:"cells"`
-	// Stages are those of the pipelines that carry the application's image.
+	// Stages are the stages of the pipelines that carry the application's image.
 	Stages []LaneStage `json:"stages"`
 	// Target is the workload that is applied, where users reach another one: that of a Canary.
 	Target *ObjectReference `json:"target,omitempty"`
@@ -215,7 +215,7 @@ func Lanes(o Objects) List[Lane] {
 	return list
 }
 
-// Objects are those that the lane is made of, each once.
+// Objects are the objects that the lane is made of, each once.
 func (l Lane) Objects() []ObjectReference {
 	var found []ObjectReference
 	for _, cell := range l.Cells {

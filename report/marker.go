@@ -56,7 +56,7 @@ func (m Marker) Location() string {
 	return fmt.Sprintf("%s:%d", m.File, m.Line)
 }
 
-// Namespace is that of the marker's policy, empty if the marker cannot be read.
+// Namespace is the namespace of the marker's policy, empty if the marker cannot be read.
 func (m Marker) Namespace() string {
 	namespace, _, _ := strings.Cut(m.Marker, ":")
 	return namespace

@@ -31,14 +31,14 @@ type Pipeline struct {
 	Warning string `json:"warning,omitempty"`
 	// Ready is the status of the condition Ready: True, False or Unknown.
 	Ready string `json:"ready"`
-	// Message is that of the condition Ready.
+	// Message is the message of the condition Ready.
 	Message string `json:"message,omitempty"`
 }
 
 // PipelineStage is where a stage stands, and what a person can do about it.
 type PipelineStage struct {
 	sluicev1.StageStatus
-	// State is that of the stage in a lane.
+	// State is the state of the stage in a lane.
 	State CellState `json:"state"`
 	// PassedOver is the quarantine of the bundle that the stage would be given otherwise: it
 	// failed there, is in a stage before it, or is the newest of all.

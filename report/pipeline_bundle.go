@@ -14,7 +14,7 @@ import (
 	"github.com/sluice-cd/sluice/promotion"
 )
 
-// Bundles are those that the status of a Pipeline names: the newest one first, then those
+// Bundles are the bundles that the status of a Pipeline names: the newest one first, then those
 // that landed last.
 func Bundles(p *sluicev1.Pipeline) []sluicev1.Bundle {
 	var known []sluicev1.Bundle

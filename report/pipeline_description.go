@@ -24,7 +24,7 @@ type PipelineDescription struct {
 	Matrix []BundleRow `json:"matrix"`
 	// StateCommit is the commit of the state branch that the status was made from.
 	StateCommit string `json:"stateCommit,omitempty"`
-	// Conditions are those of the status.
+	// Conditions are the conditions of the status.
 	Conditions []Condition `json:"conditions"`
 	// Events are the last ones, the oldest first.
 	Events []Event `json:"events"`

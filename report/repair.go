@@ -21,7 +21,7 @@ type Repair struct {
 	By string `json:"by,omitempty"`
 	// Deleted means that the object was gone.
 	Deleted bool `json:"deleted,omitempty"`
-	// Fields are those that were changed, as paths such as .spec.replicas; left out if others had added something alone.
+	// Fields are the fields that were changed, as paths such as .spec.replicas; left out if others had added something alone.
 	Fields []string `json:"fields,omitempty"`
 	// More is how many fields are not among them.
 	More int `json:"more,omitempty"`

@@ -14,7 +14,7 @@ import (
 
 // Resource is an object of any kind that is served, by what all kinds have.
 type Resource struct {
-	// Kind is that of the object.
+	// Kind is the kind of the object.
 	Kind string `json:"kind"`
 	// Namespace of the object, if its kind has any.
 	Namespace string `json:"namespace,omitempty"`
@@ -27,9 +27,9 @@ type Resource struct {
 	Suspended bool `json:"suspended,omitempty"`
 	// Ready is the status of the condition Ready: True, False or Unknown.
 	Ready string `json:"ready"`
-	// Reason is that of the condition Ready.
+	// Reason is the reason of the condition Ready.
 	Reason string `json:"reason,omitempty"`
-	// Message is that of the condition Ready.
+	// Message is the message of the condition Ready.
 	Message string `json:"message,omitempty"`
 }
 

@@ -21,7 +21,7 @@ type Trace struct {
 	Owner *TracedOwner `json:"owner,omitempty"`
 	// Source is what the owner was built from.
 	Source *TracedSource `json:"source,omitempty"`
-	// Images are those of its pods of which a policy chooses the tag.
+	// Images are the images of its pods of which a policy chooses the tag.
 	Images []TracedImage `json:"images,omitempty"`
 	// Stages of Pipelines that are judged by the object, by what owns it or by who applied it.
 	Stages []TracedStage `json:"stages,omitempty"`

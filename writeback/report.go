@@ -42,7 +42,7 @@ type Line struct {
 	Current, Wanted string
 	// Skip is why the marker has no effect, empty if it has.
 	Skip string
-	// Namespace is that of the policy, and Text what a marker says that cannot be
+	// Namespace is the namespace of the policy, and Text what a marker says that cannot be
 	// read.
 	Namespace, Text string
 	// Owner is the stage of a pipeline that writes the marker, if Skip is PipelineWrites.
@@ -133,7 +133,7 @@ const (
 	Skipped MarkerState = "skipped"
 )
 
-// State is that of the marker.
+// State is the state of the marker.
 func (l Line) State() MarkerState {
 	switch edit.Reason(l.Skip) {
 	case "":

@@ -81,7 +81,7 @@ type Edits interface {
 
 // History is what is known of earlier states of the files that are edited.
 type History struct {
-	// Files are those of Head, the commit that is edited.
+	// Files are the files of Head, the commit that is edited.
 	Files Files
 	Head  plumbing.Hash
 	// Before returns the files as the last run left them. It is false if that is not

@@ -107,7 +107,7 @@ type Observation struct {
 	// Pruned says that stale objects were deleted, all but Kept, after [Prune].
 	Pruned bool
 	Kept   []inventory.Entry
-	// Health is that of the objects that the spec names, after [CheckHealth].
+	// Health is the health of the objects that the spec names, after [CheckHealth].
 	Health *Health
 	// Failure is why the last action failed.
 	Failure *Failure
@@ -147,7 +147,7 @@ type State struct {
 	// Built is what the last complete apply was made of; nil before the first, and
 	// while one is under way.
 	Built *Built
-	// Inventory is that of the last apply, if Applied. It is part of every status, since
+	// Inventory is the inventory of the last apply, if Applied. It is part of every status, since
 	// the write that should have recorded it may have failed.
 	Applied   bool
 	Inventory []inventory.Entry

@@ -45,7 +45,7 @@ type Deletion struct {
 	Policy DeletionPolicy
 	// Timeout is for the objects to go, with [AwaitTermination].
 	Timeout time.Duration
-	// Inventory is that of the status, and Malformed what in it names no object.
+	// Inventory is the inventory of the status, and Malformed what in it names no object.
 	Inventory []inventory.Entry
 	Malformed []string
 	// Account is the service account that applies, as namespace/name; "" is the

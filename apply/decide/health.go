@@ -16,7 +16,7 @@ type Health struct {
 	// Failed and Pending say of each object that is not healthy what its state
 	// is. A failed object will not recover by itself.
 	Failed, Pending []string
-	// Unserved are those that are pending because the cluster has no such kind.
+	// Unserved are the objects that are pending because the cluster has no such kind.
 	Unserved []string
 	// Unwatched says that some of them cannot be watched; look again in a while.
 	Unwatched bool

@@ -79,7 +79,7 @@ const (
 type Applied struct {
 	schema.GroupVersionKind
 	Treatment
-	// Digest is that of the object in the source.
+	// Digest is the digest of the object in the source.
 	Digest [sha256.Size]byte
 	// Warnings are what the API server warned of when it was applied.
 	Warnings []string

@@ -70,7 +70,7 @@ func (p *Profile) Owner(namespace, name string) Owner {
 	return Owner{Group: p.Owners.Group, Kind: p.Owners.Kind, Namespace: namespace, Name: name}
 }
 
-// Labels are those by which an owner knows its objects.
+// Labels are the labels by which an owner knows its objects.
 func (p *Profile) Labels(owner Owner) map[string]string {
 	return map[string]string{p.NameLabel: owner.Name, p.NamespaceLabel: owner.Namespace}
 }

@@ -17,7 +17,7 @@ type Repair struct {
 	// Manager is the field manager that changed it, or Kind/namespace/name of another owner that applied it; "" when nobody knows,
 	// and of what was deleted.
 	Manager string
-	// Fields are those that were changed, as paths; More is how many are not among them.
+	// Fields are the fields that were changed, as paths; More is how many are not among them.
 	Fields []string
 	More   int
 }

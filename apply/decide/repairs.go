@@ -22,7 +22,7 @@ type Repairs struct {
 	contention.History
 	// Reported says that there was an event about it.
 	Reported bool
-	// Fields are those that the counted repairs were of, as paths: at most 1,000.
+	// Fields are the fields that the counted repairs were of, as paths: at most 1,000.
 	Fields []string
 }
 

@@ -39,7 +39,7 @@ const (
 
 // Failure is why a reconcile did not reach its end.
 type Failure struct {
-	// Reason is that of the Ready condition; "" leaves it to the error.
+	// Reason is the reason of the Ready condition; "" leaves it to the error.
 	Reason string
 	Err    error
 	Retry  Retry

@@ -48,7 +48,7 @@ var errNeedsKey = errors.New("ssh needs a key, and none is used for what a kusto
 
 // Fetcher fetches for all builds. The fields are set before the first session.
 type Fetcher struct {
-	// Mirrors are those of repositories.
+	// Mirrors are the mirrors of repositories.
 	Mirrors *git.Mirrors
 	// Guard is what files are fetched through; nil forbids nothing.
 	Guard *outbound.Guard

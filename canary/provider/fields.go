@@ -99,7 +99,7 @@ type Reference struct {
 	name func(*flaggerv1.CanarySpec) *flaggerv1.LocalObjectReference
 }
 
-// References are those that a provider may need.
+// References are the references that a provider may need.
 func References() []Reference {
 	return []Reference{
 		{IngressRef, "ingressRef", "Ingress", func(s *flaggerv1.CanarySpec) *flaggerv1.LocalObjectReference { return s.IngressRef }},

@@ -43,12 +43,12 @@ type Provider struct {
 	Cluster Cluster
 	// Product brings the CRDs of Kinds; it is empty for kinds that every cluster has.
 	Product string
-	// Kinds are those of the objects that say where users go, and of what else is made for them. What the controller may
+	// Kinds are the kinds of the objects that say where users go, and of what else is made for them. What the controller may
 	// write (config/rbac/canary.yaml), and what commands show below a Canary, is made of them.
 	Kinds []schema.GroupKind
 	// InTarget means that the target itself says where users go: it is patched, and nothing is made.
 	InTarget bool
-	// Fields are those of the Canary that the provider honours, of the ones that not
+	// Fields are the fields of the Canary that the provider honours, of the ones that not
 	// all of them do.
 	Fields Fields
 	// Needs are the references among Fields without which there is nothing to route with, see [References].

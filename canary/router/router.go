@@ -62,7 +62,7 @@ type Deps struct {
 	// OwnNamespace refuses canaries that reach into other namespaces than their own:
 	// into hosts of a mesh, and objects to copy from.
 	OwnNamespace bool
-	// IngressClass is that of the HTTPProxies that provider contour makes; empty
+	// IngressClass is the ingress class of the HTTPProxies that provider contour makes; empty
 	// leaves it out. Copies of an Ingress have the class of the original.
 	IngressClass string
 	// IngressAnnotations is the prefix of the annotations of provider nginx; empty

@@ -29,7 +29,7 @@ type originalService struct {
 	Canary   string               `json:"canary"`
 	Selector map[string]string    `json:"selector,omitempty"`
 	Ports    []corev1.ServicePort `json:"ports,omitempty"`
-	// Annotations are those of [object.FluxDisabled] that the owner had set.
+	// Annotations are the annotations of [object.FluxDisabled] that the owner had set.
 	Annotations map[string]string `json:"annotations,omitempty"`
 	// Set is the selector that the canary wrote last: with another one, the owner has
 	// changed his mind since. Main is the port that is the canary's, and Added are

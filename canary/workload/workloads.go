@@ -147,7 +147,7 @@ func (w *Workloads) EnsureScaler(ctx context.Context) error {
 	return a.ensureCopy(ctx, w.Copies)
 }
 
-// Objects are those whose changes concern the canary: its workloads, Services,
+// Objects are the objects whose changes concern the canary: its workloads, Services,
 // autoscalers, and the configuration that they read. They need not exist.
 func (w *Workloads) Objects() []object.Ref {
 	if w.adapter == nil {

@@ -83,7 +83,7 @@ type Reconciler struct {
 	Client client.Client
 	Live   client.Reader
 	Writer *writeback.Writer
-	// Mirrors are those of the writer.
+	// Mirrors are the mirrors of the writer.
 	Mirrors *git.Mirrors
 	// Access says which GitRepositories pipelines may write to.
 	Access access.Access

@@ -7,7 +7,7 @@
 //	spec.provider gcp            Google's client of the JSON API, google.golang.org/api/storage/v1
 //	spec.provider azure          Azure's own library
 //
-// Credentials are those of a Secret, or the identity that a cloud gives to the workload.
+// Credentials are the credentials of a Secret, or the identity that a cloud gives to the workload.
 // The latter goes to the cloud's own hosts only, as package identity has it. All that is
 // read is bounded, and requests go through the transport that the caller gives.
 //
@@ -84,7 +84,7 @@ type Reserve func(bytes int64) error
 // Settings are how a bucket is reached.
 type Settings struct {
 	Provider string
-	// Name is that of the bucket, or the container. Endpoint is host:port, or for Azure a URL.
+	// Name is the name of the bucket, or the container. Endpoint is host:port, or for Azure a URL.
 	Name, Endpoint, Region string
 	// Insecure speaks HTTP.
 	Insecure bool

@@ -24,7 +24,7 @@ const (
 	maxLoops = 10
 	// MaxSteps of one evaluation. They take a few tenths of a second.
 	MaxSteps = 2_000_000
-	// QuickSteps are those of a condition that is evaluated where nobody can wait: about
+	// QuickSteps are the steps of a condition that is evaluated where nobody can wait: about
 	// ten milliseconds.
 	QuickSteps = 100_000
 	// MaxText is the longest text in bytes that a call may make.

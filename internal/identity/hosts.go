@@ -17,11 +17,11 @@ const (
 	Registry Service = "registry"
 	Git      Service = "git"
 	Metrics  Service = "metrics"
-	// Storage is that of buckets, and Tokens where credentials come from that do not last.
+	// Storage is the service of buckets, and Tokens the one that lends credentials which expire.
 	Storage Service = "storage"
 	Tokens  Service = "tokens"
 	Keys    Service = "keys"
-	// Events is what takes messages: hubs and topics.
+	// Events is the service that takes messages: hubs and topics.
 	Events Service = "events"
 )
 

@@ -49,7 +49,7 @@ const (
 	HoldAllPods = 1_000_000
 )
 
-// Kind is that of StatefulSets.
+// Kind is the kind of StatefulSets.
 var Kind = appsv1.SchemeGroupVersion.WithKind("StatefulSet")
 
 // Set is a StatefulSet that is released by its partition.

@@ -61,7 +61,7 @@ func (s Spec) path(field string) string { return cmp.Or(s.Field, "spec") + "." +
 // In returns an Access without credentials for the objects of a namespace.
 func In(namespace string) Access { return Access{namespace: namespace} }
 
-// Namespace is that of the object that the Access is read for.
+// Namespace is the namespace of the object that the Access is read for.
 func (a Access) Namespace() string { return a.namespace }
 
 // ReadAccess reads the Secrets and the ServiceAccount that a spec names. All its

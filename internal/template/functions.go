@@ -9,7 +9,7 @@ import (
 	"github.com/Masterminds/sprig/v3"
 )
 
-// Functions are those of sprig that give the same result wherever and whenever
+// Functions are the functions of sprig that give the same result wherever and whenever
 // they run, and whose cost is known: none that read the environment, the time, the
 // network or chance, and none that make keys and passwords, which belong into a
 // Secret and take seconds.

@@ -12,9 +12,9 @@ import (
 
 // Why a path with symbolic links leads nowhere, beside [fs.ErrNotExist] and [ErrNotDir].
 var (
-	// ErrLeaves is that of a link to outside of the tree, or to an absolute path.
+	// ErrLeaves is the error of a link to outside of the tree, or to an absolute path.
 	ErrLeaves = errors.New("the link leads out of the source")
-	// ErrLoop is that of a path through more links than an operating system follows.
+	// ErrLoop is the error of a path through more links than an operating system follows.
 	ErrLoop = errors.New("the path leads through more links than an operating system follows")
 )
 

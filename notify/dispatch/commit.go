@@ -30,7 +30,7 @@ import (
 type Repository struct {
 	// Forge is a type of commit statuses, such as github.
 	Forge string
-	// URL is that of the repository.
+	// URL is the URL of the repository.
 	URL string
 	// Secret authenticates; nil is nobody.
 	Secret *corev1.Secret

@@ -99,7 +99,7 @@ type alertHandler struct{ *Dispatcher }
 
 // alertEntry is the body of an entry for one Alert.
 type alertEntry struct {
-	// ID is that of the event's entry.
+	// ID is the ID of the event's entry.
 	ID    string        `json:"id"`
 	Event message.Event `json:"event"`
 	Alert named         `json:"alert"`

@@ -32,7 +32,7 @@ type Target struct {
 	// Token authenticates. Key is the token as the Secret has it, with every space and line break,
 	// which is what signatures are made with.
 	Token, Key string
-	// Headers are those of the Secret.
+	// Headers are the headers of the Secret.
 	Headers map[string]string
 	// Authority is the URL at which identities of Azure are asked for, which tells one of its
 	// clouds from another; "" is the one for everybody.

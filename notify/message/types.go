@@ -37,7 +37,7 @@ const (
 	NeedsToken   Need = "the Secret of spec.secretRef needs the key token"
 )
 
-// Types are those whose messages are HTTP requests, by spec.type.
+// Types are the types whose messages are HTTP requests, by spec.type.
 var Types = map[string]Type{
 	"generic":      {Render: generic, Needs: []Need{NeedsURL}, Check: checkHeaders, Updates: true},
 	"generic-hmac": {Render: signed, Needs: []Need{NeedsURL, NeedsToken}, Check: checkHeaders, Updates: true},

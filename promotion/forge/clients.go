@@ -55,7 +55,7 @@ func NewClients(opts Options) *Clients {
 
 // Remote is a repository at a forge, and how to reach it.
 type Remote struct {
-	// URL is that of the Git repository, by HTTPS or SSH. Credentials in it are not used.
+	// URL is the URL of the Git repository, by HTTPS or SSH. Credentials in it are not used.
 	URL string
 	// API is where the API is, by [ParseAPI]; nil is its usual place on the host of URL. The
 	// credential is sent there.

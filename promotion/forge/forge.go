@@ -242,6 +242,6 @@ type Rules struct {
 	Queue bool
 	// UpToDate means that a branch has to contain its base.
 	UpToDate bool
-	// Methods are those that are allowed; the first is the one to choose without a wish.
+	// Methods are the methods that are allowed; the first is the one to choose without a wish.
 	Methods []Method
 }

@@ -44,10 +44,10 @@ func (t Template) Render(ctx context.Context, data any, otherwise func() string)
 	return said, err
 }
 
-// Templates are those of a pull request's title and body.
+// Templates are the templates of a pull request's title and body.
 type Templates struct{ Title, Body Template }
 
-// TemplatesOf are those in the fields titleTemplate and bodyTemplate of a field; data is an
+// TemplatesOf returns the templates in the fields titleTemplate and bodyTemplate of a field; data is an
 // example of what they are executed on.
 func TemplatesOf(field, title, body string, data any) Templates {
 	return Templates{Title: Template{field + ".titleTemplate", title, data}, Body: Template{field + ".bodyTemplate", body, data}}

@@ -6,7 +6,7 @@
 //	Line     points that are joined, by straight lines or by steps
 //	Bound    a value that lines are compared with; Mark, a moment
 //
-// Colours are those of the reader's light or dark mode; the same data gives the same
+// Colours are the colours of the reader's light or dark mode; the same data gives the same
 // bytes, so that pictures of pages can be compared with what commands print. Of the libraries
 // that do this in Go, gonum/plot knows no dark mode, and v0.17.0 comes with 57 packages of nine modules (go list -deps), fonts, LaTeX
 // and PDF among them: a program that does no more than import it has 7 MB more than an empty one. The small ones have a single

@@ -13,7 +13,7 @@ import (
 // File is a file of a source, or of an artifact.
 type File struct {
 	Executable bool
-	// Hash is that of its content, by which [Contents] know it.
+	// Hash is the hash of its content, by which [Contents] know it.
 	Hash string
 }
 

@@ -4,9 +4,9 @@ package v1beta1
 
 // Reasons of the events of a Canary.
 const (
-	// EventSynced is that of what happens in a release, as in Flagger.
+	// EventSynced is the reason of events about what happens in a release, as in Flagger.
 	EventSynced = "Synced"
-	// EventAlertFailed is that of an alert that could not be delivered.
+	// EventAlertFailed is the reason of events about an alert that could not be delivered.
 	EventAlertFailed = "AlertFailed"
 )
 

@@ -18,19 +18,19 @@ type CanaryRouting struct {
 	// +optional
 	Port int32 `json:"port,omitempty"`
 
-	// RouteKind is that of spec.service.
+	// RouteKind is the kind of the routes of spec.service.
 	// +optional
 	RouteKind string `json:"routeKind,omitempty"`
 
-	// IngressRef is that of the spec.
+	// IngressRef is the reference to the Ingress of the spec.
 	// +optional
 	IngressRef *LocalObjectReference `json:"ingressRef,omitempty"`
 
-	// RouteRef is that of the spec.
+	// RouteRef is the reference to the route of the spec.
 	// +optional
 	RouteRef *LocalObjectReference `json:"routeRef,omitempty"`
 
-	// HTTPRouteRef is that of the spec.
+	// HTTPRouteRef is the reference to the HTTPRoute of the spec.
 	// +optional
 	HTTPRouteRef *LocalObjectReference `json:"httpRouteRef,omitempty"`
 }

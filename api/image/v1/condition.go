@@ -43,7 +43,7 @@ const (
 	// list. Sluice extension.
 	ScanBudgetExceededReason = "ScanBudgetExceeded"
 
-	// ScanBudgetNearlyUsedReason is that of the condition ScanBudget. Sluice extension.
+	// ScanBudgetNearlyUsedReason is the reason of the condition ScanBudget. Sluice extension.
 	ScanBudgetNearlyUsedReason = "ScanBudgetNearlyUsed"
 
 	// ScanHeldReason means: a scan found so many tags less than the last one that it

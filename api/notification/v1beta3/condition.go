@@ -16,15 +16,15 @@ const (
 	// ProviderNotFoundReason means: there is no Provider of the name that the Alert has.
 	ProviderNotFoundReason = "ProviderNotFound"
 
-	// DispatchFailedReason is that of events about messages that were not delivered; the
+	// DispatchFailedReason is the reason of events about messages that were not delivered; the
 	// name is Flux's.
 	DispatchFailedReason = "NotificationDispatchFailed"
 
-	// MetadataConflictReason is that of events about keys of metadata that two sources
+	// MetadataConflictReason is the reason of events about keys of metadata that two sources
 	// set; the name is Flux's.
 	MetadataConflictReason = "MetadataAppendFailed"
 
-	// SourceFailedReason is that of events about objects whose labels could not be read;
+	// SourceFailedReason is the reason of events about objects whose labels could not be read;
 	// the name is Flux's.
 	SourceFailedReason = "SourceFetchFailed"
 )

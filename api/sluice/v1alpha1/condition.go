@@ -62,7 +62,7 @@ const (
 	// are ignored until its policy is installed.
 	PolicyMissingReason = "PolicyMissing"
 
-	// AppliedElsewhereReason is that of the warning about a target whose Kustomizations apply other
+	// AppliedElsewhereReason is the reason of the warning about a target whose Kustomizations apply other
 	// folders: each is Ready at the commit of a bundle, and nothing says that anybody applies that.
 	AppliedElsewhereReason = "AppliedElsewhere"
 
@@ -70,5 +70,5 @@ const (
 	QuarantineOverriddenReason = "QuarantineOverridden"
 )
 
-// CommandGivenReason is that of the event which says what somebody did at the web page, and why.
+// CommandGivenReason is the reason of the event which says what somebody did at the web page, and why.
 const CommandGivenReason = "CommandGiven"

@@ -30,7 +30,7 @@ type Increments struct {
 	// chance. They are empty if there is only one process, and where one began or ended: those of a
 	// rollout are of two versions, and a young process is not like an old one.
 	Halves [2]Counts
-	// Bounds are those that the histograms of all processes have, in seconds, rising.
+	// Bounds are the bounds that the histograms of all processes have, in seconds, rising.
 	Bounds []float64
 	// Missing are the arms that no process counts for.
 	Missing []Arm
@@ -106,7 +106,7 @@ const maxTold = 20
 type Options struct {
 	// Stale is how old a scrape may be; zero is [DefaultStale].
 	Stale time.Duration
-	// Bounds are those to count slower requests for, in seconds, rising; without any they are those
+	// Bounds are the bounds to count slower requests for, in seconds, rising; without any they are those
 	// that all processes have. Whoever compares several windows sets them to those of the first.
 	Bounds []float64
 	// Started is when pods began, by name: a pod that is younger than a window counts from 0.

@@ -24,12 +24,12 @@ const (
 	// Requests are all requests or, for other workloads, all that an event could have
 	// happened to.
 	Requests Class = "requests"
-	// Errors are those of the requests that failed.
+	// Errors counts the requests that failed.
 	Errors Class = "errors"
 	// Timed are the requests that a histogram has, of any duration. It may have fewer than
 	// there are requests.
 	Timed Class = "timed"
-	// Bucket are those of them that took no longer than [Sample.Over].
+	// Bucket counts the requests that took no longer than [Sample.Over].
 	Bucket Class = "bucket"
 )
 

@@ -26,7 +26,7 @@ type RuleResult struct {
 	Outcome ReleaseOutcome
 	// After is how long the release had lasted by then.
 	After time.Duration
-	// Errors are those that users of the canary met until then.
+	// Errors are the errors that users of the canary met until then.
 	Errors float64
 	// Text says why.
 	Text string

@@ -39,7 +39,7 @@ func (l Thresholds) Check() error {
 	return nil
 }
 
-// DefaultThresholds are those of Flagger's tutorials.
+// DefaultThresholds are the thresholds of Flagger's tutorials.
 func DefaultThresholds() Thresholds {
 	return Thresholds{SuccessRate: 99, Duration: 500 * time.Millisecond, Interval: time.Minute, FailedChecks: 5, Steps: 5}
 }

@@ -17,7 +17,7 @@ type Result struct {
 	Runs, RolledBack, Promoted int
 	// RolledBackAfter and PromotedAfter are medians over those that ended so.
 	RolledBackAfter, PromotedAfter time.Duration
-	// RolledBackTimes are those of the releases that were rolled back, rising.
+	// RolledBackTimes are the durations of the releases that were rolled back, rising.
 	RolledBackTimes []time.Duration
 	// Errors is the mean number of events that users of the canary met.
 	Errors float64

@@ -71,7 +71,7 @@ func (r Comparison) After(b Baseline) Comparison {
 	return r
 }
 
-// Bounds are those of the histograms, in seconds, rising; none until a window had some.
+// Bounds are the bounds of the histograms, in seconds, rising; none until a window had some.
 func (b Baseline) Bounds() []float64 { return b.bounds }
 
 // MarshalText returns all bits of the baseline as JSON.

@@ -16,7 +16,7 @@ import (
 // patience bounds every wait; only a test that fails spends it.
 const patience = 5 * time.Minute
 
-// Objects are those that a source wakes, in the order in which a controller would get
+// Objects are the objects that a source wakes, in the order in which a controller would get
 // them. It is called once for each source.
 func Objects(t *testing.T, s source.Source) <-chan types.NamespacedName {
 	t.Helper()

@@ -13,13 +13,13 @@ export interface Lane {
   namespace: string;
   /** Name of the application: that of its workload, or of the object of the lane that is nearest to it. */
   name: string;
-  /** State is that of the cell that matters most: one that failed, or else waits for a person, or else moves. */
+  /** State is the state of the cell that matters most: one that failed, or else waits for a person, or else moves. */
   state: CellState;
   /** Column is the one of the cell that State is about; left out while all is well. */
   column?: Column;
   /** Cells are in the order of the columns, one for each. */
   cells: Cell[];
-  /** Stages are those of the pipelines that carry the application's image. */
+  /** Stages are the stages of the pipelines that carry the application's image. */
   stages: LaneStage[];
   /** Target is the workload that is applied, where users reach another one: that of a Canary. */
   target?: ObjectReference;
@@ -276,7 +276,7 @@ export interface LaneStage {
 
 /** CanaryDescription is a Canary with how it releases, its conditions, its last releases and its last events. */
 export interface CanaryDescription extends Canary {
-  /** State is that of its step in a lane. */
+  /** State is the state of its step in a lane. */
   state: CellState;
   /** Properties say in plain words how the Canary releases. */
   properties: Property[];
@@ -286,11 +286,11 @@ export interface CanaryDescription extends Canary {
   applied?: string;
   /** PendingCommand was given and is not carried out yet. */
   pendingCommand?: CanaryCommand;
-  /** Conditions are those of the status. */
+  /** Conditions are the conditions of the status. */
   conditions: Condition[];
   /** Good says what the values of each metric should be, by its name. */
   good: Record<string, string>;
-  /** Webhooks are those of the analysis, those that failed last first, then the gates that are closed. */
+  /** Webhooks are the webhooks of the analysis, those that failed last first, then the gates that are closed. */
   webhooks: Webhook[];
   /** Releases are the last ones, the newest first. */
   releases: CanaryRelease[];
@@ -324,7 +324,7 @@ export interface PipelineDescription extends Pipeline {
   matrix: BundleRow[];
   /** StateCommit is the commit of the state branch that the status was made from. */
   stateCommit?: string;
-  /** Conditions are those of the status. */
+  /** Conditions are the conditions of the status. */
   conditions: Condition[];
   /** Events are the last ones, the oldest first. */
   events: Event[];
@@ -384,7 +384,7 @@ export interface Automation {
   suspended?: boolean;
   /** Ready is the status of the condition Ready: True, False or Unknown. */
   ready: string;
-  /** Message is that of the condition Ready. */
+  /** Message is the message of the condition Ready. */
   message?: string;
 }
 
@@ -402,7 +402,7 @@ export interface Commit {
   message?: string;
   /** Markers are the setter markers whose values it changed. */
   markers: CommitMarker[];
-  /** Files are those that it changed. */
+  /** Files are the files that it changed. */
   files: CommitFile[];
   /** More means that it changed more files than are named. */
   more?: boolean;
@@ -430,7 +430,7 @@ export interface Repair extends ObjectReference {
   by?: string;
   /** Deleted means that the object was gone. */
   deleted?: boolean;
-  /** Fields are those that were changed, as paths such as .spec.replicas; left out if others had added something alone. */
+  /** Fields are the fields that were changed, as paths such as .spec.replicas; left out if others had added something alone. */
   fields?: string[];
   /** More is how many fields are not among them. */
   more?: number;
@@ -483,13 +483,13 @@ export interface Canary {
   since?: Time;
   /** Target is the workload, such as Deployment/podinfo. */
   target: string;
-  /** Provider is that of the spec; left out, it is the one of the controller. */
+  /** Provider is the provider of the spec; left out, it is the one of the controller. */
   provider?: string;
   /** Strategy is canary, blue-green or ab-testing, as the analysis says. */
   strategy: Strategy;
   /** Ready is the status of the condition Ready: True, False or Unknown. */
   ready: string;
-  /** Message is that of the condition Ready. */
+  /** Message is the message of the condition Ready. */
   message?: string;
   /** LastCommand is the last one of a person that the controller has seen. */
   lastCommand?: CanaryCommand;
@@ -585,7 +585,7 @@ export interface Pipeline {
   warning?: string;
   /** Ready is the status of the condition Ready: True, False or Unknown. */
   ready: string;
-  /** Message is that of the condition Ready. */
+  /** Message is the message of the condition Ready. */
   message?: string;
 }
 
@@ -830,7 +830,7 @@ export interface Bundle {
 
 /** PipelineStage is where a stage stands, and what a person can do about it. */
 export interface PipelineStage extends StageStatus {
-  /** State is that of the stage in a lane. */
+  /** State is the state of the stage in a lane. */
   state: CellState;
   /** PassedOver is the quarantine of the bundle that the stage would be given otherwise: it failed there, is in a stage before it, or is the newest of all. */
   passedOver?: Quarantine;
