@@ -38,9 +38,9 @@ func advance(t transition) Decision {
 	case t.seen.routeUnsettled():
 		return t.then(d, holdFor(t.seen.pendingRoute()))
 	case next < len(plan.Steps):
-		return t.then(t.then(d, sayVerdict), enterStep(plan.Steps[next]))
+		return t.then(t.then(d, explainVerdict), enterStep(plan.Steps[next]))
 	default:
-		return t.then(t.then(d, sayVerdict), promote)
+		return t.then(t.then(d, explainVerdict), promote)
 	}
 }
 

@@ -51,7 +51,7 @@ func checkStep(t transition) Decision {
 		d.wait(t.interval(), "%s; %s", progress(t), t.seen.pendingRoute())
 		return d
 	}
-	if left := t.remaining(); left > 0 && !anyApproved(t.prev.Hold) && !verdictCame(t) {
+	if left := t.remaining(); left > 0 && !anyApproved(t.prev.Hold) && !hasVerdict(t) {
 		d.wait(left, "%s", progress(t))
 		return d
 	}

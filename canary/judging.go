@@ -216,9 +216,9 @@ func awaitsVerdict(t transition) bool {
 	return inLastJudgedStep(t) && !passed && !thresholdsDecide && !t.prev.History.current().Unjudged
 }
 
-// verdictCame reports whether the judge has passed the release since the last check, in a step that
+// hasVerdict reports whether the judge has passed the release since the last check, in a step that
 // has lasted for an interval: it need not wait for the next one.
-func verdictCame(t transition) bool {
+func hasVerdict(t transition) bool {
 	said, release := t.seen.JudgeResult, t.prev.History.current()
 	return inLastJudgedStep(t) && !awaitsVerdict(t) && said.Outcome == judge.Pass && said.Since.After(t.prev.At) &&
 		!t.now.Before(plannedEnd(t, release))
@@ -307,8 +307,8 @@ func endInconclusive(t transition) Decision {
 	return d
 }
 
-// sayVerdict tells why a release leaves the last step in which it was compared.
-func sayVerdict(t transition) Decision {
+// explainVerdict says why a release leaves the last step in which it was compared.
+func explainVerdict(t transition) Decision {
 	d := t.unchanged()
 	switch said := t.seen.JudgeResult; {
 	case !inLastJudgedStep(t) || t.prev.History.current().Unjudged:
