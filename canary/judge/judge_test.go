@@ -105,14 +105,24 @@ func TestABoundIsBelowTheEstimate(t *testing.T) {
 	}
 }
 
+// series is a metric of a case, with a window for each of its bounds.
+type series struct {
+	name    string
+	kind    judge.Kind
+	over    []string
+	windows []judge.Window
+}
+
+func errorsOf(w judge.Window) []series {
+	return []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{w}}}
+}
+
+func throughputOf(w judge.Window) []series {
+	return []series{{name: "throughput", kind: judge.Throughput, windows: []judge.Window{w}}}
+}
+
 func TestVerdicts(t *testing.T) {
 	settings := judge.Default()
-	type series struct {
-		name    string
-		kind    judge.Kind
-		over    []string
-		windows []judge.Window // one for each bound
-	}
 	for name, tc := range map[string]struct {
 		series  []series
 		split   judge.Window
@@ -126,57 +136,57 @@ func TestVerdicts(t *testing.T) {
 		findings []judge.Outcome
 	}{
 		"a canary with five times the errors fails": {
-			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(41, 412, 90, 3700)}}},
+			series: errorsOf(window(41, 412, 90, 3700)),
 			want:   judge.Fail, text: "errors 4.1 times the primary's (at least 1.8 times, 99 % sure) after 38s and 412 requests",
 		},
 		"a canary as good as its primary passes": {
-			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(100, 1000, 900, 9000)}}},
+			series: errorsOf(window(100, 1000, 900, 9000)),
 			want:   judge.Pass, text: "errors not 2 times as bad as the primary's (95 % sure) after 38s and 1000 requests",
 		},
 		"a bound that the verdict itself is stronger than is not told": {
-			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(10, 2400, 20, 21600)}}},
+			series: errorsOf(window(10, 2400, 20, 21600)),
 			want:   judge.Fail, text: "errors 4.5 times the primary's (more than is tolerated, 99 % sure) after 38s and 2400 requests",
 		},
 		"few errors decide nothing": {
-			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(1, 1000, 3, 9000)}}},
+			series: errorsOf(window(1, 1000, 3, 9000)),
 			want:   judge.Undecided, text: "errors 3 times the primary's, undecided after 38s and 1000 requests: about 74 more errors needed",
 		},
 		"no errors decide nothing": {
-			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(0, 1000, 0, 9000)}}},
+			series: errorsOf(window(0, 1000, 0, 9000)),
 			want:   judge.Undecided,
 			text:   "errors undecided after 38s and 1000 requests: none in either arm, about 3688 more requests of the canary needed",
 		},
 		"no errors in thousands of requests are few enough": {
-			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(0, 4500, 0, 9000)}}},
+			series: errorsOf(window(0, 4500, 0, 9000)),
 			want:   judge.Pass, text: "errors less than 0.1 % of the requests (95 % sure) after 38s and 4500 requests",
 		},
 		"a few errors in many requests are few enough": {
-			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(3, 20000, 0, 9000)}}},
+			series: errorsOf(window(3, 20000, 0, 9000)),
 			want:   judge.Pass, text: "errors less than 0.1 % of the requests (95 % sure) after 38s and 20000 requests",
 		},
 		"what the canary alone has is a failure, be it ever so rare": {
-			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(12, 20000, 0, 180000)}}},
+			series: errorsOf(window(12, 20000, 0, 180000)),
 			want:   judge.Fail,
 		},
 		"a metric that has yet to come has its part of alpha": {
-			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(14, 1000, 36, 9000)}}},
+			series: errorsOf(window(14, 1000, 36, 9000)),
 			want:   judge.Undecided, metrics: 20,
 		},
 		"without it there would be a verdict": {
-			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(14, 1000, 36, 9000)}}},
+			series: errorsOf(window(14, 1000, 36, 9000)),
 			want:   judge.Fail,
 		},
 		"too few requests decide nothing, however bad": {
-			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(49, 49, 9, 4000)}}},
+			series: errorsOf(window(49, 49, 9, 4000)),
 			want:   judge.Undecided,
 			text:   "errors 444 times the primary's, undecided after 38s and 49 requests, fewer than minSamples (50)",
 		},
 		"too few requests are what is missing, and not errors": {
-			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(0, 12, 0, 4000)}}},
+			series: errorsOf(window(0, 12, 0, 4000)),
 			want:   judge.Undecided, text: "errors undecided after 38s and 12 requests, fewer than minSamples (50)",
 		},
 		"errors of the canary alone": {
-			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(30, 400, 0, 3600)}}},
+			series: errorsOf(window(30, 400, 0, 3600)),
 			want:   judge.Fail, text: "errors of the canary alone: 30, and none of the primary (99 % sure) after 38s and 400 requests",
 		},
 		"the bound that moved is named": {
@@ -185,11 +195,11 @@ func TestVerdicts(t *testing.T) {
 			want: judge.Fail, text: "latency over 500ms 6 times the primary's (at least 3 times, 99 % sure) after 38s and 1000 requests",
 		},
 		"half of the requests went missing": {
-			series: []series{{name: "throughput", kind: judge.Throughput, windows: []judge.Window{window(300, 380, 5600, 3420)}}},
+			series: throughputOf(window(300, 380, 5600, 3420)),
 			want:   judge.Fail, text: "throughput 0.48 times the primary's (at most 0.6 times, 99 % sure) after 38s and 300 requests",
 		},
 		"all of the requests went missing": {
-			series: []series{{name: "throughput", kind: judge.Throughput, windows: []judge.Window{window(0, 380, 5600, 3420)}}},
+			series: throughputOf(window(0, 380, 5600, 3420)),
 			want:   judge.Fail, text: "throughput 0 times the primary's (at most 0.033 times, 99 % sure) after 38s and 0 requests",
 		},
 		"requests that go missing are no mismatch to who asked about them": {
@@ -201,7 +211,7 @@ func TestVerdicts(t *testing.T) {
 			want:  judge.Fail, findings: []judge.Outcome{judge.Fail, judge.Undecided, judge.Mismatch},
 		},
 		"more requests than the weight says are one": {
-			series: []series{{name: "throughput", kind: judge.Throughput, windows: []judge.Window{window(1300, 380, 5600, 3420)}}},
+			series: throughputOf(window(1300, 380, 5600, 3420)),
 			split:  window(1300, 380, 5600, 3420),
 			want:   judge.Mismatch, findings: []judge.Outcome{judge.Undecided, judge.Mismatch},
 		},
@@ -220,7 +230,7 @@ func TestVerdicts(t *testing.T) {
 			want: judge.Undecided,
 		},
 		"arms that get other shares than their weights are not compared": {
-			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(41, 412, 90, 3700)}}},
+			series: errorsOf(window(41, 412, 90, 3700)),
 			split:  window(412, 38*50, 3700, 38*50),
 			want:   judge.Mismatch, findings: []judge.Outcome{judge.Undecided, judge.Mismatch},
 			text: "errors 4.1 times the primary's, undecided after 38s and 412 requests: the arms do not get the requests that their weights say",
@@ -234,38 +244,38 @@ func TestVerdicts(t *testing.T) {
 			want:  judge.Mismatch, findings: []judge.Outcome{judge.Undecided, judge.Undecided, judge.Mismatch},
 		},
 		"more requests than its weight says are told": {
-			series: []series{{name: "throughput", kind: judge.Throughput, windows: []judge.Window{window(1300, 380, 5600, 3420)}}},
+			series: throughputOf(window(1300, 380, 5600, 3420)),
 			split:  window(1300, 380, 5600, 3420), want: judge.Mismatch,
 			text: "throughput 2.1 times the primary's, undecided after 38s and 1300 requests: " +
 				"the arms do not get the requests that their weights say",
 			last: "the canary got 1.9 times the requests that its weight says: nothing follows from comparing it",
 		},
 		"none in either arm beside a mismatch": {
-			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(0, 412, 0, 3700)}}},
+			series: errorsOf(window(0, 412, 0, 3700)),
 			split:  window(300, 380, 5600, 3420), want: judge.Mismatch,
 			text: "errors undecided after 38s and 412 requests: the arms do not get the requests that their weights say",
 			last: "the canary got 0.51 times the requests that its weight says: nothing follows from comparing it",
 		},
 		"a throughput that may be a little lower": {
-			series: []series{{name: "throughput", kind: judge.Throughput, windows: []judge.Window{window(60, 380, 700, 3420)}}},
+			series: throughputOf(window(60, 380, 700, 3420)),
 			want:   judge.Undecided,
 			text:   "throughput 0.77 times the primary's, undecided after 38s and 60 requests: about 371 more requests needed",
 		},
 		"a throughput of none, of as few as were to be expected": {
-			series: []series{{name: "throughput", kind: judge.Throughput, windows: []judge.Window{window(0, 380, 360, 3420)}}},
+			series: throughputOf(window(0, 380, 360, 3420)),
 			want:   judge.Undecided, text: "throughput 0 times the primary's, undecided after 38s and 0 requests, fewer than minSamples (50)",
 		},
 		"neither arm has a request": {
-			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(0, 0, 0, 0)}}}, noMinimum: true,
+			series: errorsOf(window(0, 0, 0, 0)), noMinimum: true,
 			want: judge.Undecided, text: "errors undecided after 38s and 0 requests: none in either arm",
 		},
 		"errors of the canary alone, as yet": {
-			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(2, 1000, 0, 9000)}}},
+			series: errorsOf(window(2, 1000, 0, 9000)),
 			want:   judge.Undecided,
 			text:   "errors infinitely many times the primary's, undecided after 38s and 1000 requests: about 3 more errors needed",
 		},
 		"as many requests as are wanted": {
-			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(40, 50, 9, 4000)}}},
+			series: errorsOf(window(40, 50, 9, 4000)),
 			want:   judge.Fail,
 		},
 		"nothing to judge by": {want: judge.Undecided},
