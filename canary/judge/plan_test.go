@@ -51,7 +51,8 @@ func TestHowLongAVerdictTakes(t *testing.T) {
 		"so few errors that they are negligible": {
 			traffic: judge.TrafficProfile{Requests: 10, Rate: 0.0002}, ratio: 1, want: 31*time.Minute + 52100*time.Millisecond},
 		"likewise, in bursts": {
-			traffic: judge.TrafficProfile{Requests: 10, Rate: 0.0002, Dispersion: 3}, ratio: 1, want: time.Hour + 31*time.Minute + 36400*time.Millisecond},
+			traffic: judge.TrafficProfile{Requests: 10, Rate: 0.0002, Dispersion: 3}, ratio: 1,
+			want: time.Hour + 31*time.Minute + 36400*time.Millisecond},
 		"so few if nothing is negligible": {
 			traffic: judge.TrafficProfile{Requests: 10, Rate: 0.0002}, ratio: 1, change: func(s *judge.Settings) { s.Negligible = 0 },
 			want: 11*time.Hour + 47*time.Minute + 47900*time.Millisecond},

@@ -67,7 +67,9 @@ const keptStores = 2
 // openMirror takes up what an earlier process left in dir, and removes what
 // cannot be used.
 func openMirror(dir string, remote Remote, conn *connection, set *Mirrors) (*sharedMirror, error) {
-	m := &sharedMirror{remote: remote, dir: dir, conn: conn, trees: set.trees, memory: set.Memory, space: set.Space, busy: make(chan struct{}, 1)}
+	m := &sharedMirror{
+		remote: remote, dir: dir, conn: conn, trees: set.trees, memory: set.Memory, space: set.Space, busy: make(chan struct{}, 1),
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making mirror: %w", err)
 	}
