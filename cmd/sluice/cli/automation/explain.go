@@ -54,11 +54,8 @@ what it waits for.`,
 }
 
 func (e *explanation) run(cmd *cobra.Command, args []string) error {
-	if err := e.output.Validate(); err != nil {
-		return err
-	}
 	var a imagev1.ImageUpdateAutomation
-	c, err := e.cluster.Find(cmd.Context(), args[0], &a)
+	c, err := e.cluster.FindToPrint(cmd, &e.output, args[0], &a)
 	if err != nil {
 		return err
 	}

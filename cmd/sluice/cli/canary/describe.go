@@ -46,11 +46,8 @@ last events.`,
 }
 
 func (d *description) run(cmd *cobra.Command, args []string) error {
-	if err := d.output.Validate(); err != nil {
-		return err
-	}
 	var c flaggerv1.Canary
-	k, err := d.cluster.Find(cmd.Context(), args[0], &c)
+	k, err := d.cluster.FindToPrint(cmd, &d.output, args[0], &c)
 	if err != nil {
 		return err
 	}

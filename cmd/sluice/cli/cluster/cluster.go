@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
 	"github.com/sluice-cd/sluice/internal/kinds"
 )
 
@@ -145,6 +146,15 @@ func (k *Cluster) Find(ctx context.Context, name string, into client.Object) (cl
 		return nil, err
 	}
 	return c, k.Get(ctx, c, name, into)
+}
+
+// FindToPrint is [Cluster.Find] for a command that prints the object: the flags of its format are checked before the cluster is
+// asked for anything.
+func (k *Cluster) FindToPrint(cmd *cobra.Command, as *output.Flags, name string, into client.Object) (client.WithWatch, error) {
+	if err := as.Validate(); err != nil {
+		return nil, err
+	}
+	return k.Find(cmd.Context(), name, into)
 }
 
 // Get reads the object that the argument of a command names.

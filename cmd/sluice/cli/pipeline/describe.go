@@ -68,11 +68,8 @@ sluice pipeline describe says more.`,
 }
 
 func (d *description) run(cmd *cobra.Command, args []string) error {
-	if err := d.output.Validate(); err != nil {
-		return err
-	}
 	var p sluicev1.Pipeline
-	k, err := d.cluster.Find(cmd.Context(), args[0], &p)
+	k, err := d.cluster.FindToPrint(cmd, &d.output, args[0], &p)
 	if err != nil {
 		return err
 	}

@@ -42,11 +42,8 @@ are known.`,
 }
 
 func (h *history) run(cmd *cobra.Command, args []string) error {
-	if err := h.output.Validate(); err != nil {
-		return err
-	}
 	var p sluicev1.Pipeline
-	if _, err := h.cluster.Find(cmd.Context(), args[0], &p); err != nil {
+	if _, err := h.cluster.FindToPrint(cmd, &h.output, args[0], &p); err != nil {
 		return err
 	}
 	stage := ""
