@@ -22,5 +22,6 @@
 // nats.go v1.55.0 a server that answers PING with "PONG" and "MSG a 1 4611686018427387904", of
 // whose content one byte comes, ends the process: parser.go:405 makes a slice as large, in a
 // goroutine that recovers from nothing. Its first line may be of any length (readProto in nats.go).
+// TestAServerOfNATSCannotCrashNorFloodAPublisher says such things to what is written here.
 // See https://docs.nats.io/reference/reference-protocols/nats-protocol.
 package dispatch

@@ -1,7 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package cluster is how commands reach a cluster: kubectl's flags, objects by name,
-// and error messages that say what to type instead.
+// Package cluster connects commands to a Kubernetes cluster. [AddFlags] gives a command kubectl's flags (--context, -n and so
+// on), and the [Cluster] that it returns reads by them:
+//
+//	Find, FindToPrint   the object that the argument of a command names, in the namespace of -n
+//	Listing             the objects of some kinds, of a namespace or of all
+//	KindFor             the kind that a word of kubectl means: deploy, ks, canaries.flagger.app
+//	Complete            names of objects, for the completion of a shell
+//
+// No kubeconfig is looked for before a command needs one. Errors say what to type instead: a name that is misspelt, a kind that
+// the API server does not serve, a kubeconfig that is missing.
 package cluster
 
 import (

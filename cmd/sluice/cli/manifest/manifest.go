@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package manifest reads ImagePolicies and ImageRepositories from files, as strictly as
-// the API server does.
+// Package manifest reads YAML for commands that need no cluster, such as sluice explain policy --file and sluice update: files
+// and standard input, the documents and Lists in them, ImagePolicies and ImageRepositories.
+//
+// It is as strict as the API server, since what a command says of a file must hold for the object that is made of it: a field
+// that the kind does not have is an error.
 package manifest
 
 import (

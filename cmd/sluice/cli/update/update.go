@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package update writes images into the files of a local directory, as an
-// ImageUpdateAutomation does in Git.
+// Package update is `sluice update`: it writes images into the files of a local directory, as an ImageUpdateAutomation does in
+// Git, or shows the diff. The file of --policies says which policy has chosen which image: it has ImagePolicies with their
+// status, as kubectl prints them, or a line for each. No cluster, registry or Git server is asked.
+//
+// The files are edited by package writeback, and none outside of the directory is read or written.
 package update
 
 import (

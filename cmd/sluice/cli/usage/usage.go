@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package usage refuses wrong arguments with what would be right: the command, how it
-// is called, and what can be named.
+// Package usage checks the arguments of commands. Its errors have the whole command as it is called, and the command that
+// lists what can be named: cobra's own say that a command accepts 1 arg and received 0.
 package usage
 
 import (
