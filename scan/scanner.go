@@ -307,8 +307,8 @@ func (s *Scanner) complete(ctx context.Context, call *listCall, err error) {
 	}
 }
 
-// isPremature reports whether the listCall failed since whoever was first has less patience
-// than that of a request.
+// isPremature reports whether the listCall failed by the timeout of the request that began it, which is shorter than that of
+// this request.
 func (call *listCall) isPremature(err error, request Request) bool {
 	return errors.Is(err, registry.ErrTimeout) && request.Target.Timeout > call.request.Target.Timeout
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/sluice-cd/sluice/internal/registry"
 )
 
-// TagsOf is the target of whoever wants all tags of a repository: nothing is left out.
+// TagsOf is a target with all tags of a repository: none is excluded.
 func TagsOf(repository name.Repository, timeout time.Duration) Target {
 	canonical := repository.String()
 	return Target{

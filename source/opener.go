@@ -63,8 +63,8 @@ func NewOpener(store *Store, options ...OpenerOption) *Opener {
 }
 
 // Open returns the files of an artifact for a namespace, which is that of the object that
-// needs them: what the artifact says of where it belongs is written by whoever may write
-// a status. Nothing is returned that does not match the artifact's digest. Which artifact
+// needs them. The namespace in the path of the artifact does not count, since anybody who may write
+// the status of a source chooses it. Nothing is returned that does not match the artifact's digest. Which artifact
 // it is, errors leave to the caller to say.
 func (o *Opener) Open(ctx context.Context, namespace string, artifact *meta.Artifact) (tree.Tree, error) {
 	if o.store != nil {

@@ -167,8 +167,8 @@ func (s *Store) Remove(key Key) error {
 }
 
 // ServeHTTP serves artifacts by their path, and nothing else: no index of what
-// there is and no name that can be guessed, since whoever may have an artifact has
-// its URL from the API server.
+// there is and no name that can be guessed. A client that may have an artifact reads its URL
+// from the status of the source.
 func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")

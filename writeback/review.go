@@ -25,8 +25,8 @@ type Review struct {
 	Changed Changed
 	// Tip is the head of the push branch, zero if there is none.
 	Tip plumbing.Hash
-	// Ours means that making the branch anew loses nobody's work, as far as commits tell:
-	// whoever may push can write a commit in our name. Same means that the branch is what
+	// Ours means that making the branch anew loses nobody's work, as far as the authors of commits
+	// tell, which anybody who may push can forge. Same means that the branch is what
 	// would be pushed, file for file. Neither is known if nothing is to be changed.
 	Ours, Same bool
 

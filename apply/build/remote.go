@@ -19,8 +19,8 @@ import (
 	"github.com/sluice-cd/sluice/internal/tree"
 )
 
-// What a kustomization refers to outside of its source is fetched by whoever has a build made, and shown to
-// kustomize as directories beside the source, where nothing leads out of:
+// What a kustomization refers to outside of its source is fetched by the caller of a build, and shown to
+// kustomize as directories beside the source, out of which no path leads:
 //
 //	resources: [https://github.com/org/repo//base?ref=v1]  ->  ../remote-base/1/base
 //	patches: [{path: https://example.com/patch.yaml}]      ->  ../remote-base/2/patch.yaml

@@ -143,7 +143,7 @@ func (s *Session) fetchFile(ctx context.Context, address string) ([]byte, error)
 	return data, nil
 }
 
-// withoutURL is an error without the address, which whoever tells it names.
+// withoutURL strips the address from an error of an HTTP client: its callers name it themselves.
 func withoutURL(err error) error {
 	var wrapped *url.Error
 	if errors.As(err, &wrapped) {

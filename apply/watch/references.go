@@ -59,7 +59,7 @@ func (u *Subscription) ObserveReference(gvk schema.GroupVersionKind, id inventor
 	return seen, freshness
 }
 
-// seesUnlabelled reports whether an informer sees an object whoever applied it. The lock is held.
+// seesUnlabelled reports whether an informer sees an object even if it has no label of an owner. The lock is held.
 func (s *Informers) seesUnlabelled(gvk schema.GroupVersionKind, id inventory.ID, rules *Rules) bool {
 	for _, target := range unlabelledTargets(gvk, id, rules) {
 		if inf := s.byTarget[target]; inf != nil && inf.HasSynced() {
@@ -69,7 +69,7 @@ func (s *Informers) seesUnlabelled(gvk schema.GroupVersionKind, id inventory.ID,
 	return false
 }
 
-// unlabelledTargets are those whose informers see an object whoever applied it.
+// unlabelledTargets are the targets whose informers see an object even if it has no label of an owner.
 func unlabelledTargets(gvk schema.GroupVersionKind, id inventory.ID, rules *Rules) [2]Target {
 	return [...]Target{
 		{GroupVersionKind: gvk, Namespace: id.Namespace, Name: id.Name, Rules: rules.Digest()},

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Implementation is a product that implements the Gateway API. Whose proxies carry the users of a route, and have
-// counted their requests, is whoever has accepted it.
+// Implementation is a product that implements the Gateway API. The proxies of the one that has accepted a route carry its
+// users, and have counted their requests.
 type Implementation struct {
 	Product string
 	// Controllers are its names, as in spec.controllerName of a GatewayClass, and in status.parents[].controllerName of

@@ -20,7 +20,7 @@ import (
 //
 // The values are in the Canary's status, one for each revision, so that a new
 // release is not bound by the sessions of the last. At weight 0 nobody is bound,
-// and whoever still has a cookie is told to drop it.
+// and a client that still has a cookie is told to drop it.
 const (
 	cookieHeader    = "Cookie"
 	setCookieHeader = "Set-Cookie"

@@ -8,10 +8,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// ages are when tags were first seen, as the status of a policy remembers it: the store may
-// have lost it, and every pod that is replaced would make everything young again. They are
-// the policy's word and count for the policy alone: whoever may write its status could make
-// a tag old for others, which share the store.
+// ages are the times at which tags were first seen, from the status of a policy: after a restart
+// the store may have lost them, and all tags would be too young again. They count for that policy
+// alone: otherwise a user who may write its status could make a tag old for the policies of others.
 type ages map[age]time.Time
 
 type age struct{ tag, digest string }

@@ -15,8 +15,8 @@
 //	             -> else ErrPending, and the worker is free
 //	                   ... done at last -> Wake(key) -> Runner.Run or Collect -> its result
 //
-//	Start   whoever hands results out otherwise, as package scan does: of one listing to
-//	        many objects, some of which want one that begins later
+//	Start   callers that deliver the result by themselves, as package scan does: one listing
+//	        is for many objects, and some of these need one that begins later
 //
 // Tasks of a Runner take a slot of the host that they wait for. A namespace has a share of
 // the slots, so that a tenant whose proxy or server never answers keeps the tenant's own

@@ -206,8 +206,8 @@ func (s *httpSession) words(resp *http.Response) string {
 }
 
 // follow takes the conversation to where the greeting came from. The next one goes
-// there as well only if the same server said that it is for good: what else was told
-// once, by whoever was on the way, would decide for ever what is fetched.
+// there as well only if the same server said that it is for good: otherwise a single redirect, by
+// anybody between us and the server, would decide for ever from where is fetched.
 func (s *httpSession) follow(resp *http.Response) error {
 	to := resp.Request.URL
 	if to.String() == s.url.String()+infoRefs+"?service="+s.service {

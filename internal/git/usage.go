@@ -11,10 +11,9 @@ import (
 	"github.com/sluice-cd/sluice/internal/disk"
 )
 
-// usage is who has to answer for the bytes that a mirror keeps on the disk: the namespaces
-// that use it, in equal parts. Whoever was first does not pay for all, and whoever comes
-// to a mirror that is there does not have it for nothing. The zero value keeps nothing for
-// nobody.
+// usage charges the bytes that a mirror keeps on the disk to the namespaces that use it, in equal
+// parts: the first one does not pay for all, and a later one does not get the mirror for nothing.
+// The zero value charges nothing to nobody.
 type usage struct {
 	bytes   int64
 	users   map[string]time.Time // when each namespace asked for the mirror last

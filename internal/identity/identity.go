@@ -2,8 +2,8 @@
 
 // Package identity says where an identity in a cloud may go. Objects name a
 // provider instead of a Secret; what then leaves the process is the token of the
-// controller itself, or of a ServiceAccount, and whoever may write the object also
-// writes the address that it is sent to. So an address earns it:
+// controller itself, or of a ServiceAccount, and the author of the object also
+// chooses the address that it is sent to. So an address has to meet conditions:
 //
 //	https only           otherwise the token can be read on the way
 //	the provider's hosts a name that looks like one of them belongs to somebody else,
@@ -11,8 +11,8 @@
 //	                     such as those of its load balancers and functions
 //	no route of the      the controller's own identity goes neither through a proxy
 //	object's own         nor past a certificate authority that the object names. A
-//	                     ServiceAccount of the object's namespace may: whoever writes
-//	                     the object can read that token anyway
+//	                     ServiceAccount of the object's namespace may: the author of
+//	                     the object can get that token anyway
 //
 // The proxy of the environment and the authorities of the system are the
 // operator's, and are used as ever.

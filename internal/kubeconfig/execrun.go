@@ -34,7 +34,7 @@ const (
 	// standard error are kept for the log.
 	maxPrinted   = 256 << 10
 	maxComplaint = 4 << 10
-	// pipeWait is how long whoever a command has left behind may hold its output open.
+	// pipeWait is how long child processes that a command left behind may hold its output open.
 	pipeWait = time.Second
 )
 

@@ -120,7 +120,7 @@ func (r Redirects) follow(req *http.Request, via []*http.Request) error {
 }
 
 // left reports whether a request is, or one of those before it was, for another origin than
-// the first one: whoever was asked meanwhile says what comes of it.
+// the first one: a server of another origin may have chosen where it goes.
 func left(req *http.Request, via []*http.Request) bool {
 	for _, other := range append(via[1:len(via):len(via)], req) {
 		if !SameOrigin(via[0].URL, other.URL) {

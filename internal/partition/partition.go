@@ -19,8 +19,8 @@
 // revision there is a way back.
 //
 // What a canary wants is noted on the StatefulSet itself, in two annotations, and
-// [Set.Wanted] turns it into a partition: whoever looks, and whenever, comes to
-// the same one.
+// [Set.Wanted] turns it into a partition, which is the same at any time and for any reader of
+// the StatefulSet.
 package partition
 
 import (

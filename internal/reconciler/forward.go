@@ -36,7 +36,7 @@ const (
 
 // Forwarder sends events to Flux's notification-controller, in its own format, so
 // that Alerts and Providers work with the kinds that are served here. It never
-// holds up whoever tells the event: what cannot be sent in time is dropped with a
+// holds up the controller that has the event: what cannot be sent in time is dropped with a
 // line in the log, and is a Kubernetes event all the same.
 type Forwarder struct {
 	address string

@@ -141,8 +141,8 @@ func saysSame(was, is *metav1.Condition) bool {
 	return was != nil && was.Status == is.Status && was.Reason == is.Reason && was.Message == is.Message
 }
 
-// failsAnew reports whether an object fails as before with another revision: whoever made that one has to be told,
-// and its commit gets a status.
+// failsAnew reports whether an object fails as before, but with another revision: the author of that revision gets an event
+// too, and its commit a status.
 func (r *runner[T]) failsAnew(before, obj T, ready *metav1.Condition) bool {
 	return ready.Status == metav1.ConditionFalse && r.kind.About != nil && !maps.Equal(r.kind.About(before), r.kind.About(obj))
 }

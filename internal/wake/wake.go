@@ -8,12 +8,12 @@
 //	scan.Scanner ----------Wake(ImageRepository)-> imagerepository
 //
 // A wake only makes a step start sooner. It is not stored, not repeated and not heard
-// by other processes; whoever misses one finds the same out at its next interval, from
-// what Git or the API server says. So nothing may be decided because of a wake alone.
+// by other processes; an object that misses one is reconciled at its next interval, and finds
+// the same in Git or at the API server. So nothing may be decided because of a wake alone.
 //
 // It is a channel source of controller-runtime whose channel carries no object but
-// only says that there are some. Objects in the channel itself would block whoever
-// wakes more of them than fit, or be lost; and whoever wakes often holds a lock.
+// only says that there are some. With objects in the channel itself, a caller that wakes more
+// than fit would block, often with a lock held, or wakes would be lost.
 package wake
 
 import (

@@ -49,8 +49,8 @@ func ParsePart(value string, part Part) Image {
 	return Image{Name: name, Tag: tag, Digest: digest}
 }
 
-// Set writes an image into the fields. Its outcomes name the part, and whoever calls
-// it says of what. The error is a [FieldError]; the content is returned as it is then,
+// Set writes an image into the fields. Its outcomes name the part of the image; the caller knows
+// which image, and adds it. The error is a [FieldError]; the content is returned as it is then,
 // however many of the fields could have been written. The file is parsed once, and once
 // more if it changes.
 func (f Field) Set(content []byte, image Image) ([]byte, []MarkerResult, error) {
