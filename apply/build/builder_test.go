@@ -485,7 +485,9 @@ func TestABuildDoesNotWaitForItselfWithWhatItFetches(t *testing.T) {
 	b := &Builder{Memory: budget.New(256 << 20)}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	whole := func() (*budget.Grant, error) { return b.Memory.Acquire(ctx, owner.Namespace, b.Memory.NamespaceLimit()) }
+	whole := func() (*budget.Grant, error) {
+		return b.Memory.Acquire(ctx, owner.Namespace, b.Memory.NamespaceLimit())
+	}
 	repository := fetchesRepository(t)
 	spec := Spec{
 		FetchFile: func(address string) ([]byte, error) {
@@ -506,7 +508,8 @@ func TestABuildDoesNotWaitForItselfWithWhatItFetches(t *testing.T) {
 		},
 	}
 	source := treeOf(t, map[string]string{
-		"kustomization.yaml": "resources: [own.yaml, 'https://example.com/org/repo//base', 'https://example.com/cm.yaml']", "own.yaml": configMap("own"),
+		"kustomization.yaml": "resources: [own.yaml, 'https://example.com/org/repo//base', 'https://example.com/cm.yaml']",
+		"own.yaml":           configMap("own"),
 	})
 	result, err := b.Build(ctx, owner, source, spec)
 	if err != nil || len(result.Objects) != 4 {

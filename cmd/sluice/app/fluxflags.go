@@ -58,7 +58,8 @@ func (f *fluxFlags) register(set *pflag.FlagSet) {
 	set.Lookup("export-http-path-metrics").NoOptDefVal = "true"
 	set.Uint8Var(&f.jitter, "interval-jitter-percentage", 5,
 		"largest part, in percent, by which the intervals of sources and Kustomizations are shorter or longer")
-	set.IntVar(&f.retention.Records, "artifact-retention-records", source.DefaultRetention.Records, "how many artifacts of a source stay, the newest among them")
+	set.IntVar(&f.retention.Records, "artifact-retention-records", source.DefaultRetention.Records,
+		"how many artifacts of a source stay, the newest among them")
 	set.DurationVar(&f.retention.TTL, "artifact-retention-ttl", source.DefaultRetention.TTL,
 		"how long ago an artifact of a source may have been replaced: one that was before goes when the next one is stored; "+
 			"with 0, only the newest one stays")
