@@ -182,7 +182,7 @@ func TestWhatTheAPIServerAnswersIsTold(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			e := newWatchingEnv(t)
-			e.ForbidsLists = !tc.unknown
+			e.ForbidsLists.Store(!tc.unknown)
 			if tc.there != nil {
 				e.Put(configAt, tc.there)
 			}

@@ -43,7 +43,7 @@ type testEnv struct {
 func newTestEnv(t *testing.T) *testEnv {
 	t.Helper()
 	e := newWatchingEnv(t)
-	e.ForbidsLists = true
+	e.ForbidsLists.Store(true)
 	return e
 }
 

@@ -370,7 +370,7 @@ func TestLaterWavesWaitUntilAnEarlyOneIsEstablished(t *testing.T) {
 				map[string]any{"type": "NamesAccepted", "status": "True"}, map[string]any{"type": "Established", "status": "True"},
 			}}
 			e.Put(at, established)
-			if !e.ForbidsLists {
+			if !e.ForbidsLists.Load() {
 				e.wait(t, "it is established")
 			}
 			if out := e.apply(t, config("1"), definition()); !out.Waiting.Healthy() || len(out.Changes) != 2 {

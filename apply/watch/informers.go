@@ -283,6 +283,22 @@ func (s *Informers) exceeded(target Target, inf *informer, err error) {
 	}
 }
 
+// tellOnceSynced wakes the users of an informer that has become able to list after all, as that of an identity which was given the
+// right: it has no event for what was deleted or changed until then.
+func (s *Informers) tellOnceSynced(ctx context.Context, inf *informer) {
+	select {
+	case <-inf.HasSyncedChecker().Done():
+	case <-ctx.Done():
+		return
+	}
+	s.mu.Lock()
+	users := slices.Collect(maps.Keys(inf.users))
+	s.mu.Unlock()
+	for _, u := range users {
+		u.handler.HealthChanged()
+	}
+}
+
 // configure has the informer keep what the observer reads. A panic in that, which runs in a
 // goroutine of the informer, would end the process: the list fails, and is tried again.
 func (s *Informers) configure(ctx context.Context, inf *informer, target Target, rules *Rules) error {
@@ -305,6 +321,7 @@ func (s *Informers) configure(ctx context.Context, inf *informer, target Target,
 			inf.blindOnce.Do(func() {
 				s.log.Info("cannot watch; reading objects one by one instead", "kind", target.GroupVersionKind.String(), "reason", err.Error())
 				close(inf.blind)
+				go s.tellOnceSynced(ctx, inf)
 			})
 			return
 		}

@@ -245,7 +245,7 @@ func TestAnInformerStopsWithItsLastUser(t *testing.T) {
 
 func TestAForbiddenKindIsUnknownAndHoldsNobody(t *testing.T) {
 	server, s := newInformers(t)
-	server.ForbidsLists = true
+	server.ForbidsLists.Store(true)
 	u := s.Subscribe(owner, newSignals())
 	u.Use(t.Context(), []Target{{GroupVersionKind: services}})
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
@@ -255,6 +255,22 @@ func TestAForbiddenKindIsUnknownAndHoldsNobody(t *testing.T) {
 		t.Error("an informer that may not list is waited for")
 	}
 	if _, freshness := s.Observe(services, idOf(services, "a"), ""); freshness != decide.Unknown {
+		t.Errorf("freshness %d", freshness)
+	}
+}
+
+// TestWhatWasDeletedBeforeAKindCouldBeListedIsLookedFor: the informer of an identity that is given the right to list later has no
+// event for that, and the object stayed away until the interval was over.
+func TestWhatWasDeletedBeforeAKindCouldBeListedIsLookedFor(t *testing.T) {
+	server, s := newInformers(t)
+	server.ForbidsLists.Store(true)
+	h := newSignals()
+	u := s.Subscribe(owner, h)
+	u.Use(t.Context(), []Target{{GroupVersionKind: services}})
+	u.WaitSynced(t.Context())
+	server.ForbidsLists.Store(false)
+	wait(t, h.health, "the Services can be listed")
+	if _, freshness := s.Observe(services, idOf(services, "a"), ""); freshness != decide.Missing {
 		t.Errorf("freshness %d", freshness)
 	}
 }

@@ -174,7 +174,7 @@ func TestDriftIsRepaired(t *testing.T) {
 
 func TestTheIntervalLooksAtWhatCannotBeWatched(t *testing.T) {
 	e := newTestEnv(t)
-	e.cluster.ForbidsLists = true
+	e.cluster.ForbidsLists.Store(true)
 	k := app("a")
 	k.Spec.Interval = metav1.Duration{Duration: time.Hour}
 	e.commit("main@sha1:1", map[string]string{"c.yaml": configMap("c", "ours")})
@@ -197,7 +197,7 @@ func TestTheIntervalLooksAtWhatCannotBeWatched(t *testing.T) {
 
 func TestARequestIsAFullLook(t *testing.T) {
 	e := newTestEnv(t)
-	e.cluster.ForbidsLists = true
+	e.cluster.ForbidsLists.Store(true)
 	k := app("a")
 	k.Spec.Interval = metav1.Duration{Duration: time.Hour}
 	e.commit("main@sha1:1", map[string]string{"c.yaml": configMap("c", "ours")})

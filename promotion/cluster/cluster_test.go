@@ -214,7 +214,7 @@ func TestAKindThatIsInstalledLaterIsFound(t *testing.T) {
 
 func TestWhatMayNotBeReadIsSaidWithTheRemedy(t *testing.T) {
 	e := newEnv(t, nil)
-	e.server.ForbidsLists = true
+	e.server.ForbidsLists.Store(true)
 	a := e.get(pipeline, nil, named(databases, "db"),
 		says("it may not be read: grant get, list and watch of databases.example.com to the identity that looks"))
 	if !a.Unknown {

@@ -19,6 +19,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -42,7 +43,7 @@ type Request struct {
 	Body *unstructured.Unstructured
 }
 
-// Server is a fake API server. Its fields are set before the first request.
+// Server is a fake API server. Its fields, but ForbidsLists, are set before the first request.
 type Server struct {
 	// Hook is asked about each request; nil lets all through.
 	Hook Hook
@@ -50,7 +51,7 @@ type Server struct {
 	Warn func(Request) []string
 	// ForbidsLists answers lists and watches with 403, as to an identity that may
 	// only read single objects.
-	ForbidsLists bool
+	ForbidsLists atomic.Bool
 
 	url    string
 	mapper *meta.DefaultRESTMapper

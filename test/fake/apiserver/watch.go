@@ -98,7 +98,7 @@ func (s *Server) publish(kind, path string, u *unstructured.Unstructured) {
 }
 
 func (s *Server) serveCollection(w http.ResponseWriter, r *http.Request, in collection) {
-	if s.ForbidsLists {
+	if s.ForbidsLists.Load() {
 		refuse(w, apierrors.NewForbidden(schema.GroupResource{Resource: in.resource}, "", errors.New("lists are not allowed")))
 		return
 	}

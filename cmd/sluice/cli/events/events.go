@@ -71,7 +71,8 @@ objects of a kind.`,
 		return l.resolve(cmd)
 	}
 	set := cmd.Flags()
-	_ = set.MarkHidden("selector") // events have no labels
+	_ = set.MarkHidden("selector")        // events have no labels
+	_ = set.MarkHidden("status-selector") // nor conditions
 	set.StringVar(&l.object, "for", "", "object that they happened to, as KIND/NAME, or all of a KIND")
 	set.StringSliceVar(&l.types, "types", nil, "types of events: Normal, Warning; default: both")
 	return cmd

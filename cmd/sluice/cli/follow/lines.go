@@ -129,7 +129,11 @@ func (l *lines) print() error {
 			return err
 		}
 	}
-	rows, now := l.listing.Rows(all), map[string]string{}
+	rows, err := l.listing.rows(all)
+	if err != nil {
+		return err
+	}
+	now := map[string]string{}
 	for i, item := range rows.Items {
 		text, err := json.Marshal(item)
 		if err != nil {

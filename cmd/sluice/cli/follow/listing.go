@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -54,14 +55,20 @@ type Listing struct {
 	// Rows makes the rows of the objects of each of the kinds.
 	Rows func(lists []client.ObjectList) Rows
 
-	selector string
-	watch    bool
+	selector       string
+	statusSelector string
+	status         statusSelector // what that says
+	headless       bool
+	watch          bool
 }
 
 // Register adds the flags to a command, and has it run.
 func (l *Listing) Register(cmd *cobra.Command) {
 	l.Listing.Register(cmd)
 	cmd.Flags().StringVarP(&l.selector, "selector", "l", "", "labels of the objects, such as team=web")
+	cmd.Flags().StringVar(&l.statusSelector, "status-selector", "",
+		"condition of the objects and its status, such as ready=false or ready!=true")
+	cmd.Flags().BoolVar(&l.headless, "no-header", false, "leave out the titles of the columns")
 	cmd.Flags().BoolVarP(&l.watch, "watch", "w", false, "go on with a line for each change")
 	cmd.Args, cmd.RunE = cobra.MaximumNArgs(1), l.run
 	if of := l.about(); len(of) == 1 {
@@ -84,6 +91,10 @@ func (l *Listing) run(cmd *cobra.Command, args []string) error {
 	if format := l.Output.Format(); l.watch && (format == output.YAML || format == output.Name) {
 		return errEndless
 	}
+	var err error
+	if l.status, err = parseStatusSelector(l.statusSelector); err != nil {
+		return err
+	}
 	c, where, err := l.Connect(args)
 	if err != nil {
 		return err
@@ -99,17 +110,40 @@ func (l *Listing) run(cmd *cobra.Command, args []string) error {
 	for _, namespace := range read.forbidden {
 		output.Note(cmd, "what is in namespace %s is left out: you may not list it there", namespace)
 	}
-	rows := l.Rows(read.lists)
+	for _, err := range read.refused {
+		output.Note(cmd, "left out: %v", err)
+	}
 	switch {
-	case len(args) > 0 && rows.Table.Len() == 0:
+	case len(args) > 0 && l.isEmpty(read.lists):
 		return l.absent(c, args[0])
 	case l.watch:
 		return l.follow(cmd, c, query, read)
 	}
+	rows, err := l.rows(read.lists)
+	if err != nil {
+		return err
+	}
 	if rows.Items == nil {
 		rows.Items = []any{}
 	}
-	return l.Print(cmd, rows.Table, report.List[any]{Items: rows.Items})
+	err = l.Print(cmd, rows.Table, report.List[any]{Items: rows.Items})
+	if err == nil && len(read.refused) > 0 {
+		return errIncomplete
+	}
+	return err
+}
+
+// errIncomplete is the error of a listing that has told of kinds which it could not read.
+var errIncomplete = errors.New("some kinds could not be listed")
+
+// isEmpty reports whether there is no object that a row could be about.
+func (l *Listing) isEmpty(lists []client.ObjectList) bool {
+	for i, list := range lists {
+		if !l.Kinds[i].Beside && meta.LenList(list) > 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // query says where to list each kind, and what of it.
@@ -139,6 +173,8 @@ type lists struct {
 	served []bool
 	// forbidden are namespaces beside that of the listing which nobody may look into.
 	forbidden []string
+	// refused says of each kind that nobody may list, and without which others are listed, why.
+	refused []error
 }
 
 var errUnserved = errors.New("the cluster serves none of these kinds: install the CRDs of config/crd")
@@ -156,15 +192,21 @@ func (l *Listing) read(ctx context.Context, c client.Client, query func(Kind) []
 		case apierrors.IsForbidden(err) && k.Namespace != "":
 			all.forbidden = append(all.forbidden, k.Namespace)
 			continue
+		case apierrors.IsForbidden(err) && l.Optional && !k.Beside && len(l.about()) > 1:
+			all.refused = append(all.refused, cluster.ListError(c, all.lists[i], err))
+			continue
 		case err != nil:
 			return all, cluster.ListError(c, all.lists[i], err)
 		}
 		served, all.served[i] = true, true
 	}
-	if !served {
-		return all, errUnserved
+	switch {
+	case served:
+		return all, nil
+	case len(all.refused) > 0:
+		return all, all.refused[0]
 	}
-	return all, nil
+	return all, errUnserved
 }
 
 // absent says that there is no object of a name.

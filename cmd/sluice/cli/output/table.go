@@ -21,7 +21,9 @@ type Table struct {
 	// its width.
 	Short int
 	Also  []int
-	rows  []row
+	// Headless leaves out the titles of the columns.
+	Headless bool
+	rows     []row
 }
 
 type row struct {
@@ -80,13 +82,18 @@ func (t *Table) PrintShort(w io.Writer, width int) error {
 		}
 		lines = append(lines, cells)
 	}
-	if width > 0 && len(t.Also) > 0 {
+	if width > 0 && len(t.Also) > 0 && len(lines) > 0 {
 		cutLast(lines, width)
 	}
 	return align(w, lines)
 }
 
-func (t *Table) withHead() []row { return append([]row{{cells: t.Columns}}, t.rows...) }
+func (t *Table) withHead() []row {
+	if t.Headless {
+		return t.rows
+	}
+	return append([]row{{cells: t.Columns}}, t.rows...)
+}
 
 // gap is what is between two columns.
 const gap = 3
@@ -147,7 +154,7 @@ func (t *Table) printNames(w io.Writer) error {
 
 // Without leaves out a column.
 func (t *Table) Without(column int) Table {
-	cut := Table{Columns: slices.Delete(slices.Clone(t.Columns), column, column+1), Short: t.Short}
+	cut := Table{Columns: slices.Delete(slices.Clone(t.Columns), column, column+1), Short: t.Short, Headless: t.Headless}
 	if column < t.Short {
 		cut.Short--
 	}
