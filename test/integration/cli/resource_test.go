@@ -85,7 +85,7 @@ func TestSuspendResumeAndReconcile(t *testing.T) {
 		t.Errorf("after suspend: %v", got)
 	}
 	_, errs, err := f.sluice("reconcile", "kustomization/web")
-	if err == nil || !strings.Contains(errs, "is suspended: sluice resume kustomization web") {
+	if err == nil || !strings.Contains(errs, "is suspended: sluice resume kustomization web -n ") {
 		t.Errorf("a reconcile of what is suspended: %v, %s", err, errs)
 	}
 	// No controller is there, so that whoever waits for it waits in vain.

@@ -12,6 +12,7 @@ import (
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
+	generatorv1 "github.com/fluxcd/source-watcher/api/v2/v1beta1"
 	"github.com/spf13/cobra"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
@@ -39,9 +40,12 @@ func resumed(t *testing.T, objects ...client.Object) (*cobra.Command, client.Wit
 		t.Fatal(err)
 	}
 	return cmd, fake.NewClientBuilder().WithScheme(known).WithObjects(objects...).
-		WithIndex(&kustomizev1.Kustomization{}, "metadata.name", func(o client.Object) []string { return []string{o.GetName()} }).
+		WithIndex(&kustomizev1.Kustomization{}, "metadata.name", byName).
+		WithIndex(&generatorv1.ArtifactGenerator{}, "metadata.name", byName).
 		WithInterceptorFuncs(interceptor.Funcs{Watch: watchUntilDone}).Build(), k
 }
+
+func byName(o client.Object) []string { return []string{o.GetName()} }
 
 // watchUntilDone is a watch that ends with its context, as those of an API server do.
 func watchUntilDone(ctx context.Context, c client.WithWatch, of client.ObjectList, opts ...client.ListOption) (watch.Interface, error) {
@@ -80,6 +84,28 @@ func TestResumeWaitsForWhatComesOfIt(t *testing.T) {
 				t.Errorf("got %v, want %q", err, tc.want)
 			}
 		})
+	}
+}
+
+// The command waited for a status.observedGeneration, which ArtifactGenerators do not have.
+func TestResumeOfAnArtifactGeneratorGoesByItsConditions(t *testing.T) {
+	for observed, want := range map[int64]string{2: "", 1: "is not ready after 1s"} {
+		ag := &generatorv1.ArtifactGenerator{}
+		ag.Namespace, ag.Name, ag.Generation = "apps", "web", 2
+		ag.Status.Conditions = []metav1.Condition{{Type: meta.ReadyCondition, Status: "True", ObservedGeneration: observed}}
+		cmd, c, _ := resumed(t, ag)
+		k, err := named("ag")
+		if err != nil {
+			t.Fatal(err)
+		}
+		of := &target{cmd: cmd, client: c, kind: k, object: k.object()}
+		if err := c.Get(t.Context(), client.ObjectKeyFromObject(ag), of.object); err != nil {
+			t.Fatal(err)
+		}
+		err = of.awaitResumed(time.Second)
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("observed %d: got %v, want %q", observed, err, want)
+		}
 	}
 }
 

@@ -125,10 +125,9 @@ func (t *target) awaitResumed(limit time.Duration) error {
 		What: fmt.Sprintf("the reconcile of %s", t), Limit: limit,
 		Timeout: fmt.Errorf("%s is not ready after %s", t, shorten.Duration(limit)),
 		Until: func(u *unstructured.Unstructured) (bool, error) {
-			observed, _, _ := unstructured.NestedInt64(u.Object, "status", "observedGeneration")
 			now = report.OfResource(u)
 			switch {
-			case observed < generation:
+			case observedGeneration(u) < generation:
 				return false, nil
 			case hasCondition(u, meta.StalledCondition):
 				return false, fmt.Errorf("%s is not ready: %s: %s", t, now.Reason, now.Message)
@@ -145,6 +144,22 @@ func (t *target) awaitResumed(limit time.Duration) error {
 	return err
 }
 
+// observedGeneration is the generation that the status of an object is about. That of an
+// ArtifactGenerator has none but in its conditions.
+func observedGeneration(u *unstructured.Unstructured) int64 {
+	if observed, found, _ := unstructured.NestedInt64(u.Object, "status", "observedGeneration"); found {
+		return observed
+	}
+	conditions, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
+	for _, c := range conditions {
+		if fields, _ := c.(map[string]any); fields["type"] == meta.ReadyCondition {
+			observed, _, _ := unstructured.NestedInt64(fields, "observedGeneration")
+			return observed
+		}
+	}
+	return 0
+}
+
 // hasCondition reports whether a condition of an object is True.
 func hasCondition(u *unstructured.Unstructured, name string) bool {
 	conditions, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
@@ -157,7 +172,7 @@ func hasCondition(u *unstructured.Unstructured, name string) bool {
 // reconcile asks for a reconcile, and waits for its end if the status says when that is.
 func (t *target) reconcile(limit time.Duration) error {
 	if report.OfResource(t.object).Suspended {
-		return fmt.Errorf("%s is suspended: sluice resume %s %s", t, strings.ToLower(t.kind.Kind), t.object.GetName())
+		return fmt.Errorf("%s is suspended: sluice resume %s %s -n %s", t, strings.ToLower(t.kind.Kind), t.object.GetName(), t.object.GetNamespace())
 	}
 	at := time.Now().UTC().Format(time.RFC3339Nano)
 	err := t.patch(func(u *unstructured.Unstructured) error {
