@@ -30,7 +30,7 @@ import (
 // FetchFile returns the file at a URL. The error is [ErrNoFile] if the server says that it has none.
 type FetchFile func(address string) ([]byte, error)
 
-// FetchRepository returns the files of a repository at a ref.
+// FetchRepository returns the files of a repository at a ref. The error is [ErrRemote] if it never will.
 type FetchRepository func(remoteref.Repository) (tree.Tree, error)
 
 // ErrNoFile says that a server has no file at a URL. A repository may be there.
@@ -113,7 +113,7 @@ func (v *referenceRewriter) fetch(ref string, use remoteUse) (string, error) {
 		return "", err
 	}
 	if len(v.o.mounts) >= maxRemotes {
-		return "", v.o.refuse(tooLarge(maxRemotes, "remote bases and files", "commit some to the source"))
+		return "", tooLarge(maxRemotes, "remote bases and files", "commit some to the source")
 	}
 	if use == aDirectory || !remoteref.IsFile(ref) || use == eitherOfThem && remoteref.IsPlain(ref) {
 		return v.fetchAsDirectory(ref, use)
@@ -138,8 +138,11 @@ func (v *referenceRewriter) fetchAsDirectory(ref string, use remoteUse) (string,
 		return "", errors.New("a file has to be at a URL that begins with https:// or http://")
 	}
 	files, err := v.o.fetchRepository(repository)
-	if err != nil {
-		return "", v.o.refuse(fetchError{err})
+	switch {
+	case errors.Is(err, ErrRemote):
+		return "", err
+	case err != nil:
+		return "", fetchError{err}
 	}
 	v.o.moves = v.o.moves || !repository.Pinned()
 	return path.Join(v.o.mountAt(&mounted{tree: files, name: repository.String(), repository: repository}), repository.Path), nil
@@ -150,17 +153,17 @@ func (v *referenceRewriter) fetchAsDirectory(ref string, use remoteUse) (string,
 func (v *referenceRewriter) fetchAsFile(ref string, use remoteUse) (string, error) {
 	data, err := v.o.fetchFile(ref)
 	if err != nil {
-		return "", v.o.unlessNoFile(err, use)
+		return "", fetchFailure(err)
 	}
 	if int64(len(data)) > v.o.bounds.FileBytes {
-		return "", v.o.refuse(tooLarge(v.o.bounds.FileBytes, "bytes in "+remoteref.Redacted(ref), "split the file"))
+		return "", tooLarge(v.o.bounds.FileBytes, "bytes in "+remoteref.Redacted(ref), "split the file")
 	}
 	if err := v.o.mem.Grow(int64(len(data))); err != nil {
-		return "", v.o.refuse(err)
+		return "", err
 	}
 	if use == eitherOfThem {
 		if err := v.o.checkObjects(data); err != nil {
-			return "", v.o.unlessNoFile(err, use)
+			return "", fetchFailure(err)
 		}
 	}
 	name := fileNameOf(ref)
@@ -172,13 +175,10 @@ func (v *referenceRewriter) fetchAsFile(ref string, use remoteUse) (string, erro
 	return path.Join(v.o.mountAt(&mounted{tree: files, name: remoteref.Redacted(strings.TrimSuffix(ref, "/"+name)), file: ref}), name), nil
 }
 
-// unlessNoFile refuses an error, unless it leaves something to try.
-func (r *refusal) unlessNoFile(err error, use remoteUse) error {
-	switch {
-	case errors.Is(err, ErrTooLarge), errors.Is(err, budget.ErrExhausted):
-		return r.refuse(err)
-	case use == aFile || !errors.Is(err, ErrNoFile):
-		return r.refuse(fetchError{err})
+// fetchFailure is err as [ErrFetch], unless it is a bound that was exceeded.
+func fetchFailure(err error) error {
+	if errors.Is(err, ErrTooLarge) || errors.Is(err, budget.ErrExhausted) {
+		return err
 	}
 	return fetchError{err}
 }

@@ -43,8 +43,8 @@ const (
 )
 
 // errNeedsKey says that SSH cannot be used.
-var errNeedsKey = errors.New("ssh needs a key, and none is used for what a kustomization refers to: write https://, " +
-	"or name a GitRepository with that key and include it")
+var errNeedsKey = fmt.Errorf("%w over ssh, which needs a key, and none is used for what a kustomization refers to: write https://, "+
+	"or name a GitRepository with that key and include it", build.ErrRemote)
 
 // Fetcher fetches for all builds. The fields are set before the first session.
 type Fetcher struct {

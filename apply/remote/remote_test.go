@@ -271,7 +271,7 @@ func TestWhatCannotBeFetchedIsTold(t *testing.T) {
 		server.URL + "/none.yaml":           {"the server has no such file: it answers 404 Not Found", true},
 		server.URL + "/a/none.yaml":         {"repository not found", true},
 		server.URL + "/org/repo/page":       {"repository not found", true},
-		"git@github.com:org/repo.git//app":  {"ssh needs a key, and none is used", true},
+		"git@github.com:org/repo.git//app":  {"over ssh, which needs a key, and none is used", false},
 		"file:///etc//app":                  {"file:// leads to files of whoever builds", false},
 		// A branch may have something else the next time.
 		f.repo.URL + "//out":                   {"../../secret.yaml leads out of " + f.repo.URL, true},
@@ -288,6 +288,23 @@ func TestWhatCannotBeFetchedIsTold(t *testing.T) {
 		}
 		if build.IsRefused(err) == want.later {
 			t.Errorf("%s: stays refused: %v, %v", ref, build.IsRefused(err), err)
+		}
+	}
+}
+
+// The error was "dial tcp 127.0.0.1:1: connect: connection refused", and nothing else.
+func TestWhatCannotBeFetchedIsNamedByFileFieldAndURL(t *testing.T) {
+	f := setup(t)
+	server := files(t, nil)
+	for ref, named := range map[string]string{
+		"https://127.0.0.1:1/x.yaml":                      "https://127.0.0.1:1/x.yaml: ",
+		"https://user:hunter2@127.0.0.1:1/org/repo//base": "https://xxxxx@127.0.0.1:1/org/repo//base: ",
+		server.URL + "/none.yaml":                         server.URL + "/none.yaml: ",
+		"git@127.0.0.1:org/fleet//apps/a?ref=main":        "git@127.0.0.1:org/fleet//apps/a?ref=main: ",
+	} {
+		_, _, err := f.build(t, at(ref))
+		if err == nil || !strings.Contains(err.Error(), "kustomization.yaml: resources: "+named) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: got %v", ref, err)
 		}
 	}
 }
