@@ -142,6 +142,10 @@ func (r *Reconciler) list(ctx context.Context, obj *sourcev1.Bucket, cached *ope
 	if err != nil {
 		return objectListing{}, failed(err)
 	}
+	if len(all) == 0 && obj.Spec.Prefix != "" { // an artifact of nothing has Kustomizations prune all they have
+		return objectListing{}, failed(fmt.Errorf("spec.prefix: no key of bucket '%s' begins with '%s'; the artifact stays as it was: "+
+			"correct the prefix, or delete what was made of it", obj.Spec.BucketName, obj.Spec.Prefix))
+	}
 	rules, err := r.rules(ctx, obj, cached, all)
 	if err != nil {
 		return objectListing{}, err
