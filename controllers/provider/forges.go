@@ -50,7 +50,7 @@ func remoteOf(r dispatch.Repository) forge.Remote {
 // Check implements dispatch.Forges.
 func (f Forges) Check(r dispatch.Repository) error {
 	if r.URL == "" {
-		return errors.New(string(message.NeedsURL))
+		return message.NeedsURL
 	}
 	if r.Secret == nil && r.Forge != forge.AzureDevOps {
 		return errors.New("spec.secretRef: a Secret with a token is needed")

@@ -3,13 +3,19 @@
 package dispatch_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/fluxcd/pkg/apis/meta"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluice-cd/sluice/api/notification/v1beta3"
+	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/notify/dispatch"
 )
 
@@ -74,6 +80,50 @@ func TestWhatAProviderMayNotHave(t *testing.T) {
 			err := newTestEnv(t, nil, p).CheckProvider(t.Context(), p)
 			if (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got %v, want %q", err, tc.want)
+			}
+		})
+	}
+}
+
+// Such a Provider was Ready, and every message to it was lost.
+func TestAProviderWithAnAddressThatIsRefusedIsStalled(t *testing.T) {
+	secret := func(key, value string) *corev1.Secret {
+		return &corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "room"}, Data: map[string][]byte{key: []byte(value)},
+		}
+	}
+	withSecret := func(p *v1beta3.Provider) { p.Spec.SecretRef = &meta.LocalObjectReference{Name: "room"} }
+	for name, tc := range map[string]struct {
+		address  string
+		edit     func(*v1beta3.Provider)
+		secret   *corev1.Secret
+		want     string // "" is no error
+		terminal bool
+	}{
+		"a metadata service":              {"http://169.254.169.254/x", func(*v1beta3.Provider) {}, nil, "spec.address: ", true},
+		"loopback":                        {"http://localhost/x", func(*v1beta3.Provider) {}, nil, "spec.address: ", true},
+		"another host":                    {"https://a.example.com/x", func(*v1beta3.Provider) {}, nil, "", false},
+		"a metadata service, by a Secret": {"", withSecret, secret("address", "http://169.254.169.254/x"), "key address of secret", false},
+		"a channel that no Secret can have": {"", func(p *v1beta3.Provider) {
+			withSecret(p)
+			p.Spec.Type = "telegram"
+		}, secret("token", "1:a"), "spec.channel is needed", true},
+		"no Secret": {"https://a.example.com/x", func(p *v1beta3.Provider) { p.Spec.Type = "generic-hmac" }, nil,
+			"spec.secretRef: a Secret with the key token is needed", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := provider(tc.address, tc.edit)
+			objects := []client.Object{p}
+			if tc.secret != nil {
+				objects = append(objects, tc.secret)
+			}
+			env := newTestEnv(t, func(o *dispatch.Options) { o.Guard = outbound.NewGuard(nil) }, objects...)
+			err := env.CheckProvider(t.Context(), p)
+			if (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v, want %q", err, tc.want)
+			}
+			if terminal := errors.Is(err, reconcile.TerminalError(nil)); terminal != tc.terminal {
+				t.Errorf("terminal is %v: %v", terminal, err)
 			}
 		})
 	}

@@ -197,7 +197,26 @@ func (d *providers) check(ctx context.Context, p *v1beta3.Provider) error {
 	if _, err := d.transport(to); err != nil {
 		return err
 	}
+	if err := d.checkAddress(to); err != nil {
+		return err
+	}
 	return d.checkDestination(to)
+}
+
+// checkAddress refuses an address that messages may not be sent to. Addresses of some types are no URLs, and what names
+// resolve to is checked when they are dialed.
+func (d *providers) checkAddress(to *resolvedProvider) error {
+	u, err := url.Parse(to.target.Address)
+	if err != nil || u.Host == "" {
+		return nil
+	}
+	if err = d.opts.Guard.CheckURL(u); err == nil {
+		return nil
+	}
+	if to.secret != nil && len(to.secret.Data["address"]) > 0 {
+		return secretError("spec.secretRef: key address of secret '%s/%s': %w", to.secret.Namespace, to.secret.Name, err)
+	}
+	return invalid(fmt.Errorf("spec.address: %w", err))
 }
 
 // checkDestination says what a destination lacks. What a Secret may hold is not terminal:
@@ -219,8 +238,8 @@ func (d *providers) checkDestination(to *resolvedProvider) error {
 	switch {
 	case err == nil:
 		return nil
-	case to.secret != nil:
-		return secretError("%w", err)
+	case errors.Is(err, message.NeedsChannel), to.secret == nil: // no Secret has a channel
+		return invalid(err)
 	}
-	return invalid(err)
+	return secretError("%w", err)
 }

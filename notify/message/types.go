@@ -3,7 +3,6 @@
 package message
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/sluice-cd/sluice/api/notification/v1beta3"
@@ -34,8 +33,11 @@ const (
 	NeedsURL     Need = "spec.address, or the key address of the Secret, has to be a URL such as https://host/path"
 	NeedsAddress Need = "spec.address, or the key address of the Secret, is needed"
 	NeedsChannel Need = "spec.channel is needed"
-	NeedsToken   Need = "the Secret of spec.secretRef needs the key token"
+	NeedsToken   Need = "spec.secretRef: a Secret with the key token is needed"
 )
+
+// Error implements error.
+func (n Need) Error() string { return string(n) }
 
 // Types are the types whose messages are HTTP requests, by spec.type.
 var Types = map[string]Type{
@@ -93,7 +95,7 @@ func (n Need) check(to Target) error {
 		return fmt.Errorf("unknown need %q", string(n))
 	}
 	if !met {
-		return errors.New(string(n))
+		return n
 	}
 	return nil
 }
