@@ -435,7 +435,7 @@ func TestNoValueIsQuoted(t *testing.T) {
 		t.Errorf("another key: %v", err)
 	}
 	if _, err := open(t, nil, nil).Decrypt(t.Context(), []byte(sealed), "a.yaml"); err == nil || !strings.Contains(err.Error(),
-		"the Secret has no key *.agekey") {
+		"there is no key *.agekey") {
 		t.Errorf("no key: %v", err)
 	}
 }

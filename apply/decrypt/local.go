@@ -21,7 +21,7 @@ const maxDataKey = 1 << 10
 // openAge decrypts a data key with the age keys.
 func (k *Keys) openAge(ciphertext []byte) ([]byte, error) {
 	if len(k.age) == 0 {
-		return nil, errors.New("the Secret has no key *" + ageSuffix)
+		return nil, errors.New("there is no key *" + ageSuffix)
 	}
 	in, err := age.Decrypt(armor.NewReader(bytes.NewReader(ciphertext)), k.age...)
 	if err != nil {
@@ -33,7 +33,7 @@ func (k *Keys) openAge(ciphertext []byte) ([]byte, error) {
 // openPGP decrypts a data key with the PGP keys.
 func (k *Keys) openPGP(ciphertext []byte) ([]byte, error) {
 	if len(k.pgp) == 0 {
-		return nil, errors.New("the Secret has no key *" + pgpSuffix)
+		return nil, errors.New("there is no key *" + pgpSuffix)
 	}
 	block, err := pgparmor.Decode(bytes.NewReader(ciphertext))
 	if err != nil {

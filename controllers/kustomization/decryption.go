@@ -54,6 +54,15 @@ func (*Decryption) secretField(k *kustomizev1.Kustomization) string {
 	return "--sops-age-secret"
 }
 
+// whoseKeys says in an error where keys come from.
+func (d *Decryption) whoseKeys(k *kustomizev1.Kustomization) string {
+	name := d.keySecret(k)
+	if name.Name == "" {
+		return "neither spec.decryption.secretRef nor --sops-age-secret names a Secret with keys"
+	}
+	return fmt.Sprintf("the Secret with keys is '%s', of %s", name, d.secretField(k))
+}
+
 // keys are the data of a Secret with keys.
 type keys struct {
 	data      map[string][]byte
@@ -109,7 +118,13 @@ func (d *Decryption) decrypting(ctx context.Context, k *kustomizev1.Kustomizatio
 	if err != nil {
 		return nil, fmt.Errorf("%s: sops decryption Secret '%s': %w", d.secretField(k), d.keySecret(k), err)
 	}
-	result, err := build(func(data []byte, name string) ([]byte, error) { return decrypter.Decrypt(ctx, data, name) })
+	result, err := build(func(data []byte, name string) ([]byte, error) {
+		plain, err := decrypter.Decrypt(ctx, data, name)
+		if errors.Is(err, decrypt.ErrDecrypt) {
+			err = fmt.Errorf("%w (%s)", err, d.whoseKeys(k))
+		}
+		return plain, err
+	})
 	if err != nil {
 		return nil, decrypter.Mask().Error(err)
 	}

@@ -161,6 +161,23 @@ func TestDecryptionThatCannotBe(t *testing.T) {
 	}
 }
 
+// The message spoke of a Secret where there was none, and did not name the one that there was.
+func TestWhereKeysComeFromIsSaid(t *testing.T) {
+	e := newTestEnv(t)
+	e.commit("main@sha1:1", sealedSecret(t, sops.NewAgeKey(t), "hunter2"))
+	e.keys("ns", sops.NewAgeKey(t))
+	k := decryptingApp()
+	if _, err := e.built(k); err == nil || !strings.Contains(err.Error(), "the Secret with keys is 'ns/sops'") ||
+		!strings.Contains(err.Error(), ", of spec.decryption.secretRef") {
+		t.Errorf("with a Secret: %v", err)
+	}
+	k.Spec.Decryption.SecretRef = nil
+	if _, err := e.built(k); err == nil || !strings.Contains(err.Error(), "there is no key *.agekey "+
+		"(neither spec.decryption.secretRef nor --sops-age-secret names a Secret with keys)") {
+		t.Errorf("without: %v", err)
+	}
+}
+
 func TestAKeyServiceThatNeverAnswersHoldsUpNobodyElse(t *testing.T) {
 	e, dataKey := newTestEnv(t), sops.DataKey()
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0") // the kernel takes connections, and nobody answers
