@@ -25,7 +25,8 @@ func TreeCommand(version string) *cobra.Command {
 		Long: `Print what hangs below an object:
 
   a Kustomization     what it has applied, and what Kustomizations and Canaries among that have
-  a source            the Kustomizations that are built from it, and what they have
+  a source            the ArtifactGenerators that copy of it and the Kustomizations that are built
+                      from it, and what they have
   a Canary            its target, and what it has made beside it
   a Pipeline          its artifacts, and its stages with the objects that judge them
   an automation       the repository that it writes to, and the policies whose choices it writes

@@ -152,7 +152,7 @@ func (b *treeBuilder) kustomization(ctx context.Context, key client.ObjectKey) (
 // kustomizations is the kind.
 var kustomizations = groupKind(kustomizev1.GroupVersion.Group, kustomizev1.KustomizationKind)
 
-// consumers are the Kustomizations that are built from a source of a kind. One that another of
+// consumers are the Kustomizations that are built from a source of a kind, and the ArtifactGenerators that copy of it. One that another of
 // them has applied is shown below that.
 func (b *treeBuilder) consumers(kind string) func(context.Context, client.ObjectKey) ([]report.TreeNode, error) {
 	return func(ctx context.Context, key client.ObjectKey) ([]report.TreeNode, error) {
@@ -175,7 +175,8 @@ func (b *treeBuilder) consumers(kind string) func(context.Context, client.Object
 			}
 			found = append(found, node)
 		}
-		return found, nil
+		generators, err := b.generators(ctx, kind, key)
+		return append(generators, found...), err
 	}
 }
 

@@ -82,6 +82,14 @@ const inCluster = `
   spec: {providerRef: {name: chat}, eventSources: [{kind: Canary, name: shop, namespace: m}]}}
 ---
 {apiVersion: notification.toolkit.fluxcd.io/v1beta3, kind: Provider, metadata: {name: chat, namespace: apps}}
+---
+{apiVersion: source.toolkit.fluxcd.io/v1, kind: GitRepository, metadata: {name: mono, namespace: apps}}
+---
+{apiVersion: source.extensions.fluxcd.io/v1beta1, kind: ArtifactGenerator, metadata: {name: split, namespace: apps},
+  spec: {sources: [{alias: m, kind: GitRepository, name: mono}]}, status: {inventory: [{name: part, namespace: apps}]}}
+---
+{apiVersion: kustomize.toolkit.fluxcd.io/v1, kind: Kustomization, metadata: {name: part, namespace: apps},
+  spec: {sourceRef: {kind: ExternalArtifact, name: part}}}
 `
 
 func TestATreeHasWhatHangsBelowAnObject(t *testing.T) {
@@ -115,6 +123,11 @@ left out: an entry of the inventory of Kustomization apps/root`,
 └── Kustomization/apps/root
     ├── Kustomization/apps/root  (shown above)
     ├── Kustomization/apps/app
+`,
+		"source git mono": `GitRepository/apps/mono
+└── ArtifactGenerator/apps/split
+    └── ExternalArtifact/apps/part
+        └── Kustomization/apps/part
 `,
 		"source oci fleet": `OCIRepository/apps/fleet
 ├── Kustomization/apps/app
