@@ -13,12 +13,12 @@ import (
 // server sends no other. Gitea and Forgejo send the same headers, and bodies that have the
 // repository at the same place.
 func gitHub(_ context.Context, _ *Hooks, m message) (payload, error) {
-	signature := m.header.Get("X-Hub-Signature-256")
-	if signature == "" {
-		signature = m.header.Get("X-Hub-Signature")
+	header := "X-Hub-Signature-256"
+	if m.header.Get(header) == "" && m.header.Get("X-Hub-Signature") != "" {
+		header = "X-Hub-Signature"
 	}
-	if err := verifySignature(signature, m); err != nil {
-		return refuse("X-Hub-Signature: %v", err)
+	if err := verifySignature(m.header.Get(header), m); err != nil {
+		return refuse("%s: %v", header, err)
 	}
 	n := payload{event: m.header.Get("X-GitHub-Event"), body: formPayload(m)}
 	raw := m.body

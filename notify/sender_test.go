@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -78,6 +79,22 @@ func TestImagesAreReadFromTheMessages(t *testing.T) {
 				t.Errorf("images (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// Of a wrong X-Hub-Signature-256 the answer said that X-Hub-Signature did not fit.
+func TestTheSignatureThatDoesNotFitIsNamed(t *testing.T) {
+	for sent, want := range map[string]string{
+		"X-Hub-Signature-256": "X-Hub-Signature-256: ", "X-Hub-Signature": "X-Hub-Signature: ", "X-Other": "X-Hub-Signature-256: ",
+	} {
+		header := http.Header{}
+		header.Set(sent, "sha256="+sign(sha256.New, "other"))
+		m := message{
+			header: header, body: []byte("{}"), receiver: newReceiver(nil), secret: map[string][]byte{tokenKey: []byte(secretToken)},
+		}
+		if _, err := senders[notificationv1.GitHubReceiver].verify(t.Context(), nil, m); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", sent, err, want)
+		}
 	}
 }
 
