@@ -40,7 +40,10 @@ func failed(t transition) Decision {
 	}
 	if t.seen.Target.Exists && t.seen.Target.Revision == d.State.Promoted {
 		d.State.Applied = d.State.Promoted
-		d.Message = "Revision reverted to the promoted one."
+		d.Message = "Revision reverted to the promoted one, which all users have."
+		if why := t.prev.History.lastFailure(); why != "" {
+			d.Message += " What was tried before failed: " + why
+		}
 	}
 	return t.then(d, stopUnusedTarget)
 }

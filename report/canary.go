@@ -43,6 +43,8 @@ type Canary struct {
 	FailedChecks int `json:"failedChecks"`
 	// Threshold is how many failed checks roll the release back.
 	Threshold int `json:"threshold"`
+	// Retriable means that the revision that failed is still the target's, so that sluice canary retry tries it once more.
+	Retriable bool `json:"retriable,omitempty"`
 	// Hold is what keeps the release in its step: a gate, a halt or a pause.
 	Hold *flaggerv1.CanaryHold `json:"hold,omitempty"`
 	// Suspended means that nothing happens before spec.suspend is false.
@@ -81,7 +83,7 @@ func OfCanary(c *flaggerv1.Canary) Canary {
 		FailedChecks: c.Status.FailedChecks, Threshold: c.Spec.Analysis.GetThreshold(),
 		Hold: c.Status.Hold, Suspended: c.Spec.Suspend, LastCommand: c.Status.LastCommand,
 		Target: c.Spec.TargetRef.Kind + "/" + c.Spec.TargetRef.Name, Provider: c.Spec.Provider, Strategy: c.DeploymentStrategy(),
-		Ready: string(metav1.ConditionUnknown),
+		Ready: string(metav1.ConditionUnknown), Retriable: isRetriable(c),
 	}
 	found.Stage, found.Stages = stepOf(c)
 	found.Judge = judgementOf(c)
@@ -99,6 +101,13 @@ func OfCanary(c *flaggerv1.Canary) Canary {
 		found.Image = ImageNames(c.Status.History[at].Images)
 	}
 	return found
+}
+
+// isRetriable reports whether there is a failed revision to try again: once the target has the promoted one again, that is the one
+// which was applied last.
+func isRetriable(c *flaggerv1.Canary) bool {
+	applied := c.Status.Applied()
+	return c.Status.Phase == flaggerv1.CanaryPhaseFailed && applied != "" && applied != c.Status.Promoted()
 }
 
 // RevisionOf is the revision that a Canary is about: the one that is tried or has

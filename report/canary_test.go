@@ -3,6 +3,8 @@
 package report_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,6 +15,33 @@ import (
 	"github.com/sluice-cd/sluice/report"
 	"github.com/sluice-cd/sluice/test/make"
 )
+
+// TestWhatWasTakenBackIsNotTriedAgain: the retry that was offered was refused, as there is no failed revision any more.
+func TestWhatWasTakenBackIsNotTriedAgain(t *testing.T) {
+	for name, tc := range map[string]struct {
+		phase             flaggerv1.CanaryPhase
+		applied, promoted string
+		want              bool
+	}{
+		"a revision that failed":             {flaggerv1.CanaryPhaseFailed, "new", "old", true},
+		"the promoted one, after a revert":   {flaggerv1.CanaryPhaseFailed, "old", "old", false},
+		"one that was asked for already":     {flaggerv1.CanaryPhaseFailed, "", "old", false},
+		"one that is under way":              {flaggerv1.CanaryPhaseProgressing, "new", "old", false},
+		"a first one that was never healthy": {flaggerv1.CanaryPhaseFailed, "new", "", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := &flaggerv1.Canary{}
+			c.Status.Phase, c.Status.LastAppliedSpec, c.Status.LastPromotedSpec = tc.phase, tc.applied, tc.promoted
+			if got := report.OfCanary(c).Retriable; got != tc.want {
+				t.Errorf("retriable: %v", got)
+			}
+			remedies := fmt.Sprint(report.Lanes(report.Objects{Canaries: []flaggerv1.Canary{*c}}).Items)
+			if got := strings.Contains(remedies, "canary retry"); got != tc.want {
+				t.Errorf("the lane offers it: %v", got)
+			}
+		})
+	}
+}
 
 func TestCanary(t *testing.T) {
 	c := make.Release(now)

@@ -31,7 +31,10 @@ func (c *chain) canaryCell() Cell {
 		cell.Message = "no controller has looked at it yet"
 	case CellFailed:
 		cell.Retry = retryOf(c.canary)
-		cell.Remedies = []Remedy{{Text: "see what it measured", Command: command("describe")}, {Text: "try it again", Command: command("retry")}}
+		cell.Remedies = []Remedy{{Text: "see what it measured", Command: command("describe")}}
+		if is.Retriable {
+			cell.Remedies = append(cell.Remedies, Remedy{Text: "try it again", Command: command("retry")})
+		}
 	case CellWaiting:
 		cell.Message = "held: " + is.HeldBy()
 		cell.since(&is.Hold.Since)
@@ -50,8 +53,11 @@ func (c *chain) canaryCell() Cell {
 // retryOf says when a Canary is tried again that has failed, or that its controller cannot work on.
 func retryOf(c *flaggerv1.Canary) string {
 	if c.Status.Phase == flaggerv1.CanaryPhaseFailed {
-		target := c.Spec.TargetRef
-		return fmt.Sprintf("not before %s %s changes, or somebody retries", target.Kind, target.Name)
+		again := fmt.Sprintf("not before %s %s changes", c.Spec.TargetRef.Kind, c.Spec.TargetRef.Name)
+		if isRetriable(c) {
+			again += ", or somebody retries"
+		}
+		return again
 	}
 	if apimeta.IsStatusConditionTrue(c.GetConditions(), meta.StalledCondition) {
 		return onChange

@@ -275,7 +275,11 @@ func TestWhatFailedSaysWhenItIsTriedAgain(t *testing.T) {
 		"canary within 1 min":                  func(o *report.Objects) { o.Canaries[0].SetConditions(refused) },
 		"canary not before the object changes": func(o *report.Objects) { o.Canaries[0].SetConditions(stalled) },
 		"canary not before Deployment podinfo changes, or somebody retries": func(o *report.Objects) {
-			o.Canaries[0].Status.Phase = flaggerv1.CanaryPhaseFailed
+			o.Canaries[0].Status.Phase, o.Canaries[0].Status.LastAppliedSpec = flaggerv1.CanaryPhaseFailed, "sha256:new"
+		},
+		"canary not before Deployment podinfo changes": func(o *report.Objects) { // has the promoted revision again
+			s := &o.Canaries[0].Status
+			s.Phase, s.LastAppliedSpec, s.LastPromotedSpec = flaggerv1.CanaryPhaseFailed, "sha256:old", "sha256:old"
 		},
 		"production with the next version, or when somebody ends the quarantine": func(o *report.Objects) {
 			p := sluicev1.Pipeline{ObjectMeta: metaOf("flux-system", "podinfo")}

@@ -475,6 +475,8 @@ export interface Canary {
   failedChecks: number;
   /** Threshold is how many failed checks roll the release back. */
   threshold: number;
+  /** Retriable means that the revision that failed is still the target's, so that sluice canary retry tries it once more. */
+  retriable?: boolean;
   /** Hold is what keeps the release in its step: a gate, a halt or a pause. */
   hold?: CanaryHold;
   /** Suspended means that nothing happens before spec.suspend is false. */

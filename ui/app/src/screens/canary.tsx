@@ -109,7 +109,7 @@ function buttonsOf(is: CanaryDetail): Button[] {
     found.push(button("promote", "Promote", "Gives the new version to all users now, without the remaining steps."));
     found.push({ ...button("abort", "Abort", "Rolls the release back now. Its revision is not tried again before the target changes."), danger: true });
   }
-  if (is.phase === "Failed") found.push(button("retry", "Try again", "Tries the revision that failed once more."));
+  if (is.retriable) found.push(button("retry", "Try again", "Tries the revision that failed once more."));
   return found;
 }
 
