@@ -60,16 +60,14 @@ func TestAnArtifactFollowsABucket(t *testing.T) {
 	}
 }
 
-// TestOnlyWhatChangedIsRead: a steady look lists and reads nothing, and a changed object
-// costs one more request, also after a restart.
-// It made an empty artifact, by which a Kustomization that prunes deleted all that it had.
+// TestAPrefixThatMatchesNothingKeepsTheArtifact: it made an empty one, by which a Kustomization that prunes deleted all that it had.
 func TestAPrefixThatMatchesNothingKeepsTheArtifact(t *testing.T) {
 	f := setup(t)
 	f.put(map[string]string{"deploy/a.yaml": "1"})
 	f.must()
 	before := f.obj.Status.Artifact.DeepCopy()
 	f.obj.Spec.Prefix = "nope/"
-	f.fails(sourcev1.BucketOperationFailedReason, "spec.prefix: no key of bucket 'app' begins with 'nope/'")
+	_ = f.fails(sourcev1.BucketOperationFailedReason, "spec.prefix: no key of bucket 'app' begins with 'nope/'")
 	if diff := cmp.Diff(before, f.obj.Status.Artifact); diff != "" {
 		t.Error(diff)
 	}
@@ -77,6 +75,8 @@ func TestAPrefixThatMatchesNothingKeepsTheArtifact(t *testing.T) {
 	f.must()
 }
 
+// TestOnlyWhatChangedIsRead: a steady look lists and reads nothing, and a changed object
+// costs one more request, also after a restart.
 func TestOnlyWhatChangedIsRead(t *testing.T) {
 	f := setup(t)
 	all := map[string]string{}

@@ -107,30 +107,41 @@ func (l *Listing) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	for _, namespace := range read.forbidden {
-		output.Note(cmd, "what is in namespace %s is left out: you may not list it there", namespace)
-	}
-	for _, err := range read.refused {
-		output.Note(cmd, "left out: %v", err)
-	}
+	read.noteWhatIsLeftOut(cmd)
 	switch {
 	case len(args) > 0 && l.isEmpty(read.lists):
 		return l.absent(c, args[0])
 	case l.watch:
 		return l.follow(cmd, c, query, read)
 	}
-	rows, err := l.rows(read.lists)
+	if err := l.print(cmd, read.lists); err != nil {
+		return err
+	}
+	if len(read.refused) > 0 {
+		return errIncomplete
+	}
+	return nil
+}
+
+func (l *Listing) print(cmd *cobra.Command, lists []client.ObjectList) error {
+	rows, err := l.rows(lists)
 	if err != nil {
 		return err
 	}
 	if rows.Items == nil {
 		rows.Items = []any{}
 	}
-	err = l.Print(cmd, rows.Table, report.List[any]{Items: rows.Items})
-	if err == nil && len(read.refused) > 0 {
-		return errIncomplete
+	return l.Print(cmd, rows.Table, report.List[any]{Items: rows.Items})
+}
+
+// noteWhatIsLeftOut says what could not be read.
+func (all lists) noteWhatIsLeftOut(cmd *cobra.Command) {
+	for _, namespace := range all.forbidden {
+		output.Note(cmd, "what is in namespace %s is left out: you may not list it there", namespace)
 	}
-	return err
+	for _, err := range all.refused {
+		output.Note(cmd, "left out: %v", err)
+	}
 }
 
 // errIncomplete is the error of a listing that has told of kinds which it could not read.

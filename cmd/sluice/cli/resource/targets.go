@@ -172,7 +172,8 @@ func hasCondition(u *unstructured.Unstructured, name string) bool {
 // reconcile asks for a reconcile, and waits for its end if the status says when that is.
 func (t *target) reconcile(limit time.Duration) error {
 	if report.OfResource(t.object).Suspended {
-		return fmt.Errorf("%s is suspended: sluice resume %s %s -n %s", t, strings.ToLower(t.kind.Kind), t.object.GetName(), t.object.GetNamespace())
+		return fmt.Errorf("%s is suspended: sluice resume %s %s -n %s", t,
+			strings.ToLower(t.kind.Kind), t.object.GetName(), t.object.GetNamespace())
 	}
 	at := time.Now().UTC().Format(time.RFC3339Nano)
 	err := t.patch(func(u *unstructured.Unstructured) error {
