@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/internal/shorten"
@@ -221,10 +222,11 @@ func (c *chain) stageCommit() Cell {
 	return found
 }
 
-// isJudgedIn reports whether a stage is judged by the Kustomization of the lane.
+// isJudgedIn reports whether a stage is judged by the Kustomization of the lane, or by its Canary.
 func (c *chain) isJudgedIn(p *sluicev1.Pipeline, stage *sluicev1.Stage) bool {
-	k := c.kustomization
-	return k != nil && isJudgedBy(p, stage, ObjectReference{Kind: "Kustomization", Namespace: k.Namespace, Name: k.Name})
+	k, canary := c.kustomization, c.canary
+	return k != nil && isJudgedBy(p, stage, ObjectReference{Kind: "Kustomization", Namespace: k.Namespace, Name: k.Name}) ||
+		canary != nil && isJudgedBy(p, stage, ObjectReference{Kind: flaggerv1.CanaryKind, Namespace: canary.Namespace, Name: canary.Name})
 }
 
 // sourceCell is the revision that was fetched, and whether the last commit is in it.

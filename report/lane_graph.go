@@ -210,14 +210,15 @@ func sourceOf(a *imagev1.ImageUpdateAutomation) ObjectReference {
 	return ObjectReference{ref.Kind, cmp.Or(ref.Namespace, a.Namespace), ref.Name}
 }
 
-// choosePolicy finds the policy that chooses one of the images: of several the one that is written to the source of the
-// lane, that chose what runs, that is of the same namespace.
+// choosePolicy finds the policy that chooses one of the images: of several the one whose Pipeline has the lane as a stage, that is
+// written to the source of the lane, that chose what runs, that is of the same namespace. That somebody elsewhere has a policy
+// for the same image alone says nothing.
 func (c *chain) choosePolicy(images []string) *imagev1.ImagePolicy {
 	var best *imagev1.ImagePolicy
 	most := -1
 	for _, image := range images {
 		for _, p := range c.graph.policies[c.graph.imageName(image)] {
-			if points := c.fit(p, image); points > most || points == most && before(p, best) {
+			if points := c.fit(p, image); points > most || best != nil && points == most && before(p, best) {
 				best, most = p, points
 			}
 		}
@@ -225,13 +226,23 @@ func (c *chain) choosePolicy(images []string) *imagev1.ImagePolicy {
 	return best
 }
 
-// fit is how much speaks for a policy to be the one that chooses an image of the lane.
+// fit is how much speaks for a policy to be the one that chooses an image of the lane; -1 if nothing leads from one to the other.
 func (c *chain) fit(p *imagev1.ImagePolicy, image string) int {
-	points := 0
+	points, linked := 0, p.Namespace == c.namespace
+	if c.isStageOf(p) {
+		points, linked = 8, true
+	}
 	for _, a := range c.graph.automations[p.Namespace] {
-		if _, writes := a.Status.ObservedPolicies[p.Name]; writes && c.writesSource(a) {
-			points = 4
+		_, writes := a.Status.ObservedPolicies[p.Name]
+		switch {
+		case writes && c.writesSource(a):
+			points, linked = points|4, true
+		case writes && c.source == nil: // somebody else applies what is written
+			linked = true
 		}
+	}
+	if !linked {
+		return -1
 	}
 	if latest := p.Status.LatestRef; latest != nil && latest.Tag != "" && strings.Contains(image, ":"+latest.Tag) {
 		points += 2
@@ -240,6 +251,18 @@ func (c *chain) fit(p *imagev1.ImagePolicy, image string) int {
 		points++
 	}
 	return points
+}
+
+// isStageOf reports whether a Pipeline carries the versions of a policy to a stage that the lane is judged for.
+func (c *chain) isStageOf(p *imagev1.ImagePolicy) bool {
+	for _, pipeline := range c.graph.pipelines[types.NamespacedName{Namespace: p.Namespace, Name: p.Name}] {
+		for i := range pipeline.Spec.Stages {
+			if c.isJudgedIn(pipeline, &pipeline.Spec.Stages[i]) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func before(a, b *imagev1.ImagePolicy) bool {

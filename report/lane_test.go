@@ -367,6 +367,55 @@ func TestWhichLanes(t *testing.T) {
 	}
 }
 
+// TestAPolicyOfStrangersForTheSameImageTakesNoLane: it took those of all who run the image, if its name came first.
+func TestAPolicyOfStrangersForTheSameImageTakesNoLane(t *testing.T) {
+	stranger := func(o *report.Objects, tag string) {
+		p := *o.Policies[0].DeepCopy()
+		p.Namespace, p.Status.LatestRef.Tag = "a-team", tag
+		p.Spec.ImageRepositoryRef.Namespace = ""
+		o.Policies = append([]imagev1.ImagePolicy{p}, o.Policies...)
+	}
+	policyOf := func(o report.Objects, key string) string {
+		for _, lane := range report.Lanes(o).Items {
+			if object := lane.Cells[1].Object; lane.Key == key && object != nil {
+				return object.Namespace + "/" + object.Name
+			}
+		}
+		return ""
+	}
+	tag := released().Policies[0].Status.LatestRef.Tag
+	for name, tc := range map[string]struct {
+		change func(*report.Objects)
+		want   string
+	}{
+		"the lane has an automation": {func(o *report.Objects) { stranger(o, tag) }, "flux-system/podinfo"},
+		"the lane is a stage of a Pipeline": {func(o *report.Objects) {
+			o.Automations = nil
+			k := o.Kustomizations[0]
+			p := sluicev1.Pipeline{ObjectMeta: metaOf("flux-system", "podinfo")}
+			p.Spec.Artifacts = []sluicev1.Artifact{{Name: "podinfo", ImagePolicyRef: &meta.LocalObjectReference{Name: "podinfo"}}}
+			p.Spec.Stages = []sluicev1.Stage{{Name: "production", Ready: []sluicev1.ReadyReference{
+				{Kind: "Kustomization", Namespace: k.Namespace, Name: k.Name},
+			}}}
+			o.Pipelines = []sluicev1.Pipeline{p}
+			stranger(o, tag)
+		}, "flux-system/podinfo"},
+		"nothing leads from a policy to the lane": {func(o *report.Objects) { o.Automations = nil }, ""},
+		"the policy is of the namespace of the lane": {func(o *report.Objects) {
+			o.Automations = nil
+			o.Policies[0].Namespace = "apps"
+		}, "apps/podinfo"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := released()
+			tc.change(&o)
+			if got := policyOf(o, "Deployment/apps/podinfo"); got != tc.want {
+				t.Errorf("the lane has the policy %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
 // TestOfSeveralPoliciesTheOneThatIsWrittenToTheSource is that of a lane.
 func TestOfSeveralPoliciesTheOneThatIsWrittenToTheSource(t *testing.T) {
 	o := released()
