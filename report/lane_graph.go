@@ -229,7 +229,7 @@ func (c *chain) choosePolicy(images []string) *imagev1.ImagePolicy {
 // fit is how much speaks for a policy to be the one that chooses an image of the lane; -1 if nothing leads from one to the other.
 func (c *chain) fit(p *imagev1.ImagePolicy, image string) int {
 	points, linked := 0, p.Namespace == c.namespace
-	if c.isStageOf(p) {
+	if c.graph.carries(p, c) {
 		points, linked = 8, true
 	}
 	for _, a := range c.graph.automations[p.Namespace] {
@@ -253,9 +253,9 @@ func (c *chain) fit(p *imagev1.ImagePolicy, image string) int {
 	return points
 }
 
-// isStageOf reports whether a Pipeline carries the versions of a policy to a stage that the lane is judged for.
-func (c *chain) isStageOf(p *imagev1.ImagePolicy) bool {
-	for _, pipeline := range c.graph.pipelines[types.NamespacedName{Namespace: p.Namespace, Name: p.Name}] {
+// carries reports whether a Pipeline carries the versions of a policy to a stage that a lane judges.
+func (g *graph) carries(p *imagev1.ImagePolicy, c *chain) bool {
+	for _, pipeline := range g.pipelines[types.NamespacedName{Namespace: p.Namespace, Name: p.Name}] {
 		for i := range pipeline.Spec.Stages {
 			if c.isJudgedIn(pipeline, &pipeline.Spec.Stages[i]) {
 				return true
