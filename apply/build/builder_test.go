@@ -465,6 +465,16 @@ func TestABuildWaitsForTheMemoryToLookAtItsFiles(t *testing.T) {
 		_, err := b.Build(t.Context(), owner, large, Spec{})
 		built <- err
 	}()
+	awaitWaiting(t, b, built)
+	held.Release()
+	if err := <-built; err != nil {
+		t.Errorf("when there is memory again: %v", err)
+	}
+}
+
+// awaitWaiting returns when a build waits for memory, which ends with an error or nil on built.
+func awaitWaiting(t *testing.T, b *Builder, built <-chan error) {
+	t.Helper()
 	waiting := b.Memory.Collectors()[2]
 	for testutil.ToFloat64(waiting) == 0 {
 		select {
@@ -473,10 +483,6 @@ func TestABuildWaitsForTheMemoryToLookAtItsFiles(t *testing.T) {
 		default:
 			runtime.Gosched()
 		}
-	}
-	held.Release()
-	if err := <-built; err != nil {
-		t.Errorf("when there is memory again: %v", err)
 	}
 }
 
@@ -540,15 +546,7 @@ func TestABuildThatLostItsMemoryToAFetchStartsAnew(t *testing.T) {
 		built <- err
 	}()
 	held := <-taken
-	waiting := b.Memory.Collectors()[2]
-	for testutil.ToFloat64(waiting) == 0 {
-		select {
-		case err := <-built:
-			t.Fatalf("built while the memory was in use: %v", err)
-		default:
-			runtime.Gosched()
-		}
-	}
+	awaitWaiting(t, b, built)
 	held.Release()
 	if err := <-built; err != nil || fetched != 2 {
 		t.Errorf("fetched %d times, %v", fetched, err)
