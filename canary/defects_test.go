@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/provider"
 )
@@ -63,6 +65,13 @@ func TestKnownDefects(t *testing.T) {
 		},
 		"a revert after a failure stays failed, and the same revision can be tried again": {
 			given:     edited(at(failed, 0), func(s *situation) { s.Target = stopped(v1) }),
+			wantPhase: failed, wantApplied: v1, wantPromoted: v1,
+		},
+		"a revert after a failure says what had failed": {
+			given: edited(at(failed, 0), func(s *situation) {
+				s.Target = stopped(v1)
+				s.State.History = History{{Revision: v2, EndedAt: metav1.NewTime(noon), Verdict: flaggerv1.VerdictFailed, Reason: "lag"}}
+			}),
 			wantPhase: failed, wantApplied: v1, wantPromoted: v1,
 		},
 		"weights that an edit reset come back": {
