@@ -16,7 +16,8 @@ import (
 
 // Handler is called with news, from informers' goroutines.
 type Handler interface {
-	// HealthChanged says that the last awaited object is healthy, or that one failed.
+	// HealthChanged says that it is worth to look again: the last awaited object is healthy, or one failed, or an informer
+	// has become able to list its kind, or is not any more.
 	HealthChanged()
 	// ObjectChanged says that an object with the owner's labels was changed or deleted,
 	// by the owner itself or by others, or that one of a kind that it watches is gone,

@@ -32,6 +32,9 @@ type listing struct {
 	about []report.ObjectReference
 }
 
+// unselectable are flags of listings that say nothing of events.
+var unselectable = []string{"selector", "status-selector"}
+
 func newList() client.ObjectList { return &corev1.EventList{} }
 
 // Command is `sluice events` of a program of the given version.
@@ -65,14 +68,20 @@ objects of a kind.`,
 	l.Register(cmd)
 	cmd.Args, cmd.ValidArgsFunction = cobra.NoArgs, nil
 	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		for _, name := range unselectable {
+			if cmd.Flags().Changed(name) {
+				return fmt.Errorf("--%s: events have neither labels nor conditions: name the object with --for", name)
+			}
+		}
 		if err := l.validate(); err != nil {
 			return err
 		}
 		return l.resolve(cmd)
 	}
 	set := cmd.Flags()
-	_ = set.MarkHidden("selector")        // events have no labels
-	_ = set.MarkHidden("status-selector") // nor conditions
+	for _, name := range unselectable {
+		_ = set.MarkHidden(name)
+	}
 	set.StringVar(&l.object, "for", "", "object that they happened to, as KIND/NAME, or all of a KIND")
 	set.StringSliceVar(&l.types, "types", nil, "types of events: Normal, Warning; default: both")
 	return cmd

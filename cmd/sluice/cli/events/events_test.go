@@ -90,6 +90,7 @@ apps        20m         Normal   Happened   Kustomization/app   applied
 	}
 	for line, want := range map[string]string{
 		"--for app/": "want KIND/NAME", "--for /app": "want KIND/NAME", "--types Bad": "known: Normal, Warning",
+		"--status-selector ready=false": "neither labels nor conditions", "-l a=b": "--selector: events have neither",
 		"--for nothing/app -n apps --server " + at: "the cluster has no kind nothing",
 	} {
 		if r := command.Run(t, events.Command("test"), "", strings.Fields(line)...); r.Err == nil || !strings.Contains(r.Err.Error(), want) {

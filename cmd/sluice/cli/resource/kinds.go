@@ -135,9 +135,13 @@ func plurals(which func(kind) bool) []string {
 	return found
 }
 
+// isSuspendedByAnnotation reports whether objects of the kind are suspended by an annotation, and not by spec.suspend, which
+// [report.IsSuspended] knows, too.
+func (k kind) isSuspendedByAnnotation() bool { return k.Group == generatorv1.GroupVersion.Group }
+
 // suspend changes an object of the kind so that nothing is done for it.
 func (k kind) suspend(u *unstructured.Unstructured) error {
-	if k.Group != generatorv1.GroupVersion.Group {
+	if !k.isSuspendedByAnnotation() {
 		return unstructured.SetNestedField(u.Object, true, "spec", "suspend")
 	}
 	annotations := u.GetAnnotations()
@@ -151,7 +155,7 @@ func (k kind) suspend(u *unstructured.Unstructured) error {
 
 // resume undoes it.
 func (k kind) resume(u *unstructured.Unstructured) {
-	if k.Group != generatorv1.GroupVersion.Group {
+	if !k.isSuspendedByAnnotation() {
 		unstructured.RemoveNestedField(u.Object, "spec", "suspend")
 		return
 	}

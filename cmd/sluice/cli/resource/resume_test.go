@@ -87,25 +87,40 @@ func TestResumeWaitsForWhatComesOfIt(t *testing.T) {
 	}
 }
 
-// The command waited for a status.observedGeneration, which ArtifactGenerators do not have.
-func TestResumeOfAnArtifactGeneratorGoesByItsConditions(t *testing.T) {
-	for observed, want := range map[int64]string{2: "", 1: "is not ready after 1s"} {
-		ag := &generatorv1.ArtifactGenerator{}
-		ag.Namespace, ag.Name, ag.Generation = "apps", "web", 2
-		ag.Status.Conditions = []metav1.Condition{{Type: meta.ReadyCondition, Status: "True", ObservedGeneration: observed}}
-		cmd, c, _ := resumed(t, ag)
-		k, err := named("ag")
-		if err != nil {
-			t.Fatal(err)
-		}
-		of := &target{cmd: cmd, client: c, kind: k, object: k.object()}
-		if err := c.Get(t.Context(), client.ObjectKeyFromObject(ag), of.object); err != nil {
-			t.Fatal(err)
-		}
-		err = of.awaitResumed(time.Second)
-		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
-			t.Errorf("observed %d: got %v, want %q", observed, err, want)
-		}
+// The command waited for a status.observedGeneration, which ArtifactGenerators do not have; the status from before it was suspended
+// says nothing either.
+func TestResumeOfAnArtifactGeneratorWaitsForAReconcileOfItsOwn(t *testing.T) {
+	for name, handles := range map[string]bool{"somebody reconciles it": true, "nobody does": false} {
+		t.Run(name, func(t *testing.T) {
+			ag := &generatorv1.ArtifactGenerator{}
+			ag.Namespace, ag.Name, ag.Generation = "apps", "web", 2
+			ag.Annotations = map[string]string{generatorv1.ReconcileAnnotation: generatorv1.DisabledValue}
+			ag.Status.Conditions = []metav1.Condition{{Type: meta.ReadyCondition, Status: "True", ObservedGeneration: 2}}
+			cmd, c, _ := resumed(t, ag)
+			k, err := named("ag")
+			if err != nil {
+				t.Fatal(err)
+			}
+			of := &target{cmd: cmd, client: c, kind: k, object: k.object()}
+			if err := c.Get(t.Context(), client.ObjectKeyFromObject(ag), of.object); err != nil {
+				t.Fatal(err)
+			}
+			if err := of.resume(); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Get(t.Context(), client.ObjectKeyFromObject(ag), ag); err != nil || ag.IsDisabled() {
+				t.Fatalf("it is still disabled: %v, %v", ag.Annotations, err)
+			}
+			if handles {
+				ag.Status.LastHandledReconcileAt = ag.Annotations[meta.ReconcileRequestAnnotation]
+				if err := c.Update(t.Context(), ag); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := of.awaitResumed(time.Second); (err == nil) != handles {
+				t.Errorf("got %v", err)
+			}
+		})
 	}
 }
 

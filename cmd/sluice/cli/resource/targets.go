@@ -29,6 +29,8 @@ type target struct {
 	client client.WithWatch
 	kind   kind
 	object *unstructured.Unstructured
+	// requested is the request that was given with the last change, if one was; see requestReconcile.
+	requested string
 }
 
 func (t *target) String() string {
@@ -106,6 +108,9 @@ func (t *target) suspend() error {
 func (t *target) resume() error {
 	err := t.patch(func(u *unstructured.Unstructured) error {
 		t.kind.resume(u)
+		if t.kind.isSuspendedByAnnotation() { // which makes no generation that the status could be about
+			t.requestReconcile(u)
+		}
 		return nil
 	})
 	if err == nil {
@@ -125,9 +130,10 @@ func (t *target) awaitResumed(limit time.Duration) error {
 		What: fmt.Sprintf("the reconcile of %s", t), Limit: limit,
 		Timeout: fmt.Errorf("%s is not ready after %s", t, shorten.Duration(limit)),
 		Until: func(u *unstructured.Unstructured) (bool, error) {
+			observed, _, _ := unstructured.NestedInt64(u.Object, "status", "observedGeneration")
 			now = report.OfResource(u)
 			switch {
-			case observedGeneration(u) < generation:
+			case observed < generation && t.requested == "", t.requested != "" && !t.hasHandled(u):
 				return false, nil
 			case hasCondition(u, meta.StalledCondition):
 				return false, fmt.Errorf("%s is not ready: %s: %s", t, now.Reason, now.Message)
@@ -144,20 +150,21 @@ func (t *target) awaitResumed(limit time.Duration) error {
 	return err
 }
 
-// observedGeneration is the generation that the status of an object is about. That of an
-// ArtifactGenerator has none but in its conditions.
-func observedGeneration(u *unstructured.Unstructured) int64 {
-	if observed, found, _ := unstructured.NestedInt64(u.Object, "status", "observedGeneration"); found {
-		return observed
+// requestReconcile asks for a reconcile, as `flux reconcile` does, and remembers what the answer will be.
+func (t *target) requestReconcile(u *unstructured.Unstructured) {
+	t.requested = time.Now().UTC().Format(time.RFC3339Nano)
+	annotations := u.GetAnnotations()
+	if annotations == nil {
+		annotations = map[string]string{}
 	}
-	conditions, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
-	for _, c := range conditions {
-		if fields, _ := c.(map[string]any); fields["type"] == meta.ReadyCondition {
-			observed, _, _ := unstructured.NestedInt64(fields, "observedGeneration")
-			return observed
-		}
-	}
-	return 0
+	annotations[meta.ReconcileRequestAnnotation] = t.requested
+	u.SetAnnotations(annotations)
+}
+
+// hasHandled reports whether the request was handled.
+func (t *target) hasHandled(u *unstructured.Unstructured) bool {
+	handled, _, _ := unstructured.NestedString(u.Object, "status", "lastHandledReconcileAt")
+	return handled == t.requested
 }
 
 // hasCondition reports whether a condition of an object is True.
@@ -175,14 +182,8 @@ func (t *target) reconcile(limit time.Duration) error {
 		return fmt.Errorf("%s is suspended: sluice resume %s %s -n %s", t,
 			strings.ToLower(t.kind.Kind), t.object.GetName(), t.object.GetNamespace())
 	}
-	at := time.Now().UTC().Format(time.RFC3339Nano)
 	err := t.patch(func(u *unstructured.Unstructured) error {
-		annotations := u.GetAnnotations()
-		if annotations == nil {
-			annotations = map[string]string{}
-		}
-		annotations[meta.ReconcileRequestAnnotation] = at
-		u.SetAnnotations(annotations)
+		t.requestReconcile(u)
 		return nil
 	})
 	switch {
@@ -198,8 +199,7 @@ func (t *target) reconcile(limit time.Duration) error {
 		Timeout: fmt.Errorf("%s is not reconciled after %s: is its controller running?", t, shorten.Duration(limit)),
 		Until: func(u *unstructured.Unstructured) (bool, error) {
 			now = report.OfResource(u)
-			handled, _, _ := unstructured.NestedString(u.Object, "status", "lastHandledReconcileAt")
-			return handled == at && now.Ready != string(metav1.ConditionUnknown), nil
+			return t.hasHandled(u) && now.Ready != string(metav1.ConditionUnknown), nil
 		},
 	})
 	switch {
